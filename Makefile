@@ -1,0 +1,52 @@
+# setup, demo, test, bench and lint. Each makes .venv by itself when it is missing or older than setup.py.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# What runs again on each other backend: the mathematics, the network and what drives it.
+BACKEND_TESTS := $(wildcard $(addprefix tests/,ops layers backbones heads losses engine weights inference parity compat e2e))
+PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -p no:cacheprovider
+
+export MPLBACKEND := Agg
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: help setup demo test test-jax test-torch test-tensorflow bench lint
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make setup | demo | test | bench | lint   (PYTHON=python3.12 VENV=.venv WORKERS=2)"
+
+setup: $(STAMP)
+
+$(STAMP): setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(PY) samples/shapes/demo.py
+
+# TensorFlow comes last: it runs the whole suite, and its summary ends the output. A failure on a backend before it stops make.
+test: test-tensorflow
+
+test-jax: $(STAMP)
+	@echo "== Keras backend: jax"
+	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_TESTS)
+
+test-torch: $(STAMP) test-jax
+	@if $(PY) -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"; then \
+	    echo "== Keras backend: torch"; KERAS_BACKEND=torch $(PYTEST) $(BACKEND_TESTS); \
+	else echo "== Keras backend: torch is not installed, its run is left out"; fi
+
+test-tensorflow: $(STAMP) test-torch
+	@echo "== Keras backend: tensorflow, the whole suite"
+	KERAS_BACKEND=tensorflow $(PYTEST) tests
+
+bench: $(STAMP)
+	@set -e; for script in benchmarks/bench_*.py; do $(PY) $$script; done
+
+lint: $(STAMP)
+	$(PY) -m ruff check .

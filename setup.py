@@ -1,0 +1,47 @@
+"""Package metadata and dependencies. Settings of tools live in pyproject.toml."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "mrcnn" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
+
+# Each bound is a range that the suite is known or expected to pass in: the lower end is the oldest release with wheels
+# for Python 3.11 to 3.13, the upper end the first release that nobody has tried.
+INSTALL_REQUIRES = [
+    "tensorflow>=2.20,<2.22",
+    "keras>=3.12,<3.16",
+    # OpenCV 4.12, the newest that imaug admits, wants numpy below 2.3.
+    "numpy>=2.0,<2.3",
+    "scikit-image>=0.25,<0.27",
+    "opencv-python-headless>=4.11,<4.13",
+    "pycocotools>=2.0.8,<2.1",
+    # The maintained distribution of imgaug; it provides `import imgaug`.
+    "imaug>=0.4.2,<0.5",
+    "h5py>=3.12,<3.15",
+    "matplotlib>=3.9,<3.12",
+    "rich>=13.7,<16",
+]
+
+JAX = ["jax>=0.7,<0.11"]
+TORCH = ["torch>=2.6,<2.14"]
+DEV = [
+    "pytest>=8.3,<10",
+    "pytest-xdist>=3.6,<4",
+    "hypothesis>=6.112,<7",
+    "ruff>=0.9,<0.18",
+    *JAX,
+]
+
+setup(
+    name="mrcnn",
+    version=VERSION,
+    description="Mask R-CNN on Keras 3: instance segmentation on TensorFlow, JAX and PyTorch under the classic API",
+    license="MIT",
+    packages=find_packages(include=["mrcnn", "mrcnn.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=INSTALL_REQUIRES,
+    extras_require={"jax": JAX, "torch": TORCH, "dev": DEV},
+    entry_points={"console_scripts": ["mrcnn = mrcnn.cli.main:main"]},
+)

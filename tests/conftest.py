@@ -1,0 +1,30 @@
+"""Settings of the whole suite, made before anything imports keras or matplotlib."""
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    # Workers already share the cores out between them; threads on top of that only fight.
+    for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# The same examples on every run, and no failure for a slow machine.
+settings.register_profile("suite", derandomize=True, deadline=None, max_examples=30)
+settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items):
+    """Leave out, on the other backends, end-to-end tests not marked for them and features of TensorFlow alone."""
+    backend = os.environ["KERAS_BACKEND"]
+    if backend == "tensorflow":
+        return
+    for item in items:
+        if item.get_closest_marker("tensorflow_only"):
+            item.add_marker(pytest.mark.skip(reason=f"exists on TensorFlow alone, this run is on {backend}"))
+        elif "e2e" in item.path.parts and not item.get_closest_marker("all_backends"):
+            item.add_marker(pytest.mark.skip(reason=f"runs once, on TensorFlow; this run is on {backend}"))
