@@ -1,0 +1,1 @@
+"""From photographs to network input and from network output back to photographs."""

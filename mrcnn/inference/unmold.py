@@ -1,0 +1,117 @@
+"""Network output back to the photograph: boxes in its pixels, masks pasted at its size.
+
+Legend: D detections (padded), N kept, H W the photograph, M side of the mask head, K classes with background.
+"""
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from mrcnn.geometry.boxes import denorm_boxes, norm_boxes
+from mrcnn.geometry.masks import unmold_mask
+
+MASK_FORMS = ("dense", "rle")
+
+
+def boxes_to_original(boxes, original_shape, image_shape, window):
+    """Map normalised boxes of the network's image onto the photograph inside it.
+
+    Args:
+        boxes: float [N, 4], normalised by the network's image.
+        original_shape: (H, W) or (H, W, C) of the photograph.
+        image_shape: (height, width) or more, of the network's image.
+        window: (y1, x1, y2, x2) pixels of the network's image: where the photograph lies.
+
+    Returns:
+        int32 [N, 4] pixels of the photograph, within it.
+    """
+    wy1, wx1, wy2, wx2 = norm_boxes(np.asarray(window, np.float64), tuple(image_shape[:2]))
+    shift = np.array([wy1, wx1, wy1, wx1])
+    scale = np.array([wy2 - wy1, wx2 - wx1, wy2 - wy1, wx2 - wx1])
+    height, width = (int(v) for v in original_shape[:2])
+    pixels = denorm_boxes((np.asarray(boxes, np.float64) - shift) / scale, (height, width))
+    return np.clip(pixels, 0, [height, width, height, width]).astype(np.int32)
+
+
+def encode_pasted(crop, box, size):
+    """Write a mask as COCO RLE from its part inside a box, without the full-size canvas.
+
+    Args:
+        crop: bool [y2 - y1, x2 - x1]. The mask inside the box; all else is background.
+        box: (y1, x1, y2, x2) int pixels, within the image.
+        size: (H, W) of the image.
+
+    Returns:
+        dict {"size": [H, W], "counts": str}, compressed RLE as pycocotools writes it.
+    """
+    height, width = (int(v) for v in size)
+    y1, x1 = int(box[0]), int(box[1])
+    # RLE runs down the columns: on the transposed crop, a blank row on either side shows each run as a +1 and a -1.
+    columns = np.pad(np.asarray(crop, bool).T.astype(np.int8), ((0, 0), (1, 1)))
+    steps = np.diff(columns, axis=1)
+    column, start = np.nonzero(steps == 1)
+    stop = np.nonzero(steps == -1)[1]
+    offset = (x1 + column) * height + y1
+    edges = np.stack([offset + start, offset + stop], axis=1).reshape(-1)
+    # A run that ends at the foot of a column and one that starts at the head of the next meet: a run of zero length.
+    edges = np.concatenate([[0], edges, [height * width]])
+    counts = np.diff(_merge_touching(edges))
+    if len(counts) > 1 and counts[-1] == 0:  # the writer's canonical form has no empty run at the end
+        counts = counts[:-1]
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+
+
+def _merge_touching(edges):
+    """Drop both edges of each empty gap between two runs; the gap before the first run may stay empty."""
+    empty = np.nonzero(np.diff(edges)[2:-1:2] == 0)[0] * 2 + 2  # gaps have even positions
+    return np.delete(edges, np.concatenate([empty, empty + 1])) if len(empty) else edges
+
+
+def _paste(mask, box):
+    """The mask of the mask head at the size of its box: bool [y2 - y1, x2 - x1]."""
+    height, width = int(box[2] - box[0]), int(box[3] - box[1])
+    return unmold_mask(mask, np.array([0, 0, height, width]), (height, width))
+
+
+def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, window, masks="dense"):
+    """Turn the network's detections for one image into boxes, classes, scores and masks of the photograph.
+
+    Args:
+        detections: float [D, 6], (y1, x1, y2, x2, class id, score), boxes normalised; padding rows are all zero.
+        mrcnn_mask: float [D, M, M, K]. Mask probability for each class.
+        original_shape: (H, W) or (H, W, C) of the photograph.
+        image_shape: (height, width) or more, of the network's image.
+        window: (y1, x1, y2, x2) pixels of the network's image: where the photograph lies.
+        masks: "dense", or "rle" which needs a hundredth of the memory.
+
+    Returns:
+        boxes: int32 [N, 4] pixels of the photograph.
+        class_ids: int32 [N].
+        scores: float32 [N].
+        masks: bool [H, W, N], or a list of N COCO RLE dicts {"size": [H, W], "counts": str}.
+        Detections whose box has no area left in the photograph are dropped.
+
+    Raises:
+        ValueError: masks is neither "dense" nor "rle".
+
+    Differs: each mask is resized and pasted inside its own box only. Masks lie one after another in memory, so
+    `masks[:, :, i]` is contiguous.
+    """
+    if masks not in MASK_FORMS:
+        raise ValueError(f'masks="{masks}": expected one of {", ".join(MASK_FORMS)}')
+    detections, mrcnn_mask = np.asarray(detections), np.asarray(mrcnn_mask)
+    height, width = (int(v) for v in original_shape[:2])
+    rows = np.nonzero((detections[:, 4] > 0) & np.isfinite(detections).all(axis=1))[0]
+    boxes = boxes_to_original(detections[rows, :4], original_shape, image_shape, window)  # [N, 4]
+    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    rows, boxes = rows[has_area], boxes[has_area]
+    class_ids = detections[rows, 4].astype(np.int32)
+    scores = detections[rows, 5].astype(np.float32)
+    small = mrcnn_mask[rows, :, :, class_ids]  # [N, M, M]
+    if masks == "rle":
+        full = [encode_pasted(_paste(m, box), box, (height, width)) for m, box in zip(small, boxes, strict=True)]
+        return boxes, class_ids, scores, full
+    full = np.zeros((len(rows), height, width), bool)
+    for ix, (y1, x1, y2, x2) in enumerate(boxes):
+        full[ix, y1:y2, x1:x2] = _paste(small[ix], boxes[ix])
+    return boxes, class_ids, scores, full.transpose(1, 2, 0)  # [H, W, N]
