@@ -1,0 +1,59 @@
+"""What loads when a module is imported, seen in a fresh interpreter."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.layout.source import modules
+from tests.layout.test_rings import WITHOUT_KERAS
+from tests.shared_data import REPOSITORY
+
+# Run as `python -c SCRIPT BLOCKED MODULE...`: import each module where the names in BLOCKED (comma separated) cannot be.
+SCRIPT = """
+import importlib, sys
+blocked, names = set(sys.argv[1].split(",")), sys.argv[2:]
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(f"{name} is blocked in this test", name=name)
+sys.meta_path.insert(0, Blocker())
+for name in names:
+    importlib.import_module(name)
+print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+def _import(names, blocked, **env):
+    """Import `names` in a new interpreter that lacks `blocked`; return the top-level packages then loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, ",".join(blocked), *names],
+        cwd=REPOSITORY, env={**os.environ, **env}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return set(done.stdout.split())
+
+
+def _names(keep):
+    return [f"mrcnn.{module.name}".rstrip(".") for module in modules() if keep(module)]
+
+
+def test_numpy_parts_import_where_keras_is_absent():
+    names = _names(lambda module: not module.name or module.part in WITHOUT_KERAS)
+    assert {"mrcnn", "mrcnn.config", "mrcnn.utils", "mrcnn.visualize", "mrcnn.geometry.boxes"} <= set(names)
+    loaded = _import(names, ("keras", "tensorflow", "jax", "jaxlib", "torch"))
+    assert "imgaug" not in loaded, "imgaug takes seconds to import: import it where it is used"
+
+
+def test_everything_imports_where_tensorflow_is_absent():
+    pytest.importorskip("jax")
+    names = _names(lambda module: not module.name.endswith("__main__"))
+    assert "mrcnn.model" in names
+    loaded = _import(names, ("tensorflow",), KERAS_BACKEND="jax")
+    assert "keras" in loaded
+
+
+def test_importing_the_package_or_the_command_line_loads_nothing_heavy():
+    heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "cv2", "skimage", "matplotlib", "pycocotools", "h5py"}
+    assert not heavy & _import(["mrcnn"], ())
+    assert not heavy & _import(["mrcnn.cli", "mrcnn.cli.main"], ())

@@ -1,0 +1,58 @@
+"""Sizes that keep a module readable, and words at the head of each public thing."""
+import ast
+
+from tests.layout.source import modules
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 80
+
+# Methods whose contract is Keras' own; a layer says what its `call` does in the docstring of the class.
+KERAS_METHODS = {
+    "build", "call", "get_config", "from_config", "compute_mask", "compute_output_shape", "compute_output_spec",
+    "compute_loss", "train_step", "test_step", "predict_step", "metrics", "set_model", "set_params",
+}  # fmt: skip
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {str(module.path): lines for module in modules() if (lines := len(module.text.splitlines())) > MAX_FILE_LINES}
+    assert not long
+
+
+def _code_lines(function):
+    """The lines of a function without its docstring: contracts in words are welcome to be long."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        first = function.body[0]
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
+
+
+def test_a_function_fits_on_a_screen():
+    long = [f"{module.path}:{node.lineno} {node.name}: {_code_lines(node)} lines" for module in modules()
+            for node in ast.walk(module.tree) if isinstance(node, FUNCTIONS) and _code_lines(node) > MAX_FUNCTION_LINES]  # fmt: skip
+    assert not long, "\n".join(long)
+
+
+def _public(body):
+    return [node for node in body if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.name.startswith("_")]
+
+
+def _undocumented(module):
+    if ast.get_docstring(module.tree) is None and module.text.strip():
+        yield f"{module.path}: the module"
+    for node in _public(module.tree.body):
+        if ast.get_docstring(node) is None:
+            yield f"{module.path}:{node.lineno} {node.name}"
+        if isinstance(node, ast.ClassDef):
+            for method in _public(node.body):
+                inherited = method.name in KERAS_METHODS or method.name.startswith("on_")
+                setter = any(getattr(d, "attr", "") in ("setter", "deleter") for d in method.decorator_list)
+                if ast.get_docstring(method) is None and not inherited and not setter:
+                    yield f"{module.path}:{method.lineno} {node.name}.{method.name}"
+
+
+def test_public_things_have_docstrings():
+    missing = [what for module in modules() for what in _undocumented(module)]
+    assert not missing, "\n".join(missing)
