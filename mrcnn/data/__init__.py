@@ -1,0 +1,1 @@
+"""Ring 0 data: data sets, the sample made of one image, the loader, and the readers of formats."""

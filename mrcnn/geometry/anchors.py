@@ -1,0 +1,73 @@
+"""Anchor boxes of the region proposal network, in pixels of the input image.
+
+Shape letters: A anchors, L pyramid levels, h w feature map.
+"""
+
+import numpy as np
+
+
+def generate_anchors(scales, ratios, shape, feature_stride, anchor_stride):
+    """Generate the anchors of one feature map.
+
+    Args:
+        scales: float or list. Side of the square anchor in pixels; an anchor of another ratio has the same area.
+        ratios: list of float. Width / height.
+        shape: (h, w) of the feature map.
+        feature_stride: int. Pixels of the image a step of the feature map.
+        anchor_stride: int. Steps of the feature map between anchors (2 leaves out every other one).
+
+    Returns:
+        float64 [A, 4]. Pixel boxes, ordered by row, column, ratio, scale; they may reach out of the image.
+
+    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. Centres stand on the multiples of the stride, as in the
+    classic code, not in the middle of the cells.
+    """
+    scales, ratios = np.meshgrid(np.array(scales, float), np.array(ratios, float))
+    scales, ratios = scales.flatten(), ratios.flatten()
+    heights, widths = scales / np.sqrt(ratios), scales * np.sqrt(ratios)
+    centres_y = np.arange(0, shape[0], anchor_stride) * feature_stride
+    centres_x = np.arange(0, shape[1], anchor_stride) * feature_stride
+    anchors = np.empty((len(centres_y), len(centres_x), len(heights), 4))  # [h, w, ratios * scales, 4]
+    anchors[..., 0] = centres_y[:, None, None] - 0.5 * heights
+    anchors[..., 1] = centres_x[None, :, None] - 0.5 * widths
+    anchors[..., 2] = centres_y[:, None, None] + 0.5 * heights
+    anchors[..., 3] = centres_x[None, :, None] + 0.5 * widths
+    return anchors.reshape(-1, 4)
+
+
+def generate_pyramid_anchors(scales, ratios, feature_shapes, feature_strides, anchor_stride):
+    """Generate the anchors of all levels of a feature pyramid; each level has one scale.
+
+    Args:
+        scales: [L] sides in pixels, one a level.
+        ratios: list of float. Width / height.
+        feature_shapes: [L, 2] (h, w) of the feature maps.
+        feature_strides: [L] strides in pixels.
+        anchor_stride: int. See `generate_anchors`.
+
+    Returns:
+        float64 [A, 4]. Pixel boxes, level after level.
+
+    Raises:
+        ValueError: scales, shapes and strides are not of one length.
+    """
+    if not len(scales) == len(feature_shapes) == len(feature_strides):
+        raise ValueError(
+            f"a pyramid has one scale, shape and stride a level, and got {len(scales)} scales, "
+            f"{len(feature_shapes)} feature shapes and {len(feature_strides)} strides"
+        )
+    levels = zip(scales, feature_shapes, feature_strides, strict=True)
+    return np.concatenate([generate_anchors(scale, ratios, shape, stride, anchor_stride) for scale, shape, stride in levels])
+
+
+def backbone_shapes(image_shape, strides):
+    """Compute the sizes of the feature maps of an image.
+
+    Args:
+        image_shape: (height, width, ...) of the input image in pixels.
+        strides: [L] strides of the backbone in pixels.
+
+    Returns:
+        int64 [L, 2]. (h, w) a level, rounded up.
+    """
+    return np.array([[-(-image_shape[0] // stride), -(-image_shape[1] // stride)] for stride in strides])

@@ -1,0 +1,192 @@
+"""Resizing of images: the frame that an image gets before it enters the network.
+
+Shape letters: H W C image.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import skimage.transform
+
+RESIZE_MODES = ("none", "square", "pad64", "crop")
+# the strides of the pyramid halve a side six times
+SIDE_MULTIPLE = 64
+# what OpenCV interpolates as it is; other dtypes go through float64 and back
+_CV_DTYPES = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
+
+
+def resize(
+    image,
+    output_shape,
+    order=1,
+    mode="constant",
+    cval=0,
+    clip=True,
+    preserve_range=False,
+    anti_aliasing=False,
+    anti_aliasing_sigma=None,
+):
+    """Resize with scikit-image: exact and slow; the training path uses `resize_pixels`.
+
+    Args: as those of `skimage.transform.resize`, but that anti-aliasing is off.
+
+    Returns:
+        float [h, w, ...]. In [0, 1] for integer images, unless `preserve_range`. A bool image is read as 0 and 1.
+    """
+    image = np.asarray(image)
+    if image.dtype == bool:
+        image = image.astype(np.float64)
+    return skimage.transform.resize(
+        image,
+        output_shape,
+        order=order,
+        mode=mode,
+        cval=cval,
+        clip=clip,
+        preserve_range=preserve_range,
+        anti_aliasing=anti_aliasing,
+        anti_aliasing_sigma=anti_aliasing_sigma,
+    )
+
+
+def resize_pixels(image, size):
+    """Resize an image bilinearly with OpenCV, without anti-aliasing, pixel centres at halves.
+
+    Args:
+        image: any number dtype [H, W, C] or [H, W]. Any number of channels.
+        size: (height, width).
+
+    Returns:
+        The same dtype and rank, of that size. Integers are rounded.
+    """
+    dtype = image.dtype
+    source = image if dtype in _CV_DTYPES else image.astype(np.float64)
+    resized = cv2.resize(np.ascontiguousarray(source), (int(size[1]), int(size[0])), interpolation=cv2.INTER_LINEAR)
+    resized = resized.reshape(resized.shape[:2] + image.shape[2:])  # OpenCV drops a channel axis of 1
+    if resized.dtype == dtype:
+        return resized
+    return (resized >= 0.5 if dtype == bool else np.around(resized) if dtype.kind in "iu" else resized).astype(dtype)
+
+
+@dataclass(frozen=True)
+class ResizePlan:
+    """How one image is to be resized: sizes and places, without pixels.
+
+    Attributes:
+        original: (height, width) before.
+        resized: (height, width) after scaling, before padding or cropping.
+        size: (height, width) of the result.
+        scale: float. The factor that led to `resized`.
+        window: (y1, x1, y2, x2) of the image in the result, in pixels.
+        padding: [(top, bottom), (left, right), (0, 0)].
+        crop: (y, x, height, width) in the scaled image, or None.
+    """
+
+    original: tuple
+    resized: tuple
+    size: tuple
+    scale: float
+    window: tuple
+    padding: list
+    crop: tuple | None
+
+
+def plan_resize(size, min_dim=None, max_dim=None, min_scale=None, mode="square", rng=None):
+    """Decide how an image of a size is resized; `resize_image` says what each argument means.
+
+    Args:
+        size: (height, width) of the image.
+        min_dim, max_dim, min_scale, mode: see `resize_image`.
+        rng: numpy Generator that places the crop; None draws from NumPy's global state.
+
+    Returns:
+        ResizePlan.
+
+    Raises:
+        ValueError: an unknown mode, or a mode without the dimension that it needs.
+    """
+    h, w = (int(v) for v in size)
+    if mode not in RESIZE_MODES:
+        raise ValueError(f"resize mode {mode!r} is unknown: take one of {', '.join(RESIZE_MODES)}")
+    no_padding = [(0, 0), (0, 0), (0, 0)]
+    if mode == "none":
+        return ResizePlan((h, w), (h, w), (h, w), 1, (0, 0, h, w), no_padding, None)
+    _check_dims(min_dim, max_dim, mode)
+    scale = max(1, min_dim / min(h, w)) if min_dim else 1  # up, never down
+    if min_scale and scale < min_scale:
+        scale = min_scale
+    if max_dim and mode == "square" and round(max(h, w) * scale) > max_dim:
+        scale = max_dim / max(h, w)
+    new_h, new_w = max(round(h * scale), 1), max(round(w * scale), 1)
+    if mode == "crop":
+        y, x = _random_place(new_h - min_dim, new_w - min_dim, rng)
+        side = (min_dim, min_dim)
+        return ResizePlan((h, w), (new_h, new_w), side, scale, (0, 0, *side), no_padding, (y, x, *side))
+    full = (max_dim, max_dim) if mode == "square" else tuple(-(-v // SIDE_MULTIPLE) * SIDE_MULTIPLE for v in (new_h, new_w))
+    top, left = (full[0] - new_h) // 2, (full[1] - new_w) // 2
+    padding = [(top, full[0] - new_h - top), (left, full[1] - new_w - left), (0, 0)]
+    return ResizePlan((h, w), (new_h, new_w), full, scale, (top, left, top + new_h, left + new_w), padding, None)
+
+
+def _check_dims(min_dim, max_dim, mode):
+    if mode == "square" and not max_dim:
+        raise ValueError("resize mode 'square' needs max_dim, the side of the square in pixels")
+    if mode == "crop" and not min_dim:
+        raise ValueError("resize mode 'crop' needs min_dim, the side of the crop in pixels")
+    if mode == "pad64" and min_dim and min_dim % SIDE_MULTIPLE:
+        raise ValueError(f"resize mode 'pad64' needs min_dim to be a multiple of {SIDE_MULTIPLE}, and it is {min_dim}")
+
+
+def _random_place(spare_h, spare_w, rng):
+    """Draw the upper left corner of a crop; the last place counts too."""
+    draw = np.random.randint if rng is None else rng.integers
+    return int(draw(0, spare_h + 1)), int(draw(0, spare_w + 1))
+
+
+def apply_plan(image, plan):
+    """Resize, then pad or crop an image as planned.
+
+    Args:
+        image: any number dtype [H, W, C] or [H, W].
+        plan: ResizePlan made for its size.
+
+    Returns:
+        The same dtype and rank, of `plan.size`. Padding is 0.
+    """
+    if plan.resized != plan.original:
+        image = resize_pixels(image, plan.resized)
+    if plan.crop:
+        y, x, h, w = plan.crop
+        return image[y : y + h, x : x + w]
+    if plan.size == plan.resized:
+        return image
+    padded = np.zeros(plan.size + image.shape[2:], image.dtype)
+    y1, x1, y2, x2 = plan.window
+    padded[y1:y2, x1:x2] = image
+    return padded
+
+
+def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square"):
+    """Resize an image for the network, its aspect ratio kept.
+
+    Args:
+        image: any number dtype [H, W, C].
+        min_dim: int. The smaller side is scaled up to it; an image is never made smaller for it.
+        max_dim: int. Side of the square in mode 'square'; the longer side never exceeds it.
+        min_scale: float. At least this factor, even where min_dim asks for less.
+        mode: 'none' changes nothing; 'square' pads with zeros to [max_dim, max_dim]; 'pad64' pads each side to a multiple of 64;
+            'crop' scales by min_dim and min_scale and takes a random [min_dim, min_dim] part (for training).
+
+    Returns:
+        (image, window, scale, padding, crop): the image in its own dtype; window (y1, x1, y2, x2) of the image in the padded one;
+        scale float; padding [(top, bottom), (left, right), (0, 0)]; crop (y, x, height, width) or None.
+
+    Raises:
+        ValueError: an unknown mode, or a mode without the dimension that it needs.
+
+    Differs: pixels by OpenCV, not scikit-image: the same sampling, rounded where the classic code cut off (half a grey level).
+    """
+    image = np.asarray(image)
+    plan = plan_resize(image.shape[:2], min_dim, max_dim, min_scale, mode)
+    return apply_plan(image, plan), plan.window, plan.scale, plan.padding, plan.crop
