@@ -150,7 +150,7 @@ class Config:
     # BatchNorm statistics: None trains them, False keeps them frozen (right for small batches), True uses the batch's
     # statistics even in inference.
     TRAIN_BN = False
-    # Largest norm of each variable's gradient.
+    # Largest norm of the whole gradient, all variables together; a longer one is scaled down to it. None: no bound.
     GRADIENT_CLIP_NORM = 5.0
 
     def __init__(self):
@@ -208,8 +208,6 @@ class Config:
         if np.size(self.MEAN_PIXEL) not in (1, self.IMAGE_CHANNEL_COUNT):
             yield (f"MEAN_PIXEL has {np.size(self.MEAN_PIXEL)} values for IMAGE_CHANNEL_COUNT "
                    f"{self.IMAGE_CHANNEL_COUNT}: give one for each channel.")
-        if mode in ("none", "pad64") and self.BATCH_SIZE > 1 and self.GPU_COUNT < 1:
-            yield f"GPU_COUNT is {self.GPU_COUNT}: it must be 1 or more."
 
     def _bad_network(self):
         if self.NUM_CLASSES < 1:

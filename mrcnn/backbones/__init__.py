@@ -1,0 +1,1 @@
+"""Feature extractors and the pyramid on top of them (ring 1)."""

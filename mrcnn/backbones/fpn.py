@@ -1,0 +1,30 @@
+"""The feature pyramid: strong features at every scale.
+
+Source: Feature Pyramid Networks (Lin et al. 2017), section 3; P6 as in its footnote, a subsampled P5 for large anchors.
+"""
+
+import keras
+
+
+def build_pyramid(feature_maps, channels):
+    """Add the top-down pathway over the maps of a backbone.
+
+    Args:
+        feature_maps: [C2, C3, C4, C5], each [B, h, w, .], each half the size of the one before.
+        channels: int. Channels of every level.
+
+    Returns:
+        list [P2, P3, P4, P5, P6], each [B, h, w, channels]. Layers are named as in the classic code.
+    """
+    merged = {}
+    level = 5
+    x = keras.layers.Conv2D(channels, (1, 1), name="fpn_c5p5")(feature_maps[3])
+    merged[level] = x
+    for level in (4, 3, 2):
+        lateral = keras.layers.Conv2D(channels, (1, 1), name=f"fpn_c{level}p{level}")(feature_maps[level - 2])
+        upsampled = keras.layers.UpSampling2D((2, 2), name=f"fpn_p{level + 1}upsampled")(merged[level + 1])
+        merged[level] = keras.layers.Add(name=f"fpn_p{level}add")([upsampled, lateral])
+    pyramid = {n: keras.layers.Conv2D(channels, (3, 3), padding="same", name=f"fpn_p{n}")(merged[n])
+               for n in (2, 3, 4, 5)}
+    p6 = keras.layers.MaxPooling2D((1, 1), strides=2, name="fpn_p6")(pyramid[5])
+    return [pyramid[n] for n in (2, 3, 4, 5)] + [p6]

@@ -1,0 +1,1 @@
+"""Assembly and training (ring 2: reads Config)."""

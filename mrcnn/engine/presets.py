@@ -1,0 +1,73 @@
+"""Configurations of the command line: what each data format starts from, and the changes that a user asks for."""
+
+import numbers
+
+import numpy as np
+
+from mrcnn.config import Config, ConfigError
+
+PRESETS = {
+    "coco": {"NAME": "coco"},
+    # Images of 128 pixels: smaller anchors, fewer ROIs and a smaller network than a photograph needs.
+    "shapes": {"NAME": "shapes", "BACKBONE": "resnet50", "IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128,
+               "IMAGE_MAX_DIM": 128, "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32,
+               "STEPS_PER_EPOCH": 100, "VALIDATION_STEPS": 5},
+}
+
+
+def build_config(data, settings, saved=None):
+    """Return the validated configuration that a command starts from.
+
+    Args:
+        data: str, a key of PRESETS.
+        settings: {str: value}. The user's own changes; they win.
+        saved: Config or None. The configuration of an earlier run, taken in place of the preset.
+
+    Returns:
+        Config. NUM_CLASSES is still 1 where neither `saved` nor `settings` says otherwise; see `with_classes`.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
+    """
+    base = saved or Config.from_dict(PRESETS[data])
+    check_kinds(base, settings)
+    return base.with_overrides(settings)
+
+
+def with_classes(config, dataset):
+    """Return `config` with the number of classes of `dataset`, a prepared Dataset.
+
+    Raises:
+        ConfigError: the configuration already counts another number of classes.
+    """
+    if config.NUM_CLASSES == Config.NUM_CLASSES:
+        return config.with_overrides({"NUM_CLASSES": dataset.num_classes})
+    if config.NUM_CLASSES != dataset.num_classes:
+        raise ConfigError(f"NUM_CLASSES is {config.NUM_CLASSES} in the configuration, and the data set has "
+                          f"{dataset.num_classes} classes (background included): use weights trained on these classes, "
+                          "or leave NUM_CLASSES out.")
+    return config
+
+
+def check_kinds(config, settings):
+    """Refuse text for a number and a number for a list, before arithmetic stumbles over it.
+
+    Args:
+        config: Config. Its values show what is expected; None expects nothing.
+        settings: {str: value}. Names that `config` does not have are left to `Config.with_overrides`.
+
+    Raises:
+        ConfigError: naming the setting, what was found and what was expected.
+    """
+    for name, value in settings.items():
+        now = getattr(config, name, None)
+        if isinstance(now, bool) or now is None:
+            continue
+        if isinstance(now, numbers.Number) and not isinstance(value, numbers.Number | None):
+            raise ConfigError(f"{name} is {value!r}: expected a number such as {now}.")
+        if isinstance(now, str) and not isinstance(value, str) and not callable(value):
+            raise ConfigError(f"{name} is {value!r}: expected text such as {now}.")
+        if isinstance(now, list | tuple | np.ndarray) and not isinstance(value, list | tuple):
+            raise ConfigError(f"{name} is {value!r}: expected a list such as {list(now)}.")
+        if isinstance(now, dict) and not isinstance(value, dict):
+            raise ConfigError(f"{name} is {value!r}: expected a dict such as {now}.")

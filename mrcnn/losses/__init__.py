@@ -1,0 +1,1 @@
+"""The five losses as pure functions (ring 1)."""

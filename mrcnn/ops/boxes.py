@@ -1,0 +1,122 @@
+"""Box arithmetic on tensors, the twin of `mrcnn.geometry.boxes` (same cases in the tests of both).
+
+Coordinates are those of `mrcnn.geometry.boxes`: (y1, x1, y2, x2), in pixels with (y2, x2) outside, or normalised.
+Shapes: B images, R and G boxes; leading dimensions are free where `...` stands.
+"""
+
+from keras import ops
+
+
+def apply_box_deltas(boxes, deltas):
+    """Shift and scale boxes by deltas.
+
+    Args:
+        boxes: float32 [..., 4]. (y1, x1, y2, x2).
+        deltas: float32 [..., 4]. (dy, dx, log dh, log dw), already multiplied by their standard deviation.
+
+    Returns:
+        float32 [..., 4]. Boxes in the coordinates of `boxes`, not clipped.
+
+    Source: R-CNN (Girshick et al. 2014), appendix C.
+    """
+    y1, x1, y2, x2 = _corners(boxes)
+    height, width = y2 - y1, x2 - x1
+    center_y = y1 + 0.5 * height + deltas[..., 0] * height
+    center_x = x1 + 0.5 * width + deltas[..., 1] * width
+    height = height * ops.exp(deltas[..., 2])
+    width = width * ops.exp(deltas[..., 3])
+    top, left = center_y - 0.5 * height, center_x - 0.5 * width
+    return ops.stack([top, left, top + height, left + width], axis=-1)
+
+
+def box_refinement(boxes, gt_boxes):
+    """Return the deltas that take `boxes` to `gt_boxes`; the inverse of `apply_box_deltas`.
+
+    Args:
+        boxes: float32 [..., 4]. Boxes with an area.
+        gt_boxes: float32 [..., 4]. Boxes with an area.
+
+    Returns:
+        float32 [..., 4]. (dy, dx, log dh, log dw), not divided by a standard deviation.
+    """
+    y1, x1, y2, x2 = _corners(boxes)
+    gt_y1, gt_x1, gt_y2, gt_x2 = _corners(gt_boxes)
+    height, width = y2 - y1, x2 - x1
+    gt_height, gt_width = gt_y2 - gt_y1, gt_x2 - gt_x1
+    dy = ((gt_y1 + 0.5 * gt_height) - (y1 + 0.5 * height)) / height
+    dx = ((gt_x1 + 0.5 * gt_width) - (x1 + 0.5 * width)) / width
+    return ops.stack([dy, dx, ops.log(gt_height / height), ops.log(gt_width / width)], axis=-1)
+
+
+def clip_boxes(boxes, window):
+    """Clip boxes to a window.
+
+    Args:
+        boxes: float32 [..., N, 4].
+        window: float32 broadcastable to [..., N, 4], for instance [4] or [B, 1, 4].
+
+    Returns:
+        float32 [..., N, 4]. A box outside the window has no area.
+    """
+    y1, x1, y2, x2 = _corners(boxes)
+    top, left, bottom, right = _corners(ops.convert_to_tensor(window))
+    return ops.stack([
+        ops.maximum(ops.minimum(y1, bottom), top), ops.maximum(ops.minimum(x1, right), left),
+        ops.maximum(ops.minimum(y2, bottom), top), ops.maximum(ops.minimum(x2, right), left)], axis=-1)
+
+
+def compute_overlaps(boxes1, boxes2):
+    """Return the IoU of each box of one set with each of another, image by image.
+
+    Args:
+        boxes1: float32 [..., R, 4].
+        boxes2: float32 [..., G, 4].
+
+    Returns:
+        float32 [..., R, G]. In 0 to 1; 0 where a box has no area, so padding overlaps nothing.
+    """
+    y1, x1, y2, x2 = (ops.expand_dims(c, -1) for c in _corners(boxes1))  # [..., R, 1]
+    other_y1, other_x1, other_y2, other_x2 = (ops.expand_dims(c, -2) for c in _corners(boxes2))  # [..., 1, G]
+    height = ops.maximum(ops.minimum(y2, other_y2) - ops.maximum(y1, other_y1), 0.0)
+    width = ops.maximum(ops.minimum(x2, other_x2) - ops.maximum(x1, other_x1), 0.0)
+    intersection = height * width
+    union = (y2 - y1) * (x2 - x1) + (other_y2 - other_y1) * (other_x2 - other_x1) - intersection
+    return ops.where(intersection > 0.0, intersection / ops.where(union > 0.0, union, 1.0), 0.0)
+
+
+def norm_boxes(boxes, shape):
+    """Turn pixel boxes into normalised ones: (boxes - [0, 0, 1, 1]) / ([h, w, h, w] - 1).
+
+    Args:
+        boxes: [..., 4]. Pixels.
+        shape: number [..., 2]. (height, width) of the image, broadcastable to the boxes' leading dimensions.
+
+    Returns:
+        float32 [..., 4].
+    """
+    scale, shift = _norm_scale_and_shift(shape)
+    return (ops.cast(boxes, "float32") - shift) / scale
+
+
+def denorm_boxes(boxes, shape):
+    """Turn normalised boxes into pixel ones, rounded to whole pixels; the inverse of `norm_boxes`.
+
+    Args:
+        boxes: float32 [..., 4]. Normalised.
+        shape: number [..., 2]. (height, width) of the image.
+
+    Returns:
+        int32 [..., 4].
+    """
+    scale, shift = _norm_scale_and_shift(shape)
+    return ops.cast(ops.round(ops.cast(boxes, "float32") * scale + shift), "int32")
+
+
+def _norm_scale_and_shift(shape):
+    shape = ops.cast(shape, "float32")
+    scale = ops.concatenate([shape, shape], axis=-1) - 1.0
+    return scale, ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
+
+
+def _corners(boxes):
+    return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]

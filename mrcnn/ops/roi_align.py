@@ -1,0 +1,107 @@
+"""Cutting boxes of any size out of feature maps at a fixed resolution.
+
+Classic sampling, the one the classic weights were trained with, is TensorFlow's `crop_and_resize`: of a map with h rows
+a box with the normalised corners y1, y2 gets P samples at the rows
+
+    y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1),   i = 0 .. P - 1,
+
+one bilinear sample a bin, and zero for samples outside the map. The first and the last sample lie on the box's edges
+(of normalised boxes, whose y2 is the last row inside), not at the centres of bins as in half-pixel ROIAlign. Only
+`_sample_positions` knows which of the two it is.
+
+Shapes: B images, L levels, R rois, S rows of all maps together, P crop size, C channels.
+"""
+
+from keras import ops
+
+# How far outside the map, in cells, a sample still counts as on its edge: float32 rounding pushes the last sample of a
+# box that ends with the map there, and the whole row of the crop would turn zero.
+EDGE_TOLERANCE = 1e-3
+
+
+def pyramid_roi_align(feature_maps, boxes, levels, crop_size):
+    """Cut each box out of the pyramid level that it was given.
+
+    All levels are laid into one table of rows, so that one gather serves boxes of every level: four rows a sample,
+    instead of a crop of every box from every level.
+
+    Args:
+        feature_maps: list of float [B, h, w, C], one a level.
+        boxes: float32 [B, R, 4]. Normalised corners.
+        levels: int32 [B, R]. Position in `feature_maps`.
+        crop_size: (int, int). (height, width) of the crops, 2 or more.
+
+    Returns:
+        float [B, R, crop height, crop width, C].
+
+    Source: ROIAlign, Mask R-CNN (He et al. 2017), section 3, in the classic code's form.
+    """
+    channels = feature_maps[0].shape[-1]
+    batch, rois = ops.shape(boxes)[0], ops.shape(boxes)[1]
+    table = ops.concatenate([ops.reshape(m, (batch, -1, channels)) for m in feature_maps], axis=1)  # [B, S, C]
+    table_rows = ops.shape(table)[1]
+    heights, widths, starts = [], [], []
+    start = 0
+    for feature_map in feature_maps:
+        height, width = ops.shape(feature_map)[1], ops.shape(feature_map)[2]
+        heights.append(height)
+        widths.append(width)
+        starts.append(start)
+        start = start + height * width
+    level_heights, level_widths, level_starts = (
+        ops.take(ops.stack([ops.cast(v, "int32") for v in values]), levels, axis=0)  # [B, R]
+        for values in (heights, widths, starts))
+    image_starts = ops.expand_dims(ops.arange(batch, dtype="int32") * table_rows, -1)  # [B, 1]
+    crops = sample_crops(
+        ops.reshape(table, (-1, channels)), ops.reshape(level_starts + image_starts, (-1,)),
+        ops.reshape(level_heights, (-1,)), ops.reshape(level_widths, (-1,)), ops.reshape(boxes, (-1, 4)), crop_size)
+    return ops.reshape(crops, (batch, rois, *crop_size, channels))
+
+
+def sample_crops(table, starts, heights, widths, boxes, crop_size):
+    """Sample boxes bilinearly out of maps whose rows lie in one table.
+
+    Args:
+        table: float [S, C]. Cells of all maps, each map row-major.
+        starts: int32 [R]. Row of the table at which each box's map begins.
+        heights, widths: int32 [R]. Size of each box's map.
+        boxes: float32 [R, 4]. Normalised corners within the box's own map.
+        crop_size: (int, int). (height, width) of the crops, 2 or more.
+
+    Returns:
+        float [R, crop height, crop width, C], of the dtype of `table`. Samples outside the map are zero.
+    """
+    y1, x1, y2, x2 = (boxes[:, i] for i in range(4))
+    low_y, high_y, weight_y, inside_y = _neighbours(_sample_positions(y1, y2, heights, crop_size[0]), heights)
+    low_x, high_x, weight_x, inside_x = _neighbours(_sample_positions(x1, x2, widths, crop_size[1]), widths)
+
+    stride = widths[:, None, None]
+    origin = starts[:, None, None]
+
+    def rows(y, x):
+        return ops.take(table, origin + y[:, :, None] * stride + x[:, None, :], axis=0)  # [R, Ph, Pw, C]
+
+    dtype = table.dtype
+    weight_y = ops.cast(weight_y, dtype)[:, :, None, None]
+    weight_x = ops.cast(weight_x, dtype)[:, None, :, None]
+    inside = ops.cast(ops.logical_and(inside_y[:, :, None], inside_x[:, None, :]), dtype)[..., None]
+    top = rows(low_y, low_x) * (1 - weight_x) + rows(low_y, high_x) * weight_x
+    bottom = rows(high_y, low_x) * (1 - weight_x) + rows(high_y, high_x) * weight_x
+    return (top * (1 - weight_y) + bottom * weight_y) * inside
+
+
+def _sample_positions(start, stop, size, count):
+    """Return float32 [R, count]: where to sample between two normalised corners, in cells of a map of `size`."""
+    last = ops.cast(size - 1, "float32")
+    step = (stop - start) * last / (count - 1)
+    return (start * last)[:, None] + step[:, None] * ops.arange(count, dtype="float32")[None, :]
+
+
+def _neighbours(positions, size):
+    """Return both neighbouring cells, the second one's weight, and whether the position lies in the map: [R, P] each."""
+    last = ops.cast(size - 1, "float32")[:, None]
+    inside = ops.logical_and(positions >= -EDGE_TOLERANCE, positions <= last + EDGE_TOLERANCE)
+    clipped = ops.minimum(ops.maximum(positions, 0.0), last)
+    low = ops.floor(clipped)
+    high = ops.minimum(low + 1.0, last)
+    return ops.cast(low, "int32"), ops.cast(high, "int32"), clipped - low, inside
