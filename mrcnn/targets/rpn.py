@@ -1,0 +1,79 @@
+"""Targets of the region proposal network: which anchors are objects, and how far off they are.
+
+Shape letters: A anchors, G ground-truth boxes, T anchors trained on in an image.
+"""
+
+import numpy as np
+
+from mrcnn.geometry.boxes import compute_overlaps
+from mrcnn.targets.anchor_index import index_anchors
+from mrcnn.targets.sampling import as_rng, choose
+
+# Source: Faster R-CNN (Ren et al. 2015), section 3.1.2: an anchor is an object from 0.7 on, and background below 0.3.
+POSITIVE_IOU = 0.7
+NEGATIVE_IOU = 0.3
+# an anchor that touches a crowd more than this is no background: there may be an object in it
+CROWD_IOU = 0.001
+
+
+def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng=None):
+    """Match anchors to ground-truth boxes, and choose those to train on.
+
+    An anchor is positive when its IoU with a box is at least 0.7, or when no anchor overlaps some box more; negative when its
+    IoU with all boxes is below 0.3 and it touches no crowd; else neutral. At most half of the anchors chosen are positive.
+
+    Args:
+        anchors: float [A, 4] pixel boxes, or an AnchorIndex of them, which spares looking the array up at each call.
+        gt_class_ids: int [G]. Negative is a crowd; zero is padding, and is passed over.
+        gt_boxes: [G, 4]. Pixel boxes.
+        num_train_anchors: int. T.
+        bbox_std_dev: [4]. The deltas are divided by it.
+        rng: numpy Generator for the choice; None draws from NumPy's global state.
+
+    Returns:
+        (rpn_match, rpn_bbox): int32 [A], 1 positive, -1 negative, 0 neutral; float64 [T, 4], deltas of the positive anchors in
+        the order of their positions, then zero rows.
+
+    Differs: a box that no anchor touches has no best anchor; the classic code made all anchors positive that had an IoU of 0 with it.
+    """
+    index = index_anchors(anchors)
+    rng = as_rng(rng)
+    gt_class_ids, gt_boxes = np.asarray(gt_class_ids), np.asarray(gt_boxes)
+    boxes, crowds = gt_boxes[gt_class_ids > 0], gt_boxes[gt_class_ids < 0]
+
+    negative = np.ones(len(index), bool)
+    positive = [np.zeros(0, np.int64)]
+    for crowd in crowds:
+        negative[index.overlapping(crowd, CROWD_IOU)[0]] = False
+    for box in boxes:
+        positions, overlaps = index.overlapping(box, NEGATIVE_IOU)
+        negative[positions] = False
+        positive.append(positions[overlaps >= POSITIVE_IOU])
+        positive.append(_best(index, box, positions, overlaps))
+    positive = np.unique(np.concatenate(positive))
+    negative[positive] = False
+
+    positive = np.sort(choose(rng, positive, num_train_anchors // 2))
+    rpn_match = np.zeros(len(index), np.int32)
+    rpn_match[positive] = 1
+    rpn_match[choose(rng, np.flatnonzero(negative), num_train_anchors - len(positive))] = -1
+    rpn_bbox = np.zeros((num_train_anchors, 4))
+    if len(positive):
+        chosen = index.anchors[positive]
+        nearest = compute_overlaps(chosen, boxes).argmax(axis=1)
+        rpn_bbox[: len(positive)] = _deltas(chosen, boxes[nearest]) / bbox_std_dev
+    return rpn_match, rpn_bbox
+
+
+def _best(index, box, positions, overlaps):
+    """The anchors that overlap a box most, out of those known to reach the negative threshold, or of all if none does."""
+    if overlaps.size:
+        return positions[overlaps == overlaps.max()]
+    return index.best(box)[0]
+
+
+def _deltas(anchors, boxes):
+    """Deltas from anchors to boxes in the dtype of the anchors: float64 [n, 4]."""
+    size, target_size = anchors[:, 2:] - anchors[:, :2], (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
+    shift = (boxes[:, :2] + 0.5 * target_size) - (anchors[:, :2] + 0.5 * size)
+    return np.concatenate([shift / size, np.log(target_size / size)], axis=1)
