@@ -41,7 +41,7 @@ def _find(module, dotted):
 
 
 def _parameters(text):
-    """Return [(name, kind, default)] of a signature in text; default is `inspect.Parameter.empty` where there is none."""
+    """Return [(name, kind, default)] of a signature in text; no default is `inspect.Parameter.empty`."""
     arguments = ast.parse(f"def f{text}: pass").body[0].args
     missing = [inspect.Parameter.empty] * (len(arguments.args) - len(arguments.defaults))
     defaults = missing + [ast.literal_eval(default) for default in arguments.defaults]

@@ -9,7 +9,7 @@ from tests.layout.source import modules
 from tests.layout.test_rings import WITHOUT_KERAS
 from tests.shared_data import REPOSITORY
 
-# Run as `python -c SCRIPT BLOCKED MODULE...`: import each module where the names in BLOCKED (comma separated) cannot be.
+# Run as `python -c SCRIPT BLOCKED MODULE...`: import each module where the packages in BLOCKED (a,b,c) cannot be.
 SCRIPT = """
 import importlib, sys
 blocked, names = set(sys.argv[1].split(",")), sys.argv[2:]
