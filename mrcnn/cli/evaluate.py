@@ -1,0 +1,52 @@
+"""`mrcnn evaluate`: COCO average precision of boxes and masks over a data set."""
+
+from mrcnn.cli import options
+
+HELP = "measure box and mask AP on a data set"
+EPILOG = """\
+examples:
+  mrcnn evaluate shapes --weights last
+  mrcnn evaluate coco --dataset ~/coco --weights logs/coco20260101T1200/mask_rcnn_coco_0010.h5 --output results.json
+The configuration is the one that the run folder keeps beside its checkpoints; DETECTION_MIN_CONFIDENCE is 0 here unless
+--set says otherwise, because average precision looks at detections of every score."""
+
+
+def add_arguments(parser):
+    """Add the arguments of the command to its parser."""
+    options.add_data_arguments(parser)
+    parser.add_argument("--subset", default="val", help="the images to measure on (default: %(default)s)")
+    parser.add_argument("--limit", type=options.at_least(1), metavar="N",
+                        help="only the first N images (default: all; shapes: 100)")
+    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
+                        help="a checkpoint, a run folder (its newest one), the newest run, or the published weights")
+    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
+    parser.add_argument("--output", metavar="FILE.json", help="write the figures, per class too, as JSON")
+    options.add_config_arguments(parser)
+
+
+def run(args):
+    """Measure as the arguments say, and print the table."""
+    from mrcnn.data.catalog import open_dataset
+    from mrcnn.engine.presets import build_config, with_classes
+    from mrcnn.engine.trained_run import find_checkpoint, load_config
+
+    settings = {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}
+    weights, saved = args.weights, None
+    if weights != "coco":
+        weights = find_checkpoint(weights, args.model_dir, name=settings.get("NAME", args.data))
+        saved = load_config(weights)
+    config = build_config(args.data, settings, saved)
+    dataset = open_dataset(args.data, args.subset, folder=args.dataset, year=args.year, count=args.limit or 100,
+                           image_size=config.IMAGE_MAX_DIM)
+    config = with_classes(config, dataset)
+
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.weights.start import load_trained_weights
+
+    model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
+    load_trained_weights(model, weights)
+    result = model.evaluate(dataset, limit=args.limit)
+    print(result.table())
+    if args.output:
+        result.save(args.output)
+        print(f"Written: {args.output}")

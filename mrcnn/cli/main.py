@@ -1,0 +1,78 @@
+"""Entry point of the command `mrcnn`: reads the arguments, runs the command, turns an error into one line.
+
+Exit codes: 0 done; 1 done, but some inputs were left out (they are named); 2 an error, told in one line; 130 stopped
+by the user. `--debug` shows the traceback as well.
+"""
+
+import argparse
+import os
+import sys
+
+from mrcnn import __version__
+from mrcnn.cli import evaluate, predict, train
+
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict}
+# What bad input raises; anything else is a fault of the program, and its message says so.
+USER_ERRORS = (ValueError, OSError, ImportError)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and which takes no abbreviated options."""
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(**kwargs)
+
+    def error(self, message):
+        """Write the message and what to do, and exit with code 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser():
+    """Return the parser of the whole command line, an `argparse.ArgumentParser`."""
+    parser = Parser(prog="mrcnn", description="Mask R-CNN on Keras 3: train, evaluate, detect.")
+    parser.add_argument("--version", action="version", version=f"mrcnn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=module.HELP, description=module.HELP + ".", epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter)
+        module.add_arguments(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Args:
+        argv: list of str, the arguments after the program's name. None: those of the process.
+
+    Returns:
+        int. The exit code.
+    """
+    args = build_parser().parse_args(argv)
+    # TensorFlow's notices about CPU features are noise here; whoever wants them sets the variable.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return COMMANDS[args.command].run(args) or 0
+    except KeyboardInterrupt:
+        print(f"mrcnn {args.command}: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        print(f"mrcnn {args.command}: error: {describe(error)}", file=sys.stderr)
+        return 2
+
+
+def describe(error):
+    """Return the one line that tells of an error: str."""
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, USER_ERRORS) and text:
+        return text
+    return f"{type(error).__name__}: {text} (unexpected: run again with --debug for the traceback)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""`mrcnn predict`: find the instances on pictures, draw them, and write them as COCO results."""
+
+from mrcnn.cli import options
+
+HELP = "find the instances on pictures"
+EPILOG = """\
+examples:
+  mrcnn predict photo.jpg --weights coco
+  mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output found --min-score 0.5
+Written to the output folder: <picture>_detections.jpg with boxes, masks, names and scores, and detections.json in
+COCO's results format. The configuration and the names of the classes are read from the run folder (config.json and
+classes.json beside the weights)."""
+
+
+def add_arguments(parser):
+    """Add the arguments of the command to its parser."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, or a folder of pictures")
+    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
+                        help="a checkpoint, a run folder (its newest one), the newest run, or the published weights")
+    parser.add_argument("--output", default="predictions", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--min-score", type=options.share, metavar="S",
+                        help="least score of an instance (default: DETECTION_MIN_CONFIDENCE of the configuration)")
+    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
+    group = options.add_config_arguments(parser)
+    group.add_argument("--config", metavar="FILE", help="a config.json, for weights without one beside them")
+    group.add_argument("--classes", metavar="FILE", help="a classes.json: a list of names, the background first")
+
+
+def run(args):
+    """Predict as the arguments say.
+
+    Returns:
+        int. 1 when some pictures could not be read, else 0.
+    """
+    from mrcnn.engine.trained_run import load_trained_run
+    from mrcnn.inference.pictures import find_pictures, predict_pictures
+
+    settings = options.overrides(args)
+    if args.min_score is not None:
+        settings["DETECTION_MIN_CONFIDENCE"] = args.min_score
+    pictures = find_pictures(args.inputs)
+    trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
+    config = trained.config.with_overrides(settings)
+
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.weights.start import load_trained_weights
+
+    model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
+    load_trained_weights(model, trained.weights)
+    summary = predict_pictures(model.detect, pictures, args.output, trained.class_names,
+                               channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE)
+    print(f"{summary.pictures} pictures, {summary.instances} instances: {args.output}")
+    for path, reason in summary.unreadable.items():
+        print(f"left out {path}: {reason}")
+    return 1 if summary.unreadable else 0

@@ -1,0 +1,62 @@
+"""`mrcnn train`: train on a data set and write a run folder with checkpoints."""
+
+from mrcnn.cli import options
+
+HELP = "train a network on a data set"
+EPILOG = """\
+examples:
+  mrcnn train shapes --epochs 5 --layers all --set IMAGES_PER_GPU=4
+  mrcnn train coco --dataset ~/coco --weights coco --layers heads --epochs 10
+  mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --learning-rate 0.0001
+The run folder, MODEL_DIR/NAME<date>, holds a checkpoint of each epoch, config.json and classes.json."""
+
+
+def add_arguments(parser):
+    """Add the arguments of the command to its parser."""
+    options.add_data_arguments(parser)
+    parser.add_argument("--subset", default="train", help="the images to train on (default: %(default)s)")
+    parser.add_argument("--val-subset", default="val", help="the images for validation (default: %(default)s)")
+    parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
+                        help="shapes: training images; a tenth as many for validation (default: %(default)s)")
+    group = parser.add_argument_group("training")
+    group.add_argument("--weights", default="none", metavar="coco|imagenet|last|none|PATH",
+                       help="where to start: published weights, the newest checkpoint under --model-dir, a file, or "
+                            "none for random ones (default: %(default)s)")
+    group.add_argument("--layers", default="all", metavar="heads|3+|4+|5+|all|REGEX",
+                       help="the layers to train (default: %(default)s)")
+    group.add_argument("--epochs", type=options.at_least(1), default=10, metavar="N",
+                       help="the epoch to train up to, counted from the start of the run (default: %(default)s)")
+    group.add_argument("--learning-rate", type=options.at_least(0, float), metavar="X",
+                       help="default: LEARNING_RATE of the configuration")
+    group.add_argument("--model-dir", default="logs", metavar="DIR", help="folder of the runs (default: %(default)s)")
+    group = options.add_config_arguments(parser)
+    group.add_argument("--backbone", metavar="NAME", help="the same as --set BACKBONE=NAME")
+
+
+def run(args):
+    """Train as the arguments say."""
+    from mrcnn.data.catalog import open_dataset
+    from mrcnn.engine.presets import build_config, with_classes
+    from mrcnn.engine.trained_run import find_checkpoint, load_config
+
+    settings = options.overrides(args)
+    if args.backbone:
+        settings["BACKBONE"] = args.backbone
+    weights, saved = args.weights, None
+    if weights == "last":
+        weights = find_checkpoint("last", args.model_dir, name=settings.get("NAME", args.data))
+        saved = load_config(weights)
+    config = build_config(args.data, settings, saved)
+    where = {"folder": args.dataset, "year": args.year, "image_size": config.IMAGE_MAX_DIM}
+    train_set = open_dataset(args.data, args.subset, count=args.count, **where)
+    val_set = open_dataset(args.data, args.val_subset, count=max(args.count // 10, 1), **where)
+    config = with_classes(config, train_set)
+
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.weights.start import load_start_weights
+
+    model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)
+    load_start_weights(model, weights)
+    rate = config.LEARNING_RATE if args.learning_rate is None else args.learning_rate
+    model.train(train_set, val_set, learning_rate=rate, epochs=args.epochs, layers=args.layers)
+    print(f"Run folder: {model.log_dir}")

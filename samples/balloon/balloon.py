@@ -1,0 +1,199 @@
+"""Balloons: one class, outlined by hand in the VGG Image Annotator, and a colour splash.
+
+Train on the folder that holds train/ and val/, each with its pictures and a via_region_data.json:
+
+    python3 balloon.py train --dataset=/path/to/balloon --weights=coco
+
+and then turn everything grey but the balloons, on a picture or a film:
+
+    python3 balloon.py splash --weights=last --image=party.jpg
+    python3 balloon.py splash --weights=/path/to/weights.h5 --video=party.mp4
+"""
+
+import argparse
+import datetime
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.color
+import skimage.draw
+import skimage.io
+
+ROOT_DIR = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+
+from mrcnn.weights.start import load_start_weights
+
+from mrcnn import model as modellib
+from mrcnn import utils
+from mrcnn.config import Config
+
+DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
+
+
+class BalloonConfig(Config):
+    """Training on a few dozen photographs."""
+
+    NAME = "balloon"
+    NUM_CLASSES = 1 + 1  # background, balloon
+    IMAGES_PER_GPU = 2
+    STEPS_PER_EPOCH = 100
+    DETECTION_MIN_CONFIDENCE = 0.9
+
+
+class BalloonDataset(utils.Dataset):
+    """Photographs with polygons of the VGG Image Annotator, version 1 or 2."""
+
+    def load_balloon(self, dataset_dir, subset):
+        """Add the pictures of a subset that carry at least one region.
+
+        Args:
+            dataset_dir: path. The folder of train/ and val/.
+            subset: str, "train" or "val".
+        """
+        self.add_class("balloon", 1, "balloon")
+        folder = Path(dataset_dir) / subset
+        annotations = json.loads((folder / "via_region_data.json").read_text(encoding="utf-8"))
+        # A saved project wraps the annotations; an export is the annotations alone.
+        for entry in annotations.get("_via_img_metadata", annotations).values():
+            regions = entry["regions"]
+            # Version 1 wrote {"0": region, ...}, version 2 writes [region, ...].
+            regions = regions.values() if isinstance(regions, dict) else regions
+            polygons = [region["shape_attributes"] for region in regions]
+            if polygons:
+                path = folder / entry["filename"]
+                height, width = _picture_size(path)
+                self.add_image("balloon", image_id=entry["filename"], path=str(path), width=width, height=height,
+                               polygons=polygons)
+
+    def load_mask(self, image_id):
+        """Return (masks bool [H, W, N], class ids int32 [N]), one mask a polygon."""
+        info = self.image_info[image_id]
+        if info["source"] != "balloon":
+            return super().load_mask(image_id)
+        shape = (info["height"], info["width"])
+        masks = np.zeros((*shape, len(info["polygons"])), bool)
+        for i, polygon in enumerate(info["polygons"]):
+            # A corner drawn at the rim may lie a pixel outside the picture: `shape` cuts it off.
+            rows, cols = skimage.draw.polygon(polygon["all_points_y"], polygon["all_points_x"], shape)
+            masks[rows, cols, i] = True
+        return masks, np.ones(len(info["polygons"]), np.int32)
+
+    def image_reference(self, image_id):
+        """Return the path of an image."""
+        info = self.image_info[image_id]
+        return info["path"] if info["source"] == "balloon" else super().image_reference(image_id)
+
+
+def _picture_size(path):
+    height, width = skimage.io.imread(path).shape[:2]
+    return height, width
+
+
+def train(model, dataset_dir, epochs=30):
+    """Train the heads: with COCO's features and so few photographs that is enough."""
+    subsets = []
+    for subset in ("train", "val"):
+        dataset = BalloonDataset()
+        dataset.load_balloon(dataset_dir, subset)
+        dataset.prepare()
+        subsets.append(dataset)
+    model.train(*subsets, learning_rate=model.config.LEARNING_RATE, epochs=epochs, layers="heads")
+
+
+def color_splash(image, mask):
+    """Keep the colours where there is an instance and turn the rest grey.
+
+    Args:
+        image: uint8 [H, W, 3].
+        mask: bool [H, W, N], an instance each; N may be 0.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    grey = (skimage.color.gray2rgb(skimage.color.rgb2gray(image)) * 255).astype(np.uint8)
+    return np.where(mask.any(axis=-1, keepdims=True), image, grey).astype(np.uint8)
+
+
+def detect_and_color_splash(model, image_path=None, video_path=None):
+    """Splash a picture or a film and write it to the working folder.
+
+    Args:
+        model: MaskRCNN in inference mode.
+        image_path, video_path: path. One of them.
+
+    Returns:
+        str. The name of the file written.
+    """
+    if bool(image_path) == bool(video_path):
+        raise ValueError("give either a picture or a film")
+    stamp = f"splash_{datetime.datetime.now():%Y%m%dT%H%M%S}"
+    if image_path:
+        image = skimage.io.imread(image_path)
+        image = skimage.color.gray2rgb(image)[..., :3]
+        result = model.detect([image], verbose=1)[0]
+        name = f"{stamp}.png"
+        skimage.io.imsave(name, color_splash(image, result["masks"]))
+    else:
+        name = f"{stamp}.avi"
+        _splash_video(model, video_path, name)
+    print("Saved to", name)
+    return name
+
+
+def _splash_video(model, video_path, name):
+    source = cv2.VideoCapture(str(video_path))
+    if not source.isOpened():
+        raise OSError(f"{video_path}: OpenCV cannot open this film")
+    size = int(source.get(cv2.CAP_PROP_FRAME_WIDTH)), int(source.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    # Not every container tells its rate; 25 is a common one.
+    writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*"MJPG"), source.get(cv2.CAP_PROP_FPS) or 25, size)
+    frames = 0
+    try:
+        while True:
+            more, frame = source.read()
+            if not more:
+                break
+            frame = np.ascontiguousarray(frame[..., ::-1])  # OpenCV has blue first
+            masks = model.detect([frame])[0]["masks"]
+            writer.write(np.ascontiguousarray(color_splash(frame, masks)[..., ::-1]))
+            frames += 1
+    finally:
+        source.release()
+        writer.release()
+    print("frames:", frames)
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Train Mask R-CNN to find balloons.")
+    parser.add_argument("command", choices=("train", "splash"))
+    parser.add_argument("--dataset", metavar="DIR", help="folder of train/ and val/")
+    parser.add_argument("--weights", required=True, metavar="coco|imagenet|last|PATH")
+    parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
+    parser.add_argument("--image", metavar="FILE", help="picture to splash")
+    parser.add_argument("--video", metavar="FILE", help="film to splash")
+    args = parser.parse_args(argv)
+    if args.command == "train" and not args.dataset:
+        parser.error("train needs --dataset")
+    if args.command == "splash" and bool(args.image) == bool(args.video):
+        parser.error("splash needs --image or --video")
+    if args.command == "splash" and args.weights in ("coco", "imagenet"):
+        parser.error("splash needs weights that were trained on balloons: --weights=last or a path")
+
+    training = args.command == "train"
+    config = BalloonConfig()
+    config.display()
+    model = modellib.MaskRCNN(mode="training" if training else "inference", config=config, model_dir=args.logs)
+    load_start_weights(model, args.weights)
+    if training:
+        train(model, args.dataset)
+    else:
+        detect_and_color_splash(model, image_path=args.image, video_path=args.video)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Shapes: squares, circles and triangles drawn as they are asked for. Needs no data, and is quick to train on.
+
+    python3 shapes.py train --model=coco
+    python3 shapes.py train --model=none
+    python3 shapes.py evaluate --model=last --limit=100
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT_DIR = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+
+from mrcnn.weights.start import load_start_weights
+
+from mrcnn import model as modellib
+from mrcnn.config import Config
+from mrcnn.data.formats.shapes import ShapesDataset
+
+DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
+TRAIN_IMAGES, TRAIN_SEED = 500, 0
+VAL_IMAGES, VAL_SEED = 50, 1_000_000
+
+
+class ShapesConfig(Config):
+    """Small images with few and simple objects: small anchors, and few ROIs."""
+
+    NAME = "shapes"
+    NUM_CLASSES = 1 + 3  # background, square, circle, triangle
+    GPU_COUNT = 1
+    IMAGES_PER_GPU = 8
+    IMAGE_MIN_DIM = 128
+    IMAGE_MAX_DIM = 128
+    RPN_ANCHOR_SCALES = (8, 16, 32, 64, 128)
+    TRAIN_ROIS_PER_IMAGE = 32
+    STEPS_PER_EPOCH = 100
+    VALIDATION_STEPS = 5
+
+
+class InferenceConfig(ShapesConfig):
+    """Evaluation: detections of every score, as average precision wants them."""
+
+    IMAGES_PER_GPU = 1
+    DETECTION_MIN_CONFIDENCE = 0
+
+
+def load_shapes(count, seed, config):
+    """Return a prepared ShapesDataset of `count` images of the configuration's size."""
+    dataset = ShapesDataset()
+    dataset.load_shapes(count, config.IMAGE_SHAPE[0], config.IMAGE_SHAPE[1], seed=seed)
+    dataset.prepare()
+    return dataset
+
+
+def train(model, epochs=2):
+    """Train the heads for an epoch, then every layer up to `epochs` at a tenth of the rate."""
+    config = model.config
+    sets = load_shapes(TRAIN_IMAGES, TRAIN_SEED, config), load_shapes(VAL_IMAGES, VAL_SEED, config)
+    model.train(*sets, learning_rate=config.LEARNING_RATE, epochs=1, layers="heads")
+    model.train(*sets, learning_rate=config.LEARNING_RATE / 10, epochs=epochs, layers="all")
+
+
+def evaluate(model, limit=VAL_IMAGES):
+    """Print the AP of boxes and masks on `limit` images that training has not seen; return the result."""
+    result = model.evaluate(load_shapes(limit, VAL_SEED, model.config))
+    print(result.table())
+    return result
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Train Mask R-CNN on synthetic shapes.")
+    parser.add_argument("command", choices=("train", "evaluate"))
+    parser.add_argument("--model", required=True, metavar="coco|last|imagenet|none|PATH", help="weights to start from")
+    parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
+    parser.add_argument("--limit", type=int, default=VAL_IMAGES, metavar="N", help="images to evaluate on")
+    parser.add_argument("--epochs", type=int, default=2, metavar="N", help="epochs to train (default: %(default)s)")
+    args = parser.parse_args(argv)
+
+    training = args.command == "train"
+    config = ShapesConfig() if training else InferenceConfig()
+    config.display()
+    model = modellib.MaskRCNN(mode="training" if training else "inference", config=config, model_dir=args.logs)
+    load_start_weights(model, args.model)
+    if training:
+        train(model, args.epochs)
+    else:
+        evaluate(model, args.limit)
+
+
+if __name__ == "__main__":
+    main()
