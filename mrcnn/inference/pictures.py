@@ -66,7 +66,7 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
     Args:
         detect: callable, list of [H, W, C] arrays -> list of {"rois", "class_ids", "scores", "masks"}.
         pictures: list of str paths.
-        output_dir: path. Made when missing. Gets <stem>_detections.jpg a picture, and detections.json: a list of rows in
+        output_dir: path. Made when missing. Gets <stem>_detections.jpg a picture, and detections.json: list of rows in
             COCO's results format with "file_name" and "category" (the name of the class) added. image_id is the number
             that the file is named by where every file is named by one of its own, as COCO's are, else its place in
             `pictures`, from 1. category_id is the class id, but COCO's own id where the classes are COCO's 80.

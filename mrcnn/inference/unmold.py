@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mrcnn.geometry.boxes import denorm_boxes, norm_boxes
-from mrcnn.geometry.masks import unmold_mask
+from mrcnn.geometry.masks import paste_mask
 
 MASK_FORMS = ("dense", "rle")
 
@@ -67,10 +67,12 @@ def _merge_touching(edges):
     return np.delete(edges, np.concatenate([empty, empty + 1])) if len(empty) else edges
 
 
-def _paste(mask, box):
-    """The mask of the mask head at the size of its box: bool [y2 - y1, x2 - x1]."""
+def _paste_and_encode(mask, box, size):
+    """The mask of the mask head at the size of its box, as RLE of the photograph."""
     height, width = int(box[2] - box[0]), int(box[3] - box[1])
-    return unmold_mask(mask, np.array([0, 0, height, width]), (height, width))
+    crop = np.zeros((height, width), bool)
+    paste_mask(mask, (0, 0, height, width), crop)
+    return encode_pasted(crop, box, size)
 
 
 def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, window, masks="dense"):
@@ -109,9 +111,9 @@ def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, windo
     scores = detections[rows, 5].astype(np.float32)
     small = mrcnn_mask[rows, :, :, class_ids]  # [N, M, M]
     if masks == "rle":
-        full = [encode_pasted(_paste(m, box), box, (height, width)) for m, box in zip(small, boxes, strict=True)]
+        full = [_paste_and_encode(m, box, (height, width)) for m, box in zip(small, boxes)]
         return boxes, class_ids, scores, full
     full = np.zeros((len(rows), height, width), bool)
-    for ix, (y1, x1, y2, x2) in enumerate(boxes):
-        full[ix, y1:y2, x1:x2] = _paste(small[ix], boxes[ix])
+    for ix in range(len(rows)):
+        paste_mask(small[ix], boxes[ix], full[ix])
     return boxes, class_ids, scores, full.transpose(1, 2, 0)  # [H, W, N]

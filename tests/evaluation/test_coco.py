@@ -1,0 +1,312 @@
+import contextlib
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mrcnn.data.errors import DataError
+from mrcnn.evaluation.coco import CocoResult, evaluate
+from tests.evaluation.fake_dataset import FakeDataset, instance, result
+from tests.shared_data import shared_path
+
+SIZE = (120, 200)
+# A small (20 x 20), a medium (50 x 50) and a large (100 x 100) square, a medium circle, and no triangle at all.
+TRUTH = [
+    [instance(SIZE, 1, (0, 0, 20, 20)), instance(SIZE, 1, (40, 40, 90, 90)), instance(SIZE, 2, (10, 120, 60, 170))],
+    [instance(SIZE, 1, (10, 20, 110, 120))],
+    [],
+]
+
+
+def answers(*results):
+    """A detector that gives these results, picked by the value of the image's pixels."""
+    return lambda images: [results[int(image[0, 0, 0])] for image in images]
+
+
+def nothing():
+    return result(SIZE)
+
+
+@pytest.mark.parametrize("form", ["dense", "rle"])
+def test_perfect_detections(form):
+    dataset = FakeDataset(TRUTH)
+    found = evaluate(lambda images: dataset.perfect(images, form), dataset, batch_size=2)
+    for name, value in found.metrics.items():
+        if name.endswith("AR1"):
+            # one detection an image: of three squares two, in two images; the circle is found
+            assert value == pytest.approx((2 / 3 + 1) / 2)
+        else:
+            assert value == pytest.approx(1.0), name
+    assert found.info["images"] == 3 and found.info["instances"] == 4 and found.info["detections"] == 4
+    assert found.per_class["square"]["mask_AP"] == pytest.approx(1.0)
+    assert found.per_class["square"]["instances"] == 3
+    assert found.per_class["circle"]["mask_APm"] == pytest.approx(1.0)
+
+
+def test_a_class_that_is_not_there_has_nan_and_counts_in_no_mean(tmp_path):
+    dataset = FakeDataset(TRUTH)
+    found = evaluate(dataset.perfect, dataset)
+    assert math.isnan(found.per_class["triangle"]["mask_AP"])
+    assert math.isnan(found.per_class["circle"]["mask_APl"])  # the only circle is of medium size
+    assert found.metrics["mask_AP"] == pytest.approx(1.0)
+    found.save(tmp_path / "eval.json")
+    stored = json.loads((tmp_path / "eval.json").read_text())
+    assert stored["per_class"]["triangle"]["mask_AP"] is None
+    assert stored["metrics"]["mask_AP"] == pytest.approx(1.0)
+
+
+def test_no_detections_is_zero_not_nan():
+    found = evaluate(answers(nothing(), nothing(), nothing()), FakeDataset(TRUTH))
+    assert set(found.metrics.values()) == {0.0}
+    assert found.per_class["square"]["box_AP"] == 0.0
+    assert math.isnan(found.per_class["triangle"]["box_AP"])
+
+
+def test_images_without_objects_alone_have_no_ap():
+    found = evaluate(answers(nothing(), nothing()), FakeDataset([[], []]))
+    assert all(math.isnan(value) for value in found.metrics.values())
+
+
+@pytest.mark.parametrize(
+    "shift, iou, passed",
+    [
+        (10, 40 / 60, 4),  # 50 wide, shifted by 10: 40 in common of 60: right at 0.50 0.55 0.60 0.65
+        (5, 45 / 55, 7),  # 0.818: right up to 0.80
+        (20, 30 / 70, 0),  # 0.43: right at no threshold
+    ],
+)
+def test_a_shifted_detection_is_right_at_the_thresholds_it_reaches(shift, iou, passed):
+    dataset = FakeDataset([[instance(SIZE, 2, (40, 40, 90, 90))]])
+    found = evaluate(answers(result(SIZE, (2, (40, 40 + shift, 90, 90 + shift), 0.9))), dataset)
+    for kind in ("mask", "box"):
+        assert found.metrics[f"{kind}_AP"] == pytest.approx(passed / 10)
+        assert found.metrics[f"{kind}_AP50"] == pytest.approx(float(iou >= 0.5))
+        assert found.metrics[f"{kind}_AP75"] == pytest.approx(float(iou >= 0.75))
+
+
+def test_a_false_positive_above_and_below_the_true_one():
+    box, elsewhere = (40, 40, 90, 90), (0, 120, 50, 170)
+    dataset = FakeDataset([[instance(SIZE, 1, box)]])
+    below = evaluate(answers(result(SIZE, (1, box, 0.9), (1, elsewhere, 0.8))), dataset)
+    above = evaluate(answers(result(SIZE, (1, box, 0.8), (1, elsewhere, 0.9))), dataset)
+    assert below.metrics["mask_AP"] == pytest.approx(1.0)
+    assert above.metrics["mask_AP"] == pytest.approx(0.5)  # precision 1/2 at every recall
+
+
+def test_a_false_positive_on_an_image_without_objects_counts():
+    box = (40, 40, 90, 90)
+    dataset = FakeDataset([[instance(SIZE, 1, box)], []])
+    found = evaluate(answers(result(SIZE, (1, box, 0.8)), result(SIZE, (1, box, 0.9))), dataset)
+    assert found.metrics["mask_AP"] == pytest.approx(0.5)
+
+
+def test_half_of_the_objects_found():
+    first, second = (40, 40, 90, 90), (0, 120, 50, 170)
+    dataset = FakeDataset([[instance(SIZE, 1, first), instance(SIZE, 1, second)]])
+    found = evaluate(answers(result(SIZE, (1, first, 0.9))), dataset)
+    # precision 1 at the recall points 0, 0.01, ... 0.50: 51 of 101
+    assert found.metrics["mask_AP"] == pytest.approx(51 / 101)
+    assert found.metrics["mask_AR100"] == pytest.approx(0.5)
+
+
+def test_the_wrong_class_is_wrong():
+    box = (40, 40, 90, 90)
+    found = evaluate(answers(result(SIZE, (2, box, 0.9))), FakeDataset([[instance(SIZE, 1, box)]]))
+    assert found.metrics["mask_AP"] == 0.0
+    assert math.isnan(found.per_class["circle"]["mask_AP"]) and found.per_class["circle"]["detections"] == 1
+
+
+def test_a_crowd_is_neither_missed_nor_are_detections_in_it_wrong():
+    box, crowd = (40, 40, 90, 90), (0, 100, 120, 200)
+    dataset = FakeDataset([[instance(SIZE, 1, box), instance(SIZE, 1, crowd, iscrowd=1)]])
+    inside = [(1, (10, 110, 40, 140), 0.95), (1, (60, 150, 100, 190), 0.97)]  # both before the true one
+    found = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), dataset)
+    assert found.metrics["mask_AP"] == pytest.approx(1.0) and found.metrics["box_AP"] == pytest.approx(1.0)
+    assert found.info["crowds"] == 1 and found.info["instances"] == 1
+    without = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), FakeDataset([[instance(SIZE, 1, box)]]))
+    assert without.metrics["mask_AP"] == pytest.approx(1 / 3)
+
+
+def test_a_class_of_crowds_alone_has_nan():
+    dataset = FakeDataset([[instance(SIZE, 1, (0, 100, 120, 200), iscrowd=1)]])
+    found = evaluate(answers(nothing()), dataset)
+    assert math.isnan(found.metrics["mask_AP"]) and math.isnan(found.per_class["square"]["mask_AP"])
+
+
+def test_size_follows_the_annotated_area():
+    truth = instance(SIZE, 1, (40, 40, 90, 90)) | {"area": 1000.0}  # 2500 pixels, annotated as below 32 x 32
+    found = evaluate(answers(result(SIZE, (1, (40, 40, 90, 90), 0.9))), FakeDataset([[truth]]))
+    assert found.metrics["mask_APs"] == pytest.approx(1.0) and math.isnan(found.metrics["mask_APm"])
+
+
+def test_detections_of_classes_that_the_source_does_not_annotate_do_not_count():
+    box, elsewhere = (40, 40, 90, 90), (0, 120, 50, 170)
+    dataset = FakeDataset([[instance(SIZE, 1, box)], [instance(SIZE, 2, elsewhere)]])
+    dataset.image_info[1]["source"] = "other"
+    dataset.source_class_ids = {"fake": [0, 1, 3], "other": [0, 2]}
+    both = result(SIZE, (1, box, 0.9), (2, elsewhere, 0.8))
+    found = evaluate(answers(both, both), dataset)
+    assert found.metrics["mask_AP"] == pytest.approx(1.0)
+    assert found.info["detections"] == 2
+
+
+def test_classes_of_one_name_are_told_apart_by_source():
+    dataset = FakeDataset(TRUTH)
+    dataset.class_info[3] = {"source": "other", "id": 1, "name": "square"}
+    assert list(evaluate(dataset.perfect, dataset).per_class) == ["square (fake)", "circle", "square (other)"]
+
+
+def test_subset_of_images_batches_and_progress():
+    dataset = FakeDataset(TRUTH)
+    seen, calls = [], []
+
+    def detect(images):
+        seen.append([int(image[0, 0, 0]) for image in images])
+        return dataset.perfect(images)
+
+    found = evaluate(detect, dataset, [2, 0, 1], batch_size=2, progress=lambda done, total: calls.append((done, total)))
+    assert seen == [[2, 0], [1]] and calls == [(2, 3), (3, 3)]
+    assert found.metrics == evaluate(dataset.perfect, dataset).metrics
+    assert evaluate(dataset.perfect, dataset, np.array([1])).info["instances"] == 1
+
+
+def test_boxes_alone():
+    dataset = FakeDataset(TRUTH)
+
+    def detect(images):
+        return [{key: value for key, value in r.items() if key != "masks"} for r in dataset.perfect(images)]
+
+    found = evaluate(detect, dataset, kinds=("box",))
+    assert found.metrics["box_AP"] == pytest.approx(1.0) and "mask_AP" not in found.metrics
+    with pytest.raises(ValueError, match="no segmentation"):
+        evaluate(detect, dataset)
+    with pytest.raises(ValueError, match="keypoints.*mask, box"):
+        evaluate(detect, dataset, kinds=("keypoints",))
+
+
+def test_a_broken_image_is_left_out_and_told():
+    dataset = FakeDataset(TRUTH, broken=[0])
+    found = evaluate(dataset.perfect, dataset)
+    assert found.info["images"] == 2 and found.info["instances"] == 1
+    assert found.info["left_out"] == {0: "image 0 (0.png): cannot identify image file"}
+    assert found.metrics["mask_AP"] == pytest.approx(1.0)
+    assert "left out: image 0 (0.png): cannot identify image file" in found.table()
+
+
+def test_ground_truth_of_another_size_is_left_out_and_told():
+    dataset = FakeDataset([[instance((60, 80), 1, (0, 0, 20, 20))], TRUTH[1]])
+    found = evaluate(dataset.perfect, dataset)
+    assert "the image is 120 x 200 (height x width), its ground truth 60 x 80" in found.info["left_out"][0]
+
+
+def test_nothing_to_evaluate():
+    dataset = FakeDataset(TRUTH, broken=[0, 1, 2])
+    with pytest.raises(DataError, match="none of 3 images.*0.png"):
+        evaluate(dataset.perfect, dataset)
+    with pytest.raises(DataError, match="no images"):
+        evaluate(dataset.perfect, dataset, [])
+    with pytest.raises(ValueError, match="batch_size=0"):
+        evaluate(dataset.perfect, FakeDataset(TRUTH), batch_size=0)
+
+
+def test_a_detector_that_does_not_fit_its_images():
+    with pytest.raises(ValueError, match="0 results for 1 images"):
+        evaluate(lambda images: [], FakeDataset(TRUTH))
+    wrong = result((60, 80), (1, (0, 0, 20, 20), 0.9))
+    with pytest.raises(ValueError, match="image 0: the detector gave a mask of 60 x 80.*120 x 200"):
+        evaluate(answers(wrong), FakeDataset(TRUTH))
+    short = result(SIZE, (1, (0, 0, 20, 20), 0.9)) | {"masks": np.zeros((*SIZE, 2), bool)}
+    with pytest.raises(ValueError, match="2 masks for 1 detections"):
+        evaluate(answers(short), FakeDataset(TRUTH))
+
+
+def test_saved_and_loaded(tmp_path):
+    dataset = FakeDataset(TRUTH, broken=[2])
+    found = evaluate(dataset.perfect, dataset)
+    path = tmp_path / "deep" / "eval.json"
+    found.save(path)
+    loaded = CocoResult.load(path)
+    np.testing.assert_equal(loaded.metrics, found.metrics)
+    np.testing.assert_equal(loaded.per_class, found.per_class)
+    assert loaded.table() == found.table()
+    assert [p.name for p in path.parent.iterdir()] == ["eval.json"]
+
+
+class TinyCoco(FakeDataset):
+    """The shared COCO images' annotations, read by pycocotools alone."""
+
+    def __init__(self, path):
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.coco = COCO(str(path))
+        images, categories = self.coco.dataset["images"], self.coco.dataset["categories"]
+        category_ids = {category["id"]: ix for ix, category in enumerate(categories, start=1)}
+        truth = []
+        for image in images:
+            rows = self.coco.imgToAnns[image["id"]]
+            rle = [self.coco.annToRLE(row) for row in rows]
+            truth.append(
+                [row | {"class_id": category_ids[row["category_id"]], "segmentation": r} for row, r in zip(rows, rle)]
+            )
+        super().__init__(truth, classes=[category["name"] for category in categories])
+        self.sizes = [(image["height"], image["width"]) for image in images]
+        self.image_info = [{"source": "fake", "id": image["id"]} for image in images]
+        for info, category in zip(self.class_info[1:], categories):
+            info["id"] = category["id"]
+
+    def load_image(self, image_id):
+        return np.full((*self.sizes[image_id], 3), image_id, np.uint8)
+
+    def noisy(self, images):
+        """Objects shifted, of wrong class, missing, doubled, with random scores."""
+        found = []
+        for image in images:
+            image_id = int(image[0, 0, 0])
+            rng = np.random.default_rng(image_id)
+            rois, class_ids, masks = [], [], []
+            for row in self.truth[image_id]:
+                for _ in range(rng.choice([0, 1, 1, 1, 2])):
+                    mask = np.roll(coco_mask.decode(row["segmentation"]), rng.integers(-4, 5, 2), (0, 1))
+                    if not mask.any():
+                        continue
+                    x, y, w, h = coco_mask.toBbox(coco_mask.encode(mask))
+                    rois.append([y, x, y + h, x + w])
+                    class_ids.append(row["class_id"] if rng.random() < 0.8 else rng.integers(1, 81))
+                    masks.append(mask.astype(bool))
+            masks = np.stack(masks, -1) if masks else np.zeros((*image.shape[:2], 0), bool)
+            found.append(
+                {
+                    "rois": np.array(rois, np.int32).reshape(-1, 4),
+                    "class_ids": np.array(class_ids, np.int32),
+                    "scores": rng.random(len(rois)).astype(np.float32),
+                    "masks": masks,
+                }
+            )
+        return found
+
+
+@pytest.mark.parametrize("subset", ["train", "val"])
+def test_the_figures_are_those_of_plain_pycocotools(subset):
+    from mrcnn.evaluation.results import to_source_ids
+
+    dataset = TinyCoco(shared_path(f"data/tiny_coco/annotations/instances_{subset}2017.json"))
+    found = evaluate(dataset.noisy, dataset, batch_size=4)
+    rows = to_source_ids(found.rows, dataset)
+    assert 0.05 < found.metrics["mask_AP"] < 0.95  # the noise leaves something to measure
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+    for kind, iou_type, drop in (("mask", "segm", "bbox"), ("box", "bbox", "segmentation")):
+        with contextlib.redirect_stdout(io.StringIO()):
+            detections = dataset.coco.loadRes([{k: v for k, v in row.items() if k != drop} for row in rows])
+            plain = COCOeval(dataset.coco, detections, iou_type)
+            plain.evaluate()
+            plain.accumulate()
+            plain.summarize()
+        ours = [found.metrics[f"{kind}_{name}"] for name in names]
+        assert ours == pytest.approx(plain.stats.tolist(), abs=1e-12)
+        # and a class by itself
+        person = plain.eval["precision"][:, :, plain.params.catIds.index(1), 0, -1]
+        assert found.per_class["person"][f"{kind}_AP"] == pytest.approx(person.mean(), abs=1e-12)

@@ -1,0 +1,130 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mrcnn.evaluation.matching import compute_matches, compute_recall, match_by_overlaps
+
+SIZE = (40, 60)
+
+
+def scene(*boxes):
+    """Boxes and their filled masks."""
+    masks = np.zeros((*SIZE, len(boxes)), bool)
+    for ix, (y1, x1, y2, x2) in enumerate(boxes):
+        masks[y1:y2, x1:x2, ix] = True
+    return np.array(boxes, np.int32).reshape(-1, 4), masks
+
+
+A, B = (0, 0, 10, 20), (20, 30, 40, 50)
+A_SHIFTED = (0, 5, 10, 25)  # 150 in common with A of 250: IoU 0.6
+
+
+def test_matches_by_hand():
+    gt_boxes, gt_masks = scene(A, B)
+    pred_boxes, pred_masks = scene(B, A_SHIFTED, A)
+    scores = np.array([0.5, 0.9, 0.7])  # order by score: A_SHIFTED, A, B
+    gt_match, pred_match, overlaps = compute_matches(
+        gt_boxes, np.array([1, 2]), gt_masks, pred_boxes, np.array([2, 1, 1]), scores, pred_masks
+    )
+    np.testing.assert_allclose(overlaps, [[0.6, 0], [1, 0], [0, 1]])
+    # the shifted one has the higher score and takes A, though the exact one overlaps more
+    assert gt_match.tolist() == [0, 2] and pred_match.tolist() == [0, -1, 1]
+
+
+def test_the_threshold_itself_matches():
+    gt_boxes, gt_masks = scene(A)
+    pred_boxes, pred_masks = scene((0, 0, 10, 10))  # IoU exactly 0.5
+    args = (gt_boxes, np.array([1]), gt_masks, pred_boxes, np.array([1]), np.array([0.9]), pred_masks)
+    assert compute_matches(*args, iou_threshold=0.5)[1].tolist() == [0]
+    assert compute_matches(*args, iou_threshold=0.51)[1].tolist() == [-1]
+    assert compute_matches(*args, iou_threshold=0.1, score_threshold=0.51)[1].tolist() == [-1]
+
+
+def test_a_wrong_class_takes_nothing_away():
+    gt_boxes, gt_masks = scene(A, A_SHIFTED)
+    pred_boxes, pred_masks = scene(A)
+    gt_match, pred_match, _ = compute_matches(
+        gt_boxes, np.array([1, 2]), gt_masks, pred_boxes, np.array([2]), np.array([0.9]), pred_masks
+    )
+    # the best overlap is of class 1; the next, of class 2 and IoU 0.6, is taken
+    assert pred_match.tolist() == [1] and gt_match.tolist() == [-1, 0]
+
+
+def test_each_object_is_matched_once():
+    gt_boxes, gt_masks = scene(A)
+    pred_boxes, pred_masks = scene(A, A)
+    gt_match, pred_match, _ = compute_matches(
+        gt_boxes, np.array([1]), gt_masks, pred_boxes, np.array([1, 1]), np.array([0.3, 0.8]), pred_masks
+    )
+    assert gt_match.tolist() == [0] and pred_match.tolist() == [0, -1]
+
+
+def test_padding_rows_change_nothing():
+    gt_boxes, gt_masks = scene(A, B)
+    pred_boxes, pred_masks = scene(B, A_SHIFTED)
+    plain = compute_matches(
+        gt_boxes, np.array([1, 2]), gt_masks, pred_boxes, np.array([2, 1]), np.array([0.5, 0.9]), pred_masks
+    )
+
+    def pad(array, axis=0):
+        width = [(0, 0)] * array.ndim
+        width[axis] = (0, 3)
+        return np.pad(array, width)
+
+    padded = compute_matches(
+        pad(gt_boxes),
+        pad(np.array([1, 2])),
+        pad(gt_masks, 2),
+        pad(pred_boxes),
+        pad(np.array([2, 1])),
+        pad(np.array([0.5, 0.9])),
+        pad(pred_masks, 2),
+    )
+    for a, b in zip(plain, padded):
+        assert a.tolist() == b.tolist()
+
+
+@pytest.mark.parametrize("num_gt, num_pred", [(0, 0), (2, 0), (0, 2)])
+def test_nothing_there_or_nothing_found(num_gt, num_pred):
+    gt_boxes, gt_masks = scene(*[A, B][:num_gt])
+    pred_boxes, pred_masks = scene(*[A, B][:num_pred])
+    gt_match, pred_match, overlaps = compute_matches(
+        gt_boxes, np.ones(num_gt, int), gt_masks, pred_boxes, np.ones(num_pred, int), np.ones(num_pred), pred_masks
+    )
+    assert gt_match.tolist() == [-1] * num_gt and pred_match.tolist() == [-1] * num_pred
+    assert overlaps.shape == (num_pred, num_gt)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 2**32 - 1))
+def test_the_two_directions_agree(num_pred, num_gt, seed):
+    rng = np.random.default_rng(seed)
+    overlaps = rng.random((num_pred, num_gt)).round(1)
+    pred_ids, gt_ids = rng.integers(1, 3, num_pred), rng.integers(1, 3, num_gt)
+    gt_match, pred_match = match_by_overlaps(overlaps, pred_ids, gt_ids, 0.5)
+    pairs = {(p, g) for p, g in enumerate(pred_match) if g >= 0}
+    assert pairs == {(p, g) for g, p in enumerate(gt_match) if p >= 0}
+    for p, g in pairs:
+        assert overlaps[p, g] >= 0.5 and pred_ids[p] == gt_ids[g]
+    # no pair that could have been matched is left with both sides free
+    for p in np.nonzero(pred_match < 0)[0]:
+        for g in np.nonzero(gt_match < 0)[0]:
+            assert overlaps[p, g] < 0.5 or pred_ids[p] != gt_ids[g]
+
+
+def test_recall_by_hand():
+    gt_boxes = np.array([A, B])
+    pred_boxes = np.array([A_SHIFTED, A, (0, 50, 5, 60)])
+    recall, positive_ids = compute_recall(pred_boxes, gt_boxes, 0.5)
+    assert recall == 0.5 and positive_ids.tolist() == [0, 1]
+    recall, positive_ids = compute_recall(pred_boxes, gt_boxes, 0.7)
+    assert recall == 0.5 and positive_ids.tolist() == [1]
+
+
+def test_recall_of_nothing():
+    assert compute_recall(np.zeros((0, 4)), np.array([A]), 0.5)[0] == 0.0
+    recall, positive_ids = compute_recall(np.array([A]), np.zeros((0, 4)), 0.5)
+    assert math.isnan(recall) and positive_ids.shape == (0,)

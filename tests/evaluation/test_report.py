@@ -1,0 +1,47 @@
+import io
+
+from rich.console import Console
+
+from mrcnn.evaluation.coco import evaluate
+from mrcnn.evaluation.report import format_figure, print_result, result_table
+from tests.evaluation.fake_dataset import FakeDataset, instance
+
+SIZE = (120, 200)
+
+
+def evaluated(**kwargs):
+    objects = [(2, (0, 0, 20, 20)), (2, (40, 40, 90, 90)), (1, (0, 60, 20, 80))]
+    dataset = FakeDataset([[instance(SIZE, class_id, box) for class_id, box in objects]], **kwargs)
+    return evaluate(dataset.perfect, dataset)
+
+
+def test_figures():
+    assert format_figure(0.12345) == "0.123" and format_figure(float("nan")) == "-" and format_figure(None) == "-"
+
+
+def test_table():
+    lines = result_table(evaluated()).splitlines()
+    cells = [line.split() for line in lines]
+    assert lines[0].startswith("1 images, 3 objects, 0 crowds, 3 detections")
+    assert ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"] in cells
+    assert ["mask", "1.000", "1.000", "1.000", "1.000", "1.000", "-", "0.750", "1.000", "1.000"] in cells
+    circle, square = (cells.index([name, n, n] + ["1.000"] * 6) for name, n in (("circle", "2"), ("square", "1")))
+    assert circle < square  # the more frequent first
+    assert "1 of 3 classes do not occur in these images: triangle" in lines
+
+
+def test_table_without_classes_and_in_a_narrow_terminal():
+    result = evaluated()
+    assert "circle" not in result.table(per_class=False)
+    assert max(len(line) for line in result.table(width=80).splitlines()) <= 80
+
+
+def test_names_are_not_markup():
+    result = evaluated(classes=("[red]", "a [b] very long name of a class indeed " * 3, "c"))
+    assert "[red]" in result.table()
+
+
+def test_print():
+    out = io.StringIO()
+    print_result(evaluated(), console=Console(file=out, width=100))
+    assert "circle" in out.getvalue() and "\x1b" not in out.getvalue()
