@@ -25,7 +25,7 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
     Args:
         anchors: float [A, 4] pixel boxes, or an AnchorIndex of them, which spares looking the array up at each call.
         gt_class_ids: int [G]. Negative is a crowd; zero is padding, and is passed over.
-        gt_boxes: [G, 4]. Pixel boxes.
+        gt_boxes: [G, 4]. Pixel boxes; those without area are passed over.
         num_train_anchors: int. T.
         bbox_std_dev: [4]. The deltas are divided by it.
         rng: numpy Generator for the choice; None draws from NumPy's global state.
@@ -39,7 +39,8 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
     index = index_anchors(anchors)
     rng = as_rng(rng)
     gt_class_ids, gt_boxes = np.asarray(gt_class_ids), np.asarray(gt_boxes)
-    boxes, crowds = gt_boxes[gt_class_ids > 0], gt_boxes[gt_class_ids < 0]
+    has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
+    boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
 
     negative = np.ones(len(index), bool)
     positive = [np.zeros(0, np.int64)]

@@ -15,7 +15,7 @@ from mrcnn.geometry.boxes import non_max_suppression
 
 SHAPE_NAMES = ("square", "circle", "triangle")
 MAX_SHAPES = 4
-# distance of a shape's centre from the border, in pixels, where the image is large enough for it
+# distance of a shape's centre from the border, in pixels, and its least half side; a sixth of a small image
 _BUFFER = 20
 # a shape that another one covers more than this (IoU of their boxes) is not drawn
 _MAX_OVERLAP = 0.3
@@ -106,10 +106,10 @@ def random_scene(height, width, rng):
 def _random_shape(height, width, rng):
     name = SHAPE_NAMES[int(rng.integers(len(SHAPE_NAMES)))]
     color = tuple(int(v) for v in rng.integers(0, 256, 3))
-    buffer = min(_BUFFER, height // 4, width // 4)
+    side = min(height, width)
+    buffer = min(_BUFFER, side // 6)
     y, x = int(rng.integers(buffer, height - buffer)), int(rng.integers(buffer, width - buffer))
-    largest = max(height // 4, buffer + 1)
-    return name, color, (x, y, int(rng.integers(buffer, largest)) if largest > buffer else buffer)
+    return name, color, (x, y, int(rng.integers(buffer, max(side // 4, buffer + 1))))
 
 
 def draw_shape(image, name, place, color):

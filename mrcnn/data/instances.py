@@ -1,0 +1,174 @@
+"""Instances in their compact forms, drawn at whatever place and size is asked for.
+
+An instance is a list of polygons [x1, y1, x2, y2, ...], an RLE dict, or a bool [H, W]. A `Frame` says where the pixels of the image
+file come to lie in the network's input; an instance is then drawn straight into its mini-mask, and no full mask is made.
+
+Shape letters: H W image file, h w network input, N instances.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.polygons import polygon_bounds, rasterize_polygons, transform_polygons
+from mrcnn.geometry.rle import as_rle, decode_rle, rle_bbox
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The place of an image file in the network's input: y' = y * scale_y + offset_y, and the same for x.
+
+    Attributes:
+        original: (H, W) of the image file.
+        size: (h, w) of the network's input.
+        scale: (scale y, scale x); negative after a flip.
+        offset: (offset y, offset x) in pixels of the network's input.
+    """
+
+    original: tuple
+    size: tuple
+    scale: tuple
+    offset: tuple
+
+    @classmethod
+    def of_plan(cls, plan):
+        """Make the frame of a ResizePlan."""
+        scale = tuple(new / old for new, old in zip(plan.resized, plan.original, strict=True))
+        offset = (-plan.crop[0], -plan.crop[1]) if plan.crop else plan.window[:2]
+        return cls(plan.original, plan.size, scale, offset)
+
+    def flipped(self, vertical, horizontal):
+        """Make the frame of the same image after it was flipped up-down or left-right."""
+        flips = (vertical, horizontal)
+        scale = tuple(-s if flip else s for s, flip in zip(self.scale, flips, strict=True))
+        offset = tuple(n - o if flip else o for n, o, flip in zip(self.size, self.offset, flips, strict=True))
+        return Frame(self.original, self.size, scale, offset)
+
+    def place(self, box):
+        """Move a box (y1, x1, y2, x2) of the image file into the network's input: 4 floats."""
+        y = sorted(v * self.scale[0] + self.offset[0] for v in (box[0], box[2]))
+        x = sorted(v * self.scale[1] + self.offset[1] for v in (box[1], box[3]))
+        return y[0], x[0], y[1], x[1]
+
+
+def split_dense(masks):
+    """Turn dense masks [H, W, N] into a list of N instances, each with its box in the file: [(bool [h, w] part, box), ...]."""
+    masks = masks if masks.dtype == bool else masks.astype(bool)
+    return [DensePart(masks[y1:y2, x1:x2, i], (y1, x1)) for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())]
+
+
+@dataclass(frozen=True, eq=False)
+class DensePart:
+    """A mask cut to its box. Attributes: mask: bool [rows, cols]; corner: (y1, x1) of it in the image file, in pixels."""
+
+    mask: np.ndarray
+    corner: tuple
+
+    @property
+    def bounds(self):
+        """Box in the image file: (y1, x1, y2, x2)."""
+        return (*self.corner, self.corner[0] + self.mask.shape[0], self.corner[1] + self.mask.shape[1])
+
+    def draw(self, frame, box, shape):
+        """See `draw_instance`."""
+        source = np.ascontiguousarray(self.mask).view(np.uint8) * np.uint8(255)
+        # from a pixel of the drawing back to a pixel of the source; pixel centres lie at halves
+        step_y = (box[2] - box[0]) / shape[0] / frame.scale[0]
+        step_x = (box[3] - box[1]) / shape[1] / frame.scale[1]
+        start_y = (box[0] - frame.offset[0]) / frame.scale[0] - self.corner[0] + 0.5 * step_y - 0.5
+        start_x = (box[1] - frame.offset[1]) / frame.scale[1] - self.corner[1] + 0.5 * step_x - 0.5
+        back = np.array([[step_x, 0.0, start_x], [0.0, step_y, start_y]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(source, back, (shape[1], shape[0]), flags=flags) > 127
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonPart:
+    """An instance of polygons. Attributes: polygons: list of flat lists in pixels of the image file."""
+
+    polygons: list
+
+    @property
+    def bounds(self):
+        """Box in the image file: (y1, x1, y2, x2)."""
+        return polygon_bounds(self.polygons)
+
+    def draw(self, frame, box, shape):
+        """See `draw_instance`."""
+        zoom = (shape[0] / (box[2] - box[0]), shape[1] / (box[3] - box[1]))
+        scale = (frame.scale[0] * zoom[0], frame.scale[1] * zoom[1])
+        offset = ((frame.offset[0] - box[0]) * zoom[0], (frame.offset[1] - box[1]) * zoom[1])
+        return rasterize_polygons(transform_polygons(self.polygons, scale, offset), shape)
+
+
+def as_part(segmentation, size):
+    """Make an instance drawable.
+
+    Args:
+        segmentation: list of polygons, RLE dict, or bool [H, W].
+        size: (H, W) of the image file.
+
+    Returns:
+        PolygonPart or DensePart.
+
+    Raises:
+        ValueError: what was found is no segmentation, or is not of the image's size.
+    """
+    if isinstance(segmentation, dict):
+        rle = as_rle(segmentation)
+        if tuple(rle["size"]) != tuple(size):
+            raise ValueError(f"a mask of size {tuple(rle['size'])} stands in an image of size {tuple(size)} (height, width)")
+        y1, x1, y2, x2 = rle_bbox(rle)
+        return DensePart(decode_rle(rle)[y1:y2, x1:x2], (y1, x1))
+    if isinstance(segmentation, np.ndarray):
+        if segmentation.shape != tuple(size):
+            raise ValueError(f"a mask of size {segmentation.shape} stands in an image of size {tuple(size)} (height, width)")
+        return split_dense(segmentation[:, :, None])[0]
+    if not isinstance(segmentation, list | tuple) or not segmentation:
+        raise ValueError(f"a segmentation is a list of polygons, an RLE dict or a bool array, and this is {segmentation!r:.80}")
+    for polygon in segmentation:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
+    return PolygonPart(list(segmentation))
+
+
+def box_in_frame(part, frame):
+    """Find the pixel box of an instance in the network's input.
+
+    Args:
+        part: PolygonPart or DensePart.
+        frame: Frame.
+
+    Returns:
+        (y1, x1, y2, x2) int inside the frame, or None when no pixel centre of it is covered.
+    """
+    y1, x1, y2, x2 = frame.place(part.bounds)
+    # a pixel is covered when its centre is: from ceil(a - 1/2) up to ceil(b - 1/2)
+    whole = tuple(int(np.ceil(v - 0.5)) for v in (y1, x1, y2, x2))
+    box = (max(whole[0], 0), max(whole[1], 0), min(whole[2], frame.size[0]), min(whole[3], frame.size[1]))
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return None
+    if box == whole:
+        return box
+    # cut off by the border: what remains may be smaller than the cut box
+    drawn = part.draw(frame, box, (box[2] - box[0], box[3] - box[1]))
+    top, left, bottom, right = extract_bboxes(drawn[:, :, None])[0].tolist()
+    return (box[0] + top, box[1] + left, box[0] + bottom, box[1] + right) if bottom > top else None
+
+
+def draw_instance(part, frame, box, shape):
+    """Draw the part of an instance that lies in a box of the network's input.
+
+    Args:
+        part: PolygonPart or DensePart.
+        frame: Frame.
+        box: (y1, x1, y2, x2) in pixels of the network's input.
+        shape: (height, width) of the drawing that the box is stretched to.
+
+    Returns:
+        bool [height, width]. Pixels whose centre is inside; all of them where the instance is too thin to meet any centre.
+    """
+    drawn = part.draw(frame, box, shape)
+    return drawn if drawn.any() else np.ones(shape, bool)

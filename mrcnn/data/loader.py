@@ -1,0 +1,260 @@
+"""The loader: batches of training arrays, each a function of (seed, step) alone.
+
+Any worker may make any batch in any order: what `loader[step]` returns depends on nothing else, so that a run goes on after a stop as
+if it had not stopped, with any number of workers.
+
+Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w masks, K classes.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrcnn.data.errors import DataError
+from mrcnn.data.sample import make_sample
+from mrcnn.targets.anchor_index import index_anchors
+from mrcnn.targets.rpn import build_rpn_targets
+from mrcnn.targets.sampling import choose
+
+logger = logging.getLogger(__name__)
+
+# what a random stream is for, so that the order of a pass and its samples never share one
+_ORDER_STREAM, _SAMPLE_STREAM = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class TargetSettings:
+    """What is computed of a sample beside its pixels.
+
+    Attributes:
+        anchors: float [A, 4]. Pixel boxes in the network's input.
+        num_train_anchors: int. T, RPN_TRAIN_ANCHORS_PER_IMAGE.
+        rpn_bbox_std_dev: [4].
+        max_gt_instances: int. G.
+    """
+
+    anchors: np.ndarray
+    num_train_anchors: int
+    rpn_bbox_std_dev: np.ndarray
+    max_gt_instances: int
+
+
+class Loader:
+    """Batches of a data set, pass after pass.
+
+    `len(loader)` is the number of batches of one pass over the data set; the last one may be smaller. `loader[step]` for any step >= 0
+    is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It gives a tuple of arrays:
+
+        images: uint8 [B, H, W, C], raw, where the files are uint8; else float32 with mean_pixel subtracted.
+        image_meta: float32 [B, 12 + K].
+        rpn_match: int32 [B, A, 1]. 1 positive, -1 negative, 0 neutral.
+        rpn_bbox: float32 [B, T, 4]. Deltas of the positive anchors, then zero rows.
+        gt_class_ids: int32 [B, G]. Negative for crowds, 0 for padding.
+        gt_boxes: int32 [B, G, 4]. Pixels; padding is zero.
+        gt_masks: bool [B, h, w, G].
+
+    A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it. It may be used from
+    several threads, and pickled for processes, which then keep their own `broken` and `empty`.
+
+    Args:
+        dataset: Dataset, prepared.
+        sample_settings: SampleSettings.
+        target_settings: TargetSettings.
+        batch_size: int. B.
+        seed: int.
+        shuffle: bool. False keeps the data set's order in each pass.
+        augmentation: imgaug augmenter, `RandomFlip` or None.
+        no_augmentation_sources: sources whose images are not augmented.
+        keep_empty: bool. True trains on images without instances too. Images with crowds alone count as empty.
+        mean_pixel: [C]. Subtracted from images that are not uint8.
+
+    Attributes:
+        broken: dict image id -> reason, of the samples met so far.
+        empty: set of image ids left out for having no instances; those known beforehand, and those met so far.
+
+    Raises:
+        DataError: the data set has no images or is not prepared, or none of them has instances and keep_empty is False.
+        ValueError: the data set has more classes than the settings.
+    """
+
+    def __init__(
+        self,
+        dataset,
+        sample_settings,
+        target_settings,
+        batch_size,
+        *,
+        seed=0,
+        shuffle=True,
+        augmentation=None,
+        no_augmentation_sources=(),
+        keep_empty=False,
+        mean_pixel=0.0,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
+        self.dataset, self.batch_size = dataset, int(batch_size)
+        self.sample_settings, self.target_settings = sample_settings, target_settings
+        self.seed, self.shuffle = int(seed), shuffle
+        self.augmentation, self.no_augmentation_sources = augmentation, tuple(no_augmentation_sources or ())
+        self.keep_empty, self.mean_pixel = keep_empty, np.asarray(mean_pixel, np.float32)
+        self.broken, self.empty = {}, set()
+        self._ids = self._usable_ids()
+        self._anchor_index = index_anchors(target_settings.anchors)
+        self._order = (None, None)
+        self._lock = threading.Lock()
+
+    def _usable_ids(self):
+        ids = np.asarray(self.dataset.image_ids, np.int64)
+        if not len(ids):
+            added = len(self.dataset.image_info)
+            raise DataError(
+                f"the data set has {added} images, but prepare() was not called after they were added"
+                if added else "the data set has no images: check its folder and its subset"
+            )  # fmt: skip
+        if self.dataset.num_classes > self.sample_settings.num_classes:
+            raise ValueError(
+                f"the data set has {self.dataset.num_classes} classes with the background, and NUM_CLASSES is "
+                f"{self.sample_settings.num_classes}: set it to {self.dataset.num_classes}"
+            )
+        if not self.keep_empty:
+            count = getattr(self.dataset, "num_instances", lambda image_id: None)
+            self.empty = {int(i) for i in ids if count(i) == 0}
+            ids = np.array([i for i in ids if int(i) not in self.empty], np.int64)
+            if not len(ids):
+                raise DataError(
+                    f"none of the {len(self.empty)} images of the data set has an instance to train on: "
+                    "check the annotations and the chosen classes, or train on empty images too (TRAIN_EMPTY_IMAGES)"
+                )
+        return ids
+
+    def __len__(self):
+        """Number of batches of one pass."""
+        return -(-len(self._ids) // self.batch_size)
+
+    def __getstate__(self):
+        """Leave the lock behind when pickled."""
+        state = dict(self.__dict__)
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state):
+        """Take a new lock when unpickled."""
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def order(self, pass_ix):
+        """Give the image ids of one pass in their order. Args: pass_ix: int. Returns: int64 [number of images]."""
+        if not self.shuffle:
+            return self._ids
+        kept_ix, kept = self._order
+        if kept_ix == pass_ix:
+            return kept
+        order = np.random.default_rng([self.seed, _ORDER_STREAM, pass_ix]).permutation(self._ids)
+        self._order = (pass_ix, order)
+        return order
+
+    def __getitem__(self, step):
+        """Make a batch. Args: step: int >= 0. Returns: the tuple of arrays that the class describes."""
+        step = int(step)
+        if step < 0:
+            raise IndexError(f"a step counts from 0, and is {step}")
+        pass_ix, position = divmod(step, len(self))
+        first = position * self.batch_size
+        count = min(self.batch_size, len(self._ids) - first)
+        return self._collate([self.sample(pass_ix, first + i) for i in range(count)])
+
+    def sample(self, pass_ix, position):
+        """Make the sample at a position of a pass, or the next good one after it.
+
+        Args:
+            pass_ix: int. Number of the pass.
+            position: int. Position in it.
+
+        Returns:
+            (image, image_meta, rpn_match, rpn_bbox, class_ids, boxes, masks), of one image and not padded.
+
+        Raises:
+            DataError: no image of the data set is usable.
+        """
+        order = self.order(pass_ix)
+        for offset in range(len(order)):
+            place = (position + offset) % len(order)
+            sample = self._try(int(order[place]), np.random.default_rng([self.seed, _SAMPLE_STREAM, pass_ix, place]))
+            if sample is not None:
+                return sample
+        reason = next(iter(self.broken.items()), None)
+        raise DataError(
+            f"none of the {len(order)} images of the data set can be trained on: {len(self.broken)} are broken and "
+            f"{len(self.empty)} are without instances" + (f"; the first broken one: {reason[1]}" if reason else "")
+        )
+
+    def _try(self, image_id, rng):
+        """Make one sample with its targets; None, reported, when it is broken or empty."""
+        augmentation = self.augmentation
+        if augmentation is not None and self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
+            augmentation = None
+        try:
+            image, meta, class_ids, boxes, masks = make_sample(
+                self.dataset, image_id, self.sample_settings, augmentation, rng
+            )
+        except DataError as error:
+            self._report_broken(image_id, str(error))
+            return None
+        if not self.keep_empty and not (class_ids > 0).any():
+            with self._lock:
+                self.empty.add(image_id)
+            return None
+        settings = self.target_settings
+        rpn_match, rpn_bbox = build_rpn_targets(
+            self._anchor_index,
+            class_ids,
+            boxes,
+            num_train_anchors=settings.num_train_anchors,
+            bbox_std_dev=settings.rpn_bbox_std_dev,
+            rng=rng,
+        )
+        kept = choose(rng, np.arange(len(class_ids)), settings.max_gt_instances)
+        return image, meta, rpn_match, rpn_bbox, class_ids[kept], boxes[kept], masks[:, :, kept]
+
+    def _report_broken(self, image_id, reason):
+        with self._lock:
+            if image_id in self.broken:
+                return
+            self.broken[image_id] = reason
+        logger.warning("left out of training: %s", reason)
+
+    def _collate(self, samples):
+        """Stack samples, their instances padded to G rows."""
+        images, metas, matches, deltas, _, _, masks = zip(*samples, strict=True)
+        shapes = {image.shape for image in images}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"the images of a batch are of different sizes, {sorted(shapes)}: "
+                "resize them to one size (IMAGE_RESIZE_MODE 'square' or 'crop'), or take batches of one image"
+            )
+        rows = self.target_settings.max_gt_instances
+        gt_class_ids = np.zeros((len(samples), rows), np.int32)
+        gt_boxes = np.zeros((len(samples), rows, 4), np.int32)
+        gt_masks = np.zeros((len(samples), *masks[0].shape[:2], rows), bool)
+        for i, (*_, class_ids, boxes, mask) in enumerate(samples):
+            gt_class_ids[i, : len(class_ids)] = class_ids
+            gt_boxes[i, : len(class_ids)] = boxes
+            gt_masks[i, :, :, : len(class_ids)] = mask
+        return (
+            self._mold(images),
+            np.stack(metas).astype(np.float32),
+            np.stack(matches)[:, :, None],
+            np.stack(deltas).astype(np.float32),
+            gt_class_ids,
+            gt_boxes,
+            gt_masks,
+        )
+
+    def _mold(self, images):
+        """Stack images: raw while they are uint8, else float32 without their mean."""
+        if all(image.dtype == np.uint8 for image in images):
+            return np.stack(images)
+        return np.stack([image.astype(np.float32) - self.mean_pixel for image in images])

@@ -1,0 +1,191 @@
+"""One training sample: an image and its instances as the network takes them.
+
+`make_sample` is a function of the image and of the generator given alone; the loader calls it in any order from any worker.
+
+Shape letters: H W C network input, h w masks, N instances, K classes with background.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrcnn.data.augment import apply_flips, apply_imgaug, as_flip
+from mrcnn.data.dataset import instances_of
+from mrcnn.data.errors import DataError
+from mrcnn.data.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
+from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.masks import minimize_mask
+from mrcnn.geometry.meta import compose_image_meta
+from mrcnn.geometry.resize import apply_plan, plan_resize
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How a sample is made; each field is the Config attribute of like name.
+
+    Attributes:
+        resize_mode: str. "none", "square", "pad64" or "crop"; see `mrcnn.geometry.resize.resize_image`.
+        min_dim: int. Pixels.
+        max_dim: int. Pixels.
+        min_scale: float. 0 or None for no bound.
+        mini_mask_shape: (h, w) of the masks, or None for masks of the network's input size.
+        num_classes: int. K, background included.
+    """
+
+    resize_mode: str = "square"
+    min_dim: int | None = None
+    max_dim: int | None = None
+    min_scale: float | None = None
+    mini_mask_shape: tuple | None = (56, 56)
+    num_classes: int = 2
+
+
+def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
+    """Load an image with its instances, resize and augment it.
+
+    Args:
+        dataset: Dataset, prepared.
+        image_id: int. Position of the image in it.
+        settings: SampleSettings.
+        augmentation: an imgaug augmenter, a `RandomFlip`, or None. It must not change the image's size.
+        rng: numpy Generator for the crop and the augmentation; None draws from NumPy's global state.
+
+    Returns:
+        (image, image_meta, class_ids, boxes, masks): [H, W, C] in the dtype of the file; float64 [12 + K], whose id is image_id;
+        int32 [N], negative for crowds; int32 [N, 4] pixel boxes; bool [h, w, N]. Instances without a pixel are left out.
+
+    Raises:
+        DataError: the image or its instances are not usable; names the image, its path and the field.
+        ValueError: the augmentation changes sizes, or the settings contradict themselves.
+    """
+    rng = np.random.default_rng(np.random.randint(2**31, size=4)) if rng is None else rng
+    image = _load_image(dataset, image_id)
+    parts, class_ids = _load_parts(dataset, image_id, image.shape[:2], settings.num_classes)
+    active = _active_classes(dataset, image_id, settings.num_classes)
+    plan = plan_resize(
+        image.shape[:2], settings.min_dim, settings.max_dim, settings.min_scale, settings.resize_mode, rng
+    )
+    original_shape = image.shape
+    image, frame, window = apply_plan(image, plan), Frame.of_plan(plan), plan.window
+    flip = as_flip(augmentation)
+    if flip is not None:
+        flips = flip.draw(rng)
+        image, frame, window = apply_flips(image, flips), frame.flipped(*flips), _flip_window(window, frame.size, flips)
+    if augmentation is None or flip is not None:
+        boxes, masks, kept = _draw_parts(parts, frame, settings.mini_mask_shape)
+    else:
+        _, masks, kept = _draw_parts(parts, frame, None)
+        image, masks = apply_imgaug(augmentation, image, masks, rng)
+        boxes = extract_bboxes(masks)
+        seen = boxes[:, 2] > boxes[:, 0]
+        boxes, masks, kept = boxes[seen], masks[:, :, seen], kept[seen]
+        if settings.mini_mask_shape:
+            masks = minimize_mask(boxes, masks, settings.mini_mask_shape)
+    meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
+    return image, meta, class_ids[kept], boxes, masks
+
+
+def _where(dataset, image_id):
+    """Name an image for a message: its number, and its path or id at the source where known."""
+    try:
+        info = dataset.image_info[image_id]
+        return f"image {image_id} (id {info['id']!r} of {info['source']!r}, path {info['path']})"
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return f"image {image_id}"
+
+
+def _load_image(dataset, image_id):
+    try:
+        image = dataset.load_image(image_id)
+    except Exception as error:
+        raise DataError(f"{_where(dataset, image_id)}: the image cannot be loaded: {_reason(error)}") from error
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or image.size == 0 or image.dtype.kind not in "buif":
+        raise DataError(
+            f"{_where(dataset, image_id)}: load_image gave {image.dtype} of shape {image.shape}; "
+            "expected numbers of shape [height, width, channels], none of them 0"
+        )
+    return image
+
+
+def _reason(error):
+    return str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+
+
+def _load_parts(dataset, image_id, size, num_classes):
+    """Load and check the instances of an image: a list of N drawable parts, and int32 [N] class ids."""
+    where = _where(dataset, image_id)
+    try:
+        masks, class_ids = instances_of(dataset, image_id)
+    except Exception as error:
+        raise DataError(f"{where}: its masks cannot be loaded: {_reason(error)}") from error
+    class_ids = np.asarray(class_ids).reshape(-1)
+    is_dense = isinstance(masks, np.ndarray)
+    found = (masks.shape[-1] if masks.ndim == 3 else -1) if is_dense else len(masks)
+    if found != len(class_ids):
+        shape = masks.shape if is_dense else (found,)
+        raise DataError(f"{where}: masks of shape {shape} do not go with {len(class_ids)} class ids, one for each is needed")
+    if not len(class_ids):
+        return [], np.zeros(0, np.int32)
+    if is_dense and masks.shape[:2] != tuple(size):
+        raise DataError(f"{where}: its masks are of size {masks.shape[:2]}, its image of size {tuple(size)} (height, width)")
+    _check_class_ids(class_ids, num_classes, where)
+    try:
+        parts = split_dense(masks) if is_dense else [as_part(segmentation, size) for segmentation in masks]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{where}: a segmentation is not usable: {error}") from error
+    return parts, class_ids.astype(np.int32)
+
+
+def _check_class_ids(class_ids, num_classes, where):
+    if class_ids.dtype.kind not in "iu" and not np.array_equal(class_ids, np.floor(class_ids)):
+        raise DataError(f"{where}: class ids must be whole numbers, and are {class_ids.tolist()}")
+    bad = [int(i) for i in class_ids if not 0 < abs(i) < num_classes]
+    if bad:
+        raise DataError(
+            f"{where}: class id {bad[0]} is out of range; with {num_classes} classes ids go from 1 to {num_classes - 1} "
+            "(0 is the background, negative ones are crowds)"
+        )
+
+
+def _active_classes(dataset, image_id, num_classes):
+    """Mark the classes that the image's own source annotates: int32 [K]."""
+    active = np.zeros(num_classes, np.int32)
+    source = dataset.image_info[image_id]["source"]
+    ids = dataset.source_class_ids.get(source)
+    if ids is None:
+        raise DataError(
+            f"{_where(dataset, image_id)}: its source {source!r} has no classes; "
+            f"sources with classes are {sorted(filter(None, dataset.source_class_ids))}: call add_class and prepare first"
+        )
+    if max(ids) >= num_classes:
+        raise DataError(f"{_where(dataset, image_id)}: its source has classes up to {max(ids)}, NUM_CLASSES is {num_classes}")
+    active[ids] = 1
+    return active
+
+
+def _flip_window(window, size, flips):
+    y1, x1, y2, x2 = window
+    if flips[0]:
+        y1, y2 = size[0] - y2, size[0] - y1
+    if flips[1]:
+        x1, x2 = size[1] - x2, size[1] - x1
+    return y1, x1, y2, x2
+
+
+def _draw_parts(parts, frame, mini_mask_shape):
+    """Draw instances as mini-masks, or at the frame's size: int32 [N, 4] boxes, bool [h, w, N] masks, positions kept [N]."""
+    boxes = [box_in_frame(part, frame) for part in parts]
+    kept = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
+    # one instance after another in memory while drawing; the axis is moved for the caller
+    masks = np.zeros((len(kept), *(mini_mask_shape or frame.size)), bool)
+    for row, i in enumerate(kept):
+        if mini_mask_shape:
+            masks[row] = draw_instance(parts[i], frame, boxes[i], tuple(mini_mask_shape))
+        else:
+            y1, x1, y2, x2 = boxes[i]
+            masks[row, y1:y2, x1:x2] = draw_instance(parts[i], frame, boxes[i], (y2 - y1, x2 - x1))
+    boxes = np.array([boxes[i] for i in kept], np.int32).reshape(-1, 4)
+    return boxes, masks.transpose(1, 2, 0), kept
