@@ -6,6 +6,7 @@ by the user. `--debug` shows the traceback as well.
 
 import argparse
 import os
+import re
 import sys
 
 from mrcnn import __version__
@@ -68,7 +69,8 @@ def main(argv=None):
 
 def describe(error):
     """Return the one line that tells of an error: str."""
-    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
+    text = re.sub(r"^\[Errno \d+\] ", "", "; ".join(lines).replace(":; ", ": "))
     if isinstance(error, USER_ERRORS) and text:
         return text
     return f"{type(error).__name__}: {text} (unexpected: run again with --debug for the traceback)"

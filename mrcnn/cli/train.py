@@ -22,6 +22,9 @@ def add_arguments(parser):
     group.add_argument("--weights", default="none", metavar="coco|imagenet|last|none|PATH",
                        help="where to start: published weights, the newest checkpoint under --model-dir, a file, or "
                             "none for random ones (default: %(default)s)")
+    group.add_argument("--exclude", nargs="+", metavar="LAYER", default=[],
+                       help="layers to leave out of the weights of a PATH: names, or `heads` for those whose shapes "
+                            "depend on the number of classes")
     group.add_argument("--layers", default="all", metavar="heads|3+|4+|5+|all|REGEX",
                        help="the layers to train (default: %(default)s)")
     group.add_argument("--epochs", type=options.at_least(1), default=10, metavar="N",
@@ -56,7 +59,7 @@ def run(args):
     from mrcnn.weights.start import load_start_weights
 
     model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)
-    load_start_weights(model, weights)
+    load_start_weights(model, weights, exclude=args.exclude)
     rate = config.LEARNING_RATE if args.learning_rate is None else args.learning_rate
     model.train(train_set, val_set, learning_rate=rate, epochs=args.epochs, layers=args.layers)
     print(f"Run folder: {model.log_dir}")

@@ -5,14 +5,13 @@ classes.json (a list of names whose position is the class id, "BG" first).
 """
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.config import Config, ConfigError
+from mrcnn.engine.run_dir import find_last, parse_checkpoint
 
-CHECKPOINT = re.compile(r"mask_rcnn_(?P<name>.+)_(?P<epoch>\d{4,})\.h5$")
-RUN_FOLDER = re.compile(r"(?P<name>.*?)(?P<date>\d{8}T\d{4,6})$")
+STAMP_LENGTH = len("20171029T2315")
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,6 @@ class TrainedRun:
     class_names: list
 
 
-def checkpoints(model_dir, name=None):
-    """Return the checkpoints under `model_dir`, oldest run first and epochs in order: list of Path.
-
-    Args:
-        model_dir: path of the folder of run folders, or of one run folder.
-        name: str or None. Only runs of this Config.NAME.
-    """
-    model_dir = Path(model_dir)
-    found = []
-    for path in [*model_dir.glob("mask_rcnn_*.h5"), *model_dir.glob("*/mask_rcnn_*.h5")]:
-        file, folder = CHECKPOINT.match(path.name), RUN_FOLDER.match(path.parent.name)
-        if file and (name is None or file["name"] == name.lower()):
-            found.append((folder["date"] if folder else "", path.parent.name, int(file["epoch"]), path))
-    return [path for *_, path in sorted(found)]
-
-
 def find_checkpoint(weights, model_dir, name=None):
     """Return the checkpoint that a user means: str.
 
@@ -58,17 +41,24 @@ def find_checkpoint(weights, model_dir, name=None):
     Raises:
         FileNotFoundError: nothing there, with what to do.
     """
+    if weights == "last" and name:
+        return find_last(str(model_dir), name)
     if weights != "last" and Path(weights).is_file():
         return str(weights)
-    folder = model_dir if weights == "last" else weights
-    found = checkpoints(folder, name if weights == "last" else None)
+    folder, pattern = (model_dir, "*/mask_rcnn_*.h5") if weights == "last" else (weights, "mask_rcnn_*.h5")
+    found = sorted((_age(path), str(path)) for path in Path(folder).glob(pattern) if parse_checkpoint(path.resolve()))
     if found:
-        return str(found[-1])
+        return found[-1][1]
     if weights == "last":
-        of = f" of a run named {name}" if name else ""
-        raise FileNotFoundError(f"no checkpoint{of} under {model_dir}: train first, or give the folder of the runs "
-                                "with --model-dir.")
+        raise FileNotFoundError(f"no checkpoint under {model_dir}: train first, or give the folder of the runs with "
+                                "--model-dir.")
     raise FileNotFoundError(f"{weights}: no such weight file, and no run folder with checkpoints.")
+
+
+def _age(path):
+    """Order checkpoints by the start of their run, then by epoch: (str, int)."""
+    folder, epoch = parse_checkpoint(path.resolve())
+    return folder[-STAMP_LENGTH:], epoch
 
 
 def load_config(checkpoint):

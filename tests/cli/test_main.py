@@ -1,0 +1,123 @@
+"""The command line answers at once, and says what is wrong in one line."""
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mrcnn.cli import main as cli
+from tests.shared_data import REPOSITORY
+
+HEAVY = {"numpy", "keras", "tensorflow", "jax", "torch", "skimage", "cv2", "matplotlib", "pycocotools", "h5py", "rich"}
+COMMANDS = ("train", "evaluate", "predict")
+
+SCRIPT = """
+import sys
+from mrcnn.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print("exit", end.code)
+print("loaded", *{name.split(".")[0] for name in sys.modules})
+"""
+
+
+def _run(*arguments):
+    """Run SCRIPT in a new interpreter: (text before the modules, set of loaded top-level packages)."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], cwd=REPOSITORY, capture_output=True, text=True,
+                          timeout=60, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, done.stderr
+    text, _, loaded = done.stdout.rpartition("loaded ")
+    return text, set(loaded.split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)])
+def test_help_loads_nothing_heavy(arguments):
+    text, loaded = _run(*arguments)
+    assert "exit 0" in text
+    assert not loaded & HEAVY
+
+
+def test_a_wrong_argument_loads_nothing_heavy():
+    text, loaded = _run("train", "shapes", "--epochs", "many")
+    assert "exit 2" in text
+    assert not loaded & HEAVY
+
+
+def test_help_is_quick():
+    _run("--help")  # compiles the modules once
+    start = time.perf_counter()
+    _run("train", "--help")
+    # An unloaded machine takes under 0.1 s; importing any of HEAVY's frameworks takes seconds.
+    assert time.perf_counter() - start < 2
+
+
+def test_help_names_every_command_and_its_options(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(command in text for command in COMMANDS)
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = capsys.readouterr().out
+    for option in ("--dataset", "--year", "--subset", "--val-subset", "--weights", "--layers", "--epochs", "--set",
+                   "--learning-rate", "--model-dir", "--backbone", "--debug"):  # fmt: skip
+        assert option in text
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ([], "COMMAND"),
+    (["trian"], "choose from 'train', 'evaluate', 'predict'"),
+    (["train", "cocoa"], "choose from"),
+    (["train", "shapes", "--epochs", "0"], "'0' is not a number of at least 1"),
+    (["train", "shapes", "--learning-rate", "fast"], "'fast' is not a number"),
+    (["train", "shapes", "--set", "IMAGES_PER_GPU"], "not KEY=VALUE"),
+    (["train", "shapes", "--epoch", "3"], "unrecognized arguments: --epoch"),
+    (["predict", "x.jpg"], "--weights"),
+    (["predict", "x.jpg", "--weights", "w.h5", "--min-score", "1.5"], "'1.5' is above 1"),
+])  # fmt: skip
+def test_a_wrong_argument_is_one_line_and_code_2(arguments, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and message.startswith("mrcnn")
+    assert said in message and "--help" in message
+
+
+def _command_that(raises, monkeypatch):
+    def run(args):
+        raise raises
+
+    monkeypatch.setattr(cli.train, "run", run)
+
+
+def test_an_error_of_a_command_is_one_line_and_code_2(monkeypatch, capsys):
+    _command_that(ValueError("two things:\n- the first\n- the second"), monkeypatch)
+    assert cli.main(["train", "shapes"]) == 2
+    assert capsys.readouterr().err == "mrcnn train: error: two things: the first; the second\n"
+
+
+def test_a_fault_of_the_program_is_told_from_bad_input(monkeypatch, capsys):
+    _command_that(KeyError("boxes"), monkeypatch)
+    assert cli.main(["train", "shapes"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("mrcnn train: error: KeyError: 'boxes'") and "--debug" in message
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    _command_that(ValueError("deep inside"), monkeypatch)
+    with pytest.raises(ValueError, match="deep inside"):
+        cli.main(["train", "shapes", "--debug"])
+
+
+def test_control_c_is_no_error(monkeypatch, capsys):
+    _command_that(KeyboardInterrupt(), monkeypatch)
+    assert cli.main(["train", "shapes"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_exit_code_of_a_command_is_passed_on(monkeypatch):
+    monkeypatch.setattr(cli.predict, "run", lambda args: 1)
+    assert cli.main(["predict", "x.jpg", "--weights", "w.h5"]) == 1

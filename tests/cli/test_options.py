@@ -1,0 +1,48 @@
+"""KEY=VALUE is read as a literal, and never run."""
+import argparse
+
+import pytest
+
+from mrcnn.cli import options
+from mrcnn.cli.main import build_parser
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("IMAGES_PER_GPU=1", ("IMAGES_PER_GPU", 1)),
+    ("LEARNING_RATE=1e-3", ("LEARNING_RATE", 0.001)),
+    ("TRAIN_BN=None", ("TRAIN_BN", None)),
+    ("USE_MINI_MASK=False", ("USE_MINI_MASK", False)),
+    ("RPN_ANCHOR_SCALES=(8, 16)", ("RPN_ANCHOR_SCALES", (8, 16))),
+    ("MEAN_PIXEL=[1.5, 2]", ("MEAN_PIXEL", [1.5, 2])),
+    ("BACKBONE=resnet50", ("BACKBONE", "resnet50")),
+    ("BACKBONE='resnet50'", ("BACKBONE", "resnet50")),
+    ("NAME=a=b", ("NAME", "a=b")),
+    ("NAME=", ("NAME", "")),
+    (" SEED = 7 ", ("SEED", 7)),
+])  # fmt: skip
+def test_a_setting_is_a_literal_or_plain_text(text, expected):
+    assert options.setting(text) == expected
+
+
+def test_a_setting_is_never_run(tmp_path):
+    code = f"__import__('pathlib').Path({str(tmp_path / 'made')!r}).touch()"
+    assert options.setting(f"NAME={code}") == ("NAME", code)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("text", ["IMAGES_PER_GPU", "=3", ""])
+def test_a_setting_without_key_or_equals_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="not KEY=VALUE"):
+        options.setting(text)
+
+
+def test_settings_add_up_and_the_last_one_wins():
+    args = build_parser().parse_args(["train", "shapes", "--set", "SEED=1", "NAME=a", "--set", "SEED=2"])
+    assert options.overrides(args) == {"SEED": 2, "NAME": "a"}
+
+
+@pytest.mark.parametrize("text", ["nan", "-1", "x"])
+def test_a_share_lies_between_0_and_1(text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        options.share(text)
+    assert options.share("0") == 0 and options.share("1") == 1 and options.share("0.25") == 0.25
