@@ -271,12 +271,12 @@ def _match_order(slots, tensors, path):
         ours.setdefault(slot.group, []).append(index)
     if len(theirs) != len(ours):
         raise WeightsError(f"{path}: {len(theirs)} layers with weights in the file, {len(ours)} in the model; "
-                           "load what they have in common with by_name=True")  # fmt: skip
+                           "load what both have with by_name=True")  # fmt: skip
     pairs = {}
     for (their_name, members), (our_name, places) in zip(theirs.items(), ours.items(), strict=True):
         if len(members) != len(places):
-            raise WeightsError(f"{path}: {their_name} has {len(members)} tensors; {our_name}, at its "
-                               f"place in the model, has {len(places)}; load what they have in common with by_name=True")  # fmt: skip
+            raise WeightsError(f"{path}: {their_name} has {len(members)} tensors; {our_name}, its place in the model, "
+                               f"has {len(places)}; load what both have with by_name=True")  # fmt: skip
         pairs.update(zip(places, members, strict=True))
     return pairs
 

@@ -1,0 +1,211 @@
+"""Weights trained by others: the classic COCO model, and ImageNet weights for the ResNet backbones.
+
+Everything is fetched once into a cache folder, checked, and put in place whole or not at all. Importing this module
+loads no Keras.
+"""
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+# The classic release of a ResNet-101 model trained on COCO 2014; 81 classes.
+COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
+# Source: the digest that the documentation of NVIDIA TensorRT's sampleUffMaskRCNN gives for this file.
+COCO_MODEL_MD5 = "e98aaff6f99e307b5e2a8a3ff741a518"
+
+# The files of keras.applications without the classifier, and their digests there.
+IMAGENET_URL = ("https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+                "{architecture}_weights_tf_dim_ordering_tf_kernels_notop.h5")  # fmt: skip
+IMAGENET_MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21"}
+
+# Blocks of stages 2 to 5. Source: Deep Residual Learning (He et al. 2015), table 1.
+BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+
+# Names of the convolutions of a block, here and in keras.applications.
+BRANCHES = {"branch2a": "1", "branch2b": "2", "branch2c": "3", "branch1": "0"}
+
+TIMEOUT_SECONDS = 30
+CHUNK_BYTES = 1 << 20
+
+
+class DownloadError(OSError):
+    """A file that could not be fetched, or that arrived damaged."""
+
+
+def cache_dir():
+    """Return the folder for downloads, created when missing: MRCNN_CACHE, or mrcnn in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrcnn"
+    folder = Path(os.environ.get("MRCNN_CACHE") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def download(url, path, md5=None, verbose=1):
+    """Fetch a file unless it is there. It appears under its name only when it is whole and its digest is right.
+
+    Args:
+        url: str.
+        path: str or Path. Where to put it; its folder is created.
+        md5: str, optional. Expected digest of the content, hexadecimal.
+        verbose: int. Above 0: say what is fetched.
+
+    Returns:
+        Path. The file.
+
+    Raises:
+        DownloadError: the address cannot be reached, or what came is not what is expected.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if verbose > 0:
+        print(f"Downloading {url} to {path} ...", flush=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        digest = _fetch(url, scratch, path)
+        if md5 and digest != md5:
+            raise DownloadError(f"{url}: the file that came has MD5 {digest}, expected {md5}. Nothing was kept; try "
+                                "again, and if it stays so the file has changed at its source.")  # fmt: skip
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
+def _fetch(url, scratch, path):
+    """Write the content of `url` to `scratch`; return its MD5."""
+    digest, received = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as source, open(scratch, "wb") as sink:
+            expected = source.headers.get("Content-Length")
+            while chunk := source.read(CHUNK_BYTES):
+                sink.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise DownloadError(f"cannot download {url}: {getattr(error, 'reason', error)}. Without a connection, fetch "
+                            f"it elsewhere and put it at {path}, or give the path of other weights.") from error  # fmt: skip
+    if expected is not None and received < int(expected):
+        raise DownloadError(f"{url}: {received} of {expected} bytes came. Nothing was kept; try again.")
+    return digest.hexdigest()
+
+
+def coco_weights(path=None, verbose=1):
+    """Fetch the classic COCO weights: ResNet-101, 81 classes, for `load_weights(path, by_name=True)`.
+
+    Args:
+        path: str or Path, optional. Where to put the file; in the cache folder when not given.
+        verbose: int. Above 0: say what is fetched.
+
+    Returns:
+        Path. The file.
+
+    Raises:
+        DownloadError: offline, or the file is not the one released.
+    """
+    return download(COCO_MODEL_URL, path or cache_dir() / "mask_rcnn_coco.h5", COCO_MODEL_MD5, verbose)
+
+
+def imagenet_weights(architecture="resnet50", verbose=1):
+    """Fetch ImageNet weights of keras.applications and write them once as a classic file with our layer names.
+
+    Args:
+        architecture: "resnet50" or "resnet101".
+        verbose: int. Above 0: say what is fetched.
+
+    Returns:
+        Path. A file for `load_weights(path, by_name=True)`: the layers of the backbone, stage 5 included.
+
+    Raises:
+        ValueError: another architecture.
+        DownloadError: offline, or the file is not the one released.
+    """
+    _check_architecture(architecture)
+    path = cache_dir() / f"{architecture}_imagenet_classic.h5"
+    if path.is_file():
+        return path
+    url = IMAGENET_URL.format(architecture=architecture)
+    source = download(url, cache_dir() / url.rsplit("/", 1)[-1], IMAGENET_MD5[architecture], verbose)
+
+    from mrcnn.weights import classic_h5
+
+    backbone = build_backbone(architecture)
+    copy_application_weights(build_application(architecture, weights=str(source)), backbone, architecture)
+    classic_h5.save(backbone, path)
+    return path
+
+
+def build_backbone(architecture, input_shape=(64, 64, 3)):
+    """Return keras.Model of our ResNet: an image of `input_shape` -> its maps [C1, C2, C3, C4, C5]."""
+    import keras
+
+    from mrcnn.backbones.resnet import resnet_graph
+
+    image = keras.layers.Input(input_shape)
+    return keras.Model(image, resnet_graph(image, architecture, stage5=True, train_bn=False))
+
+
+def build_application(architecture, weights=None, input_shape=(64, 64, 3)):
+    """Return keras.applications' model without its classifier, with the weights of a file if one is given."""
+    import keras
+
+    build = {"resnet50": keras.applications.ResNet50, "resnet101": keras.applications.ResNet101}[architecture]
+    return build(include_top=False, weights=weights, input_shape=input_shape)
+
+
+def application_layers(architecture):
+    """Return {our layer name: keras.applications' name} of every layer with weights.
+
+    "res3b_branch2a" is "conv3_block2_1_conv", "bn3b_branch2a" its batch normalisation "conv3_block2_1_bn".
+    """
+    _check_architecture(architecture)
+    names = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn"}
+    for stage, blocks in enumerate(BLOCKS[architecture], start=2):
+        for block in range(blocks):
+            for branch, number in BRANCHES.items():
+                if branch == "branch1" and block > 0:
+                    continue
+                ours, theirs = f"{stage}{chr(ord('a') + block)}_{branch}", f"conv{stage}_block{block + 1}_{number}"
+                names[f"res{ours}"], names[f"bn{ours}"] = f"{theirs}_conv", f"{theirs}_bn"
+    return names
+
+
+def copy_application_weights(application, backbone, architecture):
+    """Give our ResNet the weights of keras.applications' one, so that both compute the same maps.
+
+    Two differences are folded into the weights. The application takes BGR images and we take RGB: the input channels
+    of the first kernel are reversed. Its batch normalisation has epsilon 1.001e-5 and ours 1e-3: gamma is scaled by
+    sqrt((variance + ours) / (variance + theirs)), which is exact while the statistics are frozen (TRAIN_BN=False).
+
+    One is left: on sides where conv1 gives an even size, as it does for all images divisible by 4, the "same" pooling
+    of the classic network pads below and right alone, and the application's on all sides. Its maps are then shifted
+    by one pixel of that layer (two of the image); on other sizes the maps are equal.
+
+    Args:
+        application: keras.Model of `build_application`.
+        backbone: keras.Model that holds the layers of `resnet_graph` with stage 5; its weights are set.
+        architecture: "resnet50" or "resnet101".
+
+    Differs: the classic code fed RGB images to kernels made for BGR, and left epsilon apart.
+    """
+    import keras
+
+    for ours, theirs in application_layers(architecture).items():
+        target, source = backbone.get_layer(ours), application.get_layer(theirs)
+        values = {v.name: keras.ops.convert_to_numpy(v.value) for v in source.weights}
+        if ours == "conv1":
+            values["kernel"] = values["kernel"][:, :, ::-1]
+        if "gamma" in values:
+            variance = values["moving_variance"]
+            values["gamma"] = values["gamma"] * ((variance + target.epsilon) / (variance + source.epsilon)) ** 0.5
+        for variable in target.weights:
+            variable.assign(values[variable.name])
+
+
+def _check_architecture(architecture):
+    if architecture not in BLOCKS:
+        raise ValueError(f"there are ImageNet weights for {' and '.join(BLOCKS)}, not for {architecture!r}; train from "
+                         "scratch, or load a weight file of your own")  # fmt: skip

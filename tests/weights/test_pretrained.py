@@ -1,0 +1,154 @@
+"""Downloads that are whole or not there, and ImageNet weights held against keras.applications by their numbers."""
+import hashlib
+import http.server
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.weights import classic_h5, pretrained
+from mrcnn.weights.pretrained import DownloadError
+
+
+def _names(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_a_download_is_checked_and_put_in_place(tmp_path, capsys):
+    content = b"weights" * 1000
+    (tmp_path / "source").write_bytes(content)
+    url, md5 = (tmp_path / "source").as_uri(), hashlib.md5(content).hexdigest()
+    path = pretrained.download(url, tmp_path / "cache" / "w.h5", md5)
+    assert path.read_bytes() == content
+    assert f"Downloading {url} to {path}" in capsys.readouterr().out
+    assert _names(tmp_path / "cache") == ["w.h5"]
+
+
+def test_a_file_that_is_there_is_not_fetched_again(tmp_path):
+    (tmp_path / "w.h5").write_bytes(b"mine")
+    assert pretrained.download("http://127.0.0.1:9/w.h5", tmp_path / "w.h5", "0" * 32).read_bytes() == b"mine"
+
+
+def test_a_wrong_digest_keeps_nothing(tmp_path):
+    (tmp_path / "source").write_bytes(b"something else")
+    expected = "0" * 32
+    came = hashlib.md5(b"something else").hexdigest()
+    with pytest.raises(DownloadError, match=f"has MD5 {came}, expected {expected}"):
+        pretrained.download((tmp_path / "source").as_uri(), tmp_path / "cache" / "w.h5", expected, verbose=0)
+    assert _names(tmp_path / "cache") == []
+
+
+def test_a_connection_that_breaks_off_keeps_nothing(tmp_path):
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * 400)
+
+        def log_message(self, *args):
+            """Keep the test's output clean."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Short)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(DownloadError, match="400 of 1000 bytes|IncompleteRead"):
+            pretrained.download(f"http://127.0.0.1:{server.server_port}/w.h5", tmp_path / "cache" / "w.h5", verbose=0)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert _names(tmp_path / "cache") == []
+
+
+def test_offline_is_said_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "COCO_MODEL_URL", "http://127.0.0.1:9/mask_rcnn_coco.h5")
+    with pytest.raises(DownloadError) as told:
+        pretrained.coco_weights(tmp_path / "mask_rcnn_coco.h5", verbose=0)
+    message = str(told.value)
+    assert "cannot download http://127.0.0.1:9/mask_rcnn_coco.h5" in message and "refused" in message
+    assert f"put it at {tmp_path / 'mask_rcnn_coco.h5'}" in message
+    assert _names(tmp_path) == []
+
+
+def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("MRCNN_CACHE", raising=False)
+    assert pretrained.cache_dir() == tmp_path / "xdg" / "mrcnn"
+    monkeypatch.setenv("MRCNN_CACHE", str(tmp_path / "mine"))
+    assert pretrained.cache_dir() == tmp_path / "mine" and (tmp_path / "mine").is_dir()
+
+
+def test_names_of_keras_applications():
+    names = pretrained.application_layers("resnet50")
+    assert names["conv1"] == "conv1_conv" and names["bn_conv1"] == "conv1_bn"
+    assert names["res2a_branch1"] == "conv2_block1_0_conv" and "res2b_branch1" not in names
+    assert names["bn3d_branch2c"] == "conv3_block4_3_bn" and names["res5c_branch2b"] == "conv5_block3_2_conv"
+    assert len(names) == 2 * 53
+    deeper = pretrained.application_layers("resnet101")
+    assert deeper["res4w_branch2a"] == "conv4_block23_1_conv" and len(deeper) == 2 * 104
+
+
+def test_imagenet_weights_exist_for_the_resnets_alone():
+    with pytest.raises(ValueError, match="for resnet50 and resnet101, not for 'mobilenet'"):
+        pretrained.imagenet_weights("mobilenet")
+
+
+def _randomise(model, seed):
+    """Weights that keep activations of order 1 through the network, with variances small enough for epsilon to show."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        shape = tuple(variable.shape)
+        value = {
+            "kernel": lambda s: rng.normal(0, np.sqrt(1 / np.prod(s[:-1])), s),
+            "gamma": lambda s: rng.uniform(0.1, 0.3, s),
+            "moving_variance": lambda s: rng.uniform(0.002, 0.5, s),
+        }.get(variable.name, lambda s: rng.normal(0, 0.1, s))(shape)
+        variable.assign(value.astype(np.float32))
+
+
+# The deep one once: it is the same code with more blocks, and half a minute of compilation on some backends.
+@pytest.mark.parametrize(
+    "architecture, last_blocks",
+    [("resnet50", (3, 4, 6, 3)), pytest.param("resnet101", (3, 4, 23, 3), marks=pytest.mark.tensorflow_only)],
+)
+def test_our_resnet_computes_what_keras_applications_computes(architecture, last_blocks):
+    """On 65 x 97 pixels conv1 gives 33 x 49, where both networks pad the pooling alike: the maps must be equal."""
+    shape = (65, 97, 3)
+    application = pretrained.build_application(architecture, input_shape=shape)
+    _randomise(application, seed=5)
+    backbone = pretrained.build_backbone(architecture, shape)
+    pretrained.copy_application_weights(application, backbone, architecture)
+
+    rgb = np.random.default_rng(6).normal(0, 1, (1, *shape)).astype(np.float32)
+    ends = [f"conv{stage}_block{last}_out" for stage, last in enumerate(last_blocks, start=2)]
+    outputs = [application.get_layer(end).output for end in ends]
+    theirs = keras.Model(application.input, outputs).predict(rgb[..., ::-1], verbose=0)
+    ours = backbone.predict(rgb, verbose=0)[1:]
+    for ours_map, theirs_map, size in zip(ours, theirs, [(17, 25), (9, 13), (5, 7), (3, 4)], strict=True):
+        assert ours_map.shape[1:3] == size
+        scale = np.abs(theirs_map).max()
+        assert 0.1 < scale < 1e4
+        np.testing.assert_allclose(ours_map, theirs_map, atol=2e-5 * scale)
+
+
+def test_imagenet_weights_become_a_classic_file(tmp_path, monkeypatch):
+    """The whole way with a made file in place of the download: fetched, mapped, written once, loaded by name."""
+    application = pretrained.build_application("resnet50")
+    _randomise(application, seed=1)
+    source = tmp_path / "released.weights.h5"
+    application.save_weights(source)
+    monkeypatch.setattr(pretrained, "IMAGENET_URL", source.as_uri())
+    monkeypatch.setitem(pretrained.IMAGENET_MD5, "resnet50", hashlib.md5(source.read_bytes()).hexdigest())
+    monkeypatch.setenv("MRCNN_CACHE", str(tmp_path / "cache"))
+
+    path = pretrained.imagenet_weights("resnet50", verbose=0)
+    source.unlink()
+    assert pretrained.imagenet_weights("resnet50", verbose=0) == path
+
+    backbone = pretrained.build_backbone("resnet50")
+    report = classic_h5.load(backbone, path)
+    assert len(report.matched) == 53 * 2 + 53 * 4 and not report.missing and not report.unused
+    kernel = keras.ops.convert_to_numpy(application.get_layer("conv1_conv").weights[0].value)
+    loaded = keras.ops.convert_to_numpy(backbone.get_layer("conv1").weights[0].value)
+    np.testing.assert_array_equal(loaded, kernel[:, :, ::-1])
