@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import sys
 
 DATA_FORMATS = ("shapes", "coco")
 
@@ -72,3 +73,9 @@ def share(text):
     if value > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is above 1")
     return value
+
+
+def show_progress(done, total):
+    """Show how many images are done, on one line of a terminal; nothing where the output goes to a file."""
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)

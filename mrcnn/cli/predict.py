@@ -32,6 +32,8 @@ def run(args):
     Returns:
         int. 1 when some pictures could not be read, else 0.
     """
+    from functools import partial
+
     from mrcnn.engine.trained_run import load_trained_run
     from mrcnn.inference.pictures import find_pictures, predict_pictures
 
@@ -47,7 +49,7 @@ def run(args):
 
     model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, trained.weights)
-    summary = predict_pictures(model.detect, pictures, args.output, trained.class_names,
+    summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
                                channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE)
     print(f"{summary.pictures} pictures, {summary.instances} instances: {args.output}")
     for path, reason in summary.unreadable.items():

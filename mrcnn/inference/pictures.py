@@ -64,7 +64,8 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
     """Detect on pictures and write what was found.
 
     Args:
-        detect: callable, list of [H, W, C] arrays -> list of {"rois", "class_ids", "scores", "masks"}.
+        detect: callable, list of [H, W, C] arrays -> list of {"rois", "class_ids", "scores", "masks"}, as
+            `MaskRCNN.detect` with dense or RLE masks.
         pictures: list of str paths.
         output_dir: path. Made when missing. Gets <stem>_detections.jpg a picture, and detections.json: list of rows in
             COCO's results format with "file_name" and "category" (the name of the class) added. image_id is the number
@@ -90,7 +91,7 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
         # Pictures that could not be read leave a batch smaller, or empty.
         results = detect(list(images.values())) if images else []
         for path, result in zip(images, results, strict=True):
-            picture = draw_detections(_drawable(images[path]), result, class_names)
+            picture = draw_detections(images[path], result, class_names)
             skimage.io.imsave(output_dir / names[path], picture, check_contrast=False)
             rows += _rows(path, ids[path], result, class_names, categories)
             summary.pictures += 1
@@ -174,12 +175,6 @@ def _upright(image, orientation):
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     return image
-
-
-def _drawable(image):
-    """Return an image of any number of channels as uint8 [H, W, 3]."""
-    image = np.clip(image, 0, 255).astype(np.uint8)
-    return image[:, :, :3] if image.shape[2] >= 3 else np.repeat(image[:, :, :1], 3, axis=2)
 
 
 def _rows(path, image_id, result, class_names, categories):

@@ -1,5 +1,7 @@
 """Where a run starts from, by the words of the command line: coco, imagenet, last, none, or a path."""
 
+from mrcnn.engine.run_dir import parse_checkpoint
+from mrcnn.engine.trained_run import STAMP_LENGTH
 from mrcnn.weights.pretrained import coco_weights
 
 COCO_CLASSES, COCO_BACKBONE = 81, "resnet101"
@@ -23,6 +25,9 @@ def load_start_weights(model, weights, exclude=()):
     """
     if weights == "none":
         print("Starting from random weights.")
+        if model.config.TRAIN_BN is False:
+            print("TRAIN_BN is False: BatchNorm keeps its first statistics, which is meant for pretrained weights. "
+                  "From random ones set TRAIN_BN=None.")
         return
     exclude = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
     if weights in ("coco", "imagenet") and model.config.IMAGE_CHANNEL_COUNT != 3:
@@ -37,6 +42,10 @@ def load_start_weights(model, weights, exclude=()):
         weights = model.find_last()
     print(f"Loading weights: {weights}")
     model.load_weights(str(weights), by_name=True, exclude=sorted(exclude) or None)
+    checkpoint = parse_checkpoint(weights)
+    if checkpoint and checkpoint[0][:-STAMP_LENGTH] != model.config.NAME.lower():
+        # A checkpoint of another data set is a start, and no run to go on with: its epoch and folder are not ours.
+        model.set_log_dir()
 
 
 def load_trained_weights(model, weights):

@@ -11,8 +11,10 @@ class FakeModel:
     """Records what it is asked to load."""
 
     def __init__(self, num_classes=81, backbone="resnet101", channels=3):
-        self.config = SimpleNamespace(NUM_CLASSES=num_classes, BACKBONE=backbone, IMAGE_CHANNEL_COUNT=channels)
+        self.config = SimpleNamespace(NAME="Toys", NUM_CLASSES=num_classes, BACKBONE=backbone, TRAIN_BN=False,
+                                      IMAGE_CHANNEL_COUNT=channels)
         self.loaded = None
+        self.new_run = False
 
     def get_imagenet_weights(self):
         return "imagenet.h5"
@@ -23,6 +25,9 @@ class FakeModel:
     def load_weights(self, path, by_name=False, exclude=None):
         assert by_name
         self.loaded = path, exclude
+
+    def set_log_dir(self):
+        self.new_run = True
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +43,26 @@ def test_each_word_names_a_file(weights, path):
     assert model.loaded == (path, None)
 
 
-def test_none_loads_nothing():
+def test_none_loads_nothing_and_tells_of_frozen_statistics(capsys):
     model = FakeModel()
     load_start_weights(model, "none")
     assert model.loaded is None
+    assert "TRAIN_BN=None" in capsys.readouterr().out
+    model.config.TRAIN_BN = None
+    load_start_weights(model, "none")
+    assert "TRAIN_BN" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path, new", [
+    ("logs/toys20260101T1200/mask_rcnn_toys_0009.h5", False),
+    ("logs/cats20260101T1200/mask_rcnn_cats_0009.h5", True),
+    ("logs/toys220260101T1200/mask_rcnn_toys2_0009.h5", True),
+    ("file.h5", False),
+])  # fmt: skip
+def test_the_checkpoint_of_another_data_set_starts_a_run_of_its_own(path, new):
+    model = FakeModel()
+    load_start_weights(model, path)
+    assert model.new_run is new
 
 
 def test_coco_weights_leave_the_class_layers_of_other_classes():
