@@ -86,8 +86,9 @@ def _fetch(url, scratch, path):
                 digest.update(chunk)
                 received += len(chunk)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise DownloadError(f"cannot download {url}: {getattr(error, 'reason', error)}. Without a connection, fetch "
-                            f"it elsewhere and put it at {path}, or give the path of other weights.") from error  # fmt: skip
+        reason = getattr(error, "reason", error)
+        raise DownloadError(f"cannot download {url}: {reason}. Without a connection, fetch the file elsewhere and put "
+                            f"it at {path}, or give the path of other weights.") from error  # fmt: skip
     if expected is not None and received < int(expected):
         raise DownloadError(f"{url}: {received} of {expected} bytes came. Nothing was kept; try again.")
     return digest.hexdigest()

@@ -167,7 +167,7 @@ def test_by_name_false_refuses_another_architecture(tmp_path):
     with pytest.raises(WeightsError, match="2 layers with weights in the file, 4 in the model.*by_name=True"):
         classic_h5.load(small_model(), tmp_path / "w.h5", by_name=False)
     write_layout(tmp_path / "w.h5", [row for row in LAYOUT if row[1] != "conv1/bias:0"])
-    with pytest.raises(WeightsError, match="conv1 has 1 tensors; conv1, at its place in the model, has 2"):
+    with pytest.raises(WeightsError, match="conv1 has 1 tensors; conv1, its place in the model, has 2"):
         classic_h5.load(small_model(), tmp_path / "w.h5", by_name=False)
 
 
