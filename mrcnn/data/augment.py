@@ -1,7 +1,8 @@
 """Augmentation of an image and its masks together, so that they never part.
 
-imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Only those that move pixels are applied
-to masks. A flip, the most common one, takes a shorter way: it is applied to the instances' outlines, and no full mask is drawn.
+imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Only those that move pixels
+are applied to masks. A flip, the most common one, takes a shorter way: it is applied to the instances' outlines, and
+no full mask is drawn.
 
 Shape letters: H W C image, N instances.
 """
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Augmenters that are safe to apply to masks: they move pixels and invent no values. Some, as Affine, need their settings to be so too.
+# Augmenters that are safe to apply to masks: they move pixels and invent no values. Some, as Affine, need their
+# settings to be so too.
 MASK_AUGMENTERS = (
     "Sequential",
     "SomeOf",
@@ -88,7 +90,8 @@ def apply_imgaug(augmentation, image, masks, rng):
     """
     if not hasattr(augmentation, "to_deterministic"):
         raise ValueError(
-            f"augmentation must be an imgaug augmenter or a mrcnn.data.augment.RandomFlip, and is {type(augmentation).__name__}"
+            "augmentation must be an imgaug augmenter or a mrcnn.data.augment.RandomFlip, "
+            f"and is {type(augmentation).__name__}"
         )
     import imgaug
 
@@ -101,7 +104,9 @@ def apply_imgaug(augmentation, image, masks, rng):
         return augmented.astype(image.dtype, copy=False), masks
     hooks = imgaug.HooksImages(activator=_mask_hook)
     # a mask at a time: some augmenters cannot take more channels than a picture has
-    turned = [drawn.augment_image(np.ascontiguousarray(masks[:, :, i], np.uint8), hooks=hooks) for i in range(masks.shape[-1])]
+    turned = [
+        drawn.augment_image(np.ascontiguousarray(masks[:, :, i], np.uint8), hooks=hooks) for i in range(masks.shape[-1])
+    ]
     _check_size("masks", turned[0].shape, masks.shape[:2])
     return augmented.astype(image.dtype, copy=False), np.stack(turned, axis=-1).astype(bool)
 

@@ -1,9 +1,9 @@
 """The base class of data sets.
 
-A data set of one's own subclasses `Dataset`: it calls `add_class` and `add_image` while it loads, overrides `load_mask` (and
-`load_image`, where images are not files), and `prepare()` is called before it is used. What the classic subclasses overrode works
-here unchanged. A data set that has its masks as polygons or RLE overrides `load_instances` beside: no mask is then drawn at full
-size where a small one is enough.
+A data set of one's own subclasses `Dataset`: it calls `add_class` and `add_image` while it loads, overrides
+`load_mask` (and `load_image`, where images are not files), and `prepare()` is called before it is used. What the
+classic subclasses overrode works here unchanged. A data set that has its masks as polygons or RLE overrides
+`load_instances` beside: no mask is then drawn at full size where a small one is enough.
 
 Shape letters: H W image, N instances, K classes with background.
 """
@@ -23,7 +23,8 @@ class Dataset:
         image_info: list of dicts with "id", "source", "path" and whatever else was given to `add_image`.
         class_info: list of dicts with "source", "id", "name". The first is the background.
         source_class_ids: dict source -> list of class ids of that source, background included (after `prepare`).
-        num_classes, class_ids, class_names, num_images, sources, class_from_source_map, image_from_source_map: after `prepare`.
+        num_classes, class_ids, class_names, num_images, sources, class_from_source_map, image_from_source_map: after
+            `prepare`.
     """
 
     def __init__(self, class_map=None):
@@ -64,15 +65,15 @@ class Dataset:
         self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
 
     def image_reference(self, image_id):
-        """Say where an image can be looked up, for messages and figures. Override it. Returns: str, empty by default."""
+        """Say where an image can be looked up, for messages and figures. Override it. Returns: str, empty here."""
         return ""
 
     def prepare(self, class_map=None):
         """Number the classes and images; to be called once all are added, and again when more were added.
 
         Args:
-            class_map: dict "source.id" -> "source.id", or None. A class that stands as a key becomes one with the class that it
-                points to: for data sets of several sources whose classes are the same things.
+            class_map: dict "source.id" -> "source.id", or None. A class that stands as a key becomes one with the
+                class that it points to: for data sets of several sources whose classes are the same things.
 
         Raises:
             ValueError: class_map names a class that is not there.
@@ -100,7 +101,9 @@ class Dataset:
         names = {f"{info['source']}.{info['id']}" for info in self.class_info}
         unknown = [name for name in class_map.values() if name not in names or name in class_map]
         if unknown:
-            raise ValueError(f"class_map points to {unknown[0]!r}, which is no class that remains: have {sorted(names)}")
+            raise ValueError(
+                f"class_map points to {unknown[0]!r}, which is no class that remains: have {sorted(names)}"
+            )
         return [info for info in self.class_info if f"{info['source']}.{info['id']}" not in class_map]
 
     def map_source_class_id(self, source_class_id):
@@ -148,7 +151,9 @@ class Dataset:
         """
         path = self.image_info[image_id]["path"]
         if path is None:
-            raise DataError(f"image {image_id} has no path: override load_image, or give add_image the path of its file")
+            raise DataError(
+                f"image {image_id} has no path: override load_image, or give add_image the path of its file"
+            )
         return read_image(path)
 
     def load_mask(self, image_id):
@@ -158,28 +163,28 @@ class Dataset:
             image_id: int. Position in `image_info`.
 
         Returns:
-            (masks, class_ids): bool [H, W, N] and int32 [N], N = 0 allowed. A negative class id is a crowd. By default there
-            is no instance, and the masks are of shape [0, 0, 0].
+            (masks, class_ids): bool [H, W, N] and int32 [N], N = 0 allowed. A negative class id is a crowd. By
+            default there is no instance, and the masks are of shape [0, 0, 0].
         """
         return np.empty([0, 0, 0]), np.empty([0], np.int32)
 
     def load_instances(self, image_id):
         """Load the instances of an image in the most compact form that the data set has.
 
-        Override it beside `load_mask` where masks are stored small. A subclass that overrides `load_mask` alone is heard: see
-        `instances_of`, which is what the package calls.
+        Override it beside `load_mask` where masks are stored small. A subclass that overrides `load_mask` alone is
+        heard: see `instances_of`, which is what the package calls.
 
         Args:
             image_id: int. Position in `image_info`.
 
         Returns:
-            (masks, class_ids): masks as of `load_mask`, or a list of N, each a list of polygons [x1, y1, x2, y2, ...], an RLE
-            dict, or a bool [H, W]; int32 [N] class ids.
+            (masks, class_ids): masks as of `load_mask`, or a list of N, each a list of polygons [x1, y1, x2, y2,
+            ...], an RLE dict, or a bool [H, W]; int32 [N] class ids.
         """
         return self.load_mask(image_id)
 
     def num_instances(self, image_id):
-        """Count an image's instances that are no crowds without loading them. Returns: int, or None when it is not known."""
+        """Count an image's instances that are no crowds, without loading them. Returns: int, None if unknown."""
         return None
 
     def image_size(self, image_id):
@@ -205,8 +210,8 @@ class Dataset:
             image_id: int. Position in `image_info`.
 
         Returns:
-            list of dicts: "class_id" int > 0, "segmentation" RLE dict, "bbox" [x, y, width, height] in pixels, "area" float in
-            pixels, "iscrowd" 0 or 1. Instances without a pixel are left out.
+            list of dicts: "class_id" int > 0, "segmentation" RLE dict, "bbox" [x, y, width, height] in pixels, "area"
+                float in pixels, "iscrowd" 0 or 1. Instances without a pixel are left out.
         """
         masks, class_ids = self.load_mask(image_id)
         if len(class_ids) == 0:
@@ -247,7 +252,7 @@ def overrides_later(dataset, method, other):
 
 
 def instances_of(dataset, image_id):
-    """Load the instances of an image by whichever of `load_instances` and `load_mask` the data set's class defined last.
+    """Load the instances of an image by `load_instances` or `load_mask`, whichever the class defined last.
 
     Args:
         dataset: Dataset, or an object with `load_mask` alone.

@@ -4,6 +4,7 @@
 class DataError(ValueError):
     """A data set, an image or an annotation is not usable.
 
-    The message names the file or image id, the field, what was found and what to do. The loader leaves a sample out that
-    raises it, and reports it; any other error is a fault of the program or of its settings, and stops the training.
+    The message names the file or image id, the field, what was found and what to do. The loader leaves a sample out
+    that raises it, and reports it; any other error is a fault of the program or of its settings, and stops the
+    training.
     """

@@ -22,8 +22,9 @@ def read_image(path):
         path: str or path. Any format of OpenCV, and what else scikit-image reads, URLs included.
 
     Returns:
-        uint8 [H, W, 3], or the file's own dtype where it is neither 8 nor 16 bits deep. Grey is repeated, alpha is dropped,
-        16 bits become 8. The pixels lie as stored: an EXIF orientation is not applied, as annotations refer to stored pixels.
+        uint8 [H, W, 3], or the file's own dtype where it is neither 8 nor 16 bits deep. Grey is repeated, alpha is
+        dropped, 16 bits become 8. The pixels lie as stored: an EXIF orientation is not applied, as annotations refer
+        to stored pixels.
 
     Raises:
         DataError: the file is missing, or is no image.

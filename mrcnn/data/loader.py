@@ -1,9 +1,10 @@
 """The loader: batches of training arrays, each a function of (seed, step) alone.
 
-Any worker may make any batch in any order: what `loader[step]` returns depends on nothing else, so that a run goes on after a stop as
-if it had not stopped, with any number of workers.
+Any worker may make any batch in any order: what `loader[step]` returns depends on nothing else, so that a run goes on
+after a stop as if it had not stopped, with any number of workers.
 
-Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w masks, K classes.
+Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w
+masks, K classes.
 """
 
 import logging
@@ -44,8 +45,9 @@ class TargetSettings:
 class Loader:
     """Batches of a data set, pass after pass.
 
-    `len(loader)` is the number of batches of one pass over the data set; the last one may be smaller. `loader[step]` for any step >= 0
-    is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It gives a tuple of arrays:
+    `len(loader)` is the number of batches of one pass over the data set; the last one may be smaller. `loader[step]`
+    for any step >= 0 is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It
+    gives a tuple of arrays:
 
         images: uint8 [B, H, W, C], raw, where the files are uint8; else float32 with mean_pixel subtracted.
         image_meta: float32 [B, 12 + K].
@@ -55,8 +57,8 @@ class Loader:
         gt_boxes: int32 [B, G, 4]. Pixels; padding is zero.
         gt_masks: bool [B, h, w, G].
 
-    A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it. It may be used from
-    several threads, and pickled for processes, which then keep their own `broken` and `empty`.
+    A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it.
+    It may be used from several threads, and pickled for processes, which then keep their own `broken` and `empty`.
 
     Args:
         dataset: Dataset, prepared.
@@ -226,8 +228,34 @@ class Loader:
             self.broken[image_id] = reason
         logger.warning("left out of training: %s", reason)
 
+    @property
+    def num_samples(self):
+        """Number of samples of one pass."""
+        return len(self._ids)
+
     def _collate(self, samples):
-        """Stack samples, their instances padded to G rows."""
+        images, metas, matches, deltas, *ground_truth = self._stack(samples)
+        if any(image.dtype != np.uint8 for image in images):
+            images = self._mold(images)
+        return np.stack(images), metas.astype(np.float32), matches, deltas.astype(np.float32), *ground_truth
+
+    def collate_classic(self, samples):
+        """Make a batch as the classic generator did: molded images, and wide floats.
+
+        Args:
+            samples: list of what `sample` gives.
+
+        Returns:
+            list of arrays as the class describes them, but images float32, image_meta and rpn_bbox float64.
+        """
+        images, *rest = self._stack(samples)
+        return [np.stack(self._mold(images)), *rest]
+
+    def _mold(self, images):
+        return [image.astype(np.float32) - self.mean_pixel for image in images]
+
+    def _stack(self, samples):
+        """Stack samples, their instances padded to G rows; the images stay a list."""
         images, metas, matches, deltas, _, _, masks = zip(*samples, strict=True)
         shapes = {image.shape for image in images}
         if len(shapes) > 1:
@@ -244,17 +272,11 @@ class Loader:
             gt_boxes[i, : len(class_ids)] = boxes
             gt_masks[i, :, :, : len(class_ids)] = mask
         return (
-            self._mold(images),
-            np.stack(metas).astype(np.float32),
+            images,
+            np.stack(metas),
             np.stack(matches)[:, :, None],
-            np.stack(deltas).astype(np.float32),
+            np.stack(deltas),
             gt_class_ids,
             gt_boxes,
             gt_masks,
         )
-
-    def _mold(self, images):
-        """Stack images: raw while they are uint8, else float32 without their mean."""
-        if all(image.dtype == np.uint8 for image in images):
-            return np.stack(images)
-        return np.stack([image.astype(np.float32) - self.mean_pixel for image in images])

@@ -1,6 +1,7 @@
 """One training sample: an image and its instances as the network takes them.
 
-`make_sample` is a function of the image and of the generator given alone; the loader calls it in any order from any worker.
+`make_sample` is a function of the image and of the generator given alone; the loader calls it in any order from any
+worker.
 
 Shape letters: H W C network input, h w masks, N instances, K classes with background.
 """
@@ -12,8 +13,8 @@ import numpy as np
 from mrcnn.data.augment import apply_flips, apply_imgaug, as_flip
 from mrcnn.data.dataset import instances_of
 from mrcnn.data.errors import DataError
-from mrcnn.data.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.geometry.resize import apply_plan, plan_resize
@@ -51,8 +52,9 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         rng: numpy Generator for the crop and the augmentation; None draws from NumPy's global state.
 
     Returns:
-        (image, image_meta, class_ids, boxes, masks): [H, W, C] in the dtype of the file; float64 [12 + K], whose id is image_id;
-        int32 [N], negative for crowds; int32 [N, 4] pixel boxes; bool [h, w, N]. Instances without a pixel are left out.
+        (image, image_meta, class_ids, boxes, masks): [H, W, C] in the dtype of the file; float64 [12 + K], whose id
+        is image_id; int32 [N], negative for crowds; int32 [N, 4] pixel boxes; bool [h, w, N]. Instances without a
+        pixel are left out.
 
     Raises:
         DataError: the image or its instances are not usable; names the image, its path and the field.
@@ -126,11 +128,17 @@ def _load_parts(dataset, image_id, size, num_classes):
     found = (masks.shape[-1] if masks.ndim == 3 else -1) if is_dense else len(masks)
     if found != len(class_ids):
         shape = masks.shape if is_dense else (found,)
-        raise DataError(f"{where}: masks of shape {shape} do not go with {len(class_ids)} class ids, one for each is needed")
+        raise DataError(
+            f"{where}: masks of shape {shape} do not go with {len(class_ids)} class ids, one for each is needed"
+        )
     if not len(class_ids):
         return [], np.zeros(0, np.int32)
     if is_dense and masks.shape[:2] != tuple(size):
-        raise DataError(f"{where}: its masks are of size {masks.shape[:2]}, its image of size {tuple(size)} (height, width)")
+        raise DataError(
+            f"{where}: its masks are of size {masks.shape[:2]}, its image of size {tuple(size)} (height, width)"
+        )
+    if not is_dense:
+        _check_listed_size(dataset, image_id, size, where)
     _check_class_ids(class_ids, num_classes, where)
     try:
         parts = split_dense(masks) if is_dense else [as_part(segmentation, size) for segmentation in masks]
@@ -139,14 +147,24 @@ def _load_parts(dataset, image_id, size, num_classes):
     return parts, class_ids.astype(np.int32)
 
 
+def _check_listed_size(dataset, image_id, size, where):
+    """Polygons are in pixels of the size that the annotations list: the file must be of that size."""
+    info = dataset.image_info[image_id]
+    listed = (info.get("height", size[0]), info.get("width", size[1]))
+    if tuple(listed) != tuple(size):
+        raise DataError(
+            f"{where}: its file is of size {tuple(size)} (height, width), its annotations say {tuple(listed)}"
+        )
+
+
 def _check_class_ids(class_ids, num_classes, where):
-    if class_ids.dtype.kind not in "iu" and not np.array_equal(class_ids, np.floor(class_ids)):
+    if class_ids.dtype.kind not in "iuf" or not np.array_equal(class_ids, np.around(class_ids)):
         raise DataError(f"{where}: class ids must be whole numbers, and are {class_ids.tolist()}")
     bad = [int(i) for i in class_ids if not 0 < abs(i) < num_classes]
     if bad:
         raise DataError(
-            f"{where}: class id {bad[0]} is out of range; with {num_classes} classes ids go from 1 to {num_classes - 1} "
-            "(0 is the background, negative ones are crowds)"
+            f"{where}: class id {bad[0]} is out of range: with {num_classes} classes they go from 1 to {num_classes - 1} "
+            "(0 is background, negative ones are crowds)"
         )
 
 
@@ -158,10 +176,12 @@ def _active_classes(dataset, image_id, num_classes):
     if ids is None:
         raise DataError(
             f"{_where(dataset, image_id)}: its source {source!r} has no classes; "
-            f"sources with classes are {sorted(filter(None, dataset.source_class_ids))}: call add_class and prepare first"
+            f"those with classes are {sorted(filter(None, dataset.source_class_ids))}: call add_class and prepare first"
         )
     if max(ids) >= num_classes:
-        raise DataError(f"{_where(dataset, image_id)}: its source has classes up to {max(ids)}, NUM_CLASSES is {num_classes}")
+        raise DataError(
+            f"{_where(dataset, image_id)}: its source has classes up to {max(ids)}, NUM_CLASSES is {num_classes}"
+        )
     active[ids] = 1
     return active
 
@@ -176,7 +196,7 @@ def _flip_window(window, size, flips):
 
 
 def _draw_parts(parts, frame, mini_mask_shape):
-    """Draw instances as mini-masks, or at the frame's size: int32 [N, 4] boxes, bool [h, w, N] masks, positions kept [N]."""
+    """Draw instances, small or in full: boxes int32 [N, 4], masks bool [h, w, N], and their positions [N]."""
     boxes = [box_in_frame(part, frame) for part in parts]
     kept = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
     # one instance after another in memory while drawing; the axis is moved for the caller

@@ -19,8 +19,8 @@ def generate_anchors(scales, ratios, shape, feature_stride, anchor_stride):
     Returns:
         float64 [A, 4]. Pixel boxes, ordered by row, column, ratio, scale; they may reach out of the image.
 
-    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. Centres stand on the multiples of the stride, as in the
-    classic code, not in the middle of the cells.
+    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. Centres stand on the multiples of the stride, as
+    in the classic code, not in the middle of the cells.
     """
     scales, ratios = np.meshgrid(np.array(scales, float), np.array(ratios, float))
     scales, ratios = scales.flatten(), ratios.flatten()
@@ -57,7 +57,9 @@ def generate_pyramid_anchors(scales, ratios, feature_shapes, feature_strides, an
             f"{len(feature_shapes)} feature shapes and {len(feature_strides)} strides"
         )
     levels = zip(scales, feature_shapes, feature_strides, strict=True)
-    return np.concatenate([generate_anchors(scale, ratios, shape, stride, anchor_stride) for scale, shape, stride in levels])
+    return np.concatenate(
+        [generate_anchors(scale, ratios, shape, stride, anchor_stride) for scale, shape, stride in levels]
+    )
 
 
 def backbone_shapes(image_shape, strides):

@@ -1,8 +1,8 @@
 """Boxes in NumPy, and the coordinate convention of the whole package.
 
-Boxes are `(y1, x1, y2, x2)`. In pixels, `(y2, x2)` lies outside the box, so its height is `y2 - y1`. Normalised boxes are
-`(box - [0, 0, 1, 1]) / ([h, w, h, w] - 1)`. Deltas are `(dy, dx, log dh, log dw)`. Sizes are `(height, width)`. Class 0 is the
-background, a negative class id is a crowd, and padding rows are all zero.
+Boxes are `(y1, x1, y2, x2)`. In pixels, `(y2, x2)` lies outside the box, so its height is `y2 - y1`. Normalised boxes
+are `(box - [0, 0, 1, 1]) / ([h, w, h, w] - 1)`. Deltas are `(dy, dx, log dh, log dw)`. Sizes are `(height, width)`.
+Class 0 is the background, a negative class id is a crowd, and padding rows are all zero.
 
 Shape letters: N M boxes, H W image size.
 """

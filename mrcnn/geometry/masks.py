@@ -1,6 +1,7 @@
 """Masks of instances in NumPy and OpenCV: small ones, full ones, and their overlaps.
 
-A mini-mask is a mask cut to its box and resized to a small fixed size: what a training batch carries instead of full masks.
+A mini-mask is a mask cut to its box and resized to a small fixed size: what a training batch carries instead of full
+masks.
 
 Shape letters: H W image, h w mini-mask, N M instances.
 """
@@ -23,7 +24,8 @@ def resize_mask(mask, scale, padding, crop=None):
     Returns:
         The same dtype [h, w, N]. Nearest neighbour: no value that was not there.
 
-    Differs: pixels are sampled at their centres, as those of the image are; the classic code sampled masks corner to corner.
+    Differs: pixels are sampled at their centres, as those of the image are; the classic code sampled masks corner to
+    corner.
     """
     mask = np.asarray(mask)
     h, w = mask.shape[:2]

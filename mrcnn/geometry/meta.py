@@ -1,7 +1,8 @@
 """The image meta vector: what the network and its callers know of each image of a batch, beside the pixels.
 
-Layout: image id 1, original shape 3 (height, width, channels), shape 3 after resizing, window 4 (y1, x1, y2, x2: the part that
-is image and not padding, in pixels), scale 1, active classes K (1 where the image's data set knows the class).
+Layout: image id 1, original shape 3 (height, width, channels), shape 3 after resizing, window 4 (y1, x1, y2, x2: the
+part that is image and not padding, in pixels), scale 1, active classes K (1 where the image's data set knows the
+class).
 """
 
 import numpy as np
@@ -43,8 +44,8 @@ def parse_image_meta(meta):
         meta: [B, 12 + K].
 
     Returns:
-        dict of arrays: image_id int32 [B], original_image_shape int32 [B, 3], image_shape int32 [B, 3], window int32 [B, 4],
-        scale float32 [B], active_class_ids int32 [B, K].
+        dict of arrays: image_id int32 [B], original_image_shape int32 [B, 3], image_shape int32 [B, 3], window int32
+            [B, 4], scale float32 [B], active_class_ids int32 [B, K].
     """
     meta = np.asarray(meta)
     parts = {name: meta[:, where].astype(np.int32) for name, where in META_FIELDS.items()}

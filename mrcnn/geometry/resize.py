@@ -66,7 +66,9 @@ def resize_pixels(image, size):
     resized = resized.reshape(resized.shape[:2] + image.shape[2:])  # OpenCV drops a channel axis of 1
     if resized.dtype == dtype:
         return resized
-    return (resized >= 0.5 if dtype == bool else np.around(resized) if dtype.kind in "iu" else resized).astype(dtype)
+    if dtype.kind == "b":
+        return resized >= 0.5
+    return (np.around(resized) if dtype.kind in "iu" else resized).astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,11 @@ def plan_resize(size, min_dim=None, max_dim=None, min_scale=None, mode="square",
         y, x = _random_place(new_h - min_dim, new_w - min_dim, rng)
         side = (min_dim, min_dim)
         return ResizePlan((h, w), (new_h, new_w), side, scale, (0, 0, *side), no_padding, (y, x, *side))
-    full = (max_dim, max_dim) if mode == "square" else tuple(-(-v // SIDE_MULTIPLE) * SIDE_MULTIPLE for v in (new_h, new_w))
+    full = (
+        (max_dim, max_dim)
+        if mode == "square"
+        else tuple(-(-v // SIDE_MULTIPLE) * SIDE_MULTIPLE for v in (new_h, new_w))
+    )
     top, left = (full[0] - new_h) // 2, (full[1] - new_w) // 2
     padding = [(top, full[0] - new_h - top), (left, full[1] - new_w - left), (0, 0)]
     return ResizePlan((h, w), (new_h, new_w), full, scale, (top, left, top + new_h, left + new_w), padding, None)
@@ -175,17 +181,19 @@ def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square
         min_dim: int. The smaller side is scaled up to it; an image is never made smaller for it.
         max_dim: int. Side of the square in mode 'square'; the longer side never exceeds it.
         min_scale: float. At least this factor, even where min_dim asks for less.
-        mode: 'none' changes nothing; 'square' pads with zeros to [max_dim, max_dim]; 'pad64' pads each side to a multiple of 64;
-            'crop' scales by min_dim and min_scale and takes a random [min_dim, min_dim] part (for training).
+        mode: 'none' changes nothing; 'square' pads with zeros to [max_dim, max_dim]; 'pad64' pads each side to a
+            multiple of 64; 'crop' scales by min_dim and min_scale and takes a random [min_dim, min_dim] part (for
+            training).
 
     Returns:
-        (image, window, scale, padding, crop): the image in its own dtype; window (y1, x1, y2, x2) of the image in the padded one;
-        scale float; padding [(top, bottom), (left, right), (0, 0)]; crop (y, x, height, width) or None.
+        (image, window, scale, padding, crop): the image in its own dtype; window (y1, x1, y2, x2) of the image in the
+        padded one; scale float; padding [(top, bottom), (left, right), (0, 0)]; crop (y, x, height, width) or None.
 
     Raises:
         ValueError: an unknown mode, or a mode without the dimension that it needs.
 
-    Differs: pixels by OpenCV, not scikit-image: the same sampling, rounded where the classic code cut off (half a grey level).
+    Differs: pixels by OpenCV, not scikit-image: the same sampling, rounded where the classic code cut off (half a
+    grey level).
     """
     image = np.asarray(image)
     plan = plan_resize(image.shape[:2], min_dim, max_dim, min_scale, mode)

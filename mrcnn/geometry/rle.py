@@ -1,7 +1,7 @@
 """COCO's run-length encoding of masks, by pycocotools.
 
-An RLE is a dict {"size": [height, width], "counts": str}: runs of 0 and 1 down the columns, packed into text. An uncompressed
-RLE has a list of run lengths as its counts; `as_rle` takes both, and polygons too.
+An RLE is a dict {"size": [height, width], "counts": str}: runs of 0 and 1 down the columns, packed into text. An
+uncompressed RLE has a list of run lengths as its counts; `as_rle` takes both, and polygons too.
 
 Shape letters: H W image, N instances.
 """
@@ -44,7 +44,7 @@ def decode_rle(rle):
 
 
 def decode_rles(rles, size):
-    """Decode several RLEs of one size. Args: rles: list of dicts; size: (H, W), for an empty list. Returns: bool [H, W, N]."""
+    """Decode RLEs of one size. Args: rles: list of dicts; size: (H, W) in pixels. Returns: bool [H, W, N]."""
     if not rles:
         return np.zeros((*size, 0), bool)
     return np.stack([decode_rle(rle) for rle in rles], axis=-1)
@@ -93,4 +93,7 @@ def rle_bbox(rle):
 def rle_to_json(rle):
     """Make an RLE's counts a str, as JSON needs. Args: rle: compressed RLE dict. Returns: a new dict."""
     counts = rle["counts"]
-    return {"size": [int(v) for v in rle["size"]], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+    return {
+        "size": [int(v) for v in rle["size"]],
+        "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
+    }

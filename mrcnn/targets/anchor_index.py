@@ -1,8 +1,8 @@
 """An index of anchors, which finds those that overlap a box without looking at all of them.
 
-The anchors of a pyramid form lattices: those of one level and ratio have one size, and their rows share y1 and y2 as their columns
-share x1 and x2. The overlap of a box with a lattice is then a product of a row part and a column part, and only a window of rows
-and columns can reach a given IoU. Anchors that form no lattice are compared one by one.
+The anchors of a pyramid form lattices: those of one level and ratio have one size, and their rows share y1 and y2 as
+their columns share x1 and x2. The overlap of a box with a lattice is then a product of a row part and a column part,
+and only a window of rows and columns can reach a given IoU. Anchors that form no lattice are compared one by one.
 
 Shape letters: A anchors, h w lattice.
 """
@@ -87,7 +87,8 @@ class AnchorIndex:
             known: float. An IoU that some anchor is known to reach; speeds the search up.
 
         Returns:
-            (positions, overlap): int64 [n], all that share the greatest IoU; empty when no anchor touches the box. float.
+            (positions, overlap): int64 [n], all that share the greatest IoU; empty when no anchor touches the box.
+            float.
         """
         best, positions = max(known, 0.0), [np.zeros(0, np.int64)]
         candidates = sorted(self.lattices, key=lambda lattice: -_iou_bound(lattice.size, box))
@@ -121,7 +122,7 @@ def _iou_bound(size, box):
 
 
 def _window_overlaps(lattice, box, threshold):
-    """Overlaps of a box with the rows and columns of a lattice that can reach a threshold: positions and IoU, both flat."""
+    """Positions and IoU, both flat, of the rows and columns of a lattice that can reach a threshold."""
     y1, x1, y2, x2 = box
     area = (y2 - y1) * (x2 - x1)
     height, width = lattice.size
@@ -142,7 +143,9 @@ def _window_overlaps(lattice, box, threshold):
 def _reach(low, high, start, stop, needed):
     """The slice of sorted intervals [low, high) that share at least `needed` with [start, stop)."""
     needed = max(needed, 0.0)
-    return slice(int(np.searchsorted(high, start + needed - _SLACK)), int(np.searchsorted(low, stop - needed + _SLACK, "right")))
+    return slice(
+        int(np.searchsorted(high, start + needed - _SLACK)), int(np.searchsorted(low, stop - needed + _SLACK, "right"))
+    )
 
 
 def _group_by_size(anchors):

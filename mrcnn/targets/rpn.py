@@ -19,8 +19,9 @@ CROWD_IOU = 0.001
 def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng=None):
     """Match anchors to ground-truth boxes, and choose those to train on.
 
-    An anchor is positive when its IoU with a box is at least 0.7, or when no anchor overlaps some box more; negative when its
-    IoU with all boxes is below 0.3 and it touches no crowd; else neutral. At most half of the anchors chosen are positive.
+    An anchor is positive when its IoU with a box is at least 0.7, or when no anchor overlaps some box more; negative
+    when its IoU with all boxes is below 0.3 and it touches no crowd; else neutral. At most half of the anchors chosen
+    are positive.
 
     Args:
         anchors: float [A, 4] pixel boxes, or an AnchorIndex of them, which spares looking the array up at each call.
@@ -31,10 +32,11 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
         rng: numpy Generator for the choice; None draws from NumPy's global state.
 
     Returns:
-        (rpn_match, rpn_bbox): int32 [A], 1 positive, -1 negative, 0 neutral; float64 [T, 4], deltas of the positive anchors in
-        the order of their positions, then zero rows.
+        (rpn_match, rpn_bbox): int32 [A], 1 positive, -1 negative, 0 neutral; float64 [T, 4], deltas of the positive
+        anchors in the order of their positions, then zero rows.
 
-    Differs: a box that no anchor touches has no best anchor; the classic code made all anchors positive that had an IoU of 0 with it.
+    Differs: a box that no anchor touches has no best anchor; the classic code made all anchors positive that had an
+    IoU of 0 with it.
     """
     index = index_anchors(anchors)
     rng = as_rng(rng)
@@ -67,7 +69,7 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
 
 
 def _best(index, box, positions, overlaps):
-    """The anchors that overlap a box most, out of those known to reach the negative threshold, or of all if none does."""
+    """The anchors that overlap a box most: of those that reach the negative threshold, or of all if none does."""
     if overlaps.size:
         return positions[overlaps == overlaps.max()]
     return index.best(box)[0]

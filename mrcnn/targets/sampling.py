@@ -4,7 +4,7 @@ import numpy as np
 
 
 def as_rng(rng=None):
-    """Return the generator given, or a fresh one seeded from NumPy's global state, so that `np.random.seed` has its say."""
+    """Return the generator given, or a fresh one seeded from NumPy's global state."""
     return np.random.default_rng(np.random.randint(2**31, size=4)) if rng is None else rng
 
 

@@ -94,7 +94,8 @@ def random_scene(height, width, rng):
         rng: numpy Generator.
 
     Returns:
-        (background, shapes): (r, g, b) of the ground; list of (name, (r, g, b), (centre x, centre y, half side)), in pixels.
+        (background, shapes): (r, g, b) of the ground; list of (name, (r, g, b), (centre x, centre y, half side)), in
+        pixels.
     """
     background = tuple(int(v) for v in rng.integers(0, 256, 3))
     shapes = [_random_shape(height, width, rng) for _ in range(int(rng.integers(1, MAX_SHAPES + 1)))]

@@ -1,7 +1,8 @@
 """Instances in their compact forms, drawn at whatever place and size is asked for.
 
-An instance is a list of polygons [x1, y1, x2, y2, ...], an RLE dict, or a bool [H, W]. A `Frame` says where the pixels of the image
-file come to lie in the network's input; an instance is then drawn straight into its mini-mask, and no full mask is made.
+An instance is a list of polygons [x1, y1, x2, y2, ...], an RLE dict, or a bool [H, W]. A `Frame` says where the
+pixels of the image file come to lie in the network's input; an instance is then drawn straight into its mini-mask,
+and no full mask is made.
 
 Shape letters: H W image file, h w network input, N instances.
 """
@@ -54,14 +55,16 @@ class Frame:
 
 
 def split_dense(masks):
-    """Turn dense masks [H, W, N] into a list of N instances, each with its box in the file: [(bool [h, w] part, box), ...]."""
+    """Cut dense masks to their boxes. Args: masks: any dtype [H, W, N]. Returns: list of N DensePart."""
     masks = masks if masks.dtype == bool else masks.astype(bool)
-    return [DensePart(masks[y1:y2, x1:x2, i], (y1, x1)) for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())]
+    return [
+        DensePart(masks[y1:y2, x1:x2, i], (y1, x1)) for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())
+    ]
 
 
 @dataclass(frozen=True, eq=False)
 class DensePart:
-    """A mask cut to its box. Attributes: mask: bool [rows, cols]; corner: (y1, x1) of it in the image file, in pixels."""
+    """A mask cut to its box. Attributes: mask: bool [rows, cols]; corner: (y1, x1) of it in the image file."""
 
     mask: np.ndarray
     corner: tuple
@@ -119,15 +122,21 @@ def as_part(segmentation, size):
     if isinstance(segmentation, dict):
         rle = as_rle(segmentation)
         if tuple(rle["size"]) != tuple(size):
-            raise ValueError(f"a mask of size {tuple(rle['size'])} stands in an image of size {tuple(size)} (height, width)")
+            raise ValueError(
+                f"a mask of size {tuple(rle['size'])} stands in an image of size {tuple(size)} (height, width)"
+            )
         y1, x1, y2, x2 = rle_bbox(rle)
         return DensePart(decode_rle(rle)[y1:y2, x1:x2], (y1, x1))
     if isinstance(segmentation, np.ndarray):
         if segmentation.shape != tuple(size):
-            raise ValueError(f"a mask of size {segmentation.shape} stands in an image of size {tuple(size)} (height, width)")
+            raise ValueError(
+                f"a mask of size {segmentation.shape} stands in an image of size {tuple(size)} (height, width)"
+            )
         return split_dense(segmentation[:, :, None])[0]
     if not isinstance(segmentation, list | tuple) or not segmentation:
-        raise ValueError(f"a segmentation is a list of polygons, an RLE dict or a bool array, and this is {segmentation!r:.80}")
+        raise ValueError(
+            f"a segmentation is a list of polygons, an RLE dict or a bool array, and this is {segmentation!r:.80}"
+        )
     for polygon in segmentation:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
@@ -168,7 +177,8 @@ def draw_instance(part, frame, box, shape):
         shape: (height, width) of the drawing that the box is stretched to.
 
     Returns:
-        bool [height, width]. Pixels whose centre is inside; all of them where the instance is too thin to meet any centre.
+        bool [height, width]. Pixels whose centre is inside; all of them where the instance is too thin to meet any
+        centre.
     """
     drawn = part.draw(frame, box, shape)
     return drawn if drawn.any() else np.ones(shape, bool)

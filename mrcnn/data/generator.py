@@ -1,0 +1,110 @@
+"""The classic generator: batches without end, in the layout that scripts and notebooks of the classic code unpack.
+
+Training itself uses `mrcnn.data.loader`; this one is for those who want the regions and head targets made outside the
+network too.
+
+Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w
+masks, R random regions, S regions sampled, K classes with background.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrcnn.data.loader import Loader
+from mrcnn.targets.detection import build_detection_targets, generate_random_rois
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionTargetSettings:
+    """How head targets are made; the fields are the keywords of `mrcnn.targets.detection.build_detection_targets`."""
+
+    rois_per_image: int
+    positive_ratio: float
+    num_classes: int
+    bbox_std_dev: np.ndarray
+    mask_shape: tuple
+    use_mini_mask: bool
+
+
+def data_generator(
+    dataset,
+    sample_settings,
+    target_settings,
+    *,
+    batch_size=1,
+    shuffle=True,
+    augmentation=None,
+    no_augmentation_sources=(),
+    keep_empty=False,
+    mean_pixel=0.0,
+    random_rois=0,
+    detection=None,
+    seed=None,
+):
+    """Generate batches without end; an image that is broken or empty is passed over, as in the loader.
+
+    Args:
+        dataset: Dataset, prepared.
+        sample_settings: SampleSettings.
+        target_settings: TargetSettings.
+        batch_size: int. B.
+        shuffle: bool. A new order in each pass.
+        augmentation, no_augmentation_sources, keep_empty: see `Loader`.
+        mean_pixel: [C]. Subtracted from the images.
+        random_rois: int. R; 0 for none.
+        detection: DetectionTargetSettings, to sample the random regions and compute head targets too; or None.
+        seed: int; None draws one from NumPy's global state.
+
+    Yields:
+        (inputs, outputs), two lists. Inputs: images float32 [B, H, W, C], image_meta float64 [B, 12 + K], rpn_match
+        int32 [B, A, 1], rpn_bbox float64 [B, T, 4], gt_class_ids int32 [B, G], gt_boxes int32 [B, G, 4], gt_masks
+        bool [B, h, w, G]; with random_rois also rpn_rois int32 [B, R, 4]; with detection also rois int32 [B, S, 4].
+        Outputs: with detection, mrcnn_class_ids int32 [B, S, 1], mrcnn_bbox float32 [B, S, K, 4], mrcnn_mask float32
+        [B, S, mask height, mask width, K]; else empty.
+
+    Raises:
+        DataError: the data set has nothing to train on.
+        ValueError: detection without random_rois, or images of different sizes in a batch.
+    """
+    if detection is not None and not random_rois:
+        raise ValueError("detection_targets needs regions to make targets of: give random_rois too, such as 2000")
+    loader = Loader(
+        dataset,
+        sample_settings,
+        target_settings,
+        batch_size,
+        seed=np.random.randint(2**31) if seed is None else seed,
+        shuffle=shuffle,
+        augmentation=augmentation,
+        no_augmentation_sources=no_augmentation_sources,
+        keep_empty=keep_empty,
+        mean_pixel=mean_pixel,
+    )
+    rng = np.random.default_rng([loader.seed, 2])
+    return _batches(loader, random_rois, detection, rng)
+
+
+def _batches(loader, random_rois, detection, rng):
+    taken = 0
+    while True:
+        # a batch is always full: where a pass ends in its middle, the next one goes on
+        samples = [loader.sample(*divmod(taken + i, loader.num_samples)) for i in range(loader.batch_size)]
+        taken += loader.batch_size
+        inputs, outputs = loader.collate_classic(samples), []
+        if random_rois:
+            parts = [_regions(sample, random_rois, detection, rng) for sample in samples]
+            stacked = [np.stack(arrays) for arrays in zip(*parts, strict=True)]
+            inputs += stacked[:2]
+            if detection is not None:
+                outputs = [stacked[2][:, :, None], *stacked[3:]]
+        yield inputs, outputs
+
+
+def _regions(sample, random_rois, detection, rng):
+    """Random regions of one image, and head targets of some: (rpn_rois, rois, class_ids, deltas, masks)."""
+    image, _, _, _, class_ids, boxes, masks = sample
+    rpn_rois = generate_random_rois(image.shape, random_rois, class_ids, boxes, rng)
+    if detection is None:
+        return (rpn_rois,)
+    return (rpn_rois, *build_detection_targets(rpn_rois, class_ids, boxes, masks, **vars(detection), rng=rng))
