@@ -1,0 +1,29 @@
+"""The classic module of pictures: names kept for existing projects. The code is in `mrcnn.viz`."""
+
+import os
+
+from mrcnn.viz.colors import random_colors
+from mrcnn.viz.draw import apply_mask, draw_box, draw_detections
+from mrcnn.viz.instances import display_differences, display_images, display_instances, draw_boxes
+from mrcnn.viz.pipeline import display_top_masks, draw_rois
+from mrcnn.viz.plots import display_table, display_weight_stats, plot_overlaps, plot_precision_recall
+
+ROOT_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+__all__ = [
+    "ROOT_DIR",
+    "apply_mask",
+    "display_differences",
+    "display_images",
+    "display_instances",
+    "display_table",
+    "display_top_masks",
+    "display_weight_stats",
+    "draw_box",
+    "draw_boxes",
+    "draw_detections",
+    "draw_rois",
+    "plot_overlaps",
+    "plot_precision_recall",
+    "random_colors",
+]

@@ -1,0 +1,1 @@
+"""Pictures of images, instances and the stages of the network, in NumPy and matplotlib."""

@@ -1,0 +1,253 @@
+"""Figures of images with their instances.
+
+Legend: H W image, C channels, N instances.
+"""
+
+import numpy as np
+from matplotlib import patches
+from matplotlib import pyplot as plt
+from skimage.measure import find_contours
+
+from mrcnn.evaluation.matching import NO_MATCH, compute_matches
+from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors, text_color
+from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
+from mrcnn.viz.figure import frame_image, get_axis, show
+from mrcnn.viz.labels import instance_text
+
+
+def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolation=None):
+    """Show images side by side, in rows.
+
+    Args:
+        images: list of [H, W], [H, W, 1] or [H, W, 3] arrays, range 0..255 or bool.
+        titles: list of str, or None.
+        cols: int. Images in a row.
+        cmap: matplotlib colour map for images of one channel.
+        norm: matplotlib Normalize for images of one channel.
+        interpolation: as of `Axes.imshow`.
+    """
+    images = list(images)
+    titles = list(titles) if titles is not None else [""] * len(images)
+    cols = max(1, cols)
+    rows = max(1, -(-len(images) // cols))
+    plt.figure(figsize=(14, 14 * rows / cols))
+    for position, (image, title) in enumerate(zip(images, titles), start=1):
+        ax = plt.subplot(rows, cols, position)
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
+        image = np.asarray(image)
+        image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+        ax.imshow(image.astype(np.uint8), cmap=cmap, norm=norm, interpolation=interpolation)
+    show()
+
+
+def add_mask_outline(ax, mask, color, linewidth=1.0):
+    """Draw the outline of a mask on an axis.
+
+    Args:
+        ax: matplotlib Axes in pixel coordinates.
+        mask: [H, W], non-zero inside; or a COCO RLE dict.
+        color: a colour of matplotlib's.
+        linewidth: float, points.
+    """
+    part, y1, x1 = cut_mask(mask)
+    if part.size:
+        # a margin of one pixel closes the contours of masks that touch the edge
+        for contour in find_contours(np.pad(part, 1).astype(np.float32), 0.5):
+            outline = contour[:, ::-1] - 1 + (x1, y1)  # (y, x) to (x, y)
+            ax.add_patch(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
+
+
+def add_box(ax, box, color, **style):
+    """Draw the box (y1, x1, y2, x2) on an axis; `style` goes to matplotlib's Rectangle."""
+    y1, x1, y2, x2 = (float(v) for v in box[:4])
+    style = {"linewidth": 2, "alpha": 0.7, "linestyle": "dashed"} | style
+    ax.add_patch(patches.Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=color, facecolor="none", **style))
+
+
+def add_caption(ax, x, y, text, color):
+    """Write a text on a ground of this colour, its upper left corner at (x, y)."""
+    ground = {"facecolor": color, "alpha": 0.75, "pad": 1.5, "edgecolor": "none"}
+    ax.text(x, y, text, size=11, verticalalignment="top", color=text_color(color[:3]), bbox=ground)
+
+
+def display_instances(
+    image,
+    boxes,
+    masks,
+    class_ids,
+    class_names,
+    scores=None,
+    title="",
+    figsize=(16, 16),
+    ax=None,
+    show_mask=True,
+    show_bbox=True,
+    colors=None,
+    captions=None,
+):
+    """Show an image with its instances: boxes, masks, names and scores.
+
+    Args:
+        image: [H, W] or [H, W, C], as `draw.to_rgb` takes it.
+        boxes: [N, 4] (y1, x1, y2, x2) pixels. An instance whose box is all zero is left out: it was lost in cropping.
+        masks: bool [H, W, N], a list of N COCO RLE dicts, or None.
+        class_ids: int [N].
+        class_names: sequence of names by class id.
+        scores: float [N], or None.
+        title: str.
+        figsize: (width, height) in inches, of a new figure.
+        ax: matplotlib Axes to draw on; without one, a new figure is made and shown.
+        show_mask, show_bbox: bools.
+        colors: list of N (red, green, blue) in 0..1, or None.
+        captions: list of N texts in place of name and score, or None.
+
+    Raises:
+        ValueError: boxes, masks and class ids differ in number.
+    """
+    boxes, class_ids = np.asarray(boxes).reshape(-1, 4), np.asarray(class_ids).reshape(-1)
+    masks, count = list_masks(masks), len(boxes)
+    if len(class_ids) != count or (masks and len(masks) != count):
+        raise ValueError(f"{count} boxes, {len(class_ids)} class ids, {len(masks)} masks: expected equal numbers")
+    if not count:
+        print("\n*** No instances to display *** \n")
+    ax, is_new = get_axis(ax, figsize)
+    colors = instance_colors(count) if colors is None else list(colors)
+    canvas = to_rgb(image)
+    frame_image(ax, canvas.shape, title)
+    for ix in range(count):
+        if not np.any(boxes[ix]):
+            continue
+        if show_bbox:
+            add_box(ax, boxes[ix], colors[ix])
+        if masks and show_mask:
+            apply_mask(canvas, masks[ix], colors[ix])
+            add_mask_outline(ax, masks[ix], colors[ix])
+        if captions is None:
+            text = instance_text(class_ids[ix], class_names, None if scores is None else scores[ix])
+        else:
+            text = captions[ix]
+        if text:
+            add_caption(ax, boxes[ix][1], boxes[ix][0], text, colors[ix])
+    ax.imshow(canvas)
+    if is_new:
+        show()
+
+
+def display_differences(
+    image,
+    gt_box,
+    gt_class_id,
+    gt_mask,
+    pred_box,
+    pred_class_id,
+    pred_score,
+    pred_mask,
+    class_names,
+    title="",
+    ax=None,
+    show_mask=True,
+    show_box=True,
+    iou_threshold=0.5,
+    score_threshold=0.5,
+):
+    """Show ground truth and predictions of an image together: ground truth blue, predictions orange.
+
+    The caption of a prediction is its score / its IoU with the object that it matches, or else with the nearest one.
+
+    Args:
+        image: [H, W, C].
+        gt_box, gt_class_id, gt_mask: int [G, 4], int [G], bool [H, W, G].
+        pred_box, pred_class_id, pred_score, pred_mask: int [N, 4], int [N], float [N], bool [H, W, N].
+        class_names: sequence of names by class id.
+        title: str; default says what the colours mean.
+        ax: matplotlib Axes, or None for a new figure.
+        show_mask, show_box: bools.
+        iou_threshold, score_threshold: floats, as in `evaluation.matching.compute_matches`.
+
+    Differs: the classic code drew green and red, which many people cannot tell apart.
+    """
+    order = np.argsort(np.asarray(pred_score))[::-1]  # the order of the matches
+    pred_box, pred_class_id, pred_score = (np.asarray(a)[order] for a in (pred_box, pred_class_id, pred_score))
+    pred_mask = np.asarray(pred_mask)[..., order]
+    gt_box, gt_mask = np.asarray(gt_box).reshape(-1, 4), np.asarray(gt_mask)
+    _, pred_match, overlaps = compute_matches(
+        gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask, iou_threshold, score_threshold
+    )
+    captions = [""] * len(gt_box)
+    for ix, match in enumerate(pred_match):
+        iou = overlaps[ix, match] if match != NO_MATCH else overlaps[ix].max(initial=0.0)
+        captions.append(f"{pred_score[ix]:.2f} / {iou:.2f}")
+    masks = [m for m in (gt_mask, pred_mask) if m.shape[-1]]
+    display_instances(
+        image,
+        np.concatenate([gt_box, pred_box.reshape(-1, 4)]),
+        np.concatenate(masks, axis=-1) if masks else None,
+        np.concatenate([np.asarray(gt_class_id), pred_class_id]),
+        class_names,
+        ax=ax,
+        title=title or "Ground truth and detections\n blue: ground truth, orange: detection, caption: score / IoU",
+        show_mask=show_mask,
+        show_bbox=show_box,
+        colors=[GROUND_TRUTH] * len(gt_box) + [PREDICTION] * len(pred_box),
+        captions=captions,
+    )
+
+
+# How a box is drawn by its visibility: 0 hardly, 1 dotted, 2 in full; None without visibilities.
+_BOX_STYLES = {
+    None: {"linestyle": "dashed", "alpha": 1.0},
+    0: {"linestyle": "dotted", "alpha": 0.5},
+    1: {"linestyle": "dotted", "alpha": 1.0},
+    2: {"linestyle": "solid", "alpha": 1.0},
+}
+
+
+def draw_boxes(
+    image, boxes=None, refined_boxes=None, masks=None, captions=None, visibilities=None, title="", ax=None
+):
+    """Show boxes and how they were refined, with masks and captions as far as given.
+
+    Args:
+        image: [H, W, C].
+        boxes: [N, 4] (y1, x1, y2, x2) pixels, or None. Boxes that are all zero are left out.
+        refined_boxes: [N, 4] or None. Drawn in full lines, a line joins each to its box.
+        masks: bool [H, W, N], a list of N RLE dicts, or None.
+        captions: list of N texts, or None.
+        visibilities: list of N of 0 (grey, dotted), 1 (dotted) and 2 (in full), or None.
+        title: str.
+        ax: matplotlib Axes; without one, a new figure is made and shown.
+
+    Raises:
+        ValueError: neither boxes nor refined boxes.
+    """
+    if boxes is None and refined_boxes is None:
+        raise ValueError("draw_boxes needs boxes, refined_boxes or both")
+    count = len(boxes) if boxes is not None else len(refined_boxes)
+    ax, is_new = get_axis(ax, (12, 12))
+    canvas = to_rgb(image)
+    frame_image(ax, canvas.shape, title)
+    masks = list_masks(masks)
+    for ix, color in enumerate(instance_colors(count)):
+        visibility = None if visibilities is None else int(visibilities[ix])
+        color = GREY if visibility == 0 else color
+        corner = None
+        if boxes is not None:
+            if not np.any(boxes[ix]):
+                continue
+            add_box(ax, boxes[ix], color, **_BOX_STYLES[visibility])
+            corner = boxes[ix][:2]
+        if refined_boxes is not None:
+            refined = np.asarray(refined_boxes[ix]).astype(np.int32)
+            add_box(ax, refined, color, linestyle="solid", alpha=1.0)
+            if corner is not None:
+                ax.plot([corner[1], refined[1]], [corner[0], refined[0]], color=color)
+            corner = refined[:2]
+        if captions is not None:
+            add_caption(ax, corner[1], corner[0], captions[ix], color)
+        if masks:
+            apply_mask(canvas, masks[ix], color)
+            add_mask_outline(ax, masks[ix], color)
+    ax.imshow(canvas)
+    if is_new:
+        show()
