@@ -71,6 +71,9 @@ class Config:
     TOP_DOWN_PYRAMID_SIZE = 256
     # Classes, background included.
     NUM_CLASSES = 1
+    # Channels of the hidden convolutions of the RPN and of the mask head. Smaller ones suit small images.
+    RPN_HEAD_CHANNELS = 512
+    MASK_HEAD_CHANNELS = 256
     # Side of the ROI features of the box head and of the mask head, and (height, width) of a predicted mask. The mask
     # head doubles MASK_POOL_SIZE; a backbone of other heads must keep that relation.
     POOL_SIZE = 7
@@ -231,7 +234,7 @@ class Config:
         for name in ("GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "POOL_SIZE", "MASK_POOL_SIZE",
                      "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
                      "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
-                     "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE"):
+                     "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS"):
             value = getattr(self, name)
             if value != int(value) or value < 1:
                 yield f"{name} is {value!r}: it must be a whole number of at least 1."

@@ -1,0 +1,124 @@
+"""The network: one graph with two endings, one to train on and one to detect with.
+
+Shapes: B images, H W C image, A anchors, R rois, G ground-truth slots, T sampled ROIs, K classes, D detections.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from mrcnn.backbones.fpn import build_pyramid
+from mrcnn.backbones.registry import get_backbone
+from mrcnn.engine.settings import config_anchors
+from mrcnn.engine.training_model import TrainingModel
+from mrcnn.geometry.boxes import norm_boxes as norm_boxes_array
+from mrcnn.heads.box import BoxHead
+from mrcnn.heads.mask import MaskHead
+from mrcnn.heads.rpn import build_rpn_model
+from mrcnn.layers.anchors import AnchorsLayer
+from mrcnn.layers.detection import DetectionLayer
+from mrcnn.layers.detection_target import DetectionTargetLayer
+from mrcnn.layers.proposal import ProposalLayer
+from mrcnn.layers.pyramid_roi_align import PyramidROIAlign
+from mrcnn.ops.boxes import norm_boxes
+from mrcnn.ops.meta import image_size
+
+
+class Network:
+    """All layers of Mask R-CNN, wired on demand into a training model and an inference model that share them.
+
+    Args:
+        config: Config, validated.
+        fixed_size: bool. Whether images have the size IMAGE_SHAPE; otherwise any multiple of 64.
+
+    Attributes:
+        config: Config.
+        anchors: float32 [A, 4]. Normalised anchors of an image of IMAGE_SHAPE.
+    """
+
+    def __init__(self, config, fixed_size):
+        self.config = config
+        height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
+        size = (height, width) if fixed_size else (None, None)
+        self.image = keras.Input((*size, channels), name="input_image")
+        self.image_meta = keras.Input((config.IMAGE_META_SIZE,), name="input_image_meta")
+        self.anchors = norm_boxes_array(config_anchors(config), (height, width)).astype(np.float32)
+        self._build_trunk()
+        self.roi_align_box = PyramidROIAlign((config.POOL_SIZE,) * 2, name="roi_align_classifier")
+        self.roi_align_mask = PyramidROIAlign((config.MASK_POOL_SIZE,) * 2, name="roi_align_mask")
+        self.box_head = BoxHead(config.POOL_SIZE, config.NUM_CLASSES, config.FPN_CLASSIF_FC_LAYERS_SIZE, config.TRAIN_BN)
+        self.mask_head = MaskHead(config.NUM_CLASSES, config.TRAIN_BN, config.MASK_HEAD_CHANNELS)
+
+    def _build_trunk(self):
+        """Wire backbone, pyramid and RPN: what both endings start with."""
+        config = self.config
+        backbone = get_backbone(config.BACKBONE)
+        maps = backbone(input_image=self.image, stage5=True, train_bn=config.TRAIN_BN)
+        self.pyramid = build_pyramid(maps[-4:], config.TOP_DOWN_PYRAMID_SIZE)
+        rpn = build_rpn_model(config.RPN_ANCHOR_STRIDE, len(config.RPN_ANCHOR_RATIOS), config.TOP_DOWN_PYRAMID_SIZE,
+                              config.RPN_HEAD_CHANNELS)
+        by_level = zip(*(rpn(level) for level in self.pyramid))
+        self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (
+            keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(parts))
+            for name, parts in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), by_level))
+
+    def _proposals(self, anchors, count):
+        layer = ProposalLayer(count, self.config.RPN_NMS_THRESHOLD, self.config, name="ROI")
+        return layer([self.rpn_class, self.rpn_bbox, anchors])
+
+    def _roi_features(self, align, rois):
+        return align([rois, self.image_meta, *self.pyramid[:4]])
+
+    def training_model(self):
+        """Return the ending that is trained.
+
+        Inputs, in order: images [B, H, W, C]; image_meta [B, 12 + K]; rpn_match int32 [B, A, 1]; rpn_bbox [B, T, 4];
+        gt_class_ids int32 [B, G]; gt_boxes [B, G, 4] pixels; gt_masks bool [B, h, w, G]; and with USE_RPN_ROIS False
+        rois [B, R, 4] pixels.
+        """
+        config = self.config
+        gt_class_ids = keras.Input((None,), dtype="int32", name="input_gt_class_ids")
+        gt_boxes = keras.Input((None, 4), name="input_gt_boxes")
+        mask_size = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
+        gt_masks = keras.Input((*(int(v) for v in mask_size), None), dtype="bool", name="input_gt_masks")
+        inputs = [self.image, self.image_meta, keras.Input((None, 1), dtype="int32", name="input_rpn_match"),
+                  keras.Input((None, 4), name="input_rpn_bbox"), gt_class_ids, gt_boxes, gt_masks]
+        size = image_size(self.image_meta)[:, None]  # [B, 1, 2]
+        if config.USE_RPN_ROIS:
+            proposals = self._proposals(AnchorsLayer(self.anchors, name="anchors")(self.image),
+                                        config.POST_NMS_ROIS_TRAINING)
+        else:
+            given = keras.Input((config.POST_NMS_ROIS_TRAINING, 4), dtype="int32", name="input_roi")
+            inputs.append(given)
+            # All-zero rows are padding, and stay so.
+            there = ops.any(given != 0, axis=-1, keepdims=True)
+            proposals = ops.where(there, norm_boxes(given, size), 0.0)
+        targets = DetectionTargetLayer(config, seed=config.SEED, name="proposal_targets")
+        rois, class_ids, deltas, masks = targets([proposals, gt_class_ids, norm_boxes(gt_boxes, size), gt_masks])
+        class_logits, class_probs, pred_deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
+        # Positives stand in the first rows, and the mask loss is about positives alone.
+        most = min(targets.max_positives, config.TRAIN_ROIS_PER_IMAGE)
+        pred_masks = self.mask_head(self._roi_features(self.roi_align_mask, rois[:, :most]))
+        outputs = {
+            "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class, "rpn_bbox": self.rpn_bbox,
+            "rpn_rois": proposals, "rois": rois, "target_class_ids": class_ids, "target_deltas": deltas,
+            "target_masks": masks, "mrcnn_class_logits": class_logits, "mrcnn_class": class_probs,
+            "mrcnn_bbox": pred_deltas, "mrcnn_mask": pred_masks}
+        return TrainingModel(inputs, outputs, loss_weights=dict(config.LOSS_WEIGHTS), weight_decay=config.WEIGHT_DECAY,
+                             mean_pixel=config.MEAN_PIXEL, name="mask_rcnn")
+
+    def inference_model(self):
+        """Return the ending that detects.
+
+        Inputs: molded images [B, H, W, C]; image_meta [B, 12 + K]; normalised anchors [B, A, 4].
+        Outputs, in order: detections [B, D, 6]; mrcnn_class [B, R, K]; mrcnn_bbox [B, R, K, 4];
+        mrcnn_mask [B, D, M, M, K]; rpn_rois [B, R, 4]; rpn_class [B, A, 2]; rpn_bbox [B, A, 4].
+        """
+        config = self.config
+        anchors = keras.Input((None, 4), name="input_anchors")
+        rois = self._proposals(anchors, config.POST_NMS_ROIS_INFERENCE)
+        _, probs, deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
+        detections = DetectionLayer(config, name="mrcnn_detection")([rois, probs, deltas, self.image_meta])
+        masks = self.mask_head(self._roi_features(self.roi_align_mask, detections[:, :, :4]))
+        return keras.Model([self.image, self.image_meta, anchors],
+                           [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")

@@ -1,0 +1,50 @@
+"""Keras callbacks of training: checkpoints in the classic format, and COCO AP on the validation set."""
+
+import keras
+
+from mrcnn.weights import classic_h5
+
+
+class ClassicCheckpoint(keras.callbacks.Callback):
+    """Write the weights in the classic layout at the end of every epoch.
+
+    Args:
+        pattern: str. Path with {epoch:04d}, epochs counted from 1.
+    """
+
+    def __init__(self, pattern):
+        super().__init__()
+        self.pattern = pattern
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the checkpoint; a file of that name is replaced only once the new one is whole."""
+        classic_h5.save(self.model, self.pattern.format(epoch=epoch + 1))
+
+
+class CocoValidation(keras.callbacks.Callback):
+    """Compute COCO AP of boxes and masks with the weights as they are, and put it into the logs.
+
+    The logs gain val_mask_AP, val_mask_AP50, val_box_AP and so on, so that a later callback such as
+    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can act on them. In epochs without evaluation the
+    last figures stand.
+
+    Args:
+        evaluate: callable () -> CocoResult.
+        every: int. Epochs from one evaluation to the next.
+    """
+
+    def __init__(self, evaluate, every=1):
+        super().__init__()
+        self.evaluate = evaluate
+        self.every = every
+        self.figures = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Evaluate when it is time, and add the figures to `logs`."""
+        if (epoch + 1) % self.every == 0:
+            metrics = self.evaluate().metrics
+            self.figures = {f"val_{name}": value for name, value in metrics.items() if value is not None}
+            print(f"\nvalidation: mask AP {metrics['mask_AP']:.3f}, AP50 {metrics['mask_AP50']:.3f}; "
+                  f"box AP {metrics['box_AP']:.3f}, AP50 {metrics['box_AP50']:.3f}")
+        if logs is not None:
+            logs.update(self.figures)

@@ -1,0 +1,89 @@
+"""The training loop around keras.Model.fit: data in, checkpoints, logs and validation out."""
+
+import json
+import os
+from importlib.util import find_spec
+
+import keras
+
+from mrcnn.data.errors import DataError
+from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation
+from mrcnn.engine.feed import stream
+from mrcnn.engine.settings import make_loader
+from mrcnn.engine.trainable import layer_regex
+
+
+def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, augmentation, custom_callbacks,
+        no_augmentation_sources):
+    """Train `model`, a MaskRCNN in training mode; arguments as of `MaskRCNN.train`."""
+    config = model.config
+    regex = layer_regex(layers)
+    if model.log_dir is None:
+        model.set_log_dir()
+    if epochs <= model.epoch:
+        raise ValueError(f"epochs is {epochs}, and {model.epoch} epochs are trained already: epochs is the number to "
+                         f"stop after, counted from the start. Give more than {model.epoch}.")
+    loader = _loader(train_dataset, config, "training", augmentation=augmentation,
+                     no_augmentation_sources=no_augmentation_sources)
+    val_loader = _loader(val_dataset, config, "validation", shuffle=False) if val_dataset is not None else None
+    steps = min(config.STEPS_PER_EPOCH, len(loader))
+    _write_run(model, train_dataset)
+
+    print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
+          f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
+    model.set_trainable(regex, verbose=0)
+    model.compile(learning_rate, config.LEARNING_MOMENTUM)
+    feed = stream(loader.__getitem__, model.epoch * steps, config.LOADER_WORKERS)
+    val_feed, val_steps = None, None
+    if val_loader is not None:
+        val_steps = min(config.VALIDATION_STEPS, len(val_loader))
+        val_feed = stream(val_loader.__getitem__, 0, config.LOADER_WORKERS, period=val_steps)
+    try:
+        history = model.keras_model.fit(
+            feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs, validation_data=val_feed,
+            validation_steps=val_steps, callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
+    finally:
+        for generator in (feed, val_feed):
+            if generator is not None:
+                generator.close()
+    model.epoch = max(epochs if not model.keras_model.stop_training else model.epoch + len(history.epoch), model.epoch)
+    return history
+
+
+def _loader(dataset, config, role, **options):
+    """Return the Loader of a data set; one that has nothing to show is an error that says so."""
+    if not len(dataset.image_ids):
+        raise DataError(f"the {role} data set has no images: load some, and call its prepare() before training.")
+    return make_loader(dataset, config, **options)
+
+
+def _callbacks(model, val_dataset):
+    config = model.config
+    callbacks = []
+    if config.VALIDATION_AP_EVERY and val_dataset is not None:
+        # First, so that its figures are in the logs when the others look.
+        callbacks.append(CocoValidation(
+            lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES), config.VALIDATION_AP_EVERY))
+    callbacks.append(ClassicCheckpoint(model.checkpoint_path))
+    callbacks.append(keras.callbacks.CSVLogger(os.path.join(model.log_dir, "history.csv"), append=model.epoch > 0))
+    if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
+        callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))
+    return callbacks
+
+
+def _write_run(model, dataset):
+    """Leave in the log folder what prediction needs beside the weights: configuration and class names."""
+    os.makedirs(model.log_dir, exist_ok=True)
+    model.config.save(os.path.join(model.log_dir, "config.json"))
+    path = os.path.join(model.log_dir, "classes.json")
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        json.dump(list(dataset.class_names), file, indent=1)
+    os.replace(path + ".part", path)
+
+
+def _share(steps, loader):
+    return "one pass over the data" if steps == len(loader) else f"of {len(loader)} in a pass; STEPS_PER_EPOCH"
+
+
+def _show(learning_rate):
+    return learning_rate if isinstance(learning_rate, float) else getattr(learning_rate, "name", learning_rate)

@@ -1,0 +1,90 @@
+"""Running parts of a graph for those who want to look inside."""
+
+import re
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+# Names under which steps of the proposal layer are asked for -> keys of `ProposalLayer.stages`.
+STAGE_OF_NODE = {
+    "pre_nms_anchors": "pre_nms_anchors",
+    "refined_anchors": "refined_anchors",
+    "refined_anchors_clipped": "refined_anchors_clipped",
+    "rpn_non_max_suppression": "non_max_suppression",
+}
+NODE_NAME = re.compile(r"ROI/(?P<node>\w+)(/NonMaxSuppressionV[23])?:0")
+
+
+@dataclass(frozen=True)
+class ProposalStage:
+    """A step inside the layer "ROI" that `run_graph` can compute."""
+
+    stage: str
+
+
+def log(text, array=None):
+    """Print a line; with an array its shape, range and dtype too.
+
+    Args:
+        text: str.
+        array: np.ndarray, optional.
+    """
+    if array is not None:
+        array = np.asarray(array)
+        text = f"{text:25}shape: {str(array.shape):20}  "
+        text += f"min: {array.min():10.5f}  max: {array.max():10.5f}" if array.size else f"min: {'':10}  max: {'':10}"
+        text += f"  {array.dtype}"
+    print(text)
+
+
+def ancestor(model, tensor, name):
+    """Return what stands for a named step behind a tensor.
+
+    A Keras 3 graph has layers, not TensorFlow nodes: known are the steps of the layer "ROI" under their classic names,
+    and every layer, as "layer" or "layer/anything:0".
+
+    Args:
+        model: keras.Model.
+        tensor: KerasTensor of the model. Kept for the classic signature; names are unique in the model.
+        name: str.
+
+    Returns:
+        ProposalStage, KerasTensor, or None when nothing has that name.
+    """
+    match = NODE_NAME.fullmatch(name)
+    if match and match["node"] in STAGE_OF_NODE:
+        return ProposalStage(STAGE_OF_NODE[match["node"]])
+    layers = {layer.name: layer for layer in model.layers}
+    layer = layers.get(name.split("/")[0])
+    return layer.output if layer is not None and not name.startswith("ROI/") else None
+
+
+def run_graph(model, inputs, outputs):
+    """Compute tensors of an inference model.
+
+    Args:
+        model: keras.Model of mode "inference".
+        inputs: [molded images, image_meta, anchors].
+        outputs: list of (name, KerasTensor or ProposalStage).
+
+    Returns:
+        dict {name: np.ndarray}, in the order asked for.
+
+    Raises:
+        ValueError: an output that is None, by its name.
+    """
+    for name, output in outputs:
+        if output is None:
+            raise ValueError(f"output {name!r} is None: no layer or step of that name was found.")
+    tensors = [t for _, t in outputs if not isinstance(t, ProposalStage)]
+    stages = {}
+    roi_inputs = []
+    if len(tensors) < len(outputs):
+        roi_inputs = list(model.get_layer("ROI").input)
+    values = keras.Model(model.inputs, [*tensors, *roi_inputs]).predict_on_batch(inputs)
+    if roi_inputs:
+        stages = model.get_layer("ROI").stages(values[len(tensors):])
+    values = iter(values)
+    return {name: keras.ops.convert_to_numpy(stages[t.stage] if isinstance(t, ProposalStage) else next(values))
+            for name, t in outputs}

@@ -1,0 +1,292 @@
+"""The object that users drive: build, load, train, detect, evaluate."""
+
+import os
+
+import keras
+import numpy as np
+
+from mrcnn.engine import graph_access, run_dir, settings, trainable
+from mrcnn.engine.build import Network
+from mrcnn.engine.fitting import fit
+from mrcnn.engine.optimizers import make_optimizer
+from mrcnn.evaluation import coco
+from mrcnn.inference.mold import mold_inputs
+from mrcnn.inference.predictor import Predictor
+from mrcnn.inference.unmold import unmold_detections
+from mrcnn.weights import classic_h5, pretrained
+
+
+class MaskRCNN:
+    """Mask R-CNN for training or for inference.
+
+    Args:
+        mode: "training" or "inference".
+        config: Config. It is validated here.
+        model_dir: str. Folder of the runs' log folders.
+
+    Attributes:
+        keras_model: keras.Model of the mode. Training and inference models have the same layer names and weights.
+        mode, config, model_dir: as given.
+        log_dir: str or None. Folder of this run; made when training begins.
+        checkpoint_path: str or None. Pattern of the run's checkpoints.
+        epoch: int. Epochs trained so far, in this run or before the checkpoint that was loaded.
+        anchors: float [A, 4]. Pixel anchors of the images last asked for.
+
+    Raises:
+        ValueError: another mode.
+        ConfigError: a configuration that cannot work.
+    """
+
+    def __init__(self, mode, config, model_dir):
+        if mode not in ("training", "inference"):
+            raise ValueError(f"mode is {mode!r}: choose training or inference.")
+        config.validate()
+        self.mode = mode
+        self.config = config
+        self.model_dir = model_dir
+        self.anchors = None
+        self.epoch = 0
+        self.log_dir = None
+        self.checkpoint_path = None
+        self._predictor = None
+        self.keras_model = self.build(mode, config)
+
+    def build(self, mode, config):
+        """Build the network and return the keras.Model of `mode`. Called by the constructor."""
+        keras.utils.set_random_seed(config.SEED)
+        self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
+        return self.network.training_model() if mode == "training" else self.network.inference_model()
+
+    # --- Weights ---------------------------------------------------------------------------------------------------
+    def find_last(self):
+        """Return the path of the newest checkpoint of this configuration's NAME under model_dir.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return run_dir.find_last(self.model_dir, self._name())
+
+    def load_weights(self, filepath, by_name=False, exclude=None):
+        """Load a weight file of the classic layout, from this framework or the classic one.
+
+        On a checkpoint `epoch` and `log_dir` become its own, and training goes on from there.
+
+        Args:
+            filepath: str. A .h5 file.
+            by_name: bool. Match layers by name; otherwise by order, where the file must fit whole.
+            exclude: list of layer names that keep their values, such as the heads of another number of classes.
+
+        Returns:
+            report of matched, missing and mismatched tensors, see `weights.classic_h5.load`.
+        """
+        report = classic_h5.load(self.keras_model, filepath, by_name=by_name or bool(exclude), exclude=exclude)
+        self.set_log_dir(filepath)
+        return report
+
+    def save_weights(self, filepath):
+        """Write the weights in the classic layout; the classic code reads them too."""
+        classic_h5.save(self.keras_model, filepath)
+
+    def get_imagenet_weights(self):
+        """Return the path of ImageNet weights for the backbone, fetched on first use."""
+        return pretrained.imagenet_weights(self.config.BACKBONE)
+
+    # --- Training --------------------------------------------------------------------------------------------------
+    def compile(self, learning_rate, momentum):
+        """Give the training model its optimizer. `train` calls it, each time anew.
+
+        Args:
+            learning_rate: float or Keras learning rate schedule.
+            momentum: float.
+        """
+        # On a CPU a plain TensorFlow graph is as fast as one compiled by XLA, and ready far sooner.
+        plain = keras.backend.backend() == "tensorflow" and not _has_gpu()
+        self.keras_model.compile(optimizer=make_optimizer(self.config, learning_rate, momentum),
+                                 jit_compile=False if plain else "auto")
+
+    def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
+        """Train the layers whose name matches and freeze the others.
+
+        Args:
+            layer_regex: str. Regular expression over whole layer names.
+            keras_model: keras.Model, this one's when None.
+            indent: int. Spaces before the printed names.
+            verbose: int. 1 prints the chosen layers.
+        """
+        chosen = trainable.set_trainable(keras_model or self.keras_model, layer_regex)
+        if verbose > 0:
+            for layer in chosen:
+                print(f"{' ' * indent}{layer.name:24} ({type(layer).__name__})")
+
+    def set_log_dir(self, model_path=None):
+        """Set log_dir, checkpoint_path and epoch: those of a checkpoint, or of a new run.
+
+        Args:
+            model_path: str, optional. A checkpoint's path, whose folder and epoch are taken over.
+        """
+        known = run_dir.parse_checkpoint(model_path) if model_path else None
+        if known:
+            self.log_dir, self.epoch = os.path.join(self.model_dir, known[0]), known[1]
+        else:
+            self.log_dir, self.epoch = run_dir.new_log_dir(self.model_dir, self._name()), 0
+        self.checkpoint_path = run_dir.checkpoint_path(self.log_dir, self._name())
+
+    def train(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=None, custom_callbacks=None,
+              no_augmentation_sources=None):
+        """Train up to an epoch.
+
+        Args:
+            train_dataset: Dataset, prepared.
+            val_dataset: Dataset, prepared; None trains without validation.
+            learning_rate: float, or keras.optimizers.schedules.LearningRateSchedule.
+            epochs: int. The epoch to stop after, counted from the start of the run: a second call with a higher number
+                goes on from the first.
+            layers: "heads", "3+", "4+", "5+", "all", or a regular expression over layer names.
+            augmentation: imgaug augmenter, applied to image and masks together.
+            custom_callbacks: list of Keras callbacks, run after ours.
+            no_augmentation_sources: list of data set source names that are not augmented.
+
+        Returns:
+            keras.callbacks.History of this call.
+
+        Raises:
+            ValueError: an inference model, or nothing left to train.
+            DataError: data that cannot train at all.
+        """
+        if self.mode != "training":
+            raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
+        return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
+                   custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
+
+    # --- Detection -------------------------------------------------------------------------------------------------
+    @property
+    def predictor(self):
+        """Predictor: over the inference ending of the network, built on first use when this model trains."""
+        if self._predictor is None:
+            model = self.keras_model if self.mode == "inference" else self.network.inference_model()
+            if keras.backend.backend() == "tensorflow" and not _has_gpu():
+                model.compile(jit_compile=False)
+            self._predictor = Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
+                                        lambda shape: settings.config_anchors(self.config, shape))
+        return self._predictor
+
+    def detect(self, images, verbose=0, masks="dense"):
+        """Detect instances in any number of images of any sizes.
+
+        Args:
+            images: list of [H, W] or [H, W, channels] arrays: grey, RGB, RGBA, 8 or 16 bits.
+            verbose: int. 1 prints each image's shape and range.
+            masks: "dense", or "rle" for COCO RLE, a hundredth of the memory.
+
+        Returns:
+            list of dicts, one an image: rois int32 [N, 4] (y1, x1, y2, x2) in pixels; class_ids int32 [N]; scores
+            float32 [N], descending; masks bool [H, W, N], or a list of N RLE dicts.
+        """
+        images = list(images)
+        if verbose:
+            graph_access.log(f"Processing {len(images)} images")
+            for image in images:
+                graph_access.log("image", image)
+        return self.predictor.detect(images, masks=masks)
+
+    def detect_molded(self, molded_images, image_metas, verbose=0):
+        """Detect instances in images that are molded already, such as those of a data generator.
+
+        Args:
+            molded_images: float32 [B, H, W, C]. Mean subtracted.
+            image_metas: [B, 12 + K].
+            verbose: int. 1 prints the shapes and ranges.
+
+        Returns:
+            list of dicts as of `detect`, in the coordinates of the molded images.
+        """
+        molded_images = np.asarray(molded_images, np.float32)
+        if verbose:
+            graph_access.log("molded_images", molded_images)
+            graph_access.log("image_metas", np.asarray(image_metas))
+        detections, _, _, mrcnn_mask, *_ = self.predictor.run(molded_images, np.asarray(image_metas))
+        shape = molded_images.shape[1:]
+        window = [0, 0, shape[0], shape[1]]
+        names = ("rois", "class_ids", "scores", "masks")
+        return [dict(zip(names, self.unmold_detections(found, small, shape, shape, window)))
+                for found, small in zip(detections, mrcnn_mask)]
+
+    def mold_inputs(self, images):
+        """Resize images and subtract the mean.
+
+        Args:
+            images: list of [H, W, channels] arrays whose molded sizes are equal.
+
+        Returns:
+            molded float32 [B, H, W, C]; metas [B, 12 + K]; windows int [B, 4] pixels.
+        """
+        molded, metas, windows = mold_inputs(images, **settings.mold_settings(self.config))
+        return np.stack(molded), metas, windows
+
+    def unmold_detections(self, detections, mrcnn_mask, original_image_shape, image_shape, window):
+        """Take one image's detections back to the image as it was given; see `inference.unmold.unmold_detections`."""
+        return unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape, window)
+
+    def get_anchors(self, image_shape):
+        """Return the normalised anchors of a molded image, float32 [A, 4]; pixel anchors are left in `anchors`."""
+        self.anchors = settings.config_anchors(self.config, image_shape)
+        return self.predictor.anchors(image_shape)
+
+    def evaluate(self, dataset, image_ids=None, limit=None, progress=None):
+        """Compute COCO AP of boxes and masks.
+
+        Args:
+            dataset: Dataset, prepared.
+            image_ids: list of int, all when None.
+            limit: int, optional. Only the first so many.
+            progress: callable, optional; see `evaluation.coco.evaluate`.
+
+        Returns:
+            evaluation.coco.CocoResult.
+        """
+        image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
+        return coco.evaluate(lambda images: self.detect(images, masks="rle"), dataset, image_ids,
+                             batch_size=self.config.BATCH_SIZE, progress=progress)
+
+    # --- Looking inside --------------------------------------------------------------------------------------------
+    def ancestor(self, tensor, name, checked=None):
+        """Return a handle for `run_graph` on a step behind a tensor, or None; see `engine.graph_access.ancestor`."""
+        return graph_access.ancestor(self.keras_model, tensor, name)
+
+    def find_trainable_layer(self, layer):
+        """Return the layer itself, or the one that a wrapper holds."""
+        return self.find_trainable_layer(layer.layer) if hasattr(layer, "layer") else layer
+
+    def get_trainable_layers(self):
+        """Return the layers that hold weights, those of the nested RPN model among them."""
+        return trainable.leaf_layers(self.keras_model)
+
+    def run_graph(self, images, outputs, image_metas=None):
+        """Run parts of the inference graph; see `engine.graph_access.run_graph`.
+
+        Args:
+            images: list of images, or with `image_metas` molded images.
+            outputs: list of (name, tensor of this model or handle of `ancestor`).
+            image_metas: [B, 12 + K], optional.
+
+        Returns:
+            {name: array}.
+        """
+        if image_metas is None:
+            molded, image_metas, _ = self.mold_inputs(images)
+        else:
+            molded = np.asarray(images, np.float32)
+        anchors = self.get_anchors(molded.shape[1:])
+        anchors = np.broadcast_to(anchors, (len(molded), *anchors.shape))
+        return graph_access.run_graph(self.keras_model, [molded, np.asarray(image_metas, np.float32), anchors], outputs)
+
+    def _name(self):
+        if not self.config.NAME:
+            raise ValueError("NAME is not set: give the configuration a NAME, its runs and checkpoints carry it.")
+        return self.config.NAME
+
+
+def _has_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,33 @@
+"""The optimizer of a configuration."""
+
+import keras
+
+
+def make_optimizer(config, learning_rate, momentum):
+    """Return the optimizer that a configuration asks for.
+
+    Args:
+        config: Config. OPTIMIZER and GRADIENT_CLIP_NORM are read.
+        learning_rate: float, or keras.optimizers.schedules.LearningRateSchedule.
+        momentum: float. For "sgd".
+
+    Returns:
+        keras.optimizers.Optimizer.
+
+    Raises:
+        ValueError: a name that Keras does not know.
+
+    Source: the classic code's Keras 2.0 clips the norm of the whole gradient, hence `global_clipnorm`.
+    """
+    choice = config.OPTIMIZER
+    if callable(choice):
+        return choice(learning_rate, config)
+    clip = config.GRADIENT_CLIP_NORM or None
+    if choice == "sgd":
+        return keras.optimizers.SGD(learning_rate, momentum=momentum, global_clipnorm=clip)
+    try:
+        plain = keras.optimizers.get(choice)
+    except ValueError as error:
+        raise ValueError(f"OPTIMIZER is {choice!r}: give \"sgd\", the name of a Keras optimizer such as \"adamw\", or a "
+                         "callable (learning_rate, config) -> optimizer.") from error
+    return type(plain)(learning_rate=learning_rate, global_clipnorm=clip)

@@ -1,0 +1,90 @@
+"""The Keras model that is trained: five losses in `compute_loss`, so every Keras callback, optimizer and backend works.
+
+Shapes: B images, T sampled ROIs, P of them in the rows that may be positive.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from mrcnn.losses.box import mrcnn_bbox_loss, mrcnn_class_loss
+from mrcnn.losses.mask import mrcnn_mask_loss
+from mrcnn.losses.rpn import rpn_bbox_loss, rpn_class_loss
+from mrcnn.ops.meta import parse_image_meta
+
+# Weights of normalisation layers are not pulled towards zero.
+NOT_DECAYED = ("gamma", "beta")
+
+
+class TrainingModel(keras.Model):
+    """A functional model over images and targets whose loss is the weighted sum of the five losses and an L2 term.
+
+    Images may come raw as uint8, a quarter of the bytes; the mean is then subtracted here. float images are taken as
+    molded already.
+
+    Args:
+        inputs: list of the inputs that `Network.training_model` names.
+        outputs: dict of its outputs.
+        loss_weights: {loss name: float}.
+        weight_decay: float. Factor of the L2 term.
+        mean_pixel: float [C].
+
+    Metrics: each loss times its weight, under its name; `positive_rois`, the share of the sampled ROIs that is positive.
+    """
+
+    def __init__(self, inputs, outputs, *, loss_weights, weight_decay, mean_pixel, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.loss_weights = loss_weights
+        self.weight_decay = float(weight_decay)
+        self.mean_pixel = np.asarray(mean_pixel, np.float32)
+        self.loss_metrics = [keras.metrics.Mean(name=name) for name in loss_weights]
+        self.positive_rois = keras.metrics.Mean(name="positive_rois")
+
+    def call(self, inputs, training=None, mask=None):
+        images, *rest = inputs
+        if keras.backend.standardize_dtype(images.dtype) == "uint8":
+            images = ops.cast(images, "float32") - self.mean_pixel
+        return super().call([images, *rest], training=training, mask=mask)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = compute_losses(x, y_pred)
+        total = 0.0
+        for metric in self.loss_metrics:
+            loss = losses[metric.name] * self.loss_weights[metric.name]
+            metric.update_state(loss)
+            total = total + loss
+        there = ops.any(y_pred["rois"] != 0.0, axis=-1)
+        self.positive_rois.update_state(ops.sum(ops.cast(y_pred["target_class_ids"] > 0, "float32"))
+                                        / ops.maximum(ops.sum(ops.cast(there, "float32")), 1.0))
+        return total + self.l2_loss()
+
+    def l2_loss(self):
+        """Return the L2 term: weight_decay times the sum over trained kernels and biases of their mean square.
+
+        Differs: from the paper's weight decay. The classic code divides each tensor's term by its size, and the
+        classic learning rates go with that.
+        """
+        decayed = [v for v in self.trainable_variables if v.name not in NOT_DECAYED]
+        if not decayed or not self.weight_decay:
+            return 0.0
+        return self.weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)
+
+
+def compute_losses(inputs, outputs):
+    """Return the five losses, unweighted: {name: float32 scalar}.
+
+    Args:
+        inputs: the training model's inputs, in order.
+        outputs: dict of its outputs.
+    """
+    image_meta, rpn_match, rpn_target = inputs[1:4]
+    class_ids, positives = outputs["target_class_ids"], outputs["mrcnn_mask"].shape[1]
+    there = ops.any(outputs["rois"] != 0.0, axis=-1)  # [B, T]
+    return {
+        "rpn_class_loss": rpn_class_loss(rpn_match, outputs["rpn_class_logits"]),
+        "rpn_bbox_loss": rpn_bbox_loss(rpn_target, rpn_match, outputs["rpn_bbox"]),
+        "mrcnn_class_loss": mrcnn_class_loss(class_ids, outputs["mrcnn_class_logits"],
+                                             parse_image_meta(image_meta)["active_class_ids"], there),
+        "mrcnn_bbox_loss": mrcnn_bbox_loss(outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"]),
+        "mrcnn_mask_loss": mrcnn_mask_loss(outputs["target_masks"][:, :positives], class_ids[:, :positives],
+                                           outputs["mrcnn_mask"])}

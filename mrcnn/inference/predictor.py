@@ -1,0 +1,88 @@
+"""Detection of any number of images of any sizes with one inference model.
+
+Shapes: B images of a batch, H W C molded image, A anchors, D detections.
+"""
+
+import numpy as np
+
+from mrcnn.geometry.boxes import norm_boxes
+from mrcnn.inference.mold import mold_inputs
+from mrcnn.inference.unmold import unmold_detections
+
+
+class Predictor:
+    """Molds, runs and unmolds.
+
+    Args:
+        inference_model: keras.Model as `Network.inference_model` returns it.
+        batch_size: int. Images run at a time. A last batch of fewer is filled up, so that the model compiles once.
+        mold_settings: dict. Keyword arguments of `inference.mold.mold_input`.
+        pixel_anchors: callable (height, width, channels) -> [A, 4] anchors in pixels.
+    """
+
+    def __init__(self, inference_model, batch_size, mold_settings, pixel_anchors):
+        self.model = inference_model
+        self.batch_size = batch_size
+        self.mold_settings = mold_settings
+        self.pixel_anchors = pixel_anchors
+        self._anchors = {}
+
+    def anchors(self, image_shape):
+        """Return the normalised anchors of a molded image, kept by its shape: float32 [A, 4]."""
+        shape = tuple(int(v) for v in image_shape)
+        if shape not in self._anchors:
+            self._anchors[shape] = norm_boxes(self.pixel_anchors(shape), shape[:2]).astype(np.float32)
+        return self._anchors[shape]
+
+    def run(self, molded, metas):
+        """Run the network on images of one size.
+
+        Args:
+            molded: float32 [B, H, W, C], B up to any number.
+            metas: [B, 12 + K].
+
+        Returns:
+            list of the inference model's outputs as arrays.
+        """
+        anchors = self.anchors(molded.shape[1:])
+        parts = []
+        for start in range(0, len(molded), self.batch_size):
+            images, meta = molded[start:start + self.batch_size], metas[start:start + self.batch_size]
+            count = len(images)
+            rows = np.minimum(np.arange(self.batch_size), count - 1)  # the last image again where there are fewer
+            batch_anchors = np.broadcast_to(anchors, (self.batch_size, *anchors.shape))
+            outputs = self.model.predict_on_batch([images[rows], np.asarray(meta, np.float32)[rows], batch_anchors])
+            parts.append([np.asarray(output)[:count] for output in outputs])
+        return [np.concatenate(output) for output in zip(*parts)]
+
+    def detect(self, images, masks="dense"):
+        """Detect instances.
+
+        Args:
+            images: list of [h, w] or [h, w, channels] arrays, of any sizes.
+            masks: "dense" or "rle".
+
+        Returns:
+            list of dicts: rois int32 [N, 4] pixels (y1, x1, y2, x2); class_ids int32 [N]; scores float32 [N];
+            masks bool [h, w, N], or N COCO RLE dicts.
+
+        Raises:
+            ValueError: an image that is none, by its position in the list.
+        """
+        molded, metas, windows = mold_inputs(images, **self.mold_settings)
+        results = [None] * len(images)
+        for rows in _by_shape(molded):
+            batch = np.stack([molded[i] for i in rows])
+            detections, _, _, mrcnn_mask, *_ = self.run(batch, metas[rows])
+            for row, found, small_masks in zip(rows, detections, mrcnn_mask):
+                boxes, class_ids, scores, full = unmold_detections(
+                    found, small_masks, images[row].shape, molded[row].shape, windows[row], masks=masks)
+                results[row] = {"rois": boxes, "class_ids": class_ids, "scores": scores, "masks": full}
+        return results
+
+
+def _by_shape(molded):
+    """Yield the positions of images of one molded shape, shape by shape."""
+    shapes = [image.shape for image in molded]
+    for shape in sorted(set(shapes)):
+        yield [i for i, s in enumerate(shapes) if s == shape]
