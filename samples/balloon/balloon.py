@@ -25,11 +25,11 @@ import skimage.io
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-from mrcnn.weights.start import load_start_weights
-
 from mrcnn import model as modellib
 from mrcnn import utils
 from mrcnn.config import Config
+from mrcnn.data.images import read_image, read_image_size
+from mrcnn.weights.start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 
@@ -65,7 +65,7 @@ class BalloonDataset(utils.Dataset):
             polygons = [region["shape_attributes"] for region in regions]
             if polygons:
                 path = folder / entry["filename"]
-                height, width = _picture_size(path)
+                height, width = read_image_size(path)
                 self.add_image("balloon", image_id=entry["filename"], path=str(path), width=width, height=height,
                                polygons=polygons)
 
@@ -86,11 +86,6 @@ class BalloonDataset(utils.Dataset):
         """Return the path of an image."""
         info = self.image_info[image_id]
         return info["path"] if info["source"] == "balloon" else super().image_reference(image_id)
-
-
-def _picture_size(path):
-    height, width = skimage.io.imread(path).shape[:2]
-    return height, width
 
 
 def train(model, dataset_dir, epochs=30):
@@ -114,7 +109,7 @@ def color_splash(image, mask):
     Returns:
         uint8 [H, W, 3].
     """
-    grey = (skimage.color.gray2rgb(skimage.color.rgb2gray(image)) * 255).astype(np.uint8)
+    grey = (skimage.color.rgb2gray(image)[:, :, None] * 255).astype(np.uint8)
     return np.where(mask.any(axis=-1, keepdims=True), image, grey).astype(np.uint8)
 
 
@@ -132,11 +127,10 @@ def detect_and_color_splash(model, image_path=None, video_path=None):
         raise ValueError("give either a picture or a film")
     stamp = f"splash_{datetime.datetime.now():%Y%m%dT%H%M%S}"
     if image_path:
-        image = skimage.io.imread(image_path)
-        image = skimage.color.gray2rgb(image)[..., :3]
+        image = read_image(image_path)  # grey and transparent pictures too
         result = model.detect([image], verbose=1)[0]
         name = f"{stamp}.png"
-        skimage.io.imsave(name, color_splash(image, result["masks"]))
+        skimage.io.imsave(name, color_splash(image, result["masks"]), check_contrast=False)
     else:
         name = f"{stamp}.avi"
         _splash_video(model, video_path, name)

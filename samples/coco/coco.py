@@ -18,11 +18,10 @@ from pycocotools.cocoeval import COCOeval
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-from mrcnn.data.formats.coco import CocoDataset
-from mrcnn.weights.start import load_start_weights
-
 from mrcnn import model as modellib
 from mrcnn.config import Config
+from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.weights.start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 DEFAULT_DATASET_YEAR = "2014"
@@ -139,8 +138,9 @@ def train(model, dataset_dir, year, download):
     augmentation = iaa.Fliplr(0.5)
     rate = model.config.LEARNING_RATE
     for layers, epochs, learning_rate in (("heads", 40, rate), ("4+", 120, rate), ("all", 160, rate / 10)):
-        model.train(train_set, val_set, learning_rate=learning_rate, epochs=epochs, layers=layers,
-                    augmentation=augmentation)
+        if model.epoch < epochs:  # a run that goes on may have a stage behind it
+            model.train(train_set, val_set, learning_rate=learning_rate, epochs=epochs, layers=layers,
+                        augmentation=augmentation)
 
 
 def validation_subset(year):

@@ -19,12 +19,11 @@ import skimage.io
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-from mrcnn.viz.draw import draw_detections
-from mrcnn.weights.start import load_start_weights
-
 from mrcnn import model as modellib
 from mrcnn import utils
 from mrcnn.config import Config
+from mrcnn.viz.draw import draw_detections
+from mrcnn.weights.start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 RESULTS_DIR = str(ROOT_DIR / "results" / "nucleus")
@@ -127,9 +126,10 @@ def train(model, dataset_dir, subset):
         iaa.Multiply((0.8, 1.5)),
         iaa.GaussianBlur(sigma=(0.0, 5.0)),
     ])  # fmt: skip
-    rate = model.config.LEARNING_RATE
-    model.train(train_set, val_set, learning_rate=rate, epochs=20, layers="heads", augmentation=augmentation)
-    model.train(train_set, val_set, learning_rate=rate, epochs=40, layers="all", augmentation=augmentation)
+    for layers, epochs in (("heads", 20), ("all", 40)):
+        if model.epoch < epochs:  # a run that goes on may have a stage behind it
+            model.train(train_set, val_set, learning_rate=model.config.LEARNING_RATE, epochs=epochs, layers=layers,
+                        augmentation=augmentation)
 
 
 def rle_encode(mask):

@@ -12,11 +12,10 @@ from pathlib import Path
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-from mrcnn.weights.start import load_start_weights
-
 from mrcnn import model as modellib
 from mrcnn.config import Config
 from mrcnn.data.formats.shapes import ShapesDataset
+from mrcnn.weights.start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 TRAIN_IMAGES, TRAIN_SEED = 500, 0
@@ -57,8 +56,9 @@ def train(model, epochs=2):
     """Train the heads for an epoch, then every layer up to `epochs` at a tenth of the rate."""
     config = model.config
     sets = load_shapes(TRAIN_IMAGES, TRAIN_SEED, config), load_shapes(VAL_IMAGES, VAL_SEED, config)
-    model.train(*sets, learning_rate=config.LEARNING_RATE, epochs=1, layers="heads")
-    model.train(*sets, learning_rate=config.LEARNING_RATE / 10, epochs=epochs, layers="all")
+    for layers, until, rate in (("heads", 1, config.LEARNING_RATE), ("all", epochs, config.LEARNING_RATE / 10)):
+        if model.epoch < until:  # a run that goes on may have a stage behind it
+            model.train(*sets, learning_rate=rate, epochs=until, layers=layers)
 
 
 def evaluate(model, limit=VAL_IMAGES):

@@ -1,0 +1,67 @@
+"""The shapes sample: its configuration, its data, and what its command line asks of the model."""
+import pytest
+
+from samples.shapes import shapes
+
+
+def test_the_configuration_is_valid_and_counts_the_classes():
+    config = shapes.ShapesConfig()
+    config.validate()
+    dataset = shapes.load_shapes(3, seed=0, config=config)
+    assert dataset.class_names == ["BG", "square", "circle", "triangle"]
+    assert config.NUM_CLASSES == dataset.num_classes == 4
+    assert dataset.load_image(2).shape == (128, 128, 3)
+
+
+def test_training_and_validation_images_differ():
+    config = shapes.ShapesConfig()
+    train = shapes.load_shapes(5, shapes.TRAIN_SEED, config)
+    val = shapes.load_shapes(5, shapes.VAL_SEED, config)
+    assert all((train.load_image(i) != val.load_image(i)).any() for i in range(5))
+
+
+class RecordingModel:
+    """Stands for MaskRCNN, and records what the sample asks for."""
+
+    def __init__(self, mode, config, model_dir):
+        self.mode, self.config, self.calls, self.epoch = mode, config, [], 0
+        RecordingModel.last = self
+
+    def train(self, train_set, val_set, learning_rate, epochs, layers):
+        self.calls.append((layers, epochs, learning_rate, len(train_set.image_ids), len(val_set.image_ids)))
+
+    def evaluate(self, dataset):
+        self.calls.append(len(dataset.image_ids))
+        return self
+
+    def table(self):
+        return "a table"
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch):
+    monkeypatch.setattr(shapes.modellib, "MaskRCNN", RecordingModel)
+    monkeypatch.setattr(shapes, "load_start_weights", lambda model, weights: model.calls.append(weights))
+
+
+def test_training_goes_from_the_heads_to_all_layers():
+    shapes.main(["train", "--model=none", "--epochs=4"])
+    model = RecordingModel.last
+    rate = model.config.LEARNING_RATE
+    assert model.mode == "training"
+    assert model.calls == ["none", ("heads", 1, rate, 500, 50), ("all", 4, rate / 10, 500, 50)]
+
+
+def test_evaluation_prints_the_table(capsys):
+    shapes.main(["evaluate", "--model=last", "--limit=7"])
+    model = RecordingModel.last
+    assert model.mode == "inference" and model.config.DETECTION_MIN_CONFIDENCE == 0
+    assert model.calls == ["last", 7]
+    assert "a table" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_leaves_the_stages_behind_it_out():
+    model = RecordingModel("training", shapes.ShapesConfig(), "logs")
+    model.epoch = 2
+    shapes.train(model, epochs=3)
+    assert [call[:2] for call in model.calls] == [("all", 3)]
