@@ -237,7 +237,7 @@ class Loader:
         images, metas, matches, deltas, *ground_truth = self._stack(samples)
         if any(image.dtype != np.uint8 for image in images):
             images = self._mold(images)
-        return np.stack(images), metas.astype(np.float32), matches, deltas.astype(np.float32), *ground_truth
+        return _stack(images), metas.astype(np.float32), matches, deltas.astype(np.float32), *ground_truth
 
     def collate_classic(self, samples):
         """Make a batch as the classic generator did: molded images, and wide floats.
@@ -249,7 +249,7 @@ class Loader:
             list of arrays as the class describes them, but images float32, image_meta and rpn_bbox float64.
         """
         images, *rest = self._stack(samples)
-        return [np.stack(self._mold(images)), *rest]
+        return [_stack(self._mold(images)), *rest]
 
     def _mold(self, images):
         return [image.astype(np.float32) - self.mean_pixel for image in images]
@@ -274,9 +274,14 @@ class Loader:
         return (
             images,
             np.stack(metas),
-            np.stack(matches)[:, :, None],
+            _stack(matches)[:, :, None],
             np.stack(deltas),
             gt_class_ids,
             gt_boxes,
             gt_masks,
         )
+
+
+def _stack(arrays):
+    """Stack arrays; one alone is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -163,7 +163,7 @@ def _check_class_ids(class_ids, num_classes, where):
     bad = [int(i) for i in class_ids if not 0 < abs(i) < num_classes]
     if bad:
         raise DataError(
-            f"{where}: class id {bad[0]} is out of range: with {num_classes} classes they go from 1 to {num_classes - 1} "
+            f"{where}: class id {bad[0]} is out of range: of {num_classes} classes they go from 1 to {num_classes - 1} "
             "(0 is background, negative ones are crowds)"
         )
 

@@ -160,16 +160,27 @@ def apply_plan(image, plan):
     Returns:
         The same dtype and rank, of `plan.size`. Padding is 0.
     """
-    if plan.resized != plan.original:
-        image = resize_pixels(image, plan.resized)
-    if plan.crop:
-        y, x, h, w = plan.crop
+    if plan.crop or plan.size == plan.resized:
+        if plan.resized != plan.original:
+            image = resize_pixels(image, plan.resized)
+        y, x, h, w = plan.crop or (0, 0, *plan.size)
         return image[y : y + h, x : x + w]
-    if plan.size == plan.resized:
-        return image
-    padded = np.zeros(plan.size + image.shape[2:], image.dtype)
+    # memory that is written once: only the padding is set to zero, and the pixels are resized into their place
+    padded = np.empty(plan.size + image.shape[2:], image.dtype)
     y1, x1, y2, x2 = plan.window
-    padded[y1:y2, x1:x2] = image
+    padded[:y1], padded[y2:] = 0, 0
+    padded[y1:y2, :x1], padded[y1:y2, x2:] = 0, 0
+    window = padded[y1:y2, x1:x2]
+    if plan.resized != plan.original and image.dtype in _CV_DTYPES and image.ndim == 3 and image.shape[2] > 1:
+        resized = cv2.resize(
+            np.ascontiguousarray(image), (x2 - x1, y2 - y1), dst=window, interpolation=cv2.INTER_LINEAR
+        )
+        if np.shares_memory(resized, window):
+            return padded
+        image = resized
+    elif plan.resized != plan.original:
+        image = resize_pixels(image, plan.resized)
+    window[...] = image
     return padded
 
 

@@ -14,6 +14,8 @@ POSITIVE_IOU = 0.7
 NEGATIVE_IOU = 0.3
 # an anchor that touches a crowd more than this is no background: there may be an object in it
 CROWD_IOU = 0.001
+# "few" anchors are to be chosen when there are this many times more
+_FEW = 10
 
 
 def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng=None):
@@ -44,35 +46,36 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
     has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
     boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
 
-    negative = np.ones(len(index), bool)
-    positive = [np.zeros(0, np.int64)]
-    for crowd in crowds:
-        negative[index.overlapping(crowd, CROWD_IOU)[0]] = False
-    for box in boxes:
-        positions, overlaps = index.overlapping(box, NEGATIVE_IOU)
-        negative[positions] = False
-        positive.append(positions[overlaps >= POSITIVE_IOU])
-        positive.append(_best(index, box, positions, overlaps))
-    positive = np.unique(np.concatenate(positive))
-    negative[positive] = False
-
-    positive = np.sort(choose(rng, positive, num_train_anchors // 2))
+    positive = np.unique(np.concatenate([np.zeros(0, np.int64)] + [index.match(box, POSITIVE_IOU) for box in boxes]))
+    chosen = np.sort(choose(rng, positive, num_train_anchors // 2))
     rpn_match = np.zeros(len(index), np.int32)
-    rpn_match[positive] = 1
-    rpn_match[choose(rng, np.flatnonzero(negative), num_train_anchors - len(positive))] = -1
+    rpn_match[_choose_negative(index, boxes, crowds, positive, num_train_anchors - len(chosen), rng)] = -1
+    rpn_match[chosen] = 1
     rpn_bbox = np.zeros((num_train_anchors, 4))
-    if len(positive):
-        chosen = index.anchors[positive]
-        nearest = compute_overlaps(chosen, boxes).argmax(axis=1)
-        rpn_bbox[: len(positive)] = _deltas(chosen, boxes[nearest]) / bbox_std_dev
+    if len(chosen):
+        anchors = index.anchors[chosen]
+        nearest = compute_overlaps(anchors, boxes).argmax(axis=1)
+        rpn_bbox[: len(chosen)] = _deltas(anchors, boxes[nearest]) / bbox_std_dev
     return rpn_match, rpn_bbox
 
 
-def _best(index, box, positions, overlaps):
-    """The anchors that overlap a box most: of those that reach the negative threshold, or of all if none does."""
-    if overlaps.size:
-        return positions[overlaps == overlaps.max()]
-    return index.best(box)[0]
+def _choose_negative(index, boxes, crowds, positive, count, rng):
+    """Choose `count` negative anchors, or all if there are not more: int64 positions."""
+    # most anchors are negative: a few drawn from all, and those that are not left out, spare looking at the others
+    if count * _FEW < len(index):
+        drawn = rng.choice(len(index), 2 * count, replace=False)
+        anchors = index.anchors[drawn]
+        is_negative = (compute_overlaps(anchors, boxes) < NEGATIVE_IOU).all(axis=1)
+        is_negative &= (compute_overlaps(anchors, crowds) < CROWD_IOU).all(axis=1)
+        drawn = drawn[is_negative & ~np.isin(drawn, positive)]
+        if len(drawn) >= count:
+            return drawn[:count]
+    is_negative = np.ones(len(index), bool)
+    is_negative[positive] = False
+    for threshold, group in ((NEGATIVE_IOU, boxes), (CROWD_IOU, crowds)):
+        for box in group:
+            is_negative[index.overlapping(box, threshold)[0]] = False
+    return choose(rng, np.flatnonzero(is_negative), count)
 
 
 def _deltas(anchors, boxes):
