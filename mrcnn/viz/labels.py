@@ -112,12 +112,13 @@ def draw_labels(image, labels, size=None):
 
     Args:
         image: uint8 [H, W, 3].
-        labels: list of Label.
+        labels: list of Label. Those without text are left out.
         size: int. Height of the letters in pixels; default by the size of the picture.
 
     Returns:
         uint8 [H, W, 3], a new array.
     """
+    labels = [label for label in labels if label.text]
     if not labels:
         return image.copy()
     picture = Image.fromarray(image)

@@ -1,0 +1,76 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from mrcnn.viz.colors import (
+    GROUND_TRUTH,
+    PALETTE,
+    PREDICTION,
+    class_color,
+    contrast,
+    instance_colors,
+    pick_colors,
+    random_colors,
+    text_color,
+)
+
+# How the world looks without the green-sensitive cones. Source: Machado, Oliveira and Fernandes, A Physiologically-
+# based Model for Simulation of Color Vision Deficiency, 2009, table 1, deuteranomaly of severity 1.0; on linear RGB.
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+)
+
+
+def test_colors_are_the_same_on_every_call():
+    assert instance_colors(5) == instance_colors(9)[:5] == random_colors(5)
+    assert [class_color(i) for i in (1, 2, 80)] == [class_color(i) for i in (1, 2, 80)]
+    assert class_color(-3) == class_color(3)
+
+
+def test_all_colors_are_different_and_in_range():
+    assert len(set(PALETTE)) == len(PALETTE) == 21
+    assert all(0 <= v <= 1 for color in PALETTE for v in color)
+    assert len(instance_colors(100)) == 100
+
+
+def seen_without_green(color):
+    color = np.asarray(color)
+    linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(DEUTERANOPIA @ linear, 0, 1)
+    return np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+
+
+def test_the_colour_blind_tell_the_first_colors_apart():
+    colors = [*PALETTE[:7]]
+    gaps = [np.abs(seen_without_green(a) - seen_without_green(b)).max() for a, b in itertools.combinations(colors, 2)]
+    assert min(gaps) > 0.1
+    pure = np.abs(seen_without_green((0.0, 0.6, 0.0)) - seen_without_green((0.75, 0.0, 0.0))).max()
+    ours = np.abs(seen_without_green(GROUND_TRUTH) - seen_without_green(PREDICTION)).max()
+    assert ours > 0.6 > pure  # green and red, by contrast, look much alike
+
+
+@pytest.mark.parametrize("ground, text", [((1, 1, 0), (0, 0, 0)), ((0, 0, 0.4), (1, 1, 1)), ((0, 0, 0), (1, 1, 1))])
+def test_text_is_black_or_white(ground, text):
+    assert text_color(ground) == text
+
+
+def test_contrast_by_hand_and_enough_of_it_on_every_color():
+    assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+    assert contrast((1, 0, 0), (1, 0, 0)) == 1
+    # WCAG asks for 4.5 on small text
+    assert min(contrast(text_color(color), color) for color in PALETTE) >= 4.5
+
+
+def test_pick_colors():
+    ids = [5, 3, 5]
+    by_instance, by_class = pick_colors(ids), pick_colors(ids, "class")
+    assert len(set(by_instance)) == 3
+    assert by_class[0] == by_class[2] != by_class[1]
+    with pytest.raises(ValueError, match='color_by="hue".*instance.*class'):
+        pick_colors(ids, "hue")
+
+
+def test_dark_random_colors():
+    assert random_colors(1, bright=False)[0] == pytest.approx([0.7 * v for v in random_colors(1)[0]])
+    assert random_colors(0) == []

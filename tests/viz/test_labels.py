@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from mrcnn.viz.labels import Label, draw_labels, font_size, instance_text, place
+
+NAMES = ["BG", "cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    "class_id, score, text",
+    [(1, 0.934, "cat 0.93"), (2, None, "dog"), (-2, None, "dog (crowd)"), (7, 0.5, "class 7 0.50"), (1, 0, "cat 0.00")],
+)
+def test_instance_text(class_id, score, text):
+    assert instance_text(class_id, NAMES, score) == text
+
+
+def test_text_without_names():
+    assert instance_text(3) == "class 3"
+
+
+@pytest.mark.parametrize("shape, size", [((128, 128), 11), ((480, 640), 13), ((1024, 1024), 22), ((4000, 6000), 48)])
+def test_letters_grow_with_the_picture(shape, size):
+    assert font_size(shape) == size
+
+
+@pytest.mark.parametrize(
+    "box, spot",
+    [
+        ((50, 30, 90, 80), (40, 30, 50, 60)),  # on top of the box
+        ((4, 30, 90, 80), (0, 30, 10, 60)),  # pushed down into the picture
+        ((50, 180, 90, 200), (40, 170, 50, 200)),  # pushed to the left
+    ],
+)
+def test_place_of_a_first_label(box, spot):
+    assert place(box, (10, 30), [], (100, 200)) == spot
+
+
+def test_labels_of_one_box_do_not_cover_each_other():
+    taken = []
+    for _ in range(8):
+        spot = place((50, 30, 90, 80), (10, 30), taken, (200, 200))
+        assert all(spot[2] <= y1 or y2 <= spot[0] or spot[3] <= x1 or x2 <= spot[1] for y1, x1, y2, x2 in taken)
+        taken.append(spot)
+
+
+@pytest.mark.parametrize("box", [(-40, -40, -20, -20), (500, 500, 600, 600), (0, 0, 0, 0), (0, 0, 100, 200)])
+def test_a_label_stays_inside_the_picture(box):
+    y1, x1, y2, x2 = place(box, (10, 30), [], (100, 200))
+    assert 0 <= y1 < y2 <= 100 and 0 <= x1 < x2 <= 200
+
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+def test_draw_labels_writes_on_the_color_and_nowhere_else():
+    image = np.full((100, 200, 3), 50, np.uint8)
+    out = draw_labels(image, [Label("cat 0.93", (50, 30, 90, 80), (1.0, 1.0, 0.0))])
+    assert (image == 50).all()  # the image given is left alone
+    changed = np.nonzero((out != 50).any(axis=-1))
+    assert changed[0].min() >= 30 and changed[0].max() < 50 and changed[1].min() == 30
+    assert (out[changed] == [255, 255, 0]).all(axis=-1).mean() > 0.4
+    assert (out[changed].max(axis=-1) < 60).any()  # black letters
+
+
+def test_a_text_wider_than_the_picture_is_cut():
+    out = draw_labels(np.zeros((40, 40, 3), np.uint8), [Label("a very long name indeed", (20, 5, 30, 30), WHITE)])
+    assert out.shape == (40, 40, 3) and out.any()
+
+
+def test_letters_beyond_ascii_and_an_empty_text():
+    black = np.zeros((60, 200, 3), np.uint8)
+    assert draw_labels(black, [Label("Кошка çà ß", (30, 5, 50, 30), WHITE)]).any()
+    assert not draw_labels(black, [Label("", (30, 5, 50, 30), WHITE)]).any()
+
+
+def test_no_labels():
+    image = np.zeros((4, 4, 3), np.uint8)
+    out = draw_labels(image, [])
+    assert (out == image).all() and out is not image
