@@ -19,12 +19,12 @@ settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items):
-    """Leave out, on the other backends, end-to-end tests not marked for them and features of TensorFlow alone."""
+    """Leave out, on the other backends, end-to-end tests not marked for them and tests marked `tensorflow_only`."""
     backend = os.environ["KERAS_BACKEND"]
     if backend == "tensorflow":
         return
     for item in items:
         if item.get_closest_marker("tensorflow_only"):
-            item.add_marker(pytest.mark.skip(reason=f"exists on TensorFlow alone, this run is on {backend}"))
+            item.add_marker(pytest.mark.skip(reason=f"runs on TensorFlow alone; this run is on {backend}"))
         elif "e2e" in item.path.parts and not item.get_closest_marker("all_backends"):
             item.add_marker(pytest.mark.skip(reason=f"runs once, on TensorFlow; this run is on {backend}"))
