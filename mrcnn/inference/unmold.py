@@ -4,10 +4,10 @@ Legend: D detections (padded), N kept, H W the photograph, M side of the mask he
 """
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from mrcnn.geometry.boxes import denorm_boxes, norm_boxes
 from mrcnn.geometry.masks import paste_mask
+from mrcnn.geometry.rle_box import encode_in_box
 
 MASK_FORMS = ("dense", "rle")
 
@@ -32,47 +32,12 @@ def boxes_to_original(boxes, original_shape, image_shape, window):
     return np.clip(pixels, 0, [height, width, height, width]).astype(np.int32)
 
 
-def encode_pasted(crop, box, size):
-    """Write a mask as COCO RLE from its part inside a box, without the full-size canvas.
-
-    Args:
-        crop: bool [y2 - y1, x2 - x1]. The mask inside the box; all else is background.
-        box: (y1, x1, y2, x2) int pixels, within the image.
-        size: (H, W) of the image.
-
-    Returns:
-        dict {"size": [H, W], "counts": str}, compressed RLE as pycocotools writes it.
-    """
-    height, width = (int(v) for v in size)
-    y1, x1 = int(box[0]), int(box[1])
-    # RLE runs down the columns: on the transposed crop, a blank row on either side shows each run as a +1 and a -1.
-    columns = np.pad(np.asarray(crop, bool).T.astype(np.int8), ((0, 0), (1, 1)))
-    steps = np.diff(columns, axis=1)
-    column, start = np.nonzero(steps == 1)
-    stop = np.nonzero(steps == -1)[1]
-    offset = (x1 + column) * height + y1
-    edges = np.stack([offset + start, offset + stop], axis=1).reshape(-1)
-    # A run that ends at the foot of a column and one that starts at the head of the next meet: a run of zero length.
-    edges = np.concatenate([[0], edges, [height * width]])
-    counts = np.diff(_merge_touching(edges))
-    if len(counts) > 1 and counts[-1] == 0:  # the writer's canonical form has no empty run at the end
-        counts = counts[:-1]
-    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
-
-
-def _merge_touching(edges):
-    """Drop both edges of each empty gap between two runs; the gap before the first run may stay empty."""
-    empty = np.nonzero(np.diff(edges)[2:-1:2] == 0)[0] * 2 + 2  # gaps have even positions
-    return np.delete(edges, np.concatenate([empty, empty + 1])) if len(empty) else edges
-
-
 def _paste_and_encode(mask, box, size):
     """The mask of the mask head at the size of its box, as RLE of the photograph."""
     height, width = int(box[2] - box[0]), int(box[3] - box[1])
     crop = np.zeros((height, width), bool)
     paste_mask(mask, (0, 0, height, width), crop)
-    return encode_pasted(crop, box, size)
+    return encode_in_box(crop, box, size)
 
 
 def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, window, masks="dense"):

@@ -6,7 +6,7 @@ Legend: H W image, C channels, N instances, h w part of an image.
 import cv2
 import numpy as np
 
-from mrcnn.geometry.rle import decode_rle, rle_bbox
+from mrcnn.geometry.rle_box import decode_to_box
 from mrcnn.viz.colors import pick_colors
 from mrcnn.viz.labels import Label, draw_labels, font_size, instance_text
 
@@ -53,8 +53,8 @@ def cut_mask(mask):
         y1, x1: ints, its upper left corner. An empty mask gives a part of [0, 0].
     """
     if isinstance(mask, dict):
-        y1, x1, y2, x2 = rle_bbox(mask)
-        return decode_rle(mask)[y1:y2, x1:x2], y1, x1
+        part, (y1, x1, _, _) = decode_to_box(mask)
+        return part, y1, x1
     mask = np.asarray(mask)
     mask = mask if mask.dtype == bool else mask != 0
     rows = np.flatnonzero(mask.any(axis=1))
@@ -77,15 +77,20 @@ def _blend(image, part, y1, x1, color, alpha):
     """Mix a colour into the pixels of `image` under a mask part, in place."""
     height, width = part.shape
     window = image[y1 : y1 + height, x1 : x1 + width]
-    ground = np.asarray(color, np.float32)[:3] * 255
-    if image.ndim == 2:
-        ground = ground.mean()
-    elif image.shape[2] not in (3, 4):
-        ground = np.full(image.shape[2], ground.mean())
-    elif image.shape[2] == 4:
-        ground = np.append(ground, 255)
     part = part[: window.shape[0], : window.shape[1]]
-    mixed = window[part] * np.float32(1 - alpha) + ground * np.float32(alpha)
+    color = 255 * np.asarray(color, np.float32)[:3]
+    if window.dtype == np.uint8 and window.shape[2:] == (3,):
+        # OpenCV mixes the whole window in less time than NumPy needs to pick the mask's pixels
+        mixed = cv2.addWeighted(window, 1 - alpha, np.full_like(window, np.rint(color).astype(np.uint8)), alpha, 0)
+        pixels = np.ascontiguousarray(window)
+        window[:] = cv2.copyTo(mixed, np.ascontiguousarray(part, np.uint8), pixels)
+        return
+    channels = 1 if window.ndim == 2 else window.shape[2]
+    if channels == 4:
+        color = np.append(color, 255)
+    elif channels != 3:
+        color = np.full(channels, color.mean()) if window.ndim == 3 else color.mean()
+    mixed = window[part] * np.float32(1 - alpha) + color * np.float32(alpha)
     window[part] = np.rint(mixed) if np.issubdtype(image.dtype, np.integer) else mixed
 
 

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from mrcnn.inference.unmold import boxes_to_original, encode_pasted, unmold_detections
+from mrcnn.inference.unmold import boxes_to_original, unmold_detections
 
 # A photograph of 48 x 64 enlarged twice to 96 x 128, in a square of 128 with 16 rows of padding above and below.
 ORIGINAL, MOLDED, WINDOW = (48, 64, 3), (128, 128, 3), (16, 0, 112, 128)
@@ -101,18 +99,3 @@ def test_padding_rows_change_nothing():
 def test_unknown_mask_form():
     with pytest.raises(ValueError, match='masks="polygons".*dense, rle'):
         unmold_detections(np.zeros((0, 6)), np.zeros((0, 28, 28, 3)), ORIGINAL, MOLDED, WINDOW, masks="polygons")
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_a_crop_is_encoded_as_the_library_encodes_the_whole(data):
-    height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 7))
-    y1, x1 = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
-    y2, x2 = data.draw(st.integers(y1 + 1, height)), data.draw(st.integers(x1 + 1, width))
-    bits = data.draw(st.lists(st.booleans(), min_size=(y2 - y1) * (x2 - x1), max_size=(y2 - y1) * (x2 - x1)))
-    crop = np.array(bits, bool).reshape(y2 - y1, x2 - x1)
-    whole = np.zeros((height, width), np.uint8, order="F")
-    whole[y1:y2, x1:x2] = crop
-    expected = coco_mask.encode(whole)
-    got = encode_pasted(crop, (y1, x1, y2, x2), (height, width))
-    assert got == {"size": [height, width], "counts": expected["counts"].decode()}
