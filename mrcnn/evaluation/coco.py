@@ -100,8 +100,9 @@ def _detection_rows(dataset, image_id, shape, result):
                 f"image {image_id}: the detector gave a mask of {size[0]} x {size[1]} (height x width) "
                 f"for an image of {shape[0]} x {shape[1]}"
             )
-    known = dataset.source_class_ids[dataset.image_info[image_id]["source"]]
-    return [row for row in rows if row["category_id"] in known]
+    # a source without classes of its own uses those of the others
+    known = dataset.source_class_ids.get(dataset.image_info[image_id]["source"])
+    return rows if known is None else [row for row in rows if row["category_id"] in known]
 
 
 def _load(dataset, image_id):

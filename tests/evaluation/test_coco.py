@@ -10,7 +10,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.evaluation.coco import CocoResult, evaluate
+from mrcnn.evaluation.results import to_source_ids
 from tests.evaluation.fake_dataset import FakeDataset, instance, result
 from tests.shared_data import shared_path
 
@@ -155,6 +157,12 @@ def test_detections_of_classes_that_the_source_does_not_annotate_do_not_count():
     assert found.info["detections"] == 2
 
 
+def test_a_source_without_classes_of_its_own_uses_all():
+    dataset = FakeDataset(TRUTH)
+    dataset.image_info[0]["source"] = "scanner"
+    assert evaluate(dataset.perfect, dataset).metrics["mask_AP"] == pytest.approx(1.0)
+
+
 def test_classes_of_one_name_are_told_apart_by_source():
     dataset = FakeDataset(TRUTH)
     dataset.class_info[3] = {"source": "other", "id": 1, "name": "square"}
@@ -291,8 +299,6 @@ class TinyCoco(FakeDataset):
 
 @pytest.mark.parametrize("subset", ["train", "val"])
 def test_the_figures_are_those_of_plain_pycocotools(subset):
-    from mrcnn.evaluation.results import to_source_ids
-
     dataset = TinyCoco(shared_path(f"data/tiny_coco/annotations/instances_{subset}2017.json"))
     found = evaluate(dataset.noisy, dataset, batch_size=4)
     rows = to_source_ids(found.rows, dataset)
@@ -310,3 +316,23 @@ def test_the_figures_are_those_of_plain_pycocotools(subset):
         # and a class by itself
         person = plain.eval["precision"][:, :, plain.params.catIds.index(1), 0, -1]
         assert found.per_class["person"][f"{kind}_AP"] == pytest.approx(person.mean(), abs=1e-12)
+
+
+def test_the_coco_reader_gives_the_same_figures():
+    path = shared_path("data/tiny_coco")
+    plain = TinyCoco(path / "annotations/instances_val2017.json")
+    dataset = CocoDataset()
+    dataset.load_coco(str(path), "val", year="2017")
+    dataset.prepare()
+    ids = {str(info["id"]): ix for ix, info in enumerate(dataset.image_info)}
+    # the same images in the same order, found by the same noise
+    image_ids = [ids[str(info["id"])] for info in plain.image_info]
+    position = iter(range(len(image_ids)))
+
+    def detect(images):
+        return [plain.noisy([plain.load_image(next(position))])[0] for _ in images]
+
+    found, expected = evaluate(detect, dataset, image_ids), evaluate(plain.noisy, plain)
+    assert found.info["left_out"] == {} and found.info["instances"] == expected.info["instances"]
+    for name, value in expected.metrics.items():
+        assert found.metrics[name] == pytest.approx(value, abs=1e-12), name
