@@ -94,11 +94,11 @@ class AnchorIndex:
     """Anchors and their lattices. Made once for a set of anchors, used for each image.
 
     Args:
-        anchors: float [A, 4]. Pixel boxes.
+        anchors: [A, 4]. Pixel boxes; compared in float64 whatever their dtype.
     """
 
     def __init__(self, anchors):
-        self.anchors = np.asarray(anchors)
+        self.anchors = np.asarray(anchors, np.float64)
         self.lattices, loose = [], []
         for positions in _group_by_size(self.anchors):
             lattice = _as_lattice(self.anchors, positions)

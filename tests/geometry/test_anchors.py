@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from mrcnn.geometry.anchors import backbone_shapes, generate_anchors, generate_pyramid_anchors
+
+
+def test_anchors_by_hand():
+    # scale 8 at ratio 1 is 8 x 8; at width / height 4 it is 4 high and 16 wide; centres at 0 and 16 down, 0, 16, 32 along
+    anchors = generate_anchors(8, [1, 4], (2, 3), 16, 1)
+    assert anchors.shape == (2 * 3 * 2, 4)
+    np.testing.assert_allclose(anchors[0], [-4, -4, 4, 4])
+    np.testing.assert_allclose(anchors[1], [-2, -8, 2, 8])
+    np.testing.assert_allclose(anchors[2], [-4, 12, 4, 20])  # the next column
+    np.testing.assert_allclose(anchors[6], [12, -4, 20, 4])  # the next row
+    np.testing.assert_allclose(anchors[-1], [14, 24, 18, 40])
+
+
+def test_a_low_ratio_is_tall():
+    y1, x1, y2, x2 = generate_anchors(32, [0.5], (1, 1), 4, 1)[0]
+    assert y2 - y1 == pytest.approx(2 * (x2 - x1))
+    assert (y2 - y1) * (x2 - x1) == pytest.approx(32 * 32)
+
+
+def test_anchor_stride_leaves_out_every_other():
+    every = generate_anchors(8, [1], (4, 6), 4, 1).reshape(4, 6, 4)
+    np.testing.assert_array_equal(generate_anchors(8, [1], (4, 6), 4, 2).reshape(2, 3, 4), every[::2, ::2])
+
+
+def test_pyramid_of_the_default_configuration():
+    strides = (4, 8, 16, 32, 64)
+    shapes = backbone_shapes((1024, 1024, 3), strides)
+    np.testing.assert_array_equal(shapes[:, 0], [256, 128, 64, 32, 16])
+    anchors = generate_pyramid_anchors((32, 64, 128, 256, 512), [0.5, 1, 2], shapes, strides, 1)
+    assert anchors.shape == (261888, 4)
+    assert [3 * h * w for h, w in shapes] == [196608, 49152, 12288, 3072, 768]
+    assert anchors.min() == pytest.approx(-362.03867, abs=1e-4)
+    assert anchors.max() == pytest.approx(1322.03867, abs=1e-4)
+
+
+def test_backbone_shapes_round_up_and_keep_height_first():
+    np.testing.assert_array_equal(backbone_shapes((65, 130, 3), (4, 64)), [[17, 33], [2, 3]])
+
+
+def test_a_missing_level_is_an_error():
+    with pytest.raises(ValueError, match="2 scales, 1 feature shapes"):
+        generate_pyramid_anchors((32, 64), [1], [[2, 2]], (4, 8), 1)

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.instances import Frame, PolygonPart, as_part, box_in_frame, draw_instance, split_dense
+from mrcnn.geometry.polygons import rasterize_polygons
+from mrcnn.geometry.resize import plan_resize
+from mrcnn.geometry.rle import encode_mask
+
+SIZE = (60, 100)
+# an L, its corners on whole pixels
+L_SHAPE = [[10, 8, 30, 8, 30, 20, 70, 20, 70, 40, 10, 40]]
+
+
+def same_instance_in_all_forms():
+    mask = rasterize_polygons(L_SHAPE, SIZE)
+    return [as_part(form, SIZE) for form in (L_SHAPE, encode_mask(mask), mask, np.asarray(mask))]
+
+
+def test_a_box_by_hand():
+    # twice as large, 3 down and 5 to the right
+    frame = Frame(SIZE, (128, 256), (2.0, 2.0), (3, 5))
+    for part in same_instance_in_all_forms():
+        assert box_in_frame(part, frame) == (8 * 2 + 3, 10 * 2 + 5, 40 * 2 + 3, 70 * 2 + 5)
+
+
+def test_a_mini_mask_by_hand():
+    # the box is 32 high and 60 wide; the step of the L lies 12 down and 20 along: 3 of 8 rows and 4 of 12 columns
+    expected = np.ones((8, 12), bool)
+    expected[:3, 4:] = False
+    for frame in (Frame(SIZE, SIZE, (1.0, 1.0), (0, 0)), Frame(SIZE, (256, 256), (2.0, 2.0), (7, 9))):
+        for part in same_instance_in_all_forms():
+            np.testing.assert_array_equal(draw_instance(part, frame, box_in_frame(part, frame), (8, 12)), expected)
+
+
+@pytest.mark.parametrize("flips", [(False, True), (True, False), (True, True)])
+def test_a_flipped_frame_flips_boxes_and_masks(flips):
+    frame = Frame(SIZE, (128, 256), (2.0, 2.0), (3, 5))
+    step = (-1 if flips[0] else 1, -1 if flips[1] else 1)
+    for part in same_instance_in_all_forms():
+        straight = np.zeros(frame.size, bool)
+        y1, x1, y2, x2 = box = box_in_frame(part, frame)
+        straight[y1:y2, x1:x2] = draw_instance(part, frame, box, (y2 - y1, x2 - x1))
+        turned = np.zeros(frame.size, bool)
+        y1, x1, y2, x2 = box = box_in_frame(part, frame.flipped(*flips))
+        turned[y1:y2, x1:x2] = draw_instance(part, frame.flipped(*flips), box, (y2 - y1, x2 - x1))
+        np.testing.assert_array_equal(turned, straight[:: step[0], :: step[1]])
+
+
+@pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
+def test_forms_agree_in_every_resize_mode(mode):
+    plan = plan_resize(SIZE, min_dim=64, max_dim=96, mode=mode, rng=np.random.default_rng(3))
+    frame = Frame.of_plan(plan)
+    assert frame.size == plan.size
+    outline = [[13, 9, 61, 4, 88, 30, 52, 55, 20, 41]]
+    mask = rasterize_polygons(outline, SIZE)
+    parts = [as_part(form, SIZE) for form in (outline, encode_mask(mask), mask)]
+    boxes = [box_in_frame(part, frame) for part in parts]
+    assert np.abs(np.subtract(boxes, boxes[0])).max() <= 1
+    drawn = [draw_instance(part, frame, boxes[0], (28, 28)) for part in parts]
+    np.testing.assert_array_equal(drawn[1], drawn[2])
+    assert (drawn[0] & drawn[1]).sum() / (drawn[0] | drawn[1]).sum() > 0.93
+
+
+def test_what_the_border_cuts_gets_the_box_of_what_is_left():
+    # a triangle whose wide foot lies below the frame: only its narrow tip remains
+    part = PolygonPart([[50, 0, 100, 100, 0, 100]])
+    frame = Frame((100, 100), (20, 100), (1.0, 1.0), (0, 0))
+    y1, x1, y2, x2 = box = box_in_frame(part, frame)
+    full = rasterize_polygons(part.polygons, (20, 100))
+    np.testing.assert_array_equal(box, extract_bboxes(full[:, :, None])[0])
+    assert x2 - x1 <= 20
+    np.testing.assert_array_equal(draw_instance(part, frame, box, (y2 - y1, x2 - x1)), full[y1:y2, x1:x2])
+
+
+def test_outside_and_smaller_than_a_pixel_is_nothing():
+    frame = Frame(SIZE, (30, 50), (0.5, 0.5), (-100, 0))
+    assert all(box_in_frame(part, frame) is None for part in same_instance_in_all_forms())
+    speck = PolygonPart([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
+    assert box_in_frame(speck, Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))) is None
+
+
+def test_a_wire_too_thin_for_any_pixel_centre_is_still_drawn():
+    wire = PolygonPart([[10, 10, 90, 50, 90.01, 50]])
+    frame = Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))
+    assert draw_instance(wire, frame, box_in_frame(wire, frame), (4, 4)).any()
+
+
+def test_dense_masks_are_cut_one_by_one():
+    masks = np.zeros((*SIZE, 3), np.uint8)
+    masks[5:9, 20:40, 0] = masks[59, 99, 2] = 255
+    parts = split_dense(masks)
+    assert [part.bounds for part in parts] == [(5, 20, 9, 40), (0, 0, 0, 0), (59, 99, 60, 100)]
+    frame = Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))
+    assert [box_in_frame(part, frame) for part in parts] == [(5, 20, 9, 40), None, (59, 99, 60, 100)]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        (np.ones((100, 60), bool), r"\(100, 60\) stands in an image of size \(60, 100\)"),
+        ({"size": [100, 60], "counts": [6000]}, r"\(100, 60\) stands in an image of size \(60, 100\)"),
+        ([[1, 2, 3, 4]], "has 4 numbers"),
+        ([], "list of polygons, an RLE dict or a bool array"),
+        ("circle", "list of polygons, an RLE dict or a bool array"),
+    ],
+)
+def test_what_is_no_segmentation_is_an_error(segmentation, message):
+    with pytest.raises(ValueError, match=message):
+        as_part(segmentation, SIZE)

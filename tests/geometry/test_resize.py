@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from mrcnn.geometry.resize import plan_resize, resize, resize_image, resize_pixels
+
+
+def image_of(height, width, channels=3, dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, 255, (height, width, channels)).astype(dtype)
+
+
+def test_none_changes_nothing():
+    image = image_of(7, 5)
+    same, window, scale, padding, crop = resize_image(image, 100, 100, 2, mode="none")
+    np.testing.assert_array_equal(same, image)
+    assert (window, scale, padding, crop) == ((0, 0, 7, 5), 1, [(0, 0), (0, 0), (0, 0)], None)
+
+
+def test_square_scales_down_to_max_dim_and_centres():
+    # 100 x 200 to at most 64: scale 0.32, 32 x 64, 16 rows of padding above and below
+    resized, window, scale, padding, crop = resize_image(image_of(100, 200), min_dim=50, max_dim=64)
+    assert resized.shape == (64, 64, 3) and resized.dtype == np.uint8
+    assert scale == 0.32 and window == (16, 0, 48, 64) and crop is None
+    assert padding == [(16, 16), (0, 0), (0, 0)]
+    assert not resized[:16].any() and not resized[48:].any() and resized[16:48].any(axis=(1, 2)).all()
+
+
+def test_square_scales_up_for_min_dim_only():
+    # the short side 20 to 30: scale 1.5, 30 x 60; of 33 spare rows the odd one goes below, of 3 columns to the right
+    resized, window, scale, padding, _ = resize_image(image_of(20, 40), min_dim=30, max_dim=63)
+    assert scale == 1.5 and resized.shape == (63, 63, 3)
+    assert window == (16, 1, 46, 61) and padding == [(16, 17), (1, 2), (0, 0)]
+
+
+def test_min_scale_asks_for_more_than_min_dim():
+    assert resize_image(image_of(20, 30), min_dim=20, max_dim=128, min_scale=2)[2] == 2
+    assert resize_image(image_of(20, 30), min_dim=20, max_dim=45, min_scale=2)[2] == 1.5  # max_dim has the last word
+
+
+def test_pad64_pads_each_side_to_a_multiple():
+    resized, window, scale, padding, _ = resize_image(image_of(70, 128), min_dim=64, mode="pad64")
+    assert resized.shape == (128, 128, 3) and scale == 1
+    assert window == (29, 0, 99, 128) and padding == [(29, 29), (0, 0), (0, 0)]
+
+
+def test_pad64_leaves_multiples_alone():
+    image = image_of(64, 192)
+    assert resize_image(image, min_dim=64, mode="pad64")[0].shape == (64, 192, 3)
+
+
+def test_crop_takes_a_part_of_the_scaled_image():
+    image = image_of(40, 60)
+    places = set()
+    for _ in range(50):
+        part, window, scale, padding, (y, x, h, w) = resize_image(image, min_dim=32, mode="crop")
+        assert part.shape == (32, 32, 3) and window == (0, 0, 32, 32) and scale == 1 and (h, w) == (32, 32)
+        np.testing.assert_array_equal(part, image[y : y + 32, x : x + 32])
+        places.add((y, x))
+    assert len(places) > 10 and max(y for y, _ in places) <= 8 and max(x for _, x in places) <= 28
+
+
+def test_a_crop_of_the_whole_image_is_allowed():
+    assert resize_image(image_of(32, 32), min_dim=32, mode="crop")[4] == (0, 0, 32, 32)
+
+
+def test_padding_does_not_change_the_pixels():
+    image = image_of(33, 77)
+    padded, (y1, x1, y2, x2), *_ = resize_image(image, min_dim=50, max_dim=128)
+    np.testing.assert_array_equal(padded[y1:y2, x1:x2], resize_pixels(image, (y2 - y1, x2 - x1)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3, 4, 7])
+def test_any_dtype_and_number_of_channels(dtype, channels):
+    image = image_of(20, 30, channels, dtype)
+    resized = resize_image(image, min_dim=40, max_dim=64)[0]
+    assert resized.shape == (64, 64, channels) and resized.dtype == dtype
+    each = [resize_image(image[..., i : i + 1], min_dim=40, max_dim=64)[0] for i in range(channels)]
+    np.testing.assert_allclose(resized, np.concatenate(each, axis=2), atol=1)
+
+
+def test_pixels_agree_with_scikit_image_inside():
+    image = image_of(24, 36)
+    ours = resize_pixels(image, (50, 70)).astype(float)
+    theirs = resize(image, (50, 70), preserve_range=True)
+    assert np.abs(ours - theirs)[2:-2, 2:-2].max() <= 1  # at the border scikit-image blends with what lies outside
+
+
+def test_resize_of_a_bool_mask_gives_shares():
+    half = resize(np.array([[True, False]]), (1, 2), order=1)
+    assert half.dtype == np.float64 and half[0, 0] == 1 and half[0, 1] == 0
+
+
+def test_a_one_pixel_image():
+    resized, window, scale, _, _ = resize_image(image_of(1, 1), min_dim=8, max_dim=8)
+    assert resized.shape == (8, 8, 3) and window == (0, 0, 8, 8) and scale == 8
+
+
+def test_a_line_never_vanishes():
+    assert plan_resize((1, 4000), max_dim=64).resized == (1, 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "squeeze"}, "squeeze.*none, square, pad64, crop"),
+        ({"mode": "square"}, "needs max_dim"),
+        ({"mode": "crop"}, "needs min_dim"),
+        ({"mode": "pad64", "min_dim": 100}, "multiple of 64, and it is 100"),
+    ],
+)
+def test_contradictions_are_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        resize_image(image_of(8, 8), **arguments)
