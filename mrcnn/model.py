@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.backbones.resnet import conv_block, identity_block, resnet_graph
+from mrcnn.data.generator import classic_batch
 from mrcnn.data.sample import make_sample
 from mrcnn.engine import settings
 from mrcnn.engine.graph_access import log
@@ -197,11 +198,8 @@ def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, u
         image [H, W, C]; image_meta [12 + K]; class_ids int32 [N]; boxes int32 [N, 4]; masks bool [H, W, N], or
         mini-masks of MINI_MASK_SHAPE.
     """
-    if augment and augmentation is None:
-        import imgaug  # takes seconds: only for those who ask for it
-
-        augmentation = imgaug.augmenters.Fliplr(0.5)
-    return make_sample(dataset, image_id, settings.sample_settings(config, use_mini_mask), augmentation)
+    return make_sample(dataset, image_id, settings.sample_settings(config, use_mini_mask),
+                       _augmenter(augment, augmentation))
 
 
 def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
@@ -214,9 +212,72 @@ def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
 def build_detection_targets(rpn_rois, gt_class_ids, gt_boxes, gt_masks, config):
     """Sample ROIs and build their targets in NumPy; see `targets.detection.build_detection_targets`."""
     return detection_targets.build_detection_targets(
-        rpn_rois, gt_class_ids, gt_boxes, gt_masks, **settings.detection_target_settings(config))
+        rpn_rois, gt_class_ids, gt_boxes, gt_masks, **vars(settings.detection_target_settings(config)))
 
 
 def generate_random_rois(image_shape, count, gt_class_ids, gt_boxes):
     """Make ROIs as an RPN might propose them; see `targets.detection.generate_random_rois`."""
     return detection_targets.generate_random_rois(image_shape, count, gt_class_ids, gt_boxes)
+
+
+def data_generator(dataset, config, shuffle=True, augment=False, augmentation=None, random_rois=0, batch_size=1,
+                   detection_targets=False, no_augmentation_sources=None):
+    """Generate training batches without end.
+
+    Args:
+        dataset: Dataset, prepared.
+        config: Config.
+        shuffle: bool. A new order in each pass.
+        augment: bool. Flip left to right half of the time (the oldest form of augmentation).
+        augmentation: imgaug augmenter, optional.
+        random_rois: int. Random regions an image, for training the heads without the RPN; 0 for none.
+        batch_size: int. B.
+        detection_targets: bool. With random_rois: sample the regions and make head targets of them.
+        no_augmentation_sources: list of source names whose images are not augmented, optional.
+
+    Yields:
+        (inputs, outputs), lists of arrays; see `data.generator.data_generator`.
+    """
+    return settings.make_generator(
+        dataset, config, shuffle=shuffle, augmentation=_augmenter(augment, augmentation), random_rois=random_rois,
+        batch_size=batch_size, detection_targets=detection_targets, no_augmentation_sources=no_augmentation_sources)
+
+
+class DataGenerator(keras.utils.PyDataset):
+    """The batches of `data_generator` by position: one pass over the data, each image once.
+
+    Args:
+        dataset, config, shuffle, augmentation, random_rois, detection_targets: as of `data_generator`; batches have
+            config.BATCH_SIZE images, the last of a pass what is left.
+    """
+
+    def __init__(self, dataset, config, shuffle=True, augmentation=None, random_rois=0, detection_targets=False,
+                 **kwargs):
+        super().__init__(**kwargs)
+        self.loader = settings.make_loader(dataset, config, shuffle=shuffle, augmentation=augmentation)
+        self.random_rois = random_rois
+        self.detection = settings.detection_target_settings(config) if detection_targets else None
+        self.epoch = 0
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __getitem__(self, idx):
+        first, size = idx * self.loader.batch_size, self.loader.batch_size
+        positions = range(first, min(first + size, self.loader.num_samples))
+        samples = [self.loader.sample(self.epoch, position) for position in positions]
+        rng = np.random.default_rng([self.loader.seed, self.epoch, idx])
+        return classic_batch(self.loader, samples, self.random_rois, self.detection, rng)
+
+    def on_epoch_end(self):
+        """Go on to the next order of the images."""
+        self.epoch += 1
+
+
+def _augmenter(augment, augmentation):
+    """Return `augmentation`, or for the classic flag `augment` one that flips half of the images left to right."""
+    if not augment or augmentation is not None:
+        return augmentation
+    import imgaug.augmenters  # takes seconds: only for those who ask for it
+
+    return imgaug.augmenters.Fliplr(0.5)

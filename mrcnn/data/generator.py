@@ -91,14 +91,29 @@ def _batches(loader, random_rois, detection, rng):
         # a batch is always full: where a pass ends in its middle, the next one goes on
         samples = [loader.sample(*divmod(taken + i, loader.num_samples)) for i in range(loader.batch_size)]
         taken += loader.batch_size
-        inputs, outputs = loader.collate_classic(samples), []
-        if random_rois:
-            parts = [_regions(sample, random_rois, detection, rng) for sample in samples]
-            stacked = [np.stack(arrays) for arrays in zip(*parts, strict=True)]
-            inputs += stacked[:2]
-            if detection is not None:
-                outputs = [stacked[2][:, :, None], *stacked[3:]]
-        yield inputs, outputs
+        yield classic_batch(loader, samples, random_rois, detection, rng)
+
+
+def classic_batch(loader, samples, random_rois, detection, rng):
+    """Put samples into the classic arrays, with random regions and their targets when asked for.
+
+    Args:
+        loader: Loader that made the samples.
+        samples: list of what `Loader.sample` gives.
+        random_rois, detection: as of `data_generator`.
+        rng: np.random.Generator.
+
+    Returns:
+        (inputs, outputs), as `data_generator` yields them.
+    """
+    inputs, outputs = loader.collate_classic(samples), []
+    if random_rois:
+        parts = [_regions(sample, random_rois, detection, rng) for sample in samples]
+        stacked = [np.stack(arrays) for arrays in zip(*parts, strict=True)]
+        inputs += stacked[:2]
+        if detection is not None:
+            outputs = [stacked[2][:, :, None], *stacked[3:]]
+    return inputs, outputs
 
 
 def _regions(sample, random_rois, detection, rng):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mrcnn.data import generator
+from mrcnn.data.generator import DetectionTargetSettings
 from mrcnn.data.loader import Loader, TargetSettings
 from mrcnn.data.sample import SampleSettings
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
@@ -51,6 +53,21 @@ def sample_settings(config, use_mini_mask=None):
         num_classes=config.NUM_CLASSES)
 
 
+def target_settings(config):
+    """Return the TargetSettings of a configuration."""
+    return TargetSettings(
+        anchors=config_anchors(config), num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
+        rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV, max_gt_instances=config.MAX_GT_INSTANCES)
+
+
+def detection_target_settings(config):
+    """Return the DetectionTargetSettings of a configuration."""
+    return DetectionTargetSettings(
+        rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
+        num_classes=config.NUM_CLASSES, bbox_std_dev=config.BBOX_STD_DEV, mask_shape=tuple(config.MASK_SHAPE),
+        use_mini_mask=config.USE_MINI_MASK)
+
+
 def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmentation_sources=None):
     """Return the Loader that feeds a training model.
 
@@ -61,9 +78,26 @@ def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmenta
         augmentation: imgaug augmenter, optional.
         no_augmentation_sources: list of source names whose images are not augmented, optional.
     """
-    targets = TargetSettings(
-        anchors=config_anchors(config), num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
-        rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV, max_gt_instances=config.MAX_GT_INSTANCES)
-    return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED, shuffle=shuffle,
-                  augmentation=augmentation, no_augmentation_sources=tuple(no_augmentation_sources or ()),
-                  keep_empty=config.TRAIN_EMPTY_IMAGES, mean_pixel=config.MEAN_PIXEL)
+    return Loader(dataset, sample_settings(config), target_settings(config), config.BATCH_SIZE, seed=config.SEED,
+                  shuffle=shuffle, augmentation=augmentation,
+                  no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES,
+                  mean_pixel=config.MEAN_PIXEL)
+
+
+def make_generator(dataset, config, *, shuffle=True, augmentation=None, random_rois=0, batch_size=1,
+                   detection_targets=False, no_augmentation_sources=None):
+    """Return the classic generator of batches; see `data.generator.data_generator` for what it yields.
+
+    Args:
+        dataset: Dataset, prepared.
+        config: Config.
+        random_rois: int. Random regions an image, 0 for none.
+        batch_size: int.
+        detection_targets: bool. Whether to sample the random regions and make head targets of them.
+        The rest: as of `make_loader`.
+    """
+    return generator.data_generator(
+        dataset, sample_settings(config), target_settings(config), batch_size=batch_size, shuffle=shuffle,
+        augmentation=augmentation, no_augmentation_sources=tuple(no_augmentation_sources or ()),
+        keep_empty=config.TRAIN_EMPTY_IMAGES, mean_pixel=config.MEAN_PIXEL, random_rois=random_rois,
+        detection=detection_target_settings(config) if detection_targets else None)
