@@ -1,8 +1,8 @@
 """Augmentation of an image and its masks together, so that they never part.
 
-imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Only those that move pixels
-are applied to masks. A flip, the most common one, takes a shorter way: it is applied to the instances' outlines, and
-no full mask is drawn.
+imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Masks travel as segmentation maps:
+what moves pixels moves them too, by nearest neighbour, and what changes values leaves them alone. A flip, the most common
+augmenter, takes a shorter way: it is applied to the instances' outlines, and no full mask is drawn.
 
 Shape letters: H W C image, N instances.
 """
@@ -11,19 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Augmenters that are safe to apply to masks: they move pixels and invent no values. Some, as Affine, need their
-# settings to be so too.
-MASK_AUGMENTERS = (
-    "Sequential",
-    "SomeOf",
-    "OneOf",
-    "Sometimes",
-    "Fliplr",
-    "Flipud",
-    "CropAndPad",
-    "Affine",
-    "PiecewiseAffine",
-)
+# masks that share one int32 map, a bit each: whole numbers that float32 holds too, should an augmenter pass through it
+_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -53,8 +42,9 @@ def as_flip(augmentation):
     name = type(augmentation).__name__
     if name not in ("Fliplr", "Flipud") or not type(augmentation).__module__.startswith("imgaug"):
         return None
-    # the probability is wrapped twice: Binomial(Deterministic(p))
-    probability = getattr(getattr(getattr(augmentation, "p", None), "p", None), "value", None)
+    # the probability is wrapped: Binomial(Deterministic(p)), or Deterministic(p) where it is 0 or 1
+    probability = getattr(augmentation, "p", None)
+    probability = getattr(getattr(probability, "p", probability), "value", None)
     if not isinstance(probability, int | float):
         return None
     return RandomFlip(float(probability), 0.0) if name == "Fliplr" else RandomFlip(0.0, float(probability))
@@ -66,11 +56,6 @@ def apply_flips(image, flips):
     if not vertical and not horizontal:
         return image
     return np.ascontiguousarray(image[:: -1 if vertical else 1, :: -1 if horizontal else 1])
-
-
-def _mask_hook(images, augmenter, parents, default):
-    """Let an augmenter touch masks only if it is one of those that move pixels."""
-    return type(augmenter).__name__ in MASK_AUGMENTERS
 
 
 def apply_imgaug(augmentation, image, masks, rng):
@@ -93,22 +78,36 @@ def apply_imgaug(augmentation, image, masks, rng):
             "augmentation must be an imgaug augmenter or a mrcnn.data.augment.RandomFlip, "
             f"and is {type(augmentation).__name__}"
         )
-    import imgaug
+    from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 
-    # deterministic: the image and each mask get the same draw
+    # a copy, as augmenters keep state and other threads use the same one
     drawn = augmentation.to_deterministic()
     drawn.seed_(int(rng.integers(2**31)), deterministic_too=True)
-    augmented = drawn.augment_image(image)
-    _check_size("image", augmented.shape, image.shape)
     if not masks.shape[-1]:
+        augmented = drawn(image=image)
+        _check_size("image", augmented.shape, image.shape)
         return augmented.astype(image.dtype, copy=False), masks
-    hooks = imgaug.HooksImages(activator=_mask_hook)
-    # a mask at a time: some augmenters cannot take more channels than a picture has
-    turned = [
-        drawn.augment_image(np.ascontiguousarray(masks[:, :, i], np.uint8), hooks=hooks) for i in range(masks.shape[-1])
-    ]
-    _check_size("masks", turned[0].shape, masks.shape[:2])
-    return augmented.astype(image.dtype, copy=False), np.stack(turned, axis=-1).astype(bool)
+    maps = SegmentationMapsOnImage(_pack(masks), shape=image.shape)
+    augmented, maps = drawn(image=image, segmentation_maps=maps)
+    _check_size("image", augmented.shape, image.shape)
+    _check_size("masks", maps.arr.shape, masks.shape[:2])
+    return augmented.astype(image.dtype, copy=False), _unpack(maps.arr, masks.shape[-1])
+
+
+def _pack(masks):
+    """Lay bool masks [H, W, N] into the bits of int32 maps [H, W, ceil(N / 24)]."""
+    packed = np.zeros((*masks.shape[:2], -(-masks.shape[-1] // _BITS)), np.int32)
+    for i in range(masks.shape[-1]):
+        packed[:, :, i // _BITS] |= masks[:, :, i].astype(np.int32) << (i % _BITS)
+    return packed
+
+
+def _unpack(packed, count):
+    """Undo `_pack`: bool [H, W, count]."""
+    masks = np.empty((count, *packed.shape[:2]), bool)
+    for i in range(count):
+        np.not_equal(packed[:, :, i // _BITS] & (1 << (i % _BITS)), 0, out=masks[i])
+    return masks.transpose(1, 2, 0)
 
 
 def _check_size(what, found, expected):

@@ -84,7 +84,17 @@ class DensePart:
         start_x = (box[1] - frame.offset[1]) / frame.scale[1] - self.corner[1] + 0.5 * step_x - 0.5
         back = np.array([[step_x, 0.0, start_x], [0.0, step_y, start_y]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(source, back, (shape[1], shape[0]), flags=flags) > 127
+        drawn = cv2.warpAffine(source, back, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE) > 127
+        # the border is repeated for the sake of interpolation alone: beyond it there is nothing
+        drawn[_outside(start_y, step_y, shape[0], source.shape[0])] = False
+        drawn[:, _outside(start_x, step_x, shape[1], source.shape[1])] = False
+        return drawn
+
+
+def _outside(start, step, count, length):
+    """Mark the samples start, start + step, ... that lie beyond a line of `length` pixels, with pixel centres at 0, 1, ..."""
+    places = start + 0.5 + step * np.arange(count)
+    return (places < 0) | (places > length)
 
 
 @dataclass(frozen=True, eq=False)

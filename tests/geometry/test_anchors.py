@@ -5,7 +5,7 @@ from mrcnn.geometry.anchors import backbone_shapes, generate_anchors, generate_p
 
 
 def test_anchors_by_hand():
-    # scale 8 at ratio 1 is 8 x 8; at width / height 4 it is 4 high and 16 wide; centres at 0 and 16 down, 0, 16, 32 along
+    # scale 8 at ratio 1 is 8 x 8; at ratio 4 it is 4 high and 16 wide; centres at 0 and 16 down, 0, 16, 32 along
     anchors = generate_anchors(8, [1, 4], (2, 3), 16, 1)
     assert anchors.shape == (2 * 3 * 2, 4)
     np.testing.assert_allclose(anchors[0], [-4, -4, 4, 4])

@@ -1,0 +1,76 @@
+import cv2
+import numpy as np
+import pytest
+
+from mrcnn.data.errors import DataError
+from mrcnn.data.images import read_image, read_image_size
+
+RED_GREEN = np.zeros((6, 10, 3), np.uint8)
+RED_GREEN[:, :5] = (255, 0, 0)
+RED_GREEN[:, 5:] = (0, 255, 0)
+
+
+def write(path, image):
+    """Write an RGB, RGBA or grey image."""
+    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2] if image.ndim == 3 else 0)
+    assert cv2.imwrite(str(path), image if order is None else image[:, :, order])
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.jpg", "a.JPEG"])
+def test_colours_come_in_the_order_red_green_blue(tmp_path, name):
+    image = read_image(write(tmp_path / name, RED_GREEN))
+    assert image.dtype == np.uint8 and image.shape == (6, 10, 3)
+    assert np.abs(image.astype(int)[:, [0, 1, 8, 9]] - RED_GREEN[:, [0, 1, 8, 9]]).max() < 30  # JPEG is lossy
+
+
+def test_grey_alpha_and_16_bits(tmp_path):
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    for name in ("grey.png", "grey.jpg"):
+        image = read_image(write(tmp_path / name, grey))
+        assert image.shape == (6, 10, 3) and (image == image[:, :, :1]).all()
+    with_alpha = np.dstack([RED_GREEN, np.full((6, 10), 77, np.uint8)])
+    np.testing.assert_array_equal(read_image(write(tmp_path / "alpha.png", with_alpha)), RED_GREEN)
+    deep = np.array([[0, 257, 65535, 128 * 257]], np.uint16)
+    deep = read_image(write(tmp_path / "deep.png", deep))
+    assert deep.dtype == np.uint8 and deep[0, :, 0].tolist() == [0, 1, 255, 128]
+
+
+def test_a_format_that_only_scikit_image_reads(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(RED_GREEN).save(tmp_path / "a.pcx")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pcx"), RED_GREEN)
+
+
+def test_a_name_that_lies_about_its_format(tmp_path):
+    write(tmp_path / "a.png", RED_GREEN).rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), RED_GREEN)
+
+
+def test_exif_orientation_is_not_applied(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me by 90 degrees"
+    Image.fromarray(RED_GREEN).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").shape == (6, 10, 3)
+    assert read_image_size(tmp_path / "a.jpg") == (6, 10)
+
+
+def test_the_size_is_height_first(tmp_path):
+    assert read_image_size(write(tmp_path / "a.png", RED_GREEN)) == (6, 10)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0 cut off"])
+@pytest.mark.parametrize("read", [read_image, read_image_size])
+def test_an_unreadable_file_is_named(tmp_path, content, read):
+    (tmp_path / "broken.jpg").write_bytes(content)
+    with pytest.raises(DataError, match="broken.jpg cannot be read"):
+        read(tmp_path / "broken.jpg")
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size])
+def test_a_missing_file_is_named(tmp_path, read):
+    with pytest.raises(DataError, match="nowhere.png does not exist"):
+        read(tmp_path / "nowhere.png")
