@@ -103,6 +103,8 @@ class MaskRCNN:
         plain = keras.backend.backend() == "tensorflow" and not _has_gpu()
         self.keras_model.compile(optimizer=make_optimizer(self.config, learning_rate, momentum),
                                  jit_compile=False if plain else "auto")
+        # Variables made during the first step would make TensorFlow trace that step twice: a third of the start-up.
+        self.keras_model.optimizer.build(self.keras_model.trainable_variables)
 
     def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
         """Train the layers whose name matches and freeze the others.
