@@ -1,8 +1,11 @@
 """Augmentation of an image and its masks together, so that they never part.
 
-imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Masks travel as segmentation maps:
-what moves pixels moves them too, by nearest neighbour, and what changes values leaves them alone. A flip, the most common
-augmenter, takes a shorter way: it is applied to the instances' outlines, and no full mask is drawn.
+imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Masks travel as segmentation
+maps: what moves pixels moves them too, by nearest neighbour, and what changes values leaves them alone. A flip, the
+most common augmenter, takes a shorter way: it is applied to the instances' outlines, and no full mask is drawn.
+
+Differs: the classic code let a list of augmenters touch masks, and one that was not on it, such as Rot90, turned the
+image and not its masks.
 
 Shape letters: H W C image, N instances.
 """

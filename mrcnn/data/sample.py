@@ -68,7 +68,7 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         image.shape[:2], settings.min_dim, settings.max_dim, settings.min_scale, settings.resize_mode, rng
     )
     original_shape = image.shape
-    image, frame, window = apply_plan(image, plan), Frame.of_plan(plan), plan.window
+    image, frame, window = apply_plan(image, plan, quickly=True), Frame.of_plan(plan), plan.window
     flip = as_flip(augmentation)
     if flip is not None:
         flips = flip.draw(rng)

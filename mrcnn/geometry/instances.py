@@ -92,7 +92,7 @@ class DensePart:
 
 
 def _outside(start, step, count, length):
-    """Mark the samples start, start + step, ... that lie beyond a line of `length` pixels, with pixel centres at 0, 1, ..."""
+    """Mark the samples start, start + step, ... beyond a line of `length` pixels whose centres are 0, 1, ..."""
     places = start + 0.5 + step * np.arange(count)
     return (places < 0) | (places > length)
 

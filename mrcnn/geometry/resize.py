@@ -12,6 +12,8 @@ import skimage.transform
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 # the strides of the pyramid halve a side six times
 SIDE_MULTIPLE = 64
+# what OpenCV interpolates as it is
+_CV_DTYPES = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 
 
 def resize(
@@ -71,6 +73,26 @@ def resize_pixels(image, size):
     for axis in (0, 1):
         _fade_borders(np.moveaxis(resized, axis, 0), image.shape[axis])
     return resized >= 0.5 if dtype.kind == "b" else resized.astype(dtype)
+
+
+def resize_pixels_quickly(image, size, out):
+    """Resize an image bilinearly in its own dtype, for training: half the time of `resize_pixels`.
+
+    Args:
+        image: any number dtype [H, W, C] or [H, W].
+        size: (height, width).
+        out: the same dtype and rank, of that size. Gets the pixels; may be a part of a larger array.
+
+    Differs: integers are rounded and not truncated, a grey level at most, and edges are repeated, not faded into black.
+    """
+    fits = image.dtype in _CV_DTYPES and image.ndim == 3 and image.shape[2] > 1
+    if not fits:
+        out[...] = resize_pixels(image, size)
+        return
+    size = (int(size[1]), int(size[0]))
+    resized = cv2.resize(np.ascontiguousarray(image), size, dst=out, interpolation=cv2.INTER_LINEAR)
+    if not np.shares_memory(resized, out):  # OpenCV takes a memory layout that it does not know as a hint only
+        out[...] = resized
 
 
 def _fade_borders(rows, source_length):
@@ -168,19 +190,21 @@ def _random_place(spare_h, spare_w, rng):
     return int(draw(0, spare_h + 1)), int(draw(0, spare_w + 1))
 
 
-def apply_plan(image, plan):
+def apply_plan(image, plan, quickly=False):
     """Resize, then pad or crop an image as planned.
 
     Args:
         image: any number dtype [H, W, C] or [H, W].
         plan: ResizePlan made for its size.
+        quickly: bool. True takes `resize_pixels_quickly`, as training does.
 
     Returns:
         The same dtype and rank, of `plan.size`. Padding is 0.
     """
     if plan.crop or plan.size == plan.resized:
         if plan.resized != plan.original:
-            image = resize_pixels(image, plan.resized)
+            source, image = image, np.empty(plan.resized + image.shape[2:], image.dtype)
+            _resize_into(image, source, quickly)
         y, x, h, w = plan.crop or (0, 0, *plan.size)
         return image[y : y + h, x : x + w]
     # memory that is written once: only the padding is set to zero
@@ -188,10 +212,16 @@ def apply_plan(image, plan):
     y1, x1, y2, x2 = plan.window
     padded[:y1], padded[y2:] = 0, 0
     padded[y1:y2, :x1], padded[y1:y2, x2:] = 0, 0
-    if plan.resized != plan.original:
-        image = resize_pixels(image, plan.resized)
-    padded[y1:y2, x1:x2] = image
+    _resize_into(padded[y1:y2, x1:x2], image, quickly and plan.resized != plan.original)
     return padded
+
+
+def _resize_into(out, image, quickly):
+    size = out.shape[:2]
+    if quickly:
+        resize_pixels_quickly(image, size, out)
+    else:
+        out[...] = image if image.shape[:2] == size else resize_pixels(image, size)
 
 
 def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square"):
@@ -213,8 +243,7 @@ def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square
     Raises:
         ValueError: an unknown mode, or a mode without the dimension that it needs.
 
-    Differs: pixels by OpenCV, not scikit-image: the same sampling, rounded where the classic code cut off (half a
-    grey level).
+    Differs: pixels by OpenCV, not scikit-image, with the same numbers but for rounding; see `resize_pixels`.
     """
     image = np.asarray(image)
     plan = plan_resize(image.shape[:2], min_dim, max_dim, min_scale, mode)

@@ -31,7 +31,7 @@ def test_masks_stay_on_their_objects(augmentation, seed):
     image, _, class_ids, boxes, masks = sample(augmentation, seed)
     assert masks.dtype == bool and image.dtype == np.uint8
     for i, class_id in enumerate(class_ids):
-        drawn = np.abs(image[:, :, 0].astype(int) - 50 * class_id) < 20
+        drawn = np.abs(image[:, :, 0].astype(int) - 50 * class_id) < 30
         both = (drawn & masks[:, :, i]).sum() / (drawn | masks[:, :, i]).sum()
         assert both > 0.8
     np.testing.assert_array_equal(boxes, extract_bboxes(masks))
@@ -41,7 +41,7 @@ def test_a_quarter_turn_turns_both():
     # the augmenter that turned images and not their masks, for those who did not list it
     image, _, class_ids, _, masks = sample(iaa.Rot90(1))
     for i, class_id in enumerate(class_ids):
-        drawn = np.abs(image[:, :, 0].astype(int) - 50 * class_id) < 20
+        drawn = np.abs(image[:, :, 0].astype(int) - 50 * class_id) < 30
         assert (drawn & masks[:, :, i]).sum() / (drawn | masks[:, :, i]).sum() > 0.9
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.geometry.resize import plan_resize, resize, resize_image, resize_pixels
+from mrcnn.geometry.resize import apply_plan, plan_resize, resize, resize_image, resize_pixels
 
 
 def image_of(height, width, channels=3, dtype=np.uint8):
@@ -120,3 +120,18 @@ def test_a_line_never_vanishes():
 def test_contradictions_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         resize_image(image_of(8, 8), **arguments)
+
+
+@pytest.mark.parametrize("mode", ["square", "pad64", "crop"])
+@pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (1, np.uint8), (6, np.float32), (3, np.int32)])
+def test_the_quick_way_of_training_gives_the_same_picture(mode, channels, dtype):
+    image = image_of(50, 70, channels, dtype)
+    plan = plan_resize((50, 70), min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
+    quick, exact = (apply_plan(image, plan, quickly=q).astype(float) for q in (True, False))
+    assert quick.shape == exact.shape
+    y1, x1, y2, x2 = plan.window
+    assert np.abs(quick - exact)[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].max() <= 1 or plan.crop
+    assert np.abs(quick - exact).mean() < 2
+    outside = np.ones(plan.size, bool)
+    outside[y1:y2, x1:x2] = False
+    assert not quick[outside].any()

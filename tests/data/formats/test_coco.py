@@ -1,0 +1,293 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from mrcnn.data.errors import DataError
+from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.loader import Loader, TargetSettings
+from mrcnn.data.sample import SampleSettings, make_sample
+from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.masks import minimize_mask
+from mrcnn.geometry.rle import decode_rle, encode_mask
+from tests.shared_data import shared_path
+
+SIZE = (40, 60)
+SQUARE = [[10, 5, 30, 5, 30, 25, 10, 25]]
+
+
+def annotation(number, **kwargs):
+    base = {"id": number, "image_id": 7, "category_id": 3, "iscrowd": 0, "segmentation": SQUARE,
+            "area": 400.0, "bbox": [10, 5, 20, 20]}  # fmt: skip
+    return {**base, **kwargs}
+
+
+def write(tmp_path, annotations, images=None, categories=None, year="2017"):
+    """Write a small set in COCO's layout: image 7 of 40 x 60 with the annotations, image 9 without."""
+    images = images or [{"id": i, "file_name": f"{i}.png", "height": 40, "width": 60} for i in (7, 9)]
+    categories = categories or [{"id": 3, "name": "cat"}, {"id": 8, "name": "dog"}, {"id": 90, "name": "mouse"}]
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / f"train{year}").mkdir()
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "annotations" / f"instances_train{year}.json").write_text(json.dumps(content))
+    for image in images:
+        assert cv2.imwrite(str(tmp_path / f"train{year}" / image["file_name"]), np.full((*SIZE, 3), 90, np.uint8))
+    return tmp_path
+
+
+def load(folder, **kwargs):
+    dataset = CocoDataset()
+    dataset.load_coco(folder, "train", **{"year": 2017, **kwargs})
+    dataset.prepare()
+    return dataset
+
+
+def rectangle(y1, x1, y2, x2):
+    mask = np.zeros(SIZE, bool)
+    mask[y1:y2, x1:x2] = True
+    return mask
+
+
+def test_classes_images_and_all_forms_of_masks(tmp_path):
+    runs = [0, 0, 400, 40 * 50]  # ten columns of mask, fifty of nothing
+    crowd = {"size": [40, 60], "counts": [runs[0], runs[2], runs[3]]}
+    dataset = load(write(tmp_path, [
+        annotation(1),
+        annotation(2, category_id=90, segmentation=crowd, iscrowd=1),
+        annotation(3, category_id=8, segmentation=encode_mask(rectangle(30, 40, 40, 60))),
+    ]))  # fmt: skip
+    assert dataset.class_names == ["BG", "cat", "dog", "mouse"]
+    assert [info["id"] for info in dataset.image_info] == [7, 9]
+    assert dataset.image_info[0]["path"].endswith("train2017/7.png") and dataset.image_size(0) == SIZE
+    masks, class_ids = dataset.load_mask(0)
+    assert masks.dtype == bool and class_ids.dtype == np.int32 and class_ids.tolist() == [1, -3, 2]
+    for i, expected in enumerate([rectangle(5, 10, 25, 30), rectangle(0, 0, 40, 10), rectangle(30, 40, 40, 60)]):
+        np.testing.assert_array_equal(masks[:, :, i], expected)
+    assert dataset.load_mask(1)[0].shape == (40, 60, 0)
+    assert dataset.num_instances(0) == 2 and dataset.num_instances(1) == 0
+    assert dataset.map_source_class_id("coco.90") == 3 and dataset.get_source_class_id(3, "coco") == 90
+    assert dataset.image_reference(0).endswith("id=7")
+    assert dataset.load_image(0).shape == (40, 60, 3)
+
+
+def test_ground_truth_keeps_the_annotations_own_area_and_box(tmp_path):
+    dataset = load(write(tmp_path, [
+        annotation(1, area=387.5, bbox=[10.2, 5.1, 19.9, 19.8]),
+        annotation(2, iscrowd=1, segmentation={"size": [40, 60], "counts": [0, 400, 2000]}, bbox=[0, 0, 10, 40]),
+    ]))  # fmt: skip
+    first, crowd = dataset.ground_truth(0)
+    assert first["area"] == 387.5 and first["bbox"] == [10.2, 5.1, 19.9, 19.8] and first["class_id"] == 1
+    np.testing.assert_array_equal(decode_rle(first["segmentation"]), rectangle(5, 10, 25, 30))
+    assert crowd["iscrowd"] == 1 and crowd["class_id"] == 1
+    json.dumps(dataset.ground_truth(0))
+    assert dataset.ground_truth(1) == []
+
+
+def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
+    bare = annotation(1)
+    del bare["area"], bare["bbox"], bare["iscrowd"]
+    dataset = load(write(tmp_path, [bare]))
+    (found,) = dataset.ground_truth(0)
+    assert found["area"] == 400.0 and found["bbox"] == [10.0, 5.0, 20.0, 20.0] and found["iscrowd"] == 0
+    assert dataset.skipped == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"category_id": 4}, "category_id is not among the categories"),
+        ({"image_id": 1}, "image_id is not among the images"),
+        ({"segmentation": []}, "has no segmentation"),
+        ({"segmentation": None}, "has no segmentation"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "no polygon of its segmentation has three points"),
+        ({"segmentation": {"size": [60, 40], "counts": [2400]}}, "RLE is not of the image's size"),
+        ({"segmentation": {"counts": [2400]}}, "lacks counts or size"),
+    ],
+)
+def test_an_unusable_annotation_is_left_out_and_told(tmp_path, caplog, fault, reason):
+    dataset = load(write(tmp_path, [annotation(1), annotation(55, **fault)]))
+    assert dataset.load_mask(0)[1].tolist() == [1]
+    ((number, told),) = dataset.skipped
+    assert number == 55 and reason in told
+    assert any("1 annotations left out, such as id 55" in record.getMessage() for record in caplog.records)
+
+
+def test_a_polygon_of_two_points_beside_a_whole_one(tmp_path):
+    dataset = load(write(tmp_path, [annotation(1, segmentation=[[1, 2, 3, 4], *SQUARE])]))
+    np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(5, 10, 25, 30))
+    assert len(make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2]) == 1
+
+
+def test_an_object_without_a_pixel_is_left_out(tmp_path):
+    dataset = load(write(tmp_path, [annotation(1, segmentation=[[1.1, 1.1, 1.3, 1.1, 1.3, 1.3]]), annotation(2)]))
+    assert len(dataset.load_mask(0)[1]) == 1
+    assert len(make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2]) == 1
+
+
+def test_some_classes_only(tmp_path):
+    images = [{"id": i, "file_name": f"{i}.png", "height": 40, "width": 60} for i in (1, 2, 3)]
+    folder = write(tmp_path, [
+        annotation(1, image_id=1), annotation(2, image_id=1, category_id=8), annotation(3, image_id=2, category_id=90),
+    ], images)  # fmt: skip
+    dataset = load(folder, class_ids=[8, 90])
+    assert dataset.class_names == ["BG", "dog", "mouse"]
+    assert [info["id"] for info in dataset.image_info] == [1, 2]  # image 3 shows neither
+    assert dataset.load_mask(0)[1].tolist() == [1]
+    with pytest.raises(DataError, match=r"no category has the id 5; the ids are \[3, 8, 90\]"):
+        load(folder, class_ids=[5])
+
+
+def test_categories_can_be_merged(tmp_path):
+    dataset = load(write(tmp_path, [annotation(1), annotation(2, category_id=8)]), class_map={8: 3})
+    assert dataset.class_names == ["BG", "cat", "mouse"]
+    assert dataset.load_mask(0)[1].tolist() == [1, 1]
+
+
+def test_the_parts_of_the_2014_validation_set(tmp_path):
+    write(tmp_path, [annotation(1)], year="2014")
+    (tmp_path / "train2014").rename(tmp_path / "val2014")
+    file = tmp_path / "annotations" / "instances_train2014.json"
+    file.rename(file.with_name("instances_minival2014.json"))
+    dataset = CocoDataset()
+    dataset.load_coco(tmp_path, "minival")  # of 2014, by default
+    dataset.prepare()
+    assert dataset.load_image(0).shape == (40, 60, 3)
+
+
+def test_a_pycocotools_object_on_demand(tmp_path):
+    coco = CocoDataset().load_coco(write(tmp_path, [annotation(1)]), "train", 2017, return_coco=True)
+    assert isinstance(coco, COCO) and coco.getCatIds() == [3, 8, 90] and coco.getImgIds() == [7, 9]
+
+
+def test_a_missing_file_says_what_there_is(tmp_path):
+    folder = write(tmp_path, [])
+    with pytest.raises(DataError, match="instances_val2017.json does not exist; in its folder are instances_train2017"):
+        CocoDataset().load_coco(folder, "val", 2017)
+    with pytest.raises(DataError, match="has no annotation files"):
+        CocoDataset().load_coco(tmp_path / "nowhere", "val", 2017)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no valid JSON"),
+        ("[]", "has no list 'images'"),
+        ('{"images": [], "annotations": []}', "has no list 'categories'"),
+        ('{"images": [{"id": 1, "height": 4, "width": 4}], "annotations": [], "categories": []}', "no 'file_name'"),
+        ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [], "categories": []}', "no 'height'"),
+    ],
+)
+def test_a_file_that_is_not_cocos(tmp_path, content, message):
+    folder = write(tmp_path, [])
+    (folder / "annotations" / "instances_train2017.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        CocoDataset().load_coco(folder, "train", 2017)
+
+
+def test_two_images_of_one_id(tmp_path):
+    image = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
+    with pytest.raises(DataError, match="two images have the id 7"):
+        load(write(tmp_path, [], [image, image]))
+
+
+def test_a_file_of_another_size_than_its_annotations_say(tmp_path):
+    images = [{"id": 7, "file_name": "7.png", "height": 60, "width": 40}]
+    dataset = load(write(tmp_path, [annotation(1)], images))
+    with pytest.raises(DataError, match=r"file is of size \(40, 60\) .* annotations say \(60, 40\)"):
+        make_sample(dataset, 0, SampleSettings("none", num_classes=4))
+
+
+def test_a_subclass_that_overrides_load_mask_alone(tmp_path):
+    class Halved(CocoDataset):
+        def load_mask(self, image_id):
+            return np.ones((*SIZE, 1), bool), np.array([2])
+
+    dataset = Halved()
+    dataset.load_coco(write(tmp_path, [annotation(1)]), "train", 2017)
+    dataset.prepare()
+    assert make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2].tolist() == [2]
+    assert [truth["class_id"] for truth in dataset.ground_truth(0)] == [2]
+    assert dataset.num_instances(1) is None
+
+
+def test_images_of_another_source_beside_cocos(tmp_path):
+    class Mixed(CocoDataset):
+        def load_mask(self, image_id):
+            if self.image_info[image_id]["source"] != "mine":
+                return super().load_mask(image_id)
+            return np.ones((*SIZE, 1), bool), np.array([self.map_source_class_id("mine.a")])
+
+    dataset = Mixed()
+    dataset.load_coco(write(tmp_path, [annotation(1)]), "train", 2017)
+    dataset.add_class("mine", "a", "axe")
+    dataset.add_image("mine", 0, str(tmp_path / "train2017" / "7.png"))
+    dataset.prepare()
+    samples = [make_sample(dataset, i, SampleSettings("none", num_classes=5)) for i in (0, 2)]
+    assert [s[2].tolist() for s in samples] == [[1], [4]]
+    assert [s[1][12:].tolist() for s in samples] == [[1, 1, 1, 1, 0], [1, 0, 0, 0, 1]]
+
+
+@pytest.fixture(scope="module")
+def tiny_coco():
+    return load(shared_path("data/tiny_coco"))
+
+
+def test_photographs_classes_and_counts(tiny_coco):
+    assert tiny_coco.num_classes == 81 and tiny_coco.num_images == 32 and tiny_coco.skipped == []
+    assert tiny_coco.class_names[:2] == ["BG", "person"] and tiny_coco.class_names[80] == "toothbrush"
+    truth = [t for i in tiny_coco.image_ids for t in tiny_coco.ground_truth(i)]
+    assert len(truth) == 288 and sum(t["iscrowd"] for t in truth) == 4
+
+
+def test_photographs_have_the_masks_that_pycocotools_draws(tiny_coco):
+    coco = load(shared_path("data/tiny_coco")).load_coco(shared_path("data/tiny_coco"), "train", 2017, return_coco=True)
+    for image_id in tiny_coco.image_ids:
+        annotations = coco.loadAnns(coco.getAnnIds(tiny_coco.image_info[image_id]["id"]))
+        expected = [coco.annToMask(a).astype(bool) for a in annotations]
+        expected = [mask for mask in expected if mask.any()]
+        masks, class_ids = tiny_coco.load_mask(image_id)
+        assert len(class_ids) == len(expected)
+        if expected:
+            np.testing.assert_array_equal(masks, np.stack(expected, axis=2))
+
+
+def test_photographs_through_the_compact_and_the_dense_form(tiny_coco):
+    class Dense(CocoDataset):
+        def load_mask(self, image_id):
+            return super().load_mask(image_id)
+
+    dense = Dense()
+    dense.load_coco(shared_path("data/tiny_coco"), "train", 2017)
+    dense.prepare()
+    settings = SampleSettings("square", 400, 512, mini_mask_shape=(56, 56), num_classes=81)
+    agreement = []
+    for image_id in tiny_coco.image_ids:
+        ours, theirs = (make_sample(d, image_id, settings) for d in (tiny_coco, dense))
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+        if ours[2].tolist() == theirs[2].tolist() and len(ours[2]):
+            gap = np.abs(ours[3] - theirs[3])  # a spike of an outline may meet no pixel centre of the file
+            assert gap.max() <= 4 and gap.mean() < 0.7
+            agreement += list((ours[4] & theirs[4]).sum((0, 1)) / np.maximum((ours[4] | theirs[4]).sum((0, 1)), 1))
+    assert len(agreement) > 250 and np.mean(agreement) > 0.9
+
+
+def test_photographs_at_full_size_agree_with_their_mini_masks(tiny_coco):
+    settings = dict(resize_mode="square", min_dim=800, max_dim=1024, num_classes=81)
+    for image_id in range(0, 32, 4):
+        mini = make_sample(tiny_coco, image_id, SampleSettings(mini_mask_shape=(56, 56), **settings))
+        full = make_sample(tiny_coco, image_id, SampleSettings(mini_mask_shape=None, **settings))
+        assert full[0].shape == (1024, 1024, 3) and full[1].shape == (93,) and full[4].shape[:2] == (1024, 1024)
+        np.testing.assert_array_equal(mini[3], full[3])
+        if len(full[2]):
+            assert np.abs(extract_bboxes(full[4]) - full[3]).max() <= 3  # thin corners meet no pixel centre
+            assert (minimize_mask(full[3], full[4], (56, 56)) != mini[4]).mean() < 0.03
+
+
+def test_photographs_are_all_loaded_in_a_pass(tiny_coco):
+    target = TargetSettings(np.array([[0.0, 0, 64, 64]]), 4, np.ones(4), 100)
+    loader = Loader(tiny_coco, SampleSettings("square", 200, 256, num_classes=81), target, 4)
+    seen = sorted(int(i) for step in range(len(loader)) for i in loader[step][1][:, 0])
+    assert seen == sorted(set(range(32)) - {25, 29}) and loader.empty == {25, 29} and not loader.broken

@@ -1,0 +1,56 @@
+import json
+import zipfile
+
+import pytest
+
+from mrcnn.data.download import download_coco, fetch_zip
+from mrcnn.data.errors import DataError
+from mrcnn.data.formats import coco
+
+
+def zipped(path, **files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return path.as_uri()
+
+
+def serve(root):
+    """A folder that looks like cocodataset.org."""
+    content = json.dumps({"images": [], "annotations": [], "categories": []})
+    zipped(root / "zips" / "val2017.zip", **{"val2017__1.jpg": "x"})
+    zipped(root / "annotations" / "annotations_trainval2017.zip", **{"annotations__instances_val2017.json": content})
+    return root.as_uri()
+
+
+def test_files_go_where_they_belong(tmp_path):
+    download_coco(tmp_path / "coco", "val", "2017", serve(tmp_path / "server"))
+    found = sorted(str(p.relative_to(tmp_path / "coco")) for p in (tmp_path / "coco").rglob("*") if p.is_file())
+    assert found == ["annotations/instances_val2017.json", "val2017/1.jpg"]
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path):
+    download_coco(tmp_path / "coco", "val", "2017", serve(tmp_path / "server"))
+    download_coco(tmp_path / "coco", "val", "2017", "file:///nowhere")
+
+
+def test_without_a_network_nothing_is_left_behind(tmp_path):
+    with pytest.raises(DataError, match="cannot be downloaded: .* Without a network, put the files into"):
+        fetch_zip((tmp_path / "none.zip").as_uri(), tmp_path / "coco")
+    assert list((tmp_path / "coco").iterdir()) == []
+
+
+def test_what_is_no_zip_file_is_an_error(tmp_path):
+    (tmp_path / "page.zip").write_text("<html>not found</html>")
+    with pytest.raises(DataError, match="page.zip cannot be downloaded: File is not a zip file"):
+        fetch_zip((tmp_path / "page.zip").as_uri(), tmp_path / "coco")
+
+
+def test_loading_downloads_only_when_asked(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(coco, "download_coco", lambda *arguments: asked.append(arguments))
+    for auto_download in (False, True):
+        with pytest.raises(DataError, match="does not exist"):
+            coco.CocoDataset().load_coco(tmp_path, "val", 2017, auto_download=auto_download)
+    assert asked == [(tmp_path, "val", "2017")]
