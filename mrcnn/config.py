@@ -51,6 +51,8 @@ class Config:
     SEED = 0
     # Threads that prepare batches beside the training step; 0 prepares them in the training thread.
     LOADER_WORKERS = 2
+    # Checkpoints that a call of train() leaves, the newest; None keeps one of every epoch.
+    CHECKPOINTS_KEPT = None
     # Compute COCO AP of boxes and masks on the validation set every so many epochs (0: never), on the first
     # VALIDATION_AP_IMAGES images (None: all). Logged as val_mask_AP, val_box_AP and so on.
     VALIDATION_AP_EVERY = 0
@@ -238,6 +240,8 @@ class Config:
             value = getattr(self, name)
             if value != int(value) or value < 1:
                 yield f"{name} is {value!r}: it must be a whole number of at least 1."
+        if self.CHECKPOINTS_KEPT is not None and self.CHECKPOINTS_KEPT < 1:
+            yield f"CHECKPOINTS_KEPT is {self.CHECKPOINTS_KEPT!r}: keep at least 1, or None for all."
         for name in ("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD", "ROI_POSITIVE_RATIO"):
             value = getattr(self, name)
             if not 0 < value <= 1:

@@ -153,7 +153,7 @@ def rpn_class_loss_graph(rpn_match, rpn_class_logits):
 
 
 def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
-    """Return the RPN's box loss; see `losses.rpn.rpn_bbox_loss`. `config` is the classic signature's and is not read."""
+    """Return the RPN's box loss; see `losses.rpn.rpn_bbox_loss`. `config` belongs to the signature and is not read."""
     return rpn_bbox_loss(target_bbox, rpn_match, rpn_bbox)
 
 

@@ -5,10 +5,11 @@ from mrcnn.cli import options
 HELP = "train a network on a data set"
 EPILOG = """\
 examples:
-  mrcnn train shapes --epochs 5 --layers all --set IMAGES_PER_GPU=4
+  mrcnn train shapes --count 2000 --epochs 4
   mrcnn train coco --dataset ~/coco --weights coco --layers heads --epochs 10
   mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --learning-rate 0.0001
-The run folder, MODEL_DIR/NAME<date>, holds a checkpoint of each epoch, config.json and classes.json."""
+The configuration is that of the run the weights come from, where they come from one (last, or a path into a run
+folder), and a preset for the data otherwise; --set changes either. The run folder, MODEL_DIR/NAME<date>, holds a checkpoint of each epoch, config.json and classes.json."""
 
 
 def add_arguments(parser):
@@ -39,24 +40,25 @@ def add_arguments(parser):
 def run(args):
     """Train as the arguments say."""
     from mrcnn.data.catalog import open_dataset
-    from mrcnn.engine.presets import build_config, with_classes
+    from mrcnn.engine.presets import build_config, for_other_data, with_classes
     from mrcnn.engine.trained_run import find_checkpoint, load_config
+    from mrcnn.weights.start import WORDS, load_start_weights
 
     settings = options.overrides(args)
     if args.backbone:
         settings["BACKBONE"] = args.backbone
+    name = settings.get("NAME", args.data)
     weights, saved = args.weights, None
-    if weights == "last":
-        weights = find_checkpoint("last", args.model_dir, name=settings.get("NAME", args.data))
-        saved = load_config(weights)
-    config = build_config(args.data, settings, saved)
+    if weights not in WORDS:
+        weights = find_checkpoint(weights, args.model_dir, name)
+        saved = for_other_data(load_config(weights), name)
+    config = build_config(args.data, settings, saved, from_scratch=weights == "none")
     where = {"folder": args.dataset, "year": args.year, "image_size": config.IMAGE_MAX_DIM}
     train_set = open_dataset(args.data, args.subset, count=args.count, **where)
     val_set = open_dataset(args.data, args.val_subset, count=max(args.count // 10, 1), **where)
     config = with_classes(config, train_set)
 
     from mrcnn.engine.mask_rcnn import MaskRCNN
-    from mrcnn.weights.start import load_start_weights
 
     model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)
     load_start_weights(model, weights, exclude=args.exclude)

@@ -1,5 +1,8 @@
 """Keras callbacks of training: checkpoints in the classic format, and COCO AP on the validation set."""
 
+from collections import deque
+from pathlib import Path
+
 import keras
 
 from mrcnn.weights import classic_h5
@@ -10,15 +13,22 @@ class ClassicCheckpoint(keras.callbacks.Callback):
 
     Args:
         pattern: str. Path with {epoch:04d}, epochs counted from 1.
+        kept: int, optional. Of the files that this callback writes only the newest so many stay; None keeps all.
     """
 
-    def __init__(self, pattern):
+    def __init__(self, pattern, kept=None):
         super().__init__()
         self.pattern = pattern
+        self.kept = kept
+        self.written = deque()
 
     def on_epoch_end(self, epoch, logs=None):
         """Write the checkpoint; a file of that name is replaced only once the new one is whole."""
-        classic_h5.save(self.model, self.pattern.format(epoch=epoch + 1))
+        path = Path(self.pattern.format(epoch=epoch + 1))
+        classic_h5.save(self.model, path)
+        self.written.append(path)
+        while self.kept is not None and len(self.written) > self.kept:
+            self.written.popleft().unlink(missing_ok=True)
 
 
 class CocoValidation(keras.callbacks.Callback):

@@ -64,7 +64,7 @@ def _callbacks(model, val_dataset):
         # First, so that its figures are in the logs when the others look.
         callbacks.append(CocoValidation(
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES), config.VALIDATION_AP_EVERY))
-    callbacks.append(ClassicCheckpoint(model.checkpoint_path))
+    callbacks.append(ClassicCheckpoint(model.checkpoint_path, config.CHECKPOINTS_KEPT))
     callbacks.append(keras.callbacks.CSVLogger(os.path.join(model.log_dir, "history.csv"), append=model.epoch > 0))
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))

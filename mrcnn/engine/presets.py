@@ -8,20 +8,28 @@ from mrcnn.config import Config, ConfigError
 
 PRESETS = {
     "coco": {"NAME": "coco"},
-    # Images of 128 pixels: smaller anchors, fewer ROIs and a smaller network than a photograph needs.
-    "shapes": {"NAME": "shapes", "BACKBONE": "resnet50", "IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128,
-               "IMAGE_MAX_DIM": 128, "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32,
-               "STEPS_PER_EPOCH": 100, "VALIDATION_STEPS": 5},
+    # Images of 128 pixels: smaller anchors and fewer ROIs than a photograph needs.
+    "shapes": {"NAME": "shapes", "IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
+               "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
+}
+# What changes where no weights are loaded: BatchNorm has to learn its statistics, and for shapes a network that a CPU
+# trains in minutes is enough.
+FROM_SCRATCH = {
+    "coco": {"TRAIN_BN": None},
+    "shapes": {"TRAIN_BN": None, "BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
+               "MASK_HEAD_CHANNELS": 64, "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300,
+               "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100, "OPTIMIZER": "adam"},
 }
 
 
-def build_config(data, settings, saved=None):
+def build_config(data, settings, saved=None, from_scratch=False):
     """Return the validated configuration that a command starts from.
 
     Args:
         data: str, a key of PRESETS.
         settings: {str: value}. The user's own changes; they win.
         saved: Config or None. The configuration of an earlier run, taken in place of the preset.
+        from_scratch: bool. Training starts from random weights.
 
     Returns:
         Config. NUM_CLASSES is still 1 where neither `saved` nor `settings` says otherwise; see `with_classes`.
@@ -29,9 +37,21 @@ def build_config(data, settings, saved=None):
     Raises:
         ConfigError: an unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
     """
-    base = saved or Config.from_dict(PRESETS[data])
+    base = saved or Config.from_dict({**PRESETS[data], **(FROM_SCRATCH[data] if from_scratch else {})})
     check_kinds(base, settings)
     return base.with_overrides(settings)
+
+
+def for_other_data(saved, name):
+    """Return the configuration of an earlier run for training under another NAME: the same network, other classes.
+
+    Args:
+        saved: Config or None. None, or one of the same NAME, is returned as it is.
+        name: str. NAME of the new run.
+    """
+    if saved is None or saved.NAME == name:
+        return saved
+    return saved.with_overrides({"NAME": name, "NUM_CLASSES": Config.NUM_CLASSES})
 
 
 def with_classes(config, dataset):

@@ -151,7 +151,7 @@ class DetectionTargetLayer(keras.layers.Layer):
 
 
 def _random_choice(allowed, luck, count):
-    """Return up to `count` random positions among the allowed: int32 [B, count], and which are there bool [B, count]."""
+    """Return up to `count` random positions among the allowed, int32 [B, count], and which are there, bool."""
     keys = ops.where(allowed, luck, -1.0)
     if keys.shape[1] is None or keys.shape[1] < count:
         keys = ops.pad(keys, ((0, 0), (0, count)), constant_values=-1.0)

@@ -98,7 +98,7 @@ def _sample_positions(start, stop, size, count):
 
 
 def _neighbours(positions, size):
-    """Return both neighbouring cells, the second one's weight, and whether the position lies in the map: [R, P] each."""
+    """Return both neighbouring cells, the second's weight, and whether a position lies in the map: [R, P] each."""
     last = ops.cast(size - 1, "float32")[:, None]
     inside = ops.logical_and(positions >= -EDGE_TOLERANCE, positions <= last + EDGE_TOLERANCE)
     clipped = ops.minimum(ops.maximum(positions, 0.0), last)

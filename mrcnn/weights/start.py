@@ -4,6 +4,8 @@ from mrcnn.engine.run_dir import parse_checkpoint
 from mrcnn.engine.trained_run import STAMP_LENGTH
 from mrcnn.weights.pretrained import coco_weights
 
+# What is no path and no run: fetched, or nothing at all.
+WORDS = ("coco", "imagenet", "none")
 COCO_CLASSES, COCO_BACKBONE = 81, "resnet101"
 # The layers whose shapes depend on the number of classes.
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
