@@ -44,6 +44,8 @@ def find_last(model_dir, name):
         files = [f for f in os.listdir(folder) if parse_checkpoint(os.path.join(folder, f))]
         if files:
             return os.path.join(folder, max(files, key=lambda f: parse_checkpoint(os.path.join(folder, f))[1]))
-    found = f"the runs {', '.join(runs)} have no checkpoint yet" if runs else f"no folder {prefix}YYYYMMDDTHHMM is there"
+    found = f"no folder {prefix}YYYYMMDDTHHMM is there"
+    if runs:
+        found = f"the runs {', '.join(runs)} have no checkpoint yet"
     raise FileNotFoundError(errno.ENOENT, f"no checkpoint of {name!r} under {model_dir!r}: {found}. "
                             "Train first, or give the path of a weight file.")

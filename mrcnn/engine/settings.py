@@ -1,4 +1,4 @@
-"""From a Config to the explicit arguments of the inner rings. Config attributes are translated here and nowhere else."""
+"""From a Config to the explicit arguments of the inner rings."""
 
 import numpy as np
 

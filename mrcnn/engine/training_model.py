@@ -29,7 +29,7 @@ class TrainingModel(keras.Model):
         weight_decay: float. Factor of the L2 term.
         mean_pixel: float [C].
 
-    Metrics: each loss times its weight, under its name; `positive_rois`, the share of the sampled ROIs that is positive.
+    Metrics: each loss times its weight, under its name; `positive_rois`, the share of positives among the sampled ROIs.
     """
 
     def __init__(self, inputs, outputs, *, loss_weights, weight_decay, mean_pixel, **kwargs):
