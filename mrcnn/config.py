@@ -95,7 +95,7 @@ class Config:
     # Least scale factor: 2 doubles small images even where IMAGE_MIN_DIM asks for less. 0: no bound. In mode square
     # IMAGE_MAX_DIM wins.
     IMAGE_MIN_SCALE = 0
-    # Channels: 3 RGB, 1 grey, 4 RGB-D. Other than 3 needs a MEAN_PIXEL of that length, and weights loaded without conv1.
+    # Channels: 3 RGB, 1 grey, 4 RGB-D. Other than 3 needs a MEAN_PIXEL of that length, and weights without conv1.
     IMAGE_CHANNEL_COUNT = 3
     # Mean of each channel (RGB order), subtracted from every pixel.
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
@@ -233,8 +233,8 @@ class Config:
             yield (f"LOSS_WEIGHTS must name the five losses: unknown {unknown or 'none'}, missing {missing or 'none'}.")
 
     def _bad_ranges(self):
-        for name in ("GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "POOL_SIZE", "MASK_POOL_SIZE",
-                     "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
+        for name in ("GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "POOL_SIZE",
+                     "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
                      "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
                      "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS"):
             value = getattr(self, name)

@@ -9,14 +9,15 @@ examples:
   mrcnn train coco --dataset ~/coco --weights coco --layers heads --epochs 10
   mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --learning-rate 0.0001
 The configuration is that of the run the weights come from, where they come from one (last, or a path into a run
-folder), and a preset for the data otherwise; --set changes either. The run folder, MODEL_DIR/NAME<date>, holds a checkpoint of each epoch, config.json and classes.json."""
+folder), and a preset for the data otherwise; --set changes either. The run folder, MODEL_DIR/NAME<date>, holds a
+checkpoint of each epoch, config.json and classes.json."""
 
 
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
     options.add_data_arguments(parser)
     parser.add_argument("--subset", default="train", help="the images to train on (default: %(default)s)")
-    parser.add_argument("--val-subset", default="val", help="the images for validation (default: %(default)s)")
+    parser.add_argument("--val-subset", default="val", help="the images for validation, or none (default: %(default)s)")
     parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
     group = parser.add_argument_group("training")
@@ -55,7 +56,9 @@ def run(args):
     config = build_config(args.data, settings, saved, from_scratch=weights == "none")
     where = {"folder": args.dataset, "year": args.year, "image_size": config.IMAGE_MAX_DIM}
     train_set = open_dataset(args.data, args.subset, count=args.count, **where)
-    val_set = open_dataset(args.data, args.val_subset, count=max(args.count // 10, 1), **where)
+    val_set = None
+    if args.val_subset != "none":
+        val_set = open_dataset(args.data, args.val_subset, count=max(args.count // 10, 1), **where)
     config = with_classes(config, train_set)
 
     from mrcnn.engine.mask_rcnn import MaskRCNN

@@ -46,7 +46,8 @@ class Network:
         self._build_trunk()
         self.roi_align_box = PyramidROIAlign((config.POOL_SIZE,) * 2, name="roi_align_classifier")
         self.roi_align_mask = PyramidROIAlign((config.MASK_POOL_SIZE,) * 2, name="roi_align_mask")
-        self.box_head = BoxHead(config.POOL_SIZE, config.NUM_CLASSES, config.FPN_CLASSIF_FC_LAYERS_SIZE, config.TRAIN_BN)
+        self.box_head = BoxHead(config.POOL_SIZE, config.NUM_CLASSES, config.FPN_CLASSIF_FC_LAYERS_SIZE,
+                                config.TRAIN_BN)
         self.mask_head = MaskHead(config.NUM_CLASSES, config.TRAIN_BN, config.MASK_HEAD_CHANNELS)
 
     def _build_trunk(self):

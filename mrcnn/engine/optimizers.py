@@ -28,6 +28,6 @@ def make_optimizer(config, learning_rate, momentum):
     try:
         plain = keras.optimizers.get(choice)
     except ValueError as error:
-        raise ValueError(f"OPTIMIZER is {choice!r}: give \"sgd\", the name of a Keras optimizer such as \"adamw\", or a "
+        raise ValueError(f'OPTIMIZER is {choice!r}: give "sgd", the name of a Keras optimizer such as "adamw", or a '
                          "callable (learning_rate, config) -> optimizer.") from error
     return type(plain)(learning_rate=learning_rate, global_clipnorm=clip)
