@@ -206,8 +206,10 @@ class Loader:
             self._report_broken(image_id, str(error))
             return None
         if not self.keep_empty and not (class_ids > 0).any():
-            with self._lock:
-                self.empty.add(image_id)
+            # what a crop or an augmentation moved out of sight may be back in the next pass
+            if augmentation is None and self.sample_settings.resize_mode != "crop":
+                with self._lock:
+                    self.empty.add(image_id)
             return None
         settings = self.target_settings
         rpn_match, rpn_bbox = build_rpn_targets(

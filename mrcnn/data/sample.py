@@ -31,6 +31,7 @@ class SampleSettings:
         min_scale: float. 0 or None for no bound.
         mini_mask_shape: (h, w) of the masks, or None for masks of the network's input size.
         num_classes: int. K, background included.
+        num_channels: int. C that an image must have, or None to take any.
     """
 
     resize_mode: str = "square"
@@ -39,6 +40,7 @@ class SampleSettings:
     min_scale: float | None = None
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
+    num_channels: int | None = None
 
 
 def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
@@ -61,7 +63,7 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         ValueError: the augmentation changes sizes, or the settings contradict themselves.
     """
     rng = np.random.default_rng(np.random.randint(2**31, size=4)) if rng is None else rng
-    image = _load_image(dataset, image_id)
+    image = _load_image(dataset, image_id, settings.num_channels)
     parts, class_ids = _load_parts(dataset, image_id, image.shape[:2], settings.num_classes)
     active = _active_classes(dataset, image_id, settings.num_classes)
     plan = plan_resize(
@@ -96,7 +98,7 @@ def _where(dataset, image_id):
         return f"image {image_id}"
 
 
-def _load_image(dataset, image_id):
+def _load_image(dataset, image_id, num_channels):
     try:
         image = dataset.load_image(image_id)
     except Exception as error:
@@ -108,6 +110,11 @@ def _load_image(dataset, image_id):
         raise DataError(
             f"{_where(dataset, image_id)}: load_image gave {image.dtype} of shape {image.shape}; "
             "expected numbers of shape [height, width, channels], none of them 0"
+        )
+    if num_channels and image.shape[2] != num_channels:
+        raise DataError(
+            f"{_where(dataset, image_id)}: the image has {image.shape[2]} channels, the network takes {num_channels} "
+            "(IMAGE_CHANNEL_COUNT): override load_image to give as many"
         )
     return image
 

@@ -50,7 +50,7 @@ def sample_settings(config, use_mini_mask=None):
     return SampleSettings(
         resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM, max_dim=config.IMAGE_MAX_DIM,
         min_scale=config.IMAGE_MIN_SCALE, mini_mask_shape=tuple(config.MINI_MASK_SHAPE) if mini else None,
-        num_classes=config.NUM_CLASSES)
+        num_classes=config.NUM_CLASSES, num_channels=config.IMAGE_CHANNEL_COUNT)
 
 
 def target_settings(config):

@@ -99,14 +99,27 @@ def _outside(start, step, count, length):
 
 @dataclass(frozen=True, eq=False)
 class PolygonPart:
-    """An instance of polygons. Attributes: polygons: list of flat lists in pixels of the image file."""
+    """An instance of polygons.
+
+    Attributes:
+        polygons: list of float64 arrays [2 * points], in pixels of the image file.
+        bounds: (y1, x1, y2, x2) of the box around them.
+    """
 
     polygons: list
+    bounds: tuple
 
-    @property
-    def bounds(self):
-        """Box in the image file: (y1, x1, y2, x2)."""
-        return polygon_bounds(self.polygons)
+    @classmethod
+    def of(cls, polygons):
+        """Make one of flat lists [x1, y1, x2, y2, ...]; a ValueError says what is wrong with them."""
+        for polygon in polygons:
+            if len(polygon) < 6 or len(polygon) % 2:
+                raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
+        polygons = [np.asarray(polygon, np.float64) for polygon in polygons]
+        bounds = polygon_bounds(polygons)
+        if not np.isfinite(bounds).all():
+            raise ValueError(f"a polygon has coordinates that are no finite numbers: its box is {bounds}")
+        return cls(polygons, bounds)
 
     def draw(self, frame, box, shape):
         """See `draw_instance`."""
@@ -147,10 +160,7 @@ def as_part(segmentation, size):
         raise ValueError(
             f"a segmentation is a list of polygons, an RLE dict or a bool array, and this is {segmentation!r:.80}"
         )
-    for polygon in segmentation:
-        if len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
-    return PolygonPart(list(segmentation))
+    return PolygonPart.of(segmentation)
 
 
 def box_in_frame(part, frame):

@@ -190,6 +190,15 @@ def test_a_class_out_of_range_is_reported():
     assert ids(loader[0]) == [0, 2, 2] and "class id 5 is out of range" in loader.broken[1]
 
 
+def test_what_an_augmentation_moves_out_of_sight_is_not_empty_for_good():
+    iaa = pytest.importorskip("imgaug.augmenters")
+    away = iaa.Sometimes(0.5, iaa.Affine(translate_px=100))
+    loader = loader_of(many(6), batch_size=6, shuffle=False, augmentation=away)
+    batches = [ids(loader[step]) for step in range(4)]
+    assert any(batch != [0, 1, 2, 3, 4, 5] for batch in batches)
+    assert set(sum(batches, [])) == set(range(6)) and loader.empty == set()
+
+
 def test_a_data_set_of_nothing_is_an_error():
     with pytest.raises(DataError, match="no images: check its folder"):
         loader_of(scenes())

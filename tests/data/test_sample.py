@@ -161,6 +161,13 @@ def test_bad_input_names_the_image_its_path_and_the_field(dataset, message):
     assert "image 0 (id 0 of 'scenes', path 0.png)" in str(error.value)
 
 
+def test_a_wrong_number_of_channels():
+    settings = SampleSettings("none", num_classes=4, num_channels=4)
+    with pytest.raises(DataError, match=r"has 3 channels, the network takes 4 \(IMAGE_CHANNEL_COUNT\)"):
+        make_sample(scenes([]), 0, settings)
+    assert make_sample(scenes([]), 0, SampleSettings("none", num_classes=4, num_channels=3))[0].shape == (40, 60, 3)
+
+
 def test_an_image_of_a_source_without_classes():
     dataset = scenes([])
     dataset.add([], source="elsewhere")

@@ -64,7 +64,7 @@ def test_forms_agree_in_every_resize_mode(mode):
 
 def test_what_the_border_cuts_gets_the_box_of_what_is_left():
     # a triangle whose wide foot lies below the frame: only its narrow tip remains
-    part = PolygonPart([[50, 0, 100, 100, 0, 100]])
+    part = PolygonPart.of([[50, 0, 100, 100, 0, 100]])
     frame = Frame((100, 100), (20, 100), (1.0, 1.0), (0, 0))
     y1, x1, y2, x2 = box = box_in_frame(part, frame)
     full = rasterize_polygons(part.polygons, (20, 100))
@@ -76,12 +76,12 @@ def test_what_the_border_cuts_gets_the_box_of_what_is_left():
 def test_outside_and_smaller_than_a_pixel_is_nothing():
     frame = Frame(SIZE, (30, 50), (0.5, 0.5), (-100, 0))
     assert all(box_in_frame(part, frame) is None for part in same_instance_in_all_forms())
-    speck = PolygonPart([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
+    speck = PolygonPart.of([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
     assert box_in_frame(speck, Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))) is None
 
 
 def test_a_wire_too_thin_for_any_pixel_centre_is_still_drawn():
-    wire = PolygonPart([[10, 10, 90, 50, 90.01, 50]])
+    wire = PolygonPart.of([[10, 10, 90, 50, 90.01, 50]])
     frame = Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))
     assert draw_instance(wire, frame, box_in_frame(wire, frame), (4, 4)).any()
 
@@ -101,6 +101,8 @@ def test_dense_masks_are_cut_one_by_one():
         (np.ones((100, 60), bool), r"\(100, 60\) stands in an image of size \(60, 100\)"),
         ({"size": [100, 60], "counts": [6000]}, r"\(100, 60\) stands in an image of size \(60, 100\)"),
         ([[1, 2, 3, 4]], "has 4 numbers"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "no finite numbers"),
+        ([["a", "b", "c", "d", "e", "f"]], "could not convert"),
         ([], "list of polygons, an RLE dict or a bool array"),
         ("circle", "list of polygons, an RLE dict or a bool array"),
     ],

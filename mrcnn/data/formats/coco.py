@@ -269,6 +269,8 @@ def annotation_fault(annotation, images, categories):
         image = images[annotation["image_id"]]
         if tuple(segmentation["size"]) != (image["height"], image["width"]):
             return "its RLE is not of the image's size"
+        if isinstance(segmentation["counts"], list) and sum(segmentation["counts"]) != image["height"] * image["width"]:
+            return "the runs of its RLE do not fill the image"
         return None
     if not _rings(segmentation):
         return "no polygon of its segmentation has three points"

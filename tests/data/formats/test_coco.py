@@ -104,6 +104,7 @@ def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
         ({"segmentation": [[1, 2, 3, 4]]}, "no polygon of its segmentation has three points"),
         ({"segmentation": {"size": [60, 40], "counts": [2400]}}, "RLE is not of the image's size"),
         ({"segmentation": {"counts": [2400]}}, "lacks counts or size"),
+        ({"segmentation": {"size": [40, 60], "counts": [100, 2299]}}, "runs of its RLE do not fill the image"),
     ],
 )
 def test_an_unusable_annotation_is_left_out_and_told(tmp_path, caplog, fault, reason):
