@@ -41,7 +41,8 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     try:
         history = model.keras_model.fit(
             feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
-            validation_data=val_feed, validation_steps=val_steps, callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
+            validation_data=val_feed, validation_steps=val_steps,
+            callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
     finally:
         for generator in (feed, val_feed):
             if generator is not None:
