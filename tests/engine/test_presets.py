@@ -4,13 +4,27 @@ from types import SimpleNamespace
 import pytest
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.engine.presets import PRESETS, build_config, with_classes
+from mrcnn.engine.presets import PRESETS, build_config, for_other_data, with_classes
 
 
+@pytest.mark.parametrize("from_scratch", [False, True])
 @pytest.mark.parametrize("data", PRESETS)
-def test_a_preset_is_valid_and_named_by_its_data(data):
-    config = with_classes(build_config(data, {}), SimpleNamespace(num_classes=4))
+def test_a_preset_is_valid_and_named_by_its_data(data, from_scratch):
+    config = with_classes(build_config(data, {}, from_scratch=from_scratch), SimpleNamespace(num_classes=4))
     assert config.NAME == data and config.NUM_CLASSES == 4
+    # Statistics of random weights mean nothing: they have to be trained.
+    assert config.TRAIN_BN is (None if from_scratch else False)
+
+
+def test_settings_win_over_what_random_weights_ask_for():
+    assert build_config("shapes", {"BACKBONE": "resnet50"}, from_scratch=True).BACKBONE == "resnet50"
+
+
+def test_weights_of_other_data_keep_the_network_and_not_the_classes():
+    saved = Config.from_dict({"NAME": "cats", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
+    config = for_other_data(saved, "dogs")
+    assert (config.NAME, config.NUM_CLASSES, config.BACKBONE) == ("dogs", 1, "resnet50")
+    assert for_other_data(saved, "cats") is saved and for_other_data(None, "dogs") is None
 
 
 def test_settings_win_over_the_preset():

@@ -1,0 +1,192 @@
+"""What the commands ask of the package, with a model that only records."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.io
+
+from mrcnn.cli.main import main
+from mrcnn.config import Config
+from mrcnn.engine import mask_rcnn
+from mrcnn.weights import start
+from tests.shared_data import shared_path
+
+
+class FakeResult:
+    def table(self):
+        return "the table"
+
+    def save(self, path):
+        Path(path).write_text("{}")
+
+
+class FakeModel:
+    """Stands for MaskRCNN; `last` is the newest one."""
+
+    def __init__(self, mode, config, model_dir):
+        config.validate()
+        self.mode, self.config, self.model_dir = mode, config, model_dir
+        self.loaded, self.trained, self.evaluated, self.log_dir, self.new_run = None, None, None, "a run", False
+        FakeModel.last = self
+
+    def load_weights(self, path, by_name=False, exclude=None):
+        self.loaded = path, exclude
+
+    def set_log_dir(self):
+        self.new_run = True
+
+    def train(self, train_set, val_set, learning_rate, epochs, layers):
+        self.trained = {"train": len(train_set.image_ids), "val": len(val_set.image_ids), "rate": learning_rate,
+                        "epochs": epochs, "layers": layers}
+
+    def evaluate(self, dataset, limit=None, progress=None):
+        self.evaluated = len(dataset.image_ids), limit
+        return FakeResult()
+
+    def detect(self, images, masks="dense"):
+        count = 2
+        mask = np.ones((*images[0].shape[:2], count), bool)
+        return [{"rois": np.array([[0, 0, 4, 5]] * count, np.int32), "class_ids": np.array([1, 2]), "masks": mask,
+                 "scores": np.array([0.9, 0.8], np.float32)} for _ in images]
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch, tmp_path):
+    monkeypatch.setattr(mask_rcnn, "MaskRCNN", FakeModel)
+    monkeypatch.setattr(start, "coco_weights", lambda: "coco.h5")
+    monkeypatch.chdir(tmp_path)
+    FakeModel.last = None
+
+
+def _run(name="toys", epoch=3, **values):
+    """Make a run folder under logs with an empty checkpoint; return the checkpoint."""
+    folder = Path("logs") / f"{name}20260101T1200"
+    folder.mkdir(parents=True)
+    checkpoint = folder / f"mask_rcnn_{name}_{epoch:04d}.h5"
+    checkpoint.touch()
+    config = Config.from_dict({"NAME": name, "NUM_CLASSES": 4, "BACKBONE": "resnet50", **values})
+    config.save(folder / "config.json")
+    (folder / "classes.json").write_text(json.dumps(["BG", "ball", "brick", "cat"]))
+    return str(checkpoint)
+
+
+# --- train -------------------------------------------------------------------------------------------------------------
+def test_training_on_shapes_from_random_weights():
+    assert main(["train", "shapes", "--count", "20", "--epochs", "3", "--learning-rate", "0.5", "--layers", "heads",
+                 "--set", "SEED=7", "--backbone", "resnet50"]) == 0  # fmt: skip
+    model = FakeModel.last
+    assert model.mode == "training" and model.loaded is None and model.model_dir == "logs"
+    assert model.trained == {"train": 20, "val": 2, "rate": 0.5, "epochs": 3, "layers": "heads"}
+    assert (model.config.SEED, model.config.BACKBONE, model.config.NUM_CLASSES) == (7, "resnet50", 4)
+    assert model.config.TRAIN_BN is None, "statistics of random weights must be trained"
+
+
+def test_training_on_coco_from_the_published_weights():
+    folder = str(shared_path("data/tiny_coco"))
+    assert main(["train", "coco", "--dataset", folder, "--year", "2017", "--weights", "coco"]) == 0
+    model = FakeModel.last
+    assert model.loaded == ("coco.h5", None) and model.config.NUM_CLASSES == 81
+    assert model.config.BACKBONE == "resnet101" and model.config.TRAIN_BN is False
+    assert model.trained == {"train": 32, "val": 6, "rate": model.config.LEARNING_RATE, "epochs": 10, "layers": "all"}
+
+
+def test_going_on_keeps_the_configuration_of_the_run():
+    checkpoint = _run("shapes", SEED=5, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
+    assert main(["train", "shapes", "--weights", "last", "--set", "IMAGES_PER_GPU=3"]) == 0
+    model = FakeModel.last
+    assert model.loaded == (checkpoint, None) and not model.new_run
+    config = model.config
+    assert (config.SEED, config.IMAGE_MAX_DIM, config.BACKBONE, config.IMAGES_PER_GPU) == (5, 64, "resnet50", 3)
+
+
+def test_weights_of_other_data_start_a_run_of_its_own():
+    checkpoint = _run("cats", NUM_CLASSES=9)
+    assert main(["train", "shapes", "--weights", checkpoint, "--exclude", "heads"]) == 0
+    model = FakeModel.last
+    assert model.loaded == (checkpoint, sorted(start.CLASS_LAYERS)) and model.new_run
+    assert (model.config.NAME, model.config.NUM_CLASSES, model.config.BACKBONE) == ("shapes", 4, "resnet50")
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["shapes", "--set", "IMAGE_PER_GPU=1"], "did you mean IMAGES_PER_GPU"),
+    (["shapes", "--set", "IMAGES_PER_GPU=two"], "IMAGES_PER_GPU is 'two': expected a number"),
+    (["shapes", "--set", "IMAGE_MAX_DIM=100", "IMAGE_MIN_DIM=100"], "multiple of 64"),
+    (["shapes", "--set", "NUM_CLASSES=9"], "the data set has 4 classes"),
+    (["shapes", "--subset", "minival"], "choose train, val, test"),
+    (["shapes", "--weights", "last"], "no checkpoint"),
+    (["shapes", "--weights", "gone.h5"], "gone.h5: no such weight file"),
+    (["shapes", "--weights", "coco"], None),
+    (["shapes", "--weights", "coco", "--backbone", "resnet50"], "set BACKBONE=resnet101"),
+    (["coco"], "--dataset DIR"),
+    (["coco", "--dataset", "gone"], "gone: no such folder"),
+    (["coco", "--dataset", "."], "instances_train2017.json"),
+])  # fmt: skip
+def test_bad_input_of_training_is_one_line_and_code_2(arguments, said, capsys):
+    code = main(["train", *arguments])
+    message = capsys.readouterr().err
+    if said is None:
+        assert code == 0 and message == ""
+        return
+    assert code == 2 and said in message
+    assert message.startswith("mrcnn train: error: ") and message.count("\n") == 1
+
+
+# --- evaluate ----------------------------------------------------------------------------------------------------------
+def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
+    checkpoint = _run("shapes", DETECTION_MIN_CONFIDENCE=0.9, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
+    assert main(["evaluate", "shapes", "--weights", "last", "--limit", "7", "--output", "figures.json"]) == 0
+    model = FakeModel.last
+    assert model.mode == "inference" and model.loaded == (checkpoint, None)
+    assert model.evaluated == (7, 7)
+    assert model.config.DETECTION_MIN_CONFIDENCE == 0 and model.config.IMAGE_MAX_DIM == 64
+    assert "the table" in capsys.readouterr().out and Path("figures.json").exists()
+
+
+def test_evaluation_of_classes_that_are_others_is_told(capsys):
+    _run("shapes", NUM_CLASSES=9)
+    assert main(["evaluate", "shapes", "--weights", "last"]) == 2
+    assert "NUM_CLASSES is 9" in capsys.readouterr().err
+
+
+# --- predict -----------------------------------------------------------------------------------------------------------
+def _picture(name):
+    skimage.io.imsave(name, np.full((20, 30, 3), 90, np.uint8), check_contrast=False)
+
+
+def test_prediction_takes_configuration_and_names_from_the_run(capsys):
+    checkpoint = _run()
+    _picture("a.png")
+    _picture("b.png")
+    assert main(["predict", "a.png", "b.png", "--weights", checkpoint, "--output", "out", "--min-score", "0.25"]) == 0
+    model = FakeModel.last
+    assert model.mode == "inference" and model.loaded == (checkpoint, None)
+    assert model.config.DETECTION_MIN_CONFIDENCE == 0.25 and model.config.BACKBONE == "resnet50"
+    rows = json.loads(Path("out/detections.json").read_text())
+    assert [(row["file_name"], row["category"]) for row in rows] == [
+        ("a.png", "ball"), ("a.png", "brick"), ("b.png", "ball"), ("b.png", "brick")]  # fmt: skip
+    assert "2 pictures, 4 instances: out" in capsys.readouterr().out
+
+
+def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):
+    checkpoint = _run()
+    _picture("a.png")
+    Path("broken.jpg").write_bytes(b"no picture")
+    assert main(["predict", "broken.jpg", "a.png", "--weights", checkpoint]) == 1
+    assert "left out broken.jpg: " in capsys.readouterr().out
+    assert Path("predictions/a_detections.jpg").exists()
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["gone.png", "--weights", "last"], "gone.png: no such file or folder"),
+    ([".", "--weights", "last"], "no pictures in this folder"),
+    (["a.png", "--weights", "bare.h5"], "no config.json beside these weights: give one with --config FILE"),
+    (["a.png", "--weights", "gone.h5"], "gone.h5: no such weight file"),
+])  # fmt: skip
+def test_bad_input_of_prediction_is_one_line_and_code_2(arguments, said, capsys):
+    if said.startswith("no config") or "weight file" in said:
+        _picture("a.png")
+        Path("bare.h5").touch()
+    assert main(["predict", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert said in message and message.count("\n") == 1 and FakeModel.last is None
