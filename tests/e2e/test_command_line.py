@@ -1,0 +1,57 @@
+"""The command line's main job with a real, tiny network: train, go on, evaluate, predict."""
+import json
+
+import pytest
+import skimage.io
+
+from mrcnn.cli.main import main
+from mrcnn.data.catalog import open_dataset
+
+TINY = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "TOP_DOWN_PYRAMID_SIZE=16",
+        "RPN_HEAD_CHANNELS=16", "MASK_HEAD_CHANNELS=16", "FPN_CLASSIF_FC_LAYERS_SIZE=16", "TRAIN_ROIS_PER_IMAGE=8",
+        "PRE_NMS_LIMIT=100", "POST_NMS_ROIS_TRAINING=20", "POST_NMS_ROIS_INFERENCE=20", "DETECTION_MAX_INSTANCES=5",
+        "VALIDATION_STEPS=1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a run of one epoch, continued for another."""
+    folder = tmp_path_factory.mktemp("work")
+    logs = ["--model-dir", str(folder / "logs")]
+    assert main(["train", "shapes", "--count", "4", "--epochs", "1", *logs, *TINY]) == 0
+    assert main(["train", "shapes", "--count", "4", "--epochs", "2", "--weights", "last", *logs]) == 0
+    return folder
+
+
+def test_a_run_goes_on_in_its_folder_with_its_configuration(folder):
+    (run,) = (folder / "logs").iterdir()
+    names = {path.name for path in run.iterdir()}
+    assert {"mask_rcnn_shapes_0001.h5", "mask_rcnn_shapes_0002.h5", "config.json", "classes.json"} <= names
+    assert json.loads((run / "classes.json").read_text()) == ["BG", "square", "circle", "triangle"]
+    assert json.loads((run / "config.json").read_text())["MASK_HEAD_CHANNELS"] == 16
+
+
+def test_the_run_is_evaluated(folder, capsys):
+    output = folder / "figures.json"
+    assert main(["evaluate", "shapes", "--weights", "last", "--model-dir", str(folder / "logs"), "--limit", "3",
+                 "--output", str(output)]) == 0  # fmt: skip
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("mask", "box", "AP50", "square"))
+    figures = json.loads(output.read_text())
+    assert figures["info"]["images"] == 3 and 0 <= figures["metrics"]["mask_AP50"] <= 1
+
+
+def test_pictures_are_predicted(folder, capsys):
+    shapes = open_dataset("shapes", "val", count=2, image_size=64)
+    (folder / "in").mkdir()
+    for i in range(2):
+        skimage.io.imsave(folder / "in" / f"{i + 5}.png", shapes.load_image(i), check_contrast=False)
+    assert main(["predict", str(folder / "in"), "--weights", "last", "--model-dir", str(folder / "logs"), "--output",
+                 str(folder / "out"), "--min-score", "0"]) == 0  # fmt: skip
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        "5_detections.jpg", "6_detections.jpg", "detections.json"}  # fmt: skip
+    rows = json.loads((folder / "out" / "detections.json").read_text())
+    assert {row["image_id"] for row in rows} <= {5, 6} and len(rows) <= 10
+    for row in rows:
+        assert row["segmentation"]["size"] == [64, 64] and row["category"] in ("square", "circle", "triangle")
+    assert f"2 pictures, {len(rows)} instances" in capsys.readouterr().out
