@@ -11,6 +11,8 @@ VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "mrcnn" / "__init__.py"
 # for Python 3.11 to 3.13, the upper end the first release that nobody has tried.
 INSTALL_REQUIRES = [
     "tensorflow>=2.20,<2.22",
+    # TensorFlow writes event files through it, and does not ask for it itself.
+    "tensorboard>=2.19,<2.22",
     "keras>=3.12,<3.16",
     # OpenCV 4.12, the newest that imaug admits, wants numpy below 2.3.
     "numpy>=2.0,<2.3",
