@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# masks that share one int32 map, a bit each: whole numbers that float32 holds too, should an augmenter pass through it
-_BITS = 24
+from mrcnn.geometry.bit_masks import BitMasks
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,11 @@ def apply_imgaug(augmentation, image, masks, rng):
     Args:
         augmentation: imgaug Augmenter.
         image: [H, W, C]. uint8 for most augmenters.
-        masks: bool [H, W, N].
+        masks: BitMasks of N masks [H, W].
         rng: numpy Generator; the draw depends on it alone.
 
     Returns:
-        (image [H, W, C] of the same dtype, masks bool [H, W, N]).
+        (image [H, W, C] of the same dtype, BitMasks).
 
     Raises:
         ValueError: not an augmenter, or it changes the size of the image.
@@ -86,31 +85,15 @@ def apply_imgaug(augmentation, image, masks, rng):
     # a copy, as augmenters keep state and other threads use the same one
     drawn = augmentation.to_deterministic()
     drawn.seed_(int(rng.integers(2**31)), deterministic_too=True)
-    if not masks.shape[-1]:
+    if not masks.count:
         augmented = drawn(image=image)
         _check_size("image", augmented.shape, image.shape)
         return augmented.astype(image.dtype, copy=False), masks
-    maps = SegmentationMapsOnImage(_pack(masks), shape=image.shape)
+    maps = SegmentationMapsOnImage(masks.maps, shape=image.shape)
     augmented, maps = drawn(image=image, segmentation_maps=maps)
     _check_size("image", augmented.shape, image.shape)
-    _check_size("masks", maps.arr.shape, masks.shape[:2])
-    return augmented.astype(image.dtype, copy=False), _unpack(maps.arr, masks.shape[-1])
-
-
-def _pack(masks):
-    """Lay bool masks [H, W, N] into the bits of int32 maps [H, W, ceil(N / 24)]."""
-    packed = np.zeros((*masks.shape[:2], -(-masks.shape[-1] // _BITS)), np.int32)
-    for i in range(masks.shape[-1]):
-        packed[:, :, i // _BITS] |= masks[:, :, i].astype(np.int32) << (i % _BITS)
-    return packed
-
-
-def _unpack(packed, count):
-    """Undo `_pack`: bool [H, W, count]."""
-    masks = np.empty((count, *packed.shape[:2]), bool)
-    for i in range(count):
-        np.not_equal(packed[:, :, i // _BITS] & (1 << (i % _BITS)), 0, out=masks[i])
-    return masks.transpose(1, 2, 0)
+    _check_size("masks", maps.arr.shape, masks.maps.shape)
+    return augmented.astype(image.dtype, copy=False), BitMasks(maps.arr, masks.count)
 
 
 def _check_size(what, found, expected):

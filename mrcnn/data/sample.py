@@ -13,7 +13,7 @@ import numpy as np
 from mrcnn.data.augment import apply_flips, apply_imgaug, as_flip
 from mrcnn.data.dataset import instances_of
 from mrcnn.data.errors import DataError
-from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.bit_masks import BitMasks
 from mrcnn.geometry.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.meta import compose_image_meta
@@ -75,16 +75,15 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
     if flip is not None:
         flips = flip.draw(rng)
         image, frame, window = apply_flips(image, flips), frame.flipped(*flips), _flip_window(window, frame.size, flips)
+    boxes = [box_in_frame(part, frame) for part in parts]
+    kept = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
+    instances = [(parts[i], boxes[i]) for i in kept]
     if augmentation is None or flip is not None:
-        boxes, masks, kept = _draw_parts(parts, frame, settings.mini_mask_shape)
+        boxes = np.array([box for _, box in instances], np.int32).reshape(-1, 4)
+        masks = _draw(instances, frame, settings.mini_mask_shape)
     else:
-        _, masks, kept = _draw_parts(parts, frame, None)
-        image, masks = apply_imgaug(augmentation, image, masks, rng)
-        boxes = extract_bboxes(masks)
-        seen = boxes[:, 2] > boxes[:, 0]
-        boxes, masks, kept = boxes[seen], masks[:, :, seen], kept[seen]
-        if settings.mini_mask_shape:
-            masks = minimize_mask(boxes, masks, settings.mini_mask_shape)
+        image, boxes, masks, seen = _augment(augmentation, image, instances, frame, settings.mini_mask_shape, rng)
+        kept = kept[seen]
     meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
     return image, meta, class_ids[kept], boxes, masks
 
@@ -202,17 +201,33 @@ def _flip_window(window, size, flips):
     return y1, x1, y2, x2
 
 
-def _draw_parts(parts, frame, mini_mask_shape):
-    """Draw instances, small or in full: boxes int32 [N, 4], masks bool [h, w, N], and their positions [N]."""
-    boxes = [box_in_frame(part, frame) for part in parts]
-    kept = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
+def _draw(instances, frame, mini_mask_shape):
+    """Draw instances, small or at the size of the frame: bool [h, w, N]."""
     # one instance after another in memory while drawing; the axis is moved for the caller
-    masks = np.zeros((len(kept), *(mini_mask_shape or frame.size)), bool)
-    for row, i in enumerate(kept):
+    masks = np.zeros((len(instances), *(mini_mask_shape or frame.size)), bool)
+    for mask, (part, box) in zip(masks, instances, strict=True):
         if mini_mask_shape:
-            masks[row] = draw_instance(parts[i], frame, boxes[i], tuple(mini_mask_shape))
+            mask[...] = draw_instance(part, frame, box, tuple(mini_mask_shape))
         else:
-            y1, x1, y2, x2 = boxes[i]
-            masks[row, y1:y2, x1:x2] = draw_instance(parts[i], frame, boxes[i], (y2 - y1, x2 - x1))
-    boxes = np.array([boxes[i] for i in kept], np.int32).reshape(-1, 4)
-    return boxes, masks.transpose(1, 2, 0), kept
+            y1, x1, y2, x2 = box
+            mask[y1:y2, x1:x2] = draw_instance(part, frame, box, (y2 - y1, x2 - x1))
+    return masks.transpose(1, 2, 0)
+
+
+def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
+    """Augment an image and its instances: image, boxes int32 [n, 4], masks bool [h, w, n], and which are still seen."""
+    drawn = BitMasks.empty(frame.size, len(instances))
+    for i, (part, (y1, x1, y2, x2)) in enumerate(instances):
+        drawn.put(i, (y1, x1, y2, x2), draw_instance(part, frame, (y1, x1, y2, x2), (y2 - y1, x2 - x1)))
+    image, drawn = apply_imgaug(augmentation, image, drawn, rng)
+    boxes = drawn.boxes()
+    seen = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
+    masks = np.zeros((len(seen), *(mini_mask_shape or frame.size)), bool)
+    for mask, i in zip(masks, seen, strict=True):
+        y1, x1, y2, x2 = boxes[i]
+        cut = drawn.cut(i, boxes[i])
+        if mini_mask_shape:
+            mask[...] = minimize_mask([(0, 0, y2 - y1, x2 - x1)], cut[:, :, None], mini_mask_shape)[:, :, 0]
+        else:
+            mask[y1:y2, x1:x2] = cut
+    return image, boxes[seen], masks.transpose(1, 2, 0), seen

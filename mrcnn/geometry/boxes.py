@@ -23,16 +23,27 @@ def extract_bboxes(mask):
         int32 [N, 4]. Pixel boxes; an empty mask has the box (0, 0, 0, 0).
     """
     mask = np.asarray(mask)
-    boxes = np.zeros((mask.shape[-1], 4), np.int32)
-    if not mask.size:
+    return boxes_of_profiles(mask.any(axis=1), mask.any(axis=0))
+
+
+def boxes_of_profiles(rows, cols):
+    """Find the tight boxes of masks of which the occupied rows and columns are known.
+
+    Args:
+        rows: bool [H, N]. Which rows each mask has a pixel in.
+        cols: bool [W, N]. Which columns.
+
+    Returns:
+        int32 [N, 4]. Pixel boxes; a mask without a pixel has the box (0, 0, 0, 0).
+    """
+    boxes = np.zeros((rows.shape[1], 4), np.int32)
+    if not rows.size or not cols.size:
         return boxes
-    rows, cols = mask.any(axis=1), mask.any(axis=0)  # [H, N], [W, N]
-    found = rows.any(axis=0)
     boxes[:, 0] = rows.argmax(axis=0)
     boxes[:, 1] = cols.argmax(axis=0)
-    boxes[:, 2] = mask.shape[0] - rows[::-1].argmax(axis=0)
-    boxes[:, 3] = mask.shape[1] - cols[::-1].argmax(axis=0)
-    boxes[~found] = 0
+    boxes[:, 2] = len(rows) - rows[::-1].argmax(axis=0)
+    boxes[:, 3] = len(cols) - cols[::-1].argmax(axis=0)
+    boxes[~rows.any(axis=0)] = 0
     return boxes
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from mrcnn.data.augment import RandomFlip, apply_imgaug, as_flip
 from mrcnn.data.sample import SampleSettings, make_sample
+from mrcnn.geometry.bit_masks import BitMasks
 from mrcnn.geometry.boxes import extract_bboxes
 from tests.data.scenes import scenes
 
@@ -74,7 +75,7 @@ def test_an_augmenter_that_changes_sizes_is_an_error():
 
 def test_something_else_is_an_error():
     with pytest.raises(ValueError, match="must be an imgaug augmenter .* and is function"):
-        apply_imgaug(make_sample, np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 0), bool), np.random.default_rng(0))
+        apply_imgaug(make_sample, np.zeros((4, 4, 3), np.uint8), BitMasks.empty((4, 4), 0), np.random.default_rng(0))
 
 
 def test_flips_of_imgaug_take_the_short_way():
@@ -92,3 +93,11 @@ def test_a_flip_happens_as_often_as_it_says():
     drawn = [RandomFlip(0.3, 0.0).draw(np.random.default_rng(seed)) for seed in range(400)]
     assert sum(across for _, across in drawn) == pytest.approx(120, abs=40)
     assert not any(along for along, _ in drawn)
+
+
+def test_more_masks_than_a_map_has_bits():
+    rectangles = [(1 + i % 3, i, i, i + 8, i + 9) for i in range(30)]
+    plain = make_sample(scenes(rectangles), 0, FULL)
+    turned = make_sample(scenes(rectangles), 0, FULL, iaa.Sequential([iaa.Fliplr(1.0)]), np.random.default_rng(0))
+    np.testing.assert_array_equal(turned[4], plain[4][:, ::-1])
+    assert turned[2].tolist() == plain[2].tolist()

@@ -7,8 +7,10 @@ from pycocotools.coco import COCO
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.generator import DetectionTargetSettings, data_generator
 from mrcnn.data.loader import Loader, TargetSettings
 from mrcnn.data.sample import SampleSettings, make_sample
+from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.rle import decode_rle, encode_mask
@@ -292,3 +294,35 @@ def test_photographs_are_all_loaded_in_a_pass(tiny_coco):
     loader = Loader(tiny_coco, SampleSettings("square", 200, 256, num_classes=81), target, 4)
     seen = sorted(int(i) for step in range(len(loader)) for i in loader[step][1][:, 0])
     assert seen == sorted(set(range(32)) - {25, 29}) and loader.empty == {25, 29} and not loader.broken
+
+
+def test_photographs_in_the_classic_generator_at_the_default_size(tiny_coco):
+    shapes = backbone_shapes((1024, 1024), (4, 8, 16, 32, 64))
+    anchors = generate_pyramid_anchors((32, 64, 128, 256, 512), (0.5, 1, 2), shapes, (4, 8, 16, 32, 64), 1)
+    std = np.array([0.1, 0.1, 0.2, 0.2])
+    batches = data_generator(
+        tiny_coco,
+        SampleSettings("square", 800, 1024, 0, (56, 56), 81),
+        TargetSettings(anchors, 256, std, 100),
+        batch_size=2,
+        random_rois=2000,
+        detection=DetectionTargetSettings(200, 0.33, 81, std, (28, 28), True),
+        seed=0,
+    )
+    inputs, outputs = next(batches)
+    assert [(a.shape, str(a.dtype)) for a in inputs + outputs] == [
+        ((2, 1024, 1024, 3), "float32"),
+        ((2, 93), "float64"),
+        ((2, 261888, 1), "int32"),
+        ((2, 256, 4), "float64"),
+        ((2, 100), "int32"),
+        ((2, 100, 4), "int32"),
+        ((2, 56, 56, 100), "bool"),
+        ((2, 2000, 4), "int32"),
+        ((2, 200, 4), "int32"),
+        ((2, 200, 1), "int32"),
+        ((2, 200, 81, 4), "float32"),
+        ((2, 200, 28, 28, 81), "float32"),
+    ]
+    assert ((outputs[0] > 0).mean(axis=(1, 2)) == 0.33).all()
+    assert (np.abs(inputs[2]).sum(axis=(1, 2)) == 256).all()
