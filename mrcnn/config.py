@@ -12,6 +12,7 @@ anything long starts; `MaskRCNN` calls it.
 
 import difflib
 import json
+import numbers
 import os
 from pathlib import Path
 
@@ -239,21 +240,22 @@ class Config:
                      "DETECTION_MAX_INSTANCES", "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE",
                      "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS"):
             value = getattr(self, name)
-            if value != int(value) or value < 1:
+            if not _is_number(value) or value != int(value) or value < 1:
                 yield f"{name} is {value!r}: it must be a whole number of at least 1."
         if self.CHECKPOINTS_KEPT is not None and self.CHECKPOINTS_KEPT < 1:
             yield f"CHECKPOINTS_KEPT is {self.CHECKPOINTS_KEPT!r}: keep at least 1, or None for all."
         for name in ("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD", "ROI_POSITIVE_RATIO"):
             value = getattr(self, name)
-            if not 0 < value <= 1:
+            if not _is_number(value) or not 0 < value <= 1:
                 yield f"{name} is {value!r}: it must be above 0 and at most 1."
         for name in ("LEARNING_MOMENTUM", "DETECTION_MIN_CONFIDENCE"):
             value = getattr(self, name) or 0
-            if not 0 <= value <= 1:
+            if not _is_number(value) or not 0 <= value <= 1:
                 yield f"{name} is {value!r}: it must lie between 0 and 1."
         for name in ("WEIGHT_DECAY", "LOADER_WORKERS", "VALIDATION_AP_EVERY", "IMAGE_MIN_SCALE"):
-            if (getattr(self, name) or 0) < 0:
-                yield f"{name} is {getattr(self, name)!r}: it must not be negative."
+            value = getattr(self, name) or 0
+            if not _is_number(value) or value < 0:
+                yield f"{name} is {value!r}: it must be a number, and not negative."
         for name in ("RPN_BBOX_STD_DEV", "BBOX_STD_DEV"):
             if np.size(getattr(self, name)) != 4 or np.any(np.asarray(getattr(self, name)) <= 0):
                 yield f"{name} must be four positive numbers (dy, dx, log dh, log dw)."
@@ -326,6 +328,10 @@ class Config:
         for name, value in self.to_dict().items():
             print(f"{name:30} {value}")
         print("\n")
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and np.isfinite(value)
 
 
 def _names(cls):
