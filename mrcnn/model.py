@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.backbones.resnet import conv_block, identity_block, resnet_graph
+from mrcnn.data.augment import RandomFlip
 from mrcnn.data.generator import classic_batch
 from mrcnn.data.sample import make_sample
 from mrcnn.engine import settings
@@ -276,8 +277,4 @@ class DataGenerator(keras.utils.PyDataset):
 
 def _augmenter(augment, augmentation):
     """Return `augmentation`, or for the classic flag `augment` one that flips half of the images left to right."""
-    if not augment or augmentation is not None:
-        return augmentation
-    import imgaug.augmenters  # takes seconds: only for those who ask for it
-
-    return imgaug.augmenters.Fliplr(0.5)
+    return RandomFlip(horizontal=0.5) if augment and augmentation is None else augmentation
