@@ -55,7 +55,12 @@ class MaskRCNN:
         """Build the network and return the keras.Model of `mode`. Called by the constructor."""
         keras.utils.set_random_seed(config.SEED)
         self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
-        return self.network.training_model() if mode == "training" else self.network.inference_model()
+        return self.network.training_model() if mode == "training" else self._inference_model()
+
+    def _inference_model(self):
+        model = self.network.inference_model()
+        model.compile(jit_compile=_jit_compile())
+        return model
 
     # --- Weights ---------------------------------------------------------------------------------------------------
     def find_last(self):
@@ -99,10 +104,8 @@ class MaskRCNN:
             learning_rate: float or Keras learning rate schedule.
             momentum: float.
         """
-        # On a CPU a plain TensorFlow graph is as fast as one compiled by XLA, and ready far sooner.
-        plain = keras.backend.backend() == "tensorflow" and not _has_gpu()
         self.keras_model.compile(optimizer=make_optimizer(self.config, learning_rate, momentum),
-                                 jit_compile=False if plain else "auto")
+                                 jit_compile=_jit_compile())
         # Variables made during the first step would make TensorFlow trace that step twice: a third of the start-up.
         self.keras_model.optimizer.build(self.keras_model.trainable_variables)
 
@@ -165,9 +168,7 @@ class MaskRCNN:
     def predictor(self):
         """Predictor: over the inference ending of the network, built on first use when this model trains."""
         if self._predictor is None:
-            model = self.keras_model if self.mode == "inference" else self.network.inference_model()
-            if keras.backend.backend() == "tensorflow" and not _has_gpu():
-                model.compile(jit_compile=False)
+            model = self.keras_model if self.mode == "inference" else self._inference_model()
             self._predictor = Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
                                         lambda shape: settings.config_anchors(self.config, shape))
         return self._predictor
@@ -288,7 +289,10 @@ class MaskRCNN:
         return self.config.NAME
 
 
-def _has_gpu():
+def _jit_compile():
+    """Return Keras's `jit_compile`: on a CPU a plain TensorFlow graph is as fast as XLA's, and ready far sooner."""
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    return "auto" if tf.config.list_physical_devices("GPU") else False
