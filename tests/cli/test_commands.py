@@ -71,7 +71,7 @@ def _run(name="toys", epoch=3, **values):
     return str(checkpoint)
 
 
-# --- train 
+# --- train
 def test_training_on_shapes_from_random_weights():
     assert main(["train", "shapes", "--count", "20", "--epochs", "3", "--learning-rate", "0.5", "--layers", "heads",
                  "--set", "SEED=7", "--backbone", "resnet50"]) == 0  # fmt: skip
@@ -132,7 +132,7 @@ def test_bad_input_of_training_is_one_line_and_code_2(arguments, said, capsys):
     assert message.startswith("mrcnn train: error: ") and message.count("\n") == 1
 
 
-# --- evaluate 
+# --- evaluate
 def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
     checkpoint = _run("shapes", DETECTION_MIN_CONFIDENCE=0.9, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
     assert main(["evaluate", "shapes", "--weights", "last", "--limit", "7", "--output", "figures.json"]) == 0
@@ -149,7 +149,7 @@ def test_evaluation_of_classes_that_are_others_is_told(capsys):
     assert "NUM_CLASSES is 9" in capsys.readouterr().err
 
 
-# --- predict 
+# --- predict
 def _picture(name):
     skimage.io.imsave(name, np.full((20, 30, 3), 90, np.uint8), check_contrast=False)
 
