@@ -6,6 +6,10 @@ Shapes: B images, R and G boxes; leading dimensions are free where `...` stands.
 
 from keras import ops
 
+# Largest logarithm of a scale that is applied: far beyond any image, and far below where float32 turns infinite and the
+# corners of a box, infinity minus infinity, undefined. Untrained and diverged networks ask for such boxes.
+MAX_LOG_SCALE = 20.0
+
 
 def apply_box_deltas(boxes, deltas):
     """Shift and scale boxes by deltas.
@@ -18,13 +22,14 @@ def apply_box_deltas(boxes, deltas):
         float32 [..., 4]. Boxes in the coordinates of `boxes`, not clipped.
 
     Source: R-CNN (Girshick et al. 2014), appendix C.
+    Differs: scales above e^20 are taken as e^20.
     """
     y1, x1, y2, x2 = _corners(boxes)
     height, width = y2 - y1, x2 - x1
     center_y = y1 + 0.5 * height + deltas[..., 0] * height
     center_x = x1 + 0.5 * width + deltas[..., 1] * width
-    height = height * ops.exp(deltas[..., 2])
-    width = width * ops.exp(deltas[..., 3])
+    height = height * ops.exp(ops.minimum(deltas[..., 2], MAX_LOG_SCALE))
+    width = width * ops.exp(ops.minimum(deltas[..., 3], MAX_LOG_SCALE))
     top, left = center_y - 0.5 * height, center_x - 0.5 * width
     return ops.stack([top, left, top + height, left + width], axis=-1)
 

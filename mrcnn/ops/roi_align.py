@@ -104,4 +104,6 @@ def _neighbours(positions, size):
     clipped = ops.minimum(ops.maximum(positions, 0.0), last)
     low = ops.floor(clipped)
     high = ops.minimum(low + 1.0, last)
-    return ops.cast(low, "int32"), ops.cast(high, "int32"), clipped - low, inside
+    # Clipped as whole numbers once more: a box that is not a number must not read beyond the map.
+    low_ix, high_ix = (ops.minimum(ops.maximum(ops.cast(v, "int32"), 0), size[:, None] - 1) for v in (low, high))
+    return low_ix, high_ix, clipped - low, inside

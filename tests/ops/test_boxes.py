@@ -112,3 +112,9 @@ def test_overlaps_do_not_know_the_unit_or_the_order(pairs):
     np.testing.assert_allclose(_tensor_twin("compute_overlaps")(boxes / 64, others / 64), overlaps, atol=1e-5)
     np.testing.assert_allclose(_tensor_twin("compute_overlaps")(others, boxes).T, overlaps, atol=1e-6)
     assert (overlaps >= 0).all() and (overlaps <= 1 + 1e-6).all()
+
+
+def test_absurd_scales_give_huge_boxes_and_not_undefined_ones():
+    box = np.array([[0.2, 0.2, 0.4, 0.4]], np.float32)
+    moved = _tensor_twin("apply_box_deltas")(box, np.array([[0.0, 0.0, 500.0, 1e30]], np.float32))
+    assert np.isfinite(moved).all() and (moved[0, :2] < -1e6).all() and (moved[0, 2:] > 1e6).all()

@@ -103,3 +103,10 @@ def test_gradients_reach_the_cells_sampled_and_no_others():
     expected = np.zeros((1, 5, 9, 1))
     expected[0, 1:3, [2, 4]] = 1
     np.testing.assert_allclose(tape.gradient(total, feature_map), expected, atol=1e-5)
+
+
+def test_a_box_that_is_not_a_number_reads_no_further_than_the_map():
+    boxes = np.full((1, 2, 4), np.nan, np.float32)
+    boxes[0, 1] = [0, 0, 1, 1]
+    feature_map = np.ones((1, 3, 5, 1), np.float32)
+    assert (_align([feature_map], boxes, [[0, 0]], (2, 2))[0, 1] == 1).all()
