@@ -8,7 +8,7 @@ import keras
 
 from mrcnn.data.errors import DataError
 from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation
-from mrcnn.engine.feed import stream
+from mrcnn.engine.feed import FixedBatches, stream
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
 
@@ -37,16 +37,14 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     val_feed, val_steps = None, None
     if val_loader is not None:
         val_steps = min(config.VALIDATION_STEPS, len(val_loader))
-        val_feed = stream(val_loader.__getitem__, 0, config.LOADER_WORKERS, period=val_steps)
+        val_feed = FixedBatches(val_loader.__getitem__, val_steps, config.LOADER_WORKERS)
     try:
         history = model.keras_model.fit(
             feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
             callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
     finally:
-        for generator in (feed, val_feed):
-            if generator is not None:
-                generator.close()
+        feed.close()
     model.epoch = max(epochs if not model.keras_model.stop_training else model.epoch + len(history.epoch), model.epoch)
     return history
 
