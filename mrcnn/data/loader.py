@@ -49,7 +49,8 @@ class Loader:
     for any step >= 0 is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It
     gives a tuple of arrays:
 
-        images: uint8 [B, H, W, C], raw, where the files are uint8; else float32 with mean_pixel subtracted.
+        images: uint8 [B, H, W, C], raw, where the files are uint8; else float32 with mean_pixel subtracted. All batches
+            are of one kind, that of the first image; an image of the other kind counts as broken.
         image_meta: float32 [B, 12 + K].
         rpn_match: int32 [B, A, 1]. 1 positive, -1 negative, 0 neutral.
         rpn_bbox: float32 [B, T, 4]. Deltas of the positive anchors, then zero rows.
@@ -106,6 +107,7 @@ class Loader:
         self._ids = self._usable_ids()
         self._anchor_index = index_anchors(target_settings.anchors)
         self._order = (None, None)
+        self._raw = None
         self._lock = threading.Lock()
 
     def _usable_ids(self):
@@ -202,6 +204,7 @@ class Loader:
             image, meta, class_ids, boxes, masks = make_sample(
                 self.dataset, image_id, self.sample_settings, augmentation, rng
             )
+            self._check_kind(image_id, image)
         except DataError as error:
             self._report_broken(image_id, str(error))
             return None
@@ -222,6 +225,26 @@ class Loader:
         )
         kept = choose(rng, np.arange(len(class_ids)), settings.max_gt_instances)
         return image, meta, rpn_match, rpn_bbox, class_ids[kept], boxes[kept], masks[:, :, kept]
+
+    def _check_kind(self, image_id, image):
+        """Hold an image against the first one: a batch of floats among batches of bytes would be read as bytes."""
+        raw = self._raw
+        if raw is None:
+            raw = self._raw = self._first_is_raw()
+        if raw != (image.dtype == np.uint8):
+            raise DataError(
+                f"image {image_id} is {image.dtype}, and the first image of the data set {'is' if raw else 'is not'} "
+                "uint8: load_image must give all images in one dtype and range"
+            )
+
+    def _first_is_raw(self):
+        """Tell whether the first image that can be read is uint8, whatever the order in which batches are made."""
+        for image_id in self._ids:
+            try:
+                return np.asarray(self.dataset.load_image(int(image_id))).dtype == np.uint8
+            except Exception as error:
+                logger.debug("image %s does not tell its dtype: %s", image_id, error)
+        return True
 
     def _report_broken(self, image_id, reason):
         with self._lock:
