@@ -69,7 +69,8 @@ def run_graph(model, inputs, outputs):
         outputs: list of (name, KerasTensor or ProposalStage).
 
     Returns:
-        dict {name: np.ndarray}, in the order asked for.
+        dict {name: np.ndarray}, in the order asked for. The indices that non-maximum suppression kept are those of the
+        first image, int32 [kept], as the classic node gave them.
 
     Raises:
         ValueError: an output that is None, by its name.
@@ -84,7 +85,9 @@ def run_graph(model, inputs, outputs):
         roi_inputs = list(model.get_layer("ROI").input)
     values = keras.Model(model.inputs, [*tensors, *roi_inputs]).predict_on_batch(inputs)
     if roi_inputs:
-        stages = model.get_layer("ROI").stages(values[len(tensors):])
+        stages = keras.tree.map_structure(keras.ops.convert_to_numpy,
+                                          model.get_layer("ROI").stages(values[len(tensors):]))
+        stages["non_max_suppression"] = stages["non_max_suppression"][0][stages["kept"][0]]
     values = iter(values)
-    return {name: keras.ops.convert_to_numpy(stages[t.stage] if isinstance(t, ProposalStage) else next(values))
+    return {name: stages[t.stage] if isinstance(t, ProposalStage) else keras.ops.convert_to_numpy(next(values))
             for name, t in outputs}

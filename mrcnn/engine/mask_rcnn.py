@@ -30,7 +30,7 @@ class MaskRCNN:
         log_dir: str or None. Folder of this run; made when training begins.
         checkpoint_path: str or None. Pattern of the run's checkpoints.
         epoch: int. Epochs trained so far, in this run or before the checkpoint that was loaded.
-        anchors: float [A, 4]. Pixel anchors of the images last asked for.
+        anchors: float [A, 4]. Pixel anchors of the molded images seen last; of IMAGE_SHAPE before any.
 
     Raises:
         ValueError: another mode.
@@ -44,7 +44,7 @@ class MaskRCNN:
         self.mode = mode
         self.config = config
         self.model_dir = model_dir
-        self.anchors = None
+        self.anchors = settings.config_anchors(config)
         self.epoch = 0
         self.log_dir = None
         self.checkpoint_path = None
@@ -152,10 +152,10 @@ class MaskRCNN:
             no_augmentation_sources: list of data set source names that are not augmented.
 
         Returns:
-            keras.callbacks.History of this call.
+            keras.callbacks.History of this call; an empty one when `epochs` are trained already.
 
         Raises:
-            ValueError: an inference model, or nothing left to train.
+            ValueError: an inference model, or `layers` that match none.
             DataError: data that cannot train at all.
         """
         if self.mode != "training":
@@ -190,7 +190,10 @@ class MaskRCNN:
             graph_access.log(f"Processing {len(images)} images")
             for image in images:
                 graph_access.log("image", image)
-        return self.predictor.detect(images, masks=masks)
+        results = self.predictor.detect(images, masks=masks)
+        if images:
+            self.anchors = self.predictor.last_anchors
+        return results
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
         """Detect instances in images that are molded already, such as those of a data generator.
@@ -208,6 +211,7 @@ class MaskRCNN:
             graph_access.log("molded_images", molded_images)
             graph_access.log("image_metas", np.asarray(image_metas))
         detections, _, _, mrcnn_mask, *_ = self.predictor.run(molded_images, np.asarray(image_metas))
+        self.anchors = self.predictor.last_anchors
         shape = molded_images.shape[1:]
         window = [0, 0, shape[0], shape[1]]
         names = ("rois", "class_ids", "scores", "masks")
@@ -232,8 +236,9 @@ class MaskRCNN:
 
     def get_anchors(self, image_shape):
         """Return the normalised anchors of a molded image, float32 [A, 4]; pixel anchors are left in `anchors`."""
-        self.anchors = settings.config_anchors(self.config, image_shape)
-        return self.predictor.anchors(image_shape)
+        normalised = self.predictor.anchors(image_shape)
+        self.anchors = self.predictor.last_anchors
+        return normalised
 
     def evaluate(self, dataset, image_ids=None, limit=None, progress=None):
         """Compute COCO AP of boxes and masks.
@@ -265,7 +270,7 @@ class MaskRCNN:
         return trainable.leaf_layers(self.keras_model)
 
     def run_graph(self, images, outputs, image_metas=None):
-        """Run parts of the inference graph; see `engine.graph_access.run_graph`.
+        """Run parts of the inference graph, and print the shape and range of each; see `engine.graph_access.run_graph`.
 
         Args:
             images: list of images, or with `image_metas` molded images.
@@ -274,14 +279,23 @@ class MaskRCNN:
 
         Returns:
             {name: array}.
+
+        Raises:
+            ValueError: a model in training mode, or an output that is None.
         """
+        if self.mode != "inference":
+            raise ValueError('this model was built with mode "training": build one with mode "inference" and load its '
+                             "weights to look inside.")
         if image_metas is None:
             molded, image_metas, _ = self.mold_inputs(images)
         else:
             molded = np.asarray(images, np.float32)
         anchors = self.get_anchors(molded.shape[1:])
         anchors = np.broadcast_to(anchors, (len(molded), *anchors.shape))
-        return graph_access.run_graph(self.keras_model, [molded, np.asarray(image_metas, np.float32), anchors], outputs)
+        found = graph_access.run_graph(self.keras_model, [molded, np.asarray(image_metas, np.float32), anchors], outputs)
+        for name, value in found.items():
+            graph_access.log(name, value)
+        return found
 
     def _name(self):
         if not self.config.NAME:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from mrcnn.layers.batch_norm import BatchNorm
+from mrcnn.layers.roi_conv import RoiConv2D
 
 
 class MaskHead:
@@ -32,7 +33,7 @@ class MaskHead:
         self.upsample = keras.layers.Conv2DTranspose(channels, (2, 2), strides=2, activation="relu",
                                                      name="mrcnn_mask_deconv")
         # float32 whatever the precision of the rest: the loss takes logarithms of these probabilities.
-        self.probs = keras.layers.Conv2D(num_classes, (1, 1), activation="sigmoid", dtype="float32", name="mrcnn_mask")
+        self.probs = RoiConv2D(num_classes, (1, 1), activation="sigmoid", dtype="float32", name="mrcnn_mask")
 
     def __call__(self, roi_features):
         """Wire the head.
@@ -47,5 +48,5 @@ class MaskHead:
         x = ops.reshape(roi_features, (-1, *roi_features.shape[2:]))  # [B * R, P, P, C]
         for convolution, norm in self.hidden:
             x = self.relu(norm(convolution(x), training=self.train_bn))
-        x = self.probs(self.upsample(x))
-        return ops.reshape(x, (-1, rois, *x.shape[1:]))
+        x = self.upsample(x)
+        return self.probs(ops.reshape(x, (-1, rois, *x.shape[1:])))

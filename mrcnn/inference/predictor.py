@@ -18,6 +18,9 @@ class Predictor:
         batch_size: int. Images run at a time. A last batch of fewer is filled up, so that the model compiles once.
         mold_settings: dict. Keyword arguments of `inference.mold.mold_input`.
         pixel_anchors: callable (height, width, channels) -> [A, 4] anchors in pixels.
+
+    Attributes:
+        last_anchors: float [A, 4] or None. Pixel anchors of the images that were run last.
     """
 
     def __init__(self, inference_model, batch_size, mold_settings, pixel_anchors):
@@ -25,14 +28,17 @@ class Predictor:
         self.batch_size = batch_size
         self.mold_settings = mold_settings
         self.pixel_anchors = pixel_anchors
+        self.last_anchors = None
         self._anchors = {}
 
     def anchors(self, image_shape):
         """Return the normalised anchors of a molded image, kept by its shape: float32 [A, 4]."""
         shape = tuple(int(v) for v in image_shape)
         if shape not in self._anchors:
-            self._anchors[shape] = norm_boxes(self.pixel_anchors(shape), shape[:2]).astype(np.float32)
-        return self._anchors[shape]
+            pixels = self.pixel_anchors(shape)
+            self._anchors[shape] = pixels, norm_boxes(pixels, shape[:2])
+        self.last_anchors, normalised = self._anchors[shape]
+        return normalised
 
     def run(self, molded, metas):
         """Run the network on images of one size.
