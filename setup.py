@@ -18,6 +18,7 @@ INSTALL_REQUIRES = [
     "numpy>=2.0,<2.3",
     "scikit-image>=0.25,<0.27",
     "opencv-python-headless>=4.11,<4.13",
+    "pillow>=10.4,<14",
     "pycocotools>=2.0.8,<2.1",
     # The maintained distribution of imgaug; it provides `import imgaug`.
     "imaug>=0.4.2,<0.5",

@@ -271,30 +271,37 @@ class Config:
         """Return an instance with `values`, a dict as `to_dict` or a JSON file gives it.
 
         Args:
-            values: {str: value}. Computed attributes in it are computed anew; lists stand for tuples and arrays.
+            values: {str: value}. Computed attributes in it are computed anew; lists stand for tuples and arrays. Names
+                that Config does not have are a subclass' own and are kept.
 
         Raises:
-            ConfigError: a name that Config does not have, with the nearest one.
+            ConfigError: a name that is not UPPERCASE, or is a known one misspelt.
         """
         computed = ("BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE")
-        base = {name: getattr(cls, name) for name in _names(cls)}
-        attributes = {}
-        for name, value in values.items():
-            if name in computed:
-                continue
-            if name not in base:
-                near = difflib.get_close_matches(name, base, n=1, cutoff=0)
-                raise ConfigError(f"{name} is not an attribute of {cls.__name__}: did you mean {near[0]}?")
-            attributes[name] = _like(base[name], value)
-        return type(cls.__name__, (cls,), attributes)()
+        wrong = [name for name in values if not str(name).isupper()]
+        if wrong:
+            raise ConfigError(f"{wrong[0]!r} cannot be an attribute of a configuration: their names are UPPERCASE.")
+        attributes = {name: _like(getattr(cls, name, None), value)
+                      for name, value in values.items() if name not in computed}
+        config = type(cls.__name__, (cls,), attributes)()
+        misspelt = config._misspelt()
+        if misspelt:
+            raise ConfigError(misspelt[0])
+        return config
 
     def with_overrides(self, values):
         """Return a validated copy in which `values` {name: value} replace this configuration's own.
 
         Raises:
-            ConfigError: an unknown name, with the nearest one, or values that contradict each other.
+            ConfigError: a name that this configuration does not have, with the nearest one, or values that contradict
+                each other.
         """
-        own = {n: v for n, v in vars(self).items() if n in _names(type(self))}
+        known = self.to_dict()
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+                raise ConfigError(f"{name} is not an attribute of {type(self).__name__}: did you mean {near[0]}?")
+        own = {name: value for name, value in vars(self).items() if name in _names(type(self))}
         config = type(self).from_dict({**own, **values})
         config.validate()
         return config
@@ -312,7 +319,7 @@ class Config:
         """Read what `save` wrote.
 
         Raises:
-            ConfigError: the file is missing, is no JSON object, or holds an unknown attribute.
+            ConfigError: the file is missing, or is no JSON object of UPPERCASE names.
         """
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))

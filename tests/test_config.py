@@ -142,8 +142,9 @@ def test_to_a_dict_and_back():
     assert list(values) == sorted(values)
     again = More.from_dict(values)
     assert {k: str(v) for k, v in again.to_dict().items()} == {k: str(v) for k, v in values.items()}
+    assert Config.from_dict(values).BRICK_SIZE == 5  # a subclass' own attribute is not lost
     with pytest.raises(ConfigError, match="BRICK_SIZE is not an attribute of Config"):
-        Config.from_dict(values)
+        Config().with_overrides({"BRICK_SIZE": 5})
 
 
 def test_what_is_computed_follows_the_values_and_not_the_dict():

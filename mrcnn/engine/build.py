@@ -9,6 +9,7 @@ from keras import ops
 
 from mrcnn.backbones.fpn import build_pyramid
 from mrcnn.backbones.registry import get_backbone
+from mrcnn.engine.classic_model import ClassicModel
 from mrcnn.engine.settings import config_anchors
 from mrcnn.engine.training_model import TrainingModel
 from mrcnn.geometry.boxes import norm_boxes as norm_boxes_array
@@ -121,5 +122,5 @@ class Network:
         _, probs, deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
         detections = DetectionLayer(config, name="mrcnn_detection")([rois, probs, deltas, self.image_meta])
         masks = self.mask_head(self._roi_features(self.roi_align_mask, detections[:, :, :4]))
-        return keras.Model([self.image, self.image_meta, anchors],
-                           [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")
+        return ClassicModel([self.image, self.image_meta, anchors],
+                            [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")

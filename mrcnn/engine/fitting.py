@@ -20,9 +20,10 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     regex = layer_regex(layers)
     if model.log_dir is None:
         model.set_log_dir()
-    if epochs <= model.epoch:
-        raise ValueError(f"epochs is {epochs}, and {model.epoch} epochs are trained already: epochs is the number to "
-                         f"stop after, counted from the start. Give more than {model.epoch}.")
+    if epochs <= model.epoch:  # a stage that a resumed run has behind it: scripts of several stages rely on this
+        print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs are trained already. `epochs` counts from "
+              "the start of the run.")
+        return keras.callbacks.History()
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
                      no_augmentation_sources=no_augmentation_sources)
     val_loader = _loader(val_dataset, config, "validation", shuffle=False) if val_dataset is not None else None

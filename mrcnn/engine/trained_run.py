@@ -64,24 +64,7 @@ def _age(path):
 def load_config(checkpoint):
     """Return the configuration kept beside `checkpoint`: Config, or None where there is none."""
     path = Path(checkpoint).parent / "config.json"
-    return read_config(path) if path.is_file() else None
-
-
-def read_config(path):
-    """Read a config.json, whatever subclass wrote it: Config.
-
-    Attributes of the subclass' own (the network does not know them) are left out.
-
-    Raises:
-        ConfigError: the file is missing, or is no JSON object.
-    """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no configuration could be read: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a JSON object of attributes, found {type(values).__name__}.")
-    return Config.from_dict({name: value for name, value in values.items() if hasattr(Config, name)})
+    return Config.load(path) if path.is_file() else None
 
 
 def load_class_names(path):
@@ -119,7 +102,7 @@ def load_trained_run(weights, model_dir, config_file=None, classes_file=None):
         weights = find_checkpoint(weights, model_dir)
         config, names = None, None
     if config_file:
-        config = read_config(config_file)
+        config = Config.load(config_file)
     elif weights != "coco":
         config = load_config(weights)
     beside = Path(weights).parent / "classes.json"

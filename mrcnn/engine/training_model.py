@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mrcnn.engine.classic_model import ClassicModel
 from mrcnn.losses.box import mrcnn_bbox_loss, mrcnn_class_loss
 from mrcnn.losses.mask import mrcnn_mask_loss
 from mrcnn.losses.rpn import rpn_bbox_loss, rpn_class_loss
@@ -16,7 +17,7 @@ from mrcnn.ops.meta import parse_image_meta
 NOT_DECAYED = ("gamma", "beta")
 
 
-class TrainingModel(keras.Model):
+class TrainingModel(ClassicModel):
     """A functional model over images and targets whose loss is the weighted sum of the five losses and an L2 term.
 
     Images may come raw as uint8, a quarter of the bytes; the mean is then subtracted here. float images are taken as
