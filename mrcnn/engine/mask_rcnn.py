@@ -7,6 +7,7 @@ import numpy as np
 
 from mrcnn.engine import graph_access, run_dir, settings, trainable
 from mrcnn.engine.build import Network
+from mrcnn.engine.classic_model import KERAS_SUFFIX
 from mrcnn.engine.fitting import fit
 from mrcnn.engine.optimizers import make_optimizer
 from mrcnn.evaluation import coco
@@ -77,16 +78,34 @@ class MaskRCNN:
         On a checkpoint `epoch` and `log_dir` become its own, and training goes on from there.
 
         Args:
-            filepath: str. A .h5 file.
+            filepath: str. A .h5 file. One that ends with .weights.h5 is Keras's own, as keras.callbacks.ModelCheckpoint
+                writes it in training; it must be of this network, and is read in either mode.
             by_name: bool. Match layers by name; otherwise by order, where the file must fit whole.
             exclude: list of layer names that keep their values, such as the heads of another number of classes.
 
         Returns:
-            report of matched, missing and mismatched tensors, see `weights.classic_h5.load`.
+            report of matched, missing and mismatched tensors, see `weights.classic_h5.load`; None for Keras's own file.
+
+        Raises:
+            ValueError: the file is of another network, or `exclude` was given for Keras's own file.
+            FileNotFoundError: there is no such file.
         """
+        if str(filepath).endswith(KERAS_SUFFIX):
+            self._load_keras_weights(filepath, exclude)
+            return None
         report = classic_h5.load(self.keras_model, filepath, by_name=by_name or bool(exclude), exclude=exclude)
         self.set_log_dir(filepath)
         return report
+
+    def _load_keras_weights(self, filepath, exclude):
+        """Read a file of Keras's own layout, whose tensors are named by their place in the model that was trained."""
+        if exclude:
+            raise ValueError(f"{filepath}: `exclude` is for files of the classic layout; write one with save_weights.")
+        if not os.path.isfile(filepath):
+            raise FileNotFoundError(f"there is no weight file {filepath}")
+        # The endings share their layers: what is read into the training one is in the inference one too.
+        (self.keras_model if self.mode == "training" else self.network.training_model()).load_weights(filepath)
+        self.set_log_dir()
 
     def save_weights(self, filepath):
         """Write the weights in the classic layout; the classic code reads them too."""
