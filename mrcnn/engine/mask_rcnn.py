@@ -1,6 +1,8 @@
 """The object that users drive: build, load, train, detect, evaluate."""
 
 import os
+import random
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -28,8 +30,8 @@ class MaskRCNN:
     Attributes:
         keras_model: keras.Model of the mode. Training and inference models have the same layer names and weights.
         mode, config, model_dir: as given.
-        log_dir: str or None. Folder of this run; made when training begins.
-        checkpoint_path: str or None. Pattern of the run's checkpoints.
+        log_dir: str. Folder of this run; made when training begins. None without a NAME or a model_dir.
+        checkpoint_path: str. Pattern of the run's checkpoints; None likewise.
         epoch: int. Epochs trained so far, in this run or before the checkpoint that was loaded.
         anchors: float [A, 4]. Pixel anchors of the molded images seen last; of IMAGE_SHAPE before any.
 
@@ -51,12 +53,14 @@ class MaskRCNN:
         self.checkpoint_path = None
         self._predictor = None
         self.keras_model = self.build(mode, config)
+        if config.NAME and model_dir is not None:
+            self.set_log_dir()
 
     def build(self, mode, config):
         """Build the network and return the keras.Model of `mode`. Called by the constructor."""
-        keras.utils.set_random_seed(config.SEED)
-        self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
-        return self.network.training_model() if mode == "training" else self._inference_model()
+        with _seeded(config.SEED):
+            self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
+            return self.network.training_model() if mode == "training" else self._inference_model()
 
     def _inference_model(self):
         model = self.network.inference_model()
@@ -320,6 +324,18 @@ class MaskRCNN:
         if not self.config.NAME:
             raise ValueError("NAME is not set: give the configuration a NAME, its runs and checkpoints carry it.")
         return self.config.NAME
+
+
+@contextmanager
+def _seeded(seed):
+    """Draw initial weights by `seed`, and leave the random state of the user's own program as it was."""
+    states = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def _jit_compile():
