@@ -11,6 +11,7 @@ anything long starts; `MaskRCNN` calls it.
 """
 
 import difflib
+import inspect
 import json
 import numbers
 import os
@@ -20,6 +21,8 @@ import numpy as np
 
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
+# Attributes that may be functions of the user's own.
+CALLABLE_NAMES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "OPTIMIZER")
 
 
 class ConfigError(ValueError):
@@ -158,6 +161,14 @@ class Config:
     TRAIN_BN = False
     # Largest norm of the whole gradient, all variables together; a longer one is scaled down to it. None: no bound.
     GRADIENT_CLIP_NORM = 5.0
+
+    def __init_subclass__(cls, **kwargs):
+        """Take a plain function in a class body as it is; Python would make a method of it, and pass the instance."""
+        super().__init_subclass__(**kwargs)
+        for name in CALLABLE_NAMES:
+            value = vars(cls).get(name)
+            if inspect.isfunction(value) and next(iter(inspect.signature(value).parameters), None) != "self":
+                setattr(cls, name, staticmethod(value))
 
     def __init__(self):
         self._compute()

@@ -55,7 +55,7 @@ class Network:
         """Wire backbone, pyramid and RPN: what both endings start with."""
         config = self.config
         backbone = get_backbone(config.BACKBONE)
-        maps = backbone(input_image=self.image, stage5=True, train_bn=config.TRAIN_BN)
+        maps = backbone(self.image, stage5=True, train_bn=config.TRAIN_BN)
         self.pyramid = build_pyramid(maps[-4:], config.TOP_DOWN_PYRAMID_SIZE)
         rpn = build_rpn_model(config.RPN_ANCHOR_STRIDE, len(config.RPN_ANCHOR_RATIOS), config.TOP_DOWN_PYRAMID_SIZE,
                               config.RPN_HEAD_CHANNELS)
