@@ -87,11 +87,10 @@ class Config:
     MASK_SHAPE = [28, 28]
 
     # --- Input images ----------------------------------------------------------------------------------------------
-    # none:   no resizing or padding. Sizes must be multiples of 64, and a training batch of one size.
+    # none:   no resizing or padding. Sizes must be multiples of 64; in training all are of IMAGE_MAX_DIM squared.
     # square: scale to IMAGE_MIN_DIM on the short side without exceeding IMAGE_MAX_DIM on the long one, then pad with
     #         zeros to a square of IMAGE_MAX_DIM.
-    # pad64:  scale the short side to IMAGE_MIN_DIM (IMAGE_MAX_DIM is not used), pad to multiples of 64. Inference, or
-    #         training with one image a batch.
+    # pad64:  scale the short side to IMAGE_MIN_DIM (IMAGE_MAX_DIM is not used), pad to multiples of 64. Inference.
     # crop:   scale as above, then cut a random square of IMAGE_MIN_DIM. Training only.
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM = 800

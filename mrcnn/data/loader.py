@@ -34,12 +34,14 @@ class TargetSettings:
         num_train_anchors: int. T, RPN_TRAIN_ANCHORS_PER_IMAGE.
         rpn_bbox_std_dev: [4].
         max_gt_instances: int. G.
+        image_size: (H, W) that the anchors are for; a sample of another size counts as broken. None takes any.
     """
 
     anchors: np.ndarray
     num_train_anchors: int
     rpn_bbox_std_dev: np.ndarray
     max_gt_instances: int
+    image_size: tuple | None = None
 
 
 class Loader:
@@ -205,6 +207,7 @@ class Loader:
                 self.dataset, image_id, self.sample_settings, augmentation, rng
             )
             self._check_kind(image_id, image)
+            self._check_size(image_id, image)
         except DataError as error:
             self._report_broken(image_id, str(error))
             return None
@@ -235,6 +238,15 @@ class Loader:
             raise DataError(
                 f"image {image_id} is {image.dtype}, and the first image of the data set {'is' if raw else 'is not'} "
                 "uint8: load_image must give all images in one dtype and range"
+            )
+
+    def _check_size(self, image_id, image):
+        size = self.target_settings.image_size
+        if size is not None and image.shape[:2] != tuple(size):
+            raise DataError(
+                f"image {image_id} is of {image.shape[0]} x {image.shape[1]} pixels (height x width) after resizing by "
+                f"mode {self.sample_settings.resize_mode!r}, and the anchors are of images of {size[0]} x {size[1]} "
+                "(IMAGE_SHAPE): train with IMAGE_RESIZE_MODE 'square' or 'crop'"
             )
 
     def _first_is_raw(self):

@@ -1,5 +1,7 @@
 """From a Config to the explicit arguments of the inner rings."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mrcnn.data import generator
@@ -78,7 +80,8 @@ def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmenta
         augmentation: imgaug augmenter, optional.
         no_augmentation_sources: list of source names whose images are not augmented, optional.
     """
-    return Loader(dataset, sample_settings(config), target_settings(config), config.BATCH_SIZE, seed=config.SEED,
+    targets = replace(target_settings(config), image_size=tuple(int(v) for v in config.IMAGE_SHAPE[:2]))
+    return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
                   shuffle=shuffle, augmentation=augmentation,
                   no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES,
                   mean_pixel=config.MEAN_PIXEL)

@@ -6,8 +6,12 @@ Shapes: B images of a batch, H W C molded image, A anchors, D detections.
 import numpy as np
 
 from mrcnn.geometry.boxes import norm_boxes
+from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.unmold import unmold_detections
+
+# The pyramid halves an image six times.
+SIZE_STEP = 64
 
 
 class Predictor:
@@ -49,7 +53,15 @@ class Predictor:
 
         Returns:
             list of the inference model's outputs as arrays.
+
+        Raises:
+            ValueError: a side that is no multiple of 64.
         """
+        height, width = molded.shape[1:3]
+        if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
+            raise ValueError(f"an image of {height} x {width} pixels (height x width) does not fit the pyramid, whose "
+                             f"sides must be multiples of {SIDE_MULTIPLE}: use IMAGE_RESIZE_MODE square or pad64, or "
+                             "pad it before")
         anchors = self.anchors(molded.shape[1:])
         parts = []
         for start in range(0, len(molded), self.batch_size):
@@ -73,9 +85,14 @@ class Predictor:
             masks bool [h, w, N], or N COCO RLE dicts.
 
         Raises:
-            ValueError: an image that is none, by its position in the list.
+            ValueError: an image that is none, or whose size does not suit the network, by its position in the list.
         """
         molded, metas, windows = mold_inputs(images, **self.mold_settings)
+        for row, image in enumerate(molded):
+            if image.shape[0] % SIZE_STEP or image.shape[1] % SIZE_STEP:
+                raise ValueError(f"images[{row}]: {image.shape[0]} x {image.shape[1]} pixels after resizing, and the "
+                                 f"network needs multiples of {SIZE_STEP}: set IMAGE_RESIZE_MODE to \"square\" or \"pad64\", "
+                                 "or resize the image.")
         results = [None] * len(images)
         for rows in _by_shape(molded):
             batch = np.stack([molded[i] for i in rows])
