@@ -152,8 +152,8 @@ class Config:
     WEIGHT_DECAY = 0.0001
     # Factor of each loss in the sum that is minimised.
     LOSS_WEIGHTS = {name: 1.0 for name in LOSS_NAMES}
-    # True: ROIs come from the RPN. False: the caller gives them in training (data_generator with random_rois), as for
-    # training the heads alone.
+    # True: ROIs come from the RPN. False: training takes POST_NMS_ROIS_TRAINING random regions an image, most of them
+    # about the objects, to train the heads before or without the RPN.
     USE_RPN_ROIS = True
     # BatchNorm statistics: None trains them, False keeps them frozen (right for small batches), True uses the batch's
     # statistics even in inference.

@@ -5,12 +5,17 @@ import os
 from importlib.util import find_spec
 
 import keras
+import numpy as np
 
 from mrcnn.data.errors import DataError
 from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation
 from mrcnn.engine.feed import FixedBatches, stream
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
+from mrcnn.targets.detection import generate_random_rois
+
+# The random stream of given ROIs, apart from those of the loader.
+ROI_STREAM = 2
 
 
 def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, augmentation, custom_callbacks,
@@ -34,11 +39,11 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
           f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
-    feed = stream(loader.__getitem__, model.epoch * steps, config.LOADER_WORKERS)
+    feed = stream(_batches(loader, config), model.epoch * steps, config.LOADER_WORKERS)
     val_feed, val_steps = None, None
     if val_loader is not None:
         val_steps = min(config.VALIDATION_STEPS, len(val_loader))
-        val_feed = FixedBatches(val_loader.__getitem__, val_steps, config.LOADER_WORKERS)
+        val_feed = FixedBatches(_batches(val_loader, config), val_steps, config.LOADER_WORKERS)
     try:
         history = model.keras_model.fit(
             feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
@@ -55,6 +60,22 @@ def _loader(dataset, config, role, **options):
     if not len(dataset.image_ids):
         raise DataError(f"the {role} data set has no images: load some, and call its prepare() before training.")
     return make_loader(dataset, config, **options)
+
+
+def _batches(loader, config):
+    """Return step -> training arrays; with USE_RPN_ROIS False random regions are the last of them."""
+    if config.USE_RPN_ROIS:
+        return loader.__getitem__
+
+    def make(step):
+        batch = loader[step]
+        images, class_ids, boxes = batch[0], batch[4], batch[5]
+        rng = np.random.default_rng([loader.seed, ROI_STREAM, step])
+        rois = [generate_random_rois(images.shape[1:], config.POST_NMS_ROIS_TRAINING, *truth, rng)
+                for truth in zip(class_ids, boxes)]
+        return (*batch, np.stack(rois))
+
+    return make
 
 
 def _callbacks(model, val_dataset):
