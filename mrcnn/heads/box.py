@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from mrcnn.layers.batch_norm import BatchNorm
+from mrcnn.layers.full_convolution import FullConvolution
 
 
 class BoxHead:
@@ -27,7 +28,7 @@ class BoxHead:
         self.units = fc_layers_size
         self.train_bn = train_bn
         self.hidden = [
-            (keras.layers.Conv2D(fc_layers_size, (side, side), padding="valid", name=f"mrcnn_class_conv{n}"),
+            (FullConvolution(fc_layers_size, (side, side), name=f"mrcnn_class_conv{n}"),
              BatchNorm(name=f"mrcnn_class_bn{n}"))
             for n, side in ((1, pool_size), (2, 1))]
         self.relu = keras.layers.Activation("relu")
