@@ -10,9 +10,6 @@ from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.unmold import unmold_detections
 
-# The pyramid halves an image six times.
-SIZE_STEP = 64
-
 
 class Predictor:
     """Molds, runs and unmolds.
@@ -85,14 +82,9 @@ class Predictor:
             masks bool [h, w, N], or N COCO RLE dicts.
 
         Raises:
-            ValueError: an image that is none, or whose size does not suit the network, by its position in the list.
+            ValueError: an image that is none, by its position in the list.
         """
         molded, metas, windows = mold_inputs(images, **self.mold_settings)
-        for row, image in enumerate(molded):
-            if image.shape[0] % SIZE_STEP or image.shape[1] % SIZE_STEP:
-                raise ValueError(f"images[{row}]: {image.shape[0]} x {image.shape[1]} pixels after resizing, and the "
-                                 f"network needs multiples of {SIZE_STEP}: set IMAGE_RESIZE_MODE to \"square\" or \"pad64\", "
-                                 "or resize the image.")
         results = [None] * len(images)
         for rows in _by_shape(molded):
             batch = np.stack([molded[i] for i in rows])
