@@ -83,7 +83,10 @@ def run_graph(model, inputs, outputs):
     roi_inputs = []
     if len(tensors) < len(outputs):
         roi_inputs = list(model.get_layer("ROI").input)
-    values = keras.Model(model.inputs, [*tensors, *roi_inputs]).predict_on_batch(inputs)
+    wanted = [*tensors, *roi_inputs]
+    values = keras.Model(model.inputs, wanted).predict_on_batch(inputs)
+    if len(wanted) == 1:
+        values = [values]  # Keras gives a single output without its list
     if roi_inputs:
         stages = keras.tree.map_structure(keras.ops.convert_to_numpy,
                                           model.get_layer("ROI").stages(values[len(tensors):]))

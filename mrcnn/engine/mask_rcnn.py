@@ -230,6 +230,8 @@ class MaskRCNN:
             list of dicts as of `detect`, in the coordinates of the molded images.
         """
         molded_images = np.asarray(molded_images, np.float32)
+        if not len(molded_images):
+            return []
         if verbose:
             graph_access.log("molded_images", molded_images)
             graph_access.log("image_metas", np.asarray(image_metas))
