@@ -1,0 +1,164 @@
+"""The object that users drive, in inference: images of any kind, number and size, and the way to its inside."""
+import numpy as np
+import pytest
+
+from mrcnn.config import ConfigError
+from mrcnn.engine.mask_rcnn import MaskRCNN
+from tests.engine.small import shapes, small_config, small_model
+
+RNG = np.random.default_rng(0)
+IMAGES = [RNG.integers(0, 256, size).astype(np.uint8) for size in ((64, 64, 3), (40, 64, 3), (100, 30, 3))]
+
+
+@pytest.fixture(scope="module")
+def square(tmp_path_factory):
+    """A model of mode square, two images a batch, least score 0."""
+    return small_model("inference", tmp_path_factory.mktemp("square"))
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    """A model of mode pad64: images keep their shape."""
+    return small_model("inference", tmp_path_factory.mktemp("free"), IMAGE_RESIZE_MODE="pad64")
+
+
+def _same(one, other):
+    assert len(one["rois"]) > 0
+    np.testing.assert_array_equal(one["class_ids"], other["class_ids"])
+    np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5)
+    np.testing.assert_allclose(one["rois"], other["rois"], atol=1)
+    assert np.mean(one["masks"] != other["masks"]) < 0.01
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("kind", ["square", "free"])
+def test_many_images_at_once_are_what_each_is_alone(kind, count, request):
+    model = request.getfixturevalue(kind)
+    results = model.detect(IMAGES[:count])
+    assert len(results) == count
+    for image, result in zip(IMAGES, results):
+        _same(result, model.detect([image])[0])
+
+
+def test_results_fit_their_image(square):
+    for image, result in zip(IMAGES, square.detect(IMAGES)):
+        height, width = image.shape[:2]
+        rois, count = result["rois"], len(result["rois"])
+        assert 0 < count <= 5
+        assert (rois >= 0).all() and (rois[:, 2] <= height).all() and (rois[:, 3] <= width).all()
+        assert (rois[:, 2:] > rois[:, :2]).all()
+        assert (result["class_ids"] >= 1).all() and (result["class_ids"] <= 3).all()
+        assert (np.diff(result["scores"]) <= 0).all()
+        assert result["masks"].shape == (height, width, count) and result["masks"].dtype == bool
+        assert (rois.dtype, result["class_ids"].dtype, result["scores"].dtype) == (np.int32, np.int32, np.float32)
+        for i, (y1, x1, y2, x2) in enumerate(rois):
+            outside = result["masks"][:, :, i].copy()
+            outside[y1:y2, x1:x2] = False
+            assert not outside.any()
+
+
+def test_other_kinds_of_images(square):
+    grey = IMAGES[1][:, :, 0]
+    plain = square.detect([np.repeat(grey[:, :, None], 3, axis=2)])[0]
+    alpha = np.dstack([grey, grey, grey, np.full_like(grey, 7)])
+    for same in (grey, alpha, grey.astype(np.uint16) * 257, grey[:, :, None]):
+        _same(plain, square.detect([same])[0])
+
+
+def test_size_free_of_the_configuration(tmp_path):
+    model = small_model("inference", tmp_path, IMAGE_RESIZE_MODE="none")
+    image = RNG.integers(0, 256, (128, 64, 3)).astype(np.uint8)
+    result = model.detect([image, IMAGES[0]])
+    assert result[0]["masks"].shape[:2] == (128, 64) and len(result[0]["rois"]) > 0
+    with pytest.raises(ValueError, match="40 x 64 pixels.*multiples of 64"):
+        model.detect([IMAGES[1]])
+
+
+def test_detect_molded_is_detect_on_the_molded_image(square):
+    molded, metas, windows = square.mold_inputs(IMAGES[:2])
+    assert molded.shape == (2, 64, 64, 3) and metas.shape == (2, 12 + 4) and windows[1].tolist() == [12, 0, 52, 64]
+    found = square.detect_molded(molded, metas)
+    _same(found[0], square.detect(IMAGES[:1])[0])
+    assert found[1]["masks"].shape[:2] == (64, 64)
+    # The second image lies 12 rows down in its molded form.
+    alone = square.detect(IMAGES[1:2])[0]
+    np.testing.assert_allclose(found[1]["rois"][0], alone["rois"][0] + [12, 0, 12, 0], atol=1)
+    assert square.detect_molded(molded[:0], metas[:0]) == []
+
+
+def test_verbose_prints_each_image(square, capsys):
+    square.detect(IMAGES[:1], verbose=1)
+    out = capsys.readouterr().out
+    assert "Processing 1 images" in out and "shape: (64, 64, 3)" in out
+
+
+def test_the_least_score_is_kept_to(square, tmp_path):
+    strict = small_model("inference", tmp_path, DETECTION_MIN_CONFIDENCE=1.0)
+    result = strict.detect(IMAGES[:1])[0]
+    assert result["rois"].shape == (0, 4) and result["masks"].shape == (64, 64, 0) and result["scores"].shape == (0,)
+
+
+def test_equal_seeds_make_equal_weights(square, tmp_path):
+    same, other = small_model("inference", tmp_path), small_model("inference", tmp_path, SEED=1)
+    ours, theirs, others = (m.keras_model.get_weights() for m in (square, same, other))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
+
+
+def test_weights_travel(square, tmp_path):
+    square.save_weights(str(tmp_path / "w.h5"))
+    other = small_model("inference", tmp_path, SEED=1)
+    report = other.load_weights(str(tmp_path / "w.h5"), by_name=True, exclude=["mrcnn_mask"])
+    assert set(report.missing) == set() or all("mrcnn_mask" in str(name) for name in report.missing)
+    for name, equal in (("fpn_p2", True), ("mrcnn_class_bn1", True), ("mrcnn_mask", False)):
+        ours, theirs = (m.keras_model.get_layer(name).get_weights()[0] for m in (square, other))
+        assert np.array_equal(ours, theirs) is equal
+    assert other.epoch == 0 and other.log_dir.startswith(str(tmp_path))
+
+
+def test_evaluation_is_over_the_images_asked_for(square):
+    dataset = shapes(5)
+    result = square.evaluate(dataset, limit=3)
+    assert result.info["images"] == 3 and {"mask_AP", "box_AP50"} <= set(result.metrics)
+    assert square.evaluate(dataset, image_ids=[4]).info["images"] == 1
+
+
+def test_anchors_are_normalised_and_pixels_are_left_behind(square):
+    anchors = square.get_anchors((64, 64, 3))
+    assert anchors.shape == square.anchors.shape == (1023, 4)
+    np.testing.assert_allclose(anchors * 63 + [0, 0, 1, 1], square.anchors, atol=1e-4)
+
+
+def test_set_log_dir_follows_a_checkpoint(square):
+    square.set_log_dir("elsewhere/toys20260101T0000/mask_rcnn_toys_0012.h5")
+    assert square.epoch == 12 and square.log_dir.endswith("toys20260101T0000")
+    square.set_log_dir()
+    assert square.epoch == 0 and square.checkpoint_path.endswith("mask_rcnn_small_{epoch:04d}.h5")
+
+
+def test_what_cannot_work_is_told(tmp_path):
+    with pytest.raises(ValueError, match="mode is 'train'"):
+        MaskRCNN("train", small_config(), str(tmp_path))
+    with pytest.raises(ConfigError, match="IMAGE_MAX_DIM is 100"):
+        MaskRCNN("training", small_config(IMAGE_MAX_DIM=100), str(tmp_path))
+    with pytest.raises(ValueError, match="'resnet18'"):
+        MaskRCNN("inference", small_config(BACKBONE="resnet18"), str(tmp_path))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_numbers_of_channels(tmp_path, channels):
+    model = small_model("inference", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))
+    image = RNG.integers(0, 256, (50, 60, channels)).astype(np.uint8)
+    assert len(model.detect([image])[0]["rois"]) > 0
+    if channels == 1:
+        _same(model.detect([image])[0], model.detect([image[:, :, 0]])[0])
+    else:
+        with pytest.raises(ValueError, match="3 channels"):
+            model.detect([image[:, :, :3]])
+
+
+def test_trainable_layers_hold_the_nested_ones(square):
+    names = {layer.name for layer in square.get_trainable_layers()}
+    assert {"rpn_conv_shared", "rpn_bbox_pred", "mrcnn_mask", "bn2a"} <= names and "ROI" not in names
+    layer = square.keras_model.get_layer("fpn_p2")
+    assert square.find_trainable_layer(layer) is layer

@@ -1,0 +1,97 @@
+"""Batching of images of any sizes, with a network that tells what it was given."""
+import numpy as np
+import pytest
+
+from mrcnn.inference.predictor import Predictor
+
+SETTINGS = {"mean_pixel": np.zeros(3, np.float32), "resize_mode": "pad64", "min_dim": None, "max_dim": None,
+            "min_scale": 0, "num_classes": 3}  # fmt: skip
+
+
+class FakeModel:
+    """Detects one box in each image: the image's left half, of class 1, its score the first pixel / 256."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def predict_on_batch(self, inputs):
+        images, metas, anchors = inputs
+        assert len(images) == len(metas) == len(anchors)
+        self.shapes.append((images.shape[:3], anchors.shape[1]))
+        detections = np.zeros((len(images), 4, 6), np.float32)
+        size = metas[:, 4:6]
+        window = (metas[:, 7:11] - [0, 0, 1, 1]) / (np.concatenate([size, size], axis=1) - 1)
+        detections[:, 0, :4] = window
+        detections[:, 0, 3] = (window[:, 1] + window[:, 3]) / 2
+        y, x = metas[:, 7].astype(int), metas[:, 8].astype(int)
+        detections[:, 0, 4] = 1
+        detections[:, 0, 5] = images[np.arange(len(images)), y, x, 0] / 256
+        masks = np.ones((len(images), 4, 28, 28, 3), np.float32)
+        return [detections, _unread(len(images)), _unread(len(images)), masks, _unread(len(images))]
+
+
+def _unread(count):
+    """An output that nobody reads."""
+    return np.zeros((count, 1))
+
+
+def _predictor(batch_size=2):
+    model = FakeModel()
+    return Predictor(model, batch_size, SETTINGS, lambda shape: np.zeros((shape[0] + shape[1], 4))), model
+
+
+def _image(height, width, value):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+def test_any_number_of_images(count):
+    predictor, model = _predictor()
+    results = predictor.detect([_image(50, 60, 10 * i + 1) for i in range(count)])
+    np.testing.assert_allclose([r["scores"][0] for r in results], [(10 * i + 1) / 256 for i in range(count)])
+    assert len(results) == count
+    # Every batch is full, so that the network compiles for one size.
+    assert model.shapes == [((2, 64, 64), 128)] * -(-count // 2)
+
+
+def test_sizes_are_grouped_and_results_stay_in_order():
+    predictor, model = _predictor()
+    sizes = [(50, 60), (100, 60), (64, 64), (60, 100), (100, 50)]
+    results = predictor.detect([_image(*size, 20 * i + 5) for i, size in enumerate(sizes)])
+    for i, (size, result) in enumerate(zip(sizes, results)):
+        assert result["masks"].shape == (*size, 1)
+        np.testing.assert_allclose(result["scores"], [(20 * i + 5) / 256])
+        height, width = size
+        assert result["rois"][0].tolist()[:3] == [0, 0, height] and abs(result["rois"][0][3] - width / 2) <= 1
+        assert result["masks"][:, : width // 2 - 1, 0].all() and not result["masks"][:, width // 2 + 1 :].any()
+    assert sorted(model.shapes) == [((2, 64, 64), 128), ((2, 64, 128), 192), ((2, 128, 64), 192)]
+
+
+def test_masks_as_rle():
+    from pycocotools import mask as coco_mask
+
+    predictor, _ = _predictor()
+    image = _image(50, 60, 9)
+    (dense,), (sparse,) = predictor.detect([image]), predictor.detect([image], masks="rle")
+    assert len(sparse["masks"]) == 1
+    np.testing.assert_array_equal(coco_mask.decode(sparse["masks"][0]).astype(bool), dense["masks"][:, :, 0])
+
+
+def test_anchors_are_made_once_a_shape():
+    made = []
+    predictor = Predictor(FakeModel(), 1, SETTINGS, lambda shape: made.append(shape) or np.array([[0, 0, 11, 21]]))
+    anchors = predictor.anchors((11, 21, 3))
+    assert predictor.anchors(np.array([11, 21, 3])) is anchors and made == [(11, 21, 3)]
+    np.testing.assert_allclose(anchors, [[0, 0, 1, 1]])
+    assert anchors.dtype == np.float32
+
+
+def test_an_image_that_is_none_is_told_by_its_place():
+    with pytest.raises(ValueError, match=r"images\[1\]: not an image"):
+        _predictor()[0].detect([_image(50, 60, 1), np.zeros(7)])
+
+
+def test_images_are_left_as_they_were():
+    image = _image(50, 60, 9)
+    _predictor()[0].detect([image])
+    assert (image == 9).all()
