@@ -57,6 +57,7 @@ def test_results_fit_their_image(square):
             assert not outside.any()
 
 
+@pytest.mark.tensorflow_only
 def test_other_kinds_of_images(square):
     grey = IMAGES[1][:, :, 0]
     plain = square.detect([np.repeat(grey[:, :, None], 3, axis=2)])[0]
@@ -65,6 +66,7 @@ def test_other_kinds_of_images(square):
         _same(plain, square.detect([same])[0])
 
 
+@pytest.mark.tensorflow_only
 def test_size_free_of_the_configuration(tmp_path):
     model = small_model("inference", tmp_path, IMAGE_RESIZE_MODE="none")
     image = RNG.integers(0, 256, (128, 64, 3)).astype(np.uint8)
@@ -92,12 +94,14 @@ def test_verbose_prints_each_image(square, capsys):
     assert "Processing 1 images" in out and "shape: (64, 64, 3)" in out
 
 
+@pytest.mark.tensorflow_only
 def test_the_least_score_is_kept_to(square, tmp_path):
     strict = small_model("inference", tmp_path, DETECTION_MIN_CONFIDENCE=1.0)
     result = strict.detect(IMAGES[:1])[0]
     assert result["rois"].shape == (0, 4) and result["masks"].shape == (64, 64, 0) and result["scores"].shape == (0,)
 
 
+@pytest.mark.tensorflow_only
 def test_equal_seeds_make_equal_weights(square, tmp_path):
     same, other = small_model("inference", tmp_path), small_model("inference", tmp_path, SEED=1)
     ours, theirs, others = (m.keras_model.get_weights() for m in (square, same, other))
@@ -145,6 +149,7 @@ def test_what_cannot_work_is_told(tmp_path):
         MaskRCNN("inference", small_config(BACKBONE="resnet18"), str(tmp_path))
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("channels", [1, 4])
 def test_other_numbers_of_channels(tmp_path, channels):
     model = small_model("inference", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))

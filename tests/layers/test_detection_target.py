@@ -1,7 +1,6 @@
 """Targets of the heads: what is sampled, towards what, and every way in which there can be nothing to sample."""
 import types
 
-import keras
 import numpy as np
 import pytest
 
@@ -242,9 +241,8 @@ def test_a_graph_gives_the_same_where_nothing_is_left_to_luck():
     assert_same_in_a_model(_layer(), [proposals, class_ids, boxes, masks])
 
 
+@pytest.mark.tensorflow_only
 def test_no_gradient_passes():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("one backend's tape is enough: the layer stops gradients by its first operation")
     import tensorflow as tf
 
     proposals, class_ids, boxes, masks = _inputs([NEAR, FAR], [3], [GT])

@@ -86,11 +86,8 @@ def test_an_unknown_number_of_anchors_gives_the_same(limit):
     np.testing.assert_allclose(model.predict_on_batch(inputs), to_numpy(layer(inputs)), atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 def test_no_gradient_passes():
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("one backend's tape is enough: the layer stops gradients by its first operation")
     import tensorflow as tf
 
     inputs = [tf.Variable(v) for v in _random_inputs(np.random.default_rng(2), 1, 20)]

@@ -75,10 +75,9 @@ def test_the_order_of_boxes_is_kept():
     np.testing.assert_allclose(_align(maps, boxes[:, order], levels[:, order], (3, 2)), crops[:, order], atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("size, crop", [((9, 14), (7, 7)), ((5, 3), (4, 6)), ((1, 6), (2, 3))])
 def test_it_is_crop_and_resize(size, crop):
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("TensorFlow's own operator: on the TensorFlow backend")
     import tensorflow as tf
 
     rng = np.random.default_rng(2)
@@ -90,9 +89,8 @@ def test_it_is_crop_and_resize(size, crop):
     np.testing.assert_allclose(ours.reshape(expected.shape), expected, atol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_gradients_reach_the_cells_sampled_and_no_others():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("one backend's tape is enough: the graph is made of differentiable operations")
     import tensorflow as tf
 
     feature_map = tf.Variable(_ramp(5, 9)[..., :1])
