@@ -120,7 +120,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         if self.use_mini_mask:
             rois = _within(rois, matched_boxes, keep)
         batch, height, width, slots = (ops.shape(gt_masks)[i] for i in range(4))
-        table = ops.reshape(ops.transpose(ops.cast(gt_masks, "float32"), (0, 3, 1, 2)), (-1, 1))
+        table = ops.reshape(ops.transpose(gt_masks, (0, 3, 1, 2)), (-1, 1))
         cells = height * width
         starts = (ops.arange(batch, dtype="int32")[:, None] * slots + matched) * cells
         flat_size = ops.zeros_like(ops.reshape(matched, (-1,)))

@@ -12,6 +12,7 @@ one bilinear sample a bin, and zero for samples outside the map. The first and t
 Shapes: B images, L levels, R rois, S rows of all maps together, P crop size, C channels.
 """
 
+import keras
 from keras import ops
 
 # How far outside the map, in cells, a sample still counts as on its edge: float32 rounding pushes the last sample of a
@@ -62,14 +63,16 @@ def sample_crops(table, starts, heights, widths, boxes, crop_size):
     """Sample boxes bilinearly out of maps whose rows lie in one table.
 
     Args:
-        table: float [S, C]. Cells of all maps, each map row-major.
+        table: [S, C]. Cells of all maps, each map row-major. Bools are counted as 0 and 1 once they are picked: a table
+            of full masks is large.
         starts: int32 [R]. Row of the table at which each box's map begins.
         heights, widths: int32 [R]. Size of each box's map.
         boxes: float32 [R, 4]. Normalised corners within the box's own map.
         crop_size: (int, int). (height, width) of the crops, 2 or more.
 
     Returns:
-        float [R, crop height, crop width, C], of the dtype of `table`. Samples outside the map are zero.
+        float [R, crop height, crop width, C], of the dtype of `table`, float32 for bool and whole numbers. Samples
+        outside the map are zero.
     """
     y1, x1, y2, x2 = (boxes[:, i] for i in range(4))
     low_y, high_y, weight_y, inside_y = _neighbours(_sample_positions(y1, y2, heights, crop_size[0]), heights)
@@ -78,10 +81,13 @@ def sample_crops(table, starts, heights, widths, boxes, crop_size):
     stride = widths[:, None, None]
     origin = starts[:, None, None]
 
-    def rows(y, x):
-        return ops.take(table, origin + y[:, :, None] * stride + x[:, None, :], axis=0)  # [R, Ph, Pw, C]
+    dtype = keras.backend.standardize_dtype(table.dtype)
+    dtype = dtype if keras.backend.is_float_dtype(dtype) else "float32"
 
-    dtype = table.dtype
+    def rows(y, x):
+        picked = ops.take(table, origin + y[:, :, None] * stride + x[:, None, :], axis=0)  # [R, Ph, Pw, C]
+        return ops.cast(picked, dtype)
+
     weight_y = ops.cast(weight_y, dtype)[:, :, None, None]
     weight_x = ops.cast(weight_x, dtype)[:, None, :, None]
     inside = ops.cast(ops.logical_and(inside_y[:, :, None], inside_x[:, None, :]), dtype)[..., None]
