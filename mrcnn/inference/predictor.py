@@ -16,7 +16,8 @@ class Predictor:
 
     Args:
         inference_model: keras.Model as `Network.inference_model` returns it.
-        batch_size: int. Images run at a time. A last batch of fewer is filled up, so that the model compiles once.
+        batch_size: int. Most images run at a time. Fewer are filled up to a power of two: one image alone costs no more
+            than one, and the model compiles for few sizes.
         mold_settings: dict. Keyword arguments of `inference.mold.mold_input`.
         pixel_anchors: callable (height, width, channels) -> [A, 4] anchors in pixels.
 
@@ -64,8 +65,9 @@ class Predictor:
         for start in range(0, len(molded), self.batch_size):
             images, meta = molded[start:start + self.batch_size], metas[start:start + self.batch_size]
             count = len(images)
-            rows = np.minimum(np.arange(self.batch_size), count - 1)  # the last image again where there are fewer
-            batch_anchors = np.broadcast_to(anchors, (self.batch_size, *anchors.shape))
+            size = min(1 << (count - 1).bit_length(), self.batch_size)  # the power of two that holds them
+            rows = np.minimum(np.arange(size), count - 1)  # the last image again where there are fewer
+            batch_anchors = np.broadcast_to(anchors, (size, *anchors.shape))
             outputs = self.model.predict_on_batch([images[rows], np.asarray(meta, np.float32)[rows], batch_anchors])
             parts.append([np.asarray(output)[:count] for output in outputs])
         return [np.concatenate(output) for output in zip(*parts)]

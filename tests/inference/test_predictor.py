@@ -50,8 +50,16 @@ def test_any_number_of_images(count):
     results = predictor.detect([_image(50, 60, 10 * i + 1) for i in range(count)])
     np.testing.assert_allclose([r["scores"][0] for r in results], [(10 * i + 1) / 256 for i in range(count)])
     assert len(results) == count
-    # Every batch is full, so that the network compiles for one size.
-    assert model.shapes == [((2, 64, 64), 128)] * -(-count // 2)
+    sizes = {0: [], 1: [1], 2: [2], 3: [2, 1], 5: [2, 2, 1]}[count]
+    assert model.shapes == [((size, 64, 64), 128) for size in sizes]
+
+
+@pytest.mark.parametrize("count, sizes", [(1, [1]), (2, [2]), (3, [4]), (5, [6]), (6, [6]), (9, [6, 4])])
+def test_few_images_cost_little_in_a_large_batch(count, sizes):
+    predictor, model = _predictor(batch_size=6)
+    results = predictor.detect([_image(50, 60, 10 * i + 1) for i in range(count)])
+    np.testing.assert_allclose([r["scores"][0] for r in results], [(10 * i + 1) / 256 for i in range(count)])
+    assert [shape[0] for shape, _ in model.shapes] == sizes
 
 
 def test_sizes_are_grouped_and_results_stay_in_order():
@@ -64,7 +72,7 @@ def test_sizes_are_grouped_and_results_stay_in_order():
         height, width = size
         assert result["rois"][0].tolist()[:3] == [0, 0, height] and abs(result["rois"][0][3] - width / 2) <= 1
         assert result["masks"][:, : width // 2 - 1, 0].all() and not result["masks"][:, width // 2 + 1 :].any()
-    assert sorted(model.shapes) == [((2, 64, 64), 128), ((2, 64, 128), 192), ((2, 128, 64), 192)]
+    assert sorted(model.shapes) == [((1, 64, 128), 192), ((2, 64, 64), 128), ((2, 128, 64), 192)]
 
 
 def test_masks_as_rle():
