@@ -10,6 +10,7 @@ Every default is the classic one. `validate` finds misspelt attributes and value
 anything long starts; `MaskRCNN` calls it.
 """
 
+import copy
 import difflib
 import inspect
 import json
@@ -202,9 +203,20 @@ class Config:
         return found
 
     def _contradictions(self):
+        yield from self._out_of_date()
         yield from self._bad_sizes()
         yield from self._bad_network()
         yield from self._bad_ranges()
+
+    def _out_of_date(self):
+        """Find computed attributes that an instance's later change left behind; BATCH_SIZE may be set on purpose."""
+        fresh = copy.copy(self)
+        fresh._compute()
+        for name in ("IMAGE_SHAPE", "IMAGE_META_SIZE"):
+            if not np.array_equal(getattr(self, name), getattr(fresh, name)):
+                yield (f"{name} is {getattr(self, name)}, and follows from the other attributes as "
+                       f"{getattr(fresh, name)}: change attributes in a subclass, or by with_overrides, and not after "
+                       "the instance was made.")
 
     def _bad_sizes(self):
         mode = self.IMAGE_RESIZE_MODE
