@@ -88,7 +88,7 @@ class Config:
     MASK_SHAPE = [28, 28]
 
     # --- Input images ----------------------------------------------------------------------------------------------
-    # none:   no resizing or padding. Sizes must be multiples of 64; in training all are of IMAGE_MAX_DIM squared.
+    # none:   no resizing or padding. Sizes must be multiples of 64; in training all are of IMAGE_SHAPE.
     # square: scale to IMAGE_MIN_DIM on the short side without exceeding IMAGE_MAX_DIM on the long one, then pad with
     #         zeros to a square of IMAGE_MAX_DIM.
     # pad64:  scale the short side to IMAGE_MIN_DIM (IMAGE_MAX_DIM is not used), pad to multiples of 64. Inference.
@@ -212,7 +212,9 @@ class Config:
         """Find computed attributes that an instance's later change left behind; BATCH_SIZE may be set on purpose."""
         fresh = copy.copy(self)
         fresh._compute()
-        for name in ("IMAGE_SHAPE", "IMAGE_META_SIZE"):
+        # Images that are not resized may have an IMAGE_SHAPE of their own.
+        fixed = ("IMAGE_SHAPE",) if self.IMAGE_RESIZE_MODE in ("square", "crop") else ()
+        for name in (*fixed, "IMAGE_META_SIZE"):
             if not np.array_equal(getattr(self, name), getattr(fresh, name)):
                 yield (f"{name} is {getattr(self, name)}, and follows from the other attributes as "
                        f"{getattr(fresh, name)}: change attributes in a subclass, or by with_overrides, and not after "

@@ -1,4 +1,5 @@
 """Attributes changed on an instance whose computed attributes then no longer fit."""
+import numpy as np
 import pytest
 
 from mrcnn.config import Config, ConfigError
@@ -23,3 +24,14 @@ def test_changes_that_nothing_is_computed_from_may_come_late():
     config = Config()
     config.DETECTION_MIN_CONFIDENCE, config.BATCH_SIZE = 0.5, 1  # classic scripts do both
     config.validate()
+
+
+def test_images_that_are_not_resized_may_have_a_shape_of_their_own():
+    class WideConfig(Config):
+        IMAGE_RESIZE_MODE = "none"
+
+        def __init__(self):
+            super().__init__()
+            self.IMAGE_SHAPE = np.array([256, 512, 3])
+
+    WideConfig().validate()
