@@ -44,7 +44,7 @@ class TrainingModel(ClassicModel):
     def call(self, inputs, training=None, mask=None):
         images, *rest = inputs
         if keras.backend.standardize_dtype(images.dtype) == "uint8":
-            images = ops.cast(images, "float32") - self.mean_pixel
+            images = ops.cast(images, "float32") - ops.convert_to_tensor(self.mean_pixel)
         return super().call([images, *rest], training=training, mask=mask)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

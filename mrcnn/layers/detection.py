@@ -4,7 +4,6 @@ Shapes: B images, R rois, K classes, D detections.
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from mrcnn.ops.boxes import apply_box_deltas, clip_boxes, norm_boxes
@@ -66,7 +65,7 @@ class DetectionLayer(keras.layers.Layer):
         rois_count, num_classes = deltas.shape[1], deltas.shape[2]
         flat = ops.reshape(deltas, (-1, rois_count * num_classes, 4))
         own = gather_rows(flat, class_ids + ops.arange(rois_count, dtype="int32") * num_classes)
-        boxes = apply_box_deltas(rois, own * np.array(self.bbox_std_dev, np.float32))
+        boxes = apply_box_deltas(rois, own * ops.convert_to_tensor(self.bbox_std_dev, "float32"))
         window = norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta))  # [B, 4]
         return clip_boxes(boxes, window[:, None])
 

@@ -111,7 +111,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         unit = np.array([0, 0, 1, 1], np.float32)  # any box with an area, in place of those that have no target
         keep = is_positive[..., None]
         deltas = box_refinement(ops.where(keep, rois, unit), ops.where(keep, matched_boxes, unit))
-        return ops.where(keep, deltas / np.array(self.bbox_std_dev, np.float32), 0.0)
+        return ops.where(keep, deltas / ops.convert_to_tensor(self.bbox_std_dev, "float32"), 0.0)
 
     def _masks(self, rois, matched, matched_boxes, gt_masks, is_positive):
         most = min(self.max_positives, self.rois_per_image)

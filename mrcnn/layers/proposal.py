@@ -59,7 +59,7 @@ class ProposalLayer(keras.layers.Layer):
         scores, top = self._best(rpn_probs[:, :, 1], anchors.shape[1])
         valid = scores >= 0.0
         pre_nms_anchors = gather_rows(anchors, top)  # [B, N, 4]
-        deltas = gather_rows(rpn_bbox, top) * np.array(self.bbox_std_dev, np.float32)
+        deltas = gather_rows(rpn_bbox, top) * ops.convert_to_tensor(self.bbox_std_dev, "float32")
         refined = apply_box_deltas(pre_nms_anchors, deltas)
         clipped = clip_boxes(refined, np.array([0, 0, 1, 1], np.float32))
         indices, kept = non_max_suppression(clipped, valid, iou_threshold=self.nms_threshold,
