@@ -66,16 +66,6 @@ def test_other_kinds_of_images(square):
         _same(plain, square.detect([same])[0])
 
 
-@pytest.mark.tensorflow_only
-def test_size_free_of_the_configuration(tmp_path):
-    model = small_model("inference", tmp_path, IMAGE_RESIZE_MODE="none")
-    image = RNG.integers(0, 256, (128, 64, 3)).astype(np.uint8)
-    result = model.detect([image, IMAGES[0]])
-    assert result[0]["masks"].shape[:2] == (128, 64) and len(result[0]["rois"]) > 0
-    with pytest.raises(ValueError, match="40 x 64 pixels.*multiples of 64"):
-        model.detect([IMAGES[1]])
-
-
 def test_detect_molded_is_detect_on_the_molded_image(square):
     molded, metas, windows = square.mold_inputs(IMAGES[:2])
     assert molded.shape == (2, 64, 64, 3) and metas.shape == (2, 12 + 4) and windows[1].tolist() == [12, 0, 52, 64]
@@ -92,13 +82,6 @@ def test_verbose_prints_each_image(square, capsys):
     square.detect(IMAGES[:1], verbose=1)
     out = capsys.readouterr().out
     assert "Processing 1 images" in out and "shape: (64, 64, 3)" in out
-
-
-@pytest.mark.tensorflow_only
-def test_the_least_score_is_kept_to(square, tmp_path):
-    strict = small_model("inference", tmp_path, DETECTION_MIN_CONFIDENCE=1.0)
-    result = strict.detect(IMAGES[:1])[0]
-    assert result["rois"].shape == (0, 4) and result["masks"].shape == (64, 64, 0) and result["scores"].shape == (0,)
 
 
 @pytest.mark.tensorflow_only
