@@ -9,6 +9,29 @@ import keras
 AHEAD = 2
 
 
+class Remembering:
+    """Make batches, and remember the error that stopped it: TensorFlow wraps it in two pages of its own.
+
+    Args:
+        make_batch: callable(int step) -> tuple of arrays.
+
+    Attributes:
+        error: Exception or None. The first one raised.
+    """
+
+    def __init__(self, make_batch):
+        self.make_batch = make_batch
+        self.error = None
+
+    def __call__(self, step):
+        """Make the batch of a step."""
+        try:
+            return self.make_batch(step)
+        except Exception as error:
+            self.error = self.error or error
+            raise
+
+
 def stream(make_batch, first=0, workers=2):
     """Yield (batch,) for one step after another without end, in order, whatever the number of workers.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mrcnn.data.errors import DataError
 from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation
-from mrcnn.engine.feed import FixedBatches, stream
+from mrcnn.engine.feed import FixedBatches, Remembering, stream
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
 from mrcnn.targets.detection import generate_random_rois
@@ -39,16 +39,23 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
           f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
-    feed = stream(_batches(loader, config), model.epoch * steps, config.LOADER_WORKERS)
+    makers = [Remembering(_batches(loader, config))]
+    feed = stream(makers[0], model.epoch * steps, config.LOADER_WORKERS)
     val_feed, val_steps = None, None
     if val_loader is not None:
         val_steps = min(config.VALIDATION_STEPS, len(val_loader))
-        val_feed = FixedBatches(_batches(val_loader, config), val_steps, config.LOADER_WORKERS)
+        makers.append(Remembering(_batches(val_loader, config)))
+        val_feed = FixedBatches(makers[1], val_steps, config.LOADER_WORKERS)
     try:
         history = model.keras_model.fit(
             feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
             callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
+    except Exception as error:
+        for cause in (maker.error for maker in makers):
+            if cause is not None and cause is not error and str(cause) in str(error):
+                raise cause from None
+        raise
     finally:
         feed.close()
     model.epoch = max(epochs if not model.keras_model.stop_training else model.epoch + len(history.epoch), model.epoch)
