@@ -59,7 +59,8 @@ class Config:
     # Checkpoints that a call of train() leaves, the newest; None keeps one of every epoch.
     CHECKPOINTS_KEPT = None
     # Compute COCO AP of boxes and masks on the validation set every so many epochs (0: never), on the first
-    # VALIDATION_AP_IMAGES images (None: all). Logged as val_mask_AP, val_box_AP and so on.
+    # VALIDATION_AP_IMAGES images (None: all). Logged as val_mask_AP, val_box_AP and so on. DETECTION_MIN_CONFIDENCE
+    # holds there too: AP in full wants it at 0.
     VALIDATION_AP_EVERY = 0
     VALIDATION_AP_IMAGES = None
 

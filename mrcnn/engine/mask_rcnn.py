@@ -266,7 +266,9 @@ class MaskRCNN:
         return normalised
 
     def evaluate(self, dataset, image_ids=None, limit=None, progress=None):
-        """Compute COCO AP of boxes and masks.
+        """Compute COCO AP of boxes and masks, over the detections that DETECTION_MIN_CONFIDENCE lets through.
+
+        AP looks at detections of every score: figures that are to be compared with others' want it at 0.
 
         Args:
             dataset: Dataset, prepared.
