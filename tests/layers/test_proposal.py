@@ -6,7 +6,7 @@ import pytest
 
 from mrcnn.geometry import boxes as array_boxes
 from mrcnn.layers.proposal import ProposalLayer
-from tests.layers.check import assert_round_trip, assert_same_in_a_model, to_numpy
+from tests.layers.check import assert_round_trip, assert_same_in_a_model, run
 
 
 def _inputs(foreground, deltas, anchors):
@@ -34,9 +34,9 @@ def test_the_best_anchors_are_moved_clipped_and_told_apart():
 def test_the_limit_before_suppression_counts_by_score():
     anchors = [[0.0, 0.0, 0.1, 0.2], [0.3, 0.0, 0.4, 0.2], [0.6, 0.0, 0.7, 0.2], [0.6, 0.0, 0.7, 0.2]]
     inputs = _inputs([0.1, 0.4, 0.9, 0.8], np.zeros((4, 4)), anchors)
-    found = to_numpy(ProposalLayer(3, 0.7, pre_nms_limit=2)(inputs))[0]
+    found = run(ProposalLayer(3, 0.7, pre_nms_limit=2), inputs)[0]
     np.testing.assert_allclose(found, [anchors[2], [0] * 4, [0] * 4])
-    found = to_numpy(ProposalLayer(3, 0.7, pre_nms_limit=3)(inputs))[0]
+    found = run(ProposalLayer(3, 0.7, pre_nms_limit=3), inputs)[0]
     np.testing.assert_allclose(found, [anchors[2], anchors[1], [0] * 4])
 
 
@@ -62,9 +62,9 @@ def _random_inputs(rng, batch, count):
 def test_it_is_what_numpy_makes_of_it_and_images_do_not_mix():
     inputs = _random_inputs(np.random.default_rng(0), 2, 60)
     layer = ProposalLayer(15, 0.5, pre_nms_limit=40)
-    found = to_numpy(layer(inputs))
+    found = run(layer, inputs)
     for image in range(2):
-        alone = to_numpy(layer([part[image : image + 1] for part in inputs]))[0]
+        alone = run(layer, [part[image : image + 1] for part in inputs])[0]
         np.testing.assert_allclose(found[image], alone, atol=1e-6)
         scores = inputs[0][image, :, 1]
         best = np.argsort(-scores)[:40]
@@ -83,7 +83,7 @@ def test_an_unknown_number_of_anchors_gives_the_same(limit):
     layer = ProposalLayer(15, 0.5, pre_nms_limit=limit)
     spec = [keras.Input((None, 2)), keras.Input((None, 4)), keras.Input((None, 4))]
     model = keras.Model(spec, layer(spec))
-    np.testing.assert_allclose(model.predict_on_batch(inputs), to_numpy(layer(inputs)), atol=1e-6)
+    np.testing.assert_allclose(model.predict_on_batch(inputs), run(layer, inputs), atol=1e-6)
 
 
 @pytest.mark.tensorflow_only
