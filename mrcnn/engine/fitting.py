@@ -47,7 +47,7 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         makers.append(Remembering(_batches(val_loader, config)))
         val_feed = FixedBatches(makers[1], val_steps, config.LOADER_WORKERS)
     try:
-        history = model.keras_model.fit(
+        return model.keras_model.fit(
             feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
             callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
@@ -58,8 +58,6 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         raise
     finally:
         feed.close()
-    model.epoch = max(epochs if not model.keras_model.stop_training else model.epoch + len(history.epoch), model.epoch)
-    return history
 
 
 def _loader(dataset, config, role, **options):
@@ -93,6 +91,9 @@ def _callbacks(model, val_dataset):
         callbacks.append(CocoValidation(
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES), config.VALIDATION_AP_EVERY))
     callbacks.append(ClassicCheckpoint(model.checkpoint_path, config.CHECKPOINTS_KEPT))
+    # Epoch by epoch, so that a run that is interrupted goes on after the last whole one.
+    callbacks.append(keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(model, "epoch", epoch + 1)))
     callbacks.append(keras.callbacks.CSVLogger(os.path.join(model.log_dir, "history.csv"), append=model.epoch > 0))
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))
