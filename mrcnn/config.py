@@ -42,8 +42,9 @@ class Config:
     # --- Run -------------------------------------------------------------------------------------------------------
     # Name of the data set or experiment; log folders and checkpoints carry it. Required.
     NAME = None
-    # Devices that share a batch, and images on each of them. A 12 GB GPU holds two images of 1024x1024. They size the
-    # training batch and nothing else: detection takes any number of images.
+    # Images a device, and devices that share a batch: a training batch is their product. A 12 GB GPU holds two images of
+    # 1024x1024. The batch is spread over devices by keras.distribution, set before the model is built. Detection takes
+    # any number of images.
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
     # Upper bound on the steps of an epoch. An epoch is one pass over the data, or this many steps of it when the data
@@ -59,8 +60,7 @@ class Config:
     # Checkpoints that a call of train() leaves, the newest; None keeps one of every epoch.
     CHECKPOINTS_KEPT = None
     # Compute COCO AP of boxes and masks on the validation set every so many epochs (0: never), on the first
-    # VALIDATION_AP_IMAGES images (None: all). Logged as val_mask_AP, val_box_AP and so on. DETECTION_MIN_CONFIDENCE
-    # holds there too: AP in full wants it at 0.
+    # VALIDATION_AP_IMAGES images (None: all). Logged as val_mask_AP, val_box_AP and so on.
     VALIDATION_AP_EVERY = 0
     VALIDATION_AP_IMAGES = None
 

@@ -255,6 +255,8 @@ class DataGenerator(keras.utils.PyDataset):
     def __init__(self, dataset, config, shuffle=True, augmentation=None, random_rois=0, detection_targets=False,
                  **kwargs):
         super().__init__(**kwargs)
+        if detection_targets and not random_rois:
+            raise ValueError("detection_targets needs regions to make targets of: give random_rois too, such as 2000")
         self.loader = settings.make_loader(dataset, config, shuffle=shuffle, augmentation=augmentation)
         self.random_rois = random_rois
         self.detection = settings.detection_target_settings(config) if detection_targets else None

@@ -95,3 +95,8 @@ def test_parallel_model_stands_for_the_model():
     assert parallel.gpu_count == 1 and parallel.make_parallel() == model.outputs
     with pytest.raises(ValueError, match="set_distribution"):
         ParallelModel(model, 2)
+
+
+def test_a_generator_of_detection_targets_needs_regions():
+    with pytest.raises(ValueError, match="detection_targets needs regions"):
+        modellib.DataGenerator(None, None, detection_targets=True)

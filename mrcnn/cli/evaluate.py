@@ -45,7 +45,8 @@ def run(args):
 
     model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, weights)
-    result = model.evaluate(dataset, limit=args.limit, progress=options.show_progress)
+    result = model.evaluate(dataset, limit=args.limit, progress=options.show_progress,
+                            min_confidence=config.DETECTION_MIN_CONFIDENCE)
     print(result.table())
     if args.output:
         result.save(args.output)

@@ -109,8 +109,11 @@ class Network:
         return TrainingModel(inputs, outputs, loss_weights=dict(config.LOSS_WEIGHTS), weight_decay=config.WEIGHT_DECAY,
                              mean_pixel=config.MEAN_PIXEL, name="mask_rcnn")
 
-    def inference_model(self):
+    def inference_model(self, min_confidence=None):
         """Return the ending that detects.
+
+        Args:
+            min_confidence: float. Least score of a detection; DETECTION_MIN_CONFIDENCE when None.
 
         Inputs: molded images [B, H, W, C]; image_meta [B, 12 + K]; normalised anchors [B, A, 4].
         Outputs, in order: detections [B, D, 6]; mrcnn_class [B, R, K]; mrcnn_bbox [B, R, K, 4];
@@ -120,7 +123,12 @@ class Network:
         anchors = keras.Input((None, 4), name="input_anchors")
         rois = self._proposals(anchors, config.POST_NMS_ROIS_INFERENCE)
         _, probs, deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
-        detections = DetectionLayer(config, name="mrcnn_detection")([rois, probs, deltas, self.image_meta])
+        if min_confidence is None:
+            min_confidence = config.DETECTION_MIN_CONFIDENCE
+        detect = DetectionLayer(
+            max_instances=config.DETECTION_MAX_INSTANCES, min_confidence=min_confidence,
+            nms_threshold=config.DETECTION_NMS_THRESHOLD, bbox_std_dev=config.BBOX_STD_DEV, name="mrcnn_detection")
+        detections = detect([rois, probs, deltas, self.image_meta])
         masks = self.mask_head(self._roi_features(self.roi_align_mask, detections[:, :, :4]))
         return ClassicModel([self.image, self.image_meta, anchors],
                             [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")

@@ -33,11 +33,10 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
                      no_augmentation_sources=no_augmentation_sources)
     val_loader = _loader(val_dataset, config, "validation", shuffle=False) if val_dataset is not None else None
     steps = min(config.STEPS_PER_EPOCH, len(loader))
-    _write_run(model, train_dataset)
-
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     model.set_trainable(regex, verbose=0)
+    _write_run(model, train_dataset)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
     makers = [Remembering(_batches(loader, config))]
     feed = stream(makers[0], model.epoch * steps, config.LOADER_WORKERS)

@@ -51,7 +51,7 @@ class MaskRCNN:
         self.epoch = 0
         self.log_dir = None
         self.checkpoint_path = None
-        self._predictor = None
+        self._predictors = {}
         self.keras_model = self.build(mode, config)
         if config.NAME and model_dir is not None:
             self.set_log_dir()
@@ -62,8 +62,8 @@ class MaskRCNN:
             self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
             return self.network.training_model() if mode == "training" else self._inference_model()
 
-    def _inference_model(self):
-        model = self.network.inference_model()
+    def _inference_model(self, min_confidence=None):
+        model = self.network.inference_model(min_confidence)
         model.compile(jit_compile=_jit_compile())
         return model
 
@@ -117,7 +117,7 @@ class MaskRCNN:
 
     def get_imagenet_weights(self):
         """Return the path of ImageNet weights for the backbone, fetched on first use."""
-        return pretrained.imagenet_weights(self.config.BACKBONE)
+        return str(pretrained.imagenet_weights(self.config.BACKBONE))
 
     # --- Training --------------------------------------------------------------------------------------------------
     def compile(self, learning_rate, momentum):
@@ -190,11 +190,16 @@ class MaskRCNN:
     @property
     def predictor(self):
         """Predictor: over the inference ending of the network, built on first use when this model trains."""
-        if self._predictor is None:
-            model = self.keras_model if self.mode == "inference" else self._inference_model()
-            self._predictor = Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
-                                        lambda shape: settings.config_anchors(self.config, shape))
-        return self._predictor
+        return self._predictor_from(self.config.DETECTION_MIN_CONFIDENCE or 0.0)
+
+    def _predictor_from(self, min_confidence):
+        """Return the Predictor of detections from a score on. It is kept: the first image takes seconds to trace."""
+        if min_confidence not in self._predictors:
+            own = self.mode == "inference" and min_confidence == (self.config.DETECTION_MIN_CONFIDENCE or 0.0)
+            self._predictors[min_confidence] = Predictor(
+                self.keras_model if own else self._inference_model(min_confidence), self.config.BATCH_SIZE,
+                settings.mold_settings(self.config), lambda shape: settings.config_anchors(self.config, shape))
+        return self._predictors[min_confidence]
 
     def detect(self, images, verbose=0, masks="dense"):
         """Detect instances in any number of images of any sizes.
@@ -265,23 +270,25 @@ class MaskRCNN:
         self.anchors = self.predictor.last_anchors
         return normalised
 
-    def evaluate(self, dataset, image_ids=None, limit=None, progress=None):
-        """Compute COCO AP of boxes and masks, over the detections that DETECTION_MIN_CONFIDENCE lets through.
-
-        AP looks at detections of every score: figures that are to be compared with others' want it at 0.
+    def evaluate(self, dataset, image_ids=None, limit=None, progress=None, min_confidence=0.0):
+        """Compute COCO AP of boxes and masks.
 
         Args:
             dataset: Dataset, prepared.
             image_ids: list of int, all when None.
             limit: int, optional. Only the first so many.
             progress: callable, optional; see `evaluation.coco.evaluate`.
+            min_confidence: float. Least score of a detection that counts, in the place of DETECTION_MIN_CONFIDENCE:
+                average precision is of detections of every score.
 
         Returns:
             evaluation.coco.CocoResult.
         """
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
-        return coco.evaluate(lambda images: self.detect(images, masks="rle"), dataset, image_ids,
+        predictor = self._predictor_from(min_confidence)
+        return coco.evaluate(lambda images: predictor.detect(images, masks="rle"), dataset, image_ids,
                              batch_size=self.config.BATCH_SIZE, progress=progress)
+
 
     # --- Looking inside --------------------------------------------------------------------------------------------
     def ancestor(self, tensor, name, checked=None):

@@ -46,7 +46,6 @@ class DemoConfig(Config):
     POST_NMS_ROIS_INFERENCE = 100
     TRAIN_ROIS_PER_IMAGE = 32
     DETECTION_MAX_INSTANCES = 20
-    DETECTION_MIN_CONFIDENCE = 0.05  # average precision wants the doubtful ones too
     OPTIMIZER = "adam"
 
 

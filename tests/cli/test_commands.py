@@ -40,8 +40,8 @@ class FakeModel:
         self.trained = {"train": len(train_set.image_ids), "val": len(val_set.image_ids), "rate": learning_rate,
                         "epochs": epochs, "layers": layers}
 
-    def evaluate(self, dataset, limit=None, progress=None):
-        self.evaluated = len(dataset.image_ids), limit
+    def evaluate(self, dataset, limit=None, progress=None, min_confidence=None):
+        self.evaluated = len(dataset.image_ids), limit, min_confidence
         return FakeResult()
 
     def detect(self, images, masks="dense"):
@@ -138,7 +138,7 @@ def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
     assert main(["evaluate", "shapes", "--weights", "last", "--limit", "7", "--output", "figures.json"]) == 0
     model = FakeModel.last
     assert model.mode == "inference" and model.loaded == (checkpoint, None)
-    assert model.evaluated == (7, 7)
+    assert model.evaluated == (7, 7, 0.0)
     assert model.config.DETECTION_MIN_CONFIDENCE == 0 and model.config.IMAGE_MAX_DIM == 64
     assert "the table" in capsys.readouterr().out and Path("figures.json").exists()
 
