@@ -20,7 +20,7 @@ from mrcnn.data.formats.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN
 from mrcnn.viz.draw import draw_detections
 
-TRAIN_IMAGES, TRAIN_SEED = 3000, 0
+TRAIN_IMAGES, TRAIN_SEED = 2400, 0
 TEST_IMAGES, TEST_SEED = 100, 1_000_000
 EPOCHS = 2
 PICTURES = 8
