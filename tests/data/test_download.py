@@ -32,7 +32,10 @@ def test_files_go_where_they_belong(tmp_path):
 
 def test_what_is_there_is_not_fetched_again(tmp_path):
     download_coco(tmp_path / "coco", "val", "2017", serve(tmp_path / "server"))
+    image = tmp_path / "coco" / "val2017" / "1.jpg"
+    image.write_bytes(b"mine")
     download_coco(tmp_path / "coco", "val", "2017", "file:///nowhere")
+    assert image.read_bytes() == b"mine"
 
 
 def test_without_a_network_nothing_is_left_behind(tmp_path):
