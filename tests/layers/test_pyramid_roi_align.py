@@ -6,7 +6,7 @@ import pytest
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.layers.pyramid_roi_align import PyramidROIAlign
-from tests.layers.check import assert_round_trip, assert_same_in_a_model, to_numpy
+from tests.layers.check import assert_round_trip, assert_same_in_a_model, run
 
 
 def _meta(*sizes):
@@ -34,7 +34,7 @@ BOXES = [
 def test_the_level_follows_the_side_in_pixels(height, width, box_height, box_width, level):
     # The area is that of the normalised box times the image's.
     box = np.array([[[0, 0, box_height / height, box_width / width]]], np.float32)
-    found = to_numpy(PyramidROIAlign((3, 3))([box, _meta((height, width)), *_maps(1, height, width)]))
+    found = run(PyramidROIAlign((3, 3)), [box, _meta((height, width)), *_maps(1, height, width)])
     np.testing.assert_allclose(found, level)
 
 
@@ -42,7 +42,7 @@ def test_every_image_of_a_batch_has_its_own_size():
     # The same normalised box is 128 x 128 = 16384 pixels in one image and 512 x 256 in the other (of another crop).
     box = np.tile(norm_boxes(np.array([[0, 0, 128, 128]]), (256, 256)), (2, 1, 1)).astype(np.float32)
     meta = _meta((256, 256), (1024, 512))
-    found = to_numpy(PyramidROIAlign((2, 2))([box, meta, *_maps(2, 256, 256)]))
+    found = run(PyramidROIAlign((2, 2)), [box, meta, *_maps(2, 256, 256)])
     assert found[:, 0, 0, 0, 0].tolist() == [3, 5]
 
 
@@ -52,9 +52,10 @@ def test_padding_rows_change_nothing():
     boxes = np.sort(rng.random((1, 5, 2, 2)), axis=2).reshape(1, 5, 4).astype(np.float32)
     padded = np.concatenate([boxes, np.zeros((1, 3, 4), np.float32)], axis=1)
     layer = PyramidROIAlign((7, 5))
-    plain = assert_same_in_a_model(layer, [boxes, _meta((256, 128)), *maps])
+    assert_same_in_a_model(layer, [boxes, _meta((256, 128)), *maps])
+    plain = run(layer, [boxes, _meta((256, 128)), *maps])
     assert plain.shape == (1, 5, 7, 5, 2)
-    found = to_numpy(layer([padded, _meta((256, 128)), *maps]))
+    found = run(layer, [padded, _meta((256, 128)), *maps])
     np.testing.assert_allclose(found[:, :5], plain, atol=1e-6)
     assert np.isfinite(found).all()
 

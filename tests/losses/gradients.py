@@ -14,7 +14,7 @@ def loss_and_gradient(function, prediction):
     if backend == "jax":
         import jax
 
-        value, gradient = jax.value_and_grad(function)(np.asarray(prediction))
+        value, gradient = jax.jit(jax.value_and_grad(function))(np.asarray(prediction))
     elif backend == "torch":
         variable = keras.ops.convert_to_tensor(prediction).detach().requires_grad_(True)
         value = function(variable)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn.ops.roi_align import pyramid_roi_align
+from tests.compiled import compiled
 
 # Rows of the box's samples on a map of h rows: y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1).
 
@@ -19,9 +20,9 @@ def _ramp(height, width):
 
 
 def _align(maps, boxes, levels, crop):
-    return _numpy(pyramid_roi_align([keras.ops.convert_to_tensor(m) for m in maps],
-                                    keras.ops.convert_to_tensor(np.asarray(boxes, np.float32)),
-                                    keras.ops.convert_to_tensor(np.asarray(levels, np.int32)), crop))
+    run = compiled(lambda *tensors: pyramid_roi_align(list(tensors[2:]), *tensors[:2], crop))
+    arrays = [np.asarray(boxes, np.float32), np.asarray(levels, np.int32), *maps]
+    return _numpy(run(*(keras.ops.convert_to_tensor(array) for array in arrays)))
 
 
 def test_a_ramp_gives_the_positions_sampled():
