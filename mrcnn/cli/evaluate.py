@@ -14,7 +14,8 @@ The configuration is the one that the run folder keeps beside its checkpoints; D
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
     options.add_data_arguments(parser)
-    parser.add_argument("--subset", default="val", help="the images to measure on (default: %(default)s)")
+    parser.add_argument("--subset", metavar="NAME",
+                        help="the part to measure on (default: val where the data are divided into parts, else all)")
     parser.add_argument("--limit", type=options.at_least(1), metavar="N",
                         help="only the first N images (default: all; shapes: 100)")
     parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
@@ -26,7 +27,7 @@ def add_arguments(parser):
 
 def run(args):
     """Measure as the arguments say, and print the table."""
-    from mrcnn.data.catalog import open_dataset
+    from mrcnn.data.catalog import open_dataset, subsets_of
     from mrcnn.engine.presets import build_config, with_classes
     from mrcnn.engine.trained_run import find_checkpoint, load_config
 
@@ -36,8 +37,9 @@ def run(args):
         weights = find_checkpoint(weights, args.model_dir, name=settings.get("NAME", args.data))
         saved = load_config(weights)
     config = build_config(args.data, settings, saved)
-    dataset = open_dataset(args.data, args.subset, folder=args.dataset, year=args.year, count=args.limit or 100,
-                           image_size=config.IMAGE_MAX_DIM)
+    made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
+    subset = args.subset or ("val" if "val" in subsets_of(args.dataset, args.data) else None)
+    dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
     config = with_classes(config, dataset)
 
     from mrcnn.engine.mask_rcnn import MaskRCNN

@@ -4,16 +4,29 @@ import argparse
 import ast
 import sys
 
-DATA_FORMATS = ("shapes", "coco")
-
 
 def add_data_arguments(parser):
     """Add the positional data format and the arguments that say where its images lie."""
-    parser.add_argument("data", choices=DATA_FORMATS, metavar="{shapes,coco}",
-                        help="shapes: synthetic images, nothing to download; coco: a folder in COCO's layout")
+    from mrcnn.data.catalog import FORMATS
+
+    parser.add_argument("data", choices=FORMATS, metavar="FORMAT",
+                        help="; ".join(f"{name}: {what}" for name, (_, what) in FORMATS.items()))
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", metavar="DIR", help="the folder of the data (coco: with annotations/ in it)")
-    group.add_argument("--year", default="2017", help="coco: the year in the file names (default: %(default)s)")
+    group.add_argument("--dataset", metavar="PATH", help="the folder or file of the data")
+    add_reader_arguments(group)
+
+
+def add_reader_arguments(group):
+    """Add the arguments that say how a data set is to be read."""
+    group.add_argument("--year", help="coco: the year in the file names, where there are several")
+    group.add_argument("--images", metavar="DIR", help="coco: where the images of a single JSON file lie (default: beside it)")
+    group.add_argument("--allow-outside", action="store_true", default=None,
+                       help="take image files outside the data set's folder; only for data you trust")
+
+
+def reader_options(args):
+    """Return the arguments of `add_reader_arguments` as options of `open_dataset`: {str: value}, None for its default."""
+    return {name: getattr(args, name) for name in ("year", "images", "allow_outside")}
 
 
 def add_config_arguments(parser):

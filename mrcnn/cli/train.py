@@ -16,8 +16,10 @@ checkpoint of each epoch, config.json and classes.json."""
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
     options.add_data_arguments(parser)
-    parser.add_argument("--subset", default="train", help="the images to train on (default: %(default)s)")
-    parser.add_argument("--val-subset", default="val", help="the images for validation, or none (default: %(default)s)")
+    parser.add_argument("--subset", metavar="NAME",
+                        help="the part to train on (default: train where the data are divided into parts, else all)")
+    parser.add_argument("--val-subset", metavar="NAME", help="the part for validation, or none (default: val if there)")
+    parser.add_argument("--val-dataset", metavar="PATH", help="validate on this folder or file of the same format")
     parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
     group = parser.add_argument_group("training")
@@ -40,7 +42,6 @@ def add_arguments(parser):
 
 def run(args):
     """Train as the arguments say."""
-    from mrcnn.data.catalog import open_dataset
     from mrcnn.engine.presets import build_config, for_other_data, with_classes
     from mrcnn.engine.trained_run import find_checkpoint, load_config
     from mrcnn.weights.start import WORDS, load_start_weights
@@ -54,11 +55,7 @@ def run(args):
         weights = find_checkpoint(weights, args.model_dir, name)
         saved = for_other_data(load_config(weights), name)
     config = build_config(args.data, settings, saved, from_scratch=weights == "none")
-    where = {"folder": args.dataset, "year": args.year, "image_size": config.IMAGE_MAX_DIM}
-    train_set = open_dataset(args.data, args.subset, count=args.count, **where)
-    val_set = None
-    if args.val_subset != "none":
-        val_set = open_dataset(args.data, args.val_subset, count=max(args.count // 10, 1), **where)
+    train_set, val_set = _open_data(args, config)
     config = with_classes(config, train_set)
 
     from mrcnn.engine.mask_rcnn import MaskRCNN
@@ -68,3 +65,26 @@ def run(args):
     rate = config.LEARNING_RATE if args.learning_rate is None else args.learning_rate
     model.train(train_set, val_set, learning_rate=rate, epochs=args.epochs, layers=args.layers)
     print(f"Run folder: {model.log_dir}")
+
+
+def _open_data(args, config):
+    """Open the images to train on and those to validate on, which may be None."""
+    from mrcnn.data.catalog import open_dataset, subsets_of
+
+    reader = options.reader_options(args)
+
+    def open_part(path, subset, count):
+        made = {"count": count, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
+        return open_dataset(path, args.data, subset, **made, **reader)
+
+    parts = subsets_of(args.dataset, args.data)
+    train_set = open_part(args.dataset, args.subset or ("train" if "train" in parts else None), args.count)
+    val_count = max(args.count // 10, 1)
+    if args.val_subset == "none":
+        return train_set, None
+    if args.val_dataset:
+        return train_set, open_part(args.val_dataset, args.val_subset, val_count)
+    if args.val_subset or "val" in parts:
+        return train_set, open_part(args.dataset, args.val_subset or "val", val_count)
+    print("No validation: the data have no part named val (see --val-dataset, --val-subset).")
+    return train_set, None

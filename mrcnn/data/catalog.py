@@ -1,58 +1,109 @@
-"""Data sets by the names that the command line gives them."""
+"""The data formats by name, and the one way to open any of them.
 
+Each format is a module of `mrcnn.data.formats` with three functions:
+
+    recognise(path) -> None when the file or folder looks like this format, or a short reason why it does not.
+    subsets(path) -> list of the names of its parts, such as ["train", "val"]; [] when it is undivided.
+    open_subset(path, subset=None, **options) -> Dataset, not prepared. `subset` None takes what is undivided.
+"""
+
+import inspect
+from importlib import import_module
 from pathlib import Path
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.formats.coco import CocoDataset
-from mrcnn.data.formats.shapes import ShapesDataset
 
-# Seeds far apart, so that no image of one subset is an image of another.
-SHAPES_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+# name on the command line: (module, what it is)
+FORMATS = {
+    "shapes": ("shapes", "synthetic images, nothing to download"),
+    "coco": ("coco", "COCO instances: annotations/instances_*.json, or one such JSON file"),
+}
+# made as they are asked for: no path
+MADE = ("shapes",)
 
 
-def open_dataset(data, subset, *, folder=None, year="2017", count=1000, image_size=128):
-    """Load and prepare one subset of a data set.
+def open_dataset(path=None, format=None, subset=None, **options):
+    """Open a data set of any format and prepare it. This is `mrcnn.data.open`.
 
     Args:
-        data: str. "shapes" (synthetic images) or "coco" (a folder in COCO's layout).
-        subset: str. shapes: train, val or test; coco: as in the file names, such as train, val, minival.
-        folder: path. coco: the folder that holds annotations/.
-        year: str or int. coco: as in the file names.
-        count: int. shapes: how many images.
-        image_size: int, pixels. shapes: side of an image.
+        path: path of its folder or file; None for shapes, which are made.
+        format: str, a key of FORMATS. None finds out.
+        subset: str. Which part: train, val, ... None takes the only part, or what is not divided into parts.
+        **options: of the format's `open_subset`, such as year (coco), count (shapes), allow_outside (all that read
+            file names from data files). None leaves an option at its default.
 
     Returns:
         mrcnn.data.dataset.Dataset, prepared.
 
     Raises:
-        DataError: a missing folder, an unknown subset, or an empty data set.
-        ValueError: `data` is unknown.
+        DataError: nothing is there, the format is not recognised, the subset is unknown, or no image is in it.
+        ValueError: `format` or an option is unknown.
     """
-    if data == "shapes":
-        dataset = _shapes(subset, count, image_size)
-    elif data == "coco":
-        dataset = _coco(folder, subset, year)
-    else:
-        raise ValueError(f"{data!r} is no data format: choose shapes or coco.")
+    if format is None:
+        format = recognise_format(path)
+    reader = format_module(format)
+    _check_path(path, format)
+    options = {name: value for name, value in options.items() if value is not None}
+    known = [name for name in inspect.signature(reader.open_subset).parameters if name not in ("path", "subset")]
+    for name in options:
+        if name not in known:
+            raise ValueError(f"the format {format} has no option {name!r}; it has {', '.join(known) or 'none'}")
+    dataset = reader.open_subset(path, _checked_subset(reader, path, format, subset), **options)
     dataset.prepare()
     if not dataset.num_images:
-        raise DataError(f"{data}: the subset {subset!r} of {folder} holds no images.")
+        raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else "."))
     return dataset
 
 
-def _shapes(subset, count, image_size):
-    if subset not in SHAPES_SEEDS:
-        raise DataError(f"shapes has no subset {subset!r}: choose {', '.join(SHAPES_SEEDS)}.")
-    dataset = ShapesDataset()
-    dataset.load_shapes(count, image_size, image_size, seed=SHAPES_SEEDS[subset])
-    return dataset
+def _checked_subset(reader, path, format, subset):
+    """The subset to open: the one that was asked for, or the only one; None for what is undivided."""
+    there = reader.subsets(path)
+    if subset is None and len(there) == 1:
+        return there[0]
+    if subset is None and there:
+        raise DataError(f"{format}: {path or format} has the subsets {', '.join(there)}: say which one to open.")
+    if subset is not None and subset not in there:
+        raise DataError(f"{format}: {path or format} has no subset {subset!r}; "
+                        + (f"it has {', '.join(there)}." if there else "it is not divided into subsets."))
+    return subset
 
 
-def _coco(folder, subset, year):
-    if not folder:
-        raise DataError("coco: say where the data are: --dataset DIR, a folder with annotations/ in it.")
-    if not Path(folder).is_dir():
-        raise DataError(f"{folder}: no such folder.")
-    dataset = CocoDataset()
-    dataset.load_coco(folder, subset, year=year)
-    return dataset
+def subsets_of(path, format):
+    """Name the parts of a data set. Args: path: path or None; format: str, a key of FORMATS. Returns: list of str."""
+    reader = format_module(format)
+    _check_path(path, format)
+    return reader.subsets(path)
+
+
+def _check_path(path, format):
+    if path is None and format not in MADE:
+        raise DataError(f"{format}: say where the data are: the path of a folder or file (--dataset PATH).")
+    if path is not None and not Path(path).exists():
+        raise DataError(f"{path} does not exist: give the folder or file of the data set")
+
+
+def recognise_format(path):
+    """Find out the format of a file or folder. Args: path: path. Returns: str, a key of FORMATS.
+
+    Raises:
+        DataError: no format fits, with the reason of each, or more than one does.
+    """
+    if path is None:
+        raise DataError("say which data to open: the path of a folder or file, or a format such as shapes.")
+    if not Path(path).exists():
+        raise DataError(f"{path} does not exist: give the folder or file of the data set")
+    reasons = {name: format_module(name).recognise(Path(path)) for name in FORMATS if name not in MADE}
+    fitting = [name for name, reason in reasons.items() if reason is None]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise DataError(f"{path} can be read as {' or '.join(fitting)}: say which with format=... (--format)")
+    told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise DataError(f"{path} is of no format that is known. {told}")
+
+
+def format_module(name):
+    """Import the module that reads a format. Args: name: str, a key of FORMATS. Raises: ValueError: it is unknown."""
+    if name not in FORMATS:
+        raise ValueError(f"{name!r} is no data format: choose {', '.join(FORMATS)}.")
+    return import_module(f"mrcnn.data.formats.{FORMATS[name][0]}")

@@ -6,17 +6,16 @@ import numpy as np
 
 from mrcnn.config import Config, ConfigError
 
+# What each format starts from beside its NAME.
 PRESETS = {
-    "coco": {"NAME": "coco"},
     # Images of 128 pixels: smaller anchors and fewer ROIs than a photograph needs.
-    "shapes": {"NAME": "shapes", "IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
+    "shapes": {"IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
                "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
 }
 # What changes where no weights are loaded: BatchNorm has to learn its statistics, and for shapes a network that a CPU
 # trains in minutes is enough.
 FROM_SCRATCH = {
-    "coco": {"TRAIN_BN": None},
-    "shapes": {"TRAIN_BN": None, "BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
+    "shapes": {"BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
                "MASK_HEAD_CHANNELS": 64, "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300,
                "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100, "OPTIMIZER": "adam"},
 }
@@ -26,7 +25,7 @@ def build_config(data, settings, saved=None, from_scratch=False):
     """Return the validated configuration that a command starts from.
 
     Args:
-        data: str, a key of PRESETS.
+        data: str. The data format; it names the run where nothing else does.
         settings: {str: value}. The user's own changes; they win.
         saved: Config or None. The configuration of an earlier run, taken in place of the preset.
         from_scratch: bool. Training starts from random weights.
@@ -37,7 +36,8 @@ def build_config(data, settings, saved=None, from_scratch=False):
     Raises:
         ConfigError: an unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
     """
-    base = saved or Config.from_dict({**PRESETS[data], **(FROM_SCRATCH[data] if from_scratch else {})})
+    scratch = {"TRAIN_BN": None, **FROM_SCRATCH.get(data, {})} if from_scratch else {}
+    base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
     check_kinds(base, settings)
     return base.with_overrides(settings)
 

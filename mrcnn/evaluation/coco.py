@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.files import save_json
 from mrcnn.evaluation.report import result_table
-from mrcnn.evaluation.results import save_json, to_coco_results
+from mrcnn.evaluation.results import to_coco_results
 from mrcnn.evaluation.scoring import KINDS, score_rows
 
 

@@ -1,4 +1,4 @@
-"""Detections in COCO's results format, and JSON files that are whole or absent.
+"""Detections in COCO's results format.
 
 A row is `{"image_id", "category_id", "bbox": [x, y, width, height], "score", "segmentation": RLE}`: https://cocodataset.org/#format-results
 
@@ -6,12 +6,10 @@ Legend: H W image, N detections.
 """
 
 import json
-import math
-import os
-import tempfile
 
 import numpy as np
 
+from mrcnn.data.files import save_json
 from mrcnn.geometry.rle import as_rle, encode_mask, rle_to_json
 
 RESULT_KEYS = ("image_id", "category_id", "score")
@@ -101,43 +99,6 @@ def to_source_ids(rows, dataset):
         }
         for row in rows
     ]
-
-
-def _without_nan(value):
-    """JSON has no nan: None says the same."""
-    if isinstance(value, dict):
-        return {str(k): _without_nan(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_without_nan(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return None if math.isnan(value) else float(value)
-    if isinstance(value, np.integer):
-        return int(value)
-    return value
-
-
-def save_json(path, value):
-    """Write JSON through a temporary file in the same folder: at `path` lies the old file or the whole new one.
-
-    Args:
-        path: str or Path. Its folder is made if it is missing.
-        value: dicts, lists, numbers (NumPy's too), strings; nan becomes null.
-    """
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(_without_nan(value), file, allow_nan=False)
-            file.write("\n")
-        # mkstemp makes the file private; give it the rights that any new file would have
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def save_results(path, rows):

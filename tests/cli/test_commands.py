@@ -113,14 +113,14 @@ def test_weights_of_other_data_start_a_run_of_its_own():
     (["shapes", "--set", "IMAGES_PER_GPU=two"], "IMAGES_PER_GPU is 'two': expected a number"),
     (["shapes", "--set", "IMAGE_MAX_DIM=100", "IMAGE_MIN_DIM=100"], "multiple of 64"),
     (["shapes", "--set", "NUM_CLASSES=9"], "the data set has 4 classes"),
-    (["shapes", "--subset", "minival"], "choose train, val, test"),
+    (["shapes", "--subset", "minival"], "it has train, val, test"),
     (["shapes", "--weights", "last"], "no checkpoint"),
     (["shapes", "--weights", "gone.h5"], "gone.h5: no such weight file"),
     (["shapes", "--weights", "coco"], None),
     (["shapes", "--weights", "coco", "--backbone", "resnet50"], "set BACKBONE=resnet101"),
-    (["coco"], "--dataset DIR"),
-    (["coco", "--dataset", "gone"], "gone: no such folder"),
-    (["coco", "--dataset", "."], "instances_train2017.json"),
+    (["coco"], "--dataset PATH"),
+    (["coco", "--dataset", "gone"], "gone does not exist"),
+    (["coco", "--dataset", "."], "no annotations/instances_"),
 ])  # fmt: skip
 def test_bad_input_of_training_is_one_line_and_code_2(arguments, said, capsys):
     code = main(["train", *arguments])

@@ -42,7 +42,7 @@ def test_the_run_is_evaluated(folder, capsys):
 
 
 def test_pictures_are_predicted(folder, capsys):
-    shapes = open_dataset("shapes", "val", count=2, image_size=64)
+    shapes = open_dataset(None, "shapes", "val", count=2, image_size=64)
     (folder / "in").mkdir()
     for i in range(2):
         skimage.io.imsave(folder / "in" / f"{i + 5}.png", shapes.load_image(i), check_contrast=False)

@@ -4,11 +4,12 @@ from types import SimpleNamespace
 import pytest
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.engine.presets import PRESETS, build_config, for_other_data, with_classes
+from mrcnn.data.catalog import FORMATS
+from mrcnn.engine.presets import build_config, for_other_data, with_classes
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])
-@pytest.mark.parametrize("data", PRESETS)
+@pytest.mark.parametrize("data", FORMATS)
 def test_a_preset_is_valid_and_named_by_its_data(data, from_scratch):
     config = with_classes(build_config(data, {}, from_scratch=from_scratch), SimpleNamespace(num_classes=4))
     assert config.NAME == data and config.NUM_CLASSES == 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mrcnn.evaluation.results import load_results, save_json, save_results, to_coco_results, to_rle, to_source_ids
+from mrcnn.evaluation.results import load_results, save_results, to_coco_results, to_rle, to_source_ids
 from tests.evaluation.fake_dataset import FakeDataset, rectangle, result
 
 SIZE = (40, 60)
@@ -73,18 +73,3 @@ def test_a_file_that_holds_something_else(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         load_results(path)
     assert "r.json" in str(error.value)
-
-
-def test_json_takes_numpy_and_writes_nan_as_null(tmp_path):
-    value = {"a": np.float32(0.5), 3: np.int64(4), "n": float("nan"), "l": (np.nan, np.arange(2)), "t": "x"}
-    save_json(tmp_path / "v.json", value)
-    assert json.loads((tmp_path / "v.json").read_text()) == {"a": 0.5, "3": 4, "n": None, "l": [None, [0, 1]], "t": "x"}
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "v.json"
-    save_json(path, [1])
-    with pytest.raises(TypeError):
-        save_json(path, [object()])
-    assert path.read_text() == "[1]\n"
-    assert [p.name for p in tmp_path.iterdir()] == ["v.json"]

@@ -6,17 +6,16 @@ uncompressed or compressed RLE; crowds get negative class ids.
 Source: https://cocodataset.org/#format-data. Shape letters: H W image, N instances.
 """
 
-import json
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from mrcnn.data.dataset import Dataset, overrides_later
+from mrcnn.data.annotated import AnnotatedDataset, rings_of
 from mrcnn.data.download import download_coco
 from mrcnn.data.errors import DataError
-from mrcnn.geometry.rle import as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
+from mrcnn.data.fields import json_outline, read_json
+from mrcnn.data.paths import inside
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +24,66 @@ DEFAULT_YEAR = "2014"
 _VAL_PARTS = ("minival", "valminusminival")
 
 
-class CocoDataset(Dataset):
-    """A data set in COCO's format.
+def recognise(path):
+    """Say why a path is no COCO data set, or None. Args: path: Path of a folder or a JSON file. Returns: str or None."""
+    if path.is_dir():
+        return None if _annotation_files(path) else "no annotations/instances_*.json in it"
+    if path.suffix.lower() != ".json":
+        return "no folder and no .json file"
+    outline = json_outline(path)
+    missing = [key for key in ("images", "annotations", "categories") if key not in outline]
+    if missing:
+        return f"the JSON has no {missing[0]!r}"
+    return "its annotations are of panoptic segments" if "segments_info" in outline["annotations"] else None
 
-    Attributes:
-        skipped: list of (annotation id, reason) left out while loading, also told by a warning.
+
+def subsets(path):
+    """Name the parts of a folder in COCO's layout. Args: path: folder or JSON file. Returns: list, [] for a file."""
+    return sorted({subset for subset, _, _ in _annotation_files(Path(path))})
+
+
+def open_subset(path, subset=None, *, year=None, images=None, allow_outside=False):
+    """Open a part of a folder in COCO's layout, or a JSON file.
+
+    Args:
+        path: path of the folder with annotations/ in it, or of one JSON file of instances.
+        subset: str. Of a folder: as in the file names.
+        year: str or int. Of a folder: as in the file names, needed where there are several.
+        images: path. Where the images of a JSON file lie; None for its own folder.
+        allow_outside: bool. Whether file names may lead out of the folder of the images.
+
+    Returns:
+        CocoDataset, not prepared.
+
+    Raises:
+        DataError: see `CocoDataset.load_coco`.
     """
+    dataset, path = CocoDataset(allow_outside=allow_outside), Path(path)
+    if path.is_file():
+        dataset.add_annotations(read_annotations(path), path.parent if images is None else images, path)
+        return dataset
+    if subset is None:
+        raise DataError(f"{path}: no annotations/instances_*.json in it, which COCO's layout has")
+    years = [found for name, found, _ in _annotation_files(path) if name == subset]
+    if year is None and len(years) > 1:
+        raise DataError(f"{path}: the subset {subset!r} is there for the years {', '.join(years)}: say which (year, --year)")
+    dataset.load_coco(path, subset, year=years[0] if year is None and years else year or "")
+    return dataset
 
-    def __init__(self, class_map=None):
-        """Make an empty data set. Args: class_map: see `Dataset.prepare`."""
-        super().__init__(class_map)
-        self.skipped = []
+
+def _annotation_files(folder):
+    """List (subset, year, path) of the instance files of a folder; the year is "" where the name has none."""
+    found = []
+    for path in sorted(folder.glob("annotations/instances_*.json")):
+        subset, year = re.fullmatch(r"instances_(.+?)(\d{4})?", path.stem).groups()
+        found.append((subset, year or "", path))
+    return found
+
+
+class CocoDataset(AnnotatedDataset):
+    """A data set in COCO's format."""
+
+    source = "coco"
 
     def load_coco(
         self,
@@ -95,21 +143,16 @@ class CocoDataset(Dataset):
         if unknown:
             raise DataError(f"{path}: no category has the id {unknown[0]!r}; the ids are {sorted(names)}")
         for class_id in wanted:
-            self.add_class("coco", class_id, names[class_id])
+            self.add_class(self.source, class_id, names[class_id])
         images = _index_images(content["images"], path)
         by_image = self._sort_annotations(content["annotations"], images, names, path)
         allowed = set(wanted)
         for image_id, image in images.items():
             annotations = [a for a in by_image.get(image_id, ()) if a["category_id"] in allowed]
             if class_ids is None or annotations:
-                self.add_image(
-                    "coco",
-                    image_id,
-                    str(Path(image_dir) / image["file_name"]),
-                    width=int(image["width"]),
-                    height=int(image["height"]),
-                    annotations=annotations,
-                )
+                name = inside(image_dir, image["file_name"], f"{path}: file_name of image {image_id}",
+                              allow_outside=self.allow_outside)  # fmt: skip
+                self.add_annotated_image(image_id, name, (image["height"], image["width"]), annotations, image_dir)
 
     def _sort_annotations(self, annotations, images, names, path):
         """Group usable annotations by image id; the others are noted in `skipped` and told."""
@@ -126,83 +169,11 @@ class CocoDataset(Dataset):
             logger.warning("%s: %d annotations left out, such as id %s: %s", path, count, example, reason)
         return by_image
 
-    def _is_coco(self, image_id):
-        return self.image_info[image_id]["source"] == "coco"
-
-    def _usable(self, image_id):
-        """Pair each annotation of an image with its class id, negative for crowds."""
-        found = []
-        for annotation in self.image_info[image_id]["annotations"]:
-            class_id = self.map_source_class_id(f"coco.{annotation['category_id']}")
-            found.append((annotation, -class_id if annotation.get("iscrowd") else class_id))
-        return found
-
-    def load_instances(self, image_id):
-        """Give an image's polygons and RLEs as they are; see `Dataset.load_instances`."""
-        if not self._is_coco(image_id):
-            return super().load_instances(image_id)
-        usable = self._usable(image_id)
-        return [_segmentation(a) for a, _ in usable], np.array([class_id for _, class_id in usable], np.int32)
-
-    def load_mask(self, image_id):
-        """Draw the masks of an image at its own size.
-
-        Args:
-            image_id: int.
-
-        Returns:
-            (masks, class_ids): bool [H, W, N], int32 [N]. Instances smaller than a pixel are left out.
-        """
-        if not self._is_coco(image_id):
-            return super().load_mask(image_id)
-        info = self.image_info[image_id]
-        drawn = [(self.annToMask(a, info["height"], info["width"]), class_id) for a, class_id in self._usable(image_id)]
-        drawn = [(mask, class_id) for mask, class_id in drawn if mask.any()]
-        if not drawn:
-            return np.zeros((info["height"], info["width"], 0), bool), np.zeros(0, np.int32)
-        return np.stack([mask for mask, _ in drawn], axis=2), np.array([class_id for _, class_id in drawn], np.int32)
-
-    def num_instances(self, image_id):
-        """Count an image's annotations that are no crowds. Args: image_id: int. Returns: int, None if unknown."""
-        if not self._is_coco(image_id) or overrides_later(self, "load_mask", "num_instances"):
-            return super().num_instances(image_id)
-        return sum(not a.get("iscrowd") for a in self.image_info[image_id]["annotations"])
-
-    def ground_truth(self, image_id):
-        """Give the annotations with their own areas and boxes; see `Dataset.ground_truth`.
-
-        An annotation without an area or a box gets those of its mask.
-        """
-        if not self._is_coco(image_id) or overrides_later(self, "load_mask", "ground_truth"):
-            return super().ground_truth(image_id)
-        info = self.image_info[image_id]
-        found = []
-        for annotation, class_id in self._usable(image_id):
-            rle = self.annToRLE(annotation, info["height"], info["width"])
-            y1, x1, y2, x2 = rle_bbox(rle)
-            area, box = annotation.get("area"), annotation.get("bbox") or [x1, y1, x2 - x1, y2 - y1]
-            found.append({
-                "class_id": abs(class_id),
-                "segmentation": rle_to_json(rle),
-                "bbox": [float(v) for v in box],
-                "area": float(rle_area(rle) if area is None else area),
-                "iscrowd": int(class_id < 0),
-            })  # fmt: skip
-        return found
-
     def image_reference(self, image_id):
         """Return the address of an image in COCO's explorer. Args: image_id: int. Returns: str."""
-        if not self._is_coco(image_id):
+        if not self.is_own(image_id):
             return super().image_reference(image_id)
         return f"https://cocodataset.org/#explore?id={self.image_info[image_id]['id']}"
-
-    def annToRLE(self, ann, height, width):
-        """Encode a segmentation. Args: ann: dict; height, width: int pixels. Returns: compressed RLE dict."""
-        return as_rle(_segmentation(ann), (height, width))
-
-    def annToMask(self, ann, height, width):
-        """Draw an annotation's segmentation. Args: ann: dict; height, width: int pixels. Returns: bool [H, W]."""
-        return decode_rle(self.annToRLE(ann, height, width))
 
 
 def read_annotations(path):
@@ -222,10 +193,7 @@ def read_annotations(path):
         there = sorted(p.name for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
         hint = f"in its folder are {', '.join(there)}" if there else f"{path.parent} has no annotation files"
         raise DataError(f"annotation file {path} does not exist; {hint}: check the data set's folder, subset and year")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"annotation file {path} is no valid JSON: {error}") from error
+    content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"annotation file {path} has no list {key!r}, which COCO's instance format needs")
@@ -272,19 +240,9 @@ def annotation_fault(annotation, images, categories):
         if isinstance(segmentation["counts"], list) and sum(segmentation["counts"]) != image["height"] * image["width"]:
             return "the runs of its RLE do not fill the image"
         return None
-    if not _rings(segmentation):
+    if not rings_of(segmentation):
         return "no polygon of its segmentation has three points"
     return None
-
-
-def _rings(segmentation):
-    return [polygon for polygon in segmentation if len(polygon) >= 6 and len(polygon) % 2 == 0]
-
-
-def _segmentation(annotation):
-    """The segmentation of an annotation, without polygons of fewer than three points."""
-    segmentation = annotation["segmentation"]
-    return segmentation if isinstance(segmentation, dict) else _rings(segmentation)
 
 
 def _pycocotools_object(content):

@@ -21,6 +21,22 @@ _BUFFER = 20
 _MAX_OVERLAP = 0.3
 
 
+# Seeds far apart, so that no image of one subset is an image of another.
+SUBSET_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+
+
+def subsets(path=None):
+    """Name the parts: list of str. They differ in their seed alone."""
+    return list(SUBSET_SEEDS)
+
+
+def open_subset(path=None, subset="train", *, count=1000, image_size=128):
+    """Make a part of an endless set. Args: path: None; subset: str; count: int images; image_size: int pixels a side."""
+    dataset = ShapesDataset()
+    dataset.load_shapes(count, image_size, image_size, seed=SUBSET_SEEDS[subset])
+    return dataset
+
+
 class ShapesDataset(Dataset):
     """Images of coloured shapes; what each shows follows from the seed and its number alone."""
 

@@ -1,0 +1,142 @@
+"""Reading JSON that somebody else wrote: what is missing or of the wrong kind is told by file and field."""
+
+import json
+import math
+from functools import lru_cache
+from pathlib import Path
+
+from mrcnn.data.errors import DataError
+
+_KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    Args:
+        path: path.
+
+    Returns:
+        What it holds: dict, list, str, number, bool or None.
+
+    Raises:
+        DataError: the file is missing, is no valid JSON, holds NaN or infinity, or is nested too deeply.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise DataError(f"{path} is nested too deeply to be a data file") from error
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError and ours
+        raise DataError(f"{path} is no valid JSON: {error}") from error
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def json_outline(path):
+    """Say what a JSON file holds without keeping it; the last file asked for is not read again.
+
+    Args:
+        path: path.
+
+    Returns:
+        dict: key of the top object -> the keys of its first entry where that is a list or an object of objects, else
+        an empty set. Empty for a file that holds anything but an object.
+
+    Raises:
+        DataError: see `read_json`.
+    """
+    path = Path(path)
+    stat = path.stat()
+    return _outline(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _outline(path, size, changed):
+    content = read_json(path)
+    found = {}
+    for key, value in content.items() if isinstance(content, dict) else ():
+        entries = list(value.values())[:1] if isinstance(value, dict) else value[:1] if isinstance(value, list) else []
+        found[key] = frozenset(entries[0]) if entries and isinstance(entries[0], dict) else frozenset()
+    return found
+
+
+def is_kind(value, kind):
+    """Tell whether a JSON value is of a kind.
+
+    Args:
+        value: what `read_json` gives.
+        kind: dict, list, str, int, float or bool. A float is any finite number, and no bool is a number.
+    """
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def field(record, name, kind, where, default=...):
+    """Take a field of a JSON object.
+
+    Args:
+        record: dict; anything else is refused by the name of its place.
+        name: str.
+        kind: dict, list, str, int, float or bool, or a tuple of them. See `is_kind`.
+        where: str. File and place, for the message, such as "a.json: shapes[3]".
+        default: returned when the field is missing or null. Without it that is an error.
+
+    Returns:
+        The value.
+
+    Raises:
+        DataError: the record is no object, or the field is missing or of another kind.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(record, dict):
+        raise DataError(f"{where} is {shown(record)}, expected an object with the field {name!r}")
+    value = record.get(name)
+    if value is None:
+        if default is not ...:
+            return default
+        raise DataError(f"{where} has no field {name!r}, expected {_named(kinds)}")
+    if not any(is_kind(value, one) for one in kinds):
+        raise DataError(f"{where}: {name!r} is {shown(value)}, expected {_named(kinds)}")
+    return value
+
+
+def points_field(record, name, where, least=1):
+    """Take a field that is a list of [x, y] points.
+
+    Args:
+        record, name, where: see `field`.
+        least: int. Fewest points.
+
+    Returns:
+        list of (x, y) floats, finite.
+
+    Raises:
+        DataError: it is something else, or shorter.
+    """
+    points = field(record, name, list, where)
+    for i, point in enumerate(points):
+        if not isinstance(point, list) or len(point) != 2 or not all(is_kind(v, float) for v in point):
+            raise DataError(f"{where}: {name}[{i}] is {shown(point)}, expected two finite numbers [x, y]")
+    if len(points) < least:
+        raise DataError(f"{where}: {name!r} has {len(points)} points, expected at least {least}")
+    return [(float(x), float(y)) for x, y in points]
+
+
+def shown(value):
+    """Show a value of a data file in a message, cut to one line: str."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _named(kinds):
+    return " or ".join(_KINDS[kind] for kind in kinds)

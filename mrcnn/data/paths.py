@@ -1,0 +1,51 @@
+"""File names that stand in data files: none of them may lead out of the data set's folder."""
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from mrcnn.data.errors import DataError
+
+
+def inside(folder, name, where, *, allow_outside=False):
+    """Join a file name from a data file to its folder.
+
+    Args:
+        folder: path. The folder that the data file's names are relative to; it may be a link itself.
+        name: str. The name, with / or \\ between its parts.
+        where: str. File and field, for the message.
+        allow_outside: bool. True takes any name: an absolute one stands for itself.
+
+    Returns:
+        Path. Whether it exists is not looked at; `refuse_link` looks at what it really is.
+
+    Raises:
+        DataError: the name is empty, absolute, or climbs out by "..".
+    """
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if "\0" in name or not parts.parts:
+        raise DataError(f"{where} is {name!r}, expected the name of a file")
+    if not allow_outside:
+        if parts.is_absolute() or PureWindowsPath(name).drive:
+            raise DataError(f"{where} is the absolute path {name!r}, outside {folder}: {_HINT}")
+        if ".." in parts.parts:
+            raise DataError(f"{where} is {name!r}, which climbs out of {folder}: {_HINT}")
+    return Path(folder) / parts
+
+
+def refuse_link(path, folder, where):
+    """Refuse a file that is a link, or lies behind one, to a place outside its folder.
+
+    Args:
+        path: path of the file.
+        folder: path. What it must lie in.
+        where: str. File and field, for the message.
+
+    Raises:
+        DataError: the real place of the file is outside.
+    """
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    if os.path.commonpath([real, root]) != root:
+        raise DataError(f"{where}: {path} is a link to {real}, outside {folder}: {_HINT}")
+
+
+_HINT = "copy the file into the folder, or allow it (allow_outside=True, --allow-outside) if you trust this data set"
