@@ -10,9 +10,9 @@ import re
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import evaluate, predict, train
+from mrcnn.cli import convert, evaluate, predict, train
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict}
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert}
 # What bad input raises; anything else is a fault of the program, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
