@@ -7,13 +7,18 @@ width, height].
 Shape letters: H W image, N instances.
 """
 
+import logging
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from mrcnn.data.dataset import Dataset, overrides_later
+from mrcnn.data.images import read_image_size
 from mrcnn.data.paths import refuse_link
 from mrcnn.geometry.rle import as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
+
+logger = logging.getLogger(__name__)
 
 
 class AnnotatedDataset(Dataset):
@@ -34,7 +39,7 @@ class AnnotatedDataset(Dataset):
     def __init__(self, class_map=None, *, allow_outside=False):
         """Make an empty data set. Args: class_map: see `Dataset.prepare`; allow_outside: bool."""
         super().__init__(class_map)
-        self.skipped = []
+        self.skipped, self._left_out = [], set()
         self.allow_outside = allow_outside
 
     def add_annotated_image(self, image_id, path, size, annotations, root=None, **info):
@@ -43,7 +48,8 @@ class AnnotatedDataset(Dataset):
         Args:
             image_id: int or str. Its id in the source.
             path: path of the image file, or None.
-            size: (height, width) in pixels, as the pixels lie in the file.
+            size: (height, width) in pixels, as the pixels lie in the file. None reads it from the head of the file
+                when it is asked for.
             annotations: list of annotation dicts; see the head of this file. None when `annotations_of` is overridden.
             root: path. The folder that the file must really lie in, behind any links; None where its name does not
                 come from a data file.
@@ -51,8 +57,22 @@ class AnnotatedDataset(Dataset):
         """
         if root is not None and not self.allow_outside:
             info["root"] = str(root)
-        self.add_image(self.source, image_id, None if path is None else str(path), height=int(size[0]),
-                       width=int(size[1]), annotations=annotations, **info)  # fmt: skip
+        if size is not None:
+            info["height"], info["width"] = int(size[0]), int(size[1])
+        self.add_image(self.source, image_id, None if path is None else str(path), annotations=annotations, **info)
+
+    def leave_out(self, where, reason):
+        """Note what is left out, once. Args: where: id, or place in a file; reason: str, equal for what is of one kind."""
+        if (where, reason) not in self._left_out:
+            self._left_out.add((where, reason))
+            self.skipped.append((where, reason))
+
+    def tell_skipped(self, path, what="annotations"):
+        """Log what was left out while loading, a line a reason. Args: path: of the data; what: str, plural."""
+        counts = Counter(reason for _, reason in self.skipped)
+        for reason, count in counts.items():
+            example = next(where for where, told in self.skipped if told == reason)
+            logger.warning("%s: %d %s left out, such as %s: %s", path, count, what, example, reason)
 
     def is_own(self, image_id):
         """Tell whether an image is of this reader's source, and not added by a subclass from another: bool."""
@@ -64,10 +84,21 @@ class AnnotatedDataset(Dataset):
 
     def load_image(self, image_id):
         """Read an image, which must lie in the data set's folder; see `Dataset.load_image`."""
+        self._check_link(image_id)
+        return super().load_image(image_id)
+
+    def image_size(self, image_id):
+        """Give the size of an image, from the head of its file where it is not known; see `Dataset.image_size`."""
+        info = self.image_info[image_id]
+        if not info.get("height") and info["path"] and type(self).load_image is AnnotatedDataset.load_image:
+            self._check_link(image_id)
+            return read_image_size(info["path"])
+        return super().image_size(image_id)
+
+    def _check_link(self, image_id):
         info = self.image_info[image_id]
         if info.get("root"):
             refuse_link(info["path"], info["root"], f"image {info['id']}")
-        return super().load_image(image_id)
 
     def _numbered(self, image_id):
         """Pair each annotation of an image with its class id, negative for crowds."""

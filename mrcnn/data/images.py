@@ -11,6 +11,8 @@ import skimage.io
 
 from mrcnn.data.errors import DataError
 
+# the endings of files that are taken for images where a folder is searched
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # the 16-bit range laid on the 8-bit one: 65535 / 255
 _UINT16_STEP = 257
 
@@ -84,3 +86,46 @@ def read_image_size(path):
         raise DataError(f"image file {path} does not exist") from error
     except OSError as error:
         raise DataError(f"image file {path} cannot be read: {error}") from error
+
+
+def read_stored(path):
+    """Read an image whose pixels are numbers rather than colours: ids, classes, or inside and outside.
+
+    Args:
+        path: str or path.
+
+    Returns:
+        [H, W] the values as stored (bool of one bit, uint8, uint16 or int32), of a palette image the numbers and not
+        the colours; or uint8 [H, W, 3] of a colour image, without its alpha.
+
+    Raises:
+        DataError: the file is missing, is no image, or declares an enormous size.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
+                image = image.convert("L" if image.mode == "LA" else "RGB")
+            return np.asarray(image)
+    except FileNotFoundError as error:
+        raise DataError(f"image file {path} does not exist") from error
+    except Exception as error:  # damaged files make Pillow raise errors of any kind
+        raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def image_names(folder):
+    """List the image files in a folder and the folders below it, as their endings tell.
+
+    Args:
+        folder: path.
+
+    Returns:
+        list of str, sorted: paths relative to the folder, with / between their parts. Links to folders are not followed.
+    """
+    found = []
+    for parent, _, names in os.walk(folder):
+        base = os.path.relpath(parent, folder).replace(os.sep, "/")
+        prefix = "" if base == "." else base + "/"
+        found += [prefix + name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    return sorted(found)

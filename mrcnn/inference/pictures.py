@@ -11,12 +11,11 @@ import skimage.io
 from PIL import Image
 
 from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
-from mrcnn.data.images import read_image
+from mrcnn.data.images import IMAGE_SUFFIXES, read_image
 from mrcnn.evaluation.results import save_results, to_coco_results
 from mrcnn.inference.mold import to_channels
 from mrcnn.viz.draw import draw_detections
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RESULTS_NAME = "detections.json"
 EXIF_ORIENTATION = 0x0112
 
@@ -49,9 +48,9 @@ def find_pictures(inputs):
     found = []
     for given in map(Path, inputs):
         if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
-                raise FileNotFoundError(f"{given}: no pictures in this folder (looked for {', '.join(SUFFIXES)}).")
+                raise FileNotFoundError(f"{given}: no pictures in this folder (looked for {', '.join(IMAGE_SUFFIXES)}).")
             found += inside
         elif given.is_file():
             found.append(given)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.images import read_image, read_image_size
+from mrcnn.data.images import image_names, read_image, read_image_size, read_stored
 
 RED_GREEN = np.zeros((6, 10, 3), np.uint8)
 RED_GREEN[:, :5] = (255, 0, 0)
@@ -74,3 +74,37 @@ def test_an_unreadable_file_is_named(tmp_path, content, read):
 def test_a_missing_file_is_named(tmp_path, read):
     with pytest.raises(DataError, match="nowhere.png does not exist"):
         read(tmp_path / "nowhere.png")
+
+
+def test_numbers_of_a_palette_image_and_pixels_of_others(tmp_path):
+    from PIL import Image
+
+    numbers = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
+    palette = Image.fromarray(numbers, "P")
+    palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, *([9] * 759)])
+    palette.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "palette.png"), numbers)
+    Image.fromarray(numbers > 1).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "bits.png"), numbers > 1)
+    deep = numbers.astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "deep.png"), deep)
+    Image.fromarray(np.dstack([RED_GREEN, np.full((6, 10), 77, np.uint8)])).save(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "alpha.png"), RED_GREEN)
+
+
+def test_numbers_of_what_is_no_image(tmp_path):
+    with pytest.raises(DataError, match="gone.png does not exist"):
+        read_stored(tmp_path / "gone.png")
+    cv2.imwrite(str(tmp_path / "cut.png"), RED_GREEN)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:40])
+    with pytest.raises(DataError, match="cut.png cannot be read"):
+        read_stored(tmp_path / "cut.png")
+
+
+def test_images_of_a_folder_and_those_below_it(tmp_path):
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert image_names(tmp_path) == ["b/a.png", "b/c/a.tif", "z.JPG"]
