@@ -63,8 +63,8 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         ValueError: the augmentation changes sizes, or the settings contradict themselves.
     """
     rng = np.random.default_rng(np.random.randint(2**31, size=4)) if rng is None else rng
-    image = _load_image(dataset, image_id, settings.num_channels)
-    parts, class_ids = _load_parts(dataset, image_id, image.shape[:2], settings.num_classes)
+    image = load_checked_image(dataset, image_id, settings.num_channels)
+    parts, class_ids = load_parts(dataset, image_id, image.shape[:2], settings.num_classes)
     active = _active_classes(dataset, image_id, settings.num_classes)
     plan = plan_resize(
         image.shape[:2], settings.min_dim, settings.max_dim, settings.min_scale, settings.resize_mode, rng
@@ -88,7 +88,7 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
     return image, meta, class_ids[kept], boxes, masks
 
 
-def _where(dataset, image_id):
+def name_image(dataset, image_id):
     """Name an image for a message: its number, and its path or id at the source where known."""
     try:
         info = dataset.image_info[image_id]
@@ -97,22 +97,35 @@ def _where(dataset, image_id):
         return f"image {image_id}"
 
 
-def _load_image(dataset, image_id, num_channels):
+def load_checked_image(dataset, image_id, num_channels=None):
+    """Load an image and see that it is one.
+
+    Args:
+        dataset: Dataset, prepared.
+        image_id: int.
+        num_channels: int. Channels that it must have; None takes any.
+
+    Returns:
+        any number dtype [H, W, C]; C = 1 for an image without channels.
+
+    Raises:
+        DataError: it cannot be loaded, or is no image; names the image.
+    """
     try:
         image = dataset.load_image(image_id)
     except Exception as error:
-        raise DataError(f"{_where(dataset, image_id)}: the image cannot be loaded: {_reason(error)}") from error
+        raise DataError(f"{name_image(dataset, image_id)}: the image cannot be loaded: {_reason(error)}") from error
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.size == 0 or image.dtype.kind not in "buif":
         raise DataError(
-            f"{_where(dataset, image_id)}: load_image gave {image.dtype} of shape {image.shape}; "
+            f"{name_image(dataset, image_id)}: load_image gave {image.dtype} of shape {image.shape}; "
             "expected numbers of shape [height, width, channels], none of them 0"
         )
     if num_channels and image.shape[2] != num_channels:
         raise DataError(
-            f"{_where(dataset, image_id)}: the image has {image.shape[2]} channels, the network takes {num_channels} "
+            f"{name_image(dataset, image_id)}: the image has {image.shape[2]} channels, the network takes {num_channels} "
             "(IMAGE_CHANNEL_COUNT): override load_image to give as many"
         )
     return image
@@ -122,9 +135,22 @@ def _reason(error):
     return str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
 
 
-def _load_parts(dataset, image_id, size, num_classes):
-    """Load and check the instances of an image: a list of N drawable parts, and int32 [N] class ids."""
-    where = _where(dataset, image_id)
+def load_parts(dataset, image_id, size, num_classes):
+    """Load and check the instances of an image.
+
+    Args:
+        dataset: Dataset, prepared.
+        image_id: int.
+        size: (H, W) of the image file as decoded.
+        num_classes: int. K, background included.
+
+    Returns:
+        (parts, class_ids): list of N PolygonPart or DensePart; int32 [N], negative for crowds.
+
+    Raises:
+        DataError: they cannot be loaded, or are of another size or class; names the image.
+    """
+    where = name_image(dataset, image_id)
     try:
         masks, class_ids = instances_of(dataset, image_id)
     except Exception as error:
@@ -181,12 +207,12 @@ def _active_classes(dataset, image_id, num_classes):
     ids = dataset.source_class_ids.get(source)
     if ids is None:
         raise DataError(
-            f"{_where(dataset, image_id)}: its source {source!r} has no classes; "
+            f"{name_image(dataset, image_id)}: its source {source!r} has no classes; "
             f"those with classes are {sorted(filter(None, dataset.source_class_ids))}: call add_class and prepare first"
         )
     if max(ids) >= num_classes:
         raise DataError(
-            f"{_where(dataset, image_id)}: its source has classes up to {max(ids)}, NUM_CLASSES is {num_classes}"
+            f"{name_image(dataset, image_id)}: its source has classes up to {max(ids)}, NUM_CLASSES is {num_classes}"
         )
     active[ids] = 1
     return active
