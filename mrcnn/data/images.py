@@ -13,8 +13,16 @@ from mrcnn.data.errors import DataError
 
 # the endings of files that are taken for images where a folder is searched
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# The most pixels that an image may declare: a file of a few kilobytes can claim any number, and decoding would fill the
+# memory. It is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; for larger images of your own,
+# raise both.
+MAX_PIXELS = 178_956_970
 # the 16-bit range laid on the 8-bit one: 65535 / 255
 _UINT16_STEP = 257
+
+
+class ImageTooLargeError(DataError):
+    """An image file declares more pixels than MAX_PIXELS."""
 
 
 def read_image(path):
@@ -29,12 +37,14 @@ def read_image(path):
         to stored pixels.
 
     Raises:
-        DataError: the file is missing, or is no image.
+        DataError: the file is missing, is no image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
     path = os.fspath(path)
     is_url = "://" in path
-    if not is_url and not os.path.isfile(path):
-        raise DataError(f"image file {path} does not exist")
+    if not is_url:
+        if not os.path.isfile(path):
+            raise DataError(f"image file {path} does not exist")
+        _refuse_bomb(path)
     # the plain JPEG, by far the most common, goes straight to RGB
     if path.lower().endswith((".jpg", ".jpeg")) and not is_url:
         image = cv2.imread(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -65,6 +75,65 @@ def _to_rgb(image, path, red):
     return np.ascontiguousarray(image[:, :, [red, 1, 2 - red]])
 
 
+def open_image(path):
+    """Open an image file by Pillow: its head is read, its pixels are not decoded yet.
+
+    Args:
+        path: str or path.
+
+    Returns:
+        PIL.Image.Image, a context manager.
+
+    Raises:
+        DataError: the file is missing, or is no image that Pillow knows.
+        ImageTooLargeError: it declares more than MAX_PIXELS; a DataError too.
+    """
+    from PIL import Image
+
+    try:
+        image = Image.open(path)
+    except FileNotFoundError as error:
+        raise DataError(f"image file {path} does not exist") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # a warning where those are errors
+        raise ImageTooLargeError(f"image file {path} declares too many pixels to be decoded: {error}") from error
+    except Exception as error:  # damaged files make Pillow raise errors of any kind
+        raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise _too_large(path, image.height, image.width)
+    return image
+
+
+def _too_large(path, height, width):
+    return ImageTooLargeError(f"image file {path} declares {height} x {width} pixels (height x width), and more than "
+                              f"{MAX_PIXELS} are not decoded (mrcnn.data.images.MAX_PIXELS)")
+
+
+def _refuse_bomb(path):
+    """Look at the size that a file declares, before anything decodes it."""
+    try:
+        open_image(path).close()
+    except ImageTooLargeError:
+        raise
+    except DataError:
+        # What Pillow does not know may be known to others, who say so if it is not. OpenCV refuses 2^30 pixels itself;
+        # of TIFF there are many kinds that Pillow does not know.
+        if path.lower().endswith((".tif", ".tiff")):
+            _refuse_tiff_bomb(path)
+
+
+def _refuse_tiff_bomb(path):
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            height, width = int(file.pages[0].imagelength), int(file.pages[0].imagewidth)
+    except Exception:  # damaged files raise errors of any kind; the decoder tells them better
+        return
+    if height * width > MAX_PIXELS:
+        raise _too_large(path, height, width)
+
+
 def read_image_size(path):
     """Read the size of an image file from its header, without decoding the pixels.
 
@@ -75,17 +144,10 @@ def read_image_size(path):
         (height, width) as stored, before any EXIF orientation.
 
     Raises:
-        DataError: the file is missing, or is no image.
+        DataError: the file is missing, is no image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except FileNotFoundError as error:
-        raise DataError(f"image file {path} does not exist") from error
-    except OSError as error:
-        raise DataError(f"image file {path} cannot be read: {error}") from error
+    with open_image(path) as image:
+        return image.height, image.width
 
 
 def read_stored(path):
@@ -99,17 +161,17 @@ def read_stored(path):
         the colours; or uint8 [H, W, 3] of a colour image, without its alpha.
 
     Raises:
-        DataError: the file is missing, is no image, or declares an enormous size.
+        DataError: the file is missing, is no image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
-    from PIL import Image
+    with open_image(path) as image:
+        return _stored_pixels(image, path)
 
+
+def _stored_pixels(image, path):
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
-                image = image.convert("L" if image.mode == "LA" else "RGB")
-            return np.asarray(image)
-    except FileNotFoundError as error:
-        raise DataError(f"image file {path} does not exist") from error
+        if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
+            image = image.convert("L" if image.mode == "LA" else "RGB")
+        return np.asarray(image)
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
 

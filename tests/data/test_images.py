@@ -1,9 +1,13 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
 
+from mrcnn.data import images
 from mrcnn.data.errors import DataError
-from mrcnn.data.images import image_names, read_image, read_image_size, read_stored
+from mrcnn.data.images import ImageTooLargeError, image_names, open_image, read_image, read_image_size, read_stored
 
 RED_GREEN = np.zeros((6, 10, 3), np.uint8)
 RED_GREEN[:, :5] = (255, 0, 0)
@@ -108,3 +112,55 @@ def test_images_of_a_folder_and_those_below_it(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
     assert image_names(tmp_path) == ["b/a.png", "b/c/a.tif", "z.JPG"]
+
+
+def write_bomb(path, height, width):
+    """Write a PNG of a few bytes whose head declares a size."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    pixels = zlib.compress(bytes(1000))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.fixture
+def no_decoder(monkeypatch):
+    """Fail where pixels are decoded."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr(images.cv2, "imread", refuse)
+    monkeypatch.setattr(images.skimage.io, "imread", refuse)
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size, read_stored, open_image])
+def test_an_image_that_declares_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, read, no_decoder):
+    path = write_bomb(tmp_path / "bomb.png", 60_000, 50_000)
+    assert path.stat().st_size < 200
+    with pytest.raises(ImageTooLargeError, match="bomb.png declares too many pixels.*3000000000"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size, read_stored])
+def test_the_limit_is_the_modules_own_and_tells_the_size(tmp_path, read, monkeypatch):
+    write(tmp_path / "a.png", RED_GREEN)
+    monkeypatch.setattr(images, "MAX_PIXELS", 60)
+    read(tmp_path / "a.png")
+    monkeypatch.setattr(images, "MAX_PIXELS", 59)
+    with pytest.raises(ImageTooLargeError, match="a.png declares 6 x 10 pixels .* more than 59"):
+        read(tmp_path / "a.png")
+
+
+def test_a_tiff_of_a_kind_that_pillow_does_not_know_has_the_same_limit(tmp_path, monkeypatch):
+    import tifffile
+
+    deep = np.full((6, 10, 3), 257, np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    assert (read_image(tmp_path / "deep.tif") == 1).all()
+    monkeypatch.setattr(images, "MAX_PIXELS", 59)
+    with pytest.raises(ImageTooLargeError, match="deep.tif declares 6 x 10"):
+        read_image(tmp_path / "deep.tif")
