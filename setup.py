@@ -25,6 +25,7 @@ INSTALL_REQUIRES = [
     "h5py>=3.12,<3.15",
     "matplotlib>=3.9,<3.12",
     "rich>=13.7,<16",
+    "pyyaml>=6.0.1,<7",
 ]
 
 JAX = ["jax>=0.7,<0.11"]

@@ -17,6 +17,7 @@ from mrcnn.data.errors import DataError
 FORMATS = {
     "shapes": ("shapes", "synthetic images, nothing to download"),
     "coco": ("coco", "COCO instances: annotations/instances_*.json, or one such JSON file"),
+    "yolo": ("yolo", "YOLO segmentation labels: images/ and labels/*.txt, data.yaml or classes.txt"),
 }
 # made as they are asked for: no path
 MADE = ("shapes",)

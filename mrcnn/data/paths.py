@@ -22,7 +22,7 @@ def inside(folder, name, where, *, allow_outside=False):
         DataError: the name is empty, absolute, or climbs out by "..".
     """
     parts = PurePosixPath(name.replace("\\", "/"))
-    if "\0" in name or not parts.parts:
+    if "\0" in name or not parts.parts or not _is_encodable(name):
         raise DataError(f"{where} is {name!r}, expected the name of a file")
     if not allow_outside:
         if parts.is_absolute() or PureWindowsPath(name).drive:
@@ -46,6 +46,14 @@ def refuse_link(path, folder, where):
     real, root = os.path.realpath(path), os.path.realpath(folder)
     if os.path.commonpath([real, root]) != root:
         raise DataError(f"{where}: {path} is a link to {real}, outside {folder}: {_HINT}")
+
+
+def _is_encodable(name):
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half of a character, as \\ud800 in JSON
+        return False
+    return True
 
 
 _HINT = "copy the file into the folder, or allow it (allow_outside=True, --allow-outside) if you trust this data set"

@@ -6,7 +6,7 @@ from mrcnn.data.paths import inside, refuse_link
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "a/..", "..\\a.jpg", "C:\\a.jpg", "C:a.jpg",
-                                  "\\\\host\\a.jpg", "", "a\0b", "."])
+                                  "\\\\host\\a.jpg", "", "a\0b", ".", "a\ud800"])
 def test_what_leaves_the_folder_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"images\[3\]: file_name"):
         inside(tmp_path, name, "images[3]: file_name")

@@ -1,0 +1,232 @@
+"""Segmentation labels of the YOLO family: a text file an image, a line an instance.
+
+A line is `class x1 y1 x2 y2 ...`: the number of the class, from 0, and one polygon in shares of the image's width and
+height. An object of several parts is one polygon too, its parts joined by lines of no width. A line of a class and four
+numbers is a box without a mask; it is left out.
+
+Layout: images in images/, labels in labels/ under the same names (`images/train/a.jpg`, `labels/train/a.txt`), or
+`train/images` and `train/labels`. `data.yaml` names the classes and the folders of the parts: `path`, `train`, `val`,
+`test`, `names`. Without it the parts are the sub-folders, and the names stand in classes.txt. An image without a label
+file has no instances.
+
+Source: https://docs.ultralytics.com/datasets/segment/
+"""
+
+import math
+import os
+from pathlib import Path
+
+from mrcnn.data.annotated import AnnotatedDataset
+from mrcnn.data.errors import DataError
+from mrcnn.data.formats.yolo_layout import find_layout, label_of, labels_folder, names_of_lines
+from mrcnn.data.images import image_names
+from mrcnn.data.paths import inside, refuse_link
+
+# how far beyond the border a point may lie, in shares of the image: rounding, and polygons drawn a little too far
+_MARGIN = 0.01
+
+
+def recognise(path):
+    """Say why a path is no YOLO data set, or None. Args: path: Path of a folder or YAML file. Returns: str or None."""
+    try:
+        if path.is_file() and path.suffix.lower() not in (".yaml", ".yml"):
+            return "no folder and no .yaml file"
+        layout = find_layout(path)
+    except DataError as error:
+        return str(error)
+    return None if layout.parts else "no data.yaml with names and train, and no images/ beside labels/*.txt"
+
+
+def subsets(path):
+    """Name the parts: list of str, [] when the folder is undivided. Raises: DataError: its data.yaml is damaged."""
+    return [name for name in find_layout(Path(path)).parts if name is not None]
+
+
+def open_subset(path, subset=None, *, labels=None, allow_outside=False):
+    """Open a data set, or a part of one.
+
+    Args:
+        path: path of the folder, or of its YAML file.
+        subset: str. train, val, ...
+        labels: path of a text file with the name of a class a line, from class 0; None for those of the data set.
+        allow_outside: bool. Whether images may lie outside the folder.
+
+    Returns:
+        YoloDataset, not prepared.
+
+    Raises:
+        DataError: the YAML file is damaged, a folder that it names is missing or outside, or the classes have no names.
+    """
+    path = Path(path)
+    layout = find_layout(path)
+    if subset not in layout.parts:
+        raise DataError(f"{path}: no data.yaml with names and train, and no images/ beside labels/, which YOLO's layout has")
+    names = layout.names if labels is None else names_of_lines(Path(labels))
+    if names is None:
+        raise DataError(f"{path}: the classes have no names: put `names` into data.yaml, or a name a line into classes.txt, "
+                        "or give such a file (labels, --labels)")  # fmt: skip
+    dataset = YoloDataset(allow_outside=allow_outside)
+    for number, name in names.items():
+        dataset.add_class(dataset.source, number, name)
+    entries = layout.parts[subset]
+    for entry in entries:
+        dataset.add_part(layout, entry, prefix=f"{entry}/" if len(entries) > 1 else "")
+    dataset.tell_skipped(path, "lines or files")
+    return dataset
+
+
+class YoloDataset(AnnotatedDataset):
+    """A data set of label files. They are checked when it is opened, and read again when an image is asked for."""
+
+    source = "yolo"
+
+    def add_part(self, layout, entry, prefix=""):
+        """Add the images that an entry of a layout stands for: a folder, or a text file with the name of an image a line.
+
+        Args:
+            layout: Layout.
+            entry: str. Relative to one of the layout's roots.
+            prefix: str. Put before the names of the images to make their ids, where a part has several entries.
+
+        Raises:
+            DataError: it is missing, or leads out of the data set's folder.
+        """
+        where = self._locate(layout, entry)
+        if where.is_dir():
+            images = [(name, where / name) for name in image_names(where)]
+            self._note_lonely_labels(labels_folder(where, layout.base), {label_of(path, layout.base) for _, path in images})
+        else:
+            images = self._listed(where)
+        classes = {info["id"] for info in self.class_info if info["source"] == self.source}
+        for name, path in images:
+            self._add_labelled(prefix + name, path, classes, layout.base)
+
+    def _locate(self, layout, entry):
+        """Find the folder or list of a part in the first root that has it."""
+        refused = None
+        # one well-known tool exports ../train/images for what lies in train/images
+        for name in dict.fromkeys([entry, entry.removeprefix("../")]):
+            for root in layout.roots:
+                try:
+                    where = self._join(layout, root, name)
+                except DataError as error:
+                    refused = refused or error
+                    continue
+                if where is not None:
+                    return where
+        raise refused or DataError(f"{layout.described}: {entry!r} does not exist in {layout.base}: correct the entry")
+
+    def _join(self, layout, root, name):
+        """Find an entry below a root: Path, or None when it is not there."""
+        folder = layout.base
+        if root != ".":
+            folder = inside(folder, root, f"{layout.described}: path", allow_outside=self.allow_outside)
+        where = inside(folder, name, str(layout.described), allow_outside=self.allow_outside)
+        if not os.path.exists(where):  # unlike Path.exists, it does not mind a name that is too long
+            return None
+        if not self.allow_outside:
+            refuse_link(where, layout.base, str(layout.described))
+        return where
+
+    def _listed(self, file):
+        """Read the names of images from a file: list of (name, path)."""
+        try:
+            lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file} cannot be read as a list of images: {error}") from error
+        found = {}
+        for number, line in enumerate(lines, start=1):
+            if line:
+                found[line] = inside(file.parent, line, f"{file}: line {number}", allow_outside=self.allow_outside)
+        return list(found.items())
+
+    def _note_lonely_labels(self, labels, expected):
+        """Note label files that no image has."""
+        for parent, _, names in os.walk(labels):
+            for name in sorted(names):
+                path = Path(parent) / name
+                if name.endswith(".txt") and name != "classes.txt" and path not in expected:
+                    self.leave_out(str(path), "no image goes with this label file")
+
+    def _add_labelled(self, name, path, classes, base):
+        """Add one image, its label file checked; the file's faults are noted."""
+        label = label_of(path, base)
+        try:
+            if not self.allow_outside:
+                refuse_link(label, base, "label file")
+            instances, faults = read_labels(label, classes)
+        except DataError:
+            # without its labels an image would teach that there is nothing on it
+            self.leave_out(str(label), "the label file is no text, or a link out of the folder, so its image is left out")
+            return
+        for line, reason in faults:
+            self.leave_out(f"{label}:{line}", reason)
+        self.add_annotated_image(name, path, None, None, base, label=str(label), count=len(instances))
+
+    def annotations_of(self, image_id):
+        """Read the label file of an image; see `AnnotatedDataset.annotations_of`."""
+        info = self.image_info[image_id]
+        if not info["count"]:
+            return []
+        h, w = self.image_size(image_id)
+        classes = {one["id"] for one in self.class_info if one["source"] == self.source}
+        instances, _ = read_labels(Path(info["label"]), classes)
+        return [{"category_id": number, "segmentation": [[v * (h if i % 2 else w) for i, v in enumerate(polygon)]]}
+                for number, polygon in instances]  # fmt: skip
+
+    def num_instances(self, image_id):
+        """Count an image's instances; see `Dataset.num_instances`."""
+        return self.image_info[image_id]["count"] if self.is_own(image_id) else super().num_instances(image_id)
+
+
+def read_labels(path, classes):
+    """Read a label file.
+
+    Args:
+        path: Path. A file that is missing holds no instances.
+        classes: set of int. The known classes.
+
+    Returns:
+        (instances, faults): list of (class, [x1, y1, x2, y2, ...]) in shares of the image; list of (line number,
+        reason) of the lines that are left out.
+
+    Raises:
+        DataError: it is no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        return [], []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"it is no text: {type(error).__name__}") from error
+    instances, faults = [], []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = [math.nan]
+        fault = _line_fault(values, classes)
+        if fault:
+            faults.append((number, fault))
+        else:
+            instances.append((int(values[0]), values[1:]))
+    return instances, faults
+
+
+def _line_fault(values, classes):
+    """Say why a line of numbers is no instance: str or None."""
+    points = len(values) - 1
+    if not all(map(math.isfinite, values)):
+        return "it is no line of finite numbers"
+    if values[0] not in classes:
+        return "its class is not among the names"
+    if points == 4:
+        return "it is a box without a mask"
+    if points < 6 or points % 2:
+        return "it does not hold three or more pairs x y behind the class"
+    if min(values[1:]) < -_MARGIN or max(values[1:]) > 1 + _MARGIN:
+        return "its coordinates are not shares of the image, from 0 to 1"
+    return None
