@@ -6,6 +6,8 @@ Coordinates are continuous: pixel i covers [i, i + 1), and it is inside when its
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mrcnn.geometry.polygon_clip import near_canvas
+
 
 def polygon_bounds(polygons):
     """Find the smallest box around polygons.
@@ -58,8 +60,12 @@ def rasterize_polygons(polygons, size):
 
     Returns:
         bool [height, width]. Pixels whose centre is inside, by COCO's own rule.
+
+    Raises:
+        ValueError: a coordinate is no finite number.
     """
     h, w = (int(v) for v in size)
+    polygons = near_canvas(polygons, (h, w))
     rles = coco_mask.frPyObjects([p.tolist() if isinstance(p, np.ndarray) else p for p in polygons], h, w)
     masks = coco_mask.decode(rles)  # [h, w, polygons]
     return (masks[:, :, 0] if len(rles) == 1 else masks.any(axis=2)).astype(bool)
