@@ -1,7 +1,7 @@
 """Reading JSON that somebody else wrote: what is missing or of the wrong kind is told by file and field."""
 
 import json
-import math
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from mrcnn.data.errors import DataError
 _KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def read_json(path):
+def read_json(path, *, constants=False):
     """Read a JSON file.
 
     Args:
         path: path.
+        constants: bool. True lets NaN and infinities pass, for those who look for the places where they stand.
 
     Returns:
         What it holds: dict, list, str, number, bool or None.
@@ -24,7 +25,7 @@ def read_json(path):
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse_constant)
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=None if constants else _refuse_constant)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -75,7 +76,8 @@ def is_kind(value, kind):
         kind: dict, list, str, int, float or bool. A float is any finite number, and no bool is a number.
     """
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        # compared, and not asked of math.isfinite, which fails on whole numbers beyond the largest float
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind)

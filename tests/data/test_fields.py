@@ -18,6 +18,16 @@ def test_a_file_that_is_no_json(tmp_path, text, said):
         read_json(path)
 
 
+def test_whoever_looks_for_nan_may_have_it(tmp_path):
+    (tmp_path / "a.json").write_text("[NaN, Infinity, 1e999]")
+    assert str(read_json(tmp_path / "a.json", constants=True)) == "[nan, inf, inf]"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -(10**400), True, "1", None])
+def test_what_is_no_finite_number(value):
+    assert not is_kind(value, float)
+
+
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(DataError, match="gone.json does not exist"):
         read_json(tmp_path / "gone.json")
