@@ -15,6 +15,7 @@ import numpy as np
 
 from mrcnn.data.dataset import Dataset, overrides_later
 from mrcnn.data.images import read_image_size
+from mrcnn.data.orientation import read_orientation, turn_upright
 from mrcnn.data.paths import refuse_link
 from mrcnn.geometry.rle import as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
 
@@ -53,7 +54,8 @@ class AnnotatedDataset(Dataset):
             annotations: list of annotation dicts; see the head of this file. None when `annotations_of` is overridden.
             root: path. The folder that the file must really lie in, behind any links; None where its name does not
                 come from a data file.
-            **info: kept in `image_info` beside these.
+            **info: kept in `image_info` beside these. "exif_applied" True: size and annotations are those of the image
+                turned as its EXIF orientation says, which `load_image` then does.
         """
         if root is not None and not self.allow_outside:
             info["root"] = str(root)
@@ -85,7 +87,10 @@ class AnnotatedDataset(Dataset):
     def load_image(self, image_id):
         """Read an image, which must lie in the data set's folder; see `Dataset.load_image`."""
         self._check_link(image_id)
-        return super().load_image(image_id)
+        image, info = super().load_image(image_id), self.image_info[image_id]
+        if not info.get("exif_applied"):
+            return image
+        return np.ascontiguousarray(turn_upright(image, read_orientation(info["path"])))
 
     def image_size(self, image_id):
         """Give the size of an image, from the head of its file where it is not known; see `Dataset.image_size`."""

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import skimage.io
-from PIL import Image
 
 from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
+from mrcnn.data.errors import DataError
 from mrcnn.data.images import IMAGE_SUFFIXES, read_image
+from mrcnn.data.orientation import read_orientation, turn_upright
 from mrcnn.evaluation.results import save_results, to_coco_results
 from mrcnn.inference.mold import to_channels
 from mrcnn.viz.draw import draw_detections
 
 RESULTS_NAME = "detections.json"
-EXIF_ORIENTATION = 0x0112
 
 
 @dataclass
@@ -153,27 +153,15 @@ def read_picture(path, channels=3):
         has nothing but its EXIF orientation to say which way is up.
     """
     image = read_image(path) if channels in (1, 3) else skimage.io.imread(path)
-    return np.ascontiguousarray(_upright(to_channels(image, channels), _orientation(path)))
+    return np.ascontiguousarray(turn_upright(to_channels(image, channels), _orientation(path)))
 
 
 def _orientation(path):
     """Return the EXIF orientation of a file, 1 to 8; 1 where there is none."""
     try:
-        with Image.open(path) as file:
-            return file.getexif().get(EXIF_ORIENTATION, 1)
-    except OSError:
+        return read_orientation(path)
+    except DataError:
         return 1  # a format that Pillow does not know carries no EXIF
-
-
-def _upright(image, orientation):
-    """Undo an EXIF orientation. Source: EXIF 2.32, tag 0x0112."""
-    if orientation in (5, 6, 7, 8):
-        image = np.swapaxes(image, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return image
 
 
 def _rows(path, image_id, result, class_names, categories):

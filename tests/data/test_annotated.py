@@ -64,3 +64,17 @@ def test_what_is_left_out_is_noted_once_and_told_by_reason(tmp_path, caplog):
         dataset.tell_skipped("a.json", "objects")
     assert [record.getMessage() for record in caplog.records] == [
         "a.json: 2 objects left out, such as 1: it has no mask", "a.json: 1 objects left out, such as 2: it has no class"]
+
+
+def test_an_image_is_turned_where_its_annotations_refer_to_it_so(tmp_path):
+    from PIL import Image
+
+    pixels = np.arange(4 * 7 * 3, dtype=np.uint8).reshape(4, 7, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn, to the right
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    for info, expected in (({}, pixels), ({"exif_applied": True}, np.rot90(pixels, -1))):
+        dataset = Squares()
+        dataset.add_annotated_image("a", tmp_path / "a.png", expected.shape[:2], [], tmp_path, **info)
+        np.testing.assert_array_equal(dataset.load_image(0), expected)
+        assert dataset.load_image(0).flags.c_contiguous

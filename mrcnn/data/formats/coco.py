@@ -152,7 +152,9 @@ class CocoDataset(AnnotatedDataset):
             if class_ids is None or annotations:
                 name = inside(image_dir, image["file_name"], f"{path}: file_name of image {image_id}",
                               allow_outside=self.allow_outside)  # fmt: skip
-                self.add_annotated_image(image_id, name, (image["height"], image["width"]), annotations, image_dir)
+                # our own writer notes where annotations refer to the image as viewers turn it
+                turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
+                self.add_annotated_image(image_id, name, (image["height"], image["width"]), annotations, image_dir, **turned)
 
     def _sort_annotations(self, annotations, images, names, path):
         """Group usable annotations by image id; the others are noted in `skipped` and told."""
