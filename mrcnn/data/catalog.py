@@ -18,6 +18,7 @@ FORMATS = {
     "shapes": ("shapes", "synthetic images, nothing to download"),
     "coco": ("coco", "COCO instances: annotations/instances_*.json, or one such JSON file"),
     "yolo": ("yolo", "YOLO segmentation labels: images/ and labels/*.txt, data.yaml or classes.txt"),
+    "voc": ("voc", "Pascal VOC: JPEGImages/, SegmentationObject/, SegmentationClass/"),
 }
 # made as they are asked for: no path
 MADE = ("shapes",)
