@@ -27,7 +27,7 @@ _VAL_PARTS = ("minival", "valminusminival")
 def recognise(path):
     """Say why a path is no COCO data set, or None. Args: path: Path of a folder or a JSON file. Returns: str or None."""
     if path.is_dir():
-        return None if _annotation_files(path) else "no annotations/instances_*.json in it"
+        return None if annotation_files(path) else "no annotations/instances_*.json in it"
     if path.suffix.lower() != ".json":
         return "no folder and no .json file"
     outline = json_outline(path)
@@ -39,7 +39,7 @@ def recognise(path):
 
 def subsets(path):
     """Name the parts of a folder in COCO's layout. Args: path: folder or JSON file. Returns: list, [] for a file."""
-    return sorted({subset for subset, _, _ in _annotation_files(Path(path))})
+    return sorted({subset for subset, _, _ in annotation_files(Path(path))})
 
 
 def open_subset(path, subset=None, *, year=None, images=None, allow_outside=False):
@@ -64,20 +64,25 @@ def open_subset(path, subset=None, *, year=None, images=None, allow_outside=Fals
         return dataset
     if subset is None:
         raise DataError(f"{path}: no annotations/instances_*.json in it, which COCO's layout has")
-    years = [found for name, found, _ in _annotation_files(path) if name == subset]
+    years = [found for name, found, _ in annotation_files(path) if name == subset]
     if year is None and len(years) > 1:
         raise DataError(f"{path}: the subset {subset!r} is there for the years {', '.join(years)}: say which (year, --year)")
     dataset.load_coco(path, subset, year=years[0] if year is None and years else year or "")
     return dataset
 
 
-def _annotation_files(folder):
+def annotation_files(folder):
     """List (subset, year, path) of the instance files of a folder; the year is "" where the name has none."""
     found = []
     for path in sorted(folder.glob("annotations/instances_*.json")):
         subset, year = re.fullmatch(r"instances_(.+?)(\d{4})?", path.stem).groups()
         found.append((subset, year or "", path))
     return found
+
+
+def image_folder(root, subset, year):
+    """Say where the images of a part lie. Args: root: Path; subset: str; year: str or int, "" for none. Returns: Path."""
+    return root / f"{'val' if subset in _VAL_PARTS else subset}{year}"
 
 
 class CocoDataset(AnnotatedDataset):
@@ -117,7 +122,7 @@ class CocoDataset(AnnotatedDataset):
             download_coco(dataset_dir, subset, str(year))
         root = Path(dataset_dir)
         path = root / "annotations" / f"instances_{subset}{year}.json"
-        image_dir = root / f"{'val' if subset in _VAL_PARTS else subset}{year}"
+        image_dir = image_folder(root, subset, year)
         content = read_annotations(path)
         self.add_annotations(content, image_dir, path, class_ids)
         if class_map:
