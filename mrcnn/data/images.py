@@ -17,6 +17,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # memory. It is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; for larger images of your own,
 # raise both.
 MAX_PIXELS = 178_956_970
+# Pillow's names of grey with few bits, and the steps that it spreads their values by
+_SPREAD = {"L;2": 85, "L;4": 17}
 # the 16-bit range laid on the 8-bit one: 65535 / 255
 _UINT16_STEP = 257
 
@@ -169,9 +171,11 @@ def read_stored(path):
 
 def _stored_pixels(image, path):
     try:
+        # of grey with 2 or 4 bits Pillow spreads the values over 0..255
+        step = _SPREAD.get(str(image.tile[0].args)) if image.tile else None
         if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
             image = image.convert("L" if image.mode == "LA" else "RGB")
-        return np.asarray(image)
+        return np.asarray(image) // step if step else np.asarray(image)
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
 

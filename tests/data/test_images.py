@@ -97,6 +97,22 @@ def test_numbers_of_a_palette_image_and_pixels_of_others(tmp_path):
     np.testing.assert_array_equal(read_stored(tmp_path / "alpha.png"), RED_GREEN)
 
 
+@pytest.mark.parametrize("bits, rows", [(2, [0b00011011, 0b11000000]), (4, [0x01, 0x2F, 0x30, 0x00])])
+def test_grey_of_few_bits_is_read_as_the_numbers_that_it_holds(tmp_path, bits, rows):
+    """Two rows of four pixels, written byte for byte: no library writes such files."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    half = len(rows) // 2
+    content = bytes([0, *rows[:half], 0, *rows[half:]])  # each row begins with its filter, none
+    head = struct.pack(">IIBBBBB", 4, 2, bits, 0, 0, 0, 0)
+    (tmp_path / "few.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(content))
+                                       + chunk(b"IEND", b""))  # fmt: skip
+    largest = 2**bits - 1
+    np.testing.assert_array_equal(read_stored(tmp_path / "few.png"), [[0, 1, 2, largest], [3, 0, 0, 0]])
+
+
 def test_numbers_of_what_is_no_image(tmp_path):
     with pytest.raises(DataError, match="gone.png does not exist"):
         read_stored(tmp_path / "gone.png")
