@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.fields import forget_outlined
 
 # name on the command line: (module, what it is)
 FORMATS = {
@@ -19,6 +20,8 @@ FORMATS = {
     "coco": ("coco", "COCO instances: annotations/instances_*.json, or one such JSON file"),
     "yolo": ("yolo", "YOLO segmentation labels: images/ and labels/*.txt, data.yaml or classes.txt"),
     "voc": ("voc", "Pascal VOC: JPEGImages/, SegmentationObject/, SegmentationClass/"),
+    "panoptic": ("panoptic", "COCO panoptic: annotations/panoptic_*.json with PNGs, or shards *-of-*.tfrecord"),
+    "masks": ("mask_folder", "a PNG an instance: <id>/images/ and <id>/masks/*.png, or images/ and masks/<name>/*.png"),
 }
 # made as they are asked for: no path
 MADE = ("shapes",)
@@ -100,6 +103,7 @@ def recognise_format(path):
         return fitting[0]
     if fitting:
         raise DataError(f"{path} can be read as {' or '.join(fitting)}: say which with format=... (--format)")
+    forget_outlined()
     told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     raise DataError(f"{path} is of no format that is known. {told}")
 
