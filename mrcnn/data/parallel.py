@@ -1,0 +1,93 @@
+"""Work shared out among processes, with progress, and with an end that leaves nothing half done.
+
+Processes are started afresh ("spawn"): a copy of a running process with threads in it, such as one that has loaded
+TensorFlow, may hang.
+"""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+
+# how often the progress is looked at, in seconds
+_INTERVAL = 0.2
+
+
+class Stopped(Exception):
+    """Another part of the work has failed or was interrupted: what is being done is to be given up."""
+
+
+def available_cores():
+    """Count the processor cores that this process may use: int."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(work, tasks, workers, progress=None):
+    """Run a function on each task, in processes of their own.
+
+    Args:
+        work: function (task, tick) at the top of a module. It calls `tick()` after each item, such as an image; in
+            other processes `tick` raises `Stopped` once the work is to be given up.
+        tasks: list of arguments; they are sent to the processes.
+        workers: int. Processes; at 1, or with one task, the work is done in this one.
+        progress: callable (items done), or None.
+
+    Raises:
+        What `work` raises first. The others are given up at their next item.
+    """
+    progress = progress or (lambda done: None)
+    if workers <= 1 or len(tasks) <= 1:
+        _run_here(work, tasks, progress)
+        return
+    context = multiprocessing.get_context("spawn")
+    done, stop = context.Value("q", 0), context.Event()
+    shared = (work, done, stop)
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, _start, shared) as pool:
+        waiting = {pool.submit(_run_there, task) for task in tasks}
+        told = 0
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, _INTERVAL, FIRST_EXCEPTION)
+                if done.value != told:
+                    told = done.value
+                    progress(told)
+                for future in finished:
+                    future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _run_here(work, tasks, progress):
+    done = 0
+
+    def tick():
+        nonlocal done
+        done += 1
+        progress(done)
+
+    for task in tasks:
+        work(task, tick)
+
+
+_SHARED = {}
+
+
+def _start(work, done, stop):
+    """Begin a worker process. An interruption is the parent's to hear, which stops the workers in good order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes share the cores out already
+    _SHARED.update(work=work, done=done, stop=stop)
+
+
+def _run_there(task):
+    def tick():
+        with _SHARED["done"].get_lock():
+            _SHARED["done"].value += 1
+        if _SHARED["stop"].is_set():
+            raise Stopped
+
+    _SHARED["work"](task, tick)
