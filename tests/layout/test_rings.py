@@ -6,6 +6,9 @@ BACKENDS = ("tensorflow", "jax", "jaxlib", "torch")
 # Files that exist for one backend and may import it at their top.
 BACKEND_FILES = ()
 
+# Files of ring 0 that make something for one backend: they import it inside the function that makes it.
+LATE_BACKEND_FILES = ("data.panoptic_tf",)
+
 # Ring 0 and what imports from nowhere else in the package; loading these must not load keras.
 WITHOUT_KERAS = (*(name for name, ring in RINGS.items() if ring == 0), "config", "utils", "visualize")
 
@@ -41,7 +44,8 @@ def test_no_inner_module_imports_a_facade():
 def test_ring_0_and_config_never_import_keras():
     inner = {name for name, ring in RINGS.items() if ring == 0} | {"config"}
     wrong = [_where(module, imported) for module in modules() if module.part in inner
-             for imported in imports(module) if imported.target.split(".")[0] in ("keras", *BACKENDS)]  # fmt: skip
+             for imported in imports(module) if imported.target.split(".")[0] in ("keras", *BACKENDS)
+             and (imported.at_import or module.name not in LATE_BACKEND_FILES)]  # fmt: skip
     assert not wrong, "\n".join(wrong)
 
 

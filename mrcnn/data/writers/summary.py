@@ -41,7 +41,7 @@ class Summary:
         from rich.table import Table
 
         console = Console(color_system=None, width=None if _is_terminal() else 100)
-        tables = [_class_table(Table(box=box.SIMPLE_HEAD), self)]
+        tables = [self.first_table(Table(box=box.SIMPLE_HEAD))]
         for title, entries in (("left out", self.left_out), ("told", self.told)):
             if entries:
                 tables.append(_reason_table(Table(box=box.SIMPLE_HEAD), title, entries))
@@ -49,6 +49,10 @@ class Summary:
             for table in tables:
                 console.print(table)
         return "\n".join(line.rstrip() for line in text.get().splitlines() if line.strip())
+
+    def first_table(self, table):
+        """Lay out what was written, before what was left out. Args: table: rich Table without columns. Returns: it."""
+        return _class_table(table, self)
 
 
 def _is_terminal():

@@ -1,0 +1,160 @@
+"""COCO's panoptic annotations, as PNGs or in TFRecord shards: the things of them are the instances.
+
+A folder holds `annotations/panoptic_{subset}{year}.json`, the PNGs in a folder of that name beside it, and the images in
+`{subset}{year}/`; or it holds shards such as `train-00000-of-01000.tfrecord`. Crowds get negative class ids.
+
+Source: https://cocodataset.org/#format-data. Shape letters: H W image.
+"""
+
+import re
+from pathlib import Path
+
+from mrcnn.data.annotated import AnnotatedDataset
+from mrcnn.data.dataset import overrides_later
+from mrcnn.data.errors import DataError
+from mrcnn.data.fields import json_outline
+from mrcnn.data.formats.panoptic_shards import PanopticShardDataset
+from mrcnn.data.panoptic import AREA, IS_CROWD, SEGMENT_ID, check_segments, decode_segments
+from mrcnn.data.panoptic_files import read_panoptic
+from mrcnn.data.paths import refuse_link
+from mrcnn.data.shards import splits_in
+from mrcnn.geometry.label_map import LabelMap
+
+
+def recognise(path):
+    """Say why a path is no panoptic data set, or None. Args: path: Path of a folder or a JSON. Returns: str or None."""
+    if path.is_dir():
+        if _annotation_files(path):
+            if any(path.glob("annotations/instances_*.json")):
+                return "its annotations/instances_*.json are read as coco: say panoptic for its panoptic_*.json"
+            return None
+        return None if splits_in(path) else "no annotations/panoptic_*.json and no *-of-*.tfrecord in it"
+    if path.suffix.lower() != ".json":
+        return "no folder and no .json file"
+    return None if "segments_info" in json_outline(path).get("annotations", ()) else "the JSON has no 'segments_info'"
+
+
+def subsets(path):
+    """Name the parts of a folder. Args: path: path of a folder or a JSON. Returns: list of str, [] for a file."""
+    path = Path(path)
+    if not path.is_dir():
+        return []
+    return sorted({subset for subset, _, _ in _annotation_files(path)}) or splits_in(path)
+
+
+def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow_outside=False):
+    """Open a part of a folder, or a JSON file.
+
+    Args:
+        path: path of the folder with annotations/ in it, of a folder of shards, or of one panoptic JSON with the folder
+            of its PNGs beside it.
+        subset: str. Of a folder: as in the file names.
+        year: str or int. Of a folder of annotations: as in the file names, needed where there are several.
+        images: path. Where the images of a JSON file lie; None for its own folder.
+        stuff: bool. True makes each kind of stuff a class too, with one instance an image.
+        allow_outside: bool. Whether file names may lead out of the folders of images and PNGs.
+
+    Returns:
+        PanopticDataset or PanopticShardDataset, not prepared.
+
+    Raises:
+        DataError: there is no such subset, or its files are missing or not of this format.
+    """
+    path = Path(path)
+    if path.is_file():
+        dataset = PanopticDataset(allow_outside=allow_outside)
+        dataset.load_panoptic(path, path.parent if images is None else images, stuff=stuff)
+        return dataset
+    files = _annotation_files(path)
+    if not files and subset in splits_in(path):
+        dataset = PanopticShardDataset()
+        dataset.load_shards(path, subset, stuff=stuff)
+        return dataset
+    found = {its_year: file for name, its_year, file in files if name == subset and year in (None, its_year, _whole(its_year))}
+    if not found:
+        raise DataError(f"{path}: no annotations/panoptic_{subset or '*'}{year or '*'}.json and no "
+                        f"{subset or '*'}-*-of-*.tfrecord in it, as a panoptic data set has")  # fmt: skip
+    if len(found) > 1:
+        raise DataError(f"{path}: the subset {subset!r} is there for the years {', '.join(found)}: say which (year, --year)")
+    ((its_year, file),) = found.items()
+    dataset = PanopticDataset(allow_outside=allow_outside)
+    dataset.load_panoptic(file, path / f"{subset}{its_year}", stuff=stuff)
+    return dataset
+
+
+def _whole(year):
+    """A year may be asked for as a number."""
+    return int(year) if year else None
+
+
+def _annotation_files(folder):
+    """List (subset, year, path) of the panoptic files of a folder; the year is "" where the name has none."""
+    found = []
+    for path in sorted(folder.glob("annotations/panoptic_*.json")):
+        subset, year = re.fullmatch(r"panoptic_(.+?)(\d{4})?", path.stem, re.DOTALL | re.ASCII).groups()
+        found.append((subset, year or "", path))
+    return found
+
+
+class PanopticDataset(AnnotatedDataset):
+    """A data set of panoptic PNGs, which are read when an image is asked for; a class has the id of its category."""
+
+    source = "panoptic"
+
+    def load_panoptic(self, path, image_dir, png_dir=None, stuff=False):
+        """Add the images of a panoptic JSON.
+
+        Args:
+            path: path of the JSON.
+            image_dir: path that the images' file names are relative to.
+            png_dir: path of the PNGs; None for the folder of the JSON's name beside it.
+            stuff: bool. True makes each kind of stuff a class too, with one instance an image.
+
+        Raises:
+            DataError: the file is missing, or not of this format. An image whose annotation is faulty is left out.
+        """
+        png_dir = Path(path).with_suffix("") if png_dir is None else Path(png_dir)
+        index = read_panoptic(path, image_dir, png_dir, strict=False, allow_outside=self.allow_outside)
+        for category in index.categories.values():
+            if category.is_thing or stuff:
+                self.add_class(self.source, category.id, category.name)
+        wanted = {category.id for category in index.categories.values() if category.is_thing or stuff}
+        for image in index.images:
+            self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
+                                     png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
+        for where, reason in index.left_out:
+            self.leave_out(where, reason)
+        self.tell_skipped(path, "images")
+
+    def annotations_of(self, image_id):
+        """Give the things of an image, with stuff by choice, as annotations in RLE; see `AnnotatedDataset`."""
+        info = self.image_info[image_id]
+        labels = LabelMap(self._segment_ids(info))
+        segments = info["segments"]
+        check_segments(labels, segments, f"{info['png']}: image {info['id']}")
+        place = {number: position for position, number in enumerate(labels.values.tolist())}
+        rows = [row for row in segments.tolist() if row[1] in info["wanted"] and row[AREA]]
+        drawn = labels.encode([place[row[SEGMENT_ID]] for row in rows])
+        return [
+            {"id": number, "category_id": category_id, "iscrowd": iscrowd, "segmentation": rle, "area": area,
+             "bbox": [x1, y1, x2 - x1, y2 - y1]}
+            for (number, category_id, area, iscrowd), (rle, (y1, x1, y2, x2)) in zip(rows, drawn, strict=True)
+        ]  # fmt: skip
+
+    def _segment_ids(self, info):
+        """Read the PNG of an image: int32 [H, W]."""
+        where = f"{info['png']} of image {info['id']}"
+        if not self.allow_outside:
+            refuse_link(info["png"], info["png_root"], where)
+        try:
+            data = Path(info["png"]).read_bytes()
+        except OSError as error:
+            raise DataError(f"{where} cannot be read: {error}") from error
+        return decode_segments(data, (info["height"], info["width"]), where)
+
+    def num_instances(self, image_id):
+        """Count an image's things that are no crowds, without its PNG. Returns: int, None if unknown."""
+        if not self.is_own(image_id) or overrides_later(self, "load_mask", "num_instances"):
+            return super().num_instances(image_id)
+        info = self.image_info[image_id]
+        return sum(not row[IS_CROWD] and row[AREA] > 0 and row[1] in info["wanted"] for row in info["segments"].tolist())
