@@ -22,6 +22,7 @@ FORMATS = {
     "voc": ("voc", "Pascal VOC: JPEGImages/, SegmentationObject/, SegmentationClass/"),
     "panoptic": ("panoptic", "COCO panoptic: annotations/panoptic_*.json with PNGs, or shards *-of-*.tfrecord"),
     "masks": ("mask_folder", "a PNG an instance: <id>/images/ and <id>/masks/*.png, or images/ and masks/<name>/*.png"),
+    "labelme": ("labelme", "labelme: a JSON file beside each image"),
 }
 # made as they are asked for: no path
 MADE = ("shapes",)

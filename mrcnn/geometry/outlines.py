@@ -69,6 +69,26 @@ def stroke_rings(points, width):
     return rings
 
 
+def outline_fault(rings, size):
+    """Say why rings cover nothing of an image.
+
+    Args:
+        rings: list of rings.
+        size: (height, width) of the image.
+
+    Returns:
+        str, or None when they may cover something.
+    """
+    points = np.concatenate([np.asarray(ring, np.float64).reshape(-1, 2) for ring in rings]) if rings else np.zeros((0, 2))
+    if not np.isfinite(points).all():
+        return "it is too large for numbers"
+    if not len(points) or (points.max(axis=0) == points.min(axis=0)).any():
+        return "it has no area"
+    if (points.max(axis=0) <= 0).any() or (points.min(axis=0) >= (size[1], size[0])).any():
+        return "it lies outside the image"
+    return None
+
+
 def signed_area(ring):
     """Area within a ring, by its sense: float, positive when it runs clockwise as seen on the screen (y points down)."""
     x, y = np.asarray(ring, np.float64).reshape(-1, 2).T

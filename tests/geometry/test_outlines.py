@@ -8,6 +8,7 @@ from mrcnn.geometry.outlines import (
     draw_with_holes,
     ellipse_ring,
     find_holes,
+    outline_fault,
     rectangle_ring,
     signed_area,
     stroke_rings,
@@ -90,3 +91,19 @@ def test_a_hole_may_touch_the_outline_and_hold_an_island():
 def test_a_ring_in_the_bay_of_another_does_not_lie_in_it():
     bay = [0, 0, 30, 0, 30, 5, 5, 5, 5, 25, 30, 25, 30, 30, 0, 30]
     assert find_holes([bay, square(10, 10, 6, clockwise=False)]) == [False, False]
+
+
+@pytest.mark.parametrize("rings, fault", [
+    ([square(2, 2, 20)], None),
+    ([square(-15, -15, 20)], None),  # a corner of it
+    ([square(-20, 2, 20)], "lies outside"),
+    ([square(60, 2, 20)], "lies outside"),  # the image is 60 wide, so that column 60 is the first outside
+    ([square(2, 40, 20)], "lies outside"),
+    ([square(59, 39, 20)], None),
+    ([[1, 1, 5, 1, 9, 1]], "no area"),
+    ([], "no area"),
+    ([[1, 1, math.inf, 1, 9, 5]], "too large for numbers"),
+])  # fmt: skip
+def test_what_covers_nothing_of_an_image(rings, fault):
+    found = outline_fault(rings, SIZE)
+    assert (found is None) if fault is None else fault in found

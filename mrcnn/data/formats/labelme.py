@@ -1,0 +1,244 @@
+"""labelme's annotations: a JSON file beside each image.
+
+`labelme_shapes` says which shapes there are, and how they become instances; `labelme_file` how a file and its image belong
+together. Images without a JSON file are not in the data set: they were not annotated.
+
+Source: https://github.com/wkentaro/labelme. Shape letters: H W image.
+"""
+
+import io
+import logging
+import multiprocessing
+import os
+import re
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn.data.annotated import AnnotatedDataset
+from mrcnn.data.errors import DataError
+from mrcnn.data.fields import json_outline, read_json
+from mrcnn.data.formats.labelme_file import OutsideError, ReadSettings, embedded_image, read_labelme
+from mrcnn.data.formats.labelme_shapes import LINE_WIDTH
+from mrcnn.data.formats.part_folders import json_files, mentions, part_folders
+from mrcnn.data.images import open_image
+from mrcnn.data.orientation import turn_upright
+
+logger = logging.getLogger(__name__)
+
+# files of a folder that are looked into before it is said to hold none of labelme's
+_LOOKED_AT = 20
+# lines of a file of labels, and labels of shapes, that are no classes
+NO_CLASSES = ("__ignore__", "_background_")
+
+
+def recognise(path):
+    """Say why a path holds nothing of labelme's, or None. Args: path: Path, a folder or a JSON file. Returns: str or None."""
+    if path.is_dir():
+        return None if _holds_labelme(path) else "no JSON file with shapes and imagePath in it"
+    if path.suffix.lower() != ".json":
+        return "no folder and no .json file"
+    return None if _is_labelme(path) else "the JSON has no shapes and imagePath"
+
+
+def _holds_labelme(folder):
+    return any(_is_labelme(Path(folder, name)) for name in islice(json_files(folder), _LOOKED_AT))
+
+
+def _is_labelme(path):
+    if not mentions(path, (b'"shapes"', b'"imagePath"')):
+        return False
+    try:
+        return {"shapes", "imagePath"} <= set(json_outline(path))
+    except DataError:
+        return False
+
+
+def subsets(path):
+    """Name the parts of a folder: its sub-folders train, val and test, where it has them. Returns: list of str."""
+    return list(part_folders(path, _holds_labelme))
+
+
+def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=LINE_WIDTH, workers=0, progress=None,
+                allow_outside=False):  # fmt: skip
+    """Open a folder of labelme's files with its sub-folders, or one file.
+
+    Args:
+        path: path.
+        subset: str. One of `subsets`. The classes are those of all parts, so that their numbers agree.
+        labels: list of str, or path of a file with one on a line: the classes in their order. Shapes of other labels are
+            left out. None takes the labels that occur, sorted by name (numbers in them by value).
+        hole_label: str. Shapes of this label are holes in other instances.
+        line_width: float, pixels. How wide linestrips are taken to be.
+        workers: int. Processes that parse the files; 0 does it in this one.
+        progress: callable (files done, files in all), or None.
+        allow_outside: bool. Whether an imagePath may lead out of the folder.
+
+    Returns:
+        LabelmeDataset, not prepared. What is left out of it is in its `skipped`, what is mended in its `told`.
+
+    Raises:
+        DataError: no file is usable, an imagePath leads out of the folder, or the labels are not usable.
+        ValueError: line_width is no number above 0.
+    """
+    if not 0 < line_width < float("inf"):
+        raise ValueError(f"line_width is {line_width}: expected pixels above 0")
+    path = Path(path)
+    root, names = (path.parent, [path.name]) if path.is_file() else (path, None)
+    dataset = LabelmeDataset(allow_outside=allow_outside)
+    settings = ReadSettings(str(root), float(line_width), hole_label, allow_outside)
+    classes = None if labels is None else read_labels(labels)
+    if names is None:
+        parts = part_folders(path, _holds_labelme)
+        # where nobody says what the classes are, all parts are read to find out
+        wanted = [root] if subset is None else [parts[subset]] if classes else list(parts.values())
+        names = [_relative(folder, name, root) for folder in wanted for name in json_files(folder)]
+    files = _read_all(names, settings, workers, progress, dataset)
+    if classes is None:
+        classes = sorted({label for file in files for label, _, _ in file.instances} - set(NO_CLASSES), key=natural_key)
+    prefix = "" if subset is None else _relative(part_folders(path, _holds_labelme)[subset], "", root)
+    dataset.add_files([file for file in files if file.name.startswith(prefix)], classes, root)
+    dataset.skipped[:] = [entry for entry in dataset.skipped if entry[0].startswith(prefix)]
+    if not dataset.image_info and dataset.skipped:
+        where, reason = dataset.skipped[0]
+        raise DataError(f"{path} has no usable labelme file: {where}: {reason}")
+    dataset.tell_skipped(path, "files or shapes")
+    dataset.tell_mended(path)
+    return dataset
+
+
+def _relative(folder, name, root):
+    inner = os.path.relpath(folder, root).replace(os.sep, "/")
+    return name if inner == "." else f"{inner}/{name}"
+
+
+def _read_all(names, settings, workers, progress, dataset):
+    """Read files, in this process or in others, in their order; those that are not usable are left out."""
+    found = []
+    read = partial(_read_one, settings=settings)
+    progress = progress or (lambda done, total: None)
+
+    def take(results):
+        for done, (name, (file, error)) in enumerate(zip(names, results), start=1):
+            if isinstance(error, OutsideError):
+                raise error
+            if error is None:
+                found.append(file)
+            else:
+                dataset.leave_out(name, str(error))
+            progress(done, len(names))
+
+    if workers <= 1 or len(names) < 2:
+        take(map(read, names))
+        return found
+    # a copy of a process that has loaded a backend may hang: start afresh
+    with ProcessPoolExecutor(min(workers, len(names)), multiprocessing.get_context("spawn")) as pool:
+        take(pool.map(read, names, chunksize=max(min(len(names) // (4 * workers), 64), 1)))
+    return found
+
+
+def _read_one(name, settings):
+    """Read a file. Returns: (LabelmeFile, None), or (None, DataError)."""
+    try:
+        return read_labelme(name, settings), None
+    except DataError as error:
+        return None, error
+
+
+def read_labels(labels):
+    """Give the classes that a user names, in their order.
+
+    Args:
+        labels: list of str, or path of a text file with one on a line. Empty lines, and the lines of labelme's own label
+            files that are no classes (__ignore__, _background_), are left out.
+
+    Returns:
+        list of str, each once.
+
+    Raises:
+        DataError: the file cannot be read, or none is left.
+    """
+    where = "labels"
+    if isinstance(labels, str | os.PathLike):
+        where = str(labels)
+        try:
+            labels = Path(labels).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{where}: the file of labels cannot be read: {error}") from error
+    found = [str(label).strip() for label in labels]
+    found = list(dict.fromkeys(label for label in found if label and label not in NO_CLASSES))
+    if not found:
+        raise DataError(f"{where}: no label is in it, expected one on a line")
+    return found
+
+
+def natural_key(label):
+    """Sort key by which "stage 2" comes before "stage 10". Args: label: str. Returns: tuple."""
+    parts = re.split(r"([0-9]+)", label)
+    texts, numbers = parts[::2], [int(n) for n in parts[1::2]]
+    return [(text.casefold(), number) for text, number in zip(texts, [*numbers, -1])], label
+
+
+class LabelmeDataset(AnnotatedDataset):
+    """Images annotated with labelme.
+
+    Attributes:
+        told: list of (where, what): what was mended while loading.
+    """
+
+    source = "labelme"
+
+    def __init__(self, class_map=None, *, allow_outside=False):
+        """Make an empty data set; see `AnnotatedDataset`."""
+        super().__init__(class_map, allow_outside=allow_outside)
+        self.told = []
+
+    def add_files(self, files, classes, root):
+        """Add images with their instances.
+
+        Args:
+            files: list of LabelmeFile.
+            classes: list of str, in the order of their ids, which count from 1. Instances of other labels are left out.
+            root: path of the data set's folder.
+        """
+        ids = {label: number for number, label in enumerate(classes, start=1)}
+        for label, number in ids.items():
+            self.add_class(self.source, number, label)
+        for file in files:
+            annotations = []
+            for label, segmentation, iscrowd in file.instances:
+                if label in ids:
+                    annotations.append({"category_id": ids[label], "segmentation": segmentation, "iscrowd": int(iscrowd)})
+                else:
+                    self.leave_out(file.name, f"its label {label!r} is not among the classes")
+            for where, reason in file.skipped:
+                self.leave_out(where, reason)
+            self.told += file.told
+            info = {"exif_applied": True} if file.exif_applied else {}
+            if file.embedded:
+                info["embedded_in"] = str(Path(root, file.name))
+            self.add_annotated_image(file.name.rsplit(".", 1)[0], file.image, file.size, annotations, root, **info)
+
+    def tell_mended(self, path):
+        """Log what was mended while loading. Args: path: of the data set."""
+        for where, what in self.told:
+            logger.warning("%s: %s: %s", path, where, what)
+
+    def load_image(self, image_id):
+        """Read an image the way up that labelme shows it, from its JSON where the file is missing."""
+        info = self.image_info[image_id]
+        if not info.get("embedded_in") or os.path.isfile(info["path"]):
+            return super().load_image(image_id)
+        data = embedded_image(read_json(info["embedded_in"]))
+        if data is None:
+            raise DataError(f"{info['embedded_in']}: imageData is no base64, and {info['path']} does not exist")
+        with open_image(io.BytesIO(data)) as image:
+            try:
+                pixels = np.array(image.convert("RGB"))
+                orientation = image.getexif().get(0x0112, 1) if info.get("exif_applied") else 1
+            except Exception as error:  # damaged files make Pillow raise errors of any kind
+                raise DataError(f"{info['embedded_in']}: imageData cannot be decoded: {error}") from error
+        return np.ascontiguousarray(turn_upright(pixels, orientation))
