@@ -1,0 +1,110 @@
+"""No data file is run: pickles are read by `mrcnn.data.unpickle` alone, and nothing evaluates text as code."""
+import ast
+
+import pytest
+
+from tests.shared_data import REPOSITORY
+
+# modules whose readers run what a file says, or import what it names
+UNSAFE_MODULES = {"cPickle", "_pickle", "cloudpickle", "dill", "jsonpickle", "joblib", "marshal", "shelve", "skops"}
+# all of pickle that may be used
+WRITERS = {"dump", "dumps", "Pickler", "HIGHEST_PROTOCOL", "DEFAULT_PROTOCOL", "PicklingError"}
+UNSAFE_CALLS = {f"{module}{name}" for name in ("eval", "exec", "compile", "__import__") for module in ("", "builtins.")}
+UNSAFE_ATTRIBUTES = {"read_pickle", "Unpickler", "unsafe_load", "full_load", "enable_unsafe_deserialization"}
+SAFE_LOADERS = {"yaml.BaseLoader", "yaml.SafeLoader", "yaml.CBaseLoader", "yaml.CSafeLoader"}
+
+
+class Source:
+    """A source text with the full names of what it imports, so that `np.load` is known to be `numpy.load`."""
+
+    def __init__(self, text):
+        self.nodes = list(ast.walk(ast.parse(text)))
+        self.names = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                heads = [(alias.asname, alias.name, alias.name.split(".")[0]) for alias in node.names]
+                self.names |= {short or head: full if short else head for short, full, head in heads}
+            if isinstance(node, ast.ImportFrom) and node.module:
+                self.names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+
+    def full(self, node):
+        """The dotted name of an expression, "" for one that is no name."""
+        if isinstance(node, ast.Attribute):
+            return f"{self.full(node.value)}.{node.attr}"
+        return self.names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
+
+    def findings(self):
+        """List (line, what) of all that could run a data file."""
+        kinds = {ast.Import: self._import, ast.ImportFrom: self._import, ast.Name: self._name, ast.Attribute: self._name,
+                 ast.Call: self._call}  # fmt: skip
+        return [(node.lineno, what) for node in self.nodes if type(node) in kinds for what in kinds[type(node)](node)]
+
+    def _import(self, node):
+        for alias in node.names:
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
+            if module.split(".")[0] in UNSAFE_MODULES:
+                yield module
+            if isinstance(node, ast.ImportFrom) and module == "pickle" and alias.name not in WRITERS:
+                yield f"pickle.{alias.name}"
+
+    def _name(self, node):
+        full = self.full(node)
+        module, _, last = full.rpartition(".")
+        if full in UNSAFE_CALLS or module == "pickle" and last not in WRITERS:
+            yield full
+        if last in UNSAFE_ATTRIBUTES and module != "mrcnn.data.unpickle":
+            yield full
+
+    def _call(self, node):
+        full, words = self.full(node.func), {word.arg: word.value for word in node.keywords}
+        constants = {name: value.value if isinstance(value, ast.Constant) else ... for name, value in words.items()}
+        if constants.get("allow_pickle") not in (None, False) or full == "numpy.load" and len(node.args) > 2:
+            yield f"{full} with allow_pickle"
+        if full == "torch.load" and constants.get("weights_only") is not True:
+            yield "torch.load without weights_only=True"
+        if full.endswith("load_model") and constants.get("safe_mode") not in (None, True):
+            yield f"{full} with safe_mode"
+        if full in ("yaml.load", "yaml.load_all") and not self._is_safe(words.get("Loader")):
+            yield f"{full} without a safe Loader"
+
+    def _is_safe(self, loader):
+        own = {node.name for node in self.nodes if isinstance(node, ast.ClassDef) and node.bases
+               and all(self.full(base) in SAFE_LOADERS for base in node.bases)}  # fmt: skip
+        return loader is not None and self.full(loader) in SAFE_LOADERS | own
+
+
+def test_nothing_runs_a_data_file():
+    folders = ("mrcnn", "samples", "benchmarks", "notebooks")
+    files = sorted(path for folder in folders for path in (REPOSITORY / folder).rglob("*.py"))
+    assert len(files) > 50
+    wrong = [f"{path}:{line}: {what}" for path in files for line, what in Source(path.read_text(encoding="utf-8")).findings()]
+    assert not wrong, "read pickles by mrcnn.data.unpickle.read_pickle, and no text as code:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("text", [
+    "import pickle\npickle.load(f)", "import pickle as p\np.loads(b)", "from pickle import loads", "from pickle import *",
+    "import pickle\npickle.Unpickler", "import pickle\nclass A(pickle.Unpickler): ...", "from pickle import Unpickler",
+    "import dill", "import joblib.numpy_pickle", "import marshal", "from shelve import open", "def f():\n  import _pickle",
+    "import numpy as np\nnp.load(f, allow_pickle=True)", "import numpy as np\nnp.load(f, allow_pickle=flag)",
+    "import numpy as np\nnp.load(f, None, True)", "from numpy import load\nload(f, None, True)", "f(allow_pickle=1)",
+    "eval(x)", "f = exec", "compile(x, '', 'eval')", "import builtins\nbuiltins.eval(x)", "__import__(x)",
+    "import yaml\nyaml.load(f)", "import yaml\nyaml.load(f, Loader=yaml.Loader)", "import yaml\nyaml.unsafe_load(f)",
+    "import yaml\nclass A(yaml.Loader): ...\nyaml.load(f, Loader=A)", "import pandas as pd\npd.read_pickle(f)",
+    "import torch\ntorch.load(f)", "import keras\nkeras.models.load_model(f, safe_mode=False)",
+    "import keras\nkeras.config.enable_unsafe_deserialization()",
+])  # fmt: skip
+def test_what_would_be_found(text):
+    assert Source(text).findings()
+
+
+def test_what_may_stand():
+    text = """
+import ast, json, pickle, re, yaml
+import numpy as np
+from mrcnn.data import unpickle
+from mrcnn.data.unpickle import read_pickle
+class Plain(yaml.BaseLoader): ...
+read_pickle(f), unpickle.read_pickle(f), pickle.dumps(x), yaml.load(f, Loader=Plain), yaml.safe_load(f)
+np.load(f), np.load(f, allow_pickle=False), re.compile(x), model.compile(), model.eval(), ast.literal_eval(x), json.load(f)
+"""
+    assert Source(text).findings() == []
