@@ -73,3 +73,33 @@ def backbone_shapes(image_shape, strides):
         int64 [L, 2]. (h, w) a level, rounded up.
     """
     return np.array([[-(-image_shape[0] // stride), -(-image_shape[1] // stride)] for stride in strides])
+
+
+def best_anchor_overlaps(boxes, image_shapes, scales, ratios, feature_strides, anchor_stride):
+    """Compute how well the best anchor of a pyramid fits each box, without making the anchors.
+
+    Of the anchors of one scale and ratio, none overlaps a box more than the one whose centre is nearest to the box's.
+
+    Args:
+        boxes: [N, 4]. Pixel boxes in the network's input.
+        image_shapes: [N, 2] or [2]. (height, width) of the network's input for each, or for all.
+        scales, ratios, feature_strides, anchor_stride: see `generate_pyramid_anchors`.
+
+    Returns:
+        float64 [N]. The greatest intersection over union; 0 for boxes without area.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    shapes = np.broadcast_to(np.asarray(image_shapes, np.int64), (len(boxes), 2))
+    sizes = boxes[:, 2:] - boxes[:, :2]  # [N, 2]
+    areas, middles = sizes.prod(axis=1), boxes[:, :2] + sizes / 2
+    best = np.zeros(len(boxes))
+    for scale, stride in zip(scales, feature_strides, strict=True):
+        step = stride * anchor_stride
+        last = (-(-shapes // stride) - 1) // anchor_stride  # of the rows and of the columns
+        centres = np.clip(np.rint(middles / step), 0, last) * step
+        for ratio in ratios:
+            side = np.array([scale / np.sqrt(ratio), scale * np.sqrt(ratio)])
+            low, high = np.maximum(boxes[:, :2], centres - side / 2), np.minimum(boxes[:, 2:], centres + side / 2)
+            inside = np.maximum(high - low, 0).prod(axis=1)
+            best = np.maximum(best, inside / (areas + side.prod() - inside))
+    return np.where((sizes > 0).all(axis=1), best, 0.0)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mrcnn.geometry.anchors import backbone_shapes, generate_anchors, generate_pyramid_anchors
+from mrcnn.geometry.anchors import backbone_shapes, best_anchor_overlaps, generate_anchors, generate_pyramid_anchors
+from mrcnn.geometry.boxes import compute_overlaps
 
 
 def test_anchors_by_hand():
@@ -44,3 +45,23 @@ def test_backbone_shapes_round_up_and_keep_height_first():
 def test_a_missing_level_is_an_error():
     with pytest.raises(ValueError, match="2 scales, 1 feature shapes"):
         generate_pyramid_anchors((32, 64), [1], [[2, 2]], (4, 8), 1)
+
+
+def test_the_best_overlap_by_hand():
+    # an anchor of 8 x 8 about (16, 32); a box of 8 x 8 shifted by 2 along shares 48 of 80 pixels with it
+    boxes = [[12, 28, 20, 36], [12, 30, 20, 38], [12, 28, 12, 36]]
+    np.testing.assert_allclose(best_anchor_overlaps(boxes, (64, 128), [8], [1], [16], 1), [1, 0.6, 0])
+
+
+@pytest.mark.parametrize("anchor_stride", [1, 2, 3])
+def test_the_best_overlap_is_that_of_all_anchors(anchor_stride):
+    rng = np.random.default_rng(5)
+    corner, size = rng.uniform(-20, 180, (200, 2)), rng.uniform(1, 150, (200, 2))
+    boxes = np.concatenate([corner, corner + size], axis=1)
+    pyramid = (8, 24, 100), [0.5, 1, 3]
+    for shape in ((130, 70), (64, 192)):
+        shapes = backbone_shapes(shape, (4, 8, 32))
+        anchors = generate_pyramid_anchors(*pyramid, shapes, (4, 8, 32), anchor_stride)
+        expected = compute_overlaps(boxes, anchors).max(axis=1)
+        found = best_anchor_overlaps(boxes, np.tile(shape, (200, 1)), *pyramid, (4, 8, 32), anchor_stride)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
