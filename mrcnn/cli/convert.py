@@ -2,6 +2,8 @@
 
 import argparse
 
+from mrcnn.cli import convert_panoptic
+
 HELP = "convert annotations of one format into another"
 EPILOG = """\
 examples:
@@ -9,7 +11,7 @@ examples:
 
 # Conversions that are no plain reading and writing, by name: modules of this package, each with HELP, EPILOG,
 # add_arguments(parser) and run(args), as a command has them.
-BUILDERS = {}
+BUILDERS = {"panoptic-tfrecord": convert_panoptic}
 
 
 def add_arguments(parser):

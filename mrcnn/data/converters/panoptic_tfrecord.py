@@ -169,8 +169,10 @@ def _claim(source, folder, shards, treat_crowd_as_ignore):
         for key, value in manifest.items():
             found = there.get(key) if isinstance(there, dict) else None
             if found != value:
-                raise DataError(f"{path}: the shards there were made with another {key}, {shown(found)}, and it is now "
-                                f"{shown(value)}: {remedy}")  # fmt: skip
+                told = f"with {key} {shown(found)}, and now {key} is {shown(value)}"
+                if key == "source":
+                    told = "of other files or annotations than there are now"
+                raise DataError(f"{path}: the shards beside it were made {told}: {remedy}")
     else:
         save_json(path, manifest, indent=1)
     return manifest
