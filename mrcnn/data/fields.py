@@ -5,6 +5,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from mrcnn.data.collector import paused_collector
 from mrcnn.data.errors import DataError
 
 _KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -25,7 +26,11 @@ def read_json(path, *, constants=False):
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=None if constants else _refuse_constant)
+        kept = None if constants else _outlined.pop(_stamp(path), None)
+        if kept is not None:
+            return kept
+        with paused_collector():
+            return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=None if constants else _refuse_constant)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -40,8 +45,23 @@ def _refuse_constant(name):
     raise ValueError(f"{name} is no number of JSON")
 
 
+# What `json_outline` parsed last, by the file's stamp, until `read_json` takes it: a file of half a gigabyte that was
+# recognised is not parsed a second time.
+_outlined = {}
+
+
+def _stamp(path):
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns
+
+
+def forget_outlined():
+    """Let go of the file that `json_outline` read last, where nobody is going to ask for it."""
+    _outlined.clear()
+
+
 def json_outline(path):
-    """Say what a JSON file holds without keeping it; the last file asked for is not read again.
+    """Say what a JSON file holds; the last file asked for is kept for the `read_json` that follows.
 
     Args:
         path: path.
@@ -54,13 +74,16 @@ def json_outline(path):
         DataError: see `read_json`.
     """
     path = Path(path)
-    stat = path.stat()
-    return _outline(path, stat.st_size, stat.st_mtime_ns)
+    try:
+        return _outline(path, _stamp(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=1)
-def _outline(path, size, changed):
-    content = read_json(path)
+def _outline(path, stamp):
+    _outlined.clear()
+    content = _outlined[stamp] = read_json(path)
     found = {}
     for key, value in content.items() if isinstance(content, dict) else ():
         entries = list(value.values())[:1] if isinstance(value, dict) else value[:1] if isinstance(value, list) else []

@@ -1,4 +1,7 @@
 """JSON of somebody else's making: every fault is told by file and field."""
+import gc
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,3 +80,29 @@ def test_the_outline_of_a_file(tmp_path):
     assert json_outline(path) == {"images": {"id", "n"}, "m": {"y"}, "k": set(), "e": set()}
     path.write_text("[1, 2]")
     assert json_outline(path) == {}
+
+
+def test_a_file_that_was_recognised_is_not_parsed_again(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text('{"images": [{"id": 1}]}')
+    json_outline(path)
+    monkeypatch.setattr(json, "loads", lambda *args, **kwargs: pytest.fail("parsed twice"))
+    assert read_json(path) == {"images": [{"id": 1}]}
+    monkeypatch.undo()
+    # it is handed over once, so that nobody else changes what one has; and never for another state of the file
+    assert read_json(path) is not read_json(path)
+    json_outline(path)
+    path.write_text("[1, 2, 3]")
+    assert read_json(path) == [1, 2, 3]
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path):
+    (tmp_path / "a.json").write_text("[")
+    for ran in (True, False):
+        (gc.enable if ran else gc.disable)()
+        try:
+            with pytest.raises(DataError):
+                read_json(tmp_path / "a.json")
+            assert gc.isenabled() == ran
+        finally:
+            gc.enable()
