@@ -9,6 +9,10 @@ Shape letters: H W image, N instances.
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mrcnn.geometry.rle_counts import counts_fault
+
+from mrcnn.geometry.polygon_clip import near_canvas
+
 
 def encode_mask(mask):
     """Encode one mask.
@@ -54,29 +58,32 @@ def as_rle(segmentation, size=None):
     """Turn any COCO segmentation into a compressed RLE.
 
     Args:
-        segmentation: an RLE dict, compressed or not, or a list of polygons [x1, y1, x2, y2, ...] in pixels.
+        segmentation: an RLE dict, compressed or not, or a list of polygons [x1, y1, x2, y2, ...] in pixels. Counts of
+            bytes are taken as pycocotools made them; those of text and lists are checked, see `counts_fault`.
         size: (height, width) of the image; needed for polygons.
 
     Returns:
         dict {"size": [height, width], "counts": bytes}, as pycocotools takes it.
 
     Raises:
-        ValueError: the run lengths do not fill the size, or a polygon has fewer than three points.
+        ValueError: the counts are not usable, or a polygon has fewer than three points.
     """
     if isinstance(segmentation, dict):
         h, w = (int(v) for v in segmentation["size"])
         counts = segmentation["counts"]
         if isinstance(counts, bytes):
             return {"size": [h, w], "counts": counts}
+        fault = counts_fault(counts, h * w)
+        if fault:
+            raise ValueError(f"the counts of an RLE of {h} x {w} pixels {fault}")
         if isinstance(counts, str):
             return {"size": [h, w], "counts": counts.encode("ascii")}
-        if sum(counts) != h * w:
-            raise ValueError(f"the runs of an RLE hold {sum(counts)} pixels, and its size {h} x {w} has {h * w}")
         return coco_mask.frPyObjects({"size": [h, w], "counts": list(counts)}, h, w)
     for polygon in segmentation:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
-    return coco_mask.merge(coco_mask.frPyObjects([list(polygon) for polygon in segmentation], *(int(v) for v in size)))
+    h, w = (int(v) for v in size)
+    return coco_mask.merge(coco_mask.frPyObjects([list(polygon) for polygon in near_canvas(segmentation, (h, w))], h, w))
 
 
 def rle_area(rle):

@@ -10,10 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mrcnn.geometry.rle import as_rle, rle_bbox
-
-# The text of compressed counts: characters from "0" on, five bits of value each, the sixth bit says that more follow.
-# Source: pycocotools, maskApi.c, rleToString.
-_FIRST_CHARACTER, _VALUE_BITS, _MORE, _NEGATIVE = 48, 5, 0x20, 0x10
+from mrcnn.geometry.rle_counts import run_lengths
 
 
 def encode_in_box(part, box, size):
@@ -49,34 +46,6 @@ def _merge_touching(edges):
     """Drop both edges of each empty gap between two runs; the gap before the first run may stay empty."""
     empty = np.nonzero(np.diff(edges)[2:-1:2] == 0)[0] * 2 + 2  # gaps have even positions
     return np.delete(edges, np.concatenate([empty, empty + 1])) if len(empty) else edges
-
-
-def run_lengths(rle):
-    """The lengths of the runs of an RLE, background first.
-
-    Args:
-        rle: dict {"size", "counts": str, bytes or list of int}.
-
-    Returns:
-        int64 [runs].
-
-    Source: pycocotools, maskApi.c, rleFrString: each length but the first three is written less the one two before it.
-    """
-    counts = rle["counts"]
-    if isinstance(counts, (list, tuple)):
-        return np.asarray(counts, np.int64)
-    text = np.frombuffer(counts.encode("ascii") if isinstance(counts, str) else counts, np.uint8)
-    characters = text.astype(np.int64) - _FIRST_CHARACTER
-    last = np.flatnonzero((characters & _MORE) == 0)  # of each number
-    if not len(last):
-        return np.zeros(0, np.int64)
-    first = np.concatenate([[0], last[:-1] + 1])
-    shift = _VALUE_BITS * (np.arange(len(characters)) - np.repeat(first, last - first + 1))
-    values = np.add.reduceat((characters & (_MORE - 1)) << shift, first)
-    values -= np.where(characters[last] & _NEGATIVE, np.int64(1) << (shift[last] + _VALUE_BITS), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
 
 
 def decode_to_box(rle):

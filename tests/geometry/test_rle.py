@@ -55,7 +55,7 @@ def test_polygons_are_joined():
 
 
 def test_runs_that_do_not_fill_the_size_are_an_error():
-    with pytest.raises(ValueError, match="hold 11 pixels, and its size 3 x 4 has 12"):
+    with pytest.raises(ValueError, match="counts of an RLE of 3 x 4 pixels do not add up to its height x width"):
         as_rle({"size": [3, 4], "counts": [2, 3, 6]})
 
 

@@ -75,5 +75,5 @@ def test_empty_runs_are_harmless():
 
 
 def test_runs_that_do_not_fill_the_image():
-    with pytest.raises(ValueError, match="hold 5 pixels.*has 12"):
+    with pytest.raises(ValueError, match="RLE of 4 x 3 pixels do not add up to its height x width"):
         decode_to_box({"size": [4, 3], "counts": [5]})
