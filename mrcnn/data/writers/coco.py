@@ -8,11 +8,11 @@ import json
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import whole_file
 from mrcnn.data.writers.images import ImageNames
-from mrcnn.data.writers.instances import instances_to_write
+from mrcnn.data.writers.reading import read_instances
 from mrcnn.data.writers.summary import Summary
 
 
-def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, progress=None):
+def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, workers=1, progress=None):
     """Write a data set as COCO's JSON. An earlier file of that name is replaced once the new one is whole.
 
     Ids of images, annotations and categories count from 1, in the order of the data set; category k is class k.
@@ -28,6 +28,7 @@ def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, 
             are kept, images that are no files are written as PNG, and those that the data set turns by their EXIF
             orientation are written the way up that their annotations refer to.
         image_ids: positions of the images to write; None for all.
+        workers: int. Processes that read the annotations; None for one a processor core where there are many images.
         progress: callable (images done, images in all), or None.
 
     Returns:
@@ -37,21 +38,21 @@ def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, 
         DataError: no image at all could be written.
     """
     image_ids = range(len(dataset.image_info)) if image_ids is None else [int(i) for i in image_ids]
-    names = ImageNames(dataset, images, copy_images, image_ids)
+    names = ImageNames(dataset, images, copy_images, image_ids, upright=True)
     class_names = [str(info["name"]) for info in dataset.class_info]
     summary, entries = Summary.of(dataset), []
     # annotations go to the file as they come; the images' entries, a line each, are kept until the end
     with whole_file(path, "w") as file:
         file.write('{"annotations": [')
-        for done, i in enumerate(image_ids, start=1):
-            try:
-                instances = instances_to_write(dataset, i, summary.left_out)
-                entry = _image_entry(dataset, i, names, len(entries) + 1)
-            except DataError as error:
-                summary.left_out.append((f"image {dataset.image_info[i]['id']}", str(error)))
-            else:
+        for done, read in enumerate(read_instances(dataset, image_ids, workers), start=1):
+            summary.left_out += read.left_out
+            summary.told += read.told
+            entry = None
+            if read.instances is not None:
+                entry = _image_entry(dataset, read.image_id, names, len(entries) + 1, summary.left_out)
+            if entry is not None:
                 entries.append(_line(entry))
-                for instance in instances:
+                for instance in read.instances:
                     file.write(("," if summary.instances else "") + "\n")
                     summary.count(class_names[instance.class_id])
                     file.write(_line(_annotation(instance, len(entries), summary.instances)))
@@ -71,10 +72,16 @@ def _line(value):
     return json.dumps(value, allow_nan=False)
 
 
-def _image_entry(dataset, image_id, names, number):
-    height, width = dataset.image_size(image_id)
-    entry = {"id": number, "file_name": names.name(image_id), "height": height, "width": width}
-    if dataset.image_info[image_id].get("exif_applied") and names.copy_to is None:
+def _image_entry(dataset, image_id, names, number, left_out):
+    """Make the entry of an image; None, and the reason in `left_out`, when its file is not to be had."""
+    info = dataset.image_info[image_id]
+    try:
+        height, width = dataset.image_size(image_id)
+        entry = {"id": number, "file_name": names.name(image_id), "height": height, "width": width}
+    except DataError as error:
+        left_out.append((f"image {info['id']}", str(error)))
+        return None
+    if info.get("exif_applied") and names.copy_to is None:
         # not of COCO, whose readers may or may not turn an image: ours does where this stands
         entry["exif_applied"] = True
     return entry

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import whole_file
+from mrcnn.data.paths import refuse_link
+
+_JPEG = (".jpg", ".jpeg")
 
 
 def images_folder(dataset, image_ids=None):
@@ -35,16 +38,29 @@ def is_file_name(path):
     return bool(path) and "://" not in str(path)
 
 
+def is_file(info):
+    """Tell whether an image, by its `image_info`, is a file that is there: bool."""
+    return is_file_name(info["path"]) and os.path.isfile(info["path"])
+
+
 class ImageNames:
     """Gives each image of a data set a name of its own, relative to a folder, and copies it there if asked to."""
 
-    def __init__(self, dataset, images=None, copy_to=None, image_ids=None):
-        """Prepare. Args: dataset: Dataset; images: path that names are relative to, None to find it; copy_to: path of
-        the folder that copies go to, or None; image_ids: see `images_folder`.
+    def __init__(self, dataset, images=None, copy_to=None, image_ids=None, *, upright=False):
+        """Prepare.
+
+        Args:
+            dataset: Dataset.
+            images: path of the folder that names are relative to; None finds it.
+            copy_to: path of the folder that copies go to, or None for no copies.
+            image_ids: see `images_folder`.
+            upright: bool. Copies of images that the data set turns by their EXIF orientation are turned, and not the
+                files as they are.
         """
         self.dataset = dataset
         self.folder = Path(images) if images is not None else images_folder(dataset, image_ids)
         self.copy_to = None if copy_to is None else Path(copy_to)
+        self.upright = upright
         self._taken = set()
 
     def name(self, image_id):
@@ -65,15 +81,27 @@ class ImageNames:
             if name is None:
                 raise DataError(f"{_why(info['path'], self.folder)}: have images copied (copy_images, --copy-images)")
             return name
-        name = name or f"{_safe(info['id'])}.png"
-        as_stored = is_file_name(info["path"]) and os.path.isfile(info["path"]) and not info.get("exif_applied")
-        if not as_stored and Path(name).suffix.lower() not in (".jpg", ".jpeg", ".png"):
-            name = str(Path(name).with_suffix(".png").as_posix())
-        name = self._own(name)
-        if as_stored:
-            _copy(info["path"], self.copy_to / name)
-        else:
+        path = Path(name or (Path(info["path"]).name if is_file_name(info["path"]) else f"{_safe(info['id'])}.png"))
+        if not is_file(info):
+            name = self.own_name(path.with_suffix(".png"))
             _save(self.dataset.load_image(image_id), self.copy_to / name)
+        elif self.upright and info.get("exif_applied"):
+            name = self.own_name(path if path.suffix.lower() in _JPEG else path.with_suffix(".png"))
+            _save(self.dataset.load_image(image_id), self.copy_to / name)
+        else:
+            if info.get("root"):
+                refuse_link(info["path"], info["root"], f"image {info['id']}")
+            name = self.own_name(path)
+            copy_file(info["path"], self.copy_to / name)
+        return name
+
+    def own_name(self, path):
+        """Number a name that was given out before. Args: path: relative Path. Returns: str with / between its parts."""
+        name, number = path.as_posix(), 1
+        while name.lower() in self._taken:
+            number += 1
+            name = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
+        self._taken.add(name.lower())
         return name
 
     def _relative(self, path):
@@ -86,15 +114,6 @@ class ImageNames:
             return None
         return None if name.split(os.sep)[0] == ".." else Path(name).as_posix()
 
-    def _own(self, name):
-        """Number a name that is taken: images of several folders, or without files, may be called the same."""
-        path, number = Path(name), 1
-        while name.lower() in self._taken:
-            number += 1
-            name = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
-        self._taken.add(name.lower())
-        return name
-
 
 def _why(path, folder):
     return f"its file is not in {folder}" if is_file_name(path) else "it is no file"
@@ -105,8 +124,23 @@ def _safe(image_id):
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(image_id)).lstrip(".") or "image"
 
 
+def copy_file(source, target):
+    """Copy a file whole; one that was copied before, and has not changed since, is left as it is.
+
+    Args:
+        source: path.
+        target: path. Its folder is made if it is missing.
+
+    Raises:
+        DataError: the source cannot be read.
+    """
+    try:
+        _copy(source, target)
+    except FileNotFoundError as error:
+        raise DataError(f"image file {source} does not exist") from error
+
+
 def _copy(source, target):
-    """Copy a file whole; one that was copied before, and has not changed since, is left as it is."""
     there, new = (os.stat(path) if os.path.exists(path) else None for path in (target, source))
     if there is not None and (there.st_size, int(there.st_mtime)) == (new.st_size, int(new.st_mtime)):
         return
@@ -121,6 +155,6 @@ def _save(image, target):
     """Write pixels as PNG, or as JPEG of high quality where the name says so."""
     from PIL import Image
 
-    kind = "PNG" if target.suffix.lower() == ".png" else "JPEG"
+    kind = "JPEG" if target.suffix.lower() in _JPEG else "PNG"
     with whole_file(target) as file:
         Image.fromarray(image).save(file, kind, **({"quality": 95} if kind == "JPEG" else {}))

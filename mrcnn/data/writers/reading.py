@@ -1,0 +1,98 @@
+"""The images of a data set, one after the other, with the instances that are to be written, read in processes if asked."""
+
+import multiprocessing
+import signal
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from mrcnn.data.errors import DataError
+from mrcnn.data.parallel import available_cores
+from mrcnn.data.writers.instances import instances_to_write
+
+# images a task: sending one takes longer than reading a small one
+_CHUNK = 16
+# a process takes seconds to start; fewer images than this are read sooner without
+_WORTHWHILE = 200
+
+
+@dataclass
+class ReadImage:
+    """What was read of an image.
+
+    Attributes:
+        image_id: int. Position in the data set.
+        instances: list of Instance; None when they cannot be loaded.
+        left_out: list of (where, reason): instances that are not usable, and the image itself if it is not.
+        told: list of (where, what): what its reader mended or has to say.
+    """
+
+    image_id: int
+    instances: list | None = None
+    left_out: list = field(default_factory=list)
+    told: list = field(default_factory=list)
+
+
+def read_image_instances(dataset, image_id):
+    """Read the instances of an image, with what the reader notes meanwhile. Args: dataset: Dataset; image_id: int.
+
+    Returns:
+        ReadImage.
+    """
+    noted = [(getattr(dataset, name, []), into) for name, into in (("skipped", "left_out"), ("told", "told"))]
+    before, read = [len(notes) for notes, _ in noted], ReadImage(image_id)
+    try:
+        read.instances = instances_to_write(dataset, image_id, read.left_out)
+    except DataError as error:
+        read.left_out.append((f"image {dataset.image_info[image_id]['id']}", str(error)))
+    for (notes, into), length in zip(noted, before, strict=True):
+        getattr(read, into)[:0] = notes[length:]
+    return read
+
+
+def read_instances(dataset, image_ids, workers=None):
+    """Read the instances of many images.
+
+    Args:
+        dataset: Dataset, prepared; where processes are used it is sent to each.
+        image_ids: list of int.
+        workers: int. Processes; 1 reads in this one, None takes one a processor core where there are many images.
+
+    Yields:
+        ReadImage of each, in the order of image_ids.
+    """
+    if workers is None:
+        workers = available_cores() if len(image_ids) >= _WORTHWHILE else 1
+    if workers <= 1 or len(image_ids) <= _CHUNK:
+        for image_id in image_ids:
+            yield read_image_instances(dataset, image_id)
+        return
+    chunks = [image_ids[i : i + _CHUNK] for i in range(0, len(image_ids), _CHUNK)]
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), multiprocessing.get_context("spawn"), _start, (dataset,))
+    try:
+        waiting = deque()
+        for chunk in chunks:
+            # a few chunks ahead and no more: what is read and not yet written takes memory
+            if len(waiting) >= 2 * workers:
+                yield from waiting.popleft().result()
+            waiting.append(pool.submit(_read_chunk, chunk))
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_SHARED = {}
+
+
+def _start(dataset):
+    """Begin a worker process. An interruption is the parent's to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes share the cores out already
+    _SHARED["dataset"] = dataset
+
+
+def _read_chunk(image_ids):
+    return [read_image_instances(_SHARED["dataset"], image_id) for image_id in image_ids]
