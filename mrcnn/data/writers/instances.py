@@ -14,9 +14,6 @@ from mrcnn.data.fields import is_kind
 from mrcnn.geometry.polygons import polygon_area, polygon_bounds
 from mrcnn.geometry.rle import as_rle, encode_mask, rle_area, rle_bbox, rle_to_json
 
-# a polygon that reaches out this many times the image's size is a mistake, and drawing it takes memory by its length
-FAR = 100
-
 
 @dataclass
 class Instance:
@@ -110,8 +107,6 @@ def _writable(segmentation, size):
         raise ValueError("no polygon of it has three points")
     if not all(np.isfinite(polygon).all() for polygon in polygons):
         raise ValueError("a coordinate is no finite number")
-    if max(abs(v) for polygon in polygons for v in polygon) > FAR * max(size):
-        raise ValueError(f"it reaches further out than {FAR} times the size of the image")
     return polygons
 
 
@@ -134,10 +129,13 @@ def measure(segmentation, size):
         return count, [float(v) for v in (x1, y1, x2 - x1, y2 - y1)]
     bounds = polygon_bounds(segmentation)
     y1, x1, y2, x2 = (min(max(v, 0.0), float(end)) for v, end in zip(bounds, (*size, *size), strict=True))
+    bbox = [x1, y1, x2 - x1, y2 - y1]
+    if (y1, x1, y2, x2) != bounds:
+        return count, bbox
     area = sum(polygon_area(polygon) for polygon in segmentation)
     # drawing on pixels may win or lose half a pixel along an outline; what differs by more is not the area covered
     is_plain = abs(area - count) <= sum(_perimeter(polygon) for polygon in segmentation) / 2 + 2
-    return area if is_plain and (y1, x1, y2, x2) == bounds else count, [x1, y1, x2 - x1, y2 - y1]
+    return area if is_plain else count, bbox
 
 
 def _perimeter(polygon):
