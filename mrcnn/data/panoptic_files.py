@@ -83,6 +83,7 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
     refuse_instances(entries["annotations"], path)
     index = PanopticIndex(_categories(entries["categories"], path), [])
     images = _images(entries["images"], path, image_dir, allow_outside)
+    annotated = set()
     for number, entry in enumerate(entries["annotations"]):
         where = f"{path}: annotations[{number}]"
         try:
@@ -90,8 +91,9 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
             if image is None:
                 raise DataError(f"{where}: its image_id {fields.shown(entry['image_id'])} is not among the images")
             where = f"{path}: image {image.id} ({image.name})"
-            if image.segments is not None:
+            if image.id in annotated:
                 raise DataError(f"{where} has two annotations")
+            annotated.add(image.id)
             png = fields.field(entry, "file_name", str, where)
             image.png = inside(png_dir, png, f"{where}: file_name of its PNG", allow_outside=allow_outside)
             image.segments = _segments(fields.field(entry, "segments_info", list, where), index.categories, where)
@@ -100,7 +102,7 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
                 raise
             index.left_out.append((f"annotations[{number}]", str(error)))
     index.images = [image for image in images.values() if image.segments is not None]
-    bare = [image for image in images.values() if image.png is None]
+    bare = [image for image in images.values() if image.id not in annotated]
     index.left_out += [(f"image {image.id} ({image.name})", "it has no annotation") for image in bare]
     return index
 
