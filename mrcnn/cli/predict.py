@@ -1,4 +1,4 @@
-"""`mrcnn predict`: find the instances on pictures, draw them, and write them as COCO results."""
+"""`mrcnn predict`: find the instances on pictures, draw them, and write them as COCO results and labelme files."""
 
 from mrcnn.cli import options
 
@@ -7,9 +7,10 @@ EPILOG = """\
 examples:
   mrcnn predict photo.jpg --weights coco
   mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output found --min-score 0.5
+  mrcnn predict unlabelled/ --weights last --output found --save-labelme      # then: labelme found/labelme
 Written to the output folder: <picture>_detections.jpg with boxes, masks, names and scores, and detections.json in
-COCO's results format. The configuration and the names of the classes are read from the run folder (config.json and
-classes.json beside the weights)."""
+COCO's results format; with --save-labelme also a folder labelme, to be corrected there and trained on. The configuration
+and the names of the classes are read from the run folder (config.json and classes.json beside the weights)."""
 
 
 def add_arguments(parser):
@@ -20,6 +21,10 @@ def add_arguments(parser):
     parser.add_argument("--output", default="predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--min-score", type=options.share, metavar="S",
                         help="least score of an instance (default: DETECTION_MIN_CONFIDENCE of the configuration)")
+    parser.add_argument("--save-labelme", action="store_true",
+                        help="write what was found as labelme files too, each beside a copy of its picture")
+    parser.add_argument("--labelme-shapes", choices=("polygon", "mask"), default="polygon",
+                        help="outlines that are easily dragged, or masks, which are exact (default: %(default)s)")
     parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
     group = options.add_config_arguments(parser)
     group.add_argument("--config", metavar="FILE", help="a config.json, for weights without one beside them")
@@ -50,7 +55,8 @@ def run(args):
     model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, trained.weights)
     summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
-                               channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE)
+                               channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
+                               labelme=args.labelme_shapes if args.save_labelme else None)
     print(f"{summary.pictures} pictures, {summary.instances} instances: {args.output}")
     for path, reason in summary.unreadable.items():
         print(f"left out {path}: {reason}")

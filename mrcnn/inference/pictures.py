@@ -1,4 +1,4 @@
-"""Detection on picture files: read them, find the instances, write drawn pictures and COCO results.
+"""Detection on picture files: read them, find the instances, write drawn pictures, COCO results and labelme files.
 
 Legend: H W C picture, N instances.
 """
@@ -13,11 +13,14 @@ from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.data.errors import DataError
 from mrcnn.data.images import IMAGE_SUFFIXES, read_image
 from mrcnn.data.orientation import read_orientation, turn_upright
+from mrcnn.data.writers.labelme import write_labelme_result
 from mrcnn.evaluation.results import save_results, to_coco_results
 from mrcnn.inference.mold import to_channels
 from mrcnn.viz.draw import draw_detections
 
 RESULTS_NAME = "detections.json"
+PICTURE_ENDING = "_detections.jpg"
+LABELME_NAME = "labelme"
 
 
 @dataclass
@@ -59,7 +62,7 @@ def find_pictures(inputs):
     return list(dict.fromkeys(map(str, found)))
 
 
-def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, batch_size=1):
+def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, batch_size=1, labelme=None):
     """Detect on pictures and write what was found.
 
     Args:
@@ -73,6 +76,8 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
         class_names: list of str, the background first.
         channels: int. Channels that the network takes.
         batch_size: int. Pictures given to `detect` at a time.
+        labelme: str or None. "polygon" or "mask" writes what was found as labelme files of such shapes too, each beside
+            a copy of its picture, to the folder labelme in `output_dir`.
 
     Returns:
         Summary.
@@ -91,7 +96,10 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
         results = detect(list(images.values())) if images else []
         for path, result in zip(images, results, strict=True):
             picture = draw_detections(images[path], result, class_names)
-            skimage.io.imsave(output_dir / names[path], picture, check_contrast=False)
+            skimage.io.imsave(output_dir / (names[path] + PICTURE_ENDING), picture, check_contrast=False)
+            if labelme:
+                write_labelme_result(output_dir / LABELME_NAME, path, names[path], result, class_names,
+                                     images[path].shape[:2], shape_type=labelme)
             rows += _rows(path, ids[path], result, class_names, categories)
             summary.pictures += 1
             summary.instances += len(result["class_ids"])
@@ -111,14 +119,13 @@ def picture_ids(pictures):
 
 
 def _output_names(pictures):
-    """Give each picture a file name of its own: pictures of two folders may be called the same."""
+    """Give each picture a name of its own, without an ending: pictures of two folders may be called the same."""
     names, taken = {}, set()
     for path in pictures:
-        stem, number = Path(path).stem, 1
-        name = f"{stem}_detections.jpg"
+        name, number = Path(path).stem, 1
         while name.lower() in taken:
             number += 1
-            name = f"{stem}_{number}_detections.jpg"
+            name = f"{Path(path).stem}_{number}"
         taken.add(name.lower())
         names[path] = name
     return names

@@ -6,6 +6,7 @@ import skimage.io
 
 from mrcnn.cli.main import main
 from mrcnn.data.catalog import open_dataset
+from mrcnn.geometry.rle import rle_area
 
 TINY = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "TOP_DOWN_PYRAMID_SIZE=16",
         "RPN_HEAD_CHANNELS=16", "MASK_HEAD_CHANNELS=16", "FPN_CLASSIF_FC_LAYERS_SIZE=16", "TRAIN_ROIS_PER_IMAGE=8",
@@ -47,11 +48,15 @@ def test_pictures_are_predicted(folder, capsys):
     for i in range(2):
         skimage.io.imsave(folder / "in" / f"{i + 5}.png", shapes.load_image(i), check_contrast=False)
     assert main(["predict", str(folder / "in"), "--weights", "last", "--model-dir", str(folder / "logs"), "--output",
-                 str(folder / "out"), "--min-score", "0"]) == 0  # fmt: skip
+                 str(folder / "out"), "--min-score", "0", "--save-labelme"]) == 0  # fmt: skip
     assert {path.name for path in (folder / "out").iterdir()} == {
-        "5_detections.jpg", "6_detections.jpg", "detections.json"}  # fmt: skip
+        "5_detections.jpg", "6_detections.jpg", "detections.json", "labelme"}  # fmt: skip
     rows = json.loads((folder / "out" / "detections.json").read_text())
     assert {row["image_id"] for row in rows} <= {5, 6} and len(rows) <= 10
     for row in rows:
         assert row["segmentation"]["size"] == [64, 64] and row["category"] in ("square", "circle", "triangle")
     assert f"2 pictures, {len(rows)} instances" in capsys.readouterr().out
+    corrected = open_dataset(folder / "out" / "labelme")
+    assert [info["id"] for info in corrected.image_info] == ["5", "6"] and corrected.skipped == []
+    with_pixels = [row for row in rows if row["bbox"][2] * row["bbox"][3] and rle_area(row["segmentation"])]
+    assert sum(len(corrected.load_mask(i)[1]) for i in corrected.image_ids) == len(with_pixels)

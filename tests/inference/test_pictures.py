@@ -7,7 +7,9 @@ import skimage.io
 from PIL import Image, ImageOps
 from pycocotools import mask as mask_utils
 
+import mrcnn.data
 from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
+from mrcnn.geometry.rle import encode_masks
 from mrcnn.inference.pictures import find_pictures, picture_ids, predict_pictures, read_picture
 
 NAMES = ["BG", "ball", "brick"]
@@ -148,3 +150,39 @@ def test_a_photograph_is_read_the_way_up_that_viewers_show_it(tmp_path, orientat
     picture.save(tmp_path / "a.png", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("shape_type", ["polygon", "mask"])
+def test_labelme_files_are_read_back_as_what_was_found(tmp_path, shape_type):
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(turned, exif=exif)  # 20 x 30 as it is shown
+    pictures = [_save(tmp_path / "x" / "a.png"), _save(tmp_path / "y" / "a.png"), _save(tmp_path / "b.png", (8, 30, 3)),
+                str(turned)]  # fmt: skip
+    rle = _detect_rle if shape_type == "mask" else _detect
+    predict_pictures(rle, pictures, tmp_path / "out", NAMES, labelme=shape_type)
+    dataset = mrcnn.data.open(tmp_path / "out" / "labelme", "labelme", labels=NAMES[1:])
+    assert [info["id"] for info in dataset.image_info] == ["a", "a_2", "b", "turned"] and dataset.skipped == []
+    assert dataset.class_names == NAMES
+    expected = np.zeros((20, 30), bool)
+    expected[2:10, 5:25] = True
+    for image_id, count in enumerate((1, 1, 0, 1)):
+        masks, class_ids = dataset.load_mask(image_id)
+        assert class_ids.tolist() == [2] * count and dataset.load_image(image_id).shape[:2] == masks.shape[:2]
+        for i in range(count):
+            np.testing.assert_array_equal(masks[:, :, i], expected)
+    (shape,) = json.loads((tmp_path / "out" / "labelme" / "a.json").read_text())["shapes"]
+    assert shape["label"] == "brick" and shape["description"] == "score 0.7500" and shape["shape_type"] == shape_type
+
+
+def _detect_rle(images):
+    results = _detect(images)
+    for result in results:
+        result["masks"] = encode_masks(result["masks"])
+    return results
+
+
+def test_no_labelme_files_where_none_were_asked_for(tmp_path):
+    predict_pictures(_detect, [_save(tmp_path / "a.png")], tmp_path / "out", NAMES)
+    assert not (tmp_path / "out" / "labelme").exists()
