@@ -50,13 +50,14 @@ def read_image_instances(dataset, image_id):
     return read
 
 
-def read_instances(dataset, image_ids, workers=None):
+def read_instances(dataset, image_ids, workers=None, work=read_image_instances):
     """Read the instances of many images.
 
     Args:
         dataset: Dataset, prepared; where processes are used it is sent to each.
         image_ids: list of int.
         workers: int. Processes; 1 reads in this one, None takes one a processor core where there are many images.
+        work: function (dataset, image_id) -> ReadImage at the top of a module, or a functools.partial of one.
 
     Yields:
         ReadImage of each, in the order of image_ids.
@@ -65,10 +66,10 @@ def read_instances(dataset, image_ids, workers=None):
         workers = available_cores() if len(image_ids) >= _WORTHWHILE else 1
     if workers <= 1 or len(image_ids) <= _CHUNK:
         for image_id in image_ids:
-            yield read_image_instances(dataset, image_id)
+            yield work(dataset, image_id)
         return
     chunks = [image_ids[i : i + _CHUNK] for i in range(0, len(image_ids), _CHUNK)]
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), multiprocessing.get_context("spawn"), _start, (dataset,))
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), multiprocessing.get_context("spawn"), _start, (dataset, work))
     try:
         waiting = deque()
         for chunk in chunks:
@@ -85,14 +86,14 @@ def read_instances(dataset, image_ids, workers=None):
 _SHARED = {}
 
 
-def _start(dataset):
+def _start(dataset, work):
     """Begin a worker process. An interruption is the parent's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import cv2
 
     cv2.setNumThreads(1)  # the processes share the cores out already
-    _SHARED["dataset"] = dataset
+    _SHARED.update(dataset=dataset, work=work)
 
 
 def _read_chunk(image_ids):
-    return [read_image_instances(_SHARED["dataset"], image_id) for image_id in image_ids]
+    return [_SHARED["work"](_SHARED["dataset"], image_id) for image_id in image_ids]

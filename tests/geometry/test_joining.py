@@ -1,0 +1,58 @@
+"""Rings joined to one polygon cover what they covered apart."""
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrcnn.geometry.joining import join_rings
+from mrcnn.geometry.polygons import polygon_area, rasterize_polygons
+from mrcnn.geometry.tracing import trace_mask
+
+
+def square(y, x, side):
+    return [x, y, x + side, y, x + side, y + side, x, y + side]
+
+
+def test_one_ring_stays():
+    assert join_rings([[0, 0, 4, 0, 4, 3]]) == [0, 0, 4, 0, 4, 3]
+
+
+def test_two_squares_are_joined_at_their_nearest_corners():
+    # clockwise on the screen both; (4, 0) of the first and (6, 0) of the second are the nearest, first of two such pairs
+    joined = join_rings([square(0, 0, 4), square(0, 6, 2)])
+    assert np.reshape(joined, (-1, 2)).tolist() == [
+        [0, 0], [4, 0], [6, 0], [8, 0], [8, 2], [6, 2], [6, 0], [4, 0], [4, 4], [0, 4]]  # fmt: skip
+    assert polygon_area(joined) == 16 + 4
+
+
+def test_a_square_that_runs_the_other_way_is_turned():
+    backwards = np.reshape(square(0, 6, 2), (-1, 2))[::-1].ravel().tolist()
+    assert polygon_area(join_rings([square(0, 0, 4), backwards])) == 16 + 4
+
+
+def test_a_hole_stays_open():
+    hole = np.reshape(square(2, 2, 4), (-1, 2))[::-1].ravel().tolist()
+    joined = join_rings([square(0, 0, 10), hole])
+    assert polygon_area(joined) == 100 - 16
+    drawn = rasterize_polygons([joined], (12, 15))
+    expected = np.zeros((12, 15), bool)
+    expected[:10, :10] = True
+    expected[2:6, 2:6] = False
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_many_points_are_compared_in_blocks(monkeypatch):
+    rings = [square(0, 0, 4), square(0, 6, 2)]
+    whole = join_rings(rings)
+    monkeypatch.setattr("mrcnn.geometry.joining._BLOCK", 4)
+    assert join_rings(rings) == whole
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 29), st.integers(1, 12), st.integers(1, 12), st.booleans()),
+                min_size=1, max_size=6))  # fmt: skip
+def test_the_parts_and_holes_of_any_mask_are_one_polygon(rectangles):
+    mask = np.zeros((20, 30), bool)
+    for y, x, height, width, inside in rectangles:
+        mask[y : y + height, x : x + width] = inside
+    rings = [ring for part in trace_mask(mask) for ring in part.rings]
+    if rings:
+        np.testing.assert_array_equal(rasterize_polygons([join_rings(rings)], mask.shape), mask)
