@@ -181,7 +181,12 @@ class AnnotatedDataset(Dataset):
 
 def rings_of(segmentation):
     """Leave out polygons of fewer than three points. Args: segmentation: list of flat lists. Returns: the others."""
-    return [polygon for polygon in segmentation if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    return [polygon for polygon in segmentation if is_ring(polygon)]
+
+
+def is_ring(polygon):
+    """Tell whether a flat list of coordinates has at least three points, and each x its y: bool."""
+    return len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
 def segmentation_of(annotation):

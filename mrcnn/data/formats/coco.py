@@ -6,18 +6,17 @@ uncompressed or compressed RLE; crowds get negative class ids.
 Source: https://cocodataset.org/#format-data. Shape letters: H W image, N instances.
 """
 
-import logging
 import re
-from collections import Counter
 from pathlib import Path
 
-from mrcnn.data.annotated import AnnotatedDataset, rings_of
+from mrcnn.data import images as image_files
+from mrcnn.data.annotated import AnnotatedDataset
+from mrcnn.data.annotation_checks import is_id, with_faults
+from mrcnn.data.collector import paused_collector
 from mrcnn.data.download import download_coco
 from mrcnn.data.errors import DataError
-from mrcnn.data.fields import json_outline, read_json
+from mrcnn.data.fields import field, json_outline, read_json
 from mrcnn.data.paths import inside
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_YEAR = "2014"
 # parts of the 2014 validation set: their images lie in its folder
@@ -34,7 +33,11 @@ def recognise(path):
     missing = [key for key in ("images", "annotations", "categories") if key not in outline]
     if missing:
         return f"the JSON has no {missing[0]!r}"
-    return "its annotations are of panoptic segments" if "segments_info" in outline["annotations"] else None
+    if "segments_info" in outline["annotations"]:
+        return "its annotations are of panoptic segments"
+    if "frequency" in outline["categories"] or "neg_category_ids" in outline["images"]:
+        return "its categories or images have the fields of LVIS"
+    return None
 
 
 def subsets(path):
@@ -75,8 +78,9 @@ def annotation_files(folder):
     """List (subset, year, path) of the instance files of a folder; the year is "" where the name has none."""
     found = []
     for path in sorted(folder.glob("annotations/instances_*.json")):
-        subset, year = re.fullmatch(r"instances_(.+?)(\d{4})?", path.stem).groups()
-        found.append((subset, year or "", path))
+        named = re.fullmatch(r"instances_(.+?)(\d{4})?", path.stem)
+        if named:
+            found.append((named[1], named[2] or "", path))
     return found
 
 
@@ -126,12 +130,14 @@ class CocoDataset(AnnotatedDataset):
         content = read_annotations(path)
         self.add_annotations(content, image_dir, path, class_ids)
         if class_map:
-            merged = {f"coco.{a}": f"coco.{b}" for a, b in class_map.items()}
+            merged = {f"{self.source}.{a}": f"{self.source}.{b}" for a, b in class_map.items()}
             self._class_map = {**(self._class_map or {}), **merged}
-        return _pycocotools_object(content) if return_coco else None
+        return _pycocotools_object(content, path) if return_coco else None
 
     def add_annotations(self, content, image_dir, path="annotations", class_ids=None):
         """Add classes and images of a COCO file that was read already.
+
+        Annotations that cannot be used are left out, and told in `skipped` and by a warning.
 
         Args:
             content: dict with "images", "annotations" and "categories".
@@ -140,40 +146,58 @@ class CocoDataset(AnnotatedDataset):
             class_ids: see `load_coco`.
 
         Raises:
-            DataError: a class that was asked for is not in the file, or an image is listed without id, size or name.
+            DataError: a class that was asked for is not in the file, or an image or a category is not as the format has
+                it: without id, name or size, or one of another kind.
         """
-        names = {category["id"]: category["name"] for category in content["categories"]}
-        wanted = sorted(names) if class_ids is None else list(class_ids)
-        unknown = [i for i in wanted if i not in names]
-        if unknown:
-            raise DataError(f"{path}: no category has the id {unknown[0]!r}; the ids are {sorted(names)}")
-        for class_id in wanted:
-            self.add_class(self.source, class_id, names[class_id])
-        images = _index_images(content["images"], path)
-        by_image = self._sort_annotations(content["annotations"], images, names, path)
-        allowed = set(wanted)
-        for image_id, image in images.items():
-            annotations = [a for a in by_image.get(image_id, ()) if a["category_id"] in allowed]
-            if class_ids is None or annotations:
-                name = inside(image_dir, image["file_name"], f"{path}: file_name of image {image_id}",
-                              allow_outside=self.allow_outside)  # fmt: skip
-                # our own writer notes where annotations refer to the image as viewers turn it
-                turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
-                self.add_annotated_image(image_id, name, (image["height"], image["width"]), annotations, image_dir, **turned)
+        with paused_collector():
+            categories = index_entries(content["categories"], {"name": str}, f"{path}: categories")
+            images = index_entries(content["images"], {"height": int, "width": int}, f"{path}: images")
+            wanted = sorted(categories, key=lambda i: (isinstance(i, str), i)) if class_ids is None else list(class_ids)
+            unknown = [i for i in wanted if i not in categories]
+            if unknown:
+                raise DataError(f"{path}: no category has the id {unknown[0]!r}; the ids are {list(categories)}")
+            for class_id in wanted:
+                self.add_category(categories[class_id], f"{path}: category {class_id!r}")
+            by_image = self._sort_annotations(content["annotations"], images, categories, path)
+            allowed = None if class_ids is None else set(wanted)
+            for image_id, image in images.items():
+                annotations = by_image.get(image_id, [])
+                if allowed is not None:
+                    annotations = [a for a in annotations if a["category_id"] in allowed]
+                if allowed is None or annotations:
+                    self.add_listed_image(image, annotations, image_dir, f"{path}: image {image_id!r}")
 
-    def _sort_annotations(self, annotations, images, names, path):
+    def add_category(self, category, where):
+        """Add a class that the file lists. Args: category: dict with "id" and "name"; where: str, for messages."""
+        self.add_class(self.source, category["id"], category["name"])
+
+    def add_listed_image(self, image, annotations, image_dir, where):
+        """Add an image that the file lists.
+
+        Args:
+            image: dict with "id", "height" and "width".
+            annotations: list of its usable annotations.
+            image_dir: path. What the names of images are relative to.
+            where: str. File and image, for messages.
+
+        Raises:
+            DataError: a field is missing or of the wrong kind, the size is none, or the name leads out of the folder.
+        """
+        check_size(image, where)
+        name = field(image, "file_name", str, where)
+        name = inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside)
+        self.add_annotated_image(image["id"], name, (image["height"], image["width"]), annotations, image_dir)
+
+    def _sort_annotations(self, annotations, images, categories, path):
         """Group usable annotations by image id; the others are noted in `skipped` and told."""
-        by_image, reasons = {}, Counter()
-        for annotation in annotations:
-            reason = annotation_fault(annotation, images, names)
-            if reason:
-                self.skipped.append((annotation.get("id"), reason))
-                reasons[reason] += 1
+        by_image = {}
+        for position, (annotation, fault) in enumerate(with_faults(annotations, images, categories)):
+            if fault:
+                number = annotation.get("id") if isinstance(annotation, dict) else None
+                self.leave_out(number if is_id(number) else f"annotations[{position}]", fault)
             else:
                 by_image.setdefault(annotation["image_id"], []).append(annotation)
-        for reason, count in reasons.items():
-            example = next(i for i, told in self.skipped if told == reason)
-            logger.warning("%s: %d annotations left out, such as id %s: %s", path, count, example, reason)
+        self.tell_skipped(path)
         return by_image
 
     def image_reference(self, image_id):
@@ -207,55 +231,52 @@ def read_annotations(path):
     return content
 
 
-def _index_images(images, path):
-    """Map image ids to their entries, in the order of the file."""
-    found = {}
-    for position, image in enumerate(images):
-        missing = [key for key in ("id", "file_name", "height", "width") if image.get(key) in (None, "")]
-        if missing:
-            raise DataError(f"{path}: entry {position} of images has no {missing[0]!r}")
-        if image["id"] in found:
-            raise DataError(f"{path}: two images have the id {image['id']!r}")
-        found[image["id"]] = image
+def index_entries(entries, kinds, where):
+    """Map ids to the entries of a list, in its order.
+
+    Args:
+        entries: list of a COCO file.
+        kinds: dict field -> kind that each entry must have beside its id; see `mrcnn.data.fields.field`.
+        where: str. File and list, for messages.
+
+    Returns:
+        dict id (int or str) -> dict.
+
+    Raises:
+        DataError: an entry is no object, lacks a field, has one of another kind, or has the id of another entry.
+    """
+    found, texts = {}, {}
+    for position, entry in enumerate(entries):
+        place = f"{where}[{position}]"
+        number = field(entry, "id", (int, str), place)
+        # ids are told apart by their text elsewhere: 7 and "7" are one
+        text = str(number)
+        if text in texts:
+            raise DataError(f"{where}: entries {texts[text]} and {position} have the same id {number!r}: give each its own")
+        for name, kind in kinds.items():
+            field(entry, name, kind, place)
+        texts[text] = position
+        found[number] = entry
     return found
 
 
-def annotation_fault(annotation, images, categories):
-    """Say why an annotation cannot be used.
-
-    Args:
-        annotation: dict of a COCO file.
-        images: container of the known image ids.
-        categories: container of the known category ids.
-
-    Returns:
-        str, or None when it can be used.
-    """
-    if annotation.get("image_id") not in images:
-        return "its image_id is not among the images"
-    if annotation.get("category_id") not in categories:
-        return "its category_id is not among the categories"
-    segmentation = annotation.get("segmentation")
-    if not segmentation:
-        return "it has no segmentation"
-    if isinstance(segmentation, dict):
-        if "counts" not in segmentation or "size" not in segmentation:
-            return "its RLE segmentation lacks counts or size"
-        image = images[annotation["image_id"]]
-        if tuple(segmentation["size"]) != (image["height"], image["width"]):
-            return "its RLE is not of the image's size"
-        if isinstance(segmentation["counts"], list) and sum(segmentation["counts"]) != image["height"] * image["width"]:
-            return "the runs of its RLE do not fill the image"
-        return None
-    if not rings_of(segmentation):
-        return "no polygon of its segmentation has three points"
-    return None
+def check_size(image, where):
+    """Refuse an image whose listed size is none, or too large to be read. Args: image: dict; where: str. Raises DataError."""
+    for name in ("height", "width"):
+        if image[name] <= 0:
+            raise DataError(f"{where}: {name!r} is {image[name]}, expected a number of pixels above 0")
+    if image["height"] * image["width"] > image_files.MAX_PIXELS:
+        raise DataError(f"{where}: its size of {image['height']} x {image['width']} (height x width) is beyond the "
+                        f"{image_files.MAX_PIXELS} pixels that are read: correct it")  # fmt: skip
 
 
-def _pycocotools_object(content):
+def _pycocotools_object(content, path):
     from pycocotools.coco import COCO
 
     coco = COCO()
     coco.dataset = content
-    coco.createIndex()
+    try:
+        coco.createIndex()
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: pycocotools cannot index it: {type(error).__name__} {error}") from error
     return coco

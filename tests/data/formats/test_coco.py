@@ -3,17 +3,23 @@ import json
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
+import mrcnn.data
 from mrcnn.data.errors import DataError
-from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.formats.coco import CocoDataset, open_subset, recognise, subsets
 from mrcnn.data.generator import DetectionTargetSettings, data_generator
 from mrcnn.data.loader import Loader, TargetSettings
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.instances import as_part
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.rle import decode_rle, encode_mask
+from mrcnn.geometry.rle_counts import run_lengths
+from tests.data.json_damage import damaged_json
 from tests.shared_data import shared_path
 
 SIZE = (40, 60)
@@ -106,7 +112,30 @@ def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
         ({"segmentation": [[1, 2, 3, 4]]}, "no polygon of its segmentation has three points"),
         ({"segmentation": {"size": [60, 40], "counts": [2400]}}, "RLE is not of the image's size"),
         ({"segmentation": {"counts": [2400]}}, "lacks counts or size"),
-        ({"segmentation": {"size": [40, 60], "counts": [100, 2299]}}, "runs of its RLE do not fill the image"),
+        ({"segmentation": {"size": [40, 60], "counts": [100, 2299]}}, "counts of its RLE do not add up to its height x width"),
+        ({"segmentation": {"size": [40, 60], "counts": [100.0, 2300]}}, "counts of its RLE are not all whole numbers"),
+        ({"segmentation": {"size": [40, 60], "counts": [100, -100, 2400]}}, "counts of its RLE hold a run of negative length"),
+        ({"segmentation": {"size": [40, 60], "counts": "XXX"}}, "counts of its RLE break off inside a run"),
+        ({"segmentation": {"size": [40, 60], "counts": "2 3"}}, "counts of its RLE hold characters that no RLE has"),
+        ({"segmentation": {"size": [40, 60], "counts": "12"}}, "counts of its RLE do not add up to its height x width"),
+        ({"segmentation": {"size": [40, 60], "counts": 2400}}, "counts of its RLE are neither a list"),
+        ({"segmentation": {"size": 2400, "counts": [2400]}}, "size of its RLE is not a list of whole numbers"),
+        ({"segmentation": {"size": [40.0, 60], "counts": [2400]}}, "size of its RLE is not a list of whole numbers"),
+        ({"segmentation": "10 5 30 5 30 25"}, "neither a list of polygons nor an RLE"),
+        ({"segmentation": SQUARE[0]}, "holds something else than polygons, lists"),
+        ({"segmentation": [SQUARE[0], [1, 2, 3, 4, 5, "6"]]}, "holds something else than finite numbers"),
+        ({"segmentation": [[1, 2, 3, 4, 5, True]]}, "holds something else than finite numbers"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 10**400]]}, "holds something else than finite numbers"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 601]]}, "further out than 10 times the size of the image"),
+        ({"segmentation": [[1, -600.5, 3, 4, 5, 6]]}, "further out than 10 times the size of the image"),
+        ({"iscrowd": "yes"}, "its iscrowd is neither 0 nor 1"),
+        ({"area": -1}, "its area is no finite number from 0 on"),
+        ({"area": "400"}, "its area is no finite number from 0 on"),
+        ({"bbox": [10, 5, 20]}, "its bbox is not a list of four finite numbers"),
+        ({"bbox": [10, 5, 20, None]}, "its bbox is not a list of four finite numbers"),
+        ({"image_id": 7.0}, "image_id is not among the images"),
+        ({"image_id": [7]}, "image_id is not among the images"),
+        ({"category_id": True}, "category_id is not among the categories"),
     ],
 )
 def test_an_unusable_annotation_is_left_out_and_told(tmp_path, caplog, fault, reason):
@@ -114,7 +143,49 @@ def test_an_unusable_annotation_is_left_out_and_told(tmp_path, caplog, fault, re
     assert dataset.load_mask(0)[1].tolist() == [1]
     ((number, told),) = dataset.skipped
     assert number == 55 and reason in told
-    assert any("1 annotations left out, such as id 55" in record.getMessage() for record in caplog.records)
+    assert any("1 annotations left out, such as 55" in record.getMessage() for record in caplog.records)
+
+
+def test_an_annotation_without_an_id_is_told_by_its_place(tmp_path):
+    bare = {key: value for key, value in annotation(1).items() if key != "id"}
+    dataset = load(write(tmp_path, [bare, {**bare, "segmentation": []}, 5, annotation([3], area="x")]))
+    assert dataset.load_mask(0)[1].tolist() == [1]
+    assert [where for where, _ in dataset.skipped] == ["annotations[1]", "annotations[2]", "annotations[3]"]
+    assert dataset.skipped[1][1] == "it is no object"
+
+
+def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):
+    far = [-600, 5, 30, 5, 30, 25, -600, 25]  # 10 times the 60 pixels of the longer side
+    dataset = load(write(tmp_path, [annotation(1, segmentation=[far])]))
+    np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(5, 0, 25, 30))
+
+
+@pytest.mark.parametrize("images, categories, said", [
+    ([{"id": True}], None, r"images\[0\]: 'id' is True, expected a whole number or text"),
+    ([{"id": [1]}], None, r"images\[0\]: 'id' is \[1\], expected"),
+    (["7.png"], None, r"images\[0\] is '7.png', expected an object"),
+    ([{}, {"id": 8}, {"id": "7"}], None, "images: entries 0 and 2 have the same id '7'"),
+    ([{"height": 0}], None, "image 7: 'height' is 0, expected a number of pixels above 0"),
+    ([{"width": -60}], None, "image 7: 'width' is -60, expected a number of pixels above 0"),
+    ([{"width": 60.5}], None, r"images\[0\]: 'width' is 60.5, expected a whole number"),
+    ([{"width": 10**7}], None, "image 7: its size of 40 x 10000000 .height x width. is beyond"),
+    ([{"file_name": 7}], None, "image 7: 'file_name' is 7, expected text"),
+    ([{"file_name": "../7.png"}], None, "image 7: file_name is '../7.png', which climbs out"),
+    ([{"file_name": "/7.png"}], None, "image 7: file_name is the absolute path '/7.png'"),
+    (None, [{"id": 3, "name": 5}], r"categories\[0\]: 'name' is 5, expected text"),
+    (None, [{"id": None, "name": "cat"}], r"categories\[0\] has no field 'id'"),
+    (None, [{"id": False, "name": "cat"}], r"categories\[0\]: 'id' is False"),
+    (None, [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}], "categories: entries 0 and 1 have the same id 3"),
+    (None, [3], r"categories\[0\] is 3, expected an object"),
+])  # fmt: skip
+def test_an_image_or_category_that_is_not_as_it_should_be(tmp_path, images, categories, said):
+    whole = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
+    images = [image if isinstance(image, str) else {**whole, **image} for image in images or [{}]]
+    content = {"images": images, "annotations": [annotation(1)], "categories": categories or [{"id": 3, "name": "cat"}]}
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"instances.json: {said}"):
+        open_subset(path)
 
 
 def test_a_polygon_of_two_points_beside_a_whole_one(tmp_path):
@@ -178,8 +249,8 @@ def test_a_missing_file_says_what_there_is(tmp_path):
         ("{", "is no valid JSON"),
         ("[]", "has no list 'images'"),
         ('{"images": [], "annotations": []}', "has no list 'categories'"),
-        ('{"images": [{"id": 1, "height": 4, "width": 4}], "annotations": [], "categories": []}', "no 'file_name'"),
-        ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [], "categories": []}', "no 'height'"),
+        ('{"images": [{"id": 1, "height": 4, "width": 4}], "annotations": [], "categories": []}', "has no field 'file_name'"),
+        ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [], "categories": []}', "has no field 'height'"),
     ],
 )
 def test_a_file_that_is_not_cocos(tmp_path, content, message):
@@ -191,7 +262,7 @@ def test_a_file_that_is_not_cocos(tmp_path, content, message):
 
 def test_two_images_of_one_id(tmp_path):
     image = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
-    with pytest.raises(DataError, match="two images have the id 7"):
+    with pytest.raises(DataError, match="images: entries 0 and 1 have the same id 7"):
         load(write(tmp_path, [], [image, image]))
 
 
@@ -230,6 +301,99 @@ def test_images_of_another_source_beside_cocos(tmp_path):
     samples = [make_sample(dataset, i, SampleSettings("none", num_classes=5)) for i in (0, 2)]
     assert [s[2].tolist() for s in samples] == [[1], [4]]
     assert [s[1][12:].tolist() for s in samples] == [[1, 1, 1, 1, 0], [1, 0, 0, 0, 1]]
+
+
+@st.composite
+def coco_content(draw):
+    """A whole file of one to three images, and the masks and class ids that stand in it, image by image."""
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    images, annotations, expected = [], [], []
+    for i in range(draw(st.integers(1, 3))):
+        h, w = (int(v) for v in rng.integers(1, 40, 2))
+        number = 100 - i if draw(st.booleans()) else f"i{i}"
+        images.append({"id": number, "file_name": f"{i}.png", "height": h, "width": w})
+        expected.append([])
+        for form in draw(st.lists(st.sampled_from(["polygon", "packed", "runs"]), max_size=3)):
+            mask = np.zeros((h, w), bool)
+            y1, x1 = int(rng.integers(h)), int(rng.integers(w))
+            y2, x2 = int(rng.integers(y1, h)) + 1, int(rng.integers(x1, w)) + 1
+            mask[y1:y2, x1:x2] = True
+            if form == "polygon":
+                segmentation = [[x1, y1, x2, y1, x2, y2, x1, float(y2)]]
+            else:
+                mask &= rng.random((h, w)) < 0.7
+                segmentation = encode_mask(mask)
+                if form == "runs":
+                    segmentation["counts"] = run_lengths(segmentation).tolist()
+            crowd, category = int(form == "runs" and draw(st.booleans())), draw(st.sampled_from([3, 8]))
+            annotations.append({"id": len(annotations), "image_id": number, "category_id": category, "iscrowd": crowd,
+                                "segmentation": segmentation})  # fmt: skip
+            if mask.any():
+                expected[-1].append((mask, (-1 if crowd else 1) * {3: 1, 8: 2}[category]))
+    content = {"images": images, "annotations": annotations,
+               "categories": [{"id": 8, "name": "dog"}, {"id": 3, "name": "cat"}]}  # fmt: skip
+    return content, expected
+
+
+@given(coco_content())
+def test_what_is_written_is_read_back(tmp_path_factory, whole):
+    content, expected = whole
+    path = tmp_path_factory.mktemp("coco") / "a.json"
+    path.write_text(json.dumps(content))
+    dataset = mrcnn.data.open(path)
+    assert dataset.class_names == ["BG", "cat", "dog"] and dataset.skipped == []
+    for image_id, (image, instances) in enumerate(zip(content["images"], expected, strict=True)):
+        masks, class_ids = dataset.load_mask(image_id)
+        assert class_ids.tolist() == [class_id for _, class_id in instances]
+        assert masks.shape == (image["height"], image["width"], len(instances))
+        for i, (mask, _) in enumerate(instances):
+            np.testing.assert_array_equal(masks[:, :, i], mask)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_damage_ends_as_a_data_error_or_is_left_out(tmp_path_factory, data):
+    content, _ = data.draw(coco_content())
+    path = tmp_path_factory.getbasetemp() / "damaged.json"
+    path.write_text(data.draw(damaged_json(content)))
+    try:
+        dataset = open_subset(path)
+    except DataError as error:
+        assert "damaged.json" in str(error)
+        return
+    dataset.prepare()
+    use_all_of(dataset)
+
+
+def use_all_of(dataset):
+    """Take out of a data set all that it gives of its images, but for the pixels; any error fails."""
+    for image_id in dataset.image_ids:
+        size = dataset.image_size(image_id)
+        segmentations, class_ids = dataset.load_instances(image_id)
+        assert len([as_part(segmentation, size) for segmentation in segmentations]) == len(class_ids)
+        masks, drawn_ids = dataset.load_mask(image_id)
+        assert masks.shape == (*size, len(drawn_ids)) and len(drawn_ids) <= len(class_ids)
+        assert len(dataset.ground_truth(image_id)) == len(class_ids) >= dataset.num_instances(image_id)
+        assert dataset.image_reference(image_id)
+        with pytest.raises(DataError, match="does not exist"):
+            dataset.load_image(image_id)
+
+
+def test_a_recognised_file(tmp_path):
+    path = tmp_path / "a.json"
+    whole = {"images": [{"id": 1}], "annotations": [{"id": 1}], "categories": [{"id": 1}]}
+    for change, reason in [
+        ({}, None), ({"annotations": []}, None), ({"annotations": [{"segments_info": []}]}, "panoptic"),
+        ({"categories": [{"id": 1, "frequency": "r"}]}, "LVIS"), ({"images": [{"id": 1, "neg_category_ids": []}]}, "LVIS"),
+    ]:  # fmt: skip
+        path.write_text(json.dumps({**whole, **change}))
+        assert recognise(path) is None if reason is None else reason in recognise(path)
+    path.write_text('{"images": [], "annotations": []}')
+    assert recognise(path) == "the JSON has no 'categories'"
+    assert "no folder and no .json" in recognise(tmp_path.joinpath("x.txt"))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_.json").write_text("{}")
+    assert "no annotations/instances_" in recognise(tmp_path) and subsets(tmp_path) == []
 
 
 @pytest.fixture(scope="module")
