@@ -37,7 +37,7 @@ def panoptic_pipeline(folder, split, *, shuffle=False, seed=None):
     names = [str(path) for path in paths]
     if shuffle:
         files = tf.data.Dataset.from_tensor_slices(names).shuffle(len(names), seed=seed)
-        records = files.interleave(tf.data.TFRecordDataset, cycle_length=_OPEN_FILES, block_length=1, deterministic=True)
+        records = files.interleave(tf.data.TFRecordDataset, cycle_length=_OPEN_FILES, block_length=1)
         # mixed before they are decoded: a record is smaller then, and what waits is in memory
         records = records.shuffle(_WAITING, seed=seed)
     else:

@@ -36,7 +36,8 @@ def test_the_files_of_a_folder(tmp_path):
     for other in ("train.tfrecord", "train-00000-of-00002.tfrecord.x1.part", "notes.txt"):
         (tmp_path / other).touch()
     assert splits_in(tmp_path) == ["my-val", "train"]
-    assert [path.name for path in shards_of(tmp_path, "train")] == ["train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord"]
+    names = ["train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord"]
+    assert [path.name for path in shards_of(tmp_path, "train")] == names
 
 
 def test_files_that_are_missing_or_too_many(tmp_path):

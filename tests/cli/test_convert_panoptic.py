@@ -1,0 +1,66 @@
+"""`mrcnn convert panoptic-tfrecord`: its arguments, what it prints, and its exit code."""
+import numpy as np
+import pytest
+
+import mrcnn.data
+from mrcnn.cli import main as cli
+from tests.data.panoptic_sets import segment, write_split
+
+
+@pytest.fixture
+def root(tmp_path):
+    ids = np.ones((6, 9), int)
+    write_split(tmp_path / "root", [("b.jpg", ids, [segment(1, 1, 54, 1)]), ("a.jpg", ids, [segment(1, 3, 54)])])
+    return tmp_path / "root"
+
+
+def run(root, *arguments):
+    places = ["--coco-root", str(root), "--output-dir", str(root.parent / "out")]
+    return cli.main(["convert", "panoptic-tfrecord", *places, *arguments])
+
+
+def test_shards_are_written_and_read_back(root, capsys):
+    assert run(root, "--shards", "2", "--workers", "1") == 0
+    text = capsys.readouterr().out
+    assert ["train", "2", "2", "2", "0"] in [line.split() for line in text.splitlines()]
+    out = root.parent / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "panoptic-train.json", "train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord"}  # fmt: skip
+    dataset = mrcnn.data.open(out)
+    assert dataset.load_mask(0)[1].tolist() == [2] and len(dataset.load_mask(1)[1]) == 0
+    assert run(root, "--shards", "2") == 0
+    assert ["train", "2", "2", "0", "2"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_thousand_shards_are_the_default(root):
+    assert run(root, "--workers", "1") == 0
+    paths = sorted((root.parent / "out").glob("*.tfrecord"))
+    assert len(paths) == 1000 and paths[-1].name == "train-00999-of-01000.tfrecord"
+    assert [path.stat().st_size > 0 for path in paths[:3]] == [True, True, False]
+
+
+def test_crowds_by_choice(root):
+    assert run(root, "--no-treat-crowd-as-ignore", "--shards", "1", "--workers", "1") == 0
+    assert mrcnn.data.open(root.parent / "out").load_mask(1)[1].tolist() == [-1]
+
+
+def test_a_split_that_was_asked_for_and_is_not_there(root, capsys):
+    assert run(root, "--splits", "train", "val", "--shards", "1", "--workers", "1") == 1
+    assert "there is neither" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_error_is_one_line(root, capsys):
+    (root / "train2017" / "a.jpg").unlink()
+    assert run(root) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and message.startswith("mrcnn convert: error: 1 files of the 2 images of train are missing")
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--shards", "0"], "'0' is not a number of at least 1"),
+    (["--splits", "all"], "choose from"),
+])  # fmt: skip
+def test_a_wrong_argument(root, arguments, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(root, *arguments)
+    assert end.value.code == 2 and said in capsys.readouterr().err
