@@ -9,9 +9,8 @@ Shape letters: H W image, N instances.
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mrcnn.geometry.rle_counts import counts_fault
-
 from mrcnn.geometry.polygon_clip import near_canvas
+from mrcnn.geometry.rle_counts import counts_fault
 
 
 def encode_mask(mask):
