@@ -15,7 +15,7 @@ TRUTH = np.array([[0, 0, 0, 1],
 PREDICTED = np.array([[0, 0, 1, 1],
                       [0, 0, 1, 1],
                       [2, 0, 0, 4]])  # fmt: skip
-# 0: both 4, truth 6, predicted 6; 1: both 3, truth 4, predicted 4; 2: both 1, truth 2, predicted 1; 3 in neither; 4 predicted once
+# in both, in the truth, in the prediction: class 0 4 6 6; class 1 3 4 4; class 2 1 2 1; class 3 none; class 4 0 0 1
 CONFUSION = [[4, 1, 0, 0, 1],
              [1, 3, 0, 0, 0],
              [1, 0, 1, 0, 0],
