@@ -186,7 +186,9 @@ class CocoDataset(AnnotatedDataset):
         check_size(image, where)
         name = field(image, "file_name", str, where)
         name = inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside)
-        self.add_annotated_image(image["id"], name, (image["height"], image["width"]), annotations, image_dir)
+        # no field of COCO's: our own writer notes with it that annotations refer to the image as viewers turn it
+        turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
+        self.add_annotated_image(image["id"], name, (image["height"], image["width"]), annotations, image_dir, **turned)
 
     def _sort_annotations(self, annotations, images, categories, path):
         """Group usable annotations by image id; the others are noted in `skipped` and told."""

@@ -52,6 +52,8 @@ def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, 
                 entry = _image_entry(dataset, read.image_id, names, len(entries) + 1, summary.left_out)
             if entry is not None:
                 entries.append(_line(entry))
+                if "exif_applied" in entry:
+                    summary.told.append((entry["file_name"], _TURNED))
                 for instance in read.instances:
                     file.write(("," if summary.instances else "") + "\n")
                     summary.count(class_names[instance.class_id])
@@ -66,6 +68,9 @@ def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, 
         file.write(",\n".join(map(_line, categories)) + '\n],\n"info": {"description": "written by mrcnn"}}\n')
     summary.images = len(entries)
     return summary
+
+
+_TURNED = "its annotations refer to it as its EXIF orientation turns it, and many programs do not turn: copy the images"
 
 
 def _line(value):

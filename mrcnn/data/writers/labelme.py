@@ -17,7 +17,7 @@ from mrcnn.data.files import save_json
 from mrcnn.data.formats.labelme_shapes import CROWD_FLAG
 from mrcnn.data.orientation import read_orientation, turn_points, turn_upright, turned_size
 from mrcnn.data.writers.images import ImageNames, copy_file, is_file
-from mrcnn.data.writers.instances import instances_to_write
+from mrcnn.data.writers.reading import read_instances
 from mrcnn.data.writers.summary import Summary
 from mrcnn.geometry.outlines import find_holes, signed_area
 from mrcnn.geometry.rle import decode_rle
@@ -31,7 +31,7 @@ TOLERANCE = 1.0
 
 
 def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type="polygon", tolerance=TOLERANCE,
-                  image_ids=None, progress=None):  # fmt: skip
+                  image_ids=None, workers=1, progress=None):  # fmt: skip
     """Write a data set as labelme's files, one an image.
 
     Polygons stay as they are. Masks and RLE become polygons that give at least 99 % of the mask back, or masks. An
@@ -46,6 +46,7 @@ def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type
         shape_type: str. What masks and RLE become: "polygon", or "mask", which is exact, and known from labelme 5.2 on.
         tolerance: float, pixels. How far traced polygons may be off; 0 follows every step of the mask.
         image_ids: positions of the images to write; None for all.
+        workers: int. Processes that read the annotations; None for one a processor core where there are many images.
         progress: callable (images done, images in all), or None.
 
     Returns:
@@ -59,32 +60,50 @@ def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type
     image_ids = range(len(dataset.image_info)) if image_ids is None else [int(i) for i in image_ids]
     names = ImageNames(dataset, images, folder if copy_images else None, image_ids)
     class_names = [str(info["name"]) for info in dataset.class_info]
-    summary, own = Summary.of(dataset), ImageNames(dataset, names.folder)
-    for done, i in enumerate(image_ids, start=1):
-        info = dataset.image_info[i]
+    summary, json_names = Summary.of(dataset), ImageNames(dataset, names.folder)
+
+    def to_form(instance, segmentation, group):
+        return to_shapes(class_names[instance.class_id], segmentation, group, shape_type=shape_type, tolerance=tolerance,
+                         iscrowd=bool(instance.iscrowd))
+
+    for done, read in enumerate(read_instances(dataset, image_ids, workers), start=1):
+        summary.left_out += read.left_out
+        summary.told += read.told
+        info = dataset.image_info[read.image_id]
         try:
-            instances = instances_to_write(dataset, i, summary.left_out)
-            size, orientation = dataset.image_size(i), _orientation_to_apply(info)
-            name = names.name(i)
+            if read.instances is not None:
+                name = names.name(read.image_id)
+                path = Path(folder, json_names.own_name(Path(name).with_suffix(".json")))
+                picture = Path(folder, name) if copy_images else Path(info["path"])
+                _write_image(path, dataset, read, os.path.relpath(picture, path.parent), to_form)
+                if os.path.relpath(picture, folder).startswith(".."):
+                    summary.told.append((path.name, _ELSEWHERE))
+                summary.images += 1
+                for instance in read.instances:
+                    summary.count(class_names[instance.class_id])
         except DataError as error:
             summary.left_out.append((f"image {info['id']}", str(error)))
-        else:
-            shapes = []
-            for instance in instances:
-                segmentation = _turned(instance.segmentation, size, orientation)
-                shapes += to_shapes(class_names[instance.class_id], segmentation, _next_group(shapes),
-                                    shape_type=shape_type, tolerance=tolerance, iscrowd=bool(instance.iscrowd))
-                summary.count(class_names[instance.class_id])
-            path = Path(folder, own.own_name(Path(name).with_suffix(".json")))
-            picture = Path(folder, name) if copy_images else Path(info["path"])
-            write_file(path, os.path.relpath(picture, path.parent), turned_size(size, orientation), shapes)
-            summary.images += 1
         if progress is not None:
             progress(done, len(image_ids))
     if not summary.images and summary.left_out:
         where, reason = summary.left_out[-1]
         raise DataError(f"{folder}: nothing is written, for no image is left: {where}: {reason}")
     return summary
+
+
+_ELSEWHERE = "its image lies outside of the folder: copy the images (copy_images), or read it with --allow-outside"
+
+
+def _write_image(path, dataset, read, image_path, to_form):
+    """Write the file of one image. Args: read: ReadImage; to_form: function (Instance, segmentation, group) -> shapes."""
+    info, shapes = dataset.image_info[read.image_id], []
+    size, orientation = dataset.image_size(read.image_id), 1
+    if is_file(info) and not info.get("exif_applied"):
+        # labelme turns the image, and so its annotations have to be turned
+        orientation = read_orientation(info["path"])
+    for instance in read.instances:
+        shapes += to_form(instance, _turned(instance.segmentation, size, orientation), _next_group(shapes))
+    write_file(path, image_path, turned_size(size, orientation), shapes)
 
 
 def write_labelme_result(folder, picture, name, result, class_names, size, *, shape_type="polygon", tolerance=TOLERANCE):
@@ -196,11 +215,6 @@ def _mask_shape(label, mask, **about):
 def _next_group(shapes):
     """The first number that no shape of the file has as its group."""
     return max((shape["group_id"] for shape in shapes if shape["group_id"] is not None), default=0) + 1
-
-
-def _orientation_to_apply(info):
-    """The turn that labelme makes and the annotations do not know of: EXIF orientation, 1 for none."""
-    return read_orientation(info["path"]) if is_file(info) and not info.get("exif_applied") else 1
 
 
 def _turned(segmentation, size, orientation):
