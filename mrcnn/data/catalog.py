@@ -23,6 +23,7 @@ FORMATS = {
     "panoptic": ("panoptic", "COCO panoptic: annotations/panoptic_*.json with PNGs, or shards *-of-*.tfrecord"),
     "masks": ("mask_folder", "a PNG an instance: <id>/images/ and <id>/masks/*.png, or images/ and masks/<name>/*.png"),
     "labelme": ("labelme", "labelme: a JSON file beside each image"),
+    "semantic": ("semantic", "semantic maps: images/ and masks/*.png of the same names, classes.txt"),
 }
 # made as they are asked for: no path
 MADE = ("shapes",)
