@@ -24,6 +24,7 @@ FORMATS = {
     "masks": ("mask_folder", "a PNG an instance: <id>/images/ and <id>/masks/*.png, or images/ and masks/<name>/*.png"),
     "labelme": ("labelme", "labelme: a JSON file beside each image"),
     "semantic": ("semantic", "semantic maps: images/ and masks/*.png of the same names, classes.txt"),
+    "cocolvis": ("cocolvis", "COCO+LVIS: images/, masks/*.pickle and hannotation.pickle, in train/ and val/"),
 }
 # made as they are asked for: no path
 MADE = ("shapes",)

@@ -7,12 +7,12 @@ anything but the few functions of `mrcnn.data.pickled_arrays`.
 """
 
 import contextlib
-import gc
 import struct
 from pathlib import Path
 
 import numpy as np
 
+from mrcnn.data.collector import paused_collector
 from mrcnn.data.errors import DataError
 from mrcnn.data.pickle_opcodes import Machine
 from mrcnn.data.pickled_arrays import Unfit
@@ -53,7 +53,8 @@ def read_pickle(path, largest=LARGEST_FILE):
 def parse_pickle(data, where):
     """Read the bytes of a pickle. Args: data: bytes; where: path or str, for messages. Returns, Raises: see `read_pickle`."""
     try:
-        with _no_collection(len(data) > _LARGE):
+        # a small file is read sooner than the collector would begin
+        with paused_collector() if len(data) > _LARGE else contextlib.nullcontext():
             return Machine(data).run()
     except Unfit as error:
         raise DataError(
@@ -63,19 +64,6 @@ def parse_pickle(data, where):
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
             struct.error) as error:
         raise DataError(f"{where} is no whole pickle: {type(error).__name__}: {error}") from error
-
-
-@contextlib.contextmanager
-def _no_collection(wanted):
-    """Keep the garbage collector from looking through millions of new containers, none of which is garbage, in vain."""
-    paused = wanted and gc.isenabled()
-    if paused:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
 
 
 def told(value):

@@ -1,4 +1,4 @@
-"""Pickles: what is plain is read as Python's own reader reads it, all else is refused before anything is run."""
+"""Pickles: what is plain is read, all else is refused before anything is run."""
 import contextlib
 import copyreg
 import os
@@ -57,9 +57,8 @@ plain = st.recursive(
 
 
 @given(plain, st.sampled_from(PROTOCOLS), st.booleans())
-def test_what_is_plain_is_read_as_by_python(value, protocol, pure):
-    data = (pickle._dumps if pure else pickle.dumps)(value, protocol)
-    assert equal(parse_pickle(data, "f"), pickle.loads(data))
+def test_what_is_plain_is_read_as_it_was_written(value, protocol, pure):
+    assert equal(parse_pickle((pickle._dumps if pure else pickle.dumps)(value, protocol), "f"), value)
 
 
 def test_names_of_numpy_1(tmp_path):
