@@ -2,21 +2,41 @@
 
 import argparse
 
-from mrcnn.cli import convert_panoptic
+from mrcnn.cli import convert_panoptic, options
+from mrcnn.cli.progress import progress_bar
 
 HELP = "convert annotations of one format into another"
 EPILOG = """\
 examples:
+  mrcnn convert labelme photographs --output trainval.json
+  mrcnn convert labelme photographs --output toys.json --split 0.8 --seed 0
+  mrcnn convert coco ~/coco --output ~/coco-yolo --to yolo
+  mrcnn convert voc VOCdevkit/VOC2012 --subset train val --output voc.json
 `mrcnn convert FORMAT --help` shows the arguments of each."""
+FORMAT_EPILOG = """\
+examples:
+  mrcnn convert {name} INPUT --output annotations.json
+  mrcnn convert {name} INPUT --output annotations.json --split 0.8 --copy-images
+  mrcnn convert {name} INPUT --output folder --to yolo
+Of data in parts, such as train and val, each part is converted: to annotations_train.json and annotations_val.json.
+File names in COCO JSON are relative to the folder of the data's images, or of their copies. Running it again replaces
+what was written before, each file once the new one is whole.
+exit codes: 0 all was converted; 1 some was left out, and the table says what and why; 2 an error."""
 
 # Conversions that are no plain reading and writing, by name: modules of this package, each with HELP, EPILOG,
 # add_arguments(parser) and run(args), as a command has them.
 BUILDERS = {"panoptic-tfrecord": convert_panoptic}
+TARGETS = ("coco", "yolo", "labelme")
 
 
 def add_arguments(parser):
     """Add a sub-parser for each format that can be read, and for each of BUILDERS."""
+    from mrcnn.data.catalog import FORMATS, MADE
+
     kinds = parser.add_subparsers(dest="kind", metavar="FORMAT", required=True)
+    for name, (_, what) in FORMATS.items():
+        if name not in MADE:
+            _add_format_arguments(_sub_parser(kinds, name, what, FORMAT_EPILOG.format(name=name)), name)
     for name, module in BUILDERS.items():
         module.add_arguments(_sub_parser(kinds, name, module.HELP, module.EPILOG))
 
@@ -29,10 +49,44 @@ def _sub_parser(kinds, name, what, epilog):
     return parser
 
 
+def _add_format_arguments(parser, name):
+    parser.add_argument("input", metavar="INPUT", help="the folder or file of the data")
+    parser.add_argument("--output", required=True, metavar="OUT", help="a .json file for COCO, a folder for the others")
+    parser.add_argument("--to", choices=TARGETS, default="coco", help="what is written (default: %(default)s)")
+    parser.add_argument("--subset", nargs="+", metavar="NAME", help="only these parts of the data (default: all)")
+    parser.add_argument("--copy-images", nargs="?", const=True, metavar="DIR",
+                        help="copy the images too; for COCO to DIR (default: images/ beside OUT); for YOLO they always are")
+    parser.add_argument("--workers", type=options.at_least(1), metavar="N",
+                        help="processes (default: one a core where there are many images)")
+    group = parser.add_argument_group("dividing the images anew")
+    group.add_argument("--split", type=options.open_share, metavar="S",
+                       help="the share of the images for the part train, such as 0.8; the others are val. Each class gets "
+                            "its share in both")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="another seed divides otherwise (default: 0)")
+    group.add_argument("--group", metavar="REGEX",
+                       help="images whose ids agree in what this matches stay in one part, such as ^[^_]+ for scene1_04.jpg")
+    options.add_reader_arguments(parser.add_argument_group("reading the data"), name)
+
+
 def run(args):
     """Convert as the arguments say.
 
     Returns:
         int. 1 when something was left out, else 0.
     """
-    return BUILDERS[args.kind].run(args)
+    if args.kind in BUILDERS:
+        return BUILDERS[args.kind].run(args)
+    from mrcnn.data.converters.between_formats import convert
+
+    if args.group and args.split is None:
+        raise ValueError("--group is for --split: say which share of the images is to train on")
+    with options.quiet_readers():
+        done = convert(args.input, args.output, format=args.kind, to=args.to, subsets=args.subset, split=args.split,
+                       group=args.group, seed=args.seed, copy_images=args.copy_images, workers=args.workers,
+                       progress=progress_bar, **options.reader_options(args))
+    print(done.summary.table())
+    for part, (path, summary) in done.parts.items():
+        print(f"Written: {path}" + (f" ({part}: {summary.images} images, {summary.instances} instances)" if part else ""))
+    if done.images is not None:
+        print(f"File names are relative to {done.images} (--images {done.images}).")
+    return 1 if done.summary.left_out else 0

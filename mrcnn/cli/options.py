@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import contextlib
+import logging
 import sys
 
 
@@ -16,17 +18,44 @@ def add_data_arguments(parser):
     add_reader_arguments(group)
 
 
-def add_reader_arguments(group):
-    """Add the arguments that say how a data set is to be read."""
-    group.add_argument("--year", help="coco: the year in the file names, where there are several")
-    group.add_argument("--images", metavar="DIR", help="coco: where the images of a single JSON file lie (default: beside it)")
-    group.add_argument("--allow-outside", action="store_true", default=None,
-                       help="take image files outside the data set's folder; only for data you trust")
+def _switch(help):
+    return {"action": "store_true", "default": None, "help": help}
+
+
+# How data are to be read: the formats that an argument is for (none: all), and what argparse needs to know of it. The
+# names are those of the options of `mrcnn.data.open`.
+READER_ARGUMENTS = {
+    "--year": (("coco", "panoptic"), {"help": "the year in the file names, where there are several"}),
+    "--images": (("coco", "lvis", "panoptic"),
+                 {"metavar": "DIR", "help": "where the images lie that a JSON file speaks of (default: beside it)"}),
+    "--labels": (("labelme", "via", "yolo", "voc", "masks", "semantic"),
+                 {"metavar": "FILE", "help": "the classes and their order: a text file with a name a line"}),
+    "--hole-label": (("labelme", "via"), {"metavar": "LABEL", "help": "shapes of this label are holes in the others"}),
+    "--line-width": (("labelme", "via"),
+                     {"metavar": "N", "type": float, "help": "how wide lines are taken to be, in pixels"}),
+    "--class-name": (("masks",), {"metavar": "NAME", "help": "the class of masks that lie in no folder of a class"}),
+    "--levels": (("cocolvis",), {"choices": ("all", "whole", "parts"), "help": "which objects: all, whole ones, or parts"}),
+    "--allow-list": (("cocolvis",), {"metavar": "FILE", "help": "a JSON list of image ids: only these images"}),
+    "--stuff": (("cocolvis", "panoptic"), _switch("take stuff, such as sky and grass, for objects too")),
+    "--per-class": (("semantic",), _switch("one instance of all pixels of a class, not one of each connected piece")),
+    "--allow-outside": ((), _switch("take files outside the data set's folder; only for data you trust")),
+}
+
+
+def add_reader_arguments(group, format=None):
+    """Add the arguments that say how a data set is to be read: those for one format, or all of them."""
+    for flag, (formats, settings) in READER_ARGUMENTS.items():
+        if format is None:
+            told = f"{', '.join(formats)}: {settings['help']}" if formats else settings["help"]
+            group.add_argument(flag, **{**settings, "help": told})
+        elif format in formats or not formats:
+            group.add_argument(flag, **settings)
 
 
 def reader_options(args):
     """Return the arguments of `add_reader_arguments` as options of `open_dataset`: {str: value}, None for its default."""
-    return {name: getattr(args, name) for name in ("year", "images", "allow_outside")}
+    names = [flag.removeprefix("--").replace("-", "_") for flag in READER_ARGUMENTS]
+    return {name: getattr(args, name, None) for name in names}
 
 
 def add_config_arguments(parser):
@@ -54,6 +83,9 @@ def setting(text):
     key = key.strip()
     if not equals or not key:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, for example IMAGES_PER_GPU=1")
+    words = {"true": True, "false": False, "none": None}
+    if value.strip().lower() in words:
+        return key, words[value.strip().lower()]
     try:
         return key, ast.literal_eval(value.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -86,6 +118,26 @@ def share(text):
     if value > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is above 1")
     return value
+
+
+def open_share(text):
+    """Read a number between 0 and 1, neither of them, for argparse's `type`."""
+    value = share(text)
+    if value in (0, 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+    return value
+
+
+@contextlib.contextmanager
+def quiet_readers():
+    """Keep what readers log of the things that they leave out from the terminal, where a table tells it."""
+    logger = logging.getLogger("mrcnn.data")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def show_progress(done, total):

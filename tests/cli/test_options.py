@@ -46,3 +46,8 @@ def test_a_share_lies_between_0_and_1(text):
     with pytest.raises(argparse.ArgumentTypeError):
         options.share(text)
     assert options.share("0") == 0 and options.share("1") == 1 and options.share("0.25") == 0.25
+
+
+@pytest.mark.parametrize("text, value", [("false", False), ("True", True), ("TRUE", True), ("none", None), ("None", None)])
+def test_true_false_and_none_in_any_spelling(text, value):
+    assert options.setting(f"A={text}") == ("A", value)

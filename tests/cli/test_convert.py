@@ -1,0 +1,108 @@
+"""What `mrcnn convert` takes, prints and returns."""
+import inspect
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mrcnn.cli import convert, options
+from mrcnn.cli.main import build_parser, main
+from mrcnn.data.catalog import FORMATS, MADE, format_module
+from mrcnn.data.converters import between_formats
+from tests.data.formats.test_yolo import RECTANGLE
+from tests.data.formats.test_yolo import write as write_yolo_folder
+from tests.shared_data import shared_path
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """A YOLO set of three images with one instance, and a line that is none."""
+    monkeypatch.chdir(tmp_path)
+    labels = {"a": f"0 {RECTANGLE}", "b": f"1 {RECTANGLE}", "c": f"1 {RECTANGLE}"}
+    return write_yolo_folder(Path("toys"), labels, "train: images/train\nnames: [cat, dog]")
+
+
+def test_what_is_whole_gives_code_0_and_a_table(toys, capsys):
+    assert main(["convert", "yolo", "toys", "--output", "toys.json"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"cat +1\n", out) and re.search(r"dog +2\n", out) and "2 classes, 3 images" in out
+    assert "Written: toys.json" in out and "File names are relative to toys" in out and err == ""
+    assert len(json.loads(Path("toys.json").read_text())["annotations"]) == 3
+
+
+def test_what_is_left_out_is_named_once_and_gives_code_1(toys, capsys, caplog):
+    (toys / "labels/train/a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    assert main(["convert", "yolo", "toys", "--output", "toys.json"]) == 1
+    out, err = capsys.readouterr()
+    assert "left out" in out and "it is a box without a mask" in out and "a.txt:1" in out.replace("\n", "")
+    assert err == "" and caplog.records == [], "the table tells it, and no line of a log before it"
+
+
+def test_a_split_writes_two_files(toys, capsys):
+    assert main(["convert", "yolo", "toys", "--output", "x/toys.json", "--split", "0.6", "--seed", "3", "--copy-images"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"Written: x/toys_train.json \(train: 2 images, 2 instances\)", out)
+    assert re.search(r"Written: x/toys_val.json \(val: 1 images, 1 instances\)", out)
+    assert "File names are relative" not in out
+    assert len(list(Path("x/images/train").rglob("*.png"))) == 2 and len(list(Path("x/images/val").rglob("*.png"))) == 1
+
+
+def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
+    output = tmp_path / "fruits.json"
+    assert main(["convert", "labelme", str(shared_path("data/fruits")), "--output", str(output)]) == 0
+    text = capsys.readouterr().out
+    for name, count in (("date", 71), ("fig", 41), ("hazelnut", 53)):
+        assert re.search(rf"{name} +{count}\n", text)
+    assert re.search(r"3 classes, 18 images +165\n", text)
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["yolo", "gone", "--output", "x.json"], "gone does not exist"),
+    (["yolo", "toys", "--output", "x"], "x: coco is written to a .json file"),
+    (["yolo", "toys", "--output", "x.json", "--group", "a"], "--group is for --split"),
+    (["yolo", "toys", "--output", "x.json", "--subset", "val"], "no subset 'val'; it has train"),
+    (["voc", "toys", "--output", "x.json"], "no JPEGImages/ in it"),
+])  # fmt: skip
+def test_bad_input_is_one_line_and_code_2(toys, arguments, said, capsys):
+    assert main(["convert", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert said in message and message.startswith("mrcnn convert: error: ") and message.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["yolo", "toys"], "--output"),
+    (["shapes", "toys", "--output", "x"], "invalid choice: 'shapes'"),
+    (["yolo", "toys", "--output", "x", "--split", "1"], "'1' is no number between 0 and 1"),
+    (["yolo", "toys", "--output", "x", "--hole-label", "hole"], "unrecognized argument"),
+    (["yolo", "toys", "--output", "x", "--workers", "0"], "'0' is not a number of at least 1"),
+])  # fmt: skip
+def test_a_wrong_argument_is_code_2(arguments, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["convert", *arguments])
+    assert end.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_debug_may_stand_at_the_end(toys):
+    with pytest.raises(ValueError, match="is written to a .json file"):
+        main(["convert", "yolo", "toys", "--output", "x", "--debug"])
+
+
+def test_every_format_that_is_read_can_be_converted_and_is_asked_what_its_reader_takes():
+    for name in set(FORMATS) - set(MADE):
+        args = build_parser().parse_args(["convert", name, "in", "--output", "out"])
+        taken = set(inspect.signature(format_module(name).open_subset).parameters)
+        asked = {option for option in options.reader_options(args) if hasattr(args, option)}
+        assert asked <= taken, name
+    assert convert.TARGETS == between_formats.TARGETS
+
+
+def test_examples_of_the_conversions_are_commands_that_exist(capsys):
+    for name in [*(set(FORMATS) - set(MADE)), *convert.BUILDERS]:
+        with pytest.raises(SystemExit):
+            main(["convert", name, "--help"])
+        examples = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("mrcnn convert")]
+        assert examples, name
+        for example in examples:
+            assert build_parser().parse_args(shlex.split(example)[1:]).kind == name
