@@ -20,6 +20,7 @@ help:
 	@echo "make setup | demo | test | bench | lint   (PYTHON=python3.12 VENV=.venv WORKERS=2)"
 
 setup: $(STAMP)
+	@echo "Ready. To have the command mrcnn at hand: source $(VENV)/bin/activate"
 
 $(STAMP): setup.py
 	$(PYTHON) -m venv $(VENV)

@@ -21,6 +21,12 @@ from pathlib import Path
 import numpy as np
 
 RESIZE_MODES = ("none", "square", "pad64", "crop")
+# Attributes that are computed, and what from.
+COMPUTED = {"BATCH_SIZE": "IMAGES_PER_GPU and GPU_COUNT",
+            "IMAGE_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MIN_DIM, IMAGE_MAX_DIM and IMAGE_CHANNEL_COUNT",
+            "IMAGE_META_SIZE": "NUM_CLASSES"}
+# Attributes that are True or False.
+FLAGS = ("USE_MINI_MASK", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS")
 LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 # Attributes that may be functions of the user's own.
 CALLABLE_NAMES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "OPTIMIZER")
@@ -194,7 +200,7 @@ class Config:
             raise ConfigError(f"{type(self).__name__} cannot be used:\n" + "\n".join(f"- {p}" for p in problems))
 
     def _misspelt(self):
-        known = set(_names(Config)) | {"BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE"}
+        known = set(_names(Config)) | set(COMPUTED)
         found = []
         for name in sorted(set(_names(type(self))) | {n for n in vars(self) if n.isupper()}):
             # A name of a user's own is fine; one that is close to ours is a slip of the pen.
@@ -267,7 +273,8 @@ class Config:
             value = getattr(self, name)
             if not _is_number(value) or value != int(value) or value < 1:
                 yield f"{name} is {value!r}: it must be a whole number of at least 1."
-        if self.CHECKPOINTS_KEPT is not None and self.CHECKPOINTS_KEPT < 1:
+        kept = self.CHECKPOINTS_KEPT
+        if kept is not None and (not _is_number(kept) or kept != int(kept) or kept < 1):
             yield f"CHECKPOINTS_KEPT is {self.CHECKPOINTS_KEPT!r}: keep at least 1, or None for all."
         for name in ("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD", "ROI_POSITIVE_RATIO"):
             value = getattr(self, name)
@@ -277,7 +284,10 @@ class Config:
             value = getattr(self, name) or 0
             if not _is_number(value) or not 0 <= value <= 1:
                 yield f"{name} is {value!r}: it must lie between 0 and 1."
-        for name in ("WEIGHT_DECAY", "LOADER_WORKERS", "VALIDATION_AP_EVERY", "IMAGE_MIN_SCALE"):
+        for name in FLAGS:
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                yield f"{name} is {getattr(self, name)!r}: give True or False."
+        for name in ("LEARNING_RATE", "WEIGHT_DECAY", "LOADER_WORKERS", "VALIDATION_AP_EVERY", "IMAGE_MIN_SCALE"):
             value = getattr(self, name) or 0
             if not _is_number(value) or value < 0:
                 yield f"{name} is {value!r}: it must be a number, and not negative."
@@ -302,12 +312,11 @@ class Config:
         Raises:
             ConfigError: a name that is not UPPERCASE, or is a known one misspelt.
         """
-        computed = ("BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE")
         wrong = [name for name in values if not str(name).isupper()]
         if wrong:
             raise ConfigError(f"{wrong[0]!r} cannot be an attribute of a configuration: their names are UPPERCASE.")
         attributes = {name: _like(getattr(cls, name, None), value)
-                      for name, value in values.items() if name not in computed}
+                      for name, value in values.items() if name not in COMPUTED}
         config = type(cls.__name__, (cls,), attributes)()
         misspelt = config._misspelt()
         if misspelt:
@@ -326,6 +335,8 @@ class Config:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0)
                 raise ConfigError(f"{name} is not an attribute of {type(self).__name__}: did you mean {near[0]}?")
+            if name in COMPUTED and not np.array_equal(values[name], known[name]):
+                raise ConfigError(f"{name} cannot be set: it follows from {COMPUTED[name]}.")
         own = {name: value for name, value in vars(self).items() if name in _names(type(self))}
         config = type(self).from_dict({**own, **values})
         config.validate()

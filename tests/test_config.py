@@ -204,3 +204,16 @@ def test_display_prints_every_attribute(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "NUM_CLASSES                    4" in lines and "BATCH_SIZE                     6" in lines
     assert len([line for line in lines if line.strip()]) == len(ToysConfig().to_dict()) + 1
+
+
+@pytest.mark.parametrize("name, value, said", [
+    ("USE_MINI_MASK", "false", "USE_MINI_MASK is 'false': give True or False"),
+    ("TRAIN_EMPTY_IMAGES", 1, "give True or False"),
+    ("CHECKPOINTS_KEPT", "two", "keep at least 1, or None"),
+    ("LEARNING_RATE", -1, "LEARNING_RATE is -1: it must be a number, and not negative"),
+    ("BATCH_SIZE", 3, "BATCH_SIZE cannot be set: it follows from IMAGES_PER_GPU and GPU_COUNT"),
+    ("IMAGE_SHAPE", [64, 64, 3], "IMAGE_SHAPE cannot be set"),
+])  # fmt: skip
+def test_values_of_the_wrong_kind_are_told(name, value, said):
+    with pytest.raises(ConfigError, match=said):
+        Config().with_overrides({name: value})

@@ -1,6 +1,7 @@
 """`mrcnn evaluate`: COCO average precision of boxes and masks over a data set."""
 
 from mrcnn.cli import options
+from mrcnn.cli.backend import load_backend
 
 HELP = "measure box and mask AP on a data set"
 EPILOG = """\
@@ -19,14 +20,16 @@ def add_arguments(parser):
     parser.add_argument("--limit", type=options.at_least(1), metavar="N",
                         help="only the first N images (default: all; shapes: 100)")
     parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
-                        help="a checkpoint, a run folder (its newest one), the newest run, or the published weights")
+                        help="a checkpoint, a run folder (its newest one), the newest run (of --set NAME=, if given), or the published weights")
     parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures, per class too, as JSON")
-    options.add_config_arguments(parser)
+    group = options.add_config_arguments(parser)
+    group.add_argument("--config", metavar="FILE", help="a config.json, for weights without one beside them")
 
 
 def run(args):
     """Measure as the arguments say, and print the table."""
+    from mrcnn.config import Config, ConfigError
     from mrcnn.data.catalog import open_dataset, subsets_of
     from mrcnn.engine.presets import build_config, with_classes
     from mrcnn.engine.trained_run import find_checkpoint, load_config
@@ -34,14 +37,17 @@ def run(args):
     settings = {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}
     weights, saved = args.weights, None
     if weights != "coco":
-        weights = find_checkpoint(weights, args.model_dir, name=settings.get("NAME", args.data))
-        saved = load_config(weights)
+        weights = find_checkpoint(weights, args.model_dir, name=settings.get("NAME"))
+        saved = Config.load(args.config) if args.config else load_config(weights)
+        if saved is None:
+            raise ConfigError(f"{weights}: no config.json beside these weights: give one with --config FILE.")
     config = build_config(args.data, settings, saved)
     made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
     subset = args.subset or ("val" if "val" in subsets_of(args.dataset, args.data) else None)
     dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
     config = with_classes(config, dataset)
 
+    load_backend()
     from mrcnn.engine.mask_rcnn import MaskRCNN
     from mrcnn.weights.start import load_trained_weights
 

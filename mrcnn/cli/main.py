@@ -5,14 +5,16 @@ by the user. `--debug` shows the traceback as well.
 """
 
 import argparse
+import difflib
 import os
 import re
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import convert, evaluate, predict, train
+from mrcnn.cli import check, convert, evaluate, predict, train
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert}
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
+            "check": check}
 # What bad input raises; anything else is a fault of the program, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
@@ -23,6 +25,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs):
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(**kwargs)
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse, and refuse what is left over here, where the command's own options are known to name the nearest."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            first = unknown[0].split("=", 1)[0]
+            near = difflib.get_close_matches(first, [o for o in self._option_string_actions if o.startswith("--")], n=1)
+            self.error(f"unrecognized argument {first}" + (f": did you mean {near[0]}?" if near else ""))
+        return namespace, unknown
 
     def error(self, message):
         """Write the message and what to do, and exit with code 2."""

@@ -1,6 +1,7 @@
 """`mrcnn predict`: find the instances on pictures, draw them, and write them as COCO results and labelme files."""
 
 from mrcnn.cli import options
+from mrcnn.cli.backend import load_backend
 
 HELP = "find the instances on pictures"
 EPILOG = """\
@@ -45,10 +46,11 @@ def run(args):
     settings = options.overrides(args)
     if args.min_score is not None:
         settings["DETECTION_MIN_CONFIDENCE"] = args.min_score
-    pictures = find_pictures(args.inputs)
+    pictures = find_pictures(args.inputs, args.output)
     trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
     config = trained.config.with_overrides(settings)
 
+    load_backend()
     from mrcnn.engine.mask_rcnn import MaskRCNN
     from mrcnn.weights.start import load_trained_weights
 
@@ -57,7 +59,7 @@ def run(args):
     summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
                                channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
                                labelme=args.labelme_shapes if args.save_labelme else None)
-    print(f"{summary.pictures} pictures, {summary.instances} instances: {args.output}")
+    print(f"pictures: {summary.pictures}, instances: {summary.instances}, written to {args.output}")
     for path, reason in summary.unreadable.items():
         print(f"left out {path}: {reason}")
     return 1 if summary.unreadable else 0

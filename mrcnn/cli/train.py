@@ -1,6 +1,7 @@
 """`mrcnn train`: train on a data set and write a run folder with checkpoints."""
 
 from mrcnn.cli import options
+from mrcnn.cli.backend import load_backend
 
 HELP = "train a network on a data set"
 EPILOG = """\
@@ -58,6 +59,7 @@ def run(args):
     train_set, val_set = _open_data(args, config)
     config = with_classes(config, train_set)
 
+    load_backend()
     from mrcnn.engine.mask_rcnn import MaskRCNN
 
     model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)

@@ -18,6 +18,7 @@ from mrcnn.data.fields import forget_outlined
 FORMATS = {
     "shapes": ("shapes", "synthetic images, nothing to download"),
     "coco": ("coco", "COCO instances: annotations/instances_*.json, or one such JSON file"),
+    "lvis": ("lvis", "LVIS instances: lvis_v1_*.json, or one such JSON file"),
     "yolo": ("yolo", "YOLO segmentation labels: images/ and labels/*.txt, data.yaml or classes.txt"),
     "voc": ("voc", "Pascal VOC: JPEGImages/, SegmentationObject/, SegmentationClass/"),
     "panoptic": ("panoptic", "COCO panoptic: annotations/panoptic_*.json with PNGs, or shards *-of-*.tfrecord"),
@@ -84,6 +85,9 @@ def subsets_of(path, format):
 
 
 def _check_path(path, format):
+    if path is not None and format in MADE:
+        raise DataError(f"{format} are made, and take no --dataset: did you mean another format for {path}? "
+                        f"There are {', '.join(name for name in FORMATS if name not in MADE)}.")
     if path is None and format not in MADE:
         raise DataError(f"{format}: say where the data are: the path of a folder or file (--dataset PATH).")
     if path is not None and not Path(path).exists():

@@ -54,7 +54,13 @@ class CocoValidation(keras.callbacks.Callback):
         if (epoch + 1) % self.every == 0:
             metrics = self.evaluate().metrics
             self.figures = {f"val_{name}": value for name, value in metrics.items() if value is not None}
-            print(f"\nvalidation: mask AP {metrics['mask_AP']:.3f}, AP50 {metrics['mask_AP50']:.3f}; "
-                  f"box AP {metrics['box_AP']:.3f}, AP50 {metrics['box_AP50']:.3f}")
         if logs is not None:
             logs.update(self.figures)
+
+
+class History(keras.callbacks.CSVLogger):
+    """Keras's table of an epoch a line, its epochs counted from 1 as the checkpoints count them."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the line of an epoch."""
+        super().on_epoch_end(epoch + 1, logs)

@@ -7,9 +7,11 @@ from importlib.util import find_spec
 import keras
 import numpy as np
 
+from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
-from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation
+from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation, History
 from mrcnn.engine.feed import FixedBatches, Remembering, stream
+from mrcnn.engine.progress import TrainingProgress
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
 from mrcnn.targets.detection import generate_random_rois
@@ -33,11 +35,11 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
                      no_augmentation_sources=no_augmentation_sources)
     val_loader = _loader(val_dataset, config, "validation", shuffle=False) if val_dataset is not None else None
     steps = min(config.STEPS_PER_EPOCH, len(loader))
+    model.set_trainable(regex, verbose=0)
+    model.compile(learning_rate, config.LEARNING_MOMENTUM)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
-    model.set_trainable(regex, verbose=0)
     _write_run(model, train_dataset)
-    model.compile(learning_rate, config.LEARNING_MOMENTUM)
     makers = [Remembering(_batches(loader, config))]
     feed = stream(makers[0], model.epoch * steps, config.LOADER_WORKERS)
     val_feed, val_steps = None, None
@@ -45,17 +47,19 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         val_steps = min(config.VALIDATION_STEPS, len(val_loader))
         makers.append(Remembering(_batches(val_loader, config)))
         val_feed = FixedBatches(makers[1], val_steps, config.LOADER_WORKERS)
+    progress = TrainingProgress()
     try:
         return model.keras_model.fit(
-            feed, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
+            feed, verbose=0, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
-            callbacks=_callbacks(model, val_dataset) + list(custom_callbacks or []))
+            callbacks=[*_callbacks(model, val_dataset), *(custom_callbacks or ()), progress])
     except Exception as error:
         for cause in (maker.error for maker in makers):
             if cause is not None and cause is not error and str(cause) in str(error):
                 raise cause from None
         raise
     finally:
+        progress.close()
         feed.close()
 
 
@@ -63,6 +67,9 @@ def _loader(dataset, config, role, **options):
     """Return the Loader of a data set; one that has nothing to show is an error that says so."""
     if not len(dataset.image_ids):
         raise DataError(f"the {role} data set has no images: load some, and call its prepare() before training.")
+    if type(dataset).load_mask is Dataset.load_mask and type(dataset).load_instances is Dataset.load_instances:
+        raise DataError(f"the {role} data set is a {type(dataset).__name__}, which defines no load_mask: no image of it "
+                        "would have an instance. Define load_mask(self, image_id), and look for a misspelt name.")
     return make_loader(dataset, config, **options)
 
 
@@ -93,7 +100,7 @@ def _callbacks(model, val_dataset):
     # Epoch by epoch, so that a run that is interrupted goes on after the last whole one.
     callbacks.append(keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(model, "epoch", epoch + 1)))
-    callbacks.append(keras.callbacks.CSVLogger(os.path.join(model.log_dir, "history.csv"), append=model.epoch > 0))
+    callbacks.append(History(os.path.join(model.log_dir, "history.csv"), append=model.epoch > 0))
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))
     return callbacks

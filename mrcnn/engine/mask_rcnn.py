@@ -213,6 +213,8 @@ class MaskRCNN:
             list of dicts, one an image: rois int32 [N, 4] (y1, x1, y2, x2) in pixels; class_ids int32 [N]; scores
             float32 [N], descending; masks bool [H, W, N], or a list of N RLE dicts.
         """
+        if isinstance(images, np.ndarray) and images.ndim <= 3 and images.shape[-1:] in ((1,), (3,), (4,)):
+            raise ValueError(f"images is one array of shape {images.shape}: give a list of images, detect([image])")
         images = list(images)
         if verbose:
             graph_access.log(f"Processing {len(images)} images")

@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from mrcnn.config import Config, ConfigError
+from mrcnn.config import FLAGS, Config, ConfigError
 
 # What each format starts from beside its NAME.
 PRESETS = {
@@ -63,9 +63,9 @@ def with_classes(config, dataset):
     if config.NUM_CLASSES == Config.NUM_CLASSES:
         return config.with_overrides({"NUM_CLASSES": dataset.num_classes})
     if config.NUM_CLASSES != dataset.num_classes:
-        raise ConfigError(f"NUM_CLASSES is {config.NUM_CLASSES} in the configuration, and the data set has "
-                          f"{dataset.num_classes} classes (background included): use weights trained on these classes, "
-                          "or leave NUM_CLASSES out.")
+        raise ConfigError(f"NUM_CLASSES is {config.NUM_CLASSES} in the configuration (of the run that the weights come "
+                          f"from, or by --set), and the data set has {dataset.num_classes} classes, background included: "
+                          "use weights that were trained on these classes.")
     return config
 
 
@@ -81,6 +81,8 @@ def check_kinds(config, settings):
     """
     for name, value in settings.items():
         now = getattr(config, name, None)
+        if name in FLAGS and not isinstance(value, bool):
+            raise ConfigError(f"{name} is {value!r}: expected True or False.")
         if isinstance(now, bool) or now is None:
             continue
         if isinstance(now, numbers.Number) and not isinstance(value, numbers.Number | None):

@@ -19,9 +19,11 @@ def parse_checkpoint(path):
 
 
 def new_log_dir(model_dir, name, now=None):
-    """Return the folder of a run that starts now. It is not made."""
+    """Return the folder of a run that starts now: a later minute where another run has this one's. It is not made."""
     now = now or datetime.datetime.now()
-    return os.path.join(model_dir, f"{name.lower()}{now:%Y%m%dT%H%M}")
+    while os.path.exists(path := os.path.join(model_dir, f"{name.lower()}{now:%Y%m%dT%H%M}")):
+        now += datetime.timedelta(minutes=1)
+    return path
 
 
 def checkpoint_path(log_dir, name):

@@ -62,5 +62,6 @@ def set_trainable(model, regex):
             chosen.append(layer)
     if not chosen:
         names = ", ".join(layer.name for layer in leaf_layers(model)[:8])
-        raise ValueError(f"layers {regex!r} matches no layer with weights. Layers are named {names}, ...")
+        raise ValueError(f"layers {regex!r} matches no layer with weights. Give {', '.join(STAGES)}, or a regular "
+                         f"expression of layer names such as {names}, ...")
     return chosen

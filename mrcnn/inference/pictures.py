@@ -38,12 +38,13 @@ class Summary:
     unreadable: dict = field(default_factory=dict)
 
 
-def find_pictures(inputs):
+def find_pictures(inputs, output_dir=None):
     """Return the pictures that a user names, each once, in order: list of str paths.
 
     Args:
         inputs: list of paths. A file is taken whatever it is called; of a folder, the files with a picture's suffix,
             those of its sub-folders too, sorted.
+        output_dir: path, optional. What lies in it is left out: it was drawn by an earlier call.
 
     Raises:
         FileNotFoundError: a path that is not there, or a folder without pictures.
@@ -52,6 +53,9 @@ def find_pictures(inputs):
     for given in map(Path, inputs):
         if given.is_dir():
             inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if output_dir is not None:
+                drawn = Path(output_dir).resolve()
+                inside = [p for p in inside if not p.resolve().is_relative_to(drawn)]
             if not inside:
                 raise FileNotFoundError(f"{given}: no pictures in this folder (looked for {', '.join(IMAGE_SUFFIXES)}).")
             found += inside

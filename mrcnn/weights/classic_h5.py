@@ -178,11 +178,18 @@ def _check(report, slots, tensors, path):
         more = [f"  and {len(report.mismatched) - 8} more"] if len(report.mismatched) > 8 else []
         raise WeightsError("\n".join([
             f"{path}: {len(report.mismatched)} tensors have another shape than the model's", *lines, *more,
-            f"to start these layers afresh, load with exclude={layers}"]))  # fmt: skip
+            _advice(report, layers)]))  # fmt: skip
     if not report.matched and not report.excluded:
         theirs = ", ".join(dict.fromkeys(tensor.group for tensor in tensors[:40]))
         raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {_shorten(theirs)}; "
                            f"the model has {_shorten(', '.join(dict.fromkeys(s.group for s in slots)))}")  # fmt: skip
+
+
+def _advice(report, layers):
+    """Say what to do about layers of other shapes: str."""
+    if len(report.mismatched) > len(report.matched):
+        return "most of them: these weights are of another network; take the configuration that they were trained with"
+    return f"to start these layers afresh, load with exclude={layers} (--exclude)"
 
 
 def _shorten(text, limit=120):

@@ -1,5 +1,6 @@
 """Balloons: one class, outlined by hand in the VGG Image Annotator, and a colour splash.
 
+The data set is balloon_dataset.zip of the classic release (github.com/matterport/Mask_RCNN, release v2.1).
 Train on the folder that holds train/ and val/, each with its pictures and a via_region_data.json:
 
     python3 balloon.py train --dataset=/path/to/balloon --weights=coco
@@ -173,9 +174,11 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.command == "train" and not args.dataset:
         parser.error("train needs --dataset")
+    if args.command == "train" and not Path(args.dataset).is_dir():
+        parser.error(f"{args.dataset}: no such folder: give the folder of the data set, with train/ and val/ in it")
     if args.command == "splash" and bool(args.image) == bool(args.video):
         parser.error("splash needs --image or --video")
-    if args.command == "splash" and args.weights in ("coco", "imagenet"):
+    if args.command == "splash" and args.weights in ("coco", "imagenet", "none"):
         parser.error("splash needs weights that were trained on balloons: --weights=last or a path")
 
     training = args.command == "train"

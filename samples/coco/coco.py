@@ -169,6 +169,8 @@ def main(argv=None):
                         help="fetch the data into --dataset when they are not there (default: false)")
     args = parser.parse_args(argv)
 
+    if not args.download and not Path(args.dataset).is_dir():
+        parser.error(f"{args.dataset}: no such folder: give the one with annotations/ in it, or --download=true")
     training = args.command == "train"
     config = CocoConfig() if training else InferenceConfig()
     config.display()

@@ -220,8 +220,10 @@ def main(argv=None):
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
     args = parser.parse_args(argv)
 
+    if not Path(args.dataset).is_dir():
+        parser.error(f"{args.dataset}: no such folder: give the one with stage1_train/ and stage1_test/ in it")
     training = args.command == "train"
-    if not training and args.weights in ("coco", "imagenet"):
+    if not training and args.weights in ("coco", "imagenet", "none"):
         parser.error("detect needs weights that were trained on nuclei: --weights=last or a path")
     config = NucleusConfig() if training else NucleusInferenceConfig()
     config.display()

@@ -80,6 +80,8 @@ def main(argv=None):
 
     training = args.command == "train"
     config = ShapesConfig() if training else InferenceConfig()
+    if args.model == "none":  # random weights: BatchNorm has its statistics to learn
+        config = config.with_overrides({"TRAIN_BN": None})
     config.display()
     model = modellib.MaskRCNN(mode="training" if training else "inference", config=config, model_dir=args.logs)
     load_start_weights(model, args.model)

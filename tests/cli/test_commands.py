@@ -165,7 +165,7 @@ def test_prediction_takes_configuration_and_names_from_the_run(capsys):
     rows = json.loads(Path("out/detections.json").read_text())
     assert [(row["file_name"], row["category"]) for row in rows] == [
         ("a.png", "ball"), ("a.png", "brick"), ("b.png", "ball"), ("b.png", "brick")]  # fmt: skip
-    assert "2 pictures, 4 instances: out" in capsys.readouterr().out
+    assert "pictures: 2, instances: 4, written to out" in capsys.readouterr().out
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):

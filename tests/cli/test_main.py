@@ -73,7 +73,7 @@ def test_help_names_every_command_and_its_options(capsys):
     (["train", "shapes", "--epochs", "0"], "'0' is not a number of at least 1"),
     (["train", "shapes", "--learning-rate", "fast"], "'fast' is not a number"),
     (["train", "shapes", "--set", "IMAGES_PER_GPU"], "not KEY=VALUE"),
-    (["train", "shapes", "--epoch", "3"], "unrecognized arguments: --epoch"),
+    (["train", "shapes", "--epoch", "3"], "unrecognized argument --epoch: did you mean --epochs?"),
     (["predict", "x.jpg"], "--weights"),
     (["predict", "x.jpg", "--weights", "w.h5", "--min-score", "1.5"], "'1.5' is above 1"),
 ])  # fmt: skip

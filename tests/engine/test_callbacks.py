@@ -17,7 +17,7 @@ def _evaluations(*values):
     return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)))
 
 
-def test_figures_stand_until_the_next_evaluation(capsys):
+def test_figures_stand_until_the_next_evaluation():
     callback = CocoValidation(_evaluations(0.25, 0.5), every=2)
     seen = []
     for epoch in range(5):
@@ -26,7 +26,6 @@ def test_figures_stand_until_the_next_evaluation(capsys):
         seen.append(logs.get("val_mask_AP"))
         assert logs["loss"] == 1.0
     assert seen == [None, 0.25, 0.25, 0.5, 0.5]
-    assert "mask AP 0.250" in capsys.readouterr().out
 
 
 def test_a_set_without_objects_does_not_stop_training():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mrcnn.config import LOSS_NAMES
+from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
 from tests.engine.small import shapes, small_model, weights_of
 
@@ -99,7 +100,7 @@ def test_what_a_run_leaves_behind(runs):
         assert json.load(file)["VALIDATION_AP_EVERY"] == 1
     with open(os.path.join(model.log_dir, "history.csv"), encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"] and float(rows[2]["val_rpn_class_loss"]) > 0
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"] and float(rows[2]["val_rpn_class_loss"]) > 0
     assert not [name for name in files if name.endswith(".part")]
 
 
@@ -142,6 +143,19 @@ def test_bad_calls_are_told_before_anything_starts(tmp_path):
         model.train(shapes(2), None, 0.01, 1, "res9.*")
     with pytest.raises(DataError, match="the training data set has no images"):
         model.train(type(shapes(1))(), None, 0.01, 1, "heads")
+    class Misspelt(Dataset):
+        def load_masks(self, image_id):
+            """Be called by nobody."""
+
+    misspelt = Misspelt()
+    misspelt.add_class("toys", 1, "ball")
+    misspelt.add_image("toys", 1, None, height=64, width=64)
+    misspelt.prepare()
+    with pytest.raises(DataError, match="training data set is a Misspelt, which defines no load_mask"):
+        model.train(misspelt, None, 0.01, 1, "heads")
+    with pytest.raises(DataError, match="validation data set is a Misspelt"):
+        model.train(shapes(2), misspelt, 0.01, 1, "heads")
+    assert os.listdir(tmp_path) == []  # no folder of a run that never began
     nameless = small_model("training", tmp_path, NAME=None)
     with pytest.raises(ValueError, match="NAME is not set"):
         nameless.train(shapes(2), None, 0.01, 1, "heads")

@@ -78,6 +78,12 @@ def test_detect_molded_is_detect_on_the_molded_image(square):
     assert square.detect_molded(molded[:0], metas[:0]) == []
 
 
+def test_an_image_without_a_list_around_it_is_told(square):
+    with pytest.raises(ValueError, match=r"one array of shape \(64, 64, 3\): give a list of images"):
+        square.detect(IMAGES[0])
+    assert len(square.detect(np.stack([IMAGES[0]] * 2))) == 2  # a batch of images is a list of them
+
+
 def test_verbose_prints_each_image(square, capsys):
     square.detect(IMAGES[:1], verbose=1)
     out = capsys.readouterr().out

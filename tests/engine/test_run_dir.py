@@ -53,3 +53,11 @@ def test_no_checkpoint_tells_where_it_looked(tmp_path):
     _touch(tmp_path / "toys20260301T0000")
     with pytest.raises(FileNotFoundError, match="toys20260301T0000 have no checkpoint yet"):
         find_last(str(tmp_path), "toys")
+
+
+def test_two_runs_of_one_minute_have_folders_of_their_own(tmp_path):
+    now = datetime.datetime(2026, 1, 31, 23, 59)
+    first = new_log_dir(str(tmp_path), "toys", now)
+    assert first.endswith("toys20260131T2359")
+    (tmp_path / "toys20260131T2359").mkdir()
+    assert new_log_dir(str(tmp_path), "toys", now).endswith("toys20260201T0000")

@@ -186,3 +186,12 @@ def _detect_rle(images):
 def test_no_labelme_files_where_none_were_asked_for(tmp_path):
     predict_pictures(_detect, [_save(tmp_path / "a.png")], tmp_path / "out", NAMES)
     assert not (tmp_path / "out" / "labelme").exists()
+
+
+def test_what_an_earlier_call_drew_is_no_input(tmp_path):
+    for name in ("a.png", "found/a_detections.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_pictures([tmp_path], tmp_path / "found") == [str(tmp_path / "a.png")]
+    assert len(find_pictures([tmp_path], tmp_path / "elsewhere")) == 2
+    assert len(find_pictures([tmp_path / "found" / "a_detections.jpg"], tmp_path / "found")) == 1  # asked for by name
