@@ -20,7 +20,8 @@ def add_arguments(parser):
     parser.add_argument("--limit", type=options.at_least(1), metavar="N",
                         help="only the first N images (default: all; shapes: 100)")
     parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
-                        help="a checkpoint, a run folder (its newest one), the newest run (of --set NAME=, if given), or the published weights")
+                        help="a checkpoint, a run folder (its newest one), the newest run (of NAME, where --set gives it), or "
+                             "the published weights")
     parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures, per class too, as JSON")
     group = options.add_config_arguments(parser)

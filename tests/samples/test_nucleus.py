@@ -132,7 +132,8 @@ def test_detection_writes_the_submission_and_pictures(folder, tmp_path):
     assert len(list(submission.parent.glob("*.png"))) == 12
 
 
-def test_published_weights_cannot_find_nuclei(capsys):
-    with pytest.raises(SystemExit) as end:
-        nucleus.main(["detect", "--dataset=x", "--weights=coco"])
-    assert end.value.code == 2 and "trained on nuclei" in capsys.readouterr().err
+def test_published_weights_cannot_find_nuclei(tmp_path, capsys):
+    for dataset, said in ((str(tmp_path), "trained on nuclei"), ("gone", "gone: no such folder")):
+        with pytest.raises(SystemExit) as end:
+            nucleus.main(["detect", f"--dataset={dataset}", "--weights=coco"])
+        assert end.value.code == 2 and said in capsys.readouterr().err
