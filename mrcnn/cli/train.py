@@ -9,6 +9,7 @@ examples:
   mrcnn train shapes --count 2000 --epochs 4
   mrcnn train coco --dataset ~/coco --weights coco --layers heads --epochs 10
   mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --learning-rate 0.0001
+  mrcnn train labelme --dataset photographs --weights coco --layers heads --val-share 0.2
 The configuration is that of the run the weights come from, where they come from one (last, or a path into a run
 folder), and a preset for the data otherwise; --set changes either. The run folder, MODEL_DIR/NAME<date>, holds a
 checkpoint of each epoch, config.json and classes.json."""
@@ -21,6 +22,9 @@ def add_arguments(parser):
                         help="the part to train on (default: train where the data are divided into parts, else all)")
     parser.add_argument("--val-subset", metavar="NAME", help="the part for validation, or none (default: val if there)")
     parser.add_argument("--val-dataset", metavar="PATH", help="validate on this folder or file of the same format")
+    parser.add_argument("--val-share", type=options.open_share, metavar="S",
+                        help="where the data have no part for validation: hold back this share of the images, of each "
+                             "class alike, drawn by SEED of the configuration")
     parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
     group = parser.add_argument_group("training")
@@ -88,5 +92,18 @@ def _open_data(args, config):
         return train_set, open_part(args.val_dataset, args.val_subset, val_count)
     if args.val_subset or "val" in parts:
         return train_set, open_part(args.dataset, args.val_subset or "val", val_count)
-    print("No validation: the data have no part named val (see --val-dataset, --val-subset).")
+    if args.val_share:
+        return _hold_back(train_set, args.val_share, config.SEED)
+    print("No validation: the data have no part named val (see --val-share, --val-dataset, --val-subset).")
     return train_set, None
+
+
+def _hold_back(dataset, share, seed):
+    """Divide a data set: (the images to train on, those to validate on)."""
+    from mrcnn.cli.progress import progress_bar
+    from mrcnn.data.splits import split_images, subset_of
+
+    with progress_bar("dividing") as show:
+        ids = split_images(dataset, {"train": 1 - share, "val": share}, seed=seed, progress=show)
+    print(f"Held back for validation: {len(ids['val'])} of {dataset.num_images} images.")
+    return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])

@@ -37,6 +37,7 @@ class FakeModel:
         self.new_run = True
 
     def train(self, train_set, val_set, learning_rate, epochs, layers):
+        self.train_set, self.val_set = train_set, val_set
         self.trained = {"train": len(train_set.image_ids), "val": len(val_set.image_ids), "rate": learning_rate,
                         "epochs": epochs, "layers": layers}
 
@@ -89,6 +90,23 @@ def test_training_on_coco_from_the_published_weights():
     assert model.loaded == ("coco.h5", None) and model.config.NUM_CLASSES == 81
     assert model.config.BACKBONE == "resnet101" and model.config.TRAIN_BN is False
     assert model.trained == {"train": 32, "val": 6, "rate": model.config.LEARNING_RATE, "epochs": 10, "layers": "all"}
+
+
+def test_a_share_is_held_back_where_the_data_have_no_part_for_validation(capsys):
+    folder = str(shared_path("data/fruits"))
+    held = []
+    for seed in (0, 0, 1):
+        assert main(["train", "labelme", "--dataset", folder, "--val-share", "0.25", "--set", f"SEED={seed}"]) == 0
+        model = FakeModel.last
+        count = model.trained["val"]
+        assert count in (4, 5) and model.trained["train"] == 18 - count and model.config.NUM_CLASSES == 4
+        assert f"Held back for validation: {count} of 18 images." in capsys.readouterr().out
+        held.append([info["id"] for info in model.val_set.image_info])
+    assert held[0] == held[1] != held[2] and not {info["id"] for info in model.train_set.image_info} & set(held[2])
+    # the data's own part goes first
+    folder = str(shared_path("data/tiny_coco"))
+    assert main(["train", "coco", "--dataset", folder, "--val-share", "0.25"]) == 0
+    assert (FakeModel.last.trained["train"], FakeModel.last.trained["val"]) == (32, 6)
 
 
 def test_going_on_keeps_the_configuration_of_the_run():
