@@ -1,12 +1,14 @@
 """Work shared out among processes, with progress, and with an end that leaves nothing half done.
 
 Processes are started afresh ("spawn"): a copy of a running process with threads in it, such as one that has loaded
-TensorFlow, may hang.
+TensorFlow, may hang. They load this package alone, and not the script that asked for the work.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 
 # how often the progress is looked at, in seconds
@@ -43,7 +45,8 @@ def run_tasks(work, tasks, workers, progress=None):
     done, stop = context.Value("q", 0), context.Event()
     shared = (work, done, stop)
     with ProcessPoolExecutor(min(workers, len(tasks)), context, _start, shared) as pool:
-        waiting = {pool.submit(_run_there, task) for task in tasks}
+        with _script_left_out():
+            waiting = {pool.submit(_run_there, task) for task in tasks}
         told = 0
         try:
             while waiting:
@@ -57,6 +60,23 @@ def run_tasks(work, tasks, workers, progress=None):
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def _script_left_out():
+    """Start processes without the script that runs: each would import it anew, with TensorFlow where it does so.
+
+    That would be needed for functions of the script, which tasks are none of. A script without
+    `if __name__ == "__main__"` would even start its work over in each process.
+    """
+    script = sys.modules["__main__"]
+    kept = {name: vars(script)[name] for name in ("__file__", "__spec__") if name in vars(script)}
+    try:
+        vars(script).pop("__file__", None)
+        script.__spec__ = None
+        yield
+    finally:
+        vars(script).update(kept)
 
 
 def _run_here(work, tasks, progress):

@@ -1,10 +1,13 @@
 """Work shared out among processes."""
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from mrcnn.data.parallel import available_cores, run_tasks
+from tests.shared_data import REPOSITORY
 
 
 def touch(task, tick):
@@ -44,3 +47,21 @@ def test_a_fault_stops_the_others(tmp_path):
 def test_no_tasks():
     run_tasks(touch, [], 4)
     assert available_cores() >= 1
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    """Processes that are started afresh import the script they come from, unless that is prevented."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from mrcnn.data.parallel import run_tasks
+from tests.data.test_parallel import touch
+print("started")
+run_tasks(touch, [(Path({str(tmp_path)!r}), ["a"]), (Path({str(tmp_path)!r}), ["b"])], 2)
+print("ended", __file__ == {str(script)!r})
+""")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["started", "ended", "True"], done.stderr
+    assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
