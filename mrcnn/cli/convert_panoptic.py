@@ -3,6 +3,7 @@
 import argparse
 
 from mrcnn.cli import options
+from mrcnn.cli.progress import progress_bar
 
 HELP = "write COCO's images and panoptic annotations as TFRecord shards"
 EPILOG = """\
@@ -40,11 +41,12 @@ def run(args):
     """
     from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 
-    summary = convert_panoptic(
-        args.coco_root, args.output_dir, shards=args.shards, splits=args.splits,
-        treat_crowd_as_ignore=args.treat_crowd_as_ignore, workers=args.workers, progress=options.show_progress,
-        allow_outside=args.allow_outside,
-    )  # fmt: skip
+    with progress_bar("converting") as show:
+        summary = convert_panoptic(
+            args.coco_root, args.output_dir, shards=args.shards, splits=args.splits,
+            treat_crowd_as_ignore=args.treat_crowd_as_ignore, workers=args.workers, progress=show,
+            allow_outside=args.allow_outside,
+        )  # fmt: skip
     print(summary.table())
     print(f"Written: {args.output_dir}")
     return 1 if summary.left_out else 0

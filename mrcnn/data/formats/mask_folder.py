@@ -4,8 +4,8 @@ Layout: `<id>/images/<id>.png` and `<id>/masks/*.png`; or `images/<name>.jpg` an
 In a folder of masks a sub-folder is a class, and its PNGs are instances of it (`<id>/masks/<class>/*.png`). PNGs that lie
 beside such sub-folders, or where there are none, are of one class, "object". What is not 0 in a PNG is inside.
 
-Parts are sub-folders that each hold such a set. The classes are those of all parts, in alphabetical order, so that a
-class has one number in each of them.
+Parts are sub-folders that each hold such a set; one called valid is the part val. The classes are those of all parts, in
+alphabetical order, so that a class has one number in each of them.
 
 An image without a folder of masks is left out: it may not have been annotated. One whose folder is empty has no
 instances. The PNGs are read when an image is asked for.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats.part_folders import part_name
 from mrcnn.data.images import IMAGE_SUFFIXES, image_names, read_stored
 from mrcnn.data.paths import refuse_link
 from mrcnn.geometry.rle import encode_mask
@@ -58,23 +59,28 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
     parts = _parts(path)
     if subset not in parts:
         raise DataError(f"{path}: no <id>/images/<id>.png with <id>/masks/, and no images/ with masks/<name>/")
-    names = _read_names(labels) if labels is not None else _class_names(path, parts, class_name)
+    names = _read_names(labels) if labels is not None else _class_names(parts, class_name)
     dataset = MaskFolderDataset(path, class_name, allow_outside=allow_outside)
     for number, name in enumerate(names, start=1):
         dataset.add_class(dataset.source, number, name)
-    for image_id, image, masks in parts[subset](_folder_of(path, subset)):
+    folder, find = parts[subset]
+    for image_id, image, masks in find(folder):
         dataset.add_masked_image(image_id, image, masks)
     dataset.tell_skipped(path, "images or masks")
     return dataset
 
 
 def _parts(path):
-    """Find the parts: {name, or None when undivided: the function that lists its images}."""
+    """Find the parts: {name, or None when undivided: (folder, function (folder) that lists its images)}."""
     kind = _kind(path)
     if kind:
-        return {None: kind}
-    kinds = {folder.name: _kind(folder) for folder in _folders(path)}
-    return {name: kind for name, kind in kinds.items() if kind}
+        return {None: (path, kind)}
+    found = {}
+    for folder in _folders(path):
+        kind, name = _kind(folder), part_name(folder.name)
+        if kind:
+            found[folder.name if name in found else name] = folder, kind
+    return found
 
 
 def _kind(folder):
@@ -139,17 +145,13 @@ def _pngs(folder):
     return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.name.lower().endswith(".png") and entry.is_file())
 
 
-def _class_names(path, parts, class_name):
+def _class_names(parts, class_name):
     """The classes that the masks of all parts have, in alphabetical order: list of str."""
     found = set()
-    for part, find in parts.items():
-        for _, _, masks in find(_folder_of(path, part)):
+    for folder, find in parts.values():
+        for _, _, masks in find(folder):
             found.update(name for name, _ in list_masks(masks, class_name) or ())
     return sorted(found)
-
-
-def _folder_of(path, part):
-    return path if part is None else path / part
 
 
 def _read_names(path):

@@ -25,6 +25,11 @@ def part_folders(path, holds):
     return found
 
 
+def part_name(folder):
+    """Name the part that a folder holds, by its name: val for valid; any other stands for itself. Returns: str."""
+    return next((part for part, names in PARTS.items() if folder in names), folder)
+
+
 def json_files(folder):
     """Give the JSON files in a folder and below it, but for hidden ones.
 

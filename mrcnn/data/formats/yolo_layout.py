@@ -6,11 +6,10 @@ from pathlib import Path
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import shown
+from mrcnn.data.formats.part_folders import part_name
 from mrcnn.data.plain_yaml import read_yaml
 
 PARTS = ("train", "val", "test")
-# what some tools call the part for validation
-_ALIASES = {"valid": "val", "validation": "val"}
 _NAME_FILES = ("classes.txt", "labels/classes.txt")
 
 
@@ -76,7 +75,7 @@ def _parts_of_folders(base):
         divided = [(p.name, f"{p.name}/images") for p in folders if (p / "images").is_dir() and _has_labels(p / "labels")]
     parts = {}
     for name, folder in divided:
-        parts.setdefault(_ALIASES.get(name, name), []).append(folder)
+        parts.setdefault(part_name(name), []).append(folder)
     return parts
 
 

@@ -88,6 +88,13 @@ def test_folders_of_classes(tmp_path, write):
     assert [reason for _, reason in few.skipped] == ["its class 'object' is not among the names"]
 
 
+def test_parts_of_well_known_names(tmp_path):
+    for part in ("train", "valid", "fold1"):
+        write_nested(tmp_path / part, part[:2], {"0": A})
+    assert subsets(tmp_path) == ["fold1", "train", "val"]
+    assert [info["id"] for info in opened(tmp_path, "val").image_info] == ["va"]
+
+
 def test_sub_folders_of_images_are_kept(tmp_path):
     write_flat(tmp_path, "day/x", {"0": A})
     write_flat(tmp_path, "night/x", {"0": B, "1": A})
