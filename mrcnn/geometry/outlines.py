@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from mrcnn.geometry.polygons import polygon_area, rasterize_polygons
+from mrcnn.geometry.polygons import rasterize_polygons
 
 # pixels that the sides of a many-cornered ring may lie inside the curve that it stands for
 _SAGITTA = 0.1
@@ -17,6 +17,8 @@ _LEAST_CORNERS, _MOST_CORNERS = 32, 720
 _SLACK = 0.5
 # float32, which OpenCV's test takes, holds quarters of pixels up to here
 _FAR = 1e6
+# coordinates beyond this are taken to lie at it, so that no product of them overflows
+_FARTHEST = 1e100
 
 
 def rectangle_ring(corner, opposite):
@@ -37,12 +39,13 @@ def ellipse_ring(centre, radii, angle=0.0):
         list of 2 P floats, all on the curve, so many that no side lies more than a tenth of a pixel inside it.
     """
     radius = max(radii)
-    corners = math.ceil(math.pi * math.sqrt(radius / (2 * _SAGITTA)))
-    t = np.arange(min(max(corners, _LEAST_CORNERS), _MOST_CORNERS))
+    corners = min(max(math.pi * math.sqrt(radius / (2 * _SAGITTA)), _LEAST_CORNERS), _MOST_CORNERS)
+    t = np.arange(math.ceil(corners))
     t = 2 * math.pi * t / len(t)
-    x, y = radii[0] * np.cos(t), radii[1] * np.sin(t)
     cos, sin = math.cos(angle), math.sin(angle)
-    return np.stack([centre[0] + x * cos - y * sin, centre[1] + x * sin + y * cos], axis=1).ravel().tolist()
+    with np.errstate(over="ignore", invalid="ignore"):  # see `outline_fault`
+        x, y = radii[0] * np.cos(t), radii[1] * np.sin(t)
+        return np.stack([centre[0] + x * cos - y * sin, centre[1] + x * sin + y * cos], axis=1).ravel().tolist()
 
 
 def stroke_rings(points, width):
@@ -91,7 +94,7 @@ def outline_fault(rings, size):
 
 def signed_area(ring):
     """Area within a ring, by its sense: float, positive when it runs clockwise as seen on the screen (y points down)."""
-    x, y = np.asarray(ring, np.float64).reshape(-1, 2).T
+    x, y = np.clip(np.asarray(ring, np.float64).reshape(-1, 2), -_FARTHEST, _FARTHEST).T
     return float((np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
@@ -140,6 +143,6 @@ def draw_with_holes(rings, holes, size):
     """
     canvas = np.zeros(tuple(int(v) for v in size), bool)
     # from the largest to the smallest: what lies in a hole is drawn after it
-    for i in sorted(range(len(rings)), key=lambda i: -polygon_area(rings[i])):
+    for i in sorted(range(len(rings)), key=lambda i: -abs(signed_area(rings[i]))):
         canvas[rasterize_polygons([rings[i]], size)] = not holes[i]
     return canvas

@@ -10,9 +10,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mrcnn.data import images
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import field as take
-from mrcnn.data.fields import read_json, shown
+from mrcnn.data.fields import is_kind, read_json, shown
 from mrcnn.data.formats.labelme_shapes import LINE_WIDTH, parse_shape, to_instances
 from mrcnn.data.orientation import read_head, turned_size
 from mrcnn.data.paths import inside, refuse_link
@@ -99,14 +100,14 @@ def _image_path(content, name, settings):
     """Find the image's file: imagePath is relative to the JSON, and may climb, but not out of the root."""
     where = f"{name}: imagePath"
     given = take(content, "imagePath", str, name)
+    path = inside(Path(settings.root, name).parent, given, where, allow_outside=True)
+    if settings.allow_outside:
+        return path
     try:
-        if settings.allow_outside:
-            path = inside(Path(settings.root, name).parent, given, where, allow_outside=True)
-        else:
-            # an absolute name stays one, and is refused
-            joined = os.path.normpath(os.path.join(os.path.dirname(name), given.replace("\\", "/")))
-            path = inside(settings.root, joined if given else "", where)
-            refuse_link(path, settings.root, where)
+        # an absolute name stays one, and is refused
+        joined = os.path.normpath(os.path.join(os.path.dirname(name), given.replace("\\", "/")))
+        path = inside(settings.root, joined, where)
+        refuse_link(path, settings.root, where)
     except DataError as error:
         raise OutsideError(str(error)) from error
     return path
@@ -150,18 +151,18 @@ def _find_size(found, content, path, shapes):
 
 
 def _listed_size(content, found):
-    """The size that the file tells: (height, width), or None."""
-    values = [content.get("imageHeight"), content.get("imageWidth")]
-    if all(isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < _MOST and v == int(v) for v in values):
-        return int(values[0]), int(values[1])
-    for key, value in zip(("imageHeight", "imageWidth"), values):
-        if value is not None:
+    """The size that the file tells: (height, width), or None. A value that is none is told."""
+    size = []
+    for key in ("imageHeight", "imageWidth"):
+        value = content.get(key)
+        if is_kind(value, float) and value >= 1 and value == int(value):
+            size.append(int(value))
+        elif value is not None:
             found.told.append((found.name, f"its {key} is {shown(value)}: the size of the image itself is taken"))
-    return None
-
-
-# no image has a longer side
-_MOST = 1 << 20
+    if len(size) == 2 and size[0] * size[1] > images.MAX_PIXELS:
+        raise DataError(f"{found.name}: imageHeight x imageWidth is {shown(size[0])} x {shown(size[1])}, more than the "
+                        f"{images.MAX_PIXELS} pixels that are read (mrcnn.data.images.MAX_PIXELS)")  # fmt: skip
+    return tuple(size) if len(size) == 2 else None
 
 
 def match_sizes(stored, orientation, listed, reach):

@@ -121,7 +121,7 @@ def parse_shape(record, where, line_width):
     elif kind == "circle":
         (x, y), rim = points[0], points[1]
         radius = math.hypot(rim[0] - x, rim[1] - y)
-        shape.rings = [ellipse_ring((x, y), (radius, radius))] if 0 < radius < math.inf else []
+        shape.rings = [ellipse_ring((x, y), (radius, radius))] if radius > 0 else []
     elif kind == "linestrip":
         shape.rings, shape.is_stroke = stroke_rings(points, line_width), True
     elif kind == "mask":
