@@ -35,6 +35,8 @@ DEV = [
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6.112,<7",
     "ruff>=0.9,<0.18",
+    # The figures of LVIS to compare ours with.
+    "lvis>=0.5.3,<0.6",
     *JAX,
 ]
 

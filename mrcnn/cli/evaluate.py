@@ -1,4 +1,4 @@
-"""`mrcnn evaluate`: COCO average precision of boxes and masks over a data set."""
+"""`mrcnn evaluate`: average precision of boxes and masks over a data set, as COCO or LVIS define it."""
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
@@ -9,7 +9,9 @@ examples:
   mrcnn evaluate shapes --weights last
   mrcnn evaluate coco --dataset ~/coco --weights logs/coco20260101T1200/mask_rcnn_coco_0010.h5 --output results.json
 The configuration is the one that the run folder keeps beside its checkpoints; DETECTION_MIN_CONFIDENCE is 0 here unless
---set says otherwise, because average precision looks at detections of every score."""
+--set says otherwise, because average precision looks at detections of every score. LVIS has its own figures, of the
+classes that each image was searched for and of up to 300 detections an image: DETECTION_MAX_INSTANCES is 300 in what
+`mrcnn train lvis` starts from; for weights trained on other data add --set DETECTION_MAX_INSTANCES=300."""
 
 
 def add_arguments(parser):

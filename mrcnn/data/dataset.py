@@ -187,6 +187,19 @@ class Dataset:
         """Count an image's instances that are no crowds, without loading them. Returns: int, None if unknown."""
         return None
 
+    def coverage(self, image_id):
+        """Tell of which classes the instances of an image are all annotated, for evaluation.
+
+        Args:
+            image_id: int. Position in `image_info`.
+
+        Returns:
+            None: of all classes, as here. A federated data set gives (absent, partial), sets of class ids: those that
+            were looked for and are not there, and those whose instances are not all annotated. Of any other class
+            that has no instance in the image nothing is known.
+        """
+        return None
+
     def image_size(self, image_id):
         """Find the size of an image, from what is known of it or from the head of its file, if possible.
 

@@ -273,7 +273,7 @@ class MaskRCNN:
         return normalised
 
     def evaluate(self, dataset, image_ids=None, limit=None, progress=None, min_confidence=0.0):
-        """Compute COCO AP of boxes and masks.
+        """Compute COCO AP of boxes and masks, or LVIS's federated AP where the data set is LVIS.
 
         Args:
             dataset: Dataset, prepared.

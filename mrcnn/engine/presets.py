@@ -11,6 +11,8 @@ PRESETS = {
     # Images of 128 pixels: smaller anchors and fewer ROIs than a photograph needs.
     "shapes": {"IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
                "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
+    # LVIS's figures are of up to 300 detections an image.
+    "lvis": {"DETECTION_MAX_INSTANCES": 300},
 }
 # What changes where no weights are loaded: BatchNorm has to learn its statistics, and for shapes a network that a CPU
 # trains in minutes is enough.

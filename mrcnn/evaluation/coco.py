@@ -11,6 +11,7 @@ import numpy as np
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import save_json
+from mrcnn.evaluation.lvis import federated_scorer
 from mrcnn.evaluation.report import result_table
 from mrcnn.evaluation.results import to_coco_results
 from mrcnn.evaluation.scoring import KINDS, score_rows
@@ -23,7 +24,9 @@ class CocoResult:
     Attributes:
         metrics: dict name -> float in 0..1: `mask_` and `box_` before AP (mean over IoU 0.50:0.05:0.95), AP50, AP75,
             APs, APm, APl (areas up to 32 x 32, up to 96 x 96 pixels, and larger), AR1, AR10, AR100 (recall with so many
-            detections an image), ARs, ARm, ARl. nan where the set has no such object: that is not 0.
+            detections an image), ARs, ARm, ARl. nan where the set has no such object: that is not 0. Of a federated
+            set such as LVIS: AP, AP50, AP75, APs, APm, APl, APr, APc, APf (rare, common and frequent categories), AR,
+            ARs, ARm, ARl, with up to 300 detections an image.
         per_class: dict class name -> dict: class_id, instances, crowds, detections, and the figures of this class.
         info: dict: images, instances, crowds, detections (counts), seconds_detect, seconds_total, left_out
             ({image id: reason}, images that could not be read; they count neither for nor against).
@@ -163,7 +166,7 @@ def _collect(detect, dataset, image_ids, batch_size, progress):
     return used, truth, rows, left_out, seconds
 
 
-def score(truth, rows, image_ids, class_names, kinds=("mask", "box")):
+def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=score_rows):
     """COCO's figures of detection rows against ground-truth rows, overall and for each class.
 
     Args:
@@ -172,6 +175,7 @@ def score(truth, rows, image_ids, class_names, kinds=("mask", "box")):
         image_ids: list of ints, the images evaluated.
         class_names: dict class id -> name.
         kinds: what to compare, of "mask" and "box".
+        scorer: callable with the arguments and the answer of `scoring.score_rows`.
 
     Returns:
         CocoResult.
@@ -192,7 +196,7 @@ def score(truth, rows, image_ids, class_names, kinds=("mask", "box")):
         per_class[class_names[row["category_id"]]]["detections"] += 1
     metrics = {}
     for kind in kinds:
-        overall, by_class = score_rows(truth, rows, image_ids, list(class_names), kind)
+        overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind)
         metrics |= {f"{kind}_{name}": value for name, value in overall.items()}
         for class_id, figures in by_class.items():
             per_class[class_names[class_id]] |= {f"{kind}_{name}": value for name, value in figures.items()}
@@ -215,7 +219,8 @@ def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, ki
 
     Returns:
         CocoResult. Crowds are neither found nor missed; a class that the set does not hold has nan. Detections of
-        classes that the image's source does not annotate are not counted.
+        classes that the image's source does not annotate are not counted. A data set whose `coverage` says that
+        not every class is annotated in every image is evaluated as LVIS is; see `evaluation.lvis`.
 
     Raises:
         DataError: none of the images can be read, or there are none.
@@ -230,7 +235,8 @@ def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, ki
     used, truth, rows, left_out, seconds = _collect(detect, dataset, image_ids, batch_size, progress)
     if not used:
         raise DataError(f"none of {len(image_ids)} images can be evaluated; the first: {next(iter(left_out.values()))}")
-    result = score(truth, rows, used, _class_names(dataset), kinds)
+    scorer = federated_scorer(dataset, used) or score_rows
+    result = score(truth, rows, used, _class_names(dataset), kinds, scorer)
     result.info |= {
         "seconds_detect": round(seconds, 3),
         "seconds_total": round(time.perf_counter() - began, 3),

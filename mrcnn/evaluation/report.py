@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
+# those that an evaluation has: COCO's or LVIS's
+OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR", "AR1", "AR10", "AR100")
 PER_CLASS = ("AP", "AP50", "AP75")
 
 
@@ -23,10 +24,12 @@ def _kinds(figures):
 def _overall_table(metrics):
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for name in OVERALL:
+    kinds = _kinds(metrics)
+    names = [name for name in OVERALL if all(f"{kind}_{name}" in metrics for kind in kinds)]
+    for name in names:
         table.add_column(name, justify="right")
-    for kind in _kinds(metrics):
-        table.add_row(kind, *(format_figure(metrics[f"{kind}_{name}"]) for name in OVERALL))
+    for kind in kinds:
+        table.add_row(kind, *(format_figure(metrics[f"{kind}_{name}"]) for name in names))
     return table
 
 

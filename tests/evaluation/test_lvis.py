@@ -1,0 +1,300 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mrcnn.data.formats.lvis import LvisDataset
+from mrcnn.evaluation.coco import CocoResult, evaluate
+from mrcnn.evaluation.lvis import federated_scorer, score_rows
+from mrcnn.evaluation.report import result_table
+from mrcnn.evaluation.results import to_source_ids
+from mrcnn.geometry.rle import encode_mask
+from tests.evaluation.fake_dataset import FakeDataset
+from tests.shared_data import shared_path
+
+NAMES = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "APs": "APs", "APm": "APm", "APl": "APl", "APr": "APr", "APc": "APc",
+         "APf": "APf", "AR": "AR@300", "ARs": "ARs@300", "ARm": "ARm@300", "ARl": "ARl@300"}  # fmt: skip
+KINDS = {"mask": "segm", "box": "bbox"}
+RARE, COMMON, FREQUENT = 1, 2, 3
+FREQUENCIES = {RARE: "r", COMMON: "c", FREQUENT: "f"}
+HERE, ELSEWHERE = [10, 10, 40, 50], [60, 60, 20, 20]
+
+
+def truth_row(image_id, category_id, bbox, **kwargs):
+    return {"image_id": image_id, "category_id": category_id, "bbox": bbox, "area": float(bbox[2] * bbox[3]), "iscrowd": 0,
+            **kwargs}  # fmt: skip
+
+
+def found_row(image_id, category_id, bbox, score):
+    return {"image_id": image_id, "category_id": category_id, "bbox": bbox, "score": score}
+
+
+def boxes(truth, detections, coverage):
+    return score_rows(truth, detections, list(coverage), [RARE, COMMON, FREQUENT], "box", coverage=coverage,
+                      frequencies=FREQUENCIES)  # fmt: skip
+
+
+def test_a_category_counts_only_where_it_was_looked_for():
+    # image 10 has a rare object and was searched for frequent ones in vain; image 11 has rare ones, not all annotated;
+    # image 12 has a frequent object
+    coverage = {10: ({FREQUENT}, ()), 11: ((), {RARE}), 12: ((), ())}
+    truth = [truth_row(10, RARE, HERE), truth_row(11, RARE, HERE), truth_row(12, FREQUENT, HERE)]
+    detections = [
+        found_row(10, RARE, HERE, 0.9),
+        found_row(10, COMMON, HERE, 0.95),  # nobody looked for common ones: passed over
+        found_row(10, FREQUENT, HERE, 0.8),  # verified to be absent: wrong
+        found_row(11, RARE, ELSEWHERE, 0.99),  # may be an object that is not annotated: passed over
+        found_row(11, RARE, HERE, 0.5),
+        found_row(11, FREQUENT, HERE, 0.99),  # nobody looked: passed over
+        found_row(12, FREQUENT, HERE, 0.7),
+    ]
+    overall, by_category = boxes(truth, detections, coverage)
+    # of the frequent category the false one comes first: precision 1/2 at every recall
+    assert overall["APr"] == pytest.approx(1) and overall["APf"] == pytest.approx(0.5) and math.isnan(overall["APc"])
+    assert overall["AP"] == overall["AP50"] == pytest.approx(0.75) and overall["AR"] == 1
+    assert by_category[RARE]["AP"] == pytest.approx(1) and math.isnan(by_category[COMMON]["AP"])
+    assert overall["APm"] == pytest.approx(0.75) and math.isnan(overall["APs"]) and math.isnan(overall["APl"])
+    # the same rows where every category is annotated everywhere: of three rare detections the first is wrong (2/3 at every
+    # recall), of three frequent ones the first two (1/3)
+    whole, _ = boxes(truth, detections, dict.fromkeys(coverage))
+    assert whole["APr"] == pytest.approx(2 / 3) and whole["APf"] == pytest.approx(1 / 3)
+    assert whole["AP"] == pytest.approx(1 / 2) and math.isnan(whole["APc"])
+
+
+def test_a_category_in_the_negative_set_alone_has_no_figure():
+    overall, by_category = boxes([], [found_row(10, RARE, HERE, 0.9)], {10: ({RARE}, ())})
+    assert math.isnan(overall["AP"]) and math.isnan(by_category[RARE]["AR"])
+
+
+def test_half_of_the_objects_found_and_none_of_another_category():
+    truth = [truth_row(10, RARE, HERE), truth_row(10, RARE, ELSEWHERE), truth_row(10, COMMON, HERE)]
+    overall, by_category = boxes(truth, [found_row(10, RARE, HERE, 0.9)], {10: ((), ())})
+    assert by_category[RARE]["AP"] == pytest.approx(51 / 101) and by_category[COMMON]["AP"] == 0
+    assert overall["AR"] == pytest.approx((0.5 + 0) / 2)
+
+
+def strip(x1, x2):
+    """A box of 40 rows, from x1 to x2: the IoU of two is that of the two ranges."""
+    return [x1, 10, x2 - x1, 40]
+
+
+def test_of_two_objects_covered_alike_the_last_is_taken():
+    # the first detection covers either with 30 of 50; what it takes is gone for the second, which lies on `right`
+    left, right = truth_row(10, RARE, strip(0, 40)), truth_row(10, RARE, strip(20, 60))
+    detections = [found_row(10, RARE, strip(10, 50), 0.9), found_row(10, RARE, strip(20, 60), 0.8)]
+    assert boxes([left, right], detections, {10: ((), ())})[0]["AP50"] == pytest.approx(51 / 101)
+    assert boxes([right, left], detections, {10: ((), ())})[0]["AP50"] == pytest.approx(1)
+
+
+def test_an_object_that_counts_is_taken_before_one_that_does_not():
+    # the first detection covers the object with 30 of 50, a crowd with 36 of 44; the second lies on the object and meets
+    # the crowd with 26 of 54 only, so it is wrong; the third finds another object: precision 2/3 for the second half
+    truth = [truth_row(10, RARE, strip(*ends), iscrowd=crowd) for *ends, crowd in [(0, 40, 0), (14, 54, 1), (90, 130, 0)]]
+    detections = [found_row(10, RARE, strip(*ends), score) for *ends, score in [(10, 50, 0.9), (0, 40, 0.8), (90, 130, 0.7)]]
+    assert boxes(truth, detections, {10: ((), ())})[0]["AP50"] == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_only_the_300_most_certain_of_an_image_count():
+    coverage = {10: ((), ())}
+    many = [found_row(10, RARE, ELSEWHERE, 0.5 + i / 1000) for i in range(300)]
+    truth = [truth_row(10, RARE, HERE)]
+    assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *many], coverage)[0]["AR"] == 0
+    assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *many[1:]], coverage)[0]["AR"] == 1
+    # those of categories that do not count take places too
+    others = [{**row, "category_id": COMMON} for row in many]
+    assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *others], coverage)[0]["AR"] == 0
+
+
+def test_a_detection_without_what_is_compared():
+    with pytest.raises(ValueError, match="image 10: a detection has no segmentation, and the mask is to be evaluated"):
+        score_rows([], [found_row(10, RARE, HERE, 0.9)], [10], [RARE], "mask", coverage={10: ({RARE}, ())}, frequencies={})
+
+
+def test_other_data_sets_are_evaluated_as_before():
+    assert federated_scorer(FakeDataset([[]]), [0]) is None
+
+
+@pytest.fixture
+def lvis_package(monkeypatch):
+    """The lvis package, whose last release uses a name that NumPy has dropped."""
+    monkeypatch.setattr(np, "float", float, raising=False)
+    return pytest.importorskip("lvis")
+
+
+def theirs(package, path, rows, kind):
+    """Figures of the package, and the AP of each category, nan for -1."""
+    results = package.LVISResults(package.LVIS(str(path)), [dict(row) for row in rows])
+    evaluator = package.LVISEval(package.LVIS(str(path)), results, KINDS[kind])
+    evaluator.run()
+    figures = {name: evaluator.get_results()[key] for name, key in NAMES.items()}
+    precision = evaluator.eval["precision"][:, :, :, 0]
+    for ix, category_id in enumerate(evaluator.params.cat_ids):
+        figures[category_id] = precision[:, :, ix].mean()  # all of a category are -1, or none is
+    return {name: float("nan") if value == -1 else value for name, value in figures.items()}
+
+
+def random_set(rng, images=12, categories=6):
+    """A made file of LVIS's form, and detections with equal scores, empty ones and 300 and more of one image."""
+    content = {"images": [], "annotations": [], "categories": []}
+    ids = rng.permutation(1000)[:categories] + 1
+    content["categories"] = [{"id": int(i), "name": f"c{i}", "frequency": "rcf"[k % 3]} for k, i in enumerate(ids)]
+    detections = []
+    for number in rng.permutation(500)[:images].tolist():
+        h, w = (int(v) for v in rng.integers(60, 220, 2))
+        present = rng.choice(ids, rng.integers(0, 4), replace=False).tolist()
+        absent = [int(i) for i in ids if i not in present and rng.random() < 0.4]
+        partial = [i for i in present if rng.random() < 0.3]
+        content["images"].append({"id": number, "height": h, "width": w, "neg_category_ids": absent,
+                                  "not_exhaustive_category_ids": partial})  # fmt: skip
+        for category_id in present:
+            for _ in range(rng.integers(1, 5)):
+                x, y = (int(v) for v in rng.integers(0, (w - 5, h - 5)))
+                bw, bh = int(rng.integers(1, w - x)), int(rng.integers(1, h - y))
+                content["annotations"].append({
+                    "id": len(content["annotations"]) + 1, "image_id": number, "category_id": category_id,
+                    "bbox": [x, y, bw, bh], "area": float(bw * bh) if rng.random() < 0.9 else 0.0,
+                    "segmentation": [[x, y, x + bw, y, x + bw, y + bh, x, y + bh]],
+                    "ignore": int(rng.random() < 0.1),
+                })  # fmt: skip
+                for _ in range(rng.integers(0, 4)):
+                    detections.append(detection(rng, number, rng.choice(ids, p=None) if rng.random() < 0.2 else category_id,
+                                                (x, y, bw, bh), (h, w)))  # fmt: skip
+        for _ in range(320 if rng.random() < 0.15 else 4):
+            detections.append(detection(rng, number, rng.choice(ids), (3, 4, 20, 30), (h, w)))
+    return content, [detections[i] for i in rng.permutation(len(detections))]
+
+
+def detection(rng, image_id, category_id, box, size):
+    x, y, w, h = np.maximum(np.array(box) + rng.integers(-4, 5, 4), 0)
+    mask = np.zeros(size, bool)
+    mask[y : y + h, x : x + w] = rng.random() < 0.95
+    return {"image_id": int(image_id), "category_id": int(category_id), "score": round(float(rng.random()), 1),
+            "bbox": [int(x), int(y), int(w), int(h)], "segmentation": encode_mask(mask)}  # fmt: skip
+
+
+def our_truth(content):
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    for row in content["annotations"]:
+        rle = coco_mask.merge(coco_mask.frPyObjects(row["segmentation"], *sizes[row["image_id"]]))
+        yield {**row, "segmentation": rle, "iscrowd": row.get("ignore", 0)}
+
+
+@pytest.mark.parametrize("kind", ["mask", "box"])
+@pytest.mark.parametrize("seed", range(6))
+def test_random_sets_have_the_packages_figures(lvis_package, tmp_path, kind, seed):
+    content, detections = random_set(np.random.default_rng(seed))
+    path = tmp_path / "lvis.json"
+    path.write_text(json.dumps(content))
+    coverage = {i["id"]: (i["neg_category_ids"], i["not_exhaustive_category_ids"])
+                for i in sorted(content["images"], key=lambda image: image["id"])}  # fmt: skip
+    frequencies = {c["id"]: c["frequency"] for c in content["categories"]}
+    if seed % 2:  # masks without boxes: their area is that of the mask
+        detections = [{k: v for k, v in row.items() if k != "bbox" or kind == "box"} for row in detections]
+    overall, by_category = score_rows(list(our_truth(content)), detections, list(coverage), sorted(frequencies), kind,
+                                      coverage=coverage, frequencies=frequencies)  # fmt: skip
+    expected = theirs(lvis_package, path, detections, kind)
+    ours = overall | {category_id: figures["AP"] for category_id, figures in by_category.items()}
+    assert 0.02 < ours["AP"] < 0.95 and set(ours) == set(expected)
+    for name, value in expected.items():
+        assert ours[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+
+
+class WithoutImages(LvisDataset):
+    """LVIS's annotations with images of nothing, whose first pixel says which it is."""
+
+    def load_image(self, image_id):
+        image = np.zeros((*self.image_size(image_id), 3), np.uint8)
+        image[0, 0, 0] = image_id
+        return image
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """The annotations of 25 photographs, with the categories that are spoken of there (the package is slow)."""
+    content = json.loads(shared_path("data/lvis/lvis_val_100.json").read_text())
+    content["images"] = content["images"][:25]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
+    spoken_of = {a["category_id"] for a in content["annotations"]}
+    for image in content["images"]:
+        spoken_of.update(image["neg_category_ids"], image["not_exhaustive_category_ids"])
+    content["categories"] = [c for c in content["categories"] if c["id"] in spoken_of]
+    path = tmp_path_factory.mktemp("lvis") / "lvis.json"
+    path.write_text(json.dumps(content))
+    dataset = WithoutImages()
+    dataset.add_annotations(content, path.parent, path)
+    dataset.prepare()
+    return dataset, path
+
+
+def noisy(dataset, seed=0):
+    """A detector that finds most objects, shifted or of another class, and things that are not there."""
+    rng = np.random.default_rng(seed)
+
+    def detect(images):
+        found = []
+        for image in images:
+            size, masks, class_ids = image.shape[:2], [], []
+            dense, truth_ids = dataset.load_mask(int(image[0, 0, 0]))
+            absent, partial = dataset.coverage(int(image[0, 0, 0]))
+            for i, class_id in enumerate(truth_ids):
+                for _ in range(rng.choice([0, 1, 1, 2])):
+                    masks.append(np.roll(dense[:, :, i], rng.integers(-3, 4, 2), (0, 1)))
+                    class_ids.append(class_id if rng.random() < 0.8 else rng.integers(1, dataset.num_classes))
+            for class_id in [*list(absent)[:2], *partial]:
+                masks.append(np.zeros(size, bool))
+                masks[-1][20:70, 30:90] = True
+                class_ids.append(class_id)
+            rles = [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
+            x, y, w, h = np.array([coco_mask.toBbox(rle) for rle in rles]).reshape(-1, 4).T
+            found.append({"rois": np.stack([y, x, y + h, x + w], 1), "class_ids": np.array(class_ids, int),
+                          "scores": np.round(rng.random(len(rles)), 2), "masks": rles})  # fmt: skip
+        return found
+
+    return detect
+
+
+def test_real_annotations_have_the_packages_figures(lvis_package, photographs):
+    dataset, path = photographs
+    found = evaluate(noisy(dataset), dataset, batch_size=8)
+    rows = to_source_ids(found.rows, dataset)
+    assert found.info["images"] == 25 and found.info["instances"] > 150 and 0.1 < found.metrics["mask_AP"] < 0.95
+    for kind in ("mask", "box"):
+        expected = theirs(lvis_package, path, rows, kind)
+        for name in NAMES:
+            assert found.metrics[f"{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
+        # and a category by itself
+        for figures in list(found.per_class.values())[::10]:
+            source_id = dataset.get_source_class_id(figures["class_id"], "lvis")
+            assert figures[f"{kind}_AP"] == pytest.approx(expected[source_id], abs=1e-9, nan_ok=True)
+
+
+def test_the_order_of_the_images_does_not_matter(photographs):
+    dataset, _ = photographs
+    found = evaluate(noisy(dataset), dataset, range(10))
+    answers = iter([])
+    by_image = {}
+    for row in found.rows:
+        by_image.setdefault(row["image_id"], []).append(row)
+
+    def again(images):
+        nonlocal answers
+        rows = by_image.get(int(images[0][0, 0, 0]), [])
+        boxes = np.array([row["bbox"] for row in rows]).reshape(-1, 4)
+        return [{"rois": np.stack([boxes[:, 1], boxes[:, 0], boxes[:, 1] + boxes[:, 3], boxes[:, 0] + boxes[:, 2]], 1),
+                 "class_ids": [row["category_id"] for row in rows], "scores": [row["score"] for row in rows],
+                 "masks": [row["segmentation"] for row in rows]}]  # fmt: skip
+
+    reverse = evaluate(again, dataset, range(9, -1, -1))
+    assert reverse.metrics == pytest.approx(found.metrics, abs=1e-12, nan_ok=True)
+
+
+def test_the_table_and_the_file_show_what_there_is(photographs, tmp_path):
+    dataset, _ = photographs
+    found = evaluate(noisy(dataset), dataset, range(4))
+    lines = [line.split() for line in result_table(found, per_class=False).splitlines()]
+    assert ["AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR"] in lines
+    found.save(tmp_path / "a.json")
+    assert CocoResult.load(tmp_path / "a.json").metrics == pytest.approx(found.metrics, nan_ok=True)
