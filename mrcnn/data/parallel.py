@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 
 # how often the progress is looked at, in seconds
@@ -92,6 +93,7 @@ def _run_here(work, tasks, progress):
 
 
 _SHARED = {}
+_BUSY = threading.Lock()
 
 
 def _start(work, done, stop):
@@ -101,6 +103,15 @@ def _start(work, done, stop):
 
     cv2.setNumThreads(1)  # the processes share the cores out already
     _SHARED.update(work=work, done=done, stop=stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """Give the work up, and end, when the parent has been killed: nobody would ever tell this process to."""
+    multiprocessing.parent_process().join()
+    _SHARED["stop"].set()
+    with _BUSY:
+        os._exit(1)
 
 
 def _run_there(task):
@@ -110,4 +121,5 @@ def _run_there(task):
         if _SHARED["stop"].is_set():
             raise Stopped
 
-    _SHARED["work"](task, tick)
+    with _BUSY:
+        _SHARED["work"](task, tick)

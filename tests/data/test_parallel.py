@@ -3,10 +3,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from mrcnn.data.parallel import available_cores, run_tasks
+from mrcnn.data.parallel import Stopped, available_cores, run_tasks
 from tests.shared_data import REPOSITORY
 
 
@@ -25,6 +26,18 @@ def fail_or_wait(task, tick):
     for _ in range(6000):
         time.sleep(0.01)
         tick()
+
+
+def clean_up_when_stopped(folder, tick):
+    """Say that the work has begun, go on for a minute, and leave a file if it is given up."""
+    (folder / f"begun{os.getpid()}").touch()
+    try:
+        for _ in range(6000):
+            time.sleep(0.01)
+            tick()
+    except Stopped:
+        (folder / f"given up{os.getpid()}").touch()
+        raise
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -65,3 +78,35 @@ print("ended", __file__ == {str(script)!r})
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["started", "ended", "True"], done.stderr
     assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_processes_end_in_good_order_when_their_parent_is_killed(tmp_path):
+    code = ("import sys; from pathlib import Path; from mrcnn.data.parallel import run_tasks; "
+            "from tests.data.test_parallel import clean_up_when_stopped; "
+            f"run_tasks(clean_up_when_stopped, [Path({str(tmp_path)!r})] * 2, 2)")  # fmt: skip
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
+    _wait_for(tmp_path, "begun*", 2)
+    parent.kill()
+    parent.wait()
+    _wait_for(tmp_path, "given up*", 2)
+    workers = [int(path.name.removeprefix("begun")) for path in tmp_path.glob("begun*")]
+    end = time.monotonic() + 30
+    while any(map(_is_running, workers)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(map(_is_running, workers))
+
+
+def _wait_for(folder, pattern, count):
+    end = time.monotonic() + 60
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < end, f"no {count} files {pattern}"
+        time.sleep(0.02)
+
+
+def _is_running(number):
+    """Tell whether a process runs; one that has ended and that nobody has asked about (Z) does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
