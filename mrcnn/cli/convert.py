@@ -2,7 +2,7 @@
 
 import argparse
 
-from mrcnn.cli import convert_panoptic, options
+from mrcnn.cli import convert_cocolvis, convert_panoptic, options
 from mrcnn.cli.progress import progress_bar
 
 HELP = "convert annotations of one format into another"
@@ -25,7 +25,7 @@ exit codes: 0 all was converted; 1 some was left out, and the table says what an
 
 # Conversions that are no plain reading and writing, by name: modules of this package, each with HELP, EPILOG,
 # add_arguments(parser) and run(args), as a command has them.
-BUILDERS = {"panoptic-tfrecord": convert_panoptic}
+BUILDERS = {"panoptic-tfrecord": convert_panoptic, "coco+lvis": convert_cocolvis}
 TARGETS = ("coco", "yolo", "labelme")
 
 

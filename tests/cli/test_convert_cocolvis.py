@@ -1,0 +1,32 @@
+"""`mrcnn convert coco+lvis`: its arguments, what it prints, and its exit code."""
+import mrcnn.data
+from mrcnn.cli import main as cli
+from tests.data.cocolvis_pairs import TREE, write_pair
+
+
+def arguments(pair, out, *more):
+    names = ("--coco", "--lvis", "--images")
+    return ["convert", "coco+lvis", *(str(v) for pair in zip(names, pair, strict=True) for v in pair), "--output", str(out),
+            "--workers", "1", *more]  # fmt: skip
+
+
+def test_a_set_is_built_and_read(tmp_path, capsys):
+    pair = write_pair(tmp_path)
+    assert cli.main(arguments(pair, tmp_path / "set" / "train")) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "images 2 objects 12 instances of LVIS 6" in text and f"Written: {tmp_path}/set/train" in text
+    dataset = mrcnn.data.open(tmp_path / "set", "cocolvis", "train", levels="parts")
+    assert dataset.image_info[0]["hierarchy"] == TREE and dataset.num_instances(0) == 2
+
+
+def test_what_was_left_out_is_told_by_the_exit_code(tmp_path, capsys):
+    pair = write_pair(tmp_path, missing=[4])
+    assert cli.main(arguments(pair, tmp_path / "train", "--part-share", "0.75", "--overlap", "0.95", "--link")) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "objects 7" in text and "objects that are part of another 4" in text and "its file does not exist image 4" in text
+
+
+def test_an_error_is_one_line(tmp_path, capsys):
+    pair = write_pair(tmp_path)
+    assert cli.main(arguments(pair, tmp_path / "train", "--overlap", "0")) == 2
+    assert capsys.readouterr().err == "mrcnn convert: error: overlap is 0.0, expected a share above 0, up to 1\n"
