@@ -30,7 +30,11 @@ def recognise(path):
     """Say why a path is no folder of masks, or None. Args: path: Path. Returns: str or None."""
     if not path.is_dir():
         return "no folder"
-    return None if _parts(path) else "no <id>/images/<id>.png with <id>/masks/, and no images/ with masks/<name>/"
+    try:
+        parts = _parts(path)
+    except DataError as error:
+        return str(error)
+    return None if parts else "no <id>/images/<id>.png with <id>/masks/, and no images/ with masks/<name>/"
 
 
 def subsets(path):
@@ -100,12 +104,21 @@ def _kind(folder):
 
 def _folders(path):
     """The sub-folders of a folder, sorted: list of Path."""
-    return sorted(Path(entry.path) for entry in os.scandir(path) if entry.is_dir())
+    return [Path(entry.path) for entry in _entries(path) if entry.is_dir()]
+
+
+def _entries(path):
+    """What lies in a folder, sorted by name: list of os.DirEntry."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _own_image(folder):
     """Find `images/<name of the folder>.png`, or of another ending: Path or None."""
-    for suffix in IMAGE_SUFFIXES:
+    for suffix in IMAGE_SUFFIXES if (folder / "images").is_dir() else ():
         if (folder / "images" / (folder.name + suffix)).is_file():
             return folder / "images" / (folder.name + suffix)
     return None
@@ -142,7 +155,7 @@ def list_masks(folder, class_name=CLASS_NAME):
 
 
 def _pngs(folder):
-    return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.name.lower().endswith(".png") and entry.is_file())
+    return [Path(entry.path) for entry in _entries(folder) if entry.name.lower().endswith(".png") and entry.is_file()]
 
 
 def _class_names(parts, class_name):

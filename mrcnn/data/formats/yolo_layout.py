@@ -34,7 +34,10 @@ def find_layout(path):
     parts = {name: _texts(content[name], f"{described}: {name}") for name in PARTS if content.get(name)}
     (root,) = _texts(content.get("path") or ".", f"{described}: path", most=1)
     if not parts and not path.is_file():
-        parts, root = _parts_of_folders(base), "."
+        try:
+            parts, root = _parts_of_folders(base), "."
+        except OSError as error:
+            raise DataError(f"{base} cannot be read: {error}") from error
     return Layout(base, parts, names, described, tuple(dict.fromkeys([root, "."])))
 
 

@@ -160,6 +160,15 @@ def test_what_is_no_folder_of_masks_is_told(tmp_path):
         open_subset(tmp_path / "set", labels=tmp_path / "names.txt")
 
 
+def test_a_folder_that_may_not_be_read_is_a_reason(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write_nested(tmp_path, "x", {"0": A})
+    monkeypatch.setattr("mrcnn.data.formats.mask_folder.os.scandir", refuse)
+    assert "cannot be read: [Errno 13]" in recognise(tmp_path)
+
+
 boxes = st.tuples(st.integers(0, 39), st.integers(0, 59), st.integers(1, 40), st.integers(1, 60))
 
 
