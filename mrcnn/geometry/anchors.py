@@ -92,14 +92,15 @@ def best_anchor_overlaps(boxes, image_shapes, scales, ratios, feature_strides, a
     shapes = np.broadcast_to(np.asarray(image_shapes, np.int64), (len(boxes), 2))
     sizes = boxes[:, 2:] - boxes[:, :2]  # [N, 2]
     areas, middles = sizes.prod(axis=1), boxes[:, :2] + sizes / 2
+    roots = np.sqrt(np.asarray(ratios, np.float64))
+    shares = np.stack([1 / roots, roots], axis=1)  # [ratios, 2] (height, width) of an anchor of scale 1
     best = np.zeros(len(boxes))
     for scale, stride in zip(scales, feature_strides, strict=True):
         step = stride * anchor_stride
         last = (-(-shapes // stride) - 1) // anchor_stride  # of the rows and of the columns
         centres = np.clip(np.rint(middles / step), 0, last) * step
-        for ratio in ratios:
-            side = np.array([scale / np.sqrt(ratio), scale * np.sqrt(ratio)])
-            low, high = np.maximum(boxes[:, :2], centres - side / 2), np.minimum(boxes[:, 2:], centres + side / 2)
-            inside = np.maximum(high - low, 0).prod(axis=1)
-            best = np.maximum(best, inside / (areas + side.prod() - inside))
+        low = np.maximum(boxes[:, None, :2], centres[:, None] - scale * shares / 2)  # [N, ratios, 2]
+        high = np.minimum(boxes[:, None, 2:], centres[:, None] + scale * shares / 2)
+        inside = np.maximum(high - low, 0).prod(axis=2)
+        best = np.maximum(best, (inside / (areas[:, None] + scale**2 - inside)).max(axis=1))
     return np.where((sizes > 0).all(axis=1), best, 0.0)

@@ -1,0 +1,79 @@
+"""`mrcnn check`: look a data set over before training on it, and write a mended copy."""
+
+from mrcnn.cli import options
+
+HELP = "find what is wrong with a data set"
+EPILOG = """\
+examples:
+  mrcnn check ~/toys
+  mrcnn check ~/coco --subset val --html val.html
+  mrcnn check toys.json --images photographs --fix mended.json
+  mrcnn check ~/toys --strict --json findings.json
+All parts of the data are checked unless --subset names some: only so are images found that stand in two of them. The
+format is found out unless --format says it. --set gives the anchors and the image size that the objects are held
+against. --fix leaves the data as they are, and writes COCO JSON in which what can be put right without a guess is.
+exit codes: 0 no errors; 1 errors (with --strict: or warnings) were found; 2 the check could not be made."""
+
+
+def add_arguments(parser):
+    """Add the arguments of the command to its parser."""
+    from mrcnn.data.catalog import FORMATS
+
+    parser.add_argument("dataset", metavar="DATASET", help="the folder or file of the data")
+    parser.add_argument("--format", choices=FORMATS, metavar="FORMAT",
+                        help=f"one of {', '.join(FORMATS)} (default: found out)")
+    parser.add_argument("--subset", nargs="+", metavar="NAME", help="only these parts (default: all)")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
+    parser.add_argument("--fix", metavar="OUT",
+                        help="write a mended copy as COCO JSON: a .json file, or a folder where there are several parts")
+    parser.add_argument("--json", metavar="FILE", help="write the findings and figures as JSON")
+    parser.add_argument("--html", metavar="FILE", help="write a page with pictures of the worst")
+    parser.add_argument("--workers", type=options.at_least(0), default=2, metavar="N",
+                        help="threads that read images (default: %(default)s)")
+    options.add_reader_arguments(parser.add_argument_group("data"))
+    options.add_config_arguments(parser)
+
+
+def run(args):
+    """Check as the arguments say, and print the findings.
+
+    Returns:
+        int. 1 when errors were found (strict: or warnings), else 0.
+    """
+    import shutil
+
+    from mrcnn.data.catalog import recognise_format
+    from mrcnn.data.checks import check_dataset
+    from mrcnn.engine.presets import build_config
+
+    format = args.format or recognise_format(args.dataset)
+    config = build_config(format, options.overrides(args))
+    report = check_dataset(args.dataset, format=format, subset=args.subset, config=config, workers=args.workers,
+                           progress=options.show_progress, **options.reader_options(args))
+    print(report.table(max(shutil.get_terminal_size((110, 24)).columns, 60)), end="")
+    if args.fix:
+        _fix(report, args.fix)
+    for path, save in ((args.json, report.save), (args.html, report.save_html)):
+        if path:
+            save(path)
+            print(f"Written: {path}")
+    return report.exit_code(args.strict)
+
+
+def _fix(report, output):
+    """Write the mended copy, and say what was done to it."""
+    from pathlib import Path
+
+    from mrcnn.data.checks.mend import LEFT, mend
+    from mrcnn.data.files import save_json
+
+    mended = mend(report, output)
+    output = Path(output)
+    changes = output.with_name(output.stem + "_changes.json") if output.suffix.lower() == ".json" else output / "changes.json"
+    save_json(changes, mended.to_dict(), indent=1)
+    print(f"Mended: {', '.join(map(str, mended.files))}; what was done: {changes}")
+    for what, count in mended.counts().items():
+        print(f"  {count:6} {what}")
+    left = [kind for kind in report.counts if kind in LEFT]
+    if left:
+        print(f"  left as they are: {', '.join(left)}")
