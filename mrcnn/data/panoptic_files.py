@@ -107,6 +107,12 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
     return index
 
 
+def without_ending(file_name):
+    """Take the ending off a file name. Args: file_name: str, / or \\ between parts. Returns: str, / between parts."""
+    path = PurePosixPath(file_name.replace("\\", "/"))
+    return (path.parent / path.stem).as_posix()
+
+
 def refuse_instances(annotations, path):
     """Say what to do where a file of instances stands in the place of a panoptic one.
 
@@ -156,7 +162,7 @@ def _images(entries, path, image_dir, allow_outside):
         if not all(0 < side <= _MOST for side in size):
             raise DataError(f"{where}: image {file_name} has the height and width {fields.shown(size)}, expected pixels")
         place = inside(image_dir, file_name, f"{where}: file_name", allow_outside=allow_outside)
-        name = PurePosixPath(file_name.replace("\\", "/")).with_suffix("").as_posix()
+        name = without_ending(file_name)
         if image_id in found:
             raise DataError(f"{where}: two images have the id {fields.shown(image_id)}, {found[image_id].name} and {name}")
         if name in names:

@@ -1,8 +1,9 @@
 """One image with its panoptic map as a `tf.train.Example`, the record of the shards.
 
 Fields: `image/encoded` the JPEG as it is, `image/filename` without its ending, `image/format` "jpeg", `image/height`,
-`image/width`, `image/channels` 3; and, but for a test set, `image/segmentation/class/encoded` the panoptic map as
-little-endian int32, row after row, and `image/segmentation/class/format` "raw".
+`image/width`, `image/channels` 3 (a grey file is to be decoded so too); and, but for a test set,
+`image/segmentation/class/encoded` the panoptic map as little-endian int32, row after row, and
+`image/segmentation/class/format` "raw".
 
 Shape letters: H W image.
 """
@@ -47,7 +48,7 @@ class Record:
 def encode_record(record):
     """Write an image as an Example. Args: record: Record. Returns: bytes."""
     features = {
-        FILENAME: record.name.encode(),
+        FILENAME: record.name.encode(errors="surrogateescape"),  # bytes of a file name that are no UTF-8
         FORMAT: JPEG,
         HEIGHT: record.size[0],
         WIDTH: record.size[1],
@@ -113,7 +114,7 @@ def read_name_and_size(file, offset, length, where):
 
 
 def _name_and_size(features, where):
-    name = _one(features, FILENAME, bytes, where).decode(errors="replace")
+    name = _one(features, FILENAME, bytes, where).decode(errors="surrogateescape")
     size = _one(features, HEIGHT, int, where), _one(features, WIDTH, int, where)
     if not all(0 < side < 2**31 for side in size):
         raise DataError(f"{where}: {HEIGHT} and {WIDTH} are {size}, expected pixels")

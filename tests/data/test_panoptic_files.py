@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic_files import read_panoptic
+from mrcnn.data.panoptic_files import read_panoptic, without_ending
 from tests.data.panoptic_sets import CATEGORIES, segment
 from tests.shared_data import shared_path
 
@@ -131,6 +131,13 @@ def test_what_is_no_panoptic_json(tmp_path, content, said):
 def test_a_name_may_leave_the_folder_by_choice(tmp_path):
     index = read(tmp_path, changed("images", 0, "file_name", value="../b.jpg"), allow_outside=True)
     assert index.images[0].path == tmp_path / "images" / ".." / "b.jpg"
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("a.jpg", "a"), ("sub/a.b.jpg", "sub/a.b"), ("sub\\a.jpg", "sub/a"), (".jpg", ".jpg"), ("a", "a"), ("/", "/"),
+])  # fmt: skip
+def test_a_name_without_its_ending(name, expected):
+    assert without_ending(name) == expected
 
 
 def _places(value, path=()):

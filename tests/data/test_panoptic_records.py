@@ -22,6 +22,10 @@ from mrcnn.data.tf_example import decode_example, encode_example
 MAP = np.array([[256, 257, 258], [0, 2**31 - 1, 1]], np.int32)
 
 
+def test_a_file_name_that_is_no_utf_8():
+    assert decode_record(encode_record(Record("a\udcff", (2, 3), b"p")), "here").name == "a\udcff"
+
+
 def jpeg(size=(2, 3), **options):
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)

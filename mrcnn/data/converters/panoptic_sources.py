@@ -7,11 +7,11 @@ name. The test split has images alone.
 import hashlib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.images import image_names
-from mrcnn.data.panoptic_files import PanopticImage, read_panoptic
+from mrcnn.data.panoptic_files import PanopticImage, read_panoptic, without_ending
 
 SPLITS = ("train", "val", "test")
 # splits without annotations
@@ -73,7 +73,7 @@ def _bare_source(split, image_dir):
     names = _jpegs(image_dir)
     if not names:
         return f"there are no .jpg files in {image_dir}"
-    images = [PanopticImage(name, _stem(name), image_dir / name, None) for name in names]
+    images = [PanopticImage(name, without_ending(name), image_dir / name, None) for name in names]
     return Source(split, images, image_dir)
 
 
@@ -93,17 +93,13 @@ def _annotated_source(split, image_dir, annotations, allow_outside):
             raise DataError(f"{folder} does not exist: it is to hold the {what} of {path.name}")
     source = Source(split, index.images, image_dir, png_dir, index.categories, index.left_out)
     known = {image.name for image in index.images}
-    unlisted = [name for name in _jpegs(image_dir) if _stem(name) not in known] if image_dir.is_dir() else []
+    unlisted = [name for name in _jpegs(image_dir) if without_ending(name) not in known] if image_dir.is_dir() else []
     source.left_out += [(f"{split}{YEAR}/{name}", f"{path.name} has no segments of it") for name in unlisted]
     return source
 
 
 def _jpegs(folder):
     return [name for name in image_names(folder) if name.lower().endswith(_JPEG_SUFFIXES)]
-
-
-def _stem(name):
-    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _digest(source):

@@ -1,4 +1,5 @@
 """Things out of panoptic PNGs and out of shards: the same instances from both."""
+import copy
 import json
 import shutil
 
@@ -240,6 +241,39 @@ def test_any_damage_to_a_shard_gives_our_error(tmp_path_factory, data):
         dataset.load_image(0), dataset.load_mask(0)
     # a file cut off at its very start holds no images, which is told of the folder
     assert path.name in str(told.value) or not damaged
+
+
+WRONG = st.one_of(st.none(), st.booleans(), st.integers(-3, 300), st.integers(), st.text(max_size=4), st.just([]), st.just({}))
+
+
+@given(data=st.data())
+def test_any_damage_to_the_annotations_gives_our_error_or_a_data_set(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("set") / "root"
+    path, content = write_split(root, [("a.jpg", IDS, SEGMENTS), ("b.jpg", IDS, SEGMENTS)])
+    content = copy.deepcopy(content)  # its parts are the constants above
+    record = data.draw(st.sampled_from([
+        content, content["images"][0], content["annotations"][0], content["annotations"][0]["segments_info"][0],
+        content["categories"][0], content["categories"][3],
+    ]))  # fmt: skip
+    record[data.draw(st.sampled_from(sorted(record)))] = data.draw(WRONG)
+    path.write_text(json.dumps(content))
+    png = path.with_suffix("") / "a.png"
+    if data.draw(st.booleans()):
+        damaged = bytearray(png.read_bytes())
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+        png.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    try:
+        dataset = mrcnn.data.open(root, "panoptic", "train")
+    except DataError as error:
+        assert path.name in str(error) or "holds no images" in str(error)
+        return
+    for i in dataset.image_ids:
+        try:
+            masks, class_ids = dataset.load_mask(i)
+        except DataError as error:
+            assert "a.png" in str(error) or dataset.image_info[i]["png"] in str(error)
+        else:
+            assert masks.shape == (24, 36, len(class_ids)) and dataset.num_instances(i) == (class_ids > 0).sum()
 
 
 def test_the_photographs():
