@@ -63,6 +63,38 @@ def run_tasks(work, tasks, workers, progress=None):
             raise
 
 
+def map_tasks(function, tasks, workers, chunk=16):
+    """Call a function on each task, in processes of their own, and give what it returns.
+
+    Args:
+        function: function (task) at the top of a module, or a functools.partial of one.
+        tasks: list of arguments; they are sent to the processes.
+        workers: int. Processes; at 1, or with one task, this one does it.
+        chunk: int. Tasks sent at a time.
+
+    Yields:
+        The results, in the order of the tasks. What the function raises is raised here.
+    """
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(function, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    shared = (function, context.Value("q", 0), context.Event())
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, _start, shared) as pool:
+        with _script_left_out():
+            results = pool.map(_call_there, tasks, chunksize=chunk)
+        try:
+            yield from results
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _call_there(task):
+    with _BUSY:
+        return _SHARED["work"](task)
+
+
 @contextlib.contextmanager
 def _script_left_out():
     """Start processes without the script that runs: each would import it anew, with TensorFlow where it does so.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn.data.parallel import Stopped, available_cores, run_tasks
+from mrcnn.data.parallel import Stopped, available_cores, map_tasks, run_tasks
 from tests.shared_data import REPOSITORY
 
 
@@ -38,6 +38,23 @@ def clean_up_when_stopped(folder, tick):
     except Stopped:
         (folder / f"given up{os.getpid()}").touch()
         raise
+
+
+def halve(number):
+    """Args: number: int, even."""
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number // 2, os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_tasks_up_to_a_fault(workers):
+    results = map_tasks(halve, [8, 2, 6, 3, 4], workers, chunk=1)
+    found = [next(results) for _ in range(3)]
+    assert [number for number, _ in found] == [4, 1, 3]
+    assert (os.getpid() in {process for _, process in found}) == (workers == 1)
+    with pytest.raises(ValueError, match="3 is odd"):
+        next(results)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -8,10 +8,7 @@ Source: https://github.com/wkentaro/labelme. Shape letters: H W image.
 
 import io
 import logging
-import multiprocessing
 import os
-import re
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,16 +20,16 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.fields import json_outline, read_json
 from mrcnn.data.formats.labelme_file import OutsideError, ReadSettings, embedded_image, read_labelme
 from mrcnn.data.formats.labelme_shapes import LINE_WIDTH
+from mrcnn.data.formats.labels import NO_CLASSES, natural_key, read_labels
 from mrcnn.data.formats.part_folders import json_files, mentions, part_folders
 from mrcnn.data.images import open_image
 from mrcnn.data.orientation import turn_upright
+from mrcnn.data.parallel import map_tasks
 
 logger = logging.getLogger(__name__)
 
 # files of a folder that are looked into before it is said to hold none of labelme's
 _LOOKED_AT = 20
-# lines of a file of labels, and labels of shapes, that are no classes
-NO_CLASSES = ("__ignore__", "_background_")
 
 
 def recognise(path):
@@ -118,25 +115,17 @@ def _relative(folder, name, root):
 def _read_all(names, settings, workers, progress, dataset):
     """Read files, in this process or in others, in their order; those that are not usable are left out."""
     found = []
-    read = partial(_read_one, settings=settings)
-    progress = progress or (lambda done, total: None)
-
-    def take(results):
-        for done, (name, (file, error)) in enumerate(zip(names, results), start=1):
-            if isinstance(error, OutsideError):
-                raise error
-            if error is None:
-                found.append(file)
-            else:
-                dataset.leave_out(name, str(error))
+    chunk = max(min(len(names) // (4 * max(workers, 1)), 64), 1)
+    results = map_tasks(partial(_read_one, settings=settings), names, workers, chunk)
+    for done, (name, (file, error)) in enumerate(zip(names, results, strict=True), start=1):
+        if isinstance(error, OutsideError):
+            raise error
+        if error is None:
+            found.append(file)
+        else:
+            dataset.leave_out(name, str(error))
+        if progress is not None:
             progress(done, len(names))
-
-    if workers <= 1 or len(names) < 2:
-        take(map(read, names))
-        return found
-    # a copy of a process that has loaded a backend may hang: start afresh
-    with ProcessPoolExecutor(min(workers, len(names)), multiprocessing.get_context("spawn")) as pool:
-        take(pool.map(read, names, chunksize=max(min(len(names) // (4 * workers), 64), 1)))
     return found
 
 
@@ -146,40 +135,6 @@ def _read_one(name, settings):
         return read_labelme(name, settings), None
     except DataError as error:
         return None, error
-
-
-def read_labels(labels):
-    """Give the classes that a user names, in their order.
-
-    Args:
-        labels: list of str, or path of a text file with one on a line. Empty lines, and the lines of labelme's own label
-            files that are no classes (__ignore__, _background_), are left out.
-
-    Returns:
-        list of str, each once.
-
-    Raises:
-        DataError: the file cannot be read, or none is left.
-    """
-    where = "labels"
-    if isinstance(labels, str | os.PathLike):
-        where = str(labels)
-        try:
-            labels = Path(labels).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{where}: the file of labels cannot be read: {error}") from error
-    found = [str(label).strip() for label in labels]
-    found = list(dict.fromkeys(label for label in found if label and label not in NO_CLASSES))
-    if not found:
-        raise DataError(f"{where}: no label is in it, expected one on a line")
-    return found
-
-
-def natural_key(label):
-    """Sort key by which "stage 2" comes before "stage 10". Args: label: str. Returns: tuple."""
-    parts = re.split(r"([0-9]+)", label)
-    texts, numbers = parts[::2], [int(n) for n in parts[1::2]]
-    return [(text.casefold(), number) for text, number in zip(texts, [*numbers, -1])], label
 
 
 class LabelmeDataset(AnnotatedDataset):

@@ -9,7 +9,7 @@ import pytest
 import mrcnn.data
 from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
-from mrcnn.data.formats.labelme import natural_key, open_subset, read_labels, subsets
+from mrcnn.data.formats.labelme import open_subset, subsets
 from mrcnn.data.writers.coco import write_coco
 from tests.data.formats.labelme_files import box, png, ring, shape, write
 from tests.shared_data import shared_path
@@ -268,15 +268,6 @@ def test_labels_fix_the_classes_and_their_order(tmp_path):
         assert dataset.class_names == ["BG", "nut", "fig"] and dataset.load_mask(0)[1].tolist() == [2]
         assert [reason for _, reason in dataset.skipped] == [
             "its label 'date' is not among the classes", "its label '__ignore__' is not among the classes"]
-    with pytest.raises(DataError, match="gone.txt: the file of labels cannot be read"):
-        load(tmp_path, labels=tmp_path / "gone.txt")
-    with pytest.raises(DataError, match="no label is in it"):
-        read_labels(["_background_", " "])
-
-
-def test_numbers_in_names_count_by_value():
-    names = ["stage 10", "stage 2", "Beta", "alpha", "stage", "10", "9"]
-    assert sorted(names, key=natural_key) == ["9", "10", "alpha", "Beta", "stage", "stage 2", "stage 10"]
 
 
 def test_processes_read_the_same(tmp_path):

@@ -1,0 +1,289 @@
+"""The VGG Image Annotator, versions 1 and 2: one JSON file for the images of a folder.
+
+Version 1 writes the regions of an image as an object, version 2 as a list; a saved project of version 2 holds the same
+below `_via_img_metadata`. Outlines are polygon, polyline, rect, circle and ellipse; the class of a region stands in one of
+its attributes. A polyline that ends where it began is a polygon, any other a line of some width.
+
+Source: https://www.robots.ox.ac.uk/~vgg/software/via/. Shape letters: H W image.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mrcnn.data.annotated import AnnotatedDataset
+from mrcnn.data.errors import DataError
+from mrcnn.data.fields import field, read_json
+from mrcnn.data.formats.labels import natural_key, read_labels
+from mrcnn.data.formats.part_folders import mentions, part_folders
+from mrcnn.data.formats.via_regions import class_of, find_attribute, parse_region
+from mrcnn.data.orientation import read_head, turned_size
+from mrcnn.data.paths import inside, refuse_link
+from mrcnn.geometry.outlines import outline_fault
+from mrcnn.geometry.polygons import polygon_bounds
+
+# what version 1 calls the file that it saves
+DEFAULT_NAME = "via_region_data.json"
+# of a line that is not closed, in pixels
+LINE_WIDTH = 10
+_PROJECT = "_via_img_metadata"
+# entries looked at to recognise a file
+_LOOKED_AT = 5
+# pixels that regions may lie outside of the image that they were drawn on
+_SLACK = 2
+
+
+def recognise(path):
+    """Say why a path holds nothing of VIA's, or None. Args: path: Path, a folder or a JSON file. Returns: str or None."""
+    if path.is_dir():
+        found = _annotation_files(path) or part_folders(path, _annotation_files)
+        return None if found else "no JSON file of regions in it, nor in a train or val folder"
+    if path.suffix.lower() != ".json":
+        return "no folder and no .json file"
+    return None if _is_via(path) else "the JSON has no images with filename and regions"
+
+
+def _is_via(path):
+    if not mentions(path, (b'"regions"', b'"_via_img_metadata"')):
+        return False
+    try:
+        entries = _entries(read_json(path), path)
+    except DataError:
+        return False
+    looked_at = list(islice(entries.values(), _LOOKED_AT))
+    return all(isinstance(e, dict) and {"filename", "regions"} <= set(e) for e in looked_at) and bool(looked_at)
+
+
+def _annotation_files(folder):
+    """Give the files of a folder: the one that version 1 would write, or all that look like VIA's."""
+    if _is_via(folder / DEFAULT_NAME):
+        return [folder / DEFAULT_NAME]
+    return [path for path in sorted(folder.glob("*.json")) if path.is_file() and _is_via(path)]
+
+
+def _the_file(folder):
+    found = _annotation_files(folder)
+    if not found:
+        raise DataError(f"{folder}: no JSON file of VIA's regions in it, such as {DEFAULT_NAME}")
+    if len(found) > 1:
+        raise DataError(f"{folder}: {' and '.join(path.name for path in found)} are both of VIA: give the path of one")
+    return found[0]
+
+
+def _entries(content, path):
+    """The object of the images, in an export or in a project."""
+    if isinstance(content, dict) and _PROJECT in content:
+        return field(content, _PROJECT, dict, str(path))
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no object of images")
+    return content
+
+
+def subsets(path):
+    """Name the parts of a folder: its sub-folders train, val and test, where it has them and no file of its own."""
+    path = Path(path)
+    if path.is_file() or _annotation_files(path):
+        return []
+    return list(part_folders(path, _annotation_files))
+
+
+def open_subset(path, subset=None, *, attribute=None, class_name="object", labels=None, line_width=LINE_WIDTH,
+                allow_outside=False):  # fmt: skip
+    """Open a folder with a file of VIA's and its images, or one such file.
+
+    Args:
+        path: path.
+        subset: str. One of `subsets`. The classes are those of all parts, so that their numbers agree.
+        attribute: str. The attribute of the regions that holds their class; needed where they have several.
+        class_name: str. The class of all regions where none has an attribute.
+        labels: list of str, or path of a file with one on a line: the classes in their order; regions of others are left
+            out. None takes those that occur, sorted by name.
+        line_width: float, pixels. How wide lines are taken to be that are not closed.
+        allow_outside: bool. Whether file names may lead out of the folder.
+
+    Returns:
+        ViaDataset, not prepared. What is left out of it is in its `skipped`, what is mended in its `told`.
+
+    Raises:
+        DataError: the file is not usable, a name leads out of the folder, or the attribute is not to be found.
+        ValueError: line_width is no number above 0.
+    """
+    if not 0 < line_width < math.inf:
+        raise ValueError(f"line_width is {line_width}: expected pixels above 0")
+    path = Path(path)
+    if path.is_file():
+        files = {None: path}
+    elif subset is None:
+        files = {None: _the_file(path)}
+    else:
+        files = {part: _the_file(folder) for part, folder in part_folders(path, _annotation_files).items()}
+    dataset = ViaDataset(allow_outside=allow_outside)
+    # what a part that was not asked for leaves out is not told
+    images = {part: _read_file(file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside))
+              for part, file in files.items()}  # fmt: skip
+    everything = [region for found in images.values() for image in found for region in image.regions]
+    attribute = find_attribute(everything, attribute, str(path))
+    if labels is not None:
+        classes = read_labels(labels)
+    elif attribute is None:
+        classes = [class_name]
+    else:
+        classes = sorted({name for region in everything if (name := _class_or_none(region, attribute))}, key=natural_key)
+    dataset.add_images(images[subset], classes, attribute, class_name, files[subset].parent)
+    dataset.tell_skipped(files[subset], "images or regions")
+    return dataset
+
+
+def _class_or_none(region, attribute):
+    try:
+        return class_of(region, attribute)
+    except DataError:
+        return None  # told when it is added
+
+
+@dataclass
+class _Image:
+    """An image of the file: its name, the path of its file, and its usable regions."""
+
+    name: str
+    path: Path
+    regions: list
+
+
+def _read_file(path, line_width, dataset):
+    """Read a file. What is not usable is left out of the data set. Returns: list of _Image."""
+    content = read_json(path)
+    base = _default_folder(content)
+    found, names = [], set()
+    for key, entry in _entries(content, path).items():
+        where = f"{path.name}: {key}"
+        try:
+            name = field(entry, "filename", str, "it")
+            records = field(entry, "regions", (dict, list), "it", default=[])
+            inside(path.parent, name, "its filename", allow_outside=True)
+            if "://" in name or name in names:
+                raise DataError("its image is an address" if "://" in name else "its image was listed before")
+        except DataError as error:
+            dataset.leave_out(where, str(error))
+            continue
+        names.add(name)
+        image = _Image(name, _image_path(path, base, name, f"{where}: filename", dataset.allow_outside), [])
+        for place, record in records.items() if isinstance(records, dict) else enumerate(records):
+            region_where = f"{where}: regions[{place}]"
+            try:
+                image.regions.append(parse_region(record, region_where, line_width))
+            except DataError as error:
+                dataset.leave_out(region_where, str(error))
+        found.append(image)
+    return found
+
+
+def _default_folder(content):
+    """The folder of the images that a project names, relative to its file; "" where there is none."""
+    core = content.get("_via_settings") if isinstance(content, dict) else None
+    core = core.get("core") if isinstance(core, dict) else None
+    folder = core.get("default_filepath") if isinstance(core, dict) else None
+    return folder if isinstance(folder, str) else ""
+
+
+def _image_path(path, base, name, where, allow_outside):
+    """Find an image: beside the file, or in the folder that the project names.
+
+    Raises:
+        DataError: the name leads out of the folder of the file.
+    """
+    found = inside(path.parent, name, where, allow_outside=allow_outside)
+    if base and not found.is_file() and not (Path(base).is_absolute() and not allow_outside):
+        other = inside(path.parent, f"{base}/{name}", where, allow_outside=allow_outside)
+        found = other if other.is_file() else found
+    if not allow_outside:
+        refuse_link(found, path.parent, where)
+    return found
+
+
+class ViaDataset(AnnotatedDataset):
+    """Images annotated with VIA. Attributes: told: list of (where, what) that was mended while loading."""
+
+    source = "via"
+
+    def __init__(self, class_map=None, *, allow_outside=False):
+        """Make an empty data set; see `AnnotatedDataset`."""
+        super().__init__(class_map, allow_outside=allow_outside)
+        self.told = []
+
+    def add_images(self, images, classes, attribute, class_name, root):
+        """Add images with their regions.
+
+        Args:
+            images: list of images that were read.
+            classes: list of str, in the order of their ids, which count from 1.
+            attribute: str of the attribute that holds the class, or None: all regions are of class_name.
+            class_name: str.
+            root: path of the folder of the images.
+        """
+        ids = {name: number for number, name in enumerate(classes, start=1)}
+        for name, number in ids.items():
+            self.add_class(self.source, number, name)
+        heads = {image.name: _head(image) for image in images}
+        turned_too = _shown_turned(images, heads)
+        for image in images:
+            stored, orientation = heads[image.name]
+            turned = stored is not None and orientation != 1 and turned_too(image)
+            size = turned_size(stored, orientation) if turned else stored
+            if turned:
+                self.told.append((image.name, "its EXIF orientation is applied: regions fit images only as they are shown"))
+            annotations = []
+            for region in image.regions:
+                try:
+                    annotations.append(_annotation(region, ids, attribute, class_name, size))
+                except DataError as error:
+                    self.leave_out(region.where, str(error))
+            info = {"exif_applied": True} if turned else {}
+            self.add_annotated_image(image.name, image.path, size, annotations, root, **info)
+
+
+def _annotation(region, ids, attribute, class_name, size):
+    fault = outline_fault(region.rings, size or (math.inf, math.inf))
+    if fault:
+        raise DataError(fault)
+    name = class_name if attribute is None else class_of(region, attribute)
+    if name not in ids:
+        raise DataError(f"its class {name!r} is not among the classes")
+    return {"category_id": ids[name], "segmentation": region.rings, "iscrowd": 0}
+
+
+def _head(image):
+    """Size as stored and orientation of an image; (None, 1) where that cannot be read, which loading it tells."""
+    try:
+        return read_head(image.path) if os.path.isfile(image.path) else (None, 1)
+    except DataError:
+        return None, 1
+
+
+def _shown_turned(images, heads):
+    """Find out whether VIA showed images turned by their EXIF orientation: newer browsers do, older ones did not.
+
+    VIA does not tell the sizes that it saw. Where regions of an image fit but one of the two ways, that is evidence for
+    all images of the file; without any, or with evidence of both, an image is as it is stored unless its own regions say
+    otherwise.
+
+    Returns:
+        function of an image -> bool.
+    """
+
+    def own(image):
+        stored, orientation = heads[image.name]
+        bounds = [polygon_bounds(region.rings) for region in image.regions if not outline_fault(region.rings, _ANY)]
+        if stored is None or orientation < 5 or not bounds:
+            return None
+        turned = turned_size(stored, orientation)
+        fits = [all(b[2] <= h + _SLACK and b[3] <= w + _SLACK for b in bounds) for h, w in (stored, turned)]
+        return fits[1] if fits[0] != fits[1] else None
+
+    votes = {own(image) for image in images} - {None}
+    return lambda image: votes == {True} or own(image) is True
+
+
+_ANY = (math.inf, math.inf)
