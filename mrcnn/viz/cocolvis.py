@@ -16,6 +16,8 @@ from mrcnn.viz.draw import cut_mask, to_rgb
 
 # inches of a picture in the figure of layers, and of a place in that of the tree
 _PICTURE, _PLACE = 4.2, 1.25
+# how far apart the rows of the tree are, in places: a name and the lines to the parts lie between them
+_ROW = 1.4
 # how much of a mask's colour lies over the image, and how much of the image remains where there is none
 _COVER, _DIM = 0.6, 0.3
 _MOST_IN_A_ROW = 10
@@ -47,12 +49,14 @@ def layers_figure(dataset, image_id, columns=3):
     axes.flat[0].imshow(image)
     axes.flat[0].set_title(f"image {info['id']}: {count} objects, {len(masks.mapping) - count} stuff", fontsize=9)
     colors = _colors(len(masks.mapping), count)
+    # on grey the colours are what they are, and alike in all layers
+    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     for layer, ax in enumerate(axes.flat[1 : len(masks.layers) + 1]):
-        numbers, canvas = masks.layer(layer, image.shape[:2]), (image * _DIM).astype(np.uint8)
+        numbers, canvas = masks.layer(layer, image.shape[:2]), (grey * _DIM).astype(np.uint8)
         there = [(i, number) for i, (place, number) in enumerate(masks.mapping) if place == layer]
         for i, number in there:
             inside = numbers == number
-            canvas[inside] = np.rint((1 - _COVER) * image[inside] + _COVER * 255 * np.array(colors[i])).astype(np.uint8)
+            canvas[inside] = np.rint((1 - _COVER) * grey[inside] + _COVER * 255 * np.array(colors[i])).astype(np.uint8)
         ax.imshow(canvas, interpolation="nearest")
         for i, number in there:
             _name(ax, numbers == number, f"{i} ({number})", colors[i])
@@ -78,20 +82,21 @@ def tree_figure(dataset, image_id, limit=60):
     """
     info, image, masks = dataset.image_info[image_id], to_rgb(dataset.load_image(image_id)), dataset.load_masks_file(image_id)
     places, links, rows = tree_layout(info["hierarchy"], info["num_instance_masks"], limit)
-    width = max([x for x, _ in places.values()], default=0) + 1
-    figure, ax = plt.subplots(figsize=(max(_PLACE * width, 4), _PLACE * 1.25 * max(rows, 1) + 0.5), layout="constrained")
+    places = {i: (x, y * _ROW) for i, (x, y) in places.items()}
+    width, height = max([x for x, _ in places.values()], default=0) + 1, max(rows, 1) * _ROW
+    figure, ax = plt.subplots(figsize=(max(_PLACE * width, 4), _PLACE * height + 0.5), layout="constrained")
     colors = _colors(len(masks.mapping), info["num_instance_masks"])
     for parent, child in links:
         (x1, y1), (x2, y2) = places[parent], places[child]
-        middle = y1 + 0.66
+        middle = y2 - 0.55
         ax.plot([x1, x1, x2, x2], [y1 + 0.4, middle, middle, y2 - 0.4], color="0.4", linewidth=1, zorder=1)
     for i, (part, y, x) in _parts(masks, places, image.shape[:2]).items():
         _picture(ax, image, part, (y, x), places[i], colors[i])
-        share = f"{100 * np.count_nonzero(part) / (image.shape[0] * image.shape[1]):.1f} %"
+        share = f"{100 * np.count_nonzero(part) / (image.shape[0] * image.shape[1]):.2g} %"
         ax.text(places[i][0], places[i][1] + 0.42, f"{i}: {share}", ha="center", va="top", fontsize=8,
                 bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}, zorder=3)  # fmt: skip
     ax.set_xlim(-0.6, width - 0.4)
-    ax.set_ylim(max(rows, 1) - 0.3, -0.5)
+    ax.set_ylim(height - 0.7, -0.5)
     ax.set_aspect("equal")
     ax.axis("off")
     left = info["num_instance_masks"] - len(places)

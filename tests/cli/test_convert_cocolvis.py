@@ -1,7 +1,10 @@
 """`mrcnn convert coco+lvis`: its arguments, what it prints, and its exit code."""
+import pytest
+
 import mrcnn.data
 from mrcnn.cli import main as cli
 from tests.data.cocolvis_pairs import TREE, write_pair
+from tests.data.pickles import harmful
 
 
 def arguments(pair, out, *more):
@@ -30,3 +33,20 @@ def test_an_error_is_one_line(tmp_path, capsys):
     pair = write_pair(tmp_path)
     assert cli.main(arguments(pair, tmp_path / "train", "--overlap", "0")) == 2
     assert capsys.readouterr().err == "mrcnn convert: error: overlap is 0.0, expected a share above 0, up to 1\n"
+
+
+@pytest.mark.parametrize("name", ["hannotation.pickle", "masks/1.pickle"])
+def test_a_harmful_pickle_is_not_run_by_any_command(tmp_path, capsys, name):
+    trap, out = tmp_path / "trap", tmp_path / "set" / "train"
+    cli.main(arguments(write_pair(tmp_path), out))
+    (out / name).write_bytes(harmful(trap)[0][0])
+    capsys.readouterr()
+    coco = ["convert", "cocolvis", str(out), "--output", str(tmp_path / "coco.json"), "--workers", "1"]
+    codes = [cli.main(command) for command in (coco, ["check", str(out), "--workers", "1"])]
+    said = " ".join("".join(capsys.readouterr()).split())
+    # all of the set, or one of its two images, cannot be read
+    assert codes == ([2, 2] if name == "hannotation.pickle" else [1, 1]) and not trap.exists()
+    assert said.count("posix.system") >= 2
+    if name == "hannotation.pickle":
+        assert cli.main(["train", "cocolvis", "--dataset", str(out)]) == 2
+        assert "posix.system" in capsys.readouterr().err and not trap.exists()

@@ -42,7 +42,7 @@ def test_the_tree(dataset):
     (ax,) = figure.axes
     texts = {t.get_text().split(":")[0]: t for t in ax.texts}
     assert set(texts) == {"0", "1", "2", "3"} and ax.get_title() == "image 7: 4 objects"
-    assert texts["0"].get_text() == "0: 30.0 %"  # 10 x 18 of 20 x 30
+    assert texts["0"].get_text() == "0: 30 %"  # 10 x 18 of 20 x 30
     assert [texts[str(i)].get_position()[0] for i in range(4)] == [0.5, 0, 2, 1]
     assert len(ax.images) == 4 and len(ax.lines) == 2
     assert tree_figure(dataset, 0, limit=2).axes[0].get_title() == "image 7: 4 objects, 2 of them not drawn"

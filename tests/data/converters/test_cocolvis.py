@@ -12,6 +12,7 @@ from mrcnn.data.converters.cocolvis import build_cocolvis
 from mrcnn.data.errors import DataError
 from mrcnn.data.unpickle import read_pickle
 from tests.data.cocolvis_pairs import LVIS, MAPPING, OBJECTS, SIZE, TREE, mask, polygon, write_pair
+from tests.shared_data import shared_path
 
 
 def build(pair, out, **options):
@@ -201,3 +202,25 @@ def test_the_root_of_coco_as_the_folder_of_images(tmp_path):
         entry["coco_url"] = f"http://images.cocodataset.org/train2017/{entry.pop('file_name')}"
     lvis.write_text(json.dumps(content))
     assert build((coco, lvis, tmp_path / "coco"), tmp_path / "out").images == 2
+
+
+def test_photographs(tmp_path):
+    """LVIS's file has every second instance of COCO's: all are there once, pixel by pixel, but those that nearly coincide."""
+    folder = shared_path("data/tiny_coco")
+    path = folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    things = [a for a in content["annotations"] if not a["iscrowd"]]
+    categories = [{**category, "frequency": "c"} for category in content["categories"]]
+    images = [{**image, "neg_category_ids": [], "not_exhaustive_category_ids": []} for image in content["images"]]
+    (tmp_path / "lvis.json").write_text(json.dumps({"images": images, "annotations": things[::2], "categories": categories}))
+    summary = build((path, tmp_path / "lvis.json", folder / "val2017"), tmp_path / "set", part_share=0.7)
+    assert summary.images == 6 and summary.counts["lvis"] == len(things[::2]) and summary.left_out == []
+    assert summary.instances + summary.counts["covered"] == len(things[::2]) + len(things)
+    dataset, coco = mrcnn.data.open(tmp_path / "set"), mrcnn.data.open(path, images=folder / "val2017")
+    positions = {info["id"]: i for i, info in enumerate(coco.image_info)}
+    for i in dataset.image_ids:
+        known = positions[dataset.image_info[i]["id"]]
+        drawn = {coco.annToMask(a, *coco.image_size(known)).tobytes() for a in coco.annotations_of(known)}
+        found = [mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)]
+        assert set(found) <= drawn and len(set(found)) == len(found)
+        np.testing.assert_array_equal(dataset.load_image(i), coco.load_image(known))

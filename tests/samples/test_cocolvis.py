@@ -1,0 +1,63 @@
+"""The COCO+LVIS sample: a set of drawn shapes with parts, one of given files, pictures of them, and a few steps."""
+import cv2
+import numpy as np
+import pytest
+
+import mrcnn.data
+from samples.cocolvis import cocolvis
+from tests.data.cocolvis_pairs import write_pair
+
+
+class FakeModel:
+    """Notes what it is asked to train on."""
+
+    trained = []
+
+    def __init__(self, mode, config, model_dir):
+        config.validate()
+        self.config = config
+
+    def train(self, train_set, val_set, **options):
+        counts = [train_set.num_instances(i) for i in train_set.image_ids]
+        self.trained.append((self.config.NUM_CLASSES, train_set.num_classes, options["epochs"], counts))
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(cocolvis.modellib, "MaskRCNN", FakeModel)
+    monkeypatch.setattr(FakeModel, "trained", [])
+    monkeypatch.setattr(cocolvis, "PICTURES", 1)
+    return FakeModel
+
+
+def test_drawn_shapes_with_parts(tmp_path, fake, capsys):
+    for levels in ("whole", "parts"):  # the second run finds the set whole
+        cocolvis.main(["--output", str(tmp_path), "--epochs", "2", "--levels", levels])
+    assert "instances of LVIS" in capsys.readouterr().out
+    shapes = cocolvis.ShapesDataset()
+    shapes.load_shapes(8, *cocolvis.SIZE)
+    shapes.prepare()
+    drawn = [np.moveaxis(shapes.load_mask(i)[0], 2, 0) for i in range(8)]
+    discs = [[d for d in map(cocolvis.disc_in, masks) if d.any()] for masks in drawn]
+    assert fake.trained == [(2, 2, 2, [len(masks) for masks in drawn]), (2, 2, 2, [len(d) for d in discs])]
+    dataset = mrcnn.data.open(tmp_path / "set")
+    for i, masks in enumerate(drawn):  # each shape and each disc is there once, pixel by pixel
+        found = {mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)}
+        assert found == {mask.tobytes() for mask in [*masks, *discs[i]]}
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        "1_layers.png", "1_tree.png"]  # fmt: skip
+    assert cv2.imread(str(tmp_path / "pictures" / "1_tree.png")).std() > 10
+
+
+def test_files_that_are_there(tmp_path, fake):
+    coco, lvis, images = map(str, write_pair(tmp_path))
+    cocolvis.main(["--coco", coco, "--lvis", lvis, "--images", images, "--output", str(tmp_path / "out")])
+    cocolvis.main(["--dataset", str(tmp_path / "out" / "set" / "train"), "--output", str(tmp_path / "more"), "--epochs", "0"])
+    assert fake.trained == [(2, 2, 1, [6, 6])]
+    assert (tmp_path / "more" / "pictures" / "1_layers.png").exists()
+
+
+def test_half_of_what_is_needed(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cocolvis.main(["--coco", "a.json", "--output", str(tmp_path)])
+    assert "give --coco, --lvis and --images together" in capsys.readouterr().err
