@@ -26,6 +26,8 @@ def _switch(help):
 # names are those of the options of `mrcnn.data.open`.
 READER_ARGUMENTS = {
     "--year": (("coco", "panoptic"), {"help": "the year in the file names, where there are several"}),
+    "--lvis-version": (("lvis",), {"dest": "version", "metavar": "V",
+                                   "help": "the version in the file names, where there are several"}),
     "--images": (("coco", "lvis", "panoptic"),
                  {"metavar": "DIR", "help": "where the images lie that a JSON file speaks of (default: beside it)"}),
     "--labels": (("labelme", "via", "yolo", "voc", "masks", "semantic"),
@@ -55,7 +57,8 @@ def add_reader_arguments(group, format=None):
 
 def reader_options(args):
     """Return the arguments of `add_reader_arguments` as options of `open_dataset`: {str: value}, None for its default."""
-    names = [flag.removeprefix("--").replace("-", "_") for flag in READER_ARGUMENTS]
+    names = [settings.get("dest", flag.removeprefix("--").replace("-", "_"))
+             for flag, (_, settings) in READER_ARGUMENTS.items()]  # fmt: skip
     return {name: getattr(args, name, None) for name in names}
 
 

@@ -10,8 +10,11 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 
+# chunks a process that `map_tasks` sends before it takes results
+_AHEAD = 3
 # how often the progress is looked at, in seconds
 _INTERVAL = 0.2
 
@@ -80,19 +83,25 @@ def map_tasks(function, tasks, workers, chunk=16):
         return
     context = multiprocessing.get_context("spawn")
     shared = (function, context.Value("q", 0), context.Event())
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, _start, shared) as pool:
-        with _script_left_out():
-            results = pool.map(_call_there, tasks, chunksize=chunk)
+    starts, waiting = range(0, len(tasks), chunk), deque()
+    with ProcessPoolExecutor(min(workers, len(starts)), context, _start, shared) as pool:
         try:
-            yield from results
+            for start in starts:
+                # a few chunks ahead and no more: results that nobody has taken yet fill the memory
+                if len(waiting) >= _AHEAD * workers:
+                    yield from waiting.popleft().result()
+                with _script_left_out():
+                    waiting.append(pool.submit(_call_there, tasks[start : start + chunk]))
+            while waiting:
+                yield from waiting.popleft().result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _call_there(task):
+def _call_there(tasks):
     with _BUSY:
-        return _SHARED["work"](task)
+        return [_SHARED["work"](task) for task in tasks]
 
 
 @contextlib.contextmanager

@@ -57,6 +57,21 @@ def test_results_come_in_the_order_of_the_tasks_up_to_a_fault(workers):
         next(results)
 
 
+def mark(path):
+    """Args: path: Path, made as an empty file."""
+    path.touch()
+    return path
+
+
+def test_results_that_nobody_takes_are_not_piled_up(tmp_path):
+    paths = [tmp_path / f"{i:02}" for i in range(30)]
+    results = map_tasks(mark, paths, 2, chunk=1)
+    assert next(results) == paths[0]
+    time.sleep(0.5)
+    assert len(list(tmp_path.iterdir())) <= 2 * 3 + 1
+    assert list(results) == paths[1:]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_task_is_done_and_counted(tmp_path, workers):
     told = []

@@ -1,13 +1,10 @@
 """The images of a data set, one after the other, with the instances that are to be written, read in processes if asked."""
 
-import multiprocessing
-import signal
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+import functools
 from dataclasses import dataclass, field
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.parallel import available_cores
+from mrcnn.data.parallel import available_cores, map_tasks
 from mrcnn.data.writers.instances import instances_to_write
 
 # images a task: sending one takes longer than reading a small one
@@ -64,36 +61,11 @@ def read_instances(dataset, image_ids, workers=None, work=read_image_instances):
     """
     if workers is None:
         workers = available_cores() if len(image_ids) >= _WORTHWHILE else 1
-    if workers <= 1 or len(image_ids) <= _CHUNK:
-        for image_id in image_ids:
-            yield work(dataset, image_id)
-        return
-    chunks = [image_ids[i : i + _CHUNK] for i in range(0, len(image_ids), _CHUNK)]
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), multiprocessing.get_context("spawn"), _start, (dataset, work))
-    try:
-        waiting = deque()
-        for chunk in chunks:
-            # a few chunks ahead and no more: what is read and not yet written takes memory
-            if len(waiting) >= 2 * workers:
-                yield from waiting.popleft().result()
-            waiting.append(pool.submit(_read_chunk, chunk))
-        while waiting:
-            yield from waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if len(image_ids) <= _CHUNK or _of_a_script(dataset):
+        workers = 1
+    yield from map_tasks(functools.partial(work, dataset), image_ids, workers, _CHUNK)
 
 
-_SHARED = {}
-
-
-def _start(dataset, work):
-    """Begin a worker process. An interruption is the parent's to hear."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import cv2
-
-    cv2.setNumThreads(1)  # the processes share the cores out already
-    _SHARED.update(dataset=dataset, work=work)
-
-
-def _read_chunk(image_ids):
-    return [_SHARED["work"](_SHARED["dataset"], image_id) for image_id in image_ids]
+def _of_a_script(dataset):
+    """Tell whether a data set's class stands in the script that runs, which other processes do not load: bool."""
+    return "__main__" in (type(dataset).__module__, type(getattr(dataset, "base", None)).__module__)

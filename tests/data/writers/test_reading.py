@@ -73,3 +73,9 @@ def test_a_fault_of_the_program_is_no_fault_of_the_data():
     dataset.__class__ = Faulty
     with pytest.raises(IndexError):
         list(read_instances(dataset, [0]))
+
+
+def test_a_data_set_of_the_script_that_runs_is_read_in_this_process(monkeypatch):
+    dataset = lazy()
+    monkeypatch.setattr(Lazy, "__module__", "__main__")
+    check(list(read_instances(dataset, list(range(40)), 2)), list(range(40)))
