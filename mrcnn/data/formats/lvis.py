@@ -19,6 +19,7 @@ from mrcnn.data.formats.coco import CocoDataset, check_size, read_annotations
 from mrcnn.data.paths import inside
 
 FREQUENCIES = ("r", "c", "f")
+_COCO_FOLDERS = ("train2017", "val2017", "test2017")
 
 
 def recognise(path):
@@ -114,23 +115,26 @@ class LvisDataset(CocoDataset):
         """Add an image with what is known of the categories in it; see `CocoDataset.add_listed_image`."""
         check_size(image, where)
         known = {name: _ids(image, name, where) for name in ("neg_category_ids", "not_exhaustive_category_ids")}
-        self.add_annotated_image(image["id"], self._image_path(image, Path(image_dir), where),
-                                 (image["height"], image["width"]), annotations, image_dir, **known)  # fmt: skip
+        path, root = self._image_path(image, Path(image_dir), where)
+        self.add_annotated_image(image["id"], path, (image["height"], image["width"]), annotations, root, **known)
 
     def _image_path(self, image, image_dir, where):
-        """Find where an image lies: in the folder that its address names, or among all in one folder."""
+        """Find where an image lies, in the folder that its address names or among all in one: (path, root of it)."""
         url = field(image, "coco_url", str, where, default="")
         folder, _, name = url.rpartition("/")
         if not name:
             name = field(image, "file_name", str, where)
-            return inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside)
+            return inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside), image_dir
         folder = folder.rpartition("/")[2] or "."
         flat, nested = (inside(image_dir, place, f"{where}: coco_url", allow_outside=self.allow_outside)
                         for place in (name, f"{folder}/{name}"))  # fmt: skip
         # the first image of a folder tells for all of it: a look at each of a hundred thousand would take long
         if folder not in self._nested:
             self._nested[folder] = os.path.isdir(nested.parent) or not os.path.exists(flat)
-        return nested if self._nested[folder] else flat
+        if not self._nested[folder]:
+            return flat, image_dir
+        # folders of COCO's may be links to where COCO lies, as they may for COCO itself
+        return nested, nested.parent if folder in _COCO_FOLDERS else image_dir
 
     def coverage(self, image_id):
         """Tell which classes are verified to be absent, and which may be annotated in part; see `Dataset.coverage`."""

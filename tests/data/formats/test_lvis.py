@@ -102,6 +102,25 @@ def test_where_images_may_lie(tmp_path, file, images, option):
             dataset.load_image(1)
 
 
+def test_cocos_folders_may_be_links_and_others_may_not(tmp_path):
+    value = content()
+    value["images"][1]["coco_url"] = f"{URL}/mine/000000000009.jpg"
+    path = write(tmp_path / "set" / "lvis_v1_val.json", value)
+    for folder, name in (("val2017", "000000000007.jpg"), ("mine", "000000000009.jpg")):
+        write_image(tmp_path / "coco" / folder / name)
+        (tmp_path / "set" / folder).symlink_to(tmp_path / "coco" / folder)
+    dataset = mrcnn.data.open(path)
+    assert dataset.load_image(0).shape == (40, 60, 3)
+    with pytest.raises(DataError, match="is a link to .*, outside"):
+        dataset.load_image(1)
+    assert mrcnn.data.open(path, allow_outside=True).load_image(1).shape == (40, 60, 3)
+    # and within such a folder no file may lead out of it
+    (tmp_path / "coco" / "val2017" / "000000000007.jpg").rename(tmp_path / "a.jpg")
+    (tmp_path / "coco" / "val2017" / "000000000007.jpg").symlink_to(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="is a link to .*, outside"):
+        dataset.load_image(0)
+
+
 def test_images_without_an_address_are_named_by_file_name(tmp_path):
     value = content()
     for image in value["images"]:
