@@ -10,7 +10,7 @@ from mrcnn.cli import main as cli
 from tests.shared_data import REPOSITORY
 
 HEAVY = {"numpy", "keras", "tensorflow", "jax", "torch", "skimage", "cv2", "matplotlib", "pycocotools", "h5py", "rich"}
-COMMANDS = ("train", "evaluate", "predict")
+COMMANDS = ("train", "evaluate", "predict", "convert", "check")
 
 SCRIPT = """
 import sys

@@ -70,7 +70,7 @@ def _note(kind, entry, other, told, findings):
 
 
 def first_alike(hashes, thumbnails, parts):
-    """Find for each image the first before it that looks like it.
+    """Find for each image one before it that looks like it.
 
     Args:
         hashes: uint64 [N].
@@ -78,12 +78,16 @@ def first_alike(hashes, thumbnails, parts):
         parts: int [N]. Numbers of the parts that they are in.
 
     Returns:
-        (same, others): int64 [N] each, the position of the first in the same part and in any other; N where none is.
+        (same, others): int64 [N] each, the position of one in the same part and of one in any other; N where none is.
     """
     same, others = np.full(len(hashes), len(hashes)), np.full(len(hashes), len(hashes))
     for i, j in near_pairs(hashes, MAX_DISTANCE):
+        together = parts[i] == parts[j]
+        # the frames of a film are all alike: who has an earlier one needs no other
+        new = np.where(together, same[j], others[j]) == len(hashes)
+        i, j, together = i[new], j[new], together[new]
         alike = np.abs(thumbnails[i] - thumbnails[j]).mean(axis=1) <= MAX_DIFFERENCE
-        for first, wanted in ((same, parts[i] == parts[j]), (others, parts[i] != parts[j])):
+        for first, wanted in ((same, together), (others, ~together)):
             np.minimum.at(first, j[alike & wanted], i[alike & wanted])
     return same, others
 

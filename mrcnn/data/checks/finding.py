@@ -87,9 +87,9 @@ class Place(NamedTuple):
 
     def __str__(self):
         """One line, such as "val, a.jpg, image 3, annotation 17"."""
-        words = [printable(self.part), printable(self.file)]
-        words += [f"image {printable(self.image_id)}"] if self.image_id is not None else []
-        words += [f"annotation {printable(self.annotation_id)}"] if self.annotation_id is not None else []
+        words = [short(self.part), short(self.file)]
+        words += [f"image {short(self.image_id)}"] if self.image_id is not None else []
+        words += [f"annotation {short(self.annotation_id)}"] if self.annotation_id is not None else []
         return ", ".join(word for word in words if word)
 
 
@@ -168,14 +168,14 @@ class Findings:
         Args:
             kind: str, a key of KINDS.
             place: Place.
-            found: str. What was found. Names from the data are made printable.
+            found: str. What was found. Names from the data are made printable, and what is very long is cut.
             severity: str. None takes the usual one of the kind.
             weight, picture: see `Finding`.
         """
         severity = severity or KINDS[kind].severity
         self.counts[kind, severity] += 1
         if self.counts[kind, severity] <= KEPT:
-            self.kept.append(Finding(kind, severity, place, printable(found), weight, picture))
+            self.kept.append(Finding(kind, severity, place, short(found, 600), weight, picture))
 
 
 def printable(value):
@@ -184,3 +184,9 @@ def printable(value):
     return text if text.isprintable() else "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def short(value, most=150):
+    """Make text of the data printable and cut it. Args: value: anything; most: int, characters. Returns: str."""
+    text = printable(value)
+    return text if len(text) <= most else text[: most - 3] + "..."

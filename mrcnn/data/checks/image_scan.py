@@ -5,6 +5,7 @@ Shape letters: H W image.
 
 import hashlib
 import itertools
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def scan_image(image):
         return ImageScan(("image_unreadable" if image.load else "image_outside", str(error)))
     except Exception as error:  # a data set's own load_image may raise anything
         return ImageScan(("image_unreadable", f"{type(error).__name__}: {error}"))
-    if not image.path.exists():
+    if not os.path.exists(image.path):  # unlike Path.exists, false for names that no system takes
         return ImageScan(("image_missing", f"{image.path} does not exist"))
     try:
         return _scan_file(image.path)

@@ -174,13 +174,20 @@ def _best_scales(boxes, shapes, settings):
     one = lru_cache(None)(  # how well one scale fits on one level; many of the tried share it
         lambda k, level: best_anchor_overlaps(boxes, shapes, [sides[k]], ratios, [strides[level]], step)
     )
+    most = shapes.max()
     tried = []
     for first in range(_FIRSTS):
         for factor in _FACTORS:
             places = [(first + factor * level, level) for level in range(len(strides))]
+            scales = tuple(sides[k] for k, _ in places)
+            if scales[-1] > most and tried:  # anchors larger than the image match nothing
+                continue
             overlaps = np.max([one(*place) for place in places], axis=0)
-            tried.append((_goodness(overlaps), tuple(sides[k] for k, _ in places)))
-    return max(tried)  # of two that are equally good, the larger scales: they suit their strides better
+            # of those that are equally good, the nearest to eight strides, as in the classic configuration
+            unlike = float(np.abs(np.log2(np.array(scales) / (8.0 * np.array(strides)))).sum())
+            tried.append((_goodness(overlaps), -unlike, scales))
+    best, _, scales = max(tried)
+    return best, scales
 
 
 def _goodness(overlaps):

@@ -49,7 +49,8 @@ class Report:
         """The numbers of images, annotations and findings in one line: str."""
         parts = self.statistics["parts"]
         images, annotations = (sum(part[key] for part in parts) for key in ("images", "annotations"))
-        found = ", ".join(f"{self.count(s)} {word}" for s, word in zip(SEVERITIES, ("errors", "warnings", "notes")))
+        words = zip(SEVERITIES, ("error", "warning", "note"))
+        found = ", ".join(f"{self.count(s)} {word}{'' if self.count(s) == 1 else 's'}" for s, word in words)
         return f"{self.source}: {images} images, {annotations} annotations: {found}"
 
     def to_dict(self):
