@@ -17,7 +17,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.pickle_opcodes import Machine
 from mrcnn.data.pickled_arrays import Unfit
 
-LARGEST_FILE = 512 * 2**20
+LARGEST_FILE = 256 * 2**20
 _LARGE = 2**20
 
 

@@ -113,17 +113,10 @@ def build_cocolvis(coco_json, lvis_json, images_dir, out_dir, *, overlap=0.5, pa
 
 def _pairs(coco_json, lvis_json, images_dir, allow_outside, summary):
     """Read both files: list of ImageTask, by ascending image id."""
-    sides = []
-    for reader, path, name in ((coco, coco_json, "COCO"), (lvis, lvis_json, "LVIS")):
-        if not Path(path).is_file():
-            raise DataError(f"{path} is no file: give the JSON of {name}'s annotations")
-        dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside)
-        summary.left_out += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
-        # only what is needed, and packed, is kept while the other file is read: they take gigabytes
-        sides.append({str(info["id"]): ({k: info.get(k) for k in ("path", "root", "height", "width")},
-                                        [_packed(a) for a in info["annotations"]]) for info in dataset.image_info})  # fmt: skip
-    of_coco, of_lvis = sides
-    summary.counts["only_coco"], summary.counts["only_lvis"] = (len(a.keys() - b.keys()) for a, b in (sides, sides[::-1]))
+    of_coco = _side(coco, coco_json, "COCO", images_dir, allow_outside, summary)
+    of_lvis = _side(lvis, lvis_json, "LVIS", images_dir, allow_outside, summary)
+    summary.counts["only_coco"] = len(of_coco.keys() - of_lvis.keys())
+    summary.counts["only_lvis"] = len(of_lvis.keys() - of_coco.keys())
     images = {}
     for name in of_coco.keys() & of_lvis.keys():
         (info, coco_instances), (other, lvis_instances) = of_coco[name], of_lvis[name]
@@ -139,6 +132,21 @@ def _pairs(coco_json, lvis_json, images_dir, allow_outside, summary):
     if not images:
         raise DataError(f"{coco_json} and {lvis_json} have no image in common: give the files of the same images")
     return [images[number] for number in sorted(images)]
+
+
+def _side(reader, path, name, images_dir, allow_outside, summary):
+    """Read one of the files: dict image id (str) -> (what is known of the image, its instances).
+
+    Only what is needed is kept, and that packed: of the data set as it was read nothing is left when the other file, of a
+    gigabyte, is read.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path} is no file: give the JSON of {name}'s annotations")
+    dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside)
+    summary.left_out += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
+    known = ("path", "root", "height", "width")
+    return {str(info["id"]): ({key: info.get(key) for key in known}, [_packed(a) for a in info["annotations"]])
+            for info in dataset.image_info}  # fmt: skip
 
 
 def _packed(annotation):

@@ -25,7 +25,7 @@ from mrcnn.data.unpickle import read_pickle, told
 HANNOTATION = "hannotation.pickle"
 # of an image; a photograph has a few dozens, and a number beyond is a mistake that would take long to count to
 MOST_OBJECTS = 100_000
-_LARGEST_MASKS = 128 * 2**20
+_LARGEST_MASKS = 64 * 2**20
 _LONGEST_ID = 18
 _LARGEST_ID = 10**_LONGEST_ID
 # a PNG begins with its signature, then a header: size 13, "IHDR", width, height, bit depth, colour type
