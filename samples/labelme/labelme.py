@@ -1,0 +1,141 @@
+"""Photographs annotated with labelme: train on them, measure, and let the network annotate others for correction.
+
+    python3 labelme.py train --dataset=../../../shared/data/fruits --weights=coco
+    python3 labelme.py evaluate --dataset=../../../shared/data/fruits --weights=last
+    python3 labelme.py predict --weights=last --pictures new_photographs/ --output=found
+
+The dataset is a folder of images with a JSON beside each, or of sub-folders train/ and val/ with such. Where it has no
+val/, a fifth of the images is held back. What `predict` writes to found/labelme opens in labelme; corrected, it is more to
+train on. `--small` takes a network and images so small that a CPU trains it in minutes.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+ROOT_DIR = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+
+import mrcnn.data
+from mrcnn import model as modellib
+from mrcnn.config import Config
+from mrcnn.data.catalog import subsets_of
+from mrcnn.data.splits import split_images, subset_of
+from mrcnn.engine.presets import with_classes
+from mrcnn.engine.trained_run import load_trained_run
+from mrcnn.inference.pictures import find_pictures, predict_pictures
+from mrcnn.weights.start import load_start_weights, load_trained_weights
+
+DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
+VAL_SHARE = 0.2
+
+
+class LabelmeConfig(Config):
+    """Training on a few dozen photographs."""
+
+    NAME = "labelme"
+    IMAGES_PER_GPU = 1
+    IMAGE_MIN_DIM = 512
+    IMAGE_MAX_DIM = 832
+    IMAGE_RESIZE_MODE = "square"
+    STEPS_PER_EPOCH = 100
+    DETECTION_MIN_CONFIDENCE = 0.7
+
+
+class SmallConfig(LabelmeConfig):
+    """Small images and a small network, from random weights."""
+
+    IMAGES_PER_GPU = 4
+    IMAGE_MIN_DIM = 192
+    IMAGE_MAX_DIM = 256
+    BACKBONE = "compact"
+    TRAIN_BN = None
+    TOP_DOWN_PYRAMID_SIZE = 64
+    RPN_HEAD_CHANNELS = 64
+    MASK_HEAD_CHANNELS = 64
+    FPN_CLASSIF_FC_LAYERS_SIZE = 256
+    RPN_ANCHOR_SCALES = (16, 32, 64, 96, 128)
+    PRE_NMS_LIMIT = 300
+    POST_NMS_ROIS_TRAINING = 100
+    POST_NMS_ROIS_INFERENCE = 100
+    TRAIN_ROIS_PER_IMAGE = 32
+    OPTIMIZER = "adam"
+
+
+def open_parts(path):
+    """Open the images to train on and those to validate on.
+
+    Args:
+        path: path of the folder.
+
+    Returns:
+        (train_set, val_set): prepared data sets with the same classes.
+    """
+    if {"train", "val"} <= set(subsets_of(path, "labelme")):
+        return tuple(mrcnn.data.open(path, "labelme", part) for part in ("train", "val"))
+    dataset = mrcnn.data.open(path, "labelme")
+    ids = split_images(dataset, {"train": 1 - VAL_SHARE, "val": VAL_SHARE})  # the same at each run
+    return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])
+
+
+def train(config, path, weights, logs, epochs):
+    """Train the heads, then all layers for as many epochs again; all at once where the weights are random.
+
+    Returns:
+        The model.
+    """
+    train_set, val_set = open_parts(path)
+    model = modellib.MaskRCNN(mode="training", config=with_classes(config, train_set), model_dir=logs)
+    load_start_weights(model, weights)
+    rate = config.LEARNING_RATE
+    if weights != "none":
+        model.train(train_set, val_set, learning_rate=rate, epochs=epochs, layers="heads")
+        rate, epochs = rate / 10, 2 * epochs
+    model.train(train_set, val_set, learning_rate=rate, epochs=epochs, layers="all")
+    return model
+
+
+def load_model(weights, logs, **settings):
+    """Load a network with the configuration that it was trained with, and some settings changed.
+
+    Returns:
+        (model, class_names).
+    """
+    trained = load_trained_run(weights, logs)
+    model = modellib.MaskRCNN(mode="inference", config=trained.config.with_overrides(settings), model_dir=logs)
+    load_trained_weights(model, trained.weights)
+    return model, trained.class_names
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Mask R-CNN on photographs annotated with labelme.")
+    parser.add_argument("command", choices=("train", "evaluate", "predict"))
+    parser.add_argument("--pictures", nargs="+", metavar="PATH", help="predict: pictures, or folders of pictures")
+    parser.add_argument("--dataset", metavar="DIR", help="train, evaluate: the folder with labelme's files")
+    parser.add_argument("--weights", required=True, metavar="coco|imagenet|none|last|PATH")
+    parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
+    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="epochs a stage (default: %(default)s)")
+    parser.add_argument("--small", action="store_true", help="train a small network on small images")
+    parser.add_argument("--output", default="found", metavar="DIR", help="predict: default: %(default)s")
+    args = parser.parse_args(argv)
+    if args.command != "predict" and not args.dataset:
+        parser.error(f"{args.command} needs --dataset")
+    if args.command == "predict" and not args.pictures:
+        parser.error("predict needs --pictures")
+
+    if args.command == "train":
+        train(SmallConfig() if args.small else LabelmeConfig(), args.dataset, args.weights, args.logs, args.epochs)
+    elif args.command == "evaluate":
+        model, _ = load_model(args.weights, args.logs, DETECTION_MIN_CONFIDENCE=0.0)
+        print(model.evaluate(open_parts(args.dataset)[1]).table())
+    else:
+        model, class_names = load_model(args.weights, args.logs)
+        summary = predict_pictures(partial(model.detect, masks="rle"), find_pictures(args.pictures), args.output,
+                                   class_names, batch_size=model.config.BATCH_SIZE, labelme="polygon")
+        print(f"{summary.instances} instances on {summary.pictures} pictures: {args.output}")
+
+
+if __name__ == "__main__":
+    main()
