@@ -6,9 +6,8 @@ from mrcnn.cli.progress import progress_bar
 HELP = "build COCO+LVIS, objects with their parts, out of COCO's and LVIS's annotations of the same images"
 EPILOG = """\
 examples:
-  mrcnn convert coco+lvis --coco annotations/instances_train2017.json --lvis lvis_v1_train.json \\
-      --images ~/coco --output ~/cocolvis/train
-  mrcnn train cocolvis --dataset ~/cocolvis --levels whole
+  mrcnn convert coco+lvis --coco instances_train2017.json --lvis lvis_v1_train.json --images ~/coco --output cocolvis/train
+  mrcnn train cocolvis --dataset cocolvis --levels whole
 An image gets its LVIS instances and the COCO instances that none of these covers. What lies in another object is a part of
 it. DIR gets images/, masks/ and hannotation.pickle; the last is written when all is done. After an interruption run the
 command again: it writes what is missing. Exit code 1 says that something was left out, which the table names."""
