@@ -131,7 +131,8 @@ def open_subset(path, subset=None, *, attribute=None, class_name="object", label
         classes = [class_name]
     else:
         classes = sorted({name for region in everything if (name := _class_or_none(region, attribute))}, key=natural_key)
-    dataset.add_images(images[subset], classes, attribute, class_name, files[subset].parent)
+    # of a divided set the whole folder, so that names written from it tell the parts apart
+    dataset.add_images(images[subset], classes, attribute, class_name, path.parent if path.is_file() else path)
     dataset.tell_skipped(files[subset], "images or regions")
     return dataset
 
@@ -221,7 +222,7 @@ class ViaDataset(AnnotatedDataset):
             classes: list of str, in the order of their ids, which count from 1.
             attribute: str of the attribute that holds the class, or None: all regions are of class_name.
             class_name: str.
-            root: path of the folder of the images.
+            root: path of the folder that the images must lie in.
         """
         ids = {name: number for number, name in enumerate(classes, start=1)}
         for name, number in ids.items():

@@ -12,6 +12,7 @@ import mrcnn.data
 from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.via import subsets
+from mrcnn.data.writers.images import images_folder
 from tests.data.formats.labelme_files import box, ring, save_image
 
 SIZE = (40, 60)
@@ -122,6 +123,7 @@ def test_parts_share_their_classes_and_what_is_left_out_is_of_one_part(tmp_path)
     train, val = (load(tmp_path, subset=part) for part in ("train", "val"))
     assert train.class_names == val.class_names == ["BG", "cat", "dog"]
     assert val.load_mask(0)[1].tolist() == [1]
+    assert [images_folder(part) for part in (train, val)] == [tmp_path, tmp_path]
     assert ["its shape 'point' has no area"] == [reason for _, reason in train.skipped]
     assert ["it is 'nothing', expected an object with the field 'shape_attributes'"] == [reason for _, reason in val.skipped]
 
