@@ -83,7 +83,8 @@ def batch_figure(images, masks, class_names=None, predictions=None, limit=8):
 def shares(class_map, class_names=None):
     """Say which classes a map holds. Args: class_map: [h, w]; class_names: list. Returns: str, "cat 12 %, dog 3 %"."""
     values, counts = np.unique(class_map, return_counts=True)
-    told = [f"{_name(v, class_names)} {100 * n / class_map.size:.0f} %" for v, n in zip(values, counts, strict=True) if v]
+    parts = [(v, 100 * n / np.size(class_map)) for v, n in zip(values, counts, strict=True) if v]
+    told = [f"{_name(v, class_names)} {'<1' if part < 1 else f'{part:.0f}'} %" for v, part in parts]
     return ", ".join(told) or "background only"
 
 

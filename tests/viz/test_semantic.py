@@ -27,6 +27,9 @@ def test_laid_over_the_image_only_the_classes_are_coloured():
 
 def test_what_a_map_holds_is_told():
     assert shares(MASKS[0], NAMES) == "cat 10 %" and shares(MASKS[1]) == "class 2 50 %"
+    speck = np.zeros((11, 10), int)
+    speck[3, 3] = 1
+    assert shares(speck) == "class 1 <1 %"
     assert shares(np.zeros((2, 3), int)) == "background only"
 
 
