@@ -25,10 +25,10 @@ def count_crossings(polygon):
         int. None for an outline of more than MAX_POINTS points.
     """
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
-    points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]  # an edge without length crosses nothing
+    points = points[(points != np.concatenate([points[-1:], points[:-1]])).any(axis=1)]  # no edges without length
     if len(points) > MAX_POINTS:
         return None
-    edges = np.roll(points, -1, axis=0) - points
+    edges = np.concatenate([points[1:], points[:1]]) - points
     if len(points) ** 2 <= _BLOCK:
         parts = _parts(points, edges, points)
         return np.count_nonzero(parts & parts.T) // 2  # each pair is met from both sides

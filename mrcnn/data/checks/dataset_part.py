@@ -30,7 +30,8 @@ def dataset_part(dataset, name="", path=""):
     """
     if not hasattr(dataset, "num_images"):
         dataset.prepare()
-    images = [_image(dataset, i, str(path)) for i in range(len(dataset.image_info))]
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    images = [_image(dataset, i, folder if path else None) for i in range(len(dataset.image_info))]
     categories = dict(enumerate(dataset.class_names[1:], start=1))
     return Part(name, str(path), categories, images, partial(_annotations, dataset),
                 lambda: list(getattr(dataset, "skipped", ())))
@@ -43,7 +44,7 @@ def _image(dataset, image_id, folder):
     path = info["path"]
     is_file = path is not None and "://" not in str(path) and type(dataset).load_image in _PLAIN
     file = str(path or info["id"])
-    if path and folder and Path(folder).is_dir() and Path(path).is_relative_to(folder):
+    if path and folder and Path(path).is_relative_to(folder):
         file = Path(path).relative_to(folder).as_posix()
     return CheckedImage(
         info["id"],

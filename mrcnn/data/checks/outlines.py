@@ -3,6 +3,7 @@
 Shape letters: H W image.
 """
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ BORDER_TOLERANCE = 1.0
 BOX_TOLERANCE, BOX_SHARE = 2.0, 0.1
 # an area may differ by half of the way around the mask's box (outlines run through pixels), or by this share
 AREA_SHARE = 0.2
+_NUMBERS = frozenset((int, float))
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,20 @@ def ring_fault(polygon):
         return f"is {shown(polygon)}, expected a list [x1, y1, x2, y2, ...]"
     if len(polygon) < 6 or len(polygon) % 2:
         return f"has {len(polygon)} numbers, expected at least three x, y pairs"
+    if _plain_numbers(polygon):
+        return None
     for value in polygon:
         if not is_kind(value, float) and not isinstance(value, np.number):
             return f"holds {shown(value)}, expected finite numbers"
     return None
+
+
+def _plain_numbers(values):
+    """Whether all values are finite floats or ints, without a look at each; the common case."""
+    if not _NUMBERS.issuperset(map(type, values)):
+        return False
+    # min and max pass over nan, a sum does not
+    return -sys.float_info.max <= min(values) and max(values) <= sys.float_info.max and sum(values) * 0 == 0
 
 
 def box_fault(box):
