@@ -47,6 +47,7 @@ def add_arguments(parser):
 
 def run(args):
     """Train as the arguments say."""
+    from mrcnn.data.errors import DataError
     from mrcnn.engine.presets import build_config, for_other_data, with_classes
     from mrcnn.engine.trained_run import find_checkpoint, load_config
     from mrcnn.weights.start import WORDS, load_start_weights
@@ -62,6 +63,9 @@ def run(args):
     config = build_config(args.data, settings, saved, from_scratch=weights == "none")
     train_set, val_set = _open_data(args, config)
     config = with_classes(config, train_set)
+    if val_set is not None and val_set.class_names != train_set.class_names:
+        raise DataError(f"the classes to train on are {_names(train_set)}, those of the validation {_names(val_set)}: "
+                        "they must be the same, in the same order (--labels fixes them where the data have no list).")
 
     load_backend()
     from mrcnn.engine.mask_rcnn import MaskRCNN
@@ -71,6 +75,12 @@ def run(args):
     rate = config.LEARNING_RATE if args.learning_rate is None else args.learning_rate
     model.train(train_set, val_set, learning_rate=rate, epochs=args.epochs, layers=args.layers)
     print(f"Run folder: {model.log_dir}")
+
+
+def _names(dataset):
+    """Show the names of a few classes, without the background: str."""
+    names = dataset.class_names[1:]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _open_data(args, config):

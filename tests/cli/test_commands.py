@@ -208,3 +208,15 @@ def test_bad_input_of_prediction_is_one_line_and_code_2(arguments, said, capsys)
     assert main(["predict", *arguments]) == 2
     message = capsys.readouterr().err
     assert said in message and message.count("\n") == 1 and FakeModel.last is None
+
+
+def test_validation_on_other_classes_is_told(tmp_path, capsys):
+    for name, label in (("a", "ball"), ("b", "brick")):
+        (tmp_path / name).mkdir()
+        skimage.io.imsave(tmp_path / name / "1.png", np.zeros((20, 30, 3), np.uint8), check_contrast=False)
+        shape = {"label": label, "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+        (tmp_path / name / "1.json").write_text(json.dumps(
+            {"shapes": [shape], "imagePath": "1.png", "imageHeight": 20, "imageWidth": 30}))
+    arguments = ["train", "labelme", "--dataset", str(tmp_path / "a"), "--val-dataset", str(tmp_path / "b")]
+    assert main(arguments) == 2
+    assert "the classes to train on are ball, those of the validation brick" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 import time
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,8 +46,10 @@ def test_the_drawing_does_not_change(points):
     cut = clip_polygon(polygon, (90, 120), margin=30)
     drawn = rasterize_polygons([polygon], (90, 120))
     again = rasterize_polygons([cut], (90, 120)) if cut.size else np.zeros((90, 120), bool)
-    # cut ends are rounded anew: a pixel on an outline may change
-    assert np.count_nonzero(drawn != again) <= 8
+    # cut ends are rounded anew: pixels on the outline may change, and none inside or outside of it
+    around = np.ones((3, 3), np.uint8)
+    thick, thin = (turn(drawn.astype(np.uint8), around).astype(bool) for turn in (cv2.dilate, cv2.erode))
+    assert (again <= thick).all() and (again >= thin).all() and np.count_nonzero(drawn != again) <= 30
 
 
 def test_drawing_takes_no_time_for_what_lies_far_away():
