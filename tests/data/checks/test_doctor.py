@@ -8,7 +8,7 @@ import pytest
 
 from mrcnn.data.checks import KINDS, check_dataset
 from mrcnn.data.errors import DataError
-from tests.data.checks.damaged import DAMAGES, FOLLOWS, Part, healthy
+from tests.data.checks.damaged import DAMAGES, FOLLOWS, HEIGHT, WIDTH, Part, healthy
 from tests.data.scenes import Scenes, scenes
 from tests.shared_data import shared_path
 
@@ -208,3 +208,21 @@ def test_photographs_with_labelme_files():
     assert report.count("error") == 0
     assert {row["name"]: row["objects"] for row in report.statistics["classes"]} == {"date": 71, "hazelnut": 53, "fig": 41}
     assert np.isclose(sum(report.statistics["sizes"]["sides"].values()), 165)
+
+
+def test_annotations_that_are_known_to_be_of_the_turned_image(twin, tmp_path):
+    train, val = copy_of(twin, tmp_path / "set")
+    DAMAGES["a size swapped by EXIF"][1](train, val, 2)
+    train.images[2]["exif_applied"] = True
+    train.save(), val.save()
+    assert check_dataset(tmp_path / "set").counts == {}
+    train.images[2].update(height=HEIGHT, width=WIDTH)
+    train.save()
+    assert "size_mismatch" in check_dataset(tmp_path / "set").counts
+
+
+def test_file_names_are_told_from_the_folder_on():
+    report = check_dataset(shared_path("data/lvis/lvis_val_100.json"))
+    told = {f.kind: f for f in report.findings}
+    assert "none of the 100 image files is there" in told["image_missing"].found
+    assert told["box_mismatch"].place.file.startswith("val2017/0000")
