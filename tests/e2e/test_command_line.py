@@ -55,7 +55,7 @@ def test_pictures_are_predicted(folder, capsys):
     assert {row["image_id"] for row in rows} <= {5, 6} and len(rows) <= 10
     for row in rows:
         assert row["segmentation"]["size"] == [64, 64] and row["category"] in ("square", "circle", "triangle")
-    assert f"2 pictures, {len(rows)} instances" in capsys.readouterr().out
+    assert f"pictures: 2, instances: {len(rows)}, written to" in capsys.readouterr().out
     corrected = open_dataset(folder / "out" / "labelme")
     assert [info["id"] for info in corrected.image_info] == ["5", "6"] and corrected.skipped == []
     with_pixels = [row for row in rows if row["bbox"][2] * row["bbox"][3] and rle_area(row["segmentation"])]
