@@ -5,6 +5,7 @@ from pathlib import Path
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["COLUMNS"] = "120"  # tables break their lines alike wherever the tests run
 
 if os.environ.get("PYTEST_XDIST_WORKER"):
     # Workers already share the cores out between them; threads on top of that only fight.
