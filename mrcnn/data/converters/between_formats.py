@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.data.catalog import format_module, open_dataset, recognise_format, subsets_of
+from mrcnn.data.errors import DataError
+from mrcnn.data.formats.yolo_layout import PARTS
 from mrcnn.data.splits import split_images
 from mrcnn.data.writers.coco import write_coco
 from mrcnn.data.writers.images import images_folder
@@ -60,13 +62,15 @@ def convert(path, output, *, format=None, to="coco", subsets=None, split=None, g
         Conversion.
 
     Raises:
-        DataError: the data cannot be read, or no image of a part is usable.
+        DataError: the data cannot be read, no image of a part is usable, or with `split` a part's folder holds files.
         ValueError: an argument is unknown, or contradicts another, or the output is the data set itself.
     """
     output, format = Path(output), format or recognise_format(path)
     there = subsets_of(path, format)
     subsets = list(there) if subsets is None else list(subsets)
     _check(path, output, to, subsets, split, copy_images)
+    if split is not None:
+        _check_new(output, to, copy_images)
     progress = progress or (lambda what: contextlib.nullcontext())
     results, images = {}, None
     for subset in subsets or [None]:
@@ -96,11 +100,38 @@ def _check(path, output, to, subsets, split, copy_images):
         raise ValueError(f"split is {split}: expected the share of the images to train on, between 0 and 1")
     if (to == "coco") != (output.suffix.lower() == ".json"):
         raise ValueError(f"{output}: {to} is written to {'a .json file' if to == 'coco' else 'a folder'}: change the output")
+    unknown = [part for part in subsets if part not in PARTS] if to == "yolo" and split is None else []
+    if unknown and len(subsets) > 1:
+        raise ValueError(f"YOLO has no part {unknown[0]!r}: say which of the parts to convert (--subset), out of "
+                         f"{', '.join(part for part in subsets if part in PARTS) or 'none here'}")
     if to != "coco" and copy_images not in (None, True):
         raise ValueError(f"images for {to} are copied into the output: leave out their folder, {copy_images}")
     source, target = Path(os.path.realpath(path)), Path(os.path.realpath(output))
     if target == source or to != "coco" and target.is_relative_to(source):
         raise ValueError(f"{output} is the data set itself, or in it: choose another output")
+
+
+def _check_new(output, to, copy_images):
+    """Refuse folders with files in them for parts that are divided anew: an image of before might end in both."""
+    for part in ("train", "val"):
+        for folder in _part_folders(output, to, part, copy_images):
+            if folder.is_dir() and any(folder.iterdir()):
+                raise DataError(f"{folder} has files in it, and data that are divided anew beside them could have an image "
+                                "in both parts: remove the folder, or give another output")
+
+
+def _part_folders(output, to, part, copy_images):
+    """List the folders that the files of one part go to, but for COCO's JSON."""
+    if to == "yolo":
+        return [output / "images" / part, output / "labels" / part]
+    if to == "labelme":
+        return [output / part]
+    return [_copies_folder(output, part, copy_images)] if copy_images else []
+
+
+def _copies_folder(output, part, copy_images):
+    # a folder a part: images of several parts may have the same names
+    return (output.parent / "images" if copy_images is True else Path(copy_images)) / (part or "")
 
 
 def _open(path, format, subset, workers, show, options):
@@ -122,7 +153,9 @@ def _grouping(pattern):
     def group_of(info):
         found = pattern.search(str(info["id"]))
         # what does not match is a group of its own
-        return ("matched", found[1 if pattern.groups else 0]) if found else ("alone", str(info["id"]))
+        if not found:
+            return "alone", str(info["id"])
+        return "matched", found[1] if pattern.groups and found[1] is not None else found[0]
 
     return group_of
 
@@ -137,9 +170,7 @@ def _write(dataset, output, to, part, ids, copy_images, workers, show):
         return folder, write_labelme(dataset, folder, copy_images=bool(copy_images), **common)
     path = output.with_name(f"{output.stem}_{part}{output.suffix}") if part else output
     if copy_images:
-        # a folder a part: images of several parts may have the same names
-        copies = (output.parent / "images" if copy_images is True else Path(copy_images)) / (part or "")
-        return path, write_coco(dataset, path, copy_images=copies, **common)
+        return path, write_coco(dataset, path, copy_images=_copies_folder(output, part, copy_images), **common)
     return path, write_coco(dataset, path, images=images_folder(dataset), **common)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mrcnn.data
-from mrcnn.data.converters.between_formats import TARGETS, convert
+from mrcnn.data.converters.between_formats import TARGETS, _grouping, convert
 from mrcnn.data.errors import DataError
 from tests.data.formats.test_mask_folder import A, B, rectangle, write_flat
 from tests.data.formats.test_yolo import RECTANGLE
@@ -148,3 +148,30 @@ def test_a_file_is_not_replaced_by_its_own_conversion(tmp_path):
     convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
     with pytest.raises(ValueError, match="out.json is the data set itself"):
         convert(tmp_path / "out.json", tmp_path / "out.json", images=tmp_path / "in")
+
+
+@pytest.mark.parametrize("to, part", [("labelme", "train"), ("yolo", "images/train"), ("coco", "images/train")])
+def test_dividing_again_never_mixes_the_parts(tmp_path, to, part):
+    write_masks(tmp_path / "in")
+    output = tmp_path / "out" / ("a.json" if to == "coco" else "")
+    arguments = {"to": to, "split": 0.5, "copy_images": None if to == "yolo" else True}
+    convert(tmp_path / "in", output, seed=0, **arguments)
+    before = sorted(path for path in (tmp_path / "out").rglob("*"))
+    with pytest.raises(DataError, match=f"out/{part} has files in it"):
+        convert(tmp_path / "in", output, seed=1, **arguments)
+    assert sorted(path for path in (tmp_path / "out").rglob("*")) == before
+
+
+def test_a_group_may_be_optional_in_its_expression():
+    group_of = _grouping(r"(a)|b")
+    assert [group_of({"id": name}) for name in ("a1", "b1", "c1")] == [("matched", "a"), ("matched", "b"), ("alone", "c1")]
+
+
+def test_parts_that_yolo_does_not_know_are_told_before_anything_is_written(tmp_path):
+    for part in ("train", "val"):
+        write_masks(tmp_path / "in" / part, count=2)
+    assert mrcnn.data.catalog.subsets_of(tmp_path / "in", "masks") == ["train", "val"]
+    convert(tmp_path / "in", tmp_path / "out", to="yolo")
+    with pytest.raises(ValueError, match="YOLO has no part 'trainval': .*out of train, val"):
+        convert(tmp_path / "in", tmp_path / "other", to="yolo", subsets=["train", "trainval", "val"])
+    assert not (tmp_path / "other").exists()
