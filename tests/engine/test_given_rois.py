@@ -1,6 +1,5 @@
 """USE_RPN_ROIS False: the heads train on random regions."""
 import numpy as np
-import pytest
 
 from mrcnn.engine.fitting import _batches
 from mrcnn.engine.settings import make_loader
@@ -18,7 +17,6 @@ def test_regions_follow_from_the_step_and_lie_about_the_objects():
     assert (rois[..., 2:] > rois[..., :2]).all() and rois.min() >= 0 and rois.max() <= 64
 
 
-@pytest.mark.tensorflow_only
 def test_training_without_the_rpn_finds_positives_from_the_first_step(tmp_path):
     model = small_model("training", tmp_path, USE_RPN_ROIS=False)
     history = model.train(shapes(4), shapes(2, seed=1), 0.001, 1, "heads").history

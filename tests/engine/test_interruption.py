@@ -5,7 +5,6 @@ import pytest
 from tests.engine.small import shapes, small_model
 
 
-@pytest.mark.tensorflow_only
 def test_an_interrupted_run_keeps_its_whole_epochs(tmp_path):
     def interrupt(epoch, logs=None):
         if epoch == 2:
