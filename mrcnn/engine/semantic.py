@@ -2,7 +2,7 @@
 
 import keras
 
-from mrcnn.data.semantic import SemanticBatches, filter_images
+from mrcnn.data.semantic.batches import SemanticBatches, filter_images
 
 
 class SemanticGenerator(keras.utils.PyDataset):
@@ -26,7 +26,7 @@ class SemanticGenerator(keras.utils.PyDataset):
         batch_size: int.
         mask_type: "binary" (any of the classes: 0 or 1) or "normal" (0 background, k for the k-th class).
         image_ids: int [n]. Other images of a prepared Dataset than those that `classes` finds.
-        augmentation: `mrcnn.data.semantic_augment.SemanticAugmentation`, a dict of its arguments, or None.
+        augmentation: `mrcnn.data.semantic.augment.SemanticAugmentation`, a dict of its arguments, or None.
         shuffle: bool. False for validation: each epoch in one order.
         seed: int.
         initial_epoch: int. The first epoch's number, to go on after a stop.

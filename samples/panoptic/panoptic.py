@@ -23,7 +23,7 @@ from mrcnn import model as modellib
 from mrcnn.config import Config
 from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.formats.shapes import SHAPE_NAMES, ShapesDataset
-from mrcnn.data.panoptic import LABEL_DIVISOR, colors_of_ids
+from mrcnn.data.panoptic.maps import LABEL_DIVISOR, colors_of_ids
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.viz.colors import random_colors
 from mrcnn.viz.draw import draw_detections

@@ -4,7 +4,7 @@ import pytest
 import mrcnn.data
 from mrcnn.cli import main as cli
 from tests.data.cocolvis_pairs import TREE, write_pair
-from tests.data.pickles import harmful
+from tests.data.pickles.harmful import harmful
 
 
 def arguments(pair, out, *more):

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.data.semantic import SemanticBatches
+from mrcnn.data.semantic.batches import SemanticBatches
 from mrcnn.engine.semantic import SemanticGenerator
 from tests.data.scenes import scenes
 

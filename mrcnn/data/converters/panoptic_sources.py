@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.images import image_names
-from mrcnn.data.panoptic_files import PanopticImage, read_panoptic, without_ending
+from mrcnn.data.panoptic.files import PanopticImage, read_panoptic, without_ending
 
 SPLITS = ("train", "val", "test")
 # splits without annotations

@@ -1,8 +1,8 @@
 """COCO's panoptic annotations as sharded TFRecord files.
 
-What goes in is said in `panoptic_sources`, what a record holds in `mrcnn.data.panoptic_records`, and how the files are
-called in `mrcnn.data.shards`. Each file is written by one process and gets its name once it is whole, so a run that was
-interrupted is gone on with by running it again.
+What goes in is said in `panoptic_sources`, what a record holds in `mrcnn.data.panoptic.records`, and how the files are
+called in `mrcnn.data.panoptic.shards`. Each file is written by one process and gets its name once it is whole, so a run
+that was interrupted is gone on with by running it again.
 """
 
 from collections import Counter
@@ -12,11 +12,9 @@ from mrcnn.data.converters.panoptic_sources import SPLITS, Source, find_source
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import read_json, shown
 from mrcnn.data.files import save_json, whole_file
-from mrcnn.data.panoptic import CATEGORY_ID, decode_segments, panoptic_map
-from mrcnn.data.panoptic_records import Record, check_jpeg, encode_record, jpeg_size
-from mrcnn.data.parallel import available_cores, run_tasks
-from mrcnn.data.paths import refuse_link
-from mrcnn.data.shards import (
+from mrcnn.data.panoptic.maps import CATEGORY_ID, decode_segments, panoptic_map
+from mrcnn.data.panoptic.records import Record, check_jpeg, encode_record, jpeg_size
+from mrcnn.data.panoptic.shards import (
     MANIFEST_VERSION,
     MAX_SHARDS,
     categories_to_json,
@@ -25,7 +23,9 @@ from mrcnn.data.shards import (
     shard_path,
     splits_in,
 )
-from mrcnn.data.tfrecord import read_record, scan_records, write_record
+from mrcnn.data.parallel import available_cores, run_tasks
+from mrcnn.data.paths import refuse_link
+from mrcnn.data.tfrecord.records import read_record, scan_records, write_record
 from mrcnn.data.writers.summary import Summary
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from mrcnn.data import images
 from mrcnn.data.collector import paused_collector
 from mrcnn.data.errors import DataError
-from mrcnn.data.unpickle import read_pickle, told
+from mrcnn.data.pickles.unpickle import read_pickle, told
 
 HANNOTATION = "hannotation.pickle"
 # of an image; a photograph has a few dozens, and a number beyond is a mistake that would take long to count to

@@ -14,10 +14,10 @@ from mrcnn.data.dataset import overrides_later
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import json_outline
 from mrcnn.data.formats.panoptic_shards import PanopticShardDataset
-from mrcnn.data.panoptic import AREA, IS_CROWD, SEGMENT_ID, check_segments, decode_segments
-from mrcnn.data.panoptic_files import read_panoptic
+from mrcnn.data.panoptic.files import read_panoptic
+from mrcnn.data.panoptic.maps import AREA, IS_CROWD, SEGMENT_ID, check_segments, decode_segments
+from mrcnn.data.panoptic.shards import splits_in
 from mrcnn.data.paths import refuse_link
-from mrcnn.data.shards import splits_in
 from mrcnn.geometry.label_map import LabelMap
 
 

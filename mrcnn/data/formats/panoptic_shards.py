@@ -1,18 +1,18 @@
 """The things of a panoptic data set in TFRecord shards, read without TensorFlow.
 
-An image is found by the place of its record, and read when it is asked for. See `mrcnn.data.shards` for the names of
-the files and `mrcnn.data.panoptic_records` for what a record holds.
+An image is found by the place of its record, and read when it is asked for. See `mrcnn.data.panoptic.shards` for the names of
+the files and `mrcnn.data.panoptic.records` for what a record holds.
 
 Shape letters: H W image.
 """
 
 from mrcnn.data.annotated import AnnotatedDataset
-from mrcnn.data.coco_panoptic_names import coco_categories
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic import LABEL_DIVISOR
-from mrcnn.data.panoptic_records import decode_jpeg, decode_record, read_name_and_size
-from mrcnn.data.shards import read_categories, shards_of
-from mrcnn.data.tfrecord import read_record, scan_records
+from mrcnn.data.panoptic.coco_categories import coco_categories
+from mrcnn.data.panoptic.maps import LABEL_DIVISOR
+from mrcnn.data.panoptic.records import decode_jpeg, decode_record, read_name_and_size
+from mrcnn.data.panoptic.shards import read_categories, shards_of
+from mrcnn.data.tfrecord.records import read_record, scan_records
 from mrcnn.geometry.label_map import LabelMap
 
 
@@ -55,7 +55,7 @@ class PanopticShardDataset(AnnotatedDataset):
             image_id: int.
 
         Returns:
-            mrcnn.data.panoptic_records.Record.
+            mrcnn.data.panoptic.records.Record.
 
         Raises:
             DataError: the file is missing or damaged.

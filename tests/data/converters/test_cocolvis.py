@@ -10,7 +10,7 @@ import mrcnn.data
 from mrcnn.data.converters import cocolvis
 from mrcnn.data.converters.cocolvis import build_cocolvis
 from mrcnn.data.errors import DataError
-from mrcnn.data.unpickle import read_pickle
+from mrcnn.data.pickles.unpickle import read_pickle
 from tests.data.cocolvis_pairs import LVIS, MAPPING, OBJECTS, SIZE, TREE, mask, polygon, write_pair
 from tests.shared_data import shared_path
 

@@ -18,7 +18,7 @@ from mrcnn.data.formats.cocolvis import CocoLvisDataset, open_subset
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.geometry.rle import decode_rle
 from tests.data.cocolvis_sets import MAPPING, SIZE, entry, layers, masks_file, png, rectangle, write_set
-from tests.data.pickles import harmful
+from tests.data.pickles.harmful import harmful
 
 ID = "000000000007"
 

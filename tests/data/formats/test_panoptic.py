@@ -13,8 +13,8 @@ import mrcnn.data
 from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats import panoptic
+from mrcnn.data.panoptic.shards import manifest_path
 from mrcnn.data.sample import SampleSettings, make_sample
-from mrcnn.data.shards import manifest_path
 from tests.data.panoptic_sets import CATEGORIES, random_image, segment, write_jpeg, write_split
 from tests.shared_data import shared_path
 

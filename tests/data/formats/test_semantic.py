@@ -18,7 +18,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.formats import semantic
 from mrcnn.data.formats.semantic_classes import read_classes
 from mrcnn.data.sample import SampleSettings, make_sample
-from mrcnn.data.semantic import SemanticBatches
+from mrcnn.data.semantic.batches import SemanticBatches
 from mrcnn.geometry.rle import as_rle, rle_area
 
 MAP = np.array([[1, 1, 0, 0, 2, 255],

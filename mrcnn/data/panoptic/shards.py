@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mrcnn.data import fields
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic import number_categories
+from mrcnn.data.panoptic.maps import number_categories
 
 _NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
 # five digits in the file names

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
+from mrcnn.data.panoptic.maps import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
 from mrcnn.geometry.label_map import LabelMap
 
 # ids 1 and 3 are things; semantic ids 1, 2, 3, 4 in the order of the ids

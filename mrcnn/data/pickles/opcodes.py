@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from mrcnn.data.pickled_arrays import NAMES, Array, Budget, DType, Name, Unfit, check_key
+from mrcnn.data.pickles.arrays import NAMES, Array, Budget, DType, Name, Unfit, check_key
 
 # an empty container is a byte in the file and some two hundred in memory
 MOST_CONTAINERS = 20_000_000

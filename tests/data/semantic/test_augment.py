@@ -6,7 +6,7 @@ import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.data.semantic_augment import SemanticAugmentation, Transform, as_augmentation
+from mrcnn.data.semantic.augment import SemanticAugmentation, Transform, as_augmentation
 
 MAP = np.array([[1, 2, 0, 0, 0],
                 [3, 0, 0, 0, 4],

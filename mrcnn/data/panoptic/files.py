@@ -13,7 +13,7 @@ import numpy as np
 
 from mrcnn.data import fields
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic import number_categories
+from mrcnn.data.panoptic.maps import number_categories
 from mrcnn.data.paths import inside
 
 # sizes and areas beyond this are no image's, and would not fit the numbers of other tools either
@@ -32,7 +32,7 @@ class PanopticImage:
         path: Path of the image file.
         size: (height, width).
         png: Path of the PNG of segments; None for an image without annotation.
-        segments: int64 [S, 4], columns as in `mrcnn.data.panoptic`; None for an image without annotation.
+        segments: int64 [S, 4], columns as in `mrcnn.data.panoptic.maps`; None for an image without annotation.
     """
 
     id: object

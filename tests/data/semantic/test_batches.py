@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.semantic import SemanticBatches, class_list, filter_images, make_semantic_sample, number_classes
-from mrcnn.data.semantic_augment import SemanticAugmentation
+from mrcnn.data.semantic.augment import SemanticAugmentation
+from mrcnn.data.semantic.batches import SemanticBatches, class_list, filter_images, make_semantic_sample, number_classes
 from tests.data.scenes import Scenes, scenes
 from tests.shared_data import shared_path
 

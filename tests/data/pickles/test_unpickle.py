@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.data import pickle_opcodes
 from mrcnn.data.errors import DataError
-from mrcnn.data.unpickle import parse_pickle, read_pickle, told
-from tests.data.pickles import harmful
+from mrcnn.data.pickles import opcodes
+from mrcnn.data.pickles.unpickle import parse_pickle, read_pickle, told
+from tests.data.pickles.harmful import harmful
 
 PROTOCOLS = range(6)
 ARRAYS = [
@@ -167,7 +167,7 @@ def test_one_piece_is_not_copied_a_thousand_times(call):
 
 
 def test_too_many_containers(monkeypatch):
-    monkeypatch.setattr(pickle_opcodes, "MOST_CONTAINERS", 10)
+    monkeypatch.setattr(opcodes, "MOST_CONTAINERS", 10)
     assert parse_pickle(b"(" + b"\x8f" * 9 + b"t.", "f") == (set(),) * 9
     with pytest.raises(DataError, match="more than 10 containers"):
         parse_pickle(b"(" + b"\x8f" * 11 + b"t.", "f")
@@ -222,7 +222,7 @@ def test_damaged_bytes_are_told_or_read(data, protocol):
         assert str(error).startswith("f is ")
 
 
-@given(st.lists(st.sampled_from(sorted(pickle_opcodes._CODES)) | st.binary(max_size=3), max_size=60))
+@given(st.lists(st.sampled_from(sorted(opcodes._CODES)) | st.binary(max_size=3), max_size=60))
 def test_any_bytes_are_told_or_read(parts):
     with contextlib.suppress(DataError):
         parse_pickle(b"".join(parts) + b".", "f")

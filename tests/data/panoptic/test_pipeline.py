@@ -7,7 +7,7 @@ from PIL import Image
 
 from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic_tf import panoptic_pipeline
+from mrcnn.data.panoptic.pipeline import panoptic_pipeline
 from tests.data.panoptic_sets import segment, write_jpeg, write_split
 
 pytest.importorskip("tensorflow")

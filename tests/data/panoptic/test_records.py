@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic_records import (
+from mrcnn.data.panoptic.records import (
     Record,
     check_jpeg,
     decode_jpeg,
@@ -17,7 +17,7 @@ from mrcnn.data.panoptic_records import (
     jpeg_size,
     read_name_and_size,
 )
-from mrcnn.data.tf_example import decode_example, encode_example
+from mrcnn.data.tfrecord.example import decode_example, encode_example
 
 MAP = np.array([[256, 257, 258], [0, 2**31 - 1, 1]], np.int32)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.tfrecord import masked_crc32c, read_record, scan_records, write_record
+from mrcnn.data.tfrecord.records import masked_crc32c, read_record, scan_records, write_record
 
 RECORDS = [b"", b"a", b"123456789", bytes(range(256)) * 9]
 

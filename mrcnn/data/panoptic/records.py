@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.tf_example import decode_example, encode_example, read_features
+from mrcnn.data.tfrecord.example import decode_example, encode_example, read_features
 
 ENCODED, FILENAME, FORMAT = "image/encoded", "image/filename", "image/format"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"

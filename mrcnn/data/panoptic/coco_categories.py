@@ -5,7 +5,7 @@ Several of the finer kinds of an earlier release were put together into one; the
 """
 
 from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
-from mrcnn.data.panoptic import number_categories
+from mrcnn.data.panoptic.maps import number_categories
 
 # (id, name)
 STUFF = (

@@ -15,7 +15,7 @@ from mrcnn.data.catalog import open_dataset
 from mrcnn.data.dataset import Dataset, instances_of
 from mrcnn.data.errors import DataError
 from mrcnn.data.sample import load_checked_image, load_parts, name_image
-from mrcnn.data.semantic_augment import as_augmentation
+from mrcnn.data.semantic.augment import as_augmentation
 from mrcnn.geometry.class_map import paint_classes
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.data.crc32c import crc32c
+from mrcnn.data.tfrecord.crc32c import crc32c
 
 
 @pytest.mark.parametrize("data, expected", [

@@ -44,7 +44,7 @@ def harmful(trap):
         (Call(np.load, str(trap)), "numpy.load"),
         (Call(np.fromfile, "/etc/hostname"), "numpy.*fromfile"),
         (Call(np.testing.assert_equal, 1, 1), "numpy.testing._private.utils.assert_equal"),
-        (Own(), "tests.data.pickles.Own|copy_?reg._reconstructor"),
+        (Own(), "tests.data.pickles.harmful.Own|copy_?reg._reconstructor"),
         (np.ma.masked_array([1]), "numpy.ma"),
         (np.zeros(1).view(np.recarray), "numpy.*rec.*"),
         (range(3), "(builtins|__builtin__).x?range"),

@@ -2,8 +2,8 @@
 
 A pickle is a program. Python's own reader imports whatever function the program names and calls it with whatever
 arguments, so that a data file can do anything. The reader here knows the part of the language that makes NumPy arrays and
-plain containers (`mrcnn.data.pickle_opcodes`), and refuses all else by its name; it has no means to import, or to call
-anything but the few functions of `mrcnn.data.pickled_arrays`.
+plain containers (`mrcnn.data.pickles.opcodes`), and refuses all else by its name; it has no means to import, or to call
+anything but the few functions of `mrcnn.data.pickles.arrays`.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ import numpy as np
 
 from mrcnn.data.collector import paused_collector
 from mrcnn.data.errors import DataError
-from mrcnn.data.pickle_opcodes import Machine
-from mrcnn.data.pickled_arrays import Unfit
+from mrcnn.data.pickles.arrays import Unfit
+from mrcnn.data.pickles.opcodes import Machine
 
 LARGEST_FILE = 256 * 2**20
 _LARGE = 2**20

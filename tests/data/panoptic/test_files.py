@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic_files import read_panoptic, without_ending
+from mrcnn.data.panoptic.files import read_panoptic, without_ending
 from tests.data.panoptic_sets import CATEGORIES, segment
 from tests.shared_data import shared_path
 

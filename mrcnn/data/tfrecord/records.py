@@ -11,8 +11,8 @@ import os
 import struct
 from pathlib import Path
 
-from mrcnn.data.crc32c import crc32c
 from mrcnn.data.errors import DataError
+from mrcnn.data.tfrecord.crc32c import crc32c
 
 _HEAD = struct.Struct("<QI")
 _FOOT = struct.Struct("<I")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.shards import cut, manifest_path, read_categories, shard_path, shards_of, splits_in
+from mrcnn.data.panoptic.shards import cut, manifest_path, read_categories, shard_path, shards_of, splits_in
 
 
 def test_a_name(tmp_path):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.tf_example import decode_example, encode_example, read_features
+from mrcnn.data.tfrecord.example import decode_example, encode_example, read_features
 
 NAMES = st.text(max_size=30)
 WHOLE = st.integers(-(2**63), 2**63 - 1)

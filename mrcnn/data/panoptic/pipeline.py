@@ -4,9 +4,9 @@ Shape letters: H W image.
 """
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.panoptic_records import ENCODED, HEIGHT, MAP, RGB_CHANNELS, WIDTH, decode_record
-from mrcnn.data.shards import shards_of
-from mrcnn.data.tfrecord import read_record, scan_records
+from mrcnn.data.panoptic.records import ENCODED, HEIGHT, MAP, RGB_CHANNELS, WIDTH, decode_record
+from mrcnn.data.panoptic.shards import shards_of
+from mrcnn.data.tfrecord.records import read_record, scan_records
 
 # files that are read in turn, and images that wait to be drawn from, when the order is shuffled
 _OPEN_FILES = 16

@@ -1,0 +1,1 @@
+"""Panoptic annotations: what COCO stores, maps of them, and the TFRecord shards that hold both with the images."""

@@ -1,0 +1,1 @@
+"""Batches of images and class maps for semantic segmentation, out of a data set of any format."""

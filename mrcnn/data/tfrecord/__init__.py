@@ -1,0 +1,1 @@
+"""TFRecord files and the `tf.train.Example` in them, written and read without TensorFlow."""
