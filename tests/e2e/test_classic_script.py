@@ -102,6 +102,7 @@ def reloaded(trained):
     return model
 
 
+@pytest.mark.all_backends
 def test_training_leaves_a_checkpoint_an_epoch(trained):
     model, model_dir = trained
     (run,) = os.listdir(model_dir)
@@ -111,6 +112,7 @@ def test_training_leaves_a_checkpoint_an_epoch(trained):
     assert model.find_last().endswith("mask_rcnn_toys_0002.h5")
 
 
+@pytest.mark.all_backends
 def test_the_checkpoint_holds_the_trained_weights(trained, reloaded):
     model, _ = trained
     for name in ("conv1", "res5a_branch2a", "fpn_p2", "mrcnn_class_logits", "mrcnn_mask"):
@@ -120,6 +122,7 @@ def test_the_checkpoint_holds_the_trained_weights(trained, reloaded):
     assert reloaded.epoch == 2
 
 
+@pytest.mark.all_backends
 def test_detection_and_evaluation(reloaded, tmp_path):
     dataset, config = _toys(3), InferenceConfig()
     aps = []

@@ -57,7 +57,6 @@ def test_results_fit_their_image(square):
             assert not outside.any()
 
 
-@pytest.mark.tensorflow_only
 def test_other_kinds_of_images(square):
     grey = IMAGES[1][:, :, 0]
     plain = square.detect([np.repeat(grey[:, :, None], 3, axis=2)])[0]
@@ -90,7 +89,6 @@ def test_verbose_prints_each_image(square, capsys):
     assert "Processing 1 images" in out and "shape: (64, 64, 3)" in out
 
 
-@pytest.mark.tensorflow_only
 def test_equal_seeds_make_equal_weights(square, tmp_path):
     same, other = small_model("inference", tmp_path), small_model("inference", tmp_path, SEED=1)
     ours, theirs, others = (m.keras_model.get_weights() for m in (square, same, other))
@@ -138,7 +136,6 @@ def test_what_cannot_work_is_told(tmp_path):
         MaskRCNN("inference", small_config(BACKBONE="resnet18"), str(tmp_path))
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("channels", [1, 4])
 def test_other_numbers_of_channels(tmp_path, channels):
     model = small_model("inference", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))

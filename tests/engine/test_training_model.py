@@ -1,10 +1,13 @@
 """The model that is trained: its losses, its metrics, its L2 term, and what comes in as images."""
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
 from mrcnn.config import LOSS_NAMES
 from mrcnn.engine.training_model import compute_losses
+from tests.compiled import compiled
 from tests.engine.small import batch_of, small_config, small_model, to_numpy
 
 
@@ -75,7 +78,6 @@ def test_zero_weight_decay_adds_nothing(tmp_path):
     assert small_model("training", tmp_path, WEIGHT_DECAY=0).keras_model.l2_loss() == 0.0
 
 
-@pytest.mark.tensorflow_only
 def test_a_batch_of_two_is_the_mean_of_two_of_one(trained):
     model, batch = trained
     _, both = _losses(model.keras_model, batch)
@@ -85,7 +87,6 @@ def test_a_batch_of_two_is_the_mean_of_two_of_one(trained):
             np.testing.assert_allclose(both[name][image], one[name][0], atol=1e-4)
 
 
-@pytest.mark.tensorflow_only
 def test_rows_of_padding_change_nothing(trained):
     model, batch = trained
     plain, _ = _losses(model.keras_model, batch)
@@ -115,7 +116,6 @@ def test_an_image_without_objects_trains_the_background_alone(trained):
     model.keras_model.set_weights(before)
 
 
-@pytest.mark.tensorflow_only
 def test_a_step_lowers_the_loss_that_has_no_luck_in_it(trained):
     model, batch = trained
     before = model.keras_model.get_weights()
@@ -127,7 +127,6 @@ def test_a_step_lowers_the_loss_that_has_no_luck_in_it(trained):
     assert last["rpn_class_loss"] < first["rpn_class_loss"]
 
 
-@pytest.mark.tensorflow_only
 def test_frozen_statistics_do_not_move_in_a_step(trained):
     """TRAIN_BN is False here: no batch may move the statistics, or be normalised by its own."""
     model, batch = trained
@@ -139,13 +138,13 @@ def test_frozen_statistics_do_not_move_in_a_step(trained):
     for layer in layers:
         np.testing.assert_array_equal(to_numpy(layer.moving_mean.value), 0)
         np.testing.assert_array_equal(to_numpy(layer.moving_variance.value), 1)
+    to_rpn = keras.Model(model.keras_model.inputs, model.keras_model.output["rpn_bbox"])
     tensors = [keras.ops.convert_to_tensor(part) for part in batch]
-    in_training, in_test = (to_numpy(model.keras_model(tensors, training=t)["rpn_bbox"]) for t in (True, False))
+    in_training, in_test = (to_numpy(compiled(partial(to_rpn, training=t))(tensors)) for t in (True, False))
     np.testing.assert_allclose(in_training, in_test, atol=1e-5)
     model.keras_model.set_weights(before)
 
 
-@pytest.mark.tensorflow_only
 def test_given_rois_take_the_place_of_proposals(tmp_path):
     model = small_model("training", tmp_path, USE_RPN_ROIS=False, POST_NMS_ROIS_TRAINING=6, ROI_POSITIVE_RATIO=0.5)
     batch = [np.asarray(part) for part in batch_of(model.config)]
@@ -163,7 +162,6 @@ def test_given_rois_take_the_place_of_proposals(tmp_path):
     assert np.isfinite(float(model.keras_model.train_on_batch([*batch, rois], return_dict=True)["loss"]))
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("channels", [1, 4])
 def test_any_number_of_channels(tmp_path, channels):
     model = small_model("training", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))

@@ -107,7 +107,6 @@ def _randomise(model, seed):
         variable.assign(value.astype(np.float32))
 
 
-@pytest.mark.tensorflow_only  # two networks to compile, of convolutions that are Keras's own on every backend
 @pytest.mark.parametrize("architecture, last_blocks", [("resnet50", (3, 4, 6, 3)), ("resnet101", (3, 4, 23, 3))])
 def test_our_resnet_computes_what_keras_applications_computes(architecture, last_blocks):
     """On 65 x 97 pixels conv1 gives 33 x 49, where both networks pad the pooling alike: the maps must be equal."""
