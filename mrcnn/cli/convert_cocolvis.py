@@ -1,5 +1,7 @@
 """`mrcnn convert coco+lvis`: COCO+LVIS out of COCO's instances and LVIS's annotations."""
 
+import argparse
+
 from mrcnn.cli import options
 from mrcnn.cli.progress import progress_bar
 
@@ -20,15 +22,23 @@ def add_arguments(parser):
     parser.add_argument("--images", required=True, metavar="DIR",
                         help="the folder of the images, or of COCO's train2017 and val2017")
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder of the part, such as cocolvis/train")
-    parser.add_argument("--overlap", type=options.share, default=0.5, metavar="S",
+    parser.add_argument("--overlap", type=share_above_0, default=0.5, metavar="S",
                         help="a COCO instance is not taken where its IoU with an LVIS instance is at least this "
                              "(default: %(default)s)")
-    parser.add_argument("--part-share", type=options.share, default=0.8, metavar="S",
+    parser.add_argument("--part-share", type=share_above_0, default=0.8, metavar="S",
                         help="share of an object that lies in another for it to be a part of that one (default: %(default)s)")
     parser.add_argument("--link", action="store_true", help="link the image files where that is possible, do not copy them")
     parser.add_argument("--workers", type=options.at_least(1), metavar="N", help="processes (default: one a core)")
     parser.add_argument("--allow-outside", action="store_true",
                         help="take files outside the folder of the images; only for data you trust")
+
+
+def share_above_0(text):
+    """Read a number above 0, up to 1, for argparse's `type`: at 0 whatever lies beside an object would be in it."""
+    value = options.share(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
 
 
 def run(args):

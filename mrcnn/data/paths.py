@@ -10,6 +10,10 @@ from mrcnn.data.errors import DataError
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
 
+class OutsideError(DataError):
+    """A name in a data file, or a link, leads out of the data set's folder."""
+
+
 def inside(folder, name, where, *, allow_outside=False):
     """Join a file name from a data file to its folder.
 
@@ -23,7 +27,8 @@ def inside(folder, name, where, *, allow_outside=False):
         Path. Whether it exists is not looked at; `refuse_link` looks at what it really is.
 
     Raises:
-        DataError: the name is empty, absolute, or climbs out by "..".
+        OutsideError: the name is absolute, or climbs out by "..".
+        DataError: it is empty, or no name that a file can have.
     """
     if _PLAIN.fullmatch(name):
         return Path(folder, name)
@@ -32,9 +37,9 @@ def inside(folder, name, where, *, allow_outside=False):
         raise DataError(f"{where} is {name!r}, expected the name of a file")
     if not allow_outside:
         if parts.is_absolute() or PureWindowsPath(name).drive:
-            raise DataError(f"{where} is the absolute path {name!r}, outside {folder}: {_HINT}")
+            raise OutsideError(f"{where} is the absolute path {name!r}, outside {folder}: {_HINT}")
         if ".." in parts.parts:
-            raise DataError(f"{where} is {name!r}, which climbs out of {folder}: {_HINT}")
+            raise OutsideError(f"{where} is {name!r}, which climbs out of {folder}: {_HINT}")
     return Path(folder) / parts
 
 
@@ -47,11 +52,11 @@ def refuse_link(path, folder, where):
         where: str. File and field, for the message.
 
     Raises:
-        DataError: the real place of the file is outside.
+        OutsideError: the real place of the file is outside.
     """
     real, root = os.path.realpath(path), os.path.realpath(folder)
     if os.path.commonpath([real, root]) != root:
-        raise DataError(f"{where}: {path} is a link to {real}, outside {folder}: {_HINT}")
+        raise OutsideError(f"{where}: {path} is a link to {real}, outside {folder}: {_HINT}")
 
 
 def _is_encodable(name):

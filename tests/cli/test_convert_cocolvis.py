@@ -3,6 +3,7 @@ import pytest
 
 import mrcnn.data
 from mrcnn.cli import main as cli
+from mrcnn.cli.convert_cocolvis import share_above_0
 from tests.data.cocolvis_pairs import TREE, write_pair
 from tests.data.pickles.harmful import harmful
 
@@ -31,8 +32,19 @@ def test_what_was_left_out_is_told_by_the_exit_code(tmp_path, capsys):
 
 def test_an_error_is_one_line(tmp_path, capsys):
     pair = write_pair(tmp_path)
-    assert cli.main(arguments(pair, tmp_path / "train", "--overlap", "0")) == 2
-    assert capsys.readouterr().err == "mrcnn convert: error: overlap is 0.0, expected a share above 0, up to 1\n"
+    (tmp_path / "train" / "masks").mkdir(parents=True)
+    assert cli.main(arguments(pair, tmp_path / "train")) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"mrcnn convert: error: {tmp_path}/train holds masks, and no note") and message.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--overlap", "--part-share"])
+@pytest.mark.parametrize("value", ["0", "-0.5", "1.1", "nan", "half"])
+def test_shares_are_above_0_and_up_to_1(tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments(["a", "b", "c"], tmp_path / "train", option, value))
+    assert end.value.code == 2 and f"argument {option}: '{value}' is " in capsys.readouterr().err
+    assert share_above_0("1") == 1 and share_above_0("0.01") == 0.01
 
 
 @pytest.mark.parametrize("name", ["hannotation.pickle", "masks/1.pickle"])

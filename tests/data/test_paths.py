@@ -2,14 +2,21 @@
 import pytest
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.paths import inside, refuse_link
+from mrcnn.data.paths import OutsideError, inside, refuse_link
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "a/..", "..\\a.jpg", "C:\\a.jpg", "C:a.jpg",
-                                  "\\\\host\\a.jpg", "", "a\0b", ".", "a\ud800"])
+                                  "\\\\host\\a.jpg"])
 def test_what_leaves_the_folder_is_refused(tmp_path, name):
-    with pytest.raises(DataError, match=r"images\[3\]: file_name"):
+    with pytest.raises(OutsideError, match=r"images\[3\]: file_name"):
         inside(tmp_path, name, "images[3]: file_name")
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", ".", "a\ud800"])
+def test_what_is_no_name_is_told_as_that(tmp_path, name):
+    with pytest.raises(DataError, match=r"images\[3\]: file_name is .*expected the name of a file") as caught:
+        inside(tmp_path, name, "images[3]: file_name")
+    assert not isinstance(caught.value, OutsideError)
 
 
 def test_what_stays_is_joined(tmp_path):
@@ -35,5 +42,5 @@ def test_a_link_may_stay_and_not_leave(tmp_path):
     refuse_link(root / "in.jpg", root, "image 1")
     refuse_link(tmp_path / "link" / "a.jpg", tmp_path / "link", "image 1")  # the folder itself may be a link
     for name in ("out.jpg", "folder/a.jpg"):
-        with pytest.raises(DataError, match="image 1: .* is a link to .*rooted/a.jpg, outside"):
+        with pytest.raises(OutsideError, match="image 1: .* is a link to .*rooted/a.jpg, outside"):
             refuse_link(root / name, root, "image 1")

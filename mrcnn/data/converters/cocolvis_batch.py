@@ -17,7 +17,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.fields import read_json
 from mrcnn.data.files import save_json, whole_file
 from mrcnn.data.images import read_image_size
-from mrcnn.data.paths import refuse_link
+from mrcnn.data.paths import OutsideError, refuse_link
 from mrcnn.geometry.rle import as_rle, rle_area
 
 COUNTS = ("lvis", "coco", "covered", "crowds", "parts", "layers")
@@ -96,8 +96,10 @@ def _fault(image):
         if image.root is not None:
             refuse_link(image.path, image.root, image.name)
         size = read_image_size(image.path)
-    except DataError as error:
-        return "its file is a link out of its folder" if "is a link" in str(error) else "its file cannot be read"
+    except OutsideError:
+        return "its file is a link out of its folder"
+    except DataError:
+        return "its file cannot be read"
     return None if size == image.size else "its file is of another size than the annotations say"
 
 

@@ -18,13 +18,14 @@ import numpy as np
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import json_outline, read_json
-from mrcnn.data.formats.labelme_file import OutsideError, ReadSettings, embedded_image, read_labelme
+from mrcnn.data.formats.labelme_file import ReadSettings, embedded_image, read_labelme
 from mrcnn.data.formats.labelme_shapes import LINE_WIDTH
-from mrcnn.data.formats.labels import NO_CLASSES, natural_key, read_labels
+from mrcnn.data.formats.labels import NO_CLASSES, natural_key, read_class_names
 from mrcnn.data.formats.part_folders import json_files, mentions, part_folders
 from mrcnn.data.images import open_image
 from mrcnn.data.orientation import turn_upright
 from mrcnn.data.parallel import map_tasks
+from mrcnn.data.paths import OutsideError
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
     root, names = (path.parent, [path.name]) if path.is_file() else (path, None)
     dataset = LabelmeDataset(allow_outside=allow_outside)
     settings = ReadSettings(str(root), float(line_width), hole_label, allow_outside)
-    classes = None if labels is None else read_labels(labels)
+    classes = None if labels is None else read_class_names(labels)
     if names is None:
         parts = part_folders(path, _holds_labelme)
         # where nobody says what the classes are, all parts are read to find out

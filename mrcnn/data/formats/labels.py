@@ -10,7 +10,7 @@ from mrcnn.data.errors import DataError
 NO_CLASSES = ("__ignore__", "_background_")
 
 
-def read_labels(labels):
+def read_class_names(labels):
     """Give the classes that a user names, in their order.
 
     Args:

@@ -16,7 +16,7 @@ from pathlib import Path
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import field, read_json
-from mrcnn.data.formats.labels import natural_key, read_labels
+from mrcnn.data.formats.labels import natural_key, read_class_names
 from mrcnn.data.formats.part_folders import mentions, part_folders
 from mrcnn.data.formats.via_regions import class_of, find_attribute, parse_region
 from mrcnn.data.orientation import read_head, turned_size
@@ -126,7 +126,7 @@ def open_subset(path, subset=None, *, attribute=None, class_name="object", label
     everything = [region for found in images.values() for image in found for region in image.regions]
     attribute = find_attribute(everything, attribute, str(path))
     if labels is not None:
-        classes = read_labels(labels)
+        classes = read_class_names(labels)
     elif attribute is None:
         classes = [class_name]
     else:

@@ -2,23 +2,23 @@
 import pytest
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.formats.labels import natural_key, read_labels
+from mrcnn.data.formats.labels import natural_key, read_class_names
 
 
 def test_a_list_and_a_file_say_the_same(tmp_path):
     (tmp_path / "labels.txt").write_text("\ufeff__ignore__\n_background_\nnut\n\n fig \nnut\n", encoding="utf-8")
     for labels in (tmp_path / "labels.txt", str(tmp_path / "labels.txt"), ["nut", "fig", "nut"]):
-        assert read_labels(labels) == ["nut", "fig"]
+        assert read_class_names(labels) == ["nut", "fig"]
 
 
 def test_what_is_not_usable_is_told(tmp_path):
     with pytest.raises(DataError, match="gone.txt: the file of labels cannot be read"):
-        read_labels(tmp_path / "gone.txt")
+        read_class_names(tmp_path / "gone.txt")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="bytes.txt: the file of labels cannot be read"):
-        read_labels(tmp_path / "bytes.txt")
+        read_class_names(tmp_path / "bytes.txt")
     with pytest.raises(DataError, match="labels: no label is in it"):
-        read_labels(["_background_", " "])
+        read_class_names(["_background_", " "])
 
 
 def test_numbers_in_names_count_by_value():
