@@ -7,9 +7,14 @@ from matplotlib import pyplot as plt
 _FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
 
+def can_show():
+    """Tell whether figures can be shown here, in a notebook or a window: bool."""
+    return matplotlib.get_backend().lower() not in _FILE_BACKENDS
+
+
 def show():
     """Show the open figures, in a notebook or a window; with a backend that only writes files, leave them open."""
-    if matplotlib.get_backend().lower() not in _FILE_BACKENDS:
+    if can_show():
         plt.show()
 
 
