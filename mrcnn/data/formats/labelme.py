@@ -1,7 +1,8 @@
 """labelme's annotations: a JSON file beside each image.
 
 `labelme_shapes` says which shapes there are, and how they become instances; `labelme_file` how a file and its image belong
-together. Images without a JSON file are not in the data set: they were not annotated.
+together. Images without a JSON file are not in the data set: they were not annotated. JSON files of other kinds, such as
+annotations that were converted to COCO beside them, are passed over and counted in `told`.
 
 Source: https://github.com/wkentaro/labelme. Shape letters: H W image.
 """
@@ -18,7 +19,7 @@ import numpy as np
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import json_outline, read_json
-from mrcnn.data.formats.labelme_file import ReadSettings, embedded_image, read_labelme
+from mrcnn.data.formats.labelme_file import OtherJsonError, ReadSettings, embedded_image, read_labelme
 from mrcnn.data.formats.labelme_shapes import LINE_WIDTH
 from mrcnn.data.formats.labels import NO_CLASSES, natural_key, read_class_names
 from mrcnn.data.formats.part_folders import json_files, mentions, part_folders
@@ -94,17 +95,19 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
         # where nobody says what the classes are, all parts are read to find out
         wanted = [root] if subset is None else [parts[subset]] if classes else list(parts.values())
         names = [_relative(folder, name, root) for folder in wanted for name in json_files(folder)]
-    files = _read_all(names, settings, workers, progress, dataset)
+    files, others = _read_all(names, settings, workers, progress, dataset)
     if classes is None:
         classes = sorted({label for file in files for label, _, _ in file.instances} - set(NO_CLASSES), key=natural_key)
     prefix = "" if subset is None else _relative(part_folders(path, _holds_labelme)[subset], "", root)
     dataset.add_files([file for file in files if file.name.startswith(prefix)], classes, root)
     dataset.skipped[:] = [entry for entry in dataset.skipped if entry[0].startswith(prefix)]
-    if not dataset.image_info and dataset.skipped:
-        where, reason = dataset.skipped[0]
+    others = [(name, "it is other JSON than labelme's, and passed over") for name in others if name.startswith(prefix)]
+    if not dataset.image_info and (dataset.skipped or others):
+        where, reason = [*dataset.skipped, *others][0]
         raise DataError(f"{path} has no usable labelme file: {where}: {reason}")
     dataset.tell_skipped(path, "files or shapes")
     dataset.tell_mended(path)
+    dataset.told += others  # not logged: there is nothing to do about it
     return dataset
 
 
@@ -114,8 +117,12 @@ def _relative(folder, name, root):
 
 
 def _read_all(names, settings, workers, progress, dataset):
-    """Read files, in this process or in others, in their order; those that are not usable are left out."""
-    found = []
+    """Read files, in this process or in others, in their order; those that are not usable are left out.
+
+    Returns:
+        (list of LabelmeFile, list of the names of JSON files of other kinds).
+    """
+    found, others = [], []
     chunk = max(min(len(names) // (4 * max(workers, 1)), 64), 1)
     results = map_tasks(partial(_read_one, settings=settings), names, workers, chunk)
     for done, (name, (file, error)) in enumerate(zip(names, results, strict=True), start=1):
@@ -123,11 +130,13 @@ def _read_all(names, settings, workers, progress, dataset):
             raise error
         if error is None:
             found.append(file)
+        elif isinstance(error, OtherJsonError):
+            others.append(name)
         else:
             dataset.leave_out(name, str(error))
         if progress is not None:
             progress(done, len(names))
-    return found
+    return found, others
 
 
 def _read_one(name, settings):

@@ -20,6 +20,12 @@ from mrcnn.data.paths import inside, refuse_link
 
 # pixels that points may lie outside of the image that they were drawn on
 _SLACK = 2
+# a file with none of these fields was not written by labelme
+_OWN_FIELDS = ("shapes", "imagePath", "imageData")
+
+
+class OtherJsonError(DataError):
+    """A JSON file is whole, and not of labelme: what else lies in a folder, such as annotations converted to COCO."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,13 @@ def read_labelme(name, settings):
 
     Raises:
         OutsideError: its imagePath leaves the folder of the data set.
+        OtherJsonError: it is not of labelme.
         DataError: any other fault of the file as a whole.
     """
     path = Path(settings.root, name)
     content = read_json(path)
+    if not isinstance(content, dict) or not any(own in content for own in _OWN_FIELDS):
+        raise OtherJsonError(f"{path} is no file of labelme: it has none of the fields {', '.join(_OWN_FIELDS)}")
     records = take(content, "shapes", list, str(path))
     found = LabelmeFile(name)
     shapes = []

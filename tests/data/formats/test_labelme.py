@@ -234,16 +234,31 @@ def test_a_link_to_an_image_outside_is_refused(tmp_path):
 def test_folders_below_and_other_files(tmp_path):
     for name in ("b", "sub/a", "sub/c10", "sub/c2", "a10"):
         write(tmp_path, [shape("cat", SQUARE)], name)
-    (tmp_path / "notes.json").write_text("[1, 2]")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "x.json").write_text("{}")
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == ["a10", "b", "sub/a", "sub/c10", "sub/c2"]
-    ((where, reason),) = dataset.skipped
-    assert where == "notes.json" and "expected an object with the field 'shapes'" in reason
-    write_coco(dataset, tmp_path.parent / "out.json")
-    content = json.loads((tmp_path.parent / "out.json").read_text())
+    assert dataset.skipped == [] == dataset.told
+    write_coco(dataset, tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text())
     assert [image["file_name"] for image in content["images"]][2] == "sub/a.png"
+
+
+def test_json_of_other_kinds_is_passed_over_and_a_damaged_file_is_not(tmp_path, caplog):
+    write(tmp_path / "train", [shape("cat", SQUARE)])
+    write(tmp_path / "val", [shape("cat", SQUARE)])
+    for name, text in (("train/list", "[1, 2]"), ("train/coco", '{"images": [], "annotations": [], "categories": []}'),
+                       ("val/text", '"a"'), ("val/empty", "{}")):  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(text)
+    for part, names in (("train", ["train/coco.json", "train/list.json"]), ("val", ["val/empty.json", "val/text.json"])):
+        dataset = load(tmp_path, subset=part)
+        assert dataset.told == [(name, "it is other JSON than labelme's, and passed over") for name in names]
+        assert dataset.skipped == [] and caplog.records == []
+    (tmp_path / "train" / "half.json").write_text('{"imagePath": "a.png"}')
+    (tmp_path / "train" / "cut.json").write_text('{"version": "5.5.0", "shapes": [')
+    assert [where for where, _ in load(tmp_path, subset="train").skipped] == ["train/cut.json", "train/half.json"]
+    with pytest.raises(DataError, match="coco.json has no usable labelme file: coco.json: it is other JSON"):
+        open_subset(tmp_path / "train" / "coco.json")
 
 
 def test_parts_share_their_classes(tmp_path):
