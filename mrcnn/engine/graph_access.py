@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 import keras
-import numpy as np
+
+from mrcnn.data.inspection import describe_array
 
 # Names under which steps of the proposal layer are asked for -> keys of `ProposalLayer.stages`.
 STAGE_OF_NODE = {
@@ -30,12 +31,7 @@ def log(text, array=None):
         text: str.
         array: np.ndarray, optional.
     """
-    if array is not None:
-        array = np.asarray(array)
-        text = f"{text:25}shape: {str(array.shape):20}  "
-        text += f"min: {array.min():10.5f}  max: {array.max():10.5f}" if array.size else f"min: {'':10}  max: {'':10}"
-        text += f"  {array.dtype}"
-    print(text)
+    print(text if array is None else describe_array(text, array))
 
 
 def ancestor(model, tensor, name):

@@ -6,6 +6,7 @@ import numpy as np
 
 from mrcnn.data import generator
 from mrcnn.data.generator import DetectionTargetSettings
+from mrcnn.data.inspection import InspectionSettings
 from mrcnn.data.loader import Loader, TargetSettings
 from mrcnn.data.sample import SampleSettings
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
@@ -68,6 +69,15 @@ def detection_target_settings(config):
         rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
         num_classes=config.NUM_CLASSES, bbox_std_dev=config.BBOX_STD_DEV, mask_shape=tuple(config.MASK_SHAPE),
         use_mini_mask=config.USE_MINI_MASK)
+
+
+def inspection_settings(config):
+    """Return the InspectionSettings of a configuration, for those who look at what training is made of."""
+    return InspectionSettings(
+        sample=sample_settings(config), targets=target_settings(config), detection=detection_target_settings(config),
+        level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), scales=tuple(config.RPN_ANCHOR_SCALES),
+        strides=tuple(config.BACKBONE_STRIDES), anchor_stride=config.RPN_ANCHOR_STRIDE,
+        anchors_per_cell=len(config.RPN_ANCHOR_RATIOS))
 
 
 def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmentation_sources=None):
