@@ -11,10 +11,10 @@ import re
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import check, convert, evaluate, predict, train
+from mrcnn.cli import check, convert, evaluate, predict, train, view
 
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
-            "check": check}
+            "check": check, "view": view}
 # What bad input raises; anything else is a fault of the program, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
