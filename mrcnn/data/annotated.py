@@ -32,6 +32,7 @@ class AnnotatedDataset(Dataset):
         source: str. Of its classes and images.
         skipped: list of (where, reason): annotations and images left out while loading. `where` is the id or the place
             in the file that they were found at.
+        told: list of (where, what): what was mended while loading, or is to be known.
         allow_outside: bool. Whether image files may lie outside the data set's folder.
     """
 
@@ -40,7 +41,7 @@ class AnnotatedDataset(Dataset):
     def __init__(self, class_map=None, *, allow_outside=False):
         """Make an empty data set. Args: class_map: see `Dataset.prepare`; allow_outside: bool."""
         super().__init__(class_map)
-        self.skipped, self._left_out = [], set()
+        self.skipped, self.told, self._left_out = [], [], set()
         self.allow_outside = allow_outside
 
     def add_annotated_image(self, image_id, path, size, annotations, root=None, **info):
@@ -70,11 +71,11 @@ class AnnotatedDataset(Dataset):
             self.skipped.append((where, reason))
 
     def tell_skipped(self, path, what="annotations"):
-        """Log what was left out while loading, a line a reason. Args: path: of the data; what: str, plural."""
-        counts = Counter(reason for _, reason in self.skipped)
-        for reason, count in counts.items():
-            example = next(where for where, told in self.skipped if told == reason)
-            logger.warning("%s: %d %s left out, such as %s: %s", path, count, what, example, reason)
+        """Log what was left out and told while loading, a line a reason. Args: path: of the data; what: str, plural."""
+        for entries, done in ((self.skipped, f"{what} left out"), (self.told, "times")):
+            for reason, count in Counter(reason for _, reason in entries).items():
+                example = next(where for where, other in entries if other == reason)
+                logger.warning("%s: %d %s, such as %s: %s", path, count, done, example, reason)
 
     def is_own(self, image_id):
         """Tell whether an image is of this reader's source, and not added by a subclass from another: bool."""

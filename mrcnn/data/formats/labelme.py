@@ -8,7 +8,6 @@ Source: https://github.com/wkentaro/labelme. Shape letters: H W image.
 """
 
 import io
-import logging
 import os
 from functools import partial
 from itertools import islice
@@ -27,8 +26,6 @@ from mrcnn.data.images import open_image
 from mrcnn.data.orientation import turn_upright
 from mrcnn.data.parallel import map_tasks
 from mrcnn.data.paths import OutsideError
-
-logger = logging.getLogger(__name__)
 
 # files of a folder that are looked into before it is said to hold none of labelme's
 _LOOKED_AT = 20
@@ -106,7 +103,6 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
         where, reason = [*dataset.skipped, *others][0]
         raise DataError(f"{path} has no usable labelme file: {where}: {reason}")
     dataset.tell_skipped(path, "files or shapes")
-    dataset.tell_mended(path)
     dataset.told += others  # not logged: there is nothing to do about it
     return dataset
 
@@ -148,18 +144,9 @@ def _read_one(name, settings):
 
 
 class LabelmeDataset(AnnotatedDataset):
-    """Images annotated with labelme.
-
-    Attributes:
-        told: list of (where, what): what was mended while loading.
-    """
+    """Images annotated with labelme."""
 
     source = "labelme"
-
-    def __init__(self, class_map=None, *, allow_outside=False):
-        """Make an empty data set; see `AnnotatedDataset`."""
-        super().__init__(class_map, allow_outside=allow_outside)
-        self.told = []
 
     def add_files(self, files, classes, root):
         """Add images with their instances.
@@ -186,11 +173,6 @@ class LabelmeDataset(AnnotatedDataset):
             if file.embedded:
                 info["embedded_in"] = str(Path(root, file.name))
             self.add_annotated_image(file.name.rsplit(".", 1)[0], file.image, file.size, annotations, root, **info)
-
-    def tell_mended(self, path):
-        """Log what was mended while loading. Args: path: of the data set."""
-        for where, what in self.told:
-            logger.warning("%s: %s: %s", path, where, what)
 
     def load_image(self, image_id):
         """Read an image the way up that labelme shows it, from its JSON where the file is missing."""

@@ -205,14 +205,9 @@ def _image_path(path, base, name, where, allow_outside):
 
 
 class ViaDataset(AnnotatedDataset):
-    """Images annotated with VIA. Attributes: told: list of (where, what) that was mended while loading."""
+    """Images annotated with VIA."""
 
     source = "via"
-
-    def __init__(self, class_map=None, *, allow_outside=False):
-        """Make an empty data set; see `AnnotatedDataset`."""
-        super().__init__(class_map, allow_outside=allow_outside)
-        self.told = []
 
     def add_images(self, images, classes, attribute, class_name, root):
         """Add images with their regions.

@@ -6,8 +6,8 @@ numbers is a box without a mask; it is left out.
 
 Layout: images in images/, labels in labels/ under the same names (`images/train/a.jpg`, `labels/train/a.txt`), or
 `train/images` and `train/labels`. `data.yaml` names the classes and the folders of the parts: `path`, `train`, `val`,
-`test`, `names`. Without it the parts are the sub-folders, and the names stand in classes.txt. An image without a label
-file has no instances.
+`test`, `names`, and the number of these, `nc`. Without it the parts are the sub-folders, and the names stand in
+classes.txt. An image without a label file has no instances.
 
 Source: https://docs.ultralytics.com/datasets/segment/
 """
@@ -20,7 +20,7 @@ from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.yolo_layout import find_layout, label_of, labels_folder, names_of_lines
 from mrcnn.data.images import image_names
-from mrcnn.data.paths import inside, refuse_link
+from mrcnn.data.paths import OutsideError, inside, refuse_link
 
 # how far beyond the border a point may lie, in shares of the image: rounding, and polygons drawn a little too far
 _MARGIN = 0.01
@@ -98,8 +98,12 @@ class YoloDataset(AnnotatedDataset):
         else:
             images = self._listed(where)
         classes = {info["id"] for info in self.class_info if info["source"] == self.source}
+        owners = {}
         for name, path in images:
-            self._add_labelled(prefix + name, path, classes, layout.base)
+            label = label_of(path, layout.base)
+            if owners.setdefault(label, name) != name and label.exists():
+                self.told.append((f"{label}: {owners[label]} and {name}", "images that differ only in their ending share it"))
+            self._add_labelled(prefix + name, path, label, classes, layout.base)
 
     def _locate(self, layout, entry):
         """Find the folder or list of a part in the first root that has it."""
@@ -137,27 +141,28 @@ class YoloDataset(AnnotatedDataset):
         found = {}
         for number, line in enumerate(lines, start=1):
             if line:
-                found[line] = inside(file.parent, line, f"{file}: line {number}", allow_outside=self.allow_outside)
-        return list(found.items())
+                path = inside(file.parent, line, f"{file}: line {number}", allow_outside=self.allow_outside)
+                found.setdefault(path, line)  # ./a.png is a.png
+        return [(line, path) for path, line in found.items()]
 
     def _note_lonely_labels(self, labels, expected):
         """Note label files that no image has."""
         for parent, _, names in os.walk(labels):
             for name in sorted(names):
                 path = Path(parent) / name
-                if name.endswith(".txt") and name != "classes.txt" and path not in expected:
+                if name.lower().endswith(".txt") and name != "classes.txt" and path not in expected:
                     self.leave_out(str(path), "no image goes with this label file")
 
-    def _add_labelled(self, name, path, classes, base):
+    def _add_labelled(self, name, path, label, classes, base):
         """Add one image, its label file checked; the file's faults are noted."""
-        label = label_of(path, base)
         try:
             if not self.allow_outside:
                 refuse_link(label, base, "label file")
-            instances, faults = read_labels(label, classes)
-        except DataError:
+            instances, faults = read_label_file(label, classes)
+        except DataError as error:
             # without its labels an image would teach that there is nothing on it
-            self.leave_out(str(label), "the label file is no text, or a link out of the folder, so its image is left out")
+            fault = "a link out of the folder" if isinstance(error, OutsideError) else "no text"
+            self.leave_out(str(label), f"the label file is {fault}, so its image is left out")
             return
         for line, reason in faults:
             self.leave_out(f"{label}:{line}", reason)
@@ -170,7 +175,7 @@ class YoloDataset(AnnotatedDataset):
             return []
         h, w = self.image_size(image_id)
         classes = {one["id"] for one in self.class_info if one["source"] == self.source}
-        instances, _ = read_labels(Path(info["label"]), classes)
+        instances, _ = read_label_file(Path(info["label"]), classes)
         return [{"category_id": number, "segmentation": [[v * (h if i % 2 else w) for i, v in enumerate(polygon)]]}
                 for number, polygon in instances]  # fmt: skip
 
@@ -179,8 +184,8 @@ class YoloDataset(AnnotatedDataset):
         return self.image_info[image_id]["count"] if self.is_own(image_id) else super().num_instances(image_id)
 
 
-def read_labels(path, classes):
-    """Read a label file.
+def read_label_file(path, classes):
+    """Read the label file of an image.
 
     Args:
         path: Path. A file that is missing holds no instances.

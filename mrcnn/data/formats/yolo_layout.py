@@ -6,10 +6,9 @@ from pathlib import Path
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import shown
-from mrcnn.data.formats.part_folders import part_name
+from mrcnn.data.formats.part_folders import PARTS, part_name
 from mrcnn.data.plain_yaml import read_yaml
 
-PARTS = ("train", "val", "test")
 _NAME_FILES = ("classes.txt", "labels/classes.txt")
 
 
@@ -30,8 +29,12 @@ def find_layout(path):
     """Find the parts and names of a folder or of a YAML file. Returns: Layout; its parts are {} for anything else."""
     base = path.parent if path.is_file() else path
     described, content = _description(path, base)
-    names = _names_of_yaml(content["names"], described) if "names" in content else _names_of_files(base)
-    parts = {name: _texts(content[name], f"{described}: {name}") for name in PARTS if content.get(name)}
+    names = _names_of_yaml(content, described) if "names" in content else _names_of_files(base)
+    parts = {}
+    for part, called in PARTS.items():
+        key = next((name for name in called if content.get(name)), None)
+        if key is not None:
+            parts[part] = _texts(content[key], f"{described}: {key}")
     (root,) = _texts(content.get("path") or ".", f"{described}: path", most=1)
     if not parts and not path.is_file():
         try:
@@ -83,11 +86,12 @@ def _parts_of_folders(base):
 
 
 def _has_labels(folder):
-    return folder.is_dir() and any(name.endswith(".txt") for name in os.listdir(folder))
+    return folder.is_dir() and any(name.lower().endswith(".txt") for name in os.listdir(folder))
 
 
-def _names_of_yaml(names, path):
-    """Read `names`, a list or a mapping from numbers: {class: name}."""
+def _names_of_yaml(content, path):
+    """Read `names`, a list or a mapping from numbers, and hold `nc`, their number, against it: {class: name}."""
+    names, count = content["names"], content.get("nc")
     pairs = enumerate(names) if isinstance(names, list) else names.items() if isinstance(names, dict) else ()
     found = {}
     for key, name in pairs:
@@ -96,6 +100,9 @@ def _names_of_yaml(names, path):
         found[int(key)] = name
     if not found:
         raise DataError(f"{path}: names is {shown(names)}, expected a list of names, or numbers with names")
+    if count and count != str(len(found)):
+        raise DataError(f"{path}: nc is {shown(count)}, and there are {len(found)} names, {', '.join(found.values()):.200}: "
+                        "correct one of them")  # fmt: skip
     return dict(sorted(found.items()))
 
 
@@ -118,8 +125,10 @@ def names_of_lines(path):
 
 
 def label_of(image, base):
-    """Find the place of an image's label file, whose ending is .txt; see `labels_folder`."""
-    return labels_folder(image.parent, base) / (image.stem + ".txt")
+    """Find the place of an image's label file, whose ending is .txt, or .TXT where that is there; see `labels_folder`."""
+    label = labels_folder(image.parent, base) / (image.stem + ".txt")
+    shouted = label.with_suffix(".TXT")
+    return shouted if not label.exists() and shouted.exists() else label
 
 
 def labels_folder(folder, base):

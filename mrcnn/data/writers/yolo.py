@@ -12,7 +12,7 @@ import yaml
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import whole_file
-from mrcnn.data.formats.yolo_layout import PARTS
+from mrcnn.data.formats.part_folders import PARTS
 from mrcnn.data.images import image_names
 from mrcnn.data.plain_yaml import read_yaml
 from mrcnn.data.writers.images import ImageNames, is_file_name

@@ -100,6 +100,31 @@ def test_label_files_that_are_no_text_or_have_no_image(tmp_path):
         ("z.txt", "no image goes with this label file"), ("b.txt", "the label file is no text")]
 
 
+def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_told(tmp_path, caplog):
+    write(tmp_path, {"a": f"0 {RECTANGLE}", "b": None})
+    for name in ("a.jpg", "b.jpg"):
+        write_image(tmp_path / "images/train" / name)
+    dataset = opened(tmp_path)
+    assert dataset.num_images == 4 and [dataset.num_instances(i) for i in range(4)] == [1, 1, 0, 0]
+    assert dataset.told == [(f"{tmp_path / 'labels/train/a.txt'}: a.jpg and a.png",
+                             "images that differ only in their ending share it")]  # fmt: skip
+    assert "a.jpg and a.png: images that differ" in caplog.text
+
+
+def test_files_as_other_systems_write_them(tmp_path):
+    names = ("été 1", "B", "c.1")
+    write(tmp_path, dict.fromkeys(names), "\ufeffnames: [cat, dog]\r\ntrain: images/train\r\nvalidation: images/train\r\n")
+    for name, encoding in zip(names, ("utf-8", "utf-8-sig", "utf-8"), strict=True):
+        (tmp_path / "labels/train" / f"{name}.txt").write_bytes(f"1 {RECTANGLE}\r\n\r\n".encode(encoding))
+    (tmp_path / "labels/train/B.txt").rename(tmp_path / "labels/train/B.TXT")
+    (tmp_path / "images/train/B.png").rename(tmp_path / "images/train/B.PNG")
+    for part in subsets(tmp_path):
+        dataset = opened(tmp_path, part)
+        assert sorted(info["id"] for info in dataset.image_info) == ["B.PNG", "c.1.png", "été 1.png"] and dataset.skipped == []
+        assert [dataset.load_mask(i)[1].tolist() for i in range(3)] == [[2]] * 3
+    assert subsets(tmp_path) == ["train", "val"]
+
+
 @pytest.mark.parametrize(("images", "texts", "part"), [
     ("images", "labels", None), ("images/valid", "labels/valid", "val"), ("images/train", "labels/train", "train"),
     ("train/images", "train/labels", "train"), ("valid/images", "valid/labels", "val"),
@@ -149,11 +174,11 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     yaml = "train: [images/train, images/more]\nval: val.txt\nnames: [cat, dog]"
     write(tmp_path, {"a": f"1 {RECTANGLE}"}, yaml)
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, yaml, "images/more", "labels/more")
-    (tmp_path / "val.txt").write_text("./images/more/a.png\nimages/train/gone.png\n\n")
+    (tmp_path / "val.txt").write_text("./images/more/a.png\nimages/train/gone.png\n\nimages/more/a.png\n")
     train, val = opened(tmp_path), opened(tmp_path, "val")
     assert [info["id"] for info in train.image_info] == ["images/train/a.png", "images/more/a.png"]
     assert [train.load_mask(i)[1].tolist() for i in range(2)] == [[2], [1]]
-    assert val.load_mask(0)[1].tolist() == [1]
+    assert val.load_mask(0)[1].tolist() == [1] and val.num_images == 2 and val.told == []
     with pytest.raises(DataError, match="gone.png does not exist"):
         val.load_image(1)
 
@@ -168,6 +193,8 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     ("train: images/train\nnames: cat", "names is 'cat', expected a list of names"),
     ("train: images/train\nnames: {cat: 0}", "names has 'cat': '0', expected the number of a class"),
     ("train: images/train\nnames: []", "names is \\[\\], expected a list of names"),
+    ("train: images/train\nnames: [cat, dog]\nnc: 3", "nc is '3', and there are 2 names, cat, dog: correct one of them"),
+    ("train: images/train\nnames: {0: cat, 2: dog}\nnc: [2]", "nc is \\['2'\\], and there are 2 names"),
     ("train: images/train\nnames: [[a]]", "names has 0: \\['a'\\]"),
     ("train: images/train\nnames: [a", "is no YAML that can be read"),
     ("- a", "holds a list, expected names with values"),
@@ -212,6 +239,7 @@ def test_what_lies_outside_needs_leave(tmp_path):
     (inner / "labels/train/c.txt").symlink_to(tmp_path / "other/labels/train/a.txt")
     dataset = opened(inner)
     assert [info["id"] for info in dataset.image_info] == ["b.png"], "the labels of c are a link"
+    assert "the label file is a link out of the folder, so its image is left out" in [what for _, what in dataset.skipped]
     with pytest.raises(DataError, match="image b.png: .* is a link to"):
         dataset.load_image(0)
 
