@@ -16,8 +16,10 @@ from mrcnn.viz.view import draw_annotations, statistics_figure, told, view_figur
 
 # images on a sheet, and the quality of JPEG files
 SHEET, QUALITY = 24, 92
-# the longer side of a picture on a page in pixels, its quality, and the most classes in the page's bars
-_PAGE_SIDE, _PAGE_QUALITY, _PAGE_CLASSES = 480, 82, 40
+# the longer side of a picture on a page in pixels, and its quality
+_PAGE_SIDE, _PAGE_QUALITY = 480, 82
+# the most classes in the bars of a page, and up to how many they stand open above the pictures
+_PAGE_CLASSES, _OPEN_CLASSES = 200, 10
 _STYLE = "figure { max-width: 340px } figure img { display: block }\n"
 
 
@@ -133,10 +135,12 @@ def _part_head(part):
     lines = [f"<h2>{text(part.name)}</h2>\n"] if part.name else []
     lines += [f"<p>{text(line)}</p>\n" for line in part.statistics.summary()]
     counts = sorted((count for count in part.statistics.classes if count.images), key=lambda count: -count.instances)
-    lines.append(bars([(count.name, count.instances, f"{count.images} images") for count in counts[:_PAGE_CLASSES]]))
+    lines.append(f"<details{' open' if len(counts) <= _OPEN_CLASSES else ''}><summary>instances of each class, and in how many "
+                 "images they are</summary>\n")
+    lines.append(bars([(count.name, count.instances, f"in {count.images}") for count in counts[:_PAGE_CLASSES]]))
     if len(counts) > _PAGE_CLASSES:
         lines.append(f"<p>... and {len(counts) - _PAGE_CLASSES} more classes.</p>\n")
-    return "".join(lines)
+    return "".join(lines) + "</details>\n"
 
 
 def _page_figure(dataset, image_id, left_out):
