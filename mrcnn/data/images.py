@@ -100,15 +100,27 @@ def open_image(path):
         raise ImageTooLargeError(f"image file {path} declares too many pixels to be decoded: {error}") from error
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
-    if image.width * image.height > MAX_PIXELS:
+    try:
+        refuse_too_large((image.height, image.width), f"image file {path}")
+    except ImageTooLargeError:
         image.close()
-        raise _too_large(path, image.height, image.width)
+        raise
     return image
 
 
-def _too_large(path, height, width):
-    return ImageTooLargeError(f"image file {path} declares {height} x {width} pixels (height x width), and more than "
-                              f"{MAX_PIXELS} are not decoded (mrcnn.data.images.MAX_PIXELS)")
+def refuse_too_large(size, where):
+    """Refuse a size that an image file, or what is told of it, declares.
+
+    Args:
+        size: (height, width) in pixels.
+        where: str. What declares it, for the message.
+
+    Raises:
+        ImageTooLargeError: it is more than MAX_PIXELS.
+    """
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageTooLargeError(f"{where} declares {size[0]} x {size[1]} pixels (height x width), and more than {MAX_PIXELS} "
+                                 "are not decoded (mrcnn.data.images.MAX_PIXELS)")
 
 
 def _refuse_bomb(path):
@@ -132,8 +144,7 @@ def _refuse_tiff_bomb(path):
             height, width = int(file.pages[0].imagelength), int(file.pages[0].imagewidth)
     except Exception:  # damaged files raise errors of any kind; the decoder tells them better
         return
-    if height * width > MAX_PIXELS:
-        raise _too_large(path, height, width)
+    refuse_too_large((height, width), f"image file {path}")
 
 
 def read_image_size(path):

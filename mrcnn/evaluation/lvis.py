@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mrcnn.data.formats.lvis import FREQUENCIES
 from mrcnn.evaluation.scoring import KINDS
 from mrcnn.geometry.rle import rle_area
 
@@ -26,7 +27,6 @@ _IOU_50, _IOU_75 = 0, 5
 # smallest and largest area in pixels, both counted in
 _AREAS = {"": (0, 1e10), "s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, 1e10)}
 _RANGES = np.array(list(_AREAS.values()), float)
-FREQUENCIES = ("r", "c", "f")
 
 
 def federated_scorer(dataset, image_ids):

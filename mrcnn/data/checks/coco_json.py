@@ -11,9 +11,8 @@ from mrcnn.data.checks.finding import INFO, Place
 from mrcnn.data.checks.parts import CheckedImage, Part
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import is_kind, read_json, shown
+from mrcnn.data.formats.coco import LISTS
 from mrcnn.data.paths import inside
-
-LISTS = ("images", "annotations", "categories")
 
 
 def read_part(path, image_dir, name, findings, *, allow_outside=False):

@@ -16,6 +16,7 @@ from mrcnn.data.checks.outlines import box_fault, look_at, ring_fault, xywh
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import is_kind
 from mrcnn.data.files import save_json
+from mrcnn.data.formats.coco import LISTS
 from mrcnn.data.orientation import turn_back, turn_points, turned_size
 from mrcnn.geometry.rle import decode_rle, encode_mask, rle_to_json
 
@@ -126,7 +127,7 @@ def _mended_part(part, scans, mended):
     _number_annotations(part.name, annotations, mended)
     _note_lost(part, mended)
     other = {key: value for key, value in (part.content or {}).items()
-             if key not in ("images", "annotations", "categories")}  # fmt: skip
+             if key not in LISTS}  # fmt: skip
     return {**_finite(other), "images": images, "annotations": annotations, "categories": list(categories.values())}
 
 

@@ -9,16 +9,18 @@ Source: https://cocodataset.org/#format-data. Shape letters: H W image, N instan
 import re
 from pathlib import Path
 
-from mrcnn.data import images as image_files
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.annotation_checks import is_id, with_faults
 from mrcnn.data.collector import paused_collector
 from mrcnn.data.download import download_coco
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import field, json_outline, read_json
+from mrcnn.data.images import refuse_too_large
 from mrcnn.data.paths import inside
 
 DEFAULT_YEAR = "2014"
+# what a file of instances has to hold
+LISTS = ("images", "annotations", "categories")
 # parts of the 2014 validation set: their images lie in its folder
 _VAL_PARTS = ("minival", "valminusminival")
 
@@ -27,17 +29,27 @@ def recognise(path):
     """Say why a path is no COCO data set, or None. Args: path: Path of a folder or a JSON file. Returns: str or None."""
     if path.is_dir():
         return None if annotation_files(path) else "no annotations/instances_*.json in it"
+    reason = no_instances(path)
+    if reason is None and has_lvis_fields(path):
+        return "its categories or images have the fields of LVIS"
+    return reason
+
+
+def no_instances(path):
+    """Say why a file holds no instances in COCO's form, or None. Args: path: Path of a file. Returns: str or None."""
     if path.suffix.lower() != ".json":
         return "no folder and no .json file"
     outline = json_outline(path)
-    missing = [key for key in ("images", "annotations", "categories") if key not in outline]
+    missing = [key for key in LISTS if key not in outline]
     if missing:
         return f"the JSON has no {missing[0]!r}"
-    if "segments_info" in outline["annotations"]:
-        return "its annotations are of panoptic segments"
-    if "frequency" in outline["categories"] or "neg_category_ids" in outline["images"]:
-        return "its categories or images have the fields of LVIS"
-    return None
+    return "its annotations are of panoptic segments" if "segments_info" in outline["annotations"] else None
+
+
+def has_lvis_fields(path):
+    """Tell whether a file of instances has what LVIS adds to COCO's form. Args: path: Path. Returns: bool."""
+    outline = json_outline(path)
+    return "frequency" in outline["categories"] or "neg_category_ids" in outline["images"]
 
 
 def subsets(path):
@@ -74,11 +86,19 @@ def open_subset(path, subset=None, *, year=None, images=None, allow_outside=Fals
     return dataset
 
 
-def annotation_files(folder):
-    """List (subset, year, path) of the instance files of a folder; the year is "" where the name has none."""
+def annotation_files(folder, kind="instances"):
+    """List the annotation files of a folder in COCO's layout.
+
+    Args:
+        folder: Path.
+        kind: str. What the names of the files begin with: "instances" or "panoptic".
+
+    Returns:
+        list of (subset, year, path); the year is "" where the name has none.
+    """
     found = []
-    for path in sorted(folder.glob("annotations/instances_*.json")):
-        named = re.fullmatch(r"instances_(.+?)(\d{4})?", path.stem)
+    for path in sorted(folder.glob(f"annotations/{kind}_*.json")):
+        named = re.fullmatch(rf"{kind}_(.+?)(\d{{4}})?", path.stem, re.DOTALL | re.ASCII)
         if named:
             found.append((named[1], named[2] or "", path))
     return found
@@ -227,7 +247,7 @@ def read_annotations(path):
         hint = f"in its folder are {', '.join(there)}" if there else f"{path.parent} has no annotation files"
         raise DataError(f"annotation file {path} does not exist; {hint}: check the data set's folder, subset and year")
     content = read_json(path)
-    for key in ("images", "annotations", "categories"):
+    for key in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"annotation file {path} has no list {key!r}, which COCO's instance format needs")
     return content
@@ -267,9 +287,7 @@ def check_size(image, where):
     for name in ("height", "width"):
         if image[name] <= 0:
             raise DataError(f"{where}: {name!r} is {image[name]}, expected a number of pixels above 0")
-    if image["height"] * image["width"] > image_files.MAX_PIXELS:
-        raise DataError(f"{where}: its size of {image['height']} x {image['width']} (height x width) is beyond the "
-                        f"{image_files.MAX_PIXELS} pixels that are read: correct it")  # fmt: skip
+    refuse_too_large((image["height"], image["width"]), where)
 
 
 def _pycocotools_object(content, path):

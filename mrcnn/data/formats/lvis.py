@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mrcnn.data.annotation_checks import is_id
 from mrcnn.data.errors import DataError
-from mrcnn.data.fields import field, json_outline, shown
-from mrcnn.data.formats.coco import CocoDataset, check_size, read_annotations
+from mrcnn.data.fields import field, shown
+from mrcnn.data.formats.coco import CocoDataset, check_size, has_lvis_fields, no_instances, read_annotations
 from mrcnn.data.paths import inside
 
 FREQUENCIES = ("r", "c", "f")
@@ -26,15 +26,10 @@ def recognise(path):
     """Say why a path is no LVIS data set, or None. Args: path: Path of a folder or a JSON file. Returns: str or None."""
     if path.is_dir():
         return None if _annotation_files(path) else "no lvis_v*_*.json in it or in its annotations/"
-    if path.suffix.lower() != ".json":
-        return "no folder and no .json file"
-    outline = json_outline(path)
-    missing = [key for key in ("images", "annotations", "categories") if key not in outline]
-    if missing:
-        return f"the JSON has no {missing[0]!r}"
-    if "frequency" in outline["categories"] or "neg_category_ids" in outline["images"]:
-        return None
-    return "its categories have no 'frequency', its images no 'neg_category_ids'"
+    reason = no_instances(path)
+    if reason is None and not has_lvis_fields(path):
+        return "its categories have no 'frequency', its images no 'neg_category_ids'"
+    return reason
 
 
 def subsets(path):

@@ -6,13 +6,13 @@ A folder holds `annotations/panoptic_{subset}{year}.json`, the PNGs in a folder 
 Source: https://cocodataset.org/#format-data. Shape letters: H W image.
 """
 
-import re
 from pathlib import Path
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.dataset import overrides_later
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import json_outline
+from mrcnn.data.formats.coco import annotation_files
 from mrcnn.data.formats.panoptic_shards import PanopticShardDataset
 from mrcnn.data.panoptic.files import read_panoptic
 from mrcnn.data.panoptic.maps import AREA, IS_CROWD, SEGMENT_ID, check_segments, decode_segments
@@ -24,7 +24,7 @@ from mrcnn.geometry.label_map import LabelMap
 def recognise(path):
     """Say why a path is no panoptic data set, or None. Args: path: Path of a folder or a JSON. Returns: str or None."""
     if path.is_dir():
-        if _annotation_files(path):
+        if annotation_files(path, "panoptic"):
             if any(path.glob("annotations/instances_*.json")):
                 return "its annotations/instances_*.json are read as coco: say panoptic for its panoptic_*.json"
             return None
@@ -39,7 +39,7 @@ def subsets(path):
     path = Path(path)
     if not path.is_dir():
         return []
-    return sorted({subset for subset, _, _ in _annotation_files(path)}) or splits_in(path)
+    return sorted({subset for subset, _, _ in annotation_files(path, "panoptic")}) or splits_in(path)
 
 
 def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow_outside=False):
@@ -65,7 +65,7 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
         dataset = PanopticDataset(allow_outside=allow_outside)
         dataset.load_panoptic(path, path.parent if images is None else images, stuff=stuff)
         return dataset
-    files = _annotation_files(path)
+    files = annotation_files(path, "panoptic")
     if not files and subset in splits_in(path):
         dataset = PanopticShardDataset()
         dataset.load_shards(path, subset, stuff=stuff)
@@ -85,15 +85,6 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
 def _whole(year):
     """A year may be asked for as a number."""
     return int(year) if year else None
-
-
-def _annotation_files(folder):
-    """List (subset, year, path) of the panoptic files of a folder; the year is "" where the name has none."""
-    found = []
-    for path in sorted(folder.glob("annotations/panoptic_*.json")):
-        subset, year = re.fullmatch(r"panoptic_(.+?)(\d{4})?", path.stem, re.DOTALL | re.ASCII).groups()
-        found.append((subset, year or "", path))
-    return found
 
 
 class PanopticDataset(AnnotatedDataset):

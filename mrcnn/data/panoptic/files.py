@@ -13,10 +13,11 @@ import numpy as np
 
 from mrcnn.data import fields
 from mrcnn.data.errors import DataError
+from mrcnn.data.images import refuse_too_large
 from mrcnn.data.panoptic.maps import number_categories
 from mrcnn.data.paths import inside
 
-# sizes and areas beyond this are no image's, and would not fit the numbers of other tools either
+# ids and areas beyond this would not fit the numbers of other tools
 _MOST = 2**31 - 1
 # segment ids are three bytes
 _MOST_ID = 2**24 - 1
@@ -159,8 +160,9 @@ def _images(entries, path, image_dir, allow_outside):
         image_id = fields.field(entry, "id", (int, str), where)
         file_name = fields.field(entry, "file_name", str, where)
         size = tuple(fields.field(entry, key, int, where) for key in ("height", "width"))
-        if not all(0 < side <= _MOST for side in size):
+        if min(size) <= 0:
             raise DataError(f"{where}: image {file_name} has the height and width {fields.shown(size)}, expected pixels")
+        refuse_too_large(size, f"{where}: image {file_name}")
         place = inside(image_dir, file_name, f"{where}: file_name", allow_outside=allow_outside)
         name = without_ending(file_name)
         if image_id in found:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.images import refuse_too_large
 from mrcnn.geometry.label_map import LabelMap
 
 # panoptic id = semantic id * LABEL_DIVISOR + instance id
@@ -68,7 +69,7 @@ def decode_segments(data, size, where):
         int32 [H, W]. Segment ids.
 
     Raises:
-        DataError: the file is no whole PNG of 8 bits in 3 channels, or of another size.
+        DataError: the file is no whole PNG of 8 bits in 3 channels, of another size, or larger than images are read.
     """
     from PIL import Image
 
@@ -81,6 +82,7 @@ def decode_segments(data, size, where):
     if (height, width) != tuple(size):
         swapped = "; height and width are swapped" if (width, height) == tuple(size) else ""
         raise DataError(f"{where} is of size {(height, width)} (height, width), and its image of size {tuple(size)}{swapped}")
+    refuse_too_large(size, where)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             pixels = image.tobytes("raw", "RGBX")

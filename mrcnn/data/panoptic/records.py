@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.images import refuse_too_large
 from mrcnn.data.tfrecord.example import decode_example, encode_example, read_features
 
 ENCODED, FILENAME, FORMAT = "image/encoded", "image/filename", "image/format"
@@ -139,7 +140,8 @@ def check_jpeg(data, size, where):
         where: str. Image and file, for the message.
 
     Raises:
-        DataError: it is no JPEG, is cut off, or is of another size; an image that its EXIF tag turns is told apart.
+        DataError: it is no JPEG, is cut off, is of another size, or larger than images are read; an image that its EXIF
+            tag turns is told apart.
     """
     found, orientation = _jpeg_head(data, where)
     if found != tuple(size):
@@ -168,6 +170,7 @@ def _jpeg_head(data, where):
             kind, size, orientation = image.format, (image.height, image.width), image.getexif().get(_ORIENTATION)
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"{where} cannot be read: {type(error).__name__}: {error}. Fetch it again") from error
+    refuse_too_large(size, where)
     if kind not in ("JPEG", "MPO"):  # MPO: several JPEGs in a file, as some cameras write
         raise DataError(f"{where} is a {kind}, and the shards hold JPEG files: convert it")
     return size, orientation

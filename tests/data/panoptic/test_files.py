@@ -76,6 +76,7 @@ FAULTS = [
     (("images", 1, "id"), 7, r"images\[1\]: two images have the id 7, b and sub/a"),
     (("images", 1, "file_name"), "b.jpg", r"images\[1\]: two images have the file name b.jpg"),
     (("images", 0, "height"), 0, r"images\[0\]: image b.jpg has the height and width \(0, 5\)"),
+    (("images", 0, "height"), 10**9, r"images\[0\]: image b.jpg declares 1000000000 x 5 pixels .height x width."),
     (("images", 0, "width"), "5", r"images\[0\]: 'width' is '5', expected a whole number"),
     (("images", 0, "file_name"), "../b.jpg", r"images\[0\]: file_name is '../b.jpg', which climbs out"),
     (("images", 0, "file_name"), "/b.jpg", r"images\[0\]: file_name is the absolute path '/b.jpg'"),

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.images import ImageTooLargeError
 from mrcnn.data.panoptic.maps import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
 from mrcnn.geometry.label_map import LabelMap
 
@@ -104,12 +105,14 @@ def test_files_that_hold_no_segments(data, said):
         decode_segments(data, (4, 6), "image 7, a.png")
 
 
-def test_an_image_bomb_is_refused_before_it_is_decoded():
-    """A head that declares 2^31 - 1 pixels a side, which the JSON confirms."""
+@pytest.mark.parametrize("side", [2**31 - 1, 15_000])
+def test_an_image_bomb_is_refused_before_it_is_decoded(side, monkeypatch):
+    """A head that declares so many pixels a side, which the JSON confirms; also where Pillow's own limit is lifted."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     data = bytearray(png(np.zeros((1, 1, 3), np.uint8)))
-    data[16:24] = bytes([0x7F, 255, 255, 255] * 2)
-    with pytest.raises(DataError, match="cannot be decoded"):
-        decode_segments(bytes(data), (2**31 - 1, 2**31 - 1), "a.png")
+    data[16:24] = side.to_bytes(4, "big") * 2
+    with pytest.raises(ImageTooLargeError, match=f"image 7, a.png declares {side} x {side} pixels"):
+        decode_segments(bytes(data), (side, side), "image 7, a.png")
 
 
 @given(data=st.data())

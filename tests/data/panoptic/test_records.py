@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mrcnn.data.errors import DataError
+from mrcnn.data.images import ImageTooLargeError
+from mrcnn.data.panoptic import records
 from mrcnn.data.panoptic.records import (
     Record,
     check_jpeg,
@@ -155,3 +157,14 @@ def test_an_image_that_does_not_fit(data, said):
 def test_an_image_that_is_annotated_as_it_is_stored_may_be_turned_by_its_tag():
     check_jpeg(turned((2, 3)), (2, 3), "a.jpg")
     assert decode_jpeg(turned((2, 3)), (2, 3), "a.jpg").shape == (2, 3, 3)
+
+
+def test_an_image_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    """A JPEG that declares 60000 pixels a side, as its record does; also where Pillow's own limit is lifted."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(records.cv2, "imdecode", lambda *args: pytest.fail("it was decoded"))
+    data = bytearray(jpeg((2, 3)))
+    start = data.index(b"\xff\xc0") + 5  # of the frame: marker, length, depth, then height and width
+    data[start : start + 4] = (60_000).to_bytes(2, "big") * 2
+    with pytest.raises(ImageTooLargeError, match="image 7 declares 60000 x 60000 pixels"):
+        decode_jpeg(bytes(data), (60_000, 60_000), "image 7")
