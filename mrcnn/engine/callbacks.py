@@ -1,10 +1,14 @@
-"""Keras callbacks of training: checkpoints in the classic format, and COCO AP on the validation set."""
+"""Keras callbacks of training: checkpoints in the classic format, COCO AP on the validation set, speed, history.csv."""
 
+import numbers
+import time
 from collections import deque
 from pathlib import Path
 
 import keras
 
+from mrcnn.engine.environment import peak_device_memory, peak_memory
+from mrcnn.engine.history import read_history, write_history
 from mrcnn.weights import classic_h5
 
 
@@ -58,9 +62,69 @@ class CocoValidation(keras.callbacks.Callback):
             logs.update(self.figures)
 
 
-class History(keras.callbacks.CSVLogger):
-    """Keras's table of an epoch a line, its epochs counted from 1 as the checkpoints count them."""
+class Speed(keras.callbacks.Callback):
+    """Put the speed of an epoch and the memory in use into the logs.
+
+    The logs gain seconds (of the whole epoch, with validation and checkpoint), seconds_per_step and images_per_second (of
+    training alone, from the end of the first step on, since that one compiles), peak_memory_mb (MiB, the most that this
+    process has held so far) and, on an accelerator, peak_device_memory_mb. It costs two readings of a clock an epoch.
+
+    Args:
+        batch_size: int. Images of a step.
+    """
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = batch_size
+        self.began, self.steps, self.marks = 0.0, 0, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self.began, self.steps, self.marks = time.perf_counter(), 0, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Read the clock after the first step and after the last."""
+        self.steps += 1
+        if self.steps in (1, self.params.get("steps")):
+            float((logs or {}).get("loss", 0))  # waits for a device that works on while Python goes ahead
+            self.marks.append(time.perf_counter())
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write the line of an epoch."""
-        super().on_epoch_end(epoch + 1, logs)
+        """Add the figures to `logs`."""
+        if logs is None or not self.marks:
+            return
+        seconds = self.marks[-1] - self.marks[0] if len(self.marks) > 1 else self.marks[0] - self.began
+        step = seconds / max(self.steps - 1, 1)
+        figures = {"seconds": time.perf_counter() - self.began, "seconds_per_step": step,
+                   "images_per_second": self.batch_size / step, "peak_memory_mb": peak_memory(),
+                   "peak_device_memory_mb": peak_device_memory()}  # fmt: skip
+        logs.update({name: round(value, 4) for name, value in figures.items() if value is not None})
+
+
+class History(keras.callbacks.Callback):
+    """Write the logs of each epoch to history.csv, epochs counted from 1 as the checkpoints count them.
+
+    Lines of earlier epochs stay; those of this epoch and later, of training that was taken up again before them, go.
+
+    Args:
+        path: path of the table.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = Path(path)
+        self.rows = []
+
+    def on_train_begin(self, logs=None):
+        """Read what is there.
+
+        Raises:
+            ValueError: it is no table of a run; told before anything is trained.
+        """
+        self.rows = read_history(self.path) if self.path.exists() else []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the table with the line of this epoch."""
+        figures = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
+        self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**figures, "epoch": epoch + 1}]
+        write_history(self.path, self.rows)

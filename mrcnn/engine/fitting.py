@@ -9,8 +9,10 @@ import numpy as np
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
-from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation, History
+from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation, History, Speed
+from mrcnn.engine.environment import add_entry
 from mrcnn.engine.feed import FixedBatches, Remembering, stream
+from mrcnn.engine.history import HISTORY_NAME
 from mrcnn.engine.progress import TrainingProgress
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
@@ -40,6 +42,9 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     _write_run(model, train_dataset)
+    add_entry(model.log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
+              learning_rate=str(_show(learning_rate)), images=len(train_dataset.image_ids),
+              validation_images=len(val_dataset.image_ids) if val_dataset is not None else 0)
     makers = [Remembering(_batches(loader, config))]
     feed = stream(makers[0], model.epoch * steps, config.LOADER_WORKERS)
     val_feed, val_steps = None, None
@@ -100,7 +105,7 @@ def _callbacks(model, val_dataset):
     # Epoch by epoch, so that a run that is interrupted goes on after the last whole one.
     callbacks.append(keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(model, "epoch", epoch + 1)))
-    callbacks.append(History(os.path.join(model.log_dir, "history.csv"), append=model.epoch > 0))
+    callbacks += [Speed(config.BATCH_SIZE), History(os.path.join(model.log_dir, HISTORY_NAME))]
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))
     return callbacks

@@ -101,6 +101,13 @@ def test_what_a_run_leaves_behind(runs):
     with open(os.path.join(model.log_dir, "history.csv"), encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"] and float(rows[2]["val_rpn_class_loss"]) > 0
+    assert all(float(row["seconds"]) > float(row["seconds_per_step"]) > 0 for row in rows)
+    assert all(float(row["images_per_second"]) == pytest.approx(2 / float(row["seconds_per_step"]), rel=0.01) for row in rows)
+    with open(os.path.join(model.log_dir, "environment.json"), encoding="utf-8") as file:
+        stages = json.load(file)
+    assert [(s["first_epoch"], s["last_epoch"], s["layers"], s["learning_rate"]) for s in stages] == [
+        (1, 1, "heads", "0.01"), (2, 3, "4+", "0.001")]  # fmt: skip
+    assert stages[0]["backend"] == keras.backend.backend() and (stages[0]["images"], stages[0]["validation_images"]) == (6, 3)
     assert not [name for name in files if name.endswith(".part")]
 
 
