@@ -74,13 +74,13 @@ class DatasetStatistics:
 
     def summary(self):
         """All of it in a few lines: list of str."""
-        lines = [f"{self.images} images, {self.without_objects} of them without objects; {self.instances} instances"
-                 + (f", {self.crowds} crowd{'s' if self.crowds > 1 else ''}" if self.crowds else "")]
+        lines = [f"{_counted(self.images, 'image')}, {self.without_objects} without objects; "
+                 + _counted(self.instances, "instance") + (f", {_counted(self.crowds, 'crowd')}" if self.crowds else "")]
         if self.images:
             (least_h, least_w), (most_h, most_w) = self.image_sizes.min(axis=0), self.image_sizes.max(axis=0)
             common, count = Counter(map(tuple, self.image_sizes.tolist())).most_common(1)[0]
             spread = (f"height {least_h} to {most_h}, width {least_w} to {most_w} pixels, most often {common[0]} x {common[1]} "
-                      f"({count} images)")
+                      f"({_counted(count, 'image')})")
             lines.append("image sizes: " + (f"all {least_h} x {least_w} pixels (height x width)" if count == self.images
                                             else spread))
         if self.instances:
@@ -114,6 +114,10 @@ class DatasetStatistics:
         if len(self.left_out) > 10:
             console.print(f"... and {len(self.left_out) - 10} more images left out")
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _counted(number, what):
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _class_table(counts, limit):
