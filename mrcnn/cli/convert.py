@@ -10,6 +10,7 @@ EPILOG = """\
 examples:
   mrcnn convert labelme photographs --output trainval.json
   mrcnn convert labelme photographs --output toys.json --split 0.8 --seed 0
+  mrcnn convert labelme photographs --output toys.json --folds 5
   mrcnn convert coco ~/coco --output ~/coco-yolo --to yolo
   mrcnn convert voc VOCdevkit/VOC2012 --subset train val --output voc.json
 `mrcnn convert FORMAT --help` shows the arguments of each."""
@@ -17,16 +18,18 @@ FORMAT_EPILOG = """\
 examples:
   mrcnn convert {name} INPUT --output annotations.json
   mrcnn convert {name} INPUT --output annotations.json --split 0.8 --copy-images
-  mrcnn convert {name} INPUT --output folder --to yolo
+  mrcnn convert {name} INPUT --output folder --to yolo --split 0.7 0.15 0.15
 Of data in parts, such as train and val, each part is converted: to annotations_train.json and annotations_val.json.
+--split and --folds divide the images anew: folds come as annotations_fold1_train.json, annotations_fold1_val.json and so
+on, or as folders fold1 and so on with a train and a val in each, and every image is in the val of one of them.
 File names in COCO JSON are relative to the folder of the data's images, or of their copies. Running it again replaces
-what was written before, each file once the new one is whole.
+what was written before, each file once the new one is whole, and those of a division all at once; folders with files of
+an earlier division are refused.
 exit codes: 0 all was converted; 1 some was left out, and the table says what and why; 2 an error."""
 
 # Conversions that are no plain reading and writing, by name: modules of this package, each with HELP, EPILOG,
 # add_arguments(parser) and run(args), as a command has them.
 BUILDERS = {"panoptic-tfrecord": convert_panoptic, "coco+lvis": convert_cocolvis}
-TARGETS = ("coco", "yolo", "labelme")
 
 
 def add_arguments(parser):
@@ -50,6 +53,8 @@ def _sub_parser(kinds, name, what, epilog):
 
 
 def _add_format_arguments(parser, name):
+    from mrcnn.data.catalog import TARGETS
+
     parser.add_argument("input", metavar="INPUT", help="the folder or file of the data")
     parser.add_argument("--output", required=True, metavar="OUT", help="a .json file for COCO, a folder for the others")
     parser.add_argument("--to", choices=TARGETS, default="coco", help="what is written (default: %(default)s)")
@@ -59,9 +64,12 @@ def _add_format_arguments(parser, name):
     parser.add_argument("--workers", type=options.at_least(1), metavar="N",
                         help="processes (default: one a core where there are many images)")
     group = parser.add_argument_group("dividing the images anew")
-    group.add_argument("--split", type=options.open_share, metavar="S",
-                       help="the share of the images for the part train, such as 0.8; the others are val. Each class gets "
-                            "its share in both")
+    ways = group.add_mutually_exclusive_group()
+    ways.add_argument("--split", type=options.open_share, nargs="+", metavar="S",
+                      help="the share of the images for the part train, such as 0.8, and the others are val; or the shares "
+                           "of train, val and test, such as 0.7 0.15 0.15. Each class gets its share in each part")
+    ways.add_argument("--folds", type=options.at_least(2), metavar="K",
+                      help="divide into K pairs of train and val for cross-validation, each class alike")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="another seed divides otherwise (default: 0)")
     group.add_argument("--group", metavar="REGEX",
                        help="images whose ids agree in what this matches stay in one part, such as ^[^_]+ for scene1_04.jpg")
@@ -78,11 +86,9 @@ def run(args):
         return BUILDERS[args.kind].run(args)
     from mrcnn.data.converters.between_formats import convert
 
-    if args.group and args.split is None:
-        raise ValueError("--group is for --split: say which share of the images is to train on")
     with options.quiet_readers():
         done = convert(args.input, args.output, format=args.kind, to=args.to, subsets=args.subset, split=args.split,
-                       group=args.group, seed=args.seed, copy_images=args.copy_images, workers=args.workers,
+                       folds=args.folds, group=args.group, seed=args.seed, copy_images=args.copy_images, workers=args.workers,
                        progress=progress_bar, **options.reader_options(args))
     print(done.summary.table())
     for part, (path, summary) in done.parts.items():

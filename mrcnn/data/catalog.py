@@ -30,6 +30,8 @@ FORMATS = {
 }
 # made as they are asked for: no path
 MADE = ("shapes",)
+# what `mrcnn.data.converters.between_formats` writes
+TARGETS = ("coco", "yolo", "labelme")
 
 
 def open_dataset(path=None, format=None, subset=None, **options):

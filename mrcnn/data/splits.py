@@ -5,6 +5,7 @@ Source: K. Sechidis, G. Tsoumakas and I. Vlahavas, On the Stratification of Mult
 stratification. Differs: units are groups of images, larger ones are placed first, and no part is left empty.
 """
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -62,6 +63,33 @@ def k_fold(dataset, folds, *, group=None, stratify=True, seed=0, progress=None):
     shares = {fold: 1 / folds for fold in range(folds)}
     parts = split_images(dataset, shares, group=group, stratify=stratify, seed=seed, progress=progress)
     return [(sorted(i for other in parts if other != fold for i in parts[other]), parts[fold]) for fold in parts]
+
+
+def group_by_id(pattern):
+    """Make a `group` for `split_images` out of a regular expression that tells the group of an image from its id.
+
+    Args:
+        pattern: str. Images whose ids agree in what it matches (in its first group, if it has one) belong together; an
+            image whose id it does not match is by itself.
+
+    Returns:
+        function (image_info dict) -> group.
+
+    Raises:
+        ValueError: it is no regular expression.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+
+    def group_of(info):
+        found = compiled.search(str(info["id"]))
+        if not found:
+            return "alone", str(info["id"])
+        return "matched", found[1] if compiled.groups and found[1] is not None else found[0]
+
+    return group_of
 
 
 def _units(dataset, group):
@@ -214,6 +242,10 @@ class DatasetView(Dataset):
     def load_instances(self, image_id):
         """See `Dataset.load_instances`."""
         return instances_of(self.base, self.base_ids[image_id])
+
+    def ignored_pixels(self, image_id):
+        """See `Dataset.ignored_pixels`."""
+        return self.base.ignored_pixels(self.base_ids[image_id])
 
     def num_instances(self, image_id):
         """See `Dataset.num_instances`."""

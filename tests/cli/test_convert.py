@@ -10,7 +10,8 @@ import pytest
 from mrcnn.cli import convert, options
 from mrcnn.cli.main import build_parser, main
 from mrcnn.data.catalog import FORMATS, MADE, format_module
-from mrcnn.data.converters import between_formats
+from tests.data.formats.labelme_files import ring, shape
+from tests.data.formats.labelme_files import write as write_labelme
 from tests.data.formats.test_yolo import RECTANGLE
 from tests.data.formats.test_yolo import write as write_yolo_folder
 from tests.shared_data import shared_path
@@ -49,6 +50,30 @@ def test_a_split_writes_two_files(toys, capsys):
     assert len(list(Path("x/images/train").rglob("*.png"))) == 2 and len(list(Path("x/images/val").rglob("*.png"))) == 1
 
 
+def test_three_shares_write_three_files(toys, capsys):
+    assert main(["convert", "yolo", "toys", "--output", "toys.json", "--split", "0.34", "0.33", "0.33"]) == 0
+    out = capsys.readouterr().out
+    for part in ("train", "val", "test"):
+        assert re.search(rf"Written: toys_{part}.json \({part}: 1 images, 1 instances\)", out)
+    assert "2 classes, 3 images" in out
+
+
+def test_folds_write_a_pair_each_and_count_each_image_once(toys, capsys):
+    assert main(["convert", "yolo", "toys", "--output", "toys.json", "--folds", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "2 classes, 3 images" in out and len(re.findall(r"Written: toys_fold[123]_(?:train|val).json", out)) == 6
+    assert "Written: toys_fold2_train.json (fold2/train: 2 images, 2 instances)" in out
+
+
+def test_a_folder_of_labelmes_files_is_converted_again_beside_what_was_written(tmp_path, capsys):
+    write_labelme(tmp_path, [shape("cat", ring(10, 5, 30, 25))])
+    command = ["convert", "labelme", str(tmp_path), "--output", str(tmp_path / "out.json")]
+    assert [main(command), main(command)] == [0, 0]
+    assert "it is other JSON than labelme's, and passed over" in capsys.readouterr().out
+    (tmp_path / "b.json").write_text('{"version": "5.5.0", "shapes": [')
+    assert main(command) == 1 and "b.json" in capsys.readouterr().out
+
+
 def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
     output = tmp_path / "fruits.json"
     assert main(["convert", "labelme", str(shared_path("data/fruits")), "--output", str(output)]) == 0
@@ -61,7 +86,10 @@ def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
 @pytest.mark.parametrize("arguments, said", [
     (["yolo", "gone", "--output", "x.json"], "gone does not exist"),
     (["yolo", "toys", "--output", "x"], "x: coco is written to a .json file"),
-    (["yolo", "toys", "--output", "x.json", "--group", "a"], "--group is for --split"),
+    (["yolo", "toys", "--output", "x.json", "--group", "a"], "a group (--group) is for dividing the images"),
+    (["yolo", "toys", "--output", "x.json", "--split", "0.5", "0.5"], "split is 0.5 0.5: expected the share"),
+    (["yolo", "toys", "--output", "x.json", "--split", "0.5", "0.2", "0.2"], "which are together 1, such as 0.7 0.15 0.15"),
+    (["yolo", "toys", "--output", "x.json", "--folds", "4"], "3 images cannot be divided into 4 parts"),
     (["yolo", "toys", "--output", "x.json", "--subset", "val"], "no subset 'val'; it has train"),
     (["voc", "toys", "--output", "x.json"], "no JPEGImages/ in it"),
 ])  # fmt: skip
@@ -75,6 +103,8 @@ def test_bad_input_is_one_line_and_code_2(toys, arguments, said, capsys):
     (["yolo", "toys"], "--output"),
     (["shapes", "toys", "--output", "x"], "invalid choice: 'shapes'"),
     (["yolo", "toys", "--output", "x", "--split", "1"], "'1' is no number between 0 and 1"),
+    (["yolo", "toys", "--output", "x", "--folds", "1"], "'1' is not a number of at least 2"),
+    (["yolo", "toys", "--output", "x", "--folds", "3", "--split", "0.5"], "not allowed with argument --folds"),
     (["yolo", "toys", "--output", "x", "--hole-label", "hole"], "unrecognized argument"),
     (["yolo", "toys", "--output", "x", "--workers", "0"], "'0' is not a number of at least 1"),
 ])  # fmt: skip
@@ -95,7 +125,6 @@ def test_every_format_that_is_read_can_be_converted_and_is_asked_what_its_reader
         taken = set(inspect.signature(format_module(name).open_subset).parameters)
         asked = {option for option in options.reader_options(args) if hasattr(args, option)}
         assert asked <= taken, name
-    assert convert.TARGETS == between_formats.TARGETS
 
 
 def test_examples_of_the_conversions_are_commands_that_exist(capsys):

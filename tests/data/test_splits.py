@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.sample import SampleSettings, make_sample
-from mrcnn.data.splits import classes_on, k_fold, split_images, subset_of
+from mrcnn.data.splits import classes_on, group_by_id, k_fold, split_images, subset_of
 from tests.data.scenes import Scenes, scenes
 
 BOX = (1, 1, 9, 9)
@@ -77,6 +77,13 @@ def test_groups_never_cross_parts():
     assert sorted(by_key["train"] + by_key["val"]) == list(range(8)) and len(by_key["val"]) in (3, 4)
     with pytest.raises(DataError, match="image 0 .* has no 'site' to group by; it has id, source, path, classes, scene"):
         split_images(dataset, {"train": 0.5, "val": 0.5}, group="site")
+
+
+def test_a_group_may_be_optional_in_its_expression():
+    group_of = group_by_id(r"(a)|b")
+    assert [group_of({"id": name}) for name in ("a1", "b1", "c1")] == [("matched", "a"), ("matched", "b"), ("alone", "c1")]
+    with pytest.raises(ValueError, match=r"'s\[' is no regular expression"):
+        group_by_id("s[")
 
 
 def test_folds():

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import mrcnn.data
-from mrcnn.data.converters.between_formats import TARGETS, _grouping, convert
+from mrcnn.data.catalog import TARGETS
+from mrcnn.data.converters import between_formats
+from mrcnn.data.converters.between_formats import convert
 from mrcnn.data.errors import DataError
+from mrcnn.data.writers.coco import write_coco
 from tests.data.formats.test_mask_folder import A, B, rectangle, write_flat
 from tests.data.formats.test_yolo import RECTANGLE
 from tests.data.formats.test_yolo import write as write_yolo_folder
@@ -130,6 +133,11 @@ def test_processes_and_progress(tmp_path):
     ({"output": "out.json", "to": "yolo"}, "out.json: yolo is written to a folder"),
     ({"output": "out", "to": "cocoa"}, "'cocoa' is no format that is written: choose coco, yolo, labelme"),
     ({"output": "out.json", "split": 1.0}, "split is 1.0"),
+    ({"output": "out.json", "split": (0.5, 0.5)}, "split is 0.5 0.5"),
+    ({"output": "out.json", "split": (0.5, 0.6, -0.1)}, "split is 0.5 0.6 -0.1"),
+    ({"output": "out.json", "folds": 1}, "folds is 1"),
+    ({"output": "out.json", "folds": 2, "split": 0.5}, "choose one of them"),
+    ({"output": "out.json", "group": "a"}, "is for dividing the images"),
     ({"output": "in", "to": "yolo"}, "in is the data set itself, or in it"),
     ({"output": "in/yolo", "to": "yolo"}, "yolo is the data set itself, or in it"),
     ({"output": "out", "to": "yolo", "copy_images": "x"}, "are copied into the output"),
@@ -162,9 +170,101 @@ def test_dividing_again_never_mixes_the_parts(tmp_path, to, part):
     assert sorted(path for path in (tmp_path / "out").rglob("*")) == before
 
 
-def test_a_group_may_be_optional_in_its_expression():
-    group_of = _grouping(r"(a)|b")
-    assert [group_of({"id": name}) for name in ("a1", "b1", "c1")] == [("matched", "a"), ("matched", "b"), ("alone", "c1")]
+def test_a_part_never_replaces_the_data_that_it_is_made_of(tmp_path):
+    convert(write_masks(tmp_path / "in"), tmp_path / "out_train.json")
+    before = (tmp_path / "out_train.json").read_bytes()
+    with pytest.raises(ValueError, match="out_train.json is the data set itself"):
+        convert(tmp_path / "out_train.json", tmp_path / "out.json", split=0.5, images=tmp_path / "in")
+    assert (tmp_path / "out_train.json").read_bytes() == before
+
+
+def parts_of(folder, part, to):
+    """Names of the images of a part that `convert` wrote to `folder`, without their endings."""
+    if to == "coco":
+        images = read(folder / f"out_{part.replace('/', '_')}.json")["images"]
+        return sorted(image["file_name"].split("/")[-1].split(".")[0] for image in images)
+    fold, _, name = part.rpartition("/")
+    dataset = mrcnn.data.open(folder / "out" / fold, subset=name)
+    return sorted(str(info["id"]).split(".")[0].split("/")[-1] for info in dataset.image_info)
+
+
+def output_of(folder, to):
+    return folder / ("out.json" if to == "coco" else "out")
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_folds_have_every_image_once_in_a_val(tmp_path, to):
+    write_masks(tmp_path / "in")
+    done = convert(tmp_path / "in", output_of(tmp_path, to), to=to, folds=3, copy_images=to != "coco" or None)
+    assert list(done.parts) == [f"fold{k}/{part}" for k in (1, 2, 3) for part in ("train", "val")]
+    assert (done.summary.images, done.summary.instances, done.summary.told) == (10, 12, [])
+    names = sorted(f"s{i // 2}_{i}" for i in range(10))
+    held = [parts_of(tmp_path, f"fold{k}/val", to) for k in (1, 2, 3)]
+    assert sorted(sum(held, [])) == names and {len(one) for one in held} == {3, 4}
+    for k, val in enumerate(held, start=1):
+        assert sorted(parts_of(tmp_path, f"fold{k}/train", to) + val) == names
+    axons = [sum(name in ("s0_0", "s0_1") for name in val) for val in held]
+    assert sorted(axons) == [0, 1, 1], "two images of the rare class are in the val of two folds"
+
+
+def test_folds_by_group(tmp_path):
+    write_masks(tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out.json", folds=2, group="^s[0-9]+")
+    scenes = [{name.split("_")[0] for name in parts_of(tmp_path, f"fold{k}/val", "coco")} for k in (1, 2)]
+    assert not scenes[0] & scenes[1] and len(scenes[0] | scenes[1]) == 5
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_three_parts(tmp_path, to):
+    write_masks(tmp_path / "in")
+    done = convert(tmp_path / "in", output_of(tmp_path, to), to=to, split=(0.5, 0.3, 0.2), copy_images=to != "coco" or None)
+    assert {part: summary.images for part, (_, summary) in done.parts.items()} == {"train": 5, "val": 3, "test": 2}
+    found = [parts_of(tmp_path, part, to) for part in ("train", "val", "test")]
+    assert sorted(sum(found, [])) == sorted(f"s{i // 2}_{i}" for i in range(10)) and done.summary.images == 10
+
+
+def test_dividing_again_replaces_json_files_and_tells_of_parts_from_before(tmp_path):
+    write_masks(tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out.json", split=(0.5, 0.3, 0.2))
+    done = convert(tmp_path / "in", tmp_path / "out.json", split=0.6, seed=1)
+    train, val = (parts_of(tmp_path, part, "coco") for part in ("train", "val"))
+    assert not set(train) & set(val) and len(train + val) == 10
+    ((where, what),) = done.summary.told
+    assert where == str(tmp_path / "out_test.json") and "is no part of this division" in what
+    convert(tmp_path / "in", tmp_path / "out.json", folds=3)
+    convert(tmp_path / "in", tmp_path / "out.json", folds=3, seed=1)
+    assert sorted(sum((parts_of(tmp_path, f"fold{k}/val", "coco") for k in (1, 2, 3)), [])) == sorted(train + val)
+    with pytest.raises(DataError, match="out_fold3_train.json is of other folds, and would be taken for one of these 2"):
+        convert(tmp_path / "in", tmp_path / "out.json", folds=2)
+
+
+@pytest.mark.parametrize("to", ["yolo", "labelme"])
+def test_folders_of_other_folds_are_refused(tmp_path, to):
+    write_masks(tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out", to=to, folds=3, copy_images=True)
+    for part in ("fold1", "fold2"):
+        (tmp_path / "out" / part).rename(tmp_path / part)
+    with pytest.raises(DataError, match="out/fold3 is of other folds, and would be taken for one of these 2"):
+        convert(tmp_path / "in", tmp_path / "out", to=to, folds=2, copy_images=True)
+
+
+def test_a_division_that_is_broken_off_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+    write_masks(tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out.json", split=0.5, seed=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
+    written = []
+
+    def write_one(dataset, path, **options):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        return write_coco(dataset, path, **options)
+
+    monkeypatch.setattr(between_formats, "write_coco", write_one)
+    with pytest.raises(KeyboardInterrupt):
+        convert(tmp_path / "in", tmp_path / "out.json", split=0.5, seed=1)
+    assert written and {path.name: path.read_bytes() for path in tmp_path.glob("*.json")} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out_train.json", "out_val.json"]
 
 
 def test_parts_that_yolo_does_not_know_are_told_before_anything_is_written(tmp_path):
