@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from mrcnn.viz.curves import loss_figure
+
+
+def test_each_loss_has_its_own_axes_with_training_and_validation():
+    history = {"loss": [3.0, 2.0], "val_loss": [3.5, 2.5], "mrcnn_mask_loss": [1.0, 0.5], "learning_rate": [0.1, 0.1]}
+    _, axes = loss_figure(history)
+    assert [ax.get_title() for ax in axes] == ["total", "mrcnn_mask"]
+    training, validation = axes[0].lines
+    assert list(training.get_xdata()) == [1, 2] and list(training.get_ydata()) == [3.0, 2.0]
+    assert list(validation.get_ydata()) == [3.5, 2.5] and validation.get_linestyle() == "--"
+    assert len(axes[1].lines) == 1
+
+
+def test_stages_follow_each_other_and_what_one_lacks_is_a_gap():
+    _, axes = loss_figure([{"loss": [3.0], "val_loss": [4.0]}, {"loss": [2.0, 1.0]}])
+    assert list(axes[0].lines[0].get_ydata()) == [3.0, 2.0, 1.0]
+    np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), [4.0, np.nan, np.nan])
+
+
+def test_one_epoch_and_losses_that_are_not_numbers():
+    figure, axes = loss_figure({"loss": [float("nan")], "rpn_class_loss": [0.5]})
+    figure.canvas.draw()
+    assert len(axes) == 2
+
+
+def test_a_history_without_losses_is_refused():
+    with pytest.raises(ValueError, match="accuracy"):
+        loss_figure({"accuracy": [1.0]})
