@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrcnn.data.annotated import AnnotatedDataset, rings_of
+from mrcnn.data.annotation_checks import FAR
 from mrcnn.data.dataset import instances_of, overrides_later
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import is_kind
@@ -107,6 +108,9 @@ def _writable(segmentation, size):
         raise ValueError("no polygon of it has three points")
     if not all(np.isfinite(polygon).all() for polygon in polygons):
         raise ValueError("a coordinate is no finite number")
+    if max(abs(v) for polygon in polygons for v in polygon) > FAR * max(size):
+        # a reader of what is written would refuse it
+        raise ValueError(f"a polygon of it is further out than {FAR} times the size of the image")
     return polygons
 
 

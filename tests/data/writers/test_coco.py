@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 import mrcnn.data
 from mrcnn.data.annotated import AnnotatedDataset
+from mrcnn.data.annotation_checks import FAR
 from mrcnn.data.errors import DataError
 from mrcnn.data.images import read_image
 from mrcnn.data.writers.coco import write_coco
@@ -185,3 +186,14 @@ def test_photographs_come_back_with_their_crowds_and_areas(tmp_path):
     for i in dataset.image_ids:
         for ours, theirs in zip(again.ground_truth(i), dataset.ground_truth(i), strict=True):
             assert ours == theirs
+
+
+def test_what_reaches_far_out_is_written_as_far_as_it_is_read(tmp_path):
+    dataset = drawn(tmp_path, ["a.png"])
+    far = FAR * max(SIZE)
+    dataset.image_info[0]["annotations"] = [
+        {"category_id": 30, "segmentation": [[10, 5, end, 5, end, 25, 10, 25]]} for end in (far, far + 1)]  # fmt: skip
+    summary = write_coco(dataset, tmp_path / "a.json")
+    assert summary.instances == 1 and [where for where, _ in summary.left_out] == ["instance 1 of image a.png"]
+    again = mrcnn.data.open(tmp_path / "a.json")
+    assert again.skipped == [] and again.num_instances(0) == 1

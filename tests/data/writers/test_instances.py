@@ -62,6 +62,7 @@ def test_an_annotation_keeps_its_own_area_and_box():
     ([[1, 2, 3, 4]], "no polygon of it has three points"),
     ([[1, 2, 3, 4, 5, float("nan")]], "no finite number"),
     ([[70, 5, 90, 5, 90, 25]], "nothing of it lies inside"),
+    ([SQUARE, [1, 1, 9, 9, 1, -601]], "further out than 10 times the size of the image"),
     ({"size": [60, 40], "counts": [2400]}, "is of size (60, 40), the image of (40, 60)"),
     ({"size": [40, 60], "counts": [2401]}, "not usable"),
     ({"size": [40, 60], "counts": [2400]}, "no area"),
