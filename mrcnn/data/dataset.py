@@ -200,6 +200,17 @@ class Dataset:
         """
         return None
 
+    def ignored_pixels(self, image_id):
+        """Tell which pixels of an image the data say nothing of, for semantic segmentation.
+
+        Args:
+            image_id: int. Position in `image_info`.
+
+        Returns:
+            bool [H, W], or None: what is no instance is background, as here.
+        """
+        return None
+
     def image_size(self, image_id):
         """Find the size of an image, from what is known of it or from the head of its file, if possible.
 

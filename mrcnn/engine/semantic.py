@@ -2,7 +2,8 @@
 
 import keras
 
-from mrcnn.data.semantic.batches import SemanticBatches, filter_images
+from mrcnn.data.semantic.batches import SemanticBatches
+from mrcnn.data.semantic.selection import filter_images
 
 
 class SemanticGenerator(keras.utils.PyDataset):
@@ -31,6 +32,7 @@ class SemanticGenerator(keras.utils.PyDataset):
         seed: int.
         initial_epoch: int. The first epoch's number, to go on after a stop.
         workers: int. Threads that make the samples of a batch.
+        ignore_label: int. The number in the masks where the data say nothing; see `SemanticBatches`.
         **options: of `mrcnn.data.open`, such as format or year.
 
     Attributes:
@@ -57,6 +59,7 @@ class SemanticGenerator(keras.utils.PyDataset):
         seed=0,
         initial_epoch=0,
         workers=1,
+        ignore_label=None,
         **options,
     ):
         # Keras' own workers keep what they read ahead when it looks at a first batch, and hand it out in the epoch after:
@@ -69,6 +72,7 @@ class SemanticGenerator(keras.utils.PyDataset):
         self.batches = SemanticBatches(
             source, input_size, batch_size, classes=classes, mask_type=mask_type, image_ids=image_ids,
             augmentation=augmentation, shuffle=shuffle, seed=seed, workers=workers,
+            ignore_label=ignore_label,
         )  # fmt: skip
         self.epoch = int(initial_epoch)
         self._has_begun, self._asked_for = False, set()

@@ -143,6 +143,12 @@ class PanopticDataset(AnnotatedDataset):
             raise DataError(f"{where} cannot be read: {error}") from error
         return decode_segments(data, (info["height"], info["width"]), where)
 
+    def ignored_pixels(self, image_id):
+        """Tell which pixels of an image are of no segment; see `Dataset.ignored_pixels`."""
+        if not self.is_own(image_id):
+            return super().ignored_pixels(image_id)
+        return self._segment_ids(self.image_info[image_id]) == 0
+
     def num_instances(self, image_id):
         """Count an image's things that are no crowds, without its PNG. Returns: int, None if unknown."""
         if not self.is_own(image_id) or overrides_later(self, "load_mask", "num_instances"):

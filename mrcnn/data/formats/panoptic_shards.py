@@ -9,7 +9,7 @@ Shape letters: H W image.
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.panoptic.coco_categories import coco_categories
-from mrcnn.data.panoptic.maps import LABEL_DIVISOR
+from mrcnn.data.panoptic.maps import IGNORE, LABEL_DIVISOR
 from mrcnn.data.panoptic.records import decode_jpeg, decode_record, read_name_and_size
 from mrcnn.data.panoptic.shards import read_categories, shards_of
 from mrcnn.data.tfrecord.records import read_record, scan_records
@@ -104,6 +104,11 @@ class PanopticShardDataset(AnnotatedDataset):
              "area": int(labels.areas[position]), "bbox": [x1, y1, x2 - x1, y2 - y1]}
             for (position, category, iscrowd), (rle, (y1, x1, y2, x2)) in zip(wanted, drawn, strict=True)
         ]  # fmt: skip
+
+    def ignored_pixels(self, image_id):
+        """Tell which pixels of an image have the number that is to be ignored; see `Dataset.ignored_pixels`."""
+        panoptic = self.record_of(image_id).panoptic if self.is_own(image_id) else None
+        return super().ignored_pixels(image_id) if panoptic is None else panoptic == IGNORE
 
     def num_instances(self, image_id):
         """Say nothing, for the record would have to be read; see `Dataset.num_instances`. Returns: None."""

@@ -20,7 +20,7 @@ import skimage.measure
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
-from mrcnn.data.formats.semantic_classes import MAX_CLASSES, find_classes
+from mrcnn.data.formats.semantic_classes import MAX_CLASSES, MAX_ID, find_classes
 from mrcnn.data.images import image_names, read_stored
 from mrcnn.data.paths import refuse_link
 
@@ -51,9 +51,9 @@ def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNOR
     Args:
         path: path of the folder.
         subset: str. The part: train, val, ...
-        labels: path of a file of classes; None for that of the folder.
+        labels: path of a file of classes, or list of their names; None for the file of the folder.
         per_class: bool. True makes one instance of all pixels of a class, False one of each connected component.
-        ignore: int. Pixels of this number are no instance; None ignores none.
+        ignore: int. Nothing is known of pixels of this number: they are no instance. 0 ignores none.
         min_area: int. Components of fewer pixels are left out.
         allow_outside: bool. Whether links may lead out of the folder.
 
@@ -62,6 +62,7 @@ def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNOR
 
     Raises:
         DataError: the part is missing, or the classes are damaged or cannot be found out.
+        ValueError: `ignore` or `min_area` is out of its range.
     """
     path, parts = Path(path), _parts(Path(path))
     if subset not in parts:
@@ -125,6 +126,8 @@ class SemanticMapDataset(AnnotatedDataset):
     def __init__(self, class_map=None, *, per_class=False, ignore=IGNORE, min_area=1, allow_outside=False):
         """Make an empty data set; see the class."""
         super().__init__(class_map, allow_outside=allow_outside)
+        if not 0 <= ignore <= MAX_ID or min_area < 1:
+            raise ValueError(f"ignore is {ignore} and min_area {min_area}, expected 0 to {MAX_ID}, and at least 1")
         self.per_class, self.ignore, self.min_area = per_class, ignore, min_area
         self.numbers, self.named_by = set(), None
 
@@ -151,7 +154,7 @@ class SemanticMapDataset(AnnotatedDataset):
             names = {number: f"class {number}" for number in self._numbers_in_maps(path)}
         elif self.ignore in names:
             raise DataError(f"{file or path}: the class {names[self.ignore]!r} has the id {self.ignore}, which is to be "
-                            "ignored: open with ignore=None, or with the number that is to be ignored")  # fmt: skip
+                            "ignored: say which number is (ignore=..., --ignore), 0 for none")  # fmt: skip
         self.numbers, self.named_by = set(names), file or "a file of classes, such as classes.json"
         for number, name in sorted(names.items()):
             self.add_class(self.source, number, name)
@@ -166,7 +169,7 @@ class SemanticMapDataset(AnnotatedDataset):
                 self.leave_out(info["map"], str(error))
                 continue
             usable.append(info)
-            ignored |= self.ignore in numbers
+            ignored |= self.ignore in numbers - {0}
             found |= numbers - {0, self.ignore}
             if len(found) > MAX_CLASSES:
                 raise DataError(f"{path}: the maps hold more than {MAX_CLASSES} numbers, up to {max(found)}: are they "
@@ -174,7 +177,7 @@ class SemanticMapDataset(AnnotatedDataset):
         self.image_info[:] = usable
         if usable and not found:
             raise DataError(f"{path}: the maps hold no class, "
-                            + (f"but {self.ignore}, which is ignored: if that is the object, open with ignore=None"
+                            + (f"but {self.ignore}, which is ignored: if that is the object, open with ignore=0 (--ignore 0)"
                                if ignored else "all their pixels are background"))  # fmt: skip
         return found
 
@@ -185,8 +188,8 @@ class SemanticMapDataset(AnnotatedDataset):
         stored = read_stored(info["map"])
         if stored.ndim != 2:
             raise DataError(f"{info['map']} is a colour picture, expected one class id a pixel: save it grey or with a palette")
-        if stored.size and not 0 <= stored.min() <= stored.max() <= np.iinfo(np.uint16).max:
-            raise DataError(f"{info['map']} holds numbers from {stored.min()} to {stored.max()}, expected 0 to 65535")
+        if stored.size and not 0 <= stored.min() <= stored.max() <= MAX_ID:
+            raise DataError(f"{info['map']} holds numbers from {stored.min()} to {stored.max()}, expected 0 to {MAX_ID}")
         return stored.astype(np.uint16)
 
     def class_map_of(self, image_id):
@@ -207,8 +210,7 @@ class SemanticMapDataset(AnnotatedDataset):
         if class_map.shape != tuple(size):
             raise DataError(f"{info['map']} is of size {class_map.shape}, its image {info['path']} of size {tuple(size)} "
                             "(height, width)")  # fmt: skip
-        if self.ignore is not None:
-            class_map[class_map == self.ignore] = 0
+        class_map[class_map == self.ignore] = 0
         unknown = set(np.flatnonzero(np.bincount(class_map.ravel())).tolist()) - self.numbers - {0}
         if unknown:
             raise DataError(f"{info['map']} holds the number {min(unknown)}, which is no class; the classes are "
@@ -228,11 +230,17 @@ class SemanticMapDataset(AnnotatedDataset):
             pieces = skimage.measure.label(class_map, background=0, connectivity=2)  # corners touch
         areas = np.bincount(pieces.ravel())
         areas[0] = 0
-        kept = np.flatnonzero(areas >= max(self.min_area, 1))
+        kept = np.flatnonzero(areas >= self.min_area)
         if len(kept) > MAX_COMPONENTS and not self.per_class:
             raise DataError(f"{self.image_info[image_id]['map']} falls into {len(kept)} pieces, more than {MAX_COMPONENTS}: "
                             "is it a map? If so, open it with per_class=True, or leave specks out with min_area")  # fmt: skip
         return _annotations(class_map, pieces, kept)
+
+    def ignored_pixels(self, image_id):
+        """Tell which pixels of an image have the number that is to be ignored; see `Dataset.ignored_pixels`."""
+        if not self.is_own(image_id) or not self.ignore:
+            return super().ignored_pixels(image_id)
+        return self._read_map(self.image_info[image_id]) == self.ignore
 
     def num_instances(self, image_id):
         """Leave it open: counting takes as long as reading. Returns: None."""

@@ -7,7 +7,8 @@ from mrcnn.data.fields import field, read_json, shown
 
 CLASS_FILES = ("classes.txt", "labels.txt", "classes.json", "labels.json")
 MAX_CLASSES = 5000
-_MAX_ID = 65535
+# the largest number of a pixel
+MAX_ID = 65535
 # without the underscores that some tools put around them
 _BACKGROUND_NAMES = ("background", "bg")
 _IGNORE_NAME = "ignore"
@@ -18,14 +19,16 @@ def find_classes(folders, given=None):
 
     Args:
         folders: list of Paths to look in, in this order.
-        given: path of the file, or None to look for it.
+        given: path of the file, or a list of names in its place; None looks for the file.
 
     Returns:
-        (names, path): {id: name} without the background, and the file; (None, None) where there is no such file.
+        (names, path): {id: name} without the background, and the file, None for a list; (None, None) where there is none.
 
     Raises:
         DataError: it is damaged, or the file that was given is missing.
     """
+    if isinstance(given, list | tuple):
+        return _checked(_by_place(given, "labels"), "labels"), None
     if given is not None:
         return read_classes(given), Path(given)
     for folder in folders:
@@ -52,6 +55,11 @@ def read_classes(path):
         names = _from_json(read_json(path), path)
     else:
         names = _by_place(_lines(path), path)
+    return _checked(names, path)
+
+
+def _checked(names, path):
+    """Leave out the background: {id: name} of the others, which must be some, and not too many."""
     names.pop(0, None)
     if not names:
         raise DataError(f"{path} names no class beside the background")
@@ -96,14 +104,14 @@ def _from_json(content, path):
         raise DataError(f'{path} is {shown(content)}, expected {{"1": "name", ...}} or a list')
     names = {}
     for number, name in pairs:
-        if not 0 <= number <= _MAX_ID or number in names or not name.strip():
+        if not 0 <= number <= MAX_ID or number in names or not name.strip():
             raise DataError(f"{path}: the class {shown(name)} has the id {shown(number)}, expected a name, and an id from 0 to "
-                            f"{_MAX_ID} that no other has")  # fmt: skip
+                            f"{MAX_ID} that no other has")  # fmt: skip
         names[number] = name.strip()
     return names
 
 
 def _number(key, path):
     if not key.isascii() or not key.isdigit() or len(key) > 5:
-        raise DataError(f"{path}: the key {shown(key)} is no class id, expected a whole number from 0 to {_MAX_ID}")
+        raise DataError(f"{path}: the key {shown(key)} is no class id, expected a whole number from 0 to {MAX_ID}")
     return int(key)

@@ -1,186 +1,41 @@
-"""Images and class maps for semantic segmentation, out of any data set: which images, and batches of them.
+"""Batches of images and class maps, epoch after epoch.
 
 Any worker may make any batch in any order: what `batches[step]` returns depends on the seed and the step alone.
 
-Shape letters: B images, H W image file, h w input of the network, K classes of the data set with background.
+Shape letters: B images, h w input of the network.
 """
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 
-from mrcnn.data.catalog import open_dataset
-from mrcnn.data.dataset import Dataset, instances_of
 from mrcnn.data.errors import DataError
-from mrcnn.data.sample import load_checked_image, load_parts, name_image
 from mrcnn.data.semantic.augment import as_augmentation
-from mrcnn.geometry.class_map import paint_classes
+from mrcnn.data.semantic.sample import make_semantic_sample
+from mrcnn.data.semantic.selection import ORDER_STREAM, SAMPLE_STREAM, class_list, filter_images, number_classes
 
 logger = logging.getLogger(__name__)
 
-MASK_TYPES = ("binary", "normal")
 BACKGROUND = "background"
-# what a random stream is for, so that the choice, the order of a pass and its samples never share one
-_FILTER_STREAM, _ORDER_STREAM, _SAMPLE_STREAM = 0, 1, 2
-
-
-def filter_images(source, classes=None, mode=None, *, seed=0, **options):
-    """Find the images that hold at least one of some classes; crowds count.
-
-    Args:
-        source: path of a data set in any format of `mrcnn.data.open`, or a prepared Dataset.
-        classes: list of class names, or None for all images, those without instances too.
-        mode: str. The part of a folder: "train", "val", ... None for one that is not divided, and for a Dataset.
-        seed: int. Of the order.
-        **options: of `mrcnn.data.open`, such as format or year.
-
-    Returns:
-        (dataset, image_ids): Dataset, prepared; int64 [n], positions in it, each once, in a shuffled order.
-
-    Raises:
-        DataError: the data cannot be opened, a class is unknown, or no image holds one of them.
-        ValueError: a mode or options were given beside a Dataset.
-    """
-    if isinstance(source, Dataset):
-        if mode is not None or options:
-            raise ValueError("mode and options choose what is opened of a folder, and an open data set was given")
-        dataset = source
-    else:
-        dataset = open_dataset(source, subset=mode, **options)
-    ids = np.asarray(dataset.image_ids, np.int64)
-    if classes is not None:
-        wanted = number_classes(dataset, classes) > 0
-        ids = np.array([i for i in ids if _holds(dataset, int(i), wanted)], np.int64)
-    if not len(ids):
-        raise DataError(
-            "the data set has no images: call prepare() once they are added"
-            if classes is None else f"no image holds any of the classes {', '.join(class_list(dataset, classes))}"
-        )  # fmt: skip
-    return dataset, np.random.default_rng([int(seed), _FILTER_STREAM]).permutation(ids)
-
-
-def _holds(dataset, image_id, wanted):
-    """Tell whether an image has an instance of the classes marked in bool [K]; a broken one is logged, and has none."""
-    try:
-        class_ids = np.abs(np.asarray(instances_of(dataset, image_id)[1], np.int64)).reshape(-1)
-        return bool(wanted[class_ids].any())
-    except Exception as error:  # what `load_mask` of somebody's own may raise
-        logger.warning("%s is left out: %s", name_image(dataset, image_id), error)
-        return False
-
-
-def class_list(dataset, classes=None):
-    """Give the names of the classes asked for.
-
-    Args:
-        dataset: Dataset, prepared.
-        classes: list of names, one name, or None for all of the data set, each name once.
-
-    Returns:
-        list of str.
-
-    Raises:
-        DataError: a name is unknown, is given twice, or is the background's; or there is none.
-    """
-    there = list(dict.fromkeys(dataset.class_names[1:]))
-    if classes is None:
-        return there
-    names = [classes] if isinstance(classes, str) else list(classes)
-    for position, name in enumerate(names):
-        if name not in there:
-            shown = ", ".join(there[:100]) + (", ..." if len(there) > 100 else "")
-            raise DataError(f"the data set has no class {name!r}; it has {shown}")
-        if name in names[:position]:
-            raise DataError(f"the class {name!r} is asked for twice")
-    if not names:
-        raise DataError("no class is asked for: give names, or None for all classes")
-    return names
-
-
-def number_classes(dataset, classes=None, mask_type="normal"):
-    """Give each class of a data set its number in the class map.
-
-    Args:
-        dataset: Dataset, prepared. Classes of one name, of several sources, get one number.
-        classes: see `class_list`.
-        mask_type: "binary" numbers all classes asked for 1; "normal" numbers them from 1 in the order asked for.
-
-    Returns:
-        int64 [K]. 0 for the background and for classes not asked for.
-
-    Raises:
-        DataError: see `class_list`.
-        ValueError: the mask_type is unknown.
-    """
-    if mask_type not in MASK_TYPES:
-        raise ValueError(f"mask_type is {mask_type!r}, expected {' or '.join(MASK_TYPES)}")
-    place = {name: k for k, name in enumerate(class_list(dataset, classes), start=1)}
-    numbers = np.array([0] + [place.get(name, 0) for name in dataset.class_names[1:]], np.int64)
-    return np.minimum(numbers, 1) if mask_type == "binary" else numbers
-
-
-def make_semantic_sample(dataset, image_id, size, numbers, augmentation=None, rng=0):
-    """Load an image with its class map, stretched to a size, and augment the two alike.
-
-    Args:
-        dataset: Dataset, prepared.
-        image_id: int. Position of the image in it.
-        size: (h, w) in pixels.
-        numbers: int [K], as of `number_classes`. Of overlapping instances the highest number stays.
-        augmentation: SemanticAugmentation or None.
-        rng: numpy Generator, or an int seed.
-
-    Returns:
-        (image, class_map): float32 [h, w, 3] in [0, 1], grey repeated; int32 [h, w].
-
-    Raises:
-        DataError: the image or its instances are not usable; names the image.
-    """
-    image = load_checked_image(dataset, image_id)
-    parts, class_ids = load_parts(dataset, image_id, image.shape[:2], dataset.num_classes)
-    class_map = paint_classes(parts, numbers[np.abs(class_ids)], image.shape[:2], size)
-    try:
-        image = _unit_image(image, size)
-    except ValueError as error:
-        raise DataError(f"{name_image(dataset, image_id)}: {error}") from error
-    if augmentation is not None:
-        image, class_map = augmentation(image, class_map, rng)
-    return image, class_map.astype(np.int32)
-
-
-def _unit_image(image, size):
-    """Resize an image [H, W, any] and bring it to float32 [h, w, 3] in [0, 1]."""
-    channels = image.shape[2]
-    if channels > 4:
-        raise ValueError(f"the image has {channels} channels: override load_image to give 3")
-    image = np.repeat(image[:, :, :1], 3, axis=2) if channels < 3 else image[:, :, :3]
-    if image.dtype == bool:
-        image = image.astype(np.uint8) * 255
-    if image.dtype.kind == "f":
-        image = image.astype(np.float32)
-        if not (image.min() >= 0 and image.max() <= 1):  # so that nan fails too
-            raise ValueError(f"the image holds floats from {image.min():g} to {image.max():g}, expected 0 to 1, or uint8")
-    elif image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"the image is {image.dtype}, expected uint8, uint16, or floats from 0 to 1")
-    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    image = cv2.resize(np.ascontiguousarray(image), (size[1], size[0]),
-                       interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # fmt: skip
-    return image if image.dtype == np.float32 else image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+# what a class map can hold at most
+_LARGEST_LABEL = 65535
 
 
 class SemanticBatches:
     """Batches of images and class maps, epoch after epoch.
 
-    `len(batches)` is the number of batches of an epoch, in which each image comes once; the last batch may be smaller.
+    `len(batches)` is the number of batches of an epoch; the last of them may be smaller. Each image comes once an epoch. In
+    the place of one that cannot be used, which is logged once and kept in `broken`, the next good one of the epoch comes a
+    second time.
+
     `batches[step]` for any step >= 0 is batch `step % len(batches)` of epoch `step // len(batches)`: a tuple
 
         images: float32 [B, h, w, 3] in [0, 1].
         masks: int32 [B, h, w, 1]. "binary": 1 where any of the classes is; "normal": k for the k-th class asked for,
-            the highest where they overlap. 0 is background.
+            the highest where they overlap. 0 is background, and with `ignore_label` that number is where the data say
+            nothing: the border of a class map, or what a panoptic PNG leaves out.
 
-    A sample that is not usable is logged once and kept in `broken`; the next good one of the epoch stands in for it.
     It may be used from several threads, and pickled for processes.
 
     Args:
@@ -194,6 +49,9 @@ class SemanticBatches:
         shuffle: bool. Whether each epoch has an order of its own; otherwise it is that of `image_ids`.
         seed: int.
         workers: int. Threads that make the samples of a batch.
+        ignore_label: int above all numbers of classes, up to 65535. For losses and metrics that leave pixels out, such as
+            `keras.losses.SparseCategoricalCrossentropy(ignore_class=255)`. None, and data that know of no such pixels,
+            give background there.
 
     Attributes:
         class_names: list of str. What the numbers of the masks mean: "background" first.
@@ -217,6 +75,7 @@ class SemanticBatches:
         shuffle=True,
         seed=0,
         workers=1,
+        ignore_label=None,
     ):
         if len(input_size) != 2 or not all(isinstance(v, int | np.integer) and v > 0 for v in input_size):
             raise ValueError(f"input_size is {input_size!r}, expected (height, width) in pixels")
@@ -232,6 +91,10 @@ class SemanticBatches:
         if mask_type == "binary":
             names = ["any class" if classes is None else " or ".join(names)]
         self.class_names = [BACKGROUND, *names]
+        if ignore_label is not None and not len(names) < ignore_label <= _LARGEST_LABEL:
+            raise ValueError(f"ignore_label is {ignore_label}, expected a number such as 255: above {len(names)}, that of the "
+                             f"last class, and up to {_LARGEST_LABEL}")  # fmt: skip
+        self.ignore_label = ignore_label
         if image_ids is None:
             image_ids = filter_images(dataset, classes, seed=seed)[1]
         self.image_ids = np.asarray(image_ids, np.int64)
@@ -251,7 +114,7 @@ class SemanticBatches:
         kept_epoch, kept = self._order
         if kept_epoch == epoch:
             return kept
-        order = np.random.default_rng([self.seed, _ORDER_STREAM, epoch]).permutation(self.image_ids)
+        order = np.random.default_rng([self.seed, ORDER_STREAM, epoch]).permutation(self.image_ids)
         self._order = (epoch, order)
         return order
 
@@ -289,9 +152,10 @@ class SemanticBatches:
         for offset in range(len(order)):
             place = (position + offset) % len(order)
             image_id = int(order[place])
-            rng = np.random.default_rng([self.seed, _SAMPLE_STREAM, epoch, place])
+            rng = np.random.default_rng([self.seed, SAMPLE_STREAM, epoch, place])
             try:
-                return make_semantic_sample(self.dataset, image_id, self.input_size, self.numbers, self.augmentation, rng)
+                return make_semantic_sample(self.dataset, image_id, self.input_size, self.numbers, self.augmentation, rng,
+                                            self.ignore_label)  # fmt: skip
             except DataError as error:
                 reason = str(error)
                 if self.broken.setdefault(image_id, reason) is reason:  # the first to find out tells it

@@ -111,6 +111,15 @@ def test_shards_of_another_program_have_cocos_categories(tmp_path):
     check(dataset, 0, [(1, PERSON_20), (1, PERSON_10), (3, CAR), (80, BANNER), (133, RUG)])
 
 
+def test_pixels_that_nothing_is_known_of(root):
+    unlabelled = patches((0, 3), (1, 3))
+    dataset = mrcnn.data.open(root, subset="train")
+    np.testing.assert_array_equal(dataset.ignored_pixels(0), unlabelled)
+    assert dataset.ignored_pixels(1).all()
+    dataset = mrcnn.data.open(to_shards(root), subset="train")
+    np.testing.assert_array_equal(dataset.ignored_pixels(1), unlabelled | CROWD)
+
+
 def test_both_train(root):
     for folder, position in ((root, 0), (to_shards(root), 1)):
         dataset = mrcnn.data.open(folder, subset="train")
@@ -151,6 +160,7 @@ def test_a_test_split_of_shards_has_no_instances(root):
     write_jpeg(root / "test2017" / "t.jpg", (8, 9))
     dataset = mrcnn.data.open(to_shards(root), "panoptic", "test")
     assert dataset.load_image(0).shape == (8, 9, 3) and dataset.load_mask(0)[0].shape == (8, 9, 0)
+    assert dataset.ignored_pixels(0) is None
 
 
 def test_images_of_another_source_beside_them(root):

@@ -19,6 +19,7 @@ from mrcnn.data.formats import semantic
 from mrcnn.data.formats.semantic_classes import read_classes
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.data.semantic.batches import SemanticBatches
+from mrcnn.data.splits import subset_of
 from mrcnn.geometry.rle import as_rle, rle_area
 
 MAP = np.array([[1, 1, 0, 0, 2, 255],
@@ -76,8 +77,7 @@ def test_what_is_to_be_ignored_is_a_choice(tmp_path):
     dataset = mrcnn.data.open(tmp_path, "semantic", ignore=2)
     assert dataset.class_names == ["BG", "class 1", "class 3", "class 255"]
     assert ("class 255", {(0, 5), (1, 5)}) in masks_of(dataset)
-    none = semantic.open_subset(tmp_path, ignore=None)
-    none.prepare()
+    none = mrcnn.data.open(tmp_path, ignore=0)
     assert none.class_names == ["BG", "class 1", "class 2", "class 3", "class 255"]
 
 
@@ -171,6 +171,16 @@ def test_a_file_of_classes_may_be_given(tmp_path):
     assert dataset.class_names == ["BG", "lion", "wolf", "crow"]
     with pytest.raises(DataError, match="gone.txt does not exist"):
         mrcnn.data.open(tmp_path / "data", labels=tmp_path / "gone.txt")
+    assert mrcnn.data.open(tmp_path / "data", labels=["background", "lion", "wolf", "crow"]).class_names == dataset.class_names
+    with pytest.raises(DataError, match="labels: entry 2 is 7, expected the name of a class"):
+        mrcnn.data.open(tmp_path / "data", labels=["lion", 7])
+
+
+@pytest.mark.parametrize("options", [{"ignore": -1}, {"ignore": 65536}, {"min_area": 0}])
+def test_options_out_of_range_are_told(tmp_path, options):
+    write(tmp_path, {"a": MAP})
+    with pytest.raises(ValueError, match="expected 0 to 65535, and at least 1"):
+        mrcnn.data.open(tmp_path, **options)
 
 
 def test_a_class_with_the_number_to_ignore_is_told(tmp_path):
@@ -182,7 +192,7 @@ def test_a_class_with_the_number_to_ignore_is_told(tmp_path):
 
 def test_black_and_white_masks_are_told_what_to_do(tmp_path):
     write(tmp_path, {"a": np.where(MAP == 1, 255, 0).astype(np.uint8)}, names=None)
-    with pytest.raises(DataError, match="no class, but 255, which is ignored: .* ignore=None"):
+    with pytest.raises(DataError, match="no class, but 255, which is ignored: .* ignore=0"):
         mrcnn.data.open(tmp_path)
     write(tmp_path, {"a": MAP * 0}, names=None)
     with pytest.raises(DataError, match="all their pixels are background"):
@@ -264,13 +274,16 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path, kind):
 
 
 def test_it_trains(tmp_path):
-    """A sample for Mask R-CNN, and the class map come back for a semantic model."""
-    large = np.kron(np.where(MAP == 255, 0, MAP), np.ones((8, 8), np.uint8))
+    """A sample for Mask R-CNN, and the class map come back for a semantic model, what is to be ignored by choice."""
+    large = np.kron(MAP, np.ones((8, 8), np.uint8))
     dataset = mrcnn.data.open(write(tmp_path, {"a": large}))
     settings = SampleSettings("square", 32, 64, mini_mask_shape=(28, 28), num_classes=4)
     _, _, class_ids, boxes, masks = make_sample(dataset, 0, settings, rng=np.random.default_rng(0))
     assert class_ids.tolist() == [1, 1, 1, 2, 3] and masks.shape == (28, 28, 5) and len(boxes) == 5
     _, (class_map,) = SemanticBatches(dataset, large.shape, 1, mask_type="normal")[0]
+    np.testing.assert_array_equal(class_map[:, :, 0], np.where(large == 255, 0, large))
+    part = subset_of(dataset, [0])
+    _, (class_map,) = SemanticBatches(part, large.shape, 1, mask_type="normal", ignore_label=255)[0]
     np.testing.assert_array_equal(class_map[:, :, 0], large)
 
 

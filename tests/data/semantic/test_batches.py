@@ -1,4 +1,4 @@
-"""Which images hold a class, and batches of images with their class maps, against rectangles drawn by hand."""
+"""Batches of images with their class maps: every image once an epoch, the same whoever makes them."""
 import json
 import logging
 import pickle
@@ -7,164 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pycocotools.coco import COCO
 
 from mrcnn.data.errors import DataError
-from mrcnn.data.semantic.augment import SemanticAugmentation
-from mrcnn.data.semantic.batches import SemanticBatches, class_list, filter_images, make_semantic_sample, number_classes
-from tests.data.scenes import Scenes, scenes
-from tests.shared_data import shared_path
-
-RED, GREEN, BLUE = 1, 2, 3
-# image 0: red, and blue over its lower right; image 1: green; image 2: nothing; image 3: a crowd of reds; image 4: blue
-SCENES = (
-    [(RED, 4, 10, 24, 40), (BLUE, 14, 30, 34, 60)], [(GREEN, 0, 0, 10, 10)], [], [(-RED, 20, 0, 40, 60)],
-    [(BLUE, 0, 0, 40, 2), (GREEN, 2, 2, 8, 8)],
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("classes, expected", [
-    (None, [0, 1, 2, 3, 4]),
-    (["red"], [0, 3]),
-    ("red", [0, 3]),
-    (["green", "blue"], [0, 1, 4]),
-])  # fmt: skip
-def test_images_that_hold_a_class_each_once(classes, expected):
-    dataset, ids = filter_images(scenes(*SCENES), classes)
-    assert ids.dtype == np.int64 and sorted(ids.tolist()) == expected and dataset.num_images == 5
-
-
-def test_the_order_follows_from_the_seed():
-    dataset = scenes(*[[(RED, 0, 0, 9, 9)]] * 30)
-    orders = [filter_images(dataset, ["red"], seed=seed)[1].tolist() for seed in (0, 0, 1)]
-    assert orders[0] == orders[1] != orders[2] and orders[0] != sorted(orders[0])
-
-
-@pytest.mark.parametrize("classes, said", [
-    (["red", "pink"], "no class 'pink'; it has red, green, blue"),
-    (["red", "red"], "'red' is asked for twice"),
-    (["BG"], "no class 'BG'"),
-    ([], "no class is asked for"),
-])  # fmt: skip
-def test_classes_that_cannot_be_found_are_told(classes, said):
-    with pytest.raises(DataError, match=said):
-        filter_images(scenes(*SCENES), classes)
-
-
-def test_no_image_at_all_is_told():
-    with pytest.raises(DataError, match="no image holds any of the classes green, blue"):
-        filter_images(scenes([(RED, 0, 0, 9, 9)]), ["green", "blue"])
-    with pytest.raises(DataError, match="has no images"):
-        filter_images(Scenes())
-    with pytest.raises(ValueError, match="an open data set was given"):
-        filter_images(scenes(*SCENES), ["red"], "train")
-
-
-class Broken(Scenes):
-    """Image 1 has no pixels, and the masks of image 3 cannot be read."""
-
-    def load_image(self, image_id):
-        if image_id == 1:
-            raise DataError("it is torn")
-        return super().load_image(image_id)
-
-    def load_mask(self, image_id):
-        if image_id == 3:
-            raise OSError("the disk is gone")
-        return Scenes.load_mask(self, image_id)
-
-
-def test_an_image_whose_instances_cannot_be_read_is_left_out(caplog):
-    _, ids = filter_images(scenes(*SCENES, cls=Broken), ["red"])
-    assert ids.tolist() == [0] and "image 3" in caplog.text and "the disk is gone" in caplog.text
-
-
-def test_numbers_of_classes():
-    dataset = scenes(*SCENES)
-    assert number_classes(dataset).tolist() == [0, 1, 2, 3]
-    assert number_classes(dataset, ["blue", "red"]).tolist() == [0, 2, 0, 1]
-    assert number_classes(dataset, ["blue", "red"], "binary").tolist() == [0, 1, 0, 1]
-    with pytest.raises(ValueError, match="mask_type is 'both', expected binary or normal"):
-        number_classes(dataset, None, "both")
-
-
-def test_classes_of_one_name_in_two_sources_are_one():
-    dataset = scenes()
-    dataset.add_class("other", 7, "green")
-    dataset.add_class("other", 8, "grey")
-    dataset.prepare()
-    assert class_list(dataset) == ["red", "green", "blue", "grey"]
-    assert number_classes(dataset).tolist() == [0, 1, 2, 3, 2, 4]
-
-
-def test_a_map_by_hand():
-    numbers = number_classes(scenes(), ["blue", "red"])
-    image, class_map = make_semantic_sample(scenes(*SCENES), 0, (20, 30), numbers)
-    expected = np.zeros((20, 30), int)
-    expected[7:17, 15:30] = 1
-    expected[2:12, 5:20] = 2  # asked for last, and so on top, though blue has the higher id and is drawn over it
-    assert class_map.dtype == np.int32
-    np.testing.assert_array_equal(class_map, expected)
-    grey = np.full((20, 30), 10)
-    grey[2:12, 5:20] = 50
-    grey[7:17, 15:30] = 150
-    assert image.dtype == np.float32 and image.shape == (20, 30, 3)
-    np.testing.assert_allclose(image, np.repeat(grey[:, :, None] / 255, 3, axis=2), rtol=1e-6)
-
-
-def test_crowds_belong_to_their_class():
-    _, class_map = make_semantic_sample(scenes(*SCENES), 3, (4, 6), np.array([0, 5, 0, 0]))
-    np.testing.assert_array_equal(class_map, np.repeat([[0], [0], [5], [5]], 6, axis=1))
-
-
-class OneImage(Scenes):
-    """Shows the image that it is given, with red all over."""
-
-    def load_image(self, image_id):
-        return self.picture
-
-    def load_mask(self, image_id):
-        return np.ones((*self.picture.shape[:2], 1), bool), np.array([RED])
-
-
-def sample_of(picture, size):
-    dataset = scenes([], cls=OneImage)
-    dataset.picture = picture
-    return make_semantic_sample(dataset, 0, size, np.array([0, 1, 0, 0]))[0]
-
-
-RAMP = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
-
-
-@pytest.mark.parametrize("picture", [
-    RAMP, RAMP[:, :, None], np.dstack([RAMP, RAMP]), np.dstack([RAMP] * 3), np.dstack([RAMP] * 3 + [RAMP * 0]),
-    RAMP.astype(np.uint16) * 257, RAMP.astype(np.float64) / 255, (RAMP / 255).astype(np.float16),
-], ids=["grey", "one channel", "grey and alpha", "RGB", "RGBA", "16 bits", "floats", "half floats"])  # fmt: skip
-def test_images_of_any_kind_become_rgb_from_0_to_1(picture):
-    image = sample_of(picture, (2, 3))
-    assert image.dtype == np.float32 and image.shape == (2, 3, 3)
-    np.testing.assert_allclose(image, np.dstack([RAMP] * 3) / 255, atol=3e-4)
-
-
-def test_an_image_of_bits_is_black_and_white():
-    np.testing.assert_array_equal(sample_of(RAMP > 100, (2, 3))[:, :, 1], RAMP > 100)
-
-
-@pytest.mark.parametrize("picture, said", [
-    (RAMP.astype(np.float32), "image 0 .*holds floats from 0 to 255, expected 0 to 1"),
-    (np.full((2, 3), np.nan), "holds floats from nan"),
-    (RAMP.astype(np.int64), "the image is int64"),
-    (np.zeros((2, 3, 5), np.uint8), "has 5 channels"),
-])  # fmt: skip
-def test_images_that_cannot_be_taken_are_named(picture, said):
-    with pytest.raises(DataError, match=said):
-        sample_of(picture, (2, 3))
-
-
-def test_a_smaller_image_is_the_mean_of_its_pixels():
-    np.testing.assert_allclose(sample_of(RAMP, (1, 1))[0, 0], 127.5 / 255, atol=0.002)
+from mrcnn.data.semantic.batches import SemanticBatches
+from mrcnn.data.semantic.selection import filter_images
+from tests.data.scenes import scenes
+from tests.data.semantic.drawn import AUGMENTATION, RED, SCENES, Broken
 
 
 def batches_of(dataset=None, input_size=(8, 12), batch_size=3, **arguments):
@@ -197,9 +45,6 @@ def test_batches_are_of_the_kind_that_models_take():
     named = batches_of(classes=["red", "blue"], mask_type="normal")
     assert named.class_names == ["background", "red", "blue"] and sorted(named.image_ids) == [0, 3, 4, 5, 8, 9]
     assert batches_of(classes=["red", "blue"]).class_names == ["background", "red or blue"]
-
-
-AUGMENTATION = {"rotation_range": 30, "zoom_range": 0.3, "width_shift_range": 0.2, "horizontal_flip": True}
 
 
 def test_a_batch_follows_from_seed_and_step_whoever_makes_it_and_when():
@@ -241,32 +86,15 @@ def test_the_next_good_image_stands_in_for_a_broken_one(caplog):
     ({"batch_size": 0}, "batch_size must be at least 1"),
     ({"image_ids": []}, "image_ids is empty"),
     ({"augmentation": {"rotate": 3}}, "no argument 'rotate'"),
+    ({"ignore_label": 1}, "ignore_label is 1, .* above 1, that of the last class"),
+    ({"ignore_label": 3, "mask_type": "normal"}, "above 3"),
+    ({"ignore_label": 2**16}, "up to 65535"),
 ])  # fmt: skip
 def test_arguments_out_of_range_are_told(arguments, said):
     with pytest.raises(ValueError, match=said):
         batches_of(**arguments)
     with pytest.raises(IndexError, match="counts from 0"):
         batches_of()[-1]
-
-
-rectangles = st.lists(
-    st.tuples(st.sampled_from([1, 2, 3, -2]), st.integers(0, 30), st.integers(0, 50), st.integers(1, 10), st.integers(1, 10)),
-    max_size=5,
-)
-
-
-@given(rectangles, st.tuples(st.integers(1, 50), st.integers(1, 70)), st.integers(0, 99),
-       st.sampled_from([None, ("blue", "red"), ("green",)]), st.sampled_from(["binary", "normal"]))
-def test_masks_hold_no_class_that_the_image_does_not_hold(found, size, seed, classes, mask_type):
-    dataset = scenes([(c, y, x, y + h, x + w) for c, y, x, h, w in found])
-    numbers = number_classes(dataset, classes, mask_type)
-    allowed = {0} | {int(numbers[abs(c)]) for c, *_ in found}
-    for augmentation in (None, SemanticAugmentation(**AUGMENTATION, fill_mode="constant", cval=200)):
-        _, class_map = make_semantic_sample(dataset, 0, size, numbers, augmentation, seed)
-        assert class_map.shape == size and set(np.unique(class_map)) <= allowed
-    straight = make_semantic_sample(dataset, 0, (40, 60), numbers)[1]
-    for number in np.unique(straight):
-        assert number == 0 or number in numbers[[abs(c) for c, *_ in found]]
 
 
 def test_coco_folder_polygons_and_runs(tmp_path):
@@ -291,23 +119,3 @@ def test_coco_folder_polygons_and_runs(tmp_path):
                                                   [0, 1, 1, 2, 0, 0],
                                                   [0, 1, 1, 2, 0, 0],
                                                   [0, 0, 0, 2, 0, 0]])  # fmt: skip
-
-
-def test_real_images_against_pycocotools():
-    folder = shared_path("data/tiny_coco")
-    coco = COCO(str(folder / "annotations" / "instances_train2017.json"))
-    names = ["person", "bus"]
-    by_name = [coco.getCatIds(catNms=[name])[0] for name in names]
-    dataset, ids = filter_images(folder, names, "train")
-    expected = set(coco.getImgIds(catIds=by_name[:1])) | set(coco.getImgIds(catIds=by_name[1:]))
-    assert {dataset.image_info[i]["id"] for i in ids} == expected and len(ids) == len(expected)
-    numbers = number_classes(dataset, names)
-    for i in ids[:4].tolist():
-        info = dataset.image_info[i]
-        image, class_map = make_semantic_sample(dataset, i, (info["height"], info["width"]), numbers)
-        np.testing.assert_array_equal(image, dataset.load_image(i) / np.float32(255))
-        drawn = np.zeros_like(class_map)
-        for k, category in enumerate(by_name, start=1):
-            for annotation in coco.loadAnns(coco.getAnnIds(imgIds=info["id"], catIds=category)):
-                drawn[coco.annToMask(annotation) > 0] = k
-        np.testing.assert_array_equal(class_map, drawn)
