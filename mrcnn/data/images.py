@@ -199,10 +199,12 @@ def image_names(folder):
 
     Returns:
         list of str, sorted: paths relative to the folder, with / between their parts. Links to folders are not followed.
+        What is hidden by a dot is not listed: some systems put a ._a.jpg that is no image beside each a.jpg.
     """
     found = []
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         base = os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = "" if base == "." else base + "/"
-        found += [prefix + name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+        found += [prefix + name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]
     return sorted(found)

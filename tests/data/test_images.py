@@ -124,7 +124,8 @@ def test_numbers_of_what_is_no_image(tmp_path):
 
 def test_images_of_a_folder_and_those_below_it(tmp_path):
     (tmp_path / "b" / "c").mkdir(parents=True)
-    for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif"):
+    (tmp_path / "b" / ".hidden").mkdir()
+    for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif", "b/._a.png", "b/.hidden/a.png"):
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
     assert image_names(tmp_path) == ["b/a.png", "b/c/a.tif", "z.JPG"]

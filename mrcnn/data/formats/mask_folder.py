@@ -7,8 +7,8 @@ beside such sub-folders, or where there are none, are of one class, "object". Wh
 Parts are sub-folders that each hold such a set; one called valid is the part val. The classes are those of all parts, in
 alphabetical order, so that a class has one number in each of them.
 
-An image without a folder of masks is left out: it may not have been annotated. One whose folder is empty has no
-instances. The PNGs are read when an image is asked for.
+An image without a folder of masks is left out: it may not have been annotated. So is one whose masks are images of another
+kind than PNG. One whose folder is empty has no instances. The PNGs are read when an image is asked for.
 
 Shape letters: H W image.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats.labels import read_class_names
 from mrcnn.data.formats.part_folders import part_name
 from mrcnn.data.images import IMAGE_SUFFIXES, image_names, read_stored
 from mrcnn.data.paths import refuse_link
@@ -49,8 +50,8 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
         path: path of the folder.
         subset: str. The part.
         class_name: str. The class of the masks that lie in no folder of a class.
-        labels: path of a text file with the name of a class a line; None for the classes that are there. Masks of other
-            classes are left out.
+        labels: list of str, or path of a text file with the name of a class a line; None for the classes that are there.
+            Masks of other classes are left out.
         allow_outside: bool. Whether links may lead out of the folder.
 
     Returns:
@@ -63,7 +64,7 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
     parts = _parts(path)
     if subset not in parts:
         raise DataError(f"{path}: no <id>/images/<id>.png with <id>/masks/, and no images/ with masks/<name>/")
-    names = _read_names(labels) if labels is not None else _class_names(parts, class_name)
+    names = read_class_names(labels) if labels is not None else _class_names(parts, class_name)
     dataset = MaskFolderDataset(path, class_name, allow_outside=allow_outside)
     for number, name in enumerate(names, start=1):
         dataset.add_class(dataset.source, number, name)
@@ -108,19 +109,21 @@ def _folders(path):
 
 
 def _entries(path):
-    """What lies in a folder, sorted by name: list of os.DirEntry."""
+    """What lies in a folder and is not hidden by a dot, sorted by name: list of os.DirEntry."""
     try:
         with os.scandir(path) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _own_image(folder):
     """Find `images/<name of the folder>.png`, or of another ending: Path or None."""
-    for suffix in IMAGE_SUFFIXES if (folder / "images").is_dir() else ():
-        if (folder / "images" / (folder.name + suffix)).is_file():
-            return folder / "images" / (folder.name + suffix)
+    images = folder / "images"
+    for entry in _entries(images) if images.is_dir() else ():
+        stem, suffix = os.path.splitext(entry.name)
+        if stem == folder.name and suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
+            return images / entry.name
     return None
 
 
@@ -150,12 +153,12 @@ def list_masks(folder, class_name=CLASS_NAME):
     """
     if not folder.is_dir():
         return None
-    found = [(class_name, path) for path in _pngs(folder)]
-    return found + [(one.name, path) for one in _folders(folder) for path in _pngs(one)]
+    found = [(class_name, path) for path in _files(folder, (".png",))]
+    return found + [(one.name, path) for one in _folders(folder) for path in _files(one, (".png",))]
 
 
-def _pngs(folder):
-    return [Path(entry.path) for entry in _entries(folder) if entry.name.lower().endswith(".png") and entry.is_file()]
+def _files(folder, suffixes):
+    return [Path(entry.path) for entry in _entries(folder) if entry.name.lower().endswith(suffixes) and entry.is_file()]
 
 
 def _class_names(parts, class_name):
@@ -165,16 +168,6 @@ def _class_names(parts, class_name):
         for _, _, masks in find(folder):
             found.update(name for name, _ in list_masks(masks, class_name) or ())
     return sorted(found)
-
-
-def _read_names(path):
-    try:
-        names = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of names: {error}") from error
-    if not names:
-        raise DataError(f"{path} holds no names, expected one a line")
-    return list(dict.fromkeys(names))
 
 
 class MaskFolderDataset(AnnotatedDataset):
@@ -188,7 +181,7 @@ class MaskFolderDataset(AnnotatedDataset):
         self.folder, self.class_name = Path(folder), class_name
 
     def add_masked_image(self, image_id, image, masks):
-        """Add an image, or note in `skipped` that it has no folder of masks.
+        """Add an image, or note in `skipped` that it has no folder of masks, or none that can be read.
 
         Args:
             image_id: str.
@@ -198,6 +191,10 @@ class MaskFolderDataset(AnnotatedDataset):
         files = list_masks(masks, self.class_name)
         if files is None:
             self.leave_out(image_id, "the image has no folder of masks: make an empty one if there is nothing on it")
+            return
+        if not files and any(image_names(masks)):
+            # without its masks an image would teach that there is nothing on it
+            self.leave_out(image_id, "none of its masks is a PNG in their folder or in that of a class")
             return
         known = self._numbers()
         for name, path in files:

@@ -77,11 +77,14 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False):
     if reason:
         raise DataError(f"{path}: {reason}, and VOC's layout has {_IMAGES}/, {_OBJECTS}/ and {_CLASSES}/")
     dataset = VocDataset(path, *_names(path, labels), allow_outside=allow_outside)
-    masks = {name.rpartition(".")[0] for name in image_names(path / _OBJECTS) if name.endswith(".png")}
-    ids = sorted(masks) if subset is None else _read_lines(path / _LISTS / f"{subset}.txt")
-    dataset.add_ids(ids, masks)
+    dataset.add_ids(None if subset is None else _read_lines(path / _LISTS / f"{subset}.txt"))
     dataset.tell_skipped(path, "images")
     return dataset
+
+
+def _pngs(folder):
+    """Map the ids of a folder's PNGs to their names: dict."""
+    return {name.rpartition(".")[0]: name for name in image_names(folder) if name.lower().endswith(".png")}
 
 
 def voc_colors():
@@ -182,18 +185,18 @@ class VocDataset(AnnotatedDataset):
         """Make an empty one. Args: folder: Path; names: {number: name}; colors: {code of a colour: number of a class}."""
         super().__init__(class_map, allow_outside=allow_outside)
         self.folder, self._names, self._colors = folder, names, colors
+        self._files = {name: _pngs(folder / name) for name in (_OBJECTS, _CLASSES)}
         for number, name in names.items():
             self.add_class(self.source, number, name)
 
-    def add_ids(self, ids, masks):
-        """Add images.
+    def add_ids(self, ids=None):
+        """Add images. Args: ids: list of str, as in the lists; None for all that have an object PNG.
 
-        Args:
-            ids: list of str, as in the lists.
-            masks: set of str. The ids that have an object PNG; the others are noted in `skipped`.
+        Those without an object PNG are noted in `skipped`.
         """
+        masks = self._files[_OBJECTS]
         files = {name.rpartition(".")[0]: name for name in image_names(self.folder / _IMAGES)}
-        for image_id in dict.fromkeys(ids):
+        for image_id in dict.fromkeys(sorted(masks) if ids is None else ids):
             path = inside(self.folder / _IMAGES, files.get(image_id, image_id + ".jpg"), f"image {image_id!r} of {_LISTS}",
                           allow_outside=self.allow_outside)  # fmt: skip
             if image_id in masks:
@@ -221,7 +224,8 @@ class VocDataset(AnnotatedDataset):
 
     def _read(self, folder, image_id):
         """Read a PNG of an image: [H, W] numbers or uint8 [H, W, 3] colours."""
-        path = self.folder / folder / f"{self.image_info[image_id]['id']}.png"
+        name = self.image_info[image_id]["id"]
+        path = self.folder / folder / self._files[folder].get(name, f"{name}.png")
         if not self.allow_outside:
             refuse_link(path, self.folder, folder)
         pixels, size = read_stored(path), self.image_size(image_id)

@@ -136,6 +136,37 @@ def test_a_mask_that_is_damaged_or_of_another_size_is_an_error(tmp_path):
         dataset.load_image(0)
 
 
+def test_files_as_other_systems_write_them(tmp_path):
+    for name in ("Zürich 1", "b"):
+        write_nested(tmp_path, name, {"0": A, "1": B})
+        (tmp_path / name / "images" / f"{name}.png").rename(tmp_path / name / "images" / f"{name}.PNG")
+        (tmp_path / name / "masks" / "0.png").rename(tmp_path / name / "masks" / "0.PNG")
+        (tmp_path / name / "masks" / "._1.png").write_bytes(b"of another system")
+        (tmp_path / name / "images" / f"._{name}.PNG").write_bytes(b"of another system")
+        (tmp_path / name / "masks" / ".thumbs").mkdir()
+    assert recognise(tmp_path) is None
+    dataset = opened(tmp_path)
+    assert sorted(info["id"] for info in dataset.image_info) == ["Zürich 1", "b"] and dataset.class_names == ["BG", "object"]
+    assert [dataset.load_mask(i)[0].shape[2] for i in (0, 1)] == [2, 2] and dataset.skipped == []
+
+
+@pytest.mark.parametrize("name", ["0.jpg", "cell/0.tif", "cell/deep/0.png"])
+def test_masks_that_cannot_be_taken_leave_their_image_out(tmp_path, name):
+    write_nested(tmp_path, "x", {"0": A})
+    write_nested(tmp_path, "y", {})
+    save(tmp_path / "y/masks" / name, A.astype(np.uint8) * 255)
+    dataset = opened(tmp_path)
+    assert [info["id"] for info in dataset.image_info] == ["x"], "y would teach that there is nothing on it"
+    assert dataset.skipped == [("y", "none of its masks is a PNG in their folder or in that of a class")]
+
+
+def test_a_mask_of_several_pieces_is_one_instance(tmp_path):
+    write_nested(tmp_path, "x", {"0": A | rectangle(30, 50, 40, 60)})
+    masks, class_ids = opened(tmp_path).load_mask(0)
+    np.testing.assert_array_equal(masks[:, :, 0], A | rectangle(30, 50, 40, 60))
+    assert class_ids.tolist() == [1]
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
     write_nested(tmp_path / "set", "x", {})
     save(tmp_path / "0.png", A.astype(np.uint8))
@@ -156,7 +187,7 @@ def test_what_is_no_folder_of_masks_is_told(tmp_path):
     with pytest.raises(DataError, match="no <id>/images/<id>.png"):
         open_subset(tmp_path)
     write_nested(tmp_path / "set", "x", {})
-    with pytest.raises(DataError, match="names.txt cannot be read"):
+    with pytest.raises(DataError, match="names.txt: the file of labels cannot be read"):
         open_subset(tmp_path / "set", labels=tmp_path / "names.txt")
 
 

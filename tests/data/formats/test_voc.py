@@ -156,6 +156,40 @@ def test_images_without_objects_are_left_out_and_missing_files_told_when_loaded(
         opened(tmp_path, "train").load_image(1)
 
 
+def test_files_as_other_systems_write_them(tmp_path):
+    write(tmp_path, {"Köln 1": maps((3, 0, 0, 10, 10)), "b.2": maps((4, 0, 0, 10, 10))})
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_bytes("\ufeffKöln 1\r\nb.2 \r\n\r\n".encode())
+    for folder, suffix in (("JPEGImages", ".jpg"), ("SegmentationObject", ".png"), ("SegmentationClass", ".png")):
+        (tmp_path / folder / f"b.2{suffix}").rename(tmp_path / folder / f"b.2{suffix.upper()}")
+        (tmp_path / folder / f"._b.2{suffix}").write_bytes(b"of another system")
+    for subset in ("train", None):
+        dataset = opened(tmp_path, subset)
+        assert [info["id"] for info in dataset.image_info] == ["Köln 1", "b.2"] and dataset.skipped == []
+        assert [dataset.load_mask(i)[1].tolist() for i in (0, 1)] == [[3], [4]] and dataset.load_image(1).shape == (*SIZE, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_numbers_may_be_grey_and_of_16_bits(tmp_path, dtype):
+    numbers, classes = maps((3, 0, 0, 10, 10), (4, 20, 20, 30, 30))
+    numbers = numbers.astype(dtype)
+    numbers[numbers == 2] = 256 if dtype is np.uint16 else 200  # beyond the number that is void
+    write(tmp_path, {"a": (None, None)})
+    Image.fromarray(numbers).save(tmp_path / "SegmentationObject/a.png")
+    Image.fromarray(classes.astype(dtype)).save(tmp_path / "SegmentationClass/a.png")
+    masks, class_ids = opened(tmp_path).load_mask(0)
+    assert class_ids.tolist() == [3, 4]
+    np.testing.assert_array_equal(masks, np.dstack([classes == 3, classes == 4]))
+
+
+def test_an_object_of_several_pieces_is_one_and_a_map_that_is_void_has_none(tmp_path):
+    numbers, classes = maps((3, 0, 0, 10, 10))
+    numbers[30:, 50:], classes[30:, 50:] = 1, 3
+    void = np.full(SIZE, 255)
+    dataset = opened(write(tmp_path, {"a": (numbers, classes), "b": (void, void)}))
+    np.testing.assert_array_equal(dataset.load_mask(0)[0], (numbers == 1)[:, :, None])
+    assert dataset.load_mask(1)[1].size == 0 and dataset.skipped == []
+
+
 def test_a_png_of_another_size_is_an_error(tmp_path):
     dataset = opened(write(tmp_path, {"a": maps((1, 0, 0, 10, 10))}))
     save(tmp_path / "SegmentationClass/a.png", np.zeros((60, 40)))
@@ -208,7 +242,8 @@ def whole(tmp_path_factory):
 
 @given(st.data())
 def test_random_damage_gives_a_data_set_or_our_error(whole, data):
-    names = ["SegmentationObject/a.png", "SegmentationClass/a.png", "ImageSets/Segmentation/train.txt", "labelmap.txt"]
+    names = ["SegmentationObject/a.png", "SegmentationClass/a.png", "ImageSets/Segmentation/train.txt", "labelmap.txt",
+             "JPEGImages/a.jpg"]  # fmt: skip
     path = whole / data.draw(st.sampled_from(names))
     good = path.read_bytes()
     damaged = bytearray(good)
@@ -219,7 +254,25 @@ def test_random_damage_gives_a_data_set_or_our_error(whole, data):
         dataset = opened(whole, "train")
         for image_id in range(dataset.num_images):
             dataset.load_mask(image_id)
+            dataset.load_image(image_id)
     except DataError as error:
         assert str(whole) in str(error) or "ImageSets" in str(error)
     finally:
         path.write_bytes(good)
+
+
+@given(st.data())
+def test_random_damage_of_the_xml_gives_objects_or_our_error(tmp_path_factory, data):
+    folder = write(tmp_path_factory.mktemp("set"), {"a": (maps((1, 0, 0, 10, 10), (1, 20, 20, 30, 30))[0], None)})
+    shutil.rmtree(folder / "SegmentationClass")
+    write_xml(folder, "a", "dog", "sheep")
+    path = folder / "Annotations/a.xml"
+    damaged = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=3)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+    dataset = opened(folder)
+    try:
+        assert len(dataset.load_mask(0)[1]) + len(dataset.skipped) == 2
+    except DataError as error:
+        assert str(path) in str(error)
