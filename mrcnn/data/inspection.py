@@ -36,8 +36,7 @@ class InspectionSettings:
         level_shapes: int [L, 2]. (height, width) of the map of each pyramid level.
         scales: [L]. Side of the square anchor of each level, in pixels.
         strides: [L]. Pixels from a cell of each map to the next.
-        anchor_stride: int. Cells from an anchor to the next.
-        anchors_per_cell: int.
+        level_counts: list of L ints. Anchors of each level, in the order in which they stand.
     """
 
     sample: SampleSettings
@@ -46,14 +45,7 @@ class InspectionSettings:
     level_shapes: np.ndarray
     scales: tuple
     strides: tuple
-    anchor_stride: int
-    anchors_per_cell: int
-
-    @property
-    def level_counts(self):
-        """list of L ints: the anchors of each level, in the order in which the anchors stand."""
-        cells = -(-np.asarray(self.level_shapes) // self.anchor_stride)
-        return [int(h * w) * self.anchors_per_cell for h, w in cells]
+    level_counts: list
 
 
 @dataclass(frozen=True, eq=False)

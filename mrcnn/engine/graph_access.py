@@ -14,6 +14,8 @@ STAGE_OF_NODE = {
     "refined_anchors_clipped": "refined_anchors_clipped",
     "rpn_non_max_suppression": "non_max_suppression",
 }
+# The maps that the nested model "rpn_model" is run on, one after another.
+PYRAMID = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5", "fpn_p6")
 NODE_NAME = re.compile(r"ROI/(?P<node>\w+)(/NonMaxSuppressionV[23])?:0")
 
 
@@ -38,7 +40,7 @@ def ancestor(model, tensor, name):
     """Return what stands for a named step behind a tensor.
 
     A Keras 3 graph has layers, not TensorFlow nodes: known are the steps of the layer "ROI" under their classic names,
-    and every layer, as "layer" or "layer/anything:0".
+    and every layer, as "layer" or "layer/anything:0", those of nested models among them.
 
     Args:
         model: keras.Model.
@@ -51,7 +53,8 @@ def ancestor(model, tensor, name):
     match = NODE_NAME.fullmatch(name)
     if match and match["node"] in STAGE_OF_NODE:
         return ProposalStage(STAGE_OF_NODE[match["node"]])
-    layers = {layer.name: layer for layer in model.layers}
+    layers = {layer.name: layer for nested in _nested(model) for layer in nested.layers}
+    layers |= {layer.name: layer for layer in model.layers if not hasattr(layer, "layers")}
     layer = layers.get(name.split("/")[0])
     return layer.output if layer is not None and not name.startswith("ROI/") else None
 
@@ -62,11 +65,12 @@ def run_graph(model, inputs, outputs):
     Args:
         model: keras.Model of mode "inference".
         inputs: [molded images, image_meta, anchors].
-        outputs: list of (name, KerasTensor or ProposalStage).
+        outputs: list of (name, KerasTensor or ProposalStage). A tensor of the nested model "rpn_model" stands for one of
+            each map that this is run on.
 
     Returns:
-        dict {name: np.ndarray}, in the order asked for. The indices that non-maximum suppression kept are those of the
-        first image, int32 [kept], as the classic node gave them.
+        dict {name: np.ndarray}, in the order asked for; of tensors inside "rpn_model", {name/fpn_p2: ..., and so on}. The
+        indices that non-maximum suppression kept are those of the first image, int32 [kept], as the classic node gave them.
 
     Raises:
         ValueError: an output that is None, by its name.
@@ -74,13 +78,16 @@ def run_graph(model, inputs, outputs):
     for name, output in outputs:
         if output is None:
             raise ValueError(f"output {name!r} is None: no layer or step of that name was found.")
+    outputs = [pair for name, output in outputs for pair in _by_level(model, name, output)]
     tensors = [t for _, t in outputs if not isinstance(t, ProposalStage)]
     stages = {}
     roi_inputs = []
     if len(tensors) < len(outputs):
         roi_inputs = list(model.get_layer("ROI").input)
     wanted = [*tensors, *roi_inputs]
-    values = keras.Model(model.inputs, wanted).predict_on_batch(inputs)
+    part = keras.Model(model.inputs, wanted)
+    part.compile(run_eagerly=True)  # it runs once: compiling it would take longer than that
+    values = part.predict_on_batch(inputs)
     if len(wanted) == 1:
         values = [values]  # Keras gives a single output without its list
     if roi_inputs:
@@ -90,3 +97,17 @@ def run_graph(model, inputs, outputs):
     values = iter(values)
     return {name: stages[t.stage] if isinstance(t, ProposalStage) else keras.ops.convert_to_numpy(next(values))
             for name, t in outputs}
+
+
+def _nested(model):
+    return [layer for layer in model.layers if hasattr(layer, "layers")]
+
+
+def _by_level(model, name, output):
+    """Return [(name, output)]; of a tensor inside a nested model one for each pyramid level, in the outer graph."""
+    for nested in _nested(model):
+        # The first layer is the input, whose "output" is the map itself.
+        if any(output is tensor for layer in nested.layers for tensor in keras.tree.flatten(layer.output)):
+            part = keras.Model(nested.inputs, output)
+            return [(f"{name}/{level}", part(model.get_layer(level).output)) for level in PYRAMID]
+    return [(name, output)]

@@ -40,6 +40,13 @@ def config_anchors(config, image_shape=None):
                                     config.RPN_ANCHOR_STRIDE)
 
 
+def level_counts(config, image_shape=None):
+    """Return how many of the anchors belong to each pyramid level: list of L ints; arguments as of `config_anchors`."""
+    shapes = compute_backbone_shapes(config, config.IMAGE_SHAPE if image_shape is None else image_shape)
+    cells = -(-np.asarray(shapes) // config.RPN_ANCHOR_STRIDE)
+    return [int(h * w) * len(config.RPN_ANCHOR_RATIOS) for h, w in cells]
+
+
 def mold_settings(config):
     """Return the keyword arguments of `inference.mold.mold_input`."""
     mean_pixel = np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
@@ -76,8 +83,7 @@ def inspection_settings(config):
     return InspectionSettings(
         sample=sample_settings(config), targets=target_settings(config), detection=detection_target_settings(config),
         level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), scales=tuple(config.RPN_ANCHOR_SCALES),
-        strides=tuple(config.BACKBONE_STRIDES), anchor_stride=config.RPN_ANCHOR_STRIDE,
-        anchors_per_cell=len(config.RPN_ANCHOR_RATIOS))
+        strides=tuple(config.BACKBONE_STRIDES), level_counts=level_counts(config))
 
 
 def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmentation_sources=None):

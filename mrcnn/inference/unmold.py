@@ -5,15 +5,15 @@ Legend: D detections (padded), N kept, H W the photograph, M side of the mask he
 
 import numpy as np
 
-from mrcnn.geometry.boxes import denorm_boxes, norm_boxes
+from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.masks import paste_mask
 from mrcnn.geometry.rle_box import encode_in_box
 
 MASK_FORMS = ("dense", "rle")
 
 
-def boxes_to_original(boxes, original_shape, image_shape, window):
-    """Map normalised boxes of the network's image onto the photograph inside it.
+def boxes_on_original(boxes, original_shape, image_shape, window):
+    """Map normalised boxes of the network's image onto the photograph inside it, exactly: not rounded, not clipped.
 
     Args:
         boxes: float [N, 4], normalised by the network's image.
@@ -22,13 +22,27 @@ def boxes_to_original(boxes, original_shape, image_shape, window):
         window: (y1, x1, y2, x2) pixels of the network's image: where the photograph lies.
 
     Returns:
-        int32 [N, 4] pixels of the photograph, within it.
+        float64 [N, 4] pixels of the photograph; what lies outside of it has coordinates outside of it.
     """
     wy1, wx1, wy2, wx2 = norm_boxes(np.asarray(window, np.float64), tuple(image_shape[:2]))
     shift = np.array([wy1, wx1, wy1, wx1])
     scale = np.array([wy2 - wy1, wx2 - wx1, wy2 - wy1, wx2 - wx1])
     height, width = (int(v) for v in original_shape[:2])
-    pixels = denorm_boxes((np.asarray(boxes, np.float64) - shift) / scale, (height, width))
+    side = np.array([height - 1, width - 1, height - 1, width - 1])
+    return (np.asarray(boxes, np.float64) - shift) / scale * side + np.array([0, 0, 1, 1])
+
+
+def boxes_to_original(boxes, original_shape, image_shape, window):
+    """Map normalised boxes of the network's image onto whole pixels of the photograph.
+
+    Args:
+        boxes, original_shape, image_shape, window: as of `boxes_on_original`.
+
+    Returns:
+        int32 [N, 4] pixels of the photograph, within it.
+    """
+    height, width = (int(v) for v in original_shape[:2])
+    pixels = np.around(boxes_on_original(boxes, original_shape, image_shape, window))
     return np.clip(pixels, 0, [height, width, height, width]).astype(np.int32)
 
 
@@ -38,6 +52,22 @@ def _paste_and_encode(mask, box, size):
     crop = np.zeros((height, width), bool)
     paste_mask(mask, (0, 0, height, width), crop)
     return encode_in_box(crop, box, size)
+
+
+def visible_rows(detections, original_shape, image_shape, window):
+    """Find the detections that have an area in the photograph.
+
+    Args:
+        detections, original_shape, image_shape, window: as of `unmold_detections`.
+
+    Returns:
+        rows: int [N]. Their positions; padding rows are not among them.
+        boxes: int32 [N, 4] pixels of the photograph.
+    """
+    rows = np.nonzero((detections[:, 4] > 0) & np.isfinite(detections).all(axis=1))[0]
+    boxes = boxes_to_original(detections[rows, :4], original_shape, image_shape, window)  # [N, 4]
+    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return rows[has_area], boxes[has_area]
 
 
 def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, window, masks="dense"):
@@ -68,10 +98,7 @@ def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, windo
         raise ValueError(f'masks="{masks}": expected one of {", ".join(MASK_FORMS)}')
     detections, mrcnn_mask = np.asarray(detections), np.asarray(mrcnn_mask)
     height, width = (int(v) for v in original_shape[:2])
-    rows = np.nonzero((detections[:, 4] > 0) & np.isfinite(detections).all(axis=1))[0]
-    boxes = boxes_to_original(detections[rows, :4], original_shape, image_shape, window)  # [N, 4]
-    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    rows, boxes = rows[has_area], boxes[has_area]
+    rows, boxes = visible_rows(detections, original_shape, image_shape, window)
     class_ids = detections[rows, 4].astype(np.int32)
     scores = detections[rows, 5].astype(np.float32)
     small = mrcnn_mask[rows, :, :, class_ids]  # [N, M, M]

@@ -45,29 +45,44 @@ class DetectionLayer(keras.layers.Layer):
         self.bbox_std_dev = tuple(float(v) for v in bbox_std_dev)
 
     def call(self, inputs):
+        return self.stages(inputs)["detections"]
+
+    def stages(self, inputs):
+        """Return every step by name, for those who want to look inside.
+
+        Args:
+            inputs: as of `call`.
+
+        Returns:
+            dict: class_ids int32 [B, R] and scores float32 [B, R], the best class of each ROI; refined and clipped,
+            float32 [B, R, 4], its box by the deltas of that class, and within the window; candidates bool [B, R], which
+            are no padding, no background, and not below the least score; kept int32 [B, D], the ROIs that are kept, by
+            descending score, with `is_kept` bool [B, D] telling which are there; detections float32 [B, D, 6].
+        """
         rois, probs, deltas, image_meta = (ops.cast(t, "float32") for t in inputs)
         class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # [B, R]
         scores = ops.max(probs, axis=-1)
-        boxes = self._refine(rois, deltas, class_ids, image_meta)
+        refined = self._refine(rois, deltas, class_ids)
+        window = norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta))  # [B, 4]
+        clipped = clip_boxes(refined, window[:, None])
 
         valid = ops.logical_and(class_ids > 0, ops.any(rois != 0.0, axis=-1))
         valid = ops.logical_and(valid, scores >= self.min_confidence)
-        count = rois.shape[1]
-        scores, order = ops.top_k(ops.where(valid, scores, -1.0), count)
-        boxes, class_ids, valid = (gather_rows(t, order) for t in (boxes, class_ids, valid))
-        indices, kept = non_max_suppression(boxes, valid, iou_threshold=self.nms_threshold,
-                                            max_output=self.max_instances, class_ids=class_ids)
-        rows = ops.concatenate([boxes, ops.cast(class_ids, "float32")[..., None], scores[..., None]], axis=-1)
-        return mask_rows(gather_rows(rows, indices), kept)
+        _, order = ops.top_k(ops.where(valid, scores, -1.0), rois.shape[1])
+        indices, is_kept = non_max_suppression(
+            gather_rows(clipped, order), gather_rows(valid, order), iou_threshold=self.nms_threshold,
+            max_output=self.max_instances, class_ids=gather_rows(class_ids, order))
+        kept = gather_rows(order, indices)  # [B, D]
+        rows = ops.concatenate([clipped, ops.cast(class_ids, "float32")[..., None], scores[..., None]], axis=-1)
+        return {"class_ids": class_ids, "scores": scores, "refined": refined, "clipped": clipped, "candidates": valid,
+                "kept": kept, "is_kept": is_kept, "detections": mask_rows(gather_rows(rows, kept), is_kept)}
 
-    def _refine(self, rois, deltas, class_ids, image_meta):
-        """Apply the deltas of each ROI's class and clip to the image's window: float32 [B, R, 4]."""
+    def _refine(self, rois, deltas, class_ids):
+        """Apply the deltas of each ROI's class: float32 [B, R, 4]."""
         rois_count, num_classes = deltas.shape[1], deltas.shape[2]
         flat = ops.reshape(deltas, (-1, rois_count * num_classes, 4))
         own = gather_rows(flat, class_ids + ops.arange(rois_count, dtype="int32") * num_classes)
-        boxes = apply_box_deltas(rois, own * ops.convert_to_tensor(self.bbox_std_dev, "float32"))
-        window = norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta))  # [B, 4]
-        return clip_boxes(boxes, window[:, None])
+        return apply_box_deltas(rois, own * ops.convert_to_tensor(self.bbox_std_dev, "float32"))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], self.max_instances, 6)

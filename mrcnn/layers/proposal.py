@@ -51,9 +51,9 @@ class ProposalLayer(keras.layers.Layer):
             inputs: as of `call`.
 
         Returns:
-            dict: pre_nms_anchors, refined_anchors, refined_anchors_clipped, each float32 [B, N, 4];
-            non_max_suppression int32 [B, R], the positions kept among the N, with `kept` bool [B, R] telling which
-            are there; proposals float32 [B, R, 4].
+            dict: scores float32 [B, N], descending; pre_nms_anchors, refined_anchors, refined_anchors_clipped, each
+            float32 [B, N, 4]; non_max_suppression int32 [B, R], the positions kept among the N, with `kept` bool [B, R]
+            telling which are there; proposals float32 [B, R, 4].
         """
         rpn_probs, rpn_bbox, anchors = (ops.stop_gradient(ops.cast(t, "float32")) for t in inputs)
         scores, top = self._best(rpn_probs[:, :, 1], anchors.shape[1])
@@ -65,8 +65,9 @@ class ProposalLayer(keras.layers.Layer):
         indices, kept = non_max_suppression(clipped, valid, iou_threshold=self.nms_threshold,
                                             max_output=self.proposal_count)
         return {
-            "pre_nms_anchors": pre_nms_anchors, "refined_anchors": refined, "refined_anchors_clipped": clipped,
-            "non_max_suppression": indices, "kept": kept, "proposals": mask_rows(gather_rows(clipped, indices), kept)}
+            "scores": scores, "pre_nms_anchors": pre_nms_anchors, "refined_anchors": refined,
+            "refined_anchors_clipped": clipped, "non_max_suppression": indices, "kept": kept,
+            "proposals": mask_rows(gather_rows(clipped, indices), kept)}
 
     def _best(self, scores, num_anchors):
         """Return scores [B, N] and positions [B, N] of the best anchors, best first."""
