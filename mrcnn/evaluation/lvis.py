@@ -50,7 +50,7 @@ def federated_scorer(dataset, image_ids):
     return partial(score_rows, coverage=coverage, frequencies=frequencies)
 
 
-def score_rows(truth, detections, image_ids, category_ids, kind, *, coverage, frequencies):
+def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, *, coverage, frequencies):
     """LVIS's figures over a set of images.
 
     Args:
@@ -61,6 +61,8 @@ def score_rows(truth, detections, image_ids, category_ids, kind, *, coverage, fr
         image_ids: list of ints; rows of other images are passed over.
         category_ids: list of ints.
         kind: "mask" or "box".
+        curves: dict, optional. Gets under `kind` the precision at each recall: float [T, R, K], -1 for a category without
+            ground truth.
         coverage: dict image id -> (absent, partial), collections of category ids, or None where all categories are
             annotated; see `Dataset.coverage`. Of equal scores the image that comes first in it is ranked first.
         frequencies: dict category id -> "r", "c", "f", or None.
@@ -99,6 +101,8 @@ def score_rows(truth, detections, image_ids, category_ids, kind, *, coverage, fr
             found.append(_compare(*pairs[category_id, image_id], kind, is_partial))
         if found:
             _accumulate(found, precision[:, :, ix], recall[:, ix])
+    if curves is not None:
+        curves[kind] = precision[..., 0]
     overall = _figures(precision, recall)
     for name in FREQUENCIES:
         group = [frequencies.get(category_id) == name for category_id in category_ids]

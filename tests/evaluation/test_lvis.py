@@ -68,6 +68,16 @@ def test_a_category_in_the_negative_set_alone_has_no_figure():
     assert math.isnan(overall["AP"]) and math.isnan(by_category[RARE]["AR"])
 
 
+def test_the_curves_are_of_every_category():
+    curves, coverage = {}, {10: ((), ())}
+    truth = [truth_row(10, RARE, HERE), truth_row(10, RARE, ELSEWHERE), truth_row(10, COMMON, HERE)]
+    score_rows(truth, [found_row(10, RARE, HERE, 0.9)], [10], [RARE, COMMON, FREQUENT], "box", curves, coverage=coverage,
+               frequencies=FREQUENCIES)  # fmt: skip
+    assert curves["box"].shape == (10, 101, 3)
+    assert (curves["box"][:, :51, 0] == 1).all() and not curves["box"][:, 51:, 0].any()
+    assert not curves["box"][:, :, 1].any() and (curves["box"][:, :, 2] == -1).all()
+
+
 def test_half_of_the_objects_found_and_none_of_another_category():
     truth = [truth_row(10, RARE, HERE), truth_row(10, RARE, ELSEWHERE), truth_row(10, COMMON, HERE)]
     overall, by_category = boxes(truth, [found_row(10, RARE, HERE, 0.9)], {10: ((), ())})

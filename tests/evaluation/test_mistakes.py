@@ -1,0 +1,94 @@
+"""Detections held against objects, image by image: found, confused, missed, false."""
+import pytest
+
+from mrcnn.evaluation.mistakes import ImageMistakes, find_mistakes, worst_images
+from mrcnn.geometry.rle import encode_mask
+from tests.evaluation.fake_dataset import rectangle
+
+SIZE = (60, 100)
+# boxes of 10 x 20 pixels, apart from one another
+A, B, C = (0, 0, 10, 20), (20, 0, 30, 20), (40, 60, 50, 80)
+HALF = (0, 0, 10, 10)  # of A: IoU 0.5
+THIRD = (0, 10, 10, 30)  # as large as A, half on it: IoU 1/3
+CAT, DOG = 1, 2
+
+
+def thing(category_id, box, image_id=0, iscrowd=0):
+    return {"image_id": image_id, "category_id": category_id, "iscrowd": iscrowd,
+            "segmentation": encode_mask(rectangle(SIZE, box))}  # fmt: skip
+
+
+def found(category_id, box, score=0.9, image_id=0):
+    return {"image_id": image_id, "category_id": category_id, "score": score,
+            "segmentation": encode_mask(rectangle(SIZE, box))}  # fmt: skip
+
+
+def _counts(truth, rows, **options):
+    """(found, confused, missed, false) of the only image."""
+    (image,) = find_mistakes(truth, rows, **options)
+    return tuple(len(part) for part in (image.found, image.confused, image.missed, image.false))
+
+
+@pytest.mark.parametrize("truth, rows, counts", [
+    ([thing(CAT, A)], [found(CAT, A)], (1, 0, 0, 0)),
+    ([thing(CAT, A)], [found(CAT, HALF)], (1, 0, 0, 0)),  # an IoU of exactly 0.5 counts
+    ([thing(CAT, A)], [found(CAT, THIRD)], (0, 0, 1, 1)),
+    ([thing(CAT, A)], [found(DOG, A)], (0, 1, 0, 0)),
+    ([thing(CAT, A)], [found(CAT, A), found(CAT, A)], (1, 0, 0, 1)),  # found twice: once for nothing
+    ([thing(CAT, A)], [], (0, 0, 1, 0)),
+    ([], [found(CAT, A)], (0, 0, 0, 1)),
+    # of the right class, though another class covers it better and is surer
+    ([thing(CAT, A)], [found(DOG, A, 0.95), found(CAT, HALF, 0.3)], (1, 0, 0, 1)),
+    ([thing(CAT, A), thing(DOG, B), thing(CAT, C)], [found(CAT, A), found(CAT, B), found(DOG, THIRD)], (1, 1, 1, 1)),
+])  # fmt: skip
+def test_cases_by_hand(truth, rows, counts):
+    assert _counts(truth, rows) == counts
+
+
+def test_the_surer_detection_takes_the_object():
+    (image,) = find_mistakes([thing(CAT, A)], [found(CAT, HALF, 0.4), found(CAT, A, 0.3)])
+    assert [row["score"] for _, row in image.found] == [0.4] and [row["score"] for row in image.false] == [0.3]
+
+
+def test_a_score_below_the_least_is_passed_over():
+    rows = [found(CAT, A, 0.7), found(CAT, C, 0.69)]
+    assert _counts([thing(CAT, A)], rows, min_score=0.7) == (1, 0, 0, 0)
+    assert _counts([thing(CAT, A)], [found(CAT, A, 0.2)], min_score=0.7) == (0, 0, 1, 0)
+    assert find_mistakes([], rows, min_score=0.8) == []
+
+
+def test_what_lies_in_a_crowd_of_its_class_is_passed_over():
+    crowd = [thing(CAT, (0, 0, 40, 40), iscrowd=1)]
+    assert _counts(crowd, [found(CAT, A)]) == (0, 0, 0, 0)
+    assert _counts(crowd, [found(DOG, A), found(CAT, C)]) == (0, 0, 0, 2)
+    assert _counts([*crowd, thing(CAT, A)], [found(CAT, A)]) == (1, 0, 0, 0)
+
+
+def test_federated_classes_count_where_they_were_searched_for():
+    """Cats are known to be absent, dogs are annotated in part; of class 3 nothing is known."""
+    known = lambda image_id: ({CAT}, {DOG})  # noqa: E731
+    rows = [found(CAT, A), found(DOG, C), found(3, C)]
+    assert _counts([thing(DOG, B)], rows, coverage=known) == (0, 0, 1, 1)
+    assert _counts([thing(DOG, B)], rows, coverage=lambda image_id: None) == (0, 0, 1, 3)
+
+
+def test_images_are_apart_and_in_order():
+    images = find_mistakes([thing(CAT, A, 7), thing(CAT, A, 2)], [found(CAT, A, 0.9, 2), found(CAT, A, 0.8, 5)])
+    assert [image.image_id for image in images] == [2, 5, 7]
+    assert [image.count for image in images] == [0, 1, 1]
+
+
+def test_the_worst_have_the_most_mistakes():
+    def image(image_id, right, wrong):
+        return ImageMistakes(image_id, found=[None] * right, missed=[None] * wrong)
+
+    images = [image(0, 0, 0), image(1, 3, 2), image(2, 1, 2), image(3, 0, 5), image(4, 1, 2)]
+    assert [image.image_id for image in worst_images(images)] == [3, 2, 4, 1]
+    assert [image.image_id for image in worst_images(images, 2)] == [3, 2]
+    mixed = ImageMistakes(0, confused=[None], missed=[None], false=[None])
+    assert mixed.count == 3
+
+
+def test_a_detection_without_a_mask_is_named():
+    with pytest.raises(ValueError, match="image 4: a detection has no segmentation"):
+        find_mistakes([], [{"image_id": 4, "category_id": 1, "score": 0.5, "bbox": [0, 0, 5, 5]}])

@@ -1,0 +1,66 @@
+"""Precision-recall curves and the confusion matrix, by what the axes hold."""
+import numpy as np
+import pytest
+
+from mrcnn.evaluation.coco import CocoResult, evaluate
+from mrcnn.evaluation.confusion import Confusion
+from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure
+from tests.evaluation.fake_dataset import FakeDataset, instance, result
+
+SIZE = (120, 200)
+BOX, OTHER = (0, 0, 40, 40), (60, 100, 110, 150)
+
+
+def _result(*found, classes=("square", "circle", "triangle")):
+    dataset = FakeDataset([[instance(SIZE, 1, BOX), instance(SIZE, 1, OTHER), instance(SIZE, 2, OTHER)]], classes=classes)
+    return evaluate(lambda images: [result(SIZE, *found)], dataset)
+
+
+def _lines(ax):
+    return {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in ax.get_lines()}
+
+
+def test_the_curves_carry_the_figures_of_the_result():
+    found = _result((1, BOX, 0.9))  # one of two squares, no circle
+    _, (mean, classes) = precision_recall_figure(found)
+    assert set(_lines(mean)) == {"IoU 0.50: AP50 0.252", "IoU 0.75: AP75 0.252", "IoU 0.50 to 0.95: AP 0.252"}
+    assert set(_lines(classes)) == {"square: 0.505", "circle: 0.000"}  # no triangle is there
+    recall, precision = _lines(classes)["square: 0.505"]
+    assert (precision[recall <= 0.5] == 1).all() and not precision[recall > 0.5].any()
+    _, precision = _lines(mean)["IoU 0.50: AP50 0.252"]
+    assert precision.max() == 0.5  # the mean of the two classes
+    assert precision_recall_figure(found, kind="box")[1][0].get_title() == "box: mean over the classes"
+
+
+def test_of_many_classes_the_most_frequent_are_drawn():
+    _, (_, classes) = precision_recall_figure(_result((1, BOX, 0.9)), most=1)
+    assert set(_lines(classes)) == {"square: 0.505"} and "most frequent of 2 classes" in classes.get_title()
+
+
+def test_nothing_found_and_nothing_there():
+    _, (mean, _) = precision_recall_figure(_result())
+    assert not any(precision.any() for _, precision in _lines(mean).values())
+    empty = evaluate(lambda images: [result(SIZE)], FakeDataset([[]]))
+    for ax in precision_recall_figure(empty)[1]:
+        assert not ax.get_lines() and ax.texts[0].get_text() == "no object in these images"
+    with pytest.raises(ValueError, match="no curves of kind='mask'"):
+        precision_recall_figure(CocoResult({}, {}))
+
+
+def test_the_matrix_has_its_numbers_and_the_background_last():
+    counts = np.array([[0, 3, 0], [1, 7, 2], [4, 0, 5]])
+    _, ax = confusion_figure(Confusion(counts, ["BG", "cat", "a name that is too long to be written out"]))
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    assert names == ["cat", "a name that is too long…", "background"] == [t.get_text() for t in ax.get_yticklabels()]
+    cells = {(int(y), int(x)): t.get_text() for t in ax.texts for x, y in [t.get_position()]}
+    assert cells == {(0, 0): "7", (0, 1): "2", (0, 2): "1", (1, 1): "5", (1, 2): "4", (2, 0): "3"}
+    shares = ax.images[0].get_array()
+    assert shares[0, 0] == 0.7 and shares[2, 0] == 1
+
+
+def test_a_matrix_of_nothing_and_of_many_classes():
+    _, ax = confusion_figure(Confusion(np.zeros((1, 1), int), ["BG"]))
+    assert not ax.texts
+    _, ax = confusion_figure(Confusion(np.eye(81, dtype=int), ["BG"] + [f"class $ {ix}" for ix in range(80)]), most=20)
+    assert len(ax.get_xticklabels()) == 21
+    ax.figure.canvas.draw()  # names with dollar signs are no mathematics
