@@ -102,8 +102,8 @@ def parse_shape(record, where, line_width):
     Raises:
         DataError: it is not usable, or has no area; the message does not name the place.
     """
-    label = take(record, "label", str, "it")
-    if not label.strip() or not _is_text(label):
+    label = take(record, "label", str, "it").strip()
+    if not label or not _is_text(label):
         raise DataError(f"it: 'label' is {shown(label)}, expected the name of a class")
     group = take(record, "group_id", (int, str), "it", default=None)
     flags = take(record, "flags", dict, "it", default={})

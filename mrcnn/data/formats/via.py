@@ -11,7 +11,7 @@ import math
 import os
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
@@ -60,7 +60,8 @@ def _annotation_files(folder):
     """Give the files of a folder: the one that version 1 would write, or all that look like VIA's."""
     if _is_via(folder / DEFAULT_NAME):
         return [folder / DEFAULT_NAME]
-    return [path for path in sorted(folder.glob("*.json")) if path.is_file() and _is_via(path)]
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if path.suffix.lower() == ".json" and path.is_file() and _is_via(path)]
 
 
 def _the_file(folder):
@@ -68,7 +69,7 @@ def _the_file(folder):
     if not found:
         raise DataError(f"{folder}: no JSON file of VIA's regions in it, such as {DEFAULT_NAME}")
     if len(found) > 1:
-        raise DataError(f"{folder}: {' and '.join(path.name for path in found)} are both of VIA: give the path of one")
+        raise DataError(f"{folder}: {' and '.join(path.name for path in found)} are all of VIA: give the path of one")
     return found[0]
 
 
@@ -182,7 +183,7 @@ def _read_file(path, line_width, dataset):
 
 
 def _default_folder(content):
-    """The folder of the images that a project names, relative to its file; "" where there is none."""
+    """The folder of the images that a project names; "" where there is none."""
     core = content.get("_via_settings") if isinstance(content, dict) else None
     core = core.get("core") if isinstance(core, dict) else None
     folder = core.get("default_filepath") if isinstance(core, dict) else None
@@ -196,7 +197,9 @@ def _image_path(path, base, name, where, allow_outside):
         DataError: the name leads out of the folder of the file.
     """
     found = inside(path.parent, name, where, allow_outside=allow_outside)
-    if base and not found.is_file() and not (Path(base).is_absolute() and not allow_outside):
+    # often the folder is one of the machine that the images were annotated on
+    is_elsewhere = bool(PureWindowsPath(base).anchor)  # of other systems' paths too
+    if base and not found.is_file() and (allow_outside or not is_elsewhere):
         other = inside(path.parent, f"{base}/{name}", where, allow_outside=allow_outside)
         found = other if other.is_file() else found
     if not allow_outside:

@@ -244,6 +244,15 @@ def test_folders_below_and_other_files(tmp_path):
     assert [image["file_name"] for image in content["images"]][2] == "sub/a.png"
 
 
+def test_files_as_other_systems_write_them(tmp_path):
+    path = write(tmp_path, [shape("Käfer", SQUARE), shape(" Käfer ", SQUARE)], "sub dir/été 1")
+    path.write_bytes(path.read_text().replace("}, ", "},\r\n").encode("utf-8-sig"))
+    path.rename(path.with_suffix(".JSON"))
+    dataset = load(tmp_path)
+    assert dataset.class_names == ["BG", "Käfer"] and dataset.load_mask(0)[1].tolist() == [1, 1]
+    assert [info["id"] for info in dataset.image_info] == ["sub dir/été 1"] and dataset.load_image(0).shape == (40, 60, 3)
+
+
 def test_json_of_other_kinds_is_passed_over_and_a_damaged_file_is_not(tmp_path, caplog):
     write(tmp_path / "train", [shape("cat", SQUARE)])
     write(tmp_path / "val", [shape("cat", SQUARE)])

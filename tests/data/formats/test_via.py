@@ -13,6 +13,7 @@ from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.via import subsets
 from mrcnn.data.writers.images import images_folder
+from mrcnn.geometry.polygons import rasterize_polygons
 from tests.data.formats.labelme_files import box, ring, save_image
 
 SIZE = (40, 60)
@@ -142,11 +143,33 @@ def test_the_image_is_where_the_project_says(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("folder", ["C:\\Users\\me\\images\\", "C:/images/", "/home/me/images/", "\\\\host\\images", "gone/"])
+def test_a_folder_of_another_machine_in_a_project_does_not_matter(tmp_path, folder):
+    path = write(tmp_path, [region(SQUARE)], wrap=True, more={"filename": "lost.png", "regions": [region(SQUARE)]})
+    content = json.loads(path.read_text())
+    content["_via_settings"] = {"core": {"default_filepath": folder}}
+    path.write_text(json.dumps(content))
+    dataset = load(tmp_path)
+    assert dataset.load_image(0).shape == (*SIZE, 3) and dataset.num_images == 2
+    with pytest.raises(DataError, match="lost.png does not exist"):
+        dataset.load_image(1)
+
+
+def test_files_as_other_systems_write_them(tmp_path):
+    path = write(tmp_path, [region(SQUARE, kind="Käfer"), region(SQUARE, kind="Käfer ")], name="été 1.PNG")
+    path.write_bytes(path.read_text().replace("}, ", "},\r\n").encode("utf-8-sig"))
+    path.rename(tmp_path / "Export.JSON")
+    assert recognise_format(tmp_path) == recognise_format(tmp_path / "Export.JSON") == "via"
+    dataset = load(tmp_path)
+    assert dataset.class_names == ["BG", "Käfer"] and dataset.load_mask(0)[1].tolist() == [1, 1]
+    assert dataset.load_image(0).shape == (*SIZE, 3)
+
+
 def test_files_to_choose_from(tmp_path):
     write(tmp_path, [region(SQUARE)], file="one.json")
     assert load(tmp_path).num_images == 1
     write(tmp_path, [region(SQUARE)], file="two.json")
-    with pytest.raises(DataError, match="one.json and two.json are both of VIA"):
+    with pytest.raises(DataError, match="one.json and two.json are all of VIA"):
         load(tmp_path)
     write(tmp_path, [region(SQUARE), region(SQUARE)])
     assert load(tmp_path).num_instances(0) == 2
@@ -287,3 +310,19 @@ def test_rectangles_come_back_whole(tmp_path_factory, rectangles, as_polygons):
     masks, _ = load(folder).load_mask(0)
     for i, (x, y, w, h) in enumerate(rectangles):
         np.testing.assert_array_equal(masks[:, :, i], box(y, x, y + h, x + w))
+
+
+POINTS = st.tuples(st.floats(0, SIZE[1]), st.floats(0, SIZE[0]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ant", "bee"]), st.lists(POINTS, min_size=3, max_size=8)), max_size=4))
+def test_polygons_come_back(tmp_path_factory, instances):
+    folder = tmp_path_factory.mktemp("polygons")
+    write(folder, [region(polygon(points), kind=kind) for kind, points in instances])
+    dataset = load(folder)
+    masks, class_ids = dataset.load_mask(0)
+    drawn = [(kind, rasterize_polygons([np.ravel(points).tolist()], SIZE)) for kind, points in instances]
+    drawn = [(kind, mask) for kind, mask in drawn if mask.any()]
+    assert [dataset.class_names[i] for i in class_ids] == [kind for kind, _ in drawn]
+    for i, (_, mask) in enumerate(drawn):
+        np.testing.assert_array_equal(masks[:, :, i], mask)
