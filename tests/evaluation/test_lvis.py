@@ -74,7 +74,7 @@ def test_the_curves_are_of_every_category():
     score_rows(truth, [found_row(10, RARE, HERE, 0.9)], [10], [RARE, COMMON, FREQUENT], "box", curves, coverage=coverage,
                frequencies=FREQUENCIES)  # fmt: skip
     assert curves["box"].shape == (10, 101, 3)
-    assert (curves["box"][:, :51, 0] == 1).all() and not curves["box"][:, 51:, 0].any()
+    assert np.allclose(curves["box"][:, :51, 0], 1) and not curves["box"][:, 51:, 0].any()
     assert not curves["box"][:, :, 1].any() and (curves["box"][:, :, 2] == -1).all()
 
 
