@@ -26,6 +26,8 @@ INSTALL_REQUIRES = [
     "matplotlib>=3.9,<3.12",
     "rich>=13.7,<16",
     "pyyaml>=6.0.1,<7",
+    # The completion of the command line in bash, zsh and fish.
+    "shtab>=1.12,<2",
 ]
 
 JAX = ["jax>=0.7,<0.11"]

@@ -1,8 +1,10 @@
 """`mrcnn check`: look a data set over before training on it, and write a mended copy."""
 
 from mrcnn.cli import options
+from mrcnn.cli.progress import progress_bar
 
 HELP = "find what is wrong with a data set"
+USAGE = "DATASET [--subset NAME ...] [--fix OUT] [--json FILE] [--html FILE] [--strict] [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn check ~/toys
@@ -48,8 +50,9 @@ def run(args):
 
     format = args.format or recognise_format(args.dataset)
     config = build_config(format, options.overrides(args))
-    report = check_dataset(args.dataset, format=format, subset=args.subset, config=config, workers=args.workers,
-                           progress=options.show_progress, **options.reader_options(args))
+    with progress_bar("checking") as show:
+        report = check_dataset(args.dataset, format=format, subset=args.subset, config=config, workers=args.workers,
+                               progress=show, **options.reader_options(args))
     print(report.table(max(shutil.get_terminal_size((110, 24)).columns, 60)), end="")
     if args.fix:
         _fix(report, args.fix)

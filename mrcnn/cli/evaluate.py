@@ -2,8 +2,10 @@
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
+from mrcnn.cli.progress import progress_bar, working
 
 HELP = "measure box and mask AP on a data set"
+USAGE = "FORMAT --weights W [--dataset PATH] [--subset NAME] [--limit N] [--output FILE.json] [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn evaluate shapes --weights last
@@ -47,7 +49,8 @@ def run(args):
     config = build_config(args.data, settings, saved)
     made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
     subset = args.subset or ("val" if "val" in subsets_of(args.dataset, args.data) else None)
-    dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
+    with working("reading the data"):
+        dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
     config = with_classes(config, dataset)
 
     load_backend()
@@ -56,8 +59,8 @@ def run(args):
 
     model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, weights)
-    result = model.evaluate(dataset, limit=args.limit, progress=options.show_progress,
-                            min_confidence=config.DETECTION_MIN_CONFIDENCE)
+    with progress_bar("detecting") as show:
+        result = model.evaluate(dataset, limit=args.limit, progress=show, min_confidence=config.DETECTION_MIN_CONFIDENCE)
     print(result.table())
     if args.output:
         result.save(args.output)

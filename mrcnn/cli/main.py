@@ -11,10 +11,26 @@ import re
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import check, convert, evaluate, predict, train, view
+from mrcnn.cli import check, completion, convert, evaluate, predict, train, view
 
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
-            "check": check, "view": view}
+            "check": check, "view": view,
+            "completion": completion}
+DESCRIPTION = "Mask R-CNN on Keras 3: find the objects on photographs, each with its class, its box and its mask."
+EPILOG = """\
+examples:
+  mrcnn train shapes --count 2000 --epochs 4
+  mrcnn evaluate shapes --weights last
+  mrcnn predict photo.jpg --weights coco
+`mrcnn COMMAND --help` shows the options of a command, with examples of its own.
+
+environment:
+  KERAS_BACKEND   tensorflow (the default), jax or torch
+  MRCNN_CACHE     where downloaded weights are kept (default: ~/.cache/mrcnn)
+  NO_COLOR        no colours on the terminal
+
+exit codes: 0 done; 1 done, but something was left out, or found wrong, and is named; 2 an error, told in one line;
+130 stopped by Ctrl-C. `--debug` behind a command shows the traceback of an error."""
 # What bad input raises; anything else is a fault of the program, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
@@ -42,13 +58,16 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser():
     """Return the parser of the whole command line, an `argparse.ArgumentParser`."""
-    parser = Parser(prog="mrcnn", description="Mask R-CNN on Keras 3: train, evaluate, detect.")
+    parser = Parser(prog="mrcnn", description=DESCRIPTION, epilog=EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"mrcnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
+        # argparse would write out all options; a module says what matters of them
+        usage = f"mrcnn {name} {module.USAGE}" if hasattr(module, "USAGE") else None
         command = commands.add_parser(
-            name, help=module.HELP, description=module.HELP + ".", epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter)
+            name, help=module.HELP, description=module.HELP[0].upper() + module.HELP[1:] + ".", epilog=module.EPILOG,
+            usage=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -81,7 +100,9 @@ def main(argv=None):
 def describe(error):
     """Return the one line that tells of an error: str."""
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
-    text = re.sub(r"^\[Errno \d+\] ", "", "; ".join(lines).replace(":; ", ": "))
+    # a line that ends as a sentence does, or announces what follows, needs no more than a space
+    text = "".join(line + (" " if line[-1] in ".:;," else "; ") for line in lines).rstrip("; ")
+    text = re.sub(r"^\[Errno \d+\] ", "", text)
     if isinstance(error, USER_ERRORS) and text:
         return text
     return f"{type(error).__name__}: {text} (unexpected: run again with --debug for the traceback)"

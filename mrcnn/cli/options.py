@@ -4,15 +4,14 @@ import argparse
 import ast
 import contextlib
 import logging
-import sys
 
 
 def add_data_arguments(parser):
     """Add the positional data format and the arguments that say where its images lie."""
     from mrcnn.data.catalog import FORMATS
 
-    parser.add_argument("data", choices=FORMATS, metavar="FORMAT",
-                        help="; ".join(f"{name}: {what}" for name, (_, what) in FORMATS.items()))
+    parser.add_argument("data", choices=FORMATS, metavar="FORMAT", help="the format of the data, one of those below")
+    parser.add_argument_group("formats", "\n".join(f"{name:<10}{what}" for name, (_, what) in FORMATS.items()))
     group = parser.add_argument_group("data")
     group.add_argument("--dataset", metavar="PATH", help="the folder or file of the data")
     add_reader_arguments(group)
@@ -20,6 +19,21 @@ def add_data_arguments(parser):
 
 def _switch(help):
     return {"action": "store_true", "default": None, "help": help}
+
+
+def at_least(least, kind=int):
+    """Return a reader of numbers of `kind` (int or float) that are at least `least`, for argparse's `type`."""
+
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not value >= least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least {least}")
+        return value
+
+    return read
 
 
 # How data are to be read: the formats that an argument is for (none: all), and what argparse needs to know of it. The
@@ -37,10 +51,13 @@ READER_ARGUMENTS = {
                      {"metavar": "N", "type": float, "help": "how wide lines are taken to be, in pixels"}),
     "--attribute": (("via",), {"metavar": "NAME", "help": "the attribute of the regions that holds their class"}),
     "--class-name": (("masks", "via"), {"metavar": "NAME", "help": "the class of what has none of its own"}),
-    "--levels": (("cocolvis",), {"choices": ("all", "whole", "parts"), "help": "which objects: all, whole ones, or parts"}),
+    "--levels": (("cocolvis",), {"metavar": "all|whole|parts", "help": "which objects (default: all)"}),
     "--allow-list": (("cocolvis",), {"metavar": "FILE", "help": "a JSON list of image ids: only these images"}),
     "--stuff": (("cocolvis", "panoptic"), _switch("take stuff, such as sky and grass, for objects too")),
     "--per-class": (("semantic",), _switch("one instance of all pixels of a class, not one of each connected piece")),
+    "--ignore": (("semantic",), {"metavar": "N", "type": at_least(0),
+                                 "help": "the number of pixels that nothing is known of, 0 for none (default: 255)"}),
+    "--min-area": (("semantic",), {"metavar": "N", "type": at_least(1), "help": "leave out pieces of fewer pixels"}),
     "--allow-outside": ((), _switch("take files outside the data set's folder; only for data you trust")),
 }
 
@@ -101,21 +118,6 @@ def overrides(args):
     return dict(pair for group in args.settings for pair in group)
 
 
-def at_least(least, kind=int):
-    """Return a reader of numbers of `kind` (int or float) that are at least `least`, for argparse's `type`."""
-
-    def read(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not value >= least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least {least}")
-        return value
-
-    return read
-
-
 def share(text):
     """Read a number from 0 to 1, for argparse's `type`."""
     value = at_least(0, float)(text)
@@ -142,9 +144,3 @@ def quiet_readers():
         yield
     finally:
         logger.setLevel(level)
-
-
-def show_progress(done, total):
-    """Show how many images are done, on one line of a terminal; nothing where the output goes to a file."""
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)

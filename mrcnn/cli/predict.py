@@ -2,8 +2,10 @@
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
+from mrcnn.cli.progress import progress_bar
 
 HELP = "find the instances on pictures"
+USAGE = "INPUT [INPUT ...] --weights W [--output DIR] [--min-score S] [--save-labelme] [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn predict photo.jpg --weights coco
@@ -56,9 +58,10 @@ def run(args):
 
     model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, trained.weights)
-    summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
-                               channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
-                               labelme=args.labelme_shapes if args.save_labelme else None)
+    with progress_bar("detecting") as show:
+        summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
+                                   channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
+                                   labelme=args.labelme_shapes if args.save_labelme else None, progress=show)
     print(f"pictures: {summary.pictures}, instances: {summary.instances}, written to {args.output}")
     for path, reason in summary.unreadable.items():
         print(f"left out {path}: {reason}")

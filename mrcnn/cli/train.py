@@ -2,8 +2,10 @@
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
+from mrcnn.cli.progress import progress_bar, working
 
 HELP = "train a network on a data set"
+USAGE = "FORMAT [--dataset PATH] [--weights W] [--layers L] [--epochs N] [--set KEY=VALUE ...] [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn train shapes --count 2000 --epochs 4
@@ -91,7 +93,8 @@ def _open_data(args, config):
 
     def open_part(path, subset, count):
         made = {"count": count, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
-        return open_dataset(path, args.data, subset, **made, **reader)
+        with working("reading the data"):
+            return open_dataset(path, args.data, subset, **made, **reader)
 
     parts = subsets_of(args.dataset, args.data)
     train_set = open_part(args.dataset, args.subset or ("train" if "train" in parts else None), args.count)
@@ -110,7 +113,6 @@ def _open_data(args, config):
 
 def _hold_back(dataset, share, seed):
     """Divide a data set: (the images to train on, those to validate on)."""
-    from mrcnn.cli.progress import progress_bar
     from mrcnn.data.splits import split_images, subset_of
 
     with progress_bar("dividing") as show:

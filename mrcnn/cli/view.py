@@ -4,6 +4,7 @@ from mrcnn.cli import options
 from mrcnn.cli.progress import progress_bar
 
 HELP = "show the images of a data set with their instances, and count them"
+USAGE = "DATASET [--subset NAME ...] [--image ID ...] [--class NAME ...] [--output DIR|PAGE.html] [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn view ~/toys

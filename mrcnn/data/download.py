@@ -1,5 +1,6 @@
 """Fetching public data sets; nothing here runs unless it is asked for."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -41,6 +42,28 @@ def download_coco(dataset_dir, subset, year, base_url=COCO_URL):
             fetch_zip(f"{base_url}/annotations/annotations_trainval{year}.zip", root)
 
 
+@contextlib.contextmanager
+def shown_reading(source, what):
+    """Show on a terminal how much of a download has come, how fast it comes and how long it will take.
+
+    Args:
+        source: what `urllib.request.urlopen` gave.
+        what: str, shown before the bar.
+
+    Yields:
+        The file to read from.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console, length = Console(stderr=True), source.headers.get("Content-Length")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        with bar.wrap_file(source, total=int(length) if length else None, description=what) as reader:
+            yield reader
+
+
 def fetch_zip(url, folder):
     """Download a zip file and unpack it; an interrupted run leaves nothing under a final name.
 
@@ -57,7 +80,8 @@ def fetch_zip(url, folder):
         archive, unpacked = Path(scratch) / "archive.zip", Path(scratch) / "unpacked"
         try:
             with urllib.request.urlopen(url, timeout=60) as source, open(archive, "wb") as target:
-                shutil.copyfileobj(source, target)
+                with shown_reading(source, url.rsplit("/", 1)[-1]) as reader:
+                    shutil.copyfileobj(reader, target)
             with zipfile.ZipFile(archive) as content:
                 content.extractall(unpacked)
         except (OSError, urllib.error.URLError, zipfile.BadZipFile) as error:

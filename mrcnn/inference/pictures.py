@@ -66,7 +66,8 @@ def find_pictures(inputs, output_dir=None):
     return list(dict.fromkeys(map(str, found)))
 
 
-def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, batch_size=1, labelme=None):
+def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, batch_size=1, labelme=None,
+                     progress=None):
     """Detect on pictures and write what was found.
 
     Args:
@@ -82,6 +83,7 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
         batch_size: int. Pictures given to `detect` at a time.
         labelme: str or None. "polygon" or "mask" writes what was found as labelme files of such shapes too, each beside
             a copy of its picture, to the folder labelme in `output_dir`.
+        progress: function (done, total), called after each batch, or None.
 
     Returns:
         Summary.
@@ -107,6 +109,8 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
             rows += _rows(path, ids[path], result, class_names, categories)
             summary.pictures += 1
             summary.instances += len(result["class_ids"])
+        if progress is not None:
+            progress(min(first + batch_size, len(pictures)), len(pictures))
     if not summary.pictures:
         path, reason = next(iter(summary.unreadable.items()))
         raise ValueError(f"none of the {len(pictures)} pictures could be read; the first: {path}: {reason}")

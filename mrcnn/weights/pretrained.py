@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from mrcnn.data.download import shown_reading
+
 # The classic release of a ResNet-101 model trained on COCO 2014; 81 classes.
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
 # Source: the digest that the documentation of NVIDIA TensorRT's sampleUffMaskRCNN gives for this file.
@@ -81,10 +83,11 @@ def _fetch(url, scratch, path):
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as source, open(scratch, "wb") as sink:
             expected = source.headers.get("Content-Length")
-            while chunk := source.read(CHUNK_BYTES):
-                sink.write(chunk)
-                digest.update(chunk)
-                received += len(chunk)
+            with shown_reading(source, path.name) as reader:
+                while chunk := reader.read(CHUNK_BYTES):
+                    sink.write(chunk)
+                    digest.update(chunk)
+                    received += len(chunk)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(f"cannot download {url}: {reason}. Without a connection, fetch the file elsewhere and put "

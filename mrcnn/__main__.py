@@ -1,0 +1,8 @@
+"""`python -m mrcnn`: the command line, as the command `mrcnn`."""
+
+import sys
+
+from mrcnn.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What goes to a terminal, and what does not go to a pipe or under NO_COLOR: seen from outside, in processes."""
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.data.checks.damaged import healthy
+from tests.shared_data import REPOSITORY
+
+pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
+
+COLOR = re.compile(rb"\x1b\[[0-9;]*m")
+ESCAPE = b"\x1b"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A COCO folder of two small parts."""
+    healthy(tmp_path_factory.mktemp("data") / "set", 4, 2)
+    return str(tmp_path_factory.getbasetemp() / "data0" / "set")
+
+
+def _environment(**values):
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
+    return {**kept, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color", **values}
+
+
+def _piped(*arguments):
+    """Run `python -m mrcnn` with pipes for its output: (exit code, everything written)."""
+    done = subprocess.run([sys.executable, "-m", "mrcnn", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=_environment(), timeout=60)  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def _on_a_terminal(*arguments, **environment):
+    """Run it on a pseudo-terminal: everything written."""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "mrcnn", *arguments], stdin=inside, stdout=inside, stderr=inside,
+                               env=_environment(**environment))  # fmt: skip
+    os.close(inside)
+    written = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # Linux says so when the other side is closed
+            piece = b""
+        if not piece:
+            break
+        written += piece
+    os.close(terminal)
+    assert process.wait(60) == 0, written.decode(errors="replace")
+    return written
+
+
+def test_the_package_runs_as_a_module():
+    code, text = _piped("--version")
+    assert code == 0 and re.fullmatch(rb"mrcnn \d+\.\d+\.\d+\s*", text)
+    code, text = _piped("trian")
+    assert code == 2 and text.startswith(b"mrcnn: error: ")
+
+
+@pytest.mark.parametrize("arguments", [("view", "SET"), ("check", "SET"), ("convert", "coco", "SET", "--output", "OUT/a.json"),
+                                       ("view", "gone")])  # fmt: skip
+def test_a_pipe_gets_plain_text_without_bars(folder, tmp_path, arguments):
+    arguments = [word.replace("SET", folder).replace("OUT", str(tmp_path)) for word in arguments]
+    code, text = _piped(*arguments)
+    assert code == (2 if "gone" in arguments else 0), text.decode()
+    assert text and ESCAPE not in text and b"\r" not in text
+
+
+def test_a_terminal_gets_a_bar_with_colours_unless_no_color_is_set(folder, tmp_path):
+    arguments = ("view", folder, "--output", str(tmp_path))
+    text = _on_a_terminal(*arguments)
+    assert b"4/4" in text and b"/s" in text and COLOR.search(text)
+    text = _on_a_terminal(*arguments, NO_COLOR="1")
+    assert b"4/4" in text and not COLOR.search(text)
