@@ -166,7 +166,12 @@ def _enlarge(image, boxes, masks, min_side):
 
 
 def _select(result, min_score):
-    """The instances to draw, of the highest score first, each with a box; padding rows are left out."""
+    """The instances to draw, of the highest score first, each with a box; padding rows are left out.
+
+    Returns:
+        order: int [n]. Their positions in the result.
+        boxes, class_ids, scores, masks: of these; scores None and masks [] where there are none.
+    """
     boxes = np.asarray(result["rois"]).reshape(-1, 4)
     class_ids = np.asarray(result["class_ids"]).reshape(-1)
     scores = result.get("scores")
@@ -181,6 +186,7 @@ def _select(result, min_score):
         order = np.argsort(-scores, kind="stable")
     order = order[keep[order]]
     return (
+        order,
         boxes[order],
         class_ids[order],
         None if scores is None else scores[order],
@@ -195,6 +201,7 @@ def draw_detections(
     *,
     captions=None,
     color_by="instance",
+    colors=None,
     alpha=0.4,
     min_score=0.0,
     show_masks=True,
@@ -209,8 +216,9 @@ def draw_detections(
         result: dict with "rois" [N, 4] pixels, "class_ids" [N], and where there are any "scores" [N] and "masks" (bool
             [H, W, N] or a list of RLE), as `MaskRCNN.detect` gives.
         class_names: sequence by class id, or None.
-        captions: function (class id, score or None) -> str, in place of name and score.
+        captions: function (class id, score or None) -> str, or list of N str, in place of name and score.
         color_by: "instance" or "class", see `colors.pick_colors`.
+        colors: list of N colours, in place of those of `color_by`.
         alpha: float in 0..1, how much the masks cover.
         min_score: float. Instances with a lower score are not drawn.
         show_masks, show_boxes, show_labels: bools.
@@ -223,9 +231,9 @@ def draw_detections(
     Raises:
         ValueError: not an image, or boxes, class ids and masks that differ in number.
     """
-    boxes, class_ids, scores, masks = _select(result, min_score)
+    order, boxes, class_ids, scores, masks = _select(result, min_score)
     canvas, boxes, parts = _enlarge(to_rgb(image), boxes, masks if show_masks else [], min_side)
-    colors = pick_colors(class_ids, color_by)
+    colors = pick_colors(class_ids, color_by) if colors is None else [colors[ix] for ix in order]
     thickness = max(1, round(font_size(canvas.shape) / 8))
     # large masks first: a small thing on a large one stays in sight
     for ix in sorted(range(len(parts)), key=lambda ix: -parts[ix][0].size):
@@ -237,6 +245,9 @@ def draw_detections(
             _frame(canvas, box, np.rint(255 * np.asarray(color)), thickness)
     if not show_labels:
         return canvas
-    caption = captions or (lambda class_id, score: instance_text(class_id, class_names, score))
-    texts = [caption(c, None if scores is None else scores[ix]) for ix, c in enumerate(class_ids)]
+    if captions is None or callable(captions):
+        caption = captions or (lambda class_id, score: instance_text(class_id, class_names, score))
+        texts = [caption(c, None if scores is None else scores[ix]) for ix, c in enumerate(class_ids)]
+    else:
+        texts = [captions[ix] for ix in order]
     return draw_labels(canvas, [Label(*row) for row in zip(texts, map(tuple, boxes), colors, strict=True)])

@@ -182,3 +182,17 @@ def test_boxes_outside_and_one_pixel_masks():
     odd["masks"][:] = False
     odd["masks"][399, 599, 1] = True
     assert draw_detections(image, odd, NAMES).shape == image.shape
+
+
+def test_colours_and_captions_of_each_instance_follow_it():
+    """The first row has the lower score, so that it is not drawn first."""
+    image = np.zeros((40, 80, 3), np.uint8)
+    result = {"rois": np.array([[5, 5, 20, 20], [0, 0, 0, 0], [5, 50, 20, 70]]), "class_ids": np.array([1, 0, 1]),
+              "scores": np.array([0.3, 0.5, 0.9])}  # fmt: skip
+    red, blue = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+    drawn = draw_detections(image, result, colors=[red, (0, 1, 0), blue], show_labels=False, min_side=0)
+    assert drawn[10, 5].tolist() == [255, 0, 0] and drawn[10, 50].tolist() == [0, 0, 255]
+    plain = {"rois": result["rois"][2:], "class_ids": [1], "scores": [0.9]}
+    told = draw_detections(image, plain, captions=["x"], colors=[blue], min_side=0)
+    both = draw_detections(image, result, captions=["", "", "x"], colors=[red, red, blue], min_side=0)
+    np.testing.assert_array_equal(told[:, 40:], both[:, 40:])
