@@ -35,22 +35,48 @@ def add_arguments(parser):
 def run(args):
     """Measure as the arguments say, and print the table."""
     from mrcnn.config import Config, ConfigError
-    from mrcnn.data.catalog import open_dataset, subsets_of
-    from mrcnn.engine.presets import build_config, with_classes
     from mrcnn.engine.trained_run import find_checkpoint, load_config
 
-    settings = {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}
     weights, saved = args.weights, None
     if weights != "coco":
-        weights = find_checkpoint(weights, args.model_dir, name=settings.get("NAME"))
+        weights = find_checkpoint(weights, args.model_dir, name=options.overrides(args).get("NAME"))
         saved = Config.load(args.config) if args.config else load_config(weights)
         if saved is None:
             raise ConfigError(f"{weights}: no config.json beside these weights: give one with --config FILE.")
-    config = build_config(args.data, settings, saved)
-    made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
-    subset = args.subset or ("val" if "val" in subsets_of(args.dataset, args.data) else None)
+    model, dataset = load(args, args.data, weights, saved)
+    with progress_bar("detecting") as show:
+        result = model.evaluate(dataset, limit=args.limit, progress=show,
+                                min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
+    print(result.table())
+    if args.output:
+        result.save(args.output)
+        print(f"Written: {args.output}")
+
+
+def load(args, data, weights, saved):
+    """Open what is to be evaluated.
+
+    Args:
+        args: argparse.Namespace with dataset, subset, limit, settings, model_dir and the arguments of the readers.
+        data: str. The format of the data.
+        weights: str. Path of a checkpoint, or "coco".
+        saved: Config or None. The configuration that the weights were trained with.
+
+    Returns:
+        model: MaskRCNN in inference mode with these weights. Its DETECTION_MIN_CONFIDENCE is 0 unless --set says otherwise.
+        dataset: Dataset, prepared.
+
+    Raises:
+        ConfigError, DataError: what contradicts itself, or cannot be read.
+    """
+    from mrcnn.data.catalog import open_dataset, subsets_of
+    from mrcnn.engine.presets import build_config, with_classes
+
+    config = build_config(data, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
+    made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if data == "shapes" else {}
+    subset = args.subset or ("val" if "val" in subsets_of(args.dataset, data) else None)
     with working("reading the data"):
-        dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
+        dataset = open_dataset(args.dataset, data, subset, **made, **options.reader_options(args))
     config = with_classes(config, dataset)
 
     load_backend()
@@ -59,9 +85,4 @@ def run(args):
 
     model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, weights)
-    with progress_bar("detecting") as show:
-        result = model.evaluate(dataset, limit=args.limit, progress=show, min_confidence=config.DETECTION_MIN_CONFIDENCE)
-    print(result.table())
-    if args.output:
-        result.save(args.output)
-        print(f"Written: {args.output}")
+    return model, dataset
