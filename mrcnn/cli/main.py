@@ -40,6 +40,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs):
         kwargs.setdefault("allow_abbrev", False)
+        told = kwargs.get("description") or ""
+        kwargs["description"] = told[:1].upper() + told[1:]
         super().__init__(**kwargs)
 
     def parse_known_args(self, args=None, namespace=None):
@@ -66,7 +68,7 @@ def build_parser():
         # argparse would write out all options; a module says what matters of them
         usage = f"mrcnn {name} {module.USAGE}" if hasattr(module, "USAGE") else None
         command = commands.add_parser(
-            name, help=module.HELP, description=module.HELP[0].upper() + module.HELP[1:] + ".", epilog=module.EPILOG,
+            name, help=module.HELP, description=module.HELP + ".", epilog=module.EPILOG,
             usage=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")

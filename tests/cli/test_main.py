@@ -1,5 +1,7 @@
 """The command line answers at once, and says what is wrong in one line."""
+import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ from mrcnn.cli import main as cli
 from tests.shared_data import REPOSITORY
 
 HEAVY = {"numpy", "keras", "tensorflow", "jax", "torch", "skimage", "cv2", "matplotlib", "pycocotools", "h5py", "rich"}
-COMMANDS = ("train", "evaluate", "predict", "convert", "check")
+COMMANDS = tuple(cli.COMMANDS)
 
 SCRIPT = """
 import sys
@@ -32,8 +34,9 @@ def _run(*arguments):
     return text, set(loaded.split())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)])
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_help_loads_nothing_heavy(arguments):
+    """All commands add their arguments before any of them is chosen: the help of each loads no more than this."""
     text, loaded = _run(*arguments)
     assert "exit 0" in text
     assert not loaded & HEAVY
@@ -91,6 +94,37 @@ def _command_that(raises, monkeypatch):
         raise raises
 
     monkeypatch.setattr(cli.train, "run", run)
+
+
+def _parsers(parser):
+    """List a parser and those of its commands, with theirs."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in set(action.choices.values()):
+                yield from _parsers(inner)
+
+
+@pytest.mark.parametrize("parser", list(_parsers(cli.build_parser())), ids=lambda parser: parser.prog)
+def test_each_help_is_a_short_manual(parser):
+    text = parser.format_help()
+    assert text.startswith("usage: " + parser.prog) and parser.description[0].isupper()
+    assert re.search(rf"^examples:\n  {re.escape(parser.prog)} \S", text, re.M), "an example of the command itself"
+    silent = [action.option_strings or action.dest for action in parser._actions if not action.help
+              and not isinstance(action, argparse._SubParsersAction)]  # fmt: skip
+    assert not silent, f"without a word of help: {silent}"
+    assert max(map(len, text.splitlines())) <= 140
+
+
+@pytest.mark.parametrize("told, line", [
+    ("two things:\n- the first\n- the second", "two things: the first; the second"),
+    ("ToysConfig cannot be used:\n- SEED is -1: raise it.\n- NAME is not set.",
+     "ToysConfig cannot be used: SEED is -1: raise it. NAME is not set."),
+    ("one line.", "one line."),
+    ("a list of\n  many,\n\n  things;\n", "a list of; many, things"),
+])  # fmt: skip
+def test_several_lines_become_one_that_reads_well(told, line):
+    assert cli.describe(ValueError(told)) == line
 
 
 def test_an_error_of_a_command_is_one_line_and_code_2(monkeypatch, capsys):
