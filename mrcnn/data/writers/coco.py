@@ -7,7 +7,7 @@ import json
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import whole_file
-from mrcnn.data.writers.images import ImageNames
+from mrcnn.data.writers.images import MISSING, ImageNames, is_file
 from mrcnn.data.writers.reading import read_instances
 from mrcnn.data.writers.summary import Summary
 
@@ -54,6 +54,8 @@ def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, 
                 entries.append(_line(entry))
                 if "exif_applied" in entry:
                     summary.told.append((entry["file_name"], _TURNED))
+                if copy_images is None and not is_file(dataset.image_info[read.image_id]):
+                    summary.told.append((entry["file_name"], MISSING))
                 for instance in read.instances:
                     file.write(("," if summary.instances else "") + "\n")
                     summary.count(class_names[instance.class_id])

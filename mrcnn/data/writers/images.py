@@ -43,6 +43,10 @@ def is_file(info):
     return is_file_name(info["path"]) and os.path.isfile(info["path"])
 
 
+# told of images that are named in what is written, and are not there
+MISSING = "its image file does not exist, and is named all the same: say where the images are, or put them there"
+
+
 class ImageNames:
     """Gives each image of a data set a name of its own, relative to a folder, and copies it there if asked to."""
 

@@ -16,7 +16,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.files import save_json
 from mrcnn.data.formats.labelme_shapes import CROWD_FLAG
 from mrcnn.data.orientation import read_orientation, turn_points, turn_upright, turned_size
-from mrcnn.data.writers.images import ImageNames, copy_file, is_file
+from mrcnn.data.writers.images import MISSING, ImageNames, copy_file, is_file
 from mrcnn.data.writers.reading import read_instances
 from mrcnn.data.writers.summary import Summary
 from mrcnn.geometry.outlines import find_holes, signed_area
@@ -78,6 +78,8 @@ def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type
                 _write_image(path, dataset, read, os.path.relpath(picture, path.parent), to_form)
                 if os.path.relpath(picture, folder).startswith(".."):
                     summary.told.append((path.name, _ELSEWHERE))
+                if not copy_images and not is_file(info):
+                    summary.told.append((path.name, MISSING))
                 summary.images += 1
                 for instance in read.instances:
                     summary.count(class_names[instance.class_id])

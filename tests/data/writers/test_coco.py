@@ -15,6 +15,7 @@ from mrcnn.data.annotation_checks import FAR
 from mrcnn.data.errors import DataError
 from mrcnn.data.images import read_image
 from mrcnn.data.writers.coco import write_coco
+from mrcnn.data.writers.images import MISSING
 from mrcnn.geometry.rle import encode_mask
 from tests.data.scenes import scenes
 from tests.shared_data import shared_path
@@ -197,3 +198,12 @@ def test_what_reaches_far_out_is_written_as_far_as_it_is_read(tmp_path):
     assert summary.instances == 1 and [where for where, _ in summary.left_out] == ["instance 1 of image a.png"]
     again = mrcnn.data.open(tmp_path / "a.json")
     assert again.skipped == [] and again.num_instances(0) == 1
+
+
+def test_images_that_are_not_there_are_told(tmp_path):
+    dataset = drawn(tmp_path)
+    (tmp_path / "sub/b.png").unlink()
+    summary = write_coco(dataset, tmp_path / "all.json")
+    assert summary.images == 2 and summary.told == [("sub/b.png", MISSING)] and summary.left_out == []
+    summary = write_coco(dataset, tmp_path / "all.json", copy_images=tmp_path / "copies")
+    assert summary.images == 1 and [where for where, _ in summary.left_out] == ["image sub/b.png"] and summary.told == []

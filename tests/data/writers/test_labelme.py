@@ -12,6 +12,7 @@ from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.labelme_shapes import parse_shape, to_instances
 from mrcnn.data.orientation import turn_back
+from mrcnn.data.writers.images import MISSING
 from mrcnn.data.writers.labelme import to_shapes, write_labelme, write_labelme_result
 from mrcnn.geometry.rle import as_rle, decode_rle, encode_mask
 from tests.data.scenes import scenes
@@ -134,6 +135,8 @@ def test_files_point_to_images_that_stay_where_they_are(tmp_path):
         mrcnn.data.open(tmp_path / "out")
     assert mrcnn.data.open(tmp_path / "out", allow_outside=True).load_image(3).shape == (40, 60, 3)
     assert write_labelme(dataset, tmp_path / "in").told == []  # beside the images
+    (tmp_path / "in" / "a.jpg").unlink()
+    assert write_labelme(dataset, tmp_path / "in").told == [("a_2.json", MISSING)]
     assert mrcnn.data.open(tmp_path / "in").num_images == 4
 
 
