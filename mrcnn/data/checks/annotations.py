@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mrcnn.data.annotation_checks import is_id
 from mrcnn.data.checks.finding import Picture, Place
 from mrcnn.data.checks.outlines import look_at
 from mrcnn.data.errors import DataError
@@ -64,7 +65,8 @@ def note_annotations(part, scans, findings):
         drawn = []
         for label, annotation in annotations:
             place = Place(part.name, image.file, image.id, label)
-            one = look_at(annotation, size, _noter(place, image, scan, annotation, findings))
+            note = _noter(place, image, scan, annotation, findings)
+            one = look_at(annotation, _size_for(annotation, size, image, scan), note)
             if one is not None:
                 drawn.append((place, annotation, one))
         _note_doubles(drawn, image, scan, findings)
@@ -127,6 +129,17 @@ def working_size(image, scan):
     return max(image.size[0], seen[0]), max(image.size[1], seen[1])
 
 
+def _size_for(annotation, size, image, scan):
+    """The size that one annotation is compared with: where data and file differ, an RLE may be of either size.
+
+    Of an image that is turned by its EXIF orientation, the data tell which.
+    """
+    segmentation = annotation.get("segmentation")
+    own = segmentation.get("size") if isinstance(segmentation, dict) else None
+    either = isinstance(own, list) and scan.orientation < 5 and tuple(own) in (image.size, scan.size)
+    return tuple(own) if either else size
+
+
 def _noter(place, image, scan, annotation, findings):
     def note(kind, found, severity=None, weight=0.0):
         picture = None
@@ -145,7 +158,7 @@ def _count(annotations, objects):
         category = annotation.get("category_id")
         if annotation.get("iscrowd"):
             objects.crowds += 1
-        elif isinstance(category, int | str):
+        elif is_id(category):
             objects.class_counts[category] = objects.class_counts.get(category, 0) + 1
             seen.add(category)
     for category in seen:

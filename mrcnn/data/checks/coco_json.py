@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from mrcnn.data import images as image_files
+from mrcnn.data.annotation_checks import is_id
 from mrcnn.data.checks.finding import INFO, Place
 from mrcnn.data.checks.parts import CheckedImage, Part
 from mrcnn.data.errors import DataError
@@ -68,7 +69,7 @@ class _Entries:
 
     def categories(self, entries):
         """Read the categories. Returns: dict id -> name; of those that share an id, the first."""
-        names = {}
+        names, texts = {}, {}
         for position, entry in enumerate(entries):
             where = f"categories[{position}]"
             if not self._is_entry(entry, where):
@@ -77,8 +78,9 @@ class _Entries:
             if not isinstance(name, str) or not name:
                 self._malformed(Place(self.part), where, "name", name, "text")
                 name = f"category {entry['id']}"
-            if entry["id"] in names:
-                told = f"{names[entry['id']]!r} and {name!r} share the id {entry['id']!r}"
+            first = texts.setdefault(str(entry["id"]), entry["id"])  # 7 and "7" are one for the readers
+            if first in names:
+                told = f"{names[first]!r} and {name!r} share the id {_both(first, entry['id'])}"
                 self.findings.add("category_id_collision", Place(self.part), told)
                 continue
             names[entry["id"]] = name
@@ -97,11 +99,12 @@ class _Entries:
                 continue
             image = self._image(entry, where, folder, allow_outside)
             place = Place(self.part, image.file, image.id)
-            if image.id in ids:
-                self.findings.add("image_id_collision", place, f"{where} and {ids[image.id]} share the id {image.id!r}")
+            first_id, first = ids.setdefault(str(image.id), (image.id, where))
+            if first != where:
+                told = f"{where} and {first} share the id {_both(first_id, image.id)}"
+                self.findings.add("image_id_collision", place, told)
             if image.path is not None and image.path in files:
                 self.findings.add("file_listed_twice", place, f"{where} and {files[image.path]} are the same file")
-            ids.setdefault(image.id, where)
             files.setdefault(image.path, where)
             found.append(image)
         return found
@@ -172,6 +175,6 @@ class _Entries:
             self._malformed(place, where, "area", area, "a number of pixels")
 
 
-def is_id(value):
-    """Whether a value of a JSON can stand for an id: a whole number or text."""
-    return is_kind(value, int) or isinstance(value, str)
+def _both(first, second):
+    """Show an id that two entries share, though one may be a number and the other text."""
+    return shown(first) if type(first) is type(second) else f"{shown(first)}, which is read as {shown(second)} is"

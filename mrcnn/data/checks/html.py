@@ -22,6 +22,14 @@ table.rows th:nth-child(3), table.rows th:nth-child(4) { width: 11% }
 .todo { color: #555; margin: 0 0 .5em }
 figure { max-width: 304px } figure.pair { max-width: 616px }
 figure img { display: inline-block; max-width: 300px; border: 1px solid #ccc; margin-right: 2px }
+@media (max-width: 640px) {
+ table.kinds td:nth-child(4), table.rows th { display: none }
+ table.rows tr { display: block; padding: .3em 0; border-bottom: 1px solid #e4e4e4 }
+ table.rows td { display: inline-block; padding: 0 .3em 0 0; border: 0 }
+ table.rows td:empty { display: none } table.rows td:nth-child(5) { display: block }
+ table.rows td:nth-child(3):not(:empty)::before { content: "image " }
+ table.rows td:nth-child(4):not(:empty)::before { content: "annotation " }
+}
 """
 
 
@@ -75,7 +83,7 @@ def _overview(report):
     if not report.findings:
         yield "<p>Nothing was found.</p>\n"
         return
-    yield "<table>\n"
+    yield '<table class="kinds">\n'
     for kind, severity in sorted(_groups(report), key=lambda key: SEVERITIES.index(key[1])):
         yield (f'<tr><td>{_badge(severity)}</td><td class="n">{report.counts[kind][severity]}</td>'
                f'<td><a href="#{kind}-{severity}">{escape(KINDS[kind].title)}</a></td>'

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.data.annotation_checks import is_id
 from mrcnn.data.checks.annotations import is_double, read_annotations, same_objects, working_size
-from mrcnn.data.checks.coco_json import is_id
 from mrcnn.data.checks.finding import Place, printable
 from mrcnn.data.checks.outlines import box_fault, look_at, ring_fault, xywh
 from mrcnn.data.errors import DataError
@@ -103,16 +103,18 @@ def _mended_part(part, scans, mended):
     """Make the COCO content of a part."""
     categories = _categories(part, mended)
     images, annotations, numbers = [], [], _Numbers()
-    taken = Counter(image.id for image in part.images)
+    taken = Counter(str(image.id) for image in part.images)
     for i, (image, scan) in enumerate(zip(part.images, scans, strict=True)):
         place = Place(part.name, image.file, image.id)
-        reason = _unusable(image, scan, taken[image.id])
+        reason = _unusable(image, scan, taken[str(image.id)])
         found = read_annotations(part, i)
         if reason:
             mended.note("image left out", place, f"{reason}; it had {len(found)} annotations")
             continue
         size = working_size(image, scan)
         entry = _image_entry(image, size, numbers)
+        if image.entry is not None and image.size is None:
+            mended.note("size of the image taken from its file", place, f"{size[0]} x {size[1]} (height x width)")
         orientation = _swapping(image, scan)
         if orientation:
             entry["height"], entry["width"] = scan.size
@@ -124,7 +126,7 @@ def _mended_part(part, scans, mended):
             if orientation:
                 _turn(annotation, drawn, scan.size, orientation)
             annotations.append(annotation)
-    _number_annotations(part.name, annotations, mended)
+    _number_annotations(part.name, annotations, part.content is not None, mended)
     _note_lost(part, mended)
     other = {key: value for key, value in (part.content or {}).items()
              if key not in LISTS}  # fmt: skip
@@ -138,9 +140,10 @@ def _categories(part, mended):
     entries = {}
     for entry in part.content["categories"]:
         if isinstance(entry, dict) and is_id(entry.get("id")):
-            entries.setdefault(entry["id"], []).append(entry)
+            entries.setdefault(str(entry["id"]), []).append(entry)
     kept = {}
-    for category, found in entries.items():
+    for found in entries.values():
+        category = found[0]["id"]
         if len({str(entry.get("name")) for entry in found}) > 1:
             mended.note("category left out", Place(part.name), f"{len(found)} categories share the id {category!r}")
             continue
@@ -267,9 +270,9 @@ def _turn(annotation, drawn, size, orientation):
     annotation["bbox"] = [x1, y1, x2 - x1, y2 - y1]
 
 
-def _number_annotations(name, annotations, mended):
-    """Give each annotation an id of its own; those that have one keep it."""
-    taken, free = set(), 0
+def _number_annotations(name, annotations, has_ids, mended):
+    """Give each annotation an id of its own; those that have one keep it. Args: has_ids: bool. Whether the format has some."""
+    taken = set()
     numbers = [a.get("id") for a in annotations if is_kind(a.get("id"), int)]
     free = max(numbers, default=0)
     for annotation in annotations:
@@ -277,7 +280,8 @@ def _number_annotations(name, annotations, mended):
         if not is_kind(given, int) or given in taken:
             free += 1
             annotation["id"] = free
-            mended.note("annotation numbered anew", Place(name, "", annotation["image_id"], given), f"it is {free} now")
+            if has_ids:
+                mended.note("annotation numbered anew", Place(name, "", annotation["image_id"], given), f"it is {free} now")
         taken.add(annotation["id"])
 
 

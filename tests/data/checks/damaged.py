@@ -189,6 +189,24 @@ def _image_id_again(train, val, i):
     return train.images[i]["id"], None
 
 
+def _number_and_text(train, val, i):
+    """The id of one image is a number, that of the next the same number as text."""
+    number = train.images[i]["id"]
+    train.images[i + 1]["id"] = str(number)
+    for a in train.of(i + 1):
+        a["image_id"] = str(number)
+    return str(number), None
+
+
+def _rle_of_the_file(train, val, i):
+    """The data say that the image is wider; one mask is of the size that they say, the other of the file's."""
+    train.images[i]["width"] += 30
+    for a, width in zip(train.of(i), (WIDTH + 30, WIDTH)):
+        rle = as_rle(a["segmentation"], (HEIGHT, width))
+        a["segmentation"] = {"size": [HEIGHT, width], "counts": rle["counts"].decode()}
+    return train.images[i]["id"], None
+
+
 def _orphan(train, val, i):
     first, _ = train.of(i)
     first["image_id"] = 987_654
@@ -283,6 +301,7 @@ DAMAGES = {
     "a PNG that breaks off": (["image_truncated"], _file(_cut_png)),
     "an image bomb": (["image_too_large"], _file(lambda path: path.write_bytes(bomb()))),
     "a wrong size": (["size_mismatch"], _image(width=WIDTH + 30)),
+    "a wrong size beside masks of both": (["size_mismatch"], _rle_of_the_file),
     "a size swapped by EXIF": (["size_swapped"], _with_orientation(6, turn=True)),
     "a mirrored image": (["exif_orientation"], _with_orientation(2)),
     "a file name that climbs out": (["image_outside"], _image(file_name="../../photograph.jpg")),
@@ -293,6 +312,7 @@ DAMAGES = {
     "an image of train in val, encoded anew": (["image_near_leak"], _copy(True, quality=40)),
     "a file listed twice": (["file_listed_twice"], _listed_twice),
     "two images of one id": (["image_id_collision"], _image_id_again),
+    "two images of one id, a number and a text": (["image_id_collision"], _number_and_text),
     "an image without a name": (["entry_malformed"], _image(file_name=None)),
     "a height in words": (["entry_malformed"], _image(height="tall")),
     "an annotation of no image": (["annotation_orphan"], _orphan),
@@ -326,6 +346,7 @@ DAMAGES = {
     "missing fields": (["fields_missing"], _annotation(lambda a, _: [a.pop(name) for name in ("area", "iscrowd")])),
     "an image without objects": (["image_without_objects"], _empty_image),
     "two categories of one id": (["category_id_collision"], _categories({"id": 1, "name": "dog"})),
+    "two categories of one id, a number and a text": (["category_id_collision"], _categories({"id": "2", "name": "dog"})),
     "two categories of one name": (["category_name_collision", "category_unused"], _categories({"id": 4, "name": "cat"})),
     "an unused category": (["category_unused"], _categories({"id": 4, "name": "ghost"})),
     "a gap in the ids": (["category_ids_gaps"], _gap),

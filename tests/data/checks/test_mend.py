@@ -117,6 +117,14 @@ def test_annotations_that_share_an_id_get_others(tmp_path):
     assert mended.counts() == {"annotation numbered anew": 1}
 
 
+def test_a_size_that_is_none_is_that_of_the_file(tmp_path):
+    damaged(tmp_path / "set", "a height in words")
+    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    image = json.loads((tmp_path / "a.json").read_text())["images"][0]
+    assert (image["height"], image["width"]) == (HEIGHT, WIDTH)
+    assert mended.counts() == {"size of the image taken from its file": 1}
+
+
 def test_images_that_share_an_id_are_left_out_with_what_nobody_can_tell_apart(tmp_path):
     train, _ = damaged(tmp_path / "set", "two images of one id")
     mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
@@ -179,7 +187,8 @@ def test_another_format_becomes_coco(tmp_path):
 
 
 def test_masks_in_memory_become_rle(tmp_path):
-    mend(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
+    mended = mend(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
+    assert mended.counts() == {"area and bbox computed": 2}  # they had no numbers before
     content = json.loads((tmp_path / "a.json").read_text())
     assert [(a["category_id"], a["iscrowd"], a["area"], a["bbox"]) for a in content["annotations"]] == [
         (1, 0, 500, [5, 5, 25, 20]), (2, 1, 924, [8, 8, 42, 22])]  # fmt: skip

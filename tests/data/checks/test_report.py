@@ -69,6 +69,10 @@ def test_the_page_runs_and_loads_nothing_that_the_data_hold(evil, tmp_path):
     words = "".join(page.words)
     assert '<img src=x onerror="alert(1)">&' in words and "<script>alert(2)</script>" in words and "<i>7</i>" in words
     assert any("default-src 'none'" in (value or "") for _, value in page.attributes)
+    # what the narrow form of the page hides or lays out anew
+    assert {"kinds", "rows"} <= {value for name, value in page.attributes if name == "class"}
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "@media (max-width: 640px)" in text and "table.kinds td:nth-child(4)" in text
 
 
 def test_words_for_a_terminal_hold_no_codes(evil, tmp_path):
