@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
 from mrcnn import utils
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.images import read_image, read_image_size
 from mrcnn.weights.start import load_start_weights
@@ -193,4 +194,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

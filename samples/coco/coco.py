@@ -3,6 +3,9 @@
     python3 coco.py train --dataset=/path/to/coco --model=imagenet
     python3 coco.py train --dataset=/path/to/coco --model=last --year=2017 --download=true
     python3 coco.py evaluate --dataset=/path/to/coco --model=coco --limit=500
+
+The year is 2014 where --year does not say otherwise, as scripts that call this one expect; `mrcnn train coco` finds out
+which year there is.
 """
 
 import argparse
@@ -19,6 +22,7 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.weights.start import load_start_weights
@@ -163,7 +167,8 @@ def main(argv=None):
     parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of annotations/ and the images")
     parser.add_argument("--model", required=True, metavar="coco|last|imagenet|PATH", help="weights to start from")
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
-    parser.add_argument("--year", default=DEFAULT_DATASET_YEAR, help="default: %(default)s")
+    parser.add_argument("--year", default=DEFAULT_DATASET_YEAR,
+                        help="the year in the names of files and folders, 2014 or 2017 (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="evaluate N images only (default: all)")
     parser.add_argument("--download", type=flag, nargs="?", const=True, default=False, metavar="true|false",
                         help="fetch the data into --dataset when they are not there (default: false)")
@@ -187,4 +192,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

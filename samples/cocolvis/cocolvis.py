@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 import mrcnn.data
 from mrcnn import model as modellib
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.catalog import subsets_of
 from mrcnn.data.converters.cocolvis import build_cocolvis
@@ -138,4 +139,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
 from mrcnn import utils
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.viz.draw import draw_detections
 from mrcnn.weights.start import load_start_weights
@@ -236,4 +237,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

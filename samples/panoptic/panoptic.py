@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 import mrcnn.data
 from mrcnn import model as modellib
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.formats.shapes import SHAPE_NAMES, ShapesDataset
@@ -132,4 +133,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

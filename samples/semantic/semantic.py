@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from mrcnn.cli.script import run_script
 from mrcnn.data.errors import DataError
 from mrcnn.engine.semantic import SemanticGenerator
 from mrcnn.evaluation.semantic import class_ious, confusion_matrix, mean_iou
@@ -186,4 +187,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 import cv2
 import keras
 
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN
@@ -89,4 +90,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

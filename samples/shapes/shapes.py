@@ -3,6 +3,9 @@
     python3 shapes.py train --model=coco
     python3 shapes.py train --model=none
     python3 shapes.py evaluate --model=last --limit=100
+
+The network is a ResNet-101, as in the classic sample. `evaluate` takes the network that the weights were trained with, and
+so those of `mrcnn train shapes` and other runs too.
 """
 
 import argparse
@@ -13,9 +16,11 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
+from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.shapes import ShapesDataset
-from mrcnn.weights.start import load_start_weights
+from mrcnn.engine.trained_run import find_checkpoint, load_config
+from mrcnn.weights.start import WORDS, load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 TRAIN_IMAGES, TRAIN_SEED = 500, 0
@@ -68,6 +73,19 @@ def evaluate(model, limit=VAL_IMAGES):
     return result
 
 
+def inference_config(weights, logs):
+    """Return the configuration to evaluate weights with: of the run that they come from, where it was kept.
+
+    Args:
+        weights: str. A word such as "coco" or "none", "last", or the path of a checkpoint.
+        logs: path. The folder of the runs.
+    """
+    saved = None if weights in WORDS else load_config(find_checkpoint(weights, logs, ShapesConfig.NAME))
+    if saved is None:
+        return InferenceConfig()
+    return saved.with_overrides({"IMAGES_PER_GPU": 1, "DETECTION_MIN_CONFIDENCE": 0})
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Train Mask R-CNN on synthetic shapes.")
@@ -79,7 +97,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     training = args.command == "train"
-    config = ShapesConfig() if training else InferenceConfig()
+    config = ShapesConfig() if training else inference_config(args.model, args.logs)
     if args.model == "none":  # random weights: BatchNorm has its statistics to learn
         config = config.with_overrides({"TRAIN_BN": None})
     config.display()
@@ -92,4 +110,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -1,6 +1,7 @@
 """The shapes sample: its configuration, its data, and what its command line asks of the model."""
 import pytest
 
+from mrcnn.config import Config
 from samples.shapes import shapes
 
 
@@ -52,8 +53,30 @@ def test_training_goes_from_the_heads_to_all_layers():
     assert model.calls == ["none", ("heads", 1, rate, 500, 50), ("all", 4, rate / 10, 500, 50)]
 
 
-def test_evaluation_prints_the_table(capsys):
-    shapes.main(["evaluate", "--model=last", "--limit=7"])
+def _checkpoint(logs, **values):
+    folder = logs / "shapes20260101T1200"
+    folder.mkdir()
+    Config.from_dict({"NAME": "shapes", "NUM_CLASSES": 4, **values}).save(folder / "config.json")
+    (folder / "mask_rcnn_shapes_0003.h5").touch()
+    return str(folder / "mask_rcnn_shapes_0003.h5")
+
+
+def test_weights_are_evaluated_with_the_network_that_they_were_trained_with(tmp_path):
+    checkpoint = _checkpoint(tmp_path, BACKBONE="compact", IMAGES_PER_GPU=8, IMAGE_MIN_DIM=128, IMAGE_MAX_DIM=128)
+    for weights in ("last", checkpoint):
+        config = shapes.inference_config(weights, tmp_path)
+        assert (config.BACKBONE, config.BATCH_SIZE, config.DETECTION_MIN_CONFIDENCE) == ("compact", 1, 0)
+    alone = tmp_path / "classic.h5"
+    alone.touch()
+    assert isinstance(shapes.inference_config(str(alone), tmp_path), shapes.InferenceConfig)
+    assert isinstance(shapes.inference_config("coco", tmp_path), shapes.InferenceConfig)
+    with pytest.raises(FileNotFoundError, match="gone.h5: no such weight file"):
+        shapes.inference_config("gone.h5", tmp_path)
+
+
+def test_evaluation_prints_the_table(capsys, tmp_path):
+    _checkpoint(tmp_path)
+    shapes.main(["evaluate", "--model=last", "--limit=7", f"--logs={tmp_path}"])
     model = RecordingModel.last
     assert model.mode == "inference" and model.config.DETECTION_MIN_CONFIDENCE == 0
     assert model.calls == ["last", 7]
