@@ -20,6 +20,8 @@ INSTALL_REQUIRES = [
     "opencv-python-headless>=4.11,<4.13",
     "pillow>=10.4,<14",
     "pycocotools>=2.0.8,<2.1",
+    # The figures of pycocotools, computed in C++.
+    "faster-coco-eval>=1.7,<1.9",
     # The maintained distribution of imgaug; it provides `import imgaug`.
     "imaug>=0.4.2,<0.5",
     "h5py>=3.12,<3.15",

@@ -1,0 +1,89 @@
+"""The figures of made rows are those of pycocotools, which the library in use is not."""
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mrcnn.evaluation.scoring import score_rows
+from mrcnn.geometry.rle import encode_mask
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+IMAGES, CLASSES, HEIGHT, WIDTH = 6, (1, 2, 5), 120, 150
+
+
+def _rectangle(rng):
+    """A mask and box of any size, a corner of it missing."""
+    y1, x1 = rng.integers(0, HEIGHT - 4), rng.integers(0, WIDTH - 4)
+    y2, x2 = rng.integers(y1 + 2, HEIGHT + 1), rng.integers(x1 + 2, WIDTH + 1)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[y1:y2, x1:x2] = True
+    mask[y1 : (y1 + y2) // 2, x1 : (x1 + x2) // 2] = False
+    return {"segmentation": encode_mask(mask), "bbox": [float(v) for v in (x1, y1, x2 - x1, y2 - y1)],
+            "area": float(mask.sum())}  # fmt: skip
+
+
+def _moved(shape, rng):
+    """The shape with a border of it cut off."""
+    x, y, w, h = (int(v) for v in shape["bbox"])
+    cut = int(rng.integers(0, max(w // 3, 1)))
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[y : y + h, x + cut : x + w] = True
+    return {"segmentation": encode_mask(mask), "bbox": [float(x + cut), float(y), float(w - cut), float(h)]}
+
+
+def _rows(seed):
+    """Objects, some of them crowds, and detections: near them, anywhere, of equal scores, more than 100 in an image."""
+    rng = np.random.default_rng(seed)
+    truth, rows = [], []
+    for image_id in range(IMAGES - 1):  # the last has no object
+        for _ in range(rng.integers(1, 9)):
+            truth.append({"image_id": image_id, "category_id": int(rng.choice(CLASSES[:2])), **_rectangle(rng),
+                          "iscrowd": int(rng.random() < 0.2)})  # fmt: skip
+    for image_id in range(IMAGES):
+        own = [row for row in truth if row["image_id"] == image_id]
+        for _ in range(130 if image_id == 0 else 20):
+            if own and rng.random() < 0.6:
+                row = own[rng.integers(len(own))]
+                found, category_id = _moved(row, rng), row["category_id"]
+            else:
+                found, category_id = _rectangle(rng), int(rng.choice(CLASSES))
+            found.pop("area", None)
+            rows.append({"image_id": image_id, "category_id": category_id, "score": round(float(rng.random()), 1), **found})
+    return truth, rows
+
+
+def _plain(truth, rows, kind):
+    """The twelve figures of pycocotools, nan for its -1."""
+    other = {"mask": "bbox", "box": "segmentation"}[kind]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {"info": {}, "images": [{"id": i, "height": HEIGHT, "width": WIDTH} for i in range(IMAGES)],
+                        "categories": [{"id": i} for i in CLASSES],
+                        "annotations": [{**row, "id": ix} for ix, row in enumerate(truth, start=1)]}  # fmt: skip
+        coco.createIndex()
+        found = coco.loadRes([{key: value for key, value in row.items() if key != other} for row in rows])
+        evaluator = COCOeval(coco, found, {"mask": "segm", "box": "bbox"}[kind])
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return np.where(evaluator.stats == -1, np.nan, evaluator.stats)
+
+
+@pytest.mark.parametrize("kind", ["mask", "box"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_twelve_figures_are_those_of_pycocotools(seed, kind):
+    truth, rows = _rows(seed)
+    overall, per_category = score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind)
+    assert list(overall) == list(NAMES) and 0.01 < overall["AP"] < 0.99
+    np.testing.assert_allclose(list(overall.values()), _plain(truth, rows, kind), atol=1e-9)
+    assert np.isnan(per_category[5]["AP"])  # found, and nowhere annotated
+
+
+def test_rows_come_back_as_they_were():
+    truth, rows = _rows(0)
+    before = [dict(row) for row in truth], [dict(row) for row in rows]
+    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "mask")
+    assert (truth, rows) == before
