@@ -11,7 +11,11 @@ IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 64, 3)).astype(np.uint8
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return small_model("inference", tmp_path_factory.mktemp("logs"), RPN_NMS_THRESHOLD=0.5)
+    model = small_model("inference", tmp_path_factory.mktemp("logs"), RPN_NMS_THRESHOLD=0.5)
+    # random weights give many anchors a score of 1, and among equals each backend has an order of its own
+    scores = model.keras_model.get_layer("rpn_model").get_layer("rpn_class_raw")
+    scores.set_weights([scores.get_weights()[0] / 100, scores.get_weights()[1]])
+    return model
 
 
 def _roi(model, name):
@@ -67,6 +71,18 @@ def test_layers_are_found_by_their_names(model):
     assert _roi(model, "res4a_out/Relu:0") is model.keras_model.get_layer("res4a_out").output
     for unknown in ("nothing", "ROI/nothing:0", "nothing/Relu:0"):
         assert _roi(model, unknown) is None
+
+
+def test_a_layer_inside_a_nested_model_is_run_on_every_level(model):
+    rpn = model.keras_model.get_layer("rpn_model")
+    assert _roi(model, "rpn_conv_shared/Relu:0") is rpn.get_layer("rpn_conv_shared").output
+    found = model.run_graph(IMAGES, [("shared", rpn.get_layer("rpn_conv_shared").output),
+                                     ("deltas", rpn.get_layer("rpn_bbox_pred").output),
+                                     ("all", model.keras_model.get_layer("rpn_bbox").output)])
+    assert [key for key in found if key.startswith("shared")] == [f"shared/fpn_p{n}" for n in range(2, 7)]
+    assert found["shared/fpn_p3"].shape == (2, 8, 8, 16) and (found["shared/fpn_p3"] >= 0).all()
+    levels = [found[f"deltas/fpn_p{n}"].reshape(2, -1, 4) for n in range(2, 7)]
+    np.testing.assert_allclose(np.concatenate(levels, axis=1), found["all"], atol=1e-5)
 
 
 def test_an_unknown_output_is_told_by_name(model):
