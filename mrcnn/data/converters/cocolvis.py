@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrcnn.data.annotated import rings_of
-from mrcnn.data.converters.cocolvis_batch import COUNTS, Batch, ImageTask, is_whole, write_batch
+from mrcnn.data.converters.cocolvis_batch import COUNTS, PROTOCOL, Batch, ImageTask, is_whole, write_batch
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import read_json, shown
 from mrcnn.data.files import save_json, whole_file
@@ -28,7 +28,6 @@ VERSION = 1
 # images of a batch: what is done again after an interruption, by each process
 BATCH = 100
 _RECORDS, _SETTINGS = ".build", "settings.json"
-_PROTOCOL = 4
 # how what is counted is called in the summary
 _TOLD = {
     "lvis": "instances of LVIS",
@@ -205,4 +204,4 @@ def _finish(folder, batches, summary):
         where, reason = summary.left_out[-1]
         raise DataError(f"{folder / HANNOTATION} is not written, for no image is left: {where}: {reason}")
     with whole_file(folder / HANNOTATION) as file:
-        pickle.dump(hannotation, file, protocol=_PROTOCOL)
+        pickle.dump(hannotation, file, protocol=PROTOCOL)

@@ -21,8 +21,8 @@ from mrcnn.data.paths import OutsideError, refuse_link
 from mrcnn.geometry.rle import as_rle, rle_area
 
 COUNTS = ("lvis", "coco", "covered", "crowds", "parts", "layers")
-# any Python 3 of today reads it
-_PROTOCOL = 4
+# of the pickles that are written: any Python 3 of today reads it
+PROTOCOL = 4
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _write_image(image, batch, record):
     suffix = os.path.splitext(image.path)[1].lower().replace(".jpeg", ".jpg")
     names = f"masks/{image.name}.pickle", f"images/{image.name}{suffix}"
     with whole_file(batch.folder / names[0]) as file:
-        pickle.dump((encode_layers(layers), mapping), file, protocol=_PROTOCOL)
+        pickle.dump((encode_layers(layers), mapping), file, protocol=PROTOCOL)
     _place_image(image.path, batch.folder / names[1], batch.link)
     return {"name": image.name, "num_instance_masks": len(rles), "hierarchy": hierarchy,
             "files": {name: (batch.folder / name).stat().st_size for name in names}}  # fmt: skip

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mrcnn.data
@@ -14,6 +14,7 @@ from mrcnn.data.formats.labelme_file import match_sizes
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.data.writers.labelme import write_labelme
 from tests.data.formats.labelme_files import box, png, ring, save_image, shape, write
+from tests.data.json_damage import damaged_json
 from tests.data.scenes import scenes
 
 STORED, TURNED = (40, 60), (60, 40)
@@ -122,25 +123,6 @@ _WHOLE = {
                shape("dog", [[1, 1], [3, 2]], "mask", mask=png(np.ones((2, 3), bool)))],
     "imagePath": "a.png", "imageData": None, "imageHeight": 40, "imageWidth": 60, "flags": {},
 }  # fmt: skip
-_ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=4), st.just([]), st.just({}),
-    st.just([[1, 2]]), st.just({"a": [1]}), st.just(1e308), st.just(-1e308), st.just(10**400), st.just("\ud800"),
-)  # fmt: skip
-
-
-def _places(value, path=()):
-    """Every place of a JSON value: paths of keys and positions."""
-    yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from _places(inner, (*path, key))
-
-
-def _replaced(value, path, new):
-    if not path:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
-    return copy
 
 
 def _open_and_use(folder):
@@ -157,28 +139,12 @@ def _open_and_use(folder):
         assert "a.json" in str(error) or str(folder) in str(error)
 
 
-@given(st.data())
-def test_any_value_in_any_place(tmp_path_factory, data):
+@given(damaged_json(_WHOLE), st.booleans())
+@settings(max_examples=60)
+def test_any_damage_is_told(tmp_path_factory, text, is_image_there):
     folder = tmp_path_factory.mktemp("damage")
-    content = _WHOLE
-    for _ in range(data.draw(st.integers(1, 3))):
-        content = _replaced(content, data.draw(st.sampled_from(list(_places(content)))), data.draw(_ODD))
-    write(folder, [])
-    (folder / "a.json").write_text(json.dumps(content))
-    _open_and_use(folder)
-
-
-@given(st.data())
-def test_a_key_that_is_missing(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("damage")
-    content = json.loads(json.dumps(_WHOLE))
-    place = data.draw(st.sampled_from([path for path in _places(content) if path and isinstance(path[-1], str)]))
-    holder = content
-    for key in place[:-1]:
-        holder = holder[key]
-    del holder[place[-1]]
-    write(folder, [], image=data.draw(st.booleans()))
-    (folder / "a.json").write_text(json.dumps(content))
+    write(folder, [], image=is_image_there)
+    (folder / "a.json").write_text(text)
     _open_and_use(folder)
 
 
