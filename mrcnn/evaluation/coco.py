@@ -31,15 +31,20 @@ class CocoResult:
         info: dict: images, instances, crowds, detections (counts), seconds_detect, seconds_total, left_out
             ({image id: reason}, images that could not be read; they count neither for nor against).
         rows: list of COCO results with positions in the data set as ids; `results.to_source_ids` gives the file's ids.
+        truth: list of COCO annotations, the objects, with the same ids.
+        curves: dict "mask" or "box" -> float [T, R, K]. Precision at IoU 0.50:0.05:0.95, recall 0:0.01:1, of each class in
+            the order of their ids; -1 for a class that the set does not hold.
     """
 
     metrics: dict
     per_class: dict
     info: dict = field(default_factory=dict)
     rows: list = field(default_factory=list, repr=False)
+    truth: list = field(default_factory=list, repr=False)
+    curves: dict = field(default_factory=dict, repr=False)
 
     def to_dict(self):
-        """Metrics, classes and counts as one dict, without the rows."""
+        """Metrics, classes and counts as one dict, without rows and curves."""
         return {"metrics": self.metrics, "per_class": self.per_class, "info": self.info}
 
     def save(self, path):
@@ -194,15 +199,15 @@ def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=sco
         per_class[class_names[row["category_id"]]]["crowds" if row["iscrowd"] else "instances"] += 1
     for row in rows:
         per_class[class_names[row["category_id"]]]["detections"] += 1
-    metrics = {}
+    metrics, curves = {}, {}
     for kind in kinds:
-        overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind)
+        overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind, curves)
         metrics |= {f"{kind}_{name}": value for name, value in overall.items()}
         for class_id, figures in by_class.items():
             per_class[class_names[class_id]] |= {f"{kind}_{name}": value for name, value in figures.items()}
     info = {"images": len(image_ids)}
     info |= {key: sum(c[key] for c in per_class.values()) for key in ("instances", "crowds", "detections")}
-    return CocoResult(metrics, per_class, info, rows)
+    return CocoResult(metrics, per_class, info, rows, truth, curves)
 
 
 def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, kinds=("mask", "box")):

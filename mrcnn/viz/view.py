@@ -149,13 +149,23 @@ def draw_annotations(dataset, image_id, *, side=None, color_by="class", **drawin
     """
     image, found = to_rgb(dataset.load_image(image_id)), annotations_of(dataset, image_id)
     if side is not None:
-        image, found = _scaled(image, found, side)
+        image, found = scaled(image, found, side)
         drawing.setdefault("min_side", 0)
     return draw_detections(image, found, dataset.class_names, color_by=color_by, **drawing)
 
 
-def _scaled(image, found, side):
-    """Bring an image, and what is annotated on it, to a longer side of `side` pixels."""
+def scaled(image, found, side):
+    """Bring an image, and the instances on it, to a longer side of `side` pixels.
+
+    Args:
+        image: uint8 [H, W, 3].
+        found: dict with "rois" float or int [N, 4] pixels and "masks", list of N RLE.
+        side: int.
+
+    Returns:
+        image: uint8 [h, w, 3].
+        found: the same dict with boxes and masks (bool [h, w]) of that size.
+    """
     scale = side / max(image.shape[:2])
     size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])  # (width, height)
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

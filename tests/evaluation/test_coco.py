@@ -69,6 +69,25 @@ def test_no_detections_is_zero_not_nan():
     assert math.isnan(found.per_class["triangle"]["box_AP"])
 
 
+def test_the_curves_are_those_of_the_figures():
+    """Of four squares two are found (at IoU 1 and 0.6), then a false one; no circle is there, and no triangle."""
+    boxes = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
+    truth = [[instance(SIZE, 1, box) for box in boxes]]
+    rows = result(SIZE, (1, boxes[0], 0.9), (1, (20, 0, 30, 6), 0.8), (1, (90, 90, 99, 99), 0.7))
+    found = evaluate(answers(rows), FakeDataset(truth))
+    for kind in ("mask", "box"):
+        precision = found.curves[kind]
+        assert precision.shape == (10, 101, 3)
+        at_50, at_75 = precision[0, :, 0], precision[5, :, 0]
+        assert (at_50[:51] == 1).all() and (at_50[51:] == 0).all()  # two of four, both before the false one
+        assert (at_75[:26] == 1).all() and (at_75[26:] == 0).all()
+        assert (precision[:, :, 1:] == -1).all()
+        assert precision[0, :, 0].mean() == found.per_class["square"][f"{kind}_AP50"]
+        assert precision[:, :, 0].mean() == pytest.approx(found.metrics[f"{kind}_AP"])
+    assert [row["category_id"] for row in found.truth] == [1] * 4 and len(found.rows) == 3
+    assert not {"truth", "rows", "curves"} & set(found.to_dict())
+
+
 def test_images_without_objects_alone_have_no_ap():
     found = evaluate(answers(nothing(), nothing()), FakeDataset([[], []]))
     assert all(math.isnan(value) for value in found.metrics.values())
