@@ -83,21 +83,25 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
     if not 0 < line_width < float("inf"):
         raise ValueError(f"line_width is {line_width}: expected pixels above 0")
     path = Path(path)
-    root, names = (path.parent, [path.name]) if path.is_file() else (path, None)
+    root = path.parent if path.is_file() else path
     dataset = LabelmeDataset(allow_outside=allow_outside)
     settings = ReadSettings(str(root), float(line_width), hole_label, allow_outside)
     classes = None if labels is None else read_class_names(labels)
-    if names is None:
-        parts = part_folders(path, _holds_labelme)
+    names, prefix, loose = [path.name] if path.is_file() else list(json_files(root)), "", []
+    if subset is not None:
+        parts = {part: f"{folder.name}/" for part, folder in part_folders(path, _holds_labelme).items()}
+        prefix, every_part = parts[subset], tuple(parts.values())
+        if subset == next(iter(parts)):  # told with the first part, and not with each
+            loose = [name for name in names if not name.startswith(every_part) and _is_labelme(root / name)]
         # where nobody says what the classes are, all parts are read to find out
-        wanted = [root] if subset is None else [parts[subset]] if classes else list(parts.values())
-        names = [_relative(folder, name, root) for folder in wanted for name in json_files(folder)]
+        names = [name for name in names if name.startswith(prefix if classes else every_part)]
     files, others = _read_all(names, settings, workers, progress, dataset)
     if classes is None:
         classes = sorted({label for file in files for label, _, _ in file.instances} - set(NO_CLASSES), key=natural_key)
-    prefix = "" if subset is None else _relative(part_folders(path, _holds_labelme)[subset], "", root)
     dataset.add_files([file for file in files if file.name.startswith(prefix)], classes, root)
     dataset.skipped[:] = [entry for entry in dataset.skipped if entry[0].startswith(prefix)]
+    for name in loose:
+        dataset.leave_out(name, "it lies beside the parts of the data set, in none of them")
     others = [(name, "it is other JSON than labelme's, and passed over") for name in others if name.startswith(prefix)]
     if not dataset.image_info and (dataset.skipped or others):
         where, reason = [*dataset.skipped, *others][0]
@@ -105,11 +109,6 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
     dataset.tell_skipped(path, "files or shapes")
     dataset.told += others  # not logged: there is nothing to do about it
     return dataset
-
-
-def _relative(folder, name, root):
-    inner = os.path.relpath(folder, root).replace(os.sep, "/")
-    return name if inner == "." else f"{inner}/{name}"
 
 
 def _read_all(names, settings, workers, progress, dataset):

@@ -283,6 +283,17 @@ def test_parts_share_their_classes(tmp_path):
         mrcnn.data.open(tmp_path)
 
 
+def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
+    for name in ("train/a", "val/a", "a", "more/a"):
+        write(tmp_path, [shape(f"in {name}", SQUARE)], name)
+    write_coco(load(tmp_path, subset="val"), tmp_path / "val.json")
+    train, val = (load(tmp_path, subset=part) for part in ("train", "val"))
+    assert [info["id"] for info in train.image_info] == ["train/a"] and train.class_names == ["BG", "in train/a", "in val/a"]
+    assert train.skipped == [(name, "it lies beside the parts of the data set, in none of them")
+                             for name in ("a.json", "more/a.json")]  # fmt: skip
+    assert val.skipped == [] == val.told
+
+
 def test_labels_fix_the_classes_and_their_order(tmp_path):
     write(tmp_path, [shape("fig", SQUARE), shape("date", SQUARE), shape("__ignore__", SQUARE)])
     assert load(tmp_path).class_names == ["BG", "date", "fig"]
