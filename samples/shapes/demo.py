@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 import cv2
 import keras
+import numpy as np
 
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
@@ -59,13 +60,16 @@ def load_shapes(count, seed):
 
 
 def draw(model, dataset, folder):
-    """Write pictures of the detections on the first images of a data set."""
+    """Write pictures of the detections on the first images of a data set, and a sheet of them all."""
     folder.mkdir(parents=True, exist_ok=True)
     images = [dataset.load_image(i) for i in dataset.image_ids[:PICTURES]]
-    for i, (image, result) in enumerate(zip(images, model.detect(images))):
-        picture = draw_detections(image, result, dataset.class_names, min_score=0.5)
+    pictures = [draw_detections(image, result, dataset.class_names, min_score=0.5)
+                for image, result in zip(images, model.detect(images))]
+    for i, picture in enumerate(pictures):
         cv2.imwrite(str(folder / f"{i:02}.png"), picture[:, :, ::-1])
-    print(f"Pictures: {folder}/00.png to {len(images) - 1:02}.png")
+    rows = [np.hstack(pictures[: PICTURES // 2]), np.hstack(pictures[PICTURES // 2 :])]
+    cv2.imwrite(str(folder / "sheet.png"), np.vstack(rows)[:, :, ::-1])
+    print(f"Pictures: {folder}/00.png to {len(images) - 1:02}.png, and sheet.png of them all")
 
 
 def main(argv=None):
