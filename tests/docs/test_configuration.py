@@ -1,0 +1,56 @@
+"""docs/configuration.md says what the comments of Config say."""
+import importlib.util
+
+import pytest
+
+from mrcnn.config import COMPUTED, Config
+from tests.shared_data import REPOSITORY
+
+_SPEC = importlib.util.spec_from_file_location("generate_configuration", REPOSITORY / "docs" / "generate_configuration.py")
+script = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(script)
+
+
+def test_the_page_is_up_to_date():
+    told = "docs/configuration.md is out of date: run python docs/generate_configuration.py"
+    assert script.PAGE.read_text(encoding="utf-8") == script.make_page(), told
+
+
+def test_every_attribute_has_a_row_with_its_default_and_its_meaning():
+    rows = [line.split(" | ") for line in script.make_page().splitlines() if line.startswith("| `")]
+    named = {name.strip("`| ") for first, *_ in rows for name in first.split("<br>")}
+    assert named == {name for name in vars(Config) if name.isupper()} | set(COMPUTED)
+    for row in rows:
+        assert len(row[-1]) > 10, row
+    (seed,) = [row for row in rows if row[0] == "| `SEED`"]
+    assert seed[1] == "`0`" and seed[2].startswith("Root of every random choice of a run")
+
+
+SOURCE = '''
+class Config:
+    """Words."""
+
+    # --- First -----
+    # Of one
+    # and two.
+    ONE = 1
+    TWO = 2
+    # Of three.
+    THREE = [
+        3,
+    ]
+    # --- Second ----
+    # Of four.
+    FOUR = 4
+'''
+
+
+def test_attributes_that_share_a_comment_stand_together():
+    assert script.read_sections(SOURCE) == [
+        ("First", [(["ONE", "TWO"], ["Of one", "and two."]), (["THREE"], ["Of three."])]),
+        ("Second", [(["FOUR"], ["Of four."])])]  # fmt: skip
+
+
+def test_an_attribute_without_a_comment_is_an_error():
+    with pytest.raises(ValueError, match="FIVE in mrcnn/config.py has no comment"):
+        script.read_sections(SOURCE + "\n    FIVE = 5\n")
