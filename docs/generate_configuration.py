@@ -23,8 +23,8 @@ HEAD = """\
 <!-- Written by docs/generate_configuration.py from the comments in mrcnn/config.py: change those, and run it again. -->
 # Configuration
 
-Everything that can be set stands in one class, `mrcnn.config.Config`. In Python, subclass it and pass an instance to `MaskRCNN`; on the
-command line, `--set KEY=VALUE ...` changes any attribute of what a command starts from.
+Everything that can be set stands in one class, `mrcnn.config.Config`. In Python, subclass it and pass an instance to
+`MaskRCNN`; on the command line, `--set KEY=VALUE ...` changes any attribute of what a command starts from.
 
 ```python
 from mrcnn.config import Config
@@ -46,13 +46,14 @@ mrcnn train shapes --set IMAGES_PER_GPU=4 RPN_ANCHOR_SCALES="(8,16,32,64,128)" O
 ```
 
 - **Defaults** are those of the classic implementation, and with them so are the numbers.
-- **Checks** come before anything long starts: a misspelt name, a value of the wrong kind and values that contradict each other are an
-  error that lists all that was found.
-- **Where it is kept**: a run folder has it as `config.json`. `mrcnn evaluate`, `mrcnn predict` and `mrcnn train --weights last` read it from
-  there. `Config.load(path)`, `config.save(path)`, `config.to_dict()` and `config.with_overrides({...})` do so in Python.
-- **What the command line starts from** differs a little from the defaults for some formats, so that a first try works: `mrcnn train shapes`
-  takes images of 128 pixels, small anchors and, from random weights, a small network; `mrcnn train lvis` up to 300 detections an image; and
-  whatever starts from random weights trains the statistics of BatchNorm.
+- **Checks** come before anything long starts: a misspelt name, a value of the wrong kind and values that contradict each
+  other are an error that lists all that was found.
+- **Where it is kept**: a run folder has it as `config.json`. `mrcnn evaluate`, `mrcnn predict` and `mrcnn train --weights
+  last` read it from there. `Config.load(path)`, `config.save(path)`, `config.to_dict()` and `config.with_overrides({...})`
+  do so in Python.
+- **What the command line starts from** differs a little from the defaults for some formats, so that a first try works:
+  `mrcnn train shapes` takes images of 128 pixels, small anchors and, from random weights, a small network; `mrcnn train
+  lvis` up to 300 detections an image; and whatever starts from random weights trains the statistics of BatchNorm.
 
 An attribute of your own may have any other UPPERCASE name; it is kept with the rest.
 """
@@ -125,7 +126,8 @@ def make_page():
     for title, groups in read_sections(SOURCE.read_text(encoding="utf-8")):
         pieces.append(f"\n## {title}\n| attribute | default | meaning |\n|---|---|---|\n")
         for names, comment in groups:
-            cells = "<br>".join(f"`{name}`" for name in names), "<br>".join(f"`{_shown(name)}`" for name in names), _told(comment)
+            defaults = "<br>".join(f"`{_shown(name)}`" for name in names)
+            cells = "<br>".join(f"`{name}`" for name in names), defaults, _told(comment)
             pieces.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     pieces.append("\n" + COMPUTED_HEAD + "".join(f"| `{name}` | {told} |\n" for name, told in COMPUTED.items()))
     return "".join(pieces)
