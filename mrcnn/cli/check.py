@@ -74,7 +74,9 @@ def _fix(report, output):
     output = Path(output)
     changes = output.with_name(output.stem + "_changes.json") if output.suffix.lower() == ".json" else output / "changes.json"
     save_json(changes, mended.to_dict(), indent=1)
-    print(f"Mended: {', '.join(map(str, mended.files))}; what was done: {changes}")
+    for path, folder in zip(mended.files, mended.folders, strict=True):
+        print(f"Mended: {path}" + (f"; file names are relative to {folder} (--images {folder})" if folder else ""))
+    print(f"What was done: {changes}")
     for what, count in mended.counts().items():
         print(f"  {count:6} {what}")
     left = [kind for kind in report.counts if kind in LEFT]

@@ -56,6 +56,8 @@ def note_annotations(part, scans, findings):
     objects = Objects(images=len(part.images))
     for i, (image, scan) in enumerate(zip(part.images, scans, strict=True)):
         annotations = read_annotations(part, i, findings)
+        if annotations is None:
+            continue
         _count(annotations, objects)
         if not annotations:
             objects.empty_images += 1
@@ -92,7 +94,7 @@ def read_annotations(part, position, findings=None):
         findings: Findings, which is added to; None notes nothing.
 
     Returns:
-        list of (label, annotation).
+        list of (label, annotation); None where they cannot be read.
     """
     image = part.images[position]
     try:
@@ -101,7 +103,7 @@ def read_annotations(part, position, findings=None):
         if findings is not None:
             told = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
             findings.add("left_out", Place(part.name, image.file, image.id), f"its annotations cannot be read: {told}")
-        return []
+        return None
     if part.content is None and findings is not None:  # of a JSON this was told when it was read
         for label, annotation in found:
             if annotation.get("category_id") not in part.categories:

@@ -7,21 +7,16 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from mrcnn.data.annotation_checks import is_id
-from mrcnn.data.checks.annotations import is_double, read_annotations, same_objects, working_size
+from mrcnn.data.checks.annotations import read_annotations, working_size
 from mrcnn.data.checks.finding import Place, printable
-from mrcnn.data.checks.outlines import box_fault, look_at, ring_fault, xywh
+from mrcnn.data.checks.mend_annotations import finite, mend_annotations, turn_annotation
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import is_kind
 from mrcnn.data.files import save_json
 from mrcnn.data.formats.coco import LISTS
-from mrcnn.data.orientation import turn_back, turn_points, turned_size
-from mrcnn.geometry.rle import decode_rle, encode_mask, rle_to_json
+from mrcnn.data.orientation import turned_size
 
-# findings of boxes and areas that are put right by computing them from the mask
-_COMPUTED = {"box_malformed": "bbox", "box_outside": "bbox", "box_mismatch": "bbox", "area_mismatch": "area"}
 # kinds of findings that stay as they are: what is right there, only people can say
 LEFT = (
     "part_unreadable", "list_missing", "file_listed_twice", "left_out", "exif_orientation", "image_leak", "image_near_leak",
@@ -29,8 +24,6 @@ LEFT = (
     "annotation_conflict", "category_name_collision", "category_differs", "category_not_trained", "category_unused",
     "category_ids_gaps", "anchors_miss",
 )  # fmt: skip
-# the orientation that takes another back: turned by a quarter to the right, to the left
-_INVERSE = {6: 8, 8: 6}
 
 
 class Mended:
@@ -38,12 +31,13 @@ class Mended:
 
     Attributes:
         files: list of Path, the COCO JSONs written.
+        folders: list of str, one a file: what the names of images in it are relative to; None where the data say no folder.
         done: list of (what, Place, detail): each thing that was changed or left out.
     """
 
     def __init__(self):
         """Start with nothing done."""
-        self.files, self.done = [], []
+        self.files, self.folders, self.done = [], [], []
 
     def note(self, what, place, detail=""):
         """Note a change. Args: what: str, equal for what is of one kind; place: Place; detail: str."""
@@ -55,8 +49,9 @@ class Mended:
 
     def to_dict(self):
         """The changes as JSON can hold them: a dict."""
+        files = [str(path) for path in self.files]
         done = [{"done": what, "at": str(place), "detail": detail} for what, place, detail in self.done]
-        return {"files": [str(path) for path in self.files], "counts": self.counts(), "done": done}
+        return {"files": files, "image_folders": self.folders, "counts": self.counts(), "done": done}
 
 
 def mend(report, output):
@@ -64,14 +59,13 @@ def mend(report, output):
 
     Polygons and boxes are cut off at the border, areas and boxes computed where they are wrong, annotations of images
     whose EXIF orientation swaps width and height turned to the stored pixels, and ids of annotations numbered anew where
-    they collide. Left out are images that cannot be read, or whose size nobody knows, annotations without a mask, image or
-    category, those that stand for an object twice, and images and categories that share an id with others, with their
-    annotations: nobody can tell whose those are.
+    they collide. Left out are images that cannot be read, whose annotations cannot be read, or whose size nobody knows,
+    annotations without a mask, image or category, those that stand for an object twice, and images and categories that
+    share an id with others, with their annotations: nobody can tell whose those are.
 
     Args:
         report: Report, of `check_dataset`.
         output: path. A .json file for a data set of one part; else a folder, which gets annotations/instances_<part>.json.
-            File names in it are as in the data: relative to the folder of the images.
 
     Returns:
         Mended.
@@ -89,8 +83,10 @@ def mend(report, output):
         if os.path.realpath(part.path) in map(os.path.realpath, (target, output)):
             raise DataError(f"{target} is where the data that were checked lie: they are not written over")
     for (part, scans), target in zip(report.checked, targets, strict=True):
-        save_json(target, _mended_part(part, scans, mended))
+        folder = _image_folder(part)
+        save_json(target, _mended_part(part, scans, folder, mended))
         mended.files.append(target)
+        mended.folders.append(folder)
     return mended
 
 
@@ -99,38 +95,46 @@ def _file_word(name):
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".")
 
 
-def _mended_part(part, scans, mended):
+def _image_folder(part):
+    """Find the folder around all images of a part, which may lie in several, as those of LVIS do: str, or None."""
+    roots = {os.path.abspath(image.root) for image in part.images if image.root is not None}
+    return os.path.commonpath(roots) if roots else None
+
+
+def _mended_part(part, scans, folder, mended):
     """Make the COCO content of a part."""
     categories = _categories(part, mended)
     images, annotations, numbers = [], [], _Numbers()
     taken = Counter(str(image.id) for image in part.images)
     for i, (image, scan) in enumerate(zip(part.images, scans, strict=True)):
         place = Place(part.name, image.file, image.id)
-        reason = _unusable(image, scan, taken[str(image.id)])
         found = read_annotations(part, i)
+        reason = "its annotations cannot be read" if found is None else _unusable(image, scan, taken[str(image.id)])
         if reason:
-            mended.note("image left out", place, f"{reason}; it had {len(found)} annotations")
+            mended.note("image left out", place, reason + (f"; it had {len(found)} annotations" if found else ""))
             continue
         size = working_size(image, scan)
-        entry = _image_entry(image, size, numbers)
+        entry = _image_entry(image, size, folder, numbers)
         if image.entry is not None and image.size is None:
             mended.note("size of the image taken from its file", place, f"{size[0]} x {size[1]} (height x width)")
+        if image.path is None and image.file == str(image.id):
+            mended.note("image named by its id, as it is no file of its own", place)
         orientation = _swapping(image, scan)
         if orientation:
             entry["height"], entry["width"] = scan.size
             mended.note("annotations turned to the stored pixels", place, f"the EXIF orientation is {orientation}")
         images.append(entry)
-        kept = _annotations(part.name, image, found, size, categories, mended)
+        kept = mend_annotations(part, image, found, size, categories, mended)
         for annotation, drawn in kept:
             annotation["image_id"] = entry["id"]
             if orientation:
-                _turn(annotation, drawn, scan.size, orientation)
+                turn_annotation(annotation, drawn, scan.size, orientation)
             annotations.append(annotation)
     _number_annotations(part.name, annotations, part.content is not None, mended)
     _note_lost(part, mended)
     other = {key: value for key, value in (part.content or {}).items()
              if key not in LISTS}  # fmt: skip
-    return {**_finite(other), "images": images, "annotations": annotations, "categories": list(categories.values())}
+    return {**finite(other), "images": images, "annotations": annotations, "categories": list(categories.values())}
 
 
 def _categories(part, mended):
@@ -149,7 +153,7 @@ def _categories(part, mended):
             continue
         if len(found) > 1:
             mended.note("category joined with its double", Place(part.name), f"the id {category!r} was there twice")
-        kept[category] = _finite({**found[0], "name": part.categories[category]})
+        kept[category] = finite({**found[0], "name": part.categories[category]})
     return kept
 
 
@@ -190,84 +194,14 @@ class _Numbers:
         return self.last
 
 
-def _image_entry(image, size, numbers):
-    entry = _finite(dict(image.entry or {}))
-    name = image.file if image.root is None or image.path is None else os.path.relpath(image.path, image.root)
+def _image_entry(image, size, folder, numbers):
+    entry = finite(dict(image.entry or {}))
+    name = image.file if image.root is None or image.path is None else os.path.relpath(image.path, folder)
     entry.update(file_name=entry.get("file_name") or name.replace(os.sep, "/"), height=int(size[0]), width=int(size[1]))
     if image.upright:
         entry["exif_applied"] = True
     entry["id"] = image.id if image.entry is not None else numbers.of(image.id)
     return entry
-
-
-def _annotations(name, image, found, size, categories, mended):
-    """Mend the annotations of an image: list of (dict, Drawn)."""
-    kept = []
-    for label, annotation in found:
-        place = Place(name, image.file, image.id, label)
-        category = annotation.get("category_id")
-        if not is_id(category) or category not in categories:
-            mended.note("annotation left out", place, "its category is not listed, or not the only one of its id")
-            continue
-        notes = []
-        drawn = look_at(annotation, size, lambda kind, found, *_, notes=notes: notes.append((kind, found)))
-        if drawn is None:
-            mended.note("annotation left out", place, notes[-1][1])
-            continue
-        kept.append((place, _mended_annotation(annotation, drawn, notes, place, mended), drawn))
-    doubles = _doubles(kept)
-    for j in sorted(doubles):
-        mended.note("annotation left out", kept[j][0], f"its mask is that of annotation {doubles[j]}")
-    return [(annotation, drawn) for j, (_, annotation, drawn) in enumerate(kept) if j not in doubles]
-
-
-def _doubles(kept):
-    """Find annotations of an object that one before stands for: dict position -> label of that one."""
-    found = {}
-    for i, j, _ in same_objects([drawn for _, _, drawn in kept]):
-        if i not in found and is_double(kept[i][1], kept[j][1]):
-            found.setdefault(j, kept[i][0].annotation_id)
-    return found
-
-
-def _mended_annotation(annotation, drawn, notes, place, mended):
-    """Put an annotation right by its mask: a new dict."""
-    entry = _finite(dict(annotation))
-    if drawn.is_cut:
-        entry["segmentation"] = [np.round(ring, 2).tolist() for ring in drawn.polygons]
-        mended.note("polygon cut off at the border, or a part of it left out", place)
-    elif isinstance(annotation["segmentation"], dict):
-        entry["segmentation"] = rle_to_json(drawn.rle) if isinstance(annotation["segmentation"]["counts"], bytes) \
-            else annotation["segmentation"]  # fmt: skip
-    wrong = {_COMPUTED[kind] for kind, _ in notes if kind in _COMPUTED}
-    if drawn.is_cut:
-        wrong |= {"bbox", "area"}
-    if not is_kind(entry.get("area"), float) or entry["area"] < 0:
-        wrong.add("area")
-    if box_fault(entry.get("bbox")):
-        wrong.add("bbox")
-    if wrong:
-        mended.note(f"{' and '.join(sorted(wrong))} computed", place)
-    if "bbox" in wrong:
-        entry["bbox"] = [float(v) for v in xywh(drawn.box)]
-    if "area" in wrong:
-        entry["area"] = float(drawn.area)
-    entry["iscrowd"] = int(entry.get("iscrowd") in (1, True))
-    return entry
-
-
-def _turn(annotation, drawn, size, orientation):
-    """Turn an annotation of the upright image to the stored pixels. Args: size: (H, W) as stored."""
-    upright, back = turned_size(size, orientation), _INVERSE.get(orientation, orientation)
-    if isinstance(annotation["segmentation"], dict):
-        annotation["segmentation"] = encode_mask(turn_back(decode_rle(drawn.rle), orientation))
-    else:
-        rings = [ring for ring in annotation["segmentation"] if ring_fault(ring) is None]
-        annotation["segmentation"] = [turn_points(ring, upright, back).ravel().tolist() for ring in rings]
-    x, y, w, h = annotation["bbox"]
-    corners = turn_points([(x, y), (x + w, y + h)], upright, back)
-    (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    annotation["bbox"] = [x1, y1, x2 - x1, y2 - y1]
 
 
 def _number_annotations(name, annotations, has_ids, mended):
@@ -299,12 +233,3 @@ def _note_lost(part, mended):
     for position, entry in enumerate(part.content["images"]):
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
             mended.note("image left out", Place(part.name), f"images[{position}] has no usable id")
-
-
-def _finite(value):
-    """Copy a value of a JSON; numbers that JSON does not know become null."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not is_kind(value, float) else value

@@ -22,6 +22,7 @@ from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.semantic_classes import MAX_CLASSES, MAX_ID, find_classes
 from mrcnn.data.images import image_names, read_stored
+from mrcnn.data.orientation import read_orientation, turned_size
 from mrcnn.data.paths import refuse_link
 
 PARTS = ("train", "training", "trainval", "val", "valid", "validation", "test", "testing")
@@ -208,8 +209,10 @@ class SemanticMapDataset(AnnotatedDataset):
         class_map = self._read_map(info)
         size = self.image_size(image_id)
         if class_map.shape != tuple(size):
+            turned = class_map.shape == turned_size(size, read_orientation(info["path"]))
+            hint = ": an EXIF tag turns the image, and the map is of the turned one. Turn its pixels, and drop the tag"
             raise DataError(f"{info['map']} is of size {class_map.shape}, its image {info['path']} of size {tuple(size)} "
-                            "(height, width)")  # fmt: skip
+                            f"(height, width){hint if turned else ''}")  # fmt: skip
         class_map[class_map == self.ignore] = 0
         unknown = set(np.flatnonzero(np.bincount(class_map.ravel())).tolist()) - self.numbers - {0}
         if unknown:

@@ -170,7 +170,7 @@ def test_data_sets_of_ones_own():
                      cls=Broken)  # fmt: skip
     report = check_dataset(dataset)
     assert kinds(report) == {"image_unreadable": 1, "left_out": 1, "image_duplicate": 1, "mask_empty": 1,
-                             "image_without_objects": 1, "category_unused": 1}  # fmt: skip
+                             "category_unused": 1}  # fmt: skip
     told = {finding.kind: finding for finding in report.findings}
     assert "RuntimeError: no such slide" in told["image_unreadable"].found and told["image_unreadable"].place.image_id == 1
     assert "KeyError: 'points'" in told["left_out"].found and told["left_out"].place.image_id == 2

@@ -9,10 +9,12 @@ from PIL import Image
 from mrcnn.data.catalog import open_dataset
 from mrcnn.data.checks import check_dataset
 from mrcnn.data.checks.mend import LEFT, mend
+from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.errors import DataError
 from mrcnn.data.orientation import turn_upright
 from mrcnn.geometry.rle import encode_mask
-from tests.data.checks.damaged import DAMAGES, HEIGHT, WIDTH, healthy, octagon, write_photograph
+from tests.data.checks.damaged import DAMAGES, HEIGHT, WIDTH, annotation, healthy, octagon, write_photograph
+from tests.data.panoptic_sets import segment, write_split
 from tests.data.scenes import scenes
 
 
@@ -186,9 +188,45 @@ def test_another_format_becomes_coco(tmp_path):
     assert check_dataset(tmp_path / "a.json", images=folder).counts == {}
 
 
+def test_images_in_several_folders_are_named_from_the_one_around_them(tmp_path):
+    """LVIS takes its images out of COCO's folders."""
+    images, annotations = [], []
+    for i, part in enumerate(("train2017", "val2017"), start=1):
+        (tmp_path / "set" / part).mkdir(parents=True)
+        write_photograph(tmp_path / "set" / part / f"{i}.jpg", i)
+        images.append({"id": i, "height": HEIGHT, "width": WIDTH, "coco_url": f"http://images/{part}/{i}.jpg",
+                       "neg_category_ids": [], "not_exhaustive_category_ids": []})  # fmt: skip
+        annotations.append(annotation(i, i, 5, octagon(40, 40, 20)))
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "ball", "frequency": "r"}]}
+    (tmp_path / "set" / "lvis_v1_val.json").write_text(json.dumps(content))
+    mended = mend(check_dataset(tmp_path / "set"), tmp_path / "a.json")
+    assert mended.folders == [str(tmp_path / "set")] and mended.done == []
+    dataset = open_dataset(tmp_path / "a.json", images=mended.folders[0])
+    assert [dataset.load_image(i).shape[0] for i in dataset.image_ids] == [HEIGHT] * 2
+    assert check_dataset(tmp_path / "a.json", images=mended.folders[0]).counts == {}
+
+
+def test_an_image_whose_annotations_cannot_be_read_is_left_out(tmp_path):
+    """It is none without objects: a training would learn that there are none."""
+    ids = np.ones((4, 6), int)
+    write_split(tmp_path / "set", [(f"{i}.jpg", ids, [segment(1, 1, 24 - i)]) for i in (0, 1)])
+    report = check_dataset(tmp_path / "set")
+    assert "left_out" in report.counts and "image_without_objects" not in report.counts
+    mended = mend(report, tmp_path / "a.json")
+    assert [i["file_name"] for i in json.loads((tmp_path / "a.json").read_text())["images"]] == ["0.jpg"]
+    assert mended.counts() == {"image left out": 1} and "cannot be read" in mended.done[0][2]
+
+
+def test_images_that_are_no_files_are_named_by_their_ids(tmp_path):
+    write_split(tmp_path / "set", [("a.jpg", np.ones((4, 6), int), [segment(1, 1, 24)])])
+    convert_panoptic(tmp_path / "set", tmp_path / "shards", shards=1, workers=1)
+    mended = mend(check_dataset(tmp_path / "shards"), tmp_path / "a.json")
+    assert mended.counts() == {"image named by its id, as it is no file of its own": 1} and mended.folders == [None]
+
+
 def test_masks_in_memory_become_rle(tmp_path):
     mended = mend(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
-    assert mended.counts() == {"area and bbox computed": 2}  # they had no numbers before
+    assert mended.done == []  # they had no numbers, boxes or areas to put right
     content = json.loads((tmp_path / "a.json").read_text())
     assert [(a["category_id"], a["iscrowd"], a["area"], a["bbox"]) for a in content["annotations"]] == [
         (1, 0, 500, [5, 5, 25, 20]), (2, 1, 924, [8, 8, 42, 22])]  # fmt: skip

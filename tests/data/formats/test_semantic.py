@@ -215,6 +215,12 @@ def test_a_map_of_another_size_or_in_colour_is_told(tmp_path):
     Image.fromarray(MAP[:, :4]).save(file)
     with pytest.raises(DataError, match=r"a.png is of size \(4, 4\), its image .*a.jpg of size \(4, 6\)"):
         instances_of(dataset, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "images" / "a.jpg", exif=exif)
+    Image.fromarray(np.ascontiguousarray(MAP.T)).save(file)
+    with pytest.raises(DataError, match=r"a.png is of size \(6, 4\), .*: an EXIF tag turns the image, and the map is of the"):
+        instances_of(dataset, 0)
     Image.fromarray(np.dstack([MAP] * 3)).save(file)
     with pytest.raises(DataError, match="a.png is a colour picture, expected one class id a pixel"):
         instances_of(dataset, 0)
