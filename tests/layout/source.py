@@ -11,7 +11,7 @@ PACKAGE = REPOSITORY / "mrcnn"
 RINGS = {
     "geometry": 0, "data": 0, "targets": 0, "evaluation": 0, "viz": 0,
     "ops": 1, "layers": 1, "backbones": 1, "heads": 1, "losses": 1,
-    "config": 2, "engine": 2, "weights": 2, "inference": 2,
+    "config": 2, "engine": 2, "weights": 2, "inference": 2, "report": 2,
     "model": 3, "utils": 3, "visualize": 3, "parallel_model": 3, "cli": 3, "__main__": 3,
 }  # fmt: skip
 

@@ -1,0 +1,88 @@
+"""The page of a run: one HTML file that needs no other."""
+
+from mrcnn.data.files import whole_file
+from mrcnn.evaluation.report import format_figure
+from mrcnn.report import results, training
+from mrcnn.report.run import best_epoch
+from mrcnn.viz.html import PAGE_END, page_head, table, text
+
+_STYLE = """\
+nav a { margin-right: .9em; white-space: nowrap }
+.note { color: #555; font-size: .93em }
+.chart img { display: block; max-width: 100%; min-width: min(100%, 300px) }
+.tall { max-height: 34em; overflow-y: auto }
+.left { background: #f4f1e6; border-left: 4px solid #e69f00; padding: .4em .8em; margin: 1em 0 }
+.left ul { margin: .2em 0; padding-left: 1.2em }
+figure.pair { margin: 1.4em 0 }
+.sides { display: flex; flex-wrap: wrap; gap: .6em; margin-top: .3em; font-size: .8em; color: #444 }
+.sides div { flex: 0 1 480px; min-width: min(100%, 280px) } .sides img { display: block; width: 100% }
+code { overflow-wrap: anywhere; font-size: .93em }
+@media (max-width: 700px) {
+ body { margin: 1em auto } .chart img { max-width: none; width: 700px } .chart img.small { width: auto }
+}
+"""
+_SECTIONS = (("figures", "average precision"), ("losses", "losses"), ("curves", "precision and recall"),
+             ("confusion", "confusion matrix"), ("worst", "worst images"), ("speed", "speed and memory"),
+             ("configuration", "configuration"), ("environment", "environment"))  # fmt: skip
+
+
+def write_report(path, run, measured=None, left_out=()):
+    """Write the page, whole or not at all.
+
+    Args:
+        path: path of the HTML file.
+        run: Run, see `run.read_run`.
+        measured: Measured, see `measured.measure`; None leaves out what needs one.
+        left_out: list of str. What is missing beside what `run` lacks, and why.
+    """
+    body = "".join(_body(run, measured))
+    with whole_file(path, "w") as file:
+        file.write(page_head(f"Run {run.name}", _STYLE) + _head(run, measured, [*run.left_out, *left_out], body))
+        file.write(body + PAGE_END)
+
+
+def _body(run, measured):
+    if measured is not None:
+        yield from results.figures(measured)
+    yield from training.losses(run)
+    if measured is not None:
+        yield from results.curves(measured)
+        yield from results.confusion(measured)
+        yield from results.worst(measured)
+    yield from training.speed(run, measured)
+    yield from training.configuration(run)
+    yield from training.environment(run)
+
+
+def _head(run, measured, left_out, body):
+    """Make the title, the most important figures, the links, and what is missing: str."""
+    parts = [f"<h1>Run {text(run.name)}</h1>\n", table(["", ""], _summary(run, measured))]
+    links = "".join(f'<a href="#{name}">{title}</a> ' for name, title in _SECTIONS if f'<h2 id="{name}">' in body)
+    parts.append(f"<nav>{links}</nav>\n")
+    if left_out:
+        items = "".join(f"<li>{text(reason)}</li>" for reason in left_out)
+        parts.append(f'<div class="left">Left out:<ul>{items}</ul></div>\n')
+    return "".join(parts)
+
+
+def _summary(run, measured):
+    """Give the lines of the table at the top: list of [what, value]."""
+    rows = []
+    if run.class_names is not None:
+        names = run.class_names[1:]
+        rows.append(["classes", f"{len(names)}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"])
+    if run.history:
+        last = run.history[-1]
+        rows.append(["epochs", f"{int(last['epoch'])}, the last with loss {last.get('loss', float('nan')):.4f}"])
+    best = best_epoch(run.history)
+    if best is not None:
+        rows.append(["best epoch", f"{best[0]}, by {best[1]} {best[2]:.4f}"])
+    if run.checkpoints:
+        kept = list(run.checkpoints)
+        rows.append(["checkpoints", f"{len(kept)}, of epochs {kept[0]} to {kept[-1]}"])
+    if measured is not None:
+        figures = measured.result.metrics
+        told = (f"{kind} AP {format_figure(figures[f'{kind}_AP'])}, AP50 {format_figure(figures[f'{kind}_AP50'])}"
+                for kind in ("mask", "box"))  # fmt: skip
+        rows.append(["measured", "; ".join(told)])
+    return rows
