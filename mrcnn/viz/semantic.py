@@ -43,7 +43,7 @@ def batch_figure(images, masks, class_names=None, predictions=None, limit=8):
     Args:
         images: float [B, h, w, 3] in [0, 1], or uint8.
         masks: whole numbers [B, h, w] or [B, h, w, 1]. 0 is background.
-        class_names: list of str by number, for the legend; None shows the numbers.
+        class_names: list of str by number, for the legend; a number beyond them is told as ignored. None shows the numbers.
         predictions: whole numbers as `masks`, or None.
         limit: int. Most rows.
 
@@ -89,7 +89,9 @@ def shares(class_map, class_names=None):
 
 
 def _name(value, class_names):
-    return class_names[value] if class_names is not None and value < len(class_names) else f"class {value}"
+    if class_names is None:
+        return f"class {value}"
+    return class_names[value] if value < len(class_names) else "ignored"
 
 
 def _add_legend(figure, maps, class_names):

@@ -1,10 +1,12 @@
 """KEY=VALUE is read as a literal, and never run."""
 import argparse
+import inspect
 
 import pytest
 
 from mrcnn.cli import options
 from mrcnn.cli.main import build_parser
+from mrcnn.data import catalog
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -51,3 +53,21 @@ def test_a_share_lies_between_0_and_1(text):
 @pytest.mark.parametrize("text, value", [("false", False), ("True", True), ("TRUE", True), ("none", None), ("None", None)])
 def test_true_false_and_none_in_any_spelling(text, value):
     assert options.setting(f"A={text}") == ("A", value)
+
+
+def test_every_option_of_a_reader_has_an_argument():
+    """But for those of sets that are made, and for how the reading is done, which the commands choose."""
+    named = {settings.get("dest", flag.removeprefix("--").replace("-", "_")): formats
+             for flag, (formats, settings) in options.READER_ARGUMENTS.items()}  # fmt: skip
+    for name in catalog.FORMATS:
+        known = set(inspect.signature(catalog.format_module(name).open_subset).parameters) - {"path", "subset", "workers", "progress"}
+        if name not in catalog.MADE:
+            assert known == {option for option, formats in named.items() if name in formats or not formats and option in known}
+
+
+def test_arguments_of_a_reader_are_its_options():
+    args = build_parser().parse_args(["check", "maps", "--ignore", "0", "--min-area", "5", "--per-class"])
+    given = {name: value for name, value in options.reader_options(args).items() if value is not None}
+    assert given == {"ignore": 0, "min_area": 5, "per_class": True}
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["check", "maps", "--min-area", "0"])

@@ -31,6 +31,8 @@ def test_what_a_map_holds_is_told():
     speck[3, 3] = 1
     assert shares(speck) == "class 1 <1 %"
     assert shares(np.zeros((2, 3), int)) == "background only"
+    speck[4] = 255
+    assert shares(speck, NAMES) == "cat <1 %, ignored 9 %"
 
 
 def test_a_figure_has_a_row_an_image_and_a_legend():
