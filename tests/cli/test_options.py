@@ -60,7 +60,8 @@ def test_every_option_of_a_reader_has_an_argument():
     named = {settings.get("dest", flag.removeprefix("--").replace("-", "_")): formats
              for flag, (formats, settings) in options.READER_ARGUMENTS.items()}  # fmt: skip
     for name in catalog.FORMATS:
-        known = set(inspect.signature(catalog.format_module(name).open_subset).parameters) - {"path", "subset", "workers", "progress"}
+        known = set(inspect.signature(catalog.format_module(name).open_subset).parameters)
+        known -= {"path", "subset", "workers", "progress"}
         if name not in catalog.MADE:
             assert known == {option for option, formats in named.items() if name in formats or not formats and option in known}
 
