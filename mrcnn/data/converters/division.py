@@ -85,7 +85,7 @@ def division_of(split=None, folds=None, group=None, seed=0):
 def _shares(split):
     given = list(split) if isinstance(split, list | tuple) else [split]
     shares = [given[0], 1 - given[0]] if len(given) == 1 else given
-    if len(given) not in (1, 3) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(given) not in (1, 3) or not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"split is {' '.join(map(str, given))}: expected the share of the images to train on, between 0 and "
                          "1, or the shares of train, val and test, which are together 1, such as 0.7 0.15 0.15")  # fmt: skip
     return dict(zip(PARTS, shares))
