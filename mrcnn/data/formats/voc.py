@@ -53,7 +53,7 @@ def recognise(path):
 
 def subsets(path):
     """Name the parts: list of str, those of ImageSets/Segmentation/*.txt; [] where there are none."""
-    return sorted(file.stem for file in (Path(path) / _LISTS).glob("*.txt"))
+    return sorted(file.stem for file in (Path(path) / _LISTS).glob("*.txt") if not file.name.startswith("."))
 
 
 def open_subset(path, subset=None, *, labels=None, allow_outside=False):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
-from mrcnn.data.formats.yolo_layout import find_layout, label_of, labels_folder, names_of_lines
+from mrcnn.data.formats.yolo_layout import find_layout, is_label_name, label_of, labels_folder, names_of_lines
 from mrcnn.data.images import image_names
 from mrcnn.data.paths import OutsideError, inside, refuse_link
 
@@ -150,7 +150,7 @@ class YoloDataset(AnnotatedDataset):
         for parent, _, names in os.walk(labels):
             for name in sorted(names):
                 path = Path(parent) / name
-                if name.lower().endswith(".txt") and name != "classes.txt" and path not in expected:
+                if is_label_name(name) and path not in expected:
                     self.leave_out(str(path), "no image goes with this label file")
 
     def _add_labelled(self, name, path, label, classes, base):

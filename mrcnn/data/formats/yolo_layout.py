@@ -86,7 +86,12 @@ def _parts_of_folders(base):
 
 
 def _has_labels(folder):
-    return folder.is_dir() and any(name.lower().endswith(".txt") for name in os.listdir(folder))
+    return folder.is_dir() and any(map(is_label_name, os.listdir(folder)))
+
+
+def is_label_name(name):
+    """Tell whether a file's name is that of labels, and neither of class names nor hidden: bool."""
+    return name.lower().endswith(".txt") and name != "classes.txt" and not name.startswith(".")
 
 
 def _names_of_yaml(content, path):

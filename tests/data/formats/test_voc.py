@@ -159,6 +159,8 @@ def test_images_without_objects_are_left_out_and_missing_files_told_when_loaded(
 def test_files_as_other_systems_write_them(tmp_path):
     write(tmp_path, {"Köln 1": maps((3, 0, 0, 10, 10)), "b.2": maps((4, 0, 0, 10, 10))})
     (tmp_path / "ImageSets/Segmentation/train.txt").write_bytes("\ufeffKöln 1\r\nb.2 \r\n\r\n".encode())
+    (tmp_path / "ImageSets/Segmentation/._train.txt").write_bytes(b"of another system")
+    assert subsets(tmp_path) == ["train"]
     for folder, suffix in (("JPEGImages", ".jpg"), ("SegmentationObject", ".png"), ("SegmentationClass", ".png")):
         (tmp_path / folder / f"b.2{suffix}").rename(tmp_path / folder / f"b.2{suffix.upper()}")
         (tmp_path / folder / f"._b.2{suffix}").write_bytes(b"of another system")

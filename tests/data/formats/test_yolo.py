@@ -116,6 +116,8 @@ def test_files_as_other_systems_write_them(tmp_path):
     write(tmp_path, dict.fromkeys(names), "\ufeffnames: [cat, dog]\r\ntrain: images/train\r\nvalidation: images/train\r\n")
     for name, encoding in zip(names, ("utf-8", "utf-8-sig", "utf-8"), strict=True):
         (tmp_path / "labels/train" / f"{name}.txt").write_bytes(f"1 {RECTANGLE}\r\n\r\n".encode(encoding))
+    for hidden in ("labels/train/._c.1.txt", "images/train/._c.1.png"):
+        (tmp_path / hidden).write_bytes(b"of another system")
     (tmp_path / "labels/train/B.txt").rename(tmp_path / "labels/train/B.TXT")
     (tmp_path / "images/train/B.png").rename(tmp_path / "images/train/B.PNG")
     for part in subsets(tmp_path):
