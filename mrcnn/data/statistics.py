@@ -100,7 +100,7 @@ class DatasetStatistics:
             str of several lines.
         """
         out = io.StringIO()
-        console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+        console = Console(file=out, width=width, color_system=None, force_jupyter=False, markup=False, emoji=False)
         for line in self.summary():
             console.print(line)
         if any(count.images for count in self.classes):

@@ -70,7 +70,7 @@ def result_table(result, per_class=True, width=100):
         str of several lines. A dash stands for a figure that does not exist (no such object in the set).
     """
     out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False)
+    console = Console(file=out, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False)
     console.print(_summary(result))
     console.print(_overall_table(result.metrics))
     if per_class and result.per_class:

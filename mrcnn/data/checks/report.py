@@ -83,7 +83,7 @@ class Report:
             str of several lines.
         """
         out = io.StringIO()
-        console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+        console = Console(file=out, width=width, color_system=None, force_jupyter=False, markup=False, emoji=False)
         console.print(self.summary())
         if self.findings:
             console.print(self._finding_table())

@@ -40,7 +40,7 @@ class Summary:
         from rich.console import Console
         from rich.table import Table
 
-        console = Console(color_system=None, width=None if _is_terminal() else 100)
+        console = Console(color_system=None, force_jupyter=False, width=None if _is_terminal() else 100)
         tables = [self.first_table(Table(box=box.SIMPLE_HEAD))]
         for title, entries in (("left out", self.left_out), ("told", self.told)):
             if entries:
