@@ -1,4 +1,4 @@
-# setup, demo, test, bench and lint. Each makes .venv by itself when it is missing or older than setup.py.
+# setup, demo, test, notebooks, bench and lint. Each makes .venv by itself when it is missing or older than setup.py.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,11 +13,11 @@ PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -p no:cacheprovider
 export MPLBACKEND := Agg
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo test test-jax test-torch test-tensorflow bench lint
+.PHONY: help setup demo test test-jax test-torch test-tensorflow notebooks bench lint
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup | demo | test | bench | lint   (PYTHON=python3.12 VENV=.venv WORKERS=2)"
+	@echo "make setup | demo | test | notebooks | bench | lint   (PYTHON=python3.12 VENV=.venv WORKERS=2)"
 
 setup: $(STAMP)
 	@echo "Ready. To have the command mrcnn at hand: source $(VENV)/bin/activate"
@@ -45,6 +45,9 @@ test-torch: $(STAMP) test-jax
 test-tensorflow: $(STAMP) test-torch
 	@echo "== Keras backend: tensorflow, the whole suite"
 	KERAS_BACKEND=tensorflow $(PYTEST) tests
+
+notebooks: $(STAMP)
+	$(PY) notebooks/execute.py
 
 bench: $(STAMP)
 	@set -e; for script in benchmarks/bench_*.py; do $(PY) $$script; done

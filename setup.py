@@ -39,6 +39,10 @@ DEV = [
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6.112,<7",
     "ruff>=0.9,<0.18",
+    # The notebooks: reading, running, and the kernel that they run in.
+    "nbformat>=5.10,<6",
+    "nbclient>=0.10,<0.12",
+    "ipykernel>=6.29,<8",
     # The figures of LVIS to compare ours with.
     "lvis>=0.5.3,<0.6",
     *JAX,
