@@ -8,8 +8,9 @@ Where that folder is missing, object k is the k-th <object> of the XML.
 The names of the classes are those of labelmap.txt (`name:r,g,b::` a line), of class_names.txt (a name a line, from the
 background on), or VOC's own twenty.
 
-Void pixels (number 255: outlines, and objects that are too difficult) belong to no object and count as background. They
-are not made crowds: a crowd counts by its box, and the box around all outlines is most of the image.
+Void pixels (number 255: outlines, and objects that are too difficult) belong to no object and count as background; in
+batches for semantic segmentation they can be left out. They are not made crowds: a crowd counts by its box, and the box
+around all outlines is most of the image.
 
 The PNGs are read when an image is asked for, and what is wrong with them is told then.
 
@@ -258,6 +259,13 @@ class VocDataset(AnnotatedDataset):
         by_name = {name: number for number, name in self._names.items()}
         places = [int(number) for number in np.unique(numbers) if number]
         return {place: by_name.get(listed[place - 1]) if place <= len(listed) else None for place in places}
+
+    def ignored_pixels(self, image_id):
+        """Tell which pixels of an image are void; see `Dataset.ignored_pixels`."""
+        if not self.is_own(image_id):
+            return super().ignored_pixels(image_id)
+        pixels = self._read(_OBJECTS, image_id)
+        return pixels == VOID if pixels.ndim == 2 else _codes(pixels) == _codes(voc_colors()[VOID])
 
     def num_instances(self, image_id):
         """Tell that the number of objects is not known before their PNG is read; see `Dataset.num_instances`."""

@@ -34,7 +34,7 @@ class SemanticBatches:
         images: float32 [B, h, w, 3] in [0, 1].
         masks: int32 [B, h, w, 1]. "binary": 1 where any of the classes is; "normal": k for the k-th class asked for,
             the highest where they overlap. 0 is background, and with `ignore_label` that number is where the data say
-            nothing: the border of a class map, or what a panoptic PNG leaves out.
+            nothing: 255 in a class map, void in Pascal VOC, or what a panoptic PNG leaves out.
 
     It may be used from several threads, and pickled for processes.
 

@@ -222,6 +222,14 @@ def test_what_is_no_voc_set_is_told(tmp_path):
         open_subset(tmp_path / "VOC2012")
 
 
+@pytest.mark.parametrize("colors", [False, True])
+def test_void_pixels_are_ignored_ones(tmp_path, colors):
+    numbers, classes = maps((15, 5, 5, 20, 30), (3, 25, 40, 35, 55))
+    numbers[4:6, 5:30] = classes[4:6, 5:30] = 255
+    dataset = opened(write(tmp_path / "set", {"a": (numbers, classes)}, colors=colors))
+    np.testing.assert_array_equal(dataset.ignored_pixels(0), numbers == 255)
+
+
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 39), st.integers(0, 59), st.integers(1, 40), st.integers(1, 60)),
                 max_size=6))  # fmt: skip
 def test_random_maps_come_back(tmp_path_factory, objects):
