@@ -1,0 +1,96 @@
+"""The runner of the notebooks: parameters, pictures, and what it takes for an empty one."""
+import base64
+
+import cv2
+import nbformat
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from notebooks.execute import figure_faults, find_notebooks, is_blank, main, pictures_of, set_parameters
+
+WHITE = np.full((60, 80, 3), 255, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn(draw):
+    """Return what a function of an Axes draws, as uint8 [H, W, 3]."""
+    figure, ax = plt.subplots(figsize=(4, 3))
+    draw(ax)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+
+
+def cell_with(source, *pictures, tags=()):
+    """Return a code cell that printed a word and drew these pictures."""
+    outputs = [nbformat.v4.new_output("stream", text="a word")]
+    for picture in pictures:
+        encoded = base64.b64encode(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()).decode()
+        outputs.append(nbformat.v4.new_output("display_data", {"image/png": encoded}))
+    return nbformat.v4.new_code_cell(source, outputs=outputs, metadata={"tags": list(tags)})
+
+
+def notebook_of(*cells):
+    return nbformat.v4.new_notebook(cells=list(cells))
+
+
+def test_empty_pictures():
+    red_ground = np.full((60, 80, 3), (200, 20, 20), np.uint8)
+    black_square = WHITE.copy()
+    black_square[10:50, 10:60] = 0
+    for name, picture in {"white": WHITE, "red": red_ground, "black": black_square, "axes": drawn(lambda ax: None),
+                          "title": drawn(lambda ax: ax.set_title("Precision-recall curve"))}.items():
+        assert is_blank(picture), name
+
+
+def test_pictures_with_something_on_them():
+    grey_ramp = np.repeat(np.tile(np.arange(80, dtype=np.uint8) * 3, (60, 1))[:, :, None], 3, axis=2)
+    dot = WHITE.copy()
+    dot[20:24, 20:24] = (0, 114, 178)
+    for name, picture in {"ramp": grey_ramp, "dot": dot, "curve": drawn(lambda ax: ax.plot([1, 2, 1])),
+                          "bars": drawn(lambda ax: ax.bar([1, 2], [3, 1]))}.items():
+        assert not is_blank(picture), name
+
+
+def test_the_pictures_of_a_cell_come_back_as_they_were():
+    picture = WHITE.copy()
+    picture[:10, :20] = (213, 94, 0)
+    (found,) = pictures_of(cell_with("draw()", picture))
+    np.testing.assert_array_equal(found, picture)
+
+
+def test_figure_cells_that_drew_nothing_are_told():
+    curve = drawn(lambda ax: ax.plot([1, 2, 1]))
+    notebook = notebook_of(
+        nbformat.v4.new_markdown_cell("# Words"),
+        cell_with("fine()", curve, tags=["figure"]),
+        cell_with("nothing()", tags=["figure"]),
+        cell_with("half()", curve, WHITE, tags=["figure"]),
+        cell_with("untagged()", curve),
+        cell_with("words()"),
+    )
+    assert figure_faults(notebook) == [
+        "code cell 2 (nothing()) drew no figure",
+        "code cell 3 (half()) drew a blank figure",
+        'code cell 4 (untagged()) drew a picture, and has no tag "figure"',
+    ]
+
+
+def test_other_values_come_behind_the_parameters():
+    notebook = notebook_of(cell_with("SIZE, DATASET = 1024, None\nEPOCHS = [1, 2]", tags=["parameters"]), cell_with("use()"))
+    set_parameters(notebook, {"DATASET": "a/b", "EPOCHS": [1, 1]})
+    assert [cell.source for cell in notebook.cells][1:] == ["DATASET = 'a/b'\nEPOCHS = [1, 1]", "use()"]
+    with pytest.raises(ValueError, match="no parameter EPOCH; did you mean EPOCHS"):
+        set_parameters(notebook, {"EPOCH": 3})
+
+
+def test_an_unknown_notebook_is_refused_with_those_that_there_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["inspect_dat"])
+    told = capsys.readouterr().err
+    assert "demo" in told and all(path.stem in told for path in find_notebooks())
