@@ -70,7 +70,7 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
         dataset = PanopticShardDataset()
         dataset.load_shards(path, subset, stuff=stuff)
         return dataset
-    found = {its_year: file for name, its_year, file in files if name == subset and year in (None, its_year, _whole(its_year))}
+    found = {its: file for name, its, file in files if name == subset and (year is None or str(year) == its)}
     if not found:
         raise DataError(f"{path}: no annotations/panoptic_{subset or '*'}{year or '*'}.json and no "
                         f"{subset or '*'}-*-of-*.tfrecord in it, as a panoptic data set has")  # fmt: skip
@@ -80,11 +80,6 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
     dataset = PanopticDataset(allow_outside=allow_outside)
     dataset.load_panoptic(file, path / f"{subset}{its_year}", stuff=stuff)
     return dataset
-
-
-def _whole(year):
-    """A year may be asked for as a number."""
-    return int(year) if year else None
 
 
 class PanopticDataset(AnnotatedDataset):
