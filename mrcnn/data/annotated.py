@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.data.dataset import Dataset, overrides_later
-from mrcnn.data.images import read_image_size
-from mrcnn.data.orientation import read_orientation, turn_upright
+from mrcnn.data.orientation import read_head, read_orientation, turn_upright, turned_size
 from mrcnn.data.paths import refuse_link
 from mrcnn.geometry.rle import as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
 
@@ -50,8 +49,8 @@ class AnnotatedDataset(Dataset):
         Args:
             image_id: int or str. Its id in the source.
             path: path of the image file, or None.
-            size: (height, width) in pixels, as the pixels lie in the file. None reads it from the head of the file
-                when it is asked for.
+            size: (height, width) in pixels, that the annotations refer to. None reads it from the head of the file when
+                it is asked for.
             annotations: list of annotation dicts; see the head of this file. None when `annotations_of` is overridden.
             root: path. The folder that the file must really lie in, behind any links; None where its name does not
                 come from a data file.
@@ -98,7 +97,8 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if not info.get("height") and info["path"] and type(self).load_image is AnnotatedDataset.load_image:
             self._check_link(image_id)
-            return read_image_size(info["path"])
+            size, orientation = read_head(info["path"])
+            return turned_size(size, orientation) if info.get("exif_applied") else size
         return super().image_size(image_id)
 
     def _check_link(self, image_id):

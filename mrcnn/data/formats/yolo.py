@@ -1,8 +1,9 @@
 """Segmentation labels of the YOLO family: a text file an image, a line an instance.
 
 A line is `class x1 y1 x2 y2 ...`: the number of the class, from 0, and one polygon in shares of the image's width and
-height. An object of several parts is one polygon too, its parts joined by lines of no width. A line of a class and four
-numbers is a box without a mask; it is left out.
+height, turned as its EXIF orientation says, for that is what programs of this family show and train on. An object of
+several parts is one polygon too, its parts joined by lines of no width. A line of a class and four numbers is a box
+without a mask; it is left out.
 
 Layout: images in images/, labels in labels/ under the same names (`images/train/a.jpg`, `labels/train/a.txt`), or
 `train/images` and `train/labels`. `data.yaml` names the classes and the folders of the parts: `path`, `train`, `val`,
@@ -20,6 +21,7 @@ from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.yolo_layout import find_layout, is_label_name, label_of, labels_folder, names_of_lines
 from mrcnn.data.images import image_names
+from mrcnn.data.orientation import read_orientation
 from mrcnn.data.paths import OutsideError, inside, refuse_link
 
 # how far beyond the border a point may lie, in shares of the image: rounding, and polygons drawn a little too far
@@ -166,7 +168,17 @@ class YoloDataset(AnnotatedDataset):
             return
         for line, reason in faults:
             self.leave_out(f"{label}:{line}", reason)
-        self.add_annotated_image(name, path, None, None, base, label=str(label), count=len(instances))
+        info = {"exif_applied": True} if self._orientation(path, base) != 1 else {}
+        self.add_annotated_image(name, path, None, None, base, label=str(label), count=len(instances), **info)
+
+    def _orientation(self, path, base):
+        """Read the EXIF orientation of an image: 1 too where that cannot be done, which loading the image tells."""
+        try:
+            if not self.allow_outside:
+                refuse_link(path, base, "image")
+            return read_orientation(path)
+        except DataError:
+            return 1
 
     def annotations_of(self, image_id):
         """Read the label file of an image; see `AnnotatedDataset.annotations_of`."""

@@ -89,15 +89,20 @@ class ImageNames:
         if not is_file(info):
             name = self.own_name(path.with_suffix(".png"))
             _save(self.dataset.load_image(image_id), self.copy_to / name)
-        elif self.upright and info.get("exif_applied"):
+            return name
+        if info.get("root"):
+            refuse_link(info["path"], info["root"], f"image {info['id']}")
+        if self.is_drawn_anew(info):
             name = self.own_name(path if path.suffix.lower() in _JPEG else path.with_suffix(".png"))
             _save(self.dataset.load_image(image_id), self.copy_to / name)
         else:
-            if info.get("root"):
-                refuse_link(info["path"], info["root"], f"image {info['id']}")
             name = self.own_name(path)
             copy_file(info["path"], self.copy_to / name)
         return name
+
+    def is_drawn_anew(self, info):
+        """Tell whether the copy of an image is made of its pixels, and not of its file: bool. Args: info: its `image_info`."""
+        return self.upright and bool(info.get("exif_applied"))
 
     def own_name(self, path):
         """Number a name that was given out before. Args: path: relative Path. Returns: str with / between its parts."""

@@ -14,6 +14,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.files import whole_file
 from mrcnn.data.formats.part_folders import PARTS
 from mrcnn.data.images import image_names
+from mrcnn.data.orientation import read_orientation
 from mrcnn.data.plain_yaml import read_yaml
 from mrcnn.data.writers.images import ImageNames, is_file_name
 from mrcnn.data.writers.reading import read_image_instances, read_instances
@@ -32,6 +33,8 @@ _LEAST_IOU = 0.98
 
 def write_yolo(dataset, folder, *, subset="train", tolerance=TOLERANCE, image_ids=None, workers=1, progress=None):
     """Write a data set as images/<subset>/, labels/<subset>/ and data.yaml. Images are copied: labels lie beside them.
+
+    Copies of images with an EXIF orientation are written the way up that their annotations refer to, without one.
 
     An instance becomes one polygon. Its parts are joined by lines of no width, and so are its holes; what lies outside
     of the image is cut off; masks and RLE are traced. Crowds cannot be told in this format and are left out.
@@ -60,7 +63,7 @@ def write_yolo(dataset, folder, *, subset="train", tolerance=TOLERANCE, image_id
     class_names = [str(info["name"]) for info in dataset.class_info]
     entries = _entries(folder, class_names[1:])
     image_ids = range(len(dataset.image_info)) if image_ids is None else [int(i) for i in image_ids]
-    names = _Names(dataset, _common_folder(dataset, image_ids), folder / "images" / subset, image_ids, upright=True)
+    names = _Names(dataset, _common_folder(dataset, image_ids), folder / "images" / subset, image_ids)
     summary, written = Summary.of(dataset), set()
     work = functools.partial(_read_polygons, tolerance=tolerance)
     for done, read in enumerate(read_instances(dataset, image_ids, workers, work), start=1):
@@ -89,6 +92,10 @@ def write_yolo(dataset, folder, *, subset="train", tolerance=TOLERANCE, image_id
 
 class _Names(ImageNames):
     """Names of copies: no folder `images` in them, which would lead to other labels, and none equal but for its ending."""
+
+    def is_drawn_anew(self, info):
+        """See `ImageNames.is_drawn_anew`. Readers of this format turn images: a copy must be one that needs no turning."""
+        return read_orientation(info["path"]) != 1
 
     def own_name(self, path):
         """Give a name that has a label file of its own; see `ImageNames.own_name`."""

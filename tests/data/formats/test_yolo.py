@@ -12,6 +12,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.formats.yolo import open_subset, recognise, subsets
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.geometry.polygons import rasterize_polygons
+from tests.data.formats.labelme_files import save_image
 
 SIZE = (40, 60)
 # the rectangle from (y 5, x 15) to (y 25, x 30): x / 60 and y / 40
@@ -83,6 +84,23 @@ def test_a_line_that_is_no_instance_is_left_out_and_told(tmp_path, caplog, line,
     assert dataset.skipped == [(f"{tmp_path / 'labels/train/a.txt'}:2", reason)]
     assert dataset.load_mask(0)[1].tolist() == [1] and dataset.num_instances(0) == 1
     assert any(f"1 lines or files left out, such as {tmp_path}" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_labels_are_of_the_image_as_its_exif_orientation_turns_it(tmp_path, orientation):
+    write(tmp_path, {"a": f"1 {RECTANGLE}"})
+    (tmp_path / "images/train/a.png").unlink()
+    save_image(tmp_path / "images/train/a.jpg", SIZE, orientation)
+    dataset = opened(tmp_path)
+    size = SIZE if orientation != 6 else SIZE[::-1]
+    image, (masks, _) = dataset.load_image(0), dataset.load_mask(0)
+    assert image.shape[:2] == dataset.image_size(0) == masks.shape[:2] == size
+    bright = np.unravel_index(image[:, :, 0].argmax(), size)
+    assert bright == {1: (0, 0), 3: (39, 59), 6: (0, 39)}[orientation]
+    h, w = size  # a quarter to a half of the width, an eighth to five eighths of the height
+    expected = np.zeros(size, bool)
+    expected[h // 8 : round(h * 0.625), w // 4 : w // 2] = True
+    assert (masks[:, :, 0] != expected).sum() <= 60  # the rim, where it meets no whole pixels
 
 
 def test_a_point_a_little_outside_is_rounding(tmp_path):

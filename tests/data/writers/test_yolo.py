@@ -11,8 +11,10 @@ import mrcnn.data
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.orientation import read_orientation
 from mrcnn.data.writers.yolo import one_polygon, write_yolo
 from mrcnn.geometry.rle import encode_mask
+from tests.data.formats.labelme_files import save_image
 from tests.data.scenes import scenes
 from tests.shared_data import shared_path
 
@@ -102,6 +104,24 @@ def test_images_of_like_names_and_folders_called_images(tmp_path):
 
 def info_id(dataset, info):
     return dataset.image_info.index(info)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_an_image_with_an_orientation_is_copied_the_way_up_of_its_annotations(tmp_path, suffix, is_applied):
+    size = SIZE[::-1] if is_applied else SIZE
+    save_image(tmp_path / f"a.{suffix}", SIZE, 6)
+    content = {"images": [{"id": 1, "file_name": f"a.{suffix}", "height": size[0], "width": size[1],
+                           **({"exif_applied": True} if is_applied else {})}],
+               "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "iscrowd": 0, "segmentation": [square(2, 5, 30)]}],
+               "categories": [{"id": 3, "name": "cat"}]}  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    dataset = mrcnn.data.open(tmp_path / "a.json")
+    write_yolo(dataset, tmp_path / "out")
+    again = mrcnn.data.open(tmp_path / "out")
+    assert read_orientation(again.image_info[0]["path"]) == 1 and again.image_size(0) == size
+    np.testing.assert_allclose(again.load_image(0), dataset.load_image(0), atol=0 if suffix == "png" else 12)
+    np.testing.assert_array_equal(again.load_mask(0)[0], dataset.load_mask(0)[0])
 
 
 def test_a_data_set_without_files(tmp_path):
