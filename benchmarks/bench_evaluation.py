@@ -10,8 +10,8 @@ import io
 import statistics
 import time
 
+import common
 import numpy as np
-from common import machine
 
 from mrcnn.evaluation.scoring import MAX_DETECTIONS, score_rows
 from mrcnn.geometry.rle import encode_mask
@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--detections", type=int, default=100, help="an image")
     parser.add_argument("--repeat", type=int, default=3, help="runs of ours; pycocotools runs once")
     args = parser.parse_args()
-    print(machine())
+    print(common.machine())
     truth, rows = make_rows(args.images, args.objects, args.detections)
     image_ids = list(range(args.images))
     print(f"{args.images} images, {len(truth)} objects, {len(rows)} detections")
@@ -116,9 +116,9 @@ def main():
             seconds.append(time.perf_counter() - began)
         names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
         apart = max(abs(figures[name] - value) for name, value in zip(names, theirs, strict=True))
-        fast = statistics.median(seconds)
-        print(f"{kind:4}  pycocotools {slow:6.1f} s  ours {fast:6.1f} s  ratio {fast / slow:.2f}"
-              f"  AP {figures['AP']:.4f}  largest difference {apart:.1e}")
+        print(f"{kind}: AP {figures['AP']:.4f}, largest difference of the twelve figures {apart:.1e}")
+        common.report(f"COCO evaluation, {kind}, {args.images} images", statistics.median(seconds), slow,
+                      peer_name="pycocotools", target="0.20")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -38,8 +38,11 @@ def main():
         plain, ours = (run_side(side, folder) for side in ("json", "mrcnn"))
     for name, found in (("json.load", plain), ("mrcnn.data.open", ours)):
         print(f"{name}: {found['seconds']:.1f} s ({found['cpu']:.1f} s of CPU), peak {found['peak_gb']:.2f} GB", flush=True)
-    print(f"ratio mrcnn / json.load: {ours['cpu'] / plain['cpu']:.2f} of CPU, {ours['seconds'] / plain['seconds']:.2f} by the "
-          f"clock; {ours['instances']} instances in {ours['images']} images, {ours['skipped']} left out")
+    print(f"ratio {ours['cpu'] / plain['cpu']:.2f} of CPU; {ours['instances']} instances in {ours['images']} images, "
+          f"{ours['skipped']} left out")
+    common.report(f"opening COCO annotations of {args.images} images", ours["seconds"], plain["seconds"],
+                  peer_name="json.load", target=f"below {1.2 * plain['seconds'] + 10:.1f} s, 1.2 times and 10 s")
+    common.report("  its memory", ours["peak_gb"], plain["peak_gb"], unit="GB", peer_name="json.load", target="6")
 
 
 def annotation_file(folder):

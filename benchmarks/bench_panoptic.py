@@ -78,8 +78,8 @@ def main():
         total = time.perf_counter() - start
     print(f"{args.images} images of {SIZE[1]} x {SIZE[0]}, {args.workers} processes, {written / 2**20:.0f} MiB of shards, "
           f"{args.repeat} conversions in {total:.0f} s")  # fmt: skip
-    print(f"panoptic-tfrecord: {args.images / elapsed:.1f} images/s (target {TARGET}), {1000 * cpu / args.images:.1f} ms of "
-          f"CPU an image, largest process {_peak_memory():.0f} MiB", flush=True)  # fmt: skip
+    print(f"{1000 * cpu / args.images:.1f} ms of CPU an image, largest process {_peak_memory():.0f} MiB")
+    common.report("convert panoptic-tfrecord, 640 x 480", args.images / elapsed, unit="images/s", target=f"{TARGET}")
 
 
 def _cpu_seconds():

@@ -1,4 +1,5 @@
-"""What the benchmarks share: data, timing, and the lines they print."""
+"""What the benchmarks share: data, models, timing, and the rows that they print and keep."""
+import json
 import os
 import platform
 import statistics
@@ -42,19 +43,33 @@ def config(**overrides):
     return type("BenchmarkConfig", (Config,), {**settings, **overrides})()
 
 
+def race(works, repeat=5, warmup=1):
+    """Time several pieces of work in turns, so that a busy moment of the machine hits all of them.
+
+    Args:
+        works: dict name -> callable without arguments; None for one that cannot run here.
+        repeat: int. Rounds that count.
+        warmup: int. Rounds before, which compile and fill caches.
+
+    Returns:
+        dict name -> median seconds, None for what cannot run here.
+    """
+    times = {name: [] for name, work in works.items() if work is not None}
+    for turn in range(warmup + repeat):
+        for name in times:
+            start = time.perf_counter()
+            works[name]()
+            if turn >= warmup:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times[name]) if name in times else None for name in works}
+
+
 def seconds(work, repeat=5, warmup=1):
     """Return the median time of `work()` in seconds, after `warmup` calls that compile and fill caches."""
-    for _ in range(warmup):
-        work()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return race({"": work}, repeat, warmup)[""]
 
 
-def torchvision_model(size, train):
+def torchvision_model(size, train, device="cpu"):
     """Return torchvision's maskrcnn_resnet50_fpn with 81 classes for square images, or None where it is not installed.
 
     Its random weights find 100 instances an image, as ours do here.
@@ -69,7 +84,53 @@ def torchvision_model(size, train):
     torch.set_num_threads(os.cpu_count() or 1)
     model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=81, min_size=size, max_size=size,
                                   box_score_thresh=0.0, box_detections_per_img=100)  # fmt: skip
-    return model.train(train)
+    return model.train(train).to(device)
+
+
+def torchvision_targets(size, instances=8, device="cpu"):
+    """Return the targets of one image of torchvision's: boxes, labels and masks of rectangles."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    corner = torch.rand(instances, 2, generator=generator) * size * 0.6
+    sides = 16 + torch.rand(instances, 2, generator=generator) * size * 0.3
+    boxes = torch.cat([corner, corner + sides], 1)
+    masks = torch.zeros(instances, size, size, dtype=torch.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[y1:y2, x1:x2] = 1
+    labels = torch.arange(instances) % 80 + 1
+    return {"boxes": boxes.to(device), "labels": labels.to(device), "masks": masks.to(device)}
+
+
+def detector(size, batch_size=1, num_classes=81, instances=100):
+    """Return a MaskRCNN for detection at `size` whose random weights find `instances` in any image."""
+    import tempfile
+
+    import numpy as np
+
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+
+    settings = config(IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size, NUM_CLASSES=num_classes,
+                      DETECTION_MIN_CONFIDENCE=0.0, DETECTION_MAX_INSTANCES=instances)  # fmt: skip
+    model = MaskRCNN("inference", settings, tempfile.gettempdir())
+    # Random weights see background everywhere; without it every ROI is an instance and the masks have work to do.
+    bias = model.keras_model.get_layer("mrcnn_class_logits").weights[1]
+    bias.assign(np.where(np.arange(num_classes) == 0, -20.0, 0.0).astype(np.float32))
+    return model
+
+
+def trainer(dataset, **overrides):
+    """Return a MaskRCNN that trains all layers of `config(**overrides)` on a data set, and its loader."""
+    import tempfile
+
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.engine.settings import make_loader
+
+    settings = config(**{"NUM_CLASSES": dataset.num_classes, **overrides})
+    model = MaskRCNN("training", settings, tempfile.gettempdir())
+    model.set_trainable(".*", verbose=0)
+    model.compile(0.001, settings.LEARNING_MOMENTUM)
+    return model, make_loader(dataset, settings)
 
 
 def machine():
@@ -80,9 +141,26 @@ def machine():
             f"{keras.backend.backend()}")  # fmt: skip
 
 
-def report(what, ours, peer=None):
-    """Print a figure in seconds, and the peer's with the ratio (above 1: ours takes longer)."""
-    print(f"{what}: mrcnn {ours:.3f} s")
-    if peer is not None:
-        print(f"{what}: torchvision {peer:.3f} s")
-        print(f"{what}: ratio mrcnn / torchvision {ours / peer:.2f}", flush=True)
+def report(what, ours, peer=None, *, unit="s", peer_name="torchvision", target=None):
+    """Print a figure, the peer's beside it with the ratio, and keep the row where MRCNN_BENCH_ROWS names a file.
+
+    Args:
+        what: str. What was measured.
+        ours, peer: float. The figures; peer None where it could not be had.
+        unit: str.
+        peer_name: str.
+        target: str, optional. What is aimed at, in words.
+    """
+    row = {"what": what, "ours": ours, "peer": peer, "unit": unit, "peer_name": peer_name, "target": target}
+    print(line(row), flush=True)
+    if os.environ.get("MRCNN_BENCH_ROWS"):
+        with open(os.environ["MRCNN_BENCH_ROWS"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def line(row):
+    """Return the row of a figure as text."""
+    text = f"{row['what']:58} mrcnn {row['ours']:9.3f} {row['unit']:8}"
+    if row["peer"] is not None:
+        text += f" {row['peer_name']} {row['peer']:9.3f}  ratio {row['ours'] / row['peer']:5.2f}"
+    return text + (f"  (aim: {row['target']})" if row["target"] else "")

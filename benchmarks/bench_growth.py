@@ -1,0 +1,104 @@
+"""How the time of a training step and of a detection grows: with the image's size, the batch, the instances, the classes.
+
+Prints each figure and draws all four in `benchmarks/results/growth.png`. ResNet-50; what is not varied stays at 512 pixels (256
+for the batch), one image, 8 instances, 81 classes.
+"""
+import argparse
+from functools import partial
+from pathlib import Path
+
+import common
+import numpy as np
+
+SIZES, BATCHES, INSTANCES, CLASSES = (256, 512, 768, 1024), (1, 2, 4, 8), (1, 10, 30, 100), (2, 21, 81, 400, 1204)
+# Of 81 classes: more than this for 1204 is too much.
+CLASSES_AIM = 1.3
+
+
+def made_batch(model, instances):
+    """Return a training batch of noise with so many boxes an image."""
+    from mrcnn.engine.settings import config_anchors
+    from mrcnn.geometry.meta import compose_image_meta
+    from mrcnn.model import build_rpn_targets
+
+    config = model.config
+    rng = np.random.default_rng(0)
+    height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
+    anchors = config_anchors(config)
+    rows = []
+    for _ in range(config.BATCH_SIZE):
+        corner = rng.uniform(0, 0.6, (instances, 2)) * (height, width)
+        boxes = np.concatenate([corner, corner + rng.uniform(16, 0.35 * height, (instances, 2))], 1).astype(np.int32)
+        ids = rng.integers(1, config.NUM_CLASSES, instances).astype(np.int32)
+        match, deltas = build_rpn_targets(config.IMAGE_SHAPE, anchors, ids, boxes, config)
+        slots = config.MAX_GT_INSTANCES
+        meta = compose_image_meta(0, (height, width, 3), (height, width, 3), (0, 0, height, width), 1.0,
+                                  np.ones(config.NUM_CLASSES, np.int32))  # fmt: skip
+        rows.append((rng.integers(0, 255, (height, width, channels)).astype(np.uint8), meta.astype(np.float32),
+                     match[:, None].astype(np.int32), deltas.astype(np.float32), np.pad(ids, (0, slots - instances)),
+                     np.pad(boxes, ((0, slots - instances), (0, 0))),
+                     np.arange(slots) < instances))  # fmt: skip
+    images, metas, matches, deltas, ids, boxes, there = (np.stack(parts) for parts in zip(*rows, strict=True))
+    masks = np.broadcast_to(there[:, None, None, :], (len(images), *config.MINI_MASK_SHAPE, there.shape[1]))
+    return [images, metas, matches, deltas, ids, boxes, np.ascontiguousarray(masks)]
+
+
+def step_seconds(repeat, size=512, batch=1, instances=8, classes=81):
+    """Return the median seconds of a training step."""
+    dataset = common.photographs()
+    model, _ = common.trainer(dataset, NUM_CLASSES=max(classes, dataset.num_classes), IMAGE_MIN_DIM=size,
+                              IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch)  # fmt: skip
+    data = made_batch(model, instances)
+    return common.seconds(lambda: model.keras_model.train_on_batch(data), repeat)
+
+
+def detection_seconds(repeat, size=512, instances=100, classes=81):
+    """Return the median seconds of a detection."""
+    model = common.detector(size, num_classes=classes, instances=instances)
+    image = np.random.default_rng(0).integers(0, 255, (size, size, 3)).astype(np.uint8)
+    return common.seconds(lambda: model.detect([image]), repeat)
+
+
+def draw(curves, path):
+    """Write one panel for each of what is varied: curves is a list of (name, {label: {x: seconds}})."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(curves), figsize=(4 * len(curves), 3.4), layout="constrained")
+    for ax, (name, lines) in zip(axes, curves, strict=True):
+        for label, points in lines.items():
+            ax.plot(list(points), list(points.values()), marker="o", label=label)
+        ax.set(xlabel=name, ylabel="seconds", ylim=(0, None))
+        ax.grid(alpha=0.3)
+        ax.legend()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    """Print and draw how the time grows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=3, help="steps and detections to time; the median is printed")
+    args = parser.parse_args()
+    print(common.machine())
+    step, detect = partial(step_seconds, args.repeat), partial(detection_seconds, args.repeat)
+    curves = []
+    for name, values, works in (
+            ("image size", SIZES, {"step": lambda v: step(size=v), "detection": lambda v: detect(size=v)}),
+            ("batch, at 256", BATCHES, {"step": lambda v: step(size=256, batch=v)}),
+            ("instances", INSTANCES, {"step": lambda v: step(instances=v), "detection": lambda v: detect(instances=v)}),
+            ("classes", CLASSES, {"step": lambda v: step(classes=v), "detection": lambda v: detect(classes=v)})):
+        lines = {label: {v: work(v) for v in values} for label, work in works.items()}
+        curves.append((name, lines))
+        for label, points in lines.items():
+            for value, found in points.items():
+                common.report(f"{label}, {name} {value}", found)
+    classes = curves[-1][1]["detection"]
+    common.report("detection with 1204 classes", classes[1204], classes[81], peer_name="81 classes", target=CLASSES_AIM)
+    draw(curves, Path(__file__).parent / "results" / "growth.png")
+
+
+if __name__ == "__main__":
+    main()
