@@ -63,6 +63,8 @@ def peak_memory():
 
 def peak_device_memory():
     """Tell the most memory of the first accelerator that was in use: float in MiB, or None without one that tells."""
+    if "keras" not in sys.modules:
+        return None  # whoever did not load it used no device; loading it takes seconds
     import keras
 
     backend = keras.backend.backend()

@@ -9,7 +9,7 @@ from mrcnn.viz.html import PAGE_END, page_head, table, text
 _STYLE = """\
 nav a { margin-right: .9em; white-space: nowrap }
 .note { color: #555; font-size: .93em }
-.chart img { display: block; max-width: 100%; min-width: min(100%, 300px) }
+.chart img { display: block; max-width: 100% }
 .tall { max-height: 34em; overflow-y: auto }
 .left { background: #f4f1e6; border-left: 4px solid #e69f00; padding: .4em .8em; margin: 1em 0 }
 .left ul { margin: .2em 0; padding-left: 1.2em }
@@ -18,7 +18,7 @@ figure.pair { margin: 1.4em 0 }
 .sides div { flex: 0 1 480px; min-width: min(100%, 280px) } .sides img { display: block; width: 100% }
 code { overflow-wrap: anywhere; font-size: .93em }
 @media (max-width: 700px) {
- body { margin: 1em auto } .chart img { max-width: none; width: 700px } .chart img.small { width: auto }
+ body { margin: 1em auto } .chart img { max-width: 720px }
 }
 """
 _SECTIONS = (("figures", "average precision"), ("losses", "losses"), ("curves", "precision and recall"),
@@ -78,8 +78,9 @@ def _summary(run, measured):
     if best is not None:
         rows.append(["best epoch", f"{best[0]}, by {best[1]} {best[2]:.4f}"])
     if run.checkpoints:
-        kept = list(run.checkpoints)
-        rows.append(["checkpoints", f"{len(kept)}, of epochs {kept[0]} to {kept[-1]}"])
+        first, last = min(run.checkpoints), max(run.checkpoints)
+        told = f"of epoch {first}" if first == last else f"{len(run.checkpoints)}, of epochs {first} to {last}"
+        rows.append(["checkpoints", told])
     if measured is not None:
         figures = measured.result.metrics
         told = (f"{kind} AP {format_figure(figures[f'{kind}_AP'])}, AP50 {format_figure(figures[f'{kind}_AP50'])}"

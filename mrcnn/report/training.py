@@ -80,7 +80,7 @@ def speed(run, measured=None):
                 ["images a second, with reading them", "one batch was all" if rate is None else _rounded(rate, 2)],
                 ["seconds in the detector, with the compilation of its first batch", _rounded(info["seconds_detect"], 1)]]
         rows += [[f"most memory of the {name}, MiB", _rounded(value, 0)] for name, value in measured.memory.items()]
-        yield f"<h3>Detection</h3>\n{table(['', ''], rows, (1,))}"
+        yield f"<h3>Detection</h3>\n{table(['', ''], rows)}"
 
 
 def _training_speed(run, recorded):

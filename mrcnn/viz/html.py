@@ -29,7 +29,7 @@ table { border-collapse: collapse; width: 100% }
 td, th { padding: .25em .7em .25em 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e4e4;
  overflow-wrap: anywhere }
 td.n, th.n { text-align: right; white-space: nowrap }
-.scroll { overflow-x: auto }
+.scroll { overflow-x: auto } .scroll td, .scroll th { overflow-wrap: break-word }
 .pictures { display: flex; flex-wrap: wrap; gap: 1em; margin: .6em 0 }
 figure { margin: 0 } figure img { max-width: 100% }
 figcaption { font-size: .8em; color: #444; overflow-wrap: anywhere }

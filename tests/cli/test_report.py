@@ -1,0 +1,86 @@
+"""What the command asks of the package, with a model that only records."""
+from pathlib import Path
+
+import pytest
+
+from mrcnn.cli.main import main
+from mrcnn.engine import mask_rcnn
+from tests.report import runs
+from tests.report.runs import epochs, make_run
+
+
+class FakeModel(runs.FakeModel):
+    """Stands for MaskRCNN; `last` is the newest one. It finds everything, with a score of 0.9."""
+
+    def __init__(self, mode, config, model_dir):
+        config.validate()
+        super().__init__(lambda dataset, image_id: runs.right(dataset, image_id), None)
+        self.config, self.loaded = config, None
+        FakeModel.last = self
+
+    def load_weights(self, path, by_name=False):
+        self.loaded = Path(path).name
+
+    def evaluate(self, dataset, **options):
+        self.dataset = dataset
+        return super().evaluate(dataset, **options)
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch, tmp_path):
+    monkeypatch.setattr(mask_rcnn, "MaskRCNN", FakeModel)
+    monkeypatch.chdir(tmp_path)
+    FakeModel.last = None
+
+
+def test_the_page_lies_in_the_run_folder(capsys):
+    run = make_run(Path("logs"))
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert "no data set was given (--dataset PATH, or --format shapes)" in page and FakeModel.last is None
+    assert capsys.readouterr().out == f"Written: {run / 'report.html'}\n"
+
+
+def test_the_figures_are_those_of_evaluate(capsys):
+    run = make_run(Path("logs"), epochs(3, val_mask_AP=[0.1, 0.5, 0.3]), DETECTION_MIN_CONFIDENCE=0.8)
+    arguments = ["--format", "shapes", "--limit", "3", "--weights", "best", "--output", "a/page.html"]
+    assert main(["report", str(run), *arguments]) == 0
+    model, table = FakeModel.last, capsys.readouterr().out
+    assert model.loaded == "mask_rcnn_shapes_0002.h5" and model.config.DETECTION_MIN_CONFIDENCE == 0
+    page = Path("a/page.html").read_text()
+    assert "Detections of a score of 0.8 or more" in page and "shapes: 3 images" in page and "Left out" not in page
+    assert main(["evaluate", "shapes", "--weights", str(run), "--limit", "3"]) == 0
+    told = capsys.readouterr().out
+    mask = next(line for line in told.splitlines() if line.strip().startswith("mask"))
+    assert mask in table.splitlines()
+    assert "".join(f'<td class="n">{figure}</td>' for figure in mask.split()[1:]) in page
+
+
+def test_the_least_score_can_be_chosen():
+    run = make_run(Path("logs"))
+    assert main(["report", str(run), "--format", "shapes", "--limit", "2", "--min-score", "0.95"]) == 0
+    assert "No detection has such a score; the highest is 0.90." in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["gone"], "gone: no such folder: give that of a run"),
+    (["."], "no run folder: it has no config.json, history.csv or checkpoint."),
+    (["logs"], "Did you mean logs/shapes20260101T1200?"),
+    (["RUN", "--format", "shapes", "--weights", "gone.h5"], "gone.h5: no such weight file"),
+    (["RUN", "--dataset", "gone"], "gone does not exist"),
+    (["RUN", "--format", "coco"], "coco: say where the data are"),
+    (["RUN", "--format", "shapes", "--set", "NUM_CLASSES=9"], "the data set has 4 classes"),
+])  # fmt: skip
+def test_bad_input_is_one_line_and_code_2(arguments, said, capsys):
+    run = make_run(Path("logs"))
+    assert main(["report", *(str(run) if word == "RUN" else word for word in arguments)]) == 2
+    message = capsys.readouterr().err
+    assert said in message and message.startswith("mrcnn report: error: ") and message.count("\n") == 1
+    assert not (run / "report.html").exists()
+
+
+def test_a_run_without_a_configuration_cannot_be_measured(capsys):
+    run = make_run(Path("logs"))
+    (run / "config.json").unlink()
+    assert main(["report", str(run), "--format", "shapes"]) == 2
+    assert "has no config.json, by which the network is built" in capsys.readouterr().err
