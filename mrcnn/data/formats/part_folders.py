@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 # the names of parts, and what else a folder of each may be called
-PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
 def part_folders(path, holds):

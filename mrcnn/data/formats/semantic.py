@@ -20,12 +20,14 @@ import skimage.measure
 
 from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats.part_folders import PARTS, part_name
 from mrcnn.data.formats.semantic_classes import MAX_CLASSES, MAX_ID, find_classes
 from mrcnn.data.images import image_names, read_stored
 from mrcnn.data.orientation import read_orientation, turned_size
 from mrcnn.data.paths import refuse_link
 
-PARTS = ("train", "training", "trainval", "val", "valid", "validation", "test", "testing")
+# what folders of parts may be called
+_PART_FOLDERS = (*(name for names in PARTS.values() for name in names), "trainval")
 IGNORE = 255
 # more pieces of one map than any scene has: noise, or a picture that is no map
 MAX_COMPONENTS = 10_000
@@ -81,10 +83,18 @@ def _parts(path):
     """Find the parts of a folder: {name, or None when undivided: (folder of images, folder of maps)}."""
     images, masks = path / "images", path / "masks"
     if images.is_dir() and masks.is_dir():
-        divided = {p: (images / p, masks / p) for p in PARTS if (images / p).is_dir() and (masks / p).is_dir()}
-        return divided or {None: (images, masks)}
-    both = {p: (path / p / "images", path / p / "masks") for p in PARTS}
-    return {p: folders for p, folders in both.items() if all(folder.is_dir() for folder in folders)}
+        return _divided(lambda name: (images / name, masks / name)) or {None: (images, masks)}
+    return _divided(lambda name: (path / name / "images", path / name / "masks"))
+
+
+def _divided(folders_of):
+    """Find parts by their names, "val" for valid. Args: folders_of: function (name) -> (images, masks). Returns: dict."""
+    found = {}
+    for name in _PART_FOLDERS:
+        folders = folders_of(name)
+        if all(folder.is_dir() for folder in folders):
+            found.setdefault(part_name(name), folders)
+    return found
 
 
 def _pairs(images, masks):

@@ -104,9 +104,10 @@ def test_sub_folders_and_files_without_a_partner(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("layout", ["{part}/{kind}", "{kind}/{part}"])
-def test_parts_of_a_folder(tmp_path, layout):
+@pytest.mark.parametrize("called", [("train", "val"), ("training", "valid")])
+def test_parts_of_a_folder(tmp_path, layout, called):
     write(tmp_path / "all", {"a": MAP, "b": MAP})
-    for part, name in (("train", "a"), ("val", "b")):
+    for part, name in zip(called, ("a", "b"), strict=True):
         for kind, ending in (("images", "jpg"), ("masks", "png")):
             to = tmp_path / "set" / layout.format(part=part, kind=kind)
             to.mkdir(parents=True)
