@@ -158,7 +158,11 @@ class LabelmeDataset(AnnotatedDataset):
         ids = {label: number for number, label in enumerate(classes, start=1)}
         for label, number in ids.items():
             self.add_class(self.source, number, label)
+        owners = {}
         for file in files:
+            owner = owners.setdefault(file.name if file.embedded else file.image, file.name)
+            if owner != file.name:
+                self.told.append((f"{owner} and {file.name}", "two files are of one image, which is taken twice"))
             annotations = []
             for label, segmentation, iscrowd in file.instances:
                 if label in ids:

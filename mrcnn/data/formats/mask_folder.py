@@ -69,7 +69,11 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
     for number, name in enumerate(names, start=1):
         dataset.add_class(dataset.source, number, name)
     folder, find = parts[subset]
+    owners = {}
     for image_id, image, masks in find(folder):
+        if owners.setdefault(masks, image) != image:
+            where = f"{masks}: {owners[masks].name} and {image.name}"
+            dataset.told.append((where, "images that differ only in their ending share it"))
         dataset.add_masked_image(image_id, image, masks)
     dataset.tell_skipped(path, "images or masks")
     return dataset

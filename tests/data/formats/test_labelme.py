@@ -283,6 +283,15 @@ def test_parts_share_their_classes(tmp_path):
         mrcnn.data.open(tmp_path)
 
 
+def test_two_files_of_one_image_are_told(tmp_path):
+    write(tmp_path, [shape("cat", SQUARE)])
+    write(tmp_path, [shape("cat", SQUARE)], "sub/b", image=False, imagePath="../a.png")
+    write(tmp_path, [shape("cat", SQUARE)], "c")
+    dataset = load(tmp_path)
+    assert dataset.num_images == 3 and dataset.skipped == []
+    assert dataset.told == [("a.json and sub/b.json", "two files are of one image, which is taken twice")]
+
+
 def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
     for name in ("train/a", "val/a", "a", "more/a"):
         write(tmp_path, [shape(f"in {name}", SQUARE)], name)

@@ -150,6 +150,14 @@ def test_files_as_other_systems_write_them(tmp_path):
     assert [dataset.load_mask(i)[0].shape[2] for i in (0, 1)] == [2, 2] and dataset.skipped == []
 
 
+def test_images_that_differ_in_their_ending_alone_share_masks_and_are_told(tmp_path):
+    write_flat(tmp_path, "x", {"0": A})
+    save(tmp_path / "images/x.png", np.full((*SIZE, 3), 90, np.uint8))
+    dataset = opened(tmp_path)
+    assert dataset.num_images == 2 and dataset.told == [
+        (f"{tmp_path / 'masks/x'}: x.jpg and x.png", "images that differ only in their ending share it")]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["0.jpg", "cell/0.tif", "cell/deep/0.png"])
 def test_masks_that_cannot_be_taken_leave_their_image_out(tmp_path, name):
     write_nested(tmp_path, "x", {"0": A})
