@@ -93,6 +93,8 @@ def run(args):
     print(done.summary.table())
     for part, (path, summary) in done.parts.items():
         print(f"Written: {path}" + (f" ({part}: {summary.images} images, {summary.instances} instances)" if part else ""))
-    if done.images is not None:
-        print(f"File names are relative to {done.images} (--images {done.images}).")
+    for folder in dict.fromkeys(done.images.values()):
+        names = [done.parts[part][0].name for part, other in done.images.items() if other == folder]
+        which = f" in {', '.join(names)}" if len(names) < len(done.images) else ""
+        print(f"File names{which} are relative to {folder} (--images {folder}).")
     return 1 if done.summary.left_out else 0

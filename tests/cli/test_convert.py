@@ -74,6 +74,14 @@ def test_a_folder_of_labelmes_files_is_converted_again_beside_what_was_written(t
     assert main(command) == 1 and "b.json" in capsys.readouterr().out
 
 
+def test_parts_in_folders_of_their_own_say_where_the_images_of_each_are(tmp_path, capsys):
+    folder = shared_path("data/tiny_coco")
+    assert main(["convert", "coco", str(folder), "--output", str(tmp_path / "x.json")]) == 0
+    out = capsys.readouterr().out
+    for part in ("train", "val"):
+        assert f"File names in x_{part}.json are relative to {folder}/{part}2017 (--images {folder}/{part}2017)." in out
+
+
 def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
     output = tmp_path / "fruits.json"
     assert main(["convert", "labelme", str(shared_path("data/fruits")), "--output", str(output)]) == 0

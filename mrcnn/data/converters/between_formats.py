@@ -24,13 +24,13 @@ class Conversion:
     Attributes:
         parts: dict name of the part, None for the whole -> (Path of what was written, Summary of it).
         summary: Summary of all parts together; of folds, which have the same images again and again, of these once.
-        images: Path of the folder that the file names of a COCO JSON are relative to, where images were not copied;
-            else None.
+        images: dict name of the part -> Path of the folder that the file names in its COCO JSON are relative to; empty
+            where images were copied, or for other formats.
     """
 
     parts: dict
     summary: Summary
-    images: Path | None = None
+    images: dict
 
 
 def convert(path, output, *, format=None, to="coco", subsets=None, split=None, folds=None, group=None, seed=0,
@@ -74,7 +74,7 @@ def convert(path, output, *, format=None, to="coco", subsets=None, split=None, f
     if division is not None:
         refuse_leftovers(division, output, to, copies)
     progress = progress or (lambda what: contextlib.nullcontext())
-    results, images = {}, None
+    results, images = {}, {}
     for subset in subsets or [None]:
         with progress("reading") as show:
             dataset = _open(path, format, subset, workers, show, options)
@@ -88,7 +88,7 @@ def convert(path, output, *, format=None, to="coco", subsets=None, split=None, f
                     common = {"image_ids": ids, "workers": workers, "progress": show}
                     results[part] = _write(dataset, output, to, part, place, bool(copy_images), copies, common)
         if to == "coco" and not copy_images:
-            images = images_folder(dataset)
+            images |= dict.fromkeys(parts, images_folder(dataset))
     if division is None:
         return Conversion(results, _together([summary for _, summary in results.values()]), images)
     total = _together([results[part][1] for part in division.once()], once=True)

@@ -31,10 +31,10 @@ def read(path):
 def test_to_coco_beside_the_images(tmp_path):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
     assert (done.summary.images, done.summary.instances, done.summary.per_class) == (10, 12, {"axon": 2, "cell": 10})
-    assert done.images == tmp_path / "in" and list(done.parts) == [None] and done.summary.left_out == []
+    assert done.images == {None: tmp_path / "in"} and list(done.parts) == [None] and done.summary.left_out == []
     content = read(tmp_path / "out.json")
     assert content["images"][0] == {"id": 1, "file_name": "images/s0_0.jpg", "height": 40, "width": 60}
-    again = mrcnn.data.open(tmp_path / "out.json", images=done.images)
+    again = mrcnn.data.open(tmp_path / "out.json", images=done.images[None])
     # beside folders of classes: axon, then cell
     np.testing.assert_array_equal(again.load_mask(0)[0], np.dstack([B, A]))
     assert again.load_image(0).shape == (40, 60, 3)
@@ -42,7 +42,7 @@ def test_to_coco_beside_the_images(tmp_path):
 
 def test_images_may_be_copied(tmp_path):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out/all.json", copy_images=True)
-    assert done.images is None
+    assert done.images == {}
     assert mrcnn.data.open(tmp_path / "out/all.json", images=tmp_path / "out/images").load_image(9).any()
     convert(tmp_path / "in", tmp_path / "out/all.json", copy_images=tmp_path / "elsewhere")
     assert sum(p.suffix == ".jpg" for p in (tmp_path / "elsewhere").rglob("*")) == 10
@@ -102,12 +102,12 @@ def test_what_the_reader_left_out_counts_once_in_a_split(tmp_path):
 @pytest.mark.parametrize("split", [None, 0.8])
 def test_to_folders_and_back(tmp_path, to, split):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out", to=to, split=split, copy_images=True)
-    assert done.images is None and done.summary.instances == 12
+    assert done.images == {} and done.summary.instances == 12
     back = convert(tmp_path / "out", tmp_path / "back.json")
     assert set(back.parts) == ({"train", "val"} if split else {None}) and back.summary.left_out == []
     assert back.summary.per_class == {"axon": 2, "cell": 10}
     for part, (path, _) in back.parts.items():
-        dataset = mrcnn.data.open(path, images=back.images if part is None else None)
+        dataset = mrcnn.data.open(path, images=back.images[part])
         masks, class_ids = dataset.load_mask(0)
         for i, class_id in enumerate(class_ids):
             np.testing.assert_array_equal(masks[:, :, i], {1: B, 2: A}[class_id])
