@@ -6,39 +6,47 @@ Legend: H W image, C channels, N instances.
 import numpy as np
 from matplotlib import patches
 from matplotlib import pyplot as plt
-from skimage.measure import find_contours
 
 from mrcnn.evaluation.matching import NO_MATCH, compute_matches
-from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors, text_color
+from mrcnn.geometry.tracing import trace_mask
+from mrcnn.viz.captions import add_captions
+from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors
 from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
 from mrcnn.viz.figure import frame_image, get_axis, show
-from mrcnn.viz.labels import instance_text
+from mrcnn.viz.labels import Label, instance_text
 
 
 def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolation=None):
     """Show images side by side, in rows.
 
     Args:
-        images: list of [H, W], [H, W, 1] or [H, W, 3] arrays, range 0..255 or bool.
+        images: list of images as `draw.to_rgb` takes them. Those of one channel keep their values, for the colour map.
         titles: list of str, or None.
         cols: int. Images in a row.
         cmap: matplotlib colour map for images of one channel.
         norm: matplotlib Normalize for images of one channel.
         interpolation: as of `Axes.imshow`.
+
+    Returns:
+        (figure, axes): matplotlib Figure; array of Axes, one an image.
     """
     images = list(images)
     titles = list(titles) if titles is not None else [""] * len(images)
     cols = max(1, cols)
     rows = max(1, -(-len(images) // cols))
-    plt.figure(figsize=(14, 14 * rows / cols))
+    figure = plt.figure(figsize=(14, 14 * rows / cols))
+    axes = []
     for position, (image, title) in enumerate(zip(images, titles), start=1):
-        ax = plt.subplot(rows, cols, position)
+        ax = figure.add_subplot(rows, cols, position)
+        axes.append(ax)
         ax.set_title(title, fontsize=9)
         ax.axis("off")
         image = np.asarray(image)
         image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
-        ax.imshow(image.astype(np.uint8), cmap=cmap, norm=norm, interpolation=interpolation)
+        image = to_rgb(image) if image.ndim == 3 else image.astype(np.uint8) if image.dtype == bool else image
+        ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation)
     show()
+    return figure, np.array(axes, dtype=object)
 
 
 def add_mask_outline(ax, mask, color, linewidth=1.0):
@@ -51,11 +59,11 @@ def add_mask_outline(ax, mask, color, linewidth=1.0):
         linewidth: float, points.
     """
     part, y1, x1 = cut_mask(mask)
-    if part.size:
-        # a margin of one pixel closes the contours of masks that touch the edge
-        for contour in find_contours(np.pad(part, 1).astype(np.float32), 0.5):
-            outline = contour[:, ::-1] - 1 + (x1, y1)  # (y, x) to (x, y)
-            ax.add_patch(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
+    for ring in (ring for traced in trace_mask(part) for ring in traced.rings):
+        # the edges of the first pixel lie at -0.5
+        outline = np.reshape(ring, (-1, 2)) + (x1 - 0.5, y1 - 0.5)
+        # add_patch would look for the limits of the data at each step of the outline: most of the time of a figure
+        ax.add_artist(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
 
 
 def add_box(ax, box, color, **style):
@@ -63,12 +71,6 @@ def add_box(ax, box, color, **style):
     y1, x1, y2, x2 = (float(v) for v in box[:4])
     style = {"linewidth": 2, "alpha": 0.7, "linestyle": "dashed"} | style
     ax.add_patch(patches.Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=color, facecolor="none", **style))
-
-
-def add_caption(ax, x, y, text, color):
-    """Write a text on a ground of this colour, its upper left corner at (x, y)."""
-    ground = {"facecolor": color, "alpha": 0.75, "pad": 1.5, "edgecolor": "none"}
-    ax.text(x, y, text, size=11, verticalalignment="top", color=text_color(color[:3]), bbox=ground)
 
 
 def display_instances(
@@ -102,8 +104,13 @@ def display_instances(
         colors: list of N (red, green, blue) in 0..1, or None.
         captions: list of N texts in place of name and score, or None.
 
+    Returns:
+        (figure, ax): matplotlib Figure and Axes.
+
     Raises:
         ValueError: boxes, masks and class ids differ in number.
+
+    Differs: captions are moved where they would cover one another.
     """
     boxes, class_ids = np.asarray(boxes).reshape(-1, 4), np.asarray(class_ids).reshape(-1)
     masks, count = list_masks(masks), len(boxes)
@@ -112,8 +119,8 @@ def display_instances(
     if not count:
         print("\n*** No instances to display *** \n")
     ax, is_new = get_axis(ax, figsize)
-    colors = instance_colors(count) if colors is None else list(colors)
-    canvas = to_rgb(image)
+    colors = instance_colors(count) if colors is None else [tuple(color) for color in colors]
+    canvas, labels = to_rgb(image), []
     frame_image(ax, canvas.shape, title)
     for ix in range(count):
         if not np.any(boxes[ix]):
@@ -127,11 +134,12 @@ def display_instances(
             text = instance_text(class_ids[ix], class_names, None if scores is None else scores[ix])
         else:
             text = captions[ix]
-        if text:
-            add_caption(ax, boxes[ix][1], boxes[ix][0], text, colors[ix])
+        labels.append(Label(text, tuple(boxes[ix]), colors[ix]))
     ax.imshow(canvas)
+    add_captions(ax, labels, canvas.shape)
     if is_new:
         show()
+    return ax.figure, ax
 
 
 def display_differences(
@@ -158,32 +166,34 @@ def display_differences(
     Args:
         image: [H, W, C].
         gt_box, gt_class_id, gt_mask: int [G, 4], int [G], bool [H, W, G].
-        pred_box, pred_class_id, pred_score, pred_mask: int [N, 4], int [N], float [N], bool [H, W, N].
+        pred_box, pred_class_id, pred_score, pred_mask: int [N, 4], int [N], float [N] or None, bool [H, W, N].
         class_names: sequence of names by class id.
         title: str; default says what the colours mean.
         ax: matplotlib Axes, or None for a new figure.
         show_mask, show_box: bools.
         iou_threshold, score_threshold: floats, as in `evaluation.matching.compute_matches`.
 
+    Returns:
+        (figure, ax): matplotlib Figure and Axes.
+
     Differs: the classic code drew green and red, which many people cannot tell apart.
     """
-    order = np.argsort(np.asarray(pred_score))[::-1]  # the order of the matches
-    pred_box, pred_class_id, pred_score = (np.asarray(a)[order] for a in (pred_box, pred_class_id, pred_score))
-    pred_mask = np.asarray(pred_mask)[..., order]
-    gt_box, gt_mask = np.asarray(gt_box).reshape(-1, 4), np.asarray(gt_mask)
+    gt_box, pred_box = np.asarray(gt_box).reshape(-1, 4), np.asarray(pred_box).reshape(-1, 4)
+    gt_class_id, pred_class_id = np.asarray(gt_class_id), np.asarray(pred_class_id)
+    scores = np.ones(len(pred_box)) if pred_score is None else np.asarray(pred_score)
     _, pred_match, overlaps = compute_matches(
-        gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask, iou_threshold, score_threshold
+        gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, scores, pred_mask, iou_threshold, score_threshold
     )
-    captions = [""] * len(gt_box)
-    for ix, match in enumerate(pred_match):
-        iou = overlaps[ix, match] if match != NO_MATCH else overlaps[ix].max(initial=0.0)
-        captions.append(f"{pred_score[ix]:.2f} / {iou:.2f}")
-    masks = [m for m in (gt_mask, pred_mask) if m.shape[-1]]
-    display_instances(
+    captions = [""] * (len(gt_box) + len(pred_box))
+    best_first = np.argsort(scores[: len(pred_match)])[::-1]  # the order of the matches
+    for row, (ix, match) in enumerate(zip(best_first, pred_match, strict=True)):
+        iou = overlaps[row, match] if match != NO_MATCH else overlaps[row].max(initial=0.0)
+        captions[len(gt_box) + ix] = f"{iou:.2f}" if pred_score is None else f"{scores[ix]:.2f} / {iou:.2f}"
+    return display_instances(
         image,
-        np.concatenate([gt_box, pred_box.reshape(-1, 4)]),
-        np.concatenate(masks, axis=-1) if masks else None,
-        np.concatenate([np.asarray(gt_class_id), pred_class_id]),
+        np.concatenate([gt_box, pred_box]),
+        list_masks(np.asarray(gt_mask)) + list_masks(np.asarray(pred_mask)),
+        np.concatenate([gt_class_id, pred_class_id]),
         class_names,
         ax=ax,
         title=title or "Ground truth and detections\n blue: ground truth, orange: detection, caption: score / IoU",
@@ -218,6 +228,9 @@ def draw_boxes(
         title: str.
         ax: matplotlib Axes; without one, a new figure is made and shown.
 
+    Returns:
+        (figure, ax): matplotlib Figure and Axes.
+
     Raises:
         ValueError: neither boxes nor refined boxes.
     """
@@ -225,29 +238,30 @@ def draw_boxes(
         raise ValueError("draw_boxes needs boxes, refined_boxes or both")
     count = len(boxes) if boxes is not None else len(refined_boxes)
     ax, is_new = get_axis(ax, (12, 12))
-    canvas = to_rgb(image)
+    canvas, masks, labels = to_rgb(image), list_masks(masks), []
     frame_image(ax, canvas.shape, title)
-    masks = list_masks(masks)
     for ix, color in enumerate(instance_colors(count)):
         visibility = None if visibilities is None else int(visibilities[ix])
         color = GREY if visibility == 0 else color
-        corner = None
+        box = None
         if boxes is not None:
             if not np.any(boxes[ix]):
                 continue
-            add_box(ax, boxes[ix], color, **_BOX_STYLES[visibility])
-            corner = boxes[ix][:2]
+            box = boxes[ix]
+            add_box(ax, box, color, **_BOX_STYLES[visibility])
         if refined_boxes is not None:
             refined = np.asarray(refined_boxes[ix]).astype(np.int32)
             add_box(ax, refined, color, linestyle="solid", alpha=1.0)
-            if corner is not None:
-                ax.plot([corner[1], refined[1]], [corner[0], refined[0]], color=color)
-            corner = refined[:2]
+            if box is not None:
+                ax.plot([box[1], refined[1]], [box[0], refined[0]], color=color)
+            box = refined
         if captions is not None:
-            add_caption(ax, corner[1], corner[0], captions[ix], color)
+            labels.append(Label(str(captions[ix]), tuple(box), color))
         if masks:
             apply_mask(canvas, masks[ix], color)
             add_mask_outline(ax, masks[ix], color)
     ax.imshow(canvas)
+    add_captions(ax, labels, canvas.shape)
     if is_new:
         show()
+    return ax.figure, ax

@@ -40,6 +40,12 @@ def _font(size):
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
+def text_size(text, size):
+    """Height and width of a text, in pixels, for letters of this size. Returns: (float, float)."""
+    font = _font(size)
+    return float(sum(font.getmetrics())), float(font.getlength(text))
+
+
 def instance_text(class_id, class_names=None, score=None):
     """Name and score of an instance.
 

@@ -6,11 +6,12 @@ Legend: H W image, C channels, R rois, N instances, M side of the mask targets.
 import numpy as np
 
 from mrcnn.geometry.masks import paste_mask
+from mrcnn.viz.captions import add_captions
 from mrcnn.viz.colors import GREY, instance_colors
-from mrcnn.viz.draw import apply_mask, to_rgb
+from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
 from mrcnn.viz.figure import frame_image, get_axis, show
-from mrcnn.viz.instances import add_box, add_caption, display_images
-from mrcnn.viz.labels import instance_text
+from mrcnn.viz.instances import add_box, display_images
+from mrcnn.viz.labels import Label, instance_text
 
 
 def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10):
@@ -26,9 +27,12 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
         class_ids: int [R]. 0 is negative.
         class_names: sequence of names by class id.
         limit: int. Of more proposals, so many are drawn, chosen at random.
+
+    Returns:
+        (figure, ax): matplotlib Figure and Axes.
     """
     rois, refined_rois, class_ids = np.asarray(rois), np.asarray(refined_rois), np.asarray(class_ids)
-    canvas = to_rgb(image)
+    canvas, labels = to_rgb(image), []
     # the classic API draws from NumPy's global generator: np.random.seed makes the choice repeatable
     chosen = np.random.choice(len(rois), limit, replace=False) if len(rois) > limit else np.arange(len(rois))
     ax, _ = get_axis(None, (12, 12))
@@ -43,17 +47,19 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
         ry1, rx1 = refined_rois[ix][:2]
         add_box(ax, refined_rois[ix], color, linestyle="solid", alpha=1.0)
         ax.plot([x1, rx1], [y1, ry1], color=color)
-        add_caption(ax, rx1, ry1, instance_text(class_ids[ix], class_names), color)
+        labels.append(Label(instance_text(class_ids[ix], class_names), tuple(refined_rois[ix][:4]), color))
         if int(y2) > int(y1) and int(x2) > int(x1):
             full = np.zeros(canvas.shape[:2], bool)
             paste_mask(mask[ix], rois[ix][:4].astype(np.int32), full)
             apply_mask(canvas, full, color)
     ax.imshow(canvas)
+    add_captions(ax, labels, canvas.shape)
     positive = int((class_ids > 0).sum())
     print("Positive ROIs: ", positive)
     print("Negative ROIs: ", int((class_ids == 0).sum()))
     print(f"Positive Ratio: {positive / max(len(class_ids), 1):.2f}")
     show()
+    return ax.figure, ax
 
 
 def display_top_masks(image, mask, class_ids, class_names, limit=4):
@@ -65,21 +71,27 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4):
         class_ids: int [N].
         class_names: sequence of names by class id.
         limit: int. How many classes; where there are fewer, empty pictures fill the row.
+
+    Returns:
+        (figure, axes): matplotlib Figure; array of Axes, one a picture.
     """
-    mask, class_ids = np.asarray(mask) != 0, np.asarray(class_ids)
+    masks, class_ids = list_masks(np.asarray(mask)), np.asarray(class_ids)
+    # each instance by itself: of many on a large image, a copy of those of a class takes seconds
+    sizes = np.array([np.count_nonzero(one) for one in masks], np.int64)
     canvas = to_rgb(image)
     pictures, titles = [canvas], [f"H x W={canvas.shape[0]}x{canvas.shape[1]}"]
-    areas = {c: int(np.count_nonzero(mask[:, :, class_ids == c])) for c in np.unique(class_ids)}
+    areas = {c: int(sizes[class_ids == c].sum()) for c in np.unique(class_ids)}
     top = [c for c in sorted(areas, key=areas.get, reverse=True) if areas[c]][:limit]
     for class_id in top:
         of_class = np.flatnonzero(class_ids == class_id)
         # each instance in a shade of its own, the later one on top
         shades = np.zeros(canvas.shape[:2], np.uint8)
         for rank, ix in enumerate(of_class, start=1):
-            shades[mask[:, :, ix]] = 55 + 200 * rank // len(of_class)
+            part, y1, x1 = cut_mask(masks[ix])
+            shades[y1 : y1 + part.shape[0], x1 : x1 + part.shape[1]][part] = 55 + 200 * rank // len(of_class)
         pictures.append(shades)
         titles.append(instance_text(class_id, class_names))
     for _ in range(limit - len(top)):
         pictures.append(np.zeros(canvas.shape[:2], np.uint8))
         titles.append("-")
-    display_images(pictures, titles=titles, cols=limit + 1, cmap="Blues_r")
+    return display_images(pictures, titles=titles, cols=limit + 1, cmap="Blues_r")

@@ -12,26 +12,32 @@ from rich.console import Console
 from rich.table import Table
 
 from mrcnn.viz.labels import instance_text
+from mrcnn.viz.weights import AS_INITIALISED, weight_statistics
 
-# Weights larger than this have most likely run away in training.
-_OVERFLOW = 1000
+# a matrix of more cells than this shows no figure where nothing overlaps; inches of a row or column
+_MOST_CELLS, _CELL = 400, 0.35
 
 
 def plot_precision_recall(AP, precisions, recalls):
     """Plot a precision-recall curve in a new figure.
 
     Args:
-        AP: float. Average precision at IoU 0.50, for the title.
-        precisions: float [N]. From `compute_ap`.
+        AP: float. Average precision at IoU 0.50, for the title; nan or None where there is none.
+        precisions: float [N]. From `compute_ap`. Where it is nan the curve has a gap.
         recalls: float [N].
+
+    Returns:
+        (figure, ax): matplotlib Figure and Axes.
     """
-    _, ax = plt.subplots(1)
-    ax.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
+    figure, ax = plt.subplots(1)
+    told = "none" if AP is None or np.isnan(AP) else f"{AP:.3f}"
+    ax.set_title(f"Precision-Recall Curve. AP@50 = {told}")
     ax.set_ylim(0, 1.1)
     ax.set_xlim(0, 1.1)
     ax.set_xlabel("Recall")
     ax.set_ylabel("Precision")
     ax.plot(recalls, precisions)
+    return figure, ax
 
 
 def plot_overlaps(gt_class_ids, pred_class_ids, pred_scores, overlaps, class_names, threshold=0.5):
@@ -40,30 +46,40 @@ def plot_overlaps(gt_class_ids, pred_class_ids, pred_scores, overlaps, class_nam
     Args:
         gt_class_ids: int [G].
         pred_class_ids: int [N].
-        pred_scores: float [N].
+        pred_scores: float [N], or None.
         overlaps: float [N, G]. IoU.
         class_names: sequence of names by class id.
         threshold: float. IoU above which a prediction is told to match, or to be of the wrong class.
+
+    Returns:
+        (figure, ax): matplotlib Figure and Axes. Of a large matrix only the cells that overlap have their figure.
     """
     gt_class_ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0]
     pred_class_ids = np.asarray(pred_class_ids)[np.asarray(pred_class_ids) != 0]
     overlaps = np.asarray(overlaps, np.float64).reshape(len(pred_class_ids), len(gt_class_ids))
-    _, ax = plt.subplots(figsize=(12, 10))
-    names = [f"{instance_text(c, class_names)} ({s:.2f})" for c, s in zip(pred_class_ids, pred_scores)]
+    rows, columns = overlaps.shape
+    figure, ax = plt.subplots(figsize=(max(12, _CELL * columns), max(10, _CELL * rows)))
+    names = [instance_text(c, class_names) for c in pred_class_ids]
+    if pred_scores is not None:
+        names = [f"{name} ({score:.2f})" for name, score in zip(names, pred_scores)]
     ax.set_yticks(np.arange(len(pred_class_ids)), names)
     ax.set_xticks(np.arange(len(gt_class_ids)), [instance_text(c, class_names) for c in gt_class_ids], rotation=90)
     ax.set_xlabel("Ground Truth")
     ax.set_ylabel("Predictions")
     if overlaps.size:
         ax.imshow(overlaps, interpolation="nearest", cmap="Blues", vmin=0, vmax=1)
+    crowded = overlaps.size > _MOST_CELLS
     for (row, column), iou in np.ndenumerate(overlaps):
+        if crowded and iou < 0.005:
+            continue
         text = f"{iou:.2f}"
         if iou > threshold:
             text += "\nmatch" if gt_class_ids[column] == pred_class_ids[row] else "\nwrong"
         # white on the dark half of the colour map
         color = "white" if iou > 0.5 else "black"
-        ax.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
-    plt.tight_layout()
+        ax.text(column, row, text, ha="center", va="center", fontsize=6 if crowded else 9, color=color)
+    figure.tight_layout()
+    return figure, ax
 
 
 def _in_notebook():
@@ -91,26 +107,15 @@ def display_table(table):
     Console(markup=False, highlight=False).print(grid)
 
 
-def _alert(values, name):
-    """What is suspicious about a weight: all its values equal, or some too large; None if nothing is."""
-    if not np.isfinite(values).all():
-        return "*** not finite"
-    if values.min() == values.max() and "bias" not in name and "beta" not in name:
-        return "*** dead?"
-    return "*** Overflow?" if np.abs(values).max() > _OVERFLOW else None
-
-
 def display_weight_stats(model):
     """Show least, greatest and spread of each weight of the layers that train, with what looks wrong.
 
     Args:
-        model: object with `get_trainable_layers()`, such as `MaskRCNN`: layers with name, weights and get_weights().
+        model: as of `weights.weight_statistics`, which says what the words mean.
     """
     table = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
-    for layer in model.get_trainable_layers():
-        for variable, values in zip(layer.weights, layer.get_weights()):
-            name = f"{layer.name}/{variable.name}"
-            alert = _alert(values, name) if values.size > 1 else None
-            figures = [f"{v:+9.4f}" for v in (values.min(), values.max(), values.std())] if values.size else [""] * 3
-            table.append([name + (f" {alert}" if alert else ""), str(values.shape), *figures])
+    for row in weight_statistics(model):
+        alert = {"": "", AS_INITIALISED: f" ({AS_INITIALISED})"}.get(row.verdict, f" *** {row.verdict}")
+        figures = [f"{v:+9.4f}" if np.prod(row.shape) else "" for v in (row.min, row.max, row.std)]
+        table.append([f"{row.layer}/{row.weight}{alert}", str(row.shape), *figures])
     display_table(table)

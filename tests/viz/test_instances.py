@@ -125,7 +125,7 @@ def test_display_differences(image, masks):
     pred_box, pred_mask = BOXES[::-1], masks[:, :, ::-1].copy()
     pred_mask[40:55, :, 0] = False  # half of the dog: IoU 0.5
     display_differences(image, BOXES, IDS, masks, pred_box, IDS[::-1], np.array([0.6, 0.8]), pred_mask, NAMES)
-    assert texts() == ["0.80 / 1.00", "0.60 / 0.50"]
+    assert texts() == ["0.60 / 0.50", "0.80 / 1.00"]
     assert "blue" in plt.gca().get_title()
     assert len(of_kind(patches.Rectangle)) == 4
 

@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from mrcnn.viz.plots import display_table, display_weight_stats, plot_overlaps, plot_precision_recall
+from tests.viz.layers import Layer
 
 NAMES = ["BG", "cat", "dog"]
 
@@ -15,6 +16,22 @@ def test_precision_recall_curve():
     assert "AP@50 = 0.500" in ax.get_title()
     assert ax.lines[0].get_xdata().tolist() == [0.0, 0.5, 1.0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Recall", "Precision")
+
+
+def test_a_curve_without_figures():
+    for AP in (None, float("nan")):
+        figure, ax = plot_precision_recall(AP, [np.nan, np.nan], [np.nan, np.nan])
+        assert "AP@50 = none" in ax.get_title()
+        figure.canvas.draw()
+
+
+def test_overlaps_without_scores_and_of_many():
+    _, ax = plot_overlaps(np.array([1]), np.array([2]), None, np.array([[0.2]]), NAMES)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["dog"]
+    overlaps = np.zeros((30, 30))
+    overlaps[3, 4] = 0.7
+    figure, ax = plot_overlaps(np.ones(30, int), np.ones(30, int), np.ones(30), overlaps, NAMES)
+    assert [t.get_text() for t in ax.texts] == ["0.70\nmatch"]
 
 
 def test_overlaps():
@@ -46,27 +63,18 @@ def test_table_in_a_notebook(monkeypatch):
     assert pages == ["<table><tr><td>a&lt;b</td><td>1</td></tr></table>"]
 
 
-class Layer:
-    def __init__(self, name, **weights):
-        self.name, self.values = name, list(weights.values())
-        self.weights = [types.SimpleNamespace(name=key) for key in weights]
-
-    def get_weights(self):
-        return self.values
-
-
 def test_weight_stats_tell_what_looks_wrong(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     layers = [
         Layer("conv1", kernel=np.array([[-1.0, 3.0]]), bias=np.zeros(2)),
-        Layer("dead", kernel=np.ones(4)),
+        Layer("dead", kernel=np.ones((2, 2))),
         Layer("wild", kernel=np.array([0.0, 2000.0]), bias=np.array([np.nan, 1.0])),
     ]
     display_weight_stats(types.SimpleNamespace(get_trainable_layers=lambda: layers))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == "WEIGHT NAME SHAPE MIN MAX STD"
     assert lines[1] == "conv1/kernel (1, 2) -1.0000 +3.0000 +2.0000"
-    assert lines[2].startswith("conv1/bias (2,)")  # biases may be all zero
+    assert lines[2].startswith("conv1/bias (as initialised) (2,)")
     assert lines[3].startswith("dead/kernel *** dead?")
-    assert lines[4].startswith("wild/kernel *** Overflow?")
+    assert lines[4].startswith("wild/kernel *** overflow?")
     assert lines[5].startswith("wild/bias *** not finite")
