@@ -1,0 +1,138 @@
+"""Every command of the README is run, once each and in its order, on small data of the names that it speaks of.
+
+The commands are taken from the README as they stand. What makes them quick is added, and nothing else:
+- SMALL is put behind `--set` of each command that builds a network, and LIMIT behind those that measure one;
+- training stops after an epoch of one step, whatever `--epochs` says, and TensorFlow builds no graphs;
+- in the place of the published weights, which are a download of 250 MB, stands a file of the small network's own.
+`make` is not run here: its targets must be in the Makefile.
+"""
+import glob
+import re
+import shlex
+
+import pytest
+
+from mrcnn.cli.main import main
+from mrcnn.config import Config
+from tests.docs import readme_data
+from tests.shared_data import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.S | re.M)
+LINES = [line for language, text in BLOCKS if language in ("", "bash", "sh") for line in text.splitlines() if line.strip()]
+COMMANDS = [line for line in LINES if line.startswith("mrcnn ")]
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+
+SMALL = {
+    "BACKBONE": "tiny", "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "IMAGES_PER_GPU": 1, "TOP_DOWN_PYRAMID_SIZE": 8,
+    "RPN_HEAD_CHANNELS": 8, "MASK_HEAD_CHANNELS": 8, "FPN_CLASSIF_FC_LAYERS_SIZE": 8, "TRAIN_ROIS_PER_IMAGE": 4,
+    "PRE_NMS_LIMIT": 20, "POST_NMS_ROIS_TRAINING": 10, "POST_NMS_ROIS_INFERENCE": 10, "DETECTION_MAX_INSTANCES": 2,
+    "STEPS_PER_EPOCH": 1, "VALIDATION_STEPS": 1, "LOADER_WORKERS": 0,
+}  # fmt: skip
+SET = ["--set", *(f"{name}={value}" for name, value in SMALL.items())]
+LIMIT = ["--limit", "1"]
+ADDED = {"train": SET, "predict": SET, "evaluate": SET + LIMIT, "report": SET + LIMIT, "inspect": SET}
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def _published_weights(folder):
+    """Write what stands for the COCO weights and for those of ImageNet: (path, path)."""
+    import keras
+
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.weights import classic_h5
+    from tests.engine.small import tiny_backbone
+
+    config = Config.from_dict({"NAME": "coco", "NUM_CLASSES": 81, **SMALL})
+    classic_h5.save(MaskRCNN("inference", config, str(folder)).keras_model, folder / "coco.h5")
+    image = keras.Input((64, 64, 3))
+    classic_h5.save(keras.Model(image, tiny_backbone(image)[-1]), folder / "imagenet.h5")
+    return folder / "coco.h5", folder / "imagenet.h5"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the data, as the working folder; the home folder lies in it."""
+    import tensorflow as tf
+
+    from mrcnn.backbones import registry
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.weights import start
+    from tests.engine.small import tiny_backbone
+
+    folder = tmp_path_factory.mktemp("readme")
+    home = folder / "home"
+    readme_data.make_coco(home / "coco")
+    readme_data.make_pair(folder, home / "coco")
+    readme_data.make_photographs(folder / "photographs")
+    readme_data.make_pictures(folder)
+    readme_data.make_toys(folder)
+    train = MaskRCNN.train
+
+    def one_epoch(model, *args, epochs, **kwargs):
+        return train(model, *args, epochs=min(epochs, model.epoch + 1), **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("HOME", str(home))
+        patch.setitem(registry.BACKBONES, "tiny", tiny_backbone)
+        tf.config.run_functions_eagerly(True)
+        coco, imagenet = _published_weights(folder)
+        patch.setattr(start, "coco_weights", lambda: coco)
+        patch.setattr(start, "COCO_BACKBONE", "tiny")
+        patch.setattr(MaskRCNN, "get_imagenet_weights", lambda model: str(imagenet))
+        patch.setattr(MaskRCNN, "train", one_epoch)
+        yield folder
+        tf.config.run_functions_eagerly(False)
+
+
+def _words(line, home):
+    """Split a line as a shell would: (words, file that the output goes to or None)."""
+    line, _, output = line.partition(" > ")
+    words = []
+    for word in shlex.split(line, comments=True):
+        word = word.replace("~", str(home), 1) if word.startswith("~/") else word
+        words += sorted(glob.glob(word)) or [word] if "*" in word else [word]
+    return words, (shlex.split(output, comments=True) or [None])[0]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_does_what_it_says(place, line, capsys):
+    words, output = _words(line, place / "home")
+    before = {path for path in place.rglob("*") if path.is_file()}
+    assert main([*words[1:], *ADDED.get(words[1], [])]) == 0, capsys.readouterr().err
+    text = capsys.readouterr().out
+    if output:
+        (place / output).write_text(text)
+    new = {path for path in place.rglob("*") if path.is_file()} - before
+    assert new or text.strip(), "it neither wrote nor said anything"
+    for word, path in zip(words, words[1:]):
+        if word in ("--output", "--output-dir", "--html", "--fix"):
+            # a division into parts writes toys_train.json and toys_val.json for toys.json
+            assert any(str(found).startswith(str(place / path.removesuffix(".json"))) for found in new), f"no {path}"
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_the_python_runs(place, code, monkeypatch, capsys):
+    for name, value in SMALL.items():
+        monkeypatch.setattr(Config, name, value)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["model"].epoch == 2 and set(names["result"]) == {"rois", "class_ids", "scores", "masks"}
+    assert "AP50" in capsys.readouterr().out
+
+
+def test_each_block_is_one_that_is_tested():
+    assert {language for language, _ in BLOCKS} <= {"", "bash", "sh", "python"}, "a block of another language"
+    others = [line for line in LINES if not line.startswith(("mrcnn ", "make "))]
+    assert not others, f"lines that nothing runs: {others}"
+    assert len(COMMANDS) >= 15 and len(COMMANDS) == len(set(COMMANDS)) and len(PYTHON) == 1
+
+
+def test_targets_of_make_exist():
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^make (\w+)", README, re.M) + re.findall(r"`make (\w+)`", README)
+    assert {"demo", "test", "setup"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.M), target
