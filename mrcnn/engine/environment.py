@@ -15,7 +15,8 @@ from mrcnn import __version__
 from mrcnn.data.files import save_json
 
 ENVIRONMENT_NAME = "environment.json"
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless", "pycocotools")
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless", "pycocotools",
+            "faster-coco-eval")
 
 
 def describe_environment():

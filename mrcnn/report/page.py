@@ -15,7 +15,7 @@ nav a { margin-right: .9em; white-space: nowrap }
 .left ul { margin: .2em 0; padding-left: 1.2em }
 figure.pair { margin: 1.4em 0 }
 .sides { display: flex; flex-wrap: wrap; gap: .6em; margin-top: .3em; font-size: .8em; color: #444 }
-.sides div { flex: 0 1 480px; min-width: min(100%, 280px) } .sides img { display: block; width: 100% }
+.sides div { max-width: 100% } .sides img { display: block }
 code { overflow-wrap: anywhere; font-size: .93em }
 @media (max-width: 700px) {
  body { margin: 1em auto } .chart img { max-width: 720px }

@@ -4,7 +4,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.evaluation.confusion import most_confused
 from mrcnn.evaluation.report import OVERALL, format_figure
 from mrcnn.report.figures import embed
-from mrcnn.report.measured import IOU, WORST
+from mrcnn.report.measured import IOU
 from mrcnn.report.pictures import draw_mistakes
 from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure
 from mrcnn.viz.html import picture, table, text
@@ -43,12 +43,12 @@ def _class_table(per_class):
     present = sorted(((name, c) for name, c in per_class.items() if c["instances"]), key=lambda item: -item[1]["instances"])
     rows = [[name, c["instances"], c["detections"], *(format_figure(c[f"{kind}_{figure}"]) for kind, figure in columns)]
             for name, c in present]  # fmt: skip
-    yield "<h3>By class</h3>\n"
+    yield f"<h3>By class</h3>\n<p>{len(present)} classes occur in these images, those with the most objects first.</p>\n"
     head = ["class", "objects", "detections", *(f"{kind} {name}" for kind, name in columns)]
     yield f'<div class="tall">{table(head, rows, range(1, len(head)))}</div>\n'
     absent = [name for name, c in per_class.items() if not c["instances"]]
     if absent:
-        more = ", ..." if len(absent) > _NAMED else ""
+        more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
         yield (f"<p>{len(absent)} of {len(per_class)} classes do not occur in these images: "
                f"{text(', '.join(absent[:_NAMED]) + more)}.</p>\n")  # fmt: skip
 
@@ -65,10 +65,10 @@ def confusion(measured):
     whole = measured.confusion
     shown = most_confused(whole, _MATRIX)
     yield '<h2 id="confusion">Confusion matrix</h2>\n'
-    yield (f"<p>Detections of a score of {measured.min_score:g} or more, by the IoU of their masks with the objects: of "
-           f"{IOU:g} or more it is the same thing. A detection takes an object of its own class first, then one of another "
-           "class. The last column are objects that were missed, the last row detections where there is no object, or one "
-           "that is found already. A field holds the number; it is as dark as its share of the row.</p>\n")
+    yield (f"<p>Detections of a score of {measured.min_score:g} or more are matched with objects where the IoU of their masks "
+           f"is {IOU:g} or more: each with the best one of its own class, and what is left over with the best one of any "
+           "class. The last column counts objects that were missed, the last row detections where there is no object, or "
+           "one that is found already. A field is as dark as its share of the row.</p>\n")
     if len(shown.names) < len(whole.names):
         yield (f'<p class="note">{len(shown.names) - 1} of {len(whole.names) - 1} classes are shown, those taken for one '
                f"another most often: {shown.between_classes} of {whole.between_classes} such mistakes.</p>\n")
@@ -94,8 +94,6 @@ def worst(measured):
     yield (f"<p>The {len(chosen)} of {wrong} images with mistakes that have the most of them: objects missed, detections that "
            "are false, objects found as another class, matched as for the confusion matrix. Blue is right, vermilion missed "
            "or false, orange another class, grey a crowd.</p>\n")
-    if wrong > len(chosen):
-        yield f'<p class="note">{WORST} images are the most that the page shows.</p>\n'
     names = measured.confusion.names
     crowds = {}
     for row in measured.result.truth:

@@ -1,6 +1,5 @@
 """The sections of the page that a run folder is enough for: losses, speed and memory, configuration, environment."""
 
-import json
 import math
 import statistics
 
@@ -46,11 +45,12 @@ def _loss_notes(history):
         yield "The run has one epoch: points, and no curves."
     if not any(name.startswith("val_") for row in history for name in row):
         yield "The run had no validation."
-    for name in LOSSES:
-        bad = [int(row["epoch"]) for row in history if name in row and not math.isfinite(row[name])]
-        if bad:
-            yield (f"{name} is no finite number in {len(bad)} of {len(history)} epochs, first in epoch {bad[0]}. A learning "
-                   "rate that is too high does that; so do weights that were damaged before.")  # fmt: skip
+    broken = {name: [int(row["epoch"]) for row in history if name in row and not math.isfinite(row[name])] for name in LOSSES}
+    for name, epochs in broken.items():
+        if epochs:
+            yield f"{name} is no finite number in {len(epochs)} of {len(history)} epochs, first in epoch {epochs[0]}."
+    if any(broken.values()):
+        yield "A learning rate that is too high does that; so do weights that were damaged before."
 
 
 def _columns(history):
@@ -85,7 +85,7 @@ def speed(run, measured=None):
 
 def _training_speed(run, recorded):
     columns = [column for column in _SPEED if any(column[0] in row for row in recorded)]
-    numbers = range(len(columns) + 1)
+    numbers = range(1, len(columns) + 1)
 
     def line(first, pick):
         return [first, *(_rounded(pick([row[name] for row in recorded if name in row]), digits) for name, _, digits in columns)]
@@ -134,11 +134,10 @@ def _plain(value):
 
 
 def shown(value):
-    """Write a value of a configuration: str."""
-    try:
-        return value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
-    except TypeError:  # a function
+    """Write a value of a configuration as `--set` takes it: str."""
+    if callable(value):
         return getattr(value, "__qualname__", repr(value))
+    return value if isinstance(value, str) else repr(_plain(value))
 
 
 def environment(run):
@@ -147,8 +146,9 @@ def environment(run):
         return
     yield '<h2 id="environment">Environment</h2>\n'
     for entry in run.entries:
-        epochs = f"epochs {entry.get('first_epoch', '?')} to {entry.get('last_epoch', '?')}"
-        yield f"<h3>{text(entry.get('began', ''))}: {text(epochs)}</h3>\n{table(['', ''], _entry_rows(entry))}"
+        epochs = f"Epochs {entry.get('first_epoch', '?')} to {entry.get('last_epoch', '?')}"
+        began = str(entry.get("began", "")).replace("T", " ")
+        yield f"<h3>{text(epochs)}, begun {text(began)}</h3>\n{table(['', ''], _entry_rows(entry))}"
 
 
 def _entry_rows(entry):
@@ -163,7 +163,7 @@ def _entry_rows(entry):
         ("backend", entry.get("backend")),
         ("devices", _joined(entry.get("devices"), ", ")),
         ("processor", f"{entry.get('processor')}, {entry.get('cores')} cores"),
-        ("memory", f"{memory / 1024:.1f} GiB" if isinstance(memory, int | float) else None),
+        ("memory of the machine", f"{memory / 1024:.1f} GiB" if isinstance(memory, int | float) else None),
         ("system", entry.get("system")),
         ("Python", entry.get("python")),
         *versions.items(),

@@ -37,7 +37,7 @@ def precision_recall_figure(result, kind="mask", most=7):
         raise ValueError(f"the result has no curves of kind={kind!r}; it has {', '.join(result.curves) or 'none'}")
     precision = result.curves[kind]  # [T, R, K]
     recall = np.linspace(0, 1, precision.shape[1])
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.9), layout="constrained")
     known = [ix for ix, figures in enumerate(result.per_class.values()) if figures["instances"]]
     names = list(result.per_class)
     for ax, title in zip(axes, ("mean over the classes", "classes at IoU 0.50")):
@@ -58,8 +58,8 @@ def precision_recall_figure(result, kind="mask", most=7):
         _line(axes[1], recall, precision[_IOU_50, :, ix], f"{_short(names[ix])}: {ap}", place)
     if len(chosen) < len(known):
         axes[1].set_title(f"{kind}: the {len(chosen)} most frequent of {len(known)} classes, IoU 0.50")
-    for ax in axes:
-        ax.legend(fontsize=8, loc="lower left")
+    for ax in axes:  # below the axes: curves may go anywhere inside
+        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return figure, axes
 
 
