@@ -130,6 +130,17 @@ def test_each_block_is_one_that_is_tested():
     assert len(COMMANDS) >= 15 and len(COMMANDS) == len(set(COMMANDS)) and len(PYTHON) == 1
 
 
+def test_files_that_are_named_exist():
+    named = re.findall(r"\]\(((?!http)[^)#]+)\)", README) + re.findall(r"`((?:samples|tests|docs|benchmarks)/[\w./]+)`", README)
+    named += re.findall(r"`python ([\w/.]+\.py)`", README)
+    assert len(named) > 20 and not [path for path in named if not (REPOSITORY / path).exists()]
+
+
+def test_the_picture_is_ours_and_small():
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert (REPOSITORY / picture).stat().st_size < 300_000
+
+
 def test_targets_of_make_exist():
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^make (\w+)", README, re.M) + re.findall(r"`make (\w+)`", README)
