@@ -66,6 +66,13 @@ def peak_device_memory():
     """Tell the most memory of the first accelerator that was in use: float in MiB, or None without one that tells."""
     if "keras" not in sys.modules:
         return None  # whoever did not load it used no device; loading it takes seconds
+    try:
+        return _peak_of_backend()
+    except (ValueError, RuntimeError):  # TensorFlow and JAX refuse to say it of some kinds of device
+        return None
+
+
+def _peak_of_backend():
     import keras
 
     backend = keras.backend.backend()

@@ -3,12 +3,13 @@ import os
 import subprocess
 import sys
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
-from mrcnn.engine.environment import add_entry, describe_environment, read_entries
+from mrcnn.engine.environment import add_entry, describe_environment, peak_device_memory, read_entries
 from tests.shared_data import REPOSITORY
 
 
@@ -37,6 +38,24 @@ def test_what_is_no_environment_is_passed_over(tmp_path, content):
     assert read_entries(path) == []
     add_entry(tmp_path, first_epoch=1)
     assert len(read_entries(path)) == 1
+
+
+@pytest.mark.tensorflow_only
+def test_the_most_memory_of_a_graphics_card(monkeypatch):
+    """A card is played: TensorFlow names the first one, and tells bytes."""
+    import tensorflow as tf
+
+    cards = [SimpleNamespace(name="/device:GPU:0"), SimpleNamespace(name="/device:GPU:1")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cards)
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info",
+                        lambda name: {"current": 1, "peak": {"GPU:0": 3 * 2**20, "GPU:1": 0}[name]})
+    assert peak_device_memory() == 3
+
+    def refuse(name):
+        raise ValueError("Allocator stats not available")
+
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info", refuse)
+    assert peak_device_memory() is None
 
 
 def test_the_most_memory_grows_with_what_is_held():
