@@ -83,6 +83,7 @@ def load(args, data, weights, saved):
     from mrcnn.engine.mask_rcnn import MaskRCNN
     from mrcnn.weights.start import load_trained_weights
 
-    model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
+    with working("building the network"):
+        model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, weights)
     return model, dataset

@@ -2,7 +2,7 @@
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
-from mrcnn.cli.progress import progress_bar
+from mrcnn.cli.progress import progress_bar, working
 
 HELP = "find the instances on pictures"
 USAGE = "INPUT [INPUT ...] --weights W [--output DIR] [--min-score S] [--save-labelme] [OPTION ...]"
@@ -56,7 +56,8 @@ def run(args):
     from mrcnn.engine.mask_rcnn import MaskRCNN
     from mrcnn.weights.start import load_trained_weights
 
-    model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
+    with working("building the network"):
+        model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, trained.weights)
     with progress_bar("detecting") as show:
         summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,

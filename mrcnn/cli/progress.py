@@ -55,7 +55,9 @@ def _progress(columns, transient):
     from rich.console import Console
     from rich.progress import Progress
 
-    return Progress(*columns, console=Console(stderr=True, markup=False), transient=transient)
+    # what is printed meanwhile stays above the bar on a terminal, and stays out of it where it goes to a file
+    return Progress(*columns, console=Console(stderr=True, markup=False), transient=transient,
+                    redirect_stdout=sys.stdout.isatty())
 
 
 def _told(speed):

@@ -72,7 +72,8 @@ def run(args):
     load_backend()
     from mrcnn.engine.mask_rcnn import MaskRCNN
 
-    model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)
+    with working("building the network"):
+        model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)
     load_start_weights(model, weights, exclude=args.exclude)
     rate = config.LEARNING_RATE if args.learning_rate is None else args.learning_rate
     model.train(train_set, val_set, learning_rate=rate, epochs=args.epochs, layers=args.layers)

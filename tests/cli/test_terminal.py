@@ -45,10 +45,10 @@ with progress_bar("detecting") as show:
 """
 
 
-def _on_a_terminal(**environment):
-    """Run SHOW on a pseudo-terminal: everything written."""
+def _on_a_terminal(stdout=None, **environment):
+    """Run SHOW on a pseudo-terminal, its output in the file `stdout` if one is given: everything written to the terminal."""
     terminal, inside = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", SHOW], stdin=inside, stdout=inside, stderr=inside,
+    process = subprocess.Popen([sys.executable, "-c", SHOW], stdin=inside, stdout=stdout or inside, stderr=inside,
                                env=_environment(**environment))  # fmt: skip
     os.close(inside)
     written = b""
@@ -84,3 +84,10 @@ def test_a_terminal_gets_a_bar_with_colours_unless_no_color_is_set():
     assert b"a line" in text and b"detecting" in text and b"4/4" in text and b"/s" in text and COLOR.search(text)
     text = _on_a_terminal(NO_COLOR="1")
     assert b"4/4" in text and not COLOR.search(text)
+
+
+def test_what_is_printed_while_a_bar_is_shown_goes_where_the_output_goes(tmp_path):
+    with open(tmp_path / "out.txt", "wb") as file:
+        text = _on_a_terminal(stdout=file)
+    assert b"4/4" in text and b"a line" not in text
+    assert (tmp_path / "out.txt").read_bytes() == b"a line\n"

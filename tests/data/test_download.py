@@ -1,9 +1,12 @@
+import io
 import json
+import sys
+import urllib.request
 import zipfile
 
 import pytest
 
-from mrcnn.data.download import download_coco, fetch_zip
+from mrcnn.data.download import download_coco, fetch_zip, shown_reading
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats import coco
 
@@ -57,3 +60,16 @@ def test_loading_downloads_only_when_asked(tmp_path, monkeypatch):
         with pytest.raises(DataError, match="does not exist"):
             coco.CocoDataset().load_coco(tmp_path, "val", 2017, auto_download=auto_download)
     assert asked == [(tmp_path, "val", "2017")]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_how_much_has_come_and_a_file_does_not(tmp_path, monkeypatch, terminal):
+    shown = io.StringIO()
+    shown.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    source = zipped(tmp_path / "set.zip", **{"a.txt": "x" * 3000})
+    with urllib.request.urlopen(source) as answer, shown_reading(answer, "set.zip") as reader:
+        content = reader.read()
+    assert content == (tmp_path / "set.zip").read_bytes()
+    assert ("set.zip" in shown.getvalue() and "kB" in shown.getvalue()) if terminal else shown.getvalue() == ""

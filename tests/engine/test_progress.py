@@ -1,5 +1,6 @@
 """What training shows: lines an epoch in a log, a bar on a terminal."""
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -34,6 +35,14 @@ def test_a_log_gets_two_lines_an_epoch():
 def test_a_terminal_sees_the_steps_and_the_loss():
     text = _train(True, LOGS)
     assert "3/3" in text and "loss 2.5000" in text and "steps/s" in text and "Epoch 2/4: 0 s, loss 1.7500" in text
+
+
+def test_no_color_takes_the_colours_away(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    colored = re.compile(r"\x1b\[[0-9;]*m")
+    assert colored.search(_train(True, LOGS))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "3/3" in _train(True, LOGS) and not colored.search(_train(True, LOGS))
 
 
 def test_without_validation_there_is_one_line():

@@ -101,7 +101,10 @@ def test_a_broken_picture_is_named_and_left_out(tmp_path, batch_size):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     pictures = [_save(tmp_path / "a.png"), str(broken), _save(tmp_path / "c.png")]
-    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES, batch_size=batch_size)
+    told = []
+    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES, batch_size=batch_size,
+                               progress=lambda *step: told.append(step))
+    assert told[-1] == (len(pictures), len(pictures)) and len(told) == -(-len(pictures) // batch_size)
     assert summary.pictures == 2 and list(summary.unreadable) == [str(broken)]
     rows = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [(row["file_name"], row["image_id"]) for row in rows] == [("a.png", 1), ("c.png", 3)]
