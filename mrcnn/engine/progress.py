@@ -1,6 +1,7 @@
 """What training shows: a bar with the time left on a terminal or in a notebook, and two lines an epoch anywhere."""
 
 import time
+from importlib.util import find_spec
 
 import keras
 from rich.console import Console
@@ -15,7 +16,7 @@ VALIDATION_FIGURES = ("val_loss", "val_mask_AP", "val_mask_AP50", "val_box_AP")
 class TrainingProgress(keras.callbacks.Callback):
     """Show steps, rate, time left and the loss while an epoch runs, and its figures at the end.
 
-    The bar is drawn on terminals and in notebooks alone; a log file gets the lines of each epoch.
+    The bar is drawn on terminals, and in notebooks where ipywidgets is installed; a log file gets the lines of each epoch.
 
     Args:
         console: rich.console.Console, optional. Standard output when None.
@@ -29,10 +30,12 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Start the bar of an epoch."""
         self.started = time.perf_counter()
+        # without ipywidgets rich would warn at every epoch, and draw nothing
+        moves = self.console.is_terminal or (self.console.is_jupyter and find_spec("ipywidgets") is not None)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[loss]}"), console=self.console,
-            transient=True, disable=not (self.console.is_terminal or self.console.is_jupyter))  # fmt: skip
+            transient=True, disable=not moves)  # fmt: skip
         self.task = self.bar.add_task(self._title(epoch), total=self.params.get("steps"), rate="", loss="")
         self.bar.start()
 

@@ -57,3 +57,13 @@ def test_an_error_in_an_epoch_leaves_no_bar(terminal):
     progress.on_epoch_begin(0)
     progress.close()
     assert not progress.bar.live.is_started
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_notebook_has_a_bar_only_where_it_can_be_drawn(installed, monkeypatch):
+    monkeypatch.setattr("mrcnn.engine.progress.find_spec", lambda name: object() if installed else None)
+    progress = TrainingProgress(Console(file=io.StringIO(), force_jupyter=True))
+    monkeypatch.setattr("rich.progress.Progress.start", lambda self: None)
+    progress.set_params({"epochs": 1, "steps": 1})
+    progress.on_epoch_begin(0)
+    assert progress.bar.disable is not installed
