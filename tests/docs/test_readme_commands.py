@@ -33,7 +33,7 @@ SET = ["--set", *(f"{name}={value}" for name, value in SMALL.items())]
 LIMIT = ["--limit", "1"]
 ADDED = {"train": SET, "predict": SET, "evaluate": SET + LIMIT, "report": SET + LIMIT, "inspect": SET}
 
-pytestmark = pytest.mark.tensorflow_only
+pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
 
 def _published_weights(folder):
@@ -97,7 +97,7 @@ def _words(line, home):
     return words, (shlex.split(output, comments=True) or [None])[0]
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", COMMANDS, ids=lambda line: " ".join(line.split()[1:3]))
 def test_a_command_does_what_it_says(place, line, capsys):
     words, output = _words(line, place / "home")
     before = {path for path in place.rglob("*") if path.is_file()}
