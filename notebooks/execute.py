@@ -29,7 +29,7 @@ ROOT_DIR = FOLDER.parent
 CELL_SECONDS = 3600
 # How a picture is told from an empty one: the share of its pixels that have a colour, or, where all is grey, that have
 # neither of the two commonest values. Axes without anything in them are thin grey lines on white.
-_LEAST_COLORED, _LEAST_GREY, _COLOR_SPREAD = 0.001, 0.1, 40
+_LEAST_COLORED, _LEAST_GREY, _COLOR_SPREAD = 0.0001, 0.1, 4
 
 
 def find_notebooks():
