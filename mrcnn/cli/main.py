@@ -11,10 +11,10 @@ import re
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import check, completion, convert, evaluate, predict, report, train, view
+from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, report, train, view
 
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
-            "check": check, "view": view, "report": report,
+            "check": check, "view": view, "inspect": inspect, "report": report,
             "completion": completion}
 DESCRIPTION = "Mask R-CNN on Keras 3: find the objects on photographs, each with its class, its box and its mask."
 EPILOG = """\

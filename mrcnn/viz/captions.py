@@ -1,6 +1,7 @@
 """Captions in a figure: placed as those of `viz.labels` are, so that they do not cover one another."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from mrcnn.viz.colors import text_color
 from mrcnn.viz.labels import place, text_size
@@ -19,7 +20,10 @@ def add_captions(ax, labels, shape, size=_SIZE):
         shape: (height, width) of the picture.
         size: float, points. Height of the letters.
     """
-    ax.apply_aspect()  # the axis takes the place that its picture will have
+    layout = ax.figure.get_layout_engine()
+    if layout is not None and isinstance(ax.figure, Figure):
+        layout.execute(ax.figure)
+    ax.apply_aspect()  # with that, the axis has the place that its picture will have
     scale = _dots_a_pixel(ax)
     dots = ax.get_figure().dpi / _POINTS_AN_INCH
     pad = _PAD * dots

@@ -1,17 +1,70 @@
-"""Figures of what goes on inside the training pipeline: proposals with their targets, masks by class.
+"""Figures of what goes on inside the training pipeline: a sample from image to prediction, proposals with their targets,
+masks by class.
 
 Legend: H W image, C channels, R rois, N instances, M side of the mask targets.
 """
 
 import numpy as np
 
+from mrcnn.data.inspection import training_stages
 from mrcnn.geometry.masks import paste_mask
 from mrcnn.viz.captions import add_captions
-from mrcnn.viz.colors import GREY, instance_colors
-from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
+from mrcnn.viz.colors import GREY, PALETTE, class_color, instance_colors
+from mrcnn.viz.draw import apply_mask, cut_mask, draw_detections, list_masks, to_rgb
 from mrcnn.viz.figure import frame_image, get_axis, show
+from mrcnn.viz.grid import add_boxes, picture_grid, spread
 from mrcnn.viz.instances import add_box, display_images
 from mrcnn.viz.labels import Label, instance_text
+from mrcnn.viz.training_stages import draw_mask_targets
+
+# pixels: small images are enlarged to this, so that names on them are readable and cover little
+_NAMES_SIDE = 640
+
+
+def inspect_sample(dataset, image_id, settings, detect=None, *, random_rois=2000, seed=0, limit=30):
+    """Draw one image on its way through training: anchors, sampled regions, mask targets, and what is detected.
+
+    Args:
+        dataset: Dataset, prepared.
+        image_id: int. Position in it.
+        settings: InspectionSettings, such as `engine.settings.inspection_settings(config)`.
+        detect: function (list of images) -> list of results, such as `MaskRCNN.detect`; None draws no predictions.
+        random_rois: int. Random regions, in the place of the RPN's proposals.
+        seed: int. Of every random choice.
+        limit: int. Most boxes of a kind in a picture.
+
+    Returns:
+        (figure, axes): matplotlib Figure, which nothing shows yet; array of Axes, six with `detect`, else five: ground
+        truth, anchors (positive ones orange, negative ones blue), where their targets move them, ROIs (positive ones in
+        the colour of their class, negative ones grey), mask targets, predictions. A class has one colour in all of them.
+
+    Raises:
+        DataError: the image or its instances are not usable.
+    """
+    stages = training_stages(dataset, image_id, settings, random_rois=random_rois, seed=seed)
+    names, drawing = dataset.class_names, {"color_by": "class", "min_side": _NAMES_SIDE}
+    truth = {"rois": stages.boxes, "class_ids": stages.class_ids, "masks": stages.full_masks()}
+    positive = stages.roi_class_ids > 0
+    pictures = [draw_detections(stages.image, truth, names, **drawing), *[stages.image] * 3, draw_mask_targets(stages, limit)]
+    titles = [f"image {image_id}: {len(stages.class_ids)} instances",
+              f"{len(stages.positive_anchors)} positive, {len(stages.negative_anchors)} negative anchors",
+              "positive anchors, moved by their targets",
+              f"{positive.sum()} of {len(positive)} ROIs positive",
+              f"mask targets, {stages.roi_masks.shape[1]} pixels a side"]  # fmt: skip
+    if detect is not None:
+        image = dataset.load_image(image_id)
+        found = detect([image])[0]
+        pictures.append(draw_detections(image, found, names, **drawing))
+        titles.append(f"{len(found['rois'])} predictions")
+    figure, axes = picture_grid(pictures, titles)
+    for kind, color in ((stages.negative_anchors, PALETTE[5]), (stages.positive_anchors, PALETTE[0])):
+        add_boxes(axes[1], kind[spread(len(kind), limit)], color)
+    chosen = spread(len(stages.refined_anchors), limit)
+    add_boxes(axes[2], stages.refined_anchors[chosen], instance_colors(len(chosen)))
+    for kind in (np.flatnonzero(~positive), np.flatnonzero(positive)):
+        kind = kind[spread(len(kind), limit)]
+        add_boxes(axes[3], stages.rois[kind], [class_color(c) for c in stages.roi_class_ids[kind]] or GREY)
+    return figure, axes
 
 
 def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10):

@@ -1,0 +1,226 @@
+"""`mrcnn inspect`: look at the data on their way into the network, at detection stage by stage, and at the weights."""
+
+import argparse
+
+from mrcnn.cli import options
+from mrcnn.cli.backend import load_backend
+from mrcnn.cli.progress import progress_bar, working
+
+HELP = "look inside: the training data, a model's stages, its weights"
+EPILOG = """\
+examples:
+  mrcnn inspect data coco --dataset ~/coco --subset train --output inspected
+  mrcnn inspect model photo.jpg --weights last --output inspected
+  mrcnn inspect weights --weights logs/toys20260101T1200 --output inspected
+data prints the anchors, the arrays of a training batch and the share of positive ROIs (about a third is right), and draws
+the stages of one image; model prints what becomes of the proposals on a picture, and draws every stage from anchors to
+masks; weights prints a table: "dead?" is a kernel of one value throughout, "overflow?" one with values beyond 1000."""
+
+DATA_EPILOG = """\
+example:
+  mrcnn inspect data shapes --output inspected
+The configuration is the one that training starts from; --config takes that of a run, --set changes it."""
+MODEL_EPILOG = """\
+example:
+  mrcnn inspect model photo.jpg --weights last --layers fpn_p2 rpn_conv_shared --output inspected"""
+WEIGHTS_EPILOG = """\
+example:
+  mrcnn inspect weights --weights coco --layers 'fpn.*' --all"""
+
+
+def add_arguments(parser):
+    """Add the arguments of the command to its parser."""
+    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+    for name, add, told, epilog in (
+            ("data", _add_data_arguments, "what training sees of a data set", DATA_EPILOG),
+            ("model", _add_model_arguments, "detection on a picture, stage by stage", MODEL_EPILOG),
+            ("weights", _add_weights_arguments, "statistics and histograms of the weights", WEIGHTS_EPILOG)):  # fmt: skip
+        part = parts.add_parser(name, help=told, description=told + ".", epilog=epilog,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        add(part)
+        part.add_argument("--output", metavar="DIR", help="write the figures there, as PNG (default: none are drawn)")
+        group = options.add_config_arguments(part)
+        group.add_argument("--config", metavar="FILE", help="a config.json, such as that of a run")
+        part.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
+
+
+def _add_data_arguments(parser):
+    options.add_data_arguments(parser)
+    parser.add_argument("--subset", metavar="NAME", help="the part to look at (default: train where there are parts, else all)")
+    parser.add_argument("--image", type=options.at_least(0), default=0, metavar="N", help="the image to draw, counted from 0")
+    parser.add_argument("--limit", type=options.at_least(1), default=100, metavar="N",
+                        help="images over which the share of positive ROIs is averaged (default: %(default)s)")
+    parser.add_argument("--batch", type=options.at_least(1), default=4, metavar="N",
+                        help="images of the batch whose arrays are told (default: %(default)s)")
+
+
+def _add_model_arguments(parser):
+    parser.add_argument("picture", metavar="PICTURE")
+    parser.add_argument("--layers", nargs="+", default=[], metavar="NAME", help="draw the activations of these layers too")
+    _add_weights(parser)
+
+
+def _add_weights_arguments(parser):
+    parser.add_argument("--layers", metavar="L", help="only these layers: heads, 3+, 4+, 5+, all, or a regular expression over "
+                                                     "layer names (default: all)")  # fmt: skip
+    parser.add_argument("--all", action="store_true",
+                        help="a line for every weight (default: the kernels, and what is not sound)")
+    _add_weights(parser)
+
+
+def _add_weights(parser):
+    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
+                        help="a checkpoint, a run folder (its newest one), the newest run, or the published weights")
+    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
+    parser.add_argument("--classes", metavar="FILE", help="a classes.json: a list of names, the background first")
+
+
+def run(args):
+    """Look at what the arguments say."""
+    {"data": _data, "model": _model, "weights": _weights}[args.part](args)
+
+
+def _data(args):
+    """Print the anchors, a batch and the share of positive ROIs, and draw the stages of an image."""
+    from mrcnn.config import Config
+    from mrcnn.data.catalog import open_dataset, subsets_of
+    from mrcnn.data.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
+    from mrcnn.engine.presets import build_config, with_classes
+    from mrcnn.engine.settings import inspection_settings, make_generator
+
+    config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)
+    made = {"count": args.limit, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
+    subset = args.subset or ("train" if "train" in subsets_of(args.dataset, args.data) else None)
+    dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
+    if args.image >= len(dataset.image_ids):
+        raise ValueError(f"--image {args.image}: the data set has {len(dataset.image_ids)} images, counted from 0")
+    config = with_classes(config, dataset)
+    settings = inspection_settings(config)
+    print(f"images: {len(dataset.image_ids)}, classes with the background: {dataset.num_classes}")
+    print(describe_anchors(settings))
+    print(describe_batch(*next(make_generator(dataset, config, random_rois=2000, batch_size=args.batch,
+                                              detection_targets=True))))  # fmt: skip
+    with progress_bar("ROIs") as progress:
+        shares = positive_roi_shares(dataset, settings, dataset.image_ids[: args.limit], progress=progress)
+    print(shares)
+    stages = training_stages(dataset, args.image, settings)
+    print(f"image {args.image}: {len(stages.positive_anchors)} positive anchors, {len(stages.negative_anchors)} negative, "
+          f"{len(stages.neutral_anchors)} neutral; {stages.positive_share:.1%} of {len(stages.rois)} ROIs positive, "
+          f"{stages.unique_share:.1%} unique")  # fmt: skip
+    if args.output:
+        _save(_data_figures(dataset, args.image, settings, stages, shares), args.output, "data")
+
+
+def _data_figures(dataset, image_id, settings, stages, shares):
+    """Draw the stages of training: a generator of (name, Figure)."""
+    from mrcnn.viz import training_stages as figures
+    from mrcnn.viz.pipeline import inspect_sample
+
+    names = dataset.class_names
+    yield "0_sample", inspect_sample(dataset, image_id, settings)[0]
+    yield "1_anchor_levels", figures.anchor_levels_figure(stages.image, settings)[0]
+    yield "2_anchors", figures.anchor_targets_figure(stages)[0]
+    yield "3_refined_anchors", figures.refined_anchors_figure(stages)[0]
+    yield "4_rois", figures.roi_targets_figure(stages, names)[0]
+    yield "5_mask_targets", figures.mask_targets_figure(stages, names)[0]
+    yield "6_positive_share", figures.positive_share_figure(shares)[0]
+
+
+def _model(args):
+    """Print what becomes of the proposals on a picture, and draw the stages."""
+    from mrcnn.data.images import read_image
+
+    image = read_image(args.picture)
+    model, names = _load(args)
+    from mrcnn.data.inspection import describe_array
+    from mrcnn.engine.inspection import inference_stages, layer_activations
+    from mrcnn.viz.labels import instance_text
+
+    with working("detecting"):
+        stages = inference_stages(model, image)
+        found = layer_activations(model, image, args.layers) if args.layers else {}
+    for name in ("image", "anchors", "rpn_scores", "top_anchors", "refined_anchors", "clipped_anchors", "proposals",
+                 "class_probs", "box_deltas", "mask_probs"):  # fmt: skip
+        print(describe_array(name, getattr(stages, name)))
+    told = ", ".join(f"{count} {outcome}" for outcome, count in stages.outcome_counts().items())
+    print(f"of {len(stages.proposals)} proposals: {told or 'none'}")
+    for class_id, score, box in zip(*(stages.detections[key] for key in ("class_ids", "scores", "rois")), strict=True):
+        print(f"  {instance_text(class_id, names, score):30} box (y1, x1, y2, x2) {box.tolist()}")
+    for name, activation in found.items():
+        print(describe_array(name, activation))
+    if args.output:
+        _save(_model_figures(stages, names, found), args.output, "model")
+
+
+def _model_figures(stages, names, activations):
+    """Draw the stages of detection, and activations: a generator of (name, Figure)."""
+    from mrcnn.viz.activations import activations_figure
+    from mrcnn.viz.inference_stages import stage_figures
+
+    yield from stage_figures(stages, names).items()
+    for name, activation in activations.items():
+        yield f"layer_{name.replace('/', '_')}", activations_figure(activation, name)[0]
+
+
+def _weights(args):
+    """Print the statistics of the weights, and draw their histograms."""
+    import re
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from mrcnn.engine.trainable import layer_regex
+
+    layers = layer_regex(args.layers or "all")
+    model, _ = _load(args)
+    from mrcnn.viz.weights import AS_INITIALISED, weight_statistics, weights_figure
+
+    rows = [row for row in weight_statistics(model) if re.fullmatch(layers, row.layer)]
+    if not rows:
+        raise ValueError(f"--layers {args.layers}: no layer with weights has such a name")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("weight", "shape", "min", "max", "mean", "std", "verdict"):
+        table.add_column(name, justify="left" if name in ("weight", "shape", "verdict") else "right", overflow="fold")
+    for row in rows:
+        if args.all or row.weight == "kernel" or row.verdict not in ("", AS_INITIALISED):
+            figures = [f"{value:.4f}" for value in (row.min, row.max, row.mean, row.std)]
+            table.add_row(f"{row.layer}/{row.weight}", "x".join(map(str, row.shape)), *figures, row.verdict)
+    Console(highlight=False).print(table)
+    verdicts = {word: sum(row.verdict == word for row in rows) for word in sorted({row.verdict for row in rows if row.verdict})}
+    told = "".join(f"; {word}: {count}" for word, count in verdicts.items())
+    print(f"weights: {len(rows)}{told}")
+    if args.output:
+        _save([("kernels", weights_figure(model, layers=layers)[0])], args.output, "weights")
+
+
+def _load(args):
+    """Build the model that the arguments name, with its weights: (MaskRCNN, class names)."""
+    from mrcnn.engine.trained_run import load_trained_run
+
+    trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
+    config = trained.config.with_overrides(options.overrides(args))
+    load_backend()
+    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.weights.start import load_trained_weights
+
+    with working("building the network"):
+        model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
+    load_trained_weights(model, trained.weights)
+    return model, trained.class_names
+
+
+def _save(figures, folder, part):
+    """Write figures, one after another, as FOLDER/<part>_<name>.png, and say so."""
+    from pathlib import Path
+
+    from matplotlib import pyplot as plt
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with working("drawing"):
+        for name, figure in figures:
+            written.append(folder / f"{part}_{name}.png")
+            figure.savefig(written[-1], dpi=100)
+            plt.close(figure)
+    print(f"Written: {len(written)} figures, {folder / part}_*.png")

@@ -1,0 +1,71 @@
+"""Pictures in rows, and boxes on them: what the figures of stages are made of.
+
+Shape letters: H W image, N boxes.
+"""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.collections import LineCollection
+
+from mrcnn.viz.draw import to_rgb
+
+# inches of a picture's width, and of what stands above it
+_PICTURE, _TITLE = 4.2, 0.4
+
+
+def picture_grid(pictures, titles, columns=3, width=_PICTURE, **shown):
+    """Make a figure of pictures in rows, without ticks.
+
+    Args:
+        pictures: list of arrays as `draw.to_rgb` takes them, or float [H, W] for a colour map.
+        titles: list of str, one a picture.
+        columns: int. Most pictures in a row.
+        width: float, inches of a picture.
+        **shown: of `Axes.imshow`, such as cmap; pictures are then not turned to RGB.
+
+    Returns:
+        (figure, axes): matplotlib Figure; array of Axes, one a picture.
+    """
+    columns = max(1, min(columns, len(pictures)))
+    rows = max(1, -(-len(pictures) // columns))
+    ratio = max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1)
+    height = width * min(max(ratio, 0.3), 3) + _TITLE
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        ax.imshow(picture if shown else to_rgb(picture), **shown)
+        ax.set_title(title, fontsize=9)
+    return figure, axes.flat[: len(pictures)]
+
+
+def add_boxes(ax, boxes, colors, linewidth=1.2, alpha=0.9, dashed=False):
+    """Draw many boxes at once, and leave the limits of the picture as they are.
+
+    Args:
+        ax: matplotlib Axes with a picture in it.
+        boxes: [N, 4] (y1, x1, y2, x2) pixels.
+        colors: one colour, or N.
+        linewidth: float, points.
+        alpha: float in 0..1.
+        dashed: bool.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    y1, x1, y2, x2 = boxes.T - 0.5  # the edges of the first pixel lie at -0.5
+    corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2, x1, y1], axis=1).reshape(-1, 5, 2)
+    ax.add_collection(LineCollection(corners, colors=colors, linewidths=linewidth, alpha=alpha,
+                                     linestyles="dashed" if dashed else "solid"), autolim=False)  # fmt: skip
+
+
+def widen(ax, shape, boxes):
+    """Show what lies around a picture too, as far as boxes reach, half a picture at most; the picture keeps its place."""
+    height, width = shape[:2]
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    if len(boxes):
+        ax.set_ylim(min(height * 1.5, max(height, boxes[:, 2].max())), max(-height / 2, min(0, boxes[:, 0].min())))
+        ax.set_xlim(max(-width / 2, min(0, boxes[:, 1].min())), min(width * 1.5, max(width, boxes[:, 3].max())))
+
+
+def spread(count, limit):
+    """Positions of at most `limit` of `count` things, evenly spread: int [n]."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)) if count else np.zeros(0, int)

@@ -1,0 +1,176 @@
+"""Figures of the stages of a training sample: anchors, sampled regions, and their targets.
+
+They show `data.inspection.TrainingStages`, and return (figure, axes); nothing is shown on the screen by them.
+"""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from mrcnn.geometry.masks import paste_mask
+from mrcnn.viz.captions import add_captions
+from mrcnn.viz.colors import GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
+from mrcnn.viz.draw import apply_mask, to_rgb
+from mrcnn.viz.grid import add_boxes, picture_grid, spread, widen
+from mrcnn.viz.labels import Label, instance_text
+
+
+def anchor_levels_figure(image, settings):
+    """Draw the anchors of the cell in the middle of the image, a picture a pyramid level.
+
+    Args:
+        image: [H, W, C], the network's input.
+        settings: InspectionSettings.
+
+    Returns:
+        (figure, axes): a picture a level; its title says how many anchors the level has.
+    """
+    anchors, start, middles, titles = settings.targets.anchors, 0, [], []
+    levels = zip(settings.level_counts, settings.level_shapes, settings.scales, strict=True)
+    for level, (count, (height, width), scale) in enumerate(levels):
+        own = anchors[start : start + count]
+        cells = own.reshape(-1, 4)
+        centres = (cells[:, :2] + cells[:, 2:]) / 2
+        middle = np.array(image.shape[:2]) / 2
+        distance = np.abs(centres - middle).sum(axis=1)
+        middles.append(own[np.isclose(distance, distance.min())])
+        titles.append(f"level {level}: {count} anchors\n{scale} pixels, map {height} x {width}")
+        start += count
+    figure, axes = picture_grid([image] * len(middles), titles, columns=len(middles), width=3)
+    for ax, boxes in zip(axes, middles, strict=True):
+        add_boxes(ax, boxes, instance_colors(len(boxes)), linewidth=2)
+        widen(ax, image.shape, boxes)
+    return figure, axes
+
+
+def anchor_targets_figure(stages, limit=50):
+    """Draw the anchors that are objects, those that are background, and those that are neither.
+
+    Args:
+        stages: TrainingStages.
+        limit: int. Most anchors of each kind.
+
+    Returns:
+        (figure, axes): three pictures.
+    """
+    kinds = {"positive": (stages.positive_anchors, PALETTE[0]), "negative": (stages.negative_anchors, PALETTE[5]),
+             "neutral": (stages.neutral_anchors, PALETTE[2])}  # fmt: skip
+    titles = [f"{len(boxes)} {kind} anchors" + (f", {limit} of them shown" if len(boxes) > limit else "")
+              for kind, (boxes, _) in kinds.items()]  # fmt: skip
+    figure, axes = picture_grid([stages.image] * 3, titles)
+    for ax, (boxes, color) in zip(axes, kinds.values(), strict=True):
+        add_boxes(ax, boxes[spread(len(boxes), limit)], color)
+    return figure, axes
+
+
+def refined_anchors_figure(stages, limit=50):
+    """Draw positive anchors and where the RPN is to put them, which is on the objects.
+
+    Args:
+        stages: TrainingStages.
+        limit: int. Most anchors.
+
+    Returns:
+        (figure, axes): two pictures, before and after.
+    """
+    chosen = spread(len(stages.positive_anchors), limit)
+    titles = [f"{len(chosen)} of {len(stages.positive_anchors)} positive anchors", "moved by their targets"]
+    figure, axes = picture_grid([stages.image] * 2, titles, width=5.5)
+    colors = instance_colors(len(chosen))
+    for ax, boxes in zip(axes, (stages.positive_anchors, stages.refined_anchors), strict=True):
+        add_boxes(ax, boxes[chosen], colors, linewidth=1.8)
+    return figure, axes
+
+
+def roi_targets_figure(stages, class_names, limit=20):
+    """Draw regions that the heads train on: positive ones with their box and class, negative ones.
+
+    Args:
+        stages: TrainingStages.
+        class_names: sequence of names by class id.
+        limit: int. Most regions of each kind.
+
+    Returns:
+        (figure, axes): three pictures: positive regions, where their targets move them, negative regions.
+    """
+    positive, negative = (np.flatnonzero(kind) for kind in (stages.roi_class_ids > 0, stages.roi_class_ids == 0))
+    count = len(stages.rois)
+    titles = [f"{len(positive)} of {count} ROIs positive", "where their targets move them",
+              f"{len(negative)} negative ({stages.unique_share:.0%} of all ROIs unique)"]  # fmt: skip
+    figure, axes = picture_grid([stages.image] * 3, titles)
+    positive, negative = positive[spread(len(positive), limit)], negative[spread(len(negative), limit)]
+    colors = [class_color(class_id) for class_id in stages.roi_class_ids[positive]]
+    add_boxes(axes[0], stages.rois[positive], colors)
+    add_boxes(axes[1], stages.refined_rois[positive], colors, linewidth=1.8)
+    texts = dict.fromkeys(zip(map(tuple, stages.refined_rois[positive].round()), stages.roi_class_ids[positive], strict=True))
+    labels = [Label(instance_text(class_id, class_names), box, class_color(class_id)) for box, class_id in texts]
+    add_captions(axes[1], labels, stages.image.shape, size=7)
+    add_boxes(axes[2], stages.rois[negative], PALETTE[5])
+    return figure, axes
+
+
+def mask_targets_figure(stages, class_names, limit=8):
+    """Draw positive regions cut out of the image, each over its mask target.
+
+    Args:
+        stages: TrainingStages.
+        class_names: sequence of names by class id.
+        limit: int. Most regions.
+
+    Returns:
+        (figure, axes): array of Axes [2, n]; one of [2, 1] where no region is positive.
+    """
+    positive = np.flatnonzero(stages.roi_class_ids > 0)
+    chosen, image = positive[spread(len(positive), limit)], to_rgb(stages.image)
+    columns = max(1, len(chosen))
+    figure, axes = plt.subplots(2, columns, figsize=(1.7 * columns, 3.7), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for column, ix in enumerate(chosen):
+        y1, x1, y2, x2 = stages.rois[ix]
+        crop = image[y1:y2, x1:x2]
+        # both at the proportions of the region, so that one lies over the other
+        axes[0, column].imshow(crop)
+        axes[0, column].set_title(f"{instance_text(stages.roi_class_ids[ix], class_names)}\n{y2 - y1} x {x2 - x1}", fontsize=8)
+        axes[1, column].imshow(stages.roi_masks[ix], cmap="Blues_r", vmin=0, vmax=1, interpolation="nearest",
+                               extent=(0, crop.shape[1], crop.shape[0], 0))  # fmt: skip
+    if not len(chosen):
+        axes[0, 0].set_title("no positive ROI", fontsize=8)
+    return figure, axes
+
+
+def draw_mask_targets(stages, limit=30):
+    """Lay mask targets over the image, each pasted into its region.
+
+    Args:
+        stages: TrainingStages.
+        limit: int. Most regions.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    canvas = to_rgb(stages.image)
+    positive = np.flatnonzero(stages.roi_class_ids > 0)
+    for ix in positive[spread(len(positive), limit)]:
+        full = np.zeros(canvas.shape[:2], bool)
+        paste_mask(stages.roi_masks[ix], stages.rois[ix], full)
+        apply_mask(canvas, full, class_color(stages.roi_class_ids[ix]))
+    return canvas
+
+
+def positive_share_figure(shares):
+    """Draw how the share of positive regions varies over images.
+
+    Args:
+        shares: PositiveShares.
+
+    Returns:
+        (figure, ax): a histogram, the average marked.
+    """
+    figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+    ax.hist(shares.shares, bins=np.linspace(0, 1, 41), color=GROUND_TRUTH)
+    ax.set_xlabel(f"share of positive ROIs among {shares.rois}")
+    ax.set_ylabel("images")
+    if shares.shares:
+        ax.axvline(shares.mean, color=PREDICTION, linewidth=2, label=f"average {shares.mean:.3f}")
+        ax.legend()
+    return figure, ax
