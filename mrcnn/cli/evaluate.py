@@ -69,14 +69,13 @@ def load(args, data, weights, saved):
     Raises:
         ConfigError, DataError: what contradicts itself, or cannot be read.
     """
-    from mrcnn.data.catalog import open_dataset, subsets_of
+    from mrcnn.data.catalog import open_dataset
     from mrcnn.engine.presets import build_config, with_classes
 
     config = build_config(data, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
     made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if data == "shapes" else {}
-    subset = args.subset or ("val" if "val" in subsets_of(args.dataset, data) else None)
     with working("reading the data"):
-        dataset = open_dataset(args.dataset, data, subset, **made, **options.reader_options(args))
+        dataset = open_dataset(args.dataset, data, subset_of(args, data), **made, **options.reader_options(args))
     config = with_classes(config, dataset)
 
     load_backend()
@@ -87,3 +86,10 @@ def load(args, data, weights, saved):
         model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, weights)
     return model, dataset
+
+
+def subset_of(args, data):
+    """Choose the part of the data to measure on: str, or None where they are undivided. Arguments as of `load`."""
+    from mrcnn.data.catalog import subsets_of
+
+    return args.subset or ("val" if "val" in subsets_of(args.dataset, data) else None)

@@ -59,7 +59,7 @@ def run(args):
 
 def _measure(args, record):
     """Detect on the data that the arguments name: Measured."""
-    from mrcnn.cli.evaluate import load
+    from mrcnn.cli.evaluate import load, subset_of
     from mrcnn.config import ConfigError
     from mrcnn.data.catalog import recognise_format
     from mrcnn.report.measured import measure
@@ -73,6 +73,6 @@ def _measure(args, record):
     args.model_dir = str(record.folder.parent)
     model, dataset = load(args, format, weights, record.config)
     min_score = args.min_score if args.min_score is not None else record.config.DETECTION_MIN_CONFIDENCE or 0.0
-    told = " ".join(str(part) for part in (format, args.dataset, args.subset) if part is not None)
+    told = " ".join(str(part) for part in (format, args.dataset, subset_of(args, format)) if part is not None)
     with progress_bar("detecting") as show:
         return measure(model, dataset, weights=weights, data=told, min_score=min_score, limit=args.limit, progress=show)

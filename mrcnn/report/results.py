@@ -70,8 +70,9 @@ def confusion(measured):
            "class. The last column counts objects that were missed, the last row detections where there is no object, or "
            "one that is found already. A field is as dark as its share of the row.</p>\n")
     if len(shown.names) < len(whole.names):
-        yield (f'<p class="note">{len(shown.names) - 1} of {len(whole.names) - 1} classes are shown, those taken for one '
-               f"another most often: {shown.between_classes} of {whole.between_classes} such mistakes.</p>\n")
+        yield (f'<p class="note">{len(shown.names) - 1} of {len(whole.names) - 1} classes are shown: those taken for one '
+               f"another most often ({shown.between_classes} of {whole.between_classes} such mistakes are in it), then those "
+               "that are there or found most often.</p>\n")
     scores = [row["score"] for row in measured.result.rows]
     if scores and max(scores) < measured.min_score:
         yield (f'<p class="note">No detection has such a score; the highest is {max(scores):.2f}. A lower --min-score '

@@ -141,14 +141,20 @@ def shown(value):
 
 
 def environment(run):
-    """Make a table of each training that the run consists of: when, by which command, on what."""
+    """Make a table of each training that the run consists of: when, by which command, on what; of later ones what changed."""
     if not run.entries:
         return
     yield '<h2 id="environment">Environment</h2>\n'
+    before = []
     for entry in run.entries:
-        epochs = f"Epochs {entry.get('first_epoch', '?')} to {entry.get('last_epoch', '?')}"
+        first, last = entry.get("first_epoch", "?"), entry.get("last_epoch", "?")
+        epochs = f"Epoch {first}" if first == last else f"Epochs {first} to {last}"
         began = str(entry.get("began", "")).replace("T", " ")
-        yield f"<h3>{text(epochs)}, begun {text(began)}</h3>\n{table(['', ''], _entry_rows(entry))}"
+        rows = _entry_rows(entry)
+        yield f"<h3>{text(epochs)}, begun {text(began)}</h3>\n{table(['', ''], [row for row in rows if row not in before])}"
+        if before:
+            yield '<p class="note">All else as before.</p>\n'
+        before = rows
 
 
 def _entry_rows(entry):
@@ -162,7 +168,7 @@ def _entry_rows(entry):
         ("validation images", entry.get("validation_images")),
         ("backend", entry.get("backend")),
         ("devices", _joined(entry.get("devices"), ", ")),
-        ("processor", f"{entry.get('processor')}, {entry.get('cores')} cores"),
+        ("processor", f"{entry['processor']}, {entry.get('cores')} cores" if "processor" in entry else None),
         ("memory of the machine", f"{memory / 1024:.1f} GiB" if isinstance(memory, int | float) else None),
         ("system", entry.get("system")),
         ("Python", entry.get("python")),

@@ -48,7 +48,7 @@ def test_the_figures_are_those_of_evaluate(capsys):
     model, table = FakeModel.last, capsys.readouterr().out
     assert model.loaded == "mask_rcnn_shapes_0002.h5" and model.config.DETECTION_MIN_CONFIDENCE == 0
     page = Path("a/page.html").read_text()
-    assert "Detections of a score of 0.8 or more" in page and "shapes: 3 images" in page and "Left out" not in page
+    assert "Detections of a score of 0.8 or more" in page and "shapes val: 3 images" in page and "Left out" not in page
     assert main(["evaluate", "shapes", "--weights", str(run), "--limit", "3"]) == 0
     told = capsys.readouterr().out
     mask = next(line for line in told.splitlines() if line.strip().startswith("mask"))

@@ -4,10 +4,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mrcnn.data.files import save_json
 from mrcnn.report.measured import measure
 from mrcnn.report.page import write_report
 from mrcnn.report.run import read_run
-from tests.report.runs import FakeModel, epochs, make_run, right, shapes
+from tests.report.runs import ENTRY, FakeModel, epochs, make_run, right, shapes
 
 SECTIONS = ["figures", "losses", "curves", "confusion", "worst", "speed", "configuration", "environment"]
 
@@ -109,6 +110,15 @@ def test_a_folder_with_a_checkpoint_alone(tmp_path):
 def test_odd_histories_are_told(tmp_path, history, said):
     page = _page(make_run(tmp_path, history))
     assert said in page.text and "losses" in page.sections
+
+
+def test_of_a_later_training_what_changed_is_told(tmp_path):
+    folder = make_run(tmp_path)
+    save_json(folder / "environment.json", [ENTRY, {**ENTRY, "first_epoch": 4, "last_epoch": 4, "layers": "all"}, {}])
+    page = _page(folder)
+    later = page.text.partition("Epoch 4, begun 2026-01-01 12:00:00+00:00")[2]
+    assert later.startswith(" layersall All else as before.") and "Epochs 1 to 3, begun" in page.text
+    assert page.text.count("a processor, 2 cores") == 1
 
 
 def test_nothing_found(tmp_path):
