@@ -15,6 +15,7 @@ import numpy as np
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.sample import make_sample
+from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.targets.anchor_index import index_anchors
 from mrcnn.targets.rpn import build_rpn_targets
 from mrcnn.targets.sampling import choose
@@ -47,7 +48,8 @@ class TargetSettings:
 class Loader:
     """Batches of a data set, pass after pass.
 
-    `len(loader)` is the number of batches of one pass over the data set; the last one may be smaller. `loader[step]`
+    `len(loader)` is the number of batches of one pass over the data set. Where the images do not fill the last one, rows
+    that count nothing stand behind them, so that every batch has one shape and a run compiles once. `loader[step]`
     for any step >= 0 is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It
     gives a tuple of arrays:
 
@@ -170,7 +172,7 @@ class Loader:
         pass_ix, position = divmod(step, len(self))
         first = position * self.batch_size
         count = min(self.batch_size, len(self._ids) - first)
-        return self._collate([self.sample(pass_ix, first + i) for i in range(count)])
+        return _filled_up(self._collate([self.sample(pass_ix, first + i) for i in range(count)]), self.batch_size)
 
     def sample(self, pass_ix, position):
         """Make the sample at a position of a pass, or the next good one after it.
@@ -317,6 +319,18 @@ class Loader:
             gt_boxes,
             gt_masks,
         )
+
+
+def _filled_up(batch, size):
+    """Bring a batch to a size with rows that no loss counts: the last image again, without targets and active classes."""
+    count = len(batch[0])
+    if count == size:
+        return batch
+    images, metas, *targets = (array[np.minimum(np.arange(size), count - 1)] for array in batch)
+    metas[count:, META_FIELDS["active_class_ids"]] = 0
+    for array in targets:
+        array[count:] = 0
+    return images, metas, *targets
 
 
 def _stack(arrays):

@@ -54,7 +54,9 @@ class TrainingModel(ClassicModel):
             loss = losses[metric.name] * self.loss_weights[metric.name]
             metric.update_state(loss)
             total = total + loss
-        there = ops.any(y_pred["rois"] != 0.0, axis=-1)
+        # rows that fill up a batch have no active class
+        counts = ops.any(parse_image_meta(x[1])["active_class_ids"] > 0, axis=-1, keepdims=True)
+        there = ops.logical_and(counts, ops.any(y_pred["rois"] != 0.0, axis=-1))
         self.positive_rois.update_state(ops.sum(ops.cast(y_pred["target_class_ids"] > 0, "float32"))
                                         / ops.maximum(ops.sum(ops.cast(there, "float32")), 1.0))
         return total + self.l2_loss()

@@ -28,19 +28,36 @@ class Seen(keras.callbacks.Callback):
         self.logs.append(dict(logs))
 
 
+class Traces(keras.callbacks.Callback):
+    """Counts, by the end of each epoch, how often the losses were traced: what is compiled runs without their Python."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.counts, self._traced, self._compute = [], 0, model.compute_loss
+        model.compute_loss = self._count
+
+    def _count(self, *args, **kwargs):
+        self._traced += 1
+        return self._compute(*args, **kwargs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.counts.append(self._traced)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Two calls of `train` on one model, and what was seen of them."""
     folder = tmp_path_factory.mktemp("logs")
     model = small_model("training", folder, VALIDATION_AP_EVERY=1, VALIDATION_AP_IMAGES=2, TRAIN_BN=None)
-    data, val = shapes(6), shapes(3, seed=1)
+    data, val = shapes(5), shapes(3, seed=1)  # neither fills its last batch of two
     best = keras.callbacks.ModelCheckpoint(str(folder / "best.weights.h5"), monitor="val_mask_AP", mode="max",
                                            save_best_only=True, save_weights_only=True)
-    told = {"model": model, "folder": folder, "start": weights_of(model.keras_model), "seen": (Seen(), Seen())}
+    told = {"model": model, "folder": folder, "start": weights_of(model.keras_model), "seen": (Seen(), Seen()),
+            "traces": Traces(model.keras_model)}
     told["first"] = model.train(data, val, 0.01, 1, "heads", custom_callbacks=[told["seen"][0], best])
     told["after_heads"] = weights_of(model.keras_model)
     told["log_dir"] = model.log_dir
-    told["second"] = model.train(data, val, 0.001, 3, "4+", custom_callbacks=[told["seen"][1]])
+    told["second"] = model.train(data, val, 0.001, 3, "4+", custom_callbacks=[told["seen"][1], told["traces"]])
     told["end"] = weights_of(model.keras_model)
     return told
 
@@ -54,6 +71,12 @@ def test_epochs_are_counted_from_the_start(runs):
     assert runs["first"].epoch == [0] and runs["second"].epoch == [1, 2]
     assert runs["model"].epoch == 3
     assert [seen.batches for seen in runs["seen"]] == [2, 4]  # STEPS_PER_EPOCH 2, of three in a pass
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch runs without compiling")
+def test_a_call_compiles_in_its_first_epoch_alone(runs):
+    first, last = runs["traces"].counts
+    assert first == last == 2 * 2  # in each call of train one program that trains and one that validates
 
 
 def test_the_history_holds_every_loss_and_its_twin(runs):
@@ -107,7 +130,7 @@ def test_what_a_run_leaves_behind(runs):
         stages = json.load(file)
     assert [(s["first_epoch"], s["last_epoch"], s["layers"], s["learning_rate"]) for s in stages] == [
         (1, 1, "heads", "0.01"), (2, 3, "4+", "0.001")]  # fmt: skip
-    assert stages[0]["backend"] == keras.backend.backend() and (stages[0]["images"], stages[0]["validation_images"]) == (6, 3)
+    assert stages[0]["backend"] == keras.backend.backend() and (stages[0]["images"], stages[0]["validation_images"]) == (5, 3)
     assert not [name for name in files if name.endswith(".part")]
 
 

@@ -99,6 +99,22 @@ def test_rows_of_padding_change_nothing(trained):
     assert set(outputs["target_class_ids"].ravel()) <= {0, *ids.ravel()}
 
 
+def test_rows_that_fill_up_a_batch_count_nothing(trained):
+    model, batch = trained
+    images, metas, match, *targets = (part[:1] for part in batch)
+    nothing = [np.zeros_like(part) for part in targets]  # without objects every proposal is a negative, in both rows
+    filling = np.where(np.arange(metas.shape[1]) < 12, metas, 0)
+    rows = (images, metas, match, *nothing), (images, filling, np.zeros_like(match), *nothing)
+    filled = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+    losses, outputs = _losses(model.keras_model, filled)
+    tensors = [keras.ops.convert_to_tensor(part[:1]) for part in filled]
+    alone = to_numpy(compute_losses(tensors, {name: value[:1] for name, value in outputs.items()}))
+    for name in LOSS_NAMES:
+        assert float(losses[name]) == pytest.approx(float(alone[name]), rel=1e-5)
+    assert losses["rpn_class_loss"] > 0 and losses["mrcnn_class_loss"] > 0
+    assert (outputs["rois"] != 0).any(axis=-1).sum(axis=1).tolist() == [8, 8]
+
+
 def test_an_image_without_objects_trains_the_background_alone(trained):
     model, batch = trained
     images, metas, match, deltas, ids, boxes, masks = batch
