@@ -6,6 +6,7 @@ Legend: H W image, h w picture, N instances.
 """
 
 import difflib
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -215,7 +216,7 @@ def view_figure(dataset, image_ids, *, columns=4, side=320, color_by="class"):
                 figure.text(left / width, 1 - (top + 14 * line) / height, _cut(text, side // _LETTER), fontsize=8, va="top",
                             fontweight="bold" if line == 0 else "normal", parse_math=False)
             if fault:
-                ax.text(w / 2, h / 2, fault, fontsize=8, ha="center", va="center", wrap=True, parse_math=False)
+                ax.text(w / 2, h / 2, fault, fontsize=8, ha="center", va="center", parse_math=False)
             axes.append(ax)
         top += _LINES + row_height + _GAP
     return figure, axes
@@ -229,8 +230,7 @@ def _tile(dataset, image_id, side, color_by):
         longer = round(side * min(max(size[0] / size[1], 1), _TALLEST))
         return draw_annotations(dataset, image_id, side=longer, color_by=color_by), lines, ""
     except DataError as error:
-        reason = "\n".join(_cut(str(error), 4 * side // _LETTER)[i : i + side // _LETTER]
-                           for i in range(0, min(len(str(error)), 4 * side // _LETTER), side // _LETTER))
+        reason = "\n".join(textwrap.wrap(str(error), side // _LETTER)[:8])
         return np.full((side * 3 // 4, side, 3), 224, np.uint8), (str(dataset.image_info[image_id]["id"]), ""), reason
 
 
