@@ -109,7 +109,7 @@ def _parsers(parser):
 def test_each_help_is_a_short_manual(parser):
     text = parser.format_help()
     assert text.startswith("usage: " + parser.prog) and parser.description[0].isupper()
-    assert re.search(rf"^examples:\n  {re.escape(parser.prog)} \S", text, re.M), "an example of the command itself"
+    assert re.search(rf"^examples?:\n  {re.escape(parser.prog)} \S", text, re.M), "an example of the command itself"
     silent = [action.option_strings or action.dest for action in parser._actions if not action.help
               and not isinstance(action, argparse._SubParsersAction)]  # fmt: skip
     assert not silent, f"without a word of help: {silent}"
