@@ -38,7 +38,7 @@ def rpn_scores_figure(scores, level_counts):
         ax.set_title(f"level {level}: {len(part)} anchors\n{np.count_nonzero(part > 0.5)} above 0.5", fontsize=9)
         ax.set_xlabel("score", fontsize=8)
         ax.tick_params(labelsize=7)
-    return figure, axes.flat
+    return figure, axes[0]
 
 
 def top_anchors_figure(image, anchors, scores=None, limit=100):

@@ -1,6 +1,7 @@
 """What the classic inspection notebooks read out of an inference model, in the shapes in which they index it."""
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 import mrcnn.model as modellib
 from mrcnn import utils, visualize
@@ -10,6 +11,12 @@ from tests.engine.small import shapes, small_config, small_model
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return small_model("inference", tmp_path_factory.mktemp("logs"))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,65 @@ def test_the_steps_of_the_proposal_layer(model, image, capsys):
     visualize.draw_boxes(image, refined_boxes=utils.denorm_boxes(clipped, image.shape[:2])[ixs[:5]])
 
 
+ROI_NODES = ("pre_nms_anchors", "refined_anchors", "refined_anchors_clipped", "rpn_non_max_suppression",
+             "rpn_non_max_suppression/NonMaxSuppressionV2", "rpn_non_max_suppression/NonMaxSuppressionV3")  # fmt: skip
+LAYERS = ("input_image", "input_image_meta", "input_anchors", "ROI", "rpn_class", "rpn_bbox", "mrcnn_class",
+          "mrcnn_bbox", "mrcnn_detection", "mrcnn_mask", "roi_align_classifier", "roi_align_mask",
+          "fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5", "fpn_p6")  # fmt: skip
+
+
+def test_every_handle_of_the_classic_notebooks_can_be_run_at_once(model, image):
+    get, pillar = model.keras_model.get_layer, model.keras_model.get_layer("ROI").output
+    nodes = [(name, model.ancestor(pillar, f"ROI/{name}:0")) for name in ROI_NODES]
+    layers = [(name, get(name).output) for name in LAYERS]
+    found = model.run_graph([image], nodes + layers)
+    assert list(found) == [*ROI_NODES, *LAYERS]
+    for name in LAYERS:
+        assert found[name].shape[0] == 1, name
+    assert found["ROI"].shape == (1, 20, 4) and found["rpn_class"].shape == (1, 1023, 2)
+    for name in ROI_NODES[:3]:
+        assert found[name].shape == (1, 100, 4)
+    for name in ROI_NODES[4:]:
+        np.testing.assert_array_equal(found[name], found["rpn_non_max_suppression"])
+    assert model.ancestor(pillar, "ROI/no_such_node:0") is None
+    assert [layer.name for layer in model.keras_model.get_layer("rpn_model").layers if layer.name.startswith("rpn_")] == [
+        "rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred", "rpn_class_xxx"]
+
+
+def test_the_script_that_follows_a_detection_from_anchors_to_masks(model, image, capsys):
+    """The calls of the classic notebook in their order, with the figures that it draws."""
+    result = model.detect([image], verbose=1)[0]
+    names = ["BG", "square", "circle", "triangle"]
+    visualize.display_instances(image, result["rois"], result["masks"], result["class_ids"], names, result["scores"])
+    pillar, get = model.keras_model.get_layer("ROI").output, model.keras_model.get_layer
+    rpn = model.run_graph([image], [("rpn_class", get("rpn_class").output),
+                                    ("pre_nms_anchors", model.ancestor(pillar, "ROI/pre_nms_anchors:0")),
+                                    ("refined_anchors", model.ancestor(pillar, "ROI/refined_anchors:0")),
+                                    ("proposals", pillar)])  # fmt: skip
+    best = np.argsort(rpn["rpn_class"][:, :, 1].flatten())[::-1]
+    visualize.draw_boxes(image, boxes=model.anchors[best[:20]])
+    before, after = (utils.denorm_boxes(rpn[name][0, :5], image.shape[:2]) for name in ("pre_nms_anchors", "refined_anchors"))
+    visualize.draw_boxes(image, boxes=before, refined_boxes=after)
+    head = model.run_graph([image], [("proposals", pillar), ("probs", get("mrcnn_class").output),
+                                     ("deltas", get("mrcnn_bbox").output), ("masks", get("mrcnn_mask").output),
+                                     ("detections", get("mrcnn_detection").output)])  # fmt: skip
+    class_ids = np.argmax(head["probs"][0], axis=1)
+    rows = np.arange(len(class_ids))
+    proposals = utils.denorm_boxes(head["proposals"][0], image.shape[:2])
+    refined = utils.apply_box_deltas(proposals, head["deltas"][0, rows, class_ids] * model.config.BBOX_STD_DEV)
+    visualize.draw_boxes(image, boxes=proposals[:5], refined_boxes=refined[:5], visibilities=[2, 1, 0, 2, 1],
+                         captions=[f"{names[c]}" for c in class_ids[:5]], title="ROIs")  # fmt: skip
+    count = np.count_nonzero(head["detections"][0, :, 4])
+    kept = head["detections"][0, :count, 4].astype(np.int32)
+    small = np.array([head["masks"][0, ix, :, :, c] for ix, c in enumerate(kept)])
+    pasted = [utils.unmold_mask(mask, box, image.shape) for mask, box in zip(small, result["rois"])]
+    visualize.display_images(np.transpose(small, [0, 1, 2]) * 255, cmap="Blues", interpolation="none")
+    visualize.display_images(pasted, cmap="Blues", interpolation="none")
+    visualize.display_weight_stats(model)
+    told = capsys.readouterr().out
+    assert "Processing 1 images" in told and "fpn_p2/kernel" in told and len(pasted) == len(result["rois"]) == count
+
+
 def test_masks_of_each_detection_by_its_class(model, image):
     layers = model.keras_model.get_layer
     found = model.run_graph([image], [
@@ -58,6 +124,8 @@ def test_masks_of_each_detection_by_its_class(model, image):
 
 def test_a_training_model_says_that_it_cannot_be_looked_into(tmp_path):
     model = small_model("training", tmp_path)
+    for name in ("rpn_class_logits", "proposal_targets"):  # of training alone, as in the classic code
+        assert model.keras_model.get_layer(name).output is not None
     with pytest.raises(ValueError, match='mode "inference"'):
         model.run_graph([np.zeros((64, 64, 3), np.uint8)], [("ROI", model.keras_model.get_layer("ROI").output)])
 

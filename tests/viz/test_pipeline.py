@@ -1,7 +1,10 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mrcnn.viz.pipeline import display_top_masks, draw_rois
+from mrcnn.data.inspection import training_stages
+from mrcnn.viz.pipeline import display_top_masks, draw_rois, inspect_sample
+from tests.viz.stages import Boxes, settings
+from tests.viz.test_inference_stages import boxes_in
 
 NAMES = ["BG", "cat", "dog"]
 IMAGE = np.full((80, 120, 3), 100, np.uint8)
@@ -44,3 +47,27 @@ def test_display_top_masks():
 def test_display_top_masks_of_nothing():
     display_top_masks(IMAGE[:, :, 0], np.zeros((80, 120, 0)), np.zeros(0, int), NAMES, limit=2)
     assert [ax.get_title() for ax in plt.gcf().axes] == ["H x W=80x120", "-", "-"]
+
+
+def test_a_sample_from_image_to_prediction():
+    seen = []
+
+    def detect(images):
+        seen.append(images[0].shape)
+        return [{"rois": np.array([[10, 10, 30, 40]]), "class_ids": np.array([1]), "scores": np.array([0.9]),
+                 "masks": np.ones((64, 64, 1), bool)}]  # fmt: skip
+
+    figure, axes = inspect_sample(Boxes(), 0, settings(), detect, random_rois=100, limit=4)
+    assert seen == [(64, 64, 3)] and len(axes) == 6
+    titles = [ax.get_title() for ax in axes]
+    assert titles[0] == "image 0: 2 instances" and titles[3] == "3 of 10 ROIs positive" and titles[5] == "1 predictions"
+    positive = len(training_stages(Boxes(), 0, settings(), random_rois=100).positive_anchors)
+    assert 0 < positive < 4
+    assert [boxes_in(ax) for ax in axes] == [0, 4 + positive, positive, 4 + 3, 0, 0]
+    figure.canvas.draw()
+
+
+def test_a_sample_without_a_model_and_without_objects():
+    figure, axes = inspect_sample(Boxes(), 1, settings(), random_rois=20)
+    assert len(axes) == 5 and axes[0].get_title() == "image 1: 0 instances"
+    figure.canvas.draw()

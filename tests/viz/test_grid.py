@@ -1,0 +1,26 @@
+import numpy as np
+
+from mrcnn.viz.grid import add_boxes, picture_grid, spread, widen
+
+
+def test_pictures_in_rows():
+    pictures = [np.zeros((10, 20), np.uint8)] * 5
+    figure, axes = picture_grid(pictures, list("abcde"), columns=3)
+    assert [ax.get_title() for ax in axes] == list("abcde") and len(figure.axes) == 6
+    width, height = figure.get_size_inches()
+    assert width == 3 * 4.2 and height == 2 * (4.2 / 2 + 0.4)
+
+
+def test_boxes_lie_on_the_edges_of_pixels_and_move_no_limits():
+    _, (ax,) = picture_grid([np.zeros((10, 20, 3), np.uint8)], [""])
+    add_boxes(ax, [[2, 3, 5, 30]], "red", dashed=True)
+    (segment,) = ax.collections[0].get_segments()
+    assert segment.min(axis=0).tolist() == [2.5, 1.5] and segment.max(axis=0).tolist() == [29.5, 4.5]
+    assert ax.get_xlim() == (-0.5, 19.5)
+    widen(ax, (10, 20), [[-3, 5, 40, 25]])
+    assert ax.get_xlim() == (0, 25) and ax.get_ylim() == (15, -3)
+    add_boxes(ax, np.zeros((0, 4)), [])
+
+
+def test_a_choice_that_is_evenly_spread():
+    assert spread(9, 3).tolist() == [0, 4, 8] and spread(2, 5).tolist() == [0, 1] and spread(0, 5).tolist() == []
