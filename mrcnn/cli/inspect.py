@@ -55,7 +55,7 @@ def _add_data_arguments(parser):
 
 
 def _add_model_arguments(parser):
-    parser.add_argument("picture", metavar="PICTURE")
+    parser.add_argument("picture", metavar="PICTURE", help="the picture to detect on")
     parser.add_argument("--layers", nargs="+", default=[], metavar="NAME", help="draw the activations of these layers too")
     _add_weights(parser)
 
