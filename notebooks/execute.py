@@ -85,7 +85,8 @@ def open_kernel():
     env.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     env.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     empty = nbformat.v4.new_notebook()
-    client = NotebookClient(empty, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}})
+    client = NotebookClient(empty, timeout=CELL_SECONDS, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
+                            resources={"metadata": {"path": str(FOLDER)}})  # fmt: skip
     with client.setup_kernel(env=env):
         yield client
 
