@@ -50,7 +50,9 @@ notebooks: $(STAMP)
 	$(PY) notebooks/execute.py
 
 bench: $(STAMP)
-	@set -e; for script in benchmarks/bench_*.py; do $(PY) $$script; done
+	@set -e; MRCNN_BENCH_ROWS="$$(mktemp)"; export MRCNN_BENCH_ROWS; trap 'rm -f "$$MRCNN_BENCH_ROWS"' EXIT; \
+	for script in benchmarks/bench_*.py; do $(PY) $$script; done; \
+	$(PY) benchmarks/bench_train_step.py --precision mixed_bfloat16; $(PY) benchmarks/table.py "$$MRCNN_BENCH_ROWS"
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

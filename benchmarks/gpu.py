@@ -1,0 +1,207 @@
+"""One table of ours beside torchvision's on a graphics card, in one call of a few minutes: `python benchmarks/gpu.py`.
+
+ResNet-50-FPN at 1024 x 1024 in bfloat16 with 100 ground-truth slots, ours on JAX (needs no TensorFlow): images a second of
+training and of detection, memory, compilations, and images a second of the loader. Each side runs in a process of its own,
+since both want the whole card. `--size 64 --batches 1 --repeat 1` tries it out on a processor.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import common
+import numpy as np
+
+SLOTS, INSTANCES = 100, 30
+
+
+def timed(work, wait, repeat):
+    """Return the median seconds of `work()`, each run until `wait` says that the card is done."""
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        wait(work())
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+class Compilations:
+    """Counts what XLA compiles from now on."""
+
+    def __init__(self):
+        import jax
+
+        self.count = 0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event, seconds, **kwargs):
+        self.count += event.endswith("backend_compile_duration")
+
+
+def ours_training(size, batch, repeat):
+    """Measure training steps of ours: dict of figures."""
+    import keras
+    from bench_growth import made_batch
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model, _ = common.trainer(common.photographs(), NUM_CLASSES=81, IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size,
+                              IMAGES_PER_GPU=batch, MAX_GT_INSTANCES=SLOTS)  # fmt: skip
+    data = made_batch(model, min(INSTANCES, SLOTS))
+    start = time.perf_counter()
+    model.keras_model.train_on_batch(data)
+    first = time.perf_counter() - start
+    model.keras_model.train_on_batch(data)
+    compilations = Compilations()
+    # several steps in a row, then one answer: nothing comes back to the host in between
+    steps = 10
+
+    def epoch():
+        return model.keras_model.fit(((data,) for _ in range(steps)), steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    epoch()
+    warm = compilations.count
+    seconds = timed(epoch, lambda history: history, repeat) / steps
+    return {"images/s": batch / seconds, "first step": first, "compilations": compilations.count - warm, **card_memory()}
+
+
+def ours_detection(size, batch, repeat):
+    """Measure detection of ours, network alone and with pasting: dict of figures."""
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = common.detector(size, batch_size=batch, instances=SLOTS)
+    images = list(np.random.default_rng(0).integers(0, 255, (batch, size, size, 3)).astype(np.uint8))
+    molded, metas, _ = model.mold_inputs(images)
+    molded = np.asarray(molded)
+    found = sum(len(result["class_ids"]) for result in model.detect(images)) / batch
+    network = timed(lambda: model.predictor.run(molded, metas), lambda outputs: outputs, repeat)
+    whole = timed(lambda: model.detect(images), lambda results: results, repeat)
+    return {"images/s": batch / whole, "network images/s": batch / network, "instances": found, **card_memory()}
+
+
+def ours_loader(size, batch, repeat):
+    """Measure the loader with a thread a core: dict of figures."""
+    from bench_loader import images_a_second
+
+    _, loader = common.trainer(common.photographs(), IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch,
+                               BACKBONE="compact")  # fmt: skip
+    return {"images/s": images_a_second(loader, os.cpu_count() or 1, 64 * repeat)}
+
+
+def theirs_training(size, batch, repeat):
+    """Measure training steps of torchvision's with autocast: dict of figures, empty where it is not installed."""
+    device = torch_device()
+    model = common.torchvision_model(size, train=True, device=device) if device else None
+    if model is None:
+        return {}
+    import torch
+
+    images = [torch.rand(3, size, size, device=device) for _ in range(batch)]
+    targets = [common.torchvision_targets(size, INSTANCES, device) for _ in images]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad()
+        with torch.autocast(device, torch.bfloat16):
+            loss = sum(model(images, targets).values())
+        loss.backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step()
+    return {"images/s": batch / timed(step, synchronize, 10 * repeat), **torch_memory()}
+
+
+def theirs_detection(size, batch, repeat):
+    """Measure detection of torchvision's with autocast: dict of figures, empty where it is not installed."""
+    device = torch_device()
+    model = common.torchvision_model(size, train=False, device=device) if device else None
+    if model is None:
+        return {}
+    import torch
+
+    images = [torch.rand(3, size, size, device=device) for _ in range(batch)]
+
+    def detect():
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16):
+            return [{name: value.cpu() for name, value in result.items()} for result in model(images)]
+
+    found = sum(len(result["labels"]) for result in detect()) / batch
+    return {"images/s": batch / timed(detect, synchronize, 5 * repeat), "instances": found, **torch_memory()}
+
+
+def torch_device():
+    """Return "cuda", "cpu" where there is no card, or None without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def synchronize(_):
+    """Wait for the card."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def torch_memory():
+    """Return the largest memory of the card that PyTorch held: {"GiB": float}, empty without a card."""
+    import torch
+
+    return {"GiB": torch.cuda.max_memory_allocated() / 2**30} if torch.cuda.is_available() else {}
+
+
+def card_memory():
+    """Return the largest memory of the card that JAX held, likewise."""
+    import jax
+
+    held = jax.devices()[0].memory_stats() or {}
+    return {"GiB": held["peak_bytes_in_use"] / 2**30} if "peak_bytes_in_use" in held else {}
+
+
+SIDES = {work.__name__: work for work in (ours_training, theirs_training, ours_detection, theirs_detection, ours_loader)}
+
+
+def side(name, *arguments):
+    """Run one side in a process of its own. Returns: dict of figures; empty, told, where it failed."""
+    done = subprocess.run([sys.executable, __file__, "--side", name, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+                          env={"KERAS_BACKEND": "jax", **os.environ})  # fmt: skip
+    if done.returncode:
+        print(f"{name} {arguments} ended with status {done.returncode}; what it said is above", flush=True)
+        return {}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=1024, help="side of the square images, in pixels")
+    parser.add_argument("--batches", type=int, nargs="+", default=[2, 8], help="images at a time")
+    parser.add_argument("--repeat", type=int, default=3, help="more for steadier figures")
+    parser.add_argument("--side", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(SIDES[args.side[0]](*map(int, args.side[1:]))))
+        return
+    for batch in args.batches:
+        for kind, aim in (("training", "1.5"), ("detection", "2")):
+            ours, theirs = (side(f"{who}_{kind}", args.size, batch, args.repeat) for who in ("ours", "theirs"))
+            for who, figures in (("ours", ours), ("torchvision", theirs)):
+                print(f"  {who}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            if ours:
+                common.report(f"{kind} at {args.size}, batch {batch}, bfloat16", ours["images/s"], theirs.get("images/s"),
+                              unit="images/s", target=f"{aim} times")  # fmt: skip
+    loader = side("ours_loader", args.size, args.batches[-1], args.repeat)
+    if loader:
+        common.report(f"loader at {args.size}, {os.cpu_count()} threads", loader["images/s"], unit="images/s",
+                      target="above training")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
