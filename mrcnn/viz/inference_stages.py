@@ -9,6 +9,7 @@ M side of a mask.
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from mrcnn.viz.captions import add_captions
 from mrcnn.viz.colors import GREY, PALETTE, class_color, instance_colors
@@ -37,11 +38,13 @@ def rpn_scores_figure(scores, level_counts):
         ax.hist(part, bins=_BINS, range=(0, 1), log=True, color=PALETTE[5])
         ax.set_title(f"level {level}: {len(part)} anchors\n{np.count_nonzero(part > 0.5)} above 0.5", fontsize=9)
         ax.set_xlabel("score", fontsize=8)
+        ax.set_ylim(bottom=0.5)  # one anchor is seen, and all levels begin alike
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.tick_params(labelsize=7)
     return figure, axes[0]
 
 
-def top_anchors_figure(image, anchors, scores=None, limit=100):
+def top_anchors_figure(image, anchors, scores=None, limit=50):
     """Draw the best anchors of the RPN, before they are moved.
 
     Args:

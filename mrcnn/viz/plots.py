@@ -36,7 +36,7 @@ def plot_precision_recall(AP, precisions, recalls):
     ax.set_xlim(0, 1.1)
     ax.set_xlabel("Recall")
     ax.set_ylabel("Precision")
-    ax.plot(recalls, precisions)
+    ax.plot(recalls, precisions, clip_on=False)  # a curve at 0 lies on the edge
     return figure, ax
 
 

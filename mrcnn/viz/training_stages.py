@@ -10,12 +10,15 @@ from mrcnn.geometry.masks import paste_mask
 from mrcnn.viz.captions import add_captions
 from mrcnn.viz.colors import GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, to_rgb
-from mrcnn.viz.grid import add_boxes, picture_grid, spread, widen
+from mrcnn.viz.grid import add_boxes, picture_grid, show_around, spread
 from mrcnn.viz.labels import Label, instance_text
+
+# how much of the image is shown around anchors, in sides of the square one
+_SHOWN_SIDES = 4
 
 
 def anchor_levels_figure(image, settings):
-    """Draw the anchors of the cell in the middle of the image, a picture a pyramid level.
+    """Draw the anchors of the cell in the middle of the image, a picture a pyramid level, each at a scale of its own.
 
     Args:
         image: [H, W, C], the network's input.
@@ -24,21 +27,20 @@ def anchor_levels_figure(image, settings):
     Returns:
         (figure, axes): a picture a level; its title says how many anchors the level has.
     """
-    anchors, start, middles, titles = settings.targets.anchors, 0, [], []
+    middle, start, found, titles, sides = np.array(image.shape[:2]) / 2, 0, [], [], []
     levels = zip(settings.level_counts, settings.level_shapes, settings.scales, strict=True)
     for level, (count, (height, width), scale) in enumerate(levels):
-        own = anchors[start : start + count]
-        cells = own.reshape(-1, 4)
-        centres = (cells[:, :2] + cells[:, 2:]) / 2
-        middle = np.array(image.shape[:2]) / 2
-        distance = np.abs(centres - middle).sum(axis=1)
-        middles.append(own[np.isclose(distance, distance.min())])
-        titles.append(f"level {level}: {count} anchors\n{scale} pixels, map {height} x {width}")
+        own = settings.targets.anchors[start : start + count]
+        distance = np.abs((own[:, :2] + own[:, 2:]) / 2 - middle).sum(axis=1)
+        found.append(own[np.isclose(distance, distance.min())])
+        sides.append(min(_SHOWN_SIDES * scale, max(image.shape[:2])))
+        titles.append(f"level {level}: {count} anchors of {scale} pixels\n"
+                      f"map {height} x {width}; shown: {sides[-1]} pixels a side")  # fmt: skip
         start += count
-    figure, axes = picture_grid([image] * len(middles), titles, columns=len(middles), width=3)
-    for ax, boxes in zip(axes, middles, strict=True):
-        add_boxes(ax, boxes, instance_colors(len(boxes)), linewidth=2)
-        widen(ax, image.shape, boxes)
+    figure, axes = picture_grid([image] * len(found), titles, columns=len(found), width=3)
+    for ax, boxes, side in zip(axes, found, sides, strict=True):
+        add_boxes(ax, boxes, instance_colors(len(boxes)), linewidth=1.8)
+        show_around(ax, middle, max(side, np.ptp(boxes) * 1.1) if len(boxes) else side)
     return figure, axes
 
 
