@@ -14,6 +14,7 @@ from mrcnn.engine.environment import add_entry
 from mrcnn.engine.feed import FixedBatches, Remembering, stream
 from mrcnn.engine.history import HISTORY_NAME
 from mrcnn.engine.progress import TrainingProgress
+from mrcnn.engine.resume import STATE_NAME, TrainingState, restore_state
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
 from mrcnn.targets.detection import generate_random_rois
@@ -39,8 +40,11 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     steps = min(config.STEPS_PER_EPOCH, len(loader))
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
+    resumed = restore_state(model.keras_model, os.path.join(model.log_dir, STATE_NAME), model.epoch)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
+    if model.epoch:
+        print(f"The optimizer goes on from epoch {model.epoch}." if resumed else "The optimizer starts anew.")
     _write_run(model, train_dataset)
     add_entry(model.log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
               learning_rate=str(_show(learning_rate)), images=len(train_dataset.image_ids),
@@ -101,7 +105,8 @@ def _callbacks(model, val_dataset):
         # First, so that its figures are in the logs when the others look.
         callbacks.append(CocoValidation(
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES), config.VALIDATION_AP_EVERY))
-    callbacks.append(ClassicCheckpoint(model.checkpoint_path, config.CHECKPOINTS_KEPT))
+    callbacks += [ClassicCheckpoint(model.checkpoint_path, config.CHECKPOINTS_KEPT),
+                  TrainingState(os.path.join(model.log_dir, STATE_NAME))]
     # Epoch by epoch, so that a run that is interrupted goes on after the last whole one.
     callbacks.append(keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(model, "epoch", epoch + 1)))
