@@ -243,6 +243,10 @@ class DatasetView(Dataset):
         """See `Dataset.load_instances`."""
         return instances_of(self.base, self.base_ids[image_id])
 
+    def coverage(self, image_id):
+        """See `Dataset.coverage`."""
+        return self.base.coverage(self.base_ids[image_id])
+
     def ignored_pixels(self, image_id):
         """See `Dataset.ignored_pixels`."""
         return self.base.ignored_pixels(self.base_ids[image_id])

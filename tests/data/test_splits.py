@@ -1,4 +1,5 @@
 """Parts with each class in its share, groups that stay together, and views that are data sets."""
+import inspect
 import pickle
 from collections import Counter
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.sample import SampleSettings, make_sample
-from mrcnn.data.splits import classes_on, group_by_id, k_fold, split_images, subset_of
+from mrcnn.data.splits import DatasetView, classes_on, group_by_id, k_fold, split_images, subset_of
 from tests.data.scenes import Scenes, scenes
 
 BOX = (1, 1, 9, 9)
@@ -157,6 +158,16 @@ def test_a_view_is_a_data_set_of_some_images():
     with pytest.raises(ValueError, match="of the data set itself"):
         view.prepare({"scenes.1": "scenes.2"})
     assert subset_of(view, [1]).load_mask(0)[1].tolist() == [2, -3]
+
+
+def test_a_view_asks_the_other_data_set_whatever_is_asked_of_an_image():
+    """A method that it inherits would answer for another image, or as a data set that knows nothing."""
+    of_an_image = {name for name, method in inspect.getmembers(Dataset, inspect.isfunction)
+                   if "image_id" in inspect.signature(method).parameters and name != "add_image"}  # fmt: skip
+    assert len(of_an_image) >= 10 and of_an_image <= set(vars(DatasetView))
+    base = scenes([(1, *BOX)], [(2, *BOX)])
+    base.coverage = lambda image_id: ({image_id}, {3})
+    assert subset_of(base, [1]).coverage(0) == ({1}, {3})
 
 
 def test_a_view_tells_what_the_reader_left_out():
