@@ -46,7 +46,7 @@ def read_image(path):
     if not is_url:
         if not os.path.isfile(path):
             raise DataError(f"image file {path} does not exist")
-        _refuse_bomb(path)
+        refuse_bomb(path)
     # the plain JPEG, by far the most common, goes straight to RGB
     if path.lower().endswith((".jpg", ".jpeg")) and not is_url:
         image = cv2.imread(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -123,8 +123,15 @@ def refuse_too_large(size, where):
                                  "are not decoded (mrcnn.data.images.MAX_PIXELS)")
 
 
-def _refuse_bomb(path):
-    """Look at the size that a file declares, before anything decodes it."""
+def refuse_bomb(path):
+    """Look at the size that a file declares, before anything decodes it.
+
+    Args:
+        path: str.
+
+    Raises:
+        ImageTooLargeError: it declares more than MAX_PIXELS.
+    """
     try:
         open_image(path).close()
     except ImageTooLargeError:

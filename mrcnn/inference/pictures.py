@@ -3,6 +3,7 @@
 Legend: H W C picture, N instances.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import skimage.io
 
 from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.data.errors import DataError
-from mrcnn.data.images import IMAGE_SUFFIXES, read_image
+from mrcnn.data.images import IMAGE_SUFFIXES, read_image, refuse_bomb
 from mrcnn.data.orientation import read_orientation, turn_upright
 from mrcnn.data.writers.labelme import write_labelme_result
 from mrcnn.evaluation.results import save_results, to_coco_results
@@ -167,7 +168,11 @@ def read_picture(path, channels=3):
     Differs: data sets keep the pixels as stored, since annotations refer to them. A photograph straight from a camera
         has nothing but its EXIF orientation to say which way is up.
     """
-    image = read_image(path) if channels in (1, 3) else skimage.io.imread(path)
+    if channels in (1, 3):
+        image = read_image(path)
+    else:
+        refuse_bomb(os.fspath(path))
+        image = skimage.io.imread(path)
     return np.ascontiguousarray(turn_upright(to_channels(image, channels), _orientation(path)))
 
 

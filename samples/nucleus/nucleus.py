@@ -23,6 +23,7 @@ from mrcnn import model as modellib
 from mrcnn import utils
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
+from mrcnn.data.images import read_stored
 from mrcnn.viz.draw import draw_detections
 from mrcnn.weights.start import load_start_weights
 
@@ -91,7 +92,7 @@ class NucleusDataset(utils.Dataset):
         if info["source"] != "nucleus":
             return super().load_mask(image_id)
         folder = Path(info["path"]).parents[1] / "masks"
-        masks = [skimage.io.imread(path) > 0 for path in sorted(folder.glob("*.png"))]
+        masks = [read_stored(path) > 0 for path in sorted(folder.glob("*.png"))]
         if not masks:
             return super().load_mask(image_id)
         # Some files were saved in colour.

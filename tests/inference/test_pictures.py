@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 from pycocotools import mask as mask_utils
 
 import mrcnn.data
+from mrcnn.data import images
 from mrcnn.data.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.geometry.rle import encode_masks
 from mrcnn.inference.pictures import find_pictures, picture_ids, predict_pictures, read_picture
@@ -140,6 +141,15 @@ def test_a_missing_path_and_a_folder_without_pictures_are_told(tmp_path):
 def test_any_kind_of_picture_is_read_as_colours(tmp_path, shape, dtype, value):
     image = read_picture(_save(tmp_path / "a.png", shape, value, dtype))
     assert image.shape == (20, 30, 3) and image.dtype == np.uint8 and (image == 100).all()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, channels):
+    path = _save(tmp_path / "a.png", (20, 30, 4))
+    assert read_picture(path, channels).shape == (20, 30, channels)
+    monkeypatch.setattr(images, "MAX_PIXELS", 599)
+    with pytest.raises(images.ImageTooLargeError, match="a.png declares 20 x 30 pixels"):
+        read_picture(path, channels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -61,8 +61,10 @@ def _decoder(tf):
 
     def decode(serialised):
         found = tf.io.parse_single_example(serialised, {ENCODED: text, MAP: text, HEIGHT: number, WIDTH: number})
-        image = tf.io.decode_jpeg(found[ENCODED], channels=RGB_CHANNELS)
         panoptic = tf.reshape(tf.io.decode_raw(found[MAP], tf.int32, little_endian=True), [found[HEIGHT], found[WIDTH]])
-        return image, panoptic
+        # a JPEG of a few kilobytes can claim any size: it is held against the map, whose bytes are there, before it is decoded
+        size = tf.io.extract_jpeg_shape(found[ENCODED])[:2]
+        with tf.control_dependencies([tf.debugging.assert_equal(size, tf.shape(panoptic), "JPEG and map differ in size")]):
+            return tf.io.decode_jpeg(found[ENCODED], channels=RGB_CHANNELS), panoptic
 
     return decode

@@ -8,6 +8,8 @@ from PIL import Image
 from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.errors import DataError
 from mrcnn.data.panoptic.pipeline import panoptic_pipeline
+from mrcnn.data.panoptic.records import Record, encode_record
+from mrcnn.data.tfrecord.records import write_record
 from tests.data.panoptic_sets import segment, write_jpeg, write_split
 
 pytest.importorskip("tensorflow")
@@ -59,6 +61,17 @@ def test_it_feeds_a_batch(shards):
     batches = panoptic_pipeline(shards, "train").map(lambda image, panoptic: (image[:6], panoptic[:6] // 256)).batch(4)
     image, semantic = next(iter(batches))
     assert image.shape == (4, 6, 9, 3) and semantic.shape == (4, 6, 9) and set(np.unique(semantic)) == {0, 2}
+
+
+def test_a_jpeg_of_another_size_than_its_map_is_not_decoded(tmp_path):
+    import tensorflow as tf
+
+    write_jpeg(tmp_path / "a.jpg", (40, 50))
+    record = Record("a", (5, 6), (tmp_path / "a.jpg").read_bytes(), np.zeros((5, 6), np.int32))
+    with open(tmp_path / "val-00000-of-00001.tfrecord", "wb") as file:
+        write_record(file, encode_record(record))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG and map differ in size"):
+        list(panoptic_pipeline(tmp_path, "val"))
 
 
 def test_what_cannot_be_read_is_told(shards, tmp_path):
