@@ -5,6 +5,7 @@ The images go through the detector in batches; what is kept of each is rows with
 
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,13 +131,13 @@ def _load(dataset, image_id):
 
 
 def _class_names(dataset):
-    """Class id -> a name that no other class has: those that two sources share get their source."""
+    """Class id -> a name that no other class has: those that two sources share get their source, and in one their id."""
     classes = dataset.class_info[1:]
     names = [info["name"] for info in classes]
-    return {
-        class_id: f"{info['name']} ({info['source']})" if names.count(info["name"]) > 1 else info["name"]
-        for class_id, info in enumerate(classes, start=1)
-    }
+    for more in ("source", "id"):
+        shared = {name for name, count in Counter(names).items() if count > 1}
+        names = [f"{name} ({info[more]})" if name in shared else name for name, info in zip(names, classes, strict=True)]
+    return dict(enumerate(names, start=1))
 
 
 def _collect(detect, dataset, image_ids, batch_size, progress):

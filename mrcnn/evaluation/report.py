@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mrcnn.data.checks.finding import printable
+
 # those that an evaluation has: COCO's or LVIS's
 OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR", "AR1", "AR10", "AR100")
 PER_CLASS = ("AP", "AP50", "AP75")
@@ -43,7 +45,7 @@ def _class_table(per_class):
     present = [(name, c) for name, c in per_class.items() if c["instances"]]
     for name, figures in sorted(present, key=lambda item: -item[1]["instances"]):
         cells = (format_figure(figures[f"{kind}_{column}"]) for kind in kinds for column in PER_CLASS)
-        table.add_row(name, str(figures["instances"]), str(figures["detections"]), *cells)
+        table.add_row(printable(name), str(figures["instances"]), str(figures["detections"]), *cells)
     return table
 
 
@@ -70,18 +72,19 @@ def result_table(result, per_class=True, width=100):
         str of several lines. A dash stands for a figure that does not exist (no such object in the set).
     """
     out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False)
+    console = Console(file=out, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False,
+                      emoji=False)  # fmt: skip
     console.print(_summary(result))
     console.print(_overall_table(result.metrics))
     if per_class and result.per_class:
         console.print(_class_table(result.per_class))
-        absent = [name for name, figures in result.per_class.items() if not figures["instances"]]
+        absent = [printable(name) for name, figures in result.per_class.items() if not figures["instances"]]
         if absent:
             shown = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
             console.print(f"{len(absent)} of {len(result.per_class)} classes do not occur in these images: {shown}")
     left_out = result.info.get("left_out") or {}
     for reason in list(left_out.values())[:10]:
-        console.print(f"left out: {reason}")
+        console.print(printable(f"left out: {reason}"))
     if len(left_out) > 10:
         console.print(f"... and {len(left_out) - 10} more images left out")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"

@@ -188,6 +188,13 @@ def test_classes_of_one_name_are_told_apart_by_source():
     assert list(evaluate(dataset.perfect, dataset).per_class) == ["square (fake)", "circle", "square (other)"]
 
 
+def test_classes_of_one_name_in_one_source_are_told_apart_by_id():
+    dataset = FakeDataset(TRUTH, classes=("square", "circle", "square"))
+    result = evaluate(dataset.perfect, dataset)
+    assert [(name, figures["class_id"]) for name, figures in result.per_class.items()] == [
+        ("square (fake) (10)", 1), ("circle", 2), ("square (fake) (30)", 3)]  # fmt: skip
+
+
 def test_subset_of_images_batches_and_progress():
     dataset = FakeDataset(TRUTH)
     seen, calls = [], []

@@ -41,6 +41,12 @@ def test_names_are_not_markup():
     assert "[red]" in result.table()
 
 
+def test_names_are_no_codes_of_a_terminal_and_no_pictures():
+    text = evaluated(classes=("\x1b[31mred", ":apple:", "\x07bell")).table()
+    assert "\x1b" not in text and "\x07" not in text
+    assert ":apple:" in text and r"\x1b[31mred" in text and r"\x07bell" in text
+
+
 def test_print():
     out = io.StringIO()
     print_result(evaluated(), console=Console(file=out, width=100))
