@@ -31,7 +31,7 @@ def read_history(path):
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
                 row = {name: number for name, text in line.items() if (number := _number(text)) is not None}
-                if "epoch" in row and not math.isnan(row["epoch"]):
+                if "epoch" in row and math.isfinite(row["epoch"]):
                     rows[row["epoch"]] = row
                 elif "epoch" not in line:
                     raise ValueError("there is no column named epoch")

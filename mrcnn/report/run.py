@@ -42,18 +42,22 @@ class Run:
         return self.folder.resolve().name
 
 
-def best_epoch(history):
+def best_epoch(history, among=None):
     """Find the best epoch by the first of MEASURES that the history has.
 
     Args:
         history: list of {column: float}, as of `Run.history`.
+        among: collection of epochs to choose from; None for all.
 
     Returns:
         (epoch int, column str, value float), or None where nothing tells.
     """
     for column, more in MEASURES:
         rows = [row for row in history if math.isfinite(row.get(column, math.nan))]
-        if rows:  # AP stands until the next evaluation: the first of equal ones was measured
+        if more:  # AP stands until the next evaluation: the first of equal ones was measured, those behind it were not
+            rows = [row for before, row in zip([{}, *rows], rows) if row[column] != before.get(column)]
+        rows = [row for row in rows if among is None or int(row["epoch"]) in among]
+        if rows:
             row = (max if more else min)(rows, key=lambda row: row[column])
             return int(row["epoch"]), column, row[column]
     return None
@@ -126,7 +130,7 @@ def choose_checkpoint(run, weights):
         raise FileNotFoundError(f"{run.folder} has no checkpoint: give a weight file with --weights PATH.")
     if weights == "last":
         return str(run.checkpoints[max(run.checkpoints)])
-    best = best_epoch([row for row in run.history if int(row["epoch"]) in run.checkpoints])
+    best = best_epoch(run.history, run.checkpoints)
     if best is None:
         raise ValueError(f"{run.folder / HISTORY_NAME} has neither {' nor '.join(name for name, _ in MEASURES)} of an epoch "
                          "whose checkpoint is there: choose --weights last, or a path.")

@@ -19,7 +19,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_of_two_lines_of_an_epoch_the_later_counts(tmp_path):
     path = tmp_path / "history.csv"
-    path.write_text("epoch,loss\r\n1,3\r\n2,2\r\n3,9\r\n2,1.5,7,8\r\nnan,1\r\n,\r\n")
+    path.write_text("epoch,loss\r\n1,3\r\n2,2\r\n3,9\r\n2,1.5,7,8\r\nnan,1\r\ninf,1\r\n,\r\n")
     assert read_history(path) == [{"epoch": 1, "loss": 3}, {"epoch": 2, "loss": 1.5}, {"epoch": 3, "loss": 9}]
 
 

@@ -62,6 +62,15 @@ def test_checkpoints_by_word_and_by_path(tmp_path):
     assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
 
 
+def test_the_best_is_an_epoch_that_was_measured(tmp_path):
+    """With VALIDATION_AP_EVERY the figures of one epoch stand in the lines of those behind it."""
+    history = epochs(3, val_mask_AP=[0.5, 0.5, 0.3])
+    assert best_epoch(history, {2, 3}) == (3, "val_mask_AP", 0.3) and best_epoch(history, {2}) == (2, "val_loss", 3.0)
+    folder = make_run(tmp_path, history)
+    (folder / "mask_rcnn_shapes_0001.h5").unlink()
+    assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
+
+
 def test_a_checkpoint_that_cannot_be_chosen_is_told(tmp_path):
     folder = make_run(tmp_path, [{"epoch": 1, "loss": 2.0}])
     with pytest.raises(ValueError, match="neither val_mask_AP nor val_loss .* choose --weights last"):
