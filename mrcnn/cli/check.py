@@ -28,8 +28,8 @@ def add_arguments(parser):
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     parser.add_argument("--fix", metavar="OUT",
                         help="write a mended copy as COCO JSON: a .json file, or a folder where there are several parts")
-    parser.add_argument("--json", metavar="FILE", help="write the findings and figures as JSON")
-    parser.add_argument("--html", metavar="FILE", help="write a page with pictures of the worst")
+    parser.add_argument("--json", type=options.new_file, metavar="FILE", help="write the findings and figures as JSON")
+    parser.add_argument("--html", type=options.new_file, metavar="FILE", help="write a page with pictures of the worst")
     parser.add_argument("--workers", type=options.at_least(0), default=2, metavar="N",
                         help="threads that read images (default: %(default)s)")
     options.add_reader_arguments(parser.add_argument_group("data"))

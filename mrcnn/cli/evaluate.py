@@ -27,7 +27,8 @@ def add_arguments(parser):
                         help="a checkpoint, a run folder (its newest one), the newest run (of NAME, where --set gives it), or "
                              "the published weights")
     parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
-    parser.add_argument("--output", metavar="FILE.json", help="write the figures, per class too, as JSON")
+    parser.add_argument("--output", type=options.new_file, metavar="FILE.json",
+                        help="write the figures, per class too, as JSON")
     group = options.add_config_arguments(parser)
     group.add_argument("--config", metavar="FILE", help="a config.json, for weights without one beside them")
 

@@ -4,6 +4,8 @@ import argparse
 import ast
 import contextlib
 import logging
+import os
+from pathlib import Path
 
 
 def add_data_arguments(parser):
@@ -132,6 +134,17 @@ def open_share(text):
     if value in (0, 1):
         raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
     return value
+
+
+def new_file(text):
+    """Take the name of a file to be written, for argparse's `type`: what cannot be one is told before hours of work."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder: give the name of a file in it")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r}: {there} is no folder that can be written to")
+    return text
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """`mrcnn report`: one HTML page of a run: curves, figures, the worst images, configuration and environment."""
 
 from mrcnn.cli import options
-from mrcnn.cli.progress import progress_bar
+from mrcnn.cli.progress import progress_bar, working
 
 HELP = "write a page of a run: curves, figures, worst images"
 USAGE = "RUN_DIR [--format F] [--dataset PATH] [--weights W] [--limit N] [--output FILE.html] [OPTION ...]"
@@ -23,7 +23,7 @@ def add_arguments(parser):
     from mrcnn.data.catalog import FORMATS
 
     parser.add_argument("run", metavar="RUN_DIR", help="the folder of the run, such as logs/toys20260101T1200")
-    parser.add_argument("--output", metavar="FILE.html", help="default: report.html in the run folder")
+    parser.add_argument("--output", type=options.new_file, metavar="FILE.html", help="default: report.html in the run folder")
     parser.add_argument("--weights", default="last", metavar="last|best|PATH",
                         help="which checkpoint of the run to measure, or a weight file (default: %(default)s)")
     group = parser.add_argument_group("data")
@@ -51,7 +51,8 @@ def run(args):
     if args.dataset is not None or args.format is not None:
         measured, left_out = _measure(args, record), []
     output = args.output or str(record.folder / "report.html")
-    write_report(output, record, measured, left_out)
+    with working("drawing"):
+        write_report(output, record, measured, left_out)
     if measured is not None:
         print(measured.result.table(per_class=False))
     print(f"Written: {output}")

@@ -1,7 +1,7 @@
 """`mrcnn view`: what a data set holds, as a table, as pictures with their instances, as one page."""
 
 from mrcnn.cli import options
-from mrcnn.cli.progress import progress_bar
+from mrcnn.cli.progress import progress_bar, working
 
 HELP = "show the images of a data set with their instances, and count them"
 USAGE = "DATASET [--subset NAME ...] [--image ID ...] [--class NAME ...] [--output DIR|PAGE.html] [OPTION ...]"
@@ -81,7 +81,8 @@ def _open_parts(args, width):
     format = args.format or (recognise_format(path) if path else args.dataset)
     made = {"count": args.limit} if format in MADE else {}
     names = args.subset or subsets_of(path, format) or [None]
-    datasets = [open_dataset(path, format, name, **made, **options.reader_options(args)) for name in names]
+    with working("reading the data"):
+        datasets = [open_dataset(path, format, name, **made, **options.reader_options(args)) for name in names]
     parts, left_out = [], {}
     for name, dataset, image_ids in zip(names, datasets, choose_images(datasets, args.image, args.classes), strict=True):
         if image_ids:

@@ -50,6 +50,24 @@ def test_a_share_lies_between_0_and_1(text):
     assert options.share("0") == 0 and options.share("1") == 1 and options.share("0.25") == 0.25
 
 
+def test_a_file_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for text, said in ((tmp_path, "is a folder"), (tmp_path / "file" / "a" / "b.json", "file is no folder that can be")):
+        with pytest.raises(argparse.ArgumentTypeError, match=said):
+            options.new_file(str(text))
+    for text in (str(tmp_path / "file"), str(tmp_path / "new" / "a.json"), "a.json"):
+        assert options.new_file(text) == text
+
+
+@pytest.mark.parametrize("command", [
+    ["evaluate", "shapes", "--weights", "last", "--output"], ["report", "run", "--output"], ["check", "data", "--json"],
+    ["check", "data", "--html"]], ids=lambda command: f"{command[0]} {command[-1]}")  # fmt: skip
+def test_commands_that_take_long_look_at_their_output_first(command, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([*command, str(tmp_path)])
+    assert "is a folder: give the name of a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text, value", [("false", False), ("True", True), ("TRUE", True), ("none", None), ("None", None)])
 def test_true_false_and_none_in_any_spelling(text, value):
     assert options.setting(f"A={text}") == ("A", value)
