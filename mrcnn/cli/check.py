@@ -1,7 +1,7 @@
 """`mrcnn check`: look a data set over before training on it, and write a mended copy."""
 
 from mrcnn.cli import options
-from mrcnn.cli.progress import progress_bar
+from mrcnn.cli.progress import progress_bar, working
 
 HELP = "find what is wrong with a data set"
 USAGE = "DATASET [--subset NAME ...] [--fix OUT] [--json FILE] [--html FILE] [--strict] [OPTION ...]"
@@ -58,7 +58,8 @@ def run(args):
         _fix(report, args.fix)
     for path, save in ((args.json, report.save), (args.html, report.save_html)):
         if path:
-            save(path)
+            with working("writing"):
+                save(path)
             print(f"Written: {path}")
     return report.exit_code(args.strict)
 
@@ -70,7 +71,8 @@ def _fix(report, output):
     from mrcnn.data.checks.mend import LEFT, mend
     from mrcnn.data.files import save_json
 
-    mended = mend(report, output)
+    with working("mending"):
+        mended = mend(report, output)
     output = Path(output)
     changes = output.with_name(output.stem + "_changes.json") if output.suffix.lower() == ".json" else output / "changes.json"
     save_json(changes, mended.to_dict(), indent=1)

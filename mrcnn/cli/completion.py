@@ -12,7 +12,7 @@ New shells then complete commands, options, data formats and file names. Write i
 SHELLS = ("bash", "zsh", "fish")
 # Arguments that take files and folders, by how their help calls the value.
 FOLDERS = ("DIR", "ROOT")
-FILES = ("PATH", "FILE", "FILE.json", "FILE.html", "INPUT", "PICTURE", "DATASET", "OUT", "DIR|PAGE.html", "RUN_DIR",
+FILES = ("PATH", "FILE", "FILE.json", "FILE.html", "INPUT", "PICTURE", "DATASET", "OUT", "DIR|PAGE.html", "RUN_DIR|last",
          "PATH|last|coco", "coco|imagenet|last|none|PATH", "last|best|PATH")
 
 

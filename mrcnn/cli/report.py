@@ -4,10 +4,10 @@ from mrcnn.cli import options
 from mrcnn.cli.progress import progress_bar, working
 
 HELP = "write a page of a run: curves, figures, worst images"
-USAGE = "RUN_DIR [--format F] [--dataset PATH] [--weights W] [--limit N] [--output FILE.html] [OPTION ...]"
+USAGE = "RUN_DIR|last [--format F] [--dataset PATH] [--weights W] [--limit N] [--output FILE.html] [OPTION ...]"
 EPILOG = """\
 examples:
-  mrcnn report logs/shapes20260101T1200 --format shapes
+  mrcnn report last --format shapes
   mrcnn report logs/coco20260101T1200 --dataset ~/coco --subset val --weights best --limit 500
   mrcnn report logs/toys20260101T1200 --dataset photographs --output toys.html
 Without a data set the page holds what the run folder tells alone: losses, speed, configuration, environment. With one the
@@ -22,7 +22,9 @@ def add_arguments(parser):
     """Add the arguments of the command to its parser."""
     from mrcnn.data.catalog import FORMATS
 
-    parser.add_argument("run", metavar="RUN_DIR", help="the folder of the run, such as logs/toys20260101T1200")
+    parser.add_argument("run", metavar="RUN_DIR|last",
+                        help="the folder of the run, such as logs/toys20260101T1200, or the newest run under --model-dir")
+    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
     parser.add_argument("--output", type=options.new_file, metavar="FILE.html", help="default: report.html in the run folder")
     parser.add_argument("--weights", default="last", metavar="last|best|PATH",
                         help="which checkpoint of the run to measure, or a weight file (default: %(default)s)")
@@ -43,10 +45,13 @@ def add_arguments(parser):
 
 def run(args):
     """Write the page as the arguments say."""
+    from pathlib import Path
+
+    from mrcnn.engine.trained_run import find_checkpoint
     from mrcnn.report.page import write_report
     from mrcnn.report.run import read_run
 
-    record = read_run(args.run)
+    record = read_run(Path(find_checkpoint("last", args.model_dir)).parent if args.run == "last" else args.run)
     measured, left_out = None, [_NO_DATA]
     if args.dataset is not None or args.format is not None:
         measured, left_out = _measure(args, record), []

@@ -41,6 +41,16 @@ def test_the_page_lies_in_the_run_folder(capsys):
     assert capsys.readouterr().out == f"Written: {run / 'report.html'}\n"
 
 
+def test_the_newest_run_has_a_word(capsys):
+    first = make_run(Path("runs"))
+    second = first.rename("runs/a20260301T0900")
+    make_run(Path("runs"))
+    assert main(["report", "last", "--model-dir", "runs"]) == 0
+    assert capsys.readouterr().out == f"Written: {second / 'report.html'}\n"
+    assert main(["report", "last"]) == 2
+    assert "no checkpoint under logs: train first" in capsys.readouterr().err
+
+
 def test_the_figures_are_those_of_evaluate(capsys):
     run = make_run(Path("logs"), epochs(3, val_mask_AP=[0.1, 0.5, 0.3]), DETECTION_MIN_CONFIDENCE=0.8)
     arguments = ["--format", "shapes", "--limit", "3", "--weights", "best", "--output", "a/page.html"]
