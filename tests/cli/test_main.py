@@ -101,7 +101,7 @@ def _parsers(parser):
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for inner in set(action.choices.values()):
+            for inner in dict.fromkeys(action.choices.values()):
                 yield from _parsers(inner)
 
 
