@@ -209,4 +209,6 @@ def _with_size(objects, settings):
     most = min(2 * np.quantile(longest, 0.95), _MOST)
     side = int(np.ceil(np.clip(wanted, _LEAST, max(most, _LEAST)) / _STEP) * _STEP)
     ratio = float(np.median(sizes.min(axis=1) / longest))
+    if side == settings.IMAGE_MAX_DIM and abs(ratio * side - settings.IMAGE_MIN_DIM) < _STEP:
+        return settings  # a step more or less on the short side gains nothing
     return replace(settings, IMAGE_MAX_DIM=side, IMAGE_MIN_DIM=max(int(round(ratio * side / _STEP)), 1) * _STEP)

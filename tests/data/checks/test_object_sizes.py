@@ -72,5 +72,13 @@ def test_the_image_size_follows_the_objects():
     assert (told["IMAGE_MAX_DIM"], told["IMAGE_MIN_DIM"]) == (576, 448)
 
 
+def test_an_image_size_that_fits_is_left_alone():
+    # sides of 0.055 of the image: 56 pixels of 1018, and the next multiple of 64 is 1024, whose 3 / 4 are 768
+    objects = objects_of(*[[0, 0, 55, 55]] * 20, size=(750, 1000))
+    sizes = [(told["IMAGE_MIN_DIM"], told["IMAGE_MAX_DIM"]) for told in (
+        suggest(objects, InputSettings(IMAGE_MIN_DIM=least)) for least in (800, 400))]  # fmt: skip
+    assert sizes == [(800, 1024), (768, 1024)]
+
+
 def test_without_objects():
     assert measure([Objects()], InputSettings(), Findings()) == {"objects": 0}
