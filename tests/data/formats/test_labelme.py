@@ -1,6 +1,7 @@
 """labelme's files: shapes worked out by hand, folders, and photographs against what another converter makes of them."""
 import json
 import math
+import pickle
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import mrcnn.data
 from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.labelme import open_subset, subsets
+from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.data.writers.coco import write_coco
 from tests.data.formats.labelme_files import box, png, ring, shape, write
 from tests.shared_data import shared_path
@@ -40,6 +42,15 @@ def test_shapes_that_have_corners(tmp_path):
     segmentations, _ = dataset.load_instances(0)
     assert segmentations[0] == [[10, 5, 30, 5, 30, 25, 10, 25]]
     assert dataset.skipped == [] and dataset.told == [] and dataset.image_size(0) == (40, 60)
+
+
+def test_samples_of_it_train(tmp_path):
+    write(tmp_path, [shape("dog", SQUARE), shape("cat", ring(40, 2, 50, 8))])
+    dataset = pickle.loads(pickle.dumps(load(tmp_path)))
+    image, _, class_ids, boxes, masks = make_sample(dataset, 0, SampleSettings("none", num_classes=3, mini_mask_shape=None))
+    assert image.shape == (40, 60, 3) and class_ids.tolist() == [2, 1]
+    assert boxes.tolist() == [[5, 10, 25, 30], [2, 40, 8, 50]]
+    np.testing.assert_array_equal(masks, np.dstack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
 
 
 def test_a_circle(tmp_path):

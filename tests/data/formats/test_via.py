@@ -1,6 +1,7 @@
 """VIA's files: shapes worked out by hand, both versions, attributes, and damage."""
 import json
 import math
+import pickle
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ import mrcnn.data
 from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.via import subsets
+from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.data.writers.images import images_folder
 from mrcnn.geometry.polygons import rasterize_polygons
 from tests.data.formats.labelme_files import box, ring, save_image
@@ -61,6 +63,16 @@ def test_both_versions_and_projects(tmp_path, version):
         np.testing.assert_array_equal(masks[:, :, 1], box(2, 40, 8, 50))
         assert dataset.image_info[0]["id"] == "a.png" and dataset.image_size(0) == SIZE
         assert dataset.load_image(0).shape == (*SIZE, 3)
+
+
+def test_samples_of_it_train(tmp_path):
+    rectangle = {"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}
+    write(tmp_path, [region(SQUARE, kind="dog"), region(rectangle, kind="cat")])
+    dataset = pickle.loads(pickle.dumps(load(tmp_path)))
+    image, _, class_ids, boxes, masks = make_sample(dataset, 0, SampleSettings("none", num_classes=3, mini_mask_shape=None))
+    assert image.shape == (*SIZE, 3) and class_ids.tolist() == [2, 1]
+    assert boxes.tolist() == [[5, 10, 25, 30], [2, 40, 8, 50]]
+    np.testing.assert_array_equal(masks, np.dstack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
 
 
 def test_round_shapes(tmp_path):
