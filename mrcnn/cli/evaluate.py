@@ -77,6 +77,7 @@ def load(args, data, weights, saved):
     made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if data == "shapes" else {}
     with working("reading the data"):
         dataset = open_dataset(args.dataset, data, subset_of(args, data), **made, **options.reader_options(args))
+        options.need_image_files(dataset, args.dataset, data)
     config = with_classes(config, dataset)
 
     load_backend()

@@ -81,6 +81,25 @@ def reader_options(args):
     return {name: getattr(args, name, None) for name in names}
 
 
+def need_image_files(dataset, path, data):
+    """Refuse a data set of which no image file is there, rather than tell it image by image.
+
+    Args:
+        dataset: Dataset.
+        path: str or None. Where it was opened.
+        data: str. Its format. Only those whose JSON file and images may lie apart are looked at.
+
+    Raises:
+        DataError: it names image files, and none of them is there.
+    """
+    from mrcnn.data.errors import DataError
+
+    paths = [info["path"] for info in dataset.image_info if info["path"] is not None]
+    if data in READER_ARGUMENTS["--images"][0] and paths and not any(map(os.path.exists, paths)):
+        raise DataError(f"no image file of {path} is there, such as {paths[0]}: put them there, or say where the images of a "
+                        "JSON file lie (--images DIR)")
+
+
 def add_config_arguments(parser):
     """Add the arguments that change the configuration."""
     group = parser.add_argument_group("configuration")

@@ -220,3 +220,19 @@ def test_validation_on_other_classes_is_told(tmp_path, capsys):
     arguments = ["train", "labelme", "--dataset", str(tmp_path / "a"), "--val-dataset", str(tmp_path / "b")]
     assert main(arguments) == 2
     assert "the classes to train on are ball, those of the validation brick" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["train", "coco"], ["evaluate", "coco", "--weights", "coco"]], ids=lambda words: words[0])
+def test_images_of_a_json_file_that_lie_elsewhere_are_asked_for(command, tmp_path, capsys):
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "bbox": [1, 1, 8, 8]}
+    (tmp_path / "toys.json").write_text(json.dumps(
+        {"images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}], "annotations": [annotation],
+         "categories": [{"id": 1, "name": "ball"}]}))
+    assert main([*command, "--dataset", "toys.json"]) == 2
+    error = capsys.readouterr().err
+    assert "no image file of toys.json is there, such as a.png" in error and "--images DIR" in error and error.count("\n") == 1
+    assert FakeModel.last is None
+    (tmp_path / "elsewhere").mkdir()
+    skimage.io.imsave(tmp_path / "elsewhere/a.png", np.zeros((20, 30, 3), np.uint8), check_contrast=False)
+    main([*command, "--dataset", "toys.json", "--images", "elsewhere"])
+    assert "image file" not in capsys.readouterr().err
