@@ -85,6 +85,7 @@ def run(args):
     if args.kind in BUILDERS:
         return BUILDERS[args.kind].run(args)
     from mrcnn.data.converters.between_formats import convert
+    from mrcnn.data.writers.summary import counted
 
     with options.quiet_readers():
         done = convert(args.input, args.output, format=args.kind, to=args.to, subsets=args.subset, split=args.split,
@@ -92,7 +93,8 @@ def run(args):
                        progress=progress_bar, **options.reader_options(args))
     print(done.summary.table())
     for part, (path, summary) in done.parts.items():
-        print(f"Written: {path}" + (f" ({part}: {summary.images} images, {summary.instances} instances)" if part else ""))
+        counts = f"{counted(summary.images, 'image')}, {counted(summary.instances, 'instance')}"
+        print(f"Written: {path}" + (f" ({part}: {counts})" if part else ""))
     for folder in dict.fromkeys(done.images.values()):
         names = [done.parts[part][0].name for part, other in done.images.items() if other == folder]
         which = f" in {', '.join(names)}" if len(names) < len(done.images) else ""

@@ -15,6 +15,7 @@ from rich.table import Table
 from mrcnn.data.checks.finding import printable
 from mrcnn.data.checks.object_sizes import COCO_AREAS
 from mrcnn.data.errors import DataError
+from mrcnn.data.writers.summary import counted
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ class DatasetStatistics:
 
     def summary(self):
         """All of it in a few lines: list of str."""
-        lines = [f"{_counted(self.images, 'image')}, {self.without_objects} without objects; "
-                 + _counted(self.instances, "instance") + (f", {_counted(self.crowds, 'crowd')}" if self.crowds else "")]
+        lines = [f"{counted(self.images, 'image')}, {self.without_objects} without objects; "
+                 + counted(self.instances, "instance") + (f", {counted(self.crowds, 'crowd')}" if self.crowds else "")]
         if self.images:
             (least_h, least_w), (most_h, most_w) = self.image_sizes.min(axis=0), self.image_sizes.max(axis=0)
             common, count = Counter(map(tuple, self.image_sizes.tolist())).most_common(1)[0]
             spread = (f"height {least_h} to {most_h}, width {least_w} to {most_w} pixels, most often {common[0]} x {common[1]} "
-                      f"({_counted(count, 'image')})")
+                      f"({counted(count, 'image')})")
             lines.append("image sizes: " + (f"all {least_h} x {least_w} pixels (height x width)" if count == self.images
                                             else spread))
         if self.instances:
@@ -114,10 +115,6 @@ class DatasetStatistics:
         if len(self.left_out) > 10:
             console.print(f"... and {len(self.left_out) - 10} more images left out")
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
-
-
-def _counted(number, what):
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _class_table(counts, limit):

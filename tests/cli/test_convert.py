@@ -45,7 +45,7 @@ def test_a_split_writes_two_files(toys, capsys):
     assert main(["convert", "yolo", "toys", "--output", "x/toys.json", "--split", "0.6", "--seed", "3", "--copy-images"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"Written: x/toys_train.json \(train: 2 images, 2 instances\)", out)
-    assert re.search(r"Written: x/toys_val.json \(val: 1 images, 1 instances\)", out)
+    assert re.search(r"Written: x/toys_val.json \(val: 1 image, 1 instance\)", out)
     assert "File names are relative" not in out
     assert len(list(Path("x/images/train").rglob("*.png"))) == 2 and len(list(Path("x/images/val").rglob("*.png"))) == 1
 
@@ -54,7 +54,7 @@ def test_three_shares_write_three_files(toys, capsys):
     assert main(["convert", "yolo", "toys", "--output", "toys.json", "--split", "0.34", "0.33", "0.33"]) == 0
     out = capsys.readouterr().out
     for part in ("train", "val", "test"):
-        assert re.search(rf"Written: toys_{part}.json \({part}: 1 images, 1 instances\)", out)
+        assert re.search(rf"Written: toys_{part}.json \({part}: 1 image, 1 instance\)", out)
     assert "2 classes, 3 images" in out
 
 

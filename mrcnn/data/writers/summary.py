@@ -55,6 +55,11 @@ class Summary:
         return _class_table(table, self)
 
 
+def counted(number, what, many=None):
+    """Say how many there are: str, such as "1 image". Args: number: int; what: str, one of them; many: str, if not -s."""
+    return f"{number} {what if number == 1 else many or what + 's'}"
+
+
 def _is_terminal():
     import sys
 
@@ -67,7 +72,8 @@ def _class_table(table, summary):
     for name, count in summary.per_class.items():
         table.add_row(_plain(name), str(count))
     table.add_section()
-    table.add_row(f"{len(summary.per_class)} classes, {summary.images} images", str(summary.instances))
+    sums = f"{counted(len(summary.per_class), 'class', 'classes')}, {counted(summary.images, 'image')}"
+    table.add_row(sums, str(summary.instances))
     return table
 
 

@@ -1,5 +1,5 @@
 """The table of what was written and what was not."""
-from mrcnn.data.writers.summary import Summary
+from mrcnn.data.writers.summary import Summary, counted
 from tests.data.scenes import scenes
 
 
@@ -26,3 +26,8 @@ def test_what_the_reader_noted_comes_first():
     assert summary.left_out == [("a", "bad")] and summary.told == [("b", "mended")]
     summary.left_out.append(("c", "worse"))
     assert dataset.skipped == [("a", "bad")]
+
+
+def test_one_is_told_as_one():
+    assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [counted(n, "class", "classes") for n in (1, 3)] == ["1 class", "3 classes"]
