@@ -265,4 +265,6 @@ def statistics_figure(statistics, *, classes=20):
     axes[1, 0].set(title="sizes of images", xlabel="width, pixels", ylabel="height, pixels", **limits)
     axes[1, 1].bar(list(statistics.areas), list(statistics.areas.values()), color=orange)
     axes[1, 1].set(title="sizes of instances, by COCO's areas", ylabel="instances")
+    axes[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1, 1].yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes.ravel()

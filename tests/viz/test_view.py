@@ -142,4 +142,6 @@ def test_bars_show_the_counts(dataset):
     assert [bar.get_height() for bar in axes[1].patches] == [1, 2], "an image of none, two of one"
     assert axes[2].collections[0].get_offsets().tolist() == [[60, 40]] * 3
     assert [bar.get_height() for bar in axes[3].patches] == [2, 0, 0]
+    counted = [axes[0].get_xticks(), axes[1].get_yticks(), axes[3].get_yticks()]
+    assert all((ticks == np.round(ticks)).all() for ticks in counted), "there are no halves of an instance"
     statistics_figure(dataset_statistics(scenes()))

@@ -160,7 +160,7 @@ def size_lines(sizes):
     areas = sizes["areas"]
     lines = [
         f"objects by COCO's areas: {areas['small']} small, {areas['medium']} medium, {areas['large']} large",
-        "side in the network's input, in pixels: " + ", ".join(f"{name}: {n}" for name, n in sizes["sides"].items()),
+        "side in the network's input, in pixels: " + ", ".join(f"{name}: {n}" for name, n in sizes["sides"].items() if n),
     ]
     lines.append("configured: " + _settings_line(sizes["configured"]))
     lines.append("suggested:  " + _settings_line(sizes["suggested"]))

@@ -12,7 +12,7 @@ from PIL import Image
 from mrcnn.data.checks import KINDS, check_dataset, html
 from mrcnn.data.checks.finding import Findings, Picture, Place, printable
 from mrcnn.data.checks.pictures import draw_picture
-from mrcnn.data.checks.report import Report
+from mrcnn.data.checks.report import Report, size_lines
 from tests.data.checks.damaged import healthy, octagon, write_photograph
 
 EVIL = '<img src=x onerror="alert(1)">&\x1b[31m\u202e\ud800.jpg'
@@ -141,6 +141,13 @@ def test_severities_make_the_status():
     found = report("category_unused", "mask_one_pixel", "mask_empty", "image_missing")
     assert [f.severity for f in found.findings] == ["error", "error", "warning", "info"]
     assert "2 errors, 1 warning, 1 note" in found.summary()
+
+
+def test_ranges_of_sizes_without_objects_are_left_out():
+    settings = {"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "RPN_ANCHOR_SCALES": [8], "share_0.5": 1.0}
+    sizes = {"objects": 3, "areas": {"small": 3, "medium": 0, "large": 0}, "configured": settings, "suggested": settings,
+             "sides": {"< 8": 0, "8 to 16": 2, "16 to 32": 0, "32 to 64": 1}}  # fmt: skip
+    assert size_lines(sizes)[1] == "side in the network's input, in pixels: 8 to 16: 2, 32 to 64: 1"
 
 
 def test_every_kind_says_what_to_do():
