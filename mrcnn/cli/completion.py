@@ -18,7 +18,7 @@ FILES = ("PATH", "FILE", "FILE.json", "FILE.html", "INPUT", "PICTURE", "DATASET"
 
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell")
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}")
 
 
 def run(args):
