@@ -23,6 +23,8 @@ The configuration is the one that training starts from; --config takes that of a
 MODEL_EPILOG = """\
 example:
   mrcnn inspect model photo.jpg --weights last --layers fpn_p2 rpn_conv_shared --output inspected"""
+# Columns of a table that goes to a file or a pipe.
+PIPED_WIDTH = 160
 WEIGHTS_EPILOG = """\
 example:
   mrcnn inspect weights --weights coco --layers 'fpn.*' --all"""
@@ -91,15 +93,17 @@ def _data(args):
     config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)
     made = {"count": args.limit, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
     subset = args.subset or ("train" if "train" in subsets_of(args.dataset, args.data) else None)
-    dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
+    with working("reading the data"):
+        dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
     if args.image >= len(dataset.image_ids):
         raise ValueError(f"--image {args.image}: the data set has {len(dataset.image_ids)} images, counted from 0")
     config = with_classes(config, dataset)
     settings = inspection_settings(config)
     print(f"images: {len(dataset.image_ids)}, classes with the background: {dataset.num_classes}")
     print(describe_anchors(settings))
-    print(describe_batch(*next(make_generator(dataset, config, random_rois=2000, batch_size=args.batch,
-                                              detection_targets=True))))  # fmt: skip
+    with working("making a batch"):
+        batch = next(make_generator(dataset, config, random_rois=2000, batch_size=args.batch, detection_targets=True))
+    print(describe_batch(*batch))
     with progress_bar("ROIs") as progress:
         shares = positive_roi_shares(dataset, settings, dataset.image_ids[: args.limit], progress=progress)
     print(shares)
@@ -185,7 +189,10 @@ def _weights(args):
         if args.all or row.weight == "kernel" or row.verdict not in ("", AS_INITIALISED):
             figures = [f"{value:.4f}" for value in (row.min, row.max, row.mean, row.std)]
             table.add_row(f"{row.layer}/{row.weight}", "x".join(map(str, row.shape)), *figures, row.verdict)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH  # a name that is broken over two lines is found by no grep
+    console.print(table)
     verdicts = {word: sum(row.verdict == word for row in rows) for word in sorted({row.verdict for row in rows if row.verdict})}
     told = "".join(f"; {word}: {count}" for word, count in verdicts.items())
     print(f"weights: {len(rows)}{told}")
