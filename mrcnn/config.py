@@ -327,13 +327,13 @@ class Config:
         """Return a validated copy in which `values` {name: value} replace this configuration's own.
 
         Raises:
-            ConfigError: a name that this configuration does not have, with the nearest one, or values that contradict
+            ConfigError: a name that this configuration does not have, with one that is near, or values that contradict
                 each other.
         """
         known = self.to_dict()
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+                near = difflib.get_close_matches(name, known, n=1) or ["one of those in docs/configuration.md"]
                 raise ConfigError(f"{name} is not an attribute of {type(self).__name__}: did you mean {near[0]}?")
             if name in COMPUTED and not np.array_equal(values[name], known[name]):
                 raise ConfigError(f"{name} cannot be set: it follows from {COMPUTED[name]}.")

@@ -145,6 +145,10 @@ def test_to_a_dict_and_back():
     assert Config.from_dict(values).BRICK_SIZE == 5  # a subclass' own attribute is not lost
     with pytest.raises(ConfigError, match="BRICK_SIZE is not an attribute of Config"):
         Config().with_overrides({"BRICK_SIZE": 5})
+    with pytest.raises(ConfigError, match="did you mean IMAGE_MIN_DIM?"):
+        Config().with_overrides({"IMAGE_MIN_DIMM": 5})
+    with pytest.raises(ConfigError, match="did you mean one of those in docs/configuration.md?"):
+        Config().with_overrides({"FOO": 5})
 
 
 def test_what_is_computed_follows_the_values_and_not_the_dict():
