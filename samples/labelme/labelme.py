@@ -1,7 +1,7 @@
 """Photographs annotated with labelme: train on them, measure, and let the network annotate others for correction.
 
-    python3 labelme.py train --dataset=../../../shared/data/fruits --weights=coco
-    python3 labelme.py evaluate --dataset=../../../shared/data/fruits --weights=last
+    python3 labelme.py train --dataset=/path/to/photographs --weights=coco
+    python3 labelme.py evaluate --dataset=/path/to/photographs --weights=last
     python3 labelme.py predict --weights=last --pictures new_photographs/ --output=found
 
 The dataset is a folder of images with a JSON beside each, or of sub-folders train/ and val/ with such. Where it has no

@@ -2,7 +2,7 @@
 
     python3 panoptic.py                                      # draws images of shapes first
     python3 panoptic.py --coco-root=~/coco --epochs=10
-    python3 panoptic.py --examples=../shared/data/panoptic   # a JSON of examples, with its PNGs and input_images/
+    python3 panoptic.py --examples=/path/to/examples         # a JSON of examples, with its PNGs and input_images/
 """
 
 import argparse
