@@ -223,10 +223,12 @@ class CocoDataset(AnnotatedDataset):
         return by_image
 
     def image_reference(self, image_id):
-        """Return the address of an image in COCO's explorer. Args: image_id: int. Returns: str."""
-        if not self.is_own(image_id):
+        """Return the address of an image of COCO in its explorer, the file of another. Args: image_id: int. Returns: str."""
+        info = self.image_info[image_id]
+        # COCO's files are called by their ids, in twelve digits; photographs of one's own in this form are not there
+        if not self.is_own(image_id) or not Path(info["path"]).stem.endswith(f"{info['id']:0>12}"):
             return super().image_reference(image_id)
-        return f"https://cocodataset.org/#explore?id={self.image_info[image_id]['id']}"
+        return f"https://cocodataset.org/#explore?id={info['id']}"
 
 
 def read_annotations(path):

@@ -76,7 +76,7 @@ def test_classes_images_and_all_forms_of_masks(tmp_path):
     assert dataset.load_mask(1)[0].shape == (40, 60, 0)
     assert dataset.num_instances(0) == 2 and dataset.num_instances(1) == 0
     assert dataset.map_source_class_id("coco.90") == 3 and dataset.get_source_class_id(3, "coco") == 90
-    assert dataset.image_reference(0).endswith("id=7")
+    assert dataset.image_reference(0) == "7.png", "no image of COCO's own"
     assert dataset.load_image(0).shape == (40, 60, 3)
 
 
@@ -363,6 +363,15 @@ def test_damage_ends_as_a_data_error_or_is_left_out(tmp_path_factory, data):
         return
     dataset.prepare()
     use_all_of(dataset)
+
+
+@pytest.mark.parametrize("name, address", [
+    ("000000000139.jpg", True), ("COCO_val2014_000000000139.jpg", True), ("139.jpg", False), ("000000000140.jpg", False)
+])  # fmt: skip
+def test_the_address_of_an_image_is_told_of_those_of_coco(name, address):
+    dataset = CocoDataset()
+    dataset.add_image("coco", 139, f"somewhere/{name}")
+    assert dataset.image_reference(0) == ("https://cocodataset.org/#explore?id=139" if address else name)
 
 
 def use_all_of(dataset):
