@@ -95,6 +95,7 @@ def _data(args):
     subset = args.subset or ("train" if "train" in subsets_of(args.dataset, args.data) else None)
     with working("reading the data"):
         dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
+    options.need_image_files(dataset, args.dataset, args.data)
     if args.image >= len(dataset.image_ids):
         raise ValueError(f"--image {args.image}: the data set has {len(dataset.image_ids)} images, counted from 0")
     config = with_classes(config, dataset)

@@ -83,8 +83,9 @@ def plot_overlaps(gt_class_ids, pred_class_ids, pred_scores, overlaps, class_nam
 
 
 def _in_notebook():
-    """Whether the program runs inside a notebook's kernel."""
-    return "ipykernel" in sys.modules and "IPython" in sys.modules
+    """Whether the program runs inside a notebook's kernel: bool. Having the packages imported is not being in one."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def display_table(table):

@@ -55,12 +55,15 @@ def test_table_as_text(capsys):
 
 
 def test_table_in_a_notebook(monkeypatch):
-    pages = []
-    stand_in = types.SimpleNamespace(HTML=lambda text: text, display=pages.append)
-    for name in ("ipykernel", "IPython", "IPython.display"):
+    pages, shell = [], types.SimpleNamespace(kernel="a kernel")
+    stand_in = types.SimpleNamespace(HTML=lambda text: text, display=pages.append, get_ipython=lambda: shell)
+    for name in ("IPython", "IPython.display"):
         monkeypatch.setitem(sys.modules, name, stand_in)
     display_table([["a<b", 1]])
     assert pages == ["<table><tr><td>a&lt;b</td><td>1</td></tr></table>"]
+    shell = None  # imported in a script
+    display_table([["a<b", 1]])
+    assert len(pages) == 1
 
 
 def test_weight_stats_tell_what_looks_wrong(capsys, monkeypatch):
