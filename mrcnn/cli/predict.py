@@ -64,6 +64,8 @@ def run(args):
                                    channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
                                    labelme=args.labelme_shapes if args.save_labelme else None, progress=show)
     print(f"pictures: {summary.pictures}, instances: {summary.instances}, written to {args.output}")
+    if summary.without_mask:
+        print(f"instances whose mask is empty: {summary.without_mask}; of these there is a box alone")
     for path, reason in summary.unreadable.items():
         print(f"left out {path}: {reason}")
     return 1 if summary.unreadable else 0

@@ -16,6 +16,7 @@ from mrcnn.data.images import IMAGE_SUFFIXES, read_image, refuse_bomb
 from mrcnn.data.orientation import read_orientation, turn_upright
 from mrcnn.data.writers.labelme import write_labelme_result
 from mrcnn.evaluation.results import save_results, to_coco_results
+from mrcnn.geometry.rle import rle_area
 from mrcnn.inference.mold import to_channels
 from mrcnn.viz.draw import draw_detections
 
@@ -31,11 +32,13 @@ class Summary:
     Attributes:
         pictures: int. Pictures drawn.
         instances: int. Instances on them.
+        without_mask: int. Of these, those whose mask has no pixel: a box alone, which no labelme file holds.
         unreadable: {str path: str reason}. Pictures left out.
     """
 
     pictures: int = 0
     instances: int = 0
+    without_mask: int = 0
     unreadable: dict = field(default_factory=dict)
 
 
@@ -107,7 +110,9 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
             if labelme:
                 write_labelme_result(output_dir / LABELME_NAME, path, names[path], result, class_names,
                                      images[path].shape[:2], shape_type=labelme)
-            rows += _rows(path, ids[path], result, class_names, categories)
+            found = _rows(path, ids[path], result, class_names, categories)
+            rows += found
+            summary.without_mask += sum(not rle_area(row["segmentation"]) for row in found if "segmentation" in row)
             summary.pictures += 1
             summary.instances += len(result["class_ids"])
         if progress is not None:

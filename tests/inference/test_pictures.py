@@ -196,6 +196,18 @@ def _detect_rle(images):
     return results
 
 
+def test_instances_without_a_mask_are_counted(tmp_path):
+    def detect(images):
+        results = _detect_rle(images)
+        return [{**result, "masks": encode_masks(np.zeros((20, 30, 1), bool))} for result in results]
+
+    pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "b.png")]
+    summary = predict_pictures(detect, pictures, tmp_path / "out", NAMES)
+    assert (summary.instances, summary.without_mask) == (2, 2)
+    summary = predict_pictures(_detect_rle, pictures, tmp_path / "out", NAMES)
+    assert (summary.instances, summary.without_mask) == (2, 0)
+
+
 def test_no_labelme_files_where_none_were_asked_for(tmp_path):
     predict_pictures(_detect, [_save(tmp_path / "a.png")], tmp_path / "out", NAMES)
     assert not (tmp_path / "out" / "labelme").exists()
