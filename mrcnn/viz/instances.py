@@ -43,8 +43,10 @@ def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolat
         ax.axis("off")
         image = np.asarray(image)
         image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+        # a mask that is true throughout would take the colour of 0
+        limits = {"vmin": 0, "vmax": 1} if image.dtype == bool and norm is None else {}
         image = to_rgb(image) if image.ndim == 3 else image.astype(np.uint8) if image.dtype == bool else image
-        ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation)
+        ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation, **limits)
     show()
     return figure, np.array(axes, dtype=object)
 

@@ -163,6 +163,11 @@ def test_display_images(image, count, cols, rows):
     assert axes[-1].get_subplotspec().get_gridspec().get_geometry() == (rows, cols)
 
 
+def test_a_mask_that_is_true_throughout_has_the_colour_of_true():
+    _, axes = display_images([np.ones((4, 6), bool), np.zeros((4, 6), bool)])
+    assert [ax.images[0].get_clim() for ax in axes] == [(0, 1), (0, 1)]
+
+
 def test_display_images_of_other_kinds(image):
     display_images([image[:, :, 0], image[:, :, :1], image[:, :, 0] > 3], cmap="gray", interpolation="none")
     assert [ax.images[0].get_array().shape for ax in plt.gcf().axes] == [(80, 120)] * 3
