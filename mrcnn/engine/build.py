@@ -1,4 +1,4 @@
-"""The network: one graph with two endings, one to train on and one to detect with.
+"""The network: one graph with three endings, to train, to detect, and to look inside.
 
 Shapes: B images, H W C image, A anchors, R rois, G ground-truth slots, T sampled ROIs, K classes, D detections.
 """
@@ -10,6 +10,7 @@ from keras import ops
 from mrcnn.backbones.fpn import build_pyramid
 from mrcnn.backbones.registry import get_backbone
 from mrcnn.engine.classic_model import ClassicModel
+from mrcnn.engine.raw_image_model import RawImageModel
 from mrcnn.engine.settings import config_anchors
 from mrcnn.engine.training_model import TrainingModel
 from mrcnn.geometry.boxes import norm_boxes as norm_boxes_array
@@ -18,6 +19,7 @@ from mrcnn.heads.mask import MaskHead
 from mrcnn.heads.rpn import build_rpn_model
 from mrcnn.layers.anchors import AnchorsLayer
 from mrcnn.layers.detection import DetectionLayer
+from mrcnn.layers.detection_masks import CHUNK, DetectionMasks
 from mrcnn.layers.detection_target import DetectionTargetLayer
 from mrcnn.layers.proposal import ProposalLayer
 from mrcnn.layers.pyramid_roi_align import PyramidROIAlign
@@ -26,7 +28,7 @@ from mrcnn.ops.meta import image_size
 
 
 class Network:
-    """All layers of Mask R-CNN, wired on demand into a training model and an inference model that share them.
+    """All layers of Mask R-CNN, wired on demand into models that share them.
 
     Args:
         config: Config, validated.
@@ -39,6 +41,7 @@ class Network:
 
     def __init__(self, config, fixed_size):
         self.config = config
+        self.fixed_size = fixed_size
         height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
         size = (height, width) if fixed_size else (None, None)
         self.image = keras.Input((*size, channels), name="input_image")
@@ -64,6 +67,9 @@ class Network:
             keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(parts))
             for name, parts in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), by_level))
 
+    def _constant_anchors(self):
+        return AnchorsLayer(self.anchors, name="anchors")(self.image)
+
     def _proposals(self, anchors, count):
         layer = ProposalLayer(count, self.config.RPN_NMS_THRESHOLD, self.config, name="ROI")
         return layer([self.rpn_class, self.rpn_bbox, anchors])
@@ -87,8 +93,7 @@ class Network:
                   keras.Input((None, 4), name="input_rpn_bbox"), gt_class_ids, gt_boxes, gt_masks]
         size = image_size(self.image_meta)[:, None]  # [B, 1, 2]
         if config.USE_RPN_ROIS:
-            proposals = self._proposals(AnchorsLayer(self.anchors, name="anchors")(self.image),
-                                        config.POST_NMS_ROIS_TRAINING)
+            proposals = self._proposals(self._constant_anchors(), config.POST_NMS_ROIS_TRAINING)
         else:
             given = keras.Input((config.POST_NMS_ROIS_TRAINING, 4), dtype="int32", name="input_roi")
             inputs.append(given)
@@ -110,7 +115,7 @@ class Network:
                              mean_pixel=config.MEAN_PIXEL, name="mask_rcnn")
 
     def inference_model(self, min_confidence=None):
-        """Return the ending that detects.
+        """Return the classic ending that detects, whose outputs are there to be looked at.
 
         Args:
             min_confidence: float. Least score of a detection; DETECTION_MIN_CONFIDENCE when None.
@@ -119,8 +124,43 @@ class Network:
         Outputs, in order: detections [B, D, 6]; mrcnn_class [B, R, K]; mrcnn_bbox [B, R, K, 4];
         mrcnn_mask [B, D, M, M, K]; rpn_rois [B, R, 4]; rpn_class [B, A, 2]; rpn_bbox [B, A, 4].
         """
-        config = self.config
         anchors = keras.Input((None, 4), name="input_anchors")
+        detections, probs, deltas, rois = self._detections(anchors, min_confidence)
+        masks = self.mask_head(self._roi_features(self.roi_align_mask, detections[:, :, :4]))
+        return ClassicModel([self.image, self.image_meta, anchors],
+                            [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")
+
+    def detection_model(self, min_confidence=None):
+        """Return the ending that detects and computes nothing else: the mask of each detection for its own class.
+
+        Args:
+            min_confidence: float. Least score of a detection; DETECTION_MIN_CONFIDENCE when None.
+
+        Inputs: images [B, H, W, C], raw uint8 or molded; image_meta [B, 12 + K]; and where the size of images is free
+        normalised anchors [B, A, 4].
+        Outputs, in order: detections [B, D, 6]; masks float32 [B, D, M, M].
+        """
+        inputs = [self.image, self.image_meta]
+        if self.fixed_size:
+            anchors = self._constant_anchors()
+        else:
+            anchors = keras.Input((None, 4), name="input_anchors")
+            inputs.append(anchors)
+        detections, *_ = self._detections(anchors, min_confidence)
+        masks = DetectionMasks(self.roi_align_mask, self._own_class_head(), name="detection_masks")(
+            [detections, self.image_meta, *self.pyramid[:4]])
+        return RawImageModel(inputs, [detections, masks], mean_pixel=self.config.MEAN_PIXEL, name="mask_rcnn_detection")
+
+    def _own_class_head(self):
+        """Return the mask head over a chunk of detections as a model of its own."""
+        side, depth = self.config.MASK_POOL_SIZE, self.config.TOP_DOWN_PYRAMID_SIZE
+        features = keras.Input((CHUNK, side, side, depth))
+        class_ids = keras.Input((CHUNK,), dtype="int32")
+        return keras.Model([features, class_ids], self.mask_head.of_class(features, class_ids), name="own_class_masks")
+
+    def _detections(self, anchors, min_confidence):
+        """Wire everything up to the detections: these, class probabilities, deltas and proposals."""
+        config = self.config
         rois = self._proposals(anchors, config.POST_NMS_ROIS_INFERENCE)
         _, probs, deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
         if min_confidence is None:
@@ -128,7 +168,4 @@ class Network:
         detect = DetectionLayer(
             max_instances=config.DETECTION_MAX_INSTANCES, min_confidence=min_confidence,
             nms_threshold=config.DETECTION_NMS_THRESHOLD, bbox_std_dev=config.BBOX_STD_DEV, name="mrcnn_detection")
-        detections = detect([rois, probs, deltas, self.image_meta])
-        masks = self.mask_head(self._roi_features(self.roi_align_mask, detections[:, :, :4]))
-        return ClassicModel([self.image, self.image_meta, anchors],
-                            [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")
+        return detect([rois, probs, deltas, self.image_meta]), probs, deltas, rois

@@ -83,7 +83,7 @@ class InferenceStages:
 def inference_stages(model, image):
     """Detect on one image, and keep every stage.
 
-    The network runs once, as `detect` runs it; the stages inside the layers "ROI" and "mrcnn_detection" are those
+    The network runs once, with the weights and the settings of `detect`; the stages inside the layers "ROI" and "mrcnn_detection" are those
     layers' own, computed again from their inputs.
 
     Args:
@@ -96,7 +96,7 @@ def inference_stages(model, image):
     Raises:
         ValueError: not an image.
     """
-    config, predictor = model.config, model.predictor
+    config, predictor = model.config, model.full_predictor
     molded, metas, windows = mold_inputs([image], **settings.mold_settings(config))
     frame = image.shape, molded[0].shape, windows[0]
     outputs = predictor.run(molded[0][None], metas)
@@ -174,12 +174,12 @@ def layer_activations(model, image, names):
     Raises:
         ValueError: a layer of that name is not there; with near ones.
     """
-    network = model.predictor.model
+    network = model.full_predictor.model
     outputs = [(name, graph_access.ancestor(network, None, name)) for name in names]
     lost = next((name for name, output in outputs if output is None), None)
     if lost is not None:
         near = difflib.get_close_matches(lost, [layer.name for layer in network.layers], n=3, cutoff=0)
         raise ValueError(f"there is no layer {lost!r}: did you mean {', '.join(near)}?")
     molded, metas, _ = mold_inputs([image], **settings.mold_settings(model.config))
-    inputs = [molded[0][None], np.float32(metas), model.predictor.anchors(molded[0].shape)[None]]
+    inputs = [molded[0][None], np.float32(metas), model.full_predictor.anchors(molded[0].shape)[None]]
     return {name: value[0] for name, value in graph_access.run_graph(network, inputs, outputs).items()}

@@ -15,7 +15,7 @@ from mrcnn.engine.optimizers import make_optimizer
 from mrcnn.evaluation import coco
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.predictor import Predictor
-from mrcnn.inference.unmold import unmold_detections
+from mrcnn.inference.unmold import paste_detections, unmold_detections
 from mrcnn.weights import classic_h5, pretrained
 
 
@@ -52,6 +52,7 @@ class MaskRCNN:
         self.log_dir = None
         self.checkpoint_path = None
         self._predictors = {}
+        self._full_predictor = None
         self.keras_model = self.build(mode, config)
         if config.NAME and model_dir is not None:
             self.set_log_dir()
@@ -60,12 +61,7 @@ class MaskRCNN:
         """Build the network and return the keras.Model of `mode`. Called by the constructor."""
         with _seeded(config.SEED):
             self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
-            return self.network.training_model() if mode == "training" else self._inference_model()
-
-    def _inference_model(self, min_confidence=None):
-        model = self.network.inference_model(min_confidence)
-        model.compile(jit_compile=_jit_compile())
-        return model
+            return self.network.training_model() if mode == "training" else _ready(self.network.inference_model())
 
     # --- Weights ---------------------------------------------------------------------------------------------------
     def find_last(self):
@@ -189,17 +185,26 @@ class MaskRCNN:
     # --- Detection -------------------------------------------------------------------------------------------------
     @property
     def predictor(self):
-        """Predictor: over the inference ending of the network, built on first use when this model trains."""
+        """Predictor: over the detecting ending of the network, built on first use."""
         return self._predictor_from(self.config.DETECTION_MIN_CONFIDENCE or 0.0)
+
+    @property
+    def full_predictor(self):
+        """Predictor: over the classic inference ending, whose `run` returns what lies between image and detections."""
+        if self._full_predictor is None:
+            own = self.mode == "inference"
+            self._full_predictor = self._predictor_over(self.keras_model if own else _ready(self.network.inference_model()))
+        return self._full_predictor
 
     def _predictor_from(self, min_confidence):
         """Return the Predictor of detections from a score on. It is kept: the first image takes seconds to trace."""
         if min_confidence not in self._predictors:
-            own = self.mode == "inference" and min_confidence == (self.config.DETECTION_MIN_CONFIDENCE or 0.0)
-            self._predictors[min_confidence] = Predictor(
-                self.keras_model if own else self._inference_model(min_confidence), self.config.BATCH_SIZE,
-                settings.mold_settings(self.config), lambda shape: settings.config_anchors(self.config, shape))
+            self._predictors[min_confidence] = self._predictor_over(_ready(self.network.detection_model(min_confidence)))
         return self._predictors[min_confidence]
+
+    def _predictor_over(self, model):
+        return Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
+                         lambda shape: settings.config_anchors(self.config, shape))
 
     def detect(self, images, verbose=0, masks="dense"):
         """Detect instances in any number of images of any sizes.
@@ -242,13 +247,13 @@ class MaskRCNN:
         if verbose:
             graph_access.log("molded_images", molded_images)
             graph_access.log("image_metas", np.asarray(image_metas))
-        detections, _, _, mrcnn_mask, *_ = self.predictor.run(molded_images, np.asarray(image_metas))
+        detections, masks = self.predictor.run(molded_images, np.asarray(image_metas))
         self.anchors = self.predictor.last_anchors
         shape = molded_images.shape[1:]
         window = [0, 0, shape[0], shape[1]]
         names = ("rois", "class_ids", "scores", "masks")
-        return [dict(zip(names, self.unmold_detections(found, small, shape, shape, window)))
-                for found, small in zip(detections, mrcnn_mask)]
+        return [dict(zip(names, paste_detections(found, small, shape, shape, window)))
+                for found, small in zip(detections, masks)]
 
     def mold_inputs(self, images):
         """Resize images and subtract the mean.
@@ -349,6 +354,12 @@ def _seeded(seed):
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+def _ready(model):
+    """Compile a model that detects, and return it."""
+    model.compile(jit_compile=_jit_compile())
+    return model
 
 
 def _jit_compile():

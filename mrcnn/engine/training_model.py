@@ -4,10 +4,9 @@ Shapes: B images, T sampled ROIs, P of them in the rows that may be positive.
 """
 
 import keras
-import numpy as np
 from keras import ops
 
-from mrcnn.engine.classic_model import ClassicModel
+from mrcnn.engine.raw_image_model import RawImageModel
 from mrcnn.losses.box import mrcnn_bbox_loss, mrcnn_class_loss
 from mrcnn.losses.mask import mrcnn_mask_loss
 from mrcnn.losses.rpn import rpn_bbox_loss, rpn_class_loss
@@ -17,35 +16,25 @@ from mrcnn.ops.meta import parse_image_meta
 NOT_DECAYED = ("gamma", "beta")
 
 
-class TrainingModel(ClassicModel):
+class TrainingModel(RawImageModel):
     """A functional model over images and targets whose loss is the weighted sum of the five losses and an L2 term.
-
-    Images may come raw as uint8, a quarter of the bytes; the mean is then subtracted here. float images are taken as
-    molded already.
 
     Args:
         inputs: list of the inputs that `Network.training_model` names.
         outputs: dict of its outputs.
         loss_weights: {loss name: float}.
         weight_decay: float. Factor of the L2 term.
-        mean_pixel: float [C].
+        mean_pixel: float [C]. See `RawImageModel`.
 
     Metrics: each loss times its weight, under its name; `positive_rois`, the share of positives among the sampled ROIs.
     """
 
     def __init__(self, inputs, outputs, *, loss_weights, weight_decay, mean_pixel, **kwargs):
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(inputs=inputs, outputs=outputs, mean_pixel=mean_pixel, **kwargs)
         self.loss_weights = loss_weights
         self.weight_decay = float(weight_decay)
-        self.mean_pixel = np.asarray(mean_pixel, np.float32)
         self.loss_metrics = [keras.metrics.Mean(name=name) for name in loss_weights]
         self.positive_rois = keras.metrics.Mean(name="positive_rois")
-
-    def call(self, inputs, training=None, mask=None):
-        images, *rest = inputs
-        if keras.backend.standardize_dtype(images.dtype) == "uint8":
-            images = ops.cast(images, "float32") - ops.convert_to_tensor(self.mean_pixel)
-        return super().call([images, *rest], training=training, mask=mask)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = compute_losses(x, y_pred)

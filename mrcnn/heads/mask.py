@@ -44,9 +44,25 @@ class MaskHead:
         Returns:
             float32 [B, R, M, M, K]. Probability of each pixel for each class.
         """
+        return self.probs(self._hidden_features(roi_features))
+
+    def of_class(self, roi_features, class_ids):
+        """Wire the head for one class of each ROI.
+
+        Args:
+            roi_features: [B, R, P, P, C]. R must be known.
+            class_ids: int32 [B, R].
+
+        Returns:
+            float32 [B, R, M, M]. Probability of each pixel for the ROI's class.
+        """
+        return self.probs(self._hidden_features(roi_features), class_ids)
+
+    def _hidden_features(self, roi_features):
+        """Wire all but the last layer: [B, R, M, M, channels]."""
         rois = roi_features.shape[1]
         x = ops.reshape(roi_features, (-1, *roi_features.shape[2:]))  # [B * R, P, P, C]
         for convolution, norm in self.hidden:
             x = self.relu(norm(convolution(x), training=self.train_bn))
         x = self.upsample(x)
-        return self.probs(ops.reshape(x, (-1, rois, *x.shape[1:])))
+        return ops.reshape(x, (-1, rois, *x.shape[1:]))

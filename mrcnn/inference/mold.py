@@ -109,8 +109,8 @@ def unmold_image(normalized_images, mean_pixel):
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
-def mold_input(image, *, mean_pixel, resize_mode, min_dim, max_dim, min_scale, num_classes, image_id=0):
-    """Make one photograph ready for the network: channels, size, mean, and the meta vector that tells what was done.
+def fit_input(image, *, mean_pixel, resize_mode, min_dim, max_dim, min_scale, num_classes, image_id=0):
+    """Give one photograph the channels and the size of the network, and tell what was done in the meta vector.
 
     Args:
         image: [h, w] or [h, w, channels], as `to_channels` takes it.
@@ -124,7 +124,7 @@ def mold_input(image, *, mean_pixel, resize_mode, min_dim, max_dim, min_scale, n
         image_id: int. Written to the meta vector.
 
     Returns:
-        molded: float32 [H, W, C].
+        fitted: uint8 [H, W, C], or float32 where `to_channels` gives that. The mean is not subtracted.
         meta: float [12 + K], see `geometry.meta`.
         window: (y1, x1, y2, x2) pixels. The photograph inside the padded image.
 
@@ -141,32 +141,46 @@ def mold_input(image, *, mean_pixel, resize_mode, min_dim, max_dim, min_scale, n
     )
     active_class_ids = np.ones(num_classes, np.int32)
     meta = compose_image_meta(image_id, image.shape, resized.shape, window, scale, active_class_ids)
-    return mold_image(resized, mean_pixel), meta, window
+    return resized, meta, window
 
 
-def mold_inputs(images, **settings):
-    """Make a list of photographs ready for the network, each by itself: their sizes may differ, before and after.
+def mold_inputs(images, *, mean_pixel, **settings):
+    """Make a list of photographs ready for the network: `fit_inputs`, and the mean subtracted.
 
     Args:
-        images: list of images, as `mold_input` takes them.
-        **settings: the keyword arguments of `mold_input`, but for image_id.
+        images, mean_pixel, **settings: as of `fit_inputs`.
 
     Returns:
-        molded: list of float32 [H, W, C]. Of one size under resize mode "square".
+        molded: list of float32 [H, W, C].
+        metas and windows: as of `fit_inputs`.
+    """
+    fitted, metas, windows = fit_inputs(images, mean_pixel=mean_pixel, **settings)
+    return [mold_image(image, mean_pixel) for image in fitted], metas, windows
+
+
+def fit_inputs(images, **settings):
+    """Fit a list of photographs to the network, each by itself: their sizes may differ, before and after.
+
+    Args:
+        images: list of images, as `fit_input` takes them.
+        **settings: the keyword arguments of `fit_input`, but for image_id.
+
+    Returns:
+        fitted: list of uint8 or float32 [H, W, C]. Of one size under resize mode "square".
         metas: float [B, 12 + K].
         windows: int [B, 4], (y1, x1, y2, x2) pixels.
 
     Raises:
         ValueError: naming the position in the list of the image at fault.
     """
-    molded, metas, windows = [], [], []
+    fitted, metas, windows = [], [], []
     for ix, image in enumerate(images):
         try:
-            one = mold_input(image, **settings)
+            one = fit_input(image, **settings)
         except ValueError as error:
             raise ValueError(f"images[{ix}]: {error}") from error
-        for store, value in zip((molded, metas, windows), one, strict=True):
+        for store, value in zip((fitted, metas, windows), one, strict=True):
             store.append(value)
-    if not molded:
+    if not fitted:
         return [], np.zeros((0, 12 + settings["num_classes"])), np.zeros((0, 4), np.int32)
-    return molded, np.stack(metas), np.asarray(windows)
+    return fitted, np.stack(metas), np.asarray(windows)

@@ -7,26 +7,26 @@ import numpy as np
 
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
-from mrcnn.inference.mold import mold_inputs
-from mrcnn.inference.unmold import unmold_detections
+from mrcnn.inference.mold import fit_inputs, mold_image
+from mrcnn.inference.unmold import paste_detections
 
 
 class Predictor:
     """Molds, runs and unmolds.
 
     Args:
-        inference_model: keras.Model as `Network.inference_model` returns it.
+        model: keras.Model as `Network.detection_model` returns it; for `run` alone also of `Network.inference_model`.
         batch_size: int. Most images run at a time. Fewer are filled up to a power of two: one image alone costs no more
             than one, and the model compiles for few sizes.
-        mold_settings: dict. Keyword arguments of `inference.mold.mold_input`.
+        mold_settings: dict. Keyword arguments of `inference.mold.fit_input`.
         pixel_anchors: callable (height, width, channels) -> [A, 4] anchors in pixels.
 
     Attributes:
         last_anchors: float [A, 4] or None. Pixel anchors of the images that were run last.
     """
 
-    def __init__(self, inference_model, batch_size, mold_settings, pixel_anchors):
-        self.model = inference_model
+    def __init__(self, model, batch_size, mold_settings, pixel_anchors):
+        self.model = model
         self.batch_size = batch_size
         self.mold_settings = mold_settings
         self.pixel_anchors = pixel_anchors
@@ -46,11 +46,11 @@ class Predictor:
         """Run the network on images of one size.
 
         Args:
-            molded: float32 [B, H, W, C], B up to any number.
+            molded: [B, H, W, C], B up to any number. float32, or raw uint8 where the model takes it.
             metas: [B, 12 + K].
 
         Returns:
-            list of the inference model's outputs as arrays.
+            list of the model's outputs as arrays.
 
         Raises:
             ValueError: a side that is no multiple of 64.
@@ -67,8 +67,9 @@ class Predictor:
             count = len(images)
             size = min(1 << (count - 1).bit_length(), self.batch_size)  # the power of two that holds them
             rows = np.minimum(np.arange(size), count - 1)  # the last image again where there are fewer
-            batch_anchors = np.broadcast_to(anchors, (size, *anchors.shape))
-            outputs = self.model.predict_on_batch([images[rows], np.asarray(meta, np.float32)[rows], batch_anchors])
+            inputs = [images[rows], np.asarray(meta, np.float32)[rows], np.broadcast_to(anchors, (size, *anchors.shape))]
+            # anchors of a fixed size are in the graph already
+            outputs = self.model.predict_on_batch(inputs[:len(self.model.inputs)])
             parts.append([np.asarray(output)[:count] for output in outputs])
         return [np.concatenate(output) for output in zip(*parts)]
 
@@ -86,20 +87,21 @@ class Predictor:
         Raises:
             ValueError: an image that is none, by its position in the list.
         """
-        molded, metas, windows = mold_inputs(images, **self.mold_settings)
+        fitted, metas, windows = fit_inputs(images, **self.mold_settings)
         results = [None] * len(images)
-        for rows in _by_shape(molded):
-            batch = np.stack([molded[i] for i in rows])
-            detections, _, _, mrcnn_mask, *_ = self.run(batch, metas[rows])
-            for row, found, small_masks in zip(rows, detections, mrcnn_mask):
-                boxes, class_ids, scores, full = unmold_detections(
-                    found, small_masks, images[row].shape, molded[row].shape, windows[row], masks=masks)
+        for rows in _alike(fitted):
+            batch = np.stack([fitted[i] for i in rows])
+            if batch.dtype != np.uint8:
+                batch = mold_image(batch, self.mold_settings["mean_pixel"])
+            for row, found, small_masks in zip(rows, *self.run(batch, metas[rows])):
+                boxes, class_ids, scores, full = paste_detections(
+                    found, small_masks, np.shape(images[row]), fitted[row].shape, windows[row], masks=masks)
                 results[row] = {"rois": boxes, "class_ids": class_ids, "scores": scores, "masks": full}
         return results
 
 
-def _by_shape(molded):
-    """Yield the positions of images of one molded shape, shape by shape."""
-    shapes = [image.shape for image in molded]
-    for shape in sorted(set(shapes)):
-        yield [i for i, s in enumerate(shapes) if s == shape]
+def _alike(images):
+    """Yield the positions of images of one shape and dtype, kind by kind."""
+    kinds = [(image.shape, image.dtype.str) for image in images]
+    for kind in sorted(set(kinds)):
+        yield [i for i, k in enumerate(kinds) if k == kind]

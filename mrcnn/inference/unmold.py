@@ -58,7 +58,7 @@ def visible_rows(detections, original_shape, image_shape, window):
     """Find the detections that have an area in the photograph.
 
     Args:
-        detections, original_shape, image_shape, window: as of `unmold_detections`.
+        detections, original_shape, image_shape, window: as of `paste_detections`.
 
     Returns:
         rows: int [N]. Their positions; padding rows are not among them.
@@ -70,12 +70,38 @@ def visible_rows(detections, original_shape, image_shape, window):
     return rows[has_area], boxes[has_area]
 
 
+def own_masks(detections, mrcnn_mask):
+    """Pick the mask of each detection's own class.
+
+    Args:
+        detections: float [..., D, 6].
+        mrcnn_mask: float [..., D, M, M, K]. Mask probability for each class.
+
+    Returns:
+        float [..., D, M, M]. Of padding rows and of rows that are no numbers, the background's.
+    """
+    class_ids = np.nan_to_num(detections[..., 4], posinf=0, neginf=0).astype(np.int64)
+    return np.take_along_axis(mrcnn_mask, class_ids[..., None, None, None], axis=-1)[..., 0]
+
+
 def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, window, masks="dense"):
+    """Turn the classic model's detections for one image into boxes, classes, scores and masks of the photograph.
+
+    Args:
+        mrcnn_mask: float [D, M, M, K]. Mask probability for each class.
+        The rest, what is returned and what is raised: as of `paste_detections`.
+    """
+    detections, mrcnn_mask = np.asarray(detections), np.asarray(mrcnn_mask)
+    small = own_masks(detections, mrcnn_mask)
+    return paste_detections(detections, small, original_shape, image_shape, window, masks=masks)
+
+
+def paste_detections(detections, small_masks, original_shape, image_shape, window, masks="dense"):
     """Turn the network's detections for one image into boxes, classes, scores and masks of the photograph.
 
     Args:
         detections: float [D, 6], (y1, x1, y2, x2, class id, score), boxes normalised; padding rows are all zero.
-        mrcnn_mask: float [D, M, M, K]. Mask probability for each class.
+        small_masks: float [D, M, M]. Mask probability for the class of each.
         original_shape: (H, W) or (H, W, C) of the photograph.
         image_shape: (height, width) or more, of the network's image.
         window: (y1, x1, y2, x2) pixels of the network's image: where the photograph lies.
@@ -96,12 +122,11 @@ def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, windo
     """
     if masks not in MASK_FORMS:
         raise ValueError(f'masks="{masks}": expected one of {", ".join(MASK_FORMS)}')
-    detections, mrcnn_mask = np.asarray(detections), np.asarray(mrcnn_mask)
     height, width = (int(v) for v in original_shape[:2])
     rows, boxes = visible_rows(detections, original_shape, image_shape, window)
     class_ids = detections[rows, 4].astype(np.int32)
     scores = detections[rows, 5].astype(np.float32)
-    small = mrcnn_mask[rows, :, :, class_ids]  # [N, M, M]
+    small = small_masks[rows]  # [N, M, M]
     if masks == "rle":
         full = [_paste_and_encode(m, box, (height, width)) for m, box in zip(small, boxes)]
         return boxes, class_ids, scores, full

@@ -29,7 +29,7 @@ def test_outputs_of_layers_are_what_the_model_gives(model):
                                      ("p2", keras_model.get_layer("fpn_p2").output)])
     assert list(found) == ["detections", "rpn_class", "p2"] and found["p2"].shape == (2, 16, 16, 16)
     molded, metas, _ = model.mold_inputs(IMAGES)
-    outputs = model.predictor.run(molded, metas)
+    outputs = model.full_predictor.run(molded, metas)
     np.testing.assert_allclose(found["rpn_class"], outputs[5], atol=1e-5)
     np.testing.assert_allclose(found["detections"][..., 5], outputs[0][..., 5], atol=1e-4)
 

@@ -4,6 +4,7 @@ import pytest
 
 from mrcnn.config import ConfigError
 from mrcnn.engine.mask_rcnn import MaskRCNN
+from mrcnn.inference.unmold import own_masks
 from tests.engine.small import shapes, small_config, small_model
 
 RNG = np.random.default_rng(0)
@@ -75,6 +76,19 @@ def test_detect_molded_is_detect_on_the_molded_image(square):
     alone = square.detect(IMAGES[1:2])[0]
     np.testing.assert_allclose(found[1]["rois"][0], alone["rois"][0] + [12, 0, 12, 0], atol=1)
     assert square.detect_molded(molded[:0], metas[:0]) == []
+
+
+@pytest.mark.parametrize("kind", ["square", "free"])
+def test_the_detecting_ending_finds_what_the_classic_one_does(kind, request):
+    model = request.getfixturevalue(kind)
+    image = IMAGES[0]  # 64 x 64: nothing is resized
+    molded, metas, _ = model.mold_inputs([image])
+    found, masks = model.predictor.run(image[None], metas)
+    detections, _, _, every_mask, *_ = model.full_predictor.run(molded, metas)
+    assert detections[0, 0, 5] > 0
+    np.testing.assert_allclose(found, detections, atol=1e-5)
+    there = detections[0, :, 5] > 0
+    np.testing.assert_allclose(masks[0, there], own_masks(detections, every_mask)[0, there], atol=1e-5)
 
 
 def test_an_image_without_a_list_around_it_is_told(square):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.inference.mold import mold_image, mold_input, mold_inputs, to_channels, unmold_image
+from mrcnn.inference.mold import fit_input, mold_image, mold_inputs, to_channels, unmold_image
 
 MEAN = np.array([123.7, 116.8, 103.9])
 SETTINGS = dict(mean_pixel=MEAN, resize_mode="square", min_dim=64, max_dim=128, min_scale=0, num_classes=5)
@@ -84,9 +84,11 @@ def test_unmold_clips():
     assert unmold_image(np.array([[[-300.0, 0, 300.0]]]), MEAN)[0, 0].tolist() == [0, 117, 255]
 
 
-def test_mold_input_pads_with_the_mean_free_value_and_tells_the_window():
+def test_an_image_is_padded_with_the_mean_free_value_and_its_window_is_told():
     image = np.full((48, 96, 3), 200, np.uint8)
-    molded, meta, window = mold_input(image, **SETTINGS, image_id=7)
+    fitted, meta, window = fit_input(image, **SETTINGS, image_id=7)
+    (molded,), _, _ = mold_inputs([image], **SETTINGS)
+    assert fitted.dtype == np.uint8 and fitted[64, 64].tolist() == [200] * 3 and not fitted[0].any()
     # scale: 64 / 48 = 1.333 for the shorter side, and the longer one becomes 128: it fits
     assert molded.shape == (128, 128, 3)
     assert tuple(window) == (32, 0, 96, 128)
@@ -109,7 +111,7 @@ def test_a_batch_equals_its_images_one_by_one():
     images = [rng.integers(0, 256, (40, 70, 3), dtype=np.uint8), rng.integers(0, 256, (70, 40, 3), dtype=np.uint8)]
     molded, metas, windows = mold_inputs(images, **SETTINGS)
     for ix, image in enumerate(images):
-        one, meta, window = mold_input(image, **SETTINGS)
+        (one,), (meta,), (window,) = mold_inputs([image], **SETTINGS)
         assert (one == molded[ix]).all() and (meta == metas[ix]).all() and tuple(window) == tuple(windows[ix])
 
 
@@ -122,6 +124,6 @@ def test_mold_inputs_names_the_image_at_fault_and_takes_none():
 
 def test_crop_mode_shows_the_whole_photograph():
     settings = {**SETTINGS, "resize_mode": "crop", "min_scale": 2.0}
-    molded, _, window = mold_input(np.zeros((50, 70, 3), np.uint8), **settings)
+    molded, _, window = fit_input(np.zeros((50, 70, 3), np.uint8), **settings)
     assert molded.shape[0] % 64 == 0 and molded.shape[1] % 64 == 0
     assert (window[2] - window[0], window[3] - window[1]) == (100, 140)

@@ -9,7 +9,9 @@ SETTINGS = {"mean_pixel": np.zeros(3, np.float32), "resize_mode": "pad64", "min_
 
 
 class FakeModel:
-    """Detects one box in each image: the image's left half, of class 1, its score the first pixel / 256."""
+    """Has an input for anchors, as a network for images of any size does. Detects one box in each image: the image's left half, of class 1, its score the first pixel / 256."""
+
+    inputs = ("images", "metas", "anchors")
 
     def __init__(self):
         self.shapes = []
@@ -26,13 +28,7 @@ class FakeModel:
         y, x = metas[:, 7].astype(int), metas[:, 8].astype(int)
         detections[:, 0, 4] = 1
         detections[:, 0, 5] = images[np.arange(len(images)), y, x, 0] / 256
-        masks = np.ones((len(images), 4, 28, 28, 3), np.float32)
-        return [detections, _unread(len(images)), _unread(len(images)), masks, _unread(len(images))]
-
-
-def _unread(count):
-    """An output that nobody reads."""
-    return np.zeros((count, 1))
+        return [detections, np.ones((len(images), 4, 28, 28), np.float32)]
 
 
 def _predictor(batch_size=2):
@@ -73,6 +69,25 @@ def test_sizes_are_grouped_and_results_stay_in_order():
         assert result["rois"][0].tolist()[:3] == [0, 0, height] and abs(result["rois"][0][3] - width / 2) <= 1
         assert result["masks"][:, : width // 2 - 1, 0].all() and not result["masks"][:, width // 2 + 1 :].any()
     assert sorted(model.shapes) == [((1, 64, 128), 192), ((2, 64, 64), 128), ((2, 128, 64), 192)]
+
+
+class RecordingModel(FakeModel):
+    """Keeps the dtype of what it was given; of fixed size, so it takes no anchors."""
+
+    inputs = ("images", "metas")
+
+    def predict_on_batch(self, inputs):
+        images, metas = inputs
+        self.seen = [*getattr(self, "seen", []), (images.dtype.name, images[0, 5, 5].tolist())]
+        return super().predict_on_batch([images, metas, np.zeros((len(images), 1, 4))])
+
+
+def test_bytes_travel_raw_and_floats_without_the_mean():
+    model = RecordingModel()
+    settings = {**SETTINGS, "mean_pixel": np.array([1.0, 2.0, 3.0], np.float32)}
+    predictor = Predictor(model, 4, settings, lambda shape: np.zeros((1, 4)))
+    predictor.detect([_image(64, 64, 9), np.full((64, 64, 3), 9.5), _image(64, 64, 8)])
+    assert model.seen == [("float32", [8.5, 7.5, 6.5]), ("uint8", [9, 9, 9])]
 
 
 def test_masks_as_rle():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mrcnn.inference.unmold import boxes_to_original, unmold_detections
+from mrcnn.inference.unmold import boxes_to_original, own_masks, unmold_detections
 
 # A photograph of 48 x 64 enlarged twice to 96 x 128, in a square of 128 with 16 rows of padding above and below.
 ORIGINAL, MOLDED, WINDOW = (48, 64, 3), (128, 128, 3), (16, 0, 112, 128)
@@ -99,3 +99,11 @@ def test_padding_rows_change_nothing():
 def test_unknown_mask_form():
     with pytest.raises(ValueError, match='masks="polygons".*dense, rle'):
         unmold_detections(np.zeros((0, 6)), np.zeros((0, 28, 28, 3)), ORIGINAL, MOLDED, WINDOW, masks="polygons")
+
+
+def test_the_mask_of_the_own_class_is_picked():
+    detections = np.zeros((3, 6), np.float32)
+    detections[:, 4] = 2, 0, np.nan
+    masks = np.arange(3 * 2 * 2 * 4, dtype=np.float32).reshape(3, 2, 2, 4)
+    # row 0: class 2 of each pixel; a row of padding and one that is no number: the background's
+    assert own_masks(detections, masks).tolist() == [[[2, 6], [10, 14]], [[16, 20], [24, 28]], [[32, 36], [40, 44]]]
