@@ -153,3 +153,16 @@ def test_a_run_that_diverges_has_no_accuracy_and_is_not_evaluated():
 def test_images_that_do_not_fill_their_batches_are_refused():
     with pytest.raises(SystemExit):
         accuracy.parse("--images 9 --batch-size 2".split())
+
+
+def test_the_table_stands_where_a_side_found_nothing_or_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["accuracy.py"])
+    monkeypatch.delenv("MRCNN_BENCH_ROWS", raising=False)
+    ours = {"mask AP": 0.5, "mask AP50": 0.75, "box AP50": 0.6, "images/s": 30.0}
+    peer = {"mask AP": 0.0, "mask AP50": 0.5, "box AP50": 0.6, "images/s": 20.0}
+    for theirs, ratios in ((peer, ["1.50", "1.00", "1.50"]), ({}, [])):
+        monkeypatch.setattr(accuracy, "best", {"ours": ours, "theirs": theirs}.get)
+        accuracy.main()
+        rows = capsys.readouterr().out.splitlines()
+        assert len(rows) == 4 and rows[0].startswith("mask AP after 1000 steps of 8 at 256") and "0.500" in rows[0]
+        assert [row.split("ratio")[1].strip() for row in rows if "ratio" in row] == ratios
