@@ -162,5 +162,5 @@ def line(row):
     """Return the row of a figure as text."""
     text = f"{row['what']:58} mrcnn {row['ours']:9.3f} {row['unit']:8}"
     if row["peer"] is not None:
-        text += f" {row['peer_name']} {row['peer']:9.3f}  ratio {row['ours'] / row['peer']:5.2f}"
+        text += f" {row['peer_name']} {row['peer']:9.3f}" + (f"  ratio {row['ours'] / row['peer']:5.2f}" if row["peer"] else "")
     return text + (f"  (aim: {row['target']})" if row["target"] else "")
