@@ -83,8 +83,8 @@ class InferenceStages:
 def inference_stages(model, image):
     """Detect on one image, and keep every stage.
 
-    The network runs once, with the weights and the settings of `detect`; the stages inside the layers "ROI" and "mrcnn_detection" are those
-    layers' own, computed again from their inputs.
+    The network runs once, with the weights and the settings of `detect`; the stages inside the layers "ROI" and
+    "mrcnn_detection" are those layers' own, computed again from their inputs.
 
     Args:
         model: MaskRCNN, in either mode.

@@ -9,7 +9,10 @@ SETTINGS = {"mean_pixel": np.zeros(3, np.float32), "resize_mode": "pad64", "min_
 
 
 class FakeModel:
-    """Has an input for anchors, as a network for images of any size does. Detects one box in each image: the image's left half, of class 1, its score the first pixel / 256."""
+    """Detects one box in each image: the image's left half, of class 1, its score the first pixel / 256.
+
+    It takes anchors, as a network for images of any size does.
+    """
 
     inputs = ("images", "metas", "anchors")
 
