@@ -279,7 +279,7 @@ class MaskRCNN:
             dataset: Dataset, prepared.
             image_ids: list of int, all when None.
             limit: int, optional. Only the first so many.
-            progress: callable, optional; see `evaluation.coco.evaluate`.
+            progress: maker of stages, optional; see `evaluation.coco.evaluate`.
             min_confidence: float. Least score of a detection that counts, in the place of DETECTION_MIN_CONFIDENCE:
                 average precision is of detections of every score.
 
