@@ -58,14 +58,14 @@ def working(what):
 
 
 def compiling_first():
-    """Make a maker of stages of which the first begins with the compilation of a graph, and says so.
+    """Make a maker of stages of which the first begins with the compilation of the network, and says so; loads Keras.
 
     Returns:
         function (what) -> context manager, as `progress_bar`.
     """
-    from mrcnn.engine.waiting import COMPILING
+    from mrcnn.engine.waiting import first_step
 
-    firsts = iter([COMPILING])
+    firsts = iter([first_step()])
     return lambda what: progress_bar(what, next(firsts, None))
 
 

@@ -28,8 +28,6 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     """Train `model`, a MaskRCNN in training mode; arguments as of `MaskRCNN.train`."""
     config = model.config
     regex = layer_regex(layers)
-    if model.log_dir is None:
-        model.set_log_dir()
     if epochs <= model.epoch:  # a stage that a resumed run has behind it: scripts of several stages rely on this
         print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs are trained already. `epochs` counts from "
               "the start of the run.")

@@ -183,8 +183,11 @@ class MaskRCNN:
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
-        return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
-                   custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
+        if self.log_dir is None:
+            self.set_log_dir()
+        with run_dir.removed_if_empty(self.log_dir):
+            return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
+                       custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
 
     # --- Detection -------------------------------------------------------------------------------------------------
     @property

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from mrcnn.config import LOSS_NAMES
-from mrcnn.engine.waiting import COMPILING, Clock, told_speed
+from mrcnn.engine.waiting import Clock, first_step, told_speed
 
 # what is shown of the validation's figures; all of them are in history.csv
 VALIDATION_FIGURES = ("val_loss", "val_mask_AP", "val_mask_AP50", "val_box_AP")
@@ -30,10 +30,11 @@ class TrainingProgress(keras.callbacks.Callback):
         super().__init__()
         self.console = console or Console()
         self.validation_steps = validation_steps
-        self.bar = self.task = self.started = self.show_validation = None
+        self.bar = self.task = self.title = self.started = self.show_validation = None
         # the step and the time from which the speed is taken: the first step of all is none to go by
         self.pace = None
-        self.is_compiled = False
+        # what the first step begins with, until it is done
+        self.first = first_step()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the bar of an epoch, or say that the graph is compiled first."""
@@ -46,19 +47,18 @@ class TrainingProgress(keras.callbacks.Callback):
             TextColumn("{task.fields[rate]}"), Clock(), TextColumn("{task.fields[loss]}"), console=self.console,
             transient=True, disable=not moves)  # fmt: skip
         self.title = self._title(epoch)
-        self.task = self._add(self.title if self.is_compiled else COMPILING)
-        if not self.is_compiled and not moves:
-            self._print(f"{COMPILING} ...")
+        self.task = self._add(self.first or self.title)
+        if self.first and not moves:
+            self._print(f"{self.first} ...")
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
         """Move the bar one step on."""
-        if self.bar.disable:
-            self.is_compiled = True
-            return
-        if not self.is_compiled:
-            self.is_compiled, self.pace = True, (batch + 1, time.perf_counter())
         done, total = batch + 1, self.params.get("steps")
+        if self.first:
+            self.first, self.pace = None, (done, time.perf_counter())
+        if self.bar.disable:
+            return
         self.bar.update(self.task, description=self.title, completed=done, total=total, rate=self._rate(done),
                         count=f"{done}/{total or '?'}", loss=f"loss {float((logs or {}).get('loss', float('nan'))):.4f}")
 
@@ -114,9 +114,9 @@ class TrainingProgress(keras.callbacks.Callback):
     def _rate(self, done):
         """Say how fast the steps go since those of `pace`: str."""
         first, began = self.pace
-        seconds = (time.perf_counter() - began) / max(done - first, 1)
-        if done == first or not seconds:
+        if done == first:
             return ""
+        seconds = (time.perf_counter() - began) / (done - first)
         return f"{seconds:.2f} s/step" if seconds >= 0.1 else f"{1 / seconds:.0f} steps/s"
 
     def _title(self, epoch):

@@ -7,6 +7,13 @@ from rich.text import Text
 COMPILING = "compiling the first step, a minute or two"
 
 
+def first_step():
+    """Say how the first step begins, with Keras's backend as it is: str, or None on PyTorch, which compiles nothing."""
+    import keras
+
+    return None if keras.backend.backend() == "torch" else COMPILING
+
+
 def told_speed(speed):
     """Say a speed in items a second, or in seconds an item where one takes longer: str.
 

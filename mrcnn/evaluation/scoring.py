@@ -6,6 +6,7 @@ Legend: T IoU thresholds, R recall points, K classes, A area ranges, M limits on
 """
 
 import logging
+import threading
 
 import numpy as np
 from faster_coco_eval import COCO
@@ -30,16 +31,17 @@ class _Evaluation(COCOeval_faster):
     def __init__(self, truth, detections, kind, show):
         """Take two COCO and a kind, as COCOeval does; show: function (done, total), or None."""
         super().__init__(truth, detections, kind, print_function=logger.debug)
-        self.show, self.compared = show, 0
+        self.show, self.compared, self.lock = show, 0, threading.Lock()  # masks are compared in threads
         pairs = [{(row["image_id"], row["category_id"]) for row in coco.dataset["annotations"]} for coco in (truth, detections)]
         self.steps = len(pairs[0] & pairs[1]) + 1
 
     def computeIoU(self, imgId, catId):
         """Compare one pair; see COCOeval."""
         found = super().computeIoU(imgId, catId)
-        self.compared += 1
-        if self.show is not None and self.compared % _TOLD_EVERY == 0:
-            self.show(min(self.compared, self.steps - 1), self.steps)
+        with self.lock:
+            self.compared += 1
+            if self.show is not None and self.compared % _TOLD_EVERY == 0:
+                self.show(min(self.compared, self.steps - 1), self.steps)
         return found
 
     def figures(self):
