@@ -11,7 +11,7 @@ LASTING = 2.0
 
 
 @contextlib.contextmanager
-def progress_bar(what, first=None):
+def progress_bar(what, first=None, terminal=None):
     """Show how far a piece of work is, how fast it goes and how long it will take; nothing where stderr is no terminal.
 
     Until the amount of work is told there is a clock. This is a maker of stages, as of `mrcnn.data.stages`.
@@ -20,18 +20,19 @@ def progress_bar(what, first=None):
         what: str, shown before the bar.
         first: str, optional. What goes on until the first item is done. It stands in the place of `what` until then; where
             stderr is no terminal it is written there as a line.
+        terminal: file, optional. Written to in the place of standard error, while that goes elsewhere.
 
     Yields:
         function (done, total), to be called after each item; None where nothing is shown.
     """
-    if not sys.stderr.isatty():
+    if not (terminal or sys.stderr).isatty():
         if first:
             print(f"{first} ...", file=sys.stderr, flush=True)
         yield None
         return
     from mrcnn.engine.waiting import told_speed
 
-    with _bar() as bar:
+    with _bar(terminal) as bar:
         task = bar.add_task(first or what, total=None, count="", rate="")
 
         def show(done, total):
@@ -45,16 +46,17 @@ def progress_bar(what, first=None):
             bar.live.transient = shown.total is None or shown.elapsed < LASTING
 
 
-def working(what):
+def working(what, terminal=None):
     """Show that a piece of work of unknown length goes on, and for how long; nothing where stderr is no terminal.
 
     Args:
         what: str, such as "reading ~/coco".
+        terminal: see `progress_bar`.
 
     Returns:
         context manager.
     """
-    return progress_bar(what)
+    return progress_bar(what, terminal=terminal)
 
 
 def compiling_first():
@@ -69,7 +71,7 @@ def compiling_first():
     return lambda what: progress_bar(what, next(firsts, None))
 
 
-def _bar():
+def _bar(terminal):
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -78,4 +80,5 @@ def _bar():
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                TextColumn("{task.fields[count]}"), TextColumn("{task.fields[rate]}"), Clock())
     # what is printed meanwhile stays above the bar on a terminal, and stays out of it where it goes to a file
-    return Progress(*columns, console=Console(stderr=True, markup=False), redirect_stdout=sys.stdout.isatty())
+    return Progress(*columns, console=Console(file=terminal, stderr=True, markup=False),
+                    redirect_stdout=sys.stdout.isatty(), redirect_stderr=terminal is None)
