@@ -103,13 +103,11 @@ def _check_display():
 
 
 def _show(parts):
-    from mrcnn.data.stages import tracked
     from mrcnn.viz.figure import show
-    from mrcnn.viz.view import view_figure
-    from mrcnn.viz.view_files import SHEET
+    from mrcnn.viz.view_files import sheets
 
-    sheets = [(part, first) for part in parts for first in range(0, len(part.image_ids), SHEET)]
-    with progress_bar("drawing sheets") as progress:
-        for part, first in tracked(sheets, progress):
-            view_figure(part.dataset, part.image_ids[first : first + SHEET])
+    for part in parts:
+        with progress_bar("drawing sheets") as progress:
+            for _ in sheets(part.dataset, part.image_ids, progress):
+                pass  # a figure is shown once all are drawn
     show()

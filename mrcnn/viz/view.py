@@ -192,7 +192,7 @@ def view_figure(dataset, image_ids, *, columns=4, side=320, color_by="class"):
 
     Args:
         dataset: Dataset, prepared.
-        image_ids: positions in it.
+        image_ids: iterable of positions in it.
         columns: int. Pictures in a row.
         side: int pixels. The width of a picture.
         color_by: as of `draw_annotations`.

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -68,12 +69,29 @@ def write_pictures(dataset, image_ids, folder, statistics=None, progress=None):
                 with whole_file(paths[-1]) as file:
                     file.write(jpeg(picture, QUALITY))
     with progress("drawing sheets") as show:
-        for first in tracked(range(0, len(image_ids), SHEET), show):
-            name = "sheet.png" if not first else f"sheet_{first // SHEET + 1}.png"
-            paths.append(_save(view_figure(dataset, image_ids[first : first + SHEET])[0], folder / name))
+        for number, figure in enumerate(sheets(dataset, image_ids, show), start=1):
+            paths.append(_save(figure, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png")))
     if statistics is not None:
         paths.append(_save(statistics_figure(statistics)[0], folder / "statistics.png"))
     return paths, left_out
+
+
+def sheets(dataset, image_ids, progress=None):
+    """Draw images with what is annotated on them side by side, up to SHEET on a figure.
+
+    Args:
+        dataset: Dataset, prepared.
+        image_ids: positions in it.
+        progress: function (done, total), called after each image; for the last one of a figure once the next is asked for. Or
+            None.
+
+    Yields:
+        matplotlib Figure.
+    """
+    images, count = tracked(image_ids, progress), len(image_ids)
+    for first in range(0, count, SHEET):
+        yield view_figure(dataset, islice(images, min(SHEET, count - first)))[0]
+    next(images, None)  # to have the last image told
 
 
 def _file_names(dataset, image_ids):

@@ -34,6 +34,16 @@ def _piped(*arguments):
     return done.returncode, done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # told by the write itself, or when all is flushed at the end
+def test_a_pipe_that_is_read_no_longer_ends_the_command_in_silence(folder, unbuffered):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "mrcnn", "view", folder], stdout=write, stderr=subprocess.PIPE,
+                          env=_environment(PYTHONUNBUFFERED=unbuffered), timeout=60)  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 # a bar and a clock as the commands show them, and a line of output among them
 SHOW = """
 from mrcnn.cli.progress import progress_bar, working

@@ -46,7 +46,7 @@ def test_pictures_and_sheets_each_have_a_bar_that_is_full_when_they_are_written(
     monkeypatch.setattr(view_files, "view_figure", stages.during("drawing sheets", view_files.view_figure))
     monkeypatch.setattr(view_files, "_save", stages.during("drawing sheets", view_files._save))
     write_pictures(scenes([RED], [GREEN], []), [0, 1, 2], tmp_path, progress=stages)
-    assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 2), (2, 2)])]
+    assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 3), (2, 3), (3, 3)])]
 
 
 def test_files_have_names_that_are_safe_and_their_own(tmp_path):
