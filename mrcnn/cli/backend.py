@@ -7,6 +7,8 @@ import re
 import sys
 import tempfile
 
+from mrcnn.cli.progress import working
+
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 # Notices about the machine that TensorFlow writes whatever TF_CPP_MIN_LOG_LEVEL says, and that nobody can act on.
 NOTICES = re.compile(rb"absl::InitializeLog|oneDNN custom operations|cudart_stub|failed call to cuInit|cpu_feature_guard|"
@@ -27,7 +29,7 @@ def load_backend():
         extra = "" if name == "tensorflow" else f"[{name}]"
         raise ImportError(f"the Keras backend {name} is not installed: pip install '.{extra}', or choose another one by "
                           "KERAS_BACKEND.")
-    with _without_notices():
+    with _without_notices() as terminal, working(f"loading {name}", terminal):
         import keras
 
         if keras.backend.backend() == "tensorflow":
@@ -38,13 +40,18 @@ def load_backend():
 
 @contextlib.contextmanager
 def _without_notices():
-    """Hold back what is written to standard error, from compiled code too; then write it without the notices."""
+    """Hold back what is written to standard error, from compiled code too; then write it without the notices.
+
+    Yields:
+        text file: what standard error was.
+    """
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         own = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            with open(own, "w", closefd=False) as terminal:
+                yield terminal
         finally:
             sys.stderr.flush()
             os.dup2(own, 2)

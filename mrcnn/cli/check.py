@@ -48,11 +48,11 @@ def run(args):
     from mrcnn.data.checks import check_dataset
     from mrcnn.engine.presets import build_config
 
-    format = args.format or recognise_format(args.dataset)
+    with working("recognising the format"):
+        format = args.format or recognise_format(args.dataset)
     config = build_config(format, options.overrides(args))
-    with progress_bar("checking") as show:
-        report = check_dataset(args.dataset, format=format, subset=args.subset, config=config, workers=args.workers,
-                               progress=show, **options.reader_options(args))
+    report = check_dataset(args.dataset, format=format, subset=args.subset, config=config, workers=args.workers,
+                           progress=progress_bar, **options.reader_options(args))
     print(report.table(max(shutil.get_terminal_size((110, 24)).columns, 60)), end="")
     if args.fix:
         _fix(report, args.fix)
@@ -71,8 +71,7 @@ def _fix(report, output):
     from mrcnn.data.checks.mend import LEFT, mend
     from mrcnn.data.files import save_json
 
-    with working("mending"):
-        mended = mend(report, output)
+    mended = mend(report, output, progress_bar)
     output = Path(output)
     changes = output.with_name(output.stem + "_changes.json") if output.suffix.lower() == ".json" else output / "changes.json"
     save_json(changes, mended.to_dict(), indent=1)

@@ -27,8 +27,10 @@ what was written before, each file once the new one is whole, and those of a div
 an earlier division are refused.
 exit codes: 0 all was converted; 1 some was left out, and the table says what and why; 2 an error."""
 
-# Conversions that are no plain reading and writing, by name: modules of this package, each with HELP, EPILOG,
-# add_arguments(parser) and run(args), as a command has them.
+FORMAT_USAGE = "INPUT --output OUT [--to TARGET] [--subset NAME ...] [--split S ... | --folds K] [OPTION ...]"
+
+# Conversions that are no plain reading and writing, by name: modules of this package, each with HELP, USAGE,
+# EPILOG, add_arguments(parser) and run(args), as a command has them.
 BUILDERS = {"panoptic-tfrecord": convert_panoptic, "coco+lvis": convert_cocolvis}
 
 
@@ -39,14 +41,14 @@ def add_arguments(parser):
     kinds = parser.add_subparsers(dest="kind", metavar="FORMAT", required=True)
     for name, (_, what) in FORMATS.items():
         if name not in MADE:
-            _add_format_arguments(_sub_parser(kinds, name, what, FORMAT_EPILOG.format(name=name)), name)
+            _add_format_arguments(_sub_parser(kinds, name, what, FORMAT_USAGE, FORMAT_EPILOG.format(name=name)), name)
     for name, module in BUILDERS.items():
-        module.add_arguments(_sub_parser(kinds, name, module.HELP, module.EPILOG))
+        module.add_arguments(_sub_parser(kinds, name, module.HELP, module.USAGE, module.EPILOG))
 
 
-def _sub_parser(kinds, name, what, epilog):
+def _sub_parser(kinds, name, what, usage, epilog):
     """Make the parser of one conversion. `--debug` may stand behind it as behind the command."""
-    parser = kinds.add_parser(name, help=what, description=what + ".", epilog=epilog,
+    parser = kinds.add_parser(name, help=what, description=what + ".", usage=f"mrcnn convert {name} {usage}", epilog=epilog,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     return parser

@@ -6,6 +6,7 @@ from mrcnn.cli import options
 from mrcnn.cli.progress import progress_bar
 
 HELP = "build COCO+LVIS, objects with their parts, out of COCO's and LVIS's annotations of the same images"
+USAGE = "--coco FILE.json --lvis FILE.json --images DIR --output DIR [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn convert coco+lvis --coco instances_train2017.json --lvis lvis_v1_train.json --images ~/coco --output cocolvis/train

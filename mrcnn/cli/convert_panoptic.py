@@ -6,6 +6,7 @@ from mrcnn.cli import options
 from mrcnn.cli.progress import progress_bar
 
 HELP = "write COCO's images and panoptic annotations as TFRecord shards"
+USAGE = "--coco-root ROOT --output-dir DIR [--shards N] [--splits NAME ...] [OPTION ...]"
 EPILOG = """\
 examples:
   mrcnn convert panoptic-tfrecord --coco-root ~/coco --output-dir ~/coco-shards

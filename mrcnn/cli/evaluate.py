@@ -2,7 +2,7 @@
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
-from mrcnn.cli.progress import progress_bar, working
+from mrcnn.cli.progress import compiling_first, progress_bar, working
 
 HELP = "measure box and mask AP on a data set"
 USAGE = "FORMAT --weights W [--dataset PATH] [--subset NAME] [--limit N] [--output FILE.json] [OPTION ...]"
@@ -45,9 +45,8 @@ def run(args):
         if saved is None:
             raise ConfigError(f"{weights}: no config.json beside these weights: give one with --config FILE.")
     model, dataset = load(args, args.data, weights, saved)
-    with progress_bar("detecting") as show:
-        result = model.evaluate(dataset, limit=args.limit, progress=show,
-                                min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
+    result = model.evaluate(dataset, limit=args.limit, progress=compiling_first(),
+                            min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
     print(result.table())
     if args.output:
         result.save(args.output)
@@ -75,9 +74,8 @@ def load(args, data, weights, saved):
 
     config = build_config(data, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
     made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if data == "shapes" else {}
-    with working("reading the data"):
-        dataset = open_dataset(args.dataset, data, subset_of(args, data), **made, **options.reader_options(args))
-        options.need_image_files(dataset, args.dataset, data)
+    dataset = open_dataset(args.dataset, data, subset_of(args, data), progress_bar, **made, **options.reader_options(args))
+    options.need_image_files(dataset, args.dataset, data)
     config = with_classes(config, dataset)
 
     load_backend()

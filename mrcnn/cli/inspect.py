@@ -4,7 +4,7 @@ import argparse
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
-from mrcnn.cli.progress import progress_bar, working
+from mrcnn.cli.progress import compiling_first, progress_bar, working
 
 HELP = "look inside: the training data, a model's stages, its weights"
 EPILOG = """\
@@ -16,15 +16,18 @@ data prints the anchors, the arrays of a training batch and the share of positiv
 the stages of one image; model prints what becomes of the proposals on a picture, and draws every stage from anchors to
 masks; weights prints a table: "dead?" is a kernel of one value throughout, "overflow?" one with values beyond 1000."""
 
+DATA_USAGE = "FORMAT [--dataset PATH] [--subset NAME] [--image N] [--limit N] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 DATA_EPILOG = """\
 example:
   mrcnn inspect data shapes --output inspected
 The configuration is the one that training starts from; --config takes that of a run, --set changes it."""
+MODEL_USAGE = "PICTURE --weights W [--layers NAME ...] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 MODEL_EPILOG = """\
 example:
   mrcnn inspect model photo.jpg --weights last --layers fpn_p2 rpn_conv_shared --output inspected"""
 # Columns of a table that goes to a file or a pipe.
 PIPED_WIDTH = 160
+WEIGHTS_USAGE = "--weights W [--layers L] [--all] [--output DIR] [OPTION ...]"
 WEIGHTS_EPILOG = """\
 example:
   mrcnn inspect weights --weights coco --layers 'fpn.*' --all"""
@@ -33,11 +36,12 @@ example:
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
-    for name, add, told, epilog in (
-            ("data", _add_data_arguments, "what training sees of a data set", DATA_EPILOG),
-            ("model", _add_model_arguments, "detection on a picture, stage by stage", MODEL_EPILOG),
-            ("weights", _add_weights_arguments, "statistics and histograms of the weights", WEIGHTS_EPILOG)):  # fmt: skip
-        part = parts.add_parser(name, help=told, description=told + ".", epilog=epilog,
+    for name, add, told, usage, epilog in (
+            ("data", _add_data_arguments, "what training sees of a data set", DATA_USAGE, DATA_EPILOG),
+            ("model", _add_model_arguments, "detection on a picture, stage by stage", MODEL_USAGE, MODEL_EPILOG),
+            ("weights", _add_weights_arguments, "statistics and histograms of the weights", WEIGHTS_USAGE,
+             WEIGHTS_EPILOG)):  # fmt: skip
+        part = parts.add_parser(name, help=told, description=told + ".", epilog=epilog, usage=f"mrcnn inspect {name} {usage}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         add(part)
         part.add_argument("--output", metavar="DIR", help="write the figures there, as PNG (default: none are drawn)")
@@ -93,8 +97,7 @@ def _data(args):
     config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)
     made = {"count": args.limit, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
     subset = args.subset or ("train" if "train" in subsets_of(args.dataset, args.data) else None)
-    with working("reading the data"):
-        dataset = open_dataset(args.dataset, args.data, subset, **made, **options.reader_options(args))
+    dataset = open_dataset(args.dataset, args.data, subset, progress_bar, **made, **options.reader_options(args))
     options.need_image_files(dataset, args.dataset, args.data)
     if args.image >= len(dataset.image_ids):
         raise ValueError(f"--image {args.image}: the data set has {len(dataset.image_ids)} images, counted from 0")
@@ -108,7 +111,8 @@ def _data(args):
     with progress_bar("ROIs") as progress:
         shares = positive_roi_shares(dataset, settings, dataset.image_ids[: args.limit], progress=progress)
     print(shares)
-    stages = training_stages(dataset, args.image, settings)
+    with working("following an image"):
+        stages = training_stages(dataset, args.image, settings)
     print(f"image {args.image}: {len(stages.positive_anchors)} positive anchors, {len(stages.negative_anchors)} negative, "
           f"{len(stages.neutral_anchors)} neutral; {stages.positive_share:.1%} of {len(stages.rois)} ROIs positive, "
           f"{stages.unique_share:.1%} unique")  # fmt: skip
@@ -141,7 +145,7 @@ def _model(args):
     from mrcnn.engine.inspection import inference_stages, layer_activations
     from mrcnn.viz.labels import instance_text
 
-    with working("detecting"):
+    with compiling_first()("detecting"):
         stages = inference_stages(model, image)
         found = layer_activations(model, image, args.layers) if args.layers else {}
     for name in ("image", "anchors", "rpn_scores", "top_anchors", "refined_anchors", "clipped_anchors", "proposals",
@@ -178,9 +182,10 @@ def _weights(args):
 
     layers = layer_regex(args.layers or "all")
     model, _ = _load(args)
-    from mrcnn.viz.weights import AS_INITIALISED, weight_statistics, weights_figure
+    from mrcnn.viz.weights import AS_INITIALISED, weight_statistics
 
-    rows = [row for row in weight_statistics(model) if re.fullmatch(layers, row.layer)]
+    with working("measuring the weights"):
+        rows = [row for row in weight_statistics(model) if re.fullmatch(layers, row.layer)]
     if not rows:
         raise ValueError(f"--layers {args.layers}: no layer with weights has such a name")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -198,7 +203,14 @@ def _weights(args):
     told = "".join(f"; {word}: {count}" for word, count in verdicts.items())
     print(f"weights: {len(rows)}{told}")
     if args.output:
-        _save([("kernels", weights_figure(model, layers=layers)[0])], args.output, "weights")
+        _save(_weight_figures(model, layers), args.output, "weights")
+
+
+def _weight_figures(model, layers):
+    """Draw the histograms of the weights: a generator of (name, Figure)."""
+    from mrcnn.viz.weights import weights_figure
+
+    yield "kernels", weights_figure(model, layers=layers)[0]
 
 
 def _load(args):

@@ -1,7 +1,7 @@
 """Entry point of the command `mrcnn`: reads the arguments, runs the command, turns an error into one line.
 
 Exit codes: 0 done; 1 done, but some inputs were left out (they are named); 2 an error, told in one line; 130 stopped
-by the user. `--debug` shows the traceback as well.
+by the user; 141 stopped because nobody reads the output any more. `--debug` shows the traceback as well.
 """
 
 import argparse
@@ -30,7 +30,8 @@ environment:
   NO_COLOR        no colours on the terminal
 
 exit codes: 0 done; 1 done, but something was left out, or found wrong, and is named; 2 an error, told in one line;
-130 stopped by Ctrl-C. `--debug` behind a command shows the traceback of an error."""
+130 stopped by Ctrl-C; 141 stopped because nobody reads the output any more. `--debug` behind a command shows the
+traceback of an error."""
 # What bad input raises; anything else is a fault of the program, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
@@ -84,17 +85,27 @@ def main(argv=None):
     Returns:
         int. The exit code.
     """
-    args = build_parser().parse_args(argv)
+    parser, argv = build_parser(), sys.argv[1:] if argv is None else argv
+    if not argv:
+        parser.print_help()
+        return 0
+    args = parser.parse_args(argv)
     # TensorFlow's notices about CPU features are noise here; whoever wants them sets the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        return COMMANDS[args.command].run(args) or 0
+        code = COMMANDS[args.command].run(args) or 0
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print(f"mrcnn {args.command}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
         if args.debug:
             raise
+        if isinstance(error, BrokenPipeError):
+            # Python flushes once more as it ends: to nowhere, or it would tell the error again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
         print(f"mrcnn {args.command}: error: {describe(error)}", file=sys.stderr)
         return 2
 

@@ -2,7 +2,7 @@
 
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_backend
-from mrcnn.cli.progress import progress_bar, working
+from mrcnn.cli.progress import compiling_first, working
 
 HELP = "find the instances on pictures"
 USAGE = "INPUT [INPUT ...] --weights W [--output DIR] [--min-score S] [--save-labelme] [OPTION ...]"
@@ -59,7 +59,7 @@ def run(args):
     with working("building the network"):
         model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
     load_trained_weights(model, trained.weights)
-    with progress_bar("detecting") as show:
+    with compiling_first()("detecting") as show:
         summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
                                    channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
                                    labelme=args.labelme_shapes if args.save_labelme else None, progress=show)

@@ -1,67 +1,84 @@
-"""Progress on a terminal: bars where the amount of work is known, the time gone by where it is not.
+"""Progress on a terminal: a bar once the amount of work is known, and the time gone by until then.
 
-Nothing is written where standard error is no terminal. On one, NO_COLOR takes the colours away.
+Nothing is drawn where standard error is no terminal. On one, NO_COLOR takes the colours away.
 """
 
 import contextlib
 import sys
 
+# A bar that was there for fewer seconds leaves no line behind.
+LASTING = 2.0
+
 
 @contextlib.contextmanager
-def progress_bar(what):
+def progress_bar(what, first=None, terminal=None):
     """Show how far a piece of work is, how fast it goes and how long it will take; nothing where stderr is no terminal.
+
+    Until the amount of work is told there is a clock. This is a maker of stages, as of `mrcnn.data.stages`.
 
     Args:
         what: str, shown before the bar.
+        first: str, optional. What goes on until the first item is done. It stands in the place of `what` until then; where
+            stderr is no terminal it is written there as a line.
+        terminal: file, optional. Written to in the place of standard error, while that goes elsewhere.
 
     Yields:
         function (done, total), to be called after each item; None where nothing is shown.
     """
-    if not sys.stderr.isatty():
+    if not (terminal or sys.stderr).isatty():
+        if first:
+            print(f"{first} ...", file=sys.stderr, flush=True)
         yield None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from mrcnn.engine.waiting import told_speed
 
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with _progress(columns, transient=False) as bar:
-        task = bar.add_task(what, total=None, rate="")
+    with _bar(terminal) as bar:
+        task = bar.add_task(first or what, total=None, count="", rate="")
 
         def show(done, total):
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=_told(speed))
+            bar.update(task, description=what, completed=done, total=total, count=f"{done}/{total}")
+            bar.update(task, rate=told_speed(bar.tasks[0].finished_speed or bar.tasks[0].speed))
 
-        yield show
+        try:
+            yield show
+        finally:
+            shown = bar.tasks[0]
+            bar.live.transient = shown.total is None or shown.elapsed < LASTING
 
 
-@contextlib.contextmanager
-def working(what):
+def working(what, terminal=None):
     """Show that a piece of work of unknown length goes on, and for how long; nothing where stderr is no terminal.
 
     Args:
         what: str, such as "reading ~/coco".
+        terminal: see `progress_bar`.
+
+    Returns:
+        context manager.
     """
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    with _progress((SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()), transient=True) as bar:
-        bar.add_task(what, total=None)
-        yield
+    return progress_bar(what, terminal=terminal)
 
 
-def _progress(columns, transient):
+def compiling_first():
+    """Make a maker of stages of which the first begins with the compilation of the network, and says so; loads Keras.
+
+    Returns:
+        function (what) -> context manager, as `progress_bar`.
+    """
+    from mrcnn.engine.waiting import first_step
+
+    firsts = iter([first_step()])
+    return lambda what: progress_bar(what, next(firsts, None))
+
+
+def _bar(terminal):
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+    from mrcnn.engine.waiting import Clock
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+               TextColumn("{task.fields[count]}"), TextColumn("{task.fields[rate]}"), Clock())
     # what is printed meanwhile stays above the bar on a terminal, and stays out of it where it goes to a file
-    return Progress(*columns, console=Console(stderr=True, markup=False), transient=transient,
-                    redirect_stdout=sys.stdout.isatty())
-
-
-def _told(speed):
-    """Say a speed in items a second, or in seconds an item where one takes longer: str."""
-    if not speed:
-        return ""
-    return f"{speed:.1f}/s" if speed >= 0.5 else f"{1 / speed:.1f} s each"
+    return Progress(*columns, console=Console(file=terminal, stderr=True, markup=False),
+                    redirect_stdout=sys.stdout.isatty(), redirect_stderr=terminal is None)

@@ -1,7 +1,7 @@
 """`mrcnn report`: one HTML page of a run: curves, figures, the worst images, configuration and environment."""
 
 from mrcnn.cli import options
-from mrcnn.cli.progress import progress_bar, working
+from mrcnn.cli.progress import compiling_first, working
 
 HELP = "write a page of a run: curves, figures, worst images"
 USAGE = "RUN_DIR|last [--format F] [--dataset PATH] [--weights W] [--limit N] [--output FILE.html] [OPTION ...]"
@@ -75,10 +75,11 @@ def _measure(args, record):
         raise ConfigError(f"{record.folder} has no config.json, by which the network is built: leave out the data set for a "
                           "page without figures.")
     weights = choose_checkpoint(record, args.weights)
-    format = args.format or recognise_format(args.dataset)
+    with working("recognising the format"):
+        format = args.format or recognise_format(args.dataset)
     args.model_dir = str(record.folder.parent)
     model, dataset = load(args, format, weights, record.config)
     min_score = args.min_score if args.min_score is not None else record.config.DETECTION_MIN_CONFIDENCE or 0.0
     told = " ".join(str(part) for part in (format, args.dataset, subset_of(args, format)) if part is not None)
-    with progress_bar("detecting") as show:
-        return measure(model, dataset, weights=weights, data=told, min_score=min_score, limit=args.limit, progress=show)
+    return measure(model, dataset, weights=weights, data=told, min_score=min_score, limit=args.limit,
+                   progress=compiling_first())

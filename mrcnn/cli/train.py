@@ -94,10 +94,9 @@ def _open_data(args, config):
 
     def open_part(path, subset, count):
         made = {"count": count, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
-        with working("reading the data"):
-            dataset = open_dataset(path, args.data, subset, **made, **reader)
-            options.need_image_files(dataset, path, args.data)
-            return dataset
+        dataset = open_dataset(path, args.data, subset, progress_bar, **made, **reader)
+        options.need_image_files(dataset, path, args.data)
+        return dataset
 
     parts = subsets_of(args.dataset, args.data)
     train_set = open_part(args.dataset, args.subset or ("train" if "train" in parts else None), args.count)

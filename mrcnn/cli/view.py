@@ -54,13 +54,11 @@ def run(args):
     parts, left_out = _open_parts(args, width)
     page = args.output and Path(args.output).suffix.lower() in (".html", ".htm")
     if page:
-        with progress_bar("pictures") as progress:
-            left_out |= write_page(args.output, parts, title=str(args.dataset), progress=progress)
+        left_out |= write_page(args.output, parts, title=str(args.dataset), progress=progress_bar)
         print(f"Written: {args.output}")
     for part in () if page or not args.output else parts:
         folder = Path(args.output) / part.name if len(parts) > 1 else Path(args.output)
-        with progress_bar("pictures") as progress:
-            paths, unread = write_pictures(part.dataset, part.image_ids, folder, part.statistics, progress)
+        paths, unread = write_pictures(part.dataset, part.image_ids, folder, part.statistics, progress_bar)
         left_out |= unread
         print(f"Written: {folder}: {len(paths)} files")
     for image_id, reason in left_out.items():
@@ -78,13 +76,15 @@ def _open_parts(args, width):
     from mrcnn.viz.view_files import ViewPart
 
     path = None if args.dataset in MADE else args.dataset
-    format = args.format or (recognise_format(path) if path else args.dataset)
+    with working("recognising the format"):
+        format = args.format or (recognise_format(path) if path else args.dataset)
     made = {"count": args.limit} if format in MADE else {}
     names = args.subset or subsets_of(path, format) or [None]
-    with working("reading the data"):
-        datasets = [open_dataset(path, format, name, **made, **options.reader_options(args)) for name in names]
+    datasets = [open_dataset(path, format, name, progress_bar, **made, **options.reader_options(args)) for name in names]
     parts, left_out = [], {}
-    for name, dataset, image_ids in zip(names, datasets, choose_images(datasets, args.image, args.classes), strict=True):
+    with progress_bar("choosing images") as progress:
+        chosen = choose_images(datasets, args.image, args.classes, progress)
+    for name, dataset, image_ids in zip(names, datasets, chosen, strict=True):
         if image_ids:
             with progress_bar("counting") as progress:
                 statistics = dataset_statistics(dataset, image_ids, progress)
@@ -104,10 +104,10 @@ def _check_display():
 
 def _show(parts):
     from mrcnn.viz.figure import show
-    from mrcnn.viz.view import view_figure
-    from mrcnn.viz.view_files import SHEET
+    from mrcnn.viz.view_files import sheets
 
     for part in parts:
-        for first in range(0, len(part.image_ids), SHEET):
-            view_figure(part.dataset, part.image_ids[first : first + SHEET])
+        with progress_bar("drawing sheets") as progress:
+            for _ in sheets(part.dataset, part.image_ids, progress):
+                pass  # a figure is shown once all are drawn
     show()

@@ -7,16 +7,22 @@ from pathlib import Path
 
 from mrcnn.data.collector import paused_collector
 from mrcnn.data.errors import DataError
+from mrcnn.data.stages import tracked, unseen
 
 _KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def read_json(path, *, constants=False):
+# Bytes of a JSON file that are read at once.
+_PIECE = 2**20
+
+
+def read_json(path, *, constants=False, progress=None):
     """Read a JSON file.
 
     Args:
         path: path.
         constants: bool. True lets NaN and infinities pass, for those who look for the places where they stand.
+        progress: maker of stages (`mrcnn.data.stages`), or None: the reading, counted in MiB, and the parsing.
 
     Returns:
         What it holds: dict, list, str, number, bool or None.
@@ -24,13 +30,14 @@ def read_json(path, *, constants=False):
     Raises:
         DataError: the file is missing, is no valid JSON, holds NaN or infinity, or is nested too deeply.
     """
-    path = Path(path)
+    path, progress = Path(path), progress or unseen
     try:
         kept = None if constants else _outlined.pop(_stamp(path), None)
         if kept is not None:
             return kept
-        with paused_collector():
-            return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=None if constants else _refuse_constant)
+        content = _read(path, progress)
+        with paused_collector(), progress(f"parsing {path.name}"):
+            return json.loads(content.decode("utf-8-sig"), parse_constant=None if constants else _refuse_constant)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -39,6 +46,13 @@ def read_json(path, *, constants=False):
         raise DataError(f"{path} is nested too deeply to be a data file") from error
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError and ours
         raise DataError(f"{path} is no valid JSON: {error}") from error
+
+
+def _read(path, progress):
+    """Read a file piece by piece: bytes."""
+    with progress(f"reading {path.name}, MiB") as show, open(path, "rb") as file:
+        pieces = -(-path.stat().st_size // _PIECE)
+        return b"".join(tracked(iter(lambda: file.read(_PIECE), b""), show, pieces))
 
 
 def _refuse_constant(name):

@@ -28,8 +28,6 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     """Train `model`, a MaskRCNN in training mode; arguments as of `MaskRCNN.train`."""
     config = model.config
     regex = layer_regex(layers)
-    if model.log_dir is None:
-        model.set_log_dir()
     if epochs <= model.epoch:  # a stage that a resumed run has behind it: scripts of several stages rely on this
         print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs are trained already. `epochs` counts from "
               "the start of the run.")
@@ -56,12 +54,12 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         val_steps = min(config.VALIDATION_STEPS, len(val_loader))
         makers.append(Remembering(_batches(val_loader, config)))
         val_feed = FixedBatches(makers[1], val_steps, config.LOADER_WORKERS)
-    progress = TrainingProgress()
+    progress = TrainingProgress(validation_steps=val_steps)
     try:
         return model.keras_model.fit(
             feed, verbose=0, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
-            callbacks=[*_callbacks(model, val_dataset), *(custom_callbacks or ()), progress])
+            callbacks=[*_callbacks(model, val_dataset, progress), *(custom_callbacks or ()), progress])
     except Exception as error:
         for cause in (maker.error for maker in makers):
             if cause is not None and cause is not error and str(cause) in str(error):
@@ -98,13 +96,14 @@ def _batches(loader, config):
     return make
 
 
-def _callbacks(model, val_dataset):
+def _callbacks(model, val_dataset, progress):
     config = model.config
     callbacks = []
     if config.VALIDATION_AP_EVERY and val_dataset is not None:
         # First, so that its figures are in the logs when the others look.
         callbacks.append(CocoValidation(
-            lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES), config.VALIDATION_AP_EVERY))
+            lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
+            config.VALIDATION_AP_EVERY))
     callbacks += [ClassicCheckpoint(model.checkpoint_path, config.CHECKPOINTS_KEPT),
                   TrainingState(os.path.join(model.log_dir, STATE_NAME))]
     # Epoch by epoch, so that a run that is interrupted goes on after the last whole one.

@@ -179,8 +179,11 @@ class MaskRCNN:
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
-        return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
-                   custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
+        if self.log_dir is None:
+            self.set_log_dir()
+        with run_dir.removed_if_empty(self.log_dir):
+            return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
+                       custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
 
     # --- Detection -------------------------------------------------------------------------------------------------
     @property
@@ -284,7 +287,7 @@ class MaskRCNN:
             dataset: Dataset, prepared.
             image_ids: list of int, all when None.
             limit: int, optional. Only the first so many.
-            progress: callable, optional; see `evaluation.coco.evaluate`.
+            progress: maker of stages, optional; see `evaluation.coco.evaluate`.
             min_confidence: float. Least score of a detection that counts, in the place of DETECTION_MIN_CONFIDENCE:
                 average precision is of detections of every score.
 

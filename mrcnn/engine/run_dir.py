@@ -1,5 +1,6 @@
 """Log folders and checkpoints: <model_dir>/<name>YYYYMMDDTHHMM/mask_rcnn_<name>_<epoch>.h5, as in the classic code."""
 
+import contextlib
 import datetime
 import errno
 import os
@@ -24,6 +25,22 @@ def new_log_dir(model_dir, name, now=None):
     while os.path.exists(path := os.path.join(model_dir, f"{name.lower()}{now:%Y%m%dT%H%M}")):
         now += datetime.timedelta(minutes=1)
     return path
+
+
+@contextlib.contextmanager
+def removed_if_empty(log_dir):
+    """Remove the folder of a run where the block ends with an error and no file is in the folder.
+
+    Args:
+        log_dir: str. It need not be there.
+    """
+    try:
+        yield
+    except BaseException:
+        for folder, _, _ in os.walk(log_dir, topdown=False):
+            with contextlib.suppress(OSError):  # it holds something: only empty folders can be removed in this way
+                os.rmdir(folder)
+        raise
 
 
 def checkpoint_path(log_dir, name):

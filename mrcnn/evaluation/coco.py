@@ -12,10 +12,14 @@ import numpy as np
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import save_json
+from mrcnn.data.stages import unseen
 from mrcnn.evaluation.lvis import federated_scorer
 from mrcnn.evaluation.report import result_table
 from mrcnn.evaluation.results import to_coco_results
 from mrcnn.evaluation.scoring import KINDS, score_rows
+
+# what is compared, as a stage names it
+_PLURALS = {"mask": "masks", "box": "boxes"}
 
 
 @dataclass
@@ -172,7 +176,7 @@ def _collect(detect, dataset, image_ids, batch_size, progress):
     return used, truth, rows, left_out, seconds
 
 
-def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=score_rows):
+def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=score_rows, progress=None):
     """COCO's figures of detection rows against ground-truth rows, overall and for each class.
 
     Args:
@@ -182,6 +186,7 @@ def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=sco
         class_names: dict class id -> name.
         kinds: what to compare, of "mask" and "box".
         scorer: callable with the arguments and the answer of `scoring.score_rows`.
+        progress: maker of stages (`mrcnn.data.stages`), one a kind; or None.
 
     Returns:
         CocoResult.
@@ -202,7 +207,8 @@ def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=sco
         per_class[class_names[row["category_id"]]]["detections"] += 1
     metrics, curves = {}, {}
     for kind in kinds:
-        overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind, curves)
+        with (progress or unseen)(f"scoring {_PLURALS[kind]}") as show:
+            overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind, curves, show)
         metrics |= {f"{kind}_{name}": value for name, value in overall.items()}
         for class_id, figures in by_class.items():
             per_class[class_names[class_id]] |= {f"{kind}_{name}": value for name, value in figures.items()}
@@ -220,7 +226,8 @@ def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, ki
         dataset: a prepared Dataset.
         image_ids: the images to take, by position in the data set; default all.
         batch_size: int. Images given to `detect` at once.
-        progress: callable (images done, images in all), called after each batch.
+        progress: maker of stages (`mrcnn.data.stages`): "detecting", of images, then "scoring masks" and "scoring boxes";
+            or None.
         kinds: what to compare; ("box",) for a detector without masks.
 
     Returns:
@@ -238,11 +245,12 @@ def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, ki
         raise DataError("no images to evaluate: the data set, or the list of image ids, is empty")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: expected 1 or more")
-    used, truth, rows, left_out, seconds = _collect(detect, dataset, image_ids, batch_size, progress)
+    with (progress or unseen)("detecting") as show:
+        used, truth, rows, left_out, seconds = _collect(detect, dataset, image_ids, batch_size, show)
     if not used:
         raise DataError(f"none of {len(image_ids)} images can be evaluated; the first: {next(iter(left_out.values()))}")
     scorer = federated_scorer(dataset, used) or score_rows
-    result = score(truth, rows, used, _class_names(dataset), kinds, scorer)
+    result = score(truth, rows, used, _class_names(dataset), kinds, scorer, progress)
     result.info |= {
         "seconds_detect": round(seconds, 3),
         "seconds_total": round(time.perf_counter() - began, 3),

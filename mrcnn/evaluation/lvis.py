@@ -16,6 +16,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mrcnn.data.formats.lvis import FREQUENCIES
+from mrcnn.data.stages import tracked
 from mrcnn.evaluation.scoring import KINDS
 from mrcnn.geometry.rle import rle_area
 
@@ -50,7 +51,7 @@ def federated_scorer(dataset, image_ids):
     return partial(score_rows, coverage=coverage, frequencies=frequencies)
 
 
-def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, *, coverage, frequencies):
+def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, progress=None, *, coverage, frequencies):
     """LVIS's figures over a set of images.
 
     Args:
@@ -63,6 +64,7 @@ def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, *,
         kind: "mask" or "box".
         curves: dict, optional. Gets under `kind` the precision at each recall: float [T, R, K], -1 for a category without
             ground truth.
+        progress: function (done, total), called after each category, or None.
         coverage: dict image id -> (absent, partial), collections of category ids, or None where all categories are
             annotated; see `Dataset.coverage`. Of equal scores the image that comes first in it is ranked first.
         frequencies: dict category id -> "r", "c", "f", or None.
@@ -93,7 +95,7 @@ def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, *,
     places = {image_id: place for place, image_id in enumerate(coverage)}
     precision = np.full((len(_THRESHOLDS), len(_RECALLS), len(category_ids), len(_RANGES)), -1.0)
     recall = np.full((len(_THRESHOLDS), len(category_ids), len(_RANGES)), -1.0)
-    for ix, category_id in enumerate(category_ids):
+    for ix, category_id in enumerate(tracked(category_ids, progress)):
         found = []
         for image_id in sorted(images_of.get(category_id, ()), key=places.__getitem__):
             known = coverage[image_id]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mrcnn.data.stages import tracked
 from mrcnn.evaluation.matching import NO_MATCH, match_by_overlaps
 
 
@@ -35,7 +36,7 @@ class ImageMistakes:
         return len(self.confused) + len(self.missed) + len(self.false)
 
 
-def find_mistakes(truth, rows, *, min_score=0.0, iou_threshold=0.5, coverage=None):
+def find_mistakes(truth, rows, *, min_score=0.0, iou_threshold=0.5, coverage=None, progress=None):
     """Hold detections against objects by the IoU of their masks.
 
     Each detection, best score first, takes the object of its own class that it covers best of those that are free, as in
@@ -51,6 +52,7 @@ def find_mistakes(truth, rows, *, min_score=0.0, iou_threshold=0.5, coverage=Non
         coverage: function of an image id, such as `dataset.coverage`; None where every class is annotated in every
             image. Detections of classes that an image was not searched for are passed over, and those that meet no
             object of a class annotated in part.
+        progress: function (done, total), called after each image, or None.
 
     Returns:
         list of ImageMistakes, of the images that have an object or a detection, in the order of their ids.
@@ -67,7 +69,7 @@ def find_mistakes(truth, rows, *, min_score=0.0, iou_threshold=0.5, coverage=Non
         if row["score"] >= min_score:
             images.setdefault(row["image_id"], ([], []))[1].append(row)
     return [_compare(image_id, *images[image_id], iou_threshold, coverage(image_id) if coverage else None)
-            for image_id in sorted(images)]  # fmt: skip
+            for image_id in tracked(sorted(images), progress)]  # fmt: skip
 
 
 def worst_images(mistakes, count=20):

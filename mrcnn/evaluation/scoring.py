@@ -6,6 +6,7 @@ Legend: T IoU thresholds, R recall points, K classes, A area ranges, M limits on
 """
 
 import logging
+import threading
 
 import numpy as np
 from faster_coco_eval import COCO
@@ -20,6 +21,36 @@ KINDS = {"mask": ("segm", "segmentation"), "box": ("bbox", "bbox")}
 MAX_DETECTIONS = (1, 10, 100)
 _AREAS = {"": 0, "s": 1, "m": 2, "l": 3}
 _IOU_50, _IOU_75 = 0, 5
+# pairs of an image and a class that are compared between two words about it
+_TOLD_EVERY = 100
+
+
+class _Evaluation(COCOeval_faster):
+    """COCO's evaluation that tells how many pairs of an image and a class are compared; the last step is all the rest."""
+
+    def __init__(self, truth, detections, kind, show):
+        """Take two COCO and a kind, as COCOeval does; show: function (done, total), or None."""
+        super().__init__(truth, detections, kind, print_function=logger.debug)
+        self.show, self.compared, self.lock = show, 0, threading.Lock()  # masks are compared in threads
+        pairs = [{(row["image_id"], row["category_id"]) for row in coco.dataset["annotations"]} for coco in (truth, detections)]
+        self.steps = len(pairs[0] & pairs[1]) + 1
+
+    def computeIoU(self, imgId, catId):
+        """Compare one pair; see COCOeval."""
+        found = super().computeIoU(imgId, catId)
+        with self.lock:
+            self.compared += 1
+            if self.show is not None and self.compared % _TOLD_EVERY == 0:
+                self.show(min(self.compared, self.steps - 1), self.steps)
+        return found
+
+    def figures(self):
+        """Compare, match and average. Returns: the dict `eval` of COCOeval."""
+        self.evaluate()
+        self.accumulate()
+        if self.show is not None:
+            self.show(self.steps, self.steps)
+        return self.eval
 
 
 def _coco(image_ids, category_ids, annotations):
@@ -88,7 +119,7 @@ def _figures(precision, recall):
     return figures
 
 
-def score_rows(truth, detections, image_ids, category_ids, kind, curves=None):
+def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, progress=None):
     """COCO's figures over a set of images.
 
     Args:
@@ -99,6 +130,7 @@ def score_rows(truth, detections, image_ids, category_ids, kind, curves=None):
         kind: "mask" or "box".
         curves: dict, optional. Gets under `kind` the precision at each recall: float [T, R, K], K in the order of the
             ids, -1 for a category without ground truth.
+        progress: function (done, total), or None. What is counted are pairs of an image and a category.
 
     Returns:
         overall: dict of AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl, in 0..1, nan where
@@ -113,16 +145,15 @@ def score_rows(truth, detections, image_ids, category_ids, kind, curves=None):
     if not image_ids or not category_ids:
         nothing = _figures(np.full((10, 101, 1, 4, 3), -1.0), np.full((10, 1, 4, 3), -1.0))
         return nothing, {category_id: dict(nothing) for category_id in category_ids}
-    evaluator = COCOeval_faster(
+    evaluator = _Evaluation(
         _coco(image_ids, category_ids, _truth_annotations(truth)),
         _coco(image_ids, category_ids, _detection_annotations(detections, kind)),
         KINDS[kind][0],
-        print_function=logger.debug,
+        progress,
     )
     evaluator.params.maxDets = list(MAX_DETECTIONS)
-    evaluator.evaluate()
-    evaluator.accumulate()
-    precision, recall = evaluator.eval["precision"], evaluator.eval["recall"]
+    found = evaluator.figures()
+    precision, recall = found["precision"], found["recall"]
     if curves is not None:
         curves[kind] = precision[:, :, :, 0, -1]
     per_category = {

@@ -1,8 +1,10 @@
 """One pass of a model over a data set, and all that the report makes of it."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from mrcnn.data.stages import unseen
 from mrcnn.engine.environment import peak_device_memory, peak_memory
 from mrcnn.evaluation.confusion import confusion_matrix
 from mrcnn.evaluation.mistakes import find_mistakes, worst_images
@@ -49,16 +51,25 @@ class Measured:
 
 
 class _Clock:
-    """Counts images a second from the end of the first batch on, as a progress callback that passes on what it is told."""
+    """Counts images a second from the end of the first batch on, as a maker of stages that passes on what it is told.
+
+    The images are those of the first stage.
+    """
 
     def __init__(self, progress):
         self.progress, self.first, self.last = progress, None, None
 
-    def __call__(self, done, total):
-        self.last = done, time.perf_counter()
-        self.first = self.first or self.last
-        if self.progress is not None:
-            self.progress(done, total)
+    @contextmanager
+    def __call__(self, what):
+        with self.progress(what) as show:
+
+            def tell(done, total):
+                self.last = done, time.perf_counter()
+                self.first = self.first or self.last
+                if show is not None:
+                    show(done, total)
+
+            yield tell if self.first is None else show
 
     @property
     def rate(self):
@@ -75,14 +86,18 @@ def measure(model, dataset, *, weights, data, min_score, limit=None, progress=No
         weights, data: str. Names for the page.
         min_score: float. Least score of a detection in the confusion matrix and in the worst images.
         limit: int or None. Only the first so many images.
-        progress: callable (images done, images in all), or None.
+        progress: maker of stages (`mrcnn.data.stages`): those of `evaluation.coco.evaluate`, and "looking for mistakes"; or
+            None.
 
     Returns:
         Measured.
     """
+    progress = progress or unseen
     clock = _Clock(progress)
     result = model.evaluate(dataset, limit=limit, progress=clock, min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
     memory = {"process": peak_memory(), "device": peak_device_memory()}
-    mistakes = find_mistakes(result.truth, result.rows, min_score=min_score, iou_threshold=IOU, coverage=dataset.coverage)
+    with progress("looking for mistakes") as show:
+        mistakes = find_mistakes(result.truth, result.rows, min_score=min_score, iou_threshold=IOU, coverage=dataset.coverage,
+                                 progress=show)
     return Measured(weights, data, result, dataset, min_score, mistakes, clock.rate,
                     {name: value for name, value in memory.items() if value is not None})  # fmt: skip

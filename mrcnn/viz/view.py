@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mrcnn.data.dataset import instances_of
 from mrcnn.data.errors import DataError
+from mrcnn.data.stages import tracked
 from mrcnn.geometry.rle import decode_rle
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
@@ -57,12 +58,13 @@ def find_images(dataset, wanted):
     return list(dict.fromkeys(found))
 
 
-def images_with(dataset, class_names):
+def images_with(dataset, class_names, progress=None):
     """Find the images that hold an instance, or a crowd, of at least one of some classes.
 
     Args:
         dataset: Dataset, prepared.
         class_names: list of str.
+        progress: function (done, total), called after each image, or None.
 
     Returns:
         list of int positions in the data set, in its order.
@@ -76,16 +78,18 @@ def images_with(dataset, class_names):
             near = difflib.get_close_matches(name, dataset.class_names[1:], n=3) or dataset.class_names[1:6]
             raise ValueError(f"no class is called {name!r}; there are {', '.join(near)}.")
         wanted.add(dataset.class_names.index(name))
-    return [int(i) for i in dataset.image_ids if wanted & {abs(int(c)) for c in instances_of(dataset, i)[1]}]
+    return [int(i) for i in tracked(dataset.image_ids, progress)
+            if wanted & {abs(int(c)) for c in instances_of(dataset, i)[1]}]
 
 
-def choose_images(datasets, names=None, class_names=None):
+def choose_images(datasets, names=None, class_names=None, progress=None):
     """Choose images of the parts of a data set.
 
     Args:
         datasets: list of Dataset, prepared.
         names: list of str as of `find_images`, or None. Each must be found in one of the parts at least.
         class_names: list of str as of `images_with`, or None.
+        progress: as of `images_with`, of each data set anew.
 
     Returns:
         list of lists of int positions, one a data set: all images where nothing is asked for.
@@ -106,7 +110,7 @@ def choose_images(datasets, names=None, class_names=None):
         if lost:
             raise lost[0]
     if class_names:
-        held = [set(images_with(dataset, class_names)) for dataset in datasets]
+        held = [set(images_with(dataset, class_names, progress)) for dataset in datasets]
         chosen = [[i for i in positions if i in with_class] for positions, with_class in zip(chosen, held, strict=True)]
         if not any(chosen):
             raise ValueError(f"no image that was asked for holds {' or '.join(class_names)}.")
@@ -188,7 +192,7 @@ def view_figure(dataset, image_ids, *, columns=4, side=320, color_by="class"):
 
     Args:
         dataset: Dataset, prepared.
-        image_ids: positions in it.
+        image_ids: iterable of positions in it.
         columns: int. Pictures in a row.
         side: int pixels. The width of a picture.
         color_by: as of `draw_annotations`.

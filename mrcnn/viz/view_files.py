@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from matplotlib import pyplot as plt
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.files import whole_file
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.data.statistics import DatasetStatistics
 from mrcnn.viz.html import PAGE_END, bars, page_head, picture, text
 from mrcnn.viz.view import draw_annotations, statistics_figure, told, view_figure
@@ -49,30 +51,47 @@ def write_pictures(dataset, image_ids, folder, statistics=None, progress=None):
         folder: path, made if it is missing. Gets <image id>.jpg of each, at the image's own size; sheet.png (of more than
             24 images sheet_2.png and so on); statistics.png.
         statistics: mrcnn.data.statistics.DatasetStatistics for the last of these, or None.
-        progress: function (done, total), called after each image, or None.
+        progress: maker of stages (`mrcnn.data.stages`): "drawing pictures" and "drawing sheets"; or None.
 
     Returns:
         (paths, left_out): list of Path, in the order of writing; {image id: reason} of images that cannot be read.
     """
-    folder, paths, left_out = Path(folder), [], {}
+    folder, paths, left_out, progress = Path(folder), [], {}, progress or unseen
     names = _file_names(dataset, image_ids)
-    for done, (image_id, name) in enumerate(zip(image_ids, names, strict=True), start=1):
-        try:
-            picture = draw_annotations(dataset, image_id)
-        except DataError as error:
-            left_out[dataset.image_info[image_id]["id"]] = str(error)
-        else:
-            paths.append(folder / f"{name}.jpg")
-            with whole_file(paths[-1]) as file:
-                file.write(jpeg(picture, QUALITY))
-        if progress is not None:
-            progress(done, len(image_ids))
-    for first in range(0, len(image_ids), SHEET):
-        name = "sheet.png" if not first else f"sheet_{first // SHEET + 1}.png"
-        paths.append(_save(view_figure(dataset, image_ids[first : first + SHEET])[0], folder / name))
+    with progress("drawing pictures") as show:
+        for image_id, name in tracked(zip(image_ids, names, strict=True), show, len(names)):
+            try:
+                picture = draw_annotations(dataset, image_id)
+            except DataError as error:
+                left_out[dataset.image_info[image_id]["id"]] = str(error)
+            else:
+                paths.append(folder / f"{name}.jpg")
+                with whole_file(paths[-1]) as file:
+                    file.write(jpeg(picture, QUALITY))
+    with progress("drawing sheets") as show:
+        for number, figure in enumerate(sheets(dataset, image_ids, show), start=1):
+            paths.append(_save(figure, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png")))
     if statistics is not None:
         paths.append(_save(statistics_figure(statistics)[0], folder / "statistics.png"))
     return paths, left_out
+
+
+def sheets(dataset, image_ids, progress=None):
+    """Draw images with what is annotated on them side by side, up to SHEET on a figure.
+
+    Args:
+        dataset: Dataset, prepared.
+        image_ids: positions in it.
+        progress: function (done, total), called after each image; for the last one of a figure once the next is asked for. Or
+            None.
+
+    Yields:
+        matplotlib Figure.
+    """
+    images, count = tracked(image_ids, progress), len(image_ids)
+    for first in range(0, count, SHEET):
+        yield view_figure(dataset, islice(images, min(SHEET, count - first)))[0]
+    next(images, None)  # to have the last image told
 
 
 def _file_names(dataset, image_ids):
@@ -111,21 +130,21 @@ def write_page(path, parts, *, title, progress=None):
         path: path.
         parts: list of ViewPart.
         title: str.
-        progress: function (done, total), called after each image, or None.
+        progress: maker of stages (`mrcnn.data.stages`): "drawing pictures"; or None.
 
     Returns:
         {image id: reason} of images that cannot be read; the page says so in their places.
     """
     left_out, done, total = {}, 0, sum(len(part.image_ids) for part in parts)
-    with whole_file(path, "w") as file:
+    with whole_file(path, "w") as file, (progress or unseen)("drawing pictures") as show:
         file.write(page_head(title, _STYLE) + f"<h1>{text(title)}</h1>\n")
         for part in parts:
             file.write(_part_head(part) + '<div class="pictures">\n')
             for image_id in part.image_ids:
                 file.write(_page_figure(part.dataset, image_id, left_out))
                 done += 1
-                if progress is not None:
-                    progress(done, total)
+                if show is not None:
+                    show(done, total)
             file.write("</div>\n")
         file.write(PAGE_END)
     return left_out

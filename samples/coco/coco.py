@@ -22,9 +22,11 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
+from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.stages import tracked
 from mrcnn.weights.start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
@@ -94,13 +96,14 @@ def evaluate_coco(model, dataset, coco, eval_type="both", limit=0, image_ids=Non
     image_ids = image_ids[:limit] if limit else image_ids
     coco_image_ids = [dataset.image_info[image_id]["id"] for image_id in image_ids]
     results, seconds = [], 0.0
-    for image_id, coco_image_id in zip(image_ids, coco_image_ids, strict=True):
-        image = dataset.load_image(image_id)
-        start = time.perf_counter()
-        found = model.detect([image], verbose=0)[0]
-        seconds += time.perf_counter() - start
-        results += build_coco_results(dataset, [coco_image_id], found["rois"], found["class_ids"], found["scores"],
-                                      found["masks"])
+    with compiling_first()("detecting") as show:
+        for image_id, coco_image_id in tracked(zip(image_ids, coco_image_ids, strict=True), show, len(image_ids)):
+            image = dataset.load_image(image_id)
+            start = time.perf_counter()
+            found = model.detect([image], verbose=0)[0]
+            seconds += time.perf_counter() - start
+            results += build_coco_results(dataset, [coco_image_id], found["rois"], found["class_ids"], found["scores"],
+                                          found["masks"])
     print(f"Detection: {seconds:.1f} s, {seconds / max(len(image_ids), 1):.2f} s an image")
 
     detections = _load_results(coco, results)

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 import mrcnn.data
 from mrcnn import model as modellib
+from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.catalog import subsets_of
@@ -130,11 +131,12 @@ def main(argv=None):
         train(SmallConfig() if args.small else LabelmeConfig(), args.dataset, args.weights, args.logs, args.epochs)
     elif args.command == "evaluate":
         model, _ = load_model(args.weights, args.logs, DETECTION_MIN_CONFIDENCE=0.0)
-        print(model.evaluate(open_parts(args.dataset)[1]).table())
+        print(model.evaluate(open_parts(args.dataset)[1], progress=compiling_first()).table())
     else:
         model, class_names = load_model(args.weights, args.logs)
-        summary = predict_pictures(partial(model.detect, masks="rle"), find_pictures(args.pictures), args.output,
-                                   class_names, batch_size=model.config.BATCH_SIZE, labelme="polygon")
+        with compiling_first()("detecting") as show:
+            summary = predict_pictures(partial(model.detect, masks="rle"), find_pictures(args.pictures), args.output,
+                                       class_names, batch_size=model.config.BATCH_SIZE, labelme="polygon", progress=show)
         print(f"{summary.instances} instances on {summary.pictures} pictures: {args.output}")
 
 

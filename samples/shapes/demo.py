@@ -16,6 +16,7 @@ import cv2
 import keras
 import numpy as np
 
+from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.shapes import ShapesDataset
@@ -86,7 +87,7 @@ def main(argv=None):
     rate = keras.optimizers.schedules.CosineDecay(1e-4, steps, warmup_target=2e-3, warmup_steps=50, alpha=0.01)
     model.train(train_set, None, learning_rate=rate, epochs=EPOCHS, layers="all")
 
-    result = model.evaluate(test_set)
+    result = model.evaluate(test_set, progress=compiling_first())
     result.save(args.output / "evaluation.json")
     print(result.table())
     draw(model, test_set, args.output / "pictures")

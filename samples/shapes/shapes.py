@@ -16,6 +16,7 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
+from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.shapes import ShapesDataset
@@ -68,7 +69,7 @@ def train(model, epochs=2):
 
 def evaluate(model, limit=VAL_IMAGES):
     """Print the AP of boxes and masks on `limit` images that training has not seen; return the result."""
-    result = model.evaluate(load_shapes(limit, VAL_SEED, model.config))
+    result = model.evaluate(load_shapes(limit, VAL_SEED, model.config), progress=compiling_first())
     print(result.table())
     return result
 

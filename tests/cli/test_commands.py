@@ -2,6 +2,7 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import skimage.io
@@ -11,6 +12,9 @@ from mrcnn.config import Config
 from mrcnn.engine import mask_rcnn
 from mrcnn.weights import start
 from tests.shared_data import shared_path
+
+# what a pipe gets before the network runs for the first time
+SAID_FIRST = "" if keras.backend.backend() == "torch" else "compiling the first step, a minute or two ...\n"
 
 
 class FakeResult:
@@ -42,7 +46,9 @@ class FakeModel:
                         "epochs": epochs, "layers": layers}
 
     def evaluate(self, dataset, limit=None, progress=None, min_confidence=None):
-        self.evaluated = len(dataset.image_ids), limit, min_confidence
+        for stage in ("detecting", "scoring masks"):
+            with progress(stage):
+                self.evaluated = len(dataset.image_ids), limit, min_confidence
         return FakeResult()
 
     def detect(self, images, masks="dense"):
@@ -150,6 +156,17 @@ def test_bad_input_of_training_is_one_line_and_code_2(arguments, said, capsys):
     assert message.startswith("mrcnn train: error: ") and message.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [
+    ["train", "coco", "--dataset"], ["evaluate", "coco", "--weights", "last", "--dataset"],
+    ["inspect", "data", "coco", "--dataset"], ["check"], ["view"], ["convert", "coco", "--output", "out.json"],
+])  # fmt: skip
+def test_a_folder_of_images_beside_a_folder_that_holds_them_is_an_error(command, capsys):
+    _run("coco")
+    assert main([*command, str(shared_path("data/tiny_coco")), "--images", "photographs"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "leave out the folder of images, photographs (--images)" in message
+
+
 # --- evaluate
 def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
     checkpoint = _run("shapes", DETECTION_MIN_CONFIDENCE=0.9, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
@@ -158,7 +175,8 @@ def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
     assert model.mode == "inference" and model.loaded == (checkpoint, None)
     assert model.evaluated == (7, 7, 0.0)
     assert model.config.DETECTION_MIN_CONFIDENCE == 0 and model.config.IMAGE_MAX_DIM == 64
-    assert "the table" in capsys.readouterr().out and Path("figures.json").exists()
+    told = capsys.readouterr()
+    assert "the table" in told.out and Path("figures.json").exists() and told.err == SAID_FIRST
 
 
 def test_evaluation_of_classes_that_are_others_is_told(capsys):
@@ -177,13 +195,15 @@ def test_prediction_takes_configuration_and_names_from_the_run(capsys):
     _picture("a.png")
     _picture("b.png")
     assert main(["predict", "a.png", "b.png", "--weights", checkpoint, "--output", "out", "--min-score", "0.25"]) == 0
+    told = capsys.readouterr()
+    assert told.err == SAID_FIRST
     model = FakeModel.last
     assert model.mode == "inference" and model.loaded == (checkpoint, None)
     assert model.config.DETECTION_MIN_CONFIDENCE == 0.25 and model.config.BACKBONE == "resnet50"
     rows = json.loads(Path("out/detections.json").read_text())
     assert [(row["file_name"], row["category"]) for row in rows] == [
         ("a.png", "ball"), ("a.png", "brick"), ("b.png", "ball"), ("b.png", "brick")]  # fmt: skip
-    assert "pictures: 2, instances: 4, written to out" in capsys.readouterr().out
+    assert "pictures: 2, instances: 4, written to out" in told.out
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):

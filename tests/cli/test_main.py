@@ -69,8 +69,16 @@ def test_help_names_every_command_and_its_options(capsys):
         assert option in text
 
 
+def test_without_arguments_there_is_the_help(capsys, monkeypatch):
+    monkeypatch.setattr(cli.sys, "argv", ["mrcnn"])
+    assert cli.main() == 0
+    alone = capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert alone == capsys.readouterr() and alone.err == "" and alone.out.startswith("usage: mrcnn ")
+
+
 @pytest.mark.parametrize("arguments, said", [
-    ([], "COMMAND"),
     (["trian"], "choose from 'train', 'evaluate', 'predict'"),
     (["train", "cocoa"], "choose from"),
     (["train", "shapes", "--epochs", "0"], "'0' is not a number of at least 1"),
@@ -114,6 +122,7 @@ def test_each_help_is_a_short_manual(parser):
               and not isinstance(action, argparse._SubParsersAction)]  # fmt: skip
     assert not silent, f"without a word of help: {silent}"
     assert max(map(len, text.splitlines())) <= 140
+    assert text.splitlines()[1] == "", "the usage is one line; what it leaves out stands below"
 
 
 @pytest.mark.parametrize("told, line", [

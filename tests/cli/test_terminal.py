@@ -34,6 +34,16 @@ def _piped(*arguments):
     return done.returncode, done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # told by the write itself, or when all is flushed at the end
+def test_a_pipe_that_is_read_no_longer_ends_the_command_in_silence(folder, unbuffered):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "mrcnn", "view", folder], stdout=write, stderr=subprocess.PIPE,
+                          env=_environment(PYTHONUNBUFFERED=unbuffered), timeout=60)  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 # a bar and a clock as the commands show them, and a line of output among them
 SHOW = """
 from mrcnn.cli.progress import progress_bar, working
@@ -45,10 +55,19 @@ with progress_bar("detecting") as show:
 """
 
 
-def _on_a_terminal(stdout=None, **environment):
-    """Run SHOW on a pseudo-terminal, its output in the file `stdout` if one is given: everything written to the terminal."""
+# notices, and a line of compiled code that is none, while a clock is shown
+LOAD = """
+import os
+from mrcnn.cli import backend
+with backend._without_notices() as terminal, backend.working("loading", terminal):
+    os.write(2, b"I0000 port.cc] oneDNN custom operations are on.\\nsomething real\\n")
+"""
+
+
+def _on_a_terminal(stdout=None, script=SHOW, **environment):
+    """Run a script on a pseudo-terminal, its output in the file `stdout` if one is given: all that the terminal gets."""
     terminal, inside = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", SHOW], stdin=inside, stdout=stdout or inside, stderr=inside,
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=inside, stdout=stdout or inside, stderr=inside,
                                env=_environment(**environment))  # fmt: skip
     os.close(inside)
     written = b""
@@ -82,8 +101,14 @@ def test_a_pipe_gets_plain_text_without_bars(folder, arguments):
 def test_a_terminal_gets_a_bar_with_colours_unless_no_color_is_set():
     text = _on_a_terminal()
     assert b"a line" in text and b"detecting" in text and b"4/4" in text and b"/s" in text and COLOR.search(text)
+    assert b"reading the data" in text and b"0:00:00" in text
     text = _on_a_terminal(NO_COLOR="1")
     assert b"4/4" in text and not COLOR.search(text)
+
+
+def test_a_clock_runs_while_a_backend_is_loaded_without_its_notices():
+    text = _on_a_terminal(script=LOAD)
+    assert re.search(rb"loading.*0:00:00", text) and b"something real" in text and b"oneDNN" not in text
 
 
 def test_what_is_printed_while_a_bar_is_shown_goes_where_the_output_goes(tmp_path):

@@ -189,3 +189,26 @@ def test_bad_calls_are_told_before_anything_starts(tmp_path):
     nameless = small_model("training", tmp_path, NAME=None)
     with pytest.raises(ValueError, match="NAME is not set"):
         nameless.train(shapes(2), None, 0.01, 1, "heads")
+
+
+def test_a_run_that_could_write_nothing_leaves_no_folder_and_one_with_files_stays(tmp_path, monkeypatch):
+    model = small_model("training", tmp_path)
+
+    def full(self, path):
+        assert os.path.isdir(os.path.dirname(path))
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.config), "save", full)
+        with pytest.raises(OSError, match="no space left"):
+            model.train(shapes(2), None, 0.01, 1, "heads")
+    assert os.listdir(tmp_path) == []
+
+    def broken(self, image_id):
+        raise ValueError("no image")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(shapes(1)), "load_image", broken)
+        with pytest.raises(ValueError):
+            model.train(shapes(2), None, 0.01, 1, "heads")
+    assert os.path.exists(os.path.join(model.log_dir, "config.json")), os.listdir(tmp_path)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mrcnn.engine.run_dir import checkpoint_path, find_last, new_log_dir, parse_checkpoint
+from mrcnn.engine.run_dir import checkpoint_path, find_last, new_log_dir, parse_checkpoint, removed_if_empty
 
 
 @pytest.mark.parametrize("path, expected", [
@@ -61,3 +61,23 @@ def test_two_runs_of_one_minute_have_folders_of_their_own(tmp_path):
     assert first.endswith("toys20260131T2359")
     (tmp_path / "toys20260131T2359").mkdir()
     assert new_log_dir(str(tmp_path), "toys", now).endswith("toys20260201T0000")
+
+
+def test_a_folder_that_a_failure_left_empty_goes_and_one_with_files_stays(tmp_path):
+    class Stop(BaseException):
+        """What ends a process, such as Ctrl-C."""
+
+    for name, fault in (("empty", ValueError), ("stopped", Stop), ("with_folders", ValueError), ("with_a_file", ValueError)):
+        folder = tmp_path / name
+        with pytest.raises(fault), removed_if_empty(str(folder)):
+            (folder / "train").mkdir(parents=True) if name == "with_folders" else folder.mkdir()
+            if name == "with_a_file":
+                (folder / "train").mkdir()
+                (folder / "train" / "events").touch()
+            raise fault("no memory")
+    with pytest.raises(ValueError), removed_if_empty(str(tmp_path / "never_made")):
+        raise ValueError("no memory")
+    with removed_if_empty(str(tmp_path / "done")):
+        (tmp_path / "done").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "with_a_file"]
+    assert (tmp_path / "with_a_file" / "train" / "events").exists()

@@ -11,9 +11,11 @@ from pycocotools.cocoeval import COCOeval
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.evaluation import scoring
 from mrcnn.evaluation.coco import CocoResult, evaluate
 from mrcnn.evaluation.results import to_source_ids
 from tests.evaluation.fake_dataset import FakeDataset, instance, result
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 SIZE = (120, 200)
@@ -195,16 +197,21 @@ def test_classes_of_one_name_in_one_source_are_told_apart_by_id():
         ("square (fake) (10)", 1), ("circle", 2), ("square (fake) (30)", 3)]  # fmt: skip
 
 
-def test_subset_of_images_batches_and_progress():
-    dataset = FakeDataset(TRUTH)
-    seen, calls = [], []
+def test_subset_of_images_batches_and_stages(monkeypatch):
+    dataset, stages = FakeDataset(TRUTH), RecordedStages()
+    seen = []
 
     def detect(images):
         seen.append([int(image[0, 0, 0]) for image in images])
         return dataset.perfect(images)
 
-    found = evaluate(detect, dataset, [2, 0, 1], batch_size=2, progress=lambda done, total: calls.append((done, total)))
-    assert seen == [[2, 0], [1]] and calls == [(2, 3), (3, 3)]
+    scored, accumulate = iter(["scoring masks", "scoring boxes"]), scoring.COCOeval_faster.accumulate
+    monkeypatch.setattr(scoring._Evaluation, "accumulate", lambda self: stages.during(next(scored), accumulate)(self))
+    found = evaluate(stages.during("detecting", detect), dataset, [2, 0, 1], batch_size=2, progress=stages)
+    assert seen == [[2, 0], [1]]
+    assert stages.names == ["detecting", "scoring masks", "scoring boxes"] and next(scored, None) is None
+    assert stages.told[0][1] == [(2, 3), (3, 3)] and all(calls for _, calls in stages.told)
+    monkeypatch.undo()  # what follows has no stages
     assert found.metrics == evaluate(dataset.perfect, dataset).metrics
     assert evaluate(dataset.perfect, dataset, np.array([1])).info["instances"] == 1
 

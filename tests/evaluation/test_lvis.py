@@ -6,6 +6,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mrcnn.data.formats.lvis import LvisDataset
+from mrcnn.evaluation import lvis
 from mrcnn.evaluation.coco import CocoResult, evaluate
 from mrcnn.evaluation.lvis import federated_scorer, score_rows
 from mrcnn.evaluation.report import result_table
@@ -66,6 +67,15 @@ def test_a_category_counts_only_where_it_was_looked_for():
 def test_a_category_in_the_negative_set_alone_has_no_figure():
     overall, by_category = boxes([], [found_row(10, RARE, HERE, 0.9)], {10: ({RARE}, ())})
     assert math.isnan(overall["AP"]) and math.isnan(by_category[RARE]["AR"])
+
+
+def test_the_categories_are_counted(monkeypatch):
+    told, compare = [], lvis._compare
+    monkeypatch.setattr(lvis, "_compare", lambda *args: told.append("compared") or compare(*args))
+    truth, rows = [truth_row(10, COMMON, HERE)], [found_row(10, COMMON, HERE, 0.9)]
+    score_rows(truth, rows, [10], [RARE, COMMON, FREQUENT], "box", None, lambda *call: told.append(call),
+               coverage={10: ((), ())}, frequencies=FREQUENCIES)  # fmt: skip
+    assert told == [(1, 3), "compared", (2, 3), (3, 3)]
 
 
 def test_the_curves_are_of_every_category():

@@ -7,6 +7,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mrcnn.evaluation import scoring
 from mrcnn.evaluation.scoring import score_rows
 from mrcnn.geometry.rle import encode_mask
 
@@ -87,3 +88,21 @@ def test_rows_come_back_as_they_were():
     before = [dict(row) for row in truth], [dict(row) for row in rows]
     score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "mask")
     assert (truth, rows) == before
+
+
+@pytest.mark.parametrize("kind", ["mask", "box"])
+def test_the_pairs_that_are_compared_are_counted_and_the_last_step_is_the_rest(kind, monkeypatch):
+    truth, rows = _rows(0)
+    monkeypatch.setattr(scoring, "_TOLD_EVERY", 1)
+    told, at_the_averages, accumulate = [], [], scoring.COCOeval_faster.accumulate
+
+    def watched(self):
+        at_the_averages.append(told[-1])
+        accumulate(self)
+
+    monkeypatch.setattr(scoring._Evaluation, "accumulate", watched)
+    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind, progress=lambda *call: told.append(call))
+    pairs = {(row["image_id"], row["category_id"]) for row in truth} & {(row["image_id"], row["category_id"]) for row in rows}
+    steps = len(pairs) + 1
+    assert len(pairs) == 10 and told == [(done, steps) for done in range(1, steps + 1)]
+    assert at_the_averages == [(steps - 1, steps)]

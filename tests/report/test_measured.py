@@ -1,10 +1,14 @@
 """One pass over the data gives all figures of the page."""
+import contextlib
+
 import numpy as np
 import pytest
 
+from mrcnn.data.stages import unseen
 from mrcnn.evaluation import coco
 from mrcnn.report import measured as module
 from mrcnn.report.measured import measure
+from tests.recorded_stages import RecordedStages
 from tests.report.runs import FakeModel, right, shapes
 
 
@@ -34,14 +38,29 @@ def test_scores_below_the_least_count_in_ap_alone():
 
 def test_the_rate_is_of_the_batches_after_the_first(monkeypatch):
     clock, seen = iter([10.0, 14.0]), []
+
+    def stages(what):
+        return contextlib.nullcontext(lambda *done: seen.append(done))
+
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
-    count = module._Clock(lambda *done: seen.append(done))
-    count(2, 10), count(10, 10)
-    assert count.rate == 2 and seen == [(2, 10), (10, 10)]  # eight images in four seconds
+    count = module._Clock(stages)
+    with count("detecting") as show:
+        show(2, 10), show(10, 10)
+    with count("scoring masks") as show:
+        show(3, 3)  # asks for no time: there is none left
+    assert count.rate == 2 and seen == [(2, 10), (10, 10), (3, 3)]  # eight images in four seconds
     monkeypatch.setattr(module.time, "perf_counter", lambda: 10.0)
-    alone = module._Clock(None)
-    alone(2, 2)
+    alone = module._Clock(unseen)
+    with alone("detecting") as show:
+        show(2, 2)
     assert alone.rate is None
+
+
+def test_each_part_of_the_work_is_a_stage():
+    stages = RecordedStages()
+    _measure(right, shapes(), progress=stages)
+    assert stages.names == ["detecting", "scoring masks", "scoring boxes", "looking for mistakes"]
+    assert all(calls for _, calls in stages.told)
 
 
 def test_a_limit_and_no_mistakes():

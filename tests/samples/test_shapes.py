@@ -31,7 +31,7 @@ class RecordingModel:
     def train(self, train_set, val_set, learning_rate, epochs, layers):
         self.calls.append((layers, epochs, learning_rate, len(train_set.image_ids), len(val_set.image_ids)))
 
-    def evaluate(self, dataset):
+    def evaluate(self, dataset, progress):
         self.calls.append(len(dataset.image_ids))
         return self
 

@@ -1,6 +1,6 @@
 """The doctor: looks a data set over before it is trained on, and says what is wrong with it.
 
-    report = check_dataset("toys", progress=print)
+    report = check_dataset("toys")
     print(report.table())
     report.save_html("toys.html")
 

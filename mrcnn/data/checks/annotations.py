@@ -10,6 +10,7 @@ from mrcnn.data.checks.finding import Picture, Place
 from mrcnn.data.checks.outlines import look_at
 from mrcnn.data.errors import DataError
 from mrcnn.data.orientation import turned_size
+from mrcnn.data.stages import tracked
 from mrcnn.geometry.boxes import compute_overlaps
 
 # from this IoU on, two masks of one image are of one object
@@ -42,19 +43,20 @@ class Objects:
     empty_images: int = 0
 
 
-def note_annotations(part, scans, findings):
+def note_annotations(part, scans, findings, progress=None):
     """Look at all annotations of a part.
 
     Args:
         part: Part.
         scans: list of ImageScan, one an image.
         findings: Findings, which is added to.
+        progress: function (done, total), called after each image, or None.
 
     Returns:
         Objects.
     """
     objects = Objects(images=len(part.images))
-    for i, (image, scan) in enumerate(zip(part.images, scans, strict=True)):
+    for i, (image, scan) in enumerate(tracked(zip(part.images, scans, strict=True), progress, len(scans))):
         annotations = read_annotations(part, i, findings)
         if annotations is None:
             continue

@@ -14,9 +14,10 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.fields import is_kind, read_json, shown
 from mrcnn.data.formats.coco import LISTS
 from mrcnn.data.paths import inside
+from mrcnn.data.stages import tracked, unseen
 
 
-def read_part(path, image_dir, name, findings, *, allow_outside=False):
+def read_part(path, image_dir, name, findings, *, allow_outside=False, progress=None):
     """Read a COCO JSON and note what is wrong with its entries.
 
     Args:
@@ -25,6 +26,7 @@ def read_part(path, image_dir, name, findings, *, allow_outside=False):
         name: str. Of the part.
         findings: Findings, which is added to.
         allow_outside: bool. Whether file names may lead out of `image_dir`.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of `read_json`, and "checking entries".
 
     Returns:
         Part.
@@ -32,7 +34,7 @@ def read_part(path, image_dir, name, findings, *, allow_outside=False):
     Raises:
         DataError: the file is missing, or is no JSON with an object in it.
     """
-    content = read_json(path, constants=True)
+    content = read_json(path, constants=True, progress=progress)
     if not isinstance(content, dict):
         raise DataError(f"{path} holds {shown(content)}, expected an object with the lists {', '.join(LISTS)}")
     for key in LISTS:
@@ -43,7 +45,8 @@ def read_part(path, image_dir, name, findings, *, allow_outside=False):
     check = _Entries(name, findings)
     categories = check.categories(content["categories"])
     images = check.images(content["images"], Path(image_dir), allow_outside)
-    by_image = check.annotations(content["annotations"], images, categories)
+    with (progress or unseen)("checking entries") as show:
+        by_image = check.annotations(content["annotations"], images, categories, show)
     return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content)
 
 
@@ -130,13 +133,13 @@ class _Entries:
         root = None if allow_outside else folder
         return CheckedImage(entry["id"], place.file, path, size, root, entry.get("exif_applied") is True, entry=entry)
 
-    def annotations(self, entries, images, categories):
+    def annotations(self, entries, images, categories, show):
         """Sort the annotations. Returns: dict position of the image -> list of (label, annotation)."""
         positions = {}
         for position, image in enumerate(images):
             positions.setdefault(image.id, position)
         by_image, ids = {}, set()
-        for position, entry in enumerate(entries):
+        for position, entry in enumerate(tracked(entries, show, every=1000)):
             where = f"annotations[{position}]"
             if not isinstance(entry, dict):
                 self.findings.add("entry_malformed", Place(self.part), f"{where} is {shown(entry)}, expected an object")

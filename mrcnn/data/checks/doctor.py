@@ -17,6 +17,7 @@ from mrcnn.data.checks.report import Report
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats import coco
+from mrcnn.data.stages import unseen
 
 
 def check_dataset(data, *, format=None, subset=None, config=None, workers=2, progress=None, **options):
@@ -29,7 +30,8 @@ def check_dataset(data, *, format=None, subset=None, config=None, workers=2, pro
         subset: str or list of str. The parts to check, of a path. None checks all: duplicates across them are found.
         config: Config whose anchors and image size the objects are held against; None takes the default ones.
         workers: int. Threads that read images.
-        progress: function (done, total), called after each image, or None.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of the reader, then "checking images", "checking
+            annotations" of each image, "looking for duplicates" and "measuring objects".
         **options: of the reader of the format, such as images, year, allow_outside.
 
     Returns:
@@ -40,23 +42,28 @@ def check_dataset(data, *, format=None, subset=None, config=None, workers=2, pro
         ValueError: `format` or an option is unknown.
     """
     findings = Findings()
-    parts = _open_parts(data, format, subset, options, findings)
+    progress = progress or unseen
+    parts = _open_parts(data, format, subset, options, findings, progress)
     images = [image for part in parts for image in part.images]
-    scans = scan_images(images, workers, progress)
-    scans = [list(itertools.islice(scans, len(part.images))) for part in parts]
+    with progress("checking images") as show:
+        scans = scan_images(images, workers, show)
+        scans = [list(itertools.islice(scans, len(part.images))) for part in parts]
     objects = []
     for part, some in zip(parts, scans, strict=True):
         note_scans(part, some, findings)
-        objects.append(note_annotations(part, some, findings))
-    note_duplicates(parts, scans, findings)
+        with progress(f"checking annotations {part.name}".strip()) as show:
+            objects.append(note_annotations(part, some, findings, show))
+    with progress("looking for duplicates"):
+        note_duplicates(parts, scans, findings)
     note_categories(parts, objects, findings)
-    sizes = measure(objects, InputSettings.of(config), findings)
+    with progress("measuring objects"):
+        sizes = measure(objects, InputSettings.of(config), findings)
     statistics = {"parts": _part_statistics(parts, objects), "classes": _class_statistics(parts, objects), "sizes": sizes}
     source = str(data) if isinstance(data, str | Path) else format or type(data).__name__
     return Report(source, findings, statistics, list(zip(parts, scans, strict=True)))
 
 
-def _open_parts(data, format, subset, options, findings):
+def _open_parts(data, format, subset, options, findings, progress):
     """Open all that is to be checked: a list of Part, not empty."""
     if isinstance(data, Dataset):
         return [dataset_part(data)]
@@ -68,9 +75,9 @@ def _open_parts(data, format, subset, options, findings):
     options = {name: value for name, value in options.items() if value is not None}
     wanted = None if subset is None else [subset] if isinstance(subset, str) else list(subset)
     if format == "coco" and data is not None and Path(data).exists():
-        named = _coco_parts(Path(data), wanted, options, findings)
+        named = _coco_parts(Path(data), wanted, options, findings, progress)
     else:
-        named = _reader_parts(data, format, wanted, options)
+        named = _reader_parts(data, format, wanted, options, progress)
     parts, faults = [], []
     for name, open_part in named:
         try:
@@ -83,19 +90,19 @@ def _open_parts(data, format, subset, options, findings):
     return parts
 
 
-def _reader_parts(path, format, wanted, options):
+def _reader_parts(path, format, wanted, options, progress):
     """List (name, function that opens it) of the parts that a reader knows."""
     if format not in FORMATS:
         raise ValueError(f"{format!r} is no data format: choose {', '.join(FORMATS)}.")
     names = wanted or subsets_of(path, format) or [None]
 
     def opener(name):
-        return lambda: dataset_part(open_dataset(path, format, name, **options), name or "", path or "")
+        return lambda: dataset_part(open_dataset(path, format, name, progress, **options), name or "", path or "")
 
     return [(name or "", opener(name)) for name in names]
 
 
-def _coco_parts(path, wanted, options, findings):
+def _coco_parts(path, wanted, options, findings, progress):
     """List (name, function that opens it) of raw COCO JSONs: one file, or those of a folder in COCO's layout."""
     unknown = sorted(set(options) - {"images", "year", "allow_outside"})
     if unknown:
@@ -105,7 +112,8 @@ def _coco_parts(path, wanted, options, findings):
         if wanted:
             raise DataError(f"{path} is one file: it has no subset {wanted[0]!r}")
         folder = Path(options.get("images") or path.parent)
-        return [("", lambda: read_part(path, folder, "", findings, allow_outside=allow_outside))]
+        return [("", lambda: read_part(path, folder, "", findings, allow_outside=allow_outside, progress=progress))]
+    coco.refuse_images(path, options.get("images"))
     files = coco.annotation_files(path)
     if not files:
         raise DataError(f"{path}: no annotations/instances_*.json in it, which COCO's layout has")
@@ -119,8 +127,8 @@ def _coco_parts(path, wanted, options, findings):
         raise DataError(f"{path} has no annotations of the year {year}")
 
     def opener(subset, year, file, name):
-        folder = Path(options.get("images") or coco.image_folder(path, subset, year))
-        return lambda: read_part(file, folder, name, findings, allow_outside=allow_outside)
+        folder = coco.image_folder(path, subset, year)
+        return lambda: read_part(file, folder, name, findings, allow_outside=allow_outside, progress=progress)
 
     names = [subset if [f[0] for f in files].count(subset) == 1 else subset + year for subset, year, _ in files]
     return [(name, opener(*found, name)) for name, found in zip(names, files, strict=True)]

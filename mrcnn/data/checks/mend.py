@@ -16,6 +16,7 @@ from mrcnn.data.fields import is_kind
 from mrcnn.data.files import save_json
 from mrcnn.data.formats.coco import LISTS
 from mrcnn.data.orientation import turned_size
+from mrcnn.data.stages import tracked, unseen
 
 # kinds of findings that stay as they are: what is right there, only people can say
 LEFT = (
@@ -54,7 +55,7 @@ class Mended:
         return {"files": files, "image_folders": self.folders, "counts": self.counts(), "done": done}
 
 
-def mend(report, output):
+def mend(report, output, progress=None):
     """Write a mended copy of what a report is about.
 
     Polygons and boxes are cut off at the border, areas and boxes computed where they are wrong, annotations of images
@@ -66,6 +67,7 @@ def mend(report, output):
     Args:
         report: Report, of `check_dataset`.
         output: path. A .json file for a data set of one part; else a folder, which gets annotations/instances_<part>.json.
+        progress: maker of stages (`mrcnn.data.stages`), or None: "mending" and "writing", of each part.
 
     Returns:
         Mended.
@@ -73,7 +75,7 @@ def mend(report, output):
     Raises:
         DataError: the place is that of the data, or no folder though there are several parts.
     """
-    parts, output, mended = [part for part, _ in report.checked], Path(output), Mended()
+    parts, output, mended, progress = [part for part, _ in report.checked], Path(output), Mended(), progress or unseen
     is_file = output.suffix.lower() == ".json"
     if is_file and len(parts) > 1:
         raise DataError(f"{output} is one file, and {len(parts)} parts were checked: give a folder, or one --subset")
@@ -84,7 +86,10 @@ def mend(report, output):
             raise DataError(f"{target} is where the data that were checked lie: they are not written over")
     for (part, scans), target in zip(report.checked, targets, strict=True):
         folder = _image_folder(part)
-        save_json(target, _mended_part(part, scans, folder, mended))
+        with progress(f"mending {part.name}".strip()) as show:
+            content = _mended_part(part, scans, folder, mended, show)
+        with progress("writing"):
+            save_json(target, content)
         mended.files.append(target)
         mended.folders.append(folder)
     return mended
@@ -101,12 +106,12 @@ def _image_folder(part):
     return os.path.commonpath(roots) if roots else None
 
 
-def _mended_part(part, scans, folder, mended):
+def _mended_part(part, scans, folder, mended, show):
     """Make the COCO content of a part."""
     categories = _categories(part, mended)
     images, annotations, numbers = [], [], _Numbers()
     taken = Counter(str(image.id) for image in part.images)
-    for i, (image, scan) in enumerate(zip(part.images, scans, strict=True)):
+    for i, (image, scan) in enumerate(tracked(zip(part.images, scans, strict=True), show, len(scans))):
         place = Place(part.name, image.file, image.id)
         found = read_annotations(part, i)
         reason = "its annotations cannot be read" if found is None else _unusable(image, scan, taken[str(image.id)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from mrcnn.data.catalog import TARGETS, format_module, open_dataset, recognise_format, subsets_of
 from mrcnn.data.converters.division import division_of, part_file, part_folders, parts_from_before, refuse_leftovers
 from mrcnn.data.formats.part_folders import PARTS
+from mrcnn.data.stages import unseen
 from mrcnn.data.writers.coco import write_coco
 from mrcnn.data.writers.images import images_folder
 from mrcnn.data.writers.labelme import write_labelme
@@ -54,7 +55,7 @@ def convert(path, output, *, format=None, to="coco", subsets=None, split=None, f
         copy_images: path of a folder for copies of the images, True for one beside or in the output, None for none.
             YOLO's are always copied, into the output.
         workers: int. Processes; None for one a processor core where there are many images.
-        progress: function (what) -> context manager that gives a callable (done, total), or None.
+        progress: maker of stages (`mrcnn.data.stages`), or None.
         **options: of the reader; see `mrcnn.data.open`.
 
     Returns:
@@ -73,11 +74,10 @@ def convert(path, output, *, format=None, to="coco", subsets=None, split=None, f
     copies = _copies_folder(output, copy_images) if to == "coco" and copy_images else None
     if division is not None:
         refuse_leftovers(division, output, to, copies)
-    progress = progress or (lambda what: contextlib.nullcontext())
+    progress = progress or unseen
     results, images = {}, {}
     for subset in subsets or [None]:
-        with progress("reading") as show:
-            dataset = _open(path, format, subset, workers, show, options)
+        dataset = _open(path, format, subset, workers, progress, options)
         parts = {None if len(subsets) < 2 else subset: None}
         if division is not None:
             with progress("dividing") as show:
@@ -134,13 +134,10 @@ def _parts_at_once(output):
             os.replace(path, output.parent / path.name)
 
 
-def _open(path, format, subset, workers, show, options):
-    known = inspect.signature(format_module(format).open_subset).parameters
-    if "workers" in known:
+def _open(path, format, subset, workers, progress, options):
+    if "workers" in inspect.signature(format_module(format).open_subset).parameters:
         options = {**options, "workers": workers}
-    if "progress" in known:
-        options = {**options, "progress": show}
-    return open_dataset(path, format, subset, **options)
+    return open_dataset(path, format, subset, progress, **options)
 
 
 def _write(dataset, output, to, part, place, with_images, copies, common):

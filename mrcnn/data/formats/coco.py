@@ -17,10 +17,13 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.fields import field, json_outline, read_json
 from mrcnn.data.images import refuse_too_large
 from mrcnn.data.paths import inside
+from mrcnn.data.stages import tracked, unseen
 
 DEFAULT_YEAR = "2014"
 # what a file of instances has to hold
 LISTS = ("images", "annotations", "categories")
+# entries of a list that are gone through from one word about it to the next
+_TOLD_EVERY = 1000
 # parts of the 2014 validation set: their images lie in its folder
 _VAL_PARTS = ("minival", "valminusminival")
 
@@ -57,7 +60,7 @@ def subsets(path):
     return sorted({subset for subset, _, _ in annotation_files(Path(path))})
 
 
-def open_subset(path, subset=None, *, year=None, images=None, allow_outside=False):
+def open_subset(path, subset=None, *, year=None, images=None, allow_outside=False, progress=None):
     """Open a part of a folder in COCO's layout, or a JSON file.
 
     Args:
@@ -66,24 +69,42 @@ def open_subset(path, subset=None, *, year=None, images=None, allow_outside=Fals
         year: str or int. Of a folder: as in the file names, needed where there are several.
         images: path. Where the images of a JSON file lie; None for its own folder.
         allow_outside: bool. Whether file names may lead out of the folder of the images.
+        progress: see `read_annotations` and `CocoDataset.add_annotations`.
 
     Returns:
         CocoDataset, not prepared.
 
     Raises:
-        DataError: see `CocoDataset.load_coco`.
+        DataError: `images` for a folder, or see `CocoDataset.load_coco`.
     """
     dataset, path = CocoDataset(allow_outside=allow_outside), Path(path)
     if path.is_file():
-        dataset.add_annotations(read_annotations(path), path.parent if images is None else images, path)
+        content = read_annotations(path, progress)
+        dataset.add_annotations(content, path.parent if images is None else images, path, progress=progress)
         return dataset
+    refuse_images(path, images)
     if subset is None:
         raise DataError(f"{path}: no annotations/instances_*.json in it, which COCO's layout has")
     years = [found for name, found, _ in annotation_files(path) if name == subset]
     if year is None and len(years) > 1:
         raise DataError(f"{path}: the subset {subset!r} is there for the years {', '.join(years)}: say which (year, --year)")
-    dataset.load_coco(path, subset, year=years[0] if year is None and years else year or "")
+    dataset.load_coco(path, subset, year=years[0] if year is None and years else year or "", progress=progress)
     return dataset
+
+
+def refuse_images(path, images):
+    """Refuse a folder of images beside a folder in COCO's layout, which says itself where they lie.
+
+    Args:
+        path: Path of the folder in COCO's layout.
+        images: path, or None.
+
+    Raises:
+        DataError: it is not None.
+    """
+    if images is not None:
+        raise DataError(f"{path} is a folder, and the images of a folder in COCO's layout lie in it: leave out the folder of "
+                        f"images, {images} (--images), or give the path of the JSON file")
 
 
 def annotation_files(folder, kind="instances"):
@@ -123,6 +144,7 @@ class CocoDataset(AnnotatedDataset):
         class_map=None,
         return_coco=False,
         auto_download=False,
+        progress=None,
     ):
         """Load a subset of COCO, or of a data set in its layout.
 
@@ -135,6 +157,7 @@ class CocoDataset(AnnotatedDataset):
             class_map: dict category id -> category id: categories to be merged into others. None merges none.
             return_coco: bool. True returns the annotations as a pycocotools COCO object.
             auto_download: bool. True downloads what is missing from cocodataset.org first.
+            progress: see `read_annotations` and `add_annotations`.
 
         Returns:
             pycocotools.coco.COCO, or None.
@@ -147,14 +170,14 @@ class CocoDataset(AnnotatedDataset):
         root = Path(dataset_dir)
         path = root / "annotations" / f"instances_{subset}{year}.json"
         image_dir = image_folder(root, subset, year)
-        content = read_annotations(path)
-        self.add_annotations(content, image_dir, path, class_ids)
+        content = read_annotations(path, progress)
+        self.add_annotations(content, image_dir, path, class_ids, progress)
         if class_map:
             merged = {f"{self.source}.{a}": f"{self.source}.{b}" for a, b in class_map.items()}
             self._class_map = {**(self._class_map or {}), **merged}
         return _pycocotools_object(content, path) if return_coco else None
 
-    def add_annotations(self, content, image_dir, path="annotations", class_ids=None):
+    def add_annotations(self, content, image_dir, path="annotations", class_ids=None, progress=None):
         """Add classes and images of a COCO file that was read already.
 
         Annotations that cannot be used are left out, and told in `skipped` and by a warning.
@@ -164,6 +187,7 @@ class CocoDataset(AnnotatedDataset):
             image_dir: path. The images' file names are relative to it.
             path: path of the file, for messages.
             class_ids: see `load_coco`.
+            progress: maker of stages (`mrcnn.data.stages`), or None: "checking annotations" and "listing images".
 
         Raises:
             DataError: a class that was asked for is not in the file, or an image or a category is not as the format has
@@ -178,14 +202,17 @@ class CocoDataset(AnnotatedDataset):
                 raise DataError(f"{path}: no category has the id {unknown[0]!r}; the ids are {list(categories)}")
             for class_id in wanted:
                 self.add_category(categories[class_id], f"{path}: category {class_id!r}")
-            by_image = self._sort_annotations(content["annotations"], images, categories, path)
+            progress = progress or unseen
+            with progress("checking annotations") as show:
+                by_image = self._sort_annotations(content["annotations"], images, categories, path, show)
             allowed = None if class_ids is None else set(wanted)
-            for image_id, image in images.items():
-                annotations = by_image.get(image_id, [])
-                if allowed is not None:
-                    annotations = [a for a in annotations if a["category_id"] in allowed]
-                if allowed is None or annotations:
-                    self.add_listed_image(image, annotations, image_dir, f"{path}: image {image_id!r}")
+            with progress("listing images") as show:
+                for image_id, image in tracked(images.items(), show, every=_TOLD_EVERY):
+                    annotations = by_image.get(image_id, [])
+                    if allowed is not None:
+                        annotations = [a for a in annotations if a["category_id"] in allowed]
+                    if allowed is None or annotations:
+                        self.add_listed_image(image, annotations, image_dir, f"{path}: image {image_id!r}")
 
     def add_category(self, category, where):
         """Add a class that the file lists. Args: category: dict with "id" and "name"; where: str, for messages."""
@@ -210,10 +237,11 @@ class CocoDataset(AnnotatedDataset):
         turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
         self.add_annotated_image(image["id"], name, (image["height"], image["width"]), annotations, image_dir, **turned)
 
-    def _sort_annotations(self, annotations, images, categories, path):
+    def _sort_annotations(self, annotations, images, categories, path, show):
         """Group usable annotations by image id; the others are noted in `skipped` and told."""
         by_image = {}
-        for position, (annotation, fault) in enumerate(with_faults(annotations, images, categories)):
+        checked = tracked(with_faults(annotations, images, categories), show, len(annotations), every=_TOLD_EVERY)
+        for position, (annotation, fault) in enumerate(checked):
             if fault:
                 number = annotation.get("id") if isinstance(annotation, dict) else None
                 self.leave_out(number if is_id(number) else f"annotations[{position}]", fault)
@@ -231,11 +259,12 @@ class CocoDataset(AnnotatedDataset):
         return f"https://cocodataset.org/#explore?id={info['id']}"
 
 
-def read_annotations(path):
+def read_annotations(path, progress=None):
     """Read a COCO instances file.
 
     Args:
         path: path of the JSON.
+        progress: see `read_json`.
 
     Returns:
         dict with "images", "annotations" and "categories".
@@ -248,7 +277,7 @@ def read_annotations(path):
         there = sorted(p.name for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
         hint = f"in its folder are {', '.join(there)}" if there else f"{path.parent} has no annotation files"
         raise DataError(f"annotation file {path} does not exist; {hint}: check the data set's folder, subset and year")
-    content = read_json(path)
+    content = read_json(path, progress=progress)
     for key in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"annotation file {path} has no list {key!r}, which COCO's instance format needs")

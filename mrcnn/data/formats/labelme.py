@@ -26,6 +26,7 @@ from mrcnn.data.images import open_image
 from mrcnn.data.orientation import turn_upright
 from mrcnn.data.parallel import map_tasks
 from mrcnn.data.paths import OutsideError
+from mrcnn.data.stages import tracked, unseen
 
 # files of a folder that are looked into before it is said to hold none of labelme's
 _LOOKED_AT = 20
@@ -70,7 +71,7 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
         hole_label: str. Shapes of this label are holes in other instances.
         line_width: float, pixels. How wide linestrips are taken to be.
         workers: int. Processes that parse the files; 0 does it in this one.
-        progress: callable (files done, files in all), or None.
+        progress: maker of stages (`mrcnn.data.stages`): "reading", of files; or None.
         allow_outside: bool. Whether an imagePath may lead out of the folder.
 
     Returns:
@@ -95,7 +96,8 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
             loose = [name for name in names if not name.startswith(every_part) and _is_labelme(root / name)]
         # where nobody says what the classes are, all parts are read to find out
         names = [name for name in names if name.startswith(prefix if classes else every_part)]
-    files, others = _read_all(names, settings, workers, progress, dataset)
+    with (progress or unseen)("reading") as show:
+        files, others = _read_all(names, settings, workers, show, dataset)
     if classes is None:
         classes = sorted({label for file in files for label, _, _ in file.instances} - set(NO_CLASSES), key=natural_key)
     dataset.add_files([file for file in files if file.name.startswith(prefix)], classes, root)
@@ -120,7 +122,7 @@ def _read_all(names, settings, workers, progress, dataset):
     found, others = [], []
     chunk = max(min(len(names) // (4 * max(workers, 1)), 64), 1)
     results = map_tasks(partial(_read_one, settings=settings), names, workers, chunk)
-    for done, (name, (file, error)) in enumerate(zip(names, results, strict=True), start=1):
+    for name, (file, error) in tracked(zip(names, results, strict=True), progress, len(names)):
         if isinstance(error, OutsideError):
             raise error
         if error is None:
@@ -129,8 +131,6 @@ def _read_all(names, settings, workers, progress, dataset):
             others.append(name)
         else:
             dataset.leave_out(name, str(error))
-        if progress is not None:
-            progress(done, len(names))
     return found, others
 
 

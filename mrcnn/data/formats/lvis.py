@@ -37,7 +37,7 @@ def subsets(path):
     return sorted({subset for subset, _, _ in _annotation_files(Path(path))})
 
 
-def open_subset(path, subset=None, *, version=None, images=None, allow_outside=False):
+def open_subset(path, subset=None, *, version=None, images=None, allow_outside=False, progress=None):
     """Open a part of a folder in LVIS's layout, or a JSON file.
 
     Args:
@@ -47,6 +47,7 @@ def open_subset(path, subset=None, *, version=None, images=None, allow_outside=F
         images: path. The folder of the images, or of COCO's train2017 and val2017. None takes `images/` where it is
             there and else the folder itself; for a file in a folder annotations/ the one around that.
         allow_outside: bool. Whether file names may lead out of the folder of the images.
+        progress: see `read_annotations` and `CocoDataset.add_annotations`.
 
     Returns:
         LvisDataset, not prepared.
@@ -67,7 +68,7 @@ def open_subset(path, subset=None, *, version=None, images=None, allow_outside=F
         path = there[version] if version else next(iter(there.values()))
     dataset = LvisDataset(allow_outside=allow_outside)
     image_dir = Path(images) if images is not None else root / "images" if (root / "images").is_dir() else root
-    dataset.add_annotations(read_annotations(path), image_dir, path)
+    dataset.add_annotations(read_annotations(path, progress), image_dir, path, progress=progress)
     return dataset
 
 

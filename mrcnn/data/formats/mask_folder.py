@@ -22,6 +22,7 @@ from mrcnn.data.formats.labels import read_class_names
 from mrcnn.data.formats.part_folders import part_name
 from mrcnn.data.images import IMAGE_SUFFIXES, image_names, read_stored
 from mrcnn.data.paths import refuse_link
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.geometry.rle import encode_mask
 
 CLASS_NAME = "object"
@@ -43,7 +44,7 @@ def subsets(path):
     return [name for name in _parts(Path(path)) if name is not None]
 
 
-def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_outside=False):
+def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_outside=False, progress=None):
     """Open a folder of masks, or a part of it.
 
     Args:
@@ -53,6 +54,7 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
         labels: list of str, or path of a text file with the name of a class a line; None for the classes that are there.
             Masks of other classes are left out.
         allow_outside: bool. Whether links may lead out of the folder.
+        progress: maker of stages (`mrcnn.data.stages`): "reading", of images; or None.
 
     Returns:
         MaskFolderDataset, not prepared.
@@ -69,12 +71,13 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
     for number, name in enumerate(names, start=1):
         dataset.add_class(dataset.source, number, name)
     folder, find = parts[subset]
-    owners = {}
-    for image_id, image, masks in find(folder):
-        if owners.setdefault(masks, image) != image:
-            where = f"{masks}: {owners[masks].name} and {image.name}"
-            dataset.told.append((where, "images that differ only in their ending share it"))
-        dataset.add_masked_image(image_id, image, masks)
+    with (progress or unseen)("reading") as show:
+        owners = {}
+        for image_id, image, masks in tracked(list(find(folder)), show):
+            if owners.setdefault(masks, image) != image:
+                where = f"{masks}: {owners[masks].name} and {image.name}"
+                dataset.told.append((where, "images that differ only in their ending share it"))
+            dataset.add_masked_image(image_id, image, masks)
     dataset.tell_skipped(path, "images or masks")
     return dataset
 

@@ -12,7 +12,7 @@ from mrcnn.data.annotated import AnnotatedDataset
 from mrcnn.data.dataset import overrides_later
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import json_outline
-from mrcnn.data.formats.coco import annotation_files
+from mrcnn.data.formats.coco import annotation_files, refuse_images
 from mrcnn.data.formats.panoptic_shards import PanopticShardDataset
 from mrcnn.data.panoptic.files import read_panoptic
 from mrcnn.data.panoptic.maps import AREA, IS_CROWD, SEGMENT_ID, check_segments, decode_segments
@@ -58,13 +58,14 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
         PanopticDataset or PanopticShardDataset, not prepared.
 
     Raises:
-        DataError: there is no such subset, or its files are missing or not of this format.
+        DataError: there is no such subset, `images` is given for a folder, or its files are missing or not of this format.
     """
     path = Path(path)
     if path.is_file():
         dataset = PanopticDataset(allow_outside=allow_outside)
         dataset.load_panoptic(path, path.parent if images is None else images, stuff=stuff)
         return dataset
+    refuse_images(path, images)
     files = annotation_files(path, "panoptic")
     if not files and subset in splits_in(path):
         dataset = PanopticShardDataset()

@@ -25,6 +25,7 @@ from mrcnn.data.formats.semantic_classes import MAX_CLASSES, MAX_ID, find_classe
 from mrcnn.data.images import image_names, read_stored
 from mrcnn.data.orientation import read_orientation, turned_size
 from mrcnn.data.paths import refuse_link
+from mrcnn.data.stages import tracked, unseen
 
 # what folders of parts may be called
 _PART_FOLDERS = (*(name for names in PARTS.values() for name in names), "trainval")
@@ -48,7 +49,8 @@ def subsets(path):
     return [name for name in _parts(Path(path)) if name is not None]
 
 
-def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNORE, min_area=1, allow_outside=False):
+def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNORE, min_area=1, allow_outside=False,
+                progress=None):  # fmt: skip
     """Open a folder of semantic maps, or a part of it.
 
     Args:
@@ -59,6 +61,7 @@ def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNOR
         ignore: int. Nothing is known of pixels of this number: they are no instance. 0 ignores none.
         min_area: int. Components of fewer pixels are left out.
         allow_outside: bool. Whether links may lead out of the folder.
+        progress: maker of stages (`mrcnn.data.stages`): "reading", of maps, where no file names their classes; or None.
 
     Returns:
         SemanticMapDataset, not prepared.
@@ -74,7 +77,8 @@ def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNOR
     images, masks = parts[subset]
     dataset = SemanticMapDataset(per_class=per_class, ignore=ignore, min_area=min_area, allow_outside=allow_outside)
     dataset.add_maps(images, masks)
-    dataset.name_classes(path, *find_classes([path, images.parent, masks], labels))
+    with (progress or unseen)("reading") as show:
+        dataset.name_classes(path, *find_classes([path, images.parent, masks], labels), progress=show)
     dataset.tell_skipped(path, "files")
     return dataset
 
@@ -150,19 +154,20 @@ class SemanticMapDataset(AnnotatedDataset):
         for where, reason in lonely:
             self.leave_out(where, reason)
 
-    def name_classes(self, path, names, file=None):
+    def name_classes(self, path, names, file=None, progress=None):
         """Add the classes.
 
         Args:
             path: path of the data set, for messages.
             names: {id: name}, or None to find out from the maps which ids there are: each map is then read.
             file: path of the file that names them, for messages.
+            progress: function (done, total), called after each map that is read, or None.
 
         Raises:
             DataError: the number to ignore has a name, or the maps hold no class.
         """
         if names is None:
-            names = {number: f"class {number}" for number in self._numbers_in_maps(path)}
+            names = {number: f"class {number}" for number in self._numbers_in_maps(path, progress)}
         elif self.ignore in names:
             raise DataError(f"{file or path}: the class {names[self.ignore]!r} has the id {self.ignore}, which is to be "
                             "ignored: say which number is (ignore=..., --ignore), 0 for none")  # fmt: skip
@@ -170,10 +175,10 @@ class SemanticMapDataset(AnnotatedDataset):
         for number, name in sorted(names.items()):
             self.add_class(self.source, number, name)
 
-    def _numbers_in_maps(self, path):
+    def _numbers_in_maps(self, path, progress):
         """Read all maps, leave out the images of those that cannot be read, and list the class ids found."""
         found, usable, ignored = set(), [], False
-        for info in self.image_info:
+        for info in tracked(self.image_info, progress):
             try:
                 numbers = set(np.flatnonzero(np.bincount(self._read_map(info).ravel())).tolist())
             except DataError as error:

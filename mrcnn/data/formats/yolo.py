@@ -23,6 +23,7 @@ from mrcnn.data.formats.yolo_layout import find_layout, is_label_name, label_of,
 from mrcnn.data.images import image_names
 from mrcnn.data.orientation import read_orientation
 from mrcnn.data.paths import OutsideError, inside, refuse_link
+from mrcnn.data.stages import tracked, unseen
 
 # how far beyond the border a point may lie, in shares of the image: rounding, and polygons drawn a little too far
 _MARGIN = 0.01
@@ -44,7 +45,7 @@ def subsets(path):
     return [name for name in find_layout(Path(path)).parts if name is not None]
 
 
-def open_subset(path, subset=None, *, labels=None, allow_outside=False):
+def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress=None):
     """Open a data set, or a part of one.
 
     Args:
@@ -52,6 +53,7 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False):
         subset: str. train, val, ...
         labels: path of a text file with the name of a class a line, from class 0; None for those of the data set.
         allow_outside: bool. Whether images may lie outside the folder.
+        progress: maker of stages (`mrcnn.data.stages`): "reading", of images, for each entry of the part; or None.
 
     Returns:
         YoloDataset, not prepared.
@@ -72,7 +74,8 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False):
         dataset.add_class(dataset.source, number, name)
     entries = layout.parts[subset]
     for entry in entries:
-        dataset.add_part(layout, entry, prefix=f"{entry}/" if len(entries) > 1 else "")
+        with (progress or unseen)("reading") as show:
+            dataset.add_part(layout, entry, f"{entry}/" if len(entries) > 1 else "", show)
     dataset.tell_skipped(path, "lines or files")
     return dataset
 
@@ -82,13 +85,14 @@ class YoloDataset(AnnotatedDataset):
 
     source = "yolo"
 
-    def add_part(self, layout, entry, prefix=""):
+    def add_part(self, layout, entry, prefix="", progress=None):
         """Add the images that an entry of a layout stands for: a folder, or a text file with the name of an image a line.
 
         Args:
             layout: Layout.
             entry: str. Relative to one of the layout's roots.
             prefix: str. Put before the names of the images to make their ids, where a part has several entries.
+            progress: function (done, total), called after each image, or None.
 
         Raises:
             DataError: it is missing, or leads out of the data set's folder.
@@ -101,7 +105,7 @@ class YoloDataset(AnnotatedDataset):
             images = self._listed(where)
         classes = {info["id"] for info in self.class_info if info["source"] == self.source}
         owners = {}
-        for name, path in images:
+        for name, path in tracked(images, progress):
             label = label_of(path, layout.base)
             if owners.setdefault(label, name) != name and label.exists():
                 self.told.append((f"{label}: {owners[label]} and {name}", "images that differ only in their ending share it"))

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from mrcnn.data.checks import KINDS, check_dataset
+from mrcnn.data.checks import KINDS, annotations, check_dataset
 from mrcnn.data.errors import DataError
 from tests.data.checks.damaged import DAMAGES, FOLLOWS, HEIGHT, WIDTH, Part, healthy
 from tests.data.scenes import Scenes, scenes
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 
@@ -92,11 +93,27 @@ def test_numbers_are_told(twin, tmp_path):
     assert json.loads(saved.read_text()) == json.loads(json.dumps(report.to_dict()))
 
 
-def test_progress_and_workers_change_nothing(twin):
-    told = []
-    report = check_dataset(twin, workers=0, progress=lambda done, total: told.append((done, total)))
-    assert told == [(i, 11) for i in range(1, 12)]
-    assert report.to_dict() == check_dataset(twin, workers=3).to_dict()
+def test_stages_and_workers_change_nothing(twin, monkeypatch):
+    stages, looks = RecordedStages(), annotations.look_at
+    parts = iter(["train"] * 16 + ["val"] * 6)
+    monkeypatch.setattr(annotations, "look_at",
+                        lambda *args: stages.during(f"checking annotations {next(parts)}", looks)(*args))
+    report = check_dataset(twin, workers=0, progress=stages)
+    monkeypatch.undo()
+    assert report.to_dict() == check_dataset(twin, workers=3).to_dict() and next(parts, None) is None
+    reading = ("reading instances_X.json, MiB", "parsing instances_X.json", "checking entries")
+    assert stages.names == [
+        *(name.replace("X", part) for part in ("train", "val") for name in reading), "checking images",
+        "checking annotations train", "checking annotations val", "looking for duplicates", "measuring objects"]  # fmt: skip
+    assert stages.of("checking images") == [[(i, 11) for i in range(1, 12)]]
+    assert stages.of("checking entries") == [[(16, 16)], [(6, 6)]]
+    assert stages.of("checking annotations train") == [[(i, 8) for i in range(1, 9)]]
+    assert stages.of("checking annotations val") == [[(i, 3) for i in range(1, 4)]]
+
+
+def test_images_beside_a_folder_that_says_where_they_lie_are_refused(twin):
+    with pytest.raises(DataError, match=r"is a folder, .* lie in it: leave out the folder of images, elsewhere \(--images\)"):
+        check_dataset(twin, images="elsewhere")
 
 
 def test_some_parts_alone(twin):

@@ -16,6 +16,7 @@ from mrcnn.geometry.rle import encode_mask
 from tests.data.checks.damaged import DAMAGES, HEIGHT, WIDTH, annotation, healthy, octagon, write_photograph
 from tests.data.panoptic_sets import segment, write_split
 from tests.data.scenes import scenes
+from tests.recorded_stages import RecordedStages
 
 
 def state(folder):
@@ -243,3 +244,11 @@ def test_the_data_are_never_written_over(tmp_path):
         with pytest.raises(DataError, match="not written over|is one file, and 2 parts"):
             mend(report, output)
     assert state(tmp_path / "set") == before
+
+
+def test_mending_and_writing_are_stages(tmp_path):
+    healthy(tmp_path / "set", 3, 2)
+    stages = RecordedStages()
+    mend(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
+    assert stages.told == [("mending train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
+                           ("mending val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip

@@ -1,5 +1,4 @@
 """From one format to another and back, in parts, divided, and with what was left out."""
-import contextlib
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ from mrcnn.data.writers.coco import write_coco
 from tests.data.formats.test_mask_folder import A, B, rectangle, write_flat
 from tests.data.formats.test_yolo import RECTANGLE
 from tests.data.formats.test_yolo import write as write_yolo_folder
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 
@@ -114,16 +114,13 @@ def test_to_folders_and_back(tmp_path, to, split):
 
 
 def test_processes_and_progress(tmp_path):
-    folder, told = shared_path("data/tiny_coco"), {}
-
-    @contextlib.contextmanager
-    def progress(what):
-        yield lambda done, total: told.setdefault(what, []).append((done, total))
-
-    convert(folder, tmp_path / "one.json", subsets=["train"], split=0.75, progress=progress)
+    folder, stages = shared_path("data/tiny_coco"), RecordedStages()
+    convert(folder, tmp_path / "one.json", subsets=["train"], split=0.75, progress=stages)
     convert(folder, tmp_path / "two.json", subsets=["train"], split=0.75, workers=2)
-    assert {what: counts[-1] for what, counts in told.items() if what != "reading"} == {
+    assert {what: counts[-1] for what, counts in stages.told[-3:]} == {
         "dividing": (32, 32), "writing train": (24, 24), "writing val": (8, 8)}  # fmt: skip
+    assert stages.names[:-3] == ["reading instances_train2017.json, MiB", "parsing instances_train2017.json",
+                                 "checking annotations", "listing images"]  # fmt: skip
     for part in ("train", "val"):
         assert (tmp_path / f"one_{part}.json").read_text() == (tmp_path / f"two_{part}.json").read_text()
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 import mrcnn.data
+from mrcnn.data import fields
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats import coco
 from mrcnn.data.formats.coco import CocoDataset, open_subset, recognise, subsets
 from mrcnn.data.generator import DetectionTargetSettings, data_generator
 from mrcnn.data.loader import Loader, TargetSettings
@@ -20,6 +22,7 @@ from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.rle import decode_rle, encode_mask
 from mrcnn.geometry.rle_counts import run_lengths
 from tests.data.json_damage import damaged_json
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 SIZE = (40, 60)
@@ -233,6 +236,37 @@ def test_the_parts_of_the_2014_validation_set(tmp_path):
 def test_a_pycocotools_object_on_demand(tmp_path):
     coco = CocoDataset().load_coco(write(tmp_path, [annotation(1)]), "train", 2017, return_coco=True)
     assert isinstance(coco, COCO) and coco.getCatIds() == [3, 8, 90] and coco.getImgIds() == [7, 9]
+
+
+def test_reading_is_told_in_stages(tmp_path, monkeypatch):
+    path = write(tmp_path, [annotation(i) for i in range(5)]) / "annotations" / "instances_train2017.json"
+    stages = RecordedStages()
+    monkeypatch.setattr(fields, "_PIECE", 300)
+    monkeypatch.setattr(coco, "_TOLD_EVERY", 2)
+    monkeypatch.setattr(fields.json, "loads", stages.during("parsing instances_train2017.json", json.loads))
+    dataset = CocoDataset()
+    dataset.add_listed_image = stages.during("listing images", dataset.add_listed_image)
+    dataset.load_coco(tmp_path, "train", 2017, progress=stages)
+    pieces = -(-path.stat().st_size // 300)
+    assert pieces > 3 and stages.told == [
+        ("reading instances_train2017.json, MiB", [(i, pieces) for i in range(1, pieces + 1)]),
+        ("parsing instances_train2017.json", []),
+        ("checking annotations", [(2, 5), (4, 5), (5, 5)]),
+        ("listing images", [(2, 2)])]  # fmt: skip
+    assert len(dataset.image_info) == 2 and len(dataset.image_info[0]["annotations"]) == 5
+
+
+def test_a_file_alone_is_told_in_stages_too(tmp_path):
+    stages = RecordedStages()
+    path = write(tmp_path, [annotation(1)]) / "annotations" / "instances_train2017.json"
+    mrcnn.data.open(path, "coco", images=tmp_path / "train2017", progress=stages)
+    assert stages.of("checking annotations") == [[(1, 1)]] and stages.of("listing images") == [[(2, 2)]]
+
+
+def test_a_folder_of_images_for_what_is_a_folder_itself_is_refused(tmp_path):
+    write(tmp_path, [annotation(1)])
+    with pytest.raises(DataError, match=r"leave out the folder of images, elsewhere \(--images\), or give the path"):
+        mrcnn.data.open(tmp_path, "coco", images="elsewhere")
 
 
 def test_a_missing_file_says_what_there_is(tmp_path):

@@ -14,6 +14,7 @@ from mrcnn.data.formats.labelme import open_subset, subsets
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.data.writers.coco import write_coco
 from tests.data.formats.labelme_files import box, png, ring, shape, write
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 SQUARE = ring(10, 5, 30, 25)
@@ -329,10 +330,10 @@ def test_processes_read_the_same(tmp_path):
     for i in range(6):
         write(tmp_path, [shape("cat", SQUARE), shape("dog", [[1, 1]], "point")], f"{i}")
     (tmp_path / "bad.json").write_text("{")
-    calls = []
-    alone, shared = load(tmp_path), load(tmp_path, workers=2, progress=lambda *call: calls.append(call))
+    stages = RecordedStages()
+    alone, shared = load(tmp_path), load(tmp_path, workers=2, progress=stages)
     assert alone.image_info == shared.image_info and alone.skipped == shared.skipped and len(alone.skipped) == 7
-    assert calls == [(i, 7) for i in range(1, 8)]
+    assert stages.told == [("reading", [(i, 7) for i in range(1, 8)])]
 
 
 def test_what_is_recognised(tmp_path):

@@ -9,8 +9,10 @@ from PIL import Image
 import mrcnn.data
 from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats import mask_folder
 from mrcnn.data.formats.mask_folder import open_subset, recognise, subsets
 from mrcnn.data.sample import SampleSettings, make_sample
+from tests.recorded_stages import RecordedStages
 
 SIZE = (40, 60)
 
@@ -242,3 +244,15 @@ def test_random_damage_gives_a_data_set_or_our_error(tmp_path_factory, data):
         opened(folder).load_mask(0)
     except DataError as error:
         assert str(folder) in str(error)
+
+
+@pytest.mark.parametrize("write", [write_nested, write_flat])
+def test_the_images_are_counted_while_their_masks_are_listed(tmp_path, write, monkeypatch):
+    write(tmp_path, "x", {"0": A, "1": B})
+    write(tmp_path, "y", {})
+    stages = RecordedStages()
+    add = mask_folder.MaskFolderDataset.add_masked_image
+    monkeypatch.setattr(mask_folder.MaskFolderDataset, "add_masked_image",
+                        lambda *args: stages.during("reading", add)(*args))
+    assert len(opened(tmp_path, progress=stages).image_ids) == 2
+    assert stages.told == [("reading", [(1, 2), (2, 2)])]

@@ -16,6 +16,7 @@ from mrcnn.data.formats import panoptic
 from mrcnn.data.panoptic.shards import manifest_path
 from mrcnn.data.sample import SampleSettings, make_sample
 from tests.data.panoptic_sets import CATEGORIES, random_image, segment, write_jpeg, write_split
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 IDS = np.array([[10, 10, 20, 0], [30, 40, 20, 0], [50, 50, 50, 60]]).repeat(8, axis=0).repeat(9, axis=1)
@@ -300,3 +301,14 @@ def test_the_photographs():
                     for s in things]  # fmt: skip
         check(dataset, i, expected)
         assert dataset.load_image(i).shape[:2] == ids.shape
+
+
+def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
+    with pytest.raises(DataError, match="leave out the folder of images, elsewhere"):
+        mrcnn.data.open(root, subset="train", images="elsewhere")
+
+
+def test_a_reader_that_counts_nothing_is_one_stage(root):
+    stages = RecordedStages()
+    mrcnn.data.open(root, subset="train", progress=stages)
+    assert stages.told == [("reading", [])]

@@ -21,6 +21,7 @@ from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.data.semantic.batches import SemanticBatches
 from mrcnn.data.splits import subset_of
 from mrcnn.geometry.rle import as_rle, rle_area
+from tests.recorded_stages import RecordedStages
 
 MAP = np.array([[1, 1, 0, 0, 2, 255],
                 [1, 0, 0, 2, 0, 255],
@@ -333,3 +334,9 @@ def test_damage_is_told_or_leaves_what_is_usable(tmp_path_factory, name, junk, p
             assert masks.shape[:2] == dataset.load_image(image_id).shape[:2] and masks.shape[2] == len(class_ids)
     except DataError as error:
         assert Path(name).name in str(error)
+
+
+def test_the_maps_are_counted_where_they_are_read_for_their_classes(tmp_path):
+    stages = RecordedStages()
+    mrcnn.data.open(write(tmp_path, {"a": MAP, "b": MAP}, names=None), progress=stages)
+    assert stages.told == [("reading", [(1, 2), (2, 2)])]

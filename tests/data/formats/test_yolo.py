@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 import mrcnn.data
 from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
+from mrcnn.data.formats import yolo
 from mrcnn.data.formats.yolo import open_subset, recognise, subsets
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.geometry.polygons import rasterize_polygons
 from tests.data.formats.labelme_files import save_image
+from tests.recorded_stages import RecordedStages
 
 SIZE = (40, 60)
 # the rectangle from (y 5, x 15) to (y 25, x 30): x / 60 and y / 40
@@ -311,3 +313,11 @@ def test_a_random_description_gives_a_data_set_or_our_error(tmp_path_factory, da
                 opened(folder, part).load_mask(image_id)
     except DataError as error:
         assert str(folder) in str(error)
+
+
+def test_the_images_are_counted_while_their_labels_are_read(tmp_path, monkeypatch):
+    write(tmp_path, {"a": f"1 {RECTANGLE}", "b": None, "c": "1 broken"})
+    stages = RecordedStages()
+    monkeypatch.setattr(yolo, "read_label_file", stages.during("reading", yolo.read_label_file))
+    assert len(mrcnn.data.open(tmp_path, subset="train", progress=stages).image_ids) == 3
+    assert stages.told == [("reading", [(1, 3), (2, 3), (3, 3)])]

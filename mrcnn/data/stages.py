@@ -1,0 +1,33 @@
+"""Long work in stages, and how far each is.
+
+A function with one stage takes `progress`, a function (done, total) that it calls after each item. One with several takes a
+maker of stages: a function (what) -> context manager, open as long as the stage goes on, that gives a function (done, total);
+where it is never called, nobody knows how much there is to do. Both may be None. On a terminal the maker is
+`mrcnn.cli.progress.progress_bar`.
+"""
+
+import contextlib
+
+
+def unseen(what):
+    """Make a stage that nobody sees, in the place of a maker of stages. Args: what: str. Returns: context manager."""
+    return contextlib.nullcontext()
+
+
+def tracked(items, show, total=None, every=1):
+    """Go through items, and tell how many are done: each once the caller asks for the next.
+
+    Args:
+        items: iterable.
+        show: function (done, total), or None.
+        total: int. How many items there are; None asks for their len().
+        every: int. Tell after so many, and at the end: a million calls take long.
+
+    Yields:
+        The items.
+    """
+    total = len(items) if total is None else total
+    for done, item in enumerate(items, start=1):
+        yield item
+        if show is not None and (done % every == 0 or done == total):
+            show(done, total)

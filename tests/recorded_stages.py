@@ -1,0 +1,51 @@
+"""A maker of stages that keeps what it is told, and holds it against what a bar must be."""
+from contextlib import contextmanager
+
+
+class RecordedStages:
+    """See `mrcnn.data.stages`.
+
+    Attributes:
+        told: list of (name of the stage, list of (done, total)), in their order.
+    """
+
+    def __init__(self):
+        self.told, self._open = [], []
+
+    @contextmanager
+    def __call__(self, what):
+        calls = []
+        self.told.append((what, calls))
+        self._open.append(calls)
+
+        def show(done, total):
+            assert calls in self._open, f"{what}: told of after its end"
+            assert 0 < done <= total, f"{what}: {done} of {total}"
+            assert not calls or (calls[-1][0] < done and calls[-1][1] == total), f"{what}: {done} of {total} after {calls[-1]}"
+            calls.append((done, total))
+
+        yield show
+        assert self._open.pop() is calls
+        assert not calls or calls[-1][0] == calls[-1][1], f"{what}: ended at {calls[-1]}"
+
+    @property
+    def names(self):
+        """The names of the stages: list of str."""
+        return [what for what, _ in self.told]
+
+    def of(self, what):
+        """The calls of the stages of a name: list of lists of (done, total)."""
+        return [calls for name, calls in self.told if name == what]
+
+    def during(self, what, function):
+        """Wrap a function that does the work of a stage: the stage must be the open one, and its bar not full."""
+
+        def wrapped(*args, **kwargs):
+            assert self._open and self.told[-1] == (what, self._open[-1]), f"not in the stage {what!r}, but {self.told[-1:]}"
+            calls = self._open[-1]
+            assert not calls or calls[-1][0] < calls[-1][1], f"{what}: full before the work is done"
+            result = function(*args, **kwargs)
+            assert not calls or calls[-1][0] < calls[-1][1], f"{what}: full before the work is done"
+            return result
+
+        return wrapped
