@@ -72,7 +72,7 @@ def seconds(work, repeat=5, warmup=1):
 def torchvision_model(size, train, device="cpu"):
     """Return torchvision's maskrcnn_resnet50_fpn with 81 classes for square images, or None where it is not installed.
 
-    Its random weights find 100 instances an image, as ours do here.
+    Its random weights find 100 instances an image, as ours do here: see `sure_of_one_class`.
     """
     try:
         import torch
@@ -83,8 +83,22 @@ def torchvision_model(size, train, device="cpu"):
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
     model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=81, min_size=size, max_size=size,
-                                  box_score_thresh=0.0, box_detections_per_img=100)  # fmt: skip
+                                  box_detections_per_img=100)  # fmt: skip
+    if not train:
+        with torch.no_grad():
+            model.roi_heads.box_predictor.cls_score.bias.copy_(torch.from_numpy(sure_of_one_class(81)))
     return model.train(train).to(device)
+
+
+def sure_of_one_class(num_classes):
+    """Return the bias of class scores, float32 [num_classes], with which every region is an instance of class 1.
+
+    A network of random weights is sure of nothing. With no least score at all, each of torchvision's 1000 regions would be
+    a candidate for each of 80 classes, which no trained network asks its suppression to sort out.
+    """
+    import numpy as np
+
+    return np.where(np.arange(num_classes) == 1, 10.0, 0.0).astype(np.float32)
 
 
 def torchvision_targets(size, instances=8, device="cpu"):
@@ -106,16 +120,15 @@ def detector(size, batch_size=1, num_classes=81, instances=100):
     """Return a MaskRCNN for detection at `size` whose random weights find `instances` in any image."""
     import tempfile
 
-    import numpy as np
-
     from mrcnn.engine.mask_rcnn import MaskRCNN
 
+    # A least score and a threshold of suppression as torchvision's.
     settings = config(IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size, NUM_CLASSES=num_classes,
-                      DETECTION_MIN_CONFIDENCE=0.0, DETECTION_MAX_INSTANCES=instances)  # fmt: skip
+                      DETECTION_MIN_CONFIDENCE=0.05, DETECTION_NMS_THRESHOLD=0.5,
+                      DETECTION_MAX_INSTANCES=instances)  # fmt: skip
     model = MaskRCNN("inference", settings, tempfile.gettempdir())
-    # Random weights see background everywhere; without it every ROI is an instance and the masks have work to do.
     bias = model.keras_model.get_layer("mrcnn_class_logits").weights[1]
-    bias.assign(np.where(np.arange(num_classes) == 0, -20.0, 0.0).astype(np.float32))
+    bias.assign(sure_of_one_class(num_classes))
     return model
 
 

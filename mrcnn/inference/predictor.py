@@ -3,8 +3,11 @@
 Shapes: B images of a batch, H W C molded image, A anchors, D detections.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
+from mrcnn.data.parallel import available_cores
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.inference.mold import fit_inputs, mold_image
@@ -88,16 +91,23 @@ class Predictor:
             ValueError: an image that is none, by its position in the list.
         """
         fitted, metas, windows = fit_inputs(images, **self.mold_settings)
-        results = [None] * len(images)
+        names = ("rois", "class_ids", "scores", "masks")
+        # Threads paste the masks of some images, outside of the interpreter's lock, while the network sees the next.
+        with ThreadPoolExecutor(available_cores()) as pool:
+            pasted = {row: pool.submit(paste_detections, found, small_masks, np.shape(images[row]), fitted[row].shape,
+                                       windows[row], masks=masks)
+                      for row, found, small_masks in self._found(fitted, metas)}
+            return [dict(zip(names, pasted[row].result())) for row in range(len(images))]
+
+    def _found(self, fitted, metas):
+        """Run the network on fitted images. Yields: (position, detections [D, 6], masks [D, M, M]) of each."""
         for rows in _alike(fitted):
-            batch = np.stack([fitted[i] for i in rows])
-            if batch.dtype != np.uint8:
-                batch = mold_image(batch, self.mold_settings["mean_pixel"])
-            for row, found, small_masks in zip(rows, *self.run(batch, metas[rows])):
-                boxes, class_ids, scores, full = paste_detections(
-                    found, small_masks, np.shape(images[row]), fitted[row].shape, windows[row], masks=masks)
-                results[row] = {"rois": boxes, "class_ids": class_ids, "scores": scores, "masks": full}
-        return results
+            for start in range(0, len(rows), self.batch_size):
+                part = rows[start:start + self.batch_size]
+                batch = np.stack([fitted[i] for i in part])
+                if batch.dtype != np.uint8:
+                    batch = mold_image(batch, self.mold_settings["mean_pixel"])
+                yield from zip(part, *self.run(batch, metas[part]))
 
 
 def _alike(images):
