@@ -5,6 +5,7 @@ Shapes: B images, N boxes in descending order of score, K boxes kept at most.
 
 from keras import ops
 
+from mrcnn.ops import nms_tensorflow
 from mrcnn.ops.boxes import compute_overlaps
 from mrcnn.ops.gather import first_true
 
@@ -32,6 +33,8 @@ def non_max_suppression(boxes, valid, *, iou_threshold, max_output, class_ids=No
 
     Source: the fixed-point form follows from the definition of greedy NMS; `tests/ops/test_nms.py` holds it against it.
     """
+    if class_ids is None and nms_tensorflow.runs_here():
+        return nms_tensorflow.non_max_suppression(boxes, valid, iou_threshold=iou_threshold, max_output=max_output)
     size = boxes.shape[1]
     struck = ops.logical_not(valid)  # [B, N]
     kept_blocks = []

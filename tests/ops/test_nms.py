@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 
 from mrcnn.geometry import boxes as array_boxes
-from mrcnn.ops import nms
+from mrcnn.ops import nms, nms_tensorflow
 from mrcnn.ops.nms import non_max_suppression
 from tests.compiled import compiled
+
+
+@pytest.fixture(autouse=True, params=["blocks", "operator"])
+def way(request, monkeypatch):
+    """Each test runs by the blocks, and where TensorFlow runs on a processor by its operator too."""
+    if request.param == "blocks":
+        monkeypatch.setattr(nms_tensorflow, "runs_here", lambda: False)
+    elif not nms_tensorflow.runs_here():
+        pytest.skip("TensorFlow's operator is for TensorFlow on a processor")
 
 
 def _greedy(boxes, valid, threshold, most, class_ids=None):
