@@ -103,14 +103,14 @@ class Network:
         targets = DetectionTargetLayer(config, seed=config.SEED, name="proposal_targets")
         rois, class_ids, deltas, masks = targets([proposals, gt_class_ids, norm_boxes(gt_boxes, size), gt_masks])
         class_logits, class_probs, pred_deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
-        # Positives stand in the first rows, and the mask loss is about positives alone.
+        # Positives stand in the first rows, and the mask loss is about positives alone, each for its own class.
         most = min(targets.max_positives, config.TRAIN_ROIS_PER_IMAGE)
-        pred_masks = self.mask_head(self._roi_features(self.roi_align_mask, rois[:, :most]))
+        own_masks = self.mask_head.of_class(self._roi_features(self.roi_align_mask, rois[:, :most]), class_ids[:, :most])
         outputs = {
             "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class, "rpn_bbox": self.rpn_bbox,
             "rpn_rois": proposals, "rois": rois, "target_class_ids": class_ids, "target_deltas": deltas,
             "target_masks": masks, "mrcnn_class_logits": class_logits, "mrcnn_class": class_probs,
-            "mrcnn_bbox": pred_deltas, "mrcnn_mask": pred_masks}
+            "mrcnn_bbox": pred_deltas, "own_class_masks": own_masks}
         return TrainingModel(inputs, outputs, loss_weights=dict(config.LOSS_WEIGHTS), weight_decay=config.WEIGHT_DECAY,
                              mean_pixel=config.MEAN_PIXEL, name="mask_rcnn")
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from mrcnn.engine.raw_image_model import RawImageModel
 from mrcnn.losses.box import mrcnn_bbox_loss, mrcnn_class_loss
-from mrcnn.losses.mask import mrcnn_mask_loss
+from mrcnn.losses.mask import own_mask_loss
 from mrcnn.losses.rpn import rpn_bbox_loss, rpn_class_loss
 from mrcnn.ops.meta import parse_image_meta
 
@@ -70,7 +70,7 @@ def compute_losses(inputs, outputs):
         outputs: dict of its outputs.
     """
     image_meta, rpn_match, rpn_target = inputs[1:4]
-    class_ids, positives = outputs["target_class_ids"], outputs["mrcnn_mask"].shape[1]
+    class_ids, positives = outputs["target_class_ids"], outputs["own_class_masks"].shape[1]
     there = ops.any(outputs["rois"] != 0.0, axis=-1)  # [B, T]
     return {
         "rpn_class_loss": rpn_class_loss(rpn_match, outputs["rpn_class_logits"]),
@@ -78,5 +78,5 @@ def compute_losses(inputs, outputs):
         "mrcnn_class_loss": mrcnn_class_loss(class_ids, outputs["mrcnn_class_logits"],
                                              parse_image_meta(image_meta)["active_class_ids"], there),
         "mrcnn_bbox_loss": mrcnn_bbox_loss(outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"]),
-        "mrcnn_mask_loss": mrcnn_mask_loss(outputs["target_masks"][:, :positives], class_ids[:, :positives],
-                                           outputs["mrcnn_mask"])}
+        "mrcnn_mask_loss": own_mask_loss(outputs["target_masks"][:, :positives], class_ids[:, :positives],
+                                         outputs["own_class_masks"])}

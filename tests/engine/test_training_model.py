@@ -197,7 +197,7 @@ def test_lower_precision_trains(tmp_path):
         batch = [np.asarray(part) for part in batch_of(model.config)]
         assert keras.backend.standardize_dtype(model.keras_model.get_layer("fpn_p2").compute_dtype) == "bfloat16"
         _, outputs = _losses(model.keras_model, batch)
-        for name in ("rpn_rois", "rois", "target_deltas", "mrcnn_mask", "rpn_class", "mrcnn_class"):
+        for name in ("rpn_rois", "rois", "target_deltas", "own_class_masks", "rpn_class", "mrcnn_class"):
             assert outputs[name].dtype == np.float32
         # Coordinates keep their precision: every target box is a box that was given.
         positive = outputs["target_class_ids"] > 0

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.losses.mask import mrcnn_mask_loss
+from mrcnn.losses.mask import mrcnn_mask_loss, own_mask_loss
 from tests.losses.gradients import loss_and_gradient
 
 
@@ -49,3 +49,14 @@ def test_mask_loss_does_not_see_padding():
     more, ids = np.pad(targets, pad), np.pad(class_ids, ((0, 0), (0, 2)))
     padded, _ = loss_and_gradient(lambda p: mrcnn_mask_loss(more, ids, p), np.pad(masks, (*pad, (0, 0))))
     assert padded == pytest.approx(plain)
+
+
+def test_masks_of_the_own_class_alone_cost_and_weigh_the_same():
+    rng = np.random.default_rng(1)
+    targets, masks = (rng.random((2, 3, 4, 5)) < 0.5).astype(np.float32), rng.random((2, 3, 4, 5, 3)).astype(np.float32)
+    class_ids = np.array([[1, 0, 2], [2, 2, 0]], np.int32)
+    own = np.take_along_axis(masks, class_ids[:, :, None, None, None], axis=4)
+    loss, gradient = loss_and_gradient(lambda p: own_mask_loss(targets, class_ids, p), own[..., 0])
+    expected, of_all = loss_and_gradient(lambda p: mrcnn_mask_loss(targets, class_ids, p), masks)
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(gradient, np.take_along_axis(of_all, class_ids[:, :, None, None, None], axis=4)[..., 0])
