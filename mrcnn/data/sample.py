@@ -43,7 +43,7 @@ class SampleSettings:
     num_channels: int | None = None
 
 
-def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
+def make_sample(dataset, image_id, settings, augmentation=None, rng=None, out=None):
     """Load an image with its instances, resize and augment it.
 
     Args:
@@ -52,6 +52,8 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         settings: SampleSettings.
         augmentation: an imgaug augmenter, a `RandomFlip`, or None. It must not change the image's size.
         rng: numpy Generator for the crop and the augmentation; None draws from NumPy's global state.
+        out: contiguous array [H, W, C] that gets the pixels where the image is of its shape and dtype, so that a batch is
+            written once; the image returned is then this very array. None takes new memory.
 
     Returns:
         (image, image_meta, class_ids, boxes, masks): [H, W, C] in the dtype of the file; float64 [12 + K], whose id
@@ -70,11 +72,14 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         image.shape[:2], settings.min_dim, settings.max_dim, settings.min_scale, settings.resize_mode, rng
     )
     original_shape = image.shape
-    image, frame, window = apply_plan(image, plan, quickly=True), Frame.of_plan(plan), plan.window
+    if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
+        out = None
+    image, frame, window = apply_plan(image, plan, quickly=True, out=out), Frame.of_plan(plan), plan.window
     flip = as_flip(augmentation)
     if flip is not None:
         flips = flip.draw(rng)
-        image, frame, window = apply_flips(image, flips), frame.flipped(*flips), _flip_window(window, frame.size, flips)
+        image, window = apply_flips(image, flips, out=out), _flip_window(window, frame.size, flips)
+        frame = frame.flipped(*flips)
     boxes = [box_in_frame(part, frame) for part in parts]
     kept = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
     instances = [(parts[i], boxes[i]) for i in kept]
@@ -84,6 +89,9 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
     else:
         image, boxes, masks, seen = _augment(augmentation, image, instances, frame, settings.mini_mask_shape, rng)
         kept = kept[seen]
+        if out is not None:
+            out[...] = image
+            image = out
     meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
     return image, meta, class_ids[kept], boxes, masks
 
