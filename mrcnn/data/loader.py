@@ -63,7 +63,7 @@ class Loader:
         gt_masks: bool [B, h, w, G].
 
     A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it.
-    It may be used from several threads, and pickled for processes, which then keep their own `broken` and `empty`.
+    It may be used from several threads, and pickled for processes, whose `broken` and `empty` `hear` takes in.
 
     Args:
         dataset: Dataset, prepared.
@@ -278,6 +278,13 @@ class Loader:
                 return
             self.broken[image_id] = reason
         logger.warning("left out of training: %s", reason)
+
+    def hear(self, broken, empty):
+        """Take in what a copy of this loader met in another process. Args: as the attributes of these names."""
+        for image_id, reason in broken.items():
+            self._report_broken(image_id, reason)
+        with self._lock:
+            self.empty |= empty
 
     @property
     def num_samples(self):
