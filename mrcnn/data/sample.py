@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrcnn.data.augment import apply_flips, apply_imgaug, as_flip
+from mrcnn.data.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
 from mrcnn.data.dataset import instances_of
 from mrcnn.data.errors import DataError
 from mrcnn.geometry.bit_masks import BitMasks
 from mrcnn.geometry.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.meta import compose_image_meta
+from mrcnn.geometry.moving import move_part
 from mrcnn.geometry.resize import apply_plan, plan_resize
 
 
@@ -250,6 +251,9 @@ def _draw(instances, frame, mini_mask_shape):
 
 def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
     """Augment an image and its instances: image, boxes int32 [n, 4], masks bool [h, w, n], and which are still seen."""
+    if is_affine(augmentation):
+        image, matrix = apply_affine(augmentation, image, rng)
+        return image, *_move(instances, frame, matrix, mini_mask_shape)
     drawn = BitMasks.empty(frame.size, len(instances))
     for i, (part, (y1, x1, y2, x2)) in enumerate(instances):
         drawn.put(i, (y1, x1, y2, x2), draw_instance(part, frame, (y1, x1, y2, x2), (y2 - y1, x2 - x1)))
@@ -265,3 +269,15 @@ def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
         else:
             mask[y1:y2, x1:x2] = cut
     return image, boxes[seen], masks.transpose(1, 2, 0), seen
+
+
+def _move(instances, frame, matrix, mini_mask_shape):
+    """Draw instances after an affine map of the network's input: boxes, masks and which are seen, as `_augment`."""
+    if not np.array_equal(matrix, np.eye(2, 3)):
+        moved = [move_part(part, frame, matrix) for part, _ in instances]
+        frame = Frame.of_input(frame.size)
+        instances = [(part, None if part is None else box_in_frame(part, frame)) for part in moved]
+    seen = np.array([i for i, (_, box) in enumerate(instances) if box is not None], np.int64)
+    instances = [instances[i] for i in seen]
+    boxes = np.array([box for _, box in instances], np.int32).reshape(-1, 4)
+    return boxes, _draw(instances, frame, mini_mask_shape), seen
