@@ -3,6 +3,7 @@
 `mrcnn.data.worker_processes` is the parent's side, and says how the two talk.
 """
 
+import copy
 import ctypes
 import logging
 import os
@@ -32,7 +33,7 @@ def serve(connection):
     """
     _settle()
     try:
-        loader, make_batch = pickle.loads(connection.recv_bytes())
+        loader, make_batch = connection.recv()
         work = _Work(loader, make_batch)
     except EOFError:
         return
@@ -84,7 +85,8 @@ def _portable(error):
     """Return an exception that can be sent, with the traceback in its notes."""
     error.add_note("".join(["In a loader process:\n", *traceback.format_exception(error)]))
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.dumps(error)
+        copy.copy(error)  # is made anew as the parent will
         return error
     except Exception:  # exceptions of a user's own may refuse in any way
         plain = RuntimeError(f"{type(error).__name__}: {error}")

@@ -164,7 +164,7 @@ class _Worker:
         self.segments = {}
 
     def send(self, message):
-        """Send an object, or bytes as they are."""
+        """Send an object, or one that is bytes of a pickle already."""
         try:
             if isinstance(message, bytes):
                 self.connection.send_bytes(message)
