@@ -136,7 +136,7 @@ class _Work:
 
 
 def _lay_out(arrays):
-    """Place arrays behind each other: list of (shape, dtype, offset in bytes), and the bytes in all."""
+    """Place arrays one behind another: list of (shape, dtype, offset in bytes), and the bytes in all."""
     layout, end = [], 0
     for array in arrays:
         layout.append((array.shape, array.dtype.str, end))

@@ -10,6 +10,7 @@ parent removes the name as soon as it has opened the segment, so that nothing of
 """
 
 import contextlib
+import math
 import multiprocessing
 import threading
 import time
@@ -191,8 +192,11 @@ class _Worker:
 
     def copy(self, slot, layout):
         """Copy the arrays of a batch out of its slot, which may then be used again."""
-        buffer = self.segments[slot].buf
-        return tuple(np.ndarray(shape, dtype, buffer, offset).copy() for shape, dtype, offset in layout)
+        size = max(offset + math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype, offset in layout)
+        # in one piece: large memory comes in large pages, and many small ones take longer than the copy
+        whole = np.empty(size, np.uint8)
+        whole[:] = np.frombuffer(self.segments[slot].buf, np.uint8, size)
+        return tuple(np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout)
 
     def tell_to_stop(self):
         """Ask the process to end after what it is doing."""
