@@ -89,6 +89,10 @@ class WorkerProcesses:
             except ProcessDied:
                 self._shut()
                 raise
+            except KeyboardInterrupt:  # a message may have been read by half: nothing more can be asked for
+                for worker in self._workers:
+                    worker.process.kill()
+                raise
         if isinstance(batch, Exception):
             raise batch
         return batch

@@ -47,7 +47,7 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
     has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
     boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
 
-    positive = np.unique(np.concatenate([np.zeros(0, np.int64)] + [index.match(box, POSITIVE_IOU) for box in boxes]))
+    positive = index.match(boxes, POSITIVE_IOU)
     chosen = np.sort(choose(rng, positive, num_train_anchors // 2))
     rpn_match = np.zeros(len(index), np.int32) if out is None else out
     rpn_match[_choose_negative(index, boxes, crowds, positive, num_train_anchors - len(chosen), rng)] = -1
