@@ -80,6 +80,8 @@ class Loader:
     Attributes:
         broken: dict image id -> reason, of the samples met so far.
         empty: set of image ids left out for having no instances; those known beforehand, and those met so far.
+        take: callable (shape, dtype) -> array of any contents, the memory of the large arrays of a batch: `np.empty`, but
+            in a loader process.
 
     Raises:
         DataError: the data set has no images or is not prepared, or none of them has instances and keep_empty is False.
@@ -107,7 +109,7 @@ class Loader:
         self.seed, self.shuffle = int(seed), shuffle
         self.augmentation, self.no_augmentation_sources = augmentation, tuple(no_augmentation_sources or ())
         self.keep_empty, self.mean_pixel = keep_empty, np.asarray(mean_pixel, np.float32)
-        self.broken, self.empty = {}, set()
+        self.broken, self.empty, self.take = {}, set(), np.empty
         self._ids = self._usable_ids()
         self._anchor_index = index_anchors(target_settings.anchors)
         self._order = (None, None)
@@ -175,8 +177,9 @@ class Loader:
         # the large arrays are taken whole and each sample is written into its row, which spares a copy, and the system's
         # work of handing out pages that are given back a moment later
         size, channels = self.target_settings.image_size, self.sample_settings.num_channels
-        images = np.empty((count, *size, channels), np.uint8) if size and channels else None
-        matches = np.zeros((count, len(self._anchor_index)), np.int32)
+        images = self.take((count, *size, channels), np.uint8) if size and channels else None
+        matches = self.take((count, len(self._anchor_index)), np.int32)
+        matches[...] = 0
         samples = [
             self.sample(pass_ix, first + i, (None if images is None else images[i], matches[i])) for i in range(count)
         ]

@@ -6,6 +6,7 @@
 import copy
 import ctypes
 import logging
+import math
 import os
 import pickle
 import shutil
@@ -99,35 +100,28 @@ class _Work:
 
     def __init__(self, loader, make_batch):
         self.loader, self.make_batch = loader, make_batch
-        self.segments, self.untold = {}, None
+        self.slots, self.untold = {}, None
 
     def __call__(self, step, slot):
         """Make the batch of a step. Returns: (name of a new segment or None, slot, layout, broken, empty)."""
-        known = set(self.loader.broken), set(self.loader.empty)
-        arrays = [np.asarray(array) for array in self.make_batch(step)]
-        layout, size = _lay_out(arrays)
-        name = self._make_room(slot, size)
-        for array, (shape, dtype, offset) in zip(arrays, layout, strict=True):
-            np.ndarray(shape, dtype, self.segments[slot].buf, offset)[...] = array
-        broken = {i: reason for i, reason in self.loader.broken.items() if i not in known[0]}
-        return name, slot, layout, broken, self.loader.empty - known[1]
-
-    def _make_room(self, slot, size):
-        """See to it that the segment of a slot holds `size` bytes. Returns: its name if it is new, else None."""
         self.untold = None  # another task has come, so the last answer was sent
-        segment = self.segments.get(slot)
-        if segment is not None:
-            if segment.size >= size:
-                return None
-            segment.close()
-        free = shutil.disk_usage(_SHARED_FOLDER).free if os.path.isdir(_SHARED_FOLDER) else size
-        if size > free:
-            raise MemoryError(
-                f"a batch takes {size / 2**20:.0f} MiB of shared memory, and {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
-                "free: give it more (docker run --shm-size 2g), or take threads (LOADER_PROCESSES = False)"
-            )
-        self.segments[slot] = self.untold = SharedMemory(create=True, size=size)
-        return self.untold.name
+        known = set(self.loader.broken), set(self.loader.empty)
+        here = self.slots.get(slot, _Slot(None))
+        here.clear()
+        self.loader.take = here.take
+        # made where they are to be, as far as the loader asks for memory
+        arrays = [np.asarray(array) for array in self.make_batch(step)]
+        size = here.size_with(arrays)
+        before = here.segment
+        if before is None or size > before.size:
+            self.untold = _new_segment(size)
+            here = self.slots[slot] = _Slot(self.untold)
+        layout = [here.put(array) for array in arrays]
+        if before is not None and before is not here.segment:
+            del arrays, self.loader.take  # what lies there, in part, and its slot
+            before.close()
+        broken = {i: reason for i, reason in self.loader.broken.items() if i not in known[0]}
+        return self.untold and self.untold.name, slot, layout, broken, self.loader.empty - known[1]
 
     def take_back(self):
         """Remove the segment that the parent was not told of: it removes the others."""
@@ -135,10 +129,56 @@ class _Work:
             self.untold.unlink()
 
 
-def _lay_out(arrays):
-    """Place arrays one behind another: list of (shape, dtype, offset in bytes), and the bytes in all."""
-    layout, end = [], 0
-    for array in arrays:
-        layout.append((array.shape, array.dtype.str, end))
-        end += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    return layout, max(end, 1)
+class _Slot:
+    """A segment of shared memory that arrays are made in, or copied into, one behind another."""
+
+    def __init__(self, segment):
+        self.segment, self.end, self.taken = segment, 0, []
+
+    def clear(self):
+        """Forget the batch before: its memory is used again."""
+        self.end, self.taken = 0, []
+
+    def take(self, shape, dtype):
+        """Give memory for an array, in the segment where there is room."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if self.segment is None or self.end + size > self.segment.size:
+            return np.empty(shape, dtype)
+        array = np.ndarray(shape, dtype, self.segment.buf, self.end)
+        self.taken.append((array, self.end))
+        self.end += _aligned(size)
+        return array
+
+    def put(self, array):
+        """See to it that an array is in the segment, which has room. Returns: (shape, dtype, offset in bytes)."""
+        offset = self._offset(array)
+        if offset is None:
+            offset = self.end
+            self.take(array.shape, array.dtype)[...] = array
+        return array.shape, array.dtype.str, offset
+
+    def size_with(self, arrays):
+        """Count the bytes that the segment needs to have, with arrays of which some are in it already."""
+        return max(self.end + sum(_aligned(a.nbytes) for a in arrays if self._offset(a) is None), 1)
+
+    def _offset(self, array):
+        """Find where in the segment an array begins that was made there; None where it was not."""
+        for taken, offset in self.taken:
+            same_place = array.__array_interface__["data"][0] == taken.__array_interface__["data"][0]
+            if same_place and array.nbytes == taken.nbytes and array.flags.c_contiguous:
+                return offset
+        return None
+
+
+def _aligned(size):
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _new_segment(size):
+    free = shutil.disk_usage(_SHARED_FOLDER).free if os.path.isdir(_SHARED_FOLDER) else size
+    if size > free:
+        raise MemoryError(
+            f"a batch takes {size / 2**20:.0f} MiB of shared memory, and {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
+            "free: give it more (docker run --shm-size 2g), or take threads (LOADER_PROCESSES = False)"
+        )
+    return SharedMemory(create=True, size=size)

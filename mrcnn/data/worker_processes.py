@@ -9,7 +9,9 @@ broken, empty)): the name of a new segment of shared memory, into which it puts 
 parent removes the name as soon as it has opened the segment, so that nothing of it is left whatever ends either of them.
 """
 
+import atexit
 import contextlib
+import functools
 import math
 import multiprocessing
 import threading
@@ -58,6 +60,7 @@ class WorkerProcesses:
         # what was asked for and not taken yet, (step, worker, slot) in its order, and the step to ask for next
         self._expected, self._next = deque(), 0
         self._lock = threading.Lock()
+        self._end = functools.partial(_end_all, self._workers)
 
     def __call__(self, step):
         """Give the batch of a step.
@@ -121,7 +124,10 @@ class WorkerProcesses:
             ) from error
         context = multiprocessing.get_context("spawn")
         with script_left_out():
-            self._workers = [_Worker(context, number) for number in range(self._count)]
+            for number in range(self._count):
+                self._workers.append(_Worker(context, number))
+        # where nobody closes this, before multiprocessing itself ends its processes in whatever they do
+        atexit.register(self._end)
         for worker in self._workers:
             worker.send(payload)
 
@@ -150,12 +156,16 @@ class WorkerProcesses:
         return layout
 
     def _shut(self):
-        workers, self._workers = self._workers, []
         self._expected.clear()
-        for worker in workers:
-            worker.tell_to_stop()
-        for worker in workers:
-            worker.end()
+        self._end()
+        atexit.unregister(self._end)
+
+
+def _end_all(workers):
+    for worker in workers:
+        worker.tell_to_stop()
+    while workers:
+        workers.pop().end()
 
 
 class _Worker:

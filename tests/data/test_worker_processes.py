@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from mrcnn.data.augment import RandomFlip
 from mrcnn.data.worker import _Work
 from mrcnn.data.worker_processes import ProcessDied, WorkerProcesses
 from tests.data.scenes import scenes
-from tests.data.test_loader import loader_of, same
+from tests.data.test_loader import SAMPLE, TARGET, loader_of, same
 from tests.data.worker_scenes import RECTANGLES, Ending, Failing, Late, Wrong, troubled_loader
 from tests.shared_data import REPOSITORY
 
@@ -95,11 +97,31 @@ def test_what_cannot_be_sent_is_an_error_before_anything_starts():
 
 
 def test_too_little_shared_memory_is_an_error(monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
+    monkeypatch.setattr("mrcnn.data.worker.shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
     monkeypatch.setattr("mrcnn.data.worker._SHARED_FOLDER", str(REPOSITORY))
     work = _Work(Failing(), lambda step: (np.zeros(3 * 2**20, np.uint8),))
     with pytest.raises(MemoryError, match="takes 3 MiB of shared memory, and .* has 1 MiB free"):
         work(0, 0)
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_batches_are_made_in_the_shared_memory_itself(count):
+    """Whole ones, after the first; of the last one of a pass, which is filled up, a copy is put there."""
+    target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, num_channels=3)
+    loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=sample) for _ in range(2))
+    work = _Work(loader, loader.__getitem__)
+    names = []
+    for step in range(8):
+        name, slot, layout, *_ = work(step, 0)
+        segment = work.slots[0].segment
+        names.append(name)
+        whole = np.frombuffer(segment.buf, np.uint8).copy()
+        assert same([np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout], plain[step])
+        if name:
+            SharedMemory(name).unlink()
+        assert layout[0][2] == 0 or count == 5
+    assert [name for name in names[3:] if name] == []  # no new memory once there is room for each kind
+    work.slots.clear()
 
 
 def test_closing_does_not_wait_for_a_slow_image(tmp_path):
@@ -120,7 +142,7 @@ sys.path.insert(0, {repository!r})
 import numpy as np
 from mrcnn.data.worker_processes import WorkerProcesses
 from tests.data.scenes import Scenes, scenes
-from tests.data.test_loader import loader_of, same
+from tests.data.test_loader import SAMPLE, TARGET, loader_of, same
 
 SHIFT = 7
 print("started")
