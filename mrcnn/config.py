@@ -63,7 +63,7 @@ class Config:
     SEED = 0
     # Threads or processes that prepare batches beside the training step; 0 prepares them in the training thread.
     LOADER_WORKERS = 2
-    # False: the workers are threads, which share the data set; two make 1.3 times the batches of one. True: processes; two
+    # False: the workers are threads, which share the data set; two make 1.2 times the batches of one. True: processes; two
     # make 1.6 times as many. Each takes two seconds to start, and 200 MB with its own copy of the data set: gigabytes, where
     # the annotations are as large as COCO's. Training has LOADER_WORKERS of them, and validation as many.
     LOADER_PROCESSES = False
