@@ -24,6 +24,8 @@ INSTALL_REQUIRES = [
     "faster-coco-eval>=1.7,<1.9",
     # The maintained distribution of imgaug; it provides `import imgaug`.
     "imaug>=0.4.2,<0.5",
+    # Data sets of a script or a notebook, classes and all, on their way to loader processes.
+    "cloudpickle>=3.0,<4",
     "h5py>=3.12,<3.15",
     "matplotlib>=3.9,<3.12",
     "rich>=13.7,<16",

@@ -1,29 +1,68 @@
-"""Images a second at 1024 pixels: the training loader alone and with threads, augmented, and the classic generator.
+"""Images a second at 1024 pixels: the training loader alone, with threads and with processes, augmented, and the classic
+generator.
 
 A batch holds images, meta, RPN targets, class ids, boxes and mini-masks. What decoding, resizing and padding alone take is
-printed beside it, and the largest memory of the process.
+printed beside it, and the largest memory of a loader process. The ways to load run in turns, --repeat rounds of them, and
+each figure is a median.
 """
 import argparse
 import resource
+import statistics
 import time
+from pathlib import Path
 
 import common
 
 
-def images_a_second(loader, workers, images):
-    """Return images a second of a loader, after a few batches to warm up."""
-    from mrcnn.engine.feed import stream
+class Feed:
+    """A loader that runs, and the images a second of each round that it was measured in."""
 
-    feed = stream(loader.__getitem__, workers=workers)
-    for _ in range(max(workers, 1) * 3):
-        next(feed)
-    done, start = 0, time.perf_counter()
-    while done < images:
-        (batch,) = next(feed)
-        done += len(batch[0])
-    elapsed = time.perf_counter() - start
+    def __init__(self, loader, threads=0, processes=0):
+        from mrcnn.data.worker_processes import WorkerProcesses
+        from mrcnn.engine.feed import stream
+
+        self.workers = max(threads, processes)
+        self.processes = WorkerProcesses(loader, loader.__getitem__, processes) if processes else None
+        self.batches = stream(self.processes or loader.__getitem__, workers=threads)
+        self.speeds = []
+
+    def measure(self, images):
+        """Take so many images, after the batches that were made ahead while others ran."""
+        for _ in range(max(self.workers, 1) * 3):
+            next(self.batches)
+        done, start = 0, time.perf_counter()
+        while done < images:
+            (batch,) = next(self.batches)
+            done += len(batch[0])
+        self.speeds.append(done / (time.perf_counter() - start))
+
+    def close(self):
+        """End it. Returns: MiB, the largest memory that one of its processes had; 0 without processes."""
+        import multiprocessing
+
+        numbers = [child.pid for child in multiprocessing.active_children()] if self.processes else []
+        peak = max((_peak(number) for number in numbers), default=0)
+        self.batches.close()
+        if self.processes:
+            self.processes.close()
+        return peak
+
+
+def images_a_second(loader, images, **workers):
+    """Return images a second of a loader in one round; the workers are those of `Feed`."""
+    feed = Feed(loader, **workers)
+    feed.measure(images)
     feed.close()
-    return done / elapsed
+    return feed.speeds[0]
+
+
+def _peak(number):
+    """Return the largest memory that a process has had, in MiB; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{number}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def pixels_a_second(dataset, settings, images):
@@ -54,8 +93,9 @@ def main():
     """Print images a second of each way to load."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024, help="side of the square images, in pixels")
-    parser.add_argument("--images", type=int, default=128, help="images to time, after a few batches to warm up")
-    parser.add_argument("--workers", type=int, default=2, help="loader threads beside the run without any")
+    parser.add_argument("--images", type=int, default=64, help="images of a round, after a few batches to warm up")
+    parser.add_argument("--repeat", type=int, default=5, help="rounds")
+    parser.add_argument("--workers", type=int, default=2, help="loader threads, and processes, beside the run without any")
     parser.add_argument("--batch-size", type=int, default=2, help="images in a batch")
     args = parser.parse_args()
 
@@ -68,19 +108,29 @@ def main():
                              IMAGES_PER_GPU=args.batch_size)  # fmt: skip
     print(common.machine())
     unit = {"unit": "images/s"}
-    pixels = pixels_a_second(dataset, settings, args.images)
-    plain = images_a_second(make_loader(dataset, settings), 0, args.images)
-    common.report(f"loader at {args.size}, one thread", plain, pixels, peer_name="pixels alone", target="100", **unit)
-    threads = images_a_second(make_loader(dataset, settings), args.workers, args.images)
-    common.report(f"loader at {args.size}, {args.workers} threads", threads, plain, peer_name="one", target="1.7 times",
-                  **unit)  # fmt: skip
     rotations = iaa.Sequential([iaa.Fliplr(0.5), iaa.Affine(rotate=(-20, 20))])
-    for name, augmentation, aim in (("flips", iaa.Fliplr(0.5), "0.80"), ("flips and rotations by imgaug", rotations, "0.50")):
-        speed = images_a_second(make_loader(dataset, settings, augmentation=augmentation), 0, args.images)
-        common.report(f"  with {name}", speed, plain, peer_name="plain", target=aim, **unit)
-    common.report("classic data_generator", classic_a_second(dataset, settings, args.images // 2), target="20", **unit)
+    plain, flips, turned = (make_loader(dataset, settings, augmentation=a) for a in (None, iaa.Fliplr(0.5), rotations))
+    feeds = {"plain": Feed(plain), "threads": Feed(plain, threads=args.workers),
+             "processes": Feed(plain, processes=args.workers), "flips": Feed(flips), "turned": Feed(turned)}  # fmt: skip
+    pixels, classic = [], []
+    for _ in range(args.repeat):
+        pixels.append(pixels_a_second(dataset, settings, args.images))
+        for feed in feeds.values():
+            feed.measure(args.images)
+        classic.append(classic_a_second(dataset, settings, args.images // 2))
+    speed = {name: statistics.median(feed.speeds) for name, feed in feeds.items()}
+    memory = max([feed.close() for feed in feeds.values()])
+    common.report(f"loader at {args.size}, one thread", speed["plain"], statistics.median(pixels), peer_name="pixels alone",
+                  target="100", **unit)  # fmt: skip
+    for name, aim in (("threads", None), ("processes", "1.7 times")):
+        common.report(f"loader at {args.size}, {args.workers} {name}", speed[name], speed["plain"], peer_name="one",
+                      target=aim, **unit)  # fmt: skip
+    for key, name, aim in (("flips", "flips", "0.80"), ("turned", "flips and rotations by imgaug", "0.50")):
+        common.report(f"  with {name}", speed[key], speed["plain"], peer_name="plain", target=aim, **unit)
+    common.report("classic data_generator", statistics.median(classic), target="20", **unit)
+    common.report("memory of a loader process", memory, unit="MiB", target="600")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    common.report("memory of this process, TensorFlow in it", peak, unit="MiB", target="600")
+    common.report("memory of this process, TensorFlow and imgaug in it", peak, unit="MiB")
 
 
 if __name__ == "__main__":

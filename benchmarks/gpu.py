@@ -1,8 +1,8 @@
 """One table of ours beside torchvision's on a graphics card, in one call of a few minutes: `python benchmarks/gpu.py`.
 
 ResNet-50-FPN at 1024 x 1024 in bfloat16 with 100 ground-truth slots, ours on JAX (needs no TensorFlow): images a second of
-training and of detection, memory, compilations, and images a second of the loader. Each side runs in a process of its own,
-since both want the whole card. `--size 64 --batches 1 --repeat 1` tries it out on a processor.
+training and of detection, memory, compilations, and images a second of the loader with threads and with processes. Each side
+runs in a process of its own, since both want the whole card. `--size 64 --batches 1 --repeat 1` tries it out on a processor.
 """
 import argparse
 import json
@@ -80,12 +80,16 @@ def ours_detection(size, batch, repeat):
 
 
 def ours_loader(size, batch, repeat):
-    """Measure the loader with a thread a core: dict of figures."""
+    """Measure the loader with as many threads as there are cores, and with as many processes: dict of figures."""
     from bench_loader import images_a_second
 
-    _, loader = common.trainer(common.photographs(), IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch,
-                               BACKBONE="compact")  # fmt: skip
-    return {"images/s": images_a_second(loader, os.cpu_count() or 1, 64 * repeat)}
+    from mrcnn.engine.settings import make_loader
+
+    photographs, cores = common.photographs(), os.cpu_count() or 1
+    settings = common.config(NUM_CLASSES=photographs.num_classes, IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size,
+                             IMAGES_PER_GPU=batch)  # fmt: skip
+    return {f"{kind} images/s": images_a_second(make_loader(photographs, settings), images=256 * repeat, **{kind: cores})
+            for kind in ("threads", "processes")}
 
 
 def theirs_training(size, batch, repeat):
@@ -197,9 +201,8 @@ def main():
             if ours:
                 common.report(f"{kind} at {args.size}, batch {batch}, bfloat16", ours["images/s"], theirs.get("images/s"),
                               unit="images/s", target=f"{aim} times")  # fmt: skip
-    loader = side("ours_loader", args.size, args.batches[-1], args.repeat)
-    if loader:
-        common.report(f"loader at {args.size}, {os.cpu_count()} threads", loader["images/s"], unit="images/s",
+    for kind, speed in side("ours_loader", args.size, args.batches[-1], args.repeat).items():
+        common.report(f"loader at {args.size}, {os.cpu_count()} {kind.split()[0]}", speed, unit="images/s",
                       target="above training")  # fmt: skip
 
 

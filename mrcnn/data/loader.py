@@ -63,7 +63,7 @@ class Loader:
         gt_masks: bool [B, h, w, G].
 
     A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it.
-    It may be used from several threads, and pickled for processes, which then keep their own `broken` and `empty`.
+    It may be used from several threads, and pickled for processes, whose `broken` and `empty` `hear` takes in.
 
     Args:
         dataset: Dataset, prepared.
@@ -80,6 +80,8 @@ class Loader:
     Attributes:
         broken: dict image id -> reason, of the samples met so far.
         empty: set of image ids left out for having no instances; those known beforehand, and those met so far.
+        take: callable (shape, dtype) -> array of any contents, the memory of the large arrays of a batch: `np.empty`, but
+            in a loader process.
 
     Raises:
         DataError: the data set has no images or is not prepared, or none of them has instances and keep_empty is False.
@@ -107,7 +109,7 @@ class Loader:
         self.seed, self.shuffle = int(seed), shuffle
         self.augmentation, self.no_augmentation_sources = augmentation, tuple(no_augmentation_sources or ())
         self.keep_empty, self.mean_pixel = keep_empty, np.asarray(mean_pixel, np.float32)
-        self.broken, self.empty = {}, set()
+        self.broken, self.empty, self.take = {}, set(), np.empty
         self._ids = self._usable_ids()
         self._anchor_index = index_anchors(target_settings.anchors)
         self._order = (None, None)
@@ -172,14 +174,25 @@ class Loader:
         pass_ix, position = divmod(step, len(self))
         first = position * self.batch_size
         count = min(self.batch_size, len(self._ids) - first)
-        return _filled_up(self._collate([self.sample(pass_ix, first + i) for i in range(count)]), self.batch_size)
+        # the large arrays are taken whole and each sample is written into its row, which spares a copy, and the system's
+        # work of handing out pages that are given back a moment later
+        size, channels = self.target_settings.image_size, self.sample_settings.num_channels
+        images = self.take((count, *size, channels), np.uint8) if size and channels else None
+        matches = self.take((count, len(self._anchor_index)), np.int32)
+        matches[...] = 0
+        samples = [
+            self.sample(pass_ix, first + i, (None if images is None else images[i], matches[i])) for i in range(count)
+        ]
+        return _filled_up(self._collate(samples, images, matches), self.batch_size)
 
-    def sample(self, pass_ix, position):
+    def sample(self, pass_ix, position, memory=(None, None)):
         """Make the sample at a position of a pass, or the next good one after it.
 
         Args:
             pass_ix: int. Number of the pass.
             position: int. Position in it.
+            memory: (image, rpn_match), arrays to be filled and returned, as `out` of `make_sample` and of
+                `build_rpn_targets`; None in place of either takes new memory.
 
         Returns:
             (image, image_meta, rpn_match, rpn_bbox, class_ids, boxes, masks), of one image and not padded.
@@ -190,7 +203,8 @@ class Loader:
         order = self.order(pass_ix)
         for offset in range(len(order)):
             place = (position + offset) % len(order)
-            sample = self._try(int(order[place]), np.random.default_rng([self.seed, _SAMPLE_STREAM, pass_ix, place]))
+            rng = np.random.default_rng([self.seed, _SAMPLE_STREAM, pass_ix, place])
+            sample = self._try(int(order[place]), rng, memory)
             if sample is not None:
                 return sample
         reason = next(iter(self.broken.items()), None)
@@ -199,14 +213,14 @@ class Loader:
             f"{len(self.empty)} are without instances" + (f"; the first broken one: {reason[1]}" if reason else "")
         )
 
-    def _try(self, image_id, rng):
+    def _try(self, image_id, rng, memory):
         """Make one sample with its targets; None, reported, when it is broken or empty."""
         augmentation = self.augmentation
         if augmentation is not None and self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
             augmentation = None
         try:
             image, meta, class_ids, boxes, masks = make_sample(
-                self.dataset, image_id, self.sample_settings, augmentation, rng
+                self.dataset, image_id, self.sample_settings, augmentation, rng, memory[0]
             )
             self._check_kind(image_id, image)
             self._check_size(image_id, image)
@@ -227,6 +241,7 @@ class Loader:
             num_train_anchors=settings.num_train_anchors,
             bbox_std_dev=settings.rpn_bbox_std_dev,
             rng=rng,
+            out=memory[1],
         )
         kept = choose(rng, np.arange(len(class_ids)), settings.max_gt_instances)
         return image, meta, rpn_match, rpn_bbox, class_ids[kept], boxes[kept], masks[:, :, kept]
@@ -267,16 +282,23 @@ class Loader:
             self.broken[image_id] = reason
         logger.warning("left out of training: %s", reason)
 
+    def hear(self, broken, empty):
+        """Take in what a copy of this loader met in another process. Args: as the attributes of these names."""
+        for image_id, reason in broken.items():
+            self._report_broken(image_id, reason)
+        with self._lock:
+            self.empty |= empty
+
     @property
     def num_samples(self):
         """Number of samples of one pass."""
         return len(self._ids)
 
-    def _collate(self, samples):
-        images, metas, matches, deltas, *ground_truth = self._stack(samples)
+    def _collate(self, samples, whole_images, whole_matches):
+        images, metas, matches, deltas, *ground_truth = self._stack(samples, whole_matches)
         if any(image.dtype != np.uint8 for image in images):
             images = self._mold(images)
-        return _stack(images), metas.astype(np.float32), matches, deltas.astype(np.float32), *ground_truth
+        return _stack(images, whole_images), metas.astype(np.float32), matches, deltas.astype(np.float32), *ground_truth
 
     def collate_classic(self, samples):
         """Make a batch as the classic generator did: molded images, and wide floats.
@@ -293,7 +315,7 @@ class Loader:
     def _mold(self, images):
         return [image.astype(np.float32) - self.mean_pixel for image in images]
 
-    def _stack(self, samples):
+    def _stack(self, samples, whole_matches=None):
         """Stack samples, their instances padded to G rows; the images stay a list."""
         images, metas, matches, deltas, _, _, masks = zip(*samples, strict=True)
         shapes = {image.shape for image in images}
@@ -313,7 +335,7 @@ class Loader:
         return (
             images,
             np.stack(metas),
-            _stack(matches)[:, :, None],
+            _stack(matches, whole_matches)[:, :, None],
             np.stack(deltas),
             gt_class_ids,
             gt_boxes,
@@ -333,6 +355,8 @@ def _filled_up(batch, size):
     return images, metas, *targets
 
 
-def _stack(arrays):
-    """Stack arrays; one alone is not copied."""
+def _stack(arrays, whole=None):
+    """Stack arrays; one alone is not copied, nor are those that are the rows of `whole`."""
+    if whole is not None and all(array.base is whole for array in arrays):
+        return whole
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -49,7 +49,7 @@ def run_tasks(work, tasks, workers, progress=None):
     done, stop = context.Value("q", 0), context.Event()
     shared = (work, done, stop)
     with ProcessPoolExecutor(min(workers, len(tasks)), context, _start, shared) as pool:
-        with _script_left_out():
+        with script_left_out():
             waiting = {pool.submit(_run_there, task) for task in tasks}
         told = 0
         try:
@@ -90,7 +90,7 @@ def map_tasks(function, tasks, workers, chunk=16):
                 # a few chunks ahead and no more: results that nobody has taken yet fill the memory
                 if len(waiting) >= _AHEAD * workers:
                     yield from waiting.popleft().result()
-                with _script_left_out():
+                with script_left_out():
                     waiting.append(pool.submit(_call_there, tasks[start : start + chunk]))
             while waiting:
                 yield from waiting.popleft().result()
@@ -105,7 +105,7 @@ def _call_there(tasks):
 
 
 @contextlib.contextmanager
-def _script_left_out():
+def script_left_out():
     """Start processes without the script that runs: each would import it anew, with TensorFlow where it does so.
 
     That would be needed for functions of the script, which tasks are none of. A script without

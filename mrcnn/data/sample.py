@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrcnn.data.augment import apply_flips, apply_imgaug, as_flip
+from mrcnn.data.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
 from mrcnn.data.dataset import instances_of
 from mrcnn.data.errors import DataError
 from mrcnn.geometry.bit_masks import BitMasks
 from mrcnn.geometry.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.meta import compose_image_meta
+from mrcnn.geometry.moving import move_part
 from mrcnn.geometry.resize import apply_plan, plan_resize
 
 
@@ -43,7 +44,7 @@ class SampleSettings:
     num_channels: int | None = None
 
 
-def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
+def make_sample(dataset, image_id, settings, augmentation=None, rng=None, out=None):
     """Load an image with its instances, resize and augment it.
 
     Args:
@@ -52,6 +53,8 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         settings: SampleSettings.
         augmentation: an imgaug augmenter, a `RandomFlip`, or None. It must not change the image's size.
         rng: numpy Generator for the crop and the augmentation; None draws from NumPy's global state.
+        out: contiguous array [H, W, C] that gets the pixels where the image is of its shape and dtype, so that a batch is
+            written once; the image returned is then this very array. None takes new memory.
 
     Returns:
         (image, image_meta, class_ids, boxes, masks): [H, W, C] in the dtype of the file; float64 [12 + K], whose id
@@ -70,11 +73,14 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
         image.shape[:2], settings.min_dim, settings.max_dim, settings.min_scale, settings.resize_mode, rng
     )
     original_shape = image.shape
-    image, frame, window = apply_plan(image, plan, quickly=True), Frame.of_plan(plan), plan.window
+    if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
+        out = None
+    image, frame, window = apply_plan(image, plan, quickly=True, out=out), Frame.of_plan(plan), plan.window
     flip = as_flip(augmentation)
     if flip is not None:
         flips = flip.draw(rng)
-        image, frame, window = apply_flips(image, flips), frame.flipped(*flips), _flip_window(window, frame.size, flips)
+        image, window = apply_flips(image, flips, out=out), _flip_window(window, frame.size, flips)
+        frame = frame.flipped(*flips)
     boxes = [box_in_frame(part, frame) for part in parts]
     kept = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
     instances = [(parts[i], boxes[i]) for i in kept]
@@ -84,6 +90,9 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None):
     else:
         image, boxes, masks, seen = _augment(augmentation, image, instances, frame, settings.mini_mask_shape, rng)
         kept = kept[seen]
+        if out is not None:
+            out[...] = image
+            image = out
     meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
     return image, meta, class_ids[kept], boxes, masks
 
@@ -242,6 +251,9 @@ def _draw(instances, frame, mini_mask_shape):
 
 def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
     """Augment an image and its instances: image, boxes int32 [n, 4], masks bool [h, w, n], and which are still seen."""
+    if is_affine(augmentation):
+        image, matrix = apply_affine(augmentation, image, rng)
+        return image, *_move(instances, frame, matrix, mini_mask_shape)
     drawn = BitMasks.empty(frame.size, len(instances))
     for i, (part, (y1, x1, y2, x2)) in enumerate(instances):
         drawn.put(i, (y1, x1, y2, x2), draw_instance(part, frame, (y1, x1, y2, x2), (y2 - y1, x2 - x1)))
@@ -257,3 +269,15 @@ def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
         else:
             mask[y1:y2, x1:x2] = cut
     return image, boxes[seen], masks.transpose(1, 2, 0), seen
+
+
+def _move(instances, frame, matrix, mini_mask_shape):
+    """Draw instances after an affine map of the network's input: boxes, masks and which are seen, as `_augment`."""
+    if not np.array_equal(matrix, np.eye(2, 3)):
+        moved = [move_part(part, frame, matrix) for part, _ in instances]
+        frame = Frame.of_input(frame.size)
+        instances = [(part, None if part is None else box_in_frame(part, frame)) for part in moved]
+    seen = np.array([i for i, (_, box) in enumerate(instances) if box is not None], np.int64)
+    instances = [instances[i] for i in seen]
+    boxes = np.array([box for _, box in instances], np.int32).reshape(-1, 4)
+    return boxes, _draw(instances, frame, mini_mask_shape), seen

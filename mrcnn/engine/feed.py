@@ -1,4 +1,4 @@
-"""Batches made ahead of the training step, by threads."""
+"""Batches made ahead of the training step, by threads; `mrcnn.data.worker_processes` makes them by processes."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +30,11 @@ class Remembering:
         except Exception as error:
             self.error = self.error or error
             raise
+
+    def close(self):
+        """End what makes the batches, where it has processes to end."""
+        if hasattr(self.make_batch, "close"):
+            self.make_batch.close()
 
 
 def stream(make_batch, first=0, workers=2):

@@ -5,10 +5,11 @@ import os
 from importlib.util import find_spec
 
 import keras
-import numpy as np
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.errors import DataError
+from mrcnn.data.random_rois import WithRandomRois
+from mrcnn.data.worker_processes import WorkerProcesses
 from mrcnn.engine.callbacks import ClassicCheckpoint, CocoValidation, History, Speed
 from mrcnn.engine.environment import add_entry
 from mrcnn.engine.feed import FixedBatches, Remembering, stream
@@ -17,10 +18,6 @@ from mrcnn.engine.progress import TrainingProgress
 from mrcnn.engine.resume import STATE_NAME, TrainingState, restore_state
 from mrcnn.engine.settings import make_loader
 from mrcnn.engine.trainable import layer_regex
-from mrcnn.targets.detection import generate_random_rois
-
-# The random stream of given ROIs, apart from those of the loader.
-ROI_STREAM = 2
 
 
 def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, augmentation, custom_callbacks,
@@ -47,13 +44,14 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     add_entry(model.log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
               learning_rate=str(_show(learning_rate)), images=len(train_dataset.image_ids),
               validation_images=len(val_dataset.image_ids) if val_dataset is not None else 0)
+    threads = 0 if config.LOADER_PROCESSES else config.LOADER_WORKERS
     makers = [Remembering(_batches(loader, config))]
-    feed = stream(makers[0], model.epoch * steps, config.LOADER_WORKERS)
+    feed = stream(makers[0], model.epoch * steps, threads)
     val_feed, val_steps = None, None
     if val_loader is not None:
         val_steps = min(config.VALIDATION_STEPS, len(val_loader))
-        makers.append(Remembering(_batches(val_loader, config)))
-        val_feed = FixedBatches(makers[1], val_steps, config.LOADER_WORKERS)
+        makers.append(Remembering(_batches(val_loader, config, val_steps)))
+        val_feed = FixedBatches(makers[1], val_steps, threads)
     progress = TrainingProgress(validation_steps=val_steps)
     try:
         return model.keras_model.fit(
@@ -68,6 +66,8 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     finally:
         progress.close()
         feed.close()
+        for maker in makers:
+            maker.close()
 
 
 def _loader(dataset, config, role, **options):
@@ -80,19 +80,11 @@ def _loader(dataset, config, role, **options):
     return make_loader(dataset, config, **options)
 
 
-def _batches(loader, config):
+def _batches(loader, config, num_steps=None):
     """Return step -> training arrays; with USE_RPN_ROIS False random regions are the last of them."""
-    if config.USE_RPN_ROIS:
-        return loader.__getitem__
-
-    def make(step):
-        batch = loader[step]
-        images, class_ids, boxes = batch[0], batch[4], batch[5]
-        rng = np.random.default_rng([loader.seed, ROI_STREAM, step])
-        rois = [generate_random_rois(images.shape[1:], config.POST_NMS_ROIS_TRAINING, *truth, rng)
-                for truth in zip(class_ids, boxes)]
-        return (*batch, np.stack(rois))
-
+    make = loader.__getitem__ if config.USE_RPN_ROIS else WithRandomRois(loader, config.POST_NMS_ROIS_TRAINING)
+    if config.LOADER_PROCESSES and config.LOADER_WORKERS:
+        return WorkerProcesses(loader, make, config.LOADER_WORKERS, num_steps)
     return make
 
 

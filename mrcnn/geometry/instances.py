@@ -40,6 +40,11 @@ class Frame:
         offset = (-plan.crop[0], -plan.crop[1]) if plan.crop else plan.window[:2]
         return cls(plan.original, plan.size, scale, offset)
 
+    @classmethod
+    def of_input(cls, size):
+        """Make the frame of what is in pixels of the network's input already. Args: size: (h, w) of the input."""
+        return cls(size, size, (1.0, 1.0), (0.0, 0.0))
+
     def flipped(self, vertical, horizontal):
         """Make the frame of the same image after it was flipped up-down or left-right."""
         flips = (vertical, horizontal)

@@ -190,25 +190,32 @@ def _random_place(spare_h, spare_w, rng):
     return int(draw(0, spare_h + 1)), int(draw(0, spare_w + 1))
 
 
-def apply_plan(image, plan, quickly=False):
+def apply_plan(image, plan, quickly=False, out=None):
     """Resize, then pad or crop an image as planned.
 
     Args:
         image: any number dtype [H, W, C] or [H, W].
         plan: ResizePlan made for its size.
         quickly: bool. True takes `resize_pixels_quickly`, as training does.
+        out: memory of the dtype and shape of the result, which gets the pixels; None takes new memory where it is needed.
 
     Returns:
-        The same dtype and rank, of `plan.size`. Padding is 0.
+        `out`; without it the same dtype and rank, of `plan.size`, a view of the image where nothing is resized or padded.
+        Padding is 0.
     """
-    if plan.crop or plan.size == plan.resized:
+    if plan.crop:
         if plan.resized != plan.original:
             source, image = image, np.empty(plan.resized + image.shape[2:], image.dtype)
             _resize_into(image, source, quickly)
-        y, x, h, w = plan.crop or (0, 0, *plan.size)
-        return image[y : y + h, x : x + w]
+        y, x, h, w = plan.crop
+        image = image[y : y + h, x : x + w]
+    if plan.crop or plan.size == plan.original:
+        if out is None:
+            return image
+        out[...] = image
+        return out
     # memory that is written once: only the padding is set to zero
-    padded = np.empty(plan.size + image.shape[2:], image.dtype)
+    padded = np.empty(plan.size + image.shape[2:], image.dtype) if out is None else out
     y1, x1, y2, x2 = plan.window
     padded[:y1], padded[y2:] = 0, 0
     padded[y1:y2, :x1], padded[y1:y2, x2:] = 0, 0

@@ -20,8 +20,6 @@ _SIZE_TOLERANCE = 1e-4
 # slack of the bounds that windows are cut with, so that rounding never cuts an anchor off
 _SLACK = 1e-6
 _SAFETY = 1 - 1e-3
-# lattices whose nearest anchor is tried before any window is cut
-_PROBED = 3
 
 
 class Lattice:
@@ -40,13 +38,6 @@ class Lattice:
         self.height, self.width = float(self.heights.max()), float(self.widths.max())
         # bisecting a list takes a tenth of the time of numpy's searchsorted
         self._ends = tuple(edge.tolist() for edge in (y1, x1, y2, x2))
-
-    def bound(self, box):
-        """The greatest IoU that an anchor of this size can have with a box (4 floats), wherever either lies."""
-        h, w = box[2] - box[0], box[3] - box[1]
-        inner = min(self.height, h) * min(self.width, w)
-        union = self.height * self.width + h * w - inner
-        return inner / union if union > 0 else 0.0
 
     def overlaps(self, box, threshold):
         """Compute the overlaps of a box with the rows and columns that can reach a threshold.
@@ -70,24 +61,54 @@ class Lattice:
         union = area + np.multiply.outer(self.heights[rows], self.widths[cols]) - intersection
         return self.positions[rows, cols].ravel(), (intersection / union).ravel()
 
-    def nearest_overlap(self, box):
-        """Compute the overlap of a box (4 floats) with the anchor whose centre is about nearest: a float."""
-        edges = []
-        for axis in (0, 1):
-            low, high = self._ends[axis], self._ends[axis + 2]
-            centre = box[axis] + box[axis + 2] - high[0] + low[0]  # twice the place of its lower edge
-            i = min(max(bisect_left(low, centre / 2), 0), len(low) - 1)
-            if i and abs(low[i - 1] - centre / 2) < abs(low[i] - centre / 2):
-                i -= 1
-            edges.append((low[i], high[i]))
-        (y1, y2), (x1, x2) = edges
-        inner = max(min(y2, box[2]) - max(y1, box[0]), 0.0) * max(min(x2, box[3]) - max(x1, box[1]), 0.0)
-        return inner / ((y2 - y1) * (x2 - x1) + (box[2] - box[0]) * (box[3] - box[1]) - inner)
-
     def _reach(self, axis, start, stop, needed):
         """The slice of rows (axis 0) or columns (1) that share at least `needed` pixels with [start, stop)."""
         low, high = self._ends[axis], self._ends[axis + 2]
         return slice(bisect_left(high, start + needed - _SLACK), bisect_right(low, stop - needed + _SLACK))
+
+
+class _Sizes:
+    """Lattices beside each other, to compare each of many boxes with each of them at once.
+
+    Shape letters here: G boxes, L lattices.
+    """
+
+    def __init__(self, lattices):
+        self.height, self.width = (np.array([getattr(x, side) for x in lattices]) for side in ("height", "width"))
+        # for y and for x: the edges of all lattices in one row, and where in it those of each begin and how they go on
+        self.axes = [self._axis([(x.y1, x.y2) for x in lattices]), self._axis([(x.x1, x.x2) for x in lattices])]
+
+    @staticmethod
+    def _axis(edges):
+        if not edges:
+            return None
+        counts = np.array([len(low) for low, _ in edges])
+        first = np.array([low[0] for low, _ in edges])
+        step = np.array([(low[-1] - low[0]) / max(len(low) - 1, 1) for low, _ in edges])
+        half = np.array([(high[0] - low[0]) / 2 for low, high in edges])
+        low, high = (np.concatenate([pair[i] for pair in edges]) for i in (0, 1))
+        return low, high, np.cumsum(counts) - counts, counts, first + half, np.where(step > 0, step, 1.0)
+
+    def bounds(self, boxes):
+        """Compute the greatest IoU that a box can have with an anchor of each size, wherever either lies: [G, L]."""
+        h, w = boxes[:, 2, None] - boxes[:, 0, None], boxes[:, 3, None] - boxes[:, 1, None]  # [G, 1]
+        inner = np.minimum(self.height, h) * np.minimum(self.width, w)
+        union = self.height * self.width + h * w - inner
+        return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+
+    def overlaps_nearby(self, boxes):
+        """Compute the IoU of each box with an anchor of each lattice, the nearest where its steps are even: [G, L]."""
+        if not len(self.height):
+            return np.zeros((len(boxes), 0))
+        inner, size = 1.0, 1.0
+        for axis, (low, high, start, counts, centre, step) in enumerate(self.axes):
+            near, far = boxes[:, axis, None], boxes[:, axis + 2, None]
+            place = np.rint(((near + far) / 2 - centre) / step)  # [G, L]
+            i = start + np.clip(place, 0, counts - 1).astype(np.int64)
+            inner = inner * np.maximum(np.minimum(high[i], far) - np.maximum(low[i], near), 0.0)
+            size = size * (high[i] - low[i])
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        return inner / (size + areas[:, None] - inner)
 
 
 class AnchorIndex:
@@ -106,6 +127,7 @@ class AnchorIndex:
                 loose.append(positions)
             else:
                 self.lattices.append(lattice)
+        self._sizes = _Sizes(self.lattices)
         self._loose = np.sort(np.concatenate(loose)) if loose else np.zeros(0, np.int64)
         self._loose_boxes = self.anchors[self._loose]
         self._loose_areas = box_areas(self._loose_boxes)
@@ -126,36 +148,47 @@ class AnchorIndex:
         """
         box = tuple(float(v) for v in box)
         found = [self._loose_overlapping(box, threshold)]
-        found += [x.overlaps(box, threshold) for x in self.lattices if x.bound(box) >= threshold - _SLACK]
+        bounds = self._sizes.bounds(np.array([box]))[0]
+        found += [x.overlaps(box, threshold) for x, bound in zip(self.lattices, bounds, strict=True)
+                  if bound >= threshold - _SLACK]  # fmt: skip
         positions, overlaps = np.concatenate([p for p, _ in found]), np.concatenate([o for _, o in found])
         reached = overlaps >= threshold
         return positions[reached], overlaps[reached]
 
-    def match(self, box, threshold):
-        """Find the anchors that are a box's own: those that reach a threshold, and those that overlap it most.
+    def match(self, boxes, threshold):
+        """Find the anchors that are some box's own: those that reach a threshold, and those that overlap it most.
 
         Args:
-            box: [4]. Pixels, with an area.
+            boxes: [G, 4]. Pixels, with an area.
             threshold: float > 0. IoU.
 
         Returns:
-            int64 [n]. Positions in no order; all that share the greatest IoU; empty when no anchor touches the box.
+            int64 [n]. Positions, ascending; all that share the greatest IoU with a box, none for a box that no anchor
+            touches.
         """
-        box = tuple(float(v) for v in box)
-        # the sizes most like the box come first: the others soon fall short of what is found already
-        lattices = sorted(((x.bound(box), i, x) for i, x in enumerate(self.lattices)), reverse=True)
-        best = max((x.nearest_overlap(box) for _, _, x in lattices[:_PROBED]), default=0.0)
-        parts = [self._loose_overlapping(box, _SLACK)]
-        best = max(best, parts[0][1].max(initial=0.0))
-        for bound, _, lattice in lattices:
+        boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+        bounds = self._sizes.bounds(boxes)  # [G, lattices]
+        # the sizes most like a box come first: the others soon fall short of what is found already
+        order = np.argsort(-bounds, axis=1).tolist()
+        found = self._sizes.overlaps_nearby(boxes).max(axis=1, initial=0.0).tolist()
+        own = [np.zeros(0, np.int64)]
+        for box, *hints in zip(boxes.tolist(), bounds.tolist(), order, found, strict=True):
+            own += self._match_one(box, threshold, *hints)
+        return np.unique(np.concatenate(own))
+
+    def _match_one(self, box, threshold, bounds, order, best):
+        """The anchors that are one box's own: a list of int64 arrays. `best` is the overlap of one of them, or less."""
+        parts = [self._loose_overlapping(box, _SLACK)] if self._loose.size else []
+        best = max([best] + [overlaps.max(initial=0.0) for _, overlaps in parts])
+        for i in order:
             wanted = min(best, threshold)
-            if bound < wanted - _SLACK:
+            if bounds[i] < wanted - _SLACK:
                 break
-            parts.append(lattice.overlaps(box, max(wanted - _SLACK, _SLACK)))
+            parts.append(self.lattices[i].overlaps(box, max(wanted - _SLACK, _SLACK)))
             best = max(best, parts[-1][1].max(initial=0.0))
-        best = max(overlaps.max(initial=0.0) for _, overlaps in parts)
+        best = max((overlaps.max(initial=0.0) for _, overlaps in parts), default=0.0)
         wanted = max(min(best, threshold), np.finfo(float).tiny)
-        return np.concatenate([where[overlaps >= wanted] for where, overlaps in parts])
+        return [where[overlaps >= wanted] for where, overlaps in parts]
 
     def _loose_overlapping(self, box, threshold):
         if not self._loose.size:

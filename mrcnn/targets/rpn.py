@@ -18,7 +18,7 @@ CROWD_IOU = 0.001
 _FEW = 10
 
 
-def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng=None):
+def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng=None, out=None):
     """Match anchors to ground-truth boxes, and choose those to train on.
 
     An anchor is positive when its IoU with a box is at least 0.7, or when no anchor overlaps some box more; negative
@@ -32,6 +32,7 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
         num_train_anchors: int. T.
         bbox_std_dev: [4]. The deltas are divided by it.
         rng: numpy Generator for the choice; None draws from NumPy's global state.
+        out: int32 [A] of zeros, to be filled in and returned as rpn_match; None takes new memory.
 
     Returns:
         (rpn_match, rpn_bbox): int32 [A], 1 positive, -1 negative, 0 neutral; float64 [T, 4], deltas of the positive
@@ -46,9 +47,9 @@ def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbo
     has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
     boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
 
-    positive = np.unique(np.concatenate([np.zeros(0, np.int64)] + [index.match(box, POSITIVE_IOU) for box in boxes]))
+    positive = index.match(boxes, POSITIVE_IOU)
     chosen = np.sort(choose(rng, positive, num_train_anchors // 2))
-    rpn_match = np.zeros(len(index), np.int32)
+    rpn_match = np.zeros(len(index), np.int32) if out is None else out
     rpn_match[_choose_negative(index, boxes, crowds, positive, num_train_anchors - len(chosen), rng)] = -1
     rpn_match[chosen] = 1
     rpn_bbox = np.zeros((num_train_anchors, 4))

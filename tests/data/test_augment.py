@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.data.augment import RandomFlip, apply_imgaug, as_flip
+from mrcnn.data.augment import RandomFlip, apply_flips, apply_imgaug, as_flip
 from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.geometry.bit_masks import BitMasks
 from mrcnn.geometry.boxes import extract_bboxes
@@ -87,6 +87,19 @@ def test_flips_of_imgaug_take_the_short_way():
     for a, b in zip(always[0][2:], always[1][2:], strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(always[0][0], always[1][0])
+
+
+@pytest.mark.parametrize("flips", [(False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.int64, np.float32, np.float64, bool])
+@pytest.mark.parametrize("shape", [(5, 8, 3), (4, 7, 1), (3, 5, 6), (1, 1, 4)])
+def test_a_mirrored_image_is_the_view_that_goes_backwards(flips, dtype, shape):
+    image = (np.random.default_rng(0).random(shape) * 100).astype(dtype)
+    expected = image[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1].copy()
+    for out in (None, np.zeros_like(image), image.copy()):
+        flipped = apply_flips(image, flips, out)
+        assert flipped.dtype == image.dtype and (out is None or flipped is out)
+        np.testing.assert_array_equal(flipped, expected)
+    np.testing.assert_array_equal(apply_flips(image, flips, image), expected)
 
 
 def test_a_flip_happens_as_often_as_it_says():

@@ -23,8 +23,10 @@ class BreaksLater:
         return image if segmentation_maps is None else (image, segmentation_maps)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_of_a_later_batch_is_raised_as_it_is(tmp_path, workers):
-    model = small_model("training", tmp_path, IMAGES_PER_GPU=1, STEPS_PER_EPOCH=6, LOADER_WORKERS=workers)
-    with pytest.raises(ValueError, match="^the augmenter broke down$"):
+@pytest.mark.parametrize(("workers", "processes"), [(0, False), (2, False), (1, True)])
+def test_an_error_of_a_later_batch_is_raised_as_it_is(tmp_path, workers, processes):
+    model = small_model("training", tmp_path, IMAGES_PER_GPU=1, STEPS_PER_EPOCH=6, LOADER_WORKERS=workers,
+                        LOADER_PROCESSES=processes)
+    with pytest.raises(ValueError) as caught:
         model.train(shapes(6), None, 0.001, 1, "heads", augmentation=BreaksLater(good=3))
+    assert str(caught.value) == "the augmenter broke down"

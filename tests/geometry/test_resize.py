@@ -135,3 +135,17 @@ def test_the_quick_way_of_training_gives_the_same_picture(mode, channels, dtype)
     outside = np.ones(plan.size, bool)
     outside[y1:y2, x1:x2] = False
     assert not quick[outside].any()
+
+
+@pytest.mark.parametrize(
+    ("size", "mode"),
+    [((50, 70), "square"), ((70, 50), "pad64"), ((50, 70), "crop"), ((64, 64), "crop"), ((64, 64), "none"),
+     ((40, 40), "square"), ((128, 128), "square")],
+)  # fmt: skip
+def test_memory_that_is_given_gets_every_pixel(size, mode):
+    image = image_of(*size, 3, np.uint8)
+    plan = plan_resize(size, min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
+    expected = apply_plan(image, plan, quickly=True)
+    out = np.full(expected.shape, 77, np.uint8)
+    assert apply_plan(image, plan, quickly=True, out=out) is out
+    np.testing.assert_array_equal(out, expected)

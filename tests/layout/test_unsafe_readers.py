@@ -6,8 +6,9 @@ import pytest
 from tests.shared_data import REPOSITORY
 
 # modules whose readers run what a file says, or import what it names
-UNSAFE_MODULES = {"cPickle", "_pickle", "cloudpickle", "dill", "jsonpickle", "joblib", "marshal", "shelve", "skops"}
-# all of pickle that may be used
+UNSAFE_MODULES = {"cPickle", "_pickle", "dill", "jsonpickle", "joblib", "marshal", "shelve", "skops"}
+# all of pickle, and of cloudpickle, that may be used
+PICKLES = ("pickle", "cloudpickle")
 WRITERS = {"dump", "dumps", "Pickler", "HIGHEST_PROTOCOL", "DEFAULT_PROTOCOL", "PicklingError"}
 UNSAFE_CALLS = {f"{module}{name}" for name in ("eval", "exec", "compile", "__import__") for module in ("", "builtins.")}
 UNSAFE_ATTRIBUTES = {"read_pickle", "Unpickler", "unsafe_load", "full_load", "enable_unsafe_deserialization"}
@@ -44,13 +45,13 @@ class Source:
             module = node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
             if module.split(".")[0] in UNSAFE_MODULES:
                 yield module
-            if isinstance(node, ast.ImportFrom) and module == "pickle" and alias.name not in WRITERS:
+            if isinstance(node, ast.ImportFrom) and module in PICKLES and alias.name not in WRITERS:
                 yield f"pickle.{alias.name}"
 
     def _name(self, node):
         full = self.full(node)
         module, _, last = full.rpartition(".")
-        if full in UNSAFE_CALLS or module == "pickle" and last not in WRITERS:
+        if full in UNSAFE_CALLS or module in PICKLES and last not in WRITERS:
             yield full
         if last in UNSAFE_ATTRIBUTES and module != "mrcnn.data.pickles.unpickle":
             yield full
@@ -83,7 +84,8 @@ def test_nothing_runs_a_data_file():
 
 @pytest.mark.parametrize("text", [
     "import pickle\npickle.load(f)", "import pickle as p\np.loads(b)", "from pickle import loads", "from pickle import *",
-    "import pickle\npickle.Unpickler", "import pickle\nclass A(pickle.Unpickler): ...", "from pickle import Unpickler",
+    "import pickle\npickle.Unpickler", "import cloudpickle\ncloudpickle.loads(b)",
+    "from cloudpickle import load", "import pickle\nclass A(pickle.Unpickler): ...", "from pickle import Unpickler",
     "import dill", "import joblib.numpy_pickle", "import marshal", "from shelve import open", "def f():\n  import _pickle",
     "import numpy as np\nnp.load(f, allow_pickle=True)", "import numpy as np\nnp.load(f, allow_pickle=flag)",
     "import numpy as np\nnp.load(f, None, True)", "from numpy import load\nload(f, None, True)", "f(allow_pickle=1)",
@@ -99,12 +101,12 @@ def test_what_would_be_found(text):
 
 def test_what_may_stand():
     text = """
-import ast, json, pickle, re, yaml
+import ast, cloudpickle, json, pickle, re, yaml
 import numpy as np
 from mrcnn.data.pickles import unpickle
 from mrcnn.data.pickles.unpickle import read_pickle
 class Plain(yaml.BaseLoader): ...
-read_pickle(f), unpickle.read_pickle(f), pickle.dumps(x), yaml.load(f, Loader=Plain), yaml.safe_load(f)
+read_pickle(f), unpickle.read_pickle(f), pickle.dumps(x), cloudpickle.dumps(x), yaml.load(f, Loader=Plain), yaml.safe_load(f)
 np.load(f), np.load(f, allow_pickle=False), re.compile(x), model.compile(), model.eval(), ast.literal_eval(x), json.load(f)
 """
     assert Source(text).findings() == []

@@ -1,0 +1,184 @@
+"""The work of a loader process: batches made on request, and put into memory that the parent reads too.
+
+`mrcnn.data.worker_processes` is the parent's side, and says how the two talk.
+"""
+
+import copy
+import ctypes
+import logging
+import math
+import os
+import pickle
+import shutil
+import signal
+import traceback
+from collections import deque
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+
+# where Linux keeps shared memory; writing more than fits in there kills a process without a word
+_SHARED_FOLDER = "/dev/shm"
+# arrays begin at multiples of this in a segment, as NumPy's own do
+_ALIGNMENT = 64
+# of glibc's malloc.h: freed memory is given back to the system from this size on, and so are mapped blocks
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT = 1 << 28
+
+
+def serve(connection):
+    """Make batches until the parent says stop, or is gone.
+
+    Args:
+        connection: multiprocessing Connection to the parent.
+    """
+    _settle()
+    try:
+        loader, make_batch = connection.recv()
+        work = _Work(loader, make_batch)
+    except EOFError:
+        return
+    except Exception as error:
+        failure = error
+
+        def work(step, slot):
+            raise failure
+
+    tasks = deque()
+    try:
+        while True:
+            # what has come in is read first: a stop is not to wait behind batches that nobody will take
+            while not tasks or connection.poll():
+                tasks.append(connection.recv())
+                if tasks[-1] is None:
+                    return
+            step, slot = tasks.popleft()
+            try:
+                answer = work(step, slot)
+            except Exception as error:
+                answer = _portable(error)
+            connection.send((step, answer))
+    except (EOFError, OSError):  # the parent is gone
+        if isinstance(work, _Work):
+            work.take_back()
+
+
+def _settle():
+    """Make a process of one thread that leaves accelerators alone and keeps the memory that it has."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to hear
+    # should the data set's module import a framework, it is to take no memory of the devices that train
+    os.environ.update(CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
+    # what this process leaves out is told by the parent, once for all processes
+    logging.getLogger("mrcnn.data.loader").setLevel(logging.ERROR)
+    import cv2
+
+    cv2.setNumThreads(1)
+    try:
+        # images are taken and freed all the time: kept, their pages need not be asked for and zeroed each time
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    mallopt(_TRIM_THRESHOLD, _KEPT)
+    mallopt(_MMAP_THRESHOLD, _KEPT)
+
+
+def _portable(error):
+    """Return an exception that can be sent, with the traceback in its notes."""
+    error.add_note("".join(["In a loader process:\n", *traceback.format_exception(error)]))
+    try:
+        pickle.dumps(error)
+        copy.copy(error)  # is made anew as the parent will
+        return error
+    except Exception:  # exceptions of a user's own may refuse in any way
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain.__notes__ = error.__notes__
+        return plain
+
+
+class _Work:
+    """Batches put into segments of shared memory, a ring of them."""
+
+    def __init__(self, loader, make_batch):
+        self.loader, self.make_batch = loader, make_batch
+        self.slots, self.untold = {}, None
+
+    def __call__(self, step, slot):
+        """Make the batch of a step. Returns: (name of a new segment or None, slot, layout, broken, empty)."""
+        self.untold = None  # another task has come, so the last answer was sent
+        known = set(self.loader.broken), set(self.loader.empty)
+        here = self.slots.get(slot, _Slot(None))
+        here.clear()
+        self.loader.take = here.take
+        # made where they are to be, as far as the loader asks for memory
+        arrays = [np.asarray(array) for array in self.make_batch(step)]
+        size = here.size_with(arrays)
+        before = here.segment
+        if before is None or size > before.size:
+            self.untold = _new_segment(size)
+            here = self.slots[slot] = _Slot(self.untold)
+        layout = [here.put(array) for array in arrays]
+        if before is not None and before is not here.segment:
+            del arrays, self.loader.take  # what lies there, in part, and its slot
+            before.close()
+        broken = {i: reason for i, reason in self.loader.broken.items() if i not in known[0]}
+        return self.untold and self.untold.name, slot, layout, broken, self.loader.empty - known[1]
+
+    def take_back(self):
+        """Remove the segment that the parent was not told of: it removes the others."""
+        if self.untold is not None:
+            self.untold.unlink()
+
+
+class _Slot:
+    """A segment of shared memory that arrays are made in, or copied into, one behind another."""
+
+    def __init__(self, segment):
+        self.segment, self.end, self.taken = segment, 0, []
+
+    def clear(self):
+        """Forget the batch before: its memory is used again."""
+        self.end, self.taken = 0, []
+
+    def take(self, shape, dtype):
+        """Give memory for an array, in the segment where there is room."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if self.segment is None or self.end + size > self.segment.size:
+            return np.empty(shape, dtype)
+        array = np.ndarray(shape, dtype, self.segment.buf, self.end)
+        self.taken.append((array, self.end))
+        self.end += _aligned(size)
+        return array
+
+    def put(self, array):
+        """See to it that an array is in the segment, which has room. Returns: (shape, dtype, offset in bytes)."""
+        offset = self._offset(array)
+        if offset is None:
+            offset = self.end
+            self.take(array.shape, array.dtype)[...] = array
+        return array.shape, array.dtype.str, offset
+
+    def size_with(self, arrays):
+        """Count the bytes that the segment needs to have, with arrays of which some are in it already."""
+        return max(self.end + sum(_aligned(a.nbytes) for a in arrays if self._offset(a) is None), 1)
+
+    def _offset(self, array):
+        """Find where in the segment an array begins that was made there; None where it was not."""
+        for taken, offset in self.taken:
+            same_place = array.__array_interface__["data"][0] == taken.__array_interface__["data"][0]
+            if same_place and array.nbytes == taken.nbytes and array.flags.c_contiguous:
+                return offset
+        return None
+
+
+def _aligned(size):
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _new_segment(size):
+    free = shutil.disk_usage(_SHARED_FOLDER).free if os.path.isdir(_SHARED_FOLDER) else size
+    if size > free:
+        raise MemoryError(
+            f"a batch takes {size / 2**20:.0f} MiB of shared memory, and {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
+            "free: give it more (docker run --shm-size 2g), or take threads (LOADER_PROCESSES = False)"
+        )
+    return SharedMemory(create=True, size=size)
