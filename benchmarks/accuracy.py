@@ -1,14 +1,15 @@
-"""Accuracy beside torchvision's maskrcnn_resnet50_fpn, both trained from random weights: `python benchmarks/accuracy.py`.
+"""Accuracy beside torchvision, small networks of both trained from random weights: `python benchmarks/accuracy.py`.
 
-Both sides see the same drawn images of shapes in the same order and batches, for as many steps, with the same rise and fall
-of the learning rate, SGD with the same momentum and the same bound on the norm of the gradient; both train their batch
-normalisation. Both are then evaluated by `mrcnn.evaluation.coco` on the same held-out images, detections of every score
-counted. On a graphics card both compute in bfloat16 (a policy of Keras, autocast of PyTorch), elsewhere in float32. Each side
-may try the same --learning-rates, and its best, by mask AP, is reported. All else is each side's own default;
-`benchmarks/README.md` says what that comes to.
+Ours is the network that `mrcnn train shapes` starts with; theirs is torchvision's `MaskRCNN` over a ResNet-18 with heads of the
+same widths. Both see the same drawn images of shapes in the same order and batches, for as many steps, with the same rise and
+fall of the learning rate, Adam, and the same bound on the norm of the gradient; both train their batch normalisation. Both are
+then evaluated by `mrcnn.evaluation.coco` on the same held-out images, detections of every score counted. On a graphics card
+both compute in bfloat16 (a policy of Keras, autocast of PyTorch), elsewhere in float32. Each side may try the same
+--learning-rates, and its best, by mask AP, is reported. All else is each side's own default; `benchmarks/README.md` says what
+that comes to.
 
-Ours runs on JAX, or on what KERAS_BACKEND says; neither side needs TensorFlow. Each runs in a process of its own, since both
-want the whole card. `--size 128 --steps 4 --batch-size 2 --images 8 --held-out 4` tries it out on a processor.
+Each side runs in a process of its own, since both want the whole machine. `--steps 4 --batch-size 2 --images 8 --held-out 4`
+tries it out.
 """
 import argparse
 import json
@@ -22,9 +23,10 @@ import common
 import numpy as np
 
 from mrcnn.data.formats.shapes import SUBSET_SEEDS, ShapesDataset
+from mrcnn.engine.presets import FROM_SCRATCH, PRESETS
 from mrcnn.engine.settings import make_loader
 
-MOMENTUM = 0.9
+SMALL = {**PRESETS["shapes"], **FROM_SCRATCH["shapes"], "TRAIN_BN": None, "DETECTION_MAX_INSTANCES": 20}
 FIGURES = {"mask AP": "mask_AP", "mask AP50": "mask_AP50", "box AP50": "box_AP50"}
 # The rate of a run changes this often; the first part warms up and compiles, and is left out of images/s.
 PARTS = 50
@@ -65,6 +67,11 @@ def image_ids(loader, step):
     return loader.order(pass_ix)[position * loader.batch_size :][: loader.batch_size]
 
 
+def settings(args):
+    """Return what ours is configured by: dict."""
+    return {**SMALL, "IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": args.size, "IMAGES_PER_GPU": args.batch_size}
+
+
 class Ours:
     """Our side. `figures` says what there is to know of it beside accuracy."""
 
@@ -76,8 +83,7 @@ class Ours:
         self.device = describe_environment()["devices"][0]
         if self.device.lower() != "cpu":
             keras.config.set_dtype_policy("mixed_bfloat16")
-        self.model, self.loader = common.trainer(
-            train_set, IMAGE_MIN_DIM=args.size, IMAGE_MAX_DIM=args.size, IMAGES_PER_GPU=args.batch_size, TRAIN_BN=None)
+        self.model, self.loader = common.trainer(train_set, **settings(args))
         network = self.model.keras_model
         self.start = [keras.ops.convert_to_numpy(variable) for variable in network.variables]
         self.keras_model, self.optimizer, self.feed = network, network.optimizer, None
@@ -109,10 +115,9 @@ def theirs(args, train_set):
     """Return torchvision's side, of the methods of Ours."""
     from torchvision_side import Theirs
 
-    settings = common.config(NUM_CLASSES=train_set.num_classes, IMAGE_MIN_DIM=args.size, IMAGE_MAX_DIM=args.size,
-                             IMAGES_PER_GPU=args.batch_size)  # fmt: skip
-    loader = make_loader(train_set, settings)
-    return Theirs(train_set, args.size, lambda step: image_ids(loader, step), MOMENTUM, settings.GRADIENT_CLIP_NORM)
+    config = common.config(NUM_CLASSES=train_set.num_classes, **settings(args))
+    loader = make_loader(train_set, config)
+    return Theirs(train_set, config, lambda step: image_ids(loader, step))
 
 
 def measure(side, args, held_out):
@@ -149,8 +154,7 @@ def run_side(args):
 def best(name):
     """Run one side in a process of its own, and print its runs. Returns: dict, the run of the best mask AP."""
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "--side", name, *sys.argv[1:]], stdout=subprocess.PIPE, text=True,
-                          env={"KERAS_BACKEND": "jax", **os.environ})  # fmt: skip
+    done = subprocess.run([sys.executable, __file__, "--side", name, *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(f"{name} ended with status {done.returncode}; what it said is above", flush=True)
         return {}
@@ -164,12 +168,12 @@ def best(name):
 def parse(argv=None):
     """Return the arguments, held against each other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=256, help="side of the square images, in pixels, a multiple of 64")
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of each run")
+    parser.add_argument("--size", type=int, default=128, help="side of the square images, in pixels, a multiple of 64")
+    parser.add_argument("--steps", type=int, default=600, help="training steps of each run")
     parser.add_argument("--batch-size", type=int, default=8, help="images of a step")
-    parser.add_argument("--images", type=int, default=2000, help="images to train on, a multiple of the batch size")
+    parser.add_argument("--images", type=int, default=2400, help="images to train on, a multiple of the batch size")
     parser.add_argument("--held-out", type=int, default=100, help="images to evaluate on")
-    parser.add_argument("--learning-rates", type=float, nargs="+", default=[0.01], help="peaks that each side tries")
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[0.002], help="peaks that each side tries")
     parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.steps < 2:

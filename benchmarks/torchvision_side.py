@@ -1,4 +1,4 @@
-"""torchvision's maskrcnn_resnet50_fpn trained and evaluated on our data sets, and the translation between the two forms.
+"""A small Mask R-CNN of torchvision's trained and evaluated on our data sets, and the translation between the two forms.
 
 Theirs are boxes (x1, y1, x2, y2), and masks [N, H, W] in targets, [N, 1, H, W] of probabilities in what is found; ours are
 boxes (y1, x1, y2, x2) and masks [H, W, N]. In both a box ends outside of its last pixel, and class 0 is the background.
@@ -7,13 +7,16 @@ import os
 
 import numpy as np
 import torch
-from torchvision.models.detection import maskrcnn_resnet50_fpn
+from torchvision.models import resnet18
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
 
 from mrcnn.evaluation import coco
 from mrcnn.geometry.boxes import extract_bboxes
-
-# Of torchvision's own script of training, references/detection/train.py.
-WEIGHT_DECAY = 1e-4
 
 
 def to_image(image):
@@ -40,34 +43,48 @@ def to_result(found):
             "masks": (found["masks"][:, 0] >= 0.5).permute(1, 2, 0).cpu().numpy()}  # fmt: skip
 
 
+def small_network(config):
+    """Return a MaskRCNN of torchvision's over a ResNet-18, with the anchors and the widths of a Config of ours."""
+    trunk = resnet18(weights=None)
+    pyramid, hidden, mask = config.TOP_DOWN_PYRAMID_SIZE, config.FPN_CLASSIF_FC_LAYERS_SIZE, config.MASK_HEAD_CHANNELS
+    backbone = BackboneWithFPN(trunk, {f"layer{n}": str(n - 1) for n in (1, 2, 3, 4)}, [64, 128, 256, 512], pyramid)
+    ratios = tuple(config.RPN_ANCHOR_RATIOS)
+    anchors = AnchorGenerator(tuple((scale,) for scale in config.RPN_ANCHOR_SCALES), (ratios,) * len(config.RPN_ANCHOR_SCALES))
+    # average precision is of detections of every score
+    return MaskRCNN(
+        backbone, min_size=config.IMAGE_MIN_DIM, max_size=config.IMAGE_MAX_DIM, rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(pyramid, len(ratios)), rpn_pre_nms_top_n_train=config.PRE_NMS_LIMIT,
+        rpn_pre_nms_top_n_test=config.PRE_NMS_LIMIT, rpn_post_nms_top_n_train=config.POST_NMS_ROIS_TRAINING,
+        rpn_post_nms_top_n_test=config.POST_NMS_ROIS_INFERENCE, box_head=TwoMLPHead(pyramid * 7 * 7, hidden),
+        box_predictor=FastRCNNPredictor(hidden, config.NUM_CLASSES), box_batch_size_per_image=config.TRAIN_ROIS_PER_IMAGE,
+        box_score_thresh=0.0, box_detections_per_img=config.DETECTION_MAX_INSTANCES,
+        mask_head=MaskRCNNHeads(pyramid, (mask,) * 4, 1), mask_predictor=MaskRCNNPredictor(mask, mask, config.NUM_CLASSES))
+
+
 class Theirs:
-    """torchvision's model from random weights, with its training loop.
+    """torchvision's network from random weights, with its training loop.
 
     Args:
         train_set: prepared Dataset of square images; kept in memory as tensors.
-        size: int. Their side in pixels.
+        config: Config of ours, read for what both sides share.
         image_ids: callable, step -> the images of its batch.
-        momentum: float. Of SGD.
-        clip_norm: float. Largest norm of the whole gradient.
     """
 
-    def __init__(self, train_set, size, image_ids, momentum, clip_norm):
+    def __init__(self, train_set, config, image_ids):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.image_ids, self.momentum, self.clip_norm = image_ids, momentum, clip_norm
+        self.image_ids, self.clip_norm = image_ids, config.GRADIENT_CLIP_NORM
         self.images = [to_image(train_set.load_image(i)) for i in train_set.image_ids]
         self.targets = [to_target(*train_set.load_mask(i)) for i in train_set.image_ids]
         torch.set_num_threads(os.cpu_count() or 1)
         torch.manual_seed(0)
-        # average precision is of detections of every score
-        self.model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=train_set.num_classes,
-                                           min_size=size, max_size=size, box_score_thresh=0.0).to(self.device)  # fmt: skip
+        self.model = small_network(config).to(self.device)
         self.start = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def restart(self):
         """Go back to the random weights."""
         self.model.load_state_dict(self.start)
         self.step = 0
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.0, momentum=self.momentum, weight_decay=WEIGHT_DECAY)
+        self.optimizer = torch.optim.Adam(self.model.parameters())
 
     def _autocast(self):
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
