@@ -44,6 +44,7 @@ def main():
     parser.add_argument("--size", type=int, default=512, help="side of the square image, in pixels")
     parser.add_argument("--repeat", type=int, default=7, help="detections to time; the median is printed")
     args = parser.parse_args()
+    common.load_torchvision_first()
     print(common.machine())
     model = common.detector(args.size)
     image = np.random.default_rng(0).integers(0, 255, (args.size, args.size, 3)).astype(np.uint8)

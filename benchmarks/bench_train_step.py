@@ -63,6 +63,7 @@ def main():
     parser.add_argument("--precision", default="float32", choices=["float32", "mixed_bfloat16"], help="of ours")
     parser.add_argument("--repeat", type=int, default=5, help="steps to time; the median is printed")
     args = parser.parse_args()
+    common.load_torchvision_first()
     import keras
 
     keras.config.set_dtype_policy(args.precision)

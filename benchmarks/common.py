@@ -1,4 +1,6 @@
 """What the benchmarks share: data, models, timing, and the rows that they print and keep."""
+import contextlib
+import importlib
 import json
 import os
 import platform
@@ -67,6 +69,13 @@ def race(works, repeat=5, warmup=1):
 def seconds(work, repeat=5, warmup=1):
     """Return the median time of `work()` in seconds, after `warmup` calls that compile and fill caches."""
     return race({"": work}, repeat, warmup)[""]
+
+
+def load_torchvision_first():
+    """Load torchvision, where it is installed, before Keras loads TensorFlow: the other way round, builds of PyTorch for
+    graphics cards end the process."""
+    with contextlib.suppress(ImportError, RuntimeError, OSError):
+        importlib.import_module("torchvision")
 
 
 def torchvision_model(size, train, device="cpu"):
