@@ -147,8 +147,12 @@ class Network:
             anchors = keras.Input((None, 4), name="input_anchors")
             inputs.append(anchors)
         detections, *_ = self._detections(anchors, min_confidence)
-        masks = DetectionMasks(self.roi_align_mask, self._own_class_head(), name="detection_masks")(
-            [detections, self.image_meta, *self.pyramid[:4]])
+        if self.config.TRAIN_BN:  # statistics of the batch are of all rows
+            features = self._roi_features(self.roi_align_mask, detections[:, :, :4])
+            masks = self.mask_head.of_class(features, ops.cast(detections[:, :, 4], "int32"))
+        else:
+            masks = DetectionMasks(self.roi_align_mask, self._own_class_head(), name="detection_masks")(
+                [detections, self.image_meta, *self.pyramid[:4]])
         return RawImageModel(inputs, [detections, masks], mean_pixel=self.config.MEAN_PIXEL, name="mask_rcnn_detection")
 
     def _own_class_head(self):

@@ -277,8 +277,9 @@ class MaskRCNN:
 
     def get_anchors(self, image_shape):
         """Return the normalised anchors of a molded image, float32 [A, 4]; pixel anchors are left in `anchors`."""
-        normalised = self.predictor.anchors(image_shape)
-        self.anchors = self.predictor.last_anchors
+        predictor = self.full_predictor if self.mode == "inference" else self.predictor
+        normalised = predictor.anchors(image_shape)
+        self.anchors = predictor.last_anchors
         return normalised
 
     def evaluate(self, dataset, image_ids=None, limit=None, progress=None, min_confidence=0.0):
@@ -299,7 +300,6 @@ class MaskRCNN:
         predictor = self._predictor_from(min_confidence)
         return coco.evaluate(lambda images: predictor.detect(images, masks="rle"), dataset, image_ids,
                              batch_size=self.config.BATCH_SIZE, progress=progress)
-
 
     # --- Looking inside --------------------------------------------------------------------------------------------
     def ancestor(self, tensor, name, checked=None):

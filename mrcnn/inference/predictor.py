@@ -1,4 +1,4 @@
-"""Detection of any number of images of any sizes with one inference model.
+"""Detection of any number of images of any sizes with one model.
 
 Shapes: B images of a batch, H W C molded image, A anchors, D detections.
 """
@@ -15,7 +15,7 @@ from mrcnn.inference.unmold import paste_detections
 
 
 class Predictor:
-    """Molds, runs and unmolds.
+    """Fits images to the network, runs it, and pastes what it finds.
 
     Args:
         model: keras.Model as `Network.detection_model` returns it; for `run` alone also of `Network.inference_model`.
@@ -92,7 +92,7 @@ class Predictor:
         """
         fitted, metas, windows = fit_inputs(images, **self.mold_settings)
         names = ("rois", "class_ids", "scores", "masks")
-        # Threads paste the masks of some images, outside of the interpreter's lock, while the network sees the next.
+        # Threads paste the masks of a batch's images, outside of the interpreter's lock, while the network sees the next batch.
         with ThreadPoolExecutor(available_cores()) as pool:
             pasted = {row: pool.submit(paste_detections, found, small_masks, np.shape(images[row]), fitted[row].shape,
                                        windows[row], masks=masks)
@@ -101,17 +101,17 @@ class Predictor:
 
     def _found(self, fitted, metas):
         """Run the network on fitted images. Yields: (position, detections [D, 6], masks [D, M, M]) of each."""
-        for rows in _alike(fitted):
-            for start in range(0, len(rows), self.batch_size):
-                part = rows[start:start + self.batch_size]
-                batch = np.stack([fitted[i] for i in part])
-                if batch.dtype != np.uint8:
-                    batch = mold_image(batch, self.mold_settings["mean_pixel"])
-                yield from zip(part, *self.run(batch, metas[part]))
+        for rows in _alike(fitted, self.batch_size):
+            batch = np.stack([fitted[i] for i in rows])
+            if batch.dtype != np.uint8:
+                batch = mold_image(batch, self.mold_settings["mean_pixel"])
+            yield from zip(rows, *self.run(batch, metas[rows]))
 
 
-def _alike(images):
-    """Yield the positions of images of one shape and dtype, kind by kind."""
+def _alike(images, most):
+    """Yield the positions of images of one shape and dtype, kind by kind, up to `most` at a time."""
     kinds = [(image.shape, image.dtype.str) for image in images]
     for kind in sorted(set(kinds)):
-        yield [i for i, k in enumerate(kinds) if k == kind]
+        rows = [i for i, k in enumerate(kinds) if k == kind]
+        for start in range(0, len(rows), most):
+            yield rows[start:start + most]

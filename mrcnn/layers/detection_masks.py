@@ -17,7 +17,8 @@ class DetectionMasks(keras.layers.Layer):
 
     Args:
         align: PyramidROIAlign.
-        head: keras.Model [[B, CHUNK, P, P, C], int32 [B, CHUNK]] -> [B, CHUNK, M, M].
+        head: keras.Model [[B, CHUNK, P, P, C], int32 [B, CHUNK]] -> [B, CHUNK, M, M]. It must keep no state: it runs in a
+            loop, so its normalisation may not use the statistics of a batch.
 
     `call([detections, image_meta, P2, P3, P4, P5])`:
         detections: float [B, D, 6]. Rows of zeros stand behind the others.
@@ -66,5 +67,5 @@ class DetectionMasks(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("align", "head")}
-        return cls(**parts, **config)
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("align", "head")}
+        return cls(**{**config, **parts})

@@ -1,4 +1,4 @@
-"""Non-maximum suppression on fixed shapes, the same on every backend.
+"""Non-maximum suppression on fixed shapes, with the same result on every backend.
 
 Shapes: B images, N boxes in descending order of score, K boxes kept at most.
 """
@@ -16,7 +16,8 @@ BLOCK = 512
 def non_max_suppression(boxes, valid, *, iou_threshold, max_output, class_ids=None):
     """Keep a box unless a kept box before it overlaps it by more than `iou_threshold`.
 
-    Exactly the greedy algorithm, without its sequential loop. Boxes are taken in blocks; within a block the rule
+    Exactly the greedy algorithm. TensorFlow on a processor has an operator for it, see `nms_tensorflow`, which is taken where
+    there are no classes. Elsewhere it goes without the sequential loop: boxes are taken in blocks; within a block the rule
     "kept unless a kept box above suppresses me" is repeated until nothing changes. After t rounds the first t boxes
     are right, and in practice a handful of rounds is enough. A block's kept boxes then strike out later boxes at once.
 

@@ -23,6 +23,7 @@ def non_max_suppression(boxes, valid, *, iou_threshold, max_output):
     """Do what `mrcnn.ops.nms.non_max_suppression` does without classes; arguments and returns are the same."""
     import tensorflow as tf
 
+    boxes = tf.cast(boxes, "float32")
     # Falling scores keep the order of the rows; those of rows that are not valid lie below the least score.
     order = tf.range(boxes.shape[1], 0, -1, dtype="float32")
     scores = tf.where(valid, order, -1.0)

@@ -114,6 +114,11 @@ def test_a_batch_of_two_is_two_of_one(monkeypatch):
         assert found == _greedy(boxes[image], valid[image], 0.3, 30)
 
 
+def test_more_may_be_kept_than_there_are():
+    boxes = [[0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert _kept(boxes, [1, 1, 1], iou_threshold=0.5, max_output=7) == [0, 1]
+
+
 def test_padding_changes_nothing():
     rng = np.random.default_rng(4)
     boxes = _random_boxes(rng, 30)
