@@ -48,7 +48,7 @@ def level_counts(config, image_shape=None):
 
 
 def mold_settings(config):
-    """Return the keyword arguments of `inference.mold.mold_input`."""
+    """Return the keyword arguments of `inference.mold.fit_input`."""
     mean_pixel = np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
     return {"mean_pixel": mean_pixel, "resize_mode": config.IMAGE_RESIZE_MODE, "min_dim": config.IMAGE_MIN_DIM,
             "max_dim": config.IMAGE_MAX_DIM, "min_scale": config.IMAGE_MIN_SCALE, "num_classes": config.NUM_CLASSES}
