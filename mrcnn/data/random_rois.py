@@ -1,13 +1,13 @@
 """Batches with random regions, to train the heads before or without the region proposal network.
 
-Shape letters: B images, R random regions.
+Shapes: B images, R random regions.
 """
 
 import numpy as np
 
 from mrcnn.targets.detection import generate_random_rois
 
-# what the random stream of the regions is for, apart from those of the loader
+# The regions have a random stream of their own, apart from the loader's streams 0 and 1.
 _ROI_STREAM = 2
 
 

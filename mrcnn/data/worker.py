@@ -3,6 +3,7 @@
 `mrcnn.data.worker_processes` is the parent's side, and says how the two talk.
 """
 
+import contextlib
 import copy
 import ctypes
 import logging
@@ -39,10 +40,10 @@ def serve(connection):
     except EOFError:
         return
     except Exception as error:
-        failure = error
+        failure = _portable(error)  # once: each time adds a note
 
         def work(step, slot):
-            raise failure
+            return failure
 
     tasks = deque()
     try:
@@ -58,7 +59,11 @@ def serve(connection):
             except Exception as error:
                 answer = _portable(error)
             connection.send((step, answer))
+            if not isinstance(answer, Exception):
+                work.told(slot)
     except (EOFError, OSError):  # the parent is gone
+        return
+    finally:
         if isinstance(work, _Work):
             work.take_back()
 
@@ -100,11 +105,11 @@ class _Work:
 
     def __init__(self, loader, make_batch):
         self.loader, self.make_batch = loader, make_batch
-        self.slots, self.untold = {}, None
+        # by slot: memory, and new segments of which the parent was not told yet
+        self.slots, self.untold = {}, {}
 
     def __call__(self, step, slot):
         """Make the batch of a step. Returns: (name of a new segment or None, slot, layout, broken, empty)."""
-        self.untold = None  # another task has come, so the last answer was sent
         known = set(self.loader.broken), set(self.loader.empty)
         here = self.slots.get(slot, _Slot(None))
         here.clear()
@@ -114,19 +119,28 @@ class _Work:
         size = here.size_with(arrays)
         before = here.segment
         if before is None or size > before.size:
-            self.untold = _new_segment(size)
-            here = self.slots[slot] = _Slot(self.untold)
+            segment = _new_segment(size)
+            if slot in self.untold:  # the parent will not hear of it
+                self.untold.pop(slot).unlink()
+            self.untold[slot] = segment
+            here = self.slots[slot] = _Slot(segment)
         layout = [here.put(array) for array in arrays]
         if before is not None and before is not here.segment:
             del arrays, self.loader.take  # what lies there, in part, and its slot
-            before.close()
+            with contextlib.suppress(BufferError):  # something else holds its memory, and the batch is in the new one
+                before.close()
         broken = {i: reason for i, reason in self.loader.broken.items() if i not in known[0]}
-        return self.untold and self.untold.name, slot, layout, broken, self.loader.empty - known[1]
+        name = self.untold[slot].name if slot in self.untold else None
+        return name, slot, layout, broken, self.loader.empty - known[1]
+
+    def told(self, slot):
+        """Note that an answer was sent: the parent knows the segment of its slot, and removes it."""
+        self.untold.pop(slot, None)
 
     def take_back(self):
-        """Remove the segment that the parent was not told of: it removes the others."""
-        if self.untold is not None:
-            self.untold.unlink()
+        """Remove the segments that the parent was not told of: it removes the others."""
+        while self.untold:
+            self.untold.popitem()[1].unlink()
 
 
 class _Slot:

@@ -92,9 +92,10 @@ class WorkerProcesses:
             except ProcessDied:
                 self._shut()
                 raise
-            except KeyboardInterrupt:  # a message may have been read by half: nothing more can be asked for
+            except KeyboardInterrupt:  # it may have come amid a message: nothing more can be asked for
                 for worker in self._workers:
                     worker.process.kill()
+                self._shut()
                 raise
         if isinstance(batch, Exception):
             raise batch
@@ -103,14 +104,14 @@ class WorkerProcesses:
     def close(self):
         """End the processes; what they have made ahead is lost."""
         self._closed = True
-        if self._lock.acquire(timeout=_PATIENCE):
-            try:
-                self._shut()
-            finally:
-                self._lock.release()
-        else:  # another thread waits for a batch that does not come: it hears of the end, and shuts
-            for worker in self._workers:
+        while not self._lock.acquire(timeout=_PATIENCE):
+            # another thread waits for a batch that does not come: it hears of the end, and lets go
+            for worker in list(self._workers):
                 worker.process.kill()
+        try:
+            self._shut()
+        finally:
+            self._lock.release()
 
     def _start(self):
         import cloudpickle
@@ -194,6 +195,9 @@ class _Worker:
             _, answer = self.connection.recv()
         except (EOFError, OSError) as error:
             raise self._death() from error
+        except KeyboardInterrupt:  # a message may have been read by half: the rest of it says nothing
+            self.connection.close()
+            raise
         if isinstance(answer, Exception):
             return answer
         name, slot, *rest = answer
@@ -220,7 +224,7 @@ class _Worker:
     def end(self):
         """Wait for the end of the process, make it end if need be, and let go of its memory."""
         until = time.monotonic() + _PATIENCE
-        with contextlib.suppress(ProcessDied):
+        with contextlib.suppress(ProcessDied, OSError):  # the pipe may be closed
             # an answer that is under way may tell of a new segment
             while self.connection.poll(max(until - time.monotonic(), 0)):
                 self.receive()

@@ -1,5 +1,6 @@
 """The training loop around keras.Model.fit: data in, checkpoints, logs and validation out."""
 
+import contextlib
 import json
 import os
 from importlib.util import find_spec
@@ -65,9 +66,11 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         raise
     finally:
         progress.close()
-        feed.close()
-        for maker in makers:
+        for maker in makers:  # before the feed: it may wait for a batch of theirs
             maker.close()
+        # TensorFlow reads the feed in a thread, and may be in it now: it is closed when that thread lets go of it.
+        with contextlib.suppress(ValueError):
+            feed.close()
 
 
 def _loader(dataset, config, role, **options):

@@ -37,9 +37,11 @@ def removed_if_empty(log_dir):
     try:
         yield
     except BaseException:
-        for folder, _, _ in os.walk(log_dir, topdown=False):
-            with contextlib.suppress(OSError):  # it holds something: only empty folders can be removed in this way
-                os.rmdir(folder)
+        folders = list(os.walk(log_dir, topdown=False))
+        if not any(files for _, _, files in folders):
+            for folder, _, _ in folders:
+                with contextlib.suppress(OSError):  # it holds something by now: only empty folders can be removed so
+                    os.rmdir(folder)
         raise
 
 

@@ -18,7 +18,7 @@ from mrcnn.data.worker import _Work
 from mrcnn.data.worker_processes import ProcessDied, WorkerProcesses
 from tests.data.scenes import scenes
 from tests.data.test_loader import SAMPLE, TARGET, loader_of, same
-from tests.data.worker_scenes import RECTANGLES, Ending, Failing, Late, Wrong, troubled_loader
+from tests.data.worker_scenes import RECTANGLES, Ending, Failing, Late, Unopened, Wrong, troubled_loader
 from tests.shared_data import REPOSITORY
 
 SHARED = Path("/dev/shm")
@@ -78,6 +78,71 @@ def test_an_error_is_raised_with_its_text_and_the_others_go_on(error, raised, te
         processes(6)
 
 
+def test_an_error_that_comes_again_has_one_traceback():
+    processes = WorkerProcesses(Unopened(), Failing(), 1)
+    notes = []
+    for step in (0, 1, 2):
+        with pytest.raises(ValueError, match="nothing to open") as caught:
+            processes(step)
+        notes.append(caught.value.__notes__)
+    processes.close()
+    assert len(notes[0]) == 1 and notes == [notes[0]] * 3
+
+
+def test_memory_that_something_holds_costs_no_batch():
+    work = _Work(Failing(), Failing())
+    first = work(0, 0)[0]
+    work.told(0)
+    before = work.slots[0].segment
+    before.unlink()
+    held = before.buf[:1]  # so it cannot be closed
+    second = work(1, 0)[0]
+    assert second == work.slots[0].segment.name != first
+    work.take_back()
+    work.slots.clear()
+    held.release()
+    before.close()
+
+
+def test_memory_that_a_failure_kept_untold_is_told_with_the_next_answer_of_its_slot(monkeypatch):
+    work = _Work(Failing(), Failing())
+    with monkeypatch.context() as patch:
+        patch.setattr("mrcnn.data.worker._Slot.put", lambda self, array: 1 / 0)
+        for step, slot in ((2, 0), (2, 1), (4, 1)):  # the last one needs memory anew
+            with pytest.raises(ZeroDivisionError):
+                work(step, slot)
+    segments = {slot: here.segment for slot, here in work.slots.items()}
+    for slot in (1, 0):
+        assert work(1, slot)[0] == segments[slot].name
+        assert work(1, slot)[0] == segments[slot].name  # that answer was not sent
+        work.told(slot)
+        assert work(1, slot)[0] is None
+        segments[slot].unlink()
+    work(9, 0)
+    work.take_back()  # no file is left of it
+    work.slots.clear()
+
+
+def test_an_interruption_amid_a_message_is_no_death(monkeypatch):
+    """The processes are ended, and a later call starts others."""
+    loader = loader_of(scenes(*RECTANGLES), batch_size=2)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2)
+    for step in range(16):  # until no message tells of new memory
+        processes(step)
+
+    def interrupt():
+        os.read(processes._workers[0].connection.fileno(), 6)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes._workers[0].connection, "recv", interrupt, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        processes(16)
+    assert not multiprocessing.active_children()
+    for step in (16, 17):
+        assert same(processes(step), loader[step])
+    processes.close()
+
+
 def test_a_process_that_is_killed_is_an_error_and_no_wait():
     loader = loader_of(scenes(*RECTANGLES, cls=Ending), batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
@@ -117,6 +182,7 @@ def test_batches_are_made_in_the_shared_memory_itself(count):
         names.append(name)
         whole = np.frombuffer(segment.buf, np.uint8).copy()
         assert same([np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout], plain[step])
+        work.told(0)
         if name:
             SharedMemory(name).unlink()
         assert layout[0][2] == 0 or count == 5

@@ -68,6 +68,17 @@ class Failing:
         """Take no note."""
 
 
+class Unopened:
+    """A loader that no process can make from what was sent."""
+
+    def __reduce__(self):
+        return _refuse, ()
+
+
+def _refuse():
+    raise ValueError("nothing to open")
+
+
 def troubled_loader(**kwargs):
     """Return a loader of images that are broken and empty among others."""
     return loader_of(scenes(*RECTANGLES, cls=Troubled), batch_size=2, seed=3, **kwargs)

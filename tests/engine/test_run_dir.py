@@ -74,6 +74,7 @@ def test_a_folder_that_a_failure_left_empty_goes_and_one_with_files_stays(tmp_pa
             if name == "with_a_file":
                 (folder / "train").mkdir()
                 (folder / "train" / "events").touch()
+                (folder / "validation").mkdir()
             raise fault("no memory")
     with pytest.raises(ValueError), removed_if_empty(str(tmp_path / "never_made")):
         raise ValueError("no memory")
@@ -81,3 +82,4 @@ def test_a_folder_that_a_failure_left_empty_goes_and_one_with_files_stays(tmp_pa
         (tmp_path / "done").mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "with_a_file"]
     assert (tmp_path / "with_a_file" / "train" / "events").exists()
+    assert (tmp_path / "with_a_file" / "validation").is_dir()  # the folder is as it was
