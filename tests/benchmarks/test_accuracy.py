@@ -164,5 +164,5 @@ def test_the_table_stands_where_a_side_found_nothing_or_is_missing(monkeypatch, 
         monkeypatch.setattr(accuracy, "best", {"ours": ours, "theirs": theirs}.get)
         accuracy.main()
         rows = capsys.readouterr().out.splitlines()
-        assert len(rows) == 4 and rows[0].startswith("mask AP after 1000 steps of 8 at 256") and "0.500" in rows[0]
+        assert len(rows) == 4 and rows[0].startswith("mask AP after 600 steps of 8 at 128") and "0.500" in rows[0]
         assert [row.split("ratio")[1].strip() for row in rows if "ratio" in row] == ratios
