@@ -16,7 +16,7 @@ from mrcnn.evaluation import coco
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.predictor import Predictor
 from mrcnn.inference.unmold import paste_detections, unmold_detections
-from mrcnn.ops import nms_tensorflow
+from mrcnn.ops.placement import on_tensorflow_processor
 from mrcnn.weights import classic_h5, pretrained
 
 
@@ -368,4 +368,4 @@ def _ready(model):
 
 def _jit_compile():
     """Return Keras's `jit_compile`: on a CPU a plain TensorFlow graph is as fast as XLA's, and ready far sooner."""
-    return False if nms_tensorflow.runs_here() else "auto"
+    return False if on_tensorflow_processor() else "auto"

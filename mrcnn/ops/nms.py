@@ -8,6 +8,7 @@ from keras import ops
 from mrcnn.ops import nms_tensorflow
 from mrcnn.ops.boxes import compute_overlaps
 from mrcnn.ops.gather import first_true
+from mrcnn.ops.placement import on_tensorflow_processor
 
 # Boxes that are compared with one another at a time: bounds the memory of the overlap matrix to BLOCK x N.
 BLOCK = 512
@@ -34,7 +35,7 @@ def non_max_suppression(boxes, valid, *, iou_threshold, max_output, class_ids=No
 
     Source: the fixed-point form follows from the definition of greedy NMS; `tests/ops/test_nms.py` holds it against it.
     """
-    if class_ids is None and nms_tensorflow.runs_here():
+    if class_ids is None and on_tensorflow_processor():
         return nms_tensorflow.non_max_suppression(boxes, valid, iou_threshold=iou_threshold, max_output=max_output)
     size = boxes.shape[1]
     struck = ops.logical_not(valid)  # [B, N]

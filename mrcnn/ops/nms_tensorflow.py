@@ -4,20 +4,6 @@ It goes down the list and stops when enough boxes are kept: 6000 boxes of which 
 of `mrcnn.ops.nms` take 200 ms. On a graphics card those are the faster ones.
 """
 
-import functools
-
-import keras
-
-
-@functools.cache
-def runs_here():
-    """Tell whether graphs run on TensorFlow and on a processor: bool."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
-
 
 def non_max_suppression(boxes, valid, *, iou_threshold, max_output):
     """Do what `mrcnn.ops.nms.non_max_suppression` does without classes; arguments and returns are the same."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn.geometry import boxes as array_boxes
-from mrcnn.ops import nms, nms_tensorflow
+from mrcnn.ops import nms
 from mrcnn.ops.nms import non_max_suppression
 from tests.compiled import compiled
 
@@ -13,8 +13,8 @@ from tests.compiled import compiled
 def way(request, monkeypatch):
     """Each test runs by the blocks, and where TensorFlow runs on a processor by its operator too."""
     if request.param == "blocks":
-        monkeypatch.setattr(nms_tensorflow, "runs_here", lambda: False)
-    elif not nms_tensorflow.runs_here():
+        monkeypatch.setattr(nms, "on_tensorflow_processor", lambda: False)
+    elif not nms.on_tensorflow_processor():
         pytest.skip("TensorFlow's operator is for TensorFlow on a processor")
 
 
