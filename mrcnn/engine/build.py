@@ -21,10 +21,12 @@ from mrcnn.layers.anchors import AnchorsLayer
 from mrcnn.layers.detection import DetectionLayer
 from mrcnn.layers.detection_masks import CHUNK, DetectionMasks
 from mrcnn.layers.detection_target import DetectionTargetLayer
+from mrcnn.layers.positive_rois import PositiveRois
 from mrcnn.layers.proposal import ProposalLayer
 from mrcnn.layers.pyramid_roi_align import PyramidROIAlign
 from mrcnn.ops.boxes import norm_boxes
 from mrcnn.ops.meta import image_size
+from mrcnn.ops.placement import on_tensorflow_processor
 
 
 class Network:
@@ -105,7 +107,11 @@ class Network:
         class_logits, class_probs, pred_deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
         # Positives stand in the first rows, and the mask loss is about positives alone, each for its own class.
         most = min(targets.max_positives, config.TRAIN_ROIS_PER_IMAGE)
-        own_masks = self.mask_head.of_class(self._roi_features(self.roi_align_mask, rois[:, :most]), class_ids[:, :most])
+        mask_rois, mask_class_ids = rois[:, :most], class_ids[:, :most]
+        # with TRAIN_BN statistics of the batch are of all these rows
+        if config.TRAIN_BN is False and on_tensorflow_processor():
+            mask_rois, mask_class_ids = PositiveRois(name="positive_rois")([mask_rois, mask_class_ids])
+        own_masks = self.mask_head.of_class(self._roi_features(self.roi_align_mask, mask_rois), mask_class_ids)
         outputs = {
             "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class, "rpn_bbox": self.rpn_bbox,
             "rpn_rois": proposals, "rois": rois, "target_class_ids": class_ids, "target_deltas": deltas,

@@ -1,6 +1,6 @@
 """The Keras model that is trained: five losses in `compute_loss`, so every Keras callback, optimizer and backend works.
 
-Shapes: B images, T sampled ROIs, P of them in the rows that may be positive.
+Shapes: B images, T sampled ROIs.
 """
 
 import keras
@@ -70,7 +70,7 @@ def compute_losses(inputs, outputs):
         outputs: dict of its outputs.
     """
     image_meta, rpn_match, rpn_target = inputs[1:4]
-    class_ids, positives = outputs["target_class_ids"], outputs["own_class_masks"].shape[1]
+    class_ids, positives = outputs["target_class_ids"], ops.shape(outputs["own_class_masks"])[1]
     there = ops.any(outputs["rois"] != 0.0, axis=-1)  # [B, T]
     return {
         "rpn_class_loss": rpn_class_loss(rpn_match, outputs["rpn_class_logits"]),

@@ -44,13 +44,14 @@ class MaskHead:
         Returns:
             float32 [B, R, M, M, K]. Probability of each pixel for each class.
         """
-        return self.probs(self._hidden_features(roi_features))
+        x = self._hidden_features(roi_features)
+        return self.probs(ops.reshape(x, (-1, roi_features.shape[1], *x.shape[1:])))
 
     def of_class(self, roi_features, class_ids):
         """Wire the head for one class of each ROI.
 
         Args:
-            roi_features: [B, R, P, P, C]. R must be known.
+            roi_features: [B, R, P, P, C].
             class_ids: int32 [B, R].
 
         Returns:
@@ -59,10 +60,8 @@ class MaskHead:
         return self.probs(self._hidden_features(roi_features), class_ids)
 
     def _hidden_features(self, roi_features):
-        """Wire all but the last layer: [B, R, M, M, channels]."""
-        rois = roi_features.shape[1]
+        """Wire all but the last layer: [B * R, M, M, channels]."""
         x = ops.reshape(roi_features, (-1, *roi_features.shape[2:]))  # [B * R, P, P, C]
         for convolution, norm in self.hidden:
             x = self.relu(norm(convolution(x), training=self.train_bn))
-        x = self.upsample(x)
-        return ops.reshape(x, (-1, rois, *x.shape[1:]))
+        return self.upsample(x)

@@ -16,7 +16,8 @@ class RoiConv2D(keras.layers.Conv2D):
     `call(inputs, own=None)`:
         inputs: [B, R, h, w, C].
         own: int32 [B, R], optional. The only filter that is wanted of each ROI: with it the output is [B, R, h, w], and
-            what it costs does not grow with F. For kernels of one cell.
+            what it costs does not grow with F. For kernels of one cell. R may then be unknown, and inputs may be
+            [B * R, h, w, C].
     """
 
     def build(self, input_shape):
@@ -32,16 +33,16 @@ class RoiConv2D(keras.layers.Conv2D):
         """Apply to each ROI one filter, as a product of a matrix and a vector."""
         if tuple(self.kernel_size) != (1, 1):
             raise ValueError(f"layer {self.name!r} has a kernel of {self.kernel_size}; `own` is for kernels of (1, 1).")
-        rois, height, width, channels = inputs.shape[1:]
+        height, width, channels = inputs.shape[-3:]
         filters = ops.transpose(ops.reshape(self.kernel, (channels, self.filters)))  # [F, C]
-        own = ops.reshape(own, (-1,))  # [B * R]
+        flat = ops.reshape(own, (-1,))  # [B * R]
         pixels = ops.reshape(inputs, (-1, height * width, channels))
-        outputs = ops.matmul(pixels, ops.take(filters, own, axis=0)[:, :, None])[:, :, 0]  # [B * R, h * w]
+        outputs = ops.matmul(pixels, ops.take(filters, flat, axis=0)[:, :, None])[:, :, 0]  # [B * R, h * w]
         if self.use_bias:
-            outputs = outputs + ops.take(self.bias, own)[:, None]
-        return self.activation(ops.reshape(outputs, (-1, rois, height, width)))
+            outputs = outputs + ops.take(self.bias, flat)[:, None]
+        return self.activation(ops.reshape(outputs, (*ops.shape(own), height, width)))
 
     def compute_output_spec(self, inputs, own=None):
         height, width, channels = super().compute_output_shape((None, *inputs.shape[-3:]))[1:]
-        shape = (*inputs.shape[:-3], height, width) + ((channels,) if own is None else ())
+        shape = (*inputs.shape[:-3], height, width, channels) if own is None else (*own.shape, height, width)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
