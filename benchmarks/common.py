@@ -141,18 +141,25 @@ def detector(size, batch_size=1, num_classes=81, instances=100):
     return model
 
 
-def trainer(dataset, **overrides):
-    """Return a MaskRCNN that trains all layers of `config(**overrides)` on a data set, and its loader."""
+def training_model(**overrides):
+    """Return a MaskRCNN that trains all layers of `config(**overrides)`."""
     import tempfile
 
     from mrcnn.engine.mask_rcnn import MaskRCNN
-    from mrcnn.engine.settings import make_loader
 
-    settings = config(**{"NUM_CLASSES": dataset.num_classes, **overrides})
+    settings = config(**overrides)
     model = MaskRCNN("training", settings, tempfile.gettempdir())
     model.set_trainable(".*", verbose=0)
     model.compile(0.001, settings.LEARNING_MOMENTUM)
-    return model, make_loader(dataset, settings)
+    return model
+
+
+def trainer(dataset, **overrides):
+    """Return a MaskRCNN that trains all layers of `config(**overrides)` on a data set, and its loader."""
+    from mrcnn.engine.settings import make_loader
+
+    model = training_model(**{"NUM_CLASSES": dataset.num_classes, **overrides})
+    return model, make_loader(dataset, model.config)
 
 
 def machine():
