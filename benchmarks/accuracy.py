@@ -23,10 +23,10 @@ import common
 import numpy as np
 
 from mrcnn.data.formats.shapes import SUBSET_SEEDS, ShapesDataset
-from mrcnn.engine.presets import FROM_SCRATCH, PRESETS
+from mrcnn.engine.presets import FORMAT_FROM_SCRATCH, FROM_SCRATCH, PRESETS
 from mrcnn.engine.settings import make_loader
 
-SMALL = {**PRESETS["shapes"], **FROM_SCRATCH["shapes"], "TRAIN_BN": None, "DETECTION_MAX_INSTANCES": 20}
+SMALL = {**PRESETS["shapes"], **FROM_SCRATCH, **FORMAT_FROM_SCRATCH["shapes"], "DETECTION_MAX_INSTANCES": 20}
 FIGURES = {"mask AP": "mask_AP", "mask AP50": "mask_AP50", "box AP50": "box_AP50"}
 # The rate of a run changes this often; the first part warms up and compiles, and is left out of images/s.
 PARTS = 50

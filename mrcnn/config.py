@@ -26,7 +26,7 @@ COMPUTED = {"BATCH_SIZE": "IMAGES_PER_GPU and GPU_COUNT",
             "IMAGE_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MIN_DIM, IMAGE_MAX_DIM and IMAGE_CHANNEL_COUNT",
             "IMAGE_META_SIZE": "NUM_CLASSES"}
 # Attributes that are True or False.
-FLAGS = ("USE_MINI_MASK", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES")
+FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES")
 LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 # Attributes that may be functions of the user's own.
 CALLABLE_NAMES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "OPTIMIZER")
@@ -141,6 +141,9 @@ class Config:
     # ROIs of an image given to the heads in training, and the share of them that is positive.
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
+    # True: the boxes of the objects are among the proposals that ROIs are sampled from, so that the heads have positives
+    # from the first step on. False: positives come from the RPN alone, as in the classic code.
+    GT_BOXES_AS_ROIS = False
     # Slots for ground-truth instances of an image; of more, a random choice is used.
     MAX_GT_INSTANCES = 100
     # Train on images without objects (every ROI is background). False leaves them out, as the classic code did.

@@ -102,8 +102,13 @@ class Network:
             # All-zero rows are padding, and stay so.
             there = ops.any(given != 0, axis=-1, keepdims=True)
             proposals = ops.where(there, norm_boxes(given, size), 0.0)
+        truth = norm_boxes(gt_boxes, size)
+        candidates = proposals
+        if config.GT_BOXES_AS_ROIS:
+            is_object = ops.cast(gt_class_ids > 0, "float32")[..., None]  # neither padding nor a crowd
+            candidates = ops.concatenate([proposals, truth * is_object], axis=1)
         targets = DetectionTargetLayer(config, seed=config.SEED, name="proposal_targets")
-        rois, class_ids, deltas, masks = targets([proposals, gt_class_ids, norm_boxes(gt_boxes, size), gt_masks])
+        rois, class_ids, deltas, masks = targets([candidates, gt_class_ids, truth, gt_masks])
         class_logits, class_probs, pred_deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
         # Positives stand in the first rows, and the mask loss is about positives alone, each for its own class.
         most = min(targets.max_positives, config.TRAIN_ROIS_PER_IMAGE)

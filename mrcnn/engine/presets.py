@@ -14,9 +14,10 @@ PRESETS = {
     # LVIS's figures are of up to 300 detections an image.
     "lvis": {"DETECTION_MAX_INSTANCES": 300},
 }
-# What changes where no weights are loaded: BatchNorm has to learn its statistics, and for shapes a network that a CPU
-# trains in minutes is enough.
-FROM_SCRATCH = {
+# What changes where no weights are loaded: BatchNorm has to learn its statistics, and the RPN proposes no objects yet.
+FROM_SCRATCH = {"TRAIN_BN": None, "GT_BOXES_AS_ROIS": True}
+# What changes besides for one format: a CPU trains a network for shapes in minutes.
+FORMAT_FROM_SCRATCH = {
     "shapes": {"BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
                "MASK_HEAD_CHANNELS": 64, "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300,
                "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100, "OPTIMIZER": "adam"},
@@ -38,7 +39,7 @@ def build_config(data, settings, saved=None, from_scratch=False):
     Raises:
         ConfigError: an unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
     """
-    scratch = {"TRAIN_BN": None, **FROM_SCRATCH.get(data, {})} if from_scratch else {}
+    scratch = {**FROM_SCRATCH, **FORMAT_FROM_SCRATCH.get(data, {})} if from_scratch else {}
     base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
     check_kinds(base, settings)
     return base.with_overrides(settings)

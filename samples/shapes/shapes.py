@@ -20,6 +20,7 @@ from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.data.formats.shapes import ShapesDataset
+from mrcnn.engine.presets import FROM_SCRATCH
 from mrcnn.engine.trained_run import find_checkpoint, load_config
 from mrcnn.weights.start import WORDS, load_start_weights
 
@@ -99,8 +100,8 @@ def main(argv=None):
 
     training = args.command == "train"
     config = ShapesConfig() if training else inference_config(args.model, args.logs)
-    if args.model == "none":  # random weights: BatchNorm has its statistics to learn
-        config = config.with_overrides({"TRAIN_BN": None})
+    if args.model == "none":
+        config = config.with_overrides(FROM_SCRATCH)
     config.display()
     model = modellib.MaskRCNN(mode="training" if training else "inference", config=config, model_dir=args.logs)
     load_start_weights(model, args.model)

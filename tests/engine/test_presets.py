@@ -13,8 +13,9 @@ from mrcnn.engine.presets import build_config, for_other_data, with_classes
 def test_a_preset_is_valid_and_named_by_its_data(data, from_scratch):
     config = with_classes(build_config(data, {}, from_scratch=from_scratch), SimpleNamespace(num_classes=4))
     assert config.NAME == data and config.NUM_CLASSES == 4
-    # Statistics of random weights mean nothing: they have to be trained.
+    # Statistics of random weights mean nothing, and such an RPN finds nothing.
     assert config.TRAIN_BN is (None if from_scratch else False)
+    assert config.GT_BOXES_AS_ROIS is from_scratch
 
 
 def test_settings_win_over_what_random_weights_ask_for():

@@ -178,6 +178,25 @@ def test_given_rois_take_the_place_of_proposals(tmp_path):
     assert np.isfinite(float(model.keras_model.train_on_batch([*batch, rois], return_dict=True)["loss"]))
 
 
+def test_objects_are_rois_when_asked(tmp_path):
+    settings = {"TRAIN_ROIS_PER_IMAGE": 40, "USE_RPN_ROIS": False, "GT_BOXES_AS_ROIS": True}
+    batch = [np.asarray(part).copy() for part in batch_of(small_config(**settings))]
+    ids, boxes = batch[4], batch[5]
+    ids[0, 1:] = (-2, 0, 0)  # a crowd and two empty slots, whose boxes must not come in
+    rois = np.zeros((2, 40, 4), np.int32)
+    rois[:, 0] = (0, 0, 6, 6)  # all that is proposed
+    model = small_model("training", tmp_path, **settings)
+    _, outputs = _losses(model.keras_model, [*batch, rois])
+    assert not outputs["rpn_rois"][:, 1:].any()  # what is proposed stays what it was
+    for image in range(2):
+        objects = np.flatnonzero(ids[image] > 0)
+        positive = outputs["target_class_ids"][image] > 0
+        assert positive.sum() == len(objects)
+        found = outputs["rois"][image][positive] * 63 + [0, 0, 1, 1]
+        assert {tuple(box) for box in np.rint(found).astype(int)} == {tuple(box) for box in boxes[image][objects]}
+        np.testing.assert_allclose(outputs["target_deltas"][image], 0, atol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_any_number_of_channels(tmp_path, channels):
     model = small_model("training", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))
