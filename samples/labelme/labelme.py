@@ -53,6 +53,7 @@ class SmallConfig(LabelmeConfig):
     IMAGE_MAX_DIM = 256
     BACKBONE = "compact"
     TRAIN_BN = None
+    GT_BOXES_AS_ROIS = True
     TOP_DOWN_PYRAMID_SIZE = 64
     RPN_HEAD_CHANNELS = 64
     MASK_HEAD_CHANNELS = 64

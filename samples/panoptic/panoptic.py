@@ -43,6 +43,7 @@ class PanopticConfig(Config):
     IMAGE_MAX_DIM = 128
     BACKBONE = "compact"
     TRAIN_BN = None
+    GT_BOXES_AS_ROIS = True
     TOP_DOWN_PYRAMID_SIZE = 32
     RPN_HEAD_CHANNELS = 32
     MASK_HEAD_CHANNELS = 32

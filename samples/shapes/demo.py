@@ -39,6 +39,7 @@ class DemoConfig(Config):
     IMAGE_MAX_DIM = 128
     BACKBONE = "compact"
     TRAIN_BN = None
+    GT_BOXES_AS_ROIS = True
     TOP_DOWN_PYRAMID_SIZE = 64
     RPN_HEAD_CHANNELS = 64
     MASK_HEAD_CHANNELS = 64
