@@ -52,7 +52,7 @@ def trained_model(size, batch, classes):
     return common.training_model(NUM_CLASSES=classes, IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch)
 
 
-# cached: the curves cross in one point, which is measured once
+# cached: a point that lies on several curves is measured once
 @cache
 def step_seconds(repeat, *, size, batch, instances, classes):
     """Return the median seconds of a training step."""

@@ -142,12 +142,15 @@ def detector(size, batch_size=1, num_classes=81, instances=100):
 
 
 def training_model(**overrides):
-    """Return a MaskRCNN that trains all layers of `config(**overrides)`."""
+    """Return a MaskRCNN that trains all layers of `config(**overrides)`, on the objects themselves too, as torchvision does.
+
+    Random weights would else propose more or fewer positives by luck, and with them the mask head has more or less to do.
+    """
     import tempfile
 
     from mrcnn.engine.mask_rcnn import MaskRCNN
 
-    settings = config(**overrides)
+    settings = config(**{"GT_BOXES_AS_ROIS": True, **overrides})
     model = MaskRCNN("training", settings, tempfile.gettempdir())
     model.set_trainable(".*", verbose=0)
     model.compile(0.001, settings.LEARNING_MOMENTUM)

@@ -53,7 +53,8 @@ mrcnn train shapes --set IMAGES_PER_GPU=4 RPN_ANCHOR_SCALES="(8,16,32,64,128)" O
   do so in Python.
 - **What the command line starts from** differs a little from the defaults for some formats, so that a first try works:
   `mrcnn train shapes` takes images of 128 pixels, small anchors and, from random weights, a small network; `mrcnn train
-  lvis` up to 300 detections an image; and whatever starts from random weights trains the statistics of BatchNorm.
+  lvis` up to 300 detections an image; and whatever starts from random weights trains the statistics of BatchNorm, and
+  adds the boxes of the objects to the proposals (`GT_BOXES_AS_ROIS`).
 
 An attribute of your own may have any other UPPERCASE name; it is kept with the rest.
 """

@@ -141,8 +141,9 @@ class Config:
     # ROIs of an image given to the heads in training, and the share of them that is positive.
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
-    # True: the boxes of the objects are among the proposals that ROIs are sampled from, so that the heads have positives
-    # from the first step on. False: positives come from the RPN alone, as in the classic code.
+    # True: the boxes of the objects are added to the proposals that ROIs are sampled from, all through training, so that
+    # the heads have positives from the first step on. Validation losses are then of these boxes, too; AP is not touched.
+    # False: positives come from the RPN alone, as in the classic code.
     GT_BOXES_AS_ROIS = False
     # Slots for ground-truth instances of an image; of more, a random choice is used.
     MAX_GT_INSTANCES = 100

@@ -85,6 +85,8 @@ class Network:
         Inputs, in order: images [B, H, W, C]; image_meta [B, 12 + K]; rpn_match int32 [B, A, 1]; rpn_bbox [B, T, 4];
         gt_class_ids int32 [B, G]; gt_boxes [B, G, 4] pixels; gt_masks bool [B, h, w, G]; and with USE_RPN_ROIS False
         rois [B, R, 4] pixels.
+        Outputs, a dict: what the losses are computed from. "own_class_masks" is [B, Q, M, M]; on TensorFlow on a processor
+        Q may differ from batch to batch, so `predict` takes one batch at a time.
         """
         config = self.config
         gt_class_ids = keras.Input((None,), dtype="int32", name="input_gt_class_ids")
@@ -105,15 +107,16 @@ class Network:
         truth = norm_boxes(gt_boxes, size)
         candidates = proposals
         if config.GT_BOXES_AS_ROIS:
-            is_object = ops.cast(gt_class_ids > 0, "float32")[..., None]  # neither padding nor a crowd
-            candidates = ops.concatenate([proposals, truth * is_object], axis=1)
+            # Neither padding nor a crowd, and with an area: a box of one pixel overlaps nothing, itself neither.
+            usable = ops.logical_and(gt_class_ids > 0, ops.all(truth[..., 2:] > truth[..., :2], axis=-1))
+            candidates = ops.concatenate([proposals, ops.where(usable[..., None], truth, 0.0)], axis=1)
         targets = DetectionTargetLayer(config, seed=config.SEED, name="proposal_targets")
         rois, class_ids, deltas, masks = targets([candidates, gt_class_ids, truth, gt_masks])
         class_logits, class_probs, pred_deltas = self.box_head(self._roi_features(self.roi_align_box, rois))
         # Positives stand in the first rows, and the mask loss is about positives alone, each for its own class.
         most = min(targets.max_positives, config.TRAIN_ROIS_PER_IMAGE)
         mask_rois, mask_class_ids = rois[:, :most], class_ids[:, :most]
-        # with TRAIN_BN statistics of the batch are of all these rows
+        # Unless TRAIN_BN is False, the statistics of a batch are those of all these rows.
         if config.TRAIN_BN is False and on_tensorflow_processor():
             mask_rois, mask_class_ids = PositiveRois(name="positive_rois")([mask_rois, mask_class_ids])
         own_masks = self.mask_head.of_class(self._roi_features(self.roi_align_mask, mask_rois), mask_class_ids)

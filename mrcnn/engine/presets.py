@@ -14,7 +14,8 @@ PRESETS = {
     # LVIS's figures are of up to 300 detections an image.
     "lvis": {"DETECTION_MAX_INSTANCES": 300},
 }
-# What changes where no weights are loaded: BatchNorm has to learn its statistics, and the RPN proposes no objects yet.
+# What changes where no weights at all are loaded: BatchNorm has its statistics to learn, and what the RPN proposes first
+# holds no objects for the heads to learn from.
 FROM_SCRATCH = {"TRAIN_BN": None, "GT_BOXES_AS_ROIS": True}
 # What changes besides for one format: a CPU trains a network for shapes in minutes.
 FORMAT_FROM_SCRATCH = {

@@ -11,15 +11,19 @@ from keras import ops
 class PositiveRois(keras.layers.Layer):
     """Take the first rows of each image, as many as hold a positive in any image of the batch, and at least one.
 
-    The mask head is a third of a training step on a processor when all P rows run through it; early in training, and of
+    The mask head is a third of a training step on a processor when all P rows run through it; early in training, and for
     images with few objects, most of them hold nothing to learn from. Q is known only as the graph runs, so this is for
-    TensorFlow without XLA: other graphs are compiled for one size.
+    TensorFlow without XLA: graphs of JAX and XLA are compiled for one size.
 
     `call([rois, class_ids])`:
         rois: float [B, P, 4]. Positives stand before all others.
         class_ids: int32 [B, P]. Above 0 for positives.
         Returns rois [B, Q, 4], class_ids [B, Q].
     """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # boxes keep float32 when the features are of lower precision
+        self.supports_jit = False
 
     def call(self, inputs):
         rois, class_ids = inputs

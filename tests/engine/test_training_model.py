@@ -181,19 +181,19 @@ def test_given_rois_take_the_place_of_proposals(tmp_path):
 def test_objects_are_rois_when_asked(tmp_path):
     settings = {"TRAIN_ROIS_PER_IMAGE": 40, "USE_RPN_ROIS": False, "GT_BOXES_AS_ROIS": True}
     batch = [np.asarray(part).copy() for part in batch_of(small_config(**settings))]
-    ids, boxes = batch[4], batch[5]
-    ids[0, 1:] = (-2, 0, 0)  # a crowd and two empty slots, whose boxes must not come in
+    # An object, a crowd, an object of one row of pixels, and an empty slot that still holds a box.
+    batch[4][:] = (1, -2, 3, 0)
+    batch[5][:] = ((8, 8, 24, 28), (30, 2, 44, 20), (50, 40, 51, 60), (28, 40, 44, 60))
     rois = np.zeros((2, 40, 4), np.int32)
     rois[:, 0] = (0, 0, 6, 6)  # all that is proposed
     model = small_model("training", tmp_path, **settings)
     _, outputs = _losses(model.keras_model, [*batch, rois])
     assert not outputs["rpn_rois"][:, 1:].any()  # what is proposed stays what it was
     for image in range(2):
-        objects = np.flatnonzero(ids[image] > 0)
-        positive = outputs["target_class_ids"][image] > 0
-        assert positive.sum() == len(objects)
-        found = outputs["rois"][image][positive] * 63 + [0, 0, 1, 1]
-        assert {tuple(box) for box in np.rint(found).astype(int)} == {tuple(box) for box in boxes[image][objects]}
+        ids, found = outputs["target_class_ids"][image], outputs["rois"][image]
+        there = found.any(axis=-1)
+        boxes = np.rint(found * 63 + [0, 0, 1, 1]).astype(int)
+        assert [(int(c), *box) for c, box in zip(ids[there], boxes[there].tolist())] == [(1, 8, 8, 24, 28), (0, 0, 0, 6, 6)]
         np.testing.assert_allclose(outputs["target_deltas"][image], 0, atol=1e-4)
 
 

@@ -29,6 +29,18 @@ def test_as_many_rows_as_any_image_has_positives(counts, taken):
 
 
 @needs_free_shapes
+def test_boxes_keep_their_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rois, class_ids = _rows(2)
+        found, _ = run(PositiveRois(), [rois * np.float32(0.7012345), class_ids])
+    finally:
+        keras.config.set_dtype_policy(policy)
+    np.testing.assert_array_equal(found, rois[:, :2] * np.float32(0.7012345))
+
+
+@needs_free_shapes
 def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
     config = {"TRAIN_BN": False, "TRAIN_ROIS_PER_IMAGE": 24, "USE_RPN_ROIS": False}
     batch = [np.asarray(part) for part in batch_of(small_config(**config))]
