@@ -9,7 +9,8 @@ from mrcnn.data.formats.shapes import ShapesDataset
 from tests.engine.small import shapes, small_model
 
 
-@pytest.mark.parametrize("use_rpn_rois", [True, False])
+# False sends the most arrays through the processes, and is enough on a backend that takes long to compile.
+@pytest.mark.parametrize("use_rpn_rois", [pytest.param(True, marks=pytest.mark.tensorflow_only), False])
 def test_training_with_processes_is_training_without(tmp_path, use_rpn_rois):
     histories = []
     for processes in (False, True):
