@@ -5,7 +5,6 @@
 
 import contextlib
 import copy
-import ctypes
 import logging
 import math
 import os
@@ -18,13 +17,12 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
+from mrcnn.data.heap import keep_freed_memory
+
 # where Linux keeps shared memory; writing more than fits in there kills a process without a word
 _SHARED_FOLDER = "/dev/shm"
 # arrays begin at multiples of this in a segment, as NumPy's own do
 _ALIGNMENT = 64
-# of glibc's malloc.h: freed memory is given back to the system from this size on, and so are mapped blocks
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT = 1 << 28
 
 
 def serve(connection):
@@ -70,6 +68,7 @@ def serve(connection):
 
 def _settle():
     """Make a process of one thread that leaves accelerators alone and keeps the memory that it has."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to hear
     # should the data set's module import a framework, it is to take no memory of the devices that train
     os.environ.update(CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
@@ -78,13 +77,6 @@ def _settle():
     import cv2
 
     cv2.setNumThreads(1)
-    try:
-        # images are taken and freed all the time: kept, their pages need not be asked for and zeroed each time
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # not glibc
-        return
-    mallopt(_TRIM_THRESHOLD, _KEPT)
-    mallopt(_MMAP_THRESHOLD, _KEPT)
 
 
 def _portable(error):

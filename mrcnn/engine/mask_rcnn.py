@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from mrcnn.data.heap import keep_freed_memory
 from mrcnn.engine import graph_access, run_dir, settings, trainable
 from mrcnn.engine.build import Network
 from mrcnn.engine.classic_model import KERAS_SUFFIX
@@ -45,6 +46,8 @@ class MaskRCNN:
         if mode not in ("training", "inference"):
             raise ValueError(f"mode is {mode!r}: choose training or inference.")
         config.validate()
+        if on_tensorflow_processor():  # before its threads start: each step takes and frees gigabytes
+            keep_freed_memory()
         self.mode = mode
         self.config = config
         self.model_dir = model_dir
