@@ -141,9 +141,8 @@ class Config:
     # ROIs of an image given to the heads in training, and the share of them that is positive.
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
-    # True: the boxes of the objects are added to the proposals that ROIs are sampled from, all through training, so that
-    # the heads have positives from the first step on. Validation losses are then of these boxes, too; AP is not touched.
-    # False: positives come from the RPN alone, as in the classic code.
+    # Add the objects' own boxes to the proposals that ROIs are sampled from, all through training and in validation losses:
+    # the heads have positives from the first step on. False takes the RPN's alone, as the classic code did.
     GT_BOXES_AS_ROIS = False
     # Slots for ground-truth instances of an image; of more, a random choice is used.
     MAX_GT_INSTANCES = 100
@@ -171,8 +170,7 @@ class Config:
     # True: ROIs come from the RPN. False: training takes POST_NMS_ROIS_TRAINING random regions an image, most of them
     # about the objects, to train the heads before or without the RPN.
     USE_RPN_ROIS = True
-    # BatchNorm statistics: None trains them, False keeps them frozen (right for small batches), True uses the batch's
-    # statistics even in inference.
+    # BatchNorm statistics: None trains them, False freezes them (for small batches), True takes the batch's at all times.
     TRAIN_BN = False
     # Largest norm of the whole gradient, all variables together; a longer one is scaled down to it. None: no bound.
     GRADIENT_CLIP_NORM = 5.0
@@ -388,9 +386,7 @@ def _like(default, value):
     """Give a value read from JSON the type of the default that it replaces."""
     if isinstance(default, np.ndarray) and isinstance(value, (list, tuple)):
         return np.array(value)
-    if isinstance(default, tuple) and isinstance(value, list):
-        return tuple(value)
-    return value
+    return tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
 
 
 def _to_json(value):
