@@ -47,7 +47,7 @@ def made_batch(model, instances):
 
 
 @lru_cache(maxsize=1)
-def trained_model(size, batch, classes):
+def model_to_train(size, batch, classes):
     """Return a MaskRCNN to train. The last one is kept: instances alone make no other model."""
     return common.training_model(NUM_CLASSES=classes, IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch)
 
@@ -56,7 +56,7 @@ def trained_model(size, batch, classes):
 @cache
 def step_seconds(repeat, *, size, batch, instances, classes):
     """Return the median seconds of a training step."""
-    model = trained_model(size, batch, classes)
+    model = model_to_train(size, batch, classes)
     data = made_batch(model, instances)
     return common.seconds(lambda: model.keras_model.train_on_batch(data), repeat)
 

@@ -19,6 +19,8 @@ def keep_freed_memory():
     It works for threads that have not allocated yet, so it is called before a framework starts its own. Where the
     environment sets MALLOC_ variables the user has chosen, and where there is no glibc there is nothing to set: nothing
     is done.
+
+    Source: mallopt(3); `benchmarks/README.md` has what each option was worth.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
