@@ -112,7 +112,9 @@ def weights_figure(model, weights=("kernel",), layers=None, limit=24, columns=4)
     for ax, (layer, weight, values) in zip(axes.flat, chosen):
         row, finite = _row(layer, weight, values), values[np.isfinite(values)]
         sound = row.verdict in ("", AS_INITIALISED)
-        ax.hist(finite.ravel(), bins=_BINS, color=PALETTE[5] if sound else PALETTE[0])
+        # bins over all that the axis shows: those of values that are nearly equal and far from 0 would be thinner than a line
+        shown = (finite.min(initial=0), finite.max(initial=0))
+        ax.hist(finite.ravel(), bins=_BINS, range=shown, color=PALETTE[5] if sound else PALETTE[0])
         ax.axvline(0, color=GREY, linewidth=0.8)
         ax.set_title(f"{layer}/{weight}" + (f": {row.verdict}" if row.verdict else ""), fontsize=8)
         ax.set_yticks([])

@@ -39,3 +39,10 @@ def test_histograms():
     figure.canvas.draw()
     with pytest.raises(ValueError, match="no layer that matches 'fpn.*' has a weight named kernel"):
         weights_figure(model_of(*layers), layers="fpn.*")
+
+
+def test_values_that_are_nearly_equal_make_a_bar_that_is_seen():
+    _, (ax,) = weights_figure(model_of(Layer("bn", gamma=np.array([0.999, 1.0, 1.001]))), weights=("gamma",))
+    (bar,) = [bar for bar in ax.patches if bar.get_height()]
+    assert bar.get_height() == 3 and bar.get_width() == pytest.approx(1.001 / 60)
+    assert ax.patches[0].get_x() == pytest.approx(0)
