@@ -56,11 +56,14 @@ def run(args):
     print(report.table(max(shutil.get_terminal_size((110, 24)).columns, 60)), end="")
     if args.fix:
         _fix(report, args.fix)
-    for path, save in ((args.json, report.save), (args.html, report.save_html)):
-        if path:
-            with working("writing"):
-                save(path)
-            print(f"Written: {path}")
+    if args.json:
+        with working("writing"):
+            report.save(args.json)
+        print(f"Written: {args.json}")
+    if args.html:
+        with progress_bar("drawing") as show:
+            report.save_html(args.html, show)
+        print(f"Written: {args.html}")
     return report.exit_code(args.strict)
 
 

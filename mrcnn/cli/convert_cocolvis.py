@@ -50,11 +50,10 @@ def run(args):
     """
     from mrcnn.data.converters.cocolvis import build_cocolvis
 
-    with progress_bar("COCO+LVIS") as progress:
-        summary = build_cocolvis(
-            args.coco, args.lvis, args.images, args.output, overlap=args.overlap, part_share=args.part_share, link=args.link,
-            workers=args.workers, progress=progress, allow_outside=args.allow_outside,
-        )  # fmt: skip
+    summary = build_cocolvis(
+        args.coco, args.lvis, args.images, args.output, overlap=args.overlap, part_share=args.part_share, link=args.link,
+        workers=args.workers, progress=progress_bar, allow_outside=args.allow_outside,
+    )  # fmt: skip
     print(summary.table())
     print(f"Written: {args.output}")
     return 1 if summary.left_out else 0

@@ -41,12 +41,11 @@ def run(args):
     """
     from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 
-    with progress_bar("converting") as show:
-        summary = convert_panoptic(
-            args.coco_root, args.output_dir, shards=args.shards, splits=args.splits,
-            treat_crowd_as_ignore=args.treat_crowd_as_ignore, workers=args.workers, progress=show,
-            allow_outside=args.allow_outside,
-        )  # fmt: skip
+    summary = convert_panoptic(
+        args.coco_root, args.output_dir, shards=args.shards, splits=args.splits,
+        treat_crowd_as_ignore=args.treat_crowd_as_ignore, workers=args.workers, progress=progress_bar,
+        allow_outside=args.allow_outside,
+    )  # fmt: skip
     print(summary.table())
     print(f"Written: {args.output_dir}")
     return 1 if summary.left_out else 0

@@ -1,7 +1,7 @@
 """`mrcnn report`: one HTML page of a run: curves, figures, the worst images, configuration and environment."""
 
 from mrcnn.cli import options
-from mrcnn.cli.progress import compiling_first, working
+from mrcnn.cli.progress import compiling_first, progress_bar, working
 
 HELP = "write a page of a run: curves, figures, worst images"
 USAGE = "RUN_DIR|last [--format F] [--dataset PATH] [--weights W] [--limit N] [--output FILE.html] [OPTION ...]"
@@ -56,8 +56,8 @@ def run(args):
     if args.dataset is not None or args.format is not None:
         measured, left_out = _measure(args, record), []
     output = args.output or str(record.folder / "report.html")
-    with working("drawing"):
-        write_report(output, record, measured, left_out)
+    with progress_bar("drawing") as show:
+        write_report(output, record, measured, left_out, show)
     if measured is not None:
         print(measured.result.table(per_class=False))
     print(f"Written: {output}")

@@ -4,8 +4,8 @@ Each format is a module of `mrcnn.data.formats` with three functions:
 
     recognise(path) -> None when the file or folder looks like this format, or a short reason why it does not.
     subsets(path) -> list of the names of its parts, such as ["train", "val"]; [] when it is undivided.
-    open_subset(path, subset=None, **options) -> Dataset, not prepared. `subset` None takes what is undivided. Where `progress`
-        is among its options it takes a maker of stages, as of `mrcnn.data.stages`.
+    open_subset(path, subset=None, *, progress=None, **options) -> Dataset, not prepared. `subset` None takes what is
+        undivided; `progress` is a maker of stages, as of `mrcnn.data.stages`, or None.
 """
 
 import inspect
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from mrcnn.data.errors import DataError
 from mrcnn.data.fields import forget_outlined
-from mrcnn.data.stages import unseen
 
 # name on the command line: (module, what it is)
 FORMATS = {
@@ -43,7 +42,7 @@ def open_dataset(path=None, format=None, subset=None, progress=None, **options):
         path: path of its folder or file; None for shapes, which are made.
         format: str, a key of FORMATS. None finds out.
         subset: str. Which part: train, val, ... None takes the only part, or what is not divided into parts.
-        progress: maker of stages (`mrcnn.data.stages`), or None. A reader that does not count what it reads is one stage.
+        progress: maker of stages (`mrcnn.data.stages`), or None. The stages are the reader's.
         **options: of the format's `open_subset`, such as year (coco), count (shapes), allow_outside (all that read
             file names from data files). None leaves an option at its default.
 
@@ -59,17 +58,11 @@ def open_dataset(path=None, format=None, subset=None, progress=None, **options):
     reader = format_module(format)
     _check_path(path, format)
     options = {name: value for name, value in options.items() if value is not None}
-    known = list(inspect.signature(reader.open_subset).parameters)
-    counts, known = "progress" in known, [name for name in known if name not in ("path", "subset", "progress")]
+    known = [name for name in inspect.signature(reader.open_subset).parameters if name not in ("path", "subset", "progress")]
     for name in options:
         if name not in known:
             raise ValueError(f"the format {format} has no option {name!r}; it has {', '.join(known) or 'none'}")
-    subset, progress = _checked_subset(reader, path, format, subset), progress or unseen
-    if counts:
-        dataset = reader.open_subset(path, subset, progress=progress, **options)
-    else:
-        with progress("reading"):
-            dataset = reader.open_subset(path, subset, **options)
+    dataset = reader.open_subset(path, _checked_subset(reader, path, format, subset), progress=progress, **options)
     dataset.prepare()
     if not dataset.num_images:
         raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else "."))

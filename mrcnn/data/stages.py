@@ -14,6 +14,24 @@ def unseen(what):
     return contextlib.nullcontext()
 
 
+def counted_from(kept, total, show):
+    """Make a function (done) that tells a stage how much is done, of which some was before it began.
+
+    Args:
+        kept: int. Items that were done already; where there are some, they are told at once.
+        total: int. All items.
+        show: function (done, total), or None.
+
+    Returns:
+        function (items done now), or None where `show` is None.
+    """
+    if show is None:
+        return None
+    if kept:
+        show(kept, total)
+    return lambda done: show(kept + done, total)
+
+
 def tracked(items, show, total=None, every=1):
     """Go through items, and tell how many are done: each once the caller asks for the next.
 

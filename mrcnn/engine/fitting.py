@@ -1,6 +1,5 @@
 """The training loop around keras.Model.fit: data in, checkpoints, logs and validation out."""
 
-import contextlib
 import json
 import os
 from importlib.util import find_spec
@@ -68,9 +67,7 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         progress.close()
         for maker in makers:  # before the feed: it may wait for a batch of theirs
             maker.close()
-        # TensorFlow reads the feed in a thread, and may be in it now: it is closed when that thread lets go of it.
-        with contextlib.suppress(ValueError):
-            feed.close()
+        _close(feed)
 
 
 def _loader(dataset, config, role, **options):
@@ -89,6 +86,15 @@ def _batches(loader, config, num_steps=None):
     if config.LOADER_PROCESSES and config.LOADER_WORKERS:
         return WorkerProcesses(loader, make, config.LOADER_WORKERS, num_steps)
     return make
+
+
+def _close(feed):
+    """Close a generator, or leave it to the thread in which TensorFlow may read it now: it ends when that lets go of it."""
+    try:
+        feed.close()
+    except ValueError as error:
+        if "already executing" not in str(error):
+            raise
 
 
 def _callbacks(model, val_dataset, progress):

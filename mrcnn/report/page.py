@@ -1,6 +1,7 @@
 """The page of a run: one HTML file that needs no other."""
 
 from mrcnn.data.files import whole_file
+from mrcnn.data.stages import tracked
 from mrcnn.evaluation.report import format_figure
 from mrcnn.report import results, training
 from mrcnn.report.run import best_epoch
@@ -26,7 +27,7 @@ _SECTIONS = (("figures", "average precision"), ("losses", "losses"), ("curves", 
              ("configuration", "configuration"), ("environment", "environment"))  # fmt: skip
 
 
-def write_report(path, run, measured=None, left_out=()):
+def write_report(path, run, measured=None, left_out=(), progress=None):
     """Write the page, whole or not at all.
 
     Args:
@@ -34,24 +35,21 @@ def write_report(path, run, measured=None, left_out=()):
         run: Run, see `run.read_run`.
         measured: Measured, see `measured.measure`; None leaves out what needs one.
         left_out: list of str. What is missing beside what `run` lacks, and why.
+        progress: function (done, total), called after each section, or None.
     """
-    body = "".join(_body(run, measured))
+    body = "".join(piece for section in tracked(_sections(run, measured), progress) for piece in section)
     with whole_file(path, "w") as file:
         file.write(page_head(f"Run {run.name}", _STYLE) + _head(run, measured, [*run.left_out, *left_out], body))
         file.write(body + PAGE_END)
 
 
-def _body(run, measured):
+def _sections(run, measured):
+    """Give the sections in their order: list of generators of str, that draw as they are gone through."""
+    found = [] if measured is None else [results.figures(measured)]
+    found.append(training.losses(run))
     if measured is not None:
-        yield from results.figures(measured)
-    yield from training.losses(run)
-    if measured is not None:
-        yield from results.curves(measured)
-        yield from results.confusion(measured)
-        yield from results.worst(measured)
-    yield from training.speed(run, measured)
-    yield from training.configuration(run)
-    yield from training.environment(run)
+        found += [results.curves(measured), results.confusion(measured), results.worst(measured)]
+    return [*found, training.speed(run, measured), training.configuration(run), training.environment(run)]
 
 
 def _head(run, measured, left_out, body):

@@ -1,7 +1,7 @@
 """Stages of long work: what is told of items while they are gone through."""
 import pytest
 
-from mrcnn.data.stages import tracked, unseen
+from mrcnn.data.stages import counted_from, tracked, unseen
 
 
 def test_each_item_is_told_once_it_is_dealt_with():
@@ -22,3 +22,14 @@ def test_nobody_needs_to_be_told():
     assert list(tracked([1, 2], None)) == [1, 2]
     with unseen("reading") as show:
         assert show is None
+
+
+def test_what_was_done_before_counts():
+    told = []
+    show = counted_from(3, 5, lambda *call: told.append(call))
+    show(1), show(2)
+    assert told == [(3, 5), (4, 5), (5, 5)]
+    assert counted_from(3, 5, None) is None
+    told.clear()
+    counted_from(0, 5, lambda *call: told.append(call))
+    assert told == []

@@ -38,9 +38,9 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def _page(folder, measured=None, left_out=()):
+def _page(folder, measured=None, left_out=(), progress=None):
     path = folder.parent / "page.html"
-    write_report(path, read_run(folder), measured, left_out)
+    write_report(path, read_run(folder), measured, left_out, progress)
     return Page(path)
 
 
@@ -56,8 +56,10 @@ def measured():
 
 
 def test_a_whole_page(tmp_path, measured):
-    page = _page(make_run(tmp_path, epochs(3, val_mask_AP=[0.1, 0.2, 0.3])), measured)
+    told = []
+    page = _page(make_run(tmp_path, epochs(3, val_mask_AP=[0.1, 0.2, 0.3])), measured, progress=lambda *call: told.append(call))
     assert page.sections == SECTIONS
+    assert told == [(i + 1, len(SECTIONS)) for i in range(len(SECTIONS))]
     links = [value for name, value in page.attributes if name == "href"]
     assert links == [f"#{name}" for name in SECTIONS] and "Left out" not in page.text
     info = measured.result.info

@@ -8,6 +8,7 @@ from html import escape
 from mrcnn.data.checks.finding import KINDS, SEVERITIES
 from mrcnn.data.checks.pictures import draw_picture
 from mrcnn.data.files import whole_file
+from mrcnn.data.stages import tracked
 from mrcnn.viz.html import PAGE_END, bars, page_head, picture
 
 # findings that are shown as pictures, of each kind and severity and in all; rows of a table of findings
@@ -33,35 +34,31 @@ figure img { display: inline-block; max-width: 300px; border: 1px solid #ccc; ma
 """
 
 
-def write_page(report, path):
+def write_page(report, path, progress=None):
     """Write the page of a report, whole or not at all.
 
     Args:
         report: Report.
         path: path.
+        progress: function (done, total), called after each picture, or None.
     """
     with whole_file(path, "w") as file:
-        for piece in _page(report):
+        for piece in _page(report, progress):
             file.write(piece)
 
 
-def _page(report):
+def _page(report, progress):
     """Make the page, piece by piece."""
     yield page_head(f"Check of {report.source}", _STYLE)
     yield f"<h1>{escape(report.summary())}</h1>\n"
     yield from _overview(report)
-    left = ALL_PICTURES
-    for (kind, severity), findings in _groups(report).items():
+    groups = _groups(report)
+    figures = _figures(groups, progress)
+    for (kind, severity), findings in groups.items():
         yield f'<h3 id="{kind}-{severity}">{_badge(severity)} {escape(KINDS[kind].title)}'
         yield f" ({report.counts[kind][severity]})</h3>\n<p class=\"todo\">{escape(KINDS[kind].todo)}</p>\n"
-        shown, figures = 0, []
-        for finding in sorted(findings, key=lambda f: -f.weight):
-            if finding.picture is not None and shown < min(PICTURES, left):
-                figures.append(_figure(finding))
-                shown += 1
-        left -= shown
-        if figures:
-            yield f'<div class="pictures">{"".join(figures)}</div>\n'
+        if figures[kind, severity]:
+            yield f'<div class="pictures">{"".join(figures[kind, severity])}</div>\n'
         yield from _rows(findings, report.counts[kind][severity])
     yield from _statistics(report.statistics)
     yield PAGE_END
@@ -73,6 +70,18 @@ def _groups(report):
     for finding in report.findings:
         groups.setdefault((finding.kind, finding.severity), []).append(finding)
     return groups
+
+
+def _figures(groups, progress):
+    """Draw the weightiest findings of each group: dict (kind, severity) -> list of str."""
+    chosen = []
+    for key, findings in groups.items():
+        drawable = [(key, finding) for finding in sorted(findings, key=lambda f: -f.weight) if finding.picture is not None]
+        chosen += drawable[: min(PICTURES, ALL_PICTURES - len(chosen))]
+    figures = {key: [] for key in groups}
+    for key, finding in tracked(chosen, progress):
+        figures[key].append(_figure(finding))
+    return figures
 
 
 def _badge(severity):

@@ -67,11 +67,16 @@ class Report:
         """Write `to_dict` as JSON. Args: path: path."""
         save_json(path, self.to_dict(), indent=1)
 
-    def save_html(self, path):
-        """Write a page with the findings, pictures of the worst, and the figures; it needs no other file."""
+    def save_html(self, path, progress=None):
+        """Write a page with the findings, pictures of the worst, and the figures; it needs no other file.
+
+        Args:
+            path: path.
+            progress: function (done, total), called after each picture, or None.
+        """
         from mrcnn.data.checks.html import write_page
 
-        write_page(self, path)
+        write_page(self, path, progress)
 
     def table(self, width=110):
         """The report for a terminal.

@@ -22,6 +22,7 @@ from mrcnn.data.files import save_json, whole_file
 from mrcnn.data.formats import coco, lvis
 from mrcnn.data.formats.cocolvis_files import HANNOTATION, whole_number
 from mrcnn.data.parallel import available_cores, run_tasks
+from mrcnn.data.stages import counted_from, tracked, unseen
 from mrcnn.data.writers.summary import Summary
 
 VERSION = 1
@@ -79,7 +80,8 @@ def build_cocolvis(coco_json, lvis_json, images_dir, out_dir, *, overlap=0.5, pa
         part_share: float in (0, 1]. Share of an object's pixels that lie in another for it to be a part of that one.
         link: bool. Whether image files are hard links where that is possible, in place of copies.
         workers: int. Processes. None takes one a core.
-        progress: callable (images done, images in all), or None.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of the readers of both files, "summing up"
+            what they hold, and "building", of images.
         allow_outside: bool. Whether file names may lead out of `images_dir`.
 
     Returns:
@@ -95,25 +97,25 @@ def build_cocolvis(coco_json, lvis_json, images_dir, out_dir, *, overlap=0.5, pa
             raise ValueError(f"{name} is {value}, expected a share above 0, up to 1")
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}, expected at least 1")
-    out_dir, summary = Path(out_dir), BuildSummary()
-    images = _pairs(coco_json, lvis_json, images_dir, allow_outside, summary)
-    _claim(out_dir, {"version": VERSION, "overlap": overlap, "part_share": part_share, "source": _digest(images)})
+    out_dir, summary, progress = Path(out_dir), BuildSummary(), progress or unseen
+    images = _pairs(coco_json, lvis_json, images_dir, allow_outside, summary, progress)
+    with progress("summing up") as show:
+        source = _digest(tracked(images, show, every=1000))
+    _claim(out_dir, {"version": VERSION, "overlap": overlap, "part_share": part_share, "source": source})
     batches = [Batch(out_dir / _RECORDS / f"{start // BATCH:05d}.json", images[start : start + BATCH], out_dir, overlap,
                      part_share, link) for start in range(0, len(images), BATCH)]  # fmt: skip
     todo = [batch for batch in batches if not is_whole(batch)]
     kept = len(images) - sum(len(batch.images) for batch in todo)
-    report = (lambda done: progress(kept + done, len(images))) if progress is not None else None
-    if kept and report is not None:
-        report(0)
-    run_tasks(write_batch, todo, workers or available_cores(), report)
+    with progress("building") as show:
+        run_tasks(write_batch, todo, workers or available_cores(), counted_from(kept, len(images), show))
     _finish(out_dir, batches, summary)
     return summary
 
 
-def _pairs(coco_json, lvis_json, images_dir, allow_outside, summary):
+def _pairs(coco_json, lvis_json, images_dir, allow_outside, summary, progress):
     """Read both files: list of ImageTask, by ascending image id."""
-    of_coco = _side(coco, coco_json, "COCO", images_dir, allow_outside, summary)
-    of_lvis = _side(lvis, lvis_json, "LVIS", images_dir, allow_outside, summary)
+    of_coco = _side(coco, coco_json, "COCO", images_dir, allow_outside, summary, progress)
+    of_lvis = _side(lvis, lvis_json, "LVIS", images_dir, allow_outside, summary, progress)
     summary.counts["only_coco"] = len(of_coco.keys() - of_lvis.keys())
     summary.counts["only_lvis"] = len(of_lvis.keys() - of_coco.keys())
     images = {}
@@ -133,7 +135,7 @@ def _pairs(coco_json, lvis_json, images_dir, allow_outside, summary):
     return [images[number] for number in sorted(images)]
 
 
-def _side(reader, path, name, images_dir, allow_outside, summary):
+def _side(reader, path, name, images_dir, allow_outside, summary, progress):
     """Read one of the files: dict image id (str) -> (what is known of the image, its instances).
 
     Only what is needed is kept, and that packed: of the data set as it was read nothing is left when the other file, of a
@@ -141,7 +143,7 @@ def _side(reader, path, name, images_dir, allow_outside, summary):
     """
     if not Path(path).is_file():
         raise DataError(f"{path} is no file: give the JSON of {name}'s annotations")
-    dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside)
+    dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside, progress=progress)
     summary.left_out += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
     known = ("path", "root", "height", "width")
     return {str(info["id"]): ({key: info.get(key) for key in known}, [_packed(a) for a in info["annotations"]])
@@ -156,7 +158,7 @@ def _packed(annotation):
 
 
 def _digest(images):
-    """Sum the annotations up, so that others are told from them: str."""
+    """Sum the annotations of images up, so that others are told from them: str."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(repr((image.name, image.size, len(image.lvis))).encode())

@@ -42,13 +42,14 @@ class Source:
     digest: str = ""
 
 
-def find_source(root, split, *, allow_outside=False):
+def find_source(root, split, *, allow_outside=False, progress=None):
     """Read what there is of a split.
 
     Args:
         root: path of the folder with train2017/ and annotations/ in it.
         split: str, one of SPLITS.
         allow_outside: bool. Whether file names may lead out of their folders.
+        progress: maker of stages, or None; see `read_panoptic`.
 
     Returns:
         Source, or a str that says why there is none: nothing of the split is there.
@@ -60,7 +61,7 @@ def find_source(root, split, *, allow_outside=False):
     if split in BARE_SPLITS:
         source = _bare_source(split, image_dir)
     else:
-        source = _annotated_source(split, image_dir, Path(root) / "annotations", allow_outside)
+        source = _annotated_source(split, image_dir, Path(root) / "annotations", allow_outside, progress)
     if isinstance(source, Source):
         source.images.sort(key=lambda image: image.name)
         source.digest = _digest(source)
@@ -77,7 +78,7 @@ def _bare_source(split, image_dir):
     return Source(split, images, image_dir)
 
 
-def _annotated_source(split, image_dir, annotations, allow_outside):
+def _annotated_source(split, image_dir, annotations, allow_outside, progress):
     path = annotations / f"panoptic_{split}{YEAR}.json"
     if not path.is_file():
         if not image_dir.is_dir():
@@ -87,7 +88,7 @@ def _annotated_source(split, image_dir, annotations, allow_outside):
         raise DataError(f"{path} does not exist{beside}: it comes, with its folder of PNGs, in "
                         "panoptic_annotations_trainval2017.zip from cocodataset.org; or leave this split out")  # fmt: skip
     png_dir = path.with_suffix("")
-    index = read_panoptic(path, image_dir, png_dir, allow_outside=allow_outside)
+    index = read_panoptic(path, image_dir, png_dir, allow_outside=allow_outside, progress=progress)
     for folder, what in ((image_dir, "images"), (png_dir, "PNGs")):
         if not folder.is_dir() and index.images:
             raise DataError(f"{folder} does not exist: it is to hold the {what} of {path.name}")

@@ -25,6 +25,7 @@ from mrcnn.data.panoptic.shards import (
 )
 from mrcnn.data.parallel import available_cores, run_tasks
 from mrcnn.data.paths import refuse_link
+from mrcnn.data.stages import counted_from, tracked, unseen
 from mrcnn.data.tfrecord.records import read_record, scan_records, write_record
 from mrcnn.data.writers.summary import Summary
 
@@ -76,7 +77,8 @@ def convert_panoptic(coco_root, output_dir, *, shards=1000, splits=None, treat_c
         treat_crowd_as_ignore: bool. True gives the pixels of crowds the number 0, False those of their category with
             instance 0.
         workers: int. Processes. None takes one a core.
-        progress: callable (images done, images in all), or None.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of `read_panoptic` and "looking for whole shards",
+            for each split, and "converting", of images.
         allow_outside: bool. Whether file names may lead out of the folders of images and PNGs.
 
     Returns:
@@ -87,22 +89,21 @@ def convert_panoptic(coco_root, output_dir, *, shards=1000, splits=None, treat_c
             folder holds shards of other settings.
         ValueError: an argument is out of its range.
     """
-    summary = ShardSummary()
-    sources = _sources(coco_root, _checked(shards, splits, workers), splits is not None, allow_outside, summary)
+    summary, progress = ShardSummary(), progress or unseen
+    sources = _sources(coco_root, _checked(shards, splits, workers), splits is not None, allow_outside, summary, progress)
     tasks, total, kept = [], 0, 0
     for source in sources:
         manifest = _claim(source, output_dir, shards, treat_crowd_as_ignore)
-        todo, whole = _tasks(source, output_dir, shards, summary.told)
+        with progress("looking for whole shards") as show:
+            todo, whole = _tasks(source, output_dir, shards, summary.told, show)
         tasks += [_Task(path, images, source.image_dir, source.png_dir, source.categories, treat_crowd_as_ignore,
                         allow_outside) for path, images in todo]  # fmt: skip
         total, kept = total + manifest["images"], kept + whole["images"]
         summary.splits[source.split] = {"images": manifest["images"], "shards": shards, "written": len(todo),
                                         "kept": whole["shards"]}  # fmt: skip
         _count(source, summary)
-    report = (lambda done: progress(kept + done, total)) if progress is not None else None
-    if kept and report is not None:
-        report(0)
-    run_tasks(_write_shard, tasks, workers or available_cores(), report)
+    with progress("converting") as show:
+        run_tasks(_write_shard, tasks, workers or available_cores(), counted_from(kept, total, show))
     return summary
 
 
@@ -121,11 +122,11 @@ def _checked(shards, splits, workers):
     return splits
 
 
-def _sources(root, splits, asked_for, allow_outside, summary):
+def _sources(root, splits, asked_for, allow_outside, summary, progress):
     """Find the splits that are there: list of Source. The absent ones are noted where they were asked for by name."""
     sources, absent = [], []
     for split in splits:
-        source = find_source(root, split, allow_outside=allow_outside)
+        source = find_source(root, split, allow_outside=allow_outside, progress=progress)
         if isinstance(source, Source):
             sources.append(source)
             summary.left_out += source.left_out
@@ -178,10 +179,10 @@ def _claim(source, folder, shards, treat_crowd_as_ignore):
     return manifest
 
 
-def _tasks(source, folder, shards, told):
+def _tasks(source, folder, shards, told, progress):
     """List the files to write, as (path, images), and count those that are whole: dict of images and shards."""
     todo, whole = [], {"images": 0, "shards": 0}
-    for number, positions in enumerate(cut(len(source.images), shards)):
+    for number, positions in enumerate(tracked(cut(len(source.images), shards), progress)):
         path = shard_path(folder, source.split, number, shards)
         if path.exists():
             if _is_whole(path, len(positions)):

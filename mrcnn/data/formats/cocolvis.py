@@ -18,6 +18,7 @@ from mrcnn.data.formats.cocolvis_files import HANNOTATION, read_hierarchy, read_
 from mrcnn.data.formats.part_folders import part_folders
 from mrcnn.data.images import IMAGE_SUFFIXES
 from mrcnn.data.paths import refuse_link
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.geometry.rle import encode_mask
 
 LEVELS = ("all", "whole", "parts")
@@ -40,7 +41,7 @@ def _is_part(folder):
     return (folder / HANNOTATION).is_file()
 
 
-def open_subset(path, subset=None, *, levels="all", stuff=False, allow_list=None, allow_outside=False):
+def open_subset(path, subset=None, *, levels="all", stuff=False, allow_list=None, allow_outside=False, progress=None):
     """Open a part of COCO+LVIS.
 
     Args:
@@ -50,6 +51,7 @@ def open_subset(path, subset=None, *, levels="all", stuff=False, allow_list=None
         stuff: bool. Whether stuff, such as sky and grass, is given as objects too.
         allow_list: path of a JSON list of image ids, or such a list: only these images. None for all.
         allow_outside: bool. Whether links may lead out of the folder.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of `read_hierarchy`, and "listing images".
 
     Returns:
         CocoLvisDataset, not prepared.
@@ -63,7 +65,7 @@ def open_subset(path, subset=None, *, levels="all", stuff=False, allow_list=None
     if folder is None or not _is_part(folder):
         raise DataError(f"{path}: no {HANNOTATION} in {subset or 'it'}, which COCO+LVIS has")
     dataset = CocoLvisDataset(levels=levels, stuff=stuff, allow_outside=allow_outside)
-    dataset.load_cocolvis(folder, allow_list)
+    dataset.load_cocolvis(folder, allow_list, progress)
     return dataset
 
 
@@ -89,12 +91,12 @@ class CocoLvisDataset(AnnotatedDataset):
         self.levels, self.stuff = levels, stuff
         self.add_class(self.source, CLASS_ID, CLASS_NAME)
 
-    def load_cocolvis(self, folder, allow_list=None):
+    def load_cocolvis(self, folder, allow_list=None, progress=None):
         """Add the images of a part, by ascending image id.
 
         Args:
             folder: path of the folder with `hannotation.pickle` in it.
-            allow_list: see `open_subset`.
+            allow_list, progress: see `open_subset`.
 
         Raises:
             DataError: see `open_subset`.
@@ -102,22 +104,23 @@ class CocoLvisDataset(AnnotatedDataset):
         folder = Path(folder)
         if not self.allow_outside:
             refuse_link(folder / HANNOTATION, folder, "the hierarchy")
-        entries, left_out = read_hierarchy(folder / HANNOTATION)
+        entries, left_out = read_hierarchy(folder / HANNOTATION, progress)
         for where, reason in left_out:
             self.leave_out(where, reason)
         allowed = None if allow_list is None else _read_allow_list(allow_list)
         images, masks = (os.path.join(folder, name) for name in ("images", "masks"))
         files = _image_files(images)
-        for entry in entries:
-            if allowed is not None and entry.image_id not in allowed:
-                continue
-            if entry.is_mended:
-                self.leave_out(f"image {entry.name}", "its children do not agree with its parents; the parents are believed")
-            image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
-            self.add_annotated_image(
-                entry.image_id, image, None, None, folder, masks=os.path.join(masks, f"{entry.name}.pickle"),
-                num_instance_masks=entry.num_instances, hierarchy=entry.hierarchy,
-            )  # fmt: skip
+        chosen = [entry for entry in entries if allowed is None or entry.image_id in allowed]
+        with (progress or unseen)("listing images") as show:
+            for entry in tracked(chosen, show, every=1000):
+                if entry.is_mended:
+                    self.leave_out(f"image {entry.name}",
+                                   "its children do not agree with its parents; the parents are believed")  # fmt: skip
+                image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
+                self.add_annotated_image(
+                    entry.image_id, image, None, None, folder, masks=os.path.join(masks, f"{entry.name}.pickle"),
+                    num_instance_masks=entry.num_instances, hierarchy=entry.hierarchy,
+                )  # fmt: skip
         for image_id in sorted((allowed or set()) - {entry.image_id for entry in entries}):
             self.leave_out(f"image {image_id}", "the allow list has it, and the set has not")
         self.tell_skipped(folder, "images or hierarchies")

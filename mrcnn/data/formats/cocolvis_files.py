@@ -13,6 +13,7 @@ Shape letters: H W image, N instances.
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from mrcnn.data import images
 from mrcnn.data.collector import paused_collector
 from mrcnn.data.errors import DataError
 from mrcnn.data.pickles.unpickle import read_pickle, told
+from mrcnn.data.stages import tracked, unseen
 
 HANNOTATION = "hannotation.pickle"
 # of an image; a photograph has a few dozens, and a number beyond is a mistake that would take long to count to
@@ -57,11 +59,12 @@ class Entry:
     is_mended: bool = False
 
 
-def read_hierarchy(path):
+def read_hierarchy(path, progress=None):
     """Read the hierarchy file of a part.
 
     Args:
         path: path of `hannotation.pickle`.
+        progress: maker of stages (`mrcnn.data.stages`), or None: "reading" the file, and "checking hierarchies".
 
     Returns:
         entries: list of Entry, by ascending image id.
@@ -70,21 +73,24 @@ def read_hierarchy(path):
     Raises:
         DataError: the file is missing, damaged, holds anything but plain values, or no dict of images.
     """
+    progress = progress or unseen
     with paused_collector():
-        content = read_pickle(path)
+        with progress(f"reading {Path(path).name}"):
+            content = read_pickle(path)
         if not isinstance(content, dict):
             raise DataError(f"{path} holds {told(content)}, expected a dict of image ids")
         found, left_out = {}, []
-        for key, value in content.items():
-            try:
-                entry = _entry(key, value)
-            except Fault as fault:
-                left_out.append((f"image {told(key)}", str(fault)))
-                continue
-            if entry.image_id in found:
-                left_out.append((f"image {told(key)}", "another image has this id"))
-            else:
-                found[entry.image_id] = entry
+        with progress("checking hierarchies") as show:
+            for key, value in tracked(content.items(), show, every=1000):
+                try:
+                    entry = _entry(key, value)
+                except Fault as fault:
+                    left_out.append((f"image {told(key)}", str(fault)))
+                    continue
+                if entry.image_id in found:
+                    left_out.append((f"image {told(key)}", "another image has this id"))
+                else:
+                    found[entry.image_id] = entry
         return [found[image_id] for image_id in sorted(found)], left_out
 
 

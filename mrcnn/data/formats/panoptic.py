@@ -18,6 +18,7 @@ from mrcnn.data.panoptic.files import read_panoptic
 from mrcnn.data.panoptic.maps import AREA, IS_CROWD, SEGMENT_ID, check_segments, decode_segments
 from mrcnn.data.panoptic.shards import splits_in
 from mrcnn.data.paths import refuse_link
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.geometry.label_map import LabelMap
 
 
@@ -42,7 +43,7 @@ def subsets(path):
     return sorted({subset for subset, _, _ in annotation_files(path, "panoptic")}) or splits_in(path)
 
 
-def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow_outside=False):
+def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow_outside=False, progress=None):
     """Open a part of a folder, or a JSON file.
 
     Args:
@@ -53,6 +54,7 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
         images: path. Where the images of a JSON file lie; None for its own folder.
         stuff: bool. True makes each kind of stuff a class too, with one instance an image.
         allow_outside: bool. Whether file names may lead out of the folders of images and PNGs.
+        progress: see `PanopticDataset.load_panoptic` and `PanopticShardDataset.load_shards`.
 
     Returns:
         PanopticDataset or PanopticShardDataset, not prepared.
@@ -63,13 +65,13 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
     path = Path(path)
     if path.is_file():
         dataset = PanopticDataset(allow_outside=allow_outside)
-        dataset.load_panoptic(path, path.parent if images is None else images, stuff=stuff)
+        dataset.load_panoptic(path, path.parent if images is None else images, stuff=stuff, progress=progress)
         return dataset
     refuse_images(path, images)
     files = annotation_files(path, "panoptic")
     if not files and subset in splits_in(path):
         dataset = PanopticShardDataset()
-        dataset.load_shards(path, subset, stuff=stuff)
+        dataset.load_shards(path, subset, stuff=stuff, progress=progress)
         return dataset
     found = {its: file for name, its, file in files if name == subset and (year is None or str(year) == its)}
     if not found:
@@ -79,7 +81,7 @@ def open_subset(path, subset=None, *, year=None, images=None, stuff=False, allow
         raise DataError(f"{path}: the subset {subset!r} is there for the years {', '.join(found)}: say which (year, --year)")
     ((its_year, file),) = found.items()
     dataset = PanopticDataset(allow_outside=allow_outside)
-    dataset.load_panoptic(file, path / f"{subset}{its_year}", stuff=stuff)
+    dataset.load_panoptic(file, path / f"{subset}{its_year}", stuff=stuff, progress=progress)
     return dataset
 
 
@@ -88,7 +90,7 @@ class PanopticDataset(AnnotatedDataset):
 
     source = "panoptic"
 
-    def load_panoptic(self, path, image_dir, png_dir=None, stuff=False):
+    def load_panoptic(self, path, image_dir, png_dir=None, stuff=False, progress=None):
         """Add the images of a panoptic JSON.
 
         Args:
@@ -96,19 +98,22 @@ class PanopticDataset(AnnotatedDataset):
             image_dir: path that the images' file names are relative to.
             png_dir: path of the PNGs; None for the folder of the JSON's name beside it.
             stuff: bool. True makes each kind of stuff a class too, with one instance an image.
+            progress: maker of stages (`mrcnn.data.stages`), or None: those of `read_panoptic`, and "listing images".
 
         Raises:
             DataError: the file is missing, or not of this format. An image whose annotation is faulty is left out.
         """
         png_dir = Path(path).with_suffix("") if png_dir is None else Path(png_dir)
-        index = read_panoptic(path, image_dir, png_dir, strict=False, allow_outside=self.allow_outside)
+        index = read_panoptic(path, image_dir, png_dir, strict=False, allow_outside=self.allow_outside,
+                              progress=progress)  # fmt: skip
         for category in index.categories.values():
             if category.is_thing or stuff:
                 self.add_class(self.source, category.id, category.name)
         wanted = {category.id for category in index.categories.values() if category.is_thing or stuff}
-        for image in index.images:
-            self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
-                                     png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
+        with (progress or unseen)("listing images") as show:
+            for image in tracked(index.images, show):
+                self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
+                                         png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
         for where, reason in index.left_out:
             self.leave_out(where, reason)
         self.tell_skipped(path, "images")

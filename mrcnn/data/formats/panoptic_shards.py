@@ -12,6 +12,7 @@ from mrcnn.data.panoptic.coco_categories import coco_categories
 from mrcnn.data.panoptic.maps import IGNORE, LABEL_DIVISOR
 from mrcnn.data.panoptic.records import decode_jpeg, decode_record, read_name_and_size
 from mrcnn.data.panoptic.shards import read_categories, shards_of
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.data.tfrecord.records import read_record, scan_records
 from mrcnn.geometry.label_map import LabelMap
 
@@ -21,13 +22,14 @@ class PanopticShardDataset(AnnotatedDataset):
 
     source = "panoptic"
 
-    def load_shards(self, folder, split, stuff=False):
+    def load_shards(self, folder, split, stuff=False, progress=None):
         """Add the images of a split; only the places, names and sizes of the records are read.
 
         Args:
             folder: path of the shards.
             split: str, as in the file names.
             stuff: bool. True makes each kind of stuff a class too, with one instance an image.
+            progress: maker of stages (`mrcnn.data.stages`): "reading", of shards; or None.
 
         Raises:
             DataError: files are missing, or damaged.
@@ -40,13 +42,17 @@ class PanopticShardDataset(AnnotatedDataset):
         for category in categories.values():
             if category.is_thing or stuff:
                 self.add_class(self.source, category.id, category.name)
-        for path in shards_of(folder, split):
-            places = scan_records(path)
-            with open(path, "rb", buffering=0) as file:
-                for number, (offset, length) in enumerate(places):
-                    name, size = read_name_and_size(file, offset, length, f"{path}: record {number}")
-                    self.add_annotated_image(name, None, size, None, shard=str(path), record=number, offset=offset,
-                                             length=length)  # fmt: skip
+        with (progress or unseen)("reading") as show:
+            for path in tracked(shards_of(folder, split), show):
+                self._add_shard(path)
+
+    def _add_shard(self, path):
+        places = scan_records(path)
+        with open(path, "rb", buffering=0) as file:
+            for number, (offset, length) in enumerate(places):
+                name, size = read_name_and_size(file, offset, length, f"{path}: record {number}")
+                self.add_annotated_image(name, None, size, None, shard=str(path), record=number, offset=offset,
+                                         length=length)  # fmt: skip
 
     def record_of(self, image_id):
         """Read the record of an image.

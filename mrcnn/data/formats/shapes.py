@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mrcnn.data.dataset import Dataset
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.geometry.boxes import non_max_suppression
 
 SHAPE_NAMES = ("square", "circle", "triangle")
@@ -30,17 +31,29 @@ def subsets(path=None):
     return list(SUBSET_SEEDS)
 
 
-def open_subset(path=None, subset="train", *, count=1000, image_size=128):
-    """Make a part of an endless set. Args: path: None; subset: str; count: int images; image_size: int pixels a side."""
+def open_subset(path=None, subset="train", *, count=1000, image_size=128, progress=None):
+    """Make a part of an endless set.
+
+    Args:
+        path: None.
+        subset: str. One of `subsets`.
+        count: int. Number of images.
+        image_size: int. Pixels a side.
+        progress: maker of stages (`mrcnn.data.stages`): "inventing images"; or None.
+
+    Returns:
+        ShapesDataset, not prepared.
+    """
     dataset = ShapesDataset()
-    dataset.load_shapes(count, image_size, image_size, seed=SUBSET_SEEDS[subset])
+    with (progress or unseen)("inventing images") as show:
+        dataset.load_shapes(count, image_size, image_size, SUBSET_SEEDS[subset], show)
     return dataset
 
 
 class ShapesDataset(Dataset):
     """Images of coloured shapes; what each shows follows from the seed and its number alone."""
 
-    def load_shapes(self, count, height, width, seed=0):
+    def load_shapes(self, count, height, width, seed=0, progress=None):
         """Add images; nothing is drawn before it is asked for.
 
         Args:
@@ -48,10 +61,11 @@ class ShapesDataset(Dataset):
             height: int. Pixels.
             width: int. Pixels.
             seed: int. Another seed gives other images; equal seeds give equal ones.
+            progress: function (done, total), or None.
         """
         for class_id, name in enumerate(SHAPE_NAMES, start=1):
             self.add_class("shapes", class_id, name)
-        for i in range(count):
+        for i in tracked(range(count), progress, every=100):
             number = len(self.image_info)
             rng = np.random.default_rng([seed, i])
             background, shapes = random_scene(height, width, rng)

@@ -21,6 +21,7 @@ from mrcnn.data.formats.part_folders import mentions, part_folders
 from mrcnn.data.formats.via_regions import class_of, find_attribute, parse_region
 from mrcnn.data.orientation import read_head, turned_size
 from mrcnn.data.paths import inside, refuse_link
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.geometry.outlines import outline_fault
 from mrcnn.geometry.polygons import polygon_bounds
 
@@ -91,7 +92,7 @@ def subsets(path):
 
 
 def open_subset(path, subset=None, *, attribute=None, class_name="object", labels=None, line_width=LINE_WIDTH,
-                allow_outside=False):  # fmt: skip
+                allow_outside=False, progress=None):  # fmt: skip
     """Open a folder with a file of VIA's and its images, or one such file.
 
     Args:
@@ -103,6 +104,8 @@ def open_subset(path, subset=None, *, attribute=None, class_name="object", label
             out. None takes those that occur, sorted by name.
         line_width: float, pixels. How wide lines are taken to be that are not closed.
         allow_outside: bool. Whether file names may lead out of the folder.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of `read_json` and "checking regions", for each file,
+            and "looking at images".
 
     Returns:
         ViaDataset, not prepared. What is left out of it is in its `skipped`, what is mended in its `told`.
@@ -122,8 +125,10 @@ def open_subset(path, subset=None, *, attribute=None, class_name="object", label
         files = {part: _the_file(folder) for part, folder in part_folders(path, _annotation_files).items()}
     dataset = ViaDataset(allow_outside=allow_outside)
     # what a part that was not asked for leaves out is not told
-    images = {part: _read_file(file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside))
-              for part, file in files.items()}  # fmt: skip
+    images = {
+        part: _read_file(file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside), progress)
+        for part, file in files.items()
+    }
     everything = [region for found in images.values() for image in found for region in image.regions]
     attribute = find_attribute(everything, attribute, str(path))
     if labels is not None:
@@ -133,7 +138,9 @@ def open_subset(path, subset=None, *, attribute=None, class_name="object", label
     else:
         classes = sorted({name for region in everything if (name := _class_or_none(region, attribute))}, key=natural_key)
     # of a divided set the whole folder, so that names written from it tell the parts apart
-    dataset.add_images(images[subset], classes, attribute, class_name, path.parent if path.is_file() else path)
+    root = path.parent if path.is_file() else path
+    with (progress or unseen)("looking at images") as show:
+        dataset.add_images(images[subset], classes, attribute, class_name, root, show)
     dataset.tell_skipped(files[subset], "images or regions")
     return dataset
 
@@ -154,12 +161,18 @@ class _Image:
     regions: list
 
 
-def _read_file(path, line_width, dataset):
+def _read_file(path, line_width, dataset, progress):
     """Read a file. What is not usable is left out of the data set. Returns: list of _Image."""
-    content = read_json(path)
-    base = _default_folder(content)
+    content = read_json(path, progress=progress)
+    entries = _entries(content, path)
+    with (progress or unseen)("checking regions") as show:
+        return _checked(tracked(entries.items(), show), path, _default_folder(content), line_width, dataset)
+
+
+def _checked(entries, path, base, line_width, dataset):
+    """Check the (key, entry) of images: list of _Image. `base` is the folder of images that the project names, or ""."""
     found, names = [], set()
-    for key, entry in _entries(content, path).items():
+    for key, entry in entries:
         where = f"{path.name}: {key}"
         try:
             name = field(entry, "filename", str, "it")
@@ -212,7 +225,7 @@ class ViaDataset(AnnotatedDataset):
 
     source = "via"
 
-    def add_images(self, images, classes, attribute, class_name, root):
+    def add_images(self, images, classes, attribute, class_name, root, progress=None):
         """Add images with their regions.
 
         Args:
@@ -221,11 +234,12 @@ class ViaDataset(AnnotatedDataset):
             attribute: str of the attribute that holds the class, or None: all regions are of class_name.
             class_name: str.
             root: path of the folder that the images must lie in.
+            progress: function (done, total), called after each image, or None.
         """
         ids = {name: number for number, name in enumerate(classes, start=1)}
         for name, number in ids.items():
             self.add_class(self.source, number, name)
-        heads = {image.name: _head(image) for image in images}
+        heads = {image.name: _head(image) for image in tracked(images, progress)}
         turned_too = _shown_turned(images, heads)
         for image in images:
             stored, orientation = heads[image.name]

@@ -26,6 +26,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.images import image_names, read_stored
 from mrcnn.data.paths import inside, refuse_link
 from mrcnn.data.plain_xml import read_xml
+from mrcnn.data.stages import tracked, unseen
 from mrcnn.geometry.rle import encode_mask
 
 CLASS_NAMES = (
@@ -57,7 +58,7 @@ def subsets(path):
     return sorted(file.stem for file in (Path(path) / _LISTS).glob("*.txt") if not file.name.startswith("."))
 
 
-def open_subset(path, subset=None, *, labels=None, allow_outside=False):
+def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress=None):
     """Open a part of a data set.
 
     Args:
@@ -66,6 +67,7 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False):
         labels: path of a text file with the name of a class a line, from the background or from class 1 on; None for
             the names of the data set.
         allow_outside: bool. Whether image files may lie outside the folder.
+        progress: maker of stages (`mrcnn.data.stages`): "listing images"; or None.
 
     Returns:
         VocDataset, not prepared.
@@ -78,7 +80,8 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False):
     if reason:
         raise DataError(f"{path}: {reason}, and VOC's layout has {_IMAGES}/, {_OBJECTS}/ and {_CLASSES}/")
     dataset = VocDataset(path, *_names(path, labels), allow_outside=allow_outside)
-    dataset.add_ids(None if subset is None else _read_lines(path / _LISTS / f"{subset}.txt"))
+    with (progress or unseen)("listing images") as show:
+        dataset.add_ids(None if subset is None else _read_lines(path / _LISTS / f"{subset}.txt"), show)
     dataset.tell_skipped(path, "images")
     return dataset
 
@@ -190,14 +193,16 @@ class VocDataset(AnnotatedDataset):
         for number, name in names.items():
             self.add_class(self.source, number, name)
 
-    def add_ids(self, ids=None):
-        """Add images. Args: ids: list of str, as in the lists; None for all that have an object PNG.
+    def add_ids(self, ids=None, progress=None):
+        """Add images. Those without an object PNG are noted in `skipped`.
 
-        Those without an object PNG are noted in `skipped`.
+        Args:
+            ids: list of str, as in the lists; None for all that have an object PNG.
+            progress: function (done, total), called after each image, or None.
         """
         masks = self._files[_OBJECTS]
         files = {name.rpartition(".")[0]: name for name in image_names(self.folder / _IMAGES)}
-        for image_id in dict.fromkeys(sorted(masks) if ids is None else ids):
+        for image_id in tracked(dict.fromkeys(sorted(masks) if ids is None else ids), progress):
             path = inside(self.folder / _IMAGES, files.get(image_id, image_id + ".jpg"), f"image {image_id!r} of {_LISTS}",
                           allow_outside=self.allow_outside)  # fmt: skip
             if image_id in masks:

@@ -16,6 +16,7 @@ from mrcnn.data.errors import DataError
 from mrcnn.data.images import refuse_too_large
 from mrcnn.data.panoptic.maps import number_categories
 from mrcnn.data.paths import inside
+from mrcnn.data.stages import tracked, unseen
 
 # ids and areas beyond this would not fit the numbers of other tools
 _MOST = 2**31 - 1
@@ -59,7 +60,7 @@ class PanopticIndex:
     left_out: list = field(default_factory=list)
 
 
-def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=False):
+def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=False, progress=None):
     """Read a panoptic JSON.
 
     Args:
@@ -69,6 +70,7 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
         strict: bool. True raises at the first faulty annotation; False leaves out its image, and notes it. An image
             without an annotation is left out and noted in both.
         allow_outside: bool. Whether file names may lead out of the folders.
+        progress: maker of stages (`mrcnn.data.stages`), or None: those of `read_json`, and "checking segments".
 
     Returns:
         PanopticIndex.
@@ -79,13 +81,23 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
     """
     path = Path(path)
     png_dir = path.with_suffix("") if png_dir is None else Path(png_dir)
-    content = fields.read_json(path)
+    content = fields.read_json(path, progress=progress)
     entries = {key: fields.field(content, key, list, str(path)) for key in ("images", "annotations", "categories")}
     refuse_instances(entries["annotations"], path)
     index = PanopticIndex(_categories(entries["categories"], path), [])
     images = _images(entries["images"], path, image_dir, allow_outside)
+    with (progress or unseen)("checking segments") as show:
+        annotated = _add_segments(tracked(entries["annotations"], show), images, index, path, png_dir, strict, allow_outside)
+    index.images = [image for image in images.values() if image.segments is not None]
+    bare = [image for image in images.values() if image.id not in annotated]
+    index.left_out += [(f"image {image.id} ({image.name})", "it has no annotation") for image in bare]
+    return index
+
+
+def _add_segments(annotations, images, index, path, png_dir, strict, allow_outside):
+    """Give the images their segments. Returns: set of the ids of those that have an annotation, usable or not."""
     annotated = set()
-    for number, entry in enumerate(entries["annotations"]):
+    for number, entry in enumerate(annotations):
         where = f"{path}: annotations[{number}]"
         try:
             image = images.get(fields.field(entry, "image_id", (int, str), where))
@@ -102,10 +114,7 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
             if strict:
                 raise
             index.left_out.append((f"annotations[{number}]", str(error)))
-    index.images = [image for image in images.values() if image.segments is not None]
-    bare = [image for image in images.values() if image.id not in annotated]
-    index.left_out += [(f"image {image.id} ({image.name})", "it has no annotation") for image in bare]
-    return index
+    return annotated
 
 
 def without_ending(file_name):

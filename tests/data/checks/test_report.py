@@ -120,7 +120,9 @@ def test_the_worst_are_shown_and_the_rest_counted(tmp_path, monkeypatch):
         picture = Picture((lambda: np.zeros((9, 9, 3), np.uint8),))
         findings.add("area_mismatch", Place("", f"file{weight}.jpg"), "off", weight=weight, picture=picture)
     report = Report("x", findings, {"parts": [], "classes": [], "sizes": {"objects": 0}}, [])
-    report.save_html(tmp_path / "a.html")
+    told = []
+    report.save_html(tmp_path / "a.html", lambda *call: told.append(call))
+    assert told == [(1, 2), (2, 2)]
     text = (tmp_path / "a.html").read_text()
     assert re.findall(r"<figcaption>(file\d)", text) == ["file9", "file7"]
     assert "and 2 more" in text and len(base64.b64decode(re.search(r"base64,([^\"]+)", text)[1])) > 100

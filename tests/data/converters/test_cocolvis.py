@@ -2,6 +2,7 @@
 import json
 import os
 import pickle
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mrcnn.data.converters.cocolvis import build_cocolvis
 from mrcnn.data.errors import DataError
 from mrcnn.data.pickles.unpickle import read_pickle
 from tests.data.cocolvis_pairs import LVIS, MAPPING, OBJECTS, SIZE, TREE, mask, polygon, write_pair
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 
@@ -24,10 +26,11 @@ def files(folder):
 
 
 def test_what_was_worked_out_by_hand(tmp_path):
-    seen = []
+    stages = RecordedStages()
     pair = write_pair(tmp_path, missing=[4])
-    summary = build(pair, tmp_path / "set" / "train", progress=lambda *done: seen.append(done))
-    assert seen == [(1, 2), (2, 2)]
+    summary = build(pair, tmp_path / "set" / "train", progress=stages)
+    assert stages.told[-2:] == [("summing up", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
+    assert [what for what, _ in stages.told].count("checking annotations") == 2
     assert (summary.images, summary.instances) == (1, 6) and summary.left_out == [("image 4", "its file does not exist")]
     assert summary.counts == {"lvis": 3, "coco": 3, "covered": 1, "crowds": 1, "parts": 2, "layers": 3, "only_coco": 1,
                               "only_lvis": 1}  # fmt: skip
@@ -79,9 +82,12 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(cocolvis, "BATCH", 2)
     pair, out = write_pair(tmp_path, ids=range(10, 17)), tmp_path / "out"
 
-    def stop(done, total):
-        if done == 5:
+    def show(done, total):
+        if (done, total) == (5, 7):
             raise KeyboardInterrupt
+
+    def stop(what):
+        return nullcontext(show if what == "building" else None)
 
     with pytest.raises(KeyboardInterrupt):
         build(pair, out, progress=stop)
@@ -92,9 +98,9 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no hannotation.pickle in it"):
         mrcnn.data.open(out, "cocolvis")
     times = {name: (out / name).stat().st_mtime_ns for name in half}
-    seen = []
-    summary = build(pair, out, progress=lambda *done: seen.append(done))
-    assert seen == [(4, 7), (5, 7), (6, 7), (7, 7)] and summary.images == 7
+    stages = RecordedStages()
+    summary = build(pair, out, progress=stages)
+    assert stages.told[-1] == ("building", [(4, 7), (5, 7), (6, 7), (7, 7)]) and summary.images == 7
     assert (out / "masks/13.pickle").stat().st_mtime_ns == times["masks/13.pickle"]
     build(pair, tmp_path / "whole")
     assert files(out) == files(tmp_path / "whole")
@@ -111,9 +117,9 @@ def test_what_is_damaged_or_gone_is_written_again(tmp_path, monkeypatch):
     (out / ".build/00002.json").write_text("{")
     (out / ".build/00003.json").write_text("[7]")
     (out / "hannotation.pickle").unlink()
-    seen = []
-    build(pair, out, progress=lambda *done: seen.append(done))
-    assert files(out) == whole and seen[0] == (2, 6)
+    stages = RecordedStages()
+    build(pair, out, progress=stages)
+    assert files(out) == whole and stages.told[-1][1][0] == (2, 6)
 
 
 def test_a_folder_of_something_else(tmp_path):

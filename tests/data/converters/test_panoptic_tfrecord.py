@@ -12,6 +12,7 @@ from mrcnn.data.converters import panoptic_tfrecord
 from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
 from mrcnn.data.errors import DataError
 from tests.data.panoptic_sets import SEMANTIC_IDS, random_image, segment, write_jpeg, write_split
+from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 FIELDS = {"image/encoded", "image/filename", "image/format", "image/height", "image/width", "image/channels",
@@ -146,24 +147,27 @@ def test_a_test_split_has_images_alone(root):
 
 
 def test_processes_write_the_same(root):
-    told = []
+    stages = RecordedStages()
     convert(root)
     one = contents(root.parent / "out")
     shutil.rmtree(root.parent / "out")
-    convert(root, workers=2, progress=lambda *done: told.append(done))
+    convert(root, workers=2, progress=stages)
     assert contents(root.parent / "out") == one
-    assert told == sorted(told) and told[-1] == (7, 7)
+    what, told = stages.told[-1]
+    assert what == "converting" and told[-1] == (7, 7)
 
 
 def test_a_second_run_leaves_alone_what_is_whole(root):
     convert(root)
     out = root.parent / "out"
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    told = []
-    summary = convert(root, progress=lambda *done: told.append(done))
+    stages = RecordedStages()
+    summary = convert(root, progress=stages)
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 0, "kept": 3}
-    assert told == [(7, 7)]
+    assert stages.told[-1] == ("converting", [(7, 7)])
+    shards = [told for what, told in stages.told if what == "looking for whole shards"]
+    assert shards and all(told == [(1, 3), (2, 3), (3, 3)] for told in shards)
 
 
 def test_an_interrupted_run_leaves_no_half_shard_and_is_gone_on_with(root, monkeypatch):

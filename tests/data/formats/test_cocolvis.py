@@ -19,6 +19,7 @@ from mrcnn.data.sample import SampleSettings, make_sample
 from mrcnn.geometry.rle import decode_rle
 from tests.data.cocolvis_sets import MAPPING, SIZE, entry, layers, masks_file, png, rectangle, write_set
 from tests.data.pickles.harmful import harmful
+from tests.recorded_stages import RecordedStages
 
 ID = "000000000007"
 
@@ -103,6 +104,13 @@ def test_an_allow_list(tmp_path):
         path.write_text(json.dumps(content))
         with pytest.raises(DataError, match=said):
             load(tmp_path, allow_list=path)
+
+
+def test_the_stages_are_told(tmp_path):
+    write_set(tmp_path, {1: entry(), 2: entry(), 3: entry()})
+    stages = RecordedStages()
+    mrcnn.data.open(tmp_path, allow_list=[1, 3], progress=stages)
+    assert stages.told == [("reading hannotation.pickle", []), ("checking hierarchies", [(3, 3)]), ("listing images", [(2, 2)])]
 
 
 def test_images_without_objects_and_objects_without_pixels(tmp_path):

@@ -308,7 +308,12 @@ def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
         mrcnn.data.open(root, subset="train", images="elsewhere")
 
 
-def test_a_reader_that_counts_nothing_is_one_stage(root):
+def test_the_stages_are_told(root):
     stages = RecordedStages()
     mrcnn.data.open(root, subset="train", progress=stages)
-    assert stages.told == [("reading", [])]
+    count = len(mrcnn.data.open(root, subset="train").image_ids)
+    *_, checking, listing = stages.told
+    assert checking[0] == "checking segments" and listing == ("listing images", [(i + 1, count) for i in range(count)])
+    stages = RecordedStages()
+    mrcnn.data.open(to_shards(root), subset="train", progress=stages)
+    assert stages.told == [("reading", [(1, 2), (2, 2)])]

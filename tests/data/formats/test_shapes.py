@@ -1,10 +1,12 @@
 import numpy as np
 
+import mrcnn.data
 from mrcnn.data.formats.shapes import SHAPE_NAMES, ShapesDataset
 from mrcnn.data.loader import Loader, TargetSettings
 from mrcnn.data.sample import SampleSettings
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn.geometry.boxes import extract_bboxes
+from tests.recorded_stages import RecordedStages
 
 
 def shapes(count=20, height=96, width=128, seed=0):
@@ -74,3 +76,9 @@ def test_they_can_be_trained_on():
         images, _, match, _, class_ids, *_ = loader[step]
         assert images.shape == (4, 128, 128, 3) and (class_ids > 0).any(axis=1).all() and (match == 1).any()
     assert not loader.broken and not loader.empty
+
+
+def test_the_stages_are_told():
+    stages = RecordedStages()
+    mrcnn.data.open(format="shapes", subset="val", count=150, progress=stages)
+    assert stages.told == [("inventing images", [(100, 150), (150, 150)])]

@@ -18,6 +18,7 @@ from mrcnn.data.writers.images import images_folder
 from mrcnn.geometry.polygons import rasterize_polygons
 from tests.data.formats.labelme_files import box, ring, save_image
 from tests.data.json_damage import damaged_json
+from tests.recorded_stages import RecordedStages
 
 SIZE = (40, 60)
 
@@ -186,6 +187,13 @@ def test_files_to_choose_from(tmp_path):
         load(tmp_path)
     write(tmp_path, [region(SQUARE), region(SQUARE)])
     assert load(tmp_path).num_instances(0) == 2
+
+
+def test_the_stages_are_told(tmp_path):
+    write(tmp_path, [region(SQUARE)], b={"filename": "b.png", "size": 1, "regions": [region(SQUARE)]})
+    stages = RecordedStages()
+    mrcnn.data.open(tmp_path, "via", progress=stages)
+    assert stages.told[-2:] == [("checking regions", [(1, 2), (2, 2)]), ("looking at images", [(1, 2), (2, 2)])]
 
 
 def test_images_without_regions_and_images_that_are_no_files(tmp_path):

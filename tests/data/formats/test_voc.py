@@ -13,6 +13,7 @@ from mrcnn.data.catalog import recognise_format
 from mrcnn.data.errors import DataError
 from mrcnn.data.formats.voc import CLASS_NAMES, open_subset, recognise, subsets, voc_colors
 from mrcnn.data.sample import SampleSettings, make_sample
+from tests.recorded_stages import RecordedStages
 
 SIZE = (40, 60)
 FOLDERS = ("JPEGImages", "SegmentationObject", "SegmentationClass", "Annotations", "ImageSets/Segmentation")
@@ -190,6 +191,13 @@ def test_an_object_of_several_pieces_is_one_and_a_map_that_is_void_has_none(tmp_
     dataset = opened(write(tmp_path, {"a": (numbers, classes), "b": (void, void)}))
     np.testing.assert_array_equal(dataset.load_mask(0)[0], (numbers == 1)[:, :, None])
     assert dataset.load_mask(1)[1].size == 0 and dataset.skipped == []
+
+
+def test_the_stages_are_told(tmp_path):
+    write(tmp_path, dict.fromkeys("abc", maps((1, 0, 0, 9, 9))), lists={"train": ["a", "b"]})
+    stages = RecordedStages()
+    mrcnn.data.open(tmp_path, "voc", "train", progress=stages)
+    assert stages.told == [("listing images", [(1, 2), (2, 2)])]
 
 
 def test_a_png_of_another_size_is_an_error(tmp_path):
