@@ -5,6 +5,7 @@ Shapes: B images, R rois, K classes, P side of the ROI features.
 
 import keras
 from keras import ops
+from keras.initializers import RandomNormal
 
 from mrcnn.layers.batch_norm import BatchNorm
 from mrcnn.layers.full_convolution import FullConvolution
@@ -32,9 +33,10 @@ class BoxHead:
              BatchNorm(name=f"mrcnn_class_bn{n}"))
             for n, side in ((1, pool_size), (2, 1))]
         self.relu = keras.layers.Activation("relu")
-        self.logits = keras.layers.Dense(num_classes, name="mrcnn_class_logits")
+        # as Fast R-CNN (Girshick 2015), section 2.3, has it: every class as likely, and boxes left where they are
+        self.logits = keras.layers.Dense(num_classes, kernel_initializer=RandomNormal(stddev=0.01), name="mrcnn_class_logits")
         self.probs = keras.layers.Activation("softmax", name="mrcnn_class", dtype="float32")
-        self.deltas = keras.layers.Dense(num_classes * 4, name="mrcnn_bbox_fc")
+        self.deltas = keras.layers.Dense(num_classes * 4, kernel_initializer=RandomNormal(stddev=0.001), name="mrcnn_bbox_fc")
         self.reshape = keras.layers.Reshape((-1, num_classes, 4), name="mrcnn_bbox")
 
     def __call__(self, roi_features):

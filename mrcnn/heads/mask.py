@@ -5,6 +5,7 @@ Shapes: B images, R rois, K classes, P side of the ROI features, M = 2 P side of
 
 import keras
 from keras import ops
+from keras.initializers import RandomNormal
 
 from mrcnn.layers.batch_norm import BatchNorm
 from mrcnn.layers.roi_conv import RoiConv2D
@@ -33,7 +34,8 @@ class MaskHead:
         self.upsample = keras.layers.Conv2DTranspose(channels, (2, 2), strides=2, activation="relu",
                                                      name="mrcnn_mask_deconv")
         # float32 whatever the precision of the rest: the loss takes logarithms of these probabilities.
-        self.probs = RoiConv2D(num_classes, (1, 1), activation="sigmoid", dtype="float32", name="mrcnn_mask")
+        self.probs = RoiConv2D(num_classes, (1, 1), activation="sigmoid", kernel_initializer=RandomNormal(stddev=0.01),
+                               dtype="float32", name="mrcnn_mask")  # fmt: skip
 
     def __call__(self, roi_features):
         """Wire the head.

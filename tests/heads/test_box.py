@@ -61,3 +61,12 @@ def test_two_wirings_share_their_weights():
     features = np.random.default_rng(2).normal(size=(1, 6, 3, 3, 5)).astype(np.float32)
     for a, b in zip(_run(small, features[:, :2]), _run(large, features)):
         np.testing.assert_allclose(a, b[:, :2], atol=1e-5)
+
+
+def test_it_begins_with_every_class_as_likely_and_boxes_left_where_they_are():
+    head = BoxHead(pool_size=3, num_classes=81, fc_layers_size=256)
+    features = keras.Input((6, 3, 3, 5))
+    keras.Model(features, list(head(features)))
+    for layer, spread in ((head.logits, 0.01), (head.deltas, 0.001)):
+        kernel, bias = layer.get_weights()
+        assert kernel.std() == pytest.approx(spread, rel=0.05) and not bias.any()

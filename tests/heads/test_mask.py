@@ -1,6 +1,7 @@
 """The mask head on each ROI by itself."""
 import keras
 import numpy as np
+import pytest
 
 from mrcnn.heads.mask import MaskHead
 
@@ -36,3 +37,11 @@ def test_classes_do_not_compete():
     head.probs.set_weights([np.zeros((1, 1, 4, 3)), np.log([1.0, 3.0, 9.0])])
     masks = keras.ops.convert_to_numpy(model(np.ones((1, 5, 6, 6, 2), np.float32)))
     np.testing.assert_allclose(masks[0, 0, 0, 0], [0.5, 0.75, 0.9], atol=1e-6)
+
+
+def test_it_begins_with_no_pixel_of_any_class_likelier_than_another():
+    head = MaskHead(num_classes=81, channels=64)
+    features = keras.Input((5, 6, 6, 2))
+    keras.Model(features, head(features))
+    kernel, bias = head.probs.get_weights()
+    assert kernel.std() == pytest.approx(0.01, rel=0.05) and not bias.any()

@@ -53,3 +53,12 @@ def test_names_and_channels():
     shapes = {layer.name: tuple(layer.kernel.shape) for layer in model.layers if layer.weights}
     assert shapes == {"rpn_conv_shared": (3, 3, 8, 32), "rpn_class_raw": (1, 1, 32, 6), "rpn_bbox_pred": (1, 1, 32, 12)}
     assert build_rpn_model(1, 3, 8).get_layer("rpn_conv_shared").filters == 512
+
+
+def test_it_begins_with_anchors_as_likely_to_be_objects_as_not_and_where_they_are():
+    model = build_rpn_model(1, 3, 64, 256)
+    for name in ("rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred"):
+        kernel, bias = model.get_layer(name).get_weights()
+        assert kernel.std() == pytest.approx(0.01, rel=0.1) and not bias.any()
+    _, probs, deltas = _run(model, np.random.default_rng(0).normal(size=(1, 8, 8, 64)).astype(np.float32))
+    assert abs(probs - 0.5).max() < 0.05 and abs(deltas).max() < 0.2
