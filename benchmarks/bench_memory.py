@@ -14,7 +14,7 @@ def train(which, size):
 
     from bench_train_step import ours, theirs
 
-    step = ours(size, 1)[0] if which == "ours" else theirs(size, 1)
+    step = ours(size, 1)[0] if which == "ours" else theirs(size, 1)[0]
     if step is None:
         return
     for _ in range(STEPS):

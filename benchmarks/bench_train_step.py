@@ -2,8 +2,9 @@
 
 Three run in turns: ours, torchvision's `maskrcnn_resnet50_fpn`, and the floor, which is ours without everything behind the
 RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours and the floor run by `fit`, as in
-training: `train_on_batch` runs the same graph in other threads, and with other costs. `--precision mixed_bfloat16` is for
-ours and the floor; torchvision's stays float32.
+training: `train_on_batch` runs the same graph in other threads, and with other costs. The learning rate is 0 on all
+sides: the mask head runs on the positive ROIs, and a network that learns the one batch would find more with every step. How
+many there are is printed. `--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
 """
 import argparse
 import itertools
@@ -13,9 +14,14 @@ import numpy as np
 
 
 def ours(size, batch_size):
-    """Return a function that runs a step of ours on one batch of photographs, and the model."""
+    """Return (a function that runs a step of ours on one batch of photographs, the model, how many ROIs are positive)."""
+    import keras
+
     model, loader = common.trainer(common.photographs(), IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size)
-    return by_fit(model.keras_model, (loader[0],)), model
+    network, batch = model.keras_model, loader[0]
+    network.optimizer.learning_rate = 0.0
+    _, class_ids, *_ = keras.Model(network.inputs, network.get_layer("proposal_targets").output)(batch)
+    return by_fit(network, (batch,)), model, int(keras.ops.sum(class_ids > 0))
 
 
 def floor(model, size, batch_size):
@@ -33,32 +39,37 @@ def floor(model, size, batch_size):
 
     trunk.compile(keras.optimizers.SGD(0.0), loss=[size_of, size_of])
     pixels = np.zeros((batch_size, size, size, 3), np.float32)
-    nothing = [np.zeros((batch_size, 1), np.float32)] * 2
+    nothing = (np.zeros((batch_size, 1), np.float32),) * 2
     return by_fit(trunk, (pixels, nothing))
 
 
 def by_fit(model, data):
     """Return a function that trains a compiled keras.Model for a step on (inputs,) or (inputs, targets), fed as runs are."""
-    return lambda: model.fit(itertools.repeat(data), steps_per_epoch=1, verbose=0)
+    return lambda: model.fit((data for _ in itertools.count()), steps_per_epoch=1, shuffle=False, verbose=0)
 
 
 def theirs(size, batch_size):
-    """Return a function that runs torchvision's step on made images of eight instances, or None."""
+    """Return (a function that runs torchvision's step on made images of eight instances, how many ROIs are positive), or
+    (None, None)."""
     model = common.torchvision_model(size, train=True)
     if model is None:
-        return None
+        return None, None
     import torch
 
     images = [torch.rand(3, size, size) for _ in range(batch_size)]
     targets = [common.torchvision_targets(size) for _ in images]
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
 
     def step():
         optimizer.zero_grad()
         sum(model(images, targets).values()).backward()
         optimizer.step()
 
-    return step
+    rows = []
+    hook = model.roi_heads.mask_head.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    step()
+    hook.remove()
+    return step, rows[0]
 
 
 def main():
@@ -68,15 +79,20 @@ def main():
     parser.add_argument("--batch-size", type=int, default=1, help="images in a step")
     parser.add_argument("--precision", default="float32", choices=["float32", "mixed_bfloat16"], help="of ours")
     parser.add_argument("--repeat", type=int, default=5, help="steps to time; the median is printed")
+    parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    common.load_torchvision_first()
+    if args.peer:
+        common.serve(*theirs(args.size, args.batch_size))
+        return
     import keras
 
     keras.config.set_dtype_policy(args.precision)
     print(common.machine())
-    step, model = ours(args.size, args.batch_size)
-    times = common.race({"ours": step, "theirs": theirs(args.size, args.batch_size),
-                         "floor": floor(model, args.size, args.batch_size)}, args.repeat, warmup=2)  # fmt: skip
+    step, model, positives = ours(args.size, args.batch_size)
+    peer, peer_positives = common.elsewhere("--peer", "--size", str(args.size), "--batch-size", str(args.batch_size))
+    print(f"positive ROIs: ours {positives}, torchvision's {peer_positives}")
+    works = {"ours": step, "theirs": peer, "floor": floor(model, args.size, args.batch_size)}
+    times = common.race(works, args.repeat, warmup=2)
     what = f"training step at {args.size}, batch {args.batch_size}, {args.precision}"
     aim = {"float32": "0.80", "mixed_bfloat16": "0.40"}[args.precision]
     common.report(what, times["ours"], times["theirs"], target=f"{aim} of torchvision's float32")

@@ -1,10 +1,9 @@
 """What the benchmarks share: data, models, timing, and the rows that they print and keep."""
-import contextlib
-import importlib
 import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -71,11 +70,42 @@ def seconds(work, repeat=5, warmup=1):
     return race({"": work}, repeat, warmup)[""]
 
 
-def load_torchvision_first():
-    """Load torchvision, where it is installed, before Keras loads TensorFlow: the other way round, builds of PyTorch for
-    graphics cards end the process."""
-    with contextlib.suppress(ImportError, RuntimeError, OSError):
-        importlib.import_module("torchvision")
+def elsewhere(*arguments):
+    """Start this script once more, in a process of its own, for a side of a race: two frameworks in one process share threads
+    and memory, and are in each other's way.
+
+    Args:
+        *arguments: str. Of its command line, with which it is to call `serve`.
+
+    Returns:
+        (work, told): a function that lets the process do its work once, and what the process says of it; (None, None) where
+        it has no work.
+    """
+    command = [sys.executable, sys.argv[0], *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    told = json.loads(process.stdout.readline())
+    if told is None:
+        return None, None
+
+    def work():
+        print(file=process.stdin, flush=True)
+        if not process.stdout.readline():
+            raise RuntimeError(f"{' '.join(command)} ended with status {process.wait()}; what it said is above")
+
+    return work, told
+
+
+def serve(work, told):
+    """Say what there is to know of a piece of work, and do it each time the process that started this one asks.
+
+    Args:
+        work: callable without arguments; None where it cannot run here.
+        told: what JSON can hold.
+    """
+    print(json.dumps(None if work is None else told), flush=True)
+    for _ in sys.stdin if work is not None else ():
+        work()
+        print(flush=True)
 
 
 def torchvision_model(size, train, device="cpu"):
@@ -87,7 +117,7 @@ def torchvision_model(size, train, device="cpu"):
         import torch
         from torchvision.models.detection import maskrcnn_resnet50_fpn
     except (ImportError, RuntimeError, OSError) as error:
-        print(f"torchvision does not import, its side is left out ({str(error).splitlines()[0]})")
+        print(f"torchvision does not import, its side is left out ({str(error).splitlines()[0]})", file=sys.stderr)
         return None
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
