@@ -1,8 +1,8 @@
 """Seconds of a training step with ResNet-50: forward, losses, backward and update, all layers trained.
 
 Three run in turns: ours, torchvision's `maskrcnn_resnet50_fpn`, and the floor, which is ours without everything behind the
-RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours and the floor run by `fit`, as in
-training: `train_on_batch` runs the same graph in other threads, and with other costs. The learning rate is 0 on all
+RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours runs by `fit`, as in training:
+`train_on_batch`, by which the floor runs, has other threads and other costs. The learning rate is 0 on all
 sides: the mask head runs on the positive ROIs, and a network that learns the one batch would find more with every step. How
 many there are is printed. `--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
 """
@@ -40,11 +40,11 @@ def floor(model, size, batch_size):
     trunk.compile(keras.optimizers.SGD(0.0), loss=[size_of, size_of])
     pixels = np.zeros((batch_size, size, size, 3), np.float32)
     nothing = (np.zeros((batch_size, 1), np.float32),) * 2
-    return by_fit(trunk, (pixels, nothing))
+    return lambda: trunk.train_on_batch(pixels, nothing)
 
 
 def by_fit(model, data):
-    """Return a function that trains a compiled keras.Model for a step on (inputs,) or (inputs, targets), fed as runs are."""
+    """Return a function that trains a compiled keras.Model for a step on (inputs,), fed as runs are."""
     return lambda: model.fit((data for _ in itertools.count()), steps_per_epoch=1, shuffle=False, verbose=0)
 
 
