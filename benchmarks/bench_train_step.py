@@ -2,9 +2,9 @@
 
 Three run in turns: ours, torchvision's `maskrcnn_resnet50_fpn`, and the floor, which is ours without everything behind the
 RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours runs by `fit`, as in training:
-`train_on_batch`, by which the floor runs, has other threads and other costs. The learning rate is 0 on all
-sides: the mask head runs on the positive ROIs, and a network that learns the one batch would find more with every step. How
-many there are is printed. `--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
+`train_on_batch`, by which the floor runs, has other threads and other costs. The learning rate is 0 on all sides: the mask
+head runs on the positive ROIs, and a network that learns the one batch would find more with every step. How many there are is
+printed. `--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
 """
 import argparse
 import itertools
@@ -14,25 +14,32 @@ import numpy as np
 
 
 def ours(size, batch_size):
-    """Return (a function that runs a step of ours on one batch of photographs, the model, how many ROIs are positive)."""
-    import keras
-
+    """Return (a function that runs a step of ours on one batch of photographs, the keras.Model that it trains, the batch)."""
     model, loader = common.trainer(common.photographs(), IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size)
     network, batch = model.keras_model, loader[0]
     network.optimizer.learning_rate = 0.0
+
+    def step():
+        network.fit(((batch,) for _ in itertools.count()), steps_per_epoch=1, shuffle=False, verbose=0)  # fed as runs are
+
+    return step, network, batch
+
+
+def positive_rois(network, batch):
+    """Count the positive ROIs that our network finds in a batch: int."""
+    import keras
+
     _, class_ids, *_ = keras.Model(network.inputs, network.get_layer("proposal_targets").output)(batch)
-    return by_fit(network, (batch,)), model, int(keras.ops.sum(class_ids > 0))
+    return int(keras.ops.sum(class_ids > 0))
 
 
-def floor(model, size, batch_size):
-    """Return a function that runs forward and backward of the network up to the RPN, and a plain update."""
+def floor(network, size, batch_size):
+    """Return a function that runs forward and backward of our network up to the RPN, and a plain update."""
     import keras
     from keras import ops
 
-    whole = model.keras_model
-    images = whole.inputs[0]
-    ends = [whole.get_layer(name).output for name in ("rpn_class_logits", "rpn_bbox")]
-    trunk = keras.Model(images, ends)
+    ends = [network.get_layer(name).output for name in ("rpn_class_logits", "rpn_bbox")]
+    trunk = keras.Model(network.inputs[0], ends)
 
     def size_of(_, predicted):
         return ops.mean(ops.square(predicted))
@@ -41,11 +48,6 @@ def floor(model, size, batch_size):
     pixels = np.zeros((batch_size, size, size, 3), np.float32)
     nothing = (np.zeros((batch_size, 1), np.float32),) * 2
     return lambda: trunk.train_on_batch(pixels, nothing)
-
-
-def by_fit(model, data):
-    """Return a function that trains a compiled keras.Model for a step on (inputs,), fed as runs are."""
-    return lambda: model.fit((data for _ in itertools.count()), steps_per_epoch=1, shuffle=False, verbose=0)
 
 
 def theirs(size, batch_size):
@@ -88,10 +90,10 @@ def main():
 
     keras.config.set_dtype_policy(args.precision)
     print(common.machine())
-    step, model, positives = ours(args.size, args.batch_size)
+    step, network, batch = ours(args.size, args.batch_size)
     peer, peer_positives = common.elsewhere("--peer", "--size", str(args.size), "--batch-size", str(args.batch_size))
-    print(f"positive ROIs: ours {positives}, torchvision's {peer_positives}")
-    works = {"ours": step, "theirs": peer, "floor": floor(model, args.size, args.batch_size)}
+    print(f"positive ROIs: ours {positive_rois(network, batch)}, torchvision's {peer_positives}")
+    works = {"ours": step, "theirs": peer, "floor": floor(network, args.size, args.batch_size)}
     times = common.race(works, args.repeat, warmup=2)
     what = f"training step at {args.size}, batch {args.batch_size}, {args.precision}"
     aim = {"float32": "0.80", "mixed_bfloat16": "0.40"}[args.precision]

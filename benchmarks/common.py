@@ -83,16 +83,19 @@ def elsewhere(*arguments):
     """
     command = [sys.executable, sys.argv[0], *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    told = json.loads(process.stdout.readline())
-    if told is None:
-        return None, None
+
+    def answer():
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(command)} ended with status {process.wait()}; what it said is above")
+        return line
 
     def work():
         print(file=process.stdin, flush=True)
-        if not process.stdout.readline():
-            raise RuntimeError(f"{' '.join(command)} ended with status {process.wait()}; what it said is above")
+        answer()
 
-    return work, told
+    told = json.loads(answer())
+    return (None, None) if told is None else (work, told)
 
 
 def serve(work, told):

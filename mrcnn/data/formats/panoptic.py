@@ -111,7 +111,7 @@ class PanopticDataset(AnnotatedDataset):
                 self.add_class(self.source, category.id, category.name)
         wanted = {category.id for category in index.categories.values() if category.is_thing or stuff}
         with (progress or unseen)("listing images") as show:
-            for image in tracked(index.images, show):
+            for image in tracked(index.images, show, every=100):
                 self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
                                          png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
         for where, reason in index.left_out:

@@ -87,7 +87,8 @@ def read_panoptic(path, image_dir, png_dir=None, *, strict=True, allow_outside=F
     index = PanopticIndex(_categories(entries["categories"], path), [])
     images = _images(entries["images"], path, image_dir, allow_outside)
     with (progress or unseen)("checking segments") as show:
-        annotated = _add_segments(tracked(entries["annotations"], show), images, index, path, png_dir, strict, allow_outside)
+        annotations = tracked(entries["annotations"], show, every=100)
+        annotated = _add_segments(annotations, images, index, path, png_dir, strict, allow_outside)
     index.images = [image for image in images.values() if image.segments is not None]
     bare = [image for image in images.values() if image.id not in annotated]
     index.left_out += [(f"image {image.id} ({image.name})", "it has no annotation") for image in bare]

@@ -311,9 +311,7 @@ def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
 def test_the_stages_are_told(root):
     stages = RecordedStages()
     mrcnn.data.open(root, subset="train", progress=stages)
-    count = len(mrcnn.data.open(root, subset="train").image_ids)
-    *_, checking, listing = stages.told
-    assert checking[0] == "checking segments" and listing == ("listing images", [(i + 1, count) for i in range(count)])
+    assert stages.told[-2:] == [("checking segments", [(2, 2)]), ("listing images", [(2, 2)])]
     stages = RecordedStages()
     mrcnn.data.open(to_shards(root), subset="train", progress=stages)
     assert stages.told == [("reading", [(1, 2), (2, 2)])]
