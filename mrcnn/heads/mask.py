@@ -33,7 +33,7 @@ class MaskHead:
         self.relu = keras.layers.Activation("relu")
         self.upsample = keras.layers.Conv2DTranspose(channels, (2, 2), strides=2, activation="relu",
                                                      name="mrcnn_mask_deconv")
-        # float32 whatever the precision of the rest: the loss takes logarithms of these probabilities.
+        # float32 whatever the precision of the rest: the loss takes logarithms of these probabilities. They begin near 0.5.
         self.probs = RoiConv2D(num_classes, (1, 1), activation="sigmoid", kernel_initializer=RandomNormal(stddev=0.01),
                                dtype="float32", name="mrcnn_mask")  # fmt: skip
 
