@@ -1,5 +1,6 @@
 """Settings of the whole suite, made before anything imports keras or matplotlib."""
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -28,6 +29,13 @@ from hypothesis import settings  # noqa: E402
 # The same examples on every run, and no failure for a slow machine.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Begin every test, its fixtures included, with the same random numbers, so that layers start alike on every run."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 def pytest_collection_modifyitems(items):
