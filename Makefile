@@ -52,7 +52,8 @@ notebooks: $(STAMP)
 bench: $(STAMP)
 	@set -e; MRCNN_BENCH_ROWS="$$(mktemp)"; export MRCNN_BENCH_ROWS; trap 'rm -f "$$MRCNN_BENCH_ROWS"' EXIT; \
 	for script in benchmarks/bench_*.py; do $(PY) $$script; done; \
-	$(PY) benchmarks/bench_train_step.py --precision mixed_bfloat16; $(PY) benchmarks/table.py "$$MRCNN_BENCH_ROWS"
+	for script in train_step detect; do $(PY) benchmarks/bench_$$script.py --precision mixed_bfloat16; done; \
+	$(PY) benchmarks/table.py "$$MRCNN_BENCH_ROWS"
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -82,9 +82,9 @@ class Network:
     def training_model(self):
         """Return the ending that is trained.
 
-        Inputs, in order: images [B, H, W, C]; image_meta [B, 12 + K]; rpn_match int32 [B, A, 1]; rpn_bbox [B, T, 4];
-        gt_class_ids int32 [B, G]; gt_boxes [B, G, 4] pixels; gt_masks bool [B, h, w, G]; and with USE_RPN_ROIS False
-        rois [B, R, 4] pixels.
+        Inputs, in order: images [B, H, W, C]; image_meta [B, 12 + K]; rpn_match int32 [B, A, 1], not 0 for at
+        most T anchors of an image, and those behind count nothing; rpn_bbox [B, T, 4]; gt_class_ids int32 [B, G]; gt_boxes
+        [B, G, 4] pixels; gt_masks bool [B, h, w, G]; and with USE_RPN_ROIS False rois [B, R, 4] pixels.
         Outputs, a dict: what the losses are computed from. "own_class_masks" is [B, Q, M, M]; on TensorFlow on a processor
         Q may differ from batch to batch, so `predict` takes one batch at a time.
         """
@@ -121,10 +121,10 @@ class Network:
             mask_rois, mask_class_ids = PositiveRois(name="positive_rois")([mask_rois, mask_class_ids])
         own_masks = self.mask_head.of_class(self._roi_features(self.roi_align_mask, mask_rois), mask_class_ids)
         outputs = {
-            "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class, "rpn_bbox": self.rpn_bbox,
-            "rpn_rois": proposals, "rois": rois, "target_class_ids": class_ids, "target_deltas": deltas,
-            "target_masks": masks, "mrcnn_class_logits": class_logits, "mrcnn_class": class_probs,
-            "mrcnn_bbox": pred_deltas, "own_class_masks": own_masks}
+            "pyramid": self.pyramid, "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class,
+            "rpn_bbox": self.rpn_bbox, "rpn_rois": proposals, "rois": rois, "target_class_ids": class_ids,
+            "target_deltas": deltas, "target_masks": masks, "mrcnn_class_logits": class_logits,
+            "mrcnn_class": class_probs, "mrcnn_bbox": pred_deltas, "own_class_masks": own_masks}
         return TrainingModel(inputs, outputs, loss_weights=dict(config.LOSS_WEIGHTS), weight_decay=config.WEIGHT_DECAY,
                              mean_pixel=config.MEAN_PIXEL, name="mask_rcnn")
 

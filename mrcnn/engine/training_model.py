@@ -7,9 +7,11 @@ import keras
 from keras import ops
 
 from mrcnn.engine.raw_image_model import RawImageModel
+from mrcnn.heads.rpn import rpn_at
 from mrcnn.losses.box import mrcnn_bbox_loss, mrcnn_class_loss
 from mrcnn.losses.mask import own_mask_loss
 from mrcnn.losses.rpn import rpn_bbox_loss, rpn_class_loss
+from mrcnn.ops.gather import first_true, gather_rows
 from mrcnn.ops.meta import parse_image_meta
 
 # Weights of normalisation layers are not pulled towards zero.
@@ -37,7 +39,7 @@ class TrainingModel(RawImageModel):
         self.positive_rois = keras.metrics.Mean(name="positive_rois")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = compute_losses(x, y_pred)
+        losses = compute_losses(*self._at_matched_anchors(x, y_pred))
         total = 0.0
         for metric in self.loss_metrics:
             loss = losses[metric.name] * self.loss_weights[metric.name]
@@ -49,6 +51,17 @@ class TrainingModel(RawImageModel):
         self.positive_rois.update_state(ops.sum(ops.cast(y_pred["target_class_ids"] > 0, "float32"))
                                         / ops.maximum(ops.sum(ops.cast(there, "float32")), 1.0))
         return total + self.l2_loss()
+
+    def _at_matched_anchors(self, inputs, outputs):
+        """Return inputs and outputs in which the anchors that the RPN's losses count stand in place of all, in their order.
+
+        So no gradient goes through the outputs for every anchor; see `rpn_at`.
+        """
+        images, metas, match, rpn_target, *rest = inputs
+        anchors, counts = first_true(ops.squeeze(match, -1) != 0, rpn_target.shape[1])
+        match = ops.where(counts[..., None], gather_rows(match, anchors), 0)
+        logits, deltas = rpn_at(self.get_layer("rpn_model"), outputs["pyramid"], anchors)
+        return [images, metas, match, rpn_target, *rest], {**outputs, "rpn_class_logits": logits, "rpn_bbox": deltas}
 
     def l2_loss(self):
         """Return the L2 term: weight_decay times the sum over trained kernels and biases of their mean square.

@@ -15,6 +15,8 @@ Shapes: B images, L levels, R rois, S rows of all maps together, P crop size, C 
 import keras
 from keras import ops
 
+from mrcnn.ops.level_table import LevelTable
+
 # How far outside the map, in cells, a sample still counts as on its edge: float32 rounding pushes the last sample of a
 # box that ends with the map there, and the whole row of the crop would turn zero.
 EDGE_TOLERANCE = 1e-3
@@ -37,28 +39,14 @@ def pyramid_roi_align(feature_maps, boxes, levels, crop_size):
 
     Source: ROIAlign, Mask R-CNN (He et al. 2017), section 3, in the classic code's form.
     """
-    channels = feature_maps[0].shape[-1]
     batch, rois = ops.shape(boxes)[0], ops.shape(boxes)[1]
-    # In float32: the gradient adds thousands of samples up in the table's cells, which loses digits in lower precision,
-    # and graphics cards add bfloat16 to memory ten times more slowly.
-    table = ops.concatenate([ops.reshape(ops.cast(m, "float32"), (batch, -1, channels)) for m in feature_maps], axis=1)
-    table_rows = ops.shape(table)[1]
-    heights, widths, starts = [], [], []
-    start = 0
-    for feature_map in feature_maps:
-        height, width = ops.shape(feature_map)[1], ops.shape(feature_map)[2]
-        heights.append(height)
-        widths.append(width)
-        starts.append(start)
-        start = start + height * width
-    level_heights, level_widths, level_starts = (
-        ops.take(ops.stack([ops.cast(v, "int32") for v in values]), levels, axis=0)  # [B, R]
-        for values in (heights, widths, starts))
-    image_starts = ops.expand_dims(ops.arange(batch, dtype="int32") * table_rows, -1)  # [B, 1]
+    table = LevelTable.of(feature_maps)
+    heights, widths, starts = (ops.take(values, levels, axis=0)  # [B, R]
+                               for values in (table.heights, table.widths, table.level_starts))
     crops = sample_crops(
-        ops.reshape(table, (-1, channels)), ops.reshape(level_starts + image_starts, (-1,)),
-        ops.reshape(level_heights, (-1,)), ops.reshape(level_widths, (-1,)), ops.reshape(boxes, (-1, 4)), crop_size)
-    return ops.reshape(ops.cast(crops, feature_maps[0].dtype), (batch, rois, *crop_size, channels))
+        table.cells, ops.reshape(starts + table.image_starts[:, None], (-1,)), ops.reshape(heights, (-1,)),
+        ops.reshape(widths, (-1,)), ops.reshape(boxes, (-1, 4)), crop_size)
+    return ops.reshape(ops.cast(crops, feature_maps[0].dtype), (batch, rois, *crop_size, feature_maps[0].shape[-1]))
 
 
 def sample_crops(table, starts, heights, widths, boxes, crop_size):

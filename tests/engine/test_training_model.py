@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mrcnn.config import LOSS_NAMES
-from mrcnn.engine.training_model import compute_losses
+from mrcnn.engine.training_model import TrainingModel, compute_losses
 from tests.compiled import compiled
-from tests.engine.small import batch_of, small_config, small_model, to_numpy
+from tests.engine.small import batch_of, small_config, small_model, to_numpy, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,30 @@ def test_an_image_without_objects_trains_the_background_alone(trained):
     assert np.isfinite(float(logs["loss"])) and float(logs["positive_rois"]) == 0
     assert all(np.isfinite(w).all() for w in model.keras_model.get_weights())
     model.keras_model.set_weights(before)
+
+
+def test_a_step_does_what_it_would_through_the_outputs_for_every_anchor(tmp_path, monkeypatch):
+    """The RPN's losses are computed at the matched anchors alone."""
+    settings = {"WEIGHT_DECAY": 0, "LOSS_WEIGHTS": {name: float(name.startswith("rpn")) for name in LOSS_NAMES}}
+    one, other = (small_model("training", tmp_path, **settings) for _ in range(2))
+    rng = np.random.default_rng(0)
+    start = [rng.normal(scale=0.1, size=w.shape) if w.ndim > 1 else w for w in one.keras_model.get_weights()]
+    batch = [np.asarray(part) for part in batch_of(one.config)]
+    ends = []
+    for model, plain in ((one, False), (other, True)):
+        if plain:
+            monkeypatch.setattr(TrainingModel, "_at_matched_anchors", lambda self, x, y_pred: (x, y_pred))
+        model.keras_model.set_weights(start)
+        before = weights_of(model.keras_model)
+        model.compile(1.0, 0.0)
+        logs = model.keras_model.train_on_batch(batch, return_dict=True)
+        ends.append((float(logs["loss"]), weights_of(model.keras_model)))
+    (loss, ours), (expected, theirs) = ends
+    assert loss == pytest.approx(expected, rel=1e-5)
+    moved = {name for name, value in theirs.items() if np.abs(value - before[name]).max() > 1e-3}
+    assert {"rpn_conv_shared/kernel", "rpn_class_raw/kernel", "rpn_bbox_pred/bias", "fpn_p2/kernel", "res2a/kernel"} <= moved
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 def test_a_step_lowers_the_loss_that_has_no_luck_in_it(trained):

@@ -1,10 +1,14 @@
 """The region proposal head: one set of weights for every level, outputs in the order of the anchors."""
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
 from mrcnn.geometry.anchors import generate_anchors
-from mrcnn.heads.rpn import build_rpn_model
+from mrcnn.heads.rpn import build_rpn_model, rpn_at
+from tests.compiled import compiled
+from tests.losses.gradients import loss_and_gradient
 
 
 def _run(model, feature_map):
@@ -62,3 +66,76 @@ def test_it_begins_with_anchors_as_likely_to_be_objects_as_not_and_where_they_ar
         assert kernel.std() == pytest.approx(0.01, rel=0.1) and not bias.any()
     _, probs, deltas = _run(model, np.random.default_rng(0).normal(size=(1, 8, 8, 64)).astype(np.float32))
     assert abs(probs - 0.5).max() < 0.05 and abs(deltas).max() < 0.2
+
+
+# (rows, columns) of levels: odd and even, a single row, one smaller than the kernel
+SIZES = [(5, 8), (4, 3), (1, 2), (1, 1)]
+
+
+def _levels(rng, depth=6, sizes=SIZES):
+    return [rng.normal(size=(2, *size, depth)).astype(np.float32) for size in sizes]
+
+
+def _head(rng, stride, depth=6):
+    """A head of three anchors a cell whose weights and biases all matter."""
+    model = build_rpn_model(stride, 3, depth, 10)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def _of_every_anchor(model, levels):
+    """The outputs of a head over all levels: logits [B, A, 2] and deltas [B, A, 4]."""
+    logits, _, deltas = (keras.ops.concatenate(parts, axis=1) for parts in zip(*(model(level) for level in levels)))
+    return logits, deltas
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_at_some_anchors_it_says_what_it_says_of_all(stride):
+    rng = np.random.default_rng(0)
+    levels, model = _levels(rng), _head(rng, stride)
+    levels = [keras.ops.convert_to_tensor(level) for level in levels]
+    expected = [keras.ops.convert_to_numpy(values) for values in compiled(partial(_of_every_anchor, model))(levels)]
+    count = expected[0].shape[1]
+    assert count == 3 * sum(-(-h // stride) * -(-w // stride) for h, w in SIZES)
+    anchors = np.stack([rng.permutation(count), np.arange(count)]).astype(np.int32)  # all, in other orders for both images
+    found = compiled(partial(rpn_at, model))(levels, keras.ops.convert_to_tensor(anchors))
+    for ours, every in zip(found, expected, strict=True):
+        assert keras.backend.standardize_dtype(ours.dtype) == "float32"
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(ours), np.take_along_axis(every, anchors[..., None], 1),
+                                   rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_at_some_anchors_its_gradient_is_that_of_the_rest_being_zero(stride):
+    rng = np.random.default_rng(1)
+    model, (first, *others) = _head(rng, stride), [keras.ops.convert_to_tensor(level) for level in _levels(rng)]
+    anchors = keras.ops.convert_to_tensor([[0, 1, 1, 40], [2, 8, 44, 41]])  # corners, the same one twice, other levels
+    weights = [keras.ops.convert_to_tensor(rng.normal(size=(2, 4, values)).astype(np.float32)) for values in (2, 4)]
+
+    def at(level):
+        return sum(keras.ops.sum(w * values) for w, values in zip(weights, rpn_at(model, [level, *others], anchors)))
+
+    def through_all(level):
+        found = (keras.ops.take_along_axis(values, anchors[..., None], axis=1)
+                 for values in _of_every_anchor(model, [level, *others]))
+        return sum(keras.ops.sum(w * values) for w, values in zip(weights, found))
+
+    (value, gradient), (expected, of_all) = loss_and_gradient(at, first), loss_and_gradient(through_all, first)
+    assert value == pytest.approx(expected, rel=1e-4) and np.abs(of_all).max() > 1
+    np.testing.assert_allclose(gradient, of_all, rtol=1e-4, atol=1e-4)
+
+
+def test_at_some_anchors_in_lower_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rng = np.random.default_rng(2)
+        levels, model = [keras.ops.cast(level, "bfloat16") for level in _levels(rng)], _head(rng, 1)
+        anchors = keras.ops.convert_to_tensor(np.arange(30, dtype=np.int32)[None].repeat(2, axis=0))
+        at, of_every = compiled(partial(rpn_at, model)), compiled(partial(_of_every_anchor, model))
+        for ours, every in zip(at(levels, anchors), of_every(levels), strict=True):
+            assert keras.backend.standardize_dtype(ours.dtype) == "float32"
+            every = keras.ops.convert_to_numpy(keras.ops.cast(every, "float32"))[:, :30]
+            assert np.abs(keras.ops.convert_to_numpy(ours) - every).max() < 0.02 * np.abs(every).max()
+    finally:
+        keras.config.set_dtype_policy(policy)
