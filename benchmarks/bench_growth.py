@@ -57,8 +57,7 @@ def model_to_train(size, batch, classes):
 def step_seconds(repeat, *, size, batch, instances, classes):
     """Return the median seconds of a training step."""
     model = model_to_train(size, batch, classes)
-    data = made_batch(model, instances)
-    return common.seconds(lambda: model.keras_model.train_on_batch(data), repeat)
+    return common.seconds(common.fit_step(model.keras_model, made_batch(model, instances)), repeat)
 
 
 @cache

@@ -1,28 +1,23 @@
 """Seconds of a training step with ResNet-50: forward, losses, backward and update, all layers trained.
 
 Three run in turns: ours, torchvision's `maskrcnn_resnet50_fpn`, and the floor, which is ours without everything behind the
-RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours runs by `fit`, as in training:
-`train_on_batch`, by which the floor runs, has other threads and other costs. The learning rate is 0 on all sides: the mask
-head runs on the positive ROIs, and a network that learns the one batch would find more with every step. How many there are is
-printed. `--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
+RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours and the floor run by `fit`, as in
+training: `train_on_batch` has other threads and other costs. The learning rate is 0 on all sides: the mask head runs on the
+positive ROIs, and a network that learns the one batch would find more with every step. How many there are is printed.
+`--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
 """
 import argparse
-import itertools
 
 import common
 import numpy as np
 
 
 def ours(size, batch_size):
-    """Return (a function that runs a step of ours on one batch of photographs, the keras.Model that it trains, the batch)."""
+    """Return (a function that times a step of ours on one batch of photographs, the keras.Model that it trains, the batch)."""
     model, loader = common.trainer(common.photographs(), IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size)
     network, batch = model.keras_model, loader[0]
     network.optimizer.learning_rate = 0.0
-
-    def step():
-        network.fit(((batch,) for _ in itertools.count()), steps_per_epoch=1, shuffle=False, verbose=0)  # fed as runs are
-
-    return step, network, batch
+    return common.fit_step(network, batch), network, batch
 
 
 def positive_rois(network, batch):
@@ -34,7 +29,7 @@ def positive_rois(network, batch):
 
 
 def floor(network, size, batch_size):
-    """Return a function that runs forward and backward of our network up to the RPN, and a plain update."""
+    """Return a function that times forward and backward of our network up to the RPN, and a plain update."""
     import keras
     from keras import ops
 
@@ -47,7 +42,7 @@ def floor(network, size, batch_size):
     trunk.compile(keras.optimizers.SGD(0.0), loss=[size_of, size_of])
     pixels = np.zeros((batch_size, size, size, 3), np.float32)
     nothing = (np.zeros((batch_size, 1), np.float32),) * 2
-    return lambda: trunk.train_on_batch(pixels, nothing)
+    return common.fit_step(trunk, pixels, nothing)
 
 
 def theirs(size, batch_size):
@@ -80,7 +75,7 @@ def main():
     parser.add_argument("--size", type=int, default=512, help="side of the square images, in pixels")
     parser.add_argument("--batch-size", type=int, default=1, help="images in a step")
     parser.add_argument("--precision", default="float32", choices=["float32", "mixed_bfloat16"], help="of ours")
-    parser.add_argument("--repeat", type=int, default=5, help="steps to time; the median is printed")
+    parser.add_argument("--repeat", type=int, default=7, help="steps to time; the median is printed")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:

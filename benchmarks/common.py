@@ -48,7 +48,8 @@ def race(works, repeat=5, warmup=1):
     """Time several pieces of work in turns, so that a busy moment of the machine hits all of them.
 
     Args:
-        works: dict name -> callable without arguments; None for one that cannot run here.
+        works: dict name -> callable without arguments; None for one that cannot run here. One that returns a float tells
+            the seconds of the part of it that counts.
         repeat: int. Rounds that count.
         warmup: int. Rounds before, which compile and fill caches.
 
@@ -59,9 +60,9 @@ def race(works, repeat=5, warmup=1):
     for turn in range(warmup + repeat):
         for name in times:
             start = time.perf_counter()
-            works[name]()
+            told = works[name]()
             if turn >= warmup:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(told if isinstance(told, float) else time.perf_counter() - start)
     return {name: statistics.median(times[name]) if name in times else None for name in works}
 
 
@@ -188,6 +189,38 @@ def training_model(**overrides):
     model.set_trainable(".*", verbose=0)
     model.compile(0.001, settings.LEARNING_MOMENTUM)
     return model
+
+
+def fit_step(network, *batch, steps=2):
+    """Return a function that trains by `fit`, as runs do, and returns the seconds of its last step.
+
+    What `fit` does before the first step and after the last comes once a run: on TensorFlow the end of the iterator alone
+    sleeps for up to a second.
+
+    Args:
+        network: keras.Model, compiled.
+        *batch: what Keras takes: inputs, and targets if the model has any.
+        steps: int.
+    """
+    import itertools
+
+    import keras
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.start = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            float(logs["loss"])  # waits for it
+            self.seconds = time.perf_counter() - self.start
+
+    def step():
+        clock = Clock()
+        batches = (batch for _ in itertools.count())
+        network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
+        return clock.seconds
+
+    return step
 
 
 def trainer(dataset, **overrides):
