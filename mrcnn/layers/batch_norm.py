@@ -1,6 +1,7 @@
 """Batch normalisation whose statistics a configuration can freeze."""
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
@@ -11,6 +12,10 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     A Keras 3 functional model hands its own training flag to every layer, over the one that the layer was wired with;
     so the layer keeps what it was wired with, and does as it was told.
+
+    With statistics that stand still, what it does to the output of a convolution is what a convolution with other weights would
+    have done: wired behind a `keras.layers.Conv2D`, it computes that one from the convolution's input instead. Nobody then
+    asks for the plain output, so that a compiled graph leaves it out, and no pass over it, forward or backward, is left.
 
     Args:
         train_bn: None, False or True; of the first wiring that says it when None.
@@ -27,12 +32,43 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def __call__(self, inputs, training=None, **kwargs):
         """Wire or run the layer; see `call`."""
-        if training is not None and self.train_bn is None and isinstance(inputs, keras.KerasTensor):
-            self.train_bn = bool(training)
+        if isinstance(inputs, keras.KerasTensor):
+            if training is not None and self.train_bn is None:
+                self.train_bn = bool(training)
+            kwargs = {**kwargs, **self._convolution_before(inputs)}
         return super().__call__(inputs, training=training, **kwargs)
 
-    def call(self, inputs, training=None):
-        return super().call(inputs, training=training if self.train_bn is None else self.train_bn)
+    def call(self, inputs, training=None, source=None, convolution=None):
+        """Normalise `inputs`; where they are what `convolution` makes of `source`, both are found when the layer is wired."""
+        training = training if self.train_bn is None else self.train_bn
+        if convolution is None or (training and self.trainable):
+            return super().call(inputs, training=training)
+        return self._folded(convolution, source)
+
+    def _convolution_before(self, tensor):
+        """Return the convolution that a symbolic tensor comes from, and its input, as arguments of `call`; {} if none does."""
+        layer, node, _ = tensor._keras_history
+        plain = type(layer) is keras.layers.Conv2D and layer.activation is keras.activations.linear
+        by_channel = plain and layer.data_format == "channels_last" and self.axis in (-1, 3)
+        # PyTorch runs each operation at once, and would run both convolutions.
+        if not by_channel or keras.backend.backend() == "torch":
+            return {}
+        return {"source": layer._inbound_nodes[node].input_tensors[0], "convolution": layer}
+
+    def _folded(self, convolution, source):
+        """Return a convolution and its normalisation by the moving statistics as one convolution."""
+        scale = ops.rsqrt(self.moving_variance + self.epsilon)
+        if self.scale:
+            scale = scale * self.gamma
+        bias = -self.moving_mean
+        if convolution.use_bias:
+            bias = bias + ops.cast(convolution.bias, "float32")
+        bias = bias * scale
+        if self.center:
+            bias = bias + self.beta
+        kernel = ops.cast(convolution.kernel, "float32") * scale
+        source, kernel, bias = (ops.cast(value, self.compute_dtype) for value in (source, kernel, bias))
+        return convolution.convolution_op(source, kernel) + bias
 
     def get_config(self):
         return {**super().get_config(), "train_bn": self.train_bn}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn.layers.batch_norm import BatchNorm
+from tests.losses.gradients import loss_and_gradient
 
 # Two rows with mean 3 and variance 1. Epsilon 1e-3 leaves 1 / sqrt(1.001) of them, the batch's way.
 X = np.array([[2.0], [4.0]], np.float32)
@@ -72,3 +73,121 @@ def test_a_model_made_from_a_configuration_does_the_same(train_bn):
     copy = keras.Model.from_config(model.get_config())
     for training in (False, True):
         np.testing.assert_allclose(_numpy(copy(X, training=training)), _numpy(model(X, training=training)), atol=1e-6)
+
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32)
+
+
+def _behind_a_convolution(train_bn, between=False, norm=None, **convolution):
+    """A functional model of a convolution and a BatchNorm, all of whose weights matter.
+
+    With `between` a layer that does nothing stands between both, so that each is computed by itself.
+    """
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv", **convolution)(image)
+    x = keras.layers.Activation("linear")(x) if between else x
+    model = keras.Model(image, BatchNorm(epsilon=0.01, name="bn", **norm or {})(x, training=train_bn))
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.uniform(0.5, 2, w.shape) * (rng.choice([-1, 1], w.shape) if w.ndim > 1 else 1)
+                       for w in model.get_weights()])  # fmt: skip
+    return model
+
+
+CONVOLUTIONS = [{}, {"strides": 2, "padding": "same"}, {"use_bias": False}, {"dilation_rate": 2}]
+
+
+@pytest.mark.parametrize("norm", [{}, {"center": False}, {"scale": False}], ids=str)
+@pytest.mark.parametrize("convolution", CONVOLUTIONS, ids=str)
+def test_with_statistics_that_stand_still_it_is_one_with_the_convolution_before(convolution, norm):
+    folded, plain = (_behind_a_convolution(False, between, norm, **convolution) for between in (False, True))
+    for training in (False, True):
+        np.testing.assert_allclose(_numpy(folded(IMAGES, training=training)), _numpy(plain(IMAGES, training=training)),
+                                   rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+@pytest.mark.parametrize("train_bn, training", [(None, True), (True, False), (True, True)])
+def test_with_the_statistics_of_the_batch_it_stays_by_itself(train_bn, training):
+    model, plain = (_behind_a_convolution(train_bn, between) for between in (False, True))
+    before = _numpy(model.get_layer("bn").moving_mean)
+    np.testing.assert_allclose(_numpy(model(IMAGES, training=training)), _numpy(plain(IMAGES, training=training)), atol=1e-5)
+    after, expected = (_numpy(m.get_layer("bn").moving_mean) for m in (model, plain))
+    np.testing.assert_allclose(after, expected, atol=1e-6)
+    assert np.abs(after - before).max() > 1e-3
+
+
+def test_a_frozen_layer_behind_a_convolution_keeps_its_statistics():
+    model, plain = (_behind_a_convolution(None, between) for between in (False, True))
+    for one in (model, plain):
+        one.get_layer("bn").trainable = False
+    before = _numpy(model.get_layer("bn").moving_mean)
+    np.testing.assert_allclose(_numpy(model(IMAGES, training=True)), _numpy(plain(IMAGES, training=True)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(_numpy(model.get_layer("bn").moving_mean), before)
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS, ids=str)
+def test_one_with_a_convolution_it_trains_as_by_itself(convolution):
+    ends = []
+    for between in (False, True):
+        model = _behind_a_convolution(False, between, **convolution)
+        model.compile(keras.optimizers.SGD(1e-2), loss="mse")
+        target = np.zeros(model(IMAGES).shape, np.float32)
+        model.train_on_batch(IMAGES, target)
+        ends.append({w.path.split("/", 1)[-1]: _numpy(w) for w in model.weights})
+        _, gradient = loss_and_gradient(lambda x, model=model: keras.ops.sum(keras.ops.square(model(x))), IMAGES)
+        ends[-1]["input"] = gradient
+    start = _behind_a_convolution(False, **convolution).get_weights()
+    assert all(np.abs(a - b).max() > 1e-3 for (name, a), b in zip(ends[0].items(), start) if "moving" not in name)
+    for (name, ours), (_, plain) in zip(ends[0].items(), ends[1].items(), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_the_convolution_itself_can_be_looked_at():
+    model, plain = (_behind_a_convolution(False, between) for between in (False, True))
+    raw, expected = (_numpy(keras.Model(m.input, m.get_layer("conv").output)(IMAGES)) for m in (model, plain))
+    np.testing.assert_allclose(raw, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [keras.models.clone_model, lambda m: keras.Model.from_config(m.get_config())])
+def test_a_copy_of_a_model_is_one_with_its_own_convolution(copied):
+    model = _behind_a_convolution(False)
+    copy = copied(model)
+    assert [layer.name for layer in copy.layers[1:]] == ["conv", "bn"]
+    expected = _numpy(model(IMAGES))
+    copy.set_weights(model.get_weights())
+    model.set_weights([w * 0 + 1 for w in model.get_weights()])
+    np.testing.assert_allclose(_numpy(copy(IMAGES)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_not_one_with_a_convolution_that_does_more():
+    image = keras.Input((7, 6, 3))
+    model = keras.Model(image, BatchNorm()(keras.layers.Conv2D(4, 3, activation="relu")(image), training=False))
+    relu = keras.Model(image, model.layers[1].output)
+    np.testing.assert_allclose(_numpy(model(IMAGES)), _numpy(relu(IMAGES)) / np.sqrt(1.001), rtol=1e-5, atol=1e-6)
+
+
+def test_in_lower_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        found = _behind_a_convolution(False)(IMAGES)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    expected = _numpy(_behind_a_convolution(False, between=True)(IMAGES))
+    assert np.abs(_numpy(keras.ops.cast(found, "float32")) - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@pytest.mark.tensorflow_only
+def test_the_plain_convolution_is_left_out_of_a_graph():
+    import tensorflow as tf
+
+    step = tf.function(_behind_a_convolution(False)).get_concrete_function(tf.TensorSpec((2, 7, 6, 3)))
+    nodes = {node.name: node for node in step.graph.as_graph_def().node}
+    assert sum(node.op == "Conv2D" for node in nodes.values()) == 2
+    needed, asked = set(), [step.graph.outputs[0].op.name]
+    while asked:
+        name = asked.pop()
+        if name not in needed:
+            needed.add(name)
+            asked += [source.split(":")[0].lstrip("^") for source in nodes[name].input]
+    assert sum(nodes[name].op == "Conv2D" for name in needed) == 1
