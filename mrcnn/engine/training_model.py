@@ -3,6 +3,8 @@
 Shapes: B images, T sampled ROIs.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -72,7 +74,17 @@ class TrainingModel(RawImageModel):
         decayed = [v for v in self.trainable_variables if v.name not in NOT_DECAYED]
         if not decayed or not self.weight_decay:
             return 0.0
-        return self.weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)
+        return self.weight_decay * sum(_mean_square(ops.cast(v, "float32")) for v in decayed)
+
+
+@ops.custom_gradient
+def _mean_square(values):
+    """Return the mean square, with a gradient in one pass over the values, where TensorFlow's own takes four."""
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream  # by name on PyTorch, behind the values themselves
+        return values * (upstream * 2.0 / math.prod(values.shape))
+
+    return ops.mean(ops.square(values)), gradient
 
 
 def compute_losses(inputs, outputs):

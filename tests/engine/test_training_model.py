@@ -61,6 +61,20 @@ def test_l2_is_the_mean_square_of_each_trained_kernel_and_bias(trained):
     assert float(to_numpy(model.keras_model.l2_loss())) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_l2_term_pulls_each_weight_towards_zero(tmp_path):
+    settings = {"WEIGHT_DECAY": 0.5, "GRADIENT_CLIP_NORM": 0, "LOSS_WEIGHTS": dict.fromkeys(LOSS_NAMES, 0.0)}
+    model = small_model("training", tmp_path, **settings)
+    model.compile(2.0, 0.0)
+    before = weights_of(model.keras_model)
+    model.keras_model.train_on_batch([np.asarray(part) for part in batch_of(model.config)])
+    after = weights_of(model.keras_model)
+    assert len(before) > 30
+    for name, weights in before.items():
+        # by the learning rate times 0.5 times the gradient 2 w / size
+        expected = weights * (1 - 2 / weights.size) if name.endswith(("kernel", "bias")) else weights
+        np.testing.assert_allclose(after[name], expected, rtol=1e-4, err_msg=name)
+
+
 def test_frozen_layers_are_not_in_the_l2_term(trained):
     model, _ = trained
     every = float(to_numpy(model.keras_model.l2_loss()))
