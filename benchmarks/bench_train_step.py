@@ -1,7 +1,7 @@
 """Seconds of a training step with ResNet-50: forward, losses, backward and update, all layers trained.
 
 Three run in turns: ours, torchvision's `maskrcnn_resnet50_fpn`, and the floor, which is ours without everything behind the
-RPN: trunk, pyramid and RPN head with their backward and no losses worth the name. Ours and the floor run by `fit`, as in
+RPN: trunk, pyramid and RPN head with their backward, and no losses worth the name. Ours and the floor run by `fit`, as in
 training: `train_on_batch` has other threads and other costs. The learning rate is 0 on all sides: the mask head runs on the
 positive ROIs, and a network that learns the one batch would find more with every step. How many there are is printed.
 `--precision mixed_bfloat16` is for ours and the floor; torchvision's stays float32.
@@ -28,21 +28,29 @@ def positive_rois(network, batch):
     return int(keras.ops.sum(class_ids > 0))
 
 
-def floor(network, size, batch_size):
-    """Return a function that times forward and backward of our network up to the RPN, and a plain update."""
+def floor(network, size, batch_size, trained=256):
+    """Return a function that times forward and backward of our network up to the RPN, and a plain update.
+
+    As in ours the gradient goes through what the RPN says of some anchors, here the first of them.
+    """
     import keras
     from keras import ops
 
-    ends = [network.get_layer(name).output for name in ("rpn_class_logits", "rpn_bbox")]
-    trunk = keras.Model(network.inputs[0], ends)
+    from mrcnn.heads.rpn import rpn_at
 
-    def size_of(_, predicted):
-        return ops.mean(ops.square(predicted))
+    outputs = {name: network.output[name] for name in ("pyramid", "rpn_class", "rpn_bbox")}
 
-    trunk.compile(keras.optimizers.SGD(0.0), loss=[size_of, size_of])
-    pixels = np.zeros((batch_size, size, size, 3), np.float32)
-    nothing = (np.zeros((batch_size, 1), np.float32),) * 2
-    return common.fit_step(trunk, pixels, nothing)
+    class Floor(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            anchors = ops.tile(ops.arange(trained, dtype="int32")[None], (batch_size, 1))
+            logits, deltas = rpn_at(self.get_layer("rpn_model"), y_pred["pyramid"], anchors)
+            # those of all are computed too: proposals need them
+            of_all = sum(ops.mean(ops.stop_gradient(y_pred[name])) for name in ("rpn_class", "rpn_bbox"))
+            return ops.mean(ops.square(logits)) + ops.mean(ops.square(deltas)) + of_all
+
+    trunk = Floor(network.inputs[0], outputs)
+    trunk.compile(keras.optimizers.SGD(0.0))
+    return common.fit_step(trunk, np.zeros((batch_size, size, size, 3), np.float32))
 
 
 def theirs(size, batch_size):

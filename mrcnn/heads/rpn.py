@@ -57,7 +57,7 @@ def rpn_at(model, feature_maps, anchors):
     """Return what the head says of a few anchors, computed at their cells alone.
 
     The losses look at 256 anchors of an image, and the gradient of all the others is zero: through the outputs for every anchor
-    it costs a third of a training step, and this way next to nothing.
+    it costs a fifth of a training step on a processor, and this way next to nothing.
 
     Args:
         model: keras.Model of `build_rpn_model`.

@@ -105,22 +105,29 @@ def test_at_some_anchors_it_says_what_it_says_of_all(stride):
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
 
 
+@pytest.mark.parametrize("level", [0, 1, 3])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_at_some_anchors_its_gradient_is_that_of_the_rest_being_zero(stride):
+def test_at_some_anchors_its_gradient_is_that_of_the_rest_being_zero(stride, level):
     rng = np.random.default_rng(1)
-    model, (first, *others) = _head(rng, stride), [keras.ops.convert_to_tensor(level) for level in _levels(rng)]
-    anchors = keras.ops.convert_to_tensor([[0, 1, 1, 40], [2, 8, 44, 41]])  # corners, the same one twice, other levels
-    weights = [keras.ops.convert_to_tensor(rng.normal(size=(2, 4, values)).astype(np.float32)) for values in (2, 4)]
+    model, levels = _head(rng, stride), [keras.ops.convert_to_tensor(values) for values in _levels(rng)]
+    last = sum(3 * -(-h // stride) * -(-w // stride) for h, w in SIZES) - 1
+    # corners, the same one twice, every level
+    anchors = keras.ops.convert_to_tensor([[0, 1, 1, last - 9, last], [2, 8, last - 4, last - 12, last - 20]])
+    weights = [keras.ops.convert_to_tensor(rng.normal(size=(2, 5, values)).astype(np.float32)) for values in (2, 4)]
 
-    def at(level):
-        return sum(keras.ops.sum(w * values) for w, values in zip(weights, rpn_at(model, [level, *others], anchors)))
+    def with_level(values):
+        return [values if n == level else other for n, other in enumerate(levels)]
 
-    def through_all(level):
-        found = (keras.ops.take_along_axis(values, anchors[..., None], axis=1)
-                 for values in _of_every_anchor(model, [level, *others]))
-        return sum(keras.ops.sum(w * values) for w, values in zip(weights, found))
+    def at(values):
+        return sum(keras.ops.sum(w * found) for w, found in zip(weights, rpn_at(model, with_level(values), anchors)))
 
-    (value, gradient), (expected, of_all) = loss_and_gradient(at, first), loss_and_gradient(through_all, first)
+    def through_all(values):
+        picked = (keras.ops.take_along_axis(every, anchors[..., None], axis=1)
+                  for every in _of_every_anchor(model, with_level(values)))
+        return sum(keras.ops.sum(w * found) for w, found in zip(weights, picked))
+
+    (value, gradient), (expected, of_all) = (loss_and_gradient(function, _levels(np.random.default_rng(1))[level])
+                                             for function in (at, through_all))
     assert value == pytest.approx(expected, rel=1e-4) and np.abs(of_all).max() > 1
     np.testing.assert_allclose(gradient, of_all, rtol=1e-4, atol=1e-4)
 

@@ -105,6 +105,11 @@ def test_with_statistics_that_stand_still_it_is_one_with_the_convolution_before(
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
 
 
+def test_statistics_that_train_stand_still_in_inference():
+    folded, plain = (_behind_a_convolution(None, between) for between in (False, True))
+    np.testing.assert_allclose(_numpy(folded(IMAGES)), _numpy(plain(IMAGES)), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("train_bn, training", [(None, True), (True, False), (True, True)])
 def test_with_the_statistics_of_the_batch_it_stays_by_itself(train_bn, training):
     model, plain = (_behind_a_convolution(train_bn, between) for between in (False, True))
@@ -165,16 +170,56 @@ def test_it_is_not_one_with_a_convolution_that_does_more():
     np.testing.assert_allclose(_numpy(model(IMAGES)), _numpy(relu(IMAGES)) / np.sqrt(1.001), rtol=1e-5, atol=1e-6)
 
 
-def test_in_lower_precision():
+def _with_relu(layer):
+    """A copy of a layer, that of a convolution with an activation."""
+    return type(layer).from_config({**layer.get_config(), **({"activation": "relu"} if layer.name == "conv" else {})})
+
+
+def test_a_copy_whose_convolution_does_more_is_not_one_with_it():
+    model = _behind_a_convolution(False)
+    copy = keras.models.clone_model(model, clone_function=_with_relu)
+    copy.set_weights(model.get_weights())
+    relu = keras.ops.relu(keras.Model(model.input, model.get_layer("conv").output)(IMAGES))
+    np.testing.assert_allclose(_numpy(copy(IMAGES)), _numpy(copy.get_layer("bn")(relu)), rtol=1e-4, atol=1e-4)
+
+
+def test_behind_two_convolutions_it_normalises_both():
+    image = keras.Input((7, 6, 3))
+    norm = BatchNorm()
+    maps = [keras.layers.Conv2D(4, 3)(image) for _ in range(2)]
+    for x in maps:
+        found = keras.Model(image, norm(x, training=False))(IMAGES)
+        np.testing.assert_allclose(_numpy(found), _numpy(keras.Model(image, x)(IMAGES)) / np.sqrt(1.001), rtol=1e-4, atol=1e-5)
+
+
+def test_its_convolution_is_no_part_of_it():
+    model = _behind_a_convolution(False)
+    assert [w.name for w in model.get_layer("bn").weights] == ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert len(model.weights) == 6
+
+
+def test_a_symbolic_tensor_from_nowhere():
+    assert BatchNorm()(keras.KerasTensor((2, 5, 6, 4))).shape == (2, 5, 6, 4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_in_lower_precision(precision):
+    images = np.random.default_rng(2).normal(size=(2, 96, 96, 3)).astype(np.float32)  # sums over many cells
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy(precision)
     try:
-        found = _behind_a_convolution(False)(IMAGES)
+        model = _behind_a_convolution(False)
+        model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: keras.ops.mean(keras.ops.cast(y, "float32")))
+        found = model(images)
+        before = _numpy(model.get_layer("bn").beta)
+        model.train_on_batch(images, np.zeros(1, np.float32))
     finally:
         keras.config.set_dtype_policy(policy)
-    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
-    expected = _numpy(_behind_a_convolution(False, between=True)(IMAGES))
+    assert keras.backend.standardize_dtype(found.dtype) == precision.removeprefix("mixed_")
+    expected = _numpy(_behind_a_convolution(False, between=True)(images))
     assert np.abs(_numpy(keras.ops.cast(found, "float32")) - expected).max() < 0.02 * np.abs(expected).max()
+    # the mean over four channels: a quarter for each
+    np.testing.assert_allclose(before - _numpy(model.get_layer("bn").beta), 0.25, rtol=5e-3)
 
 
 @pytest.mark.tensorflow_only
