@@ -43,7 +43,7 @@ def made_batch(model, instances):
                      np.arange(slots) < instances))  # fmt: skip
     images, metas, matches, deltas, ids, boxes, there = (np.stack(parts) for parts in zip(*rows, strict=True))
     masks = np.broadcast_to(there[:, None, None, :], (len(images), *config.MINI_MASK_SHAPE, there.shape[1]))
-    return [images, metas, matches, deltas, ids, boxes, np.ascontiguousarray(masks)]
+    return images, metas, matches, deltas, ids, boxes, np.ascontiguousarray(masks)
 
 
 @lru_cache(maxsize=1)
