@@ -18,7 +18,9 @@ def test_every_stage_has_its_figure():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_nothing_and_one(count):
-    for figure in figures.stage_figures(inference_stages(count), NAMES).values():
+    drawn = figures.stage_figures(inference_stages(count), NAMES)
+    assert [name.split("_", 1)[0] for name in drawn] == list("1234567")
+    for figure in drawn.values():
         figure.draw_without_rendering()
 
 
