@@ -21,7 +21,7 @@ INSTALL_REQUIRES = [
     "pillow>=10.4,<14",
     "pycocotools>=2.0.8,<2.1",
     # The figures of pycocotools, computed in C++.
-    "faster-coco-eval>=1.7,<1.9",
+    "faster-coco-eval>=1.8,<1.9",
     # The maintained distribution of imgaug; it provides `import imgaug`.
     "imaug>=0.4.2,<0.5",
     # Data sets of a script or a notebook, classes and all, on their way to loader processes.

@@ -6,12 +6,13 @@ Legend: T IoU thresholds, R recall points, K classes, A area ranges, M limits on
 """
 
 import logging
-import threading
 
 import numpy as np
 from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+
+from mrcnn.data.collector import paused_collector
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,8 @@ KINDS = {"mask": ("segm", "segmentation"), "box": ("bbox", "bbox")}
 MAX_DETECTIONS = (1, 10, 100)
 _AREAS = {"": 0, "s": 1, "m": 2, "l": 3}
 _IOU_50, _IOU_75 = 0, 5
+# stands for a mask that meets no object, and that only its area counts of
+_NO_MASK = {"size": [1, 1], "counts": "1"}
 # pairs of an image and a class that are compared between two words about it
 _TOLD_EVERY = 100
 
@@ -30,18 +33,18 @@ class _Evaluation(COCOeval_faster):
 
     def __init__(self, truth, detections, kind, show):
         """Take two COCO and a kind, as COCOeval does; show: function (done, total), or None."""
-        super().__init__(truth, detections, kind, print_function=logger.debug)
-        self.show, self.compared, self.lock = show, 0, threading.Lock()  # masks are compared in threads
+        # threads wait for the interpreter longer than masks take to compare
+        super().__init__(truth, detections, kind, print_function=logger.debug, rle_iou_max_workers=1)
+        self.show, self.compared = show, 0
         pairs = [{(row["image_id"], row["category_id"]) for row in coco.dataset["annotations"]} for coco in (truth, detections)]
         self.steps = len(pairs[0] & pairs[1]) + 1
 
     def computeIoU(self, imgId, catId):
         """Compare one pair; see COCOeval."""
         found = super().computeIoU(imgId, catId)
-        with self.lock:
-            self.compared += 1
-            if self.show is not None and self.compared % _TOLD_EVERY == 0:
-                self.show(min(self.compared, self.steps - 1), self.steps)
+        self.compared += 1
+        if self.show is not None and self.compared % _TOLD_EVERY == 0:
+            self.show(min(self.compared, self.steps - 1), self.steps)
         return found
 
     def figures(self):
@@ -70,8 +73,11 @@ def _truth_annotations(rows):
     return [{**row, "id": ix} for ix, row in enumerate(rows, start=1)]
 
 
-def _detection_annotations(rows, kind):
-    """Detections of one kind. Their area, which sorts false positives into sizes, is that of the mask or of the box."""
+def _detection_annotations(rows, kind, truth):
+    """Detections of one kind. Their area, which sorts false positives into sizes, is that of the mask or of the box.
+
+    Where the truth has no object of a detection's category in its image, its mask is compared with nothing, and is left out.
+    """
     name = KINDS[kind][1]
     for row in rows:
         if name not in row:
@@ -79,6 +85,9 @@ def _detection_annotations(rows, kind):
     shapes = [row[name] for row in rows]
     if kind == "mask":
         areas = coco_mask.area(shapes).tolist() if shapes else []
+        there = {(row["image_id"], row["category_id"]) for row in truth}
+        shapes = [shape if (row["image_id"], row["category_id"]) in there else _NO_MASK
+                  for row, shape in zip(rows, shapes, strict=True)]  # fmt: skip
     else:
         areas = [shape[2] * shape[3] for shape in shapes]
     return [
@@ -119,6 +128,7 @@ def _figures(precision, recall):
     return figures
 
 
+@paused_collector()
 def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, progress=None):
     """COCO's figures over a set of images.
 
@@ -147,7 +157,7 @@ def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, pr
         return nothing, {category_id: dict(nothing) for category_id in category_ids}
     evaluator = _Evaluation(
         _coco(image_ids, category_ids, _truth_annotations(truth)),
-        _coco(image_ids, category_ids, _detection_annotations(detections, kind)),
+        _coco(image_ids, category_ids, _detection_annotations(detections, kind, truth)),
         KINDS[kind][0],
         progress,
     )
