@@ -94,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024, help="side of the square images, in pixels")
     parser.add_argument("--images", type=int, default=64, help="images of a round, after a few batches to warm up")
-    parser.add_argument("--repeat", type=int, default=5, help="rounds")
+    parser.add_argument("--repeat", type=int, default=9, help="rounds")
     parser.add_argument("--workers", type=int, default=2, help="loader threads, and processes, beside the run without any")
     parser.add_argument("--batch-size", type=int, default=2, help="images in a batch")
     args = parser.parse_args()
