@@ -20,7 +20,7 @@ INSTALL_REQUIRES = [
     "opencv-python-headless>=4.11,<4.13",
     "pillow>=10.4,<14",
     "pycocotools>=2.0.8,<2.1",
-    # The figures of pycocotools, computed in C++.
+    # The figures of pycocotools, computed in C++; 1.8 is the first that can do without threads.
     "faster-coco-eval>=1.8,<1.9",
     # The maintained distribution of imgaug; it provides `import imgaug`.
     "imaug>=0.4.2,<0.5",

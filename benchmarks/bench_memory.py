@@ -39,7 +39,7 @@ def measure(which, size):
 
 def main():
     """Print the peak of both."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512, help="side of the square image, in pixels")
     parser.add_argument("--train", choices=["ours", "theirs"], help="train here and print the memory; used by this script")
     args = parser.parse_args()

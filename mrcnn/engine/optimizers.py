@@ -2,33 +2,7 @@
 
 import keras
 
-
-@keras.saving.register_keras_serializable(package="mrcnn")
-class SGD(keras.optimizers.SGD):
-    """Keras' SGD, in which TensorFlow updates a weight and its momentum by one operator, in place.
-
-    The product of momentum and its factor, which Keras writes out, waits for no gradient: TensorFlow makes that of every
-    weight when a step begins and keeps it to the end, as much memory as the weights once more.
-    """
-
-    def update_step(self, gradient, variable, learning_rate):
-        """Update one variable and its momentum.
-
-        Args:
-            gradient: tensor, of the variable's shape.
-            variable: the variable; on TensorFlow a tf.Variable.
-            learning_rate: float32 scalar.
-        """
-        if keras.backend.backend() != "tensorflow" or not self.momentum:
-            super().update_step(gradient, variable, learning_rate)
-            return
-        import tensorflow as tf
-
-        momentum = self.momentums[self._get_variable_index(variable)]
-        tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle, accum=momentum.value.handle, lr=tf.cast(learning_rate, variable.dtype),
-            grad=tf.cast(gradient, variable.dtype), momentum=tf.cast(self.momentum, variable.dtype),
-            use_nesterov=self.nesterov)  # fmt: skip
+from mrcnn.engine.sgd import SGD
 
 
 def make_optimizer(config, learning_rate, momentum):
@@ -52,7 +26,7 @@ def make_optimizer(config, learning_rate, momentum):
         return choice(learning_rate, config)
     clip = config.GRADIENT_CLIP_NORM or None
     if choice == "sgd":
-        # A class of one's own would lose what Keras has for PyTorch: all weights updated at once.
+        # JAX needs no other, and PyTorch would lose what Keras has for it: all weights updated at once.
         kind = SGD if keras.backend.backend() == "tensorflow" else keras.optimizers.SGD
         return kind(learning_rate, momentum=momentum, global_clipnorm=clip)
     try:

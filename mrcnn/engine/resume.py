@@ -42,7 +42,7 @@ def save_state(model, path, epoch):
     """
     with whole_file(path) as raw, h5py.File(raw, "w") as file:
         file.attrs["epoch"] = epoch
-        file.attrs["stage"] = _stage(model)
+        file.attrs["stage"] = json.dumps(_stage(model))
         for number, variable in enumerate(_state(model)):
             file[str(number)] = np.asarray(keras.ops.convert_to_numpy(variable.value))
 
@@ -67,7 +67,7 @@ def restore_state(model, path, epoch):
     state = _state(model)
     try:
         with h5py.File(path, "r") as file:
-            if int(file.attrs["epoch"]) != epoch or file.attrs["stage"] != _stage(model):
+            if int(file.attrs["epoch"]) != epoch or _bare(json.loads(file.attrs["stage"])) != _stage(model):
                 return False
             values = [file[str(number)][()] for number in range(len(state))]
     except (OSError, KeyError, TypeError) as error:
@@ -84,8 +84,14 @@ def _state(model):
 
 
 def _stage(model):
-    """What has to be alike for an optimizer's state to be taken up: str."""
-    optimizer = keras.optimizers.serialize(model.optimizer)
-    optimizer["config"].pop("name", None)  # Keras counts the optimizers of a process in it
-    return json.dumps({"optimizer": optimizer, "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]},
-                      sort_keys=True, default=str)  # fmt: skip
+    """What has to be alike for an optimizer's state to be taken up: dict that JSON holds."""
+    optimizer = json.loads(json.dumps(keras.optimizers.serialize(model.optimizer), default=str))
+    return {"optimizer": _bare(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
+
+
+def _bare(values):
+    """Leave out what differs between optimizers that do the same: where a class comes from, which is another on each backend,
+    and names, in which Keras counts the optimizers of a process."""
+    if not isinstance(values, dict):
+        return values
+    return {key: _bare(value) for key, value in values.items() if key not in ("module", "registered_name", "name")}

@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mrcnn.data.collector import paused_collector
 from mrcnn.data.formats.lvis import FREQUENCIES
 from mrcnn.data.stages import tracked
 from mrcnn.evaluation.scoring import KINDS
@@ -52,7 +51,6 @@ def federated_scorer(dataset, image_ids):
     return partial(score_rows, coverage=coverage, frequencies=frequencies)
 
 
-@paused_collector()
 def score_rows(truth, detections, image_ids, category_ids, kind, curves=None, progress=None, *, coverage, frequencies):
     """LVIS's figures over a set of images.
 

@@ -22,7 +22,7 @@ KINDS = {"mask": ("segm", "segmentation"), "box": ("bbox", "bbox")}
 MAX_DETECTIONS = (1, 10, 100)
 _AREAS = {"": 0, "s": 1, "m": 2, "l": 3}
 _IOU_50, _IOU_75 = 0, 5
-# stands for a mask that meets no object, and that only its area counts of
+# in place of a mask that is compared with nothing; its area is kept beside it
 _NO_MASK = {"size": [1, 1], "counts": "1"}
 # pairs of an image and a class that are compared between two words about it
 _TOLD_EVERY = 100
@@ -33,7 +33,7 @@ class _Evaluation(COCOeval_faster):
 
     def __init__(self, truth, detections, kind, show):
         """Take two COCO and a kind, as COCOeval does; show: function (done, total), or None."""
-        # threads wait for the interpreter longer than masks take to compare
+        # with threads, two cores take longer: they wait for the interpreter
         super().__init__(truth, detections, kind, print_function=logger.debug, rle_iou_max_workers=1)
         self.show, self.compared = show, 0
         pairs = [{(row["image_id"], row["category_id"]) for row in coco.dataset["annotations"]} for coco in (truth, detections)]
@@ -76,7 +76,8 @@ def _truth_annotations(rows):
 def _detection_annotations(rows, kind, truth):
     """Detections of one kind. Their area, which sorts false positives into sizes, is that of the mask or of the box.
 
-    Where the truth has no object of a detection's category in its image, its mask is compared with nothing, and is left out.
+    Where the truth has no object of a detection's category in its image, its mask is never compared, and `_NO_MASK` stands in
+    its place, which is quicker to parse.
     """
     name = KINDS[kind][1]
     for row in rows:

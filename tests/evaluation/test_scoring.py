@@ -1,5 +1,6 @@
 """The figures of made rows are those of pycocotools, which the library in use is not."""
 import contextlib
+import gc
 import io
 
 import numpy as np
@@ -9,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mrcnn.evaluation import scoring
 from mrcnn.evaluation.scoring import score_rows
-from mrcnn.geometry.rle import encode_mask
+from mrcnn.geometry.rle import decode_rle, encode_mask
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 IMAGES, CLASSES, HEIGHT, WIDTH = 6, (1, 2, 5), 120, 150
@@ -81,6 +82,23 @@ def test_the_twelve_figures_are_those_of_pycocotools(seed, kind):
     assert list(overall) == list(NAMES) and 0.01 < overall["AP"] < 0.99
     np.testing.assert_allclose(list(overall.values()), _plain(truth, rows, kind), atol=1e-9)
     assert np.isnan(per_category[5]["AP"])  # found, and nowhere annotated
+
+
+def test_masks_that_meet_no_object_are_not_parsed():
+    truth, rows = _rows(0)
+    pairs = {(row["image_id"], row["category_id"]) for row in truth}
+    found = scoring._detection_annotations(rows, "mask", truth)
+    alone = [(row["image_id"], row["category_id"]) not in pairs for row in rows]
+    assert 10 < sum(alone) < len(rows) - 10
+    assert [one["segmentation"] is scoring._NO_MASK for one in found] == alone
+    assert [one["area"] for one in found] == [decode_rle(row["segmentation"]).sum() for row in rows]
+
+
+def test_the_collector_rests_meanwhile():
+    truth, rows = _rows(0)
+    resting = []
+    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "box", progress=lambda *call: resting.append(not gc.isenabled()))
+    assert resting and all(resting) and gc.isenabled()
 
 
 def test_rows_come_back_as_they_were():
