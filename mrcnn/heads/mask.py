@@ -8,6 +8,7 @@ from keras import ops
 from keras.initializers import RandomNormal
 
 from mrcnn.layers.batch_norm import BatchNorm
+from mrcnn.layers.disjoint_transpose import DisjointConv2DTranspose
 from mrcnn.layers.roi_conv import RoiConv2D
 
 
@@ -31,8 +32,7 @@ class MaskHead:
              BatchNorm(name=f"mrcnn_mask_bn{n}"))
             for n in (1, 2, 3, 4)]
         self.relu = keras.layers.Activation("relu")
-        self.upsample = keras.layers.Conv2DTranspose(channels, (2, 2), strides=2, activation="relu",
-                                                     name="mrcnn_mask_deconv")
+        self.upsample = DisjointConv2DTranspose(channels, (2, 2), activation="relu", name="mrcnn_mask_deconv")
         # float32 whatever the precision of the rest: the loss takes logarithms of these probabilities. They begin near 0.5.
         self.probs = RoiConv2D(num_classes, (1, 1), activation="sigmoid", kernel_initializer=RandomNormal(stddev=0.01),
                                dtype="float32", name="mrcnn_mask")  # fmt: skip
