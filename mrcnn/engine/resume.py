@@ -70,7 +70,7 @@ def restore_state(model, path, epoch):
             if int(file.attrs["epoch"]) != epoch or _bare(json.loads(file.attrs["stage"])) != _stage(model):
                 return False
             values = [file[str(number)][()] for number in range(len(state))]
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:  # a stage that is no JSON is a ValueError
         raise ValueError(f"{path}: is no whole file of the state of training ({error}): remove it, and training goes on "
                          "from the checkpoint alone, with a fresh optimizer") from error
     for variable, value in zip(state, values, strict=True):

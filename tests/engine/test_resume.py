@@ -59,3 +59,11 @@ def test_a_file_that_names_where_the_class_comes_from_is_read(tmp_path):
         stage["optimizer"] |= {"module": "keras.optimizers", "registered_name": None}
         file.attrs["stage"] = json.dumps(stage, sort_keys=True)
     assert restore_state(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
+
+
+def test_a_stage_that_cannot_be_read_is_told_with_the_file(tmp_path):
+    save_state(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
+    with h5py.File(tmp_path / "state.h5", "r+") as file:
+        file.attrs["stage"] = "{"
+    with pytest.raises(ValueError, match="state.h5.*remove it"):
+        restore_state(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
