@@ -22,9 +22,9 @@ import time
 import common
 import numpy as np
 
-from mrcnn.data.formats.shapes import SUBSET_SEEDS, ShapesDataset
-from mrcnn.engine.presets import FORMAT_FROM_SCRATCH, FROM_SCRATCH, PRESETS
-from mrcnn.engine.settings import make_loader
+from mrcnn.datasets.formats.shapes import SUBSET_SEEDS, ShapesDataset
+from mrcnn.training.presets import FORMAT_FROM_SCRATCH, FROM_SCRATCH, PRESETS
+from mrcnn.training.settings import make_loader
 
 SMALL = {**PRESETS["shapes"], **FROM_SCRATCH, **FORMAT_FROM_SCRATCH["shapes"], "DETECTION_MAX_INSTANCES": 20}
 FIGURES = {"mask AP": "mask_AP", "mask AP50": "mask_AP50", "box AP50": "box_AP50"}
@@ -78,7 +78,7 @@ class Ours:
     def __init__(self, args, train_set):
         import keras
 
-        from mrcnn.engine.environment import describe_environment
+        from mrcnn.training.runs import describe_environment
 
         self.device = describe_environment()["devices"][0]
         if self.device.lower() != "cpu":
@@ -90,7 +90,7 @@ class Ours:
 
     def restart(self):
         """Go back to the random weights, without compiling anew."""
-        from mrcnn.engine.feed import stream
+        from mrcnn.training.feed import stream
 
         for variable, value in zip(self.keras_model.variables, self.start, strict=True):
             variable.assign(value)

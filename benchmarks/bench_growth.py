@@ -20,9 +20,9 @@ CLASSES_AIM = 1.3
 
 def made_batch(model, instances):
     """Return a training batch of noise with so many boxes an image."""
-    from mrcnn.engine.settings import config_anchors
     from mrcnn.geometry.meta import compose_image_meta
     from mrcnn.model import build_rpn_targets
+    from mrcnn.training.settings import config_anchors
 
     config = model.config
     rng = np.random.default_rng(0)

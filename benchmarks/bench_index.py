@@ -36,7 +36,7 @@ def main():
         size = path.stat().st_size / 1e6
         print(f"{common.os.cpu_count()} cores; {args.images} images, {instances} instances, {size:.0f} MB of JSON", flush=True)
         plain, ours = (run_side(side, folder) for side in ("json", "mrcnn"))
-    for name, found in (("json.load", plain), ("mrcnn.data.open", ours)):
+    for name, found in (("json.load", plain), ("mrcnn.datasets.open", ours)):
         print(f"{name}: {found['seconds']:.1f} s ({found['cpu']:.1f} s of CPU), peak {found['peak_gb']:.2f} GB", flush=True)
     print(f"ratio {ours['cpu'] / plain['cpu']:.2f} of CPU; {ours['instances']} instances in {ours['images']} images, "
           f"{ours['skipped']} left out")
@@ -61,8 +61,8 @@ def measure(side, folder):
     """Read the file by json.load or open it as a data set: a dict of seconds, CPU seconds, peak memory and counts."""
     found = {}
     if side == "mrcnn":
-        import mrcnn.data.formats.coco  # noqa: F401  imports are no part of the figure
-        from mrcnn.data.catalog import open_dataset
+        import mrcnn.datasets.formats.coco  # noqa: F401  imports are no part of the figure
+        from mrcnn.datasets.catalog import open_dataset
     start, cpu = time.perf_counter(), time.process_time()
     if side == "json":
         with annotation_file(folder).open(encoding="utf-8") as file:

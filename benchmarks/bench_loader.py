@@ -18,8 +18,8 @@ class Feed:
     """A loader that runs, and the images a second of each round that it was measured in."""
 
     def __init__(self, loader, threads=0, processes=0):
-        from mrcnn.data.worker_processes import WorkerProcesses
-        from mrcnn.engine.feed import stream
+        from mrcnn.loading.loader_pool import WorkerProcesses
+        from mrcnn.training.feed import stream
 
         self.workers = max(threads, processes)
         self.processes = WorkerProcesses(loader, loader.__getitem__, processes) if processes else None
@@ -101,7 +101,7 @@ def main():
 
     import imgaug.augmenters as iaa
 
-    from mrcnn.engine.settings import make_loader
+    from mrcnn.training.settings import make_loader
 
     dataset = common.photographs()
     settings = common.config(NUM_CLASSES=dataset.num_classes, IMAGE_MIN_DIM=args.size, IMAGE_MAX_DIM=args.size,

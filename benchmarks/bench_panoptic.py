@@ -27,7 +27,7 @@ def make_root(folder, count):
     import cv2
     from PIL import Image
 
-    from mrcnn.data.panoptic.maps import colors_of_ids
+    from mrcnn.datasets.panoptic.maps import colors_of_ids
 
     images, annotations = folder / "train2017", folder / "annotations" / "panoptic_train2017"
     images.mkdir(parents=True)
@@ -60,7 +60,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3, help="conversions, of which the median counts")
     args = parser.parse_args()
 
-    from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
+    from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
 
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder) / "root", Path(folder) / "out"

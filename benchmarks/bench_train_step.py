@@ -36,7 +36,7 @@ def floor(network, size, batch_size, trained=256):
     import keras
     from keras import ops
 
-    from mrcnn.heads.rpn import rpn_at
+    from mrcnn.network.heads.rpn import rpn_at
 
     outputs = {name: network.output[name] for name in ("pyramid", "rpn_class", "rpn_bbox")}
 

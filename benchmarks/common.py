@@ -22,12 +22,12 @@ def photographs(images=32, size=640):
     """
     root = Path(os.environ.get("MRCNN_SHARED_DATA", REPOSITORY.parent / "shared")) / "data" / "tiny_coco"
     if root.is_dir():
-        from mrcnn.data.formats.coco import CocoDataset
+        from mrcnn.datasets.formats.coco import CocoDataset
 
         dataset = CocoDataset()
         dataset.load_coco(str(root), "train", year="2017")
     else:
-        from mrcnn.data.formats.shapes import ShapesDataset
+        from mrcnn.datasets.formats.shapes import ShapesDataset
 
         print(f"{root} is absent: made images of {size} x {size} take the place of photographs")
         dataset = ShapesDataset()
@@ -163,7 +163,7 @@ def detector(size, batch_size=1, num_classes=81, instances=100):
     """Return a MaskRCNN for detection at `size` whose random weights find `instances` in any image."""
     import tempfile
 
-    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.training.mask_rcnn import MaskRCNN
 
     # A least score and a threshold of suppression as torchvision's.
     settings = config(IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size, NUM_CLASSES=num_classes,
@@ -182,7 +182,7 @@ def training_model(**overrides):
     """
     import tempfile
 
-    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.training.mask_rcnn import MaskRCNN
 
     settings = config(**{"GT_BOXES_AS_ROIS": True, **overrides})
     model = MaskRCNN("training", settings, tempfile.gettempdir())
@@ -225,7 +225,7 @@ def fit_step(network, *batch, steps=2):
 
 def trainer(dataset, **overrides):
     """Return a MaskRCNN that trains all layers of `config(**overrides)` on a data set, and its loader."""
-    from mrcnn.engine.settings import make_loader
+    from mrcnn.training.settings import make_loader
 
     model = training_model(**{"NUM_CLASSES": dataset.num_classes, **overrides})
     return model, make_loader(dataset, model.config)

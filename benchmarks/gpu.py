@@ -83,7 +83,7 @@ def ours_loader(size, batch, repeat):
     """Measure the loader with as many threads as there are cores, and with as many processes: dict of figures."""
     from bench_loader import images_a_second
 
-    from mrcnn.engine.settings import make_loader
+    from mrcnn.training.settings import make_loader
 
     photographs, cores = common.photographs(), os.cpu_count() or 1
     settings = common.config(NUM_CLASSES=photographs.num_classes, IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size,

@@ -8,34 +8,31 @@ import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.backbones.resnet import conv_block, identity_block, resnet_graph
-from mrcnn.data.augment import RandomFlip
-from mrcnn.data.generator import classic_batch
-from mrcnn.data.sample import make_sample
-from mrcnn.engine import settings
-from mrcnn.engine.graph_access import log
-from mrcnn.engine.mask_rcnn import MaskRCNN
-from mrcnn.engine.settings import compute_backbone_shapes
 from mrcnn.geometry.meta import compose_image_meta, parse_image_meta
-from mrcnn.heads.box import BoxHead
-from mrcnn.heads.mask import MaskHead
-from mrcnn.heads.rpn import build_rpn_model, rpn_graph
 from mrcnn.inference import mold
-from mrcnn.layers.batch_norm import BatchNorm
-from mrcnn.layers.detection import DetectionLayer
-from mrcnn.layers.detection_target import DetectionTargetLayer
-from mrcnn.layers.proposal import ProposalLayer
-from mrcnn.layers.pyramid_roi_align import PyramidROIAlign
-from mrcnn.losses.box import mrcnn_bbox_loss, mrcnn_class_loss
-from mrcnn.losses.common import smooth_l1
-from mrcnn.losses.mask import mrcnn_mask_loss
-from mrcnn.losses.rpn import rpn_bbox_loss, rpn_class_loss
-from mrcnn.ops import boxes as box_ops
-from mrcnn.ops.boxes import denorm_boxes as denorm_boxes_graph
-from mrcnn.ops.boxes import norm_boxes as norm_boxes_graph
-from mrcnn.ops.meta import parse_image_meta as parse_image_meta_graph
-from mrcnn.targets import detection as detection_targets
-from mrcnn.targets import rpn as rpn_targets
+from mrcnn.loading.augment import RandomFlip
+from mrcnn.loading.generator import classic_batch
+from mrcnn.loading.sample import make_sample
+from mrcnn.loading.targets import detection as detection_targets
+from mrcnn.loading.targets import rpn as rpn_targets
+from mrcnn.network.backbones.resnet import conv_block, identity_block, resnet_graph
+from mrcnn.network.heads.box import BoxHead
+from mrcnn.network.heads.mask import MaskHead
+from mrcnn.network.heads.rpn import build_rpn_model, rpn_graph
+from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.detection import DetectionLayer
+from mrcnn.network.layers.detection_target import DetectionTargetLayer
+from mrcnn.network.layers.proposal import ProposalLayer
+from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
+from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss, smooth_l1
+from mrcnn.network.ops import boxes as box_ops
+from mrcnn.network.ops.boxes import denorm_boxes as denorm_boxes_graph
+from mrcnn.network.ops.boxes import norm_boxes as norm_boxes_graph
+from mrcnn.network.ops.meta import parse_image_meta as parse_image_meta_graph
+from mrcnn.training import settings
+from mrcnn.training.graph_access import log
+from mrcnn.training.mask_rcnn import MaskRCNN
+from mrcnn.training.settings import compute_backbone_shapes
 
 __all__ = [
     "BatchNorm", "DataGenerator", "DetectionLayer", "DetectionTargetLayer", "MaskRCNN", "ProposalLayer",

@@ -5,7 +5,7 @@ Shape letters: B images, N instances, H W image.
 
 import numpy as np
 
-from mrcnn.data.dataset import Dataset
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation.average_precision import compute_ap, compute_ap_range
 from mrcnn.evaluation.matching import compute_matches, compute_recall
 from mrcnn.geometry.anchors import generate_anchors, generate_pyramid_anchors
@@ -67,7 +67,7 @@ def box_refinement_graph(box, gt_box):
     """
     from keras import ops
 
-    from mrcnn.ops.boxes import box_refinement as refine
+    from mrcnn.network.ops.boxes import box_refinement as refine
 
     return refine(ops.cast(box, "float32"), ops.cast(gt_box, "float32"))
 

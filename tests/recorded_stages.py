@@ -3,7 +3,7 @@ from contextlib import contextmanager
 
 
 class RecordedStages:
-    """See `mrcnn.data.stages`.
+    """See `mrcnn.base.progress`.
 
     Attributes:
         told: list of (name of the stage, list of (done, total)), in their order.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import mrcnn.model as modellib
-from mrcnn.layers.proposal import ProposalLayer
+from mrcnn.network.layers.proposal import ProposalLayer
 from mrcnn.parallel_model import ParallelModel
-from tests.engine.small import shapes, small_config
+from tests.training.small import shapes, small_config
 
 
 def _numpy(tensor):

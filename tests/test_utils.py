@@ -9,7 +9,7 @@ import pytest
 from mrcnn import utils
 from mrcnn.geometry.anchors import backbone_shapes
 from mrcnn.geometry.meta import compose_image_meta
-from mrcnn.targets.rpn import build_rpn_targets
+from mrcnn.loading.targets.rpn import build_rpn_targets
 from tests.shared_data import shared_path
 
 

@@ -19,7 +19,7 @@ exit codes: 0 no errors; 1 errors (with --strict: or warnings) were found; 2 the
 
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
-    from mrcnn.data.catalog import FORMATS
+    from mrcnn.datasets.catalog import FORMATS
 
     parser.add_argument("dataset", metavar="DATASET", help="the folder or file of the data")
     parser.add_argument("--format", choices=FORMATS, metavar="FORMAT",
@@ -44,9 +44,9 @@ def run(args):
     """
     import shutil
 
-    from mrcnn.data.catalog import recognise_format
-    from mrcnn.data.checks import check_dataset
-    from mrcnn.engine.presets import build_config
+    from mrcnn.datasets.catalog import recognise_format
+    from mrcnn.tools.doctor import check_dataset
+    from mrcnn.training.presets import build_config
 
     with working("recognising the format"):
         format = args.format or recognise_format(args.dataset)
@@ -71,8 +71,8 @@ def _fix(report, output):
     """Write the mended copy, and say what was done to it."""
     from pathlib import Path
 
-    from mrcnn.data.checks.mend import LEFT, mend
-    from mrcnn.data.files import save_json
+    from mrcnn.base.atomic_write import save_json
+    from mrcnn.tools.doctor.mend import LEFT, mend
 
     mended = mend(report, output, progress_bar)
     output = Path(output)

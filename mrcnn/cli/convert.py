@@ -36,7 +36,7 @@ BUILDERS = {"panoptic-tfrecord": convert_panoptic, "coco+lvis": convert_cocolvis
 
 def add_arguments(parser):
     """Add a sub-parser for each format that can be read, and for each of BUILDERS."""
-    from mrcnn.data.catalog import FORMATS, MADE
+    from mrcnn.datasets.catalog import FORMATS, MADE
 
     kinds = parser.add_subparsers(dest="kind", metavar="FORMAT", required=True)
     for name, (_, what) in FORMATS.items():
@@ -55,7 +55,7 @@ def _sub_parser(kinds, name, what, usage, epilog):
 
 
 def _add_format_arguments(parser, name):
-    from mrcnn.data.catalog import TARGETS
+    from mrcnn.datasets.catalog import TARGETS
 
     parser.add_argument("input", metavar="INPUT", help="the folder or file of the data")
     parser.add_argument("--output", required=True, metavar="OUT", help="a .json file for COCO, a folder for the others")
@@ -86,8 +86,8 @@ def run(args):
     """
     if args.kind in BUILDERS:
         return BUILDERS[args.kind].run(args)
-    from mrcnn.data.converters.between_formats import convert
-    from mrcnn.data.writers.summary import counted
+    from mrcnn.tools.convert.between_formats import convert
+    from mrcnn.tools.write.summary import counted
 
     with options.quiet_readers():
         done = convert(args.input, args.output, format=args.kind, to=args.to, subsets=args.subset, split=args.split,

@@ -48,7 +48,7 @@ def run(args):
     Returns:
         int. 1 when something was left out, else 0.
     """
-    from mrcnn.data.converters.cocolvis import build_cocolvis
+    from mrcnn.tools.convert.cocolvis import build_cocolvis
 
     summary = build_cocolvis(
         args.coco, args.lvis, args.images, args.output, overlap=args.overlap, part_share=args.part_share, link=args.link,

@@ -39,7 +39,7 @@ def run(args):
     Returns:
         int. 1 when something was left out, else 0.
     """
-    from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
+    from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
 
     summary = convert_panoptic(
         args.coco_root, args.output_dir, shards=args.shards, splits=args.splits,

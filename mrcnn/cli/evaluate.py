@@ -36,7 +36,7 @@ def add_arguments(parser):
 def run(args):
     """Measure as the arguments say, and print the table."""
     from mrcnn.config import Config, ConfigError
-    from mrcnn.engine.trained_run import find_checkpoint, load_config
+    from mrcnn.training.runs import find_checkpoint, load_config
 
     weights, saved = args.weights, None
     if weights != "coco":
@@ -69,8 +69,8 @@ def load(args, data, weights, saved):
     Raises:
         ConfigError, DataError: what contradicts itself, or cannot be read.
     """
-    from mrcnn.data.catalog import open_dataset
-    from mrcnn.engine.presets import build_config, with_classes
+    from mrcnn.datasets.catalog import open_dataset
+    from mrcnn.training.presets import build_config, with_classes
 
     config = build_config(data, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
     made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if data == "shapes" else {}
@@ -79,8 +79,8 @@ def load(args, data, weights, saved):
     config = with_classes(config, dataset)
 
     load_backend()
-    from mrcnn.engine.mask_rcnn import MaskRCNN
-    from mrcnn.weights.start import load_trained_weights
+    from mrcnn.training.mask_rcnn import MaskRCNN
+    from mrcnn.training.start_weights import load_trained_weights
 
     with working("building the network"):
         model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
@@ -90,6 +90,6 @@ def load(args, data, weights, saved):
 
 def subset_of(args, data):
     """Choose the part of the data to measure on: str, or None where they are undivided. Arguments as of `load`."""
-    from mrcnn.data.catalog import subsets_of
+    from mrcnn.datasets.catalog import subsets_of
 
     return args.subset or ("val" if "val" in subsets_of(args.dataset, data) else None)

@@ -89,10 +89,10 @@ def run(args):
 def _data(args):
     """Print the anchors, a batch and the share of positive ROIs, and draw the stages of an image."""
     from mrcnn.config import Config
-    from mrcnn.data.catalog import open_dataset, subsets_of
-    from mrcnn.data.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
-    from mrcnn.engine.presets import build_config, with_classes
-    from mrcnn.engine.settings import inspection_settings, make_generator
+    from mrcnn.datasets.catalog import open_dataset, subsets_of
+    from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
+    from mrcnn.training.presets import build_config, with_classes
+    from mrcnn.training.settings import inspection_settings, make_generator
 
     config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)
     made = {"count": args.limit, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
@@ -137,12 +137,12 @@ def _data_figures(dataset, image_id, settings, stages, shares):
 
 def _model(args):
     """Print what becomes of the proposals on a picture, and draw the stages."""
-    from mrcnn.data.images import read_image
+    from mrcnn.io.images import read_image
 
     image = read_image(args.picture)
     model, names = _load(args)
-    from mrcnn.data.inspection import describe_array
-    from mrcnn.engine.inspection import inference_stages, layer_activations
+    from mrcnn.loading.inspection import describe_array
+    from mrcnn.training.inspection import inference_stages, layer_activations
     from mrcnn.viz.labels import instance_text
 
     with compiling_first()("detecting"):
@@ -178,7 +178,7 @@ def _weights(args):
     from rich.console import Console
     from rich.table import Table
 
-    from mrcnn.engine.trainable import layer_regex
+    from mrcnn.training.trainable import layer_regex
 
     layers = layer_regex(args.layers or "all")
     model, _ = _load(args)
@@ -215,13 +215,13 @@ def _weight_figures(model, layers):
 
 def _load(args):
     """Build the model that the arguments name, with its weights: (MaskRCNN, class names)."""
-    from mrcnn.engine.trained_run import load_trained_run
+    from mrcnn.training.runs import load_trained_run
 
     trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
     config = trained.config.with_overrides(options.overrides(args))
     load_backend()
-    from mrcnn.engine.mask_rcnn import MaskRCNN
-    from mrcnn.weights.start import load_trained_weights
+    from mrcnn.training.mask_rcnn import MaskRCNN
+    from mrcnn.training.start_weights import load_trained_weights
 
     with working("building the network"):
         model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 def add_data_arguments(parser):
     """Add the positional data format and the arguments that say where its images lie."""
-    from mrcnn.data.catalog import FORMATS
+    from mrcnn.datasets.catalog import FORMATS
 
     parser.add_argument("data", choices=FORMATS, metavar="FORMAT", help="the format of the data, one of those below")
     parser.add_argument_group("formats", "\n".join(f"{name:<10}{what}" for name, (_, what) in FORMATS.items()))
@@ -39,7 +39,7 @@ def at_least(least, kind=int):
 
 
 # How data are to be read: the formats that an argument is for (none: all), and what argparse needs to know of it. The
-# names are those of the options of `mrcnn.data.open`.
+# names are those of the options of `mrcnn.datasets.open`.
 READER_ARGUMENTS = {
     "--year": (("coco", "panoptic"), {"help": "the year in the file names, where there are several"}),
     "--lvis-version": (("lvis",), {"dest": "version", "metavar": "V",
@@ -92,7 +92,7 @@ def need_image_files(dataset, path, data):
     Raises:
         DataError: it names image files, and none of them is there.
     """
-    from mrcnn.data.errors import DataError
+    from mrcnn.base.errors import DataError
 
     paths = [info["path"] for info in dataset.image_info if info["path"] is not None]
     if data in READER_ARGUMENTS["--images"][0] and paths and not any(map(os.path.exists, paths)):
@@ -169,7 +169,7 @@ def new_file(text):
 @contextlib.contextmanager
 def quiet_readers():
     """Keep what readers log of the things that they leave out from the terminal, where a table tells it."""
-    logger = logging.getLogger("mrcnn.data")
+    logger = logging.getLogger("mrcnn.datasets")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -42,8 +42,8 @@ def run(args):
     """
     from functools import partial
 
-    from mrcnn.engine.trained_run import load_trained_run
-    from mrcnn.inference.pictures import find_pictures, predict_pictures
+    from mrcnn.tools.predict_pictures import find_pictures, predict_pictures
+    from mrcnn.training.runs import load_trained_run
 
     settings = options.overrides(args)
     if args.min_score is not None:
@@ -53,8 +53,8 @@ def run(args):
     config = trained.config.with_overrides(settings)
 
     load_backend()
-    from mrcnn.engine.mask_rcnn import MaskRCNN
-    from mrcnn.weights.start import load_trained_weights
+    from mrcnn.training.mask_rcnn import MaskRCNN
+    from mrcnn.training.start_weights import load_trained_weights
 
     with working("building the network"):
         model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)

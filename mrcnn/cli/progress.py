@@ -14,7 +14,7 @@ LASTING = 2.0
 def progress_bar(what, first=None, terminal=None):
     """Show how far a piece of work is, how fast it goes and how long it will take; nothing where stderr is no terminal.
 
-    Until the amount of work is told there is a clock. This is a maker of stages, as of `mrcnn.data.stages`.
+    Until the amount of work is told there is a clock. This is a maker of stages, as of `mrcnn.base.progress`.
 
     Args:
         what: str, shown before the bar.
@@ -30,7 +30,7 @@ def progress_bar(what, first=None, terminal=None):
             print(f"{first} ...", file=sys.stderr, flush=True)
         yield None
         return
-    from mrcnn.engine.waiting import told_speed
+    from mrcnn.training.progress import told_speed
 
     with _bar(terminal) as bar:
         task = bar.add_task(first or what, total=None, count="", rate="")
@@ -65,7 +65,7 @@ def compiling_first():
     Returns:
         function (what) -> context manager, as `progress_bar`.
     """
-    from mrcnn.engine.waiting import first_step
+    from mrcnn.training.progress import first_step
 
     firsts = iter([first_step()])
     return lambda what: progress_bar(what, next(firsts, None))
@@ -75,7 +75,7 @@ def _bar(terminal):
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-    from mrcnn.engine.waiting import Clock
+    from mrcnn.training.progress import Clock
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                TextColumn("{task.fields[count]}"), TextColumn("{task.fields[rate]}"), Clock())

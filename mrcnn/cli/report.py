@@ -20,7 +20,7 @@ _NO_DATA = ("Average precision, precision and recall, confusion matrix, worst im
 
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
-    from mrcnn.data.catalog import FORMATS
+    from mrcnn.datasets.catalog import FORMATS
 
     parser.add_argument("run", metavar="RUN_DIR|last",
                         help="the folder of the run, such as logs/toys20260101T1200, or the newest run under --model-dir")
@@ -47,9 +47,9 @@ def run(args):
     """Write the page as the arguments say."""
     from pathlib import Path
 
-    from mrcnn.engine.trained_run import find_checkpoint
-    from mrcnn.report.page import write_report
-    from mrcnn.report.run import read_run
+    from mrcnn.tools.report.page import write_report
+    from mrcnn.tools.report.run import read_run
+    from mrcnn.training.runs import find_checkpoint
 
     record = read_run(Path(find_checkpoint("last", args.model_dir)).parent if args.run == "last" else args.run)
     measured, left_out = None, [_NO_DATA]
@@ -67,9 +67,9 @@ def _measure(args, record):
     """Detect on the data that the arguments name: Measured."""
     from mrcnn.cli.evaluate import load, subset_of
     from mrcnn.config import ConfigError
-    from mrcnn.data.catalog import recognise_format
-    from mrcnn.report.measured import measure
-    from mrcnn.report.run import choose_checkpoint
+    from mrcnn.datasets.catalog import recognise_format
+    from mrcnn.tools.report.measured import measure
+    from mrcnn.tools.report.run import choose_checkpoint
 
     if record.config is None:
         raise ConfigError(f"{record.folder} has no config.json, by which the network is built: leave out the data set for a "

@@ -49,10 +49,10 @@ def add_arguments(parser):
 
 def run(args):
     """Train as the arguments say."""
-    from mrcnn.data.errors import DataError
-    from mrcnn.engine.presets import build_config, for_other_data, with_classes
-    from mrcnn.engine.trained_run import find_checkpoint, load_config
-    from mrcnn.weights.start import WORDS, load_start_weights
+    from mrcnn.base.errors import DataError
+    from mrcnn.training.presets import build_config, for_other_data, with_classes
+    from mrcnn.training.runs import find_checkpoint, load_config
+    from mrcnn.training.start_weights import WORDS, load_start_weights
 
     settings = options.overrides(args)
     if args.backbone:
@@ -70,7 +70,7 @@ def run(args):
                         "they must be the same, in the same order (--labels fixes them where the data have no list).")
 
     load_backend()
-    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.training.mask_rcnn import MaskRCNN
 
     with working("building the network"):
         model = MaskRCNN(mode="training", config=config, model_dir=args.model_dir)
@@ -88,7 +88,7 @@ def _names(dataset):
 
 def _open_data(args, config):
     """Open the images to train on and those to validate on, which may be None."""
-    from mrcnn.data.catalog import open_dataset, subsets_of
+    from mrcnn.datasets.catalog import open_dataset, subsets_of
 
     reader = options.reader_options(args)
 
@@ -115,7 +115,7 @@ def _open_data(args, config):
 
 def _hold_back(dataset, share, seed):
     """Divide a data set: (the images to train on, those to validate on)."""
-    from mrcnn.data.splits import split_images, subset_of
+    from mrcnn.datasets.splits import split_images, subset_of
 
     with progress_bar("dividing") as show:
         ids = split_images(dataset, {"train": 1 - share, "val": share}, seed=seed, progress=show)

@@ -20,7 +20,7 @@ exit codes: 0 all was shown; 1 some images could not be read, and are named; 2 a
 
 def add_arguments(parser):
     """Add the arguments of the command to its parser."""
-    from mrcnn.data.catalog import FORMATS
+    from mrcnn.datasets.catalog import FORMATS
 
     parser.add_argument("dataset", metavar="DATASET", help="the folder or file of the data, or shapes")
     parser.add_argument("--format", choices=FORMATS, metavar="FORMAT",
@@ -46,7 +46,7 @@ def run(args):
     import shutil
     from pathlib import Path
 
-    from mrcnn.viz.view_files import write_page, write_pictures
+    from mrcnn.tools.view.view_files import write_page, write_pictures
 
     if args.show:
         _check_display()
@@ -70,10 +70,10 @@ def run(args):
 
 def _open_parts(args, width):
     """Open and measure the parts, and print the table of each: (list of ViewPart, {image id: reason} of unread images)."""
-    from mrcnn.data.catalog import MADE, open_dataset, recognise_format, subsets_of
-    from mrcnn.data.statistics import dataset_statistics
-    from mrcnn.viz.view import choose_images
-    from mrcnn.viz.view_files import ViewPart
+    from mrcnn.datasets.catalog import MADE, open_dataset, recognise_format, subsets_of
+    from mrcnn.tools.view.statistics import dataset_statistics
+    from mrcnn.tools.view.view import choose_images
+    from mrcnn.tools.view.view_files import ViewPart
 
     path = None if args.dataset in MADE else args.dataset
     with working("recognising the format"):
@@ -103,8 +103,8 @@ def _check_display():
 
 
 def _show(parts):
+    from mrcnn.tools.view.view_files import sheets
     from mrcnn.viz.figure import show
-    from mrcnn.viz.view_files import sheets
 
     for part in parts:
         with progress_bar("drawing sheets") as progress:

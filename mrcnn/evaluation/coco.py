@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mrcnn.data.errors import DataError
-from mrcnn.data.files import save_json
-from mrcnn.data.stages import unseen
+from mrcnn.base.atomic_write import save_json
+from mrcnn.base.errors import DataError
+from mrcnn.base.progress import unseen
 from mrcnn.evaluation.lvis import federated_scorer
 from mrcnn.evaluation.report import result_table
 from mrcnn.evaluation.results import to_coco_results
@@ -186,7 +186,7 @@ def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=sco
         class_names: dict class id -> name.
         kinds: what to compare, of "mask" and "box".
         scorer: callable with the arguments and the answer of `scoring.score_rows`.
-        progress: maker of stages (`mrcnn.data.stages`), one a kind; or None.
+        progress: maker of stages (`mrcnn.base.progress`), one a kind; or None.
 
     Returns:
         CocoResult.
@@ -226,7 +226,7 @@ def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, ki
         dataset: a prepared Dataset.
         image_ids: the images to take, by position in the data set; default all.
         batch_size: int. Images given to `detect` at once.
-        progress: maker of stages (`mrcnn.data.stages`): "detecting", of images, then "scoring masks" and "scoring boxes";
+        progress: maker of stages (`mrcnn.base.progress`): "detecting", of images, then "scoring masks" and "scoring boxes";
             or None.
         kinds: what to compare; ("box",) for a detector without masks.
 

@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mrcnn.data.formats.lvis import FREQUENCIES
-from mrcnn.data.stages import tracked
+from mrcnn.base.progress import tracked
+from mrcnn.datasets.formats.lvis import FREQUENCIES
 from mrcnn.evaluation.scoring import KINDS
 from mrcnn.geometry.rle import rle_area
 

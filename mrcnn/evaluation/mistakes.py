@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mrcnn.data.stages import tracked
+from mrcnn.base.progress import tracked
 from mrcnn.evaluation.matching import NO_MATCH, match_by_overlaps
 
 

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mrcnn.data.checks.finding import printable
+from mrcnn.base.text import printable
 
 # those that an evaluation has: COCO's or LVIS's
 OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR", "AR1", "AR10", "AR100")

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from mrcnn.data.files import save_json
+from mrcnn.base.atomic_write import save_json
 from mrcnn.geometry.rle import as_rle, encode_mask, rle_to_json
 
 RESULT_KEYS = ("image_id", "category_id", "score")

@@ -12,7 +12,7 @@ from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
-from mrcnn.data.collector import paused_collector
+from mrcnn.base.memory import paused_collector
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ Shape letters: H W map, L labels in it, R runs.
 
 import numpy as np
 
-from mrcnn.geometry.rle_box import encode_in_box
+from mrcnn.geometry.rle import encode_in_box
 
 
 class LabelMap:

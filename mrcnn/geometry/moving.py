@@ -8,8 +8,7 @@ import numpy as np
 
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.geometry.instances import DensePart, PolygonPart, box_in_frame, draw_instance
-from mrcnn.geometry.polygon_clip import clip_polygon
-from mrcnn.geometry.polygons import transform_polygons
+from mrcnn.geometry.polygons import clip_polygon, transform_polygons
 
 
 def move_part(part, frame, matrix):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mrcnn.data.parallel import available_cores
+from mrcnn.base.process_pool import available_cores
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.inference.mold import fit_inputs, mold_image

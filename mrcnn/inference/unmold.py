@@ -7,7 +7,7 @@ import numpy as np
 
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.masks import paste_mask
-from mrcnn.geometry.rle_box import encode_in_box
+from mrcnn.geometry.rle import encode_in_box
 
 MASK_FORMS = ("dense", "rle")
 

@@ -5,7 +5,7 @@ Shape letters: h w feature map, C channels.
 
 import numpy as np
 
-from mrcnn.viz.grid import picture_grid
+from mrcnn.viz.figure import picture_grid
 
 
 def activations_figure(activation, title="", limit=16, columns=4):

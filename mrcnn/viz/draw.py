@@ -6,7 +6,7 @@ Legend: H W image, C channels, N instances, h w part of an image.
 import cv2
 import numpy as np
 
-from mrcnn.geometry.rle_box import decode_to_box
+from mrcnn.geometry.rle import decode_to_box
 from mrcnn.viz.colors import pick_colors
 from mrcnn.viz.labels import Label, draw_labels, font_size, instance_text
 

@@ -1,7 +1,17 @@
-"""What the figures share: axes without ticks, and showing them where they can be seen."""
+"""What the figures share: axes without ticks, and showing them where they can be seen.
+
+Pictures in rows, and boxes on them: what the figures of stages are made of.
+
+Shape letters: H W image, N boxes.
+"""
 
 import matplotlib
+import numpy as np
+from matplotlib import patheffects
 from matplotlib import pyplot as plt
+from matplotlib.collections import LineCollection
+
+from mrcnn.viz.draw import to_rgb
 
 # Backends that write files. They show nothing, and matplotlib warns when asked to.
 _FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
@@ -39,3 +49,67 @@ def frame_image(ax, shape, title=""):
     ax.set_xlim(-10, width + 10)
     ax.axis("off")
     ax.set_title(title)
+
+
+# inches of a picture's width, and of what stands above it
+_PICTURE, _TITLE = 4.2, 0.4
+# a light rim around lines, in points: dark ones are seen on a dark photograph too
+_RIM = 1.0
+
+
+def picture_grid(pictures, titles, columns=3, width=_PICTURE, **shown):
+    """Make a figure of pictures in rows, without ticks.
+
+    Args:
+        pictures: list of arrays as `draw.to_rgb` takes them, or float [H, W] for a colour map.
+        titles: list of str, one a picture.
+        columns: int. Most pictures in a row.
+        width: float, inches of a picture.
+        **shown: of `Axes.imshow`, such as cmap; pictures are then not turned to RGB.
+
+    Returns:
+        (figure, axes): matplotlib Figure; array of Axes, one a picture.
+    """
+    columns = max(1, min(columns, len(pictures)))
+    rows = max(1, -(-len(pictures) // columns))
+    ratio = max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1)
+    lines = 1 + max((title.count("\n") for title in titles), default=0)
+    height = width * min(max(ratio, 0.3), 3) + _TITLE * (1 + lines) / 2
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        ax.imshow(picture if shown else to_rgb(picture), **shown)
+        ax.set_title(title, fontsize=9)
+    return figure, axes.flat[: len(pictures)]
+
+
+def add_boxes(ax, boxes, colors, linewidth=1.2, alpha=0.9, dashed=False):
+    """Draw many boxes at once, and leave the limits of the picture as they are.
+
+    Args:
+        ax: matplotlib Axes with a picture in it.
+        boxes: [N, 4] (y1, x1, y2, x2) pixels.
+        colors: one colour, or N.
+        linewidth: float, points.
+        alpha: float in 0..1.
+        dashed: bool.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    y1, x1, y2, x2 = boxes.T - 0.5  # the edges of the first pixel lie at -0.5
+    corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2, x1, y1], axis=1).reshape(-1, 5, 2)
+    rim = [] if dashed else [patheffects.withStroke(linewidth=linewidth + _RIM, foreground="white", alpha=0.55)]
+    ax.add_collection(LineCollection(corners, colors=colors, linewidths=linewidth, alpha=alpha, path_effects=rim,
+                                     linestyles="dashed" if dashed else "solid"), autolim=False)  # fmt: skip
+
+
+def show_around(ax, middle, side):
+    """Show a square window of the picture, of `side` pixels, around a point (y, x)."""
+    y, x = middle
+    ax.set_xlim(x - side / 2, x + side / 2)
+    ax.set_ylim(y + side / 2, y - side / 2)
+
+
+def spread(count, limit):
+    """Positions of at most `limit` of `count` things, evenly spread: int [n]."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)) if count else np.zeros(0, int)

@@ -11,11 +11,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import NullFormatter
 
-from mrcnn.viz.captions import add_captions
 from mrcnn.viz.colors import GREY, PALETTE, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, list_masks, to_rgb
-from mrcnn.viz.grid import add_boxes, picture_grid
-from mrcnn.viz.labels import Label, instance_text
+from mrcnn.viz.figure import add_boxes, picture_grid
+from mrcnn.viz.labels import Label, add_captions, instance_text
 
 # bars of a histogram, and of classes
 _BINS, _MOST_CLASSES = 50, 20

@@ -8,12 +8,11 @@ from matplotlib import patches
 from matplotlib import pyplot as plt
 
 from mrcnn.evaluation.matching import NO_MATCH, compute_matches
-from mrcnn.geometry.tracing import trace_mask
-from mrcnn.viz.captions import add_captions
+from mrcnn.geometry.outlines import trace_mask
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors
 from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
 from mrcnn.viz.figure import frame_image, get_axis, show
-from mrcnn.viz.labels import Label, instance_text
+from mrcnn.viz.labels import Label, add_captions, instance_text
 
 
 def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolation=None):

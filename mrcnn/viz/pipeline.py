@@ -6,15 +6,13 @@ Legend: H W image, C channels, R rois, N instances, M side of the mask targets.
 
 import numpy as np
 
-from mrcnn.data.inspection import training_stages
 from mrcnn.geometry.masks import paste_mask
-from mrcnn.viz.captions import add_captions
+from mrcnn.loading.inspection import training_stages
 from mrcnn.viz.colors import GREY, PALETTE, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, cut_mask, draw_detections, list_masks, to_rgb
-from mrcnn.viz.figure import frame_image, get_axis, show
-from mrcnn.viz.grid import add_boxes, picture_grid, spread
+from mrcnn.viz.figure import add_boxes, frame_image, get_axis, picture_grid, show, spread
 from mrcnn.viz.instances import add_box, display_images
-from mrcnn.viz.labels import Label, instance_text
+from mrcnn.viz.labels import Label, add_captions, instance_text
 from mrcnn.viz.training_stages import draw_mask_targets
 
 # pixels: small images are enlarged to this, so that names on them are readable and cover little

@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from mrcnn.geometry.masks import paste_mask
-from mrcnn.viz.captions import add_captions
 from mrcnn.viz.colors import GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, to_rgb
-from mrcnn.viz.grid import add_boxes, picture_grid, show_around, spread
-from mrcnn.viz.labels import Label, instance_text
+from mrcnn.viz.figure import add_boxes, picture_grid, show_around, spread
+from mrcnn.viz.labels import Label, add_captions, instance_text
 
 # how much of the image is shown around anchors, in sides of the square one
 _SHOWN_SIDES = 4

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mrcnn.data.download import shown_reading
+from mrcnn.io.download import shown_reading
 
 # The classic release of a ResNet-101 model trained on COCO 2014; 81 classes.
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
@@ -146,7 +146,7 @@ def build_backbone(architecture, input_shape=(64, 64, 3)):
     """Return keras.Model of our ResNet: an image of `input_shape` -> its maps [C1, C2, C3, C4, C5]."""
     import keras
 
-    from mrcnn.backbones.resnet import resnet_graph
+    from mrcnn.network.backbones.resnet import resnet_graph
 
     image = keras.layers.Input(input_shape)
     return keras.Model(image, resnet_graph(image, architecture, stage5=True, train_bn=False))

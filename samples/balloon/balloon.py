@@ -30,8 +30,8 @@ from mrcnn import model as modellib
 from mrcnn import utils
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.images import read_image, read_image_size
-from mrcnn.weights.start import load_start_weights
+from mrcnn.io.images import read_image, read_image_size
+from mrcnn.training.start_weights import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 

@@ -22,12 +22,12 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
+from mrcnn.base.progress import tracked
 from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.formats.coco import CocoDataset
-from mrcnn.data.stages import tracked
-from mrcnn.weights.start import load_start_weights
+from mrcnn.datasets.formats.coco import CocoDataset
+from mrcnn.training.start_weights import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 DEFAULT_DATASET_YEAR = "2014"

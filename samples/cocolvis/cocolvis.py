@@ -17,15 +17,15 @@ from matplotlib import pyplot as plt
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-import mrcnn.data
+import mrcnn.datasets
 from mrcnn import model as modellib
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.catalog import subsets_of
-from mrcnn.data.converters.cocolvis import build_cocolvis
-from mrcnn.data.formats.cocolvis import LEVELS
-from mrcnn.data.formats.shapes import ShapesDataset
+from mrcnn.datasets.catalog import subsets_of
+from mrcnn.datasets.formats.cocolvis.dataset import LEVELS
+from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.geometry.rle import encode_mask
+from mrcnn.tools.convert.cocolvis import build_cocolvis
 from mrcnn.viz.cocolvis import layers_figure, tree_figure
 
 DRAWN_IMAGES, SIZE = 8, (96, 128)
@@ -132,7 +132,7 @@ def main(argv=None):
         pair = [path.expanduser() for path in source] if all(source) else draw_pair(args.output / "pair")
         print(build_cocolvis(*pair, folder / "train").table())
     subset = "train" if subsets_of(folder, "cocolvis") else None
-    dataset = mrcnn.data.open(folder, "cocolvis", subset, levels=args.levels)
+    dataset = mrcnn.datasets.open(folder, "cocolvis", subset, levels=args.levels)
     show(dataset, args.output / "pictures")
     if args.epochs:
         model = modellib.MaskRCNN(mode="training", config=CocoLvisConfig(), model_dir=str(args.output))

@@ -17,17 +17,17 @@ from pathlib import Path
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-import mrcnn.data
+import mrcnn.datasets
 from mrcnn import model as modellib
 from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.catalog import subsets_of
-from mrcnn.data.splits import split_images, subset_of
-from mrcnn.engine.presets import with_classes
-from mrcnn.engine.trained_run import load_trained_run
-from mrcnn.inference.pictures import find_pictures, predict_pictures
-from mrcnn.weights.start import load_start_weights, load_trained_weights
+from mrcnn.datasets.catalog import subsets_of
+from mrcnn.datasets.splits import split_images, subset_of
+from mrcnn.tools.predict_pictures import find_pictures, predict_pictures
+from mrcnn.training.presets import with_classes
+from mrcnn.training.runs import load_trained_run
+from mrcnn.training.start_weights import load_start_weights, load_trained_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 VAL_SHARE = 0.2
@@ -76,8 +76,8 @@ def open_parts(path):
         (train_set, val_set): prepared data sets with the same classes.
     """
     if {"train", "val"} <= set(subsets_of(path, "labelme")):
-        return tuple(mrcnn.data.open(path, "labelme", part) for part in ("train", "val"))
-    dataset = mrcnn.data.open(path, "labelme")
+        return tuple(mrcnn.datasets.open(path, "labelme", part) for part in ("train", "val"))
+    dataset = mrcnn.datasets.open(path, "labelme")
     ids = split_images(dataset, {"train": 1 - VAL_SHARE, "val": VAL_SHARE})  # the same at each run
     return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])
 

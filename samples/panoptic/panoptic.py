@@ -18,14 +18,14 @@ from PIL import Image
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
-import mrcnn.data
+import mrcnn.datasets
 from mrcnn import model as modellib
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.converters.panoptic_tfrecord import convert_panoptic
-from mrcnn.data.formats.shapes import SHAPE_NAMES, ShapesDataset
-from mrcnn.data.panoptic.maps import LABEL_DIVISOR, colors_of_ids
+from mrcnn.datasets.formats.shapes import SHAPE_NAMES, ShapesDataset
+from mrcnn.datasets.panoptic.maps import LABEL_DIVISOR, colors_of_ids
 from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
 from mrcnn.viz.colors import random_colors
 from mrcnn.viz.draw import draw_detections
 
@@ -125,7 +125,7 @@ def main(argv=None):
         draw_root(root)
     shards = args.output / "shards"
     print(convert_panoptic(root, shards, shards=args.shards).table())
-    dataset = mrcnn.data.open(shards, subset="train")
+    dataset = mrcnn.datasets.open(shards, subset="train")
     show(dataset, args.output / "pictures")
     if args.epochs:
         config = type("TrainConfig", (PanopticConfig,), {"NUM_CLASSES": dataset.num_classes})()

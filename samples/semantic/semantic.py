@@ -18,11 +18,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from mrcnn.base.errors import DataError
 from mrcnn.cli.script import run_script
-from mrcnn.data.errors import DataError
-from mrcnn.engine.semantic import SemanticGenerator
-from mrcnn.evaluation.semantic import class_ious, confusion_matrix, mean_iou
-from mrcnn.viz.semantic import batch_figure
+from mrcnn.semantic.evaluation import class_ious, confusion_matrix, mean_iou
+from mrcnn.semantic.figures import batch_figure
+from mrcnn.semantic.training import SemanticGenerator
 
 CLASSES = ("laptop", "tv", "cell phone")
 LEVELS = 4

@@ -19,7 +19,7 @@ import numpy as np
 from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.formats.shapes import ShapesDataset
+from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN
 from mrcnn.viz.draw import draw_detections
 

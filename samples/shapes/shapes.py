@@ -19,10 +19,10 @@ from mrcnn import model as modellib
 from mrcnn.cli.progress import compiling_first
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
-from mrcnn.data.formats.shapes import ShapesDataset
-from mrcnn.engine.presets import FROM_SCRATCH
-from mrcnn.engine.trained_run import find_checkpoint, load_config
-from mrcnn.weights.start import WORDS, load_start_weights
+from mrcnn.datasets.formats.shapes import ShapesDataset
+from mrcnn.training.presets import FROM_SCRATCH
+from mrcnn.training.runs import find_checkpoint, load_config
+from mrcnn.training.start_weights import WORDS, load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 TRAIN_IMAGES, TRAIN_SEED = 500, 0

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from mrcnn.data.dataset import Dataset
-from mrcnn.engine.settings import make_loader
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation import coco
+from mrcnn.training.settings import make_loader
 from tests.shared_data import REPOSITORY
 
 

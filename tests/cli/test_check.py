@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from mrcnn.cli.main import main
-from tests.data.checks.damaged import DAMAGES, healthy
 from tests.shared_data import shared_path
+from tests.tools.doctor.damaged import DAMAGES, healthy
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import skimage.io
 
 from mrcnn.cli.main import main
 from mrcnn.config import Config
-from mrcnn.engine import mask_rcnn
-from mrcnn.weights import start
+from mrcnn.training import mask_rcnn
+from mrcnn.training import start_weights as start
 from tests.shared_data import shared_path
 
 # what a pipe gets before the network runs for the first time

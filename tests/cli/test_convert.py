@@ -9,11 +9,11 @@ import pytest
 
 from mrcnn.cli import convert, options
 from mrcnn.cli.main import build_parser, main
-from mrcnn.data.catalog import FORMATS, MADE, format_module
-from tests.data.formats.labelme_files import ring, shape
-from tests.data.formats.labelme_files import write as write_labelme
-from tests.data.formats.test_yolo import RECTANGLE
-from tests.data.formats.test_yolo import write as write_yolo_folder
+from mrcnn.datasets.catalog import FORMATS, MADE, format_module
+from tests.datasets.formats.labelme_files import ring, shape
+from tests.datasets.formats.labelme_files import write as write_labelme
+from tests.datasets.formats.test_yolo import RECTANGLE
+from tests.datasets.formats.test_yolo import write as write_yolo_folder
 from tests.shared_data import shared_path
 
 

@@ -1,11 +1,11 @@
 """`mrcnn convert coco+lvis`: its arguments, what it prints, and its exit code."""
 import pytest
 
-import mrcnn.data
+import mrcnn.datasets
 from mrcnn.cli import main as cli
 from mrcnn.cli.convert_cocolvis import share_above_0
-from tests.data.cocolvis_pairs import TREE, write_pair
-from tests.data.pickles.harmful import harmful
+from tests.datasets.cocolvis_pairs import TREE, write_pair
+from tests.io.pickles.harmful import harmful
 
 
 def arguments(pair, out, *more):
@@ -19,7 +19,7 @@ def test_a_set_is_built_and_read(tmp_path, capsys):
     assert cli.main(arguments(pair, tmp_path / "set" / "train")) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "images 2 objects 12 instances of LVIS 6" in text and f"Written: {tmp_path}/set/train" in text
-    dataset = mrcnn.data.open(tmp_path / "set", "cocolvis", "train", levels="parts")
+    dataset = mrcnn.datasets.open(tmp_path / "set", "cocolvis", "train", levels="parts")
     assert dataset.image_info[0]["hierarchy"] == TREE and dataset.num_instances(0) == 2
 
 

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-import mrcnn.data
+import mrcnn.datasets
 from mrcnn.cli import main as cli
-from tests.data.panoptic_sets import segment, write_split
+from tests.datasets.panoptic_sets import segment, write_split
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_shards_are_written_and_read_back(root, capsys):
     out = root.parent / "out"
     assert {path.name for path in out.iterdir()} == {
         "panoptic-train.json", "train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord"}  # fmt: skip
-    dataset = mrcnn.data.open(out)
+    dataset = mrcnn.datasets.open(out)
     assert dataset.load_mask(0)[1].tolist() == [2] and len(dataset.load_mask(1)[1]) == 0
     assert run(root, "--shards", "2") == 0
     assert ["train", "2", "2", "0", "2"] in [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -41,7 +41,7 @@ def test_a_thousand_shards_are_the_default(root):
 
 def test_crowds_by_choice(root):
     assert run(root, "--no-treat-crowd-as-ignore", "--shards", "1", "--workers", "1") == 0
-    assert mrcnn.data.open(root.parent / "out").load_mask(1)[1].tolist() == [-1]
+    assert mrcnn.datasets.open(root.parent / "out").load_mask(1)[1].tolist() == [-1]
 
 
 def test_a_split_that_was_asked_for_and_is_not_there(root, capsys):

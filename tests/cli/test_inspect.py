@@ -5,7 +5,7 @@ import pytest
 import skimage.io
 
 from mrcnn.cli.main import main
-from tests.engine.small import shapes, small_model
+from tests.training.small import shapes, small_model
 
 SMALL = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "MAX_GT_INSTANCES=5", "TRAIN_ROIS_PER_IMAGE=20"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from mrcnn.cli import options
 from mrcnn.cli.main import build_parser
-from mrcnn.data import catalog
+from mrcnn.datasets import catalog
 
 
 @pytest.mark.parametrize("text, expected", [

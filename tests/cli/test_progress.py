@@ -7,7 +7,7 @@ import pytest
 
 from mrcnn.cli import progress
 from mrcnn.cli.progress import compiling_first, progress_bar, working
-from mrcnn.engine.waiting import COMPILING
+from mrcnn.training.progress import COMPILING
 
 
 class Terminal(io.StringIO):

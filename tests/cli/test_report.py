@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from mrcnn.cli.main import main
-from mrcnn.engine import mask_rcnn
-from tests.report import runs
-from tests.report.runs import epochs, make_run
+from mrcnn.training import mask_rcnn
+from tests.tools.report import runs
+from tests.tools.report.runs import epochs, make_run
 
 
 class FakeModel(runs.FakeModel):

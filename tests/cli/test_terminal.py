@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.data.checks.damaged import healthy
 from tests.shared_data import REPOSITORY
+from tests.tools.doctor.damaged import healthy
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
 

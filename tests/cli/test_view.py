@@ -3,8 +3,8 @@ import pytest
 
 from mrcnn.cli.main import main
 from mrcnn.viz import figure
-from tests.data.checks.damaged import healthy
 from tests.shared_data import shared_path
+from tests.tools.doctor.damaged import healthy
 
 
 @pytest.fixture

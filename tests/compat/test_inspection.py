@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 
 import mrcnn.model as modellib
 from mrcnn import utils, visualize
-from tests.engine.small import shapes, small_config, small_model
+from tests.training.small import shapes, small_config, small_model
 
 
 @pytest.fixture(scope="module")

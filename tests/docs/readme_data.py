@@ -4,8 +4,8 @@ import json
 import cv2
 import numpy as np
 
-from tests.data.formats import labelme_files
-from tests.data.panoptic_sets import segment, write_split
+from tests.datasets.formats import labelme_files
+from tests.datasets.panoptic_sets import segment, write_split
 
 SIZE = (64, 80)
 # of each image: (category id, y1, x1, y2, x2)

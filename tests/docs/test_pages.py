@@ -35,7 +35,7 @@ def test_modules_that_are_named_exist(path):
         parts = name.split(".")
         found = any((REPOSITORY / "/".join(parts[:n])).is_dir() or (REPOSITORY / ("/".join(parts[:n]) + ".py")).is_file()
                     for n in range(2, len(parts) + 1))  # fmt: skip
-        assert found or name == "mrcnn.data.open", name
+        assert found or name == "mrcnn.datasets.open", name
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -62,6 +62,6 @@ def test_options_that_are_named_exist():
 @pytest.mark.parametrize("name, code", PYTHON, ids=[f"{name} {number}" for number, (name, _) in enumerate(PYTHON)])
 def test_python_runs_but_for_what_needs_data(name, code):
     compile(code, name, "exec")
-    lines = [line for line in code.splitlines() if "mrcnn.data.open(" not in line]
+    lines = [line for line in code.splitlines() if "mrcnn.datasets.open(" not in line]
     if "imgaug" not in code and "keras" not in code:  # seconds to import; they are run elsewhere
         exec("\n".join(lines), {})

@@ -40,9 +40,9 @@ def _published_weights(folder):
     """Write what stands for the COCO weights and for those of ImageNet: (path, path)."""
     import keras
 
-    from mrcnn.engine.mask_rcnn import MaskRCNN
+    from mrcnn.training.mask_rcnn import MaskRCNN
     from mrcnn.weights import classic_h5
-    from tests.engine.small import tiny_backbone
+    from tests.training.small import tiny_backbone
 
     config = Config.from_dict({"NAME": "coco", "NUM_CLASSES": 81, **SMALL})
     classic_h5.save(MaskRCNN("inference", config, str(folder)).keras_model, folder / "coco.h5")
@@ -56,10 +56,10 @@ def place(tmp_path_factory):
     """A folder with the data, as the working folder; the home folder lies in it."""
     import tensorflow as tf
 
-    from mrcnn.backbones import registry
-    from mrcnn.engine.mask_rcnn import MaskRCNN
-    from mrcnn.weights import start
-    from tests.engine.small import tiny_backbone
+    from mrcnn.network.backbones import registry
+    from mrcnn.training import start_weights as start
+    from mrcnn.training.mask_rcnn import MaskRCNN
+    from tests.training.small import tiny_backbone
 
     folder = tmp_path_factory.mktemp("readme")
     home = folder / "home"

@@ -5,7 +5,7 @@ import pytest
 import skimage.io
 
 from mrcnn.cli.main import main
-from mrcnn.data.catalog import open_dataset
+from mrcnn.datasets.catalog import open_dataset
 from mrcnn.geometry.rle import rle_area
 
 TINY = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "TOP_DOWN_PYRAMID_SIZE=16",

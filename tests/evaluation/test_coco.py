@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mrcnn.data.errors import DataError
-from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.formats.coco import CocoDataset
 from mrcnn.evaluation import scoring
 from mrcnn.evaluation.coco import CocoResult, evaluate
 from mrcnn.evaluation.results import to_source_ids

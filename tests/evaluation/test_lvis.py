@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mrcnn.data.formats.lvis import LvisDataset
+from mrcnn.datasets.formats.lvis import LvisDataset
 from mrcnn.evaluation import lvis
 from mrcnn.evaluation.coco import CocoResult, evaluate
 from mrcnn.evaluation.lvis import federated_scorer, score_rows

@@ -1,7 +1,7 @@
 import numpy as np
 
-from mrcnn.geometry.bit_masks import BITS, BitMasks
 from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.masks import BITS, BitMasks
 
 
 def test_masks_go_in_and_come_out():

@@ -3,9 +3,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.geometry.joining import join_rings
+from mrcnn.geometry.outlines import join_rings, trace_mask
 from mrcnn.geometry.polygons import polygon_area, rasterize_polygons
-from mrcnn.geometry.tracing import trace_mask
 
 
 def square(y, x, side):
@@ -43,7 +42,7 @@ def test_a_hole_stays_open():
 def test_many_points_are_compared_in_blocks(monkeypatch):
     rings = [square(0, 0, 4), square(0, 6, 2)]
     whole = join_rings(rings)
-    monkeypatch.setattr("mrcnn.geometry.joining._BLOCK", 4)
+    monkeypatch.setattr("mrcnn.geometry.outlines._BLOCK", 4)
     assert join_rings(rings) == whole
 
 

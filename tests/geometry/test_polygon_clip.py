@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.geometry.polygon_clip import clip_polygon, near_canvas
-from mrcnn.geometry.polygons import polygon_area, rasterize_polygons
+from mrcnn.geometry.polygons import clip_polygon, near_canvas, polygon_area, rasterize_polygons
 from mrcnn.geometry.rle import as_rle, rle_area
 
 

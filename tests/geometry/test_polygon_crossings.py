@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mrcnn.geometry import polygon_crossings
-from mrcnn.geometry.polygon_crossings import MAX_POINTS, count_crossings
+from mrcnn.geometry import polygons as polygon_crossings
+from mrcnn.geometry.polygons import MAX_POINTS, count_crossings
 
 BOW_TIE = [0, 0, 4, 3, 4, 0, 0, 3]
 

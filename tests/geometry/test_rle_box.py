@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from mrcnn.geometry.rle_box import decode_to_box, encode_in_box, run_lengths
+from mrcnn.geometry.rle import decode_to_box, encode_in_box, run_lengths
 
 
 @st.composite

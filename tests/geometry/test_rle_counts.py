@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from mrcnn.geometry.rle import encode_mask
-from mrcnn.geometry.rle_counts import counts_fault, run_lengths, sum_faults, text_fault
+from mrcnn.geometry.rle import counts_fault, encode_mask, run_lengths, sum_faults, text_fault
 
 
 def packed(runs):

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mrcnn.geometry.outlines import draw_with_holes, find_holes, signed_area
-from mrcnn.geometry.tracing import trace_mask
+from mrcnn.geometry.outlines import draw_with_holes, find_holes, signed_area, trace_mask
 
 
 def drawn(parts, size):

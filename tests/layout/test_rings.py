@@ -7,7 +7,7 @@ BACKENDS = ("tensorflow", "jax", "jaxlib", "torch")
 BACKEND_FILES = ()
 
 # Files of ring 0 that make something for one backend: they import it inside the function that makes it.
-LATE_BACKEND_FILES = ("data.panoptic.pipeline",)
+LATE_BACKEND_FILES = ("datasets.panoptic.pipeline",)
 
 # Ring 0 and what imports from nowhere else in the package; loading these must not load keras.
 WITHOUT_KERAS = (*(name for name, ring in RINGS.items() if ring == 0), "config", "utils", "visualize")

@@ -1,4 +1,4 @@
-"""No data file is run: pickles are read by `mrcnn.data.pickles.unpickle` alone, and nothing evaluates text as code."""
+"""No data file is run: pickles are read by `mrcnn.io.pickles.unpickle` alone, and nothing evaluates text as code."""
 import ast
 
 import pytest
@@ -53,7 +53,7 @@ class Source:
         module, _, last = full.rpartition(".")
         if full in UNSAFE_CALLS or module in PICKLES and last not in WRITERS:
             yield full
-        if last in UNSAFE_ATTRIBUTES and module != "mrcnn.data.pickles.unpickle":
+        if last in UNSAFE_ATTRIBUTES and module != "mrcnn.io.pickles.unpickle":
             yield full
 
     def _call(self, node):
@@ -79,7 +79,7 @@ def test_nothing_runs_a_data_file():
     files = sorted(path for folder in folders for path in (REPOSITORY / folder).rglob("*.py"))
     assert len(files) > 50
     wrong = [f"{path}:{line}: {what}" for path in files for line, what in Source(path.read_text(encoding="utf-8")).findings()]
-    assert not wrong, "read pickles by mrcnn.data.pickles.unpickle.read_pickle, and no text as code:\n" + "\n".join(wrong)
+    assert not wrong, "read pickles by mrcnn.io.pickles.unpickle.read_pickle, and no text as code:\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize("text", [
@@ -103,8 +103,8 @@ def test_what_may_stand():
     text = """
 import ast, cloudpickle, json, pickle, re, yaml
 import numpy as np
-from mrcnn.data.pickles import unpickle
-from mrcnn.data.pickles.unpickle import read_pickle
+from mrcnn.io.pickles import unpickle
+from mrcnn.io.pickles.unpickle import read_pickle
 class Plain(yaml.BaseLoader): ...
 read_pickle(f), unpickle.read_pickle(f), pickle.dumps(x), cloudpickle.dumps(x), yaml.load(f, Loader=Plain), yaml.safe_load(f)
 np.load(f), np.load(f, allow_pickle=False), re.compile(x), model.compile(), model.eval(), ast.literal_eval(x), json.load(f)

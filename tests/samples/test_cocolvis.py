@@ -3,9 +3,9 @@ import cv2
 import numpy as np
 import pytest
 
-import mrcnn.data
+import mrcnn.datasets
 from samples.cocolvis import cocolvis
-from tests.data.cocolvis_pairs import write_pair
+from tests.datasets.cocolvis_pairs import write_pair
 
 
 class FakeModel:
@@ -40,7 +40,7 @@ def test_drawn_shapes_with_parts(tmp_path, fake, capsys):
     drawn = [np.moveaxis(shapes.load_mask(i)[0], 2, 0) for i in range(8)]
     discs = [[d for d in map(cocolvis.disc_in, masks) if d.any()] for masks in drawn]
     assert fake.trained == [(2, 2, 2, [len(masks) for masks in drawn]), (2, 2, 2, [len(d) for d in discs])]
-    dataset = mrcnn.data.open(tmp_path / "set")
+    dataset = mrcnn.datasets.open(tmp_path / "set")
     for i, masks in enumerate(drawn):  # each shape and each disc is there once, pixel by pixel
         found = {mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)}
         assert found == {mask.tobytes() for mask in [*masks, *discs[i]]}

@@ -4,9 +4,9 @@ import json
 import numpy as np
 import pytest
 
-import mrcnn.data
+import mrcnn.datasets
 from samples.labelme import labelme
-from tests.data.formats.labelme_files import ring, shape, write
+from tests.datasets.formats.labelme_files import ring, shape, write
 from tests.shared_data import shared_path
 
 
@@ -88,7 +88,7 @@ def test_prediction_writes_files_to_correct(folder, tmp_path, fake):
     labelme.main(["predict", "--weights", "last", "--logs", str(tmp_path / "logs"), "--output", str(tmp_path / "found"),
                   "--pictures", str(folder / "0.png"), str(folder / "1.png")])  # fmt: skip
     assert fake.made[0].mode == "inference" and fake.made[0].config.NUM_CLASSES == 3
-    again = mrcnn.data.open(tmp_path / "found" / "labelme", labels=["cat", "dog"])
+    again = mrcnn.datasets.open(tmp_path / "found" / "labelme", labels=["cat", "dog"])
     assert again.num_images == 2
     for i in range(2):
         masks, class_ids = again.load_mask(i)

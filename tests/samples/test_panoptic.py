@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-import mrcnn.data
+import mrcnn.datasets
 from samples.panoptic import panoptic
 from tests.shared_data import shared_path
 
@@ -43,7 +43,7 @@ def test_drawn_shapes_become_shards_and_are_trained_on(tmp_path, fake, capsys):
 def test_what_was_drawn_is_what_is_read(tmp_path, fake):
     panoptic.main(["--output", str(tmp_path), "--epochs", "0"])
     assert fake.trained == []
-    dataset = mrcnn.data.open(tmp_path / "shards", stuff=True)
+    dataset = mrcnn.datasets.open(tmp_path / "shards", stuff=True)
     assert dataset.class_names == ["BG", "square", "circle", "triangle", "ground"]
     shapes = panoptic.ShapesDataset()
     shapes.load_shapes(8, 96, 128)

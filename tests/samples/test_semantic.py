@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mrcnn.evaluation.semantic import mean_iou
+from mrcnn.semantic.evaluation import mean_iou
 from samples.semantic import semantic
 
 

@@ -3,12 +3,12 @@ import types
 
 import numpy as np
 
-from mrcnn.data.dataset import Dataset
-from mrcnn.data.generator import DetectionTargetSettings
-from mrcnn.data.inspection import InspectionSettings
-from mrcnn.data.loader import TargetSettings
-from mrcnn.data.sample import SampleSettings
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.anchors import generate_pyramid_anchors
+from mrcnn.loading.generator import DetectionTargetSettings
+from mrcnn.loading.inspection import InspectionSettings
+from mrcnn.loading.loader import TargetSettings
+from mrcnn.loading.sample import SampleSettings
 
 NAMES = ["BG", "cat", "dog"]
 SHAPES, STD = np.array([[16, 16], [8, 8]]), np.array([0.1, 0.1, 0.2, 0.2])

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mrcnn.viz.captions import add_captions
 from mrcnn.viz.instances import display_instances
-from mrcnn.viz.labels import Label
+from mrcnn.viz.labels import Label, add_captions
 
 RED = (0.8, 0.2, 0.2)
 

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mrcnn.data.errors import DataError
-from mrcnn.data.formats.cocolvis import open_subset
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.formats.cocolvis.dataset import open_subset
 from mrcnn.viz.cocolvis import layers_figure, tree_figure, tree_layout
 from mrcnn.viz.colors import instance_colors
-from tests.data.cocolvis_sets import SIZE, entry, write_set
+from tests.datasets.cocolvis_sets import SIZE, entry, write_set
 
 
 @pytest.fixture

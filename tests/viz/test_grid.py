@@ -1,6 +1,6 @@
 import numpy as np
 
-from mrcnn.viz.grid import add_boxes, picture_grid, show_around, spread
+from mrcnn.viz.figure import add_boxes, picture_grid, show_around, spread
 
 
 def test_pictures_in_rows():

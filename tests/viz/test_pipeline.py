@@ -1,7 +1,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mrcnn.data.inspection import training_stages
+from mrcnn.loading.inspection import training_stages
 from mrcnn.viz.pipeline import display_top_masks, draw_rois, inspect_sample
 from tests.viz.stages import Boxes, settings
 from tests.viz.test_inference_stages import boxes_in

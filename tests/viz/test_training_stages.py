@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.data.inspection import PositiveShares, training_stages
+from mrcnn.loading.inspection import PositiveShares, training_stages
 from mrcnn.viz import training_stages as figures
 from tests.viz.stages import NAMES, Boxes, settings
 from tests.viz.test_inference_stages import boxes_in

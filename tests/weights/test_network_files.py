@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mrcnn.config import Config
-from mrcnn.engine.mask_rcnn import MaskRCNN
+from mrcnn.training.mask_rcnn import MaskRCNN
 from mrcnn.weights import classic_h5
 from tests.shared_data import shared_path
 

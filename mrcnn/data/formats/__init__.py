@@ -1,1 +1,0 @@
-"""Readers of data set formats, each a `mrcnn.data.dataset.Dataset`."""

@@ -1,0 +1,273 @@
+"""The two kinds of file of COCO+LVIS: the hierarchy of a part, and the masks of an image.
+
+`hannotation.pickle`: dict image id -> {"num_instance_masks": n, "hierarchy": {id: None | {"children": [ids], "parent": id or
+None, "node_level": depth}}}. An id that has None, or is missing, is an object by itself. Ids are whole numbers, or text of
+digits.
+
+`masks/<image id>.pickle`: (layers, objs_mapping). A layer is a PNG of uint8 [H, W] in an array of its bytes: 0 where there is
+nothing, else the number of a mask. objs_mapping[i] = (layer, number) is where object i lies. Objects from num_instance_masks
+on are stuff.
+
+Shape letters: H W image, N instances.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mrcnn.base.errors import DataError
+from mrcnn.base.memory import paused_collector
+from mrcnn.base.progress import tracked, unseen
+from mrcnn.io import images
+from mrcnn.io.pickles.unpickle import read_pickle, told
+
+HANNOTATION = "hannotation.pickle"
+# of an image; a photograph has a few dozens, and a number beyond is a mistake that would take long to count to
+MOST_OBJECTS = 100_000
+_LARGEST_MASKS = 64 * 2**20
+_LONGEST_ID = 18
+_LARGEST_ID = 10**_LONGEST_ID
+# a PNG begins with its signature, then a header: size 13, "IHDR", width, height, bit depth, colour type
+_PNG = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.Struct(">I4sIIBB")
+_GREY, _DEPTH = 0, 8
+
+
+class Fault(ValueError):
+    """An entry of a hierarchy file is not usable; the message names the field and what it is."""
+
+
+@dataclass
+class Entry:
+    """What a hierarchy file says of an image.
+
+    Attributes:
+        image_id: int.
+        name: str. The image id as it is written there, which files are called by.
+        num_instances: int. Objects that are no stuff; they are the first ones.
+        hierarchy: dict id (int) -> None | {"children": list of int, "parent": int or None, "node_level": int}.
+        is_mended: bool. Whether children and parents did not agree; the parents are believed.
+    """
+
+    image_id: int
+    name: str
+    num_instances: int
+    hierarchy: dict
+    is_mended: bool = False
+
+
+def read_hierarchy(path, progress=None):
+    """Read the hierarchy file of a part.
+
+    Args:
+        path: path of `hannotation.pickle`.
+        progress: maker of stages (`mrcnn.base.progress`), or None: "reading" the file, and "checking hierarchies".
+
+    Returns:
+        entries: list of Entry, by ascending image id.
+        left_out: list of (where, reason) of images that are not usable.
+
+    Raises:
+        DataError: the file is missing, damaged, holds anything but plain values, or no dict of images.
+    """
+    progress = progress or unseen
+    with paused_collector():
+        with progress(f"reading {Path(path).name}"):
+            content = read_pickle(path)
+        if not isinstance(content, dict):
+            raise DataError(f"{path} holds {told(content)}, expected a dict of image ids")
+        found, left_out = {}, []
+        with progress("checking hierarchies") as show:
+            for key, value in tracked(content.items(), show, every=1000):
+                try:
+                    entry = _entry(key, value)
+                except Fault as fault:
+                    left_out.append((f"image {told(key)}", str(fault)))
+                    continue
+                if entry.image_id in found:
+                    left_out.append((f"image {told(key)}", "another image has this id"))
+                else:
+                    found[entry.image_id] = entry
+        return [found[image_id] for image_id in sorted(found)], left_out
+
+
+def whole_number(value):
+    """Read an id: an int from 0 on, or text of its digits. Returns: int, or None for what is none."""
+    if value.__class__ is int:
+        return value if 0 <= value < _LARGEST_ID else None
+    if isinstance(value, np.integer):
+        return int(value) if value >= 0 else None
+    is_digits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_ID
+    return int(value) if is_digits else None
+
+
+def _entry(key, value):
+    image_id = whole_number(key)
+    if image_id is None:
+        raise Fault("its id is neither a whole number from 0 on nor text of one")
+    if not isinstance(value, dict):
+        raise Fault(f"it is {told(value)}, expected a dict with num_instance_masks and hierarchy")
+    count, nodes = whole_number(value.get("num_instance_masks")), value.get("hierarchy")
+    if count is None or count > MOST_OBJECTS:
+        raise Fault(f"num_instance_masks is {told(value.get('num_instance_masks'))}, expected 0 to {MOST_OBJECTS}")
+    if not isinstance(nodes, dict):
+        raise Fault(f"hierarchy is {told(nodes)}, expected a dict of instance ids")
+    hierarchy = {}
+    for name, node in nodes.items():
+        number = name if name.__class__ is int and 0 <= name < count else _instance_id(name, count, None)
+        if number in hierarchy:
+            raise Fault(f"hierarchy has the id {number} twice")
+        hierarchy[number] = None if node is None else _node(node, number, count)
+    return Entry(image_id, str(key), count, hierarchy, _connect(hierarchy))
+
+
+def _node(node, number, count):
+    """Check a node, and make its ids numbers."""
+    if not isinstance(node, dict):
+        raise Fault(f"hierarchy[{number}] is {told(node)}, expected None or a dict with children, parent and node_level")
+    for name in ("children", "parent", "node_level"):
+        if name not in node:
+            raise Fault(f"hierarchy[{number}] has no {name!r}")
+    children, parent, level = node["children"], node["parent"], whole_number(node["node_level"])
+    if not isinstance(children, list | tuple):
+        raise Fault(f"hierarchy[{number}]: children is {told(children)}, expected a list of instance ids")
+    if level is None:
+        raise Fault(f"hierarchy[{number}]: node_level is {told(node['node_level'])}, expected a number from 0 on")
+    return {
+        "children": [_instance_id(child, count, number, "children") for child in children],
+        "parent": None if parent is None else _instance_id(parent, count, number, "parent"),
+        "node_level": level,
+    }
+
+
+def _instance_id(value, count, number, name="hierarchy"):
+    """Read the id of an instance. Args: number, name: the node and field that it stands in, for the message."""
+    found = whole_number(value)
+    if found is None or found >= count:
+        where = name if number is None else f"hierarchy[{number}]: {name}"
+        raise Fault(f"{where} has {told(value)}, expected an instance id below num_instance_masks, {count}")
+    return found
+
+
+def _connect(hierarchy):
+    """Let the children be those whose parent a node is. Returns: bool, whether they were not."""
+    nodes = {number: node for number, node in hierarchy.items() if node is not None}
+    parents = {number: node["parent"] for number, node in nodes.items() if node["parent"] is not None}
+    _refuse_loops(parents)
+    children, is_mended = {}, False
+    for number, parent in parents.items():
+        children.setdefault(parent, []).append(number)
+    for number, found in children.items():
+        if number not in nodes:
+            hierarchy[number] = {"children": found, "parent": None, "node_level": 0}
+            is_mended = True
+    for number, node in nodes.items():
+        found = children.get(number, [])
+        if node["children"] != found and sorted(node["children"]) != sorted(found):
+            node["children"] = found
+            is_mended = True
+    return is_mended
+
+
+def _refuse_loops(parents):
+    safe = set()
+    for number in parents:
+        way = []
+        while number in parents and number not in safe:
+            safe.add(number)
+            way.append(number)
+            number = parents[number]
+        if number in way:
+            raise Fault(f"hierarchy has a loop: {number} lies in itself by its parents")
+
+
+@dataclass
+class Masks:
+    """The masks of an image, as they are stored.
+
+    Attributes:
+        path: Path of their file.
+        layers: list of uint8 [bytes]. Each a PNG.
+        mapping: list of (layer, number): where each object lies.
+    """
+
+    path: object
+    layers: list
+    mapping: list
+
+    def layer(self, index, size=None):
+        """Decode a layer.
+
+        Args:
+            index: int.
+            size: (height, width) of the image; None takes any.
+
+        Returns:
+            uint8 [H, W].
+
+        Raises:
+            DataError: it is no PNG of uint8 [H, W], damaged, of another size, or enormous.
+        """
+        where, data = f"{self.path}: layer {index}", self.layers[index]
+        head = data[: len(_PNG) + _HEADER.size].tobytes()
+        if len(head) < len(_PNG) + _HEADER.size or not head.startswith(_PNG):
+            raise DataError(f"{where} is no PNG")
+        _, kind, width, height, depth, color = _HEADER.unpack_from(head, len(_PNG))
+        if kind != b"IHDR" or (depth, color) != (_DEPTH, _GREY):
+            raise DataError(f"{where} is a PNG of {depth} bits and colour type {color}, expected 8 bits of grey")
+        if height * width > images.MAX_PIXELS:
+            raise DataError(f"{where} declares {height} x {width} pixels (height x width), more than are decoded")
+        if size is not None and (height, width) != tuple(size):
+            raise DataError(f"{where} is of size {(height, width)}, its image of size {tuple(size)} (height, width)")
+        decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        if decoded is None or decoded.dtype != np.uint8 or decoded.shape != (height, width):
+            raise DataError(f"{where} is damaged, and cannot be decoded")
+        return decoded
+
+
+def read_masks(path):
+    """Read the masks of an image, without decoding them.
+
+    Args:
+        path: path of `masks/<image id>.pickle`.
+
+    Returns:
+        Masks.
+
+    Raises:
+        DataError: the file is missing, damaged, holds anything but plain values and arrays, or not (layers, objs_mapping).
+    """
+    content = read_pickle(path, _LARGEST_MASKS)
+    if not isinstance(content, tuple | list) or len(content) != 2:
+        raise DataError(f"{path} holds {told(content)}, expected (layers, objs_mapping)")
+    layers, mapping = (_as_list(part) for part in content)
+    for name, value in (("layers", layers), ("objs_mapping", mapping)):
+        if not isinstance(value, list):
+            raise DataError(f"{path}: {name} is {told(value)}, expected a list")
+    return Masks(path, [_png(layer, f"{path}: layers[{i}]") for i, layer in enumerate(layers)],
+                 [_place(place, len(layers), f"{path}: objs_mapping[{i}]") for i, place in enumerate(mapping)])  # fmt: skip
+
+
+def _as_list(part):
+    return list(part) if isinstance(part, tuple) or isinstance(part, np.ndarray) and part.ndim else part
+
+
+def _png(layer, where):
+    if isinstance(layer, bytes):
+        return np.frombuffer(layer, np.uint8)
+    # OpenCV gave its encoded images as a column in earlier versions
+    if not isinstance(layer, np.ndarray) or layer.dtype != np.uint8 or not layer.ndim or layer.size != len(layer):
+        raise DataError(f"{where} is {told(layer)}, expected the bytes of a PNG in a uint8 array")
+    return layer.reshape(-1)
+
+
+def _place(place, layers, where):
+    values = [whole_number(v) for v in _as_list(place)] if isinstance(_as_list(place), list) else []
+    if len(values) != 2 or None in values:
+        raise DataError(f"{where} is {told(place)}, expected (layer, number)")
+    if values[0] >= layers or not 1 <= values[1] <= 255:
+        raise DataError(f"{where} is {tuple(values)}, expected a layer below {layers} and a number from 1 to 255")
+    return tuple(values)

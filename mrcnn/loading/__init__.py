@@ -1,0 +1,1 @@
+"""From a data set to training batches: samples, augmentation, targets, the loader and the classic generator."""

@@ -1,1 +1,0 @@
-"""The five losses as pure functions (ring 1)."""

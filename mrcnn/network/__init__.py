@@ -1,0 +1,1 @@
+"""The network: operations, layers, backbones, heads, losses, and the assembly that reads like the paper."""

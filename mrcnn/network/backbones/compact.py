@@ -1,0 +1,51 @@
+"""A small residual network for small images and machines without a GPU."""
+
+import keras
+
+from mrcnn.network.layers.batch_norm import BatchNorm
+
+STAGE_CHANNELS = (32, 64, 96, 128)
+
+
+def compact_graph(input_image, stage5=True, train_bn=True):
+    """Add a residual network of four stages with two 3x3 convolutions a block.
+
+    Trained from scratch it needs Config.TRAIN_BN = None and a batch of some images.
+
+    Args:
+        input_image: float [B, H, W, channels]. Mean subtracted.
+        stage5: bool. Whether to add the last stage.
+        train_bn: None, False or True. See Config.TRAIN_BN.
+
+    Returns:
+        list [C1, C2, C3, C4, C5]: maps at strides 2, 4, 8, 16, 32; C5 is None without `stage5`.
+    """
+    # Pixels come with a spread of some 60 grey levels; the first normalisation brings them to unit size.
+    x = BatchNorm(name="bn_input", center=False, scale=False)(input_image, training=train_bn)
+    c1 = x = _unit(x, STAGE_CHANNELS[0], 2, "conv1", train_bn)
+    maps = [c1]
+    for number, channels in enumerate(STAGE_CHANNELS, start=2):
+        if number == 5 and not stage5:
+            return [*maps, None]
+        x = _block(x, channels, f"res{number}a", 2, train_bn)
+        x = _block(x, channels, f"res{number}b", 1, train_bn)
+        maps.append(x)
+    return maps
+
+
+def _unit(x, channels, stride, name, train_bn, activation=True):
+    x = keras.layers.Conv2D(channels, (3, 3), strides=stride, padding="same", use_bias=False, name=name,
+                            kernel_initializer="he_normal")(x)
+    x = BatchNorm(name=f"bn_{name}")(x, training=train_bn)
+    return keras.layers.Activation("relu")(x) if activation else x
+
+
+def _block(x, channels, name, stride, train_bn):
+    shortcut = x
+    if stride != 1 or x.shape[-1] != channels:
+        shortcut = keras.layers.Conv2D(channels, (1, 1), strides=stride, use_bias=False, name=f"{name}_branch1")(x)
+        shortcut = BatchNorm(name=f"bn_{name}_branch1")(shortcut, training=train_bn)
+    x = _unit(x, channels, stride, f"{name}_branch2a", train_bn)
+    x = _unit(x, channels, 1, f"{name}_branch2b", train_bn, activation=False)
+    x = keras.layers.Add()([x, shortcut])
+    return keras.layers.Activation("relu", name=f"{name}_out")(x)

@@ -1,0 +1,97 @@
+"""ResNet-50 and ResNet-101 with the classic layer names, which weight files and `layers=` expressions rely on.
+
+Source: Deep Residual Learning (He et al. 2015), table 1; the stride of a stage lies in its first 1x1 convolution.
+"""
+
+import keras
+
+from mrcnn.network.layers.batch_norm import BatchNorm
+
+# Identity blocks of stage 4, after its first block.
+STAGE4_IDENTITY_BLOCKS = {"resnet50": 5, "resnet101": 22}
+
+
+def identity_block(input_tensor, kernel_size, filters, stage, block, use_bias=True, train_bn=True):
+    """Add a residual block whose shortcut is its input.
+
+    Args:
+        input_tensor: [B, h, w, C].
+        kernel_size: int. Side of the middle convolution.
+        filters: (int, int, int). Channels of the three convolutions; the last equals C.
+        stage: int. Number of the stage, for names.
+        block: str. Letter of the block, for names.
+        use_bias: bool. Whether the convolutions have a bias.
+        train_bn: None, False or True. See Config.TRAIN_BN.
+
+    Returns:
+        [B, h, w, C].
+    """
+    x = _branch(input_tensor, kernel_size, filters, stage, block, (1, 1), use_bias, train_bn)
+    x = keras.layers.Add()([x, input_tensor])
+    return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
+
+
+def conv_block(input_tensor, kernel_size, filters, stage, block, strides=(2, 2), use_bias=True, train_bn=True):
+    """Add a residual block with a convolution on its shortcut, for a change of size or channels.
+
+    Args:
+        strides: (int, int). Of the first convolution and of the shortcut's.
+        The rest: as of `identity_block`.
+
+    Returns:
+        [B, ceil(h / stride), ceil(w / stride), filters[2]].
+    """
+    x = _branch(input_tensor, kernel_size, filters, stage, block, strides, use_bias, train_bn)
+    shortcut = keras.layers.Conv2D(filters[2], (1, 1), strides=strides, use_bias=use_bias,
+                                   name=f"res{stage}{block}_branch1")(input_tensor)
+    shortcut = BatchNorm(name=f"bn{stage}{block}_branch1")(shortcut, training=train_bn)
+    x = keras.layers.Add()([x, shortcut])
+    return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
+
+
+def _branch(x, kernel_size, filters, stage, block, strides, use_bias, train_bn):
+    """Add 1x1, k x k, 1x1 convolutions, each with BatchNorm, and ReLU after the first two."""
+    for part, channels in zip("abc", filters):
+        side = kernel_size if part == "b" else 1
+        x = keras.layers.Conv2D(channels, (side, side), strides=strides if part == "a" else (1, 1), padding="same",
+                                use_bias=use_bias, name=f"res{stage}{block}_branch2{part}")(x)
+        x = BatchNorm(name=f"bn{stage}{block}_branch2{part}")(x, training=train_bn)
+        if part != "c":
+            x = keras.layers.Activation("relu")(x)
+    return x
+
+
+def resnet_graph(input_image, architecture, stage5=False, train_bn=True):
+    """Add a ResNet without its classifier.
+
+    Args:
+        input_image: float [B, H, W, channels]. Mean subtracted.
+        architecture: "resnet50" or "resnet101".
+        stage5: bool. Whether to add the last stage.
+        train_bn: None, False or True. See Config.TRAIN_BN.
+
+    Returns:
+        list [C1, C2, C3, C4, C5]: maps at strides 2 pooled to 4, 4, 8, 16, 32; C5 is None without `stage5`.
+
+    Raises:
+        ValueError: another architecture.
+    """
+    if architecture not in STAGE4_IDENTITY_BLOCKS:
+        raise ValueError(f"architecture is {architecture!r}: choose resnet50 or resnet101.")
+    x = keras.layers.ZeroPadding2D((3, 3))(input_image)
+    x = keras.layers.Conv2D(64, (7, 7), strides=(2, 2), name="conv1", use_bias=True)(x)
+    x = BatchNorm(name="bn_conv1")(x, training=train_bn)
+    x = keras.layers.Activation("relu")(x)
+    c1 = x = keras.layers.MaxPooling2D((3, 3), strides=(2, 2), padding="same")(x)
+    c2 = x = _stage(x, 2, [64, 64, 256], 2, (1, 1), train_bn)
+    c3 = x = _stage(x, 3, [128, 128, 512], 3, (2, 2), train_bn)
+    c4 = x = _stage(x, 4, [256, 256, 1024], STAGE4_IDENTITY_BLOCKS[architecture], (2, 2), train_bn)
+    c5 = _stage(x, 5, [512, 512, 2048], 2, (2, 2), train_bn) if stage5 else None
+    return [c1, c2, c3, c4, c5]
+
+
+def _stage(x, stage, filters, identity_blocks, strides, train_bn):
+    x = conv_block(x, 3, filters, stage=stage, block="a", strides=strides, train_bn=train_bn)
+    for i in range(identity_blocks):
+        x = identity_block(x, 3, filters, stage=stage, block=chr(ord("b") + i), train_bn=train_bn)
+    return x

@@ -1,0 +1,64 @@
+"""ROI features from the right level of the pyramid.
+
+Shapes: B images, R rois, C channels.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from mrcnn.network.ops.meta import image_size
+from mrcnn.network.ops.roi_align import pyramid_roi_align
+
+# A ROI of this side in pixels is cut from P4, one half or double of it from the level below or above.
+CANONICAL_SIZE = 224.0
+CANONICAL_LEVEL = 4
+FIRST_LEVEL = 2
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class PyramidROIAlign(keras.layers.Layer):
+    """Cut ROIs out of P2..P5, each from the level that suits its size.
+
+    Args:
+        pool_shape: (int, int). (height, width) of the features of a ROI.
+
+    `call([boxes, image_meta, P2, P3, P4, P5])`:
+        boxes: float [B, R, 4]. Normalised; all-zero rows are padding.
+        image_meta: [B, 12 + K]. Read for the image's size.
+        P2..P5: float [B, h, w, C].
+        Returns float [B, R, pool height, pool width, C] of the maps' dtype.
+
+    Source: level of a ROI, Feature Pyramid Networks (Lin et al. 2017), equation 1.
+    """
+
+    def __init__(self, pool_shape, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # boxes keep float32 when the features are of lower precision
+        self.pool_shape = tuple(int(v) for v in pool_shape)
+
+    def call(self, inputs):
+        boxes, image_meta, *feature_maps = inputs
+        boxes = ops.stop_gradient(ops.cast(boxes, "float32"))
+        feature_maps = [ops.convert_to_tensor(m) for m in feature_maps]
+        levels = self._levels(boxes, image_size(ops.convert_to_tensor(image_meta)), len(feature_maps))
+        return pyramid_roi_align(feature_maps, boxes, levels, self.pool_shape)
+
+    @staticmethod
+    def _levels(boxes, size, num_levels):
+        """Return int32 [B, R]: 0 for P2, and so on."""
+        side = ops.sqrt(ops.maximum((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]), 1e-12))
+        image_side = ops.sqrt(size[:, 0] * size[:, 1])[:, None]
+        octaves = ops.log(side * image_side / CANONICAL_SIZE) / math.log(2.0)
+        levels = CANONICAL_LEVEL + ops.cast(ops.round(octaves), "int32") - FIRST_LEVEL
+        return ops.clip(levels, 0, num_levels - 1)
+
+    def compute_output_spec(self, inputs):
+        boxes, feature_map = inputs[0], inputs[2]
+        return keras.KerasTensor((*boxes.shape[:2], *self.pool_shape, feature_map.shape[-1]), dtype=feature_map.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:2], *self.pool_shape, input_shape[2][-1])
+
+    def get_config(self):
+        return {**super().get_config(), "pool_shape": list(self.pool_shape)}

@@ -1,0 +1,1 @@
+"""Pages that show a data set: counts, charts and annotated images."""

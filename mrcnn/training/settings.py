@@ -1,0 +1,122 @@
+"""From a Config to the explicit arguments of the inner rings."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.loading import generator
+from mrcnn.loading.generator import DetectionTargetSettings
+from mrcnn.loading.inspection import InspectionSettings
+from mrcnn.loading.loader import Loader, TargetSettings
+from mrcnn.loading.sample import SampleSettings
+
+
+def compute_backbone_shapes(config, image_shape):
+    """Return the (height, width) of each pyramid level.
+
+    Args:
+        config: Config.
+        image_shape: (height, width, ...) in pixels.
+
+    Returns:
+        int array [L, 2].
+    """
+    if callable(config.BACKBONE) and config.COMPUTE_BACKBONE_SHAPE is not None:
+        return np.asarray(config.COMPUTE_BACKBONE_SHAPE(image_shape))
+    return backbone_shapes(image_shape, config.BACKBONE_STRIDES)
+
+
+def config_anchors(config, image_shape=None):
+    """Return the anchors of an image: float [A, 4] in pixels.
+
+    Args:
+        config: Config.
+        image_shape: (height, width, ...); IMAGE_SHAPE when None.
+    """
+    image_shape = config.IMAGE_SHAPE if image_shape is None else image_shape
+    return generate_pyramid_anchors(config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS,
+                                    compute_backbone_shapes(config, image_shape), config.BACKBONE_STRIDES,
+                                    config.RPN_ANCHOR_STRIDE)
+
+
+def level_counts(config, image_shape=None):
+    """Return how many of the anchors belong to each pyramid level: list of L ints; arguments as of `config_anchors`."""
+    shapes = compute_backbone_shapes(config, config.IMAGE_SHAPE if image_shape is None else image_shape)
+    cells = -(-np.asarray(shapes) // config.RPN_ANCHOR_STRIDE)
+    return [int(h * w) * len(config.RPN_ANCHOR_RATIOS) for h, w in cells]
+
+
+def mold_settings(config):
+    """Return the keyword arguments of `inference.mold.fit_input`."""
+    mean_pixel = np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
+    return {"mean_pixel": mean_pixel, "resize_mode": config.IMAGE_RESIZE_MODE, "min_dim": config.IMAGE_MIN_DIM,
+            "max_dim": config.IMAGE_MAX_DIM, "min_scale": config.IMAGE_MIN_SCALE, "num_classes": config.NUM_CLASSES}
+
+
+def sample_settings(config, use_mini_mask=None):
+    """Return the SampleSettings of a configuration; `use_mini_mask` None follows USE_MINI_MASK."""
+    mini = config.USE_MINI_MASK if use_mini_mask is None else use_mini_mask
+    return SampleSettings(
+        resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM, max_dim=config.IMAGE_MAX_DIM,
+        min_scale=config.IMAGE_MIN_SCALE, mini_mask_shape=tuple(config.MINI_MASK_SHAPE) if mini else None,
+        num_classes=config.NUM_CLASSES, num_channels=config.IMAGE_CHANNEL_COUNT)
+
+
+def target_settings(config):
+    """Return the TargetSettings of a configuration."""
+    return TargetSettings(
+        anchors=config_anchors(config), num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
+        rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV, max_gt_instances=config.MAX_GT_INSTANCES)
+
+
+def detection_target_settings(config):
+    """Return the DetectionTargetSettings of a configuration."""
+    return DetectionTargetSettings(
+        rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
+        num_classes=config.NUM_CLASSES, bbox_std_dev=config.BBOX_STD_DEV, mask_shape=tuple(config.MASK_SHAPE),
+        use_mini_mask=config.USE_MINI_MASK)
+
+
+def inspection_settings(config):
+    """Return the InspectionSettings of a configuration, for those who look at what training is made of."""
+    return InspectionSettings(
+        sample=sample_settings(config), targets=target_settings(config), detection=detection_target_settings(config),
+        level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), scales=tuple(config.RPN_ANCHOR_SCALES),
+        strides=tuple(config.BACKBONE_STRIDES), level_counts=level_counts(config))
+
+
+def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmentation_sources=None):
+    """Return the Loader that feeds a training model.
+
+    Args:
+        dataset: Dataset, prepared.
+        config: Config.
+        shuffle: bool.
+        augmentation: imgaug augmenter, optional.
+        no_augmentation_sources: list of source names whose images are not augmented, optional.
+    """
+    targets = replace(target_settings(config), image_size=tuple(int(v) for v in config.IMAGE_SHAPE[:2]))
+    return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
+                  shuffle=shuffle, augmentation=augmentation,
+                  no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES,
+                  mean_pixel=config.MEAN_PIXEL)
+
+
+def make_generator(dataset, config, *, shuffle=True, augmentation=None, random_rois=0, batch_size=1,
+                   detection_targets=False, no_augmentation_sources=None):
+    """Return the classic generator of batches; see `data.generator.data_generator` for what it yields.
+
+    Args:
+        dataset: Dataset, prepared.
+        config: Config.
+        random_rois: int. Random regions an image, 0 for none.
+        batch_size: int.
+        detection_targets: bool. Whether to sample the random regions and make head targets of them.
+        The rest: as of `make_loader`.
+    """
+    return generator.data_generator(
+        dataset, sample_settings(config), target_settings(config), batch_size=batch_size, shuffle=shuffle,
+        augmentation=augmentation, no_augmentation_sources=tuple(no_augmentation_sources or ()),
+        keep_empty=config.TRAIN_EMPTY_IMAGES, mean_pixel=config.MEAN_PIXEL, random_rois=random_rois,
+        detection=detection_target_settings(config) if detection_targets else None)

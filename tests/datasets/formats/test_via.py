@@ -1,0 +1,331 @@
+"""VIA's files: shapes worked out by hand, both versions, attributes, and damage."""
+import json
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mrcnn.datasets
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.catalog import recognise_format
+from mrcnn.datasets.formats.via import subsets
+from mrcnn.geometry.polygons import rasterize_polygons
+from mrcnn.loading.sample import SampleSettings, make_sample
+from mrcnn.tools.write.images import images_folder
+from tests.datasets.formats.labelme_files import box, ring, save_image
+from tests.datasets.json_damage import damaged_json
+from tests.recorded_stages import RecordedStages
+
+SIZE = (40, 60)
+
+
+def polygon(points, name="polygon"):
+    return {"name": name, "all_points_x": [x for x, _ in points], "all_points_y": [y for _, y in points]}
+
+
+SQUARE = polygon(ring(10, 5, 30, 25))
+
+
+def region(shape, **attributes):
+    return {"shape_attributes": shape, "region_attributes": attributes}
+
+
+def write(folder, regions, name="a.png", file="via_region_data.json", wrap=False, orientation=1, image=True, **more):
+    """Write a file of one image with regions, a dict or a list, and `more` entries; and the image. Returns: its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if image:
+        save_image(folder / name, SIZE, orientation)
+    entries = {f"{name}77": {"filename": name, "size": 77, "regions": regions, "file_attributes": {}}, **more}
+    content = {"_via_settings": {}, "_via_img_metadata": entries, "_via_attributes": {}} if wrap else entries
+    (folder / file).write_text(json.dumps(content))
+    return folder / file
+
+
+def load(folder, **options):
+    return mrcnn.datasets.open(folder, "via", **options)
+
+
+@pytest.mark.parametrize("version", ["first", "second", "project"])
+def test_both_versions_and_projects(tmp_path, version):
+    regions = [region(SQUARE, kind="cat"), region({"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}, kind="dog")]
+    if version == "first":
+        regions = {str(i): one for i, one in enumerate(regions)}
+    path = write(tmp_path, regions, wrap=version == "project")
+    for where in (path, tmp_path):
+        assert recognise_format(where) == "via"
+        dataset = mrcnn.datasets.open(where)
+        masks, class_ids = dataset.load_mask(0)
+        assert dataset.class_names == ["BG", "cat", "dog"] and class_ids.tolist() == [1, 2] and dataset.skipped == []
+        np.testing.assert_array_equal(masks[:, :, 0], box(5, 10, 25, 30))
+        np.testing.assert_array_equal(masks[:, :, 1], box(2, 40, 8, 50))
+        assert dataset.image_info[0]["id"] == "a.png" and dataset.image_size(0) == SIZE
+        assert dataset.load_image(0).shape == (*SIZE, 3)
+
+
+def test_samples_of_it_train(tmp_path):
+    rectangle = {"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}
+    write(tmp_path, [region(SQUARE, kind="dog"), region(rectangle, kind="cat")])
+    dataset = pickle.loads(pickle.dumps(load(tmp_path)))
+    image, _, class_ids, boxes, masks = make_sample(dataset, 0, SampleSettings("none", num_classes=3, mini_mask_shape=None))
+    assert image.shape == (*SIZE, 3) and class_ids.tolist() == [2, 1]
+    assert boxes.tolist() == [[5, 10, 25, 30], [2, 40, 8, 50]]
+    np.testing.assert_array_equal(masks, np.dstack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
+
+
+def test_round_shapes(tmp_path):
+    write(tmp_path, [region({"name": "circle", "cx": 20, "cy": 20, "r": 12}),
+                     region({"name": "ellipse", "cx": 30, "cy": 20, "rx": 16, "ry": 8}),
+                     region({"name": "ellipse", "cx": 30, "cy": 20, "rx": 16, "ry": 8, "theta": math.pi / 2})])  # fmt: skip
+    dataset = load(tmp_path)
+    masks, class_ids = dataset.load_mask(0)
+    assert dataset.class_names == ["BG", "object"] and class_ids.tolist() == [1, 1, 1]
+    y, x = np.mgrid[:40, :60] + 0.5
+    expected = [np.hypot(x - 20, y - 20) < 12, np.hypot((x - 30) / 16, (y - 20) / 8) < 1,
+                np.hypot((x - 30) / 8, (y - 20) / 16) < 1]  # fmt: skip
+    for i, wanted in enumerate(expected):
+        assert (masks[:, :, i] != wanted).sum() <= 8  # of about 400: the rim to a tenth of a pixel
+
+
+def test_a_line_is_wide_and_a_closed_one_is_filled(tmp_path):
+    closed = [*ring(10, 5, 30, 25), [10, 5]]
+    write(tmp_path, [region(polygon(closed, "polyline")), region(polygon([[10, 30], [40, 30]], "polyline"))])
+    masks, _ = load(tmp_path, line_width=4).load_mask(0)
+    np.testing.assert_array_equal(masks[:, :, 0], box(5, 10, 25, 30))
+    np.testing.assert_array_equal(masks[:, :, 1], box(28, 10, 32, 40))
+    np.testing.assert_array_equal(load(tmp_path).load_mask(0)[0][:, :, 1], box(25, 10, 35, 40))
+    with pytest.raises(ValueError, match="line_width is -1"):
+        load(tmp_path, line_width=-1)
+
+
+def test_the_attribute_that_holds_the_class(tmp_path):
+    write(tmp_path, [region(SQUARE, kind="dog 10", note=""), region(SQUARE, kind="dog 9"), region(SQUARE, note=" "),
+                     region(SQUARE, kind={"dog 9": True, "x": False}), region(SQUARE, kind={"a": True, "b": True}),
+                     region(SQUARE, kind=[3]), region(SQUARE, kind=7)])  # fmt: skip
+    dataset = load(tmp_path)
+    assert dataset.class_names == ["BG", "7", "dog 9", "dog 10"]
+    assert dataset.load_mask(0)[1].tolist() == [3, 2, 2, 1]
+    assert [(where.rsplit(": ", 1)[1], reason) for where, reason in dataset.skipped] == [
+        ("regions[2]", "it has no 'kind'"), ("regions[4]", "its 'kind' has 2 classes checked, expected one"),
+        ("regions[5]", "its 'kind' is [3], expected the name of a class")]  # fmt: skip
+
+
+def test_several_attributes(tmp_path):
+    write(tmp_path, [region(SQUARE, kind="dog", age="old"), region(SQUARE, kind="cat", age="young")])
+    with pytest.raises(DataError, match="the regions have the attributes kind, age: say which.*--attribute"):
+        load(tmp_path)
+    assert load(tmp_path, attribute="age").class_names == ["BG", "old", "young"]
+    with pytest.raises(DataError, match="no region has the attribute 'name'; they have kind, age"):
+        load(tmp_path, attribute="name")
+
+
+def test_classes_that_are_given(tmp_path):
+    write(tmp_path, [region(SQUARE)])
+    assert load(tmp_path, class_name="balloon").class_names == ["BG", "balloon"]
+    write(tmp_path, [region(SQUARE, kind="dog"), region(SQUARE, kind="cat")])
+    dataset = load(tmp_path, labels=["emu", "dog"])
+    assert dataset.class_names == ["BG", "emu", "dog"] and dataset.load_mask(0)[1].tolist() == [2]
+    assert "its class 'cat' is not among the classes" in dataset.skipped[0][1]
+
+
+def test_parts_share_their_classes_and_what_is_left_out_is_of_one_part(tmp_path):
+    write(tmp_path / "train", [region(SQUARE, kind="dog"), region({"name": "point", "cx": 1, "cy": 1})])
+    write(tmp_path / "val", [region(SQUARE, kind="cat"), "nothing"])
+    assert subsets(tmp_path) == ["train", "val"] and recognise_format(tmp_path) == "via"
+    train, val = (load(tmp_path, subset=part) for part in ("train", "val"))
+    assert train.class_names == val.class_names == ["BG", "cat", "dog"]
+    assert val.load_mask(0)[1].tolist() == [1]
+    assert [images_folder(part) for part in (train, val)] == [tmp_path, tmp_path]
+    assert ["its shape 'point' has no area"] == [reason for _, reason in train.skipped]
+    assert ["it is 'nothing', expected an object with the field 'shape_attributes'"] == [reason for _, reason in val.skipped]
+
+
+def test_the_image_is_where_the_project_says(tmp_path):
+    path = write(tmp_path, [region(SQUARE)], wrap=True, image=False)
+    (tmp_path / "images").mkdir()
+    save_image(tmp_path / "images" / "a.png", SIZE)
+    content = json.loads(path.read_text())
+    content["_via_settings"] = {"core": {"default_filepath": "images/"}}
+    path.write_text(json.dumps(content))
+    assert load(tmp_path).load_image(0).shape == (*SIZE, 3)
+    content["_via_settings"]["core"]["default_filepath"] = "../images/"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="climbs out"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["C:\\Users\\me\\images\\", "C:/images/", "/home/me/images/", "\\\\host\\images", "gone/"])
+def test_a_folder_of_another_machine_in_a_project_does_not_matter(tmp_path, folder):
+    path = write(tmp_path, [region(SQUARE)], wrap=True, more={"filename": "lost.png", "regions": [region(SQUARE)]})
+    content = json.loads(path.read_text())
+    content["_via_settings"] = {"core": {"default_filepath": folder}}
+    path.write_text(json.dumps(content))
+    dataset = load(tmp_path)
+    assert dataset.load_image(0).shape == (*SIZE, 3) and dataset.num_images == 2
+    with pytest.raises(DataError, match="lost.png does not exist"):
+        dataset.load_image(1)
+
+
+def test_files_as_other_systems_write_them(tmp_path):
+    path = write(tmp_path, [region(SQUARE, kind="Käfer"), region(SQUARE, kind="Käfer ")], name="été 1.PNG")
+    path.write_bytes(path.read_text().replace("}, ", "},\r\n").encode("utf-8-sig"))
+    path.rename(tmp_path / "Export.JSON")
+    assert recognise_format(tmp_path) == recognise_format(tmp_path / "Export.JSON") == "via"
+    dataset = load(tmp_path)
+    assert dataset.class_names == ["BG", "Käfer"] and dataset.load_mask(0)[1].tolist() == [1, 1]
+    assert dataset.load_image(0).shape == (*SIZE, 3)
+
+
+def test_files_to_choose_from(tmp_path):
+    write(tmp_path, [region(SQUARE)], file="one.json")
+    assert load(tmp_path).num_images == 1
+    write(tmp_path, [region(SQUARE)], file="two.json")
+    with pytest.raises(DataError, match="one.json and two.json are all of VIA"):
+        load(tmp_path)
+    write(tmp_path, [region(SQUARE), region(SQUARE)])
+    assert load(tmp_path).num_instances(0) == 2
+
+
+def test_the_stages_are_told(tmp_path):
+    write(tmp_path, [region(SQUARE)], b={"filename": "b.png", "size": 1, "regions": [region(SQUARE)]})
+    stages = RecordedStages()
+    mrcnn.datasets.open(tmp_path, "via", progress=stages)
+    assert stages.told[-2:] == [("checking regions", [(1, 2), (2, 2)]), ("looking at images", [(1, 2), (2, 2)])]
+
+
+def test_images_without_regions_and_images_that_are_no_files(tmp_path):
+    more = {"empty": {"filename": "b.png", "regions": []}, "web": {"filename": "https://x.org/c.png", "regions": []},
+            "again": {"filename": "a.png", "regions": []}, "gone": {"filename": "gone.png", "regions": [region(SQUARE)]},
+            "odd": 3}  # fmt: skip
+    write(tmp_path, [region(SQUARE)], **more)
+    save_image(tmp_path / "b.png", SIZE)
+    dataset = load(tmp_path)
+    assert [info["id"] for info in dataset.image_info] == ["a.png", "b.png", "gone.png"]
+    assert dataset.num_instances(1) == 0 and dataset.num_instances(2) == 1
+    assert [where.split(": ")[1] for where, _ in dataset.skipped] == ["web", "again", "odd"]
+    with pytest.raises(DataError, match="gone.png does not exist"):
+        dataset.load_image(2)
+
+
+@pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "..\\a.png"])
+def test_a_file_name_that_leads_out_is_refused(tmp_path, name):
+    write(tmp_path / "set", [region(SQUARE)], more={"filename": name, "regions": []})
+    with pytest.raises(DataError, match="via_region_data.json: more: filename is .*allow_outside"):
+        load(tmp_path / "set")
+    assert load(tmp_path / "set", allow_outside=True).num_images == 2
+
+
+def test_a_link_to_an_image_outside_is_refused(tmp_path):
+    write(tmp_path / "set", [region(SQUARE)])
+    (tmp_path / "set" / "a.png").rename(tmp_path / "a.png")
+    (tmp_path / "set" / "a.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(DataError, match="filename: .*is a link"):
+        load(tmp_path / "set")
+
+
+def test_images_that_a_browser_turned(tmp_path):
+    tall, both = polygon(ring(2, 3, 30, 55)), polygon(ring(2, 3, 30, 25))
+    more = {"b": {"filename": "b.png", "regions": [region(both)]}}
+    for shape, size in ((both, SIZE), (polygon(ring(2, 3, 55, 30)), SIZE), (tall, SIZE[::-1])):
+        write(tmp_path, [region(shape)], orientation=6, **more)
+        save_image(tmp_path / "b.png", SIZE, 6)
+        dataset = load(tmp_path)
+        for i in range(2):  # what is known of one image goes for the other
+            assert dataset.image_size(i) == dataset.load_image(i).shape[:2] == dataset.load_mask(i)[0].shape[:2] == size
+        assert [where for where, _ in dataset.told] == ([] if size == SIZE else ["a.png", "b.png"])
+
+
+@pytest.mark.parametrize("shape, reason", [
+    ({"name": "blob"}, "its shape 'blob' is not known"),
+    ({}, "it: shape_attributes has no field 'name'"),
+    ({**SQUARE, "all_points_x": [1, 2]}, "it has 2 all_points_x and 4 all_points_y"),
+    ({**SQUARE, "all_points_x": [1, 2, 3, "4"]}, "all_points_x holds '4', expected finite numbers"),
+    (polygon([[1, 1], [2, 2]]), "at least 3"),
+    (polygon(ring(60, 5, 80, 9)), "lies outside the image"),
+    ({"name": "rect", "x": 1, "y": 1, "width": 0, "height": 5}, "has no area"),
+    ({"name": "rect", "x": 1, "y": 1, "width": 5}, "has no field 'height'"),
+    ({"name": "circle", "cx": 9, "cy": 9, "r": -3}, "has no area"),
+    ({"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": True}, "'ry' is True, expected a number"),
+    ({"name": "circle", "cx": 1e308, "cy": 9, "r": 1e308}, "too large for numbers"),
+])  # fmt: skip
+def test_a_region_that_cannot_be_used_is_left_out_and_told(tmp_path, caplog, shape, reason):
+    write(tmp_path, [region(SQUARE), region(shape)])
+    dataset = load(tmp_path)
+    ((where, told),) = dataset.skipped
+    assert dataset.num_instances(0) == 1 and where == "via_region_data.json: a.png77: regions[1]" and reason in told
+    assert "1 images or regions left out" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 1}', '{"a": {"filename": "a.png"}}', '{"project": {"pid": "1"}}'])
+def test_what_is_not_vias(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    whole = "via: the JSON has no images|no valid JSON"
+    for path, said in ((tmp_path, "via: no JSON file of regions"), (tmp_path / "a.json", whole)):
+        with pytest.raises(DataError, match=said):
+            recognise_format(path)
+
+
+_WHOLE = {"a.png77": {"filename": "a.png", "size": 77, "regions": [
+    region(SQUARE, kind="cat"), region({"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": 4, "theta": 1.0}, kind="dog"),
+    region({"name": "rect", "x": 4, "y": 5, "width": 6, "height": 7}, kind={"cat": True}),
+    region(polygon([[4, 5], [8, 9], [20, 3]], "polyline"), kind="cat")]}}  # fmt: skip
+
+
+def _open_and_use(folder):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            dataset = load(folder / "via_region_data.json")
+            for i in dataset.image_ids:
+                dataset.load_mask(i)
+                dataset.ground_truth(i)
+                dataset.load_image(i)
+    except DataError as error:
+        assert "via_region_data.json" in str(error) or str(folder) in str(error)
+
+
+@given(damaged_json(_WHOLE))
+@settings(max_examples=60)
+def test_any_damage_is_told(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("damage")
+    write(folder, [])
+    (folder / "via_region_data.json").write_text(text)
+    _open_and_use(folder)
+
+
+@given(st.integers(0, 900), st.sampled_from([b"", b"NaN", b"\xff\xfe", b'"', b"[" * 3000]))
+def test_a_file_that_breaks_off(tmp_path_factory, length, ending):
+    folder = tmp_path_factory.mktemp("damage")
+    write(folder, []).write_bytes(json.dumps(_WHOLE).encode()[:length] + ending)
+    _open_and_use(folder)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 30), st.integers(1, 20), st.integers(1, 20)), max_size=5),
+       st.booleans())  # fmt: skip
+def test_rectangles_come_back_whole(tmp_path_factory, rectangles, as_polygons):
+    folder = tmp_path_factory.mktemp("rectangles")
+    shapes = [polygon(ring(x, y, x + w, y + h)) if as_polygons else {"name": "rect", "x": x, "y": y, "width": w, "height": h}
+              for x, y, w, h in rectangles]  # fmt: skip
+    write(folder, {str(i): region(shape) for i, shape in enumerate(shapes)})
+    masks, _ = load(folder).load_mask(0)
+    for i, (x, y, w, h) in enumerate(rectangles):
+        np.testing.assert_array_equal(masks[:, :, i], box(y, x, y + h, x + w))
+
+
+POINTS = st.tuples(st.floats(0, SIZE[1]), st.floats(0, SIZE[0]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ant", "bee"]), st.lists(POINTS, min_size=3, max_size=8)), max_size=4))
+def test_polygons_come_back(tmp_path_factory, instances):
+    folder = tmp_path_factory.mktemp("polygons")
+    write(folder, [region(polygon(points), kind=kind) for kind, points in instances])
+    dataset = load(folder)
+    masks, class_ids = dataset.load_mask(0)
+    drawn = [(kind, rasterize_polygons([np.ravel(points).tolist()], SIZE)) for kind, points in instances]
+    drawn = [(kind, mask) for kind, mask in drawn if mask.any()]
+    assert [dataset.class_names[i] for i in class_ids] == [kind for kind, _ in drawn]
+    for i, (_, mask) in enumerate(drawn):
+        np.testing.assert_array_equal(masks[:, :, i], mask)

@@ -1,0 +1,323 @@
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mrcnn.datasets
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.catalog import recognise_format
+from mrcnn.datasets.formats import yolo
+from mrcnn.datasets.formats.yolo import open_subset, recognise, subsets
+from mrcnn.geometry.polygons import rasterize_polygons
+from mrcnn.loading.sample import SampleSettings, make_sample
+from tests.datasets.formats.labelme_files import save_image
+from tests.recorded_stages import RecordedStages
+
+SIZE = (40, 60)
+# the rectangle from (y 5, x 15) to (y 25, x 30): x / 60 and y / 40
+RECTANGLE = "0.25 0.125 0.5 0.125 0.5 0.625 0.25 0.625"
+YAML = "path: .\ntrain: images/train\nval: images/val\ntest:\nnames:\n  0: cat\n  1: dog\n"
+
+
+def write_image(path, size=SIZE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((*size, 3), 90, np.uint8))
+
+
+def write(folder, labels, yaml=YAML, images="images/train", texts="labels/train"):
+    """Write images of SIZE with their label files: labels is {stem: text, or None for no file}."""
+    for stem, text in labels.items():
+        write_image(folder / images / f"{stem}.png")
+        (folder / texts).mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            (folder / texts / f"{stem}.txt").write_text(text)
+    if yaml is not None:
+        (folder / "data.yaml").write_text(yaml)
+    return folder
+
+
+def rectangle(y1, x1, y2, x2):
+    mask = np.zeros(SIZE, bool)
+    mask[y1:y2, x1:x2] = True
+    return mask
+
+
+def opened(folder, subset="train", **options):
+    dataset = open_subset(folder, subset, **options)
+    dataset.prepare()
+    return dataset
+
+
+def test_classes_images_and_masks(tmp_path):
+    write(tmp_path, {"a": f"1 {RECTANGLE}\n\n0 0 0 0.5 0 0.5 0.5 0 0.5\n", "b": None, "c": ""})
+    assert recognise_format(tmp_path) == "yolo" and subsets(tmp_path) == ["train", "val"]
+    dataset = mrcnn.datasets.open(tmp_path, subset="train")
+    assert dataset.class_names == ["BG", "cat", "dog"] and dataset.skipped == []
+    assert [info["id"] for info in dataset.image_info] == ["a.png", "b.png", "c.png"]
+    masks, class_ids = dataset.load_mask(0)
+    assert class_ids.tolist() == [2, 1] and masks.shape == (*SIZE, 2)
+    np.testing.assert_array_equal(masks[:, :, 0], rectangle(5, 15, 25, 30))
+    np.testing.assert_array_equal(masks[:, :, 1], rectangle(0, 0, 20, 30))
+    assert [dataset.num_instances(i) for i in range(3)] == [2, 0, 0]
+    assert dataset.load_mask(1)[0].shape == (*SIZE, 0) and dataset.image_size(0) == SIZE
+    assert dataset.get_source_class_id(2, "yolo") == 1
+    sample = make_sample(pickle.loads(pickle.dumps(dataset)), 0, SampleSettings("none", num_classes=3))
+    assert sample[2].tolist() == [2, 1] and sample[3].tolist() == [[5, 15, 25, 30], [0, 0, 20, 30]]
+
+
+@pytest.mark.parametrize(("line", "reason"), [
+    ("0 0.5 0.5 0.25 0.25", "it is a box without a mask"),
+    (f"2 {RECTANGLE}", "its class is not among the names"),
+    (f"0.5 {RECTANGLE}", "its class is not among the names"),
+    (f"-1 {RECTANGLE}", "its class is not among the names"),
+    (f"cat {RECTANGLE}", "it is no line of finite numbers"),
+    ("0 nan 0 0.5 0 0.5 0.5", "it is no line of finite numbers"),
+    ("0 1e999 0 0.5 0 0.5 0.5", "it is no line of finite numbers"),
+    ("0 0 0 0.5 0 0.5", "it does not hold three or more pairs x y behind the class"),
+    ("0", "it does not hold three or more pairs x y behind the class"),
+    ("0 0 0 30 0 30 20", "its coordinates are not shares of the image, from 0 to 1"),
+    ("0 -0.2 0 0.5 0 0.5 0.5", "its coordinates are not shares of the image, from 0 to 1"),
+])  # fmt: skip
+def test_a_line_that_is_no_instance_is_left_out_and_told(tmp_path, caplog, line, reason):
+    dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}\n{line}\n"}))
+    assert dataset.skipped == [(f"{tmp_path / 'labels/train/a.txt'}:2", reason)]
+    assert dataset.load_mask(0)[1].tolist() == [1] and dataset.num_instances(0) == 1
+    assert any(f"1 lines or files left out, such as {tmp_path}" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_labels_are_of_the_image_as_its_exif_orientation_turns_it(tmp_path, orientation):
+    write(tmp_path, {"a": f"1 {RECTANGLE}"})
+    (tmp_path / "images/train/a.png").unlink()
+    save_image(tmp_path / "images/train/a.jpg", SIZE, orientation)
+    dataset = opened(tmp_path)
+    size = SIZE if orientation != 6 else SIZE[::-1]
+    image, (masks, _) = dataset.load_image(0), dataset.load_mask(0)
+    assert image.shape[:2] == dataset.image_size(0) == masks.shape[:2] == size
+    bright = np.unravel_index(image[:, :, 0].argmax(), size)
+    assert bright == {1: (0, 0), 3: (39, 59), 6: (0, 39)}[orientation]
+    h, w = size  # a quarter to a half of the width, an eighth to five eighths of the height
+    expected = np.zeros(size, bool)
+    expected[h // 8 : round(h * 0.625), w // 4 : w // 2] = True
+    assert (masks[:, :, 0] != expected).sum() <= 60  # the rim, where it meets no whole pixels
+
+
+def test_a_point_a_little_outside_is_rounding(tmp_path):
+    dataset = opened(write(tmp_path, {"a": "0 -0.001 0 1.001 0 1.001 1 -0.001 1"}))
+    np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(0, 0, 40, 60))
+
+
+def test_label_files_that_are_no_text_or_have_no_image(tmp_path):
+    write(tmp_path, {"a": f"0 {RECTANGLE}", "b": ""})
+    (tmp_path / "labels/train/b.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "labels/train/z.txt").write_text(f"0 {RECTANGLE}")
+    dataset = opened(tmp_path)
+    assert [info["id"] for info in dataset.image_info] == ["a.png"], "b would teach that there is nothing on it"
+    assert [(where.rsplit("/")[-1], reason.split(",")[0]) for where, reason in dataset.skipped] == [
+        ("z.txt", "no image goes with this label file"), ("b.txt", "the label file is no text")]
+
+
+def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_told(tmp_path, caplog):
+    write(tmp_path, {"a": f"0 {RECTANGLE}", "b": None})
+    for name in ("a.jpg", "b.jpg"):
+        write_image(tmp_path / "images/train" / name)
+    dataset = opened(tmp_path)
+    assert dataset.num_images == 4 and [dataset.num_instances(i) for i in range(4)] == [1, 1, 0, 0]
+    assert dataset.told == [(f"{tmp_path / 'labels/train/a.txt'}: a.jpg and a.png",
+                             "images that differ only in their ending share it")]  # fmt: skip
+    assert "a.jpg and a.png: images that differ" in caplog.text
+
+
+def test_files_as_other_systems_write_them(tmp_path):
+    names = ("été 1", "B", "c.1")
+    write(tmp_path, dict.fromkeys(names), "\ufeffnames: [cat, dog]\r\ntrain: images/train\r\nvalidation: images/train\r\n")
+    for name, encoding in zip(names, ("utf-8", "utf-8-sig", "utf-8"), strict=True):
+        (tmp_path / "labels/train" / f"{name}.txt").write_bytes(f"1 {RECTANGLE}\r\n\r\n".encode(encoding))
+    for hidden in ("labels/train/._c.1.txt", "images/train/._c.1.png"):
+        (tmp_path / hidden).write_bytes(b"of another system")
+    (tmp_path / "labels/train/B.txt").rename(tmp_path / "labels/train/B.TXT")
+    (tmp_path / "images/train/B.png").rename(tmp_path / "images/train/B.PNG")
+    for part in subsets(tmp_path):
+        dataset = opened(tmp_path, part)
+        assert sorted(info["id"] for info in dataset.image_info) == ["B.PNG", "c.1.png", "été 1.png"] and dataset.skipped == []
+        assert [dataset.load_mask(i)[1].tolist() for i in range(3)] == [[2]] * 3
+    assert subsets(tmp_path) == ["train", "val"]
+
+
+@pytest.mark.parametrize(("images", "texts", "part"), [
+    ("images", "labels", None), ("images/valid", "labels/valid", "val"), ("images/train", "labels/train", "train"),
+    ("train/images", "train/labels", "train"), ("valid/images", "valid/labels", "val"),
+])  # fmt: skip
+def test_folders_without_a_yaml_file(tmp_path, images, texts, part):
+    write(tmp_path, {"a": f"1 {RECTANGLE}"}, None, images, texts)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert recognise_format(tmp_path) == "yolo" and subsets(tmp_path) == ([part] if part else [])
+    dataset = mrcnn.datasets.open(tmp_path)
+    assert dataset.class_names == ["BG", "cat", "dog"] and dataset.load_mask(0)[1].tolist() == [2]
+
+
+def test_names_may_be_given_and_are_needed(tmp_path):
+    write(tmp_path, {"a": f"1 {RECTANGLE}"}, None, "images", "labels")
+    with pytest.raises(DataError, match="the classes have no names: .*classes.txt"):
+        opened(tmp_path, None)
+    (tmp_path / "names.txt").write_text("ant\nbee\n")
+    assert opened(tmp_path, None, labels=tmp_path / "names.txt").class_names == ["BG", "ant", "bee"]
+
+
+@pytest.mark.parametrize(("names", "expected"), [
+    ("names: [yes, 2020-01-01, on]", ["yes", "2020-01-01", "on"]),
+    ("names:\n- a\n- b # the second\n", ["a", "b"]),
+    ("names: {3: d, 0: a}", ["a", "d"]),
+    ('names: {0: "caf\\u00e9: au lait"}', ["caf\u00e9: au lait"]),
+])  # fmt: skip
+def test_names_are_text_whatever_yaml_would_make_of_them(tmp_path, names, expected):
+    write(tmp_path, {"a": None}, f"train: images/train\n{names}")
+    assert opened(tmp_path).class_names == ["BG", *expected]
+
+
+@pytest.mark.parametrize("yaml", [
+    "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]",  # as one exporter writes it
+    "path: /content/datasets/mine\ntrain: train/images\nval: valid/images\nnames: [cat, dog]",  # of another machine
+    "path: mine\ntrain: train/images\nval: valid/images\nnames: [cat, dog]\nnc: 2",  # relative to a folder of the tool
+    "train: [train/images]\nval: [valid/images]\nnames: [cat, dog]",
+])  # fmt: skip
+def test_paths_as_tools_write_them(tmp_path, yaml):
+    write(tmp_path, {"a": f"1 {RECTANGLE}"}, yaml, "train/images", "train/labels")
+    write(tmp_path, {"b": f"0 {RECTANGLE}"}, yaml, "valid/images", "valid/labels")
+    assert subsets(tmp_path) == ["train", "val"] == subsets(tmp_path / "data.yaml")
+    for path in (tmp_path, tmp_path / "data.yaml"):
+        assert [opened(path, part).load_mask(0)[1].tolist() for part in ("train", "val")] == [[2], [1]]
+
+
+def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
+    yaml = "train: [images/train, images/more]\nval: val.txt\nnames: [cat, dog]"
+    write(tmp_path, {"a": f"1 {RECTANGLE}"}, yaml)
+    write(tmp_path, {"a": f"0 {RECTANGLE}"}, yaml, "images/more", "labels/more")
+    (tmp_path / "val.txt").write_text("./images/more/a.png\nimages/train/gone.png\n\nimages/more/a.png\n")
+    train, val = opened(tmp_path), opened(tmp_path, "val")
+    assert [info["id"] for info in train.image_info] == ["images/train/a.png", "images/more/a.png"]
+    assert [train.load_mask(i)[1].tolist() for i in range(2)] == [[2], [1]]
+    assert val.load_mask(0)[1].tolist() == [1] and val.num_images == 2 and val.told == []
+    with pytest.raises(DataError, match="gone.png does not exist"):
+        val.load_image(1)
+
+
+@pytest.mark.parametrize(("yaml", "message"), [
+    ("train: images/train", "no data.yaml with names and train"),
+    ("train: images/gone\nnames: [a]", "'images/gone' does not exist"),
+    ("train: /etc\nnames: [a]", "is the absolute path '/etc', outside"),
+    ("train: ../../etc\nnames: [a]", "climbs out"),
+    ("train: {a: b}\nnames: [a]", "train is .* expected the name of a folder or file"),
+    ("path: [a, b]\ntrain: images/train\nnames: [a]", "path is .* expected the name"),
+    ("train: images/train\nnames: cat", "names is 'cat', expected a list of names"),
+    ("train: images/train\nnames: {cat: 0}", "names has 'cat': '0', expected the number of a class"),
+    ("train: images/train\nnames: []", "names is \\[\\], expected a list of names"),
+    ("train: images/train\nnames: [cat, dog]\nnc: 3", "nc is '3', and there are 2 names, cat, dog: correct one of them"),
+    ("train: images/train\nnames: {0: cat, 2: dog}\nnc: [2]", "nc is \\['2'\\], and there are 2 names"),
+    ("train: images/train\nnames: [[a]]", "names has 0: \\['a'\\]"),
+    ("train: images/train\nnames: [a", "is no YAML that can be read"),
+    ("- a", "holds a list, expected names with values"),
+    ("names: &a [x]\nother: *a", "an alias"),
+    ("names: " + "[" * 5000, "data.yaml is n"),
+    ("train: images/train\nnames: !!python/object/apply:os.getcwd []", "names is \\[\\]"),
+    (f"train: {'x' * 300}\nnames: [a]", "does not exist"),
+])  # fmt: skip
+def test_a_description_that_is_damaged_names_its_fault(tmp_path, yaml, message):
+    write(tmp_path, {"a": f"0 {RECTANGLE}"}, yaml)
+    (tmp_path / "labels").rename(tmp_path / "texts")  # so that nothing but the file tells of the format
+    with pytest.raises(DataError, match=message):
+        opened(tmp_path)
+
+
+def test_a_damaged_description_is_a_reason_and_another_yaml_file_no_matter(tmp_path):
+    write(tmp_path, {"a": f"0 {RECTANGLE}"}, "names: [a")
+    assert "is no YAML" in recognise(tmp_path)
+    (tmp_path / "data.yaml").rename(tmp_path / "settings.yaml")
+    (tmp_path / "labels" / "classes.txt").write_text("cat")
+    assert recognise(tmp_path) is None and opened(tmp_path).class_names == ["BG", "cat"]
+    assert "no folder and no .yaml file" in recognise(tmp_path / "images/train/a.png")
+    assert "no data.yaml" in recognise(tmp_path / "images")
+
+
+def test_what_lies_outside_needs_leave(tmp_path):
+    write(tmp_path / "other", {"a": f"1 {RECTANGLE}", "b": f"0 {RECTANGLE}"}, None)
+    inner = tmp_path / "set"
+    inner.mkdir()
+    (inner / "data.yaml").write_text("train: ../other/images/train\nnames: [cat, dog]")
+    with pytest.raises(DataError, match="climbs out of .*--allow-outside"):
+        opened(inner)
+    assert opened(inner, allow_outside=True).load_mask(0)[1].tolist() == [2]
+    (inner / "data.yaml").write_text("train: images/train\nnames: [cat, dog]")
+    (inner / "images").symlink_to(tmp_path / "other" / "images")
+    with pytest.raises(DataError, match="is a link to"):
+        opened(inner)
+    (inner / "images").unlink()
+    write(inner, {"a": f"1 {RECTANGLE}"}, None)
+    (inner / "images/train/b.png").symlink_to(tmp_path / "other/images/train/b.png")
+    (inner / "images/train/a.png").rename(inner / "images/train/c.png")
+    (inner / "labels/train/c.txt").symlink_to(tmp_path / "other/labels/train/a.txt")
+    dataset = opened(inner)
+    assert [info["id"] for info in dataset.image_info] == ["b.png"], "the labels of c are a link"
+    assert "the label file is a link out of the folder, so its image is left out" in [what for _, what in dataset.skipped]
+    with pytest.raises(DataError, match="image b.png: .* is a link to"):
+        dataset.load_image(0)
+
+
+def test_an_image_that_is_missing_or_broken_is_an_error_when_it_is_loaded(tmp_path):
+    dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}"}))
+    (tmp_path / "images/train/a.png").write_bytes(b"no image")
+    for use in (dataset.load_image, dataset.load_mask, dataset.image_size):
+        with pytest.raises(DataError, match="a.png"):
+            use(0)
+
+
+points = st.tuples(st.floats(0, SIZE[1]), st.floats(0, SIZE[0]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.lists(points, min_size=3, max_size=8)), max_size=4))
+def test_random_instances_come_back(tmp_path_factory, instances):
+    lines = [f"{number} " + " ".join(f"{x / SIZE[1]!r} {y / SIZE[0]!r}" for x, y in polygon) for number, polygon in instances]
+    dataset = opened(write(tmp_path_factory.mktemp("set"), {"a": "\n".join(lines)}))
+    assert dataset.skipped == [] and dataset.num_instances(0) == len(instances)
+    masks, class_ids = dataset.load_mask(0)
+    drawn = [(number + 1, rasterize_polygons([np.ravel(polygon).tolist()], SIZE)) for number, polygon in instances]
+    drawn = [(number, mask) for number, mask in drawn if mask.any()]
+    assert class_ids.tolist() == [number for number, _ in drawn]
+    for i, (_, mask) in enumerate(drawn):
+        assert (masks[:, :, i] & mask).sum() > 0.98 * (masks[:, :, i] | mask).sum()
+
+
+@given(st.binary(max_size=200) | st.text("0123456789.-ena \n", max_size=200).map(str.encode))
+def test_random_label_files_give_a_data_set_or_nothing(tmp_path_factory, text):
+    folder = write(tmp_path_factory.mktemp("set"), {"a": f"0 {RECTANGLE}", "b": ""})
+    (folder / "labels/train/b.txt").write_bytes(text)
+    dataset = opened(folder)
+    assert 1 <= len(dataset.image_info) <= 2 and dataset.load_mask(0)[1].tolist() == [1]
+    for image_id in range(dataset.num_images):
+        dataset.load_mask(image_id)
+
+
+@given(st.data())
+def test_a_random_description_gives_a_data_set_or_our_error(tmp_path_factory, data):
+    folder = write(tmp_path_factory.mktemp("set"), {"a": f"0 {RECTANGLE}"})
+    text = bytearray(YAML.encode())
+    for place in data.draw(st.lists(st.integers(0, len(text) - 1), min_size=1, max_size=4)):
+        text[place] = data.draw(st.integers(0, 255))
+    (folder / "data.yaml").write_bytes(bytes(text[: data.draw(st.integers(0, len(text)))]))
+    try:
+        for part in subsets(folder) or [None]:
+            for image_id in range(opened(folder, part).num_images):
+                opened(folder, part).load_mask(image_id)
+    except DataError as error:
+        assert str(folder) in str(error)
+
+
+def test_the_images_are_counted_while_their_labels_are_read(tmp_path, monkeypatch):
+    write(tmp_path, {"a": f"1 {RECTANGLE}", "b": None, "c": "1 broken"})
+    stages = RecordedStages()
+    monkeypatch.setattr(yolo, "read_label_file", stages.during("reading", yolo.read_label_file))
+    assert len(mrcnn.datasets.open(tmp_path, subset="train", progress=stages).image_ids) == 3
+    assert stages.told == [("reading", [(1, 3), (2, 3), (3, 3)])]

@@ -1,0 +1,128 @@
+"""Segment ids, and panoptic maps worked out by hand."""
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.panoptic.maps import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
+from mrcnn.geometry.label_map import LabelMap
+from mrcnn.io.images import ImageTooLargeError
+
+# ids 1 and 3 are things; semantic ids 1, 2, 3, 4 in the order of the ids
+CATEGORIES = number_categories([(200, "rug", False), (3, "car", True), (92, "banner", False), (1, "person", True)])
+IDS = np.array([[10, 10, 20, 0],
+                [30, 40, 20, 0],
+                [50, 50, 50, 60]])  # fmt: skip
+# segment, category, area, crowd
+SEGMENTS = np.array([(20, 1, 2, 0), (10, 1, 2, 0), (30, 3, 1, 0), (40, 1, 1, 1), (50, 200, 3, 0), (60, 92, 1, 0)])
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_categories_are_numbered_by_their_ids():
+    assert [(c.id, c.name, c.is_thing, c.semantic_id) for c in CATEGORIES.values()] == [
+        (1, "person", True, 1), (3, "car", True, 2), (92, "banner", False, 3), (200, "rug", False, 4)]  # fmt: skip
+
+
+def test_a_map_by_hand():
+    """Persons are counted as they are listed, segment 20 first; a crowd is ignored, or has its category and no number."""
+    expected = np.array([[258, 258, 257, 0],
+                         [513, 0, 257, 0],
+                         [1024, 1024, 1024, 768]])  # fmt: skip
+    found = panoptic_map(IDS, SEGMENTS, CATEGORIES, "image a")
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
+    expected[1, 1] = 256
+    np.testing.assert_array_equal(panoptic_map(IDS, SEGMENTS, CATEGORIES, "image a", False), expected)
+
+
+def test_an_image_without_segments():
+    found = panoptic_map(np.zeros((2, 3), int), np.zeros((0, 4), int), CATEGORIES, "image a")
+    np.testing.assert_array_equal(found, np.zeros((2, 3)))
+
+
+def test_255_instances_fit_and_256_do_not():
+    ids = np.arange(1, 256)[None]
+    segments = np.stack([ids[0], np.full(255, 3), np.ones(255, int), np.zeros(255, int)], axis=1)
+    np.testing.assert_array_equal(panoptic_map(ids, segments, CATEGORIES, "image a"), 512 + ids)
+    ids = np.arange(1, 257)[None]
+    segments = np.stack([ids[0], np.full(256, 3), np.ones(256, int), np.zeros(256, int)], axis=1)
+    with pytest.raises(DataError, match="image a, segment 256: it is instance 256 of car"):
+        panoptic_map(ids, segments, CATEGORIES, "image a")
+
+
+@pytest.mark.parametrize("change, said", [
+    ((20, 1, 3, 0), "image a, segment 20: its area is given as 3 pixels, and the PNG shows 2"),
+    ((21, 1, 2, 0), "image a, segment 21: its area is given as 2 pixels, and the PNG shows 0"),
+])  # fmt: skip
+def test_areas_that_differ_are_told(change, said):
+    segments = SEGMENTS.copy()
+    segments[0] = change
+    with pytest.raises(DataError, match=said):
+        check_segments(LabelMap(IDS), segments, "image a")
+
+
+def test_a_segment_that_is_drawn_and_not_told_of():
+    with pytest.raises(DataError, match="image a, segment 60: the PNG shows 1 pixels of it, and segments_info does not"):
+        check_segments(LabelMap(IDS), SEGMENTS[:-1], "image a")
+
+
+def test_an_id_is_red_and_256_green_and_65536_blue():
+    pixels = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[255, 255, 255], [0, 0, 0], [28, 21, 60]]], np.uint8)
+    ids = decode_segments(png(pixels), (2, 3), "a.png")
+    assert ids.dtype == np.int32
+    np.testing.assert_array_equal(ids, [[1, 256, 65536], [16777215, 0, 28 + 256 * 21 + 65536 * 60]])
+
+
+@given(arrays(np.int32, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(0, 2**24 - 1)))
+def test_ids_come_back_out_of_their_colours(ids):
+    np.testing.assert_array_equal(decode_segments(png(colors_of_ids(ids)), ids.shape, "a.png"), ids)
+
+
+NOISE = png(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
+
+
+@pytest.mark.parametrize("data, said", [
+    (b"", "is no PNG"),
+    (b"\xff\xd8\xff\xe0" + bytes(40), "is no PNG"),
+    (png(np.zeros((4, 6), np.uint8)), "is a PNG with 8 bits a channel of colour type 0"),
+    (png(np.zeros((4, 6, 4), np.uint8)), "is a PNG with 8 bits a channel of colour type 6"),
+    (png(np.zeros((5, 6, 3), np.uint8)), r"is of size \(5, 6\) \(height, width\), and its image of size \(4, 6\)$"),
+    (png(np.zeros((6, 4, 3), np.uint8)), r"is of size \(6, 4\) .* height and width are swapped"),
+    (NOISE[: len(NOISE) // 2], "cannot be decoded"),
+])  # fmt: skip
+def test_files_that_hold_no_segments(data, said):
+    with pytest.raises(DataError, match="image 7, a.png " + said):
+        decode_segments(data, (4, 6), "image 7, a.png")
+
+
+@pytest.mark.parametrize("side", [2**31 - 1, 15_000])
+def test_an_image_bomb_is_refused_before_it_is_decoded(side, monkeypatch):
+    """A head that declares so many pixels a side, which the JSON confirms; also where Pillow's own limit is lifted."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    data = bytearray(png(np.zeros((1, 1, 3), np.uint8)))
+    data[16:24] = side.to_bytes(4, "big") * 2
+    with pytest.raises(ImageTooLargeError, match=f"image 7, a.png declares {side} x {side} pixels"):
+        decode_segments(bytes(data), (side, side), "image 7, a.png")
+
+
+@given(data=st.data())
+def test_damage_gives_our_error_or_a_map_of_the_size(data):
+    whole = png(colors_of_ids(np.arange(60).reshape(6, 10) * 1001))
+    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for _ in range(data.draw(st.integers(0, 3))):
+        if damaged:
+            damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert decode_segments(bytes(damaged), (6, 10), "a.png").shape == (6, 10)
+    except DataError as error:
+        assert str(error).startswith("a.png ")

@@ -1,0 +1,170 @@
+"""Records of the shards, and the look at a JPEG's head."""
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.panoptic import records
+from mrcnn.datasets.panoptic.records import (
+    Record,
+    check_jpeg,
+    decode_jpeg,
+    decode_record,
+    encode_record,
+    jpeg_size,
+    read_name_and_size,
+)
+from mrcnn.io.images import ImageTooLargeError
+from mrcnn.io.tfrecord.example import decode_example, encode_example
+
+MAP = np.array([[256, 257, 258], [0, 2**31 - 1, 1]], np.int32)
+
+
+def test_a_file_name_that_is_no_utf_8():
+    assert decode_record(encode_record(Record("a\udcff", (2, 3), b"p")), "here").name == "a\udcff"
+
+
+def jpeg(size=(2, 3), **options):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def test_the_fields():
+    fields = decode_example(encode_record(Record("sub/ä", (2, 3), b"pixels", MAP)), "here")
+    assert fields == {
+        "image/filename": ["sub/ä".encode()],
+        "image/format": [b"jpeg"],
+        "image/height": [2],
+        "image/width": [3],
+        "image/channels": [3],
+        "image/encoded": [b"pixels"],
+        "image/segmentation/class/format": [b"raw"],
+        # 256, 257, 258, 0, 2^31 - 1, 1, the low byte first
+        "image/segmentation/class/encoded": [bytes([0, 1, 0, 0, 1, 1, 0, 0, 2, 1, 0, 0,
+                                                    0, 0, 0, 0, 255, 255, 255, 127, 1, 0, 0, 0])],
+    }  # fmt: skip
+    assert set(decode_example(encode_record(Record("a", (2, 3), b"pixels")), "here")) == {
+        "image/filename", "image/format", "image/height", "image/width", "image/channels", "image/encoded"}  # fmt: skip
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=9), st.binary(max_size=99), st.booleans())
+def test_what_is_written_is_read(name, data, bare):
+    found = decode_record(encode_record(Record(name, (2, 3), data, None if bare else MAP)), "here")
+    assert (found.name, found.size, found.jpeg) == (name, (2, 3), data)
+    assert found.panoptic is None if bare else np.array_equal(found.panoptic, MAP)
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"image/filename": None}, "the field image/filename is not in it, expected one text"),
+    ({"image/height": None}, "the field image/height is not in it, expected one whole number"),
+    ({"image/width": b"3"}, "the field image/width is no such, expected one whole number"),
+    ({"image/height": 0}, r"image/height and image/width are \(0, 3\)"),
+    ({"image/height": 3}, "holds 24 bytes of format 'raw', expected raw int32 of an image of 3 x 3"),
+    ({"image/width": 2**31}, "image/height and image/width are"),
+    ({"image/segmentation/class/format": b"png"}, "of format 'png'"),
+    ({"image/segmentation/class/format": None}, "class/format is not in it"),
+    ({"image/encoded": None}, "image/encoded is not in it"),
+])  # fmt: skip
+def test_a_field_that_is_not_as_it_should_be(change, said):
+    fields = {name: value for name, (value,) in decode_example(encode_record(Record("a", (2, 3), b"p", MAP)), "").items()}
+    fields = {name: value for name, value in {**fields, **change}.items() if value is not None}
+    with pytest.raises(DataError, match="t.tfrecord: record 5: .*" + said):
+        decode_record(encode_example(fields), "t.tfrecord: record 5")
+
+
+class Counted(io.BytesIO):
+    """A file that counts what is read of it."""
+
+    taken = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_names_and_sizes_are_read_without_the_pixels(ours):
+    """Others put the fields in alphabetical order: the name stands behind the pixels of the image."""
+    data = encode_record(Record("a", (100, 300), bytes(50_000), np.zeros((100, 300), np.int32)))
+    if not ours:
+        data = encode_example({name: value for name, (value,) in sorted(decode_example(data, "").items())})
+    file = Counted(b"front" + data + b"behind")
+    assert read_name_and_size(file, 5, len(data), "here") == ("a", (100, 300))
+    assert file.taken < 5000
+
+
+@given(data=st.data())
+def test_damage_gives_our_error_or_a_record(data):
+    whole = encode_record(Record("abc", (2, 3), b"pixels", MAP))
+    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for _ in range(data.draw(st.integers(0, 3))):
+        if damaged:
+            damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    for read in (
+        lambda: decode_record(bytes(damaged), "here"),
+        lambda: read_name_and_size(io.BytesIO(damaged), 0, len(damaged), "here"),
+    ):
+        try:
+            read()
+        except DataError as error:
+            assert str(error).startswith("here")
+
+
+def test_a_jpeg_is_taken_as_it_is():
+    data = jpeg((20, 30), quality=90)
+    check_jpeg(data, (20, 30), "a.jpg")
+    check_jpeg(jpeg((20, 30), progressive=True) + b"behind the end", (20, 30), "a.jpg")
+    assert jpeg_size(data, "a.jpg") == (20, 30)
+    image = decode_jpeg(data, (20, 30), "a.jpg")
+    assert image.dtype == np.uint8
+    # another decoder may differ by rounding
+    assert np.abs(image.astype(int) - np.asarray(Image.open(io.BytesIO(data)))).max() <= 3
+
+
+def turned(size):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return jpeg(size, exif=exif)
+
+
+def png():
+    file = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("data, said", [
+    (b"", "cannot be read"),
+    (png(), "is a PNG, and the shards hold JPEG files"),
+    (jpeg((2, 4)), r"is of size \(2, 4\) \(height, width\), and its annotation says \(2, 3\)$"),
+    (jpeg((3, 2)), "height and width are swapped$"),
+    (turned((3, 2)), "its EXIF tag turns it, and it is annotated turned"),
+    (jpeg()[:-2], "is cut off"),
+    (jpeg()[:-20], "is cut off"),
+])  # fmt: skip
+def test_an_image_that_does_not_fit(data, said):
+    with pytest.raises(DataError, match="image 7, a.jpg .*" + said):
+        check_jpeg(data, (2, 3), "image 7, a.jpg")
+
+
+def test_an_image_that_is_annotated_as_it_is_stored_may_be_turned_by_its_tag():
+    check_jpeg(turned((2, 3)), (2, 3), "a.jpg")
+    assert decode_jpeg(turned((2, 3)), (2, 3), "a.jpg").shape == (2, 3, 3)
+
+
+def test_an_image_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    """A JPEG that declares 60000 pixels a side, as its record does; also where Pillow's own limit is lifted."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(records.cv2, "imdecode", lambda *args: pytest.fail("it was decoded"))
+    data = bytearray(jpeg((2, 3)))
+    start = data.index(b"\xff\xc0") + 5  # of the frame: marker, length, depth, then height and width
+    data[start : start + 4] = (60_000).to_bytes(2, "big") * 2
+    with pytest.raises(ImageTooLargeError, match="image 7 declares 60000 x 60000 pixels"):
+        decode_jpeg(bytes(data), (60_000, 60_000), "image 7")

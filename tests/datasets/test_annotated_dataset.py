@@ -1,0 +1,80 @@
+"""What every reader of annotations has from its base: sizes, links, and what was left out."""
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.annotated_dataset import AnnotatedDataset
+
+
+class Squares(AnnotatedDataset):
+    source = "squares"
+
+
+def make(folder, size=None):
+    cv2.imwrite(str(folder / "a.png"), np.zeros((4, 7, 3), np.uint8))
+    dataset = Squares()
+    dataset.add_class("squares", 5, "square")
+    dataset.add_annotated_image("a", folder / "a.png", size,
+                                [{"category_id": 5, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]}], folder)  # fmt: skip
+    dataset.prepare()
+    return dataset
+
+
+def test_a_size_that_is_not_known_comes_from_the_head_of_the_file(tmp_path):
+    dataset = make(tmp_path)
+    assert "height" not in dataset.image_info[0] and dataset.image_size(0) == (4, 7)
+    masks, class_ids = dataset.load_mask(0)
+    assert masks.shape == (4, 7, 1) and masks.sum() == 4 and class_ids.tolist() == [1]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match="a.png does not exist"):
+        dataset.image_size(0)
+    assert make(tmp_path, (40, 70)).image_size(0) == (40, 70)
+
+
+def test_a_size_is_not_read_from_what_is_loaded_otherwise(tmp_path):
+    class Turned(Squares):
+        def load_image(self, image_id):
+            return super().load_image(image_id).transpose(1, 0, 2)
+
+    dataset = make(tmp_path)
+    dataset.__class__ = Turned
+    assert dataset.image_size(0) == (7, 4)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "set").mkdir()
+    dataset = make(tmp_path / "set")
+    (tmp_path / "set" / "a.png").rename(tmp_path / "a.png")
+    (tmp_path / "set" / "a.png").symlink_to(tmp_path / "a.png")
+    for use in (dataset.load_image, dataset.image_size):
+        with pytest.raises(DataError, match="image a: .*is a link to"):
+            use(0)
+
+
+def test_what_is_left_out_is_noted_once_and_told_by_reason(tmp_path, caplog):
+    dataset = make(tmp_path)
+    for where in (1, 2, 1):
+        dataset.leave_out(where, "it has no mask")
+    dataset.leave_out(2, "it has no class")
+    assert dataset.skipped == [(1, "it has no mask"), (2, "it has no mask"), (2, "it has no class")]
+    with caplog.at_level(logging.WARNING):
+        dataset.tell_skipped("a.json", "objects")
+    assert [record.getMessage() for record in caplog.records] == [
+        "a.json: 2 objects left out, such as 1: it has no mask", "a.json: 1 objects left out, such as 2: it has no class"]
+
+
+def test_an_image_is_turned_where_its_annotations_refer_to_it_so(tmp_path):
+    from PIL import Image
+
+    pixels = np.arange(4 * 7 * 3, dtype=np.uint8).reshape(4, 7, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn, to the right
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    for info, expected in (({}, pixels), ({"exif_applied": True}, np.rot90(pixels, -1))):
+        dataset = Squares()
+        dataset.add_annotated_image("a", tmp_path / "a.png", expected.shape[:2], [], tmp_path, **info)
+        np.testing.assert_array_equal(dataset.load_image(0), expected)
+        assert dataset.load_image(0).flags.c_contiguous

@@ -1,0 +1,49 @@
+"""Data sets of any format by one call, and what is said where there are none."""
+import json
+
+import numpy as np
+import pytest
+
+import mrcnn.datasets
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.catalog import open_dataset, recognise_format
+from tests.shared_data import shared_path
+
+
+def test_subsets_of_shapes_differ_and_come_again_the_same():
+    train, again, val = (open_dataset(None, "shapes", part, count=4, image_size=64) for part in ("train", "train", "val"))
+    assert train.num_images == 4 and train.class_names == ["BG", "square", "circle", "triangle"]
+    assert train.load_image(3).shape == (64, 64, 3)
+    np.testing.assert_array_equal(train.load_image(3), again.load_image(3))
+    assert (train.load_image(3) != val.load_image(3)).any()
+
+
+def test_a_folder_is_recognised_and_its_parts_are_named():
+    folder = shared_path("data/tiny_coco")
+    assert recognise_format(folder) == "coco"
+    dataset = mrcnn.datasets.open(folder, subset="val")
+    assert dataset.num_images == 6 and dataset.num_classes == 81
+    with pytest.raises(DataError, match="has the subsets train, val: say which"):
+        mrcnn.datasets.open(folder)
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ((None, "coco", "val"), "--dataset PATH"),
+    ((None, "shapes", "minival"), "no subset 'minival'; it has train, val, test"),
+    ((None,), "say which data to open"),
+    (("gone", "coco", "val"), "gone does not exist"),
+    (("gone",), "gone does not exist"),
+])  # fmt: skip
+def test_what_is_missing_is_told(arguments, said):
+    with pytest.raises(DataError, match=said):
+        open_dataset(*arguments)
+
+
+def test_what_is_unknown_is_told(tmp_path):
+    with pytest.raises(ValueError, match="'cocoa' is no data format: choose shapes, coco"):
+        open_dataset(tmp_path, "cocoa", "val")
+    with pytest.raises(ValueError, match="the format shapes has no option 'year'; it has count, image_size"):
+        open_dataset(None, "shapes", "val", year=2017)
+    (tmp_path / "a.json").write_text(json.dumps({"images": [], "categories": []}))
+    with pytest.raises(DataError, match="a.json is of no format that is known.*coco: the JSON has no 'annotations'"):
+        open_dataset(tmp_path / "a.json")

@@ -1,0 +1,248 @@
+"""Pickles: what is plain is read, all else is refused before anything is run."""
+import contextlib
+import copyreg
+import os
+import pickle
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrcnn.base.errors import DataError
+from mrcnn.io.pickles import opcodes
+from mrcnn.io.pickles.unpickle import parse_pickle, read_pickle, told
+from tests.io.pickles.harmful import harmful
+
+PROTOCOLS = range(6)
+ARRAYS = [
+    np.arange(6, dtype=np.uint8), np.zeros((2, 3), ">f4"), np.array(["one", "three"]), np.array([b"x", b"yz"]),
+    np.array(True), np.array([[True, False]]), np.zeros((0, 3)), np.asfortranarray(np.arange(6).reshape(2, 3)),
+    np.arange(12).reshape(3, 4)[::2, ::2], np.array([1 + 2j]), np.array([{"a": [1, np.int8(4)]}, None, (2, "b")], object),
+    np.float16(3.5), np.int64(-3), np.bool_(True), np.str_("text"), np.dtype("<i4"), np.dtype(">u2"), np.dtype(object),
+]  # fmt: skip
+
+
+def equal(a, b):
+    """Compare values with arrays in them, types and dtypes too."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and all(equal(x, y) for x, y in zip(a.flat, b.flat, strict=True))
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b or (a != a and b != b)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("dump", [pickle.dumps, pickle._dumps])
+def test_arrays_scalars_and_dtypes(protocol, dump):
+    for value in (*ARRAYS, ARRAYS, (ARRAYS[0], ARRAYS[0])):
+        assert equal(parse_pickle(dump(value, protocol), "f"), value), value
+    first, again = parse_pickle(dump((ARRAYS[0], ARRAYS[0]), protocol), "f")
+    assert first is again and first.flags.writeable and type(first) is np.ndarray
+    assert parse_pickle(dump(ARRAYS[7], protocol), "f").flags.f_contiguous
+
+
+keys = st.text() | st.integers(-(2**63), 2**64 - 1) | st.none() | st.booleans() | st.binary()
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**120), 2**120) | st.floats() | st.text(st.characters()) | st.binary()
+    | st.sets(keys) | st.frozensets(keys) | st.sampled_from(ARRAYS),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(keys, inner),
+)  # fmt: skip
+
+
+@given(plain, st.sampled_from(PROTOCOLS), st.booleans())
+def test_what_is_plain_is_read_as_it_was_written(value, protocol, pure):
+    assert equal(parse_pickle((pickle._dumps if pure else pickle.dumps)(value, protocol), "f"), value)
+
+
+def test_names_of_numpy_1(tmp_path):
+    path = tmp_path / "a.pickle"
+    data = pickle.dumps(ARRAYS, 3).replace(b"numpy._core", b"numpy.core")
+    assert b"cnumpy.core.multiarray\n_reconstruct\n" in data
+    path.write_bytes(data)
+    assert equal(read_pickle(path), ARRAYS)
+
+
+def test_what_is_harmful_is_named_and_not_run(tmp_path):
+    trap = tmp_path / "trap"
+    pairs = harmful(trap)
+    assert len(pairs) > 80
+    for data, said in pairs:
+        with pytest.raises(DataError, match=f"^set/masks.pickle is a pickle with .*({said}).* are read"):
+            parse_pickle(data, "set/masks.pickle")
+    assert not trap.exists()
+
+
+def test_the_same_is_run_by_the_plain_reader(tmp_path):
+    """Were it harmless, the test before would show nothing."""
+    trap = tmp_path / "trap"
+    pickle.loads(harmful(trap)[0][0])
+    assert trap.exists()
+
+
+def test_an_extension_code_that_python_knows_is_refused():
+    copyreg.add_extension("os", "system", 7)
+    try:
+        copyreg._extension_cache[7] = os.system  # as after a first use: the plain reader then asks nobody
+        assert pickle.loads(b"\x82\x07.") is os.system
+        with pytest.raises(DataError, match="an extension code"):
+            parse_pickle(b"\x82\x07.", "f")
+    finally:
+        copyreg.remove_extension("os", "system", 7)
+        copyreg._extension_cache.pop(7, None)
+
+
+def _array(dtype, state, shape, data):
+    """The pickle of an array whose dtype and content are as given."""
+    parts = pickle.dumps((dtype, False, True), 2)[2:-1], pickle.dumps(state, 2)[2:-1], pickle.dumps(shape, 2)[2:-1]
+    head = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01"
+    return b"\x80\x03" + head + parts[2] + b"cnumpy\ndtype\n" + parts[0] + b"R" + parts[1] + b"b\x89" + data + b"tb."
+
+
+BYTES = (3, "|", None, None, None, -1, -1, 0)
+
+
+@pytest.mark.parametrize("dtype, state, shape, data, said", [
+    ("O8", BYTES, (1,), b"C\x08AAAAAAAA", "objects of another number"),  # bytes taken for a pointer
+    ("V8", (3, "|", None, None, None, 8, 1, 63), (1,), b"C\x08AAAAAAAA", "the dtype 'V8'"),
+    ("u1", (3, "|", None, ("a",), {"a": 1}, 8, 1, 63), (1,), b"C\x08AAAAAAAA", "fields"),
+    ("u1", (3, "x", None, None, None, -1, -1, 0), (1,), b"C\x01A", "fields, metadata or an unknown version"),
+    ("u1", BYTES, (2**40,), b"C\x01A", "shape"),
+    ("u1", BYTES, (-1,), b"C\x01A", "shape"),
+    ("u1", BYTES, (True,), b"C\x01A", "shape"),
+    ("u1", BYTES, (1,) * 40, b"C\x01A", "shape"),
+    ("u1", BYTES, (2,), b"C\x01A", "another number of bytes"),
+    ("u1", BYTES, (1,), b"]", "another number of bytes"),
+    ("S0", BYTES, (9,), b"C\x00", "the dtype 'S0'"),
+    ("U1", (3, "<", None, None, None, 4, 4, 8), (1,), b"C\x04\xff\xff\xff\xff", "characters that there are none of"),
+    ("M8", (3, "<", None, None, None, -1, -1, 0), (1,), b"C\x08AAAAAAAA", "the dtype 'M8'"),
+    ("u1,O", BYTES, (1,), b"C\x09AAAAAAAAA", "the dtype 'u1,O'"),
+])  # fmt: skip
+def test_states_that_numpy_would_trust(dtype, state, shape, data, said):
+    with pytest.raises(DataError, match=said):
+        parse_pickle(_array(dtype, state, shape, data), "f")
+
+
+def test_the_flags_of_a_dtype_are_not_taken_over():
+    value = parse_pickle(_array("u1", (3, "|", None, None, None, -1, -1, 63), (3,), b"C\x03abc"), "f")
+    assert value.tolist() == [97, 98, 99] and not value.dtype.hasobject
+    assert parse_pickle(_array("b1", BYTES, (2,), b"C\x02\x07\x00"), "f").view(np.uint8).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("data", [
+    b"K\x01r\xff\xff\xff\xff.",  # a memo of 2^32 entries
+    b"K\x01p99999999999\n.",
+    b"\x8e\xff\xff\xff\xff\xff\xff\xff\x0f.", b"\x96\x00\x00\x00\x00\xff\x00\x00\x00.",  # bytes that do not come
+    b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", b"X\xff\xff\xff\x7f.", b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f.",
+    b"\x8b\xff\xff\xff\x7f.", b"I" + b"9" * 10_000 + b"\n.", b"L" + b"9" * 10_000 + b"L\n.",
+    b"(" * 1_000_000,
+    b"]q\x00" + b"(h\x00" * 5_000 + b"t" * 5_000 + b"." * 2,
+])  # fmt: skip
+def test_numbers_that_ask_for_memory_get_none(data):
+    tracemalloc.start()
+    try:
+        parse_pickle(data, "f")
+    except DataError as error:
+        assert len(str(error)) < 400
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * len(data) + 2_000_000
+
+
+@pytest.mark.parametrize("call", [
+    b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86",
+    b"cnumpy.core.numeric\n_frombuffer\n(h\x01cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85RJ\xa0\x86\x01\x00\x85X\x01\x00\x00\x00Ct",
+])  # fmt: skip
+def test_one_piece_is_not_copied_a_thousand_times(call):
+    text, size = b"a" * 100_000, (100_000).to_bytes(4, "little")
+    data = b"X" + size + text + b"q\x000B" + size + text + b"q\x010(" + (call + b"R") * 3_000 + b"t."
+    with pytest.raises(DataError, match="content many times its own size"):
+        parse_pickle(data, "f")
+
+
+def test_too_many_containers(monkeypatch):
+    monkeypatch.setattr(opcodes, "MOST_CONTAINERS", 10)
+    assert parse_pickle(b"(" + b"\x8f" * 9 + b"t.", "f") == (set(),) * 9
+    with pytest.raises(DataError, match="more than 10 containers"):
+        parse_pickle(b"(" + b"\x8f" * 11 + b"t.", "f")
+
+
+@pytest.mark.parametrize("value, said", [
+    ({(1, 2): 3}, "a key that is a tuple"), ({1.5: 3}, "a key that is a float"), ({2**80}, "a key of more than 64 bits"),
+    (frozenset([(1,)]), "a key that is a tuple"),
+])  # fmt: skip
+def test_keys_are_text_or_numbers_of_64_bits(value, said):
+    for protocol in PROTOCOLS:
+        with pytest.raises(DataError, match=said):
+            parse_pickle(pickle.dumps(value, protocol), "f")
+
+
+def test_deep_nesting_and_what_contains_itself():
+    deep = b")" + b"\x85" * 200_000 + b"."
+    assert told(parse_pickle(deep, "f")) == "a tuple of 1"
+    with pytest.raises(DataError, match="nested too deeply"):  # beside an array, all of it is gone through
+        parse_pickle(b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R" + deep[:-1] + b"\x86.", "f")
+    loop = [ARRAYS[0]]
+    loop.append(loop)
+    with pytest.raises(DataError, match="contains itself"):
+        parse_pickle(pickle.dumps(loop), "f")
+
+
+def test_references_that_multiply_take_no_time():
+    laughs = [ARRAYS[0]]
+    for _ in range(40):
+        laughs = [laughs] * 10
+    start = time.perf_counter()
+    assert told(parse_pickle(pickle.dumps(laughs), "f")) == "a list of 10"
+    assert time.perf_counter() - start < 2
+
+
+def test_a_file_cut_off_anywhere():
+    for protocol in PROTOCOLS:
+        data = pickle.dumps([ARRAYS[:3], {"a": {1, 2}, "b": -(2**70)}], protocol)
+        for end in range(len(data)):
+            with pytest.raises(DataError, match="^f is (no whole pickle|a pickle with)"):
+                parse_pickle(data[:end], "f")
+
+
+@given(st.data(), st.sampled_from(PROTOCOLS))
+def test_damaged_bytes_are_told_or_read(data, protocol):
+    content = bytearray(pickle.dumps([ARRAYS[:4], ARRAYS[10], {"a": {1, 2}, "b": (2.5, b"x", None)}], protocol))
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        parse_pickle(bytes(content), "f")
+    except DataError as error:
+        assert str(error).startswith("f is ")
+
+
+@given(st.lists(st.sampled_from(sorted(opcodes._CODES)) | st.binary(max_size=3), max_size=60))
+def test_any_bytes_are_told_or_read(parts):
+    with contextlib.suppress(DataError):
+        parse_pickle(b"".join(parts) + b".", "f")
+
+
+def test_files_that_are_none(tmp_path):
+    for path, said in [(tmp_path / "gone", "does not exist"), (tmp_path, "is no file")]:
+        with pytest.raises(DataError, match=said):
+            read_pickle(path)
+    os.mkfifo(tmp_path / "pipe")  # waiting for its other end would be a hang
+    with pytest.raises(DataError, match="is no file"):
+        read_pickle(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(pickle.dumps(b"x" * 100))
+    with pytest.raises(DataError, match="more than 50 bytes"):
+        read_pickle(tmp_path / "large", largest=50)
+
+
+@pytest.mark.parametrize("value, said", [
+    ("a" * 100, "'" + "a" * 37 + "'..."), (2**5000, "a number of more than 64 bits"), ([1] * 9, "a list of 9"), (1.5, "1.5"),
+    (np.zeros((2, 3), np.uint8), r"an array of shape (2, 3) and dtype uint8"), (np.int8(3), "a int8"), (None, "None"),
+])  # fmt: skip
+def test_what_a_value_is_called_in_messages(value, said):
+    assert told(value) == said

@@ -1,0 +1,183 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.io import images
+from mrcnn.io.images import ImageTooLargeError, image_names, open_image, read_image, read_image_size, read_stored
+
+RED_GREEN = np.zeros((6, 10, 3), np.uint8)
+RED_GREEN[:, :5] = (255, 0, 0)
+RED_GREEN[:, 5:] = (0, 255, 0)
+
+
+def write(path, image):
+    """Write an RGB, RGBA or grey image."""
+    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2] if image.ndim == 3 else 0)
+    assert cv2.imwrite(str(path), image if order is None else image[:, :, order])
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.jpg", "a.JPEG"])
+def test_colours_come_in_the_order_red_green_blue(tmp_path, name):
+    image = read_image(write(tmp_path / name, RED_GREEN))
+    assert image.dtype == np.uint8 and image.shape == (6, 10, 3)
+    assert np.abs(image.astype(int)[:, [0, 1, 8, 9]] - RED_GREEN[:, [0, 1, 8, 9]]).max() < 30  # JPEG is lossy
+
+
+def test_grey_alpha_and_16_bits(tmp_path):
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    for name in ("grey.png", "grey.jpg"):
+        image = read_image(write(tmp_path / name, grey))
+        assert image.shape == (6, 10, 3) and (image == image[:, :, :1]).all()
+    with_alpha = np.dstack([RED_GREEN, np.full((6, 10), 77, np.uint8)])
+    np.testing.assert_array_equal(read_image(write(tmp_path / "alpha.png", with_alpha)), RED_GREEN)
+    deep = np.array([[0, 257, 65535, 128 * 257]], np.uint16)
+    deep = read_image(write(tmp_path / "deep.png", deep))
+    assert deep.dtype == np.uint8 and deep[0, :, 0].tolist() == [0, 1, 255, 128]
+
+
+def test_a_format_that_only_scikit_image_reads(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(RED_GREEN).save(tmp_path / "a.pcx")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pcx"), RED_GREEN)
+
+
+def test_a_name_that_lies_about_its_format(tmp_path):
+    write(tmp_path / "a.png", RED_GREEN).rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), RED_GREEN)
+
+
+def test_exif_orientation_is_not_applied(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me by 90 degrees"
+    Image.fromarray(RED_GREEN).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").shape == (6, 10, 3)
+    assert read_image_size(tmp_path / "a.jpg") == (6, 10)
+
+
+def test_the_size_is_height_first(tmp_path):
+    assert read_image_size(write(tmp_path / "a.png", RED_GREEN)) == (6, 10)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0 cut off"])
+@pytest.mark.parametrize("read", [read_image, read_image_size])
+def test_an_unreadable_file_is_named(tmp_path, content, read):
+    (tmp_path / "broken.jpg").write_bytes(content)
+    with pytest.raises(DataError, match="broken.jpg cannot be read"):
+        read(tmp_path / "broken.jpg")
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size])
+def test_a_missing_file_is_named(tmp_path, read):
+    with pytest.raises(DataError, match="nowhere.png does not exist"):
+        read(tmp_path / "nowhere.png")
+
+
+def test_numbers_of_a_palette_image_and_pixels_of_others(tmp_path):
+    from PIL import Image
+
+    numbers = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
+    palette = Image.fromarray(numbers, "P")
+    palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, *([9] * 759)])
+    palette.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "palette.png"), numbers)
+    Image.fromarray(numbers > 1).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "bits.png"), numbers > 1)
+    deep = numbers.astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "deep.png"), deep)
+    Image.fromarray(np.dstack([RED_GREEN, np.full((6, 10), 77, np.uint8)])).save(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(read_stored(tmp_path / "alpha.png"), RED_GREEN)
+
+
+@pytest.mark.parametrize("bits, rows", [(2, [0b00011011, 0b11000000]), (4, [0x01, 0x2F, 0x30, 0x00])])
+def test_grey_of_few_bits_is_read_as_the_numbers_that_it_holds(tmp_path, bits, rows):
+    """Two rows of four pixels, written byte for byte: no library writes such files."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    half = len(rows) // 2
+    content = bytes([0, *rows[:half], 0, *rows[half:]])  # each row begins with its filter, none
+    head = struct.pack(">IIBBBBB", 4, 2, bits, 0, 0, 0, 0)
+    (tmp_path / "few.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(content))
+                                       + chunk(b"IEND", b""))  # fmt: skip
+    largest = 2**bits - 1
+    np.testing.assert_array_equal(read_stored(tmp_path / "few.png"), [[0, 1, 2, largest], [3, 0, 0, 0]])
+
+
+def test_numbers_of_what_is_no_image(tmp_path):
+    with pytest.raises(DataError, match="gone.png does not exist"):
+        read_stored(tmp_path / "gone.png")
+    cv2.imwrite(str(tmp_path / "cut.png"), RED_GREEN)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:40])
+    with pytest.raises(DataError, match="cut.png cannot be read"):
+        read_stored(tmp_path / "cut.png")
+
+
+def test_images_of_a_folder_and_those_below_it(tmp_path):
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    (tmp_path / "b" / ".hidden").mkdir()
+    for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif", "b/._a.png", "b/.hidden/a.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert image_names(tmp_path) == ["b/a.png", "b/c/a.tif", "z.JPG"]
+
+
+def write_bomb(path, height, width):
+    """Write a PNG of a few bytes whose head declares a size."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    pixels = zlib.compress(bytes(1000))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.fixture
+def no_decoder(monkeypatch):
+    """Fail where pixels are decoded."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr(images.cv2, "imread", refuse)
+    monkeypatch.setattr(images.skimage.io, "imread", refuse)
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size, read_stored, open_image])
+def test_an_image_that_declares_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, read, no_decoder):
+    path = write_bomb(tmp_path / "bomb.png", 60_000, 50_000)
+    assert path.stat().st_size < 200
+    with pytest.raises(ImageTooLargeError, match="bomb.png declares too many pixels.*3000000000"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size, read_stored])
+def test_the_limit_is_the_modules_own_and_tells_the_size(tmp_path, read, monkeypatch):
+    write(tmp_path / "a.png", RED_GREEN)
+    monkeypatch.setattr(images, "MAX_PIXELS", 60)
+    read(tmp_path / "a.png")
+    monkeypatch.setattr(images, "MAX_PIXELS", 59)
+    with pytest.raises(ImageTooLargeError, match="a.png declares 6 x 10 pixels .* more than 59"):
+        read(tmp_path / "a.png")
+
+
+def test_a_tiff_of_a_kind_that_pillow_does_not_know_has_the_same_limit(tmp_path, monkeypatch):
+    import tifffile
+
+    deep = np.full((6, 10, 3), 257, np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    assert (read_image(tmp_path / "deep.tif") == 1).all()
+    monkeypatch.setattr(images, "MAX_PIXELS", 59)
+    with pytest.raises(ImageTooLargeError, match="deep.tif declares 6 x 10"):
+        read_image(tmp_path / "deep.tif")

@@ -1,0 +1,38 @@
+"""XML of others is read without entities."""
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.io.xml import read_xml
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;&x;&x;&x;&x;">]><a>&y;</a>"""
+OUTSIDE = """<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><a>&x;</a>"""
+
+
+def test_elements_and_text(tmp_path):
+    (tmp_path / "a.xml").write_text('<?xml version="1.0"?><a><b>one &amp; two</b><b/></a>')
+    assert [b.text for b in read_xml(tmp_path / "a.xml").findall("b")] == ["one & two", None]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (BOMB, "declares a document type"),
+    (OUTSIDE, "declares a document type"),
+    ("<a><b></a>", "is no XML that can be read"),
+    ("", "is no XML that can be read"),
+    ("\0\1", "is no XML that can be read"),
+    ("<a>&x;</a>", "is no XML that can be read"),
+    ('<?xml version="1.0" encoding="klingon"?><a/>', "is no XML that can be read"),
+    ("<a>" * 100_000, "is no XML that can be read"),
+])  # fmt: skip
+def test_what_is_no_plain_xml_is_refused(tmp_path, text, message):
+    (tmp_path / "a.xml").write_text(text)
+    with pytest.raises(DataError, match=f"a.xml {message}"):
+        read_xml(tmp_path / "a.xml")
+
+
+def test_a_file_that_is_missing_or_too_large(tmp_path):
+    with pytest.raises(DataError, match="a.xml does not exist"):
+        read_xml(tmp_path / "a.xml")
+    with open(tmp_path / "a.xml", "wb") as file:
+        file.truncate(30_000_000)
+    with pytest.raises(DataError, match="has 30000000 bytes"):
+        read_xml(tmp_path / "a.xml")

@@ -1,0 +1,36 @@
+"""YAML of others is read as text, lists and mappings."""
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.io.yaml import read_yaml
+
+
+def test_values_stay_text(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: 1\nb: [no, 1e3]\nc:\nd: {x: 2020-01-01}\ne: !!python/name:os.system x\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": "1", "b": ["no", "1e3"], "c": "", "d": {"x": "2020-01-01"}, "e": "x"}
+    (tmp_path / "a.yaml").write_text("# nothing\n")
+    assert read_yaml(tmp_path / "a.yaml") == {}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (b"a: &x [1, 1]\nb: [*x, *x]", "an alias"),
+    (b"a: [1", "is no YAML that can be read"),
+    (b"a: \xff", "is no YAML that can be read"),
+    (b"{" * 10_000, "is n"),
+    (b"[1, 2]", "holds a list"),
+    (b"word", "holds text"),
+    (b"? [a]\n: b", "is no YAML that can be read"),
+])  # fmt: skip
+def test_what_is_no_plain_yaml_is_refused(tmp_path, text, message):
+    (tmp_path / "a.yaml").write_bytes(text)
+    with pytest.raises(DataError, match=f"a.yaml.* {message}"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_file_that_is_missing_or_too_large(tmp_path):
+    with pytest.raises(DataError, match="a.yaml does not exist"):
+        read_yaml(tmp_path / "a.yaml")
+    with open(tmp_path / "a.yaml", "wb") as file:
+        file.truncate(5_000_000)
+    with pytest.raises(DataError, match="has 5000000 bytes"):
+        read_yaml(tmp_path / "a.yaml")

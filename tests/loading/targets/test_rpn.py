@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.geometry.boxes import apply_box_deltas, compute_overlaps
+from mrcnn.loading.targets.anchor_index import AnchorIndex
+from mrcnn.loading.targets.rpn import build_rpn_targets
+
+STD = np.array([0.1, 0.1, 0.2, 0.2])
+STRIDES = (4, 8, 16)
+IMAGE = (128, 192)
+ANCHORS = generate_pyramid_anchors((16, 32, 64), (0.5, 1, 2), backbone_shapes(IMAGE, STRIDES), STRIDES, 1)
+
+
+def targets(anchors, class_ids, boxes, count=256, seed=0):
+    boxes = np.array(boxes, np.int32).reshape(-1, 4)
+    return build_rpn_targets(
+        anchors,
+        np.array(class_ids, int),
+        boxes,
+        num_train_anchors=count,
+        bbox_std_dev=STD,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def by_the_rules(anchors, class_ids, boxes):
+    """The matching written down plainly: no choice of some, so the same for any seed."""
+    class_ids, boxes = np.array(class_ids), np.array(boxes).reshape(-1, 4)
+    anchors = anchors.astype(np.float64)
+    objects = compute_overlaps(anchors, boxes[class_ids > 0])
+    crowds = compute_overlaps(anchors, boxes[class_ids < 0])
+    match = np.where((objects < 0.3).all(axis=1) & (crowds < 0.001).all(axis=1), -1, 0)
+    for column in objects.T:
+        if column.max() > 0:
+            match[column == column.max()] = 1
+    match[(objects >= 0.7).any(axis=1)] = 1
+    return match
+
+
+def test_by_hand():
+    anchors = np.array([
+        [0, 0, 10, 10],  # the object itself
+        [0, 0, 10, 13],  # 100 / 130 = 0.77: positive
+        [0, 0, 10, 20],  # 0.5: neutral
+        [0, 0, 10, 40],  # 0.25: negative
+        [50, 50, 60, 60],  # negative
+        [80, 80, 90, 90],  # best anchor of the second object, 25 / 175 = 0.14: positive
+    ], float)  # fmt: skip
+    match, deltas = targets(anchors, [3, 7], [[0, 0, 10, 10], [85, 85, 95, 95]], count=8)
+    assert match.dtype == np.int32 and match.tolist() == [1, 1, 0, -1, -1, 1]
+    assert deltas.dtype == np.float64 and deltas.shape == (8, 4)
+    np.testing.assert_allclose(deltas[0], 0)
+    np.testing.assert_allclose(deltas[1], [0, -1.5 / 13 / 0.1, 0, np.log(10 / 13) / 0.2])
+    np.testing.assert_allclose(deltas[2], [0.5 / 0.1, 0.5 / 0.1, 0, 0])
+    np.testing.assert_array_equal(deltas[3:], 0)
+
+
+def test_exactly_the_threshold_is_positive_and_not_negative():
+    anchors = np.array([[0, 0, 10, 10], [0, 0, 10, 7], [0, 0, 10, 3], [0, 0, 9, 3]], float)
+    assert targets(anchors, [1], [[0, 0, 10, 10]], count=8)[0].tolist() == [1, 1, 0, -1]
+
+
+def test_no_anchor_near_a_crowd_is_negative():
+    boxes = [[40, 40, 100, 150]]
+    match, deltas = targets(ANCHORS, [-1], boxes, count=2 * len(ANCHORS))
+    touched = compute_overlaps(ANCHORS, np.array(boxes))[:, 0] >= 0.001
+    assert (match[touched] == 0).all() and (match[~touched] == -1).all()
+    assert not deltas.any()
+
+
+def test_a_crowd_does_not_take_positives_away():
+    match, _ = targets(ANCHORS, [1, -1], [[40, 60, 72, 92], [0, 0, 128, 192]], count=2 * len(ANCHORS))
+    assert (match == 1).sum() > 0 and (match == -1).sum() < 50
+
+
+def test_without_objects_all_that_is_chosen_is_negative():
+    match, deltas = targets(ANCHORS, [], [])
+    assert (match == -1).sum() == 256 and (match == 1).sum() == 0
+    assert not deltas.any()
+
+
+def test_padding_rows_and_boxes_without_area_change_nothing():
+    plain = targets(ANCHORS, [1, 2], [[10, 20, 40, 60], [50, 5, 90, 33]])
+    padded = targets(ANCHORS, [1, 2, 0, 3], [[10, 20, 40, 60], [50, 5, 90, 33], [0, 0, 0, 0], [70, 70, 70, 90]])
+    np.testing.assert_array_equal(plain[0], padded[0])
+    np.testing.assert_array_equal(plain[1], padded[1])
+
+
+def test_a_box_that_no_anchor_touches_makes_none_positive():
+    match, _ = targets(ANCHORS, [1], [[5000, 5000, 5010, 5010]])
+    assert (match == 1).sum() == 0 and (match == -1).sum() == 256
+
+
+def test_a_perfect_anchor_is_no_padding():
+    anchor = ANCHORS[len(ANCHORS) // 2]
+    boxes = np.around(anchor).astype(int)
+    match, deltas = targets(boxes[None].astype(float), [1], boxes, count=4)
+    assert match.tolist() == [1] and not deltas.any()
+
+
+def test_at_most_half_are_positive_and_the_rest_is_filled():
+    boxes = [[y, x, y + 16, x + 16] for y in range(0, 112, 8) for x in range(0, 176, 8)]
+    match, deltas = targets(ANCHORS, [1] * len(boxes), boxes, count=64)
+    assert (match == 1).sum() == 32 and (match == -1).sum() == 32
+    assert (np.abs(deltas).sum(axis=1) > 0)[32:].sum() == 0
+
+
+def test_deltas_lead_to_the_best_box():
+    boxes = np.array([[10, 20, 40, 60], [12, 25, 44, 62], [50, 5, 90, 33]])
+    match, deltas = targets(ANCHORS, [1, 2, 3], boxes)
+    positive = np.flatnonzero(match == 1)
+    reached = apply_box_deltas(ANCHORS[positive], deltas[: len(positive)] * STD)
+    best = boxes[compute_overlaps(ANCHORS[positive], boxes).argmax(axis=1)]
+    np.testing.assert_allclose(reached, best, atol=1e-3)
+
+
+small_box = st.tuples(st.integers(-20, 120), st.integers(-20, 180), st.integers(1, 100), st.integers(1, 100))
+objects = st.lists(st.tuples(st.sampled_from([1, 2, -1]), small_box), min_size=0, max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(objects, st.sampled_from([np.float64, np.float32]), st.integers(0, 3))
+def test_the_index_finds_what_the_rules_say(instances, dtype, how):
+    anchors = ANCHORS.astype(dtype)
+    if how == 1:  # an order without any system
+        anchors = np.random.default_rng(1).permutation(anchors)
+    elif how == 2:  # not a full lattice any more
+        anchors = anchors[np.random.default_rng(1).random(len(anchors)) < 0.9]
+    elif how == 3:  # no lattice at all
+        anchors = anchors[:400] + np.random.default_rng(1).uniform(-2, 2, (400, 4)).astype(dtype)
+    class_ids = [class_id for class_id, _ in instances]
+    boxes = [[y, x, y + h, x + w] for _, (y, x, h, w) in instances]
+    expected = by_the_rules(anchors, class_ids, boxes)
+    match, _ = targets(anchors, class_ids, boxes, count=2 * len(anchors))
+    np.testing.assert_array_equal(match, expected)
+    # and those chosen when few are wanted are among them
+    few, _ = targets(anchors, class_ids, boxes, count=32)
+    assert (expected[few == 1] == 1).all() and (expected[few == -1] == -1).all()
+    assert (few == 1).sum() == min((expected == 1).sum(), 16)
+    assert (few == -1).sum() == min((expected == -1).sum(), 32 - (few == 1).sum())
+
+
+def test_negatives_are_drawn_from_everywhere():
+    drawn = np.zeros(len(ANCHORS), int)
+    for seed in range(40):
+        drawn += targets(ANCHORS, [1], [[40, 60, 72, 92]], seed=seed)[0] == -1
+    negative = by_the_rules(ANCHORS, [1], [[40, 60, 72, 92]]) == -1
+    thirds = np.array_split(drawn[negative], 3)
+    expected = drawn.sum() / 3
+    assert all(abs(part.sum() - expected) < 5 * expected**0.5 for part in thirds)
+
+
+def test_the_seed_alone_decides():
+    first, again, other = (targets(ANCHORS, [1], [[40, 60, 72, 92]], count=20, seed=seed)[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_without_a_generator_numpys_seed_decides():
+    def draw():
+        np.random.seed(5)
+        return build_rpn_targets(
+            ANCHORS, np.array([1]), np.array([[40, 60, 72, 92]]), num_train_anchors=16, bbox_std_dev=STD
+        )
+
+    np.testing.assert_array_equal(draw()[0], draw()[0])
+
+
+def test_anchors_changed_in_place_are_seen():
+    anchors = ANCHORS.copy()
+    box = [[40, 60, 72, 92]]
+    before = targets(anchors, [1], box)[0]
+    anchors += 30
+    after = targets(anchors, [1], box)[0]
+    np.testing.assert_array_equal(np.flatnonzero(after == 1), np.flatnonzero(by_the_rules(anchors, [1], box) == 1))
+    assert (before != after).any()
+
+
+def test_a_pyramid_is_all_lattices():
+    index = AnchorIndex(ANCHORS)
+    assert len(index) == len(ANCHORS) and len(index.lattices) == 9
+    assert sum(lattice.positions.size for lattice in index.lattices) == len(ANCHORS)
+
+
+@pytest.mark.parametrize("threshold", [0.001, 0.1, 0.3, 0.7])
+def test_overlapping_gives_the_overlaps_themselves(threshold):
+    index = AnchorIndex(ANCHORS)
+    box = np.array([30, 50, 77, 120])
+    positions, overlaps = index.overlapping(box, threshold)
+    expected = compute_overlaps(ANCHORS, box[None])[:, 0]
+    np.testing.assert_array_equal(np.sort(positions), np.flatnonzero(expected >= threshold))
+    np.testing.assert_array_equal(overlaps, expected[positions])

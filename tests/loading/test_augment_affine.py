@@ -1,0 +1,130 @@
+"""The short way of flips, rotation and their kin: outlines are moved, and give what warping drawn masks gives."""
+import numpy as np
+import pytest
+
+from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.loading import sample as sample_module
+from mrcnn.loading.augment import is_affine
+from mrcnn.loading.sample import SampleSettings, make_sample
+from tests.loading.scenes import Scenes, scenes
+
+iaa = pytest.importorskip("imgaug.augmenters")
+
+RECTANGLES = [(1, 40, 60, 200, 300), (2, 150, 330, 390, 500), (-3, 0, 0, 90, 90), (2, 300, 500, 400, 600)]
+SIZES = {
+    "square": SampleSettings("square", min_dim=256, max_dim=512, mini_mask_shape=None, num_classes=4),
+    "crop": SampleSettings("crop", min_dim=320, min_scale=1.4, mini_mask_shape=None, num_classes=4),
+}
+
+
+class Outlined(Scenes):
+    """The rectangles, with a corner cut off, as polygons."""
+
+    def load_image(self, image_id):
+        image = super().load_image(image_id)
+        return image + np.indices(image.shape[:2]).sum(axis=0)[:, :, None].astype(np.uint8) // 8
+
+    def load_instances(self, image_id):
+        """Give each rectangle as two polygons, a triangle at its upper left and the rest of its lower half."""
+        masks, class_ids = [], []
+        for class_id, y1, x1, y2, x2 in self.image_info[image_id]["rectangles"]:
+            middle = (y1 + y2) / 2
+            masks.append([[x1, y1, x2 + 7, y1, x1, middle], [x1, middle, x2, middle, x2, y2, x1, y2]])
+            class_ids.append(class_id)
+        return masks, np.array(class_ids)
+
+
+class Large(Scenes):
+    """The rectangles as masks."""
+
+
+def large(cls):
+    dataset = scenes(cls=cls)
+    dataset.add(RECTANGLES, height=400, width=600)
+    dataset.prepare()
+    return dataset
+
+
+def both_ways(dataset, settings, augmentation, seed, monkeypatch):
+    """The sample made by outlines, and made by drawn masks."""
+    assert is_affine(augmentation)
+    short = make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
+    with monkeypatch.context() as patched:
+        patched.setattr(sample_module, "is_affine", lambda augmentation: False)
+        return short, make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("cls", [Outlined, Large])
+@pytest.mark.parametrize("mode", SIZES)
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        iaa.Sequential([iaa.Fliplr(0.5), iaa.Affine(rotate=(-180, 180))]),
+        iaa.Sequential([iaa.Affine(scale=(0.6, 1.6), shear=(-15, 15), mode="reflect"), iaa.Flipud(0.5)]),
+        iaa.OneOf([iaa.TranslateX(percent=(-0.6, 0.6)), iaa.Fliplr(1.0), iaa.Multiply(0.5)]),
+        iaa.Sometimes(0.5, [iaa.Add(20), iaa.Rotate((-30, 30)), iaa.Flipud(0.5)]),
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_outlines_moved_are_masks_warped(cls, mode, augmentation, seed, monkeypatch):
+    dataset, settings = large(cls), SIZES[mode]
+    short, plain = both_ways(dataset, settings, augmentation, seed, monkeypatch)
+    np.testing.assert_array_equal(short[0], plain[0])  # the very same picture
+    np.testing.assert_array_equal(short[1], plain[1])
+    assert short[2].tolist() == plain[2].tolist()
+    # the box of an outline holds its tips, which may be too thin to have a pixel
+    assert np.abs(short[3] - extract_bboxes(short[4])).max(initial=0) <= 3
+    assert np.abs(short[3] - plain[3]).max(initial=0) <= 3
+    for a, b in zip(np.moveaxis(short[4], -1, 0), np.moveaxis(plain[4], -1, 0), strict=True):
+        # a pixel along the edge, and no more
+        edge = 2 * (np.diff(b, axis=0).sum() + np.diff(b, axis=1).sum()) + 8
+        assert (a ^ b).sum() <= edge
+        assert (a & b).sum() >= 0.9 * (a | b).sum() or b.sum() < 2000
+
+
+@pytest.mark.parametrize("cls", [Outlined, Large])
+def test_mini_masks_are_of_the_moved_outlines(cls, monkeypatch):
+    settings = SampleSettings("square", min_dim=256, max_dim=512, mini_mask_shape=(28, 28), num_classes=4)
+    augmentation = iaa.Affine(rotate=25)
+    short, plain = both_ways(large(cls), settings, augmentation, 0, monkeypatch)
+    assert short[4].shape == plain[4].shape == (28, 28, 4) and short[4].dtype == bool
+    assert ((short[4] ^ plain[4]).mean(axis=(0, 1)) < 0.04).all()
+
+
+def test_a_quarter_turn_by_hand():
+    # 64 x 64, nothing to pad or scale: (y, x) goes to (x, 63 - y) in whole pixels
+    dataset = scenes()
+    dataset.add([(1, 10, 20, 16, 50)], height=64, width=64)
+    dataset.prepare()
+    settings = SampleSettings("square", min_dim=64, max_dim=64, mini_mask_shape=None, num_classes=4)
+    image, _, _, boxes, masks = make_sample(dataset, 0, settings, iaa.Affine(rotate=90), np.random.default_rng(0))
+    assert boxes.tolist() == [[20, 64 - 16, 50, 64 - 10]]
+    assert masks[20:50, 48:54].all() and masks.sum() == 30 * 6
+    np.testing.assert_array_equal(image[:, :, 0] == 50, masks[:, :, 0])
+
+
+def test_what_left_the_image_does_not_come_back():
+    """A crop shows a part of an object; turned, no more of it comes into sight."""
+    settings = SIZES["crop"]
+    for cls in (Outlined, Large):
+        for seed in range(4):
+            plain = make_sample(large(cls), 0, settings, None, np.random.default_rng(seed))
+            turned = make_sample(large(cls), 0, settings, iaa.Affine(rotate=90), np.random.default_rng(seed))
+            assert turned[4].sum() == pytest.approx(plain[4].sum(), rel=0.01)
+
+
+@pytest.mark.parametrize(("augmentation", "expected"), [
+    (iaa.Affine(rotate=10), True),
+    (iaa.Sequential([iaa.Fliplr(0.5), iaa.Sometimes(0.5, iaa.GaussianBlur(1.0), iaa.Affine(scale=2))]), True),
+    (iaa.Sequential([iaa.Affine(scale=2), iaa.Affine(scale=0.5)]), False),  # the border of the first is the second's
+    (iaa.Sequential([iaa.Dropout2d(0.5)]), False),
+    (iaa.PiecewiseAffine(0.01), False),
+    (iaa.Sequential([iaa.CropAndPad(percent=0.1)]), False),
+    (iaa.Rot90(1), False),
+    (iaa.BlendAlpha(0.5, iaa.Affine(rotate=10)), False),
+    (type("Affine", (iaa.Affine,), {"__module__": "own.geometric"})(rotate=1), False),
+    (iaa.Sequential([type("Affine", (iaa.Affine,), {"__module__": "own.geometric"})(rotate=1)]), False),
+    (make_sample, False),
+])  # fmt: skip
+def test_which_augmenters_take_the_short_way(augmentation, expected):
+    assert is_affine(augmentation) == expected

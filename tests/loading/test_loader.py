@@ -1,0 +1,276 @@
+import logging
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.dataset import Dataset
+from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.loading.augment import RandomFlip
+from mrcnn.loading.loader import Loader, TargetSettings
+from mrcnn.loading.sample import SampleSettings
+from tests.loading.scenes import Scenes, scenes
+
+ANCHORS = generate_pyramid_anchors((16, 32), (0.5, 1, 2), backbone_shapes((64, 64), (4, 8)), (4, 8), 1)
+SAMPLE = SampleSettings("square", min_dim=40, max_dim=64, mini_mask_shape=(14, 14), num_classes=4)
+TARGET = TargetSettings(ANCHORS, 32, np.array([0.1, 0.1, 0.2, 0.2]), 5)
+OBJECT = [(1, 5, 10, 25, 50), (-2, 30, 0, 40, 20)]
+
+
+def loader_of(dataset, batch_size=2, sample=SAMPLE, target=TARGET, **kwargs):
+    return Loader(dataset, sample, target, batch_size, **kwargs)
+
+
+def many(count=7, cls=Scenes):
+    """Images that can be told apart: number i has its object i pixels further to the right."""
+    return scenes(*[[(1 + i % 3, 5, i, 25, i + 20)] for i in range(count)], cls=cls)
+
+
+def ids(batch):
+    """The images of a batch, without the rows that fill it up."""
+    return [int(meta[0]) for meta in batch[1] if meta[12:].any()]
+
+
+def same(a, b):
+    return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_batch_by_hand():
+    images, meta, match, deltas, class_ids, boxes, masks = loader_of(scenes(OBJECT, OBJECT), shuffle=False)[0]
+    assert images.shape == (2, 64, 64, 3) and images.dtype == np.uint8
+    assert meta.shape == (2, 16) and meta.dtype == np.float32 and meta[:, 0].tolist() == [0, 1]
+    assert match.shape == (2, len(ANCHORS), 1) and match.dtype == np.int32
+    assert (np.abs(match).sum(axis=(1, 2)) == 32).all() and ((match == 1).sum(axis=(1, 2)) > 0).all()
+    assert deltas.shape == (2, 32, 4) and deltas.dtype == np.float32
+    assert class_ids.dtype == np.int32 and class_ids.tolist() == [[1, -2, 0, 0, 0]] * 2
+    assert boxes.dtype == np.int32 and boxes.shape == (2, 5, 4)
+    # 40 x 60 in 64 x 64: as it is, 12 down and 2 to the right
+    assert boxes[0].tolist() == [[17, 12, 37, 52], [42, 2, 52, 22], [0] * 4, [0] * 4, [0] * 4]
+    assert masks.shape == (2, 14, 14, 5) and masks.dtype == bool
+    assert masks[..., :2].all() and not masks[..., 2:].any()
+
+
+def test_one_pass_shows_every_image_once():
+    loader = loader_of(many(7), batch_size=3)
+    assert len(loader) == 3
+    batches = [loader[i] for i in range(3)]
+    assert [len(ids(batch)) for batch in batches] == [3, 3, 1]
+    assert sorted(sum(map(ids, batches), [])) == list(range(7))
+
+
+def test_the_last_batch_is_filled_up_with_rows_that_count_nothing():
+    whole, last = (loader_of(many(3), batch_size=2, shuffle=False)[step] for step in (0, 1))
+    assert [array.shape for array in last] == [array.shape for array in whole]
+    assert [array.dtype for array in last] == [array.dtype for array in whole]
+    images, metas, *targets = last
+    np.testing.assert_array_equal(images[0], images[1])
+    assert metas[0, 12:].any() and not metas[1, 12:].any() and metas[1, :12].tolist() == metas[0, :12].tolist()
+    assert all(array[0].any() and not array[1].any() for array in targets)
+    # what one image alone makes is left as it is
+    alone = loader_of(many(3), batch_size=1, shuffle=False)[2]
+    for array, expected in zip(last, alone, strict=True):
+        np.testing.assert_array_equal(array[:1], expected)
+
+
+def test_each_pass_has_its_own_order_and_the_same_each_time():
+    loader = loader_of(many(7), batch_size=7)
+    orders = [ids(loader[i]) for i in range(4)]
+    assert all(sorted(order) == list(range(7)) for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+    assert orders == [ids(loader_of(many(7), batch_size=7)[i]) for i in range(4)]
+    assert orders != [ids(loader_of(many(7), batch_size=7, seed=1)[i]) for i in range(4)]
+
+
+def test_without_shuffling_the_data_sets_own_order():
+    loader = loader_of(many(5), batch_size=2, shuffle=False)
+    assert [ids(loader[i]) for i in range(6)] == [[0, 1], [2, 3], [4]] * 2
+
+
+def test_a_batch_is_a_function_of_seed_and_step_alone():
+    """A loader that ignores its index, or keeps a state, fails here."""
+    crop = SampleSettings("crop", min_dim=32, mini_mask_shape=(14, 14), num_classes=4)
+    settings = dict(sample=crop, augmentation=RandomFlip(0.5, 0.5), seed=3, keep_empty=True)
+    forwards = [loader_of(many(), **settings)[i] for i in range(8)]
+    loader = loader_of(many(), **settings)
+    backwards = [loader[i] for i in reversed(range(8))][::-1]
+    assert all(same(a, b) for a, b in zip(forwards, backwards, strict=True))
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(loader.__getitem__, [*range(8)] * 3))
+    assert all(same(a, b) for a, b in zip(forwards * 3, threaded, strict=True))
+    copied = pickle.loads(pickle.dumps(loader))
+    assert all(same(a, copied[i]) for i, a in enumerate(forwards))
+    # the same image in another pass is cropped, flipped and matched anew
+    of_image_0 = [b[0][ids(b).index(0)] for b in forwards if 0 in ids(b)]
+    assert len(of_image_0) == 2 and (of_image_0[0] != of_image_0[1]).any()
+
+
+def test_a_batch_of_two_is_two_of_one():
+    pair = loader_of(many(4), batch_size=2, shuffle=False, augmentation=RandomFlip())[1]
+    singles = [loader_of(many(4), batch_size=1, shuffle=False, augmentation=RandomFlip())[i] for i in (2, 3)]
+    assert same(pair, [np.concatenate(arrays) for arrays in zip(*singles, strict=True)])
+
+
+def test_a_negative_step_is_an_error():
+    with pytest.raises(IndexError, match="and is -1"):
+        loader_of(many())[-1]
+
+
+@pytest.mark.parametrize("keep_empty", [False, True])
+def test_images_without_objects(keep_empty):
+    dataset = scenes([], OBJECT, [(-1, 0, 0, 9, 9)], OBJECT)  # the first is empty, the third has a crowd alone
+    loader = loader_of(dataset, batch_size=4, shuffle=False, keep_empty=keep_empty)
+    batch = loader[0]
+    if keep_empty:
+        assert ids(batch) == [0, 1, 2, 3] and loader.empty == set()
+        assert not batch[4][0].any() and batch[4][2].tolist() == [-1, 0, 0, 0, 0]
+        assert (batch[2][0] == -1).sum() == 32 and not batch[3][0].any()
+    else:
+        assert ids(batch) == [1, 1, 3, 3] and loader.empty == {0, 2}
+        assert loader.broken == {}
+
+
+def test_images_known_to_be_empty_take_no_place_in_the_pass():
+    class Counted(Scenes):
+        def num_instances(self, image_id):
+            return len(self.image_info[image_id]["rectangles"])
+
+    dataset = scenes([], OBJECT, [], OBJECT, cls=Counted)
+    loader = loader_of(dataset, batch_size=1)
+    assert len(loader) == 2 and loader.empty == {0, 2}
+    assert len(loader_of(dataset, batch_size=1, keep_empty=True)) == 4
+    with pytest.raises(DataError, match="none of the 2 images .* has an instance to train on"):
+        loader_of(scenes([], [], cls=Counted))
+
+
+def test_only_empty_images_are_an_error_and_no_endless_loop():
+    with pytest.raises(DataError, match="0 are broken and 3 are without instances"):
+        loader_of(scenes([], [], []))[0]
+
+
+def test_an_object_too_many_is_left_out_at_random():
+    rectangles = [(1 + i % 3, 2 * i, 2 * i, 2 * i + 8, 2 * i + 8) for i in range(12)]
+    loader = loader_of(scenes(rectangles), batch_size=1)
+    kept = [{tuple(box) for box in loader[step][5][0]} for step in range(4)]
+    assert all(len(boxes) == 5 for boxes in kept) and len(set(map(frozenset, kept))) > 1
+    assert same(loader[2], loader_of(scenes(rectangles), batch_size=1)[2])
+
+
+class Faulty(Scenes):
+    """Image 1 cannot be read, image 3 has a mask of the wrong size."""
+
+    def load_image(self, image_id):
+        if image_id == 1:
+            raise OSError("truncated file")
+        return super().load_image(image_id)
+
+    def load_mask(self, image_id):
+        info = self.image_info[image_id]
+        if image_id == 3:
+            return np.ones((60, 40, 1), bool), np.array([1])
+        class_id, y1, x1, y2, x2 = info["rectangles"][0]
+        mask = np.zeros((40, 60, 1), bool)
+        mask[y1:y2, x1:x2] = True
+        return mask, np.array([class_id])
+
+
+def test_broken_samples_are_told_once_and_stood_in_for(caplog):
+    loader = loader_of(many(5, Faulty), batch_size=5, shuffle=False)
+    with caplog.at_level(logging.WARNING):
+        first, second = loader[0], loader[1]
+    assert ids(first) == ids(second) == [0, 2, 2, 4, 4]
+    assert sorted(loader.broken) == [1, 3]
+    assert "image 1" in loader.broken[1] and "truncated file" in loader.broken[1]
+    assert "(60, 40)" in loader.broken[3]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2 and all("path" in message for message in told)
+    # the stand-in is the same whether the fault is known already or not
+    assert same(second, loader_of(many(5, Faulty), batch_size=5, shuffle=False)[1])
+
+
+def test_when_all_are_broken_it_says_why():
+    class Hopeless(Scenes):
+        def load_image(self, image_id):
+            raise RuntimeError("no such codec")
+
+    with pytest.raises(DataError, match="none of the 3 images .* 3 are broken .* RuntimeError: no such codec"):
+        loader_of(many(3, Hopeless))[0]
+
+
+def test_a_class_out_of_range_is_reported():
+    dataset = many(3)
+    dataset.image_info[1]["rectangles"] = [(5, 0, 0, 5, 5)]
+    loader = loader_of(dataset, batch_size=3, shuffle=False)
+    assert ids(loader[0]) == [0, 2, 2] and "class id 5 is out of range" in loader.broken[1]
+
+
+def test_what_an_augmentation_moves_out_of_sight_is_not_empty_for_good():
+    iaa = pytest.importorskip("imgaug.augmenters")
+    away = iaa.Sometimes(0.5, iaa.Affine(translate_px=100))
+    loader = loader_of(many(6), batch_size=6, shuffle=False, augmentation=away)
+    batches = [ids(loader[step]) for step in range(4)]
+    assert any(batch != [0, 1, 2, 3, 4, 5] for batch in batches)
+    assert set(sum(batches, [])) == set(range(6)) and loader.empty == set()
+
+
+def test_a_data_set_of_nothing_is_an_error():
+    with pytest.raises(DataError, match="no images: check its folder"):
+        loader_of(scenes())
+    unprepared = Scenes()
+    unprepared.add_class("scenes", 1, "red")
+    unprepared.add(OBJECT)
+    with pytest.raises(DataError, match=r"has 1 images, but prepare\(\) was not called"):
+        loader_of(unprepared)
+
+
+def test_more_classes_than_the_network_has_is_an_error():
+    with pytest.raises(ValueError, match="has 4 classes .* NUM_CLASSES is 3: set it to 4"):
+        loader_of(many(), sample=SampleSettings("square", 40, 64, num_classes=3))
+
+
+def test_images_of_different_sizes_are_an_error():
+    dataset = scenes(OBJECT)
+    dataset.add([(1, 0, 0, 9, 9)], height=30)
+    dataset.prepare()
+    with pytest.raises(ValueError, match="different sizes.*'square' or 'crop'"):
+        loader_of(dataset, sample=SampleSettings("none", num_classes=4))[0]
+    assert len(loader_of(dataset, batch_size=1, sample=SampleSettings("none", num_classes=4))[0][0]) == 1
+
+
+def test_a_fault_of_the_augmentation_stops_the_training():
+    with pytest.raises(ValueError, match="must be an imgaug augmenter"):
+        loader_of(many(), augmentation=str)[0]
+
+
+def test_sources_that_are_not_to_be_augmented():
+    plain = loader_of(many(2), shuffle=False)[0]
+    flipped = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0))[0]
+    spared = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0), no_augmentation_sources=["scenes"])[0]
+    assert (plain[0] != flipped[0]).any()
+    np.testing.assert_array_equal(plain[0], spared[0])
+    np.testing.assert_array_equal(plain[5], spared[5])
+
+
+def test_images_of_another_dtype_are_molded():
+    class Deep(Scenes):
+        def load_image(self, image_id):
+            return np.full((40, 60, 3), 1000, np.uint16)
+
+    images = loader_of(many(2, Deep), mean_pixel=[1, 2, 3])[0][0]
+    assert images.dtype == np.float32 and images[0, 32, 32].tolist() == [999, 998, 997]
+    assert images[0, 0, 0].tolist() == [-1, -2, -3]  # padding is 0 before, as it is in raw images
+
+
+def test_the_class_itself_has_nothing_to_train_on():
+    dataset = Dataset()
+    dataset.add_class("things", 1, "thing")
+    dataset.add_image("things", 0, "nowhere.png")
+    dataset.prepare()
+    with pytest.raises(DataError, match="nowhere.png does not exist"):
+        loader_of(dataset)[0]
+
+
+def test_no_batch_is_an_error():
+    with pytest.raises(ValueError, match="at least 1, and is 0"):
+        loader_of(many(), batch_size=0)

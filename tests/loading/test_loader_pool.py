@@ -1,0 +1,263 @@
+"""Loader processes give what the loader gives, and leave nothing behind however they end."""
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrcnn.loading.augment import RandomFlip
+from mrcnn.loading.loader_pool import ProcessDied, WorkerProcesses
+from mrcnn.loading.loader_process import _Work
+from tests.loading.scenes import scenes
+from tests.loading.test_loader import SAMPLE, TARGET, loader_of, same
+from tests.loading.worker_scenes import RECTANGLES, Ending, Failing, Late, Unopened, Wrong, troubled_loader
+from tests.shared_data import REPOSITORY
+
+SHARED = Path("/dev/shm")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """No test leaves a process or shared memory."""
+    before = set(os.listdir(SHARED)) if SHARED.is_dir() else set()
+    yield
+    assert not multiprocessing.active_children()
+    if SHARED.is_dir():
+        assert {name for name in set(os.listdir(SHARED)) - before if name.startswith("psm_")} == set()
+
+
+@pytest.mark.parametrize(("workers", "augmentation"), [(1, RandomFlip(0.5, 0.5)), (3, None)])
+def test_batches_are_the_loaders_own_in_any_order(workers, augmentation, caplog):
+    settings = dict(augmentation=augmentation)
+    plain, loader = troubled_loader(**settings), troubled_loader(**settings)
+    expected = [plain[step] for step in range(9)]
+    processes = WorkerProcesses(loader, loader.__getitem__, workers)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        for step in (5, 6, 7, 8, 0, 1, 2, 3, 4):  # a run that goes on, then another one from the start
+            assert same(processes(step), expected[step])
+    processes.close()
+    # each process met the broken image; it is told once
+    assert [record.message.count("the disc is gone") for record in caplog.records] == [1]
+    assert list(loader.broken) == list(plain.broken) == [2]
+    assert loader.empty == plain.empty == (set() if augmentation else {4})
+
+
+def test_an_order_that_begins_anew():
+    loader = loader_of(scenes(*RECTANGLES), batch_size=2)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2, num_steps=3)
+    for step in (0, 1, 2, 0, 1, 2, 0):
+        assert same(processes(step), loader[step])
+        expected = [waiting for waiting, *_ in processes._expected]
+        assert expected == [(step + 1 + i) % 3 for i in range(4)]  # nothing that was made ahead was for nothing
+    processes.close()
+
+
+@pytest.mark.parametrize(("error", "raised", "text"), [
+    (KeyError, KeyError, "step 3 is at fault"), (Wrong, RuntimeError, "Wrong: step is wrong here")])  # fmt: skip
+def test_an_error_is_raised_with_its_text_and_the_others_go_on(error, raised, text):
+    make = Failing(error)
+    processes = WorkerProcesses(make, make, 2)
+    for step in (0, 1, 2):
+        assert same(processes(step), make(step))
+    with pytest.raises(raised, match=text) as caught:
+        processes(3)
+    assert "worker_scenes.py" in "".join(caught.value.__notes__)
+    for step in (4, 5, 2):
+        assert same(processes(step), make(step))
+    processes.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        processes(6)
+
+
+def test_an_error_that_comes_again_has_one_traceback():
+    processes = WorkerProcesses(Unopened(), Failing(), 1)
+    notes = []
+    for step in (0, 1, 2):
+        with pytest.raises(ValueError, match="nothing to open") as caught:
+            processes(step)
+        notes.append(caught.value.__notes__)
+    processes.close()
+    assert len(notes[0]) == 1 and notes == [notes[0]] * 3
+
+
+def test_memory_that_something_holds_costs_no_batch():
+    work = _Work(Failing(), Failing())
+    first = work(0, 0)[0]
+    work.told(0)
+    before = work.slots[0].segment
+    before.unlink()
+    held = before.buf[:1]  # so it cannot be closed
+    second = work(1, 0)[0]
+    assert second == work.slots[0].segment.name != first
+    work.take_back()
+    work.slots.clear()
+    held.release()
+    before.close()
+
+
+def test_memory_that_a_failure_kept_untold_is_told_with_the_next_answer_of_its_slot(monkeypatch):
+    work = _Work(Failing(), Failing())
+    with monkeypatch.context() as patch:
+        patch.setattr("mrcnn.loading.loader_process._Slot.put", lambda self, array: 1 / 0)
+        for step, slot in ((2, 0), (2, 1), (4, 1)):  # the last one needs memory anew
+            with pytest.raises(ZeroDivisionError):
+                work(step, slot)
+    segments = {slot: here.segment for slot, here in work.slots.items()}
+    for slot in (1, 0):
+        assert work(1, slot)[0] == segments[slot].name
+        assert work(1, slot)[0] == segments[slot].name  # that answer was not sent
+        work.told(slot)
+        assert work(1, slot)[0] is None
+        segments[slot].unlink()
+    work(9, 0)
+    work.take_back()  # no file is left of it
+    work.slots.clear()
+
+
+def test_an_interruption_amid_a_message_is_no_death(monkeypatch):
+    """The processes are ended, and a later call starts others."""
+    loader = loader_of(scenes(*RECTANGLES), batch_size=2)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2)
+    for step in range(16):  # until no message tells of new memory
+        processes(step)
+
+    def interrupt():
+        os.read(processes._workers[0].connection.fileno(), 6)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes._workers[0].connection, "recv", interrupt, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        processes(16)
+    assert not multiprocessing.active_children()
+    for step in (16, 17):
+        assert same(processes(step), loader[step])
+    processes.close()
+
+
+def test_a_process_that_is_killed_is_an_error_and_no_wait():
+    loader = loader_of(scenes(*RECTANGLES, cls=Ending), batch_size=1, shuffle=False)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2)
+    with pytest.raises(ProcessDied, match="mrcnn-loader-1 ended by itself, with exit code -9: it was killed"):
+        for step in range(8):
+            processes(step)
+    assert not multiprocessing.active_children()
+
+
+def test_what_cannot_be_sent_is_an_error_before_anything_starts():
+    loader = loader_of(scenes(*RECTANGLES))
+    loader.dataset.lock = threading.Lock()
+    with pytest.raises(ValueError, match="cannot be sent to loader processes .*lock.*LOADER_PROCESSES = False"):
+        WorkerProcesses(loader, loader.__getitem__, 2)(0)
+    with pytest.raises(ValueError, match="workers must be at least 1, and is 0"):
+        WorkerProcesses(loader, loader.__getitem__, 0)
+
+
+def test_too_little_shared_memory_is_an_error(monkeypatch):
+    monkeypatch.setattr("mrcnn.loading.loader_process.shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
+    monkeypatch.setattr("mrcnn.loading.loader_process._SHARED_FOLDER", str(REPOSITORY))
+    work = _Work(Failing(), lambda step: (np.zeros(3 * 2**20, np.uint8),))
+    with pytest.raises(MemoryError, match="takes 3 MiB of shared memory, and .* has 1 MiB free"):
+        work(0, 0)
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_batches_are_made_in_the_shared_memory_itself(count):
+    """Whole ones, after the first; of the last one of a pass, which is filled up, a copy is put there."""
+    target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, num_channels=3)
+    loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=sample) for _ in range(2))
+    work = _Work(loader, loader.__getitem__)
+    names = []
+    for step in range(8):
+        name, slot, layout, *_ = work(step, 0)
+        segment = work.slots[0].segment
+        names.append(name)
+        whole = np.frombuffer(segment.buf, np.uint8).copy()
+        assert same([np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout], plain[step])
+        work.told(0)
+        if name:
+            SharedMemory(name).unlink()
+        assert layout[0][2] == 0 or count == 5
+    assert [name for name in names[3:] if name] == []  # no new memory once there is room for each kind
+    work.slots.clear()
+
+
+def test_closing_does_not_wait_for_a_slow_image(tmp_path):
+    (tmp_path / "wait").touch()
+    dataset = scenes(*RECTANGLES, cls=Late)
+    dataset.folder = str(tmp_path)
+    loader = loader_of(dataset, batch_size=1, shuffle=False)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2)
+    processes(0)
+    start = time.monotonic()
+    processes.close()
+    assert time.monotonic() - start < 20
+
+
+SCRIPT = """
+import logging, sys, time
+sys.path.insert(0, {repository!r})
+import numpy as np
+from mrcnn.loading.loader_pool import WorkerProcesses
+from tests.loading.scenes import Scenes, scenes
+from tests.loading.test_loader import SAMPLE, TARGET, loader_of, same
+
+SHIFT = 7
+print("started")
+
+def shifted(image):
+    return image + np.uint8(SHIFT)
+
+class Own(Scenes):
+    def load_image(self, image_id):
+        return shifted(super().load_image(image_id))
+
+loader = loader_of(scenes(*[[(1, 5, i, 25, i + 20)] for i in range(5)], cls=Own))
+processes = WorkerProcesses(loader, loader.__getitem__, 2)
+print(all(same(processes(step), loader[step]) for step in range(6)))
+{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["processes.close()", "raise SystemExit(0)"])
+def test_a_script_of_its_own_classes_and_without_a_guard_runs_once(tmp_path, end):
+    """Nor does it leave anything, or complain, where it never closes the processes."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(repository=str(REPOSITORY), end=end))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert (done.stdout.split(), done.returncode, done.stderr) == (["started", "True"], 0, "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+    end = ("print(*(worker.process.pid for worker in processes._workers), "
+           "sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)), flush=True); time.sleep(60)")  # fmt: skip
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(repository=str(REPOSITORY), end=end))
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    lines = [parent.stdout.readline() for _ in range(3)]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    *numbers, loaded = lines[2].split()
+    assert loaded == "[]" and len(numbers) == 2
+    until = time.monotonic() + 30
+    while any(Path("/proc", number, "stat").exists() for number in numbers):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_process_loads_no_framework():
+    names = "{'keras', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules)"
+    modules = "sys, mrcnn.loading.loader_process, mrcnn.loading.loader, mrcnn.datasets.formats.coco"
+    code = f"import {modules}; print({names} or 'none')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+    assert done.stdout.strip() == "none", done.stderr

@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.masks import minimize_mask
+from mrcnn.geometry.meta import parse_image_meta
+from mrcnn.loading.augment import RandomFlip
+from mrcnn.loading.sample import SampleSettings, make_sample
+from tests.loading.scenes import Scenes, scenes
+
+SQUARE = SampleSettings("square", min_dim=80, max_dim=128, mini_mask_shape=(28, 28), num_classes=4)
+FULL = SampleSettings("square", min_dim=80, max_dim=128, mini_mask_shape=None, num_classes=4)
+# 40 x 60 to 80 x 120 in 128 x 128: twice as large, 24 down, 4 to the right
+PLACE = np.array([24, 4, 24, 4])
+RECTANGLES = [(1, 5, 10, 25, 50), (-2, 0, 0, 40, 4), (3, 30, 30, 39, 59)]
+
+
+def test_a_sample_by_hand():
+    image, meta, class_ids, boxes, masks = make_sample(scenes([], RECTANGLES), 1, SQUARE)
+    assert image.shape == (128, 128, 3) and image.dtype == np.uint8
+    assert class_ids.dtype == np.int32 and class_ids.tolist() == [1, -2, 3]
+    assert boxes.dtype == np.int32
+    np.testing.assert_array_equal(boxes, [2 * np.array(r[1:]) + PLACE for r in RECTANGLES])
+    assert masks.shape == (28, 28, 3) and masks.dtype == bool and masks.all()
+    assert meta.dtype == np.float64 and meta.tolist() == [1, 40, 60, 3, 128, 128, 3, 24, 4, 104, 124, 2, 1, 1, 1, 1]
+    y1, x1, y2, x2 = boxes[0]
+    assert (image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2] == 50).all()
+
+
+def test_full_masks_lie_on_their_objects():
+    image, _, class_ids, boxes, masks = make_sample(scenes(RECTANGLES), 0, FULL)
+    assert masks.shape == (128, 128, 3)
+    np.testing.assert_array_equal(extract_bboxes(masks), boxes)
+    for i, class_id in enumerate(class_ids):
+        inside = image[masks[:, :, i]][:, 0]
+        # borders mix with the neighbour, or with black where the object touches the image's edge
+        assert np.median(inside) == 50 * abs(class_id) and (inside == np.median(inside)).mean() > 0.7
+
+
+@pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
+def test_mini_masks_are_those_of_the_full_masks(mode):
+    dataset = scenes(RECTANGLES)
+    settings = dict(resize_mode=mode, min_dim=64, max_dim=128, num_classes=4)
+    mini = make_sample(dataset, 0, SampleSettings(mini_mask_shape=(14, 14), **settings), rng=np.random.default_rng(1))
+    full = make_sample(dataset, 0, SampleSettings(mini_mask_shape=None, **settings), rng=np.random.default_rng(1))
+    for a, b in zip(mini[:4], full[:4], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(mini[4], minimize_mask(full[3], full[4], (14, 14)))
+
+
+def test_crop_leaves_out_what_it_cuts_off():
+    dataset = scenes([(1, 0, 0, 2, 2), (2, 38, 58, 40, 60), (3, 0, 0, 40, 60)])
+    settings = SampleSettings("crop", min_dim=16, mini_mask_shape=(7, 7), num_classes=4)
+    for seed in range(5):
+        image, meta, class_ids, boxes, _ = make_sample(dataset, 0, settings, rng=np.random.default_rng(seed))
+        assert image.shape == (16, 16, 3) and meta[7:11].tolist() == [0, 0, 16, 16]
+        assert not {1, 2} <= set(class_ids.tolist()) and class_ids[-1] == 3
+        assert boxes[-1].tolist() == [0, 0, 16, 16]
+
+
+def test_an_image_without_objects():
+    for settings in (SQUARE, FULL):
+        image, meta, class_ids, boxes, masks = make_sample(scenes([]), 0, settings)
+        side = settings.mini_mask_shape or (128, 128)
+        assert class_ids.shape == (0,) and boxes.shape == (0, 4) and masks.shape == (*side, 0)
+        assert masks.dtype == bool and boxes.dtype == np.int32
+
+
+def test_objects_that_vanish_are_left_out():
+    class_ids = make_sample(scenes([(1, 5, 5, 5, 9), (2, 5, 5, 9, 9)]), 0, SQUARE)[2]
+    assert class_ids.tolist() == [2]
+    small = SampleSettings("square", max_dim=6, num_classes=4)  # a tenth of the size: one pixel in ten is met
+    kept = make_sample(scenes([(1, 0, 0, 1, 1), (2, 0, 0, 40, 60)]), 0, small)[2]
+    assert kept.tolist() == [2]
+
+
+def test_one_pixel_survives():
+    _, _, class_ids, boxes, masks = make_sample(scenes([(3, 39, 59, 40, 60)]), 0, SQUARE)
+    np.testing.assert_array_equal(boxes, [2 * np.array([39, 59, 40, 60]) + PLACE])
+    assert masks.all()
+
+
+def test_active_classes_are_those_of_the_images_own_source():
+    dataset = Scenes()
+    dataset.add_class("scenes", 1, "red")
+    dataset.add_class("other", 1, "blue")
+    dataset.add([(1, 0, 0, 9, 9)])
+    dataset.add([(2, 0, 0, 9, 9)], source="other")
+    dataset.prepare()
+    settings = SampleSettings("none", num_classes=3)
+    metas = np.stack([make_sample(dataset, i, settings)[1] for i in (0, 1)])
+    assert parse_image_meta(metas)["active_class_ids"].tolist() == [[1, 1, 0], [1, 0, 1]]
+
+
+def test_a_flip_turns_image_boxes_masks_and_window_together():
+    dataset = scenes([(1, 5, 10, 25, 50), (2, 30, 40, 39, 59)])
+    plain = make_sample(dataset, 0, FULL)
+    image, meta, class_ids, boxes, masks = make_sample(dataset, 0, FULL, RandomFlip(horizontal=1.0))
+    np.testing.assert_array_equal(image, plain[0][:, ::-1])
+    np.testing.assert_array_equal(masks, plain[4][:, ::-1])
+    np.testing.assert_array_equal(boxes, extract_bboxes(masks))
+    y1, x1, y2, x2 = plain[1][7:11]
+    assert meta[7:11].tolist() == [y1, 128 - x2, y2, 128 - x1]
+    upside_down = make_sample(dataset, 0, FULL, RandomFlip(0.0, 1.0))
+    np.testing.assert_array_equal(upside_down[4], plain[4][::-1])
+
+
+@pytest.mark.parametrize("channels", [1, 4, 6])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_number_of_channels(channels, dtype):
+    class Deep(Scenes):
+        def load_image(self, image_id):
+            return np.full((40, 60, channels), 7, dtype)
+
+    image, meta, *_ = make_sample(scenes([(1, 0, 0, 9, 9)], cls=Deep), 0, SQUARE)
+    assert image.shape == (128, 128, channels) and image.dtype == dtype
+    assert meta[1:7].tolist() == [40, 60, channels, 128, 128, channels]
+
+
+def broken(image=None, masks=None, class_ids=None):
+    """A data set of one image whose loaders give what is given, or raise it."""
+
+    def give(value, default):
+        if isinstance(value, Exception):
+            raise value
+        return default if value is None else value
+
+    class Broken(Scenes):
+        def load_image(self, image_id):
+            return give(image, np.zeros((40, 60, 3), np.uint8))
+
+        def load_mask(self, image_id):
+            return give(masks, np.ones((40, 60, 1), bool)), give(class_ids, np.array([1]))
+
+    return scenes([], cls=Broken)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (broken(image=OSError("disk full")), "the image cannot be loaded: OSError: disk full"),
+        (broken(image=np.zeros((0, 60, 3))), r"load_image gave float64 of shape \(0, 60, 3\)"),
+        (broken(image=np.zeros((1, 40, 60, 3))), "height, width, channels"),
+        (broken(image="picture.jpg"), "load_image gave"),
+        (broken(masks=KeyError("polygons")), "its masks cannot be loaded: KeyError: 'polygons'"),
+        (broken(masks=np.ones((60, 40, 1), bool)), r"masks are of size \(60, 40\), its image of size \(40, 60\)"),
+        (broken(masks=np.ones((40, 60), bool)), r"masks of shape \(40, 60\) do not go with 1 class ids"),
+        (broken(masks=np.ones((40, 60, 2), bool)), "do not go with 1 class ids"),
+        (broken(masks=[[[1, 2, 3, 4]]]), "segmentation is not usable: a polygon needs at least three"),
+        (broken(class_ids=np.array([4])), "class id 4 is out of range: of 4 classes they go from 1 to 3"),
+        (broken(class_ids=np.array([-4])), "class id -4 is out of range"),
+        (broken(class_ids=np.array([0])), "class id 0 is out of range"),
+        (broken(class_ids=np.array([1.5])), "whole numbers"),
+        (broken(class_ids=np.array(["red"])), "whole numbers"),
+    ],
+)
+def test_bad_input_names_the_image_its_path_and_the_field(dataset, message):
+    with pytest.raises(DataError, match=message) as error:
+        make_sample(dataset, 0, SQUARE)
+    assert "image 0 (id 0 of 'scenes', path 0.png)" in str(error.value)
+
+
+def test_a_wrong_number_of_channels():
+    settings = SampleSettings("none", num_classes=4, num_channels=4)
+    with pytest.raises(DataError, match=r"has 3 channels, the network takes 4 \(IMAGE_CHANNEL_COUNT\)"):
+        make_sample(scenes([]), 0, settings)
+    assert make_sample(scenes([]), 0, SampleSettings("none", num_classes=4, num_channels=3))[0].shape == (40, 60, 3)
+
+
+def test_an_image_of_a_source_without_classes():
+    dataset = scenes([])
+    dataset.add([], source="elsewhere")
+    dataset.prepare()
+    with pytest.raises(DataError, match="source 'elsewhere' has no classes; those with classes are .'scenes'"):
+        make_sample(dataset, 1, SQUARE)
+
+
+def test_masks_that_are_not_bool_are_read_as_such():
+    masks = np.zeros((40, 60, 1), np.uint8)
+    masks[5:9, 7:30] = 255
+    _, _, _, boxes, mini = make_sample(broken(masks=masks), 0, SQUARE)
+    np.testing.assert_array_equal(boxes, [2 * np.array([5, 7, 9, 30]) + PLACE])
+    assert mini.all()
+
+
+def test_a_sample_does_not_change_what_it_was_given():
+    image, masks, class_ids = np.full((40, 60, 3), 9, np.uint8), np.ones((40, 60, 1), bool), np.array([2])
+    dataset = broken(image, masks, class_ids)
+    for augmentation in (None, RandomFlip(1.0, 1.0)):
+        make_sample(dataset, 0, FULL, augmentation)
+    assert (image == 9).all() and masks.all() and class_ids.tolist() == [2]

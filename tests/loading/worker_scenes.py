@@ -1,0 +1,84 @@
+"""Data sets that loader processes meet: with a broken and an empty image, and ones that fail or end their process."""
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tests.loading.scenes import Scenes, scenes
+from tests.loading.test_loader import loader_of
+
+RECTANGLES = [[(1 + i % 3, 5, i, 25, i + 20)] for i in range(7)]
+
+
+class Troubled(Scenes):
+    """Image 2 cannot be read."""
+
+    def load_image(self, image_id):
+        if image_id == 2:
+            raise OSError("the disc is gone")
+        return super().load_image(image_id)
+
+    def load_mask(self, image_id):
+        masks, class_ids = super().load_mask(image_id)
+        return (masks[:, :, :0], class_ids[:0]) if image_id == 4 else (masks, class_ids)
+
+
+class Ending(Scenes):
+    """Its process ends at image 3, as one does that is short of memory."""
+
+    def load_image(self, image_id):
+        if image_id == 3:
+            os.kill(os.getpid(), 9)
+        return super().load_image(image_id)
+
+
+class Late(Scenes):
+    """Leaves a file for each process, and takes its time over image 1."""
+
+    folder = None
+
+    def load_image(self, image_id):
+        Path(self.folder, str(os.getpid())).touch()
+        time.sleep(60 if image_id == 1 and Path(self.folder, "wait").exists() else 0)
+        return super().load_image(image_id)
+
+
+class Wrong(ValueError):
+    """An exception that cannot be pickled, for want of its arguments."""
+
+    def __init__(self, what, where):
+        super().__init__(f"{what} is wrong {where}")
+
+
+class Failing:
+    """Batches of which step 3 fails. The numbers of a batch are its step; it grows with each step."""
+
+    broken, empty = {}, set()
+
+    def __init__(self, error=KeyError):
+        self.error = error
+
+    def __call__(self, step):
+        if step == 3:
+            raise self.error("step", "here") if self.error is Wrong else self.error("step 3 is at fault")
+        return np.full((step + 1, 1000), step), np.zeros((0, 4), np.float32), np.full(3, step % 2 == 0)
+
+    def hear(self, broken, empty):
+        """Take no note."""
+
+
+class Unopened:
+    """A loader that no process can make from what was sent."""
+
+    def __reduce__(self):
+        return _refuse, ()
+
+
+def _refuse():
+    raise ValueError("nothing to open")
+
+
+def troubled_loader(**kwargs):
+    """Return a loader of images that are broken and empty among others."""
+    return loader_of(scenes(*RECTANGLES, cls=Troubled), batch_size=2, seed=3, **kwargs)

@@ -1,0 +1,17 @@
+"""Backbones by name."""
+import pytest
+
+from mrcnn.network.backbones.compact import compact_graph
+from mrcnn.network.backbones.registry import BACKBONES, get_backbone
+
+
+def test_names_and_callables():
+    assert get_backbone("compact") is compact_graph
+    assert get_backbone("resnet101").keywords == {"architecture": "resnet101"}
+    assert get_backbone(test_names_and_callables) is test_names_and_callables
+    assert set(BACKBONES) >= {"resnet50", "resnet101", "compact"}
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(ValueError, match="BACKBONE is 'vgg16': choose one of compact, resnet101, resnet50"):
+        get_backbone("vgg16")

@@ -1,0 +1,60 @@
+"""ResNet with the classic names, strides and blocks."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.network.backbones.resnet import conv_block, identity_block, resnet_graph
+from tests.shared_data import shared_path
+
+
+def _classic_backbone(architecture):
+    """Names of the backbone's layers in the classic file, with the shapes of their tensors."""
+    rows = shared_path(f"parity/h5_layout_{architecture}.tsv").read_text(encoding="utf-8").splitlines()
+    layers = {}
+    for group, tensor, shape in (row.split("\t") for row in rows):
+        if group.startswith(("conv1", "bn_conv1", "res", "bn2", "bn3", "bn4", "bn5")):
+            layers.setdefault(group, {})[tensor.rsplit("/", 1)[-1].removesuffix(":0")] = shape.replace(" ", "")
+    return layers
+
+
+@pytest.mark.parametrize("architecture, blocks", [
+    pytest.param("resnet50", 16, marks=()),
+    pytest.param("resnet101", 33, marks=pytest.mark.tensorflow_only)])
+def test_layers_are_the_classic_ones(architecture, blocks):
+    image = keras.Input((64, 128, 3))
+    maps = resnet_graph(image, architecture, stage5=True, train_bn=False)
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (16, 32, 64), (16, 32, 256), (8, 16, 512), (4, 8, 1024), (2, 4, 2048)]  # fmt: skip
+    model = keras.Model(image, maps[1:])
+    ours = {layer.name: {w.name: str(tuple(w.shape)).replace(" ", "") for w in layer.weights}
+            for layer in model.layers if layer.weights}
+    assert sum(layer.name.endswith("_out") for layer in model.layers) == blocks
+    assert ours == _classic_backbone(architecture)
+
+
+def test_no_stage_5_on_request():
+    maps = resnet_graph(keras.Input((64, 64, 3)), "resnet50")
+    assert maps[4] is None and maps[3].shape[-1] == 1024
+
+
+def test_an_unknown_architecture_is_told():
+    with pytest.raises(ValueError, match="'resnet18': choose resnet50 or resnet101"):
+        resnet_graph(keras.Input((64, 64, 3)), "resnet18")
+
+
+def test_an_identity_block_that_adds_nothing_is_relu():
+    image = keras.Input((4, 6, 8))
+    model = keras.Model(image, identity_block(image, 3, [2, 2, 8], 2, "b", train_bn=False))
+    model.get_layer("bn2b_branch2c").set_weights([np.zeros(8), np.zeros(8), np.zeros(8), np.ones(8)])
+    x = np.random.default_rng(0).normal(size=(1, 4, 6, 8)).astype(np.float32)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), np.maximum(x, 0), atol=1e-6)
+
+
+def test_a_conv_block_strides_in_its_first_convolution():
+    image = keras.Input((8, 4, 3))
+    model = keras.Model(image, conv_block(image, 3, [2, 2, 8], 3, "a", strides=(2, 2), use_bias=False, train_bn=False))
+    assert tuple(model.output.shape[1:]) == (4, 2, 8)
+    strides = {layer.name: layer.strides for layer in model.layers if "branch" in layer.name and "res" in layer.name}
+    assert strides == {"res3a_branch2a": (2, 2), "res3a_branch2b": (1, 1), "res3a_branch2c": (1, 1),
+                       "res3a_branch1": (2, 2)}
+    assert all(not layer.use_bias for layer in model.layers if layer.name in strides)

@@ -1,0 +1,238 @@
+"""The statistics that normalise are the ones that TRAIN_BN names, whatever mode the model around runs in."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.network.layers.batch_norm import BatchNorm
+from tests.network.losses.gradients import loss_and_gradient
+
+# Two rows with mean 3 and variance 1. Epsilon 1e-3 leaves 1 / sqrt(1.001) of them, the batch's way.
+X = np.array([[2.0], [4.0]], np.float32)
+BY_BATCH = np.array([[-1.0], [1.0]]) / np.sqrt(1.001)
+BY_MOVING = X / np.sqrt(1.001)  # the moving statistics start at mean 0, variance 1
+
+
+def _numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def _model(train_bn):
+    """A functional model of one layer, and the layer."""
+    image = keras.Input((1,))
+    layer = BatchNorm(momentum=0.9)
+    return keras.Model(image, layer(image, training=train_bn)), layer
+
+
+@pytest.mark.parametrize("train_bn, training, expected, moving_mean", [
+    (None, False, BY_MOVING, 0.0),
+    (None, True, BY_BATCH, 0.3),  # 0.9 * 0 + 0.1 * 3
+    (False, False, BY_MOVING, 0.0),
+    (False, True, BY_MOVING, 0.0),
+    (True, False, BY_BATCH, 0.3),
+    (True, True, BY_BATCH, 0.3),
+])  # fmt: skip
+def test_a_functional_model_does_as_train_bn_says(train_bn, training, expected, moving_mean):
+    model, layer = _model(train_bn)
+    np.testing.assert_allclose(_numpy(model(X, training=training)), expected, atol=1e-5)
+    np.testing.assert_allclose(_numpy(layer.moving_mean), [moving_mean], atol=1e-6)
+
+
+@pytest.mark.parametrize("train_bn", [None, False])
+def test_a_step_of_fit_moves_the_statistics_only_when_they_train(train_bn):
+    model, layer = _model(train_bn)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    model.fit(X, np.zeros_like(X), batch_size=2, verbose=0)
+    np.testing.assert_allclose(_numpy(layer.moving_mean), [0.3 if train_bn is None else 0.0], atol=1e-6)
+    # The scale trains in both: the gradient of the mean square is not zero.
+    assert abs(float(_numpy(layer.gamma)[0]) - 1) > 1e-3
+
+
+def test_a_frozen_layer_keeps_its_statistics():
+    model, layer = _model(None)
+    layer.trainable = False
+    np.testing.assert_allclose(_numpy(model(X, training=True)), BY_MOVING, atol=1e-5)
+    np.testing.assert_allclose(_numpy(layer.moving_mean), [0.0])
+
+
+def test_outside_a_model_the_argument_counts():
+    layer = BatchNorm()
+    np.testing.assert_allclose(_numpy(layer(X, training=True)), BY_BATCH, atol=1e-5)
+    assert layer.train_bn is None
+
+
+@pytest.mark.parametrize("train_bn", [None, False, True])
+def test_a_saved_layer_comes_back_with_its_arguments(train_bn):
+    layer = BatchNorm(momentum=0.7, epsilon=1e-2, center=False, train_bn=train_bn, name="bn")
+    copy = BatchNorm.from_config(layer.get_config())
+    assert (copy.momentum, copy.epsilon, copy.center, copy.train_bn, copy.name) == (0.7, 1e-2, False, train_bn, "bn")
+
+
+@pytest.mark.parametrize("train_bn", [None, False, True])
+def test_a_model_made_from_a_configuration_does_the_same(train_bn):
+    model, _ = _model(train_bn)
+    copy = keras.Model.from_config(model.get_config())
+    for training in (False, True):
+        np.testing.assert_allclose(_numpy(copy(X, training=training)), _numpy(model(X, training=training)), atol=1e-6)
+
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32)
+
+
+def _behind_a_convolution(train_bn, between=False, norm=None, **convolution):
+    """A functional model of a convolution and a BatchNorm, all of whose weights matter.
+
+    With `between` a layer that does nothing stands between both, so that each is computed by itself.
+    """
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv", **convolution)(image)
+    x = keras.layers.Activation("linear")(x) if between else x
+    model = keras.Model(image, BatchNorm(epsilon=0.01, name="bn", **norm or {})(x, training=train_bn))
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.uniform(0.5, 2, w.shape) * (rng.choice([-1, 1], w.shape) if w.ndim > 1 else 1)
+                       for w in model.get_weights()])  # fmt: skip
+    return model
+
+
+CONVOLUTIONS = [{}, {"strides": 2, "padding": "same"}, {"use_bias": False}, {"dilation_rate": 2}]
+
+
+@pytest.mark.parametrize("norm", [{}, {"center": False}, {"scale": False}], ids=str)
+@pytest.mark.parametrize("convolution", CONVOLUTIONS, ids=str)
+def test_with_statistics_that_stand_still_it_is_one_with_the_convolution_before(convolution, norm):
+    folded, plain = (_behind_a_convolution(False, between, norm, **convolution) for between in (False, True))
+    for training in (False, True):
+        np.testing.assert_allclose(_numpy(folded(IMAGES, training=training)), _numpy(plain(IMAGES, training=training)),
+                                   rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+def test_statistics_that_train_stand_still_in_inference():
+    folded, plain = (_behind_a_convolution(None, between) for between in (False, True))
+    np.testing.assert_allclose(_numpy(folded(IMAGES)), _numpy(plain(IMAGES)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("train_bn, training", [(None, True), (True, False), (True, True)])
+def test_with_the_statistics_of_the_batch_it_stays_by_itself(train_bn, training):
+    model, plain = (_behind_a_convolution(train_bn, between) for between in (False, True))
+    before = _numpy(model.get_layer("bn").moving_mean)
+    np.testing.assert_allclose(_numpy(model(IMAGES, training=training)), _numpy(plain(IMAGES, training=training)), atol=1e-5)
+    after, expected = (_numpy(m.get_layer("bn").moving_mean) for m in (model, plain))
+    np.testing.assert_allclose(after, expected, atol=1e-6)
+    assert np.abs(after - before).max() > 1e-3
+
+
+def test_a_frozen_layer_behind_a_convolution_keeps_its_statistics():
+    model, plain = (_behind_a_convolution(None, between) for between in (False, True))
+    for one in (model, plain):
+        one.get_layer("bn").trainable = False
+    before = _numpy(model.get_layer("bn").moving_mean)
+    np.testing.assert_allclose(_numpy(model(IMAGES, training=True)), _numpy(plain(IMAGES, training=True)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(_numpy(model.get_layer("bn").moving_mean), before)
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS, ids=str)
+def test_one_with_a_convolution_it_trains_as_by_itself(convolution):
+    ends = []
+    for between in (False, True):
+        model = _behind_a_convolution(False, between, **convolution)
+        model.compile(keras.optimizers.SGD(1e-2), loss="mse")
+        target = np.zeros(model(IMAGES).shape, np.float32)
+        model.train_on_batch(IMAGES, target)
+        ends.append({w.path.split("/", 1)[-1]: _numpy(w) for w in model.weights})
+        _, gradient = loss_and_gradient(lambda x, model=model: keras.ops.sum(keras.ops.square(model(x))), IMAGES)
+        ends[-1]["input"] = gradient
+    start = _behind_a_convolution(False, **convolution).get_weights()
+    assert all(np.abs(a - b).max() > 1e-3 for (name, a), b in zip(ends[0].items(), start) if "moving" not in name)
+    for (name, ours), (_, plain) in zip(ends[0].items(), ends[1].items(), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_the_convolution_itself_can_be_looked_at():
+    model, plain = (_behind_a_convolution(False, between) for between in (False, True))
+    raw, expected = (_numpy(keras.Model(m.input, m.get_layer("conv").output)(IMAGES)) for m in (model, plain))
+    np.testing.assert_allclose(raw, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [keras.models.clone_model, lambda m: keras.Model.from_config(m.get_config())])
+def test_a_copy_of_a_model_is_one_with_its_own_convolution(copied):
+    model = _behind_a_convolution(False)
+    copy = copied(model)
+    assert [layer.name for layer in copy.layers[1:]] == ["conv", "bn"]
+    expected = _numpy(model(IMAGES))
+    copy.set_weights(model.get_weights())
+    model.set_weights([w * 0 + 1 for w in model.get_weights()])
+    np.testing.assert_allclose(_numpy(copy(IMAGES)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_not_one_with_a_convolution_that_does_more():
+    image = keras.Input((7, 6, 3))
+    model = keras.Model(image, BatchNorm()(keras.layers.Conv2D(4, 3, activation="relu")(image), training=False))
+    relu = keras.Model(image, model.layers[1].output)
+    np.testing.assert_allclose(_numpy(model(IMAGES)), _numpy(relu(IMAGES)) / np.sqrt(1.001), rtol=1e-5, atol=1e-6)
+
+
+def _with_relu(layer):
+    """A copy of a layer, that of a convolution with an activation."""
+    return type(layer).from_config({**layer.get_config(), **({"activation": "relu"} if layer.name == "conv" else {})})
+
+
+def test_a_copy_whose_convolution_does_more_is_not_one_with_it():
+    model = _behind_a_convolution(False)
+    copy = keras.models.clone_model(model, clone_function=_with_relu)
+    copy.set_weights(model.get_weights())
+    relu = keras.ops.relu(keras.Model(model.input, model.get_layer("conv").output)(IMAGES))
+    np.testing.assert_allclose(_numpy(copy(IMAGES)), _numpy(copy.get_layer("bn")(relu)), rtol=1e-4, atol=1e-4)
+
+
+def test_behind_two_convolutions_it_normalises_both():
+    image = keras.Input((7, 6, 3))
+    norm = BatchNorm()
+    maps = [keras.layers.Conv2D(4, 3)(image) for _ in range(2)]
+    for x in maps:
+        found = keras.Model(image, norm(x, training=False))(IMAGES)
+        np.testing.assert_allclose(_numpy(found), _numpy(keras.Model(image, x)(IMAGES)) / np.sqrt(1.001), rtol=1e-4, atol=1e-5)
+
+
+def test_its_convolution_is_no_part_of_it():
+    model = _behind_a_convolution(False)
+    assert [w.name for w in model.get_layer("bn").weights] == ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert len(model.weights) == 6
+
+
+def test_a_symbolic_tensor_from_nowhere():
+    assert BatchNorm()(keras.KerasTensor((2, 5, 6, 4))).shape == (2, 5, 6, 4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_in_lower_precision(precision):
+    images = np.random.default_rng(2).normal(size=(2, 96, 96, 3)).astype(np.float32)  # sums over many cells
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = _behind_a_convolution(False)
+        model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: keras.ops.mean(keras.ops.cast(y, "float32")))
+        found = model(images)
+        before = _numpy(model.get_layer("bn").beta)
+        model.train_on_batch(images, np.zeros(1, np.float32))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert keras.backend.standardize_dtype(found.dtype) == precision.removeprefix("mixed_")
+    expected = _numpy(_behind_a_convolution(False, between=True)(images))
+    assert np.abs(_numpy(keras.ops.cast(found, "float32")) - expected).max() < 0.02 * np.abs(expected).max()
+    # the mean over four channels: a quarter for each
+    np.testing.assert_allclose(before - _numpy(model.get_layer("bn").beta), 0.25, rtol=5e-3)
+
+
+@pytest.mark.tensorflow_only
+def test_the_plain_convolution_is_left_out_of_a_graph():
+    import tensorflow as tf
+
+    step = tf.function(_behind_a_convolution(False)).get_concrete_function(tf.TensorSpec((2, 7, 6, 3)))
+    nodes = {node.name: node for node in step.graph.as_graph_def().node}
+    assert sum(node.op == "Conv2D" for node in nodes.values()) == 2
+    needed, asked = set(), [step.graph.outputs[0].op.name]
+    while asked:
+        name = asked.pop()
+        if name not in needed:
+            needed.add(name)
+            asked += [source.split(":")[0].lstrip("^") for source in nodes[name].input]
+    assert sum(nodes[name].op == "Conv2D" for name in needed) == 1

@@ -1,0 +1,86 @@
+"""The mask head trains on the rows that hold a positive, and learns the same from them as from all rows."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.network import build
+from mrcnn.network.layers.positive_rois import PositiveRois
+from mrcnn.network.ops.placement import on_tensorflow_processor
+from tests.network.layers.check import run
+from tests.training.small import batch_of, small_config, small_model
+
+needs_free_shapes = pytest.mark.skipif(not on_tensorflow_processor(), reason="graphs have one size on this backend")
+
+
+def _rows(*counts, most=5):
+    """Rois numbered by their row, and class ids of so many positives in each image."""
+    rois = np.broadcast_to(np.arange(1, most + 1, dtype=np.float32)[None, :, None], (len(counts), most, 4))
+    class_ids = (np.arange(most)[None] < np.array(counts)[:, None]).astype(np.int32) * 3
+    return [np.ascontiguousarray(rois), class_ids]
+
+
+@needs_free_shapes
+@pytest.mark.parametrize(("counts", "taken"), [((0, 0), 1), ((1, 0), 1), ((1, 4), 4), ((5, 2), 5)])
+def test_as_many_rows_as_any_image_has_positives(counts, taken):
+    rois, class_ids = _rows(*counts)
+    found_rois, found_ids = run(PositiveRois(), [rois, class_ids])
+    np.testing.assert_array_equal(found_rois, rois[:, :taken])
+    np.testing.assert_array_equal(found_ids, class_ids[:, :taken])
+
+
+@needs_free_shapes
+def test_boxes_keep_their_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rois, class_ids = _rows(2)
+        found, _ = run(PositiveRois(), [rois * np.float32(0.7012345), class_ids])
+    finally:
+        keras.config.set_dtype_policy(policy)
+    np.testing.assert_array_equal(found, rois[:, :2] * np.float32(0.7012345))
+
+
+@needs_free_shapes
+def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
+    config = {"TRAIN_BN": False, "TRAIN_ROIS_PER_IMAGE": 24, "USE_RPN_ROIS": False}
+    batch = [np.asarray(part) for part in batch_of(small_config(**config))]
+    rois = np.zeros((2, 40, 4), np.int32)
+    rois[:, :4] = batch[5]  # every object is proposed, and nothing else
+    batch.append(rois)
+    few = small_model("training", tmp_path, **config)
+    monkeypatch.setattr(build, "on_tensorflow_processor", lambda: False)
+    every = small_model("training", tmp_path, **config)
+    every.keras_model.set_weights(few.keras_model.get_weights())
+    shapes, losses = [], []
+    for model in (few, every):
+        shapes.append(model.keras_model.predict_on_batch(batch)["own_class_masks"].shape[1])
+        model.compile(0.01, 0.9)
+        losses.append([model.keras_model.train_on_batch(batch, return_dict=True) for _ in range(3)])
+    assert 1 <= shapes[0] < shapes[1] == 7  # int(24 * 0.33); the test says nothing where all of them are positives
+    for one, other in zip(*losses, strict=True):
+        assert one["mrcnn_mask_loss"] > 0.1
+        assert {name: float(value) for name, value in one.items()} == pytest.approx(
+            {name: float(value) for name, value in other.items()}, rel=1e-4)
+    for one, other in zip(few.keras_model.get_weights(), every.keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@needs_free_shapes
+@pytest.mark.parametrize(("train_bn", "rows"), [(False, None), (None, 2), (True, 2)])
+def test_statistics_of_a_batch_are_of_every_row(tmp_path, train_bn, rows):
+    model = small_model("training", tmp_path, TRAIN_BN=train_bn)
+    names = [layer.name for layer in model.keras_model.layers]
+    assert model.keras_model.output["own_class_masks"].shape[1] == rows
+    assert ("positive_rois" in names) == (rows is None)
+
+
+def test_graphs_of_one_size_keep_every_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "on_tensorflow_processor", lambda: False)
+    model = small_model("training", tmp_path, TRAIN_BN=False)
+    assert model.keras_model.output["own_class_masks"].shape[1] == 2  # int(8 * 0.33)
+
+
+def test_it_comes_back_from_its_configuration():
+    layer = PositiveRois(name="positive_rois")
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert isinstance(copy, PositiveRois) and copy.name == layer.name

@@ -1,0 +1,121 @@
+"""Batches of images with their class maps: every image once an epoch, the same whoever makes them."""
+import json
+import logging
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from mrcnn.base.errors import DataError
+from mrcnn.semantic.batches import SemanticBatches
+from mrcnn.semantic.selection import filter_images
+from tests.loading.scenes import scenes
+from tests.semantic.drawn import AUGMENTATION, RED, SCENES, Broken
+
+
+def batches_of(dataset=None, input_size=(8, 12), batch_size=3, **arguments):
+    return SemanticBatches(dataset or scenes(*SCENES * 2), input_size, batch_size, **arguments)
+
+
+def seen(batches, epoch):
+    return [batches[epoch * len(batches) + i] for i in range(len(batches))]
+
+
+def test_every_image_comes_once_an_epoch_in_an_order_of_its_own():
+    dataset = scenes(*[[(RED, i, 0, i + 1, 60)] for i in range(20)])  # the row of red tells the image
+    batches = batches_of(dataset, (40, 6), 3)
+    orders = []
+    for epoch in range(3):
+        made = seen(batches, epoch)
+        assert [len(images) for images, _ in made] == [3] * 6 + [2]
+        orders.append([int(np.flatnonzero(mask[:, 0, 0])[0]) for _, masks in made for mask in masks])
+        assert sorted(orders[-1]) == list(range(20))
+    assert orders[0] != orders[1] != orders[2]
+    assert orders[1] == batches.order(1).tolist()
+    fixed = batches_of(dataset, (40, 6), 3, shuffle=False, image_ids=[4, 9, 2])
+    assert [int(np.flatnonzero(mask[:, 0, 0])[0]) for mask in fixed[5][1]] == [4, 9, 2]
+
+
+def test_batches_are_of_the_kind_that_models_take():
+    images, masks = batches_of(classes=["red", "blue"], mask_type="normal")[0]
+    assert images.shape == (3, 8, 12, 3) and images.dtype == np.float32 and 0 <= images.min() <= images.max() <= 1
+    assert masks.shape == (3, 8, 12, 1) and masks.dtype == np.int32
+    named = batches_of(classes=["red", "blue"], mask_type="normal")
+    assert named.class_names == ["background", "red", "blue"] and sorted(named.image_ids) == [0, 3, 4, 5, 8, 9]
+    assert batches_of(classes=["red", "blue"]).class_names == ["background", "red or blue"]
+
+
+def test_a_batch_follows_from_seed_and_step_whoever_makes_it_and_when():
+    expected = [batches_of(augmentation=AUGMENTATION)[step] for step in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        batches = batches_of(augmentation=AUGMENTATION)
+        backwards = list(pool.map(batches.__getitem__, range(11, -1, -1)))[::-1]
+    pickled = pickle.loads(pickle.dumps(batches))
+    by_threads = batches_of(augmentation=AUGMENTATION, workers=3)
+    for step, (images, masks) in enumerate(expected):
+        for other in (backwards[step], pickled[step], by_threads[step]):
+            np.testing.assert_array_equal(images, other[0])
+            np.testing.assert_array_equal(masks, other[1])
+    other_seed = batches_of(augmentation=AUGMENTATION, seed=1)
+    assert any((other_seed[i][0] != expected[i][0]).any() for i in range(4))
+
+
+def test_augmentation_differs_from_epoch_to_epoch():
+    batches = batches_of(scenes(SCENES[0]), batch_size=1, augmentation=AUGMENTATION)
+    assert (batches[0][0] != batches[1][0]).any()
+
+
+def test_the_next_good_image_stands_in_for_a_broken_one(caplog):
+    dataset = scenes(*SCENES, cls=Broken)
+    batches = batches_of(dataset, (40, 60), 5, shuffle=False, image_ids=[0, 1, 3, 4])
+    with caplog.at_level(logging.WARNING):
+        (_, masks), _ = batches[0], batches[1]
+    assert len(masks) == 4 and set(batches.broken) == {1, 3}
+    assert len([record for record in caplog.records if "left out" in record.message]) == 2
+    for stand_in in masks[1:3]:
+        np.testing.assert_array_equal(stand_in, masks[3])
+    with pytest.raises(DataError, match="none of the 2 images can be used; the first: image 1 .*it is torn"):
+        batches_of(dataset, image_ids=[1, 3], shuffle=False)[0]
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ({"input_size": (8,)}, r"input_size is \(8,\), expected \(height, width\)"),
+    ({"input_size": (8, 1.5)}, "input_size"),
+    ({"batch_size": 0}, "batch_size must be at least 1"),
+    ({"image_ids": []}, "image_ids is empty"),
+    ({"augmentation": {"rotate": 3}}, "no argument 'rotate'"),
+    ({"ignore_label": 1}, "ignore_label is 1, .* above 1, that of the last class"),
+    ({"ignore_label": 3, "mask_type": "normal"}, "above 3"),
+    ({"ignore_label": 2**16}, "up to 65535"),
+])  # fmt: skip
+def test_arguments_out_of_range_are_told(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        batches_of(**arguments)
+    with pytest.raises(IndexError, match="counts from 0"):
+        batches_of()[-1]
+
+
+def test_coco_folder_polygons_and_runs(tmp_path):
+    """A folder in COCO's layout, grey files: a polygon of cats and an RLE of dogs, drawn at half the size."""
+    runs = {"size": [8, 12], "counts": [8 * 6, 8 * 2, 8 * 4]}  # columns 6 and 7
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 5, "iscrowd": 0, "segmentation": [[2, 2, 8, 2, 8, 6, 2, 6]]},
+        {"id": 2, "image_id": 1, "category_id": 9, "iscrowd": 1, "segmentation": runs},
+    ]
+    content = {"images": [{"id": i, "file_name": f"{i}.png", "height": 8, "width": 12} for i in (1, 2)],
+               "annotations": annotations, "categories": [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}]}  # fmt: skip
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    (tmp_path / "train2017").mkdir()
+    for i in (1, 2):
+        cv2.imwrite(str(tmp_path / "train2017" / f"{i}.png"), np.full((8, 12), 51 * i, np.uint8))
+    dataset, ids = filter_images(tmp_path, ["cat", "dog"], "train")
+    assert [dataset.image_info[i]["id"] for i in ids] == [1]
+    (image,), (mask,) = SemanticBatches(dataset, (4, 6), 1, classes=["cat", "dog"], mask_type="normal", image_ids=ids)[0]
+    np.testing.assert_allclose(image, 0.2, rtol=1e-6)
+    np.testing.assert_array_equal(mask[:, :, 0], [[0, 0, 0, 2, 0, 0],
+                                                  [0, 1, 1, 2, 0, 0],
+                                                  [0, 1, 1, 2, 0, 0],
+                                                  [0, 0, 0, 2, 0, 0]])  # fmt: skip

@@ -1,0 +1,71 @@
+"""Intersection over union of class maps, counted by hand."""
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mrcnn.semantic.evaluation import class_ious, confusion_matrix, mean_iou
+
+TRUTH = np.array([[0, 0, 0, 1],
+                  [0, 1, 1, 1],
+                  [2, 2, 0, 0]])  # fmt: skip
+PREDICTED = np.array([[0, 0, 1, 1],
+                      [0, 0, 1, 1],
+                      [2, 0, 0, 4]])  # fmt: skip
+# in both, in the truth, in the prediction: class 0 4 6 6; class 1 3 4 4; class 2 1 2 1; class 3 none; class 4 0 0 1
+CONFUSION = [[4, 1, 0, 0, 1],
+             [1, 3, 0, 0, 0],
+             [1, 0, 1, 0, 0],
+             [0, 0, 0, 0, 0],
+             [0, 0, 0, 0, 0]]  # fmt: skip
+
+
+def test_pixels_are_counted_by_truth_and_prediction():
+    confusion = confusion_matrix(TRUTH, PREDICTED, 5)
+    assert confusion.dtype == np.int64
+    np.testing.assert_array_equal(confusion, CONFUSION)
+
+
+def test_a_class_in_neither_has_no_figure_and_is_left_out_of_the_mean():
+    np.testing.assert_allclose(class_ious(CONFUSION), [4 / 8, 3 / 5, 1 / 2, math.nan, 0])
+    assert mean_iou(CONFUSION) == pytest.approx((4 / 8 + 3 / 5 + 1 / 2 + 0) / 4)
+
+
+def test_ignored_pixels_are_not_counted():
+    truth = TRUTH.copy()
+    truth[2] = 255
+    confusion = confusion_matrix(truth, PREDICTED, 3, ignore=255)  # the 4 predicted in the last row does not matter
+    np.testing.assert_array_equal(confusion, [[3, 1, 0], [1, 3, 0], [0, 0, 0]])
+    np.testing.assert_allclose(class_ious(confusion), [3 / 5, 3 / 5, math.nan])
+
+
+def test_no_pixel_gives_no_figure():
+    confusion = confusion_matrix(np.zeros((0, 4), int), np.zeros((0, 4), int), 3)
+    assert confusion.shape == (3, 3) and math.isnan(mean_iou(confusion))
+
+
+@pytest.mark.parametrize("truth, predicted, said", [
+    ([[0, 1]], [[0], [1]], r"truth is of shape \(1, 2\), the prediction of shape \(2, 1\)"),
+    ([0, 3], [0, 1], "truth holds int64 from 0 to 3, expected whole numbers from 0 to 2"),
+    ([0, 1], [0, -1], "prediction holds int64 from -1 to 0"),
+    ([0, 1], [0.0, 1.0], "prediction holds float64"),
+])  # fmt: skip
+def test_what_is_no_class_map_is_told(truth, predicted, said):
+    with pytest.raises(ValueError, match=said):
+        confusion_matrix(truth, predicted, 3)
+
+
+maps = arrays(np.uint8, (2, 5, 7), elements=st.integers(0, 3))
+
+
+@given(maps, maps)
+def test_iou_is_intersection_over_union_and_matrices_add_up(truth, predicted):
+    whole = confusion_matrix(truth, predicted, 4)
+    np.testing.assert_array_equal(whole, sum(confusion_matrix(t, p, 4) for t, p in zip(truth, predicted)))
+    for k, iou in enumerate(class_ious(whole)):
+        either = ((truth == k) | (predicted == k)).sum()
+        assert math.isnan(iou) if not either else iou == ((truth == k) & (predicted == k)).sum() / either
+    assert mean_iou(confusion_matrix(truth, truth, 4)) == 1

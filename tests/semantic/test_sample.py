@@ -1,0 +1,152 @@
+"""An image with its class map, against rectangles drawn by hand and pycocotools."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from mrcnn.base.errors import DataError
+from mrcnn.semantic.augment import SemanticAugmentation
+from mrcnn.semantic.sample import make_semantic_sample
+from mrcnn.semantic.selection import filter_images, number_classes
+from tests.loading.scenes import Scenes, scenes
+from tests.semantic.drawn import AUGMENTATION, RED, SCENES
+from tests.shared_data import shared_path
+
+
+def test_a_map_by_hand():
+    numbers = number_classes(scenes(), ["blue", "red"])
+    image, class_map = make_semantic_sample(scenes(*SCENES), 0, (20, 30), numbers)
+    expected = np.zeros((20, 30), int)
+    expected[7:17, 15:30] = 1
+    expected[2:12, 5:20] = 2  # asked for last, and so on top, though blue has the higher id and is drawn over it
+    assert class_map.dtype == np.int32
+    np.testing.assert_array_equal(class_map, expected)
+    grey = np.full((20, 30), 10)
+    grey[2:12, 5:20] = 50
+    grey[7:17, 15:30] = 150
+    assert image.dtype == np.float32 and image.shape == (20, 30, 3)
+    np.testing.assert_allclose(image, np.repeat(grey[:, :, None] / 255, 3, axis=2), rtol=1e-6)
+
+
+def test_crowds_belong_to_their_class():
+    _, class_map = make_semantic_sample(scenes(*SCENES), 3, (4, 6), np.array([0, 5, 0, 0]))
+    np.testing.assert_array_equal(class_map, np.repeat([[0], [0], [5], [5]], 6, axis=1))
+
+
+class OneImage(Scenes):
+    """Shows the image that it is given, with red all over."""
+
+    def load_image(self, image_id):
+        return self.picture
+
+    def load_mask(self, image_id):
+        return np.ones((*self.picture.shape[:2], 1), bool), np.array([RED])
+
+
+def sample_of(picture, size):
+    dataset = scenes([], cls=OneImage)
+    dataset.picture = picture
+    return make_semantic_sample(dataset, 0, size, np.array([0, 1, 0, 0]))[0]
+
+
+RAMP = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
+
+
+@pytest.mark.parametrize("picture", [
+    RAMP, RAMP[:, :, None], np.dstack([RAMP, RAMP]), np.dstack([RAMP] * 3), np.dstack([RAMP] * 3 + [RAMP * 0]),
+    RAMP.astype(np.uint16) * 257, RAMP.astype(np.float64) / 255, (RAMP / 255).astype(np.float16),
+], ids=["grey", "one channel", "grey and alpha", "RGB", "RGBA", "16 bits", "floats", "half floats"])  # fmt: skip
+def test_images_of_any_kind_become_rgb_from_0_to_1(picture):
+    image = sample_of(picture, (2, 3))
+    assert image.dtype == np.float32 and image.shape == (2, 3, 3)
+    np.testing.assert_allclose(image, np.dstack([RAMP] * 3) / 255, atol=3e-4)
+
+
+def test_an_image_of_bits_is_black_and_white():
+    np.testing.assert_array_equal(sample_of(RAMP > 100, (2, 3))[:, :, 1], RAMP > 100)
+
+
+@pytest.mark.parametrize("picture, said", [
+    (RAMP.astype(np.float32), "image 0 .*holds floats from 0 to 255, expected 0 to 1"),
+    (np.full((2, 3), np.nan), "holds floats from nan"),
+    (RAMP.astype(np.int64), "the image is int64"),
+    (np.zeros((2, 3, 5), np.uint8), "has 5 channels"),
+])  # fmt: skip
+def test_images_that_cannot_be_taken_are_named(picture, said):
+    with pytest.raises(DataError, match=said):
+        sample_of(picture, (2, 3))
+
+
+def test_a_smaller_image_is_the_mean_of_its_pixels():
+    np.testing.assert_allclose(sample_of(RAMP, (1, 1))[0, 0], 127.5 / 255, atol=0.002)
+
+
+class Unsure(Scenes):
+    """Nothing is known of the right half of an image, the columns from 30 on."""
+
+    def ignored_pixels(self, image_id):
+        return np.broadcast_to(np.arange(60) >= 30, (40, 60))
+
+
+def test_pixels_that_nothing_is_known_of_by_hand():
+    dataset, numbers = scenes([(RED, 10, 20, 30, 40)], cls=Unsure), np.array([0, 1, 0, 0])
+    _, class_map = make_semantic_sample(dataset, 0, (4, 6), numbers, ignore_label=255)
+    np.testing.assert_array_equal(class_map, [[0, 0, 0, 255, 255, 255],
+                                              [0, 0, 1, 1, 255, 255],
+                                              [0, 0, 1, 1, 255, 255],
+                                              [0, 0, 0, 255, 255, 255]])  # fmt: skip
+    assert make_semantic_sample(dataset, 0, (4, 6), numbers)[1].max() == 1
+    augmentation = SemanticAugmentation(rotation_range=20, zoom_range=0.3)
+    turned = make_semantic_sample(dataset, 0, (40, 60), numbers, augmentation, 3, ignore_label=255)[1]
+    assert set(np.unique(turned)) == {0, 1, 255}
+    assert make_semantic_sample(scenes(*SCENES), 0, (4, 6), numbers, ignore_label=255)[1].max() == 1
+
+
+def test_ignored_pixels_of_another_size_are_told():
+    class Wrong(Unsure):
+        def ignored_pixels(self, image_id):
+            return np.zeros((60, 40), bool)
+
+    with pytest.raises(DataError, match=r"image 0 .*ignored_pixels gave an array of shape \(60, 40\), .* size \(40, 60\)"):
+        make_semantic_sample(scenes([(RED, 0, 0, 9, 9)], cls=Wrong), 0, (4, 6), np.zeros(4, int), ignore_label=9)
+
+
+rectangles = st.lists(
+    st.tuples(st.sampled_from([1, 2, 3, -2]), st.integers(0, 30), st.integers(0, 50), st.integers(1, 10), st.integers(1, 10)),
+    max_size=5,
+)
+
+
+@given(rectangles, st.tuples(st.integers(1, 50), st.integers(1, 70)), st.integers(0, 99),
+       st.sampled_from([None, ("blue", "red"), ("green",)]), st.sampled_from(["binary", "normal"]))
+def test_masks_hold_no_class_that_the_image_does_not_hold(found, size, seed, classes, mask_type):
+    dataset = scenes([(c, y, x, y + h, x + w) for c, y, x, h, w in found])
+    numbers = number_classes(dataset, classes, mask_type)
+    allowed = {0} | {int(numbers[abs(c)]) for c, *_ in found}
+    for augmentation in (None, SemanticAugmentation(**AUGMENTATION, fill_mode="constant", cval=200)):
+        _, class_map = make_semantic_sample(dataset, 0, size, numbers, augmentation, seed)
+        assert class_map.shape == size and set(np.unique(class_map)) <= allowed
+    straight = make_semantic_sample(dataset, 0, (40, 60), numbers)[1]
+    for number in np.unique(straight):
+        assert number == 0 or number in numbers[[abs(c) for c, *_ in found]]
+
+
+def test_real_images_against_pycocotools():
+    folder = shared_path("data/tiny_coco")
+    coco = COCO(str(folder / "annotations" / "instances_train2017.json"))
+    names = ["person", "bus"]
+    by_name = [coco.getCatIds(catNms=[name])[0] for name in names]
+    dataset, ids = filter_images(folder, names, "train")
+    expected = set(coco.getImgIds(catIds=by_name[:1])) | set(coco.getImgIds(catIds=by_name[1:]))
+    assert {dataset.image_info[i]["id"] for i in ids} == expected and len(ids) == len(expected)
+    numbers = number_classes(dataset, names)
+    for i in ids[:4].tolist():
+        info = dataset.image_info[i]
+        image, class_map = make_semantic_sample(dataset, i, (info["height"], info["width"]), numbers)
+        np.testing.assert_array_equal(image, dataset.load_image(i) / np.float32(255))
+        drawn = np.zeros_like(class_map)
+        for k, category in enumerate(by_name, start=1):
+            for annotation in coco.loadAnns(coco.getAnnIds(imgIds=info["id"], catIds=category)):
+                drawn[coco.annToMask(annotation) > 0] = k
+        np.testing.assert_array_equal(class_map, drawn)

@@ -1,0 +1,232 @@
+"""COCO+LVIS built and read back: the tree, the layers and the counts as worked out by hand; runs that were interrupted."""
+import json
+import os
+import pickle
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+import mrcnn.datasets
+from mrcnn.base.errors import DataError
+from mrcnn.io.pickles.unpickle import read_pickle
+from mrcnn.tools.convert import cocolvis
+from mrcnn.tools.convert.cocolvis import build_cocolvis
+from tests.datasets.cocolvis_pairs import LVIS, MAPPING, OBJECTS, SIZE, TREE, mask, polygon, write_pair
+from tests.recorded_stages import RecordedStages
+from tests.shared_data import shared_path
+
+
+def build(pair, out, **options):
+    return build_cocolvis(*pair, out, **{"workers": 1, **options})
+
+
+def files(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_was_worked_out_by_hand(tmp_path):
+    stages = RecordedStages()
+    pair = write_pair(tmp_path, missing=[4])
+    summary = build(pair, tmp_path / "set" / "train", progress=stages)
+    assert stages.told[-2:] == [("summing up", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
+    assert [what for what, _ in stages.told].count("checking annotations") == 2
+    assert (summary.images, summary.instances) == (1, 6) and summary.left_out == [("image 4", "its file does not exist")]
+    assert summary.counts == {"lvis": 3, "coco": 3, "covered": 1, "crowds": 1, "parts": 2, "layers": 3, "only_coco": 1,
+                              "only_lvis": 1}  # fmt: skip
+    table = " ".join(summary.table().split())
+    for row in ("images 1", "objects 6", "instances of LVIS 3", "an LVIS instance covers them 1", "crowds of COCO not taken 1",
+                "1 its file does not exist image 4"):  # fmt: skip
+        assert row in table
+    assert sorted(name for name in files(tmp_path / "set" / "train") if not name.startswith(".build")) == [
+        "hannotation.pickle", "images/1.jpg", "masks/1.pickle"]  # fmt: skip
+    # by Python's own reader, as others read it
+    assert pickle.loads((tmp_path / "set" / "train" / "hannotation.pickle").read_bytes()) == {
+        "1": {"num_instance_masks": 6, "hierarchy": TREE}}  # fmt: skip
+    layers, mapping = pickle.loads((tmp_path / "set" / "train" / "masks" / "1.pickle").read_bytes())
+    assert mapping == MAPPING and len(layers) == 3 and all(a.dtype == np.uint8 and a.ndim == 1 for a in layers)
+    assert (tmp_path / "set" / "train" / "images" / "1.jpg").read_bytes() == (pair[2] / "000000000001.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("levels, ids", [("all", [0, 1, 2, 3, 4, 5]), ("whole", [0, 2, 4, 5]), ("parts", [1, 3])])
+def test_the_reader_on_it(tmp_path, levels, ids):
+    build(write_pair(tmp_path), tmp_path / "set" / "val")
+    dataset = mrcnn.datasets.open(tmp_path / "set", levels=levels)
+    assert [info["id"] for info in dataset.image_info] == [1, 4] and dataset.image_info[0]["hierarchy"] == TREE
+    masks, class_ids = dataset.load_mask(0)
+    np.testing.assert_array_equal(masks, np.stack([mask(*OBJECTS[i]) for i in ids], axis=2))  # IoU 1
+    assert class_ids.tolist() == [1] * len(ids) and dataset.num_instances(1) == len(ids)
+    assert [a["node_level"] for a in dataset.annotations_of(1)] == [(TREE[i] or {"node_level": 0})["node_level"] for i in ids]
+    assert dataset.load_image(1).shape == (*SIZE, 3) and dataset.skipped == []
+
+
+def test_other_thresholds(tmp_path):
+    pair = write_pair(tmp_path)
+    assert build(pair, tmp_path / "a", overlap=0.95).counts["coco"] == 8
+    assert build(pair, tmp_path / "b", part_share=0.75).counts["parts"] == 6
+    for name, value in [("overlap", 0), ("overlap", float("nan")), ("part_share", 1.1), ("workers", 0)]:
+        with pytest.raises(ValueError, match=f"{name} is {value}, expected"):
+            build(pair, tmp_path / "c", **{name: value})
+    assert not (tmp_path / "c").exists()
+
+
+def test_processes_write_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(cocolvis, "BATCH", 3)
+    pair = write_pair(tmp_path, ids=range(10, 20))
+    alone, shared = build(pair, tmp_path / "a"), build(pair, tmp_path / "b", workers=2)
+    assert alone == shared and alone.images == 10
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_an_interrupted_run_is_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(cocolvis, "BATCH", 2)
+    pair, out = write_pair(tmp_path, ids=range(10, 17)), tmp_path / "out"
+
+    def show(done, total):
+        if (done, total) == (5, 7):
+            raise KeyboardInterrupt
+
+    def stop(what):
+        return nullcontext(show if what == "building" else None)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(pair, out, progress=stop)
+    half = files(out)
+    assert "hannotation.pickle" not in half and not any(name.endswith(".part") for name in half)
+    assert {"masks/10.pickle", "masks/13.pickle", "masks/14.pickle", ".build/00001.json"} <= set(half)
+    assert ".build/00002.json" not in half and "masks/15.pickle" not in half
+    with pytest.raises(DataError, match="no hannotation.pickle in it"):
+        mrcnn.datasets.open(out, "cocolvis")
+    times = {name: (out / name).stat().st_mtime_ns for name in half}
+    stages = RecordedStages()
+    summary = build(pair, out, progress=stages)
+    assert stages.told[-1] == ("building", [(4, 7), (5, 7), (6, 7), (7, 7)]) and summary.images == 7
+    assert (out / "masks/13.pickle").stat().st_mtime_ns == times["masks/13.pickle"]
+    build(pair, tmp_path / "whole")
+    assert files(out) == files(tmp_path / "whole")
+    assert build(pair, out) == summary  # and once more, with nothing to do
+
+
+def test_what_is_damaged_or_gone_is_written_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(cocolvis, "BATCH", 1)
+    pair, out = write_pair(tmp_path, ids=range(10, 16)), tmp_path / "out"
+    build(pair, out)
+    whole = files(out)
+    (out / "masks/10.pickle").write_bytes(b"half")
+    (out / "images/11.jpg").unlink()
+    (out / ".build/00002.json").write_text("{")
+    (out / ".build/00003.json").write_text("[7]")
+    (out / "hannotation.pickle").unlink()
+    stages = RecordedStages()
+    build(pair, out, progress=stages)
+    assert files(out) == whole and stages.told[-1][1][0] == (2, 6)
+
+
+def test_a_folder_of_something_else(tmp_path):
+    pair, out = write_pair(tmp_path), tmp_path / "out"
+    build(pair, out)
+    before = files(out)
+    with pytest.raises(DataError, match="was made with another overlap, 0.5, and it is now 0.6: give another output folder"):
+        build(pair, out, overlap=0.6)
+    content = json.loads(pair[1].read_text())
+    content["annotations"][0]["segmentation"] = [polygon(0, 0, 2, 2)]
+    pair[1].write_text(json.dumps(content))
+    with pytest.raises(DataError, match="was made with another source"):
+        build(pair, out)
+    assert files(out) == before
+    (tmp_path / "other" / "masks").mkdir(parents=True)
+    with pytest.raises(DataError, match="other holds masks, and no note of how it was made"):
+        build(pair, tmp_path / "other")
+
+
+def test_linked_images(tmp_path):
+    pair = write_pair(tmp_path)
+    build(pair, tmp_path / "out", link=True)
+    assert os.path.samefile(pair[2] / "000000000001.jpg", tmp_path / "out" / "images" / "1.jpg")
+    (tmp_path / "out" / ".build" / "00000.json").unlink()
+    build(pair, tmp_path / "out", link=True)  # over the link that is there
+    assert sorted(os.listdir(tmp_path / "out" / "images")) == ["1.jpg", "4.jpg"]
+
+
+def test_what_cannot_be_taken_is_told(tmp_path):
+    pair = write_pair(tmp_path, ids=range(10, 16), missing=[10])
+    coco, lvis = (json.loads(path.read_text()) for path in pair[:2])
+    (pair[2] / "000000000011.jpg").write_bytes(b"no image")
+    coco["images"][2]["height"] = 21  # of image 12
+    for content in (coco, lvis):
+        content["images"][3]["width"] = 31  # of image 13, whose file is 30 wide
+    lvis["annotations"][len(LVIS) * 4]["segmentation"] = []  # of image 14
+    lvis["annotations"][len(LVIS) * 4 + 1]["segmentation"] = [polygon(25, 40, 30, 50)]
+    for path, content in zip(pair, (coco, lvis), strict=False):
+        path.write_text(json.dumps(content))
+    summary = build(pair, tmp_path / "out")
+    assert summary.left_out == [
+        ("LVIS annotation 13", "it has no segmentation"),
+        ("image 12", "COCO and LVIS say that it is of different sizes"),
+        ("image 10", "its file does not exist"),
+        ("image 11", "its file cannot be read"),
+        ("image 13", "its file is of another size than the annotations say"),
+        ("LVIS annotation 14", "it has no pixels in its image"),
+    ]
+    entries = read_pickle(tmp_path / "out" / "hannotation.pickle")
+    assert list(entries) == ["14", "15"] and entries["14"]["num_instance_masks"] == 1 + 4  # nothing covers COCO's first now
+
+
+def test_files_that_are_none(tmp_path):
+    coco, lvis, images = write_pair(tmp_path)
+    with pytest.raises(DataError, match="gone.json is no file: give the JSON of LVIS's annotations"):
+        build((coco, tmp_path / "gone.json", images), tmp_path / "out")
+    with pytest.raises(DataError, match="'frequency'"):
+        content = json.loads(lvis.read_text())
+        del content["categories"][0]["frequency"]
+        lvis.write_text(json.dumps(content))
+        build((coco, lvis, images), tmp_path / "out")
+    write_pair(tmp_path / "other", ids=[8])
+    with pytest.raises(DataError, match="have no image in common"):
+        build((coco, tmp_path / "other" / "lvis.json", images), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    pair = write_pair(tmp_path / "empty", missing=[1, 4])
+    with pytest.raises(DataError, match="hannotation.pickle is not written, for no image is left: image 4: its file does not"):
+        build(pair, tmp_path / "out")
+    assert not (tmp_path / "out" / "hannotation.pickle").exists()
+
+
+def test_an_image_that_is_a_link_elsewhere(tmp_path):
+    pair = write_pair(tmp_path)
+    (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
+    (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    assert build(pair, tmp_path / "a").left_out == [("image 4", "its file is a link out of its folder")]
+    assert build(pair, tmp_path / "b", allow_outside=True).images == 2
+
+
+def test_the_root_of_coco_as_the_folder_of_images(tmp_path):
+    coco, lvis, images = write_pair(tmp_path)
+    (tmp_path / "coco").mkdir()
+    images.rename(tmp_path / "coco" / "train2017")
+    content = json.loads(lvis.read_text())
+    for entry in content["images"]:
+        entry["coco_url"] = f"http://images.cocodataset.org/train2017/{entry.pop('file_name')}"
+    lvis.write_text(json.dumps(content))
+    assert build((coco, lvis, tmp_path / "coco"), tmp_path / "out").images == 2
+
+
+def test_photographs(tmp_path):
+    """LVIS's file has every second instance of COCO's: all are there once, pixel by pixel, but those that nearly coincide."""
+    folder = shared_path("data/tiny_coco")
+    path = folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    things = [a for a in content["annotations"] if not a["iscrowd"]]
+    categories = [{**category, "frequency": "c"} for category in content["categories"]]
+    images = [{**image, "neg_category_ids": [], "not_exhaustive_category_ids": []} for image in content["images"]]
+    (tmp_path / "lvis.json").write_text(json.dumps({"images": images, "annotations": things[::2], "categories": categories}))
+    summary = build((path, tmp_path / "lvis.json", folder / "val2017"), tmp_path / "set", part_share=0.7)
+    assert summary.images == 6 and summary.counts["lvis"] == len(things[::2]) and summary.left_out == []
+    assert summary.instances + summary.counts["covered"] == len(things[::2]) + len(things)
+    dataset, coco = mrcnn.datasets.open(tmp_path / "set"), mrcnn.datasets.open(path, images=folder / "val2017")
+    positions = {info["id"]: i for i, info in enumerate(coco.image_info)}
+    for i in dataset.image_ids:
+        known = positions[dataset.image_info[i]["id"]]
+        drawn = {coco.annToMask(a, *coco.image_size(known)).tobytes() for a in coco.annotations_of(known)}
+        found = [mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)]
+        assert set(found) <= drawn and len(set(found)) == len(found)
+        np.testing.assert_array_equal(dataset.load_image(i), coco.load_image(known))

@@ -1,0 +1,372 @@
+"""Panoptic annotations as TFRecord shards: every field, decoded by TensorFlow alone, and every refusal."""
+import json
+import os
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn.base.errors import DataError
+from mrcnn.tools.convert import panoptic_tfrecord
+from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
+from tests.datasets.panoptic_sets import SEMANTIC_IDS, random_image, segment, write_jpeg, write_split
+from tests.recorded_stages import RecordedStages
+from tests.shared_data import shared_path
+
+FIELDS = {"image/encoded", "image/filename", "image/format", "image/height", "image/width", "image/channels",
+          "image/segmentation/class/encoded", "image/segmentation/class/format"}  # fmt: skip
+
+
+def examples(path):
+    """Decode a shard: list of {field: its one value}, by tf.data and tf.train.Example."""
+    tf = pytest.importorskip("tensorflow")
+    found = []
+    for record in tf.data.TFRecordDataset(str(path)):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        found.append({})
+        for name, feature in features.items():
+            (found[-1][name],) = getattr(feature, feature.WhichOneof("kind")).value
+    return found
+
+
+def check_fields(fields, jpeg, name, expected):
+    """Compare an Example with its image file and the map that was worked out for it."""
+    assert set(fields) == FIELDS
+    height, width = expected.shape
+    assert fields["image/encoded"] == jpeg.read_bytes()
+    assert fields["image/filename"] == name.encode() and fields["image/format"] == b"jpeg"
+    assert (fields["image/height"], fields["image/width"], fields["image/channels"]) == (height, width, 3)
+    assert fields["image/segmentation/class/format"] == b"raw"
+    found = np.frombuffer(fields["image/segmentation/class/encoded"], np.dtype("int32").newbyteorder("<"))
+    np.testing.assert_array_equal(found.reshape(height, width), expected)
+
+
+def expected_map(png, annotation, semantic_ids, things, ignore_crowd):
+    """Work the map out another way: by OpenCV, and a mask for each segment."""
+    blue, green, red = (channel.astype(np.int64) for channel in cv2.split(cv2.imread(str(png))))
+    ids = red + 256 * green + 256**2 * blue
+    expected, counts = np.zeros(ids.shape, np.int32), {}
+    for info in annotation["segments_info"]:
+        category, instance = info["category_id"], 0
+        if info["iscrowd"]:
+            if ignore_crowd:
+                continue
+        elif category in things:
+            instance = counts[category] = counts.get(category, 0) + 1
+        expected[ids == info["id"]] = semantic_ids[category] * 256 + instance
+    return expected
+
+
+def real_root(root):
+    """Lay the two photographs out as COCO does, one in each split."""
+    shared = shared_path("data/panoptic")
+    content = json.loads((shared / "panoptic_examples.json").read_text())
+    (root / "annotations").mkdir(parents=True)
+    for split, image, annotation in zip(("train", "val"), content["images"], content["annotations"], strict=True):
+        png_dir = root / "annotations" / f"panoptic_{split}2017"
+        for folder, source in ((root / f"{split}2017", f"input_images/{image['file_name']}"),
+                               (png_dir, f"panoptic_examples/{annotation['file_name']}")):  # fmt: skip
+            folder.mkdir()
+            shutil.copy(shared / source, folder)
+        part = {"images": [image], "annotations": [annotation], "categories": content["categories"]}
+        (root / "annotations" / f"panoptic_{split}2017.json").write_text(json.dumps(part))
+    return content
+
+
+@pytest.mark.parametrize("ignore_crowd", [True, False])
+def test_photographs_field_by_field(tmp_path, ignore_crowd):
+    content = real_root(tmp_path / "root")
+    categories = {c["id"]: c for c in content["categories"]}
+    numbers = {category_id: number for number, category_id in enumerate(sorted(categories), start=1)}
+    assert len(numbers) == 133 and numbers[1] == 1 and numbers[90] == 80 and numbers[92] == 81 and numbers[200] == 133
+    things = {i for i, c in categories.items() if c["isthing"]}
+    summary = convert_panoptic(tmp_path / "root", tmp_path / "out", treat_crowd_as_ignore=ignore_crowd, shards=2, workers=1)
+    assert summary.images == 2 and summary.left_out == []
+    for split, annotation in zip(("train", "val"), content["annotations"], strict=True):
+        (fields,) = examples(tmp_path / "out" / f"{split}-00000-of-00002.tfrecord")
+        assert examples(tmp_path / "out" / f"{split}-00001-of-00002.tfrecord") == []
+        png = tmp_path / "root" / "annotations" / f"panoptic_{split}2017" / annotation["file_name"]
+        expected = expected_map(png, annotation, numbers, things, ignore_crowd)
+        name = annotation["file_name"].removesuffix(".png")
+        check_fields(fields, tmp_path / "root" / f"{split}2017" / f"{name}.jpg", name, expected)
+    # both photographs have a crowd of persons, and 13 and more persons beside it
+    assert (256 in expected) != ignore_crowd and 257 in expected
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Five images of sizes of their own, listed out of order and one in a folder; two test images."""
+    rng = np.random.default_rng(5)
+    images = []
+    for number, name in enumerate(["d.jpg", "sub/a.jpg", "b.jpg", "c.jpg", "e.jpg"]):
+        ids, segments = random_image(rng, (20 + number, 31 - number))
+        images.append((name, ids, segments))
+    write_split(tmp_path / "root", images)
+    for number, name in enumerate(["z.jpg", "y.JPG"]):
+        write_jpeg(tmp_path / "root" / "test2017" / name, (12, 17 + number))
+    return tmp_path / "root"
+
+
+def convert(root, **options):
+    return convert_panoptic(root, root.parent / "out", **{"shards": 3, "workers": 1, **options})
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_images_are_shared_out_by_their_names(root):
+    summary = convert(root)
+    out = root.parent / "out"
+    names = [[e["image/filename"] for e in examples(out / f"train-0000{i}-of-00003.tfrecord")] for i in range(3)]
+    assert names == [[b"b", b"c"], [b"d", b"e"], [b"sub/a"]]  # ceil(5 / 3) = 2
+    assert summary.splits == {
+        "train": {"images": 5, "shards": 3, "written": 3, "kept": 0},
+        "test": {"images": 2, "shards": 3, "written": 3, "kept": 0},
+    }
+    assert summary.left_out == [] and summary.images == 7
+    content = json.loads((root / "annotations" / "panoptic_train2017.json").read_text())
+    assert summary.instances == sum(len(a["segments_info"]) for a in content["annotations"])
+    assert "train" in summary.table() and "whole before" in summary.table()
+    annotations = {a["file_name"].removesuffix(".png"): a for a in content["annotations"]}
+    for fields in (e for i in range(3) for e in examples(out / f"train-0000{i}-of-00003.tfrecord")):
+        name = fields["image/filename"].decode()
+        png = root / "annotations" / "panoptic_train2017" / f"{name}.png"
+        check_fields(fields, root / "train2017" / f"{name}.jpg", name,
+                     expected_map(png, annotations[name], SEMANTIC_IDS, {1, 3}, True))  # fmt: skip
+
+
+def test_a_test_split_has_images_alone(root):
+    convert(root, splits=["test"], shards=1)
+    y, z = examples(root.parent / "out" / "test-00000-of-00001.tfrecord")
+    assert set(y) == FIELDS - {"image/segmentation/class/encoded", "image/segmentation/class/format"}
+    assert (y["image/filename"], y["image/height"], y["image/width"]) == (b"y", 12, 18)
+    assert z["image/encoded"] == (root / "test2017" / "z.jpg").read_bytes()
+
+
+def test_processes_write_the_same(root):
+    stages = RecordedStages()
+    convert(root)
+    one = contents(root.parent / "out")
+    shutil.rmtree(root.parent / "out")
+    convert(root, workers=2, progress=stages)
+    assert contents(root.parent / "out") == one
+    what, told = stages.told[-1]
+    assert what == "converting" and told[-1] == (7, 7)
+
+
+def test_a_second_run_leaves_alone_what_is_whole(root):
+    convert(root)
+    out = root.parent / "out"
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    stages = RecordedStages()
+    summary = convert(root, progress=stages)
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 0, "kept": 3}
+    assert stages.told[-1] == ("converting", [(7, 7)])
+    shards = [told for what, told in stages.told if what == "looking for whole shards"]
+    assert shards and all(told == [(1, 3), (2, 3), (3, 3)] for told in shards)
+
+
+def test_an_interrupted_run_leaves_no_half_shard_and_is_gone_on_with(root, monkeypatch):
+    convert(root)
+    out = root.parent / "out"
+    whole = contents(out)
+    shutil.rmtree(out)
+    encode, seen = panoptic_tfrecord.encode_record, []
+
+    def stop_at_the_fourth(record):
+        seen.append(record.name)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return encode(record)
+
+    monkeypatch.setattr(panoptic_tfrecord, "encode_record", stop_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        convert(root)
+    assert {path.name for path in out.iterdir()} == {
+        "panoptic-train.json", "panoptic-test.json", "train-00000-of-00003.tfrecord"}  # fmt: skip
+    monkeypatch.setattr(panoptic_tfrecord, "encode_record", encode)
+    summary = convert(root)
+    assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 2, "kept": 1}
+    assert contents(out) == whole
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:-20] + b"x" + data[-19:], lambda data: b""])
+def test_a_damaged_shard_is_written_again(root, damage):
+    convert(root)
+    path = root.parent / "out" / "train-00001-of-00003.tfrecord"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    summary = convert(root)
+    assert path.read_bytes() == whole
+    assert summary.told == [(path.name, "a damaged file is written again")]
+    assert summary.splits["train"]["written"] == 1
+
+
+def test_shards_of_other_settings_are_not_mixed_in(root):
+    convert(root)
+    for options, said in (
+        ({"shards": 2}, "with shards 3, and now shards is 2: give another output folder, or delete train"),
+        ({"treat_crowd_as_ignore": False}, "with treat_crowd_as_ignore True, and now treat_crowd_as_ignore is False"),
+    ):
+        with pytest.raises(DataError, match=f"panoptic-train.json: the shards beside it were made {said}"):
+            convert(root, **options)
+    write_jpeg(root / "train2017" / "b.jpg", (22, 29), seed=99, quality=30)
+    with pytest.raises(DataError, match="were made of other files or annotations than there are now"):
+        convert(root)
+    (root.parent / "out" / "panoptic-train.json").unlink()
+    with pytest.raises(DataError, match="holds shards of train, and no panoptic-train.json that says how they were made"):
+        convert(root)
+
+
+def test_other_settings_where_no_shard_is_yet(root):
+    convert(root, splits=["train"])
+    out = root.parent / "out"
+    for path in out.glob("train-*"):
+        path.unlink()
+    assert convert(root, splits=["train"], shards=1).splits["train"]["written"] == 1
+
+
+def test_what_is_left_out_is_told(root):
+    path = root / "annotations" / "panoptic_train2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"] = content["annotations"][1:]  # of d.jpg, image 1
+    path.write_text(json.dumps(content))
+    write_jpeg(root / "train2017" / "unlisted.jpg", (9, 9))
+    summary = convert(root, splits=["train", "val"])
+    assert summary.splits["train"]["images"] == 4
+    assert [where for where, _ in summary.left_out] == ["image 1 (d)", "train2017/d.jpg", "train2017/unlisted.jpg", "val"]
+    assert "neither" in summary.left_out[-1][1]
+
+
+IDS = np.array([[10, 10, 20, 0], [30, 40, 20, 0], [50, 50, 50, 60]])
+SEGMENTS = [segment(20, 1, 2), segment(10, 1, 2), segment(30, 3, 1), segment(40, 1, 1, 1), segment(50, 200, 3),
+            segment(60, 92, 1)]  # fmt: skip
+
+
+def one_image(root, ids=IDS, segments=SEGMENTS, change=None):
+    """Write a root of one image, after a change to what its JSON holds."""
+    path, content = write_split(root, [("a.jpg", ids, segments)])
+    if change is not None:
+        change(content)
+        path.write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize("segments, said", [
+    ([segment(20, 1, 3), *SEGMENTS[1:]], "image a, segment 20: its area is given as 3 pixels, and the PNG shows 2"),
+    (SEGMENTS[1:], "image a, segment 20: the PNG shows 2 pixels of it, and segments_info does not list it"),
+    ([*SEGMENTS[:4], segment(50, 200, 3, 1), SEGMENTS[5]], r"image 1 \(a\), segment 50: it is a crowd of rug, which is stuff"),
+    ([*SEGMENTS, segment(61, 7, 1)], r"image 1 \(a\), segment 61: its category 7 is not among"),
+])  # fmt: skip
+def test_a_faulty_segment_is_named_with_its_image(tmp_path, segments, said):
+    with pytest.raises(DataError, match=said):
+        convert(one_image(tmp_path / "root", segments=segments))
+    assert not list(tmp_path.glob("out/*.tfrecord*"))
+
+
+def test_256_instances_of_a_category(tmp_path):
+    ids = np.arange(1, 257).reshape(16, 16)
+    with pytest.raises(DataError, match="image a, segment 256: it is instance 256 of car"):
+        convert(one_image(tmp_path / "root", ids, [segment(i, 3, 1) for i in range(1, 257)]))
+
+
+def double(content):
+    content["images"].append({**content["images"][0], "file_name": "b.jpg"})
+
+
+def swap_json(content):
+    content["images"][0].update(height=4, width=3)
+
+
+def leave_folder(content):
+    content["images"][0]["file_name"] = "../other/a.jpg"
+
+
+@pytest.mark.parametrize("change, said", [
+    (double, r"images\[1\]: two images have the id 1, a and b"),
+    (swap_json, r"image a, file .*a.jpg is of size \(3, 4\) .* its annotation says \(4, 3\): height and width are swapped"),
+    (leave_folder, r"file_name is '../other/a.jpg', which climbs out"),
+    (lambda content: content["annotations"][0].update(image_id=5), "its image_id 5 is not among the images"),
+    (lambda content: content.update(annotations=[{"image_id": 1, "category_id": 1, "segmentation": []}]),
+     "panoptic_train2017.json holds instances.*take panoptic_train2017.json and"),
+])  # fmt: skip
+def test_a_faulty_json_is_told(tmp_path, change, said):
+    with pytest.raises(DataError, match=said):
+        convert(one_image(tmp_path / "root", change=change))
+
+
+def test_a_png_of_another_size(tmp_path):
+    root = one_image(tmp_path / "root")
+    Image.new("RGB", (4, 4)).save(root / "annotations" / "panoptic_train2017" / "a.png")
+    with pytest.raises(DataError, match=r"image a, file .*a.png is of size \(4, 4\) .* its image of size \(3, 4\)"):
+        convert(root)
+
+
+def test_an_image_that_its_exif_tag_turns(tmp_path):
+    root = one_image(tmp_path / "root")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    write_jpeg(root / "train2017" / "a.jpg", (4, 3), exif=exif)
+    with pytest.raises(DataError, match="image a, file .*a.jpg .*its EXIF tag turns it"):
+        convert(root)
+
+
+def test_a_fault_in_another_process_is_told_as_well(root):
+    path = root / "train2017" / "d.jpg"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match="image d, file .*d.jpg is cut off"):
+        convert(root, workers=2)
+    assert not list((root.parent / "out").glob("*.part"))
+    assert not (root.parent / "out" / "train-00001-of-00003.tfrecord").exists()
+
+
+def test_a_link_out_of_the_folder(tmp_path):
+    root = one_image(tmp_path / "root")
+    image = root / "train2017" / "a.jpg"
+    image.rename(tmp_path / "elsewhere.jpg")
+    os.symlink(tmp_path / "elsewhere.jpg", image)
+    with pytest.raises(DataError, match="image a: .*a.jpg is a link to .*elsewhere.jpg, outside"):
+        convert(root)
+    assert convert(root, allow_outside=True).images == 1
+
+
+def test_what_is_missing_is_told_before_anything_is_written(tmp_path):
+    root = one_image(tmp_path / "root")
+    png = root / "annotations" / "panoptic_train2017" / "a.png"
+    png.unlink()
+    with pytest.raises(DataError, match="1 files of the 1 images of train are missing, such as .*a.png"):
+        convert(root)
+    png.parent.rmdir()
+    with pytest.raises(DataError, match="panoptic_train2017 does not exist: it is to hold the PNGs of panoptic_train2017.json"):
+        convert(root)
+    path = root / "annotations" / "panoptic_train2017.json"
+    path.rename(path.with_name("instances_train2017.json"))
+    with pytest.raises(DataError, match=r"panoptic_train2017.json does not exist \(instances_train2017.json is there"):
+        convert(root)
+    with pytest.raises(DataError, match="holds nothing to convert: there is neither .*val2017 nor"):
+        convert(root, splits=["val"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_splits_with_other_categories_do_not_mix(root):
+    ids, segments = np.zeros((4, 5), int), []
+    write_split(root, [("v.jpg", ids, segments)], "val", [{"id": 1, "name": "person", "isthing": 1}])
+    with pytest.raises(DataError, match="the categories of val are not those of train"):
+        convert(root)
+    assert convert(root, splits=["val"]).images == 1
+
+
+@pytest.mark.parametrize("options, said", [
+    ({"shards": 0}, "shards is 0"),
+    ({"shards": 100000}, "shards is 100000"),
+    ({"splits": ["trian"]}, r"splits is \['trian'\]: choose from train, val, test"),
+    ({"splits": []}, "choose from train"),
+    ({"workers": 0}, "workers is 0"),
+])  # fmt: skip
+def test_an_argument_out_of_range(tmp_path, options, said):
+    with pytest.raises(ValueError, match=said):
+        convert_panoptic(tmp_path, tmp_path / "out", **options)

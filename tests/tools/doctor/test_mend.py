@@ -1,0 +1,254 @@
+"""The mended copy: what is changed, what is left out, and that the data stay as they are."""
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.catalog import open_dataset
+from mrcnn.geometry.rle import encode_mask
+from mrcnn.io.orientation import turn_upright
+from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
+from mrcnn.tools.doctor import check_dataset
+from mrcnn.tools.doctor.mend import LEFT, mend
+from tests.datasets.panoptic_sets import segment, write_split
+from tests.loading.scenes import scenes
+from tests.recorded_stages import RecordedStages
+from tests.tools.doctor.damaged import DAMAGES, HEIGHT, WIDTH, annotation, healthy, octagon, write_photograph
+
+
+def state(folder):
+    return {path: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def damaged(folder, *names):
+    train, val = healthy(folder, train=2 * len(names) + 2, val=60)
+    for position, name in enumerate(names):
+        DAMAGES[name][1](train, val, 2 * position)
+    train.save(), val.save()
+    return train, val
+
+
+def test_the_mended_copy_of_everything_passes_the_check_and_the_data_are_untouched(tmp_path):
+    names = [name for name in DAMAGES if name not in ("a gap in the ids", "another category in val")]
+    damaged(tmp_path / "set", *names)
+    before = state(tmp_path / "set")
+    mended = mend(check_dataset(tmp_path / "set"), tmp_path / "out")
+    assert state(tmp_path / "set") == before
+    assert [path.name for path in mended.files] == ["instances_train.json", "instances_val.json"]
+    for path, name in zip(mended.files, ("train", "val"), strict=True):
+        report = check_dataset(path, images=tmp_path / "set" / name)
+        assert report.count("error") == 0 and set(report.counts) <= set(LEFT)
+        dataset = open_dataset(path, images=tmp_path / "set" / name)
+        assert dataset.skipped == []
+        for image_id in dataset.image_ids:
+            dataset.load_mask(image_id), dataset.load_image(image_id)
+    assert json.loads(json.dumps(mended.to_dict()))["counts"] == mended.counts()
+
+
+def test_a_healthy_set_is_copied_as_it_is(tmp_path):
+    train, _ = healthy(tmp_path / "set")
+    train.images[0]["license"], train.annotations[0]["note"] = 3, {"by": "me"}
+    train.save()
+    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    assert mended.done == [] and json.loads((tmp_path / "a.json").read_text()) == train.content
+
+
+def mend_one(tmp_path, change):
+    """Change the first annotation of the first of two images, mend, and give what is made of it, or None."""
+    train, _ = healthy(tmp_path / "set", train=2, val=1)
+    change(train.annotations[0])
+    train.save()
+    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    found = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    kept = [a for a in found if a["id"] == train.annotations[0]["id"]]
+    assert [a for a in found if a not in kept] == train.annotations[1:]
+    return (kept[0] if kept else None), mended.counts()
+
+
+def test_a_polygon_is_cut_off_at_the_border_by_hand(tmp_path):
+    found, done = mend_one(tmp_path, lambda a: a.update(
+        segmentation=[[-10, 20, 30, 20, 30, 60, -10, 60]], bbox=[-10, 20, 40, 40], area=1600))  # fmt: skip
+    assert {tuple(p) for p in np.reshape(found["segmentation"][0], (-1, 2))} == {(0, 20), (30, 20), (30, 60), (0, 60)}
+    assert found["bbox"] == [0, 20, 30, 40] and found["area"] == 1200
+    assert done == {"polygon cut off at the border, or a part of it left out": 1, "area and bbox computed": 1}
+
+
+def test_boxes_and_areas_are_computed_where_they_are_wrong(tmp_path):
+    square = [[10, 20, 50, 20, 50, 60, 10, 60]]
+    found, done = mend_one(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
+    assert found["bbox"] == [10, 20, 40, 40] and found["area"] == 1600 and found["segmentation"] == square
+    assert done == {"area and bbox computed": 1}
+
+
+def test_missing_fields_are_filled_in(tmp_path):
+    square = [[10, 20, 50, 20, 50, 60, 10, 60]]
+
+    def change(a):
+        a["segmentation"] = square
+        for name in ("bbox", "area", "iscrowd"):
+            del a[name]
+
+    found, _ = mend_one(tmp_path, change)
+    assert (found["bbox"], found["area"], found["iscrowd"]) == ([10, 20, 40, 40], 1600, 0)
+
+
+@pytest.mark.parametrize("fields", [
+    {"segmentation": []}, {"segmentation": [[1, 2, 3, 4]]}, {"segmentation": [[10, 20, 40, 20, 60, 20]]},
+    {"category_id": 9}, {"image_id": 9}, {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [7]}},
+    {"segmentation": [[500, 20, 540, 20, 540, 60]]},
+])  # fmt: skip
+def test_what_has_no_mask_image_or_category_is_left_out(tmp_path, fields):
+    found, done = mend_one(tmp_path, lambda a: a.update(fields))
+    assert found is None and done == {"annotation left out": 1}
+
+
+def test_good_polygons_stay_when_bad_ones_go(tmp_path):
+    square = [10, 20, 50, 20, 50, 60, 10, 60]
+    found, _ = mend_one(tmp_path, lambda a: a.update(segmentation=[[1, 2], square], bbox=[10, 20, 40, 40], area=1600))
+    assert found["segmentation"] == [square]
+
+
+def test_annotations_that_share_an_id_get_others(tmp_path):
+    train, _ = damaged(tmp_path / "set", "two annotations of one id")
+    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    ids = [a["id"] for a in json.loads((tmp_path / "a.json").read_text())["annotations"]]
+    most = max(a["id"] for a in train.annotations)
+    assert ids[:2] == [train.annotations[0]["id"], most + 1] and len(set(ids)) == len(ids)
+    assert mended.counts() == {"annotation numbered anew": 1}
+
+
+def test_a_size_that_is_none_is_that_of_the_file(tmp_path):
+    damaged(tmp_path / "set", "a height in words")
+    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    image = json.loads((tmp_path / "a.json").read_text())["images"][0]
+    assert (image["height"], image["width"]) == (HEIGHT, WIDTH)
+    assert mended.counts() == {"size of the image taken from its file": 1}
+
+
+def test_images_that_share_an_id_are_left_out_with_what_nobody_can_tell_apart(tmp_path):
+    train, _ = damaged(tmp_path / "set", "two images of one id")
+    mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert [i["file_name"] for i in found["images"]] == ["003.jpg", "004.jpg"]
+    assert found["annotations"] == train.annotations[4:]
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("as_rle", [False, True])
+def test_annotations_of_the_turned_image_come_to_lie_on_the_stored_pixels(tmp_path, orientation, as_rle):
+    """A bright triangle is drawn where the annotation of the upright image says; the mended one must cover its pixels."""
+    upright = np.zeros((WIDTH, HEIGHT), np.uint8)
+    rows, columns = np.mgrid[:WIDTH, :HEIGHT]
+    inside = (rows >= 20) & (columns >= 10) & (rows - 20 + columns - 10 < 50)
+    upright[inside] = 255
+    stored = next(s for s in (upright.T, upright.T[::-1], upright.T[:, ::-1], upright.T[::-1, ::-1])
+                  if (turn_upright(s, orientation) == upright).all())  # fmt: skip
+    folder = tmp_path / "set"
+    train, _ = healthy(folder, train=2, val=1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(folder / "train" / "001.jpg", exif=exif, quality=98)
+    train.images[0].update(height=WIDTH, width=HEIGHT)
+    outline = [[10.0, 20.0, 60.0, 20.0, 10.0, 70.0]]
+    train.annotations[0].update(segmentation=encode_mask(inside) if as_rle else outline, bbox=[10, 20, 50, 50], area=1250)
+    train.annotations.pop(1)
+    train.save()
+    report = check_dataset(folder, subset="train")
+    assert [f.kind for f in report.findings if f.severity != "info"] == ["size_swapped"]
+    mend(report, tmp_path / "a.json")
+    dataset = open_dataset(tmp_path / "a.json", images=folder / "train")
+    mask = dataset.load_mask(0)[0][:, :, 0]
+    bright = dataset.load_image(0)[:, :, 0] > 127
+    assert mask.shape == bright.shape == (HEIGHT, WIDTH)
+    assert np.count_nonzero(mask & bright) / np.count_nonzero(mask | bright) > 0.95
+    x, y, w, h = dataset.ground_truth(0)[0]["bbox"]
+    rows, columns = np.nonzero(mask)
+    np.testing.assert_allclose([x, y, x + w, y + h],
+                               [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=1.01)  # fmt: skip
+
+
+def test_another_format_becomes_coco(tmp_path):
+    folder = tmp_path / "toys"
+    folder.mkdir()
+    for i in (1, 2):
+        write_photograph(folder / f"{i}.jpg", i)
+        shapes = [{"label": "ball", "shape_type": "polygon", "group_id": None, "flags": {},
+                   "points": np.reshape(octagon(x, 48, 22), (-1, 2)).tolist()} for x in (36, 92, 92)]  # fmt: skip
+        content = {"version": "5.0.1", "flags": {}, "imagePath": f"{i}.jpg", "imageData": None, "shapes": shapes,
+                   "imageHeight": HEIGHT, "imageWidth": WIDTH}  # fmt: skip
+        (folder / f"{i}.json").write_text(json.dumps(content))
+    report = check_dataset(folder, format="labelme")
+    assert report.counts["annotation_duplicate"] == {"warning": 2}
+    mended = mend(report, tmp_path / "a.json")
+    dataset = open_dataset(tmp_path / "a.json", images=folder)
+    assert [len(dataset.annotations_of(i)) for i in dataset.image_ids] == [2, 2] and dataset.class_names == ["BG", "ball"]
+    assert mended.counts()["annotation left out"] == 2
+    assert check_dataset(tmp_path / "a.json", images=folder).counts == {}
+
+
+def test_images_in_several_folders_are_named_from_the_one_around_them(tmp_path):
+    """LVIS takes its images out of COCO's folders."""
+    images, annotations = [], []
+    for i, part in enumerate(("train2017", "val2017"), start=1):
+        (tmp_path / "set" / part).mkdir(parents=True)
+        write_photograph(tmp_path / "set" / part / f"{i}.jpg", i)
+        images.append({"id": i, "height": HEIGHT, "width": WIDTH, "coco_url": f"http://images/{part}/{i}.jpg",
+                       "neg_category_ids": [], "not_exhaustive_category_ids": []})  # fmt: skip
+        annotations.append(annotation(i, i, 5, octagon(40, 40, 20)))
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "ball", "frequency": "r"}]}
+    (tmp_path / "set" / "lvis_v1_val.json").write_text(json.dumps(content))
+    mended = mend(check_dataset(tmp_path / "set"), tmp_path / "a.json")
+    assert mended.folders == [str(tmp_path / "set")] and mended.done == []
+    dataset = open_dataset(tmp_path / "a.json", images=mended.folders[0])
+    assert [dataset.load_image(i).shape[0] for i in dataset.image_ids] == [HEIGHT] * 2
+    assert check_dataset(tmp_path / "a.json", images=mended.folders[0]).counts == {}
+
+
+def test_an_image_whose_annotations_cannot_be_read_is_left_out(tmp_path):
+    """It is none without objects: a training would learn that there are none."""
+    ids = np.ones((4, 6), int)
+    write_split(tmp_path / "set", [(f"{i}.jpg", ids, [segment(1, 1, 24 - i)]) for i in (0, 1)])
+    report = check_dataset(tmp_path / "set")
+    assert "left_out" in report.counts and "image_without_objects" not in report.counts
+    mended = mend(report, tmp_path / "a.json")
+    assert [i["file_name"] for i in json.loads((tmp_path / "a.json").read_text())["images"]] == ["0.jpg"]
+    assert mended.counts() == {"image left out": 1} and "cannot be read" in mended.done[0][2]
+
+
+def test_images_that_are_no_files_are_named_by_their_ids(tmp_path):
+    write_split(tmp_path / "set", [("a.jpg", np.ones((4, 6), int), [segment(1, 1, 24)])])
+    convert_panoptic(tmp_path / "set", tmp_path / "shards", shards=1, workers=1)
+    mended = mend(check_dataset(tmp_path / "shards"), tmp_path / "a.json")
+    assert mended.counts() == {"image named by its id, as it is no file of its own": 1} and mended.folders == [None]
+
+
+def test_masks_in_memory_become_rle(tmp_path):
+    mended = mend(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
+    assert mended.done == []  # they had no numbers, boxes or areas to put right
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert [(a["category_id"], a["iscrowd"], a["area"], a["bbox"]) for a in content["annotations"]] == [
+        (1, 0, 500, [5, 5, 25, 20]), (2, 1, 924, [8, 8, 42, 22])]  # fmt: skip
+
+
+def test_the_data_are_never_written_over(tmp_path):
+    healthy(tmp_path / "set")
+    annotations = tmp_path / "set" / "annotations"
+    before = state(tmp_path / "set")
+    one, both = check_dataset(tmp_path / "set", subset="val"), check_dataset(tmp_path / "set")
+    (tmp_path / "link.json").symlink_to(annotations / "instances_val.json")
+    for report, output in ((one, annotations / "instances_val.json"), (one, tmp_path / "link.json"), (both, tmp_path / "set"),
+                           (both, tmp_path / "a.json")):  # fmt: skip
+        with pytest.raises(DataError, match="not written over|is one file, and 2 parts"):
+            mend(report, output)
+    assert state(tmp_path / "set") == before
+
+
+def test_mending_and_writing_are_stages(tmp_path):
+    healthy(tmp_path / "set", 3, 2)
+    stages = RecordedStages()
+    mend(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
+    assert stages.told == [("mending train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
+                           ("mending val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from mrcnn.config import Config
+from mrcnn.tools.doctor.annotations import Objects
+from mrcnn.tools.doctor.finding import Findings
+from mrcnn.tools.doctor.object_sizes import InputSettings, fit, measure, place_objects, suggest
+
+
+def objects_of(*boxes, size=(512, 1024)):
+    boxes = np.array(boxes, np.float32)
+    return [Objects(boxes=[boxes], sizes=[size], areas=[(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])])]
+
+
+def test_the_defaults_are_those_of_the_configuration():
+    class Plain(Config):
+        NAME = "plain"
+
+    assert InputSettings.of(None) == InputSettings.of(Plain())
+    assert InputSettings.of(Plain().with_overrides({"RPN_ANCHOR_SCALES": [8, 16, 32, 64, 128]})).RPN_ANCHOR_SCALES[0] == 8
+
+
+def test_objects_lie_where_the_network_sees_them():
+    # 256 x 512 becomes 512 x 1024 in a square of 1024: twice as large, 256 rows further down
+    boxes, shapes = place_objects(objects_of([10, 20, 30, 60], size=(256, 512)), InputSettings())
+    np.testing.assert_allclose(boxes, [[276, 40, 316, 120]])
+    assert shapes.tolist() == [[1024, 1024]]
+
+
+@pytest.mark.parametrize("mode", ["none", "pad64", "crop"])
+def test_other_ways_of_resizing(mode):
+    settings = InputSettings(IMAGE_RESIZE_MODE=mode, IMAGE_MIN_DIM=512, IMAGE_MAX_DIM=1024)
+    boxes, shapes = place_objects(objects_of([10, 20, 30, 60]), settings)
+    np.testing.assert_allclose(boxes, [[10, 20, 30, 60]])
+    assert shapes.tolist() == [[512, 1024]]
+
+
+def test_shares_by_hand():
+    # the middles lie on multiples of the strides: 80 and 32 are met exactly, 50 at 32^2 / 50^2 and 50^2 / 80^2, both 0.4;
+    # a strip of 4 x 64 shares 4 x 45.3 with the widest anchor of 32 (22.6 high): 181 of 1099
+    objects = objects_of([0, 472, 80, 552], [96, 480, 128, 512], [231, 487, 281, 537], [254, 480, 258, 544])
+    findings = Findings()
+    sizes = measure(objects, InputSettings(RPN_ANCHOR_SCALES=(32, 80, 1000, 1001, 1002)), findings)
+    assert sizes["configured"]["share_0.5"] == sizes["configured"]["share_0.7"] == 0.5
+    assert [f.kind for f in findings.kept] == ["anchors_miss"] and "50.0% of 4 objects" in findings.kept[0].found
+    assert sizes["sides"] == {"< 8": 0, "8 to 16": 0, "16 to 32": 1, "32 to 64": 2, "64 to 128": 1, "128 to 256": 0,
+                              "256 to 512": 0, ">= 512": 0}  # fmt: skip
+    assert sizes["areas"] == {"small": 1, "medium": 3, "large": 0}
+
+
+def test_scales_are_suggested_that_fit_better():
+    rng = np.random.default_rng(0)
+    corner, side = rng.uniform(0, 900, (300, 2)), rng.uniform(9, 14, (300, 1))
+    objects = objects_of(*np.concatenate([corner, corner + side], axis=1), size=(1000, 1000))
+    settings = InputSettings(IMAGE_MIN_DIM=1024, IMAGE_MAX_DIM=1024)
+    assert (fit(*place_objects(objects, settings), settings) < 0.5).mean() > 0.9
+    told = suggest(objects, settings)
+    assert told["share_0.5"] > 0.95 and told["IMAGE_MAX_DIM"] == 2048  # twice the images' size is the most
+
+
+def test_scales_that_fit_are_left_alone():
+    sides = 2.0 ** np.arange(5, 10)
+    boxes = [[512 - s / 2, 512 - s / 2, 512 + s / 2, 512 + s / 2] for s in sides] * 4
+    told = suggest(objects_of(*boxes, size=(1024, 1024)), InputSettings(IMAGE_RESIZE_MODE="none"))
+    assert told["RPN_ANCHOR_SCALES"] == [32, 64, 128, 256, 512] and told["share_0.7"] == 1
+
+
+def test_the_image_size_follows_the_objects():
+    # sides of a tenth of the image: 56 pixels of 560, and the next multiple of 64 is 576; the images are 3 : 4
+    boxes = [[0, 0, 100, 100]] * 20
+    told = suggest(objects_of(*boxes, size=(750, 1000)), InputSettings())
+    assert (told["IMAGE_MAX_DIM"], told["IMAGE_MIN_DIM"]) == (576, 448)
+
+
+def test_an_image_size_that_fits_is_left_alone():
+    # sides of 0.055 of the image: 56 pixels of 1018, and the next multiple of 64 is 1024, whose 3 / 4 are 768
+    objects = objects_of(*[[0, 0, 55, 55]] * 20, size=(750, 1000))
+    sizes = [(told["IMAGE_MIN_DIM"], told["IMAGE_MAX_DIM"]) for told in (
+        suggest(objects, InputSettings(IMAGE_MIN_DIM=least)) for least in (800, 400))]  # fmt: skip
+    assert sizes == [(800, 1024), (768, 1024)]
+
+
+def test_without_objects():
+    assert measure([Objects()], InputSettings(), Findings()) == {"objects": 0}

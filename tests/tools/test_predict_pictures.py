@@ -1,0 +1,222 @@
+"""Pictures in; drawn pictures and COCO results out."""
+import json
+
+import numpy as np
+import pytest
+import skimage.io
+from PIL import Image, ImageOps
+from pycocotools import mask as mask_utils
+
+import mrcnn.datasets
+from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
+from mrcnn.geometry.rle import encode_masks
+from mrcnn.io import images
+from mrcnn.tools.predict_pictures import find_pictures, picture_ids, predict_pictures, read_picture
+
+NAMES = ["BG", "ball", "brick"]
+
+
+def _save(path, shape=(20, 30, 3), value=100, dtype=np.uint8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    skimage.io.imsave(path, np.full(shape, value, dtype), check_contrast=False)
+    return str(path)
+
+
+def _detect(images):
+    """Find a brick of rows 2..9 and columns 5..24 on every image, but nothing on the small ones."""
+    results = []
+    for image in images:
+        assert image.dtype == np.uint8 and image.shape[2] == 3
+        count = int(image.shape[0] >= 20)
+        masks = np.zeros((*image.shape[:2], count), bool)
+        masks[2:10, 5:25] = True
+        results.append({"rois": np.array([[2, 5, 10, 25]] * count, np.int32).reshape(-1, 4), "masks": masks,
+                        "class_ids": np.full(count, 2, np.int32), "scores": np.full(count, 0.75, np.float32)})
+    return results
+
+
+def test_results_are_in_cocos_format(tmp_path):
+    pictures = [_save(tmp_path / "b.png"), _save(tmp_path / "a.png")]
+    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
+    assert (summary.pictures, summary.instances, summary.unreadable) == (2, 2, {})
+    first, second = json.loads((tmp_path / "out" / "detections.json").read_text())
+    mask = mask_utils.decode(first.pop("segmentation"))
+    assert mask.shape == (20, 30) and mask.sum() == 8 * 20 and mask[2:10, 5:25].all()
+    assert first == {"image_id": 1, "category_id": 2, "bbox": [5.0, 2.0, 20.0, 8.0], "score": 0.75,
+                     "category": "brick", "file_name": "b.png"}
+    assert (second["image_id"], second["file_name"]) == (2, "a.png")
+
+
+def test_pictures_are_drawn(tmp_path):
+    picture = _save(tmp_path / "a.png")
+    predict_pictures(_detect, [picture], tmp_path / "out", NAMES)
+    drawn = skimage.io.imread(tmp_path / "out" / "a_detections.jpg").astype(int)
+    # A picture this small is enlarged by a whole factor, so that the names can be read.
+    k = drawn.shape[0] // 20
+    assert drawn.shape == (20 * k, 30 * k, 3)
+    assert np.abs(drawn[4 * k : 9 * k, 8 * k : 22 * k] - 100).max() > 20, "the mask shows"
+    assert np.abs(drawn[18 * k :, : 4 * k] - 100).max() < 20, "the rest is as it was"
+
+
+def test_nothing_found_is_an_empty_list(tmp_path):
+    summary = predict_pictures(_detect, [_save(tmp_path / "a.png", (8, 30, 3))], tmp_path / "out", NAMES)
+    assert summary.instances == 0
+    assert json.loads((tmp_path / "out" / "detections.json").read_text()) == []
+    assert (tmp_path / "out" / "a_detections.jpg").exists()
+
+
+def test_files_named_by_number_keep_it_and_coco_classes_keep_their_ids(tmp_path):
+    pictures = [_save(tmp_path / "000000000139.png"), _save(tmp_path / "000000000285.png")]
+    predict_pictures(lambda images: [{**r, "class_ids": r["class_ids"] + 10} for r in _detect(images)], pictures,
+                     tmp_path / "out", list(CLASS_NAMES))
+    first, second = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert (first["image_id"], second["image_id"]) == (139, 285)
+    # The twelfth class of the network is COCO's category 13: 12 is one of the gaps.
+    assert CLASS_NAMES[12] == "stop sign" and first["category_id"] == 13 and first["category"] == "stop sign"
+
+
+def test_coco_has_80_classes_and_ids_up_to_90():
+    assert len(CLASS_NAMES) == len(CATEGORY_IDS) == 81
+    assert CATEGORY_IDS[80] == 90 and CLASS_NAMES[80] == "toothbrush" and CATEGORY_IDS[0] == 0
+
+
+@pytest.mark.parametrize("names, ids", [
+    (["7.jpg", "12.jpg"], [7, 12]),
+    (["7.jpg", "dog.jpg"], [1, 2]),
+    (["7.jpg", "07.jpg"], [1, 2]),
+    (["7.jpg", "²3.jpg"], [1, 2]),
+])  # fmt: skip
+def test_ids_are_numbers_of_files_only_where_each_has_its_own(names, ids):
+    assert list(picture_ids(names).values()) == ids
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+    pictures = [_save(tmp_path / "x" / "a.png"), _save(tmp_path / "y" / "a.jpg"), _save(tmp_path / "z" / "A.png")]
+    predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg")) == [
+        "A_3_detections.jpg", "a_2_detections.jpg", "a_detections.jpg"]  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_a_broken_picture_is_named_and_left_out(tmp_path, batch_size):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    pictures = [_save(tmp_path / "a.png"), str(broken), _save(tmp_path / "c.png")]
+    told = []
+    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES, batch_size=batch_size,
+                               progress=lambda *step: told.append(step))
+    assert told[-1] == (len(pictures), len(pictures)) and len(told) == -(-len(pictures) // batch_size)
+    assert summary.pictures == 2 and list(summary.unreadable) == [str(broken)]
+    rows = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [(row["file_name"], row["image_id"]) for row in rows] == [("a.png", 1), ("c.png", 3)]
+
+
+def test_an_earlier_result_survives_when_nothing_can_be_read(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "detections.json").write_text("[]")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="none of the 1 pictures could be read.*broken.jpg"):
+        predict_pictures(_detect, [str(broken)], tmp_path / "out", NAMES)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
+
+
+def test_a_folder_is_searched_and_a_file_is_taken_once(tmp_path):
+    for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_pictures([tmp_path / "b.png", tmp_path])
+    assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["b.png", "a.JPG", "sub/c.webp"]
+
+
+def test_a_missing_path_and_a_folder_without_pictures_are_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone.jpg: no such file or folder"):
+        find_pictures([tmp_path / "gone.jpg"])
+    with pytest.raises(FileNotFoundError, match="no pictures in this folder"):
+        find_pictures([tmp_path])
+
+
+@pytest.mark.parametrize("shape, dtype, value", [
+    ((20, 30), np.uint8, 100), ((20, 30, 4), np.uint8, 100), ((20, 30), np.uint16, 25700)])  # fmt: skip
+def test_any_kind_of_picture_is_read_as_colours(tmp_path, shape, dtype, value):
+    image = read_picture(_save(tmp_path / "a.png", shape, value, dtype))
+    assert image.shape == (20, 30, 3) and image.dtype == np.uint8 and (image == 100).all()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, channels):
+    path = _save(tmp_path / "a.png", (20, 30, 4))
+    assert read_picture(path, channels).shape == (20, 30, channels)
+    monkeypatch.setattr(images, "MAX_PIXELS", 599)
+    with pytest.raises(images.ImageTooLargeError, match="a.png declares 20 x 30 pixels"):
+        read_picture(path, channels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_read_the_way_up_that_viewers_show_it(tmp_path, orientation):
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:8, :8] = (250, 0, 0)
+    pixels[8:, 16:] = (0, 0, 250)
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "a.png", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("shape_type", ["polygon", "mask"])
+def test_labelme_files_are_read_back_as_what_was_found(tmp_path, shape_type):
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(turned, exif=exif)  # 20 x 30 as it is shown
+    pictures = [_save(tmp_path / "x" / "a.png"), _save(tmp_path / "y" / "a.png"), _save(tmp_path / "b.png", (8, 30, 3)),
+                str(turned)]  # fmt: skip
+    rle = _detect_rle if shape_type == "mask" else _detect
+    predict_pictures(rle, pictures, tmp_path / "out", NAMES, labelme=shape_type)
+    dataset = mrcnn.datasets.open(tmp_path / "out" / "labelme", "labelme", labels=NAMES[1:])
+    assert [info["id"] for info in dataset.image_info] == ["a", "a_2", "b", "turned"] and dataset.skipped == []
+    assert dataset.class_names == NAMES
+    expected = np.zeros((20, 30), bool)
+    expected[2:10, 5:25] = True
+    for image_id, count in enumerate((1, 1, 0, 1)):
+        masks, class_ids = dataset.load_mask(image_id)
+        assert class_ids.tolist() == [2] * count and dataset.load_image(image_id).shape[:2] == masks.shape[:2]
+        for i in range(count):
+            np.testing.assert_array_equal(masks[:, :, i], expected)
+    (shape,) = json.loads((tmp_path / "out" / "labelme" / "a.json").read_text())["shapes"]
+    assert shape["label"] == "brick" and shape["description"] == "score 0.7500" and shape["shape_type"] == shape_type
+
+
+def _detect_rle(images):
+    results = _detect(images)
+    for result in results:
+        result["masks"] = encode_masks(result["masks"])
+    return results
+
+
+def test_instances_without_a_mask_are_counted(tmp_path):
+    def detect(images):
+        results = _detect_rle(images)
+        return [{**result, "masks": encode_masks(np.zeros((20, 30, 1), bool))} for result in results]
+
+    pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "b.png")]
+    summary = predict_pictures(detect, pictures, tmp_path / "out", NAMES)
+    assert (summary.instances, summary.without_mask) == (2, 2)
+    summary = predict_pictures(_detect_rle, pictures, tmp_path / "out", NAMES)
+    assert (summary.instances, summary.without_mask) == (2, 0)
+
+
+def test_no_labelme_files_where_none_were_asked_for(tmp_path):
+    predict_pictures(_detect, [_save(tmp_path / "a.png")], tmp_path / "out", NAMES)
+    assert not (tmp_path / "out" / "labelme").exists()
+
+
+def test_what_an_earlier_call_drew_is_no_input(tmp_path):
+    for name in ("a.png", "found/a_detections.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_pictures([tmp_path], tmp_path / "found") == [str(tmp_path / "a.png")]
+    assert len(find_pictures([tmp_path], tmp_path / "elsewhere")) == 2
+    assert len(find_pictures([tmp_path / "found" / "a_detections.jpg"], tmp_path / "found")) == 1  # asked for by name

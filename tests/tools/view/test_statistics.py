@@ -1,0 +1,70 @@
+"""What a data set holds, counted by hand beforehand."""
+import numpy as np
+
+from mrcnn.base.errors import DataError
+from mrcnn.tools.view.statistics import dataset_statistics
+from tests.loading.scenes import Scenes, scenes
+
+# three images of 40 x 60: two red and a green; nothing; a blue one and a crowd of red ones
+IMAGES = ([(1, 0, 0, 10, 10), (1, 0, 20, 40, 60), (2, 10, 0, 20, 5)], [], [(3, 0, 0, 4, 6), (-1, 20, 20, 30, 30)])
+
+
+def test_instances_images_and_crowds_are_counted():
+    found = dataset_statistics(scenes(*IMAGES))
+    assert (found.images, found.instances, found.crowds, found.without_objects) == (3, 4, 1, 1)
+    assert [(c.name, c.instances, c.images, c.crowds) for c in found.classes] == [
+        ("red", 2, 2, 1), ("green", 1, 1, 0), ("blue", 1, 1, 0)]  # fmt: skip
+    assert found.per_image.tolist() == [3, 0, 1]
+    assert found.image_sizes.tolist() == [[40, 60]] * 3
+    # 100, 1600, 50 and 24 pixels: one of 32 ** 2 or more, and the crowd's 100 do not count
+    assert found.areas == {"small": 3, "medium": 1, "large": 0}
+
+
+def test_some_images_alone_are_counted_and_progress_is_told():
+    told = []
+    found = dataset_statistics(scenes(*IMAGES), [2], progress=lambda *step: told.append(step))
+    assert (found.images, found.instances, found.crowds) == (1, 1, 1) and told == [(1, 1)]
+
+
+def test_the_table_names_what_there_is_and_what_is_not():
+    dataset = scenes([(2, 0, 0, 10, 10)] * 3, [(1, 0, 0, 8, 8)])
+    text = dataset_statistics(dataset).table(80)
+    assert "2 images, 0 without objects; 4 instances\n" in text and "all 40 x 60 pixels" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["green", "3", "75.0%", "1", "#" * 20] in rows and ["red", "1", "25.0%", "1", "#" * 7] in rows
+    assert "1 of 3 classes do not occur: blue" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_classes_beyond_the_limit_are_summed_up():
+    rows = [line.split() for line in dataset_statistics(scenes(*IMAGES)).table(classes=1).splitlines()]
+    assert ["2", "more", "classes", "2", "50.0%", "0"] in rows and not [row for row in rows if "green" in row]
+
+
+def test_a_set_of_nothing_has_a_table():
+    found = dataset_statistics(scenes())
+    assert (found.images, found.instances) == (0, 0) and found.areas == {"small": 0, "medium": 0, "large": 0}
+    assert found.table().startswith("0 images, 0 without objects; 0 instances\n")
+    assert "1 image, 1 without objects; 0 instances\n" in dataset_statistics(scenes([])).table()
+
+
+class Broken(Scenes):
+    """The second image cannot be read."""
+
+    def load_mask(self, image_id):
+        if image_id == 1:
+            raise DataError("1.png: no such file")
+        return super().load_mask(image_id)
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_named():
+    found = dataset_statistics(scenes(*IMAGES[:1] * 2, cls=Broken))
+    assert found.images == 1 and found.left_out == [(1, "1.png: no such file")]
+    assert "left out: image 1: 1.png: no such file" in found.table()
+
+
+def test_names_from_files_write_no_control_characters():
+    dataset = scenes([(1, 0, 0, 5, 5)])
+    dataset.class_names[1] = "red\x1b[31m"
+    assert "\x1b" not in dataset_statistics(dataset).table()
+    assert np.all(dataset_statistics(dataset).per_image == 1)

@@ -1,0 +1,101 @@
+"""Pictures of a data set as files and as a page."""
+import base64
+import re
+
+import cv2
+import numpy as np
+
+from mrcnn.base.errors import DataError
+from mrcnn.tools.view import view_files
+from mrcnn.tools.view.statistics import dataset_statistics
+from mrcnn.tools.view.view_files import ViewPart, write_page, write_pictures
+from tests.loading.scenes import Scenes, scenes
+from tests.recorded_stages import RecordedStages
+
+RED, GREEN = (1, 5, 10, 25, 50), (2, 20, 0, 40, 30)
+
+
+class Broken(Scenes):
+    """The second image cannot be read."""
+
+    def load_image(self, image_id):
+        if image_id == 1:
+            raise DataError("1.png <is> missing")
+        return super().load_image(image_id)
+
+
+def test_each_image_gets_a_picture_and_all_get_a_sheet(tmp_path):
+    dataset = scenes([RED], [GREEN])
+    paths, left_out = write_pictures(dataset, [0, 1], tmp_path / "out", dataset_statistics(dataset))
+    assert [path.name for path in paths] == ["0.jpg", "1.jpg", "sheet.png", "statistics.png"] and not left_out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {p.name for p in paths}
+    for path in paths:
+        assert cv2.imread(str(path)).std() > 5, f"{path.name} is blank"
+
+
+def test_more_images_give_more_sheets(tmp_path, monkeypatch):
+    monkeypatch.setattr(view_files, "SHEET", 2)
+    paths, _ = write_pictures(scenes([RED], [GREEN], []), [0, 1, 2], tmp_path)
+    assert [path.name for path in paths[3:]] == ["sheet.png", "sheet_2.png"]
+
+
+def test_pictures_and_sheets_each_have_a_bar_that_is_full_when_they_are_written(tmp_path, monkeypatch):
+    stages = RecordedStages()
+    monkeypatch.setattr(view_files, "SHEET", 2)
+    monkeypatch.setattr(view_files, "draw_annotations", stages.during("drawing pictures", view_files.draw_annotations))
+    monkeypatch.setattr(view_files, "view_figure", stages.during("drawing sheets", view_files.view_figure))
+    monkeypatch.setattr(view_files, "_save", stages.during("drawing sheets", view_files._save))
+    write_pictures(scenes([RED], [GREEN], []), [0, 1, 2], tmp_path, progress=stages)
+    assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 3), (2, 3), (3, 3)])]
+
+
+def test_files_have_names_that_are_safe_and_their_own(tmp_path):
+    dataset = scenes([RED], [RED], [RED], [RED])
+    for info, name in zip(dataset.image_info, ("day/a", "day_a", "../up", "Äpfel 1")):
+        info["id"] = name
+    paths, _ = write_pictures(dataset, dataset.image_ids, tmp_path)
+    assert [path.name for path in paths[:4]] == ["day_a.jpg", "day_a_2.jpg", "_up.jpg", "Äpfel_1.jpg"]
+    assert all(path.parent == tmp_path and path.exists() for path in paths)
+
+
+def test_an_image_that_cannot_be_read_is_told_and_the_others_are_drawn(tmp_path):
+    dataset = scenes([RED], [RED], cls=Broken)
+    for info in dataset.image_info:
+        info.update(height=40, width=60)
+    paths, left_out = write_pictures(dataset, [0, 1], tmp_path)
+    assert [path.name for path in paths] == ["0.jpg", "sheet.png"] and left_out == {1: "1.png <is> missing"}
+
+
+def _page(tmp_path, *datasets, progress=None):
+    parts = [ViewPart(name, dataset, list(dataset.image_ids), dataset_statistics(dataset))
+             for name, dataset in zip(("train", "val"), datasets)]
+    left_out = write_page(tmp_path / "page.html", parts, title="toys & more", progress=progress)
+    return (tmp_path / "page.html").read_text(encoding="utf-8"), left_out
+
+
+def test_a_page_holds_pictures_and_counts_of_each_part(tmp_path):
+    text, left_out = _page(tmp_path, scenes([RED], [GREEN]), scenes([]))
+    assert "<h1>toys &amp; more</h1>" in text and text.index("<h2>train</h2>") < text.index("<h2>val</h2>")
+    assert "2 images, 0 without objects; 2 instances" in text and "no objects" in text and not left_out
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)" alt="([^"]*)"', text)
+    assert [alt for _, alt in pictures] == ["1 red", "1 green", "no objects"]
+    first = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[0][0]), np.uint8), cv2.IMREAD_COLOR)
+    assert first.shape == (320, 480, 3)
+    assert "://" not in text and "<script" not in text
+
+
+def test_the_pictures_of_all_parts_of_a_page_are_counted_together(tmp_path, monkeypatch):
+    stages = RecordedStages()
+    monkeypatch.setattr(view_files, "_page_figure", stages.during("drawing pictures", view_files._page_figure))
+    _page(tmp_path, scenes([RED], [GREEN]), scenes([]), progress=stages)
+    assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)])]
+
+
+def test_a_page_escapes_names_and_says_what_cannot_be_read(tmp_path):
+    dataset = scenes([RED], [RED], cls=Broken)
+    dataset.class_names[1] = "<b>red"
+    for info in dataset.image_info:
+        info.update(height=40, width=60)
+    text, left_out = _page(tmp_path, dataset)
+    assert "&lt;b&gt;red" in text and "<b>red" not in text
+    assert "1.png &lt;is&gt; missing" in text and left_out == {1: "1.png <is> missing"}

@@ -1,0 +1,107 @@
+"""AP in the logs, and checkpoints by their epoch."""
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.training import callbacks
+from mrcnn.training.callbacks import ClassicCheckpoint, CocoValidation, History, Speed
+from mrcnn.training.runs import read_history
+from mrcnn.weights import classic_h5
+
+NAMES = ("mask_AP", "mask_AP50", "box_AP", "box_AP50")
+
+
+def _evaluations(*values):
+    """An evaluation whose figures are these, one after another."""
+    values = iter(values)
+    return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)))
+
+
+def test_figures_stand_until_the_next_evaluation():
+    callback = CocoValidation(_evaluations(0.25, 0.5), every=2)
+    seen = []
+    for epoch in range(5):
+        logs = {"loss": 1.0}
+        callback.on_epoch_end(epoch, logs)
+        seen.append(logs.get("val_mask_AP"))
+        assert logs["loss"] == 1.0
+    assert seen == [None, 0.25, 0.25, 0.5, 0.5]
+
+
+def test_a_set_without_objects_does_not_stop_training():
+    callback, logs = CocoValidation(_evaluations(*[float("nan")] * 2)), {}
+    callback.on_epoch_end(0, logs)
+    assert np.isnan(logs["val_mask_AP"])
+    callback.on_epoch_end(0, None)
+
+
+@pytest.mark.parametrize("epoch", [0, 9999])
+def test_a_checkpoint_counts_epochs_from_one(tmp_path, epoch):
+    image = keras.Input((2,))
+    model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
+    callback = ClassicCheckpoint(str(tmp_path / "mask_rcnn_toys_{epoch:04d}.h5"))
+    callback.set_model(model)
+    callback.on_epoch_end(epoch)
+    (path,) = tmp_path.iterdir()
+    assert path.name == f"mask_rcnn_toys_{epoch + 1:04d}.h5"
+    assert {tensor for _, tensor, _ in classic_h5.layout(path)} == {"dense/kernel:0", "dense/bias:0"}
+
+
+def test_only_the_newest_of_its_own_checkpoints_stay(tmp_path):
+    image = keras.Input((2,))
+    callback = ClassicCheckpoint(str(tmp_path / "mask_rcnn_toys_{epoch:04d}.h5"), kept=2)
+    callback.set_model(keras.Model(image, keras.layers.Dense(1)(image)))
+    (tmp_path / "mask_rcnn_toys_0001.h5").touch()  # of an earlier run
+    for epoch in (1, 2, 3, 4):
+        callback.on_epoch_end(epoch)
+    assert sorted(path.name[-7:] for path in tmp_path.iterdir()) == ["0001.h5", "0004.h5", "0005.h5"]
+
+
+def test_the_speed_is_that_of_the_steps_after_the_first(monkeypatch):
+    """Clock: the epoch begins at 10, its first step, which compiles, ends at 40, the third at 44, all of it at 50."""
+    clock = iter([10.0, 40.0, 44.0, 50.0])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    speed, logs = Speed(batch_size=8), {"loss": 1.0}
+    speed.set_params({"steps": 3})
+    speed.on_epoch_begin(0)
+    for step in range(3):
+        speed.on_train_batch_end(step, {"loss": 1.0})
+    speed.on_epoch_end(0, logs)
+    assert (logs["seconds"], logs["seconds_per_step"], logs["images_per_second"]) == (40, 2, 4)
+    assert logs["peak_memory_mb"] > 10
+
+
+def test_the_speed_of_an_epoch_of_one_step_is_that_of_the_step(monkeypatch):
+    clock = iter([10.0, 14.0, 15.0])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    speed, logs = Speed(batch_size=2), {}
+    speed.set_params({"steps": 1})
+    speed.on_epoch_begin(0)
+    speed.on_train_batch_end(0, None)
+    speed.on_epoch_end(0, logs)
+    assert (logs["seconds"], logs["seconds_per_step"], logs["images_per_second"]) == (5, 4, 0.5)
+
+
+def _write(path, *epochs):
+    """Play epochs (position, logs) to a new History."""
+    history = History(path)
+    history.on_train_begin()
+    for epoch, logs in epochs:
+        history.on_epoch_end(epoch, logs)
+
+
+def test_the_history_goes_on_where_training_does(tmp_path):
+    path = tmp_path / "history.csv"
+    _write(path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (2, {"loss": 9.0, "note": "odd"}))
+    _write(path, (2, {"loss": 1.0, "val_loss": 4.0}))  # taken up again after the second epoch, now with validation
+    assert path.read_text().splitlines() == ["epoch,loss,val_loss", "1,3.0,", "2,2.0,", "3,1.0,4.0"]
+    _write(path, (0, {"loss": 5.0}))  # and from the start
+    assert read_history(path) == [{"epoch": 1, "loss": 5}]
+
+
+def test_a_history_that_cannot_go_on_is_told_before_training(tmp_path):
+    (tmp_path / "history.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="no column named epoch"):
+        History(tmp_path / "history.csv").on_train_begin()

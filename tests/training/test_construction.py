@@ -1,0 +1,28 @@
+"""What a new MaskRCNN has, and what it leaves alone."""
+import os
+import random
+import re
+
+import numpy as np
+
+from tests.training.small import small_model, weights_of
+
+
+def test_the_log_folder_is_known_before_training_and_not_made(tmp_path):
+    model = small_model("training", tmp_path)
+    # classic scripts give it to their own callbacks
+    assert re.fullmatch(r"small\d{8}T\d{4}", os.path.basename(model.log_dir))
+    assert model.checkpoint_path == os.path.join(model.log_dir, "mask_rcnn_small_{epoch:04d}.h5")
+    assert model.epoch == 0 and os.listdir(tmp_path) == []
+
+
+def test_initial_weights_follow_from_the_seed_and_no_state_is_touched(tmp_path):
+    random.seed(1), np.random.seed(2)
+    expected = random.random(), np.random.rand()
+    random.seed(1), np.random.seed(2)
+    first = weights_of(small_model("training", tmp_path).keras_model, "fpn_p2")
+    assert (random.random(), np.random.rand()) == expected
+    again = weights_of(small_model("inference", tmp_path).keras_model, "fpn_p2")
+    other = weights_of(small_model("inference", tmp_path, SEED=3).keras_model, "fpn_p2")
+    np.testing.assert_array_equal(first["fpn_p2/kernel"], again["fpn_p2/kernel"])
+    assert (first["fpn_p2/kernel"] != other["fpn_p2/kernel"]).any()

@@ -1,0 +1,53 @@
+"""Batches made ahead: in order whatever the number of workers, and the same ones for each validation."""
+import itertools
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.training.feed import FixedBatches, stream
+
+
+def _batch(step):
+    time.sleep(0.002 * (3 - step % 3))  # a later one may be ready first
+    return (np.full((1, 1), step, np.float32),)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_stream_keeps_the_order_and_starts_where_it_is_told(workers):
+    feed = stream(_batch, first=5, workers=workers)
+    assert [int(batch[0][0, 0]) for (batch,) in itertools.islice(feed, 7)] == [5, 6, 7, 8, 9, 10, 11]
+    feed.close()
+
+
+def test_stream_passes_an_error_on():
+    def make(step):
+        if step == 2:
+            raise ValueError("step 2 is broken")
+        return _batch(step)
+
+    feed = stream(make, workers=2)
+    next(feed), next(feed)
+    with pytest.raises(ValueError, match="step 2 is broken"):
+        next(feed)
+
+
+class NumberModel(keras.Model):
+    """Its loss on a batch is the number in the batch: the mean over a validation tells which batches it was of."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(x[0]) + 0.0 * keras.ops.mean(y_pred)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_validation_is_of_the_same_batches(workers):
+    inputs = [keras.Input((1,))]
+    model = NumberModel(inputs, keras.layers.Dense(1)(inputs[0]))
+    model.compile("sgd", jit_compile=False)
+    feed = stream(_batch, workers=workers)
+    history = model.fit(feed, steps_per_epoch=2, epochs=4, verbose=0, shuffle=False, validation_steps=5,
+                        validation_data=FixedBatches(_batch, 5, workers))
+    feed.close()
+    assert history.history["val_loss"] == pytest.approx([2.0] * 4)  # the mean of 0, 1, 2, 3 and 4
+    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training goes on from batch to batch

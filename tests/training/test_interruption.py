@@ -1,0 +1,75 @@
+"""A run that its user interrupts goes on after the last whole epoch, as if it had not been interrupted."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.training.resume import STATE_NAME, restore_state
+from tests.training.small import shapes, small_model, weights_of
+
+SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3}
+DATA = shapes(4)
+
+
+def _trained(tmp_path, epochs, **kwargs):
+    model = small_model("training", tmp_path, **SETTINGS)
+    model.train(DATA, None, 0.01, epochs, "heads", **kwargs)
+    return model
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of three epochs."""
+    return _trained(tmp_path_factory.mktemp("whole"), 3)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A run whose user stopped it in its third epoch."""
+    def interrupt(epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    folder = tmp_path_factory.mktemp("interrupted")
+    model = small_model("training", folder, **SETTINGS)
+    stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.train(DATA, None, 0.01, 3, "heads", custom_callbacks=[stop])
+    return model, folder
+
+
+def test_an_interrupted_run_keeps_its_whole_epochs(interrupted):
+    model, _ = interrupted
+    assert model.epoch == 2 and model.find_last().endswith("_0002.h5")
+
+
+def test_it_goes_on_in_another_process_to_the_same_weights(whole, interrupted, capsys):
+    model = small_model("training", interrupted[1], **SETTINGS)
+    model.load_weights(model.find_last(), by_name=True)
+    assert model.train(DATA, None, 0.01, 3, "heads").epoch == [2]
+    assert "The optimizer goes on from epoch 2." in capsys.readouterr().out
+    ours, theirs = weights_of(model.keras_model), weights_of(whole.keras_model)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_another_stage_starts_with_a_fresh_optimizer(whole):
+    path = f"{whole.log_dir}/{STATE_NAME}"
+    assert restore_state(whole.keras_model, path, 3)
+    assert not restore_state(whole.keras_model, path, 2)  # the weights of another epoch
+    whole.compile(0.001, 0.9)
+    assert not restore_state(whole.keras_model, path, 3)
+    whole.compile(0.01, 0.9)
+    assert not any(np.any(keras.ops.convert_to_numpy(v)) for v in whole.keras_model.optimizer.variables[2:])
+    assert restore_state(whole.keras_model, path, 3)
+    assert any(np.any(keras.ops.convert_to_numpy(v)) for v in whole.keras_model.optimizer.variables[2:])
+    whole.set_trainable("rpn_.*", verbose=0)
+    whole.compile(0.01, 0.9)
+    assert not restore_state(whole.keras_model, path, 3)
+
+
+def test_a_damaged_state_is_told(whole, tmp_path):
+    (tmp_path / STATE_NAME).write_bytes(b"not HDF5")
+    with pytest.raises(ValueError, match="remove it"):
+        restore_state(whole.keras_model, tmp_path / STATE_NAME, 3)
+    assert not restore_state(whole.keras_model, tmp_path / "none", 3)

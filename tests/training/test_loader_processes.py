@@ -1,0 +1,55 @@
+"""LOADER_PROCESSES: the same training, and no process is left behind."""
+import multiprocessing
+import time
+
+import keras
+import pytest
+
+from mrcnn.datasets.formats.shapes import ShapesDataset
+from tests.training.small import shapes, small_model
+
+
+# False sends the most arrays through the processes, and is enough on a backend that takes long to compile.
+@pytest.mark.parametrize("use_rpn_rois", [pytest.param(True, marks=pytest.mark.tensorflow_only), False])
+def test_training_with_processes_is_training_without(tmp_path, use_rpn_rois):
+    histories = []
+    for processes in (False, True):
+        model = small_model("training", tmp_path / str(processes), LOADER_PROCESSES=processes, LOADER_WORKERS=2,
+                            USE_RPN_ROIS=use_rpn_rois, VALIDATION_STEPS=2)
+        histories.append(model.train(shapes(6), shapes(3, seed=1), 0.001, 2, "heads").history)
+        assert not multiprocessing.active_children()
+    plain, with_processes = histories
+    for name in [name for name in plain if name.endswith("loss")]:
+        assert with_processes[name] == pytest.approx(plain[name], rel=1e-5), name
+
+
+class SlowLater(ShapesDataset):
+    """Takes its time over each image after the first six, in each process."""
+
+    loaded, pause = 0, 4
+
+    def load_image(self, image_id):
+        self.loaded += 1
+        time.sleep(self.pause if self.loaded > 6 else 0)
+        return super().load_image(image_id)
+
+
+@pytest.mark.parametrize("processes", [True, False])
+def test_an_interruption_while_a_batch_is_made_is_raised_as_it_is_and_leaves_no_process(tmp_path, processes):
+    def end(batch, logs=None):
+        if batch == 1:
+            time.sleep(1)  # TensorFlow asks for the next batch meanwhile
+            raise KeyboardInterrupt("the end")
+
+    dataset = SlowLater()
+    dataset.load_shapes(12, 64, 64, seed=0)
+    dataset.prepare()
+    if processes:
+        dataset.pause = 15  # they are not waited for
+    model = small_model("training", tmp_path, LOADER_PROCESSES=processes, LOADER_WORKERS=int(processes),
+                        STEPS_PER_EPOCH=6)
+    with pytest.raises(BaseException) as caught:
+        model.train(dataset, None, 0.001, 1, "heads",
+                    custom_callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=end)])
+    assert caught.type is KeyboardInterrupt and str(caught.value) == "the end"
+    assert not multiprocessing.active_children()

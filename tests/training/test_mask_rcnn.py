@@ -1,0 +1,188 @@
+"""The object that users drive, in inference: images of any kind, number and size, and the way to its inside."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.config import ConfigError
+from mrcnn.inference.unmold import own_masks
+from mrcnn.training.mask_rcnn import MaskRCNN
+from tests.training.small import shapes, small_config, small_model
+
+RNG = np.random.default_rng(0)
+IMAGES = [RNG.integers(0, 256, size).astype(np.uint8) for size in ((64, 64, 3), (40, 64, 3), (100, 30, 3))]
+
+
+@pytest.fixture(scope="module")
+def square(tmp_path_factory):
+    """A model of mode square, two images a batch, least score 0."""
+    return small_model("inference", tmp_path_factory.mktemp("square"))
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    """A model of mode pad64: images keep their shape."""
+    return small_model("inference", tmp_path_factory.mktemp("free"), IMAGE_RESIZE_MODE="pad64")
+
+
+def _same(one, other):
+    assert len(one["rois"]) > 0
+    np.testing.assert_array_equal(one["class_ids"], other["class_ids"])
+    np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5)
+    np.testing.assert_allclose(one["rois"], other["rois"], atol=1)
+    assert np.mean(one["masks"] != other["masks"]) < 0.01
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("kind", ["square", "free"])
+def test_many_images_at_once_are_what_each_is_alone(kind, count, request):
+    model = request.getfixturevalue(kind)
+    results = model.detect(IMAGES[:count])
+    assert len(results) == count
+    for image, result in zip(IMAGES, results):
+        _same(result, model.detect([image])[0])
+
+
+def test_results_fit_their_image(square):
+    for image, result in zip(IMAGES, square.detect(IMAGES)):
+        height, width = image.shape[:2]
+        rois, count = result["rois"], len(result["rois"])
+        assert 0 < count <= 5
+        assert (rois >= 0).all() and (rois[:, 2] <= height).all() and (rois[:, 3] <= width).all()
+        assert (rois[:, 2:] > rois[:, :2]).all()
+        assert (result["class_ids"] >= 1).all() and (result["class_ids"] <= 3).all()
+        assert (np.diff(result["scores"]) <= 0).all()
+        assert result["masks"].shape == (height, width, count) and result["masks"].dtype == bool
+        assert (rois.dtype, result["class_ids"].dtype, result["scores"].dtype) == (np.int32, np.int32, np.float32)
+        for i, (y1, x1, y2, x2) in enumerate(rois):
+            outside = result["masks"][:, :, i].copy()
+            outside[y1:y2, x1:x2] = False
+            assert not outside.any()
+
+
+def test_other_kinds_of_images(square):
+    grey = IMAGES[1][:, :, 0]
+    plain = square.detect([np.repeat(grey[:, :, None], 3, axis=2)])[0]
+    alpha = np.dstack([grey, grey, grey, np.full_like(grey, 7)])
+    for same in (grey, alpha, grey.astype(np.uint16) * 257, grey[:, :, None]):
+        _same(plain, square.detect([same])[0])
+
+
+def test_detect_molded_is_detect_on_the_molded_image(square):
+    molded, metas, windows = square.mold_inputs(IMAGES[:2])
+    assert molded.shape == (2, 64, 64, 3) and metas.shape == (2, 12 + 4) and windows[1].tolist() == [12, 0, 52, 64]
+    found = square.detect_molded(molded, metas)
+    _same(found[0], square.detect(IMAGES[:1])[0])
+    assert found[1]["masks"].shape[:2] == (64, 64)
+    # The second image lies 12 rows down in its molded form.
+    alone = square.detect(IMAGES[1:2])[0]
+    np.testing.assert_allclose(found[1]["rois"][0], alone["rois"][0] + [12, 0, 12, 0], atol=1)
+    assert square.detect_molded(molded[:0], metas[:0]) == []
+
+
+def _assert_endings_agree(model, atol):
+    image = IMAGES[0]  # 64 x 64: nothing is resized
+    molded, metas, _ = model.mold_inputs([image])
+    found, masks = model.predictor.run(image[None], metas)
+    detections, _, _, every_mask, *_ = model.full_predictor.run(molded, metas)
+    assert detections[0, 0, 5] > 0
+    np.testing.assert_allclose(found, detections, atol=atol)
+    there = detections[0, :, 5] > 0
+    np.testing.assert_allclose(masks[0, there], own_masks(detections, every_mask)[0, there], atol=atol)
+
+
+@pytest.mark.parametrize("kind", ["square", "free"])
+def test_the_detecting_ending_finds_what_the_classic_one_does(kind, request):
+    _assert_endings_agree(request.getfixturevalue(kind), 1e-5)
+
+
+def test_the_endings_agree_where_batches_are_normalised_by_their_own_statistics(tmp_path):
+    # 30 rows: more than the mask head takes at a time where it can
+    _assert_endings_agree(small_model("inference", tmp_path, TRAIN_BN=True, DETECTION_MAX_INSTANCES=30,
+                                      POST_NMS_ROIS_INFERENCE=40, DETECTION_NMS_THRESHOLD=0.9), 1e-4)  # fmt: skip
+
+
+def test_the_endings_agree_in_lower_precision(tmp_path):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        _assert_endings_agree(small_model("inference", tmp_path), 0.02)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def test_an_image_without_a_list_around_it_is_told(square):
+    with pytest.raises(ValueError, match=r"one array of shape \(64, 64, 3\): give a list of images"):
+        square.detect(IMAGES[0])
+    assert len(square.detect(np.stack([IMAGES[0]] * 2))) == 2  # a batch of images is a list of them
+
+
+def test_verbose_prints_each_image(square, capsys):
+    square.detect(IMAGES[:1], verbose=1)
+    out = capsys.readouterr().out
+    assert "Processing 1 images" in out and "shape: (64, 64, 3)" in out
+
+
+def test_equal_seeds_make_equal_weights(square, tmp_path):
+    same, other = small_model("inference", tmp_path), small_model("inference", tmp_path, SEED=1)
+    ours, theirs, others = (m.keras_model.get_weights() for m in (square, same, other))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
+
+
+def test_weights_travel(square, tmp_path):
+    square.save_weights(str(tmp_path / "w.h5"))
+    other = small_model("inference", tmp_path, SEED=1)
+    report = other.load_weights(str(tmp_path / "w.h5"), by_name=True, exclude=["mrcnn_mask"])
+    assert set(report.missing) == set() or all("mrcnn_mask" in str(name) for name in report.missing)
+    for name, equal in (("fpn_p2", True), ("mrcnn_class_bn1", True), ("mrcnn_mask", False)):
+        ours, theirs = (m.keras_model.get_layer(name).get_weights()[0] for m in (square, other))
+        assert np.array_equal(ours, theirs) is equal
+    assert other.epoch == 0 and other.log_dir.startswith(str(tmp_path))
+
+
+def test_evaluation_is_over_the_images_asked_for(square):
+    dataset = shapes(5)
+    result = square.evaluate(dataset, limit=3)
+    assert result.info["images"] == 3 and {"mask_AP", "box_AP50"} <= set(result.metrics)
+    assert square.evaluate(dataset, image_ids=[4]).info["images"] == 1
+
+
+def test_anchors_are_normalised_and_pixels_are_left_behind(square):
+    anchors = square.get_anchors((64, 64, 3))
+    assert anchors.shape == square.anchors.shape == (1023, 4)
+    np.testing.assert_allclose(anchors * 63 + [0, 0, 1, 1], square.anchors, atol=1e-4)
+
+
+def test_set_log_dir_follows_a_checkpoint(square):
+    square.set_log_dir("elsewhere/toys20260101T0000/mask_rcnn_toys_0012.h5")
+    assert square.epoch == 12 and square.log_dir.endswith("toys20260101T0000")
+    square.set_log_dir()
+    assert square.epoch == 0 and square.checkpoint_path.endswith("mask_rcnn_small_{epoch:04d}.h5")
+
+
+def test_what_cannot_work_is_told(tmp_path):
+    with pytest.raises(ValueError, match="mode is 'train'"):
+        MaskRCNN("train", small_config(), str(tmp_path))
+    with pytest.raises(ConfigError, match="IMAGE_MAX_DIM is 100"):
+        MaskRCNN("training", small_config(IMAGE_MAX_DIM=100), str(tmp_path))
+    with pytest.raises(ValueError, match="'resnet18'"):
+        MaskRCNN("inference", small_config(BACKBONE="resnet18"), str(tmp_path))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_numbers_of_channels(tmp_path, channels):
+    model = small_model("inference", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))
+    image = RNG.integers(0, 256, (50, 60, channels)).astype(np.uint8)
+    assert len(model.detect([image])[0]["rois"]) > 0
+    if channels == 1:
+        _same(model.detect([image])[0], model.detect([image[:, :, 0]])[0])
+    else:
+        with pytest.raises(ValueError, match="3 channels"):
+            model.detect([image[:, :, :3]])
+
+
+def test_trainable_layers_hold_the_nested_ones(square):
+    names = {layer.name for layer in square.get_trainable_layers()}
+    assert {"rpn_conv_shared", "rpn_bbox_pred", "mrcnn_mask", "bn2a"} <= names and "ROI" not in names
+    layer = square.keras_model.get_layer("fpn_p2")
+    assert square.find_trainable_layer(layer) is layer

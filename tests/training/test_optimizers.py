@@ -1,0 +1,57 @@
+"""The optimizer that a configuration asks for."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.training.optimizers import SGD, make_optimizer
+from tests.training.small import small_config
+
+
+def test_the_default_is_sgd_with_momentum_and_a_bound_on_the_whole_gradient():
+    optimizer = make_optimizer(small_config(), 0.02, 0.8)
+    assert isinstance(optimizer, keras.optimizers.SGD)
+    assert isinstance(optimizer, SGD) == (keras.backend.backend() == "tensorflow")
+    assert (float(optimizer.learning_rate), optimizer.momentum, optimizer.global_clipnorm) == (
+        pytest.approx(0.02), 0.8, 5.0)  # fmt: skip
+    assert optimizer.clipnorm is None and optimizer.clipvalue is None
+
+
+def test_the_bound_is_on_all_variables_together():
+    optimizer = make_optimizer(small_config(GRADIENT_CLIP_NORM=5.0), 1.0, 0.0)
+    variables = [keras.Variable(np.zeros(1, np.float32)) for _ in range(2)]
+    optimizer.apply([keras.ops.convert_to_tensor([30.0]), keras.ops.convert_to_tensor([40.0])], variables)
+    # the norm is 50, scaled to 5
+    np.testing.assert_allclose([keras.ops.convert_to_numpy(v)[0] for v in variables], [-3, -4], rtol=1e-5)
+
+
+@pytest.mark.parametrize("bound", [None, 0])
+def test_no_bound(bound):
+    assert make_optimizer(small_config(GRADIENT_CLIP_NORM=bound), 0.1, 0.9).global_clipnorm is None
+
+
+def test_any_keras_optimizer_by_name():
+    optimizer = make_optimizer(small_config(OPTIMIZER="adamw", GRADIENT_CLIP_NORM=2.0), 0.003, 0.9)
+    assert isinstance(optimizer, keras.optimizers.AdamW)
+    assert float(optimizer.learning_rate) == pytest.approx(0.003) and optimizer.global_clipnorm == 2.0
+
+
+def test_a_schedule_is_taken_as_it_is():
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([10], [0.1, 0.01])
+    for name in ("sgd", "adam"):
+        optimizer = make_optimizer(small_config(OPTIMIZER=name), schedule, 0.9)
+        assert float(optimizer.learning_rate) == pytest.approx(0.1)
+        optimizer.iterations.assign(11)
+        assert float(optimizer.learning_rate) == pytest.approx(0.01)
+
+
+def test_a_callable_makes_its_own():
+    def mine(learning_rate, config):
+        return keras.optimizers.RMSprop(learning_rate * config.NUM_CLASSES)
+
+    optimizer = make_optimizer(small_config(OPTIMIZER=staticmethod(mine)), 0.1, 0.9)
+    assert isinstance(optimizer, keras.optimizers.RMSprop) and float(optimizer.learning_rate) == pytest.approx(0.4)
+
+
+def test_an_unknown_name_is_told():
+    with pytest.raises(ValueError, match="OPTIMIZER is 'adman'.*adamw"):
+        make_optimizer(small_config(OPTIMIZER="adman"), 0.1, 0.9)

@@ -1,0 +1,70 @@
+"""The configurations that the command line starts from, and what `--set` may change."""
+from types import SimpleNamespace
+
+import pytest
+
+from mrcnn.config import Config, ConfigError
+from mrcnn.datasets.catalog import FORMATS
+from mrcnn.training.presets import build_config, for_other_data, with_classes
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+@pytest.mark.parametrize("data", FORMATS)
+def test_a_preset_is_valid_and_named_by_its_data(data, from_scratch):
+    config = with_classes(build_config(data, {}, from_scratch=from_scratch), SimpleNamespace(num_classes=4))
+    assert config.NAME == data and config.NUM_CLASSES == 4
+    # Statistics of random weights mean nothing, and such an RPN finds nothing.
+    assert config.TRAIN_BN is (None if from_scratch else False)
+    assert config.GT_BOXES_AS_ROIS is from_scratch
+
+
+def test_settings_win_over_what_random_weights_ask_for():
+    assert build_config("shapes", {"BACKBONE": "resnet50"}, from_scratch=True).BACKBONE == "resnet50"
+
+
+def test_weights_of_other_data_keep_the_network_and_not_the_classes():
+    saved = Config.from_dict({"NAME": "cats", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
+    config = for_other_data(saved, "dogs")
+    assert (config.NAME, config.NUM_CLASSES, config.BACKBONE) == ("dogs", 1, "resnet50")
+    assert for_other_data(saved, "cats") is saved and for_other_data(None, "dogs") is None
+
+
+def test_settings_win_over_the_preset():
+    config = build_config("shapes", {"IMAGES_PER_GPU": 3, "BACKBONE": "compact", "RPN_ANCHOR_RATIOS": [1, 2]})
+    assert (config.BATCH_SIZE, config.BACKBONE, config.IMAGE_MAX_DIM) == (3, "compact", 128)
+    assert config.RPN_ANCHOR_RATIOS == [1, 2]
+
+
+def test_a_saved_configuration_takes_the_place_of_the_preset():
+    saved = Config.from_dict({"NAME": "mine", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
+    config = build_config("coco", {"SEED": 5}, saved)
+    assert (config.NAME, config.NUM_CLASSES, config.BACKBONE, config.SEED) == ("mine", 7, "resnet50", 5)
+
+
+def test_a_misspelt_setting_names_the_nearest():
+    with pytest.raises(ConfigError, match="IMAGES_PER_GPU"):
+        build_config("coco", {"IMAGE_PER_GPU": 1})
+
+
+@pytest.mark.parametrize("settings, said", [
+    ({"IMAGES_PER_GPU": "two"}, "IMAGES_PER_GPU is 'two': expected a number"),
+    ({"RPN_ANCHOR_SCALES": 8}, "RPN_ANCHOR_SCALES is 8: expected a list"),
+    ({"MEAN_PIXEL": 8}, "MEAN_PIXEL is 8: expected a list"),
+    ({"LOSS_WEIGHTS": [1]}, "expected a dict"),
+    ({"NAME": 7}, "NAME is 7: expected text"),
+    ({"IMAGE_MAX_DIM": 100}, "IMAGE_MAX_DIM"),
+])  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_told(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        build_config("shapes", settings)
+
+
+def test_none_is_allowed_where_it_means_something():
+    assert build_config("shapes", {"TRAIN_BN": None}).TRAIN_BN is None
+
+
+def test_another_number_of_classes_is_told():
+    config = build_config("coco", {"NUM_CLASSES": 81})
+    with pytest.raises(ConfigError, match="NUM_CLASSES is 81 .* 4 classes"):
+        with_classes(config, SimpleNamespace(num_classes=4))
+    assert with_classes(config, SimpleNamespace(num_classes=81)) is config

@@ -1,0 +1,85 @@
+"""Names of runs and checkpoints."""
+import datetime
+import os
+
+import pytest
+
+from mrcnn.training.runs import checkpoint_path, find_last, new_log_dir, parse_checkpoint, removed_if_empty
+
+
+@pytest.mark.parametrize("path, expected", [
+    ("logs/coco20171029T2315/mask_rcnn_coco_0001.h5", ("coco20171029T2315", 1)),
+    ("/path/to/logs/shapes220260101T0000/mask_rcnn_shapes2_0123.h5", ("shapes220260101T0000", 123)),
+    ("my-set_320260101T0000/mask_rcnn_my-set_3_10000.h5", ("my-set_320260101T0000", 10000)),
+    ("C:\\logs\\coco20171029T2315\\mask_rcnn_coco_0007.h5", ("coco20171029T2315", 7)),
+    ("logs/a20250101T0000/b20260101T0000/mask_rcnn_b_0002.h5", ("b20260101T0000", 2)),
+    ("mask_rcnn_coco.h5", None),
+    ("mask_rcnn_coco_0001.h5", None),
+    ("logs/coco20171029T2315/best_0001.h5", None),
+    ("logs/coco20171029T2315/mask_rcnn_coco_0001.h5.part", None),
+    ("logs/20171029T2315/mask_rcnn_coco_0001.h5", None),
+])  # fmt: skip
+def test_a_checkpoint_tells_its_run_and_epoch(path, expected):
+    assert parse_checkpoint(path) == expected
+
+
+def test_a_new_run_is_named_by_the_minute():
+    now = datetime.datetime(2026, 3, 4, 5, 6, 59)
+    assert new_log_dir("logs", "Toys", now) == os.path.join("logs", "toys20260304T0506")
+    path = checkpoint_path(new_log_dir("logs", "Toys", now), "Toys").format(epoch=12)
+    assert path == os.path.join("logs", "toys20260304T0506", "mask_rcnn_toys_0012.h5")
+    assert parse_checkpoint(path) == ("toys20260304T0506", 12)
+
+
+def _touch(folder, *names):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def test_the_last_checkpoint_is_the_newest_of_the_newest_run_that_has_one(tmp_path):
+    _touch(tmp_path / "toys20260101T0000", "mask_rcnn_toys_0099.h5")
+    _touch(tmp_path / "toys20260201T0000", "mask_rcnn_toys_9999.h5", "mask_rcnn_toys_10000.h5", "best.h5",
+           "mask_rcnn_toys_0005.h5.part")
+    _touch(tmp_path / "toys20260301T0000")  # stopped before its first epoch ended
+    _touch(tmp_path / "toys20270101T0000x", "mask_rcnn_toys_0001.h5")
+    _touch(tmp_path / "toystory20270101T0000", "mask_rcnn_toystory_0001.h5")
+    assert find_last(str(tmp_path), "Toys") == str(tmp_path / "toys20260201T0000" / "mask_rcnn_toys_10000.h5")
+
+
+def test_no_checkpoint_tells_where_it_looked(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder toysYYYYMMDDTHHMM"):
+        find_last(str(tmp_path / "none"), "toys")
+    _touch(tmp_path / "toys20260301T0000")
+    with pytest.raises(FileNotFoundError, match="toys20260301T0000 have no checkpoint yet"):
+        find_last(str(tmp_path), "toys")
+
+
+def test_two_runs_of_one_minute_have_folders_of_their_own(tmp_path):
+    now = datetime.datetime(2026, 1, 31, 23, 59)
+    first = new_log_dir(str(tmp_path), "toys", now)
+    assert first.endswith("toys20260131T2359")
+    (tmp_path / "toys20260131T2359").mkdir()
+    assert new_log_dir(str(tmp_path), "toys", now).endswith("toys20260201T0000")
+
+
+def test_a_folder_that_a_failure_left_empty_goes_and_one_with_files_stays(tmp_path):
+    class Stop(BaseException):
+        """What ends a process, such as Ctrl-C."""
+
+    for name, fault in (("empty", ValueError), ("stopped", Stop), ("with_folders", ValueError), ("with_a_file", ValueError)):
+        folder = tmp_path / name
+        with pytest.raises(fault), removed_if_empty(str(folder)):
+            (folder / "train").mkdir(parents=True) if name == "with_folders" else folder.mkdir()
+            if name == "with_a_file":
+                (folder / "train").mkdir()
+                (folder / "train" / "events").touch()
+                (folder / "validation").mkdir()
+            raise fault("no memory")
+    with pytest.raises(ValueError), removed_if_empty(str(tmp_path / "never_made")):
+        raise ValueError("no memory")
+    with removed_if_empty(str(tmp_path / "done")):
+        (tmp_path / "done").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "with_a_file"]
+    assert (tmp_path / "with_a_file" / "train" / "events").exists()
+    assert (tmp_path / "with_a_file" / "validation").is_dir()  # the folder is as it was

@@ -1,0 +1,97 @@
+"""The words for where a run starts from, and what each loads."""
+from types import SimpleNamespace
+
+import pytest
+
+from mrcnn.training import start_weights as start
+from mrcnn.training.start_weights import CLASS_LAYERS, load_start_weights, load_trained_weights
+
+
+class FakeModel:
+    """Records what it is asked to load."""
+
+    def __init__(self, num_classes=81, backbone="resnet101", channels=3):
+        self.config = SimpleNamespace(NAME="Toys", NUM_CLASSES=num_classes, BACKBONE=backbone, TRAIN_BN=False,
+                                      IMAGE_CHANNEL_COUNT=channels)
+        self.loaded = None
+        self.new_run = False
+
+    def get_imagenet_weights(self):
+        return "imagenet.h5"
+
+    def find_last(self):
+        return "newest.h5"
+
+    def load_weights(self, path, by_name=False, exclude=None):
+        assert by_name
+        self.loaded = path, exclude
+
+    def set_log_dir(self):
+        self.new_run = True
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setattr(start, "coco_weights", lambda: "coco.h5")
+
+
+@pytest.mark.parametrize("weights, path", [
+    ("imagenet", "imagenet.h5"), ("last", "newest.h5"), ("coco", "coco.h5"), ("my/file.h5", "my/file.h5")])  # fmt: skip
+def test_each_word_names_a_file(weights, path):
+    model = FakeModel()
+    load_start_weights(model, weights)
+    assert model.loaded == (path, None)
+
+
+def test_none_loads_nothing_and_tells_of_frozen_statistics(capsys):
+    model = FakeModel()
+    load_start_weights(model, "none")
+    assert model.loaded is None
+    assert "TRAIN_BN=None" in capsys.readouterr().out
+    model.config.TRAIN_BN = None
+    load_start_weights(model, "none")
+    assert "TRAIN_BN" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path, new", [
+    ("logs/toys20260101T1200/mask_rcnn_toys_0009.h5", False),
+    ("logs/cats20260101T1200/mask_rcnn_cats_0009.h5", True),
+    ("logs/toys220260101T1200/mask_rcnn_toys2_0009.h5", True),
+    ("file.h5", False),
+])  # fmt: skip
+def test_the_checkpoint_of_another_data_set_starts_a_run_of_its_own(path, new):
+    model = FakeModel()
+    load_start_weights(model, path)
+    assert model.new_run is new
+
+
+def test_coco_weights_leave_the_class_layers_of_other_classes():
+    model = FakeModel(num_classes=2)
+    load_start_weights(model, "coco")
+    assert model.loaded == ("coco.h5", sorted(CLASS_LAYERS))
+
+
+def test_weights_for_colours_leave_the_first_kernel_of_other_channels():
+    model = FakeModel(channels=4)
+    load_start_weights(model, "imagenet")
+    assert model.loaded == ("imagenet.h5", ["conv1"])
+
+
+def test_layers_may_be_left_out_by_name_and_all_class_layers_by_one_word():
+    model = FakeModel()
+    load_start_weights(model, "f.h5", exclude=["heads", "fpn_p2"])
+    assert model.loaded == ("f.h5", sorted({*CLASS_LAYERS, "fpn_p2"}))
+
+
+@pytest.mark.parametrize("load", [load_start_weights, load_trained_weights])
+def test_coco_weights_are_of_one_backbone(load):
+    with pytest.raises(ValueError, match="of a resnet101, and BACKBONE is 'resnet50'"):
+        load(FakeModel(backbone="resnet50"), "coco")
+
+
+def test_detection_wants_all_layers():
+    with pytest.raises(ValueError, match="NUM_CLASSES is 2"):
+        load_trained_weights(FakeModel(num_classes=2), "coco")
+    model = FakeModel()
+    load_trained_weights(model, "w.h5")
+    assert model.loaded == ("w.h5", None)

@@ -1,0 +1,76 @@
+"""Stages of training over the classic layer names."""
+import re
+
+import keras
+import pytest
+
+from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.training.trainable import STAGES, layer_regex, leaf_layers, set_trainable
+from tests.shared_data import shared_path
+
+
+def _model():
+    """A trunk of a stage each, an RPN model in a model, a head."""
+    inner_input = keras.Input((None, None, 2))
+    inner = keras.Model(inner_input, keras.layers.Conv2D(2, 1, name="rpn_conv_shared")(inner_input), name="rpn_model")
+    image = x = keras.Input((8, 8, 2))
+    for name in ("conv1", "bn_conv1", "res2a_branch1", "bn2a_branch1", "res3a_branch1", "bn3a_branch1", "res4a_branch1",
+                 "bn4a_branch1", "res5a_branch1", "bn5a_branch1", "fpn_p2"):
+        x = BatchNorm(name=name)(x) if name.startswith("bn") else keras.layers.Conv2D(2, 1, name=name)(x)
+    x = keras.layers.Activation("relu")(inner(x))
+    return keras.Model(image, BatchNorm(name="mrcnn_class_bn1")(keras.layers.Dense(2, name="mrcnn_class_logits")(x)))
+
+
+HEADS = {"fpn_p2", "rpn_conv_shared", "mrcnn_class_logits", "mrcnn_class_bn1"}
+
+
+def _stage(number):
+    return {f"{kind}{number}a_branch1" for kind in ("res", "bn")}
+
+
+@pytest.mark.parametrize("layers, expected", [
+    ("heads", HEADS),
+    ("5+", HEADS | _stage(5)),
+    ("4+", HEADS | _stage(5) | _stage(4)),
+    ("3+", HEADS | _stage(5) | _stage(4) | _stage(3)),
+    ("all", HEADS | _stage(5) | _stage(4) | _stage(3) | _stage(2) | {"conv1", "bn_conv1"}),
+    (r"mrcnn\_.*", {"mrcnn_class_logits", "mrcnn_class_bn1"}),
+    ("conv1", {"conv1"}),  # the whole name: not bn_conv1
+])  # fmt: skip
+def test_a_stage_trains_its_layers_and_freezes_the_others(layers, expected):
+    model = _model()
+    chosen = set_trainable(model, layer_regex(layers))
+    assert {layer.name for layer in chosen} == expected
+    owners = {layer.name for layer in leaf_layers(model) if layer.trainable_weights}
+    assert owners == expected
+    trained = {id(v) for layer in chosen for v in layer.trainable_weights}
+    assert {id(v) for v in model.trainable_variables} == trained
+
+
+def test_a_later_stage_undoes_an_earlier_one():
+    model = _model()
+    set_trainable(model, layer_regex("conv1"))
+    set_trainable(model, layer_regex("all"))
+    assert {layer.name for layer in leaf_layers(model) if layer.trainable_weights} == {
+        layer.name for layer in leaf_layers(model)}
+    set_trainable(model, layer_regex("heads"))
+    assert not model.get_layer("conv1").trainable_weights and model.get_layer("rpn_model").trainable_weights
+
+
+def test_stages_divide_the_classic_layers():
+    rows = shared_path("parity/h5_layout_resnet101.tsv").read_text(encoding="utf-8").splitlines()
+    names = {row.split("\t")[1].split("/")[0] for row in rows}
+    heads, three, four, five = ({n for n in names if re.fullmatch(STAGES[s], n)} for s in ("heads", "3+", "4+", "5+"))
+    assert heads < five < four < three < names
+    assert {n[:3] for n in heads} == {"fpn", "rpn", "mrc"}
+    assert {n[:4] for n in five - heads} == {"res5", "bn5a", "bn5b", "bn5c"}
+    assert all("4" in n[:4] for n in four - five) and len(four - five) == 2 * (3 * 23 + 1)
+    assert all("3" in n[:4] for n in three - four) and len(three - four) == 2 * (3 * 4 + 1)
+    assert {n for n in names - three if not n.startswith(("res2", "bn2"))} == {"conv1", "bn_conv1"}
+
+
+def test_what_cannot_be_trained_is_told():
+    with pytest.raises(ValueError, match="'nothing' matches no layer.*conv1"):
+        set_trainable(_model(), "nothing")
+    with pytest.raises(ValueError, match="heads, 3\\+, 4\\+, 5\\+, all"):
+        layer_regex("(")

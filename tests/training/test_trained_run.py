@@ -1,0 +1,120 @@
+"""What a run folder holds is found again: checkpoints, configuration, class names."""
+import json
+
+import numpy as np
+import pytest
+
+from mrcnn.config import Config, ConfigError
+from mrcnn.training.runs import find_checkpoint, load_class_names, load_config, load_trained_run
+
+
+class ToysConfig(Config):
+    NAME = "toys"
+    NUM_CLASSES = 3
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 128
+    MEAN_PIXEL = np.array([1.0, 2.0, 3.0])
+    COLOUR_OF_BRICKS = "red"  # a name that Config does not know
+
+
+def _checkpoint(model_dir, run, name, epoch):
+    path = model_dir / run / f"mask_rcnn_{name}_{epoch:04d}.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """Two runs of toys and a newer one of cats; epoch 10 is newer than 9, though "10" sorts before "9"."""
+    for run, name, epoch in (("toys20260101T1200", "toys", 9), ("toys20260101T1200", "toys", 10),
+                             ("toys20250101T1200", "toys", 99), ("cats20260202T1200", "cats", 1)):  # fmt: skip
+        _checkpoint(tmp_path, run, name, epoch)
+    return tmp_path
+
+
+def test_last_is_the_newest_epoch_of_the_newest_run(logs):
+    assert find_checkpoint("last", logs).endswith("cats20260202T1200/mask_rcnn_cats_0001.h5")
+    assert find_checkpoint("last", logs, name="Toys").endswith("toys20260101T1200/mask_rcnn_toys_0010.h5")
+
+
+def test_a_run_folder_stands_for_its_newest_checkpoint(logs):
+    assert find_checkpoint(str(logs / "toys20260101T1200"), "elsewhere").endswith("mask_rcnn_toys_0010.h5")
+
+
+def test_a_path_stands_for_itself(tmp_path):
+    path = tmp_path / "mine.h5"
+    path.touch()
+    assert find_checkpoint(str(path), "logs") == str(path)
+
+
+def test_missing_weights_say_what_to_do(tmp_path, logs):
+    with pytest.raises(FileNotFoundError, match="train first"):
+        find_checkpoint("last", tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="dogs"):
+        find_checkpoint("last", logs, name="dogs")
+    with pytest.raises(FileNotFoundError, match="gone.h5: no such weight file"):
+        find_checkpoint("gone.h5", tmp_path)
+
+
+def test_a_configuration_comes_back_with_what_the_subclass_added(tmp_path):
+    ToysConfig().save(tmp_path / "config.json")
+    config = load_config(tmp_path / "w.h5")
+    assert (config.NAME, config.NUM_CLASSES, config.IMAGE_MAX_DIM) == ("toys", 3, 128)
+    np.testing.assert_array_equal(config.MEAN_PIXEL, [1, 2, 3])
+    assert config.COLOUR_OF_BRICKS == ToysConfig.COLOUR_OF_BRICKS
+
+
+def test_a_folder_without_configuration_gives_none(tmp_path):
+    assert load_config(tmp_path / "w.h5") is None
+
+
+@pytest.mark.parametrize("text, said", [("[1]", "expected a JSON object"), ("{", "no configuration could be read")])
+def test_a_broken_configuration_is_told(tmp_path, text, said):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_config(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize("text", ['{"0": "BG"}', "[]", '["BG", 1]', "BG"])
+def test_broken_class_names_are_told(tmp_path, text):
+    (tmp_path / "classes.json").write_text(text)
+    with pytest.raises(ConfigError, match="classes.json"):
+        load_class_names(tmp_path / "classes.json")
+
+
+def test_a_trained_run_is_its_weights_configuration_and_names(logs):
+    run = logs / "toys20260101T1200"
+    ToysConfig().save(run / "config.json")
+    (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
+    trained = load_trained_run(str(run), logs)
+    assert trained.weights.endswith("toys_0010.h5")
+    assert trained.config.NUM_CLASSES == 3 and trained.class_names == ["BG", "ball", "brick"]
+
+
+def test_files_given_win_over_files_beside_the_weights(logs, tmp_path):
+    run = logs / "toys20260101T1200"
+    ToysConfig().save(run / "config.json")
+    (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
+    other = tmp_path / "names.json"
+    other.write_text(json.dumps(["BG", "a", "b"]))
+    assert load_trained_run(str(run), logs, classes_file=other).class_names == ["BG", "a", "b"]
+    other.write_text(json.dumps(["BG", "a"]))
+    with pytest.raises(ConfigError, match="NUM_CLASSES is 3, but 2 class names"):
+        load_trained_run(str(run), logs, classes_file=other)
+
+
+@pytest.mark.parametrize("missing", ["config", "classes"])
+def test_what_is_missing_beside_the_weights_is_named_with_its_option(logs, missing):
+    run = logs / "toys20260101T1200"
+    if missing == "classes":
+        ToysConfig().save(run / "config.json")
+    else:
+        (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
+    with pytest.raises(ConfigError, match=f"no {missing}.json beside these weights: give one with --{missing} FILE"):
+        load_trained_run(str(run), logs)
+
+
+def test_the_published_weights_know_their_classes(tmp_path):
+    trained = load_trained_run("coco", tmp_path)
+    assert trained.weights == "coco" and trained.config.NUM_CLASSES == 81
+    assert trained.class_names[:2] == ["BG", "person"] and trained.class_names[80] == "toothbrush"
