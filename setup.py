@@ -30,6 +30,15 @@ INSTALL_REQUIRES = [
     "matplotlib>=3.9,<3.12",
     "rich>=13.7,<16",
     "pyyaml>=6.0.1,<7",
+    # Annotation files parse in a fifth of the time that json takes, and in less memory.
+    "msgspec>=0.19,<0.24",
+    # The checksum of TFRecord files.
+    "google-crc32c>=1.6,<2",
+    # Pages in HTML: templates that escape what the data hold.
+    "jinja2>=3.1,<4",
+    "markupsafe>=2.1,<4",
+    # Shapes and dtypes of arrays in signatures.
+    "jaxtyping>=0.2.36,<0.4",
     # The completion of the command line in bash, zsh and fish.
     "shtab>=1.12,<2",
 ]
@@ -41,6 +50,10 @@ DEV = [
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6.112,<7",
     "ruff>=0.9,<0.18",
+    "mypy>=1.13,<3",
+    "types-PyYAML>=6.0,<7",
+    # What holds the tests' calls against the signatures of the NumPy packages.
+    "beartype>=0.20,<0.24",
     # The notebooks: reading, running, and the kernel that they run in.
     "nbformat>=5.10,<6",
     "nbclient>=0.10,<0.12",
