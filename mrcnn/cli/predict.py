@@ -42,7 +42,7 @@ def run(args):
     """
     from functools import partial
 
-    from mrcnn.tools.predict_pictures import find_pictures, predict_pictures
+    from mrcnn.tools.predict import find_pictures, predict_pictures
     from mrcnn.training.runs import load_trained_run
 
     settings = options.overrides(args)

@@ -46,7 +46,7 @@ def run(args):
     import shutil
     from pathlib import Path
 
-    from mrcnn.tools.view.view_files import write_page, write_pictures
+    from mrcnn.tools.view.files import write_page, write_pictures
 
     if args.show:
         _check_display()
@@ -71,9 +71,9 @@ def run(args):
 def _open_parts(args, width):
     """Open and measure the parts, and print the table of each: (list of ViewPart, {image id: reason} of unread images)."""
     from mrcnn.datasets.catalog import MADE, open_dataset, recognise_format, subsets_of
+    from mrcnn.tools.view.figures import choose_images
+    from mrcnn.tools.view.files import ViewPart
     from mrcnn.tools.view.statistics import dataset_statistics
-    from mrcnn.tools.view.view import choose_images
-    from mrcnn.tools.view.view_files import ViewPart
 
     path = None if args.dataset in MADE else args.dataset
     with working("recognising the format"):
@@ -103,7 +103,7 @@ def _check_display():
 
 
 def _show(parts):
-    from mrcnn.tools.view.view_files import sheets
+    from mrcnn.tools.view.files import sheets
     from mrcnn.viz.figure import show
 
     for part in parts:

@@ -24,7 +24,7 @@ from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.catalog import subsets_of
 from mrcnn.datasets.splits import split_images, subset_of
-from mrcnn.tools.predict_pictures import find_pictures, predict_pictures
+from mrcnn.tools.predict import find_pictures, predict_pictures
 from mrcnn.training.presets import with_classes
 from mrcnn.training.runs import load_trained_run
 from mrcnn.training.start_weights import load_start_weights, load_trained_weights

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from mrcnn.tools.view.view import scaled
-from mrcnn.tools.view.view_files import jpeg
+from mrcnn.tools.view.figures import scaled
+from mrcnn.tools.view.files import jpeg
 from mrcnn.viz.colors import GREY, PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
 from mrcnn.viz.html import Markup, picture

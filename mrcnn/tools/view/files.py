@@ -12,8 +12,8 @@ from mrcnn.base.atomic_write import whole_file
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.tools.view.figures import draw_annotations, statistics_figure, told, view_figure
 from mrcnn.tools.view.statistics import DatasetStatistics
-from mrcnn.tools.view.view import draw_annotations, statistics_figure, told, view_figure
 from mrcnn.viz.html import PAGE_END, bars, page_head, picture, text
 
 # images on a sheet, and the quality of JPEG files

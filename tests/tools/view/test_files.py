@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from mrcnn.base.errors import DataError
-from mrcnn.tools.view import view_files
+from mrcnn.tools.view import files
+from mrcnn.tools.view.files import ViewPart, write_page, write_pictures
 from mrcnn.tools.view.statistics import dataset_statistics
-from mrcnn.tools.view.view_files import ViewPart, write_page, write_pictures
 from tests.loading.scenes import Scenes, scenes
 from tests.recorded_stages import RecordedStages
 
@@ -34,17 +34,17 @@ def test_each_image_gets_a_picture_and_all_get_a_sheet(tmp_path):
 
 
 def test_more_images_give_more_sheets(tmp_path, monkeypatch):
-    monkeypatch.setattr(view_files, "SHEET", 2)
+    monkeypatch.setattr(files, "SHEET", 2)
     paths, _ = write_pictures(scenes([RED], [GREEN], []), [0, 1, 2], tmp_path)
     assert [path.name for path in paths[3:]] == ["sheet.png", "sheet_2.png"]
 
 
 def test_pictures_and_sheets_each_have_a_bar_that_is_full_when_they_are_written(tmp_path, monkeypatch):
     stages = RecordedStages()
-    monkeypatch.setattr(view_files, "SHEET", 2)
-    monkeypatch.setattr(view_files, "draw_annotations", stages.during("drawing pictures", view_files.draw_annotations))
-    monkeypatch.setattr(view_files, "view_figure", stages.during("drawing sheets", view_files.view_figure))
-    monkeypatch.setattr(view_files, "_save", stages.during("drawing sheets", view_files._save))
+    monkeypatch.setattr(files, "SHEET", 2)
+    monkeypatch.setattr(files, "draw_annotations", stages.during("drawing pictures", files.draw_annotations))
+    monkeypatch.setattr(files, "view_figure", stages.during("drawing sheets", files.view_figure))
+    monkeypatch.setattr(files, "_save", stages.during("drawing sheets", files._save))
     write_pictures(scenes([RED], [GREEN], []), [0, 1, 2], tmp_path, progress=stages)
     assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 3), (2, 3), (3, 3)])]
 
@@ -86,7 +86,7 @@ def test_a_page_holds_pictures_and_counts_of_each_part(tmp_path):
 
 def test_the_pictures_of_all_parts_of_a_page_are_counted_together(tmp_path, monkeypatch):
     stages = RecordedStages()
-    monkeypatch.setattr(view_files, "_page_figure", stages.during("drawing pictures", view_files._page_figure))
+    monkeypatch.setattr(files, "_page_figure", stages.during("drawing pictures", files._page_figure))
     _page(tmp_path, scenes([RED], [GREEN]), scenes([]), progress=stages)
     assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)])]
 

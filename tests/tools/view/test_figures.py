@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from mrcnn.base.errors import DataError
-from mrcnn.tools.view.statistics import dataset_statistics
-from mrcnn.tools.view.view import (
+from mrcnn.tools.view.figures import (
     annotations_of,
     choose_images,
     draw_annotations,
@@ -14,6 +13,7 @@ from mrcnn.tools.view.view import (
     told,
     view_figure,
 )
+from mrcnn.tools.view.statistics import dataset_statistics
 from mrcnn.viz.colors import class_color
 from tests.loading.scenes import Scenes, scenes
 

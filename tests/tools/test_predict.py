@@ -11,7 +11,7 @@ import mrcnn.datasets
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.geometry.rle import encode_masks
 from mrcnn.io import images
-from mrcnn.tools.predict_pictures import find_pictures, picture_ids, predict_pictures, read_picture
+from mrcnn.tools.predict import find_pictures, picture_ids, predict_pictures, read_picture
 
 NAMES = ["BG", "ball", "brick"]
 
