@@ -7,6 +7,13 @@ where it is never called, nobody knows how much there is to do. Both may be None
 """
 
 import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+# Called with (items done, items in all) after each item.
+Show = Callable[[int, int], object]
+# Called with the name of a stage; gives a context manager, open for as long as the stage runs, of its `Show` or None.
+Stages = Callable[[str], AbstractContextManager[Show | None]]
 
 
 def unseen(what):
