@@ -6,8 +6,7 @@ Shape letters: B images, N instances, H W image.
 import numpy as np
 
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.evaluation.average_precision import compute_ap, compute_ap_range
-from mrcnn.evaluation.matching import compute_matches, compute_recall
+from mrcnn.evaluation.per_image import compute_ap, compute_ap_range, compute_matches, compute_recall
 from mrcnn.geometry.anchors import generate_anchors, generate_pyramid_anchors
 from mrcnn.geometry.boxes import (
     apply_box_deltas,

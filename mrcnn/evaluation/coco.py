@@ -14,9 +14,9 @@ from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import unseen
 from mrcnn.evaluation.lvis import federated_scorer
-from mrcnn.evaluation.report import result_table
 from mrcnn.evaluation.results import to_coco_results
 from mrcnn.evaluation.scoring import KINDS, score_rows
+from mrcnn.evaluation.table import result_table
 
 # what is compared, as a stage names it
 _PLURALS = {"mask": "masks", "box": "boxes"}

@@ -153,11 +153,11 @@ def plan_resize(size, min_dim=None, max_dim=None, min_scale=None, mode="square",
         raise ValueError(f"resize mode {mode!r} is unknown: take one of {', '.join(RESIZE_MODES)}")
     no_padding = [(0, 0), (0, 0), (0, 0)]
     if mode == "none":
-        return ResizePlan((h, w), (h, w), (h, w), 1, (0, 0, h, w), no_padding, None)
+        return ResizePlan((h, w), (h, w), (h, w), 1.0, (0, 0, h, w), no_padding, None)
     _check_dims(min_dim, max_dim, mode)
-    scale = max(1, min_dim / min(h, w)) if min_dim else 1  # up, never down
+    scale = max(1.0, min_dim / min(h, w)) if min_dim else 1.0  # up, never down
     if min_scale and scale < min_scale:
-        scale = min_scale
+        scale = float(min_scale)
     if max_dim and mode == "square" and round(max(h, w) * scale) > max_dim:
         scale = max_dim / max(h, w)
     new_h, new_w = max(round(h * scale), 1), max(round(w * scale), 1)

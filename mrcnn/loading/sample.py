@@ -12,10 +12,9 @@ import numpy as np
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import instances_of
-from mrcnn.geometry.instances import Frame, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.masks import BitMasks, minimize_mask
 from mrcnn.geometry.meta import compose_image_meta
-from mrcnn.geometry.moving import move_part
+from mrcnn.geometry.rasterize import Frame, as_instance, box_in_frame, draw_instance, move_instance, split_masks
 from mrcnn.geometry.resize import apply_plan, plan_resize
 from mrcnn.loading.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
 
@@ -153,7 +152,7 @@ def load_parts(dataset, image_id, size, num_classes):
         num_classes: int. K, background included.
 
     Returns:
-        (parts, class_ids): list of N PolygonPart or DensePart; int32 [N], negative for crowds.
+        (parts, class_ids): list of N PolygonInstance or MaskInstance; int32 [N], negative for crowds.
 
     Raises:
         DataError: they cannot be loaded, or are of another size or class; names the image.
@@ -181,7 +180,7 @@ def load_parts(dataset, image_id, size, num_classes):
         _check_listed_size(dataset, image_id, size, where)
     _check_class_ids(class_ids, num_classes, where)
     try:
-        parts = split_dense(masks) if is_dense else [as_part(segmentation, size) for segmentation in masks]
+        parts = split_masks(masks) if is_dense else [as_instance(segmentation, size) for segmentation in masks]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{where}: a segmentation is not usable: {error}") from error
     return parts, class_ids.astype(np.int32)
@@ -273,7 +272,7 @@ def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
 def _move(instances, frame, matrix, mini_mask_shape):
     """Draw instances after an affine map of the network's input: boxes, masks and which are seen, as `_augment`."""
     if not np.array_equal(matrix, np.eye(2, 3)):
-        moved = [move_part(part, frame, matrix) for part, _ in instances]
+        moved = [move_instance(part, frame, matrix) for part, _ in instances]
         frame = Frame.of_input(frame.size)
         instances = [(part, None if part is None else box_in_frame(part, frame)) for part in moved]
     seen = np.array([i for i, (_, box) in enumerate(instances) if box is not None], np.int64)

@@ -5,8 +5,8 @@ Shape letters: H W image file, h w map, N instances.
 
 import numpy as np
 
-from mrcnn.geometry.instances import DensePart
 from mrcnn.geometry.polygons import rasterize_polygons, transform_polygons
+from mrcnn.geometry.rasterize import MaskInstance
 
 
 def nearest_positions(length, count):
@@ -29,7 +29,7 @@ def paint_classes(parts, numbers, original, size):
     sampled at the nearest pixel. No value arises that is not among `numbers`, and where masks meet no seam of 0 does.
 
     Args:
-        parts: list of N PolygonPart or DensePart, of `mrcnn.geometry.instances.as_part`.
+        parts: list of N PolygonInstance or MaskInstance, of `mrcnn.geometry.rasterize.as_instance`.
         numbers: int [N]. 0 leaves an instance out.
         original: (H, W) of the image file that the parts are in.
         size: (h, w) of the map.
@@ -49,7 +49,7 @@ def paint_classes(parts, numbers, original, size):
     for i in np.argsort(numbers, kind="stable"):
         if not numbers[i]:
             continue
-        if isinstance(parts[i], DensePart):
+        if isinstance(parts[i], MaskInstance):
             _paint_dense(painted, parts[i], numbers[i], rows, cols)
         else:
             painted[rasterize_polygons(transform_polygons(parts[i].polygons, scale, (0.0, 0.0)), size)] = numbers[i]

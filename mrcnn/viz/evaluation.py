@@ -6,8 +6,8 @@ Legend: T IoU thresholds, R recall points, K classes.
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mrcnn.evaluation.confusion import most_confused
-from mrcnn.evaluation.report import format_figure
+from mrcnn.evaluation.mistakes import most_confused
+from mrcnn.evaluation.table import format_figure
 from mrcnn.viz.colors import PALETTE
 
 # Positions of IoU 0.50 and 0.75 among COCO's thresholds.

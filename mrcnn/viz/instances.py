@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import patches
 from matplotlib import pyplot as plt
 
-from mrcnn.evaluation.matching import NO_MATCH, compute_matches
+from mrcnn.evaluation.per_image import NO_MATCH, compute_matches
 from mrcnn.geometry.outlines import trace_mask
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors
 from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
@@ -172,7 +172,7 @@ def display_differences(
         title: str; default says what the colours mean.
         ax: matplotlib Axes, or None for a new figure.
         show_mask, show_box: bools.
-        iou_threshold, score_threshold: floats, as in `evaluation.matching.compute_matches`.
+        iou_threshold, score_threshold: floats, as in `evaluation.per_image.compute_matches`.
 
     Returns:
         (figure, ax): matplotlib Figure and Axes.

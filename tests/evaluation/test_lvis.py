@@ -9,8 +9,8 @@ from mrcnn.datasets.formats.lvis import LvisDataset
 from mrcnn.evaluation import lvis
 from mrcnn.evaluation.coco import CocoResult, evaluate
 from mrcnn.evaluation.lvis import federated_scorer, score_rows
-from mrcnn.evaluation.report import result_table
 from mrcnn.evaluation.results import to_source_ids
+from mrcnn.evaluation.table import result_table
 from mrcnn.geometry.rle import encode_mask
 from tests.evaluation.fake_dataset import FakeDataset
 from tests.shared_data import shared_path

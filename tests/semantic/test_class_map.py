@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mrcnn.geometry.instances import as_part
+from mrcnn.geometry.rasterize import as_instance
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.semantic.class_map import nearest_positions, paint_classes
 
 
 def parts_of(segmentations, size):
-    return [as_part(segmentation, size) for segmentation in segmentations]
+    return [as_instance(segmentation, size) for segmentation in segmentations]
 
 
 @pytest.mark.parametrize("length, count, expected", [

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mrcnn.evaluation.coco import CocoResult, evaluate
-from mrcnn.evaluation.confusion import Confusion
+from mrcnn.evaluation.mistakes import Confusion
 from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure
 from tests.evaluation.fake_dataset import FakeDataset, instance, result
 

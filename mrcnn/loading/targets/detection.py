@@ -6,7 +6,7 @@ Shape letters: R regions, S regions sampled, G ground-truth instances, K classes
 import numpy as np
 
 from mrcnn.geometry.boxes import box_refinement, compute_overlaps
-from mrcnn.geometry.instances import DensePart, Frame
+from mrcnn.geometry.rasterize import Frame, MaskInstance
 from mrcnn.loading.targets.sampling import as_rng, choose
 
 # Source: Fast R-CNN (Girshick 2015), section 2.3: a region with an IoU of at least 0.5 is of the object's class.
@@ -119,7 +119,7 @@ def cut_mask(mask, box, roi, shape):
         frame = Frame(mask.shape, mask.shape, scale, (box[0], box[1]))
     if not mask.size:
         return np.zeros(shape, bool)
-    return DensePart(mask.astype(bool, copy=False), (0, 0)).draw(frame, [float(v) for v in roi], tuple(shape))
+    return MaskInstance(mask.astype(bool, copy=False), (0, 0)).draw(frame, [float(v) for v in roi], tuple(shape))
 
 
 def generate_random_rois(image_shape, count, gt_class_ids, gt_boxes, rng=None):

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from mrcnn.geometry.anchors import best_anchor_overlaps
-from mrcnn.geometry.instances import Frame
+from mrcnn.geometry.rasterize import Frame
 from mrcnn.geometry.resize import plan_resize
 from mrcnn.loading.targets.rpn import POSITIVE_IOU
 from mrcnn.tools.doctor.finding import Place

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mrcnn.base.progress import unseen
-from mrcnn.evaluation.confusion import confusion_matrix
-from mrcnn.evaluation.mistakes import find_mistakes, worst_images
+from mrcnn.evaluation.mistakes import confusion_matrix, find_mistakes, worst_images
 from mrcnn.training.runs import peak_device_memory, peak_memory
 
 WORST = 20

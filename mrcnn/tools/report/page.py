@@ -2,7 +2,7 @@
 
 from mrcnn.base.atomic_write import whole_file
 from mrcnn.base.progress import tracked
-from mrcnn.evaluation.report import format_figure
+from mrcnn.evaluation.table import format_figure
 from mrcnn.tools.report import results, training
 from mrcnn.tools.report.run import best_epoch
 from mrcnn.viz.html import PAGE_END, page_head, table, text

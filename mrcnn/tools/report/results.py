@@ -1,8 +1,8 @@
 """The sections of the page that a measurement is needed for: figures, curves, confusion matrix, worst images."""
 
 from mrcnn.base.errors import DataError
-from mrcnn.evaluation.confusion import most_confused
-from mrcnn.evaluation.report import OVERALL, format_figure
+from mrcnn.evaluation.mistakes import most_confused
+from mrcnn.evaluation.table import OVERALL, format_figure
 from mrcnn.tools.report.figures import draw_mistakes, embed
 from mrcnn.tools.report.measured import IOU
 from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure

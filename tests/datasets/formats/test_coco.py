@@ -13,8 +13,8 @@ from mrcnn.datasets.formats import coco
 from mrcnn.datasets.formats.coco import CocoDataset, open_subset, recognise, subsets
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn.geometry.boxes import extract_bboxes
-from mrcnn.geometry.instances import as_part
 from mrcnn.geometry.masks import minimize_mask
+from mrcnn.geometry.rasterize import as_instance
 from mrcnn.geometry.rle import decode_rle, encode_mask, run_lengths
 from mrcnn.io import json_fields as fields
 from mrcnn.loading.generator import DetectionTargetSettings, data_generator
@@ -412,7 +412,7 @@ def use_all_of(dataset):
     for image_id in dataset.image_ids:
         size = dataset.image_size(image_id)
         segmentations, class_ids = dataset.load_instances(image_id)
-        assert len([as_part(segmentation, size) for segmentation in segmentations]) == len(class_ids)
+        assert len([as_instance(segmentation, size) for segmentation in segmentations]) == len(class_ids)
         masks, drawn_ids = dataset.load_mask(image_id)
         assert masks.shape == (*size, len(drawn_ids)) and len(drawn_ids) <= len(class_ids)
         assert len(dataset.ground_truth(image_id)) == len(class_ids) >= dataset.num_instances(image_id)

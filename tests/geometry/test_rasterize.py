@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mrcnn.geometry.boxes import extract_bboxes
-from mrcnn.geometry.instances import Frame, PolygonPart, as_part, box_in_frame, draw_instance, split_dense
 from mrcnn.geometry.polygons import rasterize_polygons
+from mrcnn.geometry.rasterize import Frame, PolygonInstance, as_instance, box_in_frame, draw_instance, split_masks
 from mrcnn.geometry.resize import plan_resize
 from mrcnn.geometry.rle import encode_mask
 
@@ -14,7 +14,7 @@ L_SHAPE = [[10, 8, 30, 8, 30, 20, 70, 20, 70, 40, 10, 40]]
 
 def same_instance_in_all_forms():
     mask = rasterize_polygons(L_SHAPE, SIZE)
-    return [as_part(form, SIZE) for form in (L_SHAPE, encode_mask(mask), mask, np.asarray(mask))]
+    return [as_instance(form, SIZE) for form in (L_SHAPE, encode_mask(mask), mask, np.asarray(mask))]
 
 
 def test_a_box_by_hand():
@@ -54,7 +54,7 @@ def test_forms_agree_in_every_resize_mode(mode):
     assert frame.size == plan.size
     outline = [[13, 9, 61, 4, 88, 30, 52, 55, 20, 41]]
     mask = rasterize_polygons(outline, SIZE)
-    parts = [as_part(form, SIZE) for form in (outline, encode_mask(mask), mask)]
+    parts = [as_instance(form, SIZE) for form in (outline, encode_mask(mask), mask)]
     boxes = [box_in_frame(part, frame) for part in parts]
     assert np.abs(np.subtract(boxes, boxes[0])).max() <= 1
     drawn = [draw_instance(part, frame, boxes[0], (28, 28)) for part in parts]
@@ -64,7 +64,7 @@ def test_forms_agree_in_every_resize_mode(mode):
 
 def test_what_the_border_cuts_gets_the_box_of_what_is_left():
     # a triangle whose wide foot lies below the frame: only its narrow tip remains
-    part = PolygonPart.of([[50, 0, 100, 100, 0, 100]])
+    part = PolygonInstance.of([[50, 0, 100, 100, 0, 100]])
     frame = Frame((100, 100), (20, 100), (1.0, 1.0), (0, 0))
     y1, x1, y2, x2 = box = box_in_frame(part, frame)
     full = rasterize_polygons(part.polygons, (20, 100))
@@ -76,12 +76,12 @@ def test_what_the_border_cuts_gets_the_box_of_what_is_left():
 def test_outside_and_smaller_than_a_pixel_is_nothing():
     frame = Frame(SIZE, (30, 50), (0.5, 0.5), (-100, 0))
     assert all(box_in_frame(part, frame) is None for part in same_instance_in_all_forms())
-    speck = PolygonPart.of([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
+    speck = PolygonInstance.of([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
     assert box_in_frame(speck, Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))) is None
 
 
 def test_a_wire_too_thin_for_any_pixel_centre_is_still_drawn():
-    wire = PolygonPart.of([[10, 10, 90, 50, 90.01, 50]])
+    wire = PolygonInstance.of([[10, 10, 90, 50, 90.01, 50]])
     frame = Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))
     assert draw_instance(wire, frame, box_in_frame(wire, frame), (4, 4)).any()
 
@@ -89,7 +89,7 @@ def test_a_wire_too_thin_for_any_pixel_centre_is_still_drawn():
 def test_dense_masks_are_cut_one_by_one():
     masks = np.zeros((*SIZE, 3), np.uint8)
     masks[5:9, 20:40, 0] = masks[59, 99, 2] = 255
-    parts = split_dense(masks)
+    parts = split_masks(masks)
     assert [part.bounds for part in parts] == [(5, 20, 9, 40), (0, 0, 0, 0), (59, 99, 60, 100)]
     frame = Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))
     assert [box_in_frame(part, frame) for part in parts] == [(5, 20, 9, 40), None, (59, 99, 60, 100)]
@@ -109,4 +109,4 @@ def test_dense_masks_are_cut_one_by_one():
 )
 def test_what_is_no_segmentation_is_an_error(segmentation, message):
     with pytest.raises(ValueError, match=message):
-        as_part(segmentation, SIZE)
+        as_instance(segmentation, SIZE)

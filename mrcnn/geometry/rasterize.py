@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mrcnn.geometry.boxes import extract_bboxes
-from mrcnn.geometry.polygons import polygon_bounds, rasterize_polygons, transform_polygons
+from mrcnn.geometry.polygons import clip_polygon, polygon_bounds, rasterize_polygons, transform_polygons
 from mrcnn.geometry.rle import as_rle, decode_rle, rle_bbox
 
 
@@ -59,16 +59,16 @@ class Frame:
         return y[0], x[0], y[1], x[1]
 
 
-def split_dense(masks):
-    """Cut dense masks to their boxes. Args: masks: any dtype [H, W, N]. Returns: list of N DensePart."""
+def split_masks(masks):
+    """Cut dense masks to their boxes. Args: masks: any dtype [H, W, N]. Returns: list of N MaskInstance."""
     masks = masks if masks.dtype == bool else masks.astype(bool)
     return [
-        DensePart(masks[y1:y2, x1:x2, i], (y1, x1)) for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())
+        MaskInstance(masks[y1:y2, x1:x2, i], (y1, x1)) for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())
     ]
 
 
 @dataclass(frozen=True, eq=False)
-class DensePart:
+class MaskInstance:
     """A mask cut to its box. Attributes: mask: bool [rows, cols]; corner: (y1, x1) of it in the image file."""
 
     mask: np.ndarray
@@ -103,7 +103,7 @@ def _outside(start, step, count, length):
 
 
 @dataclass(frozen=True, eq=False)
-class PolygonPart:
+class PolygonInstance:
     """An instance of polygons.
 
     Attributes:
@@ -134,7 +134,7 @@ class PolygonPart:
         return rasterize_polygons(transform_polygons(self.polygons, scale, offset), shape)
 
 
-def as_part(segmentation, size):
+def as_instance(segmentation, size):
     """Make an instance drawable.
 
     Args:
@@ -142,7 +142,7 @@ def as_part(segmentation, size):
         size: (H, W) of the image file.
 
     Returns:
-        PolygonPart or DensePart.
+        PolygonInstance or MaskInstance.
 
     Raises:
         ValueError: what was found is no segmentation, or is not of the image's size.
@@ -154,25 +154,25 @@ def as_part(segmentation, size):
                 f"a mask of size {tuple(rle['size'])} stands in an image of size {tuple(size)} (height, width)"
             )
         y1, x1, y2, x2 = rle_bbox(rle)
-        return DensePart(decode_rle(rle)[y1:y2, x1:x2], (y1, x1))
+        return MaskInstance(decode_rle(rle)[y1:y2, x1:x2], (y1, x1))
     if isinstance(segmentation, np.ndarray):
         if segmentation.shape != tuple(size):
             raise ValueError(
                 f"a mask of size {segmentation.shape} stands in an image of size {tuple(size)} (height, width)"
             )
-        return split_dense(segmentation[:, :, None])[0]
+        return split_masks(segmentation[:, :, None])[0]
     if not isinstance(segmentation, list | tuple) or not segmentation:
         raise ValueError(
             f"a segmentation is a list of polygons, an RLE dict or a bool array, and this is {segmentation!r:.80}"
         )
-    return PolygonPart.of(segmentation)
+    return PolygonInstance.of(segmentation)
 
 
 def box_in_frame(part, frame):
     """Find the pixel box of an instance in the network's input.
 
     Args:
-        part: PolygonPart or DensePart.
+        part: PolygonInstance or MaskInstance.
         frame: Frame.
 
     Returns:
@@ -196,7 +196,7 @@ def draw_instance(part, frame, box, shape):
     """Draw the part of an instance that lies in a box of the network's input.
 
     Args:
-        part: PolygonPart or DensePart.
+        part: PolygonInstance or MaskInstance.
         frame: Frame.
         box: (y1, x1, y2, x2) in pixels of the network's input.
         shape: (height, width) of the drawing that the box is stretched to.
@@ -207,3 +207,53 @@ def draw_instance(part, frame, box, shape):
     """
     drawn = part.draw(frame, box, shape)
     return drawn if drawn.any() else np.ones(shape, bool)
+
+
+def move_instance(part, frame, matrix):
+    """Move what the network's input shows of an instance.
+
+    What lies beyond the border of the input is cut off first: the pixels there are not in the image, and whatever turns
+    the border inwards shows nothing there.
+
+    Args:
+        part: PolygonInstance or MaskInstance.
+        frame: Frame of it.
+        matrix: float [2, 3]. (x, y, 1) in pixels of the input to (x, y) there; it must have an inverse.
+
+    Returns:
+        PolygonInstance or MaskInstance in pixels of the input; None when nothing of the instance is left.
+    """
+    if isinstance(part, PolygonInstance):
+        placed = transform_polygons(part.polygons, frame.scale, frame.offset)
+        visible = [points for polygon in placed if len(points := _cut(polygon, frame.size))]
+        moved = [(points.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]).ravel() for points in visible]
+        return PolygonInstance.of(moved) if moved else None
+    box = box_in_frame(part, frame)
+    return None if box is None else _move_mask(draw_instance(part, frame, box, _size(box)), box, frame.size, matrix)
+
+
+def _cut(polygon, size):
+    points = polygon.reshape(-1, 2)
+    inside = (points.min(axis=0) >= 0).all() and (points.max(axis=0) <= (size[1], size[0])).all()
+    return polygon if inside else clip_polygon(polygon, size)
+
+
+def _size(box):
+    return box[2] - box[0], box[3] - box[1]
+
+
+def _move_mask(mask, box, size, matrix):
+    """Move a mask that lies at a box of the input: MaskInstance, or None when it leaves the input [H, W]."""
+    y1, x1, y2, x2 = box
+    corners = np.array([[x1, y1], [x2, y1], [x1, y2], [x2, y2]]) @ matrix[:, :2].T + matrix[:, 2]
+    (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+    left, top, right, bottom = (int(v) for v in (max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])))
+    if right <= left or bottom <= top:
+        return None
+    # from a pixel of the window around the moved corners back to a pixel of the mask; pixel centres lie at halves
+    back = cv2.invertAffineTransform(matrix)
+    back[:, 2] += back[:, :2] @ (left + 0.5, top + 0.5) - (x1 + 0.5, y1 + 0.5)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    drawn = cv2.warpAffine(mask.view(np.uint8) * np.uint8(255), back, (right - left, bottom - top), flags=flags) > 127
+    y1, x1, y2, x2 = extract_bboxes(drawn[:, :, None])[0].tolist()
+    return MaskInstance(drawn[y1:y2, x1:x2], (top + y1, left + x1)) if y2 > y1 else None

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from mrcnn.evaluation.coco import evaluate
-from mrcnn.evaluation.report import format_figure, print_result, result_table
+from mrcnn.evaluation.table import format_figure, print_result, result_table
 from tests.evaluation.fake_dataset import FakeDataset, instance
 
 SIZE = (120, 200)
