@@ -7,19 +7,18 @@ Small pictures of findings for the page: the image around the place, with the ou
 Shape letters: H W image, P points.
 """
 
-from html import escape
-
 import cv2
 import numpy as np
+from markupsafe import Markup, escape
 
-from mrcnn.base.atomic_write import whole_file
 from mrcnn.base.progress import tracked
 from mrcnn.geometry.polygons import clip_polygon
 from mrcnn.geometry.rle import decode_rle
+from mrcnn.tools import html
 from mrcnn.tools.doctor.finding import KINDS, SEVERITIES
 from mrcnn.tools.doctor.outlines import box_fault, ring_fault, rle_fault
+from mrcnn.tools.html import bars, picture
 from mrcnn.viz.draw import to_rgb
-from mrcnn.viz.html import PAGE_END, bars, page_head, picture
 
 # sides of a picture, and of the least part of the image that is shown, in pixels
 SIDE, _LEAST = 300, 40
@@ -159,14 +158,11 @@ def write_page(report, path, progress=None):
         path: path.
         progress: function (done, total), called after each picture, or None.
     """
-    with whole_file(path, "w") as file:
-        for piece in _page(report, progress):
-            file.write(piece)
+    html.write_page(path, f"Check of {report.source}", map(Markup, _page(report, progress)), _STYLE)
 
 
 def _page(report, progress):
     """Make the page, piece by piece."""
-    yield page_head(f"Check of {report.source}", _STYLE)
     yield f"<h1>{escape(report.summary())}</h1>\n"
     yield from _overview(report)
     groups = _groups(report)
@@ -178,7 +174,6 @@ def _page(report, progress):
             yield f'<div class="pictures">{"".join(figures[kind, severity])}</div>\n'
         yield from _rows(findings, report.counts[kind][severity])
     yield from _statistics(report.statistics)
-    yield PAGE_END
 
 
 def _groups(report):

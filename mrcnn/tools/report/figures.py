@@ -6,14 +6,15 @@ Truth and detections are scaled to one size before anything is drawn, so that na
 import io
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
+from mrcnn.tools.html import picture
 from mrcnn.tools.view.figures import scaled
 from mrcnn.tools.view.files import jpeg
 from mrcnn.viz.colors import GREY, PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
-from mrcnn.viz.html import Markup, picture
 
 # The longer side of a picture in pixels, and the quality of its JPEG.
 SIDE, _QUALITY = 480, 82

@@ -1,11 +1,12 @@
 """The page of a run: one HTML file that needs no other."""
 
-from mrcnn.base.atomic_write import whole_file
+from markupsafe import Markup, escape
+
 from mrcnn.base.progress import tracked
 from mrcnn.evaluation.table import format_figure
+from mrcnn.tools.html import table, write_page
 from mrcnn.tools.report import results, training
 from mrcnn.tools.report.run import best_epoch
-from mrcnn.viz.html import PAGE_END, page_head, table, text
 
 _STYLE = """\
 nav a { margin-right: .9em; white-space: nowrap }
@@ -38,9 +39,8 @@ def write_report(path, run, measured=None, left_out=(), progress=None):
         progress: function (done, total), called after each section, or None.
     """
     body = "".join(piece for section in tracked(_sections(run, measured), progress) for piece in section)
-    with whole_file(path, "w") as file:
-        file.write(page_head(f"Run {run.name}", _STYLE) + _head(run, measured, [*run.left_out, *left_out], body))
-        file.write(body + PAGE_END)
+    head = _head(run, measured, [*run.left_out, *left_out], body)
+    write_page(path, f"Run {run.name}", [Markup(head), Markup(body)], _STYLE)
 
 
 def _sections(run, measured):
@@ -54,11 +54,11 @@ def _sections(run, measured):
 
 def _head(run, measured, left_out, body):
     """Make the title, the most important figures, the links, and what is missing: str."""
-    parts = [f"<h1>Run {text(run.name)}</h1>\n", table(["", ""], _summary(run, measured))]
+    parts = [f"<h1>Run {escape(run.name)}</h1>\n", table(["", ""], _summary(run, measured))]
     links = "".join(f'<a href="#{name}">{title}</a> ' for name, title in _SECTIONS if f'<h2 id="{name}">' in body)
     parts.append(f"<nav>{links}</nav>\n")
     if left_out:
-        items = "".join(f"<li>{text(reason)}</li>" for reason in left_out)
+        items = "".join(f"<li>{escape(reason)}</li>" for reason in left_out)
         parts.append(f'<div class="left">Left out:<ul>{items}</ul></div>\n')
     return "".join(parts)
 

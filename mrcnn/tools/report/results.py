@@ -1,12 +1,14 @@
 """The sections of the page that a measurement is needed for: figures, curves, confusion matrix, worst images."""
 
+from markupsafe import escape
+
 from mrcnn.base.errors import DataError
 from mrcnn.evaluation.mistakes import most_confused
 from mrcnn.evaluation.table import OVERALL, format_figure
+from mrcnn.tools.html import picture, table
 from mrcnn.tools.report.figures import draw_mistakes, embed
 from mrcnn.tools.report.measured import IOU
 from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure
-from mrcnn.viz.html import picture, table, text
 
 _BY_CLASS = (("mask", ("AP", "AP50", "AP75", "APs", "APm", "APl")), ("box", ("AP", "AP50", "AP75")))
 # Classes in the confusion matrix; reasons of images that were left out; names in a caption.
@@ -18,8 +20,8 @@ def figures(measured):
     result = measured.result
     info, metrics = result.info, result.metrics
     yield '<h2 id="figures">Average precision</h2>\n'
-    yield (f"<p>{text(measured.data)}: {info['images']} images, {info['instances']} objects, {info['crowds']} crowds; "
-           f"{info['detections']} detections by {text(measured.weights)}.</p>\n")
+    yield (f"<p>{escape(measured.data)}: {info['images']} images, {info['instances']} objects, {info['crowds']} crowds; "
+           f"{info['detections']} detections by {escape(measured.weights)}.</p>\n")
     if not info["instances"]:
         yield '<p class="note">There is no object in these images, so there is no AP: a dash.</p>\n'
     elif not info["detections"]:
@@ -33,7 +35,7 @@ def figures(measured):
     left_out = list(info["left_out"].values())
     if left_out:
         more = f"<li>... and {len(left_out) - _REASONS} more</li>" if len(left_out) > _REASONS else ""
-        reasons = "".join(f"<li>{text(reason)}</li>" for reason in left_out[:_REASONS])
+        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in left_out[:_REASONS])
         yield f"<p>{len(left_out)} images could not be read and are left out:</p>\n<ul>{reasons}{more}</ul>\n"
 
 
@@ -49,7 +51,7 @@ def _class_table(per_class):
     if absent:
         more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
         yield (f"<p>{len(absent)} of {len(per_class)} classes do not occur in these images: "
-               f"{text(', '.join(absent[:_NAMED]) + more)}.</p>\n")  # fmt: skip
+               f"{escape(', '.join(absent[:_NAMED]) + more)}.</p>\n")  # fmt: skip
 
 
 def curves(measured):
@@ -110,10 +112,10 @@ def _pair(dataset, image, crowds, names):
         truth, found = draw_mistakes(dataset.load_image(image.image_id), image, crowds, names)
     except (DataError, OSError, ValueError) as error:
         told = f"{told} (no picture: {error})"
-        return f'<figure class="pair"><figcaption><b>{text(title)}</b><br>{text(told)}</figcaption></figure>\n'
+        return f'<figure class="pair"><figcaption><b>{escape(title)}</b><br>{escape(told)}</figcaption></figure>\n'
     sides = "".join(f"<div>{what}<br>{picture(content, alt=f'{what} on {title}')}</div>"
                     for what, content in (("is there", truth), ("found", found)))  # fmt: skip
-    return (f'<figure class="pair"><figcaption><b>{text(title)}</b><br>{text(told)}</figcaption>'
+    return (f'<figure class="pair"><figcaption><b>{escape(title)}</b><br>{escape(told)}</figcaption>'
             f'<div class="sides">{sides}</div></figure>\n')  # fmt: skip
 
 

@@ -4,10 +4,11 @@ import math
 import statistics
 
 import numpy as np
+from markupsafe import Markup, escape
 
 from mrcnn.config import COMPUTED, Config
+from mrcnn.tools.html import table
 from mrcnn.tools.report.figures import embed, epochs_figure
-from mrcnn.viz.html import Markup, table, text
 from mrcnn.viz.plots import LOSSES, loss_figure
 
 # Inches of the losses' figure: letters that can be read on a page of 1080 pixels and, scrolled, on a phone.
@@ -24,7 +25,7 @@ def losses(run):
         return
     yield '<h2 id="losses">Losses</h2>\n'
     for note in _loss_notes(run.history):
-        yield f'<p class="note">{text(note)}</p>\n'
+        yield f'<p class="note">{escape(note)}</p>\n'
     columns = _columns(run.history)
     if any(name in columns for name in LOSSES):
         figure, _ = loss_figure(columns)
@@ -91,7 +92,7 @@ def _training_speed(run, recorded):
         return [first, *(_rounded(pick([row[name] for row in recorded if name in row]), digits) for name, _, digits in columns)]
 
     total = sum(row["seconds"] for row in recorded)
-    yield f"<h3>Training</h3>\n<p>{len(recorded)} epochs in {text(_duration(total))}.</p>\n"
+    yield f"<h3>Training</h3>\n<p>{len(recorded)} epochs in {escape(_duration(total))}.</p>\n"
     head = ["", *(title for _, title, _ in columns)]
     yield table(head, [line("median", statistics.median), line("most", max)], numbers)
     rows = [[int(row["epoch"]), *(_rounded(row.get(name), digits) for name, _, digits in columns)] for row in recorded]
@@ -151,7 +152,7 @@ def environment(run):
         epochs = f"Epoch {first}" if first == last else f"Epochs {first} to {last}"
         began = str(entry.get("began", "")).replace("T", " ")
         rows = _entry_rows(entry)
-        yield f"<h3>{text(epochs)}, begun {text(began)}</h3>\n{table(['', ''], [row for row in rows if row not in before])}"
+        yield f"<h3>{escape(epochs)}, begun {escape(began)}</h3>\n{table(['', ''], [row for row in rows if row not in before])}"
         if before:
             yield '<p class="note">All else as before.</p>\n'
         before = rows
@@ -174,7 +175,7 @@ def _entry_rows(entry):
         ("Python", entry.get("python")),
         *versions.items(),
     ]
-    return [[name, Markup(f"<code>{text(value)}</code>") if name == "command" else value] for name, value in rows
+    return [[name, Markup(f"<code>{escape(value)}</code>") if name == "command" else value] for name, value in rows
             if value is not None]  # fmt: skip
 
 

@@ -6,15 +6,17 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
+from markupsafe import Markup, escape
 from matplotlib import pyplot as plt
 
 from mrcnn.base.atomic_write import whole_file
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.tools import html
+from mrcnn.tools.html import bars, picture
 from mrcnn.tools.view.figures import draw_annotations, statistics_figure, told, view_figure
 from mrcnn.tools.view.statistics import DatasetStatistics
-from mrcnn.viz.html import PAGE_END, bars, page_head, picture, text
 
 # images on a sheet, and the quality of JPEG files
 SHEET, QUALITY = 24, 92
@@ -135,24 +137,28 @@ def write_page(path, parts, *, title, progress=None):
     Returns:
         {image id: reason} of images that cannot be read; the page says so in their places.
     """
-    left_out, done, total = {}, 0, sum(len(part.image_ids) for part in parts)
-    with whole_file(path, "w") as file, (progress or unseen)("drawing pictures") as show:
-        file.write(page_head(title, _STYLE) + f"<h1>{text(title)}</h1>\n")
-        for part in parts:
-            file.write(_part_head(part) + '<div class="pictures">\n')
-            for image_id in part.image_ids:
-                file.write(_page_figure(part.dataset, image_id, left_out))
-                done += 1
-                if show is not None:
-                    show(done, total)
-            file.write("</div>\n")
-        file.write(PAGE_END)
+    left_out = {}
+    with (progress or unseen)("drawing pictures") as show:
+        html.write_page(path, title, map(Markup, _page(title, parts, left_out, show)), _STYLE)
     return left_out
 
 
+def _page(title, parts, left_out, show):
+    done, total = 0, sum(len(part.image_ids) for part in parts)
+    yield f"<h1>{escape(title)}</h1>\n"
+    for part in parts:
+        yield _part_head(part) + '<div class="pictures">\n'
+        for image_id in part.image_ids:
+            yield _page_figure(part.dataset, image_id, left_out)
+            done += 1
+            if show is not None:
+                show(done, total)
+        yield "</div>\n"
+
+
 def _part_head(part):
-    lines = [f"<h2>{text(part.name)}</h2>\n"] if part.name else []
-    lines += [f"<p>{text(line)}</p>\n" for line in part.statistics.summary()]
+    lines = [f"<h2>{escape(part.name)}</h2>\n"] if part.name else []
+    lines += [f"<p>{escape(line)}</p>\n" for line in part.statistics.summary()]
     counts = sorted((count for count in part.statistics.classes if count.images), key=lambda count: -count.instances)
     lines.append(f"<details{' open' if len(counts) <= _OPEN_CLASSES else ''}><summary>instances of each class, and in how many "
                  "images they are</summary>\n")
@@ -170,4 +176,4 @@ def _page_figure(dataset, image_id, left_out):
         name = dataset.image_info[image_id]["id"]
         left_out[name] = held = str(error)
         shown = ""
-    return f"<figure>{shown}<figcaption><b>{text(name)}</b><br>{text(held)}</figcaption></figure>\n"
+    return f"<figure>{shown}<figcaption><b>{escape(name)}</b><br>{escape(held)}</figcaption></figure>\n"

@@ -1,0 +1,124 @@
+"""HTML pages: the frame of a page, and the pictures, tables and bar charts that pages share.
+
+A page is one file. Its pictures are inside it; it runs no script and loads nothing, and its content security policy
+forbids both. Names of files and classes can contain HTML, so everything is rendered by jinja2 with autoescape: a string
+is escaped, `Markup` is HTML already.
+"""
+
+import base64
+import os
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from mrcnn.base.atomic_write import whole_file
+
+_STYLE = """\
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: #fff; max-width: 1080px; margin: 2em auto;
+ padding: 0 1em }
+h1 { font-size: 1.4em; overflow-wrap: anywhere } h2 { font-size: 1.15em; margin-top: 2em }
+h3 { font-size: 1em; margin: 1.6em 0 .3em }
+p, li { overflow-wrap: anywhere }
+table { border-collapse: collapse; width: 100% }
+td, th { padding: .25em .7em .25em 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e4e4;
+ overflow-wrap: anywhere }
+td.n, th.n { text-align: right; white-space: nowrap }
+.scroll { overflow-x: auto } .scroll td, .scroll th { overflow-wrap: break-word }
+.pictures { display: flex; flex-wrap: wrap; gap: 1em; margin: .6em 0 }
+figure { margin: 0 } figure img { max-width: 100% }
+figcaption { font-size: .8em; color: #444; overflow-wrap: anywhere }
+.bar { background: #7a9cc6; height: .8em; min-width: 1px }
+summary { cursor: pointer; color: #335 }
+"""
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+{{ style }}</style>
+</head>
+<body>
+{% for piece in body %}{{ piece }}{% endfor %}
+</body>
+</html>
+"""
+_PICTURE = '<img src="data:image/{{ kind }};base64,{{ content }}" alt="{{ alt }}">'
+_TABLE = """\
+{% set right = ' class="n"' | safe %}
+{% macro row(values, tag) %}
+<tr>{% for value in values %}<{{ tag }}{{ right if loop.index0 in numbers else none }}>{{ value }}</{{ tag }}>{% endfor %}</tr>
+{% endmacro %}
+<div class="scroll"><table>
+{{ row(head, "th") }}{% for values in rows %}{{ row(values, "td") }}{% endfor %}
+</table></div>
+"""
+_BARS = """\
+<table>
+{% for name, count, note in rows %}
+<tr><td>{{ name }}</td><td class="n">{{ count }}</td><td class="n">{{ note }}</td><td style="width: 50%">
+{%- if count %}<div class="bar" style="width: {{ "%.1f" | format(100 * count / longest) }}%"></div>{% endif %}</td></tr>
+{% endfor %}
+</table>
+"""
+_ENVIRONMENT = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True,
+                           finalize=lambda value: "" if value is None else value)  # fmt: skip
+
+
+def write_page(path: os.PathLike[str] | str, title: str, body: Iterable[str], style: str = "") -> None:
+    """Write a page, or no file at all where a piece of the body fails.
+
+    Args:
+        body: pieces of the page in their order; each is written before the next one is made. What is not Markup is escaped.
+        style: CSS of this page, after the style all pages share.
+    """
+    with whole_file(path, "w") as file:
+        for piece in _template(_PAGE).generate(title=title, style=Markup(_STYLE + style), body=body):
+            file.write(piece)
+
+
+def render(source: str, **values: object) -> Markup:
+    """Render a jinja2 template: values are escaped unless they are Markup, and None is an empty string.
+
+    `picture`, `table` and `bars` can be called in the template.
+    """
+    return Markup(_template(source).render(values))
+
+
+@cache
+def _template(source: str) -> Template:
+    return _ENVIRONMENT.from_string(source, globals={"picture": picture, "table": table, "bars": bars})
+
+
+def picture(content: bytes, kind: str = "jpeg", alt: str = "") -> Markup:
+    """Embed a picture.
+
+    Args:
+        content: bytes of the picture's file.
+        kind: "jpeg", "png" or "svg+xml".
+        alt: what the picture shows, for readers who cannot see it.
+    """
+    return render(_PICTURE, content=base64.b64encode(content).decode("ascii"), kind=kind, alt=alt)
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]], numbers: Collection[int] = ()) -> Markup:
+    """Make a table. One that is wider than the page scrolls in a box.
+
+    Args:
+        numbers: indices of the columns aligned right.
+    """
+    return render(_TABLE, head=head, rows=rows, numbers=numbers)
+
+
+def bars(rows: Sequence[tuple[object, int, object]]) -> Markup:
+    """Make a horizontal bar chart.
+
+    Args:
+        rows: (name, count, note) of each bar.
+    """
+    return render(_BARS, rows=rows, longest=max((count for _, count, _ in rows), default=0))
