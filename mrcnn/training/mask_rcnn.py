@@ -2,6 +2,7 @@
 
 import os
 import random
+import warnings
 from contextlib import contextmanager
 
 import keras
@@ -20,6 +21,7 @@ from mrcnn.training import runs as run_dir
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights import classic_h5, pretrained
+from mrcnn.weights.classic_h5 import shorten_names
 
 
 class MaskRCNN:
@@ -58,6 +60,7 @@ class MaskRCNN:
         self.checkpoint_path = None
         self._predictors = {}
         self._full_predictor = None
+        self._unloaded = None  # names of the layers that no loaded file gave weights; None before any was loaded
         self.keras_model = self.build(mode, config)
         if config.NAME and model_dir is not None:
             self.set_log_dir()
@@ -88,8 +91,11 @@ class MaskRCNN:
             by_name: bool. Match layers by name; otherwise by order, where the file must fit whole.
             exclude: list of layer names that keep their values, such as the heads of another number of classes.
 
+        Layers that the file lacks and `exclude` does not name are printed in one line. They keep their values; `detect`
+        warns while an inference model has layers that no file gave weights.
+
         Returns:
-            report of matched, missing and mismatched tensors, see `weights.classic_h5.load`; None for Keras's own file.
+            LoadReport of the matched, missing and mismatched tensors; None for Keras's own file, which is complete.
 
         Raises:
             ValueError: the file is of another network, or `exclude` was given for Keras's own file.
@@ -97,10 +103,20 @@ class MaskRCNN:
         """
         if str(filepath).endswith(KERAS_SUFFIX):
             self._load_keras_weights(filepath, exclude)
+            self._unloaded = []
             return None
         report = classic_h5.load(self.keras_model, filepath, by_name=by_name or bool(exclude), exclude=exclude)
         self.set_log_dir(filepath)
+        self._unloaded = report.without_weights(self._unloaded)
+        if report.missing:
+            print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
         return report
+
+    def _warn_of_unloaded(self):
+        """Warn before an inference model detects with layers that were never given weights by any of the files loaded."""
+        if self.mode == "inference" and self._unloaded:
+            warnings.warn(f"detecting with random weights in {shorten_names(self._unloaded)}: no file that was loaded holds "
+                          "them. Load a checkpoint of a whole network.", stacklevel=3)  # fmt: skip
 
     def _load_keras_weights(self, filepath, exclude):
         """Read a file of Keras's own layout, whose tensors are named by their place in the model that was trained."""
@@ -228,6 +244,7 @@ class MaskRCNN:
         """
         if isinstance(images, np.ndarray) and images.ndim <= 3 and images.shape[-1:] in ((1,), (3,), (4,)):
             raise ValueError(f"images is one array of shape {images.shape}: give a list of images, detect([image])")
+        self._warn_of_unloaded()
         images = list(images)
         if verbose:
             graph_access.log(f"Processing {len(images)} images")
@@ -252,6 +269,7 @@ class MaskRCNN:
         molded_images = np.asarray(molded_images, np.float32)
         if not len(molded_images):
             return []
+        self._warn_of_unloaded()
         if verbose:
             graph_access.log("molded_images", molded_images)
             graph_access.log("image_metas", np.asarray(image_metas))
@@ -300,6 +318,7 @@ class MaskRCNN:
         Returns:
             evaluation.coco.CocoResult.
         """
+        self._warn_of_unloaded()
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
         predictor = self._predictor_from(min_confidence)
         return coco.evaluate(lambda images: predictor.detect(images, masks="rle"), dataset, image_ids,

@@ -1,6 +1,7 @@
 """Where a run starts from, by the words of the command line: coco, imagenet, last, none, or a path."""
 
 from mrcnn.training.runs import STAMP_LENGTH, parse_checkpoint
+from mrcnn.weights.classic_h5 import shorten_names
 from mrcnn.weights.pretrained import coco_weights
 
 # What is no path and no run: fetched, or nothing at all.
@@ -50,14 +51,14 @@ def load_start_weights(model, weights, exclude=()):
 
 
 def load_trained_weights(model, weights):
-    """Load the weights to detect with: all of them must be there.
+    """Load the weights to detect with; the file must hold every layer of the model.
 
     Args:
         model: MaskRCNN.
         weights: str. "coco", or the path of a checkpoint.
 
     Raises:
-        ValueError: the weights are of another network, or of other classes.
+        ValueError: the weights are of another network or of other classes, or the file lacks layers of the model.
     """
     if weights == "coco":
         if model.config.NUM_CLASSES != COCO_CLASSES:
@@ -65,7 +66,11 @@ def load_trained_weights(model, weights):
                              f"NUM_CLASSES is {model.config.NUM_CLASSES}: train on these data first.")
         weights = _coco(model)
     print(f"Loading weights: {weights}")
-    model.load_weights(str(weights), by_name=True)
+    report = model.load_weights(str(weights), by_name=True)
+    if report is not None and report.missing:  # None: a file of Keras's own layout, which loads whole or not at all
+        raise ValueError(f"{weights}: no weights for {shorten_names(report.missing_layers)}. Detection needs every layer, "
+                         "and these would keep random values. Give a checkpoint of a whole network, or train one from this "
+                         f"file first (mrcnn train ... --weights {weights}).")
 
 
 def _coco(model):

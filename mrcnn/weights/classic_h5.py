@@ -45,6 +45,20 @@ class LoadReport:
     unused: list = field(default_factory=list)
     excluded: list = field(default_factory=list)
 
+    @property
+    def missing_layers(self):
+        """Names of the layers that lack one tensor or more, each once, in the order of the model: list of str."""
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.missing))
+
+    def without_weights(self, before=None):
+        """Return the layers that no file gave weights, this one or an earlier one: list of str.
+
+        Args:
+            before: what this method returned for the file that was loaded before; None: no file was.
+        """
+        kept = dict.fromkeys(name.partition("/")[0] for name in [*self.missing, *self.excluded])
+        return [layer for layer in kept if before is None or layer in before]
+
     def summary(self):
         """Return one line of counts, with the first few names of what is missing or unused."""
         words = [f"{len(self.matched)} tensors loaded"]
@@ -144,6 +158,13 @@ def load(model, path, by_name=True, exclude=None):
             slot.variable.assign(tensor.data[()])
     log.info("%s: %s", path, report.summary())
     return report
+
+
+def shorten_names(names, count=6):
+    """Say how many layers these are, and name the first of them: str, such as "2 layers (conv1, res2a)"."""
+    names = list(names)
+    more = ", ..." if len(names) > count else ""
+    return f"{len(names)} {'layer' if len(names) == 1 else 'layers'} ({', '.join(names[:count])}{more})"
 
 
 def layout(path):

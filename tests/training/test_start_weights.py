@@ -1,10 +1,14 @@
 """The words for where a run starts from, and what each loads."""
+import warnings
 from types import SimpleNamespace
 
+import h5py
+import numpy as np
 import pytest
 
 from mrcnn.training import start_weights as start
 from mrcnn.training.start_weights import CLASS_LAYERS, load_start_weights, load_trained_weights
+from tests.training.small import shapes, small_model
 
 
 class FakeModel:
@@ -95,3 +99,58 @@ def test_detection_wants_all_layers():
     model = FakeModel()
     load_trained_weights(model, "w.h5")
     assert model.loaded == ("w.h5", None)
+
+
+# --- With a network ------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Weight files of one small network: {"whole": all of it, "backbone": what lies before the pyramid, "heads": the rest}."""
+    folder = tmp_path_factory.mktemp("files")
+    model = small_model("inference", folder, SEED=7)
+    paths = {name: str(folder / f"{name}.h5") for name in ("whole", "backbone", "heads")}
+    model.save_weights(paths["whole"])
+    with h5py.File(paths["whole"]) as whole:
+        names = [name.decode() for name in whole.attrs["layer_names"]]
+        backbone = [name for name in names if name.startswith(("res", "bn"))]
+        for kind, kept in (("backbone", backbone), ("heads", [name for name in names if name not in backbone])):
+            with h5py.File(paths[kind], "w") as part:
+                for name in kept:
+                    whole.copy(name, part)
+                part.attrs["layer_names"] = [name.encode() for name in kept]
+    return paths
+
+
+def test_detection_refuses_a_file_without_heads(files, tmp_path):
+    model = small_model("inference", tmp_path)
+    with pytest.raises(ValueError, match=r"backbone.h5: no weights for 27 layers \(fpn_c5p5, .*\.\.\.\).*train one from this"):
+        load_trained_weights(model, files["backbone"])
+    load_trained_weights(model, files["whole"])
+
+
+def test_a_load_by_name_prints_what_got_no_weights(files, tmp_path, capsys):
+    model = small_model("training", tmp_path)
+    report = model.load_weights(files["backbone"], by_name=True)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 1 and told[0].startswith(f"{files['backbone']}: no weights for 27 layers (fpn_c5p5, ")
+    model.load_weights(files["backbone"], by_name=True, exclude=report.missing_layers)
+    model.load_weights(files["whole"], by_name=True, exclude=CLASS_LAYERS)
+    assert capsys.readouterr().out == ""  # nothing was expected that did not come
+
+
+def test_detection_warns_while_layers_are_random(files, tmp_path):
+    image = np.zeros((64, 64, 3), np.uint8)
+    model = small_model("inference", tmp_path)
+    model.load_weights(files["backbone"], by_name=True)
+    molded, metas, _ = model.mold_inputs([image])
+    for detect in (lambda: model.detect([image]), lambda: model.detect_molded(molded, metas),
+                   lambda: model.evaluate(shapes(1))):
+        with pytest.warns(UserWarning, match=r"random weights in 27 layers \(fpn_c5p5, "):
+            detect()
+    model.load_weights(files["heads"], by_name=True)  # the two files together are the whole network
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.detect([image])
+    model = small_model("inference", tmp_path)
+    model.load_weights(files["whole"], by_name=True, exclude=["mrcnn_mask"])
+    with pytest.warns(UserWarning, match=r"random weights in 1 layer \(mrcnn_mask\)"):
+        model.detect([image])
