@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mrcnn import visualize
-from mrcnn.viz import colors, draw, instances, pipeline, plots
+from mrcnn.viz import colors, draw, evaluation, figure, instances, layers, training_stages
 
 
 def test_the_classic_names_are_the_functions_themselves():
-    homes = (colors, draw, instances, pipeline, plots)
+    homes = (colors, draw, evaluation, figure, instances, layers, training_stages)
     for name in visualize.__all__:
         if name != "ROOT_DIR":
             assert any(getattr(home, name, None) is getattr(visualize, name) for home in homes), name

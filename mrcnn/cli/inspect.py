@@ -123,10 +123,9 @@ def _data(args):
 def _data_figures(dataset, image_id, settings, stages, shares):
     """Draw the stages of training: a generator of (name, Figure)."""
     from mrcnn.viz import training_stages as figures
-    from mrcnn.viz.pipeline import inspect_sample
 
     names = dataset.class_names
-    yield "0_sample", inspect_sample(dataset, image_id, settings)[0]
+    yield "0_sample", figures.inspect_sample(dataset, image_id, settings)[0]
     yield "1_anchor_levels", figures.anchor_levels_figure(stages.image, settings)[0]
     yield "2_anchors", figures.anchor_targets_figure(stages)[0]
     yield "3_refined_anchors", figures.refined_anchors_figure(stages)[0]
@@ -163,8 +162,8 @@ def _model(args):
 
 def _model_figures(stages, names, activations):
     """Draw the stages of detection, and activations: a generator of (name, Figure)."""
-    from mrcnn.viz.activations import activations_figure
     from mrcnn.viz.inference_stages import stage_figures
+    from mrcnn.viz.layers import activations_figure
 
     yield from stage_figures(stages, names).items()
     for name, activation in activations.items():
@@ -182,7 +181,7 @@ def _weights(args):
 
     layers = layer_regex(args.layers or "all")
     model, _ = _load(args)
-    from mrcnn.viz.weights import AS_INITIALISED, weight_statistics
+    from mrcnn.viz.layers import AS_INITIALISED, weight_statistics
 
     with working("measuring the weights"):
         rows = [row for row in weight_statistics(model) if re.fullmatch(layers, row.layer)]
@@ -208,7 +207,7 @@ def _weights(args):
 
 def _weight_figures(model, layers):
     """Draw the histograms of the weights: a generator of (name, Figure)."""
-    from mrcnn.viz.weights import weights_figure
+    from mrcnn.viz.layers import weights_figure
 
     yield "kernels", weights_figure(model, layers=layers)[0]
 

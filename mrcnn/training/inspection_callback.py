@@ -8,7 +8,7 @@ import keras
 from matplotlib import pyplot as plt
 
 from mrcnn.training.settings import inspection_settings
-from mrcnn.viz.pipeline import inspect_sample
+from mrcnn.viz.training_stages import inspect_sample
 
 FOLDER = "inspection"
 _DOTS_AN_INCH = 80

@@ -9,7 +9,10 @@ from matplotlib import pyplot as plt
 from mrcnn.evaluation.mistakes import most_confused
 from mrcnn.evaluation.table import format_figure
 from mrcnn.viz.colors import PALETTE
+from mrcnn.viz.labels import instance_text
 
+# a matrix of more cells than this shows no figure where nothing overlaps; inches of a row or column
+_MOST_CELLS, _CELL = 400, 0.35
 # Positions of IoU 0.50 and 0.75 among COCO's thresholds.
 _IOU_50, _IOU_75 = 0, 5
 # The palette's yellow is too light for a line on white, its blue and sky blue too alike for lines that cross.
@@ -105,3 +108,67 @@ def _short(name):
     """Cut a long name, and keep matplotlib from reading its dollar signs as mathematics: str."""
     name = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
     return name.replace("$", r"\$")
+
+
+def plot_precision_recall(AP, precisions, recalls):
+    """Plot a precision-recall curve in a new figure.
+
+    Args:
+        AP: float. Average precision at IoU 0.50, for the title; nan or None where there is none.
+        precisions: float [N]. From `compute_ap`. Where it is nan the curve has a gap.
+        recalls: float [N].
+
+    Returns:
+        (figure, ax): matplotlib Figure and Axes.
+    """
+    figure, ax = plt.subplots(1)
+    told = "none" if AP is None or np.isnan(AP) else f"{AP:.3f}"
+    ax.set_title(f"Precision-Recall Curve. AP@50 = {told}")
+    ax.set_ylim(0, 1.1)
+    ax.set_xlim(0, 1.1)
+    ax.set_xlabel("Recall")
+    ax.set_ylabel("Precision")
+    ax.plot(recalls, precisions, clip_on=False)  # a curve at 0 lies on the edge
+    return figure, ax
+
+
+def plot_overlaps(gt_class_ids, pred_class_ids, pred_scores, overlaps, class_names, threshold=0.5):
+    """Draw the matrix of IoU between predictions and ground truth, with which are right.
+
+    Args:
+        gt_class_ids: int [G].
+        pred_class_ids: int [N].
+        pred_scores: float [N], or None.
+        overlaps: float [N, G]. IoU.
+        class_names: sequence of names by class id.
+        threshold: float. IoU above which a prediction is told to match, or to be of the wrong class.
+
+    Returns:
+        (figure, ax): matplotlib Figure and Axes. Of a large matrix only the cells that overlap have their figure.
+    """
+    gt_class_ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0]
+    pred_class_ids = np.asarray(pred_class_ids)[np.asarray(pred_class_ids) != 0]
+    overlaps = np.asarray(overlaps, np.float64).reshape(len(pred_class_ids), len(gt_class_ids))
+    rows, columns = overlaps.shape
+    figure, ax = plt.subplots(figsize=(max(12, _CELL * columns), max(10, _CELL * rows)))
+    names = [instance_text(c, class_names) for c in pred_class_ids]
+    if pred_scores is not None:
+        names = [f"{name} ({score:.2f})" for name, score in zip(names, pred_scores)]
+    ax.set_yticks(np.arange(len(pred_class_ids)), names)
+    ax.set_xticks(np.arange(len(gt_class_ids)), [instance_text(c, class_names) for c in gt_class_ids], rotation=90)
+    ax.set_xlabel("Ground Truth")
+    ax.set_ylabel("Predictions")
+    if overlaps.size:
+        ax.imshow(overlaps, interpolation="nearest", cmap="Blues", vmin=0, vmax=1)
+    crowded = overlaps.size > _MOST_CELLS
+    for (row, column), iou in np.ndenumerate(overlaps):
+        if crowded and iou < 0.005:
+            continue
+        text = f"{iou:.2f}"
+        if iou > threshold:
+            text += "\nmatch" if gt_class_ids[column] == pred_class_ids[row] else "\nwrong"
+        # white on the dark half of the colour map
+        color = "white" if iou > 0.5 else "black"
+        ax.text(column, row, text, ha="center", va="center", fontsize=6 if crowded else 9, color=color)
+    figure.tight_layout()
+    return figure, ax

@@ -1,17 +1,21 @@
-"""What the figures share: axes without ticks, and showing them where they can be seen.
-
-Pictures in rows, and boxes on them: what the figures of stages are made of.
+"""What the figures share: axes for pictures, boxes and outlines on them, and showing figures and tables.
 
 Shape letters: H W image, N boxes.
 """
 
+import html
+import sys
+
 import matplotlib
 import numpy as np
-from matplotlib import patheffects
+from matplotlib import patches, patheffects
 from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
+from rich.console import Console
+from rich.table import Table
 
-from mrcnn.viz.draw import to_rgb
+from mrcnn.geometry.outlines import trace_mask
+from mrcnn.viz.draw import cut_mask, to_rgb
 
 # Backends that write files. They show nothing, and matplotlib warns when asked to.
 _FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
@@ -49,6 +53,32 @@ def frame_image(ax, shape, title=""):
     ax.set_xlim(-10, width + 10)
     ax.axis("off")
     ax.set_title(title)
+
+
+def _in_notebook():
+    """Whether the program runs inside a notebook's kernel: bool. Having the packages imported is not being in one."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def display_table(table):
+    """Show rows of values: as HTML in a notebook, as text elsewhere.
+
+    Args:
+        table: list of rows, each a list of values.
+    """
+    if _in_notebook():
+        from IPython.display import HTML, display
+
+        rows = ["".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in table]
+        display(HTML("<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"))
+        return
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(max((len(row) for row in table), default=0)):
+        grid.add_column(overflow="fold")
+    for row in table:
+        grid.add_row(*(str(cell) for cell in row))
+    Console(markup=False, highlight=False).print(grid)
 
 
 # inches of a picture's width, and of what stands above it
@@ -113,3 +143,27 @@ def show_around(ax, middle, side):
 def spread(count, limit):
     """Positions of at most `limit` of `count` things, evenly spread: int [n]."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)) if count else np.zeros(0, int)
+
+
+def add_mask_outline(ax, mask, color, linewidth=1.0):
+    """Draw the outline of a mask on an axis.
+
+    Args:
+        ax: matplotlib Axes in pixel coordinates.
+        mask: [H, W], non-zero inside; or a COCO RLE dict.
+        color: a colour of matplotlib's.
+        linewidth: float, points.
+    """
+    part, y1, x1 = cut_mask(mask)
+    for ring in (ring for traced in trace_mask(part) for ring in traced.rings):
+        # the edges of the first pixel lie at -0.5
+        outline = np.reshape(ring, (-1, 2)) + (x1 - 0.5, y1 - 0.5)
+        # add_patch would look for the limits of the data at each step of the outline: most of the time of a figure
+        ax.add_artist(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
+
+
+def add_box(ax, box, color, **style):
+    """Draw the box (y1, x1, y2, x2) on an axis; `style` goes to matplotlib's Rectangle."""
+    y1, x1, y2, x2 = (float(v) for v in box[:4])
+    style = {"linewidth": 2, "alpha": 0.7, "linestyle": "dashed"} | style
+    ax.add_patch(patches.Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=color, facecolor="none", **style))

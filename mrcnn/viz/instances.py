@@ -4,14 +4,12 @@ Legend: H W image, C channels, N instances.
 """
 
 import numpy as np
-from matplotlib import patches
 from matplotlib import pyplot as plt
 
 from mrcnn.evaluation.per_image import NO_MATCH, compute_matches
-from mrcnn.geometry.outlines import trace_mask
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors
 from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
-from mrcnn.viz.figure import frame_image, get_axis, show
+from mrcnn.viz.figure import add_box, add_mask_outline, frame_image, get_axis, show
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
 
@@ -48,30 +46,6 @@ def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolat
         ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation, **limits)
     show()
     return figure, np.array(axes, dtype=object)
-
-
-def add_mask_outline(ax, mask, color, linewidth=1.0):
-    """Draw the outline of a mask on an axis.
-
-    Args:
-        ax: matplotlib Axes in pixel coordinates.
-        mask: [H, W], non-zero inside; or a COCO RLE dict.
-        color: a colour of matplotlib's.
-        linewidth: float, points.
-    """
-    part, y1, x1 = cut_mask(mask)
-    for ring in (ring for traced in trace_mask(part) for ring in traced.rings):
-        # the edges of the first pixel lie at -0.5
-        outline = np.reshape(ring, (-1, 2)) + (x1 - 0.5, y1 - 0.5)
-        # add_patch would look for the limits of the data at each step of the outline: most of the time of a figure
-        ax.add_artist(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
-
-
-def add_box(ax, box, color, **style):
-    """Draw the box (y1, x1, y2, x2) on an axis; `style` goes to matplotlib's Rectangle."""
-    y1, x1, y2, x2 = (float(v) for v in box[:4])
-    style = {"linewidth": 2, "alpha": 0.7, "linestyle": "dashed"} | style
-    ax.add_patch(patches.Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=color, facecolor="none", **style))
 
 
 def display_instances(
@@ -266,3 +240,38 @@ def draw_boxes(
     if is_new:
         show()
     return ax.figure, ax
+
+
+def display_top_masks(image, mask, class_ids, class_names, limit=4):
+    """Show an image, and beside it the masks of the classes that cover most of it.
+
+    Args:
+        image: [H, W, C].
+        mask: [H, W, N].
+        class_ids: int [N].
+        class_names: sequence of names by class id.
+        limit: int. How many classes; where there are fewer, empty pictures fill the row.
+
+    Returns:
+        (figure, axes): matplotlib Figure; array of Axes, one a picture.
+    """
+    masks, class_ids = list_masks(np.asarray(mask)), np.asarray(class_ids)
+    # each instance by itself: of many on a large image, a copy of those of a class takes seconds
+    sizes = np.array([np.count_nonzero(one) for one in masks], np.int64)
+    canvas = to_rgb(image)
+    pictures, titles = [canvas], [f"H x W={canvas.shape[0]}x{canvas.shape[1]}"]
+    areas = {c: int(sizes[class_ids == c].sum()) for c in np.unique(class_ids)}
+    top = [c for c in sorted(areas, key=areas.get, reverse=True) if areas[c]][:limit]
+    for class_id in top:
+        of_class = np.flatnonzero(class_ids == class_id)
+        # each instance in a shade of its own, the later one on top
+        shades = np.zeros(canvas.shape[:2], np.uint8)
+        for rank, ix in enumerate(of_class, start=1):
+            part, y1, x1 = cut_mask(masks[ix])
+            shades[y1 : y1 + part.shape[0], x1 : x1 + part.shape[1]][part] = 55 + 200 * rank // len(of_class)
+        pictures.append(shades)
+        titles.append(instance_text(class_id, class_names))
+    for _ in range(limit - len(top)):
+        pictures.append(np.zeros(canvas.shape[:2], np.uint8))
+        titles.append("-")
+    return display_images(pictures, titles=titles, cols=limit + 1, cmap="Blues_r")

@@ -38,7 +38,7 @@ def settings():
     """Return InspectionSettings of two levels and ten ROIs."""
     anchors = generate_pyramid_anchors((16, 32), (0.5, 1, 2), SHAPES, (4, 8), 1)
     return InspectionSettings(
-        sample=SampleSettings("square", 64, 64, 0, (28, 28), 3),
+        sample=SampleSettings("square", 64, 64, 0.0, (28, 28), 3),
         targets=TargetSettings(anchors=anchors, num_train_anchors=32, rpn_bbox_std_dev=STD, max_gt_instances=5),
         detection=DetectionTargetSettings(10, 0.33, 3, STD, (14, 14), True),
         level_shapes=SHAPES, scales=(16, 32), strides=(4, 8), level_counts=[768, 192])  # fmt: skip

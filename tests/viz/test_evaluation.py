@@ -1,13 +1,15 @@
 """Precision-recall curves and the confusion matrix, by what the axes hold."""
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 from mrcnn.evaluation.coco import CocoResult, evaluate
 from mrcnn.evaluation.mistakes import Confusion
-from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure
+from mrcnn.viz.evaluation import confusion_figure, plot_overlaps, plot_precision_recall, precision_recall_figure
 from tests.evaluation.fake_dataset import FakeDataset, instance, result
 
 SIZE = (120, 200)
+NAMES = ["BG", "cat", "dog"]
 BOX, OTHER = (0, 0, 40, 40), (60, 100, 110, 150)
 
 
@@ -64,3 +66,41 @@ def test_a_matrix_of_nothing_and_of_many_classes():
     _, ax = confusion_figure(Confusion(np.eye(81, dtype=int), ["BG"] + [f"class $ {ix}" for ix in range(80)]), most=20)
     assert len(ax.get_xticklabels()) == 21
     ax.figure.canvas.draw()  # names with dollar signs are no mathematics
+
+
+def test_precision_recall_curve():
+    plot_precision_recall(0.5, [1.0, 0.5, 0.0], [0.0, 0.5, 1.0])
+    ax = plt.gca()
+    assert "AP@50 = 0.500" in ax.get_title()
+    assert ax.lines[0].get_xdata().tolist() == [0.0, 0.5, 1.0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Recall", "Precision")
+
+
+def test_a_curve_without_figures():
+    for AP in (None, float("nan")):
+        figure, ax = plot_precision_recall(AP, [np.nan, np.nan], [np.nan, np.nan])
+        assert "AP@50 = none" in ax.get_title()
+        figure.canvas.draw()
+
+
+def test_overlaps_without_scores_and_of_many():
+    _, ax = plot_overlaps(np.array([1]), np.array([2]), None, np.array([[0.2]]), NAMES)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["dog"]
+    overlaps = np.zeros((30, 30))
+    overlaps[3, 4] = 0.7
+    figure, ax = plot_overlaps(np.ones(30, int), np.ones(30, int), np.ones(30), overlaps, NAMES)
+    assert [t.get_text() for t in ax.texts] == ["0.70\nmatch"]
+
+
+def test_overlaps():
+    overlaps = np.array([[0.8, 0.1], [0.6, 0.0]])
+    plot_overlaps(np.array([1, 2, 0]), np.array([1, 2, 0]), np.array([0.9, 0.7, 0]), overlaps, NAMES)
+    ax = plt.gca()
+    assert [t.get_text() for t in ax.texts] == ["0.80\nmatch", "0.10", "0.60\nwrong", "0.00"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["cat (0.90)", "dog (0.70)"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["cat", "dog"]
+
+
+def test_overlaps_of_nothing():
+    plot_overlaps(np.zeros(0, int), np.array([1]), np.array([0.5]), np.zeros((1, 0)), NAMES)
+    assert not plt.gca().texts

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.viz import figure
-from mrcnn.viz.instances import add_mask_outline, display_differences, display_images, display_instances, draw_boxes
+from mrcnn.viz.instances import display_differences, display_images, display_instances, display_top_masks, draw_boxes
 
 NAMES = ["BG", "cat", "dog"]
 BOXES = np.array([[10, 20, 30, 60], [40, 50, 70, 90]])
@@ -108,18 +108,6 @@ def test_numbers_that_do_not_agree(image, masks):
         display_instances(image, BOXES, masks, IDS[:1], NAMES)
 
 
-def test_the_outline_runs_between_the_pixels():
-    mask = np.zeros((20, 30), bool)
-    mask[0:4, 5:9] = True  # touches the upper edge
-    _, ax = plt.subplots()
-    add_mask_outline(ax, mask, "red")
-    (outline,) = of_kind(patches.Polygon, ax)
-    x, y = outline.get_xy().T
-    assert (x.min(), x.max(), y.min(), y.max()) == (4.5, 8.5, -0.5, 3.5)
-    add_mask_outline(ax, np.zeros((20, 30)), "red")
-    assert len(of_kind(patches.Polygon, ax)) == 1
-
-
 def test_display_differences(image, masks):
     # given with the lower score first: the captions must follow their own boxes
     pred_box, pred_mask = BOXES[::-1], masks[:, :, ::-1].copy()
@@ -172,3 +160,20 @@ def test_display_images_of_other_kinds(image):
     display_images([image[:, :, 0], image[:, :, :1], image[:, :, 0] > 3], cmap="gray", interpolation="none")
     assert [ax.images[0].get_array().shape for ax in plt.gcf().axes] == [(80, 120)] * 3
     display_images([])
+
+
+def test_display_top_masks(image):
+    masks = np.zeros((80, 120, 3), bool)
+    masks[:10, :10, 0] = True  # a cat of 100 pixels
+    masks[20:40, :10, 1] = True  # dogs of 200 and 200
+    masks[50:70, :10, 2] = True
+    display_top_masks(image, masks, np.array([1, 2, 2]), NAMES, limit=3)
+    axes = plt.gcf().axes
+    assert [ax.get_title() for ax in axes] == ["H x W=80x120", "dog", "cat", "-"]
+    dogs = np.asarray(axes[1].images[0].get_array())
+    assert 0 == dogs[5, 5] < dogs[30, 5] < dogs[60, 5]  # a shade for each
+
+
+def test_display_top_masks_of_nothing(image):
+    display_top_masks(image[:, :, 0], np.zeros((80, 120, 0)), np.zeros(0, int), NAMES, limit=2)
+    assert [ax.get_title() for ax in plt.gcf().axes] == ["H x W=80x120", "-", "-"]

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from mrcnn.config import COMPUTED, Config
 from mrcnn.tools.html import table
 from mrcnn.tools.report.figures import embed, epochs_figure
-from mrcnn.viz.plots import LOSSES, loss_figure
+from mrcnn.viz.losses import LOSSES, loss_figure
 
 # Inches of the losses' figure: letters that can be read on a page of 1080 pixels and, scrolled, on a phone.
 _LOSSES_SIZE = (10, 5.4)

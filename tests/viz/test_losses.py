@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.viz.plots import loss_figure
+from mrcnn.viz.losses import loss_figure
 
 
 def test_each_loss_has_its_own_axes_with_training_and_validation():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mrcnn.viz.weights import weight_statistics, weights_figure
-from tests.viz.layers import Layer, model_of
+from mrcnn.viz.layers import activations_figure, display_weight_stats, weight_statistics, weights_figure
+from tests.viz.fake_layers import Layer, model_of
 
 
 def test_figures_of_a_weight():
@@ -46,3 +46,37 @@ def test_values_that_are_nearly_equal_make_a_bar_that_is_seen():
     (bar,) = [bar for bar in ax.patches if bar.get_height()]
     assert bar.get_height() == 3 and bar.get_width() == pytest.approx(1.001 / 60)
     assert ax.patches[0].get_x() == pytest.approx(0)
+
+
+def test_weight_stats_tell_what_looks_wrong(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    layers = [
+        Layer("conv1", kernel=np.array([[-1.0, 3.0]]), bias=np.zeros(2)),
+        Layer("dead", kernel=np.ones((2, 2))),
+        Layer("wild", kernel=np.array([0.0, 2000.0]), bias=np.array([np.nan, 1.0])),
+    ]
+    display_weight_stats(model_of(*layers))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "WEIGHT NAME SHAPE MIN MAX STD"
+    assert lines[1] == "conv1/kernel (1, 2) -1.0000 +3.0000 +2.0000"
+    assert lines[2].startswith("conv1/bias (as initialised) (2,)")
+    assert lines[3].startswith("dead/kernel *** dead?")
+    assert lines[4].startswith("wild/kernel *** overflow?")
+    assert lines[5].startswith("wild/bias *** not finite")
+
+
+def test_the_channels_that_vary_most_come_first():
+    activation = np.zeros((4, 6, 3), np.float32)
+    activation[0, 0, 2], activation[0, 0, 1] = 5, -2
+    figure, axes = activations_figure(activation, "fpn_p2", limit=2)
+    assert [ax.get_title() for ax in axes] == ["2: 0 to 5", "1: -2 to 0"]
+    assert axes[0].images[0].get_array().shape == (4, 6)
+    assert figure.get_suptitle() == "fpn_p2 4 x 6 x 3, 1 channels the same throughout"
+    figure.canvas.draw()
+
+
+def test_one_channel_and_no_picture_at_all():
+    _, axes = activations_figure(np.eye(3))
+    assert len(axes) == 1
+    with pytest.raises(ValueError, match=r"dense has the shape \(8,\): expected \[height, width, channels\]"):
+        activations_figure(np.zeros(8), "dense")

@@ -1,6 +1,6 @@
-"""The weights of a network as figures: what each tensor holds, and whether that looks sound.
+"""Figures of the layers of a network: their weights, and whether those look sound, and their activations.
 
-Shape letters: none; a weight is an array of any shape.
+Shape letters: h w feature map, C channels.
 """
 
 import re
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from mrcnn.viz.colors import GREY, PALETTE
+from mrcnn.viz.figure import display_table, picture_grid
 
 # Weights larger than this have most likely run away in training.
 OVERFLOW = 1000
@@ -80,6 +81,20 @@ def _verdict(weight, values):
     return RUN_AWAY if np.abs(values).max() > OVERFLOW and weight not in _STATISTICS else ""
 
 
+def display_weight_stats(model):
+    """Show least, greatest and spread of each weight of the layers that train, with what looks wrong.
+
+    Args:
+        model: as of `weight_statistics`, which says what the words mean.
+    """
+    table = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
+    for row in weight_statistics(model):
+        alert = {"": "", AS_INITIALISED: f" ({AS_INITIALISED})"}.get(row.verdict, f" *** {row.verdict}")
+        figures = [f"{v:+9.4f}" if np.prod(row.shape) else "" for v in (row.min, row.max, row.std)]
+        table.append([f"{row.layer}/{row.weight}{alert}", str(row.shape), *figures])
+    display_table(table)
+
+
 def weights_figure(model, weights=("kernel",), layers=None, limit=24, columns=4):
     """Draw histograms of the values of weights, one a tensor; of what is not sound the title says so.
 
@@ -120,3 +135,34 @@ def weights_figure(model, weights=("kernel",), layers=None, limit=24, columns=4)
         ax.set_yticks([])
         ax.tick_params(labelsize=7)
     return figure, axes.flat[: len(chosen)]
+
+
+def activations_figure(activation, title="", limit=16, columns=4):
+    """Draw the channels of a layer's output that vary most, each scaled by itself.
+
+    Args:
+        activation: float [h, w, C], or [h, w]. One of `engine.inspection.layer_activations`.
+        title: str, such as the layer's name.
+        limit: int. Most channels.
+        columns: int. Channels in a row.
+
+    Returns:
+        (figure, axes): a picture a channel; its title has the channel's number and range. Channels that are the same
+        throughout are counted in the title of the figure.
+
+    Raises:
+        ValueError: the output has no height and width.
+    """
+    activation = np.asarray(activation, np.float32)
+    activation = activation[:, :, None] if activation.ndim == 2 else activation
+    if activation.ndim != 3 or not activation.size:
+        raise ValueError(f"{title or 'the activation'} has the shape {activation.shape}: expected [height, width, channels]")
+    spreads = activation.std(axis=(0, 1))
+    chosen = np.argsort(-np.nan_to_num(spreads), kind="stable")[:limit]
+    titles = [f"{c}: {activation[:, :, c].min():.3g} to {activation[:, :, c].max():.3g}" for c in chosen]
+    figure, axes = picture_grid([activation[:, :, c] for c in chosen], titles, columns=columns, width=2.6,
+                                cmap="viridis", interpolation="nearest")  # fmt: skip
+    height, width, channels = activation.shape
+    flat = np.count_nonzero(spreads == 0)
+    figure.suptitle(f"{title} {height} x {width} x {channels}, {flat} channels the same throughout".strip(), fontsize=10)
+    return figure, axes
