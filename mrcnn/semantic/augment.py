@@ -9,6 +9,7 @@ Shape letters: h w image and map, C channels.
 import math
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,16 +67,16 @@ class SemanticAugmentation:
         square about a point beside their centre. Here each does what its documentation says.
     """
 
-    rotation_range: float = 0.0
-    width_shift_range: object = 0.0
-    height_shift_range: object = 0.0
-    brightness_range: tuple | None = None
-    shear_range: float = 0.0
-    zoom_range: object = 0.0
-    horizontal_flip: bool = False
-    vertical_flip: bool = False
-    fill_mode: str = "nearest"
-    cval: float = 0.0
+    rotation_range: Any = 0.0
+    width_shift_range: Any = 0.0
+    height_shift_range: Any = 0.0
+    brightness_range: Any = None
+    shear_range: Any = 0.0
+    zoom_range: Any = 0.0
+    horizontal_flip: Any = False
+    vertical_flip: Any = False
+    fill_mode: Any = "nearest"
+    cval: Any = 0.0
 
     def __post_init__(self):
         """Check the arguments; see the class."""

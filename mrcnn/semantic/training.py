@@ -2,8 +2,7 @@
 
 import keras
 
-from mrcnn.semantic.batches import SemanticBatches
-from mrcnn.semantic.selection import filter_images
+from mrcnn.semantic.batches import SemanticBatches, filter_images
 
 
 class SemanticGenerator(keras.utils.PyDataset):
