@@ -5,7 +5,7 @@ import mrcnn.datasets
 from mrcnn.cli import main as cli
 from mrcnn.cli.convert_cocolvis import share_above_0
 from tests.datasets.cocolvis_pairs import TREE, write_pair
-from tests.io.pickles.harmful import harmful
+from tests.io.harmful_pickles import harmful
 
 
 def arguments(pair, out, *more):

@@ -18,7 +18,7 @@ from mrcnn.geometry.rle import decode_rle
 from mrcnn.io import images
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.datasets.cocolvis_sets import MAPPING, SIZE, entry, layers, masks_file, png, rectangle, write_set
-from tests.io.pickles.harmful import harmful
+from tests.io.harmful_pickles import harmful
 from tests.recorded_stages import RecordedStages
 
 ID = "000000000007"

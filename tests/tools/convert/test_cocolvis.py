@@ -9,7 +9,7 @@ import pytest
 
 import mrcnn.datasets
 from mrcnn.base.errors import DataError
-from mrcnn.io.pickles.unpickle import read_pickle
+from mrcnn.io.pickles import read_pickle
 from mrcnn.tools.convert import cocolvis
 from mrcnn.tools.convert.cocolvis import build_cocolvis
 from tests.datasets.cocolvis_pairs import LVIS, MAPPING, OBJECTS, SIZE, TREE, mask, polygon, write_pair

@@ -2,7 +2,7 @@
 
 Layout: `{train,val}/images/<image id>.jpg`, `{train,val}/masks/<image id>.pickle` and `{train,val}/hannotation.pickle`; see
 `cocolvis_files` for what is in them. An image has its objects in several layers, so that a part may lie on what it is a part
-of. The pickles are read by `mrcnn.io.pickles.unpickle`, which runs nothing.
+of. The pickles are read by `mrcnn.io.pickles`, which runs nothing.
 
 Shape letters: H W image, N instances.
 """

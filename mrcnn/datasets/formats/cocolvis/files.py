@@ -22,7 +22,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.io import images
-from mrcnn.io.pickles.unpickle import read_pickle, told
+from mrcnn.io.pickles import describe, read_pickle
 
 HANNOTATION = "hannotation.pickle"
 # of an image; a photograph has a few dozens, and a number beyond is a mistake that would take long to count to
@@ -78,17 +78,17 @@ def read_hierarchy(path, progress=None):
         with progress(f"reading {Path(path).name}"):
             content = read_pickle(path)
         if not isinstance(content, dict):
-            raise DataError(f"{path} holds {told(content)}, expected a dict of image ids")
+            raise DataError(f"{path} holds {describe(content)}, expected a dict of image ids")
         found, left_out = {}, []
         with progress("checking hierarchies") as show:
             for key, value in tracked(content.items(), show, every=1000):
                 try:
                     entry = _entry(key, value)
                 except Fault as fault:
-                    left_out.append((f"image {told(key)}", str(fault)))
+                    left_out.append((f"image {describe(key)}", str(fault)))
                     continue
                 if entry.image_id in found:
-                    left_out.append((f"image {told(key)}", "another image has this id"))
+                    left_out.append((f"image {describe(key)}", "another image has this id"))
                 else:
                     found[entry.image_id] = entry
         return [found[image_id] for image_id in sorted(found)], left_out
@@ -109,12 +109,12 @@ def _entry(key, value):
     if image_id is None:
         raise Fault("its id is neither a whole number from 0 on nor text of one")
     if not isinstance(value, dict):
-        raise Fault(f"it is {told(value)}, expected a dict with num_instance_masks and hierarchy")
+        raise Fault(f"it is {describe(value)}, expected a dict with num_instance_masks and hierarchy")
     count, nodes = whole_number(value.get("num_instance_masks")), value.get("hierarchy")
     if count is None or count > MOST_OBJECTS:
-        raise Fault(f"num_instance_masks is {told(value.get('num_instance_masks'))}, expected 0 to {MOST_OBJECTS}")
+        raise Fault(f"num_instance_masks is {describe(value.get('num_instance_masks'))}, expected 0 to {MOST_OBJECTS}")
     if not isinstance(nodes, dict):
-        raise Fault(f"hierarchy is {told(nodes)}, expected a dict of instance ids")
+        raise Fault(f"hierarchy is {describe(nodes)}, expected a dict of instance ids")
     hierarchy = {}
     for name, node in nodes.items():
         number = name if name.__class__ is int and 0 <= name < count else _instance_id(name, count, None)
@@ -127,15 +127,15 @@ def _entry(key, value):
 def _node(node, number, count):
     """Check a node, and make its ids numbers."""
     if not isinstance(node, dict):
-        raise Fault(f"hierarchy[{number}] is {told(node)}, expected None or a dict with children, parent and node_level")
+        raise Fault(f"hierarchy[{number}] is {describe(node)}, expected None or a dict with children, parent and node_level")
     for name in ("children", "parent", "node_level"):
         if name not in node:
             raise Fault(f"hierarchy[{number}] has no {name!r}")
     children, parent, level = node["children"], node["parent"], whole_number(node["node_level"])
     if not isinstance(children, list | tuple):
-        raise Fault(f"hierarchy[{number}]: children is {told(children)}, expected a list of instance ids")
+        raise Fault(f"hierarchy[{number}]: children is {describe(children)}, expected a list of instance ids")
     if level is None:
-        raise Fault(f"hierarchy[{number}]: node_level is {told(node['node_level'])}, expected a number from 0 on")
+        raise Fault(f"hierarchy[{number}]: node_level is {describe(node['node_level'])}, expected a number from 0 on")
     return {
         "children": [_instance_id(child, count, number, "children") for child in children],
         "parent": None if parent is None else _instance_id(parent, count, number, "parent"),
@@ -148,7 +148,7 @@ def _instance_id(value, count, number, name="hierarchy"):
     found = whole_number(value)
     if found is None or found >= count:
         where = name if number is None else f"hierarchy[{number}]: {name}"
-        raise Fault(f"{where} has {told(value)}, expected an instance id below num_instance_masks, {count}")
+        raise Fault(f"{where} has {describe(value)}, expected an instance id below num_instance_masks, {count}")
     return found
 
 
@@ -242,11 +242,11 @@ def read_masks(path):
     """
     content = read_pickle(path, _LARGEST_MASKS)
     if not isinstance(content, tuple | list) or len(content) != 2:
-        raise DataError(f"{path} holds {told(content)}, expected (layers, objs_mapping)")
+        raise DataError(f"{path} holds {describe(content)}, expected (layers, objs_mapping)")
     layers, mapping = (_as_list(part) for part in content)
     for name, value in (("layers", layers), ("objs_mapping", mapping)):
         if not isinstance(value, list):
-            raise DataError(f"{path}: {name} is {told(value)}, expected a list")
+            raise DataError(f"{path}: {name} is {describe(value)}, expected a list")
     return Masks(path, [_png(layer, f"{path}: layers[{i}]") for i, layer in enumerate(layers)],
                  [_place(place, len(layers), f"{path}: objs_mapping[{i}]") for i, place in enumerate(mapping)])  # fmt: skip
 
@@ -260,14 +260,14 @@ def _png(layer, where):
         return np.frombuffer(layer, np.uint8)
     # OpenCV gave its encoded images as a column in earlier versions
     if not isinstance(layer, np.ndarray) or layer.dtype != np.uint8 or not layer.ndim or layer.size != len(layer):
-        raise DataError(f"{where} is {told(layer)}, expected the bytes of a PNG in a uint8 array")
+        raise DataError(f"{where} is {describe(layer)}, expected the bytes of a PNG in a uint8 array")
     return layer.reshape(-1)
 
 
 def _place(place, layers, where):
     values = [whole_number(v) for v in _as_list(place)] if isinstance(_as_list(place), list) else []
     if len(values) != 2 or None in values:
-        raise DataError(f"{where} is {told(place)}, expected (layer, number)")
+        raise DataError(f"{where} is {describe(place)}, expected (layer, number)")
     if values[0] >= layers or not 1 <= values[1] <= 255:
         raise DataError(f"{where} is {tuple(values)}, expected a layer below {layers} and a number from 1 to 255")
     return tuple(values)

@@ -1,4 +1,4 @@
-"""Pickles that would do harm if anything of them were run: each with what is to be said about it."""
+"""Pickles that would do harm if any part of them ran, each with what the message must say about it."""
 import os
 import pickle
 import subprocess
@@ -18,7 +18,7 @@ class Call:
 
 
 class Own:
-    """A class of nobody's: its instances are pickled as such."""
+    """A class that no reader of plain values knows."""
 
     def __init__(self):
         self.value = 1
@@ -32,7 +32,7 @@ def object_array(value):
 
 
 def harmful(trap):
-    """List (bytes of a pickle, what is to be said). Args: trap: path that exists only if one of them was run."""
+    """List (bytes of a pickle, pattern of the message); the path `trap` exists only if one of them ran."""
     system = Call(os.system, f"touch {trap}")
     code = f"open({str(trap)!r}, 'w').close()"
     values = [
@@ -44,7 +44,7 @@ def harmful(trap):
         (Call(np.load, str(trap)), "numpy.load"),
         (Call(np.fromfile, "/etc/hostname"), "numpy.*fromfile"),
         (Call(np.testing.assert_equal, 1, 1), "numpy.testing._private.utils.assert_equal"),
-        (Own(), "tests.io.pickles.harmful.Own|copy_?reg._reconstructor"),
+        (Own(), "tests.io.harmful_pickles.Own|copy_?reg._reconstructor"),
         (np.ma.masked_array([1]), "numpy.ma"),
         (np.zeros(1).view(np.recarray), "numpy.*rec.*"),
         (range(3), "(builtins|__builtin__).x?range"),
@@ -60,7 +60,7 @@ def harmful(trap):
 
 
 def by_hand(trap):
-    """List what no pickler writes."""
+    """List pickles that no pickler writes, written byte by byte."""
     command = f"touch {trap}".encode()
     text = b"X" + len(command).to_bytes(4, "little") + command
     return [
@@ -85,7 +85,11 @@ def by_hand(trap):
         (b"K\x01Q.", "a persistent id"),
         (b"\x97.", "a buffer"),
         (b"S'a'\n.", "text of Python 2"),
-        (b"\x80\x09K\x01.", "the protocol 9"),
-        (b"K\x01)R.", "a call of what is no name"),
+        (b"K\x01)R.", "a call of a int rather than a name"),
+        (b"cnumpy\nndarray\n]R.", "a call of a _Name"),  # arguments that are not a tuple
+        (b"](cnumpy\nndarray\ne.", "the name numpy.ndarray for a value"),
+        (b"}K\x01cnumpy\nndarray\ns.", "the name numpy.ndarray for a value"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n)NtR.", "without its state"),
+        (b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R\x85.", "without its state"),
         (b"c\x1b[2J\nx\n.", r"the name .x1b\[2J.x"),  # nothing that a terminal would obey
     ]

@@ -1,0 +1,414 @@
+"""Reads pickles of NumPy arrays and plain containers without running them.
+
+A pickle is a program: Python's own reader imports any function that it names and calls it with any arguments. This reader
+is the one of the standard library with three changes: it refuses every opcode that plain values do not need; it looks
+names up in the table below and imports nothing; and all that a pickle can call are the functions in that table, which
+check their arguments. NumPy itself is never given a pickled state: the state of a dtype could declare raw bytes to be
+pointers to objects.
+
+Memory stays in proportion to the size of the file, and so does the time. That is why this builds on `pickle._Unpickler`, the
+reader in Python, rather than the one in C, which reserves memory by numbers in the file and hashes the keys of a dict
+before anything can check them (the hash of nested tuples can take forever, or overflow the C stack).
+
+Source: the opcodes are those of the standard library's `pickletools`; the calls are those that `numpy.ndarray.__reduce__`,
+`numpy.generic.__reduce__` and `numpy.dtype.__reduce__` return in NumPy 1 and 2.
+"""
+
+import contextlib
+import io
+import math
+import pickle
+import pickletools
+import re
+import struct
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from mrcnn.base.errors import DataError
+from mrcnn.base.memory import paused_collector
+from mrcnn.base.text import short
+
+LARGEST_FILE = 256 * 2**20
+# An empty container takes one byte of the file, and up to two hundred in memory.
+MOST_CONTAINERS = 20_000_000
+_MOST_MARKS = 10_000
+# A smaller file is read sooner than the garbage collector would run.
+_LARGE = 2**20
+# The names of dtypes: kind and bytes of an item. Records, dates and sub-arrays are not read.
+_DTYPE = re.compile(r"[biu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|O[48]?|[SU][1-9][0-9]{0,6}")
+_MOST_DIMENSIONS, _LONGEST_SIDE, _LAST_CHARACTER = 32, 2**31, 0x10FFFF
+# Of a key or an item of a set. Larger integers can be chosen so that all of them have the same hash.
+_LEAST_KEY, _MOST_KEY = -(2**63), 2**64
+
+_OPCODES = {opcode.name: opcode.code.encode("latin-1") for opcode in pickletools.opcodes}
+_PLAIN_OPCODES = """
+    PROTO FRAME STOP MARK POP POP_MARK DUP PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+    LIST EMPTY_LIST APPEND APPENDS DICT EMPTY_DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
+    TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE BUILD INST
+""".split()
+_REFUSED_OPCODES = {
+    "EXT1 EXT2 EXT4": "an extension code, which stands for a name",
+    "PERSID BINPERSID": "a persistent id, which stands for an object stored elsewhere",
+    "OBJ NEWOBJ NEWOBJ_EX": "an object of a class",
+    "STRING BINSTRING SHORT_BINSTRING": "text of Python 2",
+    "NEXT_BUFFER READONLY_BUFFER": "a buffer stored elsewhere",
+}
+# Opcodes of a few bytes that make a container, or an entry of the memo, which takes as much.
+_MAKE_CONTAINERS = """
+    LIST EMPTY_LIST DICT EMPTY_DICT TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_SET FROZENSET REDUCE MEMOIZE PUT LONG_BINPUT
+""".split()
+
+
+def read_pickle(path: Path | str, largest: int = LARGEST_FILE) -> Any:
+    """Read a pickle of NumPy arrays and plain containers, of any protocol of Python 3.
+
+    Args:
+        path: The file.
+        largest: Bytes that the file may have.
+
+    Returns:
+        A value made of dict, list, tuple, set, frozenset, str, bytes, int, float, bool, None, np.ndarray, NumPy scalars and
+        np.dtype. An OrderedDict becomes a dict, a bytearray becomes bytes. The keys of a dict and the items of a set are
+        str, bytes, None, or integers of up to 64 bits.
+
+    Raises:
+        DataError: The file is missing, too large or damaged, or holds anything else, which the message names. Nothing of
+            it was run.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise DataError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+        with open(path, "rb") as file:
+            data = file.read(largest + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if len(data) > largest:
+        raise DataError(f"{path} has more than {largest} bytes, which is too large for what it should hold")
+    return parse_pickle(data, path)
+
+
+def parse_pickle(data: bytes, where: Path | str) -> Any:
+    """Read the bytes of a pickle; see `read_pickle`. `where` names the file in messages."""
+    try:
+        with paused_collector() if len(data) > _LARGE else contextlib.nullcontext():
+            return _Reader(data).load()
+    except _RefusedError as error:
+        raise DataError(
+            f"{where} is a pickle with {error}. Only NumPy arrays and plain containers are read from a pickle, because "
+            "loading one can run any program; do not load it by other means unless you trust its author"
+        ) from error
+    except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+            pickle.UnpicklingError, struct.error) as error:
+        raise DataError(f"{where} is not a complete pickle: {type(error).__name__}: {short(error)}") from error
+
+
+def describe(value: object) -> str:
+    """Describe a value of a pickle for a message, in a few words however much it holds."""
+    if isinstance(value, str | bytes):
+        return repr(value) if len(value) <= 40 else repr(value[:37]) + "..."
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "a number of more than 64 bits"
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    size = f" of {len(value)}" if isinstance(value, dict | list | tuple | set | frozenset) else ""
+    return f"a {type(value).__name__}{size}"
+
+
+class _RefusedError(ValueError):
+    """A pickle holds something that is not read. The message says what."""
+
+
+class _Name:
+    """Stands for a name of the table: its title, "module.name", and the function that is called in its place."""
+
+    __slots__ = ("call", "title")
+
+    def __init__(self, title: str, call: Callable[..., Any]) -> None:
+        self.title, self.call = title, call
+
+
+class _Unbuilt:
+    """Stands for an array or a dtype until its state comes.
+
+    Attributes:
+        build: Makes the value of (state, spend).
+        value: None until then.
+    """
+
+    __slots__ = ("build", "value")
+
+    def __init__(self, build: Callable[[Any, Callable[[int], None]], Any]) -> None:
+        self.build, self.value = build, None
+
+
+class _Memo(dict):
+    """The memo of a reader, which hands out the array that was built rather than what stood for it."""
+
+    def __getitem__(self, index: int) -> Any:
+        value = super().__getitem__(index)
+        if type(value) is not _Unbuilt:
+            return value
+        if value.value is None:
+            raise _RefusedError("an array that contains itself")
+        return value.value
+
+
+_StandardReader: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class _Reader(_StandardReader):
+    """The reader of the standard library, restricted to plain values and the names of `_NAMES`."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+        self.memo = _Memo()
+        self.has_names = False
+        # A pickle names each piece of its content once. One that asks for copies of the same megabytes again and again, at
+        # a few bytes a call, would fill the memory.
+        self.copies_left = 4 * len(data) + 1024
+        # At most as many: the same bytes stand in text and in images too.
+        if len(data) > MOST_CONTAINERS and sum(data.count(_OPCODES[name]) for name in _MAKE_CONTAINERS) > MOST_CONTAINERS:
+            raise _RefusedError(f"more than {MOST_CONTAINERS} containers")
+
+    def load(self) -> Any:
+        value = super().load()
+        if self.has_names:  # else there are plain values only, and looking at millions of them would take seconds
+            _refuse_stand_ins(value)
+        return value
+
+    def spend(self, size: int) -> None:
+        """Count copied bytes or items."""
+        self.copies_left -= size
+        if self.copies_left < 0:
+            raise _RefusedError("content many times its own size")
+
+    def find_class(self, module: str, name: str) -> _Name:
+        self.has_names = True
+        if (module, name) not in _NAMES:
+            raise _RefusedError(f"the name {ascii(module)[1:-1]:.80}.{ascii(name)[1:-1]:.80}")
+        return _NAMES[module, name]
+
+    def load_mark(self) -> None:
+        if len(self.metastack) >= _MOST_MARKS:
+            raise _RefusedError(f"more than {_MOST_MARKS} open containers")
+        super().load_mark()
+
+    def load_reduce(self) -> None:
+        args, name = self.stack.pop(), self.stack[-1]
+        if type(name) is not _Name or type(args) is not tuple:
+            raise _RefusedError(f"a call of a {type(name).__name__} rather than a name")
+        self.stack[-1] = name.call(self.spend, *args)
+
+    def load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if type(target) is not _Unbuilt:
+            raise _RefusedError(f"a state for {target.title if type(target) is _Name else 'a ' + type(target).__name__}")
+        self.stack[-1] = target.value = target.build(state, self.spend)
+
+    def load_inst(self) -> NoReturn:
+        self.find_class(self.readline()[:-1].decode(), self.readline()[:-1].decode())
+        raise _RefusedError("an object of a class")
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set_items([key, value])
+
+    def load_setitems(self) -> None:
+        self._set_items(self.pop_mark())
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set_items(items)
+
+    def _set_items(self, items: list) -> None:
+        """Add keys and values, which take turns in `items`, to the dict on top of the stack."""
+        target = self.stack[-1]
+        if type(target) is not dict:
+            raise TypeError(f"expected a dict, found a {type(target).__name__}")
+        target.update(zip(map(_checked_key, items[::2]), items[1::2], strict=True))
+
+    def load_additems(self) -> None:
+        items, target = self.pop_mark(), self.stack[-1]
+        if type(target) is not set:
+            raise TypeError(f"expected a set, found a {type(target).__name__}")
+        target.update(map(_checked_key, items))
+
+    def load_frozenset(self) -> None:
+        items = self.pop_mark()  # first, because it replaces `self.append`
+        self.append(frozenset(map(_checked_key, items)))
+
+    def load_bytearray8(self) -> None:
+        self.load_binbytes8()  # the standard library's reserves what the file declares
+
+    def load_unknown(self) -> NoReturn:
+        raise ValueError("it holds a byte that is not an opcode")
+
+
+def _refuse(reason: str) -> Callable[[_Reader], NoReturn]:
+    def refuse(reader: _Reader) -> NoReturn:
+        raise _RefusedError(reason)
+
+    return refuse
+
+
+_Reader.dispatch = {
+    **dict.fromkeys(range(256), _Reader.load_unknown),
+    **{ord(_OPCODES[name]): _refuse(reason) for names, reason in _REFUSED_OPCODES.items() for name in names.split()},
+    # by their names, which takes the methods of this module where it has its own
+    **{code: getattr(_Reader, method.__name__) for code, method in _StandardReader.dispatch.items()
+       if code in {ord(_OPCODES[name]) for name in _PLAIN_OPCODES}},
+}  # fmt: skip
+
+
+def _refuse_stand_ins(value: Any) -> None:
+    """Refuse a value with a name in it, or an array whose state never came."""
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        if type(value) is _Name:
+            raise _RefusedError(f"the name {value.title} for a value")
+        if type(value) is _Unbuilt:
+            raise _RefusedError("an array or a dtype without its state")
+        is_array = type(value) is np.ndarray and value.dtype.hasobject
+        if (is_array or type(value) in (list, tuple, dict)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if type(value) is dict else value.flat if is_array else value)
+
+
+def _checked_key(value: Any) -> Any:
+    """Return a key of a dict or an item of a set, if it is str, bytes, None, or an integer of up to 64 bits."""
+    if type(value) is int:
+        if not _LEAST_KEY <= value < _MOST_KEY:
+            raise _RefusedError("a key of more than 64 bits")
+    elif type(value) not in (str, bytes, bool, type(None)) and not isinstance(value, np.integer):
+        raise _RefusedError(f"a key that is a {type(value).__name__}")
+    return value
+
+
+# What a pickle can call. The first argument of each is `_Reader.spend`, the others are of any number and type: a wrong number
+# raises a TypeError, which makes the file a damaged one.
+
+
+def _dtype(spend: Callable[[int], None], text: Any, align: object = False, copy: object = True) -> _Unbuilt:
+    if type(text) is not str or not _DTYPE.fullmatch(text):
+        raise _RefusedError(f"the dtype {text!r:.40}" if type(text) is str else "a dtype without a name")
+    return _Unbuilt(partial(_built_dtype, np.dtype("O" if text[0] == "O" else "?" if text == "b1" else text)))
+
+
+def _built_dtype(dtype: np.dtype, state: Any, spend: Callable[[int], None]) -> np.dtype:
+    """Apply the byte order of a state: (3, byte order, None, None, None, item size, alignment, flags)."""
+    is_plain = type(state) is tuple and len(state) == 8 and state[0] == 3 and state[2:5] == (None, None, None)
+    if not is_plain or state[1] not in ("<", ">", "|", "="):
+        raise _RefusedError("the state of a dtype with fields, metadata or an unknown version")
+    return dtype if state[1] == "|" else dtype.newbyteorder(state[1])
+
+
+def _reconstruct(spend: Callable[[int], None], kind: Any, shape: object, letter: object) -> _Unbuilt:
+    if kind is not _NDARRAY:
+        raise _RefusedError("an array of another class than numpy.ndarray")
+    return _Unbuilt(_built_array)  # the state replaces the shape and the letter
+
+
+def _built_array(state: Any, spend: Callable[[int], None]) -> np.ndarray:
+    """Make an array of a state: (1, shape, dtype, is Fortran order, bytes or list of objects)."""
+    if type(state) is not tuple or len(state) != 5 or state[0] != 1 or type(state[3]) not in (bool, int):
+        raise _RefusedError("the state of an array of an unknown version")
+    return _filled(spend, state[4], state[2], state[1], "F" if state[3] else "C")
+
+
+def _filled(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    """Make an array of bytes, or of a list of objects."""
+    if not isinstance(dtype, np.dtype) or type(shape) is not tuple or order not in ("C", "F"):
+        raise _RefusedError("an array without a dtype, a shape or an order")
+    if len(shape) > _MOST_DIMENSIONS or not all(type(n) is int and 0 <= n < _LONGEST_SIDE for n in shape):
+        raise _RefusedError("an array of an impossible shape")
+    count = math.prod(shape)
+    if dtype.kind == "O":
+        if type(data) is not list or len(data) != count:
+            raise _RefusedError("an array of objects of another number than its shape says")
+        spend(count)
+        objects = np.empty(count, object)
+        for i, value in enumerate(data):
+            objects[i] = value
+        return objects.reshape(shape, order=order)
+    if type(data) is not bytes or len(data) != count * dtype.itemsize:
+        raise _RefusedError("an array of another number of bytes than its shape and dtype say")
+    spend(len(data))
+    if not count:
+        return np.empty(shape, dtype)
+    # a bytearray makes the array writeable
+    array: np.ndarray = np.frombuffer(bytearray(data), dtype).reshape(shape, order=order)
+    if dtype.kind == "U" and np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > _LAST_CHARACTER:
+        raise _RefusedError("an array of text with characters that do not exist")
+    return np.asarray(array.view(np.uint8) != 0) if dtype.kind == "b" else array
+
+
+def _frombuffer(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    if type(data) is not bytes:
+        raise _RefusedError("an array over something other than bytes")
+    return _filled(spend, data, dtype, shape, order)
+
+
+def _scalar(spend: Callable[[int], None], dtype: Any, data: Any) -> Any:
+    if type(data) is not bytes:
+        raise _RefusedError("a NumPy scalar that is an object")
+    return _filled(spend, data, dtype, (1,), "C")[0]
+
+
+def _encode(spend: Callable[[int], None], text: Any, encoding: Any) -> bytes:
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise _RefusedError("bytes in another encoding than latin1")
+    spend(len(text))
+    return text.encode("latin1")
+
+
+def _bytes(spend: Callable[[int], None], *args: object) -> bytes:
+    if args:  # protocols before 3 call it for empty bytes only
+        raise _RefusedError("a call of bytes with arguments")
+    return b""
+
+
+def _items(spend: Callable[[int], None], items: Any, kind: type) -> Any:
+    if type(items) is not list:
+        raise _RefusedError("a set of something other than a list")
+    spend(len(items))
+    return kind(map(_checked_key, items))
+
+
+def _ordered(spend: Callable[[int], None], pairs: Any = None) -> dict:
+    if type(pairs) not in (list, type(None)):
+        raise _RefusedError("an OrderedDict of something other than a list")
+    spend(len(pairs or ()))
+    return {_checked_key(key): value for key, value in pairs or ()}
+
+
+def _no_call(spend: Callable[[int], None], *args: object) -> NoReturn:
+    raise _RefusedError("a call of numpy.ndarray")
+
+
+_NDARRAY = _Name("numpy.ndarray", _no_call)
+_CALLS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): _ordered,
+}
+for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
+    _CALLS[f"{_core}.multiarray", "_reconstruct"] = _reconstruct
+    _CALLS[f"{_core}.multiarray", "scalar"] = _scalar
+    _CALLS[f"{_core}.numeric", "_frombuffer"] = _frombuffer
+for _module in ("builtins", "__builtin__"):
+    _CALLS[_module, "bytes"] = _bytes
+    _CALLS[_module, "set"] = partial(_items, kind=set)
+    _CALLS[_module, "frozenset"] = partial(_items, kind=frozenset)
+# A name that is not in this table does not exist for a pickle.
+_NAMES = {("numpy", "ndarray"): _NDARRAY, **{key: _Name(".".join(key), call) for key, call in _CALLS.items()}}

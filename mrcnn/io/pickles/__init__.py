@@ -1,1 +1,0 @@
-"""Reading pickles without running them."""
