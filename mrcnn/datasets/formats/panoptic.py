@@ -28,7 +28,7 @@ from mrcnn.datasets.panoptic.shards import read_categories, shards_of, splits_in
 from mrcnn.geometry.label_map import LabelMap
 from mrcnn.io.json_fields import json_outline
 from mrcnn.io.paths import refuse_link
-from mrcnn.io.tfrecord.records import read_record, scan_records
+from mrcnn.io.tfrecord import read_record, scan_records
 
 
 def recognise(path):

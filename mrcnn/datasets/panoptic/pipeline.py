@@ -6,7 +6,7 @@ Shape letters: H W image.
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.panoptic.records import ENCODED, HEIGHT, MAP, RGB_CHANNELS, WIDTH, decode_record
 from mrcnn.datasets.panoptic.shards import shards_of
-from mrcnn.io.tfrecord.records import read_record, scan_records
+from mrcnn.io.tfrecord import read_record, scan_records
 
 # files that are read in turn, and images that wait to be drawn from, when the order is shuffled
 _OPEN_FILES = 16

@@ -16,7 +16,7 @@ import numpy as np
 
 from mrcnn.base.errors import DataError
 from mrcnn.io.images import refuse_too_large
-from mrcnn.io.tfrecord.example import decode_example, encode_example, read_features
+from mrcnn.io.tfrecord import decode_example, encode_example, read_features
 
 ENCODED, FILENAME, FORMAT = "image/encoded", "image/filename", "image/format"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"

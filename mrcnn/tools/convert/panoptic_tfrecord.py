@@ -35,7 +35,7 @@ from mrcnn.datasets.panoptic.shards import (
 from mrcnn.io.images import image_names
 from mrcnn.io.json_fields import read_json, shown
 from mrcnn.io.paths import refuse_link
-from mrcnn.io.tfrecord.records import read_record, scan_records, write_record
+from mrcnn.io.tfrecord import read_record, scan_records, write_record
 from mrcnn.tools.write.summary import Summary
 
 SPLITS = ("train", "val", "test")

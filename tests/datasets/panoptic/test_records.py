@@ -19,7 +19,7 @@ from mrcnn.datasets.panoptic.records import (
     read_name_and_size,
 )
 from mrcnn.io.images import ImageTooLargeError
-from mrcnn.io.tfrecord.example import decode_example, encode_example
+from mrcnn.io.tfrecord import decode_example, encode_example
 
 MAP = np.array([[256, 257, 258], [0, 2**31 - 1, 1]], np.int32)
 

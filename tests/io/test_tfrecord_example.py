@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
-from mrcnn.io.tfrecord.example import decode_example, encode_example, read_features
+from mrcnn.io.tfrecord import decode_example, encode_example, read_features
 
 NAMES = st.text(max_size=30)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
@@ -81,7 +81,7 @@ def test_damage_gives_our_error_or_features(data):
     try:
         found = decode_example(bytes(damaged), "a.tfrecord: record 3")
     except DataError as error:
-        assert str(error).startswith("a.tfrecord: record 3 is no tf.train.Example: ")
+        assert str(error).startswith("a.tfrecord: record 3 is not a tf.train.Example: ")
     else:
         assert all(isinstance(values, list) for values in found.values())
 
@@ -91,4 +91,4 @@ def test_any_bytes_give_our_error_or_features(data):
     try:
         decode_example(data, "here")
     except DataError as error:
-        assert "no tf.train.Example" in str(error)
+        assert "not a tf.train.Example" in str(error)

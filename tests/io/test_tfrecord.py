@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
-from mrcnn.io.tfrecord.records import masked_crc32c, read_record, scan_records, write_record
+from mrcnn.io.tfrecord import masked_crc32c, read_record, scan_records, write_record
 
 RECORDS = [b"", b"a", b"123456789", bytes(range(256)) * 9]
 
@@ -33,6 +33,16 @@ def test_the_bytes_of_a_record(tmp_path):
     data = (tmp_path / "a").read_bytes()
     assert len(data) == 8 + 4 + 9 + 4
     assert data[:8] == b"\x09" + bytes(7) and data[12:21] == b"123456789" and data[21:] == struct.pack("<I", 0xC78AB0E5)
+
+
+@pytest.mark.parametrize("data, crc", [
+    (b"", 0), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43), (bytes(range(32)), 0x46DD794E),
+    (bytes(range(31, -1, -1)), 0x113FDB5C),
+])  # fmt: skip
+def test_checksums_of_rfc_3720(data, crc):
+    """Appendix B.4 of the RFC has the values of the CRC, of which the checksum is a rotation and a sum."""
+    unmasked = (masked_crc32c(data) - 0xA282EAD8) & 0xFFFFFFFF
+    assert ((unmasked >> 17) | (unmasked << 15)) & 0xFFFFFFFF == crc
 
 
 def test_what_was_written_is_read(path):

@@ -1,1 +1,0 @@
-"""TFRecord files and the `tf.train.Example` in them, written and read without TensorFlow."""
