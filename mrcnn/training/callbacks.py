@@ -1,4 +1,4 @@
-"""Keras callbacks of training: checkpoints in the classic format, COCO AP on the validation set, speed, history.csv."""
+"""Keras callbacks of training: checkpoint and training state, COCO AP on the validation set, speed, history.csv."""
 
 import numbers
 import time
@@ -7,28 +7,57 @@ from pathlib import Path
 
 import keras
 
+from mrcnn.training.resume import save_state
 from mrcnn.training.runs import peak_device_memory, peak_memory, read_history, write_history
 from mrcnn.weights import classic_h5
 
 
-class ClassicCheckpoint(keras.callbacks.Callback):
-    """Write the weights in the classic layout at the end of every epoch.
+class SaveEpoch(keras.callbacks.Callback):
+    """Write the checkpoint and the training state of an epoch as soon as its steps are done.
+
+    Both files exist before anything runs that can fail: validation, the evaluation of AP, users' callbacks. Keras validates
+    before the epoch ends, so they are written when validation begins. The state is written again at the end of the epoch:
+    validation draws random numbers too, and a resumed run draws the same ones as a run that was not interrupted.
 
     Args:
-        pattern: str. Path with {epoch:04d}, epochs counted from 1.
-        kept: int, optional. Of the files that this callback writes only the newest so many stay; None keeps all.
+        pattern: str. Path of a checkpoint with {epoch:04d}; epochs count from 1.
+        state_path: path of the training state; see `resume.save_state`.
+        kept: int, optional. Only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
+        on_saved: callable(int), optional. Called with the number of trained epochs once they are saved.
     """
 
-    def __init__(self, pattern, kept=None):
+    def __init__(self, pattern, state_path, kept=None, on_saved=None):
         super().__init__()
         self.pattern = pattern
+        self.state_path = state_path
         self.kept = kept
+        self.on_saved = on_saved
         self.written = deque()
+        self.trained = self.saved = 0  # epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Note which epoch the next files are of."""
+        self.trained = epoch + 1
+
+    def on_test_begin(self, logs=None):
+        """Write both files: the steps of the epoch are done."""
+        self._save()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write the checkpoint; a file of that name is replaced only once the new one is whole."""
-        path = Path(self.pattern.format(epoch=epoch + 1))
+        """Write both files, or after a validation the state alone."""
+        self.trained = epoch + 1
+        if self.saved == self.trained:
+            save_state(self.model, self.state_path, self.trained)
+        else:
+            self._save()
+
+    def _save(self):
+        path = Path(self.pattern.format(epoch=self.trained))
         classic_h5.save(self.model, path)
+        save_state(self.model, self.state_path, self.trained)
+        self.saved = self.trained
+        if self.on_saved is not None:
+            self.on_saved(self.trained)
         self.written.append(path)
         while self.kept is not None and len(self.written) > self.kept:
             self.written.popleft().unlink(missing_ok=True)

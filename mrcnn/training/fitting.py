@@ -10,10 +10,10 @@ from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader_pool import WorkerProcesses
-from mrcnn.training.callbacks import ClassicCheckpoint, CocoValidation, History, Speed
+from mrcnn.training.callbacks import CocoValidation, History, SaveEpoch, Speed
 from mrcnn.training.feed import FixedBatches, Remembering, stream
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.resume import STATE_NAME, TrainingState, restore_state
+from mrcnn.training.resume import STATE_NAME, restore_state
 from mrcnn.training.runs import HISTORY_NAME, add_entry
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import layer_regex
@@ -97,19 +97,17 @@ def _close(feed):
 
 
 def _callbacks(model, val_dataset, progress):
+    """Return our callbacks in the order in which they run at the end of an epoch: list."""
     config = model.config
-    callbacks = []
+    history = History(os.path.join(model.log_dir, HISTORY_NAME))
+    callbacks = [SaveEpoch(model.checkpoint_path, os.path.join(model.log_dir, STATE_NAME), config.CHECKPOINTS_KEPT,
+                           on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
     if config.VALIDATION_AP_EVERY and val_dataset is not None:
-        # First, so that its figures are in the logs when the others look.
-        callbacks.append(CocoValidation(
+        # The losses are in history.csv before AP is computed, which may fail; AP is in the logs when later callbacks run.
+        callbacks += [history, CocoValidation(
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
-            config.VALIDATION_AP_EVERY))
-    callbacks += [ClassicCheckpoint(model.checkpoint_path, config.CHECKPOINTS_KEPT),
-                  TrainingState(os.path.join(model.log_dir, STATE_NAME))]
-    # Epoch by epoch, so that a run that is interrupted goes on after the last whole one.
-    callbacks.append(keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: setattr(model, "epoch", epoch + 1)))
-    callbacks += [Speed(config.BATCH_SIZE), History(os.path.join(model.log_dir, HISTORY_NAME))]
+            config.VALIDATION_AP_EVERY)]  # fmt: skip
+    callbacks += [Speed(config.BATCH_SIZE), history]
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))
     return callbacks

@@ -16,22 +16,6 @@ from mrcnn.base.atomic_write import whole_file
 STATE_NAME = "training_state.h5"
 
 
-class TrainingState(keras.callbacks.Callback):
-    """Write the state of training at the end of each epoch.
-
-    Args:
-        path: path of the file; see `save_state`.
-    """
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Write the file anew."""
-        save_state(self.model, self.path, epoch + 1)
-
-
 def save_state(model, path, epoch):
     """Write what training goes on from, whole or not at all.
 

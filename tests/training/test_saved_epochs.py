@@ -1,0 +1,68 @@
+"""A finished epoch is saved before anything that can fail after its steps."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.training.resume import STATE_NAME, restore_state
+from mrcnn.training.runs import read_history
+from tests.training.small import shapes, small_model, weights_of
+
+SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3, "VALIDATION_AP_EVERY": 1, "VALIDATION_AP_IMAGES": 1}
+DATA, VALIDATION = shapes(4), shapes(2, seed=1)
+
+
+class Fails(keras.callbacks.Callback):
+    """Raises in one hook of a user's callback."""
+
+    def __init__(self, hook):
+        super().__init__()
+        setattr(self, hook, self._fail)
+
+    def _fail(self, *args, **kwargs):
+        raise RuntimeError("no space left")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of three epochs."""
+    model = small_model("training", tmp_path_factory.mktemp("whole"), **SETTINGS)
+    model.train(DATA, VALIDATION, 0.01, 3, "heads")
+    return model
+
+
+@pytest.mark.parametrize("hook", ["on_test_begin", "on_epoch_end"])
+def test_an_error_in_a_callback_costs_no_finished_epoch(tmp_path, hook):
+    model = small_model("training", tmp_path, STEPS_PER_EPOCH=1)
+    with pytest.raises(RuntimeError, match="no space left"):
+        model.train(DATA, VALIDATION, 0.01, 2, "heads", custom_callbacks=[Fails(hook)])
+    assert model.epoch == 1 and model.find_last().endswith("_0001.h5")
+    assert restore_state(model.keras_model, f"{model.log_dir}/{STATE_NAME}", 1)
+
+
+def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, whole, monkeypatch, capsys):
+    model = small_model("training", tmp_path, **SETTINGS)
+    evaluate = model.evaluate
+
+    def broken(*args, **kwargs):
+        if model.epoch == 2:
+            raise RuntimeError("pycocotools failed")
+        return evaluate(*args, **kwargs)
+
+    monkeypatch.setattr(model, "evaluate", broken)
+    with pytest.raises(RuntimeError, match="pycocotools failed"):
+        model.train(DATA, VALIDATION, 0.01, 3, "heads")
+    rows = read_history(f"{model.log_dir}/history.csv")
+    assert [row["epoch"] for row in rows] == [1, 2] and rows[1]["val_loss"] > 0
+    assert "val_mask_AP" in rows[0] and "val_mask_AP" not in rows[1]
+    model = small_model("training", tmp_path, **SETTINGS)
+    model.load_weights(model.find_last(), by_name=True)
+    assert model.train(DATA, VALIDATION, 0.01, 3, "heads").epoch == [2]
+    assert "The optimizer goes on from epoch 2." in capsys.readouterr().out
+    expected = weights_of(whole.keras_model)
+    for name, value in weights_of(model.keras_model).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_ap_is_in_the_history(whole):
+    rows = read_history(f"{whole.log_dir}/history.csv")
+    assert len(rows) == 3 and all({"val_mask_AP", "val_box_AP", "seconds", "loss", "val_loss"} <= set(row) for row in rows)
