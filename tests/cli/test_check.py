@@ -11,7 +11,7 @@ from tests.tools.doctor.damaged import DAMAGES, healthy
 
 @pytest.fixture
 def data(tmp_path):
-    """A function that makes a set with the damages that are named, and returns its folder."""
+    """A function that writes a data set with the given damages, and returns its folder."""
 
     def make(*names):
         train, val = healthy(tmp_path / "set")
@@ -38,9 +38,9 @@ def test_exit_codes_for_scripts(data, damage, code, strict):
     (["SET", "--subset", "test"], "no subset 'test'; it has train, val"),
     (["SET/train"], "is of no format that is known"),
     (["SET", "--set", "IMAGE_MAX_DIM=1000"], "multiple of 64"),
-    (["SET", "--fix", "SET"], "not written over"),
+    (["SET", "--fix", "SET"], "would overwrite the data set"),
 ])  # fmt: skip
-def test_what_cannot_be_checked_is_one_line_and_code_2(data, arguments, said, capsys):
+def test_a_check_that_fails_prints_one_line_and_exits_with_2(data, arguments, said, capsys):
     folder = data()
     assert main(["check", *(word.replace("SET", folder) for word in arguments)]) == 2
     message = capsys.readouterr().err
@@ -53,10 +53,10 @@ def test_findings_are_printed_and_written(data, tmp_path, capsys):
     assert main(["check", folder, "--html", str(page), "--json", str(findings), "--workers", "0"]) == 1
     text = " ".join(capsys.readouterr().out.split())
     assert "11 images, 22 annotations: 1 error, 1 warning, 0 notes" in text
-    assert "image files that are missing" in text and "001.jpg" in text and "crosses itself once" in text
-    told = json.loads(findings.read_text())
-    assert told["counts"] == {"error": 1, "warning": 1, "info": 0}
-    assert [(f["kind"], f["part"], f["file"], f["image_id"], f["annotation_id"]) for f in told["findings"]] == [
+    assert "missing image files" in text and "001.jpg" in text and "crosses itself once" in text
+    saved = json.loads(findings.read_text())
+    assert saved["counts"] == {"error": 1, "warning": 1, "info": 0}
+    assert [(f["kind"], f["part"], f["file"], f["image_id"], f["annotation_id"]) for f in saved["findings"]] == [
         ("image_missing", "train", "001.jpg", 1, None), ("polygon_crosses_itself", "train", "003.jpg", 3, 6)]  # fmt: skip
     assert page.read_text().startswith("<!DOCTYPE html>")
 
@@ -66,7 +66,7 @@ def test_a_mended_copy(data, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["check", folder, "--fix", str(out)]) == 1
     text = capsys.readouterr().out
-    assert "1 image left out" in text and "1 area computed" in text and "left as they are: polygon_crosses_itself" in text
+    assert "1 image dropped" in text and "1 area computed" in text and "left as they are: polygon_crosses_itself" in text
     done = json.loads((out / "changes.json").read_text())["done"]
     assert {"done": "area computed", "at": "train, 003.jpg, image 3, annotation 6", "detail": ""} in done
     for name in ("train", "val"):

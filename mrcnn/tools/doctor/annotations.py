@@ -1,59 +1,94 @@
-"""The annotations of a part: each by itself, and those that stand for one object twice."""
+"""Checks of the annotations of a part: each by itself, and pairs that annotate one object twice.
 
+Shape letters: N objects, P points.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from pycocotools import mask as coco_mask
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked
+from mrcnn.base.progress import Show, tracked
 from mrcnn.datasets.annotation_checks import is_id
 from mrcnn.geometry.boxes import compute_overlaps
-from mrcnn.io.orientation import turned_size
-from mrcnn.tools.doctor.finding import Picture, Place
-from mrcnn.tools.doctor.outlines import look_at
+from mrcnn.geometry.polygons import clip_polygon, count_crossings, polygon_bounds
+from mrcnn.geometry.rle import as_rle, counts_fault, rle_area, rle_bbox
+from mrcnn.io.json_fields import is_kind, shown
+from mrcnn.tools.doctor.findings import ERROR, Findings, Note, Picture, Place
+from mrcnn.tools.doctor.images import ImageScan
+from mrcnn.tools.doctor.parts import CheckedImage, Labelled, Part
 
-# from this IoU on, two masks of one image are of one object
+# pixels by which an outline or a box may leave the image: annotation tools round
+BORDER_TOLERANCE = 1.0
+# a box may differ from that of its mask by this many pixels, or by this share of the longer side of the mask's box
+BOX_TOLERANCE, BOX_SHARE = 2.0, 0.1
+# an area may differ by half the perimeter of the mask's box (outlines run through pixels), or by this share
+AREA_SHARE = 0.2
+# two masks of one image with a higher IoU annotate the same object
 SAME_OBJECT = 0.95
-# masks whose boxes overlap less cannot overlap so much, thin ones apart
+# masks whose boxes have a lower IoU cannot overlap that much, except thin ones
 _SAME_BOX = 0.8
+_NUMBERS = frozenset((int, float))
+
+Size = tuple[int, int]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class CheckedMask:
+    """The mask of an annotation.
+
+    Attributes:
+        rle: compressed RLE of the image's size.
+        box: (y1, x1, y2, x2) pixels.
+        area: pixels.
+        polygons: arrays [2 P], clipped to the image; None when the annotation has an RLE.
+        is_cut: whether polygons were dropped, or clipped by more than the tolerance.
+    """
+
+    rle: dict[str, Any]
+    box: tuple[int, int, int, int]
+    area: int
+    polygons: list[np.ndarray] | None = None
+    is_cut: bool = False
 
 
 @dataclass
 class Objects:
-    """The objects of a part that have a mask, and no crowds.
+    """The objects of a part.
 
     Attributes:
-        boxes: list of float [n, 4] (y1, x1, y2, x2) pixels, one array an image.
-        sizes: list of (height, width) of those images.
-        areas: list of float [n], pixels.
-        class_counts: dict category id -> number of objects, those without a usable mask too.
-        image_counts: dict category id -> number of images that show it.
-        images, annotations, crowds, empty_images: int, numbers of them.
+        boxes: of the objects with a mask, without crowds: (y1, x1, y2, x2) pixels, one array for each image.
+        sizes: (height, width) of those images.
+        areas: pixels of the same objects, one array for each image.
+        class_counts: number of objects by category id, including those without a usable mask, without crowds.
+        image_counts: number of images with such an object, by category id.
+        images, annotations, crowds, empty_images: numbers of them.
     """
 
-    boxes: list = field(default_factory=list)
-    sizes: list = field(default_factory=list)
-    areas: list = field(default_factory=list)
-    class_counts: dict = field(default_factory=dict)
-    image_counts: dict = field(default_factory=dict)
+    boxes: list[Float32[np.ndarray, "N 4"]] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
+    areas: list[Float32[np.ndarray, " N"]] = field(default_factory=list)
+    class_counts: Counter = field(default_factory=Counter)
+    image_counts: Counter = field(default_factory=Counter)
     images: int = 0
     annotations: int = 0
     crowds: int = 0
     empty_images: int = 0
 
 
-def note_annotations(part, scans, findings, progress=None):
-    """Look at all annotations of a part.
+def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings, progress: Show | None = None) -> Objects:
+    """Check all annotations of a part.
 
     Args:
-        part: Part.
-        scans: list of ImageScan, one an image.
-        findings: Findings, which is added to.
-        progress: function (done, total), called after each image, or None.
-
-    Returns:
-        Objects.
+        scans: one for each image.
+        progress: called after each image.
     """
     objects = Objects(images=len(part.images))
     for i, (image, scan) in enumerate(tracked(zip(part.images, scans, strict=True), progress, len(scans))):
@@ -66,146 +101,303 @@ def note_annotations(part, scans, findings, progress=None):
         size = working_size(image, scan)
         if size is None:
             continue
-        drawn = []
+        masks = []
         for label, annotation in annotations:
             place = Place(part.name, image.file, image.id, label)
-            note = _noter(place, image, scan, annotation, findings)
-            one = look_at(annotation, _size_for(annotation, size, image, scan), note)
-            if one is not None:
-                drawn.append((place, annotation, one))
-        _note_doubles(drawn, image, scan, findings)
-        kept = [one for _, annotation, one in drawn if not annotation.get("iscrowd")]
+            note = _recorder(place, image, scan, annotation, findings)
+            mask = check_annotation(annotation, _annotation_size(annotation, size, image, scan), note)
+            if mask is not None:
+                masks.append((place, annotation, mask))
+        _find_doubles(masks, image, scan, findings)
+        kept = [mask for _, annotation, mask in masks if not annotation.get("iscrowd")]
         if kept:
-            objects.boxes.append(np.array([one.box for one in kept], np.float32))
-            objects.areas.append(np.array([one.area for one in kept], np.float32))
+            objects.boxes.append(np.array([mask.box for mask in kept], np.float32))
+            objects.areas.append(np.array([mask.area for mask in kept], np.float32))
             objects.sizes.append(size)
     if objects.empty_images:
-        told = f"{objects.empty_images} of {objects.images} images have no annotations"
-        findings.add("image_without_objects", Place(part.name), told)
+        message = f"{objects.empty_images} of {objects.images} images have no annotations"
+        findings.add("image_without_objects", Place(part.name), message)
     for where, reason in part.left_out():
         findings.add("left_out", Place(part.name), f"{where}: {reason}")
     return objects
 
 
-def read_annotations(part, position, findings=None):
-    """Read the annotations of an image; a fault that keeps all of them from being read is noted.
+def read_annotations(part: Part, index: int, findings: Findings | None = None) -> list[Labelled] | None:
+    """Read the annotations of an image; None when they cannot be read, which is a finding.
 
     Args:
-        part: Part.
-        position: int, of the image in the part.
-        findings: Findings, which is added to; None notes nothing.
-
-    Returns:
-        list of (label, annotation); None where they cannot be read.
+        index: of the image in the part.
     """
-    image = part.images[position]
+    image = part.images[index]
     try:
-        found = part.annotations(position)
-    except Exception as error:  # a data set's own load_mask may raise anything
+        annotations = part.annotations(index)
+    except Exception as error:  # a user's load_mask may raise anything
         if findings is not None:
-            told = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-            findings.add("left_out", Place(part.name, image.file, image.id), f"its annotations cannot be read: {told}")
+            reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+            findings.add("left_out", Place(part.name, image.file, image.id), f"its annotations cannot be read: {reason}")
         return None
-    if part.content is None and findings is not None:  # of a JSON this was told when it was read
-        for label, annotation in found:
+    if part.content is None and findings is not None:  # of a JSON, this was a finding when it was read
+        for label, annotation in annotations:
             if annotation.get("category_id") not in part.categories:
                 place = Place(part.name, image.file, image.id, label)
                 findings.add("category_missing", place, f"no category has the id {annotation.get('category_id')}")
-    return found
+    return annotations
 
 
-def working_size(image, scan):
-    """The size that annotations are compared with.
+def working_size(image: CheckedImage, scan: ImageScan) -> Size | None:
+    """The (height, width) that annotations are compared with; None when neither the data set nor the file give one.
 
-    Args:
-        image: CheckedImage.
-        scan: ImageScan of it.
-
-    Returns:
-        (height, width), or None where neither the data nor the file tell. Where they tell different sizes, and nobody
-        knows which the annotations mean, the larger of each: that is told once, and not again at each of them.
+    Where the two give different sizes, the annotations may refer to either: the larger height and width are taken, so that
+    one wrong size does not become a finding at each annotation.
     """
-    seen = scan.size and (turned_size(scan.size, scan.orientation) if image.upright else scan.size)
+    seen = scan.size_seen(image.upright)
     if image.size is None or seen is None:
         return image.size or seen
-    if tuple(image.size) == turned_size(scan.size, scan.orientation):
-        return tuple(image.size)
+    if image.size == scan.size_seen(True):
+        return image.size
     return max(image.size[0], seen[0]), max(image.size[1], seen[1])
 
 
-def _size_for(annotation, size, image, scan):
-    """The size that one annotation is compared with: where data and file differ, an RLE may be of either size.
+def _annotation_size(annotation: dict[str, Any], size: Size, image: CheckedImage, scan: ImageScan) -> Size:
+    """The size that one annotation is compared with: an RLE may have the size in the data set, or that of the file.
 
-    Of an image that is turned by its EXIF orientation, the data tell which.
+    Where an EXIF orientation swaps the sides, it must have the size in the data set.
     """
     segmentation = annotation.get("segmentation")
-    own = segmentation.get("size") if isinstance(segmentation, dict) else None
-    either = isinstance(own, list) and scan.orientation < 5 and tuple(own) in (image.size, scan.size)
-    return tuple(own) if either else size
+    given = segmentation.get("size") if isinstance(segmentation, dict) else None
+    if isinstance(given, list) and scan.orientation < 5 and tuple(given) in (image.size, scan.size):
+        return given[0], given[1]
+    return size
 
 
-def _noter(place, image, scan, annotation, findings):
-    def note(kind, found, severity=None, weight=0.0):
+def _recorder(place: Place, image: CheckedImage, scan: ImageScan, annotation: dict[str, Any], findings: Findings) -> Note:
+    def note(kind: str, message: str, severity: str | None = None, weight: float = 0.0) -> None:
         picture = None
         if not scan.fault and (image.path or image.load):
             picture = Picture((image.read,), annotation.get("segmentation"), annotation.get("bbox"))
-        findings.add(kind, place, found, severity=severity, weight=weight, picture=picture)
+        findings.add(kind, place, message, severity=severity, weight=float(weight), picture=picture)
 
     return note
 
 
-def _count(annotations, objects):
-    """Count annotations by their category, which may be anything."""
+def _count(annotations: list[Labelled], objects: Objects) -> None:
+    """Count annotations by category. A category id may be anything."""
     objects.annotations += len(annotations)
-    seen = set()
+    categories = set()
     for _, annotation in annotations:
         category = annotation.get("category_id")
         if annotation.get("iscrowd"):
             objects.crowds += 1
         elif is_id(category):
-            objects.class_counts[category] = objects.class_counts.get(category, 0) + 1
-            seen.add(category)
-    for category in seen:
-        objects.image_counts[category] = objects.image_counts.get(category, 0) + 1
+            objects.class_counts[category] += 1
+            categories.add(category)
+    objects.image_counts.update(categories)
 
 
-def _note_doubles(drawn, image, scan, findings):
-    """Note objects of one image that are annotated twice. Args: drawn: list of (place, annotation, Drawn)."""
-    told = set()
-    pairs = [(is_double(drawn[i][1], drawn[j][1]), i, j, overlap) for i, j, overlap in same_objects([d[2] for d in drawn])]
-    for same, i, j, overlap in sorted(pairs, key=lambda pair: (not pair[0], pair[1])):
-        (first, a, _), (place, b, _) = drawn[i], drawn[j]
-        if j in told or bool(a.get("iscrowd")) != bool(b.get("iscrowd")):
+# --- objects annotated twice
+
+_Placed = tuple[Place, dict[str, Any], CheckedMask]
+
+
+def _find_doubles(masks: list[_Placed], image: CheckedImage, scan: ImageScan, findings: Findings) -> None:
+    """Add the objects of an image that are annotated twice."""
+    reported = set()
+    pairs = [(is_double(masks[i][1], masks[j][1]), i, j, iou) for i, j, iou in same_objects([mask for _, _, mask in masks])]
+    for same, i, j, iou in sorted(pairs, key=lambda pair: (not pair[0], pair[1])):
+        (first, a, _), (place, b, _) = masks[i], masks[j]
+        if j in reported or bool(a.get("iscrowd")) != bool(b.get("iscrowd")):
             continue
-        told.add(j)
-        what = f"its mask is that of annotation {first.annotation_id} (IoU {overlap:.3g})"
+        reported.add(j)
+        message = f"same mask as annotation {first.annotation_id} (IoU {iou:.3g})"
         if not same:
-            what += f", of category {a.get('category_id')} there and {b.get('category_id')} here"
+            message += f", which has category {a.get('category_id')} instead of {b.get('category_id')}"
         kind = "annotation_duplicate" if same else "annotation_conflict"
-        _noter(place, image, scan, b, findings)(kind, what, None, overlap)
+        _recorder(place, image, scan, b, findings)(kind, message, None, iou)
 
 
-def is_double(a, b):
-    """Whether two annotations of one mask say the same of it: its class, and whether it is a crowd."""
+def is_double(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two annotations of the same mask agree on its category and on whether it is a crowd."""
     return a.get("category_id") == b.get("category_id") and bool(a.get("iscrowd")) == bool(b.get("iscrowd"))
 
 
-def same_objects(drawn):
-    """Find masks that are nearly the same.
-
-    Args:
-        drawn: list of Drawn, of one image.
-
-    Returns:
-        list of (i, j, IoU), i < j: the pairs whose masks overlap more than SAME_OBJECT.
-    """
-    if len(drawn) < 2:
+def same_objects(masks: Sequence[CheckedMask]) -> list[tuple[int, int, float]]:
+    """Find nearly identical masks of an image: (i, j, IoU) of each pair above SAME_OBJECT, with i < j."""
+    if len(masks) < 2:
         return []
-    boxes = np.array([one.box for one in drawn])
-    found = []
+    boxes = np.array([mask.box for mask in masks])
+    pairs = []
     for j, row in enumerate(np.tril(compute_overlaps(boxes, boxes), -1)):
         near = np.flatnonzero(row > _SAME_BOX)
         if len(near):
-            overlaps = coco_mask.iou([drawn[j].rle], [drawn[i].rle for i in near], [0] * len(near))[0]
-            found += [(int(i), j, float(iou)) for i, iou in zip(near, overlaps) if iou > SAME_OBJECT]
-    return found
+            ious = coco_mask.iou([masks[j].rle], [masks[i].rle for i in near], [0] * len(near))[0]
+            pairs += [(int(i), j, float(iou)) for i, iou in zip(near, ious) if iou > SAME_OBJECT]
+    return pairs
+
+
+# --- one annotation
+
+
+def check_annotation(annotation: dict[str, Any], size: Size, note: Note) -> CheckedMask | None:
+    """Check the mask, the box and the area of an annotation.
+
+    Args:
+        annotation: COCO's form; anything may be wrong in it.
+        size: (height, width) of the image.
+        note: records each finding.
+
+    Returns:
+        Its mask; None when there is none.
+    """
+    segmentation = annotation.get("segmentation")
+    box = _check_box(annotation.get("bbox"), size, note)
+    if segmentation is None or (isinstance(segmentation, list | dict) and not segmentation):
+        note("segmentation_missing", "it has no segmentation")
+        return None
+    if isinstance(segmentation, dict):
+        mask, bounds = _rle_mask(segmentation, size, note), None
+    elif isinstance(segmentation, list | tuple):
+        mask, bounds = _polygon_mask(segmentation, size, note)
+    else:
+        note("segmentation_malformed", f"the segmentation is {shown(segmentation)}, expected polygons or an RLE")
+        return None
+    if mask is None:
+        return None
+    if mask.area <= 1:
+        where = f" (its bounds are {_numbers(bounds)}: y1, x1, y2, x2)" if bounds else ""
+        if mask.area == 0:
+            note("mask_empty", "its segmentation covers no pixel" + where)
+            return None
+        note("mask_one_pixel", "its segmentation covers one pixel" + where)
+    _compare(annotation, box, mask, bounds, note)
+    return mask
+
+
+def rle_fault(segmentation: dict[str, Any], size: Size) -> str | None:
+    """Say why an RLE from a JSON cannot be used, or None."""
+    given = segmentation.get("size")
+    if not isinstance(given, list | tuple) or len(given) != 2 or not all(is_kind(v, int) for v in given):
+        return f"the size of its RLE is {shown(given)}, expected [height, width]"
+    if tuple(given) != tuple(size):
+        return f"its RLE has size {given[0]} x {given[1]}, the image {size[0]} x {size[1]} (height x width)"
+    fault = counts_fault(segmentation.get("counts"), size[0] * size[1])
+    return f"the counts of its RLE {fault}" if fault else None
+
+
+def ring_fault(polygon: Any) -> str | None:
+    """Say why a polygon from a JSON cannot be used, as the end of a sentence, or None."""
+    if not isinstance(polygon, list | tuple | np.ndarray):
+        return f"is {shown(polygon)}, expected a list [x1, y1, x2, y2, ...]"
+    if len(polygon) < 6 or len(polygon) % 2:
+        return f"has {len(polygon)} numbers, expected at least three x, y pairs"
+    if _all_finite(polygon):
+        return None
+    for value in polygon:
+        if not is_kind(value, float) and not isinstance(value, np.number):
+            return f"holds {shown(value)}, expected finite numbers"
+    return None
+
+
+def _all_finite(values: Sequence[Any] | np.ndarray) -> bool:
+    """Whether all values are finite floats or ints, without a Python loop: this is nearly always so."""
+    if not _NUMBERS.issuperset(map(type, values)):
+        return False
+    # min and max skip nan, the sum does not
+    return -sys.float_info.max <= min(values) and max(values) <= sys.float_info.max and sum(values) * 0 == 0
+
+
+def box_fault(box: Any) -> str | None:
+    """Say why a bbox from a JSON cannot be used, or None."""
+    if not isinstance(box, list | tuple | np.ndarray) or len(box) != 4:
+        return f"the bbox is {shown(box)}, expected [x, y, width, height]"
+    if not all(is_kind(v, float) or isinstance(v, np.number) for v in box):
+        return f"the bbox is {shown(list(box))}, expected finite numbers"
+    if box[2] <= 0 or box[3] <= 0:
+        return f"the bbox {_numbers(box)} has a width or height that is not above 0"
+    return None
+
+
+def _check_box(box: Any, size: Size, note: Note) -> Box | None:
+    """Check a bbox. Returns: (y1, x1, y2, x2), or None when it cannot be used."""
+    if box is None:
+        return None
+    fault = box_fault(box)
+    if fault:
+        note("box_malformed", fault)
+        return None
+    x, y, w, h = (float(v) for v in box)
+    beyond = max(-x, -y, x + w - size[1], y + h - size[0])
+    if beyond > BORDER_TOLERANCE:
+        outside = x >= size[1] or y >= size[0] or x + w <= 0 or y + h <= 0
+        note("box_outside", f"the bbox {_numbers(box)} {_extent(outside, beyond, size)}", ERROR if outside else None, beyond)
+    return y, x, y + h, x + w
+
+
+def _rle_mask(segmentation: dict[str, Any], size: Size, note: Note) -> CheckedMask | None:
+    fault = rle_fault(segmentation, size)
+    if fault:
+        note("segmentation_malformed", fault)
+        return None
+    rle = as_rle(segmentation)
+    return CheckedMask(rle, rle_bbox(rle), rle_area(rle))
+
+
+def _polygon_mask(polygons: Sequence[Any], size: Size, note: Note) -> tuple[CheckedMask | None, Box | None]:
+    """Draw polygons. Returns: (mask, bounds (y1, x1, y2, x2) of the polygons before clipping); None where there is none."""
+    faults = {i: fault for i, fault in enumerate(map(ring_fault, polygons)) if fault}
+    if faults:
+        more = f"; {len(faults) - 1} more are malformed" if len(faults) > 1 else ""
+        note("segmentation_malformed", f"polygon {min(faults)} {faults[min(faults)]}{more}")
+    rings = [np.asarray(p, np.float64) for i, p in enumerate(polygons) if i not in faults]
+    if not rings:
+        return None, None
+    bounds = y1, x1, y2, x2 = polygon_bounds(rings)
+    beyond = max(-y1, -x1, y2 - size[0], x2 - size[1])
+    clipped = rings
+    if beyond > 0:
+        clipped = [ring for ring in (clip_polygon(ring, size) for ring in rings) if len(ring)]
+    if beyond > BORDER_TOLERANCE:
+        note("polygon_outside", f"its outline {_extent(not clipped, beyond, size)}", None if clipped else ERROR, beyond)
+    for i, ring in enumerate(rings):
+        crossings = count_crossings(ring)
+        if crossings:
+            times = "once" if crossings == 1 else f"{crossings} times"
+            note("polygon_crosses_itself", f"polygon {i} of {len(ring) // 2} points crosses itself {times}", None,
+                 float(crossings))
+    if not clipped:
+        return None, bounds
+    rle = as_rle(clipped, size)
+    is_cut = beyond > BORDER_TOLERANCE or bool(faults)
+    return CheckedMask(rle, rle_bbox(rle), rle_area(rle), clipped, is_cut), bounds
+
+
+def _compare(annotation: dict[str, Any], box: Box | None, mask: CheckedMask, bounds: Box | None, note: Note) -> None:
+    """Compare box and area with those of the mask."""
+    expected = np.array(mask.box if bounds is None else bounds, float)
+    sides = expected[2:] - expected[:2]
+    if box is not None:
+        # a box clipped to the image is right too
+        off = min(np.abs(np.subtract(box, b)).max() for b in (expected, mask.box))
+        if off > max(BOX_TOLERANCE, BOX_SHARE * sides.max()):
+            message = f"the bbox is {_numbers(annotation['bbox'])}, that of the mask {_numbers(xywh(mask.box))}"
+            note("box_mismatch", message, None, float(off))
+    area: Any = annotation.get("area")
+    if is_kind(area, float) and area >= 0:
+        half_perimeter = float(np.subtract(mask.box[2:], mask.box[:2]).sum())
+        off = abs(area - mask.area)
+        if off > max(AREA_SHARE * mask.area, half_perimeter) and not mask.is_cut:
+            note("area_mismatch", f"the area is {area:g}, that of the mask {mask.area}", None, float(off))
+
+
+def xywh(box: Sequence[int | float]) -> list[int | float]:
+    """Turn (y1, x1, y2, x2) into COCO's [x, y, width, height]."""
+    return [box[1], box[0], box[3] - box[1], box[2] - box[0]]
+
+
+def _extent(outside: bool, beyond: float, size: Size) -> str:
+    """Say how far something extends beyond the image."""
+    image = f"the image of {size[0]} x {size[1]} (height x width)"
+    return f"lies outside {image}" if outside else f"extends {beyond:.6g} pixels beyond {image}"
+
+
+def _numbers(values: Sequence[int | float] | np.ndarray) -> str:
+    return "[" + ", ".join(f"{float(v):.6g}" for v in values) + "]"

@@ -1,133 +1,32 @@
-"""The report as one page that needs no other file: pictures are inside it, and it runs no script.
+"""The report of a check as a page: the findings, pictures of the worst of them, and the statistics.
 
-All that comes from the data is escaped: names of files and classes can hold HTML.
+A picture shows the image around an annotation, with the outline and the box that the data set gives.
 
-Small pictures of findings for the page: the image around the place, with the outline and the box that stand there.
-
-Shape letters: H W image, P points.
+Shape letters: H W image, h w picture, P points.
 """
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from markupsafe import Markup, escape
+from jaxtyping import Float, UInt8
+from markupsafe import Markup
 
-from mrcnn.base.progress import tracked
+from mrcnn.base.progress import Show, tracked
 from mrcnn.geometry.polygons import clip_polygon
 from mrcnn.geometry.rle import decode_rle
-from mrcnn.tools import html
-from mrcnn.tools.doctor.finding import KINDS, SEVERITIES
-from mrcnn.tools.doctor.outlines import box_fault, ring_fault, rle_fault
-from mrcnn.tools.html import bars, picture
+from mrcnn.tools.doctor.annotations import box_fault, ring_fault, rle_fault
+from mrcnn.tools.doctor.findings import KINDS, SEVERITIES, Finding, Picture
+from mrcnn.tools.doctor.object_sizes import size_lines
+from mrcnn.tools.html import render, write_page
 from mrcnn.viz.draw import to_rgb
 
-# sides of a picture, and of the least part of the image that is shown, in pixels
-SIDE, _LEAST = 300, 40
-# what is around an outline, as a share of its size; how far beyond the image is shown, as a share of the image
-_AROUND, _BEYOND = 0.6, 0.25
-_OUTLINE, _BOX, _PAPER = (255, 90, 0), (0, 150, 255), (96, 96, 96)
-_QUALITY = 80
+if TYPE_CHECKING:
+    from mrcnn.tools.doctor.report import Report
 
-
-def draw_picture(picture):
-    """Draw a picture of a finding.
-
-    Args:
-        picture: Picture.
-
-    Returns:
-        list of bytes, a JPEG for each of its images.
-
-    Raises:
-        What reading an image raises.
-    """
-    images = [to_rgb(read()) for read in picture.images]
-    first = _draw(images[0], _outlines(picture.segmentation, images[0].shape[:2]), _corners(picture.box))
-    return [_jpeg(first), *(_jpeg(_scaled(image)[0]) for image in images[1:])]
-
-
-def _outlines(segmentation, size):
-    """Give what can be drawn of a segmentation: list of float [P, 2] x, y."""
-    if isinstance(segmentation, dict):
-        if rle_fault(segmentation, size):
-            return []
-        found, _ = cv2.findContours(decode_rle(segmentation).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        return [contour.reshape(-1, 2) + 0.5 for contour in found]
-    rings = segmentation if isinstance(segmentation, list | tuple) else []
-    # what lies far outside would make the picture one of nothing
-    margin = _BEYOND * max(size)
-    rings = [clip_polygon(ring, size, margin) for ring in rings if ring_fault(ring) is None]
-    return [ring.reshape(-1, 2) for ring in rings if len(ring)]
-
-
-def _corners(box):
-    """Give the corners of a bbox: float [4, 2] x, y, or None where it is none."""
-    if box is None or (box_fault(box) and "above 0" not in box_fault(box)):
-        return None
-    x, y, w, h = (float(np.clip(v, -1e6, 1e6)) for v in box)
-    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
-
-
-def _draw(image, outlines, corners):
-    """Cut out what is around the outlines, and draw them: uint8 [h, w, 3]."""
-    lines = [(ring, _OUTLINE) for ring in outlines] + ([(corners, _BOX)] if corners is not None else [])
-    region = _region([points for points, _ in lines], image.shape[:2])
-    part, scale = _scaled(_cut(image, region))
-    for points, color in lines:
-        moved = np.clip((points - (region[1], region[0])) * scale, -1e4, 1e4)
-        corners = np.rint(moved * 16).astype(np.int32).reshape(-1, 1, 2)  # sixteenths of a pixel
-        cv2.polylines(part, [corners], True, (255, 255, 255), 3, cv2.LINE_AA, 4)
-        cv2.polylines(part, [corners], True, color, 1 if color == _BOX else 2, cv2.LINE_AA, 4)
-    return part
-
-
-def _region(points, size):
-    """Choose the part of an image to show: (y1, x1, y2, x2) int, which may reach out of it."""
-    if not points:
-        return 0, 0, int(size[0]), int(size[1])
-    points = np.concatenate(points)
-    x1, y1 = points.min(axis=0)
-    x2, y2 = points.max(axis=0)
-    around = max(_AROUND * max(y2 - y1, x2 - x1), _LEAST / 2)
-    beyond = _BEYOND * max(size)
-
-    def reach(low, high, length):
-        """From where to where to show an axis: beyond the image only as far as something lies there."""
-        first = max(low - around, 0 if low >= 0 else max(low - _LEAST / 4, -beyond))
-        last = min(high + around, length if high <= length else min(high + _LEAST / 4, length + beyond))
-        return int(np.floor(first)), int(np.ceil(last))
-
-    (y1, y2), (x1, x2) = reach(y1, y2, size[0]), reach(x1, x2, size[1])
-    if y2 - y1 < 2 or x2 - x1 < 2:  # it all lies far outside: show the image
-        return 0, 0, int(size[0]), int(size[1])
-    return y1, x1, y2, x2
-
-
-def _cut(image, region):
-    """Cut a region out of an image; beyond it lies grey paper."""
-    y1, x1, y2, x2 = region
-    part = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
-    part[:] = _PAPER
-    top, left = max(y1, 0), max(x1, 0)
-    inside = image[top : max(y2, 0), left : max(x2, 0)]
-    part[top - y1 : top - y1 + inside.shape[0], left - x1 : left - x1 + inside.shape[1]] = inside
-    return part
-
-
-def _scaled(image):
-    """Bring the longer side of an image to SIDE: (uint8 [h, w, 3], scale)."""
-    scale = SIDE / max(image.shape[:2])
-    size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST), scale
-
-
-def _jpeg(image):
-    done, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise ValueError(f"a picture of shape {image.shape} could not be written as JPEG")
-    return content.tobytes()
-
-
-# findings that are shown as pictures, of each kind and severity and in all; rows of a table of findings
+# the most pictures of one kind and severity and of all, and the most rows in a table of findings
 PICTURES, ALL_PICTURES, ROWS = 6, 60, 200
 
 _STYLE = """\
@@ -136,7 +35,7 @@ table.rows th:nth-child(3), table.rows th:nth-child(4) { width: 11% }
 .badge { display: inline-block; min-width: 4.4em; padding: 0 .4em; text-align: center;
  border-radius: .7em; color: #fff; font-size: .8em }
 .error { background: #b3261e } .warning { background: #9a6700 } .info { background: #4b6584 }
-.todo { color: #555; margin: 0 0 .5em }
+.advice { color: #555; margin: 0 0 .5em }
 figure { max-width: 304px } figure.pair { max-width: 616px }
 figure img { display: inline-block; max-width: 300px; border: 1px solid #ccc; margin-right: 2px }
 @media (max-width: 640px) {
@@ -148,109 +47,207 @@ figure img { display: inline-block; max-width: 300px; border: 1px solid #ccc; ma
  table.rows td:nth-child(4):not(:empty)::before { content: "annotation " }
 }
 """
+_OVERVIEW = """\
+<h1>{{ report.summary() }}</h1>
+{% if groups %}
+<table class="kinds">
+{% for kind, severity in groups %}
+<tr><td><span class="badge {{ severity }}">{{ severity }}</span></td>
+<td class="n">{{ report.counts[kind][severity] }}</td>
+<td><a href="#{{ kind }}-{{ severity }}">{{ kinds[kind].title }}</a></td>
+<td>{{ kinds[kind].advice }}</td></tr>
+{% endfor %}
+</table>
+<h2>Findings</h2>
+{% else %}
+<p>No problems found.</p>
+{% endif %}
+"""
+_GROUP = """\
+<h3 id="{{ id }}"><span class="badge {{ severity }}">{{ severity }}</span> {{ kind.title }} ({{ count }})</h3>
+<p class="advice">{{ kind.advice }}</p>
+{% if figures %}
+<div class="pictures">
+{% for finding, images, fault in figures %}
+<figure{% if images | length > 1 %} class="pair"{% endif %}>{% for image in images %}{{ picture(image) }}{% endfor %}
+<figcaption>{{ finding }}{% if fault %}<br>(no picture: {{ fault }}){% endif %}</figcaption></figure>
+{% endfor %}
+</div>
+{% endif %}
+<details{% if findings | length <= 10 %} open{% endif %}><summary>all {{ count }} as text</summary>
+<table class="rows">
+<tr><th>part</th><th>file</th><th>image</th><th>annotation</th><th>finding</th></tr>
+{% for row in rows %}
+<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+{% if count > rows | length %}
+<p>... and {{ count - rows | length }} more.</p>
+{% endif %}
+</details>
+"""
+_STATISTICS = """\
+<h2>Parts</h2>
+<table>
+<tr><th>part</th>{% for name in columns %}<th class="n">{{ name | replace("_", " ") }}</th>{% endfor %}</tr>
+{% for part in parts %}
+<tr><td>{{ part.part or part.path }}</td>{% for name in columns %}<td class="n">{{ part[name] }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+<h2>Classes</h2>
+{{ bars(classes) }}
+{% if sizes %}
+<h2>Sides of the objects in the network's input, in pixels</h2>
+{{ bars(sizes) }}
+{% for line in lines %}
+<p>{{ line }}</p>
+{% endfor %}
+{% endif %}
+"""
+_COLUMNS = ("images", "without_objects", "annotations", "crowds")
+
+_Group = tuple[str, str]  # kind and severity
+_Figure = tuple[Finding, list[bytes], str]  # a finding, its JPEGs, and the type of the error where there are none
 
 
-def write_page(report, path, progress=None):
-    """Write the page of a report, whole or not at all.
-
-    Args:
-        report: Report.
-        path: path.
-        progress: function (done, total), called after each picture, or None.
-    """
-    html.write_page(path, f"Check of {report.source}", map(Markup, _page(report, progress)), _STYLE)
+def write_report(report: "Report", path: os.PathLike[str] | str, progress: Show | None = None) -> None:
+    """Write the page of a report. Args: progress: called after each picture."""
+    write_page(path, f"Check of {report.source}", _page(report, progress), _STYLE)
 
 
-def _page(report, progress):
-    """Make the page, piece by piece."""
-    yield f"<h1>{escape(report.summary())}</h1>\n"
-    yield from _overview(report)
-    groups = _groups(report)
-    figures = _figures(groups, progress)
-    for (kind, severity), findings in groups.items():
-        yield f'<h3 id="{kind}-{severity}">{_badge(severity)} {escape(KINDS[kind].title)}'
-        yield f" ({report.counts[kind][severity]})</h3>\n<p class=\"todo\">{escape(KINDS[kind].todo)}</p>\n"
-        if figures[kind, severity]:
-            yield f'<div class="pictures">{"".join(figures[kind, severity])}</div>\n'
-        yield from _rows(findings, report.counts[kind][severity])
-    yield from _statistics(report.statistics)
-
-
-def _groups(report):
-    """Sort the findings by kind and severity: dict (kind, severity) -> list, in their order."""
-    groups = {}
+def _page(report: "Report", progress: Show | None) -> Iterator[Markup]:
+    groups: dict[_Group, list[Finding]] = {}
     for finding in report.findings:
         groups.setdefault((finding.kind, finding.severity), []).append(finding)
-    return groups
+    ordered = sorted(groups, key=lambda group: SEVERITIES.index(group[1]))
+    yield render(_OVERVIEW, report=report, groups=ordered, kinds=KINDS)
+    figures = _figures(groups, progress)
+    for (kind, severity), findings in groups.items():
+        rows = [[row[key] for key in ("part", "file", "image_id", "annotation_id", "found")]
+                for row in (finding.to_dict() for finding in findings[:ROWS])]  # fmt: skip
+        yield render(_GROUP, id=f"{kind}-{severity}", kind=KINDS[kind], severity=severity, findings=findings, rows=rows,
+                     count=report.counts[kind][severity], figures=figures[kind, severity])  # fmt: skip
+    statistics, sizes = report.statistics, report.statistics["sizes"]
+    classes = [(row["name"], row["objects"], f"{row['images']} images") for row in statistics["classes"] if row["objects"]]
+    yield render(_STATISTICS, parts=statistics["parts"], columns=_COLUMNS, classes=classes,
+                 sizes=[(name, count, "") for name, count in sizes["sides"].items()] if sizes["objects"] else [],
+                 lines=[line for line in size_lines(sizes) if not line.startswith("side")])  # fmt: skip
 
 
-def _figures(groups, progress):
-    """Draw the weightiest findings of each group: dict (kind, severity) -> list of str."""
-    chosen = []
-    for key, findings in groups.items():
-        drawable = [(key, finding) for finding in sorted(findings, key=lambda f: -f.weight) if finding.picture is not None]
+def _figures(groups: dict[_Group, list[Finding]], progress: Show | None) -> dict[_Group, list[_Figure]]:
+    """Draw the findings of the highest weight in each group."""
+    chosen: list[tuple[_Group, Finding]] = []
+    for group, findings in groups.items():
+        drawable = [(group, finding) for finding in sorted(findings, key=lambda f: -f.weight) if finding.picture is not None]
         chosen += drawable[: min(PICTURES, ALL_PICTURES - len(chosen))]
-    figures = {key: [] for key in groups}
-    for key, finding in tracked(chosen, progress):
-        figures[key].append(_figure(finding))
+    figures: dict[_Group, list[_Figure]] = {group: [] for group in groups}
+    for group, finding in tracked(chosen, progress):
+        if finding.picture is not None:
+            try:
+                figures[group].append((finding, draw_picture(finding.picture), ""))
+            except Exception as error:  # a user's load_image may raise anything; the finding is shown without a picture
+                figures[group].append((finding, [], type(error).__name__))
     return figures
 
 
-def _badge(severity):
-    return f'<span class="badge {severity}">{severity}</span>'
+# --- pictures
+
+# longer side of a picture, and shortest side of the region that it shows, in pixels
+SIDE, _LEAST = 300, 40
+# margin around an outline, as a share of its size; how far beyond the image a region may extend, as a share of the image
+_AROUND, _BEYOND = 0.6, 0.25
+_OUTLINE, _BOX, _OUTSIDE = (255, 90, 0), (0, 150, 255), (96, 96, 96)
+_QUALITY = 80
+
+_Region = tuple[int, int, int, int]  # (y1, x1, y2, x2)
 
 
-def _overview(report):
-    if not report.findings:
-        yield "<p>Nothing was found.</p>\n"
-        return
-    yield '<table class="kinds">\n'
-    for kind, severity in sorted(_groups(report), key=lambda key: SEVERITIES.index(key[1])):
-        yield (f'<tr><td>{_badge(severity)}</td><td class="n">{report.counts[kind][severity]}</td>'
-               f'<td><a href="#{kind}-{severity}">{escape(KINDS[kind].title)}</a></td>'
-               f"<td>{escape(KINDS[kind].todo)}</td></tr>\n")  # fmt: skip
-    yield "</table>\n<h2>Findings</h2>\n"
+def draw_picture(picture: Picture) -> list[bytes]:
+    """Draw the picture of a finding: a JPEG for each of its images. Raises: whatever reading an image raises."""
+    images = [to_rgb(read()) for read in picture.images]
+    first = _draw(images[0], _outlines(picture.segmentation, images[0].shape[:2]), _corners(picture.box))
+    return [_jpeg(first), *(_jpeg(_scaled(image)[0]) for image in images[1:])]
 
 
-def _figure(finding):
-    try:
-        images = draw_picture(finding.picture)
-    except Exception as error:  # whatever reading an image raises: the finding is told all the same
-        images, note = [], f"<br>(no picture: {escape(type(error).__name__)})"
-    else:
-        note = ""
-    tags = "".join(map(picture, images))
-    pair = ' class="pair"' if len(images) > 1 else ""
-    return f"<figure{pair}>{tags}<figcaption>{escape(finding.told())}{note}</figcaption></figure>\n"
+def _outlines(segmentation: Any, size: tuple[int, int]) -> list[Float[np.ndarray, "_ 2"]]:
+    """Give the outlines of a segmentation that can be drawn, as x, y points."""
+    if isinstance(segmentation, dict):
+        if rle_fault(segmentation, size):
+            return []
+        found, _ = cv2.findContours(decode_rle(segmentation).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        return [contour.reshape(-1, 2) + 0.5 for contour in found]
+    rings = segmentation if isinstance(segmentation, list | tuple) else []
+    # with points far outside, the picture would show nothing
+    margin = _BEYOND * max(size)
+    rings = [clip_polygon(ring, size, margin) for ring in rings if ring_fault(ring) is None]
+    return [ring.reshape(-1, 2) for ring in rings if len(ring)]
 
 
-def _rows(findings, count):
-    yield f"<details{' open' if len(findings) <= 10 else ''}><summary>{count} in words</summary>\n<table class=\"rows\">\n"
-    yield "<tr><th>part</th><th>file</th><th>image</th><th>annotation</th><th>what was found</th></tr>\n"
-    for finding in findings[:ROWS]:
-        row = finding.to_dict()
-        cells = (row[key] for key in ("part", "file", "image_id", "annotation_id", "found"))
-        yield "<tr>" + "".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in cells) + "</tr>\n"
-    yield "</table>\n"
-    if count > ROWS:
-        yield f"<p>... and {count - ROWS} more.</p>\n"
-    yield "</details>\n"
+def _corners(box: Any) -> Float[np.ndarray, "4 2"] | None:
+    """Give the corners of a bbox as x, y points, or None where it cannot be drawn."""
+    fault = None if box is None else box_fault(box)
+    if box is None or (fault and "above 0" not in fault):
+        return None
+    x, y, w, h = (float(np.clip(v, -1e6, 1e6)) for v in box)
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
 
 
-def _statistics(statistics):
-    from mrcnn.tools.doctor.report import size_lines
+def _draw(image: UInt8[np.ndarray, "H W 3"], outlines: Sequence[np.ndarray], corners: np.ndarray | None,
+          ) -> UInt8[np.ndarray, "h w 3"]:  # fmt: skip
+    """Cut out the region around the outlines, and draw them."""
+    lines = [(ring, _OUTLINE) for ring in outlines] + ([(corners, _BOX)] if corners is not None else [])
+    region = _region([points for points, _ in lines], image.shape[:2])
+    part, scale = _scaled(_cut(image, region))
+    for points, color in lines:
+        moved = np.clip((points - (region[1], region[0])) * scale, -1e4, 1e4)
+        polyline = np.rint(moved * 16).astype(np.int32).reshape(-1, 1, 2)  # sixteenths of a pixel
+        cv2.polylines(part, [polyline], True, (255, 255, 255), 3, cv2.LINE_AA, 4)
+        cv2.polylines(part, [polyline], True, color, 1 if color == _BOX else 2, cv2.LINE_AA, 4)
+    return part
 
-    yield "<h2>Parts</h2>\n<table>\n<tr><th>part</th>"
-    columns = ("images", "without_objects", "annotations", "crowds")
-    yield "".join(f'<th class="n">{name.replace("_", " ")}</th>' for name in columns) + "</tr>\n"
-    for part in statistics["parts"]:
-        cells = "".join(f'<td class="n">{part[name]}</td>' for name in columns)
-        yield f"<tr><td>{escape(part['part'] or part['path'])}</td>{cells}</tr>\n"
-    yield "</table>\n<h2>Classes</h2>\n"
-    rows = [(row["name"], row["objects"], f"{row['images']} images") for row in statistics["classes"] if row["objects"]]
-    yield bars(rows)
-    sizes = statistics["sizes"]
-    if sizes["objects"]:
-        yield "<h2>Sides of the objects in the network's input, in pixels</h2>\n"
-        yield bars([(name, count, "") for name, count in sizes["sides"].items()])
-        yield "".join(f"<p>{escape(line)}</p>\n" for line in size_lines(sizes) if not line.startswith("side"))
+
+def _region(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> _Region:
+    """Choose the region of an image to show, which may extend beyond it."""
+    whole = 0, 0, int(size[0]), int(size[1])
+    if not outlines:
+        return whole
+    points = np.concatenate(outlines)
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    around = max(_AROUND * max(y2 - y1, x2 - x1), _LEAST / 2)
+    beyond = _BEYOND * max(size)
+
+    def extent(low: Any, high: Any, length: int) -> tuple[int, int]:
+        """The range of an axis to show: beyond the image only as far as there are points."""
+        first = max(low - around, 0 if low >= 0 else max(low - _LEAST / 4, -beyond))
+        last = min(high + around, length if high <= length else min(high + _LEAST / 4, length + beyond))
+        return int(np.floor(first)), int(np.ceil(last))
+
+    (top, bottom), (left, right) = extent(y1, y2, size[0]), extent(x1, x2, size[1])
+    if bottom - top < 2 or right - left < 2:  # everything lies far outside
+        return whole
+    return top, left, bottom, right
+
+
+def _cut(image: UInt8[np.ndarray, "H W 3"], region: _Region) -> UInt8[np.ndarray, "h w 3"]:
+    """Cut a region out of an image; grey where it extends beyond the image."""
+    y1, x1, y2, x2 = region
+    part = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
+    part[:] = _OUTSIDE
+    top, left = max(y1, 0), max(x1, 0)
+    inside = image[top : max(y2, 0), left : max(x2, 0)]
+    part[top - y1 : top - y1 + inside.shape[0], left - x1 : left - x1 + inside.shape[1]] = inside
+    return part
+
+
+def _scaled(image: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
+    """Resize an image so that its longer side is SIDE. Returns: the image, and the scale."""
+    scale = SIDE / max(image.shape[:2])
+    size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST), scale
+
+
+def _jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    done, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise ValueError(f"a picture of shape {image.shape} could not be written as JPEG")
+    return content.tobytes()

@@ -1,106 +1,114 @@
-"""The sizes of the objects as the network gets them: which the anchors fit, and which settings would fit better.
+"""Sizes of the objects in the network's input: which of them the anchors fit, and which settings fit better.
 
-Shape letters: N objects, A anchors, L pyramid levels.
+Shape letters: N objects, L pyramid levels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float64, Int64
 
+from mrcnn.config import Config
 from mrcnn.geometry.anchors import best_anchor_overlaps
 from mrcnn.geometry.rasterize import Frame
 from mrcnn.geometry.resize import plan_resize
 from mrcnn.loading.targets.rpn import POSITIVE_IOU
-from mrcnn.tools.doctor.finding import Place
+from mrcnn.tools.doctor.annotations import Objects
+from mrcnn.tools.doctor.findings import Findings, Place
 
-# an anchor that overlaps an object less is of little use to the box head, whose ROIs are positive from 0.5 on
+# an anchor with a lower IoU hardly helps the box head, whose ROIs are positive from 0.5
 FAIR_IOU = 0.5
-# the share of objects below FAIR_IOU from which it is told
+# the share of objects below FAIR_IOU above which there is a finding
 MISSED_SHARE = 0.25
-# sides of the size histogram in pixels of the network's input (square root of a box's area)
+# bins of the size histogram: sides (square root of the box's area) in pixels of the network's input
 SIDES = (8, 16, 32, 64, 128, 256, 512)
-# COCO's small, medium and large, in pixels of a mask in the image. Source: cocodataset.org/#detection-eval
+# upper limits of COCO's small and medium: pixels of the mask in the image. Source: cocodataset.org/#detection-eval
 COCO_AREAS = (32**2, 96**2)
 
-# The suggested image size shows these shares of the objects with these sides or more: nearly all cover four cells of the
-# finest level, and half are as large as the mini-masks that they are learnt from.
-_SEEN = ((0.95, 16), (0.5, 56))
-# sizes are multiples of this (the pyramid halves an image six times), from the least to the most suggested
+# The suggested image size gives each share of the objects at least this side: nearly all cover four cells of the finest
+# level, and half are as large as their mini-masks.
+_COVERAGE = ((0.95, 16), (0.5, 56))
+# sizes are multiples of the step (the pyramid halves an image six times) within these limits
 _STEP, _LEAST, _MOST = 64, 128, 2048
 # objects that suggestions are tried on; first scales (4 pixels and up) and factors, both in quarters of an octave
 _TRIED = 4000
 _FIRSTS, _FACTORS = 21, (2, 3, 4, 5)
-# scales are suggested in place of the configured ones when they fit by this much better: see `_goodness`
+# scales are suggested when they fit better than the configured ones by this much: see `_goodness`
 _WORTH = 0.02
 
 
 @dataclass(frozen=True)
 class InputSettings:
-    """What a configuration says of the network's input and its anchors; the defaults are those of `Config`.
-
-    Attributes: as the attributes of Config of the same names say.
-    """
+    """The attributes of a Config that determine the network's input and anchors, with the defaults of `Config`."""
 
     IMAGE_RESIZE_MODE: str = "square"
     IMAGE_MIN_DIM: int = 800
     IMAGE_MAX_DIM: int = 1024
-    IMAGE_MIN_SCALE: float = 0
+    IMAGE_MIN_SCALE: int | float = 0
     RPN_ANCHOR_SCALES: tuple = (32, 64, 128, 256, 512)
     RPN_ANCHOR_RATIOS: tuple = (0.5, 1, 2)
     RPN_ANCHOR_STRIDE: int = 1
     BACKBONE_STRIDES: tuple = (4, 8, 16, 32, 64)
 
     @classmethod
-    def of(cls, config):
-        """Take the settings of a Config, or the defaults of None."""
+    def of(cls, config: Config | None) -> "InputSettings":
+        """Take the settings of a Config; None gives the defaults."""
         if config is None:
             return cls()
-        values = {name: getattr(config, name) for name in cls.__dataclass_fields__}
-        return cls(**{name: tuple(v) if isinstance(v, list | tuple | np.ndarray) else v for name, v in values.items()})
+        values: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            value = getattr(config, name)
+            values[name] = tuple(value) if isinstance(value, list | tuple | np.ndarray) else value
+        return cls(**values)
 
 
-def place_objects(objects, settings):
-    """Move boxes to where they lie in the network's input.
+def place_objects(objects: Sequence[Objects], settings: InputSettings,
+                  ) -> tuple[Float64[np.ndarray, "N 4"], Int64[np.ndarray, "N 2"]]:  # fmt: skip
+    """Transform boxes to the network's input.
 
     Args:
-        objects: list of Objects, one a part.
-        settings: InputSettings. In mode "crop", the whole scaled image stands for its random part.
+        objects: of each part.
+        settings: in mode "crop", the whole resized image stands for its random crop.
 
     Returns:
-        (boxes, shapes): float64 [N, 4] pixels of the input; int64 [N, 2] (height, width) of the input of each.
+        boxes: pixels of the input.
+        shapes: (height, width) of the input of each box.
     """
-    boxes, shapes = [np.zeros((0, 4))], [np.zeros((0, 2), np.int64)]
-    for some in objects:
-        for own, size in zip(some.boxes, some.sizes, strict=True):
+    boxes: list[np.ndarray] = [np.zeros((0, 4))]
+    shapes: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
+    for part in objects:
+        for of_image, size in zip(part.boxes, part.sizes, strict=True):
             plan = plan_resize(size, settings.IMAGE_MIN_DIM, settings.IMAGE_MAX_DIM, settings.IMAGE_MIN_SCALE,
                                settings.IMAGE_RESIZE_MODE, np.random.default_rng(0))  # fmt: skip
             frame = Frame.of_plan(plan)
             offset, shape = (frame.offset, plan.size) if plan.crop is None else ((0, 0), plan.resized)
-            boxes.append(own * np.tile(frame.scale, 2) + np.tile(offset, 2))
-            shapes.append(np.tile(np.array(shape, np.int64), (len(own), 1)))
+            boxes.append(of_image * np.tile(frame.scale, 2) + np.tile(offset, 2))
+            shapes.append(np.tile(np.array(shape, np.int64), (len(of_image), 1)))
     return np.concatenate(boxes), np.concatenate(shapes)
 
 
-def fit(boxes, shapes, settings, scales=None):
-    """Compute how well the best anchor fits each object. Args: as of `place_objects`. Returns: float64 [N]."""
+def fit(boxes: Float[np.ndarray, "N 4"], shapes: Int64[np.ndarray, "N 2"], settings: InputSettings,
+        scales: Sequence[int | float] | None = None) -> Float[np.ndarray, " N"]:  # fmt: skip
+    """Compute the IoU of each object with its best anchor. Args: scales: None uses those of the settings."""
     scales = settings.RPN_ANCHOR_SCALES if scales is None else scales
     return best_anchor_overlaps(boxes, shapes, scales, settings.RPN_ANCHOR_RATIOS, settings.BACKBONE_STRIDES,
                                 settings.RPN_ANCHOR_STRIDE)  # fmt: skip
 
 
-def measure(objects, settings, findings):
-    """Measure the objects of all parts for a configuration.
+def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findings) -> dict[str, Any]:
+    """Measure the objects of all parts in the network's input.
 
     Args:
-        objects: list of Objects, one a part.
-        settings: InputSettings.
-        findings: Findings; a large share of objects that no anchor fits is added.
+        objects: of each part.
+        findings: get one when a large share of the objects fits no anchor.
 
     Returns:
-        dict: "objects" int; "areas" {"small", "medium", "large": int}, of masks in their images; "sides" {range: int},
-        of boxes in the network's input; "configured" and "suggested", dicts of the settings and of the shares of objects
-        that the best anchor overlaps by FAIR_IOU and by POSITIVE_IOU. Without objects, only "objects".
+        "objects": their number. If it is above 0: "areas" {"small", "medium", "large"}: numbers of objects by the area of the
+        mask in the image; "sides": numbers of objects by range of their side in the input; "configured" and "suggested": the
+        settings, with the shares of objects whose best anchor has an IoU of at least FAIR_IOU and POSITIVE_IOU.
     """
     boxes, shapes = place_objects(objects, settings)
     if not len(boxes):
@@ -108,21 +116,40 @@ def measure(objects, settings, findings):
     overlaps = fit(boxes, shapes, settings)
     missed = float((overlaps < FAIR_IOU).mean())
     if missed > MISSED_SHARE:
-        told = (f"{missed:.1%} of {len(boxes)} objects overlap no anchor by {FAIR_IOU}, with RPN_ANCHOR_SCALES "
-                f"{_plain(settings.RPN_ANCHOR_SCALES)} and images of {settings.IMAGE_MAX_DIM} pixels")  # fmt: skip
-        findings.add("anchors_miss", Place(), told, weight=missed)
-    areas = np.concatenate([area for some in objects for area in some.areas])
+        message = (f"no anchor has an IoU of {FAIR_IOU} or more with {missed:.1%} of {len(boxes)} objects, with "
+                   f"RPN_ANCHOR_SCALES {_plain(settings.RPN_ANCHOR_SCALES)} and images of {settings.IMAGE_MAX_DIM} pixels")
+        findings.add("anchors_miss", Place(), message, weight=missed)
+    areas = np.concatenate([area for part in objects for area in part.areas])
     small, medium = (int((areas < limit).sum()) for limit in COCO_AREAS)
     return {
         "objects": len(boxes),
         "areas": {"small": small, "medium": medium - small, "large": len(areas) - medium},
-        "sides": _histogram(np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))),
-        "configured": _told(settings, overlaps),
+        "sides": _histogram(_sides(boxes)),
+        "configured": _with_shares(settings, overlaps),
         "suggested": suggest(objects, settings),
     }
 
 
-def _told(settings, overlaps):
+def size_lines(sizes: dict[str, Any]) -> list[str]:
+    """Describe what `measure` returns in a few lines."""
+    if not sizes["objects"]:
+        return []
+    areas = sizes["areas"]
+    return [
+        f"objects by COCO area: {areas['small']} small, {areas['medium']} medium, {areas['large']} large",
+        "side in the network's input, in pixels: " + ", ".join(f"{name}: {n}" for name, n in sizes["sides"].items() if n),
+        "configured: " + _settings_line(sizes["configured"]),
+        "suggested:  " + _settings_line(sizes["suggested"]),
+    ]
+
+
+def _settings_line(row: dict[str, Any]) -> str:
+    shares = ", ".join(f"{row[key]:.1%} from IoU {key.removeprefix('share_')}" for key in row if key.startswith("share_"))
+    return (f"IMAGE_MIN_DIM={row['IMAGE_MIN_DIM']} IMAGE_MAX_DIM={row['IMAGE_MAX_DIM']} "
+            f"RPN_ANCHOR_SCALES={tuple(row['RPN_ANCHOR_SCALES'])}: objects that an anchor fits: {shares}")
+
+
+def _with_shares(settings: InputSettings, overlaps: np.ndarray) -> dict[str, Any]:
     names = ("IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "RPN_ANCHOR_SCALES")
     return {
         **{name: getattr(settings, name) for name in names},
@@ -132,83 +159,87 @@ def _told(settings, overlaps):
     }
 
 
-def _plain(scales):
+def _plain(scales: Sequence[Any]) -> list[int | float]:
     return [int(v) if v == int(v) else float(v) for v in scales]
 
 
-def _histogram(sides):
-    edges = (0, *SIDES, np.inf)
-    counts = np.histogram(sides, edges)[0].tolist()
+def _sides(boxes: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, " N"]:
+    return np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+
+
+def _histogram(sides: Float[np.ndarray, " N"]) -> dict[str, int]:
+    counts = np.histogram(sides, (0, *SIDES, np.inf))[0].tolist()
     names = [f"< {SIDES[0]}", *(f"{a} to {b}" for a, b in zip(SIDES, SIDES[1:])), f">= {SIDES[-1]}"]
     return dict(zip(names, counts, strict=True))
 
 
-def suggest(objects, settings):
+def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, Any]:
     """Suggest an image size, and anchor scales for it.
 
-    The size is the least that shows 95 % of the objects with a side of 16 pixels or more and half of them with 56, at
-    most twice the images' own; modes other than "square" keep theirs. The scales are those, growing by one factor from
-    level to level, that fit the objects best; the configured ones where they are about as good.
+    The size is the smallest in which 95 % of the objects have a side of at least 16 pixels and half of them one of 56, and at
+    most twice the size of the images; modes other than "square" keep their size. The scales grow by one factor from level to
+    level and fit the objects best; the configured ones are kept when they fit about as well.
 
     Args:
-        objects: list of Objects, one a part, not all empty.
-        settings: InputSettings.
+        objects: of each part, not all empty.
 
     Returns:
-        dict, as "suggested" of `measure`.
+        "suggested" of `measure`.
     """
     settings = _with_size(objects, settings)
     boxes, shapes = place_objects(objects, settings)
-    chosen = np.random.default_rng(0).permutation(len(boxes))[:_TRIED]
-    now = _goodness(fit(boxes[chosen], shapes[chosen], settings))
-    best, scales = _best_scales(boxes[chosen], shapes[chosen], settings)
-    if best > now + _WORTH:
+    sample = np.random.default_rng(0).permutation(len(boxes))[:_TRIED]
+    current = _goodness(fit(boxes[sample], shapes[sample], settings))
+    best, scales = _best_scales(boxes[sample], shapes[sample], settings)
+    if best > current + _WORTH:
         settings = replace(settings, RPN_ANCHOR_SCALES=scales)
-    return _told(settings, fit(boxes, shapes, settings))
+    return _with_shares(settings, fit(boxes, shapes, settings))
 
 
-def _best_scales(boxes, shapes, settings):
-    """Try scales that grow by one factor from level to level: (goodness, tuple of L) of the best."""
+def _best_scales(boxes: np.ndarray, shapes: np.ndarray, settings: InputSettings) -> tuple[float, tuple[int, ...]]:
+    """Try scales that grow by one factor from level to level. Returns: the goodness of the best, and its L scales."""
     strides, ratios, step = settings.BACKBONE_STRIDES, settings.RPN_ANCHOR_RATIOS, settings.RPN_ANCHOR_STRIDE
     sides = [round(4 * 2 ** (k / 4)) for k in range(_FIRSTS + max(_FACTORS) * len(strides))]
-    one = lru_cache(None)(  # how well one scale fits on one level; many of the tried share it
-        lambda k, level: best_anchor_overlaps(boxes, shapes, [sides[k]], ratios, [strides[level]], step)
-    )
-    most = shapes.max()
-    tried = []
+
+    @lru_cache(None)  # many candidates share a scale on a level
+    def overlaps_of(k: int, level: int) -> np.ndarray:
+        return best_anchor_overlaps(boxes, shapes, [sides[k]], ratios, [strides[level]], step)
+
+    longest = shapes.max()
+    tried: list[tuple[float, float, tuple[int, ...]]] = []
     for first in range(_FIRSTS):
         for factor in _FACTORS:
             places = [(first + factor * level, level) for level in range(len(strides))]
             scales = tuple(sides[k] for k, _ in places)
-            if scales[-1] > most and tried:  # anchors larger than the image match nothing
+            if scales[-1] > longest and tried:  # anchors larger than the image match nothing
                 continue
-            overlaps = np.max([one(*place) for place in places], axis=0)
-            # of those that are equally good, the nearest to eight strides, as in the classic configuration
-            unlike = float(np.abs(np.log2(np.array(scales) / (8.0 * np.array(strides)))).sum())
-            tried.append((_goodness(overlaps), -unlike, scales))
+            overlaps = np.max([overlaps_of(*place) for place in places], axis=0)
+            # among equally good ones, prefer the nearest to eight strides, as in the classic configuration
+            distance = float(np.abs(np.log2(np.array(scales) / (8.0 * np.array(strides)))).sum())
+            tried.append((_goodness(overlaps), -distance, scales))
     best, _, scales = max(tried)
     return best, scales
 
 
-def _goodness(overlaps):
-    """How well anchors fit: the share of objects that they overlap fairly counts twice, that which they fit once."""
+def _goodness(overlaps: np.ndarray) -> float:
+    """How well anchors fit: twice the share of objects from FAIR_IOU, plus the share from POSITIVE_IOU."""
     return float(2 * (overlaps >= FAIR_IOU).mean() + (overlaps >= POSITIVE_IOU).mean())
 
 
-def _with_size(objects, settings):
-    """Put the suggested image size into the settings."""
+def _with_size(objects: Sequence[Objects], settings: InputSettings) -> InputSettings:
+    """Replace the image size by the suggested one."""
     if settings.IMAGE_RESIZE_MODE != "square":
         return settings
-    sizes = np.array([size for some in objects for size in some.sizes], float)  # [images, 2]
-    counts = [len(own) for some in objects for own in some.boxes]
+    sizes = np.array([size for part in objects for size in part.sizes], float)  # [images, 2]
+    boxes = [of_image for part in objects for of_image in part.boxes]
     longest = sizes.max(axis=1)
-    # sides as shares of the longer side of their image: that side becomes IMAGE_MAX_DIM
-    sides = np.concatenate([np.sqrt(np.prod(own[:, 2:] - own[:, :2], axis=1)) for some in objects for own in some.boxes])
-    shares = np.sort(sides / np.repeat(longest, counts))
-    wanted = max(side / max(shares[int((1 - share) * len(shares))], 1e-6) for share, side in _SEEN)
+    # relative to the longer side of the image, which becomes IMAGE_MAX_DIM
+    sides = np.concatenate([_sides(of_image) for of_image in boxes])
+    shares = np.sort(sides / np.repeat(longest, [len(of_image) for of_image in boxes]))
+    wanted = max(side / max(shares[int((1 - share) * len(shares))], 1e-6) for share, side in _COVERAGE)
     most = min(2 * np.quantile(longest, 0.95), _MOST)
     side = int(np.ceil(np.clip(wanted, _LEAST, max(most, _LEAST)) / _STEP) * _STEP)
     ratio = float(np.median(sizes.min(axis=1) / longest))
     if side == settings.IMAGE_MAX_DIM and abs(ratio * side - settings.IMAGE_MIN_DIM) < _STEP:
-        return settings  # a step more or less on the short side gains nothing
+        return settings  # a step on the short side changes nothing
     return replace(settings, IMAGE_MAX_DIM=side, IMAGE_MIN_DIM=max(int(round(ratio * side / _STEP)), 1) * _STEP)

@@ -1,13 +1,13 @@
-"""What is checked: the parts of a data set, each with its images and their annotations, however they are stored.
+"""What the doctor checks: the parts of a data set, each with its images and their annotations.
 
-Shape letters: H W image.
+A part comes from a `Dataset`, whose reader has already checked the ids of its categories, or from a raw COCO JSON. The
+reader of COCO stops at the first fault or skips an annotation; here every fault of a JSON becomes a finding.
 
-A data set that a reader opened, or of the user's own class, as a part to be checked.
-
-Its classes are numbered already, so nothing can be wrong with ids of categories here; what its reader passed over is told.
+Shape letters: H W C image, N instances.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,23 +15,167 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
+from mrcnn.datasets.annotation_checks import is_id
+from mrcnn.datasets.catalog import FORMATS, open_dataset, recognise_format, subsets_of
 from mrcnn.datasets.dataset import Dataset, instances_of, overrides_later
+from mrcnn.datasets.formats import coco
 from mrcnn.geometry.rle import encode_mask
+from mrcnn.io import images as image_files
 from mrcnn.io.images import read_image
+from mrcnn.io.json_fields import is_kind, read_json, shown
 from mrcnn.io.orientation import read_orientation, turn_upright
+from mrcnn.io.paths import inside
+from mrcnn.tools.doctor.findings import INFO, Findings, Place
 
-# ways of reading an image that are no more than reading its file
+# implementations of load_image that do nothing but read the file
 _PLAIN = (Dataset.load_image, AnnotatedDataset.load_image)
 
+# an annotation with its id, or with its place in the file where it has no id; COCO's form, in which anything may be wrong
+Labelled = tuple[Any, dict[str, Any]]
 
-def dataset_part(dataset, name="", path=""):
+
+@dataclass
+class CheckedImage:
+    """An image of a part.
+
+    Attributes:
+        id: the id in the data set.
+        file: the file name in the data set, for messages.
+        path: the file; None when there is none, or when its name cannot be used.
+        size: (height, width) according to the data set, or None.
+        root: the folder that must contain the file once links are resolved, or None.
+        upright: whether size and annotations refer to the image rotated by its EXIF orientation.
+        load: reads the pixels [H, W, C] where that takes more than reading the file; else None.
+        entry: the image's entry in the JSON, or None.
+    """
+
+    id: int | str
+    file: str
+    path: Path | None
+    size: tuple[int, int] | None
+    root: Path | None = None
+    upright: bool = False
+    load: Callable[[], np.ndarray] | None = None
+    entry: dict[str, Any] | None = None
+
+    def read(self) -> np.ndarray:
+        """Read the pixels [H, W, C] as the annotations refer to them. Raises: DataError, and whatever `load` raises."""
+        if self.load is not None:
+            return self.load()
+        image = read_image(self.path)
+        return np.ascontiguousarray(turn_upright(image, read_orientation(self.path))) if self.upright else image
+
+
+@dataclass
+class Part:
+    """A part of a data set.
+
+    Attributes:
+        name: the subset; "" when the data set is not divided.
+        path: the file or folder, for messages.
+        categories: names by id.
+        annotations: gives the annotations of the image at an index of `images`. May raise DataError.
+        left_out: gives what the reader skipped: (where, reason) of each entry.
+        content: the whole JSON for COCO; None for other formats.
+    """
+
+    name: str
+    path: str
+    categories: dict[int | str, str]
+    images: list[CheckedImage]
+    annotations: Callable[[int], list[Labelled]]
+    left_out: Callable[[], list[tuple[Any, str]]] = field(default=list)
+    content: dict[str, Any] | None = None
+
+
+def open_parts(data: Any, format: str | None, subset: str | Sequence[str] | None, options: dict[str, Any],
+               findings: Findings, progress: Stages) -> list[Part]:  # fmt: skip
+    """Open everything that is to be checked.
+
+    A part that cannot be read becomes a finding, as long as another part can.
+
+    Args: as of `check_dataset`.
+    """
+    if isinstance(data, Dataset):
+        return [dataset_part(data)]
+    if isinstance(data, Mapping):
+        return [dataset_part(dataset, str(name)) for name, dataset in data.items()]
+    if isinstance(data, list | tuple):
+        return [dataset_part(dataset, str(number)) for number, dataset in enumerate(data)]
+    format = format or recognise_format(data)
+    options = {name: value for name, value in options.items() if value is not None}
+    names = None if subset is None else [subset] if isinstance(subset, str) else list(subset)
+    if format == "coco" and data is not None and Path(data).exists():
+        openers = _coco_parts(Path(data), names, options, findings, progress)
+    else:
+        openers = _reader_parts(data, format, names, options, progress)
+    parts, errors = [], []
+    for name, open_part in openers:
+        try:
+            parts.append(open_part())
+        except DataError as error:
+            errors.append(error)
+            findings.add("part_unreadable", Place(name), str(error))
+    if not parts:
+        raise errors[0]
+    return parts
+
+
+Openers = list[tuple[str, Callable[[], Part]]]
+
+
+def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dict[str, Any], progress: Stages) -> Openers:
+    """List the parts a reader knows: the name of each, and a function that opens it."""
+    if format not in FORMATS:
+        raise ValueError(f"unknown data format {format!r}: choose {', '.join(FORMATS)}")
+
+    def open_part(name: str | None) -> Part:
+        return dataset_part(open_dataset(path, format, name, progress, **options), name or "", path or "")
+
+    return [(name or "", partial(open_part, name)) for name in wanted or subsets_of(path, format) or [None]]
+
+
+def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], findings: Findings,
+                progress: Stages) -> Openers:  # fmt: skip
+    """List the raw COCO JSONs of a data set: one file, or those of a folder in COCO's layout."""
+    unknown = sorted(set(options) - {"images", "year", "allow_outside"})
+    if unknown:
+        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, allow_outside")
+    read = partial(read_part, findings=findings, allow_outside=bool(options.get("allow_outside")), progress=progress)
+    if path.is_file():
+        if wanted:
+            raise DataError(f"{path} is one file: it has no subset {wanted[0]!r}")
+        return [("", partial(read, path, Path(options.get("images") or path.parent), ""))]
+    coco.refuse_images(path, options.get("images"))
+    files = coco.annotation_files(path)
+    if not files:
+        raise DataError(f"{path} has no annotations/instances_*.json, which COCO's layout requires")
+    subsets = sorted({subset for subset, _, _ in files})
+    for name in wanted or []:
+        if name not in subsets:
+            raise DataError(f"{path} has no subset {name!r}; it has {', '.join(subsets)}.")
+    year = str(options.get("year") or "")
+    files = [f for f in files if (not wanted or f[0] in wanted) and (not year or f[1] == year)]
+    if not files:
+        raise DataError(f"{path} has no annotations of the year {year}")
+    names = [subset if [f[0] for f in files].count(subset) == 1 else subset + year for subset, year, _ in files]
+    return [(name, partial(read, file, coco.image_folder(path, subset, year), name))
+            for name, (subset, year, file) in zip(names, files, strict=True)]  # fmt: skip
+
+
+# --- a Dataset
+
+
+def dataset_part(dataset: Dataset, name: str = "", path: Path | str = "") -> Part:
     """Make a part of a data set.
 
     Args:
-        dataset: Dataset. It is prepared if it is not.
-        name: str. Of the part.
-        path: str. Of its folder or file, for messages; file names are told relative to it.
+        dataset: prepared here if it is not yet.
+        name: name of the part.
+        path: folder or file of the data set; messages give file names relative to it.
 
     Returns:
         Part. Its category ids are the class ids of the data set.
@@ -40,15 +184,14 @@ def dataset_part(dataset, name="", path=""):
         dataset.prepare()
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     images = [_image(dataset, i, folder if path else None) for i in range(len(dataset.image_info))]
-    categories = dict(enumerate(dataset.class_names[1:], start=1))
+    categories: dict[int | str, str] = dict(enumerate(dataset.class_names[1:], start=1))
     return Part(name, str(path), categories, images, partial(_annotations, dataset),
                 lambda: list(getattr(dataset, "skipped", ())))
 
 
-def _image(dataset, image_id, folder):
+def _image(dataset: Dataset, image_id: int, folder: Path | None) -> CheckedImage:
     info = dataset.image_info[image_id]
-    size = (info["height"], info["width"]) if info.get("height") and info.get("width") else None
-    size = None if size is None else tuple(int(v) for v in size)
+    size = (int(info["height"]), int(info["width"])) if info.get("height") and info.get("width") else None
     path = info["path"]
     is_file = path is not None and "://" not in str(path) and type(dataset).load_image in _PLAIN
     file = str(path or info["id"])
@@ -65,89 +208,201 @@ def _image(dataset, image_id, folder):
     )
 
 
-def _annotations(dataset, image_id):
-    """Give the annotations of an image, their category ids those of the classes."""
-    if _has_annotations(dataset, image_id):
+def _annotations(dataset: Dataset, image_id: int) -> list[Labelled]:
+    """Give the annotations of an image with class ids as their category ids."""
+    if isinstance(dataset, AnnotatedDataset) and _has_annotations(dataset, image_id):
         classes, source = dataset.class_from_source_map, dataset.source
         return [
             (
-                a.get("id", f"object {position} of the image"),
+                a.get("id", f"object {index} of the image"),
                 {**a, "category_id": classes.get(f"{source}.{a.get('category_id')}", a.get("category_id"))},
             )
-            for position, a in enumerate(dataset.annotations_of(image_id))
+            for index, a in enumerate(dataset.annotations_of(image_id))
         ]
     masks, class_ids = instances_of(dataset, image_id)
     if isinstance(masks, np.ndarray):
-        # [H, W, N]; without an instance the classic form has no height and width either
+        # [H, W, N]; without instances the classic form lacks height and width
         masks = [masks[:, :, i] for i in range(masks.shape[-1] if masks.ndim == 3 else 0)]
     return [
-        (f"object {i} of the image", {"category_id": abs(int(c)), "iscrowd": int(c < 0), "segmentation": _small(mask)})
+        (f"object {i} of the image", {"category_id": abs(int(c)), "iscrowd": int(c < 0),
+                                      "segmentation": encode_mask(mask) if isinstance(mask, np.ndarray) else mask})
         for i, (mask, c) in enumerate(zip(masks, class_ids))
-    ]
+    ]  # fmt: skip
 
 
-def _has_annotations(dataset, image_id):
-    """Whether the annotations of an image are its instances, and no subclass has redefined those since."""
-    if not isinstance(dataset, AnnotatedDataset) or not dataset.is_own(image_id):
-        return False
-    return not any(overrides_later(dataset, name, "annotations_of") for name in ("load_mask", "load_instances"))
+def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
+    """Whether the annotations of an image are its instances: no subclass overrides how these are loaded."""
+    overridden = any(overrides_later(dataset, name, "annotations_of") for name in ("load_mask", "load_instances"))
+    return dataset.is_own(image_id) and not overridden
 
 
-def _small(mask):
-    return encode_mask(mask) if isinstance(mask, np.ndarray) else mask
+# --- a raw COCO JSON
 
 
-@dataclass
-class CheckedImage:
-    """An image of a part.
+def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, allow_outside: bool = False,
+              progress: Stages | None = None) -> Part:  # fmt: skip
+    """Read a COCO JSON; what is wrong with its entries is added to the findings.
 
-    Attributes:
-        id: int or str. As the data name it.
-        file: str. As the data name it, for messages.
-        path: Path of its file, or None where there is none, or its name cannot be used.
-        size: (height, width) that the data say, or None.
-        root: Path. The folder that the file must really lie in, or None.
-        upright: bool. Whether size and annotations are those of the image turned by its EXIF orientation.
-        load: function that reads its pixels [H, W, C], where they do not simply come from the file; or None.
-        entry: dict of the JSON that it stands in, or None.
+    Args:
+        path: the JSON.
+        image_dir: folder that its file names are relative to.
+        name: name of the part.
+        allow_outside: whether file names may lead out of `image_dir`.
+        progress: the stages of `read_json`, and "checking entries".
+
+    Raises:
+        DataError: the file is missing, or is not a JSON with an object at its top.
     """
-
-    id: Any
-    file: str
-    path: Path | None
-    size: tuple | None
-    root: Path | None = None
-    upright: bool = False
-    load: Callable | None = None
-    entry: dict | None = None
-
-    def read(self):
-        """Read the pixels as the annotations see them: [H, W, C]. Raises: DataError, and what an own `load` raises."""
-        if self.load is not None:
-            return self.load()
-        image = read_image(self.path)
-        return np.ascontiguousarray(turn_upright(image, read_orientation(self.path))) if self.upright else image
+    content = read_json(path, constants=True, progress=progress)
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds {shown(content)}, expected an object with the lists {', '.join(coco.LISTS)}")
+    for key in coco.LISTS:
+        if not isinstance(content.get(key), list):
+            message = f"{path} has no list {key!r}" + (f", but {shown(content[key])}" if key in content else "")
+            findings.add("list_missing", Place(name), message)
+            content = {**content, key: []}
+    check = _EntryCheck(name, findings)
+    categories = check.categories(content["categories"])
+    images = check.images(content["images"], image_dir, allow_outside)
+    with (progress or unseen)("checking entries") as show:
+        by_image = check.annotations(content["annotations"], images, categories, show)
+    return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content)
 
 
-@dataclass
-class Part:
-    """A part of a data set.
+class _EntryCheck:
+    """Checks the entries of a JSON by themselves, before any image is read."""
 
-    Attributes:
-        name: str. Of the subset; "" for what is not divided.
-        path: str. The file or folder, for messages.
-        categories: dict id -> name.
-        images: list of CheckedImage.
-        annotations: function: position in `images` -> list of (label, annotation). The label is its id, or its place
-            in the file; the annotation is a dict in COCO's form, in which anything may be wrong. It may raise DataError.
-        left_out: function without arguments -> list of (where, reason): what a reader passed over.
-        content: dict. The whole JSON of COCO's form, or None for other formats.
-    """
+    def __init__(self, part: str, findings: Findings) -> None:
+        self.part, self.findings = part, findings
 
-    name: str
-    path: str
-    categories: dict
-    images: list
-    annotations: Callable
-    left_out: Callable = field(default=list)
-    content: dict | None = None
+    def _malformed(self, place: Place, where: str, field: str, value: object, expected: str) -> None:
+        self.findings.add("entry_malformed", place, f"{where}: {field!r} is {shown(value)}, expected {expected}")
+
+    def _is_entry(self, entry: object, where: str) -> bool:
+        """Whether an entry is an object with a usable id; otherwise that is a finding."""
+        place = Place(self.part)
+        if not isinstance(entry, dict):
+            self.findings.add("entry_malformed", place, f"{where} is {shown(entry)}, expected an object")
+            return False
+        if not is_id(entry.get("id")):
+            self._malformed(place, where, "id", entry.get("id"), "a whole number or text")
+            return False
+        return True
+
+    def categories(self, entries: list[Any]) -> dict[int | str, str]:
+        """Read the names of the categories by id. The first of those that share an id counts."""
+        names: dict[int | str, str] = {}
+        ids: dict[str, int | str] = {}  # by text: readers do not tell 7 from "7"
+        for index, entry in enumerate(entries):
+            where = f"categories[{index}]"
+            if not self._is_entry(entry, where):
+                continue
+            name = entry.get("name")
+            if not isinstance(name, str) or not name:
+                self._malformed(Place(self.part), where, "name", name, "text")
+                name = f"category {entry['id']}"
+            first = ids.setdefault(str(entry["id"]), entry["id"])
+            if first in names:
+                message = f"{names[first]!r} and {name!r} share the id {_both(first, entry['id'])}"
+                self.findings.add("category_id_collision", Place(self.part), message)
+                continue
+            names[entry["id"]] = name
+        for name, count in Counter(names.values()).items():
+            if count > 1:
+                same = ", ".join(str(i) for i, other in names.items() if other == name)
+                self.findings.add("category_name_collision", Place(self.part), f"the ids {same} are all named {name!r}")
+        return names
+
+    def images(self, entries: list[Any], folder: Path, allow_outside: bool) -> list[CheckedImage]:
+        """Read the images, including those that share an id."""
+        images: list[CheckedImage] = []
+        ids: dict[str, tuple[int | str, str]] = {}
+        files: dict[Path | None, str] = {}
+        for index, entry in enumerate(entries):
+            where = f"images[{index}]"
+            if not self._is_entry(entry, where):
+                continue
+            image = self._image(entry, where, folder, allow_outside)
+            place = Place(self.part, image.file, image.id)
+            first_id, first = ids.setdefault(str(image.id), (image.id, where))
+            if first != where:
+                message = f"{where} and {first} share the id {_both(first_id, image.id)}"
+                self.findings.add("image_id_collision", place, message)
+            if image.path is not None and image.path in files:
+                self.findings.add("file_listed_twice", place, f"{where} and {files[image.path]} are the same file")
+            files.setdefault(image.path, where)
+            images.append(image)
+        return images
+
+    def _image(self, entry: dict[str, Any], where: str, folder: Path, allow_outside: bool) -> CheckedImage:
+        name, path = entry.get("file_name"), None
+        size: tuple[Any, Any] | None = (entry.get("height"), entry.get("width"))
+        place = Place(self.part, name if isinstance(name, str) else "", entry["id"])
+        if isinstance(name, str) and name:
+            try:
+                path = inside(folder, name, f"{where}: file_name", allow_outside=allow_outside)
+            except DataError as error:
+                self.findings.add("image_outside", place, str(error))
+        else:
+            self._malformed(place, where, "file_name", name, "the name of a file")
+        for field_name in ("height", "width"):
+            if not is_kind(entry.get(field_name), int) or entry[field_name] <= 0:
+                self._malformed(place, where, field_name, entry.get(field_name), "a whole number above 0")
+                size = None
+                break
+        if size and size[0] * size[1] > image_files.MAX_PIXELS:
+            self._malformed(place, where, "height", size[0], f"at most {image_files.MAX_PIXELS} pixels with 'width'")
+            size = None
+        root = None if allow_outside else folder
+        return CheckedImage(entry["id"], place.file, path, size, root, entry.get("exif_applied") is True, entry=entry)
+
+    def annotations(self, entries: list[Any], images: list[CheckedImage], categories: dict[int | str, str],
+                    show: Show | None) -> dict[int, list[Labelled]]:  # fmt: skip
+        """Sort the annotations by the index of their image."""
+        indices: dict[int | str, int] = {}
+        for index, image in enumerate(images):
+            indices.setdefault(image.id, index)
+        by_image: dict[int, list[Labelled]] = {}
+        ids: set[int | str] = set()
+        for index, entry in enumerate(tracked(entries, show, every=1000)):
+            where = f"annotations[{index}]"
+            if not isinstance(entry, dict):
+                self.findings.add("entry_malformed", Place(self.part), f"{where} is {shown(entry)}, expected an object")
+                continue
+            label = entry["id"] if is_id(entry.get("id")) else where
+            image_id: Any = entry.get("image_id")
+            known = is_id(image_id) and image_id in indices
+            file = images[indices[image_id]].file if known else ""
+            place = Place(self.part, file, image_id if is_id(image_id) else None, label)
+            self._fields(entry, where, place, ids)
+            if not is_id(entry.get("category_id")) or entry["category_id"] not in categories:
+                message = f"no category has the id {shown(entry.get('category_id'))}"
+                self.findings.add("category_missing", place, message)
+            if not known:
+                self.findings.add("annotation_orphan", place, f"no image has the id {shown(image_id)}")
+                continue
+            by_image.setdefault(indices[image_id], []).append((label, entry))
+        return by_image
+
+    def _fields(self, entry: dict[str, Any], where: str, place: Place, ids: set[int | str]) -> None:
+        """Check the fields of an annotation that need no image."""
+        missing = [name for name in ("id", "area", "bbox", "iscrowd") if entry.get(name) is None]
+        if missing:
+            self.findings.add("fields_missing", place, f"{where} has no {', '.join(missing)}", severity=INFO)
+        if entry.get("id") is not None:
+            if not is_id(entry["id"]):
+                self._malformed(place, where, "id", entry["id"], "a whole number or text")
+            elif entry["id"] in ids:
+                self.findings.add("annotation_id_collision", place, f"{where} repeats the id {entry['id']!r}")
+            else:
+                ids.add(entry["id"])
+        if entry.get("iscrowd") not in (None, 0, 1):
+            self._malformed(place, where, "iscrowd", entry["iscrowd"], "0 or 1")
+        area = entry.get("area")
+        if area is not None and not (is_kind(area, float) and area >= 0):
+            self._malformed(place, where, "area", area, "a number of pixels")
+
+
+def _both(first: int | str, second: int | str) -> str:
+    """Show an id that two entries share, even where one is a number and the other text."""
+    return shown(first) if type(first) is type(second) else f"{shown(first)}, which readers do not tell from {shown(second)}"

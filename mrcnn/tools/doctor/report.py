@@ -1,6 +1,9 @@
-"""What the doctor found: counts, tables for the terminal, JSON, and the exit status of a check."""
+"""The report of a check: findings and statistics for the terminal, as JSON and as a page, and the exit code."""
 
 import io
+import os
+from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -8,86 +11,82 @@ from rich.padding import Padding
 from rich.table import Table
 
 from mrcnn.base.atomic_write import save_json
+from mrcnn.base.progress import Show
 from mrcnn.base.text import printable
-from mrcnn.tools.doctor.finding import ERROR, KINDS, SEVERITIES, WARNING
+from mrcnn.tools.doctor.findings import ERROR, KINDS, SEVERITIES, WARNING, Finding, Findings
+from mrcnn.tools.doctor.images import ImageScan
+from mrcnn.tools.doctor.object_sizes import size_lines
+from mrcnn.tools.doctor.parts import Part
 
 # classes listed in the terminal
 _CLASSES = 15
 
 
 class Report:
-    """The findings and figures of a data set.
+    """The findings and statistics of a data set.
 
     Attributes:
-        source: str. What was checked.
-        findings: list of Finding, the worst severity first, then in the order of KINDS. Of each kind and severity no more
-            than 1000 are kept; `counts` counts all.
-        counts: dict kind -> dict severity -> int.
-        statistics: dict: "parts", "classes" and "sizes", as `to_dict` writes them.
-        checked: list of (Part, list of ImageScan), for `mend`.
+        source: what was checked.
+        findings: sorted by severity, the worst first, then in the order of KINDS. At most 1000 of each kind and severity are
+            kept; `counts` counts all of them.
+        counts: number of findings by kind and severity.
+        statistics: "parts", "classes" and "sizes", as `to_dict` gives them.
+        checked: each part with the scans of its images, for `mend`.
     """
 
-    def __init__(self, source, findings, statistics, checked):
-        """Make a report. Args: source: str; findings: Findings; statistics, checked: see the class."""
-        order = {kind: position for position, kind in enumerate(KINDS)}
+    def __init__(self, source: str, findings: Findings, statistics: dict[str, Any],
+                 checked: Sequence[tuple[Part, Sequence[ImageScan]]]) -> None:  # fmt: skip
+        order = {kind: index for index, kind in enumerate(KINDS)}
         self.source = printable(source)
         self.findings = sorted(findings.kept, key=lambda f: (SEVERITIES.index(f.severity), order[f.kind]))
-        self.counts = {}
+        self.counts: dict[str, dict[str, int]] = {}
         for kind, severity in sorted(findings.counts, key=lambda key: (order[key[0]], SEVERITIES.index(key[1]))):
             self.counts.setdefault(kind, {})[severity] = findings.counts[kind, severity]
         self.statistics = statistics
         self.checked = checked
 
-    def count(self, severity):
-        """Count findings. Args: severity: "error", "warning" or "info". Returns: int."""
-        return sum(of.get(severity, 0) for of in self.counts.values())
+    def count(self, severity: str) -> int:
+        """Count the findings of a severity: "error", "warning" or "info"."""
+        return sum(by_severity.get(severity, 0) for by_severity in self.counts.values())
 
-    def exit_code(self, strict=False):
-        """Status for a script: 1 when there are errors (strict: or warnings), else 0."""
+    def exit_code(self, strict: bool = False) -> int:
+        """The exit code of a check: 1 when there are errors (`strict`: or warnings), else 0."""
         return int(bool(self.count(ERROR) or (strict and self.count(WARNING))))
 
-    def summary(self):
-        """The numbers of images, annotations and findings in one line: str."""
+    def summary(self) -> str:
+        """The numbers of images, annotations and findings in one line."""
         parts = self.statistics["parts"]
         images, annotations = (sum(part[key] for part in parts) for key in ("images", "annotations"))
         words = zip(SEVERITIES, ("error", "warning", "note"))
-        found = ", ".join(f"{self.count(s)} {word}{'' if self.count(s) == 1 else 's'}" for s, word in words)
-        return f"{self.source}: {images} images, {annotations} annotations: {found}"
+        counts = ", ".join(f"{self.count(s)} {word}{'' if self.count(s) == 1 else 's'}" for s, word in words)
+        return f"{self.source}: {images} images, {annotations} annotations: {counts}"
 
-    def to_dict(self):
-        """All that was found, as JSON can hold it: a dict."""
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as JSON holds it."""
         return {
             "source": self.source,
             "counts": {severity: self.count(severity) for severity in SEVERITIES},
             "kinds": self.counts,
             "findings": [finding.to_dict() for finding in self.findings],
-            "statistics": _safe(self.statistics),
+            "statistics": _printable(self.statistics),
         }
 
-    def save(self, path):
-        """Write `to_dict` as JSON. Args: path: path."""
+    def save(self, path: os.PathLike[str] | str) -> None:
+        """Write `to_dict` as JSON."""
         save_json(path, self.to_dict(), indent=1)
 
-    def save_html(self, path, progress=None):
-        """Write a page with the findings, pictures of the worst, and the figures; it needs no other file.
+    def save_html(self, path: os.PathLike[str] | str, progress: Show | None = None) -> None:
+        """Write a self-contained page with the findings, pictures of the worst, and the statistics.
 
         Args:
-            path: path.
-            progress: function (done, total), called after each picture, or None.
+            progress: called after each picture.
         """
-        from mrcnn.tools.doctor.html import write_page
+        from mrcnn.tools.doctor.html import write_report  # it draws, which the terminal does not need
 
-        write_page(self, path, progress)
+        write_report(self, path, progress)
 
-    def table(self, width=110):
-        """The report for a terminal.
-
-        Args:
-            width: int. Characters in a line.
-
-        Returns:
-            str of several lines.
-        """
+    def table(self, width: int = 110) -> str:
+        """The report for a terminal, as text of several lines. Args: width: characters in a line."""
         out = io.StringIO()
         console = Console(file=out, width=width, color_system=None, force_jupyter=False, markup=False, emoji=False)
         console.print(self.summary())
@@ -100,21 +99,21 @@ class Report:
             console.print(line)
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
-    def _finding_table(self):
+    def _finding_table(self) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("", no_wrap=True)
         table.add_column("count", justify="right", no_wrap=True)
-        table.add_column("what was found, such as", overflow="fold", ratio=3)
+        table.add_column("finding and example", overflow="fold", ratio=3)
         table.add_column("what to do", overflow="fold", ratio=2)
         for finding in self.examples():
             count = self.counts[finding.kind][finding.severity]
-            told = Group(KINDS[finding.kind].title, Padding(finding.told(), (0, 0, 0, 2)))
-            table.add_row(finding.severity, str(count), told, finding.todo)
+            text = Group(KINDS[finding.kind].title, Padding(str(finding), (0, 0, 0, 2)))
+            table.add_row(finding.severity, str(count), text, finding.advice)
         return table
 
-    def examples(self):
-        """The worst finding of each kind and severity: list of Finding, in the order of `findings`."""
-        worst = {}
+    def examples(self) -> list[Finding]:
+        """The worst finding of each kind and severity, in the order of `findings`."""
+        worst: dict[tuple[str, str], Finding] = {}
         for finding in self.findings:
             key = finding.kind, finding.severity
             if key not in worst or finding.weight > worst[key].weight:
@@ -122,7 +121,7 @@ class Report:
         return list(worst.values())
 
 
-def _part_table(parts):
+def _part_table(parts: Sequence[dict[str, Any]]) -> Table | None:
     if len(parts) < 2:
         return None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -135,8 +134,8 @@ def _part_table(parts):
     return table
 
 
-def _class_table(classes):
-    """The most frequent classes; those that do not occur are told in the findings."""
+def _class_table(classes: Sequence[dict[str, Any]]) -> Table | None:
+    """The most frequent classes; those without objects are a finding."""
     present = [row for row in classes if row["objects"]]
     if not present:
         return None
@@ -152,37 +151,17 @@ def _class_table(classes):
         bar = "#" * max(round(20 * row["objects"] / present[0]["objects"]), 1)
         by_part = [str(row["by_part"].get(part, 0)) for part in parts] if len(parts) > 1 else []
         table.add_row(printable(row["name"]), str(row["objects"]), str(row["images"]), *by_part, bar)
-    if len(present) > _CLASSES:
-        rest = present[_CLASSES:]
+    rest = present[_CLASSES:]
+    if rest:
         by_part = [str(sum(row["by_part"].get(part, 0) for row in rest)) for part in parts] if len(parts) > 1 else []
         table.add_row(f"{len(rest)} more classes", str(sum(row["objects"] for row in rest)), "", *by_part, "")
     return table
 
 
-def size_lines(sizes):
-    """The figures of `object_sizes.measure` in words: list of str."""
-    if not sizes["objects"]:
-        return []
-    areas = sizes["areas"]
-    lines = [
-        f"objects by COCO's areas: {areas['small']} small, {areas['medium']} medium, {areas['large']} large",
-        "side in the network's input, in pixels: " + ", ".join(f"{name}: {n}" for name, n in sizes["sides"].items() if n),
-    ]
-    lines.append("configured: " + _settings_line(sizes["configured"]))
-    lines.append("suggested:  " + _settings_line(sizes["suggested"]))
-    return lines
-
-
-def _settings_line(told):
-    shares = ", ".join(f"{told[key]:.1%} by {key.removeprefix('share_')}" for key in told if key.startswith("share_"))
-    return (f"IMAGE_MIN_DIM={told['IMAGE_MIN_DIM']} IMAGE_MAX_DIM={told['IMAGE_MAX_DIM']} "
-            f"RPN_ANCHOR_SCALES={tuple(told['RPN_ANCHOR_SCALES'])}: the best anchor overlaps {shares} of the objects")
-
-
-def _safe(value):
+def _printable(value: Any) -> Any:
     """Make all text of the statistics printable."""
     if isinstance(value, dict):
-        return {printable(key): _safe(v) for key, v in value.items()}
+        return {printable(key): _printable(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_safe(v) for v in value]
+        return [_printable(v) for v in value]
     return printable(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""A healthy data set in COCO's layout, and ways to damage it: what the doctor is to find is known by name."""
+"""A healthy data set in COCO's layout, and ways to damage it, each with the findings that it must give."""
 import json
 import struct
 import zlib
@@ -22,7 +22,7 @@ def octagon(x, y, radius):
 
 
 def annotation(number, image_id, category_id, polygon):
-    """An annotation in COCO's form whose area and box are right."""
+    """An annotation in COCO's form with the correct area and box."""
     x, y = np.reshape(polygon, (-1, 2)).T
     area = rle_area(as_rle([polygon], (HEIGHT, WIDTH)))
     box = [float(v) for v in (x.min(), y.min(), x.max() - x.min(), y.max() - y.min())]
@@ -61,13 +61,13 @@ class Part:
 
 
 def write_photograph(path, seed, **options):
-    """A picture of blots that looks like no other."""
+    """Write an image of random blots, similar to no other."""
     blots = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), np.uint8)
     Image.fromarray(cv2.resize(blots, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)).save(path, **options)
 
 
 def healthy(folder, train=8, val=3):
-    """Make a healthy set of two parts. Returns: (Part train, Part val), saved."""
+    """Write a healthy data set. Returns: its parts train and val."""
     parts, number = [], 0
     for name, count in (("train", train), ("val", val)):
         (folder / name).mkdir(parents=True)
@@ -95,8 +95,8 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
 
 
-# --- damages: each takes (train, val, i), damages image i of train or what hangs on it, and returns the image id and the
-# annotation id that the finding has to name (None for none)
+# --- damages: each takes (train, val, i), damages image i of train or its annotations, and returns the image id and the
+# annotation id that the finding must name (None for none)
 def _file(write):
     def damage(train, val, i):
         write(train.file(i))
@@ -114,7 +114,7 @@ def _image(**fields):
 
 
 def _annotation(change):
-    """Damage by a function that takes the first annotation of the image, and the second."""
+    """Damage by a function of the first and the second annotation of the image."""
 
     def damage(train, val, i):
         first, second = train.of(i)
@@ -161,7 +161,7 @@ def _link_outside(train, val, i):
 
 
 def _copy(to_val, **options):
-    """Write image i again as the one after it, or as an image of val; with options, encoded anew."""
+    """Write image i again as the next one, or as an image of val; re-encoded when there are options."""
 
     def damage(train, val, i):
         part, j = (val, i % len(val.images)) if to_val else (train, i + 1)
@@ -183,14 +183,14 @@ def _image_id_again(train, val, i):
     train.images[i + 1]["id"] = train.images[i]["id"]
     for a in train.of(i + 1):
         a["image_id"] = train.images[i]["id"]
-    # where they lie differs, so that nothing else is wrong with them
+    # elsewhere in the image, so that they are not duplicates
     for k, a in enumerate(train.of(i + 1)):
         a.update(annotation(a["id"], a["image_id"], a["category_id"], octagon(40 + 50 * k, 60, 15)))
     return train.images[i]["id"], None
 
 
 def _number_and_text(train, val, i):
-    """The id of one image is a number, that of the next the same number as text."""
+    """Give the next image the same id as text."""
     number = train.images[i]["id"]
     train.images[i + 1]["id"] = str(number)
     for a in train.of(i + 1):
@@ -199,7 +199,7 @@ def _number_and_text(train, val, i):
 
 
 def _rle_of_the_file(train, val, i):
-    """The data say that the image is wider; one mask is of the size that they say, the other of the file's."""
+    """The data set gives a larger width; one mask has that size, the other the size of the file."""
     train.images[i]["width"] += 30
     for a, width in zip(train.of(i), (WIDTH + 30, WIDTH)):
         rle = as_rle(a["segmentation"], (HEIGHT, width))
@@ -291,32 +291,32 @@ def _polygon(*points, **fields):
 
 _BOW_TIE = (10.0, 20, 60, 70, 60, 20, 10, 70)
 
-# name: (kinds that it gives, the first of them at the place, damage)
+# name: (kinds of findings, the first of them at the place that the damage returns; damage)
 DAMAGES = {
     "a missing file": (["image_missing"], _file(Path.unlink)),
-    "a file that is no picture": (["image_unreadable"], _file(lambda path: path.write_text("no picture"))),
+    "a file that is not an image": (["image_unreadable"], _file(lambda path: path.write_text("no picture"))),
     "an empty file": (["image_unreadable"], _file(lambda path: path.write_bytes(b""))),
-    "a JPEG that breaks off": (["image_truncated"], _file(lambda path: _cut(path, 0.7))),
+    "a truncated JPEG": (["image_truncated"], _file(lambda path: _cut(path, 0.7))),
     "a JPEG without its last bytes": (["image_truncated"], _file(lambda path: _cut(path, 0.998))),
-    "a PNG that breaks off": (["image_truncated"], _file(_cut_png)),
+    "a truncated PNG": (["image_truncated"], _file(_cut_png)),
     "an image bomb": (["image_too_large"], _file(lambda path: path.write_bytes(bomb()))),
     "a wrong size": (["size_mismatch"], _image(width=WIDTH + 30)),
-    "a wrong size beside masks of both": (["size_mismatch"], _rle_of_the_file),
+    "a wrong size with masks of both sizes": (["size_mismatch"], _rle_of_the_file),
     "a size swapped by EXIF": (["size_swapped"], _with_orientation(6, turn=True)),
     "a mirrored image": (["exif_orientation"], _with_orientation(2)),
-    "a file name that climbs out": (["image_outside"], _image(file_name="../../photograph.jpg")),
-    "a link to outside": (["image_outside"], _link_outside),
+    "a file name that leads out of the folder": (["image_outside"], _image(file_name="../../photograph.jpg")),
+    "a link out of the folder": (["image_outside"], _link_outside),
     "an image twice": (["image_duplicate"], _copy(False)),
-    "an image encoded anew": (["image_near_duplicate"], _copy(False, quality=40)),
+    "a re-encoded image": (["image_near_duplicate"], _copy(False, quality=40)),
     "an image of train in val": (["image_leak"], _copy(True)),
-    "an image of train in val, encoded anew": (["image_near_leak"], _copy(True, quality=40)),
+    "a re-encoded image of train in val": (["image_near_leak"], _copy(True, quality=40)),
     "a file listed twice": (["file_listed_twice"], _listed_twice),
     "two images of one id": (["image_id_collision"], _image_id_again),
     "two images of one id, a number and a text": (["image_id_collision"], _number_and_text),
     "an image without a name": (["entry_malformed"], _image(file_name=None)),
     "a height in words": (["entry_malformed"], _image(height="tall")),
-    "an annotation of no image": (["annotation_orphan"], _orphan),
-    "an annotation of no category": (["category_missing"], _set(category_id=77)),
+    "an annotation of an unlisted image": (["annotation_orphan"], _orphan),
+    "an annotation of an unlisted category": (["category_missing"], _set(category_id=77)),
     "two annotations of one id": (["annotation_id_collision"], _same_id),
     "no segmentation": (["segmentation_missing"], _set(segmentation=[])),
     "a polygon of two points": (["segmentation_malformed"], _polygon(1, 2, 3, 4)),
@@ -327,16 +327,16 @@ DAMAGES = {
     "an RLE of another size": (["segmentation_malformed"], _rle((10, 10), (50, 50))),
     "an RLE that does not fill the image": (["segmentation_malformed"], _rle(counts=(50, 50))),
     "an RLE of nonsense": (["segmentation_malformed"], _rle()),
-    "a polygon that leaves the image": (["polygon_outside", "box_outside"], _shifted(-30, 0)),
+    "a polygon partly outside the image": (["polygon_outside", "box_outside"], _shifted(-30, 0)),
     "a polygon outside the image": (["polygon_outside", "box_outside"], _shifted(500, 0)),
-    "a polygon that goes on forever": (["polygon_outside"], _polygon(10, 20, 1e15, 20, 1e15, 1e15, bbox=None, area=None)),
+    "a polygon with huge coordinates": (["polygon_outside"], _polygon(10, 20, 1e15, 20, 1e15, 1e15, bbox=None, area=None)),
     "a polygon that crosses itself": (["polygon_crosses_itself"], _polygon(*_BOW_TIE, bbox=[10, 20, 50, 50], area=1250)),
     "a polygon without area": (["mask_empty"], _polygon(10, 20, 40, 20, 60, 20, bbox=None, area=None)),
     "a mask of one pixel": (["mask_one_pixel"], _polygon(10, 20, 11, 20, 11, 21, 10, 21, bbox=[10, 20, 1, 1], area=1)),
     "a box of three numbers": (["box_malformed"], _set(bbox=[1, 2, 3])),
     "a box of negative width": (["box_malformed"], _set(bbox=[40, 20, -20, 30])),
     "a box outside the image": (["box_outside", "box_mismatch"], _set(bbox=[1000, 20, 40, 40])),
-    "a box of something else": (["box_mismatch"], _set(bbox=[2, 2, 20, 20])),
+    "a box of another object": (["box_mismatch"], _set(bbox=[2, 2, 20, 20])),
     "a wrong area": (["area_mismatch"], _set(area=3.0)),
     "an area in words": (["entry_malformed"], _set(area="large")),
     "an object annotated twice": (["annotation_duplicate"], _double_id),
@@ -351,12 +351,12 @@ DAMAGES = {
     "an unused category": (["category_unused"], _categories({"id": 4, "name": "ghost"})),
     "a gap in the ids": (["category_ids_gaps"], _gap),
     "another category in val": (["category_differs"], _val_renamed),
-    "a class that only val has": (["category_not_trained"], _only_in_val),
+    "a class only in val": (["category_not_trained"], _only_in_val),
 }  # fmt: skip
 
-# what follows from a damage beside its own kinds, and is right
+# further kinds that may follow from a damage
 FOLLOWS = {
-    "a polygon that goes on forever": {"fields_missing"},
+    "a polygon with huge coordinates": {"fields_missing"},
     "a polygon without area": {"fields_missing"},
     "two images of one id": {"image_without_objects"},
     "another category in val": {"category_unused", "category_not_trained"},

@@ -1,4 +1,4 @@
-"""Whatever stands in a COCO JSON, the check ends with a report or our own error, and the mended copy is sound."""
+"""Whatever a COCO JSON holds, the check gives a report or our own error, and the mended copy is valid."""
 import json
 
 import pytest
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 
 def check(folder, text):
-    """Check a text as the JSON of some images. Returns: Report, or None where there is a DataError that names the file."""
+    """Check a text as the JSON of the images. Returns: the report, or None after a DataError that names the file."""
     path = folder / "any.json"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
@@ -71,5 +71,5 @@ def test_a_damaged_json_gives_a_report(folder, text):
 
 
 @given(text=st.text(max_size=50))
-def test_any_text_is_told(folder, text):
+def test_any_text_gives_a_report_or_an_error(folder, text):
     assert check(folder, text) is None or text.strip().startswith("{")

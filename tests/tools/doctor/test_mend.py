@@ -1,4 +1,4 @@
-"""The mended copy: what is changed, what is left out, and that the data stay as they are."""
+"""The mended copy: what it changes, what it drops, and that the data set stays unchanged."""
 import hashlib
 import json
 
@@ -31,7 +31,7 @@ def damaged(folder, *names):
     return train, val
 
 
-def test_the_mended_copy_of_everything_passes_the_check_and_the_data_are_untouched(tmp_path):
+def test_the_mended_copy_of_all_damages_passes_the_check_and_the_data_set_is_unchanged(tmp_path):
     names = [name for name in DAMAGES if name not in ("a gap in the ids", "another category in val")]
     damaged(tmp_path / "set", *names)
     before = state(tmp_path / "set")
@@ -48,16 +48,16 @@ def test_the_mended_copy_of_everything_passes_the_check_and_the_data_are_untouch
     assert json.loads(json.dumps(mended.to_dict()))["counts"] == mended.counts()
 
 
-def test_a_healthy_set_is_copied_as_it_is(tmp_path):
+def test_a_healthy_set_is_copied_unchanged(tmp_path):
     train, _ = healthy(tmp_path / "set")
     train.images[0]["license"], train.annotations[0]["note"] = 3, {"by": "me"}
     train.save()
     mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
-    assert mended.done == [] and json.loads((tmp_path / "a.json").read_text()) == train.content
+    assert mended.changes == [] and json.loads((tmp_path / "a.json").read_text()) == train.content
 
 
 def mend_one(tmp_path, change):
-    """Change the first annotation of the first of two images, mend, and give what is made of it, or None."""
+    """Change the first annotation of two images, and mend. Returns: the mended annotation or None, and the counts."""
     train, _ = healthy(tmp_path / "set", train=2, val=1)
     change(train.annotations[0])
     train.save()
@@ -68,22 +68,22 @@ def mend_one(tmp_path, change):
     return (kept[0] if kept else None), mended.counts()
 
 
-def test_a_polygon_is_cut_off_at_the_border_by_hand(tmp_path):
+def test_a_polygon_is_clipped_by_hand(tmp_path):
     found, done = mend_one(tmp_path, lambda a: a.update(
         segmentation=[[-10, 20, 30, 20, 30, 60, -10, 60]], bbox=[-10, 20, 40, 40], area=1600))  # fmt: skip
     assert {tuple(p) for p in np.reshape(found["segmentation"][0], (-1, 2))} == {(0, 20), (30, 20), (30, 60), (0, 60)}
     assert found["bbox"] == [0, 20, 30, 40] and found["area"] == 1200
-    assert done == {"polygon cut off at the border, or a part of it left out": 1, "area and bbox computed": 1}
+    assert done == {"polygon clipped to the image, or partly dropped": 1, "area and bbox computed": 1}
 
 
-def test_boxes_and_areas_are_computed_where_they_are_wrong(tmp_path):
+def test_wrong_boxes_and_areas_are_computed(tmp_path):
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
     found, done = mend_one(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
     assert found["bbox"] == [10, 20, 40, 40] and found["area"] == 1600 and found["segmentation"] == square
     assert done == {"area and bbox computed": 1}
 
 
-def test_missing_fields_are_filled_in(tmp_path):
+def test_missing_fields_are_added(tmp_path):
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
 
     def change(a):
@@ -100,27 +100,27 @@ def test_missing_fields_are_filled_in(tmp_path):
     {"category_id": 9}, {"image_id": 9}, {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [7]}},
     {"segmentation": [[500, 20, 540, 20, 540, 60]]},
 ])  # fmt: skip
-def test_what_has_no_mask_image_or_category_is_left_out(tmp_path, fields):
+def test_an_annotation_without_mask_image_or_category_is_dropped(tmp_path, fields):
     found, done = mend_one(tmp_path, lambda a: a.update(fields))
-    assert found is None and done == {"annotation left out": 1}
+    assert found is None and done == {"annotation dropped": 1}
 
 
-def test_good_polygons_stay_when_bad_ones_go(tmp_path):
+def test_valid_polygons_are_kept_when_malformed_ones_are_dropped(tmp_path):
     square = [10, 20, 50, 20, 50, 60, 10, 60]
     found, _ = mend_one(tmp_path, lambda a: a.update(segmentation=[[1, 2], square], bbox=[10, 20, 40, 40], area=1600))
     assert found["segmentation"] == [square]
 
 
-def test_annotations_that_share_an_id_get_others(tmp_path):
+def test_annotations_that_share_an_id_are_renumbered(tmp_path):
     train, _ = damaged(tmp_path / "set", "two annotations of one id")
     mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     ids = [a["id"] for a in json.loads((tmp_path / "a.json").read_text())["annotations"]]
     most = max(a["id"] for a in train.annotations)
     assert ids[:2] == [train.annotations[0]["id"], most + 1] and len(set(ids)) == len(ids)
-    assert mended.counts() == {"annotation numbered anew": 1}
+    assert mended.counts() == {"annotation renumbered": 1}
 
 
-def test_a_size_that_is_none_is_that_of_the_file(tmp_path):
+def test_a_malformed_size_is_taken_from_the_file(tmp_path):
     damaged(tmp_path / "set", "a height in words")
     mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     image = json.loads((tmp_path / "a.json").read_text())["images"][0]
@@ -128,7 +128,7 @@ def test_a_size_that_is_none_is_that_of_the_file(tmp_path):
     assert mended.counts() == {"size of the image taken from its file": 1}
 
 
-def test_images_that_share_an_id_are_left_out_with_what_nobody_can_tell_apart(tmp_path):
+def test_images_that_share_an_id_are_dropped_with_their_annotations(tmp_path):
     train, _ = damaged(tmp_path / "set", "two images of one id")
     mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     found = json.loads((tmp_path / "a.json").read_text())
@@ -138,8 +138,8 @@ def test_images_that_share_an_id_are_left_out_with_what_nobody_can_tell_apart(tm
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("as_rle", [False, True])
-def test_annotations_of_the_turned_image_come_to_lie_on_the_stored_pixels(tmp_path, orientation, as_rle):
-    """A bright triangle is drawn where the annotation of the upright image says; the mended one must cover its pixels."""
+def test_annotations_of_the_rotated_image_are_rotated_to_the_stored_pixels(tmp_path, orientation, as_rle):
+    """The upright image has a bright triangle where its annotation is; the mended annotation must cover the same pixels."""
     upright = np.zeros((WIDTH, HEIGHT), np.uint8)
     rows, columns = np.mgrid[:WIDTH, :HEIGHT]
     inside = (rows >= 20) & (columns >= 10) & (rows - 20 + columns - 10 < 50)
@@ -185,12 +185,12 @@ def test_another_format_becomes_coco(tmp_path):
     mended = mend(report, tmp_path / "a.json")
     dataset = open_dataset(tmp_path / "a.json", images=folder)
     assert [len(dataset.annotations_of(i)) for i in dataset.image_ids] == [2, 2] and dataset.class_names == ["BG", "ball"]
-    assert mended.counts()["annotation left out"] == 2
+    assert mended.counts()["annotation dropped"] == 2
     assert check_dataset(tmp_path / "a.json", images=folder).counts == {}
 
 
-def test_images_in_several_folders_are_named_from_the_one_around_them(tmp_path):
-    """LVIS takes its images out of COCO's folders."""
+def test_file_names_are_relative_to_the_folder_that_contains_all_images(tmp_path):
+    """LVIS uses images from two of COCO's folders."""
     images, annotations = [], []
     for i, part in enumerate(("train2017", "val2017"), start=1):
         (tmp_path / "set" / part).mkdir(parents=True)
@@ -201,39 +201,39 @@ def test_images_in_several_folders_are_named_from_the_one_around_them(tmp_path):
     content = {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "ball", "frequency": "r"}]}
     (tmp_path / "set" / "lvis_v1_val.json").write_text(json.dumps(content))
     mended = mend(check_dataset(tmp_path / "set"), tmp_path / "a.json")
-    assert mended.folders == [str(tmp_path / "set")] and mended.done == []
+    assert mended.folders == [str(tmp_path / "set")] and mended.changes == []
     dataset = open_dataset(tmp_path / "a.json", images=mended.folders[0])
     assert [dataset.load_image(i).shape[0] for i in dataset.image_ids] == [HEIGHT] * 2
     assert check_dataset(tmp_path / "a.json", images=mended.folders[0]).counts == {}
 
 
-def test_an_image_whose_annotations_cannot_be_read_is_left_out(tmp_path):
-    """It is none without objects: a training would learn that there are none."""
+def test_an_image_whose_annotations_cannot_be_read_is_dropped(tmp_path):
+    """It must not become an image without objects, from which a network would learn that there are none."""
     ids = np.ones((4, 6), int)
     write_split(tmp_path / "set", [(f"{i}.jpg", ids, [segment(1, 1, 24 - i)]) for i in (0, 1)])
     report = check_dataset(tmp_path / "set")
     assert "left_out" in report.counts and "image_without_objects" not in report.counts
     mended = mend(report, tmp_path / "a.json")
     assert [i["file_name"] for i in json.loads((tmp_path / "a.json").read_text())["images"]] == ["0.jpg"]
-    assert mended.counts() == {"image left out": 1} and "cannot be read" in mended.done[0][2]
+    assert mended.counts() == {"image dropped": 1} and "cannot be read" in mended.changes[0][2]
 
 
-def test_images_that_are_no_files_are_named_by_their_ids(tmp_path):
+def test_images_without_files_are_named_by_their_ids(tmp_path):
     write_split(tmp_path / "set", [("a.jpg", np.ones((4, 6), int), [segment(1, 1, 24)])])
     convert_panoptic(tmp_path / "set", tmp_path / "shards", shards=1, workers=1)
     mended = mend(check_dataset(tmp_path / "shards"), tmp_path / "a.json")
-    assert mended.counts() == {"image named by its id, as it is no file of its own": 1} and mended.folders == [None]
+    assert mended.counts() == {"image without a file named by its id": 1} and mended.folders == [None]
 
 
 def test_masks_in_memory_become_rle(tmp_path):
     mended = mend(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
-    assert mended.done == []  # they had no numbers, boxes or areas to put right
+    assert mended.changes == []  # they had no ids, boxes or areas to correct
     content = json.loads((tmp_path / "a.json").read_text())
     assert [(a["category_id"], a["iscrowd"], a["area"], a["bbox"]) for a in content["annotations"]] == [
         (1, 0, 500, [5, 5, 25, 20]), (2, 1, 924, [8, 8, 42, 22])]  # fmt: skip
 
 
-def test_the_data_are_never_written_over(tmp_path):
+def test_the_data_set_is_never_overwritten(tmp_path):
     healthy(tmp_path / "set")
     annotations = tmp_path / "set" / "annotations"
     before = state(tmp_path / "set")
@@ -241,7 +241,7 @@ def test_the_data_are_never_written_over(tmp_path):
     (tmp_path / "link.json").symlink_to(annotations / "instances_val.json")
     for report, output in ((one, annotations / "instances_val.json"), (one, tmp_path / "link.json"), (both, tmp_path / "set"),
                            (both, tmp_path / "a.json")):  # fmt: skip
-        with pytest.raises(DataError, match="not written over|is one file, and 2 parts"):
+        with pytest.raises(DataError, match="would overwrite|is one file, but 2 parts"):
             mend(report, output)
     assert state(tmp_path / "set") == before
 

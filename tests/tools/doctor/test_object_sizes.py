@@ -3,7 +3,7 @@ import pytest
 
 from mrcnn.config import Config
 from mrcnn.tools.doctor.annotations import Objects
-from mrcnn.tools.doctor.finding import Findings
+from mrcnn.tools.doctor.findings import Findings
 from mrcnn.tools.doctor.object_sizes import InputSettings, fit, measure, place_objects, suggest
 
 
@@ -20,7 +20,7 @@ def test_the_defaults_are_those_of_the_configuration():
     assert InputSettings.of(Plain().with_overrides({"RPN_ANCHOR_SCALES": [8, 16, 32, 64, 128]})).RPN_ANCHOR_SCALES[0] == 8
 
 
-def test_objects_lie_where_the_network_sees_them():
+def test_boxes_are_transformed_to_the_networks_input():
     # 256 x 512 becomes 512 x 1024 in a square of 1024: twice as large, 256 rows further down
     boxes, shapes = place_objects(objects_of([10, 20, 30, 60], size=(256, 512)), InputSettings())
     np.testing.assert_allclose(boxes, [[276, 40, 316, 120]])
@@ -28,7 +28,7 @@ def test_objects_lie_where_the_network_sees_them():
 
 
 @pytest.mark.parametrize("mode", ["none", "pad64", "crop"])
-def test_other_ways_of_resizing(mode):
+def test_other_resize_modes(mode):
     settings = InputSettings(IMAGE_RESIZE_MODE=mode, IMAGE_MIN_DIM=512, IMAGE_MAX_DIM=1024)
     boxes, shapes = place_objects(objects_of([10, 20, 30, 60]), settings)
     np.testing.assert_allclose(boxes, [[10, 20, 30, 60]])
@@ -42,40 +42,40 @@ def test_shares_by_hand():
     findings = Findings()
     sizes = measure(objects, InputSettings(RPN_ANCHOR_SCALES=(32, 80, 1000, 1001, 1002)), findings)
     assert sizes["configured"]["share_0.5"] == sizes["configured"]["share_0.7"] == 0.5
-    assert [f.kind for f in findings.kept] == ["anchors_miss"] and "50.0% of 4 objects" in findings.kept[0].found
+    assert [f.kind for f in findings.kept] == ["anchors_miss"] and "50.0% of 4 objects" in findings.kept[0].message
     assert sizes["sides"] == {"< 8": 0, "8 to 16": 0, "16 to 32": 1, "32 to 64": 2, "64 to 128": 1, "128 to 256": 0,
                               "256 to 512": 0, ">= 512": 0}  # fmt: skip
     assert sizes["areas"] == {"small": 1, "medium": 3, "large": 0}
 
 
-def test_scales_are_suggested_that_fit_better():
+def test_better_scales_are_suggested():
     rng = np.random.default_rng(0)
     corner, side = rng.uniform(0, 900, (300, 2)), rng.uniform(9, 14, (300, 1))
     objects = objects_of(*np.concatenate([corner, corner + side], axis=1), size=(1000, 1000))
     settings = InputSettings(IMAGE_MIN_DIM=1024, IMAGE_MAX_DIM=1024)
     assert (fit(*place_objects(objects, settings), settings) < 0.5).mean() > 0.9
-    told = suggest(objects, settings)
-    assert told["share_0.5"] > 0.95 and told["IMAGE_MAX_DIM"] == 2048  # twice the images' size is the most
+    suggested = suggest(objects, settings)
+    assert suggested["share_0.5"] > 0.95 and suggested["IMAGE_MAX_DIM"] == 2048  # twice the images' size is the most
 
 
 def test_scales_that_fit_are_left_alone():
     sides = 2.0 ** np.arange(5, 10)
     boxes = [[512 - s / 2, 512 - s / 2, 512 + s / 2, 512 + s / 2] for s in sides] * 4
-    told = suggest(objects_of(*boxes, size=(1024, 1024)), InputSettings(IMAGE_RESIZE_MODE="none"))
-    assert told["RPN_ANCHOR_SCALES"] == [32, 64, 128, 256, 512] and told["share_0.7"] == 1
+    suggested = suggest(objects_of(*boxes, size=(1024, 1024)), InputSettings(IMAGE_RESIZE_MODE="none"))
+    assert suggested["RPN_ANCHOR_SCALES"] == [32, 64, 128, 256, 512] and suggested["share_0.7"] == 1
 
 
 def test_the_image_size_follows_the_objects():
-    # sides of a tenth of the image: 56 pixels of 560, and the next multiple of 64 is 576; the images are 3 : 4
+    # sides of a tenth of the image: 56 pixels need 560, the next multiple of 64 is 576; the images are 3 : 4
     boxes = [[0, 0, 100, 100]] * 20
-    told = suggest(objects_of(*boxes, size=(750, 1000)), InputSettings())
-    assert (told["IMAGE_MAX_DIM"], told["IMAGE_MIN_DIM"]) == (576, 448)
+    suggested = suggest(objects_of(*boxes, size=(750, 1000)), InputSettings())
+    assert (suggested["IMAGE_MAX_DIM"], suggested["IMAGE_MIN_DIM"]) == (576, 448)
 
 
 def test_an_image_size_that_fits_is_left_alone():
-    # sides of 0.055 of the image: 56 pixels of 1018, and the next multiple of 64 is 1024, whose 3 / 4 are 768
+    # sides of 0.055 of the image: 56 pixels need 1018, the next multiple of 64 is 1024, and 3 / 4 of it is 768
     objects = objects_of(*[[0, 0, 55, 55]] * 20, size=(750, 1000))
-    sizes = [(told["IMAGE_MIN_DIM"], told["IMAGE_MAX_DIM"]) for told in (
+    sizes = [(row["IMAGE_MIN_DIM"], row["IMAGE_MAX_DIM"]) for row in (
         suggest(objects, InputSettings(IMAGE_MIN_DIM=least)) for least in (800, 400))]  # fmt: skip
     assert sizes == [(800, 1024), (768, 1024)]
 

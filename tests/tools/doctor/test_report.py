@@ -1,4 +1,4 @@
-"""The report in words, as JSON and as a page; names of files and classes may hold anything."""
+"""The report as text, as JSON and as a page; names of files and classes may contain anything."""
 import base64
 import io
 import json
@@ -11,20 +11,21 @@ from PIL import Image
 
 from mrcnn.base.text import printable
 from mrcnn.tools.doctor import KINDS, check_dataset, html
-from mrcnn.tools.doctor.finding import Findings, Picture, Place
+from mrcnn.tools.doctor.findings import Findings, Picture, Place
 from mrcnn.tools.doctor.html import draw_picture
-from mrcnn.tools.doctor.report import Report, size_lines
+from mrcnn.tools.doctor.object_sizes import size_lines
+from mrcnn.tools.doctor.report import Report
 from tests.tools.doctor.damaged import healthy, octagon, write_photograph
 
 EVIL = '<img src=x onerror="alert(1)">&\x1b[31m\u202e\ud800.jpg'
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes and text."""
+    """Collects the tags, attributes and text of a page."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.attributes, self.words, self.open = [], [], [], []
+        self.tags, self.attributes, self.text, self.open = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -37,12 +38,12 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.words.append(data)
+        self.text.append(data)
 
 
 @pytest.fixture
 def evil(tmp_path):
-    """A set whose names are HTML, escape codes and half characters."""
+    """The report of a data set whose names contain HTML, escape codes and lone surrogates."""
     train, val = healthy(tmp_path / "set")
     for part in (train, val):
         part.content["categories"][0]["name"] = "<script>alert(2)</script>\x07"
@@ -58,7 +59,7 @@ def evil(tmp_path):
     return check_dataset(tmp_path / "set")
 
 
-def test_the_page_runs_and_loads_nothing_that_the_data_hold(evil, tmp_path):
+def test_the_page_runs_and_loads_nothing_from_the_data(evil, tmp_path):
     evil.save_html(tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not page.open, "tags that are not closed"
@@ -67,16 +68,16 @@ def test_the_page_runs_and_loads_nothing_that_the_data_hold(evil, tmp_path):
     sources = [value for name, value in page.attributes if name == "src"]
     assert sources and all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert {value[0] for name, value in page.attributes if name == "href"} == {"#"}
-    words = "".join(page.words)
+    words = "".join(page.text)
     assert '<img src=x onerror="alert(1)">&' in words and "<script>alert(2)</script>" in words and "<i>7</i>" in words
     assert any("default-src 'none'" in (value or "") for _, value in page.attributes)
-    # what the narrow form of the page hides or lays out anew
+    # the narrow layout hides or rearranges these
     assert {"kinds", "rows"} <= {value for name, value in page.attributes if name == "class"}
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "@media (max-width: 640px)" in text and "table.kinds td:nth-child(4)" in text
 
 
-def test_words_for_a_terminal_hold_no_codes(evil, tmp_path):
+def test_terminal_output_has_no_control_characters(evil, tmp_path):
     for text in (evil.table(), evil.summary(), json.dumps(evil.to_dict(), ensure_ascii=False)):
         text.encode("utf-8")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
@@ -84,7 +85,7 @@ def test_words_for_a_terminal_hold_no_codes(evil, tmp_path):
     assert printable("a\x1b\n\ud800é") == "a\\x1b\\n\\ud800é"
 
 
-def test_pictures_are_of_the_place(tmp_path):
+def test_a_picture_shows_the_annotation(tmp_path):
     image = np.zeros((100, 200, 3), np.uint8)
     image[:, :, 2] = 200
     (jpeg,) = draw_picture(Picture((lambda: image,), [octagon(100, 50, 20)], [80, 30, 40, 40]))
@@ -106,7 +107,7 @@ def test_anything_can_be_drawn(segmentation, box):
     assert max(Image.open(io.BytesIO(jpeg)).size) == 300
 
 
-def test_a_picture_that_cannot_be_made_is_told(tmp_path):
+def test_a_picture_that_cannot_be_drawn_is_noted(tmp_path):
     findings = Findings()
     findings.add("mask_empty", Place("a", "b.jpg", 3), "gone", picture=Picture((lambda: 1 / 0,)))
     Report("x", findings, {"parts": [], "classes": [], "sizes": {"objects": 0}}, []).save_html(tmp_path / "a.html")
@@ -119,18 +120,18 @@ def test_the_worst_are_shown_and_the_rest_counted(tmp_path, monkeypatch):
     findings = Findings()
     for weight in (1, 9, 5, 7, 3):
         picture = Picture((lambda: np.zeros((9, 9, 3), np.uint8),))
-        findings.add("area_mismatch", Place("", f"file{weight}.jpg"), "off", weight=weight, picture=picture)
+        findings.add("area_mismatch", Place("", f"file{weight}.jpg"), "off", weight=float(weight), picture=picture)
     report = Report("x", findings, {"parts": [], "classes": [], "sizes": {"objects": 0}}, [])
-    told = []
-    report.save_html(tmp_path / "a.html", lambda *call: told.append(call))
-    assert told == [(1, 2), (2, 2)]
+    calls = []
+    report.save_html(tmp_path / "a.html", lambda *call: calls.append(call))
+    assert calls == [(1, 2), (2, 2)]
     text = (tmp_path / "a.html").read_text()
     assert re.findall(r"<figcaption>(file\d)", text) == ["file9", "file7"]
     assert "and 2 more" in text and len(base64.b64decode(re.search(r"base64,([^\"]+)", text)[1])) > 100
     assert "file9.jpg: off" in report.table() and "file1.jpg" not in report.table()
 
 
-def test_severities_make_the_status():
+def test_severities_determine_the_exit_code():
     def report(*kinds):
         findings = Findings()
         for kind in kinds:
@@ -146,12 +147,12 @@ def test_severities_make_the_status():
     assert "2 errors, 1 warning, 1 note" in found.summary()
 
 
-def test_ranges_of_sizes_without_objects_are_left_out():
+def test_empty_size_ranges_are_omitted():
     settings = {"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "RPN_ANCHOR_SCALES": [8], "share_0.5": 1.0}
     sizes = {"objects": 3, "areas": {"small": 3, "medium": 0, "large": 0}, "configured": settings, "suggested": settings,
              "sides": {"< 8": 0, "8 to 16": 2, "16 to 32": 0, "32 to 64": 1}}  # fmt: skip
     assert size_lines(sizes)[1] == "side in the network's input, in pixels: 8 to 16: 2, 32 to 64: 1"
 
 
-def test_every_kind_says_what_to_do():
-    assert all(kind.title and kind.todo and kind.severity in ("error", "warning", "info") for kind in KINDS.values())
+def test_every_kind_has_advice():
+    assert all(kind.title and kind.advice and kind.severity in ("error", "warning", "info") for kind in KINDS.values())

@@ -1,4 +1,4 @@
-"""Each damage is found by name, and a healthy set gives no alarm."""
+"""Every kind of damage is found, and a healthy data set gives no finding."""
 import json
 import os
 import shutil
@@ -16,21 +16,21 @@ from tests.tools.doctor.damaged import DAMAGES, FOLLOWS, HEIGHT, WIDTH, Part, he
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory):
-    """A healthy set that is only read: its folder."""
+    """The folder of a healthy data set that tests only read."""
     folder = tmp_path_factory.mktemp("twin") / "set"
     healthy(folder)
     return folder
 
 
 def copy_of(twin, folder):
-    """Copy a set to be damaged. Returns: (Part train, Part val)."""
+    """Copy a data set to be damaged. Returns: its parts train and val."""
     shutil.copytree(twin, folder, copy_function=os.link)
     parts = []
     for name in ("train", "val"):
         path = folder / "annotations" / f"instances_{name}.json"
         content = json.loads(path.read_text())
         path.unlink()
-        for file in (folder / name).iterdir():  # links of their own, so that writing does not reach the twin
+        for file in (folder / name).iterdir():  # unlinked, so that writing does not change the twin
             data = file.read_bytes()
             file.unlink()
             file.write_bytes(data)
@@ -42,7 +42,7 @@ def kinds(report):
     return {kind: sum(of.values()) for kind, of in report.counts.items()}
 
 
-def test_a_healthy_set_gives_no_alarm(twin):
+def test_a_healthy_set_gives_no_finding(twin):
     report = check_dataset(twin)
     assert report.counts == {} and report.findings == []
     assert report.exit_code() == 0 and report.exit_code(strict=True) == 0
@@ -50,7 +50,7 @@ def test_a_healthy_set_gives_no_alarm(twin):
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damage_is_found_and_gives_no_other_alarm(twin, tmp_path, name):
+def test_a_damage_is_found_and_gives_no_other_finding(twin, tmp_path, name):
     expected, damage = DAMAGES[name]
     train, val = copy_of(twin, tmp_path / "set")
     image_id, annotation_id = damage(train, val, 2)
@@ -61,7 +61,7 @@ def test_a_damage_is_found_and_gives_no_other_alarm(twin, tmp_path, name):
     assert found[expected[0]] == 1
     (finding,) = [f for f in report.findings if f.kind == expected[0]]
     assert (finding.place.image_id, finding.place.annotation_id) == (image_id, annotation_id)
-    assert finding.found and finding.todo == KINDS[finding.kind].todo
+    assert finding.message and finding.advice == KINDS[finding.kind].advice
 
 
 def test_all_damages_of_one_set_are_found_at_once(tmp_path):
@@ -79,7 +79,7 @@ def test_all_damages_of_one_set_are_found_at_once(tmp_path):
     assert report.exit_code() == 1
 
 
-def test_numbers_are_told(twin, tmp_path):
+def test_statistics_by_hand(twin, tmp_path):
     report = check_dataset(twin)
     assert report.statistics["parts"][0] == {
         "part": "train", "path": str(twin / "annotations" / "instances_train.json"), "images": 8, "without_objects": 0,
@@ -93,11 +93,11 @@ def test_numbers_are_told(twin, tmp_path):
     assert json.loads(saved.read_text()) == json.loads(json.dumps(report.to_dict()))
 
 
-def test_stages_and_workers_change_nothing(twin, monkeypatch):
-    stages, looks = RecordedStages(), annotations.look_at
+def test_progress_and_workers_change_nothing(twin, monkeypatch):
+    stages, check = RecordedStages(), annotations.check_annotation
     parts = iter(["train"] * 16 + ["val"] * 6)
-    monkeypatch.setattr(annotations, "look_at",
-                        lambda *args: stages.during(f"checking annotations {next(parts)}", looks)(*args))
+    monkeypatch.setattr(annotations, "check_annotation",
+                        lambda *args: stages.during(f"checking annotations {next(parts)}", check)(*args))
     report = check_dataset(twin, workers=0, progress=stages)
     monkeypatch.undo()
     assert report.to_dict() == check_dataset(twin, workers=3).to_dict() and next(parts, None) is None
@@ -111,25 +111,25 @@ def test_stages_and_workers_change_nothing(twin, monkeypatch):
     assert stages.of("checking annotations val") == [[(i, 3) for i in range(1, 4)]]
 
 
-def test_images_beside_a_folder_that_says_where_they_lie_are_refused(twin):
+def test_an_image_folder_is_refused_for_a_folder_in_cocos_layout(twin):
     with pytest.raises(DataError, match=r"is a folder, .* lie in it: leave out the folder of images, elsewhere \(--images\)"):
         check_dataset(twin, images="elsewhere")
 
 
-def test_some_parts_alone(twin):
+def test_one_part_is_checked_alone(twin):
     assert [p["part"] for p in check_dataset(twin, subset="val").statistics["parts"]] == ["val"]
     with pytest.raises(DataError, match="no subset 'test'; it has train, val"):
         check_dataset(twin, subset=["test"])
 
 
-def test_a_file_and_its_images(twin):
+def test_a_json_file_with_its_image_folder(twin):
     path = twin / "annotations" / "instances_val.json"
     assert check_dataset(path, images=twin / "val").counts == {}
     report = check_dataset(path)
-    assert kinds(report) == {"image_missing": 1} and "none of the 3 image files is there" in report.findings[0].found
+    assert kinds(report) == {"image_missing": 1} and "none of the 3 image files exists" in report.findings[0].message
 
 
-def test_a_part_that_is_no_json_does_not_hide_the_other(twin, tmp_path):
+def test_an_invalid_json_does_not_hide_the_other_part(twin, tmp_path):
     train, val = copy_of(twin, tmp_path / "set")
     train.save()
     (tmp_path / "set" / "annotations" / "instances_val.json").write_text('{"images": [')
@@ -141,7 +141,7 @@ def test_a_part_that_is_no_json_does_not_hide_the_other(twin, tmp_path):
 
 
 @pytest.mark.parametrize("content", [{}, {"images": {}}, {"images": [], "annotations": None, "categories": 3}])
-def test_lists_that_are_missing(tmp_path, content):
+def test_missing_lists(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(content))
     report = check_dataset(path, format="coco")
@@ -149,18 +149,18 @@ def test_lists_that_are_missing(tmp_path, content):
                                                 ("images", "annotations", "categories"))  # fmt: skip
 
 
-def test_what_cannot_be_checked_is_an_error(tmp_path):
+def test_a_data_set_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         check_dataset(tmp_path / "gone")
     with pytest.raises(DataError, match="does not exist"):
         check_dataset(tmp_path / "gone", format="coco")
-    with pytest.raises(ValueError, match="'cocoa' is no data format"):
+    with pytest.raises(ValueError, match="unknown data format 'cocoa'"):
         check_dataset(tmp_path, format="cocoa")
     with pytest.raises(ValueError, match="no option 'count'"):
         check_dataset(tmp_path, format="coco", count=3)
 
 
-def test_more_findings_than_are_kept_are_counted(tmp_path):
+def test_findings_beyond_the_limit_are_counted(tmp_path):
     content = {"images": [{"id": i} for i in range(1500)], "annotations": [], "categories": []}
     path = tmp_path / "a.json"
     path.write_text(json.dumps(content))
@@ -169,7 +169,7 @@ def test_more_findings_than_are_kept_are_counted(tmp_path):
 
 
 class Broken(Scenes):
-    """Scenes of which some cannot be loaded."""
+    """Scenes of which two cannot be loaded."""
 
     def load_image(self, image_id):
         if image_id == 1:
@@ -182,16 +182,17 @@ class Broken(Scenes):
         return super().load_mask(image_id)
 
 
-def test_data_sets_of_ones_own():
+def test_a_users_own_data_set():
     dataset = scenes([(1, 5, 5, 25, 30)], [(2, 1, 1, 30, 40)], [(3, 2, 2, 9, 9)], [(1, 5, 5, 25, 30), (2, 0, 0, 0, 0)],
                      cls=Broken)  # fmt: skip
     report = check_dataset(dataset)
     assert kinds(report) == {"image_unreadable": 1, "left_out": 1, "image_duplicate": 1, "mask_empty": 1,
                              "category_unused": 1}  # fmt: skip
-    told = {finding.kind: finding for finding in report.findings}
-    assert "RuntimeError: no such slide" in told["image_unreadable"].found and told["image_unreadable"].place.image_id == 1
-    assert "KeyError: 'points'" in told["left_out"].found and told["left_out"].place.image_id == 2
-    assert told["mask_empty"].place.annotation_id == "object 1 of the image"
+    by_kind = {finding.kind: finding for finding in report.findings}
+    unreadable, unread = by_kind["image_unreadable"], by_kind["left_out"]
+    assert "RuntimeError: no such slide" in unreadable.message and unreadable.place.image_id == 1
+    assert "KeyError: 'points'" in unread.message and unread.place.image_id == 2
+    assert by_kind["mask_empty"].place.annotation_id == "object 1 of the image"
     assert [(r["name"], r["objects"]) for r in report.statistics["classes"]] == [("red", 2), ("green", 2), ("blue", 0)]
 
 
@@ -199,10 +200,10 @@ def test_several_data_sets_at_once():
     first, second = scenes([(1, 5, 5, 25, 30)]), scenes([(1, 5, 5, 25, 30)])
     report = check_dataset({"train": first, "val": second})
     assert kinds(report)["image_leak"] == 1
-    assert report.findings[0].place.part == "val" and "the same content as train" in report.findings[0].found
+    assert report.findings[0].place.part == "val" and "same content as train" in report.findings[0].message
 
 
-def test_a_set_that_is_made_as_it_is_asked_for():
+def test_a_generated_data_set():
     report = check_dataset(None, format="shapes", subset="val", count=5, image_size=64)
     assert report.statistics["parts"][0]["images"] == 5 and report.count("error") == 0
 
@@ -227,7 +228,7 @@ def test_photographs_with_labelme_files():
     assert np.isclose(sum(report.statistics["sizes"]["sides"].values()), 165)
 
 
-def test_annotations_that_are_known_to_be_of_the_turned_image(twin, tmp_path):
+def test_annotations_that_declare_the_exif_rotation(twin, tmp_path):
     train, val = copy_of(twin, tmp_path / "set")
     DAMAGES["a size swapped by EXIF"][1](train, val, 2)
     train.images[2]["exif_applied"] = True
@@ -238,8 +239,8 @@ def test_annotations_that_are_known_to_be_of_the_turned_image(twin, tmp_path):
     assert "size_mismatch" in check_dataset(tmp_path / "set").counts
 
 
-def test_file_names_are_told_from_the_folder_on():
+def test_findings_give_file_names_relative_to_the_folder():
     report = check_dataset(shared_path("data/lvis/lvis_val_100.json"))
-    told = {f.kind: f for f in report.findings}
-    assert "none of the 100 image files is there" in told["image_missing"].found
-    assert told["box_mismatch"].place.file.startswith("val2017/0000")
+    by_kind = {f.kind: f for f in report.findings}
+    assert "none of the 100 image files exists" in by_kind["image_missing"].message
+    assert by_kind["box_mismatch"].place.file.startswith("val2017/0000")

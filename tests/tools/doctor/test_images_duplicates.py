@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.tools.doctor import duplicates
-from mrcnn.tools.doctor.duplicates import first_alike, near_pairs
+from mrcnn.tools.doctor import images
+from mrcnn.tools.doctor.images import first_similar, near_pairs
 
 BITS = st.integers(0, 2**64 - 1)
 
@@ -23,7 +23,7 @@ def test_pairs_by_hand():
 
 @given(st.lists(st.tuples(BITS, st.lists(st.integers(0, 63), max_size=6)), min_size=1, max_size=12))
 def test_no_near_pair_is_missed(seeds):
-    """Each number, and the same with some bits turned over."""
+    """Each number, and the same number with some bits flipped."""
     hashes = [n for number, flips in seeds for n in (number, number ^ sum(1 << b for b in set(flips)))]
     expected = {(i, j) for j in range(len(hashes)) for i in range(j) if (hashes[i] ^ hashes[j]).bit_count() <= 4}
     assert pairs(hashes, 4) == expected
@@ -32,8 +32,8 @@ def test_no_near_pair_is_missed(seeds):
 def test_blocks_change_nothing(monkeypatch):
     hashes = np.random.default_rng(0).integers(0, 40, 300)
     expected = pairs(hashes, 2)
-    monkeypatch.setattr(duplicates, "_BLOCK", 500)
-    monkeypatch.setattr(duplicates, "_PAIRS", 7)
+    monkeypatch.setattr(images, "_BLOCK", 500)
+    monkeypatch.setattr(images, "_PAIRS", 7)
     assert len(expected) > 1000 and pairs(hashes, 2) == expected
 
 
@@ -46,11 +46,11 @@ def test_one_before_in_the_same_part_and_in_another(parts, same, others):
     # 0, 1 and 3 look alike; 2 has their hash, and another thumbnail
     hashes = np.array([5, 5, 5, 4], np.uint64)
     thumbnails = np.array([[0, 9], [1, 9], [99, -99], [0, 8]], np.int16)
-    found = first_alike(hashes, thumbnails, np.array(parts))
+    found = first_similar(hashes, thumbnails, np.array(parts))
     assert found[0].tolist() == same and found[1].tolist() == others
 
 
 def test_many_alike_are_quick():
     hashes = np.full(3000, 77, np.uint64)
-    same, _ = first_alike(hashes, np.zeros((3000, 256), np.int16), np.zeros(3000, int))
+    same, _ = first_similar(hashes, np.zeros((3000, 256), np.int16), np.zeros(3000, int))
     assert same[0] == 3000 and (same[1:] == 0).all()

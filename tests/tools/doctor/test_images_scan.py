@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn.tools.doctor.image_scan import scan_image, scan_images
+from mrcnn.tools.doctor.images import scan_image, scan_images
 from mrcnn.tools.doctor.parts import CheckedImage
 from tests.tools.doctor.damaged import HEIGHT, WIDTH, write_photograph
 
@@ -17,7 +17,7 @@ def distance(a, b):
 
 @pytest.mark.parametrize("name, options", [("a.jpg", {"quality": 95}), ("a.jpg", {"progressive": True}), ("a.png", {}),
                                            ("a.bmp", {}), ("a.tif", {}), ("a.webp", {"lossless": True})])  # fmt: skip
-def test_a_whole_file_of_any_kind_has_a_size_and_no_fault(tmp_path, name, options):
+def test_an_intact_file_of_any_format_has_a_size_and_no_fault(tmp_path, name, options):
     write_photograph(tmp_path / name, 1, **options)
     found = scan(tmp_path / name)
     assert found.fault is None and found.size == (HEIGHT, WIDTH) and found.orientation == 1
@@ -25,15 +25,15 @@ def test_a_whole_file_of_any_kind_has_a_size_and_no_fault(tmp_path, name, option
 
 @pytest.mark.parametrize("options", [{"format": "JPEG"}, {"format": "JPEG", "progressive": True}, {"format": "PNG"}])
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.9, 0.995])
-def test_a_file_that_breaks_off_anywhere(tmp_path, options, share):
+def test_a_file_truncated_anywhere(tmp_path, options, share):
     path = tmp_path / "a"
     write_photograph(path, 1, **options)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     assert scan(path).fault[0] == "image_truncated" and scan(path).size == (HEIGHT, WIDTH)
 
 
-def test_bytes_behind_the_end_of_a_picture_are_no_fault(tmp_path):
-    """Cameras put films and previews there."""
+def test_bytes_after_the_end_of_an_image_are_no_fault(tmp_path):
+    """Cameras store videos and previews there."""
     write_photograph(tmp_path / "a.jpg", 1)
     whole = scan(tmp_path / "a.jpg")
     with open(tmp_path / "a.jpg", "ab") as file:
@@ -43,7 +43,7 @@ def test_bytes_behind_the_end_of_a_picture_are_no_fault(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16", "F"])
-def test_pixels_of_any_kind_have_looks(tmp_path, mode):
+def test_an_image_of_any_mode_has_a_hash(tmp_path, mode):
     grey = np.add.outer(np.arange(60), np.arange(90))
     if mode in ("I;16", "F"):
         image = Image.fromarray((grey * 300).astype(np.uint16 if mode == "I;16" else np.float32))
@@ -55,14 +55,14 @@ def test_pixels_of_any_kind_have_looks(tmp_path, mode):
     assert found.hash is not None and found.thumbnail.shape == (16, 16)
 
 
-def test_a_kind_that_only_the_reader_of_images_knows(tmp_path):
+def test_a_format_that_only_the_image_reader_knows(tmp_path):
     import tifffile
 
     tifffile.imwrite(tmp_path / "deep.tif", np.arange(6 * 9 * 3, dtype=np.uint16).reshape(6, 9, 3) * 300, photometric="rgb")
     assert scan(tmp_path / "deep.tif").fault is None and scan(tmp_path / "deep.tif").size == (6, 9)
 
 
-def test_looks_outlast_another_encoding_and_size_and_tell_images_apart(tmp_path):
+def test_hashes_survive_encoding_and_resizing_and_tell_images_apart(tmp_path):
     write_photograph(tmp_path / "a.png", 1)
     image = Image.open(tmp_path / "a.png")
     image.save(tmp_path / "low.jpg", quality=30)
@@ -73,12 +73,12 @@ def test_looks_outlast_another_encoding_and_size_and_tell_images_apart(tmp_path)
     assert np.abs(first.thumbnail - low.thumbnail).mean() < 3 < 20 < np.abs(first.thumbnail - other.thumbnail).mean()
 
 
-def test_a_flat_picture_has_no_looks(tmp_path):
+def test_a_flat_image_has_no_hash(tmp_path):
     Image.new("RGB", (90, 60), (10, 200, 30)).save(tmp_path / "a.png")
     assert scan(tmp_path / "a.png").hash is None
 
 
-def test_images_that_are_no_files():
+def test_images_without_files():
     pixels = np.random.default_rng(1).integers(0, 255, (20, 30, 3), np.uint8)
     some = [CheckedImage(i, "", None, None, load=load) for i, load in enumerate(
         [lambda: pixels, lambda: pixels.copy(), lambda: pixels[:, :, :2], lambda: pixels[0, 0], lambda: 1 / 0])]  # fmt: skip
@@ -88,7 +88,7 @@ def test_images_that_are_no_files():
     assert scans[4].fault == ("image_unreadable", "ZeroDivisionError: division by zero")
 
 
-def test_a_folder_and_a_name_that_no_system_takes(tmp_path):
+def test_a_folder_and_invalid_file_names(tmp_path):
     assert scan(tmp_path).fault[0] == "image_unreadable"
     assert scan(tmp_path / ("x" * 5000)).fault[0] in ("image_missing", "image_unreadable")
     assert scan(tmp_path / "\udfff\ud800").fault[0] in ("image_missing", "image_unreadable")

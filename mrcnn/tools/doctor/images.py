@@ -1,0 +1,340 @@
+"""Checks of the image files: whether each can be read to its end, its size, and which images occur twice.
+
+A scan reads each file once and keeps a digest of its content and a perceptual hash: equal digests are copies, hashes that
+differ in few bits are similar images.
+
+Shape letters: H W C image, N images, T pixels of a thumbnail.
+"""
+
+import hashlib
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Int16, Int64, UInt64
+
+from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show
+from mrcnn.io.images import ImageTooLargeError, open_image, read_image
+from mrcnn.io.orientation import read_orientation, turned_size
+from mrcnn.io.paths import refuse_link
+from mrcnn.tools.doctor.findings import Findings, Picture, Place
+from mrcnn.tools.doctor.parts import CheckedImage, Part
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# side of the grey thumbnail that confirms what the hashes suggest
+_THUMBNAIL = 16
+# an image whose grey levels have a smaller standard deviation has no features to compare
+_FLAT = 2.0
+# a reduced decoding has at least this many pixels a side: several for each pixel of the thumbnail
+_DRAFT = 64
+
+# bits out of 64 in which the hashes of two similar images may differ
+MAX_DISTANCE = 4
+# mean absolute difference of their thumbnails, in grey levels
+MAX_DIFFERENCE = 6.0
+# pairs of hashes, and of thumbnails, compared at a time
+_BLOCK, _PAIRS = 1_000_000, 20_000
+
+
+@dataclass(frozen=True)
+class ImageScan:
+    """What the scan of an image file gave.
+
+    Attributes:
+        fault: (kind of finding, message), or None.
+        size: (height, width) as stored, or None where it is unknown.
+        orientation: EXIF orientation, 1 to 8.
+        digest: of the content, equal for equal files; None when the file was not read.
+        hash: 64 bits, of which similar images differ in few; None for a flat image.
+        thumbnail: grey levels minus their mean; None for a flat image.
+    """
+
+    fault: tuple[str, str] | None = None
+    size: tuple[int, int] | None = None
+    orientation: int = 1
+    digest: bytes | None = None
+    hash: int | None = None
+    thumbnail: Int16[np.ndarray, "16 16"] | None = None
+
+    def size_seen(self, upright: bool) -> tuple[int, int] | None:
+        """(height, width) as stored, or, `upright`, as rotated by the EXIF orientation."""
+        return turned_size(self.size, self.orientation) if upright and self.size else self.size
+
+
+def scan_images(images: Sequence[CheckedImage], workers: int = 2, progress: Show | None = None) -> Iterator[ImageScan]:
+    """Scan images in threads: decoding releases the interpreter lock.
+
+    Args:
+        workers: number of threads; 0 scans in this one.
+        progress: called after each image.
+
+    Yields:
+        The scan of each image, in their order.
+    """
+    scans = map(scan_image, images) if workers < 1 else _in_threads(scan_image, images, workers)
+    for done, scan in enumerate(scans, start=1):
+        if progress:
+            progress(done, len(images))
+        yield scan
+
+
+def _in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Map in threads that stay only a few items ahead of the consumer."""
+    with ThreadPoolExecutor(workers) as pool:
+        items = iter(items)
+        ahead = deque(pool.submit(function, item) for item in itertools.islice(items, 4 * workers))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+
+
+def scan_image(image: CheckedImage) -> ImageScan:
+    """Scan one image. The scan is empty when the image has no file."""
+    if image.path is None and image.load is None:
+        return ImageScan()
+    try:
+        if image.load is not None:
+            return _scan_pixels(image.load())
+        if image.root is not None:
+            refuse_link(image.path, image.root, "the image file")
+    except DataError as error:
+        return ImageScan(("image_unreadable" if image.load else "image_outside", str(error)))
+    except Exception as error:  # a user's load_image may raise anything
+        return ImageScan(("image_unreadable", f"{type(error).__name__}: {error}"))
+    if image.path is None or not os.path.exists(image.path):  # unlike Path.exists, False for names no system allows
+        return ImageScan(("image_missing", f"{image.path} does not exist"))
+    try:
+        return _scan_file(image.path)
+    except ImageTooLargeError as error:
+        return ImageScan(("image_too_large", str(error)))
+    except DataError as error:
+        return ImageScan(("image_unreadable", str(error)))
+
+
+def _scan_file(path: Path) -> ImageScan:
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "blake2b").digest()[:16]
+    except OSError as error:
+        raise DataError(f"image file {path} cannot be read: {error}") from error
+    try:
+        opened = open_image(path)
+    except ImageTooLargeError:
+        raise
+    except DataError as error:
+        # Pillow does not know the format; the reader of images may
+        try:
+            return _scan_pixels(read_image(path), digest)
+        except DataError:
+            raise error from None  # Pillow's message is the shorter one
+    with opened:
+        size, orientation = (opened.height, opened.width), read_orientation(path)
+        try:
+            # an eighth of a JPEG's size is enough, and still reads the file to its end
+            opened.draft("L", (_DRAFT, _DRAFT))
+            opened.load()
+            grey = _grey(opened)
+        except Exception as error:  # damaged files make Pillow raise errors of any kind
+            kind = "image_truncated" if "truncated" in str(error) else "image_unreadable"
+            return ImageScan((kind, f"image file {path}: {error or type(error).__name__}"), size, orientation, digest)
+    return ImageScan(None, size, orientation, digest, *_features(grey))
+
+
+def _grey(image: "Image.Image") -> "Image.Image":
+    """Convert an image to 8-bit grey; images of more bits are scaled by their range."""
+    from PIL import Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image.convert("L")
+    return Image.fromarray(_scaled(np.asarray(image)))
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    span = high - low
+    return np.nan_to_num((values - low) * (255 / span) if span > 0 else np.zeros(values.shape)).astype(np.uint8)
+
+
+def _scan_pixels(pixels: Any, digest: bytes | None = None) -> ImageScan:
+    """Scan pixels that are decoded already, [H, W] or [H, W, C] unless a user's load_image is wrong."""
+    from PIL import Image
+
+    pixels = np.asarray(pixels)
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        return ImageScan(("image_unreadable", f"the image is an array of shape {pixels.shape}"))
+    if digest is None:
+        content = hashlib.blake2b(str((pixels.shape, pixels.dtype)).encode())
+        content.update(np.ascontiguousarray(pixels).data)
+        digest = content.digest()[:16]
+    grey = pixels if pixels.ndim == 2 else pixels[:, :, :3].mean(axis=2)
+    grey = grey.astype(np.uint8) if pixels.dtype == np.uint8 else _scaled(grey.astype(np.float64))
+    height, width = pixels.shape[:2]
+    return ImageScan(None, (height, width), 1, digest, *_features(Image.fromarray(grey)))
+
+
+def _features(grey: "Image.Image") -> tuple[int | None, np.ndarray | None]:
+    """Compute the hash and the thumbnail of a grey image; (None, None) when it is flat.
+
+    Each of the 64 bits of the hash says whether the brightness rises to the right of one of 8 x 8 cells (the "difference
+    hash").
+    """
+    from PIL import Image
+
+    small = np.asarray(grey.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)).astype(np.int16)
+    if small.std() < _FLAT:
+        return None, None
+    steps = np.asarray(grey.resize((9, 8), Image.Resampling.BOX)).astype(np.int16)
+    bits = np.packbits((steps[:, 1:] > steps[:, :-1]).ravel())
+    return int.from_bytes(bits.tobytes(), "big"), small - np.int16(round(float(small.mean())))
+
+
+# --- findings about single files
+
+
+def check_images(part: Part, scans: Sequence[ImageScan], findings: Findings) -> None:
+    """Add what is wrong with the image files of a part. Args: scans: one for each image."""
+    missing = [i for i, scan in enumerate(scans) if scan.fault and scan.fault[0] == "image_missing"]
+    all_missing = len(missing) > 1 and len(missing) == len(scans)
+    if all_missing:
+        first = part.images[0]
+        findings.add("image_missing", Place(part.name), f"none of the {len(scans)} image files exists, such as {first.path}: "
+                     f"pass their folder (--images), or copy them to {first.root or Path(str(first.path)).parent}")
+    for image, scan in zip(part.images, scans, strict=True):
+        place = Place(part.name, image.file, image.id)
+        if scan.fault and not (all_missing and scan.fault[0] == "image_missing"):
+            findings.add(scan.fault[0], place, scan.fault[1])
+        _check_size(image, scan, place, findings)
+
+
+def _check_size(image: CheckedImage, scan: ImageScan, place: Place, findings: Findings) -> None:
+    seen = scan.size_seen(image.upright)
+    if seen is None:
+        return
+    picture = None if scan.fault else Picture((image.read,))
+    exif = f"the EXIF orientation is {scan.orientation}"
+    if image.size is None or image.size == seen:
+        if scan.orientation != 1 and not image.upright:
+            findings.add("exif_orientation", place, f"{exif}: viewers rotate or mirror the image", picture=picture)
+        return
+    sizes = f"the data set gives {image.size[0]} x {image.size[1]}, the file has {seen[0]} x {seen[1]} (height x width)"
+    if scan.orientation >= 5 and image.size == scan.size_seen(True):
+        findings.add("size_swapped", place, f"{sizes}, and {exif}: the annotations refer to the rotated image", picture=picture)
+    else:
+        findings.add("size_mismatch", place, sizes, picture=picture)
+
+
+# --- duplicates
+
+_Entry = tuple[Part, CheckedImage, ImageScan]
+
+
+def find_duplicates(parts: Sequence[Part], scans: Sequence[Sequence[ImageScan]], findings: Findings) -> None:
+    """Add the images that occur more than once, in one part or in two. Args: scans: of each part, one for each image."""
+    entries = [(part, image, scan) for part, of_part in zip(parts, scans) for image, scan in zip(part.images, of_part)]
+    firsts = _find_copies([entry for entry in entries if entry[2].digest], findings)
+    _find_similar([entry for entry in firsts if entry[2].hash is not None and not entry[2].fault], findings)
+
+
+def _find_copies(entries: list[_Entry], findings: Findings) -> list[_Entry]:
+    """Find images of equal content. Returns: the first entry of each content in each part."""
+    by_digest: dict[bytes | None, list[_Entry]] = {}
+    firsts = []
+    for entry in entries:
+        part, image, scan = entry
+        earlier = by_digest.setdefault(scan.digest, [])
+        others = [e for e in earlier if e[0] is not part]
+        same = [e for e in earlier if e[0] is part]
+        if others:
+            _add_pair("image_leak", entry, others[0], "same content as", findings)
+        elif same and not any(e[1].path is not None and e[1].path == image.path for e in same):
+            _add_pair("image_duplicate", entry, same[0], "same content as", findings)
+        if not earlier:
+            firsts.append(entry)
+        if not same:
+            earlier.append(entry)
+    return firsts
+
+
+def _find_similar(entries: list[_Entry], findings: Findings) -> None:
+    """Find images that are similar though their content differs."""
+    if not entries:
+        return
+    hashes = np.array([scan.hash for _, _, scan in entries], np.uint64)
+    thumbnails = np.stack([scan.thumbnail.ravel() for _, _, scan in entries if scan.thumbnail is not None])
+    numbers = {id(part): number for number, (part, _, _) in enumerate(entries)}
+    same, others = first_similar(hashes, thumbnails, np.array([numbers[id(part)] for part, _, _ in entries]))
+    for j in range(len(entries)):
+        i = min(others[j], same[j]) if others[j] == len(entries) else others[j]
+        if i < len(entries):
+            distance = int(hashes[i] ^ hashes[j]).bit_count()
+            kind = "image_near_leak" if others[j] < len(entries) else "image_near_duplicate"
+            _add_pair(kind, entries[j], entries[i], f"{distance} of 64 bits of the image hash differ from", findings)
+
+
+def _add_pair(kind: str, entry: _Entry, other: _Entry, relation: str, findings: Findings) -> None:
+    part, image, scan = entry
+    place = Place(part.name, image.file, image.id)
+    picture = None if scan.fault else Picture((image.read, other[1].read))
+    findings.add(kind, place, f"{relation} {Place(other[0].name, other[1].file, other[1].id)}", picture=picture)
+
+
+def first_similar(hashes: UInt64[np.ndarray, " N"], thumbnails: Int16[np.ndarray, "N T"], parts: Int64[np.ndarray, " N"],
+                  ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:  # fmt: skip
+    """Find for each image the first similar one before it.
+
+    Args:
+        thumbnails: grey levels minus their mean.
+        parts: number of the part of each image.
+
+    Returns:
+        (same, others): index of a similar image in the same part and in any other part; N where there is none.
+    """
+    same, others = np.full(len(hashes), len(hashes)), np.full(len(hashes), len(hashes))
+    for i, j in near_pairs(hashes, MAX_DISTANCE):
+        together = parts[i] == parts[j]
+        # video frames are all similar: an image with one match needs no other
+        new = np.where(together, same[j], others[j]) == len(hashes)
+        i, j, together = i[new], j[new], together[new]
+        similar = np.abs(thumbnails[i] - thumbnails[j]).mean(axis=1) <= MAX_DIFFERENCE
+        for first, wanted in ((same, together), (others, ~together)):
+            np.minimum.at(first, j[similar & wanted], i[similar & wanted])
+    return same, others
+
+
+def near_pairs(hashes: UInt64[np.ndarray, " N"], distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Find the pairs of hashes that differ in at most `distance` bits.
+
+    Cut two numbers that differ in d bits into d + 1 pieces, and at least one piece is equal: only numbers that share a
+    piece are compared.
+
+    Yields:
+        (i, j): indices int64, i < j, some thousands of pairs at a time. A pair may occur more than once.
+    """
+    cuts = np.linspace(0, 64, distance + 2).astype(int)
+    for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist()):
+        pieces = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order = np.argsort(pieces, kind="stable")
+        ends = np.flatnonzero(np.diff(pieces[order])) + 1
+        for group in np.split(order, ends):
+            if len(group) > 1:
+                yield from _close_pairs(hashes, group, distance)
+
+
+def _close_pairs(hashes: np.ndarray, group: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Compare all pairs of a group of ascending indices, a block of rows at a time; see `near_pairs`."""
+    step = max(_BLOCK // len(group), 1)
+    for start in range(0, len(group), step):
+        rows = group[start : start + step]
+        close = np.bitwise_count(hashes[rows][:, None] ^ hashes[group]) <= distance
+        i, j = np.nonzero(close & (rows[:, None] < group))
+        for cut in range(0, len(i), _PAIRS):
+            yield rows[i[cut : cut + _PAIRS]], group[j[cut : cut + _PAIRS]]
