@@ -15,10 +15,11 @@ import difflib
 import inspect
 import json
 import numbers
-import os
 from pathlib import Path
 
 import numpy as np
+
+from mrcnn.base.atomic_write import atomic_open
 
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 # Attributes that are computed, and what from.
@@ -348,10 +349,9 @@ class Config:
 
     def save(self, path):
         """Write the configuration as JSON. A callable BACKBONE is written by its qualified name, for the record."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(self.to_dict(), indent=2, default=_to_json) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        with atomic_open(path, "w") as file:
+            json.dump(self.to_dict(), file, indent=2, default=_to_json)
+            file.write("\n")
 
     @classmethod
     def load(cls, path):

@@ -1,57 +1,55 @@
-"""Writing files whole: under the final name lies what was there before, or all of what is new."""
+"""Atomic writes: under its final name, a file is what it was before or all of what is new, never a part of it."""
 
 import contextlib
 import json
 import math
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 
 @contextlib.contextmanager
-def whole_file(path, mode="wb"):
-    """Open a temporary file beside `path` that takes its name once the block ends without an error.
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a path beside `path` for a new file, which replaces `path` once the block ends without an error.
 
-    Args:
-        path: path. Its folder is made if it is missing.
-        mode: "wb", or "w" for UTF-8 text.
-
-    Yields:
-        The open file.
+    The folder is made if it is missing. The yielded path does not exist; the block creates the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
-        # mkstemp makes the file private; give it the rights that any new file would have
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def save_json(path, value, indent=None):
-    """Write JSON as a whole file.
+@contextlib.contextmanager
+def atomic_open(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that replaces `path` once the block ends without an error. `mode` is "wb", or "w" for UTF-8 text."""
+    with atomic_path(path) as temporary:
+        with open(temporary, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+
+
+def save_json(path: Path | str, value: object, indent: int | None = None) -> None:
+    """Write JSON atomically.
 
     Args:
-        path: path. Its folder is made if it is missing.
-        value: dicts, lists, numbers (NumPy's too), strings; nan becomes null.
-        indent: int or None. Spaces a level, None for one line.
+        value: Made of dicts, lists, tuples, numbers and strings, NumPy's arrays and numbers too. NaN becomes null.
+        indent: Spaces per level; None writes a single line.
     """
-    with whole_file(path, "w") as file:
+    with atomic_open(path, "w") as file:
         json.dump(_plain(value), file, allow_nan=False, indent=indent)
         file.write("\n")
 
 
-def _plain(value):
-    """JSON knows no arrays and no nan: lists, and None, which says the same."""
+def _plain(value: object) -> object:
+    """Replace what JSON lacks: arrays by lists, NaN by None."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

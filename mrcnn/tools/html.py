@@ -13,7 +13,7 @@ from functools import cache
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from mrcnn.base.atomic_write import whole_file
+from mrcnn.base.atomic_write import atomic_open
 
 _STYLE = """\
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: #fff; max-width: 1080px; margin: 2em auto;
@@ -77,7 +77,7 @@ def write_page(path: os.PathLike[str] | str, title: str, body: Iterable[str], st
         body: pieces of the page in their order; each is written before the next one is made. What is not Markup is escaped.
         style: CSS of this page, after the style all pages share.
     """
-    with whole_file(path, "w") as file:
+    with atomic_open(path, "w") as file:
         for piece in _template(_PAGE).generate(title=title, style=Markup(_STYLE + style), body=body):
             file.write(piece)
 

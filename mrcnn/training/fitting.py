@@ -1,11 +1,11 @@
 """The training loop around keras.Model.fit: data in, checkpoints, logs and validation out."""
 
-import json
 import os
 from importlib.util import find_spec
 
 import keras
 
+from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.loading.generator import WithRandomRois
@@ -115,12 +115,8 @@ def _callbacks(model, val_dataset, progress):
 
 def _write_run(model, dataset):
     """Leave in the log folder what prediction needs beside the weights: configuration and class names."""
-    os.makedirs(model.log_dir, exist_ok=True)
     model.config.save(os.path.join(model.log_dir, "config.json"))
-    path = os.path.join(model.log_dir, "classes.json")
-    with open(path + ".part", "w", encoding="utf-8") as file:
-        json.dump(list(dataset.class_names), file, indent=1)
-    os.replace(path + ".part", path)
+    save_json(os.path.join(model.log_dir, "classes.json"), list(dataset.class_names), indent=1)
 
 
 def _share(steps, loader):

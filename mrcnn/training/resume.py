@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 
-from mrcnn.base.atomic_write import whole_file
+from mrcnn.base.atomic_write import atomic_open
 
 STATE_NAME = "training_state.h5"
 
@@ -24,7 +24,7 @@ def save_state(model, path, epoch):
         path: path.
         epoch: int. Epochs that are trained.
     """
-    with whole_file(path) as raw, h5py.File(raw, "w") as file:
+    with atomic_open(path) as raw, h5py.File(raw, "w") as file:
         file.attrs["epoch"] = epoch
         file.attrs["stage"] = json.dumps(_stage(model))
         for number, variable in enumerate(_state(model)):

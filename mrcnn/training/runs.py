@@ -29,7 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mrcnn import __version__
-from mrcnn.base.atomic_write import save_json, whole_file
+from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.config import Config, ConfigError
 
 HISTORY_NAME = "history.csv"
@@ -78,7 +78,7 @@ def write_history(path, rows):
         rows: list of {column: number}. Columns may differ from row to row: those of a stage without validation do.
     """
     columns = ["epoch", *sorted({name for row in rows for name in row} - {"epoch"})]
-    with whole_file(Path(path), "w") as file:
+    with atomic_open(Path(path), "w") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
         for row in rows:

@@ -7,7 +7,6 @@ model ("rpn_model") is one group that holds the tensors of all its layers.
 Only `layer.weights` are kept: the state of random generators, optimizers and metrics is no part of such a file.
 """
 import logging
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
+
+from mrcnn.base.atomic_write import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -95,31 +96,25 @@ class _Tensor:
 
 
 def save(model, path):
-    """Write the weights of `model` in the classic layout. The file appears under its name only when it is whole.
+    """Write the weights of `model` in the classic layout. The write is atomic.
 
     Args:
         model: keras.Model. Its layers are groups; the layers of a nested model share the group of that model.
-        path: str or Path. Replaced when it exists; its folder must exist.
+        path: str or Path. Replaced if it exists; its folder is made if it is missing.
     """
-    path = Path(path)
     groups = {}
     for slot in _slots(model):
         groups.setdefault(slot.group, []).append(slot)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(scratch, "w") as file:
-            _write_names(file, "layer_names", list(groups))
-            # What a reader of 2017 looks for to know how kernels are laid out; ours are laid out so on every backend.
-            file.attrs["backend"] = b"tensorflow"
-            file.attrs["keras_version"] = keras.__version__.encode()
-            for name, slots in groups.items():
-                group = file.create_group(name)
-                _write_names(group, "weight_names", [f"{slot.name}:0" for slot in slots])
-                for slot in slots:
-                    group.create_dataset(f"{slot.name}:0", data=_to_numpy(slot.variable))
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_names(file, "layer_names", list(groups))
+        # What a reader of 2017 looks for to know how kernels are laid out; ours are laid out so on every backend.
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = keras.__version__.encode()
+        for name, slots in groups.items():
+            group = file.create_group(name)
+            _write_names(group, "weight_names", [f"{slot.name}:0" for slot in slots])
+            for slot in slots:
+                group.create_dataset(f"{slot.name}:0", data=_to_numpy(slot.variable))
 
 
 def load(model, path, by_name=True, exclude=None):

@@ -20,7 +20,6 @@ import hashlib
 import os
 import pickle
 import shutil
-import tempfile
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mrcnn.base.atomic_write import save_json, whole_file
+from mrcnn.base.atomic_write import atomic_open, atomic_path, save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, run_tasks
 from mrcnn.base.progress import counted_from, tracked, unseen
@@ -226,7 +225,7 @@ def _write_image(image, batch, record):
                   layers=len(layers))  # fmt: skip
     suffix = os.path.splitext(image.path)[1].lower().replace(".jpeg", ".jpg")
     names = f"masks/{image.name}.pickle", f"images/{image.name}{suffix}"
-    with whole_file(batch.folder / names[0]) as file:
+    with atomic_open(batch.folder / names[0]) as file:
         pickle.dump((encode_layers(layers), mapping), file, protocol=PROTOCOL)
     _place_image(image.path, batch.folder / names[1], batch.link)
     return {"name": image.name, "num_instance_masks": len(rles), "hierarchy": hierarchy,
@@ -249,17 +248,14 @@ def _masks(instances, side, image, left_out):
 
 def _place_image(source, target, link):
     """Copy an image whole, or link it where the file system can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     if link:
         try:
-            # a link takes no name that is taken; under a new name first, it then replaces whatever is there
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".link") as folder:
-                os.link(os.path.realpath(source), os.path.join(folder, target.name))
-                os.replace(os.path.join(folder, target.name), target)
+            with atomic_path(target) as temporary:  # a link cannot replace a file, but it can be renamed onto one
+                os.link(os.path.realpath(source), temporary)
             return
         except OSError:  # another disk, or one that has no links: a copy does as well
             link = False
-    with open(source, "rb") as read, whole_file(target) as write:
+    with open(source, "rb") as read, atomic_open(target) as write:
         shutil.copyfileobj(read, write)
 
 
@@ -443,5 +439,5 @@ def _finish(folder, batches, summary):
     if not hannotation:
         where, reason = summary.left_out[-1]
         raise DataError(f"{folder / HANNOTATION} is not written, for no image is left: {where}: {reason}")
-    with whole_file(folder / HANNOTATION) as file:
+    with atomic_open(folder / HANNOTATION) as file:
         pickle.dump(hannotation, file, protocol=PROTOCOL)

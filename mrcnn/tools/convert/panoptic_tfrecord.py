@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mrcnn.base.atomic_write import save_json, whole_file
+from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, run_tasks
 from mrcnn.base.progress import counted_from, tracked, unseen
@@ -336,7 +336,7 @@ def _count(source, summary):
 
 def _write_shard(task, tick):
     """Write one file. Args: task: _Task; tick: callable, after each image."""
-    with whole_file(task.path) as file:
+    with atomic_open(task.path) as file:
         for image in task.images:
             write_record(file, encode_record(_record(image, task)))
             tick()

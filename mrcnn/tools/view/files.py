@@ -9,7 +9,7 @@ import cv2
 from markupsafe import Markup, escape
 from matplotlib import pyplot as plt
 
-from mrcnn.base.atomic_write import whole_file
+from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.dataset import Dataset
@@ -68,7 +68,7 @@ def write_pictures(dataset, image_ids, folder, statistics=None, progress=None):
                 left_out[dataset.image_info[image_id]["id"]] = str(error)
             else:
                 paths.append(folder / f"{name}.jpg")
-                with whole_file(paths[-1]) as file:
+                with atomic_open(paths[-1]) as file:
                     file.write(jpeg(picture, QUALITY))
     with progress("drawing sheets") as show:
         for number, figure in enumerate(sheets(dataset, image_ids, show), start=1):
@@ -111,7 +111,7 @@ def _file_names(dataset, image_ids):
 
 
 def _save(figure, path):
-    with whole_file(path) as file:
+    with atomic_open(path) as file:
         figure.savefig(file, format="png", dpi=figure.dpi)
     plt.close(figure)
     return path

@@ -5,7 +5,7 @@ Source: https://cocodataset.org/#format-data.
 
 import json
 
-from mrcnn.base.atomic_write import whole_file
+from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.tools.write.images import MISSING, ImageNames, is_file
 from mrcnn.tools.write.reading import read_instances
@@ -42,7 +42,7 @@ def write_coco(dataset, path, *, images=None, copy_images=None, image_ids=None, 
     class_names = [str(info["name"]) for info in dataset.class_info]
     summary, entries = Summary.of(dataset), []
     # annotations go to the file as they come; the images' entries, a line each, are kept until the end
-    with whole_file(path, "w") as file:
+    with atomic_open(path, "w") as file:
         file.write('{"annotations": [')
         for done, read in enumerate(read_instances(dataset, image_ids, workers), start=1):
             summary.left_out += read.left_out

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from mrcnn.base.atomic_write import whole_file
+from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.io.paths import refuse_link
 
@@ -155,7 +155,7 @@ def _copy(source, target):
         return
     if there is not None and os.path.samestat(there, new):
         return
-    with open(source, "rb") as read, whole_file(target) as write:
+    with open(source, "rb") as read, atomic_open(target) as write:
         shutil.copyfileobj(read, write)
     shutil.copystat(source, target)
 
@@ -165,5 +165,5 @@ def _save(image, target):
     from PIL import Image
 
     kind = "JPEG" if target.suffix.lower() in _JPEG else "PNG"
-    with whole_file(target) as file:
+    with atomic_open(target) as file:
         Image.fromarray(image).save(file, kind, **({"quality": 95} if kind == "JPEG" else {}))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mrcnn.base.atomic_write import whole_file
+from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.formats.part_folders import PARTS
 from mrcnn.geometry.outlines import join_rings, trace_mask
@@ -163,7 +163,7 @@ def _iou(polygon, mask):
 
 def _write_labels(path, instances):
     """Write a label file, empty where there are no instances."""
-    with whole_file(path, "w") as file:
+    with atomic_open(path, "w") as file:
         for class_id, shares in instances:
             # all digits: six, as is usual, would move points that lie half way between two pixels to one of them
             file.write(" ".join([str(class_id - 1), *map(repr, shares.ravel().tolist())]) + "\n")
@@ -184,7 +184,7 @@ def _entries(folder, names):
 
 def _write_yaml(folder, entries, names):
     content = {"path": ".", **{part: entries[part] for part in PARTS if part in entries}, "names": dict(enumerate(names))}
-    with whole_file(folder / "data.yaml", "w") as file:
+    with atomic_open(folder / "data.yaml", "w") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True, width=1000)
 
 
