@@ -1,4 +1,4 @@
-"""Attributes changed on an instance whose computed attributes then no longer fit."""
+"""Attributes changed on an instance, so that its computed attributes no longer match."""
 import numpy as np
 import pytest
 
@@ -8,25 +8,25 @@ from mrcnn.config import Config, ConfigError
 @pytest.mark.parametrize("name, value, computed", [
     ("NUM_CLASSES", 7, "IMAGE_META_SIZE is 13"), ("IMAGE_MAX_DIM", 1152, "IMAGE_SHAPE is"),
     ("IMAGE_CHANNEL_COUNT", 1, "IMAGE_SHAPE is")])  # fmt: skip
-def test_a_late_change_is_told(name, value, computed):
+def test_a_late_change_is_an_error(name, value, computed):
     config = Config()
     setattr(config, name, value)
     with pytest.raises(ConfigError, match=f"{computed}.*subclass"):
         config.validate()
-    assert getattr(Config().with_overrides({name: value, **_fitting(name)}), name) == value
+    assert getattr(Config().with_overrides({name: value, **_matching(name)}), name) == value
 
 
-def _fitting(name):
+def _matching(name):
     return {"MEAN_PIXEL": [127.0]} if name == "IMAGE_CHANNEL_COUNT" else {}
 
 
-def test_changes_that_nothing_is_computed_from_may_come_late():
+def test_other_attributes_may_change_late():
     config = Config()
     config.DETECTION_MIN_CONFIDENCE, config.BATCH_SIZE = 0.5, 1  # classic scripts do both
     config.validate()
 
 
-def test_images_that_are_not_resized_may_have_a_shape_of_their_own():
+def test_images_that_are_not_resized_may_have_any_shape():
     class WideConfig(Config):
         IMAGE_RESIZE_MODE = "none"
 

@@ -1,10 +1,6 @@
 """Configurations of the command line: what each data format starts from, and the changes that a user asks for."""
 
-import numbers
-
-import numpy as np
-
-from mrcnn.config import FLAGS, Config, ConfigError
+from mrcnn.config import Config, ConfigError
 
 # What each format starts from beside its NAME.
 PRESETS = {
@@ -42,7 +38,6 @@ def build_config(data, settings, saved=None, from_scratch=False):
     """
     scratch = {**FROM_SCRATCH, **FORMAT_FROM_SCRATCH.get(data, {})} if from_scratch else {}
     base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
-    check_kinds(base, settings)
     return base.with_overrides(settings)
 
 
@@ -71,29 +66,3 @@ def with_classes(config, dataset):
                           f"from, or by --set), and the data set has {dataset.num_classes} classes, background included: "
                           "use weights that were trained on these classes.")
     return config
-
-
-def check_kinds(config, settings):
-    """Refuse text for a number and a number for a list, before arithmetic stumbles over it.
-
-    Args:
-        config: Config. Its values show what is expected; None expects nothing.
-        settings: {str: value}. Names that `config` does not have are left to `Config.with_overrides`.
-
-    Raises:
-        ConfigError: naming the setting, what was found and what was expected.
-    """
-    for name, value in settings.items():
-        now = getattr(config, name, None)
-        if name in FLAGS and not isinstance(value, bool):
-            raise ConfigError(f"{name} is {value!r}: expected True or False.")
-        if isinstance(now, bool) or now is None:
-            continue
-        if isinstance(now, numbers.Number) and not isinstance(value, numbers.Number | None):
-            raise ConfigError(f"{name} is {value!r}: expected a number such as {now}.")
-        if isinstance(now, str) and not isinstance(value, str) and not callable(value):
-            raise ConfigError(f"{name} is {value!r}: expected text such as {now}.")
-        if isinstance(now, list | tuple | np.ndarray) and not isinstance(value, list | tuple):
-            raise ConfigError(f"{name} is {value!r}: expected a list such as {list(now)}.")
-        if isinstance(now, dict) and not isinstance(value, dict):
-            raise ConfigError(f"{name} is {value!r}: expected a dict such as {now}.")

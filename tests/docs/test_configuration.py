@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the comments of Config say."""
+"""docs/configuration.md matches the comments of Config."""
 import importlib.util
 
 import pytest
@@ -12,8 +12,8 @@ _SPEC.loader.exec_module(script)
 
 
 def test_the_page_is_up_to_date():
-    told = "docs/configuration.md is out of date: run python docs/generate_configuration.py"
-    assert script.PAGE.read_text(encoding="utf-8") == script.make_page(), told
+    hint = "docs/configuration.md is out of date: run python docs/generate_configuration.py"
+    assert script.PAGE.read_text(encoding="utf-8") == script.make_page(), hint
 
 
 def test_every_attribute_has_a_row_with_its_default_and_its_meaning():
@@ -23,12 +23,14 @@ def test_every_attribute_has_a_row_with_its_default_and_its_meaning():
     for row in rows:
         assert len(row[-1]) > 10, row
     (seed,) = [row for row in rows if row[0] == "| `SEED`"]
-    assert seed[1] == "`0`" and seed[2].startswith("Root of every random choice of a run")
+    assert seed[1] == "`0`" and seed[2].startswith("Seed of every random choice of a run")
 
 
 SOURCE = '''
 class Config:
     """Words."""
+
+    COMPUTED: int
 
     # --- First -----
     # Of one
@@ -36,7 +38,7 @@ class Config:
     ONE = 1
     TWO = 2
     # Of three.
-    THREE = [
+    THREE: list[int] = [
         3,
     ]
     # --- Second ----
@@ -45,7 +47,7 @@ class Config:
 '''
 
 
-def test_attributes_that_share_a_comment_stand_together():
+def test_attributes_that_share_a_comment_are_grouped():
     assert script.read_sections(SOURCE) == [
         ("First", [(["ONE", "TWO"], ["Of one", "and two."]), (["THREE"], ["Of three."])]),
         ("Second", [(["FOUR"], ["Of four."])])]  # fmt: skip

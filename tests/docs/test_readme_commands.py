@@ -12,6 +12,7 @@ import shlex
 
 import pytest
 
+import mrcnn.config
 from mrcnn.cli.main import main
 from mrcnn.config import Config
 from tests.docs import readme_data
@@ -77,6 +78,7 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("HOME", str(home))
         patch.setitem(registry.BACKBONES, "tiny", tiny_backbone)
+        patch.setattr(mrcnn.config, "BACKBONE_NAMES", (*mrcnn.config.BACKBONE_NAMES, "tiny"))
         tf.config.run_functions_eagerly(True)
         coco, imagenet = _published_weights(folder)
         patch.setattr(start, "coco_weights", lambda: coco)

@@ -46,16 +46,16 @@ def test_a_misspelt_setting_names_the_nearest():
         build_config("coco", {"IMAGE_PER_GPU": 1})
 
 
-@pytest.mark.parametrize("settings, said", [
-    ({"IMAGES_PER_GPU": "two"}, "IMAGES_PER_GPU is 'two': expected a number"),
-    ({"RPN_ANCHOR_SCALES": 8}, "RPN_ANCHOR_SCALES is 8: expected a list"),
-    ({"MEAN_PIXEL": 8}, "MEAN_PIXEL is 8: expected a list"),
-    ({"LOSS_WEIGHTS": [1]}, "expected a dict"),
-    ({"NAME": 7}, "NAME is 7: expected text"),
+@pytest.mark.parametrize("settings, message", [
+    ({"IMAGES_PER_GPU": "two"}, "IMAGES_PER_GPU is 'two': it must be a whole number"),
+    ({"RPN_ANCHOR_SCALES": 8}, "RPN_ANCHOR_SCALES is 8: give numbers"),
+    ({"MEAN_PIXEL": "grey"}, "MEAN_PIXEL is 'grey': give one number for each channel"),
+    ({"LOSS_WEIGHTS": [1]}, "give a dict"),
+    ({"NAME": 7}, "NAME is 7: give text"),
     ({"IMAGE_MAX_DIM": 100}, "IMAGE_MAX_DIM"),
 ])  # fmt: skip
-def test_a_value_of_the_wrong_kind_is_told(settings, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_value_of_the_wrong_kind_is_an_error(settings, message):
+    with pytest.raises(ConfigError, match=message):
         build_config("shapes", settings)
 
 
