@@ -134,7 +134,7 @@ def test_weights_of_other_data_start_a_run_of_its_own():
 
 @pytest.mark.parametrize("arguments, said", [
     (["shapes", "--set", "IMAGE_PER_GPU=1"], "did you mean IMAGES_PER_GPU"),
-    (["shapes", "--set", "IMAGES_PER_GPU=two"], "IMAGES_PER_GPU is 'two': expected a number"),
+    (["shapes", "--set", "IMAGES_PER_GPU=two"], "IMAGES_PER_GPU is 'two': it must be a whole number"),
     (["shapes", "--set", "IMAGE_MAX_DIM=100", "IMAGE_MIN_DIM=100"], "multiple of 64"),
     (["shapes", "--set", "NUM_CLASSES=9"], "the data set has 4 classes"),
     (["shapes", "--subset", "minival"], "it has train, val, test"),
