@@ -1,1 +1,1 @@
-"""Ring 0 geometry: boxes, masks, polygons, anchors, resizing and image meta, in NumPy alone."""
+"""Boxes, masks, polygons, RLE, anchors, resizing and image meta, in NumPy and OpenCV. `boxes` defines the coordinates."""

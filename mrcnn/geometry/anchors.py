@@ -1,30 +1,41 @@
-"""Anchor boxes of the region proposal network, in pixels of the input image.
+"""Anchor boxes of the region proposal network, in pixels of the network's input (see `mrcnn.geometry.boxes`).
 
-Shape letters: A anchors, L pyramid levels, h w feature map.
+Shape letters: A anchors, L pyramid levels, N boxes, h w feature map.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float64, Int, Int64, Num
+
+from mrcnn.geometry.boxes import ImageShape, Number
 
 
-def generate_anchors(scales, ratios, shape, feature_stride, anchor_stride):
+def generate_anchors(
+    scales: Number | Sequence[Number] | Num[np.ndarray, " _"],
+    ratios: Number | Sequence[Number] | Num[np.ndarray, " _"],
+    shape: ImageShape,
+    feature_stride: int,
+    anchor_stride: int,
+) -> Float64[np.ndarray, "A 4"]:
     """Generate the anchors of one feature map.
 
     Args:
-        scales: float or list. Side of the square anchor in pixels; an anchor of another ratio has the same area.
-        ratios: list of float. Width / height.
+        scales: sides of the square anchors in pixels; anchors of other ratios have the same area.
+        ratios: width / height.
         shape: (h, w) of the feature map.
-        feature_stride: int. Pixels of the image a step of the feature map.
-        anchor_stride: int. Steps of the feature map between anchors (2 leaves out every other one).
+        feature_stride: pixels of the image per cell of the feature map.
+        anchor_stride: cells from one anchor centre to the next; 2 skips every other cell.
 
     Returns:
-        float64 [A, 4]. Pixel boxes, ordered by row, column, ratio, scale; they may reach out of the image.
+        Pixel boxes ordered by row, column, ratio and scale. They may extend beyond the image.
 
-    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. Centres stand on the multiples of the stride, as
-    in the classic code, not in the middle of the cells.
+    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. Centres lie on multiples of the stride, as in the
+    classic code, not in the middle of the cells.
     """
-    scales, ratios = np.meshgrid(np.array(scales, float), np.array(ratios, float))
-    scales, ratios = scales.flatten(), ratios.flatten()
-    heights, widths = scales / np.sqrt(ratios), scales * np.sqrt(ratios)
+    scale_grid, ratio_grid = np.meshgrid(np.array(scales, float), np.array(ratios, float))
+    scale_grid, ratio_grid = scale_grid.flatten(), ratio_grid.flatten()
+    heights, widths = scale_grid / np.sqrt(ratio_grid), scale_grid * np.sqrt(ratio_grid)
     centres_y = np.arange(0, shape[0], anchor_stride) * feature_stride
     centres_x = np.arange(0, shape[1], anchor_stride) * feature_stride
     anchors = np.empty((len(centres_y), len(centres_x), len(heights), 4))  # [h, w, ratios * scales, 4]
@@ -35,25 +46,28 @@ def generate_anchors(scales, ratios, shape, feature_stride, anchor_stride):
     return anchors.reshape(-1, 4)
 
 
-def generate_pyramid_anchors(scales, ratios, feature_shapes, feature_strides, anchor_stride):
-    """Generate the anchors of all levels of a feature pyramid; each level has one scale.
+def generate_pyramid_anchors(
+    scales: Sequence[Number],
+    ratios: Sequence[Number],
+    feature_shapes: Int[np.ndarray, "L 2"] | Sequence[Sequence[int]],
+    feature_strides: Sequence[int],
+    anchor_stride: int,
+) -> Float64[np.ndarray, "A 4"]:
+    """Generate the anchors of all levels of a feature pyramid, level after level.
 
     Args:
-        scales: [L] sides in pixels, one a level.
-        ratios: list of float. Width / height.
-        feature_shapes: [L, 2] (h, w) of the feature maps.
-        feature_strides: [L] strides in pixels.
-        anchor_stride: int. See `generate_anchors`.
-
-    Returns:
-        float64 [A, 4]. Pixel boxes, level after level.
+        scales: one side in pixels per level.
+        ratios: width / height.
+        feature_shapes: (h, w) of each feature map.
+        feature_strides: stride of each level in pixels.
+        anchor_stride: see `generate_anchors`.
 
     Raises:
-        ValueError: scales, shapes and strides are not of one length.
+        ValueError: scales, shapes and strides differ in number.
     """
     if not len(scales) == len(feature_shapes) == len(feature_strides):
         raise ValueError(
-            f"a pyramid has one scale, shape and stride a level, and got {len(scales)} scales, "
+            f"a pyramid needs one scale, shape and stride per level, and got {len(scales)} scales, "
             f"{len(feature_shapes)} feature shapes and {len(feature_strides)} strides"
         )
     levels = zip(scales, feature_shapes, feature_strides, strict=True)
@@ -62,45 +76,49 @@ def generate_pyramid_anchors(scales, ratios, feature_shapes, feature_strides, an
     )
 
 
-def backbone_shapes(image_shape, strides):
-    """Compute the sizes of the feature maps of an image.
+def backbone_shapes(image_shape: ImageShape, strides: Sequence[int]) -> Int64[np.ndarray, "L 2"]:
+    """Compute the (h, w) of each feature map of an image, rounded up.
 
     Args:
-        image_shape: (height, width, ...) of the input image in pixels.
-        strides: [L] strides of the backbone in pixels.
-
-    Returns:
-        int64 [L, 2]. (h, w) a level, rounded up.
+        image_shape: (height, width, ...) of the network's input.
+        strides: strides of the backbone in pixels, one per level.
     """
     return np.array([[-(-image_shape[0] // stride), -(-image_shape[1] // stride)] for stride in strides])
 
 
-def best_anchor_overlaps(boxes, image_shapes, scales, ratios, feature_strides, anchor_stride):
-    """Compute how well the best anchor of a pyramid fits each box, without making the anchors.
+def best_anchor_overlaps(
+    boxes: Num[np.ndarray, "N 4"],
+    image_shapes: Int[np.ndarray, "N 2"] | Sequence[int],
+    scales: Sequence[Number],
+    ratios: Sequence[Number],
+    feature_strides: Sequence[int],
+    anchor_stride: int,
+) -> Float64[np.ndarray, " N"]:
+    """Compute how well the best anchor of a pyramid fits each box, without generating the anchors.
 
-    Of the anchors of one scale and ratio, none overlaps a box more than the one whose centre is nearest to the box's.
+    Among anchors of one scale and ratio, the one whose centre is nearest to the box's centre overlaps the box most.
 
     Args:
-        boxes: [N, 4]. Pixel boxes in the network's input.
-        image_shapes: [N, 2] or [2]. (height, width) of the network's input for each, or for all.
-        scales, ratios, feature_strides, anchor_stride: see `generate_pyramid_anchors`.
+        boxes: pixel boxes in the network's input.
+        image_shapes: (height, width) of the network's input, for each box or for all.
+        scales: see `generate_pyramid_anchors`, as for the arguments that follow.
 
     Returns:
-        float64 [N]. The greatest intersection over union; 0 for boxes without area.
+        Intersection over union in [0, 1]; 0 for boxes without area.
     """
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    boxes = boxes.astype(np.float64)
     shapes = np.broadcast_to(np.asarray(image_shapes, np.int64), (len(boxes), 2))
     sizes = boxes[:, 2:] - boxes[:, :2]  # [N, 2]
-    areas, middles = sizes.prod(axis=1), boxes[:, :2] + sizes / 2
+    areas, centres = sizes.prod(axis=1), boxes[:, :2] + sizes / 2
     roots = np.sqrt(np.asarray(ratios, np.float64))
-    shares = np.stack([1 / roots, roots], axis=1)  # [ratios, 2] (height, width) of an anchor of scale 1
+    unit_sizes = np.stack([1 / roots, roots], axis=1)  # [ratios, 2] (height, width) of an anchor of scale 1
     best = np.zeros(len(boxes))
     for scale, stride in zip(scales, feature_strides, strict=True):
         step = stride * anchor_stride
-        last = (-(-shapes // stride) - 1) // anchor_stride  # of the rows and of the columns
-        centres = np.clip(np.rint(middles / step), 0, last) * step
-        low = np.maximum(boxes[:, None, :2], centres[:, None] - scale * shares / 2)  # [N, ratios, 2]
-        high = np.minimum(boxes[:, None, 2:], centres[:, None] + scale * shares / 2)
-        inside = np.maximum(high - low, 0).prod(axis=2)
-        best = np.maximum(best, (inside / (areas[:, None] + scale**2 - inside)).max(axis=1))
+        last = (-(-shapes // stride) - 1) // anchor_stride  # index of the last row and column of anchors
+        nearest = np.clip(np.rint(centres / step), 0, last) * step
+        low = np.maximum(boxes[:, None, :2], nearest[:, None] - scale * unit_sizes / 2)  # [N, ratios, 2]
+        high = np.minimum(boxes[:, None, 2:], nearest[:, None] + scale * unit_sizes / 2)
+        intersection = np.maximum(high - low, 0).prod(axis=2)
+        best = np.maximum(best, (intersection / (areas[:, None] + scale**2 - intersection)).max(axis=1))
     return np.where((sizes > 0).all(axis=1), best, 0.0)

@@ -1,40 +1,54 @@
-"""Boxes in NumPy, and the coordinate convention of the whole package.
+"""Boxes, and the coordinates of the whole package.
 
-Boxes are `(y1, x1, y2, x2)`. In pixels, `(y2, x2)` lies outside the box, so its height is `y2 - y1`. Normalised boxes
-are `(box - [0, 0, 1, 1]) / ([h, w, h, w] - 1)`. Deltas are `(dy, dx, log dh, log dw)`. Sizes are `(height, width)`.
-Class 0 is the background, a negative class id is a crowd, and padding rows are all zero.
+- A box is `(y1, x1, y2, x2)`. In pixels, `(y2, x2)` lies outside the box, so its height is `y2 - y1`.
+- A normalised box is `(box - [0, 0, 1, 1]) / ([h, w, h, w] - 1)`: the centres of the first and the last pixel are 0 and 1.
+- A size is `(height, width)`; a shape may have more axes after these two.
+- Deltas are `(dy, dx, log dh, log dw)`. The network's are divided by `RPN_BBOX_STD_DEV` or `BBOX_STD_DEV`.
+- Class 0 is the background. A negative class id marks a crowd. Padding rows are all zero.
+- Polygons alone have x first, as in COCO's files; see `mrcnn.geometry.polygons`.
 
-Shape letters: N M boxes, H W image size.
+Shape letters: N M boxes, H W image.
 """
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
-# pairs of boxes compared at a time
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Num, Shaped
+
+# beartype does not take an int for a float
+Number = float | int
+# (height, width) and (height, width, ...), in pixels
+Size = tuple[int, int]
+ImageShape = Sequence[int] | Num[np.ndarray, " _"]
+# (y1, x1, y2, x2) in pixels
+PixelBox = tuple[int, int, int, int]
+
+# pairs of boxes that are compared at once: their arrays fit into the cache of a core
 _BLOCK = 50_000
 
 
-def extract_bboxes(mask):
+def extract_bboxes(mask: Shaped[np.ndarray, "H W N"]) -> Int32[np.ndarray, "N 4"]:
     """Find the tight box of each mask of a stack.
 
     Args:
-        mask: any dtype [H, W, N]. Non-zero is inside.
+        mask: non-zero inside.
 
     Returns:
-        int32 [N, 4]. Pixel boxes; an empty mask has the box (0, 0, 0, 0).
+        Pixel boxes; (0, 0, 0, 0) for an empty mask.
     """
-    mask = np.asarray(mask)
-    return boxes_of_profiles(mask.any(axis=1), mask.any(axis=0))
+    return boxes_from_profiles(np.any(mask, axis=1), np.any(mask, axis=0))
 
 
-def boxes_of_profiles(rows, cols):
-    """Find the tight boxes of masks of which the occupied rows and columns are known.
+def boxes_from_profiles(rows: Bool[np.ndarray, "H N"], cols: Bool[np.ndarray, "W N"]) -> Int32[np.ndarray, "N 4"]:
+    """Find the tight boxes of masks from the rows and columns that they occupy.
 
     Args:
-        rows: bool [H, N]. Which rows each mask has a pixel in.
-        cols: bool [W, N]. Which columns.
+        rows: True where the mask has a pixel in this row.
+        cols: True where the mask has a pixel in this column.
 
     Returns:
-        int32 [N, 4]. Pixel boxes; a mask without a pixel has the box (0, 0, 0, 0).
+        Pixel boxes; (0, 0, 0, 0) for an empty mask.
     """
     boxes = np.zeros((rows.shape[1], 4), np.int32)
     if not rows.size or not cols.size:
@@ -47,19 +61,21 @@ def boxes_of_profiles(rows, cols):
     return boxes
 
 
-def compute_iou(box, boxes, box_area, boxes_area):
-    """Compute the overlap of one box with many.
+def box_areas(boxes: Num[np.ndarray, "N 4"]) -> Num[np.ndarray, " N"]:
+    """Compute the areas of boxes, in squared units of the boxes."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
-    The areas come from the caller, who often has them already.
 
-    Args:
-        box: [4]. One box.
-        boxes: [N, 4].
-        box_area: float. Area of `box`.
-        boxes_area: float [N]. Areas of `boxes`.
+def compute_iou(
+    box: Num[np.ndarray, " 4"] | Sequence[Number],
+    boxes: Num[np.ndarray, "N 4"],
+    box_area: Number | np.number[Any],
+    boxes_area: Num[np.ndarray, " N"],
+) -> Float[np.ndarray, " N"]:
+    """Compute the intersection over union of one box with many, whose areas the caller knows.
 
     Returns:
-        float [N]. Intersection over union in [0, 1]; 0 where both boxes are without area.
+        Values in [0, 1]; 0 where neither box has an area.
     """
     height = np.maximum(np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0]), 0)
     width = np.maximum(np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1]), 0)
@@ -68,27 +84,16 @@ def compute_iou(box, boxes, box_area, boxes_area):
     return np.divide(intersection, union, out=np.zeros(len(boxes)), where=union > 0)
 
 
-def box_areas(boxes):
-    """Compute the areas of boxes. Args: boxes: [N, 4]. Returns: [N], in squared units of the boxes."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-
-def compute_overlaps(boxes1, boxes2):
-    """Compute the intersection over union of each box with each other.
-
-    Args:
-        boxes1: [N, 4]. Any unit, the same for both.
-        boxes2: [M, 4].
+def compute_overlaps(boxes1: Num[np.ndarray, "N 4"], boxes2: Num[np.ndarray, "M 4"]) -> Float64[np.ndarray, "N M"]:
+    """Compute the intersection over union of each box of one set with each box of another.
 
     Returns:
-        float64 [N, M]. In [0, 1]; rows and columns of boxes without area are 0.
+        Values in [0, 1]; rows and columns of boxes without area are 0.
     """
-    boxes1, boxes2 = np.asarray(boxes1), np.asarray(boxes2)
     overlaps = np.zeros((len(boxes1), len(boxes2)))
     if not overlaps.size:
         return overlaps
     areas1, areas2 = box_areas(boxes1), box_areas(boxes2)
-    # as many rows at a time as fit into the cache of a core
     step = max(_BLOCK // len(boxes2), 1)
     for start in range(0, len(boxes1), step):
         rows = boxes1[start : start + step, None]  # [rows, 1, 4]
@@ -100,23 +105,22 @@ def compute_overlaps(boxes1, boxes2):
     return overlaps
 
 
-def non_max_suppression(boxes, scores, threshold):
-    """Keep the best-scored boxes that do not overlap a better one too much.
+def non_max_suppression(
+    boxes: Num[np.ndarray, "N 4"], scores: Num[np.ndarray, " N"], threshold: Number
+) -> Int32[np.ndarray, " kept"]:
+    """Drop each box that overlaps a box of higher score too much.
 
     Args:
-        boxes: [N, 4], N > 0.
-        scores: float [N].
-        threshold: float. A box whose IoU with a kept one is above it is removed.
+        threshold: IoU above which the box of lower score is dropped.
 
     Returns:
-        int32 [kept]. Positions in `boxes`, best score first.
+        Positions of the kept boxes, highest score first.
 
     Raises:
-        ValueError: there is no box.
+        ValueError: there are no boxes.
     """
-    boxes, scores = np.asarray(boxes), np.asarray(scores)
     if len(boxes) == 0:
-        raise ValueError("non_max_suppression needs at least one box, and got none: test for it before the call")
+        raise ValueError("non_max_suppression needs at least one box, and got none: check for an empty array before the call")
     if boxes.dtype.kind != "f":
         boxes = boxes.astype(np.float32)
     areas = box_areas(boxes)
@@ -129,20 +133,15 @@ def non_max_suppression(boxes, scores, threshold):
     return np.array(kept, np.int32)
 
 
-def apply_box_deltas(boxes, deltas):
+def apply_box_deltas(boxes: Num[np.ndarray, "N 4"], deltas: Num[np.ndarray, "N 4"]) -> Float32[np.ndarray, "N 4"]:
     """Move and scale boxes by deltas; the inverse of `box_refinement`.
 
     Args:
-        boxes: [N, 4].
-        deltas: float [N, 4]. (dy, dx, log dh, log dw), already multiplied by their standard deviations.
-
-    Returns:
-        float32 [N, 4].
+        deltas: already multiplied by their standard deviations.
 
     Source: R-CNN (Girshick et al. 2014), appendix C.
     """
-    boxes = np.asarray(boxes).astype(np.float32)
-    deltas = np.asarray(deltas)
+    boxes = boxes.astype(np.float32)
     size = boxes[:, 2:] - boxes[:, :2]
     centre = boxes[:, :2] + 0.5 * size + deltas[:, :2] * size
     size = size * np.exp(deltas[:, 2:])
@@ -150,49 +149,32 @@ def apply_box_deltas(boxes, deltas):
     return np.concatenate([top_left, top_left + size], axis=1).astype(np.float32)
 
 
-def box_refinement(box, gt_box):
-    """Compute the deltas that turn boxes into ground-truth boxes.
+def box_refinement(box: Num[np.ndarray, "N 4"], gt_box: Num[np.ndarray, "N 4"]) -> Float32[np.ndarray, "N 4"]:
+    """Compute the deltas that turn boxes into their ground-truth boxes, row by row.
 
     Args:
-        box: [N, 4]. With positive heights and widths.
-        gt_box: [N, 4]. The targets, row by row.
+        box: with positive heights and widths.
 
     Returns:
-        float32 [N, 4]. (dy, dx, log dh, log dw), not divided by a standard deviation.
+        Deltas, not divided by a standard deviation.
 
     Source: R-CNN (Girshick et al. 2014), appendix C.
     """
-    box, gt_box = np.asarray(box).astype(np.float32), np.asarray(gt_box).astype(np.float32)
+    box, gt_box = box.astype(np.float32), gt_box.astype(np.float32)
     size, gt_size = box[:, 2:] - box[:, :2], gt_box[:, 2:] - gt_box[:, :2]
     shift = (gt_box[:, :2] + 0.5 * gt_size) - (box[:, :2] + 0.5 * size)
     return np.concatenate([shift / size, np.log(gt_size / size)], axis=1)
 
 
-def norm_boxes(boxes, shape):
-    """Turn pixel boxes into normalised ones.
-
-    Args:
-        boxes: [N, 4]. Pixels.
-        shape: (height, width) of the image in pixels; more numbers are left unread.
-
-    Returns:
-        float32 [N, 4]. 0 and 1 are the centres of the first and of the last pixel.
-    """
+def norm_boxes(boxes: Num[np.ndarray, "N 4"], shape: ImageShape) -> Float32[np.ndarray, "N 4"]:
+    """Normalise pixel boxes by the shape (height, width, ...) of their image."""
     h, w = shape[:2]
     scale = np.array([h - 1, w - 1, h - 1, w - 1])
-    return np.divide(np.asarray(boxes) - np.array([0, 0, 1, 1]), scale).astype(np.float32)
+    return np.divide(boxes - np.array([0, 0, 1, 1]), scale).astype(np.float32)
 
 
-def denorm_boxes(boxes, shape):
-    """Turn normalised boxes into pixel boxes; the inverse of `norm_boxes`.
-
-    Args:
-        boxes: float [N, 4]. Normalised.
-        shape: (height, width) of the image in pixels; more numbers are left unread.
-
-    Returns:
-        int32 [N, 4]. Rounded to whole pixels.
-    """
+def denorm_boxes(boxes: Num[np.ndarray, "N 4"], shape: ImageShape) -> Int32[np.ndarray, "N 4"]:
+    """Turn normalised boxes into pixel boxes, rounded to whole pixels; the inverse of `norm_boxes`."""
     h, w = shape[:2]
     scale = np.array([h - 1, w - 1, h - 1, w - 1])
     return np.around(np.multiply(boxes, scale) + np.array([0, 0, 1, 1])).astype(np.int32)

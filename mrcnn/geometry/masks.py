@@ -15,7 +15,7 @@ Shape letters: H W image, N masks, M maps.
 import cv2
 import numpy as np
 
-from mrcnn.geometry.boxes import boxes_of_profiles, extract_bboxes
+from mrcnn.geometry.boxes import boxes_from_profiles, extract_bboxes
 
 # whole numbers of 24 bits are exact in float32 too, should the maps pass through it on their way
 BITS = 24
@@ -52,7 +52,7 @@ class BitMasks:
         """Find the tight boxes: int32 [N, 4] pixels, zero for masks without a pixel."""
         of_mask, bit = np.divmod(np.arange(self.count), BITS)
         rows, cols = (np.bitwise_or.reduce(self.maps, axis=axis) for axis in (1, 0))  # [H, M], [W, M]
-        return boxes_of_profiles(*((profile[:, of_mask] >> bit) & 1 != 0 for profile in (rows, cols)))
+        return boxes_from_profiles(*((profile[:, of_mask] >> bit) & 1 != 0 for profile in (rows, cols)))
 
     def cut(self, i, box):
         """Cut a mask to a box. Args: i: int. Its number; box: (y1, x1, y2, x2) pixels. Returns: bool."""

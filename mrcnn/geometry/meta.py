@@ -1,13 +1,19 @@
-"""The image meta vector: what the network and its callers know of each image of a batch, beside the pixels.
+"""The image meta vector: what the network and its callers need to know about an image beside its pixels.
 
-Layout: image id 1, original shape 3 (height, width, channels), shape 3 after resizing, window 4 (y1, x1, y2, x2: the
-part that is image and not padding, in pixels), scale 1, active classes K (1 where the image's data set knows the
-class).
+Layout: image id 1; original shape 3 (height, width, channels); shape 3 after resizing; window 4 (y1, x1, y2, x2), the part
+that is image and not padding, in pixels; scale 1; active classes K (1 for each class that the image's data set annotates).
+
+Shape letters: B images, K classes with background.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-# where each field lies in the last axis; the active classes are the rest
+import numpy as np
+from jaxtyping import Float64, Num
+
+from mrcnn.geometry.boxes import Number
+
+# position of each field in the last axis
 META_FIELDS = {
     "image_id": slice(0, 1),
     "original_image_shape": slice(1, 4),
@@ -18,37 +24,35 @@ META_FIELDS = {
 }
 
 
-def compose_image_meta(image_id, original_image_shape, image_shape, window, scale, active_class_ids):
-    """Pack what is known of an image into one vector.
+def compose_image_meta(
+    image_id: int | np.integer,
+    original_image_shape: Sequence[int] | Num[np.ndarray, " 3"],
+    image_shape: Sequence[int] | Num[np.ndarray, " 3"],
+    window: Sequence[int] | Num[np.ndarray, " 4"],
+    scale: Number | np.number,
+    active_class_ids: Sequence[int] | Num[np.ndarray, " K"],
+) -> Float64[np.ndarray, " fields"]:
+    """Pack what is known about an image into one vector [12 + K].
 
     Args:
-        image_id: int. Position of the image in its data set.
+        image_id: position of the image in its data set.
         original_image_shape: (height, width, channels) before resizing.
         image_shape: (height, width, channels) after resizing and padding.
-        window: (y1, x1, y2, x2) in pixels. The part of the image that is not padding.
-        scale: float. Resized size over original size.
-        active_class_ids: [K]. 1 for the classes that the image's data set annotates, else 0.
+        window: (y1, x1, y2, x2) in pixels, the part that is not padding.
+        scale: resized size / original size.
+        active_class_ids: 1 for each class that the image's data set annotates, else 0.
+    """
+    fields = (image_id, original_image_shape, image_shape, window, scale, active_class_ids)
+    return np.concatenate([np.atleast_1d(field) for field in fields], dtype=np.float64)
+
+
+def parse_image_meta(meta: Num[np.ndarray, "B fields"]) -> dict[str, np.ndarray]:
+    """Unpack the meta vectors of a batch.
 
     Returns:
-        float64 [12 + K].
+        The names of `META_FIELDS` with int32 [B] image_id, int32 [B, 3] original_image_shape and image_shape, int32 [B, 4]
+        window, float32 [B] scale, int32 [B, K] active_class_ids.
     """
-    return np.concatenate(
-        [[image_id], original_image_shape, image_shape, window, [scale], active_class_ids], dtype=np.float64
-    )
-
-
-def parse_image_meta(meta):
-    """Unpack the vectors of a batch.
-
-    Args:
-        meta: [B, 12 + K].
-
-    Returns:
-        dict of arrays: image_id int32 [B], original_image_shape int32 [B, 3], image_shape int32 [B, 3], window int32
-            [B, 4], scale float32 [B], active_class_ids int32 [B, K].
-    """
-    meta = np.asarray(meta)
-    parts = {name: meta[:, where].astype(np.int32) for name, where in META_FIELDS.items()}
-    parts["image_id"] = parts["image_id"][:, 0]
-    parts["scale"] = meta[:, META_FIELDS["scale"]].astype(np.float32)[:, 0]
-    return parts
+    fields = {name: meta[:, where] for name, where in META_FIELDS.items()}
+    parsed = {name: field.astype(np.float32 if name == "scale" else np.int32) for name, field in fields.items()}
+    return parsed | {name: parsed[name][:, 0] for name in ("image_id", "scale")}

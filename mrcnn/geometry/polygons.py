@@ -1,60 +1,213 @@
-"""Polygons in COCO's form: a flat list [x1, y1, x2, y2, ...] in pixels, and an instance is a list of them.
+"""Polygons in COCO's form: measure them, move them, clip them, rasterise them, count where they cross themselves.
 
-Coordinates are continuous: pixel i covers [i, i + 1), and it is inside when its centre is.
+A polygon is flat, [x1, y1, x2, y2, ...], x first, and closes itself; an instance is a list of polygons. Coordinates are
+continuous pixels: pixel i covers [i, i + 1), and it is inside when its centre is.
 
-Polygons [x1, y1, x2, y2, ...] whose outline crosses itself.
+This is our own code, on pycocotools' rasteriser: shapely rejects the self-crossing outlines that annotators draw.
 
-Shape letters: P points of a polygon, and edges: edge i leads from point i to the next.
-
-Cutting polygons [x1, y1, x2, y2, ...] off at the border of an image.
-
-Shape letters: P points of a polygon.
+Shape letters: P points, E edges (edge i leads from point i to the next), H W image.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Int8, Num
 from pycocotools import mask as coco_mask
 
-# pairs of an edge and a point compared at a time
-_BLOCK = 1_000_000
-# an outline of more points is not looked at: the work grows with their square
+from mrcnn.geometry.boxes import Number, Size
+
+Polygon = Sequence[Number] | Num[np.ndarray, " _"]
+
+# coordinates are clipped to this, so that no product of them overflows
+_FARTHEST = 1e12
+# a polygon that stays within so many pixels of the canvas is rasterised as it is
+_NEAR = 10_000
+# an outline of more points is not searched for crossings, because the work grows with their square
 MAX_POINTS = 3_000
-# products that differ by less than this share are equal
+# pairs of an edge and a point that are compared at once
+_BLOCK = 1_000_000
+# products that differ by less than this fraction count as equal
 _ROUNDING = 1e-12
 
 
-def count_crossings(polygon):
-    """Count the pairs of edges of a polygon that cross inside of both.
+def polygon_bounds(polygons: Iterable[Polygon]) -> tuple[float, float, float, float]:
+    """Find the smallest box (y1, x1, y2, x2) around polygons."""
+    points = np.concatenate([_points(polygon) for polygon in polygons])
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return float(y1), float(x1), float(y2), float(x2)
 
-    Edges that only touch, run along each other, or share a corner do not cross: outlines traced from masks do that.
+
+def signed_area(polygon: Polygon) -> float:
+    """Compute the area inside a polygon: positive if it runs clockwise on the screen, where y points down.
+
+    The shoelace formula; parts of an outline that crosses itself may cancel out.
+    """
+    x, y = np.clip(_points(polygon), -_FARTHEST, _FARTHEST).T
+    return float((np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def polygon_area(polygon: Polygon) -> float:
+    """Compute the area inside a polygon that does not cross itself."""
+    return abs(signed_area(polygon))
+
+
+def check_polygons(polygons: Iterable[Sequence[object] | np.ndarray]) -> None:
+    """Raise a ValueError unless each polygon has at least three points."""
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
+
+
+def transform_polygons(
+    polygons: Iterable[Polygon], scale: tuple[Number, Number], offset: tuple[Number, Number]
+) -> list[Float64[np.ndarray, " _"]]:
+    """Scale, then shift polygons.
 
     Args:
-        polygon: flat list or array [x1, y1, x2, y2, ...] of finite numbers.
+        scale: (scale y, scale x).
+        offset: (offset y, offset x), in scaled units.
+    """
+    factor, shift = np.array([scale[1], scale[0]]), np.array([offset[1], offset[0]])
+    return [(_points(polygon) * factor + shift).ravel() for polygon in polygons]
+
+
+def rasterize_polygons(polygons: Iterable[Polygon], size: Sequence[int]) -> Bool[np.ndarray, "H W"]:
+    """Rasterise the union of polygons by COCO's rule.
+
+    Args:
+        polygons: in pixels of the canvas; they may extend beyond it.
+        size: (height, width) of the canvas.
 
     Returns:
-        int. None for an outline of more than MAX_POINTS points.
+        True at pixels whose centre is inside.
+
+    Raises:
+        ValueError: a coordinate is not finite.
     """
-    points = np.asarray(polygon, np.float64).reshape(-1, 2)
-    points = points[(points != np.concatenate([points[-1:], points[:-1]])).any(axis=1)]  # no edges without length
+    h, w = (int(v) for v in size)
+    flat = [p.tolist() if isinstance(p, np.ndarray) else p for p in near_canvas(polygons, (h, w))]
+    masks = coco_mask.decode(coco_mask.frPyObjects(flat, h, w))  # [h, w, polygons]
+    return (masks[:, :, 0] if len(flat) == 1 else masks.any(axis=2)).astype(bool)
+
+
+def near_canvas(polygons: Iterable[Polygon], size: Size) -> list[Polygon]:
+    """Clip what lies far outside a canvas, because rasterising takes time and memory for each pixel of an outline.
+
+    Args:
+        size: (height, width) of the canvas.
+
+    Returns:
+        Polygons near the canvas as they are; those that extend far beyond it, clipped some way outside the border. A
+        polygon that lies wholly outside becomes a point there, so that each keeps its position in the list.
+
+    Raises:
+        ValueError: a coordinate is not finite.
+    """
+    limit = max(size) + _NEAR
+    return [polygon if _is_near(polygon, limit) else _clip_near(polygon, size) for polygon in polygons]
+
+
+def _is_near(polygon: Polygon, limit: int) -> bool:
+    """Check that all coordinates are numbers from -_NEAR to the limit, quickly for lists: it is the common case."""
+    if isinstance(polygon, np.ndarray):
+        return bool(polygon.min() >= -_NEAR and polygon.max() <= limit)  # nan fails both
+    # min and max skip nan, a sum does not
+    return min(polygon) >= -_NEAR and max(polygon) <= limit and sum(polygon) * 0 == 0
+
+
+def _clip_near(polygon: Polygon, size: Size) -> Float64[np.ndarray, " _"]:
+    try:
+        points = np.asarray(polygon, np.float64)
+    except OverflowError:  # an int that is too large for a float
+        points = np.array([np.inf])
+    if not np.isfinite(points).all():
+        raise ValueError(f"a polygon has coordinates that are not finite numbers: {str(polygon)[:80]}")
+    clipped = clip_polygon(points, size, margin=_NEAR / 2)
+    return clipped if len(clipped) else np.full(6, -_NEAR / 2)
+
+
+def clip_polygon(polygon: Polygon, size: Size, margin: Number = 0.0) -> Float64[np.ndarray, " _"]:
+    """Clip a polygon at the border of an image.
+
+    Args:
+        polygon: finite coordinates, in pixels.
+        size: (height, width) of the image.
+        margin: distance in pixels outside the border at which to clip.
+
+    Returns:
+        What lies inside; empty if nothing does. A polygon that leaves the image and comes back stays one polygon, whose
+        pieces are connected along the border without adding area.
+
+    Source: Sutherland and Hodgman, Reentrant polygon clipping, 1974. (Matplotlib's `Path.clip_to_bbox` would pull a
+    plotting library into each loader process.)
+    """
+    points = np.clip(_points(polygon), -_FARTHEST, _FARTHEST)
+    for axis, length in ((0, size[1]), (1, size[0])):
+        points = _clip_at_line(points, axis, -margin, 1)
+        points = _clip_at_line(points, axis, length + margin, -1)
+    if len(points):
+        points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+    return points.ravel() if len(points) >= 3 else np.zeros(0)
+
+
+def _clip_at_line(points: Float64[np.ndarray, "P 2"], axis: int, limit: Number, side: int) -> Float64[np.ndarray, "_ 2"]:
+    """Keep what is on one side of a line: side 1 keeps what is above the limit, -1 what is below."""
+    depth = side * (points[:, axis] - limit)
+    inside = depth >= 0
+    if inside.all() or not inside.any():
+        return points[inside]
+    after, depth_after = np.roll(points, -1, axis=0), np.roll(depth, -1)
+    crosses = inside != np.roll(inside, -1)  # the edge from this point to the next
+    fraction = np.divide(depth, depth - depth_after, out=np.zeros(len(points)), where=crosses)
+    cuts = points + fraction[:, None] * (after - points)
+    cuts[:, axis] = limit
+    # each point, then the cut of the edge behind it
+    return np.stack([points, cuts], axis=1)[np.stack([inside, crosses], axis=1)]
+
+
+def count_crossings(polygon: Polygon) -> int | None:
+    """Count the pairs of edges of a polygon that cross in the interior of both.
+
+    Edges that only touch, overlap along a line or share a corner do not cross: outlines traced from masks have such edges.
+
+    Args:
+        polygon: finite coordinates.
+
+    Returns:
+        None for an outline of more than MAX_POINTS points.
+    """
+    points = _points(polygon)
+    points = points[(points != np.concatenate([points[-1:], points[:-1]])).any(axis=1)]  # drops edges without length
     if len(points) > MAX_POINTS:
         return None
     edges = np.concatenate([points[1:], points[:1]]) - points
     if len(points) ** 2 <= _BLOCK:
-        parts = _parts(points, edges, points)
-        return np.count_nonzero(parts & parts.T) // 2  # each pair is met from both sides
-    found = 0
+        separated = _separated(points, edges, points)
+        return int(np.count_nonzero(separated & separated.T)) // 2  # each pair is counted twice
+    count = 0
     step = _BLOCK // len(points)
     for start in range(0, len(points), step):
         rows = slice(start, start + step)
-        parts = _parts(points[rows], edges[rows], points)  # [block, P]
+        separated = _separated(points[rows], edges[rows], points)  # [block, E]
         starts, ends = points[rows], np.roll(points, -1, axis=0)[rows]
-        parted = _sides(points, edges, starts) * _sides(points, edges, ends) < 0  # [P, block]
-        found += np.count_nonzero(parts & parted.T)
-    return found // 2
+        by_others = _sides(points, edges, starts) * _sides(points, edges, ends) < 0  # [E, block]
+        count += int(np.count_nonzero(separated & by_others.T))
+    return count // 2
 
 
-def _sides(points, edges, others):
-    """Side of each edge that each other point lies on: int8 [edges, others], 1 left, -1 right, 0 on its line."""
-    with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates overflow: their points are on no side
+def _separated(
+    points: Float[np.ndarray, "E 2"], edges: Float[np.ndarray, "E 2"], others: Float[np.ndarray, "P 2"]
+) -> Bool[np.ndarray, "E P"]:
+    """Tell whether each edge has the two ends of each edge of `others` on different sides."""
+    sides = _sides(points, edges, others)
+    return sides * np.concatenate([sides[:, 1:], sides[:, :1]], axis=1) < 0
+
+
+def _sides(
+    points: Float[np.ndarray, "E 2"], edges: Float[np.ndarray, "E 2"], others: Float[np.ndarray, "P 2"]
+) -> Int8[np.ndarray, "E P"]:
+    """Find the side of each edge that each other point lies on: 1 left, -1 right, 0 on its line."""
+    with np.errstate(over="ignore", invalid="ignore"):  # coordinates that overflow are on neither side
         across = edges[:, :1] * (others[:, 1] - points[:, 1:])
         along = edges[:, 1:] * (others[:, 0] - points[:, :1])
         cross = across - along
@@ -62,150 +215,5 @@ def _sides(points, edges, others):
     return (cross > rounding).astype(np.int8) - (cross < -rounding).astype(np.int8)
 
 
-def _parts(points, edges, others):
-    """Whether each edge has the two ends of each other edge on its two sides: bool [edges, others]."""
-    sides = _sides(points, edges, others)
-    return sides * np.concatenate([sides[:, 1:], sides[:, :1]], axis=1) < 0
-
-
-# coordinates beyond this are moved to it first, so that no product of them overflows
-_FARTHEST = 1e12
-# pixels around a canvas within which polygons are drawn as they are
-_NEAR = 10_000
-
-
-def clip_polygon(polygon, size, margin=0.0):
-    """Cut a polygon off at the border of an image.
-
-    Args:
-        polygon: flat list or array [x1, y1, x2, y2, ...] of finite numbers, in pixels.
-        size: (height, width) of the image.
-        margin: float, pixels. How far outside of the border the cut is.
-
-    Returns:
-        float64 [2 P], flat: what lies inside; empty when nothing does. A polygon that leaves the image and comes back is
-        not parted: its pieces hang together along the border, without an area there.
-
-    Source: Sutherland and Hodgman, Reentrant polygon clipping, 1974.
-    """
-    points = np.clip(np.asarray(polygon, np.float64).reshape(-1, 2), -_FARTHEST, _FARTHEST)
-    for axis, length in ((0, size[1]), (1, size[0])):
-        points = _clip_line(points, axis, -margin, 1)
-        points = _clip_line(points, axis, length + margin, -1)
-    if len(points):
-        points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
-    return points.ravel() if len(points) >= 3 else np.zeros(0)
-
-
-def _clip_line(points, axis, limit, side):
-    """Keep of [P, 2] what is on one side of a line; side 1 keeps what is above the limit, -1 what is below."""
-    depth = side * (points[:, axis] - limit)
-    inside = depth >= 0
-    if inside.all() or not inside.any():
-        return points[inside]
-    after, depth_after = np.roll(points, -1, axis=0), np.roll(depth, -1)
-    crosses = inside != np.roll(inside, -1)  # the edge from this point to the next
-    share = np.divide(depth, depth - depth_after, out=np.zeros(len(points)), where=crosses)
-    cuts = points + share[:, None] * (after - points)
-    cuts[:, axis] = limit
-    # each point, then the cut of the edge behind it
-    return np.stack([points, cuts], axis=1)[np.stack([inside, crosses], axis=1)]
-
-
-def near_canvas(polygons, size):
-    """Cut off what lies far outside of a canvas: drawing takes time and memory for each pixel of an outline.
-
-    Args:
-        polygons: list of flat lists or arrays [x1, y1, x2, y2, ...], in pixels.
-        size: (height, width) of the canvas.
-
-    Returns:
-        list of flat lists or arrays: those that reach far out as arrays cut to the surroundings of the canvas, the
-        others as they are. One that lies wholly outside becomes a point there, so that each keeps its place.
-
-    Raises:
-        ValueError: a coordinate is no finite number.
-    """
-    limit = max(size) + _NEAR
-    return [polygon if _is_near(polygon, limit) else _cut_near(polygon, size) for polygon in polygons]
-
-
-def _is_near(polygon, limit):
-    """Whether all coordinates are numbers from -_NEAR to the limit; the common case, and quick on lists."""
-    if isinstance(polygon, np.ndarray):
-        return bool(polygon.min() >= -_NEAR and polygon.max() <= limit)  # nan fails both
-    # min and max pass over nan, a sum does not
-    return min(polygon) >= -_NEAR and max(polygon) <= limit and sum(polygon) * 0 == 0
-
-
-def _cut_near(polygon, size):
-    try:
-        points = np.asarray(polygon, np.float64)
-    except OverflowError:  # a whole number that no float can hold
-        points = np.array([np.inf])
-    if not np.isfinite(points).all():
-        raise ValueError(f"a polygon has coordinates that are no finite numbers: {str(polygon)[:80]}")
-    cut = clip_polygon(points, size, margin=_NEAR / 2)
-    return cut if len(cut) else np.full(6, -_NEAR / 2)
-
-
-def polygon_bounds(polygons):
-    """Find the smallest box around polygons.
-
-    Args:
-        polygons: list of flat lists or arrays [x1, y1, x2, y2, ...].
-
-    Returns:
-        (y1, x1, y2, x2) float, in the units of the points.
-    """
-    points = np.concatenate([np.asarray(p, np.float64).reshape(-1, 2) for p in polygons])
-    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
-    return float(y1), float(x1), float(y2), float(x2)
-
-
-def polygon_area(polygon):
-    """Compute the area inside one polygon that does not cross itself (the shoelace formula).
-
-    Args:
-        polygon: flat list [x1, y1, x2, y2, ...].
-
-    Returns:
-        float. Squared units of the points, never negative.
-    """
-    x, y = np.asarray(polygon, np.float64).reshape(-1, 2).T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
-
-
-def transform_polygons(polygons, scale, offset):
-    """Scale, then shift polygons.
-
-    Args:
-        polygons: list of flat lists [x1, y1, x2, y2, ...].
-        scale: (scale y, scale x).
-        offset: (offset y, offset x), in the scaled units.
-
-    Returns:
-        list of float64 arrays [2 * points], flat.
-    """
-    factor, shift = np.array([scale[1], scale[0]]), np.array([offset[1], offset[0]])
-    return [(np.asarray(p, np.float64).reshape(-1, 2) * factor + shift).ravel() for p in polygons]
-
-
-def rasterize_polygons(polygons, size):
-    """Draw the union of polygons on a canvas.
-
-    Args:
-        polygons: list of flat lists or arrays, in pixels of the canvas; they may reach out of it.
-        size: (height, width) of the canvas.
-
-    Returns:
-        bool [height, width]. Pixels whose centre is inside, by COCO's own rule.
-
-    Raises:
-        ValueError: a coordinate is no finite number.
-    """
-    h, w = (int(v) for v in size)
-    polygons = near_canvas(polygons, (h, w))
-    rles = coco_mask.frPyObjects([p.tolist() if isinstance(p, np.ndarray) else p for p in polygons], h, w)
-    masks = coco_mask.decode(rles)  # [h, w, polygons]
-    return (masks[:, :, 0] if len(rles) == 1 else masks.any(axis=2)).astype(bool)
+def _points(polygon: Polygon) -> Float64[np.ndarray, "P 2"]:
+    return np.asarray(polygon, np.float64).reshape(-1, 2)

@@ -123,7 +123,7 @@ class PolygonInstance:
         polygons = [np.asarray(polygon, np.float64) for polygon in polygons]
         bounds = polygon_bounds(polygons)
         if not np.isfinite(bounds).all():
-            raise ValueError(f"a polygon has coordinates that are no finite numbers: its box is {bounds}")
+            raise ValueError(f"a polygon has coordinates that are not finite numbers: its box is {bounds}")
         return cls(polygons, bounds)
 
     def draw(self, frame, box, shape):

@@ -49,7 +49,7 @@ def test_a_missing_level_is_an_error():
 
 def test_the_best_overlap_by_hand():
     # an anchor of 8 x 8 about (16, 32); a box of 8 x 8 shifted by 2 along shares 48 of 80 pixels with it
-    boxes = [[12, 28, 20, 36], [12, 30, 20, 38], [12, 28, 12, 36]]
+    boxes = np.array([[12, 28, 20, 36], [12, 30, 20, 38], [12, 28, 12, 36]])
     np.testing.assert_allclose(best_anchor_overlaps(boxes, (64, 128), [8], [1], [16], 1), [1, 0.6, 0])
 
 

@@ -67,7 +67,7 @@ def test_ordinary_polygons_are_handed_on_as_they_are():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400])
 def test_coordinates_that_are_no_numbers_are_refused(value):
     for polygon in ([1, 2, value, 4, 5, 6], [value, 2, 3, 4, 5, 6]):
-        with pytest.raises(ValueError, match="no finite numbers"):
+        with pytest.raises(ValueError, match="not finite numbers"):
             as_rle([polygon], (10, 20))
-        with pytest.raises(ValueError, match="no finite numbers"):
+        with pytest.raises(ValueError, match="not finite numbers"):
             rasterize_polygons([polygon], (10, 20))

@@ -6,9 +6,7 @@ import pytest
 from mrcnn.geometry.rle import (
     as_rle,
     decode_rle,
-    decode_rles,
     encode_mask,
-    encode_masks,
     rle_area,
     rle_bbox,
     rle_to_json,
@@ -33,12 +31,6 @@ def test_encoding_is_json_and_reversible():
     assert rle["size"] == [17, 31]
     np.testing.assert_array_equal(decode_rle(rle), mask)
     np.testing.assert_array_equal(decode_rle({**rle, "counts": rle["counts"].encode()}), mask)
-
-
-def test_a_stack_goes_there_and_back():
-    masks = np.random.default_rng(0).random((6, 9, 3)) > 0.5
-    np.testing.assert_array_equal(decode_rles(encode_masks(masks), (6, 9)), masks)
-    assert decode_rles([], (6, 9)).shape == (6, 9, 0)
 
 
 def test_an_empty_mask():

@@ -9,7 +9,7 @@ from pycocotools import mask as mask_utils
 
 import mrcnn.datasets
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
-from mrcnn.geometry.rle import encode_masks
+from mrcnn.geometry.rle import encode_mask
 from mrcnn.io import images
 from mrcnn.tools.predict import find_pictures, picture_ids, predict_pictures, read_picture
 
@@ -192,14 +192,14 @@ def test_labelme_files_are_read_back_as_what_was_found(tmp_path, shape_type):
 def _detect_rle(images):
     results = _detect(images)
     for result in results:
-        result["masks"] = encode_masks(result["masks"])
+        result["masks"] = [encode_mask(mask) for mask in np.moveaxis(result["masks"], -1, 0)]
     return results
 
 
 def test_instances_without_a_mask_are_counted(tmp_path):
     def detect(images):
         results = _detect_rle(images)
-        return [{**result, "masks": encode_masks(np.zeros((20, 30, 1), bool))} for result in results]
+        return [{**result, "masks": [encode_mask(np.zeros((20, 30), bool))]} for result in results]
 
     pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "b.png")]
     summary = predict_pictures(detect, pictures, tmp_path / "out", NAMES)

@@ -44,8 +44,8 @@ def test_refinement_is_what_takes_one_box_to_the_other(function):
 
 @_twins("compute_overlaps")
 def test_overlaps(function):
-    boxes = [[0, 0, 10, 20], [0, 0, 0, 0]]
-    others = [[0, 0, 10, 20], [0, 10, 10, 30], [5, 0, 10, 20], [10, 0, 20, 20], [0, 0, 0, 0]]
+    boxes = np.array([[0, 0, 10, 20], [0, 0, 0, 0]])
+    others = np.array([[0, 0, 10, 20], [0, 10, 10, 30], [5, 0, 10, 20], [10, 0, 20, 20], [0, 0, 0, 0]])
     # the same: 1; half of each, 100 / 300; the lower half, 100 / 200; side by side: 0; no area: 0
     expected = [[1, 1 / 3, 0.5, 0, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_allclose(function(boxes, others), expected, atol=1e-7)
