@@ -16,7 +16,7 @@ from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.resume import STATE_NAME, restore_state
 from mrcnn.training.runs import HISTORY_NAME, add_entry
 from mrcnn.training.settings import make_loader
-from mrcnn.training.trainable import layer_regex
+from mrcnn.training.trainable import check_stage, layer_regex
 
 
 def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, augmentation, custom_callbacks,
@@ -24,6 +24,7 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     """Train `model`, a MaskRCNN in training mode; arguments as of `MaskRCNN.train`."""
     config = model.config
     regex = layer_regex(layers)
+    check_stage(model.keras_model, layers)
     if epochs <= model.epoch:  # a stage that a resumed run has behind it: scripts of several stages rely on this
         print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs are trained already. `epochs` counts from "
               "the start of the run.")

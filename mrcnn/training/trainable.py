@@ -1,25 +1,33 @@
-"""Which layers a stage of training touches.
+"""Which layers a stage of training trains.
 
-`layers` of `MaskRCNN.train` is one of the names below or a regular expression over whole layer names.
+`layers` of `MaskRCNN.train` is one of the names of STAGES or a regular expression over whole layer names.
 """
 
 import re
 
 HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
-STAGES = {
-    "heads": HEADS,
-    "3+": rf"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{HEADS}",
-    "4+": rf"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{HEADS}",
-    "5+": rf"(res5.*)|(bn5.*)|{HEADS}",
-    "all": ".*",
-}
+
+
+def _from_stage(first):
+    """Return the regular expression of the heads and of the backbone from stage `first` on: str.
+
+    ResNet calls the batch normalisation of res3a_branch2a bn3a_branch2a, the compact backbone bn_res3a_branch2a.
+    """
+    return "|".join(rf"(res{stage}.*)|(bn{stage}.*)|(bn_res{stage}.*)" for stage in range(first, 6)) + f"|{HEADS}"
+
+
+STAGES = {"heads": HEADS, "3+": _from_stage(3), "4+": _from_stage(4), "5+": _from_stage(5), "all": ".*"}
+BACKBONE_STAGES = ("3+", "4+", "5+")
 
 
 def layer_regex(layers):
-    """Return the regular expression for the name of a stage; any other text is one already.
+    """Return the regular expression of a stage; any other text is one already.
+
+    Args:
+        layers: str.
 
     Raises:
-        ValueError: text that is no regular expression.
+        ValueError: the text is not a regular expression.
     """
     regex = STAGES.get(layers, layers)
     try:
@@ -30,8 +38,29 @@ def layer_regex(layers):
     return regex
 
 
+def check_stage(model, layers):
+    """Refuse a stage of the backbone, such as "3+", where no layer of the backbone has a name of that stage.
+
+    Args:
+        model: keras.Model.
+        layers: str. Any other stage or expression is accepted.
+
+    Raises:
+        ValueError: only the heads would train; with the names of the backbone's layers.
+    """
+    if layers not in BACKBONE_STAGES:
+        return
+    backbone = [layer.name for layer in leaf_layers(model) if not re.fullmatch(HEADS, layer.name)]
+    if not any(re.fullmatch(STAGES[layers], name) for name in backbone):
+        names = ", ".join(backbone[:8]) + (", ..." if len(backbone) > 8 else "")
+        raise ValueError(
+            f'layers is "{layers}", which selects the stages of a backbone by the names of its layers (res{layers[0]}... and '
+            f"bn{layers[0]}..., as in ResNet). No layer of this backbone has such a name, so only the heads would train. Its "
+            f'layers are {names}: give "heads", "all" or a regular expression over layer names.')  # fmt: skip
+
+
 def leaf_layers(model):
-    """Return the layers that hold weights, those of nested models in their place."""
+    """Return the layers that hold weights, with the layers of nested models in place of these."""
     leaves = []
     for layer in model.layers:
         if hasattr(layer, "layers"):
@@ -49,7 +78,7 @@ def set_trainable(model, regex):
         regex: str.
 
     Returns:
-        list of the layers that now train.
+        list of the layers that train.
 
     Raises:
         ValueError: no layer matches.

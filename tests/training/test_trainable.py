@@ -4,9 +4,11 @@ import re
 import keras
 import pytest
 
+from mrcnn.network.backbones.compact import compact_graph
 from mrcnn.network.layers.batch_norm import BatchNorm
-from mrcnn.training.trainable import STAGES, layer_regex, leaf_layers, set_trainable
+from mrcnn.training.trainable import STAGES, check_stage, layer_regex, leaf_layers, set_trainable
 from tests.shared_data import shared_path
+from tests.training.small import shapes, small_model
 
 
 def _model():
@@ -67,6 +69,34 @@ def test_stages_divide_the_classic_layers():
     assert all("4" in n[:4] for n in four - five) and len(four - five) == 2 * (3 * 23 + 1)
     assert all("3" in n[:4] for n in three - four) and len(three - four) == 2 * (3 * 4 + 1)
     assert {n for n in names - three if not n.startswith(("res2", "bn2"))} == {"conv1", "bn_conv1"}
+
+
+def test_stages_of_the_compact_backbone_include_its_batch_norm():
+    image = keras.Input((64, 64, 3))
+    model = keras.Model(image, compact_graph(image)[1:])
+    names = {layer.name for layer in leaf_layers(model)}
+    for layers, stages in (("3+", "345"), ("4+", "45"), ("5+", "5")):
+        check_stage(model, layers)
+        expected = {name for name in names if name.removeprefix("bn_")[:4] in {f"res{stage}" for stage in stages}}
+        assert {layer.name for layer in set_trainable(model, layer_regex(layers))} == expected
+        assert len(expected) == 10 * len(stages)  # a block with a shortcut of 6 layers, and one without of 4
+
+
+@pytest.mark.parametrize("layers", ["3+", "4+", "5+"])
+def test_a_stage_that_no_layer_of_the_backbone_belongs_to_is_refused(layers, tmp_path):
+    def backbone(input_image, stage5=True, train_bn=None):
+        """Four convolutions under names that say nothing of stages."""
+        maps = [keras.layers.AveragePooling2D(2)(input_image)]
+        for number in range(4):
+            maps.append(keras.layers.Conv2D(4, 3, strides=2, padding="same", name=f"block{number}")(maps[-1]))
+        return maps
+
+    model = small_model("training", tmp_path, BACKBONE=staticmethod(backbone))
+    with pytest.raises(ValueError, match=r'only the heads would train.*block0, block1, block2, block3'):
+        model.train(shapes(2), None, 0.01, 1, layers)
+    assert not list(tmp_path.iterdir())
+    for other in ("heads", "all", "block3"):
+        check_stage(model.keras_model, other)
 
 
 def test_what_cannot_be_trained_is_told():
