@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from mrcnn.base.memory import keep_freed_memory
 from mrcnn.evaluation import coco
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.predictor import Predictor
@@ -30,13 +29,14 @@ class MaskRCNN:
     Args:
         mode: "training" or "inference".
         config: Config. It is validated here.
-        model_dir: str. Folder of the runs' log folders.
+        model_dir: str. Folder of the run folders. None: the model detects, but cannot train or find checkpoints; the same
+            holds for a configuration without a NAME.
 
     Attributes:
         keras_model: keras.Model of the mode. Training and inference models have the same layer names and weights.
         mode, config, model_dir: as given.
-        log_dir: str. Folder of this run; made when training begins. None without a NAME or a model_dir.
-        checkpoint_path: str. Pattern of the run's checkpoints; None likewise.
+        log_dir: str. Folder of this run, created when training begins. None without a NAME or a model_dir.
+        checkpoint_path: str. Pattern of the run's checkpoints. None without a NAME or a model_dir.
         epoch: int. Epochs trained so far, in this run or before the checkpoint that was loaded.
         anchors: float [A, 4]. Pixel anchors of the molded images seen last; of IMAGE_SHAPE before any.
 
@@ -49,8 +49,6 @@ class MaskRCNN:
         if mode not in ("training", "inference"):
             raise ValueError(f"mode is {mode!r}: choose training or inference.")
         config.validate()
-        if on_tensorflow_processor():  # before its threads start: each step takes and frees gigabytes
-            keep_freed_memory()
         self.mode = mode
         self.config = config
         self.model_dir = model_dir
@@ -62,8 +60,7 @@ class MaskRCNN:
         self._full_predictor = None
         self._unloaded = None  # names of the layers that no loaded file gave weights; None before any was loaded
         self.keras_model = self.build(mode, config)
-        if config.NAME and model_dir is not None:
-            self.set_log_dir()
+        self.set_log_dir()
 
     def build(self, mode, config):
         """Build the network and return the keras.Model of `mode`. Called by the constructor."""
@@ -77,8 +74,10 @@ class MaskRCNN:
 
         Raises:
             FileNotFoundError: there is none.
+            ValueError: there is no NAME or model_dir.
         """
-        return run_dir.find_last(self.model_dir, self._name())
+        self._require_run("find checkpoints")
+        return run_dir.find_last(self.model_dir, self.config.NAME)
 
     def load_weights(self, filepath, by_name=False, exclude=None):
         """Load a weight file of the classic layout, from this framework or the classic one.
@@ -166,15 +165,17 @@ class MaskRCNN:
     def set_log_dir(self, model_path=None):
         """Set log_dir, checkpoint_path and epoch: those of a checkpoint, or of a new run.
 
+        Without a NAME or a model_dir there is no run folder: log_dir and checkpoint_path are None, and epoch is set alone.
+
         Args:
             model_path: str, optional. A checkpoint's path, whose folder and epoch are taken over.
         """
-        known = run_dir.parse_checkpoint(model_path) if model_path else None
-        if known:
-            self.log_dir, self.epoch = os.path.join(self.model_dir, known[0]), known[1]
-        else:
-            self.log_dir, self.epoch = run_dir.new_log_dir(self.model_dir, self._name()), 0
-        self.checkpoint_path = run_dir.checkpoint_path(self.log_dir, self._name())
+        folder, self.epoch = (run_dir.parse_checkpoint(model_path) if model_path else None) or (None, 0)
+        self.log_dir = self.checkpoint_path = None
+        name, model_dir = self.config.NAME, self.model_dir
+        if name and model_dir is not None:
+            self.log_dir = os.path.join(model_dir, folder) if folder else run_dir.new_log_dir(model_dir, name)
+            self.checkpoint_path = run_dir.checkpoint_path(self.log_dir, name)
 
     def train(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=None, custom_callbacks=None,
               no_augmentation_sources=None):
@@ -195,13 +196,12 @@ class MaskRCNN:
             keras.callbacks.History of this call; an empty one when `epochs` are trained already.
 
         Raises:
-            ValueError: an inference model, or `layers` that match none.
+            ValueError: an inference model, no NAME or model_dir, or `layers` that match no layer.
             DataError: data that cannot train at all.
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
-        if self.log_dir is None:
-            self.set_log_dir()
+        self._require_run("train")
         with run_dir.removed_if_empty(self.log_dir):
             return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
                        custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
@@ -365,10 +365,13 @@ class MaskRCNN:
             graph_access.log(name, value)
         return found
 
-    def _name(self):
+    def _require_run(self, purpose):
+        """Raise ValueError where there is no NAME or model_dir, which name the run folder."""
         if not self.config.NAME:
-            raise ValueError("NAME is not set: give the configuration a NAME, its runs and checkpoints carry it.")
-        return self.config.NAME
+            raise ValueError(f"NAME is not set: to {purpose}, give the configuration a NAME, which its run folders and "
+                             "checkpoints carry.")
+        if self.model_dir is None:
+            raise ValueError(f'model_dir is None: to {purpose}, build the model with a folder for its runs, such as "logs".')
 
 
 @contextmanager

@@ -160,6 +160,23 @@ def test_set_log_dir_follows_a_checkpoint(square):
     assert square.epoch == 0 and square.checkpoint_path.endswith("mask_rcnn_small_{epoch:04d}.h5")
 
 
+@pytest.mark.parametrize("name, folder, missing", [(None, "logs", "NAME is not set"), ("toys", None, "model_dir is None")])
+def test_without_a_run_folder_a_model_detects_and_does_not_train(square, tmp_path, name, folder, missing):
+    path = tmp_path / "toys20260101T1200" / "mask_rcnn_toys_0007.h5"
+    path.parent.mkdir()
+    square.save_weights(path)
+    model_dir = None if folder is None else str(tmp_path / folder)
+    model = MaskRCNN("inference", small_config(NAME=name, SEED=9), model_dir)
+    model.load_weights(path, by_name=True)
+    assert (model.log_dir, model.checkpoint_path, model.epoch) == (None, None, 7)
+    _same(model.detect(IMAGES[:1])[0], square.detect(IMAGES[:1])[0])
+    with pytest.raises(ValueError, match=f"{missing}.*to find checkpoints"):
+        model.find_last()
+    model = MaskRCNN("training", small_config(NAME=name), model_dir)
+    with pytest.raises(ValueError, match=f"{missing}.*to train"):
+        model.train(shapes(1), None, 0.01, 1, "heads")
+
+
 def test_what_cannot_work_is_told(tmp_path):
     with pytest.raises(ValueError, match="mode is 'train'"):
         MaskRCNN("train", small_config(), str(tmp_path))
