@@ -1,7 +1,4 @@
-"""What training shows: bars with the time left on a terminal or in a notebook, and two lines an epoch anywhere.
-
-What is shown while a user waits: the words of the first step, a speed in words, and a clock for bars.
-"""
+"""What training shows: bars with the time left on a terminal or in a notebook, and two lines an epoch anywhere."""
 
 import time
 from contextlib import contextmanager
@@ -9,9 +6,9 @@ from importlib.util import find_spec
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TextColumn
 
+from mrcnn.base.terminal import Clock, speed_text
 from mrcnn.config import LOSS_NAMES
 
 # said at the start of the first step, in which a backend compiles the graph
@@ -23,30 +20,6 @@ def first_step():
     import keras
 
     return None if keras.backend.backend() == "torch" else COMPILING
-
-
-def told_speed(speed):
-    """Say a speed in items a second, or in seconds an item where one takes longer: str.
-
-    Args:
-        speed: float, items a second; None where it is not known.
-    """
-    if not speed:
-        return ""
-    return f"{speed:.1f}/s" if speed >= 0.5 else f"{1 / speed:.1f} s each"
-
-
-class Clock(ProgressColumn):
-    """The time left where it can be told, and the time gone by where it cannot, and at the end."""
-
-    max_refresh = 0.5
-
-    def render(self, task):
-        """Show the time of a task of `rich.progress`. Returns: rich.text.Text."""
-        is_left = not task.finished and task.time_remaining is not None
-        seconds = int(task.time_remaining if is_left else task.finished_time or task.elapsed or 0)
-        told = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        return Text(f"{told} left" if is_left else told, style="progress.remaining" if is_left else "progress.elapsed")
 
 
 # what is shown of the validation's figures; all of them are in history.csv
@@ -145,7 +118,7 @@ class TrainingProgress(keras.callbacks.Callback):
 
         def show(done, total):
             bar.update(task, completed=done, total=total, count=f"{done}/{total or '?'}")
-            bar.update(task, rate=told_speed(bar.tasks[task].speed))
+            bar.update(task, rate=speed_text(bar.tasks[task].speed))
 
         return show
 

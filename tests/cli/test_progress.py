@@ -82,7 +82,7 @@ def _no_item(terminal):
 
 
 def test_a_line_stays_of_a_bar_that_was_there_for_long_and_of_no_clock(shown, monkeypatch):
-    monkeypatch.setattr(progress, "LASTING", 0.0)
+    monkeypatch.setattr(progress, "MIN_SECONDS", 0.0)
     assert "2/2" in _last_screen(shown(_one_item))
     text = shown(_no_item)
     assert "reading" in text and "reading" not in _last_screen(text)

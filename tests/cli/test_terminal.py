@@ -52,6 +52,8 @@ with working("reading the data"):
 with progress_bar("detecting") as show:
     for done in (1, 2, 3, 4):
         show(done, 4)
+import sys
+assert "keras" not in sys.modules, "a bar needs no network"
 """
 
 

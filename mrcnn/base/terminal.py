@@ -1,0 +1,24 @@
+"""Parts that progress bars on a terminal share: a clock, and a speed in words. Loads rich, so import it where it is used."""
+
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
+
+
+class Clock(ProgressColumn):
+    """The remaining time if it is known, else the elapsed time."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """Return the time of a task as text."""
+        is_left = not task.finished and task.time_remaining is not None
+        seconds = int((task.time_remaining if is_left else task.finished_time or task.elapsed) or 0)
+        text = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        return Text(f"{text} left" if is_left else text, style="progress.remaining" if is_left else "progress.elapsed")
+
+
+def speed_text(speed: float | None) -> str:
+    """Return a speed in items per second as text, such as "3.1/s", or "2.0 s each" if it is low; "" for None."""
+    if not speed:
+        return ""
+    return f"{speed:.1f}/s" if speed >= 0.5 else f"{1 / speed:.1f} s each"
