@@ -126,6 +126,6 @@ def download_trained_weights(coco_model_path, verbose=1):
         verbose: int. 0 prints nothing.
 
     Raises:
-        mrcnn.weights.pretrained.DownloadError: the file cannot be fetched, or is not what was published.
+        mrcnn.io.download.DownloadError: the file cannot be fetched, or is not what was published.
     """
     coco_weights(coco_model_path, verbose)

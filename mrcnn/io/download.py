@@ -1,15 +1,22 @@
-"""Fetching public data sets; nothing here runs unless it is asked for."""
+"""Downloads, each atomic and with its progress. Nothing is downloaded unless it is asked for.
+
+Written on urllib and not on pooch, which needs requests, cannot resume either, and would not be shorter.
+"""
 
 import contextlib
+import hashlib
+import http.client
 import os
-import shutil
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from mrcnn.base.atomic_write import atomic_path
 from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show, Stages
+from mrcnn.io.paths import inside
 
 COCO_URL = "http://images.cocodataset.org"
 # the 35k + 5k split of the 2014 validation set, by its publisher
@@ -17,78 +24,123 @@ COCO_SPLIT_URLS = {
     "minival": "https://dl.dropboxusercontent.com/s/o43o90bna78omob/instances_minival2014.json.zip?dl=0",
     "valminusminival": "https://dl.dropboxusercontent.com/s/s3tw5zcg7395368/instances_valminusminival2014.json.zip?dl=0",
 }
+_TIMEOUT_SECONDS = 60
+_PIECE = 2**20
 
 
-def download_coco(dataset_dir, subset, year, base_url=COCO_URL):
-    """Download a subset of COCO, images and annotations, but for what is there already.
+class DownloadError(DataError, OSError):
+    """A file cannot be downloaded, or arrived damaged. Nothing of it was kept."""
+
+
+def download(url: str, path: Path | str, digest: str | None = None, progress: Stages | None = None) -> Path:
+    """Download a file unless it exists. It appears under its name only when it is complete and its digest is right.
 
     Args:
-        dataset_dir: path. Gets {subset}{year}/ and annotations/.
-        subset: str. train, val, minival or valminusminival (the last two of 2014, whose images are those of val).
-        year: str. 2014 or 2017.
-        base_url: str. Where zips/ and annotations/ are served.
+        path: The file. Its folder is made if it is missing.
+        digest: Of the content, such as "sha256:2c26b46b...". None accepts any content.
+        progress: Receives one stage, in MiB. None shows a bar where standard error is a terminal.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        DataError: a file cannot be fetched.
+        DownloadError: The address cannot be reached, or the content is incomplete or not the expected one.
     """
-    root = Path(dataset_dir)
-    images = "val" if subset in COCO_SPLIT_URLS else subset
-    if not (root / f"{images}{year}").is_dir():
-        fetch_zip(f"{base_url}/zips/{images}{year}.zip", root)
-    if not (root / "annotations" / f"instances_{subset}{year}.json").is_file():
-        if subset in COCO_SPLIT_URLS:
-            fetch_zip(COCO_SPLIT_URLS[subset], root / "annotations")
-        else:
-            fetch_zip(f"{base_url}/annotations/annotations_trainval{year}.zip", root)
+    path = Path(path)
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            _fetch(url, temporary, digest, progress, f"put it at {path}")
+    return path
 
 
-@contextlib.contextmanager
-def shown_reading(source, what):
-    """Show on a terminal how much of a download has come, how fast it comes and how long it will take.
+def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -> None:
+    """Download a zip file and unpack it into a folder, which gets nothing unless the whole archive is read.
 
     Args:
-        source: what `urllib.request.urlopen` gave.
-        what: str, shown before the bar.
-
-    Yields:
-        The file to read from.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console, length = Console(stderr=True), source.headers.get("Content-Length")
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-               TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        with bar.wrap_file(source, total=int(length) if length else None, description=what) as reader:
-            yield reader
-
-
-def fetch_zip(url, folder):
-    """Download a zip file and unpack it; an interrupted run leaves nothing under a final name.
-
-    Args:
-        url: str.
-        folder: path. Made when missing.
+        folder: Made if it is missing.
+        progress: As for `download`.
 
     Raises:
-        DataError: the address cannot be reached, or what came is no zip file.
+        DownloadError: The address cannot be reached, or the content is not a complete zip file.
+        OutsideError: The archive names a file outside the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
-        archive, unpacked = Path(scratch) / "archive.zip", Path(scratch) / "unpacked"
+        archive, unpacked = Path(scratch, "archive.zip"), Path(scratch, "unpacked")
+        _fetch(url, archive, None, progress, f"unpack it into {folder}")
         try:
-            with urllib.request.urlopen(url, timeout=60) as source, open(archive, "wb") as target:
-                with shown_reading(source, url.rsplit("/", 1)[-1]) as reader:
-                    shutil.copyfileobj(reader, target)
             with zipfile.ZipFile(archive) as content:
+                for name in content.namelist():
+                    inside(folder, name, f"{url}: a file")
                 content.extractall(unpacked)
-        except (OSError, urllib.error.URLError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{url} cannot be downloaded: {error}. Without a network, put the files into {folder}"
-            ) from error
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DownloadError(f"{url} cannot be unpacked: {error}. Nothing was kept") from error
         for path in sorted(p for p in unpacked.rglob("*") if p.is_file()):
             place = folder / path.relative_to(unpacked)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, place)
+
+
+def download_coco(
+    dataset_dir: Path | str, subset: str, year: str, base_url: str = COCO_URL, progress: Stages | None = None
+) -> None:
+    """Download the images and the annotations of a subset of COCO, each unless it exists.
+
+    Args:
+        dataset_dir: Gets {subset}{year}/ and annotations/.
+        subset: train, val, minival or valminusminival (the last two of 2014, whose images are those of val).
+        year: 2014 or 2017.
+        base_url: The address that serves zips/ and annotations/.
+        progress: As for `download`.
+
+    Raises:
+        DownloadError: A file cannot be downloaded.
+    """
+    root = Path(dataset_dir)
+    images = "val" if subset in COCO_SPLIT_URLS else subset
+    if not (root / f"{images}{year}").is_dir():
+        download_zip(f"{base_url}/zips/{images}{year}.zip", root, progress)
+    if not (root / "annotations" / f"instances_{subset}{year}.json").is_file():
+        if subset in COCO_SPLIT_URLS:
+            download_zip(COCO_SPLIT_URLS[subset], root / "annotations", progress)
+        else:
+            download_zip(f"{base_url}/annotations/annotations_trainval{year}.zip", root, progress)
+
+
+def _fetch(url: str, target: Path, digest: str | None, progress: Stages | None, by_hand: str) -> None:
+    """Write the content of an address to a file, and check its length and its digest. `by_hand` ends the advice."""
+    algorithm, _, expected = (digest or "sha256:").partition(":")
+    hashed, received = hashlib.new(algorithm, usedforsecurity=False), 0
+    name = url.partition("?")[0].rpartition("/")[2]
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source, open(target, "wb") as file:
+            length = int(source.headers.get("Content-Length") or 0)
+            with (progress or _bar)(f"downloading {name}, MiB") as show:
+                while piece := source.read(_PIECE):
+                    file.write(piece)
+                    hashed.update(piece)
+                    received += len(piece)
+                    if show is not None and length:
+                        show(-(-received // _PIECE), -(-length // _PIECE))
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadError(f"{url} cannot be downloaded: {getattr(error, 'reason', error)}. Without a connection, download it "
+                            f"elsewhere and {by_hand}") from error  # fmt: skip
+    if received < length:
+        raise DownloadError(f"{url}: {received} of {length} bytes arrived. Nothing was kept; try again")
+    if expected and hashed.hexdigest() != expected:
+        raise DownloadError(f"{url}: the content has the {algorithm} {hashed.hexdigest()}, expected {expected}. Nothing was "
+                            "kept; try again, and if this repeats, the file has changed at its source")  # fmt: skip
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Show]:
+    """Show a stage as a bar with the time left, where standard error is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,14 +3,10 @@
 Everything is fetched once into a cache folder, checked, and put in place whole or not at all. Importing this module
 loads no Keras.
 """
-import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from mrcnn.io.download import shown_reading
+from mrcnn.io.download import download
 
 # The classic release of a ResNet-101 model trained on COCO 2014; 81 classes.
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
@@ -28,14 +24,6 @@ BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 # Names of the convolutions of a block, here and in keras.applications.
 BRANCHES = {"branch2a": "1", "branch2b": "2", "branch2c": "3", "branch1": "0"}
 
-TIMEOUT_SECONDS = 30
-CHUNK_BYTES = 1 << 20
-
-
-class DownloadError(OSError):
-    """A file that could not be fetched, or that arrived damaged."""
-
-
 def cache_dir():
     """Return the folder for downloads, created when missing: MRCNN_CACHE, or mrcnn in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrcnn"
@@ -44,57 +32,11 @@ def cache_dir():
     return folder
 
 
-def download(url, path, md5=None, verbose=1):
-    """Fetch a file unless it is there. It appears under its name only when it is whole and its digest is right.
-
-    Args:
-        url: str.
-        path: str or Path. Where to put it; its folder is created.
-        md5: str, optional. Expected digest of the content, hexadecimal.
-        verbose: int. Above 0: say what is fetched.
-
-    Returns:
-        Path. The file.
-
-    Raises:
-        DownloadError: the address cannot be reached, or what came is not what is expected.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if verbose > 0:
+def _download(url, path, md5, verbose):
+    """Download a file of weights unless it exists, and say so if `verbose` is above 0. Returns: Path."""
+    if verbose > 0 and not path.is_file():
         print(f"Downloading {url} to {path} ...", flush=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        digest = _fetch(url, scratch, path)
-        if md5 and digest != md5:
-            raise DownloadError(f"{url}: the file that came has MD5 {digest}, expected {md5}. Nothing was kept; try "
-                                "again, and if it stays so the file has changed at its source.")  # fmt: skip
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return path
-
-
-def _fetch(url, scratch, path):
-    """Write the content of `url` to `scratch`; return its MD5."""
-    digest, received = hashlib.md5(usedforsecurity=False), 0
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as source, open(scratch, "wb") as sink:
-            expected = source.headers.get("Content-Length")
-            with shown_reading(source, path.name) as reader:
-                while chunk := reader.read(CHUNK_BYTES):
-                    sink.write(chunk)
-                    digest.update(chunk)
-                    received += len(chunk)
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise DownloadError(f"cannot download {url}: {reason}. Without a connection, fetch the file elsewhere and put "
-                            f"it at {path}, or give the path of other weights.") from error  # fmt: skip
-    if expected is not None and received < int(expected):
-        raise DownloadError(f"{url}: {received} of {expected} bytes came. Nothing was kept; try again.")
-    return digest.hexdigest()
+    return download(url, path, f"md5:{md5}")
 
 
 def coco_weights(path=None, verbose=1):
@@ -108,9 +50,9 @@ def coco_weights(path=None, verbose=1):
         Path. The file.
 
     Raises:
-        DownloadError: offline, or the file is not the one released.
+        mrcnn.io.download.DownloadError: offline, or the file is not the one released.
     """
-    return download(COCO_MODEL_URL, path or cache_dir() / "mask_rcnn_coco.h5", COCO_MODEL_MD5, verbose)
+    return _download(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), COCO_MODEL_MD5, verbose)
 
 
 def imagenet_weights(architecture="resnet50", verbose=1):
@@ -125,14 +67,14 @@ def imagenet_weights(architecture="resnet50", verbose=1):
 
     Raises:
         ValueError: another architecture.
-        DownloadError: offline, or the file is not the one released.
+        mrcnn.io.download.DownloadError: offline, or the file is not the one released.
     """
     _check_architecture(architecture)
     path = cache_dir() / f"{architecture}_imagenet_classic.h5"
     if path.is_file():
         return path
     url = IMAGENET_URL.format(architecture=architecture)
-    source = download(url, cache_dir() / url.rsplit("/", 1)[-1], IMAGENET_MD5[architecture], verbose)
+    source = _download(url, cache_dir() / url.rsplit("/", 1)[-1], IMAGENET_MD5[architecture], verbose)
 
     from mrcnn.weights import classic_h5
 

@@ -1,14 +1,19 @@
+"""Downloads that are complete or absent, from a folder and from a server that breaks off."""
+import contextlib
+import hashlib
+import http.server
 import io
 import json
 import sys
-import urllib.request
+import threading
 import zipfile
 
 import pytest
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.formats import coco
-from mrcnn.io.download import download_coco, fetch_zip, shown_reading
+from mrcnn.io.download import DownloadError, download, download_coco, download_zip
+from mrcnn.io.paths import OutsideError
 
 
 def zipped(path, **files):
@@ -33,7 +38,7 @@ def test_files_go_where_they_belong(tmp_path):
     assert found == ["annotations/instances_val2017.json", "val2017/1.jpg"]
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path):
+def test_existing_files_are_not_downloaded_again(tmp_path):
     download_coco(tmp_path / "coco", "val", "2017", serve(tmp_path / "server"))
     image = tmp_path / "coco" / "val2017" / "1.jpg"
     image.write_bytes(b"mine")
@@ -41,21 +46,100 @@ def test_what_is_there_is_not_fetched_again(tmp_path):
     assert image.read_bytes() == b"mine"
 
 
-def test_without_a_network_nothing_is_left_behind(tmp_path):
-    with pytest.raises(DataError, match="cannot be downloaded: .* Without a network, put the files into"):
-        fetch_zip((tmp_path / "none.zip").as_uri(), tmp_path / "coco")
-    assert list((tmp_path / "coco").iterdir()) == []
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_no_zip_file_is_an_error(tmp_path):
+def test_a_download_is_checked_and_put_in_place(tmp_path):
+    content = b"weights" * 1000
+    (tmp_path / "source").write_bytes(content)
+    url = (tmp_path / "source").as_uri()
+    for algorithm in ("md5", "sha256"):
+        path = tmp_path / algorithm / "w.h5"
+        assert download(url, path, f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}") == path
+        assert path.read_bytes() == content and names(path.parent) == ["w.h5"]
+
+
+def test_an_existing_file_is_not_downloaded_again(tmp_path):
+    (tmp_path / "w.h5").write_bytes(b"mine")
+    assert download("http://127.0.0.1:9/w.h5", tmp_path / "w.h5", "md5:" + "0" * 32).read_bytes() == b"mine"
+
+
+def test_a_wrong_digest_keeps_nothing(tmp_path):
+    (tmp_path / "source").write_bytes(b"something else")
+    found, expected = hashlib.sha256(b"something else").hexdigest(), "0" * 64
+    with pytest.raises(DownloadError, match=f"the content has the sha256 {found}, expected {expected}. Nothing was kept"):
+        download((tmp_path / "source").as_uri(), tmp_path / "cache" / "w.h5", f"sha256:{expected}")
+    assert names(tmp_path / "cache") == []
+
+
+def test_a_connection_that_breaks_off_keeps_nothing(tmp_path):
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * 400)
+
+        def log_message(self, *args):
+            """Keep the test's output clean."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Short)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(DownloadError, match="400 of 1000 bytes|IncompleteRead"):
+            download(f"http://127.0.0.1:{server.server_port}/w.h5", tmp_path / "cache" / "w.h5")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert names(tmp_path / "cache") == []
+
+
+def test_offline_the_error_says_what_to_do(tmp_path):
+    with pytest.raises(DownloadError) as caught:
+        download("http://127.0.0.1:9/w.h5", tmp_path / "w.h5")
+    message = str(caught.value)
+    assert message.startswith("http://127.0.0.1:9/w.h5 cannot be downloaded: ") and "refused" in message
+    assert message.endswith(f"download it elsewhere and put it at {tmp_path / 'w.h5'}")
+    assert isinstance(caught.value, OSError) and names(tmp_path) == []
+    with pytest.raises(DataError, match="cannot be downloaded: .* elsewhere and unpack it into .*coco$"):
+        download_zip((tmp_path / "none.zip").as_uri(), tmp_path / "coco")
+    assert names(tmp_path / "coco") == []
+
+
+def test_content_that_is_not_a_zip_file_is_an_error(tmp_path):
     (tmp_path / "page.zip").write_text("<html>not found</html>")
-    with pytest.raises(DataError, match="page.zip cannot be downloaded: File is not a zip file"):
-        fetch_zip((tmp_path / "page.zip").as_uri(), tmp_path / "coco")
+    with pytest.raises(DownloadError, match="page.zip cannot be unpacked: File is not a zip file"):
+        download_zip((tmp_path / "page.zip").as_uri(), tmp_path / "coco")
+    assert names(tmp_path / "coco") == []
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt"])
+def test_an_archive_that_names_a_file_outside_is_refused_whole(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("good.txt", "x")
+        archive.writestr(name, "x")
+    with pytest.raises(OutsideError, match="a.zip: a file is"):
+        download_zip((tmp_path / "a.zip").as_uri(), tmp_path / "set" / "coco")
+    assert names(tmp_path / "set" / "coco") == [] and names(tmp_path) == ["a.zip", "set"]
+
+
+def test_progress_is_reported_in_mebibytes(tmp_path):
+    (tmp_path / "source").write_bytes(bytes(2**21 + 5))
+    stages = []
+
+    @contextlib.contextmanager
+    def progress(what):
+        stages.append((what, []))
+        yield lambda done, total: stages[-1][1].append((done, total))
+
+    download((tmp_path / "source").as_uri(), tmp_path / "w.h5", progress=progress)
+    assert stages == [("downloading source, MiB", [(1, 3), (2, 3), (3, 3)])]
 
 
 def test_loading_downloads_only_when_asked(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(coco, "download_coco", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(coco, "download_coco", lambda *arguments, **options: asked.append(arguments))
     for auto_download in (False, True):
         with pytest.raises(DataError, match="does not exist"):
             coco.CocoDataset().load_coco(tmp_path, "val", 2017, auto_download=auto_download)
@@ -63,13 +147,15 @@ def test_loading_downloads_only_when_asked(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_sees_how_much_has_come_and_a_file_does_not(tmp_path, monkeypatch, terminal):
+def test_a_terminal_shows_a_bar_and_a_file_does_not(tmp_path, monkeypatch, terminal):
     shown = io.StringIO()
     shown.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setenv("TERM", "xterm")
     source = zipped(tmp_path / "set.zip", **{"a.txt": "x" * 3000})
-    with urllib.request.urlopen(source) as answer, shown_reading(answer, "set.zip") as reader:
-        content = reader.read()
-    assert content == (tmp_path / "set.zip").read_bytes()
-    assert ("set.zip" in shown.getvalue() and "kB" in shown.getvalue()) if terminal else shown.getvalue() == ""
+    download(source, tmp_path / "copy.zip")
+    assert (tmp_path / "copy.zip").read_bytes() == (tmp_path / "set.zip").read_bytes()
+    if terminal:
+        assert "downloading set.zip, MiB" in shown.getvalue() and "1/1" in shown.getvalue()
+    else:
+        assert shown.getvalue() == ""

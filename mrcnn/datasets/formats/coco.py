@@ -166,7 +166,7 @@ class CocoDataset(AnnotatedDataset):
             DataError: a file is missing or not in COCO's format, or has no class that was asked for.
         """
         if auto_download:
-            download_coco(dataset_dir, subset, str(year))
+            download_coco(dataset_dir, subset, str(year), progress=progress)
         root = Path(dataset_dir)
         path = root / "annotations" / f"instances_{subset}{year}.json"
         image_dir = image_folder(root, subset, year)
