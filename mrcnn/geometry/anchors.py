@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int, Int64, Num
 
-from mrcnn.geometry.boxes import ImageShape, Number
+from mrcnn.geometry.boxes import ImageShape, Integer, Number
 
 
 def generate_anchors(
     scales: Number | Sequence[Number] | Num[np.ndarray, " _"],
     ratios: Number | Sequence[Number] | Num[np.ndarray, " _"],
     shape: ImageShape,
-    feature_stride: int,
-    anchor_stride: int,
+    feature_stride: Integer,
+    anchor_stride: Integer,
 ) -> Float64[np.ndarray, "A 4"]:
     """Generate the anchors of one feature map.
 
@@ -47,11 +47,11 @@ def generate_anchors(
 
 
 def generate_pyramid_anchors(
-    scales: Sequence[Number],
-    ratios: Sequence[Number],
+    scales: Sequence[Number] | Num[np.ndarray, " L"],
+    ratios: Sequence[Number] | Num[np.ndarray, " _"],
     feature_shapes: Int[np.ndarray, "L 2"] | Sequence[Sequence[int]],
-    feature_strides: Sequence[int],
-    anchor_stride: int,
+    feature_strides: Sequence[Integer] | Int[np.ndarray, " L"],
+    anchor_stride: Integer,
 ) -> Float64[np.ndarray, "A 4"]:
     """Generate the anchors of all levels of a feature pyramid, level after level.
 
@@ -76,7 +76,7 @@ def generate_pyramid_anchors(
     )
 
 
-def backbone_shapes(image_shape: ImageShape, strides: Sequence[int]) -> Int64[np.ndarray, "L 2"]:
+def backbone_shapes(image_shape: ImageShape, strides: Sequence[Integer] | Int[np.ndarray, " L"]) -> Int64[np.ndarray, "L 2"]:
     """Compute the (h, w) of each feature map of an image, rounded up.
 
     Args:
@@ -89,10 +89,10 @@ def backbone_shapes(image_shape: ImageShape, strides: Sequence[int]) -> Int64[np
 def best_anchor_overlaps(
     boxes: Num[np.ndarray, "N 4"],
     image_shapes: Int[np.ndarray, "N 2"] | Sequence[int],
-    scales: Sequence[Number],
-    ratios: Sequence[Number],
-    feature_strides: Sequence[int],
-    anchor_stride: int,
+    scales: Sequence[Number] | Num[np.ndarray, " L"],
+    ratios: Sequence[Number] | Num[np.ndarray, " _"],
+    feature_strides: Sequence[Integer] | Int[np.ndarray, " L"],
+    anchor_stride: Integer,
 ) -> Float64[np.ndarray, " N"]:
     """Compute how well the best anchor of a pyramid fits each box, without generating the anchors.
 

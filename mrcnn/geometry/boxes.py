@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Num, Shaped
 
-# beartype does not take an int for a float
-Number = float | int
+# Python's and NumPy's: neither an int nor a NumPy scalar is a float to beartype
+Integer = int | np.integer[Any]
+Number = float | Integer | np.floating[Any]
 # (height, width) and (height, width, ...), in pixels
 Size = tuple[int, int]
-ImageShape = Sequence[int] | Num[np.ndarray, " _"]
+ImageShape = Sequence[Integer] | Num[np.ndarray, " _"]
 # (y1, x1, y2, x2) in pixels
 PixelBox = tuple[int, int, int, int]
 
@@ -69,7 +70,7 @@ def box_areas(boxes: Num[np.ndarray, "N 4"]) -> Num[np.ndarray, " N"]:
 def compute_iou(
     box: Num[np.ndarray, " 4"] | Sequence[Number],
     boxes: Num[np.ndarray, "N 4"],
-    box_area: Number | np.number[Any],
+    box_area: Number,
     boxes_area: Num[np.ndarray, " N"],
 ) -> Float[np.ndarray, " N"]:
     """Compute the intersection over union of one box with many, whose areas the caller knows.
@@ -166,14 +167,14 @@ def box_refinement(box: Num[np.ndarray, "N 4"], gt_box: Num[np.ndarray, "N 4"]) 
     return np.concatenate([shift / size, np.log(gt_size / size)], axis=1)
 
 
-def norm_boxes(boxes: Num[np.ndarray, "N 4"], shape: ImageShape) -> Float32[np.ndarray, "N 4"]:
+def norm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape) -> Float32[np.ndarray, "*N 4"]:
     """Normalise pixel boxes by the shape (height, width, ...) of their image."""
     h, w = shape[:2]
     scale = np.array([h - 1, w - 1, h - 1, w - 1])
     return np.divide(boxes - np.array([0, 0, 1, 1]), scale).astype(np.float32)
 
 
-def denorm_boxes(boxes: Num[np.ndarray, "N 4"], shape: ImageShape) -> Int32[np.ndarray, "N 4"]:
+def denorm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape) -> Int32[np.ndarray, "*N 4"]:
     """Turn normalised boxes into pixel boxes, rounded to whole pixels; the inverse of `norm_boxes`."""
     h, w = shape[:2]
     scale = np.array([h - 1, w - 1, h - 1, w - 1])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Num
 
-from mrcnn.geometry.boxes import Number
+from mrcnn.geometry.boxes import Integer, Number
 
 # position of each field in the last axis
 META_FIELDS = {
@@ -25,12 +25,12 @@ META_FIELDS = {
 
 
 def compose_image_meta(
-    image_id: int | np.integer,
-    original_image_shape: Sequence[int] | Num[np.ndarray, " 3"],
-    image_shape: Sequence[int] | Num[np.ndarray, " 3"],
-    window: Sequence[int] | Num[np.ndarray, " 4"],
-    scale: Number | np.number,
-    active_class_ids: Sequence[int] | Num[np.ndarray, " K"],
+    image_id: Integer,
+    original_image_shape: Sequence[Integer] | Num[np.ndarray, " 3"],
+    image_shape: Sequence[Integer] | Num[np.ndarray, " 3"],
+    window: Sequence[Integer] | Num[np.ndarray, " 4"],
+    scale: Number,
+    active_class_ids: Sequence[Integer] | Num[np.ndarray, " K"],
 ) -> Float64[np.ndarray, " fields"]:
     """Pack what is known about an image into one vector [12 + K].
 
@@ -42,8 +42,7 @@ def compose_image_meta(
         scale: resized size / original size.
         active_class_ids: 1 for each class that the image's data set annotates, else 0.
     """
-    fields = (image_id, original_image_shape, image_shape, window, scale, active_class_ids)
-    return np.concatenate([np.atleast_1d(field) for field in fields], dtype=np.float64)
+    return np.hstack([image_id, *original_image_shape, *image_shape, *window, scale, active_class_ids]).astype(np.float64)
 
 
 def parse_image_meta(meta: Num[np.ndarray, "B fields"]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int8, Num
 from pycocotools import mask as coco_mask
 
-from mrcnn.geometry.boxes import Number, Size
+from mrcnn.geometry.boxes import Integer, Number, Size
 
 Polygon = Sequence[Number] | Num[np.ndarray, " _"]
 
@@ -71,7 +71,7 @@ def transform_polygons(
     return [(_points(polygon) * factor + shift).ravel() for polygon in polygons]
 
 
-def rasterize_polygons(polygons: Iterable[Polygon], size: Sequence[int]) -> Bool[np.ndarray, "H W"]:
+def rasterize_polygons(polygons: Iterable[Polygon], size: Sequence[Integer]) -> Bool[np.ndarray, "H W"]:
     """Rasterise the union of polygons by COCO's rule.
 
     Args:
@@ -112,7 +112,7 @@ def _is_near(polygon: Polygon, limit: int) -> bool:
     if isinstance(polygon, np.ndarray):
         return bool(polygon.min() >= -_NEAR and polygon.max() <= limit)  # nan fails both
     # min and max skip nan, a sum does not
-    return min(polygon) >= -_NEAR and max(polygon) <= limit and sum(polygon) * 0 == 0
+    return bool(min(polygon) >= -_NEAR and max(polygon) <= limit and sum(polygon) * 0 == 0)
 
 
 def _clip_near(polygon: Polygon, size: Size) -> Float64[np.ndarray, " _"]:

@@ -1,25 +1,30 @@
-"""Instances in their compact forms, drawn at whatever place and size is asked for.
+"""From polygons, RLE or dense masks to boxes and mini-masks: instances of a data set, drawn into the network's input.
 
-An instance is a list of polygons [x1, y1, x2, y2, ...], an RLE dict, or a bool [H, W]. A `Frame` says where the
-pixels of the image file come to lie in the network's input; an instance is then drawn straight into its mini-mask,
-and no full mask is made.
+`as_instance` takes an annotation in whatever form its file has: a list of polygons, an RLE, or a bool [H, W]. A `Frame` maps
+the pixels of the image file to the network's input: resizing, padding, cropping, flipping. `box_in_frame` then finds the
+instance's box there, and `draw_instance` draws it straight into its mini-mask; no mask of the image's size is made.
+`move_instance` applies an affine augmentation to the instance before it is drawn, so that outlines stay sharp.
 
-Shape letters: H W image file, h w network input, N instances.
+Shape letters: H W image file, h w network's input, N instances.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Shaped
 
-from mrcnn.geometry.boxes import extract_bboxes
-from mrcnn.geometry.polygons import clip_polygon, polygon_bounds, rasterize_polygons, transform_polygons
-from mrcnn.geometry.rle import as_rle, decode_rle, rle_bbox
+from mrcnn.geometry.boxes import Integer, Number, PixelBox, Size, extract_bboxes
+from mrcnn.geometry.polygons import check_polygons, clip_polygon, polygon_bounds, rasterize_polygons, transform_polygons
+from mrcnn.geometry.resize import ResizePlan
+from mrcnn.geometry.rle import decode_to_box
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The place of an image file in the network's input: y' = y * scale_y + offset_y, and the same for x.
+    """The map from an image file to the network's input: y' = y * scale y + offset y, and the same for x.
 
     Attributes:
         original: (H, W) of the image file.
@@ -28,157 +33,183 @@ class Frame:
         offset: (offset y, offset x) in pixels of the network's input.
     """
 
-    original: tuple
-    size: tuple
-    scale: tuple
-    offset: tuple
+    original: Size
+    size: Size
+    scale: tuple[Number, Number]
+    offset: tuple[Number, Number]
 
     @classmethod
-    def of_plan(cls, plan):
-        """Make the frame of a ResizePlan."""
-        scale = tuple(new / old for new, old in zip(plan.resized, plan.original, strict=True))
+    def of_plan(cls, plan: ResizePlan) -> "Frame":
+        """Make the frame that a resize plan leads to."""
+        scale = (plan.resized[0] / plan.original[0], plan.resized[1] / plan.original[1])
         offset = (-plan.crop[0], -plan.crop[1]) if plan.crop else plan.window[:2]
         return cls(plan.original, plan.size, scale, offset)
 
     @classmethod
-    def of_input(cls, size):
-        """Make the frame of what is in pixels of the network's input already. Args: size: (h, w) of the input."""
+    def of_input(cls, size: Size) -> "Frame":
+        """Make the frame of instances that are in pixels of the network's input (h, w) already."""
         return cls(size, size, (1.0, 1.0), (0.0, 0.0))
 
-    def flipped(self, vertical, horizontal):
-        """Make the frame of the same image after it was flipped up-down or left-right."""
-        flips = (vertical, horizontal)
-        scale = tuple(-s if flip else s for s, flip in zip(self.scale, flips, strict=True))
-        offset = tuple(n - o if flip else o for n, o, flip in zip(self.size, self.offset, flips, strict=True))
-        return Frame(self.original, self.size, scale, offset)
+    def flipped(self, vertical: bool, horizontal: bool) -> "Frame":
+        """Make the frame of the same image after the network's input is flipped up-down or left-right."""
+        (scale_y, scale_x), (offset_y, offset_x) = self.scale, self.offset
+        if vertical:
+            scale_y, offset_y = -scale_y, self.size[0] - offset_y
+        if horizontal:
+            scale_x, offset_x = -scale_x, self.size[1] - offset_x
+        return Frame(self.original, self.size, (scale_y, scale_x), (offset_y, offset_x))
 
-    def place(self, box):
-        """Move a box (y1, x1, y2, x2) of the image file into the network's input: 4 floats."""
-        y = sorted(v * self.scale[0] + self.offset[0] for v in (box[0], box[2]))
-        x = sorted(v * self.scale[1] + self.offset[1] for v in (box[1], box[3]))
-        return y[0], x[0], y[1], x[1]
-
-
-def split_masks(masks):
-    """Cut dense masks to their boxes. Args: masks: any dtype [H, W, N]. Returns: list of N MaskInstance."""
-    masks = masks if masks.dtype == bool else masks.astype(bool)
-    return [
-        MaskInstance(masks[y1:y2, x1:x2, i], (y1, x1)) for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())
-    ]
-
-
-@dataclass(frozen=True, eq=False)
-class MaskInstance:
-    """A mask cut to its box. Attributes: mask: bool [rows, cols]; corner: (y1, x1) of it in the image file."""
-
-    mask: np.ndarray
-    corner: tuple
-
-    @property
-    def bounds(self):
-        """Box in the image file: (y1, x1, y2, x2)."""
-        return (*self.corner, self.corner[0] + self.mask.shape[0], self.corner[1] + self.mask.shape[1])
-
-    def draw(self, frame, box, shape):
-        """See `draw_instance`."""
-        source = np.ascontiguousarray(self.mask).view(np.uint8) * np.uint8(255)
-        # from a pixel of the drawing back to a pixel of the source; pixel centres lie at halves
-        step_y = (box[2] - box[0]) / shape[0] / frame.scale[0]
-        step_x = (box[3] - box[1]) / shape[1] / frame.scale[1]
-        start_y = (box[0] - frame.offset[0]) / frame.scale[0] - self.corner[0] + 0.5 * step_y - 0.5
-        start_x = (box[1] - frame.offset[1]) / frame.scale[1] - self.corner[1] + 0.5 * step_x - 0.5
-        back = np.array([[step_x, 0.0, start_x], [0.0, step_y, start_y]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        drawn = cv2.warpAffine(source, back, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE) > 127
-        # the border is repeated for the sake of interpolation alone: beyond it there is nothing
-        drawn[_outside(start_y, step_y, shape[0], source.shape[0])] = False
-        drawn[:, _outside(start_x, step_x, shape[1], source.shape[1])] = False
-        return drawn
-
-
-def _outside(start, step, count, length):
-    """Mark the samples start, start + step, ... beyond a line of `length` pixels whose centres are 0, 1, ..."""
-    places = start + 0.5 + step * np.arange(count)
-    return (places < 0) | (places > length)
+    def place(self, box: Sequence[Number]) -> tuple[Number, Number, Number, Number]:
+        """Map a box of the image file to the network's input."""
+        y1, y2 = sorted(v * self.scale[0] + self.offset[0] for v in (box[0], box[2]))
+        x1, x2 = sorted(v * self.scale[1] + self.offset[1] for v in (box[1], box[3]))
+        return y1, x1, y2, x2
 
 
 @dataclass(frozen=True, eq=False)
 class PolygonInstance:
-    """An instance of polygons.
+    """An instance whose annotation is a list of polygons.
 
     Attributes:
-        polygons: list of float64 arrays [2 * points], in pixels of the image file.
-        bounds: (y1, x1, y2, x2) of the box around them.
+        polygons: flat arrays [x1, y1, x2, y2, ...] in pixels of the image file.
+        bounds: the box (y1, x1, y2, x2) around them.
     """
 
-    polygons: list
-    bounds: tuple
+    polygons: list[Float64[np.ndarray, " _"]]
+    bounds: tuple[float, float, float, float]
 
     @classmethod
-    def of(cls, polygons):
-        """Make one of flat lists [x1, y1, x2, y2, ...]; a ValueError says what is wrong with them."""
-        for polygon in polygons:
-            if len(polygon) < 6 or len(polygon) % 2:
-                raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
-        polygons = [np.asarray(polygon, np.float64) for polygon in polygons]
-        bounds = polygon_bounds(polygons)
+    def of(cls, polygons: Sequence[Any]) -> "PolygonInstance":
+        """Make an instance of flat lists [x1, y1, x2, y2, ...].
+
+        Raises:
+            ValueError: a polygon has fewer than three points, or coordinates that are not finite numbers.
+        """
+        check_polygons(polygons)
+        arrays = [np.asarray(polygon, np.float64) for polygon in polygons]
+        bounds = polygon_bounds(arrays)
         if not np.isfinite(bounds).all():
             raise ValueError(f"a polygon has coordinates that are not finite numbers: its box is {bounds}")
-        return cls(polygons, bounds)
+        return cls(arrays, bounds)
 
-    def draw(self, frame, box, shape):
-        """See `draw_instance`."""
+    def draw(self, frame: Frame, box: Sequence[Number], shape: Sequence[Integer]) -> Bool[np.ndarray, "height width"]:
+        """Draw the instance as `draw_instance` does, which explains the arguments; the result may be empty."""
         zoom = (shape[0] / (box[2] - box[0]), shape[1] / (box[3] - box[1]))
         scale = (frame.scale[0] * zoom[0], frame.scale[1] * zoom[1])
         offset = ((frame.offset[0] - box[0]) * zoom[0], (frame.offset[1] - box[1]) * zoom[1])
         return rasterize_polygons(transform_polygons(self.polygons, scale, offset), shape)
 
+    def moved(self, frame: Frame, matrix: Float[np.ndarray, "2 3"]) -> "PolygonInstance | None":
+        """Move the instance as `move_instance` does, which explains the arguments."""
+        placed = transform_polygons(self.polygons, frame.scale, frame.offset)
+        visible = [points for polygon in placed if len(points := clip_polygon(polygon, frame.size))]
+        moved = [(points.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]).ravel() for points in visible]
+        return PolygonInstance.of(moved) if moved else None
 
-def as_instance(segmentation, size):
-    """Make an instance drawable.
+
+@dataclass(frozen=True, eq=False)
+class MaskInstance:
+    """An instance whose annotation is a mask, cropped to its box.
+
+    Attributes:
+        mask: the part of the mask inside its box.
+        corner: (y1, x1) of the box in the image file.
+    """
+
+    mask: Bool[np.ndarray, "rows cols"]
+    corner: tuple[int, int]
+
+    @property
+    def bounds(self) -> PixelBox:
+        """The box (y1, x1, y2, x2) in the image file."""
+        return (*self.corner, self.corner[0] + self.mask.shape[0], self.corner[1] + self.mask.shape[1])
+
+    def draw(self, frame: Frame, box: Sequence[Number], shape: Sequence[Integer]) -> Bool[np.ndarray, "height width"]:
+        """Draw the instance as `draw_instance` does, which explains the arguments; the result may be empty."""
+        # the map from a pixel of the drawing back to a pixel of the mask; pixel centres lie at halves
+        step_y = (box[2] - box[0]) / shape[0] / frame.scale[0]
+        step_x = (box[3] - box[1]) / shape[1] / frame.scale[1]
+        start_y = (box[0] - frame.offset[0]) / frame.scale[0] - self.corner[0] + 0.5 * step_y - 0.5
+        start_x = (box[1] - frame.offset[1]) / frame.scale[1] - self.corner[1] + 0.5 * step_x - 0.5
+        drawn = _warp(self.mask, np.array([[step_x, 0.0, start_x], [0.0, step_y, start_y]]), shape, cv2.BORDER_REPLICATE)
+        # the border is replicated for the interpolation alone: beyond it the instance ends
+        drawn[_outside(start_y, step_y, shape[0], self.mask.shape[0])] = False
+        drawn[:, _outside(start_x, step_x, shape[1], self.mask.shape[1])] = False
+        return drawn
+
+    def moved(self, frame: Frame, matrix: Float[np.ndarray, "2 3"]) -> "MaskInstance | None":
+        """Move the instance as `move_instance` does, which explains the arguments."""
+        box = box_in_frame(self, frame)
+        if box is None:
+            return None
+        y1, x1, y2, x2 = box
+        corners = np.array([[x1, y1], [x2, y1], [x1, y2], [x2, y2]]) @ matrix[:, :2].T + matrix[:, 2]
+        left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int).tolist()
+        right, bottom = np.minimum(np.ceil(corners.max(axis=0)), frame.size[::-1]).astype(int).tolist()
+        if right <= left or bottom <= top:
+            return None
+        # the map from a pixel of the window around the moved corners back to a pixel of the drawing
+        back: np.ndarray = cv2.invertAffineTransform(matrix)
+        back[:, 2] += back[:, :2] @ (left + 0.5, top + 0.5) - (x1 + 0.5, y1 + 0.5)
+        drawn = draw_instance(self, frame, box, (y2 - y1, x2 - x1))
+        (moved,) = split_masks(_warp(drawn, back, (bottom - top, right - left), cv2.BORDER_CONSTANT)[:, :, None])
+        return MaskInstance(moved.mask, (top + moved.corner[0], left + moved.corner[1])) if moved.mask.size else None
+
+
+def _warp(
+    mask: Bool[np.ndarray, "rows cols"], back: Float[np.ndarray, "2 3"], shape: Sequence[Integer], border: int
+) -> Bool[np.ndarray, "height width"]:
+    """Sample a mask bilinearly, above one half is inside. `back` maps (x, y) of the result to (x, y) of the mask."""
+    source = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(source, back, (int(shape[1]), int(shape[0])), flags=flags, borderMode=border) > 127
+
+
+def _outside(start: Number, step: Number, count: Integer, length: int) -> Bool[np.ndarray, " count"]:
+    """Tell which of the samples start, start + step, ... lie beyond a line of `length` pixels with centres 0, 1, ..."""
+    positions = start + 0.5 + step * np.arange(count)
+    return (positions < 0) | (positions > length)
+
+
+def split_masks(masks: Shaped[np.ndarray, "H W N"]) -> list[MaskInstance]:
+    """Crop each mask of a stack, non-zero inside, to its box."""
+    masks = masks if masks.dtype == bool else masks.astype(bool)
+    return [
+        MaskInstance(masks[y1:y2, x1:x2, i], (y1, x1))
+        for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist())
+    ]
+
+
+def as_instance(segmentation: object, size: Sequence[Integer]) -> PolygonInstance | MaskInstance:
+    """Make an annotation drawable.
 
     Args:
-        segmentation: list of polygons, RLE dict, or bool [H, W].
+        segmentation: a list of polygons, an RLE dict, or a bool [H, W].
         size: (H, W) of the image file.
 
-    Returns:
-        PolygonInstance or MaskInstance.
-
     Raises:
-        ValueError: what was found is no segmentation, or is not of the image's size.
+        ValueError: it is not a segmentation, or is of a different size than the image.
     """
     if isinstance(segmentation, dict):
-        rle = as_rle(segmentation)
-        if tuple(rle["size"]) != tuple(size):
-            raise ValueError(
-                f"a mask of size {tuple(rle['size'])} stands in an image of size {tuple(size)} (height, width)"
-            )
-        y1, x1, y2, x2 = rle_bbox(rle)
-        return MaskInstance(decode_rle(rle)[y1:y2, x1:x2], (y1, x1))
+        _check_size([int(v) for v in segmentation["size"]], size)
+        mask, box = decode_to_box(segmentation)
+        return MaskInstance(mask, box[:2])
     if isinstance(segmentation, np.ndarray):
-        if segmentation.shape != tuple(size):
-            raise ValueError(
-                f"a mask of size {segmentation.shape} stands in an image of size {tuple(size)} (height, width)"
-            )
+        _check_size(segmentation.shape, size)
         return split_masks(segmentation[:, :, None])[0]
     if not isinstance(segmentation, list | tuple) or not segmentation:
-        raise ValueError(
-            f"a segmentation is a list of polygons, an RLE dict or a bool array, and this is {segmentation!r:.80}"
-        )
+        raise ValueError(f"expected a list of polygons, an RLE dict or a bool array as segmentation, got {segmentation!r:.80}")
     return PolygonInstance.of(segmentation)
 
 
-def box_in_frame(part, frame):
-    """Find the pixel box of an instance in the network's input.
+def _check_size(found: Sequence[int], size: Sequence[Integer]) -> None:
+    if tuple(found) != tuple(size):
+        raise ValueError(f"its mask is of size {tuple(found)}, its image of size {tuple(size)} (height, width)")
 
-    Args:
-        part: PolygonInstance or MaskInstance.
-        frame: Frame.
 
-    Returns:
-        (y1, x1, y2, x2) int inside the frame, or None when no pixel centre of it is covered.
-    """
-    y1, x1, y2, x2 = frame.place(part.bounds)
+def box_in_frame(instance: PolygonInstance | MaskInstance, frame: Frame) -> PixelBox | None:
+    """Find the pixel box of an instance in the network's input, or None if the instance covers no pixel centre of it."""
+    y1, x1, y2, x2 = frame.place(instance.bounds)
     # a pixel is covered when its centre is: from ceil(a - 1/2) up to ceil(b - 1/2)
     whole = tuple(int(np.ceil(v - 0.5)) for v in (y1, x1, y2, x2))
     box = (max(whole[0], 0), max(whole[1], 0), min(whole[2], frame.size[0]), min(whole[3], frame.size[1]))
@@ -186,74 +217,42 @@ def box_in_frame(part, frame):
         return None
     if box == whole:
         return box
-    # cut off by the border: what remains may be smaller than the cut box
-    drawn = part.draw(frame, box, (box[2] - box[0], box[3] - box[1]))
+    # the border cuts the instance: what remains may have a smaller box than the clipped one
+    drawn = instance.draw(frame, box, (box[2] - box[0], box[3] - box[1]))
     top, left, bottom, right = extract_bboxes(drawn[:, :, None])[0].tolist()
     return (box[0] + top, box[1] + left, box[0] + bottom, box[1] + right) if bottom > top else None
 
 
-def draw_instance(part, frame, box, shape):
-    """Draw the part of an instance that lies in a box of the network's input.
+def draw_instance(
+    instance: PolygonInstance | MaskInstance, frame: Frame, box: Sequence[Number], shape: Sequence[Integer]
+) -> Bool[np.ndarray, "height width"]:
+    """Draw the part of an instance that lies in a box, such as a mini-mask of its own box.
 
     Args:
-        part: PolygonInstance or MaskInstance.
-        frame: Frame.
+        frame: the map from the image file to the network's input.
         box: (y1, x1, y2, x2) in pixels of the network's input.
-        shape: (height, width) of the drawing that the box is stretched to.
+        shape: (height, width) of the drawing, which the box is stretched to.
 
     Returns:
-        bool [height, width]. Pixels whose centre is inside; all of them where the instance is too thin to meet any
-        centre.
+        True at pixels whose centre is inside; True everywhere for an instance that is too thin to cover any centre.
     """
-    drawn = part.draw(frame, box, shape)
-    return drawn if drawn.any() else np.ones(shape, bool)
+    drawn = instance.draw(frame, box, shape)
+    return drawn if drawn.any() else np.ones(tuple(shape), bool)
 
 
-def move_instance(part, frame, matrix):
-    """Move what the network's input shows of an instance.
+def move_instance(
+    instance: PolygonInstance | MaskInstance, frame: Frame, matrix: Float[np.ndarray, "2 3"]
+) -> PolygonInstance | MaskInstance | None:
+    """Move what the network's input shows of an instance by an affine map.
 
-    What lies beyond the border of the input is cut off first: the pixels there are not in the image, and whatever turns
-    the border inwards shows nothing there.
+    What lies beyond the border of the input is clipped first: its pixels are not in the image, so a map that moves the
+    border inwards shows nothing there.
 
     Args:
-        part: PolygonInstance or MaskInstance.
-        frame: Frame of it.
-        matrix: float [2, 3]. (x, y, 1) in pixels of the input to (x, y) there; it must have an inverse.
+        frame: the map from the image file to the network's input.
+        matrix: maps (x, y, 1) to (x, y), both in pixels of the input; it must be invertible.
 
     Returns:
-        PolygonInstance or MaskInstance in pixels of the input; None when nothing of the instance is left.
+        The instance in pixels of the input (see `Frame.of_input`), or None if nothing of it is left.
     """
-    if isinstance(part, PolygonInstance):
-        placed = transform_polygons(part.polygons, frame.scale, frame.offset)
-        visible = [points for polygon in placed if len(points := _cut(polygon, frame.size))]
-        moved = [(points.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]).ravel() for points in visible]
-        return PolygonInstance.of(moved) if moved else None
-    box = box_in_frame(part, frame)
-    return None if box is None else _move_mask(draw_instance(part, frame, box, _size(box)), box, frame.size, matrix)
-
-
-def _cut(polygon, size):
-    points = polygon.reshape(-1, 2)
-    inside = (points.min(axis=0) >= 0).all() and (points.max(axis=0) <= (size[1], size[0])).all()
-    return polygon if inside else clip_polygon(polygon, size)
-
-
-def _size(box):
-    return box[2] - box[0], box[3] - box[1]
-
-
-def _move_mask(mask, box, size, matrix):
-    """Move a mask that lies at a box of the input: MaskInstance, or None when it leaves the input [H, W]."""
-    y1, x1, y2, x2 = box
-    corners = np.array([[x1, y1], [x2, y1], [x1, y2], [x2, y2]]) @ matrix[:, :2].T + matrix[:, 2]
-    (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-    left, top, right, bottom = (int(v) for v in (max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])))
-    if right <= left or bottom <= top:
-        return None
-    # from a pixel of the window around the moved corners back to a pixel of the mask; pixel centres lie at halves
-    back = cv2.invertAffineTransform(matrix)
-    back[:, 2] += back[:, :2] @ (left + 0.5, top + 0.5) - (x1 + 0.5, y1 + 0.5)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    drawn = cv2.warpAffine(mask.view(np.uint8) * np.uint8(255), back, (right - left, bottom - top), flags=flags) > 127
-    y1, x1, y2, x2 = extract_bboxes(drawn[:, :, None])[0].tolist()
-    return MaskInstance(drawn[y1:y2, x1:x2], (top + y1, left + x1)) if y2 > y1 else None
+    return instance.moved(frame, matrix)

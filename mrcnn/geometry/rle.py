@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 from pycocotools import mask as coco_mask
 
-from mrcnn.geometry.boxes import PixelBox
+from mrcnn.geometry.boxes import Integer, PixelBox
 from mrcnn.geometry.polygons import check_polygons, near_canvas
 
 Rle = dict[str, Any]
@@ -52,7 +52,7 @@ def decode_rle(rle: Mapping[str, Any]) -> Bool[np.ndarray, "H W"]:
     return coco_mask.decode(as_rle(rle)).view(bool)
 
 
-def as_rle(segmentation: Mapping[str, Any] | Sequence[Any], size: Sequence[int] | None = None) -> Rle:
+def as_rle(segmentation: Mapping[str, Any] | Sequence[Any], size: Sequence[Integer] | None = None) -> Rle:
     """Turn any COCO segmentation into a compressed RLE.
 
     Args:
@@ -104,7 +104,7 @@ def rle_bbox(rle: Mapping[str, Any]) -> PixelBox:
     return y, x, y + h, x + w
 
 
-def encode_in_box(mask: Bool[np.ndarray, "h w"], box: Sequence[int] | np.ndarray, size: Sequence[int]) -> Rle:
+def encode_in_box(mask: Bool[np.ndarray, "h w"], box: Sequence[Integer] | np.ndarray, size: Sequence[Integer]) -> Rle:
     """Encode a mask from its part inside a box.
 
     Args:
