@@ -82,7 +82,7 @@ class AnnotatedDataset(Dataset):
 
     def annotations_of(self, image_id):
         """Give the annotations of an image of this source. Args: image_id: int. Returns: list of dicts."""
-        return self.image_info[image_id]["annotations"]
+        return list(self.image_info[image_id]["annotations"])
 
     def load_image(self, image_id):
         """Read an image, which must lie in the data set's folder; see `Dataset.load_image`."""

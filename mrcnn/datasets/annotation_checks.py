@@ -9,6 +9,7 @@ Shape letters: H W image.
 import math
 import sys
 
+from mrcnn.base.errors import DataError
 from mrcnn.datasets.annotated_dataset import is_ring
 from mrcnn.geometry.rle import counts_fault, sum_faults, text_fault
 
@@ -34,8 +35,15 @@ def with_faults(annotations, images, categories):
         (annotation, fault): fault a str, or None when it can be used.
     """
     for start in range(0, len(annotations), _AT_ONCE):
-        chunk = annotations[start : start + _AT_ONCE]
-        faults = [_fault(annotation, images, categories) for annotation in chunk]
+        chunk, faults = [], []
+        for position in range(start, min(start + _AT_ONCE, len(annotations))):
+            try:
+                chunk.append(annotations[position])
+            except DataError as error:
+                chunk.append(None)
+                faults.append(str(error))
+            else:
+                faults.append(_fault(chunk[-1], images, categories))
         packed = [i for i, fault in enumerate(faults) if fault is None and _is_packed(chunk[i]["segmentation"])]
         rles = [chunk[i]["segmentation"] for i in packed]
         sums = sum_faults([rle["counts"] for rle in rles], [rle["size"][0] * rle["size"][1] for rle in rles])

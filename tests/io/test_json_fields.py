@@ -1,18 +1,21 @@
 """JSON of somebody else's making: every fault is told by file and field."""
 import gc
 import json
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
-from mrcnn.io.json_fields import field, is_kind, json_outline, points_field, read_json
+from mrcnn.io import json_fields
+from mrcnn.io.json_fields import JsonList, field, is_kind, json_outline, points_field, read_json
+from tests.datasets.json_damage import damaged_json
 
 
 @pytest.mark.parametrize("text, said", [
-    ("{", "no valid JSON"), ('{"a": NaN}', "NaN is no number"), ("[Infinity]", "Infinity is no number"),
-    ("[" * 100_000, "nested too deeply"), ("\xff", "no valid JSON"), ("", "no valid JSON"),
+    ("{", "not valid JSON"), ('{"a": NaN}', "NaN is not a JSON number"), ("[Infinity]", "Infinity is not a JSON number"),
+    ("[" * 100_000, "nested too deeply"), ("\xff", "not valid JSON"), ("", "not valid JSON"),
 ])  # fmt: skip
 def test_a_file_that_is_no_json(tmp_path, text, said):
     path = tmp_path / "a.json"
@@ -82,18 +85,85 @@ def test_the_outline_of_a_file(tmp_path):
     assert json_outline(path) == {}
 
 
-def test_a_file_that_was_recognised_is_not_parsed_again(tmp_path, monkeypatch):
+def test_a_file_that_was_recognised_is_not_read_again(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_text('{"images": [{"id": 1}]}')
     json_outline(path)
-    monkeypatch.setattr(json, "loads", lambda *args, **kwargs: pytest.fail("parsed twice"))
+    with monkeypatch.context() as patched:
+        patched.setattr(json_fields, "_read", lambda *args: pytest.fail("read twice"))
+        assert read_json(path) == {"images": [{"id": 1}]}
+    # the text is handed over once, and never for another state of the file
     assert read_json(path) == {"images": [{"id": 1}]}
-    monkeypatch.undo()
-    # it is handed over once, so that nobody else changes what one has; and never for another state of the file
-    assert read_json(path) is not read_json(path)
     json_outline(path)
     path.write_text("[1, 2, 3]")
     assert read_json(path) == [1, 2, 3]
+
+
+def plain(path):
+    """What the standard library's parser makes of a file, or the start of our message about its fault."""
+    try:
+        return repr(json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=json_fields._refuse_constant))
+    except RecursionError:
+        return "is nested too deeply"
+    except ValueError:
+        return "is not valid JSON"
+
+
+def assert_read_as_by_json(path):
+    """A file is read as by the standard library's parser, whole and with lazy entries, or refused where that one refuses it."""
+    expected = plain(path)
+    for lazy in (None, "x"):
+        try:
+            content = read_json(path, lazy=lazy)
+        except DataError as error:
+            assert expected in str(error) and path.name in str(error)
+            continue
+        if lazy and isinstance(content, dict) and isinstance(content.get("x"), JsonList):
+            content["x"] = list(content["x"])
+        assert repr(content) == expected
+
+
+@pytest.mark.parametrize("text", [
+    b'{"x": [{"id": 3.0, "id": 7}, {"id": "7"}, {}, null, 1], "y": 1}', b'{"x": [1], "x": [2, 3]}', b'{"x": {"a": 1}}',
+    b'{"x": []}', b'{"x": null}', b"[1]", b"{}", b" {\t\"x\"\r\n: [ 1 ] } ", b'{"x": [1e999, -1e999, 1e5, -0, -0.0, 5e-400]}',
+    b'{"x": [1' + b"0" * 400 + b"]}", b'{"x": ["\\ud800", "\\ud83d\\ude00", "\\u0041", "\x7f"]}', b'{"\\ud800": 1, "x": [1]}',
+    b'\xef\xbb\xbf{"x": [1]}', '{"x": ["é"]}'.encode(), '{"x": ["é"]}'.encode("utf-16"), '{"x": ["é"]}'.encode("latin-1"),
+    b'{"x": ["\xed\xa0\x80"]}', b'{"x": ["a\nb"]}', b'{"x": [01]}', b'{"x": [1,]}', b'{"x": [1]} x', b'{"x": [NaN]}',
+    b'{"x": [1], "y": NaN}', b'{"x": [1], "y": "\xff"}', b'{"x": ' + b"[" * 100_000, b"\0", b"'x'", b'{"x": [.5]}', b'{"x": [+1]}',
+])  # fmt: skip
+def test_a_file_is_read_as_by_the_standard_library(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text)
+    assert_read_as_by_json(tmp_path / "a.json")
+
+
+@given(damaged_json({"x": [{"a": 1, "b": [1.5, 2]}, {"c": {"d": ["e", None]}}], "y": {"z": [True]}}))
+def test_a_damaged_file_is_read_as_by_the_standard_library(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "damaged.json"
+    path.write_text(text)
+    assert_read_as_by_json(path)
+
+
+def test_an_entry_that_cannot_be_decoded_does_not_cost_the_others(tmp_path):
+    path = tmp_path / "a.json"
+    digits, deep = b"1" * 5000, b"[" * 950 + b"]" * 950
+    path.write_bytes(b'{"x": [1, ' + digits + b", 3]}")
+    entries = read_json(path, lazy="x")["x"]
+    assert len(entries) == 3 and entries[0] == 1 and entries[-1] == 3
+    with pytest.raises(DataError, match="not valid JSON: Exceeds the limit"):
+        entries[1]
+    path.write_bytes(b'{"x": [1, ' + deep + b"]}")
+    assert read_json(path, lazy="x")["x"][0] == 1
+
+
+def test_lazy_entries_are_a_sequence(tmp_path):
+    (tmp_path / "a.json").write_text('{"x": [{"a": 0}, {"a": 1}, {"a": 2}, {"a": 3}]}')
+    entries = read_json(tmp_path / "a.json", lazy="x")["x"]
+    assert [entry["a"] for entry in entries] == [0, 1, 2, 3] and entries[0] is not entries[0]
+    assert list(entries[1:3]) == [{"a": 1}, {"a": 2}] and list(entries.select([3, 0])) == [{"a": 3}, {"a": 0}]
+    with pytest.raises(IndexError):
+        entries[4]
+    # it travels to the processes of a loader
+    assert list(pickle.loads(pickle.dumps(entries))) == list(entries)
 
 
 def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path):

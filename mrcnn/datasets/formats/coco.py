@@ -16,7 +16,7 @@ from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.annotation_checks import is_id, with_faults
 from mrcnn.io.download import download_coco
 from mrcnn.io.images import refuse_too_large
-from mrcnn.io.json_fields import field, json_outline, read_json
+from mrcnn.io.json_fields import JsonList, field, json_outline, read_json
 from mrcnn.io.paths import inside
 
 DEFAULT_YEAR = "2014"
@@ -194,6 +194,7 @@ class CocoDataset(AnnotatedDataset):
                 it: without id, name or size, or one of another kind.
         """
         with paused_collector():
+            annotations = content["annotations"]
             categories = index_entries(content["categories"], {"name": str}, f"{path}: categories")
             images = index_entries(content["images"], {"height": int, "width": int}, f"{path}: images")
             wanted = sorted(categories, key=lambda i: (isinstance(i, str), i)) if class_ids is None else list(class_ids)
@@ -204,15 +205,12 @@ class CocoDataset(AnnotatedDataset):
                 self.add_category(categories[class_id], f"{path}: category {class_id!r}")
             progress = progress or unseen
             with progress("checking annotations") as show:
-                by_image = self._sort_annotations(content["annotations"], images, categories, path, show)
-            allowed = None if class_ids is None else set(wanted)
+                by_image = self._usable_positions(annotations, images, categories, set(wanted), path, show)
             with progress("listing images") as show:
                 for image_id, image in tracked(images.items(), show, every=_TOLD_EVERY):
-                    annotations = by_image.get(image_id, [])
-                    if allowed is not None:
-                        annotations = [a for a in annotations if a["category_id"] in allowed]
-                    if allowed is None or annotations:
-                        self.add_listed_image(image, annotations, image_dir, f"{path}: image {image_id!r}")
+                    positions = by_image.get(image_id, [])
+                    if class_ids is None or positions:
+                        self.add_listed_image(image, _select(annotations, positions), image_dir, f"{path}: image {image_id!r}")
 
     def add_category(self, category, where):
         """Add a class that the file lists. Args: category: dict with "id" and "name"; where: str, for messages."""
@@ -237,16 +235,16 @@ class CocoDataset(AnnotatedDataset):
         turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
         self.add_annotated_image(image["id"], name, (image["height"], image["width"]), annotations, image_dir, **turned)
 
-    def _sort_annotations(self, annotations, images, categories, path, show):
-        """Group usable annotations by image id; the others are noted in `skipped` and told."""
+    def _usable_positions(self, annotations, images, categories, wanted, path, show):
+        """Group the positions of usable annotations of some categories by image id; report those that cannot be used."""
         by_image = {}
         checked = tracked(with_faults(annotations, images, categories), show, len(annotations), every=_TOLD_EVERY)
         for position, (annotation, fault) in enumerate(checked):
             if fault:
                 number = annotation.get("id") if isinstance(annotation, dict) else None
                 self.leave_out(number if is_id(number) else f"annotations[{position}]", fault)
-            else:
-                by_image.setdefault(annotation["image_id"], []).append(annotation)
+            elif annotation["category_id"] in wanted:
+                by_image.setdefault(annotation["image_id"], []).append(position)
         self.tell_skipped(path)
         return by_image
 
@@ -277,9 +275,9 @@ def read_annotations(path, progress=None):
         there = sorted(p.name for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
         hint = f"in its folder are {', '.join(there)}" if there else f"{path.parent} has no annotation files"
         raise DataError(f"annotation file {path} does not exist; {hint}: check the data set's folder, subset and year")
-    content = read_json(path, progress=progress)
+    content = read_json(path, lazy="annotations", progress=progress)
     for key in LISTS:
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list | JsonList):
             raise DataError(f"annotation file {path} has no list {key!r}, which COCO's instance format needs")
     return content
 
@@ -321,11 +319,16 @@ def check_size(image, where):
     refuse_too_large((image["height"], image["width"]), where)
 
 
+def _select(annotations, positions):
+    """Return the annotations at some positions, as text still where they are a `JsonList`."""
+    return annotations.select(positions) if isinstance(annotations, JsonList) else [annotations[i] for i in positions]
+
+
 def _pycocotools_object(content, path):
     from pycocotools.coco import COCO
 
     coco = COCO()
-    coco.dataset = content
+    coco.dataset = {**content, "annotations": list(content["annotations"])}
     try:
         coco.createIndex()
     except (KeyError, TypeError) as error:

@@ -148,6 +148,26 @@ def test_an_unusable_annotation_is_left_out_and_told(tmp_path, caplog, fault, re
     assert any("1 annotations left out, such as 55" in record.getMessage() for record in caplog.records)
 
 
+def test_numbers_that_cannot_be_read_cost_their_annotation_only(tmp_path):
+    folder = write(tmp_path, [annotation(1), annotation(2, area="@digits@"), annotation(3, score="@large@")])
+    path = folder / "annotations" / "instances_train2017.json"
+    path.write_text(path.read_text().replace('"@digits@"', "9" * 5000).replace('"@large@"', "1e999"))
+    dataset = load(folder)
+    ((where, reason),) = dataset.skipped
+    assert where == "annotations[1]" and "it is not valid JSON: Exceeds the limit" in reason
+    # a field that nobody needs may hold anything
+    assert [a["id"] for a in dataset.annotations_of(0)] == [1, 3] and dataset.load_mask(0)[1].tolist() == [1, 1]
+
+
+def test_annotations_are_kept_as_text_and_may_be_replaced(tmp_path):
+    dataset = load(write(tmp_path, [annotation(1, attributes={"seen": True}), annotation(2, category_id=8)]))
+    kept = dataset.image_info[0]["annotations"]
+    assert isinstance(kept, fields.JsonList) and [a["id"] for a in kept] == [1, 2]
+    assert dataset.annotations_of(0)[0] == annotation(1, attributes={"seen": True})
+    dataset.image_info[0]["annotations"] = [a for a in kept if a["category_id"] == 8]
+    assert dataset.load_mask(0)[1].tolist() == [2] and dataset.num_instances(0) == 1
+
+
 def test_an_annotation_without_an_id_is_told_by_its_place(tmp_path):
     bare = {key: value for key, value in annotation(1).items() if key != "id"}
     dataset = load(write(tmp_path, [bare, {**bare, "segmentation": []}, 5, annotation([3], area="x")]))
@@ -242,7 +262,9 @@ def test_reading_is_told_in_stages(tmp_path, monkeypatch):
     stages = RecordedStages()
     monkeypatch.setattr(fields, "_PIECE", 300)
     monkeypatch.setattr(coco, "_TOLD_EVERY", 2)
-    monkeypatch.setattr(fields.json, "loads", stages.during("parsing instances_train2017.json", json.loads))
+    parse = stages.during("parsing instances_train2017.json", fields.decode_json)
+    monkeypatch.setattr(fields, "decode_json", parse)
+    monkeypatch.setattr(fields.JsonList, "__getitem__", lambda self, i: json.loads(bytes(self._entries[i])))
     dataset = CocoDataset()
     dataset.add_listed_image = stages.during("listing images", dataset.add_listed_image)
     dataset.load_coco(tmp_path, "train", 2017, progress=stages)
@@ -279,7 +301,7 @@ def test_a_missing_file_says_what_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no valid JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "has no list 'images'"),
         ('{"images": [], "annotations": []}', "has no list 'categories'"),
         ('{"images": [{"id": 1, "height": 4, "width": 4}], "annotations": [], "categories": []}', "has no field 'file_name'"),

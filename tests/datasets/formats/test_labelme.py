@@ -194,7 +194,7 @@ def test_a_shape_that_cannot_be_used_is_left_out_and_told(tmp_path, fault, reaso
 
 
 @pytest.mark.parametrize("text, said", [
-    ("{", "a.json is no valid JSON"),
+    ("{", "a.json is not valid JSON"),
     ('{"shapes": {}, "imagePath": "a.png"}', "'shapes' is {}, expected a list"),
     ('{"shapes": [], "imagePath": 3}', "'imagePath' is 3, expected text"),
     ('{"shapes": [], "imagePath": ""}', "imagePath is ''"),

@@ -157,7 +157,7 @@ def test_forms_of_the_classes(tmp_path, name, content, expected):
     ("a.json", '[{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]', "'dog' has the id 1"),
     ("a.json", '[{"id": 1, "name": "cat"}, "dog"]', r"\[1\] is 'dog', expected an object"),
     ("a.json", "3", 'expected {"1": "name"'),
-    ("a.json", '["cat"', "no valid JSON"),
+    ("a.json", '["cat"', "not valid JSON"),
 ])  # fmt: skip
 def test_damaged_classes_name_the_file_and_the_field(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -262,7 +262,7 @@ def test_a_region_that_cannot_be_used_is_left_out_and_told(tmp_path, caplog, sha
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 1}', '{"a": {"filename": "a.png"}}', '{"project": {"pid": "1"}}'])
 def test_what_is_not_vias(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    whole = "via: the JSON has no images|no valid JSON"
+    whole = "via: the JSON has no images|not valid JSON"
     for path, said in ((tmp_path, "via: no JSON file of regions"), (tmp_path / "a.json", whole)):
         with pytest.raises(DataError, match=said):
             recognise_format(path)

@@ -62,5 +62,5 @@ def test_the_categories_of_a_manifest(tmp_path):
     with pytest.raises(DataError, match=r"panoptic-train.json: categories\[2\]: two categories have the id 8"):
         read_categories(tmp_path, "train")
     path.write_text("{")
-    with pytest.raises(DataError, match="panoptic-train.json is no valid JSON"):
+    with pytest.raises(DataError, match="panoptic-train.json is not valid JSON"):
         read_categories(tmp_path, "train")

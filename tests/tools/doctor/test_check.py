@@ -136,7 +136,7 @@ def test_an_invalid_json_does_not_hide_the_other_part(twin, tmp_path):
     report = check_dataset(tmp_path / "set")
     assert kinds(report) == {"part_unreadable": 1} and report.statistics["parts"][0]["part"] == "train"
     (tmp_path / "set" / "annotations" / "instances_train.json").unlink()
-    with pytest.raises(DataError, match="instances_val.json is no valid JSON"):
+    with pytest.raises(DataError, match="instances_val.json is not valid JSON"):
         check_dataset(tmp_path / "set")
 
 
