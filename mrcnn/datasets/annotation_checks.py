@@ -1,17 +1,24 @@
-"""What is wrong with an annotation of COCO's form, told before anything is computed from it.
+"""Checks of annotations in COCO's form, made before anything is computed from them.
 
-The checks look at millions of numbers while a data set is opened, so each is one call on a whole list where it can be.
-The reasons are the same words for each fault of a kind, so that they can be counted.
+Opening COCO checks millions of numbers. Nearly all annotations are as `PlainAnnotation` describes them, and msgspec checks
+their types while it parses; every other annotation is parsed without types and checked field by field, which finds the
+reason why it cannot be used. One kind of fault has one reason, word for word, so that reasons can be counted.
 
 Shape letters: H W image.
 """
 
 import math
 import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.annotated_dataset import is_ring
 from mrcnn.geometry.rle import counts_fault, sum_faults, text_fault
+from mrcnn.io.json_fields import JsonList
 
 # A point further out than this many times the longer side of its image is a mistake, and an outline that runs so far
 # takes memory by its length.
@@ -21,47 +28,93 @@ _AT_ONCE = 128
 _NUMBERS = frozenset([int, float])
 _WHOLE = frozenset([int])
 _LARGEST = sys.float_info.max
+_Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]
+
+Id = int | str
 
 
-def with_faults(annotations, images, categories):
-    """Go through annotations, and say of each why it cannot be used.
+class PlainAnnotation(msgspec.Struct, gc=False):
+    """An annotation with polygons, all of whose fields are as most programs write them."""
+
+    image_id: Id
+    category_id: Id
+    segmentation: Annotated[list[Annotated[list[float], Meta(min_length=6)]], Meta(min_length=1)]
+    iscrowd: Literal[0, 1] | None = None
+    area: Annotated[float, Meta(ge=0)] | None = None
+    bbox: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate] | None = None
+
+
+_PLAIN = msgspec.json.Decoder(PlainAnnotation)
+
+
+def check_annotations(
+    annotations: Sequence[Any], images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]
+) -> Iterator[tuple[Id, Id, None] | tuple[None, None, str]]:
+    """Check annotations one after the other.
 
     Args:
-        annotations: list of anything; a COCO file has dicts there.
-        images: mapping of the known image ids to dicts with "height" and "width", whole numbers.
-        categories: container of the known category ids.
+        annotations: entries of a COCO file, of any kind; text still (`JsonList`), or decoded.
+        images: image id -> dict with "height" and "width", whole numbers.
+        categories: the known category ids.
 
     Yields:
-        (annotation, fault): fault a str, or None when it can be used.
+        (image id, category id, None) of an annotation that can be used, (None, None, reason) of any other.
     """
     for start in range(0, len(annotations), _AT_ONCE):
-        chunk, faults = [], []
+        results: list[Any] = []
+        packed: list[tuple[int, Any]] = []
         for position in range(start, min(start + _AT_ONCE, len(annotations))):
+            plain = _plain(annotations.text(position)) if isinstance(annotations, JsonList) else None
+            if plain is not None and _is_within_reach(plain, images, categories):
+                results.append((plain.image_id, plain.category_id, None))
+                continue
             try:
-                chunk.append(annotations[position])
+                annotation = annotations[position]
             except DataError as error:
-                chunk.append(None)
-                faults.append(str(error))
-            else:
-                faults.append(_fault(chunk[-1], images, categories))
-        packed = [i for i, fault in enumerate(faults) if fault is None and _is_packed(chunk[i]["segmentation"])]
-        rles = [chunk[i]["segmentation"] for i in packed]
-        sums = sum_faults([rle["counts"] for rle in rles], [rle["size"][0] * rle["size"][1] for rle in rles])
-        for i, fault in zip(packed, sums, strict=True):
-            faults[i] = fault and f"the counts of its RLE {fault}"
-        yield from zip(chunk, faults, strict=True)
+                results.append((None, None, str(error)))
+                continue
+            fault = _fault(annotation, images, categories)
+            if fault is None and _is_packed(annotation["segmentation"]):
+                packed.append((len(results), annotation["segmentation"]))
+            ids = (None, None) if fault else (annotation["image_id"], annotation["category_id"])
+            results.append((*ids, fault))
+        sums = sum_faults([rle["counts"] for _, rle in packed], [rle["size"][0] * rle["size"][1] for _, rle in packed])
+        for (i, _), fault in zip(packed, sums, strict=True):
+            if fault:
+                results[i] = (None, None, f"the counts of its RLE {fault}")
+        yield from results
 
 
-def _is_packed(segmentation):
+def _plain(text: msgspec.Raw) -> PlainAnnotation | None:
+    try:
+        return _PLAIN.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _is_within_reach(annotation: PlainAnnotation, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]) -> bool:
+    """Return whether a plain annotation can be used; False leaves the answer to `_fault`."""
+    image = images.get(annotation.image_id)
+    if image is None or annotation.category_id not in categories:
+        return False
+    farthest = FAR * max(image["height"], image["width"])
+    for polygon in annotation.segmentation:
+        # the length of all coordinates together is more than that of any one
+        if len(polygon) % 2 or math.hypot(*polygon) > farthest:
+            return False
+    return True
+
+
+def _is_packed(segmentation: Any) -> bool:
     return segmentation.__class__ is dict and segmentation["counts"].__class__ is str
 
 
-def _fault(annotation, images, categories):
-    """Say why an annotation cannot be used, but for what the packed counts of an RLE add up to: str or None."""
+def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]) -> str | None:
+    """Return why an annotation cannot be used, apart from the sum of the packed counts of an RLE."""
     if annotation.__class__ is not dict:
-        return "it is no object"
+        return "it is not an object"
     image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    # the kind first: True is found where 1 is, and 1.0 too
+    # the kind first: a dict finds 1 for True, and for 1.0 too
     if not is_id(image_id) or image_id not in images:
         return "its image_id is not among the images"
     if not is_id(category_id) or category_id not in categories:
@@ -70,19 +123,19 @@ def _fault(annotation, images, categories):
         return "its iscrowd is neither 0 nor 1"
     area, bbox = annotation.get("area"), annotation.get("bbox")
     if area is not None and not (area.__class__ in _NUMBERS and 0 <= area <= _LARGEST):
-        return "its area is no finite number from 0 on"
+        return "its area is not a finite number of at least 0"
     if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _LARGEST):
         return "its bbox is not a list of four finite numbers"
     image = images[image_id]
     return _segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
 
 
-def is_id(value):
-    """Tell whether a value can be the id of an image or category: a whole number or text, and not true or false."""
+def is_id(value: object) -> bool:
+    """Return whether a value can be the id of an image or category: a whole number or text, but not true or false."""
     return value.__class__ is int or value.__class__ is str
 
 
-def _segmentation_fault(segmentation, height, width):
+def _segmentation_fault(segmentation: Any, height: int, width: int) -> str | None:
     if not segmentation:
         return "it has no segmentation"
     if segmentation.__class__ is dict:
@@ -92,36 +145,35 @@ def _segmentation_fault(segmentation, height, width):
     farthest, has_ring = FAR * max(height, width), False
     for polygon in segmentation:
         if polygon.__class__ is not list:
-            return "its segmentation holds something else than polygons, lists [x1, y1, x2, y2, ...]"
+            return "its segmentation holds something other than polygons, lists [x1, y1, x2, y2, ...]"
         away = reach(polygon)
         if away > farthest:
             if away == math.inf:
-                return "a polygon of its segmentation holds something else than finite numbers"
-            # the length of all coordinates together is more than that of any one
+                return "a polygon of its segmentation holds something other than finite numbers"
             if max(map(abs, polygon)) > farthest:
                 return f"a polygon of its segmentation is further out than {FAR} times the size of the image"
         has_ring = has_ring or is_ring(polygon)
     return None if has_ring else "no polygon of its segmentation has three points"
 
 
-def reach(values):
-    """Measure how far a list of numbers reaches from 0, in one call.
+def reach(values: Sequence[Any]) -> float:
+    """Measure how far a list of numbers reaches from 0.
 
     Args:
-        values: list of anything.
+        values: numbers, or anything else.
 
     Returns:
-        float. The length of the vector of them, at least as much as the largest; infinity where one of them is no
-        finite number (true and false are none).
+        The length of the vector of all of them, which is at least as much as the largest; infinity where one of them is
+        not a finite number (true and false are not).
     """
     try:
         length = math.hypot(*values) if _NUMBERS.issuperset(map(type, values)) else math.inf
     except OverflowError:  # a whole number beyond the largest float
         return math.inf
-    return length if length <= _LARGEST else math.inf  # nan is no less than anything
+    return length if length <= _LARGEST else math.inf  # every comparison with nan is False
 
 
-def _rle_fault(rle, height, width):
+def _rle_fault(rle: Mapping[str, Any], height: int, width: int) -> str | None:
     if "counts" not in rle or "size" not in rle:
         return "its RLE segmentation lacks counts or size"
     size, counts = rle["size"], rle["counts"]

@@ -130,6 +130,10 @@ class JsonList(Sequence):
         except ValueError as error:
             raise DataError(f"it is not valid JSON: {error}") from error
 
+    def text(self, position: int) -> msgspec.Raw:
+        """Return the JSON text of an entry."""
+        return self._entries[position]
+
     def select(self, positions: Sequence[int]) -> "JsonList":
         """Make a list of the entries at some positions."""
         return JsonList([self._entries[i] for i in positions])

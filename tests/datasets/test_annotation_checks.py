@@ -1,16 +1,26 @@
+import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn.datasets.annotation_checks import is_id, reach, with_faults
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.annotation_checks import check_annotations, is_id, reach
+from mrcnn.io.json_fields import JsonList, read_json
+from tests.datasets.json_damage import damaged_json
 
 IMAGES = {7: {"height": 40, "width": 60}, "a": {"height": 2, "width": 3}}
 
 
 def faults(*annotations):
-    return [fault for _, fault in with_faults(list(annotations), IMAGES, {3})]
+    return [fault for _, _, fault in check_annotations(list(annotations), IMAGES, {3})]
+
+
+def as_text(path, content):
+    """Annotations as they are read from a file: text still."""
+    path.write_text(json.dumps(content))
+    return read_json(path, lazy="annotations")["annotations"]
 
 
 def packed(counts, image_id="a", size=(2, 3)):
@@ -39,11 +49,12 @@ def test_many_annotations_keep_their_faults_and_their_order():
     """Packed counts are added up many at once, over the bounds of which nothing may shift."""
     # 2 x 3 pixels: "24" is 2 of nothing and 4 of mask, "23" lacks one
     annotations = [packed("23" if i % 7 == 3 else "24") if i % 5 else {"image_id": i} for i in range(700)]
-    found = list(with_faults(annotations, IMAGES, {3}))
-    assert all(annotation is given for (annotation, _), given in zip(found, annotations, strict=True))
-    for i, (_, fault) in enumerate(found):
+    for i, result in enumerate(check_annotations(annotations, IMAGES, {3})):
         expected = "image_id" if i % 5 == 0 else "add up" if i % 7 == 3 else None
-        assert expected is None and fault is None or expected in fault, i
+        if expected is None:
+            assert result == ("a", 3, None), i
+        else:
+            assert result[:2] == (None, None) and expected in result[2], i
 
 
 def test_packed_counts_of_images_of_several_sizes():
@@ -52,3 +63,44 @@ def test_packed_counts_of_images_of_several_sizes():
         # "P[2" is 0 + 32 * 11 + 1024 * 2 = 2400
         None, "its RLE is not of the image's size",
     ]  # fmt: skip
+
+
+PLAIN = {"image_id": 7, "category_id": 3, "iscrowd": 0, "area": 400, "bbox": [10, 5, 20, 20.5], "id": 1,
+         "segmentation": [[10, 5, 30, 5, 30, 25.5], [10, 5, 30, 5, 30, 25, 10, 25]]}  # fmt: skip
+
+
+@pytest.mark.parametrize("change, fault", [
+    ({}, None), ({"image_id": "a", "segmentation": [[0, 0, 1, 1, 2, 0]]}, None), ({"iscrowd": True}, None),
+    ({"iscrowd": 1.0}, None), ({"area": None, "bbox": []}, None), ({"more": [{}]}, None),
+    ({"segmentation": [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 0]]}, None),
+    ({"segmentation": [[500] * 100]}, None),  # each within ten times the image, their length beyond
+    ({"segmentation": [[500] * 99 + [601]]}, "further out"), ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "three points"),
+    ({"image_id": 7.0}, "image_id"), ({"image_id": True}, "image_id"), ({"image_id": "7"}, "image_id"),
+    ({"category_id": 3.0}, "category_id"), ({"area": -0.5}, "area"), ({"area": True}, "area"), ({"bbox": [1, 2, 3]}, "bbox"),
+    ({"bbox": [1e308] * 4}, "bbox"), ({"bbox": [1, 2, 3, "4"]}, "bbox"), ({"iscrowd": 2}, "iscrowd"),
+    ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, "finite"), ({"segmentation": [[1, 2, 3, 4, 5, True]]}, "finite"),
+])  # fmt: skip
+def test_annotations_that_are_text_still_are_checked_as_decoded_ones(tmp_path, change, fault):
+    annotation = {**PLAIN, **change}
+    text = as_text(tmp_path / "a.json", {"annotations": [annotation]})
+    ((image_id, category_id, reason),) = check_annotations(text, IMAGES, {3})
+    assert [reason] == faults(annotation)
+    if fault is None:
+        assert (image_id, category_id, reason) == (annotation["image_id"], 3, None)
+    else:
+        assert fault in reason
+
+
+@given(damaged_json({"annotations": [PLAIN, {**packed("24")}, PLAIN]}))
+def test_damaged_annotations_are_checked_as_decoded_ones(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "damaged_annotations.json"
+    path.write_text(text)
+    try:
+        content = read_json(path, lazy="annotations")
+    except DataError:
+        return
+    annotations = content.get("annotations") if isinstance(content, dict) else None
+    if not isinstance(annotations, JsonList):
+        return
+    decoded = list(annotations)
+    assert list(check_annotations(annotations, IMAGES, {3})) == list(check_annotations(decoded, IMAGES, {3}))

@@ -129,7 +129,7 @@ def assert_read_as_by_json(path):
     b'{"x": [1' + b"0" * 400 + b"]}", b'{"x": ["\\ud800", "\\ud83d\\ude00", "\\u0041", "\x7f"]}', b'{"\\ud800": 1, "x": [1]}',
     b'\xef\xbb\xbf{"x": [1]}', '{"x": ["é"]}'.encode(), '{"x": ["é"]}'.encode("utf-16"), '{"x": ["é"]}'.encode("latin-1"),
     b'{"x": ["\xed\xa0\x80"]}', b'{"x": ["a\nb"]}', b'{"x": [01]}', b'{"x": [1,]}', b'{"x": [1]} x', b'{"x": [NaN]}',
-    b'{"x": [1], "y": NaN}', b'{"x": [1], "y": "\xff"}', b'{"x": ' + b"[" * 100_000, b"\0", b"'x'", b'{"x": [.5]}', b'{"x": [+1]}',
+    b'{"x": [1], "y": NaN}', b'{"x": [1], "y": "\xff"}', b'{"x": ' + b"[" * 100_000, b"\0", b"'x'", b'{"x": [.5]}',
 ])  # fmt: skip
 def test_a_file_is_read_as_by_the_standard_library(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)

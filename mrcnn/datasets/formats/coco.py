@@ -13,7 +13,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.annotation_checks import is_id, with_faults
+from mrcnn.datasets.annotation_checks import check_annotations, is_id
 from mrcnn.io.download import download_coco
 from mrcnn.io.images import refuse_too_large
 from mrcnn.io.json_fields import JsonList, field, json_outline, read_json
@@ -238,13 +238,12 @@ class CocoDataset(AnnotatedDataset):
     def _usable_positions(self, annotations, images, categories, wanted, path, show):
         """Group the positions of usable annotations of some categories by image id; report those that cannot be used."""
         by_image = {}
-        checked = tracked(with_faults(annotations, images, categories), show, len(annotations), every=_TOLD_EVERY)
-        for position, (annotation, fault) in enumerate(checked):
+        checked = tracked(check_annotations(annotations, images, categories), show, len(annotations), every=_TOLD_EVERY)
+        for position, (image_id, category_id, fault) in enumerate(checked):
             if fault:
-                number = annotation.get("id") if isinstance(annotation, dict) else None
-                self.leave_out(number if is_id(number) else f"annotations[{position}]", fault)
-            elif annotation["category_id"] in wanted:
-                by_image.setdefault(annotation["image_id"], []).append(position)
+                self.leave_out(_annotation_place(annotations, position), fault)
+            elif category_id in wanted:
+                by_image.setdefault(image_id, []).append(position)
         self.tell_skipped(path)
         return by_image
 
@@ -322,6 +321,15 @@ def check_size(image, where):
 def _select(annotations, positions):
     """Return the annotations at some positions, as text still where they are a `JsonList`."""
     return annotations.select(positions) if isinstance(annotations, JsonList) else [annotations[i] for i in positions]
+
+
+def _annotation_place(annotations, position):
+    """Return the id of an annotation, or its place in the list where it has none that can be read."""
+    try:
+        number = annotations[position].get("id")
+    except (AttributeError, DataError):
+        number = None
+    return number if is_id(number) else f"annotations[{position}]"
 
 
 def _pycocotools_object(content, path):

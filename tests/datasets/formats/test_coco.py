@@ -124,15 +124,15 @@ def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
         ({"segmentation": {"size": 2400, "counts": [2400]}}, "size of its RLE is not a list of whole numbers"),
         ({"segmentation": {"size": [40.0, 60], "counts": [2400]}}, "size of its RLE is not a list of whole numbers"),
         ({"segmentation": "10 5 30 5 30 25"}, "neither a list of polygons nor an RLE"),
-        ({"segmentation": SQUARE[0]}, "holds something else than polygons, lists"),
-        ({"segmentation": [SQUARE[0], [1, 2, 3, 4, 5, "6"]]}, "holds something else than finite numbers"),
-        ({"segmentation": [[1, 2, 3, 4, 5, True]]}, "holds something else than finite numbers"),
-        ({"segmentation": [[1, 2, 3, 4, 5, 10**400]]}, "holds something else than finite numbers"),
+        ({"segmentation": SQUARE[0]}, "holds something other than polygons, lists"),
+        ({"segmentation": [SQUARE[0], [1, 2, 3, 4, 5, "6"]]}, "holds something other than finite numbers"),
+        ({"segmentation": [[1, 2, 3, 4, 5, True]]}, "holds something other than finite numbers"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 10**400]]}, "holds something other than finite numbers"),
         ({"segmentation": [[1, 2, 3, 4, 5, 601]]}, "further out than 10 times the size of the image"),
         ({"segmentation": [[1, -600.5, 3, 4, 5, 6]]}, "further out than 10 times the size of the image"),
         ({"iscrowd": "yes"}, "its iscrowd is neither 0 nor 1"),
-        ({"area": -1}, "its area is no finite number from 0 on"),
-        ({"area": "400"}, "its area is no finite number from 0 on"),
+        ({"area": -1}, "its area is not a finite number of at least 0"),
+        ({"area": "400"}, "its area is not a finite number of at least 0"),
         ({"bbox": [10, 5, 20]}, "its bbox is not a list of four finite numbers"),
         ({"bbox": [10, 5, 20, None]}, "its bbox is not a list of four finite numbers"),
         ({"image_id": 7.0}, "image_id is not among the images"),
@@ -173,7 +173,7 @@ def test_an_annotation_without_an_id_is_told_by_its_place(tmp_path):
     dataset = load(write(tmp_path, [bare, {**bare, "segmentation": []}, 5, annotation([3], area="x")]))
     assert dataset.load_mask(0)[1].tolist() == [1]
     assert [where for where, _ in dataset.skipped] == ["annotations[1]", "annotations[2]", "annotations[3]"]
-    assert dataset.skipped[1][1] == "it is no object"
+    assert dataset.skipped[1][1] == "it is not an object"
 
 
 def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):

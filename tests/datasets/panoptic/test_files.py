@@ -123,7 +123,9 @@ def test_a_faulty_image_is_left_out_by_choice(tmp_path, place, value, said):
     assert re.search(said, index.left_out[0][1])
 
 
-@pytest.mark.parametrize("content, said", [("", "is not valid JSON"), ("[1]", "expected an object"), ('{"images": NaN}', "NaN")])
+@pytest.mark.parametrize("content, said", [
+    ("", "is not valid JSON"), ("[1]", "expected an object"), ('{"images": NaN}', "NaN"),
+])  # fmt: skip
 def test_what_is_no_panoptic_json(tmp_path, content, said):
     with pytest.raises(DataError, match=f"annotations.json .*{said}"):
         read(tmp_path, content)
