@@ -1,11 +1,19 @@
-"""Colours that stay the same from run to run and that the colour-blind can tell apart.
+"""Colours that are the same in every run and that people with colour blindness can tell apart.
 
-A colour is a tuple (red, green, blue) of floats in 0..1.
+A colour is (red, green, blue), each from 0 to 1.
 """
 
-# Source: Okabe and Ito, Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/): eight colours that people with
-# any kind of colour vision tell apart. Black is left out: it is not seen on dark photographs. In an order where
-# neighbours differ in hue and in lightness.
+from collections.abc import Iterable, Sequence
+from typing import SupportsFloat, SupportsIndex, SupportsInt
+
+import numpy as np
+from jaxtyping import Num
+
+Color = tuple[float, float, float]
+
+# Source: Okabe and Ito, Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/): colours that people with any
+# kind of colour vision can tell apart. Without black, which is invisible on dark photographs, and ordered so that
+# neighbours differ in both hue and lightness.
 _OKABE_ITO = (
     (213, 94, 0),  # vermilion
     (86, 180, 233),  # sky blue
@@ -15,51 +23,49 @@ _OKABE_ITO = (
     (0, 114, 178),  # blue
     (230, 159, 0),  # orange
 )
-# How far the second and the third round of the palette are mixed with white and with black.
-_LIGHTER, _DARKER = 0.5, 0.4
+# The palette repeats the seven colours mixed with white and then mixed with black, in these shares.
+_WHITE_SHARE, _BLACK_SHARE = 0.5, 0.4
 
-GREY = (0.6, 0.6, 0.6)
-# Ground truth and predictions in one picture: blue and orange, never green and red.
-GROUND_TRUTH = (0.0, 114 / 255, 178 / 255)
-PREDICTION = (230 / 255, 159 / 255, 0.0)
-
-
-def _mix(color, other, share):
-    return tuple((1 - share) * a + share * b for a, b in zip(color, other, strict=True))
+GREY: Color = (0.6, 0.6, 0.6)
+# Ground truth is blue and predictions are orange: red and green look alike to many people.
+GROUND_TRUTH: Color = (0.0, 114 / 255, 178 / 255)
+PREDICTION: Color = (230 / 255, 159 / 255, 0.0)
 
 
-def _make_palette():
-    base = [tuple(v / 255 for v in color) for color in _OKABE_ITO]
-    lighter = [_mix(color, (1, 1, 1), _LIGHTER) for color in base]
-    darker = [_mix(color, (0, 0, 0), _DARKER) for color in base]
+def _mix(color: Color, other: Color, share: float) -> Color:
+    red, green, blue = ((1 - share) * a + share * b for a, b in zip(color, other, strict=True))
+    return red, green, blue
+
+
+def _make_palette() -> tuple[Color, ...]:
+    base: list[Color] = [(red / 255, green / 255, blue / 255) for red, green, blue in _OKABE_ITO]
+    lighter = [_mix(color, (1.0, 1.0, 1.0), _WHITE_SHARE) for color in base]
+    darker = [_mix(color, (0.0, 0.0, 0.0), _BLACK_SHARE) for color in base]
     return tuple(base + lighter + darker)
 
 
 PALETTE = _make_palette()
 
 
-def class_color(class_id):
-    """The colour of a class: always the same. A crowd (negative id) has that of its class, the background is grey."""
-    return PALETTE[(abs(int(class_id)) - 1) % len(PALETTE)] if class_id else GREY
+def class_color(class_id: SupportsInt) -> Color:
+    """Return the colour of a class: the same in every picture. A crowd has the colour of its class; background is grey."""
+    class_id = int(class_id)
+    return PALETTE[(abs(class_id) - 1) % len(PALETTE)] if class_id else GREY
 
 
-def instance_colors(count):
-    """Colours of `count` instances by their position; they begin anew after the 21 of the palette."""
+def instance_colors(count: SupportsIndex) -> list[Color]:
+    """Return colours for `count` instances. They repeat after the 21 colours of the palette."""
     return [PALETTE[ix % len(PALETTE)] for ix in range(count)]
 
 
-def pick_colors(class_ids, color_by="instance"):
-    """One colour for each instance.
+def pick_colors(class_ids: Num[np.ndarray, " N"] | Sequence[SupportsInt], color_by: str = "instance") -> list[Color]:
+    """Choose a colour for each instance.
 
     Args:
-        class_ids: int [N].
-        color_by: "instance" tells neighbours of one class apart; "class" gives a class the same colour in all pictures.
-
-    Returns:
-        list of N colours.
+        color_by: "instance" tells instances of one class apart; "class" gives a class the same colour in all pictures.
 
     Raises:
-        ValueError: color_by is neither.
+        ValueError: `color_by` is neither of the two.
     """
     if color_by == "class":
         return [class_color(class_id) for class_id in class_ids]
@@ -68,35 +74,31 @@ def pick_colors(class_ids, color_by="instance"):
     return instance_colors(len(class_ids))
 
 
-def random_colors(N, bright=True):
-    """N colours, as unlike as can be. The classic name; the colours are those of `instance_colors`.
+def random_colors(N: SupportsIndex, bright: bool = True) -> list[Color]:
+    """Return N distinct colours, those of `instance_colors`.
 
     Args:
-        N: int.
-        bright: bool. False makes them darker, by the classic factor of 0.7.
+        bright: False multiplies every colour by 0.7, as the classic code did.
 
-    Returns:
-        list of N colours.
-
-    Differs: the classic code drew hues at random, new ones on each call.
+    Differs: the classic code drew random hues on every call; these are the same each time.
     """
     colors = instance_colors(N)
-    return colors if bright else [tuple(0.7 * v for v in color) for color in colors]
+    return colors if bright else [_mix(color, (0.0, 0.0, 0.0), 0.3) for color in colors]
 
 
-def _luminance(color):
+def _luminance(color: Iterable[SupportsFloat]) -> float:
     """Relative luminance. Source: WCAG 2.1, definition of relative luminance."""
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in color]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in map(float, color))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(color1, color2):
-    """Contrast of two colours, 1 (none) to 21 (black on white). Source: WCAG 2.1, definition of contrast ratio."""
+def contrast(color1: Iterable[SupportsFloat], color2: Iterable[SupportsFloat]) -> float:
+    """Contrast ratio of two colours, from 1 (none) to 21 (black on white). Source: WCAG 2.1, definition of contrast ratio."""
     light, dark = sorted((_luminance(color1), _luminance(color2)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
-def text_color(background):
-    """Black or white, whichever reads better on this colour."""
+def text_color(background: Sequence[SupportsFloat]) -> Color:
+    """Return black or white, whichever has more contrast with the background."""
     black, white = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return max(black, white, key=lambda color: contrast(color, background))

@@ -1,25 +1,40 @@
-"""Drawing on arrays: masks, boxes and labels on an image, without a figure. Fast on large images.
+"""Drawing into image arrays: masks, boxes and captions, without matplotlib. Fast on large images.
 
-Legend: H W image, C channels, N instances, h w part of an image.
+Shape letters: H W image, C channels, N instances, h w part of an image.
 """
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, SupportsFloat, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
 
 from mrcnn.geometry.rle import decode_to_box
 from mrcnn.viz.colors import pick_colors
 from mrcnn.viz.labels import Label, draw_labels, font_size, instance_text
 
+# one mask: [H, W], non-zero inside, or a COCO RLE
+Mask = npt.ArrayLike | Mapping[str, Any]
+# the masks of a result
+Masks = Shaped[np.ndarray, "H W N"] | Sequence[Mask]
+# a mask cut to its own box, and the upper left corner of that box
+MaskPart = tuple[Bool[np.ndarray, "h w"], int, int]
+# (y1, x1, y2, x2) in pixels
+Box = Num[np.ndarray, " 4"] | Sequence[SupportsFloat]
+# value of a pixel: a number for each channel, or one for all
+Pixel = npt.ArrayLike | Sequence[SupportsFloat]
+_Image = TypeVar("_Image", bound=np.ndarray)
 
-def to_rgb(image):
-    """Bring an image of any kind to something that can be drawn on.
+
+def to_rgb(image: npt.ArrayLike) -> UInt8[np.ndarray, "H W 3"]:
+    """Convert an image of any kind to RGB, in a new array.
 
     Args:
-        image: [H, W], or [H, W, C] with any C; bool, integer or float. uint16 is scaled by its whole range, floats up
-            to 1 are taken as 0..1, all else as 0..255. Grey is repeated, of more channels the first three show.
-
-    Returns:
-        uint8 [H, W, 3], a new array.
+        image: [H, W] or [H, W, C] with any C; bool, integer or float. uint16 is scaled by its full range, and floats are
+            taken as 0..1 when none is above 1. Anything else is taken as 0..255. Grey is repeated; of more than three
+            channels the first three are used.
 
     Raises:
         ValueError: not an image.
@@ -42,19 +57,15 @@ def to_rgb(image):
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def cut_mask(mask):
-    """The part of a mask inside its own box.
-
-    Args:
-        mask: [H, W], non-zero inside; or a COCO RLE dict.
+def cut_mask(mask: Mask) -> MaskPart:
+    """Cut a mask to its own box.
 
     Returns:
-        part: bool [h, w].
-        y1, x1: ints, its upper left corner. An empty mask gives a part of [0, 0].
+        The part inside the box, and the y1 and x1 of its upper left corner. An empty mask gives a part of [0, 0].
     """
-    if isinstance(mask, dict):
+    if isinstance(mask, Mapping):
         part, (y1, x1, _, _) = decode_to_box(mask)
-        return part, y1, x1
+        return part, int(y1), int(x1)
     mask = np.asarray(mask)
     mask = mask if mask.dtype == bool else mask != 0
     rows = np.flatnonzero(mask.any(axis=1))
@@ -66,94 +77,91 @@ def cut_mask(mask):
     return mask[y1:y2, x1:x2], y1, x1
 
 
-def list_masks(masks):
-    """The masks of a result one by one: [H, W, N] or a list, each [H, W] or RLE; None gives an empty list."""
+def list_masks(masks: Masks | None) -> list[Mask]:
+    """Split masks into a list of single ones; None gives an empty list."""
     if masks is None:
         return []
-    return list(masks) if isinstance(masks, (list, tuple)) else [masks[:, :, ix] for ix in range(masks.shape[-1])]
+    return [masks[:, :, ix] for ix in range(masks.shape[-1])] if isinstance(masks, np.ndarray) else list(masks)
 
 
-def _blend(image, part, y1, x1, color, alpha):
-    """Mix a colour into the pixels of `image` under a mask part, in place."""
-    height, width = part.shape
+def _blend(image: Num[np.ndarray, "H W *C"], part: MaskPart, color: Sequence[SupportsFloat], alpha: float) -> None:
+    """Mix a colour into the pixels of an image under a mask part, in place."""
+    inside, y1, x1 = part
+    height, width = inside.shape
     window = image[y1 : y1 + height, x1 : x1 + width]
-    part = part[: window.shape[0], : window.shape[1]]
-    color = 255 * np.asarray(color, np.float32)[:3]
+    inside = inside[: window.shape[0], : window.shape[1]]
+    value = 255 * np.asarray(color, np.float32)[:3]
     if window.dtype == np.uint8 and window.shape[2:] == (3,):
-        # OpenCV mixes the whole window in less time than NumPy needs to pick the mask's pixels
-        mixed = cv2.addWeighted(window, 1 - alpha, np.full_like(window, np.rint(color).astype(np.uint8)), alpha, 0)
-        pixels = np.ascontiguousarray(window)
-        window[:] = cv2.copyTo(mixed, np.ascontiguousarray(part, np.uint8), pixels)
+        # OpenCV blends the whole window faster than NumPy picks the pixels of the mask
+        mixed = cv2.addWeighted(window, 1 - alpha, np.full_like(window, np.rint(value).astype(np.uint8)), alpha, 0)
+        window[:] = cv2.copyTo(mixed, np.ascontiguousarray(inside, np.uint8), np.ascontiguousarray(window))
         return
     channels = 1 if window.ndim == 2 else window.shape[2]
     if channels == 4:
-        color = np.append(color, 255)
+        value = np.append(value, 255)
     elif channels != 3:
-        color = np.full(channels, color.mean()) if window.ndim == 3 else color.mean()
-    mixed = window[part] * np.float32(1 - alpha) + color * np.float32(alpha)
-    window[part] = np.rint(mixed) if np.issubdtype(image.dtype, np.integer) else mixed
+        value = np.full(window.shape[2:], value.mean())
+    mixed = window[inside] * np.float32(1 - alpha) + value * np.float32(alpha)
+    window[inside] = np.rint(mixed) if np.issubdtype(image.dtype, np.integer) else mixed
 
 
-def apply_mask(image, mask, color, alpha=0.5):
-    """Lay a colour over the pixels of a mask. Only the part of the image inside the mask's box is touched.
+def apply_mask(image: _Image, mask: Mask, color: Sequence[SupportsFloat], alpha: float = 0.5) -> _Image:
+    """Blend a colour into the pixels of a mask, in place. Only the part of the image inside the mask's box is touched.
 
     Args:
-        image: [H, W, C] or [H, W], range 0..255. Changed in place.
-        mask: [H, W], non-zero inside; or a COCO RLE dict.
-        color: (red, green, blue) floats in 0..1.
-        alpha: float in 0..1. How much of the colour, 1 hides the image.
+        image: [H, W] or [H, W, C], values 0..255.
+        alpha: opacity of the colour, 0..1.
 
     Returns:
-        The image given.
+        The same image.
     """
-    part, y1, x1 = cut_mask(mask)
-    if part.size:
-        _blend(image, part, y1, x1, color, alpha)
+    part = cut_mask(mask)
+    if part[0].size:
+        _blend(image, part, color, alpha)
     return image
 
 
-def draw_box(image, box, color):
-    """Draw a box with lines two pixels wide.
+def draw_box(image: _Image, box: Box, color: Pixel) -> _Image:
+    """Draw a box with lines two pixels wide, in place.
 
     Args:
-        image: [H, W, C]. Changed in place.
-        box: (y1, x1, y2, x2) pixels; what lies outside the image is not drawn.
-        color: the pixel's value, C numbers in the range of the image (0..255 for uint8).
+        image: [H, W, C].
+        box: clipped to the image.
+        color: in the range of the image, 0..255 for uint8.
 
     Returns:
-        The image given.
+        The same image.
     """
-    return _frame(image, box, color, 2)
+    _draw_frame(image, box, color, 2)
+    return image
 
 
-def _frame(image, box, value, thickness):
-    """Lines along the inner side of the box's edges, in place."""
+def _draw_frame(image: Num[np.ndarray, "H W *C"], box: Box, value: Pixel, thickness: int) -> None:
+    """Draw lines along the inner side of a box's edges, in place."""
     height, width = image.shape[:2]
-    y1, x1, y2, x2 = (int(v) for v in np.clip(box, 0, [height, width, height, width]))
+    y1, x1, y2, x2 = (int(v) for v in np.clip(np.asarray(box), 0, [height, width, height, width]))
     if y2 > y1 and x2 > x1:
         inner_y1, inner_y2 = min(y1 + thickness, y2), max(y2 - thickness, y1)
         image[y1:inner_y1, x1:x2] = value
         image[inner_y2:y2, x1:x2] = value
         image[y1:y2, x1 : min(x1 + thickness, x2)] = value
         image[y1:y2, max(x2 - thickness, x1) : x2] = value
-    return image
 
 
-def _outline(image, part, y1, x1, color, thickness):
-    """The contour of a mask part, in place."""
-    contours, _ = cv2.findContours(
-        part.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(int(x1), int(y1))
-    )
-    cv2.drawContours(image, contours, -1, tuple(255 * v for v in color), thickness)
+def _draw_outline(image: UInt8[np.ndarray, "H W 3"], part: MaskPart, color: Sequence[SupportsFloat], thickness: int) -> None:
+    """Draw the outline of a mask part, in place."""
+    inside, y1, x1 = part
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x1, y1))
+    cv2.drawContours(image, contours, -1, [255 * float(v) for v in color], thickness)
 
 
-def _enlarge(image, boxes, masks, min_side):
-    """Enlarge a small picture by a whole factor, with its boxes and masks.
+def _enlarge(
+    image: UInt8[np.ndarray, "H W 3"], boxes: Num[np.ndarray, "N 4"], masks: Sequence[Mask], min_side: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], Num[np.ndarray, "N 4"], list[MaskPart]]:
+    """Enlarge a small image by a whole factor, together with its boxes and masks.
 
     Returns:
-        image: uint8 [f * H, f * W, 3].
-        boxes: int [N, 4].
-        parts: list of N (bool [h, w], y1, x1).
+        The image, the boxes, and the masks cut to their boxes.
     """
     factor = max(1, -(-min_side // max(image.shape[:2]))) if min_side else 1
     parts = [cut_mask(mask) for mask in masks]
@@ -165,12 +173,15 @@ def _enlarge(image, boxes, masks, min_side):
     return image, boxes * factor, parts
 
 
-def _select(result, min_score):
-    """The instances to draw, of the highest score first, each with a box; padding rows are left out.
+def _select(
+    result: Mapping[str, Any], min_score: float
+) -> tuple[
+    Int[np.ndarray, " n"], Num[np.ndarray, "n 4"], Num[np.ndarray, " n"], Float[np.ndarray, " n"] | None, list[Mask]
+]:
+    """Choose the instances to draw, those with the highest score first, without padding rows.
 
     Returns:
-        order: int [n]. Their positions in the result.
-        boxes, class_ids, scores, masks: of these; scores None and masks [] where there are none.
+        Their positions in the result; their boxes, class ids, scores (or None), and masks (or an empty list).
     """
     boxes = np.asarray(result["rois"]).reshape(-1, 4)
     class_ids = np.asarray(result["class_ids"]).reshape(-1)
@@ -178,12 +189,12 @@ def _select(result, min_score):
     masks = list_masks(result.get("masks"))
     if len(class_ids) != len(boxes) or (masks and len(masks) != len(boxes)):
         raise ValueError(f"{len(boxes)} boxes, {len(class_ids)} class ids, {len(masks)} masks: expected equal numbers")
-    keep = boxes.any(axis=1)
-    order = np.arange(len(boxes))
     if scores is not None:
         scores = np.asarray(scores, np.float64).reshape(-1)
+    keep = np.asarray(boxes.any(axis=1))
+    if scores is not None:
         keep &= scores >= min_score
-        order = np.argsort(-scores, kind="stable")
+    order = np.arange(len(boxes)) if scores is None else np.argsort(-scores, kind="stable")
     order = order[keep[order]]
     return (
         order,
@@ -195,54 +206,53 @@ def _select(result, min_score):
 
 
 def draw_detections(
-    image,
-    result,
-    class_names=None,
+    image: npt.ArrayLike,
+    result: Mapping[str, Any],
+    class_names: Sequence[str] | None = None,
     *,
-    captions=None,
-    color_by="instance",
-    colors=None,
-    alpha=0.4,
-    min_score=0.0,
-    show_masks=True,
-    show_boxes=True,
-    show_labels=True,
-    min_side=384,
-):
-    """Draw what was found (or annotated) on an image: masks, their outlines, boxes, names and scores.
+    captions: Callable[[int, float | None], str] | Sequence[str] | None = None,
+    color_by: str = "instance",
+    colors: Sequence[Sequence[SupportsFloat]] | None = None,
+    alpha: float = 0.4,
+    min_score: float = 0.0,
+    show_masks: bool = True,
+    show_boxes: bool = True,
+    show_labels: bool = True,
+    min_side: int = 384,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw detections or annotations on a copy of an image: masks with outlines, boxes, names and scores.
 
     Args:
-        image: as `to_rgb` takes it. It is not changed.
-        result: dict with "rois" [N, 4] pixels, "class_ids" [N], and where there are any "scores" [N] and "masks" (bool
-            [H, W, N] or a list of RLE), as `MaskRCNN.detect` gives.
-        class_names: sequence by class id, or None.
-        captions: function (class id, score or None) -> str, or list of N str, in place of name and score.
+        image: any image that `to_rgb` accepts.
+        result: what `MaskRCNN.detect` returns: "rois" [N, 4] in pixels and "class_ids" [N], optionally "scores" [N] and
+            "masks" (bool [H, W, N] or a list of RLE).
+        class_names: names by class id.
+        captions: N texts, or a function of class id and score (None without scores); replaces name and score.
         color_by: "instance" or "class", see `colors.pick_colors`.
-        colors: list of N colours, in place of those of `color_by`.
-        alpha: float in 0..1, how much the masks cover.
-        min_score: float. Instances with a lower score are not drawn.
-        show_masks, show_boxes, show_labels: bools.
-        min_side: int, pixels. A picture whose longer side is shorter is enlarged by a whole factor, so that names can
-            be read on it; 0 keeps the size.
+        colors: colour of each instance; replaces `color_by`.
+        alpha: opacity of the masks, 0..1.
+        min_score: instances with a lower score are not drawn.
+        min_side: pixels. An image whose longer side is shorter is enlarged by a whole factor, so that names can be read;
+            0 keeps its size.
 
     Returns:
-        uint8 [H, W, 3], or a multiple of it where the image is small.
+        The picture, at the size of the image or a multiple of it.
 
     Raises:
-        ValueError: not an image, or boxes, class ids and masks that differ in number.
+        ValueError: not an image, or different numbers of boxes, class ids and masks.
     """
     order, boxes, class_ids, scores, masks = _select(result, min_score)
     canvas, boxes, parts = _enlarge(to_rgb(image), boxes, masks if show_masks else [], min_side)
-    colors = pick_colors(class_ids, color_by) if colors is None else [colors[ix] for ix in order]
+    shades = pick_colors(class_ids, color_by) if colors is None else [colors[ix] for ix in order]
     thickness = max(1, round(font_size(canvas.shape) / 8))
-    # large masks first: a small thing on a large one stays in sight
+    # large masks first: a small instance on a large one stays visible
     for ix in sorted(range(len(parts)), key=lambda ix: -parts[ix][0].size):
         if parts[ix][0].size:
-            _blend(canvas, *parts[ix], colors[ix], alpha)
-            _outline(canvas, *parts[ix], colors[ix], thickness)
+            _blend(canvas, parts[ix], shades[ix], alpha)
+            _draw_outline(canvas, parts[ix], shades[ix], thickness)
     if show_boxes:
-        for box, color in reversed(list(zip(boxes, colors, strict=True))):
-            _frame(canvas, box, np.rint(255 * np.asarray(color)), thickness)
+        for box, color in reversed(list(zip(boxes, shades, strict=True))):
+            _draw_frame(canvas, box, np.rint(255 * np.asarray(color)), thickness)
     if not show_labels:
         return canvas
     if captions is None or callable(captions):
@@ -250,4 +260,4 @@ def draw_detections(
         texts = [caption(c, None if scores is None else scores[ix]) for ix, c in enumerate(class_ids)]
     else:
         texts = [captions[ix] for ix in order]
-    return draw_labels(canvas, [Label(*row) for row in zip(texts, map(tuple, boxes), colors, strict=True)])
+    return draw_labels(canvas, [Label(*row) for row in zip(texts, map(tuple, boxes), shades, strict=True)])

@@ -39,7 +39,7 @@ def rpn_scores_figure(scores, level_counts):
         ax.set_xlabel("score", fontsize=8)
         ax.set_ylim(bottom=0.5)  # one anchor is seen, and all levels begin alike
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.tick_params(labelsize=7)
+        ax.tick_params(labelsize=7.0)
     return figure, axes[0]
 
 
@@ -161,7 +161,7 @@ def outcomes_figure(image, boxes, class_ids, scores, outcomes, class_names, limi
         add_boxes(ax, boxes[best], [class_color(class_id) for class_id in class_ids[best]] or GREY, alpha=0.8)
     labels = [Label(instance_text(class_ids[ix], class_names, scores[ix]), tuple(boxes[ix]), class_color(class_ids[ix]))
               for ix in best]  # fmt: skip
-    add_captions(axes[2], labels, np.shape(image), size=7)
+    add_captions(axes[2], labels, np.shape(image), size=7.0)
     return figure, axes
 
 

@@ -1,118 +1,95 @@
-"""Names and scores on a picture: legible, inside it, and not on top of one another.
+"""Captions of instances: readable, inside the picture, and not on top of one another.
 
-Captions in a figure: placed as those of `viz.labels` are, so that they do not cover one another.
+`draw_labels` writes them into an image array, `add_captions` on the axes of a figure; both place them with `place`.
+
+Shape letters: H W image.
 """
 
 import functools
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat, SupportsInt
 
 import matplotlib
 import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from mrcnn.viz.colors import text_color
+from mrcnn.viz.colors import Color, text_color
 
-# points: the height of the letters, and the ground around them
-_SIZE, _PAD = 11, 1.5
-_POINTS_AN_INCH = 72
+# in figures: height of the letters and margin around them, in points
+_SIZE, _PAD = 11.0, 1.5
+_POINTS_PER_INCH = 72
+# in arrays: height of the letters, as a share of the picture's longer side, and its limits in pixels
+_FONT_SHARE, _MIN_FONT, _MAX_FONT = 0.021, 11, 48
 
-
-def add_captions(ax, labels, shape, size=_SIZE):
-    """Write captions on the picture of an axis; the first ones have the choice of place, and lie on top.
-
-    Args:
-        ax: matplotlib Axes with the picture in it: where there is room depends on the scale at which it is shown.
-        labels: list of `labels.Label`, boxes in pixels of the picture. Those without text are left out.
-        shape: (height, width) of the picture.
-        size: float, points. Height of the letters.
-    """
-    layout = ax.figure.get_layout_engine()
-    if layout is not None and isinstance(ax.figure, Figure):
-        layout.execute(ax.figure)
-    ax.apply_aspect()  # with that, the axis has the place that its picture will have
-    scale = _dots_a_pixel(ax)
-    dots = ax.get_figure().dpi / _POINTS_AN_INCH
-    pad = _PAD * dots
-    taken = []
-    for rank, label in enumerate(label for label in labels if label.text):
-        height, width = (int(np.ceil(side + 2 * pad)) for side in text_size(label.text, max(round(size * dots), 1)))
-        box = tuple(round(float(v) * scale) for v in label.box[:4])
-        spot = place(box, (height, width), taken, [int(side * scale) for side in shape[:2]])
-        taken.append(spot)
-        ground = {"facecolor": label.color, "alpha": 0.75, "pad": _PAD, "edgecolor": "none"}
-        ax.text((spot[1] + pad) / scale, (spot[0] + pad) / scale, label.text, size=size, verticalalignment="top",
-                color=text_color(label.color[:3]), bbox=ground, zorder=4 - rank / (1 + len(labels)))  # fmt: skip
-
-
-def _dots_a_pixel(ax):
-    """Dots of the figure on a pixel of the picture: float, 1 where the axis has no size yet."""
-    (x1, _), (x2, _) = ax.transData.transform([(0, 0), (1, 0)])
-    return float(x2 - x1) if np.isfinite(x2 - x1) and x2 > x1 else 1.0
-
-
-# Height of the letters: a share of the picture's longer side, between what can be read and what covers too much.
-_FONT_SHARE, _FONT_LEAST, _FONT_MOST = 0.021, 11, 48
+# (y1, x1, y2, x2) in whole pixels
+_Spot = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Label:
-    """A text for an instance.
+    """The caption of an instance.
 
     Attributes:
-        text: str.
-        box: (y1, x1, y2, x2) pixels of the instance.
-        color: (red, green, blue) floats in 0..1, of the ground under the text.
+        box: (y1, x1, y2, x2) of the instance, in pixels.
+        color: (red, green, blue) in 0..1 of the background behind the text.
     """
 
     text: str
-    box: tuple
-    color: tuple
+    box: Sequence[SupportsFloat]
+    color: Sequence[SupportsFloat]
+
+    @property
+    def text_color(self) -> Color:
+        """Black or white."""
+        return text_color(self.color[:3])
 
 
-def font_size(shape):
-    """Size of letters, in pixels, for a picture of this shape."""
-    return int(np.clip(round(max(shape[:2]) * _FONT_SHARE), _FONT_LEAST, _FONT_MOST))
+def instance_text(
+    class_id: SupportsInt, class_names: Sequence[str] | None = None, score: SupportsFloat | None = None
+) -> str:
+    """Format the name and score of an instance, such as "cat 0.93". A class without a name is "class 7".
+
+    Args:
+        class_id: negative for a crowd.
+        class_names: names by class id.
+    """
+    class_id = int(class_id)
+    if class_names is not None and abs(class_id) < len(class_names):
+        name = str(class_names[abs(class_id)])
+    else:
+        name = f"class {abs(class_id)}"
+    name += " (crowd)" if class_id < 0 else ""
+    return name if score is None else f"{name} {float(score):.2f}"
+
+
+def font_size(shape: Sequence[int]) -> int:
+    """Choose the height of letters, in pixels, for a picture of this shape."""
+    return int(np.clip(round(max(shape[:2]) * _FONT_SHARE), _MIN_FONT, _MAX_FONT))
 
 
 @functools.lru_cache(maxsize=32)
-def _font(size):
-    """The font that comes with matplotlib: the same on every machine, with Greek and Cyrillic letters."""
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that matplotlib ships: the same on every machine, with Greek and Cyrillic letters."""
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
-def text_size(text, size):
-    """Height and width of a text, in pixels, for letters of this size. Returns: (float, float)."""
+def text_size(text: str, size: int) -> tuple[float, float]:
+    """Measure the height and width of a text, in pixels, at this height of letters."""
     font = _font(size)
     return float(sum(font.getmetrics())), float(font.getlength(text))
 
 
-def instance_text(class_id, class_names=None, score=None):
-    """Name and score of an instance.
-
-    Args:
-        class_id: int. Negative for a crowd.
-        class_names: sequence by class id, or None.
-        score: float in 0..1, or None.
-
-    Returns:
-        str, such as "cat 0.93". An id without a name gives "class 7".
-    """
-    class_id = int(class_id)
-    known = class_names is not None and abs(class_id) < len(class_names)
-    name = str(class_names[abs(class_id)]) if known else f"class {abs(class_id)}"
-    name += " (crowd)" if class_id < 0 else ""
-    return name if score is None else f"{name} {score:.2f}"
-
-
-def _overlap(a, b):
-    """Pixels that two boxes share."""
+def _intersection(a: _Spot, b: _Spot) -> int:
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def _candidates(box, height, width):
-    """Places for a label of this size, best first: on the box, in its corners, below it, inside it, further off."""
+def _candidates(box: _Spot, height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Positions for a label of this size, best first: above the box, in its corners, below it, inside it, further away."""
     y1, x1, y2, x2 = box
     yield y1 - height, x1
     yield y1, x1
@@ -129,25 +106,26 @@ def _candidates(box, height, width):
         yield y2 + (step - 1) * height, x1
 
 
-def place(box, size, taken, shape):
+def place(box: _Spot, size: tuple[int, int], taken: Sequence[_Spot], shape: Sequence[int]) -> _Spot:
     """Choose where a label goes.
 
     Args:
-        box: (y1, x1, y2, x2) int pixels of the instance.
-        size: (height, width) int pixels of the label.
-        taken: list of boxes of the labels placed before.
+        box: of the instance, in pixels.
+        size: (height, width) of the label.
+        taken: boxes of the labels placed before.
         shape: (height, width) of the picture.
 
     Returns:
-        (y1, x1, y2, x2) inside the picture (as far as it fits): the first place that is free, or the least covered one.
+        A box inside the picture, as far as the label fits: the first free one, or else the one that covers the least of
+        other labels.
     """
     height, width = size
-    best, least = None, None
+    best, least = (0, 0, height, width), None
     for y, x in _candidates(box, height, width):
         y = int(np.clip(y, 0, max(shape[0] - height, 0)))
         x = int(np.clip(x, 0, max(shape[1] - width, 0)))
         spot = (y, x, y + height, x + width)
-        covered = sum(_overlap(spot, other) for other in taken)
+        covered = sum(_intersection(spot, other) for other in taken)
         if least is None or covered < least:
             best, least = spot, covered
         if not covered:
@@ -155,16 +133,14 @@ def place(box, size, taken, shape):
     return best
 
 
-def draw_labels(image, labels, size=None):
-    """Write labels on a picture; the first ones have the choice of place.
+def draw_labels(
+    image: UInt8[np.ndarray, "H W 3"], labels: Sequence[Label], size: int | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Write labels on a copy of a picture. Earlier labels choose their place first, and lie on top.
 
     Args:
-        image: uint8 [H, W, 3].
-        labels: list of Label. Those without text are left out.
-        size: int. Height of the letters in pixels; default by the size of the picture.
-
-    Returns:
-        uint8 [H, W, 3], a new array.
+        labels: those without text are skipped.
+        size: height of the letters in pixels; None chooses it by the size of the picture.
     """
     labels = [label for label in labels if label.text]
     if not labels:
@@ -174,20 +150,55 @@ def draw_labels(image, labels, size=None):
     size = size or font_size(image.shape)
     font, margin = _font(size), max(1, size // 7)
     ascent, descent = font.getmetrics()
-    placed = []
+    spots: list[_Spot] = []
+    texts: list[str] = []
     for label in labels:
-        # the longest text is cut to the width of the picture
         text = label.text
+        # a text that is wider than the picture is cut
         while len(text) > 1 and pen.textlength(text, font=font) + 2 * margin > image.shape[1]:
             text = text[:-2] + "…"
         area = (ascent + descent + margin, int(np.ceil(pen.textlength(text, font=font))) + 2 * margin)
-        spot = place(tuple(int(v) for v in label.box), area, [box for _, box, _ in placed], image.shape)
-        placed.append((text, spot, label.color))
-    for text, (y1, x1, y2, x2), color in reversed(placed):  # the first ones lie on top
-        pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=_to_bytes(color))
-        pen.text((x1 + margin, y1 + margin // 2), text, font=font, fill=_to_bytes(text_color(color)))
+        y1, x1, y2, x2 = (int(float(v)) for v in label.box)
+        spots.append(place((y1, x1, y2, x2), area, spots, image.shape))
+        texts.append(text)
+    for label, text, (y1, x1, y2, x2) in reversed(list(zip(labels, texts, spots, strict=True))):
+        pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=_to_bytes(label.color))
+        pen.text((x1 + margin, y1 + margin // 2), text, font=font, fill=_to_bytes(label.text_color))
     return np.array(picture)
 
 
-def _to_bytes(color):
-    return tuple(int(round(255 * v)) for v in color)
+def _to_bytes(color: Sequence[SupportsFloat]) -> tuple[int, ...]:
+    return tuple(round(255 * float(v)) for v in color)
+
+
+def add_captions(ax: Axes, labels: Sequence[Label], shape: Sequence[int], size: float = _SIZE) -> None:
+    """Write labels on the picture of an axis. Earlier labels choose their place first, and lie on top.
+
+    Args:
+        ax: already with its picture: how much room there is depends on the scale at which it is shown.
+        labels: boxes in pixels of the picture. Those without text are skipped.
+        shape: (height, width) of the picture.
+        size: height of the letters in points.
+    """
+    layout = ax.figure.get_layout_engine()
+    if layout is not None and isinstance(ax.figure, Figure):
+        layout.execute(ax.figure)
+    ax.apply_aspect()  # now the axis has the position that it is drawn at
+    scale = _dots_per_pixel(ax)
+    dots = ax.figure.dpi / _POINTS_PER_INCH
+    pad = _PAD * dots
+    taken: list[_Spot] = []
+    for rank, label in enumerate(label for label in labels if label.text):
+        height, width = (int(np.ceil(side + 2 * pad)) for side in text_size(label.text, max(round(size * dots), 1)))
+        y1, x1, y2, x2 = (round(float(v) * scale) for v in label.box[:4])
+        spot = place((y1, x1, y2, x2), (height, width), taken, [int(side * scale) for side in shape[:2]])
+        taken.append(spot)
+        background = {"facecolor": label.color, "alpha": 0.75, "pad": _PAD, "edgecolor": "none"}
+        ax.text((spot[1] + pad) / scale, (spot[0] + pad) / scale, label.text, size=size, verticalalignment="top",
+                color=label.text_color, bbox=background, zorder=4 - rank / (1 + len(labels)))  # fmt: skip
+
+
+def _dots_per_pixel(ax: Axes) -> float:
+    """Dots of the figure for each pixel of the picture; 1 where the axis has no size yet."""
+    (x1, _), (x2, _) = ax.transData.transform([(0, 0), (1, 0)])
+    return float(x2 - x1) if np.isfinite(x2 - x1) and x2 > x1 else 1.0

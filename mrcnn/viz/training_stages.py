@@ -107,7 +107,7 @@ def roi_targets_figure(stages, class_names, limit=20):
     add_boxes(axes[1], stages.refined_rois[positive], colors, linewidth=1.8)
     texts = dict.fromkeys(zip(map(tuple, stages.refined_rois[positive].round()), stages.roi_class_ids[positive], strict=True))
     labels = [Label(instance_text(class_id, class_names), box, class_color(class_id)) for box, class_id in texts]
-    add_captions(axes[1], labels, stages.image.shape, size=7)
+    add_captions(axes[1], labels, stages.image.shape, size=7.0)
     add_boxes(axes[2], stages.rois[negative], PALETTE[5])
     return figure, axes
 

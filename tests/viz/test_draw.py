@@ -66,7 +66,7 @@ def test_apply_mask_on_images_of_any_channels(shape):
 def test_apply_mask_that_is_empty_or_an_rle():
     image = np.full((4, 5, 3), 100, np.uint8)
     assert (apply_mask(image, np.zeros((4, 5)), (1, 1, 1)) == 100).all()
-    assert apply_mask(image, encode_mask(np.ones((4, 5))), (1, 1, 1), alpha=1)[3, 4].tolist() == [255] * 3
+    assert apply_mask(image, encode_mask(np.ones((4, 5))), (1, 1, 1), alpha=1.0)[3, 4].tolist() == [255] * 3
 
 
 def test_draw_box():
@@ -129,7 +129,7 @@ def test_the_order_of_the_result_changes_nothing():
 
 def test_color_by_class_and_captions():
     image = np.full((400, 600, 3), 100, np.uint8)
-    out = draw_detections(image, found(), NAMES, color_by="class", show_labels=False, alpha=1)
+    out = draw_detections(image, found(), NAMES, color_by="class", show_labels=False, alpha=1.0)
     assert out[150, 200].tolist() == [213, 94, 0] and out[275, 450].tolist() == [86, 180, 233]
     told = []
     draw_detections(image, found(), NAMES, captions=lambda class_id, score: told.append((int(class_id), score)) or "x")
@@ -163,7 +163,7 @@ def test_small_pictures_are_enlarged_by_a_whole_factor():
     small = found((400, 600))
     small = {**small, "rois": small["rois"] // 10, "masks": small["masks"][::10, ::10]}
     image = np.full((40, 60, 3), 100, np.uint8)
-    out = draw_detections(image, small, NAMES, show_labels=False, alpha=1)
+    out = draw_detections(image, small, NAMES, show_labels=False, alpha=1.0)
     assert out.shape == (280, 420, 3)  # 7 x 60 is the first multiple of at least 384
     assert out[7 * 27, 7 * 45].tolist() == [213, 94, 0] and (out[:65] == 100).all()
     assert draw_detections(image, small, NAMES, min_side=0).shape == (40, 60, 3)
