@@ -1,38 +1,44 @@
-"""Figures of an image of COCO+LVIS: its layers with the masks in them, and the tree of its objects.
+"""An image of COCO+LVIS: its layers of masks, and the tree of its objects.
 
-An object has the same colour in both. Stuff is grey.
+An object has the same colour in both figures. Stuff is grey.
 
-Legend: H W image, h w part of an image, N objects.
+Shape letters: H W image, h w part of an image.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, UInt8
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from mrcnn.viz.colors import GREY, instance_colors, text_color
-from mrcnn.viz.draw import cut_mask, to_rgb
+from mrcnn.datasets.formats.cocolvis import CocoLvisDataset
+from mrcnn.viz.colors import GREY, Color, instance_colors, text_color
+from mrcnn.viz.draw import MaskPart, cut_mask, to_rgb
 
-# inches of a picture in the figure of layers, and of a place in that of the tree
-_PICTURE, _PLACE = 4.2, 1.25
-# how far apart the rows of the tree are, in places: a name and the lines to the parts lie between them
+# inches of a picture in the figure of layers, and of a cell in the tree
+_PICTURE, _CELL = 4.2, 1.25
+# distance between the rows of the tree, in cells: a name and the lines to the children need room between them
 _ROW = 1.4
-# how much of a mask's colour lies over the image, and how much of the image remains where there is none
-_COVER, _DIM = 0.6, 0.3
-_MOST_IN_A_ROW = 10
+# opacity of the colour of a mask, and brightness of the image outside the masks
+_ALPHA, _DIM = 0.6, 0.3
+# objects in a row of the tree
+_MAX_COLUMNS = 10
 
 
-def layers_figure(dataset, image_id, columns=3):
-    """Draw each layer of an image, its masks in colour, each with the id of its object and its number in the layer.
+def layers_figure(dataset: CocoLvisDataset, image_id: int, columns: int = 3) -> Figure:
+    """Draw an image and each of its layers: masks in colour, with the id of the object and its number in the layer.
+
+    All objects are drawn, even if the data set returns only some levels of the hierarchy.
 
     Args:
-        dataset: CocoLvisDataset, prepared.
-        image_id: int. Position in the data set.
-        columns: int. Pictures in a row.
-
-    Returns:
-        matplotlib Figure. The image itself comes first. All objects are drawn, whatever levels the data set gives.
+        dataset: prepared.
+        image_id: position in the data set.
+        columns: pictures in a row.
 
     Raises:
         DataError: the image or its masks cannot be read.
@@ -49,107 +55,106 @@ def layers_figure(dataset, image_id, columns=3):
     axes.flat[0].imshow(image)
     axes.flat[0].set_title(f"image {info['id']}: {count} objects, {len(masks.mapping) - count} stuff", fontsize=9)
     colors = _colors(len(masks.mapping), count)
-    # on grey the colours are what they are, and alike in all layers
+    # a grey background does not tint the colours of the masks
     grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     for layer, ax in enumerate(axes.flat[1 : len(masks.layers) + 1]):
         numbers, canvas = masks.layer(layer, image.shape[:2]), (grey * _DIM).astype(np.uint8)
-        there = [(i, number) for i, (place, number) in enumerate(masks.mapping) if place == layer]
-        for i, number in there:
+        members = [(i, number) for i, (of_layer, number) in enumerate(masks.mapping) if of_layer == layer]
+        for i, number in members:
             inside = numbers == number
-            canvas[inside] = np.rint((1 - _COVER) * grey[inside] + _COVER * 255 * np.array(colors[i])).astype(np.uint8)
+            canvas[inside] = np.rint((1 - _ALPHA) * grey[inside] + _ALPHA * 255 * np.array(colors[i])).astype(np.uint8)
         ax.imshow(canvas, interpolation="nearest")
-        for i, number in there:
-            _name(ax, numbers == number, f"{i} ({number})", colors[i])
-        things = sum(i < count for i, _ in there)
-        ax.set_title(f"layer {layer}: {things} objects, {len(there) - things} stuff", fontsize=9)
+        for i, number in members:
+            _add_name(ax, numbers == number, f"{i} ({number})", colors[i])
+        objects = sum(i < count for i, _ in members)
+        ax.set_title(f"layer {layer}: {objects} objects, {len(members) - objects} stuff", fontsize=9)
     figure.suptitle("object (its number in the layer)", fontsize=8)
     return figure
 
 
-def tree_figure(dataset, image_id, limit=60):
-    """Draw the tree of an image: each object as it looks, under the one that it is a part of.
+def tree_figure(dataset: CocoLvisDataset, image_id: int, limit: int = 60) -> Figure:
+    """Draw the hierarchy of an image as a tree: a cutout of each object below its parent, with its id and share of the image.
 
     Args:
-        dataset: CocoLvisDataset, prepared.
-        image_id: int. Position in the data set.
-        limit: int. Most objects; what is beyond is left out, and the title says so. Trees with parts come first.
-
-    Returns:
-        matplotlib Figure. Under each object stand its id and its share of the image.
+        dataset: prepared.
+        image_id: position in the data set.
+        limit: maximum number of objects; the title counts those left out. Objects with children come first.
 
     Raises:
         DataError: the image or its masks cannot be read.
     """
     info, image, masks = dataset.image_info[image_id], to_rgb(dataset.load_image(image_id)), dataset.load_masks_file(image_id)
-    places, links, rows = tree_layout(info["hierarchy"], info["num_instance_masks"], limit)
-    places = {i: (x, y * _ROW) for i, (x, y) in places.items()}
-    width, height = max([x for x, _ in places.values()], default=0) + 1, max(rows, 1) * _ROW
-    figure, ax = plt.subplots(figsize=(max(_PLACE * width, 4), _PLACE * height + 0.5), layout="constrained")
+    cells, links, rows = tree_layout(info["hierarchy"], info["num_instance_masks"], limit)
+    positions = {i: (x, y * _ROW) for i, (x, y) in cells.items()}
+    width, height = max([x for x, _ in positions.values()], default=0) + 1, max(rows, 1) * _ROW
+    figure, ax = plt.subplots(figsize=(max(_CELL * width, 4), _CELL * height + 0.5), layout="constrained")
     colors = _colors(len(masks.mapping), info["num_instance_masks"])
     for parent, child in links:
-        (x1, y1), (x2, y2) = places[parent], places[child]
+        (x1, y1), (x2, y2) = positions[parent], positions[child]
         middle = y2 - 0.55
         ax.plot([x1, x1, x2, x2], [y1 + 0.4, middle, middle, y2 - 0.4], color="0.4", linewidth=1, zorder=1)
-    for i, (part, y, x) in _parts(masks, places, image.shape[:2]).items():
-        _picture(ax, image, part, (y, x), places[i], colors[i])
-        share = f"{100 * np.count_nonzero(part) / (image.shape[0] * image.shape[1]):.2g} %"
-        ax.text(places[i][0], places[i][1] + 0.42, f"{i}: {share}", ha="center", va="top", fontsize=8,
+    for i, part in _cut_objects(masks, positions, image.shape[:2]).items():
+        _add_cutout(ax, image, part, positions[i], colors[i])
+        share = f"{100 * np.count_nonzero(part[0]) / (image.shape[0] * image.shape[1]):.2g} %"
+        ax.text(positions[i][0], positions[i][1] + 0.42, f"{i}: {share}", ha="center", va="top", fontsize=8,
                 bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}, zorder=3)  # fmt: skip
     ax.set_xlim(-0.6, width - 0.4)
     ax.set_ylim(height - 0.7, -0.5)
     ax.set_aspect("equal")
     ax.axis("off")
-    left = info["num_instance_masks"] - len(places)
+    left = info["num_instance_masks"] - len(positions)
     ax.set_title(f"image {info['id']}: {info['num_instance_masks']} objects"
                  + (f", {left} of them not drawn" if left else ""), fontsize=9)  # fmt: skip
     return figure
 
 
-def tree_layout(hierarchy, count, limit=60):
-    """Find a place for each object: parts under what they are part of, in the middle over their parts.
+def tree_layout(
+    hierarchy: Mapping[int, Mapping[str, Any] | None], count: int, limit: int = 60
+) -> tuple[dict[int, tuple[float | int, int]], list[tuple[int, int]], int]:
+    """Assign a cell to each object: children below their parent, the parent centred above its children.
 
     Args:
-        hierarchy: dict id -> None or {"parent": id or None, ...}; without loops.
-        count: int. Objects are 0 to count - 1.
-        limit: int. Most objects.
+        hierarchy: by id, None or {"parent": id or None, ...}; without cycles.
+        count: objects are 0 to count - 1.
+        limit: maximum number of objects.
 
     Returns:
-        places: dict id -> (x, y). x counts columns from 0, y rows.
-        links: list of (parent, child).
-        rows: int.
+        The (column, row) of each object by id; all (parent, child) pairs; the number of rows.
     """
     children = defaultdict(list)
     for i in range(count):
         node = hierarchy.get(i)
         children[node["parent"] if node else None].append(i)
-    # those with parts first: most objects have none, and would push the trees far apart
+    # objects with children first: most have none, and would push the trees far apart
     roots = sorted(children[None], key=lambda i: (not children[i], i))
-    places, links, first_row, column, deepest = {}, [], 0, 0, 0
+    cells: dict[int, tuple[float | int, int]] = {}
+    links: list[tuple[int, int]] = []
+    first_row = column = deepest = 0
     for root in roots:
         order = _walk(root, children)
-        if len(places) + len(order) > limit:
-            if places:
+        if len(cells) + len(order) > limit:
+            if cells:
                 break
-            order = order[:limit]  # one tree alone is more: its upper left part
-        below = {i: [] for i, _ in order}
+            order = order[:limit]  # the first tree alone exceeds the limit: its upper left part
+        below: dict[int, list[int]] = {i: [] for i, _ in order}
         for i, _ in order:
             below[i] = [child for child in children[i] if child in below]
         leaves = sum(not below[i] for i in below)
-        if column and column + leaves > _MOST_IN_A_ROW:
+        if column and column + leaves > _MAX_COLUMNS:
             first_row, column, deepest = first_row + deepest + 1, 0, 0
         left = column + leaves
         for i, depth in reversed(order):  # children before their parents, the leaves from right to left
             left -= not below[i]
-            x = (places[below[i][0]][0] + places[below[i][-1]][0]) / 2 if below[i] else left
-            places[i] = (x, first_row + depth)
+            x = (cells[below[i][0]][0] + cells[below[i][-1]][0]) / 2 if below[i] else left
+            cells[i] = (x, first_row + depth)
             links += [(i, child) for child in below[i]]
         column += leaves
         deepest = max(deepest, *(depth for _, depth in order))
-    return places, links, first_row + deepest + 1 if places else 0
+    return cells, links, first_row + deepest + 1 if cells else 0
 
 
-def _walk(root, children):
-    """List (id, depth) of a tree, each before its children, the leaves from left to right."""
+def _walk(root: int, children: Mapping[int | None, list[int]]) -> list[tuple[int, int]]:
+    """List the (id, depth) of a tree, parents before children, leaves from left to right."""
     order, waiting = [], [(root, 0)]
     while waiting:
         i, depth = waiting.pop()
@@ -158,40 +163,44 @@ def _walk(root, children):
     return order
 
 
-def _colors(total, count):
+def _colors(total: int, count: int) -> list[Color]:
+    """Colours of `count` objects, then grey for stuff."""
     return instance_colors(count) + [GREY] * (total - count)
 
 
-def _parts(masks, ids, size):
-    """Cut objects to their boxes: dict id -> (bool [h, w], y1, x1)."""
+def _cut_objects(masks: Any, ids: Iterable[int], size: tuple[int, ...]) -> dict[int, MaskPart]:
+    """Cut the masks of objects to their boxes, reading each layer once."""
     by_layer = defaultdict(list)
     for i in ids:
         by_layer[masks.mapping[i][0]].append(i)
-    found = {}
+    parts: dict[int, MaskPart] = {}
     for layer, members in by_layer.items():
         numbers = masks.layer(layer, size)
-        found |= {i: cut_mask(numbers == masks.mapping[i][1]) for i in members}
-    return found
+        parts |= {i: cut_mask(numbers == masks.mapping[i][1]) for i in members}
+    return parts
 
 
-def _picture(ax, image, part, corner, place, color):
-    """Draw an object in a square frame around a place; what is around it shows faintly."""
-    if not part.size:
-        ax.text(*place, "no pixels", ha="center", va="center", fontsize=8)
+def _add_cutout(
+    ax: Axes, image: UInt8[np.ndarray, "H W 3"], part: MaskPart, middle: tuple[float | int, float | int], color: Color
+) -> None:
+    """Draw an object in a frame around a point (x, y), with its surroundings faded."""
+    inside, top, left = part
+    if not inside.size:
+        ax.text(*middle, "no pixels", ha="center", va="center", fontsize=8)
         return
-    cut = image[corner[0] : corner[0] + part.shape[0], corner[1] : corner[1] + part.shape[1]].copy()
-    cut[~part] = np.rint(cut[~part] * _DIM + 255 * (1 - _DIM)).astype(np.uint8)
-    height, width = (0.8 * side / max(part.shape) for side in part.shape)
-    x1, y1 = place[0] - width / 2, place[1] - height / 2
+    cut = image[top : top + inside.shape[0], left : left + inside.shape[1]].copy()
+    cut[~inside] = np.rint(cut[~inside] * _DIM + 255 * (1 - _DIM)).astype(np.uint8)
+    height, width = (0.8 * side / max(inside.shape) for side in inside.shape)
+    x1, y1 = middle[0] - width / 2, middle[1] - height / 2
     ax.imshow(cut, extent=(x1, x1 + width, y1 + height, y1), interpolation="bilinear", zorder=2)
     ax.add_patch(plt.Rectangle((x1, y1), width, height, fill=False, edgecolor=color, linewidth=2, zorder=2))
 
 
-def _name(ax, mask, text, color):
-    """Write a name where a mask is thickest, so that it stands on it even where its middle is another's."""
+def _add_name(ax: Axes, mask: Bool[np.ndarray, "H W"], text: str, color: Color) -> None:
+    """Write a name where the mask is thickest: its centre may belong to another object."""
     if not mask.any():
         return
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(np.argmax(depth), depth.shape)
     box = {"boxstyle": "square,pad=0.1", "facecolor": color, "edgecolor": "none", "alpha": 0.85}
-    ax.text(x, y, text, ha="center", va="center", fontsize=7, color=text_color(color), bbox=box)
+    ax.text(float(x), float(y), text, ha="center", va="center", fontsize=7, color=text_color(color), bbox=box)

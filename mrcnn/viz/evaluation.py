@@ -1,88 +1,91 @@
-"""Figures of an evaluation: precision over recall, and which class was taken for which.
+"""Results of an evaluation: precision over recall, the confusion matrix, and the IoUs of one image.
 
-Legend: T IoU thresholds, R recall points, K classes.
+Shape letters: T IoU thresholds, R recall points, K classes, N predictions, G ground-truth objects.
 """
 
-import numpy as np
-from matplotlib import pyplot as plt
+from collections.abc import Sequence
+from typing import SupportsFloat
 
-from mrcnn.evaluation.mistakes import most_confused
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, Num
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mrcnn.evaluation.coco import CocoResult
+from mrcnn.evaluation.mistakes import Confusion, most_confused
 from mrcnn.evaluation.table import format_figure
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.labels import instance_text
 
-# a matrix of more cells than this shows no figure where nothing overlaps; inches of a row or column
-_MOST_CELLS, _CELL = 400, 0.35
-# Positions of IoU 0.50 and 0.75 among COCO's thresholds.
+# a matrix of IoUs with more cells than this shows no number where nothing overlaps; inches of a row or column
+_MAX_CELLS, _CELL = 400, 0.35
+# positions of IoU 0.50 and 0.75 among COCO's thresholds
 _IOU_50, _IOU_75 = 0, 5
-# The palette's yellow is too light for a line on white, its blue and sky blue too alike for lines that cross.
+# yellow of the palette is too light for a line on white; blue and sky blue are too similar for lines that cross
 _LINES = [PALETTE[ix] for ix in (5, 0, 3, 4, 6, 1)] + [(0.2, 0.2, 0.2)]
 _STYLES = ("-", "--", "-.", ":")
-_LONGEST_NAME = 24
+_MAX_NAME = 24
 
 
-def precision_recall_figure(result, kind="mask", most=7):
-    """Draw precision over recall: the mean of the classes at three IoUs, and the classes at IoU 0.50.
+def precision_recall_figure(result: CocoResult, kind: str = "mask", most: int = 7) -> tuple[Figure, np.ndarray]:
+    """Plot precision over recall: the mean over classes at IoU 0.50, 0.75 and 0.50 to 0.95, and each class at IoU 0.50.
 
     Args:
-        result: CocoResult with curves.
         kind: "mask" or "box".
-        most: int. Of more classes only so many are drawn, those with the most objects.
+        most: maximum number of classes; those with the most objects are drawn.
 
     Returns:
-        figure: matplotlib Figure.
-        axes: array of two Axes.
+        The figure, and an array of its two axes.
 
     Raises:
-        ValueError: the result has no curves of this kind: it was read from a file, which does not keep them.
+        ValueError: the result has no curves of this kind. Results read from a file have none.
     """
     if kind not in result.curves:
         raise ValueError(f"the result has no curves of kind={kind!r}; it has {', '.join(result.curves) or 'none'}")
     precision = result.curves[kind]  # [T, R, K]
     recall = np.linspace(0, 1, precision.shape[1])
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.9), layout="constrained")
-    known = [ix for ix, figures in enumerate(result.per_class.values()) if figures["instances"]]
+    present = [ix for ix, figures in enumerate(result.per_class.values()) if figures["instances"]]
     names = list(result.per_class)
     for ax, title in zip(axes, ("mean over the classes", "classes at IoU 0.50")):
         ax.set(title=f"{kind}: {title}", xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
         ax.grid(alpha=0.3)
-        if not known:
-            ax.text(0.5, 0.5, "no object in these images", ha="center", va="center")
-    if not known:
+        if not present:
+            ax.text(0.5, 0.5, "no objects in these images", ha="center", va="center")
+    if not present:
         return figure, axes
-    mean = precision[:, :, known].mean(axis=2)  # [T, R]
+    mean = precision[:, :, present].mean(axis=2)  # [T, R]
     figures = result.metrics
     for ix, (label, line, name) in enumerate((("IoU 0.50", mean[_IOU_50], "AP50"), ("IoU 0.75", mean[_IOU_75], "AP75"),
                                               ("IoU 0.50 to 0.95", mean.mean(axis=0), "AP"))):  # fmt: skip
-        _line(axes[0], recall, line, f"{label}: {name} {format_figure(figures[f'{kind}_{name}'])}", ix)
-    chosen = sorted(known, key=lambda ix: -result.per_class[names[ix]]["instances"])[:most]
-    for place, ix in enumerate(chosen):
+        _plot_curve(axes[0], recall, line, f"{label}: {name} {format_figure(figures[f'{kind}_{name}'])}", ix)
+    chosen = sorted(present, key=lambda ix: -result.per_class[names[ix]]["instances"])[:most]
+    for rank, ix in enumerate(chosen):
         ap = format_figure(result.per_class[names[ix]][f"{kind}_AP50"])
-        _line(axes[1], recall, precision[_IOU_50, :, ix], f"{_short(names[ix])}: {ap}", place)
-    if len(chosen) < len(known):
-        axes[1].set_title(f"{kind}: the {len(chosen)} most frequent of {len(known)} classes, IoU 0.50")
-    for ax in axes:  # below the axes: curves may go anywhere inside
+        _plot_curve(axes[1], recall, precision[_IOU_50, :, ix], f"{_short(names[ix])}: {ap}", rank)
+    if len(chosen) < len(present):
+        axes[1].set_title(f"{kind}: the {len(chosen)} most frequent of {len(present)} classes, IoU 0.50")
+    for ax in axes:  # below the axes, since a curve may pass anywhere inside
         ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return figure, axes
 
 
-def _line(ax, recall, precision, label, place):
-    color, style = _LINES[place % len(_LINES)], _STYLES[place % len(_STYLES)]
+def _plot_curve(
+    ax: Axes, recall: Float[np.ndarray, " R"], precision: Float[np.ndarray, " R"], label: str, rank: int
+) -> None:
+    color, style = _LINES[rank % len(_LINES)], _STYLES[rank % len(_STYLES)]
     ax.plot(recall, precision, style, color=color, label=label, linewidth=1.6, clip_on=False)
 
 
-def confusion_figure(confusion, most=20):
-    """Draw a confusion matrix: a row for what is there, a column for what was found, the background last.
+def confusion_figure(confusion: Confusion, most: int = 20) -> tuple[Figure, Axes]:
+    """Draw a confusion matrix: true classes in rows, predicted classes in columns, the background last.
 
-    A field is as dark as its share of the row, and holds the number of objects.
+    A cell shows the number of objects, and is as dark as their share of the row.
 
     Args:
-        confusion: Confusion.
-        most: int. Of more classes only so many are drawn, see `confusion.most_confused`.
-
-    Returns:
-        figure: matplotlib Figure.
-        ax: matplotlib Axes.
+        most: maximum number of classes, see `evaluation.mistakes.most_confused`.
     """
     shown = most_confused(confusion, most)
     order = [*range(1, len(shown.names)), 0]
@@ -98,77 +101,81 @@ def confusion_figure(confusion, most=20):
                     color="white" if shares[row, column] > 0.5 else "black")  # fmt: skip
     ax.set_xticks(range(len(names)), names, rotation=90)
     ax.set_yticks(range(len(names)), names)
-    for line in (ax.axhline, ax.axvline):  # apart from the classes
+    for line in (ax.axhline, ax.axvline):  # separates the background from the classes
         line(len(names) - 1.5, color="0.4", linewidth=1)
-    ax.set(xlabel="found", ylabel="is there")
+    ax.set(xlabel="predicted", ylabel="true")
     return figure, ax
 
 
-def _short(name):
-    """Cut a long name, and keep matplotlib from reading its dollar signs as mathematics: str."""
-    name = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+def _short(name: str) -> str:
+    """Cut a long name, and escape dollar signs, which matplotlib takes for mathematics."""
+    name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
     return name.replace("$", r"\$")
 
 
-def plot_precision_recall(AP, precisions, recalls):
+def plot_precision_recall(
+    AP: SupportsFloat | None,
+    precisions: Sequence[float] | Num[np.ndarray, " N"],
+    recalls: Sequence[float] | Num[np.ndarray, " N"],
+) -> tuple[Figure, Axes]:
     """Plot a precision-recall curve in a new figure.
 
     Args:
-        AP: float. Average precision at IoU 0.50, for the title; nan or None where there is none.
-        precisions: float [N]. From `compute_ap`. Where it is nan the curve has a gap.
-        recalls: float [N].
-
-    Returns:
-        (figure, ax): matplotlib Figure and Axes.
+        AP: average precision at IoU 0.50, for the title; nan or None for undefined.
+        precisions, recalls: from `compute_ap`. A nan leaves a gap in the curve.
     """
     figure, ax = plt.subplots(1)
-    told = "none" if AP is None or np.isnan(AP) else f"{AP:.3f}"
-    ax.set_title(f"Precision-Recall Curve. AP@50 = {told}")
+    text = "none" if AP is None or np.isnan(float(AP)) else f"{float(AP):.3f}"
+    ax.set_title(f"Precision-Recall Curve. AP@50 = {text}")
     ax.set_ylim(0, 1.1)
     ax.set_xlim(0, 1.1)
     ax.set_xlabel("Recall")
     ax.set_ylabel("Precision")
-    ax.plot(recalls, precisions, clip_on=False)  # a curve at 0 lies on the edge
+    ax.plot(recalls, precisions, clip_on=False)  # a curve at 0 runs along the edge
     return figure, ax
 
 
-def plot_overlaps(gt_class_ids, pred_class_ids, pred_scores, overlaps, class_names, threshold=0.5):
-    """Draw the matrix of IoU between predictions and ground truth, with which are right.
+def plot_overlaps(
+    gt_class_ids: npt.ArrayLike,
+    pred_class_ids: npt.ArrayLike,
+    pred_scores: Sequence[float] | Num[np.ndarray, "..."] | None,
+    overlaps: npt.ArrayLike,
+    class_names: Sequence[str] | None,
+    threshold: float = 0.5,
+) -> tuple[Figure, Axes]:
+    """Draw the matrix of IoUs between the predictions and the ground truth of an image.
+
+    A large matrix shows numbers only where boxes or masks overlap.
 
     Args:
-        gt_class_ids: int [G].
-        pred_class_ids: int [N].
-        pred_scores: float [N], or None.
-        overlaps: float [N, G]. IoU.
-        class_names: sequence of names by class id.
-        threshold: float. IoU above which a prediction is told to match, or to be of the wrong class.
-
-    Returns:
-        (figure, ax): matplotlib Figure and Axes. Of a large matrix only the cells that overlap have their figure.
+        gt_class_ids: [G], rows of 0 are padding.
+        pred_class_ids: [N], rows of 0 are padding.
+        pred_scores: [N].
+        overlaps: IoU [N, G], without the padding.
+        class_names: names by class id.
+        threshold: a prediction with a larger IoU is marked as a match, or as wrong when the classes differ.
     """
-    gt_class_ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0]
-    pred_class_ids = np.asarray(pred_class_ids)[np.asarray(pred_class_ids) != 0]
-    overlaps = np.asarray(overlaps, np.float64).reshape(len(pred_class_ids), len(gt_class_ids))
-    rows, columns = overlaps.shape
+    gt_ids, pred_ids = (ids[ids != 0] for ids in (np.asarray(gt_class_ids), np.asarray(pred_class_ids)))
+    rows, columns = len(pred_ids), len(gt_ids)
+    overlaps = np.asarray(overlaps, np.float64).reshape(rows, columns)
     figure, ax = plt.subplots(figsize=(max(12, _CELL * columns), max(10, _CELL * rows)))
-    names = [instance_text(c, class_names) for c in pred_class_ids]
+    names = [instance_text(c, class_names) for c in pred_ids]
     if pred_scores is not None:
         names = [f"{name} ({score:.2f})" for name, score in zip(names, pred_scores)]
-    ax.set_yticks(np.arange(len(pred_class_ids)), names)
-    ax.set_xticks(np.arange(len(gt_class_ids)), [instance_text(c, class_names) for c in gt_class_ids], rotation=90)
+    ax.set_yticks(np.arange(rows), names)
+    ax.set_xticks(np.arange(columns), [instance_text(c, class_names) for c in gt_ids], rotation=90)
     ax.set_xlabel("Ground Truth")
     ax.set_ylabel("Predictions")
     if overlaps.size:
         ax.imshow(overlaps, interpolation="nearest", cmap="Blues", vmin=0, vmax=1)
-    crowded = overlaps.size > _MOST_CELLS
+    crowded = overlaps.size > _MAX_CELLS
     for (row, column), iou in np.ndenumerate(overlaps):
         if crowded and iou < 0.005:
             continue
         text = f"{iou:.2f}"
         if iou > threshold:
-            text += "\nmatch" if gt_class_ids[column] == pred_class_ids[row] else "\nwrong"
-        # white on the dark half of the colour map
-        color = "white" if iou > 0.5 else "black"
+            text += "\nmatch" if gt_ids[column] == pred_ids[row] else "\nwrong"
+        color = "white" if iou > 0.5 else "black"  # on the dark half of the colour map
         ax.text(column, row, text, ha="center", va="center", fontsize=6 if crowded else 9, color=color)
     figure.tight_layout()
     return figure, ax

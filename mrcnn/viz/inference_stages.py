@@ -1,14 +1,19 @@
-"""Figures of the stages of detection, from anchors to masks.
+"""The stages of detection on one image, from anchors to masks.
 
-Boxes are (y1, x1, y2, x2) in pixels of the image, as `engine.inspection.InferenceStages` has them. Each function returns
-(figure, axes); nothing is shown on the screen by them.
+They are the attributes of `training.inspection.InferenceStages`; boxes are (y1, x1, y2, x2) in pixels of the image. Each
+function returns a figure with its axes, and shows nothing on the screen.
 
-Shape letters: H W image, A anchors, N anchors before suppression, P proposals, K classes with background, D detections,
-M side of a mask.
+Shape letters: H W C image, A anchors, N anchors before suppression, P proposals, K classes with background,
+D detections, M side of a mask.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from jaxtyping import Float, Integer, Num, Shaped
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mrcnn.viz.colors import GREY, PALETTE, class_color, instance_colors
@@ -16,19 +21,16 @@ from mrcnn.viz.draw import apply_mask, list_masks, to_rgb
 from mrcnn.viz.figure import add_boxes, picture_grid
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
-# bars of a histogram, and of classes
-_BINS, _MOST_CLASSES = 50, 20
+_BINS = 50
+# classes in a bar chart
+_MAX_CLASSES = 20
 
 
-def rpn_scores_figure(scores, level_counts):
-    """Draw how the RPN's scores are distributed, a histogram a pyramid level.
+def rpn_scores_figure(scores: Num[np.ndarray, " A"], level_counts: Sequence[int]) -> tuple[Figure, np.ndarray]:
+    """Draw a histogram of the RPN's scores for each pyramid level, with counts on a logarithmic scale.
 
     Args:
-        scores: float [A].
-        level_counts: list of ints. Anchors of each level, in the order of the scores.
-
-    Returns:
-        (figure, axes): a histogram a level, its counts on a logarithmic scale.
+        level_counts: number of anchors of each level, in the order of the scores.
     """
     levels = len(level_counts)
     figure, axes = plt.subplots(1, levels, figsize=(2.8 * levels, 2.6), squeeze=False, layout="constrained")
@@ -37,61 +39,63 @@ def rpn_scores_figure(scores, level_counts):
         ax.hist(part, bins=_BINS, range=(0, 1), log=True, color=PALETTE[5])
         ax.set_title(f"level {level}: {len(part)} anchors\n{np.count_nonzero(part > 0.5)} above 0.5", fontsize=9)
         ax.set_xlabel("score", fontsize=8)
-        ax.set_ylim(bottom=0.5)  # one anchor is seen, and all levels begin alike
+        ax.set_ylim(bottom=0.5)  # one anchor is visible, and all levels start at the same height
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.tick_params(labelsize=7.0)
     return figure, axes[0]
 
 
-def top_anchors_figure(image, anchors, scores=None, limit=50):
-    """Draw the best anchors of the RPN, before they are moved.
+def top_anchors_figure(
+    image: Shaped[np.ndarray, "H W *C"],
+    anchors: Num[np.ndarray, "N 4"],
+    scores: Num[np.ndarray, " N"] | None = None,
+    limit: int = 50,
+) -> tuple[Figure, np.ndarray]:
+    """Draw the anchors with the highest RPN scores, before refinement. A brighter box has a higher score.
 
     Args:
-        image: [H, W, C].
-        anchors: [N, 4], by descending score.
-        scores: float [N], or None.
-        limit: int. How many of the best.
-
-    Returns:
-        (figure, axes): one picture. The brighter a box, the better.
+        anchors: by descending score.
+        limit: maximum number of anchors.
     """
     count = min(limit, len(anchors))
-    told = f", scores {scores[0]:.3f} to {scores[count - 1]:.3f}" if scores is not None and count else ""
-    figure, axes = picture_grid([image], [f"the best {count} of {len(anchors)} anchors{told}"], width=7)
+    score_range = f", scores {scores[0]:.3f} to {scores[count - 1]:.3f}" if scores is not None and count else ""
+    figure, axes = picture_grid([image], [f"the best {count} of {len(anchors)} anchors{score_range}"], width=7.0)
     shades = plt.get_cmap("viridis")(np.linspace(0, 1, count))
     add_boxes(axes[0], np.asarray(anchors)[:count][::-1], shades)  # the best ones on top
     return figure, axes
 
 
-def refinement_figure(image, anchors, refined, clipped, limit=50):
-    """Draw the best anchors, where the RPN moves them, and what lies inside the image.
+def refinement_figure(
+    image: Shaped[np.ndarray, "H W *C"],
+    anchors: Num[np.ndarray, "N 4"],
+    refined: Num[np.ndarray, "N 4"],
+    clipped: Num[np.ndarray, "N 4"],
+    limit: int = 50,
+) -> tuple[Figure, np.ndarray]:
+    """Draw the best anchors, the same refined by the RPN, and the same clipped to the image, in three pictures.
 
     Args:
-        image: [H, W, C].
-        anchors, refined, clipped: [N, 4], row by row the same anchor, by descending score.
-        limit: int. How many of the best.
-
-    Returns:
-        (figure, axes): three pictures; an anchor has one colour in all of them.
+        anchors, refined, clipped: the same anchor in each row, by descending score. It has one colour in all pictures.
+        limit: maximum number of anchors.
     """
-    titles = [f"the best {min(limit, len(anchors))} anchors", "moved by the RPN", "clipped"]
+    titles = [f"the best {min(limit, len(anchors))} anchors", "refined by the RPN", "clipped"]
     figure, axes = picture_grid([image] * 3, titles)
     for ax, boxes in zip(axes, (anchors, refined, clipped), strict=True):
         add_boxes(ax, boxes[:limit], instance_colors(len(boxes[:limit])))
     return figure, axes
 
 
-def proposals_figure(image, before, proposals, limit=100):
-    """Draw boxes before non-maximum suppression, and the proposals that it leaves.
+def proposals_figure(
+    image: Shaped[np.ndarray, "H W *C"],
+    before: Num[np.ndarray, "N 4"],
+    proposals: Num[np.ndarray, "P 4"],
+    limit: int = 100,
+) -> tuple[Figure, np.ndarray]:
+    """Draw the boxes before non-maximum suppression and the proposals after it, in two pictures.
 
     Args:
-        image: [H, W, C].
-        before: [N, 4], by descending score.
-        proposals: [P, 4], likewise.
-        limit: int. How many of the best.
-
-    Returns:
-        (figure, axes): two pictures.
+        before, proposals: by descending score.
+        limit: maximum number of boxes in a picture.
     """
     sets = {"before suppression": before, "proposals": proposals}
     titles = [f"{name}: the best {min(limit, len(boxes))} of {len(boxes)}" for name, boxes in sets.items()]
@@ -101,63 +105,61 @@ def proposals_figure(image, before, proposals, limit=100):
     return figure, axes
 
 
-def class_probs_figure(class_probs, class_names):
-    """Draw which classes the proposals are given, and how surely.
+def class_probs_figure(
+    class_probs: Float[np.ndarray, "P K"], class_names: Sequence[str] | None
+) -> tuple[Figure, np.ndarray]:
+    """Draw the number of proposals by most probable class, and a histogram of the highest probabilities.
 
     Args:
-        class_probs: float [P, K].
-        class_names: sequence of names by class id.
-
-    Returns:
-        (figure, axes): bars of proposals by best class, the most frequent first; a histogram of the best probabilities,
-        background and objects apart.
+        class_names: names by class id.
     """
-    class_probs = np.asarray(class_probs)
     best, scores = class_probs.argmax(axis=1), class_probs.max(axis=1, initial=0)
     ids, counts = np.unique(best, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+    order = np.argsort(-counts, kind="stable")[:_MAX_CLASSES]
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
     axes[0].bar([instance_text(c, class_names) for c in ids[order]], counts[order], color=[class_color(c) for c in ids[order]])
     axes[0].bar_label(axes[0].containers[0], fontsize=8)
     axes[0].margins(y=0.12)
     axes[0].tick_params(axis="x", rotation=60, labelsize=8)
     axes[0].set_ylabel("proposals")
-    left_out = f", the first {_MOST_CLASSES} of {len(ids)}" if len(ids) > _MOST_CLASSES else ""
-    axes[0].set_title(f"best class{left_out}", fontsize=9)
+    cut = f", the {_MAX_CLASSES} most frequent of {len(ids)}" if len(ids) > _MAX_CLASSES else ""
+    axes[0].set_title(f"most probable class{cut}", fontsize=9)
     axes[1].hist([scores[best == 0], scores[best > 0]], bins=20, range=(0, 1), stacked=True, color=[GREY, PALETTE[0]],
                  label=["background", "objects"])  # fmt: skip
-    axes[1].set_xlabel("probability of the best class")
+    axes[1].set_xlabel("probability of the most probable class")
     axes[1].legend(fontsize=8)
     return figure, axes
 
 
-def outcomes_figure(image, boxes, class_ids, scores, outcomes, class_names, limit=100):
-    """Draw what becomes of the proposals: what is no background, what has the least score, what suppression leaves.
+def outcomes_figure(
+    image: Shaped[np.ndarray, "H W *C"],
+    boxes: Num[np.ndarray, "P 4"],
+    class_ids: Integer[np.ndarray, " P"],
+    scores: Num[np.ndarray, " P"],
+    outcomes: Sequence[str],
+    class_names: Sequence[str] | None,
+    limit: int = 100,
+) -> tuple[Figure, np.ndarray]:
+    """Draw the proposals classified as objects, those above the minimum score, and the detections, in three pictures.
 
     Args:
-        image: [H, W, C].
-        boxes: [P, 4]. Moved by the deltas of their class, and clipped.
-        class_ids: int [P].
-        scores: float [P].
-        outcomes: list of P words, see `engine.inspection.InferenceStages`.
-        class_names: sequence of names by class id.
-        limit: int. Most boxes in a picture, those of the highest score.
-
-    Returns:
-        (figure, axes): three pictures; a class has one colour in all of them. The title of each says how many were lost.
+        boxes: refined by the deltas of their class, and clipped.
+        outcomes: what happened to each proposal, see `training.inspection.InferenceStages`.
+        class_names: names by class id. A class has one colour in all pictures.
+        limit: maximum number of boxes in a picture, those with the highest scores.
     """
-    outcomes, scores, boxes, class_ids = (np.asarray(part) for part in (outcomes, scores, boxes, class_ids))
-    lost = {word: int(np.count_nonzero(outcomes == word)) for word in np.unique(outcomes)}
-    objects, sure, kept = (~np.isin(outcomes, words) for words in
-                           (["background"], ["background", "low score"],
-                            ["background", "low score", "suppressed", "beyond the limit", "no area"]))  # fmt: skip
-    titles = [f"{objects.sum()} of {len(outcomes)} proposals are no background",
-              f"{sure.sum()} left: {lost.get('low score', 0)} of a low score",
-              f"{kept.sum()} detections: {lost.get('suppressed', 0)} suppressed, "
-              f"{lost.get('beyond the limit', 0)} beyond the limit, {lost.get('no area', 0)} without area"]  # fmt: skip
-    figure, axes = picture_grid([image] * 3, titles, width=5)
-    for ax, shown in zip(axes, (objects, sure, kept), strict=True):
-        best = np.flatnonzero(shown)[np.argsort(-scores[shown], kind="stable")][:limit]
+    results = np.asarray(outcomes)
+    dropped = {word: int(np.count_nonzero(results == word)) for word in np.unique(results)}
+    objects, confident, kept = (~np.isin(results, words) for words in
+                                (["background"], ["background", "low score"],
+                                 ["background", "low score", "suppressed", "beyond the limit", "no area"]))  # fmt: skip
+    titles = [f"{objects.sum()} of {len(results)} proposals are not background",
+              f"{confident.sum()} left: {dropped.get('low score', 0)} below the minimum score",
+              f"{kept.sum()} detections: {dropped.get('suppressed', 0)} suppressed, "
+              f"{dropped.get('beyond the limit', 0)} beyond the limit, {dropped.get('no area', 0)} without area"]  # fmt: skip
+    figure, axes = picture_grid([image] * 3, titles, width=5.0)
+    for ax, chosen in zip(axes, (objects, confident, kept), strict=True):
+        best = np.flatnonzero(chosen)[np.argsort(-scores[chosen], kind="stable")][:limit]
         add_boxes(ax, boxes[best], [class_color(class_id) for class_id in class_ids[best]] or GREY, alpha=0.8)
     labels = [Label(instance_text(class_ids[ix], class_names, scores[ix]), tuple(boxes[ix]), class_color(class_ids[ix]))
               for ix in best]  # fmt: skip
@@ -165,18 +167,23 @@ def outcomes_figure(image, boxes, class_ids, scores, outcomes, class_names, limi
     return figure, axes
 
 
-def masks_figure(image, detections, mask_probs, class_names, limit=8):
-    """Draw detections cut out of the image, each over its mask as the mask head gives it, and as it is pasted.
+def masks_figure(
+    image: Shaped[np.ndarray, "H W *C"],
+    detections: Mapping[str, Any],
+    mask_probs: Float[np.ndarray, "D M M"],
+    class_names: Sequence[str] | None,
+    limit: int = 8,
+) -> tuple[Figure, np.ndarray]:
+    """Draw each detection in a column: cut out of the image, its mask as predicted, and its mask as pasted.
 
     Args:
-        image: [H, W, C].
-        detections: dict with "rois" [D, 4], "class_ids", "scores" and "masks", as `MaskRCNN.detect` gives.
-        mask_probs: float [D, M, M] in 0..1.
-        class_names: sequence of names by class id.
-        limit: int. Most detections, those of the highest score.
+        detections: what `MaskRCNN.detect` returns, best first.
+        mask_probs: output of the mask head, 0..1.
+        class_names: names by class id.
+        limit: maximum number of detections.
 
     Returns:
-        (figure, axes): array of Axes [3, n]; [3, 1] where nothing is detected.
+        The figure, and an array of axes [3, n]; [3, 1] where nothing is detected.
     """
     image, masks = to_rgb(image), list_masks(detections["masks"])
     count = min(limit, len(detections["rois"]))
@@ -189,7 +196,7 @@ def masks_figure(image, detections, mask_probs, class_names, limit=8):
         apply_mask(pasted, masks[column], class_color(class_id))
         axes[0, column].imshow(image[y1:y2, x1:x2])
         axes[0, column].set_title(instance_text(class_id, class_names, detections["scores"][column]), fontsize=8)
-        # at the proportions of the box, so that one lies over the other
+        # stretched to the proportions of the box, to match the picture above
         axes[1, column].imshow(mask_probs[column], cmap="Blues_r", vmin=0, vmax=1, interpolation="nearest",
                                extent=(0, x2 - x1, y2 - y1, 0))  # fmt: skip
         axes[2, column].imshow(pasted[y1:y2, x1:x2])
@@ -198,15 +205,15 @@ def masks_figure(image, detections, mask_probs, class_names, limit=8):
     return figure, axes
 
 
-def stage_figures(stages, class_names):
+def stage_figures(stages: Any, class_names: Sequence[str] | None) -> dict[str, Figure]:
     """Draw every stage.
 
     Args:
-        stages: InferenceStages.
-        class_names: sequence of names by class id.
+        stages: a `training.inspection.InferenceStages`.
+        class_names: names by class id.
 
     Returns:
-        dict name -> matplotlib Figure, in the order of the stages.
+        Figures by name, in the order of the stages.
     """
     image = stages.image
     figures = {

@@ -1,34 +1,46 @@
 """Figures of images with their instances.
 
-Legend: H W image, C channels, N instances.
+Shape letters: H W image, C channels, N instances, G ground-truth objects.
 """
 
+from collections.abc import Sequence
+from typing import Any, SupportsFloat, SupportsInt
+
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Integer, Num, Shaped
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from mrcnn.evaluation.per_image import NO_MATCH, compute_matches
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors
-from mrcnn.viz.draw import apply_mask, cut_mask, list_masks, to_rgb
-from mrcnn.viz.figure import add_box, add_mask_outline, frame_image, get_axis, show
+from mrcnn.viz.draw import Masks, apply_mask, cut_mask, list_masks, to_rgb
+from mrcnn.viz.figure import Inches, add_box, add_mask_outline, frame_image, get_axis, show
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
 
-def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolation=None):
-    """Show images side by side, in rows.
+def display_images(
+    images: Sequence[npt.ArrayLike] | Shaped[np.ndarray, "n H W *C"],
+    titles: Sequence[str] | None = None,
+    cols: int = 4,
+    cmap: Any = None,
+    norm: Any = None,
+    interpolation: str | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Show images in rows.
 
     Args:
-        images: list of images as `draw.to_rgb` takes them. Those of one channel keep their values, for the colour map.
-        titles: list of str, or None.
-        cols: int. Images in a row.
-        cmap: matplotlib colour map for images of one channel.
-        norm: matplotlib Normalize for images of one channel.
-        interpolation: as of `Axes.imshow`.
+        images: any that `draw.to_rgb` accepts. Images of one channel keep their values, for the colour map.
+        cols: images in a row.
+        cmap, norm: matplotlib colour map and Normalize for images of one channel.
+        interpolation: see `Axes.imshow`.
 
     Returns:
-        (figure, axes): matplotlib Figure; array of Axes, one an image.
+        The figure, and an array with the axes of each image.
     """
     images = list(images)
-    titles = list(titles) if titles is not None else [""] * len(images)
+    titles = [""] * len(images) if titles is None else titles
     cols = max(1, cols)
     rows = max(1, -(-len(images) // cols))
     figure = plt.figure(figsize=(14, 14 * rows / cols))
@@ -40,8 +52,8 @@ def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolat
         ax.axis("off")
         image = np.asarray(image)
         image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
-        # a mask that is true throughout would take the colour of 0
-        limits = {"vmin": 0, "vmax": 1} if image.dtype == bool and norm is None else {}
+        # without limits, a mask that is True everywhere would be drawn in the colour of 0
+        limits: dict[str, Any] = {"vmin": 0, "vmax": 1} if image.dtype == bool and norm is None else {}
         image = to_rgb(image) if image.ndim == 3 else image.astype(np.uint8) if image.dtype == bool else image
         ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation, **limits)
     show()
@@ -49,67 +61,61 @@ def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolat
 
 
 def display_instances(
-    image,
-    boxes,
-    masks,
-    class_ids,
-    class_names,
-    scores=None,
-    title="",
-    figsize=(16, 16),
-    ax=None,
-    show_mask=True,
-    show_bbox=True,
-    colors=None,
-    captions=None,
-):
+    image: npt.ArrayLike,
+    boxes: npt.ArrayLike,
+    masks: Masks | None,
+    class_ids: npt.ArrayLike,
+    class_names: Sequence[str] | None,
+    scores: Sequence[SupportsFloat] | Num[np.ndarray, " N"] | None = None,
+    title: str = "",
+    figsize: Inches = (16, 16),
+    ax: Axes | None = None,
+    show_mask: bool = True,
+    show_bbox: bool = True,
+    colors: Sequence[Sequence[SupportsFloat]] | Num[np.ndarray, "N 3"] | None = None,
+    captions: Sequence[str] | None = None,
+) -> tuple[Figure | SubFigure, Axes]:
     """Show an image with its instances: boxes, masks, names and scores.
 
     Args:
-        image: [H, W] or [H, W, C], as `draw.to_rgb` takes it.
-        boxes: [N, 4] (y1, x1, y2, x2) pixels. An instance whose box is all zero is left out: it was lost in cropping.
-        masks: bool [H, W, N], a list of N COCO RLE dicts, or None.
-        class_ids: int [N].
-        class_names: sequence of names by class id.
-        scores: float [N], or None.
-        title: str.
-        figsize: (width, height) in inches, of a new figure.
-        ax: matplotlib Axes to draw on; without one, a new figure is made and shown.
-        show_mask, show_bbox: bools.
-        colors: list of N (red, green, blue) in 0..1, or None.
-        captions: list of N texts in place of name and score, or None.
-
-    Returns:
-        (figure, ax): matplotlib Figure and Axes.
+        image: any that `draw.to_rgb` accepts.
+        boxes: [N, 4] (y1, x1, y2, x2) in pixels. An instance whose box is all zero is skipped: it was lost in cropping.
+        masks: [H, W, N] or N COCO RLE; None draws no masks.
+        class_ids: [N].
+        class_names: names by class id.
+        figsize: of a new figure.
+        ax: axes to draw on; None makes a new figure and shows it.
+        colors: (red, green, blue) in 0..1 of each instance; None chooses them.
+        captions: N texts; None writes names and scores.
 
     Raises:
-        ValueError: boxes, masks and class ids differ in number.
+        ValueError: different numbers of boxes, masks and class ids.
 
-    Differs: captions are moved where they would cover one another.
+    Differs: captions are moved so that they do not cover one another.
     """
     boxes, class_ids = np.asarray(boxes).reshape(-1, 4), np.asarray(class_ids).reshape(-1)
-    masks, count = list_masks(masks), len(boxes)
-    if len(class_ids) != count or (masks and len(masks) != count):
-        raise ValueError(f"{count} boxes, {len(class_ids)} class ids, {len(masks)} masks: expected equal numbers")
+    single_masks, count = list_masks(masks), len(boxes)
+    if len(class_ids) != count or (single_masks and len(single_masks) != count):
+        raise ValueError(f"{count} boxes, {len(class_ids)} class ids, {len(single_masks)} masks: expected equal numbers")
     if not count:
         print("\n*** No instances to display *** \n")
     ax, is_new = get_axis(ax, figsize)
-    colors = instance_colors(count) if colors is None else [tuple(color) for color in colors]
+    shades = instance_colors(count) if colors is None else [tuple(color) for color in colors]
     canvas, labels = to_rgb(image), []
     frame_image(ax, canvas.shape, title)
     for ix in range(count):
         if not np.any(boxes[ix]):
             continue
         if show_bbox:
-            add_box(ax, boxes[ix], colors[ix])
-        if masks and show_mask:
-            apply_mask(canvas, masks[ix], colors[ix])
-            add_mask_outline(ax, masks[ix], colors[ix])
+            add_box(ax, boxes[ix], shades[ix])
+        if single_masks and show_mask:
+            apply_mask(canvas, single_masks[ix], shades[ix])
+            add_mask_outline(ax, single_masks[ix], shades[ix])
         if captions is None:
             text = instance_text(class_ids[ix], class_names, None if scores is None else scores[ix])
         else:
             text = captions[ix]
-        labels.append(Label(text, tuple(boxes[ix]), colors[ix]))
+        labels.append(Label(text, tuple(boxes[ix]), shades[ix]))
     ax.imshow(canvas)
     add_captions(ax, labels, canvas.shape)
     if is_new:
@@ -118,40 +124,36 @@ def display_instances(
 
 
 def display_differences(
-    image,
-    gt_box,
-    gt_class_id,
-    gt_mask,
-    pred_box,
-    pred_class_id,
-    pred_score,
-    pred_mask,
-    class_names,
-    title="",
-    ax=None,
-    show_mask=True,
-    show_box=True,
-    iou_threshold=0.5,
-    score_threshold=0.5,
-):
-    """Show ground truth and predictions of an image together: ground truth blue, predictions orange.
+    image: npt.ArrayLike,
+    gt_box: Num[np.ndarray, "G 4"],
+    gt_class_id: Integer[np.ndarray, " _"],
+    gt_mask: Shaped[np.ndarray, "_ _ _"],
+    pred_box: Num[np.ndarray, "N 4"],
+    pred_class_id: Integer[np.ndarray, " _"],
+    pred_score: Num[np.ndarray, " _"] | None,
+    pred_mask: Shaped[np.ndarray, "_ _ _"],
+    class_names: Sequence[str] | None,
+    title: str = "",
+    ax: Axes | None = None,
+    show_mask: bool = True,
+    show_box: bool = True,
+    iou_threshold: float = 0.5,
+    score_threshold: float = 0.5,
+) -> tuple[Figure | SubFigure, Axes]:
+    """Show ground truth (blue) and predictions (orange) of an image together.
 
-    The caption of a prediction is its score / its IoU with the object that it matches, or else with the nearest one.
+    The caption of a prediction is its score and its IoU with the object it matches, or else its largest IoU.
 
     Args:
-        image: [H, W, C].
-        gt_box, gt_class_id, gt_mask: int [G, 4], int [G], bool [H, W, G].
-        pred_box, pred_class_id, pred_score, pred_mask: int [N, 4], int [N], float [N] or None, bool [H, W, N].
-        class_names: sequence of names by class id.
-        title: str; default says what the colours mean.
-        ax: matplotlib Axes, or None for a new figure.
-        show_mask, show_box: bools.
-        iou_threshold, score_threshold: floats, as in `evaluation.per_image.compute_matches`.
+        gt_box, pred_box: (y1, x1, y2, x2) in pixels. Rows at the end that are all zero are padding.
+        gt_mask, pred_mask: [H, W, number of boxes]; no pixels at all where there are no objects.
+        pred_score: None counts every prediction as certain.
+        class_names: names by class id.
+        title: "" explains the colours.
+        ax: axes to draw on; None makes a new figure and shows it.
+        iou_threshold, score_threshold: see `evaluation.per_image.compute_matches`.
 
-    Returns:
-        (figure, ax): matplotlib Figure and Axes.
-
-    Differs: the classic code drew green and red, which many people cannot tell apart.
+    Differs: the classic code used green and red, which many people cannot tell apart.
     """
     gt_box, pred_box = np.asarray(gt_box).reshape(-1, 4), np.asarray(pred_box).reshape(-1, 4)
     gt_class_id, pred_class_id = np.asarray(gt_class_id), np.asarray(pred_class_id)
@@ -179,7 +181,7 @@ def display_differences(
     )
 
 
-# How a box is drawn by its visibility: 0 hardly, 1 dotted, 2 in full; None without visibilities.
+# style of a box by its visibility: 0 faint, 1 dotted, 2 solid; None where no visibilities are given
 _BOX_STYLES = {
     None: {"linestyle": "dashed", "alpha": 1.0},
     0: {"linestyle": "dotted", "alpha": 0.5},
@@ -189,52 +191,53 @@ _BOX_STYLES = {
 
 
 def draw_boxes(
-    image, boxes=None, refined_boxes=None, masks=None, captions=None, visibilities=None, title="", ax=None
-):
-    """Show boxes and how they were refined, with masks and captions as far as given.
+    image: npt.ArrayLike,
+    boxes: npt.ArrayLike | None = None,
+    refined_boxes: npt.ArrayLike | None = None,
+    masks: Masks | None = None,
+    captions: Sequence[object] | None = None,
+    visibilities: Sequence[SupportsInt] | Integer[np.ndarray, " N"] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> tuple[Figure | SubFigure, Axes]:
+    """Show boxes, how they were refined, their masks and captions, as far as these are given.
 
     Args:
-        image: [H, W, C].
-        boxes: [N, 4] (y1, x1, y2, x2) pixels, or None. Boxes that are all zero are left out.
-        refined_boxes: [N, 4] or None. Drawn in full lines, a line joins each to its box.
-        masks: bool [H, W, N], a list of N RLE dicts, or None.
-        captions: list of N texts, or None.
-        visibilities: list of N of 0 (grey, dotted), 1 (dotted) and 2 (in full), or None.
-        title: str.
-        ax: matplotlib Axes; without one, a new figure is made and shown.
-
-    Returns:
-        (figure, ax): matplotlib Figure and Axes.
+        boxes: [N, 4] (y1, x1, y2, x2) in pixels. Boxes that are all zero are skipped.
+        refined_boxes: [N, 4], drawn solid, with a line from each box to its refined box.
+        masks: [H, W, N] or N COCO RLE.
+        captions: N texts.
+        visibilities: 0 (grey, dotted), 1 (dotted) or 2 (solid) for each box.
+        ax: axes to draw on; None makes a new figure and shows it.
 
     Raises:
-        ValueError: neither boxes nor refined boxes.
+        ValueError: neither boxes nor refined boxes are given.
     """
-    if boxes is None and refined_boxes is None:
+    starts, refined = (None if rows is None else np.asarray(rows).reshape(-1, 4) for rows in (boxes, refined_boxes))
+    given = refined if starts is None else starts
+    if given is None:
         raise ValueError("draw_boxes needs boxes, refined_boxes or both")
-    count = len(boxes) if boxes is not None else len(refined_boxes)
     ax, is_new = get_axis(ax, (12, 12))
-    canvas, masks, labels = to_rgb(image), list_masks(masks), []
+    canvas, single_masks, labels = to_rgb(image), list_masks(masks), []
     frame_image(ax, canvas.shape, title)
-    for ix, color in enumerate(instance_colors(count)):
+    for ix, color in enumerate(instance_colors(len(given))):
+        if starts is not None and not starts[ix].any():
+            continue
+        box = given[ix]
         visibility = None if visibilities is None else int(visibilities[ix])
         color = GREY if visibility == 0 else color
-        box = None
-        if boxes is not None:
-            if not np.any(boxes[ix]):
-                continue
-            box = boxes[ix]
+        if starts is not None:
             add_box(ax, box, color, **_BOX_STYLES[visibility])
-        if refined_boxes is not None:
-            refined = np.asarray(refined_boxes[ix]).astype(np.int32)
-            add_box(ax, refined, color, linestyle="solid", alpha=1.0)
-            if box is not None:
-                ax.plot([box[1], refined[1]], [box[0], refined[0]], color=color)
-            box = refined
+        if refined is not None:
+            start, box = box, refined[ix].astype(np.int32)
+            add_box(ax, box, color, linestyle="solid", alpha=1.0)
+            if starts is not None:
+                ax.plot([start[1], box[1]], [start[0], box[0]], color=color)
         if captions is not None:
             labels.append(Label(str(captions[ix]), tuple(box), color))
-        if masks:
-            apply_mask(canvas, masks[ix], color)
-            add_mask_outline(ax, masks[ix], color)
+        if single_masks:
+            apply_mask(canvas, single_masks[ix], color)
+            add_mask_outline(ax, single_masks[ix], color)
     ax.imshow(canvas)
     add_captions(ax, labels, canvas.shape)
     if is_new:
@@ -242,29 +245,33 @@ def draw_boxes(
     return ax.figure, ax
 
 
-def display_top_masks(image, mask, class_ids, class_names, limit=4):
-    """Show an image, and beside it the masks of the classes that cover most of it.
+def display_top_masks(
+    image: npt.ArrayLike,
+    mask: Shaped[np.ndarray, "H W N"],
+    class_ids: Integer[np.ndarray, " N"],
+    class_names: Sequence[str] | None,
+    limit: int = 4,
+) -> tuple[Figure, np.ndarray]:
+    """Show an image next to the masks of the classes that cover the largest part of it.
 
     Args:
-        image: [H, W, C].
-        mask: [H, W, N].
-        class_ids: int [N].
-        class_names: sequence of names by class id.
-        limit: int. How many classes; where there are fewer, empty pictures fill the row.
+        mask: non-zero inside each instance.
+        class_names: names by class id.
+        limit: number of classes; empty pictures fill the row when there are fewer.
 
     Returns:
-        (figure, axes): matplotlib Figure; array of Axes, one a picture.
+        The figure, and an array with the axes of each picture.
     """
-    masks, class_ids = list_masks(np.asarray(mask)), np.asarray(class_ids)
-    # each instance by itself: of many on a large image, a copy of those of a class takes seconds
+    masks, class_ids = np.moveaxis(np.asarray(mask), 2, 0), np.asarray(class_ids)
+    # one instance at a time: copying all masks of a class takes seconds when a large image has many
     sizes = np.array([np.count_nonzero(one) for one in masks], np.int64)
     canvas = to_rgb(image)
     pictures, titles = [canvas], [f"H x W={canvas.shape[0]}x{canvas.shape[1]}"]
     areas = {c: int(sizes[class_ids == c].sum()) for c in np.unique(class_ids)}
-    top = [c for c in sorted(areas, key=areas.get, reverse=True) if areas[c]][:limit]
+    top = [c for c in sorted(areas, key=lambda c: areas[c], reverse=True) if areas[c]][:limit]
     for class_id in top:
         of_class = np.flatnonzero(class_ids == class_id)
-        # each instance in a shade of its own, the later one on top
+        # a different shade for each instance; later ones lie on top
         shades = np.zeros(canvas.shape[:2], np.uint8)
         for rank, ix in enumerate(of_class, start=1):
             part, y1, x1 = cut_mask(masks[ix])

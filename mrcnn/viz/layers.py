@@ -1,43 +1,54 @@
-"""Figures of the layers of a network: their weights, and whether those look sound, and their activations.
+"""The layers of a network: statistics and histograms of their weights, and their activations.
 
 Shape letters: h w feature map, C channels.
 """
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from mrcnn.viz.colors import GREY, PALETTE
 from mrcnn.viz.figure import display_table, picture_grid
 
-# Weights larger than this have most likely run away in training.
+# larger weights have most likely diverged in training
 OVERFLOW = 1000
-DEAD, RUN_AWAY, NOT_FINITE, AS_INITIALISED = "dead?", "overflow?", "not finite", "as initialised"
-# What batch normalisation begins with. Its moving statistics tell of the layer's input, whose range is its own.
+DEAD, DIVERGED, NOT_FINITE, AS_INITIALISED = "dead?", "overflow?", "not finite", "as initialised"
+# initial values of biases and batch normalisation
 _INITIAL = {"gamma": 1.0, "beta": 0.0, "bias": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
+# these have the range of the layer's input, so a large value is normal
 _STATISTICS = ("moving_mean", "moving_variance")
 _BINS = 60
 
 
+@runtime_checkable
+class HasLayers(Protocol):
+    """A model such as `MaskRCNN`."""
+
+    def get_trainable_layers(self) -> list[Any]:
+        """Layers with `name`, `weights` and `get_weights()`, as in Keras."""
+
+
 @dataclass(frozen=True)
 class WeightRow:
-    """What a weight holds.
+    """Statistics of a weight.
 
     Attributes:
-        layer, weight: str. Such as "conv1" and "kernel".
-        shape: tuple of ints.
-        min, max, mean, std: floats; nan for a weight without values.
-        verdict: str. "" where nothing is to be said; "not finite": nan or infinity among the values; "dead?": a kernel,
-            gamma or moving variance that has one value throughout and so tells nothing apart (of gamma and the variance:
-            zero); "overflow?": values beyond 1000; "as initialised": a weight that still has the one value that it
-            begins with. That is no fault: biases and frozen batch normalisation of a new network are so.
+        layer, weight: names, such as "conv1" and "kernel".
+        min, max, mean, std: nan for a weight without values.
+        verdict: "" for a normal weight. "not finite": some values are nan or infinite. "dead?": all values of a kernel are
+            equal, or all of a gamma or moving variance are 0. "overflow?": values beyond 1000. "as initialised": all
+            values are still the initial one, which is normal for biases and frozen batch normalisation of a new network.
     """
 
     layer: str
     weight: str
-    shape: tuple
+    shape: tuple[int, ...]
     min: float
     max: float
     mean: float
@@ -45,31 +56,30 @@ class WeightRow:
     verdict: str
 
 
-def weight_statistics(model):
-    """Look at every weight of a model.
-
-    Args:
-        model: object with `get_trainable_layers()`, such as `MaskRCNN`: layers with name, weights and get_weights().
-
-    Returns:
-        list of WeightRow, in the order of the layers.
-    """
-    return [_row(layer.name, variable.name, np.asarray(values))
-            for layer in model.get_trainable_layers()
-            for variable, values in zip(layer.weights, layer.get_weights(), strict=True)]  # fmt: skip
+def weight_statistics(model: HasLayers) -> list[WeightRow]:
+    """Compute the statistics of every weight of a model, in the order of its layers."""
+    return [_row(*weight) for weight in _weights(model)]
 
 
-def _row(layer, weight, values):
+def _weights(model: HasLayers) -> Iterator[tuple[str, str, Shaped[np.ndarray, "..."]]]:
+    """Name of the layer, name and values of each weight."""
+    for layer in model.get_trainable_layers():
+        for variable, values in zip(layer.weights, layer.get_weights(), strict=True):
+            yield layer.name, variable.name, np.asarray(values)
+
+
+def _row(layer: str, weight: str, values: Shaped[np.ndarray, "..."]) -> WeightRow:
     if not values.size:
-        return WeightRow(layer, weight, values.shape, *[float("nan")] * 4, "")
+        nan = float("nan")
+        return WeightRow(layer, weight, values.shape, nan, nan, nan, nan, "")
     values = values.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        figures = [float(v) for v in (values.min(), values.max(), values.mean(), values.std())]
-    return WeightRow(layer, weight, values.shape, *figures, _verdict(weight, values))
+        low, high, mean, std = (float(v) for v in (values.min(), values.max(), values.mean(), values.std()))
+    return WeightRow(layer, weight, values.shape, low, high, mean, std, _verdict(weight, values))
 
 
-def _verdict(weight, values):
-    """What is to be said of a weight by its name and values: one of the words of WeightRow."""
+def _verdict(weight: str, values: Shaped[np.ndarray, "..."]) -> str:
+    """Judge a weight by its name and values; see `WeightRow.verdict`."""
     if not np.isfinite(values).all():
         return NOT_FINITE
     if values.min() == values.max():
@@ -78,15 +88,11 @@ def _verdict(weight, values):
             return AS_INITIALISED
         if (weight in ("gamma", "moving_variance") and value == 0) or (weight not in _INITIAL and values.size > 1):
             return DEAD
-    return RUN_AWAY if np.abs(values).max() > OVERFLOW and weight not in _STATISTICS else ""
+    return DIVERGED if np.abs(values).max() > OVERFLOW and weight not in _STATISTICS else ""
 
 
-def display_weight_stats(model):
-    """Show least, greatest and spread of each weight of the layers that train, with what looks wrong.
-
-    Args:
-        model: as of `weight_statistics`, which says what the words mean.
-    """
+def display_weight_stats(model: HasLayers) -> None:
+    """Show the minimum, maximum and standard deviation of each weight, and mark those that look wrong."""
     table = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
     for row in weight_statistics(model):
         alert = {"": "", AS_INITIALISED: f" ({AS_INITIALISED})"}.get(row.verdict, f" *** {row.verdict}")
@@ -95,26 +101,29 @@ def display_weight_stats(model):
     display_table(table)
 
 
-def weights_figure(model, weights=("kernel",), layers=None, limit=24, columns=4):
-    """Draw histograms of the values of weights, one a tensor; of what is not sound the title says so.
+def weights_figure(
+    model: HasLayers,
+    weights: Collection[str] = ("kernel",),
+    layers: str | None = None,
+    limit: int = 24,
+    columns: int = 4,
+) -> tuple[Figure, np.ndarray]:
+    """Draw a histogram of each weight. The title names the fault of one that looks wrong.
 
     Args:
-        model: as of `weight_statistics`.
-        weights: names of weights to draw, such as ("kernel", "bias").
-        layers: regular expression over whole layer names; None for all.
-        limit: int. Most histograms. Of more, those evenly spread over the depth of the network.
-        columns: int. Histograms in a row.
+        weights: names of the weights to draw, such as ("kernel", "bias").
+        layers: regular expression that matches whole layer names; None for all.
+        limit: maximum number of histograms; of more weights, those evenly spread over the depth of the network are drawn.
+        columns: histograms in a row.
 
     Returns:
-        (figure, axes): matplotlib Figure; array of Axes, one a histogram.
+        The figure, and an array with the axes of each histogram.
 
     Raises:
-        ValueError: no layer of that name has such a weight.
+        ValueError: no matching layer has such a weight.
     """
-    chosen = [(layer.name, variable.name, np.asarray(values))
-              for layer in model.get_trainable_layers() if re.fullmatch(layers or ".*", layer.name)
-              for variable, values in zip(layer.weights, layer.get_weights(), strict=True)
-              if variable.name in weights and np.size(values)]  # fmt: skip
+    chosen = [(layer, weight, values) for layer, weight, values in _weights(model)
+              if weight in weights and values.size and re.fullmatch(layers or ".*", layer)]  # fmt: skip
     if not chosen:
         raise ValueError(f"no layer that matches {layers!r} has a weight named {' or '.join(weights)}")
     if len(chosen) > limit:
@@ -126,10 +135,10 @@ def weights_figure(model, weights=("kernel",), layers=None, limit=24, columns=4)
         ax.axis("off")
     for ax, (layer, weight, values) in zip(axes.flat, chosen):
         row, finite = _row(layer, weight, values), values[np.isfinite(values)]
-        sound = row.verdict in ("", AS_INITIALISED)
-        # bins over all that the axis shows: those of values that are nearly equal and far from 0 would be thinner than a line
-        shown = (finite.min(initial=0), finite.max(initial=0))
-        ax.hist(finite.ravel(), bins=_BINS, range=shown, color=PALETTE[5] if sound else PALETTE[0])
+        normal = row.verdict in ("", AS_INITIALISED)
+        # the bins cover the axis from 0: bins over nearly equal values far from 0 would be thinner than a line
+        limits = (finite.min(initial=0), finite.max(initial=0))
+        ax.hist(finite.ravel(), bins=_BINS, range=limits, color=PALETTE[5] if normal else PALETTE[0])
         ax.axvline(0, color=GREY, linewidth=0.8)
         ax.set_title(f"{layer}/{weight}" + (f": {row.verdict}" if row.verdict else ""), fontsize=8)
         ax.set_yticks([])
@@ -137,18 +146,20 @@ def weights_figure(model, weights=("kernel",), layers=None, limit=24, columns=4)
     return figure, axes.flat[: len(chosen)]
 
 
-def activations_figure(activation, title="", limit=16, columns=4):
-    """Draw the channels of a layer's output that vary most, each scaled by itself.
+def activations_figure(
+    activation: Shaped[np.ndarray, "..."], title: str = "", limit: int = 16, columns: int = 4
+) -> tuple[Figure, np.ndarray]:
+    """Draw the channels of a layer's output that vary most, each in a colour scale of its own.
 
     Args:
-        activation: float [h, w, C], or [h, w]. One of `engine.inspection.layer_activations`.
-        title: str, such as the layer's name.
-        limit: int. Most channels.
-        columns: int. Channels in a row.
+        activation: [h, w, C] or [h, w], such as from `training.inspection.layer_activations`.
+        title: such as the name of the layer.
+        limit: maximum number of channels.
+        columns: channels in a row.
 
     Returns:
-        (figure, axes): a picture a channel; its title has the channel's number and range. Channels that are the same
-        throughout are counted in the title of the figure.
+        The figure, whose title counts the constant channels, and an array with the axes of each channel; their titles
+        give the number of the channel and its range.
 
     Raises:
         ValueError: the output has no height and width.
@@ -164,5 +175,5 @@ def activations_figure(activation, title="", limit=16, columns=4):
                                 cmap="viridis", interpolation="nearest")  # fmt: skip
     height, width, channels = activation.shape
     flat = np.count_nonzero(spreads == 0)
-    figure.suptitle(f"{title} {height} x {width} x {channels}, {flat} channels the same throughout".strip(), fontsize=10)
+    figure.suptitle(f"{title} {height} x {width} x {channels}, {flat} constant channels".strip(), fontsize=10)
     return figure, axes

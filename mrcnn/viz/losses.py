@@ -1,38 +1,43 @@
-"""Figures of the losses of a training run.
+"""The losses of a training run over its epochs.
 
-Legend: E epochs.
+Shape letters: E epochs.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import numpy as np
+from jaxtyping import Float, Num
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mrcnn.viz.colors import GROUND_TRUTH, PREDICTION
 
-# the sum first, then its parts in the order in which the network comes to them
+# the values of each loss, one an epoch
+History = Mapping[str, Sequence[float] | Num[np.ndarray, " E"]]
+
+# the total, then its parts in the order of the network
 LOSSES = ("loss", "rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 _PICTURE, _COLUMNS = (4.2, 2.9), 3
 
 
-def loss_figure(history):
-    """Draw the losses of a run, each in its own axes: training blue, validation orange and dashed.
+def loss_figure(history: History | Iterable[History]) -> tuple[Figure, np.ndarray]:
+    """Plot the losses of a run, each on its own axes: training solid blue, validation dashed orange.
 
     Args:
-        history: {str: list of E floats}, as of `keras.callbacks.History.history` or the columns of history.csv; or a list
-            of such dicts, stages of one run that follow each other. Validation's names begin with "val_". Values that
-            are not finite are gaps.
+        history: `keras.callbacks.History.history`, or the columns of history.csv; or several of these, the consecutive
+            stages of one run. Names of validation losses start with "val_". Values that are not finite leave gaps.
 
     Returns:
-        figure: matplotlib Figure.
-        axes: array of matplotlib Axes, one a loss.
+        The figure, and an array with the axes of each loss.
 
     Raises:
-        ValueError: no loss is in it.
+        ValueError: the history contains no loss.
     """
-    history = _joined([history] if isinstance(history, dict) else list(history))
-    names = [name for name in LOSSES if name in history]
+    values = _concatenated([history] if isinstance(history, Mapping) else list(history))
+    names = [name for name in LOSSES if name in values]
     if not names:
-        raise ValueError(f"the history has {', '.join(history) or 'nothing'}: expected at least one of {', '.join(LOSSES)}")
+        raise ValueError(f"the history has {', '.join(values) or 'no columns'}: expected at least one of {', '.join(LOSSES)}")
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(_PICTURE[0] * columns, _PICTURE[1] * rows), squeeze=False,
@@ -42,9 +47,9 @@ def loss_figure(history):
     for ax, name in zip(axes.flat, names):
         lines = (("training", name, GROUND_TRUTH, "-"), ("validation", f"val_{name}", PREDICTION, "--"))
         for label, key, color, style in lines:
-            if key in history:
-                epochs = np.arange(1, len(history[key]) + 1)
-                ax.plot(epochs, history[key], style, color=color, label=label, marker="o", markersize=3)
+            if key in values:
+                epochs = np.arange(1, len(values[key]) + 1)
+                ax.plot(epochs, values[key], style, color=color, label=label, marker="o", markersize=3)
         ax.set_title("total" if name == "loss" else name.removesuffix("_loss"), fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.set_ylim(bottom=0)
@@ -55,10 +60,10 @@ def loss_figure(history):
     return figure, axes.ravel()[: len(names)]
 
 
-def _joined(stages):
-    """Put stages one behind the other; where one lacks a name, its epochs are gaps: {str: float [E]}."""
+def _concatenated(stages: Sequence[History]) -> dict[str, Float[np.ndarray, " E"]]:
+    """Concatenate stages; a loss that a stage lacks is nan in its epochs."""
     names = list(dict.fromkeys(name for stage in stages for name in stage))
-    joined = {name: [] for name in names}
+    joined: dict[str, list[float]] = {name: [] for name in names}
     for stage in stages:
         epochs = max((len(values) for values in stage.values()), default=0)
         for name in names:

@@ -1,61 +1,64 @@
-"""Figures of the stages of a training sample: anchors, sampled regions, and their targets.
+"""The stages of a training sample: anchors, ROIs and their targets.
 
-They show `data.inspection.TrainingStages`, and return (figure, axes); nothing is shown on the screen by them.
+Most functions draw a `loading.inspection.TrainingStages`; they return a figure with its axes, and show nothing on the
+screen. `draw_rois` of the classic API takes plain arrays, and shows its figure.
+
+Shape letters: H W C image, R ROIs, M side of the mask targets.
 """
 
-import numpy as np
-from matplotlib import pyplot as plt
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Integer, Num, Shaped, UInt8
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.masks import paste_mask
-from mrcnn.loading.inspection import training_stages
+from mrcnn.loading.inspection import InspectionSettings, PositiveShares, TrainingStages, training_stages
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, draw_detections, to_rgb
 from mrcnn.viz.figure import add_box, add_boxes, frame_image, get_axis, picture_grid, show, show_around, spread
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
-# pixels: small images are enlarged to this, so that names on them are readable and cover little
-_NAMES_SIDE = 640
-# how much of the image is shown around anchors, in sides of the square one
-_SHOWN_SIDES = 4
+# pixels: smaller images are enlarged to this, so that names are readable and cover little of them
+_MIN_SIDE = 640
+# side of the window around anchors, as a multiple of the side of the square anchor
+_WINDOW = 4
 
 
-def anchor_levels_figure(image, settings):
-    """Draw the anchors of the cell in the middle of the image, a picture a pyramid level, each at a scale of its own.
+def anchor_levels_figure(
+    image: Shaped[np.ndarray, "H W *C"], settings: InspectionSettings
+) -> tuple[Figure, np.ndarray]:
+    """Draw the anchors of the cell in the middle of the image, in one picture for each pyramid level.
+
+    The pictures differ in scale. Their titles say how many anchors the level has.
 
     Args:
-        image: [H, W, C], the network's input.
-        settings: InspectionSettings.
-
-    Returns:
-        (figure, axes): a picture a level; its title says how many anchors the level has.
+        image: input of the network.
     """
-    middle, start, found, titles, sides = np.array(image.shape[:2]) / 2, 0, [], [], []
+    middle, start, centred, titles, sides = np.array(image.shape[:2]) / 2, 0, [], [], []
     levels = zip(settings.level_counts, settings.level_shapes, settings.scales, strict=True)
     for level, (count, (height, width), scale) in enumerate(levels):
-        own = settings.targets.anchors[start : start + count]
-        distance = np.abs((own[:, :2] + own[:, 2:]) / 2 - middle).sum(axis=1)
-        found.append(own[np.isclose(distance, distance.min())])
-        sides.append(min(_SHOWN_SIDES * scale, max(image.shape[:2])))
+        anchors = settings.targets.anchors[start : start + count]
+        distance = np.abs((anchors[:, :2] + anchors[:, 2:]) / 2 - middle).sum(axis=1)
+        centred.append(anchors[np.isclose(distance, distance.min())])
+        sides.append(min(_WINDOW * scale, max(image.shape[:2])))
         titles.append(f"level {level}: {count} anchors of {scale} pixels\n"
-                      f"map {height} x {width}; shown: {sides[-1]} pixels a side")  # fmt: skip
+                      f"map {height} x {width}; shown: {sides[-1]} x {sides[-1]} pixels")  # fmt: skip
         start += count
-    figure, axes = picture_grid([image] * len(found), titles, columns=len(found), width=3)
-    for ax, boxes, side in zip(axes, found, sides, strict=True):
+    figure, axes = picture_grid([image] * len(centred), titles, columns=len(centred), width=3.0)
+    for ax, boxes, side in zip(axes, centred, sides, strict=True):
         add_boxes(ax, boxes, instance_colors(len(boxes)), linewidth=1.8)
         show_around(ax, middle, max(side, np.ptp(boxes) * 1.1) if len(boxes) else side)
     return figure, axes
 
 
-def anchor_targets_figure(stages, limit=50):
-    """Draw the anchors that are objects, those that are background, and those that are neither.
-
-    Args:
-        stages: TrainingStages.
-        limit: int. Most anchors of each kind.
-
-    Returns:
-        (figure, axes): three pictures.
-    """
+def anchor_targets_figure(stages: TrainingStages, limit: int = 50) -> tuple[Figure, np.ndarray]:
+    """Draw the positive, negative and neutral anchors in three pictures, at most `limit` in each."""
     kinds = {"positive": (stages.positive_anchors, PALETTE[0]), "negative": (stages.negative_anchors, PALETTE[5]),
              "neutral": (stages.neutral_anchors, PALETTE[2])}  # fmt: skip
     titles = [f"{len(boxes)} {kind} anchors" + (f", {limit} of them shown" if len(boxes) > limit else "")
@@ -66,18 +69,10 @@ def anchor_targets_figure(stages, limit=50):
     return figure, axes
 
 
-def refined_anchors_figure(stages, limit=50):
-    """Draw positive anchors and where the RPN is to put them, which is on the objects.
-
-    Args:
-        stages: TrainingStages.
-        limit: int. Most anchors.
-
-    Returns:
-        (figure, axes): two pictures, before and after.
-    """
+def refined_anchors_figure(stages: TrainingStages, limit: int = 50) -> tuple[Figure, np.ndarray]:
+    """Draw at most `limit` positive anchors, and the same refined by their targets, which puts them on the objects."""
     chosen = spread(len(stages.positive_anchors), limit)
-    titles = [f"{len(chosen)} of {len(stages.positive_anchors)} positive anchors", "moved by their targets"]
+    titles = [f"{len(chosen)} of {len(stages.positive_anchors)} positive anchors", "refined by their targets"]
     figure, axes = picture_grid([stages.image] * 2, titles, width=5.5)
     colors = instance_colors(len(chosen))
     for ax, boxes in zip(axes, (stages.positive_anchors, stages.refined_anchors), strict=True):
@@ -85,20 +80,18 @@ def refined_anchors_figure(stages, limit=50):
     return figure, axes
 
 
-def roi_targets_figure(stages, class_names, limit=20):
-    """Draw regions that the heads train on: positive ones with their box and class, negative ones.
+def roi_targets_figure(
+    stages: TrainingStages, class_names: Sequence[str] | None, limit: int = 20
+) -> tuple[Figure, np.ndarray]:
+    """Draw the ROIs that the heads train on: positive ones, the same refined by their targets, and negative ones.
 
     Args:
-        stages: TrainingStages.
-        class_names: sequence of names by class id.
-        limit: int. Most regions of each kind.
-
-    Returns:
-        (figure, axes): three pictures: positive regions, where their targets move them, negative regions.
+        class_names: names by class id.
+        limit: maximum number of ROIs in a picture.
     """
     positive, negative = (np.flatnonzero(kind) for kind in (stages.roi_class_ids > 0, stages.roi_class_ids == 0))
     count = len(stages.rois)
-    titles = [f"{len(positive)} of {count} ROIs positive", "where their targets move them",
+    titles = [f"{len(positive)} of {count} ROIs positive", "refined by their targets",
               f"{len(negative)} negative ({stages.unique_share:.0%} of all ROIs unique)"]  # fmt: skip
     figure, axes = picture_grid([stages.image] * 3, titles)
     positive, negative = positive[spread(len(positive), limit)], negative[spread(len(negative), limit)]
@@ -112,16 +105,17 @@ def roi_targets_figure(stages, class_names, limit=20):
     return figure, axes
 
 
-def mask_targets_figure(stages, class_names, limit=8):
-    """Draw positive regions cut out of the image, each over its mask target.
+def mask_targets_figure(
+    stages: TrainingStages, class_names: Sequence[str] | None, limit: int = 8
+) -> tuple[Figure, np.ndarray]:
+    """Draw each positive ROI in a column: cut out of the image, and its mask target.
 
     Args:
-        stages: TrainingStages.
-        class_names: sequence of names by class id.
-        limit: int. Most regions.
+        class_names: names by class id.
+        limit: maximum number of ROIs.
 
     Returns:
-        (figure, axes): array of Axes [2, n]; one of [2, 1] where no region is positive.
+        The figure, and an array of axes [2, n]; [2, 1] where no ROI is positive.
     """
     positive = np.flatnonzero(stages.roi_class_ids > 0)
     chosen, image = positive[spread(len(positive), limit)], to_rgb(stages.image)
@@ -132,9 +126,9 @@ def mask_targets_figure(stages, class_names, limit=8):
     for column, ix in enumerate(chosen):
         y1, x1, y2, x2 = stages.rois[ix]
         crop = image[y1:y2, x1:x2]
-        # both at the proportions of the region, so that one lies over the other
         axes[0, column].imshow(crop)
         axes[0, column].set_title(f"{instance_text(stages.roi_class_ids[ix], class_names)}\n{y2 - y1} x {x2 - x1}", fontsize=8)
+        # stretched to the proportions of the ROI, to match the picture above
         axes[1, column].imshow(stages.roi_masks[ix], cmap="Blues_r", vmin=0, vmax=1, interpolation="nearest",
                                extent=(0, crop.shape[1], crop.shape[0], 0))  # fmt: skip
     if not len(chosen):
@@ -142,16 +136,8 @@ def mask_targets_figure(stages, class_names, limit=8):
     return figure, axes
 
 
-def draw_mask_targets(stages, limit=30):
-    """Lay mask targets over the image, each pasted into its region.
-
-    Args:
-        stages: TrainingStages.
-        limit: int. Most regions.
-
-    Returns:
-        uint8 [H, W, 3].
-    """
+def draw_mask_targets(stages: TrainingStages, limit: int = 30) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the mask targets of at most `limit` positive ROIs over the image, each pasted into its ROI."""
     canvas = to_rgb(stages.image)
     positive = np.flatnonzero(stages.roi_class_ids > 0)
     for ix in positive[spread(len(positive), limit)]:
@@ -161,60 +147,63 @@ def draw_mask_targets(stages, limit=30):
     return canvas
 
 
-def positive_share_figure(shares):
-    """Draw how the share of positive regions varies over images.
-
-    Args:
-        shares: PositiveShares.
-
-    Returns:
-        (figure, ax): a histogram, the average marked.
-    """
+def positive_share_figure(shares: PositiveShares) -> tuple[Figure, Axes]:
+    """Draw a histogram, over images, of the share of ROIs that are positive, with its mean."""
     figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-    ax.hist(shares.shares, bins=np.linspace(0, 1, 41), color=GROUND_TRUTH)
+    ax.hist(shares.shares, bins=40, range=(0, 1), color=GROUND_TRUTH)
     ax.set_xlabel(f"share of positive ROIs among {shares.rois}")
     ax.set_ylabel("images")
     if shares.shares:
-        ax.axvline(shares.mean, color=PREDICTION, linewidth=2, label=f"average {shares.mean:.3f}")
+        ax.axvline(shares.mean, color=PREDICTION, linewidth=2, label=f"mean {shares.mean:.3f}")
         ax.legend()
     return figure, ax
 
 
-def inspect_sample(dataset, image_id, settings, detect=None, *, random_rois=2000, seed=0, limit=30):
-    """Draw one image on its way through training: anchors, sampled regions, mask targets, and what is detected.
+def inspect_sample(
+    dataset: Dataset,
+    image_id: int,
+    settings: InspectionSettings,
+    detect: Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]] | None = None,
+    *,
+    random_rois: int = 2000,
+    seed: int = 0,
+    limit: int = 30,
+) -> tuple[Figure, np.ndarray]:
+    """Draw one image at each stage of training: ground truth, anchors, ROIs, mask targets, and predictions.
 
     Args:
-        dataset: Dataset, prepared.
-        image_id: int. Position in it.
-        settings: InspectionSettings, such as `engine.settings.inspection_settings(config)`.
-        detect: function (list of images) -> list of results, such as `MaskRCNN.detect`; None draws no predictions.
-        random_rois: int. Random regions, in the place of the RPN's proposals.
-        seed: int. Of every random choice.
-        limit: int. Most boxes of a kind in a picture.
+        dataset: prepared.
+        image_id: position in the data set.
+        settings: such as from `training.settings.inspection_settings`.
+        detect: such as `MaskRCNN.detect`; None draws no predictions.
+        random_rois: number of random ROIs, which replace the RPN's proposals.
+        seed: of every random choice.
+        limit: maximum number of boxes of each kind in a picture.
 
     Returns:
-        (figure, axes): matplotlib Figure, which nothing shows yet; array of Axes, six with `detect`, else five: ground
-        truth, anchors (positive ones orange, negative ones blue), where their targets move them, ROIs (positive ones in
-        the colour of their class, negative ones grey), mask targets, predictions. A class has one colour in all of them.
+        The figure, and an array with the axes of each picture: ground truth, anchors (positive orange, negative blue),
+        anchors refined by their targets, ROIs (positive in the colour of their class, negative grey), mask targets, and
+        with `detect` predictions. A class has one colour in all of them.
 
     Raises:
         DataError: the image or its instances are not usable.
     """
     stages = training_stages(dataset, image_id, settings, random_rois=random_rois, seed=seed)
-    names, drawing = dataset.class_names, {"color_by": "class", "min_side": _NAMES_SIDE}
+    names = dataset.class_names
     truth = {"rois": stages.boxes, "class_ids": stages.class_ids, "masks": stages.full_masks()}
     positive = stages.roi_class_ids > 0
-    pictures = [draw_detections(stages.image, truth, names, **drawing), *[stages.image] * 3, draw_mask_targets(stages, limit)]
+    pictures = [draw_detections(stages.image, truth, names, color_by="class", min_side=_MIN_SIDE),
+                *[stages.image] * 3, draw_mask_targets(stages, limit)]  # fmt: skip
     titles = [f"image {image_id}: {len(stages.class_ids)} instances",
               f"{len(stages.positive_anchors)} positive, {len(stages.negative_anchors)} negative anchors",
-              "positive anchors, moved by their targets",
+              "positive anchors, refined by their targets",
               f"{positive.sum()} of {len(positive)} ROIs positive",
-              f"mask targets, {stages.roi_masks.shape[1]} pixels a side"]  # fmt: skip
+              f"mask targets of {stages.roi_masks.shape[1]} x {stages.roi_masks.shape[2]} pixels"]  # fmt: skip
     if detect is not None:
         image = dataset.load_image(image_id)
-        found = detect([image])[0]
-        pictures.append(draw_detections(image, found, names, **drawing))
-        titles.append(f"{len(found['rois'])} predictions")
+        result = detect([image])[0]
+        pictures.append(draw_detections(image, result, names, color_by="class", min_side=_MIN_SIDE))
+        titles.append(f"{len(result['rois'])} predictions")
     figure, axes = picture_grid(pictures, titles)
     for kind, color in ((stages.negative_anchors, PALETTE[5]), (stages.positive_anchors, PALETTE[0])):
         add_boxes(axes[1], kind[spread(len(kind), limit)], color)
@@ -226,26 +215,29 @@ def inspect_sample(dataset, image_id, settings, detect=None, *, random_rois=2000
     return figure, axes
 
 
-def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10):
-    """Show proposals with their targets: dashed the proposal, solid the box it is to become, and its mask.
+def draw_rois(
+    image: npt.ArrayLike,
+    rois: Num[np.ndarray, "R 4"],
+    refined_rois: Num[np.ndarray, "R 4"],
+    mask: Shaped[np.ndarray, "R M M"],
+    class_ids: Integer[np.ndarray, " R"],
+    class_names: Sequence[str] | None,
+    limit: int = 10,
+) -> tuple[Figure | SubFigure, Axes]:
+    """Show ROIs (dashed) with their targets: refined boxes (solid) and masks. Negative ROIs are grey.
 
-    Negative proposals are grey. Prints how many are positive and negative.
+    Prints how many ROIs are positive and negative.
 
     Args:
-        image: [H, W, C].
-        rois: [R, 4] (y1, x1, y2, x2) pixels.
-        refined_rois: [R, 4] pixels.
-        mask: [R, M, M]. Mask targets over the proposals.
-        class_ids: int [R]. 0 is negative.
-        class_names: sequence of names by class id.
-        limit: int. Of more proposals, so many are drawn, chosen at random.
-
-    Returns:
-        (figure, ax): matplotlib Figure and Axes.
+        rois, refined_rois: (y1, x1, y2, x2) in pixels.
+        mask: mask targets, each covering its ROI.
+        class_ids: 0 for a negative ROI.
+        class_names: names by class id.
+        limit: maximum number of ROIs; of more, a random choice is drawn.
     """
     rois, refined_rois, class_ids = np.asarray(rois), np.asarray(refined_rois), np.asarray(class_ids)
     canvas, labels = to_rgb(image), []
-    # the classic API draws from NumPy's global generator: np.random.seed makes the choice repeatable
+    # from NumPy's global generator, as in the classic API: np.random.seed makes the choice repeatable
     chosen = np.random.choice(len(rois), limit, replace=False) if len(rois) > limit else np.arange(len(rois))
     ax, _ = get_axis(None, (12, 12))
     title = f"Showing {limit} random ROIs out of {len(rois)}" if len(rois) > limit else f"{len(rois)} ROIs"

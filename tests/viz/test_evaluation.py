@@ -44,7 +44,7 @@ def test_nothing_found_and_nothing_there():
     assert not any(precision.any() for _, precision in _lines(mean).values())
     empty = evaluate(lambda images: [result(SIZE)], FakeDataset([[]]))
     for ax in precision_recall_figure(empty)[1]:
-        assert not ax.get_lines() and ax.texts[0].get_text() == "no object in these images"
+        assert not ax.get_lines() and ax.texts[0].get_text() == "no objects in these images"
     with pytest.raises(ValueError, match="no curves of kind='mask'"):
         precision_recall_figure(CocoResult({}, {}))
 

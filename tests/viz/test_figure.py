@@ -22,7 +22,7 @@ def test_boxes_lie_on_the_edges_of_pixels_and_move_no_limits():
     (segment,) = ax.collections[0].get_segments()
     assert segment.min(axis=0).tolist() == [2.5, 1.5] and segment.max(axis=0).tolist() == [29.5, 4.5]
     assert ax.get_xlim() == (-0.5, 19.5)
-    show_around(ax, (5, 8), 6)
+    show_around(ax, (5, 8), 6.0)
     assert ax.get_xlim() == (5, 11) and ax.get_ylim() == (8, 2)
     add_boxes(ax, np.zeros((0, 4)), [])
 

@@ -50,16 +50,16 @@ def test_classes_of_proposals():
         ("dog", 3), ("BG", 1)]  # fmt: skip
 
 
-def test_what_becomes_of_proposals():
+def test_outcomes_of_proposals():
     stages = inference_stages()
     _, axes = figures.outcomes_figure(stages.image, stages.clipped_proposals, stages.class_ids, stages.scores,
                                       ["kept", "low score", "suppressed", "background"], NAMES)  # fmt: skip
     assert [boxes_in(ax) for ax in axes] == [3, 2, 1]
-    assert [ax.get_title().split(":")[0] for ax in axes] == ["3 of 4 proposals are no background", "2 left", "1 detections"]
+    assert [ax.get_title().split(":")[0] for ax in axes] == ["3 of 4 proposals are not background", "2 left", "1 detections"]
     assert [t.get_text() for t in axes[2].texts] == ["cat 0.90"]
 
 
-def test_masks_beside_their_crops():
+def test_masks_below_their_crops():
     stages = inference_stages()
     _, axes = figures.masks_figure(stages.image, stages.detections, stages.mask_probs, NAMES)
     assert axes.shape == (3, 2) and axes[0, 0].get_title() == "cat 0.90"

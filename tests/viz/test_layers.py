@@ -71,7 +71,7 @@ def test_the_channels_that_vary_most_come_first():
     figure, axes = activations_figure(activation, "fpn_p2", limit=2)
     assert [ax.get_title() for ax in axes] == ["2: 0 to 5", "1: -2 to 0"]
     assert axes[0].images[0].get_array().shape == (4, 6)
-    assert figure.get_suptitle() == "fpn_p2 4 x 6 x 3, 1 channels the same throughout"
+    assert figure.get_suptitle() == "fpn_p2 4 x 6 x 3, 1 constant channels"
     figure.canvas.draw()
 
 

@@ -18,8 +18,8 @@ def stages():
 def test_a_picture_for_each_level():
     _, axes = figures.anchor_levels_figure(np.zeros((64, 64, 3), np.uint8), settings())
     assert [ax.get_title() for ax in axes] == [
-        "level 0: 768 anchors of 16 pixels\nmap 16 x 16; shown: 64 pixels a side",
-        "level 1: 192 anchors of 32 pixels\nmap 8 x 8; shown: 64 pixels a side"]  # fmt: skip
+        "level 0: 768 anchors of 16 pixels\nmap 16 x 16; shown: 64 x 64 pixels",
+        "level 1: 192 anchors of 32 pixels\nmap 8 x 8; shown: 64 x 64 pixels"]  # fmt: skip
     for ax, side in zip(axes, (16, 32), strict=True):
         corners = np.array(ax.collections[0].get_segments()[1])  # the square one
         assert (corners.max(axis=0) - corners.min(axis=0)).tolist() == [side, side]
