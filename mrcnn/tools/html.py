@@ -6,9 +6,9 @@ is escaped, `Markup` is HTML already.
 """
 
 import base64
-import os
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
@@ -70,7 +70,7 @@ _ENVIRONMENT = Environment(autoescape=True, undefined=StrictUndefined, trim_bloc
                            finalize=lambda value: "" if value is None else value)  # fmt: skip
 
 
-def write_page(path: os.PathLike[str] | str, title: str, body: Iterable[str], style: str = "") -> None:
+def write_page(path: Path | str, title: str, body: Iterable[str], style: str = "") -> None:
     """Write a page, or no file at all where a piece of the body fails.
 
     Args:

@@ -92,7 +92,7 @@ def convert(path, output, *, format=None, to="coco", subsets=None, split=None, f
     if division is None:
         return Conversion(results, _together([summary for _, summary in results.values()]), images)
     total = _together([results[part][1] for part in division.once()], once=True)
-    total.told += parts_from_before(division, output, to)
+    total.notes += parts_from_before(division, output, to)
     return Conversion(results, total, images)
 
 
@@ -165,7 +165,7 @@ def _together(summaries, once=False):
         for name, count in summary.per_class.items():
             total.per_class[name] = total.per_class.get(name, 0) + count
         total.left_out += summary.left_out
-        total.told += summary.told
+        total.notes += summary.notes
     if once:
-        total.left_out, total.told = list(dict.fromkeys(total.left_out)), list(dict.fromkeys(total.told))
+        total.left_out, total.notes = list(dict.fromkeys(total.left_out)), list(dict.fromkeys(total.notes))
     return total

@@ -212,7 +212,7 @@ def convert_panoptic(coco_root, output_dir, *, shards=1000, splits=None, treat_c
     for source in sources:
         manifest = _claim(source, output_dir, shards, treat_crowd_as_ignore)
         with progress("looking for whole shards") as show:
-            todo, whole = _tasks(source, output_dir, shards, summary.told, show)
+            todo, whole = _tasks(source, output_dir, shards, summary.notes, show)
         tasks += [_Task(path, images, source.image_dir, source.png_dir, source.categories, treat_crowd_as_ignore,
                         allow_outside) for path, images in todo]  # fmt: skip
         total, kept = total + manifest["images"], kept + whole["images"]

@@ -5,8 +5,8 @@ A picture shows the image around an annotation, with the outline and the box tha
 Shape letters: H W image, h w picture, P points.
 """
 
-import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -110,7 +110,7 @@ _Group = tuple[str, str]  # kind and severity
 _Figure = tuple[Finding, list[bytes], str]  # a finding, its JPEGs, and the type of the error where there are none
 
 
-def write_report(report: "Report", path: os.PathLike[str] | str, progress: Show | None = None) -> None:
+def write_report(report: "Report", path: Path | str, progress: Show | None = None) -> None:
     """Write the page of a report. Args: progress: called after each picture."""
     write_page(path, f"Check of {report.source}", _page(report, progress), _STYLE)
 

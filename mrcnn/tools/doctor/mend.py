@@ -81,7 +81,7 @@ class Mended:
         return {"files": files, "image_folders": self.folders, "counts": self.counts(), "done": changes}
 
 
-def mend(report: Report, output: os.PathLike[str] | str, progress: Stages | None = None) -> Mended:
+def mend(report: Report, output: Path | str, progress: Stages | None = None) -> Mended:
     """Write a repaired copy of the data set of a report.
 
     Polygons are clipped to the image; wrong areas and boxes are computed from the masks; where an EXIF orientation swaps

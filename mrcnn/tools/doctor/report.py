@@ -1,8 +1,8 @@
 """The report of a check: findings and statistics for the terminal, as JSON and as a page, and the exit code."""
 
 import io
-import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -71,11 +71,11 @@ class Report:
             "statistics": _printable(self.statistics),
         }
 
-    def save(self, path: os.PathLike[str] | str) -> None:
+    def save(self, path: Path | str) -> None:
         """Write `to_dict` as JSON."""
         save_json(path, self.to_dict(), indent=1)
 
-    def save_html(self, path: os.PathLike[str] | str, progress: Show | None = None) -> None:
+    def save_html(self, path: Path | str, progress: Show | None = None) -> None:
         """Write a self-contained page with the findings, pictures of the worst, and the statistics.
 
         Args:

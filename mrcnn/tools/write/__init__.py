@@ -1,1 +1,1 @@
-"""Writers: a data set of any format, or what a network found, as files of another format."""
+"""Writers: a data set of any format, or detections, as files of another format."""

@@ -2,25 +2,31 @@
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.io.paths import refuse_link
 
 _JPEG = (".jpg", ".jpeg")
+# note on images that are written by name only
+MISSING = "its image file does not exist, but is named all the same: pass the folder of the images, or restore them"
 
 
-def images_folder(dataset, image_ids=None):
-    """Find the folder that the names of a data set's images are relative to, so that sub-folders are kept.
+def images_folder(dataset: Dataset, image_ids: Sequence[int] | None = None) -> Path:
+    """Find the folder that the image names of a data set are relative to, so that sub-folders are kept.
 
     Args:
-        dataset: Dataset.
-        image_ids: positions of the images that count; None for all.
+        image_ids: indices of the images to consider; None for all.
 
     Returns:
-        Path. What the reader calls the root of its images where it is one; else the deepest folder that all image
-        files lie in; the working folder where no image is a file.
+        The root that the reader gives its images, where it gives one; else the deepest folder that contains all image files;
+        the working folder when no image has a file.
     """
     infos = dataset.image_info if image_ids is None else [dataset.image_info[i] for i in image_ids]
     roots = {info.get("root") for info in infos if info["path"]}
@@ -30,82 +36,79 @@ def images_folder(dataset, image_ids=None):
     try:
         return Path(os.path.commonpath(parents)) if parents else Path(".")
     except ValueError as error:  # several drives
-        raise DataError(f"the images lie on several drives, and no one folder holds them: {error}") from error
+        raise DataError(f"no folder contains all images, which are on several drives: {error}") from error
 
 
-def is_file_name(path):
-    """Tell whether an image's path is that of a file, and neither missing nor an address: bool."""
+def is_file_name(path: object) -> bool:
+    """Whether the path of an image names a file; it may be missing, or be an address."""
     return bool(path) and "://" not in str(path)
 
 
-def is_file(info):
-    """Tell whether an image, by its `image_info`, is a file that is there: bool."""
+def is_file(info: Mapping[str, Any]) -> bool:
+    """Whether the file of an image exists. Args: info: its entry of `image_info`."""
     return is_file_name(info["path"]) and os.path.isfile(info["path"])
 
 
-# told of images that are named in what is written, and are not there
-MISSING = "its image file does not exist, and is named all the same: say where the images are, or put them there"
-
-
 class ImageNames:
-    """Gives each image of a data set a name of its own, relative to a folder, and copies it there if asked to."""
+    """Gives each image of a data set a unique name relative to a folder, and copies it there on request."""
 
-    def __init__(self, dataset, images=None, copy_to=None, image_ids=None, *, upright=False):
+    def __init__(self, dataset: Dataset, images: Path | str | None = None,
+                 copy_to: Path | str | None = None, image_ids: Sequence[int] | None = None, *,
+                 upright: bool = False) -> None:  # fmt: skip
         """Prepare.
 
         Args:
-            dataset: Dataset.
-            images: path of the folder that names are relative to; None finds it.
-            copy_to: path of the folder that copies go to, or None for no copies.
+            images: folder that names are relative to; None finds it.
+            copy_to: folder for copies, or None for no copies.
             image_ids: see `images_folder`.
-            upright: bool. Copies of images that the data set turns by their EXIF orientation are turned, and not the
-                files as they are.
+            upright: whether images that the data set rotates by their EXIF orientation are written rotated, not copied.
         """
         self.dataset = dataset
         self.folder = Path(images) if images is not None else images_folder(dataset, image_ids)
         self.copy_to = None if copy_to is None else Path(copy_to)
         self.upright = upright
-        self._taken = set()
+        self._taken: set[str] = set()
 
-    def name(self, image_id):
-        """Name an image, and copy it where `copy_to` is given.
+    def name(self, image_id: int) -> str:
+        """Name an image, and copy it when there is a folder for copies.
 
         Args:
-            image_id: int. Position in the data set.
+            image_id: index in the data set.
 
         Returns:
-            str with / between its parts: where the image lies, relative to the folder of the images, or of the copies.
+            The path of the image, or of its copy, relative to the folder of the images or of the copies, with / as separator.
 
         Raises:
-            DataError: the image is no file, or lies elsewhere, and copies were not asked for; or it cannot be read.
+            DataError: the image has no file in the folder and is not copied, or it cannot be read.
         """
         info = self.dataset.image_info[image_id]
         name = self._relative(info["path"])
         if self.copy_to is None:
             if name is None:
-                raise DataError(f"{_why(info['path'], self.folder)}: have images copied (copy_images, --copy-images)")
+                reason = f"its file is not in {self.folder}" if is_file_name(info["path"]) else "it has no file"
+                raise DataError(f"{reason}: copy the images (copy_images, --copy-images)")
             return name
         path = Path(name or (Path(info["path"]).name if is_file_name(info["path"]) else f"{_safe(info['id'])}.png"))
         if not is_file(info):
-            name = self.own_name(path.with_suffix(".png"))
+            name = self.unique_name(path.with_suffix(".png"))
             _save(self.dataset.load_image(image_id), self.copy_to / name)
             return name
         if info.get("root"):
             refuse_link(info["path"], info["root"], f"image {info['id']}")
-        if self.is_drawn_anew(info):
-            name = self.own_name(path if path.suffix.lower() in _JPEG else path.with_suffix(".png"))
+        if self.is_redrawn(info):
+            name = self.unique_name(path if path.suffix.lower() in _JPEG else path.with_suffix(".png"))
             _save(self.dataset.load_image(image_id), self.copy_to / name)
         else:
-            name = self.own_name(path)
+            name = self.unique_name(path)
             copy_file(info["path"], self.copy_to / name)
         return name
 
-    def is_drawn_anew(self, info):
-        """Tell whether the copy of an image is made of its pixels, and not of its file: bool. Args: info: its `image_info`."""
+    def is_redrawn(self, info: Mapping[str, Any]) -> bool:
+        """Whether the copy of an image is encoded from its pixels instead of copied from its file."""
         return self.upright and bool(info.get("exif_applied"))
 
-    def own_name(self, path):
-        """Number a name that was given out before. Args: path: relative Path. Returns: str with / between its parts."""
+    def unique_name(self, path: Path) -> str:
+        """Number a name that is taken already. Returns: the relative path, with / as separator."""
         name, number = path.as_posix(), 1
         while name.lower() in self._taken:
             number += 1
@@ -113,8 +116,8 @@ class ImageNames:
         self._taken.add(name.lower())
         return name
 
-    def _relative(self, path):
-        """The name of a file below the folder, or None."""
+    def _relative(self, path: Any) -> str | None:
+        """The path of a file relative to the folder; None when the folder does not contain it."""
         if not is_file_name(path):
             return None
         try:
@@ -124,44 +127,35 @@ class ImageNames:
         return None if name.split(os.sep)[0] == ".." else Path(name).as_posix()
 
 
-def _why(path, folder):
-    return f"its file is not in {folder}" if is_file_name(path) else "it is no file"
-
-
-def _safe(image_id):
-    """Make a file name of an id: what is neither letter nor digit may mean something to a file system."""
+def _safe(image_id: object) -> str:
+    """Make a file name of an id: other characters than letters and digits may be special to a file system."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(image_id)).lstrip(".") or "image"
 
 
-def copy_file(source, target):
-    """Copy a file whole; one that was copied before, and has not changed since, is left as it is.
+def copy_file(source: Path | str, target: Path | str) -> None:
+    """Copy a file atomically, unless an unchanged copy exists.
 
     Args:
-        source: path.
-        target: path. Its folder is made if it is missing.
+        target: its folder is created if necessary.
 
     Raises:
-        DataError: the source cannot be read.
+        DataError: the source does not exist.
     """
+    old = os.stat(target) if os.path.exists(target) else None
     try:
-        _copy(source, target)
+        new = os.stat(source)
+        if old is not None and ((old.st_size, int(old.st_mtime)) == (new.st_size, int(new.st_mtime))
+                                or os.path.samestat(old, new)):  # fmt: skip
+            return
+        with open(source, "rb") as read, atomic_open(target) as write:
+            shutil.copyfileobj(read, write)
     except FileNotFoundError as error:
         raise DataError(f"image file {source} does not exist") from error
-
-
-def _copy(source, target):
-    there, new = (os.stat(path) if os.path.exists(path) else None for path in (target, source))
-    if there is not None and (there.st_size, int(there.st_mtime)) == (new.st_size, int(new.st_mtime)):
-        return
-    if there is not None and os.path.samestat(there, new):
-        return
-    with open(source, "rb") as read, atomic_open(target) as write:
-        shutil.copyfileobj(read, write)
     shutil.copystat(source, target)
 
 
-def _save(image, target):
-    """Write pixels as PNG, or as JPEG of high quality where the name says so."""
+def _save(image: np.ndarray, target: Path) -> None:
+    """Write pixels as PNG, or as high-quality JPEG where the name says so."""
     from PIL import Image
 
     kind = "JPEG" if target.suffix.lower() in _JPEG else "PNG"

@@ -1,19 +1,31 @@
-"""The instances of any data set in the one form that writers take them in.
+"""The instances of any data set in the form that writers take them in, read image by image, in processes if needed.
 
 Shape letters: H W image, N instances.
 """
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.process_pool import available_cores, map_tasks
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset, rings_of
 from mrcnn.datasets.annotation_checks import FAR
-from mrcnn.datasets.dataset import instances_of, overrides_later
+from mrcnn.datasets.dataset import Dataset, instances_of, overrides_later
 from mrcnn.geometry.polygons import polygon_area, polygon_bounds
 from mrcnn.geometry.rle import as_rle, encode_mask, rle_area, rle_bbox, rle_to_json
 from mrcnn.io.json_fields import is_kind
+
+# images of a task: sending a task takes longer than reading a small image
+_CHUNK = 16
+# with fewer images, starting processes takes longer than they save
+_WORTHWHILE = 200
+
+# polygons [x1, y1, x2, y2, ...] of floats, or an RLE dict that JSON can hold
+Segmentation = list[Any] | dict[str, Any]
 
 
 @dataclass
@@ -21,37 +33,86 @@ class Instance:
     """One instance.
 
     Attributes:
-        class_id: int > 0.
+        class_id: above 0.
         iscrowd: 0 or 1.
-        segmentation: list of polygons [x1, y1, x2, y2, ...] of floats, as they were; or an RLE dict ready for JSON.
-        area: float. Pixels; see `measure`.
-        bbox: [x, y, width, height] floats, in pixels.
+        area: pixels; see `measure`.
+        bbox: [x, y, width, height] pixels.
     """
 
     class_id: int
     iscrowd: int
-    segmentation: list | dict
+    segmentation: Segmentation
     area: float
-    bbox: list
+    bbox: list[float]
 
 
-def instances_to_write(dataset, image_id, left_out):
-    """Give the instances of an image.
+@dataclass
+class ReadImage:
+    """What was read of an image.
+
+    Attributes:
+        image_id: index in the data set.
+        instances: list of Instance, or what the writer's own reading makes of them; None when they cannot be loaded.
+        left_out: (where, reason) of each instance that is not usable, and of the image if it is not.
+        notes: (where, note) of what its reader corrected or has to report.
+    """
+
+    image_id: int
+    instances: Any = None
+    left_out: list[tuple[Any, str]] = field(default_factory=list)
+    notes: list[tuple[Any, str]] = field(default_factory=list)
+
+
+def read_instances(dataset: Dataset, image_ids: Sequence[int], workers: int | None = None,
+                   work: Callable[[Dataset, int], ReadImage] | None = None) -> Iterator[ReadImage]:  # fmt: skip
+    """Read the instances of many images.
 
     Args:
-        dataset: Dataset, prepared.
-        image_id: int. Position of the image in it.
-        left_out: list. Gets (where, reason) of each instance that nothing is left of, or that is not usable.
+        dataset: prepared. It is sent to each process.
+        image_ids: indices in the data set.
+        workers: number of processes. 1 reads in this one; None uses one for each core when there are many images.
+        work: reads one image, in place of `read_image_instances`. A function of a module, or a functools.partial of one.
 
-    Returns:
-        list of Instance.
+    Yields:
+        ReadImage of each image, in the order of `image_ids`.
+    """
+    if workers is None:
+        workers = available_cores() if len(image_ids) >= _WORTHWHILE else 1
+    if len(image_ids) <= _CHUNK or _is_of_a_script(dataset):
+        workers = 1
+    yield from map_tasks(functools.partial(work or read_image_instances, dataset), image_ids, workers, _CHUNK)
+
+
+def _is_of_a_script(dataset: Dataset) -> bool:
+    """Whether the class of a data set is defined in the running script, which other processes do not import."""
+    return "__main__" in (type(dataset).__module__, type(getattr(dataset, "base", None)).__module__)
+
+
+def read_image_instances(dataset: Dataset, image_id: int) -> ReadImage:
+    """Read the instances of an image, and collect what the reader notes meanwhile."""
+    logs = [(getattr(dataset, "skipped", []), "left_out"), (getattr(dataset, "told", []), "notes")]
+    before, read = [len(log) for log, _ in logs], ReadImage(image_id)
+    try:
+        read.instances = instances_to_write(dataset, image_id, read.left_out)
+    except DataError as error:
+        read.left_out.append((f"image {dataset.image_info[image_id]['id']}", str(error)))
+    for (log, name), length in zip(logs, before, strict=True):
+        getattr(read, name)[:0] = log[length:]
+    return read
+
+
+def instances_to_write(dataset: Dataset, image_id: int, left_out: list[tuple[Any, str]]) -> list[Instance]:
+    """Load the instances of an image.
+
+    Args:
+        left_out: gets (where, reason) of each instance that is not usable, or lies outside the image.
 
     Raises:
-        DataError: the instances of the image cannot be loaded.
+        DataError: the instances cannot be loaded.
     """
     size = dataset.image_size(image_id)
     segmentations, class_ids, known = _load(dataset, image_id)
-    found = []
+    instances = []
     for i, (segmentation, class_id) in enumerate(zip(segmentations, class_ids, strict=True)):
         where = f"instance {i} of image {dataset.image_info[image_id]['id']}"
         try:
@@ -61,70 +122,71 @@ def instances_to_write(dataset, image_id, left_out):
             left_out.append((where, f"its segmentation is not usable: {error}"))
             continue
         if area <= 0:
-            left_out.append((where, "nothing of it lies inside the image, or it has no area"))
+            left_out.append((where, "it has no area inside the image"))
             continue
-        own_area, own_bbox = known[i] if known else (None, None)
-        found.append(Instance(abs(int(class_id)), int(class_id < 0), segmentation, own_area or area, own_bbox or bbox))
-    return found
+        known_area, known_bbox = known[i] if known else (None, None)
+        instances.append(Instance(abs(int(class_id)), int(class_id < 0), segmentation, known_area or area, known_bbox or bbox))
+    return instances
 
 
-def _load(dataset, image_id):
-    """Give the segmentations, class ids, and the (area, bbox) that the annotations themselves tell, if they do."""
+def _load(dataset: Dataset, image_id: int) -> tuple[Any, list[int], list[tuple[float | None, list[float] | None]] | None]:
+    """Give the segmentations, the class ids, and the (area, bbox) in the annotations, or None where they have none."""
     masks, class_ids = instances_of(dataset, image_id)
     if isinstance(masks, np.ndarray):
         masks = [masks[:, :, i] for i in range(masks.shape[2])]
     if len(masks) != len(class_ids):
         raise DataError(f"image {dataset.image_info[image_id]['id']}: {len(masks)} masks and {len(class_ids)} class ids")
-    own = getattr(type(dataset), "load_instances", None) is AnnotatedDataset.load_instances
-    own = own and not overrides_later(dataset, "load_mask", "load_instances")
-    annotations = (dataset.image_info[image_id].get("annotations") or []) if own and dataset.is_own(image_id) else []
-    known = [(_number(a.get("area")), _box(a.get("bbox"))) for a in annotations]
-    return masks, np.asarray(class_ids).tolist(), known if len(known) == len(masks) else None
+    known = None
+    # an overridden method may give other instances than the annotations
+    if (isinstance(dataset, AnnotatedDataset) and type(dataset).load_instances is AnnotatedDataset.load_instances
+            and not overrides_later(dataset, "load_mask", "load_instances") and dataset.is_own(image_id)):  # fmt: skip
+        annotations = dataset.image_info[image_id].get("annotations") or []
+        known = [(_number(a.get("area")), _box(a.get("bbox"))) for a in annotations]
+    return masks, np.asarray(class_ids).tolist(), known if known and len(known) == len(masks) else None
 
 
-def _number(value):
+def _number(value: Any) -> float | None:
     return float(value) if is_kind(value, float) and value > 0 else None
 
 
-def _box(value):
+def _box(value: Any) -> list[float] | None:
     if isinstance(value, list) and len(value) == 4 and all(is_kind(v, float) for v in value):
         return [float(v) for v in value]
     return None
 
 
-def _writable(segmentation, size):
-    """Bring polygons to lists of floats, and masks and RLE to an RLE of the image's size."""
+def _writable(segmentation: Any, size: tuple[int, int]) -> Segmentation:
+    """Turn polygons into lists of floats, and masks and RLEs into an RLE of the image's size."""
     if isinstance(segmentation, np.ndarray):
         if segmentation.shape != tuple(size):
-            raise ValueError(f"its mask is of size {segmentation.shape}, the image of {tuple(size)} (height, width)")
+            raise ValueError(f"its mask has size {segmentation.shape}, the image {tuple(size)} (height, width)")
         return encode_mask(segmentation)
     if isinstance(segmentation, dict):
         rle = rle_to_json(as_rle(segmentation))
         if tuple(rle["size"]) != tuple(size):
-            raise ValueError(f"its RLE is of size {tuple(rle['size'])}, the image of {tuple(size)} (height, width)")
+            raise ValueError(f"its RLE has size {tuple(rle['size'])}, the image {tuple(size)} (height, width)")
         return rle
     polygons = [np.asarray(polygon, np.float64).tolist() for polygon in rings_of(segmentation)]
     if not polygons:
-        raise ValueError("no polygon of it has three points")
+        raise ValueError("none of its polygons has three points")
     if not all(np.isfinite(polygon).all() for polygon in polygons):
-        raise ValueError("a coordinate is no finite number")
+        raise ValueError("a coordinate is not a finite number")
     if max(abs(v) for polygon in polygons for v in polygon) > FAR * max(size):
-        # a reader of what is written would refuse it
-        raise ValueError(f"a polygon of it is further out than {FAR} times the size of the image")
+        # readers refuse such a polygon
+        raise ValueError(f"one of its polygons extends to more than {FAR} times the size of the image")
     return polygons
 
 
-def measure(segmentation, size):
+def measure(segmentation: Segmentation, size: tuple[int, int]) -> tuple[float, list[float]]:
     """Compute the area and the box of a segmentation.
 
     Args:
-        segmentation: list of polygons, or RLE dict.
         size: (height, width) of the image.
 
     Returns:
-        (area, [x, y, width, height]): floats in pixels. Of polygons the area within them and the box of their points;
-            where they overlap, cross themselves or reach out of the image, the number of pixels that they cover, and
-            the part of their box inside the image. Of an RLE its pixels.
+        (area, [x, y, width, height]) in pixels. Of polygons, the enclosed area and the bounds of the points; where they
+        overlap, cross themselves or extend beyond the image, the number of pixels that they cover, and the bounds clipped to
+        the image. Of an RLE, its pixels.
     """
     pixels = as_rle(segmentation, size)
     count = float(rle_area(pixels))
@@ -132,16 +194,16 @@ def measure(segmentation, size):
         y1, x1, y2, x2 = rle_bbox(pixels)
         return count, [float(v) for v in (x1, y1, x2 - x1, y2 - y1)]
     bounds = polygon_bounds(segmentation)
-    y1, x1, y2, x2 = (min(max(v, 0.0), float(end)) for v, end in zip(bounds, (*size, *size), strict=True))
-    bbox = [x1, y1, x2 - x1, y2 - y1]
-    if (y1, x1, y2, x2) != bounds:
+    clipped = tuple(min(max(v, 0.0), float(end)) for v, end in zip(bounds, (*size, *size), strict=True))
+    bbox = [clipped[1], clipped[0], clipped[3] - clipped[1], clipped[2] - clipped[0]]
+    if clipped != bounds:
         return count, bbox
     area = sum(polygon_area(polygon) for polygon in segmentation)
-    # drawing on pixels may win or lose half a pixel along an outline; what differs by more is not the area covered
+    # rasterising gains or loses up to half a pixel along an outline; with a larger difference, the area is not the area covered
     is_plain = abs(area - count) <= sum(_perimeter(polygon) for polygon in segmentation) / 2 + 2
-    return area if is_plain else count, bbox
+    return (float(area) if is_plain else count), bbox
 
 
-def _perimeter(polygon):
+def _perimeter(polygon: Sequence[int | float]) -> float:
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
     return float(np.hypot(*(points - np.roll(points, -1, axis=0)).T).sum())

@@ -1,6 +1,6 @@
-"""Any data set, or what a network found, as labelme's JSON files, to be looked at and corrected there.
+"""Any data set, or detections, as JSON files of labelme, where they can be corrected.
 
-Annotations in labelme refer to the picture as viewers show it, turned by its EXIF orientation.
+labelme's annotations refer to the image as viewers show it, rotated by its EXIF orientation.
 
 Source: https://github.com/wkentaro/labelme. Shape letters: H W image, N instances.
 """
@@ -8,51 +8,60 @@ Source: https://github.com/wkentaro/labelme. Shape letters: H W image, N instanc
 import base64
 import io
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.formats.labelme.shapes import CROWD_FLAG
 from mrcnn.geometry.outlines import find_holes, signed_area, trace_mask
 from mrcnn.geometry.rle import decode_rle
 from mrcnn.io.orientation import read_orientation, turn_points, turn_upright, turned_size
 from mrcnn.tools.write.images import MISSING, ImageNames, copy_file, is_file
-from mrcnn.tools.write.reading import read_instances
+from mrcnn.tools.write.instances import Instance, ReadImage, Segmentation, read_instances
 from mrcnn.tools.write.summary import Summary
 
-# labelme looks at the first number of it
+# labelme compares the major version
 VERSION = "5.5.0"
 SHAPE_TYPES = ("polygon", "mask")
-# pixels that an outline traced from a mask may be off, for the sake of few points to drag
+# pixels by which an outline may deviate from its mask, so that it has few points to drag
 TOLERANCE = 1.0
+_ELSEWHERE = "its image is outside the folder: copy the images (copy_images), or read it with --allow-outside"
+
+Shapes = list[dict[str, Any]]
 
 
-def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type="polygon", tolerance=TOLERANCE,
-                  image_ids=None, workers=1, progress=None):  # fmt: skip
-    """Write a data set as labelme's files, one an image.
+def write_labelme(dataset: Dataset, folder: Path | str, *, images: Path | str | None = None,
+                  copy_images: bool = False, shape_type: str = "polygon", tolerance: int | float = TOLERANCE,
+                  image_ids: Sequence[int] | None = None, workers: int | None = 1,
+                  progress: Show | None = None) -> Summary:  # fmt: skip
+    """Write a data set as labelme files, one for each image.
 
-    Polygons stay as they are. Masks and RLE become polygons that give at least 99 % of the mask back, or masks. An
-    instance of several parts, or with holes, is a group of shapes; crowds get the flag "crowd".
+    Polygons are written unchanged. Masks and RLEs become masks, or polygons with an IoU of at least 0.99. An instance with
+    several parts or with holes is a group of shapes; crowds get the flag "crowd".
 
     Args:
-        dataset: Dataset, prepared.
-        folder: path. Gets <image>.json in the sub-folders that the images have.
-        images: path of the folder that sub-folders are counted from; None takes the data set's own.
-        copy_images: bool. Whether the images are copied there too, so that the folder stands by itself; otherwise the
-            files point to where the images are.
-        shape_type: str. What masks and RLE become: "polygon", or "mask", which is exact, and known from labelme 5.2 on.
-        tolerance: float, pixels. How far traced polygons may be off; 0 follows every step of the mask.
-        image_ids: positions of the images to write; None for all.
-        workers: int. Processes that read the annotations; None for one a processor core where there are many images.
-        progress: callable (images done, images in all), or None.
+        dataset: prepared.
+        folder: for <image>.json, with the sub-folders of the images.
+        images: folder that the sub-folders are relative to; None finds it (see `images_folder`).
+        copy_images: whether the images are copied to the folder too; otherwise the files refer to the images where they are.
+        shape_type: what masks and RLEs become: "polygon", or "mask", which is exact and needs labelme 5.2.
+        tolerance: pixels by which traced polygons may deviate from the mask; 0 follows every pixel.
+        image_ids: indices of the images to write; None for all.
+        workers: number of processes that read annotations; None uses one for each core when there are many images.
+        progress: called after each image.
 
     Returns:
-        Summary. An image or instance that is not usable is left out and listed in it.
+        Summary, which lists the images and instances that are not usable.
 
     Raises:
-        DataError: no image at all could be written.
+        DataError: no image could be written.
         ValueError: shape_type is unknown.
     """
     check_shape_type(shape_type)
@@ -61,24 +70,24 @@ def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type
     class_names = [str(info["name"]) for info in dataset.class_info]
     summary, json_names = Summary.of(dataset), ImageNames(dataset, names.folder)
 
-    def to_form(instance, segmentation, group):
+    def shapes_of(instance: Instance, segmentation: Any, group: int) -> Shapes:
         return to_shapes(class_names[instance.class_id], segmentation, group, shape_type=shape_type, tolerance=tolerance,
                          iscrowd=bool(instance.iscrowd))
 
     for done, read in enumerate(read_instances(dataset, image_ids, workers), start=1):
         summary.left_out += read.left_out
-        summary.told += read.told
+        summary.notes += read.notes
         info = dataset.image_info[read.image_id]
         try:
             if read.instances is not None:
                 name = names.name(read.image_id)
-                path = Path(folder, json_names.own_name(Path(name).with_suffix(".json")))
+                path = Path(folder, json_names.unique_name(Path(name).with_suffix(".json")))
                 picture = Path(folder, name) if copy_images else Path(info["path"])
-                _write_image(path, dataset, read, os.path.relpath(picture, path.parent), to_form)
+                _write_image(path, dataset, read, os.path.relpath(picture, path.parent), shapes_of)
                 if os.path.relpath(picture, folder).startswith(".."):
-                    summary.told.append((path.name, _ELSEWHERE))
+                    summary.notes.append((path.name, _ELSEWHERE))
                 if not copy_images and not is_file(info):
-                    summary.told.append((path.name, MISSING))
+                    summary.notes.append((path.name, MISSING))
                 summary.images += 1
                 for instance in read.instances:
                     summary.count(class_names[instance.class_id])
@@ -88,54 +97,54 @@ def write_labelme(dataset, folder, *, images=None, copy_images=False, shape_type
             progress(done, len(image_ids))
     if not summary.images and summary.left_out:
         where, reason = summary.left_out[-1]
-        raise DataError(f"{folder}: nothing is written, for no image is left: {where}: {reason}")
+        raise DataError(f"{folder}: nothing was written because no image is usable; the last: {where}: {reason}")
     return summary
 
 
-_ELSEWHERE = "its image lies outside of the folder: copy the images (copy_images), or read it with --allow-outside"
-
-
-def _write_image(path, dataset, read, image_path, to_form):
-    """Write the file of one image. Args: read: ReadImage; to_form: function (Instance, segmentation, group) -> shapes."""
-    info, shapes = dataset.image_info[read.image_id], []
+def _write_image(path: Path, dataset: Dataset, read: ReadImage, image_path: str,
+                 shapes_of: Callable[[Instance, Any, int], Shapes]) -> None:  # fmt: skip
+    """Write the file of one image. Args: shapes_of: makes shapes of an instance, its segmentation and a group number."""
+    info = dataset.image_info[read.image_id]
     size, orientation = dataset.image_size(read.image_id), 1
     if is_file(info) and not info.get("exif_applied"):
-        # labelme turns the image, and so its annotations have to be turned
+        # labelme rotates the image, so its annotations must be rotated too
         orientation = read_orientation(info["path"])
+    shapes: Shapes = []
     for instance in read.instances:
-        shapes += to_form(instance, _turned(instance.segmentation, size, orientation), _next_group(shapes))
+        shapes += shapes_of(instance, _rotated(instance.segmentation, size, orientation), _next_group(shapes))
     write_file(path, image_path, turned_size(size, orientation), shapes)
 
 
-def write_labelme_result(folder, picture, name, result, class_names, size, *, shape_type="polygon", tolerance=TOLERANCE):
-    """Write what a network found on a picture as a labelme file, with a copy of the picture beside it.
-
-    The score of each instance stands in its description.
+def write_labelme_result(folder: Path | str, picture: Path | str, name: str,
+                         result: Mapping[str, Any], class_names: Sequence[str], size: tuple[int, int], *,
+                         shape_type: str = "polygon", tolerance: int | float = TOLERANCE) -> Path:  # fmt: skip
+    """Write the detections on an image as a labelme file, with a copy of the image. Descriptions contain the scores.
 
     Args:
-        folder: path. Made if it is missing.
-        picture: path of the picture's file.
-        name: str. The file is <name>.json, the copy <name> with the picture's ending.
-        result: dict as of `MaskRCNN.detect`: "class_ids" [N], "scores" [N], "rois" [N, 4] and "masks" bool [H, W, N] or
-            a list of N RLE dicts; without masks the boxes are written, as rectangles.
-        class_names: list of str, the background first.
-        size: (height, width) of the picture as it was given to the network: turned by its EXIF orientation.
+        folder: created if necessary.
+        picture: file of the image.
+        name: the file is <name>.json, the copy <name> with the suffix of the image.
+        result: as of `MaskRCNN.detect`: "class_ids" [N], "scores" [N], "rois" [N, 4] and "masks" bool [H, W, N] or a list of N
+            RLE dicts. Without masks, the boxes are written as rectangles.
+        class_names: the background first.
+        size: (height, width) of the image as the network got it, rotated by its EXIF orientation.
         shape_type, tolerance: see `write_labelme`.
 
     Returns:
         Path of the JSON.
     """
     check_shape_type(shape_type)
-    shapes, masks = [], result.get("masks")
+    shapes: Shapes = []
+    masks = result.get("masks")
     for i, (class_id, score) in enumerate(zip(result["class_ids"], result["scores"], strict=True)):
-        label, told = str(class_names[int(class_id)]), f"score {float(score):.4f}"
+        label, score_text = str(class_names[int(class_id)]), f"score {float(score):.4f}"
         if masks is None:
             y1, x1, y2, x2 = (float(v) for v in result["rois"][i])
-            shapes.append(_shape(label, [[x1, y1], [x2, y2]], "rectangle", description=told))
+            shapes.append(_shape(label, [[x1, y1], [x2, y2]], "rectangle", description=score_text))
         else:
             mask = masks[:, :, i] if isinstance(masks, np.ndarray) else masks[i]
             shapes += to_shapes(label, mask, _next_group(shapes), shape_type=shape_type, tolerance=tolerance,
-                                description=told)
+                                description=score_text)
     copy = Path(folder, name + Path(picture).suffix)
     copy_file(picture, copy)
     path = Path(folder, name + ".json")
@@ -143,41 +152,37 @@ def write_labelme_result(folder, picture, name, result, class_names, size, *, sh
     return path
 
 
-def check_shape_type(shape_type):
-    """Raise a ValueError for an unknown one. Args: shape_type: str."""
+def check_shape_type(shape_type: str) -> None:
+    """Raise a ValueError unless the shape type is known."""
     if shape_type not in SHAPE_TYPES:
         raise ValueError(f"shape_type is {shape_type!r}: expected {' or '.join(SHAPE_TYPES)}")
 
 
-def write_file(path, image_path, size, shapes):
-    """Write a labelme file whole.
+def write_file(path: Path | str, image_path: Path | str, size: tuple[int, int],
+               shapes: Shapes) -> None:  # fmt: skip
+    """Write a labelme file.
 
     Args:
-        path: path of the JSON.
-        image_path: str. The image's file, relative to the JSON.
+        image_path: file of the image, relative to the JSON.
         size: (height, width) of the image as viewers show it.
-        shapes: list of dicts, as of `to_shapes`.
+        shapes: as of `to_shapes`.
     """
-    content = {"version": VERSION, "flags": {}, "shapes": shapes, "imagePath": str(image_path).replace(os.sep, "/"),
-               "imageData": None, "imageHeight": int(size[0]), "imageWidth": int(size[1])}  # fmt: skip
-    save_json(path, content, indent=2)
+    save_json(path, {"version": VERSION, "flags": {}, "shapes": shapes, "imagePath": str(image_path).replace(os.sep, "/"),
+                     "imageData": None, "imageHeight": int(size[0]), "imageWidth": int(size[1])}, indent=2)  # fmt: skip
 
 
-def to_shapes(label, segmentation, group, *, shape_type="polygon", tolerance=TOLERANCE, description="", iscrowd=False):
-    """Turn an instance into labelme's shapes.
+def to_shapes(label: str, segmentation: Segmentation | Shaped[np.ndarray, "H W"], group: int, *,
+              shape_type: str = "polygon", tolerance: int | float = TOLERANCE, description: str = "",
+              iscrowd: bool = False) -> Shapes:  # fmt: skip
+    """Turn an instance into labelme's shapes; there are none for an empty mask.
 
     Args:
-        label: str.
-        segmentation: list of polygons [x1, y1, ...], an RLE dict, or a bool [H, W].
-        group: int. Number of the group that the shapes are given where they are several.
+        segmentation: polygons, an RLE, or a mask.
+        group: number of the group that several shapes form.
         shape_type, tolerance: see `write_labelme`.
-        description: str. Shown in labelme beside the shape.
-        iscrowd: bool.
-
-    Returns:
-        list of dicts; empty for an empty mask.
+        description: labelme shows it with the shape.
     """
-    about = {"description": description, "flags": {CROWD_FLAG: True} if iscrowd else {}}
+    about: dict[str, Any] = {"description": description, "flags": {CROWD_FLAG: True} if iscrowd else {}}
     if isinstance(segmentation, list):
         rings = _all_solid(segmentation)
     else:
@@ -185,24 +190,25 @@ def to_shapes(label, segmentation, group, *, shape_type="polygon", tolerance=TOL
         if shape_type == "mask":
             return [_mask_shape(label, mask, **about)] if mask.any() else []
         rings = [ring for part in trace_mask(mask, tolerance) for ring in part.rings]
-    group = group if len(rings) > 1 else None
-    return [_shape(label, np.reshape(ring, (-1, 2)).tolist(), "polygon", group, **about) for ring in rings]
+    group_id = group if len(rings) > 1 else None
+    return [_shape(label, np.reshape(ring, (-1, 2)).tolist(), "polygon", group_id, **about) for ring in rings]
 
 
-def _all_solid(rings):
-    """Let rings of one instance run the same way where one in another would be read as a hole: they are none."""
+def _all_solid(rings: list[Any]) -> list[Any]:
+    """Give nested rings the same orientation, so that readers do not take the inner one for a hole."""
     if len(rings) == 1 or not any(find_holes(rings)):
         return rings
     return [ring if signed_area(ring) > 0 else np.reshape(ring, (-1, 2))[::-1].ravel().tolist() for ring in rings]
 
 
-def _shape(label, points, shape_type, group=None, description="", flags=None, mask=None):
+def _shape(label: str, points: list[Any], shape_type: str, group: int | None = None, description: str = "",
+           flags: dict[str, bool] | None = None, mask: str | None = None) -> dict[str, Any]:  # fmt: skip
     return {"label": label, "points": points, "group_id": group, "description": description, "shape_type": shape_type,
             "flags": flags or {}, "mask": mask}  # fmt: skip
 
 
-def _mask_shape(label, mask, **about):
-    """A mask of labelme's: the PNG of its box, whose last row and column the second point names."""
+def _mask_shape(label: str, mask: Bool[np.ndarray, "H W"], **about: Any) -> dict[str, Any]:
+    """labelme's shape "mask": a PNG of the mask's box, and two points: the first and the last pixel in it."""
     from PIL import Image
 
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -213,13 +219,13 @@ def _mask_shape(label, mask, **about):
     return _shape(label, points, "mask", mask=base64.b64encode(png.getvalue()).decode("ascii"), **about)
 
 
-def _next_group(shapes):
-    """The first number that no shape of the file has as its group."""
+def _next_group(shapes: Shapes) -> int:
+    """The lowest group number that no shape of the file has."""
     return max((shape["group_id"] for shape in shapes if shape["group_id"] is not None), default=0) + 1
 
 
-def _turned(segmentation, size, orientation):
-    """Move a segmentation from the stored image to the upright one."""
+def _rotated(segmentation: Any, size: tuple[int, int], orientation: int) -> Any:
+    """Rotate a segmentation from the stored image to the upright one."""
     if orientation == 1:
         return segmentation
     if isinstance(segmentation, list):

@@ -1,7 +1,16 @@
-"""What a writer or a conversion did, for people."""
+"""The summary of what a writer or a conversion did."""
 
+import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mrcnn.datasets.dataset import Dataset
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 
 @dataclass
@@ -9,40 +18,40 @@ class Summary:
     """What was written and what was not.
 
     Attributes:
-        images: int. Images written, those without instances too.
-        instances: int. Instances written.
-        per_class: {str class name: int instances}, in the order of the classes; a class without instances is there too.
-        left_out: list of (where, reason): images and instances that are not in what was written, those that the reader
-            left out first. `where` is an id, a file or a place in one.
-        told: list of (where, what): what was mended, or is to be known, and was written all the same.
+        images: number of images written, including those without instances.
+        instances: number of instances written.
+        per_class: number of instances by class name, in the order of the classes, zeros included.
+        left_out: (where, reason) of each image and instance that was not written, those that the reader skipped first. `where`
+            is an id, a file or a place in a file.
+        notes: (where, note) of what was written but corrected, or is worth knowing.
     """
 
     images: int = 0
     instances: int = 0
-    per_class: dict = field(default_factory=dict)
-    left_out: list = field(default_factory=list)
-    told: list = field(default_factory=list)
+    per_class: dict[str, int] = field(default_factory=dict)
+    left_out: list[tuple[Any, str]] = field(default_factory=list)
+    notes: list[tuple[Any, str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, dataset):
-        """Begin the summary of writing a data set: no image yet, but what its reader left out and told."""
+    def of(cls, dataset: Dataset) -> "Summary":
+        """Start the summary of writing a data set, with what its reader skipped and noted."""
         names = {str(info["name"]): 0 for info in dataset.class_info[1:]}
         return cls(0, 0, names, list(getattr(dataset, "skipped", ())), list(getattr(dataset, "told", ())))
 
-    def count(self, class_name):
-        """Count one instance. Args: class_name: str."""
+    def count(self, class_name: str) -> None:
+        """Count one instance."""
         self.instances += 1
         self.per_class[class_name] = self.per_class.get(class_name, 0) + 1
 
-    def table(self):
-        """Lay it out for a terminal: str of several lines, as wide as the terminal (100 columns where there is none)."""
+    def table(self) -> str:
+        """The summary as text of several lines, as wide as the terminal (100 columns without one)."""
         from rich import box
         from rich.console import Console
         from rich.table import Table
 
-        console = Console(color_system=None, force_jupyter=False, width=None if _is_terminal() else 100)
+        console = Console(color_system=None, force_jupyter=False, width=None if sys.stdout.isatty() else 100)
         tables = [self.first_table(Table(box=box.SIMPLE_HEAD))]
-        for title, entries in (("left out", self.left_out), ("told", self.told)):
+        for title, entries in (("left out", self.left_out), ("notes", self.notes)):
             if entries:
                 tables.append(_reason_table(Table(box=box.SIMPLE_HEAD), title, entries))
         with console.capture() as text:
@@ -50,49 +59,40 @@ class Summary:
                 console.print(table)
         return "\n".join(line.rstrip() for line in text.get().splitlines() if line.strip())
 
-    def first_table(self, table):
-        """Lay out what was written, before what was left out. Args: table: rich Table without columns. Returns: it."""
-        return _class_table(table, self)
+    def first_table(self, table: "Table") -> "Table":
+        """Fill an empty table with what was written."""
+        table.add_column("class", overflow="fold")
+        table.add_column("instances", justify="right")
+        for name, count in self.per_class.items():
+            table.add_row(_plain(name), str(count))
+        table.add_section()
+        sums = f"{counted(len(self.per_class), 'class', 'classes')}, {counted(self.images, 'image')}"
+        table.add_row(sums, str(self.instances))
+        return table
 
 
-def counted(number, what, many=None):
-    """Say how many there are: str, such as "1 image". Args: number: int; what: str, one of them; many: str, if not -s."""
-    return f"{number} {what if number == 1 else many or what + 's'}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun, such as "1 image". Args: plural: the noun with an -s unless it is given."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
-def _is_terminal():
-    import sys
-
-    return sys.stdout.isatty()
-
-
-def _class_table(table, summary):
-    table.add_column("class", overflow="fold")
-    table.add_column("instances", justify="right")
-    for name, count in summary.per_class.items():
-        table.add_row(_plain(name), str(count))
-    table.add_section()
-    sums = f"{counted(len(summary.per_class), 'class', 'classes')}, {counted(summary.images, 'image')}"
-    table.add_row(sums, str(summary.instances))
-    return table
-
-
-def _reason_table(table, title, entries):
-    """One row a reason, with its number and the first place: thousands of annotations may share it."""
-    counts, first = Counter(), {}
+def _reason_table(table: "Table", title: str, entries: Sequence[tuple[Any, str]]) -> "Table":
+    """Fill a table with a row for each reason, its count and its first place: thousands of annotations may share one."""
+    counts: Counter[str] = Counter()
+    first: dict[str, Any] = {}
     for where, reason in entries:
         counts[reason] += 1
         first.setdefault(reason, where)
     table.add_column(title, justify="right")
-    table.add_column("why", overflow="fold")
-    table.add_column("such as", overflow="fold")
+    table.add_column("why" if title == "left out" else "what", overflow="fold")
+    table.add_column("for example", overflow="fold")
     for reason, count in counts.most_common():
         table.add_row(str(count), _plain(reason), _plain(first[reason]))
     return table
 
 
-def _plain(text):
-    """A name may hold [brackets], which rich would take for its markup."""
+def _plain(text: object) -> "Text":
+    """Text that rich does not parse: a name may contain [brackets], its markup."""
     from rich.text import Text
 
     return Text(str(text))

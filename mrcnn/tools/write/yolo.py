@@ -1,17 +1,22 @@
-"""Any data set as YOLO segmentation labels.
+"""Any data set as YOLO segmentation labels. `mrcnn.datasets.formats.yolo` describes the format.
 
-See `mrcnn.datasets.formats.yolo` for the format. Shape letters: H W image.
+Shape letters: H W image.
 """
 
 import functools
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
+from jaxtyping import Bool
 
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.formats.part_folders import PARTS
 from mrcnn.geometry.outlines import join_rings, trace_mask
 from mrcnn.geometry.polygons import clip_polygon, rasterize_polygons
@@ -20,53 +25,56 @@ from mrcnn.io.images import image_names
 from mrcnn.io.orientation import read_orientation
 from mrcnn.io.yaml import read_yaml
 from mrcnn.tools.write.images import ImageNames, is_file_name
-from mrcnn.tools.write.reading import read_image_instances, read_instances
+from mrcnn.tools.write.instances import ReadImage, Segmentation, read_image_instances, read_instances
 from mrcnn.tools.write.summary import Summary
 
-# pixels that an outline traced from a mask may be off, for the sake of fewer points
+# pixels by which an outline may deviate from its mask, so that it has fewer points
 TOLERANCE = 1.0
-# an instance whose polygon covers it by less than this (IoU) is told
+# there is a note on each instance whose polygon has a lower IoU with it
 _LEAST_IOU = 0.98
 
 
-def write_yolo(dataset, folder, *, subset="train", tolerance=TOLERANCE, image_ids=None, workers=1, progress=None):
-    """Write a data set as images/<subset>/, labels/<subset>/ and data.yaml. Images are copied: labels lie beside them.
+def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", tolerance: int | float = TOLERANCE,
+               image_ids: Sequence[int] | None = None, workers: int | None = 1,
+               progress: Show | None = None) -> Summary:  # fmt: skip
+    """Write a data set as images/<subset>/, labels/<subset>/ and data.yaml, with copies of the images.
 
-    Copies of images with an EXIF orientation are written the way up that their annotations refer to, without one.
+    Images with an EXIF orientation are written upright or as stored, as their annotations refer to them, without the tag.
 
-    An instance becomes one polygon. Its parts are joined by lines of no width, and so are its holes; what lies outside
-    of the image is cut off; masks and RLE are traced. Crowds cannot be told in this format and are left out.
+    An instance becomes one polygon: its parts and holes are connected by lines of zero width, it is clipped to the image, and
+    masks and RLEs are traced. The format has no crowds, which are left out.
 
-    The folder may hold another subset of the same classes, whose entry in data.yaml stays.
+    The folder may contain other subsets of the same classes; their entries in data.yaml are kept.
 
     Args:
-        dataset: Dataset, prepared.
-        folder: path. It is made if it is missing.
-        subset: str. train, val or test.
-        tolerance: float, pixels. How far traced polygons may be off; 0 follows every step of the mask.
-        image_ids: positions of the images to write; None for all.
-        workers: int. Processes that read the annotations; None for one a processor core where there are many images.
-        progress: callable (images done, images in all), or None.
+        dataset: prepared.
+        folder: created if necessary.
+        subset: train, val or test.
+        tolerance: pixels by which traced polygons may deviate from the mask; 0 follows every pixel.
+        image_ids: indices of the images to write; None for all.
+        workers: number of processes that read annotations; None uses one for each core when there are many images.
+        progress: called after each image.
 
     Returns:
-        Summary. An image or instance that is not usable is left out and listed in it.
+        Summary, which lists the images and instances that are not usable.
 
     Raises:
-        DataError: no image at all could be written, or the folder holds a data set of other classes.
-        ValueError: the subset is none of YOLO's.
+        DataError: no image could be written, or the folder contains a data set of other classes.
+        ValueError: YOLO has no such subset.
     """
     if subset not in PARTS:
-        raise ValueError(f"{subset!r} is no part of a YOLO data set: choose {', '.join(PARTS)}")
+        raise ValueError(f"YOLO has no part {subset!r}: choose {', '.join(PARTS)}")
     folder = Path(folder)
     class_names = [str(info["name"]) for info in dataset.class_info]
     entries = _entries(folder, class_names[1:])
     image_ids = range(len(dataset.image_info)) if image_ids is None else [int(i) for i in image_ids]
     names = _Names(dataset, _common_folder(dataset, image_ids), folder / "images" / subset, image_ids)
-    summary, written = Summary.of(dataset), set()
+    summary = Summary.of(dataset)
+    written: set[str] = set()
     work = functools.partial(_read_polygons, tolerance=tolerance)
     for done, read in enumerate(read_instances(dataset, image_ids, workers, work), start=1):
         summary.left_out += read.left_out
-        summary.told += read.told
+        summary.notes += read.notes
         if read.instances is not None:
             try:
                 name = names.name(read.image_id)
@@ -81,63 +89,66 @@ def write_yolo(dataset, folder, *, subset="train", tolerance=TOLERANCE, image_id
             progress(done, len(image_ids))
     if not written and summary.left_out:
         where, reason = summary.left_out[-1]
-        raise DataError(f"{folder} is not written, for no image is left: {where}: {reason}")
-    _tell_others(folder / "images" / subset, written, summary)
+        raise DataError(f"{folder} was not written because no image is usable; the last: {where}: {reason}")
+    _note_others(folder / "images" / subset, written, summary)
     _write_yaml(folder, {**entries, subset: f"images/{subset}"}, class_names[1:])
     summary.images = len(written)
     return summary
 
 
 class _Names(ImageNames):
-    """Names of copies: no folder `images` in them, which would lead to other labels, and none equal but for its ending."""
+    """Names of copies, each with a label file: unique without the suffix, and without a folder `images`.
 
-    def is_drawn_anew(self, info):
-        """See `ImageNames.is_drawn_anew`. Readers of this format turn images: a copy must be one that needs no turning."""
+    Readers find the labels by replacing `images` in the path.
+    """
+
+    def is_redrawn(self, info: Mapping[str, Any]) -> bool:
+        """Whether the image has an EXIF orientation: readers of this format rotate, so its copy must not have one."""
         return read_orientation(info["path"]) != 1
 
-    def own_name(self, path):
-        """Give a name that has a label file of its own; see `ImageNames.own_name`."""
+    def unique_name(self, path: Path) -> str:
+        """See `ImageNames.unique_name`."""
         path = Path(*(part for part in path.parts[:-1] if part != "images"), path.name)
-        return Path(super().own_name(path.with_suffix(""))).as_posix() + path.suffix
+        return Path(super().unique_name(path.with_suffix(""))).as_posix() + path.suffix
 
 
-def _common_folder(dataset, image_ids):
-    """The deepest folder that all image files lie in, so that the names of the copies are short."""
+def _common_folder(dataset: Dataset, image_ids: Iterable[int]) -> Path | None:
+    """The deepest folder that contains all image files, so that the names of the copies are short."""
     paths = [dataset.image_info[i]["path"] for i in image_ids]
     parents = {os.path.abspath(os.path.dirname(path)) for path in paths if is_file_name(path)}
     return Path(os.path.commonpath(parents)) if parents else None
 
 
-def _read_polygons(dataset, image_id, tolerance):
-    """Read an image for `write_yolo`: a ReadImage whose instances are (class id, polygon in shares of the image)."""
+def _read_polygons(dataset: Dataset, image_id: int, tolerance: int | float) -> ReadImage:
+    """Read an image; its instances are (class id, polygon [P, 2] relative to the size of the image)."""
     read = read_image_instances(dataset, image_id)
     if read.instances is None:
         return read
-    found, size = [], dataset.image_size(image_id)
+    polygons, size = [], dataset.image_size(image_id)
     for i, instance in enumerate(read.instances):
         where = f"instance {i} of image {dataset.image_info[image_id]['id']}"
         if instance.iscrowd:
-            read.left_out.append((where, "it is a crowd, which YOLO's labels cannot tell"))
+            read.left_out.append((where, "it is a crowd, which YOLO's labels cannot express"))
             continue
         polygon, iou = one_polygon(instance.segmentation, size, tolerance)
         if iou < _LEAST_IOU:
-            read.told.append((where, f"one polygon covers it with an IoU below {_LEAST_IOU}"))
-        found.append((instance.class_id, np.asarray(polygon).reshape(-1, 2) / (size[1], size[0])))
-    read.instances = found
+            read.notes.append((where, f"its polygon has an IoU below {_LEAST_IOU} with it"))
+        polygons.append((instance.class_id, np.asarray(polygon).reshape(-1, 2) / (size[1], size[0])))
+    read.instances = polygons
     return read
 
 
-def one_polygon(segmentation, size, tolerance=TOLERANCE):
+def one_polygon(segmentation: Segmentation, size: tuple[int, int],
+                tolerance: int | float = TOLERANCE) -> tuple[list[Any], float]:  # fmt: skip
     """Make one polygon of an instance.
 
     Args:
-        segmentation: list of polygons, or an RLE dict, that covers a pixel at least.
+        segmentation: covers at least one pixel.
         size: (height, width) of the image.
-        tolerance: float, pixels; see `write_yolo`.
+        tolerance: see `write_yolo`.
 
     Returns:
-        (polygon, iou): flat list of floats inside the image, and the share of the instance's pixels that it covers
-            (intersection over union).
+        (polygon, iou): [x1, y1, ...] inside the image, and its IoU with the instance.
     """
     mask = None
     if isinstance(segmentation, list):
@@ -150,47 +161,47 @@ def one_polygon(segmentation, size, tolerance=TOLERANCE):
             iou = _iou(polygon, mask)
             if iou >= _LEAST_IOU:
                 return polygon, iou
-    # masks, and parts that overlap: joined, what is covered twice would be a hole
+    # a mask, or parts that overlap: if those were joined, their overlap would become a hole
     mask = decode_rle(as_rle(segmentation, size)) if mask is None else mask
     polygon = join_rings([ring for part in trace_mask(mask, tolerance) for ring in part.rings])
     return polygon, _iou(polygon, mask)
 
 
-def _iou(polygon, mask):
+def _iou(polygon: Sequence[int | float], mask: Bool[np.ndarray, "H W"]) -> float:
     drawn = rasterize_polygons([polygon], mask.shape)
     return np.count_nonzero(drawn & mask) / max(np.count_nonzero(drawn | mask), 1)
 
 
-def _write_labels(path, instances):
-    """Write a label file, empty where there are no instances."""
+def _write_labels(path: Path, instances: Iterable[tuple[int, np.ndarray]]) -> None:
+    """Write a label file, which is empty without instances."""
     with atomic_open(path, "w") as file:
         for class_id, shares in instances:
-            # all digits: six, as is usual, would move points that lie half way between two pixels to one of them
+            # all digits: the usual six would move a point exactly between two pixels
             file.write(" ".join([str(class_id - 1), *map(repr, shares.ravel().tolist())]) + "\n")
 
 
-def _entries(folder, names):
-    """The entries of the other parts in a data.yaml that is there, {part: its images}, if its classes are the same."""
+def _entries(folder: Path, names: list[str]) -> dict[str, Any]:
+    """The entries of the parts in an existing data.yaml: their images. It must have the same classes."""
     path = folder / "data.yaml"
     if not path.is_file():
         return {}
     content = read_yaml(path)
-    there = content.get("names")
-    there = list(there.values()) if isinstance(there, dict) else there
-    if there != names:
-        raise DataError(f"{path} is of other classes, {there!r:.200}: choose another folder, or remove that data set")
+    given = content.get("names")
+    given = list(given.values()) if isinstance(given, dict) else given
+    if given != names:
+        raise DataError(f"{path} has other classes, {given!r:.200}: choose another folder, or remove that data set")
     return {part: content[part] for part in PARTS if content.get(part)}
 
 
-def _write_yaml(folder, entries, names):
+def _write_yaml(folder: Path, entries: Mapping[str, Any], names: list[str]) -> None:
     content = {"path": ".", **{part: entries[part] for part in PARTS if part in entries}, "names": dict(enumerate(names))}
     with atomic_open(folder / "data.yaml", "w") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _tell_others(folder, written, summary):
-    """Tell of images that lie there from before: they are in the part too, whether they are meant to be or not."""
+def _note_others(folder: Path, written: set[str], summary: Summary) -> None:
+    """Note images from an earlier run, which readers count as part of the data set."""
     others = [name for name in image_names(folder) if name not in written]
     if others:
-        summary.told.append((f"{folder}: {others[0]}", f"{len(others)} images of an earlier run lie beside these, and count "
-                             "among them: remove them unless they belong there"))  # fmt: skip
+        summary.notes.append((f"{folder}: {others[0]}", f"the folder contains {len(others)} images of an earlier run, which "
+                              "readers count too: remove them unless they belong there"))  # fmt: skip

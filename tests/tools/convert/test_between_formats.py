@@ -194,7 +194,7 @@ def test_folds_have_every_image_once_in_a_val(tmp_path, to):
     write_masks(tmp_path / "in")
     done = convert(tmp_path / "in", output_of(tmp_path, to), to=to, folds=3, copy_images=to != "coco" or None)
     assert list(done.parts) == [f"fold{k}/{part}" for k in (1, 2, 3) for part in ("train", "val")]
-    assert (done.summary.images, done.summary.instances, done.summary.told) == (10, 12, [])
+    assert (done.summary.images, done.summary.instances, done.summary.notes) == (10, 12, [])
     names = sorted(f"s{i // 2}_{i}" for i in range(10))
     held = [parts_of(tmp_path, f"fold{k}/val", to) for k in (1, 2, 3)]
     assert sorted(sum(held, [])) == names and {len(one) for one in held} == {3, 4}
@@ -226,7 +226,7 @@ def test_dividing_again_replaces_json_files_and_tells_of_parts_from_before(tmp_p
     done = convert(tmp_path / "in", tmp_path / "out.json", split=0.6, seed=1)
     train, val = (parts_of(tmp_path, part, "coco") for part in ("train", "val"))
     assert not set(train) & set(val) and len(train + val) == 10
-    ((where, what),) = done.summary.told
+    ((where, what),) = done.summary.notes
     assert where == str(tmp_path / "out_test.json") and "is no part of this division" in what
     convert(tmp_path / "in", tmp_path / "out.json", folds=3)
     convert(tmp_path / "in", tmp_path / "out.json", folds=3, seed=1)

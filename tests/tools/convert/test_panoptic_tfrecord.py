@@ -202,7 +202,7 @@ def test_a_damaged_shard_is_written_again(root, damage):
     path.write_bytes(damage(whole))
     summary = convert(root)
     assert path.read_bytes() == whole
-    assert summary.told == [(path.name, "a damaged file is written again")]
+    assert summary.notes == [(path.name, "a damaged file is written again")]
     assert summary.splits["train"]["written"] == 1
 
 

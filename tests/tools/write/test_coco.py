@@ -1,4 +1,4 @@
-"""Data sets written as COCO JSON and read again, by our reader and by pycocotools."""
+"""Data sets written as COCO JSON, and read back by our reader and by pycocotools."""
 import json
 
 import cv2
@@ -29,7 +29,7 @@ class Drawn(AnnotatedDataset):
 
 
 def drawn(folder, names=("a.png", "sub/b.png"), turned=False):
-    """Images of classes cat and dog, the dog's a polygon, the cat's an RLE."""
+    """Images with a dog as a polygon and a cat as an RLE."""
     dataset = Drawn()
     dataset.add_class("drawn", 30, "dog")
     dataset.add_class("drawn", 8, "cat")
@@ -51,7 +51,7 @@ def drawn(folder, names=("a.png", "sub/b.png"), turned=False):
     return dataset
 
 
-def test_ids_names_areas_and_forms(tmp_path):
+def test_ids_names_areas_and_segmentations(tmp_path):
     summary = write_coco(drawn(tmp_path), tmp_path / "out" / "all.json")
     content = json.loads((tmp_path / "out" / "all.json").read_text())
     assert content["images"] == [{"id": 1, "file_name": "a.png", "height": 40, "width": 60},
@@ -70,7 +70,7 @@ def test_ids_names_areas_and_forms(tmp_path):
     assert len(loaded.anns) == 1
 
 
-def test_a_part_of_the_images_and_progress(tmp_path):
+def test_a_subset_of_the_images_and_progress(tmp_path):
     calls = []
     summary = write_coco(drawn(tmp_path, ("a.png", "b.png", "c.png")), tmp_path / "x.json", image_ids=[2, 0],
                          progress=lambda done, total: calls.append((done, total)))  # fmt: skip
@@ -78,7 +78,7 @@ def test_a_part_of_the_images_and_progress(tmp_path):
     assert calls == [(1, 2), (2, 2)] and summary.images == 2
 
 
-def test_copies_keep_their_folders_and_are_made_once(tmp_path):
+def test_copies_keep_their_folders_and_are_written_once(tmp_path):
     dataset = drawn(tmp_path / "in")
     for _ in range(2):
         write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")
@@ -96,7 +96,7 @@ def test_copies_keep_their_folders_and_are_made_once(tmp_path):
 
 def test_images_in_memory_are_written_as_files(tmp_path):
     dataset = mrcnn.datasets.open(None, "shapes", "train", count=3, image_size=64)
-    with pytest.raises(DataError, match="x.json is not written.*copy_images"):
+    with pytest.raises(DataError, match="x.json was not written.*copy_images"):
         write_coco(dataset, tmp_path / "x.json")
     assert list(tmp_path.iterdir()) == []
     write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "images")
@@ -107,7 +107,7 @@ def test_images_in_memory_are_written_as_files(tmp_path):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_names_relative_to_a_folder_that_was_given(tmp_path):
+def test_names_relative_to_a_given_folder(tmp_path):
     dataset = drawn(tmp_path / "in")
     write_coco(dataset, tmp_path / "x.json", images=tmp_path)
     content = json.loads((tmp_path / "x.json").read_text())
@@ -117,10 +117,10 @@ def test_names_relative_to_a_folder_that_was_given(tmp_path):
     assert where == "image a.png" and "is not in" in reason and summary.images == 1 and summary.instances == 2
 
 
-def test_turned_images_are_copied_upright_or_marked(tmp_path):
+def test_rotated_images_are_copied_upright_or_marked(tmp_path):
     dataset = drawn(tmp_path / "in", ("a.jpg", "b.png"), turned=True)
     summary = write_coco(dataset, tmp_path / "in" / "x.json")
-    assert len(summary.told) == 2 and "EXIF" in summary.told[0][1]
+    assert len(summary.notes) == 2 and "EXIF" in summary.notes[0][1]
     write_coco(dataset, tmp_path / "y.json", copy_images=tmp_path / "out")
     for path, images in ((tmp_path / "in" / "x.json", tmp_path / "in"), (tmp_path / "y.json", tmp_path / "out")):
         again = mrcnn.datasets.open(path, images=images)
@@ -130,7 +130,7 @@ def test_turned_images_are_copied_upright_or_marked(tmp_path):
     assert "exif_applied" not in (tmp_path / "y.json").read_text()
 
 
-def test_an_image_that_is_gone_is_left_out_of_copies(tmp_path):
+def test_a_missing_image_is_left_out_of_copies(tmp_path):
     dataset = drawn(tmp_path / "in")
     (tmp_path / "in" / "a.png").unlink()
     summary = write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")
@@ -148,7 +148,7 @@ def test_a_link_out_of_the_folder_is_not_copied(tmp_path):
     assert "is a link" in summary.left_out[0][1] and not (tmp_path / "out" / "a.png").exists()
 
 
-def test_an_error_on_the_way_leaves_the_earlier_file(tmp_path):
+def test_an_error_keeps_the_existing_file(tmp_path):
     (tmp_path / "x.json").write_text("earlier")
 
     def stop(done, total):
@@ -165,7 +165,7 @@ RECTANGLES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 30), st.intege
 
 
 @given(st.lists(RECTANGLES, min_size=1, max_size=3))
-def test_any_masks_come_back_as_they_were(tmp_path_factory, images):
+def test_any_masks_survive_the_round_trip(tmp_path_factory, images):
     folder = tmp_path_factory.mktemp("coco")
     dataset = scenes(*([(-c if crowd else c, y, x, y + h, x + w) for c, y, x, h, w, crowd in image] for image in images))
     write_coco(dataset, folder / "x.json", copy_images=folder)
@@ -179,7 +179,7 @@ def test_any_masks_come_back_as_they_were(tmp_path_factory, images):
         np.testing.assert_array_equal(again.load_image(i), dataset.load_image(i))
 
 
-def test_photographs_come_back_with_their_crowds_and_areas(tmp_path):
+def test_photographs_keep_their_crowds_and_areas(tmp_path):
     dataset = mrcnn.datasets.open(shared_path("data/tiny_coco"), subset="train")
     summary = write_coco(dataset, tmp_path / "x.json")
     assert summary.images == 32 and summary.instances == 288 and summary.per_class["person"] == 84
@@ -189,7 +189,7 @@ def test_photographs_come_back_with_their_crowds_and_areas(tmp_path):
             assert ours == theirs
 
 
-def test_what_reaches_far_out_is_written_as_far_as_it_is_read(tmp_path):
+def test_a_polygon_far_outside_is_written_only_if_it_can_be_read(tmp_path):
     dataset = drawn(tmp_path, ["a.png"])
     far = FAR * max(SIZE)
     dataset.image_info[0]["annotations"] = [
@@ -200,10 +200,10 @@ def test_what_reaches_far_out_is_written_as_far_as_it_is_read(tmp_path):
     assert again.skipped == [] and again.num_instances(0) == 1
 
 
-def test_images_that_are_not_there_are_told(tmp_path):
+def test_missing_images_are_noted(tmp_path):
     dataset = drawn(tmp_path)
     (tmp_path / "sub/b.png").unlink()
     summary = write_coco(dataset, tmp_path / "all.json")
-    assert summary.images == 2 and summary.told == [("sub/b.png", MISSING)] and summary.left_out == []
+    assert summary.images == 2 and summary.notes == [("sub/b.png", MISSING)] and summary.left_out == []
     summary = write_coco(dataset, tmp_path / "all.json", copy_images=tmp_path / "copies")
-    assert summary.images == 1 and [where for where, _ in summary.left_out] == ["image sub/b.png"] and summary.told == []
+    assert summary.images == 1 and [where for where, _ in summary.left_out] == ["image sub/b.png"] and summary.notes == []

@@ -1,4 +1,4 @@
-"""Areas and boxes, worked out by hand."""
+"""Areas and boxes by hand."""
 import numpy as np
 import pytest
 
@@ -15,12 +15,12 @@ SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
 @pytest.mark.parametrize("polygons, area, bbox", [
     ([SQUARE], 400, [10, 5, 20, 20]),
     ([[10.25, 5, 30, 5, 30, 24.5]], 19.75 * 19.5 / 2, [10.25, 5, 19.75, 19.5]),
-    ([[10, 5, 10, 25, 30, 25, 30, 5]], 400, [10, 5, 20, 20]),  # the other way round
+    ([[10, 5, 10, 25, 30, 25, 30, 5]], 400, [10, 5, 20, 20]),  # the opposite orientation
     ([SQUARE, [40, 5, 50, 5, 50, 15, 40, 15]], 500, [10, 5, 40, 20]),
     ([SQUARE, [20, 5, 40, 5, 40, 25, 20, 25]], 600, [10, 5, 30, 20]),  # half of one lies on half of the other
     ([[-10, 5, 10, 5, 10, 25, -10, 25]], 200, [0, 5, 10, 20]),  # half of it outside
     ([[50, 30, 1e9, 30, 1e9, 1e9, 50, 1e9]], 100, [50, 30, 10, 10]),
-    ([[10, 5, 30, 25, 30, 5, 10, 25]], 200, [10, 5, 20, 20]),  # an hourglass, whose halves the formula takes off each other
+    ([[10, 5, 30, 25, 30, 5, 10, 25]], 200, [10, 5, 20, 20]),  # an hourglass, whose halves cancel out in the formula
 ])  # fmt: skip
 def test_areas_and_boxes_of_polygons(polygons, area, bbox):
     found = measure(polygons, SIZE)
@@ -59,11 +59,11 @@ def test_an_annotation_keeps_its_own_area_and_box():
 
 
 @pytest.mark.parametrize("segmentation, reason", [
-    ([[1, 2, 3, 4]], "no polygon of it has three points"),
-    ([[1, 2, 3, 4, 5, float("nan")]], "no finite number"),
-    ([[70, 5, 90, 5, 90, 25]], "nothing of it lies inside"),
-    ([SQUARE, [1, 1, 9, 9, 1, -601]], "further out than 10 times the size of the image"),
-    ({"size": [60, 40], "counts": [2400]}, "is of size (60, 40), the image of (40, 60)"),
+    ([[1, 2, 3, 4]], "none of its polygons has three points"),
+    ([[1, 2, 3, 4, 5, float("nan")]], "not a finite number"),
+    ([[70, 5, 90, 5, 90, 25]], "it has no area inside the image"),
+    ([SQUARE, [1, 1, 9, 9, 1, -601]], "extends to more than 10 times the size of the image"),
+    ({"size": [60, 40], "counts": [2400]}, "has size (60, 40), the image (40, 60)"),
     ({"size": [40, 60], "counts": [2401]}, "not usable"),
     ({"size": [40, 60], "counts": [2400]}, "no area"),
 ])  # fmt: skip

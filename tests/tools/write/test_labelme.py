@@ -1,4 +1,4 @@
-"""Data sets and detections written as labelme's files, and read again."""
+"""Data sets and detections written as labelme files, and read back."""
 import base64
 import io
 import json
@@ -33,7 +33,7 @@ class Drawn(AnnotatedDataset):
 
 
 def drawn(folder, *annotations, names=("a.png",), orientation=1):
-    """Images of 40 x 60 as stored."""
+    """Images stored as 40 x 60 pixels."""
     dataset = Drawn()
     dataset.add_class("drawn", 8, "cat, tame")
     for name in names:
@@ -50,7 +50,7 @@ def content_of(path):
     return json.loads(path.read_text())
 
 
-def test_what_a_file_holds(tmp_path):
+def test_the_content_of_a_file(tmp_path):
     dataset = drawn(tmp_path / "in", {"segmentation": [SQUARE]}, {"segmentation": [SQUARE, [1, 1, 4, 1, 4, 3]], "iscrowd": 1},
                     {"segmentation": [SQUARE, [1, 1, 4, 1, 4, 3]]})  # fmt: skip
     summary = write_labelme(dataset, tmp_path / "out", copy_images=True)
@@ -66,8 +66,8 @@ def test_what_a_file_holds(tmp_path):
     assert (tmp_path / "out" / "a.png").read_bytes() == (tmp_path / "in" / "a.png").read_bytes()
 
 
-def test_polygons_that_overlap_are_not_read_back_as_holes(tmp_path):
-    inner = [14, 20, 20, 20, 20, 12, 14, 12]  # the other way round than SQUARE
+def test_overlapping_polygons_are_not_read_as_holes(tmp_path):
+    inner = [14, 20, 20, 20, 20, 12, 14, 12]  # the orientation opposite to SQUARE
     square = [10, 5, 30, 5, 30, 25, 10, 25]
     write_labelme(drawn(tmp_path, {"segmentation": [square, inner]}), tmp_path)
     masks, _ = mrcnn.datasets.open(tmp_path, "labelme").load_mask(0)
@@ -86,16 +86,16 @@ def test_a_mask_with_a_hole_and_two_parts(tmp_path):
             np.testing.assert_array_equal(masks[:, :, i], mask)
 
 
-def test_a_mask_as_labelme_keeps_it():
+def test_labelmes_mask_shape():
     (shape,) = to_shapes("cat", box(5, 10, 25, 30), 1, shape_type="mask")
-    assert shape["points"] == [[10, 5], [29, 24]] and shape["group_id"] is None  # the last row and column are in it
+    assert shape["points"] == [[10, 5], [29, 24]] and shape["group_id"] is None  # last row and column included
     held = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))))
     assert held.shape == (20, 20) and held.dtype == bool and held.all()
     assert to_shapes("cat", np.zeros(SIZE, bool), 1) == to_shapes("cat", np.zeros(SIZE, bool), 1, shape_type="mask") == []
 
 
 @pytest.mark.parametrize("tolerance", [0, 1, 3])
-def test_masks_of_any_form_come_back_nearly_whole_with_few_points(tolerance):
+def test_traced_masks_keep_a_high_iou(tolerance):
     y, x = np.mgrid[:300, :400] / 10
     for seed in range(8):
         a, b, c = np.random.default_rng(seed).uniform(0.3, 1.2, 3)
@@ -110,7 +110,7 @@ def test_masks_of_any_form_come_back_nearly_whole_with_few_points(tolerance):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("copy_images", [True, False])
-def test_annotations_of_stored_pixels_are_turned_as_labelme_turns_the_image(tmp_path, orientation, copy_images):
+def test_annotations_are_rotated_as_labelme_rotates_the_image(tmp_path, orientation, copy_images):
     mask = encode_mask(box(0, 0, 4, 50))
     dataset = drawn(tmp_path, {"segmentation": [SQUARE]}, {"segmentation": mask}, orientation=orientation)
     write_labelme(dataset, tmp_path / "out" if copy_images else tmp_path, copy_images=copy_images)
@@ -119,24 +119,24 @@ def test_annotations_of_stored_pixels_are_turned_as_labelme_turns_the_image(tmp_
     assert again.told == []
     masks, _ = again.load_mask(0)
     np.testing.assert_array_equal(turn_back(masks, orientation)[:, :, 1], box(0, 0, 4, 50))
-    # the left side lies on the centres of pixels, which may be drawn or not
+    # the left side runs through pixel centres, which may be drawn or not
     assert (turn_back(masks, orientation)[:, :, 0] != box(5, 11, 25, 30)).sum() <= 20
 
 
-def test_files_point_to_images_that_stay_where_they_are(tmp_path):
+def test_files_refer_to_images_that_are_not_copied(tmp_path):
     dataset = drawn(tmp_path / "in", {"segmentation": [SQUARE]}, names=("a.png", "sub/a.png", "sub/b.png", "a.jpg"))
     summary = write_labelme(dataset, tmp_path / "out")
     names = ["a.json", "a_2.json", "sub/a.json", "sub/b.json"]
     assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")) == names
     assert content_of(tmp_path / "out" / "sub" / "a.json")["imagePath"] == "../../in/sub/a.png"
     assert content_of(tmp_path / "out" / "a_2.json")["imagePath"] == "../in/a.jpg"
-    assert len(summary.told) == 4 and "--allow-outside" in summary.told[0][1]
+    assert len(summary.notes) == 4 and "--allow-outside" in summary.notes[0][1]
     with pytest.raises(DataError, match="imagePath"):
         mrcnn.datasets.open(tmp_path / "out")
     assert mrcnn.datasets.open(tmp_path / "out", allow_outside=True).load_image(3).shape == (40, 60, 3)
-    assert write_labelme(dataset, tmp_path / "in").told == []  # beside the images
+    assert write_labelme(dataset, tmp_path / "in").notes == []  # next to the images
     (tmp_path / "in" / "a.jpg").unlink()
-    assert write_labelme(dataset, tmp_path / "in").told == [("a_2.json", MISSING)]
+    assert write_labelme(dataset, tmp_path / "in").notes == [("a_2.json", MISSING)]
     assert mrcnn.datasets.open(tmp_path / "in").num_images == 4
 
 
@@ -144,7 +144,7 @@ def test_images_in_memory_need_copies(tmp_path):
     dataset = scenes([(1, 5, 10, 25, 30)], [])
     for info in dataset.image_info:
         info["path"] = None
-    with pytest.raises(DataError, match="nothing is written.*copy_images"):
+    with pytest.raises(DataError, match="nothing was written.*copy_images"):
         write_labelme(dataset, tmp_path)
     summary = write_labelme(dataset, tmp_path, copy_images=True)
     assert (summary.images, summary.instances) == (2, 1) and summary.per_class == {"red": 1, "green": 0, "blue": 0}
@@ -153,7 +153,7 @@ def test_images_in_memory_need_copies(tmp_path):
     np.testing.assert_array_equal(again.load_image(0), dataset.load_image(0))
 
 
-def test_an_unknown_form_is_told_before_anything_is_written(tmp_path):
+def test_an_unknown_shape_type_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="shape_type is 'points': expected polygon or mask"):
         write_labelme(scenes([]), tmp_path, shape_type="points")
     assert list(tmp_path.iterdir()) == []
@@ -168,7 +168,7 @@ def test_boxes_alone_are_rectangles(tmp_path):
     assert path.name == "b.json" and content_of(path)["imagePath"] == "b.png" and (tmp_path / "out" / "b.png").exists()
 
 
-def test_photographs_there_and_back(tmp_path):
+def test_photographs_survive_the_round_trip(tmp_path):
     dataset = mrcnn.datasets.open(shared_path("data/tiny_coco"), subset="train")
     summary = write_labelme(dataset, tmp_path, copy_images=True)
     assert (summary.images, summary.instances) == (32, 288) and summary.left_out == []

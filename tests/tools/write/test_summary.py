@@ -1,9 +1,9 @@
-"""The table of what was written and what was not."""
+"""The table of what was written and what was left out."""
 from mrcnn.tools.write.summary import Summary, counted
 from tests.loading.scenes import scenes
 
 
-def test_counts_by_class_and_reasons_by_number():
+def test_counts_by_class_and_by_reason():
     summary = Summary.of(scenes([]))
     assert summary.per_class == {"red": 0, "green": 0, "blue": 0}
     summary.images = 2
@@ -14,20 +14,20 @@ def test_counts_by_class_and_reasons_by_number():
     assert ["red", "1"] in lines and ["green", "0"] in lines and ["blue", "2"] in lines
     assert ["3", "classes,", "2", "images", "3"] in lines
     assert lines.index("2 it has no area a.json".split()) < lines.index("1 too far [out] 7".split())
-    assert "told" not in summary.table()
-    summary.told.append(("d.json", "it was mended"))
+    assert "notes" not in summary.table()
+    summary.notes.append(("d.json", "it was mended"))
     assert ["1", "it", "was", "mended", "d.json"] in [line.split() for line in summary.table().splitlines()]
 
 
-def test_what_the_reader_noted_comes_first():
+def test_the_readers_entries_come_first():
     dataset = scenes([])
     dataset.skipped, dataset.told = [("a", "bad")], [("b", "mended")]
     summary = Summary.of(dataset)
-    assert summary.left_out == [("a", "bad")] and summary.told == [("b", "mended")]
+    assert summary.left_out == [("a", "bad")] and summary.notes == [("b", "mended")]
     summary.left_out.append(("c", "worse"))
     assert dataset.skipped == [("a", "bad")]
 
 
-def test_one_is_told_as_one():
+def test_counted_uses_the_singular_for_one():
     assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
     assert [counted(n, "class", "classes") for n in (1, 3)] == ["1 class", "3 classes"]

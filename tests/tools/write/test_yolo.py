@@ -28,7 +28,7 @@ def rectangle(y1, x1, y2, x2):
 
 
 def coco(folder, *annotations, names=("a.png",)):
-    """Open a set of images of SIZE, the annotations all on the first."""
+    """Open a data set of images of SIZE, with all annotations on the first."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(folder / name), np.full((*SIZE, 3), 90, np.uint8))
@@ -45,7 +45,7 @@ def square(y, x, side):
     return [x, y, x + side, y, x + side, y + side, x, y + side]
 
 
-def test_a_polygon_is_written_in_shares_of_the_image(tmp_path):
+def test_polygons_are_written_relative_to_the_image_size(tmp_path):
     triangle = {"category_id": 8, "segmentation": [[15, 5, 30, 5, 45, 25]]}
     dataset = coco(tmp_path / "in", triangle, names=["a.png", "s/b.jpg"])
     summary = write_yolo(dataset, tmp_path / "out", subset="val")
@@ -55,7 +55,7 @@ def test_a_polygon_is_written_in_shares_of_the_image(tmp_path):
     assert yaml.safe_load((tmp_path / "out/data.yaml").read_text()) == {
         "path": ".", "val": "images/val", "names": {0: "cat", 1: "dog: small"}}  # fmt: skip
     assert (summary.images, summary.instances, summary.per_class) == (2, 1, {"cat": 0, "dog: small": 1})
-    assert summary.left_out == [] and summary.told == []
+    assert summary.left_out == [] and summary.notes == []
     again = mrcnn.datasets.open(tmp_path / "out")
     assert again.class_names == dataset.class_names
     np.testing.assert_array_equal(again.load_mask(0)[0], dataset.load_mask(0)[0])
@@ -71,8 +71,8 @@ def test_parts_and_holes_are_joined_and_crowds_left_out(tmp_path):
         {"category_id": 3, "segmentation": [square(0, 0, 10), square(5, 5, 10)]},  # they overlap
     )
     summary = write_yolo(dataset, tmp_path / "out")
-    assert summary.left_out == [("instance 2 of image 1", "it is a crowd, which YOLO's labels cannot tell")]
-    assert summary.told == [] and summary.instances == 3
+    assert summary.left_out == [("instance 2 of image 1", "it is a crowd, which YOLO's labels cannot express")]
+    assert summary.notes == [] and summary.instances == 3
     masks, class_ids = mrcnn.datasets.open(tmp_path / "out").load_mask(0)
     assert class_ids.tolist() == [1, 2, 1]
     overlapping = rectangle(0, 0, 10, 10) | rectangle(5, 5, 15, 15)
@@ -80,7 +80,7 @@ def test_parts_and_holes_are_joined_and_crowds_left_out(tmp_path):
     np.testing.assert_array_equal(masks, np.dstack(expected))
 
 
-def test_what_lies_outside_of_the_image_is_cut_off(tmp_path):
+def test_polygons_are_clipped_to_the_image(tmp_path):
     dataset = coco(tmp_path / "in", {"category_id": 3, "segmentation": [[-10, -10, 20, -10, 20, 20, -10, 20]]},
                    {"category_id": 3, "segmentation": [square(70, 70, 5)]})  # fmt: skip
     summary = write_yolo(dataset, tmp_path / "out")
@@ -90,7 +90,7 @@ def test_what_lies_outside_of_the_image_is_cut_off(tmp_path):
     np.testing.assert_array_equal(mrcnn.datasets.open(tmp_path / "out").load_mask(0)[0][:, :, 0], rectangle(0, 0, 20, 20))
 
 
-def test_images_of_like_names_and_folders_called_images(tmp_path):
+def test_images_of_the_same_name_and_folders_called_images(tmp_path):
     dataset = coco(tmp_path / "in", {"category_id": 3, "segmentation": [square(0, 0, 10)]},
                    names=["images/a.png", "images/a.jpg", "x/images/a.png", "x.1/a.png"])  # fmt: skip
     write_yolo(dataset, tmp_path / "out")
@@ -108,7 +108,7 @@ def info_id(dataset, info):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("is_applied", [True, False])
-def test_an_image_with_an_orientation_is_copied_the_way_up_of_its_annotations(tmp_path, suffix, is_applied):
+def test_an_image_with_an_exif_orientation_is_written_as_its_annotations_refer_to_it(tmp_path, suffix, is_applied):
     size = SIZE[::-1] if is_applied else SIZE
     save_image(tmp_path / f"a.{suffix}", SIZE, 6)
     content = {"images": [{"id": 1, "file_name": f"a.{suffix}", "height": size[0], "width": size[1],
@@ -133,7 +133,7 @@ def test_a_data_set_without_files(tmp_path):
     np.testing.assert_array_equal(again.load_image(0), dataset.load_image(0))
 
 
-def test_parts_written_one_after_the_other(tmp_path):
+def test_parts_written_one_after_another(tmp_path):
     dataset = coco(tmp_path / "in", names=["a.png", "b.png", "c.png"])
     write_yolo(dataset, tmp_path / "out", subset="train", image_ids=[0, 1])
     write_yolo(dataset, tmp_path / "out", subset="val", image_ids=[2])
@@ -142,13 +142,13 @@ def test_parts_written_one_after_the_other(tmp_path):
     assert [mrcnn.datasets.open(tmp_path / "out", subset=part).num_images for part in ("train", "val")] == [2, 1]
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/images").rglob("*.png")}
     summary = write_yolo(dataset, tmp_path / "out", subset="train", image_ids=[0])
-    assert {p: p.stat().st_mtime_ns for p in before} == before, "what was copied before stays"
-    ((where, what),) = summary.told
-    assert where.endswith("images/train: b.png") and what.startswith("1 images of an earlier run")
+    assert {p: p.stat().st_mtime_ns for p in before} == before, "existing copies are kept"
+    ((where, what),) = summary.notes
+    assert where.endswith("images/train: b.png") and "contains 1 images of an earlier run" in what
     other = scenes([(1, 5, 10, 25, 30)])
-    with pytest.raises(DataError, match=r"data.yaml is of other classes, \['cat', 'dog: small'\]"):
+    with pytest.raises(DataError, match=r"data.yaml has other classes, \['cat', 'dog: small'\]"):
         write_yolo(other, tmp_path / "out", subset="train")
-    with pytest.raises(ValueError, match="'minival' is no part of a YOLO data set: choose train, val, test"):
+    with pytest.raises(ValueError, match="YOLO has no part 'minival': choose train, val, test"):
         write_yolo(other, tmp_path / "other", subset="minival")
 
 
@@ -158,7 +158,7 @@ def test_images_that_cannot_be_read_are_left_out(tmp_path):
     summary = write_yolo(dataset, tmp_path / "out", image_ids=[0, 1])
     assert summary.images == 1 and [where for where, _ in summary.left_out] == ["image 2"]
     (tmp_path / "in/a.png").unlink()
-    with pytest.raises(DataError, match="no image is left: image 2"):
+    with pytest.raises(DataError, match="no image is usable; the last: image 2"):
         write_yolo(dataset, tmp_path / "new")
     assert not (tmp_path / "new/data.yaml").exists()
 
@@ -203,7 +203,7 @@ class Empty(Dataset):
     pass
 
 
-def test_a_data_set_without_images_is_written_as_one(tmp_path):
+def test_a_data_set_without_images(tmp_path):
     dataset = Empty()
     dataset.add_class("x", 1, "one")
     dataset.prepare()

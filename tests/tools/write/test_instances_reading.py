@@ -4,14 +4,14 @@ import pytest
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.tools.write import reading
-from mrcnn.tools.write.reading import ReadImage, read_image_instances, read_instances
+from mrcnn.tools.write import instances
+from mrcnn.tools.write.instances import ReadImage, read_image_instances, read_instances
 
 SQUARE = [[0, 0, 4, 0, 4, 4, 0, 4]]
 
 
 class Lazy(AnnotatedDataset):
-    """Image i has i % 3 squares. Image 5 is broken; reading image 7 leaves something out, and mends something."""
+    """Image i has i % 3 squares. Image 5 is damaged; reading image 7 adds a skipped entry and a note."""
 
     source = "lazy"
     told = ()
@@ -44,7 +44,7 @@ def check(reads, ids):
         else:
             assert [instance.area for instance in read.instances] == [16.0] * (read.image_id % 3)
             assert read.left_out == ([("7.png", "it is empty")] if read.image_id == 7 else [])
-            assert read.told == ([("7.png", "it was turned")] if read.image_id == 7 else [])
+            assert read.notes == ([("7.png", "it was turned")] if read.image_id == 7 else [])
 
 
 def test_in_this_process():
@@ -53,18 +53,18 @@ def test_in_this_process():
 
 
 def test_in_processes(monkeypatch):
-    monkeypatch.setattr(reading, "_CHUNK", 3)
+    monkeypatch.setattr(instances, "_CHUNK", 3)
     check(list(read_instances(lazy(), list(range(40)), 2)), list(range(40)))
 
 
-def test_work_of_ones_own():
+def test_a_custom_reading_function():
     def count(dataset, image_id):
         return ReadImage(image_id, len(read_image_instances(dataset, image_id).instances))
 
     assert [read.instances for read in read_instances(lazy(), [1, 2, 3], work=count)] == [1, 2, 0]
 
 
-def test_a_fault_of_the_program_is_no_fault_of_the_data():
+def test_an_error_in_the_program_is_not_reported_as_a_fault_of_the_data():
     class Faulty(Lazy):
         def annotations_of(self, image_id):
             return np.zeros(3)["area"]
@@ -75,7 +75,7 @@ def test_a_fault_of_the_program_is_no_fault_of_the_data():
         list(read_instances(dataset, [0]))
 
 
-def test_a_data_set_of_the_script_that_runs_is_read_in_this_process(monkeypatch):
+def test_a_data_set_class_of_the_running_script_is_read_in_this_process(monkeypatch):
     dataset = lazy()
     monkeypatch.setattr(Lazy, "__module__", "__main__")
     check(list(read_instances(dataset, list(range(40)), 2)), list(range(40)))
