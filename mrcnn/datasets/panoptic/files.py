@@ -40,9 +40,9 @@ class PanopticImage:
     id: object
     name: str
     path: Path
-    size: tuple
-    png: Path = None
-    segments: np.ndarray = None
+    size: tuple[int, int] | None
+    png: Path | None = None
+    segments: np.ndarray | None = None
 
 
 @dataclass

@@ -146,7 +146,7 @@ class ImageTask:
 
     name: str
     path: str
-    root: str
+    root: str | None
     size: tuple
     lvis: list
     coco: list

@@ -61,7 +61,7 @@ class Source:
     split: str
     images: list
     image_dir: Path
-    png_dir: Path = None
+    png_dir: Path | None = None
     categories: dict = field(default_factory=dict)
     left_out: list = field(default_factory=list)
     digest: str = ""
