@@ -78,7 +78,7 @@ class Ours:
     def __init__(self, args, train_set):
         import keras
 
-        from mrcnn.training.runs import describe_environment
+        from mrcnn.training.environment import describe_environment
 
         self.device = describe_environment()["devices"][0]
         if self.device.lower() != "cpu":

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import keras
 
+from mrcnn.training.environment import peak_device_memory, peak_memory
 from mrcnn.training.resume import save_state
-from mrcnn.training.runs import peak_device_memory, peak_memory, read_history, write_history
+from mrcnn.training.runs import read_history, write_history
 from mrcnn.weights import classic_h5
 
 

@@ -11,10 +11,11 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import CocoValidation, History, SaveEpoch, Speed
+from mrcnn.training.environment import add_entry
 from mrcnn.training.feed import FixedBatches, Remembering, stream
 from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.resume import STATE_NAME, restore_state
-from mrcnn.training.runs import HISTORY_NAME, add_entry
+from mrcnn.training.runs import HISTORY_NAME
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import check_stage, layer_regex
 

@@ -48,7 +48,7 @@ def test_the_newest_run_has_a_word(capsys):
     assert main(["report", "last", "--model-dir", "runs"]) == 0
     assert capsys.readouterr().out == f"Written: {second / 'report.html'}\n"
     assert main(["report", "last"]) == 2
-    assert "no checkpoint under logs: train first" in capsys.readouterr().err
+    assert "no checkpoint under logs: there is no folder <name>YYYYMMDDTHHMM. Train first" in capsys.readouterr().err
 
 
 def test_the_figures_are_those_of_evaluate(capsys):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.runs import add_entry, describe_environment, peak_device_memory, read_entries
+from mrcnn.training.environment import add_entry, describe_environment, peak_device_memory, read_entries
 from tests.shared_data import REPOSITORY
 
 
@@ -60,7 +60,7 @@ def test_the_most_memory_of_a_graphics_card(monkeypatch):
 
 def test_the_most_memory_grows_with_what_is_held():
     """In a process of its own. A shell starts it, since Linux counts in what the starting process holds."""
-    script = ("import sys; from mrcnn.training.runs import peak_memory; before = peak_memory();"
+    script = ("import sys; from mrcnn.training.environment import peak_memory; before = peak_memory();"
               "held = b'x' * (100 * 2**20); print(before, peak_memory(), 'keras' in sys.modules)")  # fmt: skip
     done = subprocess.run(["sh", "-c", '"$0" -c "$1"; true', sys.executable, script], cwd=REPOSITORY,
                           capture_output=True, text=True, check=True)  # fmt: skip

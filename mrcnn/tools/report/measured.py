@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mrcnn.base.progress import unseen
 from mrcnn.evaluation.mistakes import confusion_matrix, find_mistakes, worst_images
-from mrcnn.training.runs import peak_device_memory, peak_memory
+from mrcnn.training.environment import peak_device_memory, peak_memory
 
 WORST = 20
 IOU = 0.5

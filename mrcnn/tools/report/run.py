@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.training.runs import (
-    ENVIRONMENT_NAME,
-    HISTORY_NAME,
-    load_class_names,
-    load_config,
-    parse_checkpoint,
-    read_entries,
-    read_history,
-)
+from mrcnn.training.environment import ENVIRONMENT_NAME, read_entries
+from mrcnn.training.runs import HISTORY_NAME, load_class_names, load_config, read_history, run_checkpoints
 
 # What tells which epoch was best: a column of history.csv, and whether more is better.
 MEASURES = (("val_mask_AP", True), ("val_loss", False))
@@ -27,8 +20,8 @@ class Run:
         folder: Path.
         config: Config, or None where there is none.
         class_names: list of str, the background first, or None.
-        history: list of {column: float}, one for each epoch; see `history.read_history`.
-        entries: list of dicts, one for each call of `train`; see `environment.read_entries`.
+        history: list of {column: float}, one for each epoch; see `training.runs.read_history`.
+        entries: list of dicts, one for each call of `train`; see `training.environment.read_entries`.
         checkpoints: {epoch: Path}, by epoch.
         left_out: list of str. What is missing, and why.
     """
@@ -84,8 +77,7 @@ def read_run(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder: give that of a run, such as logs/toys20260131T0930.")
-    checkpoints = {parse_checkpoint(path.resolve())[1]: path for path in sorted(folder.glob("mask_rcnn_*.h5"))
-                   if parse_checkpoint(path.resolve())}  # fmt: skip
+    checkpoints = run_checkpoints(folder)
     if not checkpoints and not any((folder / name).is_file() for name in ("config.json", HISTORY_NAME)):
         raise FileNotFoundError(f"{folder}: no run folder: it has no config.json, {HISTORY_NAME} or checkpoint."
                                 + _runs_inside(folder))
@@ -104,7 +96,7 @@ def read_run(folder):
     entries = read_entries(folder / ENVIRONMENT_NAME)
     if not entries:
         left_out.append(f"The environment: the folder has no {ENVIRONMENT_NAME}.")
-    return Run(folder, config, names, history, entries, dict(sorted(checkpoints.items())), left_out)
+    return Run(folder, config, names, history, entries, checkpoints, left_out)
 
 
 def _runs_inside(folder):

@@ -34,7 +34,7 @@ def test_what_is_no_run_is_told(tmp_path):
         read_run(tmp_path / "gone")
     folder = make_run(tmp_path / "other")
     (folder / "config.json").write_text("{")
-    with pytest.raises(ConfigError, match="config.json: no configuration could be read"):
+    with pytest.raises(ConfigError, match="config.json: cannot read the configuration"):
         read_run(folder)
 
 

@@ -27,7 +27,7 @@ def test_of_two_lines_of_an_epoch_the_later_counts(tmp_path):
 def test_a_file_that_is_no_history_is_named(tmp_path, content):
     path = tmp_path / "history.csv"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="history.csv: no history of a run"):
+    with pytest.raises(ValueError, match="history.csv: not the history of a run"):
         read_history(path)
 
 
