@@ -15,7 +15,7 @@ import numpy as np
 
 from mrcnn.datasets.dataset import Dataset, overrides_later
 from mrcnn.geometry.rle import as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
-from mrcnn.io.orientation import read_head, read_orientation, turn_upright, turned_size
+from mrcnn.io.orientation import read_header, read_orientation, turn_upright, turned_size
 from mrcnn.io.paths import refuse_link
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if not info.get("height") and info["path"] and type(self).load_image is AnnotatedDataset.load_image:
             self._check_link(image_id)
-            size, orientation = read_head(info["path"])
+            size, orientation = read_header(info["path"])
             return turned_size(size, orientation) if info.get("exif_applied") else size
         return super().image_size(image_id)
 

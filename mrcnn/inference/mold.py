@@ -7,21 +7,17 @@ import numpy as np
 
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.geometry.resize import resize_image
+from mrcnn.io.images import to_8_bits
 
 # Grey from red, green, blue. Source: ITU-R BT.709 luma for linear light, as scikit-image's rgb2gray.
 _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)
-# 65535 / 255: the step that maps the whole 16-bit range onto the whole 8-bit range.
-_UINT16_STEP = 257
 
 
 def _to_8_bit_range(image):
     """Give the pixels the range 0..255: bool and uint16 are rescaled, other integers checked, floats kept."""
+    image = to_8_bits(image)
     if image.dtype == np.uint8:
         return image
-    if image.dtype == bool:
-        return image.astype(np.uint8) * 255
-    if image.dtype == np.uint16:
-        return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
     if np.issubdtype(image.dtype, np.integer):
         low, high = int(image.min()), int(image.max())
         if low < 0 or high > 255:

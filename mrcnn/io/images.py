@@ -1,25 +1,30 @@
 """Reading image files.
 
-Shape letters: H W image.
+Shape letters: H W image, C channels.
 """
 
 import os
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import skimage.io
+from jaxtyping import Shaped
+from PIL import Image
 
 from mrcnn.base.errors import DataError
 
-# the endings of files that are taken for images where a folder is searched
+# Files with these suffixes are taken for images when a folder is searched.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# The most pixels that an image may declare: a file of a few kilobytes can claim any number, and decoding would fill the
-# memory. It is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; for larger images of your own,
-# raise both.
+# The most pixels that an image may declare: a file of a few kilobytes can declare any number, and decoding it would fill
+# the memory. This is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; to read larger images, raise
+# both.
 MAX_PIXELS = 178_956_970
-# Pillow's names of grey with few bits, and the steps that it spreads their values by
+# Pillow's names of grey with few bits, and the factors by which it spreads their values over 0..255.
 _SPREAD = {"L;2": 85, "L;4": 17}
-# the 16-bit range laid on the 8-bit one: 65535 / 255
+# The factor that maps the 8-bit range onto the 16-bit range: 65535 / 255.
 _UINT16_STEP = 257
 
 
@@ -27,19 +32,18 @@ class ImageTooLargeError(DataError):
     """An image file declares more pixels than MAX_PIXELS."""
 
 
-def read_image(path):
+def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
     """Read an image file as RGB.
 
     Args:
-        path: str or path. Any format of OpenCV, and what else scikit-image reads, URLs included.
+        path: In any format of OpenCV or scikit-image; a URL too.
 
     Returns:
-        uint8 [H, W, 3], or the file's own dtype where it is neither 8 nor 16 bits deep. Grey is repeated, alpha is
-        dropped, 16 bits become 8. The pixels lie as stored: an EXIF orientation is not applied, as annotations refer
-        to stored pixels.
+        uint8, or the file's own dtype unless it is 1, 8 or 16 bits deep. Grey is repeated, alpha is dropped, 16 bits become
+        8. The pixels lie as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 
     Raises:
-        DataError: the file is missing, is no image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
     path = os.fspath(path)
     is_url = "://" in path
@@ -47,7 +51,7 @@ def read_image(path):
         if not os.path.isfile(path):
             raise DataError(f"image file {path} does not exist")
         refuse_bomb(path)
-    # the plain JPEG, by far the most common, goes straight to RGB
+    # a plain JPEG, by far the most common, is decoded straight to RGB
     if path.lower().endswith((".jpg", ".jpeg")) and not is_url:
         image = cv2.imread(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is not None:
@@ -62,151 +66,151 @@ def read_image(path):
     return _to_rgb(np.asarray(image), path, red=0)
 
 
-def _to_rgb(image, path, red):
-    """Bring a decoded image [H, W] or [H, W, 1..4] to RGB; `red` is the channel that red came in."""
+def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3"]:
+    """Convert a decoded image to RGB. `red` is the channel that holds red."""
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or not 1 <= image.shape[2] <= 4 or image.size == 0:
-        raise DataError(f"image file {path} holds an array of shape {image.shape}, and an image has 1 to 4 channels")
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
-    elif image.dtype == bool:
-        image = image.astype(np.uint8) * 255
+        raise DataError(f"image file {path} holds an array of shape {image.shape}, expected 1 to 4 channels")
+    image = to_8_bits(image)
     if image.shape[2] <= 2:
         return np.repeat(image[:, :, :1], 3, axis=2)
     return np.ascontiguousarray(image[:, :, [red, 1, 2 - red]])
 
 
-def open_image(path):
-    """Open an image file by Pillow: its head is read, its pixels are not decoded yet.
-
-    Args:
-        path: str or path.
+def to_8_bits(image: Shaped[np.ndarray, "*S"]) -> Shaped[np.ndarray, "*S"]:
+    """Scale bool and 16-bit pixels to the range of uint8, by the whole range of their dtype and to the nearest level.
 
     Returns:
-        PIL.Image.Image, a context manager.
+        uint8; or the image itself if it is of any other dtype.
+    """
+    if image.dtype == bool:
+        return image.astype(np.uint8) * np.uint8(255)
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # of either byte order
+        return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
+    return image
+
+
+def open_image(file: Path | str | BytesIO | BufferedReader) -> Image.Image:
+    """Open an image file with Pillow, which reads its header and does not decode its pixels yet.
+
+    Args:
+        file: A path, or an open file.
+
+    Returns:
+        A context manager.
 
     Raises:
-        DataError: the file is missing, or is no image that Pillow knows.
-        ImageTooLargeError: it declares more than MAX_PIXELS; a DataError too.
+        DataError: The file is missing, or is not an image that Pillow knows.
+        ImageTooLargeError: It declares more than MAX_PIXELS; a DataError too.
     """
-    from PIL import Image
-
     try:
-        image = Image.open(path)
+        image = Image.open(file)
     except FileNotFoundError as error:
-        raise DataError(f"image file {path} does not exist") from error
+        raise DataError(f"image file {file} does not exist") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # a warning where those are errors
-        raise ImageTooLargeError(f"image file {path} declares too many pixels to be decoded: {error}") from error
+        raise ImageTooLargeError(f"image file {file} declares too many pixels to be decoded: {error}") from error
     except Exception as error:  # damaged files make Pillow raise errors of any kind
-        raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
+        raise DataError(f"image file {file} cannot be read: {type(error).__name__}: {error}") from error
     try:
-        refuse_too_large((image.height, image.width), f"image file {path}")
+        refuse_too_large((image.height, image.width), f"image file {file}")
     except ImageTooLargeError:
         image.close()
         raise
     return image
 
 
-def refuse_too_large(size, where):
-    """Refuse a size that an image file, or what is told of it, declares.
+def refuse_too_large(size: tuple[int, int], where: str) -> None:
+    """Refuse a (height, width) that an image file, or an annotation of it, declares.
 
     Args:
-        size: (height, width) in pixels.
-        where: str. What declares it, for the message.
+        where: What declares it, for the message.
 
     Raises:
-        ImageTooLargeError: it is more than MAX_PIXELS.
+        ImageTooLargeError: It is more than MAX_PIXELS.
     """
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageTooLargeError(f"{where} declares {size[0]} x {size[1]} pixels (height x width), and more than {MAX_PIXELS} "
-                                 "are not decoded (mrcnn.io.images.MAX_PIXELS)")
+                                 "are not decoded (mrcnn.io.images.MAX_PIXELS)")  # fmt: skip
 
 
-def refuse_bomb(path):
-    """Look at the size that a file declares, before anything decodes it.
-
-    Args:
-        path: str.
+def refuse_bomb(path: str) -> None:
+    """Check the size that a file declares before anything decodes it.
 
     Raises:
-        ImageTooLargeError: it declares more than MAX_PIXELS.
+        ImageTooLargeError: It declares more than MAX_PIXELS.
     """
     try:
         open_image(path).close()
     except ImageTooLargeError:
         raise
     except DataError:
-        # What Pillow does not know may be known to others, who say so if it is not. OpenCV refuses 2^30 pixels itself;
-        # of TIFF there are many kinds that Pillow does not know.
+        # Other decoders may know a file that Pillow does not, and say so if they do not. OpenCV refuses 2^30 pixels itself;
+        # there are many kinds of TIFF that Pillow does not know.
         if path.lower().endswith((".tif", ".tiff")):
             _refuse_tiff_bomb(path)
 
 
-def _refuse_tiff_bomb(path):
+def _refuse_tiff_bomb(path: str) -> None:
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
-            height, width = int(file.pages[0].imagelength), int(file.pages[0].imagewidth)
-    except Exception:  # damaged files raise errors of any kind; the decoder tells them better
+            page: Any = file.pages[0]
+            height, width = int(page.imagelength), int(page.imagewidth)
+    except Exception:  # damaged files raise errors of any kind; the decoder reports them better
         return
     refuse_too_large((height, width), f"image file {path}")
 
 
-def read_image_size(path):
+def read_image_size(path: Path | str) -> tuple[int, int]:
     """Read the size of an image file from its header, without decoding the pixels.
-
-    Args:
-        path: str or path.
 
     Returns:
         (height, width) as stored, before any EXIF orientation.
 
     Raises:
-        DataError: the file is missing, is no image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
     with open_image(path) as image:
         return image.height, image.width
 
 
-def read_stored(path):
+def read_stored(file: Path | str | BytesIO | BufferedReader) -> Shaped[np.ndarray, "H W *C"]:
     """Read an image whose pixels are numbers rather than colours: ids, classes, or inside and outside.
 
     Args:
-        path: str or path.
+        file: A path, or an open file.
 
     Returns:
-        [H, W] the values as stored (bool of one bit, uint8, uint16 or int32), of a palette image the numbers and not
-        the colours; or uint8 [H, W, 3] of a colour image, without its alpha.
+        The values as stored (bool for one bit, else uint8, uint16 or int32), [H, W]; for a palette image the indices and not
+        the colours. For a colour image uint8 [H, W, 3], without its alpha.
 
     Raises:
-        DataError: the file is missing, is no image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
-    with open_image(path) as image:
-        return _stored_pixels(image, path)
+    with open_image(file) as image:
+        return _stored_pixels(image, file)
 
 
-def _stored_pixels(image, path):
+def _stored_pixels(image: Image.Image, file: Path | str | BytesIO | BufferedReader) -> Shaped[np.ndarray, "H W *C"]:
     try:
-        # of grey with 2 or 4 bits Pillow spreads the values over 0..255
-        step = _SPREAD.get(str(image.tile[0].args)) if image.tile else None
+        # Pillow spreads the values of grey with 2 or 4 bits over 0..255
+        tiles = getattr(image, "tile", None)
+        step = _SPREAD.get(str(tiles[0].args)) if tiles else None
         if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
             image = image.convert("L" if image.mode == "LA" else "RGB")
         return np.asarray(image) // step if step else np.asarray(image)
     except Exception as error:  # damaged files make Pillow raise errors of any kind
-        raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
+        raise DataError(f"image file {file} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def image_names(folder):
-    """List the image files in a folder and the folders below it, as their endings tell.
-
-    Args:
-        folder: path.
+def image_names(folder: Path | str) -> list[str]:
+    """List the image files in a folder and the folders below it, by their suffixes.
 
     Returns:
-        list of str, sorted: paths relative to the folder, with / between their parts. Links to folders are not followed.
-        What is hidden by a dot is not listed: some systems put a ._a.jpg that is no image beside each a.jpg.
+        Sorted paths relative to the folder, with / between their parts. Links to folders are not followed. Hidden files are
+        not listed: some systems put a ._a.jpg, which is not an image, beside each a.jpg.
     """
     found = []
     for parent, folders, names in os.walk(folder):

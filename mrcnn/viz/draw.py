@@ -12,6 +12,7 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
 
 from mrcnn.geometry.rle import decode_to_box
+from mrcnn.io.images import to_8_bits
 from mrcnn.viz.colors import pick_colors
 from mrcnn.viz.labels import Label, draw_labels, font_size, instance_text
 
@@ -45,12 +46,9 @@ def to_rgb(image: npt.ArrayLike) -> UInt8[np.ndarray, "H W 3"]:
     if image.ndim == 2:
         image = image[:, :, None]
     image = image[:, :, :3] if image.shape[2] >= 3 else np.repeat(image[:, :, :1], 3, axis=2)
+    image = to_8_bits(image)
     if image.dtype == np.uint8:
         return np.array(image, order="C")
-    if image.dtype == bool:
-        return image.astype(np.uint8) * 255
-    if image.dtype == np.uint16 and image.max() > 255:
-        return np.rint(image / 257.0).astype(np.uint8)
     image = np.nan_to_num(image.astype(np.float64))
     if 0 < image.max() <= 1:
         image = image * 255

@@ -7,7 +7,7 @@ import pytest
 
 from mrcnn.base.errors import DataError
 from mrcnn.io import images
-from mrcnn.io.images import ImageTooLargeError, image_names, open_image, read_image, read_image_size, read_stored
+from mrcnn.io.images import ImageTooLargeError, image_names, open_image, read_image, read_image_size, read_stored, to_8_bits
 
 RED_GREEN = np.zeros((6, 10, 3), np.uint8)
 RED_GREEN[:, :5] = (255, 0, 0)
@@ -38,6 +38,27 @@ def test_grey_alpha_and_16_bits(tmp_path):
     deep = np.array([[0, 257, 65535, 128 * 257]], np.uint16)
     deep = read_image(write(tmp_path / "deep.png", deep))
     assert deep.dtype == np.uint8 and deep[0, :, 0].tolist() == [0, 1, 255, 128]
+
+
+@pytest.mark.parametrize("image, expected", [
+    (np.array([0, 128, 129, 257 * 10 + 128, 257 * 10 + 129, 65535], np.uint16), [0, 0, 1, 10, 11, 255]),  # to the nearest
+    (np.array([0, 257 * 7], ">u2"), [0, 7]),
+    (np.array([[True, False]]), [[255, 0]]),
+])  # fmt: skip
+def test_bits_and_16_bits_become_8_bits(image, expected):
+    converted = to_8_bits(image)
+    assert converted.dtype == np.uint8 and converted.tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32])
+def test_pixels_of_other_dtypes_are_left_alone(dtype):
+    image = np.array([3, 100], dtype)
+    assert to_8_bits(image) is image
+
+
+def test_every_16_bit_level_is_read_as_the_nearest_8_bit_level():
+    levels = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(to_8_bits(levels), np.rint(levels / 257.0))
 
 
 def test_a_format_that_only_scikit_image_reads(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from mrcnn.base.errors import DataError
-from mrcnn.io.orientation import read_head, read_orientation, turn_back, turn_points, turn_upright, turned_size
+from mrcnn.io.orientation import read_header, read_orientation, turn_back, turn_points, turn_upright, turned_size
 
 ALL = range(1, 9)
 
@@ -22,8 +22,8 @@ def save(file, orientation, pixels, kind):
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_size_and_orientation_come_from_the_head(tmp_path, kind, orientation):
     save(tmp_path / "a", orientation, np.zeros((16, 24, 3), np.uint8), kind)
-    assert read_head(tmp_path / "a") == ((16, 24), orientation)
-    assert read_head(io.BytesIO((tmp_path / "a").read_bytes())) == ((16, 24), orientation)
+    assert read_header(tmp_path / "a") == ((16, 24), orientation)
+    assert read_header(io.BytesIO((tmp_path / "a").read_bytes())) == ((16, 24), orientation)
 
 
 def test_what_is_not_told_or_not_allowed_is_upright(tmp_path):
@@ -40,9 +40,9 @@ def test_the_head_is_enough(tmp_path):
     for name in ("a.jpg", "a.png"):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 3])
-        assert read_head(tmp_path / name) == ((200, 300), 6)
+        assert read_header(tmp_path / name) == ((200, 300), 6)
     with pytest.raises(DataError, match="gone.jpg does not exist"):
-        read_head(tmp_path / "gone.jpg")
+        read_header(tmp_path / "gone.jpg")
 
 
 @pytest.mark.parametrize("orientation", ALL)

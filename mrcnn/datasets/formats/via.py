@@ -23,7 +23,7 @@ from mrcnn.datasets.formats.part_folders import mentions, part_folders
 from mrcnn.geometry.outlines import ellipse_ring, outline_fault, rectangle_ring, stroke_rings
 from mrcnn.geometry.polygons import polygon_bounds
 from mrcnn.io.json_fields import field, is_kind, read_json, shown
-from mrcnn.io.orientation import read_head, turned_size
+from mrcnn.io.orientation import read_header, turned_size
 from mrcnn.io.paths import inside, refuse_link
 
 
@@ -409,7 +409,7 @@ def _annotation(region, ids, attribute, class_name, size):
 def _head(image):
     """Size as stored and orientation of an image; (None, 1) where that cannot be read, which loading it tells."""
     try:
-        return read_head(image.path) if os.path.isfile(image.path) else (None, 1)
+        return read_header(image.path) if os.path.isfile(image.path) else (None, 1)
     except DataError:
         return None, 1
 

@@ -15,7 +15,7 @@ from mrcnn.datasets.formats.labelme.shapes import LINE_WIDTH, parse_shape, to_in
 from mrcnn.io import images
 from mrcnn.io.json_fields import field as take
 from mrcnn.io.json_fields import is_kind, read_json, shown
-from mrcnn.io.orientation import read_head, turned_size
+from mrcnn.io.orientation import read_header, turned_size
 from mrcnn.io.paths import inside, refuse_link
 
 # pixels that points may lie outside of the image that they were drawn on
@@ -131,10 +131,10 @@ def _find_size(found, content, path, shapes):
     listed = _listed_size(content, found)
     try:
         if os.path.isfile(found.image):
-            head = read_head(found.image)
+            head = read_header(found.image)
         else:
             data = embedded_image(content)
-            head = None if data is None else read_head(io.BytesIO(data))
+            head = None if data is None else read_header(io.BytesIO(data))
             found.embedded = head is not None
     except DataError:
         head = None  # to be told when the image is loaded
