@@ -17,6 +17,8 @@ INSTALL_REQUIRES = [
     # OpenCV 4.12, the newest that imaug admits, wants numpy below 2.3.
     "numpy>=2.0,<2.3",
     "scikit-image>=0.25,<0.27",
+    # Nearest points of outlines; scikit-image asks for it too.
+    "scipy>=1.14.1,<1.18",
     "opencv-python-headless>=4.11,<4.13",
     "pillow>=10.4,<14",
     "pycocotools>=2.0.8,<2.1",

@@ -42,7 +42,8 @@ def compose_image_meta(
         scale: resized size / original size.
         active_class_ids: 1 for each class that the image's data set annotates, else 0.
     """
-    return np.hstack([image_id, *original_image_shape, *image_shape, *window, scale, active_class_ids]).astype(np.float64)
+    fields = [image_id, *original_image_shape, *image_shape, *window, scale, *active_class_ids]
+    return np.array(fields, np.float64)
 
 
 def parse_image_meta(meta: Num[np.ndarray, "B fields"]) -> dict[str, np.ndarray]:

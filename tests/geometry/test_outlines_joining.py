@@ -39,13 +39,6 @@ def test_a_hole_stays_open():
     np.testing.assert_array_equal(drawn, expected)
 
 
-def test_many_points_are_compared_in_blocks(monkeypatch):
-    rings = [square(0, 0, 4), square(0, 6, 2)]
-    whole = join_rings(rings)
-    monkeypatch.setattr("mrcnn.geometry.outlines._BLOCK", 4)
-    assert join_rings(rings) == whole
-
-
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 29), st.integers(1, 12), st.integers(1, 12), st.booleans()),
                 min_size=1, max_size=6))  # fmt: skip
 def test_the_parts_and_holes_of_any_mask_are_one_polygon(rectangles):
