@@ -73,7 +73,7 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None, out=No
     original_shape = image.shape
     if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
         out = None
-    image, frame, window = apply_plan(image, plan, quickly=True, out=out), Frame.of_plan(plan), plan.window
+    image, frame, window = apply_plan(image, plan, fast=True, out=out), Frame.of_plan(plan), plan.window
     flip = as_flip(augmentation)
     if flip is not None:
         flips = flip.draw(rng)

@@ -127,7 +127,7 @@ def test_contradictions_are_errors(arguments, message):
 def test_the_quick_way_of_training_gives_the_same_picture(mode, channels, dtype):
     image = image_of(50, 70, channels, dtype)
     plan = plan_resize((50, 70), min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
-    quick, exact = (apply_plan(image, plan, quickly=q).astype(float) for q in (True, False))
+    quick, exact = (apply_plan(image, plan, fast=q).astype(float) for q in (True, False))
     assert quick.shape == exact.shape
     y1, x1, y2, x2 = plan.window
     assert np.abs(quick - exact)[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].max() <= 1 or plan.crop
@@ -145,7 +145,7 @@ def test_the_quick_way_of_training_gives_the_same_picture(mode, channels, dtype)
 def test_memory_that_is_given_gets_every_pixel(size, mode):
     image = image_of(*size, 3, np.uint8)
     plan = plan_resize(size, min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
-    expected = apply_plan(image, plan, quickly=True)
+    expected = apply_plan(image, plan, fast=True)
     out = np.full(expected.shape, 77, np.uint8)
-    assert apply_plan(image, plan, quickly=True, out=out) is out
+    assert apply_plan(image, plan, fast=True, out=out) is out
     np.testing.assert_array_equal(out, expected)
