@@ -1,36 +1,36 @@
-"""Long work in stages, and how far each is.
+"""Progress of long work: how many items of a stage are done.
 
-A function with one stage takes `progress`, a function (done, total) that it calls after each item. One with several takes a
-maker of stages: a function (what) -> context manager, open as long as the stage goes on, that gives a function (done, total);
-where it is never called, nobody knows how much there is to do. Both may be None. On a terminal the maker is
-`mrcnn.cli.progress.progress_bar`.
+A function with one stage takes a `Show`, which it calls after each item. A function with several takes a `Stages`, which it
+calls with the name of each; a stage that never calls its `Show` is of unknown length. Both may be None. On a terminal,
+`mrcnn.cli.progress.progress_bar` is a `Stages`.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from typing import TypeVar, cast
 
+Item = TypeVar("Item")
 # Called with (items done, items in all) after each item.
 Show = Callable[[int, int], object]
-# Called with the name of a stage; gives a context manager, open for as long as the stage runs, of its `Show` or None.
+# Called with the name of a stage; returns a context manager, open while the stage runs, that yields its `Show` or None.
 Stages = Callable[[str], AbstractContextManager[Show | None]]
 
 
-def unseen(what):
-    """Make a stage that nobody sees, in the place of a maker of stages. Args: what: str. Returns: context manager."""
+def unseen(what: str) -> AbstractContextManager[None]:
+    """Make a stage that shows nothing: the `Stages` to use for None."""
     return contextlib.nullcontext()
 
 
-def counted_from(kept, total, show):
-    """Make a function (done) that tells a stage how much is done, of which some was before it began.
+def counted_from(kept: int, total: int, show: Show | None) -> Callable[[int], object] | None:
+    """Make a function (items done now) for a stage of which some items were done before.
 
     Args:
-        kept: int. Items that were done already; where there are some, they are told at once.
-        total: int. All items.
-        show: function (done, total), or None.
+        kept: Items that were done before. If there are any, they are shown at once.
+        total: All items, with those.
 
     Returns:
-        function (items done now), or None where `show` is None.
+        None if `show` is None.
     """
     if show is None:
         return None
@@ -39,19 +39,14 @@ def counted_from(kept, total, show):
     return lambda done: show(kept + done, total)
 
 
-def tracked(items, show, total=None, every=1):
-    """Go through items, and tell how many are done: each once the caller asks for the next.
+def tracked(items: Iterable[Item], show: Show | None, total: int | None = None, every: int = 1) -> Iterator[Item]:
+    """Yield items, and show how many are done: an item is done when the caller asks for the next one.
 
     Args:
-        items: iterable.
-        show: function (done, total), or None.
-        total: int. How many items there are; None asks for their len().
-        every: int. Tell after so many, and at the end: a million calls take long.
-
-    Yields:
-        The items.
+        total: The number of items; None takes their len().
+        every: Show after this many items, and at the end: a million calls take long.
     """
-    total = len(items) if total is None else total
+    total = len(cast(list, items)) if total is None else total
     for done, item in enumerate(items, start=1):
         yield item
         if show is not None and (done % every == 0 or done == total):

@@ -1,15 +1,15 @@
 """Text of data files, made safe to print."""
 
 
-def printable(value):
-    """Make text of the data safe for a terminal and for UTF-8: what is no printable character is written as its code."""
+def printable(value: object) -> str:
+    """Make text safe for a terminal and for UTF-8: a character that is not printable becomes its escape sequence."""
     text = str(value)
     return text if text.isprintable() else "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
 
 
-def short(value, most=150):
-    """Make text of the data printable and cut it. Args: value: anything; most: int, characters. Returns: str."""
+def short(value: object, most: int = 150) -> str:
+    """Make text printable, and cut it to a number of characters."""
     text = printable(value)
     return text if len(text) <= most else text[: most - 3] + "..."

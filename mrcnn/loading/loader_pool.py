@@ -21,7 +21,7 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
-from mrcnn.base.process_pool import script_left_out
+from mrcnn.base.process_pool import hidden_script
 from mrcnn.loading.loader_process import serve
 
 # Batches made ahead by each process.
@@ -124,7 +124,7 @@ class WorkerProcesses:
                 "leave open files, locks and the like out of them, or take threads (LOADER_PROCESSES = False)"
             ) from error
         context = multiprocessing.get_context("spawn")
-        with script_left_out():
+        with hidden_script():
             for number in range(self._count):
                 self._workers.append(_Worker(context, number))
         # where nobody closes this, before multiprocessing itself ends its processes in whatever they do

@@ -1,4 +1,4 @@
-"""Work shared out among processes."""
+"""Work shared among processes."""
 import os
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.shared_data import REPOSITORY
 
 
 def touch(task, tick):
-    """Leave a file a task, named by it, that holds the number of the process. Args: task: (folder, names)."""
+    """Write a file for each name, with the id of this process in it. `task` is (folder, names)."""
     folder, names = task
     for name in names:
         (folder / name).write_text(str(os.getpid()))
@@ -22,33 +22,33 @@ def touch(task, tick):
 def fail_or_wait(task, tick):
     """Fail at once, or do a minute of items, each of a hundredth of a second."""
     if task == "fail":
-        raise ValueError("the second task is at fault")
+        raise ValueError("the second task fails")
     for _ in range(6000):
         time.sleep(0.01)
         tick()
 
 
 def clean_up_when_stopped(folder, tick):
-    """Say that the work has begun, go on for a minute, and leave a file if it is given up."""
-    (folder / f"begun{os.getpid()}").touch()
+    """Report the start by a file, work for a minute, and report by another file if the work is abandoned."""
+    (folder / f"started{os.getpid()}").touch()
     try:
         for _ in range(6000):
             time.sleep(0.01)
             tick()
     except Stopped:
-        (folder / f"given up{os.getpid()}").touch()
+        (folder / f"abandoned{os.getpid()}").touch()
         raise
 
 
 def halve(number):
-    """Args: number: int, even."""
+    """Halve an even number."""
     if number % 2:
         raise ValueError(f"{number} is odd")
     return number // 2, os.getpid()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_tasks_up_to_a_fault(workers):
+def test_results_come_in_the_order_of_the_tasks_up_to_an_error(workers):
     results = map_tasks(halve, [8, 2, 6, 3, 4], workers, chunk=1)
     found = [next(results) for _ in range(3)]
     assert [number for number, _ in found] == [4, 1, 3]
@@ -58,12 +58,12 @@ def test_results_come_in_the_order_of_the_tasks_up_to_a_fault(workers):
 
 
 def mark(path):
-    """Args: path: Path, made as an empty file."""
+    """Make an empty file."""
     path.touch()
     return path
 
 
-def test_results_that_nobody_takes_are_not_piled_up(tmp_path):
+def test_results_that_are_not_taken_do_not_pile_up(tmp_path):
     paths = [tmp_path / f"{i:02}" for i in range(30)]
     results = map_tasks(mark, paths, 2, chunk=1)
     assert next(results) == paths[0]
@@ -74,17 +74,17 @@ def test_results_that_nobody_takes_are_not_piled_up(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_task_is_done_and_counted(tmp_path, workers):
-    told = []
-    run_tasks(touch, [(tmp_path, ["a", "b"]), (tmp_path, ["c"])], workers, told.append)
+    shown = []
+    run_tasks(touch, [(tmp_path, ["a", "b"]), (tmp_path, ["c"])], workers, shown.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
-    assert told == sorted(told) and told[-1] == 3
+    assert shown == sorted(shown) and shown[-1] == 3
     here = {int(path.read_text()) == os.getpid() for path in tmp_path.iterdir()}
     assert here == {workers == 1}
 
 
-def test_a_fault_stops_the_others(tmp_path):
+def test_an_error_stops_the_other_tasks(tmp_path):
     start = time.perf_counter()
-    with pytest.raises(ValueError, match="the second task is at fault"):
+    with pytest.raises(ValueError, match="the second task fails"):
         run_tasks(fail_or_wait, ["wait", "fail"], 2)
     assert time.perf_counter() - start < 40
 
@@ -95,7 +95,7 @@ def test_no_tasks():
 
 
 def test_a_script_without_a_guard_runs_once(tmp_path):
-    """Processes that are started afresh import the script they come from, unless that is prevented."""
+    """A process that is started afresh imports the script it comes from, unless that is hidden."""
     script = tmp_path / "script.py"
     script.write_text(f"""
 import sys
@@ -113,16 +113,16 @@ print("ended", __file__ == {str(script)!r})
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
-def test_processes_end_in_good_order_when_their_parent_is_killed(tmp_path):
+def test_processes_end_in_order_when_their_parent_is_killed(tmp_path):
     code = ("import sys; from pathlib import Path; from mrcnn.base.process_pool import run_tasks; "
             "from tests.base.test_process_pool import clean_up_when_stopped; "
             f"run_tasks(clean_up_when_stopped, [Path({str(tmp_path)!r})] * 2, 2)")  # fmt: skip
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
-    _wait_for(tmp_path, "begun*", 2)
+    _wait_for(tmp_path, "started*", 2)
     parent.kill()
     parent.wait()
-    _wait_for(tmp_path, "given up*", 2)
-    workers = [int(path.name.removeprefix("begun")) for path in tmp_path.glob("begun*")]
+    _wait_for(tmp_path, "abandoned*", 2)
+    workers = [int(path.name.removeprefix("started")) for path in tmp_path.glob("started*")]
     end = time.monotonic() + 30
     while any(map(_is_running, workers)) and time.monotonic() < end:
         time.sleep(0.02)
@@ -137,7 +137,7 @@ def _wait_for(folder, pattern, count):
 
 
 def _is_running(number):
-    """Tell whether a process runs; one that has ended and that nobody has asked about (Z) does not."""
+    """Return whether a process runs. A zombie (Z) does not."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

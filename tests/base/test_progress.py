@@ -1,10 +1,10 @@
-"""Stages of long work: what is told of items while they are gone through."""
+"""Progress of long work: what is shown while items are done."""
 import pytest
 
 from mrcnn.base.progress import counted_from, tracked, unseen
 
 
-def test_each_item_is_told_once_it_is_dealt_with():
+def test_an_item_is_shown_once_it_is_done():
     events = []
     for item in tracked("abc", lambda *call: events.append(call)):
         events.append(item)
@@ -12,24 +12,24 @@ def test_each_item_is_told_once_it_is_dealt_with():
 
 
 @pytest.mark.parametrize("count, calls", [(7, [3, 6, 7]), (6, [3, 6]), (2, [2]), (0, [])])
-def test_now_and_then_and_at_the_end(count, calls):
-    told = []
-    assert list(tracked(iter(range(count)), lambda *call: told.append(call), count, every=3)) == list(range(count))
-    assert told == [(done, count) for done in calls]
+def test_every_few_items_and_the_last_are_shown(count, calls):
+    shown = []
+    assert list(tracked(iter(range(count)), lambda *call: shown.append(call), count, every=3)) == list(range(count))
+    assert shown == [(done, count) for done in calls]
 
 
-def test_nobody_needs_to_be_told():
+def test_progress_is_optional():
     assert list(tracked([1, 2], None)) == [1, 2]
     with unseen("reading") as show:
         assert show is None
 
 
-def test_what_was_done_before_counts():
-    told = []
-    show = counted_from(3, 5, lambda *call: told.append(call))
+def test_items_done_before_are_counted():
+    shown = []
+    show = counted_from(3, 5, lambda *call: shown.append(call))
     show(1), show(2)
-    assert told == [(3, 5), (4, 5), (5, 5)]
+    assert shown == [(3, 5), (4, 5), (5, 5)]
     assert counted_from(3, 5, None) is None
-    told.clear()
-    counted_from(0, 5, lambda *call: told.append(call))
-    assert told == []
+    shown.clear()
+    counted_from(0, 5, lambda *call: shown.append(call))
+    assert shown == []

@@ -1,11 +1,14 @@
-"""Freed memory is kept, for any thread and any size."""
+"""The garbage collector is paused and resumed; freed memory is reused, by any thread and at any size."""
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
 
-# Pages that a thread has to ask for when it takes and frees 8 blocks of 80 MB in a row, after a first one.
+from mrcnn.base.memory import paused_collector
+
+# Prints how many pages a thread requests when it allocates and frees 8 blocks of 80 MB in a row, after a first one.
 PROGRAM = """
 import resource, threading
 from mrcnn.base.memory import keep_freed_memory
@@ -36,8 +39,25 @@ def _pages(**variables):
 
 @pytest.mark.skipif(sys.platform != "linux" or not hasattr(os, "confstr") or
                     "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""), reason="the C library is not glibc")
-def test_blocks_come_back_unless_the_user_has_chosen():
+def test_freed_blocks_are_reused_unless_the_user_has_chosen():
     each = 80_000_000 // os.sysconf("SC_PAGE_SIZE")
     assert _pages() < each
-    # the user's own settings stand: these are glibc's defaults, with which each block is mapped anew
+    # a user's settings win: this is glibc's default, with which each block is mapped anew
     assert _pages(MALLOC_MMAP_THRESHOLD_="131072", GLIBC_TUNABLES="") > 7 * each
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_the_collector_is_paused_and_left_as_it_was(was_enabled):
+    @paused_collector()
+    def is_enabled():
+        return gc.isenabled()
+
+    try:
+        (gc.enable if was_enabled else gc.disable)()
+        assert not is_enabled()
+        assert gc.isenabled() == was_enabled
+        with pytest.raises(ValueError, match="inside"), paused_collector():
+            raise ValueError("inside")
+        assert gc.isenabled() == was_enabled
+    finally:
+        gc.enable()
