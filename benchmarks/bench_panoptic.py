@@ -27,7 +27,7 @@ def make_root(folder, count):
     import cv2
     from PIL import Image
 
-    from mrcnn.datasets.panoptic.maps import colors_of_ids
+    from mrcnn.datasets.panoptic.annotations import colors_of_ids
 
     images, annotations = folder / "train2017", folder / "annotations" / "panoptic_train2017"
     images.mkdir(parents=True)

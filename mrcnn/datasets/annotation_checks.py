@@ -10,7 +10,7 @@ Shape letters: H W image.
 import math
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import Meta
@@ -121,7 +121,8 @@ def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: 
         return "its category_id is not among the categories"
     if annotation.get("iscrowd") not in (None, 0, 1):
         return "its iscrowd is neither 0 nor 1"
-    area, bbox = annotation.get("area"), annotation.get("bbox")
+    area: Any = annotation.get("area")
+    bbox: Any = annotation.get("bbox")
     if area is not None and not (area.__class__ in _NUMBERS and 0 <= area <= _LARGEST):
         return "its area is not a finite number of at least 0"
     if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _LARGEST):
@@ -130,7 +131,7 @@ def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: 
     return _segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[Id]:
     """Return whether a value can be the id of an image or category: a whole number or text, but not true or false."""
     return value.__class__ is int or value.__class__ is str
 

@@ -1,32 +1,26 @@
-"""The classes of COCO's instance annotations, in the order and with the category ids of the published files.
+"""COCO's categories, with the ids of the published annotation files.
 
-The 133 categories of COCO's panoptic annotations: the 80 things of its instances, and 53 kinds of stuff.
-
-Several of the finer kinds of an earlier release were put together into one; the names of those end in "-merged", or in
+The instance annotations have 80 of them, countable things, whose ids run from 1 to 90 with gaps. The panoptic annotations
+add 53 kinds of stuff. Several kinds of an earlier release were merged into one; those names end in "-merged", or in
 "-other" where they hold what has no kind of its own.
 """
 
-from mrcnn.datasets.panoptic.maps import number_categories
-
-CLASS_NAMES = (
-    "BG",
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
-    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
-    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis",
-    "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
-    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich",
-    "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed",
-    "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
-    "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier",
-    "toothbrush",
-)
-
-# Category ids run from 1 to 90 with ten gaps. Position is the class id of a network trained on all of them; 0 is BG.
-_UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-CATEGORY_IDS = (0, *(i for i in range(1, 91) if i not in _UNUSED))
-
-
 # (id, name)
+THINGS = (
+    (1, "person"), (2, "bicycle"), (3, "car"), (4, "motorcycle"), (5, "airplane"), (6, "bus"), (7, "train"),
+    (8, "truck"), (9, "boat"), (10, "traffic light"), (11, "fire hydrant"), (13, "stop sign"), (14, "parking meter"),
+    (15, "bench"), (16, "bird"), (17, "cat"), (18, "dog"), (19, "horse"), (20, "sheep"), (21, "cow"), (22, "elephant"),
+    (23, "bear"), (24, "zebra"), (25, "giraffe"), (27, "backpack"), (28, "umbrella"), (31, "handbag"), (32, "tie"),
+    (33, "suitcase"), (34, "frisbee"), (35, "skis"), (36, "snowboard"), (37, "sports ball"), (38, "kite"),
+    (39, "baseball bat"), (40, "baseball glove"), (41, "skateboard"), (42, "surfboard"), (43, "tennis racket"),
+    (44, "bottle"), (46, "wine glass"), (47, "cup"), (48, "fork"), (49, "knife"), (50, "spoon"), (51, "bowl"),
+    (52, "banana"), (53, "apple"), (54, "sandwich"), (55, "orange"), (56, "broccoli"), (57, "carrot"), (58, "hot dog"),
+    (59, "pizza"), (60, "donut"), (61, "cake"), (62, "chair"), (63, "couch"), (64, "potted plant"), (65, "bed"),
+    (67, "dining table"), (70, "toilet"), (72, "tv"), (73, "laptop"), (74, "mouse"), (75, "remote"), (76, "keyboard"),
+    (77, "cell phone"), (78, "microwave"), (79, "oven"), (80, "toaster"), (81, "sink"), (82, "refrigerator"),
+    (84, "book"), (85, "clock"), (86, "vase"), (87, "scissors"), (88, "teddy bear"), (89, "hair drier"),
+    (90, "toothbrush"),
+)  # fmt: skip
 STUFF = (
     (92, "banner"), (93, "blanket"), (95, "bridge"), (100, "cardboard"), (107, "counter"), (109, "curtain"),
     (112, "door-stuff"), (118, "floor-wood"), (119, "flower"), (122, "fruit"), (125, "gravel"), (128, "house"),
@@ -41,8 +35,6 @@ STUFF = (
     (200, "rug-merged"),
 )  # fmt: skip
 
-
-def coco_categories():
-    """Give COCO's categories as a panoptic JSON lists them: dict id -> Category, 133 of them."""
-    things = zip(CATEGORY_IDS[1:], CLASS_NAMES[1:], strict=True)
-    return number_categories([(i, name, True) for i, name in things] + [(i, name, False) for i, name in STUFF])
+# By the class id of a network trained on all of the things; class 0 is the background.
+CLASS_NAMES = ("BG", *(name for _, name in THINGS))
+CATEGORY_IDS = (0, *(number for number, _ in THINGS))

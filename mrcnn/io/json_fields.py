@@ -157,8 +157,8 @@ class _JsonText:
     def entries(self, name: str) -> list[msgspec.Raw] | None:
         """The text of each entry of a field that is a list; None for any other field."""
         if name not in self._entries:
-            value = self.fields.get(name)
-            is_list = value is not None and memoryview(value)[:1] == b"["
+            value = self.fields.get(name, msgspec.Raw())
+            is_list = memoryview(value)[:1] == b"["
             self._entries[name] = msgspec.json.decode(value, type=list[msgspec.Raw]) if is_list else None
         return self._entries[name]
 

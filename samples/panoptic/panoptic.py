@@ -23,7 +23,7 @@ from mrcnn import model as modellib
 from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import SHAPE_NAMES, ShapesDataset
-from mrcnn.datasets.panoptic.maps import LABEL_DIVISOR, colors_of_ids
+from mrcnn.datasets.panoptic.annotations import LABEL_DIVISOR, colors_of_ids
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
 from mrcnn.viz.colors import random_colors

@@ -19,8 +19,8 @@ from pathlib import Path
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.formats.labels import read_class_names
-from mrcnn.datasets.formats.part_folders import part_name
+from mrcnn.datasets.class_names import read_class_names
+from mrcnn.datasets.folders import part_name
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import IMAGE_SUFFIXES, image_names, read_stored
 from mrcnn.io.paths import refuse_link

@@ -8,7 +8,7 @@ Source: https://cocodataset.org/#format-data. Shape letters: H W image.
 The things of a panoptic data set in TFRecord shards, read without TensorFlow.
 
 An image is found by the place of its record, and read when it is asked for. See `mrcnn.datasets.panoptic.shards` for the
-names of the files and `mrcnn.datasets.panoptic.records` for what a record holds.
+names of the files and `mrcnn.datasets.panoptic.shards` for what a record holds.
 
 Shape letters: H W image.
 """
@@ -18,13 +18,20 @@ from pathlib import Path
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.coco_names import coco_categories
 from mrcnn.datasets.dataset import overrides_later
 from mrcnn.datasets.formats.coco import annotation_files, refuse_images
-from mrcnn.datasets.panoptic.files import read_panoptic
-from mrcnn.datasets.panoptic.maps import AREA, IGNORE, IS_CROWD, LABEL_DIVISOR, SEGMENT_ID, check_segments, decode_segments
-from mrcnn.datasets.panoptic.records import decode_jpeg, decode_record, read_name_and_size
-from mrcnn.datasets.panoptic.shards import read_categories, shards_of, splits_in
+from mrcnn.datasets.panoptic.annotations import (
+    AREA,
+    IGNORE,
+    IS_CROWD,
+    LABEL_DIVISOR,
+    SEGMENT_ID,
+    check_segments,
+    coco_categories,
+    decode_segments,
+    read_panoptic,
+)
+from mrcnn.datasets.panoptic.shards import decode_jpeg, decode_record, read_categories, read_name_and_size, shards_of, splits_in
 from mrcnn.geometry.label_map import LabelMap
 from mrcnn.io.json_fields import json_outline
 from mrcnn.io.paths import refuse_link
@@ -211,7 +218,7 @@ class PanopticShardDataset(AnnotatedDataset):
             image_id: int.
 
         Returns:
-            mrcnn.datasets.panoptic.records.Record.
+            mrcnn.datasets.panoptic.shards.Record.
 
         Raises:
             DataError: the file is missing or damaged.

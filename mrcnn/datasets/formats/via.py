@@ -18,8 +18,8 @@ from pathlib import Path, PureWindowsPath
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.formats.labels import natural_key, read_class_names
-from mrcnn.datasets.formats.part_folders import mentions, part_folders
+from mrcnn.datasets.class_names import natural_key, read_class_names
+from mrcnn.datasets.folders import mentions, part_folders
 from mrcnn.geometry.outlines import ellipse_ring, outline_fault, rectangle_ring, stroke_rings
 from mrcnn.geometry.polygons import polygon_bounds
 from mrcnn.io.json_fields import field, is_kind, read_json, shown

@@ -23,7 +23,7 @@ from pathlib import Path
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.formats.part_folders import PARTS, part_name
+from mrcnn.datasets.folders import PARTS, part_name
 from mrcnn.io.images import image_names
 from mrcnn.io.json_fields import shown
 from mrcnn.io.orientation import read_orientation

@@ -1,1 +1,6 @@
-"""Panoptic annotations: what COCO stores, maps of them, and the TFRecord shards that hold both with the images."""
+"""COCO's panoptic annotations, and the TFRecord shards made of them.
+
+annotations  the JSON of segments and the PNGs that draw them; the panoptic map of an image
+shards       TFRecord files of images and panoptic maps: their names, their manifest, their records
+pipeline     the shards as a `tf.data` pipeline
+"""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mrcnn.base.progress import unseen
 from mrcnn.datasets.catalog import TARGETS, format_module, open_dataset, recognise_format, subsets_of
-from mrcnn.datasets.formats.part_folders import PARTS
+from mrcnn.datasets.folders import PARTS
 from mrcnn.tools.convert.division import division_of, part_file, part_folders, parts_from_before, refuse_leftovers
 from mrcnn.tools.write.coco import write_coco
 from mrcnn.tools.write.images import images_folder

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.formats.part_folders import PARTS
+from mrcnn.datasets.folders import PARTS
 from mrcnn.datasets.splits import group_by_id, k_fold, split_images
 
 

@@ -1,6 +1,6 @@
 """COCO's panoptic annotations as sharded TFRecord files.
 
-What goes in is said in `panoptic_sources`, what a record holds in `mrcnn.datasets.panoptic.records`, and how the files are
+What goes in is said in `panoptic_sources`, what a record holds in `mrcnn.datasets.panoptic.shards`, and how the files are
 called in `mrcnn.datasets.panoptic.shards`. Each file is written by one process and gets its name once it is whole, so a run
 that was interrupted is gone on with by running it again.
 
@@ -20,14 +20,23 @@ from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, run_tasks
 from mrcnn.base.progress import counted_from, tracked, unseen
-from mrcnn.datasets.panoptic.files import PanopticImage, read_panoptic, without_ending
-from mrcnn.datasets.panoptic.maps import CATEGORY_ID, decode_segments, panoptic_map
-from mrcnn.datasets.panoptic.records import Record, check_jpeg, encode_record, jpeg_size
+from mrcnn.datasets.panoptic.annotations import (
+    CATEGORY_ID,
+    PanopticImage,
+    decode_segments,
+    panoptic_map,
+    read_panoptic,
+    without_suffix,
+)
 from mrcnn.datasets.panoptic.shards import (
     MANIFEST_VERSION,
     MAX_SHARDS,
+    Record,
     categories_to_json,
+    check_jpeg,
     cut,
+    encode_record,
+    jpeg_size,
     manifest_path,
     shard_path,
     splits_in,
@@ -99,7 +108,7 @@ def _bare_source(split, image_dir):
     names = _jpegs(image_dir)
     if not names:
         return f"there are no .jpg files in {image_dir}"
-    images = [PanopticImage(name, without_ending(name), image_dir / name, None) for name in names]
+    images = [PanopticImage(name, without_suffix(name), image_dir / name, None) for name in names]
     return Source(split, images, image_dir)
 
 
@@ -119,7 +128,7 @@ def _annotated_source(split, image_dir, annotations, allow_outside, progress):
             raise DataError(f"{folder} does not exist: it is to hold the {what} of {path.name}")
     source = Source(split, index.images, image_dir, png_dir, index.categories, index.left_out)
     known = {image.name for image in index.images}
-    unlisted = [name for name in _jpegs(image_dir) if without_ending(name) not in known] if image_dir.is_dir() else []
+    unlisted = [name for name in _jpegs(image_dir) if without_suffix(name) not in known] if image_dir.is_dir() else []
     source.left_out += [(f"{split}{YEAR}/{name}", f"{path.name} has no segments of it") for name in unlisted]
     return source
 

@@ -17,7 +17,7 @@ from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.datasets.formats.part_folders import PARTS
+from mrcnn.datasets.folders import PARTS
 from mrcnn.geometry.outlines import join_rings, trace_mask
 from mrcnn.geometry.polygons import clip_polygon, rasterize_polygons
 from mrcnn.geometry.rle import as_rle, decode_rle

@@ -197,7 +197,7 @@ def test_what_is_no_folder_of_masks_is_told(tmp_path):
     with pytest.raises(DataError, match="no <id>/images/<id>.png"):
         open_subset(tmp_path)
     write_nested(tmp_path / "set", "x", {})
-    with pytest.raises(DataError, match="names.txt: the file of labels cannot be read"):
+    with pytest.raises(DataError, match="names.txt does not exist"):
         open_subset(tmp_path / "set", labels=tmp_path / "names.txt")
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.panoptic.pipeline import panoptic_pipeline
-from mrcnn.datasets.panoptic.records import Record, encode_record
+from mrcnn.datasets.panoptic.shards import Record, encode_record
 from mrcnn.io.tfrecord import write_record
 from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
 from tests.datasets.panoptic_sets import segment, write_jpeg, write_split

@@ -292,7 +292,7 @@ def leave_folder(content):
     (leave_folder, r"file_name is '../other/a.jpg', which climbs out"),
     (lambda content: content["annotations"][0].update(image_id=5), "its image_id 5 is not among the images"),
     (lambda content: content.update(annotations=[{"image_id": 1, "category_id": 1, "segmentation": []}]),
-     "panoptic_train2017.json holds instances.*take panoptic_train2017.json and"),
+     "panoptic_train2017.json holds instances.*use panoptic_train2017.json and"),
 ])  # fmt: skip
 def test_a_faulty_json_is_told(tmp_path, change, said):
     with pytest.raises(DataError, match=said):

@@ -14,8 +14,8 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.dataset import overrides_later
+from mrcnn.datasets.folders import part_folders
 from mrcnn.datasets.formats.cocolvis.files import HANNOTATION, read_hierarchy, read_masks, whole_number
-from mrcnn.datasets.formats.part_folders import part_folders
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import IMAGE_SUFFIXES
 from mrcnn.io.json_fields import read_json, shown

@@ -19,10 +19,10 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import map_tasks
 from mrcnn.base.progress import tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
+from mrcnn.datasets.class_names import NO_CLASSES, natural_key, read_class_names
+from mrcnn.datasets.folders import json_files, mentions, part_folders
 from mrcnn.datasets.formats.labelme.file import OtherJsonError, ReadSettings, embedded_image, read_labelme
 from mrcnn.datasets.formats.labelme.shapes import LINE_WIDTH
-from mrcnn.datasets.formats.labels import NO_CLASSES, natural_key, read_class_names
-from mrcnn.datasets.formats.part_folders import json_files, mentions, part_folders
 from mrcnn.io.images import open_image
 from mrcnn.io.json_fields import json_outline, read_json
 from mrcnn.io.orientation import turn_upright

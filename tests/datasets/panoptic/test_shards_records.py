@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.panoptic import records
-from mrcnn.datasets.panoptic.records import (
+from mrcnn.datasets.panoptic import shards
+from mrcnn.datasets.panoptic.shards import (
     Record,
     check_jpeg,
     decode_jpeg,
@@ -61,15 +61,15 @@ def test_what_is_written_is_read(name, data, bare):
 
 
 @pytest.mark.parametrize("change, said", [
-    ({"image/filename": None}, "the field image/filename is not in it, expected one text"),
-    ({"image/height": None}, "the field image/height is not in it, expected one whole number"),
-    ({"image/width": b"3"}, "the field image/width is no such, expected one whole number"),
+    ({"image/filename": None}, "the field image/filename is missing, expected one text"),
+    ({"image/height": None}, "the field image/height is missing, expected one whole number"),
+    ({"image/width": b"3"}, "the field image/width is of another kind, expected one whole number"),
     ({"image/height": 0}, r"image/height and image/width are \(0, 3\)"),
     ({"image/height": 3}, "holds 24 bytes of format 'raw', expected raw int32 of an image of 3 x 3"),
     ({"image/width": 2**31}, "image/height and image/width are"),
     ({"image/segmentation/class/format": b"png"}, "of format 'png'"),
-    ({"image/segmentation/class/format": None}, "class/format is not in it"),
-    ({"image/encoded": None}, "image/encoded is not in it"),
+    ({"image/segmentation/class/format": None}, "class/format is missing"),
+    ({"image/encoded": None}, "image/encoded is missing"),
 ])  # fmt: skip
 def test_a_field_that_is_not_as_it_should_be(change, said):
     fields = {name: value for name, (value,) in decode_example(encode_record(Record("a", (2, 3), b"p", MAP)), "").items()}
@@ -145,7 +145,7 @@ def png():
     (png(), "is a PNG, and the shards hold JPEG files"),
     (jpeg((2, 4)), r"is of size \(2, 4\) \(height, width\), and its annotation says \(2, 3\)$"),
     (jpeg((3, 2)), "height and width are swapped$"),
-    (turned((3, 2)), "its EXIF tag turns it, and it is annotated turned"),
+    (turned((3, 2)), "its EXIF tag turns it, and it was annotated turned"),
     (jpeg()[:-2], "is cut off"),
     (jpeg()[:-20], "is cut off"),
 ])  # fmt: skip
@@ -162,7 +162,7 @@ def test_an_image_that_is_annotated_as_it_is_stored_may_be_turned_by_its_tag():
 def test_an_image_bomb_is_refused_before_it_is_decoded(monkeypatch):
     """A JPEG that declares 60000 pixels a side, as its record does; also where Pillow's own limit is lifted."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    monkeypatch.setattr(records.cv2, "imdecode", lambda *args: pytest.fail("it was decoded"))
+    monkeypatch.setattr(shards.cv2, "imdecode", lambda *args: pytest.fail("it was decoded"))
     data = bytearray(jpeg((2, 3)))
     start = data.index(b"\xff\xc0") + 5  # of the frame: marker, length, depth, then height and width
     data[start : start + 4] = (60_000).to_bytes(2, "big") * 2

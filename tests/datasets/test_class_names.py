@@ -2,7 +2,7 @@
 import pytest
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.formats.labels import natural_key, read_class_names
+from mrcnn.datasets.class_names import natural_key, read_class_names
 
 
 def test_a_list_and_a_file_say_the_same(tmp_path):
@@ -12,12 +12,12 @@ def test_a_list_and_a_file_say_the_same(tmp_path):
 
 
 def test_what_is_not_usable_is_told(tmp_path):
-    with pytest.raises(DataError, match="gone.txt: the file of labels cannot be read"):
+    with pytest.raises(DataError, match="gone.txt does not exist"):
         read_class_names(tmp_path / "gone.txt")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="bytes.txt: the file of labels cannot be read"):
+    with pytest.raises(DataError, match="bytes.txt cannot be read as text"):
         read_class_names(tmp_path / "bytes.txt")
-    with pytest.raises(DataError, match="labels: no label is in it"):
+    with pytest.raises(DataError, match="labels names no class"):
         read_class_names(["_background_", " "])
 
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.panoptic.maps import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
+from mrcnn.datasets.panoptic.annotations import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
 from mrcnn.geometry.label_map import LabelMap
 from mrcnn.io.images import ImageTooLargeError
 
@@ -92,10 +92,10 @@ NOISE = png(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
 
 
 @pytest.mark.parametrize("data, said", [
-    (b"", "is no PNG"),
-    (b"\xff\xd8\xff\xe0" + bytes(40), "is no PNG"),
-    (png(np.zeros((4, 6), np.uint8)), "is a PNG with 8 bits a channel of colour type 0"),
-    (png(np.zeros((4, 6, 4), np.uint8)), "is a PNG with 8 bits a channel of colour type 6"),
+    (b"", "is not a PNG"),
+    (b"\xff\xd8\xff\xe0" + bytes(40), "is not a PNG"),
+    (png(np.zeros((4, 6), np.uint8)), "is a PNG with 8 bits per channel and colour type 0"),
+    (png(np.zeros((4, 6, 4), np.uint8)), "is a PNG with 8 bits per channel and colour type 6"),
     (png(np.zeros((5, 6, 3), np.uint8)), r"is of size \(5, 6\) \(height, width\), and its image of size \(4, 6\)$"),
     (png(np.zeros((6, 4, 3), np.uint8)), r"is of size \(6, 4\) .* height and width are swapped"),
     (NOISE[: len(NOISE) // 2], "cannot be decoded"),

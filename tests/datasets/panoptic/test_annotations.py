@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.panoptic.files import read_panoptic, without_ending
+from mrcnn.datasets.panoptic.annotations import read_panoptic, without_suffix
 from tests.datasets.panoptic_sets import CATEGORIES, segment
 from tests.shared_data import shared_path
 
@@ -68,14 +68,14 @@ def test_an_image_without_annotation_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("name", ["panoptic_coco_detection_format.json"])
 def test_an_instances_file_in_its_place(name):
-    with pytest.raises(DataError, match=f"{name} holds instances.*take panoptic_train2017.json.*open the file as coco"):
+    with pytest.raises(DataError, match=f"{name} holds instances.*use panoptic_train2017.json.*open the file as coco"):
         read_panoptic(shared_path(f"data/panoptic/{name}"), "images")
 
 
 FAULTS = [
     (("images", 1, "id"), 7, r"images\[1\]: two images have the id 7, b and sub/a"),
     (("images", 1, "file_name"), "b.jpg", r"images\[1\]: two images have the file name b.jpg"),
-    (("images", 0, "height"), 0, r"images\[0\]: image b.jpg has the height and width \(0, 5\)"),
+    (("images", 0, "height"), 0, r"images\[0\]: image b.jpg has the size \(0, 5\)"),
     (("images", 0, "height"), 10**9, r"images\[0\]: image b.jpg declares 1000000000 x 5 pixels .height x width."),
     (("images", 0, "width"), "5", r"images\[0\]: 'width' is '5', expected a whole number"),
     (("images", 0, "file_name"), "../b.jpg", r"images\[0\]: file_name is '../b.jpg', which climbs out"),
@@ -85,7 +85,7 @@ FAULTS = [
     (("annotations",), DROP, "has no field 'annotations'"),
     (("categories",), [], "has no categories"),
     (("categories", 0, "id"), 3, r"categories\[1\]: two categories have the id 3"),
-    (("categories", 0, "isthing"), 2, r"categories\[0\]: id 200 and isthing 2"),
+    (("categories", 0, "isthing"), 2, r"categories\[0\] has the id 200 and isthing 2"),
     (("categories", 0, "name"), 5, r"categories\[0\]: 'name' is 5, expected text"),
 ]
 
@@ -140,7 +140,7 @@ def test_a_name_may_leave_the_folder_by_choice(tmp_path):
     ("a.jpg", "a"), ("sub/a.b.jpg", "sub/a.b"), ("sub\\a.jpg", "sub/a"), (".jpg", ".jpg"), ("a", "a"), ("/", "/"),
 ])  # fmt: skip
 def test_a_name_without_its_ending(name, expected):
-    assert without_ending(name) == expected
+    assert without_suffix(name) == expected
 
 
 def _places(value, path=()):

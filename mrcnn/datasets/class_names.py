@@ -1,0 +1,52 @@
+"""Class names that the user gives, for formats whose data do not list their classes."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mrcnn.base.errors import DataError
+
+# entries of labelme's own label files that are not classes
+NO_CLASSES = ("__ignore__", "_background_")
+
+
+def read_lines(path: Path | str) -> list[str]:
+    """Read the lines of a text file in UTF-8, without the spaces around them.
+
+    Raises:
+        DataError: the file is missing, or is not text.
+    """
+    try:
+        return [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+
+
+def read_class_names(labels: Iterable[object] | os.PathLike[str] | str) -> list[str]:
+    """Return the class names that a user gives, each once, in their order.
+
+    Args:
+        labels: the names, or the path of a text file with one name on each line. Empty lines are skipped, and so are the
+            entries of labelme's label files that are not classes (__ignore__, _background_).
+
+    Raises:
+        DataError: the file cannot be read, or names no class.
+    """
+    where = "labels"
+    if isinstance(labels, str | os.PathLike):
+        where, labels = str(labels), read_lines(os.fspath(labels))
+    names = [str(label).strip() for label in labels]
+    names = list(dict.fromkeys(name for name in names if name and name not in NO_CLASSES))
+    if not names:
+        raise DataError(f"{where} names no class: expected one name on each line")
+    return names
+
+
+def natural_key(label: str) -> tuple[list[tuple[str, int]], str]:
+    """Return a sort key that puts "stage 2" before "stage 10"."""
+    parts = re.split(r"([0-9]+)", label)
+    texts, numbers = parts[::2], [int(n) for n in parts[1::2]]
+    return [(text.casefold(), number) for text, number in zip(texts, [*numbers, -1])], label
