@@ -123,7 +123,7 @@ def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: 
         return "its iscrowd is neither 0 nor 1"
     area: Any = annotation.get("area")
     bbox: Any = annotation.get("bbox")
-    if area is not None and not (area.__class__ in _NUMBERS and 0 <= area <= _LARGEST):
+    if area is not None and not (isinstance(area, int | float) and area.__class__ is not bool and 0 <= area <= _LARGEST):
         return "its area is not a finite number of at least 0"
     if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _LARGEST):
         return "its bbox is not a list of four finite numbers"
