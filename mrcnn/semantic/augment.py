@@ -1,20 +1,22 @@
-"""Augmentation for semantic segmentation: one affine move of the image and its class map, and the image's brightness.
+"""Augmentation for semantic segmentation: one affine transform of the image and its class map, and brightness.
 
-The arguments have the names and the meanings of Keras' ImageDataGenerator. All moves of one draw become one matrix, by
-which OpenCV samples the image bilinearly and the map at the nearest pixel.
+The arguments have the names and meanings of Keras' ImageDataGenerator. The rotation, shift, shear, zoom and flip of a
+draw are multiplied into one matrix; OpenCV then samples the image bilinearly and the map at the nearest pixel.
 
 Shape letters: h w image and map, C channels.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, Float64, Num, Shaped, UInt16
 
-# what Keras calls them: abcd | edge treatment | abcd
+# names of Keras; on the right, a row abcd with its continuation on both sides
 _BORDERS = {
     "constant": cv2.BORDER_CONSTANT,  # kkkk|abcd|kkkk
     "nearest": cv2.BORDER_REPLICATE,  # aaaa|abcd|dddd
@@ -25,46 +27,47 @@ _BORDERS = {
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """One draw.
+    """One random draw.
 
     Attributes:
-        matrix: float64 [2, 3]. From a pixel (x, y, 1) of the result to the place (x, y) in the source that it shows.
-        brightness: float. Factor of the image's values.
+        matrix: maps a pixel (x, y, 1) of the result to the point (x, y) of the source that it shows.
+        brightness: factor on the values of the image.
     """
 
-    matrix: np.ndarray
+    matrix: Float64[np.ndarray, "2 3"]
     brightness: float = 1.0
 
     @property
-    def moves(self):
-        """Whether any pixel moves: bool."""
+    def moves(self) -> bool:
+        """Whether any pixel moves."""
         return not np.array_equal(self.matrix, np.eye(2, 3))
 
 
 @dataclass(frozen=True)
 class SemanticAugmentation:
-    """How far images may be moved and brightened; each draw is uniform in its range. All ranges 0 change nothing.
+    """Ranges of the random transforms, each uniform in its range. Without arguments, nothing changes.
 
     Attributes:
-        rotation_range: float. Degrees, from -range to range.
-        width_shift_range: float below 1: share of the width, to both sides; float from 1: pixels; int n: whole pixels
-            from -(n - 1) to n - 1; a sequence: one of its values, to either side, shares if all are below 1.
-        height_shift_range: the same for the height.
-        brightness_range: (low, high) factors of the image's values, which are cut off at white; None changes nothing.
-            The map stays as it is.
-        shear_range: float. Degrees, from -range to range, at most 89.
-        zoom_range: (low, high), or a float z for (1 - z, 1 + z). Below 1 enlarges. Drawn for each axis by itself.
-        horizontal_flip: bool. Left and right change places in half of the draws.
-        vertical_flip: bool. The same for top and bottom.
-        fill_mode: "nearest", "constant", "reflect" or "wrap". What lies beyond the edges, of image and map alike;
+        rotation_range: float, degrees; from -range to range.
+        width_shift_range: to the left or right. A float below 1 is a share of the width, a float from 1 on pixels; an int
+            n means whole pixels from -(n - 1) to n - 1; of a sequence one value is drawn, and its sign; they are shares if
+            all are below 1.
+        height_shift_range: the same up or down.
+        brightness_range: (low, high) factors on the values of the image, which are clipped at white; the map does not
+            change. None for no change.
+        shear_range: float, degrees, at most 89; from -range to range.
+        zoom_range: (low, high), or a float z for (1 - z, 1 + z); below 1 enlarges. Each axis has its own draw.
+        horizontal_flip: bool, mirror left and right in half of the draws.
+        vertical_flip: bool, mirror top and bottom in half of the draws.
+        fill_mode: "nearest", "constant", "reflect" or "wrap": what the image and the map show beyond their edges.
             "constant" fills the image with `cval` and the map with background, 0.
-        cval: float. Grey level from 0 to 255.
+        cval: float, grey level from 0 to 255.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
 
-    Differs: Keras 3 moves rows by width_shift_range and columns by height_shift_range, and turns images that are not
-        square about a point beside their centre. Here each does what its documentation says.
+    Differs: Keras 3 shifts rows by width_shift_range and columns by height_shift_range, and rotates images that are not
+        square about a point off their centre. Here each does what its documentation says.
     """
 
     rotation_range: Any = 0.0
@@ -78,8 +81,8 @@ class SemanticAugmentation:
     fill_mode: Any = "nearest"
     cval: Any = 0.0
 
-    def __post_init__(self):
-        """Check the arguments; see the class."""
+    def __post_init__(self) -> None:
+        """Check the arguments."""
         _check("rotation_range", self.rotation_range, 0)
         _check("shear_range", self.shear_range, 0, 89)
         _check("cval", self.cval, 0, 255)
@@ -95,28 +98,22 @@ class SemanticAugmentation:
         if self.fill_mode not in _BORDERS:
             raise ValueError(f"fill_mode is {self.fill_mode!r}, expected one of {', '.join(_BORDERS)}")
 
-    def _zooms(self):
+    def _zooms(self) -> Any:
+        """(low, high) of the zoom."""
         if _is_sequence(self.zoom_range):
             return self.zoom_range
         _check("zoom_range", self.zoom_range, 0)
         return 1 - self.zoom_range, 1 + self.zoom_range
 
-    def draw(self, size, rng):
-        """Draw one transform.
-
-        Args:
-            size: (h, w) of the images that it is for, in pixels.
-            rng: numpy Generator, or an int seed. The draw depends on it alone.
-
-        Returns:
-            Transform.
-        """
+    def draw(self, size: tuple[int, ...], rng: np.random.Generator | int) -> Transform:
+        """Draw a transform for images of a size (height, width). It depends only on the size and the generator or seed."""
         rng = np.random.default_rng(rng)
         angle = math.radians(rng.uniform(-self.rotation_range, self.rotation_range))
         up = _draw_shift(self.height_shift_range, size[0], rng)
         left = _draw_shift(self.width_shift_range, size[1], rng)
         shear = math.radians(rng.uniform(-self.shear_range, self.shear_range))
-        zoom_x, zoom_y = rng.uniform(*self._zooms(), 2)
+        low, high = self._zooms()
+        zoom_x, zoom_y = rng.uniform(low, high, 2)
         flip_x, flip_y = rng.random(2) < 0.5
         brightness = 1.0 if self.brightness_range is None else rng.uniform(*self.brightness_range)
         steps = (
@@ -128,23 +125,25 @@ class SemanticAugmentation:
         )
         return Transform(_about_centre(steps, size), float(brightness))
 
-    def apply(self, image, class_map, transform):
-        """Apply one draw to an image and its map.
+    def apply(
+        self, image: Float32[np.ndarray, "..."], class_map: Shaped[np.ndarray, "..."], transform: Transform
+    ) -> tuple[Float32[np.ndarray, "..."], Shaped[np.ndarray, "..."]]:
+        """Apply a draw to an image and its map.
 
         Args:
-            image: float32 [h, w, C] in [0, 1], C at most 4.
-            class_map: whole numbers from 0 to 65535, [h, w].
-            transform: Transform of this size.
+            image: [h, w, C], values 0..1, at most 4 channels.
+            class_map: [h, w], integers from 0 to 65535.
+            transform: drawn for this size.
 
         Returns:
-            (image, class_map), of the same shapes and dtypes. The map holds values that it held before, or background.
+            The image and the map, in the same shapes and dtypes. The map has no new values but background.
 
         Raises:
-            ValueError: the two are not of one size, or the map has other numbers.
+            ValueError: the sizes of image and map differ, or the map has other values.
         """
         class_map = np.asarray(class_map)
         if image.shape[:2] != class_map.shape:
-            raise ValueError(f"the image is of size {image.shape[:2]}, its map of shape {class_map.shape}")
+            raise ValueError(f"the image has size {image.shape[:2]}, its class map shape {class_map.shape}: expected equal")
         if transform.moves:
             image = self._warp(image, transform, cv2.INTER_LINEAR, self.cval / 255)
             class_map = self._warp(_as_uint16(class_map), transform, cv2.INTER_NEAREST, 0).astype(class_map.dtype)
@@ -152,11 +151,15 @@ class SemanticAugmentation:
             image = np.clip(image * np.float32(transform.brightness), 0, 1)
         return image, class_map
 
-    def __call__(self, image, class_map, rng):
-        """Draw, and apply the draw; see `draw` and `apply`."""
+    def __call__(
+        self, image: Float32[np.ndarray, "..."], class_map: Shaped[np.ndarray, "..."], rng: np.random.Generator | int
+    ) -> tuple[Float32[np.ndarray, "..."], Shaped[np.ndarray, "..."]]:
+        """Draw a transform and apply it; see `draw` and `apply`."""
         return self.apply(image, class_map, self.draw(image.shape[:2], rng))
 
-    def _warp(self, pixels, transform, interpolation, outside):
+    def _warp(
+        self, pixels: Num[np.ndarray, "h w *C"], transform: Transform, interpolation: int, outside: float | int
+    ) -> Num[np.ndarray, "h w *C"]:
         size = (pixels.shape[1], pixels.shape[0])
         warped = cv2.warpAffine(np.ascontiguousarray(pixels), transform.matrix, size,
                                 flags=interpolation | cv2.WARP_INVERSE_MAP,
@@ -164,17 +167,11 @@ class SemanticAugmentation:
         return warped.reshape(pixels.shape)  # OpenCV drops a channel axis of 1
 
 
-def as_augmentation(given):
-    """Take an augmentation as users give it.
-
-    Args:
-        given: SemanticAugmentation, a dict of its arguments, or None.
-
-    Returns:
-        SemanticAugmentation or None.
+def as_augmentation(given: object) -> SemanticAugmentation | None:
+    """Convert the augmentation that a user passed: a SemanticAugmentation, a dict of its arguments, or None.
 
     Raises:
-        ValueError: a name is unknown, or a value is out of range.
+        ValueError: an argument is unknown or out of range, or `given` is something else.
     """
     if given is None or isinstance(given, SemanticAugmentation):
         return given
@@ -187,8 +184,8 @@ def as_augmentation(given):
     return SemanticAugmentation(**given)
 
 
-def _about_centre(steps, size):
-    """Multiply 3 x 3 matrices, about the centre of the image: float64 [2, 3]."""
+def _about_centre(steps: Sequence[Any], size: tuple[int, ...]) -> Float64[np.ndarray, "2 3"]:
+    """Multiply 3 x 3 matrices, with the origin at the centre of the image."""
     centre = np.array([[1, 0, (size[1] - 1) / 2], [0, 1, (size[0] - 1) / 2], [0, 0, 1]])
     back = np.array([[1, 0, -centre[0, 2]], [0, 1, -centre[1, 2]], [0, 0, 1]])
     whole = centre
@@ -197,42 +194,42 @@ def _about_centre(steps, size):
     return (whole @ back)[:2]
 
 
-def _draw_shift(given, length, rng):
-    """Draw a shift in pixels; `SemanticAugmentation` says what the argument means."""
+def _draw_shift(given: Any, length: int, rng: np.random.Generator) -> float:
+    """Draw a shift in pixels; see `SemanticAugmentation.width_shift_range`."""
     if _is_sequence(given):
         pixels = float(rng.choice(np.asarray(given, np.float64))) * rng.choice((-1, 1))
         largest = max(given)
     elif isinstance(given, Integral):
-        return float(rng.integers(-given + 1, given)) if given else 0.0
+        return float(rng.integers(-int(given) + 1, int(given))) if given else 0.0
     else:
         pixels, largest = rng.uniform(-given, given), given
     return pixels * length if largest < 1 else pixels
 
 
-def _as_uint16(class_map):
-    """Whole numbers in the one dtype that OpenCV warps without loss and that holds them all."""
+def _as_uint16(class_map: Shaped[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:
+    """Convert to the dtype that holds all class numbers and that OpenCV warps without loss."""
     if class_map.dtype.kind not in "bui":
-        raise ValueError(f"a class map holds whole numbers, and this one is {class_map.dtype}")
+        raise ValueError(f"the class map is {class_map.dtype}, expected integers")
     if class_map.size and not 0 <= class_map.min() <= class_map.max() <= 65535:
-        raise ValueError(f"a class map holds 0 to 65535, and this one {class_map.min()} to {class_map.max()}")
+        raise ValueError(f"the class map has values from {class_map.min()} to {class_map.max()}, expected 0 to 65535")
     return class_map.astype(np.uint16)
 
 
-def _is_sequence(value):
+def _is_sequence(value: object) -> bool:
     return isinstance(value, list | tuple | np.ndarray)
 
 
-def _check(name, value, least, most=math.inf):
+def _check(name: str, value: Any, least: float | int, most: float | int = math.inf) -> None:
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not least <= value <= most:
         limits = ["" if least == -math.inf else f" from {least:g}", "" if most == math.inf else f" to {most:g}"]
         raise ValueError(f"{name} is {value!r}, expected a number{''.join(limits)}")
 
 
-def _check_pair(name, value, least):
+def _check_pair(name: str, value: Any, least: float | int) -> None:
     if not _is_sequence(value) or len(value) != 2:
         raise ValueError(f"{name} is {value!r}, expected two numbers (low, high)")
     for one in value:
         _check(name, one, least)
     if value[0] > value[1]:
-        raise ValueError(f"{name} is {value!r}, its low end above its high end")
+        raise ValueError(f"{name} is {value!r}, expected (low, high) with low <= high")

@@ -1,14 +1,18 @@
-"""Batches of images and class maps, epoch after epoch.
+"""Batches of images and class maps for semantic segmentation: which images, which number for each class, which order.
 
-Any worker may make any batch in any order: what `batches[step]` returns depends on the seed and the step alone.
+What `batches[step]` returns depends only on the seed and the step, so any worker can make any batch in any order.
 
 Shape letters: B images, h w input of the network, K classes of the data set with background.
 """
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64, Integer
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.catalog import open_dataset
@@ -20,96 +24,102 @@ from mrcnn.semantic.sample import make_semantic_sample
 logger = logging.getLogger(__name__)
 
 MASK_TYPES = ("binary", "normal")
-# what a random stream is for, so that the choice, the order of a pass and its samples never share one
+# separate random streams for the choice of images, the order of an epoch, and its samples
 FILTER_STREAM, ORDER_STREAM, SAMPLE_STREAM = 0, 1, 2
 BACKGROUND = "background"
-# what a class map can hold at most
+# largest value of a class map
 _LARGEST_LABEL = 65535
 
 
-def filter_images(source, classes=None, mode=None, *, seed=0, **options):
-    """Find the images that hold at least one of some classes; crowds count.
+def filter_images(
+    source: Dataset | PathLike[str] | str,
+    classes: Sequence[str] | str | None = None,
+    mode: str | None = None,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[Dataset, Int64[np.ndarray, " n"]]:
+    """Find the images that have an instance, or a crowd, of at least one of the classes.
 
     Args:
         source: path of a data set in any format of `mrcnn.datasets.open`, or a prepared Dataset.
-        classes: list of class names, or None for all images, those without instances too.
-        mode: str. The part of a folder: "train", "val", ... None for one that is not divided, and for a Dataset.
-        seed: int. Of the order.
+        classes: names; None for all images, also those without instances.
+        mode: subset of the data set at a path, such as "train" or "val"; None where it has no subsets.
+        seed: of the order.
         **options: of `mrcnn.datasets.open`, such as format or year.
 
     Returns:
-        (dataset, image_ids): Dataset, prepared; int64 [n], positions in it, each once, in a shuffled order.
+        The prepared data set, and the positions of the images in it, in random order.
 
     Raises:
-        DataError: the data cannot be opened, a class is unknown, or no image holds one of them.
-        ValueError: a mode or options were given beside a Dataset.
+        DataError: the data cannot be opened, a class is unknown, or no image has one of the classes.
+        ValueError: mode or options were given together with a Dataset.
     """
     if isinstance(source, Dataset):
         if mode is not None or options:
-            raise ValueError("mode and options choose what is opened of a folder, and an open data set was given")
+            raise ValueError("mode and options are for a path, and source is an open Dataset: leave them out")
         dataset = source
     else:
         dataset = open_dataset(source, subset=mode, **options)
     ids = np.asarray(dataset.image_ids, np.int64)
     if classes is not None:
         wanted = number_classes(dataset, classes) > 0
-        ids = np.array([i for i in ids if _holds(dataset, int(i), wanted)], np.int64)
+        ids = np.array([i for i in ids if _has_class(dataset, int(i), wanted)], np.int64)
     if not len(ids):
         raise DataError(
             "the data set has no images: call prepare() once they are added"
-            if classes is None else f"no image holds any of the classes {', '.join(class_list(dataset, classes))}"
+            if classes is None else f"no image has any of the classes {', '.join(class_list(dataset, classes))}"
         )  # fmt: skip
     return dataset, np.random.default_rng([int(seed), FILTER_STREAM]).permutation(ids)
 
 
-def _holds(dataset, image_id, wanted):
-    """Tell whether an image has an instance of the classes marked in bool [K]; a broken one is logged, and has none."""
+def _has_class(dataset: Dataset, image_id: int, wanted: Bool[np.ndarray, " K"]) -> bool:
+    """Whether an image has an instance of a wanted class. A broken image is logged, and has none."""
     try:
         class_ids = np.abs(np.asarray(instances_of(dataset, image_id)[1], np.int64)).reshape(-1)
         return bool(wanted[class_ids].any())
-    except Exception as error:  # what `load_mask` of somebody's own may raise
+    except Exception as error:  # a user's `load_mask` may raise anything
         logger.warning("%s is left out: %s", name_image(dataset, image_id), error)
         return False
 
 
-def class_list(dataset, classes=None):
-    """Give the names of the classes asked for.
+def class_list(dataset: Dataset, classes: Sequence[str] | str | None = None) -> list[str]:
+    """List the names of the chosen classes.
 
     Args:
-        dataset: Dataset, prepared.
-        classes: list of names, one name, or None for all of the data set, each name once.
-
-    Returns:
-        list of str.
+        dataset: prepared.
+        classes: names, one name, or None for all classes of the data set; equal names of several sources count once.
 
     Raises:
-        DataError: a name is unknown, is given twice, or is the background's; or there is none.
+        DataError: a name is unknown, repeated, or the background's; or there is no name.
     """
-    there = list(dict.fromkeys(dataset.class_names[1:]))
+    known = list(dict.fromkeys(dataset.class_names[1:]))
     if classes is None:
-        return there
+        return known
     names = [classes] if isinstance(classes, str) else list(classes)
     for position, name in enumerate(names):
-        if name not in there:
-            shown = ", ".join(there[:100]) + (", ..." if len(there) > 100 else "")
+        if name not in known:
+            shown = ", ".join(known[:100]) + (", ..." if len(known) > 100 else "")
             raise DataError(f"the data set has no class {name!r}; it has {shown}")
         if name in names[:position]:
-            raise DataError(f"the class {name!r} is asked for twice")
+            raise DataError(f"the class {name!r} is given twice")
     if not names:
-        raise DataError("no class is asked for: give names, or None for all classes")
+        raise DataError("classes is empty: give names, or None for all classes")
     return names
 
 
-def number_classes(dataset, classes=None, mask_type="normal"):
-    """Give each class of a data set its number in the class map.
+def number_classes(
+    dataset: Dataset, classes: Sequence[str] | str | None = None, mask_type: str = "normal"
+) -> Int64[np.ndarray, " K"]:
+    """Assign each class of a data set its number in the class map.
 
     Args:
-        dataset: Dataset, prepared. Classes of one name, of several sources, get one number.
+        dataset: prepared. Classes of the same name, from several sources, get one number.
         classes: see `class_list`.
-        mask_type: "binary" numbers all classes asked for 1; "normal" numbers them from 1 in the order asked for.
+        mask_type: "binary" assigns 1 to all chosen classes; "normal" numbers them from 1 in the given order.
 
     Returns:
-        int64 [K]. 0 for the background and for classes not asked for.
+        Numbers by class id; 0 for the background and for classes that were not chosen.
 
     Raises:
         DataError: see `class_list`.
@@ -117,74 +127,71 @@ def number_classes(dataset, classes=None, mask_type="normal"):
     """
     if mask_type not in MASK_TYPES:
         raise ValueError(f"mask_type is {mask_type!r}, expected {' or '.join(MASK_TYPES)}")
-    place = {name: k for k, name in enumerate(class_list(dataset, classes), start=1)}
-    numbers = np.array([0] + [place.get(name, 0) for name in dataset.class_names[1:]], np.int64)
+    number = {name: k for k, name in enumerate(class_list(dataset, classes), start=1)}
+    numbers = np.array([0] + [number.get(name, 0) for name in dataset.class_names[1:]], np.int64)
     return np.minimum(numbers, 1) if mask_type == "binary" else numbers
 
 
 class SemanticBatches:
-    """Batches of images and class maps, epoch after epoch.
+    """Batches of images and class maps.
 
-    `len(batches)` is the number of batches of an epoch; the last of them may be smaller. Each image comes once an epoch. In
-    the place of one that cannot be used, which is logged once and kept in `broken`, the next good one of the epoch comes a
-    second time.
+    `len(batches)` is the number of batches in an epoch, of which the last may be smaller. `batches[step]` is batch
+    `step % len(batches)` of epoch `step // len(batches)`, for any step >= 0: a tuple of
 
-    `batches[step]` for any step >= 0 is batch `step % len(batches)` of epoch `step // len(batches)`: a tuple
+        images: float32 [B, h, w, 3], values 0..1.
+        masks: int32 [B, h, w, 1]. With "binary", 1 for any of the classes; with "normal", k for the k-th of them, the
+            highest where they overlap. 0 is background. `ignore_label` marks pixels that the data leave undefined: 255 in
+            a class map, void in Pascal VOC, pixels outside all segments of a panoptic PNG.
 
-        images: float32 [B, h, w, 3] in [0, 1].
-        masks: int32 [B, h, w, 1]. "binary": 1 where any of the classes is; "normal": k for the k-th class asked for,
-            the highest where they overlap. 0 is background, and with `ignore_label` that number is where the data say
-            nothing: 255 in a class map, void in Pascal VOC, or what a panoptic PNG leaves out.
-
-    It may be used from several threads, and pickled for processes.
+    Each image comes once an epoch. An image that cannot be used is logged once, recorded in `broken`, and replaced by the
+    next usable one of the epoch. The object can be used from several threads, and pickled for processes.
 
     Args:
-        dataset: Dataset, prepared.
-        input_size: (h, w) that images are stretched to, in pixels.
-        batch_size: int. B.
-        classes: list of names, or None for all classes.
+        dataset: prepared.
+        input_size: (height, width) that images are stretched to, in pixels.
+        classes: names; None for all classes.
         mask_type: "binary" or "normal".
-        image_ids: int [n]. None takes the images that hold one of the classes, all when `classes` is None.
+        image_ids: positions in the data set; None takes the images that have one of the classes, or all images when
+            `classes` is None.
         augmentation: SemanticAugmentation, a dict of its arguments, or None.
-        shuffle: bool. Whether each epoch has an order of its own; otherwise it is that of `image_ids`.
-        seed: int.
-        workers: int. Threads that make the samples of a batch.
-        ignore_label: int above all numbers of classes, up to 65535. For losses and metrics that leave pixels out, such as
-            `keras.losses.SparseCategoricalCrossentropy(ignore_class=255)`. None, and data that know of no such pixels,
-            give background there.
+        shuffle: whether each epoch has an order of its own; otherwise it is that of `image_ids`.
+        workers: number of threads that make the samples of a batch.
+        ignore_label: larger than all class numbers, up to 65535, for losses and metrics that can ignore pixels, such as
+            `keras.losses.SparseCategoricalCrossentropy(ignore_class=255)`. None makes undefined pixels background.
 
     Attributes:
-        class_names: list of str. What the numbers of the masks mean: "background" first.
-        broken: dict image id -> reason, of the samples met so far.
+        class_names: names by number, "background" first.
+        broken: reason by image id, of the unusable images met so far.
 
     Raises:
-        DataError: no image holds any of the classes, or one is unknown.
-        ValueError: an argument is out of its range.
+        DataError: no image has any of the classes, or a class is unknown.
+        ValueError: an argument is out of range.
     """
 
     def __init__(
         self,
-        dataset,
-        input_size,
-        batch_size,
+        dataset: Dataset,
+        input_size: Sequence[object],
+        batch_size: int,
         *,
-        classes=None,
-        mask_type="binary",
-        image_ids=None,
-        augmentation=None,
-        shuffle=True,
-        seed=0,
-        workers=1,
-        ignore_label=None,
-    ):
-        if len(input_size) != 2 or not all(isinstance(v, int | np.integer) and v > 0 for v in input_size):
+        classes: Sequence[str] | str | None = None,
+        mask_type: str = "binary",
+        image_ids: Sequence[int] | Integer[np.ndarray, " n"] | None = None,
+        augmentation: object = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        workers: int = 1,
+        ignore_label: int | None = None,
+    ) -> None:
+        sides = [int(v) for v in input_size if isinstance(v, int | np.integer) and v > 0]
+        if len(input_size) != 2 or len(sides) != 2:
             raise ValueError(f"input_size is {input_size!r}, expected (height, width) in pixels")
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
         self.workers = max(int(workers), 1)
         self.numbers = number_classes(dataset, classes, mask_type)
         self.dataset, self.batch_size, self.mask_type = dataset, int(batch_size), mask_type
-        self.input_size = tuple(int(v) for v in input_size)
+        self.input_size = (sides[0], sides[1])
         self.augmentation = as_augmentation(augmentation)
         self.shuffle, self.seed = shuffle, int(seed)
         names = class_list(dataset, classes)
@@ -192,72 +199,66 @@ class SemanticBatches:
             names = ["any class" if classes is None else " or ".join(names)]
         self.class_names = [BACKGROUND, *names]
         if ignore_label is not None and not len(names) < ignore_label <= _LARGEST_LABEL:
-            raise ValueError(f"ignore_label is {ignore_label}, expected a number such as 255: above {len(names)}, that of the "
-                             f"last class, and up to {_LARGEST_LABEL}")  # fmt: skip
+            raise ValueError(f"ignore_label is {ignore_label}, expected a number such as 255: above {len(names)}, the number "
+                             f"of the last class, and up to {_LARGEST_LABEL}")  # fmt: skip
         self.ignore_label = ignore_label
         if image_ids is None:
             image_ids = filter_images(dataset, classes, seed=seed)[1]
         self.image_ids = np.asarray(image_ids, np.int64)
         if not len(self.image_ids):
-            raise DataError("there is no image to make batches of: image_ids is empty")
-        self.broken = {}
-        self._order = (None, None)
+            raise DataError("image_ids is empty: no image to make batches of")
+        self.broken: dict[int, str] = {}
+        # the last epoch asked for, and its order
+        self._order: tuple[int, np.ndarray] = (-1, self.image_ids)
 
-    def __len__(self):
-        """Number of batches of an epoch."""
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
         return -(-len(self.image_ids) // self.batch_size)
 
-    def order(self, epoch):
-        """Give the image ids of an epoch in their order. Args: epoch: int >= 0. Returns: int64 [n]."""
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Return the image ids in the order of an epoch, which counts from 0."""
         if not self.shuffle:
             return self.image_ids
-        kept_epoch, kept = self._order
-        if kept_epoch == epoch:
-            return kept
+        cached_epoch, order = self._order
+        if cached_epoch == epoch:
+            return order
         order = np.random.default_rng([self.seed, ORDER_STREAM, epoch]).permutation(self.image_ids)
         self._order = (epoch, order)
         return order
 
-    def __getitem__(self, step):
-        """Make a batch. Args: step: int >= 0. Returns: (images, masks), as the class describes them."""
+    def __getitem__(self, step: int) -> tuple[Float32[np.ndarray, "B h w 3"], Int32[np.ndarray, "B h w 1"]]:
+        """Make a batch; see the class."""
         step = int(step)
         if step < 0:
-            raise IndexError(f"a step counts from 0, and is {step}")
+            raise IndexError(f"step is {step}, expected 0 or more")
         epoch, position = divmod(step, len(self))
         first = position * self.batch_size
         count = min(self.batch_size, len(self.image_ids) - first)
-        places = range(first, first + count)
+        positions = range(first, first + count)
         if self.workers == 1:
-            samples = [self.sample(epoch, place) for place in places]
+            samples = [self.sample(epoch, position) for position in positions]
         else:
             with ThreadPoolExecutor(self.workers, thread_name_prefix="mrcnn-semantic") as pool:
-                samples = list(pool.map(lambda place: self.sample(epoch, place), places))
+                samples = list(pool.map(lambda position: self.sample(epoch, position), positions))
         images, masks = zip(*samples, strict=True)
         return np.stack(images), np.stack(masks)[:, :, :, None]
 
-    def sample(self, epoch, position):
-        """Make the sample at a position of an epoch, or the next good one after it.
-
-        Args:
-            epoch: int >= 0.
-            position: int. Position in the epoch.
-
-        Returns:
-            (image, class_map), as of `make_semantic_sample`.
+    def sample(self, epoch: int, position: int) -> tuple[Float32[np.ndarray, "h w 3"], Int32[np.ndarray, "h w"]]:
+        """Make the image and class map at a position of an epoch, or those of the next usable image after it.
 
         Raises:
             DataError: no image is usable.
         """
         order = self.order(epoch)
         for offset in range(len(order)):
-            place = (position + offset) % len(order)
-            image_id = int(order[place])
-            rng = np.random.default_rng([self.seed, SAMPLE_STREAM, epoch, place])
+            ix = (position + offset) % len(order)
+            image_id = int(order[ix])
+            rng = np.random.default_rng([self.seed, SAMPLE_STREAM, epoch, ix])
             try:
                 return make_semantic_sample(self.dataset, image_id, self.input_size, self.numbers, self.augmentation, rng,
                                             self.ignore_label)  # fmt: skip
             except DataError as error:
                 reason = str(error)
-                if self.broken.setdefault(image_id, reason) is reason:  # the first to find out tells it
-                    logger.warning("a training sample is left out: %s", reason)
+                if self.broken.setdefault(image_id, reason) is reason:  # only the first thread logs it
+                    logger.warning("an unusable image is replaced by the next one: %s", reason)
         raise DataError(f"none of the {len(order)} images can be used; the first: {next(iter(self.broken.values()))}")

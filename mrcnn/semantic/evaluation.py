@@ -1,68 +1,56 @@
-"""Mean intersection over union of class maps.
+"""Mean intersection over union (IoU) of class maps.
 
-Shape letters: K classes with background. A confusion matrix counts pixels: rows are the truth, columns the prediction.
+Shape letters: K classes with background. In a confusion matrix, rows are the truth and columns the prediction.
 """
 
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float64, Int64
 
 
-def confusion_matrix(truth, predicted, num_classes, ignore=None):
+def confusion_matrix(
+    truth: npt.ArrayLike, predicted: npt.ArrayLike, num_classes: int, ignore: int | None = None
+) -> Int64[np.ndarray, "K K"]:
     """Count the pixels of each pair of true and predicted class.
 
-    Matrices of several images add up to the matrix of all of them.
+    The matrices of several images can be added up.
 
     Args:
-        truth: whole numbers, any shape.
-        predicted: whole numbers, the same shape.
-        num_classes: int. K; the classes are 0 to K - 1.
-        ignore: int. Pixels that are this in the truth are not counted; None counts all.
-
-    Returns:
-        int64 [K, K].
+        truth, predicted: integers of one shape, 0 to num_classes - 1.
+        ignore: pixels with this value in the truth are not counted.
 
     Raises:
-        ValueError: the shapes differ, or a value is no class.
+        ValueError: the shapes differ, or a value is not a class.
     """
-    truth, predicted = np.asarray(truth), np.asarray(predicted)
-    if truth.shape != predicted.shape:
-        raise ValueError(f"the truth is of shape {truth.shape}, the prediction of shape {predicted.shape}")
-    counted = np.ones(truth.shape, bool) if ignore is None else truth != ignore
-    truth, predicted = truth[counted], predicted[counted]
-    for name, values in (("truth", truth), ("prediction", predicted)):
+    if np.shape(truth) != np.shape(predicted):
+        raise ValueError(f"the truth has shape {np.shape(truth)}, the prediction {np.shape(predicted)}: expected one shape")
+    rows, columns = np.asarray(truth).ravel(), np.asarray(predicted).ravel()
+    if ignore is not None:
+        rows, columns = rows[rows != ignore], columns[rows != ignore]
+    for name, values in (("truth", rows), ("prediction", columns)):
         if values.size and (values.dtype.kind not in "bui" or values.min() < 0 or values.max() >= num_classes):
-            raise ValueError(f"the {name} holds {values.dtype} from {values.min()} to {values.max()}, "
-                             f"expected whole numbers from 0 to {num_classes - 1}")  # fmt: skip
-    pairs = truth.astype(np.int64) * num_classes + predicted.astype(np.int64)
+            raise ValueError(f"the {name} has {values.dtype} values from {values.min()} to {values.max()}, "
+                             f"expected integers from 0 to {num_classes - 1}")  # fmt: skip
+    pairs = rows.astype(np.int64) * num_classes + columns.astype(np.int64)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def class_ious(confusion):
-    """Compute the intersection over union of each class.
-
-    Args:
-        confusion: int [K, K], as of `confusion_matrix`.
+def class_ious(confusion: npt.ArrayLike) -> Float64[np.ndarray, " K"]:
+    """Compute the IoU of each class from a confusion matrix [K, K].
 
     Returns:
-        float64 [K]. Pixels that are of the class in both, by pixels that are of it in either. nan for a class that is
-        absent from both.
+        nan for a class that is in neither the truth nor the prediction.
 
     Source: Everingham et al., The Pascal Visual Object Classes Challenge: A Retrospective, IJCV 2015, section 3.3.
     """
     confusion = np.asarray(confusion, np.int64)
-    both = np.diag(confusion)
-    either = confusion.sum(axis=0) + confusion.sum(axis=1) - both
-    return np.divide(both, either, out=np.full(len(both), np.nan), where=either > 0)
+    intersection = np.diag(confusion)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
+    return np.divide(intersection, union, out=np.full(len(union), np.nan), where=union > 0)
 
 
-def mean_iou(confusion):
-    """Average the IoU over the classes that the truth or the prediction holds.
-
-    Args:
-        confusion: int [K, K], as of `confusion_matrix`.
-
-    Returns:
-        float. In [0, 1]; nan when no pixel was counted.
-    """
+def mean_iou(confusion: npt.ArrayLike) -> float:
+    """Average the IoU over the classes that are in the truth or the prediction; nan when no pixel was counted."""
     ious = class_ious(confusion)
     present = ious[~np.isnan(ious)]
     return float(present.mean()) if len(present) else float("nan")

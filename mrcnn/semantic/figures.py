@@ -1,63 +1,67 @@
-"""Figures of batches for semantic segmentation: images beside their class maps.
+"""Figures of batches for semantic segmentation: images next to their class maps.
 
-Legend: B images, h w image.
+Shape letters: B images, h w image.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Integer, Num, Shaped, UInt8
 from matplotlib import patches
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from mrcnn.viz.colors import class_color
 from mrcnn.viz.draw import to_rgb
 
-# inches of one picture's width, and the share of the colour where the map lies over the image
-_PICTURE, _COVER = 3.0, 0.55
+# inches: width of a picture
+_PICTURE = 3.0
+# opacity of the class map over the image
+_ALPHA = 0.55
 
 
-def color_map(class_map):
-    """Give each pixel the colour of its class; the background is black.
-
-    Args:
-        class_map: whole numbers [h, w] or [h, w, 1].
-
-    Returns:
-        uint8 [h, w, 3].
-    """
+def color_map(class_map: npt.ArrayLike) -> UInt8[np.ndarray, "h w 3"]:
+    """Colour a class map, [h, w] or [h, w, 1]; the background is black."""
     class_map = np.asarray(class_map)
     class_map = class_map[:, :, 0] if class_map.ndim == 3 else class_map
-    values, places = np.unique(class_map, return_inverse=True)
+    values, positions = np.unique(class_map, return_inverse=True)
     colors = np.array([class_color(v) if v else (0, 0, 0) for v in values])
-    return np.rint(255 * colors).astype(np.uint8)[places.reshape(class_map.shape)]
+    return np.rint(255 * colors).astype(np.uint8)[positions.reshape(class_map.shape)]
 
 
-def lay_over(image, class_map):
-    """Lay the colours of a class map over an image. Args: image: [h, w, 3]; class_map: [h, w]. Returns: uint8 [h, w, 3]."""
+def overlay(image: Num[np.ndarray, "h w *C"], class_map: Num[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Blend the colours of a class map into a copy of an image."""
     canvas, colors, covered = to_rgb(image), color_map(class_map), np.asarray(class_map) != 0
-    canvas[covered] = np.rint((1 - _COVER) * canvas[covered] + _COVER * colors[covered]).astype(np.uint8)
+    canvas[covered] = np.rint((1 - _ALPHA) * canvas[covered] + _ALPHA * colors[covered]).astype(np.uint8)
     return canvas
 
 
-def batch_figure(images, masks, class_names=None, predictions=None, limit=8):
-    """Draw a batch: a row an image, with its mask, the two together, and a prediction where there is one.
+def batch_figure(
+    images: Shaped[np.ndarray, "B h w 3"],
+    masks: npt.ArrayLike,
+    class_names: Sequence[str] | None = None,
+    predictions: npt.ArrayLike | None = None,
+    limit: int = 8,
+) -> Figure:
+    """Draw a batch, one image in each row: the image, its mask, the mask over the image, and the prediction if given.
+
+    The titles of the maps give the classes with their share of the pixels.
 
     Args:
-        images: float [B, h, w, 3] in [0, 1], or uint8.
-        masks: whole numbers [B, h, w] or [B, h, w, 1]. 0 is background.
-        class_names: list of str by number, for the legend; a number beyond them is told as ignored. None shows the numbers.
-        predictions: whole numbers as `masks`, or None.
-        limit: int. Most rows.
-
-    Returns:
-        matplotlib Figure. Each map's title says which classes it holds, and in what share of its pixels.
+        images: floats in 0..1, or uint8.
+        masks, predictions: integers [B, h, w] or [B, h, w, 1]; 0 is background.
+        class_names: names by number, for the legend; larger numbers are shown as ignored. None shows the numbers.
+        limit: maximum number of rows.
 
     Raises:
-        ValueError: images, masks and predictions are not of one size and count.
+        ValueError: images, masks and predictions differ in size or number.
     """
     maps = {"mask": np.asarray(masks), **({} if predictions is None else {"prediction": np.asarray(predictions)})}
     maps = {name: values[..., 0] if values.ndim == 4 else values for name, values in maps.items()}
     for name, values in maps.items():
         if values.shape != np.shape(images)[:3]:
-            raise ValueError(f"images of shape {np.shape(images)} do not go with {name} of shape {values.shape}")
+            raise ValueError(f"images of shape {np.shape(images)} do not match the {name} of shape {values.shape}")
     rows = min(len(images), limit)
     if not rows:
         raise ValueError("the batch has no images")
@@ -66,7 +70,7 @@ def batch_figure(images, masks, class_names=None, predictions=None, limit=8):
     size = (_PICTURE * len(columns), max(_PICTURE * height / width, 1) * rows + 0.6)
     figure, axes = plt.subplots(rows, len(columns), figsize=size, squeeze=False, layout="constrained")
     for row in range(rows):
-        pictures = [to_rgb(images[row]), color_map(maps["mask"][row]), lay_over(images[row], maps["mask"][row])]
+        pictures = [to_rgb(images[row]), color_map(maps["mask"][row]), overlay(images[row], maps["mask"][row])]
         titles = ["", shares(maps["mask"][row], class_names), ""]
         if predictions is not None:
             pictures.append(color_map(maps["prediction"][row]))
@@ -80,21 +84,21 @@ def batch_figure(images, masks, class_names=None, predictions=None, limit=8):
     return figure
 
 
-def shares(class_map, class_names=None):
-    """Say which classes a map holds. Args: class_map: [h, w]; class_names: list. Returns: str, "cat 12 %, dog 3 %"."""
+def shares(class_map: Integer[np.ndarray, "h w *one"], class_names: Sequence[str] | None = None) -> str:
+    """List the classes of a map with their share of the pixels, such as "cat 12 %, dog 3 %"."""
     values, counts = np.unique(class_map, return_counts=True)
-    parts = [(v, 100 * n / np.size(class_map)) for v, n in zip(values, counts, strict=True) if v]
-    told = [f"{_name(v, class_names)} {'<1' if part < 1 else f'{part:.0f}'} %" for v, part in parts]
-    return ", ".join(told) or "background only"
+    parts = [(int(v), 100 * n / np.size(class_map)) for v, n in zip(values, counts, strict=True) if v]
+    texts = [f"{_name(v, class_names)} {'<1' if part < 1 else f'{part:.0f}'} %" for v, part in parts]
+    return ", ".join(texts) or "background only"
 
 
-def _name(value, class_names):
+def _name(value: int, class_names: Sequence[str] | None) -> str:
     if class_names is None:
         return f"class {value}"
     return class_names[value] if value < len(class_names) else "ignored"
 
 
-def _add_legend(figure, maps, class_names):
+def _add_legend(figure: Figure, maps: Sequence[Integer[np.ndarray, "..."]], class_names: Sequence[str] | None) -> None:
     values = [int(v) for v in np.unique(np.concatenate([values.ravel() for values in maps])) if v]
     handles = [patches.Patch(color=class_color(v), label=_name(v, class_names)) for v in values]
     if handles:

@@ -3,33 +3,49 @@
 Shape letters: H W image file, h w input of the network, N instances, K classes of the data set with background.
 """
 
+from collections.abc import Callable, Sequence
+
 import cv2
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float32, Int32, Int64, Integer, Shaped, UInt16
 
 from mrcnn.base.errors import DataError
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.polygons import rasterize_polygons, transform_polygons
-from mrcnn.geometry.rasterize import MaskInstance
+from mrcnn.geometry.rasterize import MaskInstance, PolygonInstance
 from mrcnn.loading.sample import load_checked_image, load_parts, name_image
 
+# an image and its class map, and a random generator or seed -> the two augmented
+Augmentation = Callable[[np.ndarray, np.ndarray, np.random.Generator | int], tuple[np.ndarray, np.ndarray]]
 
-def make_semantic_sample(dataset, image_id, size, numbers, augmentation=None, rng=0, ignore_label=None):
-    """Load an image with its class map, stretched to a size, and augment the two alike.
+
+def make_semantic_sample(
+    dataset: Dataset,
+    image_id: int,
+    size: tuple[int, int],
+    numbers: Integer[np.ndarray, " K"],
+    augmentation: Augmentation | None = None,
+    rng: np.random.Generator | int = 0,
+    ignore_label: int | None = None,
+) -> tuple[Float32[np.ndarray, "h w 3"], Int32[np.ndarray, "h w"]]:
+    """Load an image with its class map, stretch both to a size, and augment them together.
 
     Args:
-        dataset: Dataset, prepared.
-        image_id: int. Position of the image in it.
-        size: (h, w) in pixels.
-        numbers: int [K], as of `number_classes`. Of overlapping instances the highest number stays.
-        augmentation: SemanticAugmentation or None.
-        rng: numpy Generator, or an int seed.
-        ignore_label: int. The number of the pixels that the data say nothing of (`Dataset.ignored_pixels`); None gives
-            them that of the background.
+        dataset: prepared.
+        image_id: position of the image in the data set.
+        size: (height, width) in pixels.
+        numbers: number of each class, from `number_classes`. Where instances overlap, the highest number wins.
+        augmentation: such as a `SemanticAugmentation`.
+        rng: generator or seed of the augmentation.
+        ignore_label: number of the pixels that the data leave undefined (`Dataset.ignored_pixels`); None makes them
+            background.
 
     Returns:
-        (image, class_map): float32 [h, w, 3] in [0, 1], grey repeated; int32 [h, w].
+        The image, in 0..1 with grey repeated, and its class map.
 
     Raises:
-        DataError: the image or its instances are not usable; names the image.
+        DataError: the image or its instances are not usable.
     """
     image = load_checked_image(dataset, image_id)
     parts, class_ids = load_parts(dataset, image_id, image.shape[:2], dataset.num_classes)
@@ -45,8 +61,10 @@ def make_semantic_sample(dataset, image_id, size, numbers, augmentation=None, rn
     return image, class_map.astype(np.int32)
 
 
-def _mark_ignored(class_map, dataset, image_id, original, label):
-    """Give the pixels of a class map that nothing is known of, and no class covers, their number; in place."""
+def _mark_ignored(
+    class_map: UInt16[np.ndarray, "h w"], dataset: Dataset, image_id: int, original: tuple[int, ...], label: int
+) -> None:
+    """Write the label into pixels that are undefined and that no class covers, in place."""
     try:
         ignored = dataset.ignored_pixels(image_id)
     except DataError as error:
@@ -54,14 +72,14 @@ def _mark_ignored(class_map, dataset, image_id, original, label):
     if ignored is None:
         return
     if np.shape(ignored) != tuple(original):
-        raise DataError(f"{name_image(dataset, image_id)}: ignored_pixels gave an array of shape {np.shape(ignored)}, and the "
-                        f"image is of size {tuple(original)} (height, width)")  # fmt: skip
+        raise DataError(f"{name_image(dataset, image_id)}: ignored_pixels returned an array of shape {np.shape(ignored)}, "
+                        f"expected the image's size {tuple(original)} (height, width)")  # fmt: skip
     rows, cols = (nearest_positions(old, new) for old, new in zip(original, class_map.shape, strict=True))
     class_map[np.asarray(ignored)[np.ix_(rows, cols)] & (class_map == 0)] = label
 
 
-def _unit_image(image, size):
-    """Resize an image [H, W, any] and bring it to float32 [h, w, 3] in [0, 1]."""
+def _unit_image(image: Shaped[np.ndarray, "H W C"], size: tuple[int, int]) -> Float32[np.ndarray, "h w 3"]:
+    """Resize an image and convert it to RGB in 0..1."""
     channels = image.shape[2]
     if channels > 4:
         raise ValueError(f"the image has {channels} channels: override load_image to give 3")
@@ -70,67 +88,75 @@ def _unit_image(image, size):
         image = image.astype(np.uint8) * 255
     if image.dtype.kind == "f":
         image = image.astype(np.float32)
-        if not (image.min() >= 0 and image.max() <= 1):  # so that nan fails too
-            raise ValueError(f"the image holds floats from {image.min():g} to {image.max():g}, expected 0 to 1, or uint8")
+        if not (image.min() >= 0 and image.max() <= 1):  # nan fails too
+            raise ValueError(f"the image has floats from {image.min():g} to {image.max():g}, expected 0 to 1, or uint8")
     elif image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"the image is {image.dtype}, expected uint8, uint16, or floats from 0 to 1")
     shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
     image = cv2.resize(np.ascontiguousarray(image), (size[1], size[0]),
                        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # fmt: skip
-    return image if image.dtype == np.float32 else image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+    return image if image.dtype == np.float32 else np.divide(image, 255 if image.dtype == np.uint8 else 65535, dtype=np.float32)
 
 
-def nearest_positions(length, count):
-    """Find the pixel that the centre of each sample falls on, when a line of pixels is resized.
-
-    Args:
-        length: int. Pixels of the line.
-        count: int. Samples spread over it.
+def nearest_positions(length: int, count: int) -> Int64[np.ndarray, " count"]:
+    """Find the pixel under the centre of each of `count` samples when a line of `length` pixels is resized.
 
     Returns:
-        int64 [count]. floor((i + 1/2) * length / count), computed in whole numbers.
+        floor((i + 1/2) * length / count), computed exactly in integers.
     """
     return (2 * np.arange(count, dtype=np.int64) + 1) * int(length) // (2 * int(count))
 
 
-def paint_classes(parts, numbers, original, size):
-    """Paint instances into one map. Where they overlap, the higher number stays.
+def paint_classes(
+    parts: Sequence[PolygonInstance | MaskInstance],
+    numbers: npt.ArrayLike,
+    original: tuple[int, ...],
+    size: tuple[int, int],
+) -> UInt16[np.ndarray, "h w"]:
+    """Paint instances into one map. Where they overlap, the higher number wins.
 
-    A pixel of the map takes what lies under its centre: polygons are drawn at the size of the map, dense masks are
-    sampled at the nearest pixel. No value arises that is not among `numbers`, and where masks meet no seam of 0 does.
+    A pixel of the map takes the value under its centre: polygons are drawn at the size of the map, and dense masks are
+    sampled at the nearest pixel. So the map has no other values than 0 and `numbers`, and no gap between masks that touch.
 
     Args:
-        parts: list of N PolygonInstance or MaskInstance, of `mrcnn.geometry.rasterize.as_instance`.
-        numbers: int [N]. 0 leaves an instance out.
-        original: (H, W) of the image file that the parts are in.
-        size: (h, w) of the map.
+        parts: N instances, from `geometry.rasterize.as_instance`.
+        numbers: [N]; 0 skips an instance.
+        original: (height, width) of the image that the instances are in.
+        size: (height, width) of the map.
 
     Returns:
-        uint16 [h, w]. 0 where there is nothing.
+        The map, 0 for background.
 
     Raises:
         ValueError: a number is negative or above 65535.
     """
     numbers = np.asarray(numbers, np.int64).reshape(-1)
     if len(numbers) and not 0 <= numbers.min() <= numbers.max() <= np.iinfo(np.uint16).max:
-        raise ValueError(f"the numbers of a class map go from 0 to 65535, and are {numbers.min()} to {numbers.max()}")
+        raise ValueError(f"numbers of a class map from {numbers.min()} to {numbers.max()}, expected from 0 to 65535")
     painted = np.zeros(tuple(size), np.uint16)
     rows, cols = (nearest_positions(old, new) for old, new in zip(original, size, strict=True))
-    scale = tuple(new / old for old, new in zip(original, size, strict=True))
+    scale = size[0] / original[0], size[1] / original[1]
     for i in np.argsort(numbers, kind="stable"):
         if not numbers[i]:
             continue
-        if isinstance(parts[i], MaskInstance):
-            _paint_dense(painted, parts[i], numbers[i], rows, cols)
+        part = parts[i]
+        if isinstance(part, MaskInstance):
+            _paint_dense(painted, part, int(numbers[i]), rows, cols)
         else:
-            painted[rasterize_polygons(transform_polygons(parts[i].polygons, scale, (0.0, 0.0)), size)] = numbers[i]
+            painted[rasterize_polygons(transform_polygons(part.polygons, scale, (0.0, 0.0)), size)] = numbers[i]
     return painted
 
 
-def _paint_dense(painted, part, number, rows, cols):
-    """Sample a mask at (rows, cols) of the image file and paint what is inside, in place."""
-    (y1, x1, y2, x2) = part.bounds
-    # the positions rise, so that those within the mask's box are one stretch
+def _paint_dense(
+    painted: UInt16[np.ndarray, "h w"],
+    part: MaskInstance,
+    number: int,
+    rows: Int64[np.ndarray, " h"],
+    cols: Int64[np.ndarray, " w"],
+) -> None:
+    """Sample a mask at (rows, cols) of the image, and write the number where it is set, in place."""
+    y1, x1, y2, x2 = part.bounds
+    # rows and cols ascend, so the positions inside the mask's box are contiguous
     top, bottom = np.searchsorted(rows, (y1, y2))
     left, right = np.searchsorted(cols, (x1, x2))
     if bottom > top and right > left:

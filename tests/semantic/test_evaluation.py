@@ -48,10 +48,10 @@ def test_no_pixel_gives_no_figure():
 
 
 @pytest.mark.parametrize("truth, predicted, said", [
-    ([[0, 1]], [[0], [1]], r"truth is of shape \(1, 2\), the prediction of shape \(2, 1\)"),
-    ([0, 3], [0, 1], "truth holds int64 from 0 to 3, expected whole numbers from 0 to 2"),
-    ([0, 1], [0, -1], "prediction holds int64 from -1 to 0"),
-    ([0, 1], [0.0, 1.0], "prediction holds float64"),
+    ([[0, 1]], [[0], [1]], r"truth has shape \(1, 2\), the prediction \(2, 1\)"),
+    ([0, 3], [0, 1], "truth has int64 values from 0 to 3, expected integers from 0 to 2"),
+    ([0, 1], [0, -1], "prediction has int64 values from -1 to 0"),
+    ([0, 1], [0.0, 1.0], "prediction has float64 values"),
 ])  # fmt: skip
 def test_what_is_no_class_map_is_told(truth, predicted, said):
     with pytest.raises(ValueError, match=said):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.semantic.figures import batch_figure, color_map, lay_over, shares
+from mrcnn.semantic.figures import batch_figure, color_map, overlay, shares
 from mrcnn.viz.colors import class_color
 
 NAMES = ["background", "cat", "dog"]
@@ -20,7 +20,7 @@ def test_colours_are_those_of_the_classes_and_the_background_is_black():
 
 
 def test_laid_over_the_image_only_the_classes_are_coloured():
-    drawn = lay_over(IMAGES[0], MASKS[0, :, :, 0])
+    drawn = overlay(IMAGES[0], MASKS[0, :, :, 0])
     assert (drawn[1:] == 102).all() and (drawn[0, 2:] == 102).all()
     np.testing.assert_allclose(drawn[0, 0], 0.45 * 102 + 0.55 * 255 * np.array(class_color(1)), atol=1)
 
@@ -48,7 +48,7 @@ def test_a_figure_has_a_row_an_image_and_a_legend():
 
 
 def test_what_does_not_go_together_is_told():
-    with pytest.raises(ValueError, match="do not go with prediction"):
+    with pytest.raises(ValueError, match="do not match the prediction"):
         batch_figure(IMAGES, MASKS, predictions=MASKS[:, :3])
     with pytest.raises(ValueError, match="has no images"):
         batch_figure(IMAGES[:0], MASKS[:0])

@@ -143,8 +143,8 @@ def test_an_image_of_bits_is_black_and_white():
 
 
 @pytest.mark.parametrize("picture, said", [
-    (RAMP.astype(np.float32), "image 0 .*holds floats from 0 to 255, expected 0 to 1"),
-    (np.full((2, 3), np.nan), "holds floats from nan"),
+    (RAMP.astype(np.float32), "image 0 .*has floats from 0 to 255, expected 0 to 1"),
+    (np.full((2, 3), np.nan), "has floats from nan"),
     (RAMP.astype(np.int64), "the image is int64"),
     (np.zeros((2, 3, 5), np.uint8), "has 5 channels"),
 ])  # fmt: skip
@@ -183,7 +183,7 @@ def test_ignored_pixels_of_another_size_are_told():
         def ignored_pixels(self, image_id):
             return np.zeros((60, 40), bool)
 
-    with pytest.raises(DataError, match=r"image 0 .*ignored_pixels gave an array of shape \(60, 40\), .* size \(40, 60\)"):
+    with pytest.raises(DataError, match=r"image 0 .*ignored_pixels returned an array of shape \(60, 40\), .* size \(40, 60\)"):
         make_semantic_sample(scenes([(RED, 0, 0, 9, 9)], cls=Wrong), 0, (4, 6), np.zeros(4, int), ignore_label=9)
 
 

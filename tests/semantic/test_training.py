@@ -103,5 +103,5 @@ def test_what_does_not_go_together_is_told():
     assert generator.class_names == ["background", "red"] and generator.dataset is DATASET and len(generator) == 3
     with pytest.raises(IndexError, match="batches 0 to 2"):
         generator[3]
-    with pytest.raises(ValueError, match="go with no mode"):
+    with pytest.raises(ValueError, match="without mode and options"):
         SemanticGenerator(DATASET, mode="train", image_ids=[0], **ARGUMENTS)
