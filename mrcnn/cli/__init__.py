@@ -1,4 +1,4 @@
-"""The command `mrcnn`: one file a command, arguments only. What a command does lies in the other packages.
+"""The command `mrcnn`: a module per command, which reads its arguments and calls the package that does the work.
 
-Nothing heavy (NumPy included) is imported before a command runs, so that `--help` answers at once.
+Nothing heavy, not even NumPy, is imported before a command runs, so that `--help` answers at once.
 """

@@ -1,4 +1,4 @@
-"""Loading the Keras backend for a command: a clear word where it is missing, and none of its notices."""
+"""Loading the Keras backend for a command: with a clear error if it is missing, and without its notices."""
 
 import contextlib
 import importlib.util
@@ -6,56 +6,88 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
 
 from mrcnn.cli.progress import working
 
-BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-# Notices about the machine that TensorFlow writes whatever TF_CPP_MIN_LOG_LEVEL says, and that nobody can act on.
+if TYPE_CHECKING:
+    from mrcnn.config import Config
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+BACKENDS = ("tensorflow", "jax", "torch")
+# Notices about the machine that TensorFlow writes whatever TF_CPP_MIN_LOG_LEVEL is, and that users cannot act on.
 NOTICES = re.compile(rb"absl::InitializeLog|oneDNN custom operations|cudart_stub|failed call to cuInit|cpu_feature_guard|"
                      rb"To enable the following instructions|computation placer already registered|"
                      rb"Attempting to register factory for plugin")
 
 
-def load_backend():
-    """Import Keras with its backend.
+def load_backend() -> None:
+    """Import Keras with its backend. TensorFlow on a CPU then keeps the memory it frees; see `keep_freed_memory`.
 
     Raises:
-        ImportError: KERAS_BACKEND names no backend, or one that is not installed; with what to do.
+        ImportError: KERAS_BACKEND is not a backend, or one that is not installed; the message says what to do.
     """
     name = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise ImportError(f"KERAS_BACKEND is {name!r}: choose {', '.join(BACKENDS)}.")
-    if importlib.util.find_spec(BACKENDS[name]) is None:
+    if importlib.util.find_spec(name) is None:
         extra = "" if name == "tensorflow" else f"[{name}]"
-        raise ImportError(f"the Keras backend {name} is not installed: pip install '.{extra}', or choose another one by "
+        raise ImportError(f"the Keras backend {name} is not installed: run pip install '.{extra}', or choose another one with "
                           "KERAS_BACKEND.")
     with _without_notices() as terminal, working(f"loading {name}", terminal):
         import keras
 
         if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
+            keep_memory_on_cpu()
 
-            tf.config.list_physical_devices("GPU")  # looks for cards, and tells when there is none
+
+def keep_memory_on_cpu() -> None:
+    """Call `keep_freed_memory` if TensorFlow finds no GPU. It must not have run an operation yet."""
+    import tensorflow as tf
+
+    from mrcnn.base.memory import keep_freed_memory
+
+    if not tf.config.list_physical_devices("GPU"):  # this call also writes the notices about missing GPUs
+        keep_freed_memory()
+
+
+def build_model(mode: str, config: "Config", model_dir: str) -> "MaskRCNN":
+    """Load the backend and build the network, with a clock on the terminal; arguments as of `MaskRCNN`."""
+    load_backend()
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+    with working("building the network"):
+        return MaskRCNN(mode=mode, config=config, model_dir=model_dir)
+
+
+def load_model(config: "Config", model_dir: str, weights: str) -> "MaskRCNN":
+    """Build the network for inference and load its weights: a path, or "coco"."""
+    model = build_model("inference", config, model_dir)
+    from mrcnn.training.start_weights import load_trained_weights
+
+    load_trained_weights(model, weights)
+    return model
 
 
 @contextlib.contextmanager
-def _without_notices():
-    """Hold back what is written to standard error, from compiled code too; then write it without the notices.
+def _without_notices() -> Iterator[TextIO]:
+    """Hold back standard error, that of compiled code too, and write it at the end without the notices.
 
     Yields:
-        text file: what standard error was.
+        the original standard error.
     """
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()
-        own = os.dup(2)
+        stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            with open(own, "w", closefd=False) as terminal:
+            with open(stderr, "w", closefd=False) as terminal:
                 yield terminal
         finally:
             sys.stderr.flush()
-            os.dup2(own, 2)
-            os.close(own)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             held.seek(0)
             for line in held:
                 if not NOTICES.search(line):

@@ -1,8 +1,16 @@
-"""`mrcnn evaluate`: average precision of boxes and masks over a data set, as COCO or LVIS define it."""
+"""`mrcnn evaluate`: average precision of boxes and masks on a data set, as COCO or LVIS define it."""
+
+import argparse
+from typing import TYPE_CHECKING
 
 from mrcnn.cli import options
-from mrcnn.cli.backend import load_backend
-from mrcnn.cli.progress import compiling_first, progress_bar, working
+from mrcnn.cli.backend import load_model
+from mrcnn.cli.progress import compiling_first
+
+if TYPE_CHECKING:
+    from mrcnn.config import Config
+    from mrcnn.datasets.dataset import Dataset
+    from mrcnn.training.mask_rcnn import MaskRCNN
 
 HELP = "measure box and mask AP on a data set"
 USAGE = "FORMAT --weights W [--dataset PATH] [--subset NAME] [--limit N] [--output FILE.json] [OPTION ...]"
@@ -10,31 +18,32 @@ EPILOG = """\
 examples:
   mrcnn evaluate shapes --weights last
   mrcnn evaluate coco --dataset ~/coco --weights logs/coco20260101T1200/mask_rcnn_coco_0010.h5 --output results.json
-The configuration is the one that the run folder keeps beside its checkpoints; DETECTION_MIN_CONFIDENCE is 0 here unless
---set says otherwise, because average precision looks at detections of every score. LVIS has its own figures, of the
-classes that each image was searched for and of up to 300 detections an image: DETECTION_MAX_INSTANCES is 300 in what
-`mrcnn train lvis` starts from; for weights trained on other data add --set DETECTION_MAX_INSTANCES=300."""
+The configuration is read from the run folder of the weights; with --set NAME=NAME, `last` is the newest run of that name.
+DETECTION_MIN_CONFIDENCE is 0 unless --set changes it, because average precision needs detections of every score. LVIS
+evaluates only the categories that each image was annotated for, with up to 300 detections per image. `mrcnn train lvis`
+sets DETECTION_MAX_INSTANCES to 300; for weights trained on other data add --set DETECTION_MAX_INSTANCES=300."""
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     options.add_data_arguments(parser)
+    add_subset_arguments(parser)
+    options.add_weights_arguments(parser, classes=False)
+    parser.add_argument("--output", type=options.new_file, metavar="FILE.json",
+                        help="write the metrics as JSON, including those per class")
+    options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them")
+
+
+def add_subset_arguments(parser: "argparse._ActionsContainer") -> None:
+    """Add the images to evaluate on."""
     parser.add_argument("--subset", metavar="NAME",
-                        help="the part to measure on (default: val where the data are divided into parts, else all)")
+                        help="subset to evaluate on (default: val if there are subsets, else all images)")
     parser.add_argument("--limit", type=options.at_least(1), metavar="N",
                         help="only the first N images (default: all; shapes: 100)")
-    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
-                        help="a checkpoint, a run folder (its newest one), the newest run (of NAME, where --set gives it), or "
-                             "the published weights")
-    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
-    parser.add_argument("--output", type=options.new_file, metavar="FILE.json",
-                        help="write the figures, per class too, as JSON")
-    group = options.add_config_arguments(parser)
-    group.add_argument("--config", metavar="FILE", help="a config.json, for weights without one beside them")
 
 
-def run(args):
-    """Measure as the arguments say, and print the table."""
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, and print the table of metrics."""
     from mrcnn.config import Config, ConfigError
     from mrcnn.training.runs import find_checkpoint, load_config
 
@@ -43,7 +52,7 @@ def run(args):
         weights = find_checkpoint(weights, args.model_dir, name=options.overrides(args).get("NAME"))
         saved = Config.load(args.config) if args.config else load_config(weights)
         if saved is None:
-            raise ConfigError(f"{weights}: no config.json beside these weights: give one with --config FILE.")
+            raise ConfigError(f"{weights}: no config.json next to these weights: give one with --config FILE.")
     model, dataset = load(args, args.data, weights, saved)
     result = model.evaluate(dataset, limit=args.limit, progress=compiling_first(),
                             min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
@@ -53,43 +62,32 @@ def run(args):
         print(f"Written: {args.output}")
 
 
-def load(args, data, weights, saved):
-    """Open what is to be evaluated.
+def load(args: argparse.Namespace, format: str, weights: str, saved: "Config | None") -> "tuple[MaskRCNN, Dataset]":
+    """Load the network and the data to evaluate it on.
 
     Args:
-        args: argparse.Namespace with dataset, subset, limit, settings, model_dir and the arguments of the readers.
-        data: str. The format of the data.
-        weights: str. Path of a checkpoint, or "coco".
-        saved: Config or None. The configuration that the weights were trained with.
+        args: with dataset, subset, limit, settings, model_dir and the options of the readers.
+        format: name of the format of the data.
+        weights: path of a checkpoint, or "coco".
+        saved: configuration that the weights were trained with, if known.
 
     Returns:
-        model: MaskRCNN in inference mode with these weights. Its DETECTION_MIN_CONFIDENCE is 0 unless --set says otherwise.
-        dataset: Dataset, prepared.
+        model: in inference mode, with the weights. Its DETECTION_MIN_CONFIDENCE is 0 unless --set changes it.
+        dataset: prepared.
 
     Raises:
-        ConfigError, DataError: what contradicts itself, or cannot be read.
+        ConfigError, DataError: the configuration is invalid, or the data cannot be read.
     """
-    from mrcnn.datasets.catalog import open_dataset
     from mrcnn.training.presets import build_config, with_classes
 
-    config = build_config(data, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
-    made = {"count": args.limit or 100, "image_size": config.IMAGE_MAX_DIM} if data == "shapes" else {}
-    dataset = open_dataset(args.dataset, data, subset_of(args, data), progress_bar, **made, **options.reader_options(args))
-    options.need_image_files(dataset, args.dataset, data)
-    config = with_classes(config, dataset)
-
-    load_backend()
-    from mrcnn.training.mask_rcnn import MaskRCNN
-    from mrcnn.training.start_weights import load_trained_weights
-
-    with working("building the network"):
-        model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
-    load_trained_weights(model, weights)
-    return model, dataset
+    config = build_config(format, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
+    dataset = options.open_data(args, format, args.dataset, subset_of(args, format), count=args.limit or 100,
+                                image_size=config.IMAGE_MAX_DIM)
+    return load_model(with_classes(config, dataset), args.model_dir, weights), dataset
 
 
-def subset_of(args, data):
-    """Choose the part of the data to measure on: str, or None where they are undivided. Arguments as of `load`."""
+def subset_of(args: argparse.Namespace, format: str) -> str | None:
+    """Return the subset to evaluate on; None if the data are undivided."""
     from mrcnn.datasets.catalog import subsets_of
 
-    return args.subset or ("val" if "val" in subsets_of(args.dataset, data) else None)
+    return args.subset or ("val" if "val" in subsets_of(args.dataset, format) else None)

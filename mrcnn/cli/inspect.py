@@ -1,109 +1,108 @@
-"""`mrcnn inspect`: look at the data on their way into the network, at detection stage by stage, and at the weights."""
+"""`mrcnn inspect`: look at the training data, at detection stage by stage, and at the weights."""
 
 import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mrcnn.cli import options
-from mrcnn.cli.backend import load_backend
+from mrcnn.cli.backend import load_model
 from mrcnn.cli.progress import compiling_first, progress_bar, working
 
-HELP = "look inside: the training data, a model's stages, its weights"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+HELP = "look inside: the training data, the stages of detection, the weights"
 EPILOG = """\
 examples:
   mrcnn inspect data coco --dataset ~/coco --subset train --output inspected
   mrcnn inspect model photo.jpg --weights last --output inspected
   mrcnn inspect weights --weights logs/toys20260101T1200 --output inspected
-data prints the anchors, the arrays of a training batch and the share of positive ROIs (about a third is right), and draws
-the stages of one image; model prints what becomes of the proposals on a picture, and draws every stage from anchors to
-masks; weights prints a table: "dead?" is a kernel of one value throughout, "overflow?" one with values beyond 1000."""
+data prints the anchors, the arrays of a training batch and the share of positive ROIs, which should be about a third, and
+draws the stages of one image. model prints the outcome of each proposal on a picture, and draws every stage from anchors
+to masks. weights prints a table in which "dead?" marks a kernel whose values are all equal, and "overflow?" one with values
+beyond 1000."""
 
 DATA_USAGE = "FORMAT [--dataset PATH] [--subset NAME] [--image N] [--limit N] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 DATA_EPILOG = """\
 example:
   mrcnn inspect data shapes --output inspected
-The configuration is the one that training starts from; --config takes that of a run, --set changes it."""
+The configuration is the preset for training; --config reads that of a run, --set changes it."""
 MODEL_USAGE = "PICTURE --weights W [--layers NAME ...] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 MODEL_EPILOG = """\
 example:
   mrcnn inspect model photo.jpg --weights last --layers fpn_p2 rpn_conv_shared --output inspected"""
-# Columns of a table that goes to a file or a pipe.
-PIPED_WIDTH = 160
 WEIGHTS_USAGE = "--weights W [--layers L] [--all] [--output DIR] [OPTION ...]"
 WEIGHTS_EPILOG = """\
 example:
   mrcnn inspect weights --weights coco --layers 'fpn.*' --all"""
+# Width of the table of weights in a file or a pipe: grep should find names that would otherwise be broken into two lines.
+PIPED_WIDTH = 160
 
 
-def add_arguments(parser):
-    """Add the arguments of the command to its parser."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a sub-parser for each part: data, model and weights."""
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
-    for name, add, told, usage, epilog in (
-            ("data", _add_data_arguments, "what training sees of a data set", DATA_USAGE, DATA_EPILOG),
+    for name, add, what, usage, epilog in (
+            ("data", _add_data_arguments, "the training data", DATA_USAGE, DATA_EPILOG),
             ("model", _add_model_arguments, "detection on a picture, stage by stage", MODEL_USAGE, MODEL_EPILOG),
             ("weights", _add_weights_arguments, "statistics and histograms of the weights", WEIGHTS_USAGE,
              WEIGHTS_EPILOG)):  # fmt: skip
-        part = parts.add_parser(name, help=told, description=told + ".", epilog=epilog, usage=f"mrcnn inspect {name} {usage}",
+        part = parts.add_parser(name, help=what, description=what + ".", epilog=epilog, usage=f"mrcnn inspect {name} {usage}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         add(part)
-        part.add_argument("--output", metavar="DIR", help="write the figures there, as PNG (default: none are drawn)")
-        group = options.add_config_arguments(part)
-        group.add_argument("--config", metavar="FILE", help="a config.json, such as that of a run")
+        part.add_argument("--output", metavar="DIR", help="write figures to this folder, as PNG (default: none are drawn)")
+        options.add_config_arguments(part, config_file="a config.json, such as that of a run")
         part.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
 
 
-def _add_data_arguments(parser):
+def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_data_arguments(parser)
-    parser.add_argument("--subset", metavar="NAME", help="the part to look at (default: train where there are parts, else all)")
-    parser.add_argument("--image", type=options.at_least(0), default=0, metavar="N", help="the image to draw, counted from 0")
+    parser.add_argument("--subset", metavar="NAME",
+                        help="subset to look at (default: train if there are subsets, else all images)")
+    parser.add_argument("--image", type=options.at_least(0), default=0, metavar="N", help="image to draw, counted from 0")
     parser.add_argument("--limit", type=options.at_least(1), default=100, metavar="N",
                         help="images over which the share of positive ROIs is averaged (default: %(default)s)")
     parser.add_argument("--batch", type=options.at_least(1), default=4, metavar="N",
-                        help="images of the batch whose arrays are told (default: %(default)s)")
+                        help="images in the batch whose arrays are listed (default: %(default)s)")
 
 
-def _add_model_arguments(parser):
-    parser.add_argument("picture", metavar="PICTURE", help="the picture to detect on")
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("picture", metavar="PICTURE", help="picture to detect on")
     parser.add_argument("--layers", nargs="+", default=[], metavar="NAME", help="draw the activations of these layers too")
-    _add_weights(parser)
+    options.add_weights_arguments(parser)
 
 
-def _add_weights_arguments(parser):
+def _add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", metavar="L", help="only these layers: heads, 3+, 4+, 5+, all, or a regular expression over "
                                                      "layer names (default: all)")  # fmt: skip
     parser.add_argument("--all", action="store_true",
-                        help="a line for every weight (default: the kernels, and what is not sound)")
-    _add_weights(parser)
+                        help="list every weight (default: the kernels, and weights with a suspicious verdict)")
+    options.add_weights_arguments(parser)
 
 
-def _add_weights(parser):
-    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
-                        help="a checkpoint, a run folder (its newest one), the newest run, or the published weights")
-    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where `last` looks (default: %(default)s)")
-    parser.add_argument("--classes", metavar="FILE", help="a classes.json: a list of names, the background first")
-
-
-def run(args):
-    """Look at what the arguments say."""
+def run(args: argparse.Namespace) -> None:
+    """Inspect the chosen part."""
     {"data": _data, "model": _model, "weights": _weights}[args.part](args)
 
 
-def _data(args):
+def _data(args: argparse.Namespace) -> None:
     """Print the anchors, a batch and the share of positive ROIs, and draw the stages of an image."""
     from mrcnn.config import Config
-    from mrcnn.datasets.catalog import open_dataset, subsets_of
+    from mrcnn.datasets.catalog import subsets_of
     from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
     from mrcnn.training.presets import build_config, with_classes
     from mrcnn.training.settings import inspection_settings, make_generator
 
     config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)
-    made = {"count": args.limit, "image_size": config.IMAGE_MAX_DIM} if args.data == "shapes" else {}
     subset = args.subset or ("train" if "train" in subsets_of(args.dataset, args.data) else None)
-    dataset = open_dataset(args.dataset, args.data, subset, progress_bar, **made, **options.reader_options(args))
-    options.need_image_files(dataset, args.dataset, args.data)
+    dataset = options.open_data(args, args.data, args.dataset, subset, count=args.limit, image_size=config.IMAGE_MAX_DIM)
     if args.image >= len(dataset.image_ids):
         raise ValueError(f"--image {args.image}: the data set has {len(dataset.image_ids)} images, counted from 0")
     config = with_classes(config, dataset)
     settings = inspection_settings(config)
-    print(f"images: {len(dataset.image_ids)}, classes with the background: {dataset.num_classes}")
+    print(f"images: {len(dataset.image_ids)}, classes including background: {dataset.num_classes}")
     print(describe_anchors(settings))
     with working("making a batch"):
         batch = next(make_generator(dataset, config, random_rois=2000, batch_size=args.batch, detection_targets=True))
@@ -111,7 +110,7 @@ def _data(args):
     with progress_bar("ROIs") as progress:
         shares = positive_roi_shares(dataset, settings, dataset.image_ids[: args.limit], progress=progress)
     print(shares)
-    with working("following an image"):
+    with working("processing an image"):
         stages = training_stages(dataset, args.image, settings)
     print(f"image {args.image}: {len(stages.positive_anchors)} positive anchors, {len(stages.negative_anchors)} negative, "
           f"{len(stages.neutral_anchors)} neutral; {stages.positive_share:.1%} of {len(stages.rois)} ROIs positive, "
@@ -120,8 +119,8 @@ def _data(args):
         _save(_data_figures(dataset, args.image, settings, stages, shares), args.output, "data")
 
 
-def _data_figures(dataset, image_id, settings, stages, shares):
-    """Draw the stages of training: a generator of (name, Figure)."""
+def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, shares: Any) -> "Iterator[tuple[str, Figure]]":
+    """Draw the stages of a training image: yield (name, figure)."""
     from mrcnn.viz import training_stages as figures
 
     names = dataset.class_names
@@ -134,8 +133,8 @@ def _data_figures(dataset, image_id, settings, stages, shares):
     yield "6_positive_share", figures.positive_share_figure(shares)[0]
 
 
-def _model(args):
-    """Print what becomes of the proposals on a picture, and draw the stages."""
+def _model(args: argparse.Namespace) -> None:
+    """Print the outcome of the proposals on a picture, and draw the stages."""
     from mrcnn.io.images import read_image
 
     image = read_image(args.picture)
@@ -146,22 +145,22 @@ def _model(args):
 
     with compiling_first()("detecting"):
         stages = inference_stages(model, image)
-        found = layer_activations(model, image, args.layers) if args.layers else {}
+        activations = layer_activations(model, image, args.layers) if args.layers else {}
     for name in ("image", "anchors", "rpn_scores", "top_anchors", "refined_anchors", "clipped_anchors", "proposals",
                  "class_probs", "box_deltas", "mask_probs"):  # fmt: skip
         print(describe_array(name, getattr(stages, name)))
-    told = ", ".join(f"{count} {outcome}" for outcome, count in stages.outcome_counts().items())
-    print(f"of {len(stages.proposals)} proposals: {told or 'none'}")
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in stages.outcome_counts().items())
+    print(f"of {len(stages.proposals)} proposals: {outcomes or 'none'}")
     for class_id, score, box in zip(*(stages.detections[key] for key in ("class_ids", "scores", "rois")), strict=True):
         print(f"  {instance_text(class_id, names, score):30} box (y1, x1, y2, x2) {box.tolist()}")
-    for name, activation in found.items():
+    for name, activation in activations.items():
         print(describe_array(name, activation))
     if args.output:
-        _save(_model_figures(stages, names, found), args.output, "model")
+        _save(_model_figures(stages, names, activations), args.output, "model")
 
 
-def _model_figures(stages, names, activations):
-    """Draw the stages of detection, and activations: a generator of (name, Figure)."""
+def _model_figures(stages: Any, names: Sequence[str], activations: dict[str, Any]) -> "Iterator[tuple[str, Figure]]":
+    """Draw the stages of detection, and activations: yield (name, figure)."""
     from mrcnn.viz.inference_stages import stage_figures
     from mrcnn.viz.layers import activations_figure
 
@@ -170,9 +169,10 @@ def _model_figures(stages, names, activations):
         yield f"layer_{name.replace('/', '_')}", activations_figure(activation, name)[0]
 
 
-def _weights(args):
+def _weights(args: argparse.Namespace) -> None:
     """Print the statistics of the weights, and draw their histograms."""
     import re
+    from collections import Counter
 
     from rich.console import Console
     from rich.table import Table
@@ -186,7 +186,7 @@ def _weights(args):
     with working("measuring the weights"):
         rows = [row for row in weight_statistics(model) if re.fullmatch(layers, row.layer)]
     if not rows:
-        raise ValueError(f"--layers {args.layers}: no layer with weights has such a name")
+        raise ValueError(f"--layers {args.layers}: no layer with weights matches")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("weight", "shape", "min", "max", "mean", "std", "verdict"):
         table.add_column(name, justify="left" if name in ("weight", "shape", "verdict") else "right", overflow="fold")
@@ -196,45 +196,37 @@ def _weights(args):
             table.add_row(f"{row.layer}/{row.weight}", "x".join(map(str, row.shape)), *figures, row.verdict)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = PIPED_WIDTH  # a name that is broken over two lines is found by no grep
+        console.width = PIPED_WIDTH
     console.print(table)
-    verdicts = {word: sum(row.verdict == word for row in rows) for word in sorted({row.verdict for row in rows if row.verdict})}
-    told = "".join(f"; {word}: {count}" for word, count in verdicts.items())
-    print(f"weights: {len(rows)}{told}")
+    verdicts = Counter(row.verdict for row in rows if row.verdict)
+    print(f"weights: {len(rows)}" + "".join(f"; {verdict}: {count}" for verdict, count in sorted(verdicts.items())))
     if args.output:
         _save(_weight_figures(model, layers), args.output, "weights")
 
 
-def _weight_figures(model, layers):
-    """Draw the histograms of the weights: a generator of (name, Figure)."""
+def _weight_figures(model: "MaskRCNN", layers: str) -> "Iterator[tuple[str, Figure]]":
+    """Draw the histograms of the weights: yield (name, figure)."""
     from mrcnn.viz.layers import weights_figure
 
     yield "kernels", weights_figure(model, layers=layers)[0]
 
 
-def _load(args):
-    """Build the model that the arguments name, with its weights: (MaskRCNN, class names)."""
+def _load(args: argparse.Namespace) -> "tuple[MaskRCNN, Sequence[str]]":
+    """Load the network of the arguments, and the names of its classes."""
     from mrcnn.training.runs import load_trained_run
 
     trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
-    config = trained.config.with_overrides(options.overrides(args))
-    load_backend()
-    from mrcnn.training.mask_rcnn import MaskRCNN
-    from mrcnn.training.start_weights import load_trained_weights
-
-    with working("building the network"):
-        model = MaskRCNN(mode="inference", config=config, model_dir=args.model_dir)
-    load_trained_weights(model, trained.weights)
+    model = load_model(trained.config.with_overrides(options.overrides(args)), args.model_dir, trained.weights)
     return model, trained.class_names
 
 
-def _save(figures, folder, part):
-    """Write figures, one after another, as FOLDER/<part>_<name>.png, and say so."""
+def _save(figures: "Iterable[tuple[str, Figure]]", output: str, part: str) -> None:
+    """Write figures one by one to OUTPUT/<part>_<name>.png."""
     from pathlib import Path
 
     from matplotlib import pyplot as plt
 
-    folder = Path(folder)
+    folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with working("drawing"):

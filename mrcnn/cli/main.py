@@ -1,7 +1,7 @@
-"""Entry point of the command `mrcnn`: reads the arguments, runs the command, turns an error into one line.
+"""Entry points of the command `mrcnn` and of the samples: parse arguments, run, report an error in one line.
 
-Exit codes: 0 done; 1 done, but some inputs were left out (they are named); 2 an error, told in one line; 130 stopped
-by the user; 141 stopped because nobody reads the output any more. `--debug` shows the traceback as well.
+Exit codes: 0 done; 1 done, but some inputs were skipped (they are named); 2 an error, reported in one line; 130 stopped by
+the user; 141 the reader of the output is gone. `--debug` shows the traceback as well.
 """
 
 import argparse
@@ -9,6 +9,9 @@ import difflib
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from mrcnn import __version__
 from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, report, train, view
@@ -16,57 +19,57 @@ from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, re
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
             "check": check, "view": view, "inspect": inspect, "report": report,
             "completion": completion}
-DESCRIPTION = "Mask R-CNN on Keras 3: find the objects on photographs, each with its class, its box and its mask."
+DESCRIPTION = "Mask R-CNN on Keras 3: find the objects in images, each with its class, box and mask."
 EPILOG = """\
 examples:
   mrcnn train shapes --count 2000 --epochs 4
   mrcnn evaluate shapes --weights last
   mrcnn predict photo.jpg --weights coco
-`mrcnn COMMAND --help` shows the options of a command, with examples of its own.
+`mrcnn COMMAND --help` documents a command, with examples.
 
 environment:
   KERAS_BACKEND   tensorflow (the default), jax or torch
-  MRCNN_CACHE     where downloaded weights are kept (default: ~/.cache/mrcnn)
+  MRCNN_CACHE     folder for downloaded weights (default: ~/.cache/mrcnn)
   NO_COLOR        no colours on the terminal
 
-exit codes: 0 done; 1 done, but something was left out, or found wrong, and is named; 2 an error, told in one line;
-130 stopped by Ctrl-C; 141 stopped because nobody reads the output any more. `--debug` behind a command shows the
-traceback of an error."""
-# What bad input raises; anything else is a fault of the program, and its message says so.
+exit codes: 0 done; 1 done, but some inputs were skipped or have errors, which are listed; 2 an error, reported in one
+line; 130 stopped by Ctrl-C; 141 the reader of the output is gone. `--debug` after a command shows the traceback of an
+error."""
+# Raised for bad input. Any other error is a bug, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, and which takes no abbreviated options."""
+    """An ArgumentParser with one-line errors and without abbreviated options."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
-        told = kwargs.get("description") or ""
-        kwargs["description"] = told[:1].upper() + told[1:]
+        text = kwargs.get("description") or ""
+        kwargs["description"] = text[:1].upper() + text[1:]
         super().__init__(**kwargs)
 
-    def parse_known_args(self, args=None, namespace=None):
-        """Parse, and refuse what is left over here, where the command's own options are known to name the nearest."""
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse, and refuse unknown options here, where the options of the command are known and can be suggested."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             first = unknown[0].split("=", 1)[0]
-            near = difflib.get_close_matches(first, [o for o in self._option_string_actions if o.startswith("--")], n=1)
-            self.error(f"unrecognized argument {first}" + (f": did you mean {near[0]}?" if near else ""))
+            close = difflib.get_close_matches(first, [o for o in self._option_string_actions if o.startswith("--")], n=1)
+            self.error(f"unrecognized argument {first}" + (f": did you mean {close[0]}?" if close else ""))
         return namespace, unknown
 
-    def error(self, message):
-        """Write the message and what to do, and exit with code 2."""
+    def error(self, message: str) -> NoReturn:
+        """Write the message and a hint, and exit with code 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def build_parser():
-    """Return the parser of the whole command line, an `argparse.ArgumentParser`."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = Parser(prog="mrcnn", description=DESCRIPTION, epilog=EPILOG,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"mrcnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
-        # argparse would write out all options; a module says what matters of them
+        # argparse would list every option in the usage line; USAGE names the important ones
         usage = f"mrcnn {name} {module.USAGE}" if hasattr(module, "USAGE") else None
         command = commands.add_parser(
             name, help=module.HELP, description=module.HELP + ".", epilog=module.EPILOG,
@@ -76,44 +79,66 @@ def build_parser():
     return parser
 
 
-def main(argv=None):
-    """Run the command line.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
 
     Args:
-        argv: list of str, the arguments after the program's name. None: those of the process.
-
-    Returns:
-        int. The exit code.
+        argv: the arguments after the program's name; None for those of the process.
     """
     parser, argv = build_parser(), sys.argv[1:] if argv is None else argv
     if not argv:
         parser.print_help()
         return 0
     args = parser.parse_args(argv)
-    # TensorFlow's notices about CPU features are noise here; whoever wants them sets the variable.
+    args.parser = parser  # for `mrcnn completion`
+    # Hide TensorFlow's notices about CPU features, unless the user has set the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return _exit_code(f"mrcnn {args.command}", args.debug, lambda: COMMANDS[args.command].run(args))
+
+
+def run_script(script: Callable[[list[str]], object], argv: Sequence[str] | None = None) -> int:
+    """Run the `main` function of a sample as a command, and return its exit code.
+
+    Args:
+        script: function of the list of arguments.
+        argv: None for the arguments of the process. `--debug` is removed; it shows the traceback of an error.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "tensorflow" in sys.modules:  # a sample that trains or detects
+        from mrcnn.cli.backend import keep_memory_on_cpu
+
+        keep_memory_on_cpu()
+
+    def run() -> None:
+        script([word for word in arguments if word != "--debug"])
+
+    return _exit_code(Path(sys.argv[0]).name, "--debug" in arguments, run)
+
+
+def _exit_code(name: str, debug: bool, run: Callable[[], int | None]) -> int:
+    """Run a command; report an error as one line on standard error, or with `debug` as a traceback."""
     try:
-        code = COMMANDS[args.command].run(args) or 0
+        code = run() or 0
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print(f"mrcnn {args.command}: stopped", file=sys.stderr)
+        print(f"{name}: stopped", file=sys.stderr)
         return 130
     except Exception as error:
-        if args.debug:
+        if debug:
             raise
         if isinstance(error, BrokenPipeError):
-            # Python flushes once more as it ends: to nowhere, or it would tell the error again
+            # Python flushes again when it exits, which would raise the error once more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
-        print(f"mrcnn {args.command}: error: {describe(error)}", file=sys.stderr)
+        print(f"{name}: error: {describe(error)}", file=sys.stderr)
         return 2
 
 
-def describe(error):
-    """Return the one line that tells of an error: str."""
+def describe(error: BaseException) -> str:
+    """Return an error as one line of text."""
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
-    # a line that ends as a sentence does, or announces what follows, needs no more than a space
+    # lines that end a sentence or introduce the next line are joined by a space, others by a semicolon
     text = "".join(line + (" " if line[-1] in ".:;," else "; ") for line in lines).rstrip("; ")
     text = re.sub(r"^\[Errno \d+\] ", "", text)
     if isinstance(error, USER_ERRORS) and text:

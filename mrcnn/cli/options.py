@@ -1,32 +1,69 @@
-"""Arguments that several commands share, and the reading of `KEY=VALUE`."""
+"""Arguments that several commands share, and parsing of their values."""
 
 import argparse
 import ast
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mrcnn.datasets.dataset import Dataset
+
+# Width of a table that goes to a file or a pipe, and of the narrowest on a terminal.
+PIPED_WIDTH, MIN_WIDTH = 110, 60
 
 
-def add_data_arguments(parser):
-    """Add the positional data format and the arguments that say where its images lie."""
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the data format as a positional argument, and the arguments that locate and read the data."""
     from mrcnn.datasets.catalog import FORMATS
 
-    parser.add_argument("data", choices=FORMATS, metavar="FORMAT", help="the format of the data, one of those below")
+    parser.add_argument("data", choices=FORMATS, metavar="FORMAT", help="format of the data, one of those below")
     parser.add_argument_group("formats", "\n".join(f"{name:<10}{what}" for name, (_, what) in FORMATS.items()))
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", metavar="PATH", help="the folder or file of the data")
+    group.add_argument("--dataset", metavar="PATH", help="folder or file of the data")
     add_reader_arguments(group)
 
 
-def _switch(help):
+def add_source_arguments(parser: argparse.ArgumentParser, *, what: str = "folder or file of the data") -> None:
+    """Add the data set as a positional argument, whose format is detected, and --format and --subset."""
+    parser.add_argument("dataset", metavar="DATASET", help=what)
+    add_format_argument(parser)
+    parser.add_argument("--subset", nargs="+", metavar="NAME", help="only these subsets (default: all)")
+
+
+def add_format_argument(parser: "argparse._ActionsContainer") -> None:
+    """Add --format, for commands that detect the format."""
+    from mrcnn.datasets.catalog import FORMATS
+
+    parser.add_argument("--format", choices=FORMATS, metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (default: detected)")
+
+
+def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = True) -> None:
+    """Add the weights of a trained network, where to look for `last`, and with `classes` the names of the classes."""
+    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
+                        help="a checkpoint; a run folder, for its newest checkpoint; `last`, for that of the newest run; or "
+                             "`coco`, for the published weights")
+    add_model_dir_argument(parser)
+    if classes:
+        parser.add_argument("--classes", metavar="FILE", help="a classes.json: a list of names, background first")
+
+
+def add_model_dir_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the folder in which `last` is looked for."""
+    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where to look for `last` (default: %(default)s)")
+
+
+def _switch(help: str) -> dict[str, Any]:
     return {"action": "store_true", "default": None, "help": help}
 
 
-def at_least(least, kind=int):
-    """Return a reader of numbers of `kind` (int or float) that are at least `least`, for argparse's `type`."""
+def at_least(least: int, kind: type = int) -> Callable[[str], Any]:
+    """Return a function for argparse's `type` that parses an int or float of at least `least`."""
 
-    def read(text):
+    def parse(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
@@ -35,91 +72,102 @@ def at_least(least, kind=int):
             raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least {least}")
         return value
 
-    return read
+    return parse
 
 
-# How data are to be read: the formats that an argument is for (none: all), and what argparse needs to know of it. The
-# names are those of the options of `mrcnn.datasets.open`.
-READER_ARGUMENTS = {
-    "--year": (("coco", "panoptic"), {"help": "the year in the file names, where there are several"}),
+# Options of the readers: the formats that take it (none: all), and its arguments for argparse. The names are those of the
+# options of `mrcnn.datasets.open`.
+READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "--year": (("coco", "panoptic"), {"help": "year in the file names, if there are several"}),
     "--lvis-version": (("lvis",), {"dest": "version", "metavar": "V",
-                                   "help": "the version in the file names, where there are several"}),
+                                   "help": "version in the file names, if there are several"}),
     "--images": (("coco", "lvis", "panoptic"),
-                 {"metavar": "DIR", "help": "where the images lie that a JSON file speaks of (default: beside it)"}),
+                 {"metavar": "DIR", "help": "folder of the images of a JSON file (default: next to it)"}),
     "--labels": (("labelme", "via", "yolo", "voc", "masks", "semantic"),
-                 {"metavar": "FILE", "help": "the classes and their order: a text file with a name a line"}),
-    "--hole-label": (("labelme",), {"metavar": "LABEL", "help": "shapes of this label are holes in the others"}),
-    "--line-width": (("labelme", "via"),
-                     {"metavar": "N", "type": float, "help": "how wide lines are taken to be, in pixels"}),
-    "--attribute": (("via",), {"metavar": "NAME", "help": "the attribute of the regions that holds their class"}),
-    "--class-name": (("masks", "via"), {"metavar": "NAME", "help": "the class of what has none of its own"}),
-    "--levels": (("cocolvis",), {"metavar": "all|whole|parts", "help": "which objects (default: all)"}),
-    "--allow-list": (("cocolvis",), {"metavar": "FILE", "help": "a JSON list of image ids: only these images"}),
-    "--stuff": (("cocolvis", "panoptic"), _switch("take stuff, such as sky and grass, for objects too")),
-    "--per-class": (("semantic",), _switch("one instance of all pixels of a class, not one of each connected piece")),
+                 {"metavar": "FILE", "help": "text file with the class names in order, one per line"}),
+    "--hole-label": (("labelme",), {"metavar": "LABEL", "help": "shapes with this label are holes in the others"}),
+    "--line-width": (("labelme", "via"), {"metavar": "N", "type": float, "help": "width of lines, in pixels"}),
+    "--attribute": (("via",), {"metavar": "NAME", "help": "region attribute that holds the class"}),
+    "--class-name": (("masks", "via"), {"metavar": "NAME", "help": "class of objects that have none"}),
+    "--levels": (("cocolvis",), {"metavar": "all|whole|parts", "help": "which objects to use (default: all)"}),
+    "--allow-list": (("cocolvis",), {"metavar": "FILE", "help": "JSON list of image ids; use only these images"}),
+    "--stuff": (("cocolvis", "panoptic"), _switch("use stuff, such as sky and grass, as objects too")),
+    "--per-class": (("semantic",), _switch("one instance for all pixels of a class, not one per connected component")),
     "--ignore": (("semantic",), {"metavar": "N", "type": at_least(0),
-                                 "help": "the number of pixels that nothing is known of, 0 for none (default: 255)"}),
-    "--min-area": (("semantic",), {"metavar": "N", "type": at_least(1), "help": "leave out pieces of fewer pixels"}),
-    "--allow-outside": ((), _switch("take files outside the data set's folder; only for data you trust")),
+                                 "help": "value of unlabelled pixels, or 0 for none (default: 255)"}),
+    "--min-area": (("semantic",), {"metavar": "N", "type": at_least(1), "help": "skip components with fewer pixels"}),
+    "--allow-outside": ((), _switch("accept files outside the data set's folder; only for data you trust")),
 }
 
 
-def add_reader_arguments(group, format=None):
-    """Add the arguments that say how a data set is to be read: those for one format, or all of them."""
+def add_reader_arguments(group: "argparse._ActionsContainer", format: str | None = None) -> None:
+    """Add the options of the reader of a format; None adds those of all readers."""
     for flag, (formats, settings) in READER_ARGUMENTS.items():
         if format is None:
-            told = f"{', '.join(formats)}: {settings['help']}" if formats else settings["help"]
-            group.add_argument(flag, **{**settings, "help": told})
+            text = f"{', '.join(formats)}: {settings['help']}" if formats else settings["help"]
+            group.add_argument(flag, **{**settings, "help": text})
         elif format in formats or not formats:
             group.add_argument(flag, **settings)
 
 
-def reader_options(args):
-    """Return the arguments of `add_reader_arguments` as options of `open_dataset`: {str: value}, None for its default."""
+def reader_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `add_reader_arguments` as options of `open_dataset`; None stands for the default."""
     names = [settings.get("dest", flag.removeprefix("--").replace("-", "_"))
              for flag, (_, settings) in READER_ARGUMENTS.items()]  # fmt: skip
     return {name: getattr(args, name, None) for name in names}
 
 
-def need_image_files(dataset, path, data):
-    """Refuse a data set of which no image file is there, rather than tell it image by image.
+def open_data(args: argparse.Namespace, format: str, path: str | None, subset: str | None, *, count: int | None = None,
+              image_size: int | None = None) -> "Dataset":  # fmt: skip
+    """Open a data set with the reader options of the arguments, and a bar on the terminal.
 
     Args:
-        dataset: Dataset.
-        path: str or None. Where it was opened.
-        data: str. Its format. Only those whose JSON file and images may lie apart are looked at.
+        args: with the arguments of `add_reader_arguments`.
+        format: name of the format.
+        path: folder or file; None for "shapes".
+        subset: None for undivided data.
+        count, image_size: number and size of the images to draw, for "shapes" only.
 
     Raises:
-        DataError: it names image files, and none of them is there.
+        DataError: the data cannot be read, or none of its image files exists.
     """
+    from mrcnn.cli.progress import progress_bar
+    from mrcnn.datasets.catalog import open_dataset
+
+    drawn = {"count": count, "image_size": image_size} if format == "shapes" else {}
+    dataset = open_dataset(path, format, subset, progress_bar, **drawn, **reader_options(args))
+    _require_image_files(dataset, path, format)
+    return dataset
+
+
+def _require_image_files(dataset: "Dataset", path: str | None, format: str) -> None:
+    """Refuse a data set none of whose image files exists, if its format keeps images apart from its JSON file."""
     from mrcnn.base.errors import DataError
 
     paths = [info["path"] for info in dataset.image_info if info["path"] is not None]
-    if data in READER_ARGUMENTS["--images"][0] and paths and not any(map(os.path.exists, paths)):
-        raise DataError(f"no image file of {path} is there, such as {paths[0]}: put them there, or say where the images of a "
-                        "JSON file lie (--images DIR)")
+    if format in READER_ARGUMENTS["--images"][0] and paths and not any(map(os.path.exists, paths)):
+        raise DataError(f"{path}: none of its image files exists, such as {paths[0]}: give their folder with --images DIR")
 
 
-def add_config_arguments(parser):
-    """Add the arguments that change the configuration."""
+def add_config_arguments(parser: argparse.ArgumentParser, *, config_file: str | None = None) -> "argparse._ArgumentGroup":
+    """Add the arguments that set the configuration; `config_file` is the help of --config, which is added if it is given."""
     group = parser.add_argument_group("configuration")
     group.add_argument("--set", dest="settings", metavar="KEY=VALUE", action="append", nargs="+", default=[],
-                       type=setting, help="any attribute of Config, such as IMAGES_PER_GPU=1 STEPS_PER_EPOCH=50")
+                       type=setting, help="set attributes of Config, such as IMAGES_PER_GPU=1 STEPS_PER_EPOCH=50")
+    if config_file:
+        group.add_argument("--config", metavar="FILE", help=config_file)
     return group
 
 
-def setting(text):
-    """Read one `KEY=VALUE`.
+def setting(text: str) -> tuple[str, Any]:
+    """Parse `KEY=VALUE`.
 
     Args:
-        text: str. The value is a Python literal (a number, a string, True, None, a list, a tuple or a dict of them);
-            what is no literal is taken as a plain string, so that BACKBONE=resnet50 needs no quotes. Nothing is run.
-
-    Returns:
-        (str, value).
+        text: the value is a Python literal: a number, string, True, None, list, tuple or dict. Anything else is a plain
+            string, so that BACKBONE=resnet50 needs no quotes. No code is executed.
 
     Raises:
-        argparse.ArgumentTypeError: no "=" or no key.
+        argparse.ArgumentTypeError: "=" or the key is missing.
     """
     key, equals, value = text.partition("=")
     key = key.strip()
@@ -134,41 +182,56 @@ def setting(text):
         return key, value
 
 
-def overrides(args):
-    """Return the configuration values that the arguments ask for: {str: value}; a later one replaces an earlier."""
+def overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the attributes that --set gives; later values replace earlier ones."""
     return dict(pair for group in args.settings for pair in group)
 
 
-def share(text):
-    """Read a number from 0 to 1, for argparse's `type`."""
+def share(text: str) -> float:
+    """Parse a number from 0 to 1, for argparse's `type`."""
     value = at_least(0, float)(text)
     if value > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is above 1")
     return value
 
 
-def open_share(text):
-    """Read a number between 0 and 1, neither of them, for argparse's `type`."""
+def share_above_0(text: str) -> float:
+    """Parse a number above 0, up to 1, for argparse's `type`."""
     value = share(text)
-    if value in (0, 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
     return value
 
 
-def new_file(text):
-    """Take the name of a file to be written, for argparse's `type`: what cannot be one is told before hours of work."""
+def open_share(text: str) -> float:
+    """Parse a number above 0 and below 1, for argparse's `type`."""
+    value = share_above_0(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not below 1")
+    return value
+
+
+def new_file(text: str) -> str:
+    """Check the name of an output file, for argparse's `type`, so that a bad one fails before hours of work."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder: give the name of a file in it")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text!r}: {there} is no folder that can be written to")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r}: {parent} is not a folder that can be written to")
     return text
 
 
+def table_width() -> int:
+    """Return the width for a table: that of the terminal, within reason."""
+    import shutil
+
+    return max(shutil.get_terminal_size((PIPED_WIDTH, 24)).columns, MIN_WIDTH)
+
+
 @contextlib.contextmanager
-def quiet_readers():
-    """Keep what readers log of the things that they leave out from the terminal, where a table tells it."""
+def quiet_readers() -> Iterator[None]:
+    """Silence the readers' warnings about skipped annotations, where a table reports them."""
     logger = logging.getLogger("mrcnn.datasets")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
 from mrcnn import utils
-from mrcnn.cli.script import run_script
+from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.io.images import read_image, read_image_size
 from mrcnn.training.start_weights import load_start_weights

@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
 from mrcnn.base.progress import tracked
+from mrcnn.cli.main import run_script
 from mrcnn.cli.progress import compiling_first
-from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.formats.coco import CocoDataset
 from mrcnn.training.start_weights import load_start_weights

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 import mrcnn.datasets
 from mrcnn import model as modellib
-from mrcnn.cli.script import run_script
+from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.catalog import subsets_of
 from mrcnn.datasets.formats.cocolvis.dataset import LEVELS

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 import mrcnn.datasets
 from mrcnn import model as modellib
-from mrcnn.cli.script import run_script
+from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import SHAPE_NAMES, ShapesDataset
 from mrcnn.datasets.panoptic.annotations import LABEL_DIVISOR, colors_of_ids

@@ -19,7 +19,7 @@ import numpy as np
 from keras import layers, ops
 
 from mrcnn.base.errors import DataError
-from mrcnn.cli.script import run_script
+from mrcnn.cli.main import run_script
 from mrcnn.semantic.evaluation import class_ious, confusion_matrix, mean_iou
 from mrcnn.semantic.figures import batch_figure
 from mrcnn.semantic.training import SemanticGenerator

@@ -16,8 +16,8 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
 
 from mrcnn import model as modellib
+from mrcnn.cli.main import run_script
 from mrcnn.cli.progress import compiling_first
-from mrcnn.cli.script import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.training.presets import FROM_SCRATCH

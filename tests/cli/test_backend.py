@@ -1,4 +1,4 @@
-"""The backend is loaded without its notices, and its absence is told."""
+"""The backend is loaded without its notices, and a clear error if it is missing."""
 import os
 import subprocess
 import sys
@@ -6,19 +6,20 @@ import sys
 import pytest
 
 from mrcnn.cli.backend import _without_notices, load_backend
+from mrcnn.cli.main import run_script
 
 
-def test_a_backend_that_is_none_or_absent_is_told(monkeypatch):
+def test_an_unknown_or_missing_backend_is_an_error(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "pytorch")
     with pytest.raises(ImportError, match="KERAS_BACKEND is 'pytorch': choose tensorflow, jax, torch"):
         load_backend()
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"jax is not installed: pip install '.\[jax\]'"):
+    with pytest.raises(ImportError, match=r"jax is not installed: run pip install '.\[jax\]'"):
         load_backend()
 
 
-def test_notices_are_left_out_and_all_else_is_told(capfd):
+def test_only_notices_are_dropped(capfd):
     with pytest.raises(RuntimeError), _without_notices():
         os.write(2, b"I0000 port.cc] oneDNN custom operations are on.\nsomething real\n")
         raise RuntimeError
@@ -29,3 +30,17 @@ def test_a_command_starts_without_notices():
     code = "from mrcnn.cli.backend import load_backend; load_backend()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("gpus, calls", [([], 1), (["GPU:0"], 0)])
+def test_tensorflow_on_a_cpu_keeps_the_memory_it_frees(gpus, calls, monkeypatch):
+    import tensorflow as tf
+
+    kept = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr("mrcnn.base.memory.keep_freed_memory", lambda: kept.append(True))
+    load_backend()
+    assert len(kept) == calls
+    run_script(lambda arguments: None, [])
+    assert len(kept) == 2 * calls, "samples too"

@@ -33,18 +33,18 @@ def test_exit_codes_for_scripts(data, damage, code, strict):
     assert main(["check", folder, "--strict"]) == strict
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, expected", [
     (["gone"], "gone does not exist"),
     (["SET", "--subset", "test"], "no subset 'test'; it has train, val"),
     (["SET/train"], "is of no format that is known"),
     (["SET", "--set", "IMAGE_MAX_DIM=1000"], "multiple of 64"),
     (["SET", "--fix", "SET"], "would overwrite the data set"),
 ])  # fmt: skip
-def test_a_check_that_fails_prints_one_line_and_exits_with_2(data, arguments, said, capsys):
+def test_a_check_that_fails_prints_one_line_and_exits_with_2(data, arguments, expected, capsys):
     folder = data()
     assert main(["check", *(word.replace("SET", folder) for word in arguments)]) == 2
     message = capsys.readouterr().err
-    assert said in message and message.startswith("mrcnn check: error: ") and message.count("\n") == 1
+    assert expected in message and message.startswith("mrcnn check: error: ") and message.count("\n") == 1
 
 
 def test_findings_are_printed_and_written(data, tmp_path, capsys):
@@ -66,7 +66,7 @@ def test_a_mended_copy(data, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["check", folder, "--fix", str(out)]) == 1
     text = capsys.readouterr().out
-    assert "1 image dropped" in text and "1 area computed" in text and "left as they are: polygon_crosses_itself" in text
+    assert "1 image dropped" in text and "1 area computed" in text and "not repaired: polygon_crosses_itself" in text
     done = json.loads((out / "changes.json").read_text())["done"]
     assert {"done": "area computed", "at": "train, 003.jpg, image 3, annotation 6", "detail": ""} in done
     for name in ("train", "val"):

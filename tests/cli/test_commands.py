@@ -13,8 +13,8 @@ from mrcnn.training import mask_rcnn
 from mrcnn.training import start_weights as start
 from tests.shared_data import shared_path
 
-# what a pipe gets before the network runs for the first time
-SAID_FIRST = "" if keras.backend.backend() == "torch" else "compiling the first step, a minute or two ...\n"
+# what a pipe gets before the first run of the network
+COMPILING_LINE = "" if keras.backend.backend() == "torch" else "compiling the first step, a minute or two ...\n"
 
 
 class FakeResult:
@@ -98,7 +98,7 @@ def test_training_on_coco_from_the_published_weights():
     assert model.trained == {"train": 32, "val": 6, "rate": model.config.LEARNING_RATE, "epochs": 10, "layers": "all"}
 
 
-def test_a_share_is_held_back_where_the_data_have_no_part_for_validation(capsys):
+def test_a_share_is_held_out_if_the_data_have_no_val_subset(capsys):
     folder = str(shared_path("data/fruits"))
     held = []
     for seed in (0, 0, 1):
@@ -106,16 +106,16 @@ def test_a_share_is_held_back_where_the_data_have_no_part_for_validation(capsys)
         model = FakeModel.last
         count = model.trained["val"]
         assert count in (4, 5) and model.trained["train"] == 18 - count and model.config.NUM_CLASSES == 4
-        assert f"Held back for validation: {count} of 18 images." in capsys.readouterr().out
+        assert f"Held out for validation: {count} of 18 images." in capsys.readouterr().out
         held.append([info["id"] for info in model.val_set.image_info])
     assert held[0] == held[1] != held[2] and not {info["id"] for info in model.train_set.image_info} & set(held[2])
-    # the data's own part goes first
+    # a val subset of the data takes precedence
     folder = str(shared_path("data/tiny_coco"))
     assert main(["train", "coco", "--dataset", folder, "--val-share", "0.25"]) == 0
     assert (FakeModel.last.trained["train"], FakeModel.last.trained["val"]) == (32, 6)
 
 
-def test_going_on_keeps_the_configuration_of_the_run():
+def test_resuming_keeps_the_configuration_of_the_run():
     checkpoint = _run("shapes", SEED=5, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
     assert main(["train", "shapes", "--weights", "last", "--set", "IMAGES_PER_GPU=3"]) == 0
     model = FakeModel.last
@@ -132,7 +132,7 @@ def test_weights_of_other_data_start_a_run_of_its_own():
     assert (model.config.NAME, model.config.NUM_CLASSES, model.config.BACKBONE) == ("shapes", 4, "resnet50")
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, expected", [
     (["shapes", "--set", "IMAGE_PER_GPU=1"], "did you mean IMAGES_PER_GPU"),
     (["shapes", "--set", "IMAGES_PER_GPU=two"], "IMAGES_PER_GPU is 'two': it must be a whole number"),
     (["shapes", "--set", "IMAGE_MAX_DIM=100", "IMAGE_MIN_DIM=100"], "multiple of 64"),
@@ -146,13 +146,13 @@ def test_weights_of_other_data_start_a_run_of_its_own():
     (["coco", "--dataset", "gone"], "gone does not exist"),
     (["coco", "--dataset", "."], "no annotations/instances_"),
 ])  # fmt: skip
-def test_bad_input_of_training_is_one_line_and_code_2(arguments, said, capsys):
+def test_bad_input_of_training_is_one_line_and_code_2(arguments, expected, capsys):
     code = main(["train", *arguments])
     message = capsys.readouterr().err
-    if said is None:
+    if expected is None:
         assert code == 0 and message == ""
         return
-    assert code == 2 and said in message
+    assert code == 2 and expected in message
     assert message.startswith("mrcnn train: error: ") and message.count("\n") == 1
 
 
@@ -175,11 +175,11 @@ def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
     assert model.mode == "inference" and model.loaded == (checkpoint, None)
     assert model.evaluated == (7, 7, 0.0)
     assert model.config.DETECTION_MIN_CONFIDENCE == 0 and model.config.IMAGE_MAX_DIM == 64
-    told = capsys.readouterr()
-    assert "the table" in told.out and Path("figures.json").exists() and told.err == SAID_FIRST
+    printed = capsys.readouterr()
+    assert "the table" in printed.out and Path("figures.json").exists() and printed.err == COMPILING_LINE
 
 
-def test_evaluation_of_classes_that_are_others_is_told(capsys):
+def test_evaluation_on_other_classes_is_an_error(capsys):
     _run("shapes", NUM_CLASSES=9)
     assert main(["evaluate", "shapes", "--weights", "last"]) == 2
     assert "NUM_CLASSES is 9" in capsys.readouterr().err
@@ -195,15 +195,15 @@ def test_prediction_takes_configuration_and_names_from_the_run(capsys):
     _picture("a.png")
     _picture("b.png")
     assert main(["predict", "a.png", "b.png", "--weights", checkpoint, "--output", "out", "--min-score", "0.25"]) == 0
-    told = capsys.readouterr()
-    assert told.err == SAID_FIRST
+    printed = capsys.readouterr()
+    assert printed.err == COMPILING_LINE
     model = FakeModel.last
     assert model.mode == "inference" and model.loaded == (checkpoint, None)
     assert model.config.DETECTION_MIN_CONFIDENCE == 0.25 and model.config.BACKBONE == "resnet50"
     rows = json.loads(Path("out/detections.json").read_text())
     assert [(row["file_name"], row["category"]) for row in rows] == [
         ("a.png", "ball"), ("a.png", "brick"), ("b.png", "ball"), ("b.png", "brick")]  # fmt: skip
-    assert "pictures: 2, instances: 4, written to out" in told.out
+    assert "pictures: 2, instances: 4, written to out" in printed.out
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):
@@ -211,26 +211,26 @@ def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):
     _picture("a.png")
     Path("broken.jpg").write_bytes(b"no picture")
     assert main(["predict", "broken.jpg", "a.png", "--weights", checkpoint]) == 1
-    assert "left out broken.jpg: " in capsys.readouterr().out
+    assert "skipped broken.jpg: " in capsys.readouterr().out
     assert Path("predictions/a_detections.jpg").exists()
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, expected", [
     (["gone.png", "--weights", "last"], "gone.png: no such file or folder"),
     ([".", "--weights", "last"], "no pictures in this folder"),
     (["a.png", "--weights", "bare.h5"], "no config.json beside these weights: give one with --config FILE"),
     (["a.png", "--weights", "gone.h5"], "gone.h5: no such weight file"),
 ])  # fmt: skip
-def test_bad_input_of_prediction_is_one_line_and_code_2(arguments, said, capsys):
-    if said.startswith("no config") or "weight file" in said:
+def test_bad_input_of_prediction_is_one_line_and_code_2(arguments, expected, capsys):
+    if expected.startswith("no config") or "weight file" in expected:
         _picture("a.png")
         Path("bare.h5").touch()
     assert main(["predict", *arguments]) == 2
     message = capsys.readouterr().err
-    assert said in message and message.count("\n") == 1 and FakeModel.last is None
+    assert expected in message and message.count("\n") == 1 and FakeModel.last is None
 
 
-def test_validation_on_other_classes_is_told(tmp_path, capsys):
+def test_validation_on_other_classes_is_an_error(tmp_path, capsys):
     for name, label in (("a", "ball"), ("b", "brick")):
         (tmp_path / name).mkdir()
         skimage.io.imsave(tmp_path / name / "1.png", np.zeros((20, 30, 3), np.uint8), check_contrast=False)
@@ -239,20 +239,20 @@ def test_validation_on_other_classes_is_told(tmp_path, capsys):
             {"shapes": [shape], "imagePath": "1.png", "imageHeight": 20, "imageWidth": 30}))
     arguments = ["train", "labelme", "--dataset", str(tmp_path / "a"), "--val-dataset", str(tmp_path / "b")]
     assert main(arguments) == 2
-    assert "the classes to train on are ball, those of the validation brick" in capsys.readouterr().err
+    assert "the training data have the classes ball, the validation data brick" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["train", "coco"], ["evaluate", "coco", "--weights", "coco"]], ids=lambda words: words[0])
-def test_images_of_a_json_file_that_lie_elsewhere_are_asked_for(command, tmp_path, capsys):
+def test_a_json_file_without_its_images_asks_for_their_folder(command, tmp_path, capsys):
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "bbox": [1, 1, 8, 8]}
     (tmp_path / "toys.json").write_text(json.dumps(
         {"images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}], "annotations": [annotation],
          "categories": [{"id": 1, "name": "ball"}]}))
     assert main([*command, "--dataset", "toys.json"]) == 2
     error = capsys.readouterr().err
-    assert "no image file of toys.json is there, such as a.png" in error and "--images DIR" in error and error.count("\n") == 1
+    assert "none of its image files exists, such as a.png" in error and "--images DIR" in error and error.count("\n") == 1
     assert FakeModel.last is None
     (tmp_path / "elsewhere").mkdir()
     skimage.io.imsave(tmp_path / "elsewhere/a.png", np.zeros((20, 30, 3), np.uint8), check_contrast=False)
     main([*command, "--dataset", "toys.json", "--images", "elsewhere"])
-    assert "image file" not in capsys.readouterr().err
+    assert "image files" not in capsys.readouterr().err

@@ -3,7 +3,7 @@ import pytest
 
 import mrcnn.datasets
 from mrcnn.cli import main as cli
-from mrcnn.cli.convert_cocolvis import share_above_0
+from mrcnn.cli.options import share_above_0
 from tests.datasets.cocolvis_pairs import TREE, write_pair
 from tests.io.harmful_pickles import harmful
 
@@ -55,10 +55,10 @@ def test_a_harmful_pickle_is_not_run_by_any_command(tmp_path, capsys, name):
     capsys.readouterr()
     coco = ["convert", "cocolvis", str(out), "--output", str(tmp_path / "coco.json"), "--workers", "1"]
     codes = [cli.main(command) for command in (coco, ["check", str(out), "--workers", "1"])]
-    said = " ".join("".join(capsys.readouterr()).split())
+    output = " ".join("".join(capsys.readouterr()).split())
     # all of the set, or one of its two images, cannot be read
     assert codes == ([2, 2] if name == "hannotation.pickle" else [1, 1]) and not trap.exists()
-    assert said.count("posix.system") >= 2
+    assert output.count("posix.system") >= 2
     if name == "hannotation.pickle":
         assert cli.main(["train", "cocolvis", "--dataset", str(out)]) == 2
         assert "posix.system" in capsys.readouterr().err and not trap.exists()

@@ -78,7 +78,7 @@ def test_without_arguments_there_is_the_help(capsys, monkeypatch):
     assert alone == capsys.readouterr() and alone.err == "" and alone.out.startswith("usage: mrcnn ")
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, expected", [
     (["trian"], "choose from 'train', 'evaluate', 'predict'"),
     (["train", "cocoa"], "choose from"),
     (["train", "shapes", "--epochs", "0"], "'0' is not a number of at least 1"),
@@ -88,13 +88,13 @@ def test_without_arguments_there_is_the_help(capsys, monkeypatch):
     (["predict", "x.jpg"], "--weights"),
     (["predict", "x.jpg", "--weights", "w.h5", "--min-score", "1.5"], "'1.5' is above 1"),
 ])  # fmt: skip
-def test_a_wrong_argument_is_one_line_and_code_2(arguments, said, capsys):
+def test_a_wrong_argument_is_one_line_and_code_2(arguments, expected, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert end.value.code == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and message.startswith("mrcnn")
-    assert said in message and "--help" in message
+    assert expected in message and "--help" in message
 
 
 def _command_that(raises, monkeypatch):
@@ -125,15 +125,15 @@ def test_each_help_is_a_short_manual(parser):
     assert text.splitlines()[1] == "", "the usage is one line; what it leaves out stands below"
 
 
-@pytest.mark.parametrize("told, line", [
+@pytest.mark.parametrize("text, line", [
     ("two things:\n- the first\n- the second", "two things: the first; the second"),
     ("ToysConfig cannot be used:\n- SEED is -1: raise it.\n- NAME is not set.",
      "ToysConfig cannot be used: SEED is -1: raise it. NAME is not set."),
     ("one line.", "one line."),
     ("a list of\n  many,\n\n  things;\n", "a list of; many, things"),
 ])  # fmt: skip
-def test_several_lines_become_one_that_reads_well(told, line):
-    assert cli.describe(ValueError(told)) == line
+def test_several_lines_become_one_that_reads_well(text, line):
+    assert cli.describe(ValueError(text)) == line
 
 
 def test_an_error_of_a_command_is_one_line_and_code_2(monkeypatch, capsys):

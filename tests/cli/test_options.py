@@ -1,4 +1,4 @@
-"""KEY=VALUE is read as a literal, and never run."""
+"""KEY=VALUE is parsed as a literal, and never executed."""
 import argparse
 import inspect
 
@@ -52,8 +52,8 @@ def test_a_share_lies_between_0_and_1(text):
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    for text, said in ((tmp_path, "is a folder"), (tmp_path / "file" / "a" / "b.json", "file is no folder that can be")):
-        with pytest.raises(argparse.ArgumentTypeError, match=said):
+    for text, expected in ((tmp_path, "is a folder"), (tmp_path / "file" / "a" / "b.json", "file is not a folder that can be")):
+        with pytest.raises(argparse.ArgumentTypeError, match=expected):
             options.new_file(str(text))
     for text in (str(tmp_path / "file"), str(tmp_path / "new" / "a.json"), "a.json"):
         assert options.new_file(text) == text

@@ -60,8 +60,8 @@ def test_the_figures_are_those_of_evaluate(capsys):
     page = Path("a/page.html").read_text()
     assert "Detections of a score of 0.8 or more" in page and "shapes val: 3 images" in page and "Left out" not in page
     assert main(["evaluate", "shapes", "--weights", str(run), "--limit", "3"]) == 0
-    told = capsys.readouterr().out
-    mask = next(line for line in told.splitlines() if line.strip().startswith("mask"))
+    printed = capsys.readouterr().out
+    mask = next(line for line in printed.splitlines() if line.strip().startswith("mask"))
     assert mask in table.splitlines()
     assert "".join(f'<td class="n">{figure}</td>' for figure in mask.split()[1:]) in page
 
@@ -72,7 +72,7 @@ def test_the_least_score_can_be_chosen():
     assert "No detection has such a score; the highest is 0.90." in (run / "report.html").read_text()
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, expected", [
     (["gone"], "gone: no such folder: give that of a run"),
     (["."], "no run folder: it has no config.json, history.csv or checkpoint."),
     (["logs"], "Did you mean logs/shapes20260101T1200?"),
@@ -81,11 +81,11 @@ def test_the_least_score_can_be_chosen():
     (["RUN", "--format", "coco"], "coco: say where the data are"),
     (["RUN", "--format", "shapes", "--set", "NUM_CLASSES=9"], "the data set has 4 classes"),
 ])  # fmt: skip
-def test_bad_input_is_one_line_and_code_2(arguments, said, capsys):
+def test_bad_input_is_one_line_and_code_2(arguments, expected, capsys):
     run = make_run(Path("logs"))
     assert main(["report", *(str(run) if word == "RUN" else word for word in arguments)]) == 2
     message = capsys.readouterr().err
-    assert said in message and message.startswith("mrcnn report: error: ") and message.count("\n") == 1
+    assert expected in message and message.startswith("mrcnn report: error: ") and message.count("\n") == 1
     assert not (run / "report.html").exists()
 
 
@@ -93,4 +93,4 @@ def test_a_run_without_a_configuration_cannot_be_measured(capsys):
     run = make_run(Path("logs"))
     (run / "config.json").unlink()
     assert main(["report", str(run), "--format", "shapes"]) == 2
-    assert "has no config.json, by which the network is built" in capsys.readouterr().err
+    assert "has no config.json to build the network from" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def _piped(*arguments):
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])  # told by the write itself, or when all is flushed at the end
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # reported by the write itself, or when everything is flushed at the end
 def test_a_pipe_that_is_read_no_longer_ends_the_command_in_silence(folder, unbuffered):
     read, write = os.pipe()
     os.close(read)

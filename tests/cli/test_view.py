@@ -52,22 +52,22 @@ def test_shapes_are_drawn_as_many_as_are_asked_for(tmp_path, capsys):
 def test_an_image_that_is_missing_is_named_and_the_code_is_1(folder, tmp_path, capsys):
     (tmp_path / "set" / "train" / "002.jpg").unlink()
     assert main(["view", folder, "--subset", "train", "--output", str(tmp_path / "out")]) == 1
-    assert "left out: image 2: " in capsys.readouterr().out
+    assert "skipped: image 2: " in capsys.readouterr().out
     assert _names(tmp_path / "out") == ["1.jpg", "3.jpg", "sheet.png", "statistics.png"]
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, expected", [
     (["gone"], "gone does not exist"),
     (["SET", "--subset", "test"], "no subset 'test'; it has train, val"),
     (["SET", "--image", "99"], "no image is called '99'"),
     (["SET", "--class", "squid"], "no class is called 'squid'"),
-    (["SET", "--show"], "--show: there is no display here"),
+    (["SET", "--show"], "--show: there is no display"),
     (["SET", "--format", "shapes"], "take no --dataset"),
 ])  # fmt: skip
-def test_what_cannot_be_shown_is_one_line_and_code_2(folder, arguments, said, capsys):
+def test_what_cannot_be_shown_is_one_line_and_code_2(folder, arguments, expected, capsys):
     assert main(["view", *(word.replace("SET", folder) for word in arguments)]) == 2
     message = capsys.readouterr().err
-    assert said in message and message.startswith("mrcnn view: error: ") and message.count("\n") == 1
+    assert expected in message and message.startswith("mrcnn view: error: ") and message.count("\n") == 1
 
 
 def test_a_window_opens_where_there_is_a_display(folder, monkeypatch):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mrcnn.cli.script import run_script
+from mrcnn.cli.main import run_script
 from tests.shared_data import REPOSITORY
 
 SAMPLES = sorted(path for path in (REPOSITORY / "samples").glob("*/*.py") if "__main__" in path.read_text(encoding="utf-8"))
