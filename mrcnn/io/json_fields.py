@@ -17,7 +17,7 @@ import msgspec
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Stages, tracked, unseen
 
 _KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 # Bytes of a JSON file that are read at once.
@@ -26,7 +26,7 @@ _DECODER = msgspec.json.Decoder()
 _Stamp = tuple[str, int, int]
 
 
-def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = None, progress: Any = None) -> Any:
+def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = None, progress: Stages | None = None) -> Any:
     """Read a JSON file.
 
     Args:
@@ -66,7 +66,7 @@ def _data_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is not valid JSON: {error}") from error
 
 
-def _read(path: Path, progress: Any) -> bytearray:
+def _read(path: Path, progress: Stages) -> bytearray:
     """Read a file piece by piece, without its byte order mark."""
     content = bytearray()
     with progress(f"reading {path.name}, MiB") as show, open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""File names that stand in data files: none of them may lead out of the data set's folder."""
+"""File names that data files contain: none of them may lead out of the folder of the data set."""
 
 import os
 import re
@@ -6,29 +6,30 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from mrcnn.base.errors import DataError
 
-# parts of letters, digits and - _ . that do not begin with a dot: nothing that could lead anywhere else, told quickly
+# Parts made of letters, digits, - _ and . that do not begin with a dot. They cannot lead anywhere else, and are quick to check.
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+_HINT = "copy the file into the folder, or allow it (allow_outside=True, --allow-outside) if you trust this data set"
 
 
 class OutsideError(DataError):
-    """A name in a data file, or a link, leads out of the data set's folder."""
+    """A name in a data file, or a link, leads out of the folder of the data set."""
 
 
-def inside(folder, name, where, *, allow_outside=False):
+def inside(folder: Path | str, name: str, where: str, *, allow_outside: bool = False) -> Path:
     """Join a file name from a data file to its folder.
 
     Args:
-        folder: path. The folder that the data file's names are relative to; it may be a link itself.
-        name: str. The name, with / or \\ between its parts.
-        where: str. File and field, for the message.
-        allow_outside: bool. True takes any name: an absolute one stands for itself.
+        folder: The folder that the name is relative to. It may be a link itself.
+        name: With / or \\ between its parts.
+        where: File and field, for messages.
+        allow_outside: True accepts any name; an absolute one is returned as it is.
 
     Returns:
-        Path. Whether it exists is not looked at; `refuse_link` looks at what it really is.
+        The path, whether it exists or not. `refuse_link` checks where it really leads.
 
     Raises:
-        OutsideError: the name is absolute, or climbs out by "..".
-        DataError: it is empty, or no name that a file can have.
+        OutsideError: The name is absolute, or climbs out by "..".
+        DataError: The name is empty, or cannot be the name of a file.
     """
     if _PLAIN.fullmatch(name):
         return Path(folder, name)
@@ -43,28 +44,23 @@ def inside(folder, name, where, *, allow_outside=False):
     return Path(folder) / parts
 
 
-def refuse_link(path, folder, where):
-    """Refuse a file that is a link, or lies behind one, to a place outside its folder.
+def refuse_link(path: Path | str, folder: Path | str, where: str) -> None:
+    """Refuse a file that is a link, or lies behind one, to a place outside a folder.
 
     Args:
-        path: path of the file.
-        folder: path. What it must lie in.
-        where: str. File and field, for the message.
+        where: File and field, for messages.
 
     Raises:
-        OutsideError: the real place of the file is outside.
+        OutsideError: The real place of the file is outside.
     """
     real, root = os.path.realpath(path), os.path.realpath(folder)
     if os.path.commonpath([real, root]) != root:
         raise OutsideError(f"{where}: {path} is a link to {real}, outside {folder}: {_HINT}")
 
 
-def _is_encodable(name):
+def _is_encodable(name: str) -> bool:
     try:
         os.fsencode(name)
-    except UnicodeEncodeError:  # half of a character, as \\ud800 in JSON
+    except UnicodeEncodeError:  # half of a surrogate pair, such as \\ud800 in JSON
         return False
     return True
-
-
-_HINT = "copy the file into the folder, or allow it (allow_outside=True, --allow-outside) if you trust this data set"

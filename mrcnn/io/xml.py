@@ -1,26 +1,27 @@
-"""Reading XML that somebody else wrote, without what can harm: no document type, and so no entities to expand."""
+"""Reading XML files written by other programs. Document types are refused, and with them entities, which can be harmful.
+
+Refusing them takes three lines on the parser of the standard library, fewer than a dependency on defusedxml.
+"""
 
 from pathlib import Path
-from xml.etree.ElementTree import TreeBuilder
+from typing import NoReturn
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from mrcnn.base.errors import DataError
 
-# the annotations of one image, however many objects it has, are smaller
+# The annotations of one image are smaller, however many objects it has.
 _MAX_BYTES = 20_000_000
 
 
-def read_xml(path):
+def read_xml(path: Path | str) -> Element:
     """Read an XML file.
 
-    Args:
-        path: path.
-
     Returns:
-        xml.etree.ElementTree.Element. Its root.
+        Its root.
 
     Raises:
-        DataError: the file is missing, too large, no well-formed XML, or declares a document type.
+        DataError: The file is missing, too large, not well-formed XML, or declares a document type.
     """
     path = Path(path)
     builder, parser = TreeBuilder(), expat.ParserCreate()
@@ -29,8 +30,8 @@ def read_xml(path):
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
 
-    def refuse(*_):
-        raise DataError(f"{path} declares a document type (<!DOCTYPE), by which XML can be made to fill the memory: remove it")
+    def refuse(*_: object) -> NoReturn:
+        raise DataError(f"{path} declares a document type (<!DOCTYPE), with which XML can fill the memory: remove it")
 
     parser.StartDoctypeDeclHandler = refuse
     try:
@@ -45,4 +46,4 @@ def read_xml(path):
     except (expat.ExpatError, LookupError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no XML that can be read: {error}") from error
+        raise DataError(f"{path} is not XML that can be read: {error}") from error

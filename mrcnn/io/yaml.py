@@ -1,41 +1,42 @@
-"""Reading small YAML files that somebody else wrote: text, lists and mappings, and nothing that can do harm."""
+"""Reading small YAML files written by other programs, as text, lists and mappings.
+
+Built on PyYAML's `BaseLoader`: its `SafeLoader` would turn a class named `no` into False, and expand aliases without limit.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from mrcnn.base.errors import DataError
 
-# a list of a hundred thousand names is smaller
+# A list of a hundred thousand names is smaller.
 _MAX_BYTES = 4_000_000
 
 
 class _PlainLoader(yaml.BaseLoader):
-    """Makes str, list and dict alone: a name such as `no` or `2020-01-01` stays text, and no tag makes an object."""
+    """Makes only str, list and dict: a name such as `no` or `2020-01-01` stays text, and no tag makes an object."""
 
-    def compose_node(self, parent, index):
-        # a chain of aliases stands for more nodes than any memory holds
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # a chain of aliases can stand for more nodes than any memory holds
         if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name), which is not read here")
+            raise yaml.YAMLError("it has an alias (*name), which is not supported here")
         return super().compose_node(parent, index)
 
 
-def read_yaml(path):
+def read_yaml(path: Path | str) -> dict:
     """Read a YAML file of plain values.
 
-    Args:
-        path: path.
-
     Returns:
-        dict of str -> str (numbers too), list or dict; empty for an empty file.
+        str (numbers too), list or dict by name; empty for an empty file.
 
     Raises:
-        DataError: the file is missing, too large, no valid YAML, no mapping, nested too deeply, or uses aliases.
+        DataError: The file is missing, too large, not valid YAML, not a mapping, nested too deeply, or uses aliases.
     """
     path = Path(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path} has {path.stat().st_size} bytes, more than a description of a data set has")
+            raise DataError(f"{path} has {path.stat().st_size} bytes, more than the description of a data set has")
         content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_PlainLoader)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
@@ -44,7 +45,7 @@ def read_yaml(path):
     except RecursionError as error:
         raise DataError(f"{path} is nested too deeply to be a data file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no YAML that can be read: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
     if content in ("", None):
         return {}
     if not isinstance(content, dict):

@@ -22,7 +22,7 @@ def write(path, image):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.jpg", "a.JPEG"])
-def test_colours_come_in_the_order_red_green_blue(tmp_path, name):
+def test_colours_are_in_the_order_red_green_blue(tmp_path, name):
     image = read_image(write(tmp_path / name, RED_GREEN))
     assert image.dtype == np.uint8 and image.shape == (6, 10, 3)
     assert np.abs(image.astype(int)[:, [0, 1, 8, 9]] - RED_GREEN[:, [0, 1, 8, 9]]).max() < 30  # JPEG is lossy
@@ -68,7 +68,7 @@ def test_a_format_that_only_scikit_image_reads(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.pcx"), RED_GREEN)
 
 
-def test_a_name_that_lies_about_its_format(tmp_path):
+def test_a_suffix_of_another_format(tmp_path):
     write(tmp_path / "a.png", RED_GREEN).rename(tmp_path / "a.jpg")
     np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), RED_GREEN)
 
@@ -101,7 +101,7 @@ def test_a_missing_file_is_named(tmp_path, read):
         read(tmp_path / "nowhere.png")
 
 
-def test_numbers_of_a_palette_image_and_pixels_of_others(tmp_path):
+def test_indices_of_a_palette_image_and_values_of_others(tmp_path):
     from PIL import Image
 
     numbers = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
@@ -119,7 +119,7 @@ def test_numbers_of_a_palette_image_and_pixels_of_others(tmp_path):
 
 
 @pytest.mark.parametrize("bits, rows", [(2, [0b00011011, 0b11000000]), (4, [0x01, 0x2F, 0x30, 0x00])])
-def test_grey_of_few_bits_is_read_as_the_numbers_that_it_holds(tmp_path, bits, rows):
+def test_grey_of_few_bits_is_read_as_its_stored_values(tmp_path, bits, rows):
     """Two rows of four pixels, written byte for byte: no library writes such files."""
 
     def chunk(kind, content):
@@ -134,7 +134,7 @@ def test_grey_of_few_bits_is_read_as_the_numbers_that_it_holds(tmp_path, bits, r
     np.testing.assert_array_equal(read_stored(tmp_path / "few.png"), [[0, 1, 2, largest], [3, 0, 0, 0]])
 
 
-def test_numbers_of_what_is_no_image(tmp_path):
+def test_stored_values_of_a_file_that_is_not_an_image(tmp_path):
     with pytest.raises(DataError, match="gone.png does not exist"):
         read_stored(tmp_path / "gone.png")
     cv2.imwrite(str(tmp_path / "cut.png"), RED_GREEN)
@@ -143,7 +143,7 @@ def test_numbers_of_what_is_no_image(tmp_path):
         read_stored(tmp_path / "cut.png")
 
 
-def test_images_of_a_folder_and_those_below_it(tmp_path):
+def test_images_of_a_folder_and_its_subfolders(tmp_path):
     (tmp_path / "b" / "c").mkdir(parents=True)
     (tmp_path / "b" / ".hidden").mkdir()
     for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif", "b/._a.png", "b/.hidden/a.png"):
@@ -153,7 +153,7 @@ def test_images_of_a_folder_and_those_below_it(tmp_path):
 
 
 def write_bomb(path, height, width):
-    """Write a PNG of a few bytes whose head declares a size."""
+    """Write a PNG of a few bytes whose header declares a size."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -184,7 +184,7 @@ def test_an_image_that_declares_too_many_pixels_is_refused_before_it_is_decoded(
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_size, read_stored])
-def test_the_limit_is_the_modules_own_and_tells_the_size(tmp_path, read, monkeypatch):
+def test_the_limit_is_that_of_the_module_and_the_error_names_the_size(tmp_path, read, monkeypatch):
     write(tmp_path / "a.png", RED_GREEN)
     monkeypatch.setattr(images, "MAX_PIXELS", 60)
     read(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""JSON of somebody else's making: every fault is told by file and field."""
+"""JSON files written by other programs: every fault is reported with its file and field."""
 import gc
 import json
 import pickle
@@ -17,20 +17,20 @@ from tests.datasets.json_damage import damaged_json
     ("{", "not valid JSON"), ('{"a": NaN}', "NaN is not a JSON number"), ("[Infinity]", "Infinity is not a JSON number"),
     ("[" * 100_000, "nested too deeply"), ("\xff", "not valid JSON"), ("", "not valid JSON"),
 ])  # fmt: skip
-def test_a_file_that_is_no_json(tmp_path, text, said):
+def test_a_file_that_is_not_json(tmp_path, text, said):
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=f"a.json .*{said}"):
         read_json(path)
 
 
-def test_whoever_looks_for_nan_may_have_it(tmp_path):
+def test_nan_can_be_accepted(tmp_path):
     (tmp_path / "a.json").write_text("[NaN, Infinity, 1e999]")
     assert str(read_json(tmp_path / "a.json", constants=True)) == "[nan, inf, inf]"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -(10**400), True, "1", None])
-def test_what_is_no_finite_number(value):
+def test_values_that_are_not_finite_numbers(value):
     assert not is_kind(value, float)
 
 
@@ -41,7 +41,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
         read_json(tmp_path)
 
 
-def test_a_byte_order_mark_is_no_fault(tmp_path):
+def test_a_byte_order_mark_is_skipped(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
     assert read_json(tmp_path / "a.json") == [1]
 
@@ -55,12 +55,12 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
     ({"a": float("inf")}, "a", float, "'a' is inf, expected a number"),
     ({"a": 1}, "a", (str, list), "'a' is 1, expected text or a list"),
 ])  # fmt: skip
-def test_a_field_that_is_not_there_or_of_another_kind(record, name, kind, said):
+def test_a_field_that_is_missing_or_of_another_kind(record, name, kind, said):
     with pytest.raises(DataError, match=said):
         field(record, name, kind, "f: x[0]")
 
 
-def test_a_field_that_is_there():
+def test_a_valid_field():
     assert field({"a": 3}, "a", float, "f") == 3 and field({"a": None}, "a", int, "f", default=7) == 7
     assert field({"a": "s"}, "a", (int, str), "f") == "s"
     with pytest.raises(DataError):
@@ -68,7 +68,7 @@ def test_a_field_that_is_there():
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
-def test_points_are_pairs_of_finite_numbers_or_told(value):
+def test_points_are_pairs_of_finite_numbers_or_an_error(value):
     try:
         points = points_field({"p": value}, "p", "f", least=2)
     except DataError as error:

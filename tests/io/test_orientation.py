@@ -1,4 +1,4 @@
-"""EXIF orientation: pixels against Pillow's own turning, points against the pixels they lie in."""
+"""EXIF orientation: pixels compared with Pillow's rotation, points with the pixels they lie in."""
 import io
 
 import numpy as np
@@ -20,20 +20,20 @@ def save(file, orientation, pixels, kind):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_size_and_orientation_come_from_the_head(tmp_path, kind, orientation):
+def test_size_and_orientation_come_from_the_header(tmp_path, kind, orientation):
     save(tmp_path / "a", orientation, np.zeros((16, 24, 3), np.uint8), kind)
     assert read_header(tmp_path / "a") == ((16, 24), orientation)
     assert read_header(io.BytesIO((tmp_path / "a").read_bytes())) == ((16, 24), orientation)
 
 
-def test_what_is_not_told_or_not_allowed_is_upright(tmp_path):
+def test_a_missing_or_invalid_orientation_is_upright(tmp_path):
     Image.fromarray(np.zeros((16, 24), np.uint8)).save(tmp_path / "a.jpg")
     assert read_orientation(tmp_path / "a.jpg") == 1
     save(tmp_path / "b.jpg", 9, np.zeros((16, 24, 3), np.uint8), "JPEG")
     assert read_orientation(tmp_path / "b.jpg") == 1
 
 
-def test_the_head_is_enough(tmp_path):
+def test_the_header_is_enough(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
     save(tmp_path / "a.jpg", 6, noise, "JPEG")
     save(tmp_path / "a.png", 6, noise, "PNG")

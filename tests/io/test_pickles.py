@@ -1,4 +1,4 @@
-"""Pickles: what is plain is read, all else is refused before anything is run."""
+"""Pickles: plain values are read, and all else is refused before anything runs."""
 import contextlib
 import copyreg
 import os
@@ -57,7 +57,7 @@ plain = st.recursive(
 
 
 @given(plain, st.sampled_from(PROTOCOLS), st.booleans())
-def test_what_is_plain_is_read_as_it_was_written(value, protocol, pure):
+def test_plain_values_are_read_as_written(value, protocol, pure):
     assert equal(parse_pickle((pickle._dumps if pure else pickle.dumps)(value, protocol), "f"), value)
 
 
@@ -69,7 +69,7 @@ def test_names_of_numpy_1(tmp_path):
     assert equal(read_pickle(path), ARRAYS)
 
 
-def test_what_is_harmful_is_named_and_not_run(tmp_path):
+def test_harmful_pickles_are_named_and_not_run(tmp_path):
     trap = tmp_path / "trap"
     pairs = harmful(trap)
     assert len(pairs) > 80
@@ -79,8 +79,8 @@ def test_what_is_harmful_is_named_and_not_run(tmp_path):
     assert not trap.exists()
 
 
-def test_the_same_is_run_by_the_plain_reader(tmp_path):
-    """Were it harmless, the test before would show nothing."""
+def test_the_standard_reader_runs_them(tmp_path):
+    """Otherwise the test above would prove nothing."""
     trap = tmp_path / "trap"
     pickle.loads(harmful(trap)[0][0])
     assert trap.exists()
@@ -89,7 +89,7 @@ def test_the_same_is_run_by_the_plain_reader(tmp_path):
 def test_an_extension_code_that_python_knows_is_refused():
     copyreg.add_extension("os", "system", 7)
     try:
-        copyreg._extension_cache[7] = os.system  # as after a first use: the plain reader then asks nobody
+        copyreg._extension_cache[7] = os.system  # as after a first use, when the standard reader looks no further
         assert pickle.loads(b"\x82\x07.") is os.system
         with pytest.raises(DataError, match="an extension code"):
             parse_pickle(b"\x82\x07.", "f")
@@ -124,12 +124,12 @@ BYTES = (3, "|", None, None, None, -1, -1, 0)
     ("M8", (3, "<", None, None, None, -1, -1, 0), (1,), b"C\x08AAAAAAAA", "the dtype 'M8'"),
     ("u1,O", BYTES, (1,), b"C\x09AAAAAAAAA", "the dtype 'u1,O'"),
 ])  # fmt: skip
-def test_states_that_numpy_would_trust(dtype, state, shape, data, said):
+def test_states_that_numpy_would_trust_are_checked(dtype, state, shape, data, said):
     with pytest.raises(DataError, match=said):
         parse_pickle(_array(dtype, state, shape, data), "f")
 
 
-def test_the_flags_of_a_dtype_are_not_taken_over():
+def test_the_flags_of_a_dtype_are_ignored():
     value = parse_pickle(_array("u1", (3, "|", None, None, None, -1, -1, 63), (3,), b"C\x03abc"), "f")
     assert value.tolist() == [97, 98, 99] and not value.dtype.hasobject
     assert parse_pickle(_array("b1", BYTES, (2,), b"C\x02\x07\x00"), "f").view(np.uint8).tolist() == [1, 0]
@@ -138,13 +138,13 @@ def test_the_flags_of_a_dtype_are_not_taken_over():
 @pytest.mark.parametrize("data", [
     b"K\x01r\xff\xff\xff\xff.",  # a memo of 2^32 entries
     b"K\x01p99999999999\n.",
-    b"\x8e\xff\xff\xff\xff\xff\xff\xff\x0f.", b"\x96\x00\x00\x00\x00\xff\x00\x00\x00.",  # bytes that do not come
+    b"\x8e\xff\xff\xff\xff\xff\xff\xff\x0f.", b"\x96\x00\x00\x00\x00\xff\x00\x00\x00.",  # bytes that are missing
     b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", b"X\xff\xff\xff\x7f.", b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f.",
     b"\x8b\xff\xff\xff\x7f.", b"I" + b"9" * 10_000 + b"\n.", b"L" + b"9" * 10_000 + b"L\n.",
     b"(" * 1_000_000,
     b"]q\x00" + b"(h\x00" * 5_000 + b"t" * 5_000 + b"." * 2,
 ])  # fmt: skip
-def test_numbers_that_ask_for_memory_get_none(data):
+def test_numbers_in_the_file_reserve_no_memory(data):
     tracemalloc.start()
     try:
         parse_pickle(data, "f")
@@ -237,7 +237,7 @@ def test_a_byte_that_is_not_an_opcode():
         parse_pickle(b"\xff.", "f")
 
 
-def test_references_that_multiply_take_no_time():
+def test_repeated_references_take_no_time():
     laughs = [ARRAYS[0]]
     for _ in range(40):
         laughs = [laughs] * 10
@@ -255,7 +255,7 @@ def test_a_file_cut_off_anywhere():
 
 
 @given(st.data(), st.sampled_from(PROTOCOLS))
-def test_damaged_bytes_are_told_or_read(data, protocol):
+def test_damaged_bytes_are_read_or_reported(data, protocol):
     content = bytearray(pickle.dumps([ARRAYS[:4], ARRAYS[10], {"a": {1, 2}, "b": (2.5, b"x", None)}], protocol))
     for _ in range(data.draw(st.integers(1, 5))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -266,16 +266,16 @@ def test_damaged_bytes_are_told_or_read(data, protocol):
 
 
 @given(st.lists(st.sampled_from(sorted(pickles._OPCODES.values())) | st.binary(max_size=3), max_size=60))
-def test_any_bytes_are_told_or_read(parts):
+def test_any_bytes_are_read_or_reported(parts):
     with contextlib.suppress(DataError):
         parse_pickle(b"".join(parts) + b".", "f")
 
 
-def test_files_that_are_none(tmp_path):
+def test_paths_that_are_not_files(tmp_path):
     for path, said in [(tmp_path / "gone", "does not exist"), (tmp_path, "is not a file")]:
         with pytest.raises(DataError, match=said):
             read_pickle(path)
-    os.mkfifo(tmp_path / "pipe")  # waiting for its other end would be a hang
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
     with pytest.raises(DataError, match="is not a file"):
         read_pickle(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(pickle.dumps(b"x" * 100))

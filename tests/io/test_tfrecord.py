@@ -1,4 +1,4 @@
-"""TFRecord files: what TensorFlow reads of ours, what we read of TensorFlow's, and what damage says."""
+"""TFRecord files: TensorFlow reads ours, we read those of TensorFlow, and damage is reported."""
 import struct
 
 import pytest
@@ -45,7 +45,7 @@ def test_checksums_of_rfc_3720(data, crc):
     assert ((unmasked >> 17) | (unmasked << 15)) & 0xFFFFFFFF == crc
 
 
-def test_what_was_written_is_read(path):
+def test_records_are_read_as_written(path):
     # 8 + 4 in front and 4 behind each
     assert scan_records(path) == [(12, 0), (28, 1), (45, 9), (70, 2304)]
     assert read_all(path) == RECORDS
@@ -56,7 +56,7 @@ def test_tensorflow_reads_ours(path):
     assert [record.numpy() for record in tf.data.TFRecordDataset(str(path))] == RECORDS
 
 
-def test_we_read_tensorflows(tmp_path):
+def test_we_read_the_files_of_tensorflow(tmp_path):
     tf = pytest.importorskip("tensorflow")
     with tf.io.TFRecordWriter(str(tmp_path / "b")) as writer:
         for data in RECORDS:
@@ -76,7 +76,7 @@ def test_a_missing_file(tmp_path):
         read_record(tmp_path / "gone", 12, 3)
 
 
-def test_damaged_data_are_told_by_their_place(path):
+def test_damaged_data_are_reported_with_their_place(path):
     data = bytearray(path.read_bytes())
     data[47] ^= 1  # inside the third record
     path.write_bytes(data)
@@ -86,7 +86,7 @@ def test_damaged_data_are_told_by_their_place(path):
     assert read_record(path, *places[3]) == RECORDS[3]
 
 
-def test_a_damaged_length_is_told(path):
+def test_a_damaged_length_is_reported(path):
     data = bytearray(path.read_bytes())
     data[38] ^= 0x80  # the length of the third record, now beyond the file
     path.write_bytes(data)
@@ -95,7 +95,7 @@ def test_a_damaged_length_is_told(path):
 
 
 @given(data=st.data())
-def test_any_cut_gives_whole_records_or_an_error(tmp_path_factory, data):
+def test_a_cut_anywhere_gives_complete_records_or_an_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "a"
     with open(path, "wb") as file:
         for record in RECORDS:
@@ -111,7 +111,7 @@ def test_any_cut_gives_whole_records_or_an_error(tmp_path_factory, data):
             scan_records(path)
 
 
-def test_a_record_that_was_cut_off_since(path):
+def test_a_record_that_was_cut_off_after_the_scan(path):
     places = scan_records(path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match="ends inside the record at byte 70"):

@@ -1,4 +1,4 @@
-"""Examples against TensorFlow's own protocol buffers, and against damage."""
+"""Examples compared with the protocol buffers of TensorFlow, and damaged ones."""
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def test_the_bytes_of_an_example():
 
 
 @given(st.dictionaries(NAMES, st.one_of(st.binary(max_size=300), WHOLE)))
-def test_what_is_written_is_read(features):
+def test_features_are_read_as_written(features):
     found = decode_example(encode_example(features), "here")
     assert found == {name: [value] for name, value in features.items()}
 
@@ -39,7 +39,7 @@ def test_protocol_buffers_read_ours(features):
 @given(st.dictionaries(NAMES, st.one_of(
     st.lists(st.binary(max_size=200)), st.lists(WHOLE, min_size=1), st.lists(st.just(0.5), min_size=1),
 )))  # fmt: skip
-def test_we_read_those_of_protocol_buffers(features):
+def test_we_read_examples_of_protocol_buffers(features):
     tf = pytest.importorskip("tensorflow")
     example = tf.train.Example()
     for name, values in features.items():
@@ -59,7 +59,7 @@ def test_numbers_that_are_not_packed():
     assert decode_example(b"\x0a" + bytes([len(features)]) + features, "here") == {"n": [5, 7]}
 
 
-def test_large_values_are_skipped_where_others_are_wanted():
+def test_large_values_are_skipped_when_others_are_wanted():
     data = encode_example({"name": b"x", "large": bytes(10_000), "size": 7, "tail": bytes(10_000)})
     taken = []
 

@@ -1,4 +1,4 @@
-"""XML of others is read without entities."""
+"""XML from elsewhere is read without entities."""
 import pytest
 
 from mrcnn.base.errors import DataError
@@ -16,14 +16,14 @@ def test_elements_and_text(tmp_path):
 @pytest.mark.parametrize(("text", "message"), [
     (BOMB, "declares a document type"),
     (OUTSIDE, "declares a document type"),
-    ("<a><b></a>", "is no XML that can be read"),
-    ("", "is no XML that can be read"),
-    ("\0\1", "is no XML that can be read"),
-    ("<a>&x;</a>", "is no XML that can be read"),
-    ('<?xml version="1.0" encoding="klingon"?><a/>', "is no XML that can be read"),
-    ("<a>" * 100_000, "is no XML that can be read"),
+    ("<a><b></a>", "is not XML that can be read"),
+    ("", "is not XML that can be read"),
+    ("\0\1", "is not XML that can be read"),
+    ("<a>&x;</a>", "is not XML that can be read"),
+    ('<?xml version="1.0" encoding="klingon"?><a/>', "is not XML that can be read"),
+    ("<a>" * 100_000, "is not XML that can be read"),
 ])  # fmt: skip
-def test_what_is_no_plain_xml_is_refused(tmp_path, text, message):
+def test_anything_but_plain_xml_is_refused(tmp_path, text, message):
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(DataError, match=f"a.xml {message}"):
         read_xml(tmp_path / "a.xml")

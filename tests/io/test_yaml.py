@@ -1,4 +1,4 @@
-"""YAML of others is read as text, lists and mappings."""
+"""YAML from elsewhere is read as text, lists and mappings."""
 import pytest
 
 from mrcnn.base.errors import DataError
@@ -14,14 +14,14 @@ def test_values_stay_text(tmp_path):
 
 @pytest.mark.parametrize(("text", "message"), [
     (b"a: &x [1, 1]\nb: [*x, *x]", "an alias"),
-    (b"a: [1", "is no YAML that can be read"),
-    (b"a: \xff", "is no YAML that can be read"),
+    (b"a: [1", "is not YAML that can be read"),
+    (b"a: \xff", "is not YAML that can be read"),
     (b"{" * 10_000, "is n"),
     (b"[1, 2]", "holds a list"),
     (b"word", "holds text"),
-    (b"? [a]\n: b", "is no YAML that can be read"),
+    (b"? [a]\n: b", "is not YAML that can be read"),
 ])  # fmt: skip
-def test_what_is_no_plain_yaml_is_refused(tmp_path, text, message):
+def test_anything_but_plain_yaml_is_refused(tmp_path, text, message):
     (tmp_path / "a.yaml").write_bytes(text)
     with pytest.raises(DataError, match=f"a.yaml.* {message}"):
         read_yaml(tmp_path / "a.yaml")

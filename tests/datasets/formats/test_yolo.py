@@ -218,7 +218,7 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     ("train: images/train\nnames: [cat, dog]\nnc: 3", "nc is '3', and there are 2 names, cat, dog: correct one of them"),
     ("train: images/train\nnames: {0: cat, 2: dog}\nnc: [2]", "nc is \\['2'\\], and there are 2 names"),
     ("train: images/train\nnames: [[a]]", "names has 0: \\['a'\\]"),
-    ("train: images/train\nnames: [a", "is no YAML that can be read"),
+    ("train: images/train\nnames: [a", "is not YAML that can be read"),
     ("- a", "holds a list, expected names with values"),
     ("names: &a [x]\nother: *a", "an alias"),
     ("names: " + "[" * 5000, "data.yaml is n"),
@@ -234,7 +234,7 @@ def test_a_description_that_is_damaged_names_its_fault(tmp_path, yaml, message):
 
 def test_a_damaged_description_is_a_reason_and_another_yaml_file_no_matter(tmp_path):
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, "names: [a")
-    assert "is no YAML" in recognise(tmp_path)
+    assert "is not YAML" in recognise(tmp_path)
     (tmp_path / "data.yaml").rename(tmp_path / "settings.yaml")
     (tmp_path / "labels" / "classes.txt").write_text("cat")
     assert recognise(tmp_path) is None and opened(tmp_path).class_names == ["BG", "cat"]
