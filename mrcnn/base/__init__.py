@@ -1,1 +1,1 @@
-"""What every package may use and that knows none of them: errors, text, progress, processes, atomic writes, memory."""
+"""Tools for every package: errors, text, progress, processes, atomic writes, memory. They depend on no other package."""

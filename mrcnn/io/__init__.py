@@ -1,1 +1,1 @@
-"""Reading and writing files that strangers wrote, safely: images, JSON, XML, YAML, pickles, TFRecord, paths, downloads."""
+"""Files from elsewhere, read and written safely: images, JSON, XML, YAML, pickles, TFRecord, paths, downloads."""
