@@ -129,7 +129,7 @@ def add_mask_outline(ax: Axes, mask: Mask, color: MatplotlibColor, linewidth: fl
     """Draw the outline of a mask, `linewidth` points wide."""
     part, y1, x1 = cut_mask(mask)
     for ring in (ring for traced in trace_mask(part) for ring in traced.rings):
-        outline = np.reshape(ring, (-1, 2)) + (x1 - _EDGE, y1 - _EDGE)
+        outline = np.asarray(ring, np.float64).reshape(-1, 2) + (x1 - _EDGE, y1 - _EDGE)
         # add_patch would update the limits of the data point by point, which takes most of the time of a figure
         ax.add_artist(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
 

@@ -45,15 +45,17 @@ def anchor_levels_figure(
     for level, (count, (height, width), scale) in enumerate(levels):
         anchors = settings.targets.anchors[start : start + count]
         distance = np.abs((anchors[:, :2] + anchors[:, 2:]) / 2 - middle).sum(axis=1)
-        centred.append(anchors[np.isclose(distance, distance.min())])
-        sides.append(min(_WINDOW * scale, max(image.shape[:2])))
+        boxes = anchors[np.isclose(distance, distance.min())]
+        side = round(max(min(_WINDOW * scale, max(image.shape[:2])), np.ptp(boxes) * 1.1))
+        centred.append(boxes)
+        sides.append(side)
         titles.append(f"level {level}: {count} anchors of {scale} pixels\n"
-                      f"map {height} x {width}; shown: {sides[-1]} x {sides[-1]} pixels")  # fmt: skip
+                      f"map {height} x {width}; window {side} x {side}")  # fmt: skip
         start += count
     figure, axes = picture_grid([image] * len(centred), titles, columns=len(centred), width=3.0)
     for ax, boxes, side in zip(axes, centred, sides, strict=True):
         add_boxes(ax, boxes, instance_colors(len(boxes)), linewidth=1.8)
-        show_around(ax, middle, max(side, np.ptp(boxes) * 1.1) if len(boxes) else side)
+        show_around(ax, middle, side)
     return figure, axes
 
 
@@ -140,10 +142,15 @@ def draw_mask_targets(stages: TrainingStages, limit: int = 30) -> UInt8[np.ndarr
     """Draw the mask targets of at most `limit` positive ROIs over the image, each pasted into its ROI."""
     canvas = to_rgb(stages.image)
     positive = np.flatnonzero(stages.roi_class_ids > 0)
-    for ix in positive[spread(len(positive), limit)]:
-        full = np.zeros(canvas.shape[:2], bool)
-        paste_mask(stages.roi_masks[ix], stages.rois[ix], full)
-        apply_mask(canvas, full, class_color(stages.roi_class_ids[ix]))
+    chosen = positive[spread(len(positive), limit)]
+    # the masks of a class are blended once: several ROIs of one object would make it opaque
+    for class_id in np.unique(stages.roi_class_ids[chosen]):
+        covered = np.zeros(canvas.shape[:2], bool)
+        for ix in chosen[stages.roi_class_ids[chosen] == class_id]:
+            full = np.zeros_like(covered)
+            paste_mask(stages.roi_masks[ix], stages.rois[ix], full)
+            covered |= full
+        apply_mask(canvas, covered, class_color(class_id))
     return canvas
 
 

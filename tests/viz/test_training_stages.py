@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
 from mrcnn.loading.inspection import PositiveShares, training_stages
 from mrcnn.viz import training_stages as figures
+from mrcnn.viz.colors import class_color
 from tests.viz.stages import NAMES, Boxes, settings
 from tests.viz.test_inference_stages import boxes_in
 
@@ -18,8 +21,8 @@ def stages():
 def test_a_picture_for_each_level():
     _, axes = figures.anchor_levels_figure(np.zeros((64, 64, 3), np.uint8), settings())
     assert [ax.get_title() for ax in axes] == [
-        "level 0: 768 anchors of 16 pixels\nmap 16 x 16; shown: 64 x 64 pixels",
-        "level 1: 192 anchors of 32 pixels\nmap 8 x 8; shown: 64 x 64 pixels"]  # fmt: skip
+        "level 0: 768 anchors of 16 pixels\nmap 16 x 16; window 64 x 64",
+        "level 1: 192 anchors of 32 pixels\nmap 8 x 8; window 64 x 64"]  # fmt: skip
     for ax, side in zip(axes, (16, 32), strict=True):
         corners = np.array(ax.collections[0].get_segments()[1])  # the square one
         assert (corners.max(axis=0) - corners.min(axis=0)).tolist() == [side, side]
@@ -49,6 +52,13 @@ def test_mask_targets_lie_where_the_objects_are(stages):
     drawn = (figures.draw_mask_targets(stages) != 90).any(axis=2)
     truth = stages.full_masks().any(axis=2)
     assert drawn.any() and (drawn & ~truth).sum() < 0.15 * drawn.sum()
+
+
+def test_mask_targets_of_one_object_do_not_add_up(stages):
+    rois = dataclasses.replace(stages, rois=np.array([[10, 10, 30, 40]] * 9), roi_class_ids=np.ones(9, np.int32),
+                               roi_masks=np.ones((9, 14, 14), np.float32))  # fmt: skip
+    blend = 0.5 * 90 + 0.5 * 255 * np.array(class_color(1))
+    np.testing.assert_allclose(figures.draw_mask_targets(rois)[20, 20], blend, atol=1)
 
 
 def test_an_image_without_objects():
