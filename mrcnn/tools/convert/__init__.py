@@ -1,1 +1,1 @@
-"""Conversions that are no plain reading and writing: several files made into one set, or a set into shards."""
+"""Conversions: a data set of any format as another format, whole or split, and builders of data sets out of others."""

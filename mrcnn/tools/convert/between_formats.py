@@ -1,16 +1,19 @@
-"""From any format that is read to any that is written, by parts or divided anew."""
+"""Conversion from any format that is read to any that is written, part by part or split anew."""
 
 import contextlib
 import inspect
 import os
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mrcnn.base.progress import unseen
+from mrcnn.base.progress import Stages, unseen
 from mrcnn.datasets.catalog import TARGETS, format_module, open_dataset, recognise_format, subsets_of
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.folders import PARTS
-from mrcnn.tools.convert.division import division_of, part_file, part_folders, parts_from_before, refuse_leftovers
+from mrcnn.tools.convert.division import Division, division_of, note_other_parts, part_file, part_folders, refuse_leftovers
 from mrcnn.tools.write.coco import write_coco
 from mrcnn.tools.write.images import images_folder
 from mrcnn.tools.write.labelme import write_labelme
@@ -23,109 +26,109 @@ class Conversion:
     """What was converted.
 
     Attributes:
-        parts: dict name of the part, None for the whole -> (Path of what was written, Summary of it).
-        summary: Summary of all parts together; of folds, which have the same images again and again, of these once.
-        images: dict name of the part -> Path of the folder that the file names in its COCO JSON are relative to; empty
-            where images were copied, or for other formats.
+        parts: for each part, what was written and its summary. The name of an undivided data set is None.
+        summary: of all parts together; the images of folds are counted once.
+        images: for each part, the folder that the file names in its COCO JSON are relative to. Empty when images were copied,
+            and for other formats.
     """
 
-    parts: dict
+    parts: dict[str | None, tuple[Path, Summary]]
     summary: Summary
-    images: dict
+    images: dict[str | None, Path]
 
 
-def convert(path, output, *, format=None, to="coco", subsets=None, split=None, folds=None, group=None, seed=0,
-            copy_images=None, workers=None, progress=None, **options):  # fmt: skip
+def convert(path: Path | str, output: Path | str, *, format: str | None = None, to: str = "coco",
+            subsets: Sequence[str] | None = None, split: int | float | Sequence[int | float] | None = None, folds: Any = None,
+            group: str | None = None, seed: int = 0, copy_images: Path | str | bool | None = None, workers: int | None = None,
+            progress: Stages | None = None, **options: Any) -> Conversion:  # fmt: skip
     """Convert a data set.
 
     Args:
-        path: path of its folder or file.
-        output: path. A .json file for COCO, a folder for the others. Several parts become <output>_<part>.json, or
-            images/<part> and labels/<part> (YOLO), or folders (labelme); folds <output>_fold1_train.json and so on, or
-            folders fold1 and so on, each with a train and a val.
-        format: str, a key of `mrcnn.datasets.catalog.FORMATS`; None finds out.
-        to: str, one of TARGETS.
-        subsets: list of str. The parts to convert, where the data are divided; None for all of them.
-        split: float between 0 and 1, the share of images that become the part train, the others val; or the three
-            shares of train, val and test; None does not divide. See `mrcnn.datasets.splits.split_images`.
-        folds: int. Divides for cross-validation, in place of `split`: each image is in the val of one fold.
-        group: str. With `split` or `folds`: a regular expression; images whose ids agree in what it matches stay in one
-            part (`mrcnn.datasets.splits.group_by_id`). None takes each image by itself.
-        seed: int. Of the division.
-        copy_images: path of a folder for copies of the images, True for one beside or in the output, None for none.
-            YOLO's are always copied, into the output.
-        workers: int. Processes; None for one a processor core where there are many images.
-        progress: maker of stages (`mrcnn.base.progress`), or None.
+        path: its folder or file.
+        output: a .json file for COCO, a folder for other formats. Several parts become <output>_<part>.json, or images/<part>
+            and labels/<part> (YOLO), or folders (labelme). Folds become <output>_fold1_train.json and so on, or folders fold1
+            and so on, each with a train and a val.
+        format: a key of `mrcnn.datasets.catalog.FORMATS`; None detects it.
+        to: one of TARGETS.
+        subsets: the parts to convert; None for all.
+        split: the share of images for train, with the rest in val; or the shares of train, val and test; None does not split.
+            See `mrcnn.datasets.splits.split_images`.
+        folds: number of folds for cross-validation, in place of `split`: each image is in the val of one fold.
+        group: with `split` or `folds`, a regular expression: images whose ids agree in what it matches stay in one part
+            (`mrcnn.datasets.splits.group_by_id`). None treats each image by itself.
+        seed: of the split.
+        copy_images: a folder for copies of the images; True for a folder beside or in the output; None for no copies. YOLO's
+            are always copied to the output.
+        workers: number of processes; None uses one for each core when there are many images.
+        progress: the stages of the reader, "dividing", and "writing" of each part.
         **options: of the reader; see `mrcnn.datasets.open`.
 
-    Returns:
-        Conversion.
-
     Raises:
-        DataError: the data cannot be read, no image of a part is usable, or of data divided anew a part's folder holds
-            files.
-        ValueError: an argument is unknown, or contradicts another, or the output is the data set itself.
+        DataError: the data set cannot be read, no image of a part is usable, or files of an earlier split are in the way.
+        ValueError: an argument is invalid or contradicts another, or the output would overwrite the data set.
     """
     output, format = Path(output), format or recognise_format(path)
-    there = subsets_of(path, format)
-    subsets = list(there) if subsets is None else list(subsets)
+    subsets = list(subsets_of(path, format) if subsets is None else subsets)
     division = division_of(split, folds, group, seed)
     _check(path, output, to, subsets, division, copy_images)
     copies = _copies_folder(output, copy_images) if to == "coco" and copy_images else None
     if division is not None:
         refuse_leftovers(division, output, to, copies)
     progress = progress or unseen
-    results, images = {}, {}
-    for subset in subsets or [None]:
+    results: dict[str | None, tuple[Path, Summary]] = {}
+    images: dict[str | None, Path] = {}
+    names: list[str | None] = [*subsets] or [None]
+    for subset in names:
         dataset = _open(path, format, subset, workers, progress, options)
-        parts = {None if len(subsets) < 2 else subset: None}
+        parts: dict[str | None, list[int] | None] = {None if len(subsets) < 2 else subset: None}
         if division is not None:
             with progress("dividing") as show:
-                parts = division.divide(dataset, show)
-        with _parts_at_once(output) if to == "coco" and division else contextlib.nullcontext(output.parent) as place:
+                parts = {name: ids for name, ids in division.divide(dataset, show).items()}
+        with _parts_at_once(output) if to == "coco" and division else contextlib.nullcontext(output.parent) as folder:
             for part, ids in parts.items():
                 with progress(f"writing {part or ''}".strip()) as show:
                     common = {"image_ids": ids, "workers": workers, "progress": show}
-                    results[part] = _write(dataset, output, to, part, place, bool(copy_images), copies, common)
+                    results[part] = _write(dataset, output, to, part, folder, bool(copy_images), copies, common)
         if to == "coco" and not copy_images:
             images |= dict.fromkeys(parts, images_folder(dataset))
     if division is None:
-        return Conversion(results, _together([summary for _, summary in results.values()]), images)
-    total = _together([results[part][1] for part in division.once()], once=True)
-    total.notes += parts_from_before(division, output, to)
+        return Conversion(results, _sum(summary for _, summary in results.values()), images)
+    total = _sum((results[part][1] for part in division.once()), same_dataset=True)
+    total.notes += note_other_parts(division, output, to)
     return Conversion(results, total, images)
 
 
-def _check(path, output, to, subsets, division, copy_images):
-    """Refuse what cannot be meant, before anything is read."""
+def _check(path: Path | str, output: Path, to: str, subsets: Sequence[str], division: Division | None,
+           copy_images: Path | str | bool | None) -> None:  # fmt: skip
+    """Refuse invalid arguments before anything is read."""
     if to not in TARGETS:
-        raise ValueError(f"{to!r} is no format that is written: choose {', '.join(TARGETS)}")
+        raise ValueError(f"{to!r} cannot be written: choose {', '.join(TARGETS)}")
     if division is not None and len(subsets) > 1:
-        raise ValueError(f"the data are divided into {', '.join(subsets)} already: say which part to divide anew (--subset)")
+        raise ValueError(f"the data set is already divided into {', '.join(subsets)}: choose the part to split (--subset)")
     if (to == "coco") != (output.suffix.lower() == ".json"):
         raise ValueError(f"{output}: {to} is written to {'a .json file' if to == 'coco' else 'a folder'}: change the output")
     unknown = [part for part in subsets if part not in PARTS] if to == "yolo" and division is None else []
     if unknown and len(subsets) > 1:
-        raise ValueError(f"YOLO has no part {unknown[0]!r}: say which of the parts to convert (--subset), out of "
-                         f"{', '.join(part for part in subsets if part in PARTS) or 'none here'}")
+        raise ValueError(f"YOLO has no part {unknown[0]!r}: choose the parts to convert (--subset) from "
+                         f"{', '.join(part for part in subsets if part in PARTS) or 'none: the data set has no such part'}")
     if to != "coco" and copy_images not in (None, True):
-        raise ValueError(f"images for {to} are copied into the output: leave out their folder, {copy_images}")
+        raise ValueError(f"images for {to} are copied to the output: omit the folder {copy_images}")
     source, parts = Path(os.path.realpath(path)), [None] if division is None else [None, *division.parts]
     for written in (part_file(output, part) for part in parts) if to == "coco" else [output]:
         target = Path(os.path.realpath(written))
         if target == source or to != "coco" and target.is_relative_to(source):
-            raise ValueError(f"{written} is the data set itself, or in it: choose another output")
+            raise ValueError(f"{written} would overwrite the data set, or is in it: choose another output")
 
 
-def _copies_folder(output, copy_images):
-    return output.parent / "images" if copy_images is True else Path(copy_images)
+def _copies_folder(output: Path, copy_images: Path | str | bool) -> Path:
+    return output.parent / "images" if isinstance(copy_images, bool) else Path(copy_images)
 
 
 @contextlib.contextmanager
-def _parts_at_once(output):
-    """Give a new folder for the JSON files of a division, which come in place together when the block ends.
+def _parts_at_once(output: Path) -> Iterator[Path]:
+    """Give a new folder for the JSON files of a split, which all move to their place when the block ends.
 
-    A run that is broken off would else leave a new part beside an old one, and images in both.
+    Otherwise an interrupted run would leave a new part beside an old one, with images in both.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
@@ -134,30 +137,32 @@ def _parts_at_once(output):
             os.replace(path, output.parent / path.name)
 
 
-def _open(path, format, subset, workers, progress, options):
+def _open(path: Path | str, format: str, subset: str | None, workers: int | None, progress: Stages,
+          options: dict[str, Any]) -> Dataset:  # fmt: skip
     if "workers" in inspect.signature(format_module(format).open_subset).parameters:
         options = {**options, "workers": workers}
     return open_dataset(path, format, subset, progress, **options)
 
 
-def _write(dataset, output, to, part, place, with_images, copies, common):
-    """Write one part: (path, Summary). Args: place: folder that a JSON file is written to; common: arguments of all writers."""
+def _write(dataset: Dataset, output: Path, to: str, part: str | None, folder: Path, with_images: bool, copies: Path | None,
+           common: dict[str, Any]) -> tuple[Path, Summary]:  # fmt: skip
+    """Write one part. Args: folder: for a JSON file, for now; common: arguments that all writers take."""
     fold, _, name = (part or "").rpartition("/")
     if to == "yolo":
         return output / fold, write_yolo(dataset, output / fold, subset=name or "train", **common)
     if to == "labelme":
-        folder = output / part if part else output
-        return folder, write_labelme(dataset, folder, copy_images=with_images, **common)
+        target = output / part if part else output
+        return target, write_labelme(dataset, target, copy_images=with_images, **common)
     path = part_file(output, part)
     if copies is None:
-        return path, write_coco(dataset, place / path.name, images=images_folder(dataset), **common)
-    # a folder a part: images of several parts may have the same names
+        return path, write_coco(dataset, folder / path.name, images=images_folder(dataset), **common)
+    # a folder for each part: images of several parts may have the same names
     folders = part_folders(output, to, part, copies) if part else [copies]
-    return path, write_coco(dataset, place / path.name, copy_images=folders[0], **common)
+    return path, write_coco(dataset, folder / path.name, copy_images=folders[0], **common)
 
 
-def _together(summaries, once=False):
-    """Add summaries up. With `once` they are of one data set, and what its reader left out stands in each of them."""
+def _sum(summaries: Iterable[Summary], same_dataset: bool = False) -> Summary:
+    """Add up summaries. Args: same_dataset: whether what the reader skipped and noted is repeated in each of them."""
     total = Summary()
     for summary in summaries:
         total.images += summary.images
@@ -166,6 +171,6 @@ def _together(summaries, once=False):
             total.per_class[name] = total.per_class.get(name, 0) + count
         total.left_out += summary.left_out
         total.notes += summary.notes
-    if once:
+    if same_dataset:
         total.left_out, total.notes = list(dict.fromkeys(total.left_out)), list(dict.fromkeys(total.notes))
     return total

@@ -1,19 +1,12 @@
-"""COCO+LVIS built out of COCO's instances and LVIS's annotations of the same images.
+"""COCO+LVIS, built from COCO's instances and LVIS's annotations of the same images.
 
-An image gets its LVIS instances, then the COCO instances that none of these covers, and the tree of what is a part of what
-(`cocolvis_objects`). The layout is that of `mrcnn.datasets.formats.cocolvis.dataset`.
+An image gets its LVIS instances, the COCO instances that none of these covers, and the tree of which object is a part of
+which. `mrcnn.datasets.formats.cocolvis.dataset` describes the files.
 
-Batches of images are written each by one process, and then noted in `.build/` (`cocolvis_batch`), so an interrupted run is
-gone on with by running it again. The hierarchy file comes last: a folder without it is not finished.
+Each batch of images is written by one process and then recorded in `.build/`, so that an interrupted run resumes when it is
+started again. The hierarchy file is written last: without it, a folder is not complete.
 
-The objects of an image of COCO+LVIS, out of its COCO and LVIS instances: which ones, the tree, and the layers.
-
-Masks are RLEs of one size throughout. Shape letters: H W image, N objects, C COCO instances, L LVIS instances.
-
-A batch of images of COCO+LVIS, written by one process, with a record of what was written.
-
-A record is JSON: "images", a list of {"name", "num_instance_masks", "hierarchy", "files": path -> bytes}; "left_out", a list of
-[where, reason]; and "counts", of instances by the names in COUNTS. It is written after the files of its batch.
+Masks are RLEs of the image's size. Shape letters: H W image, N objects, C COCO instances, L LVIS instances, P bytes.
 """
 
 import hashlib
@@ -22,17 +15,21 @@ import pickle
 import shutil
 from array import array
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from pycocotools import mask as coco_mask
 
 from mrcnn.base.atomic_write import atomic_open, atomic_path, save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, run_tasks
-from mrcnn.base.progress import counted_from, tracked, unseen
+from mrcnn.base.progress import Stages, counted_from, tracked, unseen
 from mrcnn.datasets.annotated_dataset import rings_of
 from mrcnn.datasets.formats import coco, lvis
 from mrcnn.datasets.formats.cocolvis.files import HANNOTATION, whole_number
@@ -42,20 +39,219 @@ from mrcnn.io.json_fields import read_json, shown
 from mrcnn.io.paths import OutsideError, refuse_link
 from mrcnn.tools.write.summary import Summary
 
-# numbers of masks in a layer of uint8, of which 0 is none
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# version of the build's settings and records
+VERSION = 1
+# images of a batch: each process repeats at most this many after an interruption
+BATCH = 100
+_RECORDS, _SETTINGS = ".build", "settings.json"
+# protocol of the pickles, which every supported Python reads
+PROTOCOL = 4
+# numbers of objects in a layer of uint8, in which 0 is the background
 MOST_IN_A_LAYER = 255
+# counts of a batch
+COUNTS = ("lvis", "coco", "covered", "crowds", "parts", "layers")
+# rows of the summary
+_ROWS = {
+    "lvis": "instances of LVIS",
+    "coco": "instances of COCO that no LVIS instance covers",
+    "covered": "instances of COCO omitted: covered by an LVIS instance",
+    "crowds": "crowds of COCO omitted",
+    "parts": "objects that are part of another",
+    "layers": "layers",
+    "only_coco": "images omitted: not in the file of LVIS",
+    "only_lvis": "images omitted: not in the file of COCO",
+}
+
+RLE = dict[str, Any]
+# (annotation id, an RLE or polygons as flat arrays of floats, whether it is a crowd)
+_Packed = tuple[Any, Any, bool]
 
 
-def uncovered(coco, lvis, overlap):
+@dataclass
+class BuildSummary(Summary):
+    """What a build did. `images` and `instances` are those of the result.
+
+    Attributes:
+        counts: by the keys of _ROWS.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ROWS, 0))
+
+    def first_table(self, table: "Table") -> "Table":
+        """Fill an empty table with the counts."""
+        table.add_column("COCO+LVIS")
+        table.add_column("number", justify="right")
+        for what, count in (("images", self.images), ("objects", self.instances)):
+            table.add_row(what, str(count))
+        for name, what in _ROWS.items():
+            table.add_row(what, str(self.counts[name]))
+        return table
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """An image to write.
+
+    Attributes:
+        name: the image id, after which its files are named.
+        root: the folder that must contain the file once links are resolved; None for no limit.
+        size: (height, width) that its annotations refer to.
+    """
+
+    name: str
+    path: str
+    root: str | None
+    size: tuple[int, int]
+    lvis: list[_Packed]
+    coco: list[_Packed]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images to write, with the settings of the build.
+
+    Attributes:
+        record: JSON that is written last: "images", a list of {"name", "num_instance_masks", "hierarchy", "files": sizes in
+            bytes by path}; "left_out", a list of [where, reason]; "counts", by the names in COUNTS.
+        folder: of the part.
+        overlap, part_share, link: see `build_cocolvis`.
+    """
+
+    record: Path
+    images: list[ImageTask]
+    folder: Path
+    overlap: float
+    part_share: float
+    link: bool
+
+
+def build_cocolvis(coco_json: Path | str, lvis_json: Path | str, images_dir: Path | str, out_dir: Path | str, *,
+                   overlap: int | float = 0.5, part_share: int | float = 0.8, link: bool = False,
+                   workers: int | None = None, progress: Stages | None = None,
+                   allow_outside: bool = False) -> BuildSummary:  # fmt: skip
+    """Build a part of COCO+LVIS, such as train or val, from the images that both files list.
+
+    Complete batches from an earlier run are kept; the run must have had the same settings and annotations.
+
+    Args:
+        coco_json: COCO's instances.
+        lvis_json: LVIS's annotations.
+        images_dir: folder of the images, or of COCO's train2017 and val2017.
+        out_dir: folder of the part, such as cocolvis/train; created if necessary.
+        overlap: in (0, 1]. COCO instances with at least this IoU with an LVIS instance are omitted.
+        part_share: in (0, 1]. The share of an object's pixels that must lie in another for it to be a part of that one.
+        link: whether images are hard links where possible, instead of copies.
+        workers: number of processes; None uses one for each core.
+        progress: the stages of the readers of both files, "hashing annotations", and "building", which counts images.
+        allow_outside: whether file names may lead out of `images_dir`.
+
+    Returns:
+        BuildSummary, which lists the images whose file is not usable, and the annotations that are not.
+
+    Raises:
+        DataError: a JSON file is not usable, the files have no usable image in common, or the folder contains something else
+            or the result of other settings.
+        ValueError: an argument is out of its range.
+    """
+    for name, value in (("overlap", overlap), ("part_share", part_share)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} is {value}, expected a share above 0 and up to 1")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}, expected at least 1")
+    out_dir, summary, progress = Path(out_dir), BuildSummary(), progress or unseen
+    images = _pairs(coco_json, lvis_json, images_dir, allow_outside, summary, progress)
+    with progress("hashing annotations") as show:
+        source = _digest(tracked(images, show, every=1000))
+    _check_settings(out_dir, {"version": VERSION, "overlap": overlap, "part_share": part_share, "source": source})
+    batches = [Batch(out_dir / _RECORDS / f"{start // BATCH:05d}.json", images[start : start + BATCH], out_dir, float(overlap),
+                     float(part_share), link) for start in range(0, len(images), BATCH)]  # fmt: skip
+    todo = [batch for batch in batches if not is_complete(batch)]
+    kept = len(images) - sum(len(batch.images) for batch in todo)
+    with progress("building") as show:
+        run_tasks(write_batch, todo, workers or available_cores(), counted_from(kept, len(images), show))
+    _finish(out_dir, batches, summary)
+    return summary
+
+
+# --- reading
+
+
+def _pairs(coco_json: Path | str, lvis_json: Path | str, images_dir: Path | str, allow_outside: bool, summary: BuildSummary,
+           progress: Stages) -> list[ImageTask]:  # fmt: skip
+    """Read both files: the images that both have, by ascending id."""
+    of_coco = _side(coco, coco_json, "COCO", images_dir, allow_outside, summary, progress)
+    of_lvis = _side(lvis, lvis_json, "LVIS", images_dir, allow_outside, summary, progress)
+    summary.counts["only_coco"] = len(of_coco.keys() - of_lvis.keys())
+    summary.counts["only_lvis"] = len(of_lvis.keys() - of_coco.keys())
+    images: dict[int, ImageTask] = {}
+    for name in of_coco.keys() & of_lvis.keys():
+        (info, coco_instances), (other, lvis_instances) = of_coco[name], of_lvis[name]
+        size, number = (info["height"], info["width"]), whole_number(name)
+        if number is None or number in images:
+            summary.left_out.append((f"image {name}", "its id is not a whole number, or another image has it"))
+        elif size != (other["height"], other["width"]):
+            summary.left_out.append((f"image {name}", "COCO and LVIS give it different sizes"))
+        else:
+            # COCO gives the name of the file, LVIS also which of COCO's folders has it
+            place = info if os.path.exists(info["path"]) else other
+            images[number] = ImageTask(name, place["path"], place["root"], size, lvis_instances, coco_instances)
+    if not images:
+        raise DataError(f"{coco_json} and {lvis_json} have no image in common: give the annotations of the same images")
+    return [images[number] for number in sorted(images)]
+
+
+def _side(reader: ModuleType, path: Path | str, name: str, images_dir: Path | str, allow_outside: bool, summary: BuildSummary,
+          progress: Stages) -> dict[str, tuple[dict[str, Any], list[_Packed]]]:  # fmt: skip
+    """Read one of the files: the entry and the instances of each image, by image id.
+
+    Only what is needed is kept, in packed form: nothing else is left in memory when the other file, of a gigabyte, is read.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path} is not a file: give the JSON of {name}'s annotations")
+    dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside, progress=progress)
+    summary.left_out += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
+    return {str(info["id"]): ({key: info.get(key) for key in ("path", "root", "height", "width")},
+                              [_packed(a) for a in info["annotations"]])
+            for info in dataset.image_info}  # fmt: skip
+
+
+def _packed(annotation: dict[str, Any]) -> _Packed:
+    segmentation = annotation["segmentation"]
+    if not isinstance(segmentation, dict):
+        segmentation = [array("d", polygon) for polygon in rings_of(segmentation)]
+    return annotation.get("id"), segmentation, bool(annotation.get("iscrowd"))
+
+
+def _digest(images: Iterable[ImageTask]) -> str:
+    """Hash the annotations of images, to notice when they change."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(repr((image.name, image.size, len(image.lvis))).encode())
+        for _, segmentation, is_crowd in image.lvis + image.coco:
+            polygons = [] if isinstance(segmentation, dict) else segmentation
+            plain = sorted(segmentation.items()) if isinstance(segmentation, dict) else [len(p) for p in polygons]
+            digest.update(repr((is_crowd, plain)).encode())
+            for polygon in polygons:
+                digest.update(polygon)
+    return digest.hexdigest()
+
+
+# --- objects of an image
+
+
+def uncovered(coco: Sequence[RLE], lvis: Sequence[RLE], overlap: float) -> list[int]:
     """Find the COCO instances that no LVIS instance covers.
 
     Args:
-        coco: list of C compressed RLEs.
-        lvis: list of L compressed RLEs.
-        overlap: float. An instance is covered by one whose IoU with it is at least this.
+        coco: C compressed RLEs.
+        lvis: L compressed RLEs.
+        overlap: an LVIS instance with at least this IoU covers a COCO instance.
 
     Returns:
-        list of int, positions in `coco`.
+        Indices in `coco`.
     """
     if not coco or not lvis:
         return list(range(len(coco)))
@@ -63,50 +259,54 @@ def uncovered(coco, lvis, overlap):
     return np.flatnonzero(ious.max(axis=1) < overlap).tolist()
 
 
-def containment_tree(rles, part_share):
-    """Find what each object is a part of: the smallest other object that most of it lies in.
+def containment_tree(rles: Sequence[RLE], part_share: float) -> dict[int, dict[str, Any] | None]:
+    """Find the parent of each object: the smallest other object that contains most of it.
 
     Args:
-        rles: list of N compressed RLEs, none empty.
-        part_share: float. Share of an object's pixels that must lie in another for it to be a part of it.
+        rles: N compressed RLEs, none empty.
+        part_share: share of an object's pixels that must lie in another for it to be a part of that one.
 
     Returns:
-        dict id -> None for an object by itself, or {"children": ascending ids, "parent": id or None, "node_level": depth, 0 for
-        what is part of nothing}. Of objects that have as many pixels, the earlier one may contain the later one.
+        By index: None for an object without parent and children, or {"children": ascending indices, "parent": index or None,
+        "node_level": depth, 0 without a parent}. Of objects with the same number of pixels, the earlier may contain the later.
     """
     if not rles:
         return {}
-    # what COCO's evaluation computes with crowds is the share of the first that lies in the second
+    # pycocotools' IoU with crowds is the share of the first mask that lies in the second
     shares = coco_mask.iou(rles, rles, [1] * len(rles))  # [N, N]
     areas = coco_mask.area(rles).tolist()
     ranks = [(area, -i) for i, area in enumerate(areas)]
-    parents = []
+    parents: list[int | None] = []
     for i in range(len(rles)):
-        around = [j for j in np.flatnonzero(shares[i] >= part_share).tolist() if ranks[j] > ranks[i]]
-        parents.append(min(around, key=ranks.__getitem__, default=None))
-    levels = {}
-    for i in sorted(range(len(rles)), key=ranks.__getitem__, reverse=True):  # larger ones, and so parents, first
-        levels[i] = 0 if parents[i] is None else levels[parents[i]] + 1
-    children = [[] for _ in rles]
-    for i, parent in enumerate(parents):
+        containers = [j for j in np.flatnonzero(shares[i] >= part_share).tolist() if ranks[j] > ranks[i]]
+        parents.append(min(containers, key=ranks.__getitem__, default=None))
+    levels: dict[int, int] = {}
+    children: list[list[int]] = [[] for _ in rles]
+    for i in sorted(range(len(rles)), key=ranks.__getitem__, reverse=True):  # parents have a higher rank
+        parent = parents[i]
+        levels[i] = 0 if parent is None else levels[parent] + 1
         if parent is not None:
             children[parent].append(i)
     return {i: None if parents[i] is None and not children[i] else
-            {"children": children[i], "parent": parents[i], "node_level": levels[i]} for i in range(len(rles))}  # fmt: skip
+            {"children": sorted(children[i]), "parent": parents[i], "node_level": levels[i]}
+            for i in range(len(rles))}  # fmt: skip
 
 
-def pack_layers(rles, size):
-    """Lay objects into as few layers as the first free place for each gives, so that none overlap in a layer.
+def pack_layers(rles: Sequence[RLE], size: tuple[int, int],
+                ) -> tuple[list[UInt8[np.ndarray, "H W"]], list[tuple[int, int]]]:  # fmt: skip
+    """Put each object into the first layer where it overlaps no other.
 
     Args:
-        rles: list of N RLEs.
+        rles: of N objects.
         size: (height, width).
 
     Returns:
-        layers: list of uint8 [H, W]. 0 where there is nothing, else the number of an object in this layer, from 1.
-        mapping: list of N (layer, number).
+        layers: the number of an object in this layer, from 1, at each pixel; 0 for the background.
+        mapping: (layer, number) of each object.
     """
-    layers, counts, mapping = [], [], []
+    layers: list[np.ndarray] = []
+    counts: list[int] = []
+    mapping = []
     for rle in rles:
         part, (y1, x1, y2, x2) = decode_to_box(rle)
         for index, layer in enumerate(layers):
@@ -122,81 +322,40 @@ def pack_layers(rles, size):
     return layers, mapping
 
 
-def encode_layers(layers):
-    """Encode layers as PNGs. Args: layers: list of uint8 [H, W]. Returns: list of uint8 [bytes]."""
+def encode_layers(layers: Sequence[UInt8[np.ndarray, "H W"]]) -> list[UInt8[np.ndarray, " _"]]:
+    """Encode layers as PNG files."""
     return [cv2.imencode(".png", layer)[1].reshape(-1) for layer in layers]
 
 
-COUNTS = ("lvis", "coco", "covered", "crowds", "parts", "layers")
-# of the pickles that are written: any Python 3 of today reads it
-PROTOCOL = 4
+# --- writing
 
 
-@dataclass(frozen=True)
-class ImageTask:
-    """An image to be written.
-
-    Attributes:
-        name: str. The image id, which its files are called by.
-        path: str. Its file.
-        root: str. The folder that the file must really lie in; None for any.
-        size: (height, width) that its annotations are for.
-        lvis, coco: lists of (annotation id, segmentation, is crowd): an RLE dict, or a list of polygons, flat arrays of floats.
-    """
-
-    name: str
-    path: str
-    root: str | None
-    size: tuple
-    lvis: list
-    coco: list
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images to be written, and what holds for all of them.
-
-    Attributes:
-        record: Path of the record.
-        images: list of ImageTask.
-        folder: Path of the part.
-        overlap, part_share, link: see `build_cocolvis`.
-    """
-
-    record: Path
-    images: list
-    folder: Path
-    overlap: float
-    part_share: float
-    link: bool
-
-
-def is_whole(batch):
-    """Tell whether all images of a batch are written, as its record says, and their files are there: bool."""
+def is_complete(batch: Batch) -> bool:
+    """Whether the record of a batch lists its images, and their files exist in the recorded sizes."""
     try:
         images = read_json(batch.record)["images"]
         files = [(name, size) for image in images for name, size in image["files"].items()]
         return ([image["name"] for image in images] == [image.name for image in batch.images]
                 and all((batch.folder / name).stat().st_size == size for name, size in files))  # fmt: skip
-    except (DataError, OSError, LookupError, TypeError, AttributeError):  # no record, or one that is none
+    except (DataError, OSError, LookupError, TypeError, AttributeError):  # no record, or a malformed one
         return False
 
 
-def write_batch(batch, tick):
-    """Write the images of a batch, then its record. Args: batch: Batch; tick: callable, after each image."""
-    record = {"images": [], "left_out": [], "counts": Counter(dict.fromkeys(COUNTS, 0))}
+def write_batch(batch: Batch, tick: Callable[[], object]) -> None:
+    """Write the images of a batch, then its record. Args: tick: called after each image."""
+    images, left_out, counts = [], [], Counter(dict.fromkeys(COUNTS, 0))
     for image in batch.images:
         reason = _fault(image)
         if reason:
-            record["left_out"].append((f"image {image.name}", reason))
+            left_out.append((f"image {image.name}", reason))
         else:
-            record["images"].append(_write_image(image, batch, record))
+            images.append(_write_image(image, batch, left_out, counts))
         tick()
-    save_json(batch.record, record)
+    save_json(batch.record, {"images": images, "left_out": left_out, "counts": counts})
 
 
-def _fault(image):
-    """Say why an image cannot be taken: str or None."""
+def _fault(image: ImageTask) -> str | None:
+    """Say why the file of an image is not usable, or None."""
     if not os.path.isfile(image.path):
         return "its file does not exist"
     try:
@@ -207,20 +366,19 @@ def _fault(image):
         return "its file is a link out of its folder"
     except DataError:
         return "its file cannot be read"
-    return None if size == image.size else "its file is of another size than the annotations say"
+    return None if size == image.size else "its file has another size than the annotations"
 
 
-def _write_image(image, batch, record):
-    """Write the masks of an image and its file. Returns: dict, its entry in the record."""
-    counts, left_out = record["counts"], record["left_out"]
-    lvis, coco = (_masks(getattr(image, side), side.upper(), image, left_out) for side in ("lvis", "coco"))
-    things = [rle for rle, is_crowd in coco if not is_crowd]
-    lvis = [rle for rle, _ in lvis]
-    kept = [things[i] for i in uncovered(things, lvis, batch.overlap)]
+def _write_image(image: ImageTask, batch: Batch, left_out: list[tuple[str, str]], counts: Counter) -> dict[str, Any]:
+    """Write the masks of an image, and the image. Returns: its entry in the record."""
+    lvis = [rle for rle, _ in _masks(image.lvis, "LVIS", image.size, left_out)]
+    of_coco = _masks(image.coco, "COCO", image.size, left_out)
+    coco = [rle for rle, is_crowd in of_coco if not is_crowd]
+    kept = [coco[i] for i in uncovered(coco, lvis, batch.overlap)]
     rles = lvis + kept
     hierarchy = containment_tree(rles, batch.part_share)
     layers, mapping = pack_layers(rles, image.size)
-    counts.update(lvis=len(lvis), coco=len(kept), covered=len(things) - len(kept), crowds=len(coco) - len(things),
+    counts.update(lvis=len(lvis), coco=len(kept), covered=len(coco) - len(kept), crowds=len(of_coco) - len(coco),
                   parts=sum(node is not None and node["parent"] is not None for node in hierarchy.values()),
                   layers=len(layers))  # fmt: skip
     suffix = os.path.splitext(image.path)[1].lower().replace(".jpeg", ".jpg")
@@ -232,198 +390,55 @@ def _write_image(image, batch, record):
             "files": {name: (batch.folder / name).stat().st_size for name in names}}  # fmt: skip
 
 
-def _masks(instances, side, image, left_out):
-    """Draw instances: list of (compressed RLE, is crowd). Those without a pixel are left out."""
-    found = []
+def _masks(instances: Iterable[_Packed], side: str, size: tuple[int, int],
+           left_out: list[tuple[str, str]]) -> list[tuple[RLE, bool]]:  # fmt: skip
+    """Draw instances: (compressed RLE, whether it is a crowd) of each that has pixels."""
+    masks = []
     for number, segmentation, is_crowd in instances:
         if not isinstance(segmentation, dict):
             segmentation = [polygon.tolist() for polygon in segmentation]
-        rle = as_rle(segmentation, image.size)
+        rle = as_rle(segmentation, size)
         if rle_area(rle):
-            found.append((rle, is_crowd))
+            masks.append((rle, is_crowd))
         else:
             left_out.append((f"{side} annotation {number}", "it has no pixels in its image"))
-    return found
+    return masks
 
 
-def _place_image(source, target, link):
-    """Copy an image whole, or link it where the file system can."""
-    if link:
-        try:
-            with atomic_path(target) as temporary:  # a link cannot replace a file, but it can be renamed onto one
-                os.link(os.path.realpath(source), temporary)
-            return
-        except OSError:  # another disk, or one that has no links: a copy does as well
-            link = False
-    with open(source, "rb") as read, atomic_open(target) as write:
-        shutil.copyfileobj(read, write)
+def _place_image(source: str, target: Path, link: bool) -> None:
+    """Copy an image, or link it where the file system can."""
+    with atomic_path(target) as temporary:
+        if not (link and _link(source, temporary)):
+            shutil.copyfile(source, temporary)
 
 
-VERSION = 1
-# images of a batch: what is done again after an interruption, by each process
-BATCH = 100
-_RECORDS, _SETTINGS = ".build", "settings.json"
-# how what is counted is called in the summary
-_TOLD = {
-    "lvis": "instances of LVIS",
-    "coco": "instances of COCO, which no LVIS instance covers",
-    "covered": "instances of COCO not taken: an LVIS instance covers them",
-    "crowds": "crowds of COCO not taken",
-    "parts": "objects that are part of another",
-    "layers": "layers",
-    "only_coco": "images not taken: LVIS's file has them not",
-    "only_lvis": "images not taken: COCO's file has them not",
-}
+def _link(source: str, target: Path) -> bool:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:  # another disk, or one without links
+        return False
+    return True
 
 
-@dataclass
-class BuildSummary(Summary):
-    """What a build did. Its images and instances are those of the set.
-
-    Attributes:
-        counts: dict -> int: "lvis", "coco" instances that were taken; "covered", "crowds" of COCO, and "only_coco", "only_lvis"
-            images, that are not taken, as it should be; "parts" and "layers" of the set.
-    """
-
-    counts: dict = field(default_factory=lambda: dict.fromkeys(_TOLD, 0))
-
-    def first_table(self, table):
-        """Lay the counts out. Args: table: rich Table without columns. Returns: it."""
-        table.add_column("COCO+LVIS")
-        table.add_column("number", justify="right")
-        for what, count in (("images", self.images), ("objects", self.instances)):
-            table.add_row(what, str(count))
-        for name, what in _TOLD.items():
-            table.add_row(what, str(self.counts[name]))
-        return table
-
-
-def build_cocolvis(coco_json, lvis_json, images_dir, out_dir, *, overlap=0.5, part_share=0.8, link=False, workers=None,
-                   progress=None, allow_outside=False):
-    """Build a part of COCO+LVIS, such as train or val.
-
-    The images are those that both files have. Batches that are whole already are left as they are; they must have been made
-    with the same settings out of the same annotations.
-
-    Args:
-        coco_json: path of COCO's instances.
-        lvis_json: path of LVIS's annotations.
-        images_dir: path of the folder of the images, or of COCO's train2017 and val2017.
-        out_dir: path of the folder of the part, such as cocolvis/train; made if it is missing.
-        overlap: float in (0, 1]. A COCO instance is not taken where its IoU with an LVIS instance is at least this.
-        part_share: float in (0, 1]. Share of an object's pixels that lie in another for it to be a part of that one.
-        link: bool. Whether image files are hard links where that is possible, in place of copies.
-        workers: int. Processes. None takes one a core.
-        progress: maker of stages (`mrcnn.base.progress`), or None: those of the readers of both files, "summing up"
-            what they hold, and "building", of images.
-        allow_outside: bool. Whether file names may lead out of `images_dir`.
-
-    Returns:
-        BuildSummary. Images whose file is not usable, and annotations that are not, are left out and listed in it.
-
-    Raises:
-        DataError: a JSON file is not usable, no image is in both, none is left, or the folder holds something else or a set of
-            other settings.
-        ValueError: an argument is out of its range.
-    """
-    for name, value in (("overlap", overlap), ("part_share", part_share)):
-        if not 0 < value <= 1:
-            raise ValueError(f"{name} is {value}, expected a share above 0, up to 1")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}, expected at least 1")
-    out_dir, summary, progress = Path(out_dir), BuildSummary(), progress or unseen
-    images = _pairs(coco_json, lvis_json, images_dir, allow_outside, summary, progress)
-    with progress("summing up") as show:
-        source = _digest(tracked(images, show, every=1000))
-    _claim(out_dir, {"version": VERSION, "overlap": overlap, "part_share": part_share, "source": source})
-    batches = [Batch(out_dir / _RECORDS / f"{start // BATCH:05d}.json", images[start : start + BATCH], out_dir, overlap,
-                     part_share, link) for start in range(0, len(images), BATCH)]  # fmt: skip
-    todo = [batch for batch in batches if not is_whole(batch)]
-    kept = len(images) - sum(len(batch.images) for batch in todo)
-    with progress("building") as show:
-        run_tasks(write_batch, todo, workers or available_cores(), counted_from(kept, len(images), show))
-    _finish(out_dir, batches, summary)
-    return summary
-
-
-def _pairs(coco_json, lvis_json, images_dir, allow_outside, summary, progress):
-    """Read both files: list of ImageTask, by ascending image id."""
-    of_coco = _side(coco, coco_json, "COCO", images_dir, allow_outside, summary, progress)
-    of_lvis = _side(lvis, lvis_json, "LVIS", images_dir, allow_outside, summary, progress)
-    summary.counts["only_coco"] = len(of_coco.keys() - of_lvis.keys())
-    summary.counts["only_lvis"] = len(of_lvis.keys() - of_coco.keys())
-    images = {}
-    for name in of_coco.keys() & of_lvis.keys():
-        (info, coco_instances), (other, lvis_instances) = of_coco[name], of_lvis[name]
-        size, number = (info["height"], info["width"]), whole_number(name)
-        if number is None or number in images:
-            summary.left_out.append((f"image {name}", "its id is no whole number, or another image has it"))
-        elif size != (other["height"], other["width"]):
-            summary.left_out.append((f"image {name}", "COCO and LVIS say that it is of different sizes"))
-        else:
-            # COCO names the file; LVIS says in which of COCO's folders it is
-            place = info if os.path.exists(info["path"]) else other
-            images[number] = ImageTask(name, place["path"], place["root"], size, lvis_instances, coco_instances)
-    if not images:
-        raise DataError(f"{coco_json} and {lvis_json} have no image in common: give the files of the same images")
-    return [images[number] for number in sorted(images)]
-
-
-def _side(reader, path, name, images_dir, allow_outside, summary, progress):
-    """Read one of the files: dict image id (str) -> (what is known of the image, its instances).
-
-    Only what is needed is kept, and that packed: of the data set as it was read nothing is left when the other file, of a
-    gigabyte, is read.
-    """
-    if not Path(path).is_file():
-        raise DataError(f"{path} is no file: give the JSON of {name}'s annotations")
-    dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside, progress=progress)
-    summary.left_out += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
-    known = ("path", "root", "height", "width")
-    return {str(info["id"]): ({key: info.get(key) for key in known}, [_packed(a) for a in info["annotations"]])
-            for info in dataset.image_info}  # fmt: skip
-
-
-def _packed(annotation):
-    segmentation = annotation["segmentation"]
-    if not isinstance(segmentation, dict):
-        segmentation = [array("d", polygon) for polygon in rings_of(segmentation)]
-    return annotation.get("id"), segmentation, bool(annotation.get("iscrowd"))
-
-
-def _digest(images):
-    """Sum the annotations of images up, so that others are told from them: str."""
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(repr((image.name, image.size, len(image.lvis))).encode())
-        for _, segmentation, is_crowd in image.lvis + image.coco:
-            polygons = [] if isinstance(segmentation, dict) else segmentation
-            plain = sorted(segmentation.items()) if isinstance(segmentation, dict) else [len(p) for p in polygons]
-            digest.update(repr((is_crowd, plain)).encode())
-            for polygon in polygons:
-                digest.update(polygon)
-    return digest.hexdigest()
-
-
-def _claim(folder, settings):
-    """Note how a folder is made; where that is noted already, see that it is the same."""
+def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Record the settings of a build; where some are recorded already, they must be the same."""
     path = folder / _RECORDS / _SETTINGS
-    remedy = "give another output folder, or delete what is in this one"
+    remedy = "choose another output folder, or delete what this one contains"
     if not path.exists():
-        there = [name for name in (HANNOTATION, "masks", "images") if (folder / name).exists()]
-        if there:
-            raise DataError(f"{folder} holds {there[0]}, and no note of how it was made: {remedy}")
+        existing = [name for name in (HANNOTATION, "masks", "images") if (folder / name).exists()]
+        if existing:
+            raise DataError(f"{folder} contains {existing[0]}, but no record of how it was built: {remedy}")
         save_json(path, settings, indent=1)
         return
-    noted = read_json(path)
+    recorded = read_json(path)
     for name, value in settings.items():
-        found = noted.get(name) if isinstance(noted, dict) else None
-        if found != value:
-            raise DataError(f"{folder} was made with another {name}, {shown(found)}, and it is now {shown(value)}: {remedy}")
+        old = recorded.get(name) if isinstance(recorded, dict) else None
+        if old != value:
+            raise DataError(f"{folder} was built with {name} {shown(old)}, and it is now {shown(value)}: {remedy}")
 
 
-def _finish(folder, batches, summary):
-    """Write the hierarchy file out of the records, and sum them up."""
+def _finish(folder: Path, batches: Sequence[Batch], summary: BuildSummary) -> None:
+    """Write the hierarchy file from the records, and add them up."""
     hannotation = {}
     for batch in batches:
         record = read_json(batch.record)
@@ -431,13 +446,13 @@ def _finish(folder, batches, summary):
             hierarchy = {int(i): node for i, node in image["hierarchy"].items()}
             hannotation[image["name"]] = {"num_instance_masks": image["num_instance_masks"], "hierarchy": hierarchy}
             summary.instances += image["num_instance_masks"]
-        summary.left_out += [tuple(pair) for pair in record["left_out"]]
+        summary.left_out += [(where, reason) for where, reason in record["left_out"]]
         for name in COUNTS:
             summary.counts[name] += record["counts"][name]
     summary.images = len(hannotation)
     summary.per_class = {"object": summary.instances}
     if not hannotation:
         where, reason = summary.left_out[-1]
-        raise DataError(f"{folder / HANNOTATION} is not written, for no image is left: {where}: {reason}")
+        raise DataError(f"{folder / HANNOTATION} was not written because no image is usable; the last: {where}: {reason}")
     with atomic_open(folder / HANNOTATION) as file:
         pickle.dump(hannotation, file, protocol=PROTOCOL)

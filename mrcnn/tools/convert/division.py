@@ -1,14 +1,18 @@
-"""A data set divided anew while it is converted: which parts there are, which images they get, and where their files go.
+"""How a data set is divided while it is converted: the parts, the images of each, and where their files go.
 
-Parts are train and val, or train, val and test. Of folds for cross-validation they are fold1/train, fold1/val, fold2/train
-and so on; each fold is a pair that stands by itself.
+Parts are train and val, or train, val and test. Folds for cross-validation have the parts fold1/train, fold1/val, fold2/train
+and so on; each fold is a complete pair.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.folders import PARTS
 from mrcnn.datasets.splits import group_by_id, k_fold, split_images
 
@@ -18,95 +22,85 @@ class Division:
     """How a data set is divided.
 
     Attributes:
-        shares: dict part -> share of the images, in the order train, val, test; None where there are folds.
-        folds: int, or None.
-        group: function of `image_info` -> group, or None: images of one group stay together.
-        seed: int.
+        shares: of the images, by part, in the order train, val, test; None for folds.
+        folds: number of folds, or None.
+        group: gives the group of an entry of `image_info`: images of one group stay together. None for no groups.
     """
 
-    shares: dict | None
+    shares: dict[str, float] | None
     folds: int | None
-    group: object = None
+    group: Callable[[dict[str, Any]], Any] | None = None
     seed: int = 0
 
     @property
-    def parts(self):
-        """Names of the parts: list of str."""
+    def parts(self) -> list[str]:
+        """Names of the parts."""
         if self.folds is None:
-            return list(self.shares)
+            return list(self.shares or ())
         return [f"fold{number}/{part}" for number in range(1, self.folds + 1) for part in ("train", "val")]
 
-    def divide(self, dataset, progress=None):
-        """Divide a data set. Args: dataset: Dataset, prepared; progress: see `split_images`.
+    def divide(self, dataset: Dataset, progress: Show | None = None) -> dict[str, list[int]]:
+        """Divide a data set: the image ids of each part, ascending.
 
-        Returns:
-            dict part -> ascending list of image ids.
+        Args:
+            progress: see `split_images`.
 
         Raises:
             DataError: there are fewer images, or groups, than parts.
         """
-        arguments = {"group": self.group, "seed": self.seed, "progress": progress}
         if self.folds is None:
-            return split_images(dataset, self.shares, **arguments)
-        pairs = k_fold(dataset, self.folds, **arguments)
+            return split_images(dataset, self.shares, group=self.group, seed=self.seed, progress=progress)
+        pairs = k_fold(dataset, self.folds, group=self.group, seed=self.seed, progress=progress)
         return dict(zip(self.parts, (ids for pair in pairs for ids in pair), strict=True))
 
-    def once(self):
-        """Names of parts that together hold each image once: list of str."""
+    def once(self) -> list[str]:
+        """Names of parts that together contain each image once."""
         return self.parts if self.folds is None else [part for part in self.parts if part.endswith("/val")]
 
 
-def division_of(split=None, folds=None, group=None, seed=0):
-    """Read how a data set is to be divided.
+def division_of(split: int | float | Sequence[int | float] | None = None, folds: Any = None, group: str | None = None,
+                seed: int = 0) -> Division | None:  # fmt: skip
+    """Make a division of the arguments of `convert`; None when they ask for none.
 
     Args:
-        split: float, the share of the images for train, the others are val; or the three shares of train, val and test.
-        folds: int, 2 or more.
-        group: str. A regular expression; see `mrcnn.datasets.splits.group_by_id`.
-        seed: int.
-
-    Returns:
-        Division, or None where nothing of it is asked for.
+        split: the share of the images for train, with the rest in val; or the shares of train, val and test.
+        folds: at least 2.
+        group: a regular expression; see `mrcnn.datasets.splits.group_by_id`.
 
     Raises:
-        ValueError: a value cannot be meant, or contradicts another.
+        ValueError: an argument is invalid or contradicts another.
     """
     if split is None and folds is None:
         if group is not None:
-            raise ValueError("a group (--group) is for dividing the images: say how they are to be divided (--split, --folds)")
+            raise ValueError("group (--group) needs a split into shares (--split) or folds (--folds)")
         return None
     if split is not None and folds is not None:
-        raise ValueError("the images are divided into shares (--split) or into folds (--folds): choose one of them")
+        raise ValueError("the images are split into shares (--split) or into folds (--folds): choose one of them")
     if folds is not None and (not isinstance(folds, int) or folds < 2):
         raise ValueError(f"folds is {folds}: expected a whole number of at least 2")
     return Division(None if split is None else _shares(split), folds, None if group is None else group_by_id(group), seed)
 
 
-def _shares(split):
-    given = list(split) if isinstance(split, list | tuple) else [split]
+def _shares(split: int | float | Sequence[int | float]) -> dict[str, float]:
+    given = [split] if isinstance(split, int | float) else list(split)
     shares = [given[0], 1 - given[0]] if len(given) == 1 else given
     if len(given) not in (1, 3) or not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"split is {' '.join(map(str, given))}: expected the share of the images to train on, between 0 and "
-                         "1, or the shares of train, val and test, which are together 1, such as 0.7 0.15 0.15")  # fmt: skip
+        raise ValueError(f"split is {' '.join(map(str, given))}: expected the share of train, between 0 and 1, or the shares "
+                         "of train, val and test, which add up to 1, such as 0.7 0.15 0.15")
     return dict(zip(PARTS, shares))
 
 
-def part_file(output, part):
-    """Name the file of a part beside a JSON file: Path. Args: output: Path of the JSON; part: str, or None for the whole."""
+def part_file(output: Path, part: str | None) -> Path:
+    """Name the JSON of a part after the JSON of the whole. Args: part: None for the whole."""
     return output.with_name(f"{output.stem}_{part.replace('/', '_')}{output.suffix}") if part else output
 
 
-def part_folders(output, to, part, copies):
-    """List the folders that the files of a part go to, but for COCO's JSON.
+def part_folders(output: Path, to: str, part: str, copies: Path | None) -> list[Path]:
+    """List the folders that the files of a part go to, except COCO's JSON.
 
     Args:
-        output: Path that the data set goes to.
-        to: str. coco, yolo or labelme.
-        part: str.
-        copies: Path of the folder for copies of COCO's images, or None.
-
-    Returns:
-        list of Path.
+        to: coco, yolo or labelme.
+        copies: folder for copies of COCO's images, or None.
     """
     if to == "labelme":
         return [output / part]
@@ -116,41 +110,37 @@ def part_folders(output, to, part, copies):
     return [output / fold / kind / name for kind in ("images", "labels")]
 
 
-def refuse_leftovers(division, output, to, copies):
-    """Refuse a place with files of an earlier division: an image could then be in two parts of this one.
+def refuse_leftovers(division: Division, output: Path, to: str, copies: Path | None) -> None:
+    """Refuse an output with files of an earlier split: an image could then be in two parts of this one.
 
     Args:
-        division: Division.
         output, to, copies: see `part_folders`.
 
     Raises:
-        DataError: there are some.
+        DataError: there are such files.
     """
     for part in division.parts:
         for folder in part_folders(output, to, part, copies):
             if folder.is_dir() and any(folder.iterdir()):
-                raise DataError(f"{folder} has files in it, and data that are divided anew beside them could have an image "
-                                "in both parts: remove the folder, or give another output")
+                raise DataError(f"{folder} contains files: after another split, an image could be in two parts: remove the "
+                                "folder, or choose another output")
     if division.folds is None:
         return
-    kind = re.escape(output.stem) + r"_fold\d+_(train|val)" + re.escape(output.suffix) if to == "coco" else r"fold\d+"
-    own = {part_file(output, part) for part in division.parts}
-    for path in _entries(output.parent if to == "coco" else output):
-        if re.fullmatch(kind, path.name) and path not in own:
-            raise DataError(f"{path} is of other folds, and would be taken for one of these {division.folds}: remove it, or "
-                            "give another output")  # fmt: skip
+    pattern = re.escape(output.stem) + r"_fold\d+_(train|val)" + re.escape(output.suffix) if to == "coco" else r"fold\d+"
+    expected = {part_file(output, part) for part in division.parts}
+    folder = output.parent if to == "coco" else output
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if re.fullmatch(pattern, path.name) and path not in expected:
+            raise DataError(f"{path} belongs to other folds, and would be taken for one of these {division.folds}: remove it, "
+                            "or choose another output")
 
 
-def parts_from_before(division, output, to):
-    """Find parts that lie there and are not of a division into shares: list of (where, what) to be told.
+def note_other_parts(division: Division, output: Path, to: str) -> list[tuple[str, str]]:
+    """Find parts in the output that a split into shares did not write: (where, note) of each.
 
-    They may be meant, such as images for testing that were converted before.
+    They may belong there, as test images that were converted before.
     """
     others = [part for part in PARTS if part not in division.parts] if division.folds is None else []
     places = [part_file(output, part) if to == "coco" else part_folders(output, to, part, None)[0] for part in others]
-    return [(str(path), "it lies there from before, and is no part of this division: remove it unless it belongs there")
+    return [(str(path), "it existed before and is not part of this split: remove it unless it belongs there")
             for path in places if path.exists()]  # fmt: skip
-
-
-def _entries(folder):
-    return sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []

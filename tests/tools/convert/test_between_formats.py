@@ -82,7 +82,7 @@ def test_parts_stay_parts(tmp_path):
     convert(tmp_path / "in", tmp_path / "copied/out.json", copy_images=True)
     assert sorted(p.relative_to(tmp_path / "copied").as_posix() for p in (tmp_path / "copied").rglob("a.png")) == [
         "images/train/images/train/a.png", "images/val/images/val/a.png"]  # fmt: skip
-    with pytest.raises(ValueError, match="divided into train, val already: say which part to divide anew"):
+    with pytest.raises(ValueError, match="already divided into train, val: choose the part to split"):
         convert(tmp_path / "in", tmp_path / "out.json", split=0.5)
     assert len(convert(tmp_path / "in", tmp_path / "out.json", subsets=["train"], split=0.5).parts) == 2
     with pytest.raises(DataError, match="no subset 'test'"):
@@ -128,16 +128,16 @@ def test_processes_and_progress(tmp_path):
 @pytest.mark.parametrize("arguments, said", [
     ({"output": "out", "to": "coco"}, "out: coco is written to a .json file"),
     ({"output": "out.json", "to": "yolo"}, "out.json: yolo is written to a folder"),
-    ({"output": "out", "to": "cocoa"}, "'cocoa' is no format that is written: choose coco, yolo, labelme"),
+    ({"output": "out", "to": "cocoa"}, "'cocoa' cannot be written: choose coco, yolo, labelme"),
     ({"output": "out.json", "split": 1.0}, "split is 1.0"),
     ({"output": "out.json", "split": (0.5, 0.5)}, "split is 0.5 0.5"),
     ({"output": "out.json", "split": (0.5, 0.6, -0.1)}, "split is 0.5 0.6 -0.1"),
     ({"output": "out.json", "folds": 1}, "folds is 1"),
     ({"output": "out.json", "folds": 2, "split": 0.5}, "choose one of them"),
-    ({"output": "out.json", "group": "a"}, "is for dividing the images"),
-    ({"output": "in", "to": "yolo"}, "in is the data set itself, or in it"),
-    ({"output": "in/yolo", "to": "yolo"}, "yolo is the data set itself, or in it"),
-    ({"output": "out", "to": "yolo", "copy_images": "x"}, "are copied into the output"),
+    ({"output": "out.json", "group": "a"}, "needs a split into shares"),
+    ({"output": "in", "to": "yolo"}, "in would overwrite the data set"),
+    ({"output": "in/yolo", "to": "yolo"}, "yolo would overwrite the data set, or is in it"),
+    ({"output": "out", "to": "yolo", "copy_images": "x"}, "are copied to the output"),
     ({"output": "out.json", "year": 2017}, "has no option 'year'"),
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path, arguments, said, monkeypatch):
@@ -151,7 +151,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path, ar
 
 def test_a_file_is_not_replaced_by_its_own_conversion(tmp_path):
     convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
-    with pytest.raises(ValueError, match="out.json is the data set itself"):
+    with pytest.raises(ValueError, match="out.json would overwrite the data set"):
         convert(tmp_path / "out.json", tmp_path / "out.json", images=tmp_path / "in")
 
 
@@ -162,7 +162,7 @@ def test_dividing_again_never_mixes_the_parts(tmp_path, to, part):
     arguments = {"to": to, "split": 0.5, "copy_images": None if to == "yolo" else True}
     convert(tmp_path / "in", output, seed=0, **arguments)
     before = sorted(path for path in (tmp_path / "out").rglob("*"))
-    with pytest.raises(DataError, match=f"out/{part} has files in it"):
+    with pytest.raises(DataError, match=f"out/{part} contains files"):
         convert(tmp_path / "in", output, seed=1, **arguments)
     assert sorted(path for path in (tmp_path / "out").rglob("*")) == before
 
@@ -170,7 +170,7 @@ def test_dividing_again_never_mixes_the_parts(tmp_path, to, part):
 def test_a_part_never_replaces_the_data_that_it_is_made_of(tmp_path):
     convert(write_masks(tmp_path / "in"), tmp_path / "out_train.json")
     before = (tmp_path / "out_train.json").read_bytes()
-    with pytest.raises(ValueError, match="out_train.json is the data set itself"):
+    with pytest.raises(ValueError, match="out_train.json would overwrite the data set"):
         convert(tmp_path / "out_train.json", tmp_path / "out.json", split=0.5, images=tmp_path / "in")
     assert (tmp_path / "out_train.json").read_bytes() == before
 
@@ -220,7 +220,7 @@ def test_three_parts(tmp_path, to):
     assert sorted(sum(found, [])) == sorted(f"s{i // 2}_{i}" for i in range(10)) and done.summary.images == 10
 
 
-def test_dividing_again_replaces_json_files_and_tells_of_parts_from_before(tmp_path):
+def test_dividing_again_replaces_json_files_and_notes_other_parts(tmp_path):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out.json", split=(0.5, 0.3, 0.2))
     done = convert(tmp_path / "in", tmp_path / "out.json", split=0.6, seed=1)
@@ -231,7 +231,7 @@ def test_dividing_again_replaces_json_files_and_tells_of_parts_from_before(tmp_p
     convert(tmp_path / "in", tmp_path / "out.json", folds=3)
     convert(tmp_path / "in", tmp_path / "out.json", folds=3, seed=1)
     assert sorted(sum((parts_of(tmp_path, f"fold{k}/val", "coco") for k in (1, 2, 3)), [])) == sorted(train + val)
-    with pytest.raises(DataError, match="out_fold3_train.json is of other folds, and would be taken for one of these 2"):
+    with pytest.raises(DataError, match="out_fold3_train.json belongs to other folds, and would be taken for one of these 2"):
         convert(tmp_path / "in", tmp_path / "out.json", folds=2)
 
 
@@ -241,7 +241,7 @@ def test_folders_of_other_folds_are_refused(tmp_path, to):
     convert(tmp_path / "in", tmp_path / "out", to=to, folds=3, copy_images=True)
     for part in ("fold1", "fold2"):
         (tmp_path / "out" / part).rename(tmp_path / part)
-    with pytest.raises(DataError, match="out/fold3 is of other folds, and would be taken for one of these 2"):
+    with pytest.raises(DataError, match="out/fold3 belongs to other folds, and would be taken for one of these 2"):
         convert(tmp_path / "in", tmp_path / "out", to=to, folds=2, copy_images=True)
 
 
@@ -269,6 +269,6 @@ def test_parts_that_yolo_does_not_know_are_told_before_anything_is_written(tmp_p
         write_masks(tmp_path / "in" / part, count=2)
     assert mrcnn.datasets.catalog.subsets_of(tmp_path / "in", "masks") == ["train", "val"]
     convert(tmp_path / "in", tmp_path / "out", to="yolo")
-    with pytest.raises(ValueError, match="YOLO has no part 'trainval': .*out of train, val"):
+    with pytest.raises(ValueError, match="YOLO has no part 'trainval': .*from train, val"):
         convert(tmp_path / "in", tmp_path / "other", to="yolo", subsets=["train", "trainval", "val"])
     assert not (tmp_path / "other").exists()

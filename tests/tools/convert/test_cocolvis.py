@@ -29,13 +29,13 @@ def test_what_was_worked_out_by_hand(tmp_path):
     stages = RecordedStages()
     pair = write_pair(tmp_path, missing=[4])
     summary = build(pair, tmp_path / "set" / "train", progress=stages)
-    assert stages.told[-2:] == [("summing up", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
+    assert stages.told[-2:] == [("hashing annotations", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
     assert [what for what, _ in stages.told].count("checking annotations") == 2
     assert (summary.images, summary.instances) == (1, 6) and summary.left_out == [("image 4", "its file does not exist")]
     assert summary.counts == {"lvis": 3, "coco": 3, "covered": 1, "crowds": 1, "parts": 2, "layers": 3, "only_coco": 1,
                               "only_lvis": 1}  # fmt: skip
     table = " ".join(summary.table().split())
-    for row in ("images 1", "objects 6", "instances of LVIS 3", "an LVIS instance covers them 1", "crowds of COCO not taken 1",
+    for row in ("images 1", "objects 6", "instances of LVIS 3", "covered by an LVIS instance 1", "crowds of COCO omitted 1",
                 "1 its file does not exist image 4"):  # fmt: skip
         assert row in table
     assert sorted(name for name in files(tmp_path / "set" / "train") if not name.startswith(".build")) == [
@@ -126,16 +126,16 @@ def test_a_folder_of_something_else(tmp_path):
     pair, out = write_pair(tmp_path), tmp_path / "out"
     build(pair, out)
     before = files(out)
-    with pytest.raises(DataError, match="was made with another overlap, 0.5, and it is now 0.6: give another output folder"):
+    with pytest.raises(DataError, match="was built with overlap 0.5, and it is now 0.6: choose another output folder"):
         build(pair, out, overlap=0.6)
     content = json.loads(pair[1].read_text())
     content["annotations"][0]["segmentation"] = [polygon(0, 0, 2, 2)]
     pair[1].write_text(json.dumps(content))
-    with pytest.raises(DataError, match="was made with another source"):
+    with pytest.raises(DataError, match="was built with source"):
         build(pair, out)
     assert files(out) == before
     (tmp_path / "other" / "masks").mkdir(parents=True)
-    with pytest.raises(DataError, match="other holds masks, and no note of how it was made"):
+    with pytest.raises(DataError, match="other contains masks, but no record of how it was built"):
         build(pair, tmp_path / "other")
 
 
@@ -162,10 +162,10 @@ def test_what_cannot_be_taken_is_told(tmp_path):
     summary = build(pair, tmp_path / "out")
     assert summary.left_out == [
         ("LVIS annotation 13", "it has no segmentation"),
-        ("image 12", "COCO and LVIS say that it is of different sizes"),
+        ("image 12", "COCO and LVIS give it different sizes"),
         ("image 10", "its file does not exist"),
         ("image 11", "its file cannot be read"),
-        ("image 13", "its file is of another size than the annotations say"),
+        ("image 13", "its file has another size than the annotations"),
         ("LVIS annotation 14", "it has no pixels in its image"),
     ]
     entries = read_pickle(tmp_path / "out" / "hannotation.pickle")
@@ -174,7 +174,7 @@ def test_what_cannot_be_taken_is_told(tmp_path):
 
 def test_files_that_are_none(tmp_path):
     coco, lvis, images = write_pair(tmp_path)
-    with pytest.raises(DataError, match="gone.json is no file: give the JSON of LVIS's annotations"):
+    with pytest.raises(DataError, match="gone.json is not a file: give the JSON of LVIS's annotations"):
         build((coco, tmp_path / "gone.json", images), tmp_path / "out")
     with pytest.raises(DataError, match="'frequency'"):
         content = json.loads(lvis.read_text())
@@ -186,7 +186,7 @@ def test_files_that_are_none(tmp_path):
         build((coco, tmp_path / "other" / "lvis.json", images), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     pair = write_pair(tmp_path / "empty", missing=[1, 4])
-    with pytest.raises(DataError, match="hannotation.pickle is not written, for no image is left: image 4: its file does not"):
+    with pytest.raises(DataError, match="hannotation.pickle was not written because .*; the last: image 4: its file does not"):
         build(pair, tmp_path / "out")
     assert not (tmp_path / "out" / "hannotation.pickle").exists()
 

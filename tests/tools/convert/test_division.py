@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mrcnn.base.errors import DataError
-from mrcnn.tools.convert.division import division_of, part_file, part_folders, parts_from_before
+from mrcnn.tools.convert.division import division_of, note_other_parts, part_file, part_folders
 from tests.datasets.test_splits import labelled
 
 OUT = Path("out")
@@ -66,6 +66,6 @@ def test_a_part_from_before_is_told_of_shares_alone(tmp_path):
     (tmp_path / "toys_test.json").touch()
     (tmp_path / "images" / "test").mkdir(parents=True)
     for output, to in ((tmp_path / "toys.json", "coco"), (tmp_path, "yolo")):
-        assert len(parts_from_before(division_of(0.5), output, to)) == 1
-        assert parts_from_before(division_of((0.5, 0.3, 0.2)), output, to) == []
-        assert parts_from_before(division_of(folds=3), output, to) == []
+        assert len(note_other_parts(division_of(0.5), output, to)) == 1
+        assert note_other_parts(division_of((0.5, 0.3, 0.2)), output, to) == []
+        assert note_other_parts(division_of(folds=3), output, to) == []

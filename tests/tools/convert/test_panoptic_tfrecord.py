@@ -129,7 +129,7 @@ def test_images_are_shared_out_by_their_names(root):
     assert summary.left_out == [] and summary.images == 7
     content = json.loads((root / "annotations" / "panoptic_train2017.json").read_text())
     assert summary.instances == sum(len(a["segments_info"]) for a in content["annotations"])
-    assert "train" in summary.table() and "whole before" in summary.table()
+    assert "train" in summary.table() and "already complete" in summary.table()
     annotations = {a["file_name"].removesuffix(".png"): a for a in content["annotations"]}
     for fields in (e for i in range(3) for e in examples(out / f"train-0000{i}-of-00003.tfrecord")):
         name = fields["image/filename"].decode()
@@ -166,7 +166,7 @@ def test_a_second_run_leaves_alone_what_is_whole(root):
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 0, "kept": 3}
     assert stages.told[-1] == ("converting", [(7, 7)])
-    shards = [told for what, told in stages.told if what == "looking for whole shards"]
+    shards = [told for what, told in stages.told if what == "looking for complete shards"]
     assert shards and all(told == [(1, 3), (2, 3), (3, 3)] for told in shards)
 
 
@@ -202,23 +202,23 @@ def test_a_damaged_shard_is_written_again(root, damage):
     path.write_bytes(damage(whole))
     summary = convert(root)
     assert path.read_bytes() == whole
-    assert summary.notes == [(path.name, "a damaged file is written again")]
+    assert summary.notes == [(path.name, "the file was damaged, and is written again")]
     assert summary.splits["train"]["written"] == 1
 
 
 def test_shards_of_other_settings_are_not_mixed_in(root):
     convert(root)
     for options, said in (
-        ({"shards": 2}, "with shards 3, and now shards is 2: give another output folder, or delete train"),
+        ({"shards": 2}, "with shards 3, and now shards is 2: choose another output folder, or delete train"),
         ({"treat_crowd_as_ignore": False}, "with treat_crowd_as_ignore True, and now treat_crowd_as_ignore is False"),
     ):
-        with pytest.raises(DataError, match=f"panoptic-train.json: the shards beside it were made {said}"):
+        with pytest.raises(DataError, match=f"panoptic-train.json: the shards of this manifest were written {said}"):
             convert(root, **options)
     write_jpeg(root / "train2017" / "b.jpg", (22, 29), seed=99, quality=30)
-    with pytest.raises(DataError, match="were made of other files or annotations than there are now"):
+    with pytest.raises(DataError, match="were written from files or annotations that have changed since"):
         convert(root)
     (root.parent / "out" / "panoptic-train.json").unlink()
-    with pytest.raises(DataError, match="holds shards of train, and no panoptic-train.json that says how they were made"):
+    with pytest.raises(DataError, match="contains shards of train, but no panoptic-train.json with their settings"):
         convert(root)
 
 
@@ -341,13 +341,13 @@ def test_what_is_missing_is_told_before_anything_is_written(tmp_path):
     with pytest.raises(DataError, match="1 files of the 1 images of train are missing, such as .*a.png"):
         convert(root)
     png.parent.rmdir()
-    with pytest.raises(DataError, match="panoptic_train2017 does not exist: it is to hold the PNGs of panoptic_train2017.json"):
+    with pytest.raises(DataError, match="panoptic_train2017, the folder of the PNGs of .*, does not exist"):
         convert(root)
     path = root / "annotations" / "panoptic_train2017.json"
     path.rename(path.with_name("instances_train2017.json"))
-    with pytest.raises(DataError, match=r"panoptic_train2017.json does not exist \(instances_train2017.json is there"):
+    with pytest.raises(DataError, match=r"panoptic_train2017.json does not exist \(instances_train2017.json exists"):
         convert(root)
-    with pytest.raises(DataError, match="holds nothing to convert: there is neither .*val2017 nor"):
+    with pytest.raises(DataError, match="contains nothing to convert: neither .*val2017 nor"):
         convert(root, splits=["val"])
     assert not (tmp_path / "out").exists()
 
@@ -355,7 +355,7 @@ def test_what_is_missing_is_told_before_anything_is_written(tmp_path):
 def test_splits_with_other_categories_do_not_mix(root):
     ids, segments = np.zeros((4, 5), int), []
     write_split(root, [("v.jpg", ids, segments)], "val", [{"id": 1, "name": "person", "isthing": 1}])
-    with pytest.raises(DataError, match="the categories of val are not those of train"):
+    with pytest.raises(DataError, match="val and train have different categories"):
         convert(root)
     assert convert(root, splits=["val"]).images == 1
 
