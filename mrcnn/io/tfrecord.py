@@ -16,7 +16,7 @@ import os
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import google_crc32c
 
@@ -36,7 +36,7 @@ _BYTES_LIST, _INT64_LIST = 1, 3
 _LONGEST_VARINT = 10
 
 
-def write_record(file: BinaryIO, data: bytes) -> None:
+def write_record(file: IO[bytes], data: bytes) -> None:
     """Write one record to an open file."""
     length = struct.pack("<Q", len(data))
     file.write(length + _FOOT.pack(masked_crc32c(length)))

@@ -3,7 +3,8 @@
 The source has COCO's layout: `{train,val,test}2017/*.jpg`, `annotations/panoptic_{train,val}2017.json`, and the PNGs in a
 folder named after the JSON. The test split has no annotations.
 
-`mrcnn.datasets.panoptic.shards` describes the records and the names of the files. Each file is written atomically by one process, so that an interrupted run resumes when it is started again.
+`mrcnn.datasets.panoptic.shards` describes the records and the names of the files. Each file is written atomically by one
+process, so that an interrupted run resumes when it is started again.
 """
 
 import hashlib

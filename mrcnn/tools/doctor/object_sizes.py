@@ -85,7 +85,7 @@ def place_objects(objects: Sequence[Objects], settings: InputSettings,
                                settings.IMAGE_RESIZE_MODE, np.random.default_rng(0))  # fmt: skip
             frame = Frame.of_plan(plan)
             offset, shape = (frame.offset, plan.size) if plan.crop is None else ((0, 0), plan.resized)
-            boxes.append(of_image * np.tile(frame.scale, 2) + np.tile(offset, 2))
+            boxes.append(of_image * np.tile(np.array(frame.scale, float), 2) + np.tile(np.array(offset, float), 2))
             shapes.append(np.tile(np.array(shape, np.int64), (len(of_image), 1)))
     return np.concatenate(boxes), np.concatenate(shapes)
 

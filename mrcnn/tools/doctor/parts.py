@@ -65,6 +65,8 @@ class CheckedImage:
         """Read the pixels [H, W, C] as the annotations refer to them. Raises: DataError, and whatever `load` raises."""
         if self.load is not None:
             return self.load()
+        if self.path is None:
+            raise DataError(f"image {self.id} has no file")
         image = read_image(self.path)
         return np.ascontiguousarray(turn_upright(image, read_orientation(self.path))) if self.upright else image
 

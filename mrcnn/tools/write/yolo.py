@@ -167,7 +167,7 @@ def one_polygon(segmentation: Segmentation, size: tuple[int, int],
     return polygon, _iou(polygon, mask)
 
 
-def _iou(polygon: Sequence[int | float], mask: Bool[np.ndarray, "H W"]) -> float:
+def _iou(polygon: Sequence[Any], mask: Bool[np.ndarray, "H W"]) -> float:
     drawn = rasterize_polygons([polygon], mask.shape)
     return np.count_nonzero(drawn & mask) / max(np.count_nonzero(drawn | mask), 1)
 

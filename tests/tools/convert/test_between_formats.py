@@ -227,7 +227,7 @@ def test_dividing_again_replaces_json_files_and_notes_other_parts(tmp_path):
     train, val = (parts_of(tmp_path, part, "coco") for part in ("train", "val"))
     assert not set(train) & set(val) and len(train + val) == 10
     ((where, what),) = done.summary.notes
-    assert where == str(tmp_path / "out_test.json") and "is no part of this division" in what
+    assert where == str(tmp_path / "out_test.json") and "is not part of this split" in what
     convert(tmp_path / "in", tmp_path / "out.json", folds=3)
     convert(tmp_path / "in", tmp_path / "out.json", folds=3, seed=1)
     assert sorted(sum((parts_of(tmp_path, f"fold{k}/val", "coco") for k in (1, 2, 3)), [])) == sorted(train + val)
