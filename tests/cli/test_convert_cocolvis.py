@@ -35,7 +35,7 @@ def test_an_error_is_one_line(tmp_path, capsys):
     (tmp_path / "train" / "masks").mkdir(parents=True)
     assert cli.main(arguments(pair, tmp_path / "train")) == 2
     message = capsys.readouterr().err
-    assert message.startswith(f"mrcnn convert: error: {tmp_path}/train contains masks, but no record") and message.count("\n") == 1
+    assert message.startswith(f"mrcnn convert: error: {tmp_path}/train contains masks, but no ") and message.count("\n") == 1
 
 
 @pytest.mark.parametrize("option", ["--overlap", "--part-share"])

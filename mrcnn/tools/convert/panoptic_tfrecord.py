@@ -362,7 +362,7 @@ def _record(image: PanopticImage, task: _Task) -> Record:
     where = f"image {image.name}, file {image.path}"
     size = image.size or jpeg_size(jpeg, where)
     check_jpeg(jpeg, size, where)
-    if image.png is None or task.png_dir is None:
+    if image.png is None or task.png_dir is None or image.segments is None:
         return Record(image.name, size, jpeg)
     ids = decode_segments(_read(image.png, task.png_dir, image, task), size, f"image {image.name}, file {image.png}")
     where = f"image {image.name}"

@@ -104,7 +104,7 @@ def scan_image(image: CheckedImage) -> ImageScan:
     try:
         if image.load is not None:
             return _scan_pixels(image.load())
-        if image.root is not None:
+        if image.path is not None and image.root is not None:
             refuse_link(image.path, image.root, "the image file")
     except DataError as error:
         return ImageScan(("image_unreadable" if image.load else "image_outside", str(error)))
