@@ -1,11 +1,11 @@
-"""Balloons: one class, outlined by hand in the VGG Image Annotator, and a colour splash.
+"""Balloons: a single class, annotated with the VGG Image Annotator, and a colour splash.
 
 The data set is balloon_dataset.zip of the classic release (github.com/matterport/Mask_RCNN, release v2.1).
-Train on the folder that holds train/ and val/, each with its pictures and a via_region_data.json:
+Train on the folder with train/ and val/, each with its images and a via_region_data.json:
 
     python3 balloon.py train --dataset=/path/to/balloon --weights=coco
 
-and then turn everything grey but the balloons, on a picture or a film:
+Then turn everything but the balloons grey, in an image or a video:
 
     python3 balloon.py splash --weights=last --image=party.jpg
     python3 balloon.py splash --weights=/path/to/weights.h5 --video=party.mp4
@@ -24,7 +24,7 @@ import skimage.draw
 import skimage.io
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 from mrcnn import model as modellib
 from mrcnn import utils
@@ -47,19 +47,19 @@ class BalloonConfig(Config):
 
 
 class BalloonDataset(utils.Dataset):
-    """Photographs with polygons of the VGG Image Annotator, version 1 or 2."""
+    """Photographs with VGG Image Annotator polygons, version 1 or 2."""
 
     def load_balloon(self, dataset_dir, subset):
-        """Add the pictures of a subset that carry at least one region.
+        """Add the images of a subset that have at least one region.
 
         Args:
-            dataset_dir: path. The folder of train/ and val/.
+            dataset_dir: path. The folder with train/ and val/.
             subset: str, "train" or "val".
         """
         self.add_class("balloon", 1, "balloon")
         folder = Path(dataset_dir) / subset
         annotations = json.loads((folder / "via_region_data.json").read_text(encoding="utf-8"))
-        # A saved project wraps the annotations; an export is the annotations alone.
+        # A saved project wraps the annotations; an export holds only the annotations.
         for entry in annotations.get("_via_img_metadata", annotations).values():
             regions = entry["regions"]
             # Version 1 wrote {"0": region, ...}, version 2 writes [region, ...].
@@ -72,14 +72,14 @@ class BalloonDataset(utils.Dataset):
                                polygons=polygons)
 
     def load_mask(self, image_id):
-        """Return (masks bool [H, W, N], class ids int32 [N]), one mask a polygon."""
+        """Return (masks bool [H, W, N], class ids int32 [N]), one mask per polygon."""
         info = self.image_info[image_id]
         if info["source"] != "balloon":
             return super().load_mask(image_id)
         shape = (info["height"], info["width"])
         masks = np.zeros((*shape, len(info["polygons"])), bool)
         for i, polygon in enumerate(info["polygons"]):
-            # A corner drawn at the rim may lie a pixel outside the picture: `shape` cuts it off.
+            # A vertex at the border may be a pixel outside the image: `shape` clips it.
             rows, cols = skimage.draw.polygon(polygon["all_points_y"], polygon["all_points_x"], shape)
             masks[rows, cols, i] = True
         return masks, np.ones(len(info["polygons"]), np.int32)
@@ -91,7 +91,7 @@ class BalloonDataset(utils.Dataset):
 
 
 def train(model, dataset_dir, epochs=30):
-    """Train the heads: with COCO's features and so few photographs that is enough."""
+    """Train the heads: with COCO weights and so few photographs that is enough."""
     subsets = []
     for subset in ("train", "val"):
         dataset = BalloonDataset()
@@ -102,11 +102,11 @@ def train(model, dataset_dir, epochs=30):
 
 
 def color_splash(image, mask):
-    """Keep the colours where there is an instance and turn the rest grey.
+    """Keep the colours of the instances and turn the rest grey.
 
     Args:
         image: uint8 [H, W, 3].
-        mask: bool [H, W, N], an instance each; N may be 0.
+        mask: bool [H, W, N], one instance per channel; N may be 0.
 
     Returns:
         uint8 [H, W, 3].
@@ -116,20 +116,20 @@ def color_splash(image, mask):
 
 
 def detect_and_color_splash(model, image_path=None, video_path=None):
-    """Splash a picture or a film and write it to the working folder.
+    """Splash an image or a video and write the result to the working directory.
 
     Args:
         model: MaskRCNN in inference mode.
-        image_path, video_path: path. One of them.
+        image_path, video_path: path. Exactly one of them.
 
     Returns:
         str. The name of the file written.
     """
     if bool(image_path) == bool(video_path):
-        raise ValueError("give either a picture or a film")
+        raise ValueError("give either an image or a video")
     stamp = f"splash_{datetime.datetime.now():%Y%m%dT%H%M%S}"
     if image_path:
-        image = read_image(image_path)  # grey and transparent pictures too
+        image = read_image(image_path)  # greyscale and transparent images too
         result = model.detect([image], verbose=1)[0]
         name = f"{stamp}.png"
         skimage.io.imsave(name, color_splash(image, result["masks"]), check_contrast=False)
@@ -143,9 +143,9 @@ def detect_and_color_splash(model, image_path=None, video_path=None):
 def _splash_video(model, video_path, name):
     source = cv2.VideoCapture(str(video_path))
     if not source.isOpened():
-        raise OSError(f"{video_path}: OpenCV cannot open this film")
+        raise OSError(f"{video_path}: OpenCV cannot open this video")
     size = int(source.get(cv2.CAP_PROP_FRAME_WIDTH)), int(source.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    # Not every container tells its rate; 25 is a common one.
+    # Not every container has a frame rate; 25 is a common one.
     writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*"MJPG"), source.get(cv2.CAP_PROP_FPS) or 25, size)
     frames = 0
     try:
@@ -153,7 +153,7 @@ def _splash_video(model, video_path, name):
             more, frame = source.read()
             if not more:
                 break
-            frame = np.ascontiguousarray(frame[..., ::-1])  # OpenCV has blue first
+            frame = np.ascontiguousarray(frame[..., ::-1])  # OpenCV uses BGR
             masks = model.detect([frame])[0]["masks"]
             writer.write(np.ascontiguousarray(color_splash(frame, masks)[..., ::-1]))
             frames += 1
@@ -167,16 +167,16 @@ def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Train Mask R-CNN to find balloons.")
     parser.add_argument("command", choices=("train", "splash"))
-    parser.add_argument("--dataset", metavar="DIR", help="folder of train/ and val/")
+    parser.add_argument("--dataset", metavar="DIR", help="folder with train/ and val/")
     parser.add_argument("--weights", required=True, metavar="coco|imagenet|last|PATH")
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
-    parser.add_argument("--image", metavar="FILE", help="picture to splash")
-    parser.add_argument("--video", metavar="FILE", help="film to splash")
+    parser.add_argument("--image", metavar="FILE", help="image to splash")
+    parser.add_argument("--video", metavar="FILE", help="video to splash")
     args = parser.parse_args(argv)
     if args.command == "train" and not args.dataset:
         parser.error("train needs --dataset")
     if args.command == "train" and not Path(args.dataset).is_dir():
-        parser.error(f"{args.dataset}: no such folder: give the folder of the data set, with train/ and val/ in it")
+        parser.error(f"{args.dataset}: no such folder: give the data set's folder, which contains train/ and val/")
     if args.command == "splash" and bool(args.image) == bool(args.video):
         parser.error("splash needs --image or --video")
     if args.command == "splash" and args.weights in ("coco", "imagenet", "none"):

@@ -1,11 +1,10 @@
-"""COCO: train on its instances, and evaluate by its own measure.
+"""COCO: train on its instances, and evaluate with its metrics.
 
     python3 coco.py train --dataset=/path/to/coco --model=imagenet
     python3 coco.py train --dataset=/path/to/coco --model=last --year=2017 --download=true
     python3 coco.py evaluate --dataset=/path/to/coco --model=coco --limit=500
 
-The year is 2014 where --year does not say otherwise, as scripts that call this one expect; `mrcnn train coco` finds out
-which year there is.
+The year is 2014 unless --year is given, as scripts that call this one expect; `mrcnn train coco` detects the year.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 from mrcnn import model as modellib
 from mrcnn.base.progress import tracked
@@ -35,15 +34,15 @@ EVAL_TYPES = {"bbox": ("bbox",), "segm": ("segm",), "both": ("bbox", "segm")}
 
 
 class CocoConfig(Config):
-    """Training on COCO: two images on a GPU of 12 GB."""
+    """Training on COCO: two images per 12 GB GPU."""
 
     NAME = "coco"
     IMAGES_PER_GPU = 2
-    NUM_CLASSES = 1 + 80  # background, COCO's classes
+    NUM_CLASSES = 1 + 80  # background and COCO's classes
 
 
 class InferenceConfig(CocoConfig):
-    """Evaluation: an image at a time, and detections of every score, as average precision wants them."""
+    """Evaluation: one image at a time, and detections of every score, which average precision needs."""
 
     GPU_COUNT = 1
     IMAGES_PER_GPU = 1
@@ -51,12 +50,12 @@ class InferenceConfig(CocoConfig):
 
 
 def build_coco_results(dataset, image_ids, rois, class_ids, scores, masks):
-    """Turn an image's detections into entries of COCO's results format.
+    """Convert the detections of an image to COCO's results format.
 
     Args:
-        dataset: CocoDataset. It knows COCO's id of each class.
-        image_ids: list of COCO's image ids, of one image as a rule.
-        rois: [N, (y1, x1, y2, x2)] pixels, or None when nothing was found.
+        dataset: CocoDataset, which maps class ids to COCO's.
+        image_ids: list of COCO's image ids, usually of one image.
+        rois: [N, (y1, x1, y2, x2)] pixels, or None if there are no detections.
         class_ids: int [N].
         scores: float [N].
         masks: bool or uint8 [H, W, N].
@@ -78,14 +77,14 @@ def build_coco_results(dataset, image_ids, rois, class_ids, scores, masks):
 
 
 def evaluate_coco(model, dataset, coco, eval_type="both", limit=0, image_ids=None):
-    """Detect on the images of a data set, and print COCO's twelve figures.
+    """Detect on the images of a data set, and print COCO's twelve metrics.
 
     Args:
         model: MaskRCNN in inference mode.
         dataset: CocoDataset, prepared.
-        coco: pycocotools COCO, what load_coco(return_coco=True) gave.
+        coco: pycocotools COCO, as returned by load_coco(return_coco=True).
         eval_type: "bbox", "segm" or "both".
-        limit: int. Only the first so many images; 0 for all.
+        limit: int. Only the first `limit` images; 0 for all.
         image_ids: ids of `dataset`, None for all of them.
 
     Returns:
@@ -100,11 +99,11 @@ def evaluate_coco(model, dataset, coco, eval_type="both", limit=0, image_ids=Non
         for image_id, coco_image_id in tracked(zip(image_ids, coco_image_ids, strict=True), show, len(image_ids)):
             image = dataset.load_image(image_id)
             start = time.perf_counter()
-            found = model.detect([image], verbose=0)[0]
+            result = model.detect([image], verbose=0)[0]
             seconds += time.perf_counter() - start
-            results += build_coco_results(dataset, [coco_image_id], found["rois"], found["class_ids"], found["scores"],
-                                          found["masks"])
-    print(f"Detection: {seconds:.1f} s, {seconds / max(len(image_ids), 1):.2f} s an image")
+            results += build_coco_results(dataset, [coco_image_id], result["rois"], result["class_ids"],
+                                          result["scores"], result["masks"])
+    print(f"Detection: {seconds:.1f} s, {seconds / max(len(image_ids), 1):.2f} s per image")
 
     detections = _load_results(coco, results)
     stats = {}
@@ -121,7 +120,7 @@ def evaluate_coco(model, dataset, coco, eval_type="both", limit=0, image_ids=Non
 def _load_results(coco, results):
     if results:
         return coco.loadRes(results)
-    # loadRes cannot take an empty list, and a network at the start of its training may find nothing.
+    # loadRes fails on an empty list, and a network that has barely trained may detect nothing.
     detections = COCO()
     detections.dataset = {**coco.dataset, "annotations": []}
     detections.createIndex()
@@ -129,11 +128,11 @@ def _load_results(coco, results):
 
 
 def train(model, dataset_dir, year, download):
-    """Train the heads, then ResNet from stage 4 on, then everything at a tenth of the rate."""
+    """Train the heads, then ResNet from stage 4 on, then all layers at a tenth of the learning rate."""
     train_set = CocoDataset()
     train_set.load_coco(dataset_dir, "train", year=year, auto_download=download)
     if year == "2014":
-        # The 35k images of 2014's validation set that are customarily trained on too.
+        # The 35k images of the 2014 validation set that are customarily used for training too.
         train_set.load_coco(dataset_dir, "valminusminival", year=year, auto_download=download)
     train_set.prepare()
     val_set = CocoDataset()
@@ -145,18 +144,18 @@ def train(model, dataset_dir, year, download):
     augmentation = iaa.Fliplr(0.5)
     rate = model.config.LEARNING_RATE
     for layers, epochs, learning_rate in (("heads", 40, rate), ("4+", 120, rate), ("all", 160, rate / 10)):
-        if model.epoch < epochs:  # a run that goes on may have a stage behind it
+        if model.epoch < epochs:  # a resumed run may have completed a stage
             model.train(train_set, val_set, learning_rate=learning_rate, epochs=epochs, layers=layers,
                         augmentation=augmentation)
 
 
 def validation_subset(year):
-    """Return the subset to validate on: "minival" (5k images) in 2014, "val" since."""
+    """Return the subset to validate on: "minival" (5k images) in 2014, else "val"."""
     return "minival" if year == "2014" else "val"
 
 
 def flag(text):
-    """Read true or false, for argparse's `type`."""
+    """Parse true or false, for argparse's `type`."""
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
@@ -167,18 +166,18 @@ def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Train Mask R-CNN on COCO.")
     parser.add_argument("command", choices=("train", "evaluate"))
-    parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of annotations/ and the images")
-    parser.add_argument("--model", required=True, metavar="coco|last|imagenet|PATH", help="weights to start from")
+    parser.add_argument("--dataset", required=True, metavar="DIR", help="folder with annotations/ and the images")
+    parser.add_argument("--model", required=True, metavar="coco|last|imagenet|PATH", help="initial weights")
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
     parser.add_argument("--year", default=DEFAULT_DATASET_YEAR,
-                        help="the year in the names of files and folders, 2014 or 2017 (default: %(default)s)")
-    parser.add_argument("--limit", type=int, default=0, metavar="N", help="evaluate N images only (default: all)")
+                        help="year in the names of files and folders, 2014 or 2017 (default: %(default)s)")
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="evaluate only N images (default: all)")
     parser.add_argument("--download", type=flag, nargs="?", const=True, default=False, metavar="true|false",
-                        help="fetch the data into --dataset when they are not there (default: false)")
+                        help="download the data to --dataset if they are missing (default: false)")
     args = parser.parse_args(argv)
 
     if not args.download and not Path(args.dataset).is_dir():
-        parser.error(f"{args.dataset}: no such folder: give the one with annotations/ in it, or --download=true")
+        parser.error(f"{args.dataset}: no such folder: give the one that contains annotations/, or --download=true")
     training = args.command == "train"
     config = CocoConfig() if training else InferenceConfig()
     config.display()

@@ -1,6 +1,6 @@
-"""COCO+LVIS: objects with their parts, without classes. Build a set, look at its layers and trees, and train on it.
+"""COCO+LVIS: class-agnostic objects with their parts. Build a data set, show its layers and trees, and train on it.
 
-    python3 cocolvis.py                                      # draws a pair of COCO and LVIS files out of shapes first
+    python3 cocolvis.py                                      # generates COCO and LVIS files of shapes first
     python3 cocolvis.py --coco=instances_train2017.json --lvis=lvis_v1_train.json --images=~/coco --epochs=10
     python3 cocolvis.py --dataset=~/cocolvis --levels=parts --epochs=10
 """
@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 import mrcnn.datasets
 from mrcnn import model as modellib
@@ -29,12 +29,12 @@ from mrcnn.tools.convert.cocolvis import build_cocolvis
 from mrcnn.viz.cocolvis import layers_figure, tree_figure
 
 DRAWN_IMAGES, SIZE = 8, (96, 128)
-LEAST_RADIUS = 3  # of a drawn part, in pixels
+MIN_RADIUS = 3  # of a generated part, in pixels
 PICTURES = 4
 
 
 class CocoLvisConfig(Config):
-    """A small network, trained from scratch: enough to see a few steps on a CPU. Real photographs need larger ones."""
+    """A small network to train from scratch for a few steps on a CPU. Photographs need a larger one."""
 
     NAME = "cocolvis"
     NUM_CLASSES = 1 + 1  # background, object
@@ -57,13 +57,13 @@ class CocoLvisConfig(Config):
 
 
 def draw_pair(folder, count=DRAWN_IMAGES):
-    """Draw images of shapes, each with a disc in it, and two files of their annotations.
+    """Draw images of shapes with discs inside, and write two annotation files.
 
-    COCO's file has all the shapes; LVIS's has every second one of them, and the discs, which are parts.
+    COCO's file has all shapes; LVIS's has every second shape, and the discs, which are parts.
 
     Args:
         folder: Path.
-        count: int. Images.
+        count: int. Number of images.
 
     Returns:
         (coco_json, lvis_json, images_dir): Paths.
@@ -92,10 +92,10 @@ def draw_pair(folder, count=DRAWN_IMAGES):
 
 
 def disc_in(mask):
-    """Draw a disc of half the size that would fit where a mask is widest: bool [H, W], empty where that is too small."""
+    """Return a disc bool [H, W] at the widest point of a mask, half as large as would fit; empty if that is too small."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     disc = np.zeros(mask.shape, np.uint8)
-    if depth.max() >= 2 * LEAST_RADIUS:
+    if depth.max() >= 2 * MIN_RADIUS:
         y, x = np.unravel_index(np.argmax(depth), depth.shape)
         cv2.circle(disc, (int(x), int(y)), int(depth.max() / 2), 1, -1)
     return disc.astype(bool)
@@ -113,20 +113,21 @@ def show(dataset, folder):
 
 
 def main(argv=None):
-    """Build, read back, show, train."""
-    parser = argparse.ArgumentParser(description="COCO+LVIS: build a set, look at it, and train on it.")
-    parser.add_argument("--dataset", type=Path, metavar="DIR", help="a set that is there; its part train, if it is divided")
-    for name, what in (("coco", "COCO's instances"), ("lvis", "LVIS's annotations"), ("images", "the folder of the images")):
-        parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"{what}, to build a set of (default: drawn shapes)")
+    """Build a data set, open it, show it, train on it."""
+    parser = argparse.ArgumentParser(description="COCO+LVIS: build a data set, show it, and train on it.")
+    parser.add_argument("--dataset", type=Path, metavar="DIR", help="an existing data set; its subset train, if it has subsets")
+    for name, what in (("coco", "COCO's instances"), ("lvis", "LVIS's annotations"), ("images", "folder of the images")):
+        parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"{what}, to build from (default: generated shapes)")
     parser.add_argument("--output", type=Path, default=ROOT_DIR / "logs" / "cocolvis", metavar="DIR",
-                        help="folder of the set, pictures and runs (default: %(default)s)")
+                        help="folder of the data set, pictures and runs (default: %(default)s)")
     parser.add_argument("--levels", choices=LEVELS, default="all", help="objects to train on (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="epochs to train; 0 does not (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=1, metavar="N",
+                        help="epochs to train, or 0 to skip training (default: %(default)s)")
     args = parser.parse_args(argv)
 
     source = [args.coco, args.lvis, args.images]
     if any(source) and (not all(source) or args.dataset):
-        parser.error("give --coco, --lvis and --images together, and no --dataset beside them")
+        parser.error("give --coco, --lvis and --images together, and without --dataset")
     folder = args.dataset.expanduser() if args.dataset else args.output / "set"
     if not args.dataset:
         pair = [path.expanduser() for path in source] if all(source) else draw_pair(args.output / "pair")

@@ -1,12 +1,12 @@
-"""Photographs annotated with labelme: train on them, measure, and let the network annotate others for correction.
+"""Photographs annotated with labelme: train, evaluate, and pre-annotate new photographs with the network.
 
     python3 labelme.py train --dataset=/path/to/photographs --weights=coco
     python3 labelme.py evaluate --dataset=/path/to/photographs --weights=last
     python3 labelme.py predict --weights=last --pictures new_photographs/ --output=found
 
-The dataset is a folder of images with a JSON beside each, or of sub-folders train/ and val/ with such. Where it has no
-val/, a fifth of the images is held back. What `predict` writes to found/labelme opens in labelme; corrected, it is more to
-train on. `--small` takes a network and images so small that a CPU trains it in minutes.
+The data set is a folder of images with a JSON file next to each, or with such subfolders train/ and val/. Without val/, a
+fifth of the images is held out. labelme opens what `predict` writes to found/labelme; correct it, and train on it too.
+`--small` uses a network and images small enough to train on a CPU in minutes.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 import mrcnn.datasets
 from mrcnn import model as modellib
@@ -46,7 +46,7 @@ class LabelmeConfig(Config):
 
 
 class SmallConfig(LabelmeConfig):
-    """Small images and a small network, from random weights."""
+    """Small images and a small network, to train from random weights."""
 
     IMAGES_PER_GPU = 4
     IMAGE_MIN_DIM = 192
@@ -78,12 +78,12 @@ def open_parts(path):
     if {"train", "val"} <= set(subsets_of(path, "labelme")):
         return tuple(mrcnn.datasets.open(path, "labelme", part) for part in ("train", "val"))
     dataset = mrcnn.datasets.open(path, "labelme")
-    ids = split_images(dataset, {"train": 1 - VAL_SHARE, "val": VAL_SHARE})  # the same at each run
+    ids = split_images(dataset, {"train": 1 - VAL_SHARE, "val": VAL_SHARE})  # the same split each time
     return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])
 
 
 def train(config, path, weights, logs, epochs):
-    """Train the heads, then all layers for as many epochs again; all at once where the weights are random.
+    """Train the heads, then all layers for as many epochs again; from random weights, train all layers at once.
 
     Returns:
         The model.
@@ -100,7 +100,7 @@ def train(config, path, weights, logs, epochs):
 
 
 def load_model(weights, logs, **settings):
-    """Load a network with the configuration that it was trained with, and some settings changed.
+    """Load a network with the configuration it was trained with, and some attributes changed.
 
     Returns:
         (model, class_names).
@@ -116,12 +116,12 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="Mask R-CNN on photographs annotated with labelme.")
     parser.add_argument("command", choices=("train", "evaluate", "predict"))
     parser.add_argument("--pictures", nargs="+", metavar="PATH", help="predict: pictures, or folders of pictures")
-    parser.add_argument("--dataset", metavar="DIR", help="train, evaluate: the folder with labelme's files")
+    parser.add_argument("--dataset", metavar="DIR", help="train, evaluate: folder with labelme's files")
     parser.add_argument("--weights", required=True, metavar="coco|imagenet|none|last|PATH")
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
-    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="epochs a stage (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="epochs per stage (default: %(default)s)")
     parser.add_argument("--small", action="store_true", help="train a small network on small images")
-    parser.add_argument("--output", default="found", metavar="DIR", help="predict: default: %(default)s")
+    parser.add_argument("--output", default="found", metavar="DIR", help="predict: output folder (default: %(default)s)")
     args = parser.parse_args(argv)
     if args.command != "predict" and not args.dataset:
         parser.error(f"{args.command} needs --dataset")
@@ -138,7 +138,7 @@ def main(argv=None):
         with compiling_first()("detecting") as show:
             summary = predict_pictures(partial(model.detect, masks="rle"), find_pictures(args.pictures), args.output,
                                        class_names, batch_size=model.config.BATCH_SIZE, labelme="polygon", progress=show)
-        print(f"{summary.instances} instances on {summary.pictures} pictures: {args.output}")
+        print(f"{summary.instances} instances in {summary.pictures} pictures: {args.output}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Nuclei: the 2018 Data Science Bowl, many small cells on microscope images, and its submission file.
+"""Nuclei: the 2018 Data Science Bowl, with many small cells in microscope images, and its submission file.
 
-The data folder holds stage1_train/ and stage1_test/, in which each image has a folder of its own:
-<id>/images/<id>.png and <id>/masks/<one PNG a nucleus>.png.
+The data folder has stage1_train/ and stage1_test/, with a folder for each image:
+<id>/images/<id>.png and <id>/masks/<one PNG per nucleus>.png.
 
     python3 nucleus.py train --dataset=/path/to/data --subset=train --weights=imagenet
     python3 nucleus.py detect --dataset=/path/to/data --subset=stage1_test --weights=last
@@ -17,7 +17,7 @@ import numpy as np
 import skimage.io
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 from mrcnn import model as modellib
 from mrcnn import utils
@@ -32,19 +32,19 @@ RESULTS_DIR = str(ROOT_DIR / "results" / "nucleus")
 
 
 class NucleusConfig(Config):
-    """Training on random crops: the images differ much in size, and their nuclei are small and many."""
+    """Training on random crops: image sizes vary a lot, and nuclei are small and numerous."""
 
     NAME = "nucleus"
     NUM_CLASSES = 1 + 1  # background, nucleus
     BACKBONE = "resnet50"
     IMAGES_PER_GPU = 6
-    # Crops of 512, out of images doubled in size: nuclei of a dozen pixels become large enough for the anchors.
+    # 512-pixel crops of images at twice their size, so that nuclei of a dozen pixels are large enough for the anchors.
     IMAGE_RESIZE_MODE = "crop"
     IMAGE_MIN_DIM = 512
     IMAGE_MAX_DIM = 512
     IMAGE_MIN_SCALE = 2.0
     RPN_ANCHOR_SCALES = (8, 16, 32, 64, 128)
-    # Nuclei touch each other: keep proposals that overlap much.
+    # Nuclei touch each other: keep proposals with a large overlap.
     RPN_NMS_THRESHOLD = 0.9
     RPN_TRAIN_ANCHORS_PER_IMAGE = 64
     POST_NMS_ROIS_TRAINING = 1000
@@ -57,7 +57,7 @@ class NucleusConfig(Config):
 
 
 class NucleusInferenceConfig(NucleusConfig):
-    """Detection on whole images, padded to what the pyramid needs."""
+    """Detection on whole images, padded to the multiple that the pyramid needs."""
 
     IMAGES_PER_GPU = 1
     IMAGE_RESIZE_MODE = "pad64"
@@ -65,14 +65,14 @@ class NucleusInferenceConfig(NucleusConfig):
 
 
 class NucleusDataset(utils.Dataset):
-    """One folder an image, one PNG a nucleus."""
+    """One folder per image, one PNG per nucleus."""
 
     def load_nucleus(self, dataset_dir, subset):
         """Add the images of a subset.
 
         Args:
             dataset_dir: path. The data folder.
-            subset: str. "train" and "val" share stage1_train/ out, nine to one; any other name is a folder, such as
+            subset: str. "train" and "val" split stage1_train/ nine to one; any other name is a folder, such as
                 "stage1_train" or "stage1_test".
         """
         self.add_class("nucleus", 1, "nucleus")
@@ -87,7 +87,7 @@ class NucleusDataset(utils.Dataset):
             self.add_image("nucleus", image_id=i, path=str(folder / i / "images" / f"{i}.png"))
 
     def load_mask(self, image_id):
-        """Return (masks bool [H, W, N], class ids int32 [N]), one mask a file."""
+        """Return (masks bool [H, W, N], class ids int32 [N]), one mask per file."""
         info = self.image_info[image_id]
         if info["source"] != "nucleus":
             return super().load_mask(image_id)
@@ -95,18 +95,18 @@ class NucleusDataset(utils.Dataset):
         masks = [read_stored(path) > 0 for path in sorted(folder.glob("*.png"))]
         if not masks:
             return super().load_mask(image_id)
-        # Some files were saved in colour.
+        # Some files are RGB images.
         masks = [mask if mask.ndim == 2 else mask.any(axis=-1) for mask in masks]
         return np.stack(masks, axis=-1), np.ones(len(masks), np.int32)
 
     def image_reference(self, image_id):
-        """Return the id that the challenge gave an image."""
+        """Return the challenge's id of an image."""
         info = self.image_info[image_id]
         return info["id"] if info["source"] == "nucleus" else super().image_reference(image_id)
 
 
 def validation_ids(ids):
-    """Return the tenth of `ids` (one at least) held out for validation, the same whatever their order: list of str."""
+    """Return the tenth of `ids` (at least one) to hold out for validation, sorted; it does not depend on their order."""
     by_hash = sorted(ids, key=lambda i: hashlib.md5(i.encode(), usedforsecurity=False).hexdigest())
     return sorted(by_hash[: max(len(ids) // 10, 1)])
 
@@ -129,19 +129,19 @@ def train(model, dataset_dir, subset):
         iaa.GaussianBlur(sigma=(0.0, 5.0)),
     ])  # fmt: skip
     for layers, epochs in (("heads", 20), ("all", 40)):
-        if model.epoch < epochs:  # a run that goes on may have a stage behind it
+        if model.epoch < epochs:  # a resumed run may have completed a stage
             model.train(train_set, val_set, learning_rate=model.config.LEARNING_RATE, epochs=epochs, layers=layers,
                         augmentation=augmentation)
 
 
 def rle_encode(mask):
-    """Encode a mask as the challenge wants it: "start length start length ...".
+    """Encode a mask in the challenge's format, "start length start length ...".
 
     Args:
-        mask: bool [H, W]. Pixels are counted down the columns, from 1 at the top left.
+        mask: bool [H, W]. Pixels are numbered down the columns, from 1 at the top left.
 
     Returns:
-        str. Empty where the mask is.
+        str. Empty for an empty mask.
     """
     padded = np.concatenate([[False], np.asarray(mask, bool).T.ravel(), [False]])
     edges = np.flatnonzero(padded[1:] != padded[:-1])  # starts and ends in turn
@@ -150,7 +150,7 @@ def rle_encode(mask):
 
 
 def rle_decode(rle, shape):
-    """Undo `rle_encode`.
+    """Decode what `rle_encode` returns.
 
     Args:
         rle: str.
@@ -167,9 +167,9 @@ def rle_decode(rle, shape):
 
 
 def mask_to_rle(image_id, mask, scores):
-    """Return an image's lines of the submission file: str, a line an instance.
+    """Return the lines of the submission file for an image, one per instance.
 
-    A pixel may belong to one nucleus only: it goes to the one with the higher score.
+    A pixel may belong to only one nucleus, the one with the highest score.
 
     Args:
         image_id: str.
@@ -179,11 +179,11 @@ def mask_to_rle(image_id, mask, scores):
     taken = np.zeros(mask.shape[:2], bool)
     lines = []
     for i in np.argsort(scores, kind="stable")[::-1]:
-        own = mask[:, :, i].astype(bool) & ~taken
-        taken |= own
-        if own.any():
-            lines.append(f"{image_id}, {rle_encode(own)}")
-    # An image without nuclei has a line all the same.
+        free = mask[:, :, i].astype(bool) & ~taken
+        taken |= free
+        if free.any():
+            lines.append(f"{image_id}, {rle_encode(free)}")
+    # An image without nuclei needs a line too.
     return "\n".join(lines) or f"{image_id},"
 
 
@@ -216,14 +216,14 @@ def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Mask R-CNN for counting and segmenting nuclei.")
     parser.add_argument("command", choices=("train", "detect"))
-    parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of stage1_train/ and stage1_test/")
-    parser.add_argument("--subset", help="train, val, or the name of a folder (default: train, or stage1_test)")
+    parser.add_argument("--dataset", required=True, metavar="DIR", help="folder with stage1_train/ and stage1_test/")
+    parser.add_argument("--subset", help="train, val, or the name of a folder (default: train; detect: stage1_test)")
     parser.add_argument("--weights", required=True, metavar="coco|imagenet|last|PATH")
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
     args = parser.parse_args(argv)
 
     if not Path(args.dataset).is_dir():
-        parser.error(f"{args.dataset}: no such folder: give the one with stage1_train/ and stage1_test/ in it")
+        parser.error(f"{args.dataset}: no such folder: give the one that contains stage1_train/ and stage1_test/")
     training = args.command == "train"
     if not training and args.weights in ("coco", "imagenet", "none"):
         parser.error("detect needs weights that were trained on nuclei: --weights=last or a path")

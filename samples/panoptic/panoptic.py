@@ -1,8 +1,8 @@
-"""COCO panoptic: annotations to TFRecord shards, a look at what is in them, and training on the things.
+"""COCO panoptic: write annotations as TFRecord shards, look into them, and train on the things.
 
-    python3 panoptic.py                                      # draws images of shapes first
+    python3 panoptic.py                                      # generates images of shapes first
     python3 panoptic.py --coco-root=~/coco --epochs=10
-    python3 panoptic.py --examples=/path/to/examples         # a JSON of examples, with its PNGs and input_images/
+    python3 panoptic.py --examples=/path/to/examples         # panoptic_examples.json, its PNGs and input_images/
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 import mrcnn.datasets
 from mrcnn import model as modellib
@@ -30,12 +30,12 @@ from mrcnn.viz.colors import random_colors
 from mrcnn.viz.draw import draw_detections
 
 DRAWN_IMAGES = 8
-GROUND = len(SHAPE_NAMES) + 1  # the category of stuff, beside the shapes
+GROUND = len(SHAPE_NAMES) + 1  # the stuff category, after the shapes
 PICTURES = 4
 
 
 class PanopticConfig(Config):
-    """A small network, trained from scratch: enough to see a few steps on a CPU."""
+    """A small network to train from scratch for a few steps on a CPU."""
 
     NAME = "panoptic"
     IMAGES_PER_GPU = 2
@@ -57,7 +57,7 @@ class PanopticConfig(Config):
 
 
 def draw_root(root, count=DRAWN_IMAGES):
-    """Draw images of shapes and write them as COCO's panoptic annotations: shapes are things, the ground is stuff."""
+    """Generate images of shapes with COCO's panoptic annotations: shapes are things, the ground is stuff."""
     shapes = ShapesDataset()
     shapes.load_shapes(count, 96, 128)
     shapes.prepare()
@@ -91,7 +91,7 @@ def lay_out_examples(source, root):
 
 
 def show(dataset, folder):
-    """Write pictures: an image with its things, and beside it the panoptic map, a colour a segment, black is ignored."""
+    """Write pictures: an image with its things next to its panoptic map, a colour per segment, ignored pixels black."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in dataset.image_ids[:PICTURES]:
         image, panoptic = dataset.load_image(i), dataset.record_of(i).panoptic
@@ -107,15 +107,16 @@ def show(dataset, folder):
 
 
 def main(argv=None):
-    """Convert, read back, show, train."""
-    parser = argparse.ArgumentParser(description="COCO panoptic to TFRecord shards, and training on their things.")
+    """Convert, open, show, train."""
+    parser = argparse.ArgumentParser(description="Convert COCO panoptic to TFRecord shards, and train on its thing classes.")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--coco-root", type=Path, metavar="DIR", help="a folder in COCO's layout (default: drawn shapes)")
-    source.add_argument("--examples", type=Path, metavar="DIR", help="the folder of the published examples")
+    source.add_argument("--coco-root", type=Path, metavar="DIR", help="a folder in COCO's layout (default: generated shapes)")
+    source.add_argument("--examples", type=Path, metavar="DIR", help="folder of the published examples")
     parser.add_argument("--output", type=Path, default=ROOT_DIR / "logs" / "panoptic", metavar="DIR",
                         help="folder of the shards, pictures and runs (default: %(default)s)")
-    parser.add_argument("--shards", type=int, default=2, metavar="N", help="files a split (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="epochs to train; 0 does not (default: %(default)s)")
+    parser.add_argument("--shards", type=int, default=2, metavar="N", help="files per split (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=1, metavar="N",
+                        help="epochs to train, or 0 to skip training (default: %(default)s)")
     args = parser.parse_args(argv)
 
     root = args.coco_root.expanduser() if args.coco_root else args.output / "root"

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 import keras
 import numpy as np

@@ -1,8 +1,8 @@
-"""The main job in minutes on two CPU cores: train a small Mask R-CNN from scratch, evaluate it, and draw what it finds.
+"""Demo in minutes on two CPU cores: train a small Mask R-CNN from scratch, evaluate it, and draw its detections.
 
     python3 demo.py [--output DIR]
 
-Nothing is downloaded: the images are drawn as they are asked for. The last line printed is the result.
+Nothing is downloaded: the images are drawn on demand. The last line printed is the result.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 import cv2
 import keras
@@ -30,7 +30,7 @@ PICTURES = 8
 
 
 class DemoConfig(Config):
-    """A network for 128-pixel images, small enough for a CPU and trained from scratch, BatchNorm included."""
+    """A network for 128-pixel images, small enough for a CPU, trained from scratch including its batch norm."""
 
     NAME = "demo"
     NUM_CLASSES = 1 + 3  # background, square, circle, triangle
@@ -62,7 +62,7 @@ def load_shapes(count, seed):
 
 
 def draw(model, dataset, folder):
-    """Write pictures of the detections on the first images of a data set, and a sheet of them all."""
+    """Write pictures of the detections on the first images of a data set, and a sheet with all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     images = [dataset.load_image(i) for i in dataset.image_ids[:PICTURES]]
     pictures = [draw_detections(image, result, dataset.class_names, min_score=0.5)
@@ -71,7 +71,7 @@ def draw(model, dataset, folder):
         cv2.imwrite(str(folder / f"{i:02}.png"), picture[:, :, ::-1])
     rows = [np.hstack(pictures[: PICTURES // 2]), np.hstack(pictures[PICTURES // 2 :])]
     cv2.imwrite(str(folder / "sheet.png"), np.vstack(rows)[:, :, ::-1])
-    print(f"Pictures: {folder}/00.png to {len(images) - 1:02}.png, and sheet.png of them all")
+    print(f"Pictures: {folder}/00.png to {len(images) - 1:02}.png, and sheet.png with all of them")
 
 
 def main(argv=None):

@@ -1,11 +1,11 @@
-"""Shapes: squares, circles and triangles drawn as they are asked for. Needs no data, and is quick to train on.
+"""Shapes: squares, circles and triangles, drawn on demand. Needs no data and trains quickly.
 
     python3 shapes.py train --model=coco
     python3 shapes.py train --model=none
     python3 shapes.py evaluate --model=last --limit=100
 
-The network is a ResNet-101, as in the classic sample. `evaluate` takes the network that the weights were trained with, and
-so those of `mrcnn train shapes` and other runs too.
+The network is a ResNet-101, as in the classic sample. `evaluate` builds the network that the weights were trained with, so it
+also takes those of `mrcnn train shapes` and other runs.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT_DIR))  # a clone that was not installed
+sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 from mrcnn import model as modellib
 from mrcnn.cli.main import run_script
@@ -30,7 +30,7 @@ VAL_IMAGES, VAL_SEED = 50, 1_000_000
 
 
 class ShapesConfig(Config):
-    """Small images with few and simple objects: small anchors, and few ROIs."""
+    """Small images with few, simple objects: small anchors and few ROIs."""
 
     NAME = "shapes"
     NUM_CLASSES = 1 + 3  # background, square, circle, triangle
@@ -45,7 +45,7 @@ class ShapesConfig(Config):
 
 
 class InferenceConfig(ShapesConfig):
-    """Evaluation: detections of every score, as average precision wants them."""
+    """Evaluation: detections of every score, which average precision needs."""
 
     IMAGES_PER_GPU = 1
     DETECTION_MIN_CONFIDENCE = 0
@@ -60,23 +60,23 @@ def load_shapes(count, seed, config):
 
 
 def train(model, epochs=2):
-    """Train the heads for an epoch, then every layer up to `epochs` at a tenth of the rate."""
+    """Train the heads for one epoch, then all layers up to `epochs` at a tenth of the learning rate."""
     config = model.config
     sets = load_shapes(TRAIN_IMAGES, TRAIN_SEED, config), load_shapes(VAL_IMAGES, VAL_SEED, config)
     for layers, until, rate in (("heads", 1, config.LEARNING_RATE), ("all", epochs, config.LEARNING_RATE / 10)):
-        if model.epoch < until:  # a run that goes on may have a stage behind it
+        if model.epoch < until:  # a resumed run may have completed a stage
             model.train(*sets, learning_rate=rate, epochs=until, layers=layers)
 
 
 def evaluate(model, limit=VAL_IMAGES):
-    """Print the AP of boxes and masks on `limit` images that training has not seen; return the result."""
+    """Print and return the AP of boxes and masks on `limit` images that were not trained on."""
     result = model.evaluate(load_shapes(limit, VAL_SEED, model.config), progress=compiling_first())
     print(result.table())
     return result
 
 
 def inference_config(weights, logs):
-    """Return the configuration to evaluate weights with: of the run that they come from, where it was kept.
+    """Return the configuration to evaluate weights with: that of their run, if it was saved.
 
     Args:
         weights: str. A word such as "coco" or "none", "last", or the path of a checkpoint.
@@ -92,7 +92,7 @@ def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Train Mask R-CNN on synthetic shapes.")
     parser.add_argument("command", choices=("train", "evaluate"))
-    parser.add_argument("--model", required=True, metavar="coco|last|imagenet|none|PATH", help="weights to start from")
+    parser.add_argument("--model", required=True, metavar="coco|last|imagenet|none|PATH", help="initial weights")
     parser.add_argument("--logs", default=DEFAULT_LOGS_DIR, metavar="DIR", help="folder of the runs")
     parser.add_argument("--limit", type=int, default=VAL_IMAGES, metavar="N", help="images to evaluate on")
     parser.add_argument("--epochs", type=int, default=2, metavar="N", help="epochs to train (default: %(default)s)")
