@@ -1,20 +1,24 @@
-"""Data sets whose instances are annotations in COCO's form: the base of the readers.
+"""The base of the readers: data sets whose instances are annotations in COCO's form.
 
 An annotation is a dict: "category_id" (the class's id at its source), "segmentation" (a list of polygons [x1, y1, x2,
 y2, ...], or an RLE, compressed or not), and, where they are known, "iscrowd", "id", "area" in pixels and "bbox" [x, y,
 width, height].
 
-Shape letters: H W image, N instances.
+Shape letters: H W C image, N instances.
 """
 
 import logging
 from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Num, Shaped
 
 from mrcnn.datasets.dataset import Dataset, overrides_later
-from mrcnn.geometry.rle import as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
+from mrcnn.geometry.boxes import Integer
+from mrcnn.geometry.rle import Rle, as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
 from mrcnn.io.orientation import read_header, read_orientation, turn_upright, turned_size
 from mrcnn.io.paths import refuse_link
 
@@ -24,38 +28,49 @@ logger = logging.getLogger(__name__)
 class AnnotatedDataset(Dataset):
     """A data set of annotations. A reader sets `source` and calls `add_class` and `add_annotated_image`.
 
-    Where annotations lie in files of their own, too many or too large to be kept, a reader overrides `annotations_of`
+    A reader whose annotations are in files of their own, too many or too large to keep, overrides `annotations_of`
     (and `num_instances`) and reads them there.
 
     Attributes:
-        source: str. Of its classes and images.
-        skipped: list of (where, reason): annotations and images left out while loading. `where` is the id or the place
-            in the file that they were found at.
-        told: list of (where, what): what was mended while loading, or is to be known.
-        allow_outside: bool. Whether image files may lie outside the data set's folder.
+        source: the source of its classes and images.
+        skipped: (where, reason) of annotations and images that were skipped while loading. `where` is an id or a place
+            in a file.
+        notes: (where, note) of what was repaired while loading, or is worth knowing.
+        allow_outside: whether image files may be outside the data set's folder.
     """
 
     source = ""
 
-    def __init__(self, class_map=None, *, allow_outside=False):
-        """Make an empty data set. Args: class_map: see `Dataset.prepare`; allow_outside: bool."""
+    def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
+        """Make an empty data set. Args: class_map: see `Dataset.prepare`; allow_outside: see the class."""
         super().__init__(class_map)
-        self.skipped, self.told, self._left_out = [], [], set()
+        self.skipped: list[tuple[Any, str]] = []
+        self.notes: list[tuple[Any, str]] = []
+        self._skipped_once: set[tuple[Any, str]] = set()
         self.allow_outside = allow_outside
 
-    def add_annotated_image(self, image_id, path, size, annotations, root=None, **info):
+    def add_annotated_image(
+        self,
+        image_id: Hashable,
+        path: Path | str | None,
+        size: tuple[int, int] | None,
+        annotations: Sequence[dict[str, Any]] | None,
+        root: Path | str | None = None,
+        **info: Any,
+    ) -> None:
         """Add an image with its annotations.
 
         Args:
-            image_id: int or str. Its id in the source.
-            path: path of the image file, or None.
-            size: (height, width) in pixels, that the annotations refer to. None reads it from the head of the file when
-                it is asked for.
-            annotations: list of annotation dicts; see the head of this file. None when `annotations_of` is overridden.
-            root: path. The folder that the file must really lie in, behind any links; None where its name does not
-                come from a data file.
-            **info: kept in `image_info` beside these. "exif_applied" True: size and annotations are those of the image
-                turned as its EXIF orientation says, which `load_image` then does.
+            image_id: number or text. Its id in the source.
+            path: the image file, or None.
+            size: (height, width) in pixels that the annotations refer to. None reads it from the header of the file when
+                it is needed.
+            annotations: see the head of this module. None when `annotations_of` is overridden. A `JsonList` decodes its
+                entries anew at each access.
+            root: the folder that the file must be in, links resolved; None where its name does not come from a data
+                file.
+            **info: also stored in `image_info`. "exif_applied" True: size and annotations refer to the image turned by its
+                EXIF orientation, and `load_image` turns it.
         """
         if root is not None and not self.allow_outside:
             info["root"] = str(root)
@@ -63,37 +78,37 @@ class AnnotatedDataset(Dataset):
             info["height"], info["width"] = int(size[0]), int(size[1])
         self.add_image(self.source, image_id, None if path is None else str(path), annotations=annotations, **info)
 
-    def leave_out(self, where, reason):
-        """Note what is left out, once. Args: where: id, or place in a file; reason: str, equal for what is of one kind."""
-        if (where, reason) not in self._left_out:
-            self._left_out.add((where, reason))
+    def skip(self, where: Any, reason: str) -> None:
+        """Record what is skipped, once. Args: where: id, or place in a file; reason: the same text for faults of one kind."""
+        if (where, reason) not in self._skipped_once:
+            self._skipped_once.add((where, reason))
             self.skipped.append((where, reason))
 
-    def tell_skipped(self, path, what="annotations"):
-        """Log what was left out and told while loading, a line a reason. Args: path: of the data; what: str, plural."""
-        for entries, done in ((self.skipped, f"{what} left out"), (self.told, "times")):
+    def log_skipped(self, path: Any, what: str = "annotations") -> None:
+        """Log what was skipped and noted while loading, one line per reason. Args: path: of the data; what: plural noun."""
+        for entries, done in ((self.skipped, f"{what} skipped"), (self.notes, "times")):
             for reason, count in Counter(reason for _, reason in entries).items():
                 example = next(where for where, other in entries if other == reason)
                 logger.warning("%s: %d %s, such as %s: %s", path, count, done, example, reason)
 
-    def is_own(self, image_id):
-        """Tell whether an image is of this reader's source, and not added by a subclass from another: bool."""
+    def reads(self, image_id: Integer) -> bool:
+        """Return whether an image is of this reader's source, and not one of another source that a subclass added."""
         return self.image_info[image_id]["source"] == self.source
 
-    def annotations_of(self, image_id):
-        """Give the annotations of an image of this source. Args: image_id: int. Returns: list of dicts."""
+    def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
+        """Return the annotations of an image of this source."""
         return list(self.image_info[image_id]["annotations"])
 
-    def load_image(self, image_id):
-        """Read an image, which must lie in the data set's folder; see `Dataset.load_image`."""
+    def load_image(self, image_id: Integer) -> Num[np.ndarray, "H W C"]:
+        """Read an image, whose file must be in the data set's folder; see `Dataset.load_image`."""
         self._check_link(image_id)
         image, info = super().load_image(image_id), self.image_info[image_id]
         if not info.get("exif_applied"):
             return image
         return np.ascontiguousarray(turn_upright(image, read_orientation(info["path"])))
 
-    def image_size(self, image_id):
-        """Give the size of an image, from the head of its file where it is not known; see `Dataset.image_size`."""
+    def image_size(self, image_id: Integer) -> tuple[int, int]:
+        """Return the size of an image, from the header of its file where it is not known; see `Dataset.image_size`."""
         info = self.image_info[image_id]
         if not info.get("height") and info["path"] and type(self).load_image is AnnotatedDataset.load_image:
             self._check_link(image_id)
@@ -101,96 +116,91 @@ class AnnotatedDataset(Dataset):
             return turned_size(size, orientation) if info.get("exif_applied") else size
         return super().image_size(image_id)
 
-    def _check_link(self, image_id):
+    def _check_link(self, image_id: Integer) -> None:
         info = self.image_info[image_id]
         if info.get("root"):
             refuse_link(info["path"], info["root"], f"image {info['id']}")
 
-    def _numbered(self, image_id):
+    def _with_class_ids(self, image_id: Integer) -> list[tuple[dict[str, Any], int]]:
         """Pair each annotation of an image with its class id, negative for crowds."""
-        found = []
+        pairs = []
         for annotation in self.annotations_of(image_id):
             class_id = self.map_source_class_id(f"{self.source}.{annotation['category_id']}")
-            found.append((annotation, -class_id if annotation.get("iscrowd") else class_id))
-        return found
+            pairs.append((annotation, -class_id if annotation.get("iscrowd") else class_id))
+        return pairs
 
-    def load_instances(self, image_id):
-        """Give an image's polygons and RLEs as they are; see `Dataset.load_instances`."""
-        if not self.is_own(image_id):
+    def load_instances(
+        self, image_id: Integer
+    ) -> tuple[Shaped[np.ndarray, "H W N"] | Sequence[Any], Shaped[np.ndarray, " N"]]:
+        """Return an image's polygons and RLEs as they are; see `Dataset.load_instances`."""
+        if not self.reads(image_id):
             return super().load_instances(image_id)
-        numbered = self._numbered(image_id)
-        return [segmentation_of(a) for a, _ in numbered], np.array([class_id for _, class_id in numbered], np.int32)
+        pairs = self._with_class_ids(image_id)
+        return [segmentation_of(a) for a, _ in pairs], np.array([class_id for _, class_id in pairs], np.int32)
 
-    def load_mask(self, image_id):
-        """Draw the masks of an image at its own size.
-
-        Args:
-            image_id: int.
-
-        Returns:
-            (masks, class_ids): bool [H, W, N], int32 [N]. Instances smaller than a pixel are left out.
-        """
-        if not self.is_own(image_id):
+    def load_mask(self, image_id: Integer) -> tuple[Shaped[np.ndarray, "H W N"], Shaped[np.ndarray, " N"]]:
+        """Draw the masks of an image at its own size; see `Dataset.load_mask`. Instances without a pixel are left out."""
+        if not self.reads(image_id):
             return super().load_mask(image_id)
         size = self.image_size(image_id)
-        drawn = [(self.annToMask(a, *size), class_id) for a, class_id in self._numbered(image_id)]
+        drawn = [(self.annToMask(a, *size), class_id) for a, class_id in self._with_class_ids(image_id)]
         drawn = [(mask, class_id) for mask, class_id in drawn if mask.any()]
         if not drawn:
             return np.zeros((*size, 0), bool), np.zeros(0, np.int32)
         return np.stack([mask for mask, _ in drawn], axis=2), np.array([class_id for _, class_id in drawn], np.int32)
 
-    def num_instances(self, image_id):
-        """Count an image's annotations that are no crowds. Args: image_id: int. Returns: int, None if unknown."""
-        if not self.is_own(image_id) or overrides_later(self, "load_mask", "num_instances"):
+    def num_instances(self, image_id: Integer) -> int | None:
+        """Count an image's annotations other than crowds; see `Dataset.num_instances`."""
+        if not self.reads(image_id) or overrides_later(self, "load_mask", "num_instances"):
             return super().num_instances(image_id)
         return sum(not a.get("iscrowd") for a in self.annotations_of(image_id))
 
-    def ground_truth(self, image_id):
-        """Give the annotations with their own areas and boxes; see `Dataset.ground_truth`.
+    def ground_truth(self, image_id: Integer) -> list[dict[str, Any]]:
+        """Return the annotations with their own areas and boxes; see `Dataset.ground_truth`.
 
         An annotation without an area or a box gets those of its mask.
         """
-        if not self.is_own(image_id) or overrides_later(self, "load_mask", "ground_truth"):
+        if not self.reads(image_id) or overrides_later(self, "load_mask", "ground_truth"):
             return super().ground_truth(image_id)
         size = self.image_size(image_id)
-        found = []
-        for annotation, class_id in self._numbered(image_id):
+        instances = []
+        for annotation, class_id in self._with_class_ids(image_id):
             rle = self.annToRLE(annotation, *size)
             y1, x1, y2, x2 = rle_bbox(rle)
             area, box = annotation.get("area"), annotation.get("bbox") or [x1, y1, x2 - x1, y2 - y1]
-            found.append({
+            instances.append({
                 "class_id": abs(class_id),
                 "segmentation": rle_to_json(rle),
                 "bbox": [float(v) for v in box],
                 "area": float(rle_area(rle) if area is None else area),
                 "iscrowd": int(class_id < 0),
             })  # fmt: skip
-        return found
+        return instances
 
-    def image_reference(self, image_id):
-        """Say which file an image is. Args: image_id: int. Returns: str."""
+    def image_reference(self, image_id: Integer) -> str:
+        """Return the name of an image's file."""
         return Path(self.image_info[image_id]["path"] or "").name
 
-    def annToRLE(self, ann, height, width):
-        """Encode a segmentation. Args: ann: dict; height, width: int pixels. Returns: compressed RLE dict."""
+    def annToRLE(self, ann: Mapping[str, Any], height: Integer, width: Integer) -> Rle:
+        """Encode the segmentation of an annotation as compressed RLE. Args: height, width: of its image, in pixels."""
         return as_rle(segmentation_of(ann), (height, width))
 
-    def annToMask(self, ann, height, width):
-        """Draw an annotation's segmentation. Args: ann: dict; height, width: int pixels. Returns: bool [H, W]."""
+    def annToMask(self, ann: Mapping[str, Any], height: Integer, width: Integer) -> Bool[np.ndarray, "H W"]:
+        """Draw the segmentation of an annotation. Args: height, width: of its image, in pixels."""
         return decode_rle(self.annToRLE(ann, height, width))
 
 
-def rings_of(segmentation):
-    """Leave out polygons of fewer than three points. Args: segmentation: list of flat lists. Returns: the others."""
-    return [polygon for polygon in segmentation if is_ring(polygon)]
-
-
-def is_ring(polygon):
-    """Tell whether a flat list of coordinates has at least three points, and each x its y: bool."""
+def is_ring(polygon: Sequence[Any]) -> bool:
+    """Return whether a flat list of coordinates has at least three points, and a y for each x."""
     return len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
-def segmentation_of(annotation):
-    """Give an annotation's RLE, or its polygons that have three points: dict or list."""
+def rings_of(segmentation: Sequence[Any]) -> list[Any]:
+    """Return the polygons that have at least three points."""
+    return [polygon for polygon in segmentation if is_ring(polygon)]
+
+
+def segmentation_of(annotation: Mapping[str, Any]) -> Rle | list[Any]:
+    """Return an annotation's RLE, or its polygons that have at least three points."""
     segmentation = annotation["segmentation"]
     return segmentation if isinstance(segmentation, dict) else rings_of(segmentation)

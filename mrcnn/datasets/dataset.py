@@ -1,48 +1,75 @@
 """The base class of data sets.
 
-A data set of one's own subclasses `Dataset`: it calls `add_class` and `add_image` while it loads, overrides
-`load_mask` (and `load_image`, where images are not files), and `prepare()` is called before it is used. What the
-classic subclasses overrode works here unchanged. A data set that has its masks as polygons or RLE overrides
-`load_instances` beside: no mask is then drawn at full size where a small one is enough.
+Your own data set is a subclass of `Dataset`. It calls `add_class` and `add_image` while it loads, overrides `load_mask`
+(and `load_image`, where images are not files), and `prepare()` is called before it is used:
 
-Shape letters: H W image, N instances, K classes with background.
+    class Nuclei(Dataset):
+        def load(self, folder):
+            self.add_class("nuclei", 1, "nucleus")
+            for path in sorted(Path(folder).glob("*.png")):
+                self.add_image("nuclei", path.stem, str(path))
+
+        def load_mask(self, image_id):
+            masks = read_my_masks(self.image_info[image_id]["path"])  # bool [H, W, N]
+            return masks, np.ones(masks.shape[2], np.int32)
+
+Subclasses written for the classic code work unchanged. A data set whose masks are polygons or RLE overrides
+`load_instances` as well: then no full-size mask is drawn where a small one is enough.
+
+Shape letters: H W C image, N instances.
 """
 
+from collections.abc import Hashable, Mapping, Sequence, Set
+from typing import Any
+
 import numpy as np
+from jaxtyping import Bool, Int, Num, Shaped
+from jaxtyping import Integer as IntegerArray
 
 from mrcnn.base.errors import DataError
-from mrcnn.geometry.boxes import extract_bboxes
+from mrcnn.geometry.boxes import Integer, extract_bboxes
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import read_image, read_image_size
 
+Masks = Shaped[np.ndarray, "H W N"]
+ClassIds = IntegerArray[np.ndarray, " N"]
+
 
 class Dataset:
-    """Images with their instances, each class with a number inside and an id at its source.
+    """Images and their instances. Each class has a class id, and an id at its source.
 
     Attributes:
-        image_info: list of dicts with "id", "source", "path" and whatever else was given to `add_image`.
-        class_info: list of dicts with "source", "id", "name". The first is the background.
-        source_class_ids: dict source -> list of class ids of that source, background included (after `prepare`).
+        image_info: a dict for each image with "id", "source", "path" and the keywords given to `add_image`.
+        class_info: a dict for each class with "source", "id", "name". The first is the background.
+        source_class_ids: source -> class ids of that source, background included (after `prepare`).
         num_classes, class_ids, class_names, num_images, sources, class_from_source_map, image_from_source_map: after
             `prepare`.
     """
 
-    def __init__(self, class_map=None):
-        """Make an empty data set. Args: class_map: kept for `prepare`, which explains it."""
-        self._image_ids = []
-        self._class_map = class_map
-        self.image_info = []
-        # the background always comes first
-        self.class_info = [{"source": "", "id": 0, "name": "BG"}]
-        self.source_class_ids = {}
+    num_classes: int
+    class_ids: Int[np.ndarray, " K"]
+    class_names: list[str]
+    num_images: int
+    sources: list[str]
+    class_from_source_map: dict[str, int]
+    image_from_source_map: dict[str, int]
 
-    def add_class(self, source, class_id, class_name):
-        """Add a class; one that is there already stays as it is.
+    def __init__(self, class_map: Mapping[str, str] | None = None) -> None:
+        """Make an empty data set. Args: class_map: the default of `prepare`."""
+        self._image_ids: Sequence[int] | Int[np.ndarray, " images"] = []
+        self._class_map = class_map
+        self.image_info: list[dict[str, Any]] = []
+        # the background always comes first
+        self.class_info: list[dict[str, Any]] = [{"source": "", "id": 0, "name": "BG"}]
+        self.source_class_ids: dict[str, list[int]] = {}
+
+    def add_class(self, source: str, class_id: Hashable, class_name: str) -> None:
+        """Add a class. A class that was added before stays as it is.
 
         Args:
-            source: str without a dot. The data set that the class comes from, such as "coco".
-            class_id: int or str. Its id there.
-            class_name: str.
+            source: the data set that the class comes from, such as "coco", without a dot.
+            class_id: number or text. Its id there.
+            class_name: its name.
 
         Raises:
             ValueError: the source has a dot, which separates source and id in the maps.
@@ -53,30 +80,30 @@ class Dataset:
             return
         self.class_info.append({"source": source, "id": class_id, "name": class_name})
 
-    def add_image(self, source, image_id, path, **kwargs):
+    def add_image(self, source: str, image_id: Hashable, path: Any, **kwargs: Any) -> None:
         """Add an image.
 
         Args:
-            source: str. The data set that the image comes from.
-            image_id: int or str. Its id there.
-            path: str, or None where `load_image` needs no file.
-            **kwargs: kept in `image_info` beside these. "height" and "width" save reading the size from the file.
+            source: the data set that the image comes from.
+            image_id: number or text. Its id there.
+            path: of the image file; None where `load_image` needs no file.
+            **kwargs: also stored in `image_info`. With "height" and "width" the size is not read from the file.
         """
         self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
 
-    def image_reference(self, image_id):
-        """Say where an image can be looked up, for messages and figures. Override it. Returns: str, empty here."""
+    def image_reference(self, image_id: Integer) -> str:
+        """Return where an image can be looked up, for messages and figures: nothing, unless overridden."""
         return ""
 
-    def prepare(self, class_map=None):
-        """Number the classes and images; to be called once all are added, and again when more were added.
+    def prepare(self, class_map: Mapping[str, str] | None = None) -> None:
+        """Number the classes and images. Call it once all are added, and again if more are added.
 
         Args:
-            class_map: dict "source.id" -> "source.id", or None. A class that stands as a key becomes one with the
-                class that it points to: for data sets of several sources whose classes are the same things.
+            class_map: "source.id" -> "source.id". A class that is a key is merged into the class that it maps to; for data
+                sets of several sources that share classes.
 
         Raises:
-            ValueError: class_map names a class that is not there.
+            ValueError: class_map maps to a class that does not exist or is merged itself.
         """
         class_map = class_map or self._class_map or {}
         self.class_info = self._merged_classes(class_map)
@@ -91,34 +118,29 @@ class Dataset:
             self.class_from_source_map[merged] = self.class_from_source_map[kept]
         self.image_from_source_map = {f"{info['source']}.{info['id']}": i for i, info in enumerate(self.image_info)}
         self.sources = list(dict.fromkeys(info["source"] for info in self.class_info))
-        self.source_class_ids = {source: {0} for source in self.sources}
+        ids: dict[str, set[int]] = {source: {0} for source in self.sources}
         for name, class_id in self.class_from_source_map.items():
-            self.source_class_ids.setdefault(name.split(".", 1)[0], {0}).add(class_id)
-        self.source_class_ids = {source: sorted(ids) for source, ids in self.source_class_ids.items()}
+            ids.setdefault(name.split(".", 1)[0], {0}).add(class_id)
+        self.source_class_ids = {source: sorted(class_ids) for source, class_ids in ids.items()}
 
-    def _merged_classes(self, class_map):
-        """List the classes that remain, each once, when those of class_map's keys are merged into others."""
+    def _merged_classes(self, class_map: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the classes that remain when those that are keys of class_map are merged into others."""
         names = {f"{info['source']}.{info['id']}" for info in self.class_info}
         unknown = [name for name in class_map.values() if name not in names or name in class_map]
         if unknown:
-            raise ValueError(
-                f"class_map points to {unknown[0]!r}, which is no class that remains: have {sorted(names)}"
-            )
+            raise ValueError(f"class_map maps to {unknown[0]!r}, which is not a remaining class: have {sorted(names)}")
         return [info for info in self.class_info if f"{info['source']}.{info['id']}" not in class_map]
 
-    def map_source_class_id(self, source_class_id):
-        """Translate "source.id", such as "coco.12", into the class id. Returns: int."""
+    def map_source_class_id(self, source_class_id: str) -> int:
+        """Return the class id of a "source.id", such as "coco.12"."""
         return self.class_from_source_map[source_class_id]
 
-    def get_source_class_id(self, class_id, source):
-        """Translate a class id into the id at its source.
+    def get_source_class_id(self, class_id: Integer, source: str) -> Any:
+        """Return the id that a class has at its source, as it was given to `add_class`.
 
         Args:
-            class_id: int.
-            source: str. The class must be of this source.
-
-        Returns:
-            int or str, as it was given to `add_class`.
+            class_id: position in `class_info`.
+            source: the class must be of this source.
 
         Raises:
             ValueError: the class is of another source.
@@ -129,25 +151,25 @@ class Dataset:
         return info["id"]
 
     @property
-    def image_ids(self):
-        """Positions of the images in `image_info`: int array [number of images], after `prepare`."""
+    def image_ids(self) -> Sequence[int] | Int[np.ndarray, " images"]:
+        """Positions of the images in `image_info`, after `prepare`."""
         return self._image_ids
 
-    def source_image_link(self, image_id):
+    def source_image_link(self, image_id: Integer) -> Any:
         """Return the path or address of an image."""
         return self.image_info[image_id]["path"]
 
-    def load_image(self, image_id):
+    def load_image(self, image_id: Integer) -> Num[np.ndarray, "H W C"]:
         """Read an image.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            uint8 [H, W, 3] RGB. An override may give any number of channels and any number dtype.
+            RGB, uint8. An override may return any number of channels, of any numeric dtype.
 
         Raises:
-            DataError: the image's file is missing, or is no image.
+            DataError: the image's file is missing, or is not an image.
         """
         path = self.image_info[image_id]["path"]
         if path is None:
@@ -156,116 +178,107 @@ class Dataset:
             )
         return read_image(path)
 
-    def load_mask(self, image_id):
+    def load_mask(self, image_id: Integer) -> tuple[Masks, ClassIds]:
         """Load the masks of an image. Override it.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            (masks, class_ids): bool [H, W, N] and int32 [N], N = 0 allowed. A negative class id is a crowd. By
-            default there is no instance, and the masks are of shape [0, 0, 0].
+            (masks, class_ids): bool [H, W, N] and int32 [N]; N may be 0. A negative class id marks a crowd. Unless
+            overridden there are no instances, and the masks have the shape [0, 0, 0].
         """
         return np.empty([0, 0, 0]), np.empty([0], np.int32)
 
-    def load_instances(self, image_id):
+    def load_instances(self, image_id: Integer) -> tuple[Masks | Sequence[Any], ClassIds]:
         """Load the instances of an image in the most compact form that the data set has.
 
-        Override it beside `load_mask` where masks are stored small. A subclass that overrides `load_mask` alone is
-        heard: see `instances_of`, which is what the package calls.
+        Override it, beside `load_mask`, where masks are stored as polygons or RLE. The package calls `instances_of`, so
+        that a subclass which overrides `load_mask` alone still takes effect.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            (masks, class_ids): masks as of `load_mask`, or a list of N, each a list of polygons [x1, y1, x2, y2,
-            ...], an RLE dict, or a bool [H, W]; int32 [N] class ids.
+            (masks, class_ids): masks as `load_mask` returns them, or a list of N instances, each a list of polygons [x1, y1,
+            x2, y2, ...], an RLE dict, or a bool [H, W].
         """
         return self.load_mask(image_id)
 
-    def num_instances(self, image_id):
-        """Count an image's instances that are no crowds, without loading them. Returns: int, None if unknown."""
+    def num_instances(self, image_id: Integer) -> int | None:
+        """Count an image's instances other than crowds, without loading them. Returns: None if unknown."""
         return None
 
-    def coverage(self, image_id):
-        """Tell of which classes the instances of an image are all annotated, for evaluation.
+    def coverage(self, image_id: Integer) -> tuple[Set[int], Set[int]] | None:
+        """Return for which classes the instances of an image are completely annotated, for evaluation.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            None: of all classes, as here. A federated data set gives (absent, partial), sets of class ids: those that
-            were looked for and are not there, and those whose instances are not all annotated. Of any other class
-            that has no instance in the image nothing is known.
+            None: for all classes. A federated data set returns (absent, partial), sets of class ids: classes that
+            were searched for and are not in the image, and classes of which only some instances are annotated. Nothing is
+            known of other classes that have no instance in the image.
         """
         return None
 
-    def ignored_pixels(self, image_id):
-        """Tell which pixels of an image the data say nothing of, for semantic segmentation.
+    def ignored_pixels(self, image_id: Integer) -> Bool[np.ndarray, "H W"] | None:
+        """Return which pixels of an image have no annotation, for semantic segmentation.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            bool [H, W], or None: what is no instance is background, as here.
+            None: no pixels; whatever is not an instance is background.
         """
         return None
 
-    def image_size(self, image_id):
-        """Find the size of an image, from what is known of it or from the head of its file, if possible.
-
-        Args:
-            image_id: int. Position in `image_info`.
-
-        Returns:
-            (height, width) in pixels.
-        """
+    def image_size(self, image_id: Integer) -> tuple[int, int]:
+        """Return the (height, width) of an image in pixels: as given, or from the header of its file where possible."""
         info = self.image_info[image_id]
         if info.get("height") and info.get("width"):
             return int(info["height"]), int(info["width"])
         if type(self).load_image is Dataset.load_image and info["path"] and "://" not in str(info["path"]):
             return read_image_size(info["path"])
-        return tuple(int(v) for v in self.load_image(image_id).shape[:2])
+        height, width = self.load_image(image_id).shape[:2]
+        return int(height), int(width)
 
-    def ground_truth(self, image_id):
-        """Give the instances of an image as COCO's evaluation wants them, at the image's own size.
+    def ground_truth(self, image_id: Integer) -> list[dict[str, Any]]:
+        """Return the instances of an image in the form of COCO's evaluation, at the image's own size.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            list of dicts: "class_id" int > 0, "segmentation" RLE dict, "bbox" [x, y, width, height] in pixels, "area"
-                float in pixels, "iscrowd" 0 or 1. Instances without a pixel are left out.
+            Dicts: "class_id" int > 0, "segmentation" RLE dict, "bbox" [x, y, width, height] in pixels, "area" float in
+            pixels, "iscrowd" 0 or 1. Instances without a pixel are left out.
         """
         masks, class_ids = self.load_mask(image_id)
         if len(class_ids) == 0:
             return []
         masks = np.asarray(masks).astype(bool)
-        found = []
+        instances = []
         for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks).tolist()):
             if y2 > y1:
-                found.append({
+                instances.append({
                     "class_id": abs(int(class_ids[i])),
                     "segmentation": encode_mask(masks[:, :, i]),
                     "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
                     "area": float(np.count_nonzero(masks[y1:y2, x1:x2, i])),
                     "iscrowd": int(class_ids[i] < 0),
                 })  # fmt: skip
-        return found
+        return instances
 
 
-def overrides_later(dataset, method, other):
-    """Tell whether a data set's class redefined one method further down its line than another.
+def overrides_later(dataset: Any, method: str, other: str) -> bool:
+    """Return whether a data set's class overrides one method further down its inheritance than another.
 
     A subclass of a reader that overrides `load_mask` alone means its own masks, and not the polygons of the reader.
 
     Args:
-        dataset: Dataset.
-        method: str. Name of the method that might be newer.
-        other: str. Name of the method that might be out of date.
-
-    Returns:
-        bool.
+        dataset: the data set.
+        method: name of the method that may be newer.
+        other: name of the method that may be out of date.
     """
     for owner in type(dataset).__mro__:
         if other in vars(owner):
@@ -275,15 +288,15 @@ def overrides_later(dataset, method, other):
     return False
 
 
-def instances_of(dataset, image_id):
-    """Load the instances of an image by `load_instances` or `load_mask`, whichever the class defined last.
+def instances_of(dataset: Any, image_id: Integer) -> tuple[Any, Any]:
+    """Load the instances of an image with `load_instances` or `load_mask`, whichever the class overrides last.
 
     Args:
-        dataset: Dataset, or an object with `load_mask` alone.
-        image_id: int.
+        dataset: a Dataset, or an object that has only `load_mask`.
+        image_id: position in `image_info`.
 
     Returns:
-        (masks, class_ids) as `Dataset.load_instances` describes them.
+        (masks, class_ids), see `Dataset.load_instances`.
     """
     if not hasattr(dataset, "load_instances") or overrides_later(dataset, "load_mask", "load_instances"):
         return dataset.load_mask(image_id)

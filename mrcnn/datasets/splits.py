@@ -227,9 +227,9 @@ class DatasetView(Dataset):
         return getattr(self.base, "skipped", [])
 
     @property
-    def told(self):
-        """What the reader of the other data set mended or has to say: list of (where, what)."""
-        return getattr(self.base, "told", [])
+    def notes(self):
+        """Notes of the reader of the other data set: list of (where, note)."""
+        return getattr(self.base, "notes", [])
 
     def load_image(self, image_id):
         """See `Dataset.load_image`."""

@@ -57,13 +57,13 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
 def test_what_is_left_out_is_noted_once_and_told_by_reason(tmp_path, caplog):
     dataset = make(tmp_path)
     for where in (1, 2, 1):
-        dataset.leave_out(where, "it has no mask")
-    dataset.leave_out(2, "it has no class")
+        dataset.skip(where, "it has no mask")
+    dataset.skip(2, "it has no class")
     assert dataset.skipped == [(1, "it has no mask"), (2, "it has no mask"), (2, "it has no class")]
     with caplog.at_level(logging.WARNING):
-        dataset.tell_skipped("a.json", "objects")
+        dataset.log_skipped("a.json", "objects")
     assert [record.getMessage() for record in caplog.records] == [
-        "a.json: 2 objects left out, such as 1: it has no mask", "a.json: 1 objects left out, such as 2: it has no class"]
+        "a.json: 2 objects skipped, such as 1: it has no mask", "a.json: 1 objects skipped, such as 2: it has no class"]
 
 
 def test_an_image_is_turned_where_its_annotations_refer_to_it_so(tmp_path):

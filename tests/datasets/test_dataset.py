@@ -52,7 +52,7 @@ def test_classes_of_two_sources_can_be_made_one():
     assert dataset.class_names == ["BG", "person", "dog"]
     assert dataset.map_source_class_id("farm.d") == dataset.map_source_class_id("coco.18") == 2
     assert dataset.source_class_ids["farm"] == [0, 2]
-    with pytest.raises(ValueError, match="'coco.99', which is no class"):
+    with pytest.raises(ValueError, match="'coco.99', which is not a remaining class"):
         two_sources().prepare(class_map={"farm.d": "coco.99"})
 
 

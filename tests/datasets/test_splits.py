@@ -172,6 +172,6 @@ def test_a_view_asks_the_other_data_set_whatever_is_asked_of_an_image():
 
 def test_a_view_tells_what_the_reader_left_out():
     base = labelled([1])
-    assert subset_of(base, [0]).skipped == [] and subset_of(base, [0]).told == []
+    assert subset_of(base, [0]).skipped == [] and subset_of(base, [0]).notes == []
     base.skipped = [("a", "gone")]
     assert subset_of(base, []).skipped == [("a", "gone")]

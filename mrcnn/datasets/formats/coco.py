@@ -241,17 +241,17 @@ class CocoDataset(AnnotatedDataset):
         checked = tracked(check_annotations(annotations, images, categories), show, len(annotations), every=_TOLD_EVERY)
         for position, (image_id, category_id, fault) in enumerate(checked):
             if fault:
-                self.leave_out(_annotation_place(annotations, position), fault)
+                self.skip(_annotation_place(annotations, position), fault)
             elif category_id in wanted:
                 by_image.setdefault(image_id, []).append(position)
-        self.tell_skipped(path)
+        self.log_skipped(path)
         return by_image
 
     def image_reference(self, image_id):
         """Return the address of an image of COCO in its explorer, the file of another. Args: image_id: int. Returns: str."""
         info = self.image_info[image_id]
         # COCO's files are called by their ids, in twelve digits; photographs of one's own in this form are not there
-        if not self.is_own(image_id) or not Path(info["path"]).stem.endswith(f"{info['id']:0>12}"):
+        if not self.reads(image_id) or not Path(info["path"]).stem.endswith(f"{info['id']:0>12}"):
             return super().image_reference(image_id)
         return f"https://cocodataset.org/#explore?id={info['id']}"
 

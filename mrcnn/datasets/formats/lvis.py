@@ -134,7 +134,7 @@ class LvisDataset(CocoDataset):
 
     def coverage(self, image_id):
         """Tell which classes are verified to be absent, and which may be annotated in part; see `Dataset.coverage`."""
-        if not self.is_own(image_id):
+        if not self.reads(image_id):
             return super().coverage(image_id)
         info = self.image_info[image_id]
         return self._class_ids(info["neg_category_ids"]), self._class_ids(info["not_exhaustive_category_ids"])

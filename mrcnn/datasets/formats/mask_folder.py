@@ -76,9 +76,9 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
         for image_id, image, masks in tracked(list(find(folder)), show):
             if owners.setdefault(masks, image) != image:
                 where = f"{masks}: {owners[masks].name} and {image.name}"
-                dataset.told.append((where, "images that differ only in their ending share it"))
+                dataset.notes.append((where, "images that differ only in their ending share it"))
             dataset.add_masked_image(image_id, image, masks)
-    dataset.tell_skipped(path, "images or masks")
+    dataset.log_skipped(path, "images or masks")
     return dataset
 
 
@@ -197,16 +197,16 @@ class MaskFolderDataset(AnnotatedDataset):
         """
         files = list_masks(masks, self.class_name)
         if files is None:
-            self.leave_out(image_id, "the image has no folder of masks: make an empty one if there is nothing on it")
+            self.skip(image_id, "the image has no folder of masks: make an empty one if there is nothing on it")
             return
         if not files and any(image_names(masks)):
             # without its masks an image would teach that there is nothing on it
-            self.leave_out(image_id, "none of its masks is a PNG in their folder or in that of a class")
+            self.skip(image_id, "none of its masks is a PNG in their folder or in that of a class")
             return
         known = self._numbers()
         for name, path in files:
             if name not in known:
-                self.leave_out(str(path), f"its class {name!r} is not among the names")
+                self.skip(str(path), f"its class {name!r} is not among the names")
         count = sum(name in known for name, _ in files)
         self.add_annotated_image(image_id, image, None, None, self.folder, masks=str(masks), count=count)
 
@@ -228,7 +228,7 @@ class MaskFolderDataset(AnnotatedDataset):
             if mask.any():
                 found.append({"category_id": known[name], "segmentation": encode_mask(mask)})
             else:
-                self.leave_out(str(path), "the mask is empty")
+                self.skip(str(path), "the mask is empty")
         return found
 
     def _read_mask(self, path, image_id):
@@ -242,4 +242,4 @@ class MaskFolderDataset(AnnotatedDataset):
 
     def num_instances(self, image_id):
         """Count the masks of an image, those that turn out empty too; see `Dataset.num_instances`."""
-        return self.image_info[image_id]["count"] if self.is_own(image_id) else super().num_instances(image_id)
+        return self.image_info[image_id]["count"] if self.reads(image_id) else super().num_instances(image_id)

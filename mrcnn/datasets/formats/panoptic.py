@@ -131,8 +131,8 @@ class PanopticDataset(AnnotatedDataset):
                 self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
                                          png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
         for where, reason in index.left_out:
-            self.leave_out(where, reason)
-        self.tell_skipped(path, "images")
+            self.skip(where, reason)
+        self.log_skipped(path, "images")
 
     def annotations_of(self, image_id):
         """Give the things of an image, with stuff by choice, as annotations in RLE; see `AnnotatedDataset`."""
@@ -162,13 +162,13 @@ class PanopticDataset(AnnotatedDataset):
 
     def ignored_pixels(self, image_id):
         """Tell which pixels of an image are of no segment; see `Dataset.ignored_pixels`."""
-        if not self.is_own(image_id):
+        if not self.reads(image_id):
             return super().ignored_pixels(image_id)
         return self._segment_ids(self.image_info[image_id]) == 0
 
     def num_instances(self, image_id):
         """Count an image's things that are no crowds, without its PNG. Returns: int, None if unknown."""
-        if not self.is_own(image_id) or overrides_later(self, "load_mask", "num_instances"):
+        if not self.reads(image_id) or overrides_later(self, "load_mask", "num_instances"):
             return super().num_instances(image_id)
         info = self.image_info[image_id]
         return sum(not row[IS_CROWD] and row[AREA] > 0 and row[1] in info["wanted"] for row in info["segments"].tolist())
@@ -240,7 +240,7 @@ class PanopticShardDataset(AnnotatedDataset):
 
     def load_image(self, image_id):
         """Decode an image; see `Dataset.load_image`."""
-        if not self.is_own(image_id):
+        if not self.reads(image_id):
             return super().load_image(image_id)
         record = self.record_of(image_id)
         return decode_jpeg(record.jpeg, record.size, self._where(image_id))
@@ -270,7 +270,7 @@ class PanopticShardDataset(AnnotatedDataset):
 
     def ignored_pixels(self, image_id):
         """Tell which pixels of an image have the number that is to be ignored; see `Dataset.ignored_pixels`."""
-        panoptic = self.record_of(image_id).panoptic if self.is_own(image_id) else None
+        panoptic = self.record_of(image_id).panoptic if self.reads(image_id) else None
         return super().ignored_pixels(image_id) if panoptic is None else panoptic == IGNORE
 
     def num_instances(self, image_id):
@@ -279,4 +279,4 @@ class PanopticShardDataset(AnnotatedDataset):
 
     def image_reference(self, image_id):
         """Say which record an image is. Args: image_id: int. Returns: str."""
-        return self._where(image_id) if self.is_own(image_id) else super().image_reference(image_id)
+        return self._where(image_id) if self.reads(image_id) else super().image_reference(image_id)

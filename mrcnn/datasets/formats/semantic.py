@@ -193,7 +193,7 @@ def open_subset(path, subset=None, *, labels=None, per_class=False, ignore=IGNOR
     dataset.add_maps(images, masks)
     with (progress or unseen)("reading") as show:
         dataset.name_classes(path, *find_classes([path, images.parent, masks], labels), progress=show)
-    dataset.tell_skipped(path, "files")
+    dataset.log_skipped(path, "files")
     return dataset
 
 
@@ -266,7 +266,7 @@ class SemanticMapDataset(AnnotatedDataset):
         for name, image, class_map in pairs:
             self.add_annotated_image(name, images / image, None, None, images, map=str(masks / class_map), map_root=str(masks))
         for where, reason in lonely:
-            self.leave_out(where, reason)
+            self.skip(where, reason)
 
     def name_classes(self, path, names, file=None, progress=None):
         """Add the classes.
@@ -296,7 +296,7 @@ class SemanticMapDataset(AnnotatedDataset):
             try:
                 numbers = set(np.flatnonzero(np.bincount(self._read_map(info).ravel())).tolist())
             except DataError as error:
-                self.leave_out(info["map"], str(error))
+                self.skip(info["map"], str(error))
                 continue
             usable.append(info)
             ignored |= self.ignore in numbers - {0}
@@ -370,7 +370,7 @@ class SemanticMapDataset(AnnotatedDataset):
 
     def ignored_pixels(self, image_id):
         """Tell which pixels of an image have the number that is to be ignored; see `Dataset.ignored_pixels`."""
-        if not self.is_own(image_id) or not self.ignore:
+        if not self.reads(image_id) or not self.ignore:
             return super().ignored_pixels(image_id)
         return self._read_map(self.image_info[image_id]) == self.ignore
 

@@ -280,7 +280,7 @@ def open_subset(path, subset=None, *, attribute=None, class_name="object", label
     root = path.parent if path.is_file() else path
     with (progress or unseen)("looking at images") as show:
         dataset.add_images(images[subset], classes, attribute, class_name, root, show)
-    dataset.tell_skipped(files[subset], "images or regions")
+    dataset.log_skipped(files[subset], "images or regions")
     return dataset
 
 
@@ -320,7 +320,7 @@ def _checked(entries, path, base, line_width, dataset):
             if "://" in name or name in names:
                 raise DataError("its image is an address" if "://" in name else "its image was listed before")
         except DataError as error:
-            dataset.leave_out(where, str(error))
+            dataset.skip(where, str(error))
             continue
         names.add(name)
         image = _Image(name, _image_path(path, base, name, f"{where}: filename", dataset.allow_outside), [])
@@ -329,7 +329,7 @@ def _checked(entries, path, base, line_width, dataset):
             try:
                 image.regions.append(parse_region(record, region_where, line_width))
             except DataError as error:
-                dataset.leave_out(region_where, str(error))
+                dataset.skip(region_where, str(error))
         found.append(image)
     return found
 
@@ -385,13 +385,13 @@ class ViaDataset(AnnotatedDataset):
             turned = stored is not None and orientation != 1 and turned_too(image)
             size = turned_size(stored, orientation) if turned else stored
             if turned:
-                self.told.append((image.name, "its EXIF orientation is applied: regions fit images only as they are shown"))
+                self.notes.append((image.name, "its EXIF orientation is applied: regions fit images only as they are shown"))
             annotations = []
             for region in image.regions:
                 try:
                     annotations.append(_annotation(region, ids, attribute, class_name, size))
                 except DataError as error:
-                    self.leave_out(region.where, str(error))
+                    self.skip(region.where, str(error))
             info = {"exif_applied": True} if turned else {}
             self.add_annotated_image(image.name, image.path, size, annotations, root, **info)
 

@@ -82,7 +82,7 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress
     dataset = VocDataset(path, *_names(path, labels), allow_outside=allow_outside)
     with (progress or unseen)("listing images") as show:
         dataset.add_ids(None if subset is None else _read_lines(path / _LISTS / f"{subset}.txt"), show)
-    dataset.tell_skipped(path, "images")
+    dataset.log_skipped(path, "images")
     return dataset
 
 
@@ -208,7 +208,7 @@ class VocDataset(AnnotatedDataset):
             if image_id in masks:
                 self.add_annotated_image(image_id, path, None, None, self.folder)
             else:
-                self.leave_out(image_id, f"there is no {_OBJECTS}/<id>.png for it")
+                self.skip(image_id, f"there is no {_OBJECTS}/<id>.png for it")
 
     def annotations_of(self, image_id):
         """Read the PNGs of an image; see `AnnotatedDataset.annotations_of`.
@@ -224,7 +224,7 @@ class VocDataset(AnnotatedDataset):
             if class_number in self._names:
                 found.append({"category_id": class_number, "segmentation": encode_mask(numbers == number)})
             else:
-                self.leave_out(f"{_OBJECTS}/{name}.png: object {number}", "it has no class, or one without a name "
+                self.skip(f"{_OBJECTS}/{name}.png: object {number}", "it has no class, or one without a name "
                                "(labelmap.txt, class_names.txt, --labels)")  # fmt: skip
         return found
 
@@ -267,11 +267,11 @@ class VocDataset(AnnotatedDataset):
 
     def ignored_pixels(self, image_id):
         """Tell which pixels of an image are void; see `Dataset.ignored_pixels`."""
-        if not self.is_own(image_id):
+        if not self.reads(image_id):
             return super().ignored_pixels(image_id)
         pixels = self._read(_OBJECTS, image_id)
         return pixels == VOID if pixels.ndim == 2 else _codes(pixels) == _codes(voc_colors()[VOID])
 
     def num_instances(self, image_id):
         """Tell that the number of objects is not known before their PNG is read; see `Dataset.num_instances`."""
-        return None if self.is_own(image_id) else super().num_instances(image_id)
+        return None if self.reads(image_id) else super().num_instances(image_id)

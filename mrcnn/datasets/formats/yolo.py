@@ -219,7 +219,7 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress
     for entry in entries:
         with (progress or unseen)("reading") as show:
             dataset.add_part(layout, entry, f"{entry}/" if len(entries) > 1 else "", show)
-    dataset.tell_skipped(path, "lines or files")
+    dataset.log_skipped(path, "lines or files")
     return dataset
 
 
@@ -251,7 +251,7 @@ class YoloDataset(AnnotatedDataset):
         for name, path in tracked(images, progress):
             label = label_of(path, layout.base)
             if owners.setdefault(label, name) != name and label.exists():
-                self.told.append((f"{label}: {owners[label]} and {name}", "images that differ only in their ending share it"))
+                self.notes.append((f"{label}: {owners[label]} and {name}", "images that differ only in their ending share it"))
             self._add_labelled(prefix + name, path, label, classes, layout.base)
 
     def _locate(self, layout, entry):
@@ -300,7 +300,7 @@ class YoloDataset(AnnotatedDataset):
             for name in sorted(names):
                 path = Path(parent) / name
                 if is_label_name(name) and path not in expected:
-                    self.leave_out(str(path), "no image goes with this label file")
+                    self.skip(str(path), "no image goes with this label file")
 
     def _add_labelled(self, name, path, label, classes, base):
         """Add one image, its label file checked; the file's faults are noted."""
@@ -311,10 +311,10 @@ class YoloDataset(AnnotatedDataset):
         except DataError as error:
             # without its labels an image would teach that there is nothing on it
             fault = "a link out of the folder" if isinstance(error, OutsideError) else "no text"
-            self.leave_out(str(label), f"the label file is {fault}, so its image is left out")
+            self.skip(str(label), f"the label file is {fault}, so its image is left out")
             return
         for line, reason in faults:
-            self.leave_out(f"{label}:{line}", reason)
+            self.skip(f"{label}:{line}", reason)
         info = {"exif_applied": True} if self._orientation(path, base) != 1 else {}
         self.add_annotated_image(name, path, None, None, base, label=str(label), count=len(instances), **info)
 
@@ -340,7 +340,7 @@ class YoloDataset(AnnotatedDataset):
 
     def num_instances(self, image_id):
         """Count an image's instances; see `Dataset.num_instances`."""
-        return self.image_info[image_id]["count"] if self.is_own(image_id) else super().num_instances(image_id)
+        return self.image_info[image_id]["count"] if self.reads(image_id) else super().num_instances(image_id)
 
 
 def read_label_file(path, classes):

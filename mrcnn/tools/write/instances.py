@@ -90,7 +90,7 @@ def _is_of_a_script(dataset: Dataset) -> bool:
 
 def read_image_instances(dataset: Dataset, image_id: int) -> ReadImage:
     """Read the instances of an image, and collect what the reader notes meanwhile."""
-    logs = [(getattr(dataset, "skipped", []), "left_out"), (getattr(dataset, "told", []), "notes")]
+    logs = [(getattr(dataset, "skipped", []), "left_out"), (getattr(dataset, "notes", []), "notes")]
     before, read = [len(log) for log, _ in logs], ReadImage(image_id)
     try:
         read.instances = instances_to_write(dataset, image_id, read.left_out)
@@ -139,7 +139,7 @@ def _load(dataset: Dataset, image_id: int) -> tuple[Any, list[int], list[tuple[f
     known = None
     # an overridden method may give other instances than the annotations
     if (isinstance(dataset, AnnotatedDataset) and type(dataset).load_instances is AnnotatedDataset.load_instances
-            and not overrides_later(dataset, "load_mask", "load_instances") and dataset.is_own(image_id)):  # fmt: skip
+            and not overrides_later(dataset, "load_mask", "load_instances") and dataset.reads(image_id)):  # fmt: skip
         annotations = dataset.image_info[image_id].get("annotations") or []
         known = [(_number(a.get("area")), _box(a.get("bbox"))) for a in annotations]
     return masks, np.asarray(class_ids).tolist(), known if known and len(known) == len(masks) else None

@@ -36,7 +36,7 @@ class Summary:
     def of(cls, dataset: Dataset) -> "Summary":
         """Start the summary of writing a data set, with what its reader skipped and noted."""
         names = {str(info["name"]): 0 for info in dataset.class_info[1:]}
-        return cls(0, 0, names, list(getattr(dataset, "skipped", ())), list(getattr(dataset, "told", ())))
+        return cls(0, 0, names, list(getattr(dataset, "skipped", ())), list(getattr(dataset, "notes", ())))
 
     def count(self, class_name: str) -> None:
         """Count one instance."""

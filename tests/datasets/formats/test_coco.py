@@ -140,12 +140,12 @@ def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
         ({"category_id": True}, "category_id is not among the categories"),
     ],
 )
-def test_an_unusable_annotation_is_left_out_and_told(tmp_path, caplog, fault, reason):
+def test_an_unusable_annotation_is_skipped_and_reported(tmp_path, caplog, fault, reason):
     dataset = load(write(tmp_path, [annotation(1), annotation(55, **fault)]))
     assert dataset.load_mask(0)[1].tolist() == [1]
     ((number, told),) = dataset.skipped
     assert number == 55 and reason in told
-    assert any("1 annotations left out, such as 55" in record.getMessage() for record in caplog.records)
+    assert any("1 annotations skipped, such as 55" in record.getMessage() for record in caplog.records)
 
 
 def test_numbers_that_cannot_be_read_cost_their_annotation_only(tmp_path):

@@ -172,14 +172,14 @@ def node(**fields):
     (node(parent=1), "hierarchy has a loop: 1 lies in itself"),
     (changed(hierarchy={i: {"children": [1 - i], "parent": 1 - i, "node_level": 0} for i in (0, 1)}), "hierarchy has a loop"),
 ])  # fmt: skip
-def test_an_unusable_entry_is_left_out_and_told(tmp_path, caplog, value, said):
+def test_an_unusable_entry_is_skipped_and_reported(tmp_path, caplog, value, said):
     write_set(tmp_path, {ID: value, 8: entry()}, {ID: masks_file()})
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == [8]
     ((where, reason),) = dataset.skipped
     assert where == f"image '{ID}'"
     assert re.search(said, reason)
-    assert any("1 images or hierarchies left out" in record.getMessage() for record in caplog.records)
+    assert any("1 images or hierarchies skipped" in record.getMessage() for record in caplog.records)
 
 
 def test_ids_that_are_none_or_the_same(tmp_path):

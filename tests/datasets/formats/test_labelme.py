@@ -42,7 +42,7 @@ def test_shapes_that_have_corners(tmp_path):
     dataset = load(tmp_path)
     segmentations, _ = dataset.load_instances(0)
     assert segmentations[0] == [[10, 5, 30, 5, 30, 25, 10, 25]]
-    assert dataset.skipped == [] and dataset.told == [] and dataset.image_size(0) == (40, 60)
+    assert dataset.skipped == [] and dataset.notes == [] and dataset.image_size(0) == (40, 60)
 
 
 def test_samples_of_it_train(tmp_path):
@@ -91,7 +91,7 @@ def test_points_and_lines_are_counted_and_told(tmp_path, caplog):
     dataset = load(tmp_path)
     assert [where for where, _ in dataset.skipped] == [f"a.json: shapes[{i}]" for i in (1, 2, 3, 4)]
     assert dataset.class_names == ["BG", "cat"] and dataset.num_instances(0) == 1
-    assert "2 files or shapes left out, such as a.json: shapes[1]: its shape_type 'point' has no area" in caplog.text
+    assert "2 files or shapes skipped, such as a.json: shapes[1]: its shape_type 'point' has no area" in caplog.text
 
 
 def test_a_group_is_one_instance_of_several_polygons(tmp_path):
@@ -184,7 +184,7 @@ def test_a_crowd(tmp_path):
     ({"shape_type": "mask", "mask": png(np.zeros((3, 3), bool))}, "covers nothing of the image"),
     ({"shape_type": "mask", "mask": png(np.ones((3, 3), bool)), "points": [[60, 9], [62, 11]]}, "covers nothing"),
 ])  # fmt: skip
-def test_a_shape_that_cannot_be_used_is_left_out_and_told(tmp_path, fault, reason):
+def test_a_shape_that_cannot_be_used_is_skipped_and_reported(tmp_path, fault, reason):
     write(tmp_path, [shape("cat", SQUARE), {**shape("cat", SQUARE), **fault}, "no shape"])
     dataset = load(tmp_path)
     assert dataset.load_mask(0)[1].tolist() == [1]
@@ -250,7 +250,7 @@ def test_folders_below_and_other_files(tmp_path):
     (tmp_path / ".hidden" / "x.json").write_text("{}")
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == ["a10", "b", "sub/a", "sub/c10", "sub/c2"]
-    assert dataset.skipped == [] == dataset.told
+    assert dataset.skipped == [] == dataset.notes
     write_coco(dataset, tmp_path / "out.json")
     content = json.loads((tmp_path / "out.json").read_text())
     assert [image["file_name"] for image in content["images"]][2] == "sub/a.png"
@@ -273,7 +273,7 @@ def test_json_of_other_kinds_is_passed_over_and_a_damaged_file_is_not(tmp_path, 
         (tmp_path / f"{name}.json").write_text(text)
     for part, names in (("train", ["train/coco.json", "train/list.json"]), ("val", ["val/empty.json", "val/text.json"])):
         dataset = load(tmp_path, subset=part)
-        assert dataset.told == [(name, "it is other JSON than labelme's, and passed over") for name in names]
+        assert dataset.notes == [(name, "it is other JSON than labelme's, and passed over") for name in names]
         assert dataset.skipped == [] and caplog.records == []
     (tmp_path / "train" / "half.json").write_text('{"imagePath": "a.png"}')
     (tmp_path / "train" / "cut.json").write_text('{"version": "5.5.0", "shapes": [')
@@ -301,7 +301,7 @@ def test_two_files_of_one_image_are_told(tmp_path):
     write(tmp_path, [shape("cat", SQUARE)], "c")
     dataset = load(tmp_path)
     assert dataset.num_images == 3 and dataset.skipped == []
-    assert dataset.told == [("a.json and sub/b.json", "two files are of one image, which is taken twice")]
+    assert dataset.notes == [("a.json and sub/b.json", "two files are of one image, which is taken twice")]
 
 
 def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
@@ -312,7 +312,7 @@ def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
     assert [info["id"] for info in train.image_info] == ["train/a"] and train.class_names == ["BG", "in train/a", "in val/a"]
     assert train.skipped == [(name, "it lies beside the parts of the data set, in none of them")
                              for name in ("a.json", "more/a.json")]  # fmt: skip
-    assert val.skipped == [] == val.told
+    assert val.skipped == [] == val.notes
 
 
 def test_labels_fix_the_classes_and_their_order(tmp_path):
@@ -351,7 +351,7 @@ def test_photographs_equal_what_the_known_converter_makes_of_them(tmp_path):
     folder = shared_path("data/fruits")
     reference = json.loads(shared_path("data/fruits_reference.json").read_text())
     dataset = mrcnn.datasets.open(folder)
-    assert dataset.class_names == ["BG", "date", "fig", "hazelnut"] and dataset.skipped == [] and dataset.told == []
+    assert dataset.class_names == ["BG", "date", "fig", "hazelnut"] and dataset.skipped == [] and dataset.notes == []
     summary = write_coco(dataset, tmp_path / "fruits.json")
     assert (summary.images, summary.instances) == (18, 165)
     assert summary.per_class == {"date": 71, "fig": 41, "hazelnut": 53}

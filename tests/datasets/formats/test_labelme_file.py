@@ -45,7 +45,7 @@ def test_annotations_refer_to_the_image_as_it_is_shown(tmp_path, listed, points,
     assert image[0, -1 if applied else 0].tolist() == [255, 255, 255]
     ((left, top), (right, bottom)) = np.min(points, axis=0), np.max(points, axis=0)
     np.testing.assert_array_equal(masks[:, :, 0], box(top, left, bottom, right, size))
-    assert [told in what for _, what in dataset.told] == ([True] if told else [])
+    assert [told in what for _, what in dataset.notes] == ([True] if told else [])
     assert make_sample(dataset, 0, SampleSettings("none"))[0].shape[:2] == size
 
 
@@ -56,14 +56,14 @@ def test_every_orientation_with_labelmes_own_sizes(tmp_path, orientation):
     dataset = load(tmp_path)
     image = dataset.load_image(0)
     corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}[orientation]
-    assert image.shape[:2] == size and image[corner].tolist() == [255, 255, 255] and dataset.told == []
+    assert image.shape[:2] == size and image[corner].tolist() == [255, 255, 255] and dataset.notes == []
 
 
 def test_a_swapped_width_and_height_is_mended_and_told(tmp_path, caplog):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=60, imageWidth=40)
     dataset = load(tmp_path)
     assert dataset.image_size(0) == STORED and dataset.load_mask(0)[0].shape == (*STORED, 1)
-    assert dataset.told == [("a.json", "its imageHeight and imageWidth are swapped: those of the image are taken")]
+    assert dataset.notes == [("a.json", "its imageHeight and imageWidth are swapped: those of the image are taken")]
     assert "a.json: its imageHeight and imageWidth are swapped" in caplog.text
 
 
@@ -77,7 +77,7 @@ def test_an_image_turned_after_it_was_annotated(tmp_path):
 def test_a_size_that_is_none_is_told(tmp_path, height):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=height)
     dataset = load(tmp_path)
-    ((where, what),) = dataset.told
+    ((where, what),) = dataset.notes
     assert dataset.image_size(0) == STORED and where == "a.json" and f"its imageHeight is {height!r}" in what
 
 

@@ -116,7 +116,7 @@ def test_masks_of_all_kinds_of_pixels(tmp_path, pixels):
     np.testing.assert_array_equal(opened(tmp_path).load_mask(0)[0][:, :, 0], A)
 
 
-def test_a_mask_that_is_empty_is_left_out_and_told_once(tmp_path):
+def test_a_mask_that_is_empty_is_skipped_and_reported_once(tmp_path):
     write_nested(tmp_path, "x", {"0": A, "1": rectangle(0, 0, 0, 0)})
     dataset = opened(tmp_path)
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_images_that_differ_in_their_ending_alone_share_masks_and_are_told(tmp_p
     write_flat(tmp_path, "x", {"0": A})
     save(tmp_path / "images/x.png", np.full((*SIZE, 3), 90, np.uint8))
     dataset = opened(tmp_path)
-    assert dataset.num_images == 2 and dataset.told == [
+    assert dataset.num_images == 2 and dataset.notes == [
         (f"{tmp_path / 'masks/x'}: x.jpg and x.png", "images that differ only in their ending share it")]  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_sub_folders_and_files_without_a_partner(tmp_path, caplog):
         ("a.png", "another image has its name"), ("image.jpg", "the image has no map of its name in masks/"),
         ("lonely.png", "the map has no image of its name in images/"),
     ]  # fmt: skip
-    assert "1 files left out, such as image.jpg" in caplog.text
+    assert "1 files skipped, such as image.jpg" in caplog.text
 
 
 @pytest.mark.parametrize("layout", ["{part}/{kind}", "{kind}/{part}"])

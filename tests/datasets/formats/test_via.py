@@ -235,7 +235,7 @@ def test_images_that_a_browser_turned(tmp_path):
         dataset = load(tmp_path)
         for i in range(2):  # what is known of one image goes for the other
             assert dataset.image_size(i) == dataset.load_image(i).shape[:2] == dataset.load_mask(i)[0].shape[:2] == size
-        assert [where for where, _ in dataset.told] == ([] if size == SIZE else ["a.png", "b.png"])
+        assert [where for where, _ in dataset.notes] == ([] if size == SIZE else ["a.png", "b.png"])
 
 
 @pytest.mark.parametrize("shape, reason", [
@@ -251,12 +251,12 @@ def test_images_that_a_browser_turned(tmp_path):
     ({"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": True}, "'ry' is True, expected a number"),
     ({"name": "circle", "cx": 1e308, "cy": 9, "r": 1e308}, "too large for numbers"),
 ])  # fmt: skip
-def test_a_region_that_cannot_be_used_is_left_out_and_told(tmp_path, caplog, shape, reason):
+def test_a_region_that_cannot_be_used_is_skipped_and_reported(tmp_path, caplog, shape, reason):
     write(tmp_path, [region(SQUARE), region(shape)])
     dataset = load(tmp_path)
     ((where, told),) = dataset.skipped
     assert dataset.num_instances(0) == 1 and where == "via_region_data.json: a.png77: regions[1]" and reason in told
-    assert "1 images or regions left out" in caplog.text
+    assert "1 images or regions skipped" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 1}', '{"a": {"filename": "a.png"}}', '{"project": {"pid": "1"}}'])

@@ -148,7 +148,7 @@ def test_images_without_objects_are_left_out_and_missing_files_told_when_loaded(
     dataset = opened(tmp_path, "train")
     assert [info["id"] for info in dataset.image_info] == ["a", "c"]
     assert dataset.skipped == [(i, "there is no SegmentationObject/<id>.png for it") for i in ("b", "gone")]
-    assert "2 images left out, such as b" in caplog.text
+    assert "2 images skipped, such as b" in caplog.text
     (tmp_path / "SegmentationClass/a.png").unlink()
     (tmp_path / "JPEGImages/c.jpg").unlink()
     with pytest.raises(DataError, match="SegmentationClass/a.png does not exist"):

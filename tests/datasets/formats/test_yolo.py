@@ -81,11 +81,11 @@ def test_classes_images_and_masks(tmp_path):
     ("0 0 0 30 0 30 20", "its coordinates are not shares of the image, from 0 to 1"),
     ("0 -0.2 0 0.5 0 0.5 0.5", "its coordinates are not shares of the image, from 0 to 1"),
 ])  # fmt: skip
-def test_a_line_that_is_no_instance_is_left_out_and_told(tmp_path, caplog, line, reason):
+def test_a_line_that_is_no_instance_is_skipped_and_reported(tmp_path, caplog, line, reason):
     dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}\n{line}\n"}))
     assert dataset.skipped == [(f"{tmp_path / 'labels/train/a.txt'}:2", reason)]
     assert dataset.load_mask(0)[1].tolist() == [1] and dataset.num_instances(0) == 1
-    assert any(f"1 lines or files left out, such as {tmp_path}" in record.getMessage() for record in caplog.records)
+    assert any(f"1 lines or files skipped, such as {tmp_path}" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
@@ -126,7 +126,7 @@ def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_tol
         write_image(tmp_path / "images/train" / name)
     dataset = opened(tmp_path)
     assert dataset.num_images == 4 and [dataset.num_instances(i) for i in range(4)] == [1, 1, 0, 0]
-    assert dataset.told == [(f"{tmp_path / 'labels/train/a.txt'}: a.jpg and a.png",
+    assert dataset.notes == [(f"{tmp_path / 'labels/train/a.txt'}: a.jpg and a.png",
                              "images that differ only in their ending share it")]  # fmt: skip
     assert "a.jpg and a.png: images that differ" in caplog.text
 
@@ -200,7 +200,7 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     train, val = opened(tmp_path), opened(tmp_path, "val")
     assert [info["id"] for info in train.image_info] == ["images/train/a.png", "images/more/a.png"]
     assert [train.load_mask(i)[1].tolist() for i in range(2)] == [[2], [1]]
-    assert val.load_mask(0)[1].tolist() == [1] and val.num_images == 2 and val.told == []
+    assert val.load_mask(0)[1].tolist() == [1] and val.num_images == 2 and val.notes == []
     with pytest.raises(DataError, match="gone.png does not exist"):
         val.load_image(1)
 

@@ -20,19 +20,19 @@ class Lazy(AnnotatedDataset):
         if image_id == 5:
             raise DataError("5.png is damaged")
         if image_id == 7:
-            self.leave_out("7.png", "it is empty")
-            self.told.append(("7.png", "it was turned"))
+            self.skip("7.png", "it is empty")
+            self.notes.append(("7.png", "it was turned"))
         return [{"category_id": 1, "segmentation": SQUARE}] * (image_id % 3)
 
 
 def lazy(count=40):
     dataset = Lazy()
-    dataset.told = []
+    dataset.notes = []
     dataset.add_class("lazy", 1, "square")
     for i in range(count):
         dataset.add_annotated_image(i, None, (10, 20), None)
     dataset.prepare()
-    dataset.leave_out("before", "it was left out when the set was opened")
+    dataset.skip("before", "it was left out when the set was opened")
     return dataset
 
 

@@ -116,7 +116,7 @@ def test_annotations_are_rotated_as_labelme_rotates_the_image(tmp_path, orientat
     write_labelme(dataset, tmp_path / "out" if copy_images else tmp_path, copy_images=copy_images)
     again = mrcnn.datasets.open(tmp_path / "out" if copy_images else tmp_path, "labelme")
     assert again.image_size(0) == again.load_image(0).shape[:2] == (SIZE if orientation < 5 else SIZE[::-1])
-    assert again.told == []
+    assert again.notes == []
     masks, _ = again.load_mask(0)
     np.testing.assert_array_equal(turn_back(masks, orientation)[:, :, 1], box(0, 0, 4, 50))
     # the left side runs through pixel centres, which may be drawn or not

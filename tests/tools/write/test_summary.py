@@ -21,7 +21,7 @@ def test_counts_by_class_and_by_reason():
 
 def test_the_readers_entries_come_first():
     dataset = scenes([])
-    dataset.skipped, dataset.told = [("a", "bad")], [("b", "mended")]
+    dataset.skipped, dataset.notes = [("a", "bad")], [("b", "mended")]
     summary = Summary.of(dataset)
     assert summary.left_out == [("a", "bad")] and summary.notes == [("b", "mended")]
     summary.left_out.append(("c", "worse"))

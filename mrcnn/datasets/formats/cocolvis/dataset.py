@@ -106,7 +106,7 @@ class CocoLvisDataset(AnnotatedDataset):
             refuse_link(folder / HANNOTATION, folder, "the hierarchy")
         entries, left_out = read_hierarchy(folder / HANNOTATION, progress)
         for where, reason in left_out:
-            self.leave_out(where, reason)
+            self.skip(where, reason)
         allowed = None if allow_list is None else _read_allow_list(allow_list)
         images, masks = (os.path.join(folder, name) for name in ("images", "masks"))
         files = _image_files(images)
@@ -114,7 +114,7 @@ class CocoLvisDataset(AnnotatedDataset):
         with (progress or unseen)("listing images") as show:
             for entry in tracked(chosen, show, every=1000):
                 if entry.is_mended:
-                    self.leave_out(f"image {entry.name}",
+                    self.skip(f"image {entry.name}",
                                    "its children do not agree with its parents; the parents are believed")  # fmt: skip
                 image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
                 self.add_annotated_image(
@@ -122,8 +122,8 @@ class CocoLvisDataset(AnnotatedDataset):
                     num_instance_masks=entry.num_instances, hierarchy=entry.hierarchy,
                 )  # fmt: skip
         for image_id in sorted((allowed or set()) - {entry.image_id for entry in entries}):
-            self.leave_out(f"image {image_id}", "the allow list has it, and the set has not")
-        self.tell_skipped(folder, "images or hierarchies")
+            self.skip(f"image {image_id}", "the allow list has it, and the set has not")
+        self.log_skipped(folder, "images or hierarchies")
 
     def chosen_ids(self, image_id):
         """Give the ids of the objects of an image that are no stuff and of the levels asked for: list of int, ascending."""
@@ -137,7 +137,7 @@ class CocoLvisDataset(AnnotatedDataset):
 
     def num_instances(self, image_id):
         """Count the objects of an image; see `Dataset.num_instances`. None where stuff is to be counted: it is in the masks."""
-        if not self.is_own(image_id) or overrides_later(self, "load_mask", "num_instances"):
+        if not self.reads(image_id) or overrides_later(self, "load_mask", "num_instances"):
             return super().num_instances(image_id)
         return None if self.stuff else len(self.chosen_ids(image_id))
 

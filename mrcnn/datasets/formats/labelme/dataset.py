@@ -103,13 +103,13 @@ def open_subset(path, subset=None, *, labels=None, hole_label=None, line_width=L
     dataset.add_files([file for file in files if file.name.startswith(prefix)], classes, root)
     dataset.skipped[:] = [entry for entry in dataset.skipped if entry[0].startswith(prefix)]
     for name in loose:
-        dataset.leave_out(name, "it lies beside the parts of the data set, in none of them")
+        dataset.skip(name, "it lies beside the parts of the data set, in none of them")
     others = [(name, "it is other JSON than labelme's, and passed over") for name in others if name.startswith(prefix)]
     if not dataset.image_info and (dataset.skipped or others):
         where, reason = [*dataset.skipped, *others][0]
         raise DataError(f"{path} has no usable labelme file: {where}: {reason}")
-    dataset.tell_skipped(path, "files or shapes")
-    dataset.told += others  # not logged: there is nothing to do about it
+    dataset.log_skipped(path, "files or shapes")
+    dataset.notes += others  # not logged: there is nothing to do about it
     return dataset
 
 
@@ -130,7 +130,7 @@ def _read_all(names, settings, workers, progress, dataset):
         elif isinstance(error, OtherJsonError):
             others.append(name)
         else:
-            dataset.leave_out(name, str(error))
+            dataset.skip(name, str(error))
     return found, others
 
 
@@ -162,16 +162,16 @@ class LabelmeDataset(AnnotatedDataset):
         for file in files:
             owner = owners.setdefault(file.name if file.embedded else file.image, file.name)
             if owner != file.name:
-                self.told.append((f"{owner} and {file.name}", "two files are of one image, which is taken twice"))
+                self.notes.append((f"{owner} and {file.name}", "two files are of one image, which is taken twice"))
             annotations = []
             for label, segmentation, iscrowd in file.instances:
                 if label in ids:
                     annotations.append({"category_id": ids[label], "segmentation": segmentation, "iscrowd": int(iscrowd)})
                 else:
-                    self.leave_out(file.name, f"its label {label!r} is not among the classes")
+                    self.skip(file.name, f"its label {label!r} is not among the classes")
             for where, reason in file.skipped:
-                self.leave_out(where, reason)
-            self.told += file.told
+                self.skip(where, reason)
+            self.notes += file.notes
             info = {"exif_applied": True} if file.exif_applied else {}
             if file.embedded:
                 info["embedded_in"] = str(Path(root, file.name))

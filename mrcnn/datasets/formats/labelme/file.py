@@ -50,7 +50,7 @@ class LabelmeFile:
         exif_applied: bool. That is the size of the image turned as its EXIF orientation says, and differs from it as
             stored.
         instances: list of (label, segmentation, iscrowd).
-        skipped, told: lists of (where, reason): left out, and mended.
+        skipped, notes: lists of (where, reason): left out, and mended.
     """
 
     name: str
@@ -60,9 +60,9 @@ class LabelmeFile:
     exif_applied: bool = False
     instances: list = field(default_factory=list)
     skipped: list = field(default_factory=list)
-    told: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
 
-    def leave_out(self, where, reason):
+    def skip(self, where, reason):
         """Note what is left out."""
         self.skipped.append((where, reason))
 
@@ -94,10 +94,10 @@ def read_labelme(name, settings):
         try:
             shapes.append(parse_shape(record, where, settings.line_width))
         except DataError as error:
-            found.leave_out(where, str(error))
+            found.skip(where, str(error))
     found.image = str(_image_path(content, name, settings))
     _find_size(found, content, path, shapes)
-    found.instances = to_instances(shapes, found.size, settings.hole_label, found.leave_out)
+    found.instances = to_instances(shapes, found.size, settings.hole_label, found.skip)
     return found
 
 
@@ -149,7 +149,7 @@ def _find_size(found, content, path, shapes):
     if found.size is None:
         raise DataError(f"{path}: {note}")
     if note:
-        found.told.append((found.name, note))
+        found.notes.append((found.name, note))
 
 
 def _listed_size(content, found):
@@ -160,7 +160,7 @@ def _listed_size(content, found):
         if is_kind(value, float) and value >= 1 and value == int(value):
             size.append(int(value))
         elif value is not None:
-            found.told.append((found.name, f"its {key} is {shown(value)}: the size of the image itself is taken"))
+            found.notes.append((found.name, f"its {key} is {shown(value)}: the size of the image itself is taken"))
     if len(size) == 2 and size[0] * size[1] > images.MAX_PIXELS:
         raise DataError(f"{found.name}: imageHeight x imageWidth is {shown(size[0])} x {shown(size[1])}, more than the "
                         f"{images.MAX_PIXELS} pixels that are read (mrcnn.io.images.MAX_PIXELS)")  # fmt: skip
