@@ -90,7 +90,7 @@ class Ours:
 
     def restart(self):
         """Go back to the random weights, without compiling anew."""
-        from mrcnn.training.feed import stream
+        from mrcnn.training.fitting import stream
 
         for variable, value in zip(self.keras_model.variables, self.start, strict=True):
             variable.assign(value)

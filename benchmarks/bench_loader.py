@@ -19,7 +19,7 @@ class Feed:
 
     def __init__(self, loader, threads=0, processes=0):
         from mrcnn.loading.loader_pool import WorkerProcesses
-        from mrcnn.training.feed import stream
+        from mrcnn.training.fitting import stream
 
         self.workers = max(threads, processes)
         self.processes = WorkerProcesses(loader, loader.__getitem__, processes) if processes else None

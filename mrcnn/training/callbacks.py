@@ -1,89 +1,39 @@
-"""Keras callbacks of training: checkpoint and training state, COCO AP on the validation set, speed, history.csv."""
+"""Keras callbacks of training: COCO AP on the validation set, speed and memory, history.csv."""
 
 import numbers
 import time
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from mrcnn.evaluation.coco import CocoResult
 from mrcnn.training.environment import peak_device_memory, peak_memory
-from mrcnn.training.resume import save_state
 from mrcnn.training.runs import read_history, write_history
-from mrcnn.weights import classic_h5
 
-
-class SaveEpoch(keras.callbacks.Callback):
-    """Write the checkpoint and the training state of an epoch as soon as its steps are done.
-
-    Both files exist before anything runs that can fail: validation, the evaluation of AP, users' callbacks. Keras validates
-    before the epoch ends, so they are written when validation begins. The state is written again at the end of the epoch:
-    validation draws random numbers too, and a resumed run draws the same ones as a run that was not interrupted.
-
-    Args:
-        pattern: str. Path of a checkpoint with {epoch:04d}; epochs count from 1.
-        state_path: path of the training state; see `resume.save_state`.
-        kept: int, optional. Only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
-        on_saved: callable(int), optional. Called with the number of trained epochs once they are saved.
-    """
-
-    def __init__(self, pattern, state_path, kept=None, on_saved=None):
-        super().__init__()
-        self.pattern = pattern
-        self.state_path = state_path
-        self.kept = kept
-        self.on_saved = on_saved
-        self.written = deque()
-        self.trained = self.saved = 0  # epochs
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Note which epoch the next files are of."""
-        self.trained = epoch + 1
-
-    def on_test_begin(self, logs=None):
-        """Write both files: the steps of the epoch are done."""
-        self._save()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Write both files, or after a validation the state alone."""
-        self.trained = epoch + 1
-        if self.saved == self.trained:
-            save_state(self.model, self.state_path, self.trained)
-        else:
-            self._save()
-
-    def _save(self):
-        path = Path(self.pattern.format(epoch=self.trained))
-        classic_h5.save(self.model, path)
-        save_state(self.model, self.state_path, self.trained)
-        self.saved = self.trained
-        if self.on_saved is not None:
-            self.on_saved(self.trained)
-        self.written.append(path)
-        while self.kept is not None and len(self.written) > self.kept:
-            self.written.popleft().unlink(missing_ok=True)
+Logs = dict[str, Any] | None
 
 
 class CocoValidation(keras.callbacks.Callback):
-    """Compute COCO AP of boxes and masks with the weights as they are, and put it into the logs.
+    """Compute COCO AP of boxes and masks with the current weights, and add it to the logs.
 
     The logs gain val_mask_AP, val_mask_AP50, val_box_AP and so on, so that a later callback such as
-    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can act on them. In epochs without evaluation the
-    last figures stand.
+    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can use them. In epochs without an evaluation they keep
+    the last figures.
 
     Args:
-        evaluate: callable () -> CocoResult.
-        every: int. Epochs from one evaluation to the next.
+        every: Epochs from one evaluation to the next.
     """
 
-    def __init__(self, evaluate, every=1):
+    def __init__(self, evaluate: Callable[[], CocoResult], every: int = 1) -> None:
         super().__init__()
         self.evaluate = evaluate
         self.every = every
-        self.figures = {}
+        self.figures: dict[str, float] = {}
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Evaluate when it is time, and add the figures to `logs`."""
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Evaluate if this epoch is due, and add the figures to `logs`."""
         if (epoch + 1) % self.every == 0:
             metrics = self.evaluate().metrics
             self.figures = {f"val_{name}": value for name, value in metrics.items() if value is not None}
@@ -92,33 +42,34 @@ class CocoValidation(keras.callbacks.Callback):
 
 
 class Speed(keras.callbacks.Callback):
-    """Put the speed of an epoch and the memory in use into the logs.
+    """Add the speed of an epoch and the memory in use to the logs.
 
     The logs gain seconds (of the whole epoch, with validation and checkpoint), seconds_per_step and images_per_second (of
-    training alone, from the end of the first step on, since that one compiles), peak_memory_mb (MiB, the most that this
-    process has held so far) and, on an accelerator, peak_device_memory_mb. It costs two readings of a clock an epoch.
+    training alone, measured from the end of the first step, which compiles), peak_memory_mb (MiB, the most that this process
+    has held so far) and, on an accelerator, peak_device_memory_mb.
 
     Args:
-        batch_size: int. Images of a step.
+        batch_size: Images per step.
     """
 
-    def __init__(self, batch_size):
+    def __init__(self, batch_size: int) -> None:
         super().__init__()
         self.batch_size = batch_size
-        self.began, self.steps, self.marks = 0.0, 0, []
+        self.began, self.steps = 0.0, 0
+        self.marks: list[float] = []  # when the first and the last step ended
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""
         self.began, self.steps, self.marks = time.perf_counter(), 0, []
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Read the clock after the first step and after the last."""
         self.steps += 1
         if self.steps in (1, self.params.get("steps")):
-            float((logs or {}).get("loss", 0))  # waits for a device that works on while Python goes ahead
+            float((logs or {}).get("loss", 0))  # waits for the device, which runs behind Python
             self.marks.append(time.perf_counter())
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Add the figures to `logs`."""
         if logs is None or not self.marks:
             return
@@ -131,29 +82,26 @@ class Speed(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Write the logs of each epoch to history.csv, epochs counted from 1 as the checkpoints count them.
+    """Write the logs of each epoch to history.csv. Epochs count from 1, as in the names of the checkpoints.
 
-    Lines of earlier epochs stay; those of this epoch and later, of training that was taken up again before them, go.
-
-    Args:
-        path: path of the table.
+    Rows of earlier epochs stay. Rows of this epoch and later ones, from before the run was resumed, are replaced.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str) -> None:
         super().__init__()
         self.path = Path(path)
-        self.rows = []
+        self.rows: list[dict[str, float]] = []
 
-    def on_train_begin(self, logs=None):
-        """Read what is there.
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Read the rows of earlier epochs.
 
         Raises:
-            ValueError: it is no table of a run; told before anything is trained.
+            ValueError: The file is not the history of a run. This is raised before anything is trained.
         """
         self.rows = read_history(self.path) if self.path.exists() else []
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Write the table with the line of this epoch."""
-        figures = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Write the table with the row of this epoch."""
+        figures: dict[str, Any] = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
         self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**figures, "epoch": epoch + 1}]
         write_history(self.path, self.rows)

@@ -1,32 +1,49 @@
-"""The training loop around keras.Model.fit: data in, checkpoints, logs and validation out."""
+"""The training loop around `keras.Model.fit`: batches in, checkpoints, logs and validation out."""
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
+import numpy as np
 
 from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
+from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.loading.generator import WithRandomRois
+from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
-from mrcnn.training.callbacks import CocoValidation, History, SaveEpoch, Speed
+from mrcnn.training.callbacks import CocoValidation, History, Speed
+from mrcnn.training.checkpoints import STATE_NAME, SaveEpoch, restore_state
 from mrcnn.training.environment import add_entry
-from mrcnn.training.feed import FixedBatches, Remembering, stream
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.resume import STATE_NAME, restore_state
 from mrcnn.training.runs import HISTORY_NAME
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import check_stage, layer_regex
 
+if TYPE_CHECKING:
+    from mrcnn.training.mask_rcnn import MaskRCNN
 
-def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, augmentation, custom_callbacks,
-        no_augmentation_sources):
-    """Train `model`, a MaskRCNN in training mode; arguments as of `MaskRCNN.train`."""
-    config = model.config
+Batch = tuple[np.ndarray, ...]
+LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
+
+# Batches made ahead per worker thread: enough to bridge one slow image, few enough to keep memory flat.
+AHEAD = 2
+
+
+def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, learning_rate: LearningRate, epochs: int,
+        layers: str, *, augmentation: Any, custom_callbacks: Sequence[keras.callbacks.Callback] | None,
+        no_augmentation_sources: Sequence[str] | None) -> keras.callbacks.History:
+    """Train a MaskRCNN in training mode; the arguments are those of `MaskRCNN.train`."""
+    config, log_dir = model.config, model.log_dir
+    assert log_dir is not None  # `MaskRCNN.train` has checked
     regex = layer_regex(layers)
     check_stage(model.keras_model, layers)
-    if epochs <= model.epoch:  # a stage that a resumed run has behind it: scripts of several stages rely on this
+    if epochs <= model.epoch:  # scripts of several stages call this again for a stage that is done, after resuming a run
         print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs are trained already. `epochs` counts from "
               "the start of the run.")
         return keras.callbacks.History()
@@ -36,14 +53,14 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
     steps = min(config.STEPS_PER_EPOCH, len(loader))
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
-    resumed = restore_state(model.keras_model, os.path.join(model.log_dir, STATE_NAME), model.epoch)
+    resumed = restore_state(model.keras_model, os.path.join(log_dir, STATE_NAME), model.epoch)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
-          f"{_show(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
+          f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
-        print(f"The optimizer goes on from epoch {model.epoch}." if resumed else "The optimizer starts anew.")
-    _write_run(model, train_dataset)
-    add_entry(model.log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
-              learning_rate=str(_show(learning_rate)), images=len(train_dataset.image_ids),
+        print(f"The optimizer resumes from epoch {model.epoch}." if resumed else "The optimizer starts afresh.")
+    _write_run(log_dir, config, train_dataset)
+    add_entry(log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
+              learning_rate=str(_rate_name(learning_rate)), images=len(train_dataset.image_ids),
               validation_images=len(val_dataset.image_ids) if val_dataset is not None else 0)
     threads = 0 if config.LOADER_PROCESSES else config.LOADER_WORKERS
     makers = [Remembering(_batches(loader, config))]
@@ -58,7 +75,7 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         return model.keras_model.fit(
             feed, verbose=0, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
-            callbacks=[*_callbacks(model, val_dataset, progress), *(custom_callbacks or ()), progress])
+            callbacks=[*_callbacks(model, log_dir, val_dataset, progress), *(custom_callbacks or ()), progress])
     except Exception as error:
         for cause in (maker.error for maker in makers):
             if cause is not None and cause is not error and str(cause) in str(error):
@@ -66,13 +83,49 @@ def fit(model, train_dataset, val_dataset, learning_rate, epochs, layers, *, aug
         raise
     finally:
         progress.close()
-        for maker in makers:  # before the feed: it may wait for a batch of theirs
+        for maker in makers:  # before the feed, which may be waiting for one of their batches
             maker.close()
         _close(feed)
 
 
-def _loader(dataset, config, role, **options):
-    """Return the Loader of a data set; one that has nothing to show is an error that says so."""
+def _callbacks(model: "MaskRCNN", log_dir: str, val_dataset: Dataset | None,
+               progress: TrainingProgress) -> list[keras.callbacks.Callback]:
+    """Return our callbacks in the order in which they run at the end of an epoch."""
+    config = model.config
+    assert model.checkpoint_path is not None
+    history = History(os.path.join(log_dir, HISTORY_NAME))
+    callbacks: list[keras.callbacks.Callback] = [
+        SaveEpoch(model.checkpoint_path, os.path.join(log_dir, STATE_NAME), config.CHECKPOINTS_KEPT,
+                  on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
+    if config.VALIDATION_AP_EVERY and val_dataset is not None:
+        # The losses are in history.csv before AP is computed, which may fail; AP is in the logs when later callbacks run.
+        callbacks += [history, CocoValidation(
+            lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
+            config.VALIDATION_AP_EVERY)]  # fmt: skip
+    callbacks += [Speed(config.BATCH_SIZE), history]
+    if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
+        callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
+    return callbacks
+
+
+def _write_run(log_dir: str, config: Config, dataset: Dataset) -> None:
+    """Write what prediction needs beside the weights into the run folder: configuration and class names."""
+    os.makedirs(log_dir, exist_ok=True)
+    config.save(os.path.join(log_dir, "config.json"))
+    save_json(os.path.join(log_dir, "classes.json"), list(dataset.class_names), indent=1)
+
+
+def _share(steps: int, loader: Loader) -> str:
+    return "one pass over the data" if steps == len(loader) else f"of {len(loader)} in a pass; STEPS_PER_EPOCH"
+
+
+def _rate_name(learning_rate: LearningRate) -> object:
+    return learning_rate if isinstance(learning_rate, float) else getattr(learning_rate, "name", learning_rate)
+
+
+# --- Batches ----------------------------------------------------------------------------------------------------------
+def _loader(dataset: Dataset, config: Config, role: str, **options: Any) -> Loader:
+    """Return the Loader of a data set, which must have images and define their masks."""
     if not len(dataset.image_ids):
         raise DataError(f"the {role} data set has no images: load some, and call its prepare() before training.")
     if type(dataset).load_mask is Dataset.load_mask and type(dataset).load_instances is Dataset.load_instances:
@@ -81,49 +134,95 @@ def _loader(dataset, config, role, **options):
     return make_loader(dataset, config, **options)
 
 
-def _batches(loader, config, num_steps=None):
-    """Return step -> training arrays; with USE_RPN_ROIS False random regions are the last of them."""
+def _batches(loader: Loader, config: Config, num_steps: int | None = None) -> Callable[[int], Batch]:
+    """Return step -> training arrays; with USE_RPN_ROIS False the last of them are random regions."""
     make = loader.__getitem__ if config.USE_RPN_ROIS else WithRandomRois(loader, config.POST_NMS_ROIS_TRAINING)
     if config.LOADER_PROCESSES and config.LOADER_WORKERS:
         return WorkerProcesses(loader, make, config.LOADER_WORKERS, num_steps)
     return make
 
 
-def _close(feed):
-    """Close a generator, or leave it to the thread in which TensorFlow may read it now: it ends when that lets go of it."""
+class Remembering:
+    """Make batches and remember the first error, because TensorFlow wraps it in two pages of its own.
+
+    Attributes:
+        error: The first error that was raised, or None.
+    """
+
+    def __init__(self, make_batch: Callable[[int], Batch]) -> None:
+        self.make_batch = make_batch
+        self.error: Exception | None = None
+
+    def __call__(self, step: int) -> Batch:
+        """Make the batch of a step."""
+        try:
+            return self.make_batch(step)
+        except Exception as error:
+            self.error = self.error or error
+            raise
+
+    def close(self) -> None:
+        """Stop the processes that make the batches, if there are any."""
+        if hasattr(self.make_batch, "close"):
+            self.make_batch.close()
+
+
+def stream(make_batch: Callable[[int], Batch], first: int = 0, workers: int = 2) -> Iterator[tuple[Batch]]:
+    """Yield the batch of one step after another, in order and without end.
+
+    Args:
+        make_batch: Takes the step. Must be thread-safe.
+        first: The step to begin with.
+        workers: Threads that make batches ahead; 0 makes each batch when it is requested.
+
+    Yields:
+        (batch,): what Keras takes as inputs without targets.
+    """
+    step = first
+    if workers < 1:
+        while True:
+            yield (make_batch(step),)
+            step += 1
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="mrcnn-loader")
+    try:
+        pending: deque = deque()
+        while True:
+            while len(pending) < workers * AHEAD:
+                pending.append(pool.submit(make_batch, step))
+                step += 1
+            yield (pending.popleft().result(),)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class FixedBatches(keras.utils.PyDataset):
+    """The first batches of a loader, for validation: the same ones every time.
+
+    A generator would not do: Keras restarts it for each validation with the batches that it has already read, so that each
+    epoch would be validated on other images.
+
+    Args:
+        make_batch: Takes the step. Must be thread-safe.
+        count: Number of batches.
+        workers: Threads; 0 makes each batch when it is requested.
+    """
+
+    def __init__(self, make_batch: Callable[[int], Batch], count: int, workers: int = 2) -> None:
+        super().__init__(workers=workers, max_queue_size=max(workers * AHEAD, 1))
+        self.make_batch = make_batch
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, step: int) -> tuple[Batch]:
+        return (self.make_batch(step),)
+
+
+def _close(feed: Any) -> None:
+    """Close a generator. If TensorFlow is reading it in a thread now, it ends when that thread releases it."""
     try:
         feed.close()
     except ValueError as error:
         if "already executing" not in str(error):
             raise
-
-
-def _callbacks(model, val_dataset, progress):
-    """Return our callbacks in the order in which they run at the end of an epoch: list."""
-    config = model.config
-    history = History(os.path.join(model.log_dir, HISTORY_NAME))
-    callbacks = [SaveEpoch(model.checkpoint_path, os.path.join(model.log_dir, STATE_NAME), config.CHECKPOINTS_KEPT,
-                           on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
-    if config.VALIDATION_AP_EVERY and val_dataset is not None:
-        # The losses are in history.csv before AP is computed, which may fail; AP is in the logs when later callbacks run.
-        callbacks += [history, CocoValidation(
-            lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
-            config.VALIDATION_AP_EVERY)]  # fmt: skip
-    callbacks += [Speed(config.BATCH_SIZE), history]
-    if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
-        callbacks.append(keras.callbacks.TensorBoard(model.log_dir, write_graph=False))
-    return callbacks
-
-
-def _write_run(model, dataset):
-    """Leave in the log folder what prediction needs beside the weights: configuration and class names."""
-    model.config.save(os.path.join(model.log_dir, "config.json"))
-    save_json(os.path.join(model.log_dir, "classes.json"), list(dataset.class_names), indent=1)
-
-
-def _share(steps, loader):
-    return "one pass over the data" if steps == len(loader) else f"of {len(loader)} in a pass; STEPS_PER_EPOCH"
-
-
-def _show(learning_rate):
-    return learning_rate if isinstance(learning_rate, float) else getattr(learning_rate, "name", learning_rate)

@@ -1,14 +1,12 @@
-"""AP in the logs, and checkpoints by their epoch."""
+"""AP, speed and history of an epoch."""
 import types
 
-import keras
 import numpy as np
 import pytest
 
 from mrcnn.training import callbacks
-from mrcnn.training.callbacks import CocoValidation, History, SaveEpoch, Speed
+from mrcnn.training.callbacks import CocoValidation, History, Speed
 from mrcnn.training.runs import read_history
-from mrcnn.weights import classic_h5
 
 NAMES = ("mask_AP", "mask_AP50", "box_AP", "box_AP50")
 
@@ -35,36 +33,6 @@ def test_a_set_without_objects_does_not_stop_training():
     callback.on_epoch_end(0, logs)
     assert np.isnan(logs["val_mask_AP"])
     callback.on_epoch_end(0, None)
-
-
-def _saving(folder, **kwargs):
-    """A SaveEpoch of a model of one layer that writes to `folder`."""
-    image = keras.Input((2,))
-    model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
-    model.compile("sgd", "mse")
-    callback = SaveEpoch(str(folder / "mask_rcnn_toys_{epoch:04d}.h5"), folder / "state.h5", **kwargs)
-    callback.set_model(model)
-    return callback
-
-
-@pytest.mark.parametrize("epoch", [0, 9999])
-def test_a_checkpoint_counts_epochs_from_one(tmp_path, epoch):
-    saved = []
-    _saving(tmp_path, on_saved=saved.append).on_epoch_end(epoch)
-    path = tmp_path / f"mask_rcnn_toys_{epoch + 1:04d}.h5"
-    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "state.h5"] and saved == [epoch + 1]
-    assert {tensor for _, tensor, _ in classic_h5.layout(path)} == {"dense/kernel:0", "dense/bias:0"}
-
-
-def test_only_the_newest_of_its_own_checkpoints_stay(tmp_path):
-    callback = _saving(tmp_path, kept=2)
-    (tmp_path / "mask_rcnn_toys_0001.h5").touch()  # of an earlier run
-    for epoch in (1, 2, 3, 4):
-        callback.on_epoch_begin(epoch)
-        if epoch % 2:  # an epoch with validation, and one without
-            callback.on_test_begin()
-        callback.on_epoch_end(epoch)
-    assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0001.h5", "0004.h5", "0005.h5"]
 
 
 def test_the_speed_is_that_of_the_steps_after_the_first(monkeypatch):

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.resume import STATE_NAME, restore_state
+from mrcnn.training.checkpoints import STATE_NAME, restore_state
 from mrcnn.training.runs import read_history
 from tests.training.small import shapes, small_model, weights_of
 
@@ -57,7 +57,7 @@ def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, w
     model = small_model("training", tmp_path, **SETTINGS)
     model.load_weights(model.find_last(), by_name=True)
     assert model.train(DATA, VALIDATION, 0.01, 3, "heads").epoch == [2]
-    assert "The optimizer goes on from epoch 2." in capsys.readouterr().out
+    assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
     expected = weights_of(whole.keras_model)
     for name, value in weights_of(model.keras_model).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.feed import FixedBatches, stream
+from mrcnn.training.fitting import FixedBatches, stream
 
 
 def _batch(step):

@@ -1,4 +1,4 @@
-"""The state of an optimizer is taken up by one that does the same, and by no other."""
+"""Checkpoints by their epoch; a training state is restored into an equal optimizer, and into no other."""
 import json
 
 import h5py
@@ -6,8 +6,39 @@ import keras
 import numpy as np
 import pytest
 
+from mrcnn.training.checkpoints import SaveEpoch, restore_state, save_state
 from mrcnn.training.optimizers import SGD
-from mrcnn.training.resume import restore_state, save_state
+from mrcnn.weights import classic_h5
+
+
+def _saving(folder, **kwargs):
+    """A SaveEpoch of a model of one layer that writes to `folder`."""
+    image = keras.Input((2,))
+    model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
+    model.compile("sgd", "mse")
+    callback = SaveEpoch(str(folder / "mask_rcnn_toys_{epoch:04d}.h5"), folder / "state.h5", **kwargs)
+    callback.set_model(model)
+    return callback
+
+
+@pytest.mark.parametrize("epoch", [0, 9999])
+def test_a_checkpoint_counts_epochs_from_one(tmp_path, epoch):
+    saved = []
+    _saving(tmp_path, on_saved=saved.append).on_epoch_end(epoch)
+    path = tmp_path / f"mask_rcnn_toys_{epoch + 1:04d}.h5"
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "state.h5"] and saved == [epoch + 1]
+    assert {tensor for _, tensor, _ in classic_h5.layout(path)} == {"dense/kernel:0", "dense/bias:0"}
+
+
+def test_only_the_newest_of_its_own_checkpoints_stay(tmp_path):
+    callback = _saving(tmp_path, kept=2)
+    (tmp_path / "mask_rcnn_toys_0001.h5").touch()  # of an earlier run
+    for epoch in (1, 2, 3, 4):
+        callback.on_epoch_begin(epoch)
+        if epoch % 2:  # an epoch with validation, and one without
+            callback.on_test_begin()
+        callback.on_epoch_end(epoch)
+    assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0001.h5", "0004.h5", "0005.h5"]
 
 
 def _model(optimizer, **kwargs):
@@ -65,5 +96,5 @@ def test_a_stage_that_cannot_be_read_is_told_with_the_file(tmp_path):
     save_state(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         file.attrs["stage"] = "{"
-    with pytest.raises(ValueError, match="state.h5.*remove it"):
+    with pytest.raises(ValueError, match="state.h5.*Remove the file"):
         restore_state(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.resume import STATE_NAME, restore_state
+from mrcnn.training.checkpoints import STATE_NAME, restore_state
 from tests.training.small import shapes, small_model, weights_of
 
 SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3}
@@ -46,7 +46,7 @@ def test_it_goes_on_in_another_process_to_the_same_weights(whole, interrupted, c
     model = small_model("training", interrupted[1], **SETTINGS)
     model.load_weights(model.find_last(), by_name=True)
     assert model.train(DATA, None, 0.01, 3, "heads").epoch == [2]
-    assert "The optimizer goes on from epoch 2." in capsys.readouterr().out
+    assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
     ours, theirs = weights_of(model.keras_model), weights_of(whole.keras_model)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -70,6 +70,6 @@ def test_another_stage_starts_with_a_fresh_optimizer(whole):
 
 def test_a_damaged_state_is_told(whole, tmp_path):
     (tmp_path / STATE_NAME).write_bytes(b"not HDF5")
-    with pytest.raises(ValueError, match="remove it"):
+    with pytest.raises(ValueError, match="Remove the file"):
         restore_state(whole.keras_model, tmp_path / STATE_NAME, 3)
     assert not restore_state(whole.keras_model, tmp_path / "none", 3)

@@ -1,0 +1,137 @@
+"""What an epoch leaves on disk: a checkpoint of the weights, and the training state that resuming exactly also needs.
+
+The training state is that of the optimizer (momentum, number of steps) and of the random generators that sample ROIs. The
+order of the images follows from the seed and the epoch. The file holds the newest epoch only: it is as large as the weights,
+or twice as large.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from mrcnn.base.atomic_write import atomic_open
+from mrcnn.weights import classic_h5
+
+STATE_NAME = "training_state.h5"
+
+
+class SaveEpoch(keras.callbacks.Callback):
+    """Write the checkpoint and the training state of an epoch as soon as its steps are done.
+
+    Both files exist before anything runs that can fail: validation, the evaluation of AP, users' callbacks. Keras validates
+    before the epoch ends, so they are written when validation begins. The state is written again at the end of the epoch:
+    validation draws random numbers too, and a resumed run draws the same ones as a run that was not interrupted.
+
+    Args:
+        pattern: Path of a checkpoint with {epoch:04d}; epochs count from 1.
+        state_path: Path of the training state; see `save_state`.
+        kept: Only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
+        on_saved: Called with the number of trained epochs once they are saved.
+    """
+
+    def __init__(self, pattern: str, state_path: Path | str, kept: int | None = None,
+                 on_saved: Callable[[int], object] | None = None) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.state_path = state_path
+        self.kept = kept
+        self.on_saved = on_saved
+        self.written: deque[Path] = deque()
+        self.trained = self.saved = 0  # epochs
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note which epoch the next files belong to."""
+        self.trained = epoch + 1
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Write both files: the steps of the epoch are done."""
+        self._save()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write both files; after a validation only the state."""
+        self.trained = epoch + 1
+        if self.saved == self.trained:
+            save_state(self.model, self.state_path, self.trained)
+        else:
+            self._save()
+
+    def _save(self) -> None:
+        path = Path(self.pattern.format(epoch=self.trained))
+        classic_h5.save(self.model, path)
+        save_state(self.model, self.state_path, self.trained)
+        self.saved = self.trained
+        if self.on_saved is not None:
+            self.on_saved(self.trained)
+        self.written.append(path)
+        while self.kept is not None and len(self.written) > self.kept:
+            self.written.popleft().unlink(missing_ok=True)
+
+
+def save_state(model: keras.Model, path: Path | str, epoch: int) -> None:
+    """Write the training state atomically.
+
+    Args:
+        model: Compiled, its optimizer built.
+        epoch: Number of trained epochs.
+    """
+    with atomic_open(path) as raw, h5py.File(raw, "w") as file:
+        file.attrs["epoch"] = epoch
+        file.attrs["stage"] = json.dumps(_stage(model))
+        for number, variable in enumerate(_state(model)):
+            file[str(number)] = np.asarray(keras.ops.convert_to_numpy(variable.value))
+
+
+def restore_state(model: keras.Model, path: Path | str, epoch: int) -> bool:
+    """Restore the training state if the file is of this epoch and of the same stage: the same layers, the same optimizer.
+
+    Args:
+        model: Compiled, its optimizer built.
+        path: A file that `save_state` wrote. It need not exist.
+        epoch: Number of trained epochs.
+
+    Returns:
+        False if the optimizer starts afresh: there is no file, or other layers train, or the optimizer, its learning rate
+        or the epoch of the weights differ.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    if not Path(path).is_file():
+        return False
+    state = _state(model)
+    try:
+        with h5py.File(path, "r") as file:
+            if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != _stage(model):
+                return False
+            values = [file[str(number)][()] for number in range(len(state))]
+    except (OSError, KeyError, TypeError, ValueError) as error:  # a stage that is not JSON is a ValueError
+        raise ValueError(f"{path}: not a complete training state ({error}). Remove the file: training then continues from "
+                         "the checkpoint alone, with a fresh optimizer") from error
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
+    return True
+
+
+def _state(model: keras.Model) -> list[Any]:
+    """Return the variables that are not weights: the optimizer's, and the states of random generators."""
+    return [*model.optimizer.variables, *(v for v in model.variables if v.name == "seed_generator_state")]
+
+
+def _stage(model: keras.Model) -> dict[str, Any]:
+    """Return what must be equal for a state to be restored, as JSON holds it."""
+    optimizer = json.loads(json.dumps(keras.optimizers.serialize(model.optimizer), default=str))
+    return {"optimizer": _comparable(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
+
+
+def _comparable(values: Any) -> Any:
+    """Leave out what differs between equal optimizers: where the class comes from, which depends on the backend, and the
+    names, which Keras numbers within a process."""
+    if not isinstance(values, dict):
+        return values
+    return {key: _comparable(value) for key, value in values.items() if key not in ("module", "registered_name", "name")}
