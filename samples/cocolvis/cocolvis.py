@@ -22,7 +22,7 @@ from mrcnn import model as modellib
 from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.catalog import subsets_of
-from mrcnn.datasets.formats.cocolvis import LEVELS
+from mrcnn.datasets.formats.cocolvis.dataset import LEVELS
 from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.tools.convert.cocolvis import build_cocolvis
