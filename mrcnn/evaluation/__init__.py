@@ -1,1 +1,1 @@
-"""How good the detections are: matching and AP of one image, COCO evaluation of a whole set."""
+"""How good detections are: COCO's and LVIS's metrics of a data set, metrics and matches of one image, kinds of mistakes."""

@@ -1,243 +1,119 @@
-"""COCO evaluation of detections over a whole data set: masks and boxes, each class, each size.
+"""Evaluation of a detector on a whole data set: COCO's metrics of masks and boxes, overall and per class.
 
-The images go through the detector in batches; what is kept of each is rows with RLE masks, so memory stays small.
+`evaluate` loads the images, runs the detector in batches and keeps rows with RLE masks, so memory stays small; `score`
+computes the metrics of the rows, by `mrcnn.evaluation.scoring` or, for a federated data set, `mrcnn.evaluation.lvis`. An
+image that cannot be loaded is left out and reported, as in training.
+
+Shape letters: H W image, N detections, T IoU thresholds, R recall points, K classes.
 """
 
 import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import unseen
+from mrcnn.base.progress import Show, Stages, unseen
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation.lvis import federated_scorer
-from mrcnn.evaluation.results import to_coco_results
+from mrcnn.evaluation.results import Row, to_coco_results
 from mrcnn.evaluation.scoring import KINDS, score_rows
 from mrcnn.evaluation.table import result_table
+from mrcnn.loading.sample import load_checked_image, name_image
 
-# what is compared, as a stage names it
+Detect = Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]]
+
+# what is compared, as the name of a stage of progress
 _PLURALS = {"mask": "masks", "box": "boxes"}
 
 
 @dataclass
 class CocoResult:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
-        metrics: dict name -> float in 0..1: `mask_` and `box_` before AP (mean over IoU 0.50:0.05:0.95), AP50, AP75,
-            APs, APm, APl (areas up to 32 x 32, up to 96 x 96 pixels, and larger), AR1, AR10, AR100 (recall with so many
-            detections an image), ARs, ARm, ARl. nan where the set has no such object: that is not 0. Of a federated
-            set such as LVIS: AP, AP50, AP75, APs, APm, APl, APr, APc, APf (rare, common and frequent categories), AR,
-            ARs, ARm, ARl, with up to 300 detections an image.
-        per_class: dict class name -> dict: class_id, instances, crowds, detections, and the figures of this class.
-        info: dict: images, instances, crowds, detections (counts), seconds_detect, seconds_total, left_out
-            ({image id: reason}, images that could not be read; they count neither for nor against).
-        rows: list of COCO results with positions in the data set as ids; `results.to_source_ids` gives the file's ids.
-        truth: list of COCO annotations, the objects, with the same ids.
-        curves: dict "mask" or "box" -> float [T, R, K]. Precision at IoU 0.50:0.05:0.95, recall 0:0.01:1, of each class in
-            the order of their ids; -1 for a class that the set does not hold.
+        metrics: values in 0..1 named `mask_` or `box_` and AP (mean over IoU 0.50:0.05:0.95), AP50, AP75, APs, APm, APl
+            (areas up to 32 x 32 pixels, up to 96 x 96, and larger), AR1, AR10, AR100 (recall with so many detections per
+            image), ARs, ARm, ARl. nan, which is not 0, if the data set has no such object. A federated data set such as
+            LVIS has AP, AP50, AP75, APs, APm, APl, APr, APc, APf (rare, common and frequent categories), AR, ARs, ARm, ARl,
+            with up to 300 detections per image.
+        per_class: for each class name: class_id, instances, crowds, detections, and the metrics of the class.
+        info: images, instances, crowds, detections (counts), seconds_detect, seconds_total, and left_out, the reason for
+            each id of an image that could not be loaded; neither its objects nor detections in it count.
+        rows: detections as COCO results, with positions in the data set as ids; `results.to_source_ids` gives the ids of
+            the file.
+        truth: objects as COCO annotations, with the same ids.
+        curves: for "mask" and "box", float [T, R, K]: precision at IoU 0.50:0.05:0.95 and recall 0:0.01:1 of each class in
+            the order of their ids; -1 for a class without objects.
     """
 
-    metrics: dict
-    per_class: dict
-    info: dict = field(default_factory=dict)
-    rows: list = field(default_factory=list, repr=False)
-    truth: list = field(default_factory=list, repr=False)
-    curves: dict = field(default_factory=dict, repr=False)
+    metrics: dict[str, float]
+    per_class: dict[str, dict[str, Any]]
+    info: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list, repr=False)
+    truth: list[Row] = field(default_factory=list, repr=False)
+    curves: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
-    def to_dict(self):
-        """Metrics, classes and counts as one dict, without rows and curves."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return metrics, classes and counts as one dict, without rows and curves."""
         return {"metrics": self.metrics, "per_class": self.per_class, "info": self.info}
 
-    def save(self, path):
-        """Write `to_dict` as JSON, whole or not at all; nan becomes null."""
+    def save(self, path: Path | str) -> None:
+        """Write `to_dict` as JSON, atomically; nan becomes null."""
         save_json(path, self.to_dict())
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Path | str) -> "CocoResult":
         """Read what `save` wrote; null becomes nan again."""
         with open(path, encoding="utf-8") as file:
             stored = json.load(file)
 
-        def restore(values):
+        def restore(values: dict[str, Any]) -> dict[str, Any]:
             return {key: float("nan") if value is None else value for key, value in values.items()}
 
         per_class = {name: restore(values) for name, values in stored["per_class"].items()}
         return cls(restore(stored["metrics"]), per_class, stored["info"])
 
-    def table(self, per_class=True, width=100):
-        """The figures as text; see `report.result_table`."""
+    def table(self, per_class: bool = True, width: int = 100) -> str:
+        """Format the metrics as text; see `table.result_table`."""
         return result_table(self, per_class=per_class, width=width)
 
 
-def _truth_rows(dataset, image_id, shape):
-    """The ground truth of one image as COCO annotations, its masks held against the size of the image.
-
-    Raises:
-        DataError: a mask is of another size; pycocotools would match nothing with it, and say nothing.
-    """
-    rows = []
-    for instance in dataset.ground_truth(image_id):
-        size = tuple(int(v) for v in instance["segmentation"]["size"])
-        if size != tuple(shape[:2]):
-            raise DataError(
-                f"image {image_id} ({dataset.image_reference(image_id)}): the image is {shape[0]} x {shape[1]} "
-                f"(height x width), its ground truth {size[0]} x {size[1]}: correct the annotation or the file"
-            )
-        rows.append(
-            {
-                "image_id": int(image_id),
-                "category_id": int(instance["class_id"]),
-                "segmentation": instance["segmentation"],
-                "bbox": [float(v) for v in instance["bbox"]],
-                "area": float(instance["area"]),
-                "iscrowd": int(instance["iscrowd"]),
-            }
-        )
-    return rows
-
-
-def _detection_rows(dataset, image_id, shape, result):
-    """The detections of one image as COCO results, without the classes that this image's source does not annotate.
-
-    Raises:
-        ValueError: a mask is not of the size of the image.
-    """
-    rows = to_coco_results(int(image_id), result)
-    for row in rows:
-        size = tuple(row["segmentation"]["size"]) if "segmentation" in row else tuple(shape[:2])
-        if size != tuple(shape[:2]):
-            raise ValueError(
-                f"image {image_id}: the detector gave a mask of {size[0]} x {size[1]} (height x width) "
-                f"for an image of {shape[0]} x {shape[1]}"
-            )
-    # a source without classes of its own uses those of the others
-    known = dataset.source_class_ids.get(dataset.image_info[image_id]["source"])
-    return rows if known is None else [row for row in rows if row["category_id"] in known]
-
-
-def _load(dataset, image_id):
-    """An image and its ground truth rows.
-
-    Raises:
-        DataError: one of them cannot be had.
-    """
-    try:
-        image = np.asarray(dataset.load_image(image_id))
-        return image, _truth_rows(dataset, image_id, image.shape)
-    except DataError:
-        raise
-    except (OSError, ValueError, KeyError, SyntaxError) as error:  # what decoders raise on a broken file
-        raise DataError(f"image {image_id} ({dataset.image_reference(image_id)}): {error}") from error
-
-
-def _class_names(dataset):
-    """Class id -> a name that no other class has: those that two sources share get their source, and in one their id."""
-    classes = dataset.class_info[1:]
-    names = [info["name"] for info in classes]
-    for more in ("source", "id"):
-        shared = {name for name, count in Counter(names).items() if count > 1}
-        names = [f"{name} ({info[more]})" if name in shared else name for name, info in zip(names, classes, strict=True)]
-    return dict(enumerate(names, start=1))
-
-
-def _collect(detect, dataset, image_ids, batch_size, progress):
-    """Run the detector over the images.
-
-    Returns:
-        used: list of the image ids that could be read.
-        truth, rows: lists of rows.
-        left_out: dict image id -> reason.
-        seconds: float, in the detector.
-    """
-    used, truth, rows, left_out, seconds = [], [], [], {}, 0.0
-    for start in range(0, len(image_ids), batch_size):
-        batch = []
-        for image_id in image_ids[start : start + batch_size]:
-            try:
-                batch.append((image_id, *_load(dataset, image_id)))
-            except DataError as error:
-                left_out[image_id] = str(error)
-        if batch:
-            began = time.perf_counter()
-            results = detect([image for _, image, _ in batch])
-            seconds += time.perf_counter() - began
-            if len(results) != len(batch):
-                raise ValueError(f"the detector gave {len(results)} results for {len(batch)} images")
-            for (image_id, image, annotations), result in zip(batch, results, strict=True):
-                used.append(image_id)
-                truth += annotations
-                rows += _detection_rows(dataset, image_id, image.shape, result)
-        if progress is not None:
-            progress(min(start + batch_size, len(image_ids)), len(image_ids))
-    return used, truth, rows, left_out, seconds
-
-
-def score(truth, rows, image_ids, class_names, kinds=("mask", "box"), scorer=score_rows, progress=None):
-    """COCO's figures of detection rows against ground-truth rows, overall and for each class.
+def evaluate(
+    detect: Detect,
+    dataset: Dataset,
+    image_ids: Iterable[Any] | None = None,
+    *,
+    batch_size: int = 1,
+    progress: Stages | None = None,
+    kinds: Sequence[str] = ("mask", "box"),
+) -> CocoResult:
+    """Detect on the images of a data set and compare the detections with its ground truth.
 
     Args:
-        truth: list of COCO annotations: image_id, category_id, segmentation (RLE), bbox, area, iscrowd.
-        rows: list of COCO results.
-        image_ids: list of ints, the images evaluated.
-        class_names: dict class id -> name.
-        kinds: what to compare, of "mask" and "box".
-        scorer: callable with the arguments and the answer of `scoring.score_rows`.
-        progress: maker of stages (`mrcnn.base.progress`), one a kind; or None.
-
-    Returns:
-        CocoResult.
-
-    Raises:
-        ValueError: unknown kind, or rows without what is compared.
-    """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise ValueError(f"kinds={unknown}: expected some of {', '.join(KINDS)}")
-    per_class = {
-        name: {"class_id": class_id, "instances": 0, "crowds": 0, "detections": 0}
-        for class_id, name in class_names.items()
-    }
-    for row in truth:
-        per_class[class_names[row["category_id"]]]["crowds" if row["iscrowd"] else "instances"] += 1
-    for row in rows:
-        per_class[class_names[row["category_id"]]]["detections"] += 1
-    metrics, curves = {}, {}
-    for kind in kinds:
-        with (progress or unseen)(f"scoring {_PLURALS[kind]}") as show:
-            overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind, curves, show)
-        metrics |= {f"{kind}_{name}": value for name, value in overall.items()}
-        for class_id, figures in by_class.items():
-            per_class[class_names[class_id]] |= {f"{kind}_{name}": value for name, value in figures.items()}
-    info = {"images": len(image_ids)}
-    info |= {key: sum(c[key] for c in per_class.values()) for key in ("instances", "crowds", "detections")}
-    return CocoResult(metrics, per_class, info, rows, truth, curves)
-
-
-def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, kinds=("mask", "box")):
-    """Detect on the images of a data set and hold what is found against its ground truth.
-
-    Args:
-        detect: callable, list of images -> list of dicts with "rois", "class_ids", "scores" and "masks" (bool
-            [H, W, N] or a list of COCO RLE), as `MaskRCNN.detect`. Each image is as `dataset.load_image` gives it.
-        dataset: a prepared Dataset.
-        image_ids: the images to take, by position in the data set; default all.
-        batch_size: int. Images given to `detect` at once.
-        progress: maker of stages (`mrcnn.base.progress`): "detecting", of images, then "scoring masks" and "scoring boxes";
-            or None.
+        detect: returns for each image "rois", "class_ids", "scores" and "masks" (bool [H, W, N] or a list of RLE), as
+            `MaskRCNN.detect` does. Images are those of `dataset.load_image`, with a channel axis.
+        dataset: prepared.
+        image_ids: the images to use, by position in the data set; None uses all.
+        batch_size: images given to `detect` at once.
+        progress: gets the stages "detecting", which counts images, "scoring masks" and "scoring boxes".
         kinds: what to compare; ("box",) for a detector without masks.
 
     Returns:
-        CocoResult. Crowds are neither found nor missed; a class that the set does not hold has nan. Detections of
-        classes that the image's source does not annotate are not counted. A data set whose `coverage` says that
-        not every class is annotated in every image is evaluated as LVIS is; see `evaluation.lvis`.
+        Crowds are ignored, whether detected or not. A class without objects has nan. Detections of classes that the
+        image's source does not annotate are not counted. A data set whose `coverage` says that not every class is
+        annotated in every image is evaluated as LVIS is; see `mrcnn.evaluation.lvis`. Images that cannot be loaded are left
+        out, with the reason in `info`.
 
     Raises:
-        DataError: none of the images can be read, or there are none.
-        ValueError: the detector's answer does not fit the images.
+        DataError: there are no images, or none can be loaded.
+        ValueError: the detector's results do not fit the images.
     """
     began = time.perf_counter()
     image_ids = [int(i) for i in (dataset.image_ids if image_ids is None else image_ids)]
@@ -257,3 +133,149 @@ def evaluate(detect, dataset, image_ids=None, *, batch_size=1, progress=None, ki
         "left_out": left_out,
     }
     return result
+
+
+def score(
+    truth: list[Row],
+    rows: list[Row],
+    image_ids: Sequence[int],
+    class_names: Mapping[int, str],
+    kinds: Sequence[str] = ("mask", "box"),
+    scorer: Callable[..., Any] = score_rows,
+    progress: Stages | None = None,
+) -> CocoResult:
+    """Compute the metrics of rows of detections against rows of ground truth, overall and per class.
+
+    Args:
+        truth: COCO annotations: image_id, category_id, segmentation (RLE), bbox, area, iscrowd.
+        rows: COCO results.
+        image_ids: the images evaluated.
+        class_names: name of each class id.
+        kinds: what to compare, of "mask" and "box".
+        scorer: `scoring.score_rows`, or a function with its arguments and results.
+        progress: gets a stage per kind.
+
+    Raises:
+        ValueError: a kind is unknown, or a row lacks what is compared.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"kinds={unknown}: expected some of {', '.join(KINDS)}")
+    per_class: dict[str, dict[str, Any]] = {
+        name: {"class_id": class_id, "instances": 0, "crowds": 0, "detections": 0}
+        for class_id, name in class_names.items()
+    }
+    for row in truth:
+        per_class[class_names[row["category_id"]]]["crowds" if row["iscrowd"] else "instances"] += 1
+    for row in rows:
+        per_class[class_names[row["category_id"]]]["detections"] += 1
+    metrics: dict[str, float] = {}
+    curves: dict[str, np.ndarray] = {}
+    for kind in kinds:
+        with (progress or unseen)(f"scoring {_PLURALS[kind]}") as show:
+            overall, by_class = scorer(truth, rows, image_ids, list(class_names), kind, curves, show)
+        metrics |= {f"{kind}_{name}": value for name, value in overall.items()}
+        for class_id, values in by_class.items():
+            per_class[class_names[class_id]] |= {f"{kind}_{name}": value for name, value in values.items()}
+    info = {"images": len(image_ids)}
+    info |= {key: sum(c[key] for c in per_class.values()) for key in ("instances", "crowds", "detections")}
+    return CocoResult(metrics, per_class, info, rows, truth, curves)
+
+
+def _collect(
+    detect: Detect, dataset: Dataset, image_ids: Sequence[int], batch_size: int, progress: Show | None
+) -> tuple[list[int], list[Row], list[Row], dict[int, str], float]:
+    """Run the detector over the images.
+
+    Returns:
+        used: ids of the images that were loaded.
+        truth, rows: of these images.
+        left_out: the reason for each other image.
+        seconds: time spent in the detector.
+    """
+    used, left_out, seconds = [], {}, 0.0
+    truth: list[Row] = []
+    rows: list[Row] = []
+    for start in range(0, len(image_ids), batch_size):
+        batch = []
+        for image_id in image_ids[start : start + batch_size]:
+            try:
+                image = load_checked_image(dataset, image_id)
+                batch.append((image_id, image, _truth_rows(dataset, image_id, image.shape)))
+            except DataError as error:
+                left_out[image_id] = str(error)
+        if batch:
+            began = time.perf_counter()
+            results = detect([image for _, image, _ in batch])
+            seconds += time.perf_counter() - began
+            if len(results) != len(batch):
+                raise ValueError(f"the detector returned {len(results)} results for {len(batch)} images")
+            for (image_id, image, annotations), result in zip(batch, results, strict=True):
+                used.append(image_id)
+                truth += annotations
+                rows += _detection_rows(dataset, image_id, image.shape, result)
+        if progress is not None:
+            progress(min(start + batch_size, len(image_ids)), len(image_ids))
+    return used, truth, rows, left_out, seconds
+
+
+def _truth_rows(dataset: Dataset, image_id: int, shape: Sequence[int]) -> list[Row]:
+    """Turn the ground truth of an image into COCO annotations.
+
+    Raises:
+        DataError: it cannot be loaded, or a mask is of a different size than the image: pycocotools would match nothing
+            with it, and report nothing.
+    """
+    where = name_image(dataset, image_id)
+    try:
+        rows = [
+            {
+                "image_id": image_id,
+                "category_id": int(instance["class_id"]),
+                "segmentation": instance["segmentation"],
+                "bbox": [float(v) for v in instance["bbox"]],
+                "area": float(instance["area"]),
+                "iscrowd": int(instance["iscrowd"]),
+            }
+            for instance in dataset.ground_truth(image_id)
+        ]
+        sizes = [tuple(int(v) for v in row["segmentation"]["size"]) for row in rows]
+    except Exception as error:  # a data set is the user's code, and may raise anything
+        reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+        raise DataError(f"{where}: its masks cannot be loaded: {reason}") from error
+    for size in sizes:
+        if size != tuple(shape[:2]):
+            raise DataError(
+                f"{where}: the image is {shape[0]} x {shape[1]} (height x width), its ground truth {size[0]} x {size[1]}: "
+                "correct the annotation or the file"
+            )
+    return rows
+
+
+def _detection_rows(dataset: Dataset, image_id: int, shape: Sequence[int], result: Mapping[str, Any]) -> list[Row]:
+    """Turn the detections of an image into COCO results, without the classes that its source does not annotate.
+
+    Raises:
+        ValueError: a mask is of a different size than the image.
+    """
+    rows = to_coco_results(image_id, result)
+    for row in rows:
+        size = tuple(row["segmentation"]["size"]) if "segmentation" in row else tuple(shape[:2])
+        if size != tuple(shape[:2]):
+            raise ValueError(
+                f"image {image_id}: the detector returned a mask of {size[0]} x {size[1]} (height x width) "
+                f"for an image of {shape[0]} x {shape[1]}"
+            )
+    # a source without classes of its own uses those of the others
+    known = dataset.source_class_ids.get(dataset.image_info[image_id]["source"])
+    return rows if known is None else [row for row in rows if row["category_id"] in known]
+
+
+def _class_names(dataset: Dataset) -> dict[int, str]:
+    """Give each class id a unique name: names shared by two sources get their source, names shared within one their id."""
+    classes = dataset.class_info[1:]
+    names = [str(info["name"]) for info in classes]
+    for key in ("source", "id"):
+        shared = {name for name, count in Counter(names).items() if count > 1}
+        names = [f"{name} ({info[key]})" if name in shared else name for name, info in zip(names, classes, strict=True)]
+    return dict(enumerate(names, start=1))

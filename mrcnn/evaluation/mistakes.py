@@ -1,93 +1,101 @@
-"""What a detector found, took for something else, missed and made up, image by image.
+"""A detector's mistakes: objects found, confused with another class, missed, and false detections; the confusion matrix.
 
-Legend: D detections and G objects of one image.
+Shape letters: D detections and G objects of one image, K classes with background.
 """
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float, Int
 from pycocotools import mask as coco_mask
 
-from mrcnn.base.progress import tracked
+from mrcnn.base.progress import Show, tracked
 from mrcnn.evaluation.per_image import NO_MATCH, match_by_overlaps
+from mrcnn.evaluation.results import Row
+
+Coverage = tuple[Collection[int], Collection[int]] | None
 
 
 @dataclass
 class ImageMistakes:
-    """The detections of an image held against its objects.
+    """The detections of an image compared with its objects.
 
     Attributes:
-        image_id: int.
-        found: list of (truth row, detection row): objects found under their class.
-        confused: list of (truth row, detection row): objects found under another class.
-        missed: list of truth rows that no detection covers.
-        false: list of detection rows that cover no object, or one that another detection has found.
+        image_id: as in the rows.
+        found: (truth row, detection row) of each object detected with its class.
+        confused: (truth row, detection row) of each object detected with another class.
+        missed: truth rows that no detection covers.
+        false: detection rows that cover no object, or one that another detection has found.
     """
 
     image_id: int
-    found: list = field(default_factory=list)
-    confused: list = field(default_factory=list)
-    missed: list = field(default_factory=list)
-    false: list = field(default_factory=list)
+    found: list[tuple[Row, Row]] = field(default_factory=list)
+    confused: list[tuple[Row, Row]] = field(default_factory=list)
+    missed: list[Row] = field(default_factory=list)
+    false: list[Row] = field(default_factory=list)
 
     @property
-    def count(self):
-        """Mistakes of the image: objects missed, detections that are false, and objects under another class, each one."""
+    def count(self) -> int:
+        """Number of mistakes: objects missed, false detections, and objects detected with another class."""
         return len(self.confused) + len(self.missed) + len(self.false)
 
 
-def find_mistakes(truth, rows, *, min_score=0.0, iou_threshold=0.5, coverage=None, progress=None):
-    """Hold detections against objects by the IoU of their masks.
+def find_mistakes(
+    truth: Sequence[Row],
+    rows: Sequence[Row],
+    *,
+    min_score: float | int = 0.0,
+    iou_threshold: float = 0.5,
+    coverage: Callable[[int], Coverage] | None = None,
+    progress: Show | None = None,
+) -> list[ImageMistakes]:
+    """Compare detections with objects by the IoU of their masks.
 
-    Each detection, best score first, takes the object of its own class that it covers best of those that are free, as in
-    COCO's evaluation; what is left over is then matched in the same way whatever the classes. A detection that is left
-    over and lies in a crowd of its class is passed over.
+    Each detection, highest score first, is matched with the free object of its class that it overlaps most, as in COCO's
+    evaluation; the detections and objects that remain are then matched in the same way whatever their classes. An unmatched
+    detection inside a crowd of its class is ignored.
 
     Args:
-        truth: list of COCO annotations with RLE masks, as of `CocoResult.truth`.
-        rows: list of COCO results with RLE masks, as of `CocoResult.rows`.
-        min_score: float in 0..1. Detections of a lower score are passed over.
-        iou_threshold: float. IoU of two masks from which on they are of the same thing; share of a detection inside a
-            crowd from which on it belongs to the crowd.
-        coverage: function of an image id, such as `dataset.coverage`; None where every class is annotated in every
-            image. Detections of classes that an image was not searched for are passed over, and those that meet no
-            object of a class annotated in part.
-        progress: function (done, total), called after each image, or None.
+        truth: COCO annotations with RLE masks, such as `CocoResult.truth`.
+        rows: COCO results with RLE masks, such as `CocoResult.rows`.
+        min_score: detections of a lower score are ignored.
+        iou_threshold: least IoU of a match; also the least fraction of a detection inside a crowd for it to belong to the
+            crowd.
+        coverage: `Dataset.coverage` of a federated data set. Detections of classes that were not searched for in an image
+            are ignored, and so are unmatched detections of a class annotated in part.
+        progress: counts images.
 
     Returns:
-        list of ImageMistakes, of the images that have an object or a detection, in the order of their ids.
+        The images that have an object or a detection, in the order of their ids.
 
     Raises:
-        ValueError: a detection without a mask.
+        ValueError: a detection has no mask.
     """
-    images = {}
+    images: dict[int, tuple[list[Row], list[Row]]] = {}
     for row in truth:
         images.setdefault(row["image_id"], ([], []))[0].append(row)
     for row in rows:
         if "segmentation" not in row:
-            raise ValueError(f"image {row['image_id']}: a detection has no segmentation, by which it is compared")
+            raise ValueError(f"image {row['image_id']}: a detection has no segmentation, which the comparison needs")
         if row["score"] >= min_score:
             images.setdefault(row["image_id"], ([], []))[1].append(row)
-    return [_compare(image_id, *images[image_id], iou_threshold, coverage(image_id) if coverage else None)
-            for image_id in tracked(sorted(images), progress)]  # fmt: skip
+    mistakes = []
+    for image_id in tracked(sorted(images), progress):
+        known = coverage(image_id) if coverage else None
+        mistakes.append(_image_mistakes(image_id, *images[image_id], iou_threshold, known))
+    return mistakes
 
 
-def worst_images(mistakes, count=20):
-    """Choose the images with the most mistakes.
-
-    Args:
-        mistakes: list of ImageMistakes.
-        count: int. So many at most; images without a mistake are never among them.
-
-    Returns:
-        list of ImageMistakes, most mistakes first; of equal ones the image with fewer objects found comes first.
-    """
+def worst_images(mistakes: Sequence[ImageMistakes], count: int = 20) -> list[ImageMistakes]:
+    """Choose up to `count` images with the most mistakes, most first; of equal ones, those with fewer objects found first."""
     wrong = [image for image in mistakes if image.count]
     return sorted(wrong, key=lambda image: (-image.count, len(image.found), image.image_id))[:count]
 
 
-def _compare(image_id, truth, rows, iou_threshold, known):
-    """Match the rows of one image: ImageMistakes."""
+def _image_mistakes(
+    image_id: int, truth: list[Row], rows: list[Row], iou_threshold: float, known: Coverage
+) -> ImageMistakes:
     objects = [row for row in truth if not row["iscrowd"]]
     crowds = [row for row in truth if row["iscrowd"]]
     annotated = {row["category_id"] for row in truth}
@@ -100,10 +108,12 @@ def _compare(image_id, truth, rows, iou_threshold, known):
     _, match = match_by_overlaps(overlaps, ids, gt_ids, iou_threshold)
     result = ImageMistakes(image_id)
     result.found = [(objects[match[ix]], rows[ix]) for ix in np.flatnonzero(match != NO_MATCH)]
-    # what is left over, whatever its class
+    # what remains, whatever its class
     free = np.setdiff1d(np.arange(len(objects)), match)
     left = np.flatnonzero(match == NO_MATCH)
-    other_gt, other = match_by_overlaps(overlaps[np.ix_(left, free)], np.zeros(len(left)), np.zeros(len(free)), iou_threshold)
+    other_gt, other = match_by_overlaps(
+        overlaps[np.ix_(left, free)], np.zeros(len(left), int), np.zeros(len(free), int), iou_threshold
+    )
     result.confused = [(objects[free[other[ix]]], rows[left[ix]]) for ix in np.flatnonzero(other != NO_MATCH)]
     result.missed = [objects[ix] for ix in free[other_gt == NO_MATCH]]
     partial = known[1] if known is not None else ()
@@ -112,18 +122,18 @@ def _compare(image_id, truth, rows, iou_threshold, known):
     return result
 
 
-def _overlaps(rows, objects):
-    """IoU of masks: float [D, G]."""
+def _overlaps(rows: list[Row], objects: list[Row]) -> Float[np.ndarray, "D G"]:
+    """Compute the IoU of the masks of detections and objects."""
     if not rows or not objects:
         return np.zeros((len(rows), len(objects)))
     masks = [row["segmentation"] for row in rows], [row["segmentation"] for row in objects]
     return np.asarray(coco_mask.iou(*masks, [0] * len(objects)))
 
 
-def _in_crowd(row, crowds, least):
-    """Whether a detection lies in a crowd of its class with at least this share of its area."""
+def _in_crowd(row: Row, crowds: list[Row], least: float) -> bool:
+    """Tell whether at least this fraction of a detection lies inside a crowd of its class."""
     same = [crowd["segmentation"] for crowd in crowds if crowd["category_id"] == row["category_id"]]
-    return bool(same) and np.max(coco_mask.iou([row["segmentation"]], same, [1] * len(same))) >= least
+    return bool(same) and bool(np.max(coco_mask.iou([row["segmentation"]], same, [1] * len(same))) >= least)
 
 
 @dataclass
@@ -131,30 +141,27 @@ class Confusion:
     """A confusion matrix.
 
     Attributes:
-        counts: int [K, K]. [t, p] objects of class t that were found as class p; [t, 0] were missed, [0, p] are
-            detections of class p where there is no object (or one that is found already). [0, 0] is 0.
-        names: list of K str, the background first.
+        counts: int [K, K]. [t, p] counts objects of class t detected as class p; [t, 0] those missed; [0, p] detections of
+            class p without an object, or of one that another detection has found. [0, 0] is 0.
+        names: K names of classes, the background first.
     """
 
-    counts: np.ndarray
-    names: list
+    counts: Int[np.ndarray, "K K"]
+    names: list[str]
 
     @property
-    def between_classes(self):
-        """Objects that were found as another class: int."""
+    def between_classes(self) -> int:
+        """Number of objects detected as another class."""
         classes = self.counts[1:, 1:]
         return int(classes.sum() - np.trace(classes))
 
 
-def confusion_matrix(mistakes, class_names):
-    """Count which class was taken for which.
+def confusion_matrix(mistakes: Sequence[ImageMistakes], class_names: Sequence[str]) -> Confusion:
+    """Count which class was detected as which; crowds do not count.
 
     Args:
-        mistakes: list of ImageMistakes, see `mistakes.find_mistakes`.
-        class_names: sequence of str by class id, the background first.
-
-    Returns:
-        Confusion. Crowds are no objects in it.
+        mistakes: see `find_mistakes`.
+        class_names: by class id, the background first.
     """
     counts = np.zeros((len(class_names),) * 2, np.int64)
     for image in mistakes:
@@ -167,17 +174,16 @@ def confusion_matrix(mistakes, class_names):
     return Confusion(counts, list(class_names))
 
 
-def most_confused(confusion, most=20):
-    """Choose what of a large matrix can be read.
+def most_confused(confusion: Confusion, most: int = 20) -> Confusion:
+    """Reduce a large matrix to the classes that are confused most often, as many as can be read.
 
     Args:
-        confusion: Confusion.
-        most: int. Classes to keep beside the background.
+        most: number of classes to keep beside the background.
 
     Returns:
-        Confusion of the classes that are taken for others, or others for them, most often; of equal ones those that are
-        there or found more often. They stay in their order. Classes without an object or a detection go first. The same
-        Confusion where it has no more classes than that.
+        A matrix of the classes that are most often detected as others, or others as them; of equal ones those with more
+        objects and detections. They keep their order. Classes without an object or a detection are dropped. A matrix that
+        is small enough is returned as it is.
     """
     if len(confusion.names) <= most + 1:
         return confusion

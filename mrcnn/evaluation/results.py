@@ -1,62 +1,50 @@
-"""Detections in COCO's results format.
+"""Detections in COCO's results format, in memory and in files.
 
-A row is `{"image_id", "category_id", "bbox": [x, y, width, height], "score", "segmentation": RLE}`: https://cocodataset.org/#format-results
+A row is {"image_id", "category_id", "bbox": [x, y, width, height], "score", "segmentation": RLE}; see
+https://cocodataset.org/#format-results.
 
-Legend: H W image, N detections.
+Shape letters: H W image, N detections.
 """
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from mrcnn.base.atomic_write import save_json
-from mrcnn.geometry.rle import as_rle, encode_mask, rle_to_json
+from mrcnn.datasets.dataset import Dataset
+from mrcnn.geometry.rle import Rle, as_rle, encode_mask, rle_to_json
+
+Row = dict[str, Any]
 
 RESULT_KEYS = ("image_id", "category_id", "score")
 
 
-def to_rle(mask):
-    """A mask as COCO RLE that JSON can hold.
+def to_rle(mask: Shaped[np.ndarray, "H W"] | Mapping[str, Any]) -> Rle:
+    """Encode a mask, dense or RLE, as an RLE that JSON can hold."""
+    return rle_to_json(as_rle(mask)) if isinstance(mask, Mapping) else encode_mask(mask)
+
+
+def to_coco_results(
+    image_id: int | str, result: Mapping[str, Any], category_ids: Mapping[int, Any] | Sequence[Any] | None = None
+) -> list[Row]:
+    """Turn what `MaskRCNN.detect` returns for one image into rows of plain Python values, ready for JSON.
 
     Args:
-        mask: bool [H, W], or a COCO RLE dict.
-
-    Returns:
-        dict {"size": [H, W], "counts": str}.
-    """
-    return rle_to_json(as_rle(mask)) if isinstance(mask, dict) else encode_mask(mask)
-
-
-def _iterate_masks(masks, count):
-    """Yield the `count` masks of a result, dense [H, W, N] or list of RLE, with a check of their number."""
-    found = len(masks) if isinstance(masks, (list, tuple)) else np.asarray(masks).shape[-1]
-    if found != count:
-        raise ValueError(f"{found} masks for {count} detections")
-    if isinstance(masks, (list, tuple)):
-        yield from masks
-    else:
-        for ix in range(count):
-            yield masks[:, :, ix]
-
-
-def to_coco_results(image_id, result, category_ids=None):
-    """Turn what `MaskRCNN.detect` says of one image into rows of COCO's results format.
-
-    Args:
-        image_id: int or str. Written to each row.
-        result: dict with "rois" int [N, 4] (y1, x1, y2, x2), "class_ids" [N], "scores" [N], and "masks" bool [H, W, N]
-            or a list of N COCO RLE dicts; without "masks" (or None) the rows hold no segmentation.
-        category_ids: mapping or sequence from class id to category id; default the class id itself.
-
-    Returns:
-        list of N dicts of plain Python numbers, ready for JSON.
+        image_id: written to each row.
+        result: "rois" int [N, 4] (y1, x1, y2, x2), "class_ids" [N], "scores" [N], and "masks" as bool [H, W, N] or a list
+            of N RLE dicts; without "masks", or if it is None, the rows have no segmentation.
+        category_ids: category id of each class id; None writes the class id.
 
     Raises:
         ValueError: the number of masks is not the number of boxes.
     """
-    masks = result.get("masks")
     count = len(result["rois"])
-    segmentations = [None] * count if masks is None else list(_iterate_masks(masks, count))
+    masks = result.get("masks")
+    segmentations = [None] * count if masks is None else _each_mask(masks, count)
     rows = []
     for roi, class_id, score, mask in zip(
         result["rois"], result["class_ids"], result["scores"], segmentations, strict=True
@@ -75,20 +63,20 @@ def to_coco_results(image_id, result, category_ids=None):
     return rows
 
 
-def _as_number(value):
-    """COCO's ids are numbers; a data set that keeps them as strings of digits means the same."""
-    return int(value) if isinstance(value, str) and value.isdigit() else value
+def _each_mask(masks: Sequence[Any] | Shaped[np.ndarray, "H W N"], count: int) -> Iterator[Any]:
+    """Iterate over masks, dense or a list of RLE, after a check of their number."""
+    listed = masks if isinstance(masks, list | tuple) else list(np.moveaxis(np.asarray(masks), -1, 0))
+    if len(listed) != count:
+        raise ValueError(f"{len(listed)} masks for {count} detections")
+    return iter(listed)
 
 
-def to_source_ids(rows, dataset):
-    """Rewrite rows from the ids of this project (positions in the data set) to the ids of the data set's own files.
+def to_source_ids(rows: Sequence[Row], dataset: Dataset) -> list[Row]:
+    """Copy rows with the ids of the data set's own files in place of positions in the data set.
 
     Args:
-        rows: list of rows whose image_id and category_id are positions in `dataset`.
-        dataset: a prepared Dataset.
-
-    Returns:
-        list of new rows, with `image_info[...]["id"]` and the class's id in its source.
+        rows: with positions in `dataset` as image_id and category_id.
+        dataset: prepared.
     """
     images, classes = dataset.image_info, dataset.class_info
     return [
@@ -101,19 +89,21 @@ def to_source_ids(rows, dataset):
     ]
 
 
-def save_results(path, rows):
-    """Save rows of COCO's results format as JSON, as the COCO server and `COCO.loadRes` take them."""
+def _as_number(value: object) -> object:
+    """Turn an id that a data set keeps as a string of digits into the number that COCO's files have."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+def save_results(path: Path | str, rows: Sequence[Row]) -> None:
+    """Save rows as JSON, as COCO's server and `COCO.loadRes` take them."""
     save_json(path, rows)
 
 
-def load_results(path):
-    """Read a JSON file of COCO's results format.
-
-    Returns:
-        list of rows.
+def load_results(path: Path | str) -> list[Row]:
+    """Read a JSON file of rows.
 
     Raises:
-        ValueError: the file holds something else, naming the file, the row and what is missing.
+        ValueError: the file holds something else; the message names the file, the row and what is missing.
     """
     with open(path, encoding="utf-8") as file:
         try:
@@ -122,7 +112,7 @@ def load_results(path):
             raise ValueError(f"{path}: not JSON: {error}") from error
     if not isinstance(rows, list):
         raise ValueError(
-            f"{path}: holds a {type(rows).__name__}, expected a list of results (an annotation file is no results file)"
+            f"{path}: contains a {type(rows).__name__}, expected a list of results (an annotation file is not a results file)"
         )
     for ix, row in enumerate(rows):
         missing = [key for key in RESULT_KEYS if not isinstance(row, dict) or key not in row]

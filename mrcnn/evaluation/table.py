@@ -1,7 +1,9 @@
-"""Evaluation figures as a text table."""
+"""The metrics of an evaluation as a text table."""
 
 import io
 import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -9,21 +11,70 @@ from rich.table import Table
 
 from mrcnn.base.text import printable
 
-# those that an evaluation has: COCO's or LVIS's
+if TYPE_CHECKING:
+    from mrcnn.evaluation.coco import CocoResult
+
+# columns in this order, of those that an evaluation has: COCO's or LVIS's
 OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR", "AR1", "AR10", "AR100")
 PER_CLASS = ("AP", "AP50", "AP75")
 
+# lines and names that are printed before "and so many more"
+_MOST_LEFT_OUT, _MOST_ABSENT = 10, 8
 
-def format_figure(value):
-    """Three decimals; a dash for what does not exist (nan)."""
+
+def format_metric(value: float | int | None) -> str:
+    """Format a metric with three decimals, or as a dash if it is undefined (nan or None)."""
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def _kinds(figures):
-    return [kind for kind in ("mask", "box") if f"{kind}_AP" in figures]
+def result_table(result: "CocoResult", per_class: bool = True, width: int = 100) -> str:
+    """Format an evaluation as text: counts, overall metrics, a line for each class that occurs, images left out.
+
+    Args:
+        per_class: whether to list the classes.
+        width: characters per line.
+
+    Returns:
+        Several lines. A dash stands for a metric that is undefined because the data set has no such object.
+    """
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False,
+                      emoji=False)  # fmt: skip
+    console.print(_summary(result.info))
+    console.print(_overall_table(result.metrics))
+    if per_class and result.per_class:
+        console.print(_class_table(result.per_class))
+        absent = [printable(name) for name, metrics in result.per_class.items() if not metrics["instances"]]
+        if absent:
+            names = ", ".join(absent[:_MOST_ABSENT]) + (", ..." if len(absent) > _MOST_ABSENT else "")
+            console.print(f"{len(absent)} of {len(result.per_class)} classes do not occur in these images: {names}")
+    left_out = result.info.get("left_out") or {}
+    for reason in list(left_out.values())[:_MOST_LEFT_OUT]:
+        console.print(printable(f"left out: {reason}"))
+    if len(left_out) > _MOST_LEFT_OUT:
+        console.print(f"... and {len(left_out) - _MOST_LEFT_OUT} more images left out")
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 
-def _overall_table(metrics):
+def print_result(result: "CocoResult", per_class: bool = True, console: Console | None = None) -> None:
+    """Print `result_table` in the width of a console, by default the terminal."""
+    console = console or Console()
+    console.print(result_table(result, per_class, console.width), highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(info: Mapping[str, Any]) -> str:
+    text = (
+        f"{info.get('images', 0)} images, {info.get('instances', 0)} objects, {info.get('crowds', 0)} crowds, "
+        f"{info.get('detections', 0)} detections"
+    )
+    if info.get("seconds_detect") and info.get("images"):
+        text += f", {info['seconds_detect'] / info['images']:.3f} s per image"
+    if info.get("left_out"):
+        text += f"; images left out: {len(info['left_out'])}"
+    return text
+
+
+def _overall_table(metrics: Mapping[str, float]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     kinds = _kinds(metrics)
@@ -31,72 +82,23 @@ def _overall_table(metrics):
     for name in names:
         table.add_column(name, justify="right")
     for kind in kinds:
-        table.add_row(kind, *(format_figure(metrics[f"{kind}_{name}"]) for name in names))
+        table.add_row(kind, *(format_metric(metrics[f"{kind}_{name}"]) for name in names))
     return table
 
 
-def _class_table(per_class):
-    """A line for each class that the set holds, most frequent first."""
+def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Make a line for each class that the data set has objects of, most frequent first."""
     kinds = _kinds(next(iter(per_class.values())))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("class", overflow="fold")
     for name in ("objects", "found", *(f"{kind} {name}" for kind in kinds for name in PER_CLASS)):
         table.add_column(name, justify="right", no_wrap=True)
-    present = [(name, c) for name, c in per_class.items() if c["instances"]]
-    for name, figures in sorted(present, key=lambda item: -item[1]["instances"]):
-        cells = (format_figure(figures[f"{kind}_{column}"]) for kind in kinds for column in PER_CLASS)
-        table.add_row(printable(name), str(figures["instances"]), str(figures["detections"]), *cells)
+    present = [(name, metrics) for name, metrics in per_class.items() if metrics["instances"]]
+    for name, metrics in sorted(present, key=lambda item: -item[1]["instances"]):
+        cells = (format_metric(metrics[f"{kind}_{column}"]) for kind in kinds for column in PER_CLASS)
+        table.add_row(printable(name), str(metrics["instances"]), str(metrics["detections"]), *cells)
     return table
 
 
-def _summary(result):
-    info = result.info
-    text = (
-        f"{info.get('images', 0)} images, {info.get('instances', 0)} objects, {info.get('crowds', 0)} crowds, "
-        f"{info.get('detections', 0)} detections"
-    )
-    if info.get("seconds_detect") and info.get("images"):
-        text += f", {info['seconds_detect'] / info['images']:.3f} s an image"
-    return text
-
-
-def result_table(result, per_class=True, width=100):
-    """The figures of an evaluation as text: counts, overall, and a line for each class that occurs.
-
-    Args:
-        result: CocoResult.
-        per_class: bool. Whether to list the classes.
-        width: int. Characters in a line.
-
-    Returns:
-        str of several lines. A dash stands for a figure that does not exist (no such object in the set).
-    """
-    out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False,
-                      emoji=False)  # fmt: skip
-    console.print(_summary(result))
-    console.print(_overall_table(result.metrics))
-    if per_class and result.per_class:
-        console.print(_class_table(result.per_class))
-        absent = [printable(name) for name, figures in result.per_class.items() if not figures["instances"]]
-        if absent:
-            shown = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
-            console.print(f"{len(absent)} of {len(result.per_class)} classes do not occur in these images: {shown}")
-    left_out = result.info.get("left_out") or {}
-    for reason in list(left_out.values())[:10]:
-        console.print(printable(f"left out: {reason}"))
-    if len(left_out) > 10:
-        console.print(f"... and {len(left_out) - 10} more images left out")
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
-
-
-def print_result(result, per_class=True, console=None):
-    """Print `result_table` in the width of the terminal.
-
-    Args:
-        result: CocoResult.
-        per_class: bool. Whether to list the classes.
-        console: rich Console; default standard output.
-    """
-    console = console or Console()
-    console.print(result_table(result, per_class, console.width), highlight=False, markup=False, soft_wrap=True)
+def _kinds(metrics: Iterable[str]) -> list[str]:
+    return [kind for kind in ("mask", "box") if f"{kind}_AP" in metrics]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mrcnn.evaluation.coco import CocoResult
 from mrcnn.evaluation.mistakes import Confusion, most_confused
-from mrcnn.evaluation.table import format_figure
+from mrcnn.evaluation.table import format_metric
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.labels import instance_text
 
@@ -60,10 +60,10 @@ def precision_recall_figure(result: CocoResult, kind: str = "mask", most: int = 
     figures = result.metrics
     for ix, (label, line, name) in enumerate((("IoU 0.50", mean[_IOU_50], "AP50"), ("IoU 0.75", mean[_IOU_75], "AP75"),
                                               ("IoU 0.50 to 0.95", mean.mean(axis=0), "AP"))):  # fmt: skip
-        _plot_curve(axes[0], recall, line, f"{label}: {name} {format_figure(figures[f'{kind}_{name}'])}", ix)
+        _plot_curve(axes[0], recall, line, f"{label}: {name} {format_metric(figures[f'{kind}_{name}'])}", ix)
     chosen = sorted(present, key=lambda ix: -result.per_class[names[ix]]["instances"])[:most]
     for rank, ix in enumerate(chosen):
-        ap = format_figure(result.per_class[names[ix]][f"{kind}_AP50"])
+        ap = format_metric(result.per_class[names[ix]][f"{kind}_AP50"])
         _plot_curve(axes[1], recall, precision[_IOU_50, :, ix], f"{_short(names[ix])}: {ap}", rank)
     if len(chosen) < len(present):
         axes[1].set_title(f"{kind}: the {len(chosen)} most frequent of {len(present)} classes, IoU 0.50")

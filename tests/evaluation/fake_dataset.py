@@ -1,7 +1,8 @@
-"""A data set in memory with the few methods that evaluation asks for."""
+"""A data set in memory with known ground truth, and a detector that knows it."""
 
 import numpy as np
 
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.rle import encode_mask
 
 
@@ -23,47 +24,50 @@ def instance(size, class_id, box, iscrowd=0):
     }
 
 
-def result(size, *found, form="dense"):
-    """A detector's answer: each found is (class id, box, score), its mask the filled box."""
-    masks = [rectangle(size, box) for _, box, _ in found]
+def result(size, *detections, form="dense"):
+    """A detector's result from (class id, box, score) each; the masks are the filled boxes."""
+    masks = [rectangle(size, box) for _, box, _ in detections]
     return {
-        "rois": np.array([box for _, box, _ in found], np.int32).reshape(-1, 4),
-        "class_ids": np.array([c for c, _, _ in found], np.int32),
-        "scores": np.array([s for _, _, s in found], np.float32),
+        "rois": np.array([box for _, box, _ in detections], np.int32).reshape(-1, 4),
+        "class_ids": np.array([c for c, _, _ in detections], np.int32),
+        "scores": np.array([s for _, _, s in detections], np.float32),
         "masks": np.stack(masks, -1) if masks and form == "dense" else
         np.zeros((*size, 0), bool) if form == "dense" else [encode_mask(m) for m in masks],
     }
 
 
-class FakeDataset:
-    """truth: one list of instances an image. An image's pixels are its id, so that a detector can tell them apart."""
+class FakeDataset(Dataset):
+    """truth: a list of instances per image. The pixels of an image are its id, so that a detector can tell images apart.
 
-    def __init__(self, truth, size=(120, 200), classes=("square", "circle", "triangle"), broken=()):
-        self.truth, self.size, self.broken = truth, size, set(broken)
-        self.image_ids = np.arange(len(truth))
-        self.image_info = [{"source": "fake", "id": f"{100 + i}", "path": f"{i}.png"} for i in self.image_ids]
-        self.class_info = [{"source": "", "id": 0, "name": "BG"}]
-        self.class_info += [{"source": "fake", "id": 10 * i, "name": name} for i, name in enumerate(classes, start=1)]
-        self.source_class_ids = {"fake": list(range(len(classes) + 1))}
+    errors, truth_errors: {image id: exception that its image, or its ground truth, raises}.
+    """
+
+    def __init__(self, truth, size=(120, 200), classes=("square", "circle", "triangle"), errors=None, truth_errors=None):
+        super().__init__()
+        self.truth, self.size, self.errors, self.truth_errors = truth, size, errors or {}, truth_errors or {}
+        for i, name in enumerate(classes, start=1):
+            self.add_class("fake", 10 * i, name)
+        for i in range(len(truth)):
+            self.add_image("fake", f"{100 + i}", f"{i}.png")
+        self.prepare()
 
     def load_image(self, image_id):
-        if image_id in self.broken:
-            raise OSError("cannot identify image file")
+        if image_id in self.errors:
+            raise self.errors[image_id]
         return np.full((*self.size, 3), image_id, np.uint8)
 
     def ground_truth(self, image_id):
+        if image_id in self.truth_errors:
+            raise self.truth_errors[image_id]
         return self.truth[image_id]
 
-    def image_reference(self, image_id):
-        return self.image_info[image_id]["path"]
-
     def perfect(self, images, form="rle"):
-        """The detector that knows: every object that is no crowd, with score 1."""
-        found = []
+        """Detect exactly the objects that are not crowds, with score 1."""
+        results = []
         for image in images:
             objects = [o for o in self.truth[int(image[0, 0, 0])] if not o["iscrowd"]]
             xywh = [o["bbox"] for o in objects]
             boxes = [(y, x, y + h, x + w) for x, y, w, h in xywh]
             triples = [(o["class_id"], box, 1.0) for o, box in zip(objects, boxes)]
-            found.append(result(self.size, *triples, form=form))
-        return found
+            results.append(result(self.size, *triples, form=form))
+        return results

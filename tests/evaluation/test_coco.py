@@ -3,6 +3,7 @@ import io
 import json
 import math
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -230,24 +231,60 @@ def test_boxes_alone():
         evaluate(detect, dataset, kinds=("keypoints",))
 
 
-def test_a_broken_image_is_left_out_and_told():
-    dataset = FakeDataset(TRUTH, broken=[0])
-    found = evaluate(dataset.perfect, dataset)
-    assert found.info["images"] == 2 and found.info["instances"] == 1
-    assert found.info["left_out"] == {0: "image 0 (0.png): cannot identify image file"}
+# what decoders and users' code raise; cv2.error is derived from Exception alone
+ERRORS = [OSError("cannot identify image file"), cv2.error("(-215:Assertion failed) !_src.empty()"), ZeroDivisionError("z"),
+          DataError("0.png: the file is empty")]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("which, what", [
+    ("errors", "the image cannot be loaded"), ("truth_errors", "its masks cannot be loaded")])
+def test_an_image_that_cannot_be_loaded_is_left_out_and_reported(which, what, error, tmp_path):
+    dataset = FakeDataset(TRUTH, **{which: {0: error}})
+    found = evaluate(dataset.perfect, dataset, batch_size=2)
+    # neither its three objects nor detections in it count
+    assert found.info["images"] == 2 and found.info["instances"] == 1 and found.info["detections"] == 1
+    assert {row["image_id"] for row in [*found.truth, *found.rows]} == {1}
     assert found.metrics["mask_AP"] == pytest.approx(1.0)
-    assert "left out: image 0 (0.png): cannot identify image file" in found.table()
+    reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+    message = f"image 0 (id '100' of 'fake', path 0.png): {what}: {reason}"
+    assert found.info["left_out"] == {0: message}
+    table = found.table(width=300)
+    assert "images left out: 1" in table.splitlines()[0] and f"left out: {message}" in table
+    found.save(tmp_path / "eval.json")
+    assert json.loads((tmp_path / "eval.json").read_text())["info"]["left_out"] == {"0": message}
 
 
-def test_ground_truth_of_another_size_is_left_out_and_told():
+def test_the_user_can_interrupt_an_evaluation():
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(nothing, FakeDataset(TRUTH, errors={0: KeyboardInterrupt()}))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(nothing, FakeDataset(TRUTH, truth_errors={0: KeyboardInterrupt()}))
+
+
+@pytest.mark.parametrize("segmentation, message", [
+    (None, "its masks cannot be loaded: TypeError"), ({"counts": "00"}, "its masks cannot be loaded: KeyError: 'size'")])
+def test_ground_truth_without_a_usable_mask_is_left_out(segmentation, message):
+    broken = instance(SIZE, 1, (0, 0, 20, 20)) | {"segmentation": segmentation}
+    dataset = FakeDataset([[broken], TRUTH[1]])
+    assert message in evaluate(dataset.perfect, dataset, [0, 1]).info["left_out"][0]
+
+
+def test_an_image_that_is_not_one_is_left_out():
+    dataset = FakeDataset(TRUTH)
+    load, dataset.load_image = dataset.load_image, lambda image_id: None if image_id == 0 else load(image_id)
+    assert "load_image gave object of shape ()" in evaluate(dataset.perfect, dataset).info["left_out"][0]
+
+
+def test_ground_truth_of_another_size_is_left_out_and_reported():
     dataset = FakeDataset([[instance((60, 80), 1, (0, 0, 20, 20))], TRUTH[1]])
     found = evaluate(dataset.perfect, dataset)
     assert "the image is 120 x 200 (height x width), its ground truth 60 x 80" in found.info["left_out"][0]
 
 
 def test_nothing_to_evaluate():
-    dataset = FakeDataset(TRUTH, broken=[0, 1, 2])
-    with pytest.raises(DataError, match="none of 3 images.*0.png"):
+    dataset = FakeDataset(TRUTH, errors=dict(enumerate(ERRORS[:3])))
+    with pytest.raises(DataError, match="none of 3 images can be evaluated; the first: image 0 .*0.png.*cannot identify"):
         evaluate(dataset.perfect, dataset)
     with pytest.raises(DataError, match="no images"):
         evaluate(dataset.perfect, dataset, [])
@@ -256,10 +293,10 @@ def test_nothing_to_evaluate():
 
 
 def test_a_detector_that_does_not_fit_its_images():
-    with pytest.raises(ValueError, match="0 results for 1 images"):
+    with pytest.raises(ValueError, match="returned 0 results for 1 images"):
         evaluate(lambda images: [], FakeDataset(TRUTH))
     wrong = result((60, 80), (1, (0, 0, 20, 20), 0.9))
-    with pytest.raises(ValueError, match="image 0: the detector gave a mask of 60 x 80.*120 x 200"):
+    with pytest.raises(ValueError, match="image 0: the detector returned a mask of 60 x 80.*120 x 200"):
         evaluate(answers(wrong), FakeDataset(TRUTH))
     short = result(SIZE, (1, (0, 0, 20, 20), 0.9)) | {"masks": np.zeros((*SIZE, 2), bool)}
     with pytest.raises(ValueError, match="2 masks for 1 detections"):
@@ -267,7 +304,7 @@ def test_a_detector_that_does_not_fit_its_images():
 
 
 def test_saved_and_loaded(tmp_path):
-    dataset = FakeDataset(TRUTH, broken=[2])
+    dataset = FakeDataset(TRUTH, errors={2: OSError()})
     found = evaluate(dataset.perfect, dataset)
     path = tmp_path / "deep" / "eval.json"
     found.save(path)

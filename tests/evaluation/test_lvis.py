@@ -128,7 +128,7 @@ def test_only_the_300_most_certain_of_an_image_count():
 
 
 def test_a_detection_without_what_is_compared():
-    with pytest.raises(ValueError, match="image 10: a detection has no segmentation, and the mask is to be evaluated"):
+    with pytest.raises(ValueError, match="image 10: a detection has no segmentation, which the evaluation of mask needs"):
         score_rows([], [found_row(10, RARE, HERE, 0.9)], [10], [RARE], "mask", coverage={10: ({RARE}, ())}, frequencies={})
 
 

@@ -88,12 +88,12 @@ def test_images_are_apart_and_in_order():
 
 def test_the_worst_have_the_most_mistakes():
     def image(image_id, right, wrong):
-        return ImageMistakes(image_id, found=[None] * right, missed=[None] * wrong)
+        return ImageMistakes(image_id, found=[({}, {})] * right, missed=[{}] * wrong)
 
     images = [image(0, 0, 0), image(1, 3, 2), image(2, 1, 2), image(3, 0, 5), image(4, 1, 2)]
     assert [image.image_id for image in worst_images(images)] == [3, 2, 4, 1]
     assert [image.image_id for image in worst_images(images, 2)] == [3, 2]
-    mixed = ImageMistakes(0, confused=[None], missed=[None], false=[None])
+    mixed = ImageMistakes(0, confused=[({}, {})], missed=[{}], false=[{}])
     assert mixed.count == 3
 
 

@@ -60,7 +60,7 @@ def test_saved_results_are_read_back(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ('{"annotations": []}', "holds a dict.*no results file"),
+        ('{"annotations": []}', "contains a dict.*not a results file"),
         ('[{"image_id": 1, "score": 0.5, "bbox": [0, 0, 1, 1]}]', "result 0 has no category_id"),
         ('[{"image_id": 1, "category_id": 1, "score": 0.5}]', "result 0 has no bbox or segmentation"),
         ("[3]", "result 0 has no image_id, category_id, score"),

@@ -111,7 +111,7 @@ def test_rows_come_back_as_they_were():
 @pytest.mark.parametrize("kind", ["mask", "box"])
 def test_the_pairs_that_are_compared_are_counted_and_the_last_step_is_the_rest(kind, monkeypatch):
     truth, rows = _rows(0)
-    monkeypatch.setattr(scoring, "_TOLD_EVERY", 1)
+    monkeypatch.setattr(scoring, "_REPORT_EVERY", 1)
     told, at_the_averages, accumulate = [], [], scoring.COCOeval_faster.accumulate
 
     def watched(self):

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from mrcnn.evaluation.coco import evaluate
-from mrcnn.evaluation.table import format_figure, print_result, result_table
+from mrcnn.evaluation.table import format_metric, print_result, result_table
 from tests.evaluation.fake_dataset import FakeDataset, instance
 
 SIZE = (120, 200)
@@ -16,7 +16,7 @@ def evaluated(**kwargs):
 
 
 def test_figures():
-    assert format_figure(0.12345) == "0.123" and format_figure(float("nan")) == "-" and format_figure(None) == "-"
+    assert format_metric(0.12345) == "0.123" and format_metric(float("nan")) == "-" and format_metric(None) == "-"
 
 
 def test_table():

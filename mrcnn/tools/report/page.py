@@ -3,7 +3,7 @@
 from markupsafe import Markup, escape
 
 from mrcnn.base.progress import tracked
-from mrcnn.evaluation.table import format_figure
+from mrcnn.evaluation.table import format_metric
 from mrcnn.tools.html import table, write_page
 from mrcnn.tools.report import results, training
 from mrcnn.tools.report.run import best_epoch
@@ -81,7 +81,7 @@ def _summary(run, measured):
         rows.append(["checkpoints", told])
     if measured is not None:
         figures = measured.result.metrics
-        told = (f"{kind} AP {format_figure(figures[f'{kind}_AP'])}, AP50 {format_figure(figures[f'{kind}_AP50'])}"
+        told = (f"{kind} AP {format_metric(figures[f'{kind}_AP'])}, AP50 {format_metric(figures[f'{kind}_AP50'])}"
                 for kind in ("mask", "box"))  # fmt: skip
         rows.append(["measured", "; ".join(told)])
     return rows

@@ -4,7 +4,7 @@ from markupsafe import escape
 
 from mrcnn.base.errors import DataError
 from mrcnn.evaluation.mistakes import most_confused
-from mrcnn.evaluation.table import OVERALL, format_figure
+from mrcnn.evaluation.table import OVERALL, format_metric
 from mrcnn.tools.html import picture, table
 from mrcnn.tools.report.figures import draw_mistakes, embed
 from mrcnn.tools.report.measured import IOU
@@ -27,7 +27,7 @@ def figures(measured):
     elif not info["detections"]:
         yield '<p class="note">The network detected nothing at all, not even with a low score.</p>\n'
     names = [name for name in (*OVERALL, "ARs", "ARm", "ARl") if f"mask_{name}" in metrics]
-    rows = [[kind, *(format_figure(metrics[f"{kind}_{name}"]) for name in names)] for kind in ("mask", "box")]
+    rows = [[kind, *(format_metric(metrics[f"{kind}_{name}"]) for name in names)] for kind in ("mask", "box")]
     yield table(["", *names], rows, range(1, len(names) + 1))
     yield ('<p class="note">AP is the mean over IoU 0.50 to 0.95; s, m and l are objects of up to 32 x 32, up to 96 x 96 '
            "and more pixels. A dash stands where there is no such object.</p>\n")
@@ -42,7 +42,7 @@ def figures(measured):
 def _class_table(per_class):
     columns = [(kind, name) for kind, names in _BY_CLASS for name in names]
     present = sorted(((name, c) for name, c in per_class.items() if c["instances"]), key=lambda item: -item[1]["instances"])
-    rows = [[name, c["instances"], c["detections"], *(format_figure(c[f"{kind}_{figure}"]) for kind, figure in columns)]
+    rows = [[name, c["instances"], c["detections"], *(format_metric(c[f"{kind}_{figure}"]) for kind, figure in columns)]
             for name, c in present]  # fmt: skip
     yield f"<h3>By class</h3>\n<p>{len(present)} classes occur in these images, those with the most objects first.</p>\n"
     head = ["class", "objects", "detections", *(f"{kind} {name}" for kind, name in columns)]
