@@ -8,14 +8,14 @@ from samples.semantic import semantic
 
 
 def test_the_loss_by_hand():
-    """Four pixels: three of background, told 0.5 each, one of class 1, told 0.25."""
+    """Four pixels: three of background with probability 0.5, one of class 1 with probability 0.25."""
     masks = np.array([0, 0, 0, 1]).reshape(1, 2, 2, 1)
     probs = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.75, 0.25]], np.float32).reshape(1, 2, 2, 2)
     weights = np.array([0.751, 0.251]) ** -0.75
     weights /= (weights * [0.75, 0.25]).sum()
     expected = (0.75 * weights[0] * np.log(2) + 0.25 * weights[1] * np.log(4))
     assert float(semantic.balanced_cross_entropy(masks, probs)) == pytest.approx(expected, rel=1e-5)
-    # with shares of 1 and 0 the absent class weighs nothing
+    # with shares of 1 and 0 the absent class has no weight
     plain = (3 * np.log(2) + np.log(4 / 3)) / 4
     assert float(semantic.balanced_cross_entropy(masks * 0, probs)) == pytest.approx(plain, rel=1e-5)
 
@@ -30,8 +30,8 @@ def test_the_table_leaves_absent_classes_out_of_the_mean():
     ]  # fmt: skip
 
 
-def test_sizes_that_cannot_be_halved_are_told():
-    with pytest.raises(ValueError, match="the size is 20 x 32, and both sides must be multiples of 8"):
+def test_sizes_that_cannot_be_halved_are_refused():
+    with pytest.raises(ValueError, match="size is 20 x 32: both sides must be multiples of 8"):
         semantic.build_unet((20, 32), 3)
 
 
@@ -52,7 +52,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_tiny_network_learns_and_the_figures_say_so(folder, capsys, monkeypatch):
+def test_a_tiny_network_learns(folder, capsys, monkeypatch):
     monkeypatch.setattr(semantic, "LEVELS", 2)
     figure = folder / "batch.png"
     result = semantic.main([
@@ -70,7 +70,7 @@ def test_a_tiny_network_learns_and_the_figures_say_so(folder, capsys, monkeypatc
     assert cv2.imread(str(figure)).shape[2] == 3
 
 
-def test_what_cannot_be_measured_is_told(folder, capsys):
+def test_a_missing_validation_subset_is_reported(folder, capsys):
     parts = semantic.open_parts(semantic.parse(["--dataset", str(folder), "--classes", "red", "--val", "test"]))
     assert list(parts) == ["training", "training images"] and "no subset 'test'" in capsys.readouterr().out
     training, measured = parts.values()
