@@ -1,4 +1,4 @@
-"""One matrix for image and class map: moves worked out by hand, and what no draw may do."""
+"""Transforms of image and class map: hand-computed cases, and properties of every draw."""
 import cv2
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def warped(matrix, fill_mode="constant", cval=0.0):
     # a quarter turn about the middle (x 2, y 1): pixel (x, y) shows (3 - y, x - 1)
     ([[0, -1, 3], [1, 0, -1]], [[0] * 5, [0] * 5, [0, 2, 0, 0, 0]]),
 ])  # fmt: skip
-def test_moves_by_hand_are_the_same_for_image_and_map(matrix, expected):
+def test_image_and_map_move_alike(matrix, expected):
     image, class_map = warped(matrix)
     np.testing.assert_array_equal(class_map, expected)
     np.testing.assert_allclose(image, expected, atol=1e-6)
@@ -40,7 +40,7 @@ def test_moves_by_hand_are_the_same_for_image_and_map(matrix, expected):
     ("wrap", [0, 0, 1, 2, 0]),
     ("constant", [0, 0, 1, 2, 0]),
 ])  # fmt: skip
-def test_what_lies_beyond_the_edges(fill_mode, first_row):
+def test_fill_modes(fill_mode, first_row):
     image, class_map = warped([[1, 0, -2], [0, 1, 0]], fill_mode)
     np.testing.assert_array_equal(class_map[0], first_row)
     np.testing.assert_allclose(image[0], first_row, atol=1e-6)
@@ -80,7 +80,7 @@ def test_each_argument_moves_what_its_name_says():
     assert 0.33 < max(m[0, 1] for m in sheared) <= np.sin(np.radians(20))
 
 
-def test_flips_are_of_half_the_draws_and_only_where_asked_for():
+def test_half_of_the_draws_are_flipped():
     diagonals = np.array([np.diag(t.matrix[:, :2]) for t in draws(horizontal_flip=True)])
     assert (diagonals[:, 1] == 1).all() and 0.4 < (diagonals[:, 0] == -1).mean() < 0.6
     diagonals = np.array([np.diag(t.matrix[:, :2]) for t in draws(vertical_flip=True)])
@@ -88,7 +88,7 @@ def test_flips_are_of_half_the_draws_and_only_where_asked_for():
 
 
 @pytest.mark.parametrize("given_range, expected", [
-    (3, {-2, -1, 0, 1, 2}),  # a whole number, as Keras has it: below it
+    (3, {-2, -1, 0, 1, 2}),  # an int as in Keras: below it
     ([0.5, 0.1], {-30, -6, 6, 30}),  # shares of 60
     ([7, 0.5], {-7, -0.5, 0.5, 7}),  # pixels, as not all are below 1
     (1, {0}),
@@ -98,21 +98,21 @@ def test_forms_of_a_shift(given_range, expected):
     assert found == expected
 
 
-def test_a_shift_of_one_and_more_is_in_pixels():
+def test_a_shift_from_one_on_is_in_pixels():
     found = [t.matrix[1, 2] for t in draws(height_shift_range=4.5)]
     assert 4 < max(found) <= 4.5 and -4.5 <= min(found) < -4
 
 
-def test_brightness_is_of_the_image_alone():
+def test_brightness_changes_only_the_image():
     augmentation = SemanticAugmentation(brightness_range=(0.5, 2))
     factors = [t.brightness for t in draws(brightness_range=(0.5, 2))]
     assert 0.5 <= min(factors) < 0.55 and 1.9 < max(factors) <= 2
     image, class_map = augmentation.apply(IMAGE, MAP, Transform(np.eye(2, 3), 2.0))
     np.testing.assert_array_equal(class_map, MAP)
-    np.testing.assert_allclose(image, np.minimum(IMAGE * 2, 1))  # cut off at white
+    np.testing.assert_allclose(image, np.minimum(IMAGE * 2, 1))  # clipped at white
 
 
-def test_image_follows_scipy_by_the_same_matrix():
+def test_the_image_agrees_with_scipy():
     """Keras samples by scipy: away from the edges the two agree to the step of OpenCV's coordinates, 1/32 pixel."""
     rng = np.random.default_rng(1)
     smooth = cv2.GaussianBlur(rng.random((30, 50)).astype(np.float32), (0, 0), 3)
@@ -154,7 +154,7 @@ def test_no_class_is_invented_and_the_image_moves_with_the_map(arguments, height
     pure = (moved[:, :, 0] == 0) | (moved[:, :, 0] == 1)
     np.testing.assert_array_equal(moved[:, :, 0][pure] * 7, moved_map[pure])
     bright = SemanticAugmentation(**arguments)(image, class_map, seed)
-    np.testing.assert_array_equal(bright[1], moved_map)  # brightness is drawn last, and does not touch the map
+    np.testing.assert_array_equal(bright[1], moved_map)  # brightness is drawn last, and leaves the map alone
     again = SemanticAugmentation(**arguments)(image, class_map, seed)
     np.testing.assert_array_equal(bright[0], again[0])
 
@@ -183,19 +183,19 @@ def test_ranges_of_zero_change_nothing(height, width, seed):
     ({"cval": 300}, "cval is 300, expected a number from 0 to 255"),
     ({"featurewise_center": True}, "no argument 'featurewise_center'; it has rotation_range, "),
 ])  # fmt: skip
-def test_arguments_out_of_range_are_told(arguments, said):
+def test_arguments_out_of_range(arguments, said):
     with pytest.raises(ValueError, match=said):
         as_augmentation(arguments)
 
 
-def test_augmentation_is_taken_as_users_give_it():
+def test_as_augmentation():
     assert as_augmentation(None) is None
     assert as_augmentation({"rotation_range": 5}) == SemanticAugmentation(rotation_range=5)
     with pytest.raises(ValueError, match="augmentation is int"):
         as_augmentation(3)
 
 
-def test_what_does_not_go_together_is_told():
+def test_mismatched_image_and_map():
     move = Transform(np.array([[1.0, 0, 1], [0, 1, 0]]))
     with pytest.raises(ValueError, match=r"image has size \(3, 5\), its class map shape \(5, 3\)"):
         SemanticAugmentation().apply(IMAGE, MAP.T, move)

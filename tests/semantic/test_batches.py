@@ -1,4 +1,4 @@
-"""Batches of images with their class maps: every image once an epoch, the same whoever makes them."""
+"""The choice of images, and batches that depend only on seed and step."""
 import json
 import logging
 import pickle
@@ -20,12 +20,12 @@ from tests.semantic.drawn import AUGMENTATION, RED, SCENES, Broken
     ("red", [0, 3]),
     (["green", "blue"], [0, 1, 4]),
 ])  # fmt: skip
-def test_images_that_hold_a_class_each_once(classes, expected):
+def test_images_with_a_class(classes, expected):
     dataset, ids = filter_images(scenes(*SCENES), classes)
     assert ids.dtype == np.int64 and sorted(ids.tolist()) == expected and dataset.num_images == 5
 
 
-def test_the_order_follows_from_the_seed():
+def test_the_order_depends_on_the_seed():
     dataset = scenes(*[[(RED, 0, 0, 9, 9)]] * 30)
     orders = [filter_images(dataset, ["red"], seed=seed)[1].tolist() for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2] and orders[0] != sorted(orders[0])
@@ -37,12 +37,12 @@ def test_the_order_follows_from_the_seed():
     (["BG"], "no class 'BG'"),
     ([], "classes is empty"),
 ])  # fmt: skip
-def test_classes_that_cannot_be_found_are_told(classes, said):
+def test_invalid_classes(classes, said):
     with pytest.raises(DataError, match=said):
         filter_images(scenes(*SCENES), classes)
 
 
-def test_no_image_at_all_is_told():
+def test_no_images():
     with pytest.raises(DataError, match="no image has any of the classes green, blue"):
         filter_images(scenes([(RED, 0, 0, 9, 9)]), ["green", "blue"])
     with pytest.raises(DataError, match="has no images"):
@@ -65,7 +65,7 @@ def test_numbers_of_classes():
         number_classes(dataset, None, "both")
 
 
-def test_classes_of_one_name_in_two_sources_are_one():
+def test_equal_names_in_two_sources_are_one_class():
     dataset = scenes()
     dataset.add_class("other", 7, "green")
     dataset.add_class("other", 8, "grey")
@@ -82,8 +82,8 @@ def seen(batches, epoch):
     return [batches[epoch * len(batches) + i] for i in range(len(batches))]
 
 
-def test_every_image_comes_once_an_epoch_in_an_order_of_its_own():
-    dataset = scenes(*[[(RED, i, 0, i + 1, 60)] for i in range(20)])  # the row of red tells the image
+def test_every_image_comes_once_an_epoch_in_a_new_order():
+    dataset = scenes(*[[(RED, i, 0, i + 1, 60)] for i in range(20)])  # the row of red identifies the image
     batches = batches_of(dataset, (40, 6), 3)
     orders = []
     for epoch in range(3):
@@ -97,7 +97,7 @@ def test_every_image_comes_once_an_epoch_in_an_order_of_its_own():
     assert [int(np.flatnonzero(mask[:, 0, 0])[0]) for mask in fixed[5][1]] == [4, 9, 2]
 
 
-def test_batches_are_of_the_kind_that_models_take():
+def test_shapes_dtypes_and_class_names():
     images, masks = batches_of(classes=["red", "blue"], mask_type="normal")[0]
     assert images.shape == (3, 8, 12, 3) and images.dtype == np.float32 and 0 <= images.min() <= images.max() <= 1
     assert masks.shape == (3, 8, 12, 1) and masks.dtype == np.int32
@@ -106,7 +106,7 @@ def test_batches_are_of_the_kind_that_models_take():
     assert batches_of(classes=["red", "blue"]).class_names == ["background", "red or blue"]
 
 
-def test_a_batch_follows_from_seed_and_step_whoever_makes_it_and_when():
+def test_a_batch_depends_only_on_seed_and_step():
     expected = [batches_of(augmentation=AUGMENTATION)[step] for step in range(12)]
     with ThreadPoolExecutor(4) as pool:
         batches = batches_of(augmentation=AUGMENTATION)
@@ -126,7 +126,7 @@ def test_augmentation_differs_from_epoch_to_epoch():
     assert (batches[0][0] != batches[1][0]).any()
 
 
-def test_the_next_good_image_stands_in_for_a_broken_one(caplog):
+def test_a_broken_image_is_replaced_by_the_next_one(caplog):
     dataset = scenes(*SCENES, cls=Broken)
     batches = batches_of(dataset, (40, 60), 5, shuffle=False, image_ids=[0, 1, 3, 4])
     with caplog.at_level(logging.WARNING):
@@ -149,14 +149,14 @@ def test_the_next_good_image_stands_in_for_a_broken_one(caplog):
     ({"ignore_label": 3, "mask_type": "normal"}, "above 3"),
     ({"ignore_label": 2**16}, "up to 65535"),
 ])  # fmt: skip
-def test_arguments_out_of_range_are_told(arguments, said):
+def test_arguments_out_of_range(arguments, said):
     with pytest.raises(ValueError, match=said):
         batches_of(**arguments)
     with pytest.raises(IndexError, match="expected 0 or more"):
         batches_of()[-1]
 
 
-def test_coco_folder_polygons_and_runs(tmp_path):
+def test_coco_folder_with_polygons_and_rle(tmp_path):
     """A folder in COCO's layout, grey files: a polygon of cats and an RLE of dogs, drawn at half the size."""
     runs = {"size": [8, 12], "counts": [8 * 6, 8 * 2, 8 * 4]}  # columns 6 and 7
     annotations = [

@@ -29,7 +29,7 @@ def test_pixels_are_counted_by_truth_and_prediction():
     np.testing.assert_array_equal(confusion, CONFUSION)
 
 
-def test_a_class_in_neither_has_no_figure_and_is_left_out_of_the_mean():
+def test_an_absent_class_is_nan_and_not_in_the_mean():
     np.testing.assert_allclose(class_ious(CONFUSION), [4 / 8, 3 / 5, 1 / 2, math.nan, 0])
     assert mean_iou(CONFUSION) == pytest.approx((4 / 8 + 3 / 5 + 1 / 2 + 0) / 4)
 
@@ -42,7 +42,7 @@ def test_ignored_pixels_are_not_counted():
     np.testing.assert_allclose(class_ious(confusion), [3 / 5, 3 / 5, math.nan])
 
 
-def test_no_pixel_gives_no_figure():
+def test_no_pixels_give_nan():
     confusion = confusion_matrix(np.zeros((0, 4), int), np.zeros((0, 4), int), 3)
     assert confusion.shape == (3, 3) and math.isnan(mean_iou(confusion))
 
@@ -53,7 +53,7 @@ def test_no_pixel_gives_no_figure():
     ([0, 1], [0, -1], "prediction has int64 values from -1 to 0"),
     ([0, 1], [0.0, 1.0], "prediction has float64 values"),
 ])  # fmt: skip
-def test_what_is_no_class_map_is_told(truth, predicted, said):
+def test_invalid_class_maps(truth, predicted, said):
     with pytest.raises(ValueError, match=said):
         confusion_matrix(truth, predicted, 3)
 

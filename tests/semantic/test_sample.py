@@ -24,7 +24,7 @@ def parts_of(segmentations, size):
 @pytest.mark.parametrize("length, count, expected", [
     (4, 4, [0, 1, 2, 3]),
     (3, 6, [0, 0, 1, 1, 2, 2]),
-    (6, 3, [1, 3, 5]),  # centres at 1, 3, 5: the pixel that begins there
+    (6, 3, [1, 3, 5]),  # centres at 1, 3, 5: the pixel that starts there
     (5, 2, [1, 3]),  # centres at 1.25 and 3.75
     (1, 3, [0, 0, 0]),
     (7, 1, [3]),
@@ -33,7 +33,7 @@ def test_nearest_positions(length, count, expected):
     assert nearest_positions(length, count).tolist() == expected
 
 
-def test_the_higher_number_lies_on_top_whatever_the_order():
+def test_the_higher_number_wins_in_any_order():
     left, right = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
     left[:, :3] = right[:, 1:] = True
     expected = [[2, 2, 2, 1]] * 2
@@ -54,7 +54,7 @@ def test_polygons_are_drawn_at_the_size_of_the_map():
     np.testing.assert_array_equal(paint_classes([part], [7], (4, 8), (8, 24)), large)
 
 
-def test_polygons_rle_and_masks_of_one_square_are_one():
+def test_polygon_rle_and_mask_of_a_square_agree():
     mask = np.zeros((6, 9), bool)
     mask[1:5, 2:7] = True
     forms = [[[2, 1, 7, 1, 7, 5, 2, 5]], encode_mask(mask), mask]
@@ -72,7 +72,7 @@ def test_number_0_and_no_instances_leave_background():
 
 
 @pytest.mark.parametrize("number", [-1, 65536])
-def test_numbers_that_do_not_fit(number):
+def test_numbers_out_of_range(number):
     with pytest.raises(ValueError, match="from 0 to 65535"):
         paint_classes(parts_of([np.ones((2, 3), bool)], (2, 3)), [number], (2, 3), (2, 3))
 
@@ -80,7 +80,7 @@ def test_numbers_that_do_not_fit(number):
 @given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4)),
        st.integers(1, 20), st.integers(1, 20))
 def test_a_map_cut_into_classes_is_the_map_sampled(class_map, height, width):
-    """Masks that share the image out, each resized by itself, give what the map resized as a whole gives: no seam."""
+    """Masks that partition the image, resized one by one, give the resized map, without gaps."""
     numbers = [int(v) for v in np.unique(class_map)]
     parts = parts_of([class_map == v for v in numbers], class_map.shape)
     painted = paint_classes(parts, numbers, class_map.shape, (height, width))
@@ -94,7 +94,7 @@ def test_a_map_by_hand():
     image, class_map = make_semantic_sample(scenes(*SCENES), 0, (20, 30), numbers)
     expected = np.zeros((20, 30), int)
     expected[7:17, 15:30] = 1
-    expected[2:12, 5:20] = 2  # asked for last, and so on top, though blue has the higher id and is drawn over it
+    expected[2:12, 5:20] = 2  # the last class given, so on top, although blue has the higher id and is drawn over it
     assert class_map.dtype == np.int32
     np.testing.assert_array_equal(class_map, expected)
     grey = np.full((20, 30), 10)
@@ -110,7 +110,7 @@ def test_crowds_belong_to_their_class():
 
 
 class OneImage(Scenes):
-    """Shows the image that it is given, with red all over."""
+    """One image, all red."""
 
     def load_image(self, image_id):
         return self.picture
@@ -132,13 +132,13 @@ RAMP = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
     RAMP, RAMP[:, :, None], np.dstack([RAMP, RAMP]), np.dstack([RAMP] * 3), np.dstack([RAMP] * 3 + [RAMP * 0]),
     RAMP.astype(np.uint16) * 257, RAMP.astype(np.float64) / 255, (RAMP / 255).astype(np.float16),
 ], ids=["grey", "one channel", "grey and alpha", "RGB", "RGBA", "16 bits", "floats", "half floats"])  # fmt: skip
-def test_images_of_any_kind_become_rgb_from_0_to_1(picture):
+def test_images_of_any_kind(picture):
     image = sample_of(picture, (2, 3))
     assert image.dtype == np.float32 and image.shape == (2, 3, 3)
     np.testing.assert_allclose(image, np.dstack([RAMP] * 3) / 255, atol=3e-4)
 
 
-def test_an_image_of_bits_is_black_and_white():
+def test_a_boolean_image_is_black_and_white():
     np.testing.assert_array_equal(sample_of(RAMP > 100, (2, 3))[:, :, 1], RAMP > 100)
 
 
@@ -148,23 +148,23 @@ def test_an_image_of_bits_is_black_and_white():
     (RAMP.astype(np.int64), "the image is int64"),
     (np.zeros((2, 3, 5), np.uint8), "has 5 channels"),
 ])  # fmt: skip
-def test_images_that_cannot_be_taken_are_named(picture, said):
+def test_unusable_images(picture, said):
     with pytest.raises(DataError, match=said):
         sample_of(picture, (2, 3))
 
 
-def test_a_smaller_image_is_the_mean_of_its_pixels():
+def test_a_reduced_image_averages_its_pixels():
     np.testing.assert_allclose(sample_of(RAMP, (1, 1))[0, 0], 127.5 / 255, atol=0.002)
 
 
 class Unsure(Scenes):
-    """Nothing is known of the right half of an image, the columns from 30 on."""
+    """The right half of an image is undefined, from column 30 on."""
 
     def ignored_pixels(self, image_id):
         return np.broadcast_to(np.arange(60) >= 30, (40, 60))
 
 
-def test_pixels_that_nothing_is_known_of_by_hand():
+def test_undefined_pixels_by_hand():
     dataset, numbers = scenes([(RED, 10, 20, 30, 40)], cls=Unsure), np.array([0, 1, 0, 0])
     _, class_map = make_semantic_sample(dataset, 0, (4, 6), numbers, ignore_label=255)
     np.testing.assert_array_equal(class_map, [[0, 0, 0, 255, 255, 255],
@@ -178,7 +178,7 @@ def test_pixels_that_nothing_is_known_of_by_hand():
     assert make_semantic_sample(scenes(*SCENES), 0, (4, 6), numbers, ignore_label=255)[1].max() == 1
 
 
-def test_ignored_pixels_of_another_size_are_told():
+def test_ignored_pixels_of_another_size():
     class Wrong(Unsure):
         def ignored_pixels(self, image_id):
             return np.zeros((60, 40), bool)
@@ -195,7 +195,7 @@ rectangles = st.lists(
 
 @given(rectangles, st.tuples(st.integers(1, 50), st.integers(1, 70)), st.integers(0, 99),
        st.sampled_from([None, ("blue", "red"), ("green",)]), st.sampled_from(["binary", "normal"]))
-def test_masks_hold_no_class_that_the_image_does_not_hold(found, size, seed, classes, mask_type):
+def test_a_map_has_only_classes_of_the_image(found, size, seed, classes, mask_type):
     dataset = scenes([(c, y, x, y + h, x + w) for c, y, x, h, w in found])
     numbers = number_classes(dataset, classes, mask_type)
     allowed = {0} | {int(numbers[abs(c)]) for c, *_ in found}

@@ -1,4 +1,4 @@
-"""The generator as Keras uses it: what `fit` sees of each epoch, with any number of workers."""
+"""What `fit` of Keras gets from the generator in each epoch, with any number of workers."""
 import keras
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ARGUMENTS = {"input_size": (40, 4), "batch_size": 3, "augmentation": {"brightnes
 
 
 class Watching(keras.Model):
-    """A model of one weight that does nothing but note, batch by batch, which images it is trained on."""
+    """A model of one weight that records which images each batch has."""
 
     def __init__(self):
         super().__init__()
@@ -55,28 +55,28 @@ def test_fit_sees_each_image_once_an_epoch_in_the_order_of_the_seed(workers):
 
 
 @pytest.mark.tensorflow_only
-def test_a_run_goes_on_with_the_epoch_that_it_is_told():
+def test_training_resumes_at_initial_epoch():
     whole, _ = watch(SemanticGenerator(DATASET, **ARGUMENTS), 3)
     rest, _ = watch(SemanticGenerator(DATASET, initial_epoch=2, **ARGUMENTS), 3, initial_epoch=2)
     assert rest == whole[2:]
 
 
 @pytest.mark.tensorflow_only
-def test_validation_comes_in_one_order():
+def test_validation_has_a_fixed_order():
     generator = SemanticGenerator(DATASET, shuffle=False, input_size=(40, 4), batch_size=3)
     epochs, _ = watch(generator, 2)
     assert epochs[0] == epochs[1] and sum(epochs[0], []) == generator.batches.image_ids.tolist()
 
 
 def _sum_of_squares(masks, predicted):
-    """The square of the row that is red, which tells the images of a batch; it trains nothing."""
+    """The square of the red row, which identifies the images of a batch."""
     weights = keras.ops.reshape(keras.ops.arange(40, dtype="float32") ** 2, (1, 40, 1, 1))
     return keras.ops.sum(keras.ops.cast(masks, "float32") * weights, axis=(1, 2, 3)) / 4 + 0 * keras.ops.mean(predicted)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_each_image_counts_once_in_the_loss_of_an_epoch(workers):
-    """The model has no shapes before it is trained: Keras looks at a batch first, which must cost no image its turn."""
+    """The model is built in `fit`: Keras peeks at a batch first, which must not skip an image."""
     dataset = scenes(*[[(1, i, 0, i + 1, 60)] for i in range(15)])
     train, val = (SemanticGenerator(dataset, workers=workers, input_size=(40, 4), batch_size=size) for size in (2, 5))
     model = keras.Sequential([keras.layers.Dense(1)])
@@ -87,8 +87,8 @@ def test_each_image_counts_once_in_the_loss_of_an_epoch(workers):
     assert train.epoch == 2
 
 
-def test_a_model_of_ones_own_trains_on_it():
-    """One convolution learns that red, grey 50 of 255, is the class and the ground, grey 10, is not."""
+def test_any_model_can_be_trained():
+    """One convolution learns that red, grey 50 of 255, is the class, and the background, grey 10, is not."""
     dataset = scenes(*[[(1, 5 * i, 0, 5 * i + 20, 60)] for i in range(4)])
     generator = SemanticGenerator(dataset, ["red"], input_size=(16, 24), batch_size=2)
     model = keras.Sequential([keras.Input((16, 24, 3)), keras.layers.Conv2D(1, 1, activation="sigmoid")])
@@ -98,7 +98,7 @@ def test_a_model_of_ones_own_trains_on_it():
     assert history.history["binary_accuracy"][-1] > 0.95
 
 
-def test_what_does_not_go_together_is_told():
+def test_arguments_that_do_not_match():
     generator = SemanticGenerator(DATASET, ["red"], mask_type="normal", **ARGUMENTS)
     assert generator.class_names == ["background", "red"] and generator.dataset is DATASET and len(generator) == 3
     with pytest.raises(IndexError, match="batches 0 to 2"):

@@ -1,9 +1,9 @@
-"""Layers as a model of Keras gives them, without Keras."""
+"""Fake Keras layers."""
 import types
 
 
 class Layer:
-    """A name, weights with names, and their values."""
+    """A name, and named weights with their values."""
 
     def __init__(self, name, **weights):
         self.name, self.values = name, list(weights.values())
@@ -14,5 +14,5 @@ class Layer:
 
 
 def model_of(*layers):
-    """Return what stands for a model of these layers."""
+    """Return a fake model with these layers."""
     return types.SimpleNamespace(get_trainable_layers=lambda: list(layers))

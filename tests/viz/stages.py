@@ -1,4 +1,4 @@
-"""Stages of a sample and of detection, made by hand, for the figures to draw."""
+"""Hand-made stages of a sample and of detection for the figures to draw."""
 import types
 
 import numpy as np
@@ -15,7 +15,7 @@ SHAPES, STD = np.array([[16, 16], [8, 8]]), np.array([0.1, 0.1, 0.2, 0.2])
 
 
 class Boxes(Dataset):
-    """Images of 64 x 64 pixels, the first with a cat and a dog, the second with nothing on it."""
+    """Images of 64 x 64 pixels: the first with a cat and a dog, the second empty."""
 
     def __init__(self):
         super().__init__()
@@ -45,7 +45,7 @@ def settings():
 
 
 def inference_stages(count=4):
-    """Return what stands for InferenceStages, with `count` of four proposals: kept, kept, suppressed, background."""
+    """Return a fake InferenceStages with `count` of four proposals: kept, kept, suppressed, background."""
     rng = np.random.default_rng(0)
     boxes = np.array([[10, 10, 30, 40], [35, 30, 60, 60], [36, 30, 60, 60], [0, 0, 20, 20]])[:count]
     kept = min(count, 2)

@@ -65,7 +65,7 @@ def nodes(parents):
 
 
 def test_places_of_a_tree():
-    # 1 and 2 under 0, 3 and 4 under 2; 5 by itself
+    # 1 and 2 under 0, 3 and 4 under 2; 5 alone
     places, links, rows = tree_layout(nodes([None, 0, 0, 2, 2, None]), 6)
     assert places == {0: (0.75, 0), 1: (0, 1), 2: (1.5, 1), 3: (1, 2), 4: (2, 2), 5: (3, 0)} and rows == 3
     assert sorted(links) == [(0, 1), (0, 2), (2, 3), (2, 4)]
@@ -78,7 +78,7 @@ def test_more_than_a_row_holds():
     assert tree_layout({}, 0) == ({}, [], 0)
 
 
-def test_a_tree_as_deep_as_can_be():
+def test_a_very_deep_tree():
     places, links, rows = tree_layout(nodes([None, *range(4999)]), 5000, limit=5000)
     assert rows == 5000 and len(links) == 4999 and places[4999] == (0, 4999)
     places, links, rows = tree_layout(nodes([None, *range(4999)]), 5000)

@@ -41,13 +41,13 @@ def seen_without_green(color):
     return np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
 
 
-def test_the_colour_blind_tell_the_first_colors_apart():
+def test_the_first_colors_differ_for_the_colour_blind():
     colors = [*PALETTE[:7]]
     gaps = [np.abs(seen_without_green(a) - seen_without_green(b)).max() for a, b in itertools.combinations(colors, 2)]
     assert min(gaps) > 0.1
     pure = np.abs(seen_without_green((0.0, 0.6, 0.0)) - seen_without_green((0.75, 0.0, 0.0))).max()
     ours = np.abs(seen_without_green(GROUND_TRUTH) - seen_without_green(PREDICTION)).max()
-    assert ours > 0.6 > pure  # green and red, by contrast, look much alike
+    assert ours > 0.6 > pure  # while pure green and red look alike
 
 
 @pytest.mark.parametrize("ground, text", [((1, 1, 0), (0, 0, 0)), ((0, 0, 0.4), (1, 1, 1)), ((0, 0, 0), (1, 1, 1))])
@@ -55,7 +55,7 @@ def test_text_is_black_or_white(ground, text):
     assert text_color(ground) == text
 
 
-def test_contrast_by_hand_and_enough_of_it_on_every_color():
+def test_contrast_by_hand_and_of_text_on_every_color():
     assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
     assert contrast((1, 0, 0), (1, 0, 0)) == 1
     # WCAG asks for 4.5 on small text

@@ -26,7 +26,7 @@ def test_to_rgb(image, expected):
     assert out.dtype == np.uint8 and out[0].tolist() == expected
 
 
-def test_to_rgb_copies_and_refuses_what_is_no_image():
+def test_to_rgb_copies_and_rejects_what_is_not_an_image():
     image = np.zeros((4, 5, 3), np.uint8)
     assert not np.shares_memory(to_rgb(image), image)
     for bad in (np.zeros(3), np.zeros((0, 4)), np.zeros((2, 2, 2, 2))):
@@ -50,14 +50,14 @@ def test_apply_mask_by_hand():
     mask = np.zeros((4, 5), bool)
     mask[1, 2] = mask[2, 3] = True
     out = apply_mask(image, mask, (1.0, 0.0, 0.5))
-    assert out is image  # in place, as ever
+    assert out is image  # in place
     assert image[1, 2].tolist() == image[2, 3].tolist() == [178, 50, 114]  # half of 100 and half of 255, 0, 127.5
     image[mask] = 100
     assert (image == 100).all()
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 4), (4, 5, 6)])
-def test_apply_mask_on_images_of_any_channels(shape):
+def test_apply_mask_with_any_number_of_channels(shape):
     image = np.zeros(shape, np.float32)
     apply_mask(image, np.eye(4, 5), (1.0, 1.0, 1.0), alpha=0.2)
     assert image[1, 1] == pytest.approx(51) and image[1, 2] == pytest.approx(0)
@@ -119,7 +119,7 @@ def test_rle_and_dense_masks_give_one_picture():
     assert (draw_detections(image, found(), NAMES) == draw_detections(image, found(form="rle"), NAMES)).all()
 
 
-def test_the_order_of_the_result_changes_nothing():
+def test_the_order_of_the_result_does_not_matter():
     image = np.full((400, 600, 3), 100, np.uint8)
     one = found()
     other = {"rois": one["rois"][::-1], "class_ids": one["class_ids"][::-1], "scores": one["scores"][::-1]}
@@ -136,7 +136,7 @@ def test_color_by_class_and_captions():
     assert told == [(2, pytest.approx(0.9)), (1, pytest.approx(0.6))]
 
 
-def test_scores_below_the_least_and_padding_rows_are_not_drawn():
+def test_scores_below_the_minimum_and_padding_rows_are_not_drawn():
     image = np.full((400, 600, 3), 100, np.uint8)
     out = draw_detections(image, found(), NAMES, min_score=0.7)
     assert (out[100:200, 100:300] == 100).all() and (out[250:300, 400:500] != 100).any()
@@ -146,7 +146,7 @@ def test_scores_below_the_least_and_padding_rows_are_not_drawn():
 
 
 @pytest.mark.parametrize("masks", [np.zeros((400, 600, 0), bool), [], None])
-def test_nothing_found(masks):
+def test_no_detections(masks):
     image = np.full((400, 600, 3), 100, np.uint8)
     nothing = {"rois": np.zeros((0, 4)), "class_ids": np.zeros(0, int), "scores": np.zeros(0), "masks": masks}
     assert (draw_detections(image, nothing, NAMES) == 100).all()
@@ -169,7 +169,7 @@ def test_small_pictures_are_enlarged_by_a_whole_factor():
     assert draw_detections(image, small, NAMES, min_side=0).shape == (40, 60, 3)
 
 
-def test_numbers_that_do_not_agree():
+def test_different_numbers_of_boxes_and_masks():
     wrong = {**found(), "class_ids": np.array([1])}
     with pytest.raises(ValueError, match="2 boxes, 1 class ids, 2 masks"):
         draw_detections(np.zeros((400, 600, 3)), wrong, NAMES)

@@ -22,11 +22,11 @@ def _lines(ax):
     return {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in ax.get_lines()}
 
 
-def test_the_curves_carry_the_figures_of_the_result():
+def test_the_legends_show_the_metrics_of_the_result():
     found = _result((1, BOX, 0.9))  # one of two squares, no circle
     _, (mean, classes) = precision_recall_figure(found)
     assert set(_lines(mean)) == {"IoU 0.50: AP50 0.252", "IoU 0.75: AP75 0.252", "IoU 0.50 to 0.95: AP 0.252"}
-    assert set(_lines(classes)) == {"square: 0.505", "circle: 0.000"}  # no triangle is there
+    assert set(_lines(classes)) == {"square: 0.505", "circle: 0.000"}  # the truth has no triangle
     recall, precision = _lines(classes)["square: 0.505"]
     assert (precision[recall <= 0.5] == 1).all() and not precision[recall > 0.5].any()
     _, precision = _lines(mean)["IoU 0.50: AP50 0.252"]
@@ -34,12 +34,12 @@ def test_the_curves_carry_the_figures_of_the_result():
     assert precision_recall_figure(found, kind="box")[1][0].get_title() == "box: mean over the classes"
 
 
-def test_of_many_classes_the_most_frequent_are_drawn():
+def test_only_the_most_frequent_classes_are_drawn():
     _, (_, classes) = precision_recall_figure(_result((1, BOX, 0.9)), most=1)
     assert set(_lines(classes)) == {"square: 0.505"} and "most frequent of 2 classes" in classes.get_title()
 
 
-def test_nothing_found_and_nothing_there():
+def test_no_detections_and_no_objects():
     _, (mean, _) = precision_recall_figure(_result())
     assert not any(precision.any() for _, precision in _lines(mean).values())
     empty = evaluate(lambda images: [result(SIZE)], FakeDataset([[]]))
@@ -60,12 +60,12 @@ def test_the_matrix_has_its_numbers_and_the_background_last():
     assert shares[0, 0] == 0.7 and shares[2, 0] == 1
 
 
-def test_a_matrix_of_nothing_and_of_many_classes():
+def test_an_empty_matrix_and_one_of_many_classes():
     _, ax = confusion_figure(Confusion(np.zeros((1, 1), int), ["BG"]))
     assert not ax.texts
     _, ax = confusion_figure(Confusion(np.eye(81, dtype=int), ["BG"] + [f"class $ {ix}" for ix in range(80)]), most=20)
     assert len(ax.get_xticklabels()) == 21
-    ax.figure.canvas.draw()  # names with dollar signs are no mathematics
+    ax.figure.canvas.draw()  # dollar signs in names are not mathematics
 
 
 def test_precision_recall_curve():
@@ -76,7 +76,7 @@ def test_precision_recall_curve():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Recall", "Precision")
 
 
-def test_a_curve_without_figures():
+def test_an_undefined_curve():
     for AP in (None, float("nan")):
         figure, ax = plot_precision_recall(AP, [np.nan, np.nan], [np.nan, np.nan])
         assert "AP@50 = none" in ax.get_title()
@@ -101,6 +101,6 @@ def test_overlaps():
     assert [t.get_text() for t in ax.get_xticklabels()] == ["cat", "dog"]
 
 
-def test_overlaps_of_nothing():
+def test_no_overlaps():
     plot_overlaps(np.zeros(0, int), np.array([1]), np.array([0.5]), np.zeros((1, 0)), NAMES)
     assert not plt.gca().texts

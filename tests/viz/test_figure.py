@@ -16,7 +16,7 @@ def test_pictures_in_rows():
     assert width == 3 * 4.2 and height == 2 * (4.2 / 2 + 0.4)
 
 
-def test_boxes_lie_on_the_edges_of_pixels_and_move_no_limits():
+def test_boxes_follow_the_edges_of_pixels_and_keep_the_limits():
     _, (ax,) = picture_grid([np.zeros((10, 20, 3), np.uint8)], [""])
     add_boxes(ax, [[2, 3, 5, 30]], "red", dashed=True)
     (segment,) = ax.collections[0].get_segments()
@@ -27,7 +27,7 @@ def test_boxes_lie_on_the_edges_of_pixels_and_move_no_limits():
     add_boxes(ax, np.zeros((0, 4)), [])
 
 
-def test_a_choice_that_is_evenly_spread():
+def test_spread():
     assert spread(9, 3).tolist() == [0, 4, 8] and spread(2, 5).tolist() == [0, 1] and spread(0, 5).tolist() == []
 
 

@@ -24,7 +24,7 @@ def test_nothing_and_one(count):
         figure.draw_without_rendering()
 
 
-def test_scores_are_divided_by_level():
+def test_scores_are_split_by_level():
     scores = np.array([0.9, 0.1, 0.6, 0.2, 0.7])
     _, axes = figures.rpn_scores_figure(scores, [2, 3])
     assert [ax.get_title() for ax in axes] == ["level 0: 2 anchors\n1 above 0.5", "level 1: 3 anchors\n2 above 0.5"]

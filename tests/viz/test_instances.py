@@ -48,7 +48,7 @@ def test_display_instances(image, masks):
     assert len(of_kind(patches.Polygon)) == 2
     picture = shown()
     assert (picture[20, 40] != 100).any() and (picture[35, 40] == 100).all()
-    assert (image == 100).all()  # the image given is not drawn on
+    assert (image == 100).all()  # the input is not modified
 
 
 def test_missing_scores_captions_colors_and_switches(image, masks):
@@ -89,7 +89,7 @@ def test_a_given_axis_is_drawn_on_and_not_shown(image, masks, monkeypatch):
     assert len(of_kind(patches.Rectangle, ax)) == 4
 
 
-def test_a_backend_without_a_window_shows_nothing_and_warns_of_nothing(image, masks):
+def test_a_backend_without_a_window_shows_nothing_and_does_not_warn(image, masks):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         display_instances(image, BOXES, masks, IDS, NAMES)
@@ -103,7 +103,7 @@ def test_a_window_is_shown_once(image, masks, monkeypatch):
     assert calls == [1]
 
 
-def test_numbers_that_do_not_agree(image, masks):
+def test_different_numbers_of_boxes_and_ids(image, masks):
     with pytest.raises(ValueError, match="2 boxes, 1 class ids, 2 masks"):
         display_instances(image, BOXES, masks, IDS[:1], NAMES)
 
@@ -151,7 +151,7 @@ def test_display_images(image, count, cols, rows):
     assert axes[-1].get_subplotspec().get_gridspec().get_geometry() == (rows, cols)
 
 
-def test_a_mask_that_is_true_throughout_has_the_colour_of_true():
+def test_a_mask_that_is_true_everywhere_has_the_colour_of_true():
     _, axes = display_images([np.ones((4, 6), bool), np.zeros((4, 6), bool)])
     assert [ax.images[0].get_clim() for ax in axes] == [(0, 1), (0, 1)]
 
@@ -174,6 +174,6 @@ def test_display_top_masks(image):
     assert 0 == dogs[5, 5] < dogs[30, 5] < dogs[60, 5]  # a shade for each
 
 
-def test_display_top_masks_of_nothing(image):
+def test_display_top_masks_without_instances(image):
     display_top_masks(image[:, :, 0], np.zeros((80, 120, 0)), np.zeros(0, int), NAMES, limit=2)
     assert [ax.get_title() for ax in plt.gcf().axes] == ["H x W=80x120", "-", "-"]

@@ -60,7 +60,7 @@ WHITE = (1.0, 1.0, 1.0)
 def test_draw_labels_writes_on_the_color_and_nowhere_else():
     image = np.full((100, 200, 3), 50, np.uint8)
     out = draw_labels(image, [Label("cat 0.93", (50, 30, 90, 80), (1.0, 1.0, 0.0))])
-    assert (image == 50).all()  # the image given is left alone
+    assert (image == 50).all()  # the input is not modified
     changed = np.nonzero((out != 50).any(axis=-1))
     assert changed[0].min() >= 30 and changed[0].max() < 50 and changed[1].min() == 30
     assert (out[changed] == [255, 255, 0]).all(axis=-1).mean() > 0.4
@@ -85,7 +85,7 @@ def test_no_labels():
 
 
 def extents(ax):
-    """The ground of each caption in pixels of the picture, (y1, x1, y2, x2)."""
+    """The background of each caption in pixels of the picture, (y1, x1, y2, x2)."""
     ax.figure.canvas.draw()
     boxes = [t.get_bbox_patch().get_window_extent().transformed(ax.transData.inverted()) for t in ax.texts]
     return [(min(b.y0, b.y1), min(b.x0, b.x1), max(b.y0, b.y1), max(b.x0, b.x1)) for b in boxes]
@@ -119,7 +119,7 @@ def test_captions_stay_inside_the_picture():
         assert y1 > -3 and x1 > -3 and y2 < 203 and x2 < 303
 
 
-def test_the_first_lies_on_top():
+def test_the_first_label_is_on_top():
     _, ax = plt.subplots()
     ax.imshow(np.zeros((200, 300)))
     add_captions(ax, [Label(name, (50, 50, 90, 90), RED) for name in "ab"], (200, 300))

@@ -5,7 +5,7 @@ from mrcnn.viz.layers import activations_figure, display_weight_stats, weight_st
 from tests.viz.fake_layers import Layer, model_of
 
 
-def test_figures_of_a_weight():
+def test_statistics_of_a_weight():
     (row,) = weight_statistics(model_of(Layer("conv1", kernel=np.array([[-1.0, 3.0]]))))
     assert (row.layer, row.weight, row.shape, row.verdict) == ("conv1", "kernel", (1, 2), "")
     assert (row.min, row.max, row.mean, row.std) == (-1, 3, 1, 2)
@@ -41,14 +41,14 @@ def test_histograms():
         weights_figure(model_of(*layers), layers="fpn.*")
 
 
-def test_values_that_are_nearly_equal_make_a_bar_that_is_seen():
+def test_nearly_equal_values_make_a_visible_bar():
     _, (ax,) = weights_figure(model_of(Layer("bn", gamma=np.array([0.999, 1.0, 1.001]))), weights=("gamma",))
     (bar,) = [bar for bar in ax.patches if bar.get_height()]
     assert bar.get_height() == 3 and bar.get_width() == pytest.approx(1.001 / 60)
     assert ax.patches[0].get_x() == pytest.approx(0)
 
 
-def test_weight_stats_tell_what_looks_wrong(capsys, monkeypatch):
+def test_weight_stats_mark_what_looks_wrong(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     layers = [
         Layer("conv1", kernel=np.array([[-1.0, 3.0]]), bias=np.zeros(2)),
@@ -75,7 +75,7 @@ def test_the_channels_that_vary_most_come_first():
     figure.canvas.draw()
 
 
-def test_one_channel_and_no_picture_at_all():
+def test_one_channel_and_an_output_without_height_and_width():
     _, axes = activations_figure(np.eye(3))
     assert len(axes) == 1
     with pytest.raises(ValueError, match=r"dense has the shape \(8,\): expected \[height, width, channels\]"):

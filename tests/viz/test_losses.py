@@ -14,7 +14,7 @@ def test_each_loss_has_its_own_axes_with_training_and_validation():
     assert len(axes[1].lines) == 1
 
 
-def test_stages_follow_each_other_and_what_one_lacks_is_a_gap():
+def test_stages_are_concatenated_and_a_missing_loss_is_a_gap():
     _, axes = loss_figure([{"loss": [3.0], "val_loss": [4.0]}, {"loss": [2.0, 1.0]}])
     assert list(axes[0].lines[0].get_ydata()) == [3.0, 2.0, 1.0]
     np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), [4.0, np.nan, np.nan])
@@ -26,6 +26,6 @@ def test_one_epoch_and_losses_that_are_not_numbers():
     assert len(axes) == 2
 
 
-def test_a_history_without_losses_is_refused():
+def test_a_history_without_losses_is_rejected():
     with pytest.raises(ValueError, match="accuracy"):
         loss_figure({"accuracy": [1.0]})

@@ -48,7 +48,7 @@ def test_rois_and_their_targets(stages):
     assert axes[1, 0].images[0].get_extent() == [0, x2 - x1, y2 - y1, 0]
 
 
-def test_mask_targets_lie_where_the_objects_are(stages):
+def test_mask_targets_are_on_the_objects(stages):
     drawn = (figures.draw_mask_targets(stages) != 90).any(axis=2)
     truth = stages.full_masks().any(axis=2)
     assert drawn.any() and (drawn & ~truth).sum() < 0.15 * drawn.sum()
@@ -96,7 +96,7 @@ def test_no_more_than_the_limit_are_drawn(capsys):
     assert "Positive Ratio: 0.00" in capsys.readouterr().out
 
 
-def test_a_sample_from_image_to_prediction():
+def test_inspect_sample():
     seen = []
 
     def detect(images):
@@ -114,7 +114,7 @@ def test_a_sample_from_image_to_prediction():
     figure.canvas.draw()
 
 
-def test_a_sample_without_a_model_and_without_objects():
+def test_inspect_sample_without_a_model_and_without_objects():
     figure, axes = figures.inspect_sample(Boxes(), 1, settings(), random_rois=20)
     assert len(axes) == 5 and axes[0].get_title() == "image 1: 0 instances"
     figure.canvas.draw()
