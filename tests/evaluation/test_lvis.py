@@ -1,6 +1,7 @@
 import json
 import math
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -318,3 +319,21 @@ def test_the_table_and_the_file_show_what_there_is(photographs, tmp_path):
     assert ["AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR"] in lines
     found.save(tmp_path / "a.json")
     assert CocoResult.load(tmp_path / "a.json").metrics == pytest.approx(found.metrics, nan_ok=True)
+
+
+def test_an_image_that_cannot_be_loaded_is_left_out(photographs, monkeypatch):
+    dataset, _ = photographs
+    expected = evaluate(noisy(dataset), dataset, range(1, 6))
+    load = WithoutImages.load_image
+
+    def fail_on_the_first(self, image_id):
+        if image_id == 0:
+            raise cv2.error("(-215:Assertion failed) !_src.empty()")
+        return load(self, image_id)
+
+    monkeypatch.setattr(WithoutImages, "load_image", fail_on_the_first)
+    result = evaluate(noisy(dataset), dataset, range(6))
+    assert list(result.info["left_out"]) == [0] and "cv2.error" not in result.info["left_out"][0]
+    assert "the image cannot be loaded: error: (-215" in result.info["left_out"][0]
+    assert result.info["images"] == 5 and {row["image_id"] for row in result.truth} <= set(range(1, 6))
+    assert result.metrics == pytest.approx(expected.metrics, abs=1e-12, nan_ok=True)

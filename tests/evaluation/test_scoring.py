@@ -124,3 +124,25 @@ def test_the_pairs_that_are_compared_are_counted_and_the_last_step_is_the_rest(k
     steps = len(pairs) + 1
     assert len(pairs) == 10 and told == [(done, steps) for done in range(1, steps + 1)]
     assert at_the_averages == [(steps - 1, steps)]
+
+
+def test_metrics_by_hand():
+    # two objects, one found with an IoU of 1, a false detection of a lower score: precision 1 up to recall 1/2, then 0
+    truth = [{"image_id": 3, "category_id": 1, "bbox": [x, 0, 40, 40], "area": 1600.0, "iscrowd": 0} for x in (0, 50)]
+    rows = [{"image_id": 3, "category_id": 1, "bbox": [x, 0, 40, 40], "score": s} for x, s in ((0, 0.9), (100, 0.8))]
+    curves = {}
+    overall, per_category = score_rows(truth, rows, [3], [1, 2], "box", curves)
+    assert overall["AP"] == overall["AP50"] == overall["APm"] == pytest.approx(51 / 101)
+    assert overall["AR1"] == overall["AR100"] == 0.5 and np.isnan(overall["APs"])
+    assert per_category[1] == pytest.approx(overall, nan_ok=True) and np.isnan(per_category[2]["AP"])
+    assert curves["box"].shape == (10, 101, 2) and curves["box"][0, :, 0].sum() == 51
+
+
+def test_without_images_nothing_is_defined():
+    overall, per_category = score_rows([], [], [], [1], "mask")
+    assert list(overall) == list(NAMES) and np.isnan(list(overall.values())).all() and np.isnan(per_category[1]["AP"])
+
+
+def test_undefined_entries_are_not_averaged():
+    assert scoring.mean(np.array([0.25, -1, 0.75])) == 0.5
+    assert np.isnan(scoring.mean(np.array([-1.0])))

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from mrcnn.geometry.boxes import (
     apply_box_deltas,
+    box_areas,
     box_refinement,
+    boxes_from_profiles,
     compute_iou,
     compute_overlaps,
     denorm_boxes,
@@ -111,3 +113,29 @@ def test_suppression_at_exactly_the_threshold_keeps():
 def test_suppression_of_nothing_is_an_error():
     with pytest.raises(ValueError, match="at least one box"):
         non_max_suppression(np.zeros((0, 4)), np.zeros(0), 0.5)
+
+
+def test_areas_and_the_overlap_of_one_box_with_many_by_hand():
+    boxes = np.array([[0, 0, 10, 20], [5, 10, 15, 20], [3, 3, 3, 9]])
+    assert box_areas(boxes).tolist() == [200, 100, 0]
+    # 5 x 10 pixels shared: 50 / (200 + 100 - 50)
+    np.testing.assert_allclose(compute_iou(boxes[0], boxes, 200, box_areas(boxes)), [1, 0.2, 0])
+
+
+def test_boxes_from_the_rows_and_columns_that_masks_occupy():
+    rows = np.array([[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]], bool).T  # 4 rows, 3 masks
+    cols = np.array([[0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]], bool).T
+    assert boxes_from_profiles(rows, cols).tolist() == [[1, 1, 3, 4], [0, 0, 0, 0], [0, 4, 1, 5]]
+
+
+def test_deltas_by_hand():
+    # height 10 and width 20 around (15, 30), moved by 1 down and 10 left, twice as high and half as wide
+    moved = apply_box_deltas(np.array([[10, 20, 20, 40]]), np.array([[0.1, -0.5, np.log(2), np.log(0.5)]]))
+    assert moved.dtype == np.float32
+    np.testing.assert_allclose(moved, [[6, 15, 26, 25]], atol=1e-5)
+
+
+def test_denormalised_boxes_by_hand():
+    # 0.254 of 200 is 50.8, plus 0 and 1: whole pixels are the nearest
+    assert denorm_boxes(np.array([[0, 0, 1, 1], [0.5, 0.254, 0.5, 0.254]]), (101, 201)).tolist() == [
+        [0, 0, 101, 201], [50, 51, 51, 52]]  # fmt: skip

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.geometry.polygons import polygon_area, polygon_bounds, rasterize_polygons, transform_polygons
+from mrcnn.geometry.polygons import check_polygons, polygon_area, polygon_bounds, rasterize_polygons, transform_polygons
 
 
 def test_bounds_are_rows_first():
@@ -36,3 +36,10 @@ def test_area_of_the_drawing_approaches_the_area(zoom):
     triangle = [2, 1, 30, 5, 11, 22]
     drawn = rasterize_polygons(transform_polygons([triangle], (zoom, zoom), (0, 0)), (25 * zoom, 33 * zoom))
     assert drawn.sum() / zoom**2 == pytest.approx(polygon_area(triangle), rel=0.03 / zoom)
+
+
+@pytest.mark.parametrize("polygon", [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], []])
+def test_a_polygon_needs_three_points(polygon):
+    with pytest.raises(ValueError, match=f"at least three x, y pairs, and has {len(polygon)} numbers"):
+        check_polygons([[1, 2, 3, 4, 5, 6], polygon])
+    assert check_polygons([[1, 2, 3, 4, 5, 6]]) is None

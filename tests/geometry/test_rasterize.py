@@ -3,7 +3,15 @@ import pytest
 
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.geometry.polygons import rasterize_polygons
-from mrcnn.geometry.rasterize import Frame, PolygonInstance, as_instance, box_in_frame, draw_instance, split_masks
+from mrcnn.geometry.rasterize import (
+    Frame,
+    PolygonInstance,
+    as_instance,
+    box_in_frame,
+    draw_instance,
+    move_instance,
+    split_masks,
+)
 from mrcnn.geometry.resize import plan_resize
 from mrcnn.geometry.rle import encode_mask
 
@@ -110,3 +118,39 @@ def test_dense_masks_are_cut_one_by_one():
 def test_what_is_no_segmentation_is_an_error(segmentation, message):
     with pytest.raises(ValueError, match=message):
         as_instance(segmentation, SIZE)
+
+
+def test_a_frame_maps_boxes_by_hand():
+    # 60 x 100 resized to 30 x 50, and padded to 50 x 50 with 10 rows above
+    frame = Frame.of_plan(plan_resize(SIZE, min_dim=20, max_dim=50, mode="square"))
+    assert frame == Frame(SIZE, (50, 50), (0.5, 0.5), (10, 0))
+    assert frame.place((10, 20, 30, 60)) == (15, 10, 25, 30)
+    # upside down, row 15 is row 50 - 15, and the box's upper edge its lower one
+    assert frame.flipped(True, False).place((10, 20, 30, 60)) == (25, 10, 35, 30)
+    assert Frame.of_input((7, 9)).place((1, 2, 3, 4)) == (1, 2, 3, 4)
+
+
+# 90 degrees: (x, y) to (70 - y, x)
+QUARTER_TURN = np.array([[0.0, -1, 70], [1, 0, 0]])
+
+
+def test_instances_are_moved_by_hand():
+    # the L of rows 8..40 and columns 10..70, its notch at the upper right: turned clockwise, the notch is at the lower right
+    frame, after = Frame(SIZE, (80, 100), (1.0, 1.0), (0, 0)), Frame.of_input((80, 100))
+    expected = np.ones((60, 32), bool)
+    expected[20:, 20:] = False
+    for instance in same_instance_in_all_forms():
+        moved = move_instance(instance, frame, QUARTER_TURN)
+        assert type(moved) is type(instance)
+        assert box_in_frame(moved, after) == (10, 70 - 40, 70, 70 - 8)
+        np.testing.assert_array_equal(draw_instance(moved, after, (10, 30, 70, 62), (60, 32)), expected)
+
+
+def test_what_lies_beyond_the_border_is_not_moved_inside():
+    # of the L, rows 8..40, the input shows the first 20 rows; what is below must not come in when it moves 10 up
+    frame, after = Frame(SIZE, (20, 100), (1.0, 1.0), (0, 0)), Frame.of_input((20, 100))
+    up = np.array([[1.0, 0, 0], [0, 1, -10]])
+    for instance in same_instance_in_all_forms():
+        assert box_in_frame(move_instance(instance, frame, up), after) == (0, 10, 10, 30)
+        # an input of 5 rows shows nothing of it
+        assert move_instance(instance, Frame(SIZE, (5, 100), (1.0, 1.0), (0, 0)), up) is None
