@@ -19,11 +19,11 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a sub-parser for each readable format, and for the two conversions with their own arguments."""
-    from mrcnn.datasets.catalog import FORMATS, MADE
+    from mrcnn.datasets.catalog import FORMATS, GENERATED
 
     kinds = parser.add_subparsers(dest="kind", metavar="FORMAT", required=True)
     for name, (_, what) in FORMATS.items():
-        if name not in MADE:
+        if name not in GENERATED:
             _add_format_arguments(_add_parser(kinds, name, what, FORMAT_USAGE, FORMAT_EPILOG.format(name=name)), name)
     _add_panoptic_arguments(_add_parser(kinds, "panoptic-tfrecord", PANOPTIC_HELP, PANOPTIC_USAGE, PANOPTIC_EPILOG))
     _add_cocolvis_arguments(_add_parser(kinds, "coco+lvis", COCOLVIS_HELP, COCOLVIS_USAGE, COCOLVIS_EPILOG))

@@ -65,15 +65,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _open_parts(args: argparse.Namespace) -> "tuple[list[ViewPart], dict[int, str]]":
     """Open the subsets and print the table of each: return them, and {image id: reason} of images that cannot be read."""
-    from mrcnn.datasets.catalog import MADE, open_dataset, recognise_format, subsets_of
+    from mrcnn.datasets.catalog import GENERATED, open_dataset, recognise_format, subsets_of
     from mrcnn.tools.view.figures import choose_images
     from mrcnn.tools.view.files import ViewPart
     from mrcnn.tools.view.statistics import dataset_statistics
 
-    path = None if args.dataset in MADE else args.dataset
+    path = None if args.dataset in GENERATED else args.dataset
     with working("recognising the format"):
         format = args.format or (recognise_format(path) if path else args.dataset)
-    made = {"count": args.limit} if format in MADE else {}
+    made = {"count": args.limit} if format in GENERATED else {}
     names = args.subset or subsets_of(path, format) or [None]
     datasets = [open_dataset(path, format, name, progress_bar, **made, **options.reader_options(args)) for name in names]
     parts: list[ViewPart] = []

@@ -1,15 +1,18 @@
-"""Data sets: reading, writing, converting and checking them, and the samples and batches made of them.
+"""Data sets: opening them in any format, dividing them, and the base class for your own.
 
-Begin with `open(path)`, which finds out the format and gives a `Dataset`; `catalog` lists the formats. For data of your
-own in no known format, subclass `dataset.Dataset`.
+`open(path)` detects the format and returns a prepared `Dataset`. For data in no known format, subclass `dataset.Dataset`.
 
-    formats/      the readers, a module a format          sample, loader    one training sample; order and batches
-    writers/      COCO JSON, YOLO and labelme             splits            train, val and test; folds
-    converters/   whole data sets, in processes           checks/           the doctor, `mrcnn check`
-    panoptic/     COCO's panoptic annotations, shards     semantic/         batches of images and class maps
-    tfrecord/     TFRecord files without TensorFlow       pickles/          reading pickles without running them
+    dataset            the base class: classes, images, instances
+    annotated_dataset  the base of the readers: instances as COCO annotations
+    annotation_checks  which annotations can be used, and why others cannot
+    catalog            the formats by name, and `open`
+    formats/           the readers, one module per format; its docstring says how to add one
+    panoptic/          COCO's panoptic annotations, and TFRecord shards made of them
+    splits             train, val and test subsets; folds; some images of a data set as a data set
+    coco_names, class_names, folders
+                       COCO's categories; class names from the user; subsets and files by folder
 
-Nothing here imports Keras or a backend: workers, converters and notebooks start quickly.
+Nothing here imports Keras or a backend, so loader processes, converters and notebooks start quickly.
 """
 
 from mrcnn.datasets.catalog import open_dataset as open

@@ -9,7 +9,7 @@ import pytest
 
 from mrcnn.cli import options
 from mrcnn.cli.main import build_parser, main
-from mrcnn.datasets.catalog import FORMATS, MADE, format_module
+from mrcnn.datasets.catalog import FORMATS, GENERATED, format_module
 from tests.datasets.formats.labelme_files import ring, shape
 from tests.datasets.formats.labelme_files import write as write_labelme
 from tests.datasets.formats.test_yolo import RECTANGLE
@@ -128,7 +128,7 @@ def test_debug_may_stand_at_the_end(toys):
 
 
 def test_every_format_that_is_read_can_be_converted_and_is_asked_what_its_reader_takes():
-    for name in set(FORMATS) - set(MADE):
+    for name in set(FORMATS) - set(GENERATED):
         args = build_parser().parse_args(["convert", name, "in", "--output", "out"])
         taken = set(inspect.signature(format_module(name).open_subset).parameters)
         asked = {option for option in options.reader_options(args) if hasattr(args, option)}
@@ -136,7 +136,7 @@ def test_every_format_that_is_read_can_be_converted_and_is_asked_what_its_reader
 
 
 def test_examples_of_the_conversions_are_commands_that_exist(capsys):
-    for name in [*(set(FORMATS) - set(MADE)), "panoptic-tfrecord", "coco+lvis"]:
+    for name in [*(set(FORMATS) - set(GENERATED)), "panoptic-tfrecord", "coco+lvis"]:
         with pytest.raises(SystemExit):
             main(["convert", name, "--help"])
         text = capsys.readouterr().out.replace("\\\n", "")  # a long example goes on in the next line

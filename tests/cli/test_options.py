@@ -80,7 +80,7 @@ def test_every_option_of_a_reader_has_an_argument():
     for name in catalog.FORMATS:
         known = set(inspect.signature(catalog.format_module(name).open_subset).parameters)
         known -= {"path", "subset", "workers", "progress"}
-        if name not in catalog.MADE:
+        if name not in catalog.GENERATED:
             assert known == {option for option, formats in named.items() if name in formats or not formats and option in known}
 
 

@@ -40,10 +40,10 @@ def test_what_is_missing_is_told(arguments, said):
 
 
 def test_what_is_unknown_is_told(tmp_path):
-    with pytest.raises(ValueError, match="'cocoa' is no data format: choose shapes, coco"):
+    with pytest.raises(ValueError, match="'cocoa' is not a data format: choose shapes, coco"):
         open_dataset(tmp_path, "cocoa", "val")
     with pytest.raises(ValueError, match="the format shapes has no option 'year'; it has count, image_size"):
         open_dataset(None, "shapes", "val", year=2017)
     (tmp_path / "a.json").write_text(json.dumps({"images": [], "categories": []}))
-    with pytest.raises(DataError, match="a.json is of no format that is known.*coco: the JSON has no 'annotations'"):
+    with pytest.raises(DataError, match="a.json is not in a known format.*coco: the JSON has no 'annotations'"):
         open_dataset(tmp_path / "a.json")

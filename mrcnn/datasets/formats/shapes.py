@@ -1,48 +1,61 @@
-"""Shapes: a synthetic data set of squares, circles and triangles on plain grounds, made as it is asked for.
+"""Shapes: a synthetic data set of squares, circles and triangles on plain backgrounds, drawn on demand.
 
 It needs no download and is learnt in minutes: for tests, demonstrations and first steps.
 
-Shape letters: H W image, N instances.
+Shape letters: H W C image, N instances.
 """
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Shaped, UInt8
 
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.geometry.boxes import non_max_suppression
+from mrcnn.geometry.boxes import Integer, non_max_suppression
 
 SHAPE_NAMES = ("square", "circle", "triangle")
 MAX_SHAPES = 4
+# Seeds far apart, so that no image of one subset is an image of another.
+SUBSET_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 # distance of a shape's centre from the border, in pixels, and its least half side; a sixth of a small image
 _BUFFER = 20
 # a shape that another one covers more than this (IoU of their boxes) is not drawn
 _MAX_OVERLAP = 0.3
 
+# (name, (r, g, b), (centre x, centre y, half side) in pixels)
+Drawn = tuple[str, tuple[int, int, int], tuple[int, int, int]]
 
-# Seeds far apart, so that no image of one subset is an image of another.
-SUBSET_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+
+def recognise(path: Path) -> str | None:
+    """Return why a path is not this format: shapes are not read from files."""
+    return "shapes are generated, not read from files"
 
 
-def subsets(path=None):
-    """Name the parts: list of str. They differ in their seed alone."""
+def subsets(path: Path | str | None = None) -> list[str]:
+    """Return the names of the subsets. They differ only in their seed."""
     return list(SUBSET_SEEDS)
 
 
-def open_subset(path=None, subset="train", *, count=1000, image_size=128, progress=None):
-    """Make a part of an endless set.
+def open_subset(
+    path: Path | str | None = None,
+    subset: str = "train",
+    *,
+    count: int = 1000,
+    image_size: int = 128,
+    progress: Stages | None = None,
+) -> "ShapesDataset":
+    """Generate a subset of an endless data set.
 
     Args:
         path: None.
-        subset: str. One of `subsets`.
-        count: int. Number of images.
-        image_size: int. Pixels a side.
-        progress: maker of stages (`mrcnn.base.progress`): "inventing images"; or None.
-
-    Returns:
-        ShapesDataset, not prepared.
+        subset: one of `subsets`.
+        count: number of images.
+        image_size: height and width in pixels.
+        progress: stage "inventing images".
     """
     dataset = ShapesDataset()
     with (progress or unseen)("inventing images") as show:
@@ -51,17 +64,17 @@ def open_subset(path=None, subset="train", *, count=1000, image_size=128, progre
 
 
 class ShapesDataset(Dataset):
-    """Images of coloured shapes; what each shows follows from the seed and its number alone."""
+    """Images of coloured shapes; an image depends only on the seed and its number."""
 
-    def load_shapes(self, count, height, width, seed=0, progress=None):
-        """Add images; nothing is drawn before it is asked for.
+    def load_shapes(self, count: int, height: int, width: int, seed: int = 0, progress: Show | None = None) -> None:
+        """Add images; nothing is drawn before it is needed.
 
         Args:
-            count: int. Number of images.
-            height: int. Pixels.
-            width: int. Pixels.
-            seed: int. Another seed gives other images; equal seeds give equal ones.
-            progress: function (done, total), or None.
+            count: number of images.
+            height: pixels.
+            width: pixels.
+            seed: other seeds give other images.
+            progress: called after every hundred images.
         """
         for class_id, name in enumerate(SHAPE_NAMES, start=1):
             self.add_class("shapes", class_id, name)
@@ -71,8 +84,8 @@ class ShapesDataset(Dataset):
             background, shapes = random_scene(height, width, rng)
             self.add_image("shapes", number, None, width=width, height=height, bg_color=background, shapes=shapes)
 
-    def load_image(self, image_id):
-        """Draw an image. Args: image_id: int. Returns: uint8 [H, W, 3]."""
+    def load_image(self, image_id: Integer) -> Shaped[np.ndarray, "H W C"]:
+        """Draw an image; see `Dataset.load_image`."""
         info = self.image_info[image_id]
         if info["source"] != "shapes":
             return super().load_image(image_id)
@@ -82,15 +95,8 @@ class ShapesDataset(Dataset):
             draw_shape(image, name, place, color)
         return image
 
-    def load_mask(self, image_id):
-        """Draw the masks of an image's shapes, without what later shapes cover.
-
-        Args:
-            image_id: int.
-
-        Returns:
-            (masks, class_ids): bool [H, W, N], int32 [N]. A shape that is covered wholly is left out.
-        """
+    def load_mask(self, image_id: Integer) -> tuple[Shaped[np.ndarray, "H W N"], Shaped[np.ndarray, " N"]]:
+        """Draw the visible part of each shape; see `Dataset.load_mask`. A shape that is wholly covered is left out."""
         info = self.image_info[image_id]
         if info["source"] != "shapes":
             return super().load_mask(image_id)
@@ -102,55 +108,56 @@ class ShapesDataset(Dataset):
             draw_shape(alone, name, place, 1)
             masks[:, :, i] = alone & visible
             visible &= 1 - alone
-        class_ids = np.array([SHAPE_NAMES.index(name) + 1 for name, _, _ in info["shapes"]], np.int32)
+        numbers = [SHAPE_NAMES.index(name) + 1 for name, _, _ in info["shapes"]]
+        class_ids = np.array([self.map_source_class_id(f"shapes.{i}") for i in numbers], np.int32)
         kept = masks.any(axis=(0, 1))
-        class_ids = np.array([self.map_source_class_id(f"shapes.{i}") for i in class_ids], np.int32)
         return masks[:, :, kept].astype(bool), class_ids[kept]
 
-    def image_reference(self, image_id):
-        """Say what an image shows. Args: image_id: int. Returns: str."""
+    def image_reference(self, image_id: Integer) -> str:
+        """Return the number of an image and the names of its shapes."""
         info = self.image_info[image_id]
         if info["source"] != "shapes":
             return super().image_reference(image_id)
         return f"shapes {info['id']}: " + ", ".join(name for name, _, _ in info["shapes"])
 
 
-def random_scene(height, width, rng):
-    """Invent the ground and the shapes of one image.
+def random_scene(height: int, width: int, rng: np.random.Generator) -> tuple[tuple[int, int, int], list[Drawn]]:
+    """Invent the background and the shapes of one image.
 
     Args:
-        height: int. Pixels.
-        width: int. Pixels.
-        rng: numpy Generator.
+        height: pixels.
+        width: pixels.
+        rng: source of randomness.
 
     Returns:
-        (background, shapes): (r, g, b) of the ground; list of (name, (r, g, b), (centre x, centre y, half side)), in
-        pixels.
+        (background, shapes): (r, g, b), and a list of shapes.
     """
-    background = tuple(int(v) for v in rng.integers(0, 256, 3))
+    red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
     shapes = [_random_shape(height, width, rng) for _ in range(int(rng.integers(1, MAX_SHAPES + 1)))]
     boxes = np.array([[y - s, x - s, y + s, x + s] for _, _, (x, y, s) in shapes])
     kept = non_max_suppression(boxes, np.arange(len(shapes)), _MAX_OVERLAP)
-    return background, [shapes[i] for i in sorted(kept)]
+    return (red, green, blue), [shapes[i] for i in sorted(kept)]
 
 
-def _random_shape(height, width, rng):
+def _random_shape(height: int, width: int, rng: np.random.Generator) -> Drawn:
     name = SHAPE_NAMES[int(rng.integers(len(SHAPE_NAMES)))]
-    color = tuple(int(v) for v in rng.integers(0, 256, 3))
+    red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
     side = min(height, width)
     buffer = min(_BUFFER, side // 6)
     y, x = int(rng.integers(buffer, height - buffer)), int(rng.integers(buffer, width - buffer))
-    return name, color, (x, y, int(rng.integers(buffer, max(side // 4, buffer + 1))))
+    return name, (red, green, blue), (x, y, int(rng.integers(buffer, max(side // 4, buffer + 1))))
 
 
-def draw_shape(image, name, place, color):
+def draw_shape(
+    image: UInt8[np.ndarray, "H W *C"], name: str, place: tuple[int, int, int], color: int | Sequence[int]
+) -> None:
     """Draw one shape, in place.
 
     Args:
-        image: uint8 [H, W] or [H, W, C].
+        image: grey or colour image.
         name: "square", "circle" or "triangle".
         place: (centre x, centre y, half side) in pixels.
-        color: number, or one a channel.
+        color: number, or one per channel.
     """
     x, y, s = place
     if name == "square":
