@@ -1,4 +1,6 @@
-"""Text of data files, made safe to print."""
+"""Text of data files, made safe to print, and lists of names cut to a line."""
+
+from collections.abc import Iterable
 
 
 def printable(value: object) -> str:
@@ -13,3 +15,10 @@ def short(value: object, most: int = 150) -> str:
     """Make text printable, and cut it to a number of characters."""
     text = printable(value)
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def shorten_names(names: Iterable[str], noun: str = "layer", most: int = 6) -> str:
+    """Count names and list the first ones, such as "2 layers (conv1, res2a)"."""
+    names = list(names)
+    more = ", ..." if len(names) > most else ""
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({', '.join(names[:most])}{more})"

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import CocoValidation, History, Speed
 from mrcnn.training.checkpoints import STATE_NAME, SaveEpoch, restore_state
 from mrcnn.training.environment import add_entry
+from mrcnn.training.optimizers import LearningRate
 from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.runs import HISTORY_NAME
 from mrcnn.training.settings import make_loader
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
 
 Batch = tuple[np.ndarray, ...]
-LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 # Batches made ahead per worker thread: enough to bridge one slow image, few enough to keep memory flat.
 AHEAD = 2

@@ -1,94 +1,99 @@
-"""What training shows: bars with the time left on a terminal or in a notebook, and two lines an epoch anywhere."""
+"""What training shows: bars with the time left on a terminal or in a notebook, and two lines per epoch anywhere."""
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from mrcnn.base.progress import Show
 from mrcnn.base.terminal import Clock, speed_text
 from mrcnn.config import LOSS_NAMES
 
-# said at the start of the first step, in which a backend compiles the graph
+# shown while the backend compiles the graph, in the first step
 COMPILING = "compiling the first step, a minute or two"
-
-
-def first_step():
-    """Say how the first step begins, with Keras's backend as it is: str, or None on PyTorch, which compiles nothing."""
-    import keras
-
-    return None if keras.backend.backend() == "torch" else COMPILING
-
-
-# what is shown of the validation's figures; all of them are in history.csv
+# the figures of the validation that are shown; history.csv has all of them
 VALIDATION_FIGURES = ("val_loss", "val_mask_AP", "val_mask_AP50", "val_box_AP")
+
+Logs = dict[str, Any] | None
+
+
+def first_step() -> str | None:
+    """Return what to show before the first step; None on PyTorch, which compiles nothing."""
+    return None if keras.backend.backend() == "torch" else COMPILING
 
 
 class TrainingProgress(keras.callbacks.Callback):
     """Show steps, rate, time left and the loss while an epoch runs, and its figures at the end.
 
-    The bars are drawn on terminals, and in notebooks where ipywidgets is installed; a log file gets the lines of each epoch,
-    and one when the first step begins, which compiles the graph.
+    Bars are drawn on terminals, and in notebooks if ipywidgets is installed. A log file gets the lines of each epoch, and one
+    line before the first step, which compiles the graph.
 
     Args:
-        console: rich.console.Console, optional. Standard output when None.
-        validation_steps: int, optional. Steps of the validation of an epoch.
+        console: Standard output when None.
+        validation_steps: Steps of the validation of an epoch.
     """
 
-    def __init__(self, console=None, validation_steps=None):
+    def __init__(self, console: Console | None = None, validation_steps: int | None = None) -> None:
         super().__init__()
         self.console = console or Console()
         self.validation_steps = validation_steps
-        self.bar = self.task = self.title = self.started = self.show_validation = None
-        # the step and the time from which the speed is taken: the first step of all is none to go by
-        self.pace = None
-        # what the first step begins with, until it is done
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self.title, self.started = "", 0.0
+        self.show_validation: Show | None = None
+        # the step and the time from which the rate is measured: after the first step of all, which compiles
+        self.pace = 0, 0.0
+        # what is shown until the first step is done
         self.first = first_step()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the bar of an epoch, or say that the graph is compiled first."""
         self.started = time.perf_counter()
         self.pace = 0, self.started
-        # without ipywidgets rich would warn at every epoch, and draw nothing
+        # without ipywidgets rich would warn in every epoch and draw nothing
         moves = self.console.is_terminal or (self.console.is_jupyter and find_spec("ipywidgets") is not None)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[rate]}"), Clock(), TextColumn("{task.fields[loss]}"), console=self.console,
             transient=True, disable=not moves)  # fmt: skip
         self.title = self._title(epoch)
-        self.task = self._add(self.first or self.title)
+        self.task = _add_task(self.bar, self.first or self.title)
         if self.first and not moves:
             self._print(f"{self.first} ...")
         self.bar.start()
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Move the bar one step on."""
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Advance the bar by a step."""
         done, total = batch + 1, self.params.get("steps")
         if self.first:
             self.first, self.pace = None, (done, time.perf_counter())
-        if self.bar.disable:
+        if self.bar is None or self.bar.disable:
             return
         self.bar.update(self.task, description=self.title, completed=done, total=total, rate=self._rate(done),
                         count=f"{done}/{total or '?'}", loss=f"loss {float((logs or {}).get('loss', float('nan'))):.4f}")
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Start the bar of the validation."""
-        self.show_validation = self._shown("validation")
+        self.show_validation = self._stage_bar("validation")
 
-    def on_test_batch_end(self, batch, logs=None):
-        """Move the bar of the validation one step on."""
-        self.show_validation(batch + 1, self.validation_steps)
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Advance the bar of the validation by a step."""
+        if self.show_validation is not None:
+            self.show_validation(batch + 1, self.validation_steps or 0)
 
     @contextmanager
-    def stage(self, what):
-        """Show work that belongs to an epoch below its bar: a maker of stages, as of `mrcnn.base.progress`."""
-        yield self._shown(what)
+    def stage(self, what: str) -> Iterator[Show | None]:
+        """Show work that belongs to an epoch below its bar; a `Stages` of `mrcnn.base.progress`."""
+        yield self._stage_bar(what)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Take the bar away and print the epoch's figures."""
-        self._stop()
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Remove the bar and print the figures of the epoch."""
+        self.close()
         logs = logs or {}
         seconds = time.perf_counter() - self.started
         parts = ", ".join(f"{name.removesuffix('_loss')} {logs[name]:.4f}" for name in LOSS_NAMES if name in logs)
@@ -97,41 +102,42 @@ class TrainingProgress(keras.callbacks.Callback):
         if shown:
             self._print(f"    validation: {', '.join(shown)}")
 
-    def on_train_end(self, logs=None):
-        """Leave no bar behind."""
-        self._stop()
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Remove the bar."""
+        self.close()
 
-    def close(self):
-        """Take the bar away when training ends with an error, which calls no other hook."""
-        self._stop()
-
-    def _stop(self):
+    def close(self) -> None:
+        """Remove the bar. When training ends with an error, no other hook does."""
         if self.bar is not None:
             self.bar.stop()
 
-    def _add(self, what):
-        return self.bar.add_task(what, total=None, count="", rate="", loss="")
+    def _stage_bar(self, what: str) -> Show | None:
+        """Add a bar below that of the epoch."""
+        bar = self.bar
+        if bar is None:
+            return None
+        task = _add_task(bar, what)
 
-    def _shown(self, what):
-        """Add a bar below that of the epoch: function (done, total)."""
-        bar, task = self.bar, self._add(what)
-
-        def show(done, total):
-            bar.update(task, completed=done, total=total, count=f"{done}/{total or '?'}")
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total or None, count=f"{done}/{total or '?'}")
             bar.update(task, rate=speed_text(bar.tasks[task].speed))
 
         return show
 
-    def _rate(self, done):
-        """Say how fast the steps go since those of `pace`: str."""
+    def _rate(self, done: int) -> str:
+        """Return the rate of the steps since `pace`; empty before there are any."""
         first, began = self.pace
         if done == first:
             return ""
         seconds = (time.perf_counter() - began) / (done - first)
         return f"{seconds:.2f} s/step" if seconds >= 0.1 else f"{1 / seconds:.0f} steps/s"
 
-    def _title(self, epoch):
+    def _title(self, epoch: int) -> str:
         return f"Epoch {epoch + 1}/{self.params.get('epochs', '?')}"
 
-    def _print(self, text):
+    def _print(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _add_task(bar: Progress, what: str) -> TaskID:
+    return bar.add_task(what, total=None, count="", rate="", loss="")

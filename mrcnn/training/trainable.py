@@ -5,11 +5,13 @@
 
 import re
 
+import keras
+
 HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
 
 
-def _from_stage(first):
-    """Return the regular expression of the heads and of the backbone from stage `first` on: str.
+def _from_stage(first: int) -> str:
+    """Return the regular expression of the heads and of the backbone from stage `first` on.
 
     ResNet calls the batch normalisation of res3a_branch2a bn3a_branch2a, the compact backbone bn_res3a_branch2a.
     """
@@ -20,14 +22,11 @@ STAGES = {"heads": HEADS, "3+": _from_stage(3), "4+": _from_stage(4), "5+": _fro
 BACKBONE_STAGES = ("3+", "4+", "5+")
 
 
-def layer_regex(layers):
+def layer_regex(layers: str) -> str:
     """Return the regular expression of a stage; any other text is one already.
 
-    Args:
-        layers: str.
-
     Raises:
-        ValueError: the text is not a regular expression.
+        ValueError: The text is not a regular expression.
     """
     regex = STAGES.get(layers, layers)
     try:
@@ -38,15 +37,13 @@ def layer_regex(layers):
     return regex
 
 
-def check_stage(model, layers):
+def check_stage(model: keras.Model, layers: str) -> None:
     """Refuse a stage of the backbone, such as "3+", where no layer of the backbone has a name of that stage.
 
-    Args:
-        model: keras.Model.
-        layers: str. Any other stage or expression is accepted.
+    Any other stage or expression is accepted.
 
     Raises:
-        ValueError: only the heads would train; with the names of the backbone's layers.
+        ValueError: Only the heads would train. The message names the layers of the backbone.
     """
     if layers not in BACKBONE_STAGES:
         return
@@ -59,7 +56,7 @@ def check_stage(model, layers):
             f'layers are {names}: give "heads", "all" or a regular expression over layer names.')  # fmt: skip
 
 
-def leaf_layers(model):
+def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers that hold weights, with the layers of nested models in place of these."""
     leaves = []
     for layer in model.layers:
@@ -70,18 +67,14 @@ def leaf_layers(model):
     return leaves
 
 
-def set_trainable(model, regex):
-    """Make the layers whose whole name matches trainable, and freeze all others, BatchNorm included.
-
-    Args:
-        model: keras.Model.
-        regex: str.
+def set_trainable(model: keras.Model, regex: str) -> list[keras.layers.Layer]:
+    """Make the layers whose whole name matches trainable, and freeze all others, batch norm included.
 
     Returns:
-        list of the layers that train.
+        The layers that train.
 
     Raises:
-        ValueError: no layer matches.
+        ValueError: No layer matches.
     """
     chosen = []
     model.trainable = True

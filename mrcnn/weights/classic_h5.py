@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from mrcnn.base.atomic_write import atomic_path
+from mrcnn.base.text import shorten_names
 
 log = logging.getLogger(__name__)
 
@@ -155,13 +156,6 @@ def load(model, path, by_name=True, exclude=None):
     return report
 
 
-def shorten_names(names, count=6):
-    """Say how many layers these are, and name the first of them: str, such as "2 layers (conv1, res2a)"."""
-    names = list(names)
-    more = ", ..." if len(names) > count else ""
-    return f"{len(names)} {'layer' if len(names) == 1 else 'layers'} ({', '.join(names[:count])}{more})"
-
-
 def layout(path):
     """Return [(group, tensor name, shape)] of a classic file, in its order; shape is a tuple of int."""
     with _open(path) as file:
@@ -196,9 +190,8 @@ def _check(report, slots, tensors, path):
             f"{path}: {len(report.mismatched)} tensors have another shape than the model's", *lines, *more,
             _advice(report, layers)]))  # fmt: skip
     if not report.matched and not report.excluded:
-        theirs = ", ".join(dict.fromkeys(tensor.group for tensor in tensors[:40]))
-        raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {_shorten(theirs)}; "
-                           f"the model has {_shorten(', '.join(dict.fromkeys(s.group for s in slots)))}")  # fmt: skip
+        theirs, ours = (shorten_names(dict.fromkeys(item.group for item in items)) for items in (tensors, slots))
+        raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {theirs}; the model has {ours}")
 
 
 def _advice(report, layers):
