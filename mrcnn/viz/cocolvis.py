@@ -7,7 +7,7 @@ Shape letters: H W image, h w part of an image.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, SupportsIndex
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ _ALPHA, _DIM = 0.6, 0.3
 _MAX_COLUMNS = 10
 
 
-def layers_figure(dataset: CocoLvisDataset, image_id: SupportsIndex, columns: int = 3) -> Figure:
+def layers_figure(dataset: CocoLvisDataset, image_id: int | np.integer, columns: int = 3) -> Figure:
     """Draw an image and each of its layers: masks in colour, with the id of the object and its number in the layer.
 
     All objects are drawn, even if the data set returns only some levels of the hierarchy.
@@ -72,7 +72,7 @@ def layers_figure(dataset: CocoLvisDataset, image_id: SupportsIndex, columns: in
     return figure
 
 
-def tree_figure(dataset: CocoLvisDataset, image_id: SupportsIndex, limit: int = 60) -> Figure:
+def tree_figure(dataset: CocoLvisDataset, image_id: int | np.integer, limit: int = 60) -> Figure:
     """Draw the hierarchy of an image as a tree: a cutout of each object below its parent, with its id and share of the image.
 
     Args:

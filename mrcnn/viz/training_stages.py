@@ -7,7 +7,7 @@ Shape letters: H W C image, R ROIs, M side of the mask targets.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -168,7 +168,7 @@ def positive_share_figure(shares: PositiveShares) -> tuple[Figure, Axes]:
 
 def inspect_sample(
     dataset: Dataset,
-    image_id: SupportsIndex,
+    image_id: int | np.integer,
     settings: InspectionSettings,
     detect: Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]] | None = None,
     *,
