@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from mrcnn.base import pixels
 from mrcnn.geometry.meta import compose_image_meta, parse_image_meta
-from mrcnn.inference import mold
 from mrcnn.loading.augment import RandomFlip
-from mrcnn.loading.generator import classic_batch
+from mrcnn.loading.generator import classic_batch, dense_rpn_match
 from mrcnn.loading.sample import make_sample
 from mrcnn.loading.targets import detection as detection_targets
 from mrcnn.loading.targets import rpn as rpn_targets
@@ -173,12 +173,12 @@ def mrcnn_mask_loss_graph(target_masks, target_class_ids, pred_masks):
 # --- Images and training data ----------------------------------------------------------------------------------------
 def mold_image(images, config):
     """Subtract config.MEAN_PIXEL: float32 of the shape of `images`."""
-    return mold.mold_image(images, config.MEAN_PIXEL)
+    return pixels.mold_image(np.asarray(images), config.MEAN_PIXEL)
 
 
 def unmold_image(normalized_images, config):
     """Add config.MEAN_PIXEL again: uint8 of the shape of `normalized_images`."""
-    return mold.unmold_image(normalized_images, config.MEAN_PIXEL)
+    return pixels.unmold_image(np.asarray(normalized_images), config.MEAN_PIXEL)
 
 
 def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, use_mini_mask=None):
@@ -196,21 +196,28 @@ def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, u
         image [H, W, C]; image_meta [12 + K]; class_ids int32 [N]; boxes int32 [N, 4]; masks bool [H, W, N], or
         mini-masks of MINI_MASK_SHAPE.
     """
-    return make_sample(dataset, image_id, settings.sample_settings(config, use_mini_mask),
-                       _augmenter(augment, augmentation))
+    image, meta, class_ids, boxes, masks = make_sample(
+        dataset, image_id, settings.sample_settings(config, use_mini_mask), _augmenter(augment, augmentation))
+    return image, meta, class_ids, boxes, np.moveaxis(masks, 0, -1)
 
 
 def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
-    """Match anchors to ground truth; see `targets.rpn.build_rpn_targets`. `image_shape` is not read."""
-    return rpn_targets.build_rpn_targets(
-        anchors, gt_class_ids, gt_boxes, num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
-        bbox_std_dev=config.RPN_BBOX_STD_DEV)
+    """Match anchors to ground truth; see `mrcnn.loading.targets.rpn`. `image_shape` is not read.
+
+    Returns:
+        rpn_match int32 [A], 1 positive, -1 negative, 0 neutral; rpn_bbox float64 [T, 4], deltas of the positive anchors
+        in ascending order of the anchors, then zero rows.
+    """
+    positions, labels, deltas = rpn_targets.build_rpn_targets(
+        np.asarray(anchors), np.asarray(gt_class_ids), np.asarray(gt_boxes),
+        num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE, bbox_std_dev=config.RPN_BBOX_STD_DEV)
+    return dense_rpn_match(positions, labels, len(anchors)), deltas.astype(np.float64)
 
 
 def build_detection_targets(rpn_rois, gt_class_ids, gt_boxes, gt_masks, config):
     """Sample ROIs and build their targets in NumPy; see `targets.detection.build_detection_targets`."""
     return detection_targets.build_detection_targets(
-        rpn_rois, gt_class_ids, gt_boxes, gt_masks, **vars(settings.detection_target_settings(config)))
+        rpn_rois, gt_class_ids, gt_boxes, np.moveaxis(gt_masks, -1, 0), **vars(settings.detection_target_settings(config)))
 
 
 def generate_random_rois(image_shape, count, gt_class_ids, gt_boxes):

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mrcnn.base.pixels import mold_image
 from mrcnn.base.process_pool import available_cores
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
-from mrcnn.inference.mold import fit_inputs, mold_image
+from mrcnn.inference.mold import fit_inputs
 from mrcnn.inference.unmold import paste_detections
 
 
