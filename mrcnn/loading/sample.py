@@ -39,7 +39,7 @@ class SampleSettings:
     resize_mode: str = "square"
     min_dim: int | None = None
     max_dim: int | None = None
-    min_scale: float | None = None
+    min_scale: float | int | None = None
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
     num_channels: int | None = None
