@@ -21,7 +21,7 @@ CLASSES_AIM = 1.3
 def made_batch(model, instances):
     """Return a training batch of noise with so many boxes an image."""
     from mrcnn.geometry.meta import compose_image_meta
-    from mrcnn.model import build_rpn_targets
+    from mrcnn.loading.targets.rpn import build_rpn_targets
     from mrcnn.training.settings import config_anchors
 
     config = model.config
@@ -33,17 +33,18 @@ def made_batch(model, instances):
         corner = rng.uniform(0, 0.6, (instances, 2)) * (height, width)
         boxes = np.concatenate([corner, corner + rng.uniform(16, 0.35 * height, (instances, 2))], 1).astype(np.int32)
         ids = rng.integers(1, config.NUM_CLASSES, instances).astype(np.int32)
-        match, deltas = build_rpn_targets(config.IMAGE_SHAPE, anchors, ids, boxes, config)
+        targets = build_rpn_targets(anchors, ids, boxes, num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
+                                    bbox_std_dev=config.RPN_BBOX_STD_DEV)  # fmt: skip
         slots = config.MAX_GT_INSTANCES
         meta = compose_image_meta(0, (height, width, 3), (height, width, 3), (0, 0, height, width), 1.0,
                                   np.ones(config.NUM_CLASSES, np.int32))  # fmt: skip
         rows.append((rng.integers(0, 255, (height, width, channels)).astype(np.uint8), meta.astype(np.float32),
-                     match[:, None].astype(np.int32), deltas.astype(np.float32), np.pad(ids, (0, slots - instances)),
+                     *targets, np.pad(ids, (0, slots - instances)),
                      np.pad(boxes, ((0, slots - instances), (0, 0))),
                      np.arange(slots) < instances))  # fmt: skip
-    images, metas, matches, deltas, ids, boxes, there = (np.stack(parts) for parts in zip(*rows, strict=True))
-    masks = np.broadcast_to(there[:, None, None, :], (len(images), *config.MINI_MASK_SHAPE, there.shape[1]))
-    return images, metas, matches, deltas, ids, boxes, np.ascontiguousarray(masks)
+    *arrays, valid = (np.stack(parts) for parts in zip(*rows, strict=True))
+    masks = np.broadcast_to(valid[:, :, None, None], (*valid.shape, *config.MINI_MASK_SHAPE))
+    return *arrays, np.ascontiguousarray(masks)
 
 
 @lru_cache(maxsize=1)

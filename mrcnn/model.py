@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from mrcnn.base import pixels
 from mrcnn.geometry.meta import compose_image_meta, parse_image_meta
-from mrcnn.inference import mold
 from mrcnn.loading.augment import RandomFlip
-from mrcnn.loading.generator import classic_batch
+from mrcnn.loading.generator import classic_batch, dense_rpn_match
 from mrcnn.loading.sample import make_sample
 from mrcnn.loading.targets import detection as detection_targets
 from mrcnn.loading.targets import rpn as rpn_targets
@@ -28,6 +28,7 @@ from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_l
 from mrcnn.network.ops import boxes as box_ops
 from mrcnn.network.ops.boxes import denorm_boxes as denorm_boxes_graph
 from mrcnn.network.ops.boxes import norm_boxes as norm_boxes_graph
+from mrcnn.network.ops.gather import first_true, gather_rows
 from mrcnn.network.ops.meta import parse_image_meta as parse_image_meta_graph
 from mrcnn.training import settings
 from mrcnn.training.graph_access import log
@@ -114,8 +115,9 @@ def detection_targets_graph(proposals, gt_class_ids, gt_boxes, gt_masks, config)
         config: Config.
 
     Returns:
-        rois [T, 4], class ids [T], deltas [T, 4], masks [T, M, M]; see `layers.detection_target`.
+        rois [T, 4], class ids [T], deltas [T, 4], masks [T, M, M]; see `DetectionTargetLayer`.
     """
+    gt_masks = ops.transpose(ops.convert_to_tensor(gt_masks), (2, 0, 1))
     batch = [ops.expand_dims(ops.convert_to_tensor(t), 0) for t in (proposals, gt_class_ids, gt_boxes, gt_masks)]
     return [output[0] for output in DetectionTargetLayer(config, seed=config.SEED)(batch)]
 
@@ -141,44 +143,64 @@ def refine_detections_graph(rois, probs, deltas, window, config):
 
 # --- Losses ----------------------------------------------------------------------------------------------------------
 def smooth_l1_loss(y_true, y_pred):
-    """Return the smooth L1 distance of each element; see `losses.common.smooth_l1`."""
+    """Return the smooth L1 distance of each element; see `network.losses.smooth_l1`."""
     return smooth_l1(y_true, y_pred)
 
 
 def rpn_class_loss_graph(rpn_match, rpn_class_logits):
-    """Return the RPN's class loss; see `losses.rpn.rpn_class_loss`."""
-    return rpn_class_loss(rpn_match, rpn_class_logits)
+    """Return the class loss of the RPN for all anchors.
+
+    Args:
+        rpn_match: int [B, A, 1]. 1 positive, -1 negative, 0 neutral.
+        rpn_class_logits: float [B, A, 2].
+    """
+    return rpn_class_loss(ops.squeeze(ops.convert_to_tensor(rpn_match), -1), rpn_class_logits)
 
 
 def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
-    """Return the RPN's box loss; see `losses.rpn.rpn_bbox_loss`. `config` belongs to the signature and is not read."""
-    return rpn_bbox_loss(target_bbox, rpn_match, rpn_bbox)
+    """Return the box loss of the RPN for all anchors.
+
+    Args:
+        config: not used; it belongs to the classic signature.
+        target_bbox: float [B, S, 4]. Row i belongs to the i-th positive anchor; zero rows follow.
+        rpn_match: int [B, A, 1]. 1 for positive anchors.
+        rpn_bbox: float [B, A, 4]. Predicted deltas.
+    """
+    positions, valid = first_true(ops.squeeze(ops.convert_to_tensor(rpn_match), -1) == 1, target_bbox.shape[1])
+    return rpn_bbox_loss(target_bbox, ops.cast(valid, "int32"), gather_rows(ops.convert_to_tensor(rpn_bbox), positions))
 
 
 def mrcnn_class_loss_graph(target_class_ids, pred_class_logits, active_class_ids):
-    """Return the class loss of the heads; see `losses.box.mrcnn_class_loss`."""
+    """Return the class loss of the heads; see `network.losses.mrcnn_class_loss`."""
     return mrcnn_class_loss(target_class_ids, pred_class_logits, active_class_ids)
 
 
 def mrcnn_bbox_loss_graph(target_bbox, target_class_ids, pred_bbox):
-    """Return the box loss of the heads; see `losses.box.mrcnn_bbox_loss`."""
+    """Return the box loss of the heads; see `network.losses.mrcnn_bbox_loss`."""
     return mrcnn_bbox_loss(target_bbox, target_class_ids, pred_bbox)
 
 
 def mrcnn_mask_loss_graph(target_masks, target_class_ids, pred_masks):
-    """Return the mask loss of the heads; see `losses.mask.mrcnn_mask_loss`."""
-    return mrcnn_mask_loss(target_masks, target_class_ids, pred_masks)
+    """Return the mask loss of the heads.
+
+    Args:
+        target_masks: float [B, R, M, M] of 0 and 1.
+        target_class_ids: int [B, R]. Above 0 for positives.
+        pred_masks: float [B, R, M, M, K]. Probabilities for every class.
+    """
+    class_ids = ops.maximum(ops.cast(target_class_ids, "int32"), 0)[:, :, None, None, None]
+    return mrcnn_mask_loss(target_masks, target_class_ids, ops.take_along_axis(pred_masks, class_ids, axis=4)[..., 0])
 
 
 # --- Images and training data ----------------------------------------------------------------------------------------
 def mold_image(images, config):
     """Subtract config.MEAN_PIXEL: float32 of the shape of `images`."""
-    return mold.mold_image(images, config.MEAN_PIXEL)
+    return pixels.mold_image(np.asarray(images), config.MEAN_PIXEL)
 
 
 def unmold_image(normalized_images, config):
     """Add config.MEAN_PIXEL again: uint8 of the shape of `normalized_images`."""
-    return mold.unmold_image(normalized_images, config.MEAN_PIXEL)
+    return pixels.unmold_image(np.asarray(normalized_images), config.MEAN_PIXEL)
 
 
 def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, use_mini_mask=None):
@@ -196,21 +218,28 @@ def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, u
         image [H, W, C]; image_meta [12 + K]; class_ids int32 [N]; boxes int32 [N, 4]; masks bool [H, W, N], or
         mini-masks of MINI_MASK_SHAPE.
     """
-    return make_sample(dataset, image_id, settings.sample_settings(config, use_mini_mask),
-                       _augmenter(augment, augmentation))
+    image, meta, class_ids, boxes, masks = make_sample(
+        dataset, image_id, settings.sample_settings(config, use_mini_mask), _augmenter(augment, augmentation))
+    return image, meta, class_ids, boxes, np.moveaxis(masks, 0, -1)
 
 
 def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
-    """Match anchors to ground truth; see `targets.rpn.build_rpn_targets`. `image_shape` is not read."""
-    return rpn_targets.build_rpn_targets(
-        anchors, gt_class_ids, gt_boxes, num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
-        bbox_std_dev=config.RPN_BBOX_STD_DEV)
+    """Match anchors to ground truth; see `mrcnn.loading.targets.rpn`. `image_shape` is not read.
+
+    Returns:
+        rpn_match int32 [A], 1 positive, -1 negative, 0 neutral; rpn_bbox float64 [T, 4], deltas of the positive anchors
+        in ascending order of the anchors, then zero rows.
+    """
+    positions, labels, deltas = rpn_targets.build_rpn_targets(
+        np.asarray(anchors), np.asarray(gt_class_ids), np.asarray(gt_boxes),
+        num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE, bbox_std_dev=config.RPN_BBOX_STD_DEV)
+    return dense_rpn_match(positions, labels, len(anchors)), deltas.astype(np.float64)
 
 
 def build_detection_targets(rpn_rois, gt_class_ids, gt_boxes, gt_masks, config):
     """Sample ROIs and build their targets in NumPy; see `targets.detection.build_detection_targets`."""
     return detection_targets.build_detection_targets(
-        rpn_rois, gt_class_ids, gt_boxes, gt_masks, **vars(settings.detection_target_settings(config)))
+        rpn_rois, gt_class_ids, gt_boxes, np.moveaxis(gt_masks, -1, 0), **vars(settings.detection_target_settings(config)))
 
 
 def generate_random_rois(image_shape, count, gt_class_ids, gt_boxes):
@@ -255,7 +284,7 @@ class DataGenerator(keras.utils.PyDataset):
         if detection_targets and not random_rois:
             raise ValueError("detection_targets needs regions to make targets of: give random_rois too, such as 2000")
         self.loader = settings.make_loader(dataset, config, shuffle=shuffle, augmentation=augmentation)
-        self.random_rois = random_rois
+        self.random_rois, self.mean_pixel = random_rois, config.MEAN_PIXEL
         self.detection = settings.detection_target_settings(config) if detection_targets else None
         self.epoch = 0
 
@@ -267,7 +296,7 @@ class DataGenerator(keras.utils.PyDataset):
         positions = range(first, min(first + size, self.loader.num_samples))
         samples = [self.loader.sample(self.epoch, position) for position in positions]
         rng = np.random.default_rng([self.loader.seed, self.epoch, idx])
-        return classic_batch(self.loader, samples, self.random_rois, self.detection, rng)
+        return classic_batch(self.loader, samples, self.mean_pixel, self.random_rois, self.detection, rng)
 
     def on_epoch_end(self):
         """Go on to the next order of the images."""

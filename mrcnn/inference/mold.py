@@ -5,6 +5,7 @@ Legend: B images, H W C image, h w photograph before resizing, K classes with ba
 
 import numpy as np
 
+from mrcnn.base.pixels import mold_image
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.geometry.resize import resize_image
 from mrcnn.io.images import to_8_bits
@@ -72,37 +73,6 @@ def to_channels(image, channels=3):
         return np.repeat(image, 3, axis=2)
     grey = (image.astype(np.float32) @ _LUMA)[:, :, None]
     return np.rint(grey).astype(np.uint8) if image.dtype == np.uint8 else grey
-
-
-def mold_image(images, mean_pixel):
-    """Subtract the mean pixel: what the network takes as input.
-
-    Args:
-        images: [..., C] pixels, range 0..255, of any number type.
-        mean_pixel: [C] floats, the MEAN_PIXEL of the configuration.
-
-    Returns:
-        float32 of the shape of `images`.
-
-    Differs: the classic code returned float64 where mean_pixel was float64; the network took float32 all the same.
-    """
-    return np.asarray(images).astype(np.float32) - np.asarray(mean_pixel, np.float32)
-
-
-def unmold_image(normalized_images, mean_pixel):
-    """Undo `mold_image`, for looking at network input.
-
-    Args:
-        normalized_images: float [..., C], pixels minus the mean pixel.
-        mean_pixel: [C] floats.
-
-    Returns:
-        uint8 of the same shape.
-
-    Differs: rounds and clips; the classic code truncated, which gave values one too small, and wrapped around.
-    """
-    pixels = np.asarray(normalized_images, np.float32) + np.asarray(mean_pixel, np.float32)
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def fit_input(image, *, mean_pixel, resize_mode, min_dim, max_dim, min_scale, num_classes, image_id=0):

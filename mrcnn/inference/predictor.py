@@ -10,7 +10,7 @@ import numpy as np
 from mrcnn.base.process_pool import available_cores
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
-from mrcnn.inference.mold import fit_inputs, mold_image
+from mrcnn.inference.mold import fit_inputs
 from mrcnn.inference.unmold import paste_detections
 
 
@@ -45,12 +45,13 @@ class Predictor:
         self.last_anchors, normalised = self._anchors[shape]
         return normalised
 
-    def run(self, molded, metas):
+    def run(self, molded, metas, min_confidence=0.0):
         """Run the network on images of one size.
 
         Args:
-            molded: [B, H, W, C], B up to any number. float32, or raw uint8 where the model takes it.
+            molded: [B, H, W, C], B up to any number. Raw for the detection model, mean subtracted for the classic one.
             metas: [B, 12 + K].
+            min_confidence: least score of a detection, for the detection model.
 
         Returns:
             list of the model's outputs as arrays.
@@ -70,18 +71,20 @@ class Predictor:
             count = len(images)
             size = min(1 << (count - 1).bit_length(), self.batch_size)  # the power of two that holds them
             rows = np.minimum(np.arange(size), count - 1)  # the last image again where there are fewer
-            inputs = [images[rows], np.asarray(meta, np.float32)[rows], np.broadcast_to(anchors, (size, *anchors.shape))]
-            # anchors of a fixed size are in the graph already
-            outputs = self.model.predict_on_batch(inputs[:len(self.model.inputs)])
+            others = {"input_anchors": np.broadcast_to(anchors, (size, *anchors.shape)),
+                      "input_min_confidence": np.full((size, 1), min_confidence, np.float32)}
+            inputs = [images[rows], np.asarray(meta, np.float32)[rows]]
+            outputs = self.model.predict_on_batch(inputs + [others[tensor.name] for tensor in self.model.inputs[2:]])
             parts.append([np.asarray(output)[:count] for output in outputs])
         return [np.concatenate(output) for output in zip(*parts)]
 
-    def detect(self, images, masks="dense"):
+    def detect(self, images, masks="dense", min_confidence=0.0):
         """Detect instances.
 
         Args:
             images: list of [h, w] or [h, w, channels] arrays, of any sizes.
             masks: "dense" or "rle".
+            min_confidence: least score of a detection.
 
         Returns:
             list of dicts: rois int32 [N, 4] pixels (y1, x1, y2, x2); class_ids int32 [N]; scores float32 [N];
@@ -96,16 +99,14 @@ class Predictor:
         with ThreadPoolExecutor(available_cores()) as pool:
             pasted = {row: pool.submit(paste_detections, found, small_masks, np.shape(images[row]), fitted[row].shape,
                                        windows[row], masks=masks)
-                      for row, found, small_masks in self._found(fitted, metas)}
+                      for row, found, small_masks in self._found(fitted, metas, min_confidence)}
             return [dict(zip(names, pasted[row].result())) for row in range(len(images))]
 
-    def _found(self, fitted, metas):
+    def _found(self, fitted, metas, min_confidence):
         """Run the network on fitted images. Yields: (position, detections [D, 6], masks [D, M, M]) of each."""
         for rows in _alike(fitted, self.batch_size):
             batch = np.stack([fitted[i] for i in rows])
-            if batch.dtype != np.uint8:
-                batch = mold_image(batch, self.mold_settings["mean_pixel"])
-            yield from zip(rows, *self.run(batch, metas[rows]))
+            yield from zip(rows, *self.run(batch, metas[rows], min_confidence))
 
 
 def _alike(images, most):

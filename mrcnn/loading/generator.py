@@ -14,8 +14,10 @@ Shapes: B images, R random regions.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int32
 
-from mrcnn.loading.loader import Loader
+from mrcnn.base.pixels import mold_image
+from mrcnn.loading.loader import Loader, pad_ground_truth, stack_images
 from mrcnn.loading.targets.detection import build_detection_targets, generate_random_rois
 
 # The regions have a random stream of their own, apart from the loader's streams 0 and 1.
@@ -36,7 +38,7 @@ class WithRandomRois:
     def __call__(self, step):
         """Make the batch of a step. Returns: the loader's arrays, and int32 [B, R, 4] pixel boxes."""
         batch = self.loader[step]
-        images, class_ids, boxes = batch[0], batch[4], batch[5]
+        images, _, _, _, _, class_ids, boxes, _ = batch
         rng = np.random.default_rng([self.loader.seed, _ROI_STREAM, step])
         rois = [
             generate_random_rois(images.shape[1:], self.num_rois, *truth, rng)
@@ -109,34 +111,33 @@ def data_generator(
         augmentation=augmentation,
         no_augmentation_sources=no_augmentation_sources,
         keep_empty=keep_empty,
-        mean_pixel=mean_pixel,
     )
     rng = np.random.default_rng([loader.seed, 2])
-    return _batches(loader, random_rois, detection, rng)
+    return _batches(loader, mean_pixel, random_rois, detection, rng)
 
 
-def _batches(loader, random_rois, detection, rng):
+def _batches(loader, mean_pixel, random_rois, detection, rng):
     taken = 0
     while True:
         # a batch is always full: where a pass ends in its middle, the next one goes on
         samples = [loader.sample(*divmod(taken + i, loader.num_samples)) for i in range(loader.batch_size)]
         taken += loader.batch_size
-        yield classic_batch(loader, samples, random_rois, detection, rng)
+        yield classic_batch(loader, samples, mean_pixel, random_rois, detection, rng)
 
 
-def classic_batch(loader, samples, random_rois, detection, rng):
+def classic_batch(loader, samples, mean_pixel, random_rois, detection, rng):
     """Put samples into the classic arrays, with random regions and their targets when asked for.
 
     Args:
         loader: Loader that made the samples.
         samples: list of what `Loader.sample` gives.
-        random_rois, detection: as of `data_generator`.
+        mean_pixel, random_rois, detection: see `data_generator`.
         rng: np.random.Generator.
 
     Returns:
         (inputs, outputs), as `data_generator` yields them.
     """
-    inputs, outputs = loader.collate_classic(samples), []
+    inputs, outputs = _classic_inputs(loader, samples, mean_pixel), []
     if random_rois:
         parts = [_regions(sample, random_rois, detection, rng) for sample in samples]
         stacked = [np.stack(arrays) for arrays in zip(*parts, strict=True)]
@@ -148,8 +149,34 @@ def classic_batch(loader, samples, random_rois, detection, rng):
 
 def _regions(sample, random_rois, detection, rng):
     """Random regions of one image, and head targets of some: (rpn_rois, rois, class_ids, deltas, masks)."""
-    image, _, _, _, class_ids, boxes, masks = sample
-    rpn_rois = generate_random_rois(image.shape, random_rois, class_ids, boxes, rng)
+    truth = sample.class_ids, sample.boxes
+    rpn_rois = generate_random_rois(sample.image.shape, random_rois, *truth, rng)
     if detection is None:
         return (rpn_rois,)
-    return (rpn_rois, *build_detection_targets(rpn_rois, class_ids, boxes, masks, **vars(detection), rng=rng))
+    return (rpn_rois, *build_detection_targets(rpn_rois, *truth, sample.masks, **vars(detection), rng=rng))
+
+
+def _classic_inputs(loader, samples, mean_pixel):
+    """Collate samples in the classic layout: dense RPN matches, masks with their instances on the last axis."""
+    num_anchors = len(loader.target_settings.anchors)
+    matches = [dense_rpn_match(sample.rpn_positions, sample.rpn_labels, num_anchors) for sample in samples]
+    class_ids, boxes, masks = pad_ground_truth(samples, loader.target_settings.max_gt_instances)
+    return [
+        mold_image(stack_images([sample.image for sample in samples]), mean_pixel),
+        np.stack([sample.image_meta for sample in samples]),
+        np.stack(matches)[:, :, None],
+        np.stack([sample.rpn_deltas for sample in samples]).astype(np.float64),
+        class_ids,
+        boxes,
+        np.ascontiguousarray(np.moveaxis(masks, 1, -1)),
+    ]
+
+
+def dense_rpn_match(
+    positions: Int32[np.ndarray, " T"], labels: Int32[np.ndarray, " T"], num_anchors: int
+) -> Int32[np.ndarray, " A"]:
+    """Write RPN targets as the classic match: 1 for a positive anchor, -1 for a negative one, 0 for all others."""
+    match = np.zeros(num_anchors, np.int32)
+    valid = labels != 0
+    match[positions[valid]] = labels[valid]
+    return match

@@ -13,7 +13,7 @@ import numpy as np
 from mrcnn.base.errors import DataError
 from mrcnn.geometry.boxes import apply_box_deltas
 from mrcnn.geometry.masks import expand_mask
-from mrcnn.loading.generator import DetectionTargetSettings
+from mrcnn.loading.generator import DetectionTargetSettings, dense_rpn_match
 from mrcnn.loading.loader import TargetSettings
 from mrcnn.loading.sample import SampleSettings, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
@@ -57,7 +57,7 @@ class TrainingStages:
         image_meta: float64 [12 + K].
         class_ids: int32 [N]. Negative for crowds.
         boxes: int32 [N, 4].
-        masks: bool [h, w, N]. Mini-masks where the settings say so.
+        masks: bool [N, h, w]. Mini-masks where the settings say so.
         anchors: float64 [A, 4].
         rpn_match: int32 [A]. 1 positive, -1 negative, 0 neither: the RPN's losses pass it over.
         positive_anchors: float64 [P, 4].
@@ -94,7 +94,8 @@ class TrainingStages:
 
     def full_masks(self):
         """The masks at the size of the image: bool [H, W, N]."""
-        return expand_mask(self.boxes, self.masks, self.image.shape) if self.mini_masks else self.masks
+        masks = np.moveaxis(self.masks, 0, -1)
+        return expand_mask(self.boxes, masks, self.image.shape) if self.mini_masks else masks
 
     @property
     def positive_share(self):
@@ -128,18 +129,20 @@ def training_stages(dataset, image_id, settings, *, random_rois=2000, augmentati
     image, meta, class_ids, boxes, masks = make_sample(dataset, image_id, settings.sample, augmentation, rng)
     targets = settings.targets
     index = index_anchors(targets.anchors)
-    rpn_match, rpn_bbox = build_rpn_targets(index, class_ids, boxes, num_train_anchors=targets.num_train_anchors,
-                                            bbox_std_dev=targets.rpn_bbox_std_dev, rng=rng)  # fmt: skip
-    positive = index.anchors[rpn_match == 1]
+    positions, labels, deltas = build_rpn_targets(index, class_ids, boxes, num_train_anchors=targets.num_train_anchors,
+                                                  bbox_std_dev=targets.rpn_bbox_std_dev, rng=rng)  # fmt: skip
+    rpn_match = dense_rpn_match(positions, labels, len(index))
+    positive = index.anchors[positions[labels == 1]]
+    refined_anchors = apply_box_deltas(positive, deltas[labels == 1] * targets.rpn_bbox_std_dev)
     truth = class_ids, boxes, masks
-    rpn_rois, rois, roi_class_ids, deltas, roi_masks = _sample_rois(image.shape, truth, settings, random_rois, rng)
+    rpn_rois, rois, roi_class_ids, class_deltas, roi_masks = _sample_rois(image.shape, truth, settings, random_rois, rng)
     rows = np.arange(len(rois))
-    roi_deltas = deltas[rows, roi_class_ids]  # [S, 4]
+    roi_deltas = class_deltas[rows, roi_class_ids]  # [S, 4]
     return TrainingStages(
         image=image, image_meta=meta, class_ids=class_ids, boxes=boxes, masks=masks, anchors=index.anchors,
-        rpn_match=rpn_match, positive_anchors=positive, negative_anchors=index.anchors[rpn_match == -1],
+        rpn_match=rpn_match, positive_anchors=positive, negative_anchors=index.anchors[positions[labels == -1]],
         neutral_anchors=index.anchors[_neutral(index, rpn_match, boxes[class_ids > 0])],
-        refined_anchors=apply_box_deltas(positive, rpn_bbox[: len(positive)] * targets.rpn_bbox_std_dev),
+        refined_anchors=refined_anchors,
         rpn_rois=rpn_rois, rois=rois, roi_class_ids=roi_class_ids, roi_deltas=roi_deltas,
         refined_rois=apply_box_deltas(rois, roi_deltas * settings.detection.bbox_std_dev),
         roi_masks=roi_masks[rows, :, :, roi_class_ids], mini_masks=settings.sample.mini_mask_shape is not None,

@@ -9,21 +9,46 @@ masks, K classes.
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, Shaped
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.random import choose
 from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.loading.sample import make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import build_rpn_targets
-from mrcnn.loading.targets.sampling import choose
 
 logger = logging.getLogger(__name__)
 
 # what a random stream is for, so that the order of a pass and its samples never share one
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
+
+
+# Gives memory of any contents for an array of a shape and a dtype, as `np.empty` does.
+Take: TypeAlias = Callable[[tuple[int, ...], type], np.ndarray]
+
+
+class TrainingSample(NamedTuple):
+    """A `Sample` with the targets of the region proposal network, at most G instances, and no padding of these.
+
+    Attributes:
+        rpn_positions, rpn_labels, rpn_deltas: See `mrcnn.loading.targets.rpn.build_rpn_targets`.
+        The rest: See `mrcnn.loading.sample.Sample`.
+    """
+
+    image: Shaped[np.ndarray, "H W C"]
+    image_meta: Float64[np.ndarray, " 12+K"]
+    rpn_positions: Int32[np.ndarray, " T"]
+    rpn_labels: Int32[np.ndarray, " T"]
+    rpn_deltas: Float32[np.ndarray, "T 4"]
+    class_ids: Int32[np.ndarray, " N"]
+    boxes: Int32[np.ndarray, "N 4"]
+    masks: Bool[np.ndarray, "N h w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +78,15 @@ class Loader:
     for any step >= 0 is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It
     gives a tuple of arrays:
 
-        images: uint8 [B, H, W, C], raw, where the files are uint8; else float32 with mean_pixel subtracted. All batches
-            are of one kind, that of the first image; an image of the other kind counts as broken.
+        images: uint8 [B, H, W, C] if the image files are uint8, else float32. The mean is not subtracted: the network does
+            that. All batches have the dtype of the first image; an image of the other dtype counts as broken.
         image_meta: float32 [B, 12 + K].
-        rpn_match: int32 [B, A, 1]. 1 positive, -1 negative, 0 neutral.
-        rpn_bbox: float32 [B, T, 4]. Deltas of the positive anchors, then zero rows.
+        rpn_positions: int32 [B, T]. Anchors to train on: positive ones, then negative ones, then padding (0).
+        rpn_labels: int32 [B, T]. 1 positive, -1 negative, 0 padding.
+        rpn_deltas: float32 [B, T, 4]. From each positive anchor to its box; zero in the other rows.
         gt_class_ids: int32 [B, G]. Negative for crowds, 0 for padding.
         gt_boxes: int32 [B, G, 4]. Pixels; padding is zero.
-        gt_masks: bool [B, h, w, G].
+        gt_masks: bool [B, G, h, w]. Mini-masks, or masks of the size of the image.
 
     A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it.
     It may be used from several threads, and pickled for processes, whose `broken` and `empty` `hear` takes in.
@@ -75,7 +101,6 @@ class Loader:
         augmentation: imgaug augmenter, `RandomFlip` or None.
         no_augmentation_sources: sources whose images are not augmented.
         keep_empty: bool. True trains on images without instances too. Images with crowds alone count as empty.
-        mean_pixel: [C]. Subtracted from images that are not uint8.
 
     Attributes:
         broken: dict image id -> reason, of the samples met so far.
@@ -100,7 +125,6 @@ class Loader:
         augmentation=None,
         no_augmentation_sources=(),
         keep_empty=False,
-        mean_pixel=0.0,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
@@ -108,7 +132,7 @@ class Loader:
         self.sample_settings, self.target_settings = sample_settings, target_settings
         self.seed, self.shuffle = int(seed), shuffle
         self.augmentation, self.no_augmentation_sources = augmentation, tuple(no_augmentation_sources or ())
-        self.keep_empty, self.mean_pixel = keep_empty, np.asarray(mean_pixel, np.float32)
+        self.keep_empty = keep_empty
         self.broken, self.empty, self.take = {}, set(), np.empty
         self._ids = self._usable_ids()
         self._anchor_index = index_anchors(target_settings.anchors)
@@ -166,36 +190,27 @@ class Loader:
         self._order = (pass_ix, order)
         return order
 
-    def __getitem__(self, step):
-        """Make a batch. Args: step: int >= 0. Returns: the tuple of arrays that the class describes."""
+    def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
+        """Make the batch of a step: the arrays that the class describes."""
         step = int(step)
         if step < 0:
-            raise IndexError(f"a step counts from 0, and is {step}")
+            raise IndexError(f"a step must be at least 0, and is {step}")
         pass_ix, position = divmod(step, len(self))
         first = position * self.batch_size
         count = min(self.batch_size, len(self._ids) - first)
-        # the large arrays are taken whole and each sample is written into its row, which spares a copy, and the system's
-        # work of handing out pages that are given back a moment later
+        # Each sample is written into its row of one array: that saves a copy, and large allocations that are freed at once.
         size, channels = self.target_settings.image_size, self.sample_settings.num_channels
         images = self.take((count, *size, channels), np.uint8) if size and channels else None
-        matches = self.take((count, len(self._anchor_index)), np.int32)
-        matches[...] = 0
-        samples = [
-            self.sample(pass_ix, first + i, (None if images is None else images[i], matches[i])) for i in range(count)
-        ]
-        return _filled_up(self._collate(samples, images, matches), self.batch_size)
+        samples = [self.sample(pass_ix, first + i, None if images is None else images[i]) for i in range(count)]
+        return _filled_up(self._collate(samples, images), self.batch_size)
 
-    def sample(self, pass_ix, position, memory=(None, None)):
-        """Make the sample at a position of a pass, or the next good one after it.
+    def sample(self, pass_ix: int, position: int, out: np.ndarray | None = None) -> TrainingSample:
+        """Make the sample at a position of a pass, or the next usable one after it.
 
         Args:
-            pass_ix: int. Number of the pass.
-            position: int. Position in it.
-            memory: (image, rpn_match), arrays to be filled and returned, as `out` of `make_sample` and of
-                `build_rpn_targets`; None in place of either takes new memory.
-
-        Returns:
-            (image, image_meta, rpn_match, rpn_bbox, class_ids, boxes, masks), of one image and not padded.
+            pass_ix: Number of the pass.
+            position: Position of the image in the order of the pass.
+            out: Memory for the image; see `make_sample`.
 
         Raises:
             DataError: no image of the data set is usable.
@@ -204,7 +219,7 @@ class Loader:
         for offset in range(len(order)):
             place = (position + offset) % len(order)
             rng = np.random.default_rng([self.seed, _SAMPLE_STREAM, pass_ix, place])
-            sample = self._try(int(order[place]), rng, memory)
+            sample = self._try(int(order[place]), rng, out)
             if sample is not None:
                 return sample
         reason = next(iter(self.broken.items()), None)
@@ -213,14 +228,14 @@ class Loader:
             f"{len(self.empty)} are without instances" + (f"; the first broken one: {reason[1]}" if reason else "")
         )
 
-    def _try(self, image_id, rng, memory):
+    def _try(self, image_id, rng, out):
         """Make one sample with its targets; None, reported, when it is broken or empty."""
         augmentation = self.augmentation
         if augmentation is not None and self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
             augmentation = None
         try:
             image, meta, class_ids, boxes, masks = make_sample(
-                self.dataset, image_id, self.sample_settings, augmentation, rng, memory[0]
+                self.dataset, image_id, self.sample_settings, augmentation, rng, out
             )
             self._check_kind(image_id, image)
             self._check_size(image_id, image)
@@ -234,17 +249,16 @@ class Loader:
                     self.empty.add(image_id)
             return None
         settings = self.target_settings
-        rpn_match, rpn_bbox = build_rpn_targets(
+        rpn_targets = build_rpn_targets(
             self._anchor_index,
             class_ids,
             boxes,
             num_train_anchors=settings.num_train_anchors,
             bbox_std_dev=settings.rpn_bbox_std_dev,
             rng=rng,
-            out=memory[1],
         )
         kept = choose(rng, np.arange(len(class_ids)), settings.max_gt_instances)
-        return image, meta, rpn_match, rpn_bbox, class_ids[kept], boxes[kept], masks[:, :, kept]
+        return TrainingSample(image, meta, *rpn_targets, class_ids[kept], boxes[kept], masks[kept])
 
     def _check_kind(self, image_id, image):
         """Hold an image against the first one: a batch of floats among batches of bytes would be read as bytes."""
@@ -294,53 +308,56 @@ class Loader:
         """Number of samples of one pass."""
         return len(self._ids)
 
-    def _collate(self, samples, whole_images, whole_matches):
-        images, metas, matches, deltas, *ground_truth = self._stack(samples, whole_matches)
+    def _collate(self, samples, whole_images):
+        images = [sample.image for sample in samples]
         if any(image.dtype != np.uint8 for image in images):
-            images = self._mold(images)
-        return _stack(images, whole_images), metas.astype(np.float32), matches, deltas.astype(np.float32), *ground_truth
-
-    def collate_classic(self, samples):
-        """Make a batch as the classic generator did: molded images, and wide floats.
-
-        Args:
-            samples: list of what `sample` gives.
-
-        Returns:
-            list of arrays as the class describes them, but images float32, image_meta and rpn_bbox float64.
-        """
-        images, *rest = self._stack(samples)
-        return [_stack(self._mold(images)), *rest]
-
-    def _mold(self, images):
-        return [image.astype(np.float32) - self.mean_pixel for image in images]
-
-    def _stack(self, samples, whole_matches=None):
-        """Stack samples, their instances padded to G rows; the images stay a list."""
-        images, metas, matches, deltas, _, _, masks = zip(*samples, strict=True)
-        shapes = {image.shape for image in images}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"the images of a batch are of different sizes, {sorted(shapes)}: "
-                "resize them to one size (IMAGE_RESIZE_MODE 'square' or 'crop'), or take batches of one image"
-            )
-        rows = self.target_settings.max_gt_instances
-        gt_class_ids = np.zeros((len(samples), rows), np.int32)
-        gt_boxes = np.zeros((len(samples), rows, 4), np.int32)
-        gt_masks = np.zeros((len(samples), *masks[0].shape[:2], rows), bool)
-        for i, (*_, class_ids, boxes, mask) in enumerate(samples):
-            gt_class_ids[i, : len(class_ids)] = class_ids
-            gt_boxes[i, : len(class_ids)] = boxes
-            gt_masks[i, :, :, : len(class_ids)] = mask
+            images = [image.astype(np.float32) for image in images]
         return (
-            images,
-            np.stack(metas),
-            _stack(matches, whole_matches)[:, :, None],
-            np.stack(deltas),
-            gt_class_ids,
-            gt_boxes,
-            gt_masks,
+            stack_images(images, whole_images),
+            np.stack([sample.image_meta for sample in samples]).astype(np.float32),
+            np.stack([sample.rpn_positions for sample in samples]),
+            np.stack([sample.rpn_labels for sample in samples]),
+            np.stack([sample.rpn_deltas for sample in samples]),
+            *pad_ground_truth(samples, self.target_settings.max_gt_instances, self.take),
         )
+
+
+def stack_images(images: Sequence[Shaped[np.ndarray, "H W C"]], whole: np.ndarray | None = None) -> np.ndarray:
+    """Stack the images of a batch [B, H, W, C] without copying a single one, nor those that are the rows of `whole`.
+
+    Raises:
+        ValueError: the images differ in size.
+    """
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"the images of a batch are of different sizes, {sorted(shapes)}: "
+            "resize them to one size (IMAGE_RESIZE_MODE 'square' or 'crop'), or take batches of one image"
+        )
+    if whole is not None and all(image.base is whole for image in images):
+        return whole
+    return images[0][None] if len(images) == 1 else np.stack(images)
+
+
+def pad_ground_truth(
+    samples: Sequence[TrainingSample], rows: int, take: Take = np.empty
+) -> tuple[Int32[np.ndarray, "B G"], Int32[np.ndarray, "B G 4"], Bool[np.ndarray, "B G h w"]]:
+    """Stack class ids, boxes and masks of samples, each padded to `rows` instances with zeros.
+
+    Args:
+        samples: At most `rows` instances each.
+        rows: G.
+        take: Gives the memory of the masks; see `Loader.take`.
+    """
+    gt_class_ids = np.zeros((len(samples), rows), np.int32)
+    gt_boxes = np.zeros((len(samples), rows, 4), np.int32)
+    gt_masks = take((len(samples), rows, *samples[0].masks.shape[1:]), bool)
+    for i, sample in enumerate(samples):
+        count = len(sample.class_ids)
+        gt_class_ids[i, :count] = sample.class_ids
+        gt_boxes[i, :count] = sample.boxes
+        gt_masks[i, :count], gt_masks[i, count:] = sample.masks, False
+    return gt_class_ids, gt_boxes, gt_masks
 
 
 def _filled_up(batch, size):
@@ -353,10 +370,3 @@ def _filled_up(batch, size):
     for array in targets:
         array[count:] = 0
     return images, metas, *targets
-
-
-def _stack(arrays, whole=None):
-    """Stack arrays; one alone is not copied, nor are those that are the rows of `whole`."""
-    if whole is not None and all(array.base is whole for array in arrays):
-        return whole
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -7,10 +7,13 @@ Shape letters: H W C network input, h w masks, N instances, K classes with backg
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int32, Shaped
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.random import as_rng
 from mrcnn.datasets.dataset import instances_of
 from mrcnn.geometry.masks import BitMasks, minimize_mask
 from mrcnn.geometry.meta import compose_image_meta
@@ -36,10 +39,28 @@ class SampleSettings:
     resize_mode: str = "square"
     min_dim: int | None = None
     max_dim: int | None = None
-    min_scale: float | None = None
+    min_scale: float | int | None = None
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
     num_channels: int | None = None
+
+
+class Sample(NamedTuple):
+    """One image and its instances in pixels of the network's input.
+
+    Attributes:
+        image: In the dtype of the file; the mean is not subtracted.
+        image_meta: See `mrcnn.geometry.meta`.
+        class_ids: Negative for crowds.
+        boxes: Pixels.
+        masks: Mini-masks, or masks of the size of the image.
+    """
+
+    image: Shaped[np.ndarray, "H W C"]
+    image_meta: Float64[np.ndarray, " 12+K"]
+    class_ids: Int32[np.ndarray, " N"]
+    boxes: Int32[np.ndarray, "N 4"]
+    masks: Bool[np.ndarray, "N h w"]
 
 
 def make_sample(dataset, image_id, settings, augmentation=None, rng=None, out=None):
@@ -55,15 +76,13 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None, out=No
             written once; the image returned is then this very array. None takes new memory.
 
     Returns:
-        (image, image_meta, class_ids, boxes, masks): [H, W, C] in the dtype of the file; float64 [12 + K], whose id
-        is image_id; int32 [N], negative for crowds; int32 [N, 4] pixel boxes; bool [h, w, N]. Instances without a
-        pixel are left out.
+        The sample; its meta holds image_id as the id. Instances without a pixel are left out.
 
     Raises:
         DataError: the image or its instances are not usable; names the image, its path and the field.
         ValueError: the augmentation changes sizes, or the settings contradict themselves.
     """
-    rng = np.random.default_rng(np.random.randint(2**31, size=4)) if rng is None else rng
+    rng = as_rng(rng)
     image = load_checked_image(dataset, image_id, settings.num_channels)
     parts, class_ids = load_parts(dataset, image_id, image.shape[:2], settings.num_classes)
     active = _active_classes(dataset, image_id, settings.num_classes)
@@ -92,7 +111,7 @@ def make_sample(dataset, image_id, settings, augmentation=None, rng=None, out=No
             out[...] = image
             image = out
     meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
-    return image, meta, class_ids[kept], boxes, masks
+    return Sample(image, meta, class_ids[kept], boxes, masks)
 
 
 def name_image(dataset, image_id):
@@ -235,8 +254,7 @@ def _flip_window(window, size, flips):
 
 
 def _draw(instances, frame, mini_mask_shape):
-    """Draw instances, small or at the size of the frame: bool [h, w, N]."""
-    # one instance after another in memory while drawing; the axis is moved for the caller
+    """Draw instances as mini-masks, or at the size of the frame: bool [N, h, w]."""
     masks = np.zeros((len(instances), *(mini_mask_shape or frame.size)), bool)
     for mask, (part, box) in zip(masks, instances, strict=True):
         if mini_mask_shape:
@@ -244,11 +262,11 @@ def _draw(instances, frame, mini_mask_shape):
         else:
             y1, x1, y2, x2 = box
             mask[y1:y2, x1:x2] = draw_instance(part, frame, box, (y2 - y1, x2 - x1))
-    return masks.transpose(1, 2, 0)
+    return masks
 
 
 def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
-    """Augment an image and its instances: image, boxes int32 [n, 4], masks bool [h, w, n], and which are still seen."""
+    """Augment an image and its instances: image, boxes int32 [n, 4], masks bool [n, h, w], and which are still seen."""
     if is_affine(augmentation):
         image, matrix = apply_affine(augmentation, image, rng)
         return image, *_move(instances, frame, matrix, mini_mask_shape)
@@ -266,7 +284,7 @@ def _augment(augmentation, image, instances, frame, mini_mask_shape, rng):
             mask[...] = minimize_mask([(0, 0, y2 - y1, x2 - x1)], cut[:, :, None], mini_mask_shape)[:, :, 0]
         else:
             mask[y1:y2, x1:x2] = cut
-    return image, boxes[seen], masks.transpose(1, 2, 0), seen
+    return image, boxes[seen], masks, seen
 
 
 def _move(instances, frame, matrix, mini_mask_shape):

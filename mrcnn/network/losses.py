@@ -1,115 +1,61 @@
-"""What the losses share: averages over the rows that count.
+"""The five losses.
 
-Losses of the region proposal head.
-
-Shapes: B images, A anchors, T slots for the deltas of positive anchors.
-
-Losses of the box head.
-
-Shapes: B images, R rois, K classes.
-
-Loss of the mask head.
-
-Shapes: B images, R rois, M side of a mask, K classes.
+Shapes: B images, T anchors that are trained, R rois, K classes, M side of a mask.
 """
 
-from keras import ops
+from keras import KerasTensor, ops
 
-from mrcnn.network.ops.gather import first_true, gather_rows
+# Distance of mask probabilities from 0 and 1 before the logarithm; the same value as Keras uses.
+EPSILON = 1e-7
 
 
-def masked_mean(values, mask):
-    """Return the mean of `values` where `mask` is true; 0, with zero gradients, where it is true nowhere.
+def rpn_class_loss(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Cross entropy of foreground against background, averaged over the labelled anchors of the batch.
 
     Args:
-        values: float32 [...].
-        mask: bool, of the same shape.
+        labels: int [B, T]. 1 positive, -1 negative, 0 not counted.
+        logits: [B, T, 2] (background, foreground).
 
     Returns:
         float32 scalar.
     """
-    weights = ops.cast(mask, "float32")
-    return ops.sum(ops.where(mask, values, 0.0)) / ops.maximum(ops.sum(weights), 1.0)
+    foreground = ops.cast(labels == 1, "int32")
+    return masked_mean(softmax_cross_entropy(foreground, logits), labels != 0)
 
 
-def smooth_l1(target, prediction):
-    """Return the smooth L1 distance of each element, quadratic below 1 and linear above.
-
-    Args:
-        target: float [...].
-        prediction: float, of the same shape.
-
-    Returns:
-        float32, of the same shape.
-
-    Source: Fast R-CNN (Girshick 2015), equation 3.
-    """
-    distance = ops.abs(ops.cast(target, "float32") - ops.cast(prediction, "float32"))
-    return ops.where(distance < 1.0, 0.5 * distance * distance, distance - 0.5)
-
-
-def softmax_cross_entropy(labels, logits):
-    """Return -log softmax(logits)[label].
+def rpn_bbox_loss(target_deltas: KerasTensor, labels: KerasTensor, deltas: KerasTensor) -> KerasTensor:
+    """Smooth L1 of the deltas of positive anchors, averaged over the elements of the batch.
 
     Args:
-        labels: int [...].
-        logits: float [..., K].
+        target_deltas: [B, T, 4].
+        labels: int [B, T]. 1 for positive anchors.
+        deltas: [B, T, 4], predicted.
 
     Returns:
-        float32 [...].
+        float32 scalar; 0 without positive anchors.
     """
-    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    return -ops.sum(ops.one_hot(labels, logits.shape[-1], dtype="float32") * log_probs, axis=-1)
+    distance = smooth_l1(target_deltas, deltas)
+    return masked_mean(distance, ops.broadcast_to((labels == 1)[..., None], ops.shape(distance)))
 
 
-def rpn_class_loss(rpn_match, rpn_class_logits):
-    """Cross entropy of object against background over the anchors that were sampled.
+def mrcnn_class_loss(
+    target_class_ids: KerasTensor, class_logits: KerasTensor, active_class_ids: KerasTensor, valid: KerasTensor | None = None
+) -> KerasTensor:
+    """Cross entropy of the classes of ROIs.
 
-    Args:
-        rpn_match: int [B, A, 1]. 1 positive, -1 negative, 0 neutral.
-        rpn_class_logits: float [B, A, 2].
-
-    Returns:
-        float32 scalar. Mean over the positive and negative anchors of the batch.
-    """
-    rpn_match = ops.cast(ops.squeeze(rpn_match, -1), "int32")
-    labels = ops.cast(rpn_match == 1, "int32")
-    return masked_mean(softmax_cross_entropy(labels, rpn_class_logits), rpn_match != 0)
-
-
-def rpn_bbox_loss(target_deltas, rpn_match, rpn_bbox):
-    """Smooth L1 of the deltas of positive anchors.
-
-    Args:
-        target_deltas: float [B, T, 4]. Row i belongs to the i-th positive anchor; zero rows behind.
-        rpn_match: int [B, A, 1]. 1 positive, -1 negative, 0 neutral.
-        rpn_bbox: float [B, A, 4]. Predicted deltas.
-
-    Returns:
-        float32 scalar. Mean over the elements of the batch's positive anchors; 0 without any.
-    """
-    positive = ops.squeeze(rpn_match, -1) == 1
-    indices, valid = first_true(positive, target_deltas.shape[1])  # [B, T]
-    distance = smooth_l1(target_deltas, gather_rows(rpn_bbox, indices))
-    return masked_mean(distance, ops.broadcast_to(valid[..., None], ops.shape(distance)))
-
-
-def mrcnn_class_loss(target_class_ids, class_logits, active_class_ids, valid=None):
-    """Cross entropy of the ROIs' classes.
-
-    A data set says nothing about classes that it does not have. A ROI whose best class is not active in its image does
+    A data set says nothing about classes it does not annotate. A ROI whose predicted class is not active in its image does
     not count.
 
     Args:
         target_class_ids: int [B, R]. 0 for background.
-        class_logits: float [B, R, K].
-        active_class_ids: [B, K]. 1 for the classes of each image's data set, 0 for others.
-        valid: bool [B, R], optional. False for padding, which does not count.
+        class_logits: [B, R, K].
+        active_class_ids: [B, K]. 1 for the classes that the image's data set annotates, 0 for others.
+        valid: bool [B, R]. False for padding, which does not count. All rows are valid if None.
 
     Returns:
-        float32 scalar. Mean over the ROIs that count; 0 without any.
+        float32 scalar. Mean over the ROIs that count; 0 if there are none.
 
-    Differs: the classic code used the first image's active classes for the whole batch, and counted padding as
+    Differs: the classic code used the active classes of the first image for the whole batch, and counted padding as
         background.
     """
     loss = softmax_cross_entropy(ops.cast(target_class_ids, "int32"), class_logits)
@@ -118,39 +64,35 @@ def mrcnn_class_loss(target_class_ids, class_logits, active_class_ids, valid=Non
     return masked_mean(loss, counts if valid is None else ops.logical_and(counts, valid))
 
 
-def mrcnn_bbox_loss(target_deltas, target_class_ids, deltas):
-    """Smooth L1 of positive ROIs' deltas for their own class.
+def mrcnn_bbox_loss(target_deltas: KerasTensor, target_class_ids: KerasTensor, deltas: KerasTensor) -> KerasTensor:
+    """Smooth L1 of the deltas of positive ROIs for their target class.
 
     Args:
-        target_deltas: float [B, R, 4].
+        target_deltas: [B, R, 4].
         target_class_ids: int [B, R]. Above 0 for positives.
-        deltas: float [B, R, K, 4]. Predicted.
+        deltas: [B, R, K, 4], predicted.
 
     Returns:
-        float32 scalar. Mean over the elements of positive ROIs; 0 without any.
+        float32 scalar. Mean over the elements of positive ROIs; 0 if there are none.
     """
     target_class_ids = ops.cast(target_class_ids, "int32")
-    own = ops.take_along_axis(deltas, ops.maximum(target_class_ids, 0)[:, :, None, None], axis=2)[:, :, 0]
-    distance = smooth_l1(target_deltas, own)  # [B, R, 4]
+    of_target = ops.take_along_axis(deltas, ops.maximum(target_class_ids, 0)[:, :, None, None], axis=2)[:, :, 0]
+    distance = smooth_l1(target_deltas, of_target)  # [B, R, 4]
     return masked_mean(distance, ops.broadcast_to((target_class_ids > 0)[..., None], ops.shape(distance)))
 
 
-# Probabilities are kept this far from 0 and 1 before the logarithm; Keras's own epsilon.
-EPSILON = 1e-7
-
-
-def own_mask_loss(target_masks, target_class_ids, masks):
-    """Binary cross entropy of positive ROIs' masks.
+def mrcnn_mask_loss(target_masks: KerasTensor, target_class_ids: KerasTensor, masks: KerasTensor) -> KerasTensor:
+    """Binary cross entropy of the masks of positive ROIs for their target class.
 
     Args:
-        target_masks: float [B, R, M, M]. 0 or 1.
+        target_masks: [B, R, M, M] of 0 and 1.
         target_class_ids: int [B, R]. Above 0 for positives.
-        masks: float [B, R, M, M]. Probabilities for the target class of each ROI.
+        masks: [B, R, M, M]. Probabilities for the target class of each ROI.
 
     Returns:
-        float32 scalar. Mean over the pixels of positive ROIs; 0 without any.
+        float32 scalar. Mean over the pixels of positive ROIs; 0 if there are none.
 
-    Source: Mask R-CNN (He et al. 2017), section 3: no competition between classes.
+    Source: Mask R-CNN (He et al. 2017), section 3: the classes do not compete.
     """
     probs = ops.clip(ops.cast(masks, "float32"), EPSILON, 1.0 - EPSILON)
     target = ops.cast(target_masks, "float32")
@@ -159,12 +101,42 @@ def own_mask_loss(target_masks, target_class_ids, masks):
     return masked_mean(loss, ops.broadcast_to(positive[:, :, None, None], ops.shape(loss)))
 
 
-def mrcnn_mask_loss(target_masks, target_class_ids, masks):
-    """Return `own_mask_loss` of masks for every class, as the classic head gives them.
+def masked_mean(values: KerasTensor, mask: KerasTensor) -> KerasTensor:
+    """Return the mean of `values` over the true entries of `mask`; 0, with zero gradients, if there are none.
 
     Args:
-        target_masks, target_class_ids: as of `own_mask_loss`.
-        masks: float [B, R, M, M, K]. Probabilities.
+        values: float32 [...].
+        mask: bool [...].
     """
-    own = ops.maximum(ops.cast(target_class_ids, "int32"), 0)[:, :, None, None, None]
-    return own_mask_loss(target_masks, target_class_ids, ops.take_along_axis(masks, own, axis=4)[..., 0])
+    weights = ops.cast(mask, "float32")
+    return ops.sum(ops.where(mask, values, 0.0)) / ops.maximum(ops.sum(weights), 1.0)
+
+
+def smooth_l1(target: KerasTensor, prediction: KerasTensor) -> KerasTensor:
+    """Return the smooth L1 distance of each element: quadratic below 1 and linear above.
+
+    Args:
+        target: [...].
+        prediction: [...].
+
+    Returns:
+        float32 [...].
+
+    Source: Fast R-CNN (Girshick 2015), equation 3.
+    """
+    distance = ops.abs(ops.cast(target, "float32") - ops.cast(prediction, "float32"))
+    return ops.where(distance < 1.0, 0.5 * distance * distance, distance - 0.5)
+
+
+def softmax_cross_entropy(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Return -log softmax(logits)[label].
+
+    Args:
+        labels: int [...].
+        logits: [..., K].
+
+    Returns:
+        float32 [...].
+    """
+    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    return -ops.sum(ops.one_hot(labels, logits.shape[-1], dtype="float32") * log_probs, axis=-1)

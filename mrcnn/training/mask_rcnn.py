@@ -4,6 +4,7 @@ import os
 import random
 import warnings
 from contextlib import contextmanager
+from functools import partial
 
 import keras
 import numpy as np
@@ -12,15 +13,25 @@ from mrcnn.evaluation import coco
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.predictor import Predictor
 from mrcnn.inference.unmold import paste_detections, unmold_detections
-from mrcnn.network.build import Network
-from mrcnn.network.classic_model import KERAS_SUFFIX
-from mrcnn.network.ops.placement import on_tensorflow_processor
+from mrcnn.network import mask_rcnn as network
+from mrcnn.network.ops.device import on_tensorflow_cpu
 from mrcnn.training import graph_access, settings, trainable
 from mrcnn.training import runs as run_dir
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights import classic_h5, pretrained
-from mrcnn.weights.classic_h5 import shorten_names
+from mrcnn.weights.classic_h5 import KERAS_SUFFIX, shorten_names
+from mrcnn.weights.classic_model import ClassicFiles
+
+
+@keras.saving.register_keras_serializable(package="mrcnn.classic")
+class TrainingModel(ClassicFiles, network.TrainingModel):
+    """The network that trains, with classic weight files."""
+
+
+@keras.saving.register_keras_serializable(package="mrcnn.classic")
+class InferenceModel(ClassicFiles, network.NetworkModel):
+    """The classic inference variant of the network, with classic weight files."""
 
 
 class MaskRCNN:
@@ -56,7 +67,7 @@ class MaskRCNN:
         self.epoch = 0
         self.log_dir = None
         self.checkpoint_path = None
-        self._predictors = {}
+        self._predictor = None
         self._full_predictor = None
         self._unloaded = None  # names of the layers that no loaded file gave weights; None before any was loaded
         self.keras_model = self.build(mode, config)
@@ -64,9 +75,12 @@ class MaskRCNN:
 
     def build(self, mode, config):
         """Build the network and return the keras.Model of `mode`. Called by the constructor."""
+        network_settings = settings.network_settings(config)
         with _seeded(config.SEED):
-            self.network = Network(config, fixed_size=config.IMAGE_RESIZE_MODE == "square")
-            return self.network.training_model() if mode == "training" else _ready(self.network.inference_model())
+            self.network = network.Network(network_settings)
+            if mode == "training":
+                return self.network.training_model(TrainingModel)
+            return _ready(self.network.inference_model(InferenceModel))
 
     # --- Weights ---------------------------------------------------------------------------------------------------
     def find_last(self):
@@ -124,7 +138,7 @@ class MaskRCNN:
         if not os.path.isfile(filepath):
             raise FileNotFoundError(f"there is no weight file {filepath}")
         # The endings share their layers: what is read into the training one is in the inference one too.
-        (self.keras_model if self.mode == "training" else self.network.training_model()).load_weights(filepath)
+        (self.keras_model if self.mode == "training" else self.network.training_model(TrainingModel)).load_weights(filepath)
         self.set_log_dir()
 
     def save_weights(self, filepath):
@@ -209,22 +223,19 @@ class MaskRCNN:
     # --- Detection -------------------------------------------------------------------------------------------------
     @property
     def predictor(self):
-        """Predictor: over the detecting ending of the network, built on first use."""
-        return self._predictor_from(self.config.DETECTION_MIN_CONFIDENCE or 0.0)
+        """Predictor: over the detection model, built on first use."""
+        if self._predictor is None:
+            self._predictor = self._predictor_over(_ready(self.network.detection_model()))
+        return self._predictor
 
     @property
     def full_predictor(self):
         """Predictor: over the classic inference ending, whose `run` returns what lies between image and detections."""
         if self._full_predictor is None:
             own = self.mode == "inference"
-            self._full_predictor = self._predictor_over(self.keras_model if own else _ready(self.network.inference_model()))
+            model = self.keras_model if own else _ready(self.network.inference_model(InferenceModel))
+            self._full_predictor = self._predictor_over(model)
         return self._full_predictor
-
-    def _predictor_from(self, min_confidence):
-        """Return the Predictor of detections from a score on. It is kept: the first image takes seconds to trace."""
-        if min_confidence not in self._predictors:
-            self._predictors[min_confidence] = self._predictor_over(_ready(self.network.detection_model(min_confidence)))
-        return self._predictors[min_confidence]
 
     def _predictor_over(self, model):
         return Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
@@ -250,7 +261,8 @@ class MaskRCNN:
             graph_access.log(f"Processing {len(images)} images")
             for image in images:
                 graph_access.log("image", image)
-        results = self.predictor.detect(images, masks=masks)
+        min_confidence = self.config.DETECTION_MIN_CONFIDENCE or 0.0
+        results = self.predictor.detect(images, masks=masks, min_confidence=min_confidence)
         if images:
             self.anchors = self.predictor.last_anchors
         return results
@@ -273,7 +285,8 @@ class MaskRCNN:
         if verbose:
             graph_access.log("molded_images", molded_images)
             graph_access.log("image_metas", np.asarray(image_metas))
-        detections, masks = self.predictor.run(molded_images, np.asarray(image_metas))
+        raw_images = molded_images + np.asarray(self.config.MEAN_PIXEL, np.float32)
+        detections, masks = self.predictor.run(raw_images, np.asarray(image_metas), self.config.DETECTION_MIN_CONFIDENCE or 0.0)
         self.anchors = self.predictor.last_anchors
         shape = molded_images.shape[1:]
         window = [0, 0, shape[0], shape[1]]
@@ -320,8 +333,8 @@ class MaskRCNN:
         """
         self._warn_of_unloaded()
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
-        predictor = self._predictor_from(min_confidence)
-        return coco.evaluate(lambda images: predictor.detect(images, masks="rle"), dataset, image_ids,
+        detect = partial(self.predictor.detect, masks="rle", min_confidence=min_confidence)
+        return coco.evaluate(detect, dataset, image_ids,
                              batch_size=self.config.BATCH_SIZE, progress=progress)
 
     # --- Looking inside --------------------------------------------------------------------------------------------
@@ -394,4 +407,4 @@ def _ready(model):
 
 def _jit_compile():
     """Return Keras's `jit_compile`: on a CPU a plain TensorFlow graph is as fast as XLA's, and ready far sooner."""
-    return False if on_tensorflow_processor() else "auto"
+    return False if on_tensorflow_cpu() else "auto"

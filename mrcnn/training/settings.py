@@ -10,6 +10,7 @@ from mrcnn.loading.generator import DetectionTargetSettings
 from mrcnn.loading.inspection import InspectionSettings
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings
+from mrcnn.network.mask_rcnn import NetworkSettings
 
 
 def compute_backbone_shapes(config, image_shape):
@@ -47,10 +48,37 @@ def level_counts(config, image_shape=None):
     return [int(h * w) * len(config.RPN_ANCHOR_RATIOS) for h, w in cells]
 
 
+def network_settings(config):
+    """Return the NetworkSettings of a configuration."""
+    gt_mask_shape = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
+    return NetworkSettings(
+        image_shape=tuple(int(side) for side in config.IMAGE_SHAPE), fixed_size=config.IMAGE_RESIZE_MODE == "square",
+        mean_pixel=_mean_pixel(config), num_classes=config.NUM_CLASSES, backbone=config.BACKBONE, train_bn=config.TRAIN_BN,
+        pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
+        anchor_ratios=config.RPN_ANCHOR_RATIOS, level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE),
+        level_strides=config.BACKBONE_STRIDES, anchor_stride=config.RPN_ANCHOR_STRIDE,
+        rpn_channels=config.RPN_HEAD_CHANNELS, rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV,
+        rpn_nms_threshold=config.RPN_NMS_THRESHOLD, pre_nms_limit=config.PRE_NMS_LIMIT,
+        proposals_training=config.POST_NMS_ROIS_TRAINING, proposals_inference=config.POST_NMS_ROIS_INFERENCE,
+        use_rpn_rois=config.USE_RPN_ROIS, gt_boxes_as_rois=config.GT_BOXES_AS_ROIS,
+        rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
+        bbox_std_dev=config.BBOX_STD_DEV, mask_shape=tuple(config.MASK_SHAPE),
+        gt_mask_shape=tuple(int(side) for side in gt_mask_shape), use_mini_mask=config.USE_MINI_MASK,
+        pool_size=config.POOL_SIZE, mask_pool_size=config.MASK_POOL_SIZE,
+        fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE, mask_channels=config.MASK_HEAD_CHANNELS,
+        max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
+        detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, loss_weights=dict(config.LOSS_WEIGHTS),
+        weight_decay=config.WEIGHT_DECAY, seed=config.SEED)  # fmt: skip
+
+
+def _mean_pixel(config):
+    """Return the mean of each channel: float32 [C]."""
+    return np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
+
+
 def mold_settings(config):
     """Return the keyword arguments of `inference.mold.fit_input`."""
-    mean_pixel = np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
-    return {"mean_pixel": mean_pixel, "resize_mode": config.IMAGE_RESIZE_MODE, "min_dim": config.IMAGE_MIN_DIM,
+    return {"mean_pixel": _mean_pixel(config), "resize_mode": config.IMAGE_RESIZE_MODE, "min_dim": config.IMAGE_MIN_DIM,
             "max_dim": config.IMAGE_MAX_DIM, "min_scale": config.IMAGE_MIN_SCALE, "num_classes": config.NUM_CLASSES}
 
 
@@ -99,8 +127,7 @@ def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmenta
     targets = replace(target_settings(config), image_size=tuple(int(v) for v in config.IMAGE_SHAPE[:2]))
     return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
                   shuffle=shuffle, augmentation=augmentation,
-                  no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES,
-                  mean_pixel=config.MEAN_PIXEL)
+                  no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES)
 
 
 def make_generator(dataset, config, *, shuffle=True, augmentation=None, random_rois=0, batch_size=1,

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 # HDF5 keeps attributes of an object in a header of 64 kB; Keras splits longer lists into name0, name1, ...
 ATTRIBUTE_BYTES = 64_000
 
+# Suffix of files in Keras' own layout.
+KERAS_SUFFIX = ".weights.h5"
+
 
 class WeightsError(ValueError):
     """A weight file that cannot be read, or that does not fit the model."""

@@ -57,7 +57,7 @@ def place(tmp_path_factory):
     """A folder with the data, as the working folder; the home folder lies in it."""
     import tensorflow as tf
 
-    from mrcnn.network.backbones import registry
+    from mrcnn.network import backbones
     from mrcnn.training import start_weights as start
     from mrcnn.training.mask_rcnn import MaskRCNN
     from tests.training.small import tiny_backbone
@@ -77,7 +77,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("HOME", str(home))
-        patch.setitem(registry.BACKBONES, "tiny", tiny_backbone)
+        patch.setitem(backbones.BACKBONES, "tiny", tiny_backbone)
         patch.setattr(mrcnn.config, "BACKBONE_NAMES", (*mrcnn.config.BACKBONE_NAMES, "tiny"))
         tf.config.run_functions_eagerly(True)
         coco, imagenet = _published_weights(folder)

@@ -1,4 +1,6 @@
-"""Batching of images of any sizes, with a network that tells what it was given."""
+"""Batching of images of any sizes, with a model that records its inputs."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,12 @@ SETTINGS = {"mean_pixel": np.zeros(3, np.float32), "resize_mode": "pad64", "min_
 
 
 class FakeModel:
-    """Detects one box in each image: the image's left half, of class 1, its score the first pixel / 256.
+    """Detects one box in each image: the left half of the image, of class 1, with the score of the first pixel / 256.
 
     It takes anchors, as a network for images of any size does.
     """
 
-    inputs = ("images", "metas", "anchors")
+    inputs = [SimpleNamespace(name=name) for name in ("input_image", "input_image_meta", "input_anchors")]
 
     def __init__(self):
         self.shapes = []
@@ -75,22 +77,24 @@ def test_sizes_are_grouped_and_results_stay_in_order():
 
 
 class RecordingModel(FakeModel):
-    """Keeps the dtype of what it was given; of fixed size, so it takes no anchors."""
+    """Records the dtype of its input. The image size is fixed, so it takes no anchors."""
 
-    inputs = ("images", "metas")
+    inputs = [SimpleNamespace(name=name) for name in ("input_image", "input_image_meta", "input_min_confidence")]
 
     def predict_on_batch(self, inputs):
-        images, metas = inputs
+        images, metas, min_confidence = inputs
+        self.thresholds = min_confidence.tolist()
         self.seen = [*getattr(self, "seen", []), (images.dtype.name, images[0, 5, 5].tolist())]
         return super().predict_on_batch([images, metas, np.zeros((len(images), 1, 4))])
 
 
-def test_bytes_travel_raw_and_floats_without_the_mean():
+def test_the_model_gets_raw_images_and_the_least_score():
     model = RecordingModel()
     settings = {**SETTINGS, "mean_pixel": np.array([1.0, 2.0, 3.0], np.float32)}
     predictor = Predictor(model, 4, settings, lambda shape: np.zeros((1, 4)))
-    predictor.detect([_image(64, 64, 9), np.full((64, 64, 3), 9.5), _image(64, 64, 8)])
-    assert model.seen == [("float32", [8.5, 7.5, 6.5]), ("uint8", [9, 9, 9])]
+    predictor.detect([_image(64, 64, 9), np.full((64, 64, 3), 9.5), _image(64, 64, 8)], min_confidence=0.25)
+    assert model.seen == [("float32", [9.5, 9.5, 9.5]), ("uint8", [9, 9, 9])]
+    assert model.thresholds == [[0.25], [0.25]]
 
 
 def test_masks_as_rle():

@@ -8,6 +8,7 @@ import pytest
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.geometry.boxes import apply_box_deltas
 from mrcnn.loading.augment import RandomFlip
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings
@@ -38,18 +39,23 @@ def same(a, b):
 
 
 def test_a_batch_by_hand():
-    images, meta, match, deltas, class_ids, boxes, masks = loader_of(scenes(OBJECT, OBJECT), shuffle=False)[0]
+    images, meta, positions, labels, deltas, class_ids, boxes, masks = loader_of(scenes(OBJECT, OBJECT), shuffle=False)[0]
     assert images.shape == (2, 64, 64, 3) and images.dtype == np.uint8
     assert meta.shape == (2, 16) and meta.dtype == np.float32 and meta[:, 0].tolist() == [0, 1]
-    assert match.shape == (2, len(ANCHORS), 1) and match.dtype == np.int32
-    assert (np.abs(match).sum(axis=(1, 2)) == 32).all() and ((match == 1).sum(axis=(1, 2)) > 0).all()
+    assert positions.shape == labels.shape == (2, 32) and positions.dtype == labels.dtype == np.int32
     assert deltas.shape == (2, 32, 4) and deltas.dtype == np.float32
+    for row in range(2):
+        num_positive = (labels[row] == 1).sum()
+        assert num_positive > 0 and labels[row].tolist() == [1] * num_positive + [-1] * (32 - num_positive)
+        reached = apply_box_deltas(ANCHORS[positions[row, :num_positive]], deltas[row, :num_positive] * TARGET.rpn_bbox_std_dev)
+        np.testing.assert_allclose(reached, np.tile(boxes[row, 0], (num_positive, 1)), atol=1e-3)
+        assert not deltas[row, num_positive:].any()
     assert class_ids.dtype == np.int32 and class_ids.tolist() == [[1, -2, 0, 0, 0]] * 2
     assert boxes.dtype == np.int32 and boxes.shape == (2, 5, 4)
     # 40 x 60 in 64 x 64: as it is, 12 down and 2 to the right
     assert boxes[0].tolist() == [[17, 12, 37, 52], [42, 2, 52, 22], [0] * 4, [0] * 4, [0] * 4]
-    assert masks.shape == (2, 14, 14, 5) and masks.dtype == bool
-    assert masks[..., :2].all() and not masks[..., 2:].any()
+    assert masks.shape == (2, 5, 14, 14) and masks.dtype == bool
+    assert masks[:, :2].all() and not masks[:, 2:].any()
 
 
 def test_one_pass_shows_every_image_once():
@@ -124,8 +130,8 @@ def test_images_without_objects(keep_empty):
     batch = loader[0]
     if keep_empty:
         assert ids(batch) == [0, 1, 2, 3] and loader.empty == set()
-        assert not batch[4][0].any() and batch[4][2].tolist() == [-1, 0, 0, 0, 0]
-        assert (batch[2][0] == -1).sum() == 32 and not batch[3][0].any()
+        assert not batch[5][0].any() and batch[5][2].tolist() == [-1, 0, 0, 0, 0]
+        assert (batch[3][0] == -1).all() and not batch[4][0].any()
     else:
         assert ids(batch) == [1, 1, 3, 3] and loader.empty == {0, 2}
         assert loader.broken == {}
@@ -152,7 +158,7 @@ def test_only_empty_images_are_an_error_and_no_endless_loop():
 def test_an_object_too_many_is_left_out_at_random():
     rectangles = [(1 + i % 3, 2 * i, 2 * i, 2 * i + 8, 2 * i + 8) for i in range(12)]
     loader = loader_of(scenes(rectangles), batch_size=1)
-    kept = [{tuple(box) for box in loader[step][5][0]} for step in range(4)]
+    kept = [{tuple(box) for box in loader[step][6][0]} for step in range(4)]
     assert all(len(boxes) == 5 for boxes in kept) and len(set(map(frozenset, kept))) > 1
     assert same(loader[2], loader_of(scenes(rectangles), batch_size=1)[2])
 
@@ -249,17 +255,18 @@ def test_sources_that_are_not_to_be_augmented():
     spared = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0), no_augmentation_sources=["scenes"])[0]
     assert (plain[0] != flipped[0]).any()
     np.testing.assert_array_equal(plain[0], spared[0])
-    np.testing.assert_array_equal(plain[5], spared[5])
+    np.testing.assert_array_equal(plain[6], spared[6])
+    assert (plain[6] != flipped[6]).any()
 
 
-def test_images_of_another_dtype_are_molded():
+def test_images_of_another_dtype_become_float32():
     class Deep(Scenes):
         def load_image(self, image_id):
             return np.full((40, 60, 3), 1000, np.uint16)
 
-    images = loader_of(many(2, Deep), mean_pixel=[1, 2, 3])[0][0]
-    assert images.dtype == np.float32 and images[0, 32, 32].tolist() == [999, 998, 997]
-    assert images[0, 0, 0].tolist() == [-1, -2, -3]  # padding is 0 before, as it is in raw images
+    images = loader_of(many(2, Deep))[0][0]
+    assert images.dtype == np.float32 and images[0, 32, 32].tolist() == [1000] * 3
+    assert images[0, 0, 0].tolist() == [0] * 3  # padding
 
 
 def test_the_class_itself_has_nothing_to_train_on():

@@ -32,7 +32,7 @@ def rotation():
     [SAMPLE, replace(SAMPLE, resize_mode="crop", min_dim=64), replace(SAMPLE, min_dim=64, max_dim=64)],
 )
 def test_written_in_place_or_stacked_is_the_same(augmentation, cls, sample):
-    settings = dict(augmentation=augmentation(), keep_empty=True, mean_pixel=(1.0, 2.0, 3.0), batch_size=3)
+    settings = dict(augmentation=augmentation(), keep_empty=True, batch_size=3)
     stacked = loader_of(many(5, cls), sample=sample, **settings)
     known = replace(sample, num_channels=3)
     in_place = loader_of(many(5, cls), sample=known, target=replace(TARGET, image_size=(64, 64)), **settings)

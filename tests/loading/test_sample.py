@@ -22,7 +22,7 @@ def test_a_sample_by_hand():
     assert class_ids.dtype == np.int32 and class_ids.tolist() == [1, -2, 3]
     assert boxes.dtype == np.int32
     np.testing.assert_array_equal(boxes, [2 * np.array(r[1:]) + PLACE for r in RECTANGLES])
-    assert masks.shape == (28, 28, 3) and masks.dtype == bool and masks.all()
+    assert masks.shape == (3, 28, 28) and masks.dtype == bool and masks.all()
     assert meta.dtype == np.float64 and meta.tolist() == [1, 40, 60, 3, 128, 128, 3, 24, 4, 104, 124, 2, 1, 1, 1, 1]
     y1, x1, y2, x2 = boxes[0]
     assert (image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2] == 50).all()
@@ -30,10 +30,10 @@ def test_a_sample_by_hand():
 
 def test_full_masks_lie_on_their_objects():
     image, _, class_ids, boxes, masks = make_sample(scenes(RECTANGLES), 0, FULL)
-    assert masks.shape == (128, 128, 3)
-    np.testing.assert_array_equal(extract_bboxes(masks), boxes)
+    assert masks.shape == (3, 128, 128)
+    np.testing.assert_array_equal(extract_bboxes(np.moveaxis(masks, 0, -1)), boxes)
     for i, class_id in enumerate(class_ids):
-        inside = image[masks[:, :, i]][:, 0]
+        inside = image[masks[i]][:, 0]
         # borders mix with the neighbour, or with black where the object touches the image's edge
         assert np.median(inside) == 50 * abs(class_id) and (inside == np.median(inside)).mean() > 0.7
 
@@ -46,7 +46,8 @@ def test_mini_masks_are_those_of_the_full_masks(mode):
     full = make_sample(dataset, 0, SampleSettings(mini_mask_shape=None, **settings), rng=np.random.default_rng(1))
     for a, b in zip(mini[:4], full[:4], strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(mini[4], minimize_mask(full[3], full[4], (14, 14)))
+    full_masks = np.moveaxis(full.masks, 0, -1)
+    np.testing.assert_array_equal(np.moveaxis(mini.masks, 0, -1), minimize_mask(full.boxes, full_masks, (14, 14)))
 
 
 def test_crop_leaves_out_what_it_cuts_off():
@@ -63,7 +64,7 @@ def test_an_image_without_objects():
     for settings in (SQUARE, FULL):
         image, meta, class_ids, boxes, masks = make_sample(scenes([]), 0, settings)
         side = settings.mini_mask_shape or (128, 128)
-        assert class_ids.shape == (0,) and boxes.shape == (0, 4) and masks.shape == (*side, 0)
+        assert class_ids.shape == (0,) and boxes.shape == (0, 4) and masks.shape == (0, *side)
         assert masks.dtype == bool and boxes.dtype == np.int32
 
 
@@ -98,12 +99,12 @@ def test_a_flip_turns_image_boxes_masks_and_window_together():
     plain = make_sample(dataset, 0, FULL)
     image, meta, class_ids, boxes, masks = make_sample(dataset, 0, FULL, RandomFlip(horizontal=1.0))
     np.testing.assert_array_equal(image, plain[0][:, ::-1])
-    np.testing.assert_array_equal(masks, plain[4][:, ::-1])
-    np.testing.assert_array_equal(boxes, extract_bboxes(masks))
+    np.testing.assert_array_equal(masks, plain[4][:, :, ::-1])
+    np.testing.assert_array_equal(boxes, extract_bboxes(np.moveaxis(masks, 0, -1)))
     y1, x1, y2, x2 = plain[1][7:11]
     assert meta[7:11].tolist() == [y1, 128 - x2, y2, 128 - x1]
     upside_down = make_sample(dataset, 0, FULL, RandomFlip(0.0, 1.0))
-    np.testing.assert_array_equal(upside_down[4], plain[4][::-1])
+    np.testing.assert_array_equal(upside_down[4], plain[4][:, ::-1])
 
 
 @pytest.mark.parametrize("channels", [1, 4, 6])

@@ -11,7 +11,7 @@ def test_regions_follow_from_the_step_and_lie_about_the_objects():
     make = _batches(make_loader(shapes(4), config), config)
     first, again, later = make(0), make(0), make(2)
     rois = first[-1]
-    assert len(first) == 8 and rois.shape == (2, 40, 4) and rois.dtype == np.int32
+    assert len(first) == 9 and rois.shape == (2, 40, 4) and rois.dtype == np.int32
     np.testing.assert_array_equal(rois, again[-1])
     assert (rois != later[-1]).any()
     assert (rois[..., 2:] > rois[..., :2]).all() and rois.min() >= 0 and rois.max() <= 64

@@ -64,4 +64,3 @@ def test_the_loader_gets_everything():
                                   augmentation=augmentation, no_augmentation_sources=["shapes"])
     assert (loader.seed, loader.batch_size, loader.shuffle, loader.keep_empty) == (9, 2, False, True)
     assert loader.augmentation is augmentation and loader.no_augmentation_sources == ("shapes",)
-    np.testing.assert_allclose(loader.mean_pixel, [123.7, 116.8, 103.9], rtol=1e-6)

@@ -5,9 +5,9 @@ Shape letters: R regions, S regions sampled, G ground-truth instances, K classes
 
 import numpy as np
 
+from mrcnn.base.random import as_rng, choose
 from mrcnn.geometry.boxes import box_refinement, compute_overlaps
 from mrcnn.geometry.rasterize import Frame, MaskInstance
-from mrcnn.loading.targets.sampling import as_rng, choose
 
 # Source: Fast R-CNN (Girshick 2015), section 2.3: a region with an IoU of at least 0.5 is of the object's class.
 POSITIVE_IOU = 0.5
@@ -39,7 +39,7 @@ def build_detection_targets(
         rpn_rois: [R, 4], R > 0. Pixel boxes.
         gt_class_ids: int [G]. Negative for crowds, 0 for padding.
         gt_boxes: [G, 4]. Pixel boxes.
-        gt_masks: bool [h, w, G]. Mini-masks, or masks of the image's size.
+        gt_masks: bool [G, h, w]. Mini-masks, or masks of the image's size.
         rois_per_image: int. S.
         positive_ratio: float. Share of positive regions aimed at.
         num_classes: int. K.
@@ -82,7 +82,7 @@ def build_detection_targets(
         class_ids[rows] = gt_class_ids[matched]
         deltas[rows, class_ids[rows]] = box_refinement(rois[rows], gt_boxes[matched]) / np.asarray(bbox_std_dev)
         for row, instance in zip(rows, matched, strict=True):
-            mask = gt_masks[:, :, instance]
+            mask = gt_masks[instance]
             box = gt_boxes[instance] if use_mini_mask else None
             masks[row, :, :, class_ids[row]] = cut_mask(mask, box, rois[row], mask_shape)
     return rois, class_ids, deltas, masks

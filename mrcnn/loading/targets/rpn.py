@@ -1,86 +1,113 @@
-"""Targets of the region proposal network: which anchors are objects, and how far off they are.
+"""Targets of the region proposal network: which anchors are objects, and how far they are from their boxes.
 
 Shape letters: A anchors, G ground-truth boxes, T anchors trained on in an image.
 """
 
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, Float32, Int, Int32, Num
 
+from mrcnn.base.random import as_rng, choose
 from mrcnn.geometry.boxes import compute_overlaps
-from mrcnn.loading.targets.anchor_index import index_anchors
-from mrcnn.loading.targets.sampling import as_rng, choose
+from mrcnn.loading.targets.anchor_index import AnchorIndex, index_anchors
 
-# Source: Faster R-CNN (Ren et al. 2015), section 3.1.2: an anchor is an object from 0.7 on, and background below 0.3.
+# Source: Faster R-CNN (Ren et al. 2015), section 3.1.2: positive from an IoU of 0.7, negative below 0.3.
 POSITIVE_IOU = 0.7
 NEGATIVE_IOU = 0.3
-# an anchor that touches a crowd more than this is no background: there may be an object in it
+# An anchor that overlaps a crowd by this much is not negative: there may be an object in it.
 CROWD_IOU = 0.001
-# "few" anchors are to be chosen when there are this many times more
-_FEW = 10
+# Negative anchors are drawn from all anchors if there are this many times as many as are needed.
+_DRAWING_RATIO = 10
 
 
-def build_rpn_targets(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng=None, out=None):
-    """Match anchors to ground-truth boxes, and choose those to train on.
+def build_rpn_targets(
+    anchors: AnchorIndex | Num[np.ndarray, "A 4"],
+    gt_class_ids: Num[np.ndarray, " G"],
+    gt_boxes: Num[np.ndarray, "G 4"],
+    *,
+    num_train_anchors: int,
+    bbox_std_dev: npt.ArrayLike,
+    rng: np.random.Generator | None = None,
+) -> tuple[
+    Int32[np.ndarray, " T"],
+    Int32[np.ndarray, " T"],
+    Float32[np.ndarray, "T 4"],
+]:
+    """Match anchors to ground-truth boxes, and choose the T anchors to train on.
 
-    An anchor is positive when its IoU with a box is at least 0.7, or when no anchor overlaps some box more; negative
-    when its IoU with all boxes is below 0.3 and it touches no crowd; else neutral. At most half of the anchors chosen
-    are positive.
+    An anchor is positive if its IoU with a box is at least 0.7, or if no anchor has a higher IoU with some box. It is
+    negative if its IoU with every box is below 0.3 and it touches no crowd. All others are neutral, and are not
+    trained on. At most half of the chosen anchors are positive.
 
     Args:
-        anchors: float [A, 4] pixel boxes, or an AnchorIndex of them, which spares looking the array up at each call.
-        gt_class_ids: int [G]. Negative is a crowd; zero is padding, and is passed over.
-        gt_boxes: [G, 4]. Pixel boxes; those without area are passed over.
-        num_train_anchors: int. T.
-        bbox_std_dev: [4]. The deltas are divided by it.
-        rng: numpy Generator for the choice; None draws from NumPy's global state.
-        out: int32 [A] of zeros, to be filled in and returned as rpn_match; None takes new memory.
+        anchors: Pixel boxes. An AnchorIndex saves looking the array up in the cache of indices.
+        gt_class_ids: Negative for crowds; 0 is padding, which is ignored.
+        gt_boxes: Pixel boxes; boxes without area are ignored.
+        num_train_anchors: T.
+        bbox_std_dev: 4 numbers. The deltas are divided by them.
+        rng: Draws the choice; None uses NumPy's global state.
 
     Returns:
-        (rpn_match, rpn_bbox): int32 [A], 1 positive, -1 negative, 0 neutral; float64 [T, 4], deltas of the positive
-        anchors in the order of their positions, then zero rows.
+        (positions, labels, deltas), a row per chosen anchor: first the positive anchors in ascending order, then the
+        negative ones in ascending order, then padding.
 
-    Differs: a box that no anchor touches has no best anchor; the classic code made all anchors positive that had an
-    IoU of 0 with it.
+        positions: Index of the anchor in `anchors`; 0 in padding rows.
+        labels: 1 positive, -1 negative, 0 padding.
+        deltas: From the anchor to its box; 0 in negative and padding rows.
+
+    Differs: a box that no anchor overlaps has no best anchor. The classic code made every anchor positive whose IoU
+    with it was 0.
     """
     index = index_anchors(anchors)
     rng = as_rng(rng)
-    gt_class_ids, gt_boxes = np.asarray(gt_class_ids), np.asarray(gt_boxes)
     has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
     boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
 
-    positive = index.match(boxes, POSITIVE_IOU)
-    chosen = np.sort(choose(rng, positive, num_train_anchors // 2))
-    rpn_match = np.zeros(len(index), np.int32) if out is None else out
-    rpn_match[_choose_negative(index, boxes, crowds, positive, num_train_anchors - len(chosen), rng)] = -1
-    rpn_match[chosen] = 1
-    rpn_bbox = np.zeros((num_train_anchors, 4))
-    if len(chosen):
-        anchors = index.anchors[chosen]
-        nearest = compute_overlaps(anchors, boxes).argmax(axis=1)
-        rpn_bbox[: len(chosen)] = _deltas(anchors, boxes[nearest]) / bbox_std_dev
-    return rpn_match, rpn_bbox
+    matched = index.match(boxes, POSITIVE_IOU)
+    positive = np.sort(choose(rng, matched, num_train_anchors // 2))
+    negative = np.sort(_choose_negative(index, boxes, crowds, matched, num_train_anchors - len(positive), rng))
+    num_positive, num_chosen = len(positive), len(positive) + len(negative)
+
+    positions = np.zeros(num_train_anchors, np.int32)
+    labels = np.zeros(num_train_anchors, np.int32)
+    deltas = np.zeros((num_train_anchors, 4), np.float32)
+    positions[:num_positive], positions[num_positive:num_chosen] = positive, negative
+    labels[:num_positive], labels[num_positive:num_chosen] = 1, -1
+    if num_positive:
+        anchor_boxes = index.anchors[positive]
+        nearest = compute_overlaps(anchor_boxes, boxes).argmax(axis=1)
+        deltas[:num_positive] = _deltas(anchor_boxes, boxes[nearest]) / np.asarray(bbox_std_dev)
+    return positions, labels, deltas
 
 
-def _choose_negative(index, boxes, crowds, positive, count, rng):
-    """Choose `count` negative anchors, or all if there are not more: int64 positions."""
-    # most anchors are negative: a few drawn from all, and those that are not left out, spare looking at the others
-    if count * _FEW < len(index):
+def _choose_negative(
+    index: AnchorIndex,
+    boxes: Num[np.ndarray, "G 4"],
+    crowds: Num[np.ndarray, "C 4"],
+    matched: Int[np.ndarray, " P"],
+    count: int,
+    rng: np.random.Generator,
+) -> Int[np.ndarray, " n"]:
+    """Choose `count` negative anchors, or all of them if there are fewer."""
+    # Most anchors are negative: drawing a few from all of them and testing those is faster than testing every anchor.
+    if count * _DRAWING_RATIO < len(index):
         drawn = rng.choice(len(index), 2 * count, replace=False)
         anchors = index.anchors[drawn]
         is_negative = (compute_overlaps(anchors, boxes) < NEGATIVE_IOU).all(axis=1)
         is_negative &= (compute_overlaps(anchors, crowds) < CROWD_IOU).all(axis=1)
-        drawn = drawn[is_negative & ~np.isin(drawn, positive)]
+        drawn = drawn[is_negative & ~np.isin(drawn, matched)]
         if len(drawn) >= count:
             return drawn[:count]
     is_negative = np.ones(len(index), bool)
-    is_negative[positive] = False
+    is_negative[matched] = False
     for threshold, group in ((NEGATIVE_IOU, boxes), (CROWD_IOU, crowds)):
         for box in group:
             is_negative[index.overlapping(box, threshold)[0]] = False
     return choose(rng, np.flatnonzero(is_negative), count)
 
 
-def _deltas(anchors, boxes):
-    """Deltas from anchors to boxes in the dtype of the anchors: float64 [n, 4]."""
+def _deltas(anchors: Float[np.ndarray, "n 4"], boxes: Num[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+    """Compute the deltas from anchors to boxes, in float64."""
     size, target_size = anchors[:, 2:] - anchors[:, :2], (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
     shift = (boxes[:, :2] + 0.5 * target_size) - (anchors[:, :2] + 0.5 * size)
     return np.concatenate([shift / size, np.log(target_size / size)], axis=1)

@@ -1,20 +1,23 @@
-"""The feature pyramid: strong features at every scale.
+"""The feature pyramid network: semantically strong features at every scale.
 
 Source: Feature Pyramid Networks (Lin et al. 2017), section 3; P6 as in its footnote, a subsampled P5 for large anchors.
 """
 
+from collections.abc import Sequence
+
 import keras
+from keras import KerasTensor
 
 
-def build_pyramid(feature_maps, channels):
+def build_pyramid(feature_maps: Sequence[KerasTensor], channels: int) -> list[KerasTensor]:
     """Add the top-down pathway over the maps of a backbone.
 
     Args:
-        feature_maps: [C2, C3, C4, C5], each [B, h, w, .], each half the size of the one before.
-        channels: int. Channels of every level.
+        feature_maps: [C2, C3, C4, C5], each [B, h, w, .], each half the size of the previous one.
+        channels: channels of every level.
 
     Returns:
-        list [P2, P3, P4, P5, P6], each [B, h, w, channels]. Layers are named as in the classic code.
+        [P2, P3, P4, P5, P6], each [B, h, w, channels]. Layers have their classic names.
     """
     merged = {}
     level = 5

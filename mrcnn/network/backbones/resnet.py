@@ -1,27 +1,33 @@
 """ResNet-50 and ResNet-101 with the classic layer names, which weight files and `layers=` expressions rely on.
 
-Source: Deep Residual Learning (He et al. 2015), table 1; the stride of a stage lies in its first 1x1 convolution.
+Source: Deep Residual Learning (He et al. 2015), table 1; the stride of a stage is in its first 1x1 convolution.
 """
 
+from collections.abc import Sequence
+
 import keras
+from keras import KerasTensor
 
-from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
 
-# Identity blocks of stage 4, after its first block.
+# Number of identity blocks of stage 4, after its first block.
 STAGE4_IDENTITY_BLOCKS = {"resnet50": 5, "resnet101": 22}
 
 
-def identity_block(input_tensor, kernel_size, filters, stage, block, use_bias=True, train_bn=True):
+def identity_block(
+    input_tensor: KerasTensor, kernel_size: int, filters: Sequence[int], stage: int, block: str, use_bias: bool = True,
+    train_bn: bool | None = True,
+) -> KerasTensor:
     """Add a residual block whose shortcut is its input.
 
     Args:
         input_tensor: [B, h, w, C].
-        kernel_size: int. Side of the middle convolution.
-        filters: (int, int, int). Channels of the three convolutions; the last equals C.
-        stage: int. Number of the stage, for names.
-        block: str. Letter of the block, for names.
-        use_bias: bool. Whether the convolutions have a bias.
-        train_bn: None, False or True. See Config.TRAIN_BN.
+        kernel_size: side of the middle convolution.
+        filters: channels of the three convolutions; the last equals C.
+        stage: number of the stage, for layer names.
+        block: letter of the block, for layer names.
+        use_bias: whether the convolutions have a bias.
+        train_bn: see Config.TRAIN_BN.
 
     Returns:
         [B, h, w, C].
@@ -31,56 +37,65 @@ def identity_block(input_tensor, kernel_size, filters, stage, block, use_bias=Tr
     return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
 
 
-def conv_block(input_tensor, kernel_size, filters, stage, block, strides=(2, 2), use_bias=True, train_bn=True):
-    """Add a residual block with a convolution on its shortcut, for a change of size or channels.
+def conv_block(
+    input_tensor: KerasTensor, kernel_size: int, filters: Sequence[int], stage: int, block: str,
+    strides: tuple[int, int] = (2, 2), use_bias: bool = True, train_bn: bool | None = True,
+) -> KerasTensor:
+    """Add a residual block with a convolution on its shortcut, which changes the size or the number of channels.
 
     Args:
-        strides: (int, int). Of the first convolution and of the shortcut's.
-        The rest: as of `identity_block`.
+        strides: strides of the first convolution and of the shortcut.
+        The others: see `identity_block`.
 
     Returns:
         [B, ceil(h / stride), ceil(w / stride), filters[2]].
     """
     x = _branch(input_tensor, kernel_size, filters, stage, block, strides, use_bias, train_bn)
-    shortcut = keras.layers.Conv2D(filters[2], (1, 1), strides=strides, use_bias=use_bias,
-                                   name=f"res{stage}{block}_branch1")(input_tensor)
-    shortcut = BatchNorm(name=f"bn{stage}{block}_branch1")(shortcut, training=train_bn)
+    convolution = keras.layers.Conv2D(filters[2], (1, 1), strides=strides, use_bias=use_bias,
+                                      name=f"res{stage}{block}_branch1")  # fmt: skip
+    shortcut = convolve_and_normalise(input_tensor, convolution, BatchNorm(name=f"bn{stage}{block}_branch1"), train_bn)
     x = keras.layers.Add()([x, shortcut])
     return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
 
 
-def _branch(x, kernel_size, filters, stage, block, strides, use_bias, train_bn):
-    """Add 1x1, k x k, 1x1 convolutions, each with BatchNorm, and ReLU after the first two."""
+def _branch(
+    x: KerasTensor, kernel_size: int, filters: Sequence[int], stage: int, block: str, strides: tuple[int, int],
+    use_bias: bool, train_bn: bool | None,
+) -> KerasTensor:
+    """Add 1x1, k x k and 1x1 convolutions, each with BatchNorm, and ReLU after the first two."""
     for part, channels in zip("abc", filters):
         side = kernel_size if part == "b" else 1
-        x = keras.layers.Conv2D(channels, (side, side), strides=strides if part == "a" else (1, 1), padding="same",
-                                use_bias=use_bias, name=f"res{stage}{block}_branch2{part}")(x)
-        x = BatchNorm(name=f"bn{stage}{block}_branch2{part}")(x, training=train_bn)
+        convolution = keras.layers.Conv2D(
+            channels, (side, side), strides=strides if part == "a" else (1, 1), padding="same", use_bias=use_bias,
+            name=f"res{stage}{block}_branch2{part}")  # fmt: skip
+        x = convolve_and_normalise(x, convolution, BatchNorm(name=f"bn{stage}{block}_branch2{part}"), train_bn)
         if part != "c":
             x = keras.layers.Activation("relu")(x)
     return x
 
 
-def resnet_graph(input_image, architecture, stage5=False, train_bn=True):
+def resnet_graph(
+    input_image: KerasTensor, architecture: str, stage5: bool = False, train_bn: bool | None = True
+) -> list[KerasTensor | None]:
     """Add a ResNet without its classifier.
 
     Args:
         input_image: float [B, H, W, channels]. Mean subtracted.
         architecture: "resnet50" or "resnet101".
-        stage5: bool. Whether to add the last stage.
-        train_bn: None, False or True. See Config.TRAIN_BN.
+        stage5: whether to add the last stage.
+        train_bn: see Config.TRAIN_BN.
 
     Returns:
-        list [C1, C2, C3, C4, C5]: maps at strides 2 pooled to 4, 4, 8, 16, 32; C5 is None without `stage5`.
+        [C1, C2, C3, C4, C5]: maps at strides 4 (after pooling), 4, 8, 16 and 32; C5 is None without `stage5`.
 
     Raises:
-        ValueError: another architecture.
+        ValueError: unknown architecture.
     """
     if architecture not in STAGE4_IDENTITY_BLOCKS:
         raise ValueError(f"architecture is {architecture!r}: choose resnet50 or resnet101.")
     x = keras.layers.ZeroPadding2D((3, 3))(input_image)
-    x = keras.layers.Conv2D(64, (7, 7), strides=(2, 2), name="conv1", use_bias=True)(x)
-    x = BatchNorm(name="bn_conv1")(x, training=train_bn)
+    convolution = keras.layers.Conv2D(64, (7, 7), strides=(2, 2), name="conv1", use_bias=True)
+    x = convolve_and_normalise(x, convolution, BatchNorm(name="bn_conv1"), train_bn)
     x = keras.layers.Activation("relu")(x)
     c1 = x = keras.layers.MaxPooling2D((3, 3), strides=(2, 2), padding="same")(x)
     c2 = x = _stage(x, 2, [64, 64, 256], 2, (1, 1), train_bn)
@@ -90,7 +105,9 @@ def resnet_graph(input_image, architecture, stage5=False, train_bn=True):
     return [c1, c2, c3, c4, c5]
 
 
-def _stage(x, stage, filters, identity_blocks, strides, train_bn):
+def _stage(
+    x: KerasTensor, stage: int, filters: Sequence[int], identity_blocks: int, strides: tuple[int, int], train_bn: bool | None
+) -> KerasTensor:
     x = conv_block(x, 3, filters, stage=stage, block="a", strides=strides, train_bn=train_bn)
     for i in range(identity_blocks):
         x = identity_block(x, 3, filters, stage=stage, block=chr(ord("b") + i), train_bn=train_bn)

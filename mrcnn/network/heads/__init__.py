@@ -1,1 +1,1 @@
-"""The three heads: region proposals, boxes and masks (ring 1)."""
+"""The three heads: region proposals, boxes and masks."""

@@ -1,10 +1,10 @@
-"""The box head: what a ROI holds, and how to move its box.
+"""The box head: the class of a ROI, and the refinement of its box.
 
-Shapes: B images, R rois, K classes, P side of the ROI features.
+Shapes: B images, R rois, K classes, P side of the ROI features, C channels.
 """
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 from keras.initializers import RandomNormal
 
 from mrcnn.network.layers.batch_norm import BatchNorm
@@ -12,41 +12,41 @@ from mrcnn.network.layers.convolutions import FullConvolution
 
 
 class BoxHead:
-    """Two fully connected layers (as convolutions, so that classic weights fit) and two outputs.
+    """Two fully connected layers (written as convolutions, so that classic weights fit) and two outputs.
 
-    The layers are made once; each call wires them to other ROI features with the same weights. Layers keep their
-    classic names and belong to the model that they are wired into.
+    The layers are created once; each call applies them to other ROI features. They keep their classic names and belong to
+    the model in which they are used.
 
     Args:
-        pool_size: int. P.
-        num_classes: int. K, background included.
-        fc_layers_size: int. Units of the two hidden layers.
-        train_bn: None, False or True. See Config.TRAIN_BN.
+        pool_size: P.
+        num_classes: K, including background.
+        fc_layers_size: units of the two hidden layers.
+        train_bn: see Config.TRAIN_BN.
     """
 
-    def __init__(self, pool_size, num_classes, fc_layers_size=1024, train_bn=True):
+    def __init__(self, pool_size: int, num_classes: int, fc_layers_size: int = 1024, train_bn: bool | None = True) -> None:
         self.num_classes = num_classes
         self.units = fc_layers_size
         self.train_bn = train_bn
         self.hidden = [
             (FullConvolution(fc_layers_size, (side, side), name=f"mrcnn_class_conv{n}"),
              BatchNorm(name=f"mrcnn_class_bn{n}"))
-            for n, side in ((1, pool_size), (2, 1))]
+            for n, side in ((1, pool_size), (2, 1))]  # fmt: skip
         self.relu = keras.layers.Activation("relu")
-        # as Fast R-CNN (Girshick 2015), section 2.3, has it: every class as likely, and boxes left where they are
+        # Fast R-CNN (Girshick 2015), section 2.3: all classes start equally likely, and boxes start unchanged.
         self.logits = keras.layers.Dense(num_classes, kernel_initializer=RandomNormal(stddev=0.01), name="mrcnn_class_logits")
         self.probs = keras.layers.Activation("softmax", name="mrcnn_class", dtype="float32")
         self.deltas = keras.layers.Dense(num_classes * 4, kernel_initializer=RandomNormal(stddev=0.001), name="mrcnn_bbox_fc")
         self.reshape = keras.layers.Reshape((-1, num_classes, 4), name="mrcnn_bbox")
 
-    def __call__(self, roi_features):
-        """Wire the head.
+    def __call__(self, roi_features: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Apply the head.
 
         Args:
-            roi_features: [B, R, P, P, C]. R must be known.
+            roi_features: [B, R, P, P, C]. R must be static.
 
         Returns:
-            tuple: class logits [B, R, K], probabilities float32 [B, R, K], deltas [B, R, K, 4] of each class.
+            class logits [B, R, K], probabilities float32 [B, R, K], and deltas [B, R, K, 4] for each class.
         """
         rois = roi_features.shape[1]
         x = ops.reshape(roi_features, (-1, *roi_features.shape[2:]))  # [B * R, P, P, C]

@@ -1,1 +1,1 @@
-"""Keras layers of the detector, one job each (ring 1)."""
+"""Keras layers of the detector, one job each."""

@@ -1,65 +1,74 @@
-"""Batch normalisation whose statistics a configuration can freeze."""
+"""Batch normalisation whose statistics the configuration can freeze."""
+
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras batch normalisation that keeps to the configuration's TRAIN_BN, given as `training` when it is wired.
+    """Keras batch normalisation that obeys the TRAIN_BN setting, which is passed as `training` when the layer is called.
 
-    Batches are small when images are large, and the statistics of two images hurt more than they help.
+    Batches are small when images are large, and statistics of two images do more harm than good. A functional model
+    replaces the `training` argument of every layer by its own, so the layer remembers the value of its first symbolic call.
 
-    A Keras 3 functional model hands its own training flag to every layer, over the one that the layer was wired with;
-    so the layer keeps what it was wired with, and does as it was told.
-
-    With statistics that stand still, what it does to the output of a convolution is what a convolution with other weights would
-    have done: wired behind a `keras.layers.Conv2D`, it computes that one from the convolution's input instead. Nobody then
-    asks for the plain output, so that a compiled graph leaves it out. Not on PyTorch, which runs each operation at once, and
-    would run both.
+    With frozen statistics, a convolution followed by normalisation equals one convolution with other weights. A layer that
+    is connected to its convolution and is called with the `source` of it computes that single convolution, and a compiled
+    graph drops the plain one. `convolve_and_normalise` sets this up.
 
     Args:
-        train_bn: None, False or True; of the first wiring that says it when None.
-        The rest: as of `keras.layers.BatchNormalization`.
+        train_bn: None, False or True; taken from the first symbolic call if None.
+        convolution: name of the convolution whose output is normalised, as `get_config` returns it. It has no effect until
+            `connect_convolutions` finds the layer.
+        **kwargs: arguments of `keras.layers.BatchNormalization`.
 
-    `call(inputs, training=None)`:
-        training: None uses the batch's statistics in training and the moving ones in inference; False always the moving
-            ones (gamma and beta still train); True always the batch's.
+    `call(inputs, training=None, source=None)`:
+        training: None uses batch statistics in training and moving statistics in inference; False always moving statistics
+            (gamma and beta still train); True always batch statistics.
+        source: input of the convolution.
     """
 
-    def __init__(self, *args, train_bn=None, **kwargs):
+    def __init__(self, *args: Any, train_bn: bool | None = None, convolution: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.train_bn = train_bn
-        self._convolution = None  # a function that returns the layer, which Keras would else take for a part of this one
+        self.convolution_name = convolution
+        self._convolution = None
 
-    def __call__(self, inputs, training=None, **kwargs):
-        """Wire or run the layer; see `call`."""
-        if isinstance(inputs, keras.KerasTensor):
-            if training is not None and self.train_bn is None:
-                self.train_bn = bool(training)
-            kwargs = {**kwargs, "source": self._source(inputs)}  # a copy of a model comes with that of its original
+    def connect(self, convolution: keras.layers.Conv2D) -> None:
+        """Set the convolution whose output this layer normalises.
+
+        Raises:
+            ValueError: the convolution cannot be folded, or another one is connected already.
+        """
+        if not is_foldable(convolution):
+            raise ValueError(f"layer {self.name!r} folds a plain Conv2D without activation, channels last; "
+                             f"{convolution.name!r} is not one: call both layers one after the other instead.")
+        if self.is_connected and self._convolution() is not convolution:
+            raise ValueError(f"layer {self.name!r} is already connected to {self.convolution_name!r}: "
+                             f"use another BatchNorm for {convolution.name!r}.")
+        self.convolution_name = convolution.name
+        self._convolution = lambda: convolution  # a function, because Keras would track a layer as part of this one
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the convolution is known."""
+        return self._convolution is not None
+
+    def __call__(self, inputs: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Call the layer; see the class."""
+        if isinstance(inputs, KerasTensor) and training is not None and self.train_bn is None:
+            self.train_bn = bool(training)
         return super().__call__(inputs, training=training, **kwargs)
 
     def call(self, inputs, training=None, source=None):
-        """Normalise `inputs`; `source`, found when the layer is wired, is what the convolution before made them of."""
         training = training if self.train_bn is None else self.train_bn
-        if source is None or (training and self.trainable):
+        if source is None or not self.is_connected or (training and self.trainable):
             return super().call(inputs, training=training)
         return self._folded(self._convolution(), source)
 
-    def _source(self, tensor):
-        """Return the input of the convolution that a symbolic tensor comes from; None where none does."""
-        layer, node, _ = getattr(tensor, "_keras_history", (None, None, None))
-        plain = type(layer) is keras.layers.Conv2D and layer.activation is keras.activations.linear
-        by_channel = plain and layer.data_format == "channels_last" and self.axis in (-1, 3)
-        if not by_channel or keras.backend.backend() == "torch":
-            return None
-        if self._convolution is None:
-            self._convolution = lambda: layer
-        return layer._inbound_nodes[node].input_tensors[0] if self._convolution() is layer else None
-
-    def _folded(self, convolution, source):
-        """Return a convolution and its normalisation by the moving statistics as one convolution."""
+    def _folded(self, convolution: keras.layers.Conv2D, source: KerasTensor) -> KerasTensor:
+        """Return a convolution followed by normalisation with the moving statistics, as one convolution."""
         scale = ops.rsqrt(self.moving_variance + self.epsilon)
         if self.scale:
             scale = scale * self.gamma
@@ -71,8 +80,45 @@ class BatchNorm(keras.layers.BatchNormalization):
             bias = bias + self.beta
         kernel = ops.cast(convolution.kernel, "float32") * scale
         x = convolution.convolution_op(*(ops.cast(value, self.compute_dtype) for value in (source, kernel)))
-        # in float32: the gradient of the bias is a sum over the whole map
+        # In float32, because the gradient of the bias is a sum over the whole map.
         return ops.cast(ops.cast(x, "float32") + bias, self.compute_dtype)
 
     def get_config(self):
-        return {**super().get_config(), "train_bn": self.train_bn}
+        return {**super().get_config(), "train_bn": self.train_bn, "convolution": self.convolution_name}
+
+
+def is_foldable(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is a convolution that its normalisation can be folded into."""
+    return (type(layer) is keras.layers.Conv2D and layer.activation is keras.activations.linear
+            and layer.data_format == "channels_last")  # fmt: skip
+
+
+def convolve_and_normalise(
+    x: KerasTensor, convolution: keras.layers.Conv2D, norm: BatchNorm, train_bn: bool | None
+) -> KerasTensor:
+    """Add a convolution followed by batch normalisation.
+
+    Args:
+        x: [B, h, w, C].
+        convolution: without activation, channels last.
+        norm: is connected to `convolution` here.
+        train_bn: see Config.TRAIN_BN.
+
+    Returns:
+        [B, h', w', filters].
+    """
+    norm.connect(convolution)
+    # PyTorch runs every operation at once, and would compute both the plain and the folded convolution.
+    source = {} if keras.backend.backend() == "torch" else {"source": x}
+    return norm(convolution(x), training=train_bn, **source)
+
+
+def connect_convolutions(model: keras.Model) -> None:
+    """Connect each BatchNorm that knows its convolution only by name, as in a copied or loaded model.
+
+    If the model has no such convolution, or it cannot be folded any more, the layer normalises its input as usual.
+    """
+    layers = {layer.name: layer for layer in model.layers if isinstance(layer, BatchNorm) or is_foldable(layer)}
+    for layer in layers.values():
+        if isinstance(layer, BatchNorm) and not layer.is_connected and layer.convolution_name in layers:
+            layer.connect(layers[layer.convolution_name])

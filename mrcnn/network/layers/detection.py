@@ -1,15 +1,23 @@
-"""From the box head's output to detections.
+"""From the outputs of the box head to detections and their masks.
 
-Shapes: B images, R rois, K classes, D detections.
+Shapes: B images, R rois, K classes, D detections, P side of the ROI features, C channels, M mask side.
 """
 
-import keras
-from keras import ops
+from collections.abc import Sequence
+from typing import Any
 
+import keras
+from keras import KerasTensor, ops
+
+from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from mrcnn.network.ops.boxes import apply_box_deltas, clip_boxes, norm_boxes
 from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.meta import image_size, parse_image_meta
 from mrcnn.network.ops.nms import non_max_suppression
+
+# Number of detections of an image that go through the mask head at a time. On a CPU the head takes half of the detection
+# time if it runs on all D rows, and most photographs contain few instances.
+CHUNK = 20
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
@@ -17,25 +25,28 @@ class DetectionLayer(keras.layers.Layer):
     """Give each ROI its best class, refine its box, and keep the best boxes of each class.
 
     Args:
-        config: optional object with DETECTION_MAX_INSTANCES, DETECTION_MIN_CONFIDENCE, DETECTION_NMS_THRESHOLD and
-            BBOX_STD_DEV, read here and not kept (the classic signature).
-        max_instances: int. D.
-        min_confidence: float. Least score of a detection; 0 or None: no bound.
-        nms_threshold: float. IoU above which the weaker of two boxes of a class is dropped.
-        bbox_std_dev: four floats. Factors of the deltas.
+        config: object with DETECTION_MAX_INSTANCES, DETECTION_MIN_CONFIDENCE, DETECTION_NMS_THRESHOLD and BBOX_STD_DEV,
+            which replace the following ones (the classic signature).
+        max_instances: D.
+        min_confidence: least score of a detection; 0 or None for no threshold.
+        nms_threshold: IoU above which the box with the lower score, of two of the same class, is dropped.
+        bbox_std_dev: factors of the deltas.
 
-    `call([rois, probs, deltas, image_meta])`:
+    `call([rois, probs, deltas, image_meta])` or `call([rois, probs, deltas, image_meta, min_confidence])`:
         rois: float [B, R, 4]. Normalised; all-zero rows are padding and give no detection.
         probs: float [B, R, K]. Class probabilities.
-        deltas: float [B, R, K, 4]. Deltas of each class.
-        image_meta: [B, 12 + K]. Read for the window that the image fills.
-        Returns float32 [B, D, 6]. (y1, x1, y2, x2, class id, score), normalised, by descending score, zero rows last.
+        deltas: float [B, R, K, 4]. Deltas for each class.
+        image_meta: [B, 12 + K]. Gives the window of the image inside the padding.
+        min_confidence: float [B, 1]. Replaces the argument of the constructor.
+        Returns float32 [B, D, 6]. (y1, x1, y2, x2, class id, score), normalised, in descending order of score; unused rows
+            are zero.
     """
 
-    def __init__(self, config=None, *, max_instances=100, min_confidence=0.7, nms_threshold=0.3,
-                 bbox_std_dev=(0.1, 0.1, 0.2, 0.2), **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
+    def __init__(
+        self, config: Any = None, *, max_instances: int = 100, min_confidence: float | None = 0.7,
+        nms_threshold: float = 0.3, bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2), **kwargs: Any
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
         if config is not None:
             max_instances, min_confidence = config.DETECTION_MAX_INSTANCES, config.DETECTION_MIN_CONFIDENCE
             nms_threshold, bbox_std_dev = config.DETECTION_NMS_THRESHOLD, config.BBOX_STD_DEV
@@ -47,19 +58,19 @@ class DetectionLayer(keras.layers.Layer):
     def call(self, inputs):
         return self.stages(inputs)["detections"]
 
-    def stages(self, inputs):
-        """Return every step by name, for those who want to look inside.
+    def stages(self, inputs: Sequence[KerasTensor]) -> dict[str, KerasTensor]:
+        """Return each intermediate result by name, for inspection.
 
         Args:
-            inputs: as of `call`.
+            inputs: see `call`.
 
         Returns:
-            dict: class_ids int32 [B, R] and scores float32 [B, R], the best class of each ROI; refined and clipped,
-            float32 [B, R, 4], its box by the deltas of that class, and within the window; candidates bool [B, R], which
-            are no padding, no background, and not below the least score; kept int32 [B, D], the ROIs that are kept, by
-            descending score, with `is_kept` bool [B, D] telling which are there; detections float32 [B, D, 6].
+            class_ids int32 [B, R] and scores float32 [B, R], the best class of each ROI; refined and clipped
+            float32 [B, R, 4], its box after the deltas of that class, and clipped to the window; candidates bool [B, R], which
+            are not padding or background and score high enough; kept int32 [B, D], the ROIs that are kept, in descending
+            order of score, with `is_kept` bool [B, D], False in unused slots; detections float32 [B, D, 6].
         """
-        rois, probs, deltas, image_meta = (ops.cast(t, "float32") for t in inputs)
+        rois, probs, deltas, image_meta, *threshold = (ops.cast(t, "float32") for t in inputs)
         class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # [B, R]
         scores = ops.max(probs, axis=-1)
         refined = self._refine(rois, deltas, class_ids)
@@ -67,26 +78,86 @@ class DetectionLayer(keras.layers.Layer):
         clipped = clip_boxes(refined, window[:, None])
 
         valid = ops.logical_and(class_ids > 0, ops.any(rois != 0.0, axis=-1))
-        valid = ops.logical_and(valid, scores >= self.min_confidence)
+        valid = ops.logical_and(valid, scores >= (threshold[0] if threshold else self.min_confidence))
         _, order = ops.top_k(ops.where(valid, scores, -1.0), rois.shape[1])
         indices, is_kept = non_max_suppression(
             gather_rows(clipped, order), gather_rows(valid, order), iou_threshold=self.nms_threshold,
-            max_output=self.max_instances, class_ids=gather_rows(class_ids, order))
+            max_output=self.max_instances, class_ids=gather_rows(class_ids, order))  # fmt: skip
         kept = gather_rows(order, indices)  # [B, D]
         rows = ops.concatenate([clipped, ops.cast(class_ids, "float32")[..., None], scores[..., None]], axis=-1)
         return {"class_ids": class_ids, "scores": scores, "refined": refined, "clipped": clipped, "candidates": valid,
-                "kept": kept, "is_kept": is_kept, "detections": mask_rows(gather_rows(rows, kept), is_kept)}
+                "kept": kept, "is_kept": is_kept, "detections": mask_rows(gather_rows(rows, kept), is_kept)}  # fmt: skip
 
-    def _refine(self, rois, deltas, class_ids):
-        """Apply the deltas of each ROI's class: float32 [B, R, 4]."""
+    def _refine(self, rois: KerasTensor, deltas: KerasTensor, class_ids: KerasTensor) -> KerasTensor:
+        """Apply the deltas of the class of each ROI: float32 [B, R, 4]."""
         rois_count, num_classes = deltas.shape[1], deltas.shape[2]
         flat = ops.reshape(deltas, (-1, rois_count * num_classes, 4))
-        own = gather_rows(flat, class_ids + ops.arange(rois_count, dtype="int32") * num_classes)
-        return apply_box_deltas(rois, own * ops.convert_to_tensor(self.bbox_std_dev, "float32"))
+        of_class = gather_rows(flat, class_ids + ops.arange(rois_count, dtype="int32") * num_classes)
+        return apply_box_deltas(rois, of_class * ops.convert_to_tensor(self.bbox_std_dev, "float32"))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], self.max_instances, 6)
 
     def get_config(self):
         return {**super().get_config(), "max_instances": self.max_instances, "min_confidence": self.min_confidence,
-                "nms_threshold": self.nms_threshold, "bbox_std_dev": list(self.bbox_std_dev)}
+                "nms_threshold": self.nms_threshold, "bbox_std_dev": list(self.bbox_std_dev)}  # fmt: skip
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class DetectionMasks(keras.layers.Layer):
+    """Run ROI align and the mask head only on rows that contain detections, CHUNK rows at a time.
+
+    Args:
+        align: PyramidROIAlign.
+        head: keras.Model [[B, CHUNK, P, P, C], int32 [B, CHUNK]] -> [B, CHUNK, M, M]. It must be stateless, since it runs in
+            a loop: its normalisation may not use batch statistics.
+
+    `call([detections, image_meta, P2, P3, P4, P5])`:
+        detections: float [B, D, 6]. Unused rows are zero and come last.
+        image_meta: [B, 12 + K].
+        P2..P5: float [B, h, w, C].
+        Returns float32 [B, D, M, M]. Probability of each pixel for the class of the detection. Chunks without detections in
+            any image of the batch are zero.
+
+    Differs: the classic graph runs the head on all D rows and computes the masks of all classes.
+    """
+
+    def __init__(self, align: PyramidROIAlign, head: keras.Model, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.align = align
+        self.head = head
+
+    def call(self, inputs):
+        detections, image_meta, *pyramid = inputs
+        rows, side = detections.shape[1], self.head.output_shape[-1]
+        padding = -rows % CHUNK
+        detections = ops.pad(detections, ((0, 0), (0, padding), (0, 0)))
+        batch = ops.shape(detections)[0]
+        used = ops.any(detections[:, :, 4] > 0, axis=0)  # [D + padding]
+        count = ops.max(ops.where(used, ops.arange(1, rows + padding + 1, dtype="int32"), 0))
+
+        def is_unfinished(start, _):
+            return start < count
+
+        def add_chunk(start, masks):
+            chunk = ops.slice(detections, (0, start, 0), (batch, CHUNK, 6))
+            features = self.align([chunk[:, :, :4], image_meta, *pyramid])
+            chunk_masks = self.head([features, ops.cast(chunk[:, :, 4], "int32")])
+            return start + CHUNK, ops.slice_update(masks, (0, start, 0, 0), chunk_masks)
+
+        masks = ops.zeros((batch, rows + padding, side, side), "float32")
+        _, masks = ops.while_loop(is_unfinished, add_chunk, (ops.convert_to_tensor(0, "int32"), masks))
+        return masks[:, :rows]
+
+    def compute_output_spec(self, inputs):
+        side = self.head.output_shape[-1]
+        return keras.KerasTensor((*inputs[0].shape[:2], side, side), dtype="float32")
+
+    def get_config(self):
+        parts = {"align": self.align, "head": self.head}
+        return {**super().get_config(), **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("align", "head")}
+        return cls(**{**config, **parts})

@@ -1,18 +1,22 @@
-"""Which proposals the heads train on, and towards what.
+"""Sampling of the ROIs that the heads train on, and their targets.
 
-Shapes: B images, R proposals, G ground-truth slots, T sampled ROIs, P slots that may be positive, M mask side.
+Shapes: B images, R proposals, G ground-truth slots, T sampled ROIs, P rows that may be positive, Q of them used,
+M mask side.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 
 from mrcnn.network.ops.boxes import box_refinement, compute_overlaps
 from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.roi_align import sample_crops
 
 POSITIVE_IOU = 0.5
-# A proposal that touches a crowd box more than this is no honest negative: there may be an unannotated object under it.
+# A proposal that overlaps a crowd by this much is not a negative: it may contain an object that is not annotated.
 CROWD_IOU = 0.001
 
 
@@ -21,31 +25,34 @@ class DetectionTargetLayer(keras.layers.Layer):
     """Sample positive and negative proposals and build their class, box and mask targets.
 
     Args:
-        config: optional object with TRAIN_ROIS_PER_IMAGE, ROI_POSITIVE_RATIO, BBOX_STD_DEV, MASK_SHAPE, USE_MINI_MASK,
-            read here and not kept (the classic signature).
-        rois_per_image: int. T.
-        positive_ratio: float. Largest share of positives; P = int(T * positive_ratio).
-        bbox_std_dev: four floats. Divisors of the deltas.
-        mask_shape: (int, int). (height, width) of a mask target.
-        use_mini_mask: bool. Whether gt_masks are cropped to their boxes.
-        seed: int. Of the random choice among positives and among negatives.
+        config: object with TRAIN_ROIS_PER_IMAGE, ROI_POSITIVE_RATIO, BBOX_STD_DEV, MASK_SHAPE and USE_MINI_MASK, which
+            replace the following ones (the classic signature).
+        rois_per_image: T.
+        positive_ratio: largest share of positives; P = int(T * positive_ratio).
+        bbox_std_dev: divisors of the deltas.
+        mask_shape: (height, width) of a mask target.
+        use_mini_mask: whether gt_masks are cropped to their boxes.
+        seed: seed of the random choice among positives and among negatives.
 
     `call([proposals, gt_class_ids, gt_boxes, gt_masks])`:
         proposals: float [B, R, 4]. Normalised; all-zero rows are padding.
         gt_class_ids: int [B, G]. 0 is padding, negative is a crowd.
         gt_boxes: float [B, G, 4]. Normalised.
-        gt_masks: [B, h, w, G]. Bool or 0/1; mini-masks or whole masks.
+        gt_masks: [B, G, h, w], bool or 0/1. Mini-masks or full-size masks.
         Returns, positives first, then negatives, then all-zero rows:
             rois float32 [B, T, 4]; target_class_ids int32 [B, T] (0 for negatives);
             target_deltas float32 [B, T, 4]; target_masks float32 [B, T, M, M] of 0 and 1.
-            Positives stand in the first P rows, so a mask head need look at no others.
+            Positives are in the first P rows, so the mask head needs only those.
 
-    Source: Mask R-CNN section 3.1 (IoU 0.5, 1:3). Differs: the classic code used no negatives where no proposal was
-        positive; here an image without objects trains on T negatives.
+    Source: Mask R-CNN section 3.1 (IoU 0.5, 1:3). Differs: the classic code used no negatives if no proposal
+        was positive; here an image without objects trains on T negatives.
     """
 
-    def __init__(self, config=None, *, rois_per_image=200, positive_ratio=0.33, bbox_std_dev=(0.1, 0.1, 0.2, 0.2),
-                 mask_shape=(28, 28), use_mini_mask=True, seed=0, **kwargs):
+    def __init__(
+        self, config: Any = None, *, rois_per_image: int = 200, positive_ratio: float = 0.33,
+        bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2), mask_shape: Sequence[int] = (28, 28),
+        use_mini_mask: bool = True, seed: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         if config is not None:
             rois_per_image, positive_ratio = config.TRAIN_ROIS_PER_IMAGE, config.ROI_POSITIVE_RATIO
@@ -59,8 +66,8 @@ class DetectionTargetLayer(keras.layers.Layer):
         self.random = keras.random.SeedGenerator(self.seed)
 
     @property
-    def max_positives(self):
-        """int: P, the rows of the output that may be positive; at least 1, so that shapes stay valid."""
+    def max_positives(self) -> int:
+        """P, the number of output rows that may be positive; at least 1, so that shapes stay valid."""
         return max(int(self.rois_per_image * self.positive_ratio), 1)
 
     def call(self, inputs):
@@ -70,57 +77,62 @@ class DetectionTargetLayer(keras.layers.Layer):
         overlaps = compute_overlaps(proposals, gt_boxes)  # [B, R, G]
         objects = ops.where((gt_class_ids > 0)[:, None, :], overlaps, 0.0)
 
-        picked, is_positive, is_sampled = self._sample(proposals, gt_class_ids, overlaps, objects)
-        rois = mask_rows(gather_rows(proposals, picked), is_sampled)
-        # The best object of each sampled ROI; meaningless, and masked below, where the ROI is not positive.
-        matched = gather_rows(ops.cast(ops.argmax(objects, axis=2), "int32"), picked)  # [B, T]
+        sampled, is_positive, valid = self._sample(proposals, gt_class_ids, overlaps, objects)
+        rois = mask_rows(gather_rows(proposals, sampled), valid)
+        # The best object of each sampled ROI; masked below if the ROI is not positive.
+        matched = gather_rows(ops.cast(ops.argmax(objects, axis=2), "int32"), sampled)  # [B, T]
         matched_boxes = gather_rows(gt_boxes, matched)
         class_ids = ops.where(is_positive, gather_rows(gt_class_ids, matched), 0)
         return [rois, class_ids, self._deltas(rois, matched_boxes, is_positive),
                 self._masks(rois, matched, matched_boxes, gt_masks, is_positive)]
 
-    def _sample(self, proposals, gt_class_ids, overlaps, objects):
-        """Choose T proposals: positions int32 [B, T], which are positive bool [B, T], which are there bool [B, T]."""
+    def _sample(
+        self, proposals: KerasTensor, gt_class_ids: KerasTensor, overlaps: KerasTensor, objects: KerasTensor
+    ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Choose T proposals: their positions int32 [B, T], is_positive bool [B, T], valid bool [B, T]."""
         total, most = self.rois_per_image, self.max_positives
         best = ops.max(objects, axis=2)  # [B, R]
         on_crowd = ops.any(ops.logical_and((gt_class_ids < 0)[:, None, :], overlaps >= CROWD_IOU), axis=2)
-        there = ops.any(proposals != 0.0, axis=2)
-        positive = ops.logical_and(there, best >= POSITIVE_IOU)
-        negative = ops.logical_and(there, ops.logical_and(best < POSITIVE_IOU, ops.logical_not(on_crowd)))
+        valid = ops.any(proposals != 0.0, axis=2)
+        positive = ops.logical_and(valid, best >= POSITIVE_IOU)
+        negative = ops.logical_and(valid, ops.logical_and(best < POSITIVE_IOU, ops.logical_not(on_crowd)))
 
-        luck = keras.random.uniform(ops.shape(best), seed=self.random, dtype="float32")  # [B, R]
-        positive_ix, positive_there = _random_choice(positive, luck, most)
-        negative_ix, negative_there = _random_choice(negative, luck, total)
-        num_positive = ops.sum(ops.cast(positive_there, "int32"), axis=1, keepdims=True)
+        random_keys = keras.random.uniform(ops.shape(best), seed=self.random, dtype="float32")  # [B, R]
+        positive_ix, positive_valid = _random_choice(positive, random_keys, most)
+        negative_ix, negative_valid = _random_choice(negative, random_keys, total)
+        num_positive = ops.sum(ops.cast(positive_valid, "int32"), axis=1, keepdims=True)
         num_negative = ops.cast(ops.cast(num_positive, "float32") * np.float32(1.0 / self.positive_ratio),
                                 "int32") - num_positive
         has_objects = ops.any(gt_class_ids > 0, axis=1, keepdims=True)
         num_negative = ops.where(has_objects, num_negative, total)
-        negative_there = ops.logical_and(negative_there, ops.arange(total, dtype="int32")[None] < num_negative)
+        negative_valid = ops.logical_and(negative_valid, ops.arange(total, dtype="int32")[None] < num_negative)
 
-        picked = ops.concatenate([positive_ix, negative_ix], axis=1)  # [B, P + T]
-        kind = ops.concatenate([2 * ops.cast(positive_there, "int32"), ops.cast(negative_there, "int32")], axis=1)
-        # Pack: positives, negatives, the rest, each in its order. Keys are distinct, so every top_k agrees.
+        candidates = ops.concatenate([positive_ix, negative_ix], axis=1)  # [B, P + T]
+        kind = ops.concatenate([2 * ops.cast(positive_valid, "int32"), ops.cast(negative_valid, "int32")], axis=1)
+        # Order: positives, negatives, the rest, each in its own order. Distinct keys give the same top_k on every backend.
         slots = most + total
         keys = ops.cast(kind * slots + (slots - 1 - ops.arange(slots, dtype="int32"))[None], "float32")
         packed = ops.cast(ops.top_k(keys, total)[1], "int32")
         kind = gather_rows(kind, packed)
-        return gather_rows(picked, packed), kind == 2, kind > 0
+        return gather_rows(candidates, packed), kind == 2, kind > 0
 
-    def _deltas(self, rois, matched_boxes, is_positive):
-        unit = np.array([0, 0, 1, 1], np.float32)  # any box with an area, in place of those that have no target
+    def _deltas(self, rois: KerasTensor, matched_boxes: KerasTensor, is_positive: KerasTensor) -> KerasTensor:
+        unit = np.array([0, 0, 1, 1], np.float32)  # any box with an area, for rows without a target
         keep = is_positive[..., None]
         deltas = box_refinement(ops.where(keep, rois, unit), ops.where(keep, matched_boxes, unit))
         return ops.where(keep, deltas / ops.convert_to_tensor(self.bbox_std_dev, "float32"), 0.0)
 
-    def _masks(self, rois, matched, matched_boxes, gt_masks, is_positive):
+    def _masks(
+        self, rois: KerasTensor, matched: KerasTensor, matched_boxes: KerasTensor, gt_masks: KerasTensor,
+        is_positive: KerasTensor,
+    ) -> KerasTensor:
         most = min(self.max_positives, self.rois_per_image)
         rois, matched, matched_boxes = rois[:, :most], matched[:, :most], matched_boxes[:, :most]
         keep = is_positive[:, :most]
         if self.use_mini_mask:
             rois = _within(rois, matched_boxes, keep)
-        batch, height, width, slots = (ops.shape(gt_masks)[i] for i in range(4))
-        table = ops.reshape(ops.transpose(gt_masks, (0, 3, 1, 2)), (-1, 1))
+        batch, slots, height, width = (ops.shape(gt_masks)[i] for i in range(4))
+        table = ops.reshape(gt_masks, (-1, 1))
         cells = height * width
         starts = (ops.arange(batch, dtype="int32")[:, None] * slots + matched) * cells
         flat_size = ops.zeros_like(ops.reshape(matched, (-1,)))
@@ -141,7 +153,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         return [(batch, rows, 4), (batch, rows), (batch, rows, 4), (batch, rows, *self.mask_shape)]
 
     def compute_mask(self, inputs, mask=None):
-        """Return no Keras mask for any of the four outputs."""
+        """Return no Keras mask for the four outputs."""
         return [None, None, None, None]
 
     def get_config(self):
@@ -150,20 +162,50 @@ class DetectionTargetLayer(keras.layers.Layer):
                 "use_mini_mask": self.use_mini_mask, "seed": self.seed}
 
 
-def _random_choice(allowed, luck, count):
-    """Return up to `count` random positions among the allowed, int32 [B, count], and which are there, bool."""
-    keys = ops.where(allowed, luck, -1.0)
+def _random_choice(allowed: KerasTensor, random_keys: KerasTensor, count: int) -> tuple[KerasTensor, KerasTensor]:
+    """Return up to `count` random positions of true entries, int32 [B, count], and which of them are valid."""
+    keys = ops.where(allowed, random_keys, -1.0)
     if keys.shape[1] is None or keys.shape[1] < count:
         keys = ops.pad(keys, ((0, 0), (0, count)), constant_values=-1.0)
     top, positions = ops.top_k(keys, count)
-    there = top >= 0.0
-    return ops.where(there, ops.cast(positions, "int32"), 0), there
+    valid = top >= 0.0
+    return ops.where(valid, ops.cast(positions, "int32"), 0), valid
 
 
-def _within(boxes, frames, keep):
-    """Return boxes in the coordinates of other boxes, 0 to 1 across each; the whole frame where `keep` is False."""
+def _within(boxes: KerasTensor, frames: KerasTensor, keep: KerasTensor) -> KerasTensor:
+    """Return boxes relative to `frames`, whose sides run from 0 to 1; the whole frame where `keep` is false."""
     keep = keep[..., None]
     frames = ops.where(keep, frames, np.array([0, 0, 1, 1], np.float32))
     origin = ops.concatenate([frames[..., :2], frames[..., :2]], axis=-1)
     size = frames[..., 2:] - frames[..., :2]
     return (boxes - origin) / ops.concatenate([size, size], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class PositiveRois(keras.layers.Layer):
+    """Keep the first rows of each image: as many as any image of the batch has positives, and at least one.
+
+    On a CPU the mask head takes a third of a training step if it runs on all P rows, most of which hold nothing to learn
+    early in training and in images with few objects. Q is known only when the graph runs, so this works on TensorFlow
+    without XLA; JAX and XLA compile for static shapes.
+
+    `call([rois, class_ids])`:
+        rois: float [B, P, 4]. Positives come first.
+        class_ids: int32 [B, P]. Above 0 for positives.
+        Returns rois [B, Q, 4], class_ids [B, Q].
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)  # boxes stay float32 when the features have lower precision
+        self.supports_jit = False
+
+    def call(self, inputs):
+        rois, class_ids = inputs
+        positives = ops.sum(ops.cast(class_ids > 0, "int32"), axis=1)  # [B]
+        kept = ops.maximum(ops.max(positives), 1)
+        return rois[:, :kept], class_ids[:, :kept]
+
+    def compute_output_spec(self, inputs):
+        rois, class_ids = inputs
+        batch = rois.shape[0]
+        return keras.KerasTensor((batch, None, 4), rois.dtype), keras.KerasTensor((batch, None), class_ids.dtype)

@@ -1,27 +1,71 @@
-"""From the RPN's scores and deltas to regions of interest.
+"""From the scores and deltas of the RPN to proposals.
 
 Shapes: B images, A anchors, N candidates before suppression, R proposals.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 
+from mrcnn.geometry.anchors import generate_pyramid_anchors
+from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.network.ops.boxes import apply_box_deltas, clip_boxes
 from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.nms import non_max_suppression
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
-class ProposalLayer(keras.layers.Layer):
-    """Take the best anchors, move them by the RPN's deltas, and drop those that overlap a better one.
+class AnchorsLayer(keras.layers.Layer):
+    """The anchors of a fixed image size, as a constant in the graph.
 
     Args:
-        proposal_count: int. R, proposals an image.
-        nms_threshold: float. IoU above which the weaker of two proposals is dropped.
-        config: optional object with PRE_NMS_LIMIT and RPN_BBOX_STD_DEV, read here and not kept (the classic signature).
-        pre_nms_limit: int. N, anchors by score before suppression.
-        bbox_std_dev: four floats. Factors of the deltas.
+        image_size: (height, width) of the network input in pixels.
+        scales: see `geometry.anchors.generate_pyramid_anchors`, like the following ones.
+        ratios: width / height.
+        level_shapes: (height, width) of each pyramid level.
+        strides: pixels per cell of each level.
+        anchor_stride: cells from one anchor to the next.
+
+    `call(images)`: images [B, ...], of which only the batch size is used -> normalised anchors float32 [B, A, 4].
+    """
+
+    def __init__(
+        self, image_size: Sequence[int], scales: Sequence[float], ratios: Sequence[float],
+        level_shapes: Sequence[Sequence[int]], strides: Sequence[int], anchor_stride: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.image_size = [int(side) for side in image_size]
+        self.scales, self.ratios = np.asarray(scales).tolist(), np.asarray(ratios).tolist()
+        self.level_shapes, self.strides = np.asarray(level_shapes).tolist(), np.asarray(strides).tolist()
+        self.anchor_stride = int(anchor_stride)
+        pixels = generate_pyramid_anchors(self.scales, self.ratios, self.level_shapes, self.strides, self.anchor_stride)
+        self.anchors = norm_boxes(pixels, self.image_size).astype(np.float32)
+
+    def call(self, images):
+        anchors = ops.convert_to_tensor(self.anchors)[None]
+        return ops.broadcast_to(anchors, (ops.shape(images)[0], *self.anchors.shape))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.anchors.shape)
+
+    def get_config(self):
+        return {**super().get_config(), "image_size": self.image_size, "scales": self.scales, "ratios": self.ratios,
+                "level_shapes": self.level_shapes, "strides": self.strides, "anchor_stride": self.anchor_stride}  # fmt: skip
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class ProposalLayer(keras.layers.Layer):
+    """Refine the best anchors by the deltas of the RPN, and drop those that overlap a better one.
+
+    Args:
+        proposal_count: R.
+        nms_threshold: IoU above which the proposal with the lower score is dropped.
+        config: object with PRE_NMS_LIMIT and RPN_BBOX_STD_DEV, which replace the following two (the classic signature).
+        pre_nms_limit: N, the number of best anchors that are refined.
+        bbox_std_dev: factors of the deltas.
 
     `call([rpn_probs, rpn_bbox, anchors])`:
         rpn_probs: float [B, A, 2]. (background, foreground) probabilities.
@@ -30,10 +74,11 @@ class ProposalLayer(keras.layers.Layer):
         Returns float32 [B, R, 4]. Normalised boxes by descending score; all-zero rows where there are fewer.
     """
 
-    def __init__(self, proposal_count, nms_threshold, config=None, *, pre_nms_limit=6000,
-                 bbox_std_dev=(0.1, 0.1, 0.2, 0.2), **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
+    def __init__(
+        self, proposal_count: int, nms_threshold: float, config: Any = None, *, pre_nms_limit: int = 6000,
+        bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2), **kwargs: Any
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
         if config is not None:
             pre_nms_limit, bbox_std_dev = config.PRE_NMS_LIMIT, config.RPN_BBOX_STD_DEV
         self.proposal_count = int(proposal_count)
@@ -44,16 +89,16 @@ class ProposalLayer(keras.layers.Layer):
     def call(self, inputs):
         return self.stages(inputs)["proposals"]
 
-    def stages(self, inputs):
-        """Return every step by name, for those who want to look inside.
+    def stages(self, inputs: Sequence[KerasTensor]) -> dict[str, KerasTensor]:
+        """Return each intermediate result by name, for inspection.
 
         Args:
-            inputs: as of `call`.
+            inputs: see `call`.
 
         Returns:
-            dict: scores float32 [B, N], descending; pre_nms_anchors, refined_anchors, refined_anchors_clipped, each
-            float32 [B, N, 4]; non_max_suppression int32 [B, R], the positions kept among the N, with `kept` bool [B, R]
-            telling which are there; proposals float32 [B, R, 4].
+            scores float32 [B, N], descending; pre_nms_anchors, refined_anchors, refined_anchors_clipped, each
+            float32 [B, N, 4]; non_max_suppression int32 [B, R], indices into the N, with `kept` bool [B, R], False in
+            unused slots; proposals float32 [B, R, 4].
         """
         rpn_probs, rpn_bbox, anchors = (ops.stop_gradient(ops.cast(t, "float32")) for t in inputs)
         scores, top = self._best(rpn_probs[:, :, 1], anchors.shape[1])
@@ -69,12 +114,12 @@ class ProposalLayer(keras.layers.Layer):
             "refined_anchors_clipped": clipped, "non_max_suppression": indices, "kept": kept,
             "proposals": mask_rows(gather_rows(clipped, indices), kept)}
 
-    def _best(self, scores, num_anchors):
-        """Return scores [B, N] and positions [B, N] of the best anchors, best first."""
+    def _best(self, scores: KerasTensor, num_anchors: int | None) -> tuple[KerasTensor, KerasTensor]:
+        """Return the scores [B, N] and positions [B, N] of the best anchors, best first."""
         count = self.pre_nms_limit
         if num_anchors is not None:
             return ops.top_k(scores, min(count, num_anchors))
-        # The image size is free: top up with scores below every probability, so that N is fixed all the same.
+        # The image size is free: pad with scores below any probability, so that N is static.
         scores, top = ops.top_k(ops.pad(scores, ((0, 0), (0, count)), constant_values=-1.0), count)
         return scores, ops.where(scores >= 0.0, top, 0)
 

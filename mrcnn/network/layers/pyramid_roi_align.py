@@ -1,17 +1,19 @@
-"""ROI features from the right level of the pyramid.
+"""ROI features from the pyramid level that fits the size of the ROI.
 
 Shapes: B images, R rois, C channels.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from mrcnn.network.ops.meta import image_size
 from mrcnn.network.ops.roi_align import pyramid_roi_align
 
-# A ROI of this side in pixels is cut from P4, one half or double of it from the level below or above.
+# A ROI of this side in pixels is sampled from P4, one of half (double) the side from the level below (above).
 CANONICAL_SIZE = 224.0
 CANONICAL_LEVEL = 4
 FIRST_LEVEL = 2
@@ -19,22 +21,22 @@ FIRST_LEVEL = 2
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class PyramidROIAlign(keras.layers.Layer):
-    """Cut ROIs out of P2..P5, each from the level that suits its size.
+    """Sample each ROI from the level of P2..P5 that fits its size.
 
     Args:
-        pool_shape: (int, int). (height, width) of the features of a ROI.
+        pool_shape: (height, width) of the ROI features.
 
     `call([boxes, image_meta, P2, P3, P4, P5])`:
         boxes: float [B, R, 4]. Normalised; all-zero rows are padding.
-        image_meta: [B, 12 + K]. Read for the image's size.
+        image_meta: [B, 12 + K]. Gives the size of the image.
         P2..P5: float [B, h, w, C].
-        Returns float [B, R, pool height, pool width, C] of the maps' dtype.
+        Returns float [B, R, pool height, pool width, C] of the dtype of the maps.
 
     Source: level of a ROI, Feature Pyramid Networks (Lin et al. 2017), equation 1.
     """
 
-    def __init__(self, pool_shape, **kwargs):
-        super().__init__(autocast=False, **kwargs)  # boxes keep float32 when the features are of lower precision
+    def __init__(self, pool_shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)  # boxes stay float32 when the features have lower precision
         self.pool_shape = tuple(int(v) for v in pool_shape)
 
     def call(self, inputs):
@@ -45,7 +47,7 @@ class PyramidROIAlign(keras.layers.Layer):
         return pyramid_roi_align(feature_maps, boxes, levels, self.pool_shape)
 
     @staticmethod
-    def _levels(boxes, size, num_levels):
+    def _levels(boxes: KerasTensor, size: KerasTensor, num_levels: int) -> KerasTensor:
         """Return int32 [B, R]: 0 for P2, and so on."""
         side = ops.sqrt(ops.maximum((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]), 1e-12))
         image_side = ops.sqrt(size[:, 0] * size[:, 1])[:, None]

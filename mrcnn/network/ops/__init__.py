@@ -1,1 +1,1 @@
-"""Tensor mathematics on fixed shapes (ring 1: keras.ops with explicit keyword arguments)."""
+"""Tensor arithmetic on fixed shapes, written with keras.ops."""

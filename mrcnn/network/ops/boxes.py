@@ -1,17 +1,18 @@
-"""Box arithmetic on tensors, the twin of `mrcnn.geometry.boxes` (same cases in the tests of both).
+"""Box arithmetic on tensors: the twin of `mrcnn.geometry.boxes`, which defines the coordinates.
 
-Coordinates are those of `mrcnn.geometry.boxes`: (y1, x1, y2, x2), in pixels with (y2, x2) outside, or normalised.
-Shapes: B images, R and G boxes; leading dimensions are free where `...` stands.
+The tests run both on the same cases.
+
+Shapes: B images, R and G boxes; `...` stands for any leading dimensions.
 """
 
-from keras import ops
+from keras import KerasTensor, ops
 
-# Largest logarithm of a scale that is applied: far beyond any image, and far below where float32 turns infinite and the
-# corners of a box, infinity minus infinity, undefined. Untrained and diverged networks ask for such boxes.
+# Largest log scale that is applied. It is far larger than any image needs, and small enough that float32 does not overflow:
+# an infinite size makes corners NaN. Untrained and diverged networks predict such boxes.
 MAX_LOG_SCALE = 20.0
 
 
-def apply_box_deltas(boxes, deltas):
+def apply_box_deltas(boxes: KerasTensor, deltas: KerasTensor) -> KerasTensor:
     """Shift and scale boxes by deltas.
 
     Args:
@@ -19,10 +20,10 @@ def apply_box_deltas(boxes, deltas):
         deltas: float32 [..., 4]. (dy, dx, log dh, log dw), already multiplied by their standard deviation.
 
     Returns:
-        float32 [..., 4]. Boxes in the coordinates of `boxes`, not clipped.
+        float32 [..., 4]. Boxes in the same coordinates, not clipped.
 
     Source: R-CNN (Girshick et al. 2014), appendix C.
-    Differs: scales above e^20 are taken as e^20.
+    Differs: scales above e^20 are limited to e^20.
     """
     y1, x1, y2, x2 = _corners(boxes)
     height, width = y2 - y1, x2 - x1
@@ -34,12 +35,12 @@ def apply_box_deltas(boxes, deltas):
     return ops.stack([top, left, top + height, left + width], axis=-1)
 
 
-def box_refinement(boxes, gt_boxes):
-    """Return the deltas that take `boxes` to `gt_boxes`; the inverse of `apply_box_deltas`.
+def box_refinement(boxes: KerasTensor, gt_boxes: KerasTensor) -> KerasTensor:
+    """Return the deltas that move `boxes` onto `gt_boxes`; the inverse of `apply_box_deltas`.
 
     Args:
-        boxes: float32 [..., 4]. Boxes with an area.
-        gt_boxes: float32 [..., 4]. Boxes with an area.
+        boxes: float32 [..., 4]. Their area must not be zero.
+        gt_boxes: float32 [..., 4]. Their area must not be zero.
 
     Returns:
         float32 [..., 4]. (dy, dx, log dh, log dw), not divided by a standard deviation.
@@ -53,7 +54,7 @@ def box_refinement(boxes, gt_boxes):
     return ops.stack([dy, dx, ops.log(gt_height / height), ops.log(gt_width / width)], axis=-1)
 
 
-def clip_boxes(boxes, window):
+def clip_boxes(boxes: KerasTensor, window: KerasTensor) -> KerasTensor:
     """Clip boxes to a window.
 
     Args:
@@ -61,7 +62,7 @@ def clip_boxes(boxes, window):
         window: float32 broadcastable to [..., N, 4], for instance [4] or [B, 1, 4].
 
     Returns:
-        float32 [..., N, 4]. A box outside the window has no area.
+        float32 [..., N, 4]. A box outside the window gets zero area.
     """
     y1, x1, y2, x2 = _corners(boxes)
     top, left, bottom, right = _corners(ops.convert_to_tensor(window))
@@ -70,15 +71,15 @@ def clip_boxes(boxes, window):
         ops.maximum(ops.minimum(y2, bottom), top), ops.maximum(ops.minimum(x2, right), left)], axis=-1)
 
 
-def compute_overlaps(boxes1, boxes2):
-    """Return the IoU of each box of one set with each of another, image by image.
+def compute_overlaps(boxes1: KerasTensor, boxes2: KerasTensor) -> KerasTensor:
+    """Return the IoU of every pair of boxes from two sets, image by image.
 
     Args:
         boxes1: float32 [..., R, 4].
         boxes2: float32 [..., G, 4].
 
     Returns:
-        float32 [..., R, G]. In 0 to 1; 0 where a box has no area, so padding overlaps nothing.
+        float32 [..., R, G] in [0, 1]. 0 for boxes without area, so padding overlaps nothing.
     """
     y1, x1, y2, x2 = (ops.expand_dims(c, -1) for c in _corners(boxes1))  # [..., R, 1]
     other_y1, other_x1, other_y2, other_x2 = (ops.expand_dims(c, -2) for c in _corners(boxes2))  # [..., 1, G]
@@ -89,8 +90,8 @@ def compute_overlaps(boxes1, boxes2):
     return ops.where(intersection > 0.0, intersection / ops.where(union > 0.0, union, 1.0), 0.0)
 
 
-def norm_boxes(boxes, shape):
-    """Turn pixel boxes into normalised ones: (boxes - [0, 0, 1, 1]) / ([h, w, h, w] - 1).
+def norm_boxes(boxes: KerasTensor, shape: KerasTensor) -> KerasTensor:
+    """Normalise pixel boxes: (boxes - [0, 0, 1, 1]) / ([h, w, h, w] - 1).
 
     Args:
         boxes: [..., 4]. Pixels.
@@ -103,8 +104,8 @@ def norm_boxes(boxes, shape):
     return (ops.cast(boxes, "float32") - shift) / scale
 
 
-def denorm_boxes(boxes, shape):
-    """Turn normalised boxes into pixel ones, rounded to whole pixels; the inverse of `norm_boxes`.
+def denorm_boxes(boxes: KerasTensor, shape: KerasTensor) -> KerasTensor:
+    """Convert normalised boxes to pixels, rounded; the inverse of `norm_boxes`.
 
     Args:
         boxes: float32 [..., 4]. Normalised.
@@ -117,11 +118,11 @@ def denorm_boxes(boxes, shape):
     return ops.cast(ops.round(ops.cast(boxes, "float32") * scale + shift), "int32")
 
 
-def _norm_scale_and_shift(shape):
+def _norm_scale_and_shift(shape: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     shape = ops.cast(shape, "float32")
     scale = ops.concatenate([shape, shape], axis=-1) - 1.0
     return scale, ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
 
 
-def _corners(boxes):
+def _corners(boxes: KerasTensor) -> tuple[KerasTensor, ...]:
     return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]

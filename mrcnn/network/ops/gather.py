@@ -1,19 +1,17 @@
-"""Picking rows of batched tensors with indices of fixed number.
+"""Gathering a fixed number of rows from batched tensors.
 
-Shapes: B images, N rows, K picked rows.
+Shapes: B images, N rows, K gathered rows.
 """
 
-from keras import ops
+from keras import KerasTensor, ops
 
 
-def gather_rows(rows, indices):
-    """Pick rows of each image.
-
-    One flat gather: every backend runs it as a copy of whole rows, and its gradient is one scatter.
+def gather_rows(rows: KerasTensor, indices: KerasTensor) -> KerasTensor:
+    """Gather rows of each image with one flat gather: a copy of whole rows on every backend, whose gradient is one scatter.
 
     Args:
         rows: [B, N, ...].
-        indices: int32 [B, K]. Positions in 0 to N - 1.
+        indices: int32 [B, K] in [0, N).
 
     Returns:
         [B, K, ...], of the dtype of `rows`.
@@ -24,19 +22,20 @@ def gather_rows(rows, indices):
     return ops.take(flat, ops.cast(indices, "int32") + offsets, axis=0)
 
 
-def first_true(mask, count):
+def first_true(mask: KerasTensor, count: int) -> tuple[KerasTensor, KerasTensor]:
     """Return the positions of the first `count` true entries of each row, in order.
 
     Args:
         mask: bool [B, N].
-        count: int. K.
+        count: K.
 
     Returns:
-        indices: int32 [B, K]. Positions; 0 where there are fewer than K true entries.
-        valid: bool [B, K]. Which of them are there.
+        indices: int32 [B, K]. 0 where a row has fewer than K true entries.
+        valid: bool [B, K]. False for those zeros.
     """
     size = ops.shape(mask)[1]
-    # Distinct keys: not every backend's top_k keeps the order of equal ones. float32 holds whole numbers to 2^24.
+    # The keys are distinct because top_k does not keep the order of equal keys on every backend.
+    # float32 represents whole numbers exactly up to 2^24.
     order = ops.cast(size - ops.arange(size, dtype="int32"), "float32")
     keys = ops.where(mask, order, 0.0)
     static = mask.shape[1]
@@ -47,8 +46,8 @@ def first_true(mask, count):
     return ops.where(valid, ops.cast(indices, "int32"), 0), valid
 
 
-def mask_rows(rows, valid):
-    """Set the rows that are not valid to zero.
+def mask_rows(rows: KerasTensor, valid: KerasTensor) -> KerasTensor:
+    """Set invalid rows to zero.
 
     Args:
         rows: [B, K, ...].

@@ -1,19 +1,19 @@
-"""Reading image meta rows on tensors, the twin of `mrcnn.geometry.meta`.
+"""Reading image meta rows on tensors: the twin of `mrcnn.geometry.meta`.
 
-A row holds image id 1, original shape 3, shape 3, window 4, scale 1, active classes K.
+A row holds the image id (1), original shape (3), shape (3), window (4), scale (1) and active classes (K).
 """
 
-from keras import ops
+from keras import KerasTensor, ops
 
 
-def parse_image_meta(meta):
+def parse_image_meta(meta: KerasTensor) -> dict[str, KerasTensor]:
     """Split meta rows into their fields.
 
     Args:
         meta: [B, 12 + K].
 
     Returns:
-        dict: image_id [B], original_image_shape [B, 3], image_shape [B, 3], window [B, 4] (pixels), scale [B],
+        image_id [B], original_image_shape [B, 3], image_shape [B, 3], window [B, 4] in pixels, scale [B],
         active_class_ids [B, K], each of the dtype of `meta`.
     """
     return {
@@ -26,6 +26,6 @@ def parse_image_meta(meta):
     }
 
 
-def image_size(meta):
-    """Return float32 [B, 2], the (height, width) of each image as the network sees it."""
+def image_size(meta: KerasTensor) -> KerasTensor:
+    """Return the (height, width) of each network input: float32 [B, 2]."""
     return ops.cast(meta[:, 4:6], "float32")

@@ -1,67 +1,105 @@
-"""Cutting boxes of any size out of feature maps at a fixed resolution.
+"""ROI align: sampling boxes of any size from feature maps at a fixed resolution.
 
-Classic sampling, the one the classic weights were trained with, is TensorFlow's `crop_and_resize`: of a map with h rows
-a box with the normalised corners y1, y2 gets P samples at the rows
+The sampling is the classic one, which the classic weights were trained with: TensorFlow's `crop_and_resize`. From a map
+with h rows a box with the normalised corners y1, y2 takes P samples at the rows
 
     y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1),   i = 0 .. P - 1,
 
-one bilinear sample a bin, and zero for samples outside the map. The first and the last sample lie on the box's edges
-(of normalised boxes, whose y2 is the last row inside), not at the centres of bins as in half-pixel ROIAlign. Only
-`_sample_positions` knows which of the two it is.
+one bilinear sample a bin, and zero outside the map. The first and the last sample lie on the edges of the box (y2 of a
+normalised box is the last row inside), not at bin centres as in half-pixel ROIAlign. Only `_sample_positions` depends on
+this choice.
 
-Shapes: B images, L levels, R rois, S rows of all maps together, P crop size, C channels.
+Shapes: B images, L levels, R rois, S cells of all maps, P crop size, C channels.
 """
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
-from mrcnn.network.ops.level_table import LevelTable
-
-# How far outside the map, in cells, a sample still counts as on its edge: float32 rounding pushes the last sample of a
-# box that ends with the map there, and the whole row of the crop would turn zero.
+# A sample this far outside the map, in cells, still counts as on its edge. Float32 rounding moves the last sample of a box
+# that ends with the map there, and a whole row of the crop would become zero.
 EDGE_TOLERANCE = 1e-3
 
 
-def pyramid_roi_align(feature_maps, boxes, levels, crop_size):
-    """Cut each box out of the pyramid level that it was given.
+class LevelTable(NamedTuple):
+    """The feature maps of all levels as one table of cells, so that a single gather reads from every level.
 
-    All levels are laid into one table of rows, so that one gather serves boxes of every level: four rows a sample,
-    instead of a crop of every box from every level.
+    Attributes:
+        cells: float32 [B * S, C], ordered by image, level, row and column. Float32 because the gradient accumulates
+            thousands of samples in a cell: lower precision loses digits, and GPUs add bfloat16 to memory ten times more
+            slowly.
+        heights: int32 [L]. Height of each map.
+        widths: int32 [L]. Width of each map.
+        level_starts: int32 [L]. First cell of each level within its image.
+        image_starts: int32 [B]. First cell of each image.
+    """
+
+    cells: Any
+    heights: Any
+    widths: Any
+    level_starts: Any
+    image_starts: Any
+
+
+def level_table(feature_maps: Sequence[KerasTensor]) -> LevelTable:
+    """Concatenate feature maps, one float [B, h, w, C] a level, into a LevelTable."""
+    batch, channels = ops.shape(feature_maps[0])[0], feature_maps[0].shape[-1]
+    cells = ops.concatenate([ops.reshape(ops.cast(m, "float32"), (batch, -1, channels)) for m in feature_maps], axis=1)
+    sizes = [tuple(ops.cast(side, "int32") for side in ops.shape(m)[1:3]) for m in feature_maps]
+    heights, widths = (ops.stack(sides) for sides in zip(*sizes, strict=True))
+    ends = ops.cumsum(heights * widths)
+    return LevelTable(ops.reshape(cells, (-1, channels)), heights, widths, ends - heights * widths,
+                      ops.arange(batch, dtype="int32") * ends[-1])  # fmt: skip
+
+
+def pyramid_roi_align(
+    feature_maps: Sequence[KerasTensor], boxes: KerasTensor, levels: KerasTensor, crop_size: tuple[int, int]
+) -> KerasTensor:
+    """Sample each box from its pyramid level.
+
+    One gather from a table of all levels reads four cells a sample; cropping every box from every level would read L times
+    as many.
 
     Args:
-        feature_maps: list of float [B, h, w, C], one a level.
-        boxes: float32 [B, R, 4]. Normalised corners.
-        levels: int32 [B, R]. Position in `feature_maps`.
-        crop_size: (int, int). (height, width) of the crops, 2 or more.
+        feature_maps: float [B, h, w, C], one a level.
+        boxes: float32 [B, R, 4], normalised.
+        levels: int32 [B, R]. Index into `feature_maps`.
+        crop_size: (height, width) of the crops, at least 2.
 
     Returns:
         float [B, R, crop height, crop width, C].
 
-    Source: ROIAlign, Mask R-CNN (He et al. 2017), section 3, in the classic code's form.
+    Source: ROIAlign, Mask R-CNN (He et al. 2017), section 3, in the classic variant.
     """
     batch, rois = ops.shape(boxes)[0], ops.shape(boxes)[1]
-    table = LevelTable.of(feature_maps)
+    table = level_table(feature_maps)
     heights, widths, starts = (ops.take(values, levels, axis=0)  # [B, R]
-                               for values in (table.heights, table.widths, table.level_starts))
+                               for values in (table.heights, table.widths, table.level_starts))  # fmt: skip
     crops = sample_crops(
         table.cells, ops.reshape(starts + table.image_starts[:, None], (-1,)), ops.reshape(heights, (-1,)),
-        ops.reshape(widths, (-1,)), ops.reshape(boxes, (-1, 4)), crop_size)
+        ops.reshape(widths, (-1,)), ops.reshape(boxes, (-1, 4)), crop_size)  # fmt: skip
     return ops.reshape(ops.cast(crops, feature_maps[0].dtype), (batch, rois, *crop_size, feature_maps[0].shape[-1]))
 
 
-def sample_crops(table, starts, heights, widths, boxes, crop_size):
-    """Sample boxes bilinearly out of maps whose rows lie in one table.
+def sample_crops(
+    table: KerasTensor, starts: KerasTensor, heights: KerasTensor, widths: KerasTensor, boxes: KerasTensor,
+    crop_size: tuple[int, int],
+) -> KerasTensor:
+    """Sample boxes bilinearly from maps that are stored in one table.
 
     Args:
-        table: [S, C]. Cells of all maps, each map row-major. Bools are counted as 0 and 1 once they are picked: a table
-            of full masks is large.
-        starts: int32 [R]. Row of the table at which each box's map begins.
-        heights, widths: int32 [R]. Size of each box's map.
-        boxes: float32 [R, 4]. Normalised corners within the box's own map.
-        crop_size: (int, int). (height, width) of the crops, 2 or more.
+        table: [S, C]. Cells of all maps, each in row-major order. Bool cells are converted after the gather, because a
+            table of full-size masks is large.
+        starts: int32 [R]. Index in the table of the first cell of each box's map.
+        heights: int32 [R]. Height of each box's map.
+        widths: int32 [R]. Width of each box's map.
+        boxes: float32 [R, 4], normalised to their maps.
+        crop_size: (height, width) of the crops, at least 2.
 
     Returns:
-        float [R, crop height, crop width, C], of the dtype of `table`, float32 for bool and whole numbers. Samples
+        float [R, crop height, crop width, C], of the dtype of `table`; float32 if that is bool or integer. Samples
         outside the map are zero.
     """
     y1, x1, y2, x2 = (boxes[:, i] for i in range(4))
@@ -75,8 +113,8 @@ def sample_crops(table, starts, heights, widths, boxes, crop_size):
     dtype = dtype if keras.backend.is_float_dtype(dtype) else "float32"
 
     def rows(y, x):
-        picked = ops.take(table, origin + y[:, :, None] * stride + x[:, None, :], axis=0)  # [R, Ph, Pw, C]
-        return ops.cast(picked, dtype)
+        cells = ops.take(table, origin + y[:, :, None] * stride + x[:, None, :], axis=0)  # [R, Ph, Pw, C]
+        return ops.cast(cells, dtype)
 
     weight_y = ops.cast(weight_y, dtype)[:, :, None, None]
     weight_x = ops.cast(weight_x, dtype)[:, None, :, None]
@@ -86,20 +124,20 @@ def sample_crops(table, starts, heights, widths, boxes, crop_size):
     return (top * (1 - weight_y) + bottom * weight_y) * inside
 
 
-def _sample_positions(start, stop, size, count):
-    """Return float32 [R, count]: where to sample between two normalised corners, in cells of a map of `size`."""
+def _sample_positions(start: KerasTensor, stop: KerasTensor, size: KerasTensor, count: int) -> KerasTensor:
+    """Return the sample positions between two normalised corners in cells of a map of `size`: float32 [R, count]."""
     last = ops.cast(size - 1, "float32")
     step = (stop - start) * last / (count - 1)
     return (start * last)[:, None] + step[:, None] * ops.arange(count, dtype="float32")[None, :]
 
 
-def _neighbours(positions, size):
-    """Return both neighbouring cells, the second's weight, and whether a position lies in the map: [R, P] each."""
+def _neighbours(positions: KerasTensor, size: KerasTensor) -> tuple[KerasTensor, ...]:
+    """Return both neighbouring cells, the weight of the second, and whether the position is inside the map: [R, P] each."""
     last = ops.cast(size - 1, "float32")[:, None]
     inside = ops.logical_and(positions >= -EDGE_TOLERANCE, positions <= last + EDGE_TOLERANCE)
     clipped = ops.minimum(ops.maximum(positions, 0.0), last)
     low = ops.floor(clipped)
     high = ops.minimum(low + 1.0, last)
-    # Clipped as whole numbers once more: a box that is not a number must not read beyond the map.
+    # Clip the integers again: a NaN box must not read outside the map.
     low_ix, high_ix = (ops.minimum(ops.maximum(ops.cast(v, "int32"), 0), size[:, None] - 1) for v in (low, high))
     return low_ix, high_ix, clipped - low, inside

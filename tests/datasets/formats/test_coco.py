@@ -501,7 +501,7 @@ def test_photographs_through_the_compact_and_the_dense_form(tiny_coco):
         if ours[2].tolist() == theirs[2].tolist() and len(ours[2]):
             gap = np.abs(ours[3] - theirs[3])  # a spike of an outline may meet no pixel centre of the file
             assert gap.max() <= 4 and gap.mean() < 0.7
-            agreement += list((ours[4] & theirs[4]).sum((0, 1)) / np.maximum((ours[4] | theirs[4]).sum((0, 1)), 1))
+            agreement += list((ours[4] & theirs[4]).sum((1, 2)) / np.maximum((ours[4] | theirs[4]).sum((1, 2)), 1))
     assert len(agreement) > 250 and np.mean(agreement) > 0.9
 
 
@@ -510,11 +510,11 @@ def test_photographs_at_full_size_agree_with_their_mini_masks(tiny_coco):
     for image_id in range(0, 32, 4):
         mini = make_sample(tiny_coco, image_id, SampleSettings(mini_mask_shape=(56, 56), **settings))
         full = make_sample(tiny_coco, image_id, SampleSettings(mini_mask_shape=None, **settings))
-        assert full[0].shape == (1024, 1024, 3) and full[1].shape == (93,) and full[4].shape[:2] == (1024, 1024)
+        assert full[0].shape == (1024, 1024, 3) and full[1].shape == (93,) and full[4].shape[1:] == (1024, 1024)
         np.testing.assert_array_equal(mini[3], full[3])
         if len(full[2]):
-            assert np.abs(extract_bboxes(full[4]) - full[3]).max() <= 3  # thin corners meet no pixel centre
-            assert (minimize_mask(full[3], full[4], (56, 56)) != mini[4]).mean() < 0.03
+            assert np.abs(extract_bboxes(np.moveaxis(full[4], 0, -1)) - full[3]).max() <= 3  # thin corners meet no pixel centre
+            assert (minimize_mask(full[3], np.moveaxis(full[4], 0, -1), (56, 56)) != np.moveaxis(mini[4], 0, -1)).mean() < 0.03
 
 
 def test_photographs_are_all_loaded_in_a_pass(tiny_coco):

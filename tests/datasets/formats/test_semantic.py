@@ -288,7 +288,7 @@ def test_it_trains(tmp_path):
     dataset = mrcnn.datasets.open(write(tmp_path, {"a": large}))
     settings = SampleSettings("square", 32, 64, mini_mask_shape=(28, 28), num_classes=4)
     _, _, class_ids, boxes, masks = make_sample(dataset, 0, settings, rng=np.random.default_rng(0))
-    assert class_ids.tolist() == [1, 1, 1, 2, 3] and masks.shape == (28, 28, 5) and len(boxes) == 5
+    assert class_ids.tolist() == [1, 1, 1, 2, 3] and masks.shape == (5, 28, 28) and len(boxes) == 5
     _, (class_map,) = SemanticBatches(dataset, large.shape, 1, mask_type="normal")[0]
     np.testing.assert_array_equal(class_map[:, :, 0], np.where(large == 255, 0, large))
     part = subset_of(dataset, [0])

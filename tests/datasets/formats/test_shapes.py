@@ -73,8 +73,8 @@ def test_they_can_be_trained_on():
         4,
     )
     for step in range(2):
-        images, _, match, _, class_ids, *_ = loader[step]
-        assert images.shape == (4, 128, 128, 3) and (class_ids > 0).any(axis=1).all() and (match == 1).any()
+        images, _, _, rpn_labels, _, class_ids, *_ = loader[step]
+        assert images.shape == (4, 128, 128, 3) and (class_ids > 0).any(axis=1).all() and (rpn_labels == 1).any()
     assert not loader.broken and not loader.empty
 
 

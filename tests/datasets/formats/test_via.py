@@ -73,7 +73,7 @@ def test_samples_of_it_train(tmp_path):
     image, _, class_ids, boxes, masks = make_sample(dataset, 0, SampleSettings("none", num_classes=3, mini_mask_shape=None))
     assert image.shape == (*SIZE, 3) and class_ids.tolist() == [2, 1]
     assert boxes.tolist() == [[5, 10, 25, 30], [2, 40, 8, 50]]
-    np.testing.assert_array_equal(masks, np.dstack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
+    np.testing.assert_array_equal(masks, np.stack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
 
 
 def test_round_shapes(tmp_path):

@@ -16,7 +16,11 @@ def scene():
     masks[10:30, 20:50, 0] = False  # its upper left quarter is missing
     masks[60:90, 100:140, 1] = True
     masks[60:95, 5:60, 2] = True
-    return np.array([2, 4, -1], np.int32), extract_bboxes(masks), masks
+    return np.array([2, 4, -1], np.int32), extract_bboxes(masks), np.moveaxis(masks, -1, 0)
+
+
+def mini_masks(boxes, masks, shape):
+    return np.moveaxis(minimize_mask(boxes, np.moveaxis(masks, 0, -1), shape), -1, 0)
 
 
 def test_by_hand():
@@ -43,7 +47,7 @@ def test_by_hand():
 
 def test_mini_masks_and_full_masks_give_the_same_targets():
     class_ids, boxes, masks = scene()
-    mini = minimize_mask(boxes, masks, (56, 56))
+    mini = mini_masks(boxes, masks, (56, 56))
     rois = generate_random_rois((100, 160), 400, class_ids, boxes, np.random.default_rng(0))
     results = [
         build_detection_targets(
@@ -106,7 +110,7 @@ def test_a_region_on_a_crowd_is_not_background():
 @pytest.mark.parametrize("class_ids", [[], [-1, -2], [0, 0]])
 def test_nothing_to_find(class_ids):
     boxes = np.array([[0, 0, 10, 10], [5, 5, 30, 40]])[: len(class_ids)] * (np.array(class_ids) != 0)[:, None]
-    masks = np.ones((56, 56, len(class_ids)), bool)
+    masks = np.ones((len(class_ids), 56, 56), bool)
     rois = np.array([[50, 50, 60, 60], [70, 70, 90, 95]], np.int32)
     kept, ids, deltas, drawn = build_detection_targets(
         rois, np.array(class_ids, int), boxes.reshape(-1, 4), masks, rois_per_image=8, use_mini_mask=True, **SETTINGS
@@ -124,12 +128,12 @@ def test_only_positive_regions_are_repeated():
 
 def test_padding_changes_nothing():
     class_ids, boxes, masks = scene()
-    mini = minimize_mask(boxes, masks, (28, 28))
+    mini = mini_masks(boxes, masks, (28, 28))
     rois = generate_random_rois((100, 160), 100, class_ids, boxes, np.random.default_rng(0))
     padded = [
         np.concatenate([class_ids, [0, 0]]),
         np.pad(boxes, ((0, 2), (0, 0))),
-        np.pad(mini, ((0, 0), (0, 0), (0, 2))),
+        np.pad(mini, ((0, 2), (0, 0), (0, 0))),
     ]
     for plain, with_padding in zip(
         *(

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
-from mrcnn.geometry.boxes import apply_box_deltas, compute_overlaps
+from mrcnn.geometry.boxes import apply_box_deltas, box_refinement, compute_overlaps
+from mrcnn.loading.generator import dense_rpn_match
 from mrcnn.loading.targets.anchor_index import AnchorIndex
 from mrcnn.loading.targets.rpn import build_rpn_targets
 
@@ -14,16 +15,48 @@ IMAGE = (128, 192)
 ANCHORS = generate_pyramid_anchors((16, 32, 64), (0.5, 1, 2), backbone_shapes(IMAGE, STRIDES), STRIDES, 1)
 
 
-def targets(anchors, class_ids, boxes, count=256, seed=0):
+def sparse(anchors, class_ids, boxes, count=256, seed=0, build=build_rpn_targets):
     boxes = np.array(boxes, np.int32).reshape(-1, 4)
-    return build_rpn_targets(
-        anchors,
-        np.array(class_ids, int),
-        boxes,
-        num_train_anchors=count,
-        bbox_std_dev=STD,
-        rng=np.random.default_rng(seed),
-    )
+    rng = np.random.default_rng(seed)
+    return build(anchors, np.array(class_ids, int), boxes, num_train_anchors=count, bbox_std_dev=STD, rng=rng)
+
+
+def targets(anchors, class_ids, boxes, count=256, seed=0):
+    """The targets in the classic form: a label per anchor, and the deltas of the positive anchors first."""
+    positions, labels, deltas = sparse(anchors, class_ids, boxes, count, seed)
+    return dense_rpn_match(positions, labels, len(anchors)), deltas
+
+
+def dense_reference(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng):
+    """The classic dense targets (int32 [A], float64 [T, 4]), as built before they became sparse."""
+    index = AnchorIndex(anchors)
+    has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
+    boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
+
+    def choose(items, count):
+        return items if len(items) <= count else items[rng.choice(len(items), count, replace=False, shuffle=False)]
+
+    def is_negative(chosen):
+        far = (compute_overlaps(index.anchors[chosen], boxes) < 0.3).all(axis=1)
+        return far & (compute_overlaps(index.anchors[chosen], crowds) < 0.001).all(axis=1) & ~np.isin(chosen, positive)
+
+    positive = index.match(boxes, 0.7)
+    kept = np.sort(choose(positive, num_train_anchors // 2))
+    count = num_train_anchors - len(kept)
+    negative = np.zeros(0, int)
+    if count * 10 < len(index):
+        drawn = rng.choice(len(index), 2 * count, replace=False)
+        negative = drawn[is_negative(drawn)][:count]
+    if count and len(negative) < count:
+        every = np.arange(len(index))
+        negative = choose(every[is_negative(every)], count)
+    match = np.zeros(len(index), np.int32)
+    match[negative], match[kept] = -1, 1
+    deltas = np.zeros((num_train_anchors, 4))
+    if len(kept):
+        best = boxes[compute_overlaps(index.anchors[kept], boxes).argmax(axis=1)]
+        deltas[: len(kept)] = box_refinement(index.anchors[kept], best.astype(float)) / bbox_std_dev
+    return match, deltas
 
 
 def by_the_rules(anchors, class_ids, boxes):
@@ -51,11 +84,40 @@ def test_by_hand():
     ], float)  # fmt: skip
     match, deltas = targets(anchors, [3, 7], [[0, 0, 10, 10], [85, 85, 95, 95]], count=8)
     assert match.dtype == np.int32 and match.tolist() == [1, 1, 0, -1, -1, 1]
-    assert deltas.dtype == np.float64 and deltas.shape == (8, 4)
+    assert deltas.dtype == np.float32 and deltas.shape == (8, 4)
     np.testing.assert_allclose(deltas[0], 0)
-    np.testing.assert_allclose(deltas[1], [0, -1.5 / 13 / 0.1, 0, np.log(10 / 13) / 0.2])
+    np.testing.assert_allclose(deltas[1], [0, -1.5 / 13 / 0.1, 0, np.log(10 / 13) / 0.2], rtol=1e-6)
     np.testing.assert_allclose(deltas[2], [0.5 / 0.1, 0.5 / 0.1, 0, 0])
     np.testing.assert_array_equal(deltas[3:], 0)
+    positions, labels, _ = sparse(anchors, [3, 7], [[0, 0, 10, 10], [85, 85, 95, 95]], count=8)
+    assert positions.tolist() == [0, 1, 5, 3, 4, 0, 0, 0] and labels.tolist() == [1, 1, 1, -1, -1, 0, 0, 0]
+    assert positions.dtype == labels.dtype == np.int32
+
+
+CROWDED = [[y, x, y + 16, x + 16] for y in range(0, 112, 8) for x in range(0, 176, 8)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 255, 256, 2 * len(ANCHORS)])
+@pytest.mark.parametrize(
+    ("class_ids", "boxes"),
+    [
+        ([], []),
+        ([1, 2], [[10, 20, 40, 60], [50, 5, 90, 33]]),
+        ([1, -1, 0, 3], [[40, 60, 72, 92], [40, 40, 100, 150], [0, 0, 0, 0], [70, 70, 70, 90]]),
+        ([1] * len(CROWDED), CROWDED),
+        ([-1, 1], [[0, 0, 128, 192], [8, 8, 120, 180]]),
+    ],
+)
+def test_the_same_anchors_as_the_dense_reference(count, class_ids, boxes):
+    for seed in range(3):
+        match, dense_deltas = sparse(ANCHORS, class_ids, boxes, count, seed, build=dense_reference)
+        positions, labels, deltas = sparse(ANCHORS, class_ids, boxes, count, seed)
+        for label in (1, -1):  # each in ascending order
+            np.testing.assert_array_equal(positions[labels == label], np.flatnonzero(match == label))
+        order = [1] * (match == 1).sum() + [-1] * (match == -1).sum()
+        assert labels.tolist() == order + [0] * (count - len(order))
+        assert not positions[len(order) :].any()
+        np.testing.assert_allclose(deltas, dense_deltas, rtol=1e-6, atol=1e-6)
 
 
 def test_exactly_the_threshold_is_positive_and_not_negative():
@@ -102,8 +164,7 @@ def test_a_perfect_anchor_is_no_padding():
 
 
 def test_at_most_half_are_positive_and_the_rest_is_filled():
-    boxes = [[y, x, y + 16, x + 16] for y in range(0, 112, 8) for x in range(0, 176, 8)]
-    match, deltas = targets(ANCHORS, [1] * len(boxes), boxes, count=64)
+    match, deltas = targets(ANCHORS, [1] * len(CROWDED), CROWDED, count=64)
     assert (match == 1).sum() == 32 and (match == -1).sum() == 32
     assert (np.abs(deltas).sum(axis=1) > 0)[32:].sum() == 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrcnn.geometry.anchors import generate_anchors
-from mrcnn.network.heads.rpn import build_rpn_model, rpn_at
+from mrcnn.network.heads.rpn import RpnHead, build_rpn_model
 from tests.compiled import compiled
 from tests.network.losses.gradients import loss_and_gradient
 
@@ -98,11 +98,21 @@ def test_at_some_anchors_it_says_what_it_says_of_all(stride):
     count = expected[0].shape[1]
     assert count == 3 * sum(-(-h // stride) * -(-w // stride) for h, w in SIZES)
     anchors = np.stack([rng.permutation(count), np.arange(count)]).astype(np.int32)  # all, in other orders for both images
-    found = compiled(partial(rpn_at, model))(levels, keras.ops.convert_to_tensor(anchors))
+    found = compiled(model.at)(levels, keras.ops.convert_to_tensor(anchors))
     for ours, every in zip(found, expected, strict=True):
         assert keras.backend.standardize_dtype(ours.dtype) == "float32"
         np.testing.assert_allclose(keras.ops.convert_to_numpy(ours), np.take_along_axis(every, anchors[..., None], 1),
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+def test_any_head_gathers_its_outputs():
+    """What a head without a shortcut of its own does."""
+    rng = np.random.default_rng(0)
+    levels, model = [keras.ops.convert_to_tensor(level) for level in _levels(rng)], _head(rng, 1)
+    plain = RpnHead(model.inputs, model.outputs)
+    positions = keras.ops.convert_to_tensor(np.array([[5, 0, 100], [7, 7, 3]], np.int32))
+    for ours, expected in zip(compiled(plain.at)(levels, positions), compiled(model.at)(levels, positions), strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("level", [0, 1, 3])
@@ -119,7 +129,7 @@ def test_at_some_anchors_its_gradient_is_that_of_the_rest_being_zero(stride, lev
         return [values if n == level else other for n, other in enumerate(levels)]
 
     def at(values):
-        return sum(keras.ops.sum(w * found) for w, found in zip(weights, rpn_at(model, with_level(values), anchors)))
+        return sum(keras.ops.sum(w * found) for w, found in zip(weights, model.at(with_level(values), anchors)))
 
     def through_all(values):
         picked = (keras.ops.take_along_axis(every, anchors[..., None], axis=1)
@@ -139,7 +149,7 @@ def test_at_some_anchors_in_lower_precision():
         rng = np.random.default_rng(2)
         levels, model = [keras.ops.cast(level, "bfloat16") for level in _levels(rng)], _head(rng, 1)
         anchors = keras.ops.convert_to_tensor(np.arange(30, dtype=np.int32)[None].repeat(2, axis=0))
-        at, of_every = compiled(partial(rpn_at, model)), compiled(partial(_of_every_anchor, model))
+        at, of_every = compiled(model.at), compiled(partial(_of_every_anchor, model))
         for ours, every in zip(at(levels, anchors), of_every(levels), strict=True):
             assert keras.backend.standardize_dtype(ours.dtype) == "float32"
             every = keras.ops.convert_to_numpy(keras.ops.cast(every, "float32"))[:, :30]

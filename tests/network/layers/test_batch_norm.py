@@ -3,7 +3,8 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
+from mrcnn.network.mask_rcnn import NetworkModel
 from tests.network.losses.gradients import loss_and_gradient
 
 # Two rows with mean 3 and variance 1. Epsilon 1e-3 leaves 1 / sqrt(1.001) of them, the batch's way.
@@ -78,15 +79,18 @@ def test_a_model_made_from_a_configuration_does_the_same(train_bn):
 IMAGES = np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32)
 
 
-def _behind_a_convolution(train_bn, between=False, norm=None, **convolution):
-    """A functional model of a convolution and a BatchNorm, all of whose weights matter.
+def _behind_a_convolution(train_bn, folds=True, norm=None, model_class=keras.Model, **convolution):
+    """A functional model of a convolution and a BatchNorm with random weights.
 
-    With `between` a layer that does nothing stands between both, so that each is computed by itself.
+    With `folds` False the two layers are called one after the other.
     """
     image = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 3, name="conv", **convolution)(image)
-    x = keras.layers.Activation("linear")(x) if between else x
-    model = keras.Model(image, BatchNorm(epsilon=0.01, name="bn", **norm or {})(x, training=train_bn))
+    layers = keras.layers.Conv2D(4, 3, name="conv", **convolution), BatchNorm(epsilon=0.01, name="bn", **norm or {})
+    if folds:
+        x = convolve_and_normalise(image, *layers, train_bn)
+    else:
+        x = layers[1](layers[0](image), training=train_bn)
+    model = model_class(image, x)
     rng = np.random.default_rng(1)
     model.set_weights([rng.uniform(0.5, 2, w.shape) * (rng.choice([-1, 1], w.shape) if w.ndim > 1 else 1)
                        for w in model.get_weights()])  # fmt: skip
@@ -98,21 +102,21 @@ CONVOLUTIONS = [{}, {"strides": 2, "padding": "same"}, {"use_bias": False}, {"di
 
 @pytest.mark.parametrize("norm", [{}, {"center": False}, {"scale": False}], ids=str)
 @pytest.mark.parametrize("convolution", CONVOLUTIONS, ids=str)
-def test_with_statistics_that_stand_still_it_is_one_with_the_convolution_before(convolution, norm):
-    folded, plain = (_behind_a_convolution(False, between, norm, **convolution) for between in (False, True))
+def test_frozen_statistics_fold_into_the_convolution(convolution, norm):
+    folded, plain = (_behind_a_convolution(False, folds, norm, **convolution) for folds in (True, False))
     for training in (False, True):
         np.testing.assert_allclose(_numpy(folded(IMAGES, training=training)), _numpy(plain(IMAGES, training=training)),
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
 
 
-def test_statistics_that_train_stand_still_in_inference():
-    folded, plain = (_behind_a_convolution(None, between) for between in (False, True))
+def test_moving_statistics_fold_in_inference():
+    folded, plain = (_behind_a_convolution(None, folds) for folds in (True, False))
     np.testing.assert_allclose(_numpy(folded(IMAGES)), _numpy(plain(IMAGES)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("train_bn, training", [(None, True), (True, False), (True, True)])
-def test_with_the_statistics_of_the_batch_it_stays_by_itself(train_bn, training):
-    model, plain = (_behind_a_convolution(train_bn, between) for between in (False, True))
+def test_batch_statistics_do_not_fold(train_bn, training):
+    model, plain = (_behind_a_convolution(train_bn, folds) for folds in (True, False))
     before = _numpy(model.get_layer("bn").moving_mean)
     np.testing.assert_allclose(_numpy(model(IMAGES, training=training)), _numpy(plain(IMAGES, training=training)), atol=1e-5)
     after, expected = (_numpy(m.get_layer("bn").moving_mean) for m in (model, plain))
@@ -121,7 +125,7 @@ def test_with_the_statistics_of_the_batch_it_stays_by_itself(train_bn, training)
 
 
 def test_a_frozen_layer_behind_a_convolution_keeps_its_statistics():
-    model, plain = (_behind_a_convolution(None, between) for between in (False, True))
+    model, plain = (_behind_a_convolution(None, folds) for folds in (True, False))
     for one in (model, plain):
         one.get_layer("bn").trainable = False
     before = _numpy(model.get_layer("bn").moving_mean)
@@ -130,10 +134,10 @@ def test_a_frozen_layer_behind_a_convolution_keeps_its_statistics():
 
 
 @pytest.mark.parametrize("convolution", CONVOLUTIONS, ids=str)
-def test_one_with_a_convolution_it_trains_as_by_itself(convolution):
+def test_a_folded_layer_trains_as_an_unfolded_one(convolution):
     ends = []
-    for between in (False, True):
-        model = _behind_a_convolution(False, between, **convolution)
+    for folds in (True, False):
+        model = _behind_a_convolution(False, folds, **convolution)
         model.compile(keras.optimizers.SGD(1e-2), loss="mse")
         target = np.zeros(model(IMAGES).shape, np.float32)
         model.train_on_batch(IMAGES, target)
@@ -147,27 +151,31 @@ def test_one_with_a_convolution_it_trains_as_by_itself(convolution):
 
 
 def test_the_convolution_itself_can_be_looked_at():
-    model, plain = (_behind_a_convolution(False, between) for between in (False, True))
+    model, plain = (_behind_a_convolution(False, folds) for folds in (True, False))
     raw, expected = (_numpy(keras.Model(m.input, m.get_layer("conv").output)(IMAGES)) for m in (model, plain))
     np.testing.assert_allclose(raw, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("copied", [keras.models.clone_model, lambda m: keras.Model.from_config(m.get_config())])
-def test_a_copy_of_a_model_is_one_with_its_own_convolution(copied):
-    model = _behind_a_convolution(False)
+COPIES = [keras.models.clone_model, lambda model: type(model).from_config(model.get_config())]
+
+
+@pytest.mark.parametrize("model_class", [keras.Model, NetworkModel])
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_a_model_uses_its_own_convolution(copied, model_class):
+    model = _behind_a_convolution(False, model_class=model_class)
     copy = copied(model)
     assert [layer.name for layer in copy.layers[1:]] == ["conv", "bn"]
+    assert copy.get_layer("bn").is_connected == (model_class is NetworkModel)
     expected = _numpy(model(IMAGES))
     copy.set_weights(model.get_weights())
     model.set_weights([w * 0 + 1 for w in model.get_weights()])
     np.testing.assert_allclose(_numpy(copy(IMAGES)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_it_is_not_one_with_a_convolution_that_does_more():
-    image = keras.Input((7, 6, 3))
-    model = keras.Model(image, BatchNorm()(keras.layers.Conv2D(4, 3, activation="relu")(image), training=False))
-    relu = keras.Model(image, model.layers[1].output)
-    np.testing.assert_allclose(_numpy(model(IMAGES)), _numpy(relu(IMAGES)) / np.sqrt(1.001), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("options", [{"activation": "relu"}, {"data_format": "channels_first"}])
+def test_a_convolution_that_cannot_be_folded_is_refused(options):
+    with pytest.raises(ValueError, match="without activation, channels last; 'conv' is not one"):
+        _behind_a_convolution(False, **options)
 
 
 def _with_relu(layer):
@@ -175,24 +183,22 @@ def _with_relu(layer):
     return type(layer).from_config({**layer.get_config(), **({"activation": "relu"} if layer.name == "conv" else {})})
 
 
-def test_a_copy_whose_convolution_does_more_is_not_one_with_it():
-    model = _behind_a_convolution(False)
+def test_a_copy_whose_convolution_has_an_activation_is_not_folded():
+    model = _behind_a_convolution(False, model_class=NetworkModel)
     copy = keras.models.clone_model(model, clone_function=_with_relu)
     copy.set_weights(model.get_weights())
     relu = keras.ops.relu(keras.Model(model.input, model.get_layer("conv").output)(IMAGES))
     np.testing.assert_allclose(_numpy(copy(IMAGES)), _numpy(copy.get_layer("bn")(relu)), rtol=1e-4, atol=1e-4)
 
 
-def test_behind_two_convolutions_it_normalises_both():
-    image = keras.Input((7, 6, 3))
-    norm = BatchNorm()
-    maps = [keras.layers.Conv2D(4, 3)(image) for _ in range(2)]
-    for x in maps:
-        found = keras.Model(image, norm(x, training=False))(IMAGES)
-        np.testing.assert_allclose(_numpy(found), _numpy(keras.Model(image, x)(IMAGES)) / np.sqrt(1.001), rtol=1e-4, atol=1e-5)
+def test_one_layer_cannot_normalise_two_convolutions():
+    image, norm = keras.Input((7, 6, 3)), BatchNorm(name="bn")
+    convolve_and_normalise(image, keras.layers.Conv2D(4, 3, name="a"), norm, False)
+    with pytest.raises(ValueError, match="'bn' is already connected to 'a': use another BatchNorm for 'b'"):
+        convolve_and_normalise(image, keras.layers.Conv2D(4, 3, name="b"), norm, False)
 
 
-def test_its_convolution_is_no_part_of_it():
+def test_the_convolution_is_not_part_of_the_layer():
     model = _behind_a_convolution(False)
     assert [w.name for w in model.get_layer("bn").weights] == ["gamma", "beta", "moving_mean", "moving_variance"]
     assert len(model.weights) == 6
@@ -216,14 +222,14 @@ def test_in_lower_precision(precision):
     finally:
         keras.config.set_dtype_policy(policy)
     assert keras.backend.standardize_dtype(found.dtype) == precision.removeprefix("mixed_")
-    expected = _numpy(_behind_a_convolution(False, between=True)(images))
+    expected = _numpy(_behind_a_convolution(False, folds=False)(images))
     assert np.abs(_numpy(keras.ops.cast(found, "float32")) - expected).max() < 0.02 * np.abs(expected).max()
     # the mean over four channels: a quarter for each
     np.testing.assert_allclose(before - _numpy(model.get_layer("bn").beta), 0.25, rtol=5e-3)
 
 
 @pytest.mark.tensorflow_only
-def test_the_plain_convolution_is_left_out_of_a_graph():
+def test_a_graph_drops_the_plain_convolution():
     import tensorflow as tf
 
     step = tf.function(_behind_a_convolution(False)).get_concrete_function(tf.TensorSpec((2, 7, 6, 3)))

@@ -6,7 +6,7 @@ import pytest
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.inference.unmold import own_masks
 from mrcnn.network.heads.mask import MaskHead
-from mrcnn.network.layers.detection_masks import CHUNK, DetectionMasks
+from mrcnn.network.layers.detection import CHUNK, DetectionMasks
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from tests.network.layers.check import assert_round_trip, run
 
@@ -19,7 +19,7 @@ def parts():
     head = MaskHead(CLASSES, train_bn=False, channels=6)
     align = PyramidROIAlign((4, 4))
     features, class_ids = keras.Input((CHUNK, 4, 4, DEPTH)), keras.Input((CHUNK,), dtype="int32")
-    own = keras.Model([features, class_ids], head.of_class(features, class_ids))
+    own = keras.Model([features, class_ids], head(features, class_ids))
     inputs = [keras.Input((ROWS, 6)), keras.Input((12 + CLASSES,)), *(keras.Input((s, s, DEPTH)) for s in (16, 8, 4, 2))]
     whole = keras.Model(inputs, head(align([inputs[0][:, :, :4], *inputs[1:]])))
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ def _inputs(proposals, class_ids, boxes, masks=None, mini=(6, 6)):
     """One image's inputs; every mask is full when None is given."""
     class_ids = np.asarray(class_ids, np.int32).reshape(-1)
     if masks is None:
-        masks = np.ones((*mini, len(class_ids)), bool)
+        masks = np.ones((len(class_ids), *mini), bool)
     return [np.asarray(proposals, np.float32).reshape(1, -1, 4), class_ids[None],
             np.asarray(boxes, np.float32).reshape(1, -1, 4), np.asarray(masks, bool)[None]]
 
@@ -138,7 +138,7 @@ def test_the_mask_target_of_a_mini_mask_is_cut_where_the_roi_lies():
     mini[4:, 3:] = True
     gt = [0.1, 0.2, 0.7, 0.8]
     roi = [0.3, 0.2, 0.7, 0.8]  # rows 2 .. 6 and columns 0 .. 6 of the mini-mask
-    rois, class_ids, _, masks = _targets(_layer(), _inputs([roi], [1], [gt], mini[:, :, None]))
+    rois, class_ids, _, masks = _targets(_layer(), _inputs([roi], [1], [gt], mini[None]))
     # rows 2, 10/3, 14/3, 6 and columns 0, 2, 4, 6. Row 10/3 holds a third of row 4: 0.33, rounded to 0.
     np.testing.assert_array_equal(masks[0], [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
 
@@ -156,14 +156,14 @@ def test_a_whole_mask_is_cut_at_the_roi():
     gt = array_boxes.norm_boxes(np.array([[4, 6, 9, 13]]), (13, 25))[0]
     roi = [3 / 12, 6 / 24, 9 / 12, 12 / 24]  # rows 3, 5, 7, 9 and columns 6, 8, 10, 12
     layer = _layer(use_mini_mask=False)
-    _, class_ids, _, masks = _targets(layer, _inputs([roi], [2], [gt], mask[:, :, None]))
+    _, class_ids, _, masks = _targets(layer, _inputs([roi], [2], [gt], mask[None]))
     assert class_ids[0] == 2
     np.testing.assert_array_equal(masks[0], [[0] * 4, [1] * 4, [1] * 4, [0] * 4])
 
 
 def test_each_positive_gets_the_mask_of_its_own_object():
     rng = np.random.default_rng(0)
-    masks = rng.random((6, 6, 3)) < 0.5
+    masks = rng.random((3, 6, 6)) < 0.5
     boxes = [[0.0, 0.0, 0.3, 0.2], [0.4, 0.4, 0.9, 0.6], [0.1, 0.7, 0.5, 0.95]]
     rois, class_ids, _, found = _targets(_layer(rois=6, ratio=0.5), _inputs(boxes, [3, 1, 2], boxes, masks))
     assert sorted(class_ids[:3]) == [1, 2, 3]
@@ -171,7 +171,7 @@ def test_each_positive_gets_the_mask_of_its_own_object():
         which = [3, 1, 2].index(class_id)
         np.testing.assert_allclose(roi, boxes[which], atol=1e-6)
         # Samples at rows 0, 5/3, 10/3, 5 of six; corners of the target are corners of the mini-mask.
-        np.testing.assert_array_equal(target[::3, ::3], masks[::5, ::5, which])
+        np.testing.assert_array_equal(target[::3, ::3], masks[which, ::5, ::5])
 
 
 def _crowded(rng, objects):
@@ -181,7 +181,7 @@ def _crowded(rng, objects):
     proposals = np.concatenate([boxes + rng.uniform(-0.01, 0.01, boxes.shape), rng.random((2, 40, 4)) * 0.1 +
                                 [0.85, 0.85, 0.9, 0.9]], axis=1)
     return [proposals.astype(np.float32), rng.integers(1, 4, (2, objects)).astype(np.int32), boxes.astype(np.float32),
-            rng.random((2, 6, 6, objects)) < 0.5]
+            rng.random((2, objects, 6, 6)) < 0.5]
 
 
 def test_more_objects_than_slots():
@@ -209,10 +209,10 @@ def test_padding_and_the_order_of_objects_change_nothing():
     plain = _sets(_all_sampled([proposals, class_ids, boxes, masks]))
     assert [sum(row[4] > 0 for row in image) for image in plain] == [6, 6]
     padded = [np.pad(proposals, ((0, 0), (0, 7), (0, 0))), np.pad(class_ids, ((0, 0), (0, 5))),
-              np.pad(boxes, ((0, 0), (0, 5), (0, 0))), np.pad(masks, ((0, 0), (0, 0), (0, 0), (0, 5)))]
+              np.pad(boxes, ((0, 0), (0, 5), (0, 0))), np.pad(masks, ((0, 0), (0, 5), (0, 0), (0, 0)))]
     assert _sets(_all_sampled(padded)) == plain
     order = rng.permutation(6)
-    assert _sets(_all_sampled([proposals, class_ids[:, order], boxes[:, order], masks[..., order]])) == plain
+    assert _sets(_all_sampled([proposals, class_ids[:, order], boxes[:, order], masks[:, order]])) == plain
     one_by_one = [_sets(_all_sampled([part[i : i + 1] for part in (proposals, class_ids, boxes, masks)]))[0] for i in (0, 1)]
     assert one_by_one == plain
 

@@ -29,5 +29,5 @@ def test_by_hand():
 
 
 def test_input_of_another_size_is_an_error():
-    with pytest.raises(ValueError, match="covers input of .7, 7., and was given .7, 14."):
+    with pytest.raises(ValueError, match="expects input of size .7, 7. and got .7, 14."):
         FullConvolution(4, (7, 7))(np.zeros((1, 7, 14, 3), np.float32))

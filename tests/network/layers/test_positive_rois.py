@@ -3,13 +3,13 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.network import build
-from mrcnn.network.layers.positive_rois import PositiveRois
-from mrcnn.network.ops.placement import on_tensorflow_processor
+from mrcnn.network import mask_rcnn
+from mrcnn.network.layers.detection_target import PositiveRois
+from mrcnn.network.ops.device import on_tensorflow_cpu
 from tests.network.layers.check import run
 from tests.training.small import batch_of, small_config, small_model
 
-needs_free_shapes = pytest.mark.skipif(not on_tensorflow_processor(), reason="graphs have one size on this backend")
+needs_free_shapes = pytest.mark.skipif(not on_tensorflow_cpu(), reason="graphs have one size on this backend")
 
 
 def _rows(*counts, most=5):
@@ -45,15 +45,15 @@ def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
     config = {"TRAIN_BN": False, "TRAIN_ROIS_PER_IMAGE": 24, "USE_RPN_ROIS": False}
     batch = [np.asarray(part) for part in batch_of(small_config(**config))]
     rois = np.zeros((2, 40, 4), np.int32)
-    rois[:, :4] = batch[5]  # every object is proposed, and nothing else
+    rois[:, :4] = batch[6]  # every object is proposed, and nothing else
     batch.append(rois)
     few = small_model("training", tmp_path, **config)
-    monkeypatch.setattr(build, "on_tensorflow_processor", lambda: False)
+    monkeypatch.setattr(mask_rcnn, "on_tensorflow_cpu", lambda: False)
     every = small_model("training", tmp_path, **config)
     every.keras_model.set_weights(few.keras_model.get_weights())
     shapes, losses = [], []
     for model in (few, every):
-        shapes.append(model.keras_model.predict_on_batch(batch)["own_class_masks"].shape[1])
+        shapes.append(model.keras_model.predict_on_batch(batch)["mrcnn_mask"].shape[1])
         model.compile(0.01, 0.9)
         losses.append([model.keras_model.train_on_batch(batch, return_dict=True) for _ in range(3)])
     assert 1 <= shapes[0] < shapes[1] == 7  # int(24 * 0.33); the test says nothing where all of them are positives
@@ -70,14 +70,14 @@ def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
 def test_statistics_of_a_batch_are_of_every_row(tmp_path, train_bn, rows):
     model = small_model("training", tmp_path, TRAIN_BN=train_bn)
     names = [layer.name for layer in model.keras_model.layers]
-    assert model.keras_model.output["own_class_masks"].shape[1] == rows
+    assert model.keras_model.output["mrcnn_mask"].shape[1] == rows
     assert ("positive_rois" in names) == (rows is None)
 
 
 def test_graphs_of_one_size_keep_every_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "on_tensorflow_processor", lambda: False)
+    monkeypatch.setattr(mask_rcnn, "on_tensorflow_cpu", lambda: False)
     model = small_model("training", tmp_path, TRAIN_BN=False)
-    assert model.keras_model.output["own_class_masks"].shape[1] == 2  # int(8 * 0.33)
+    assert model.keras_model.output["mrcnn_mask"].shape[1] == 2  # int(8 * 0.33)
 
 
 def test_it_comes_back_from_its_configuration():

@@ -31,7 +31,7 @@ def test_the_own_filter_is_that_channel_of_all(use_bias):
     for image in range(2):
         for roi in range(2):
             np.testing.assert_allclose(found[image, roi], every[image, roi, :, :, own[image, roi]], atol=1e-6)
-    merged = keras.ops.convert_to_numpy(layer(maps.reshape(4, 4, 5, 6), own))  # the axes are those of `own`
+    merged = keras.ops.convert_to_numpy(layer(maps.reshape(4, 4, 5, 6), own))  # the axes are those of `filter_ids`
     np.testing.assert_allclose(merged, found, atol=1e-6)
 
 

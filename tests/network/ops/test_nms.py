@@ -13,8 +13,8 @@ from tests.compiled import compiled
 def way(request, monkeypatch):
     """Each test runs by the blocks, and where TensorFlow runs on a processor by its operator too."""
     if request.param == "blocks":
-        monkeypatch.setattr(nms, "on_tensorflow_processor", lambda: False)
-    elif not nms.on_tensorflow_processor():
+        monkeypatch.setattr(nms, "on_tensorflow_cpu", lambda: False)
+    elif not nms.on_tensorflow_cpu():
         pytest.skip("TensorFlow's operator is for TensorFlow on a processor")
 
 

@@ -4,7 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.network.classic_model import ClassicModel
+from mrcnn.weights.classic_model import ClassicFiles
+
+
+class ClassicModel(ClassicFiles, keras.Model):
+    """A functional model with classic weight files."""
 
 
 def _model(seed):
@@ -31,7 +35,7 @@ def test_the_suffix_chooses_the_layout(tmp_path, name, group):
 def test_a_path_that_is_taken_is_replaced_only_when_asked(tmp_path):
     model, path = _model(0), tmp_path / "last.h5"
     model.save_weights(path)
-    with pytest.raises(FileExistsError, match="last.h5 is there already"):
+    with pytest.raises(FileExistsError, match="last.h5 already exists"):
         _model(1).save_weights(path, overwrite=False)
     _model(1).save_weights(path)
     model.load_weights(path, by_name=True)

@@ -1,4 +1,4 @@
-"""The model that is trained: its losses, its metrics, its L2 term, and what comes in as images."""
+"""The network: its losses, metrics and L2 term, the images it takes, and its copies."""
 from functools import partial
 
 import keras
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrcnn.config import LOSS_NAMES
-from mrcnn.network.training_model import TrainingModel, compute_losses
+from mrcnn.network.heads.rpn import ConvRpnHead, RpnHead
 from tests.compiled import compiled
 from tests.training.small import batch_of, small_config, small_model, to_numpy, weights_of
 
@@ -21,17 +21,16 @@ def trained(tmp_path_factory):
 
 
 def _losses(model, batch):
-    """The five losses and the outputs of the model. Which ROIs are sampled is left to luck."""
+    """The five losses and the outputs of the model. The sampling of ROIs is random."""
     outputs = model.predict_on_batch(batch)
     tensors = [keras.ops.convert_to_tensor(part) for part in batch]
-    return to_numpy(compute_losses(tensors, outputs)), outputs
+    return to_numpy(model.compute_losses(tensors, outputs)), outputs
 
 
-def test_raw_and_molded_images_give_the_same(trained):
+def test_raw_images_of_any_dtype_give_the_same(trained):
     model, batch = trained
     assert batch[0].dtype == np.uint8
-    molded = batch[0].astype(np.float32) - np.array(model.config.MEAN_PIXEL, np.float32)
-    raw, other = (_losses(model.keras_model, [images, *batch[1:]])[1] for images in (batch[0], molded))
+    raw, other = (_losses(model.keras_model, [images, *batch[1:]])[1] for images in (batch[0], batch[0].astype(np.float32)))
     for name in ("rpn_class_logits", "rpn_bbox", "rpn_rois"):
         np.testing.assert_allclose(raw[name], other[name], atol=1e-4)
 
@@ -42,7 +41,7 @@ def test_the_loss_is_the_weighted_sum_and_the_l2_term(trained):
     assert {*LOSS_NAMES, "loss", "positive_rois"} <= set(logs)
     total = sum(logs[name] for name in LOSS_NAMES)  # logged times their weights
     assert float(logs["loss"]) == pytest.approx(float(total) + float(to_numpy(model.keras_model.l2_loss())), rel=1e-4)
-    # The RPN's losses have no luck in them: once and twice what they are.
+    # The losses of the RPN do not depend on the sampling. Their weights are 1 and 2.
     plain, _ = _losses(model.keras_model, batch)
     assert float(logs["rpn_class_loss"]) == pytest.approx(float(plain["rpn_class_loss"]), rel=1e-3)
     assert float(logs["rpn_bbox_loss"]) == pytest.approx(2 * float(plain["rpn_bbox_loss"]), rel=1e-3)
@@ -104,25 +103,26 @@ def test_a_batch_of_two_is_the_mean_of_two_of_one(trained):
 def test_rows_of_padding_change_nothing(trained):
     model, batch = trained
     plain, _ = _losses(model.keras_model, batch)
-    images, metas, match, deltas, ids, boxes, masks = batch
-    more = [images, metas, match, np.pad(deltas, ((0, 0), (0, 9), (0, 0))), np.pad(ids, ((0, 0), (0, 3))),
-            np.pad(boxes, ((0, 0), (0, 3), (0, 0))), np.pad(masks, ((0, 0), (0, 0), (0, 0), (0, 3)))]
+    images, metas, *targets = batch
+    rows = (9, 9, 9, 3, 3, 3)
+    more = [images, metas, *(np.pad(part, ((0, 0), (0, n), *((0, 0),) * (part.ndim - 2))) for part, n in zip(targets, rows))]
     padded, outputs = _losses(model.keras_model, more)
     for name in ("rpn_class_loss", "rpn_bbox_loss"):
         assert float(padded[name]) == pytest.approx(float(plain[name]), rel=1e-4)
-    assert set(outputs["target_class_ids"].ravel()) <= {0, *ids.ravel()}
+    assert set(outputs["target_class_ids"].ravel()) <= {0, *batch[5].ravel()}
 
 
 def test_rows_that_fill_up_a_batch_count_nothing(trained):
     model, batch = trained
-    images, metas, match, *targets = (part[:1] for part in batch)
+    images, metas, positions, labels, *targets = (part[:1] for part in batch)
     nothing = [np.zeros_like(part) for part in targets]  # without objects every proposal is a negative, in both rows
     filling = np.where(np.arange(metas.shape[1]) < 12, metas, 0)
-    rows = (images, metas, match, *nothing), (images, filling, np.zeros_like(match), *nothing)
+    rows = (images, metas, positions, labels, *nothing), (images, filling, positions, np.zeros_like(labels), *nothing)
     filled = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
     losses, outputs = _losses(model.keras_model, filled)
     tensors = [keras.ops.convert_to_tensor(part[:1]) for part in filled]
-    alone = to_numpy(compute_losses(tensors, {name: value[:1] for name, value in outputs.items()}))
+    alone = {name: keras.tree.map_structure(lambda value: value[:1], value) for name, value in outputs.items()}
+    alone = to_numpy(model.keras_model.compute_losses(tensors, alone))
     for name in LOSS_NAMES:
         assert float(losses[name]) == pytest.approx(float(alone[name]), rel=1e-5)
     assert losses["rpn_class_loss"] > 0 and losses["mrcnn_class_loss"] > 0
@@ -131,9 +131,8 @@ def test_rows_that_fill_up_a_batch_count_nothing(trained):
 
 def test_an_image_without_objects_trains_the_background_alone(trained):
     model, batch = trained
-    images, metas, match, deltas, ids, boxes, masks = batch
-    empty = [images, metas, np.minimum(match, 0), np.zeros_like(deltas), np.zeros_like(ids), np.zeros_like(boxes),
-             np.zeros_like(masks)]
+    images, metas, positions, labels, *targets = batch
+    empty = [images, metas, positions, np.minimum(labels, 0), *(np.zeros_like(part) for part in targets)]
     losses, outputs = _losses(model.keras_model, empty)
     for name in ("rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"):
         assert losses[name] == 0
@@ -147,7 +146,7 @@ def test_an_image_without_objects_trains_the_background_alone(trained):
 
 
 def test_a_step_does_what_it_would_through_the_outputs_for_every_anchor(tmp_path, monkeypatch):
-    """The RPN's losses are computed at the matched anchors alone."""
+    """The losses of the RPN are computed only at the trained anchors."""
     settings = {"WEIGHT_DECAY": 0, "LOSS_WEIGHTS": {name: float(name.startswith("rpn")) for name in LOSS_NAMES}}
     one, other = (small_model("training", tmp_path, **settings) for _ in range(2))
     rng = np.random.default_rng(0)
@@ -156,7 +155,7 @@ def test_a_step_does_what_it_would_through_the_outputs_for_every_anchor(tmp_path
     ends = []
     for model, plain in ((one, False), (other, True)):
         if plain:
-            monkeypatch.setattr(TrainingModel, "_at_matched_anchors", lambda self, x, y_pred: (x, y_pred))
+            monkeypatch.setattr(ConvRpnHead, "at", RpnHead.at)
         model.keras_model.set_weights(start)
         before = weights_of(model.keras_model)
         model.compile(1.0, 0.0)
@@ -170,7 +169,7 @@ def test_a_step_does_what_it_would_through_the_outputs_for_every_anchor(tmp_path
         np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_a_step_lowers_the_loss_that_has_no_luck_in_it(trained):
+def test_steps_lower_a_loss_that_is_not_random(trained):
     model, batch = trained
     before = model.keras_model.get_weights()
     first = _losses(model.keras_model, batch)[0]
@@ -202,7 +201,7 @@ def test_frozen_statistics_do_not_move_in_a_step(trained):
 def test_given_rois_take_the_place_of_proposals(tmp_path):
     model = small_model("training", tmp_path, USE_RPN_ROIS=False, POST_NMS_ROIS_TRAINING=6, ROI_POSITIVE_RATIO=0.5)
     batch = [np.asarray(part) for part in batch_of(model.config)]
-    gt_class_ids, gt_boxes = batch[4], batch[5]
+    gt_class_ids, gt_boxes = batch[5], batch[6]
     rois = np.zeros((2, 6, 4), np.int32)
     rois[:, 0], rois[:, 1] = gt_boxes[:, 0], [0, 0, 5, 5]
     _, outputs = _losses(model.keras_model, [*batch, rois])
@@ -220,8 +219,8 @@ def test_objects_are_rois_when_asked(tmp_path):
     settings = {"TRAIN_ROIS_PER_IMAGE": 40, "USE_RPN_ROIS": False, "GT_BOXES_AS_ROIS": True}
     batch = [np.asarray(part).copy() for part in batch_of(small_config(**settings))]
     # An object, a crowd, an object of one row of pixels, and an empty slot that still holds a box.
-    batch[4][:] = (1, -2, 3, 0)
-    batch[5][:] = ((8, 8, 24, 28), (30, 2, 44, 20), (50, 40, 51, 60), (28, 40, 44, 60))
+    batch[5][:] = (1, -2, 3, 0)
+    batch[6][:] = ((8, 8, 24, 28), (30, 2, 44, 20), (50, 40, 51, 60), (28, 40, 44, 60))
     rois = np.zeros((2, 40, 4), np.int32)
     rois[:, 0] = (0, 0, 6, 6)  # all that is proposed
     model = small_model("training", tmp_path, **settings)
@@ -254,7 +253,7 @@ def test_lower_precision_trains(tmp_path):
         batch = [np.asarray(part) for part in batch_of(model.config)]
         assert keras.backend.standardize_dtype(model.keras_model.get_layer("fpn_p2").compute_dtype) == "bfloat16"
         _, outputs = _losses(model.keras_model, batch)
-        for name in ("rpn_rois", "rois", "target_deltas", "own_class_masks", "rpn_class", "mrcnn_class"):
+        for name in ("rpn_rois", "rois", "target_deltas", "mrcnn_mask", "rpn_class", "mrcnn_class"):
             assert outputs[name].dtype == np.float32
         # Coordinates keep their precision: every target box is a box that was given.
         positive = outputs["target_class_ids"] > 0
@@ -266,7 +265,7 @@ def test_lower_precision_trains(tmp_path):
         boxes = np.concatenate([centre - half, centre + half], axis=-1) * 63 + [0, 0, 1, 1]
         for image in range(2):
             for box in boxes[image][positive[image]]:
-                assert np.abs(batch[5][image] - box).max(axis=1).min() < 0.01
+                assert np.abs(batch[6][image] - box).max(axis=1).min() < 0.01
         assert np.isfinite(float(model.keras_model.train_on_batch(batch, return_dict=True)["loss"]))
         assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in model.keras_model.get_weights())
     finally:

@@ -2,8 +2,8 @@
 import pytest
 
 from mrcnn.config import BACKBONE_NAMES
+from mrcnn.network.backbones import BACKBONES, get_backbone
 from mrcnn.network.backbones.compact import compact_graph
-from mrcnn.network.backbones.registry import BACKBONES, get_backbone
 
 
 def test_names_and_callables():

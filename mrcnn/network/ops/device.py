@@ -1,4 +1,4 @@
-"""Where graphs run."""
+"""Which device runs the graph."""
 
 import functools
 
@@ -6,8 +6,8 @@ import keras
 
 
 @functools.cache
-def on_tensorflow_processor():
-    """Tell whether graphs run on TensorFlow and on a processor, where some ways are faster than those for all: bool."""
+def on_tensorflow_cpu() -> bool:
+    """Return whether the graph runs on TensorFlow without a GPU: some faster implementations exist only there."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf

@@ -1,0 +1,33 @@
+"""Pixel values as the network takes them: the mean of the training images is subtracted from each channel.
+
+Raw uint8 images are a quarter of the bytes of float32 ones, so they travel as they are and the network subtracts the
+mean (`mrcnn.network`). `mold_image` is for every other image: of another dtype, or in the classic API.
+
+Shape letters: C channels.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float32, Shaped, UInt8
+
+
+def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: npt.ArrayLike) -> Float32[np.ndarray, "*B C"]:
+    """Subtract the mean pixel.
+
+    Args:
+        images: One image or several. Pixels in the range 0..255.
+        mean_pixel: C numbers, or one for all channels. MEAN_PIXEL of the configuration.
+
+    Differs: the classic code returned float64 if mean_pixel was float64; the network cast it to float32 anyway.
+    """
+    return images.astype(np.float32) - np.asarray(mean_pixel, np.float32)
+
+
+def unmold_image(normalized_images: Shaped[np.ndarray, "*B C"], mean_pixel: npt.ArrayLike) -> UInt8[np.ndarray, "*B C"]:
+    """Undo `mold_image`, to look at a network's input.
+
+    Differs: the values are rounded and clipped. The classic code truncated, which gave values that were one too small,
+    and values out of range wrapped around.
+    """
+    pixels = np.asarray(normalized_images, np.float32) + np.asarray(mean_pixel, np.float32)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

@@ -1,0 +1,383 @@
+"""Mask R-CNN on one page: from the image to the five losses, and the variants of the network for detection.
+
+All variants share their layers and weights. Every tensor has a static shape, padded with zero rows; only the batch size is
+free (and Q, see `PositiveRois`).
+
+Shapes: B images, H W C image, h w feature map, L levels, A anchors, R proposals, G ground-truth rows (padded), S anchors
+that are trained, T sampled ROIs, P of them that may be positive, Q of those used, K classes with background, D detections,
+M side of a mask.
+
+Source: Mask R-CNN (He et al. 2017), section 3, on the feature pyramid of Lin et al. 2017.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from mrcnn.network.backbones import Backbone, get_backbone
+from mrcnn.network.backbones.fpn import build_pyramid
+from mrcnn.network.heads.box import BoxHead
+from mrcnn.network.heads.mask import MaskHead
+from mrcnn.network.heads.rpn import build_rpn_model
+from mrcnn.network.layers.batch_norm import connect_convolutions
+from mrcnn.network.layers.detection import CHUNK, DetectionLayer, DetectionMasks
+from mrcnn.network.layers.detection_target import DetectionTargetLayer, PositiveRois
+from mrcnn.network.layers.proposal import AnchorsLayer, ProposalLayer
+from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
+from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
+from mrcnn.network.ops.boxes import norm_boxes
+from mrcnn.network.ops.device import on_tensorflow_cpu
+from mrcnn.network.ops.meta import image_size, parse_image_meta
+
+# Weights of normalisation layers do not decay.
+NOT_DECAYED = ("gamma", "beta")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NetworkSettings:
+    """What the network is made of. `training.settings.network_settings` makes it from a Config.
+
+    Attributes:
+        image_shape: (H, W, C) of the input.
+        fixed_size: whether every image has this size; if not, H and W may be any multiples of 64.
+        mean_pixel: mean of each channel, subtracted from raw images.
+        num_classes: K.
+        backbone: name or function.
+        train_bn: see Config.TRAIN_BN.
+        pyramid_channels: channels of every pyramid level.
+        anchor_scales: side of a square anchor of each level in pixels.
+        anchor_ratios: width / height of the anchors of a cell.
+        level_shapes: (h, w) of each level for images of `image_shape`.
+        level_strides: pixels per cell of each level.
+        anchor_stride: cells from one anchor to the next.
+        rpn_channels: channels of the hidden convolution of the RPN.
+        rpn_bbox_std_dev: factors of the deltas of the RPN.
+        rpn_nms_threshold: IoU above which a proposal is dropped.
+        pre_nms_limit: number of anchors refined to proposals.
+        proposals_training: R in training.
+        proposals_inference: R in inference.
+        use_rpn_rois: whether the heads train on proposals of the RPN; if not, on ROIs that come with the batch.
+        gt_boxes_as_rois: whether ground-truth boxes are added to the proposals in training.
+        rois_per_image: T.
+        positive_ratio: largest share of positive ROIs.
+        bbox_std_dev: factors of the deltas of the box head.
+        mask_shape: size of a mask target: (M, M).
+        gt_mask_shape: size of the ground-truth masks.
+        use_mini_mask: whether ground-truth masks are cropped to their boxes.
+        pool_size: side of the ROI features of the box head.
+        mask_pool_size: side of the ROI features of the mask head.
+        fc_units: units of the two hidden layers of the box head.
+        mask_channels: channels of the mask head.
+        max_detections: D.
+        min_confidence: least score of a detection in the classic variant; None for no threshold.
+        detection_nms_threshold: IoU above which a detection is dropped.
+        loss_weights: {name of a loss: factor}.
+        weight_decay: factor of the L2 term.
+        seed: seed of the sampling of ROIs.
+    """
+
+    image_shape: tuple[int, int, int]
+    fixed_size: bool
+    mean_pixel: Sequence[float]
+    num_classes: int
+    backbone: str | Backbone
+    train_bn: bool | None
+    pyramid_channels: int
+    anchor_scales: Sequence[float]
+    anchor_ratios: Sequence[float]
+    level_shapes: np.ndarray
+    level_strides: Sequence[int]
+    anchor_stride: int
+    rpn_channels: int
+    rpn_bbox_std_dev: Sequence[float]
+    rpn_nms_threshold: float
+    pre_nms_limit: int
+    proposals_training: int
+    proposals_inference: int
+    use_rpn_rois: bool
+    gt_boxes_as_rois: bool
+    rois_per_image: int
+    positive_ratio: float
+    bbox_std_dev: Sequence[float]
+    mask_shape: tuple[int, int]
+    gt_mask_shape: tuple[int, int]
+    use_mini_mask: bool
+    pool_size: int
+    mask_pool_size: int
+    fc_units: int
+    mask_channels: int
+    max_detections: int
+    min_confidence: float | None
+    detection_nms_threshold: float
+    loss_weights: Mapping[str, float]
+    weight_decay: float
+    seed: int
+
+
+class Network:
+    """The layers of Mask R-CNN, and the models made of them.
+
+    Args:
+        settings: NetworkSettings.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        self.settings = s = settings
+        height, width, channels = s.image_shape
+        size = (height, width) if s.fixed_size else (None, None)
+        self.image = keras.Input((*size, channels), name="input_image")
+        self.image_meta = keras.Input((12 + s.num_classes,), name="input_image_meta")
+
+        image = Settings({"mean_pixel": list(map(float, s.mean_pixel))}, name="image_settings")(self.image)  # [B, H, W, C]
+        c2_to_c5 = get_backbone(s.backbone)(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
+        self.pyramid = build_pyramid(c2_to_c5, s.pyramid_channels)  # L x [B, h, w, pyramid_channels]
+        rpn = build_rpn_model(s.anchor_stride, len(s.anchor_ratios), s.pyramid_channels, s.rpn_channels)
+        self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (  # [B, A, 2], [B, A, 2], [B, A, 4]
+            keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
+            for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.pyramid))))
+
+        self.align_box = PyramidROIAlign((s.pool_size,) * 2, name="roi_align_classifier")
+        self.align_mask = PyramidROIAlign((s.mask_pool_size,) * 2, name="roi_align_mask")
+        self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.train_bn)
+        self.mask_head = MaskHead(s.num_classes, s.train_bn, s.mask_channels)
+
+    def training_model(self, model_class: type["TrainingModel"] | None = None) -> "TrainingModel":
+        """Return the variant that trains. Its weighted losses are metrics; see `TrainingModel`.
+
+        Inputs, in order: images [B, H, W, C], raw; image_meta [B, 12 + K]; rpn_positions int32 [B, S], the anchors that are
+        trained; rpn_labels int32 [B, S], 1 positive, -1 negative, 0 padding; rpn_deltas [B, S, 4]; gt_class_ids
+        int32 [B, G]; gt_boxes [B, G, 4] in pixels; gt_masks bool [B, G, h, w]; and without `use_rpn_rois` also rois
+        int32 [B, R, 4] in pixels.
+        """
+        s = self.settings
+        rpn_targets = [keras.Input((None,), dtype="int32", name="input_rpn_positions"),
+                       keras.Input((None,), dtype="int32", name="input_rpn_labels"),
+                       keras.Input((None, 4), name="input_rpn_deltas")]  # fmt: skip
+        gt_class_ids = keras.Input((None,), dtype="int32", name="input_gt_class_ids")
+        gt_boxes_px = keras.Input((None, 4), name="input_gt_boxes")
+        gt_masks = keras.Input((None, *s.gt_mask_shape), dtype="bool", name="input_gt_masks")
+        inputs = [self.image, self.image_meta, *rpn_targets, gt_class_ids, gt_boxes_px, gt_masks]
+        size = image_size(self.image_meta)[:, None]  # [B, 1, 2]
+        gt_boxes = norm_boxes(gt_boxes_px, size)  # [B, G, 4]
+
+        if s.use_rpn_rois:
+            proposals = self._proposals(self._anchors(), s.proposals_training)  # [B, R, 4]
+        else:
+            rois_px = keras.Input((s.proposals_training, 4), dtype="int32", name="input_roi")
+            inputs.append(rois_px)
+            valid = ops.any(rois_px != 0, axis=-1, keepdims=True)
+            proposals = ops.where(valid, norm_boxes(rois_px, size), 0.0)  # [B, R, 4]
+        candidates = proposals
+        if s.gt_boxes_as_rois:
+            # Not padding, not a crowd, and with an area: the normalised box of a single pixel has none.
+            usable = ops.logical_and(gt_class_ids > 0, ops.all(gt_boxes[..., 2:] > gt_boxes[..., :2], axis=-1))
+            candidates = ops.concatenate([proposals, ops.where(usable[..., None], gt_boxes, 0.0)], axis=1)  # [B, R + G, 4]
+
+        sample = DetectionTargetLayer(
+            rois_per_image=s.rois_per_image, positive_ratio=s.positive_ratio, bbox_std_dev=s.bbox_std_dev,
+            mask_shape=s.mask_shape, use_mini_mask=s.use_mini_mask, seed=s.seed, name="proposal_targets")
+        rois, target_class_ids, target_deltas, target_masks = sample(  # [B, T, 4], [B, T], [B, T, 4], [B, T, M, M]
+            [candidates, gt_class_ids, gt_boxes, gt_masks])
+        rois = Settings({"loss_weights": dict(s.loss_weights), "weight_decay": s.weight_decay}, name="loss_settings")(rois)
+
+        class_logits, class_probs, deltas = self._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
+        max_positives = min(sample.max_positives, s.rois_per_image)
+        mask_rois, mask_class_ids = rois[:, :max_positives], target_class_ids[:, :max_positives]  # [B, P, 4], [B, P]
+        # Without frozen statistics all P rows are needed: they are what a batch's statistics are computed from.
+        if s.train_bn is False and on_tensorflow_cpu():
+            mask_rois, mask_class_ids = PositiveRois(name="positive_rois")([mask_rois, mask_class_ids])  # [B, Q, 4], [B, Q]
+        masks = self._masks(mask_rois, mask_class_ids)  # [B, Q, M, M]
+
+        outputs = {
+            "pyramid": self.pyramid, "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class,
+            "rpn_bbox": self.rpn_bbox, "rpn_rois": proposals, "rois": rois, "target_class_ids": target_class_ids,
+            "target_deltas": target_deltas, "target_masks": target_masks, "mrcnn_class_logits": class_logits,
+            "mrcnn_class": class_probs, "mrcnn_bbox": deltas, "mrcnn_mask": masks}  # fmt: skip
+        return (model_class or TrainingModel)(inputs, outputs, name="mask_rcnn")
+
+    def detection_model(self, model_class: type["RawImageModel"] | None = None) -> "RawImageModel":
+        """Return the variant for detection. It computes one mask for each detection, that of its class.
+
+        Inputs, in order: images [B, H, W, C], raw; image_meta [B, 12 + K]; normalised anchors [B, A, 4], unless the image
+        size is fixed; min_confidence [B, 1], the least score of a detection.
+        Outputs, in order: detections [B, D, 6] (see `DetectionLayer`); masks float32 [B, D, M, M].
+        """
+        anchors = self._anchors() if self.settings.fixed_size else keras.Input((None, 4), name="input_anchors")
+        min_confidence = keras.Input((1,), dtype="float32", name="input_min_confidence")
+        detections, *_ = self._detections(anchors, [min_confidence])  # [B, D, 6]
+        if self.settings.train_bn:  # the statistics of a batch are computed from all rows
+            masks = self._masks(detections[:, :, :4], ops.cast(detections[:, :, 4], "int32"))  # [B, D, M, M]
+        else:
+            masks = DetectionMasks(self.align_mask, self._mask_head_of_chunk(), name="detection_masks")(
+                [detections, self.image_meta, *self.pyramid[:4]])  # [B, D, M, M]
+        inputs = [self.image, self.image_meta, *([] if self.settings.fixed_size else [anchors]), min_confidence]
+        return (model_class or RawImageModel)(inputs, [detections, masks], name="mask_rcnn_detection")
+
+    def inference_model(self, model_class: type["NetworkModel"] | None = None) -> "NetworkModel":
+        """Return the classic inference variant, which outputs everything between the image and the detections.
+
+        Inputs, in order: molded images [B, H, W, C] (mean subtracted); image_meta [B, 12 + K]; normalised anchors [B, A, 4].
+        Outputs, in order: detections [B, D, 6]; mrcnn_class [B, R, K]; mrcnn_bbox [B, R, K, 4]; mrcnn_mask
+        [B, D, M, M, K]; rpn_rois [B, R, 4]; rpn_class [B, A, 2]; rpn_bbox [B, A, 4].
+        """
+        anchors = keras.Input((None, 4), name="input_anchors")
+        detections, probs, deltas, rois = self._detections(anchors)
+        masks = self._masks(detections[:, :, :4])  # [B, D, M, M, K]
+        return (model_class or NetworkModel)(
+            [self.image, self.image_meta, anchors],
+            [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")
+
+    def _anchors(self) -> KerasTensor:
+        """Return the normalised anchors of images of the fixed size: [B, A, 4]."""
+        s = self.settings
+        return AnchorsLayer(s.image_shape[:2], s.anchor_scales, s.anchor_ratios, s.level_shapes, s.level_strides,
+                            s.anchor_stride, name="anchors")(self.image)  # fmt: skip
+
+    def _proposals(self, anchors: KerasTensor, count: int) -> KerasTensor:
+        """Return the proposals of the RPN: [B, R, 4], normalised."""
+        s = self.settings
+        propose = ProposalLayer(count, s.rpn_nms_threshold, pre_nms_limit=s.pre_nms_limit, bbox_std_dev=s.rpn_bbox_std_dev,
+                                name="ROI")  # fmt: skip
+        return propose([self.rpn_class, self.rpn_bbox, anchors])
+
+    def _boxes(self, rois: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Apply the box head: logits [B, R, K], probabilities [B, R, K] and deltas [B, R, K, 4]."""
+        return self.box_head(self.align_box([rois, self.image_meta, *self.pyramid[:4]]))
+
+    def _masks(self, rois: KerasTensor, class_ids: KerasTensor | None = None) -> KerasTensor:
+        """Apply the mask head: [B, R, M, M] for one class of each ROI, [B, R, M, M, K] for all classes."""
+        return self.mask_head(self.align_mask([rois, self.image_meta, *self.pyramid[:4]]), class_ids)
+
+    def _mask_head_of_chunk(self) -> keras.Model:
+        """Return the mask head over CHUNK detections as a model, which `DetectionMasks` runs in a loop."""
+        side = self.settings.mask_pool_size
+        features = keras.Input((CHUNK, side, side, self.settings.pyramid_channels))
+        class_ids = keras.Input((CHUNK,), dtype="int32")
+        return keras.Model([features, class_ids], self.mask_head(features, class_ids), name="mask_head")
+
+    def _detections(self, anchors: KerasTensor, min_confidence: Sequence[KerasTensor] = ()) -> tuple[KerasTensor, ...]:
+        """Return detections [B, D, 6], class probabilities [B, R, K], deltas [B, R, K, 4] and proposals [B, R, 4]."""
+        s = self.settings
+        rois = self._proposals(anchors, s.proposals_inference)
+        _, probs, deltas = self._boxes(rois)
+        detect = DetectionLayer(
+            max_instances=s.max_detections, min_confidence=s.min_confidence, nms_threshold=s.detection_nms_threshold,
+            bbox_std_dev=s.bbox_std_dev, name="mrcnn_detection")
+        return detect([rois, probs, deltas, self.image_meta, *min_confidence]), probs, deltas, rois
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class NetworkModel(keras.Model):
+    """A functional model of ours: copies and files of it work as the original does."""
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        connect_convolutions(self)
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class RawImageModel(NetworkModel):
+    """A model that takes raw images as its first input and subtracts the mean itself.
+
+    Images then travel to the device as uint8, a quarter of the bytes of float32.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        raw_images, *rest = inputs
+        mean_pixel = self.get_layer("image_settings").values["mean_pixel"]
+        images = ops.cast(raw_images, "float32") - ops.convert_to_tensor(mean_pixel, "float32")
+        return super().call([images, *rest], training=training, mask=mask)
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class TrainingModel(RawImageModel):
+    """The network with its loss: the weighted sum of the five losses, plus an L2 term.
+
+    The inputs and outputs are those of `Network.training_model`.
+
+    Metrics: each loss times its weight, by name, and `positive_rois`, the share of positives among the sampled ROIs.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        settings = self.get_layer("loss_settings").values
+        self.loss_weights, self.weight_decay = settings["loss_weights"], settings["weight_decay"]
+        self.loss_metrics = [keras.metrics.Mean(name=name) for name in self.loss_weights]
+        self.positive_rois = keras.metrics.Mean(name="positive_rois")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = self.compute_losses(x, y_pred)
+        total = self.l2_loss()
+        for metric in self.loss_metrics:
+            loss = losses[metric.name] * self.loss_weights[metric.name]
+            metric.update_state(loss)
+            total = total + loss
+        num_positive = ops.sum(ops.cast(y_pred["target_class_ids"] > 0, "float32"))
+        num_rois = ops.sum(ops.cast(_is_roi_of_an_image(x[1], y_pred["rois"]), "float32"))
+        self.positive_rois.update_state(num_positive / ops.maximum(num_rois, 1.0))
+        return total
+
+    def compute_losses(self, inputs: Sequence[KerasTensor], outputs: Mapping[str, KerasTensor]) -> dict[str, KerasTensor]:
+        """Return the five losses, unweighted: float32 scalars by name.
+
+        Args:
+            inputs: in the order of `Network.training_model`.
+            outputs: its outputs.
+        """
+        image_meta, rpn_positions, rpn_labels, rpn_deltas = inputs[1:5]
+        # Only at the trained anchors: the gradient of all others is zero.
+        rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["pyramid"], rpn_positions)  # [B, S, 2], [B, S, 4]
+        class_ids, masks = outputs["target_class_ids"], outputs["mrcnn_mask"]  # [B, T], [B, Q, M, M]
+        num_masks = ops.shape(masks)[1]
+        return {
+            "rpn_class_loss": rpn_class_loss(rpn_labels, rpn_logits),
+            "rpn_bbox_loss": rpn_bbox_loss(rpn_deltas, rpn_labels, rpn_bbox),
+            "mrcnn_class_loss": mrcnn_class_loss(
+                class_ids, outputs["mrcnn_class_logits"], parse_image_meta(image_meta)["active_class_ids"],
+                ops.any(outputs["rois"] != 0.0, axis=-1)),
+            "mrcnn_bbox_loss": mrcnn_bbox_loss(outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"]),
+            "mrcnn_mask_loss": mrcnn_mask_loss(outputs["target_masks"][:, :num_masks], class_ids[:, :num_masks], masks),
+        }  # fmt: skip
+
+    def l2_loss(self) -> KerasTensor | float:
+        """Return the L2 term: weight_decay times the sum of the mean squares of all trained kernels and biases.
+
+        Differs: from the weight decay of the paper. The classic code divides the term of each tensor by its size, and the
+        classic learning rates fit that.
+        """
+        decayed = [v for v in self.trainable_variables if v.name not in NOT_DECAYED]
+        if not decayed or not self.weight_decay:
+            return 0.0
+        return self.weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)
+
+
+def _is_roi_of_an_image(image_meta: KerasTensor, rois: KerasTensor) -> KerasTensor:
+    """Return which ROIs are neither padding nor of a row that only fills up the batch: bool [B, T]."""
+    is_image = ops.any(parse_image_meta(image_meta)["active_class_ids"] > 0, axis=-1, keepdims=True)
+    return ops.logical_and(is_image, ops.any(rois != 0.0, axis=-1))
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class Settings(keras.layers.Layer):
+    """The identity, which keeps settings of a model in its graph: Keras copies a functional model from its graph alone.
+
+    Args:
+        values: as JSON can hold them.
+    """
+
+    def __init__(self, values: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.values = dict(values)
+
+    def call(self, inputs):
+        return inputs
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "values": self.values}
