@@ -40,60 +40,60 @@ def nothing():
 @pytest.mark.parametrize("form", ["dense", "rle"])
 def test_perfect_detections(form):
     dataset = FakeDataset(TRUTH)
-    found = evaluate(lambda images: dataset.perfect(images, form), dataset, batch_size=2)
-    for name, value in found.metrics.items():
+    evaluated = evaluate(lambda images: dataset.perfect(images, form), dataset, batch_size=2)
+    for name, value in evaluated.metrics.items():
         if name.endswith("AR1"):
-            # one detection an image: of three squares two, in two images; the circle is found
+            # one detection per image: two of the three squares, in two images; the circle
             assert value == pytest.approx((2 / 3 + 1) / 2)
         else:
             assert value == pytest.approx(1.0), name
-    assert found.info["images"] == 3 and found.info["instances"] == 4 and found.info["detections"] == 4
-    assert found.per_class["square"]["mask_AP"] == pytest.approx(1.0)
-    assert found.per_class["square"]["instances"] == 3
-    assert found.per_class["circle"]["mask_APm"] == pytest.approx(1.0)
+    assert evaluated.info["images"] == 3 and evaluated.info["instances"] == 4 and evaluated.info["detections"] == 4
+    assert evaluated.per_class["square"]["mask_AP"] == pytest.approx(1.0)
+    assert evaluated.per_class["square"]["instances"] == 3
+    assert evaluated.per_class["circle"]["mask_APm"] == pytest.approx(1.0)
 
 
-def test_a_class_that_is_not_there_has_nan_and_counts_in_no_mean(tmp_path):
+def test_a_class_without_objects_has_nan_and_is_not_averaged(tmp_path):
     dataset = FakeDataset(TRUTH)
-    found = evaluate(dataset.perfect, dataset)
-    assert math.isnan(found.per_class["triangle"]["mask_AP"])
-    assert math.isnan(found.per_class["circle"]["mask_APl"])  # the only circle is of medium size
-    assert found.metrics["mask_AP"] == pytest.approx(1.0)
-    found.save(tmp_path / "eval.json")
+    evaluated = evaluate(dataset.perfect, dataset)
+    assert math.isnan(evaluated.per_class["triangle"]["mask_AP"])
+    assert math.isnan(evaluated.per_class["circle"]["mask_APl"])  # the only circle is of medium size
+    assert evaluated.metrics["mask_AP"] == pytest.approx(1.0)
+    evaluated.save(tmp_path / "eval.json")
     stored = json.loads((tmp_path / "eval.json").read_text())
     assert stored["per_class"]["triangle"]["mask_AP"] is None
     assert stored["metrics"]["mask_AP"] == pytest.approx(1.0)
 
 
 def test_no_detections_is_zero_not_nan():
-    found = evaluate(answers(nothing(), nothing(), nothing()), FakeDataset(TRUTH))
-    assert set(found.metrics.values()) == {0.0}
-    assert found.per_class["square"]["box_AP"] == 0.0
-    assert math.isnan(found.per_class["triangle"]["box_AP"])
+    evaluated = evaluate(answers(nothing(), nothing(), nothing()), FakeDataset(TRUTH))
+    assert set(evaluated.metrics.values()) == {0.0}
+    assert evaluated.per_class["square"]["box_AP"] == 0.0
+    assert math.isnan(evaluated.per_class["triangle"]["box_AP"])
 
 
-def test_the_curves_are_those_of_the_figures():
-    """Of four squares two are found (at IoU 1 and 0.6), then a false one; no circle is there, and no triangle."""
+def test_the_curves_agree_with_the_metrics():
+    """Two of four squares are found (with IoU 1 and 0.6), then a false detection; there are no circles or triangles."""
     boxes = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
     truth = [[instance(SIZE, 1, box) for box in boxes]]
     rows = result(SIZE, (1, boxes[0], 0.9), (1, (20, 0, 30, 6), 0.8), (1, (90, 90, 99, 99), 0.7))
-    found = evaluate(answers(rows), FakeDataset(truth))
+    evaluated = evaluate(answers(rows), FakeDataset(truth))
     for kind in ("mask", "box"):
-        precision = found.curves[kind]
+        precision = evaluated.curves[kind]
         assert precision.shape == (10, 101, 3)
         at_50, at_75 = precision[0, :, 0], precision[5, :, 0]
-        assert (at_50[:51] == 1).all() and (at_50[51:] == 0).all()  # two of four, both before the false one
+        assert (at_50[:51] == 1).all() and (at_50[51:] == 0).all()  # two of four, both ranked above the false detection
         assert (at_75[:26] == 1).all() and (at_75[26:] == 0).all()
         assert (precision[:, :, 1:] == -1).all()
-        assert precision[0, :, 0].mean() == found.per_class["square"][f"{kind}_AP50"]
-        assert precision[:, :, 0].mean() == pytest.approx(found.metrics[f"{kind}_AP"])
-    assert [row["category_id"] for row in found.truth] == [1] * 4 and len(found.rows) == 3
-    assert not {"truth", "rows", "curves"} & set(found.to_dict())
+        assert precision[0, :, 0].mean() == evaluated.per_class["square"][f"{kind}_AP50"]
+        assert precision[:, :, 0].mean() == pytest.approx(evaluated.metrics[f"{kind}_AP"])
+    assert [row["category_id"] for row in evaluated.truth] == [1] * 4 and len(evaluated.rows) == 3
+    assert not {"truth", "rows", "curves"} & set(evaluated.to_dict())
 
 
-def test_images_without_objects_alone_have_no_ap():
-    found = evaluate(answers(nothing(), nothing()), FakeDataset([[], []]))
-    assert all(math.isnan(value) for value in found.metrics.values())
+def test_without_objects_there_is_no_ap():
+    evaluated = evaluate(answers(nothing(), nothing()), FakeDataset([[], []]))
+    assert all(math.isnan(value) for value in evaluated.metrics.values())
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_images_without_objects_alone_have_no_ap():
 )
 def test_a_shifted_detection_is_right_at_the_thresholds_it_reaches(shift, iou, passed):
     dataset = FakeDataset([[instance(SIZE, 2, (40, 40, 90, 90))]])
-    found = evaluate(answers(result(SIZE, (2, (40, 40 + shift, 90, 90 + shift), 0.9))), dataset)
+    evaluated = evaluate(answers(result(SIZE, (2, (40, 40 + shift, 90, 90 + shift), 0.9))), dataset)
     for kind in ("mask", "box"):
-        assert found.metrics[f"{kind}_AP"] == pytest.approx(passed / 10)
-        assert found.metrics[f"{kind}_AP50"] == pytest.approx(float(iou >= 0.5))
-        assert found.metrics[f"{kind}_AP75"] == pytest.approx(float(iou >= 0.75))
+        assert evaluated.metrics[f"{kind}_AP"] == pytest.approx(passed / 10)
+        assert evaluated.metrics[f"{kind}_AP50"] == pytest.approx(float(iou >= 0.5))
+        assert evaluated.metrics[f"{kind}_AP75"] == pytest.approx(float(iou >= 0.75))
 
 
 def test_a_false_positive_above_and_below_the_true_one():
@@ -125,47 +125,47 @@ def test_a_false_positive_above_and_below_the_true_one():
 def test_a_false_positive_on_an_image_without_objects_counts():
     box = (40, 40, 90, 90)
     dataset = FakeDataset([[instance(SIZE, 1, box)], []])
-    found = evaluate(answers(result(SIZE, (1, box, 0.8)), result(SIZE, (1, box, 0.9))), dataset)
-    assert found.metrics["mask_AP"] == pytest.approx(0.5)
+    evaluated = evaluate(answers(result(SIZE, (1, box, 0.8)), result(SIZE, (1, box, 0.9))), dataset)
+    assert evaluated.metrics["mask_AP"] == pytest.approx(0.5)
 
 
 def test_half_of_the_objects_found():
     first, second = (40, 40, 90, 90), (0, 120, 50, 170)
     dataset = FakeDataset([[instance(SIZE, 1, first), instance(SIZE, 1, second)]])
-    found = evaluate(answers(result(SIZE, (1, first, 0.9))), dataset)
+    evaluated = evaluate(answers(result(SIZE, (1, first, 0.9))), dataset)
     # precision 1 at the recall points 0, 0.01, ... 0.50: 51 of 101
-    assert found.metrics["mask_AP"] == pytest.approx(51 / 101)
-    assert found.metrics["mask_AR100"] == pytest.approx(0.5)
+    assert evaluated.metrics["mask_AP"] == pytest.approx(51 / 101)
+    assert evaluated.metrics["mask_AR100"] == pytest.approx(0.5)
 
 
 def test_the_wrong_class_is_wrong():
     box = (40, 40, 90, 90)
-    found = evaluate(answers(result(SIZE, (2, box, 0.9))), FakeDataset([[instance(SIZE, 1, box)]]))
-    assert found.metrics["mask_AP"] == 0.0
-    assert math.isnan(found.per_class["circle"]["mask_AP"]) and found.per_class["circle"]["detections"] == 1
+    evaluated = evaluate(answers(result(SIZE, (2, box, 0.9))), FakeDataset([[instance(SIZE, 1, box)]]))
+    assert evaluated.metrics["mask_AP"] == 0.0
+    assert math.isnan(evaluated.per_class["circle"]["mask_AP"]) and evaluated.per_class["circle"]["detections"] == 1
 
 
 def test_a_crowd_is_neither_missed_nor_are_detections_in_it_wrong():
     box, crowd = (40, 40, 90, 90), (0, 100, 120, 200)
     dataset = FakeDataset([[instance(SIZE, 1, box), instance(SIZE, 1, crowd, iscrowd=1)]])
-    inside = [(1, (10, 110, 40, 140), 0.95), (1, (60, 150, 100, 190), 0.97)]  # both before the true one
-    found = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), dataset)
-    assert found.metrics["mask_AP"] == pytest.approx(1.0) and found.metrics["box_AP"] == pytest.approx(1.0)
-    assert found.info["crowds"] == 1 and found.info["instances"] == 1
+    inside = [(1, (10, 110, 40, 140), 0.95), (1, (60, 150, 100, 190), 0.97)]  # both ranked above the true one
+    evaluated = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), dataset)
+    assert evaluated.metrics["mask_AP"] == pytest.approx(1.0) and evaluated.metrics["box_AP"] == pytest.approx(1.0)
+    assert evaluated.info["crowds"] == 1 and evaluated.info["instances"] == 1
     without = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), FakeDataset([[instance(SIZE, 1, box)]]))
     assert without.metrics["mask_AP"] == pytest.approx(1 / 3)
 
 
 def test_a_class_of_crowds_alone_has_nan():
     dataset = FakeDataset([[instance(SIZE, 1, (0, 100, 120, 200), iscrowd=1)]])
-    found = evaluate(answers(nothing()), dataset)
-    assert math.isnan(found.metrics["mask_AP"]) and math.isnan(found.per_class["square"]["mask_AP"])
+    evaluated = evaluate(answers(nothing()), dataset)
+    assert math.isnan(evaluated.metrics["mask_AP"]) and math.isnan(evaluated.per_class["square"]["mask_AP"])
 
 
 def test_size_follows_the_annotated_area():
     truth = instance(SIZE, 1, (40, 40, 90, 90)) | {"area": 1000.0}  # 2500 pixels, annotated as below 32 x 32
-    found = evaluate(answers(result(SIZE, (1, (40, 40, 90, 90), 0.9))), FakeDataset([[truth]]))
-    assert found.metrics["mask_APs"] == pytest.approx(1.0) and math.isnan(found.metrics["mask_APm"])
+    evaluated = evaluate(answers(result(SIZE, (1, (40, 40, 90, 90), 0.9))), FakeDataset([[truth]]))
+    assert evaluated.metrics["mask_APs"] == pytest.approx(1.0) and math.isnan(evaluated.metrics["mask_APm"])
 
 
 def test_detections_of_classes_that_the_source_does_not_annotate_do_not_count():
@@ -174,9 +174,9 @@ def test_detections_of_classes_that_the_source_does_not_annotate_do_not_count():
     dataset.image_info[1]["source"] = "other"
     dataset.source_class_ids = {"fake": [0, 1, 3], "other": [0, 2]}
     both = result(SIZE, (1, box, 0.9), (2, elsewhere, 0.8))
-    found = evaluate(answers(both, both), dataset)
-    assert found.metrics["mask_AP"] == pytest.approx(1.0)
-    assert found.info["detections"] == 2
+    evaluated = evaluate(answers(both, both), dataset)
+    assert evaluated.metrics["mask_AP"] == pytest.approx(1.0)
+    assert evaluated.info["detections"] == 2
 
 
 def test_a_source_without_classes_of_its_own_uses_all():
@@ -185,13 +185,13 @@ def test_a_source_without_classes_of_its_own_uses_all():
     assert evaluate(dataset.perfect, dataset).metrics["mask_AP"] == pytest.approx(1.0)
 
 
-def test_classes_of_one_name_are_told_apart_by_source():
+def test_classes_of_one_name_get_their_source():
     dataset = FakeDataset(TRUTH)
     dataset.class_info[3] = {"source": "other", "id": 1, "name": "square"}
     assert list(evaluate(dataset.perfect, dataset).per_class) == ["square (fake)", "circle", "square (other)"]
 
 
-def test_classes_of_one_name_in_one_source_are_told_apart_by_id():
+def test_classes_of_one_name_in_one_source_get_their_id():
     dataset = FakeDataset(TRUTH, classes=("square", "circle", "square"))
     result = evaluate(dataset.perfect, dataset)
     assert [(name, figures["class_id"]) for name, figures in result.per_class.items()] == [
@@ -208,12 +208,12 @@ def test_subset_of_images_batches_and_stages(monkeypatch):
 
     scored, accumulate = iter(["scoring masks", "scoring boxes"]), scoring.COCOeval_faster.accumulate
     monkeypatch.setattr(scoring._Evaluation, "accumulate", lambda self: stages.during(next(scored), accumulate)(self))
-    found = evaluate(stages.during("detecting", detect), dataset, [2, 0, 1], batch_size=2, progress=stages)
+    evaluated = evaluate(stages.during("detecting", detect), dataset, [2, 0, 1], batch_size=2, progress=stages)
     assert seen == [[2, 0], [1]]
     assert stages.names == ["detecting", "scoring masks", "scoring boxes"] and next(scored, None) is None
     assert stages.told[0][1] == [(2, 3), (3, 3)] and all(calls for _, calls in stages.told)
-    monkeypatch.undo()  # what follows has no stages
-    assert found.metrics == evaluate(dataset.perfect, dataset).metrics
+    monkeypatch.undo()  # no progress from here on
+    assert evaluated.metrics == evaluate(dataset.perfect, dataset).metrics
     assert evaluate(dataset.perfect, dataset, np.array([1])).info["instances"] == 1
 
 
@@ -223,8 +223,8 @@ def test_boxes_alone():
     def detect(images):
         return [{key: value for key, value in r.items() if key != "masks"} for r in dataset.perfect(images)]
 
-    found = evaluate(detect, dataset, kinds=("box",))
-    assert found.metrics["box_AP"] == pytest.approx(1.0) and "mask_AP" not in found.metrics
+    evaluated = evaluate(detect, dataset, kinds=("box",))
+    assert evaluated.metrics["box_AP"] == pytest.approx(1.0) and "mask_AP" not in evaluated.metrics
     with pytest.raises(ValueError, match="no segmentation"):
         evaluate(detect, dataset)
     with pytest.raises(ValueError, match="keypoints.*mask, box"):
@@ -241,17 +241,17 @@ ERRORS = [OSError("cannot identify image file"), cv2.error("(-215:Assertion fail
     ("errors", "the image cannot be loaded"), ("truth_errors", "its masks cannot be loaded")])
 def test_an_image_that_cannot_be_loaded_is_left_out_and_reported(which, what, error, tmp_path):
     dataset = FakeDataset(TRUTH, **{which: {0: error}})
-    found = evaluate(dataset.perfect, dataset, batch_size=2)
+    evaluated = evaluate(dataset.perfect, dataset, batch_size=2)
     # neither its three objects nor detections in it count
-    assert found.info["images"] == 2 and found.info["instances"] == 1 and found.info["detections"] == 1
-    assert {row["image_id"] for row in [*found.truth, *found.rows]} == {1}
-    assert found.metrics["mask_AP"] == pytest.approx(1.0)
+    assert evaluated.info["images"] == 2 and evaluated.info["instances"] == 1 and evaluated.info["detections"] == 1
+    assert {row["image_id"] for row in [*evaluated.truth, *evaluated.rows]} == {1}
+    assert evaluated.metrics["mask_AP"] == pytest.approx(1.0)
     reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
     message = f"image 0 (id '100' of 'fake', path 0.png): {what}: {reason}"
-    assert found.info["left_out"] == {0: message}
-    table = found.table(width=300)
+    assert evaluated.info["left_out"] == {0: message}
+    table = evaluated.table(width=300)
     assert "images left out: 1" in table.splitlines()[0] and f"left out: {message}" in table
-    found.save(tmp_path / "eval.json")
+    evaluated.save(tmp_path / "eval.json")
     assert json.loads((tmp_path / "eval.json").read_text())["info"]["left_out"] == {"0": message}
 
 
@@ -278,8 +278,8 @@ def test_an_image_that_is_not_one_is_left_out():
 
 def test_ground_truth_of_another_size_is_left_out_and_reported():
     dataset = FakeDataset([[instance((60, 80), 1, (0, 0, 20, 20))], TRUTH[1]])
-    found = evaluate(dataset.perfect, dataset)
-    assert "the image is 120 x 200 (height x width), its ground truth 60 x 80" in found.info["left_out"][0]
+    evaluated = evaluate(dataset.perfect, dataset)
+    assert "the image is 120 x 200 (height x width), its ground truth 60 x 80" in evaluated.info["left_out"][0]
 
 
 def test_nothing_to_evaluate():
@@ -305,13 +305,13 @@ def test_a_detector_that_does_not_fit_its_images():
 
 def test_saved_and_loaded(tmp_path):
     dataset = FakeDataset(TRUTH, errors={2: OSError()})
-    found = evaluate(dataset.perfect, dataset)
+    evaluated = evaluate(dataset.perfect, dataset)
     path = tmp_path / "deep" / "eval.json"
-    found.save(path)
+    evaluated.save(path)
     loaded = CocoResult.load(path)
-    np.testing.assert_equal(loaded.metrics, found.metrics)
-    np.testing.assert_equal(loaded.per_class, found.per_class)
-    assert loaded.table() == found.table()
+    np.testing.assert_equal(loaded.metrics, evaluated.metrics)
+    np.testing.assert_equal(loaded.per_class, evaluated.per_class)
+    assert loaded.table() == evaluated.table()
     assert [p.name for p in path.parent.iterdir()] == ["eval.json"]
 
 
@@ -341,7 +341,7 @@ class TinyCoco(FakeDataset):
 
     def noisy(self, images):
         """Objects shifted, of wrong class, missing, doubled, with random scores."""
-        found = []
+        results = []
         for image in images:
             image_id = int(image[0, 0, 0])
             rng = np.random.default_rng(image_id)
@@ -356,7 +356,7 @@ class TinyCoco(FakeDataset):
                     class_ids.append(row["class_id"] if rng.random() < 0.8 else rng.integers(1, 81))
                     masks.append(mask.astype(bool))
             masks = np.stack(masks, -1) if masks else np.zeros((*image.shape[:2], 0), bool)
-            found.append(
+            results.append(
                 {
                     "rois": np.array(rois, np.int32).reshape(-1, 4),
                     "class_ids": np.array(class_ids, np.int32),
@@ -364,15 +364,15 @@ class TinyCoco(FakeDataset):
                     "masks": masks,
                 }
             )
-        return found
+        return results
 
 
 @pytest.mark.parametrize("subset", ["train", "val"])
-def test_the_figures_are_those_of_plain_pycocotools(subset):
+def test_the_metrics_equal_those_of_pycocotools(subset):
     dataset = TinyCoco(shared_path(f"data/tiny_coco/annotations/instances_{subset}2017.json"))
-    found = evaluate(dataset.noisy, dataset, batch_size=4)
-    rows = to_source_ids(found.rows, dataset)
-    assert 0.05 < found.metrics["mask_AP"] < 0.95  # the noise leaves something to measure
+    evaluated = evaluate(dataset.noisy, dataset, batch_size=4)
+    rows = to_source_ids(evaluated.rows, dataset)
+    assert 0.05 < evaluated.metrics["mask_AP"] < 0.95  # the noisy detector is neither perfect nor useless
     names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
     for kind, iou_type, drop in (("mask", "segm", "bbox"), ("box", "bbox", "segmentation")):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -381,28 +381,28 @@ def test_the_figures_are_those_of_plain_pycocotools(subset):
             plain.evaluate()
             plain.accumulate()
             plain.summarize()
-        ours = [found.metrics[f"{kind}_{name}"] for name in names]
+        ours = [evaluated.metrics[f"{kind}_{name}"] for name in names]
         assert ours == pytest.approx(plain.stats.tolist(), abs=1e-12)
-        # and a class by itself
+        # and of one class
         person = plain.eval["precision"][:, :, plain.params.catIds.index(1), 0, -1]
-        assert found.per_class["person"][f"{kind}_AP"] == pytest.approx(person.mean(), abs=1e-12)
+        assert evaluated.per_class["person"][f"{kind}_AP"] == pytest.approx(person.mean(), abs=1e-12)
 
 
-def test_the_coco_reader_gives_the_same_figures():
+def test_the_coco_reader_gives_the_same_metrics():
     path = shared_path("data/tiny_coco")
     plain = TinyCoco(path / "annotations/instances_val2017.json")
     dataset = CocoDataset()
     dataset.load_coco(str(path), "val", year="2017")
     dataset.prepare()
     ids = {str(info["id"]): ix for ix, info in enumerate(dataset.image_info)}
-    # the same images in the same order, found by the same noise
+    # the same images in the same order, with the same noise
     image_ids = [ids[str(info["id"])] for info in plain.image_info]
     position = iter(range(len(image_ids)))
 
     def detect(images):
         return [plain.noisy([plain.load_image(next(position))])[0] for _ in images]
 
-    found, expected = evaluate(detect, dataset, image_ids), evaluate(plain.noisy, plain)
-    assert found.info["left_out"] == {} and found.info["instances"] == expected.info["instances"]
+    evaluated, expected = evaluate(detect, dataset, image_ids), evaluate(plain.noisy, plain)
+    assert evaluated.info["left_out"] == {} and evaluated.info["instances"] == expected.info["instances"]
     for name, value in expected.metrics.items():
-        assert found.metrics[name] == pytest.approx(value, abs=1e-12), name
+        assert evaluated.metrics[name] == pytest.approx(value, abs=1e-12), name

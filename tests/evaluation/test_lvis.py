@@ -38,22 +38,22 @@ def boxes(truth, detections, coverage):
                       frequencies=FREQUENCIES)  # fmt: skip
 
 
-def test_a_category_counts_only_where_it_was_looked_for():
-    # image 10 has a rare object and was searched for frequent ones in vain; image 11 has rare ones, not all annotated;
+def test_a_category_counts_only_where_it_was_searched_for():
+    # image 10 has a rare object and has verifiably no frequent ones; image 11 has rare ones, not all annotated;
     # image 12 has a frequent object
     coverage = {10: ({FREQUENT}, ()), 11: ((), {RARE}), 12: ((), ())}
     truth = [truth_row(10, RARE, HERE), truth_row(11, RARE, HERE), truth_row(12, FREQUENT, HERE)]
     detections = [
         found_row(10, RARE, HERE, 0.9),
-        found_row(10, COMMON, HERE, 0.95),  # nobody looked for common ones: passed over
+        found_row(10, COMMON, HERE, 0.95),  # common ones were not searched for: ignored
         found_row(10, FREQUENT, HERE, 0.8),  # verified to be absent: wrong
-        found_row(11, RARE, ELSEWHERE, 0.99),  # may be an object that is not annotated: passed over
+        found_row(11, RARE, ELSEWHERE, 0.99),  # may be an object that is not annotated: ignored
         found_row(11, RARE, HERE, 0.5),
-        found_row(11, FREQUENT, HERE, 0.99),  # nobody looked: passed over
+        found_row(11, FREQUENT, HERE, 0.99),  # not searched for: ignored
         found_row(12, FREQUENT, HERE, 0.7),
     ]
     overall, by_category = boxes(truth, detections, coverage)
-    # of the frequent category the false one comes first: precision 1/2 at every recall
+    # in the frequent category the false detection ranks first: precision 1/2 at every recall
     assert overall["APr"] == pytest.approx(1) and overall["APf"] == pytest.approx(0.5) and math.isnan(overall["APc"])
     assert overall["AP"] == overall["AP50"] == pytest.approx(0.75) and overall["AR"] == 1
     assert by_category[RARE]["AP"] == pytest.approx(1) and math.isnan(by_category[COMMON]["AP"])
@@ -65,21 +65,21 @@ def test_a_category_counts_only_where_it_was_looked_for():
     assert whole["AP"] == pytest.approx(1 / 2) and math.isnan(whole["APc"])
 
 
-def test_a_category_in_the_negative_set_alone_has_no_figure():
+def test_a_category_without_objects_has_no_metric():
     overall, by_category = boxes([], [found_row(10, RARE, HERE, 0.9)], {10: ({RARE}, ())})
     assert math.isnan(overall["AP"]) and math.isnan(by_category[RARE]["AR"])
 
 
-def test_the_categories_are_counted(monkeypatch):
-    told, compare = [], lvis._compare
-    monkeypatch.setattr(lvis, "_compare", lambda *args: told.append("compared") or compare(*args))
+def test_progress_counts_categories(monkeypatch):
+    calls, compare = [], lvis._compare
+    monkeypatch.setattr(lvis, "_compare", lambda *args: calls.append("compared") or compare(*args))
     truth, rows = [truth_row(10, COMMON, HERE)], [found_row(10, COMMON, HERE, 0.9)]
-    score_rows(truth, rows, [10], [RARE, COMMON, FREQUENT], "box", None, lambda *call: told.append(call),
+    score_rows(truth, rows, [10], [RARE, COMMON, FREQUENT], "box", None, lambda *call: calls.append(call),
                coverage={10: ((), ())}, frequencies=FREQUENCIES)  # fmt: skip
-    assert told == [(1, 3), "compared", (2, 3), (3, 3)]
+    assert calls == [(1, 3), "compared", (2, 3), (3, 3)]
 
 
-def test_the_curves_are_of_every_category():
+def test_curves_cover_every_category():
     curves, coverage = {}, {10: ((), ())}
     truth = [truth_row(10, RARE, HERE), truth_row(10, RARE, ELSEWHERE), truth_row(10, COMMON, HERE)]
     score_rows(truth, [found_row(10, RARE, HERE, 0.9)], [10], [RARE, COMMON, FREQUENT], "box", curves, coverage=coverage,
@@ -101,7 +101,7 @@ def strip(x1, x2):
     return [x1, 10, x2 - x1, 40]
 
 
-def test_of_two_objects_covered_alike_the_last_is_taken():
+def test_of_two_equal_overlaps_the_last_object_is_matched():
     # the first detection covers either with 30 of 50; what it takes is gone for the second, which lies on `right`
     left, right = truth_row(10, RARE, strip(0, 40)), truth_row(10, RARE, strip(20, 60))
     detections = [found_row(10, RARE, strip(10, 50), 0.9), found_row(10, RARE, strip(20, 60), 0.8)]
@@ -109,7 +109,7 @@ def test_of_two_objects_covered_alike_the_last_is_taken():
     assert boxes([right, left], detections, {10: ((), ())})[0]["AP50"] == pytest.approx(1)
 
 
-def test_an_object_that_counts_is_taken_before_one_that_does_not():
+def test_an_object_that_counts_is_matched_before_an_ignored_one():
     # the first detection covers the object with 30 of 50, a crowd with 36 of 44; the second lies on the object and meets
     # the crowd with 26 of 54 only, so it is wrong; the third finds another object: precision 2/3 for the second half
     truth = [truth_row(10, RARE, strip(*ends), iscrowd=crowd) for *ends, crowd in [(0, 40, 0), (14, 54, 1), (90, 130, 0)]]
@@ -117,23 +117,23 @@ def test_an_object_that_counts_is_taken_before_one_that_does_not():
     assert boxes(truth, detections, {10: ((), ())})[0]["AP50"] == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
-def test_only_the_300_most_certain_of_an_image_count():
+def test_only_the_300_highest_scores_of_an_image_count():
     coverage = {10: ((), ())}
     many = [found_row(10, RARE, ELSEWHERE, 0.5 + i / 1000) for i in range(300)]
     truth = [truth_row(10, RARE, HERE)]
     assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *many], coverage)[0]["AR"] == 0
     assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *many[1:]], coverage)[0]["AR"] == 1
-    # those of categories that do not count take places too
+    # detections of categories that do not count are among the 300 too
     others = [{**row, "category_id": COMMON} for row in many]
     assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *others], coverage)[0]["AR"] == 0
 
 
-def test_a_detection_without_what_is_compared():
+def test_a_detection_without_a_mask_is_an_error():
     with pytest.raises(ValueError, match="image 10: a detection has no segmentation, which the evaluation of mask needs"):
         score_rows([], [found_row(10, RARE, HERE, 0.9)], [10], [RARE], "mask", coverage={10: ({RARE}, ())}, frequencies={})
 
 
-def test_other_data_sets_are_evaluated_as_before():
+def test_a_data_set_that_annotates_all_classes_needs_no_federated_scorer():
     assert federated_scorer(FakeDataset([[]]), [0]) is None
 
 
@@ -145,7 +145,7 @@ def lvis_package(monkeypatch):
 
 
 def theirs(package, path, rows, kind):
-    """Figures of the package, and the AP of each category, nan for -1."""
+    """The package's metrics, and the AP of each category; nan for -1."""
     results = package.LVISResults(package.LVIS(str(path)), [dict(row) for row in rows])
     evaluator = package.LVISEval(package.LVIS(str(path)), results, KINDS[kind])
     evaluator.run()
@@ -157,7 +157,7 @@ def theirs(package, path, rows, kind):
 
 
 def random_set(rng, images=12, categories=6):
-    """A made file of LVIS's form, and detections with equal scores, empty ones and 300 and more of one image."""
+    """A random file in LVIS's format, and detections: some with equal scores, some empty, more than 300 in some images."""
     content = {"images": [], "annotations": [], "categories": []}
     ids = rng.permutation(1000)[:categories] + 1
     content["categories"] = [{"id": int(i), "name": f"c{i}", "frequency": "rcf"[k % 3]} for k, i in enumerate(ids)]
@@ -204,7 +204,7 @@ def our_truth(content):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("seed", range(6))
-def test_random_sets_have_the_packages_figures(lvis_package, tmp_path, kind, seed):
+def test_metrics_of_random_sets_equal_the_lvis_packages(lvis_package, tmp_path, kind, seed):
     content, detections = random_set(np.random.default_rng(seed))
     path = tmp_path / "lvis.json"
     path.write_text(json.dumps(content))
@@ -223,7 +223,7 @@ def test_random_sets_have_the_packages_figures(lvis_package, tmp_path, kind, see
 
 
 class WithoutImages(LvisDataset):
-    """LVIS's annotations with images of nothing, whose first pixel says which it is."""
+    """LVIS's annotations with black images, whose first pixel is the image id."""
 
     def load_image(self, image_id):
         image = np.zeros((*self.image_size(image_id), 3), np.uint8)
@@ -233,7 +233,7 @@ class WithoutImages(LvisDataset):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """The annotations of 25 photographs, with the categories that are spoken of there (the package is slow)."""
+    """The annotations of 25 photographs, with the categories that they mention (the package is slow)."""
     content = json.loads(shared_path("data/lvis/lvis_val_100.json").read_text())
     content["images"] = content["images"][:25]
     kept = {image["id"] for image in content["images"]}
@@ -251,11 +251,11 @@ def photographs(tmp_path_factory):
 
 
 def noisy(dataset, seed=0):
-    """A detector that finds most objects, shifted or of another class, and things that are not there."""
+    """A detector that finds most objects, shifted or with another class, and objects that do not exist."""
     rng = np.random.default_rng(seed)
 
     def detect(images):
-        found = []
+        results = []
         for image in images:
             size, masks, class_ids = image.shape[:2], [], []
             dense, truth_ids = dataset.load_mask(int(image[0, 0, 0]))
@@ -270,34 +270,34 @@ def noisy(dataset, seed=0):
                 class_ids.append(class_id)
             rles = [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
             x, y, w, h = np.array([coco_mask.toBbox(rle) for rle in rles]).reshape(-1, 4).T
-            found.append({"rois": np.stack([y, x, y + h, x + w], 1), "class_ids": np.array(class_ids, int),
+            results.append({"rois": np.stack([y, x, y + h, x + w], 1), "class_ids": np.array(class_ids, int),
                           "scores": np.round(rng.random(len(rles)), 2), "masks": rles})  # fmt: skip
-        return found
+        return results
 
     return detect
 
 
-def test_real_annotations_have_the_packages_figures(lvis_package, photographs):
+def test_metrics_of_real_annotations_equal_the_lvis_packages(lvis_package, photographs):
     dataset, path = photographs
-    found = evaluate(noisy(dataset), dataset, batch_size=8)
-    rows = to_source_ids(found.rows, dataset)
-    assert found.info["images"] == 25 and found.info["instances"] > 150 and 0.1 < found.metrics["mask_AP"] < 0.95
+    evaluated = evaluate(noisy(dataset), dataset, batch_size=8)
+    rows = to_source_ids(evaluated.rows, dataset)
+    assert evaluated.info["images"] == 25 and evaluated.info["instances"] > 150 and 0.1 < evaluated.metrics["mask_AP"] < 0.95
     for kind in ("mask", "box"):
         expected = theirs(lvis_package, path, rows, kind)
         for name in NAMES:
-            assert found.metrics[f"{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
-        # and a category by itself
-        for figures in list(found.per_class.values())[::10]:
+            assert evaluated.metrics[f"{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
+        # and of one category
+        for figures in list(evaluated.per_class.values())[::10]:
             source_id = dataset.get_source_class_id(figures["class_id"], "lvis")
             assert figures[f"{kind}_AP"] == pytest.approx(expected[source_id], abs=1e-9, nan_ok=True)
 
 
 def test_the_order_of_the_images_does_not_matter(photographs):
     dataset, _ = photographs
-    found = evaluate(noisy(dataset), dataset, range(10))
+    evaluated = evaluate(noisy(dataset), dataset, range(10))
     answers = iter([])
     by_image = {}
-    for row in found.rows:
+    for row in evaluated.rows:
         by_image.setdefault(row["image_id"], []).append(row)
 
     def again(images):
@@ -309,16 +309,16 @@ def test_the_order_of_the_images_does_not_matter(photographs):
                  "masks": [row["segmentation"] for row in rows]}]  # fmt: skip
 
     reverse = evaluate(again, dataset, range(9, -1, -1))
-    assert reverse.metrics == pytest.approx(found.metrics, abs=1e-12, nan_ok=True)
+    assert reverse.metrics == pytest.approx(evaluated.metrics, abs=1e-12, nan_ok=True)
 
 
-def test_the_table_and_the_file_show_what_there_is(photographs, tmp_path):
+def test_the_table_and_the_file_have_the_metrics_of_lvis(photographs, tmp_path):
     dataset, _ = photographs
-    found = evaluate(noisy(dataset), dataset, range(4))
-    lines = [line.split() for line in result_table(found, per_class=False).splitlines()]
+    evaluated = evaluate(noisy(dataset), dataset, range(4))
+    lines = [line.split() for line in result_table(evaluated, per_class=False).splitlines()]
     assert ["AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR"] in lines
-    found.save(tmp_path / "a.json")
-    assert CocoResult.load(tmp_path / "a.json").metrics == pytest.approx(found.metrics, nan_ok=True)
+    evaluated.save(tmp_path / "a.json")
+    assert CocoResult.load(tmp_path / "a.json").metrics == pytest.approx(evaluated.metrics, nan_ok=True)
 
 
 def test_an_image_that_cannot_be_loaded_is_left_out(photographs, monkeypatch):

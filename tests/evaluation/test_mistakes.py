@@ -1,4 +1,4 @@
-"""Detections held against objects, image by image: found, confused, missed, false."""
+"""Detections compared with objects, image by image: found, confused, missed, false; the confusion matrix."""
 import numpy as np
 import pytest
 
@@ -21,12 +21,12 @@ THIRD = (0, 10, 10, 30)  # as large as A, half on it: IoU 1/3
 CAT, DOG = 1, 2
 
 
-def thing(category_id, box, image_id=0, iscrowd=0):
+def obj(category_id, box, image_id=0, iscrowd=0):
     return {"image_id": image_id, "category_id": category_id, "iscrowd": iscrowd,
             "segmentation": encode_mask(rectangle(SIZE, box))}  # fmt: skip
 
 
-def found(category_id, box, score=0.9, image_id=0):
+def detection(category_id, box, score=0.9, image_id=0):
     return {"image_id": image_id, "category_id": category_id, "score": score,
             "segmentation": encode_mask(rectangle(SIZE, box))}  # fmt: skip
 
@@ -38,55 +38,55 @@ def _counts(truth, rows, **options):
 
 
 @pytest.mark.parametrize("truth, rows, counts", [
-    ([thing(CAT, A)], [found(CAT, A)], (1, 0, 0, 0)),
-    ([thing(CAT, A)], [found(CAT, HALF)], (1, 0, 0, 0)),  # an IoU of exactly 0.5 counts
-    ([thing(CAT, A)], [found(CAT, THIRD)], (0, 0, 1, 1)),
-    ([thing(CAT, A)], [found(DOG, A)], (0, 1, 0, 0)),
-    ([thing(CAT, A)], [found(CAT, A), found(CAT, A)], (1, 0, 0, 1)),  # found twice: once for nothing
-    ([thing(CAT, A)], [], (0, 0, 1, 0)),
-    ([], [found(CAT, A)], (0, 0, 0, 1)),
-    # of the right class, though another class covers it better and is surer
-    ([thing(CAT, A)], [found(DOG, A, 0.95), found(CAT, HALF, 0.3)], (1, 0, 0, 1)),
-    ([thing(CAT, A), thing(DOG, B), thing(CAT, C)], [found(CAT, A), found(CAT, B), found(DOG, THIRD)], (1, 1, 1, 1)),
+    ([obj(CAT, A)], [detection(CAT, A)], (1, 0, 0, 0)),
+    ([obj(CAT, A)], [detection(CAT, HALF)], (1, 0, 0, 0)),  # an IoU of exactly 0.5 counts
+    ([obj(CAT, A)], [detection(CAT, THIRD)], (0, 0, 1, 1)),
+    ([obj(CAT, A)], [detection(DOG, A)], (0, 1, 0, 0)),
+    ([obj(CAT, A)], [detection(CAT, A), detection(CAT, A)], (1, 0, 0, 1)),  # found twice: the second is false
+    ([obj(CAT, A)], [], (0, 0, 1, 0)),
+    ([], [detection(CAT, A)], (0, 0, 0, 1)),
+    # of the right class, though one of another class has a better overlap and a higher score
+    ([obj(CAT, A)], [detection(DOG, A, 0.95), detection(CAT, HALF, 0.3)], (1, 0, 0, 1)),
+    ([obj(CAT, A), obj(DOG, B), obj(CAT, C)], [detection(CAT, A), detection(CAT, B), detection(DOG, THIRD)], (1, 1, 1, 1)),
 ])  # fmt: skip
 def test_cases_by_hand(truth, rows, counts):
     assert _counts(truth, rows) == counts
 
 
-def test_the_surer_detection_takes_the_object():
-    (image,) = find_mistakes([thing(CAT, A)], [found(CAT, HALF, 0.4), found(CAT, A, 0.3)])
+def test_the_detection_of_higher_score_gets_the_object():
+    (image,) = find_mistakes([obj(CAT, A)], [detection(CAT, HALF, 0.4), detection(CAT, A, 0.3)])
     assert [row["score"] for _, row in image.found] == [0.4] and [row["score"] for row in image.false] == [0.3]
 
 
-def test_a_score_below_the_least_is_passed_over():
-    rows = [found(CAT, A, 0.7), found(CAT, C, 0.69)]
-    assert _counts([thing(CAT, A)], rows, min_score=0.7) == (1, 0, 0, 0)
-    assert _counts([thing(CAT, A)], [found(CAT, A, 0.2)], min_score=0.7) == (0, 0, 1, 0)
+def test_scores_below_the_least_are_ignored():
+    rows = [detection(CAT, A, 0.7), detection(CAT, C, 0.69)]
+    assert _counts([obj(CAT, A)], rows, min_score=0.7) == (1, 0, 0, 0)
+    assert _counts([obj(CAT, A)], [detection(CAT, A, 0.2)], min_score=0.7) == (0, 0, 1, 0)
     assert find_mistakes([], rows, min_score=0.8) == []
 
 
-def test_what_lies_in_a_crowd_of_its_class_is_passed_over():
-    crowd = [thing(CAT, (0, 0, 40, 40), iscrowd=1)]
-    assert _counts(crowd, [found(CAT, A)]) == (0, 0, 0, 0)
-    assert _counts(crowd, [found(DOG, A), found(CAT, C)]) == (0, 0, 0, 2)
-    assert _counts([*crowd, thing(CAT, A)], [found(CAT, A)]) == (1, 0, 0, 0)
+def test_detections_in_a_crowd_of_their_class_are_ignored():
+    crowd = [obj(CAT, (0, 0, 40, 40), iscrowd=1)]
+    assert _counts(crowd, [detection(CAT, A)]) == (0, 0, 0, 0)
+    assert _counts(crowd, [detection(DOG, A), detection(CAT, C)]) == (0, 0, 0, 2)
+    assert _counts([*crowd, obj(CAT, A)], [detection(CAT, A)]) == (1, 0, 0, 0)
 
 
 def test_federated_classes_count_where_they_were_searched_for():
     """Cats are known to be absent, dogs are annotated in part; of class 3 nothing is known."""
     known = lambda image_id: ({CAT}, {DOG})  # noqa: E731
-    rows = [found(CAT, A), found(DOG, C), found(3, C)]
-    assert _counts([thing(DOG, B)], rows, coverage=known) == (0, 0, 1, 1)
-    assert _counts([thing(DOG, B)], rows, coverage=lambda image_id: None) == (0, 0, 1, 3)
+    rows = [detection(CAT, A), detection(DOG, C), detection(3, C)]
+    assert _counts([obj(DOG, B)], rows, coverage=known) == (0, 0, 1, 1)
+    assert _counts([obj(DOG, B)], rows, coverage=lambda image_id: None) == (0, 0, 1, 3)
 
 
-def test_images_are_apart_and_in_order():
-    images = find_mistakes([thing(CAT, A, 7), thing(CAT, A, 2)], [found(CAT, A, 0.9, 2), found(CAT, A, 0.8, 5)])
+def test_images_are_separate_and_in_order():
+    images = find_mistakes([obj(CAT, A, 7), obj(CAT, A, 2)], [detection(CAT, A, 0.9, 2), detection(CAT, A, 0.8, 5)])
     assert [image.image_id for image in images] == [2, 5, 7]
     assert [image.count for image in images] == [0, 1, 1]
 
 
-def test_the_worst_have_the_most_mistakes():
+def test_the_worst_images_have_the_most_mistakes():
     def image(image_id, right, wrong):
         return ImageMistakes(image_id, found=[({}, {})] * right, missed=[{}] * wrong)
 
@@ -97,7 +97,7 @@ def test_the_worst_have_the_most_mistakes():
     assert mixed.count == 3
 
 
-def test_a_detection_without_a_mask_is_named():
+def test_a_detection_without_a_mask_is_an_error():
     with pytest.raises(ValueError, match="image 4: a detection has no segmentation"):
         find_mistakes([], [{"image_id": 4, "category_id": 1, "score": 0.5, "bbox": [0, 0, 5, 5]}])
 
@@ -105,10 +105,10 @@ def test_a_detection_without_a_mask_is_named():
 NAMES = ["BG", "cat", "dog"]
 
 
-def test_rows_are_what_is_there_and_columns_what_was_found():
-    truth = [thing(CAT, A), thing(CAT, B), thing(DOG, C), thing(DOG, A, 1), thing(CAT, C, 1, iscrowd=1)]
-    rows = [found(CAT, A), found(DOG, B), found(CAT, C, 0.5), found(CAT, B, 0.4, 1)]
-    # image 0: a cat found, a cat taken for a dog, a dog taken for a cat; image 1: a dog missed, a cat made up
+def test_rows_are_objects_and_columns_detections():
+    truth = [obj(CAT, A), obj(CAT, B), obj(DOG, C), obj(DOG, A, 1), obj(CAT, C, 1, iscrowd=1)]
+    rows = [detection(CAT, A), detection(DOG, B), detection(CAT, C, 0.5), detection(CAT, B, 0.4, 1)]
+    # image 0: a cat found, a cat taken for a dog, a dog taken for a cat; image 1: a dog missed, a false cat
     confusion = confusion_matrix(find_mistakes(truth, rows), NAMES)
     np.testing.assert_array_equal(confusion.counts, [[0, 1, 0], [0, 1, 1], [1, 1, 0]])
     assert confusion.between_classes == 2 and confusion.names == NAMES
@@ -117,12 +117,12 @@ def test_rows_are_what_is_there_and_columns_what_was_found():
 
 
 def test_without_detections_everything_is_missed():
-    confusion = confusion_matrix(find_mistakes([thing(CAT, A), thing(DOG, C)], []), NAMES)
+    confusion = confusion_matrix(find_mistakes([obj(CAT, A), obj(DOG, C)], []), NAMES)
     np.testing.assert_array_equal(confusion.counts, [[0, 0, 0], [1, 0, 0], [1, 0, 0]])
     assert not confusion_matrix([], NAMES).counts.any()
 
 
-def test_of_many_classes_the_most_confused_stay_in_order():
+def test_the_most_confused_classes_keep_their_order():
     counts = np.zeros((6, 6), int)
     counts[4, 2] = 5  # fourth class taken for the second
     counts[1, 1], counts[3, 3] = 90, 80
@@ -135,7 +135,7 @@ def test_of_many_classes_the_most_confused_stay_in_order():
     assert most_confused(confusion, 3).names == ["BG", "a", "b", "d"]  # more objects first
 
 
-def test_classes_that_do_not_occur_go_first():
+def test_classes_that_do_not_occur_are_dropped():
     counts = np.zeros((30, 30), int)
     counts[7, 7] = counts[0, 9] = 1
     assert most_confused(Confusion(counts, [str(ix) for ix in range(30)])).names == ["0", "7", "9"]

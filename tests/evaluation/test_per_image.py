@@ -27,7 +27,7 @@ def scene(*boxes):
 
 
 A, B = (0, 0, 10, 20), (20, 30, 40, 50)
-A_SHIFTED = (0, 5, 10, 25)  # 150 in common with A of 250: IoU 0.6
+A_SHIFTED = (0, 5, 10, 25)  # shares 150 of 250 pixels with A: IoU 0.6
 
 
 def test_matches_by_hand():
@@ -38,7 +38,7 @@ def test_matches_by_hand():
         gt_boxes, np.array([1, 2]), gt_masks, pred_boxes, np.array([2, 1, 1]), scores, pred_masks
     )
     np.testing.assert_allclose(overlaps, [[0.6, 0], [1, 0], [0, 1]])
-    # the shifted one has the higher score and takes A, though the exact one overlaps more
+    # the shifted one has the higher score and gets A, though the exact one overlaps more
     assert gt_match.tolist() == [0, 2] and pred_match.tolist() == [0, -1, 1]
 
 
@@ -51,7 +51,7 @@ def test_the_threshold_itself_matches():
     assert compute_matches(*args, iou_threshold=0.1, score_threshold=0.51)[1].tolist() == [-1]
 
 
-def test_a_wrong_class_takes_nothing_away():
+def test_a_prediction_of_another_class_takes_no_object():
     gt_boxes, gt_masks = scene(A, A_SHIFTED)
     pred_boxes, pred_masks = scene(A)
     gt_match, pred_match, _ = compute_matches(
@@ -96,7 +96,7 @@ def test_padding_rows_change_nothing():
 
 
 @pytest.mark.parametrize("num_gt, num_pred", [(0, 0), (2, 0), (0, 2)])
-def test_nothing_there_or_nothing_found(num_gt, num_pred):
+def test_no_objects_or_no_predictions(num_gt, num_pred):
     gt_boxes, gt_masks = scene(*[A, B][:num_gt])
     pred_boxes, pred_masks = scene(*[A, B][:num_pred])
     gt_match, pred_match, overlaps = compute_matches(
@@ -117,7 +117,7 @@ def test_the_two_directions_agree(num_pred, num_gt, seed):
     assert pairs == {(p, g) for g, p in enumerate(gt_match) if p >= 0}
     for p, g in pairs:
         assert overlaps[p, g] >= 0.5 and pred_ids[p] == gt_ids[g]
-    # no pair that could have been matched is left with both sides free
+    # no pair that could be matched is left unmatched on both sides
     for p in np.nonzero(pred_match < 0)[0]:
         for g in np.nonzero(gt_match < 0)[0]:
             assert overlaps[p, g] < 0.5 or pred_ids[p] != gt_ids[g]
@@ -132,7 +132,7 @@ def test_recall_by_hand():
     assert recall == 0.5 and positive_ids.tolist() == [1]
 
 
-def test_recall_of_nothing():
+def test_recall_without_objects_or_boxes():
     assert compute_recall(np.zeros((0, 4)), np.array([A]), 0.5)[0] == 0.0
     recall, positive_ids = compute_recall(np.array([A]), np.zeros((0, 4)), 0.5)
     assert math.isnan(recall) and positive_ids.shape == (0,)
@@ -186,7 +186,7 @@ def recorded():
 
 
 @pytest.mark.parametrize("percent", [30, 50, 75])
-def test_ap_is_the_recorded_one(percent):
+def test_ap_equals_the_recorded_one(percent):
     g, args = recorded()
     ap, precisions, recalls, _ = compute_ap(*args, iou_threshold=percent / 100)
     assert ap == pytest.approx(float(g[f"ap_{percent}"]), abs=1e-6)
@@ -194,6 +194,6 @@ def test_ap_is_the_recorded_one(percent):
     np.testing.assert_allclose(recalls, g[f"ap_{percent}_r"], rtol=0, atol=1e-6)
 
 
-def test_ap_range_is_the_recorded_one():
+def test_ap_range_equals_the_recorded_one():
     g, args = recorded()
     assert compute_ap_range(*args, verbose=0) == pytest.approx(float(g["ap_range"]), abs=1e-6)

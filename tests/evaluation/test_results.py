@@ -33,7 +33,7 @@ def test_category_ids_and_missing_masks():
     assert to_coco_results(0, result(SIZE)) == []
 
 
-def test_rle_of_every_form_is_the_same():
+def test_every_form_of_a_mask_gives_the_same_rle():
     mask = rectangle(SIZE, (5, 10, 25, 50))
     compressed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[2], mask.T.ravel(), [2]]))))
@@ -48,7 +48,7 @@ def test_source_ids():
     assert to_source_ids(rows, dataset) == [{"image_id": 101, "category_id": 30, "score": 0.5, "bbox": [0, 0, 1, 1]}]
     dataset.image_info[1]["id"] = "scan-7"
     assert to_source_ids(rows, dataset)[0]["image_id"] == "scan-7"
-    assert rows[0]["image_id"] == 1  # the rows given are left alone
+    assert rows[0]["image_id"] == 1  # the input is not changed
 
 
 def test_saved_results_are_read_back(tmp_path):
@@ -67,7 +67,7 @@ def test_saved_results_are_read_back(tmp_path):
         ("[{", "not JSON"),
     ],
 )
-def test_a_file_that_holds_something_else(tmp_path, text, message):
+def test_errors_of_results_files(tmp_path, text, message):
     path = tmp_path / "r.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as error:

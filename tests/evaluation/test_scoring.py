@@ -1,4 +1,4 @@
-"""The figures of made rows are those of pycocotools, which the library in use is not."""
+"""COCO's metrics: cases by hand, and comparison with pycocotools, which faster-coco-eval replaces."""
 import contextlib
 import gc
 import io
@@ -17,7 +17,7 @@ IMAGES, CLASSES, HEIGHT, WIDTH = 6, (1, 2, 5), 120, 150
 
 
 def _rectangle(rng):
-    """A mask and box of any size, a corner of it missing."""
+    """A random rectangle without one corner, as mask and box."""
     y1, x1 = rng.integers(0, HEIGHT - 4), rng.integers(0, WIDTH - 4)
     y2, x2 = rng.integers(y1 + 2, HEIGHT + 1), rng.integers(x1 + 2, WIDTH + 1)
     mask = np.zeros((HEIGHT, WIDTH), bool)
@@ -28,7 +28,7 @@ def _rectangle(rng):
 
 
 def _moved(shape, rng):
-    """The shape with a border of it cut off."""
+    """The shape without a strip at its left."""
     x, y, w, h = (int(v) for v in shape["bbox"])
     cut = int(rng.integers(0, max(w // 3, 1)))
     mask = np.zeros((HEIGHT, WIDTH), bool)
@@ -37,7 +37,7 @@ def _moved(shape, rng):
 
 
 def _rows(seed):
-    """Objects, some of them crowds, and detections: near them, anywhere, of equal scores, more than 100 in an image."""
+    """Objects, some of them crowds, and detections: near them or anywhere, with equal scores, more than 100 in an image."""
     rng = np.random.default_rng(seed)
     truth, rows = [], []
     for image_id in range(IMAGES - 1):  # the last has no object
@@ -49,16 +49,16 @@ def _rows(seed):
         for _ in range(130 if image_id == 0 else 20):
             if own and rng.random() < 0.6:
                 row = own[rng.integers(len(own))]
-                found, category_id = _moved(row, rng), row["category_id"]
+                shape, category_id = _moved(row, rng), row["category_id"]
             else:
-                found, category_id = _rectangle(rng), int(rng.choice(CLASSES))
-            found.pop("area", None)
-            rows.append({"image_id": image_id, "category_id": category_id, "score": round(float(rng.random()), 1), **found})
+                shape, category_id = _rectangle(rng), int(rng.choice(CLASSES))
+            shape.pop("area", None)
+            rows.append({"image_id": image_id, "category_id": category_id, "score": round(float(rng.random()), 1), **shape})
     return truth, rows
 
 
 def _plain(truth, rows, kind):
-    """The twelve figures of pycocotools, nan for its -1."""
+    """The twelve metrics of pycocotools; nan for its -1."""
     other = {"mask": "bbox", "box": "segmentation"}[kind]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
@@ -66,8 +66,8 @@ def _plain(truth, rows, kind):
                         "categories": [{"id": i} for i in CLASSES],
                         "annotations": [{**row, "id": ix} for ix, row in enumerate(truth, start=1)]}  # fmt: skip
         coco.createIndex()
-        found = coco.loadRes([{key: value for key, value in row.items() if key != other} for row in rows])
-        evaluator = COCOeval(coco, found, {"mask": "segm", "box": "bbox"}[kind])
+        detections = coco.loadRes([{key: value for key, value in row.items() if key != other} for row in rows])
+        evaluator = COCOeval(coco, detections, {"mask": "segm", "box": "bbox"}[kind])
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
@@ -76,32 +76,32 @@ def _plain(truth, rows, kind):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_twelve_figures_are_those_of_pycocotools(seed, kind):
+def test_the_twelve_metrics_equal_those_of_pycocotools(seed, kind):
     truth, rows = _rows(seed)
     overall, per_category = score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind)
     assert list(overall) == list(NAMES) and 0.01 < overall["AP"] < 0.99
     np.testing.assert_allclose(list(overall.values()), _plain(truth, rows, kind), atol=1e-9)
-    assert np.isnan(per_category[5]["AP"])  # found, and nowhere annotated
+    assert np.isnan(per_category[5]["AP"])  # detected, but nowhere annotated
 
 
 def test_masks_that_meet_no_object_are_not_parsed():
     truth, rows = _rows(0)
     pairs = {(row["image_id"], row["category_id"]) for row in truth}
-    found = scoring._detection_annotations(rows, "mask", truth)
+    annotations = scoring._detection_annotations(rows, "mask", truth)
     alone = [(row["image_id"], row["category_id"]) not in pairs for row in rows]
     assert 10 < sum(alone) < len(rows) - 10
-    assert [one["segmentation"] is scoring._NO_MASK for one in found] == alone
-    assert [one["area"] for one in found] == [decode_rle(row["segmentation"]).sum() for row in rows]
+    assert [one["segmentation"] is scoring._NO_MASK for one in annotations] == alone
+    assert [one["area"] for one in annotations] == [decode_rle(row["segmentation"]).sum() for row in rows]
 
 
-def test_the_collector_rests_meanwhile():
+def test_the_garbage_collector_is_paused():
     truth, rows = _rows(0)
     ran = []
     score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "box", progress=lambda *call: ran.append(gc.isenabled()))
     assert ran and not any(ran) and gc.isenabled()
 
 
-def test_rows_come_back_as_they_were():
+def test_rows_are_not_changed():
     truth, rows = _rows(0)
     before = [dict(row) for row in truth], [dict(row) for row in rows]
     score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "mask")
@@ -109,20 +109,20 @@ def test_rows_come_back_as_they_were():
 
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
-def test_the_pairs_that_are_compared_are_counted_and_the_last_step_is_the_rest(kind, monkeypatch):
+def test_progress_counts_pairs_and_one_last_step(kind, monkeypatch):
     truth, rows = _rows(0)
     monkeypatch.setattr(scoring, "_REPORT_EVERY", 1)
-    told, at_the_averages, accumulate = [], [], scoring.COCOeval_faster.accumulate
+    calls, at_the_averages, accumulate = [], [], scoring.COCOeval_faster.accumulate
 
     def watched(self):
-        at_the_averages.append(told[-1])
+        at_the_averages.append(calls[-1])
         accumulate(self)
 
     monkeypatch.setattr(scoring._Evaluation, "accumulate", watched)
-    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind, progress=lambda *call: told.append(call))
+    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind, progress=lambda *call: calls.append(call))
     pairs = {(row["image_id"], row["category_id"]) for row in truth} & {(row["image_id"], row["category_id"]) for row in rows}
     steps = len(pairs) + 1
-    assert len(pairs) == 10 and told == [(done, steps) for done in range(1, steps + 1)]
+    assert len(pairs) == 10 and calls == [(done, steps) for done in range(1, steps + 1)]
     assert at_the_averages == [(steps - 1, steps)]
 
 

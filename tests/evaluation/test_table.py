@@ -15,7 +15,7 @@ def evaluated(**kwargs):
     return evaluate(dataset.perfect, dataset)
 
 
-def test_figures():
+def test_format_metric():
     assert format_metric(0.12345) == "0.123" and format_metric(float("nan")) == "-" and format_metric(None) == "-"
 
 
@@ -26,7 +26,7 @@ def test_table():
     assert ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"] in cells
     assert ["mask", "1.000", "1.000", "1.000", "1.000", "1.000", "-", "0.750", "1.000", "1.000"] in cells
     circle, square = (cells.index([name, n, n] + ["1.000"] * 6) for name, n in (("circle", "2"), ("square", "1")))
-    assert circle < square  # the more frequent first
+    assert circle < square  # the more frequent class first
     assert "1 of 3 classes do not occur in these images: triangle" in lines
 
 
@@ -41,7 +41,7 @@ def test_names_are_not_markup():
     assert "[red]" in result.table()
 
 
-def test_names_are_no_codes_of_a_terminal_and_no_pictures():
+def test_names_are_not_terminal_codes_or_emoji():
     text = evaluated(classes=("\x1b[31mred", ":apple:", "\x07bell")).table()
     assert "\x1b" not in text and "\x07" not in text
     assert ":apple:" in text and r"\x1b[31mred" in text and r"\x07bell" in text

@@ -6,7 +6,7 @@ from mrcnn.geometry.boxes import compute_overlaps
 
 
 def test_anchors_by_hand():
-    # scale 8 at ratio 1 is 8 x 8; at ratio 4 it is 4 high and 16 wide; centres at 0 and 16 down, 0, 16, 32 along
+    # scale 8 at ratio 1 is 8 x 8; at ratio 4 it is 4 high and 16 wide; centres at rows 0 and 16 and columns 0, 16, 32
     anchors = generate_anchors(8, [1, 4], (2, 3), 16, 1)
     assert anchors.shape == (2 * 3 * 2, 4)
     np.testing.assert_allclose(anchors[0], [-4, -4, 4, 4])
@@ -22,7 +22,7 @@ def test_a_low_ratio_is_tall():
     assert (y2 - y1) * (x2 - x1) == pytest.approx(32 * 32)
 
 
-def test_anchor_stride_leaves_out_every_other():
+def test_an_anchor_stride_of_two_skips_every_other_cell():
     every = generate_anchors(8, [1], (4, 6), 4, 1).reshape(4, 6, 4)
     np.testing.assert_array_equal(generate_anchors(8, [1], (4, 6), 4, 2).reshape(2, 3, 4), every[::2, ::2])
 
@@ -48,7 +48,7 @@ def test_a_missing_level_is_an_error():
 
 
 def test_the_best_overlap_by_hand():
-    # an anchor of 8 x 8 about (16, 32); a box of 8 x 8 shifted by 2 along shares 48 of 80 pixels with it
+    # an anchor of 8 x 8 centred at (16, 32); a box of 8 x 8 shifted by 2 to the right shares 48 of 80 pixels with it
     boxes = np.array([[12, 28, 20, 36], [12, 30, 20, 38], [12, 28, 12, 36]])
     np.testing.assert_allclose(best_anchor_overlaps(boxes, (64, 128), [8], [1], [16], 1), [1, 0.6, 0])
 

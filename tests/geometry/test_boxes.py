@@ -46,7 +46,7 @@ def test_overlaps_are_symmetric_and_agree_with_the_one_to_many_form(first, secon
     assert (overlaps >= 0).all() and (overlaps <= 1).all()
 
 
-def test_overlaps_do_not_depend_on_how_many_are_compared_at_once():
+def test_overlaps_do_not_depend_on_the_number_of_boxes_compared_at_once():
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 500, (60_000, 2))
     many = np.concatenate([corners, corners + rng.uniform(1, 100, (60_000, 2))], axis=1)
@@ -101,7 +101,7 @@ def test_suppression_keeps_the_best_first():
     boxes = np.array([[0, 0, 10, 10], [0, 1, 10, 11], [20, 0, 30, 10]])
     kept = non_max_suppression(boxes, np.array([0.5, 0.9, 0.7]), 0.5)
     assert kept.dtype == np.int32
-    assert kept.tolist() == [1, 2]  # 90 / 110 of overlap takes box 0 away
+    assert kept.tolist() == [1, 2]  # box 0 overlaps box 1 by 90 / 110
 
 
 def test_suppression_at_exactly_the_threshold_keeps():
@@ -110,7 +110,7 @@ def test_suppression_at_exactly_the_threshold_keeps():
     assert non_max_suppression(boxes, np.array([2.0, 1.0]), 0.499).tolist() == [0]
 
 
-def test_suppression_of_nothing_is_an_error():
+def test_suppression_without_boxes_is_an_error():
     with pytest.raises(ValueError, match="at least one box"):
         non_max_suppression(np.zeros((0, 4)), np.zeros(0), 0.5)
 

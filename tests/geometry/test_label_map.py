@@ -1,4 +1,4 @@
-"""Maps of labels on a case worked out by hand, and against plain NumPy."""
+"""Label maps: a case computed by hand, and comparison with plain NumPy."""
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ def test_labels_areas_boxes_and_masks():
     np.testing.assert_array_equal(decode_rle(other), [[0, 0, 0, 1], [1, 0, 0, 0], [1, 0, 0, 0]])
 
 
-def test_other_labels_in_their_place():
+def test_labels_are_replaced():
     replaced = LabelMap(MAP).replaced(np.array([1, 2, 3, 4], np.uint8))
     assert replaced.dtype == np.uint8
     np.testing.assert_array_equal(replaced, [[3, 3, 1, 2], [2, 1, 1, 4], [2, 3, 1, 4]])

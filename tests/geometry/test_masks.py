@@ -21,7 +21,7 @@ def disc(height, width, y, x, radius):
 
 
 def test_resize_mask_follows_its_image():
-    # white objects on black: the mask lies on them after the same scaling and padding
+    # white objects on black: after the same scaling and padding the mask covers them
     mask = np.stack([disc(60, 100, 20, 30, 10), disc(60, 100, 40, 75, 12)], axis=-1)
     image = np.repeat(mask.any(axis=2)[:, :, None] * np.uint8(200), 3, axis=2)
     for mode, sizes in (
@@ -36,7 +36,7 @@ def test_resize_mask_follows_its_image():
         assert (moved.any(axis=2) != drawn).mean() < 0.01
 
 
-def test_resize_mask_invents_no_values():
+def test_resize_mask_makes_no_new_values():
     labels = np.array([[1, 7], [7, 90]], np.int32)[:, :, None]
     resized = resize_mask(labels, 3.5, [(0, 0), (1, 2), (0, 0)])
     assert resized.shape == (7, 7 + 3, 1)
@@ -59,7 +59,7 @@ def test_mini_masks_by_hand():
     np.testing.assert_array_equal(mini[:, :, 0], expected)
 
 
-def test_expanding_brings_masks_back():
+def test_expanding_inverts_minimizing():
     mask = np.stack([disc(90, 140, 40, 60, 30), disc(90, 140, 20, 110, 15)], axis=-1)
     boxes = extract_bboxes(mask)
     back = expand_mask(boxes, minimize_mask(boxes, mask, (28, 28)), (90, 140, 3))
@@ -88,7 +88,7 @@ def test_unmold_by_hand():
     assert np.argwhere(full).tolist() == [[1, 2], [2, 2]]
 
 
-def test_a_box_beyond_the_image_is_cut_and_not_squeezed():
+def test_a_mask_beyond_the_image_is_clipped_and_not_squeezed():
     mask = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))  # the right half
     full = unmold_mask(mask, np.array([-2, -4, 6, 4]), (5, 6))
     expected = np.zeros((5, 6), bool)
@@ -130,13 +130,13 @@ def test_mask_overlaps_agree_with_counting_all_pixels():
     np.testing.assert_allclose(compute_overlaps_masks(first, second), expected)
 
 
-def test_mask_overlaps_of_nothing():
+def test_mask_overlaps_without_masks_and_of_different_sizes():
     assert compute_overlaps_masks(np.zeros((4, 4, 0)), np.zeros((4, 4, 3))).shape == (0, 3)
     with pytest.raises(ValueError, match="different sizes"):
         compute_overlaps_masks(np.ones((4, 5, 1)), np.ones((5, 4, 1)))
 
 
-def test_masks_go_in_and_come_out():
+def test_bit_masks_return_the_masks_that_were_put_in():
     rng = np.random.default_rng(0)
     for count in (1, BITS, BITS + 1, 2 * BITS + 3):
         dense = rng.random((9, 14, count)) > 0.8
@@ -149,7 +149,7 @@ def test_masks_go_in_and_come_out():
             np.testing.assert_array_equal(masks.cut(i, (2, 3, 8, 14)), dense[2:8, 3:14, i])
 
 
-def test_overlapping_masks_do_not_mix():
+def test_overlapping_bit_masks_do_not_mix():
     masks = BitMasks.empty((5, 8), 3)
     masks.put(0, (0, 0, 4, 4), np.ones((4, 4), bool))
     masks.put(1, (2, 2, 5, 8), np.eye(3, 6, dtype=bool))
@@ -157,5 +157,5 @@ def test_overlapping_masks_do_not_mix():
     assert masks.cut(1, (2, 2, 5, 5)).tolist() == np.eye(3, dtype=bool).tolist()
 
 
-def test_no_masks():
+def test_no_bit_masks():
     assert BitMasks.empty((5, 8), 0).boxes().shape == (0, 4)

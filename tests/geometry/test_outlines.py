@@ -27,7 +27,7 @@ def test_a_rectangle_from_any_two_corners():
     assert rectangle_ring((9, 2), (3, 5)) == rectangle_ring((3, 5), (9, 2)) == [3, 2, 9, 2, 9, 5, 3, 5]
 
 
-def test_senses_as_seen_on_the_screen():
+def test_the_signed_area_is_positive_clockwise_on_the_screen():
     assert signed_area([0, 0, 4, 0, 4, 3, 0, 3]) == 12  # right, down, left: clockwise
     assert signed_area([0, 0, 0, 3, 4, 3, 4, 0]) == -12
 
@@ -50,7 +50,7 @@ def test_an_ellipse_turned_by_a_quarter():
     np.testing.assert_allclose(tip, (30 + 10 / math.sqrt(2), 20 + 10 / math.sqrt(2)))
 
 
-def test_a_stroke_is_as_wide_as_said_and_its_corner_is_filled():
+def test_a_stroke_has_its_width_and_a_filled_corner():
     rings = stroke_rings([(10, 10), (30, 10), (30, 10), (30, 25)], 4)
     mask = rasterize_polygons(rings, SIZE)
     expected = np.zeros(SIZE, bool)
@@ -64,7 +64,7 @@ def test_a_stroke_is_as_wide_as_said_and_its_corner_is_filled():
 
 @pytest.mark.parametrize("outer, inner, is_hole", [
     (False, True, True), (True, False, True), (True, True, False), (False, False, False)])  # fmt: skip
-def test_a_ring_in_another_is_a_hole_when_it_runs_the_other_way(outer, inner, is_hole):
+def test_a_ring_inside_another_is_a_hole_if_it_runs_the_other_way(outer, inner, is_hole):
     assert find_holes([square(2, 2, 20, outer), square(8, 8, 5, inner)]) == [False, is_hole]
     assert find_holes([square(8, 8, 5, inner), square(2, 2, 20, outer)]) == [is_hole, False]
 
@@ -72,9 +72,9 @@ def test_a_ring_in_another_is_a_hole_when_it_runs_the_other_way(outer, inner, is
 @pytest.mark.parametrize("rings", [
     [square(2, 2, 20)],
     [square(2, 2, 20, clockwise=False)],
-    [square(2, 2, 10, clockwise=False), square(30, 2, 10)],  # beside each other
-    [square(2, 2, 10, clockwise=False), square(8, 8, 10)],  # half in each other
-    [square(2, 2, 10, clockwise=False), square(2, 2, 10)],  # one upon the other
+    [square(2, 2, 10, clockwise=False), square(30, 2, 10)],  # side by side
+    [square(2, 2, 10, clockwise=False), square(8, 8, 10)],  # overlapping
+    [square(2, 2, 10, clockwise=False), square(2, 2, 10)],  # identical
 ])  # fmt: skip
 def test_a_ring_that_lies_in_no_other_is_solid(rings):
     assert not any(find_holes(rings))
@@ -95,7 +95,7 @@ def test_a_ring_in_the_bay_of_another_does_not_lie_in_it():
 
 @pytest.mark.parametrize("rings, fault", [
     ([square(2, 2, 20)], None),
-    ([square(-15, -15, 20)], None),  # a corner of it
+    ([square(-15, -15, 20)], None),  # a corner is inside
     ([square(-20, 2, 20)], "lies outside"),
     ([square(60, 2, 20)], "lies outside"),  # the image is 60 wide, so that column 60 is the first outside
     ([square(2, 40, 20)], "lies outside"),
@@ -104,6 +104,6 @@ def test_a_ring_in_the_bay_of_another_does_not_lie_in_it():
     ([], "no area"),
     ([[1, 1, math.inf, 1, 9, 5]], "too large for numbers"),
 ])  # fmt: skip
-def test_what_covers_nothing_of_an_image(rings, fault):
+def test_faults_of_outlines(rings, fault):
     found = outline_fault(rings, SIZE)
     assert (found is None) if fault is None else fault in found

@@ -1,4 +1,4 @@
-"""Rings joined to one polygon cover what they covered apart."""
+"""Rings joined to one polygon cover the same pixels."""
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ def square(y, x, side):
     return [x, y, x + side, y, x + side, y + side, x, y + side]
 
 
-def test_one_ring_stays():
+def test_one_ring_is_returned_unchanged():
     assert join_rings([[0, 0, 4, 0, 4, 3]]) == [0, 0, 4, 0, 4, 3]
 
 
@@ -23,12 +23,12 @@ def test_two_squares_are_joined_at_their_nearest_corners():
     assert polygon_area(joined) == 16 + 4
 
 
-def test_a_square_that_runs_the_other_way_is_turned():
+def test_a_ring_that_runs_the_other_way_is_reversed():
     backwards = np.reshape(square(0, 6, 2), (-1, 2))[::-1].ravel().tolist()
     assert polygon_area(join_rings([square(0, 0, 4), backwards])) == 16 + 4
 
 
-def test_a_hole_stays_open():
+def test_a_hole_stays_a_hole():
     hole = np.reshape(square(2, 2, 4), (-1, 2))[::-1].ravel().tolist()
     joined = join_rings([square(0, 0, 10), hole])
     assert polygon_area(joined) == 100 - 16
@@ -41,7 +41,7 @@ def test_a_hole_stays_open():
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 29), st.integers(1, 12), st.integers(1, 12), st.booleans()),
                 min_size=1, max_size=6))  # fmt: skip
-def test_the_parts_and_holes_of_any_mask_are_one_polygon(rectangles):
+def test_the_parts_and_holes_of_any_mask_join_to_one_polygon(rectangles):
     mask = np.zeros((20, 30), bool)
     for y, x, height, width, inside in rectangles:
         mask[y : y + height, x : x + width] = inside

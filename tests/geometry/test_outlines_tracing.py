@@ -14,7 +14,7 @@ def drawn(parts, size):
     return draw_with_holes(rings, holes, size)
 
 
-def test_a_rectangle_is_its_four_corners():
+def test_a_rectangle_is_traced_by_its_four_corners():
     mask = np.zeros((10, 16), bool)
     mask[2:5, 3:9] = True
     (part,) = trace_mask(mask)
@@ -32,7 +32,7 @@ def test_a_frame_has_a_hole_that_runs_the_other_way():
     assert signed_area(part.outline) == -70 and signed_area(hole) == 10
 
 
-def test_an_island_in_a_hole_is_a_part_of_its_own():
+def test_an_island_in_a_hole_is_a_separate_part():
     mask = np.zeros((12, 20), bool)
     mask[1:11, 1:15] = True
     mask[3:9, 3:13] = False
@@ -43,25 +43,25 @@ def test_an_island_in_a_hole_is_a_part_of_its_own():
     assert find_holes(rings) == [False, True, False]
 
 
-def test_nothing_and_one_pixel():
+def test_an_empty_mask_and_one_pixel():
     assert trace_mask(np.zeros((4, 6), bool)) == []
     (part,) = trace_mask(np.eye(1, dtype=bool), tolerance=2)
     assert sorted(zip(part.outline[::2], part.outline[1::2])) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 12))))
-def test_every_mask_comes_back_pixel_by_pixel(mask):
+def test_drawing_the_traced_rings_restores_the_mask_exactly(mask):
     parts = trace_mask(mask)
     np.testing.assert_array_equal(drawn(parts, mask.shape), mask)
     areas = sum(-signed_area(part.outline) - sum(signed_area(hole) for hole in part.holes) for part in parts)
     assert areas == mask.sum()
-    # the senses alone tell which rings are holes, as files keep nothing else
+    # the directions alone tell which rings are holes, because files keep nothing else
     rings = [ring for part in parts for ring in part.rings]
     np.testing.assert_array_equal(draw_with_holes(rings, find_holes(rings), mask.shape), mask)
 
 
 @pytest.mark.parametrize("radius, points", [(8, 30), (20, 60), (90, 70)])
-def test_with_a_tolerance_few_points_say_nearly_the_same(radius, points):
+def test_a_tolerance_saves_points_and_nearly_keeps_the_mask(radius, points):
     y, x = np.mgrid[:200, :240]
     mask = (y - 100) ** 2 + (x - 120) ** 2 < radius**2
     mask[90:95, 117:122] = False

@@ -8,7 +8,7 @@ def test_bounds_are_rows_first():
     assert polygon_bounds([[1, 2, 5, 3, 4, 9], [0.5, 4, 2, 4, 2, 5]]) == (2, 0.5, 9, 5)
 
 
-def test_area_by_hand_whichever_way_round():
+def test_area_by_hand_in_either_direction():
     assert polygon_area([0, 0, 4, 0, 4, 3]) == 6
     assert polygon_area([4, 3, 4, 0, 0, 0]) == 6
 
@@ -18,13 +18,13 @@ def test_transform_keeps_x_and_y_apart():
     np.testing.assert_array_equal(moved, [1003, 120, 1006, 140, 1009, 160])
 
 
-def test_pixels_whose_centre_is_inside():
+def test_pixels_are_inside_if_their_centre_is():
     # from 0.6 to 2.4: the centre 0.5 is outside, 1.5 inside, 2.5 outside
     mask = rasterize_polygons([[0.6, 0.6, 2.4, 0.6, 2.4, 2.4, 0.6, 2.4]], (3, 5))
     assert mask.dtype == bool and np.argwhere(mask).tolist() == [[1, 1]]
 
 
-def test_what_reaches_out_is_cut():
+def test_polygons_may_extend_beyond_the_canvas():
     mask = rasterize_polygons([[-5, -5, 3, -5, 3, 2, -5, 2], np.array([4.0, 3, 99, 3, 99, 99, 4, 99])], (4, 6))
     expected = np.zeros((4, 6), bool)
     expected[:2, :3] = expected[3, 4:] = True
@@ -32,7 +32,7 @@ def test_what_reaches_out_is_cut():
 
 
 @pytest.mark.parametrize("zoom", [1, 3, 7])
-def test_area_of_the_drawing_approaches_the_area(zoom):
+def test_the_rasterised_area_approaches_the_area(zoom):
     triangle = [2, 1, 30, 5, 11, 22]
     drawn = rasterize_polygons(transform_polygons([triangle], (zoom, zoom), (0, 0)), (25 * zoom, 33 * zoom))
     assert drawn.sum() / zoom**2 == pytest.approx(polygon_area(triangle), rel=0.03 / zoom)

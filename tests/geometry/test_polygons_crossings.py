@@ -13,7 +13,7 @@ BOW_TIE = [0, 0, 4, 3, 4, 0, 0, 3]
     (BOW_TIE, 1),
     ([0, 0, 4, 3, 4, 3, 4, 0, 0, 3, 0, 0], 1),  # the same with a repeated and a closing point
     ([0, 0, 6, 0, 6, 4, 3, 0, 0, 4], 0),  # a corner that touches an edge
-    ([0, 0, 4, 0, 8, 0, 4, 0, 4, 4], 0),  # a spike there and back
+    ([0, 0, 4, 0, 8, 0, 4, 0, 4, 4], 0),  # a spike of no width
     ([5, 0, 8, 9, 0, 3, 10, 3, 2, 9], 5),  # a star of five points
     ([1, 1, 1, 1, 1, 1], 0),
     ([], 0),
@@ -23,12 +23,12 @@ def test_crossings_by_hand(polygon, expected):
     assert count_crossings(np.asarray(polygon, float)[::-1]) == expected
 
 
-def test_place_and_size_change_nothing():
+def test_crossings_do_not_depend_on_position_and_size():
     for scale, shift in ((1e-3, 0), (1e6, 0), (1, 1e6), (0.1, 0.3)):
         assert count_crossings(np.array(BOW_TIE) * scale + shift) == 1
 
 
-def test_in_blocks_as_at_once(monkeypatch):
+def test_crossings_do_not_depend_on_the_block_size(monkeypatch):
     rng = np.random.default_rng(3)
     outlines = [rng.random(2 * n) for n in (5, 30, 61)]
     at_once = [count_crossings(outline) for outline in outlines]
@@ -37,11 +37,11 @@ def test_in_blocks_as_at_once(monkeypatch):
     assert [count_crossings(outline) for outline in outlines] == at_once
 
 
-def test_absurd_coordinates_are_no_error():
+def test_huge_coordinates_are_not_an_error():
     with np.errstate(all="raise"):
         assert isinstance(count_crossings(np.array(BOW_TIE) * 1e300), int)
 
 
-def test_too_many_points_are_not_looked_at():
+def test_an_outline_of_too_many_points_is_not_searched():
     angles = np.linspace(0, 6, MAX_POINTS + 1)
     assert count_crossings(np.stack([np.cos(angles), np.sin(angles)], axis=1).ravel()) is None

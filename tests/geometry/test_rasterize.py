@@ -26,14 +26,14 @@ def same_instance_in_all_forms():
 
 
 def test_a_box_by_hand():
-    # twice as large, 3 down and 5 to the right
+    # scaled by 2, shifted by 3 down and 5 to the right
     frame = Frame(SIZE, (128, 256), (2.0, 2.0), (3, 5))
     for part in same_instance_in_all_forms():
         assert box_in_frame(part, frame) == (8 * 2 + 3, 10 * 2 + 5, 40 * 2 + 3, 70 * 2 + 5)
 
 
 def test_a_mini_mask_by_hand():
-    # the box is 32 high and 60 wide; the step of the L lies 12 down and 20 along: 3 of 8 rows and 4 of 12 columns
+    # the box is 32 high and 60 wide; the notch of the L is 12 down and 20 to the right: 3 of 8 rows and 4 of 12 columns
     expected = np.ones((8, 12), bool)
     expected[:3, 4:] = False
     for frame in (Frame(SIZE, SIZE, (1.0, 1.0), (0, 0)), Frame(SIZE, (256, 256), (2.0, 2.0), (7, 9))):
@@ -70,8 +70,8 @@ def test_forms_agree_in_every_resize_mode(mode):
     assert (drawn[0] & drawn[1]).sum() / (drawn[0] | drawn[1]).sum() > 0.93
 
 
-def test_what_the_border_cuts_gets_the_box_of_what_is_left():
-    # a triangle whose wide foot lies below the frame: only its narrow tip remains
+def test_an_instance_cut_by_the_border_has_the_box_of_its_visible_part():
+    # a triangle whose wide base lies below the frame: only its narrow tip is visible
     part = PolygonInstance.of([[50, 0, 100, 100, 0, 100]])
     frame = Frame((100, 100), (20, 100), (1.0, 1.0), (0, 0))
     y1, x1, y2, x2 = box = box_in_frame(part, frame)
@@ -81,20 +81,20 @@ def test_what_the_border_cuts_gets_the_box_of_what_is_left():
     np.testing.assert_array_equal(draw_instance(part, frame, box, (y2 - y1, x2 - x1)), full[y1:y2, x1:x2])
 
 
-def test_outside_and_smaller_than_a_pixel_is_nothing():
+def test_an_instance_outside_or_smaller_than_a_pixel_has_no_box():
     frame = Frame(SIZE, (30, 50), (0.5, 0.5), (-100, 0))
     assert all(box_in_frame(part, frame) is None for part in same_instance_in_all_forms())
     speck = PolygonInstance.of([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
     assert box_in_frame(speck, Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))) is None
 
 
-def test_a_wire_too_thin_for_any_pixel_centre_is_still_drawn():
+def test_an_instance_too_thin_for_any_pixel_centre_is_still_drawn():
     wire = PolygonInstance.of([[10, 10, 90, 50, 90.01, 50]])
     frame = Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))
     assert draw_instance(wire, frame, box_in_frame(wire, frame), (4, 4)).any()
 
 
-def test_dense_masks_are_cut_one_by_one():
+def test_dense_masks_are_cropped_one_by_one():
     masks = np.zeros((*SIZE, 3), np.uint8)
     masks[5:9, 20:40, 0] = masks[59, 99, 2] = 255
     parts = split_masks(masks)
@@ -115,7 +115,7 @@ def test_dense_masks_are_cut_one_by_one():
         ("circle", "list of polygons, an RLE dict or a bool array"),
     ],
 )
-def test_what_is_no_segmentation_is_an_error(segmentation, message):
+def test_errors_of_segmentations(segmentation, message):
     with pytest.raises(ValueError, match=message):
         as_instance(segmentation, SIZE)
 

@@ -31,9 +31,9 @@ def test_square_scales_up_for_min_dim_only():
     assert window == (16, 1, 46, 61) and padding == [(16, 17), (1, 2), (0, 0)]
 
 
-def test_min_scale_asks_for_more_than_min_dim():
+def test_min_scale_may_exceed_what_min_dim_needs():
     assert resize_image(image_of(20, 30), min_dim=20, max_dim=128, min_scale=2)[2] == 2
-    assert resize_image(image_of(20, 30), min_dim=20, max_dim=45, min_scale=2)[2] == 1.5  # max_dim has the last word
+    assert resize_image(image_of(20, 30), min_dim=20, max_dim=45, min_scale=2)[2] == 1.5  # max_dim limits both
 
 
 def test_pad64_pads_each_side_to_a_multiple():
@@ -47,7 +47,7 @@ def test_pad64_leaves_multiples_alone():
     assert resize_image(image, min_dim=64, mode="pad64")[0].shape == (64, 192, 3)
 
 
-def test_crop_takes_a_part_of_the_scaled_image():
+def test_a_crop_is_a_part_of_the_scaled_image():
     image = image_of(40, 60)
     places = set()
     for _ in range(50):
@@ -79,12 +79,12 @@ def test_any_dtype_and_number_of_channels(dtype, channels):
 
 
 @pytest.mark.parametrize("size", [(50, 70), (24, 72), (12, 18), (100, 20)])
-def test_pixels_are_those_of_scikit_image_truncated_borders_included(size):
+def test_pixels_equal_those_of_scikit_image_truncated_including_the_borders(size):
     image = image_of(24, 36)
     ours = resize_pixels(image, size)
     theirs = resize(image, size, preserve_range=True).astype(np.uint8)
     off = np.abs(ours.astype(int) - theirs)
-    # a value that is whole but for rounding may be truncated to either side
+    # a value that is whole up to rounding may be truncated to either side
     assert off.max() <= 1 and (off > 0).mean() < 0.01
 
 
@@ -94,7 +94,7 @@ def test_an_enlarged_image_fades_into_black_over_half_a_source_pixel():
     assert resize_pixels(image, (8, 3))[:, 1].tolist() == [62, 87, 100, 100, 100, 100, 87, 62]
 
 
-def test_resize_of_a_bool_mask_gives_shares():
+def test_resizing_a_bool_mask_gives_fractions():
     half = resize(np.array([[True, False]]), (1, 2), order=1)
     assert half.dtype == np.float64 and half[0, 0] == 1 and half[0, 1] == 0
 
@@ -117,14 +117,14 @@ def test_a_line_never_vanishes():
         ({"mode": "pad64", "min_dim": 100}, "multiple of 64, and it is 100"),
     ],
 )
-def test_contradictions_are_errors(arguments, message):
+def test_contradictory_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         resize_image(image_of(8, 8), **arguments)
 
 
 @pytest.mark.parametrize("mode", ["square", "pad64", "crop"])
 @pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (1, np.uint8), (6, np.float32), (3, np.int32)])
-def test_the_quick_way_of_training_gives_the_same_picture(mode, channels, dtype):
+def test_fast_resizing_gives_nearly_the_same_pixels(mode, channels, dtype):
     image = image_of(50, 70, channels, dtype)
     plan = plan_resize((50, 70), min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
     quick, exact = (apply_plan(image, plan, fast=q).astype(float) for q in (True, False))
@@ -142,7 +142,7 @@ def test_the_quick_way_of_training_gives_the_same_picture(mode, channels, dtype)
     [((50, 70), "square"), ((70, 50), "pad64"), ((50, 70), "crop"), ((64, 64), "crop"), ((64, 64), "none"),
      ((40, 40), "square"), ((128, 128), "square")],
 )  # fmt: skip
-def test_memory_that_is_given_gets_every_pixel(size, mode):
+def test_every_pixel_of_out_is_written(size, mode):
     image = image_of(*size, 3, np.uint8)
     plan = plan_resize(size, min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
     expected = apply_plan(image, plan, fast=True)

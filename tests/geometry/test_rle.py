@@ -14,7 +14,7 @@ from mrcnn.geometry.rle import (
 
 
 def test_uncompressed_runs_go_down_the_columns():
-    # 3 high and 4 wide: two of nothing, three of mask (the end of column 0 and the start of column 1), the rest nothing
+    # 3 high and 4 wide: two pixels of background, three of mask (end of column 0, start of column 1), the rest background
     rle = {"size": [3, 4], "counts": [2, 3, 7]}
     expected = np.zeros((3, 4), bool)
     expected[2, 0] = expected[0, 1] = expected[1, 1] = True

@@ -9,7 +9,7 @@ from mrcnn.geometry.rle import decode_to_box, encode_in_box, run_lengths
 
 @st.composite
 def parts(draw):
-    """An image size, a box in it, and a mask inside the box: now and then full, so that runs cross columns."""
+    """An image size, a box in it, and a mask inside the box: sometimes full, so that runs cross columns."""
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 7))
     y1, x1 = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
     y2, x2 = draw(st.integers(y1 + 1, height)), draw(st.integers(x1 + 1, width))
@@ -25,14 +25,14 @@ def whole(size, box, part):
 
 
 @given(parts())
-def test_a_part_is_encoded_as_the_library_encodes_the_whole(case):
+def test_encoding_in_a_box_equals_encoding_the_whole_mask(case):
     size, box, part = case
     expected = coco_mask.encode(whole(size, box, part))
     assert encode_in_box(part, box, size) == {"size": list(size), "counts": expected["counts"].decode()}
 
 
 @given(parts())
-def test_what_is_decoded_is_the_tight_part_of_the_whole(case):
+def test_decoding_to_the_box_gives_the_tight_part_of_the_mask(case):
     size, box, part = case
     mask = whole(size, box, part)
     found, tight = decode_to_box(coco_mask.encode(mask))

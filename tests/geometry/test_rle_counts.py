@@ -1,4 +1,4 @@
-"""The counts of an RLE: what pycocotools must never see is told by what is wrong with it."""
+"""The counts of an RLE: faults that pycocotools must never see are reported."""
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from mrcnn.geometry.rle import counts_fault, encode_mask, run_lengths, sum_fault
 
 
 def packed(runs):
-    """Pack runs into text by hand: five bits a character from "0" on, lowest first, the sixth for 'goes on'."""
+    """Pack runs into text by hand: five bits per character from "0" on, lowest first; the sixth bit says that more follow."""
     text = ""
     for i, run in enumerate(runs):
         number = run - runs[i - 2] if i > 2 else run
@@ -22,8 +22,8 @@ def packed(runs):
     return text
 
 
-def test_packing_by_hand_is_pycocotools_own():
-    # 3 x 4: runs 2, 3, 7 are below 16 and one character each; 40 is 8 + 32 * 1: "8" with 'goes on', which is "X", and "1"
+def test_packing_by_hand_equals_pycocotools():
+    # 3 x 4: runs 2, 3, 7 are below 16, one character each; 40 is 8 + 32 * 1: "8" with the sixth bit set, which is "X", then "1"
     assert packed([2, 3, 7]) == "237" and packed([40]) == "X1"
     rle = coco_mask.frPyObjects({"size": [50, 40], "counts": [40, 900, 60, 1000]}, 50, 40)
     assert packed([40, 900, 60, 1000]).encode() == rle["counts"]
@@ -43,13 +43,13 @@ def test_packing_by_hand_is_pycocotools_own():
     (None, 12, "neither a list of whole numbers nor text"), (12, 12, "neither a list"), ({}, 12, "neither a list"),
     ([10**30], 12, "do not add up"),
 ])  # fmt: skip
-def test_faults(counts, pixels, said):
+def test_faults_of_counts(counts, pixels, said):
     fault = counts_fault(counts, pixels)
     assert fault is None if said is None else said in fault
 
 
 @given(st.data())
-def test_masks_have_usable_counts_and_those_of_another_size_none(data):
+def test_counts_of_masks_are_usable_for_their_size_alone(data):
     h, w = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
     mask = np.random.default_rng(data.draw(st.integers(0, 99))).random((h, w)) < data.draw(st.sampled_from([0, 0.1, 0.9, 1]))
     text = encode_mask(mask)["counts"]
@@ -61,15 +61,15 @@ def test_masks_have_usable_counts_and_those_of_another_size_none(data):
 
 
 @given(st.lists(st.lists(st.integers(-40, 40), min_size=1, max_size=7), min_size=1, max_size=8))
-def test_many_at_once_are_told_apart(many):
-    """Each text's runs start anew, whatever stands beside it."""
+def test_texts_checked_together_do_not_affect_each_other(many):
+    """The runs of each text start anew, whatever texts are next to it."""
     expected = ["negative" if min(runs) < 0 else None if sum(runs) == 60 else "add up" for runs in many]
     found = sum_faults([packed(runs) for runs in many], [60] * len(many))
     assert [fault and next(word for word in ("negative", "add up") if word in fault) for fault in found] == expected
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=40, max_codepoint=120), max_size=30))
-def test_any_text_is_safe_to_decode_or_is_refused(text):
+def test_any_text_is_safe_to_decode_or_has_a_fault(text):
     pixels = 24
     if text_fault(text) is None and sum_faults([text], [pixels]) == [None]:
         decoded = coco_mask.decode({"size": [6, 4], "counts": text.encode()})
