@@ -1,4 +1,4 @@
-"""`python -m mrcnn`: the command line, as the command `mrcnn`."""
+"""`python -m mrcnn`: the same as the command `mrcnn`."""
 
 import sys
 

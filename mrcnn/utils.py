@@ -1,10 +1,17 @@
-"""Classic facade: the names that projects import from `mrcnn.utils`. The work is in the packages that they come from.
+"""Classic facade: the names that projects import from `mrcnn.utils`, and five small functions that only they need.
 
-Shape letters: B images, N instances, H W image.
+Shape letters: B images, N instances, H W image, h w mini-mask.
 """
 
-import numpy as np
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Num
+
+from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation.per_image import compute_ap, compute_ap_range, compute_matches, compute_recall
 from mrcnn.geometry.anchors import generate_anchors, generate_pyramid_anchors
@@ -54,16 +61,8 @@ __all__ = [
 ]
 
 
-def box_refinement_graph(box, gt_box):
-    """Compute deltas on tensors; see `box_refinement`.
-
-    Args:
-        box: tensor [N, 4].
-        gt_box: tensor [N, 4].
-
-    Returns:
-        float32 tensor [N, 4] of the Keras backend.
-    """
+def box_refinement_graph(box: Any, gt_box: Any) -> Any:
+    """Compute the deltas from boxes to ground-truth boxes, tensors [N, 4] both: float32 [N, 4]; see `box_refinement`."""
     from keras import ops
 
     from mrcnn.network.ops.boxes import box_refinement as refine
@@ -71,17 +70,16 @@ def box_refinement_graph(box, gt_box):
     return refine(ops.cast(box, "float32"), ops.cast(gt_box, "float32"))
 
 
-def batch_slice(inputs, graph_fn, batch_size, names=None):
-    """Apply a function that knows no batch axis to each image of a batch. The network itself has no need of it.
+def batch_slice(inputs: Any, graph_fn: Callable[..., Any], batch_size: int, names: Sequence[str] | None = None) -> Any:
+    """Apply a function without a batch axis to each image of a batch. The network itself does not use it.
 
     Args:
         inputs: tensor or list of tensors [B, ...].
         graph_fn: function of one slice of each input; returns a tensor or a list of them.
-        batch_size: int. B.
-        names: list of names of the outputs; kept for the classic signature, tensors have no names now.
+        names: not used; tensors no longer have names.
 
     Returns:
-        A tensor [B, ...], or a list of them where graph_fn gives several.
+        A tensor [B, ...], or a list of them if graph_fn returns several.
     """
     from keras import ops
 
@@ -92,40 +90,28 @@ def batch_slice(inputs, graph_fn, batch_size, names=None):
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def trim_zeros(x):
-    """Drop the rows that are all zero, which is how padding is told from boxes. Args: x: [N, C]. Returns: [kept, C]."""
-    x = np.asarray(x)
-    return x[~np.all(x == 0, axis=1)]
+def trim_zeros(x: npt.ArrayLike) -> Num[np.ndarray, "kept C"]:
+    """Drop the rows of an array [N, C] that are all zero, such as the padding after boxes."""
+    rows = np.asarray(x)
+    return rows[~np.all(rows == 0, axis=1)]
 
 
-def mold_mask(mask, config):
-    """Give masks the form that the network trains on.
-
-    Args:
-        mask: bool [H, W, N].
-        config: Config.
-
-    Returns:
-        bool [h, w, N]: mini-masks of MINI_MASK_SHAPE with USE_MINI_MASK, else the masks as they are.
-    """
-    mask = np.asarray(mask).astype(bool)
+def mold_mask(mask: npt.ArrayLike, config: Config) -> Bool[np.ndarray, "h w N"]:
+    """Convert masks [H, W, N] to what the network trains on: mini-masks with USE_MINI_MASK, else the masks themselves."""
+    masks = np.asarray(mask).astype(bool)
     if not config.USE_MINI_MASK:
-        return mask
-    boxes = extract_bboxes(mask)
-    seen = boxes[:, 2] > boxes[:, 0]
-    mini = np.zeros((*config.MINI_MASK_SHAPE, mask.shape[-1]), bool)
-    mini[:, :, seen] = minimize_mask(boxes[seen], mask[:, :, seen], config.MINI_MASK_SHAPE)
+        return masks
+    boxes = extract_bboxes(masks)
+    not_empty = boxes[:, 2] > boxes[:, 0]
+    mini = np.zeros((*config.MINI_MASK_SHAPE, masks.shape[-1]), bool)
+    mini[:, :, not_empty] = minimize_mask(boxes[not_empty], masks[:, :, not_empty], config.MINI_MASK_SHAPE)
     return mini
 
 
-def download_trained_weights(coco_model_path, verbose=1):
-    """Download the COCO weights of the classic release.
-
-    Args:
-        coco_model_path: path. Where the file goes.
-        verbose: int. 0 prints nothing.
+def download_trained_weights(coco_model_path: os.PathLike[str] | str, verbose: int = 1) -> None:
+    """Download the COCO weights of the classic release to a file; `verbose` 0 prints nothing.
 
     Raises:
-        mrcnn.io.download.DownloadError: the file cannot be fetched, or is not what was published.
+        mrcnn.io.download.DownloadError: the download failed, or its digest is wrong.
     """
     coco_weights(coco_model_path, verbose)

@@ -1,4 +1,4 @@
-"""The classic module of pictures: names kept for existing projects. The code is in `mrcnn.viz`."""
+"""Classic facade: the names that projects import from `mrcnn.visualize`. The code is in `mrcnn.viz`."""
 
 import os
 

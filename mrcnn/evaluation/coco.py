@@ -23,7 +23,7 @@ from mrcnn.base.progress import Show, Stages, unseen
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation.lvis import federated_scorer
 from mrcnn.evaluation.results import Row, to_coco_results
-from mrcnn.evaluation.scoring import KINDS, score_rows
+from mrcnn.evaluation.scoring import KINDS, Scorer, score_rows
 from mrcnn.evaluation.table import result_table
 from mrcnn.loading.sample import load_checked_image, name_image
 
@@ -141,7 +141,7 @@ def score(
     image_ids: Sequence[int],
     class_names: Mapping[int, str],
     kinds: Sequence[str] = ("mask", "box"),
-    scorer: Callable[..., Any] = score_rows,
+    scorer: Scorer = score_rows,
     progress: Stages | None = None,
 ) -> CocoResult:
     """Compute the metrics of rows of detections against rows of ground truth, overall and per class.

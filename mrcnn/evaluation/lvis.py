@@ -14,7 +14,6 @@ Source: Gupta, Dollar and Girshick, LVIS: A Dataset for Large Vocabulary Instanc
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,7 +23,7 @@ from mrcnn.base.progress import Show, tracked
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.formats.lvis import FREQUENCIES
 from mrcnn.evaluation.results import Row
-from mrcnn.evaluation.scoring import IOU_50, IOU_75, KINDS, Metrics, check_compared, mean
+from mrcnn.evaluation.scoring import IOU_50, IOU_75, KINDS, Metrics, Scorer, check_compared, mean
 from mrcnn.geometry.rle import rle_area
 
 # detections that count per image, highest score first
@@ -39,7 +38,7 @@ _RANGES = np.array(list(_AREAS.values()), float)
 Coverage = tuple[Collection[int], Collection[int]] | None
 
 
-def federated_scorer(dataset: Dataset, image_ids: Sequence[int]) -> Any:
+def federated_scorer(dataset: Dataset, image_ids: Sequence[int]) -> Scorer | None:
     """Make the scorer of a data set that does not annotate every class in every image.
 
     Args:

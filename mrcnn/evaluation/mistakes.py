@@ -3,7 +3,7 @@
 Shape letters: D detections and G objects of one image, K classes with background.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +11,9 @@ from jaxtyping import Float, Int
 from pycocotools import mask as coco_mask
 
 from mrcnn.base.progress import Show, tracked
+from mrcnn.evaluation.lvis import Coverage
 from mrcnn.evaluation.per_image import NO_MATCH, match_by_overlaps
 from mrcnn.evaluation.results import Row
-
-Coverage = tuple[Collection[int], Collection[int]] | None
 
 
 @dataclass

@@ -7,7 +7,7 @@ Shape letters: T IoU thresholds, R recall points, K classes, A area ranges, M li
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ _NO_MASK = {"size": [1, 1], "counts": "1"}
 _REPORT_EVERY = 100
 
 Metrics = dict[str, float]
+# `score_rows` or its twin for LVIS: overall metrics, and those of each category
+Scorer = Callable[..., tuple[Metrics, dict[int, Metrics]]]
 
 
 @paused_collector()

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 from scipy.spatial import KDTree
 
 from mrcnn.geometry.boxes import Number
-from mrcnn.geometry.polygons import Polygon, polygon_area, rasterize_polygons, signed_area
+from mrcnn.geometry.polygons import Polygon, polygon_area, polygon_points, rasterize_polygons, signed_area
 
 Ring = list[Number]
 Point = Sequence[Number]
@@ -83,7 +83,7 @@ def stroke_rings(points: Sequence[Point], width: Number) -> list[Ring]:
 
 def outline_fault(rings: Sequence[Polygon], size: Sequence[Number]) -> str | None:
     """Say why rings cover nothing of an image of (height, width), or None if they may cover something."""
-    points = np.concatenate([_points(ring) for ring in rings]) if rings else np.zeros((0, 2))
+    points = np.concatenate([polygon_points(ring) for ring in rings]) if rings else np.zeros((0, 2))
     if not np.isfinite(points).all():
         return "it is too large for numbers"
     if not len(points) or (points.max(axis=0) == points.min(axis=0)).any():
@@ -112,7 +112,7 @@ def find_holes(rings: Sequence[Polygon]) -> list[bool]:
 
 
 def _lies_in(ring: Polygon, other: Polygon) -> bool:
-    inner, outer = (np.clip(_points(r), -_FAR, _FAR) for r in (ring, other))
+    inner, outer = (np.clip(polygon_points(r), -_FAR, _FAR) for r in (ring, other))
     if (inner < outer.min(axis=0) - _SLACK).any() or (inner > outer.max(axis=0) + _SLACK).any():
         return False
     contour = outer.astype(np.float32)[:, None]
@@ -143,7 +143,7 @@ def join_rings(rings: Sequence[Polygon]) -> Ring:
     Args:
         rings: at least one.
     """
-    points = [_points(ring) for ring in rings]
+    points = [polygon_points(ring) for ring in rings]
     if len(rings) > 1:
         points = [ring if (signed_area(ring.ravel()) > 0) != hole else ring[::-1]
                   for ring, hole in zip(points, find_holes(rings))]  # fmt: skip
@@ -256,7 +256,3 @@ def _directed(points: Float64[np.ndarray, "P 2"], sign: int) -> Ring:
     """Make a ring whose signed area has a sign."""
     points = points if signed_area(points.ravel()) * sign > 0 else points[::-1]
     return points.ravel().tolist()
-
-
-def _points(ring: Polygon) -> Float64[np.ndarray, "P 2"]:
-    return np.asarray(ring, np.float64).reshape(-1, 2)

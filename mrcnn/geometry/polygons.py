@@ -30,9 +30,14 @@ _BLOCK = 1_000_000
 _ROUNDING = 1e-12
 
 
+def polygon_points(polygon: Polygon) -> Float64[np.ndarray, "P 2"]:
+    """Return the points (x, y) of a polygon."""
+    return np.asarray(polygon, np.float64).reshape(-1, 2)
+
+
 def polygon_bounds(polygons: Iterable[Polygon]) -> tuple[float, float, float, float]:
     """Find the smallest box (y1, x1, y2, x2) around polygons."""
-    points = np.concatenate([_points(polygon) for polygon in polygons])
+    points = np.concatenate([polygon_points(polygon) for polygon in polygons])
     (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
     return float(y1), float(x1), float(y2), float(x2)
 
@@ -42,7 +47,7 @@ def signed_area(polygon: Polygon) -> float:
 
     The shoelace formula; parts of an outline that crosses itself may cancel out.
     """
-    x, y = np.clip(_points(polygon), -_FARTHEST, _FARTHEST).T
+    x, y = np.clip(polygon_points(polygon), -_FARTHEST, _FARTHEST).T
     return float((np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
@@ -68,7 +73,7 @@ def transform_polygons(
         offset: (offset y, offset x), in scaled units.
     """
     factor, shift = np.array([scale[1], scale[0]]), np.array([offset[1], offset[0]])
-    return [(_points(polygon) * factor + shift).ravel() for polygon in polygons]
+    return [(polygon_points(polygon) * factor + shift).ravel() for polygon in polygons]
 
 
 def rasterize_polygons(polygons: Iterable[Polygon], size: Sequence[Integer]) -> Bool[np.ndarray, "H W"]:
@@ -141,7 +146,7 @@ def clip_polygon(polygon: Polygon, size: Size, margin: Number = 0.0) -> Float64[
     Source: Sutherland and Hodgman, Reentrant polygon clipping, 1974. (Matplotlib's `Path.clip_to_bbox` would pull a
     plotting library into each loader process.)
     """
-    points = np.clip(_points(polygon), -_FARTHEST, _FARTHEST)
+    points = np.clip(polygon_points(polygon), -_FARTHEST, _FARTHEST)
     for axis, length in ((0, size[1]), (1, size[0])):
         points = _clip_at_line(points, axis, -margin, 1)
         points = _clip_at_line(points, axis, length + margin, -1)
@@ -176,7 +181,7 @@ def count_crossings(polygon: Polygon) -> int | None:
     Returns:
         None for an outline of more than MAX_POINTS points.
     """
-    points = _points(polygon)
+    points = polygon_points(polygon)
     points = points[(points != np.concatenate([points[-1:], points[:-1]])).any(axis=1)]  # drops edges without length
     if len(points) > MAX_POINTS:
         return None
@@ -213,7 +218,3 @@ def _sides(
         cross = across - along
         rounding = _ROUNDING * (np.abs(across) + np.abs(along))
     return (cross > rounding).astype(np.int8) - (cross < -rounding).astype(np.int8)
-
-
-def _points(polygon: Polygon) -> Float64[np.ndarray, "P 2"]:
-    return np.asarray(polygon, np.float64).reshape(-1, 2)

@@ -1,28 +1,40 @@
-"""Network output back to the photograph: boxes in its pixels, masks pasted at its size.
+"""Network output back to the original image: boxes in its pixels, masks pasted at its size.
 
-Legend: D detections (padded), N kept, H W the photograph, M side of the mask head, K classes with background.
+Shape letters: D detections (padded), N detections that are kept, H W the original image, M side of the mask head, K classes
+with background.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from mrcnn.geometry.boxes import norm_boxes
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Num
+
+from mrcnn.geometry.boxes import ImageShape, norm_boxes
 from mrcnn.geometry.masks import paste_mask
-from mrcnn.geometry.rle import encode_in_box
+from mrcnn.geometry.rle import Rle, encode_in_box
 
 MASK_FORMS = ("dense", "rle")
 
+# (y1, x1, y2, x2) in pixels
+Window = Sequence[int] | Num[np.ndarray, " 4"]
+# boxes, class ids, scores and masks of one image; see `paste_detections`
+Instances = tuple[Int32[np.ndarray, "N 4"], Int32[np.ndarray, " N"], Float32[np.ndarray, " N"],
+                  Bool[np.ndarray, "H W N"] | list[Rle]]
 
-def boxes_on_original(boxes, original_shape, image_shape, window):
-    """Map normalised boxes of the network's image onto the photograph inside it, exactly: not rounded, not clipped.
+
+def boxes_on_original(
+    boxes: Num[np.ndarray, "N 4"], original_shape: ImageShape, image_shape: ImageShape, window: Window
+) -> Float64[np.ndarray, "N 4"]:
+    """Map normalised boxes of the network's input onto the original image, without rounding or clipping.
 
     Args:
-        boxes: float [N, 4], normalised by the network's image.
-        original_shape: (H, W) or (H, W, C) of the photograph.
-        image_shape: (height, width) or more, of the network's image.
-        window: (y1, x1, y2, x2) pixels of the network's image: where the photograph lies.
+        boxes: Normalised by the network's input.
+        original_shape: Of the original image.
+        image_shape: Of the network's input.
+        window: Where the original image is in the network's input.
 
     Returns:
-        float64 [N, 4] pixels of the photograph; what lies outside of it has coordinates outside of it.
+        Pixels of the original image. A box that reaches beyond the image has coordinates beyond it.
     """
     wy1, wx1, wy2, wx2 = norm_boxes(np.asarray(window, np.float64), tuple(image_shape[:2]))
     shift = np.array([wy1, wx1, wy1, wx1])
@@ -32,37 +44,25 @@ def boxes_on_original(boxes, original_shape, image_shape, window):
     return (np.asarray(boxes, np.float64) - shift) / scale * side + np.array([0, 0, 1, 1])
 
 
-def boxes_to_original(boxes, original_shape, image_shape, window):
-    """Map normalised boxes of the network's image onto whole pixels of the photograph.
+def boxes_to_original(
+    boxes: Num[np.ndarray, "N 4"], original_shape: ImageShape, image_shape: ImageShape, window: Window
+) -> Int32[np.ndarray, "N 4"]:
+    """Map normalised boxes of the network's input onto whole pixels of the original image, clipped to it.
 
-    Args:
-        boxes, original_shape, image_shape, window: as of `boxes_on_original`.
-
-    Returns:
-        int32 [N, 4] pixels of the photograph, within it.
+    The arguments are those of `boxes_on_original`.
     """
     height, width = (int(v) for v in original_shape[:2])
     pixels = np.around(boxes_on_original(boxes, original_shape, image_shape, window))
     return np.clip(pixels, 0, [height, width, height, width]).astype(np.int32)
 
 
-def _paste_and_encode(mask, box, size):
-    """The mask of the mask head at the size of its box, as RLE of the photograph."""
-    height, width = int(box[2] - box[0]), int(box[3] - box[1])
-    crop = np.zeros((height, width), bool)
-    paste_mask(mask, (0, 0, height, width), crop)
-    return encode_in_box(crop, box, size)
-
-
-def visible_rows(detections, original_shape, image_shape, window):
-    """Find the detections that have an area in the photograph.
-
-    Args:
-        detections, original_shape, image_shape, window: as of `paste_detections`.
+def visible_rows(
+    detections: Float[np.ndarray, "D 6"], original_shape: ImageShape, image_shape: ImageShape, window: Window
+) -> tuple[Num[np.ndarray, " N"], Int32[np.ndarray, "N 4"]]:
+    """Find the detections whose box has an area in the original image. The arguments are those of `paste_detections`.
 
     Returns:
-        rows: int [N]. Their positions; padding rows are not among them.
-        boxes: int32 [N, 4] pixels of the photograph.
+        Positions of these detections, padding excluded; their boxes in pixels of the original image.
     """
     rows = np.nonzero((detections[:, 4] > 0) & np.isfinite(detections).all(axis=1))[0]
     boxes = boxes_to_original(detections[rows, :4], original_shape, image_shape, window)  # [N, 4]
@@ -70,55 +70,59 @@ def visible_rows(detections, original_shape, image_shape, window):
     return rows[has_area], boxes[has_area]
 
 
-def own_masks(detections, mrcnn_mask):
-    """Pick the mask of each detection's own class.
+def own_masks(
+    detections: Float[np.ndarray, "*B D 6"], mrcnn_mask: Float[np.ndarray, "*B D M M K"]
+) -> Float[np.ndarray, "*B D M M"]:
+    """Pick the mask of each detection's class out of the masks of all classes.
 
     Args:
-        detections: float [..., D, 6].
-        mrcnn_mask: float [..., D, M, M, K]. Mask probability for each class.
+        mrcnn_mask: Mask probability for each class.
 
     Returns:
-        float [..., D, M, M]. Of padding rows and of rows that are no numbers, the background's.
+        The mask of the background for padding rows and for rows that are not finite.
     """
     class_ids = np.nan_to_num(detections[..., 4], posinf=0, neginf=0).astype(np.int64)
     return np.take_along_axis(mrcnn_mask, class_ids[..., None, None, None], axis=-1)[..., 0]
 
 
-def unmold_detections(detections, mrcnn_mask, original_shape, image_shape, window, masks="dense"):
-    """Turn the classic model's detections for one image into boxes, classes, scores and masks of the photograph.
+def unmold_detections(
+    detections: Float[np.ndarray, "D 6"], mrcnn_mask: Float[np.ndarray, "D M M K"], original_shape: ImageShape,
+    image_shape: ImageShape, window: Window, masks: str = "dense",
+) -> Instances:
+    """Turn the output of the classic inference model for one image into instances of the original image.
 
     Args:
-        mrcnn_mask: float [D, M, M, K]. Mask probability for each class.
-        The rest, what is returned and what is raised: as of `paste_detections`.
+        mrcnn_mask: Mask probability for each class.
+        The others, the result and the errors: see `paste_detections`.
     """
-    detections, mrcnn_mask = np.asarray(detections), np.asarray(mrcnn_mask)
-    small = own_masks(detections, mrcnn_mask)
-    return paste_detections(detections, small, original_shape, image_shape, window, masks=masks)
+    return paste_detections(detections, own_masks(detections, mrcnn_mask), original_shape, image_shape, window, masks=masks)
 
 
-def paste_detections(detections, small_masks, original_shape, image_shape, window, masks="dense"):
-    """Turn the network's detections for one image into boxes, classes, scores and masks of the photograph.
+def paste_detections(
+    detections: Float[np.ndarray, "D 6"], small_masks: Float[np.ndarray, "D M M"], original_shape: ImageShape,
+    image_shape: ImageShape, window: Window, masks: str = "dense",
+) -> Instances:
+    """Turn the output of the network for one image into instances of the original image.
 
     Args:
-        detections: float [D, 6], (y1, x1, y2, x2, class id, score), boxes normalised; padding rows are all zero.
-        small_masks: float [D, M, M]. Mask probability for the class of each.
-        original_shape: (H, W) or (H, W, C) of the photograph.
-        image_shape: (height, width) or more, of the network's image.
-        window: (y1, x1, y2, x2) pixels of the network's image: where the photograph lies.
+        detections: (y1, x1, y2, x2, class id, score), boxes normalised by the network's input; padding rows are all zero.
+        small_masks: Mask probability for the class of each detection.
+        original_shape: Of the original image.
+        image_shape: Of the network's input.
+        window: Where the original image is in the network's input.
         masks: "dense", or "rle" which needs a hundredth of the memory.
 
     Returns:
-        boxes: int32 [N, 4] pixels of the photograph.
-        class_ids: int32 [N].
-        scores: float32 [N].
-        masks: bool [H, W, N], or a list of N COCO RLE dicts {"size": [H, W], "counts": str}.
-        Detections whose box has no area left in the photograph are dropped.
+        boxes: In pixels of the original image.
+        class_ids: From 1.
+        scores: As in `detections`.
+        masks: A stack at the size of the original image, or COCO RLE of each.
+        Detections whose box has no area in the original image are dropped.
 
     Raises:
-        ValueError: masks is neither "dense" nor "rle".
+        ValueError: `masks` is neither "dense" nor "rle".
 
-    Differs: each mask is resized and pasted inside its own box only. Masks lie one after another in memory, so
-    `masks[:, :, i]` is contiguous.
+    Differs: each mask is resized and pasted inside its box only. `masks[:, :, i]` is contiguous in memory.
     """
     if masks not in MASK_FORMS:
         raise ValueError(f'masks="{masks}": expected one of {", ".join(MASK_FORMS)}')
@@ -128,9 +132,16 @@ def paste_detections(detections, small_masks, original_shape, image_shape, windo
     scores = detections[rows, 5].astype(np.float32)
     small = small_masks[rows]  # [N, M, M]
     if masks == "rle":
-        full = [_paste_and_encode(m, box, (height, width)) for m, box in zip(small, boxes)]
-        return boxes, class_ids, scores, full
+        return boxes, class_ids, scores, [_encode(mask, box, (height, width)) for mask, box in zip(small, boxes)]
     full = np.zeros((len(rows), height, width), bool)
     for ix in range(len(rows)):
         paste_mask(small[ix], boxes[ix], full[ix])
     return boxes, class_ids, scores, full.transpose(1, 2, 0)  # [H, W, N]
+
+
+def _encode(mask: Float[np.ndarray, "M M"], box: Int32[np.ndarray, " 4"], size: tuple[int, int]) -> Rle:
+    """Resize a mask of the mask head to its box, and encode it as RLE of the original image."""
+    height, width = int(box[2] - box[0]), int(box[3] - box[1])
+    crop = np.zeros((height, width), bool)
+    paste_mask(mask, (0, 0, height, width), crop)
+    return encode_in_box(crop, box, size)

@@ -1,5 +1,6 @@
 """Keras callbacks of training: COCO AP on the validation set, speed and memory, history.csv."""
 
+import logging
 import numbers
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import keras
 from mrcnn.evaluation.coco import CocoResult
 from mrcnn.training.environment import peak_device_memory, peak_memory
 from mrcnn.training.runs import read_history, write_history
+
+logger = logging.getLogger(__name__)
 
 Logs = dict[str, Any] | None
 
@@ -35,8 +38,12 @@ class CocoValidation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Evaluate if this epoch is due, and add the figures to `logs`."""
         if (epoch + 1) % self.every == 0:
-            metrics = self.evaluate().metrics
-            self.figures = {f"val_{name}": value for name, value in metrics.items() if value is not None}
+            result = self.evaluate()
+            self.figures = {f"val_{name}": value for name, value in result.metrics.items() if value is not None}
+            left_out = result.info["left_out"]
+            if left_out:
+                logger.warning("validation AP is of %d images, %d could not be read; the first: %s", result.info["images"],
+                               len(left_out), next(iter(left_out.values())))  # fmt: skip
         if logs is not None:
             logs.update(self.figures)
 

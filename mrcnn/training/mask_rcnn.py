@@ -120,7 +120,7 @@ class MaskRCNN:
             return None
         report = classic_h5.load(self.keras_model, filepath, by_name=by_name or bool(exclude), exclude=exclude)
         self.set_log_dir(filepath)
-        self._unloaded = report.without_weights(self._unloaded)
+        self._unloaded = report.unloaded_layers(self._unloaded)
         if report.missing:
             print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
         return report

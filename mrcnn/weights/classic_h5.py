@@ -1,16 +1,19 @@
-"""The classic weight file: HDF5 with one group a layer, so that files go to and from projects of the TensorFlow 1 time.
+"""The classic weight file: HDF5 with one group per layer, exchanged with projects written for TensorFlow 1.
 
-Layout: the root (or the group "model_weights" of a whole saved model) has the attribute `layer_names`; each named group
-has the attribute `weight_names`, and a data set for each of those, such as "conv1/kernel:0". A model nested in the
-model ("rpn_model") is one group that holds the tensors of all its layers.
+Layout: the root (or the group "model_weights" of a whole saved model) has the attribute `layer_names`. Each named group has
+the attribute `weight_names`, and a data set for each of those, such as "conv1/kernel:0". A nested model ("rpn_model") is one
+group with the tensors of all its layers.
 
-Only `layer.weights` are kept: the state of random generators, optimizers and metrics is no part of such a file.
+A file holds `layer.weights` only: no states of random generators, optimizers or metrics.
 """
+
 import logging
 import re
 from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import keras
@@ -21,11 +24,13 @@ from mrcnn.base.text import shorten_names
 
 log = logging.getLogger(__name__)
 
-# HDF5 keeps attributes of an object in a header of 64 kB; Keras splits longer lists into name0, name1, ...
+# HDF5 keeps the attributes of an object in a header of 64 kB; Keras splits longer lists into name0, name1, ...
 ATTRIBUTE_BYTES = 64_000
 
 # Suffix of files in Keras' own layout.
 KERAS_SUFFIX = ".weights.h5"
+
+Item = TypeVar("Item", "_Slot", "_Tensor")
 
 
 class WeightsError(ValueError):
@@ -34,55 +39,54 @@ class WeightsError(ValueError):
 
 @dataclass
 class LoadReport:
-    """What became of each tensor when a file was loaded. Names are "layer/tensor", such as "conv1/kernel".
+    """What happened to each tensor when a file was loaded. Tensors are named "layer/tensor", such as "conv1/kernel".
 
     Attributes:
-        matched: list of str. Tensors of the model that were set.
-        missing: list of str. Tensors of the model that the file lacks; they keep their values.
-        mismatched: list of (name, shape in the file, shape in the model). Never set; never raised for excluded layers.
-        unused: list of str. Tensors of the file, as named there, that have no place in the model.
-        excluded: list of str. Tensors of the model left alone because their layer was excluded.
+        matched: Tensors of the model that were set.
+        missing: Tensors of the model that the file lacks; they keep their values.
+        mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises on these.
+        unused: Tensors of the file, as named there, that match nothing in the model.
+        excluded: Tensors of the model that were left unchanged because their layer was excluded.
     """
 
-    matched: list = field(default_factory=list)
-    missing: list = field(default_factory=list)
-    mismatched: list = field(default_factory=list)
-    unused: list = field(default_factory=list)
-    excluded: list = field(default_factory=list)
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
 
     @property
-    def missing_layers(self):
-        """Names of the layers that lack one tensor or more, each once, in the order of the model: list of str."""
-        return list(dict.fromkeys(name.partition("/")[0] for name in self.missing))
+    def missing_layers(self) -> list[str]:
+        """Names of the layers that lack at least one tensor, in the order of the model."""
+        return _layers_of(self.missing)
 
-    def without_weights(self, before=None):
-        """Return the layers that no file gave weights, this one or an earlier one: list of str.
+    def unloaded_layers(self, before: Container[str] | None = None) -> list[str]:
+        """Return the layers that neither this file nor an earlier one gave weights.
 
         Args:
-            before: what this method returned for the file that was loaded before; None: no file was.
+            before: What this method returned for the file loaded before; None if this is the first.
         """
-        kept = dict.fromkeys(name.partition("/")[0] for name in [*self.missing, *self.excluded])
-        return [layer for layer in kept if before is None or layer in before]
+        return [layer for layer in _layers_of([*self.missing, *self.excluded]) if before is None or layer in before]
 
-    def summary(self):
-        """Return one line of counts, with the first few names of what is missing or unused."""
+    def summary(self) -> str:
+        """Return one line of counts, with the first names of what is missing, mismatched, unused or excluded."""
         words = [f"{len(self.matched)} tensors loaded"]
         for name in ("missing", "mismatched", "unused", "excluded"):
-            found = getattr(self, name)
-            if found:
-                few = ", ".join(f[0] if isinstance(f, tuple) else f for f in found[:3])
-                words.append(f"{len(found)} {name} ({few}{', ...' if len(found) > 3 else ''})")
+            tensors = getattr(self, name)
+            if tensors:
+                first = ", ".join(t[0] if isinstance(t, tuple) else t for t in tensors[:3])
+                words.append(f"{len(tensors)} {name} ({first}{', ...' if len(tensors) > 3 else ''})")
         return "; ".join(words)
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A variable of the model and its place in a file: group, name without ":0", the names that exclude it."""
+    """A variable of the model and its place in a file: group, name without ":0", the layer names that exclude it."""
 
     group: str
     name: str
-    layers: tuple
-    variable: object
+    layers: tuple[str, ...]
+    variable: Any
 
 
 @dataclass(frozen=True)
@@ -91,27 +95,24 @@ class _Tensor:
 
     group: str
     name: str
-    data: object
+    data: h5py.Dataset
 
     @property
-    def parts(self):
+    def parts(self) -> list[str]:
         """The components of the name without the output number: "a/b/kernel:0" gives ["a", "b", "kernel"]."""
         return re.sub(r":\d+$", "", self.name).split("/")
 
 
-def save(model, path):
-    """Write the weights of `model` in the classic layout. The write is atomic.
+# --- Save and load ----------------------------------------------------------------------------------------------------
+def save(model: keras.Model, path: Path | str) -> None:
+    """Write the weights of a model in the classic layout, atomically.
 
-    Args:
-        model: keras.Model. Its layers are groups; the layers of a nested model share the group of that model.
-        path: str or Path. Replaced if it exists; its folder is made if it is missing.
+    Each layer is a group; the layers of a nested model share the group of that model. The folder is made if it is missing.
     """
-    groups = {}
-    for slot in _slots(model):
-        groups.setdefault(slot.group, []).append(slot)
+    groups = _by_group(_slots(model))
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         _write_names(file, "layer_names", list(groups))
-        # What a reader of 2017 looks for to know how kernels are laid out; ours are laid out so on every backend.
+        # Readers of 2017 look here for the layout of kernels; on every backend ours is TensorFlow's.
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = keras.__version__.encode()
         for name, slots in groups.items():
@@ -121,27 +122,22 @@ def save(model, path):
                 group.create_dataset(f"{slot.name}:0", data=_to_numpy(slot.variable))
 
 
-def load(model, path, by_name=True, exclude=None):
-    """Set the weights of `model` from a classic file, or change nothing and say why not.
+def load(model: keras.Model, path: Path | str, by_name: bool = True, exclude: Sequence[str] | None = None) -> LoadReport:
+    """Set the weights of a model from a classic file, or change nothing and raise an error that says why.
 
     Args:
-        model: keras.Model, built.
-        path: str or Path. A file of `save`, of Keras 2's `save_weights`, or of its `model.save`.
-        by_name: bool. True: what the file and the model have in common is loaded. False: the file must hold the
-            whole model; layers are matched by name, or where the names differ by their order.
-        exclude: sequence of str, optional. Layers to leave alone, by name; a nested model is one name, and so is
-            each of its layers.
-
-    Returns:
-        LoadReport.
+        path: A file of `save`, of Keras 2's `save_weights`, or of its `model.save`.
+        by_name: True loads what the file and the model have in common. False requires the file to hold the whole model;
+            layers are matched by name, or if the names differ by their order.
+        exclude: Names of layers to leave unchanged: of a nested model, or of single layers in it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        WeightsError: the file is not of this layout, nothing in it matches, a tensor that is not excluded has another
+        FileNotFoundError: There is no such file.
+        WeightsError: The file is not of this layout, nothing in it matches, a tensor that is not excluded has another
             shape, or (`by_name=False`) the file is not of this model. No weight has changed then.
 
     Differs: the classic code stopped at the first layer of another shape with the weights before it already set, and
-        was silent when no name matched.
+        reported nothing if no name matched.
     """
     excluded = set(exclude or ())
     with _open(path) as file:
@@ -159,14 +155,15 @@ def load(model, path, by_name=True, exclude=None):
     return report
 
 
-def layout(path):
-    """Return [(group, tensor name, shape)] of a classic file, in its order; shape is a tuple of int."""
+def layout(path: Path | str) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return (group, tensor name, shape) of each tensor of a classic file, in its order."""
     with _open(path) as file:
         return [(tensor.group, tensor.name, tuple(tensor.data.shape)) for tensor in _tensors(file, path)]
 
 
-def _choose(slots, pairs, excluded, report):
-    """Fill the report; return the (slot, tensor) pairs to assign. `pairs`: dict of index of slot to tensor."""
+def _choose(slots: list[_Slot], pairs: dict[int, _Tensor], excluded: set[str],
+            report: LoadReport) -> list[tuple[_Slot, _Tensor]]:
+    """Fill the report, and return the pairs to assign. The keys of `pairs` are positions in `slots`."""
     chosen = []
     for index, slot in enumerate(slots):
         tensor = pairs.get(index)
@@ -182,49 +179,41 @@ def _choose(slots, pairs, excluded, report):
     return chosen
 
 
-def _check(report, slots, tensors, path):
-    """Raise WeightsError when shapes differ or when nothing matches."""
+def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path: Path | str) -> None:
+    """Raise WeightsError if shapes differ or nothing matches."""
     if report.mismatched:
         owners = {slot.name: slot.layers[-1] for slot in slots}
         layers = list(dict.fromkeys(owners[name] for name, _, _ in report.mismatched))
         lines = [f"  {name}: {theirs} in the file, {ours} in the model" for name, theirs, ours in report.mismatched[:8]]
         more = [f"  and {len(report.mismatched) - 8} more"] if len(report.mismatched) > 8 else []
+        advice = f"to keep the initial values of these layers, load with exclude={layers} (--exclude)"
+        if len(report.mismatched) > len(report.matched):
+            advice = "most tensors differ: these weights are of another network; use the configuration they were trained with"
         raise WeightsError("\n".join([
-            f"{path}: {len(report.mismatched)} tensors have another shape than the model's", *lines, *more,
-            _advice(report, layers)]))  # fmt: skip
+            f"{path}: {len(report.mismatched)} tensors have another shape than the model's", *lines, *more, advice]))
     if not report.matched and not report.excluded:
-        theirs, ours = (shorten_names(dict.fromkeys(item.group for item in items)) for items in (tensors, slots))
+        theirs, ours = shorten_names(_by_group(tensors)), shorten_names(_by_group(slots))
         raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {theirs}; the model has {ours}")
 
 
-def _advice(report, layers):
-    """Say what to do about layers of other shapes: str."""
-    if len(report.mismatched) > len(report.matched):
-        return "most of them: these weights are of another network; take the configuration that they were trained with"
-    return f"to start these layers afresh, load with exclude={layers} (--exclude)"
-
-
-def _shorten(text, limit=120):
-    return text if len(text) <= limit else f"{text[:limit].rsplit(',', 1)[0]}, ..."
-
-
-def _slots(model):
-    """Return the _Slots of a model in the order of its layers; a layer used twice counts once."""
-    slots, seen = [], set()
+# --- Matching ---------------------------------------------------------------------------------------------------------
+def _slots(model: keras.Model) -> list[_Slot]:
+    """Return the slots of a model in the order of its layers. A layer that is used twice counts once."""
+    slots: list[_Slot] = []
+    seen: set[int] = set()
     for layer in model.layers:
-        leaves = list(_leaves(layer, (layer.name,)))
-        for leaf, layers in leaves:
+        for leaf, layers in _leaves(layer, (layer.name,)):
             for name, variable in zip(_variable_names(leaf), leaf.weights, strict=True):
                 if id(variable) not in seen:
                     seen.add(id(variable))
                     slots.append(_Slot(layer.name, f"{leaf.name}/{name}", layers, variable))
     doubled = [key for key, count in Counter((slot.group, slot.name) for slot in slots).items() if count > 1]
     if doubled:
-        raise WeightsError(f"two tensors of the model would have one name, {doubled[0]}; name its layers apart")
+        raise WeightsError(f"two tensors of the model would have the same name, {doubled[0]}: give its layers other names")
     return slots
 
 
-def _leaves(layer, layers):
+def _leaves(layer: Any, layers: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Yield (layer, names that exclude it) for a layer, or for each layer inside a nested model."""
     if isinstance(layer, keras.Model):
         for inner in layer.layers:
@@ -233,106 +222,114 @@ def _leaves(layer, layers):
         yield layer, layers
 
 
-def _variable_names(layer):
-    """Return a name for each of `layer.weights`: its own ("kernel"), or its path in a layer made of several layers."""
+def _variable_names(layer: Any) -> list[str]:
+    """Return a name for each of `layer.weights`, such as "kernel"; its path in a layer that is made of several layers."""
     names = [variable.name for variable in layer.weights]
     if len(set(names)) == len(names):
         return names
     return [variable.path.split(f"{layer.name}/", 1)[-1] for variable in layer.weights]
 
 
-def _match_names(slots, tensors):
+def _layers_of(names: Iterable[str]) -> list[str]:
+    """Return the layers of tensors named "layer/tensor", each once."""
+    return list(dict.fromkeys(name.partition("/")[0] for name in names))
+
+
+def _by_group(items: list[Item]) -> dict[str, list[Item]]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.group, []).append(item)
+    return groups
+
+
+def _match_names(slots: list[_Slot], tensors: list[_Tensor]) -> tuple[dict[int, _Tensor], list[_Tensor]]:
     """Match tensors to slots by name.
 
-    Older files know a tensor by other prefixes ("conv1_1/kernel:0", "rpn_model/rpn_class_raw/bias:0") or by other
-    names ("conv1_W:0"). So a tensor is sought by ever shorter ends of its name, in its own group and then in any;
-    a group of which no tensor is found, but that has as many as the layer of that name, is taken in its order, as
-    Keras 2 did.
+    Older files prefix the names of tensors differently ("conv1_1/kernel:0", "rpn_model/rpn_class_raw/bias:0") or use other
+    names ("conv1_W:0"). So a tensor is looked up by ever shorter endings of its name, in its own group and then in any. A
+    group of which no tensor matches, but which has as many as the layer of that name, is matched in order, as in Keras 2.
 
     Returns:
-        dict of index into `slots` to tensor, and a list of the tensors that found no place.
+        The tensors by position in `slots`, and the tensors that match nothing.
     """
-    in_group, anywhere, groups = {}, {}, {}
+    in_group: dict[tuple[str, str], int] = {}
+    anywhere: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for index, slot in enumerate(slots):
         in_group[slot.group, slot.name] = index
         anywhere.setdefault(slot.name, []).append(index)
         groups.setdefault(slot.group, []).append(index)
-    pairs, unused = {}, []
+    pairs: dict[int, _Tensor] = {}
+    unused = []
     for name, members in _by_group(tensors).items():
-        found = [(tensor, _find(tensor, in_group, anywhere)) for tensor in members]
+        matches = [_find(tensor, in_group, anywhere) for tensor in members]
         places = groups.get(name, [])
-        if all(index is None for _, index in found) and len(places) == len(members):
-            found = list(zip(members, places, strict=True))
-        for tensor, index in found:
-            if index is None or index in pairs:
+        if all(index is None for index in matches) and len(places) == len(members):
+            matches = list(places)
+        for tensor, match in zip(members, matches, strict=True):
+            if match is None or match in pairs:
                 unused.append(tensor)
             else:
-                pairs[index] = tensor
+                pairs[match] = tensor
     return pairs, unused
 
 
-def _find(tensor, in_group, anywhere):
-    """Return the index of the slot that a tensor's name speaks of, or None."""
-    ends = ["/".join(tensor.parts[start:]) for start in range(len(tensor.parts))]
-    for end in (*ends, f"{tensor.group}/{ends[-1]}"):
-        if (tensor.group, end) in in_group:
-            return in_group[tensor.group, end]
-    for end in ends:
-        if len(anywhere.get(end, ())) == 1:
-            return anywhere[end][0]
+def _find(tensor: _Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[str, list[int]]) -> int | None:
+    """Return the position of the slot that a tensor's name means, or None."""
+    endings = ["/".join(tensor.parts[start:]) for start in range(len(tensor.parts))]
+    for ending in (*endings, f"{tensor.group}/{endings[-1]}"):
+        if (tensor.group, ending) in in_group:
+            return in_group[tensor.group, ending]
+    for ending in endings:
+        if len(anywhere.get(ending, ())) == 1:
+            return anywhere[ending][0]
     return None
 
 
-def _match_order(slots, tensors, path):
-    """Match layer by layer in the order of both; raise WeightsError when the two are not one architecture."""
-    theirs, ours = _by_group(tensors), {}
+def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: Path | str) -> dict[int, _Tensor]:
+    """Match layer by layer in the order of both; raise WeightsError if the architectures differ."""
+    theirs = _by_group(tensors)
+    ours: dict[str, list[int]] = {}
     for index, slot in enumerate(slots):
         ours.setdefault(slot.group, []).append(index)
     if len(theirs) != len(ours):
         raise WeightsError(f"{path}: {len(theirs)} layers with weights in the file, {len(ours)} in the model; "
                            "load what both have with by_name=True")  # fmt: skip
-    pairs = {}
+    pairs: dict[int, _Tensor] = {}
     for (their_name, members), (our_name, places) in zip(theirs.items(), ours.items(), strict=True):
         if len(members) != len(places):
-            raise WeightsError(f"{path}: {their_name} has {len(members)} tensors; {our_name}, its place in the model, "
-                               f"has {len(places)}; load what both have with by_name=True")  # fmt: skip
+            raise WeightsError(f"{path}: {their_name} has {len(members)} tensors, but {our_name}, the layer at its position "
+                               f"in the model, has {len(places)}; load what both have with by_name=True")  # fmt: skip
         pairs.update(zip(places, members, strict=True))
     return pairs
 
 
-def _by_group(tensors):
-    groups = {}
-    for tensor in tensors:
-        groups.setdefault(tensor.group, []).append(tensor)
-    return groups
-
-
-def _open(path):
-    """Open a file for reading; say what is wrong in words when it cannot be."""
+# --- HDF5 -------------------------------------------------------------------------------------------------------------
+def _open(path: Path | str) -> h5py.File:
+    """Open a file for reading."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no weight file {path}")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise WeightsError(f"{path}: not a whole HDF5 file ({error}); a download is to be repeated") from error
+        raise WeightsError(f"{path}: not a complete HDF5 file ({error}); if it was downloaded, download it again") from error
 
 
-def _tensors(file, path):
-    """Return the _Tensors of an open file in its order."""
+def _tensors(file: h5py.File, path: Path | str) -> list[_Tensor]:
+    """Return the tensors of an open file in its order."""
     root = file["model_weights"] if "model_weights" in file else file
     names = _read_names(root, "layer_names")
     if names is None:
-        what = "it is a Keras 3 .weights.h5 file: load it by keras_model.load_weights" if "layers" in file else \
-            f"it holds {_shorten(', '.join(file) or 'nothing')}"  # fmt: skip
-        raise WeightsError(f"{path}: has no layer_names, so it is no classic weight file; {what}")
-    found = []
-    for group in names:
-        found += [_Tensor(group, name, root[group][name]) for name in _read_names(root[group], "weight_names") or ()]
-    return found
+        content = f"it holds {shorten_names(file, 'group')}"
+        if "layers" in file:
+            content = "it is a Keras 3 .weights.h5 file: load it with keras_model.load_weights"
+        raise WeightsError(f"{path}: has no layer_names, so it is not a classic weight file; {content}")
+    return [_Tensor(group, name, root[group][name])
+            for group in names for name in _read_names(root[group], "weight_names") or ()]
 
 
-def _read_names(group, key):
-    """Return a list attribute of Keras as list of str, put together where it was split; None when there is none."""
+def _read_names(group: h5py.Group, key: str) -> list[str] | None:
+    """Return a list attribute of Keras, joined if it was split; None if there is none."""
     keys = [key] if key in group.attrs else []
     while f"{key}{len(keys)}" in group.attrs:
         keys.append(f"{key}{len(keys)}")
@@ -342,8 +339,8 @@ def _read_names(group, key):
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def _write_names(group, key, names):
-    """Write a list attribute as Keras does: in one piece where it fits the header, else in numbered pieces."""
+def _write_names(group: h5py.Group, key: str, names: list[str]) -> None:
+    """Write a list attribute as Keras does: in one piece if it fits the header, else in numbered pieces."""
     encoded = np.array([name.encode() for name in names], dtype="S")
     pieces = int(np.ceil(encoded.nbytes / ATTRIBUTE_BYTES))
     if pieces <= 1:
@@ -353,7 +350,7 @@ def _write_names(group, key, names):
         group.attrs[f"{key}{number}"] = piece
 
 
-def _to_numpy(variable):
-    """Return the value of a variable in a type that HDF5 knows: bfloat16 is written as float32."""
+def _to_numpy(variable: Any) -> np.ndarray:
+    """Return the value of a variable in a type that HDF5 has: bfloat16 is written as float32."""
     value = np.asarray(keras.ops.convert_to_numpy(variable.value))
     return value if value.dtype.kind in "fiub" and value.dtype.itemsize > 1 else value.astype(np.float32)

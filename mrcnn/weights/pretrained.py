@@ -1,19 +1,23 @@
-"""Weights trained by others: the classic COCO model, and ImageNet weights for the ResNet backbones.
+"""Published weights: the classic COCO model, and ImageNet weights for the ResNet backbones.
 
-Everything is fetched once into a cache folder, checked, and put in place whole or not at all. Importing this module
-loads no Keras.
+Each file is downloaded once into a cache folder and checked. Importing this module loads no Keras.
 """
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrcnn.io.download import download
 
-# The classic release of a ResNet-101 model trained on COCO 2014; 81 classes.
+if TYPE_CHECKING:
+    import keras
+
+# The classic release of a ResNet-101 model trained on COCO 2014, with 81 classes.
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
-# Source: the digest that the documentation of NVIDIA TensorRT's sampleUffMaskRCNN gives for this file.
+# Source: the documentation of NVIDIA TensorRT's sampleUffMaskRCNN.
 COCO_MODEL_MD5 = "e98aaff6f99e307b5e2a8a3ff741a518"
 
-# The files of keras.applications without the classifier, and their digests there.
+# The files of keras.applications without the classifier, and their digests as listed there.
 IMAGENET_URL = ("https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
                 "{architecture}_weights_tf_dim_ordering_tf_kernels_notop.h5")  # fmt: skip
 IMAGENET_MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21"}
@@ -24,50 +28,48 @@ BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 # Names of the convolutions of a block, here and in keras.applications.
 BRANCHES = {"branch2a": "1", "branch2b": "2", "branch2c": "3", "branch1": "0"}
 
-def cache_dir():
-    """Return the folder for downloads, created when missing: MRCNN_CACHE, or mrcnn in the user's cache folder."""
+
+def cache_dir() -> Path:
+    """Return the folder for downloads: MRCNN_CACHE, or mrcnn in the user's cache folder. It is created if it is missing."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrcnn"
     folder = Path(os.environ.get("MRCNN_CACHE") or default)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _download(url, path, md5, verbose):
-    """Download a file of weights unless it exists, and say so if `verbose` is above 0. Returns: Path."""
+def _download(url: str, path: Path, md5: str, verbose: int) -> Path:
+    """Download a weight file unless it exists, and say so if `verbose` is above 0."""
     if verbose > 0 and not path.is_file():
         print(f"Downloading {url} to {path} ...", flush=True)
     return download(url, path, f"md5:{md5}")
 
 
-def coco_weights(path=None, verbose=1):
-    """Fetch the classic COCO weights: ResNet-101, 81 classes, for `load_weights(path, by_name=True)`.
+def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
+    """Download the classic COCO weights: ResNet-101, 81 classes, for `load_weights(path, by_name=True)`.
 
     Args:
-        path: str or Path, optional. Where to put the file; in the cache folder when not given.
-        verbose: int. Above 0: say what is fetched.
-
-    Returns:
-        Path. The file.
+        path: Where to put the file; None puts it in the cache folder.
+        verbose: Above 0 prints what is downloaded.
 
     Raises:
-        mrcnn.io.download.DownloadError: offline, or the file is not the one released.
+        mrcnn.io.download.DownloadError: The download failed, or the file is not the released one.
     """
     return _download(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), COCO_MODEL_MD5, verbose)
 
 
-def imagenet_weights(architecture="resnet50", verbose=1):
-    """Fetch ImageNet weights of keras.applications and write them once as a classic file with our layer names.
+def imagenet_weights(architecture: str = "resnet50", verbose: int = 1) -> Path:
+    """Download the ImageNet weights of keras.applications, and convert them once to a classic file with our layer names.
 
     Args:
         architecture: "resnet50" or "resnet101".
-        verbose: int. Above 0: say what is fetched.
+        verbose: Above 0 prints what is downloaded.
 
     Returns:
-        Path. A file for `load_weights(path, by_name=True)`: the layers of the backbone, stage 5 included.
+        A file for `load_weights(path, by_name=True)`: the layers of the backbone with stage 5.
 
     Raises:
-        ValueError: another architecture.
-        mrcnn.io.download.DownloadError: offline, or the file is not the one released.
+        ValueError: Another architecture.
+        mrcnn.io.download.DownloadError: The download failed, or the file is not the released one.
     """
     _check_architecture(architecture)
     path = cache_dir() / f"{architecture}_imagenet_classic.h5"
@@ -84,8 +86,8 @@ def imagenet_weights(architecture="resnet50", verbose=1):
     return path
 
 
-def build_backbone(architecture, input_shape=(64, 64, 3)):
-    """Return keras.Model of our ResNet: an image of `input_shape` -> its maps [C1, C2, C3, C4, C5]."""
+def build_backbone(architecture: str, input_shape: tuple[int, int, int] = (64, 64, 3)) -> "keras.Model":
+    """Return our ResNet as a model: an image of `input_shape` -> its maps [C1, C2, C3, C4, C5]."""
     import keras
 
     from mrcnn.network.backbones.resnet import resnet_graph
@@ -94,16 +96,17 @@ def build_backbone(architecture, input_shape=(64, 64, 3)):
     return keras.Model(image, resnet_graph(image, architecture, stage5=True, train_bn=False))
 
 
-def build_application(architecture, weights=None, input_shape=(64, 64, 3)):
-    """Return keras.applications' model without its classifier, with the weights of a file if one is given."""
+def build_application(architecture: str, weights: str | None = None,
+                      input_shape: tuple[int, int, int] = (64, 64, 3)) -> "keras.Model":
+    """Return the model of keras.applications without its classifier, with the weights of a file if one is given."""
     import keras
 
     build = {"resnet50": keras.applications.ResNet50, "resnet101": keras.applications.ResNet101}[architecture]
     return build(include_top=False, weights=weights, input_shape=input_shape)
 
 
-def application_layers(architecture):
-    """Return {our layer name: keras.applications' name} of every layer with weights.
+def application_layers(architecture: str) -> dict[str, str]:
+    """Return the name in keras.applications of each of our layers that has weights.
 
     "res3b_branch2a" is "conv3_block2_1_conv", "bn3b_branch2a" its batch normalisation "conv3_block2_1_bn".
     """
@@ -119,23 +122,23 @@ def application_layers(architecture):
     return names
 
 
-def copy_application_weights(application, backbone, architecture):
-    """Give our ResNet the weights of keras.applications' one, so that both compute the same maps.
+def copy_application_weights(application: "keras.Model", backbone: "keras.Model", architecture: str) -> None:
+    """Copy the weights of a ResNet of keras.applications to ours, so that both compute the same maps.
 
     Two differences are folded into the weights. The application takes BGR images and we take RGB: the input channels
     of the first kernel are reversed. Its batch normalisation has epsilon 1.001e-5 and ours 1e-3: gamma is scaled by
     sqrt((variance + ours) / (variance + theirs)), which is exact while the statistics are frozen (TRAIN_BN=False).
 
-    One is left: on sides where conv1 gives an even size, as it does for all images divisible by 4, the "same" pooling
-    of the classic network pads below and right alone, and the application's on all sides. Its maps are then shifted
-    by one pixel of that layer (two of the image); on other sizes the maps are equal.
+    One difference remains. On sides where conv1 gives an even size, as it does for all images divisible by 4, the "same"
+    pooling of the classic network pads at the bottom and right only, and the application pads on all sides. Its maps are
+    then shifted by one pixel of that layer (two of the image); on other sizes the maps are equal.
 
     Args:
-        application: keras.Model of `build_application`.
-        backbone: keras.Model that holds the layers of `resnet_graph` with stage 5; its weights are set.
+        application: A model of `build_application`.
+        backbone: A model with the layers of `resnet_graph` and stage 5; its weights are set.
         architecture: "resnet50" or "resnet101".
 
-    Differs: the classic code fed RGB images to kernels made for BGR, and left epsilon apart.
+    Differs: the classic code fed RGB images to kernels trained on BGR, and ignored the difference of epsilon.
     """
     import keras
 
@@ -151,7 +154,7 @@ def copy_application_weights(application, backbone, architecture):
             variable.assign(values[variable.name])
 
 
-def _check_architecture(architecture):
+def _check_architecture(architecture: str) -> None:
     if architecture not in BLOCKS:
         raise ValueError(f"there are ImageNet weights for {' and '.join(BLOCKS)}, not for {architecture!r}; train from "
                          "scratch, or load a weight file of your own")  # fmt: skip

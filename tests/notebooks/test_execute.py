@@ -64,7 +64,7 @@ def test_the_pictures_of_a_cell_come_back_as_they_were():
     np.testing.assert_array_equal(found, picture)
 
 
-def test_figure_cells_that_drew_nothing_are_told():
+def test_figure_cells_that_drew_nothing_are_reported():
     curve = drawn(lambda ax: ax.plot([1, 2, 1]))
     notebook = notebook_of(
         nbformat.v4.new_markdown_cell("# Words"),
@@ -77,7 +77,7 @@ def test_figure_cells_that_drew_nothing_are_told():
     assert figure_faults(notebook) == [
         "code cell 2 (nothing()) drew no figure",
         "code cell 3 (half()) drew a blank figure",
-        'code cell 4 (untagged()) drew a picture, and has no tag "figure"',
+        'code cell 4 (untagged()) drew a picture, but has no tag "figure"',
     ]
 
 

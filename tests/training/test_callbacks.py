@@ -14,7 +14,7 @@ NAMES = ("mask_AP", "mask_AP50", "box_AP", "box_AP50")
 def _evaluations(*values):
     """An evaluation whose figures are these, one after another."""
     values = iter(values)
-    return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)))
+    return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)), info={"images": 1, "left_out": {}})
 
 
 def test_figures_stand_until_the_next_evaluation():

@@ -1,7 +1,9 @@
-"""COCO AP through the model: of detections of every score, whatever detection itself is asked for."""
+"""COCO AP through the model: of detections of every score, whatever DETECTION_MIN_CONFIDENCE is; images that cannot be read."""
+import cv2
 import keras
 import pytest
 
+from mrcnn.datasets.formats.shapes import ShapesDataset
 from tests.training.small import shapes, small_model
 
 
@@ -19,3 +21,22 @@ def test_evaluation_counts_detections_that_detect_leaves_out(mode, tmp_path):
     assert all(row["score"] == pytest.approx(0.2519, abs=1e-3) for row in result.rows)
     assert model.evaluate(dataset, min_confidence=0.9).info["detections"] == 0
     assert model.evaluate(dataset, limit=1).info["images"] == 1
+
+
+class WithABrokenFile(ShapesDataset):
+    """Shapes whose first image OpenCV cannot decode."""
+
+    def load_image(self, image_id):
+        if image_id == 0:
+            raise cv2.error("imdecode: the buffer is empty")
+        return super().load_image(image_id)
+
+
+def test_an_image_that_cannot_be_read_does_not_end_training_with_validation_ap(tmp_path, caplog):
+    model = small_model("training", tmp_path, STEPS_PER_EPOCH=1, VALIDATION_AP_EVERY=1)
+    validation = WithABrokenFile()
+    validation.load_shapes(3, 64, 64, seed=1)
+    validation.prepare()
+    history = model.train(shapes(2), validation, 0.01, 1, "heads")
+    assert "validation AP is of 2 images, 1 could not be read" in caplog.text and "imdecode" in caplog.text
+    assert "val_mask_AP" in history.history and model.epoch == 1

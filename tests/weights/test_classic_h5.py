@@ -167,7 +167,7 @@ def test_by_name_false_refuses_another_architecture(tmp_path):
     with pytest.raises(WeightsError, match="2 layers with weights in the file, 4 in the model.*by_name=True"):
         classic_h5.load(small_model(), tmp_path / "w.h5", by_name=False)
     write_layout(tmp_path / "w.h5", [row for row in LAYOUT if row[1] != "conv1/bias:0"])
-    with pytest.raises(WeightsError, match="conv1 has 1 tensors; conv1, its place in the model, has 2"):
+    with pytest.raises(WeightsError, match="conv1 has 1 tensors, but conv1, the layer at its position in the model, has 2"):
         classic_h5.load(small_model(), tmp_path / "w.h5", by_name=False)
 
 
@@ -182,10 +182,10 @@ def test_files_of_other_kinds_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no weight file"):
         classic_h5.load(model, tmp_path / "absent.h5")
     (tmp_path / "page.h5").write_text("<html>not found</html>")
-    with pytest.raises(WeightsError, match="page.h5: not a whole HDF5 file"):
+    with pytest.raises(WeightsError, match="page.h5: not a complete HDF5 file"):
         classic_h5.load(model, tmp_path / "page.h5")
     model.save_weights(tmp_path / "new.weights.h5")
-    with pytest.raises(WeightsError, match="Keras 3 .weights.h5 file: load it by keras_model.load_weights"):
+    with pytest.raises(WeightsError, match="Keras 3 .weights.h5 file: load it with keras_model.load_weights"):
         classic_h5.load(model, tmp_path / "new.weights.h5")
 
 

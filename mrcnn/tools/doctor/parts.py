@@ -235,7 +235,7 @@ def _annotations(dataset: Dataset, image_id: int) -> list[Labelled]:
 def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
     """Whether the annotations of an image are its instances: no subclass overrides how these are loaded."""
     overridden = any(overrides_later(dataset, name, "annotations_of") for name in ("load_mask", "load_instances"))
-    return dataset.is_own(image_id) and not overridden
+    return dataset.reads(image_id) and not overridden
 
 
 # --- a raw COCO JSON
