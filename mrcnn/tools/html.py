@@ -3,6 +3,8 @@
 A page is one file. Its pictures are inside it; it runs no script and loads nothing, and its content security policy
 forbids both. Names of files and classes can contain HTML, so everything is rendered by jinja2 with autoescape: a string
 is escaped, `Markup` is HTML already.
+
+Shape letters: H W image.
 """
 
 import base64
@@ -10,6 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+import cv2
+import numpy as np
+from jaxtyping import UInt8
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
@@ -104,6 +109,14 @@ def picture(content: bytes, kind: str = "jpeg", alt: str = "") -> Markup:
         alt: what the picture shows, for readers who cannot see it.
     """
     return render(_PICTURE, content=base64.b64encode(content).decode("ascii"), kind=kind, alt=alt)
+
+
+def jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 80) -> bytes:
+    """Encode an image as JPEG. Args: quality: 1 to 100."""
+    encoded, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
+    return content.tobytes()
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], numbers: Collection[int] = ()) -> Markup:

@@ -20,7 +20,7 @@ from mrcnn.geometry.rle import decode_rle
 from mrcnn.tools.doctor.annotations import box_fault, ring_fault, rle_fault
 from mrcnn.tools.doctor.findings import KINDS, SEVERITIES, Finding, Picture
 from mrcnn.tools.doctor.object_sizes import size_lines
-from mrcnn.tools.html import render, write_page
+from mrcnn.tools.html import jpeg, render, write_page
 from mrcnn.viz.draw import to_rgb
 
 if TYPE_CHECKING:
@@ -157,7 +157,6 @@ SIDE, _LEAST = 300, 40
 # margin around an outline, as a share of its size; how far beyond the image a region may extend, as a share of the image
 _AROUND, _BEYOND = 0.6, 0.25
 _OUTLINE, _BOX, _OUTSIDE = (255, 90, 0), (0, 150, 255), (96, 96, 96)
-_QUALITY = 80
 
 _Region = tuple[int, int, int, int]  # (y1, x1, y2, x2)
 
@@ -166,7 +165,7 @@ def draw_picture(picture: Picture) -> list[bytes]:
     """Draw the picture of a finding: a JPEG for each of its images. Raises: whatever reading an image raises."""
     images = [to_rgb(read()) for read in picture.images]
     first = _draw(images[0], _outlines(picture.segmentation, images[0].shape[:2]), _corners(picture.box))
-    return [_jpeg(first), *(_jpeg(_scaled(image)[0]) for image in images[1:])]
+    return [jpeg(first), *(jpeg(_scaled(image)[0]) for image in images[1:])]
 
 
 def _outlines(segmentation: Any, size: tuple[int, int]) -> list[Float[np.ndarray, "_ 2"]]:
@@ -244,10 +243,3 @@ def _scaled(image: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3
     scale = SIDE / max(image.shape[:2])
     size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST), scale
-
-
-def _jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    done, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise ValueError(f"a picture of shape {image.shape} could not be written as JPEG")
-    return content.tobytes()

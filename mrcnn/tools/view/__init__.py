@@ -1,1 +1,1 @@
-"""Pages that show a data set: counts, charts and annotated images."""
+"""The viewer: what a data set contains, as counts, charts and annotated images."""

@@ -1,205 +1,215 @@
-"""Pictures of a data set's images with what is annotated on them, one by one and side by side, and its counts as bars.
+"""Annotated images of a data set, one by one and side by side, and charts of its counts.
 
-Behind `mrcnn view` and the notebook of the viewer.
+Used by `mrcnn view`, the report of a run and the notebooks.
 
-Legend: H W image, h w picture, N instances.
+Shape letters: H W image, h w picture, N instances.
 """
 
 import difflib
 import textwrap
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked
-from mrcnn.datasets.dataset import instances_of
+from mrcnn.base.progress import Show, tracked
+from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.geometry.rle import decode_rle
+from mrcnn.tools.view.statistics import DatasetStatistics
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
 
-# Pixels of the figure of pictures: around each, for the two lines over it, and of a letter's width.
+# layout of a figure of pictures, in pixels: gap around each, height of the two lines above it, width of a letter
 _GAP, _LINES, _LETTER = 12, 34, 6
 _DPI = 100
-# A picture is never higher than this many times its width in a figure; what is taller is shown smaller.
+# the largest height of a picture in a figure, relative to its width; taller images are reduced
 _TALLEST = 1.5
 
 
-def find_images(dataset, wanted):
-    """Find images by what a user calls them.
+# --- choosing images
+
+
+def find_images(dataset: Dataset, names: Iterable[object]) -> list[int]:
+    """Find images by the names that users give them.
 
     Args:
-        dataset: Dataset, prepared.
-        wanted: list of str. Each is an image's id at its source, the name of its file, or that name without its ending.
+        dataset: prepared.
+        names: each an image id, a file name, or a file name without suffix.
 
     Returns:
-        list of int positions in the data set, in the order of `wanted`, each once. A name that several images have
-        gives all of them.
+        Indices in the data set, without repetitions, in the order of `names`. A name that several images share gives them all.
 
     Raises:
-        DataError: an image that is not there, with the nearest names.
+        DataError: there is no such image; the message has the most similar names.
     """
-    places = {}
-    for position, info in enumerate(dataset.image_info):
+    indices_by_name: dict[str, list[int]] = {}
+    for index, info in enumerate(dataset.image_info):
         path = Path(str(info["path"] or info["id"]))
         for name in {str(info["id"]), path.name, path.stem}:
-            places.setdefault(name, []).append(position)
+            indices_by_name.setdefault(name, []).append(index)
     found = []
-    for name in map(str, wanted):
-        if name not in places:
-            near = difflib.get_close_matches(name, places, n=3) or list(places)[:3]
-            raise DataError(f"no image is called {name!r} among {len(dataset.image_info)}, by its id or its file name; "
+    for name in map(str, names):
+        if name not in indices_by_name:
+            near = difflib.get_close_matches(name, indices_by_name, n=3) or list(indices_by_name)[:3]
+            raise DataError(f"none of the {len(dataset.image_info)} images has the id or the file name {name!r}; "
                             f"there are {', '.join(near)}.")
-        found += places[name]
+        found += indices_by_name[name]
     return list(dict.fromkeys(found))
 
 
-def images_with(dataset, class_names, progress=None):
-    """Find the images that hold an instance, or a crowd, of at least one of some classes.
+def images_with(dataset: Dataset, class_names: Iterable[str], progress: Show | None = None) -> list[int]:
+    """Find the images with an instance, or a crowd, of at least one of the classes.
 
     Args:
-        dataset: Dataset, prepared.
-        class_names: list of str.
-        progress: function (done, total), called after each image, or None.
+        dataset: prepared.
+        progress: called after each image.
 
     Returns:
-        list of int positions in the data set, in its order.
+        Indices in the data set, ascending.
 
     Raises:
-        ValueError: a class that is not there, with the nearest names.
+        ValueError: there is no such class; the message has the most similar names.
     """
     wanted = set()
     for name in class_names:
         if name not in dataset.class_names[1:]:
             near = difflib.get_close_matches(name, dataset.class_names[1:], n=3) or dataset.class_names[1:6]
-            raise ValueError(f"no class is called {name!r}; there are {', '.join(near)}.")
+            raise ValueError(f"there is no class {name!r}; there are {', '.join(near)}.")
         wanted.add(dataset.class_names.index(name))
     return [int(i) for i in tracked(dataset.image_ids, progress)
             if wanted & {abs(int(c)) for c in instances_of(dataset, i)[1]}]
 
 
-def choose_images(datasets, names=None, class_names=None, progress=None):
-    """Choose images of the parts of a data set.
+def choose_images(datasets: Sequence[Dataset], names: Sequence[object] | None = None,
+                  class_names: Sequence[str] | None = None, progress: Show | None = None) -> list[list[int]]:  # fmt: skip
+    """Choose images from the parts of a data set.
 
     Args:
-        datasets: list of Dataset, prepared.
-        names: list of str as of `find_images`, or None. Each must be found in one of the parts at least.
-        class_names: list of str as of `images_with`, or None.
-        progress: as of `images_with`, of each data set anew.
+        datasets: prepared.
+        names: see `find_images`; each must occur in at least one of the parts. None for all images.
+        class_names: see `images_with`. None for all images.
+        progress: called after each image, for each data set.
 
     Returns:
-        list of lists of int positions, one a data set: all images where nothing is asked for.
+        Indices of the images, for each data set.
 
     Raises:
-        DataError: an image that is in no part. ValueError: an unknown class, or no image holds what was asked for.
+        DataError: an image is in no part.
+        ValueError: there is no such class, or no chosen image has one.
     """
     chosen = [[int(i) for i in dataset.image_ids] for dataset in datasets]
     if names:
-        chosen, faults = [[] for _ in datasets], {}
+        chosen = [[] for _ in datasets]
+        errors: dict[object, list[DataError]] = {}
         for name in names:
-            for positions, dataset in zip(chosen, datasets, strict=True):
+            for indices, dataset in zip(chosen, datasets, strict=True):
                 try:
-                    positions += [i for i in find_images(dataset, [name]) if i not in positions]
+                    indices += [i for i in find_images(dataset, [name]) if i not in indices]
                 except DataError as error:
-                    faults.setdefault(name, []).append(error)
-        lost = [errors[0] for errors in faults.values() if len(errors) == len(datasets)]
-        if lost:
-            raise lost[0]
+                    errors.setdefault(name, []).append(error)
+        missing = [of_name[0] for of_name in errors.values() if len(of_name) == len(datasets)]
+        if missing:
+            raise missing[0]
     if class_names:
-        held = [set(images_with(dataset, class_names, progress)) for dataset in datasets]
-        chosen = [[i for i in positions if i in with_class] for positions, with_class in zip(chosen, held, strict=True)]
+        with_class = [set(images_with(dataset, class_names, progress)) for dataset in datasets]
+        chosen = [[i for i in indices if i in allowed] for indices, allowed in zip(chosen, with_class, strict=True)]
         if not any(chosen):
-            raise ValueError(f"no image that was asked for holds {' or '.join(class_names)}.")
+            raise ValueError(f"none of the chosen images contains {' or '.join(class_names)}.")
     return chosen
 
 
-def annotations_of(dataset, image_id):
-    """Give the annotations of an image in the form of detections, to be drawn as these are.
+# --- annotated images
+
+
+def annotations_of(dataset: Dataset, image_id: int) -> dict[str, Any]:
+    """Give the annotations of an image in the form of detections, to be drawn like them.
 
     Args:
-        dataset: Dataset, prepared.
-        image_id: int. Position in the data set.
+        dataset: prepared.
+        image_id: index in the data set.
 
     Returns:
-        dict: "rois" float [N, 4] (y1, x1, y2, x2) pixels; "class_ids" int [N], negative for crowds; "masks" list of N
-        RLE dicts. The largest comes first.
+        "rois" float [N, 4] (y1, x1, y2, x2) pixels; "class_ids" int [N], negative for crowds; "masks", N RLE dicts. Sorted by
+        area, the largest first.
     """
-    truth = sorted(dataset.ground_truth(image_id), key=lambda one: -one["area"])
-    x, y, w, h = np.array([one["bbox"] for one in truth], np.float64).reshape(-1, 4).T
-    ids = [-one["class_id"] if one["iscrowd"] else one["class_id"] for one in truth]
+    truth = sorted(dataset.ground_truth(image_id), key=lambda row: -row["area"])
+    x, y, w, h = np.array([row["bbox"] for row in truth], np.float64).reshape(-1, 4).T
+    ids = [-row["class_id"] if row["iscrowd"] else row["class_id"] for row in truth]
     return {"rois": np.stack([y, x, y + h, x + w], axis=1), "class_ids": np.array(ids, np.int32),
-            "masks": [one["segmentation"] for one in truth]}
+            "masks": [row["segmentation"] for row in truth]}  # fmt: skip
 
 
-def draw_annotations(dataset, image_id, *, side=None, color_by="class", **drawing):
-    """Draw an image with what is annotated on it: masks, boxes and names; crowds are named so.
+def draw_annotations(dataset: Dataset, image_id: int, *, side: int | None = None, color_by: str = "class",
+                     **drawing: Any) -> UInt8[np.ndarray, "h w 3"]:  # fmt: skip
+    """Draw an image with its annotations: masks, boxes and names, with crowds marked.
 
     Args:
-        dataset: Dataset, prepared.
-        image_id: int. Position in the data set.
-        side: int pixels, or None. The longer side of the picture; None keeps the image's size (a small one is enlarged
-            by a whole factor, so that names can be read).
-        color_by: "class" gives a class one colour in all pictures; "instance" tells neighbours of a class apart.
-        **drawing: as of `draw.draw_detections`.
-
-    Returns:
-        uint8 [h, w, 3].
+        dataset: prepared.
+        image_id: index in the data set.
+        side: longer side of the picture in pixels. None keeps the size of the image, except that small images are enlarged by
+            a whole factor so that names are legible.
+        color_by: "class" gives each class the same colour in all pictures; "instance" gives neighbouring instances different
+            colours.
+        **drawing: see `mrcnn.viz.draw.draw_detections`.
 
     Raises:
-        DataError: the image, or its annotations, cannot be read.
+        DataError: the image or its annotations cannot be read.
     """
-    image, found = to_rgb(dataset.load_image(image_id)), annotations_of(dataset, image_id)
+    image, annotations = to_rgb(dataset.load_image(image_id)), annotations_of(dataset, image_id)
     if side is not None:
-        image, found = scaled(image, found, side)
+        image, annotations = scaled(image, annotations, side)
         drawing.setdefault("min_side", 0)
-    return draw_detections(image, found, dataset.class_names, color_by=color_by, **drawing)
+    return draw_detections(image, annotations, dataset.class_names, color_by=color_by, **drawing)
 
 
-def scaled(image, found, side):
-    """Bring an image, and the instances on it, to a longer side of `side` pixels.
+def scaled(image: UInt8[np.ndarray, "H W 3"], instances: dict[str, Any],
+           side: int) -> tuple[UInt8[np.ndarray, "h w 3"], dict[str, Any]]:  # fmt: skip
+    """Resize an image, with its instances, so that its longer side is `side` pixels.
 
     Args:
-        image: uint8 [H, W, 3].
-        found: dict with "rois" float or int [N, 4] pixels and "masks", list of N RLE.
-        side: int.
+        instances: "rois" [N, 4] pixels and "masks", N RLEs.
 
     Returns:
-        image: uint8 [h, w, 3].
-        found: the same dict with boxes and masks (bool [h, w]) of that size.
+        The image; and the instances with boxes and masks, bool [h, w], of that size.
     """
     scale = side / max(image.shape[:2])
     size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])  # (width, height)
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     masks = [cv2.resize(decode_rle(mask).view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 127
-             for mask in found["masks"]]
-    return image, {**found, "rois": found["rois"] * scale, "masks": masks}
+             for mask in instances["masks"]]
+    return image, {**instances, "rois": instances["rois"] * scale, "masks": masks}
 
 
-def told(dataset, image_id):
-    """Say in two lines which image it is and what it holds. Returns: (str, str)."""
+def describe(dataset: Dataset, image_id: int) -> tuple[str, str]:
+    """Describe an image in two lines: its id, and the number of objects of each class."""
     ids = instances_of(dataset, image_id)[1]
     names = Counter(dataset.class_names[abs(int(c))] + (" (crowd)" if c < 0 else "") for c in ids)
-    held = ", ".join(f"{count} {name}" for name, count in names.most_common())
-    return str(dataset.image_info[image_id]["id"]), held or "no objects"
+    counts = ", ".join(f"{count} {name}" for name, count in names.most_common())
+    return str(dataset.image_info[image_id]["id"]), counts or "no objects"
 
 
-def view_figure(dataset, image_ids, *, columns=4, side=320, color_by="class"):
-    """Show images with what is annotated on them side by side; over each stand its id and what it holds.
+def view_figure(dataset: Dataset, image_ids: Iterable[int], *, columns: int = 4, side: int = 320,
+                color_by: str = "class") -> tuple[Figure, list[Axes]]:  # fmt: skip
+    """Show annotated images side by side, each below its id and the objects in it.
 
     Args:
-        dataset: Dataset, prepared.
-        image_ids: iterable of positions in it.
-        columns: int. Pictures in a row.
-        side: int pixels. The width of a picture.
-        color_by: as of `draw_annotations`.
+        dataset: prepared.
+        image_ids: indices in it.
+        columns: pictures in a row.
+        side: width of a picture in pixels.
+        color_by: see `draw_annotations`.
 
     Returns:
-        (figure, axes): matplotlib Figure, and a list of its Axes, one an image. An image that cannot be read is a grey
-        field with the reason.
+        The figure, and its Axes, one for each image. An image that cannot be read is a grey field with the reason.
     """
     tiles = [_tile(dataset, int(i), side, color_by) for i in image_ids]
     columns = max(1, min(columns, len(tiles)))
@@ -212,7 +222,7 @@ def view_figure(dataset, image_ids, *, columns=4, side=320, color_by="class"):
         for column, (picture, lines, fault) in enumerate(row):
             h, w = picture.shape[:2]
             left = _GAP + column * (side + _GAP)
-            # a pixel of the picture is one of the figure: names stay sharp
+            # a pixel of the picture is a pixel of the figure, so that names stay sharp
             ax = figure.add_axes((left / width, 1 - (top + _LINES + h) / height, w / width, h / height))
             ax.imshow(picture, interpolation="nearest", aspect="auto")
             ax.axis("off")
@@ -226,10 +236,10 @@ def view_figure(dataset, image_ids, *, columns=4, side=320, color_by="class"):
     return figure, axes
 
 
-def _tile(dataset, image_id, side, color_by):
-    """Draw one picture of `view_figure`: (uint8 [h, w, 3], two lines, reason that it cannot be shown or "")."""
+def _tile(dataset: Dataset, image_id: int, side: int, color_by: str) -> tuple[np.ndarray, tuple[str, str], str]:
+    """Draw one picture of `view_figure`: the picture, its two lines, and why it cannot be shown, or ""."""
     try:
-        lines = told(dataset, image_id)
+        lines = describe(dataset, image_id)
         size = dataset.image_size(image_id)
         longer = round(side * min(max(size[0] / size[1], 1), _TALLEST))
         return draw_annotations(dataset, image_id, side=longer, color_by=color_by), lines, ""
@@ -238,37 +248,40 @@ def _tile(dataset, image_id, side, color_by):
         return np.full((side * 3 // 4, side, 3), 224, np.uint8), (str(dataset.image_info[image_id]["id"]), ""), reason
 
 
-def _cut(text, letters):
+def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-def statistics_figure(statistics, *, classes=20):
-    """Draw what a data set holds: instances by class, instances an image, sizes of images and of instances.
+# --- charts
+
+
+def statistics_figure(statistics: DatasetStatistics, *, classes: int = 20) -> tuple[Figure, np.ndarray]:
+    """Draw statistics: instances by class, instances per image, sizes of images and of instances.
 
     Args:
-        statistics: mrcnn.tools.view.statistics.DatasetStatistics.
-        classes: int. Classes shown, the most frequent.
+        classes: number of classes shown, the most frequent.
 
     Returns:
-        (figure, axes): matplotlib Figure, and an array of four Axes.
+        The figure, and an array of its four Axes.
     """
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
     blue, orange = PALETTE[5], PALETTE[6]
-    counts = sorted((c for c in statistics.classes if c.instances), key=lambda c: -c.instances)[:classes][::-1]
+    present = sorted((c for c in statistics.classes if c.instances), key=lambda c: -c.instances)
+    counts = present[:classes][::-1]
     axes[0, 0].barh([_cut(c.name, 24) for c in counts], [c.instances for c in counts], color=blue)
-    shown = f", the {classes} most frequent" if len([c for c in statistics.classes if c.instances]) > classes else ""
+    shown = f", the {classes} most frequent" if len(present) > classes else ""
     axes[0, 0].set_title(f"instances by class{shown}")
     most = int(statistics.per_image.max(initial=0))
     bins = np.arange(most + 2) - 0.5 if most < 40 else 40
     axes[0, 1].hist(statistics.per_image, bins=bins, color=blue)
-    axes[0, 1].set(title="instances an image", xlabel="instances", ylabel="images")
+    axes[0, 1].set(title="instances per image", xlabel="instances", ylabel="images")
     axes[0, 1].yaxis.set_major_locator(MaxNLocator(integer=True))
     heights, widths = statistics.image_sizes.T
     axes[1, 0].scatter(widths, heights, s=14, alpha=0.5, color=orange)
     limits = {f"{axis}lim": (0, 1.05 * max(values.max(initial=0), 1)) for axis, values in (("x", widths), ("y", heights))}
     axes[1, 0].set(title="sizes of images", xlabel="width, pixels", ylabel="height, pixels", **limits)
     axes[1, 1].bar(list(statistics.areas), list(statistics.areas.values()), color=orange)
-    axes[1, 1].set(title="sizes of instances, by COCO's areas", ylabel="instances")
+    axes[1, 1].set(title="sizes of instances, by COCO area", ylabel="instances")
     axes[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1, 1].yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes.ravel()
