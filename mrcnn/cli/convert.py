@@ -105,7 +105,7 @@ def _convert_format(args: argparse.Namespace) -> int:
         names = [done.parts[part][0].name for part, other in done.images.items() if other == folder]
         which = f" in {', '.join(names)}" if len(names) < len(done.images) else ""
         print(f"File names{which} are relative to {folder} (--images {folder}).")
-    return 1 if done.summary.left_out else 0
+    return 1 if done.summary.skipped else 0
 
 
 # --- Panoptic annotations to TFRecord --------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def _convert_panoptic(args: argparse.Namespace) -> int:
         allow_outside=args.allow_outside)
     print(summary.table())
     print(f"Written: {args.output_dir}")
-    return 1 if summary.left_out else 0
+    return 1 if summary.skipped else 0
 
 
 # --- COCO and LVIS to COCO+LVIS --------------------------------------------------------------------------------------
@@ -183,4 +183,4 @@ def _build_cocolvis(args: argparse.Namespace) -> int:
         workers=args.workers, progress=progress_bar, allow_outside=args.allow_outside)
     print(summary.table())
     print(f"Written: {args.output}")
-    return 1 if summary.left_out else 0
+    return 1 if summary.skipped else 0

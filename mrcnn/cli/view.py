@@ -85,7 +85,7 @@ def _open_parts(args: argparse.Namespace) -> "tuple[list[ViewPart], dict[int, st
             with progress_bar("counting") as progress:
                 statistics = dataset_statistics(dataset, image_ids, progress)
             print(("" if name is None else f"{name}: ") + statistics.table(options.table_width()))
-            unread |= dict(statistics.left_out)
+            unread |= dict(statistics.skipped)
             parts.append(ViewPart(name or "", dataset, image_ids[: args.limit], statistics))
     return parts, unread
 

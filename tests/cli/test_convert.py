@@ -37,7 +37,7 @@ def test_what_is_left_out_is_named_once_and_gives_code_1(toys, capsys, caplog):
     (toys / "labels/train/a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     assert main(["convert", "yolo", "toys", "--output", "toys.json"]) == 1
     out, err = capsys.readouterr()
-    assert "left out" in out and "it is a box without a mask" in out and "a.txt:1" in out.replace("\n", "")
+    assert "skipped" in out and "it is a box without a mask" in out and "a.txt:1" in out.replace("\n", "")
     assert err == "" and caplog.records == [], "the table tells it, and no line of a log before it"
 
 

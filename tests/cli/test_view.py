@@ -59,8 +59,8 @@ def test_an_image_that_is_missing_is_named_and_the_code_is_1(folder, tmp_path, c
 @pytest.mark.parametrize("arguments, expected", [
     (["gone"], "gone does not exist"),
     (["SET", "--subset", "test"], "no subset 'test'; it has train, val"),
-    (["SET", "--image", "99"], "no image is called '99'"),
-    (["SET", "--class", "squid"], "no class is called 'squid'"),
+    (["SET", "--image", "99"], "has the id or the file name '99'"),
+    (["SET", "--class", "squid"], "there is no class 'squid'"),
     (["SET", "--show"], "--show: there is no display"),
     (["SET", "--format", "shapes"], "take no --dataset"),
 ])  # fmt: skip

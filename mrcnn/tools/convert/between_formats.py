@@ -169,8 +169,8 @@ def _sum(summaries: Iterable[Summary], same_dataset: bool = False) -> Summary:
         total.instances += summary.instances
         for name, count in summary.per_class.items():
             total.per_class[name] = total.per_class.get(name, 0) + count
-        total.left_out += summary.left_out
+        total.skipped += summary.skipped
         total.notes += summary.notes
     if same_dataset:
-        total.left_out, total.notes = list(dict.fromkeys(total.left_out)), list(dict.fromkeys(total.notes))
+        total.skipped, total.notes = list(dict.fromkeys(total.skipped)), list(dict.fromkeys(total.notes))
     return total

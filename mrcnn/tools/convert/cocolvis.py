@@ -191,9 +191,9 @@ def _pairs(coco_json: Path | str, lvis_json: Path | str, images_dir: Path | str,
         (info, coco_instances), (other, lvis_instances) = of_coco[name], of_lvis[name]
         size, number = (info["height"], info["width"]), whole_number(name)
         if number is None or number in images:
-            summary.left_out.append((f"image {name}", "its id is not a whole number, or another image has it"))
+            summary.skipped.append((f"image {name}", "its id is not a whole number, or another image has it"))
         elif size != (other["height"], other["width"]):
-            summary.left_out.append((f"image {name}", "COCO and LVIS give it different sizes"))
+            summary.skipped.append((f"image {name}", "COCO and LVIS give it different sizes"))
         else:
             # COCO gives the name of the file, LVIS also which of COCO's folders has it
             place = info if os.path.exists(info["path"]) else other
@@ -212,7 +212,7 @@ def _side(reader: ModuleType, path: Path | str, name: str, images_dir: Path | st
     if not Path(path).is_file():
         raise DataError(f"{path} is not a file: give the JSON of {name}'s annotations")
     dataset = reader.open_subset(path, images=images_dir, allow_outside=allow_outside, progress=progress)
-    summary.left_out += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
+    summary.skipped += [(f"{name} annotation {where}", reason) for where, reason in dataset.skipped]
     return {str(info["id"]): ({key: info.get(key) for key in ("path", "root", "height", "width")},
                               [_packed(a) for a in info["annotations"]])
             for info in dataset.image_info}  # fmt: skip
@@ -343,15 +343,15 @@ def is_complete(batch: Batch) -> bool:
 
 def write_batch(batch: Batch, tick: Callable[[], object]) -> None:
     """Write the images of a batch, then its record. Args: tick: called after each image."""
-    images, left_out, counts = [], [], Counter(dict.fromkeys(COUNTS, 0))
+    images, skipped, counts = [], [], Counter(dict.fromkeys(COUNTS, 0))
     for image in batch.images:
         reason = _fault(image)
         if reason:
-            left_out.append((f"image {image.name}", reason))
+            skipped.append((f"image {image.name}", reason))
         else:
-            images.append(_write_image(image, batch, left_out, counts))
+            images.append(_write_image(image, batch, skipped, counts))
         tick()
-    save_json(batch.record, {"images": images, "left_out": left_out, "counts": counts})
+    save_json(batch.record, {"images": images, "left_out": skipped, "counts": counts})
 
 
 def _fault(image: ImageTask) -> str | None:
@@ -369,10 +369,10 @@ def _fault(image: ImageTask) -> str | None:
     return None if size == image.size else "its file has another size than the annotations"
 
 
-def _write_image(image: ImageTask, batch: Batch, left_out: list[tuple[str, str]], counts: Counter) -> dict[str, Any]:
+def _write_image(image: ImageTask, batch: Batch, skipped: list[tuple[str, str]], counts: Counter) -> dict[str, Any]:
     """Write the masks of an image, and the image. Returns: its entry in the record."""
-    lvis = [rle for rle, _ in _masks(image.lvis, "LVIS", image.size, left_out)]
-    of_coco = _masks(image.coco, "COCO", image.size, left_out)
+    lvis = [rle for rle, _ in _masks(image.lvis, "LVIS", image.size, skipped)]
+    of_coco = _masks(image.coco, "COCO", image.size, skipped)
     coco = [rle for rle, is_crowd in of_coco if not is_crowd]
     kept = [coco[i] for i in uncovered(coco, lvis, batch.overlap)]
     rles = lvis + kept
@@ -391,7 +391,7 @@ def _write_image(image: ImageTask, batch: Batch, left_out: list[tuple[str, str]]
 
 
 def _masks(instances: Iterable[_Packed], side: str, size: tuple[int, int],
-           left_out: list[tuple[str, str]]) -> list[tuple[RLE, bool]]:  # fmt: skip
+           skipped: list[tuple[str, str]]) -> list[tuple[RLE, bool]]:  # fmt: skip
     """Draw instances: (compressed RLE, whether it is a crowd) of each that has pixels."""
     masks = []
     for number, segmentation, is_crowd in instances:
@@ -401,7 +401,7 @@ def _masks(instances: Iterable[_Packed], side: str, size: tuple[int, int],
         if rle_area(rle):
             masks.append((rle, is_crowd))
         else:
-            left_out.append((f"{side} annotation {number}", "it has no pixels in its image"))
+            skipped.append((f"{side} annotation {number}", "it has no pixels in its image"))
     return masks
 
 
@@ -446,13 +446,13 @@ def _finish(folder: Path, batches: Sequence[Batch], summary: BuildSummary) -> No
             hierarchy = {int(i): node for i, node in image["hierarchy"].items()}
             hannotation[image["name"]] = {"num_instance_masks": image["num_instance_masks"], "hierarchy": hierarchy}
             summary.instances += image["num_instance_masks"]
-        summary.left_out += [(where, reason) for where, reason in record["left_out"]]
+        summary.skipped += [(where, reason) for where, reason in record["left_out"]]
         for name in COUNTS:
             summary.counts[name] += record["counts"][name]
     summary.images = len(hannotation)
     summary.per_class = {"object": summary.instances}
     if not hannotation:
-        where, reason = summary.left_out[-1]
+        where, reason = summary.skipped[-1]
         raise DataError(f"{folder / HANNOTATION} was not written because no image is usable; the last: {where}: {reason}")
     with atomic_open(folder / HANNOTATION) as file:
         pickle.dump(hannotation, file, protocol=PROTOCOL)

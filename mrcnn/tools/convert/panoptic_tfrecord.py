@@ -156,7 +156,7 @@ class Source:
         images: sorted by name. Those of a bare split have no size, PNG or segments.
         image_dir, png_dir: folders that must contain the files once links are resolved; png_dir is None for a bare split.
         categories: by id; empty for a bare split.
-        left_out: (where, reason) of each image that is not converted.
+        skipped: (where, reason) of each image that is not converted.
         digest: changes with the names, the sizes of the files, and the annotations.
     """
 
@@ -165,7 +165,7 @@ class Source:
     image_dir: Path
     png_dir: Path | None = None
     categories: dict[int, Any] = field(default_factory=dict)
-    left_out: list[tuple[Any, str]] = field(default_factory=list)
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
     digest: str = ""
 
 
@@ -178,13 +178,13 @@ def _sources(root: Path | str, splits: Sequence[str], required: bool, allow_outs
         source = find_source(root, split, allow_outside=allow_outside, progress=progress)
         if isinstance(source, Source):
             sources.append(source)
-            summary.left_out += source.left_out
+            summary.skipped += source.skipped
         else:
             missing.append((split, source))
     if not sources:
         raise DataError(f"{root} contains nothing to convert: " + "; ".join(reason for _, reason in missing))
     if required:
-        summary.left_out += missing
+        summary.skipped += missing
     # a semantic id must have the same meaning in all splits
     annotated = [source for source in sources if source.categories]
     for source in annotated[1:]:
@@ -249,7 +249,7 @@ def _annotated_source(split: str, image_dir: Path, annotations: Path, allow_outs
     source = Source(split, index.images, image_dir, png_dir, index.categories, index.left_out)
     known = {image.name for image in index.images}
     unlisted = [name for name in _jpegs(image_dir) if without_suffix(name) not in known] if image_dir.is_dir() else []
-    source.left_out += [(f"{split}{YEAR}/{name}", f"{path.name} has no segments for it") for name in unlisted]
+    source.skipped += [(f"{split}{YEAR}/{name}", f"{path.name} has no segments for it") for name in unlisted]
     return source
 
 

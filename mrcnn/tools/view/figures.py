@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, tracked
 from mrcnn.datasets.dataset import Dataset, instances_of
+from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import decode_rle
 from mrcnn.tools.view.statistics import DatasetStatistics
 from mrcnn.viz.colors import PALETTE
@@ -130,7 +131,7 @@ def choose_images(datasets: Sequence[Dataset], names: Sequence[object] | None = 
 # --- annotated images
 
 
-def annotations_of(dataset: Dataset, image_id: int) -> dict[str, Any]:
+def annotations_of(dataset: Dataset, image_id: Integer) -> dict[str, Any]:
     """Give the annotations of an image in the form of detections, to be drawn like them.
 
     Args:
@@ -148,7 +149,7 @@ def annotations_of(dataset: Dataset, image_id: int) -> dict[str, Any]:
             "masks": [row["segmentation"] for row in truth]}  # fmt: skip
 
 
-def draw_annotations(dataset: Dataset, image_id: int, *, side: int | None = None, color_by: str = "class",
+def draw_annotations(dataset: Dataset, image_id: Integer, *, side: int | None = None, color_by: str = "class",
                      **drawing: Any) -> UInt8[np.ndarray, "h w 3"]:  # fmt: skip
     """Draw an image with its annotations: masks, boxes and names, with crowds marked.
 
@@ -189,7 +190,7 @@ def scaled(image: UInt8[np.ndarray, "H W 3"], instances: dict[str, Any],
     return image, {**instances, "rois": instances["rois"] * scale, "masks": masks}
 
 
-def describe(dataset: Dataset, image_id: int) -> tuple[str, str]:
+def describe(dataset: Dataset, image_id: Integer) -> tuple[str, str]:
     """Describe an image in two lines: its id, and the number of objects of each class."""
     ids = instances_of(dataset, image_id)[1]
     names = Counter(dataset.class_names[abs(int(c))] + (" (crowd)" if c < 0 else "") for c in ids)
@@ -197,7 +198,7 @@ def describe(dataset: Dataset, image_id: int) -> tuple[str, str]:
     return str(dataset.image_info[image_id]["id"]), counts or "no objects"
 
 
-def view_figure(dataset: Dataset, image_ids: Iterable[int], *, columns: int = 4, side: int = 320,
+def view_figure(dataset: Dataset, image_ids: Iterable[Integer], *, columns: int = 4, side: int = 320,
                 color_by: str = "class") -> tuple[Figure, list[Axes]]:  # fmt: skip
     """Show annotated images side by side, each below its id and the objects in it.
 
@@ -236,7 +237,7 @@ def view_figure(dataset: Dataset, image_ids: Iterable[int], *, columns: int = 4,
     return figure, axes
 
 
-def _tile(dataset: Dataset, image_id: int, side: int, color_by: str) -> tuple[np.ndarray, tuple[str, str], str]:
+def _tile(dataset: Dataset, image_id: Integer, side: int, color_by: str) -> tuple[np.ndarray, tuple[str, str], str]:
     """Draw one picture of `view_figure`: the picture, its two lines, and why it cannot be shown, or ""."""
     try:
         lines = describe(dataset, image_id)

@@ -19,6 +19,7 @@ from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.geometry.boxes import Integer
 from mrcnn.tools import html
 from mrcnn.tools.view.figures import describe, draw_annotations, statistics_figure, view_figure
 from mrcnn.tools.view.statistics import DatasetStatistics
@@ -63,11 +64,11 @@ class ViewPart:
 
     name: str
     dataset: Dataset
-    image_ids: list[int]
+    image_ids: Sequence[Integer]
     statistics: DatasetStatistics
 
 
-def write_pictures(dataset: Dataset, image_ids: Sequence[int] | np.ndarray, folder: Path | str,
+def write_pictures(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, folder: Path | str,
                    statistics: DatasetStatistics | None = None,
                    progress: Stages | None = None) -> tuple[list[Path], dict[Any, str]]:  # fmt: skip
     """Write annotated images as files.
@@ -105,7 +106,7 @@ def write_pictures(dataset: Dataset, image_ids: Sequence[int] | np.ndarray, fold
     return paths, skipped
 
 
-def sheets(dataset: Dataset, image_ids: Sequence[int] | np.ndarray, progress: Show | None = None) -> Iterator[Figure]:
+def sheets(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, progress: Show | None = None) -> Iterator[Figure]:
     """Draw annotated images side by side, up to SHEET on a figure.
 
     Args:
@@ -119,7 +120,7 @@ def sheets(dataset: Dataset, image_ids: Sequence[int] | np.ndarray, progress: Sh
     next(images, None)  # reports the last image
 
 
-def _file_names(dataset: Dataset, image_ids: Sequence[int] | np.ndarray) -> list[str]:
+def _file_names(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray) -> list[str]:
     """Make a unique file name of each image's id."""
     names: list[str] = []
     taken: set[str] = set()
@@ -171,7 +172,7 @@ def _page(title: str, parts: Sequence[ViewPart], skipped: dict[Any, str], show: 
         yield Markup("</div>\n")
 
 
-def _page_figure(dataset: Dataset, image_id: int, skipped: dict[Any, str]) -> Markup:
+def _page_figure(dataset: Dataset, image_id: Integer, skipped: dict[Any, str]) -> Markup:
     try:
         name, text = describe(dataset, image_id)
         picture = html.jpeg(draw_annotations(dataset, image_id, side=_PAGE_SIDE), _PAGE_QUALITY)

@@ -21,6 +21,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show
 from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.geometry.boxes import Integer
 from mrcnn.tools.doctor.object_sizes import COCO_AREAS
 from mrcnn.tools.write.summary import counted
 
@@ -143,7 +144,7 @@ def _class_table(counts: Iterable[ClassCount], limit: int) -> Table:
     return table
 
 
-def dataset_statistics(dataset: Dataset, image_ids: Sequence[int] | np.ndarray | None = None,
+def dataset_statistics(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray | None = None,
                        progress: Show | None = None) -> DatasetStatistics:  # fmt: skip
     """Count what a data set contains. No image is decoded, and masks are measured one by one.
 

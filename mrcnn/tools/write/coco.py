@@ -54,11 +54,11 @@ def write_coco(dataset: Dataset, path: Path | str, *, images: Path | str | None 
     with atomic_open(path, "w") as file:
         file.write('{"annotations": [')
         for done, read in enumerate(read_instances(dataset, image_ids, workers), start=1):
-            summary.left_out += read.left_out
+            summary.skipped += read.skipped
             summary.notes += read.notes
             entry = None
             if read.instances is not None:
-                entry = _image_entry(dataset, read.image_id, names, len(entries) + 1, summary.left_out)
+                entry = _image_entry(dataset, read.image_id, names, len(entries) + 1, summary.skipped)
             if entry is not None:
                 entries.append(_line(entry))
                 if "exif_applied" in entry:
@@ -71,8 +71,8 @@ def write_coco(dataset: Dataset, path: Path | str, *, images: Path | str | None 
                     file.write(_line(_annotation(instance, len(entries), summary.instances)))
             if progress is not None:
                 progress(done, len(image_ids))
-        if not entries and summary.left_out:
-            where, reason = summary.left_out[-1]
+        if not entries and summary.skipped:
+            where, reason = summary.skipped[-1]
             raise DataError(f"{path} was not written because no image is usable; the last: {where}: {reason}")
         file.write('\n],\n"images": [\n' + ",\n".join(entries) + '\n],\n"categories": [\n')
         categories = [{"id": k, "name": name, "supercategory": name} for k, name in enumerate(class_names) if k]
@@ -85,15 +85,15 @@ def _line(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _image_entry(dataset: Dataset, image_id: int, names: ImageNames, number: int, left_out: list[tuple[Any, str]],
+def _image_entry(dataset: Dataset, image_id: int, names: ImageNames, number: int, skipped: list[tuple[Any, str]],
                  ) -> dict[str, Any] | None:  # fmt: skip
-    """Make the entry of an image; None, with the reason in `left_out`, when its file is not usable."""
+    """Make the entry of an image; None, with the reason in `skipped`, when its file is not usable."""
     info = dataset.image_info[image_id]
     try:
         height, width = dataset.image_size(image_id)
         entry = {"id": number, "file_name": names.name(image_id), "height": height, "width": width}
     except DataError as error:
-        left_out.append((f"image {info['id']}", str(error)))
+        skipped.append((f"image {info['id']}", str(error)))
         return None
     if info.get("exif_applied") and names.copy_to is None:
         # an extension of COCO's format: our reader rotates the images that have it, others may not

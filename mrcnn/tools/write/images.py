@@ -30,8 +30,9 @@ def images_folder(dataset: Dataset, image_ids: Sequence[int] | None = None) -> P
     """
     infos = dataset.image_info if image_ids is None else [dataset.image_info[i] for i in image_ids]
     roots = {info.get("root") for info in infos if info["path"]}
-    if len(roots) == 1 and None not in roots:
-        return Path(roots.pop())
+    root = roots.pop() if len(roots) == 1 else None
+    if root is not None:
+        return Path(root)
     parents = {os.path.abspath(os.path.dirname(info["path"])) for info in infos if is_file_name(info["path"])}
     try:
         return Path(os.path.commonpath(parents)) if parents else Path(".")

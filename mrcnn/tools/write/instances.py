@@ -53,13 +53,13 @@ class ReadImage:
     Attributes:
         image_id: index in the data set.
         instances: list of Instance, or what the writer's own reading makes of them; None when they cannot be loaded.
-        left_out: (where, reason) of each instance that is not usable, and of the image if it is not.
+        skipped: (where, reason) of each instance that is not usable, and of the image if it is not.
         notes: (where, note) of what its reader corrected or has to report.
     """
 
     image_id: int
     instances: Any = None
-    left_out: list[tuple[Any, str]] = field(default_factory=list)
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
     notes: list[tuple[Any, str]] = field(default_factory=list)
 
 
@@ -90,22 +90,22 @@ def _is_of_a_script(dataset: Dataset) -> bool:
 
 def read_image_instances(dataset: Dataset, image_id: int) -> ReadImage:
     """Read the instances of an image, and collect what the reader notes meanwhile."""
-    logs = [(getattr(dataset, "skipped", []), "left_out"), (getattr(dataset, "notes", []), "notes")]
+    logs = [(getattr(dataset, "skipped", []), "skipped"), (getattr(dataset, "notes", []), "notes")]
     before, read = [len(log) for log, _ in logs], ReadImage(image_id)
     try:
-        read.instances = instances_to_write(dataset, image_id, read.left_out)
+        read.instances = instances_to_write(dataset, image_id, read.skipped)
     except DataError as error:
-        read.left_out.append((f"image {dataset.image_info[image_id]['id']}", str(error)))
+        read.skipped.append((f"image {dataset.image_info[image_id]['id']}", str(error)))
     for (log, name), length in zip(logs, before, strict=True):
         getattr(read, name)[:0] = log[length:]
     return read
 
 
-def instances_to_write(dataset: Dataset, image_id: int, left_out: list[tuple[Any, str]]) -> list[Instance]:
+def instances_to_write(dataset: Dataset, image_id: int, skipped: list[tuple[Any, str]]) -> list[Instance]:
     """Load the instances of an image.
 
     Args:
-        left_out: gets (where, reason) of each instance that is not usable, or lies outside the image.
+        skipped: gets (where, reason) of each instance that is not usable, or lies outside the image.
 
     Raises:
         DataError: the instances cannot be loaded.
@@ -119,10 +119,10 @@ def instances_to_write(dataset: Dataset, image_id: int, left_out: list[tuple[Any
             segmentation = _writable(segmentation, size)
             area, bbox = measure(segmentation, size)
         except (ValueError, TypeError, KeyError) as error:
-            left_out.append((where, f"its segmentation is not usable: {error}"))
+            skipped.append((where, f"its segmentation is not usable: {error}"))
             continue
         if area <= 0:
-            left_out.append((where, "it has no area inside the image"))
+            skipped.append((where, "it has no area inside the image"))
             continue
         known_area, known_bbox = known[i] if known else (None, None)
         instances.append(Instance(abs(int(class_id)), int(class_id < 0), segmentation, known_area or area, known_bbox or bbox))

@@ -75,7 +75,7 @@ def write_labelme(dataset: Dataset, folder: Path | str, *, images: Path | str | 
                          iscrowd=bool(instance.iscrowd))
 
     for done, read in enumerate(read_instances(dataset, image_ids, workers), start=1):
-        summary.left_out += read.left_out
+        summary.skipped += read.skipped
         summary.notes += read.notes
         info = dataset.image_info[read.image_id]
         try:
@@ -92,11 +92,11 @@ def write_labelme(dataset: Dataset, folder: Path | str, *, images: Path | str | 
                 for instance in read.instances:
                     summary.count(class_names[instance.class_id])
         except DataError as error:
-            summary.left_out.append((f"image {info['id']}", str(error)))
+            summary.skipped.append((f"image {info['id']}", str(error)))
         if progress is not None:
             progress(done, len(image_ids))
-    if not summary.images and summary.left_out:
-        where, reason = summary.left_out[-1]
+    if not summary.images and summary.skipped:
+        where, reason = summary.skipped[-1]
         raise DataError(f"{folder}: nothing was written because no image is usable; the last: {where}: {reason}")
     return summary
 

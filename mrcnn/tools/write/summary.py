@@ -21,7 +21,7 @@ class Summary:
         images: number of images written, including those without instances.
         instances: number of instances written.
         per_class: number of instances by class name, in the order of the classes, zeros included.
-        left_out: (where, reason) of each image and instance that was not written, those that the reader skipped first. `where`
+        skipped: (where, reason) of each image and instance that was not written, those that the reader skipped first. `where`
             is an id, a file or a place in a file.
         notes: (where, note) of what was written but corrected, or is worth knowing.
     """
@@ -29,7 +29,7 @@ class Summary:
     images: int = 0
     instances: int = 0
     per_class: dict[str, int] = field(default_factory=dict)
-    left_out: list[tuple[Any, str]] = field(default_factory=list)
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
     notes: list[tuple[Any, str]] = field(default_factory=list)
 
     @classmethod
@@ -51,7 +51,7 @@ class Summary:
 
         console = Console(color_system=None, force_jupyter=False, width=None if sys.stdout.isatty() else 100)
         tables = [self.first_table(Table(box=box.SIMPLE_HEAD))]
-        for title, entries in (("left out", self.left_out), ("notes", self.notes)):
+        for title, entries in (("skipped", self.skipped), ("notes", self.notes)):
             if entries:
                 tables.append(_reason_table(Table(box=box.SIMPLE_HEAD), title, entries))
         with console.capture() as text:
@@ -84,7 +84,7 @@ def _reason_table(table: "Table", title: str, entries: Sequence[tuple[Any, str]]
         counts[reason] += 1
         first.setdefault(reason, where)
     table.add_column(title, justify="right")
-    table.add_column("why" if title == "left out" else "what", overflow="fold")
+    table.add_column("why" if title == "skipped" else "what", overflow="fold")
     table.add_column("for example", overflow="fold")
     for reason, count in counts.most_common():
         table.add_row(str(count), _plain(reason), _plain(first[reason]))

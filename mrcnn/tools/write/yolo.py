@@ -73,13 +73,13 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
     written: set[str] = set()
     work = functools.partial(_read_polygons, tolerance=tolerance)
     for done, read in enumerate(read_instances(dataset, image_ids, workers, work), start=1):
-        summary.left_out += read.left_out
+        summary.skipped += read.skipped
         summary.notes += read.notes
         if read.instances is not None:
             try:
                 name = names.name(read.image_id)
             except DataError as error:
-                summary.left_out.append((f"image {dataset.image_info[read.image_id]['id']}", str(error)))
+                summary.skipped.append((f"image {dataset.image_info[read.image_id]['id']}", str(error)))
             else:
                 written.add(name)
                 _write_labels(folder / "labels" / subset / Path(name).with_suffix(".txt"), read.instances)
@@ -87,8 +87,8 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
                     summary.count(class_names[class_id])
         if progress is not None:
             progress(done, len(image_ids))
-    if not written and summary.left_out:
-        where, reason = summary.left_out[-1]
+    if not written and summary.skipped:
+        where, reason = summary.skipped[-1]
         raise DataError(f"{folder} was not written because no image is usable; the last: {where}: {reason}")
     _note_others(folder / "images" / subset, written, summary)
     _write_yaml(folder, {**entries, subset: f"images/{subset}"}, class_names[1:])
@@ -128,7 +128,7 @@ def _read_polygons(dataset: Dataset, image_id: int, tolerance: int | float) -> R
     for i, instance in enumerate(read.instances):
         where = f"instance {i} of image {dataset.image_info[image_id]['id']}"
         if instance.iscrowd:
-            read.left_out.append((where, "it is a crowd, which YOLO's labels cannot express"))
+            read.skipped.append((where, "it is a crowd, which YOLO's labels cannot express"))
             continue
         polygon, iou = one_polygon(instance.segmentation, size, tolerance)
         if iou < _LEAST_IOU:

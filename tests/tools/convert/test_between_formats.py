@@ -31,7 +31,7 @@ def read(path):
 def test_to_coco_beside_the_images(tmp_path):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
     assert (done.summary.images, done.summary.instances, done.summary.per_class) == (10, 12, {"axon": 2, "cell": 10})
-    assert done.images == {None: tmp_path / "in"} and list(done.parts) == [None] and done.summary.left_out == []
+    assert done.images == {None: tmp_path / "in"} and list(done.parts) == [None] and done.summary.skipped == []
     content = read(tmp_path / "out.json")
     assert content["images"][0] == {"id": 1, "file_name": "images/s0_0.jpg", "height": 40, "width": 60}
     again = mrcnn.datasets.open(tmp_path / "out.json", images=done.images[None])
@@ -57,7 +57,7 @@ def test_a_split_is_stratified_seeded_and_by_group(tmp_path):
         names.append([image["file_name"] for image in val["images"]])
         assert len(train["images"]) == len(val["images"]) == 5 and not (tmp_path / "out.json").exists()
         assert [sum(a["category_id"] == 1 for a in part["annotations"]) for part in (train, val)] == [1, 1]
-        assert done.summary.images == 10 and list(done.parts) == ["train", "val"] and done.summary.left_out == []
+        assert done.summary.images == 10 and list(done.parts) == ["train", "val"] and done.summary.skipped == []
     assert names[0] == names[1] and len({tuple(one) for one in names}) > 1
     for pattern in ("s[0-9]+", "^(s[0-9]+)_"):
         convert(tmp_path / "in", tmp_path / "out.json", split=0.6, group=pattern)
@@ -75,7 +75,7 @@ def test_parts_stay_parts(tmp_path):
     done = convert(tmp_path / "in", tmp_path / "out.json")
     assert [(part, path.name, summary.images) for part, (path, summary) in done.parts.items()] == [
         ("train", "out_train.json", 2), ("val", "out_val.json", 1)]  # fmt: skip
-    assert len(done.summary.left_out) == 2 and done.summary.per_class == {"cat": 1, "dog": 1}
+    assert len(done.summary.skipped) == 2 and done.summary.per_class == {"cat": 1, "dog": 1}
     done = convert(tmp_path / "in", tmp_path / "one.json", subsets=["val"])
     assert list(done.parts) == [None] and read(tmp_path / "one.json")["images"][0]["file_name"] == "images/val/a.png"
     # images of the same name in both parts
@@ -95,7 +95,7 @@ def test_what_the_reader_left_out_counts_once_in_a_split(tmp_path):
     write_flat(tmp_path / "in", "unlisted", None)
     for split in (None, 0.5):
         done = convert(tmp_path / "in", tmp_path / "out.json", split=split)
-        assert sorted(reason[:12] for _, reason in done.summary.left_out) == ["the image ha", "the mask is "]
+        assert sorted(reason[:12] for _, reason in done.summary.skipped) == ["the image ha", "the mask is "]
 
 
 @pytest.mark.parametrize("to", ["yolo", "labelme"])
@@ -104,7 +104,7 @@ def test_to_folders_and_back(tmp_path, to, split):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out", to=to, split=split, copy_images=True)
     assert done.images == {} and done.summary.instances == 12
     back = convert(tmp_path / "out", tmp_path / "back.json")
-    assert set(back.parts) == ({"train", "val"} if split else {None}) and back.summary.left_out == []
+    assert set(back.parts) == ({"train", "val"} if split else {None}) and back.summary.skipped == []
     assert back.summary.per_class == {"axon": 2, "cell": 10}
     for part, (path, _) in back.parts.items():
         dataset = mrcnn.datasets.open(path, images=back.images[part])

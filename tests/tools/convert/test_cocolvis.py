@@ -31,7 +31,7 @@ def test_what_was_worked_out_by_hand(tmp_path):
     summary = build(pair, tmp_path / "set" / "train", progress=stages)
     assert stages.told[-2:] == [("hashing annotations", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
     assert [what for what, _ in stages.told].count("checking annotations") == 2
-    assert (summary.images, summary.instances) == (1, 6) and summary.left_out == [("image 4", "its file does not exist")]
+    assert (summary.images, summary.instances) == (1, 6) and summary.skipped == [("image 4", "its file does not exist")]
     assert summary.counts == {"lvis": 3, "coco": 3, "covered": 1, "crowds": 1, "parts": 2, "layers": 3, "only_coco": 1,
                               "only_lvis": 1}  # fmt: skip
     table = " ".join(summary.table().split())
@@ -160,7 +160,7 @@ def test_what_cannot_be_taken_is_told(tmp_path):
     for path, content in zip(pair, (coco, lvis), strict=False):
         path.write_text(json.dumps(content))
     summary = build(pair, tmp_path / "out")
-    assert summary.left_out == [
+    assert summary.skipped == [
         ("LVIS annotation 13", "it has no segmentation"),
         ("image 12", "COCO and LVIS give it different sizes"),
         ("image 10", "its file does not exist"),
@@ -195,7 +195,7 @@ def test_an_image_that_is_a_link_elsewhere(tmp_path):
     pair = write_pair(tmp_path)
     (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
     (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
-    assert build(pair, tmp_path / "a").left_out == [("image 4", "its file is a link out of its folder")]
+    assert build(pair, tmp_path / "a").skipped == [("image 4", "its file is a link out of its folder")]
     assert build(pair, tmp_path / "b", allow_outside=True).images == 2
 
 
@@ -220,7 +220,7 @@ def test_photographs(tmp_path):
     images = [{**image, "neg_category_ids": [], "not_exhaustive_category_ids": []} for image in content["images"]]
     (tmp_path / "lvis.json").write_text(json.dumps({"images": images, "annotations": things[::2], "categories": categories}))
     summary = build((path, tmp_path / "lvis.json", folder / "val2017"), tmp_path / "set", part_share=0.7)
-    assert summary.images == 6 and summary.counts["lvis"] == len(things[::2]) and summary.left_out == []
+    assert summary.images == 6 and summary.counts["lvis"] == len(things[::2]) and summary.skipped == []
     assert summary.instances + summary.counts["covered"] == len(things[::2]) + len(things)
     dataset, coco = mrcnn.datasets.open(tmp_path / "set"), mrcnn.datasets.open(path, images=folder / "val2017")
     positions = {info["id"]: i for i, info in enumerate(coco.image_info)}

@@ -83,7 +83,7 @@ def test_photographs_field_by_field(tmp_path, ignore_crowd):
     assert len(numbers) == 133 and numbers[1] == 1 and numbers[90] == 80 and numbers[92] == 81 and numbers[200] == 133
     things = {i for i, c in categories.items() if c["isthing"]}
     summary = convert_panoptic(tmp_path / "root", tmp_path / "out", treat_crowd_as_ignore=ignore_crowd, shards=2, workers=1)
-    assert summary.images == 2 and summary.left_out == []
+    assert summary.images == 2 and summary.skipped == []
     for split, annotation in zip(("train", "val"), content["annotations"], strict=True):
         (fields,) = examples(tmp_path / "out" / f"{split}-00000-of-00002.tfrecord")
         assert examples(tmp_path / "out" / f"{split}-00001-of-00002.tfrecord") == []
@@ -126,7 +126,7 @@ def test_images_are_shared_out_by_their_names(root):
         "train": {"images": 5, "shards": 3, "written": 3, "kept": 0},
         "test": {"images": 2, "shards": 3, "written": 3, "kept": 0},
     }
-    assert summary.left_out == [] and summary.images == 7
+    assert summary.skipped == [] and summary.images == 7
     content = json.loads((root / "annotations" / "panoptic_train2017.json").read_text())
     assert summary.instances == sum(len(a["segments_info"]) for a in content["annotations"])
     assert "train" in summary.table() and "already complete" in summary.table()
@@ -238,8 +238,8 @@ def test_what_is_left_out_is_told(root):
     write_jpeg(root / "train2017" / "unlisted.jpg", (9, 9))
     summary = convert(root, splits=["train", "val"])
     assert summary.splits["train"]["images"] == 4
-    assert [where for where, _ in summary.left_out] == ["image 1 (d)", "train2017/d.jpg", "train2017/unlisted.jpg", "val"]
-    assert "neither" in summary.left_out[-1][1]
+    assert [where for where, _ in summary.skipped] == ["image 1 (d)", "train2017/d.jpg", "train2017/unlisted.jpg", "val"]
+    assert "neither" in summary.skipped[-1][1]
 
 
 IDS = np.array([[10, 10, 20, 0], [30, 40, 20, 0], [50, 50, 50, 60]])

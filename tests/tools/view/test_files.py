@@ -1,4 +1,4 @@
-"""Pictures of a data set as files and as a page."""
+"""Annotated images as files and as a page."""
 import base64
 import re
 
@@ -24,10 +24,10 @@ class Broken(Scenes):
         return super().load_image(image_id)
 
 
-def test_each_image_gets_a_picture_and_all_get_a_sheet(tmp_path):
+def test_each_image_gets_a_picture_and_all_share_a_sheet(tmp_path):
     dataset = scenes([RED], [GREEN])
-    paths, left_out = write_pictures(dataset, [0, 1], tmp_path / "out", dataset_statistics(dataset))
-    assert [path.name for path in paths] == ["0.jpg", "1.jpg", "sheet.png", "statistics.png"] and not left_out
+    paths, skipped = write_pictures(dataset, [0, 1], tmp_path / "out", dataset_statistics(dataset))
+    assert [path.name for path in paths] == ["0.jpg", "1.jpg", "sheet.png", "statistics.png"] and not skipped
     assert {path.name for path in (tmp_path / "out").iterdir()} == {p.name for p in paths}
     for path in paths:
         assert cv2.imread(str(path)).std() > 5, f"{path.name} is blank"
@@ -39,7 +39,7 @@ def test_more_images_give_more_sheets(tmp_path, monkeypatch):
     assert [path.name for path in paths[3:]] == ["sheet.png", "sheet_2.png"]
 
 
-def test_pictures_and_sheets_each_have_a_bar_that_is_full_when_they_are_written(tmp_path, monkeypatch):
+def test_pictures_and_sheets_are_stages_complete_when_they_are_written(tmp_path, monkeypatch):
     stages = RecordedStages()
     monkeypatch.setattr(files, "SHEET", 2)
     monkeypatch.setattr(files, "draw_annotations", stages.during("drawing pictures", files.draw_annotations))
@@ -49,7 +49,7 @@ def test_pictures_and_sheets_each_have_a_bar_that_is_full_when_they_are_written(
     assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 3), (2, 3), (3, 3)])]
 
 
-def test_files_have_names_that_are_safe_and_their_own(tmp_path):
+def test_file_names_are_safe_and_unique(tmp_path):
     dataset = scenes([RED], [RED], [RED], [RED])
     for info, name in zip(dataset.image_info, ("day/a", "day_a", "../up", "Äpfel 1")):
         info["id"] = name
@@ -58,25 +58,25 @@ def test_files_have_names_that_are_safe_and_their_own(tmp_path):
     assert all(path.parent == tmp_path and path.exists() for path in paths)
 
 
-def test_an_image_that_cannot_be_read_is_told_and_the_others_are_drawn(tmp_path):
+def test_an_image_that_cannot_be_read_is_reported_and_the_others_are_drawn(tmp_path):
     dataset = scenes([RED], [RED], cls=Broken)
     for info in dataset.image_info:
         info.update(height=40, width=60)
-    paths, left_out = write_pictures(dataset, [0, 1], tmp_path)
-    assert [path.name for path in paths] == ["0.jpg", "sheet.png"] and left_out == {1: "1.png <is> missing"}
+    paths, skipped = write_pictures(dataset, [0, 1], tmp_path)
+    assert [path.name for path in paths] == ["0.jpg", "sheet.png"] and skipped == {1: "1.png <is> missing"}
 
 
 def _page(tmp_path, *datasets, progress=None):
     parts = [ViewPart(name, dataset, list(dataset.image_ids), dataset_statistics(dataset))
              for name, dataset in zip(("train", "val"), datasets)]
-    left_out = write_page(tmp_path / "page.html", parts, title="toys & more", progress=progress)
-    return (tmp_path / "page.html").read_text(encoding="utf-8"), left_out
+    skipped = write_page(tmp_path / "page.html", parts, title="toys & more", progress=progress)
+    return (tmp_path / "page.html").read_text(encoding="utf-8"), skipped
 
 
-def test_a_page_holds_pictures_and_counts_of_each_part(tmp_path):
-    text, left_out = _page(tmp_path, scenes([RED], [GREEN]), scenes([]))
+def test_a_page_has_pictures_and_counts_of_each_part(tmp_path):
+    text, skipped = _page(tmp_path, scenes([RED], [GREEN]), scenes([]))
     assert "<h1>toys &amp; more</h1>" in text and text.index("<h2>train</h2>") < text.index("<h2>val</h2>")
-    assert "2 images, 0 without objects; 2 instances" in text and "no objects" in text and not left_out
+    assert "2 images, 0 without objects; 2 instances" in text and "no objects" in text and not skipped
     pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)" alt="([^"]*)"', text)
     assert [alt for _, alt in pictures] == ["1 red", "1 green", "no objects"]
     first = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[0][0]), np.uint8), cv2.IMREAD_COLOR)
@@ -84,18 +84,18 @@ def test_a_page_holds_pictures_and_counts_of_each_part(tmp_path):
     assert "://" not in text and "<script" not in text
 
 
-def test_the_pictures_of_all_parts_of_a_page_are_counted_together(tmp_path, monkeypatch):
+def test_the_pictures_of_all_parts_are_one_stage(tmp_path, monkeypatch):
     stages = RecordedStages()
     monkeypatch.setattr(files, "_page_figure", stages.during("drawing pictures", files._page_figure))
     _page(tmp_path, scenes([RED], [GREEN]), scenes([]), progress=stages)
     assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)])]
 
 
-def test_a_page_escapes_names_and_says_what_cannot_be_read(tmp_path):
+def test_a_page_escapes_names_and_reports_what_cannot_be_read(tmp_path):
     dataset = scenes([RED], [RED], cls=Broken)
     dataset.class_names[1] = "<b>red"
     for info in dataset.image_info:
         info.update(height=40, width=60)
-    text, left_out = _page(tmp_path, dataset)
+    text, skipped = _page(tmp_path, dataset)
     assert "&lt;b&gt;red" in text and "<b>red" not in text
-    assert "1.png &lt;is&gt; missing" in text and left_out == {1: "1.png <is> missing"}
+    assert "1.png &lt;is&gt; missing" in text and skipped == {1: "1.png <is> missing"}

@@ -1,4 +1,4 @@
-"""What a data set holds, counted by hand beforehand."""
+"""The counts of a data set, by hand."""
 import numpy as np
 
 from mrcnn.base.errors import DataError
@@ -20,13 +20,13 @@ def test_instances_images_and_crowds_are_counted():
     assert found.areas == {"small": 3, "medium": 1, "large": 0}
 
 
-def test_some_images_alone_are_counted_and_progress_is_told():
-    told = []
-    found = dataset_statistics(scenes(*IMAGES), [2], progress=lambda *step: told.append(step))
-    assert (found.images, found.instances, found.crowds) == (1, 1, 1) and told == [(1, 1)]
+def test_some_images_are_counted_with_progress():
+    calls = []
+    found = dataset_statistics(scenes(*IMAGES), [2], progress=lambda *step: calls.append(step))
+    assert (found.images, found.instances, found.crowds) == (1, 1, 1) and calls == [(1, 1)]
 
 
-def test_the_table_names_what_there_is_and_what_is_not():
+def test_the_table_lists_present_and_absent_classes():
     dataset = scenes([(2, 0, 0, 10, 10)] * 3, [(1, 0, 0, 8, 8)])
     text = dataset_statistics(dataset).table(80)
     assert "2 images, 0 without objects; 4 instances\n" in text and "all 40 x 60 pixels" in text
@@ -36,12 +36,12 @@ def test_the_table_names_what_there_is_and_what_is_not():
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_classes_beyond_the_limit_are_summed_up():
+def test_classes_beyond_the_limit_are_added_up():
     rows = [line.split() for line in dataset_statistics(scenes(*IMAGES)).table(classes=1).splitlines()]
     assert ["2", "more", "classes", "2", "50.0%", "0"] in rows and not [row for row in rows if "green" in row]
 
 
-def test_a_set_of_nothing_has_a_table():
+def test_an_empty_data_set_has_a_table():
     found = dataset_statistics(scenes())
     assert (found.images, found.instances) == (0, 0) and found.areas == {"small": 0, "medium": 0, "large": 0}
     assert found.table().startswith("0 images, 0 without objects; 0 instances\n")
@@ -57,13 +57,13 @@ class Broken(Scenes):
         return super().load_mask(image_id)
 
 
-def test_an_image_that_cannot_be_read_is_left_out_and_named():
+def test_an_image_that_cannot_be_read_is_skipped_and_named():
     found = dataset_statistics(scenes(*IMAGES[:1] * 2, cls=Broken))
-    assert found.images == 1 and found.left_out == [(1, "1.png: no such file")]
-    assert "left out: image 1: 1.png: no such file" in found.table()
+    assert found.images == 1 and found.skipped == [(1, "1.png: no such file")]
+    assert "skipped: image 1: 1.png: no such file" in found.table()
 
 
-def test_names_from_files_write_no_control_characters():
+def test_control_characters_in_names_are_escaped():
     dataset = scenes([(1, 0, 0, 5, 5)])
     dataset.class_names[1] = "red\x1b[31m"
     assert "\x1b" not in dataset_statistics(dataset).table()

@@ -63,7 +63,7 @@ def test_ids_names_areas_and_segmentations(tmp_path):
     assert (second["category_id"], second["area"], second["bbox"]) == (2, 100.0, [50, 30, 10, 10])
     assert (third["id"], third["image_id"], third["iscrowd"]) == (3, 2, 1)
     assert (summary.images, summary.instances, summary.per_class) == (2, 4, {"dog": 2, "cat": 2})
-    assert summary.left_out == []
+    assert summary.skipped == []
     coco = COCO(str(tmp_path / "out" / "all.json"))
     assert coco.annToMask(fourth).sum() == 100 and coco.annToMask(first).shape == (40, 60)
     loaded = coco.loadRes([{"image_id": 1, "category_id": 2, "bbox": [0, 0, 4, 4], "score": 1.0}])
@@ -113,7 +113,7 @@ def test_names_relative_to_a_given_folder(tmp_path):
     content = json.loads((tmp_path / "x.json").read_text())
     assert [i["file_name"] for i in content["images"]] == ["in/a.png", "in/sub/b.png"]
     summary = write_coco(dataset, tmp_path / "x.json", images=tmp_path / "in" / "sub")
-    ((where, reason),) = summary.left_out
+    ((where, reason),) = summary.skipped
     assert where == "image a.png" and "is not in" in reason and summary.images == 1 and summary.instances == 2
 
 
@@ -134,7 +134,7 @@ def test_a_missing_image_is_left_out_of_copies(tmp_path):
     dataset = drawn(tmp_path / "in")
     (tmp_path / "in" / "a.png").unlink()
     summary = write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")
-    ((where, reason),) = summary.left_out
+    ((where, reason),) = summary.skipped
     assert where == "image a.png" and "does not exist" in reason and summary.images == 1
     ids = [a["id"] for a in json.loads((tmp_path / "x.json").read_text())["annotations"]]
     assert ids == [1, 2]
@@ -145,7 +145,7 @@ def test_a_link_out_of_the_folder_is_not_copied(tmp_path):
     (tmp_path / "in" / "a.png").rename(tmp_path / "secret.png")
     (tmp_path / "in" / "a.png").symlink_to(tmp_path / "secret.png")
     summary = write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")
-    assert "is a link" in summary.left_out[0][1] and not (tmp_path / "out" / "a.png").exists()
+    assert "is a link" in summary.skipped[0][1] and not (tmp_path / "out" / "a.png").exists()
 
 
 def test_an_error_keeps_the_existing_file(tmp_path):
@@ -195,7 +195,7 @@ def test_a_polygon_far_outside_is_written_only_if_it_can_be_read(tmp_path):
     dataset.image_info[0]["annotations"] = [
         {"category_id": 30, "segmentation": [[10, 5, end, 5, end, 25, 10, 25]]} for end in (far, far + 1)]  # fmt: skip
     summary = write_coco(dataset, tmp_path / "a.json")
-    assert summary.instances == 1 and [where for where, _ in summary.left_out] == ["instance 1 of image a.png"]
+    assert summary.instances == 1 and [where for where, _ in summary.skipped] == ["instance 1 of image a.png"]
     again = mrcnn.datasets.open(tmp_path / "a.json")
     assert again.skipped == [] and again.num_instances(0) == 1
 
@@ -204,6 +204,6 @@ def test_missing_images_are_noted(tmp_path):
     dataset = drawn(tmp_path)
     (tmp_path / "sub/b.png").unlink()
     summary = write_coco(dataset, tmp_path / "all.json")
-    assert summary.images == 2 and summary.notes == [("sub/b.png", MISSING)] and summary.left_out == []
+    assert summary.images == 2 and summary.notes == [("sub/b.png", MISSING)] and summary.skipped == []
     summary = write_coco(dataset, tmp_path / "all.json", copy_images=tmp_path / "copies")
-    assert summary.images == 1 and [where for where, _ in summary.left_out] == ["image sub/b.png"] and summary.notes == []
+    assert summary.images == 1 and [where for where, _ in summary.skipped] == ["image sub/b.png"] and summary.notes == []

@@ -51,10 +51,10 @@ def test_an_annotation_keeps_its_own_area_and_box():
     dataset = drawn({"segmentation": [SQUARE], "area": 387.5, "bbox": [10.5, 5, 19, 20]},
                     {"segmentation": [SQUARE], "area": float("nan"), "bbox": [1, 2, 3]},
                     {"segmentation": [SQUARE], "iscrowd": 1})  # fmt: skip
-    left_out = []
-    found = instances_to_write(dataset, 0, left_out)
+    skipped = []
+    found = instances_to_write(dataset, 0, skipped)
     assert [(i.area, i.bbox) for i in found] == [(387.5, [10.5, 5, 19, 20])] + 2 * [(400.0, [10, 5, 20, 20])]
-    assert [i.class_id for i in found] == [1, 1, 1] and [i.iscrowd for i in found] == [0, 0, 1] and left_out == []
+    assert [i.class_id for i in found] == [1, 1, 1] and [i.iscrowd for i in found] == [0, 0, 1] and skipped == []
     assert found[0].segmentation == [SQUARE]
 
 
@@ -68,9 +68,9 @@ def test_an_annotation_keeps_its_own_area_and_box():
     ({"size": [40, 60], "counts": [2400]}, "no area"),
 ])  # fmt: skip
 def test_what_is_not_usable_is_left_out(segmentation, reason):
-    left_out = []
-    (kept,) = instances_to_write(drawn({"segmentation": segmentation}, {"segmentation": [SQUARE]}), 0, left_out)
-    ((where, told),) = left_out
+    skipped = []
+    (kept,) = instances_to_write(drawn({"segmentation": segmentation}, {"segmentation": [SQUARE]}), 0, skipped)
+    ((where, told),) = skipped
     assert kept.segmentation == [SQUARE] and where == "instance 0 of image a" and reason in told
 
 

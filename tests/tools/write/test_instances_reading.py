@@ -40,10 +40,10 @@ def check(reads, ids):
     assert [read.image_id for read in reads] == ids
     for read in reads:
         if read.image_id == 5:
-            assert read.instances is None and read.left_out == [("image 5", "5.png is damaged")]
+            assert read.instances is None and read.skipped == [("image 5", "5.png is damaged")]
         else:
             assert [instance.area for instance in read.instances] == [16.0] * (read.image_id % 3)
-            assert read.left_out == ([("7.png", "it is empty")] if read.image_id == 7 else [])
+            assert read.skipped == ([("7.png", "it is empty")] if read.image_id == 7 else [])
             assert read.notes == ([("7.png", "it was turned")] if read.image_id == 7 else [])
 
 

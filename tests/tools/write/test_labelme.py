@@ -171,7 +171,7 @@ def test_boxes_alone_are_rectangles(tmp_path):
 def test_photographs_survive_the_round_trip(tmp_path):
     dataset = mrcnn.datasets.open(shared_path("data/tiny_coco"), subset="train")
     summary = write_labelme(dataset, tmp_path, copy_images=True)
-    assert (summary.images, summary.instances) == (32, 288) and summary.left_out == []
+    assert (summary.images, summary.instances) == (32, 288) and summary.skipped == []
     again = mrcnn.datasets.open(tmp_path, "labelme", labels=dataset.class_names[1:])
     assert again.class_names == dataset.class_names and again.skipped == []
     where = {info["id"]: i for i, info in enumerate(again.image_info)}

@@ -9,7 +9,7 @@ def test_counts_by_class_and_by_reason():
     summary.images = 2
     for name in ("blue", "red", "blue"):
         summary.count(name)
-    summary.left_out = [("a.json", "it has no area"), (7, "too far [out]"), ("c.json", "it has no area")]
+    summary.skipped = [("a.json", "it has no area"), (7, "too far [out]"), ("c.json", "it has no area")]
     lines = [line.split() for line in summary.table().splitlines()]
     assert ["red", "1"] in lines and ["green", "0"] in lines and ["blue", "2"] in lines
     assert ["3", "classes,", "2", "images", "3"] in lines
@@ -23,8 +23,8 @@ def test_the_readers_entries_come_first():
     dataset = scenes([])
     dataset.skipped, dataset.notes = [("a", "bad")], [("b", "mended")]
     summary = Summary.of(dataset)
-    assert summary.left_out == [("a", "bad")] and summary.notes == [("b", "mended")]
-    summary.left_out.append(("c", "worse"))
+    assert summary.skipped == [("a", "bad")] and summary.notes == [("b", "mended")]
+    summary.skipped.append(("c", "worse"))
     assert dataset.skipped == [("a", "bad")]
 
 

@@ -55,7 +55,7 @@ def test_polygons_are_written_relative_to_the_image_size(tmp_path):
     assert yaml.safe_load((tmp_path / "out/data.yaml").read_text()) == {
         "path": ".", "val": "images/val", "names": {0: "cat", 1: "dog: small"}}  # fmt: skip
     assert (summary.images, summary.instances, summary.per_class) == (2, 1, {"cat": 0, "dog: small": 1})
-    assert summary.left_out == [] and summary.notes == []
+    assert summary.skipped == [] and summary.notes == []
     again = mrcnn.datasets.open(tmp_path / "out")
     assert again.class_names == dataset.class_names
     np.testing.assert_array_equal(again.load_mask(0)[0], dataset.load_mask(0)[0])
@@ -71,7 +71,7 @@ def test_parts_and_holes_are_joined_and_crowds_left_out(tmp_path):
         {"category_id": 3, "segmentation": [square(0, 0, 10), square(5, 5, 10)]},  # they overlap
     )
     summary = write_yolo(dataset, tmp_path / "out")
-    assert summary.left_out == [("instance 2 of image 1", "it is a crowd, which YOLO's labels cannot express")]
+    assert summary.skipped == [("instance 2 of image 1", "it is a crowd, which YOLO's labels cannot express")]
     assert summary.notes == [] and summary.instances == 3
     masks, class_ids = mrcnn.datasets.open(tmp_path / "out").load_mask(0)
     assert class_ids.tolist() == [1, 2, 1]
@@ -84,7 +84,7 @@ def test_polygons_are_clipped_to_the_image(tmp_path):
     dataset = coco(tmp_path / "in", {"category_id": 3, "segmentation": [[-10, -10, 20, -10, 20, 20, -10, 20]]},
                    {"category_id": 3, "segmentation": [square(70, 70, 5)]})  # fmt: skip
     summary = write_yolo(dataset, tmp_path / "out")
-    assert [where for where, _ in summary.left_out] == ["instance 1 of image 1"]
+    assert [where for where, _ in summary.skipped] == ["instance 1 of image 1"]
     numbers = [float(v) for v in (tmp_path / "out/labels/train/a.txt").read_text().split()[1:]]
     assert min(numbers) == 0 and max(numbers) == 0.5
     np.testing.assert_array_equal(mrcnn.datasets.open(tmp_path / "out").load_mask(0)[0][:, :, 0], rectangle(0, 0, 20, 20))
@@ -128,7 +128,7 @@ def test_a_data_set_without_files(tmp_path):
     dataset = scenes([(1, 5, 10, 25, 30), (-2, 0, 0, 9, 9)], [])
     summary = write_yolo(dataset, tmp_path / "out")
     again = mrcnn.datasets.open(tmp_path / "out")
-    assert again.num_images == 2 and summary.images == 2 and len(summary.left_out) == 1
+    assert again.num_images == 2 and summary.images == 2 and len(summary.skipped) == 1
     np.testing.assert_array_equal(again.load_mask(0)[0], rectangle(5, 10, 25, 30)[:, :, None])
     np.testing.assert_array_equal(again.load_image(0), dataset.load_image(0))
 
@@ -156,7 +156,7 @@ def test_images_that_cannot_be_read_are_left_out(tmp_path):
     dataset = coco(tmp_path / "in", {"category_id": 3, "segmentation": [square(0, 0, 10)]}, names=["a.png", "b.png"])
     (tmp_path / "in/b.png").unlink()
     summary = write_yolo(dataset, tmp_path / "out", image_ids=[0, 1])
-    assert summary.images == 1 and [where for where, _ in summary.left_out] == ["image 2"]
+    assert summary.images == 1 and [where for where, _ in summary.skipped] == ["image 2"]
     (tmp_path / "in/a.png").unlink()
     with pytest.raises(DataError, match="no image is usable; the last: image 2"):
         write_yolo(dataset, tmp_path / "new")
@@ -172,7 +172,7 @@ def test_processes_write_the_same(tmp_path):
     assert told == [(i, 32) for i in range(1, 33)] and one == two
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.txt"))
     assert len(files) == 32 and all((tmp_path / "one" / f).read_text() == (tmp_path / "two" / f).read_text() for f in files)
-    assert one.instances == 284 and sum("crowd" in reason for _, reason in one.left_out) == 4
+    assert one.instances == 284 and sum("crowd" in reason for _, reason in one.skipped) == 4
     again = mrcnn.datasets.open(tmp_path / "one")
     worst = 1.0
     for i in range(32):
