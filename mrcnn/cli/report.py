@@ -8,7 +8,7 @@ from mrcnn.cli.evaluate import add_subset_arguments, load, subset_of
 from mrcnn.cli.progress import compiling_first, progress_bar, working
 
 if TYPE_CHECKING:
-    from mrcnn.tools.report.measured import Measured
+    from mrcnn.tools.report.measurement import Measurement
     from mrcnn.tools.report.run import Run
 
 HELP = "write a page about a run: curves, metrics, worst images"
@@ -65,11 +65,11 @@ def run(args: argparse.Namespace) -> None:
     print(f"Written: {output}")
 
 
-def _measure(args: argparse.Namespace, record: "Run") -> "Measured":
+def _measure(args: argparse.Namespace, record: "Run") -> "Measurement":
     """Detect on the data set of the arguments, and compute the metrics."""
     from mrcnn.config import ConfigError
     from mrcnn.datasets.catalog import recognise_format
-    from mrcnn.tools.report.measured import measure
+    from mrcnn.tools.report.measurement import measure
     from mrcnn.tools.report.run import choose_checkpoint
 
     if record.config is None:

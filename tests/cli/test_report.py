@@ -14,7 +14,7 @@ class FakeModel(runs.FakeModel):
 
     def __init__(self, mode, config, model_dir):
         config.validate()
-        super().__init__(lambda dataset, image_id: runs.right(dataset, image_id), None)
+        super().__init__(lambda dataset, image_id: runs.correct(dataset, image_id), None)
         self.config, self.loaded = config, None
         FakeModel.last = self
 
@@ -58,7 +58,7 @@ def test_the_figures_are_those_of_evaluate(capsys):
     model, table = FakeModel.last, capsys.readouterr().out
     assert model.loaded == "mask_rcnn_shapes_0002.h5" and model.config.DETECTION_MIN_CONFIDENCE == 0
     page = Path("a/page.html").read_text()
-    assert "Detections of a score of 0.8 or more" in page and "shapes val: 3 images" in page and "Left out" not in page
+    assert "Detections with a score of 0.8 or more" in page and "shapes val: 3 images" in page and "Missing" not in page
     assert main(["evaluate", "shapes", "--weights", str(run), "--limit", "3"]) == 0
     printed = capsys.readouterr().out
     mask = next(line for line in printed.splitlines() if line.strip().startswith("mask"))
@@ -73,8 +73,8 @@ def test_the_least_score_can_be_chosen():
 
 
 @pytest.mark.parametrize("arguments, expected", [
-    (["gone"], "gone: no such folder: give that of a run"),
-    (["."], "no run folder: it has no config.json, history.csv or checkpoint."),
+    (["gone"], "gone: no such folder: give the folder of a run"),
+    (["."], "is not a run folder: it has no config.json, history.csv or checkpoint."),
     (["logs"], "Did you mean logs/shapes20260101T1200?"),
     (["RUN", "--format", "shapes", "--weights", "gone.h5"], "gone.h5: no such weight file"),
     (["RUN", "--dataset", "gone"], "gone does not exist"),

@@ -1,15 +1,17 @@
-"""What a run folder tells of itself, without a backend and without the data."""
+"""What a run folder records, read without a backend and without the data set."""
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrcnn.config import Config, ConfigError
 from mrcnn.training.environment import ENVIRONMENT_NAME, read_entries
 from mrcnn.training.runs import HISTORY_NAME, load_class_names, load_config, read_history, run_checkpoints
 
-# What tells which epoch was best: a column of history.csv, and whether more is better.
-MEASURES = (("val_mask_AP", True), ("val_loss", False))
+# criteria of the best epoch, the first that was recorded: a column of history.csv, and whether higher is better
+CRITERIA = (("val_mask_AP", True), ("val_loss", False))
 
 
 @dataclass
@@ -17,107 +19,97 @@ class Run:
     """A run folder.
 
     Attributes:
-        folder: Path.
-        config: Config, or None where there is none.
-        class_names: list of str, the background first, or None.
-        history: list of {column: float}, one for each epoch; see `training.runs.read_history`.
-        entries: list of dicts, one for each call of `train`; see `training.environment.read_entries`.
-        checkpoints: {epoch: Path}, by epoch.
-        left_out: list of str. What is missing, and why.
+        config: None when it is missing.
+        class_names: the background first; None when they are missing.
+        history: columns of each epoch; see `training.runs.read_history`.
+        entries: one for each call of `train`; see `training.environment.read_entries`.
+        checkpoints: by epoch, ascending.
+        missing: what is missing, and why.
     """
 
     folder: Path
     config: Config | None
-    class_names: list | None
-    history: list
-    entries: list
-    checkpoints: dict
-    left_out: list
+    class_names: list[str] | None
+    history: list[dict[str, Any]]
+    entries: list[dict[str, Any]]
+    checkpoints: dict[int, Path]
+    missing: list[str]
 
     @property
-    def name(self):
-        """Name of the folder: str."""
+    def name(self) -> str:
+        """Name of the folder."""
         return self.folder.resolve().name
 
 
-def best_epoch(history, among=None):
-    """Find the best epoch by the first of MEASURES that the history has.
-
-    Args:
-        history: list of {column: float}, as of `Run.history`.
-        among: collection of epochs to choose from; None for all.
-
-    Returns:
-        (epoch int, column str, value float), or None where nothing tells.
-    """
-    for column, more in MEASURES:
-        rows = [row for row in history if math.isfinite(row.get(column, math.nan))]
-        if more:  # AP stands until the next evaluation: the first of equal ones was measured, those behind it were not
-            rows = [row for before, row in zip([{}, *rows], rows) if row[column] != before.get(column)]
-        rows = [row for row in rows if among is None or int(row["epoch"]) in among]
-        if rows:
-            row = (max if more else min)(rows, key=lambda row: row[column])
-            return int(row["epoch"]), column, row[column]
-    return None
-
-
-def read_run(folder):
-    """Read a run folder; what it lacks is told in `left_out`, and the rest is read.
-
-    Args:
-        folder: path.
-
-    Returns:
-        Run.
+def read_run(folder: Path | str) -> Run:
+    """Read a run folder; some files may be missing.
 
     Raises:
-        FileNotFoundError: there is no such folder, or it is none of a run.
-        ValueError: a file of it cannot be read.
+        FileNotFoundError: there is no such folder, or it is not a run folder.
+        ValueError: a file cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder: give that of a run, such as logs/toys20260131T0930.")
+        raise FileNotFoundError(f"{folder}: no such folder: give the folder of a run, such as logs/toys20260101T1200.")
     checkpoints = run_checkpoints(folder)
     if not checkpoints and not any((folder / name).is_file() for name in ("config.json", HISTORY_NAME)):
-        raise FileNotFoundError(f"{folder}: no run folder: it has no config.json, {HISTORY_NAME} or checkpoint."
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no config.json, {HISTORY_NAME} or checkpoint."
                                 + _runs_inside(folder))
-    left_out = []
+    missing = []
     config = load_config(folder / "config.json")
     if config is None:
-        left_out.append("The configuration: the folder has no config.json.")
+        missing.append("The configuration: the folder has no config.json.")
     try:
         names = load_class_names(folder / "classes.json")
     except ConfigError:
         names = None
     history = read_history(folder / HISTORY_NAME) if (folder / HISTORY_NAME).is_file() else []
     if not history:
-        left_out.append(f"Losses and speed: the folder has no {HISTORY_NAME} with an epoch in it. Training writes a line "
-                        "at the end of each.")
+        missing.append(f"Losses and speed: the folder has no {HISTORY_NAME} with an epoch in it. Training writes a line at the "
+                       "end of each epoch.")
     entries = read_entries(folder / ENVIRONMENT_NAME)
     if not entries:
-        left_out.append(f"The environment: the folder has no {ENVIRONMENT_NAME}.")
-    return Run(folder, config, names, history, entries, checkpoints, left_out)
+        missing.append(f"The environment: the folder has no {ENVIRONMENT_NAME}.")
+    return Run(folder, config, names, history, entries, checkpoints, missing)
 
 
-def _runs_inside(folder):
-    """Name the newest run below a folder that is none itself: str, "" where there is none."""
+def _runs_inside(folder: Path) -> str:
+    """Suggest the newest run in a folder that is not a run folder, or ""."""
     runs = [path.parent for path in sorted(folder.glob("*/config.json"))]
     return f" Did you mean {runs[-1]}?" if runs else ""
 
 
-def choose_checkpoint(run, weights):
-    """Find the checkpoint that a user means.
+def best_epoch(history: Sequence[Mapping[str, Any]], among: Collection[int] | None = None) -> tuple[int, str, float] | None:
+    """Find the best epoch by the first of CRITERIA that the history has.
 
     Args:
-        run: Run.
-        weights: str. "last", "best" (of the epochs whose checkpoint is there, by the first of MEASURES that was
-            recorded), or the path of a weight file.
+        history: as of `Run`.
+        among: epochs to choose from; None for all.
 
     Returns:
-        str.
+        (epoch, column, value), or None when the history has no criterion.
+    """
+    for column, higher_is_better in CRITERIA:
+        rows = [row for row in history if math.isfinite(row.get(column, math.nan))]
+        if higher_is_better:  # AP is repeated until the next evaluation: of equal values, only the first was measured
+            rows = [row for before, row in zip([{}, *rows], rows) if row[column] != before.get(column)]
+        rows = [row for row in rows if among is None or int(row["epoch"]) in among]
+        if rows:
+            row = (max if higher_is_better else min)(rows, key=lambda row: row[column])
+            return int(row["epoch"]), column, row[column]
+    return None
+
+
+def choose_checkpoint(run: Run, weights: str) -> str:
+    """Find the checkpoint that a user asks for.
+
+    Args:
+        weights: "last"; "best" of the epochs with a checkpoint, by the first of CRITERIA that was recorded; or the path of a
+            weight file.
 
     Raises:
-        FileNotFoundError: it is not there. ValueError: "best", and nothing tells which one is.
+        FileNotFoundError: there is no such file.
+        ValueError: "best", and no epoch with a checkpoint has a criterion.
     """
     if weights not in ("last", "best"):
         if not Path(weights).is_file():
@@ -129,6 +121,6 @@ def choose_checkpoint(run, weights):
         return str(run.checkpoints[max(run.checkpoints)])
     best = best_epoch(run.history, run.checkpoints)
     if best is None:
-        raise ValueError(f"{run.folder / HISTORY_NAME} has neither {' nor '.join(name for name, _ in MEASURES)} of an epoch "
-                         "whose checkpoint is there: choose --weights last, or a path.")
+        raise ValueError(f"{run.folder / HISTORY_NAME} has neither {' nor '.join(name for name, _ in CRITERIA)} for an epoch "
+                         "with a checkpoint: choose --weights last, or a path.")
     return str(run.checkpoints[best[0]])

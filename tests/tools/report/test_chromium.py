@@ -1,21 +1,21 @@
-"""The page in a real browser: its pictures load, nothing is refused, and it fits a phone."""
+"""The page in a browser: its pictures load, nothing is blocked, and it fits a phone."""
 import pytest
 from PIL import Image
 
-from mrcnn.tools.report.measured import measure
+from mrcnn.tools.report.measurement import measure
 from mrcnn.tools.report.page import write_report
 from mrcnn.tools.report.run import read_run
 from tests.browser import Browser, find_chromium
-from tests.tools.report.runs import FakeModel, epochs, make_run, right, shapes
+from tests.tools.report.runs import FakeModel, correct, epochs, make_run, shapes
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A page with all its sections, long names and a long command."""
+    """A page with all sections, long names and a long command."""
     find_chromium()
     folder = tmp_path_factory.mktemp("run")
     dataset = shapes()
-    measured = measure(FakeModel(lambda data, ix: right(data, ix)[1:], dataset), dataset, weights="w" * 90, data="shapes",
+    measured = measure(FakeModel(lambda data, ix: correct(data, ix)[1:], dataset), dataset, weights="w" * 90, data="shapes",
                        min_score=0.5)  # fmt: skip
     run = make_run(folder, epochs(3, val_mask_AP=[0.1, 0.2, 0.3]), LOSS_WEIGHTS={f"{'loss' * 9}_{ix}": 1.0 for ix in range(9)})
     write_report(folder / "page.html", read_run(run), measured, ["a/path/of/a/file" * 9])
@@ -39,8 +39,8 @@ def test_the_page_in_chromium(browser, page, width, tmp_path):
     assert Image.open(tmp_path / "page.png").size[1] == browser.evaluate("document.documentElement.scrollHeight") > 2000
 
 
-def test_a_page_that_is_broken_is_noticed(browser, tmp_path):
-    """What the test above looks for is found where it is."""
+def test_a_broken_page_is_detected(browser, tmp_path):
+    """The checks of the test above fail on a broken page."""
     (tmp_path / "bad.html").write_text(
         '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" content="img-src data:">'
         '<div style="width: 900px">wide</div>'

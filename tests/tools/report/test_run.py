@@ -10,25 +10,25 @@ from tests.shared_data import REPOSITORY
 from tests.tools.report.runs import epochs, make_run
 
 
-def test_a_whole_run_lacks_nothing(tmp_path):
+def test_a_complete_run(tmp_path):
     run = read_run(make_run(tmp_path))
-    assert run.name == "shapes20260101T1200" and run.left_out == []
+    assert run.name == "shapes20260101T1200" and run.missing == []
     assert run.config.NUM_CLASSES == 4 and run.class_names[1] == "square" and len(run.history) == 3
     assert list(run.checkpoints) == [1, 2, 3] and run.entries[0]["layers"] == "heads"
 
 
-def test_what_is_missing_is_told_and_the_rest_is_read(tmp_path):
+def test_missing_files_are_reported_and_the_rest_is_read(tmp_path):
     folder = make_run(tmp_path)
     for name in ("config.json", "classes.json", "history.csv", "environment.json"):
         (folder / name).unlink()
     run = read_run(folder)
-    assert [reason.split(":")[0] for reason in run.left_out] == ["The configuration", "Losses and speed", "The environment"]
+    assert [reason.split(":")[0] for reason in run.missing] == ["The configuration", "Losses and speed", "The environment"]
     assert run.config is None and run.class_names is None and run.history == [] and run.entries == []
 
 
-def test_what_is_no_run_is_told(tmp_path):
+def test_a_folder_that_is_not_a_run_folder(tmp_path):
     make_run(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no run folder.*Did you mean .*shapes20260101T1200"):
+    with pytest.raises(FileNotFoundError, match="is not a run folder.*Did you mean .*shapes20260101T1200"):
         read_run(tmp_path)
     with pytest.raises(FileNotFoundError, match="gone: no such folder"):
         read_run(tmp_path / "gone")
@@ -42,7 +42,7 @@ def test_what_is_no_run_is_told(tmp_path):
     ([], None),
     (epochs(3), (3, "val_loss", 2.0)),
     (epochs(3, val_loss=[1.0, float("nan"), 2.0]), (1, "val_loss", 1.0)),
-    # AP goes before the loss, and of equal ones the first was measured
+    # AP takes precedence over the loss, and of equal values the first was measured
     (epochs(4, val_mask_AP=[0.1, 0.3, 0.3, 0.2]), (2, "val_mask_AP", 0.3)),
     (epochs(2, val_mask_AP=[float("nan")] * 2), (2, "val_loss", 3.0)),
     ([{"epoch": 1, "loss": 2.0}], None),
@@ -51,19 +51,19 @@ def test_the_best_epoch(history, best):
     assert best_epoch(history) == best
 
 
-def test_checkpoints_by_word_and_by_path(tmp_path):
+def test_checkpoints_by_keyword_and_by_path(tmp_path):
     folder = make_run(tmp_path, epochs(3, val_mask_AP=[0.1, 0.5, 0.3]))
     run = read_run(folder)
     assert choose_checkpoint(run, "last").endswith("mask_rcnn_shapes_0003.h5")
     assert choose_checkpoint(run, "best").endswith("mask_rcnn_shapes_0002.h5")
     path = str(folder / "mask_rcnn_shapes_0001.h5")
     assert choose_checkpoint(run, path) == path
-    (folder / "mask_rcnn_shapes_0002.h5").unlink()  # CHECKPOINTS_KEPT: the best of those that are there
+    (folder / "mask_rcnn_shapes_0002.h5").unlink()  # CHECKPOINTS_KEPT: the best of those that exist
     assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
 
 
-def test_the_best_is_an_epoch_that_was_measured(tmp_path):
-    """With VALIDATION_AP_EVERY the figures of one epoch stand in the lines of those behind it."""
+def test_the_best_epoch_is_one_that_was_measured(tmp_path):
+    """With VALIDATION_AP_EVERY the values of one epoch are repeated in the following epochs."""
     history = epochs(3, val_mask_AP=[0.5, 0.5, 0.3])
     assert best_epoch(history, {2, 3}) == (3, "val_mask_AP", 0.3) and best_epoch(history, {2}) == (2, "val_loss", 3.0)
     folder = make_run(tmp_path, history)
@@ -71,7 +71,7 @@ def test_the_best_is_an_epoch_that_was_measured(tmp_path):
     assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
 
 
-def test_a_checkpoint_that_cannot_be_chosen_is_told(tmp_path):
+def test_a_checkpoint_that_cannot_be_chosen(tmp_path):
     folder = make_run(tmp_path, [{"epoch": 1, "loss": 2.0}])
     with pytest.raises(ValueError, match="neither val_mask_AP nor val_loss .* choose --weights last"):
         choose_checkpoint(read_run(folder), "best")
