@@ -3,8 +3,8 @@
 Shape letters: B images, N instances, H W image, h w mini-mask.
 """
 
-import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def mold_mask(mask: npt.ArrayLike, config: Config) -> Bool[np.ndarray, "h w N"]:
     return mini
 
 
-def download_trained_weights(coco_model_path: os.PathLike[str] | str, verbose: int = 1) -> None:
+def download_trained_weights(coco_model_path: Path | str, verbose: int = 1) -> None:
     """Download the COCO weights of the classic release to a file; `verbose` 0 prints nothing.
 
     Raises:
