@@ -164,7 +164,7 @@ def test_a_folder_of_images_beside_a_folder_that_holds_them_is_an_error(command,
     _run("coco")
     assert main([*command, str(shared_path("data/tiny_coco")), "--images", "photographs"]) == 2
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "leave out the folder of images, photographs (--images)" in message
+    assert message.count("\n") == 1 and "omit the folder of images, photographs (--images)" in message
 
 
 # --- evaluate

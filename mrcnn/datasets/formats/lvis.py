@@ -1,20 +1,24 @@
 """LVIS: COCO's images with over a thousand categories, of which each image is searched for a few.
 
-Layout: `lvis_v1_{subset}.json` (or v0.5) in the folder or in its `annotations/`, and COCO's images. A file is one of COCO's
-instances with more fields: a category has its "frequency" in the training images (r: up to 10, c: up to 100, f: more),
-an image "neg_category_ids" (looked for and not there) and "not_exhaustive_category_ids" (there, not all annotated). Images
-are named by the end of "coco_url", such as val2017/000000266409.jpg: a subset of LVIS mixes those of COCO's.
+Layout: `lvis_v1_{subset}.json` (or v0.5) in the folder or in its `annotations/`, and COCO's images. A file is a COCO
+instances file with more fields: a category has its "frequency" in the training images (r: up to 10, c: up to 100, f: more),
+an image "neg_category_ids" (searched for and absent) and "not_exhaustive_category_ids" (present, not all annotated). The end
+of "coco_url", such as val2017/000000266409.jpg, names an image: a subset of LVIS mixes subsets of COCO.
 
 Source: https://www.lvisdataset.org/dataset, and Gupta, Dollar and Girshick, LVIS, 2019.
 """
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.annotation_checks import is_id
+from mrcnn.base.progress import Stages
+from mrcnn.datasets.annotation_checks import Id, is_id
 from mrcnn.datasets.formats.coco import CocoDataset, check_size, has_lvis_fields, no_instances, read_annotations
+from mrcnn.geometry.boxes import Integer
 from mrcnn.io.json_fields import field, shown
 from mrcnn.io.paths import inside
 
@@ -22,8 +26,8 @@ FREQUENCIES = ("r", "c", "f")
 _COCO_FOLDERS = ("train2017", "val2017", "test2017")
 
 
-def recognise(path):
-    """Say why a path is no LVIS data set, or None. Args: path: Path of a folder or a JSON file. Returns: str or None."""
+def recognise(path: Path) -> str | None:
+    """Return None for a folder in LVIS's layout or one of its JSON files, else why it is neither."""
     if path.is_dir():
         return None if _annotation_files(path) else "no lvis_v*_*.json in it or in its annotations/"
     reason = no_instances(path)
@@ -32,25 +36,33 @@ def recognise(path):
     return reason
 
 
-def subsets(path):
-    """Name the parts of a folder in LVIS's layout. Args: path: folder or JSON file. Returns: list, [] for a file."""
+def subsets(path: Path | str) -> list[str]:
+    """Return the subsets of a folder in LVIS's layout; [] for a file."""
     return sorted({subset for subset, _, _ in _annotation_files(Path(path))})
 
 
-def open_subset(path, subset=None, *, version=None, images=None, allow_outside=False, progress=None):
-    """Open a part of a folder in LVIS's layout, or a JSON file.
+def open_subset(
+    path: Path | str,
+    subset: str | None = None,
+    *,
+    version: str | None = None,
+    images: Path | str | None = None,
+    allow_outside: bool = False,
+    progress: Stages | None = None,
+) -> "LvisDataset":
+    """Open a subset of a folder in LVIS's layout, or a JSON file.
 
     Args:
-        path: path of the folder, or of one JSON file.
-        subset: str. Of a folder: as in the file names.
-        version: str. Of a folder: as in the file names, such as "v1", needed where there are several.
-        images: path. The folder of the images, or of COCO's train2017 and val2017. None takes `images/` where it is
-            there and else the folder itself; for a file in a folder annotations/ the one around that.
-        allow_outside: bool. Whether file names may lead out of the folder of the images.
-        progress: see `read_annotations` and `CocoDataset.add_annotations`.
+        path: the folder, or a JSON file.
+        subset: of a folder: as in the file names.
+        version: of a folder: as in the file names, such as "v1", needed where there are several.
+        images: folder of the images, or of COCO's train2017 and val2017. None takes `images/` where it exists, else the
+            folder itself; for a file in a folder annotations/, the parent of that folder.
+        allow_outside: whether file names may lead out of the folder of the images.
+        progress: stages of `read_annotations` and `CocoDataset.add_annotations`.
 
     Returns:
-        LvisDataset, not prepared.
+        Not prepared.
 
     Raises:
         DataError: a file is not in LVIS's format, or there are several versions and none was chosen.
@@ -59,45 +71,45 @@ def open_subset(path, subset=None, *, version=None, images=None, allow_outside=F
     if path.is_file():
         root = path.parent.parent if path.parent.name == "annotations" else path.parent
     else:
-        root, there = path, {found: file for name, found, file in _annotation_files(path) if name == subset}
-        if not there:
+        root, files = path, {its_version: file for name, its_version, file in _annotation_files(path) if name == subset}
+        if not files:
             raise DataError(f"{path}: no lvis_v*_*.json in it or in its annotations/, which LVIS's layout has")
-        if len(there) > 1 and version is None or version is not None and version not in there:
-            raise DataError(f"{path}: the subset {subset!r} is there as {', '.join(there)}: say which (version), or give the "
-                            "path of the file")  # fmt: skip
-        path = there[version] if version else next(iter(there.values()))
+        if len(files) > 1 and version is None or version is not None and version not in files:
+            raise DataError(f"{path} has the subset {subset!r} in the versions {', '.join(files)}: say which (version), or "
+                            "give the path of the file")  # fmt: skip
+        path = files[version] if version else next(iter(files.values()))
     dataset = LvisDataset(allow_outside=allow_outside)
     image_dir = Path(images) if images is not None else root / "images" if (root / "images").is_dir() else root
     dataset.add_annotations(read_annotations(path, progress), image_dir, path, progress=progress)
     return dataset
 
 
-def _annotation_files(folder):
-    """List (subset, version, path) of the files of a folder; those of test images alone have no annotations."""
-    found = []
+def _annotation_files(folder: Path) -> list[tuple[str, str, Path]]:
+    """List (subset, version, path) of the annotation files of a folder; those of test images have no annotations."""
+    files = []
     for path in [*sorted(folder.glob("lvis_v*.json")), *sorted(folder.glob("annotations/lvis_v*.json"))]:
-        named = re.fullmatch(r"lvis_(v[\d.]+)_(.+)", path.stem)
-        if named and not named[2].startswith("image_info"):
-            found.append((named[2], named[1], path))
-    return found
+        match = re.fullmatch(r"lvis_(v[\d.]+)_(.+)", path.stem)
+        if match and not match[2].startswith("image_info"):
+            files.append((match[2], match[1], path))
+    return files
 
 
 class LvisDataset(CocoDataset):
     """A data set in LVIS's format.
 
     Attributes:
-        class_info: its entries have "frequency" beside what others have: "r", "c" or "f".
-        image_info: its entries have "neg_category_ids" and "not_exhaustive_category_ids", lists of ids of the file.
+        class_info: each class also has "frequency": "r", "c" or "f".
+        image_info: each image also has "neg_category_ids" and "not_exhaustive_category_ids", lists of ids of the file.
     """
 
     source = "lvis"
 
-    def __init__(self, class_map=None, *, allow_outside=False):
+    def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
         """Make an empty data set; see `AnnotatedDataset`."""
         super().__init__(class_map, allow_outside=allow_outside)
-        self._nested = {}
+        self._nested: dict[str, bool] = {}
 
-    def add_category(self, category, where):
+    def add_category(self, category: Mapping[str, Any], where: str) -> None:
         """Add a class with its frequency; see `CocoDataset.add_category`."""
         frequency = field(category, "frequency", str, where)
         if frequency not in FREQUENCIES:
@@ -107,15 +119,17 @@ class LvisDataset(CocoDataset):
         if len(self.class_info) > known:
             self.class_info[-1]["frequency"] = frequency
 
-    def add_listed_image(self, image, annotations, image_dir, where):
+    def add_listed_image(
+        self, image: Mapping[str, Any], annotations: Sequence[dict[str, Any]], image_dir: Path | str, where: str
+    ) -> None:
         """Add an image with what is known of the categories in it; see `CocoDataset.add_listed_image`."""
         check_size(image, where)
         known = {name: _ids(image, name, where) for name in ("neg_category_ids", "not_exhaustive_category_ids")}
         path, root = self._image_path(image, Path(image_dir), where)
         self.add_annotated_image(image["id"], path, (image["height"], image["width"]), annotations, root, **known)
 
-    def _image_path(self, image, image_dir, where):
-        """Find where an image lies, in the folder that its address names or among all in one: (path, root of it)."""
+    def _image_path(self, image: Mapping[str, Any], image_dir: Path, where: str) -> tuple[Path, Path]:
+        """Find an image in the folder that its address names, or in one folder of all images: (path, its root)."""
         url = field(image, "coco_url", str, where, default="")
         folder, _, name = url.rpartition("/")
         if not name:
@@ -124,29 +138,29 @@ class LvisDataset(CocoDataset):
         folder = folder.rpartition("/")[2] or "."
         flat, nested = (inside(image_dir, place, f"{where}: coco_url", allow_outside=self.allow_outside)
                         for place in (name, f"{folder}/{name}"))  # fmt: skip
-        # the first image of a folder tells for all of it: a look at each of a hundred thousand would take long
+        # the first image of a folder decides for all of it: looking for each of a hundred thousand would take long
         if folder not in self._nested:
             self._nested[folder] = os.path.isdir(nested.parent) or not os.path.exists(flat)
         if not self._nested[folder]:
             return flat, image_dir
-        # folders of COCO's may be links to where COCO lies, as they may for COCO itself
+        # COCO's folders may be links to where COCO is stored, as in COCO's own layout
         return nested, nested.parent if folder in _COCO_FOLDERS else image_dir
 
-    def coverage(self, image_id):
-        """Tell which classes are verified to be absent, and which may be annotated in part; see `Dataset.coverage`."""
+    def coverage(self, image_id: Integer) -> tuple[Set[int], Set[int]] | None:
+        """Return which classes are verified to be absent, and which may be annotated partly; see `Dataset.coverage`."""
         if not self.reads(image_id):
             return super().coverage(image_id)
         info = self.image_info[image_id]
         return self._class_ids(info["neg_category_ids"]), self._class_ids(info["not_exhaustive_category_ids"])
 
-    def _class_ids(self, category_ids):
-        """Translate ids of the file into a set of class ids, without those of classes that were not loaded."""
-        found = {self.class_from_source_map.get(f"{self.source}.{category_id}") for category_id in category_ids}
-        return frozenset(found - {None})
+    def _class_ids(self, category_ids: Iterable[Id]) -> frozenset[int]:
+        """Translate ids of the file into class ids, without those of classes that were not loaded."""
+        class_ids = (self.class_from_source_map.get(f"{self.source}.{category_id}") for category_id in category_ids)
+        return frozenset(class_id for class_id in class_ids if class_id is not None)
 
 
-def _ids(image, name, where):
-    """Take a list of category ids."""
+def _ids(image: Mapping[str, Any], name: str, where: str) -> list[Id]:
+    """Return a field that is a list of category ids."""
     ids = field(image, name, list, where)
     for i, category_id in enumerate(ids):
         if not is_id(category_id):

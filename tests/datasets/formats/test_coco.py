@@ -261,7 +261,7 @@ def test_reading_is_told_in_stages(tmp_path, monkeypatch):
     path = write(tmp_path, [annotation(i) for i in range(5)]) / "annotations" / "instances_train2017.json"
     stages = RecordedStages()
     monkeypatch.setattr(fields, "_PIECE", 300)
-    monkeypatch.setattr(coco, "_TOLD_EVERY", 2)
+    monkeypatch.setattr(coco, "_REPORT_EVERY", 2)
     parse = stages.during("parsing instances_train2017.json", fields.decode_json)
     monkeypatch.setattr(fields, "decode_json", parse)
     monkeypatch.setattr(fields.JsonList, "__getitem__", lambda self, i: json.loads(bytes(self._entries[i])))
@@ -286,13 +286,13 @@ def test_a_file_alone_is_told_in_stages_too(tmp_path):
 
 def test_a_folder_of_images_for_what_is_a_folder_itself_is_refused(tmp_path):
     write(tmp_path, [annotation(1)])
-    with pytest.raises(DataError, match=r"leave out the folder of images, elsewhere \(--images\), or give the path"):
+    with pytest.raises(DataError, match=r"omit the folder of images, elsewhere \(--images\), or give the path"):
         mrcnn.datasets.open(tmp_path, "coco", images="elsewhere")
 
 
 def test_a_missing_file_says_what_there_is(tmp_path):
     folder = write(tmp_path, [])
-    with pytest.raises(DataError, match="instances_val2017.json does not exist; in its folder are instances_train2017"):
+    with pytest.raises(DataError, match="instances_val2017.json does not exist; its folder has instances_train2017"):
         CocoDataset().load_coco(folder, "val", 2017)
     with pytest.raises(DataError, match="has no annotation files"):
         CocoDataset().load_coco(tmp_path / "nowhere", "val", 2017)
@@ -454,7 +454,7 @@ def test_a_recognised_file(tmp_path):
         assert recognise(path) is None if reason is None else reason in recognise(path)
     path.write_text('{"images": [], "annotations": []}')
     assert recognise(path) == "the JSON has no 'categories'"
-    assert "no folder and no .json" in recognise(tmp_path.joinpath("x.txt"))
+    assert "not a folder or a .json" in recognise(tmp_path.joinpath("x.txt"))
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_.json").write_text("{}")
     assert "no annotations/instances_" in recognise(tmp_path) and subsets(tmp_path) == []

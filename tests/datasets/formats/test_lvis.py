@@ -146,10 +146,10 @@ def test_versions_and_subsets(tmp_path):
         write(tmp_path / "annotations" / name)
     assert subsets(tmp_path) == ["train", "val"]
     assert mrcnn.datasets.open(tmp_path, subset="train").num_images == 2
-    with pytest.raises(DataError, match=r"subset 'val' is there as v0.5, v1: say which \(version\)"):
+    with pytest.raises(DataError, match=r"the subset 'val' in the versions v0.5, v1: say which \(version\)"):
         mrcnn.datasets.open(tmp_path, subset="val")
     assert mrcnn.datasets.open(tmp_path, subset="val", version="v0.5").num_images == 2
-    with pytest.raises(DataError, match="there as v0.5, v1"):
+    with pytest.raises(DataError, match="in the versions v0.5, v1"):
         mrcnn.datasets.open(tmp_path, subset="val", version="v2")
 
 

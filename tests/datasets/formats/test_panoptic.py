@@ -146,7 +146,7 @@ def test_a_folder_is_recognised_and_its_parts_are_named(root):
         panoptic.open_subset(root, "val", year="2014")
     assert panoptic.open_subset(root, "val", year=2017).image_info[0]["id"] == 1
     shutil.copy(path, path.with_name("panoptic_val2018.json"))
-    with pytest.raises(DataError, match="is there for the years 2017, 2018: say which"):
+    with pytest.raises(DataError, match="for the years 2017, 2018: say which"):
         panoptic.open_subset(root, "val")
 
 
@@ -304,7 +304,7 @@ def test_the_photographs():
 
 
 def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
-    with pytest.raises(DataError, match="leave out the folder of images, elsewhere"):
+    with pytest.raises(DataError, match="omit the folder of images, elsewhere"):
         mrcnn.datasets.open(root, subset="train", images="elsewhere")
 
 

@@ -238,7 +238,7 @@ def test_a_damaged_description_is_a_reason_and_another_yaml_file_no_matter(tmp_p
     (tmp_path / "data.yaml").rename(tmp_path / "settings.yaml")
     (tmp_path / "labels" / "classes.txt").write_text("cat")
     assert recognise(tmp_path) is None and opened(tmp_path).class_names == ["BG", "cat"]
-    assert "no folder and no .yaml file" in recognise(tmp_path / "images/train/a.png")
+    assert "not a folder or a .yaml file" in recognise(tmp_path / "images/train/a.png")
     assert "no data.yaml" in recognise(tmp_path / "images")
 
 

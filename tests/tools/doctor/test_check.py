@@ -112,7 +112,7 @@ def test_progress_and_workers_change_nothing(twin, monkeypatch):
 
 
 def test_an_image_folder_is_refused_for_a_folder_in_cocos_layout(twin):
-    with pytest.raises(DataError, match=r"is a folder, .* lie in it: leave out the folder of images, elsewhere \(--images\)"):
+    with pytest.raises(DataError, match=r"is a folder, .* images inside: omit the folder of images, elsewhere \(--images\)"):
         check_dataset(twin, images="elsewhere")
 
 
