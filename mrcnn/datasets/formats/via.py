@@ -1,51 +1,333 @@
 """The VGG Image Annotator, versions 1 and 2: one JSON file for the images of a folder.
 
 Version 1 writes the regions of an image as an object, version 2 as a list; a saved project of version 2 holds the same
-below `_via_img_metadata`. Outlines are polygon, polyline, rect, circle and ellipse; the class of a region stands in one of
-its attributes. A polyline that ends where it began is a polygon, any other a line of some width.
+below `_via_img_metadata`. Outlines are polygon, polyline, rect, circle and ellipse; the class of a region is the value of
+one of its attributes. A polyline that ends where it began is a polygon, any other is a line of some width.
 
-Source: https://www.robots.ox.ac.uk/~vgg/software/via/. Shape letters: H W image.
-
-The regions of the VGG Image Annotator: outlines, and what they are called.
+Source: https://www.robots.ox.ac.uk/~vgg/software/via/.
 """
 
 import math
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.class_names import natural_key, read_class_names
 from mrcnn.datasets.folders import mentions, part_folders
-from mrcnn.geometry.outlines import ellipse_ring, outline_fault, rectangle_ring, stroke_rings
+from mrcnn.geometry.boxes import Number
+from mrcnn.geometry.outlines import Ring, ellipse_ring, outline_fault, rectangle_ring, stroke_rings
 from mrcnn.geometry.polygons import polygon_bounds
 from mrcnn.io.json_fields import field, is_kind, read_json, shown
 from mrcnn.io.orientation import read_header, turned_size
 from mrcnn.io.paths import inside, refuse_link
 
+# the name of the file that version 1 saves
+DEFAULT_NAME = "via_region_data.json"
+# width of a line that is not closed, in pixels
+LINE_WIDTH = 10
+_PROJECT = "_via_img_metadata"
+# entries looked at to recognise a file
+_LOOKED_AT = 5
+# pixels that regions may extend beyond the image that they were drawn on
+_SLACK = 2
+_ANY_SIZE = (math.inf, math.inf)
+
+
+def recognise(path: Path) -> str | None:
+    """Return None for a file of VIA's, or a folder that holds one, else why it is neither."""
+    if path.is_dir():
+        files = _annotation_files(path) or part_folders(path, _annotation_files)
+        return None if files else "no JSON file of regions in it, nor in a train or val folder"
+    if path.suffix.lower() != ".json":
+        return "not a folder or a .json file"
+    return None if _is_via(path) else "the JSON has no images with filename and regions"
+
+
+def subsets(path: Path | str) -> list[str]:
+    """Return the sub-folders train, val and test of a folder that has no file of VIA's of its own."""
+    path = Path(path)
+    if path.is_file() or _annotation_files(path):
+        return []
+    return list(part_folders(path, _annotation_files))
+
+
+def open_subset(
+    path: Path | str,
+    subset: str | None = None,
+    *,
+    attribute: str | None = None,
+    class_name: str = "object",
+    labels: Iterable[object] | os.PathLike[str] | str | None = None,
+    line_width: Number = LINE_WIDTH,
+    allow_outside: bool = False,
+    progress: Stages | None = None,
+) -> "ViaDataset":
+    """Open a folder with a file of VIA's and its images, or one such file.
+
+    Args:
+        path: the folder or file.
+        subset: one of `subsets`. The classes are those of all subsets, so that their numbers agree.
+        attribute: the attribute of the regions that holds their class; needed where they have several.
+        class_name: the class of all regions where none has an attribute.
+        labels: the classes in their order, or a file with one per line; regions of other classes are skipped. None takes
+            the classes that occur, sorted by name.
+        line_width: width in pixels of lines that are not closed.
+        allow_outside: whether file names may lead out of the folder.
+        progress: stages of `read_json` and "checking regions", for each file, and "looking at images".
+
+    Returns:
+        Not prepared. What was skipped is in its `skipped`, what was repaired in its `notes`.
+
+    Raises:
+        DataError: the file is not usable, a name leads out of the folder, or the attribute does not exist.
+        ValueError: line_width is not above 0.
+    """
+    if not 0 < line_width < math.inf:
+        raise ValueError(f"line_width is {line_width}: expected pixels above 0")
+    path = Path(path)
+    files: dict[str | None, Path]
+    if path.is_file():
+        files = {None: path}
+    elif subset is None:
+        files = {None: _the_file(path)}
+    else:
+        files = {part: _the_file(folder) for part, folder in part_folders(path, _annotation_files).items()}
+    dataset = ViaDataset(allow_outside=allow_outside)
+    # what is skipped in the other subsets is not reported
+    images = {
+        part: _read_file(file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside), progress)
+        for part, file in files.items()
+    }
+    regions = [region for listed in images.values() for image in listed for region in image.regions]
+    attribute = find_attribute(regions, attribute, str(path))
+    if labels is not None:
+        classes = read_class_names(labels)
+    elif attribute is None:
+        classes = [class_name]
+    else:
+        classes = sorted({name for region in regions if (name := _class_or_none(region, attribute))}, key=natural_key)
+    # the whole folder of a divided set, so that names written from it distinguish the subsets
+    root = path.parent if path.is_file() else path
+    with (progress or unseen)("looking at images") as show:
+        dataset.add_images(images[subset], classes, attribute, class_name, root, show)
+    dataset.log_skipped(files[subset], "images or regions")
+    return dataset
+
 
 @dataclass
 class Region:
-    """One region. Attributes: where: str, its place in the file; rings: list of rings, whose union it is; attributes: dict."""
+    """A region. Attributes: where: its place in the file; rings: its area is their union; attributes: by name."""
 
     where: str
-    rings: list
-    attributes: dict
+    rings: list[Ring]
+    attributes: dict[str, Any]
 
 
-def parse_region(record, where, line_width):
+@dataclass
+class ViaImage:
+    """An image of the file. Attributes: path: its file; regions: those that are usable."""
+
+    name: str
+    path: Path
+    regions: list[Region]
+
+
+class ViaDataset(AnnotatedDataset):
+    """Images annotated with VIA."""
+
+    source = "via"
+
+    def add_images(
+        self,
+        images: Sequence[ViaImage],
+        classes: Iterable[str],
+        attribute: str | None,
+        class_name: str,
+        root: Path,
+        progress: Show | None = None,
+    ) -> None:
+        """Add images with their regions.
+
+        Args:
+            images: images of a file.
+            classes: names in the order of their ids, which count from 1.
+            attribute: the attribute that holds the class, or None: all regions are of class_name.
+            class_name: see `attribute`.
+            root: the folder that the images must be in.
+            progress: called after each image.
+        """
+        ids = {name: number for number, name in enumerate(classes, start=1)}
+        for name, number in ids.items():
+            self.add_class(self.source, number, name)
+        headers = {image.name: _header(image) for image in tracked(images, progress)}
+        is_turned = _find_turned(images, headers)
+        for image in images:
+            stored, orientation = headers[image.name]
+            size, info = stored, {}
+            if stored is not None and orientation != 1 and is_turned(image):
+                size, info = turned_size(stored, orientation), {"exif_applied": True}
+                self.notes.append((image.name, "its EXIF orientation is applied: the regions fit only the image as displayed"))
+            annotations = []
+            for region in image.regions:
+                try:
+                    annotations.append(_annotation(region, ids, attribute, class_name, size))
+                except DataError as error:
+                    self.skip(region.where, str(error))
+            self.add_annotated_image(image.name, image.path, size, annotations, root, **info)
+
+
+def _annotation(
+    region: Region, ids: Mapping[str, int], attribute: str | None, class_name: str, size: tuple[int, int] | None
+) -> dict[str, Any]:
+    fault = outline_fault(region.rings, size or _ANY_SIZE)
+    if fault:
+        raise DataError(fault)
+    name = class_name if attribute is None else class_of(region, attribute)
+    if name not in ids:
+        raise DataError(f"its class {name!r} is not among the classes")
+    return {"category_id": ids[name], "segmentation": region.rings, "iscrowd": 0}
+
+
+def _header(image: ViaImage) -> tuple[tuple[int, int] | None, int]:
+    """Return size as stored and orientation; (None, 1) where they cannot be read, which loading the image reports."""
+    try:
+        return read_header(image.path) if os.path.isfile(image.path) else (None, 1)
+    except DataError:
+        return None, 1
+
+
+def _find_turned(
+    images: Iterable[ViaImage], headers: Mapping[str, tuple[tuple[int, int] | None, int]]
+) -> Callable[[ViaImage], bool]:
+    """Find out which images VIA displayed turned by their EXIF orientation: newer browsers do that, older ones did not.
+
+    VIA does not record the sizes that it displayed. Where the regions of an image fit only one of the two ways, that is
+    evidence for all images of the file. Without evidence, or with evidence of both, an image is as stored, unless its own
+    regions say otherwise.
+    """
+
+    def evidence(image: ViaImage) -> bool | None:
+        stored, orientation = headers[image.name]
+        bounds = [polygon_bounds(region.rings) for region in image.regions if not outline_fault(region.rings, _ANY_SIZE)]
+        if stored is None or orientation < 5 or not bounds:
+            return None
+        turned = turned_size(stored, orientation)
+        fits = [all(b[2] <= h + _SLACK and b[3] <= w + _SLACK for b in bounds) for h, w in (stored, turned)]
+        return fits[1] if fits[0] != fits[1] else None
+
+    votes = {evidence(image) for image in images} - {None}
+    return lambda image: votes == {True} or evidence(image) is True
+
+
+# --- the file
+
+
+def _is_via(path: Path) -> bool:
+    if not mentions(path, (b'"regions"', b'"_via_img_metadata"')):
+        return False
+    try:
+        entries = _entries(read_json(path), path)
+    except DataError:
+        return False
+    looked_at = list(islice(entries.values(), _LOOKED_AT))
+    return all(isinstance(e, dict) and {"filename", "regions"} <= set(e) for e in looked_at) and bool(looked_at)
+
+
+def _annotation_files(folder: Path) -> list[Path]:
+    """Return the files of a folder: the one that version 1 would write, or all that look like VIA's."""
+    if _is_via(folder / DEFAULT_NAME):
+        return [folder / DEFAULT_NAME]
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if path.suffix.lower() == ".json" and path.is_file() and _is_via(path)]
+
+
+def _the_file(folder: Path) -> Path:
+    files = _annotation_files(folder)
+    if not files:
+        raise DataError(f"{folder}: no JSON file of VIA's regions in it, such as {DEFAULT_NAME}")
+    if len(files) > 1:
+        raise DataError(f"{folder}: {' and '.join(path.name for path in files)} are all from VIA: give the path of one")
+    return files[0]
+
+
+def _entries(content: Any, path: Path) -> dict[str, Any]:
+    """Return the object of the images, in an export or in a project."""
+    if isinstance(content, dict) and _PROJECT in content:
+        return field(content, _PROJECT, dict, str(path))
+    if not isinstance(content, dict):
+        raise DataError(f"{path} does not hold an object of images")
+    return content
+
+
+def _read_file(path: Path, line_width: Number, dataset: ViaDataset, progress: Stages | None) -> list[ViaImage]:
+    """Read the images of a file. What is not usable is recorded as skipped in the data set."""
+    content = read_json(path, progress=progress)
+    base, images, names = _default_folder(content), [], set()
+    with (progress or unseen)("checking regions") as show:
+        for key, entry in tracked(_entries(content, path).items(), show):
+            where = f"{path.name}: {key}"
+            try:
+                name = field(entry, "filename", str, "it")
+                records = field(entry, "regions", (dict, list), "it", default=[])
+                inside(path.parent, name, "its filename", allow_outside=True)
+                if "://" in name or name in names:
+                    raise DataError("its image is a URL" if "://" in name else "its image was listed before")
+            except DataError as error:
+                dataset.skip(where, str(error))
+                continue
+            names.add(name)
+            image = ViaImage(name, _image_path(path, base, name, f"{where}: filename", dataset.allow_outside), [])
+            for place, record in records.items() if isinstance(records, dict) else enumerate(records):
+                region_where = f"{where}: regions[{place}]"
+                try:
+                    image.regions.append(parse_region(record, region_where, line_width))
+                except DataError as error:
+                    dataset.skip(region_where, str(error))
+            images.append(image)
+    return images
+
+
+def _default_folder(content: Any) -> str:
+    """Return the folder of images that a project names; "" where there is none."""
+    core = content.get("_via_settings") if isinstance(content, dict) else None
+    core = core.get("core") if isinstance(core, dict) else None
+    folder = core.get("default_filepath") if isinstance(core, dict) else None
+    return folder if isinstance(folder, str) else ""
+
+
+def _image_path(path: Path, base: str, name: str, where: str, allow_outside: bool) -> Path:
+    """Find an image beside the file, or in the folder that the project names.
+
+    Raises:
+        DataError: the name leads out of the folder of the file.
+    """
+    image = inside(path.parent, name, where, allow_outside=allow_outside)
+    # often the folder is on the machine that the images were annotated on
+    is_absolute = bool(PureWindowsPath(base).anchor)  # of paths of other systems too
+    if base and not image.is_file() and (allow_outside or not is_absolute):
+        other = inside(path.parent, f"{base}/{name}", where, allow_outside=allow_outside)
+        image = other if other.is_file() else image
+    if not allow_outside:
+        refuse_link(image, path.parent, where)
+    return image
+
+
+# --- regions
+
+
+def parse_region(record: Any, where: str, line_width: Number) -> Region:
     """Check one region.
 
     Args:
-        record: what stands among the regions.
-        where: str. Its place in the file.
-        line_width: float, pixels. Of polylines that are not closed.
-
-    Returns:
-        Region.
+        record: an entry of the regions.
+        where: its place in the file.
+        line_width: width in pixels of polylines that are not closed.
 
     Raises:
         DataError: it is not usable, or has no area; the message does not name the place.
@@ -53,16 +335,16 @@ def parse_region(record, where, line_width):
     shape = field(record, "shape_attributes", dict, "it")
     kind = field(shape, "name", str, "it: shape_attributes")
     if kind not in _SHAPES:
-        raise DataError(f"its shape {kind!r} " + ("has no area" if kind == "point" else "is not known"))
+        raise DataError(f"its shape {kind!r} " + ("has no area" if kind == "point" else "is unknown"))
     rings = _SHAPES[kind](shape, line_width)
     return Region(where, rings, field(record, "region_attributes", dict, "it", default={}))
 
 
-def _numbers(shape, *names):
+def _numbers(shape: Any, *names: str) -> list[float]:
     return [float(field(shape, name, float, "it: shape_attributes")) for name in names]
 
 
-def _points(shape, least):
+def _points(shape: Any, least: int) -> list[tuple[float, float]]:
     xs, ys = (field(shape, name, list, "it: shape_attributes") for name in ("all_points_x", "all_points_y"))
     if len(xs) != len(ys) or len(xs) < least:
         raise DataError(f"it has {len(xs)} all_points_x and {len(ys)} all_points_y, expected as many, and at least {least}")
@@ -73,75 +355,70 @@ def _points(shape, least):
     return [(float(x), float(y)) for x, y in zip(xs, ys)]
 
 
-def _polygon(shape, line_width):
+def _polygon(shape: Any, line_width: Number) -> list[Ring]:
     return [[v for point in _points(shape, 3) for v in point]]
 
 
-def _polyline(shape, line_width):
+def _polyline(shape: Any, line_width: Number) -> list[Ring]:
     points = _points(shape, 2)
     if len(points) > 3 and points[0] == points[-1]:
-        return [[v for point in points[:-1] for v in point]]  # drawn all around
+        return [[v for point in points[:-1] for v in point]]
     return stroke_rings(points, line_width)
 
 
-def _rectangle(shape, line_width):
+def _rectangle(shape: Any, line_width: Number) -> list[Ring]:
     x, y, width, height = _numbers(shape, "x", "y", "width", "height")
     return [rectangle_ring((x, y), (x + width, y + height))]
 
 
-def _circle(shape, line_width):
+def _circle(shape: Any, line_width: Number) -> list[Ring]:
     x, y, r = _numbers(shape, "cx", "cy", "r")
     return [ellipse_ring((x, y), (r, r))] if r > 0 else []
 
 
-def _ellipse(shape, line_width):
+def _ellipse(shape: Any, line_width: Number) -> list[Ring]:
     x, y, rx, ry = _numbers(shape, "cx", "cy", "rx", "ry")
     angle = float(field(shape, "theta", float, "it: shape_attributes", default=0.0))
     return [ellipse_ring((x, y), (rx, ry), angle)] if rx > 0 and ry > 0 else []
 
 
-_SHAPES = {"polygon": _polygon, "polyline": _polyline, "rect": _rectangle, "circle": _circle, "ellipse": _ellipse}
+_SHAPES: dict[str, Callable[[Any, Number], list[Ring]]] = {
+    "polygon": _polygon, "polyline": _polyline, "rect": _rectangle, "circle": _circle, "ellipse": _ellipse,
+}  # fmt: skip
 
 
-def find_attribute(regions, wanted, where):
+def find_attribute(regions: Iterable[Region], wanted: str | None, where: str) -> str | None:
     """Find out which attribute of the regions holds their class.
 
     Args:
-        regions: list of Region.
-        wanted: str, the attribute that the user names, or None.
-        where: str. The file, for the message.
+        regions: all regions.
+        wanted: the attribute that the user names, or None.
+        where: the file, for messages.
 
     Returns:
-        str, or None where no region has any attribute that says something.
+        Its name; None where no region has an attribute with a value.
 
     Raises:
-        DataError: the wanted one is nowhere, or there are several to choose from.
+        DataError: no region has the wanted one, or there are several to choose from.
     """
-    there = dict.fromkeys(name for region in regions for name, value in region.attributes.items() if not is_empty(value))
+    names = dict.fromkeys(name for region in regions for name, value in region.attributes.items() if not is_empty(value))
     if wanted is not None:
-        if wanted not in there:
-            raise DataError(f"{where}: no region has the attribute {wanted!r}; they have {', '.join(there) or 'none'}")
+        if wanted not in names:
+            raise DataError(f"{where}: no region has the attribute {wanted!r}; they have {', '.join(names) or 'none'}")
         return wanted
-    if len(there) > 1:
-        raise DataError(f"{where}: the regions have the attributes {', '.join(there)}: say which one holds the class "
+    if len(names) > 1:
+        raise DataError(f"{where}: the regions have the attributes {', '.join(names)}: say which one holds the class "
                         "(attribute, --attribute)")  # fmt: skip
-    return next(iter(there), None)
+    return next(iter(names), None)
 
 
-def is_empty(value):
-    """Tell whether the value of an attribute says nothing: bool."""
+def is_empty(value: Any) -> bool:
+    """Return whether an attribute has no value."""
     return value is None or isinstance(value, str) and not value.strip() or value in ({}, [])
 
 
-def class_of(region, attribute):
-    """Read the class of a region.
-
-    Args:
-        region: Region.
-        attribute: str.
-
-    Returns:
-        str. Of check boxes the one that is checked.
+def class_of(region: Region, attribute: str) -> str:
+    """Return the class of a region: the value of its attribute, or the name of the check box that is checked.
 
     Raises:
         DataError: it has none, or several; the message does not name the place.
@@ -159,283 +436,13 @@ def class_of(region, attribute):
     name = str(value).strip()
     try:
         name.encode()
-    except UnicodeEncodeError as error:  # half of a character, as \ud800 in JSON
+    except UnicodeEncodeError as error:  # half of a surrogate pair, as \ud800 in JSON
         raise DataError(f"its {attribute!r} is {shown(value)}, expected the name of a class") from error
     return name
 
 
-# what version 1 calls the file that it saves
-DEFAULT_NAME = "via_region_data.json"
-# of a line that is not closed, in pixels
-LINE_WIDTH = 10
-_PROJECT = "_via_img_metadata"
-# entries looked at to recognise a file
-_LOOKED_AT = 5
-# pixels that regions may lie outside of the image that they were drawn on
-_SLACK = 2
-
-
-def recognise(path):
-    """Say why a path holds nothing of VIA's, or None. Args: path: Path, a folder or a JSON file. Returns: str or None."""
-    if path.is_dir():
-        found = _annotation_files(path) or part_folders(path, _annotation_files)
-        return None if found else "no JSON file of regions in it, nor in a train or val folder"
-    if path.suffix.lower() != ".json":
-        return "no folder and no .json file"
-    return None if _is_via(path) else "the JSON has no images with filename and regions"
-
-
-def _is_via(path):
-    if not mentions(path, (b'"regions"', b'"_via_img_metadata"')):
-        return False
-    try:
-        entries = _entries(read_json(path), path)
-    except DataError:
-        return False
-    looked_at = list(islice(entries.values(), _LOOKED_AT))
-    return all(isinstance(e, dict) and {"filename", "regions"} <= set(e) for e in looked_at) and bool(looked_at)
-
-
-def _annotation_files(folder):
-    """Give the files of a folder: the one that version 1 would write, or all that look like VIA's."""
-    if _is_via(folder / DEFAULT_NAME):
-        return [folder / DEFAULT_NAME]
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if path.suffix.lower() == ".json" and path.is_file() and _is_via(path)]
-
-
-def _the_file(folder):
-    found = _annotation_files(folder)
-    if not found:
-        raise DataError(f"{folder}: no JSON file of VIA's regions in it, such as {DEFAULT_NAME}")
-    if len(found) > 1:
-        raise DataError(f"{folder}: {' and '.join(path.name for path in found)} are all of VIA: give the path of one")
-    return found[0]
-
-
-def _entries(content, path):
-    """The object of the images, in an export or in a project."""
-    if isinstance(content, dict) and _PROJECT in content:
-        return field(content, _PROJECT, dict, str(path))
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no object of images")
-    return content
-
-
-def subsets(path):
-    """Name the parts of a folder: its sub-folders train, val and test, where it has them and no file of its own."""
-    path = Path(path)
-    if path.is_file() or _annotation_files(path):
-        return []
-    return list(part_folders(path, _annotation_files))
-
-
-def open_subset(path, subset=None, *, attribute=None, class_name="object", labels=None, line_width=LINE_WIDTH,
-                allow_outside=False, progress=None):  # fmt: skip
-    """Open a folder with a file of VIA's and its images, or one such file.
-
-    Args:
-        path: path.
-        subset: str. One of `subsets`. The classes are those of all parts, so that their numbers agree.
-        attribute: str. The attribute of the regions that holds their class; needed where they have several.
-        class_name: str. The class of all regions where none has an attribute.
-        labels: list of str, or path of a file with one on a line: the classes in their order; regions of others are left
-            out. None takes those that occur, sorted by name.
-        line_width: float, pixels. How wide lines are taken to be that are not closed.
-        allow_outside: bool. Whether file names may lead out of the folder.
-        progress: maker of stages (`mrcnn.base.progress`), or None: those of `read_json` and "checking regions", for each file,
-            and "looking at images".
-
-    Returns:
-        ViaDataset, not prepared. What is left out of it is in its `skipped`, what is mended in its `told`.
-
-    Raises:
-        DataError: the file is not usable, a name leads out of the folder, or the attribute is not to be found.
-        ValueError: line_width is no number above 0.
-    """
-    if not 0 < line_width < math.inf:
-        raise ValueError(f"line_width is {line_width}: expected pixels above 0")
-    path = Path(path)
-    if path.is_file():
-        files = {None: path}
-    elif subset is None:
-        files = {None: _the_file(path)}
-    else:
-        files = {part: _the_file(folder) for part, folder in part_folders(path, _annotation_files).items()}
-    dataset = ViaDataset(allow_outside=allow_outside)
-    # what a part that was not asked for leaves out is not told
-    images = {
-        part: _read_file(file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside), progress)
-        for part, file in files.items()
-    }
-    everything = [region for found in images.values() for image in found for region in image.regions]
-    attribute = find_attribute(everything, attribute, str(path))
-    if labels is not None:
-        classes = read_class_names(labels)
-    elif attribute is None:
-        classes = [class_name]
-    else:
-        classes = sorted({name for region in everything if (name := _class_or_none(region, attribute))}, key=natural_key)
-    # of a divided set the whole folder, so that names written from it tell the parts apart
-    root = path.parent if path.is_file() else path
-    with (progress or unseen)("looking at images") as show:
-        dataset.add_images(images[subset], classes, attribute, class_name, root, show)
-    dataset.log_skipped(files[subset], "images or regions")
-    return dataset
-
-
-def _class_or_none(region, attribute):
+def _class_or_none(region: Region, attribute: str) -> str | None:
     try:
         return class_of(region, attribute)
     except DataError:
-        return None  # told when it is added
-
-
-@dataclass
-class _Image:
-    """An image of the file: its name, the path of its file, and its usable regions."""
-
-    name: str
-    path: Path
-    regions: list
-
-
-def _read_file(path, line_width, dataset, progress):
-    """Read a file. What is not usable is left out of the data set. Returns: list of _Image."""
-    content = read_json(path, progress=progress)
-    entries = _entries(content, path)
-    with (progress or unseen)("checking regions") as show:
-        return _checked(tracked(entries.items(), show), path, _default_folder(content), line_width, dataset)
-
-
-def _checked(entries, path, base, line_width, dataset):
-    """Check the (key, entry) of images: list of _Image. `base` is the folder of images that the project names, or ""."""
-    found, names = [], set()
-    for key, entry in entries:
-        where = f"{path.name}: {key}"
-        try:
-            name = field(entry, "filename", str, "it")
-            records = field(entry, "regions", (dict, list), "it", default=[])
-            inside(path.parent, name, "its filename", allow_outside=True)
-            if "://" in name or name in names:
-                raise DataError("its image is an address" if "://" in name else "its image was listed before")
-        except DataError as error:
-            dataset.skip(where, str(error))
-            continue
-        names.add(name)
-        image = _Image(name, _image_path(path, base, name, f"{where}: filename", dataset.allow_outside), [])
-        for place, record in records.items() if isinstance(records, dict) else enumerate(records):
-            region_where = f"{where}: regions[{place}]"
-            try:
-                image.regions.append(parse_region(record, region_where, line_width))
-            except DataError as error:
-                dataset.skip(region_where, str(error))
-        found.append(image)
-    return found
-
-
-def _default_folder(content):
-    """The folder of the images that a project names; "" where there is none."""
-    core = content.get("_via_settings") if isinstance(content, dict) else None
-    core = core.get("core") if isinstance(core, dict) else None
-    folder = core.get("default_filepath") if isinstance(core, dict) else None
-    return folder if isinstance(folder, str) else ""
-
-
-def _image_path(path, base, name, where, allow_outside):
-    """Find an image: beside the file, or in the folder that the project names.
-
-    Raises:
-        DataError: the name leads out of the folder of the file.
-    """
-    found = inside(path.parent, name, where, allow_outside=allow_outside)
-    # often the folder is one of the machine that the images were annotated on
-    is_elsewhere = bool(PureWindowsPath(base).anchor)  # of other systems' paths too
-    if base and not found.is_file() and (allow_outside or not is_elsewhere):
-        other = inside(path.parent, f"{base}/{name}", where, allow_outside=allow_outside)
-        found = other if other.is_file() else found
-    if not allow_outside:
-        refuse_link(found, path.parent, where)
-    return found
-
-
-class ViaDataset(AnnotatedDataset):
-    """Images annotated with VIA."""
-
-    source = "via"
-
-    def add_images(self, images, classes, attribute, class_name, root, progress=None):
-        """Add images with their regions.
-
-        Args:
-            images: list of images that were read.
-            classes: list of str, in the order of their ids, which count from 1.
-            attribute: str of the attribute that holds the class, or None: all regions are of class_name.
-            class_name: str.
-            root: path of the folder that the images must lie in.
-            progress: function (done, total), called after each image, or None.
-        """
-        ids = {name: number for number, name in enumerate(classes, start=1)}
-        for name, number in ids.items():
-            self.add_class(self.source, number, name)
-        heads = {image.name: _head(image) for image in tracked(images, progress)}
-        turned_too = _shown_turned(images, heads)
-        for image in images:
-            stored, orientation = heads[image.name]
-            turned = stored is not None and orientation != 1 and turned_too(image)
-            size = turned_size(stored, orientation) if turned else stored
-            if turned:
-                self.notes.append((image.name, "its EXIF orientation is applied: regions fit images only as they are shown"))
-            annotations = []
-            for region in image.regions:
-                try:
-                    annotations.append(_annotation(region, ids, attribute, class_name, size))
-                except DataError as error:
-                    self.skip(region.where, str(error))
-            info = {"exif_applied": True} if turned else {}
-            self.add_annotated_image(image.name, image.path, size, annotations, root, **info)
-
-
-def _annotation(region, ids, attribute, class_name, size):
-    fault = outline_fault(region.rings, size or (math.inf, math.inf))
-    if fault:
-        raise DataError(fault)
-    name = class_name if attribute is None else class_of(region, attribute)
-    if name not in ids:
-        raise DataError(f"its class {name!r} is not among the classes")
-    return {"category_id": ids[name], "segmentation": region.rings, "iscrowd": 0}
-
-
-def _head(image):
-    """Size as stored and orientation of an image; (None, 1) where that cannot be read, which loading it tells."""
-    try:
-        return read_header(image.path) if os.path.isfile(image.path) else (None, 1)
-    except DataError:
-        return None, 1
-
-
-def _shown_turned(images, heads):
-    """Find out whether VIA showed images turned by their EXIF orientation: newer browsers do, older ones did not.
-
-    VIA does not tell the sizes that it saw. Where regions of an image fit but one of the two ways, that is evidence for
-    all images of the file; without any, or with evidence of both, an image is as it is stored unless its own regions say
-    otherwise.
-
-    Returns:
-        function of an image -> bool.
-    """
-
-    def own(image):
-        stored, orientation = heads[image.name]
-        bounds = [polygon_bounds(region.rings) for region in image.regions if not outline_fault(region.rings, _ANY)]
-        if stored is None or orientation < 5 or not bounds:
-            return None
-        turned = turned_size(stored, orientation)
-        fits = [all(b[2] <= h + _SLACK and b[3] <= w + _SLACK for b in bounds) for h, w in (stored, turned)]
-        return fits[1] if fits[0] != fits[1] else None
-
-    votes = {own(image) for image in images} - {None}
-    return lambda image: votes == {True} or own(image) is True
-
-
-_ANY = (math.inf, math.inf)
+        return None  # reported when its image is added

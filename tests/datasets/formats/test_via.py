@@ -183,7 +183,7 @@ def test_files_to_choose_from(tmp_path):
     write(tmp_path, [region(SQUARE)], file="one.json")
     assert load(tmp_path).num_images == 1
     write(tmp_path, [region(SQUARE)], file="two.json")
-    with pytest.raises(DataError, match="one.json and two.json are all of VIA"):
+    with pytest.raises(DataError, match="one.json and two.json are all from VIA"):
         load(tmp_path)
     write(tmp_path, [region(SQUARE), region(SQUARE)])
     assert load(tmp_path).num_instances(0) == 2
@@ -239,7 +239,7 @@ def test_images_that_a_browser_turned(tmp_path):
 
 
 @pytest.mark.parametrize("shape, reason", [
-    ({"name": "blob"}, "its shape 'blob' is not known"),
+    ({"name": "blob"}, "its shape 'blob' is unknown"),
     ({}, "it: shape_attributes has no field 'name'"),
     ({**SQUARE, "all_points_x": [1, 2]}, "it has 2 all_points_x and 4 all_points_y"),
     ({**SQUARE, "all_points_x": [1, 2, 3, "4"]}, "all_points_x holds '4', expected finite numbers"),
