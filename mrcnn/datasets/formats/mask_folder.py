@@ -1,37 +1,46 @@
-"""A folder of masks an image, one PNG an instance, as the nuclei of the 2018 Data Science Bowl have it.
+"""A folder of masks for each image, one PNG per instance, as for the nuclei of the 2018 Data Science Bowl.
 
-Layout: `<id>/images/<id>.png` and `<id>/masks/*.png`; or `images/<name>.jpg` and `masks/<name>/*.png`, sub-folders kept.
-In a folder of masks a sub-folder is a class, and its PNGs are instances of it (`<id>/masks/<class>/*.png`). PNGs that lie
-beside such sub-folders, or where there are none, are of one class, "object". What is not 0 in a PNG is inside.
+Layout: `<id>/images/<id>.png` and `<id>/masks/*.png`; or `images/<name>.jpg` and `masks/<name>/*.png`, sub-folders
+included. In a folder of masks a sub-folder is a class, and its PNGs are instances of it (`<id>/masks/<class>/*.png`). PNGs
+that are not in such a sub-folder are of one class, "object". Pixels other than 0 are inside.
 
-Parts are sub-folders that each hold such a set; one called valid is the part val. The classes are those of all parts, in
-alphabetical order, so that a class has one number in each of them.
+Subsets are sub-folders that each hold such a set; one called valid is the subset val. The classes are those of all subsets,
+in alphabetical order, so that a class has the same number in each of them.
 
-An image without a folder of masks is left out: it may not have been annotated. So is one whose masks are images of another
-kind than PNG. One whose folder is empty has no instances. The PNGs are read when an image is asked for.
+An image without a folder of masks is skipped: it may not have been annotated. So is one whose masks are not PNGs. One whose
+folder is empty has no instances. The PNGs are read when an image is loaded.
 
 Shape letters: H W image.
 """
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.class_names import read_class_names
 from mrcnn.datasets.folders import part_name
+from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import IMAGE_SUFFIXES, image_names, read_stored
 from mrcnn.io.paths import refuse_link
 
 CLASS_NAME = "object"
 
+# lists the images of a folder: (id, path of the image, folder of its masks)
+_Lister = Callable[[Path], Iterator[tuple[str, Path, Path]]]
 
-def recognise(path):
-    """Say why a path is no folder of masks, or None. Args: path: Path. Returns: str or None."""
+
+def recognise(path: Path) -> str | None:
+    """Return None for a folder of masks, else why it is not one."""
     if not path.is_dir():
-        return "no folder"
+        return "not a folder"
     try:
         parts = _parts(path)
     except DataError as error:
@@ -39,28 +48,36 @@ def recognise(path):
     return None if parts else "no <id>/images/<id>.png with <id>/masks/, and no images/ with masks/<name>/"
 
 
-def subsets(path):
-    """Name the parts: list of str, [] when the folder is undivided."""
+def subsets(path: Path | str) -> list[str]:
+    """Return the subsets, [] when the folder is undivided."""
     return [name for name in _parts(Path(path)) if name is not None]
 
 
-def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_outside=False, progress=None):
-    """Open a folder of masks, or a part of it.
+def open_subset(
+    path: Path | str,
+    subset: str | None = None,
+    *,
+    class_name: str = CLASS_NAME,
+    labels: Iterable[object] | os.PathLike[str] | str | None = None,
+    allow_outside: bool = False,
+    progress: Stages | None = None,
+) -> "MaskFolderDataset":
+    """Open a folder of masks, or a subset of it.
 
     Args:
-        path: path of the folder.
-        subset: str. The part.
-        class_name: str. The class of the masks that lie in no folder of a class.
-        labels: list of str, or path of a text file with the name of a class a line; None for the classes that are there.
-            Masks of other classes are left out.
-        allow_outside: bool. Whether links may lead out of the folder.
-        progress: maker of stages (`mrcnn.base.progress`): "reading", of images; or None.
+        path: the folder.
+        subset: one of `subsets`.
+        class_name: the class of masks that are not in the folder of a class.
+        labels: class names, or a text file with one per line; None for the classes that the folders name. Masks of other
+            classes are skipped.
+        allow_outside: whether links may lead out of the folder.
+        progress: stage "reading", of images.
 
     Returns:
-        MaskFolderDataset, not prepared.
+        Not prepared.
 
     Raises:
-        DataError: the part is missing, or `labels` cannot be read.
+        DataError: the subset does not exist, or `labels` cannot be read.
     """
     path = Path(path)
     parts = _parts(path)
@@ -70,33 +87,123 @@ def open_subset(path, subset=None, *, class_name=CLASS_NAME, labels=None, allow_
     dataset = MaskFolderDataset(path, class_name, allow_outside=allow_outside)
     for number, name in enumerate(names, start=1):
         dataset.add_class(dataset.source, number, name)
-    folder, find = parts[subset]
+    folder, list_images = parts[subset]
     with (progress or unseen)("reading") as show:
-        owners = {}
-        for image_id, image, masks in tracked(list(find(folder)), show):
+        owners: dict[Path, Path] = {}
+        for image_id, image, masks in tracked(list(list_images(folder)), show):
             if owners.setdefault(masks, image) != image:
                 where = f"{masks}: {owners[masks].name} and {image.name}"
-                dataset.notes.append((where, "images that differ only in their ending share it"))
+                dataset.notes.append((where, "images that differ only in their suffix share these masks"))
             dataset.add_masked_image(image_id, image, masks)
     dataset.log_skipped(path, "images or masks")
     return dataset
 
 
-def _parts(path):
-    """Find the parts: {name, or None when undivided: (folder, function (folder) that lists its images)}."""
-    kind = _kind(path)
-    if kind:
-        return {None: (path, kind)}
-    found = {}
+class MaskFolderDataset(AnnotatedDataset):
+    """A data set of one PNG per instance."""
+
+    source = "masks"
+
+    def __init__(
+        self,
+        folder: Path | str,
+        class_name: str = CLASS_NAME,
+        class_map: Mapping[str, str] | None = None,
+        *,
+        allow_outside: bool = False,
+    ) -> None:
+        """Make an empty data set. Args: folder: links may not lead out of it; class_name: see `open_subset`."""
+        super().__init__(class_map, allow_outside=allow_outside)
+        self.folder, self.class_name = Path(folder), class_name
+
+    def add_masked_image(self, image_id: str, image: Path, masks: Path) -> None:
+        """Add an image, or skip it if it has no folder of masks, or none that can be read.
+
+        Args:
+            image_id: its id.
+            image: the image file.
+            masks: the folder of its masks.
+        """
+        files = list_masks(masks, self.class_name)
+        if files is None:
+            self.skip(image_id, "the image has no folder of masks: make an empty one if it shows no objects")
+            return
+        if not files and any(image_names(masks)):
+            # without its masks an image would teach that it shows no objects
+            self.skip(image_id, "none of its masks is a PNG in their folder or in that of a class")
+            return
+        known = self._class_numbers()
+        for name, path in files:
+            if name not in known:
+                self.skip(str(path), f"its class {name!r} is not among the names")
+        count = sum(name in known for name, _ in files)
+        self.add_annotated_image(image_id, image, None, None, self.folder, masks=str(masks), count=count)
+
+    def _class_numbers(self) -> dict[str, int]:
+        return {info["name"]: info["id"] for info in self.class_info if info["source"] == self.source}
+
+    def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
+        """Read the masks of an image; see `AnnotatedDataset.annotations_of`.
+
+        Raises:
+            DataError: a mask is damaged, or of another size than the image.
+        """
+        info, known = self.image_info[image_id], self._class_numbers()
+        annotations = []
+        for name, path in list_masks(Path(info["masks"]), self.class_name) or ():
+            if name not in known:
+                continue
+            mask = self._read_mask(path, image_id)
+            if mask.any():
+                annotations.append({"category_id": known[name], "segmentation": encode_mask(mask)})
+            else:
+                self.skip(str(path), "the mask is empty")
+        return annotations
+
+    def _read_mask(self, path: Path, image_id: Integer) -> Bool[np.ndarray, "H W"]:
+        if not self.allow_outside:
+            refuse_link(path, self.folder, f"image {self.image_info[image_id]['id']}")
+        pixels, size = read_stored(path), self.image_size(image_id)
+        if pixels.shape[:2] != size:
+            raise DataError(f"{path} is of size {pixels.shape[:2]}, and its image of {size} (height, width)")
+        return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels != 0)
+
+    def num_instances(self, image_id: Integer) -> int | None:
+        """Count the masks of an image, including empty ones; see `Dataset.num_instances`."""
+        return self.image_info[image_id]["count"] if self.reads(image_id) else super().num_instances(image_id)
+
+
+def list_masks(folder: Path, class_name: str = CLASS_NAME) -> list[tuple[str, Path]] | None:
+    """List the PNGs of a folder of masks.
+
+    Args:
+        folder: the folder.
+        class_name: the class of those that are directly in it.
+
+    Returns:
+        (class name, path), sorted by file name, those in folders of classes last; None where the folder does not exist.
+    """
+    if not folder.is_dir():
+        return None
+    masks = [(class_name, path) for path in _pngs(folder)]
+    return masks + [(one.name, path) for one in _folders(folder) for path in _pngs(one)]
+
+
+def _parts(path: Path) -> dict[str | None, tuple[Path, _Lister]]:
+    """Find the subsets: name, or None when undivided -> (folder, function that lists its images)."""
+    lister = _lister(path)
+    if lister:
+        return {None: (path, lister)}
+    parts: dict[str | None, tuple[Path, _Lister]] = {}
     for folder in _folders(path):
-        kind, name = _kind(folder), part_name(folder.name)
-        if kind:
-            found[folder.name if name in found else name] = folder, kind
-    return found
+        lister, name = _lister(folder), part_name(folder.name)
+        if lister:
+            parts[folder.name if name in parts else name] = folder, lister
+    return parts
 
 
-def _kind(folder):
-    """Find the function that lists the images of a folder, None when it holds no set."""
+def _lister(folder: Path) -> _Lister | None:
+    """Return the function that lists the images of a folder, None when it does not hold a set."""
     images, masks = folder / "images", folder / "masks"
     if images.is_dir() and masks.is_dir():
         stems = {name.rpartition(".")[0] for name in image_names(images)}
@@ -105,27 +212,21 @@ def _kind(folder):
         for one in _folders(masks):
             if one.name in stems or (one.name in heads and any((masks / stem).is_dir() for stem in stems)):
                 return _flat_images
-    if any(_own_image(one) is not None and (one / "masks").is_dir() for one in _folders(folder)):
+    if any(_image_of(one) is not None and (one / "masks").is_dir() for one in _folders(folder)):
         return _nested_images
     return None
 
 
-def _folders(path):
-    """The sub-folders of a folder, sorted: list of Path."""
-    return [Path(entry.path) for entry in _entries(path) if entry.is_dir()]
+def _nested_images(folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """List the images of `<id>/images/<id>.png`."""
+    for one in _folders(folder):
+        image = _image_of(one)
+        if image is not None:
+            yield one.name, image, one / "masks"
 
 
-def _entries(path):
-    """What lies in a folder and is not hidden by a dot, sorted by name: list of os.DirEntry."""
-    try:
-        with os.scandir(path) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def _own_image(folder):
-    """Find `images/<name of the folder>.png`, or of another ending: Path or None."""
+def _image_of(folder: Path) -> Path | None:
+    """Find `images/<name of the folder>.png`, with any image suffix."""
     images = folder / "images"
     for entry in _entries(images) if images.is_dir() else ():
         stem, suffix = os.path.splitext(entry.name)
@@ -134,112 +235,34 @@ def _own_image(folder):
     return None
 
 
-def _nested_images(folder):
-    """List the images of `<id>/images/<id>.png`: (id, path of the image, folder of its masks)."""
-    for one in _folders(folder):
-        image = _own_image(one)
-        if image is not None:
-            yield one.name, image, one / "masks"
-
-
-def _flat_images(folder):
-    """List the images of images/: (name, path of the image, folder of its masks)."""
+def _flat_images(folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """List the images of images/."""
     for name in image_names(folder / "images"):
         yield name.rpartition(".")[0], folder / "images" / name, folder / "masks" / name.rpartition(".")[0]
 
 
-def list_masks(folder, class_name=CLASS_NAME):
-    """List the PNGs of a folder of masks.
-
-    Args:
-        folder: Path.
-        class_name: str. The class of those that lie in it directly.
-
-    Returns:
-        list of (class name, Path), sorted by file name, those in folders of classes last; None where there is no folder.
-    """
-    if not folder.is_dir():
-        return None
-    found = [(class_name, path) for path in _files(folder, (".png",))]
-    return found + [(one.name, path) for one in _folders(folder) for path in _files(one, (".png",))]
+def _class_names(parts: Mapping[str | None, tuple[Path, _Lister]], class_name: str) -> list[str]:
+    """Return the classes of the masks of all subsets, in alphabetical order."""
+    names: set[str] = set()
+    for folder, list_images in parts.values():
+        for _, _, masks in list_images(folder):
+            names.update(name for name, _ in list_masks(masks, class_name) or ())
+    return sorted(names)
 
 
-def _files(folder, suffixes):
-    return [Path(entry.path) for entry in _entries(folder) if entry.name.lower().endswith(suffixes) and entry.is_file()]
+def _folders(path: Path) -> list[Path]:
+    """Return the sub-folders of a folder, sorted."""
+    return [Path(entry.path) for entry in _entries(path) if entry.is_dir()]
 
 
-def _class_names(parts, class_name):
-    """The classes that the masks of all parts have, in alphabetical order: list of str."""
-    found = set()
-    for folder, find in parts.values():
-        for _, _, masks in find(folder):
-            found.update(name for name, _ in list_masks(masks, class_name) or ())
-    return sorted(found)
+def _pngs(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(folder) if entry.name.lower().endswith(".png") and entry.is_file()]
 
 
-class MaskFolderDataset(AnnotatedDataset):
-    """A data set of one PNG an instance."""
-
-    source = "masks"
-
-    def __init__(self, folder, class_name=CLASS_NAME, class_map=None, *, allow_outside=False):
-        """Make an empty one. Args: folder: path that nothing may lead out of; class_name: see `open_subset`."""
-        super().__init__(class_map, allow_outside=allow_outside)
-        self.folder, self.class_name = Path(folder), class_name
-
-    def add_masked_image(self, image_id, image, masks):
-        """Add an image, or note in `skipped` that it has no folder of masks, or none that can be read.
-
-        Args:
-            image_id: str.
-            image: Path of it.
-            masks: Path of the folder of its masks.
-        """
-        files = list_masks(masks, self.class_name)
-        if files is None:
-            self.skip(image_id, "the image has no folder of masks: make an empty one if there is nothing on it")
-            return
-        if not files and any(image_names(masks)):
-            # without its masks an image would teach that there is nothing on it
-            self.skip(image_id, "none of its masks is a PNG in their folder or in that of a class")
-            return
-        known = self._numbers()
-        for name, path in files:
-            if name not in known:
-                self.skip(str(path), f"its class {name!r} is not among the names")
-        count = sum(name in known for name, _ in files)
-        self.add_annotated_image(image_id, image, None, None, self.folder, masks=str(masks), count=count)
-
-    def _numbers(self):
-        return {info["name"]: info["id"] for info in self.class_info if info["source"] == self.source}
-
-    def annotations_of(self, image_id):
-        """Read the masks of an image; see `AnnotatedDataset.annotations_of`.
-
-        Raises:
-            DataError: a mask is damaged, or of another size than the image.
-        """
-        info, known = self.image_info[image_id], self._numbers()
-        found = []
-        for name, path in list_masks(Path(info["masks"]), self.class_name) or ():
-            if name not in known:
-                continue
-            mask = self._read_mask(path, image_id)
-            if mask.any():
-                found.append({"category_id": known[name], "segmentation": encode_mask(mask)})
-            else:
-                self.skip(str(path), "the mask is empty")
-        return found
-
-    def _read_mask(self, path, image_id):
-        """Read a mask: bool [H, W]."""
-        if not self.allow_outside:
-            refuse_link(path, self.folder, f"image {self.image_info[image_id]['id']}")
-        pixels, size = read_stored(path), self.image_size(image_id)
-        if pixels.shape[:2] != size:
-            raise DataError(f"{path} is of size {pixels.shape[:2]}, and its image of {size} (height, width)")
-        return pixels.any(axis=2) if pixels.ndim == 3 else pixels != 0
-
-    def num_instances(self, image_id):
-        """Count the masks of an image, those that turn out empty too; see `Dataset.num_instances`."""
-        return self.image_info[image_id]["count"] if self.reads(image_id) else super().num_instances(image_id)
+def _entries(path: Path) -> "list[os.DirEntry[str]]":
+    """Return the entries of a folder that are not hidden, sorted by name."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error

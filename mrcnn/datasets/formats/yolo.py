@@ -1,29 +1,31 @@
-"""Segmentation labels of the YOLO family: a text file an image, a line an instance.
+"""Segmentation labels of the YOLO family: a text file per image, a line per instance.
 
-A line is `class x1 y1 x2 y2 ...`: the number of the class, from 0, and one polygon in shares of the image's width and
-height, turned as its EXIF orientation says, for that is what programs of this family show and train on. An object of
-several parts is one polygon too, its parts joined by lines of no width. A line of a class and four numbers is a box
-without a mask; it is left out.
+A line is `class x1 y1 x2 y2 ...`: the number of the class, from 0, and one polygon in fractions of the image's width and
+height. They refer to the image turned by its EXIF orientation, as programs of this family display and train on it. An
+object of several parts is one polygon too, its parts joined by lines of zero width. A line of a class and four numbers is a
+box without a mask; it is skipped.
 
 Layout: images in images/, labels in labels/ under the same names (`images/train/a.jpg`, `labels/train/a.txt`), or
-`train/images` and `train/labels`. `data.yaml` names the classes and the folders of the parts: `path`, `train`, `val`,
-`test`, `names`, and the number of these, `nc`. Without it the parts are the sub-folders, and the names stand in
-classes.txt. An image without a label file has no instances.
+`train/images` and `train/labels`. `data.yaml` names the classes and the folders of the subsets: `path`, `train`, `val`,
+`test`, `names`, and `nc`, the number of names. Without it the subsets are the sub-folders, and classes.txt has the names.
+An image without a label file has no instances.
 
 Source: https://docs.ultralytics.com/datasets/segment/
-
-Where a YOLO data set has its images, labels and names: see `mrcnn.datasets.formats.yolo` for the format.
 """
 
 import math
 import os
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
+from mrcnn.datasets.class_names import read_lines
 from mrcnn.datasets.folders import PARTS, part_name
+from mrcnn.geometry.boxes import Integer
 from mrcnn.io.images import image_names
 from mrcnn.io.json_fields import shown
 from mrcnn.io.orientation import read_orientation
@@ -31,175 +33,45 @@ from mrcnn.io.paths import OutsideError, inside, refuse_link
 from mrcnn.io.yaml import read_yaml
 
 _NAME_FILES = ("classes.txt", "labels/classes.txt")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the images lie: base (folder of the data set), parts {name or None: list of str}, relative to one of `roots`,
-    names {class: name} or None, and the file that says so, for messages.
-    """
-
-    base: Path
-    parts: dict
-    names: dict | None
-    described: Path
-    roots: tuple
-
-
-def find_layout(path):
-    """Find the parts and names of a folder or of a YAML file. Returns: Layout; its parts are {} for anything else."""
-    base = path.parent if path.is_file() else path
-    described, content = _description(path, base)
-    names = _names_of_yaml(content, described) if "names" in content else _names_of_files(base)
-    parts = {}
-    for part, called in PARTS.items():
-        key = next((name for name in called if content.get(name)), None)
-        if key is not None:
-            parts[part] = _texts(content[key], f"{described}: {key}")
-    (root,) = _texts(content.get("path") or ".", f"{described}: path", most=1)
-    if not parts and not path.is_file():
-        try:
-            parts, root = _parts_of_folders(base), "."
-        except OSError as error:
-            raise DataError(f"{base} cannot be read: {error}") from error
-    return Layout(base, parts, names, described, tuple(dict.fromkeys([root, "."])))
-
-
-def _description(path, base):
-    """Find the YAML file that names the classes: (its path, what it holds), or (path, {})."""
-    if path.is_file():
-        return path, read_yaml(path)
-    found = sorted(file for file in base.glob("*") if file.suffix.lower() in (".yaml", ".yml") and file.is_file())
-    for file in sorted(found, key=lambda file: file.name != "data.yaml"):
-        try:
-            content = read_yaml(file)
-        except DataError:
-            if file.name == "data.yaml":
-                raise
-            continue  # some other file that lies there
-        if "names" in content:
-            return file, content
-    return path, {}
-
-
-def _texts(value, where, most=None):
-    """Check a value that is one text, or a list of them: list of str."""
-    found = value if isinstance(value, list) else [value]
-    if not found or not all(isinstance(one, str) and one for one in found) or len(found) > (most or len(found)):
-        raise DataError(f"{where} is {shown(value)}, expected the name of a folder or file")
-    return found
-
-
-def _parts_of_folders(base):
-    """Find the parts where no YAML file names them: {name, or None where undivided: list of folders of the images}."""
-    images, labels = base / "images", base / "labels"
-    if images.is_dir() and labels.is_dir():
-        divided = [(p.name, f"images/{p.name}") for p in sorted(images.iterdir()) if _has_labels(labels / p.name)]
-        if not divided:
-            return {None: ["images"]} if _has_labels(labels) else {}
-    else:
-        folders = sorted(base.iterdir()) if base.is_dir() else []
-        divided = [(p.name, f"{p.name}/images") for p in folders if (p / "images").is_dir() and _has_labels(p / "labels")]
-    parts = {}
-    for name, folder in divided:
-        parts.setdefault(part_name(name), []).append(folder)
-    return parts
-
-
-def _has_labels(folder):
-    return folder.is_dir() and any(map(is_label_name, os.listdir(folder)))
-
-
-def is_label_name(name):
-    """Tell whether a file's name is that of labels, and neither of class names nor hidden: bool."""
-    return name.lower().endswith(".txt") and name != "classes.txt" and not name.startswith(".")
-
-
-def _names_of_yaml(content, path):
-    """Read `names`, a list or a mapping from numbers, and hold `nc`, their number, against it: {class: name}."""
-    names, count = content["names"], content.get("nc")
-    pairs = enumerate(names) if isinstance(names, list) else names.items() if isinstance(names, dict) else ()
-    found = {}
-    for key, name in pairs:
-        if not isinstance(name, str) or not name or not (isinstance(key, int) or key.isdecimal() and len(key) < 10):
-            raise DataError(f"{path}: names has {shown(key)}: {shown(name)}, expected the number of a class and its name")
-        found[int(key)] = name
-    if not found:
-        raise DataError(f"{path}: names is {shown(names)}, expected a list of names, or numbers with names")
-    if count and count != str(len(found)):
-        raise DataError(f"{path}: nc is {shown(count)}, and there are {len(found)} names, {', '.join(found.values()):.200}: "
-                        "correct one of them")  # fmt: skip
-    return dict(sorted(found.items()))
-
-
-def _names_of_files(base):
-    for name in _NAME_FILES:
-        if (base / name).is_file():
-            return names_of_lines(base / name)
-    return None
-
-
-def names_of_lines(path):
-    """Read a name a line: {class: name}."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of names: {error}") from error
-    if not any(lines):
-        raise DataError(f"{path} holds no names, expected one a line")
-    return {number: name for number, name in enumerate(lines) if name}
-
-
-def label_of(image, base):
-    """Find the place of an image's label file, whose ending is .txt, or .TXT where that is there; see `labels_folder`."""
-    label = labels_folder(image.parent, base) / (image.stem + ".txt")
-    shouted = label.with_suffix(".TXT")
-    return shouted if not label.exists() and shouted.exists() else label
-
-
-def labels_folder(folder, base):
-    """Find the folder of the labels: the last `images` in the path, below the data set's folder, becomes `labels`."""
-    within = folder.relative_to(base).parts if folder.is_relative_to(base) else folder.parts
-    above, parts = folder.parts[: len(folder.parts) - len(within)], list(within)
-    for i in range(len(parts) - 1, -1, -1):
-        if parts[i] == "images":
-            parts[i] = "labels"
-            break
-    return Path(*above, *parts)
-
-
-# how far beyond the border a point may lie, in shares of the image: rounding, and polygons drawn a little too far
+# how far outside the image a point may be, in fractions of its size: rounding, and polygons drawn a little too far
 _MARGIN = 0.01
 
 
-def recognise(path):
-    """Say why a path is no YOLO data set, or None. Args: path: Path of a folder or YAML file. Returns: str or None."""
+def recognise(path: Path) -> str | None:
+    """Return None for a folder or YAML file of a YOLO data set, else why it is neither."""
     try:
         if path.is_file() and path.suffix.lower() not in (".yaml", ".yml"):
-            return "no folder and no .yaml file"
+            return "not a folder or a .yaml file"
         layout = find_layout(path)
     except DataError as error:
         return str(error)
     return None if layout.parts else "no data.yaml with names and train, and no images/ beside labels/*.txt"
 
 
-def subsets(path):
-    """Name the parts: list of str, [] when the folder is undivided. Raises: DataError: its data.yaml is damaged."""
+def subsets(path: Path | str) -> list[str]:
+    """Return the subsets, [] when the folder is undivided. Raises: DataError: its data.yaml is damaged."""
     return [name for name in find_layout(Path(path)).parts if name is not None]
 
 
-def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress=None):
-    """Open a data set, or a part of one.
+def open_subset(
+    path: Path | str,
+    subset: str | None = None,
+    *,
+    labels: Path | str | None = None,
+    allow_outside: bool = False,
+    progress: Stages | None = None,
+) -> "YoloDataset":
+    """Open a data set, or a subset of one.
 
     Args:
-        path: path of the folder, or of its YAML file.
-        subset: str. train, val, ...
-        labels: path of a text file with the name of a class a line, from class 0; None for those of the data set.
-        allow_outside: bool. Whether images may lie outside the folder.
-        progress: maker of stages (`mrcnn.base.progress`): "reading", of images, for each entry of the part; or None.
+        path: the folder, or its YAML file.
+        subset: train, val, ...
+        labels: a text file with one class name per line, from class 0; None for the names of the data set.
+        allow_outside: whether images may be outside the folder.
+        progress: stage "reading", of images, for each entry of the subset.
 
     Returns:
-        YoloDataset, not prepared.
+        Not prepared.
 
     Raises:
         DataError: the YAML file is damaged, a folder that it names is missing or outside, or the classes have no names.
@@ -210,8 +82,8 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress
         raise DataError(f"{path}: no data.yaml with names and train, and no images/ beside labels/, which YOLO's layout has")
     names = layout.names if labels is None else names_of_lines(Path(labels))
     if names is None:
-        raise DataError(f"{path}: the classes have no names: put `names` into data.yaml, or a name a line into classes.txt, "
-                        "or give such a file (labels, --labels)")  # fmt: skip
+        raise DataError(f"{path}: the classes have no names: put `names` into data.yaml, or one name per line into "
+                        "classes.txt, or give such a file (labels, --labels)")  # fmt: skip
     dataset = YoloDataset(allow_outside=allow_outside)
     for number, name in names.items():
         dataset.add_class(dataset.source, number, name)
@@ -224,40 +96,40 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress
 
 
 class YoloDataset(AnnotatedDataset):
-    """A data set of label files. They are checked when it is opened, and read again when an image is asked for."""
+    """A data set of label files. They are checked when it is opened, and read again when an image is loaded."""
 
     source = "yolo"
 
-    def add_part(self, layout, entry, prefix="", progress=None):
-        """Add the images that an entry of a layout stands for: a folder, or a text file with the name of an image a line.
+    def add_part(self, layout: "Layout", entry: str, prefix: str = "", progress: Show | None = None) -> None:
+        """Add the images of an entry of a layout: a folder, or a text file with the name of an image per line.
 
         Args:
-            layout: Layout.
-            entry: str. Relative to one of the layout's roots.
-            prefix: str. Put before the names of the images to make their ids, where a part has several entries.
-            progress: function (done, total), called after each image, or None.
+            layout: of the data set.
+            entry: relative to one of the layout's roots.
+            prefix: put before the names of the images to make their ids, where a subset has several entries.
+            progress: called after each image.
 
         Raises:
-            DataError: it is missing, or leads out of the data set's folder.
+            DataError: it does not exist, or leads out of the data set's folder.
         """
         where = self._locate(layout, entry)
         if where.is_dir():
             images = [(name, where / name) for name in image_names(where)]
-            self._note_lonely_labels(labels_folder(where, layout.base), {label_of(path, layout.base) for _, path in images})
+            self._skip_lonely_labels(labels_folder(where, layout.base), {label_of(path, layout.base) for _, path in images})
         else:
             images = self._listed(where)
         classes = {info["id"] for info in self.class_info if info["source"] == self.source}
-        owners = {}
+        owners: dict[Path, str] = {}
         for name, path in tracked(images, progress):
             label = label_of(path, layout.base)
             if owners.setdefault(label, name) != name and label.exists():
-                self.notes.append((f"{label}: {owners[label]} and {name}", "images that differ only in their ending share it"))
+                self.notes.append((f"{label}: {owners[label]} and {name}", "images that differ only in their suffix share it"))
             self._add_labelled(prefix + name, path, label, classes, layout.base)
 
-    def _locate(self, layout, entry):
-        """Find the folder or list of a part in the first root that has it."""
+    def _locate(self, layout: "Layout", entry: str) -> Path:
+        """Find the folder or list of a subset in the first root that has it."""
         refused = None
-        # one well-known tool exports ../train/images for what lies in train/images
+        # one well-known tool exports ../train/images for train/images
         for name in dict.fromkeys([entry, entry.removeprefix("../")]):
             for root in layout.roots:
                 try:
@@ -269,57 +141,53 @@ class YoloDataset(AnnotatedDataset):
                     return where
         raise refused or DataError(f"{layout.described}: {entry!r} does not exist in {layout.base}: correct the entry")
 
-    def _join(self, layout, root, name):
-        """Find an entry below a root: Path, or None when it is not there."""
+    def _join(self, layout: "Layout", root: str, name: str) -> Path | None:
+        """Find an entry below a root, None when it does not exist."""
         folder = layout.base
         if root != ".":
             folder = inside(folder, root, f"{layout.described}: path", allow_outside=self.allow_outside)
         where = inside(folder, name, str(layout.described), allow_outside=self.allow_outside)
-        if not os.path.exists(where):  # unlike Path.exists, it does not mind a name that is too long
+        if not os.path.exists(where):  # unlike Path.exists, it accepts a name that is too long
             return None
         if not self.allow_outside:
             refuse_link(where, layout.base, str(layout.described))
         return where
 
-    def _listed(self, file):
-        """Read the names of images from a file: list of (name, path)."""
-        try:
-            lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{file} cannot be read as a list of images: {error}") from error
-        found = {}
-        for number, line in enumerate(lines, start=1):
+    def _listed(self, file: Path) -> list[tuple[str, Path]]:
+        """Read the names and paths of images from a file."""
+        names: dict[Path, str] = {}
+        for number, line in enumerate(read_lines(file), start=1):
             if line:
                 path = inside(file.parent, line, f"{file}: line {number}", allow_outside=self.allow_outside)
-                found.setdefault(path, line)  # ./a.png is a.png
-        return [(line, path) for path, line in found.items()]
+                names.setdefault(path, line)  # ./a.png is a.png
+        return [(line, path) for path, line in names.items()]
 
-    def _note_lonely_labels(self, labels, expected):
-        """Note label files that no image has."""
+    def _skip_lonely_labels(self, labels: Path, expected: Set[Path]) -> None:
+        """Record label files that have no image."""
         for parent, _, names in os.walk(labels):
             for name in sorted(names):
                 path = Path(parent) / name
                 if is_label_name(name) and path not in expected:
-                    self.skip(str(path), "no image goes with this label file")
+                    self.skip(str(path), "the label file has no image")
 
-    def _add_labelled(self, name, path, label, classes, base):
-        """Add one image, its label file checked; the file's faults are noted."""
+    def _add_labelled(self, name: str, path: Path, label: Path, classes: Set[int], base: Path) -> None:
+        """Check the label file of an image, record its faults, and add the image."""
         try:
             if not self.allow_outside:
                 refuse_link(label, base, "label file")
             instances, faults = read_label_file(label, classes)
         except DataError as error:
-            # without its labels an image would teach that there is nothing on it
-            fault = "a link out of the folder" if isinstance(error, OutsideError) else "no text"
-            self.skip(str(label), f"the label file is {fault}, so its image is left out")
+            # without its labels an image would teach that it shows no objects
+            fault = "is a link out of the folder" if isinstance(error, OutsideError) else "is not text"
+            self.skip(str(label), f"the label file {fault}, so its image is skipped")
             return
         for line, reason in faults:
             self.skip(f"{label}:{line}", reason)
         info = {"exif_applied": True} if self._orientation(path, base) != 1 else {}
         self.add_annotated_image(name, path, None, None, base, label=str(label), count=len(instances), **info)
 
-    def _orientation(self, path, base):
-        """Read the EXIF orientation of an image: 1 too where that cannot be done, which loading the image tells."""
+    def _orientation(self, path: Path, base: Path) -> int:
+        """Read the EXIF orientation of an image; 1 where it cannot be read, which loading the image reports."""
         try:
             if not self.allow_outside:
                 refuse_link(path, base, "image")
@@ -327,7 +195,7 @@ class YoloDataset(AnnotatedDataset):
         except DataError:
             return 1
 
-    def annotations_of(self, image_id):
+    def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
         """Read the label file of an image; see `AnnotatedDataset.annotations_of`."""
         info = self.image_info[image_id]
         if not info["count"]:
@@ -338,33 +206,173 @@ class YoloDataset(AnnotatedDataset):
         return [{"category_id": number, "segmentation": [[v * (h if i % 2 else w) for i, v in enumerate(polygon)]]}
                 for number, polygon in instances]  # fmt: skip
 
-    def num_instances(self, image_id):
+    def num_instances(self, image_id: Integer) -> int | None:
         """Count an image's instances; see `Dataset.num_instances`."""
         return self.image_info[image_id]["count"] if self.reads(image_id) else super().num_instances(image_id)
 
 
-def read_label_file(path, classes):
+# --- the layout
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a data set has its images and names.
+
+    Attributes:
+        base: folder of the data set.
+        parts: subset, or None when undivided -> folders or lists of images, relative to one of `roots`.
+        names: class -> name, or None.
+        described: the file that says so, for messages.
+        roots: folders relative to `base`.
+    """
+
+    base: Path
+    parts: Mapping[str | None, list[str]]
+    names: Mapping[int, str] | None
+    described: Path
+    roots: tuple[str, ...]
+
+
+def find_layout(path: Path) -> Layout:
+    """Find the subsets and names of a folder or of a YAML file. A layout without parts means that it is not YOLO's."""
+    base = path.parent if path.is_file() else path
+    described, content = _description(path, base)
+    names = _names_of_yaml(content, described) if "names" in content else _names_of_files(base)
+    parts: dict[str | None, list[str]] = {}
+    for part, aliases in PARTS.items():
+        key = next((name for name in aliases if content.get(name)), None)
+        if key is not None:
+            parts[part] = _texts(content[key], f"{described}: {key}")
+    (root,) = _texts(content.get("path") or ".", f"{described}: path", most=1)
+    if not parts and not path.is_file():
+        try:
+            parts, root = _parts_of_folders(base), "."
+        except OSError as error:
+            raise DataError(f"{base} cannot be read: {error}") from error
+    return Layout(base, parts, names, described, tuple(dict.fromkeys([root, "."])))
+
+
+def _description(path: Path, base: Path) -> tuple[Path, dict[str, Any]]:
+    """Find the YAML file that names the classes: (its path, its content), or (path, {})."""
+    if path.is_file():
+        return path, read_yaml(path)
+    files = sorted(file for file in base.glob("*") if file.suffix.lower() in (".yaml", ".yml") and file.is_file())
+    for file in sorted(files, key=lambda file: file.name != "data.yaml"):
+        try:
+            content = read_yaml(file)
+        except DataError:
+            if file.name == "data.yaml":
+                raise
+            continue  # an unrelated file
+        if "names" in content:
+            return file, content
+    return path, {}
+
+
+def _texts(value: Any, where: str, most: int | None = None) -> list[str]:
+    """Check a value that is one text, or a list of them."""
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(one, str) and one for one in texts) or len(texts) > (most or len(texts)):
+        raise DataError(f"{where} is {shown(value)}, expected the name of a folder or file")
+    return texts
+
+
+def _parts_of_folders(base: Path) -> dict[str | None, list[str]]:
+    """Find the subsets where no YAML file names them: name, or None when undivided -> folders of the images."""
+    images, labels = base / "images", base / "labels"
+    if images.is_dir() and labels.is_dir():
+        divided = [(p.name, f"images/{p.name}") for p in sorted(images.iterdir()) if _has_labels(labels / p.name)]
+        if not divided:
+            return {None: ["images"]} if _has_labels(labels) else {}
+    else:
+        folders = sorted(base.iterdir()) if base.is_dir() else []
+        divided = [(p.name, f"{p.name}/images") for p in folders if (p / "images").is_dir() and _has_labels(p / "labels")]
+    parts: dict[str | None, list[str]] = {}
+    for name, folder in divided:
+        parts.setdefault(part_name(name), []).append(folder)
+    return parts
+
+
+def _has_labels(folder: Path) -> bool:
+    return folder.is_dir() and any(map(is_label_name, os.listdir(folder)))
+
+
+def is_label_name(name: str) -> bool:
+    """Return whether a file name is that of a label file, and not hidden or that of class names."""
+    return name.lower().endswith(".txt") and name != "classes.txt" and not name.startswith(".")
+
+
+def _names_of_yaml(content: Mapping[str, Any], path: Path) -> dict[int, str]:
+    """Read `names`, a list or a mapping from numbers, and compare their number with `nc`."""
+    names, count = content["names"], content.get("nc")
+    pairs = enumerate(names) if isinstance(names, list) else names.items() if isinstance(names, dict) else ()
+    checked: dict[int, str] = {}
+    for key, name in pairs:
+        if not isinstance(name, str) or not name or not (isinstance(key, int) or key.isdecimal() and len(key) < 10):
+            raise DataError(f"{path}: names has {shown(key)}: {shown(name)}, expected the number of a class and its name")
+        checked[int(key)] = name
+    if not checked:
+        raise DataError(f"{path}: names is {shown(names)}, expected a list of names, or numbers with names")
+    if count and count != str(len(checked)):
+        raise DataError(f"{path}: nc is {shown(count)}, and there are {len(checked)} names, "
+                        f"{', '.join(checked.values()):.200}: correct one of them")  # fmt: skip
+    return dict(sorted(checked.items()))
+
+
+def _names_of_files(base: Path) -> dict[int, str] | None:
+    for name in _NAME_FILES:
+        if (base / name).is_file():
+            return names_of_lines(base / name)
+    return None
+
+
+def names_of_lines(path: Path) -> dict[int, str]:
+    """Read a file with one class name per line. Returns: class -> name; empty lines leave out a number."""
+    lines = read_lines(path)
+    if not any(lines):
+        raise DataError(f"{path} holds no names, expected one per line")
+    return {number: name for number, name in enumerate(lines) if name}
+
+
+def label_of(image: Path, base: Path) -> Path:
+    """Return the path of an image's label file, with the suffix .TXT where only that exists; see `labels_folder`."""
+    label = labels_folder(image.parent, base) / (image.stem + ".txt")
+    upper = label.with_suffix(".TXT")
+    return upper if not label.exists() and upper.exists() else label
+
+
+def labels_folder(folder: Path, base: Path) -> Path:
+    """Return the folder of the labels: the last `images` in the path, below the data set's folder, becomes `labels`."""
+    within = folder.relative_to(base).parts if folder.is_relative_to(base) else folder.parts
+    above, parts = folder.parts[: len(folder.parts) - len(within)], list(within)
+    for i in range(len(parts) - 1, -1, -1):
+        if parts[i] == "images":
+            parts[i] = "labels"
+            break
+    return Path(*above, *parts)
+
+
+# --- label files
+
+
+def read_label_file(path: Path, classes: Set[int]) -> tuple[list[tuple[int, list[float]]], list[tuple[int, str]]]:
     """Read the label file of an image.
 
     Args:
-        path: Path. A file that is missing holds no instances.
-        classes: set of int. The known classes.
+        path: the file. One that does not exist holds no instances.
+        classes: the known classes.
 
     Returns:
-        (instances, faults): list of (class, [x1, y1, x2, y2, ...]) in shares of the image; list of (line number,
-        reason) of the lines that are left out.
+        (instances, faults): (class, [x1, y1, x2, y2, ...]) in fractions of the image; (line number, reason) of the lines
+        that are skipped.
 
     Raises:
-        DataError: it is no text.
+        DataError: it is not text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
+    if not os.path.exists(path):
         return [], []
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"it is no text: {type(error).__name__}") from error
     instances, faults = [], []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         words = line.split()
         if not words:
             continue
@@ -380,17 +388,17 @@ def read_label_file(path, classes):
     return instances, faults
 
 
-def _line_fault(values, classes):
-    """Say why a line of numbers is no instance: str or None."""
-    points = len(values) - 1
+def _line_fault(values: Sequence[float], classes: Set[int]) -> str | None:
+    """Return why a line of numbers is not an instance."""
+    count = len(values) - 1
     if not all(map(math.isfinite, values)):
-        return "it is no line of finite numbers"
+        return "it is not a line of finite numbers"
     if values[0] not in classes:
         return "its class is not among the names"
-    if points == 4:
+    if count == 4:
         return "it is a box without a mask"
-    if points < 6 or points % 2:
-        return "it does not hold three or more pairs x y behind the class"
+    if count < 6 or count % 2:
+        return "it does not have three or more pairs x y after the class"
     if min(values[1:]) < -_MARGIN or max(values[1:]) > 1 + _MARGIN:
-        return "its coordinates are not shares of the image, from 0 to 1"
+        return "its coordinates are not fractions of the image, from 0 to 1"
     return None

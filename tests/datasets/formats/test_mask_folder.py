@@ -157,7 +157,7 @@ def test_images_that_differ_in_their_ending_alone_share_masks_and_are_told(tmp_p
     save(tmp_path / "images/x.png", np.full((*SIZE, 3), 90, np.uint8))
     dataset = opened(tmp_path)
     assert dataset.num_images == 2 and dataset.notes == [
-        (f"{tmp_path / 'masks/x'}: x.jpg and x.png", "images that differ only in their ending share it")]  # fmt: skip
+        (f"{tmp_path / 'masks/x'}: x.jpg and x.png", "images that differ only in their suffix share these masks")]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["0.jpg", "cell/0.tif", "cell/deep/0.png"])
@@ -193,7 +193,7 @@ def test_what_is_no_folder_of_masks_is_told(tmp_path):
     save(tmp_path / "train/images/x.png", A.astype(np.uint8))
     save(tmp_path / "train/masks/x.png", A.astype(np.uint8))
     assert "no <id>/images/<id>.png" in recognise(tmp_path)
-    assert recognise(tmp_path / "images/x.png") == "no folder"
+    assert recognise(tmp_path / "images/x.png") == "not a folder"
     with pytest.raises(DataError, match="no <id>/images/<id>.png"):
         open_subset(tmp_path)
     write_nested(tmp_path / "set", "x", {})

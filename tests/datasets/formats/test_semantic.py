@@ -123,7 +123,7 @@ def test_parts_of_a_folder(tmp_path, layout, called):
 
 
 def test_what_is_no_such_folder_is_told(tmp_path):
-    assert semantic.recognise(Path(__file__)) == "no folder"
+    assert semantic.recognise(Path(__file__)) == "not a folder"
     assert semantic.recognise(tmp_path) == "no images/ beside masks/"
     write(tmp_path, {"a": MAP})
     assert semantic.recognise(tmp_path) is None

@@ -222,7 +222,7 @@ def test_what_is_no_voc_set_is_told(tmp_path):
     write(tmp_path / "VOC2012", {"a": maps()})
     assert recognise(tmp_path / "VOC2012") is None
     assert "in VOC2012/: give that folder" in recognise(tmp_path)
-    assert recognise(tmp_path / "VOC2012/JPEGImages/a.jpg") == "no folder"
+    assert recognise(tmp_path / "VOC2012/JPEGImages/a.jpg") == "not a folder"
     with pytest.raises(DataError, match="in VOC2012/: give that folder"):
         open_subset(tmp_path)
     (tmp_path / "VOC2012/labelmap.txt").write_text("ant:1,2::\n")

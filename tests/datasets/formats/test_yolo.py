@@ -73,13 +73,13 @@ def test_classes_images_and_masks(tmp_path):
     (f"2 {RECTANGLE}", "its class is not among the names"),
     (f"0.5 {RECTANGLE}", "its class is not among the names"),
     (f"-1 {RECTANGLE}", "its class is not among the names"),
-    (f"cat {RECTANGLE}", "it is no line of finite numbers"),
-    ("0 nan 0 0.5 0 0.5 0.5", "it is no line of finite numbers"),
-    ("0 1e999 0 0.5 0 0.5 0.5", "it is no line of finite numbers"),
-    ("0 0 0 0.5 0 0.5", "it does not hold three or more pairs x y behind the class"),
-    ("0", "it does not hold three or more pairs x y behind the class"),
-    ("0 0 0 30 0 30 20", "its coordinates are not shares of the image, from 0 to 1"),
-    ("0 -0.2 0 0.5 0 0.5 0.5", "its coordinates are not shares of the image, from 0 to 1"),
+    (f"cat {RECTANGLE}", "it is not a line of finite numbers"),
+    ("0 nan 0 0.5 0 0.5 0.5", "it is not a line of finite numbers"),
+    ("0 1e999 0 0.5 0 0.5 0.5", "it is not a line of finite numbers"),
+    ("0 0 0 0.5 0 0.5", "it does not have three or more pairs x y after the class"),
+    ("0", "it does not have three or more pairs x y after the class"),
+    ("0 0 0 30 0 30 20", "its coordinates are not fractions of the image, from 0 to 1"),
+    ("0 -0.2 0 0.5 0 0.5 0.5", "its coordinates are not fractions of the image, from 0 to 1"),
 ])  # fmt: skip
 def test_a_line_that_is_no_instance_is_skipped_and_reported(tmp_path, caplog, line, reason):
     dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}\n{line}\n"}))
@@ -117,7 +117,7 @@ def test_label_files_that_are_no_text_or_have_no_image(tmp_path):
     dataset = opened(tmp_path)
     assert [info["id"] for info in dataset.image_info] == ["a.png"], "b would teach that there is nothing on it"
     assert [(where.rsplit("/")[-1], reason.split(",")[0]) for where, reason in dataset.skipped] == [
-        ("z.txt", "no image goes with this label file"), ("b.txt", "the label file is no text")]
+        ("z.txt", "the label file has no image"), ("b.txt", "the label file is not text")]
 
 
 def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_told(tmp_path, caplog):
@@ -127,7 +127,7 @@ def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_tol
     dataset = opened(tmp_path)
     assert dataset.num_images == 4 and [dataset.num_instances(i) for i in range(4)] == [1, 1, 0, 0]
     assert dataset.notes == [(f"{tmp_path / 'labels/train/a.txt'}: a.jpg and a.png",
-                             "images that differ only in their ending share it")]  # fmt: skip
+                             "images that differ only in their suffix share it")]  # fmt: skip
     assert "a.jpg and a.png: images that differ" in caplog.text
 
 
@@ -261,7 +261,7 @@ def test_what_lies_outside_needs_leave(tmp_path):
     (inner / "labels/train/c.txt").symlink_to(tmp_path / "other/labels/train/a.txt")
     dataset = opened(inner)
     assert [info["id"] for info in dataset.image_info] == ["b.png"], "the labels of c are a link"
-    assert "the label file is a link out of the folder, so its image is left out" in [what for _, what in dataset.skipped]
+    assert "the label file is a link out of the folder, so its image is skipped" in [what for _, what in dataset.skipped]
     with pytest.raises(DataError, match="image b.png: .* is a link to"):
         dataset.load_image(0)
 
