@@ -1,29 +1,34 @@
-"""Pascal VOC's segmentation data: two PNGs an image, one that numbers its objects and one that numbers their classes.
+"""Pascal VOC's segmentation data: two PNGs per image, one that numbers its objects and one that numbers their classes.
 
 Layout: JPEGImages/<id>.jpg, SegmentationObject/<id>.png, SegmentationClass/<id>.png, Annotations/<id>.xml, and
-ImageSets/Segmentation/{train,val,trainval}.txt with an id a line. Pixels hold numbers by a palette, or colours of that
+ImageSets/Segmentation/{train,val,trainval}.txt with an id per line. Pixels are numbers with a palette, or colours of that
 palette, as some tools write them. The class of an object is the one that most of its pixels have in SegmentationClass.
 Where that folder is missing, object k is the k-th <object> of the XML.
 
-The names of the classes are those of labelmap.txt (`name:r,g,b::` a line), of class_names.txt (a name a line, from the
+The class names are those of labelmap.txt (`name:r,g,b::` per line), of class_names.txt (a name per line, from the
 background on), or VOC's own twenty.
 
-Void pixels (number 255: outlines, and objects that are too difficult) belong to no object and count as background; in
-batches for semantic segmentation they can be left out. They are not made crowds: a crowd counts by its box, and the box
-around all outlines is most of the image.
+Void pixels (number 255: outlines, and objects that are too difficult) belong to no object and count as background; batches
+for semantic segmentation can exclude them. They are not made crowds: a crowd counts by its box, and the box around all
+outlines is most of the image.
 
-The PNGs are read when an image is asked for, and what is wrong with them is told then.
+The PNGs are read when an image is loaded, and their faults are reported then.
 
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf. Shape letters: H W image.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int64, Shaped, UInt8
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
+from mrcnn.datasets.class_names import read_lines
+from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import image_names, read_stored
 from mrcnn.io.paths import inside, refuse_link
@@ -40,10 +45,10 @@ _IMAGES, _OBJECTS, _CLASSES, _XML = "JPEGImages", "SegmentationObject", "Segment
 _LISTS = "ImageSets/Segmentation"
 
 
-def recognise(path):
-    """Say why a path is no VOC data set, or None. Args: path: Path. Returns: str or None."""
+def recognise(path: Path) -> str | None:
+    """Return None for a folder in VOC's layout, else why it is not one."""
     if not path.is_dir():
-        return "no folder"
+        return "not a folder"
     missing = [name for name in (_IMAGES, _OBJECTS) if not (path / name).is_dir()]
     if missing:
         inner = sorted(p.parent.name for p in path.glob(f"*/{_OBJECTS}"))
@@ -53,24 +58,31 @@ def recognise(path):
     return None
 
 
-def subsets(path):
-    """Name the parts: list of str, those of ImageSets/Segmentation/*.txt; [] where there are none."""
+def subsets(path: Path | str) -> list[str]:
+    """Return the names of the lists in ImageSets/Segmentation; [] where there are none."""
     return sorted(file.stem for file in (Path(path) / _LISTS).glob("*.txt") if not file.name.startswith("."))
 
 
-def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress=None):
-    """Open a part of a data set.
+def open_subset(
+    path: Path | str,
+    subset: str | None = None,
+    *,
+    labels: Path | str | None = None,
+    allow_outside: bool = False,
+    progress: Stages | None = None,
+) -> "VocDataset":
+    """Open a subset of a data set.
 
     Args:
-        path: path of the folder with JPEGImages/ in it, such as VOCdevkit/VOC2012.
-        subset: str. The name of a list of ids; None takes all images that have an object PNG.
-        labels: path of a text file with the name of a class a line, from the background or from class 1 on; None for
-            the names of the data set.
-        allow_outside: bool. Whether image files may lie outside the folder.
-        progress: maker of stages (`mrcnn.base.progress`): "listing images"; or None.
+        path: the folder that has JPEGImages/ in it, such as VOCdevkit/VOC2012.
+        subset: the name of a list of ids; None takes all images that have an object PNG.
+        labels: a text file with one class name per line, from the background or from class 1 on; None for the names of
+            the data set.
+        allow_outside: whether image files may be outside the folder.
+        progress: stage "listing images".
 
     Returns:
-        VocDataset, not prepared.
+        Not prepared.
 
     Raises:
         DataError: a folder is missing, or a list cannot be read.
@@ -79,62 +91,166 @@ def open_subset(path, subset=None, *, labels=None, allow_outside=False, progress
     reason = recognise(path)
     if reason:
         raise DataError(f"{path}: {reason}, and VOC's layout has {_IMAGES}/, {_OBJECTS}/ and {_CLASSES}/")
-    dataset = VocDataset(path, *_names(path, labels), allow_outside=allow_outside)
+    names, colors = _names(path, labels)
+    dataset = VocDataset(path, names, colors, allow_outside=allow_outside)
     with (progress or unseen)("listing images") as show:
-        dataset.add_ids(None if subset is None else _read_lines(path / _LISTS / f"{subset}.txt"), show)
+        dataset.add_ids(None if subset is None else _lines(path / _LISTS / f"{subset}.txt"), show)
     dataset.log_skipped(path, "images")
     return dataset
 
 
-def _pngs(folder):
-    """Map the ids of a folder's PNGs to their names: dict."""
+class VocDataset(AnnotatedDataset):
+    """A data set of object and class PNGs."""
+
+    source = "voc"
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Mapping[int, str],
+        colors: Mapping[int, int],
+        class_map: Mapping[str, str] | None = None,
+        *,
+        allow_outside: bool = False,
+    ) -> None:
+        """Make an empty data set. Args: names: by class number; colors: code of a colour -> class number."""
+        super().__init__(class_map, allow_outside=allow_outside)
+        self.folder, self._names, self._colors = folder, names, colors
+        self._files = {name: _pngs(folder / name) for name in (_OBJECTS, _CLASSES)}
+        for number, name in names.items():
+            self.add_class(self.source, number, name)
+
+    def add_ids(self, ids: Iterable[str] | None = None, progress: Show | None = None) -> None:
+        """Add images. Those without an object PNG are recorded in `skipped`.
+
+        Args:
+            ids: as in the lists; None for all that have an object PNG.
+            progress: called after each image.
+        """
+        masks = self._files[_OBJECTS]
+        files = {name.rpartition(".")[0]: name for name in image_names(self.folder / _IMAGES)}
+        for image_id in tracked(dict.fromkeys(sorted(masks) if ids is None else ids), progress):
+            path = inside(self.folder / _IMAGES, files.get(image_id, image_id + ".jpg"), f"image {image_id!r} of {_LISTS}",
+                          allow_outside=self.allow_outside)  # fmt: skip
+            if image_id in masks:
+                self.add_annotated_image(image_id, path, None, None, self.folder)
+            else:
+                self.skip(image_id, f"it has no {_OBJECTS}/<id>.png")
+
+    def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
+        """Read the PNGs of an image; see `AnnotatedDataset.annotations_of`.
+
+        Raises:
+            DataError: a file is missing or damaged, or of another size than the image.
+        """
+        name = self.image_info[image_id]["id"]
+        numbers = _object_numbers(self._read(_OBJECTS, image_id))
+        classes = self._classes_by_pixels if (self.folder / _CLASSES).is_dir() else self._classes_by_xml
+        annotations = []
+        for number, class_number in classes(image_id, numbers).items():
+            if class_number in self._names:
+                annotations.append({"category_id": class_number, "segmentation": encode_mask(numbers == number)})
+            else:
+                self.skip(f"{_OBJECTS}/{name}.png: object {number}", "it has no class, or one without a name "
+                          "(labelmap.txt, class_names.txt, --labels)")  # fmt: skip
+        return annotations
+
+    def _read(self, folder: str, image_id: Integer) -> Shaped[np.ndarray, "H W *C"]:
+        """Read a PNG of an image: numbers [H, W] or uint8 colours [H, W, 3]."""
+        name = self.image_info[image_id]["id"]
+        path = self.folder / folder / self._files[folder].get(name, f"{name}.png")
+        if not self.allow_outside:
+            refuse_link(path, self.folder, folder)
+        pixels, size = read_stored(path), self.image_size(image_id)
+        if pixels.shape[:2] != size:
+            raise DataError(f"{path} is of size {pixels.shape[:2]}, and its image of {size} (height, width)")
+        return pixels
+
+    def _classes_by_pixels(self, image_id: Integer, numbers: Int64[np.ndarray, "H W"]) -> dict[int, int | None]:
+        """Find the class that most pixels of each object have. Returns: object -> class, None where it has no class."""
+        classes = self._read(_CLASSES, image_id)
+        if classes.ndim == 3:
+            codes, which = np.unique(_codes(classes), return_inverse=True)
+            classes = np.array([self._colors.get(int(code), 0) for code in codes])[which].reshape(numbers.shape)
+        pairs, counts = np.unique(numbers * 65536 + classes, return_counts=True)
+        majority: dict[int, int | None] = {}
+        most: dict[int, int] = {}
+        for pair, count in zip(pairs.tolist(), counts.tolist()):
+            number, class_number = divmod(pair, 65536)
+            if number:
+                majority.setdefault(number, None)
+                if class_number not in (0, VOID) and count > most.get(number, 0):
+                    majority[number], most[number] = class_number, count
+        return majority
+
+    def _classes_by_xml(self, image_id: Integer, numbers: Int64[np.ndarray, "H W"]) -> dict[int, int | None]:
+        """Look up the classes of the objects in the XML, which lists them in the order of their numbers."""
+        path = self.folder / _XML / f"{self.image_info[image_id]['id']}.xml"
+        if not self.allow_outside:
+            refuse_link(path, self.folder, _XML)
+        listed = [(element.findtext("name") or "").strip() for element in read_xml(path).findall("object")]
+        by_name = {name: number for number, name in self._names.items()}
+        places = [int(number) for number in np.unique(numbers) if number]
+        return {place: by_name.get(listed[place - 1]) if place <= len(listed) else None for place in places}
+
+    def ignored_pixels(self, image_id: Integer) -> Bool[np.ndarray, "H W"] | None:
+        """Return which pixels of an image are void; see `Dataset.ignored_pixels`."""
+        if not self.reads(image_id):
+            return super().ignored_pixels(image_id)
+        pixels = self._read(_OBJECTS, image_id)
+        return np.asarray(pixels == VOID if pixels.ndim == 2 else _codes(pixels) == _code(voc_colors()[VOID].tolist()))
+
+    def num_instances(self, image_id: Integer) -> int | None:
+        """Return None: the number of objects is unknown before their PNG is read; see `Dataset.num_instances`."""
+        return None if self.reads(image_id) else super().num_instances(image_id)
+
+
+def _pngs(folder: Path) -> dict[str, str]:
+    """Map the ids of a folder's PNGs to their file names."""
     return {name.rpartition(".")[0]: name for name in image_names(folder) if name.lower().endswith(".png")}
 
 
-def voc_colors():
-    """Make VOC's palette.
-
-    Returns:
-        uint8 [256, 3]. Colour n spreads the bits of n over red, green and blue, the low ones to the high bits.
+def voc_colors() -> UInt8[np.ndarray, "256 3"]:
+    """Return VOC's palette. Colour n spreads the bits of n over red, green and blue, the low bits to the high ones.
 
     Source: the function VOClabelcolormap of the VOC development kit.
     """
     colors, rest = np.zeros((256, 3), np.uint8), np.arange(256)
     for bit in range(7, -1, -1):
-        colors |= ((rest[:, None] >> np.arange(3)) & 1).astype(np.uint8) << bit
+        colors |= ((rest[:, None] >> np.arange(3)) & 1).astype(np.uint8) << np.uint8(bit)
         rest >>= 3
     return colors
 
 
-def _names(path, labels):
-    """Find the names of the classes, {number: name}, and the colours that stand for them, {code: number}."""
+def _names(path: Path, labels: Path | str | None) -> tuple[dict[int, str], dict[int, int]]:
+    """Find the names of the classes, number -> name, and the colours that stand for them, code -> number."""
     colors = {int(code): number for number, code in enumerate(_codes(voc_colors()))}
     if labels is not None:
-        return _numbered(_read_lines(Path(labels)), labels), colors
+        return _numbered(_lines(labels), labels), colors
     if (path / "labelmap.txt").is_file():
         return _read_labelmap(path / "labelmap.txt")
     if (path / "class_names.txt").is_file():
-        return _numbered(_read_lines(path / "class_names.txt"), path / "class_names.txt"), colors
+        return _numbered(_lines(path / "class_names.txt"), path / "class_names.txt"), colors
     return dict(enumerate(CLASS_NAMES, start=1)), colors
 
 
-def _numbered(names, path):
-    """Number a list of names, which may begin with the background and what is to be ignored: {number: name}."""
+def _numbered(names: Sequence[str], path: Path | str) -> dict[int, str]:
+    """Number a list of names, which may begin with the background and the label to be ignored."""
     names = [name for name in names if name != _IGNORED]
     names = names[1:] if names and names[0] in _BACKGROUND else names
     if not names or len(names) >= VOID:
-        raise DataError(f"{path} has {len(names)} names of classes, expected 1 to {VOID - 1}")
+        raise DataError(f"{path} has {len(names)} class names, expected 1 to {VOID - 1}")
     return dict(enumerate(names, start=1))
 
 
-def _read_labelmap(path):
-    """Read lines `name:r,g,b:parts:actions`."""
+def _read_labelmap(path: Path) -> tuple[dict[int, str], dict[int, int]]:
+    """Read lines `name:r,g,b:parts:actions`. Returns: see `_names`."""
     names, colors = {}, {_code((224, 224, 192)): VOID}
-    for number, line in enumerate(line for line in _read_lines(path) if not line.startswith("#")):
+    for number, line in enumerate(line for line in _lines(path) if not line.startswith("#")):
         name, _, rest = line.partition(":")
         color = rest.partition(":")[0].split(",")
         if not name or len(color) != 3 or not all(v.strip().isdecimal() and int(v) < 256 for v in color):
-            raise DataError(f"{path}: {line[:60]!r} is no name:red,green,blue::, which a line of a labelmap is")
+            raise DataError(f"{path}: {line[:60]!r} is not a line of a labelmap, name:red,green,blue::")
         code = _code([int(v) for v in color])
         if code == 0 or name in _BACKGROUND:
             colors[code] = 0
@@ -146,31 +262,27 @@ def _read_labelmap(path):
     return names, colors
 
 
-def _read_lines(path):
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+def _lines(path: Path | str) -> list[str]:
+    """Read the lines of a text file that are not empty."""
+    return [line for line in read_lines(path) if line]
 
 
-def _code(color):
+def _code(color: Sequence[int]) -> int:
     red, green, blue = color
     return red + 256 * green + 65536 * blue
 
 
-def _codes(pixels):
-    """One number a colour. Args: pixels: uint8 [..., 3]. Returns: int64 [...]."""
+def _codes(pixels: UInt8[np.ndarray, "*S 3"]) -> Int64[np.ndarray, "*S"]:
+    """Return one number per colour."""
     return pixels.astype(np.int64) @ np.array([1, 256, 65536])
 
 
-def _object_numbers(pixels):
-    """Number the objects of a PNG. Args: pixels: [H, W] numbers, or uint8 [H, W, 3] colours.
+def _object_numbers(pixels: Shaped[np.ndarray, "H W *C"]) -> Int64[np.ndarray, "H W"]:
+    """Return the number of each pixel's object: 0 outside all objects and where it is void.
 
-    Returns:
-        int64 [H, W]. 0 outside all objects and where it is void. A colour has its place in the palette for a number, and
-        one that is not in it a number above 255.
+    Args:
+        pixels: numbers, or uint8 colours. The number of a colour is its place in the palette; a colour outside the palette
+            gets a number above 255.
     """
     numbers = pixels.astype(np.int64)
     if pixels.ndim == 3:
@@ -178,100 +290,3 @@ def _object_numbers(pixels):
         codes, which = np.unique(_codes(pixels), return_inverse=True)
         numbers = np.array([palette.get(int(code), VOID + 1 + int(code)) for code in codes])[which].reshape(pixels.shape[:2])
     return np.where(numbers == VOID, 0, numbers)
-
-
-class VocDataset(AnnotatedDataset):
-    """A data set of object and class PNGs."""
-
-    source = "voc"
-
-    def __init__(self, folder, names, colors, class_map=None, *, allow_outside=False):
-        """Make an empty one. Args: folder: Path; names: {number: name}; colors: {code of a colour: number of a class}."""
-        super().__init__(class_map, allow_outside=allow_outside)
-        self.folder, self._names, self._colors = folder, names, colors
-        self._files = {name: _pngs(folder / name) for name in (_OBJECTS, _CLASSES)}
-        for number, name in names.items():
-            self.add_class(self.source, number, name)
-
-    def add_ids(self, ids=None, progress=None):
-        """Add images. Those without an object PNG are noted in `skipped`.
-
-        Args:
-            ids: list of str, as in the lists; None for all that have an object PNG.
-            progress: function (done, total), called after each image, or None.
-        """
-        masks = self._files[_OBJECTS]
-        files = {name.rpartition(".")[0]: name for name in image_names(self.folder / _IMAGES)}
-        for image_id in tracked(dict.fromkeys(sorted(masks) if ids is None else ids), progress):
-            path = inside(self.folder / _IMAGES, files.get(image_id, image_id + ".jpg"), f"image {image_id!r} of {_LISTS}",
-                          allow_outside=self.allow_outside)  # fmt: skip
-            if image_id in masks:
-                self.add_annotated_image(image_id, path, None, None, self.folder)
-            else:
-                self.skip(image_id, f"there is no {_OBJECTS}/<id>.png for it")
-
-    def annotations_of(self, image_id):
-        """Read the PNGs of an image; see `AnnotatedDataset.annotations_of`.
-
-        Raises:
-            DataError: a file is missing or damaged, or of another size than the image.
-        """
-        name = self.image_info[image_id]["id"]
-        numbers = _object_numbers(self._read(_OBJECTS, image_id))
-        classes = self._classes_by_pixels if (self.folder / _CLASSES).is_dir() else self._classes_by_xml
-        found = []
-        for number, class_number in classes(image_id, numbers).items():
-            if class_number in self._names:
-                found.append({"category_id": class_number, "segmentation": encode_mask(numbers == number)})
-            else:
-                self.skip(f"{_OBJECTS}/{name}.png: object {number}", "it has no class, or one without a name "
-                               "(labelmap.txt, class_names.txt, --labels)")  # fmt: skip
-        return found
-
-    def _read(self, folder, image_id):
-        """Read a PNG of an image: [H, W] numbers or uint8 [H, W, 3] colours."""
-        name = self.image_info[image_id]["id"]
-        path = self.folder / folder / self._files[folder].get(name, f"{name}.png")
-        if not self.allow_outside:
-            refuse_link(path, self.folder, folder)
-        pixels, size = read_stored(path), self.image_size(image_id)
-        if pixels.shape[:2] != size:
-            raise DataError(f"{path} is of size {pixels.shape[:2]}, and its image of {size} (height, width)")
-        return pixels
-
-    def _classes_by_pixels(self, image_id, numbers):
-        """Find the class that most pixels of each object have: {object: number of the class, None where there is none}."""
-        classes = self._read(_CLASSES, image_id)
-        if classes.ndim == 3:
-            codes, which = np.unique(_codes(classes), return_inverse=True)
-            classes = np.array([self._colors.get(int(code), 0) for code in codes])[which].reshape(numbers.shape)
-        pairs, counts = np.unique(numbers * 65536 + classes, return_counts=True)
-        found, most = {}, {}
-        for pair, count in zip(pairs.tolist(), counts.tolist()):
-            number, class_number = divmod(pair, 65536)
-            if number:
-                found.setdefault(number, None)
-                if class_number not in (0, VOID) and count > most.get(number, 0):
-                    found[number], most[number] = class_number, count
-        return found
-
-    def _classes_by_xml(self, image_id, numbers):
-        """Look the classes of the objects up in the XML, which lists them in the order of their numbers."""
-        path = self.folder / _XML / f"{self.image_info[image_id]['id']}.xml"
-        if not self.allow_outside:
-            refuse_link(path, self.folder, _XML)
-        listed = [(element.findtext("name") or "").strip() for element in read_xml(path).findall("object")]
-        by_name = {name: number for number, name in self._names.items()}
-        places = [int(number) for number in np.unique(numbers) if number]
-        return {place: by_name.get(listed[place - 1]) if place <= len(listed) else None for place in places}
-
-    def ignored_pixels(self, image_id):
-        """Tell which pixels of an image are void; see `Dataset.ignored_pixels`."""
-        if not self.reads(image_id):
-            return super().ignored_pixels(image_id)
-        pixels = self._read(_OBJECTS, image_id)
-        return pixels == VOID if pixels.ndim == 2 else _codes(pixels) == _codes(voc_colors()[VOID])
-
-    def num_instances(self, image_id):
-        """Tell that the number of objects is not known before their PNG is read; see `Dataset.num_instances`."""
-        return None if self.reads(image_id) else super().num_instances(image_id)

@@ -147,7 +147,7 @@ def test_images_without_objects_are_left_out_and_missing_files_told_when_loaded(
     write(tmp_path, {"a": maps((1, 0, 0, 10, 10)), "b": (None, None), "c": maps()}, {"train": ["a", "b", "gone", "c", "a"]})
     dataset = opened(tmp_path, "train")
     assert [info["id"] for info in dataset.image_info] == ["a", "c"]
-    assert dataset.skipped == [(i, "there is no SegmentationObject/<id>.png for it") for i in ("b", "gone")]
+    assert dataset.skipped == [(i, "it has no SegmentationObject/<id>.png") for i in ("b", "gone")]
     assert "2 images skipped, such as b" in caplog.text
     (tmp_path / "SegmentationClass/a.png").unlink()
     (tmp_path / "JPEGImages/c.jpg").unlink()
@@ -226,7 +226,7 @@ def test_what_is_no_voc_set_is_told(tmp_path):
     with pytest.raises(DataError, match="in VOC2012/: give that folder"):
         open_subset(tmp_path)
     (tmp_path / "VOC2012/labelmap.txt").write_text("ant:1,2::\n")
-    with pytest.raises(DataError, match="labelmap.txt: 'ant:1,2::' is no name:red,green,blue"):
+    with pytest.raises(DataError, match="labelmap.txt: 'ant:1,2::' is not a line of a labelmap, name:red,green,blue"):
         open_subset(tmp_path / "VOC2012")
 
 
