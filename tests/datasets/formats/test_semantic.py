@@ -129,7 +129,7 @@ def test_what_is_no_such_folder_is_told(tmp_path):
     assert semantic.recognise(tmp_path) is None
     (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a.pickle")
     assert semantic.recognise(tmp_path) == "no PNG in masks/ has the name of an image"
-    with pytest.raises(DataError, match="of the part 'val'; its parts are none"):
+    with pytest.raises(DataError, match="of the subset 'val'; its subsets are none"):
         semantic.open_subset(tmp_path, "val")
 
 
@@ -148,11 +148,11 @@ def test_forms_of_the_classes(tmp_path, name, content, expected):
 
 @pytest.mark.parametrize("name, content, said", [
     ("a.txt", "cat\n\ndog", "entry 2 is '', expected the name of a class"),
-    ("a.txt", "background", "names no class beside the background"),
+    ("a.txt", "background", "names no class besides the background"),
     ("a.txt", b"\xff\xfe\x00", "cannot be read as text"),
     ("a.json", "[1, 2]", "entry 1 is 1, expected the name"),
     ("a.json", '{"1": 5}', "'1' is 5, expected text"),
-    ("a.json", '{"one": "cat"}', "the key 'one' is no class id"),
+    ("a.json", '{"one": "cat"}', "the key 'one' is not a class id"),
     ("a.json", '{"99999": "cat"}', "expected a name, and an id from 0 to 65535"),
     ("a.json", '[{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]', "'dog' has the id 1"),
     ("a.json", '[{"id": 1, "name": "cat"}, "dog"]', r"\[1\] is 'dog', expected an object"),
@@ -189,7 +189,7 @@ def test_options_out_of_range_are_told(tmp_path, options):
 def test_a_class_with_the_number_to_ignore_is_told(tmp_path):
     write(tmp_path, {"a": MAP}, names=None)
     (tmp_path / "labels.json").write_text('{"1": "cat", "255": "dog"}')
-    with pytest.raises(DataError, match="the class 'dog' has the id 255, which is to be ignored"):
+    with pytest.raises(DataError, match="the class 'dog' has the id 255, which is ignored"):
         mrcnn.datasets.open(tmp_path)
 
 
@@ -209,7 +209,7 @@ def damaged(tmp_path, class_map=MAP, names=("cat", "dog", "bird"), **options):
 
 def test_a_number_that_is_no_class_is_told_when_the_image_is_loaded(tmp_path):
     dataset, _ = damaged(tmp_path, names=("cat", "dog"))
-    with pytest.raises(DataError, match=r"a.png holds the number 3, .*; the classes are \[1, 2\]: name it in .*classes.txt"):
+    with pytest.raises(DataError, match=r"a.png holds the value 3, .*; the classes are \[1, 2\]: name it in .*classes.txt"):
         instances_of(dataset, 0)
 
 
@@ -225,7 +225,7 @@ def test_a_map_of_another_size_or_in_colour_is_told(tmp_path):
     with pytest.raises(DataError, match=r"a.png is of size \(6, 4\), .*: an EXIF tag turns the image, and the map is of the"):
         instances_of(dataset, 0)
     Image.fromarray(np.dstack([MAP] * 3)).save(file)
-    with pytest.raises(DataError, match="a.png is a colour picture, expected one class id a pixel"):
+    with pytest.raises(DataError, match="a.png is a colour image, expected one class id per pixel"):
         instances_of(dataset, 0)
     file.unlink()
     with pytest.raises(DataError, match="a.png does not exist"):
@@ -244,7 +244,7 @@ def test_noise_is_told_and_not_taken_apart(tmp_path):
 
 def test_pictures_in_place_of_maps_are_told(tmp_path):
     write(tmp_path, {"a": np.arange(6000, dtype=np.uint16).reshape(60, 100)}, names=None)
-    with pytest.raises(DataError, match="more than 5000 numbers, up to 5999: are they pictures"):
+    with pytest.raises(DataError, match="more than 5000 values, up to 5999: are they photographs"):
         mrcnn.datasets.open(tmp_path)
 
 
