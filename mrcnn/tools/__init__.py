@@ -1,1 +1,1 @@
-"""What the commands do: the data set doctor, converters, writers, the viewer, reports, prediction on files."""
+"""What the commands do: the data set doctor, converters, writers, the viewer, the report, and detection on files."""

@@ -1,118 +1,126 @@
-"""Detection on picture files: read them, find the instances, write drawn pictures, COCO results and labelme files.
+"""Detection on picture files: annotated pictures, COCO results and labelme files.
 
-Legend: H W C picture, N instances.
+Shape letters: H W C picture, N instances.
 """
 
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.io
+from jaxtyping import Num
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
-from mrcnn.evaluation.results import save_results, to_coco_results
+from mrcnn.evaluation.results import Row, save_results, to_coco_results
 from mrcnn.geometry.rle import rle_area
 from mrcnn.inference.mold import to_channels
 from mrcnn.io.images import IMAGE_SUFFIXES, read_image, refuse_bomb
 from mrcnn.io.orientation import read_orientation, turn_upright
+from mrcnn.tools.write.images import unique_name
 from mrcnn.tools.write.labelme import write_labelme_result
 from mrcnn.viz.draw import draw_detections
 
 RESULTS_NAME = "detections.json"
-PICTURE_ENDING = "_detections.jpg"
+PICTURE_SUFFIX = "_detections.jpg"
 LABELME_NAME = "labelme"
+
+# Takes pictures [H, W, C]; returns "rois", "class_ids", "scores" and "masks", dense or RLE, for each.
+Detect = Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]]
 
 
 @dataclass
-class Summary:
+class PredictionSummary:
     """What `predict_pictures` did.
 
     Attributes:
-        pictures: int. Pictures drawn.
-        instances: int. Instances on them.
-        without_mask: int. Of these, those whose mask has no pixel: a box alone, which no labelme file holds.
-        unreadable: {str path: str reason}. Pictures left out.
+        pictures: number of pictures written.
+        instances: number of instances in them.
+        without_mask: number of these whose mask has no pixel; only the COCO results contain them, as boxes.
+        unreadable: the reason for each picture that could not be read.
     """
 
     pictures: int = 0
     instances: int = 0
     without_mask: int = 0
-    unreadable: dict = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
-def find_pictures(inputs, output_dir=None):
-    """Return the pictures that a user names, each once, in order: list of str paths.
+def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = None) -> list[str]:
+    """Find the pictures that a user names, without repetitions.
 
     Args:
-        inputs: list of paths. A file is taken whatever it is called; of a folder, the files with a picture's suffix,
-            those of its sub-folders too, sorted.
-        output_dir: path, optional. What lies in it is left out: it was drawn by an earlier call.
+        inputs: files, whatever their names, and folders, whose pictures are found by suffix, sub-folders included, and sorted.
+        output_dir: a folder whose content is ignored, since an earlier call wrote it.
 
     Raises:
-        FileNotFoundError: a path that is not there, or a folder without pictures.
+        FileNotFoundError: a path does not exist, or a folder contains no pictures.
     """
     found = []
-    for given in map(Path, inputs):
-        if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    for path in map(Path, inputs):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if output_dir is not None:
-                drawn = Path(output_dir).resolve()
-                inside = [p for p in inside if not p.resolve().is_relative_to(drawn)]
+                output = Path(output_dir).resolve()
+                inside = [p for p in inside if not p.resolve().is_relative_to(output)]
             if not inside:
-                raise FileNotFoundError(f"{given}: no pictures in this folder (looked for {', '.join(IMAGE_SUFFIXES)}).")
+                raise FileNotFoundError(f"{path}: no pictures in this folder (their suffixes are {', '.join(IMAGE_SUFFIXES)}).")
             found += inside
-        elif given.is_file():
-            found.append(given)
+        elif path.is_file():
+            found.append(path)
         else:
-            raise FileNotFoundError(f"{given}: no such file or folder.")
+            raise FileNotFoundError(f"{path}: no such file or folder.")
     return list(dict.fromkeys(map(str, found)))
 
 
-def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, batch_size=1, labelme=None,
-                     progress=None):
-    """Detect on pictures and write what was found.
+def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path | str, class_names: Sequence[str], *,
+                     channels: int = 3, batch_size: int = 1, labelme: str | None = None,
+                     progress: Show | None = None) -> PredictionSummary:  # fmt: skip
+    """Detect instances in pictures, and write them.
 
     Args:
-        detect: callable, list of [H, W, C] arrays -> list of {"rois", "class_ids", "scores", "masks"}, as
-            `MaskRCNN.detect` with dense or RLE masks.
-        pictures: list of str paths.
-        output_dir: path. Made when missing. Gets <stem>_detections.jpg a picture, and detections.json: list of rows in
-            COCO's results format with "file_name" and "category" (the name of the class) added. image_id is the number
-            that the file is named by where every file is named by one of its own, as COCO's are, else its place in
-            `pictures`, from 1. category_id is the class id, but COCO's own id where the classes are COCO's 80.
-        class_names: list of str, the background first.
-        channels: int. Channels that the network takes.
-        batch_size: int. Pictures given to `detect` at a time.
-        labelme: str or None. "polygon" or "mask" writes what was found as labelme files of such shapes too, each beside
-            a copy of its picture, to the folder labelme in `output_dir`.
-        progress: function (done, total), called after each batch, or None.
-
-    Returns:
-        Summary.
+        detect: such as `MaskRCNN.detect`.
+        pictures: paths of the files.
+        output_dir: created if necessary. Gets <stem>_detections.jpg of each picture, and detections.json, rows in COCO's
+            results format with the keys "file_name" and "category" (the class name). image_id is the number in the file name
+            when every file has a different one, as COCO's have; otherwise the index in `pictures`, from 1. category_id is the
+            class id, or COCO's id when the classes are COCO's 80.
+        class_names: the background first.
+        channels: number of channels of the network's input.
+        batch_size: number of pictures given to `detect` at a time.
+        labelme: "polygon" or "mask" also writes labelme files with such shapes, and copies of the pictures, to the folder
+            labelme in `output_dir`.
+        progress: called after each batch.
 
     Raises:
         ValueError: none of the pictures could be read.
     """
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
-    ids, names = picture_ids(pictures), _output_names(pictures)
+    ids, taken = picture_ids(pictures), set[str]()
+    names = {path: unique_name(Path(path).stem, "", taken) for path in pictures}
     categories = CATEGORY_IDS if tuple(class_names) == CLASS_NAMES else range(len(class_names))
-    summary, rows = Summary(), []
+    summary = PredictionSummary()
+    rows: list[Row] = []
     for first in range(0, len(pictures), batch_size):
+        # without the pictures that cannot be read, a batch is smaller, or empty
         images = _read_all(pictures[first : first + batch_size], channels, summary)
-        # Pictures that could not be read leave a batch smaller, or empty.
         results = detect(list(images.values())) if images else []
         for path, result in zip(images, results, strict=True):
             picture = draw_detections(images[path], result, class_names)
-            skimage.io.imsave(output_dir / (names[path] + PICTURE_ENDING), picture, check_contrast=False)
+            skimage.io.imsave(output_dir / (names[path] + PICTURE_SUFFIX), picture, check_contrast=False)
             if labelme:
                 write_labelme_result(output_dir / LABELME_NAME, path, names[path], result, class_names,
                                      images[path].shape[:2], shape_type=labelme)
-            found = _rows(path, ids[path], result, class_names, categories)
-            rows += found
-            summary.without_mask += sum(not rle_area(row["segmentation"]) for row in found if "segmentation" in row)
+            of_picture = to_coco_results(ids[path], result, categories)
+            for row, class_id in zip(of_picture, result["class_ids"], strict=True):
+                row.update(category=class_names[class_id], file_name=Path(path).name)
+            rows += of_picture
+            summary.without_mask += sum(not rle_area(row["segmentation"]) for row in of_picture if "segmentation" in row)
             summary.pictures += 1
             summary.instances += len(result["class_ids"])
         if progress is not None:
@@ -124,74 +132,48 @@ def predict_pictures(detect, pictures, output_dir, class_names, *, channels=3, b
     return summary
 
 
-def picture_ids(pictures):
-    """Return the image id of each picture: {str path: int}. See `predict_pictures`."""
+def picture_ids(pictures: Sequence[str]) -> dict[str, int]:
+    """Give each picture its image id; see `predict_pictures`."""
     stems = [Path(path).stem for path in pictures]
     if all(stem.isascii() and stem.isdigit() for stem in stems) and len(set(map(int, stems))) == len(stems):
         return {path: int(stem) for path, stem in zip(pictures, stems, strict=True)}
-    return {path: place for place, path in enumerate(pictures, start=1)}
+    return {path: number for number, path in enumerate(pictures, start=1)}
 
 
-def _output_names(pictures):
-    """Give each picture a name of its own, without an ending: pictures of two folders may be called the same."""
-    names, taken = {}, set()
-    for path in pictures:
-        name, number = Path(path).stem, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{Path(path).stem}_{number}"
-        taken.add(name.lower())
-        names[path] = name
-    return names
-
-
-def _read_all(paths, channels, summary):
-    """Read pictures: {path: [H, W, C]}. What cannot be read goes to `summary.unreadable` with the reason."""
+def _read_all(paths: Iterable[str], channels: int, summary: PredictionSummary) -> dict[str, np.ndarray]:
+    """Read pictures; the others go to `summary.unreadable` with the reason."""
     images = {}
     for path in paths:
         try:
             images[path] = read_picture(path, channels)
-        except Exception as error:  # a decoder fails in its own way on each kind of broken file
+        except Exception as error:  # decoders raise errors of many types for damaged files
             reason = str(error).strip().splitlines() or [type(error).__name__]
             summary.unreadable[path] = reason[0]
     return images
 
 
-def read_picture(path, channels=3):
-    """Read a picture the way up that a viewer shows it.
+def read_picture(path: Path | str, channels: int = 3) -> Num[np.ndarray, "H W C"]:
+    """Read a picture upright, as viewers show it.
 
     Args:
-        path: str or path.
-        channels: int. 1 and 3 are made of any picture; for another number the file itself must hold it.
+        channels: 1 or 3, to which any picture is converted; or the number of channels that the file has.
 
     Returns:
-        [H, W, channels] of range 0..255; uint8 but for files of floats.
+        Pixels from 0 to 255, uint8 unless the file contains floats.
 
     Raises:
-        DataError, ValueError, OSError: no picture, or not of so many channels.
+        DataError, ValueError, OSError: the file is not a picture, or has another number of channels.
 
-    Differs: data sets keep the pixels as stored, since annotations refer to them. A photograph straight from a camera
-        has nothing but its EXIF orientation to say which way is up.
+    Differs: data sets keep the pixels as stored, since annotations refer to them. For a photograph, only the EXIF orientation
+        says which side is up.
     """
     if channels in (1, 3):
         image = read_image(path)
     else:
         refuse_bomb(os.fspath(path))
         image = skimage.io.imread(path)
-    return np.ascontiguousarray(turn_upright(to_channels(image, channels), _orientation(path)))
-
-
-def _orientation(path):
-    """Return the EXIF orientation of a file, 1 to 8; 1 where there is none."""
     try:
-        return read_orientation(path)
+        orientation = read_orientation(path)
     except DataError:
-        return 1  # a format that Pillow does not know carries no EXIF
-
-
-def _rows(path, image_id, result, class_names, categories):
-    rows = to_coco_results(image_id, result, categories)
-    for row, class_id in zip(rows, result["class_ids"], strict=True):
-        row["category"] = class_names[class_id]
-        row["file_name"] = Path(path).name
-    return rows
+        orientation = 1  # formats that Pillow does not know have no EXIF data
+    return np.ascontiguousarray(turn_upright(to_channels(image, channels), orientation))

@@ -1,4 +1,4 @@
-"""Pictures in; drawn pictures and COCO results out."""
+"""Detection on picture files: annotated pictures, COCO results and labelme files."""
 import json
 
 import numpy as np
@@ -23,7 +23,7 @@ def _save(path, shape=(20, 30, 3), value=100, dtype=np.uint8):
 
 
 def _detect(images):
-    """Find a brick of rows 2..9 and columns 5..24 on every image, but nothing on the small ones."""
+    """Detect a brick in rows 2..9 and columns 5..24 of every image, except small ones."""
     results = []
     for image in images:
         assert image.dtype == np.uint8 and image.shape[2] == 3
@@ -51,21 +51,21 @@ def test_pictures_are_drawn(tmp_path):
     picture = _save(tmp_path / "a.png")
     predict_pictures(_detect, [picture], tmp_path / "out", NAMES)
     drawn = skimage.io.imread(tmp_path / "out" / "a_detections.jpg").astype(int)
-    # A picture this small is enlarged by a whole factor, so that the names can be read.
+    # a picture this small is enlarged by a whole factor, so that names are legible
     k = drawn.shape[0] // 20
     assert drawn.shape == (20 * k, 30 * k, 3)
-    assert np.abs(drawn[4 * k : 9 * k, 8 * k : 22 * k] - 100).max() > 20, "the mask shows"
-    assert np.abs(drawn[18 * k :, : 4 * k] - 100).max() < 20, "the rest is as it was"
+    assert np.abs(drawn[4 * k : 9 * k, 8 * k : 22 * k] - 100).max() > 20, "the mask is visible"
+    assert np.abs(drawn[18 * k :, : 4 * k] - 100).max() < 20, "the rest is unchanged"
 
 
-def test_nothing_found_is_an_empty_list(tmp_path):
+def test_no_detections_give_an_empty_list(tmp_path):
     summary = predict_pictures(_detect, [_save(tmp_path / "a.png", (8, 30, 3))], tmp_path / "out", NAMES)
     assert summary.instances == 0
     assert json.loads((tmp_path / "out" / "detections.json").read_text()) == []
     assert (tmp_path / "out" / "a_detections.jpg").exists()
 
 
-def test_files_named_by_number_keep_it_and_coco_classes_keep_their_ids(tmp_path):
+def test_numbers_in_file_names_and_coco_category_ids_are_kept(tmp_path):
     pictures = [_save(tmp_path / "000000000139.png"), _save(tmp_path / "000000000285.png")]
     predict_pictures(lambda images: [{**r, "class_ids": r["class_ids"] + 10} for r in _detect(images)], pictures,
                      tmp_path / "out", list(CLASS_NAMES))
@@ -86,11 +86,11 @@ def test_coco_has_80_classes_and_ids_up_to_90():
     (["7.jpg", "07.jpg"], [1, 2]),
     (["7.jpg", "²3.jpg"], [1, 2]),
 ])  # fmt: skip
-def test_ids_are_numbers_of_files_only_where_each_has_its_own(names, ids):
+def test_ids_are_the_numbers_in_file_names_only_if_all_differ(names, ids):
     assert list(picture_ids(names).values()) == ids
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
     pictures = [_save(tmp_path / "x" / "a.png"), _save(tmp_path / "y" / "a.jpg"), _save(tmp_path / "z" / "A.png")]
     predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
     assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg")) == [
@@ -98,20 +98,20 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_a_broken_picture_is_named_and_left_out(tmp_path, batch_size):
+def test_a_broken_picture_is_named_and_skipped(tmp_path, batch_size):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     pictures = [_save(tmp_path / "a.png"), str(broken), _save(tmp_path / "c.png")]
-    told = []
+    calls = []
     summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES, batch_size=batch_size,
-                               progress=lambda *step: told.append(step))
-    assert told[-1] == (len(pictures), len(pictures)) and len(told) == -(-len(pictures) // batch_size)
+                               progress=lambda *step: calls.append(step))
+    assert calls[-1] == (len(pictures), len(pictures)) and len(calls) == -(-len(pictures) // batch_size)
     assert summary.pictures == 2 and list(summary.unreadable) == [str(broken)]
     rows = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [(row["file_name"], row["image_id"]) for row in rows] == [("a.png", 1), ("c.png", 3)]
 
 
-def test_an_earlier_result_survives_when_nothing_can_be_read(tmp_path):
+def test_an_earlier_result_is_kept_when_nothing_can_be_read(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "detections.json").write_text("[]")
     broken = tmp_path / "broken.jpg"
@@ -129,7 +129,7 @@ def test_a_folder_is_searched_and_a_file_is_taken_once(tmp_path):
     assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["b.png", "a.JPG", "sub/c.webp"]
 
 
-def test_a_missing_path_and_a_folder_without_pictures_are_told(tmp_path):
+def test_a_missing_path_and_a_folder_without_pictures_are_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.jpg: no such file or folder"):
         find_pictures([tmp_path / "gone.jpg"])
     with pytest.raises(FileNotFoundError, match="no pictures in this folder"):
@@ -138,7 +138,7 @@ def test_a_missing_path_and_a_folder_without_pictures_are_told(tmp_path):
 
 @pytest.mark.parametrize("shape, dtype, value", [
     ((20, 30), np.uint8, 100), ((20, 30, 4), np.uint8, 100), ((20, 30), np.uint16, 25700)])  # fmt: skip
-def test_any_kind_of_picture_is_read_as_colours(tmp_path, shape, dtype, value):
+def test_any_kind_of_picture_is_converted_to_colour(tmp_path, shape, dtype, value):
     image = read_picture(_save(tmp_path / "a.png", shape, value, dtype))
     assert image.shape == (20, 30, 3) and image.dtype == np.uint8 and (image == 100).all()
 
@@ -153,7 +153,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, channels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photograph_is_read_the_way_up_that_viewers_show_it(tmp_path, orientation):
+def test_a_photograph_is_read_upright(tmp_path, orientation):
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8] = (250, 0, 0)
     pixels[8:, 16:] = (0, 0, 250)
@@ -166,11 +166,11 @@ def test_a_photograph_is_read_the_way_up_that_viewers_show_it(tmp_path, orientat
 
 
 @pytest.mark.parametrize("shape_type", ["polygon", "mask"])
-def test_labelme_files_are_read_back_as_what_was_found(tmp_path, shape_type):
+def test_labelme_files_are_read_back_as_the_detections(tmp_path, shape_type):
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(turned, exif=exif)  # 20 x 30 as it is shown
+    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(turned, exif=exif)  # 20 x 30 as displayed
     pictures = [_save(tmp_path / "x" / "a.png"), _save(tmp_path / "y" / "a.png"), _save(tmp_path / "b.png", (8, 30, 3)),
                 str(turned)]  # fmt: skip
     rle = _detect_rle if shape_type == "mask" else _detect
@@ -208,15 +208,15 @@ def test_instances_without_a_mask_are_counted(tmp_path):
     assert (summary.instances, summary.without_mask) == (2, 0)
 
 
-def test_no_labelme_files_where_none_were_asked_for(tmp_path):
+def test_no_labelme_files_by_default(tmp_path):
     predict_pictures(_detect, [_save(tmp_path / "a.png")], tmp_path / "out", NAMES)
     assert not (tmp_path / "out" / "labelme").exists()
 
 
-def test_what_an_earlier_call_drew_is_no_input(tmp_path):
+def test_output_of_an_earlier_call_is_ignored(tmp_path):
     for name in ("a.png", "found/a_detections.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert find_pictures([tmp_path], tmp_path / "found") == [str(tmp_path / "a.png")]
     assert len(find_pictures([tmp_path], tmp_path / "elsewhere")) == 2
-    assert len(find_pictures([tmp_path / "found" / "a_detections.jpg"], tmp_path / "found")) == 1  # asked for by name
+    assert len(find_pictures([tmp_path / "found" / "a_detections.jpg"], tmp_path / "found")) == 1  # named explicitly

@@ -137,7 +137,8 @@ def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dic
     def open_part(name: str | None) -> Part:
         return dataset_part(open_dataset(path, format, name, progress, **options), name or "", path or "")
 
-    return [(name or "", partial(open_part, name)) for name in wanted or subsets_of(path, format) or [None]]
+    names: list[str | None] = [*(wanted or subsets_of(path, format))] or [None]
+    return [(name or "", partial(open_part, name)) for name in names]
 
 
 def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], findings: Findings,

@@ -23,6 +23,7 @@ from mrcnn.geometry.boxes import Integer
 from mrcnn.tools import html
 from mrcnn.tools.view.figures import describe, draw_annotations, statistics_figure, view_figure
 from mrcnn.tools.view.statistics import DatasetStatistics
+from mrcnn.tools.write.images import unique_name
 
 # images on a sheet, and the quality of JPEG files
 SHEET, QUALITY = 24, 92
@@ -122,17 +123,9 @@ def sheets(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, progress
 
 def _file_names(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray) -> list[str]:
     """Make a unique file name of each image's id."""
-    names: list[str] = []
+    stems = [re.sub(r"[^\w.-]+", "_", str(dataset.image_info[i]["id"])).lstrip(".") or "image" for i in image_ids]
     taken: set[str] = set()
-    for image_id in image_ids:
-        stem = name = re.sub(r"[^\w.-]+", "_", str(dataset.image_info[image_id]["id"])).lstrip(".") or "image"
-        number = 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{stem}_{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
+    return [unique_name(stem, "", taken) for stem in stems]
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -109,13 +109,8 @@ class ImageNames:
         return self.upright and bool(info.get("exif_applied"))
 
     def unique_name(self, path: Path) -> str:
-        """Number a name that is taken already. Returns: the relative path, with / as separator."""
-        name, number = path.as_posix(), 1
-        while name.lower() in self._taken:
-            number += 1
-            name = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
-        self._taken.add(name.lower())
-        return name
+        """Number a relative path that is taken already. Returns: the path, with / as separator."""
+        return unique_name(path.with_suffix("").as_posix(), path.suffix, self._taken)
 
     def _relative(self, path: Any) -> str | None:
         """The path of a file relative to the folder; None when the folder does not contain it."""
@@ -126,6 +121,20 @@ class ImageNames:
         except ValueError:  # another drive
             return None
         return None if name.split(os.sep)[0] == ".." else Path(name).as_posix()
+
+
+def unique_name(stem: str, suffix: str, taken: set[str]) -> str:
+    """Join a file name, with a number if the name is taken already.
+
+    Args:
+        taken: names in lower case, since file systems may ignore case; gets the new one.
+    """
+    name, number = stem + suffix, 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{stem}_{number}{suffix}"
+    taken.add(name.lower())
+    return name
 
 
 def _safe(image_id: object) -> str:

@@ -1,6 +1,7 @@
 """Images are found by the names that users give them, and drawn with their annotations."""
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 from mrcnn.base.errors import DataError
 from mrcnn.tools.view.figures import (
@@ -18,6 +19,12 @@ from mrcnn.viz.colors import class_color
 from tests.loading.scenes import Scenes, scenes
 
 RED, GREEN, CROWD = (1, 5, 10, 25, 50), (2, 20, 0, 40, 30), (-1, 30, 40, 40, 60)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
