@@ -71,6 +71,7 @@ setup(
     description="Mask R-CNN on Keras 3: instance segmentation on TensorFlow, JAX and PyTorch under the classic API",
     license="MIT",
     packages=find_packages(include=["mrcnn", "mrcnn.*"]),
+    package_data={"mrcnn": ["py.typed"]},
     python_requires=">=3.11,<3.14",
     install_requires=INSTALL_REQUIRES,
     extras_require={"jax": JAX, "torch": TORCH, "dev": DEV},

@@ -7,15 +7,18 @@ from tests.shared_data import REPOSITORY
 
 PACKAGE = REPOSITORY / "mrcnn"
 
-# How far out each part lies. An import goes inwards or stays level.
-RINGS = {
-    "geometry": 0, "data": 0, "targets": 0, "evaluation": 0, "viz": 0,
-    "ops": 1, "layers": 1, "backbones": 1, "heads": 1, "losses": 1,
-    "config": 2, "engine": 2, "weights": 2, "inference": 2, "report": 2,
-    "model": 3, "utils": 3, "visualize": 3, "parallel_model": 3, "cli": 3, "__main__": 3,
-}  # fmt: skip
+# The packages and modules of the package from the ground up: each imports only what stands above it here.
+PARTS = (
+    "base", "config", "geometry", "io", "datasets", "loading", "evaluation", "viz", "network", "weights", "inference",
+    "training", "semantic", "tools", "utils", "visualize", "model", "parallel_model", "cli", "__main__",
+)  # fmt: skip
 
+# The classic module names, which nothing inside imports.
 FACADES = ("model", "utils", "visualize", "parallel_model")
+
+# Packages that work without Keras and any backend, but for KERAS_FILES in them.
+NUMPY_PARTS = ("base", "config", "geometry", "io", "datasets", "loading", "evaluation", "viz", "semantic", "utils", "visualize")
+KERAS_FILES = ("semantic.training",)
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,19 @@ class Module:
 
     @property
     def part(self):
-        """The first component of the name: a key of RINGS."""
+        """The first component of the name, one of PARTS."""
         return self.name.split(".")[0]
 
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module: full dotted name, line, and whether it happens when the importing module is imported."""
+    """One imported module: full dotted name, line, whether it happens when the importing module is imported, and whether it
+    never happens: under `if TYPE_CHECKING`."""
 
     target: str
     line: int
     at_import: bool
+    for_types: bool
 
 
 @lru_cache(maxsize=1)
@@ -59,6 +64,9 @@ def imports(module):
     """Return the Imports of a Module, relative ones made absolute; `from a import b` gives both a and a.b."""
     inside = {id(node) for outer in ast.walk(module.tree) if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
               for node in ast.walk(outer)}  # fmt: skip
+    for_types = {id(node) for outer in ast.walk(module.tree)
+                 if isinstance(outer, ast.If) and getattr(outer.test, "id", "") == "TYPE_CHECKING"
+                 for node in ast.walk(outer)}  # fmt: skip
     found = []
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -68,7 +76,7 @@ def imports(module):
             targets = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
-        found += [Import(target, node.lineno, id(node) not in inside) for target in targets]
+        found += [Import(target, node.lineno, id(node) not in inside, id(node) in for_types) for target in targets]
     return found
 
 

@@ -36,14 +36,23 @@ def test_every_dependency_has_a_lower_and_an_upper_bound():
     ],
 )
 def test_ci_passes_only_when_tests_ran_and_passed(tmp_path, last_line, status, passes):
-    """`make` is played by a script that prints a summary and exits with a status."""
+    """A script takes the place of `make`: `make test` prints a summary and exits with a status."""
     make = tmp_path / "make"
-    make.write_text(f"#!/bin/sh\necho first\necho '{last_line}'\nexit {status}\n")
+    make.write_text(f"#!/bin/sh\n[ $1 = lint ] && exit 0\necho first\necho '{last_line}'\nexit {status}\n")
     make.chmod(make.stat().st_mode | stat.S_IXUSR)
     env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([REPOSITORY / ".ci" / "run"], env=env, capture_output=True, text=True)
     assert (done.returncode == 0) == passes
     assert last_line in done.stdout
+
+
+def test_ci_fails_when_a_linter_fails(tmp_path):
+    make = tmp_path / "make"
+    make.write_text("#!/bin/sh\n[ $1 = lint ] && exit 2\necho '5 passed'\n")
+    make.chmod(make.stat().st_mode | stat.S_IXUSR)
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([REPOSITORY / ".ci" / "run"], env=env, capture_output=True, text=True)
+    assert done.returncode != 0 and "5 passed" not in done.stdout
 
 
 def test_make_test_runs_the_other_backends_first_and_the_whole_suite_last():
@@ -53,6 +62,4 @@ def test_make_test_runs_the_other_backends_first_and_the_whole_suite_last():
     assert [backend for backend, _ in runs] == ["jax", "torch", "tensorflow"]
     assert runs[-1][1].endswith(" tests")
     folders = set(re.findall(r"tests/(\w+)", runs[0][1]))
-    assert {"weights", "engine", "inference"} <= folders and not {"geometry", "data", "cli"} & folders
-    network = ("ops", "layers", "backbones", "heads", "losses")
-    assert {name for name in network if (REPOSITORY / "tests" / name).is_dir()} <= folders
+    assert {"network", "weights", "training", "inference"} <= folders and not {"geometry", "datasets", "cli"} & folders
