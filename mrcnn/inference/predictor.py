@@ -1,43 +1,57 @@
-"""Detection of any number of images of any sizes with one model.
+"""Detection in any number of images of any sizes with one model.
 
-Shapes: B images of a batch, H W C molded image, A anchors, D detections.
+Shape letters: B images of a batch, H W C network input, A anchors, D detections, M side of a mask.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, Float32, Float64, Int, Num, Shaped
 
 from mrcnn.base.process_pool import available_cores
 from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
-from mrcnn.inference.mold import fit_inputs
-from mrcnn.inference.unmold import paste_detections
+from mrcnn.inference.mold import MoldSettings, batches_of_one_size, fit_inputs
+from mrcnn.inference.unmold import Instances, paste_detections
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Batches that are fitted ahead while the network runs.
+AHEAD = 1
+# The keys of a result of `detect`, in the order of `paste_detections`.
+INSTANCE_KEYS = ("rois", "class_ids", "scores", "masks")
 
 
 class Predictor:
-    """Fits images to the network, runs it, and pastes what it finds.
+    """Fits images to the network, runs it, and pastes the detections.
 
     Args:
-        model: keras.Model as `Network.detection_model` returns it; for `run` alone also of `Network.inference_model`.
-        batch_size: int. Most images run at a time. Fewer are filled up to a power of two: one image alone costs no more
-            than one, and the model compiles for few sizes.
-        mold_settings: dict. Keyword arguments of `inference.mold.fit_input`.
-        pixel_anchors: callable (height, width, channels) -> [A, 4] anchors in pixels.
+        model: keras.Model of `Network.detection_model`; `run` also takes that of `Network.inference_model`.
+        batch_size: Most images run at once. Fewer are padded to a power of two, so that a single image costs one image and
+            the model compiles for few sizes.
+        pixel_anchors: (height, width, channels) -> anchors in pixels.
 
     Attributes:
-        last_anchors: float [A, 4] or None. Pixel anchors of the images that were run last.
+        last_anchors: Pixel anchors of the images that were run last, or None.
     """
 
-    def __init__(self, model, batch_size, mold_settings, pixel_anchors):
+    def __init__(self, model: Any, batch_size: int, mold_settings: MoldSettings,
+                 pixel_anchors: Callable[[tuple[int, ...]], Num[np.ndarray, "A 4"]]) -> None:
         self.model = model
         self.batch_size = batch_size
         self.mold_settings = mold_settings
         self.pixel_anchors = pixel_anchors
-        self.last_anchors = None
-        self._anchors = {}
+        self.last_anchors: Num[np.ndarray, "A 4"] | None = None
+        self._anchors: dict[tuple[int, ...], tuple[Num[np.ndarray, "A 4"], Float32[np.ndarray, "A 4"]]] = {}
 
-    def anchors(self, image_shape):
-        """Return the normalised anchors of a molded image, kept by its shape: float32 [A, 4]."""
+    def anchors(self, image_shape: Sequence[int] | Int[np.ndarray, " _"]) -> Float32[np.ndarray, "A 4"]:
+        """Return the normalised anchors of network input of this shape. They are computed once per shape."""
         shape = tuple(int(v) for v in image_shape)
         if shape not in self._anchors:
             pixels = self.pixel_anchors(shape)
@@ -45,74 +59,80 @@ class Predictor:
         self.last_anchors, normalised = self._anchors[shape]
         return normalised
 
-    def run(self, molded, metas, min_confidence=0.0):
-        """Run the network on images of one size.
+    def run(self, images: Shaped[np.ndarray, "B H W C"], metas: Num[np.ndarray, "B meta"],
+            min_confidence: float = 0.0) -> list[Float[np.ndarray, "B ..."]]:
+        """Run the network on any number of images of one size.
 
         Args:
-            molded: [B, H, W, C], B up to any number. Raw for the detection model, mean subtracted for the classic one.
-            metas: [B, 12 + K].
-            min_confidence: least score of a detection, for the detection model.
+            images: Raw for the detection model, with the mean subtracted for the classic one.
+            min_confidence: Least score of a detection, for the detection model.
 
         Returns:
-            list of the model's outputs as arrays.
+            The outputs of the model.
 
         Raises:
-            ValueError: a side that is no multiple of 64.
+            ValueError: A side is not a multiple of 64.
         """
-        height, width = molded.shape[1:3]
+        height, width = images.shape[1:3]
         if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
             raise ValueError(f"an image of {height} x {width} pixels (height x width) does not fit the pyramid, whose "
                              f"sides must be multiples of {SIDE_MULTIPLE}: use IMAGE_RESIZE_MODE square or pad64, or "
                              "pad it before")
-        anchors = self.anchors(molded.shape[1:])
+        anchors = self.anchors(images.shape[1:])
         parts = []
-        for start in range(0, len(molded), self.batch_size):
-            images, meta = molded[start:start + self.batch_size], metas[start:start + self.batch_size]
-            count = len(images)
+        for start in range(0, len(images), self.batch_size):
+            count = min(self.batch_size, len(images) - start)
             size = min(1 << (count - 1).bit_length(), self.batch_size)  # the power of two that holds them
-            rows = np.minimum(np.arange(size), count - 1)  # the last image again where there are fewer
+            rows = start + np.minimum(np.arange(size), count - 1)  # the last image is repeated
             others = {"input_anchors": np.broadcast_to(anchors, (size, *anchors.shape)),
                       "input_min_confidence": np.full((size, 1), min_confidence, np.float32)}
-            inputs = [images[rows], np.asarray(meta, np.float32)[rows]]
+            inputs = [images[rows], np.asarray(metas, np.float32)[rows]]
             outputs = self.model.predict_on_batch(inputs + [others[tensor.name] for tensor in self.model.inputs[2:]])
             parts.append([np.asarray(output)[:count] for output in outputs])
         return [np.concatenate(output) for output in zip(*parts)]
 
-    def detect(self, images, masks="dense", min_confidence=0.0):
-        """Detect instances.
+    def detect(self, images: Sequence[npt.ArrayLike], masks: str = "dense",
+               min_confidence: float = 0.0) -> list[dict[str, Any]]:
+        """Detect instances, batch by batch: a few batches of network input are in memory at a time.
 
         Args:
-            images: list of [h, w] or [h, w, channels] arrays, of any sizes.
+            images: [h, w] or [h, w, channels] arrays of any sizes.
             masks: "dense" or "rle".
-            min_confidence: least score of a detection.
+            min_confidence: Least score of a detection.
 
         Returns:
-            list of dicts: rois int32 [N, 4] pixels (y1, x1, y2, x2); class_ids int32 [N]; scores float32 [N];
+            For each image: rois int32 [N, 4] pixels (y1, x1, y2, x2); class_ids int32 [N]; scores float32 [N];
             masks bool [h, w, N], or N COCO RLE dicts.
 
         Raises:
-            ValueError: an image that is none, by its position in the list.
+            ValueError: One of them is not an image. The message names its position in the list.
         """
-        fitted, metas, windows = fit_inputs(images, **self.mold_settings)
-        names = ("rois", "class_ids", "scores", "masks")
-        # Threads paste the masks of a batch's images, outside of the interpreter's lock, while the network sees the next batch.
+        batches = batches_of_one_size(images, self.mold_settings, self.batch_size)
+        pasted: dict[int, Future[Instances]] = {}
+        # While the network runs, threads fit the next batch and paste the masks of earlier ones; they hold no interpreter lock.
         with ThreadPoolExecutor(available_cores()) as pool:
-            pasted = {row: pool.submit(paste_detections, found, small_masks, np.shape(images[row]), fitted[row].shape,
-                                       windows[row], masks=masks)
-                      for row, found, small_masks in self._found(fitted, metas, min_confidence)}
-            return [dict(zip(names, pasted[row].result())) for row in range(len(images))]
+            fitted = _computed_ahead(pool, partial(self._fit, images), batches)
+            for positions, (batch, metas, windows) in zip(batches, fitted):
+                detections, small_masks = self.run(batch, metas, min_confidence)
+                for row, position in enumerate(positions):
+                    pasted[position] = pool.submit(
+                        paste_detections, detections[row], small_masks[row], np.shape(images[position]), batch.shape[1:],
+                        windows[row], masks=masks)
+            return [dict(zip(INSTANCE_KEYS, pasted[position].result())) for position in range(len(images))]
 
-    def _found(self, fitted, metas, min_confidence):
-        """Run the network on fitted images. Yields: (position, detections [D, 6], masks [D, M, M]) of each."""
-        for rows in _alike(fitted, self.batch_size):
-            batch = np.stack([fitted[i] for i in rows])
-            yield from zip(rows, *self.run(batch, metas[rows], min_confidence))
+    def _fit(self, images: Sequence[npt.ArrayLike], positions: list[int]) -> tuple[
+            Shaped[np.ndarray, "B H W C"], Float64[np.ndarray, "B meta"], Int[np.ndarray, "B 4"]]:
+        """Fit the images of a batch to the network, and stack them."""
+        fitted, metas, windows = fit_inputs(images, self.mold_settings, positions)
+        return np.stack(fitted), metas, windows
 
 
-def _alike(images, most):
-    """Yield the positions of images of one shape and dtype, kind by kind, up to `most` at a time."""
-    kinds = [(image.shape, image.dtype.str) for image in images]
-    for kind in sorted(set(kinds)):
-        rows = [i for i, k in enumerate(kinds) if k == kind]
-        for start in range(0, len(rows), most):
-            yield rows[start:start + most]
+def _computed_ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield function(item) for each item, in order. While the caller works on one result, threads compute the next AHEAD."""
+    pending: deque[Future[Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > AHEAD:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

@@ -70,7 +70,7 @@ def visible_rows(
     return rows[has_area], boxes[has_area]
 
 
-def own_masks(
+def masks_of_class(
     detections: Float[np.ndarray, "*B D 6"], mrcnn_mask: Float[np.ndarray, "*B D M M K"]
 ) -> Float[np.ndarray, "*B D M M"]:
     """Pick the mask of each detection's class out of the masks of all classes.
@@ -95,7 +95,8 @@ def unmold_detections(
         mrcnn_mask: Mask probability for each class.
         The others, the result and the errors: see `paste_detections`.
     """
-    return paste_detections(detections, own_masks(detections, mrcnn_mask), original_shape, image_shape, window, masks=masks)
+    small_masks = masks_of_class(detections, mrcnn_mask)
+    return paste_detections(detections, small_masks, original_shape, image_shape, window, masks=masks)
 
 
 def paste_detections(

@@ -97,7 +97,7 @@ def inference_stages(model, image):
         ValueError: not an image.
     """
     config, predictor = model.config, model.full_predictor
-    molded, metas, windows = mold_inputs([image], **settings.mold_settings(config))
+    molded, metas, windows = mold_inputs([image], settings.mold_settings(config))
     frame = image.shape, molded[0].shape, windows[0]
     outputs = predictor.run(molded[0][None], metas)
     found, probs, deltas, masks, rois, rpn_class, rpn_bbox = (output[0] for output in outputs)
@@ -180,6 +180,6 @@ def layer_activations(model, image, names):
     if lost is not None:
         near = difflib.get_close_matches(lost, [layer.name for layer in network.layers], n=3, cutoff=0)
         raise ValueError(f"there is no layer {lost!r}: did you mean {', '.join(near)}?")
-    molded, metas, _ = mold_inputs([image], **settings.mold_settings(model.config))
+    molded, metas, _ = mold_inputs([image], settings.mold_settings(model.config))
     inputs = [molded[0][None], np.float32(metas), model.full_predictor.anchors(molded[0].shape)[None]]
     return {name: value[0] for name, value in graph_access.run_graph(network, inputs, outputs).items()}

@@ -303,7 +303,7 @@ class MaskRCNN:
         Returns:
             molded float32 [B, H, W, C]; metas [B, 12 + K]; windows int [B, 4] pixels.
         """
-        molded, metas, windows = mold_inputs(images, **settings.mold_settings(self.config))
+        molded, metas, windows = mold_inputs(images, settings.mold_settings(self.config))
         return np.stack(molded), metas, windows
 
     def unmold_detections(self, detections, mrcnn_mask, original_image_shape, image_shape, window):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.inference.mold import MoldSettings
 from mrcnn.loading import generator
 from mrcnn.loading.generator import DetectionTargetSettings
 from mrcnn.loading.inspection import InspectionSettings
@@ -77,9 +78,10 @@ def _mean_pixel(config):
 
 
 def mold_settings(config):
-    """Return the keyword arguments of `inference.mold.fit_input`."""
-    return {"mean_pixel": _mean_pixel(config), "resize_mode": config.IMAGE_RESIZE_MODE, "min_dim": config.IMAGE_MIN_DIM,
-            "max_dim": config.IMAGE_MAX_DIM, "min_scale": config.IMAGE_MIN_SCALE, "num_classes": config.NUM_CLASSES}
+    """Return the MoldSettings of a configuration."""
+    return MoldSettings(
+        mean_pixel=_mean_pixel(config), resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM,
+        max_dim=config.IMAGE_MAX_DIM, min_scale=config.IMAGE_MIN_SCALE, num_classes=config.NUM_CLASSES)  # fmt: skip
 
 
 def sample_settings(config, use_mini_mask=None):

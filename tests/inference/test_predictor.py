@@ -1,13 +1,15 @@
 """Batching of images of any sizes, with a model that records its inputs."""
+import tracemalloc
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mrcnn.inference.mold import MoldSettings
 from mrcnn.inference.predictor import Predictor
 
-SETTINGS = {"mean_pixel": np.zeros(3, np.float32), "resize_mode": "pad64", "min_dim": None, "max_dim": None,
-            "min_scale": 0, "num_classes": 3}  # fmt: skip
+SETTINGS = MoldSettings(np.zeros(3, np.float32), resize_mode="pad64", min_dim=None, max_dim=None, min_scale=0, num_classes=3)
 
 
 class FakeModel:
@@ -90,7 +92,7 @@ class RecordingModel(FakeModel):
 
 def test_the_model_gets_raw_images_and_the_least_score():
     model = RecordingModel()
-    settings = {**SETTINGS, "mean_pixel": np.array([1.0, 2.0, 3.0], np.float32)}
+    settings = replace(SETTINGS, mean_pixel=np.array([1.0, 2.0, 3.0], np.float32))
     predictor = Predictor(model, 4, settings, lambda shape: np.zeros((1, 4)))
     predictor.detect([_image(64, 64, 9), np.full((64, 64, 3), 9.5), _image(64, 64, 8)], min_confidence=0.25)
     assert model.seen == [("float32", [9.5, 9.5, 9.5]), ("uint8", [9, 9, 9])]
@@ -125,3 +127,23 @@ def test_images_are_left_as_they_were():
     image = _image(50, 60, 9)
     _predictor()[0].detect([image])
     assert (image == 9).all()
+
+
+def test_a_few_batches_are_in_memory_at_a_time():
+    """200 images of 250 x 250 pixels are padded to 256 x 256: 39 MB, of which a batch of 4 is 0.8 MB."""
+    settings = replace(SETTINGS, resize_mode="square", max_dim=256)
+    predictor = Predictor(FakeModel(), 4, settings, lambda shape: np.zeros((4, 4)))
+    images = [_image(250, 250, ix % 250 + 1) for ix in range(200)]
+    tracemalloc.start()
+    results = predictor.detect(images, masks="rle")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [result["scores"][0] * 256 for result in results] == [ix % 250 + 1 for ix in range(200)]
+    assert peak < 10e6
+
+
+def test_an_image_at_fault_in_a_later_batch_is_named_by_its_position():
+    images = [_image(64, 64, 1) for _ in range(6)]
+    images[4] = np.full((64, 64, 3), 300, np.int32)
+    with pytest.raises(ValueError, match=r"images\[4\]: .*300..300, outside 0..255"):
+        _predictor()[0].detect(images)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mrcnn.inference.unmold import boxes_to_original, own_masks, unmold_detections
+from mrcnn.inference.unmold import boxes_to_original, masks_of_class, unmold_detections
 
 # A photograph of 48 x 64 enlarged twice to 96 x 128, in a square of 128 with 16 rows of padding above and below.
 ORIGINAL, MOLDED, WINDOW = (48, 64, 3), (128, 128, 3), (16, 0, 112, 128)
@@ -106,4 +106,4 @@ def test_the_mask_of_the_own_class_is_picked():
     detections[:, 4] = 2, 0, np.nan
     masks = np.arange(3 * 2 * 2 * 4, dtype=np.float32).reshape(3, 2, 2, 4)
     # row 0: class 2 of each pixel; a row of padding and one that is no number: the background's
-    assert own_masks(detections, masks).tolist() == [[[2, 6], [10, 14]], [[16, 20], [24, 28]], [[32, 36], [40, 44]]]
+    assert masks_of_class(detections, masks).tolist() == [[[2, 6], [10, 14]], [[16, 20], [24, 28]], [[32, 36], [40, 44]]]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mrcnn.config import ConfigError
-from mrcnn.inference.unmold import own_masks
+from mrcnn.inference.unmold import masks_of_class
+from mrcnn.network.layers.detection import DetectionLayer
 from mrcnn.training.mask_rcnn import MaskRCNN
 from tests.training.small import shapes, small_config, small_model
 
@@ -87,7 +88,7 @@ def _assert_endings_agree(model, atol):
     assert detections[0, 0, 5] > 0
     np.testing.assert_allclose(found, detections, atol=atol)
     there = detections[0, :, 5] > 0
-    np.testing.assert_allclose(masks[0, there], own_masks(detections, every_mask)[0, there], atol=atol)
+    np.testing.assert_allclose(masks[0, there], masks_of_class(detections, every_mask)[0, there], atol=atol)
 
 
 @pytest.mark.parametrize("kind", ["square", "free"])
@@ -108,6 +109,32 @@ def test_the_endings_agree_in_lower_precision(tmp_path):
         _assert_endings_agree(small_model("inference", tmp_path), 0.02)
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6, 1.0])
+def test_a_least_score_given_to_the_model_is_one_built_into_it(square, tmp_path, threshold):
+    square.save_weights(tmp_path / "w.h5")
+    built_in = small_model("inference", tmp_path, DETECTION_MIN_CONFIDENCE=threshold)
+    built_in.load_weights(tmp_path / "w.h5")
+    molded, metas, _ = built_in.mold_inputs(IMAGES[:1])
+    expected = built_in.full_predictor.run(molded, metas)[0]
+    found, _ = square.predictor.run(IMAGES[0][None], metas, min_confidence=threshold)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch runs without tracing")
+def test_another_least_score_does_not_trace_the_network_again(square, monkeypatch):
+    traced = []
+    stages = DetectionLayer.stages
+    monkeypatch.setattr(DetectionLayer, "stages", lambda self, inputs: traced.append(1) or stages(self, inputs))
+    square.detect(IMAGES[:1])
+    count = len(traced)
+    counts = [len(square.detect(IMAGES[:1])[0]["scores"])]
+    with monkeypatch.context() as patch:
+        patch.setattr(square.config, "DETECTION_MIN_CONFIDENCE", 1.0)
+        counts.append(len(square.detect(IMAGES[:1])[0]["scores"]))
+    square.predictor.detect(IMAGES[:1], min_confidence=0.4)
+    assert counts[0] > counts[1] == 0 and len(traced) == count
 
 
 def test_an_image_without_a_list_around_it_is_told(square):

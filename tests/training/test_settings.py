@@ -55,7 +55,7 @@ def test_target_settings():
 ])  # fmt: skip
 def test_one_mean_for_all_channels_is_spread(mean, channels, expected):
     found = settings.mold_settings(small_config(MEAN_PIXEL=mean, IMAGE_CHANNEL_COUNT=channels))
-    assert found["mean_pixel"].tolist() == expected
+    assert found.mean_pixel.tolist() == expected
 
 
 def test_the_loader_gets_everything():

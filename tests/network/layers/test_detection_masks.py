@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn.geometry.meta import compose_image_meta
-from mrcnn.inference.unmold import own_masks
+from mrcnn.inference.unmold import masks_of_class
 from mrcnn.network.heads.mask import MaskHead
 from mrcnn.network.layers.detection import CHUNK, DetectionMasks
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
@@ -45,7 +45,7 @@ def _inputs(*counts):
 def test_masks_are_those_of_the_whole_head(parts, counts):
     layer, whole = parts
     inputs = _inputs(*counts)
-    found, expected = run(layer, inputs), own_masks(inputs[0], whole.predict_on_batch(inputs))
+    found, expected = run(layer, inputs), masks_of_class(inputs[0], whole.predict_on_batch(inputs))
     assert found.shape == (len(counts), ROWS, 8, 8) and found.dtype == np.float32
     for image, count in enumerate(counts):
         np.testing.assert_allclose(found[image, :count], expected[image, :count], atol=1e-5)
