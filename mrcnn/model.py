@@ -1,14 +1,24 @@
-"""The classic module `mrcnn.model`: its names, over the rooms of the house.
+"""Classic facade: the names that projects import from `mrcnn.model`.
 
-Classes and functions are the inner ones where their signature is the classic one. The others are adapters that unpack
-`config` into explicit arguments. New code may import from the rooms directly.
+Classes and functions with an unchanged signature are those of the packages. The others are adapters that unpack `config` into
+explicit arguments. New code can import from the packages directly.
+
+Shape letters: B images, N instances or boxes, H W C image, h w mini-mask or mask, A anchors, R ROIs, T sampled ROIs, G
+ground-truth rows (padded), K classes with background, D detections, M side of the mask head.
 """
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 from keras import ops
 
 from mrcnn.base import pixels
+from mrcnn.config import Config
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.meta import compose_image_meta, parse_image_meta
 from mrcnn.loading.augment import RandomFlip
 from mrcnn.loading.generator import classic_batch, dense_rpn_match
@@ -47,52 +57,53 @@ __all__ = [
 
 
 # --- Boxes on tensors ------------------------------------------------------------------------------------------------
-def apply_box_deltas_graph(boxes, deltas):
-    """Shift and scale boxes [N, 4] by deltas [N, 4]; see `ops.boxes.apply_box_deltas`."""
+def apply_box_deltas_graph(boxes: Any, deltas: Any) -> Any:
+    """Shift and scale boxes [N, 4] by deltas [N, 4]; see `mrcnn.network.ops.boxes.apply_box_deltas`."""
     return box_ops.apply_box_deltas(boxes, deltas)
 
 
-def clip_boxes_graph(boxes, window):
-    """Clip boxes [N, 4] to a window [4]; see `ops.boxes.clip_boxes`."""
+def clip_boxes_graph(boxes: Any, window: Any) -> Any:
+    """Clip boxes [N, 4] to a window [4]; see `mrcnn.network.ops.boxes.clip_boxes`."""
     return box_ops.clip_boxes(boxes, window)
 
 
-def overlaps_graph(boxes1, boxes2):
-    """Return the IoU [N1, N2] of two sets of boxes; see `ops.boxes.compute_overlaps`."""
+def overlaps_graph(boxes1: Any, boxes2: Any) -> Any:
+    """Return the IoU [N1, N2] of two sets of boxes; see `mrcnn.network.ops.boxes.compute_overlaps`."""
     return box_ops.compute_overlaps(boxes1, boxes2)
 
 
-def log2_graph(x):
-    """Return the logarithm to base 2."""
+def log2_graph(x: Any) -> Any:
+    """Return the base-2 logarithm."""
     return ops.log(x) / np.log(np.float32(2.0))
 
 
-def trim_zeros_graph(boxes, name="trim_zeros"):
-    """Drop the rows that are all zero: eager use alone, for the result has no fixed size.
+def trim_zeros_graph(boxes: Any, name: str = "trim_zeros") -> tuple[Any, Any]:
+    """Drop rows that are all zero. Eager only, because the size of the result varies.
 
     Returns:
-        tuple: boxes [N, 4], and bool [rows] of which rows they were.
+        boxes [N, 4], and bool [rows] that is True for the rows that were kept.
     """
     keep = ops.any(ops.convert_to_tensor(boxes) != 0, axis=1)
     rows = np.flatnonzero(ops.convert_to_numpy(keep)).astype(np.int32)
     return ops.take(boxes, rows, axis=0), keep
 
 
-def batch_pack_graph(x, counts, num_rows):
-    """Join the first counts[i] rows of each image: [B, N, ...] -> [sum of counts, ...]. Eager use alone."""
+def batch_pack_graph(x: Any, counts: Any, num_rows: int) -> Any:
+    """Concatenate the first counts[i] rows of each image: [B, N, ...] -> [sum of counts, ...]. Eager only."""
     counts = ops.convert_to_numpy(counts)
     return ops.concatenate([x[i, :int(counts[i])] for i in range(num_rows)], axis=0)
 
 
 # --- Parts of the network --------------------------------------------------------------------------------------------
-def fpn_classifier_graph(rois, feature_maps, image_meta, pool_size, num_classes, train_bn=True, fc_layers_size=1024):
+def fpn_classifier_graph(rois: Any, feature_maps: Sequence[Any], image_meta: Any, pool_size: int, num_classes: int,
+                         train_bn: bool | None = True, fc_layers_size: int = 1024) -> tuple[Any, Any, Any]:  # fmt: skip
     """Add ROI align and the box head.
 
     Args:
         rois: [B, R, 4]. Normalised.
         feature_maps: [P2, P3, P4, P5].
         image_meta: [B, 12 + K].
-        pool_size, num_classes, train_bn, fc_layers_size: as of `heads.box.BoxHead`.
+        pool_size, num_classes, train_bn, fc_layers_size: as for `mrcnn.network.heads.box.BoxHead`.
 
     Returns:
         logits [B, R, K], probabilities [B, R, K], deltas [B, R, K, 4].
@@ -101,18 +112,21 @@ def fpn_classifier_graph(rois, feature_maps, image_meta, pool_size, num_classes,
     return BoxHead(pool_size, num_classes, fc_layers_size, train_bn)(features)
 
 
-def build_fpn_mask_graph(rois, feature_maps, image_meta, pool_size, num_classes, train_bn=True):
-    """Add ROI align and the mask head; arguments as of `fpn_classifier_graph`. Returns masks [B, R, M, M, K]."""
+def build_fpn_mask_graph(rois: Any, feature_maps: Sequence[Any], image_meta: Any, pool_size: int, num_classes: int,
+                         train_bn: bool | None = True) -> Any:  # fmt: skip
+    """Add ROI align and the mask head, and return masks [B, R, M, M, K]; arguments as for `fpn_classifier_graph`."""
     features = PyramidROIAlign([pool_size, pool_size], name="roi_align_mask")([rois, image_meta, *feature_maps])
     return MaskHead(num_classes, train_bn)(features)
 
 
-def detection_targets_graph(proposals, gt_class_ids, gt_boxes, gt_masks, config):
-    """Sample targets of one image.
+def detection_targets_graph(proposals: Any, gt_class_ids: Any, gt_boxes: Any, gt_masks: Any, config: Config) -> list[Any]:
+    """Sample the detection targets of one image.
 
     Args:
-        proposals: [R, 4]. Normalised; gt_class_ids [G]; gt_boxes [G, 4] normalised; gt_masks [h, w, G].
-        config: Config.
+        proposals: [R, 4]. Normalised.
+        gt_class_ids: [G].
+        gt_boxes: [G, 4]. Normalised.
+        gt_masks: [h, w, G].
 
     Returns:
         rois [T, 4], class ids [T], deltas [T, 4], masks [T, M, M]; see `DetectionTargetLayer`.
@@ -122,12 +136,14 @@ def detection_targets_graph(proposals, gt_class_ids, gt_boxes, gt_masks, config)
     return [output[0] for output in DetectionTargetLayer(config, seed=config.SEED)(batch)]
 
 
-def refine_detections_graph(rois, probs, deltas, window, config):
-    """Refine, filter and suppress the detections of one image.
+def refine_detections_graph(rois: Any, probs: Any, deltas: Any, window: Any, config: Config) -> Any:
+    """Refine and filter the detections of one image, with NMS by class.
 
     Args:
-        rois: [R, 4]. Normalised; probs [R, K]; deltas [R, K, 4]; window [4] normalised.
-        config: Config.
+        rois: [R, 4]. Normalised.
+        probs: [R, K].
+        deltas: [R, K, 4].
+        window: [4]. Normalised.
 
     Returns:
         float32 [D, 6]. (y1, x1, y2, x2, class id, score).
@@ -135,19 +151,19 @@ def refine_detections_graph(rois, probs, deltas, window, config):
     shape = tuple(int(v) for v in config.IMAGE_SHAPE)
     window = np.asarray(ops.convert_to_numpy(window), np.float64)
     scale = np.array([shape[0], shape[1], shape[0], shape[1]], np.float64) - 1
-    pixels = window * scale + [0, 0, 1, 1]
-    meta = compose_image_meta(0, shape, shape, pixels, 1.0, np.ones(config.NUM_CLASSES))
+    window_pixels = window * scale + [0, 0, 1, 1]
+    meta = compose_image_meta(0, shape, shape, window_pixels, 1.0, np.ones(config.NUM_CLASSES))
     batch = [ops.expand_dims(ops.convert_to_tensor(t), 0) for t in (rois, probs, deltas, np.float32(meta))]
     return DetectionLayer(config)(batch)[0]
 
 
 # --- Losses ----------------------------------------------------------------------------------------------------------
-def smooth_l1_loss(y_true, y_pred):
-    """Return the smooth L1 distance of each element; see `network.losses.smooth_l1`."""
+def smooth_l1_loss(y_true: Any, y_pred: Any) -> Any:
+    """Return the smooth L1 distance of each element; see `mrcnn.network.losses.smooth_l1`."""
     return smooth_l1(y_true, y_pred)
 
 
-def rpn_class_loss_graph(rpn_match, rpn_class_logits):
+def rpn_class_loss_graph(rpn_match: Any, rpn_class_logits: Any) -> Any:
     """Return the class loss of the RPN for all anchors.
 
     Args:
@@ -157,7 +173,7 @@ def rpn_class_loss_graph(rpn_match, rpn_class_logits):
     return rpn_class_loss(ops.squeeze(ops.convert_to_tensor(rpn_match), -1), rpn_class_logits)
 
 
-def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
+def rpn_bbox_loss_graph(config: Config, target_bbox: Any, rpn_match: Any, rpn_bbox: Any) -> Any:
     """Return the box loss of the RPN for all anchors.
 
     Args:
@@ -170,17 +186,17 @@ def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
     return rpn_bbox_loss(target_bbox, ops.cast(valid, "int32"), gather_rows(ops.convert_to_tensor(rpn_bbox), positions))
 
 
-def mrcnn_class_loss_graph(target_class_ids, pred_class_logits, active_class_ids):
-    """Return the class loss of the heads; see `network.losses.mrcnn_class_loss`."""
+def mrcnn_class_loss_graph(target_class_ids: Any, pred_class_logits: Any, active_class_ids: Any) -> Any:
+    """Return the class loss of the heads; see `mrcnn.network.losses.mrcnn_class_loss`."""
     return mrcnn_class_loss(target_class_ids, pred_class_logits, active_class_ids)
 
 
-def mrcnn_bbox_loss_graph(target_bbox, target_class_ids, pred_bbox):
-    """Return the box loss of the heads; see `network.losses.mrcnn_bbox_loss`."""
+def mrcnn_bbox_loss_graph(target_bbox: Any, target_class_ids: Any, pred_bbox: Any) -> Any:
+    """Return the box loss of the heads; see `mrcnn.network.losses.mrcnn_bbox_loss`."""
     return mrcnn_bbox_loss(target_bbox, target_class_ids, pred_bbox)
 
 
-def mrcnn_mask_loss_graph(target_masks, target_class_ids, pred_masks):
+def mrcnn_mask_loss_graph(target_masks: Any, target_class_ids: Any, pred_masks: Any) -> Any:
     """Return the mask loss of the heads.
 
     Args:
@@ -193,77 +209,93 @@ def mrcnn_mask_loss_graph(target_masks, target_class_ids, pred_masks):
 
 
 # --- Images and training data ----------------------------------------------------------------------------------------
-def mold_image(images, config):
-    """Subtract config.MEAN_PIXEL: float32 of the shape of `images`."""
+def mold_image(images: npt.ArrayLike, config: Config) -> Float32[np.ndarray, "*B C"]:
+    """Subtract config.MEAN_PIXEL from one or several images [..., C]."""
     return pixels.mold_image(np.asarray(images), config.MEAN_PIXEL)
 
 
-def unmold_image(normalized_images, config):
-    """Add config.MEAN_PIXEL again: uint8 of the shape of `normalized_images`."""
+def unmold_image(normalized_images: npt.ArrayLike, config: Config) -> UInt8[np.ndarray, "*B C"]:
+    """Add config.MEAN_PIXEL to one or several images [..., C], then round and clip."""
     return pixels.unmold_image(np.asarray(normalized_images), config.MEAN_PIXEL)
 
 
-def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, use_mini_mask=None):
+def load_image_gt(
+    dataset: Dataset,
+    config: Config,
+    image_id: int,
+    augment: bool = False,
+    augmentation: Any = None,
+    use_mini_mask: bool | None = None,
+) -> tuple[np.ndarray, np.ndarray, Int32[np.ndarray, " N"], Int32[np.ndarray, "N 4"], Bool[np.ndarray, "h w N"]]:
     """Load an image and its ground truth, resized and padded to the network's input.
 
     Args:
-        dataset: Dataset, prepared.
-        config: Config.
-        image_id: int.
-        augment: bool. Flip left to right half of the time (the oldest form of augmentation).
+        dataset: prepared.
+        augment: flip half of the images left to right (the oldest form of augmentation).
         augmentation: imgaug augmenter, optional.
-        use_mini_mask: bool. None follows config.USE_MINI_MASK.
+        use_mini_mask: None follows config.USE_MINI_MASK.
 
     Returns:
-        image [H, W, C]; image_meta [12 + K]; class_ids int32 [N]; boxes int32 [N, 4]; masks bool [H, W, N], or
-        mini-masks of MINI_MASK_SHAPE.
+        image [H, W, C], image_meta [12 + K], class_ids, boxes, and full-size masks, or mini-masks of MINI_MASK_SHAPE.
     """
     image, meta, class_ids, boxes, masks = make_sample(
         dataset, image_id, settings.sample_settings(config, use_mini_mask), _augmenter(augment, augmentation))
     return image, meta, class_ids, boxes, np.moveaxis(masks, 0, -1)
 
 
-def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
-    """Match anchors to ground truth; see `mrcnn.loading.targets.rpn`. `image_shape` is not read.
+def build_rpn_targets(
+    image_shape: object, anchors: npt.ArrayLike, gt_class_ids: npt.ArrayLike, gt_boxes: npt.ArrayLike, config: Config
+) -> tuple[Int32[np.ndarray, " A"], Float64[np.ndarray, "T 4"]]:
+    """Match anchors to ground truth; see `mrcnn.loading.targets.rpn`. `image_shape` is not used.
 
     Returns:
-        rpn_match int32 [A], 1 positive, -1 negative, 0 neutral; rpn_bbox float64 [T, 4], deltas of the positive anchors
-        in ascending order of the anchors, then zero rows.
+        rpn_match: 1 positive, -1 negative, 0 neutral.
+        rpn_bbox: deltas of the positive anchors in ascending order of the anchors, then zero rows.
     """
     positions, labels, deltas = rpn_targets.build_rpn_targets(
         np.asarray(anchors), np.asarray(gt_class_ids), np.asarray(gt_boxes),
         num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE, bbox_std_dev=config.RPN_BBOX_STD_DEV)
-    return dense_rpn_match(positions, labels, len(anchors)), deltas.astype(np.float64)
+    return dense_rpn_match(positions, labels, len(np.asarray(anchors))), deltas.astype(np.float64)
 
 
-def build_detection_targets(rpn_rois, gt_class_ids, gt_boxes, gt_masks, config):
-    """Sample ROIs and build their targets in NumPy; see `targets.detection.build_detection_targets`."""
+def build_detection_targets(rpn_rois: npt.ArrayLike, gt_class_ids: npt.ArrayLike, gt_boxes: npt.ArrayLike,
+                            gt_masks: npt.ArrayLike, config: Config) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """Sample ROIs and build their targets in NumPy; see `mrcnn.loading.targets.detection.build_detection_targets`."""
     return detection_targets.build_detection_targets(
-        rpn_rois, gt_class_ids, gt_boxes, np.moveaxis(gt_masks, -1, 0), **vars(settings.detection_target_settings(config)))
+        np.asarray(rpn_rois), np.asarray(gt_class_ids), np.asarray(gt_boxes), np.moveaxis(np.asarray(gt_masks), -1, 0),
+        **vars(settings.detection_target_settings(config)))
 
 
-def generate_random_rois(image_shape, count, gt_class_ids, gt_boxes):
-    """Make ROIs as an RPN might propose them; see `targets.detection.generate_random_rois`."""
-    return detection_targets.generate_random_rois(image_shape, count, gt_class_ids, gt_boxes)
+def generate_random_rois(image_shape: Sequence[int], count: int, gt_class_ids: npt.ArrayLike,
+                         gt_boxes: npt.ArrayLike) -> np.ndarray:  # fmt: skip
+    """Generate ROIs such as an RPN might propose; see `mrcnn.loading.targets.detection.generate_random_rois`."""
+    return detection_targets.generate_random_rois(image_shape, count, np.asarray(gt_class_ids), np.asarray(gt_boxes))
 
 
-def data_generator(dataset, config, shuffle=True, augment=False, augmentation=None, random_rois=0, batch_size=1,
-                   detection_targets=False, no_augmentation_sources=None):
+def data_generator(
+    dataset: Dataset,
+    config: Config,
+    shuffle: bool = True,
+    augment: bool = False,
+    augmentation: Any = None,
+    random_rois: int = 0,
+    batch_size: int = 1,
+    detection_targets: bool = False,
+    no_augmentation_sources: Sequence[str] | None = None,
+) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
     """Generate training batches without end.
 
     Args:
-        dataset: Dataset, prepared.
-        config: Config.
-        shuffle: bool. A new order in each pass.
-        augment: bool. Flip left to right half of the time (the oldest form of augmentation).
+        dataset: prepared.
+        shuffle: draw a new order in each pass.
+        augment: flip half of the images left to right (the oldest form of augmentation).
         augmentation: imgaug augmenter, optional.
-        random_rois: int. Random regions an image, for training the heads without the RPN; 0 for none.
-        batch_size: int. B.
-        detection_targets: bool. With random_rois: sample the regions and make head targets of them.
-        no_augmentation_sources: list of source names whose images are not augmented, optional.
+        random_rois: random ROIs per image, to train the heads without the RPN; 0 for none.
+        detection_targets: with random_rois, sample them and build their targets for the heads.
+        no_augmentation_sources: names of sources whose images are not augmented.
 
     Yields:
-        (inputs, outputs), lists of arrays; see `data.generator.data_generator`.
+        (inputs, outputs); see `mrcnn.loading.generator.data_generator`.
     """
     return settings.make_generator(
         dataset, config, shuffle=shuffle, augmentation=_augmenter(augment, augmentation), random_rois=random_rois,
@@ -271,38 +303,36 @@ def data_generator(dataset, config, shuffle=True, augment=False, augmentation=No
 
 
 class DataGenerator(keras.utils.PyDataset):
-    """The batches of `data_generator` by position: one pass over the data, each image once.
+    """The batches of `data_generator` by index: one pass over the data, each image once.
 
-    Args:
-        dataset, config, shuffle, augmentation, random_rois, detection_targets: as of `data_generator`; batches have
-            config.BATCH_SIZE images, the last of a pass what is left.
+    Batches have config.BATCH_SIZE images; the last one of a pass has the rest. Arguments as for `data_generator`.
     """
 
-    def __init__(self, dataset, config, shuffle=True, augmentation=None, random_rois=0, detection_targets=False,
-                 **kwargs):
+    def __init__(self, dataset: Dataset, config: Config, shuffle: bool = True, augmentation: Any = None, random_rois: int = 0,
+                 detection_targets: bool = False, **kwargs: Any) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if detection_targets and not random_rois:
-            raise ValueError("detection_targets needs regions to make targets of: give random_rois too, such as 2000")
+            raise ValueError("detection_targets needs ROIs to build targets for: give random_rois too, such as 2000")
         self.loader = settings.make_loader(dataset, config, shuffle=shuffle, augmentation=augmentation)
         self.random_rois, self.mean_pixel = random_rois, config.MEAN_PIXEL
         self.detection = settings.detection_target_settings(config) if detection_targets else None
         self.epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.loader)
 
-    def __getitem__(self, idx):
+    def __getitem__(self, idx: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         first, size = idx * self.loader.batch_size, self.loader.batch_size
         positions = range(first, min(first + size, self.loader.num_samples))
         samples = [self.loader.sample(self.epoch, position) for position in positions]
         rng = np.random.default_rng([self.loader.seed, self.epoch, idx])
         return classic_batch(self.loader, samples, self.mean_pixel, self.random_rois, self.detection, rng)
 
-    def on_epoch_end(self):
-        """Go on to the next order of the images."""
+    def on_epoch_end(self) -> None:
+        """Change to the order of the next pass."""
         self.epoch += 1
 
 
-def _augmenter(augment, augmentation):
-    """Return `augmentation`, or for the classic flag `augment` one that flips half of the images left to right."""
+def _augmenter(augment: bool, augmentation: Any) -> Any:
+    """Return `augmentation`, or for the classic flag `augment` an augmenter that flips half of the images."""
     return RandomFlip(horizontal=0.5) if augment and augmentation is None else augmentation

@@ -1,4 +1,4 @@
-"""The adapters of `mrcnn.model`: classic arguments in, what the inner functions give out."""
+"""The adapters of `mrcnn.model`: classic arguments, and the results of the functions behind them."""
 import keras
 import numpy as np
 import pytest
@@ -13,15 +13,15 @@ def _numpy(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
 
-def test_classes_are_the_inner_ones():
+def test_classes_are_those_of_the_packages():
     assert modellib.ProposalLayer is ProposalLayer
     assert set(modellib.__all__) <= set(dir(modellib))
 
 
 def test_tensor_helpers():
     boxes = np.array([[1, 2, 3, 4], [0, 0, 0, 0], [5, 6, 7, 8]], np.float32)
-    kept, there = modellib.trim_zeros_graph(boxes)
-    assert _numpy(kept).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] and _numpy(there).tolist() == [True, False, True]
+    kept, valid = modellib.trim_zeros_graph(boxes)
+    assert _numpy(kept).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] and _numpy(valid).tolist() == [True, False, True]
     packed = modellib.batch_pack_graph(keras.ops.convert_to_tensor(boxes.reshape(3, 4, 1)), np.array([1, 0, 2]), 3)
     assert _numpy(packed)[:, 0].tolist() == [1, 5, 6]
     np.testing.assert_allclose(_numpy(modellib.log2_graph(np.array([1, 2, 8], np.float32))), [0, 1, 3], atol=1e-6)
@@ -97,6 +97,6 @@ def test_parallel_model_stands_for_the_model():
         ParallelModel(model, 2)
 
 
-def test_a_generator_of_detection_targets_needs_regions():
-    with pytest.raises(ValueError, match="detection_targets needs regions"):
+def test_a_generator_of_detection_targets_needs_rois():
+    with pytest.raises(ValueError, match="detection_targets needs ROIs"):
         modellib.DataGenerator(None, None, detection_targets=True)
