@@ -163,13 +163,13 @@ def detector(size, batch_size=1, num_classes=81, instances=100):
     """Return a MaskRCNN for detection at `size` whose random weights find `instances` in any image."""
     import tempfile
 
-    from mrcnn.training.mask_rcnn import MaskRCNN
+    from mrcnn.cli.backend import build_model
 
     # A least score and a threshold of suppression as torchvision's.
     settings = config(IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size, NUM_CLASSES=num_classes,
                       DETECTION_MIN_CONFIDENCE=0.05, DETECTION_NMS_THRESHOLD=0.5,
                       DETECTION_MAX_INSTANCES=instances)  # fmt: skip
-    model = MaskRCNN("inference", settings, tempfile.gettempdir())
+    model = build_model("inference", settings, tempfile.gettempdir())  # the allocator set as by the command line
     bias = model.keras_model.get_layer("mrcnn_class_logits").weights[1]
     bias.assign(sure_of_one_class(num_classes))
     return model
@@ -182,10 +182,10 @@ def training_model(**overrides):
     """
     import tempfile
 
-    from mrcnn.training.mask_rcnn import MaskRCNN
+    from mrcnn.cli.backend import build_model
 
     settings = config(**{"GT_BOXES_AS_ROIS": True, **overrides})
-    model = MaskRCNN("training", settings, tempfile.gettempdir())
+    model = build_model("training", settings, tempfile.gettempdir())  # the allocator set as by the command line
     model.set_trainable(".*", verbose=0)
     model.compile(0.001, settings.LEARNING_MOMENTUM)
     return model
