@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import skimage.io
 from jaxtyping import Num
+from PIL import Image
 
+from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
@@ -112,7 +114,8 @@ def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path |
         results = detect(list(images.values())) if images else []
         for path, result in zip(images, results, strict=True):
             picture = draw_detections(images[path], result, class_names)
-            skimage.io.imsave(output_dir / (names[path] + PICTURE_SUFFIX), picture, check_contrast=False)
+            with atomic_open(output_dir / (names[path] + PICTURE_SUFFIX)) as file:
+                Image.fromarray(picture).save(file, "JPEG")
             if labelme:
                 write_labelme_result(output_dir / LABELME_NAME, path, names[path], result, class_names,
                                      images[path].shape[:2], shape_type=labelme)

@@ -1,11 +1,14 @@
 """The parts of a page: what the data hold never becomes HTML."""
 import base64
+import io
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
+from PIL import Image
 
-from mrcnn.tools.html import bars, picture, render, table, write_page
+from mrcnn.tools.html import bars, jpeg, picture, render, table, write_page
 
 EVIL = '<img src=x onerror="alert(1)">&'
 SAFE = "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;&amp;"
@@ -37,11 +40,20 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_holds_its_bytes():
+def test_a_picture_contains_its_bytes():
     tag = picture(b"\x00\xffpixels", "png", alt='a "b" <c>')
     start, _, rest = tag.partition("base64,")
     assert start == '<img src="data:image/png;' and base64.b64decode(rest.split('"')[0]) == b"\x00\xffpixels"
     assert 'alt="a &#34;b&#34; &lt;c&gt;"' in tag and isinstance(tag, Markup)
+
+
+def test_pixels_are_encoded_in_their_colours():
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[:] = (200, 100, 50)
+    decoded = np.asarray(Image.open(io.BytesIO(jpeg(image, 95)))).astype(int)
+    assert decoded.shape == image.shape and np.abs(decoded - (200, 100, 50)).max() <= 4
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert len(jpeg(noise, 20)) < len(jpeg(noise, 90))
 
 
 def test_a_table_has_its_cells_and_scrolls():

@@ -125,8 +125,8 @@ def test_a_folder_is_searched_and_a_file_is_taken_once(tmp_path):
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = find_pictures([tmp_path / "b.png", tmp_path])
-    assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["b.png", "a.JPG", "sub/c.webp"]
+    pictures = find_pictures([tmp_path / "b.png", tmp_path])
+    assert [path.removeprefix(f"{tmp_path}/") for path in pictures] == ["b.png", "a.JPG", "sub/c.webp"]
 
 
 def test_a_missing_path_and_a_folder_without_pictures_are_errors(tmp_path):

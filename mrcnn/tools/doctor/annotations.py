@@ -117,7 +117,7 @@ def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings
     if objects.empty_images:
         message = f"{objects.empty_images} of {objects.images} images have no annotations"
         findings.add("image_without_objects", Place(part.name), message)
-    for where, reason in part.left_out():
+    for where, reason in part.skipped():
         findings.add("left_out", Place(part.name), f"{where}: {reason}")
     return objects
 

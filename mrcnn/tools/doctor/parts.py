@@ -80,7 +80,7 @@ class Part:
         path: the file or folder, for messages.
         categories: names by id.
         annotations: gives the annotations of the image at an index of `images`. May raise DataError.
-        left_out: gives what the reader skipped: (where, reason) of each entry.
+        skipped: gives what the reader skipped: (where, reason) of each entry.
         content: the whole JSON for COCO; None for other formats.
     """
 
@@ -89,7 +89,7 @@ class Part:
     categories: dict[int | str, str]
     images: list[CheckedImage]
     annotations: Callable[[int], list[Labelled]]
-    left_out: Callable[[], list[tuple[Any, str]]] = field(default=list)
+    skipped: Callable[[], list[tuple[Any, str]]] = field(default=list)
     content: dict[str, Any] | None = None
 
 

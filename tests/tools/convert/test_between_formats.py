@@ -1,4 +1,4 @@
-"""From one format to another and back, in parts, divided, and with what was left out."""
+"""From one format to another and back, in parts, split, and with skipped entries."""
 import json
 
 import numpy as np
@@ -18,7 +18,7 @@ from tests.shared_data import shared_path
 
 
 def write_masks(folder, count=10):
-    """Write images s0_0, s0_1, s1_2, s1_3, ...: cells everywhere, on the first two an axon too."""
+    """Write images s0_0, s0_1, s1_2, s1_3, ... with a cell, and with an axon in the first two."""
     for i in range(count):
         write_flat(folder, f"s{i // 2}_{i}", {"cell/0": A, **({"axon/0": B} if i < 2 else {})})
     return folder
@@ -28,14 +28,14 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_to_coco_beside_the_images(tmp_path):
+def test_to_coco_without_copies(tmp_path):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
     assert (done.summary.images, done.summary.instances, done.summary.per_class) == (10, 12, {"axon": 2, "cell": 10})
     assert done.images == {None: tmp_path / "in"} and list(done.parts) == [None] and done.summary.skipped == []
     content = read(tmp_path / "out.json")
     assert content["images"][0] == {"id": 1, "file_name": "images/s0_0.jpg", "height": 40, "width": 60}
     again = mrcnn.datasets.open(tmp_path / "out.json", images=done.images[None])
-    # beside folders of classes: axon, then cell
+    # classes in the order of their folders: axon, cell
     np.testing.assert_array_equal(again.load_mask(0)[0], np.dstack([B, A]))
     assert again.load_image(0).shape == (40, 60, 3)
 
@@ -89,7 +89,7 @@ def test_parts_stay_parts(tmp_path):
         convert(tmp_path / "in", tmp_path / "out.json", subsets=["test"])
 
 
-def test_what_the_reader_left_out_counts_once_in_a_split(tmp_path):
+def test_entries_that_the_reader_skipped_are_counted_once_in_a_split(tmp_path):
     write_masks(tmp_path / "in")
     write_flat(tmp_path / "in", "empty", {"cell/0": A, "cell/1": rectangle(0, 0, 0, 0)})
     write_flat(tmp_path / "in", "unlisted", None)
@@ -140,7 +140,7 @@ def test_processes_and_progress(tmp_path):
     ({"output": "out", "to": "yolo", "copy_images": "x"}, "are copied to the output"),
     ({"output": "out.json", "year": 2017}, "has no option 'year'"),
 ])  # fmt: skip
-def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path, arguments, said, monkeypatch):
+def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path, arguments, said, monkeypatch):
     write_masks(tmp_path / "in", 2)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=said):
@@ -156,7 +156,7 @@ def test_a_file_is_not_replaced_by_its_own_conversion(tmp_path):
 
 
 @pytest.mark.parametrize("to, part", [("labelme", "train"), ("yolo", "images/train"), ("coco", "images/train")])
-def test_dividing_again_never_mixes_the_parts(tmp_path, to, part):
+def test_splitting_again_never_mixes_the_parts(tmp_path, to, part):
     write_masks(tmp_path / "in")
     output = tmp_path / "out" / ("a.json" if to == "coco" else "")
     arguments = {"to": to, "split": 0.5, "copy_images": None if to == "yolo" else True}
@@ -167,7 +167,7 @@ def test_dividing_again_never_mixes_the_parts(tmp_path, to, part):
     assert sorted(path for path in (tmp_path / "out").rglob("*")) == before
 
 
-def test_a_part_never_replaces_the_data_that_it_is_made_of(tmp_path):
+def test_a_part_never_overwrites_its_source(tmp_path):
     convert(write_masks(tmp_path / "in"), tmp_path / "out_train.json")
     before = (tmp_path / "out_train.json").read_bytes()
     with pytest.raises(ValueError, match="out_train.json would overwrite the data set"):
@@ -176,7 +176,7 @@ def test_a_part_never_replaces_the_data_that_it_is_made_of(tmp_path):
 
 
 def parts_of(folder, part, to):
-    """Names of the images of a part that `convert` wrote to `folder`, without their endings."""
+    """Names of the images of a part that `convert` wrote to `folder`, without suffixes."""
     if to == "coco":
         images = read(folder / f"out_{part.replace('/', '_')}.json")["images"]
         return sorted(image["file_name"].split("/")[-1].split(".")[0] for image in images)
@@ -216,11 +216,11 @@ def test_three_parts(tmp_path, to):
     write_masks(tmp_path / "in")
     done = convert(tmp_path / "in", output_of(tmp_path, to), to=to, split=(0.5, 0.3, 0.2), copy_images=to != "coco" or None)
     assert {part: summary.images for part, (_, summary) in done.parts.items()} == {"train": 5, "val": 3, "test": 2}
-    found = [parts_of(tmp_path, part, to) for part in ("train", "val", "test")]
-    assert sorted(sum(found, [])) == sorted(f"s{i // 2}_{i}" for i in range(10)) and done.summary.images == 10
+    parts = [parts_of(tmp_path, part, to) for part in ("train", "val", "test")]
+    assert sorted(sum(parts, [])) == sorted(f"s{i // 2}_{i}" for i in range(10)) and done.summary.images == 10
 
 
-def test_dividing_again_replaces_json_files_and_notes_other_parts(tmp_path):
+def test_splitting_again_replaces_json_files_and_notes_other_parts(tmp_path):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out.json", split=(0.5, 0.3, 0.2))
     done = convert(tmp_path / "in", tmp_path / "out.json", split=0.6, seed=1)
@@ -245,7 +245,7 @@ def test_folders_of_other_folds_are_refused(tmp_path, to):
         convert(tmp_path / "in", tmp_path / "out", to=to, folds=2, copy_images=True)
 
 
-def test_a_division_that_is_broken_off_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+def test_an_interrupted_split_keeps_the_earlier_one(tmp_path, monkeypatch):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out.json", split=0.5, seed=0)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
@@ -264,7 +264,7 @@ def test_a_division_that_is_broken_off_leaves_the_earlier_one_whole(tmp_path, mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out_train.json", "out_val.json"]
 
 
-def test_parts_that_yolo_does_not_know_are_told_before_anything_is_written(tmp_path):
+def test_parts_unknown_to_yolo_are_refused_before_anything_is_written(tmp_path):
     for part in ("train", "val"):
         write_masks(tmp_path / "in" / part, count=2)
     assert mrcnn.datasets.catalog.subsets_of(tmp_path / "in", "masks") == ["train", "val"]

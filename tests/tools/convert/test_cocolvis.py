@@ -1,4 +1,4 @@
-"""COCO+LVIS built and read back: the tree, the layers and the counts as worked out by hand; runs that were interrupted."""
+"""COCO+LVIS built and read back: the tree, the layers and the counts by hand; interrupted runs."""
 import json
 import os
 import pickle
@@ -25,7 +25,7 @@ def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_what_was_worked_out_by_hand(tmp_path):
+def test_a_build_by_hand(tmp_path):
     stages = RecordedStages()
     pair = write_pair(tmp_path, missing=[4])
     summary = build(pair, tmp_path / "set" / "train", progress=stages)
@@ -40,7 +40,7 @@ def test_what_was_worked_out_by_hand(tmp_path):
         assert row in table
     assert sorted(name for name in files(tmp_path / "set" / "train") if not name.startswith(".build")) == [
         "hannotation.pickle", "images/1.jpg", "masks/1.pickle"]  # fmt: skip
-    # by Python's own reader, as others read it
+    # by Python's own reader, as other programs read it
     assert pickle.loads((tmp_path / "set" / "train" / "hannotation.pickle").read_bytes()) == {
         "1": {"num_instance_masks": 6, "hierarchy": TREE}}  # fmt: skip
     layers, mapping = pickle.loads((tmp_path / "set" / "train" / "masks" / "1.pickle").read_bytes())
@@ -49,7 +49,7 @@ def test_what_was_worked_out_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize("levels, ids", [("all", [0, 1, 2, 3, 4, 5]), ("whole", [0, 2, 4, 5]), ("parts", [1, 3])])
-def test_the_reader_on_it(tmp_path, levels, ids):
+def test_the_reader_reads_it(tmp_path, levels, ids):
     build(write_pair(tmp_path), tmp_path / "set" / "val")
     dataset = mrcnn.datasets.open(tmp_path / "set", levels=levels)
     assert [info["id"] for info in dataset.image_info] == [1, 4] and dataset.image_info[0]["hierarchy"] == TREE
@@ -78,7 +78,7 @@ def test_processes_write_the_same(tmp_path, monkeypatch):
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_an_interrupted_run_is_gone_on_with(tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(cocolvis, "BATCH", 2)
     pair, out = write_pair(tmp_path, ids=range(10, 17)), tmp_path / "out"
 
@@ -107,7 +107,7 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path, monkeypatch):
     assert build(pair, out) == summary  # and once more, with nothing to do
 
 
-def test_what_is_damaged_or_gone_is_written_again(tmp_path, monkeypatch):
+def test_damaged_and_missing_files_are_written_again(tmp_path, monkeypatch):
     monkeypatch.setattr(cocolvis, "BATCH", 1)
     pair, out = write_pair(tmp_path, ids=range(10, 16)), tmp_path / "out"
     build(pair, out)
@@ -122,7 +122,7 @@ def test_what_is_damaged_or_gone_is_written_again(tmp_path, monkeypatch):
     assert files(out) == whole and stages.told[-1][1][0] == (2, 6)
 
 
-def test_a_folder_of_something_else(tmp_path):
+def test_a_folder_with_other_content_is_refused(tmp_path):
     pair, out = write_pair(tmp_path), tmp_path / "out"
     build(pair, out)
     before = files(out)
@@ -144,11 +144,11 @@ def test_linked_images(tmp_path):
     build(pair, tmp_path / "out", link=True)
     assert os.path.samefile(pair[2] / "000000000001.jpg", tmp_path / "out" / "images" / "1.jpg")
     (tmp_path / "out" / ".build" / "00000.json").unlink()
-    build(pair, tmp_path / "out", link=True)  # over the link that is there
+    build(pair, tmp_path / "out", link=True)  # over the existing link
     assert sorted(os.listdir(tmp_path / "out" / "images")) == ["1.jpg", "4.jpg"]
 
 
-def test_what_cannot_be_taken_is_told(tmp_path):
+def test_unusable_images_and_annotations_are_reported(tmp_path):
     pair = write_pair(tmp_path, ids=range(10, 16), missing=[10])
     coco, lvis = (json.loads(path.read_text()) for path in pair[:2])
     (pair[2] / "000000000011.jpg").write_bytes(b"no image")
@@ -169,10 +169,10 @@ def test_what_cannot_be_taken_is_told(tmp_path):
         ("LVIS annotation 14", "it has no pixels in its image"),
     ]
     entries = read_pickle(tmp_path / "out" / "hannotation.pickle")
-    assert list(entries) == ["14", "15"] and entries["14"]["num_instance_masks"] == 1 + 4  # nothing covers COCO's first now
+    assert list(entries) == ["14", "15"] and entries["14"]["num_instance_masks"] == 1 + 4  # COCO's first is uncovered now
 
 
-def test_files_that_are_none(tmp_path):
+def test_unusable_files(tmp_path):
     coco, lvis, images = write_pair(tmp_path)
     with pytest.raises(DataError, match="gone.json is not a file: give the JSON of LVIS's annotations"):
         build((coco, tmp_path / "gone.json", images), tmp_path / "out")
@@ -191,7 +191,7 @@ def test_files_that_are_none(tmp_path):
     assert not (tmp_path / "out" / "hannotation.pickle").exists()
 
 
-def test_an_image_that_is_a_link_elsewhere(tmp_path):
+def test_an_image_that_links_out_of_its_folder(tmp_path):
     pair = write_pair(tmp_path)
     (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
     (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
@@ -211,22 +211,22 @@ def test_the_root_of_coco_as_the_folder_of_images(tmp_path):
 
 
 def test_photographs(tmp_path):
-    """LVIS's file has every second instance of COCO's: all are there once, pixel by pixel, but those that nearly coincide."""
+    """LVIS has every second instance of COCO: each occurs once, pixel by pixel, except those that nearly coincide."""
     folder = shared_path("data/tiny_coco")
     path = folder / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())
-    things = [a for a in content["annotations"] if not a["iscrowd"]]
+    instances = [a for a in content["annotations"] if not a["iscrowd"]]
     categories = [{**category, "frequency": "c"} for category in content["categories"]]
     images = [{**image, "neg_category_ids": [], "not_exhaustive_category_ids": []} for image in content["images"]]
-    (tmp_path / "lvis.json").write_text(json.dumps({"images": images, "annotations": things[::2], "categories": categories}))
+    (tmp_path / "lvis.json").write_text(json.dumps({"images": images, "annotations": instances[::2], "categories": categories}))
     summary = build((path, tmp_path / "lvis.json", folder / "val2017"), tmp_path / "set", part_share=0.7)
-    assert summary.images == 6 and summary.counts["lvis"] == len(things[::2]) and summary.skipped == []
-    assert summary.instances + summary.counts["covered"] == len(things[::2]) + len(things)
+    assert summary.images == 6 and summary.counts["lvis"] == len(instances[::2]) and summary.skipped == []
+    assert summary.instances + summary.counts["covered"] == len(instances[::2]) + len(instances)
     dataset, coco = mrcnn.datasets.open(tmp_path / "set"), mrcnn.datasets.open(path, images=folder / "val2017")
     positions = {info["id"]: i for i, info in enumerate(coco.image_info)}
     for i in dataset.image_ids:
         known = positions[dataset.image_info[i]["id"]]
         drawn = {coco.annToMask(a, *coco.image_size(known)).tobytes() for a in coco.annotations_of(known)}
-        found = [mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)]
-        assert set(found) <= drawn and len(set(found)) == len(found)
+        masks = [mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)]
+        assert set(masks) <= drawn and len(set(masks)) == len(masks)
         np.testing.assert_array_equal(dataset.load_image(i), coco.load_image(known))

@@ -1,4 +1,4 @@
-"""Which instances, the tree and the layers, by hand and by the definitions."""
+"""Covered instances, the tree and the layers, by hand and by their definitions."""
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +13,11 @@ def rles(rectangles, size=SIZE):
     return [as_rle(encode_mask(mask(*rectangle, size=size))) for rectangle in rectangles]
 
 
-def test_coco_instances_that_lvis_has():
+def test_coco_instances_that_lvis_covers():
     coco, lvis = rles(COCO), rles(LVIS)
     assert uncovered(coco, lvis, 0.5) == [1, 2, 3]
     assert uncovered(coco, lvis, 170 / 180) == [1, 2, 3] and uncovered(coco, lvis, 0.95) == [0, 1, 2, 3]
-    assert uncovered(coco, lvis, 0.25) == [2]  # 0.25 itself is enough, and 54 / 198 is more
+    assert uncovered(coco, lvis, 0.25) == [2]  # 0.25 itself is enough, and 54 / 198 is higher
     assert uncovered(coco, [], 0.5) == [0, 1, 2, 3] and uncovered([], lvis, 0.5) == []
 
 
@@ -28,7 +28,7 @@ def test_the_tree():
     assert containment_tree([], 0.8) == {}
 
 
-def test_objects_of_the_same_pixels_lie_in_one_another_in_their_order():
+def test_identical_objects_contain_each_other_in_their_order():
     nodes = containment_tree(rles([(0, 0, 4, 4), (0, 0, 4, 4), (1, 1, 2, 2), (0, 0, 4, 4)]), 0.8)
     assert [nodes[i]["parent"] for i in range(4)] == [None, 0, 3, 1]
     assert [nodes[i]["node_level"] for i in range(4)] == [0, 1, 3, 2]

@@ -1,4 +1,4 @@
-"""Which parts a division has, which images they get, and where their files go."""
+"""The parts of a division, their images, and where their files go."""
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from tests.datasets.test_splits import labelled
 OUT = Path("out")
 
 
-def test_shares_are_of_two_parts_or_of_three():
+def test_shares_of_two_or_three_parts():
     assert division_of(0.8).shares == pytest.approx({"train": 0.8, "val": 0.2})
     assert division_of((0.7, 0.2, 0.1)).shares == {"train": 0.7, "val": 0.2, "test": 0.1}
     assert division_of([0.75]).parts == ["train", "val"] == division_of([0.75]).once()
@@ -18,13 +18,13 @@ def test_shares_are_of_two_parts_or_of_three():
 
 
 @pytest.mark.parametrize("split", [0, 1, -0.5, 1.5, float("nan"), (0.5, 0.5), (0.5, 0.4, 0.2), (0.6, 0.4, 0.0), ()])
-def test_shares_that_cannot_be_meant_are_refused(split):
+def test_invalid_shares_are_refused(split):
     with pytest.raises(ValueError, match="split is .*such as 0.7 0.15 0.15"):
         division_of(split)
 
 
 @pytest.mark.parametrize("folds", [1, 0, 2.5, "3"])
-def test_folds_that_cannot_be_meant_are_refused(folds):
+def test_invalid_folds_are_refused(folds):
     with pytest.raises(ValueError, match=f"folds is {folds}: expected a whole number of at least 2"):
         division_of(folds=folds)
 
@@ -62,7 +62,7 @@ def test_where_the_files_of_a_part_go():
     assert part_folders(Path("x.json"), "coco", "fold1/val", Path("copies")) == [Path("copies/fold1/val")]
 
 
-def test_a_part_from_before_is_told_of_shares_alone(tmp_path):
+def test_other_parts_are_noted_only_for_a_split_into_shares(tmp_path):
     (tmp_path / "toys_test.json").touch()
     (tmp_path / "images" / "test").mkdir(parents=True)
     for output, to in ((tmp_path / "toys.json", "coco"), (tmp_path, "yolo")):

@@ -1,4 +1,4 @@
-"""Panoptic annotations as TFRecord shards: every field, decoded by TensorFlow alone, and every refusal."""
+"""Panoptic annotations as TFRecord shards: every field, decoded by TensorFlow, and every error."""
 import json
 import os
 import shutil
@@ -20,31 +20,31 @@ FIELDS = {"image/encoded", "image/filename", "image/format", "image/height", "im
 
 
 def examples(path):
-    """Decode a shard: list of {field: its one value}, by tf.data and tf.train.Example."""
+    """Decode a shard by tf.data and tf.train.Example: a list of {field: its one value}."""
     tf = pytest.importorskip("tensorflow")
-    found = []
+    decoded = []
     for record in tf.data.TFRecordDataset(str(path)):
         features = tf.train.Example.FromString(record.numpy()).features.feature
-        found.append({})
+        decoded.append({})
         for name, feature in features.items():
-            (found[-1][name],) = getattr(feature, feature.WhichOneof("kind")).value
-    return found
+            (decoded[-1][name],) = getattr(feature, feature.WhichOneof("kind")).value
+    return decoded
 
 
 def check_fields(fields, jpeg, name, expected):
-    """Compare an Example with its image file and the map that was worked out for it."""
+    """Compare an Example with its image file and the expected map."""
     assert set(fields) == FIELDS
     height, width = expected.shape
     assert fields["image/encoded"] == jpeg.read_bytes()
     assert fields["image/filename"] == name.encode() and fields["image/format"] == b"jpeg"
     assert (fields["image/height"], fields["image/width"], fields["image/channels"]) == (height, width, 3)
     assert fields["image/segmentation/class/format"] == b"raw"
-    found = np.frombuffer(fields["image/segmentation/class/encoded"], np.dtype("int32").newbyteorder("<"))
-    np.testing.assert_array_equal(found.reshape(height, width), expected)
+    decoded = np.frombuffer(fields["image/segmentation/class/encoded"], np.dtype("int32").newbyteorder("<"))
+    np.testing.assert_array_equal(decoded.reshape(height, width), expected)
 
 
 def expected_map(png, annotation, semantic_ids, things, ignore_crowd):
-    """Work the map out another way: by OpenCV, and a mask for each segment."""
+    """Compute the map in another way: by OpenCV, with a mask for each segment."""
     blue, green, red = (channel.astype(np.int64) for channel in cv2.split(cv2.imread(str(png))))
     ids = red + 256 * green + 256**2 * blue
     expected, counts = np.zeros(ids.shape, np.int32), {}
@@ -60,7 +60,7 @@ def expected_map(png, annotation, semantic_ids, things, ignore_crowd):
 
 
 def real_root(root):
-    """Lay the two photographs out as COCO does, one in each split."""
+    """Write the two photographs in COCO's layout, one in each split."""
     shared = shared_path("data/panoptic")
     content = json.loads((shared / "panoptic_examples.json").read_text())
     (root / "annotations").mkdir(parents=True)
@@ -91,13 +91,13 @@ def test_photographs_field_by_field(tmp_path, ignore_crowd):
         expected = expected_map(png, annotation, numbers, things, ignore_crowd)
         name = annotation["file_name"].removesuffix(".png")
         check_fields(fields, tmp_path / "root" / f"{split}2017" / f"{name}.jpg", name, expected)
-    # both photographs have a crowd of persons, and 13 and more persons beside it
+    # both photographs have a crowd of persons, and 13 or more persons
     assert (256 in expected) != ignore_crowd and 257 in expected
 
 
 @pytest.fixture
 def root(tmp_path):
-    """Five images of sizes of their own, listed out of order and one in a folder; two test images."""
+    """Five images of different sizes, unordered, one in a sub-folder; two test images."""
     rng = np.random.default_rng(5)
     images = []
     for number, name in enumerate(["d.jpg", "sub/a.jpg", "b.jpg", "c.jpg", "e.jpg"]):
@@ -117,7 +117,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_images_are_shared_out_by_their_names(root):
+def test_images_are_distributed_by_name(root):
     summary = convert(root)
     out = root.parent / "out"
     names = [[e["image/filename"] for e in examples(out / f"train-0000{i}-of-00003.tfrecord")] for i in range(3)]
@@ -138,7 +138,7 @@ def test_images_are_shared_out_by_their_names(root):
                      expected_map(png, annotations[name], SEMANTIC_IDS, {1, 3}, True))  # fmt: skip
 
 
-def test_a_test_split_has_images_alone(root):
+def test_a_test_split_has_only_images(root):
     convert(root, splits=["test"], shards=1)
     y, z = examples(root.parent / "out" / "test-00000-of-00001.tfrecord")
     assert set(y) == FIELDS - {"image/segmentation/class/encoded", "image/segmentation/class/format"}
@@ -157,7 +157,7 @@ def test_processes_write_the_same(root):
     assert what == "converting" and told[-1] == (7, 7)
 
 
-def test_a_second_run_leaves_alone_what_is_whole(root):
+def test_a_second_run_keeps_complete_shards(root):
     convert(root)
     out = root.parent / "out"
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
@@ -170,7 +170,7 @@ def test_a_second_run_leaves_alone_what_is_whole(root):
     assert shards and all(told == [(1, 3), (2, 3), (3, 3)] for told in shards)
 
 
-def test_an_interrupted_run_leaves_no_half_shard_and_is_gone_on_with(root, monkeypatch):
+def test_an_interrupted_run_leaves_no_partial_shard_and_resumes(root, monkeypatch):
     convert(root)
     out = root.parent / "out"
     whole = contents(out)
@@ -230,7 +230,7 @@ def test_other_settings_where_no_shard_is_yet(root):
     assert convert(root, splits=["train"], shards=1).splits["train"]["written"] == 1
 
 
-def test_what_is_left_out_is_told(root):
+def test_skipped_images_are_reported(root):
     path = root / "annotations" / "panoptic_train2017.json"
     content = json.loads(path.read_text())
     content["annotations"] = content["annotations"][1:]  # of d.jpg, image 1
@@ -294,7 +294,7 @@ def leave_folder(content):
     (lambda content: content.update(annotations=[{"image_id": 1, "category_id": 1, "segmentation": []}]),
      "panoptic_train2017.json holds instances.*use panoptic_train2017.json and"),
 ])  # fmt: skip
-def test_a_faulty_json_is_told(tmp_path, change, said):
+def test_a_faulty_json_is_reported(tmp_path, change, said):
     with pytest.raises(DataError, match=said):
         convert(one_image(tmp_path / "root", change=change))
 
@@ -306,7 +306,7 @@ def test_a_png_of_another_size(tmp_path):
         convert(root)
 
 
-def test_an_image_that_its_exif_tag_turns(tmp_path):
+def test_an_image_with_an_exif_orientation(tmp_path):
     root = one_image(tmp_path / "root")
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -315,7 +315,7 @@ def test_an_image_that_its_exif_tag_turns(tmp_path):
         convert(root)
 
 
-def test_a_fault_in_another_process_is_told_as_well(root):
+def test_an_error_in_another_process_is_reported(root):
     path = root / "train2017" / "d.jpg"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match="image d, file .*d.jpg is cut off"):
@@ -334,7 +334,7 @@ def test_a_link_out_of_the_folder(tmp_path):
     assert convert(root, allow_outside=True).images == 1
 
 
-def test_what_is_missing_is_told_before_anything_is_written(tmp_path):
+def test_missing_files_are_reported_before_anything_is_written(tmp_path):
     root = one_image(tmp_path / "root")
     png = root / "annotations" / "panoptic_train2017" / "a.png"
     png.unlink()

@@ -19,7 +19,7 @@ CONTENT = {
     "annotations": [
         {"id": 5, "image_id": 1, "category_id": 1, "segmentation": [[10.0, 20, 50, 20, 50, 60]], "bbox": [10, 20, 40, 40],
          "area": 800, "iscrowd": 0},
-        # rows 4 to 43 of the columns 10 to 49
+        # rows 4 to 43 of columns 10 to 49
         {"id": 6, "image_id": 2, "category_id": 2, "bbox": [10, 4, 40, 40], "area": 1600.0, "iscrowd": 0,
          "segmentation": {"size": [HEIGHT, WIDTH], "counts": [10 * HEIGHT + 4, *[40, HEIGHT - 40] * 39, 40,
                                                              HEIGHT * WIDTH - 49 * HEIGHT - 44]}},

@@ -42,15 +42,15 @@ def test_blocks_change_nothing(monkeypatch):
     ([0, 1, 1, 1], [4, 4, 4, 1], [4, 0, 4, 0]),
     ([0, 1, 0, 0], [4, 4, 4, 0], [4, 0, 4, 1]),
 ])  # fmt: skip
-def test_one_before_in_the_same_part_and_in_another(parts, same, others):
-    # 0, 1 and 3 look alike; 2 has their hash, and another thumbnail
+def test_the_first_similar_image_in_the_same_part_and_in_another(parts, same, others):
+    # 0, 1 and 3 are similar; 2 has the same hash and another thumbnail
     hashes = np.array([5, 5, 5, 4], np.uint64)
     thumbnails = np.array([[0, 9], [1, 9], [99, -99], [0, 8]], np.int16)
-    found = first_similar(hashes, thumbnails, np.array(parts))
-    assert found[0].tolist() == same and found[1].tolist() == others
+    first = first_similar(hashes, thumbnails, np.array(parts))
+    assert first[0].tolist() == same and first[1].tolist() == others
 
 
-def test_many_alike_are_quick():
+def test_many_similar_images_are_fast():
     hashes = np.full(3000, 77, np.uint64)
     same, _ = first_similar(hashes, np.zeros((3000, 256), np.int16), np.zeros(3000, int))
     assert same[0] == 3000 and (same[1:] == 0).all()

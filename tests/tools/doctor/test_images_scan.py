@@ -19,8 +19,8 @@ def distance(a, b):
                                            ("a.bmp", {}), ("a.tif", {}), ("a.webp", {"lossless": True})])  # fmt: skip
 def test_an_intact_file_of_any_format_has_a_size_and_no_fault(tmp_path, name, options):
     write_photograph(tmp_path / name, 1, **options)
-    found = scan(tmp_path / name)
-    assert found.fault is None and found.size == (HEIGHT, WIDTH) and found.orientation == 1
+    scanned = scan(tmp_path / name)
+    assert scanned.fault is None and scanned.size == (HEIGHT, WIDTH) and scanned.orientation == 1
 
 
 @pytest.mark.parametrize("options", [{"format": "JPEG"}, {"format": "JPEG", "progressive": True}, {"format": "PNG"}])
@@ -50,9 +50,9 @@ def test_an_image_of_any_mode_has_a_hash(tmp_path, mode):
     else:
         image = Image.fromarray(grey.astype(np.uint8)).convert(mode)
     image.save(tmp_path / "a.tif")
-    found = scan(tmp_path / "a.tif")
-    assert found.fault is None and found.size == (60, 90)
-    assert found.hash is not None and found.thumbnail.shape == (16, 16)
+    scanned = scan(tmp_path / "a.tif")
+    assert scanned.fault is None and scanned.size == (60, 90)
+    assert scanned.hash is not None and scanned.thumbnail.shape == (16, 16)
 
 
 def test_a_format_that_only_the_image_reader_knows(tmp_path):

@@ -62,24 +62,24 @@ def mend_one(tmp_path, change):
     change(train.annotations[0])
     train.save()
     mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
-    found = json.loads((tmp_path / "a.json").read_text())["annotations"]
-    kept = [a for a in found if a["id"] == train.annotations[0]["id"]]
-    assert [a for a in found if a not in kept] == train.annotations[1:]
+    result = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    kept = [a for a in result if a["id"] == train.annotations[0]["id"]]
+    assert [a for a in result if a not in kept] == train.annotations[1:]
     return (kept[0] if kept else None), mended.counts()
 
 
 def test_a_polygon_is_clipped_by_hand(tmp_path):
-    found, done = mend_one(tmp_path, lambda a: a.update(
+    result, done = mend_one(tmp_path, lambda a: a.update(
         segmentation=[[-10, 20, 30, 20, 30, 60, -10, 60]], bbox=[-10, 20, 40, 40], area=1600))  # fmt: skip
-    assert {tuple(p) for p in np.reshape(found["segmentation"][0], (-1, 2))} == {(0, 20), (30, 20), (30, 60), (0, 60)}
-    assert found["bbox"] == [0, 20, 30, 40] and found["area"] == 1200
+    assert {tuple(p) for p in np.reshape(result["segmentation"][0], (-1, 2))} == {(0, 20), (30, 20), (30, 60), (0, 60)}
+    assert result["bbox"] == [0, 20, 30, 40] and result["area"] == 1200
     assert done == {"polygon clipped to the image, or partly dropped": 1, "area and bbox computed": 1}
 
 
 def test_wrong_boxes_and_areas_are_computed(tmp_path):
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
-    found, done = mend_one(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
-    assert found["bbox"] == [10, 20, 40, 40] and found["area"] == 1600 and found["segmentation"] == square
+    result, done = mend_one(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
+    assert result["bbox"] == [10, 20, 40, 40] and result["area"] == 1600 and result["segmentation"] == square
     assert done == {"area and bbox computed": 1}
 
 
@@ -91,8 +91,8 @@ def test_missing_fields_are_added(tmp_path):
         for name in ("bbox", "area", "iscrowd"):
             del a[name]
 
-    found, _ = mend_one(tmp_path, change)
-    assert (found["bbox"], found["area"], found["iscrowd"]) == ([10, 20, 40, 40], 1600, 0)
+    result, _ = mend_one(tmp_path, change)
+    assert (result["bbox"], result["area"], result["iscrowd"]) == ([10, 20, 40, 40], 1600, 0)
 
 
 @pytest.mark.parametrize("fields", [
@@ -101,14 +101,14 @@ def test_missing_fields_are_added(tmp_path):
     {"segmentation": [[500, 20, 540, 20, 540, 60]]},
 ])  # fmt: skip
 def test_an_annotation_without_mask_image_or_category_is_dropped(tmp_path, fields):
-    found, done = mend_one(tmp_path, lambda a: a.update(fields))
-    assert found is None and done == {"annotation dropped": 1}
+    result, done = mend_one(tmp_path, lambda a: a.update(fields))
+    assert result is None and done == {"annotation dropped": 1}
 
 
 def test_valid_polygons_are_kept_when_malformed_ones_are_dropped(tmp_path):
     square = [10, 20, 50, 20, 50, 60, 10, 60]
-    found, _ = mend_one(tmp_path, lambda a: a.update(segmentation=[[1, 2], square], bbox=[10, 20, 40, 40], area=1600))
-    assert found["segmentation"] == [square]
+    result, _ = mend_one(tmp_path, lambda a: a.update(segmentation=[[1, 2], square], bbox=[10, 20, 40, 40], area=1600))
+    assert result["segmentation"] == [square]
 
 
 def test_annotations_that_share_an_id_are_renumbered(tmp_path):
@@ -131,9 +131,9 @@ def test_a_malformed_size_is_taken_from_the_file(tmp_path):
 def test_images_that_share_an_id_are_dropped_with_their_annotations(tmp_path):
     train, _ = damaged(tmp_path / "set", "two images of one id")
     mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
-    found = json.loads((tmp_path / "a.json").read_text())
-    assert [i["file_name"] for i in found["images"]] == ["003.jpg", "004.jpg"]
-    assert found["annotations"] == train.annotations[4:]
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert [i["file_name"] for i in result["images"]] == ["003.jpg", "004.jpg"]
+    assert result["annotations"] == train.annotations[4:]
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_the_configuration():
 
 
 def test_boxes_are_transformed_to_the_networks_input():
-    # 256 x 512 becomes 512 x 1024 in a square of 1024: twice as large, 256 rows further down
+    # 256 x 512 becomes 512 x 1024 in a square of 1024: twice as large, 256 rows lower
     boxes, shapes = place_objects(objects_of([10, 20, 30, 60], size=(256, 512)), InputSettings())
     np.testing.assert_allclose(boxes, [[276, 40, 316, 120]])
     assert shapes.tolist() == [[1024, 1024]]
@@ -36,7 +36,7 @@ def test_other_resize_modes(mode):
 
 
 def test_shares_by_hand():
-    # the middles lie on multiples of the strides: 80 and 32 are met exactly, 50 at 32^2 / 50^2 and 50^2 / 80^2, both 0.4;
+    # the centres are multiples of the strides: 80 and 32 are matched exactly, 50 at 32^2 / 50^2 and 50^2 / 80^2, both 0.4;
     # a strip of 4 x 64 shares 4 x 45.3 with the widest anchor of 32 (22.6 high): 181 of 1099
     objects = objects_of([0, 472, 80, 552], [96, 480, 128, 512], [231, 487, 281, 537], [254, 480, 258, 544])
     findings = Findings()
@@ -55,7 +55,7 @@ def test_better_scales_are_suggested():
     settings = InputSettings(IMAGE_MIN_DIM=1024, IMAGE_MAX_DIM=1024)
     assert (fit(*place_objects(objects, settings), settings) < 0.5).mean() > 0.9
     suggested = suggest(objects, settings)
-    assert suggested["share_0.5"] > 0.95 and suggested["IMAGE_MAX_DIM"] == 2048  # twice the images' size is the most
+    assert suggested["share_0.5"] > 0.95 and suggested["IMAGE_MAX_DIM"] == 2048  # at most twice the size of the images
 
 
 def test_scales_that_fit_are_left_alone():

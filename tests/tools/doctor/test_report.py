@@ -142,9 +142,9 @@ def test_severities_determine_the_exit_code():
     assert [report("category_unused").exit_code(strict) for strict in (False, True)] == [0, 0]
     assert [report("mask_one_pixel").exit_code(strict) for strict in (False, True)] == [0, 1]
     assert [report("mask_empty").exit_code(strict) for strict in (False, True)] == [1, 1]
-    found = report("category_unused", "mask_one_pixel", "mask_empty", "image_missing")
-    assert [f.severity for f in found.findings] == ["error", "error", "warning", "info"]
-    assert "2 errors, 1 warning, 1 note" in found.summary()
+    several = report("category_unused", "mask_one_pixel", "mask_empty", "image_missing")
+    assert [f.severity for f in several.findings] == ["error", "error", "warning", "info"]
+    assert "2 errors, 1 warning, 1 note" in several.summary()
 
 
 def test_empty_size_ranges_are_omitted():

@@ -57,15 +57,15 @@ class FakeModel:
         self.answers, self.dataset, self.asked = answers, dataset, 0
 
     def detect(self, images):
-        found = []
+        results = []
         for _ in images:
             rows = self.answers(self.dataset, self.asked)
             self.asked += 1
             masks = [mask for _, _, mask in rows]
             boxes = [_box(mask) for mask in masks]
-            found.append({"rois": boxes, "class_ids": [c for c, _, _ in rows], "scores": [s for _, s, _ in rows],
+            results.append({"rois": boxes, "class_ids": [c for c, _, _ in rows], "scores": [s for _, s, _ in rows],
                           "masks": [encode_mask(mask) for mask in masks]})  # fmt: skip
-        return found
+        return results
 
     def evaluate(self, dataset, image_ids=None, limit=None, progress=None, min_confidence=0.0):
         ids = list(dataset.image_ids)[:limit]

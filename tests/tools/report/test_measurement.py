@@ -19,21 +19,22 @@ def _measure(answers, dataset, **options):
 def test_the_metrics_are_those_of_an_evaluation_and_detection_runs_once():
     dataset = shapes()
     model = FakeModel(lambda data, ix: correct(data, ix)[1:], dataset)
-    found = measure(model, dataset, weights="a.h5", data="shapes", min_score=0.7)
+    measured = measure(model, dataset, weights="a.h5", data="shapes", min_score=0.7)
     assert model.asked == len(dataset.image_ids) == 4
     alone = coco.evaluate(FakeModel(model.answers, dataset).detect, dataset, batch_size=2)
-    np.testing.assert_equal(found.result.metrics, alone.metrics)
-    missed = sum(len(image.missed) for image in found.mistakes)
-    assert missed == 4 and found.result.info["instances"] == missed + sum(len(image.found) for image in found.mistakes)
-    assert found.confusion.names == ["background", "square", "circle", "triangle"]
-    assert found.confusion.counts[1:, 0].sum() == 4 and len(found.worst) == 4
-    assert found.memory["process"] > 10
+    np.testing.assert_equal(measured.result.metrics, alone.metrics)
+    missed = sum(len(image.missed) for image in measured.mistakes)
+    assert missed == 4 and measured.result.info["instances"] == missed + sum(len(image.found) for image in measured.mistakes)
+    assert measured.confusion.names == ["background", "square", "circle", "triangle"]
+    assert measured.confusion.counts[1:, 0].sum() == 4 and len(measured.worst) == 4
+    assert measured.memory["process"] > 10
 
 
 def test_scores_below_the_minimum_count_only_in_ap():
-    found = _measure(lambda data, ix: [(c, 0.5, mask) for c, _, mask in correct(data, ix)], shapes())
-    assert found.result.metrics["mask_AP"] == pytest.approx(1)
-    assert found.confusion.counts[1:, 1:].sum() == 0 and found.confusion.counts[1:, 0].sum() == found.result.info["instances"]
+    measured = _measure(lambda data, ix: [(c, 0.5, mask) for c, _, mask in correct(data, ix)], shapes())
+    assert measured.result.metrics["mask_AP"] == pytest.approx(1)
+    counts = measured.confusion.counts
+    assert counts[1:, 1:].sum() == 0 and counts[1:, 0].sum() == measured.result.info["instances"]
 
 
 def test_the_rate_is_of_the_batches_after_the_first(monkeypatch):
@@ -63,6 +64,6 @@ def test_stages():
     assert all(calls for _, calls in stages.told)
 
 
-def test_a_limit_and_no_mistakes():
-    found = _measure(correct, shapes(), limit=2)
-    assert found.result.info["images"] == 2 and found.worst == [] and found.images_per_second is None
+def test_a_limit_without_mistakes():
+    measured = _measure(correct, shapes(), limit=2)
+    assert measured.result.info["images"] == 2 and measured.worst == [] and measured.images_per_second is None

@@ -143,13 +143,13 @@ def test_images_without_objects_and_without_mistakes(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_is_reported(tmp_path):
-    found = _measured(lambda data, ix: [])
+    measured = _measured(lambda data, ix: [])
 
     def gone(image_id):
         raise OSError("it was moved")
 
-    found.dataset.load_image = gone
-    page = _page(make_run(tmp_path), found)
+    measured.dataset.load_image = gone
+    page = _page(make_run(tmp_path), measured)
     assert page.text.count("(no picture: it was moved)") == 4
 
 

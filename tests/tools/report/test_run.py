@@ -1,4 +1,4 @@
-"""What is read of a run folder, and which checkpoint is meant."""
+"""Reading a run folder, and choosing a checkpoint."""
 import subprocess
 import sys
 

@@ -32,7 +32,7 @@ def dataset():
     return scenes([RED], [GREEN, CROWD], [])
 
 
-# --- which images
+# --- choosing images
 def test_images_are_found_by_id_and_by_file_name(dataset):
     assert find_images(dataset, ["2", "0.png", "2.png", "1"]) == [2, 0, 1]
 
@@ -142,7 +142,7 @@ def test_no_image_gives_an_empty_figure(dataset):
     assert axes == [] and _pixels(figure).size
 
 
-# --- bars
+# --- charts
 def test_charts_show_the_counts(dataset):
     figure, axes = statistics_figure(dataset_statistics(dataset))
     assert [bar.get_width() for bar in axes[0].patches] == [1, 1], "a crowd is not an instance, and blue does not occur"

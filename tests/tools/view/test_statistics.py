@@ -10,20 +10,20 @@ IMAGES = ([(1, 0, 0, 10, 10), (1, 0, 20, 40, 60), (2, 10, 0, 20, 5)], [], [(3, 0
 
 
 def test_instances_images_and_crowds_are_counted():
-    found = dataset_statistics(scenes(*IMAGES))
-    assert (found.images, found.instances, found.crowds, found.without_objects) == (3, 4, 1, 1)
-    assert [(c.name, c.instances, c.images, c.crowds) for c in found.classes] == [
+    statistics = dataset_statistics(scenes(*IMAGES))
+    assert (statistics.images, statistics.instances, statistics.crowds, statistics.without_objects) == (3, 4, 1, 1)
+    assert [(c.name, c.instances, c.images, c.crowds) for c in statistics.classes] == [
         ("red", 2, 2, 1), ("green", 1, 1, 0), ("blue", 1, 1, 0)]  # fmt: skip
-    assert found.per_image.tolist() == [3, 0, 1]
-    assert found.image_sizes.tolist() == [[40, 60]] * 3
+    assert statistics.per_image.tolist() == [3, 0, 1]
+    assert statistics.image_sizes.tolist() == [[40, 60]] * 3
     # 100, 1600, 50 and 24 pixels: one of 32 ** 2 or more, and the crowd's 100 do not count
-    assert found.areas == {"small": 3, "medium": 1, "large": 0}
+    assert statistics.areas == {"small": 3, "medium": 1, "large": 0}
 
 
 def test_some_images_are_counted_with_progress():
     calls = []
-    found = dataset_statistics(scenes(*IMAGES), [2], progress=lambda *step: calls.append(step))
-    assert (found.images, found.instances, found.crowds) == (1, 1, 1) and calls == [(1, 1)]
+    statistics = dataset_statistics(scenes(*IMAGES), [2], progress=lambda *step: calls.append(step))
+    assert (statistics.images, statistics.instances, statistics.crowds) == (1, 1, 1) and calls == [(1, 1)]
 
 
 def test_the_table_lists_present_and_absent_classes():
@@ -42,9 +42,9 @@ def test_classes_beyond_the_limit_are_added_up():
 
 
 def test_an_empty_data_set_has_a_table():
-    found = dataset_statistics(scenes())
-    assert (found.images, found.instances) == (0, 0) and found.areas == {"small": 0, "medium": 0, "large": 0}
-    assert found.table().startswith("0 images, 0 without objects; 0 instances\n")
+    statistics = dataset_statistics(scenes())
+    assert (statistics.images, statistics.instances) == (0, 0) and statistics.areas == {"small": 0, "medium": 0, "large": 0}
+    assert statistics.table().startswith("0 images, 0 without objects; 0 instances\n")
     assert "1 image, 1 without objects; 0 instances\n" in dataset_statistics(scenes([])).table()
 
 
@@ -58,9 +58,9 @@ class Broken(Scenes):
 
 
 def test_an_image_that_cannot_be_read_is_skipped_and_named():
-    found = dataset_statistics(scenes(*IMAGES[:1] * 2, cls=Broken))
-    assert found.images == 1 and found.skipped == [(1, "1.png: no such file")]
-    assert "skipped: image 1: 1.png: no such file" in found.table()
+    statistics = dataset_statistics(scenes(*IMAGES[:1] * 2, cls=Broken))
+    assert statistics.images == 1 and statistics.skipped == [(1, "1.png: no such file")]
+    assert "skipped: image 1: 1.png: no such file" in statistics.table()
 
 
 def test_control_characters_in_names_are_escaped():

@@ -130,7 +130,7 @@ def test_rotated_images_are_copied_upright_or_marked(tmp_path):
     assert "exif_applied" not in (tmp_path / "y.json").read_text()
 
 
-def test_a_missing_image_is_left_out_of_copies(tmp_path):
+def test_a_missing_image_is_skipped_when_copying(tmp_path):
     dataset = drawn(tmp_path / "in")
     (tmp_path / "in" / "a.png").unlink()
     summary = write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")

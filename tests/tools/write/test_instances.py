@@ -17,7 +17,7 @@ SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
     ([[10.25, 5, 30, 5, 30, 24.5]], 19.75 * 19.5 / 2, [10.25, 5, 19.75, 19.5]),
     ([[10, 5, 10, 25, 30, 25, 30, 5]], 400, [10, 5, 20, 20]),  # the opposite orientation
     ([SQUARE, [40, 5, 50, 5, 50, 15, 40, 15]], 500, [10, 5, 40, 20]),
-    ([SQUARE, [20, 5, 40, 5, 40, 25, 20, 25]], 600, [10, 5, 30, 20]),  # half of one lies on half of the other
+    ([SQUARE, [20, 5, 40, 5, 40, 25, 20, 25]], 600, [10, 5, 30, 20]),  # half of one overlaps half of the other
     ([[-10, 5, 10, 5, 10, 25, -10, 25]], 200, [0, 5, 10, 20]),  # half of it outside
     ([[50, 30, 1e9, 30, 1e9, 1e9, 50, 1e9]], 100, [50, 30, 10, 10]),
     ([[10, 5, 30, 25, 30, 5, 10, 25]], 200, [10, 5, 20, 20]),  # an hourglass, whose halves cancel out in the formula
@@ -47,7 +47,7 @@ def drawn(*annotations):
     return dataset
 
 
-def test_an_annotation_keeps_its_own_area_and_box():
+def test_an_annotation_keeps_its_area_and_box():
     dataset = drawn({"segmentation": [SQUARE], "area": 387.5, "bbox": [10.5, 5, 19, 20]},
                     {"segmentation": [SQUARE], "area": float("nan"), "bbox": [1, 2, 3]},
                     {"segmentation": [SQUARE], "iscrowd": 1})  # fmt: skip
@@ -67,14 +67,14 @@ def test_an_annotation_keeps_its_own_area_and_box():
     ({"size": [40, 60], "counts": [2401]}, "not usable"),
     ({"size": [40, 60], "counts": [2400]}, "no area"),
 ])  # fmt: skip
-def test_what_is_not_usable_is_left_out(segmentation, reason):
+def test_unusable_instances_are_skipped(segmentation, reason):
     skipped = []
     (kept,) = instances_to_write(drawn({"segmentation": segmentation}, {"segmentation": [SQUARE]}), 0, skipped)
-    ((where, told),) = skipped
-    assert kept.segmentation == [SQUARE] and where == "instance 0 of image a" and reason in told
+    ((where, message),) = skipped
+    assert kept.segmentation == [SQUARE] and where == "instance 0 of image a" and reason in message
 
 
-def test_masks_become_rle_and_an_override_of_them_is_heard():
+def test_masks_become_rle_and_an_overridden_method_is_used():
     (found,) = instances_to_write(scenes([(3, 5, 10, 25, 30)]), 0, [])
     assert (found.class_id, found.area, found.bbox) == (3, 400.0, [10, 5, 20, 20]) and found.segmentation["size"] == [40, 60]
 
@@ -88,7 +88,7 @@ def test_masks_become_rle_and_an_override_of_them_is_heard():
     assert (found.area, found.iscrowd) == (2400.0, 1)
 
 
-def test_masks_that_do_not_go_with_their_classes():
+def test_another_number_of_masks_than_of_classes():
     class Odd(Scenes):
         def load_mask(self, image_id):
             return np.ones((*SIZE, 2), bool), np.array([1])

@@ -1,4 +1,4 @@
-"""Instances come in the order of the images, here or from processes, with what their reader noted meanwhile."""
+"""Instances are read in the order of the images, in this process or in others, with the notes of their reader."""
 import numpy as np
 import pytest
 

@@ -159,7 +159,7 @@ def test_an_unknown_shape_type_is_refused_before_anything_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_boxes_alone_are_rectangles(tmp_path):
+def test_boxes_without_masks_are_rectangles(tmp_path):
     Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(tmp_path / "a.png")
     result = {"rois": np.array([[5, 10, 25, 30]], np.int32), "class_ids": np.array([1]), "scores": np.array([0.5])}
     path = write_labelme_result(tmp_path / "out", tmp_path / "a.png", "b", result, ["BG", "cat"], SIZE)

@@ -1,4 +1,4 @@
-"""The table of what was written and what was left out."""
+"""The table of what was written and what was skipped."""
 from mrcnn.tools.write.summary import Summary, counted
 from tests.loading.scenes import scenes
 

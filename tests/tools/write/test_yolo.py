@@ -61,7 +61,7 @@ def test_polygons_are_written_relative_to_the_image_size(tmp_path):
     np.testing.assert_array_equal(again.load_mask(0)[0], dataset.load_mask(0)[0])
 
 
-def test_parts_and_holes_are_joined_and_crowds_left_out(tmp_path):
+def test_parts_and_holes_are_joined_and_crowds_are_skipped(tmp_path):
     ring = rectangle(5, 5, 35, 35) & ~rectangle(15, 15, 25, 25)
     dataset = coco(
         tmp_path / "in",
@@ -152,7 +152,7 @@ def test_parts_written_one_after_another(tmp_path):
         write_yolo(other, tmp_path / "other", subset="minival")
 
 
-def test_images_that_cannot_be_read_are_left_out(tmp_path):
+def test_images_that_cannot_be_read_are_skipped(tmp_path):
     dataset = coco(tmp_path / "in", {"category_id": 3, "segmentation": [square(0, 0, 10)]}, names=["a.png", "b.png"])
     (tmp_path / "in/b.png").unlink()
     summary = write_yolo(dataset, tmp_path / "out", image_ids=[0, 1])
@@ -166,10 +166,10 @@ def test_images_that_cannot_be_read_are_left_out(tmp_path):
 def test_processes_write_the_same(tmp_path):
     folder = shared_path("data/tiny_coco")
     dataset = mrcnn.datasets.open(folder, subset="train")
-    told = []
-    one = write_yolo(dataset, tmp_path / "one", progress=lambda done, total: told.append((done, total)))
+    calls = []
+    one = write_yolo(dataset, tmp_path / "one", progress=lambda done, total: calls.append((done, total)))
     two = write_yolo(dataset, tmp_path / "two", workers=2)
-    assert told == [(i, 32) for i in range(1, 33)] and one == two
+    assert calls == [(i, 32) for i in range(1, 33)] and one == two
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.txt"))
     assert len(files) == 32 and all((tmp_path / "one" / f).read_text() == (tmp_path / "two" / f).read_text() for f in files)
     assert one.instances == 284 and sum("crowd" in reason for _, reason in one.skipped) == 4
