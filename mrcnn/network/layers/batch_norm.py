@@ -1,5 +1,6 @@
 """Batch normalisation whose statistics the configuration can freeze."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -33,7 +34,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         super().__init__(*args, **kwargs)
         self.train_bn = train_bn
         self.convolution_name = convolution
-        self._convolution = None
+        self._convolution: Callable[[], keras.layers.Conv2D] | None = None
 
     def connect(self, convolution: keras.layers.Conv2D) -> None:
         """Set the convolution whose output this layer normalises.
@@ -44,7 +45,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not is_foldable(convolution):
             raise ValueError(f"layer {self.name!r} folds a plain Conv2D without activation, channels last; "
                              f"{convolution.name!r} is not one: call both layers one after the other instead.")
-        if self.is_connected and self._convolution() is not convolution:
+        if self._convolution is not None and self._convolution() is not convolution:
             raise ValueError(f"layer {self.name!r} is already connected to {self.convolution_name!r}: "
                              f"use another BatchNorm for {convolution.name!r}.")
         self.convolution_name = convolution.name
@@ -63,7 +64,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, source=None):
         training = training if self.train_bn is None else self.train_bn
-        if source is None or not self.is_connected or (training and self.trainable):
+        if source is None or self._convolution is None or (training and self.trainable):
             return super().call(inputs, training=training)
         return self._folded(self._convolution(), source)
 

@@ -60,7 +60,8 @@ class DetectionTargetLayer(keras.layers.Layer):
         self.rois_per_image = int(rois_per_image)
         self.positive_ratio = float(positive_ratio)
         self.bbox_std_dev = tuple(float(v) for v in bbox_std_dev)
-        self.mask_shape = tuple(int(v) for v in mask_shape)
+        height, width = mask_shape
+        self.mask_shape = int(height), int(width)
         self.use_mini_mask = bool(use_mini_mask)
         self.seed = int(seed)
         self.random = keras.random.SeedGenerator(self.seed)

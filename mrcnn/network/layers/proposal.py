@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import KerasTensor, ops
 
 from mrcnn.geometry.anchors import generate_pyramid_anchors
@@ -34,7 +35,7 @@ class AnchorsLayer(keras.layers.Layer):
 
     def __init__(
         self, image_size: Sequence[int], scales: Sequence[float], ratios: Sequence[float],
-        level_shapes: Sequence[Sequence[int]], strides: Sequence[int], anchor_stride: int, **kwargs: Any
+        level_shapes: npt.ArrayLike, strides: Sequence[int], anchor_stride: int, **kwargs: Any
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.image_size = [int(side) for side in image_size]

@@ -37,7 +37,8 @@ class PyramidROIAlign(keras.layers.Layer):
 
     def __init__(self, pool_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # boxes stay float32 when the features have lower precision
-        self.pool_shape = tuple(int(v) for v in pool_shape)
+        height, width = pool_shape
+        self.pool_shape = int(height), int(width)
 
     def call(self, inputs):
         boxes, image_meta, *feature_maps = inputs
