@@ -136,7 +136,7 @@ def test_a_folder_is_recognised_and_its_parts_are_named(root):
     path = root / "annotations" / "panoptic_val2017.json"
     assert panoptic.recognise(path) is None and panoptic.subsets(path) == []
     assert panoptic.recognise(manifest_path(out, "val")) == "the JSON has no 'segments_info'"
-    assert "no folder" in panoptic.recognise(out / "val-00000-of-00002.tfrecord")
+    assert "not a folder" in panoptic.recognise(out / "val-00000-of-00002.tfrecord")
     assert "no annotations/panoptic" in panoptic.recognise(root / "annotations")
     shutil.copy(path, root / "annotations" / "instances_val2017.json")
     assert "are read as coco" in panoptic.recognise(root)
