@@ -172,7 +172,7 @@ def test_a_crowd(tmp_path):
     ({"points": None}, "no field 'points'"),
     ({"group_id": [1]}, "'group_id' is [1]"),
     ({"flags": []}, "'flags' is []"),
-    ({"shape_type": "spiral"}, "shape_type 'spiral' is not known"),
+    ({"shape_type": "spiral"}, "shape_type 'spiral' is unknown"),
     ({"shape_type": "circle", "points": [[9, 9], [9, 9]]}, "has no area"),
     ({"shape_type": "circle", "points": [[1e308, 0], [-1e308, 0]]}, "too large for numbers"),
     ({"shape_type": "linestrip", "points": [[9, 9], [9, 9]]}, "has no area"),
@@ -180,7 +180,7 @@ def test_a_crowd(tmp_path):
     ({"shape_type": "rectangle", "points": [[9, 9]]}, "at least 2"),
     ({"shape_type": "rectangle", "points": [[9, 9], [20, 9], [20, 20]]}, "expected two corners or four"),
     ({"shape_type": "mask"}, "no field 'mask'"),
-    ({"shape_type": "mask", "mask": "no PNG"}, "'mask' is no PNG in base64"),
+    ({"shape_type": "mask", "mask": "no PNG"}, "'mask' is not a PNG in base64"),
     ({"shape_type": "mask", "mask": png(np.zeros((3, 3), bool))}, "covers nothing of the image"),
     ({"shape_type": "mask", "mask": png(np.ones((3, 3), bool)), "points": [[60, 9], [62, 11]]}, "covers nothing"),
 ])  # fmt: skip
@@ -265,7 +265,7 @@ def test_files_as_other_systems_write_them(tmp_path):
     assert [info["id"] for info in dataset.image_info] == ["sub dir/été 1"] and dataset.load_image(0).shape == (40, 60, 3)
 
 
-def test_json_of_other_kinds_is_passed_over_and_a_damaged_file_is_not(tmp_path, caplog):
+def test_json_of_other_kinds_is_ignored_and_a_damaged_file_is_not(tmp_path, caplog):
     write(tmp_path / "train", [shape("cat", SQUARE)])
     write(tmp_path / "val", [shape("cat", SQUARE)])
     for name, text in (("train/list", "[1, 2]"), ("train/coco", '{"images": [], "annotations": [], "categories": []}'),
@@ -273,12 +273,12 @@ def test_json_of_other_kinds_is_passed_over_and_a_damaged_file_is_not(tmp_path, 
         (tmp_path / f"{name}.json").write_text(text)
     for part, names in (("train", ["train/coco.json", "train/list.json"]), ("val", ["val/empty.json", "val/text.json"])):
         dataset = load(tmp_path, subset=part)
-        assert dataset.notes == [(name, "it is other JSON than labelme's, and passed over") for name in names]
+        assert dataset.notes == [(name, "it is not a file of labelme's, and is ignored") for name in names]
         assert dataset.skipped == [] and caplog.records == []
     (tmp_path / "train" / "half.json").write_text('{"imagePath": "a.png"}')
     (tmp_path / "train" / "cut.json").write_text('{"version": "5.5.0", "shapes": [')
     assert [where for where, _ in load(tmp_path, subset="train").skipped] == ["train/cut.json", "train/half.json"]
-    with pytest.raises(DataError, match="coco.json has no usable labelme file: coco.json: it is other JSON"):
+    with pytest.raises(DataError, match="coco.json has no usable labelme file: coco.json: it is not a file of labelme"):
         open_subset(tmp_path / "train" / "coco.json")
 
 
@@ -301,7 +301,7 @@ def test_two_files_of_one_image_are_told(tmp_path):
     write(tmp_path, [shape("cat", SQUARE)], "c")
     dataset = load(tmp_path)
     assert dataset.num_images == 3 and dataset.skipped == []
-    assert dataset.notes == [("a.json and sub/b.json", "two files are of one image, which is taken twice")]
+    assert dataset.notes == [("a.json and sub/b.json", "two files have the same image, which is added twice")]
 
 
 def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
@@ -310,7 +310,7 @@ def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
     write_coco(load(tmp_path, subset="val"), tmp_path / "val.json")
     train, val = (load(tmp_path, subset=part) for part in ("train", "val"))
     assert [info["id"] for info in train.image_info] == ["train/a"] and train.class_names == ["BG", "in train/a", "in val/a"]
-    assert train.skipped == [(name, "it lies beside the parts of the data set, in none of them")
+    assert train.skipped == [(name, "it is in none of the data set's subsets")
                              for name in ("a.json", "more/a.json")]  # fmt: skip
     assert val.skipped == [] == val.notes
 

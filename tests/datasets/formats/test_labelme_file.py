@@ -63,7 +63,7 @@ def test_a_swapped_width_and_height_is_mended_and_told(tmp_path, caplog):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=60, imageWidth=40)
     dataset = load(tmp_path)
     assert dataset.image_size(0) == STORED and dataset.load_mask(0)[0].shape == (*STORED, 1)
-    assert dataset.notes == [("a.json", "its imageHeight and imageWidth are swapped: those of the image are taken")]
+    assert dataset.notes == [("a.json", "its imageHeight and imageWidth are swapped: those of the image are used")]
     assert "a.json: its imageHeight and imageWidth are swapped" in caplog.text
 
 

@@ -1,6 +1,8 @@
 """labelme: images with a JSON file of shapes beside each.
 
-`file` reads and checks one JSON file, `shapes` turns its shapes into masks, `dataset` makes a Dataset of a folder.
+dataset  the functions of a format, and the data set of a folder
+file     reads and checks one JSON file
+shapes   turns its shapes into masks
 """
 
 from mrcnn.datasets.formats.labelme.dataset import LabelmeDataset, open_subset, recognise, subsets

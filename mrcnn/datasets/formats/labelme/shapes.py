@@ -1,15 +1,15 @@
-"""The shapes of a labelme file, put together to instances.
+"""The shapes of a labelme file, and the instances that they form.
 
 A shape is an object with label, points, shape_type, group_id and flags:
 
-    polygon     three points or more; what a file of before shape_type has
-    rectangle   two corners across, or all four
-    circle      its centre and a point of it
+    polygon     three points or more; the type of files older than shape_type
+    rectangle   two opposite corners, or all four
+    circle      its centre and a point on it
     linestrip   a line through the points, given a width
     mask        the first and the last pixel of a box, and a PNG of the box in base64 under "mask"
 
-Points and lines cover nothing and are left out. Shapes of one group_id and label are one instance. Within such a group a
-ring that lies in another and runs the other way round is a hole; `mrcnn.geometry.outlines.find_holes` says exactly when.
+Points and lines have no area and are skipped. Shapes of one group_id and label are one instance. Within such a group a
+ring that lies in another and runs the other way round is a hole; see `mrcnn.geometry.outlines.find_holes`.
 
 Shape letters: H W image, h w mask of a shape.
 """
@@ -17,67 +17,76 @@ Shape letters: H W image, h w mask of a shape.
 import base64
 import io
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from mrcnn.base.errors import DataError
-from mrcnn.geometry.outlines import draw_with_holes, ellipse_ring, find_holes, outline_fault, rectangle_ring, stroke_rings
+from mrcnn.geometry.boxes import Number
+from mrcnn.geometry.outlines import Ring, draw_with_holes, ellipse_ring, find_holes, outline_fault, rectangle_ring, stroke_rings
 from mrcnn.geometry.polygons import polygon_bounds, rasterize_polygons
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import read_stored
 from mrcnn.io.json_fields import field as take
 from mrcnn.io.json_fields import points_field, shown
 
-# what labelme itself draws lines with
+# width in pixels with which labelme itself draws lines
 LINE_WIDTH = 10
 _WITHOUT_AREA = ("point", "points", "line")
-# the flag that our writer gives to a crowd
+# the flag by which our writer marks a crowd
 CROWD_FLAG = "crowd"
-# of a hole without a group, the share that must lie on an instance
+# fraction of a hole without a group that must lie on an instance
 _HOLE_SHARE = 0.5
+_LEAST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
+# further than any image is large
+_FAR = 1 << 40
+
+# (label, list of polygons or RLE dict, whether it is a crowd)
+Instance = tuple[str, Any, bool]
 
 
 @dataclass
 class Shape:
-    """One shape: a ring, or a stroke of several, or a mask with the pixel (x, y) that its corner lies at.
+    """One shape: a ring, a stroke of several rings, or a mask.
 
     Attributes:
-        where: str. Its place in the file.
-        label, group: str; int, str or None.
-        iscrowd: bool.
-        points: list of (x, y), as in the file.
-        rings: list of rings, empty for a mask.
-        is_stroke: bool. Whether the rings overlap and have no holes.
-        mask, corner: bool [h, w] and (x, y), or None.
+        where: its place in the file.
+        points: (x, y), as in the file.
+        rings: empty for a mask.
+        is_stroke: whether the rings overlap and have no holes.
+        mask: pixels from `corner` on, or None.
+        corner: pixel (x, y) of the mask's corner.
     """
 
     where: str
     label: str
     group: int | str | None
     iscrowd: bool
-    points: list
-    rings: list = field(default_factory=list)
+    points: list[tuple[float, float]]
+    rings: list[Ring] = field(default_factory=list)
     is_stroke: bool = False
-    mask: np.ndarray | None = None
-    corner: tuple | None = None
+    mask: Bool[np.ndarray, "h w"] | None = None
+    corner: tuple[int, int] = (0, 0)
 
-    def fault(self, size):
-        """Say why nothing of it lies in an image, or None. Args: size: (height, width). Returns: str or None."""
+    def fault(self, size: tuple[int, int]) -> str | None:
+        """Return why nothing of it lies in an image, None if something does. Args: size: (height, width)."""
         if self.mask is None:
             return outline_fault(self.rings, size)
         return None if self.draw(size).any() else "its mask covers nothing of the image"
 
     @property
-    def bounds(self):
+    def bounds(self) -> tuple[Number, Number, Number, Number]:
         """Box around it: (y1, x1, y2, x2) in pixels."""
         if self.mask is None:
             return polygon_bounds(self.rings)
         (x, y), (h, w) = self.corner, self.mask.shape
         return y, x, y + h, x + w
 
-    def draw(self, size):
-        """Draw it. Args: size: (H, W). Returns: bool [H, W]."""
+    def draw(self, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+        """Draw it in an image of a size."""
         if self.mask is None:
             return rasterize_polygons(self.rings, size)
         canvas = np.zeros(size, bool)
@@ -88,16 +97,13 @@ class Shape:
         return canvas
 
 
-def parse_shape(record, where, line_width):
+def parse_shape(record: Any, where: str, line_width: Number) -> Shape:
     """Check one shape of a file.
 
     Args:
-        record: what stands in the list of shapes.
-        where: str. Its place in the file.
-        line_width: float, pixels. Of linestrips.
-
-    Returns:
-        Shape.
+        record: an entry of the list of shapes.
+        where: its place in the file.
+        line_width: width of linestrips in pixels.
 
     Raises:
         DataError: it is not usable, or has no area; the message does not name the place.
@@ -126,47 +132,43 @@ def parse_shape(record, where, line_width):
         shape.rings, shape.is_stroke = stroke_rings(points, line_width), True
     elif kind == "mask":
         shape.mask = _decode_mask(take(record, "mask", str, "it"))
-        shape.corner = tuple(int(min(max(math.floor(v), -_FAR), _FAR)) for v in points[0])
+        x, y = (int(min(max(math.floor(v), -_FAR), _FAR)) for v in points[0])
+        shape.corner = x, y
     else:
-        raise DataError(f"its shape_type {kind!r} is not known")
+        raise DataError(f"its shape_type {kind!r} is unknown")
     return shape
 
 
-_LEAST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
-# further than any image is large
-_FAR = 1 << 40
-
-
-def _is_text(label):
+def _is_text(label: str) -> bool:
     try:
         label.encode()
-    except UnicodeEncodeError:  # half of a character, as \\ud800 in JSON
+    except UnicodeEncodeError:  # half of a surrogate pair, as \\ud800 in JSON
         return False
     return True
 
 
-def _flat(points):
+def _flat(points: Iterable[tuple[float, float]]) -> Ring:
     return [v for point in points for v in point]
 
 
-def _decode_mask(text):
-    """Decode a PNG in base64. Returns: bool [h, w]."""
+def _decode_mask(text: str) -> Bool[np.ndarray, "h w"]:
+    """Decode a PNG in base64."""
     try:
         stored = read_stored(io.BytesIO(base64.b64decode(text)))
     except (ValueError, DataError) as error:
-        raise DataError("it: 'mask' is no PNG in base64") from error
+        raise DataError("it: 'mask' is not a PNG in base64") from error
     return (stored if stored.ndim == 2 else stored.any(axis=2)).astype(bool)
 
 
 @dataclass
 class _Group:
-    """The shapes of one instance, and the holes that were drawn as shapes of their own."""
+    """The shapes of one instance, and the holes that were drawn as separate shapes."""
 
-    shapes: list
-    holes: list = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
+    holes: list[Shape] = field(default_factory=list)
 
-    def draw_solid(self, size):
-        """Draw the shapes, with the holes that rings make in each other. Returns: bool [H, W]."""
+    def draw_solid(self, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+        """Draw the shapes, with the holes that rings make in each other."""
         rings = [ring for shape in self.shapes if not shape.is_stroke for ring in shape.rings]
         canvas = draw_with_holes(rings, find_holes(rings), size)
         for shape in self.shapes:
@@ -174,8 +176,8 @@ class _Group:
                 canvas |= shape.draw(size)
         return canvas
 
-    def segmentation(self, size):
-        """Give the polygons as they are where there is nothing else, or an RLE; None when nothing is left."""
+    def segmentation(self, size: tuple[int, int]) -> Any:
+        """Return the polygons where the instance consists of nothing else, or an RLE; None when no pixel is left."""
         rings = [ring for shape in self.shapes for ring in shape.rings]
         plain = not self.holes and not any(shape.is_stroke or shape.mask is not None for shape in self.shapes)
         if plain and not (len(rings) > 1 and any(find_holes(rings))):
@@ -186,49 +188,48 @@ class _Group:
         return encode_mask(canvas) if canvas.any() else None
 
 
-def to_instances(shapes, size, hole_label, leave_out):
-    """Put shapes together to instances.
+def to_instances(
+    shapes: Sequence[Shape], size: tuple[int, int], hole_label: str | None, skip: Callable[[str, str], object]
+) -> list[Instance]:
+    """Form instances of shapes.
 
     Args:
-        shapes: list of Shape.
+        shapes: the shapes of a file.
         size: (height, width) of the image.
-        hole_label: str or None. Shapes of this label are holes: in all instances of their group where they are in one,
+        hole_label: shapes of this label are holes: in all instances of their group where they have one,
             else in the smallest instance that at least half of them lies on.
-        leave_out: callable (where, reason).
-
-    Returns:
-        list of (label, segmentation, iscrowd): a list of polygons, or an RLE dict.
+        skip: called with (where, reason) for what cannot be used.
     """
-    groups = {}
-    holes = []
+    groups: dict[tuple[Any, ...], _Group] = {}
+    holes: list[Shape] = []
     for place, shape in enumerate(shapes):
         reason = shape.fault(size)
         if reason:
-            leave_out(shape.where, reason)
+            skip(shape.where, reason)
         elif shape.label == hole_label:
             holes.append(shape)
         else:
-            # a shape without a group is one by itself
+            # a shape without a group is an instance by itself
             key = (shape.label, shape.group, None if shape.group is not None else place)
-            groups.setdefault(key, _Group([])).shapes.append(shape)
+            groups.setdefault(key, _Group()).shapes.append(shape)
     for hole in holes:
         fitting = _groups_around(hole, groups, size)
         if not fitting:
-            leave_out(hole.where, f"it is a {hole_label!r}, and lies in no instance")
+            skip(hole.where, f"it is a {hole_label!r}, but lies in no instance")
         for group in fitting:
             group.holes.append(hole)
-    found = []
+    instances = []
     for group in groups.values():
         segmentation = group.segmentation(size)
         if segmentation is None:
-            leave_out(group.shapes[0].where, "nothing of it is left beside its holes, or it meets no pixel")
+            skip(group.shapes[0].where, "its holes cover it, or it covers no pixel centre")
         else:
-            found.append((group.shapes[0].label, segmentation, any(shape.iscrowd for shape in group.shapes)))
-    return found
+            instances.append((group.shapes[0].label, segmentation, any(shape.iscrowd for shape in group.shapes)))
+    return instances
 
 
-def _groups_around(hole, groups, size):
-    """The groups that a hole belongs to; see `to_instances`."""
+def _groups_around(hole: Shape, groups: Mapping[tuple[Any, ...], _Group], size: tuple[int, int]) -> list[_Group]:
+    """Return the groups that a hole belongs to; see `to_instances`."""
     if hole.group is not None:
         return [group for (_, group_id, _), group in groups.items() if group_id == hole.group]
     drawn, fitting = hole.draw(size), []
@@ -241,5 +242,5 @@ def _groups_around(hole, groups, size):
     return [min(fitting, key=lambda pair: pair[0])[1]] if fitting else []
 
 
-def _meet(box, other):
-    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+def _meet(box: Sequence[Number], other: Sequence[Number]) -> bool:
+    return bool(box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3])
