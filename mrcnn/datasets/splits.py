@@ -231,6 +231,10 @@ class DatasetView(Dataset):
         """Notes of the reader of the other data set: list of (where, note)."""
         return getattr(self.base, "notes", [])
 
+    def leave_out(self, where, reason):
+        """See `AnnotatedDataset.leave_out`."""
+        self.base.leave_out(where, reason)
+
     def load_image(self, image_id):
         """See `Dataset.load_image`."""
         return self.base.load_image(self.base_ids[image_id])

@@ -10,7 +10,7 @@ masks, K classes.
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -49,6 +49,26 @@ class TrainingSample(NamedTuple):
     class_ids: Int32[np.ndarray, " N"]
     boxes: Int32[np.ndarray, "N 4"]
     masks: Bool[np.ndarray, "N h w"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a loader found out about the images that it met.
+
+    Attributes:
+        broken: Image id -> reason, for images that cannot be used.
+        empty: Ids of images that are left out because they have no instances.
+        skipped: (where, reason) of annotations that the reader of the data set left out while it loaded images.
+    """
+
+    broken: dict[int, str] = field(default_factory=dict)
+    empty: set[int] = field(default_factory=set)
+    skipped: list[tuple[object, str]] = field(default_factory=list)
+
+    def since(self, earlier: "Findings") -> "Findings":
+        """Return what earlier findings of the same loader do not have yet."""
+        broken = {image_id: reason for image_id, reason in self.broken.items() if image_id not in earlier.broken}
+        return Findings(broken, self.empty - earlier.empty, self.skipped[len(earlier.skipped) :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,12 +316,20 @@ class Loader:
             self.broken[image_id] = reason
         logger.warning("left out of training: %s", reason)
 
-    def hear(self, broken, empty):
-        """Take in what a copy of this loader met in another process. Args: as the attributes of these names."""
-        for image_id, reason in broken.items():
+    def findings(self) -> Findings:
+        """Return what is known of the images so far."""
+        skipped = list(self.dataset.skipped) if hasattr(self.dataset, "leave_out") else []
+        with self._lock:
+            return Findings(dict(self.broken), set(self.empty), skipped)
+
+    def merge(self, findings: Findings) -> None:
+        """Add what a copy of this loader found out in another process."""
+        for image_id, reason in findings.broken.items():
             self._report_broken(image_id, reason)
         with self._lock:
-            self.empty |= empty
+            self.empty |= findings.empty
+        for where, reason in findings.skipped:
+            self.dataset.leave_out(where, reason)
 
     @property
     def num_samples(self):

@@ -1,81 +1,180 @@
-"""Batches made by processes of their own, for where the threads of one process wait for each other.
+"""Batches made by processes, for when the threads of one process wait for each other.
 
-Python runs one thread of a process at a time, and half of the work on a sample is Python's. A process shares nothing:
-each gets a copy of the loader, and makes the batches of the steps that it is told. A batch comes back through shared
-memory, and only its place and shapes through a pipe.
+Python runs one thread of a process at a time, and half of the work on a sample is Python code. Processes share nothing:
+each worker gets a copy of the loader and makes the batches of the steps that it is sent. The arrays of a batch come back
+in shared memory, and only their layout goes through a pipe.
 
-The parent sends (step, slot), or None to stop; a process answers (step, exception), or (step, (name, slot, layout,
-broken, empty)): the name of a new segment of shared memory, into which it puts the batches of that slot from now on. The
-parent removes the name as soon as it has opened the segment, so that nothing of it is left whatever ends either of them.
+The protocol: the parent sends a pickle of (loader, make_batch), then (step, slot) for every batch, and None to stop. The
+worker sends an `Answer` to each step. A slot is a segment of shared memory that holds one batch at a time; a worker that
+needs a larger one creates it and sends its name. The parent removes the name as soon as it has opened the segment, so
+that nothing is left behind, whichever process ends first.
+
+`WorkerProcesses` and `_Worker` run in the parent; `serve`, `_Messages`, `_BatchWriter` and `_Slot` in the workers.
+
+A process pool of the standard library or of joblib returns arrays through a pipe, which takes longer than making them;
+`benchmarks/README.md` says what Grain did.
 """
 
 import atexit
 import contextlib
+import copy
 import functools
+import logging
 import math
 import multiprocessing
+import os
+import pickle
+import shutil
+import signal
 import threading
 import time
+import traceback
+import warnings
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 from multiprocessing.shared_memory import SharedMemory
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from mrcnn.base.memory import keep_freed_memory
 from mrcnn.base.process_pool import hidden_script
-from mrcnn.loading.loader_process import serve
+from mrcnn.loading.loader import Findings, Take
 
-# Batches made ahead by each process.
+# Batches that each worker makes ahead.
 AHEAD = 2
-# seconds that a process has to end by itself before it is made to
+# Seconds that a worker has to end by itself before it is killed.
 _PATIENCE = 3.0
+# Where Linux keeps shared memory. A process that writes more than fits there is killed without a message.
+_SHARED_FOLDER = "/dev/shm"
+# Arrays start at multiples of this many bytes in a segment, as NumPy's own do.
+_ALIGNMENT = 64
+
+Batch: TypeAlias = tuple[np.ndarray, ...]
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """What the processes need of a `mrcnn.loading.loader.Loader`; see there."""
+
+    take: Take
+
+    def findings(self) -> Findings:
+        """Return what it found out about its images so far."""
+
+    def merge(self, findings: Findings) -> None:
+        """Add what a copy of it found out in another process."""
 
 
 class ProcessDied(RuntimeError):
-    """A loader process has ended by itself."""
+    """A loader process ended by itself."""
+
+
+class ArrayPlace(NamedTuple):
+    """Where an array lies in a segment."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+
+
+class StoredBatch(NamedTuple):
+    """A batch in shared memory.
+
+    Attributes:
+        segment: Name of the segment that the slot uses from now on; None if it has not changed.
+        slot: Number of the slot.
+        layout: The place of each array.
+    """
+
+    segment: str | None
+    slot: int
+    layout: list[ArrayPlace]
+
+
+class LogMessage(NamedTuple):
+    """A log record of a worker."""
+
+    logger: str
+    level: int
+    path: str
+    line: int
+    text: str
+
+    def repeat(self) -> None:
+        """Log it in this process."""
+        logger = logging.getLogger(self.logger)
+        if logger.isEnabledFor(self.level):
+            logger.handle(logger.makeRecord(self.logger, self.level, self.path, self.line, self.text, (), None))
+
+
+class WarningMessage(NamedTuple):
+    """A Python warning of a worker."""
+
+    category: type[Warning]
+    path: str
+    line: int
+    text: str
+
+    def repeat(self) -> None:
+        """Warn in this process, whose filters decide what becomes of it."""
+        warnings.warn_explicit(self.text, self.category, self.path, self.line)
+
+
+class Answer(NamedTuple):
+    """What a worker sends for a step."""
+
+    batch: StoredBatch | Exception
+    findings: Findings
+    messages: list[LogMessage | WarningMessage]
 
 
 class WorkerProcesses:
-    """A function step -> batch whose batches are made ahead by processes. It may be called from several threads.
+    """A function step -> batch, whose batches processes make ahead. Several threads may call it.
 
-    They are started at the first call, without the script that runs, whose own classes and functions are sent by
-    value: a script needs no `if __name__ == "__main__"`, and a notebook's classes work. Steps are best asked for one
-    after another; another one than the next costs the batches that were made ahead.
+    The processes start at the first call, without the script that is running: its classes and functions are sent by
+    value. So a script needs no `if __name__ == "__main__"`, and classes that are defined in a notebook work. Steps are
+    best asked for in order; any other step throws the batches away that were made ahead.
+
+    Warnings and log records of the processes, of level WARNING and above, are repeated here, each of them once.
 
     Args:
-        loader: Loader. Its `broken` and `empty` hear of what the processes meet.
-        make_batch: callable(int step) -> tuple of arrays, made of `loader`, such as `loader.__getitem__`.
-        workers: int > 0. Processes. Each holds a copy of the loader and its data set.
-        num_steps: int. After the last of so many steps step 0 is expected; None: steps without end.
+        loader: Learns what its copies in the processes find out.
+        make_batch: Made of `loader`, such as `loader.__getitem__`.
+        workers: Number of processes. Each holds a copy of the loader and its data set.
+        num_steps: Step 0 is expected after so many steps; None if the steps have no end.
 
     Raises:
-        ValueError: there is no worker to be.
+        ValueError: `workers` is below 1.
     """
 
-    def __init__(self, loader, make_batch, workers, num_steps=None):
+    def __init__(
+        self, loader: BatchSource, make_batch: Callable[[int], Batch], workers: int, num_steps: int | None = None
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, and is {workers}")
         self.loader, self.make_batch, self.num_steps = loader, make_batch, num_steps
         self._count = int(workers)
-        self._workers, self._closed = [], False
-        # what was asked for and not taken yet, (step, worker, slot) in its order, and the step to ask for next
-        self._expected, self._next = deque(), 0
+        self._workers: list[_Worker] = []
+        self._closed = False
+        # The steps that were asked for and not taken yet, in order, and the step to ask for next.
+        self._expected: deque[tuple[int, _Worker, int]] = deque()
+        self._next = 0
+        self._messages: list[LogMessage | WarningMessage] = []
+        self._repeated: set[LogMessage | WarningMessage] = set()
         self._lock = threading.Lock()
         self._end = functools.partial(_end_all, self._workers)
 
-    def __call__(self, step):
-        """Give the batch of a step.
-
-        Args:
-            step: int >= 0.
-
-        Returns:
-            tuple of arrays, as of `make_batch`.
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step.
 
         Raises:
-            ProcessDied: a process has ended by itself.
+            ProcessDied: a process ended by itself.
             RuntimeError: `close` was called.
             ValueError: the loader cannot be sent to a process.
-            Whatever `make_batch` raised in a process, with the traceback there as a note.
+            Whatever `make_batch` raised in a process, with the traceback from there as a note.
         """
         with self._lock:
             if self._closed:
@@ -86,26 +185,27 @@ class WorkerProcesses:
                 if not self._expected or self._expected[0][0] != step:
                     self._begin_at(step)
                 _, worker, slot = self._expected.popleft()
-                answer = self._receive(worker)
-                batch = answer if isinstance(answer, Exception) else worker.copy(slot, answer)
+                stored = self._receive(worker)
+                batch = stored if isinstance(stored, Exception) else worker.copy(stored)
                 self._ask(worker, slot)
             except ProcessDied:
                 self._shut()
                 raise
-            except KeyboardInterrupt:  # it may have come amid a message: nothing more can be asked for
+            except KeyboardInterrupt:  # A message may have been read in part, so no worker can be used any longer.
                 for worker in self._workers:
                     worker.process.kill()
                 self._shut()
                 raise
+            self._repeat_messages()  # last: a filter may turn a warning into an exception
         if isinstance(batch, Exception):
             raise batch
         return batch
 
-    def close(self):
-        """End the processes; what they have made ahead is lost."""
+    def close(self) -> None:
+        """End the processes; the batches that were made ahead are lost."""
         self._closed = True
         while not self._lock.acquire(timeout=_PATIENCE):
-            # another thread waits for a batch that does not come: it hears of the end, and lets go
+            # Another thread waits for a batch that takes long: without the workers it stops waiting, and lets go.
             for worker in list(self._workers):
                 worker.process.kill()
         try:
@@ -113,26 +213,26 @@ class WorkerProcesses:
         finally:
             self._lock.release()
 
-    def _start(self):
+    def _start(self) -> None:
         import cloudpickle
 
         try:
             payload = cloudpickle.dumps((self.loader, self.make_batch))
-        except Exception as error:  # what a data set holds may refuse in any way
+        except Exception as error:  # a user's data set may raise anything
             raise ValueError(
                 f"the data set or its augmentation cannot be sent to loader processes ({type(error).__name__}: {error}): "
-                "leave open files, locks and the like out of them, or take threads (LOADER_PROCESSES = False)"
+                "keep open files, locks and the like out of them, or use threads (LOADER_PROCESSES = False)"
             ) from error
         context = multiprocessing.get_context("spawn")
         with hidden_script():
             for number in range(self._count):
                 self._workers.append(_Worker(context, number))
-        # where nobody closes this, before multiprocessing itself ends its processes in whatever they do
+        # For when nobody calls `close`: this runs before multiprocessing terminates its processes.
         atexit.register(self._end)
         for worker in self._workers:
             worker.send(payload)
 
-    def _begin_at(self, step):
+    def _begin_at(self, step: int) -> None:
         while self._expected:
             self._receive(self._expected.popleft()[1])
         self._next = step
@@ -140,47 +240,53 @@ class WorkerProcesses:
             for worker in self._workers:
                 self._ask(worker, slot)
 
-    def _ask(self, worker, slot):
+    def _ask(self, worker: "_Worker", slot: int) -> None:
         worker.send((self._next, slot))
         self._expected.append((self._next, worker, slot))
         self._next += 1
         if self._next == self.num_steps:
             self._next = 0
 
-    def _receive(self, worker):
-        """Wait for a worker's next answer: the layout of a batch, or an exception."""
-        answer = worker.receive()
-        if isinstance(answer, Exception):
-            return answer
-        layout, broken, empty = answer
-        self.loader.hear(broken, empty)
-        return layout
+    def _receive(self, worker: "_Worker") -> StoredBatch | Exception:
+        """Wait for the next answer of a worker, and merge what it found out."""
+        batch, findings, messages = worker.receive()
+        self.loader.merge(findings)
+        self._messages += messages
+        return batch
 
-    def _shut(self):
+    def _repeat_messages(self) -> None:
+        """Repeat the messages of the workers that were not repeated yet."""
+        messages, self._messages = dict.fromkeys(self._messages), []
+        for message in messages:
+            if message not in self._repeated:
+                self._repeated.add(message)
+                message.repeat()
+
+    def _shut(self) -> None:
         self._expected.clear()
         self._end()
         atexit.unregister(self._end)
 
 
-def _end_all(workers):
+def _end_all(workers: list["_Worker"]) -> None:
     for worker in workers:
-        worker.tell_to_stop()
+        worker.ask_to_stop()
     while workers:
         workers.pop().end()
 
 
 class _Worker:
-    """One process as the parent sees it: its pipe, and the shared memory that it puts batches in."""
+    """A process as the parent sees it: its pipe, and the segments that it puts batches into."""
 
-    def __init__(self, context, number):
+    def __init__(self, context: SpawnContext, number: int) -> None:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,), name=f"mrcnn-loader-{number}", daemon=True)
         self.process.start()
-        theirs.close()  # else the end of the process would not be heard
-        self.segments = {}
+        theirs.close()  # Otherwise the pipe would stay open when the process ends.
+        self.segments: dict[int, SharedMemory] = {}
 
-    def send(self, message):
-        """Send an object, or one that is bytes of a pickle already."""
+    def send(self, message: object) -> None:
+        """Send an object, or bytes that are a pickle already."""
         try:
             if isinstance(message, bytes):
                 self.connection.send_bytes(message)
@@ -189,47 +295,45 @@ class _Worker:
         except OSError as error:
             raise self._death() from error
 
-    def receive(self):
-        """Wait for an answer: an exception, or (layout, broken, empty)."""
+    def receive(self) -> Answer:
+        """Wait for an answer, and open the segment that it names."""
         try:
-            _, answer = self.connection.recv()
+            answer = self.connection.recv()
         except (EOFError, OSError) as error:
             raise self._death() from error
-        except KeyboardInterrupt:  # a message may have been read by half: the rest of it says nothing
+        except KeyboardInterrupt:  # A message may have been read in part, and the rest of it is of no use.
             self.connection.close()
             raise
-        if isinstance(answer, Exception):
-            return answer
-        name, slot, *rest = answer
-        if name is not None:
-            if slot in self.segments:
-                self.segments[slot].close()
-            self.segments[slot] = segment = SharedMemory(name)
-            segment.unlink()  # its memory lives on until both sides have closed it
-        return rest
+        stored = answer.batch
+        if isinstance(stored, StoredBatch) and stored.segment is not None:
+            if stored.slot in self.segments:
+                self.segments[stored.slot].close()
+            self.segments[stored.slot] = segment = SharedMemory(stored.segment)
+            segment.unlink()  # The memory itself remains until both sides have closed it.
+        return answer
 
-    def copy(self, slot, layout):
-        """Copy the arrays of a batch out of its slot, which may then be used again."""
-        size = max(offset + math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype, offset in layout)
-        # in one piece: large memory comes in large pages, and many small ones take longer than the copy
-        whole = np.empty(size, np.uint8)
-        whole[:] = np.frombuffer(self.segments[slot].buf, np.uint8, size)
-        return tuple(np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout)
+    def copy(self, stored: StoredBatch) -> Batch:
+        """Copy the arrays of a batch out of its slot, which may be used again afterwards."""
+        size = max(place.offset + _num_bytes(place.shape, place.dtype) for place in stored.layout)
+        # In one piece: the system hands out a large block in large pages, and many small ones take longer than the copy.
+        block = np.empty(size, np.uint8)
+        block[:] = np.frombuffer(self.segments[stored.slot].buf, np.uint8, size)
+        return tuple(np.ndarray(place.shape, place.dtype, block, place.offset) for place in stored.layout)
 
-    def tell_to_stop(self):
-        """Ask the process to end after what it is doing."""
+    def ask_to_stop(self) -> None:
+        """Ask the process to end after the batch that it is making."""
         with contextlib.suppress(OSError):
             self.connection.send(None)
 
-    def end(self):
-        """Wait for the end of the process, make it end if need be, and let go of its memory."""
-        until = time.monotonic() + _PATIENCE
+    def end(self) -> None:
+        """Wait for the process to end, kill it if it does not, and free its memory."""
+        deadline = time.monotonic() + _PATIENCE
         with contextlib.suppress(ProcessDied, OSError):  # the pipe may be closed
-            # an answer that is under way may tell of a new segment
-            while self.connection.poll(max(until - time.monotonic(), 0)):
+            # An answer on its way may name a new segment.
+            while self.connection.poll(max(deadline - time.monotonic(), 0)):
                 self.receive()
         self.connection.close()
-        self.process.join(max(until - time.monotonic(), 0))
+        self.process.join(max(deadline - time.monotonic(), 0))
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -237,11 +341,219 @@ class _Worker:
             segment.close()
         self.segments.clear()
 
-    def _death(self):
+    def _death(self) -> ProcessDied:
         self.process.join(_PATIENCE)
         code = self.process.exitcode
         return ProcessDied(
             f"{self.process.name} ended by itself, with exit code {code}"
-            + (": it was killed, likely for want of memory" if code == -9 else "")
-            + ". Each process holds a copy of the data set; LOADER_PROCESSES = False takes threads, which share one"
+            + (": it was killed, probably because memory ran out" if code == -9 else "")
+            + ". Each process holds a copy of the data set; LOADER_PROCESSES = False uses threads, which share one"
         )
+
+
+def serve(connection: Connection) -> None:
+    """Run a worker: make batches until the parent sends None, or is gone."""
+    messages = _Messages()
+    _set_up()
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone
+        try:
+            writer = _BatchWriter(*connection.recv())
+        except EOFError:
+            return
+        except Exception as error:
+            failed = Answer(_portable(error), Findings(), messages.drain())
+            for _ in _tasks(connection):
+                connection.send(failed)
+            return
+        try:
+            for step, slot in _tasks(connection):
+                answer = writer.answer(step, slot)
+                connection.send(answer._replace(messages=messages.drain()))
+                if isinstance(answer.batch, StoredBatch):
+                    writer.mark_sent(slot)
+        finally:
+            writer.unlink_unsent()
+
+
+def _tasks(connection: Connection) -> Iterator[tuple[int, int]]:
+    """Yield each (step, slot) that the parent sends, until it sends None."""
+    tasks: deque[tuple[int, int]] = deque()
+    while True:
+        # Read everything that has come in first: a request to stop does not wait behind batches that nobody will take.
+        while not tasks or connection.poll():
+            task = connection.recv()
+            if task is None:
+                return
+            tasks.append(task)
+        yield tasks.popleft()
+
+
+def _set_up() -> None:
+    """Set this process up for one thread, off the accelerators, that keeps the memory it has."""
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles an interruption
+    # In case the module of the data set imports a framework: it must not take memory of the devices that train.
+    os.environ.update(CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
+    # The parent reports the images that are left out, once for all processes.
+    logging.getLogger("mrcnn.loading.loader").setLevel(logging.ERROR)
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an exception that can be pickled, with its traceback as a note."""
+    error.add_note("".join(["In a loader process:\n", *traceback.format_exception(error)]))
+    try:
+        pickle.dumps(error)
+        copy.copy(error)  # made anew as the parent will make it
+        return error
+    except Exception:  # a user's exception may fail in any way
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain.__notes__ = error.__notes__
+        return plain
+
+
+class _Messages(logging.Handler):
+    """Collects the warnings and log records of this process, for the parent to repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._collected: list[LogMessage | WarningMessage] = []
+        logging.getLogger().addHandler(self)
+        warnings.showwarning = self._collect_warning
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Collect a record: what the logging module calls."""
+        text = self.format(record)
+        self._collected.append(LogMessage(record.name, record.levelno, record.pathname, record.lineno, text))
+
+    def drain(self) -> list[LogMessage | WarningMessage]:
+        """Return the messages since the last call."""
+        collected, self._collected = self._collected, []
+        return collected
+
+    def _collect_warning(self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+        portable = next(base for base in category.__mro__ if _can_be_pickled(base))
+        self._collected.append(WarningMessage(portable, filename, lineno, str(message)))
+
+
+def _can_be_pickled(category: type) -> bool:
+    """Whether the parent can find a class by its name; not so one of a script, whose value was sent to this process."""
+    try:
+        return pickle.loads(pickle.dumps(category)) is category and category.__module__ != "__main__"
+    except (pickle.PicklingError, AttributeError, ImportError):
+        return False
+
+
+class _BatchWriter:
+    """Makes batches in segments of shared memory, one for each slot."""
+
+    def __init__(self, loader: BatchSource, make_batch: Callable[[int], Batch]) -> None:
+        self.loader, self.make_batch = loader, make_batch
+        self.slots: dict[int, _Slot] = {}
+        # by slot: segments whose name was not sent to the parent yet
+        self.unsent: dict[int, SharedMemory] = {}
+        self._reported = loader.findings()
+
+    def answer(self, step: int, slot: int) -> Answer:
+        """Make the batch of a step in a slot. Its messages are left empty."""
+        try:
+            batch: StoredBatch | Exception = self.write(step, slot)
+        except Exception as error:
+            batch = _portable(error)
+        findings = self.loader.findings()
+        new, self._reported = findings.since(self._reported), findings
+        return Answer(batch, new, [])
+
+    def write(self, step: int, slot: int) -> StoredBatch:
+        """Make the batch of a step in the segment of a slot, or in a new one that is large enough."""
+        current = self.slots.get(slot, _Slot(None))
+        current.clear()
+        self.loader.take = current.take
+        arrays = [np.asarray(array) for array in self.make_batch(step)]
+        size = current.size_with(arrays)
+        previous = current.segment
+        if previous is None or size > previous.size:
+            segment = _new_segment(size)
+            if slot in self.unsent:  # the parent will never open it
+                self.unsent.pop(slot).unlink()
+            self.unsent[slot] = segment
+            current = self.slots[slot] = _Slot(segment)
+        layout = [current.put(array) for array in arrays]
+        if previous is not None and previous is not current.segment:
+            del arrays, self.loader.take  # some of the arrays lie in the old segment, and `take` refers to its slot
+            with contextlib.suppress(BufferError):  # something else still refers to its memory
+                previous.close()
+        return StoredBatch(self.unsent[slot].name if slot in self.unsent else None, slot, layout)
+
+    def mark_sent(self, slot: int) -> None:
+        """Note that the parent knows the segment of a slot, and removes its name."""
+        self.unsent.pop(slot, None)
+
+    def unlink_unsent(self) -> None:
+        """Remove the segments that the parent does not know of; it removes the others."""
+        while self.unsent:
+            self.unsent.popitem()[1].unlink()
+
+
+class _Slot:
+    """A segment of shared memory in which arrays lie one behind the other."""
+
+    def __init__(self, segment: SharedMemory | None) -> None:
+        self.segment = segment
+        self.end = 0
+        self.taken: list[tuple[np.ndarray, int]] = []
+
+    def clear(self) -> None:
+        """Forget the last batch, whose memory is used again."""
+        self.end, self.taken = 0, []
+
+    def take(self, shape: Iterable[int], dtype: Any) -> np.ndarray:
+        """Return memory for an array, in the segment if it has room."""
+        shape = tuple(shape)
+        size = _num_bytes(shape, dtype)
+        if self.segment is None or self.end + size > self.segment.size:
+            return np.empty(shape, dtype)
+        array: np.ndarray = np.ndarray(shape, dtype, self.segment.buf, self.end)
+        self.taken.append((array, self.end))
+        self.end += _aligned(size)
+        return array
+
+    def put(self, array: np.ndarray) -> ArrayPlace:
+        """Copy an array into the segment, which has room, unless it lies there already."""
+        offset = self._offset(array)
+        if offset is None:
+            offset = self.end
+            self.take(array.shape, array.dtype)[...] = array
+        return ArrayPlace(array.shape, array.dtype.str, offset)
+
+    def size_with(self, arrays: Iterable[np.ndarray]) -> int:
+        """Count the bytes that the segment must have to hold these arrays too."""
+        return max(self.end + sum(_aligned(a.nbytes) for a in arrays if self._offset(a) is None), 1)
+
+    def _offset(self, array: np.ndarray) -> int | None:
+        """Return where in the segment an array lies that was made there; None for any other."""
+        for taken, offset in self.taken:
+            same_place = array.__array_interface__["data"][0] == taken.__array_interface__["data"][0]
+            if same_place and array.nbytes == taken.nbytes and array.flags.c_contiguous:
+                return offset
+        return None
+
+
+def _num_bytes(shape: Iterable[int], dtype: Any) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _new_segment(size: int) -> SharedMemory:
+    free = shutil.disk_usage(_SHARED_FOLDER).free if os.path.isdir(_SHARED_FOLDER) else size
+    if size > free:
+        raise MemoryError(
+            f"a batch takes {size / 2**20:.0f} MiB of shared memory, and {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
+            "free: give it more (docker run --shm-size 2g), or use threads (LOADER_PROCESSES = False)"
+        )
+    return SharedMemory(create=True, size=size)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from dataclasses import replace
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -13,12 +14,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mrcnn.datasets
+from mrcnn.datasets.splits import subset_of
 from mrcnn.loading.augment import RandomFlip
-from mrcnn.loading.loader_pool import ProcessDied, WorkerProcesses
-from mrcnn.loading.loader_process import _Work
+from mrcnn.loading.loader_pool import ProcessDied, WorkerProcesses, _BatchWriter
+from tests.datasets.formats.test_mask_folder import A, write_nested
 from tests.loading.scenes import scenes
 from tests.loading.test_loader import SAMPLE, TARGET, loader_of, same
-from tests.loading.worker_scenes import RECTANGLES, Ending, Failing, Late, Unopened, Wrong, troubled_loader
+from tests.loading.worker_scenes import (
+    RECTANGLES,
+    Ending,
+    Failing,
+    Late,
+    Noting,
+    ReaderWarning,
+    Unopened,
+    Wrong,
+    troubled_loader,
+)
 from tests.shared_data import REPOSITORY
 
 SHARED = Path("/dev/shm")
@@ -89,38 +102,86 @@ def test_an_error_that_comes_again_has_one_traceback():
     assert len(notes[0]) == 1 and notes == [notes[0]] * 3
 
 
+def test_notes_of_readers_arrive_in_this_process_once(caplog):
+    loader = loader_of(scenes(*RECTANGLES, cls=Noting), batch_size=1)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2)
+    with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.WARNING):
+        warnings.simplefilter("always")
+        for step in range(28):  # four passes, in which each process meets most of the images
+            processes(step)
+    processes.close()
+    told = sorted((str(warning.message), warning.category) for warning in caught)
+    images = [image_id for image_id in range(7) if image_id != 3]
+    assert told == [*((f"image {image_id} is odd", ReaderWarning) for image_id in images),
+                    ("what a script defines", RuntimeWarning)]  # fmt: skip
+    assert {Path(warning.filename).name for warning in caught} == {"worker_scenes.py"}
+    records = sorted(record.getMessage() for record in caplog.records if record.name == "reader")
+    assert records == ["a note before the failure", *(f"image {image_id} has a note" for image_id in images)]
+    assert {record.levelname for record in caplog.records} == {"WARNING", "ERROR"}
+
+
+def test_filters_of_this_process_decide_about_warnings():
+    loader = loader_of(scenes(*RECTANGLES, cls=Noting), batch_size=1, shuffle=False)
+    processes = WorkerProcesses(loader, loader.__getitem__, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        processes(0)
+        warnings.simplefilter("error")
+        with pytest.raises(ReaderWarning, match="image 1 is odd"):
+            processes(1)
+        warnings.simplefilter("ignore")
+        assert same(processes(2), loader[2])
+    processes.close()
+
+
+@pytest.mark.parametrize("view", [lambda dataset: dataset, lambda dataset: subset_of(dataset, [1, 0])])
+def test_what_a_reader_leaves_out_while_it_loads_is_in_its_list_here(tmp_path, view):
+    write_nested(tmp_path, "a", {"0": A, "empty": A & False})
+    write_nested(tmp_path, "b", {"0": A})
+    write_nested(tmp_path, "c", None)  # known from the start
+    dataset = view(mrcnn.datasets.open(tmp_path))
+    before = list(dataset.skipped)
+    loader = loader_of(dataset, batch_size=1)
+    processes = WorkerProcesses(loader, loader.__getitem__, 2)
+    for step in range(8):
+        processes(step)
+    processes.close()
+    path = str(tmp_path / "a" / "masks" / "empty.png")
+    assert len(before) == 1 and dataset.skipped == [*before, (path, "the mask is empty")]
+
+
 def test_memory_that_something_holds_costs_no_batch():
-    work = _Work(Failing(), Failing())
-    first = work(0, 0)[0]
-    work.told(0)
-    before = work.slots[0].segment
+    writer = _BatchWriter(Failing(), Failing())
+    first = writer.write(0, 0).segment
+    writer.mark_sent(0)
+    before = writer.slots[0].segment
     before.unlink()
     held = before.buf[:1]  # so it cannot be closed
-    second = work(1, 0)[0]
-    assert second == work.slots[0].segment.name != first
-    work.take_back()
-    work.slots.clear()
+    second = writer.write(1, 0).segment
+    assert second == writer.slots[0].segment.name != first
+    writer.unlink_unsent()
+    writer.slots.clear()
     held.release()
     before.close()
 
 
-def test_memory_that_a_failure_kept_untold_is_told_with_the_next_answer_of_its_slot(monkeypatch):
-    work = _Work(Failing(), Failing())
+def test_a_segment_that_a_failure_left_unsent_is_sent_with_the_next_answer_of_its_slot(monkeypatch):
+    writer = _BatchWriter(Failing(), Failing())
     with monkeypatch.context() as patch:
-        patch.setattr("mrcnn.loading.loader_process._Slot.put", lambda self, array: 1 / 0)
+        patch.setattr("mrcnn.loading.loader_pool._Slot.put", lambda self, array: 1 / 0)
         for step, slot in ((2, 0), (2, 1), (4, 1)):  # the last one needs memory anew
             with pytest.raises(ZeroDivisionError):
-                work(step, slot)
-    segments = {slot: here.segment for slot, here in work.slots.items()}
+                writer.write(step, slot)
+    segments = {slot: here.segment for slot, here in writer.slots.items()}
     for slot in (1, 0):
-        assert work(1, slot)[0] == segments[slot].name
-        assert work(1, slot)[0] == segments[slot].name  # that answer was not sent
-        work.told(slot)
-        assert work(1, slot)[0] is None
+        assert writer.write(1, slot).segment == segments[slot].name
+        assert writer.write(1, slot).segment == segments[slot].name  # that answer was not sent
+        writer.mark_sent(slot)
+        assert writer.write(1, slot).segment is None
         segments[slot].unlink()
-    work(9, 0)
-    work.take_back()  # no file is left of it
-    work.slots.clear()
+    writer.write(9, 0)
+    writer.unlink_unsent()  # no file is left of it
+    writer.slots.clear()
 
 
 def test_an_interruption_amid_a_message_is_no_death(monkeypatch):
@@ -162,11 +223,11 @@ def test_what_cannot_be_sent_is_an_error_before_anything_starts():
 
 
 def test_too_little_shared_memory_is_an_error(monkeypatch):
-    monkeypatch.setattr("mrcnn.loading.loader_process.shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
-    monkeypatch.setattr("mrcnn.loading.loader_process._SHARED_FOLDER", str(REPOSITORY))
-    work = _Work(Failing(), lambda step: (np.zeros(3 * 2**20, np.uint8),))
+    monkeypatch.setattr("mrcnn.loading.loader_pool.shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
+    monkeypatch.setattr("mrcnn.loading.loader_pool._SHARED_FOLDER", str(REPOSITORY))
+    writer = _BatchWriter(Failing(), lambda step: (np.zeros(3 * 2**20, np.uint8),))
     with pytest.raises(MemoryError, match="takes 3 MiB of shared memory, and .* has 1 MiB free"):
-        work(0, 0)
+        writer.write(0, 0)
 
 
 @pytest.mark.parametrize("count", [4, 5])
@@ -174,20 +235,20 @@ def test_batches_are_made_in_the_shared_memory_itself(count):
     """Whole ones, after the first; of the last one of a pass, which is filled up, a copy is put there."""
     target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, num_channels=3)
     loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=sample) for _ in range(2))
-    work = _Work(loader, loader.__getitem__)
+    writer = _BatchWriter(loader, loader.__getitem__)
     names = []
     for step in range(8):
-        name, slot, layout, *_ = work(step, 0)
-        segment = work.slots[0].segment
+        name, slot, layout = writer.write(step, 0)
+        segment = writer.slots[0].segment
         names.append(name)
         whole = np.frombuffer(segment.buf, np.uint8).copy()
         assert same([np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout], plain[step])
-        work.told(0)
+        writer.mark_sent(0)
         if name:
             SharedMemory(name).unlink()
         assert layout[0][2] == 0 or count == 5
     assert [name for name in names[3:] if name] == []  # no new memory once there is room for each kind
-    work.slots.clear()
+    writer.slots.clear()
 
 
 def test_closing_does_not_wait_for_a_slow_image(tmp_path):
@@ -257,7 +318,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
 
 def test_a_process_loads_no_framework():
     names = "{'keras', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules)"
-    modules = "sys, mrcnn.loading.loader_process, mrcnn.loading.loader, mrcnn.datasets.formats.coco"
+    modules = "sys, mrcnn.loading.loader_pool, mrcnn.loading.loader, mrcnn.datasets.formats.coco"
     code = f"import {modules}; print({names} or 'none')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
     assert done.stdout.strip() == "none", done.stderr

@@ -1,10 +1,13 @@
 """Data sets that loader processes meet: with a broken and an empty image, and ones that fail or end their process."""
+import logging
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from mrcnn.loading.loader import Findings
 from tests.loading.scenes import Scenes, scenes
 from tests.loading.test_loader import loader_of
 
@@ -33,6 +36,27 @@ class Ending(Scenes):
         return super().load_image(image_id)
 
 
+class ReaderWarning(UserWarning):
+    """A category of a module that the parent can import."""
+
+
+class Noting(Scenes):
+    """Warns and logs while it loads masks: once an image, and the same thing at every image."""
+
+    def load_mask(self, image_id):
+        warnings.warn(f"image {image_id} is odd", ReaderWarning, stacklevel=1)
+        warnings.warn("what a script defines", type("InScript", (RuntimeWarning,), {}), stacklevel=1)
+        logging.getLogger("reader").warning("image %d has a note", image_id)
+        logging.getLogger("reader").info("not of interest")
+        return super().load_mask(image_id)
+
+    def load_image(self, image_id):
+        if image_id == 3:
+            logging.getLogger("reader").error("a note before the failure")
+            raise KeyError("image 3")
+        return super().load_image(image_id)
+
+
 class Late(Scenes):
     """Leaves a file for each process, and takes its time over image 1."""
 
@@ -54,7 +78,7 @@ class Wrong(ValueError):
 class Failing:
     """Batches of which step 3 fails. The numbers of a batch are its step; it grows with each step."""
 
-    broken, empty = {}, set()
+    take = np.empty
 
     def __init__(self, error=KeyError):
         self.error = error
@@ -64,12 +88,15 @@ class Failing:
             raise self.error("step", "here") if self.error is Wrong else self.error("step 3 is at fault")
         return np.full((step + 1, 1000), step), np.zeros((0, 4), np.float32), np.full(3, step % 2 == 0)
 
-    def hear(self, broken, empty):
-        """Take no note."""
+    def findings(self):
+        return Findings()
+
+    def merge(self, findings):
+        assert findings == Findings()
 
 
-class Unopened:
-    """A loader that no process can make from what was sent."""
+class Unopened(Failing):
+    """A loader that no process can unpickle."""
 
     def __reduce__(self):
         return _refuse, ()
