@@ -1,32 +1,34 @@
-"""Augmentation of an image and its masks together, so that they never part.
+"""Augmentation of an image together with its masks.
 
-imgaug augmenters are taken as they are (imgaug itself is imported by whoever made them). Masks travel as segmentation
-maps: what moves pixels moves them too, by nearest neighbour, and what changes values leaves them alone. The most common
-augmenters, flips, and rotation and its like, take shorter ways: the instances' outlines are moved, and no full mask is
-drawn.
+imgaug augmenters are applied as they are (the user imports imgaug; this module does not). Masks travel as segmentation
+maps: an augmenter that moves pixels moves them too, by nearest neighbour, and one that changes values leaves them alone.
+The most common augmenters take shorter ways: for flips, rotation and the like the outlines of the instances are moved,
+and no full-size mask is drawn.
 
-Differs: the classic code let a list of augmenters touch masks, and one that was not on it, such as Rot90, turned the
+Differs: the classic code applied only a list of augmenters to masks. One that was not listed, such as Rot90, turned the
 image and not its masks.
 
 Shape letters: H W C image, N instances.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float64, Shaped
 
 from mrcnn.geometry.masks import BitMasks
 
-# what OpenCV mirrors as it is, and what it calls the mirrorings
+# OpenCV flips these dtypes; and its codes of the flips (up-down, left-right).
 _CV_DTYPES = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 _FLIP_CODES = {(True, False): 0, (False, True): 1, (True, True): -1}
-# imgaug's modules: of those whose augmenters change values alone, all but what drops whole images and their instances; of
-# the others, those of which it is known that straight lines stay straight and parallel
-_VALUES = ("arithmetic", "artistic", "blur", "color", "contrast", "convolutional", "edges", "imgcorruptlike", "weather")
-_DROPPING = ("Dropout2d", "TotalDropout")
+# Modules of imgaug whose augmenters change values only, and the augmenters in them that can blank whole images.
+_VALUE_MODULES = ("arithmetic", "artistic", "blur", "color", "contrast", "convolutional", "edges", "imgcorruptlike", "weather")
+_BLANKING = ("Dropout2d", "TotalDropout")
+# In other modules: the augmenters that keep straight lines straight and parallel lines parallel.
 _AFFINE = ("Affine", "ScaleX", "ScaleY", "TranslateX", "TranslateY", "Rotate", "ShearX", "ShearY")
-_PLACES = {
+_LINE_KEEPING = {
     "geometric": _AFFINE,
     "flip": ("Fliplr", "Flipud"),
     "meta": ("Sequential", "SomeOf", "OneOf", "Sometimes", "Identity", "Noop", "ChannelShuffle"),
@@ -35,76 +37,73 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Mirror an image by chance. Attributes: horizontal, vertical: probabilities in [0, 1]."""
+    """Flip an image at random.
 
-    horizontal: float = 0.5
-    vertical: float = 0.0
+    Attributes:
+        horizontal, vertical: Probabilities of a left-right and an up-down flip.
+    """
 
-    def draw(self, rng):
-        """Decide for one image. Args: rng: numpy Generator. Returns: (flip up-down, flip left-right), two bools."""
+    horizontal: float | int = 0.5
+    vertical: float | int = 0.0
+
+    def draw(self, rng: np.random.Generator) -> tuple[bool, bool]:
+        """Decide for one image: (flip up-down, flip left-right)."""
         across, along = rng.random(2)
         return bool(along < self.vertical), bool(across < self.horizontal)
 
 
-def as_flip(augmentation):
-    """Recognise an augmentation that is a mere flip.
+def as_flip(augmentation: object) -> RandomFlip | None:
+    """Return an augmentation as a RandomFlip if it is only a flip, else None.
 
     Args:
-        augmentation: RandomFlip, imgaug augmenter or None.
-
-    Returns:
-        RandomFlip, for a RandomFlip and for imgaug's Fliplr(p) and Flipud(p) with a fixed p; else None.
+        augmentation: A RandomFlip; imgaug's Fliplr(p) and Flipud(p) with a fixed p; or anything else.
     """
     if isinstance(augmentation, RandomFlip):
         return augmentation
     name = type(augmentation).__name__
     if name not in ("Fliplr", "Flipud") or not type(augmentation).__module__.startswith("imgaug"):
         return None
-    # the probability is wrapped: Binomial(Deterministic(p)), or Deterministic(p) where it is 0 or 1
-    probability = getattr(augmentation, "p", None)
+    # imgaug wraps the probability: Binomial(Deterministic(p)), or Deterministic(p) if it is 0 or 1.
+    probability: Any = getattr(augmentation, "p", None)
     probability = getattr(getattr(probability, "p", probability), "value", None)
     if not isinstance(probability, int | float):
         return None
     return RandomFlip(float(probability), 0.0) if name == "Fliplr" else RandomFlip(0.0, float(probability))
 
 
-def is_affine(augmentation):
-    """Tell whether all that an augmentation does to places is an affine map, whatever it does to colours.
+def is_affine(augmentation: Any) -> bool:
+    """Whether an augmentation moves pixels by an affine map only; it may change their values in any way.
 
-    Args:
-        augmentation: imgaug augmenter, or anything else.
-
-    Returns:
-        bool. True for flips, for one of `Affine` and its kin, for what changes values alone, and for chains and choices of
-        these. False with two of `Affine`: what the first moves out of the image the second cannot bring back.
+    True for imgaug's flips, for one of `Affine` and its relatives, for augmenters that change values only, and for
+    sequences and choices of these. False with two of `Affine`: what the first moves out of the image, the second cannot
+    bring back. False for anything that is not of imgaug.
     """
     if not type(augmentation).__module__.startswith("imgaug."):
         return False
     num_affine = 0
-    for one in (augmentation, *augmentation.get_all_children(flat=True)):
-        module, name = type(one).__module__.removeprefix("imgaug.augmenters."), type(one).__name__
+    for augmenter in (augmentation, *augmentation.get_all_children(flat=True)):
+        module, name = type(augmenter).__module__.removeprefix("imgaug.augmenters."), type(augmenter).__name__
         num_affine += module == "geometric"
-        if (module not in _VALUES or name in _DROPPING) and name not in _PLACES.get(module, ()):
+        if (module not in _VALUE_MODULES or name in _BLANKING) and name not in _LINE_KEEPING.get(module, ()):
             return False
     return num_affine <= 1
 
 
-def apply_flips(image, flips, out=None):
-    """Mirror an image.
+def apply_flips(
+    image: Shaped[np.ndarray, "H W C"], flips: tuple[bool, bool], out: Shaped[np.ndarray, "H W C"] | None = None
+) -> Shaped[np.ndarray, "H W C"]:
+    """Flip an image.
 
     Args:
-        image: [H, W, C].
-        flips: (up-down, left-right), two bools.
-        out: contiguous memory of the dtype and shape of the image, or the image itself; None takes new memory.
-
-    Returns:
-        [H, W, C]. `out` where it is given, or the image where there is nothing to flip.
+        image: Returned itself if there is nothing to flip.
+        flips: (up-down, left-right).
+        out: Contiguous memory of the image's dtype for the result, or the image itself; None allocates it.
     """
     vertical, horizontal = flips
     if not vertical and not horizontal:
         return image
     if image.dtype in _CV_DTYPES and image.shape[2] > 1:
-        # a tenth of the time that numpy takes to copy a view that goes backwards
+        # OpenCV takes a tenth of the time that NumPy takes to copy a reversed view.
         return cv2.flip(image, _FLIP_CODES[vertical, horizontal], dst=out)
     flipped = np.ascontiguousarray(image[:: -1 if vertical else 1, :: -1 if horizontal else 1])
     if out is None:
@@ -113,44 +112,44 @@ def apply_flips(image, flips, out=None):
     return out
 
 
-def apply_imgaug(augmentation, image, masks, rng):
-    """Apply one draw of an imgaug augmenter to an image and to its masks.
+def apply_imgaug(
+    augmentation: Any, image: Shaped[np.ndarray, "H W C"], masks: BitMasks, rng: np.random.Generator
+) -> tuple[Shaped[np.ndarray, "H W C"], BitMasks]:
+    """Apply one draw of an imgaug augmenter to an image and its masks.
 
     Args:
-        augmentation: imgaug Augmenter.
-        image: [H, W, C]. uint8 for most augmenters.
-        masks: BitMasks of N masks [H, W].
-        rng: numpy Generator; the draw depends on it alone.
-
-    Returns:
-        (image [H, W, C] of the same dtype, BitMasks).
+        augmentation: imgaug augmenter.
+        image: uint8 for most augmenters. The result has the same dtype.
+        masks: Of the size of the image.
+        rng: Decides the draw alone.
 
     Raises:
-        ValueError: not an augmenter, or it changes the size of the image.
+        ValueError: `augmentation` is not an augmenter, or changes the size of the image.
     """
     drawn = _draw(augmentation, rng)
     from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 
     if not masks.count:
         augmented = drawn(image=image)
-        _check_size("image", augmented.shape, image.shape)
+        _check_shape("image", augmented.shape, image.shape)
         return augmented.astype(image.dtype, copy=False), masks
     maps = SegmentationMapsOnImage(masks.maps, shape=image.shape)
     augmented, maps = drawn(image=image, segmentation_maps=maps)
-    _check_size("image", augmented.shape, image.shape)
-    _check_size("masks", maps.arr.shape, masks.maps.shape)
+    _check_shape("image", augmented.shape, image.shape)
+    _check_shape("masks", maps.arr.shape, masks.maps.shape)
     return augmented.astype(image.dtype, copy=False), BitMasks(maps.arr, masks.count)
 
 
-def apply_affine(augmentation, image, rng):
-    """Apply one draw of an imgaug augmenter of which `is_affine` is True to an image.
+def apply_affine(
+    augmentation: Any, image: Shaped[np.ndarray, "H W C"], rng: np.random.Generator
+) -> tuple[Shaped[np.ndarray, "H W C"], Float64[np.ndarray, "2 3"]]:
+    """Apply one draw of an imgaug augmenter for which `is_affine` is True to an image.
 
     Args:
-        augmentation, image, rng: as of `apply_imgaug`, which makes the same image.
+        augmentation, image, rng: See `apply_imgaug`, which makes the same image.
 
     Returns:
-        (image [H, W, C] of the same dtype, float64 [2, 3]): the matrix leads from (x, y, 1) in pixels of the image to
-        (x, y) in the augmented one.
+        The augmented image, and the matrix that maps (x, y, 1) in pixels of the image to (x, y) in the augmented one.
 
     Raises:
         ValueError: it changes the size of the image.
@@ -160,14 +159,14 @@ def apply_affine(augmentation, image, rng):
     height, width = image.shape[:2]
     corners = KeypointsOnImage.from_xy_array(np.array([[0, 0], [width, 0], [0, height]], np.float32), image.shape)
     augmented, corners = _draw(augmentation, rng)(image=image, keypoints=corners)
-    _check_size("image", augmented.shape, image.shape)
+    _check_shape("image", augmented.shape, image.shape)
     origin, right, down = corners.to_xy_array().astype(np.float64)
     matrix = np.stack([(right - origin) / width, (down - origin) / height, origin], axis=1)
     return augmented.astype(image.dtype, copy=False), matrix
 
 
-def _draw(augmentation, rng):
-    """Draw what an augmenter is to do: a copy, as augmenters keep state and other threads use the same one."""
+def _draw(augmentation: Any, rng: np.random.Generator) -> Any:
+    """Return a copy of an augmenter whose next draw is fixed; the original may be in use by other threads."""
     if not hasattr(augmentation, "to_deterministic"):
         raise ValueError(
             "augmentation must be an imgaug augmenter or a mrcnn.loading.augment.RandomFlip, "
@@ -178,9 +177,9 @@ def _draw(augmentation, rng):
     return drawn
 
 
-def _check_size(what, found, expected):
-    if tuple(found[: len(expected)]) != tuple(expected):
+def _check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if tuple(shape[: len(expected)]) != tuple(expected):
         raise ValueError(
-            f"the augmentation changed the shape of the {what} from {tuple(expected)} to {tuple(found)}: "
+            f"the augmentation changed the shape of the {name} from {tuple(expected)} to {tuple(shape)}: "
             "use augmenters that keep it (keep_size=True, Fliplr, Affine, ...)"
         )
