@@ -14,7 +14,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.polygons import rasterize_polygons, transform_polygons
 from mrcnn.geometry.rasterize import MaskInstance, PolygonInstance
-from mrcnn.loading.sample import load_checked_image, load_parts, name_image
+from mrcnn.loading.sample import load_checked_image, load_checked_instances, name_image
 
 # an image and its class map, and a random generator or seed -> the two augmented
 Augmentation = Callable[[np.ndarray, np.ndarray, np.random.Generator | int], tuple[np.ndarray, np.ndarray]]
@@ -48,7 +48,7 @@ def make_semantic_sample(
         DataError: the image or its instances are not usable.
     """
     image = load_checked_image(dataset, image_id)
-    parts, class_ids = load_parts(dataset, image_id, image.shape[:2], dataset.num_classes)
+    parts, class_ids = load_checked_instances(dataset, image_id, image.shape[:2], dataset.num_classes)
     class_map = paint_classes(parts, numbers[np.abs(class_ids)], image.shape[:2], size)
     if ignore_label is not None:
         _mark_ignored(class_map, dataset, image_id, image.shape[:2], ignore_label)

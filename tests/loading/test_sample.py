@@ -141,15 +141,15 @@ def broken(image=None, masks=None, class_ids=None):
     ("dataset", "message"),
     [
         (broken(image=OSError("disk full")), "the image cannot be loaded: OSError: disk full"),
-        (broken(image=np.zeros((0, 60, 3))), r"load_image gave float64 of shape \(0, 60, 3\)"),
+        (broken(image=np.zeros((0, 60, 3))), r"load_image returned float64 of shape \(0, 60, 3\)"),
         (broken(image=np.zeros((1, 40, 60, 3))), "height, width, channels"),
-        (broken(image="picture.jpg"), "load_image gave"),
+        (broken(image="picture.jpg"), "load_image returned"),
         (broken(masks=KeyError("polygons")), "its masks cannot be loaded: KeyError: 'polygons'"),
         (broken(masks=np.ones((60, 40, 1), bool)), r"masks are of size \(60, 40\), its image of size \(40, 60\)"),
-        (broken(masks=np.ones((40, 60), bool)), r"masks of shape \(40, 60\) do not go with 1 class ids"),
-        (broken(masks=np.ones((40, 60, 2), bool)), "do not go with 1 class ids"),
-        (broken(masks=[[[1, 2, 3, 4]]]), "segmentation is not usable: a polygon needs at least three"),
-        (broken(class_ids=np.array([4])), "class id 4 is out of range: of 4 classes they go from 1 to 3"),
+        (broken(masks=np.ones((40, 60), bool)), r"masks of shape \(40, 60\) and 1 class ids"),
+        (broken(masks=np.ones((40, 60, 2), bool)), r"masks of shape \(40, 60, 2\) and 1 class ids; each mask needs one"),
+        (broken(masks=[[[1, 2, 3, 4]]]), "segmentation cannot be used: a polygon needs at least three"),
+        (broken(class_ids=np.array([4])), "class id 4 is out of range: with 4 classes they go from 1 to 3"),
         (broken(class_ids=np.array([-4])), "class id -4 is out of range"),
         (broken(class_ids=np.array([0])), "class id 0 is out of range"),
         (broken(class_ids=np.array([1.5])), "whole numbers"),
@@ -173,7 +173,7 @@ def test_an_image_of_a_source_without_classes():
     dataset = scenes([])
     dataset.add([], source="elsewhere")
     dataset.prepare()
-    with pytest.raises(DataError, match="source 'elsewhere' has no classes; those with classes are .'scenes'"):
+    with pytest.raises(DataError, match="source 'elsewhere' has no classes; the sources with classes are .'scenes'"):
         make_sample(dataset, 1, SQUARE)
 
 
