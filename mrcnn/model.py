@@ -262,14 +262,15 @@ def build_detection_targets(rpn_rois: npt.ArrayLike, gt_class_ids: npt.ArrayLike
                             gt_masks: npt.ArrayLike, config: Config) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Sample ROIs and build their targets in NumPy; see `mrcnn.loading.targets.detection.build_detection_targets`."""
     return detection_targets.build_detection_targets(
-        np.asarray(rpn_rois), np.asarray(gt_class_ids), np.asarray(gt_boxes), np.moveaxis(np.asarray(gt_masks), -1, 0),
-        **vars(settings.detection_target_settings(config)))
+        np.asarray(rpn_rois), np.asarray(gt_class_ids), np.asarray(gt_boxes),
+        np.moveaxis(np.asarray(gt_masks, bool), -1, 0), **vars(settings.detection_target_settings(config)))
 
 
 def generate_random_rois(image_shape: Sequence[int], count: int, gt_class_ids: npt.ArrayLike,
                          gt_boxes: npt.ArrayLike) -> np.ndarray:  # fmt: skip
     """Generate ROIs such as an RPN might propose; see `mrcnn.loading.targets.detection.generate_random_rois`."""
-    return detection_targets.generate_random_rois(image_shape, count, np.asarray(gt_class_ids), np.asarray(gt_boxes))
+    return detection_targets.generate_random_rois(
+        tuple(image_shape), count, np.asarray(gt_class_ids), np.asarray(gt_boxes).reshape(-1, 4))
 
 
 def data_generator(

@@ -7,11 +7,12 @@ Shape letters: C channels.
 """
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float32, Shaped, UInt8
 
+from mrcnn.base.types import Numbers
 
-def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: npt.ArrayLike) -> Float32[np.ndarray, "*B C"]:
+
+def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: Numbers) -> Float32[np.ndarray, "*B C"]:
     """Subtract the mean pixel.
 
     Args:
@@ -23,7 +24,7 @@ def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: npt.ArrayLike) ->
     return images.astype(np.float32) - np.asarray(mean_pixel, np.float32)
 
 
-def unmold_image(normalized_images: Shaped[np.ndarray, "*B C"], mean_pixel: npt.ArrayLike) -> UInt8[np.ndarray, "*B C"]:
+def unmold_image(normalized_images: Shaped[np.ndarray, "*B C"], mean_pixel: Numbers) -> UInt8[np.ndarray, "*B C"]:
     """Undo `mold_image`, to look at a network's input.
 
     Differs: the values are rounded and clipped. The classic code truncated, which gave values that were one too small,

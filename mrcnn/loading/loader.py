@@ -1,40 +1,41 @@
 """The loader: batches of training arrays, each a function of (seed, step) alone.
 
-Any worker may make any batch in any order: what `loader[step]` returns depends on nothing else, so that a run goes on
-after a stop as if it had not stopped, with any number of workers.
+Any worker may make any batch in any order: what `loader[step]` returns depends on nothing else. So an interrupted run
+resumes exactly, with any number of workers.
 
-Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w
-masks, K classes.
+Shape letters: B images, H W C network input, T anchors trained on, G ground-truth rows (padded), N instances, h w masks,
+K classes with background.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Shaped
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num, Shaped
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.random import choose
+from mrcnn.base.types import Numbers
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.meta import META_FIELDS
-from mrcnn.loading.sample import make_sample
+from mrcnn.loading.sample import SampleSettings, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import build_rpn_targets
 
 logger = logging.getLogger(__name__)
 
-# what a random stream is for, so that the order of a pass and its samples never share one
+# Random streams: the order of a pass and its samples never share one.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
-
-# Gives memory of any contents for an array of a shape and a dtype, as `np.empty` does.
-Take: TypeAlias = Callable[[tuple[int, ...], type], np.ndarray]
+# Returns memory of any content for an array of a shape and a dtype, as `np.empty` does.
+Take: TypeAlias = Callable[[tuple[int, ...], Any], np.ndarray]
 
 
 class TrainingSample(NamedTuple):
-    """A `Sample` with the targets of the region proposal network, at most G instances, and no padding of these.
+    """A `Sample` of at most G instances, unpadded, with the targets of the region proposal network.
 
     Attributes:
         rpn_positions, rpn_labels, rpn_deltas: See `mrcnn.loading.targets.rpn.build_rpn_targets`.
@@ -53,12 +54,12 @@ class TrainingSample(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What a loader found out about the images that it met.
+    """What a loader found out about its images.
 
     Attributes:
-        broken: Image id -> reason, for images that cannot be used.
+        broken: Image id -> reason, of images that cannot be used.
         empty: Ids of images that are left out because they have no instances.
-        skipped: (where, reason) of annotations that the reader of the data set left out while it loaded images.
+        skipped: (where, reason) of each annotation that the reader of the data set left out, at first or later.
     """
 
     broken: dict[int, str] = field(default_factory=dict)
@@ -66,67 +67,66 @@ class Findings:
     skipped: list[tuple[object, str]] = field(default_factory=list)
 
     def since(self, earlier: "Findings") -> "Findings":
-        """Return what earlier findings of the same loader do not have yet."""
+        """Return what was added after earlier findings of the same loader."""
         broken = {image_id: reason for image_id, reason in self.broken.items() if image_id not in earlier.broken}
         return Findings(broken, self.empty - earlier.empty, self.skipped[len(earlier.skipped) :])
 
 
 @dataclass(frozen=True, eq=False)
 class TargetSettings:
-    """What is computed of a sample beside its pixels.
+    """What is computed for a sample beside its pixels.
 
     Attributes:
-        anchors: float [A, 4]. Pixel boxes in the network's input.
-        num_train_anchors: int. T, RPN_TRAIN_ANCHORS_PER_IMAGE.
-        rpn_bbox_std_dev: [4].
-        max_gt_instances: int. G.
-        image_size: (H, W) that the anchors are for; a sample of another size counts as broken. None takes any.
+        anchors: Pixel boxes in the network's input.
+        num_train_anchors: T, RPN_TRAIN_ANCHORS_PER_IMAGE.
+        rpn_bbox_std_dev: 4 numbers.
+        max_gt_instances: G.
+        image_size: (H, W) that the anchors are for; a sample of another size counts as broken. None accepts any.
     """
 
-    anchors: np.ndarray
+    anchors: Num[np.ndarray, "A 4"]
     num_train_anchors: int
-    rpn_bbox_std_dev: np.ndarray
+    rpn_bbox_std_dev: Numbers
     max_gt_instances: int
-    image_size: tuple | None = None
+    image_size: tuple[int, int] | None = None
 
 
 class Loader:
     """Batches of a data set, pass after pass.
 
-    `len(loader)` is the number of batches of one pass over the data set. Where the images do not fill the last one, rows
-    that count nothing stand behind them, so that every batch has one shape and a run compiles once. `loader[step]`
-    for any step >= 0 is batch `step % len(loader)` of pass `step // len(loader)`; each pass has its own order. It
-    gives a tuple of arrays:
+    `len(loader)` is the number of batches of one pass over the data set. `loader[step]`, for any step >= 0, is batch
+    `step % len(loader)` of pass `step // len(loader)`; every pass has an order of its own. If the images do not fill the
+    last batch of a pass, it is padded with rows that no loss counts, so all batches have one shape and a run compiles
+    once. A batch is a tuple of arrays:
 
-        images: uint8 [B, H, W, C] if the image files are uint8, else float32. The mean is not subtracted: the network does
-            that. All batches have the dtype of the first image; an image of the other dtype counts as broken.
+        images: uint8 [B, H, W, C] if the image files are uint8, else float32. The network subtracts the mean. All
+            batches have the dtype of the first image; an image of the other dtype counts as broken.
         image_meta: float32 [B, 12 + K].
-        rpn_positions: int32 [B, T]. Anchors to train on: positive ones, then negative ones, then padding (0).
+        rpn_positions: int32 [B, T]. The anchors to train on: positive, then negative, then padding (0).
         rpn_labels: int32 [B, T]. 1 positive, -1 negative, 0 padding.
-        rpn_deltas: float32 [B, T, 4]. From each positive anchor to its box; zero in the other rows.
+        rpn_deltas: float32 [B, T, 4]. From each positive anchor to its box; 0 in the other rows.
         gt_class_ids: int32 [B, G]. Negative for crowds, 0 for padding.
-        gt_boxes: int32 [B, G, 4]. Pixels; padding is zero.
-        gt_masks: bool [B, G, h, w]. Mini-masks, or masks of the size of the image.
+        gt_boxes: int32 [B, G, 4]. Pixels; 0 for padding.
+        gt_masks: bool [B, G, h, w]. Mini-masks, or masks of the size of the image; False for padding.
 
-    A sample that is not usable is logged once and kept in `broken`; the next good one of the pass stands in for it.
-    It may be used from several threads, and pickled for processes, whose `broken` and `empty` `hear` takes in.
+    An image that cannot be used is logged once and kept in `broken`; the next usable one of the pass takes its place.
+    Several threads may use a loader, and it can be pickled for other processes, whose findings `merge` adds.
 
     Args:
-        dataset: Dataset, prepared.
-        sample_settings: SampleSettings.
-        target_settings: TargetSettings.
-        batch_size: int. B.
-        seed: int.
-        shuffle: bool. False keeps the data set's order in each pass.
+        dataset: Prepared.
+        sample_settings: How samples are made.
+        target_settings: How their targets are made.
+        batch_size: B.
+        seed: Of all random choices.
+        shuffle: False keeps the order of the data set in every pass.
         augmentation: imgaug augmenter, `RandomFlip` or None.
-        no_augmentation_sources: sources whose images are not augmented.
-        keep_empty: bool. True trains on images without instances too. Images with crowds alone count as empty.
+        no_augmentation_sources: Sources whose images are not augmented.
+        keep_empty: Whether images without instances are trained on too. An image with crowds only counts as empty.
 
     Attributes:
-        broken: dict image id -> reason, of the samples met so far.
-        empty: set of image ids left out for having no instances; those known beforehand, and those met so far.
-        take: callable (shape, dtype) -> array of any contents, the memory of the large arrays of a batch: `np.empty`, but
-            in a loader process.
+        broken: Image id -> reason, of the images met so far.
+        empty: Ids of images that are left out because they have no instances: known from the start, or met so far.
+        take: Allocates the large arrays of a batch. `np.empty`, except in a loader process.
 
     Raises:
         DataError: the data set has no images or is not prepared, or none of them has instances and keep_empty is False.
@@ -135,17 +135,17 @@ class Loader:
 
     def __init__(
         self,
-        dataset,
-        sample_settings,
-        target_settings,
-        batch_size,
+        dataset: Dataset,
+        sample_settings: SampleSettings,
+        target_settings: TargetSettings,
+        batch_size: int,
         *,
-        seed=0,
-        shuffle=True,
-        augmentation=None,
-        no_augmentation_sources=(),
-        keep_empty=False,
-    ):
+        seed: int = 0,
+        shuffle: bool = True,
+        augmentation: Any = None,
+        no_augmentation_sources: Iterable[str] | None = (),
+        keep_empty: bool = False,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
         self.dataset, self.batch_size = dataset, int(batch_size)
@@ -153,14 +153,17 @@ class Loader:
         self.seed, self.shuffle = int(seed), shuffle
         self.augmentation, self.no_augmentation_sources = augmentation, tuple(no_augmentation_sources or ())
         self.keep_empty = keep_empty
-        self.broken, self.empty, self.take = {}, set(), np.empty
+        self.broken: dict[int, str] = {}
+        self.empty: set[int] = set()
+        self.take: Take = np.empty
         self._ids = self._usable_ids()
         self._anchor_index = index_anchors(target_settings.anchors)
-        self._order = (None, None)
-        self._raw = None
+        # the last pass whose order was asked for, and its order
+        self._order: tuple[int | None, np.ndarray] = (None, self._ids)
+        self._expects_uint8: bool | None = None
         self._lock = threading.Lock()
 
-    def _usable_ids(self):
+    def _usable_ids(self) -> Int64[np.ndarray, " I"]:
         ids = np.asarray(self.dataset.image_ids, np.int64)
         if not len(ids):
             added = len(self.dataset.image_info)
@@ -184,28 +187,33 @@ class Loader:
                 )
         return ids
 
-    def __len__(self):
-        """Number of batches of one pass."""
+    def __len__(self) -> int:
+        """Return the number of batches of one pass."""
         return -(-len(self._ids) // self.batch_size)
 
-    def __getstate__(self):
-        """Leave the lock behind when pickled."""
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the lock, which cannot be pickled."""
         state = dict(self.__dict__)
         del state["_lock"]
         return state
 
-    def __setstate__(self, state):
-        """Take a new lock when unpickled."""
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make a new lock."""
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def order(self, pass_ix):
-        """Give the image ids of one pass in their order. Args: pass_ix: int. Returns: int64 [number of images]."""
+    @property
+    def num_samples(self) -> int:
+        """Number of samples of one pass."""
+        return len(self._ids)
+
+    def order(self, pass_ix: int) -> Int64[np.ndarray, " I"]:
+        """Return the image ids of a pass in their order."""
         if not self.shuffle:
             return self._ids
-        kept_ix, kept = self._order
-        if kept_ix == pass_ix:
-            return kept
+        cached_ix, cached = self._order
+        if cached_ix == pass_ix:
+            return cached
         order = np.random.default_rng([self.seed, _ORDER_STREAM, pass_ix]).permutation(self._ids)
         self._order = (pass_ix, order)
         return order
@@ -218,22 +226,22 @@ class Loader:
         pass_ix, position = divmod(step, len(self))
         first = position * self.batch_size
         count = min(self.batch_size, len(self._ids) - first)
-        # Each sample is written into its row of one array: that saves a copy, and large allocations that are freed at once.
+        # Each image is written into its row of one array: that saves a copy, and an allocation that is freed at once.
         size, channels = self.target_settings.image_size, self.sample_settings.num_channels
         images = self.take((count, *size, channels), np.uint8) if size and channels else None
         samples = [self.sample(pass_ix, first + i, None if images is None else images[i]) for i in range(count)]
-        return _filled_up(self._collate(samples, images), self.batch_size)
+        return _fill_up(self._collate(samples, images), self.batch_size)
 
     def sample(self, pass_ix: int, position: int, out: np.ndarray | None = None) -> TrainingSample:
         """Make the sample at a position of a pass, or the next usable one after it.
 
         Args:
             pass_ix: Number of the pass.
-            position: Position of the image in the order of the pass.
+            position: Position in the order of the pass.
             out: Memory for the image; see `make_sample`.
 
         Raises:
-            DataError: no image of the data set is usable.
+            DataError: no image of the data set can be used.
         """
         order = self.order(pass_ix)
         for offset in range(len(order)):
@@ -242,28 +250,26 @@ class Loader:
             sample = self._try(int(order[place]), rng, out)
             if sample is not None:
                 return sample
-        reason = next(iter(self.broken.items()), None)
+        reason = next(iter(self.broken.values()), None)
         raise DataError(
             f"none of the {len(order)} images of the data set can be trained on: {len(self.broken)} are broken and "
-            f"{len(self.empty)} are without instances" + (f"; the first broken one: {reason[1]}" if reason else "")
+            f"{len(self.empty)} are without instances" + (f"; the first broken one: {reason}" if reason else "")
         )
 
-    def _try(self, image_id, rng, out):
-        """Make one sample with its targets; None, reported, when it is broken or empty."""
+    def _try(self, image_id: int, rng: np.random.Generator, out: np.ndarray | None) -> TrainingSample | None:
+        """Make one sample; return None, and note why, if the image is broken or empty."""
         augmentation = self.augmentation
         if augmentation is not None and self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
             augmentation = None
         try:
-            image, meta, class_ids, boxes, masks = make_sample(
-                self.dataset, image_id, self.sample_settings, augmentation, rng, out
-            )
-            self._check_kind(image_id, image)
-            self._check_size(image_id, image)
+            sample = make_sample(self.dataset, image_id, self.sample_settings, augmentation, rng, out)
+            self._check_dtype(image_id, sample.image)
+            self._check_size(image_id, sample.image)
         except DataError as error:
             self._report_broken(image_id, str(error))
             return None
-        if not self.keep_empty and not (class_ids > 0).any():
-            # what a crop or an augmentation moved out of sight may be back in the next pass
+        if not self.keep_empty and not (sample.class_ids > 0).any():
+            # What a crop or an augmentation moved out of the image may be back in the next pass.
             if augmentation is None and self.sample_settings.resize_mode != "crop":
                 with self._lock:
                     self.empty.add(image_id)
@@ -271,45 +277,46 @@ class Loader:
         settings = self.target_settings
         rpn_targets = build_rpn_targets(
             self._anchor_index,
-            class_ids,
-            boxes,
+            sample.class_ids,
+            sample.boxes,
             num_train_anchors=settings.num_train_anchors,
             bbox_std_dev=settings.rpn_bbox_std_dev,
             rng=rng,
         )
-        kept = choose(rng, np.arange(len(class_ids)), settings.max_gt_instances)
-        return TrainingSample(image, meta, *rpn_targets, class_ids[kept], boxes[kept], masks[kept])
+        kept = choose(rng, np.arange(len(sample.class_ids)), settings.max_gt_instances)
+        truth = sample.class_ids[kept], sample.boxes[kept], sample.masks[kept]
+        return TrainingSample(sample.image, sample.image_meta, *rpn_targets, *truth)
 
-    def _check_kind(self, image_id, image):
-        """Hold an image against the first one: a batch of floats among batches of bytes would be read as bytes."""
-        raw = self._raw
-        if raw is None:
-            raw = self._raw = self._first_is_raw()
-        if raw != (image.dtype == np.uint8):
+    def _check_dtype(self, image_id: int, image: np.ndarray) -> None:
+        """Compare the dtype of an image with that of the first: all batches of a run must have one dtype."""
+        expects_uint8 = self._expects_uint8
+        if expects_uint8 is None:
+            expects_uint8 = self._expects_uint8 = self._first_is_uint8()
+        if expects_uint8 != (image.dtype == np.uint8):
             raise DataError(
-                f"image {image_id} is {image.dtype}, and the first image of the data set {'is' if raw else 'is not'} "
-                "uint8: load_image must give all images in one dtype and range"
+                f"image {image_id} is {image.dtype}, and the first image of the data set {'is' if expects_uint8 else 'is not'} "
+                "uint8: load_image must return all images in one dtype and range"
             )
 
-    def _check_size(self, image_id, image):
+    def _check_size(self, image_id: int, image: np.ndarray) -> None:
         size = self.target_settings.image_size
         if size is not None and image.shape[:2] != tuple(size):
             raise DataError(
                 f"image {image_id} is of {image.shape[0]} x {image.shape[1]} pixels (height x width) after resizing by "
-                f"mode {self.sample_settings.resize_mode!r}, and the anchors are of images of {size[0]} x {size[1]} "
+                f"mode {self.sample_settings.resize_mode!r}, and the anchors are for images of {size[0]} x {size[1]} "
                 "(IMAGE_SHAPE): train with IMAGE_RESIZE_MODE 'square' or 'crop'"
             )
 
-    def _first_is_raw(self):
-        """Tell whether the first image that can be read is uint8, whatever the order in which batches are made."""
+    def _first_is_uint8(self) -> bool:
+        """Whether the first image that can be read is uint8. It does not depend on the order in which batches are made."""
         for image_id in self._ids:
             try:
                 return np.asarray(self.dataset.load_image(int(image_id))).dtype == np.uint8
-            except Exception as error:
-                logger.debug("image %s does not tell its dtype: %s", image_id, error)
+            except Exception as error:  # a user's load_image may raise anything
+                logger.debug("the dtype of image %s is unknown: %s", image_id, error)
         return True
 
-    def _report_broken(self, image_id, reason):
+    def _report_broken(self, image_id: int, reason: str) -> None:
         with self._lock:
             if image_id in self.broken:
                 return
@@ -318,7 +325,8 @@ class Loader:
 
     def findings(self) -> Findings:
         """Return what is known of the images so far."""
-        skipped = list(self.dataset.skipped) if hasattr(self.dataset, "leave_out") else []
+        # a user's data set may have neither, or a `skipped` of another meaning
+        skipped = list(getattr(self.dataset, "skipped", ())) if hasattr(self.dataset, "leave_out") else []
         with self._lock:
             return Findings(dict(self.broken), set(self.empty), skipped)
 
@@ -328,15 +336,11 @@ class Loader:
             self._report_broken(image_id, reason)
         with self._lock:
             self.empty |= findings.empty
+        leave_out: Callable[[object, str], None] = getattr(self.dataset, "leave_out", lambda where, reason: None)
         for where, reason in findings.skipped:
-            self.dataset.leave_out(where, reason)
+            leave_out(where, reason)
 
-    @property
-    def num_samples(self):
-        """Number of samples of one pass."""
-        return len(self._ids)
-
-    def _collate(self, samples, whole_images):
+    def _collate(self, samples: Sequence[TrainingSample], whole_images: np.ndarray | None) -> tuple[np.ndarray, ...]:
         images = [sample.image for sample in samples]
         if any(image.dtype != np.uint8 for image in images):
             images = [image.astype(np.float32) for image in images]
@@ -350,8 +354,10 @@ class Loader:
         )
 
 
-def stack_images(images: Sequence[Shaped[np.ndarray, "H W C"]], whole: np.ndarray | None = None) -> np.ndarray:
-    """Stack the images of a batch [B, H, W, C] without copying a single one, nor those that are the rows of `whole`.
+def stack_images(
+    images: Sequence[Shaped[np.ndarray, "_ _ C"]], whole: Shaped[np.ndarray, "B _ _ C"] | None = None
+) -> Shaped[np.ndarray, "B _ _ C"]:
+    """Stack the images of a batch; neither a single image is copied, nor images that are the rows of `whole`.
 
     Raises:
         ValueError: the images differ in size.
@@ -360,7 +366,7 @@ def stack_images(images: Sequence[Shaped[np.ndarray, "H W C"]], whole: np.ndarra
     if len(shapes) > 1:
         raise ValueError(
             f"the images of a batch are of different sizes, {sorted(shapes)}: "
-            "resize them to one size (IMAGE_RESIZE_MODE 'square' or 'crop'), or take batches of one image"
+            "resize them to one size (IMAGE_RESIZE_MODE 'square' or 'crop'), or use batches of one image"
         )
     if whole is not None and all(image.base is whole for image in images):
         return whole
@@ -370,12 +376,12 @@ def stack_images(images: Sequence[Shaped[np.ndarray, "H W C"]], whole: np.ndarra
 def pad_ground_truth(
     samples: Sequence[TrainingSample], rows: int, take: Take = np.empty
 ) -> tuple[Int32[np.ndarray, "B G"], Int32[np.ndarray, "B G 4"], Bool[np.ndarray, "B G h w"]]:
-    """Stack class ids, boxes and masks of samples, each padded to `rows` instances with zeros.
+    """Stack the class ids, boxes and masks of samples, each padded with zeros.
 
     Args:
-        samples: At most `rows` instances each.
+        samples: Of at most `rows` instances each.
         rows: G.
-        take: Gives the memory of the masks; see `Loader.take`.
+        take: Allocates the masks; see `Loader`.
     """
     gt_class_ids = np.zeros((len(samples), rows), np.int32)
     gt_boxes = np.zeros((len(samples), rows, 4), np.int32)
@@ -388,7 +394,7 @@ def pad_ground_truth(
     return gt_class_ids, gt_boxes, gt_masks
 
 
-def _filled_up(batch, size):
+def _fill_up(batch: tuple[np.ndarray, ...], size: int) -> tuple[np.ndarray, ...]:
     """Bring a batch to a size with rows that no loss counts: the last image again, without targets and active classes."""
     count = len(batch[0])
     if count == size:

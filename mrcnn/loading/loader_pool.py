@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -317,7 +317,7 @@ class _Worker:
         size = max(place.offset + _num_bytes(place.shape, place.dtype) for place in stored.layout)
         # In one piece: the system hands out a large block in large pages, and many small ones take longer than the copy.
         block = np.empty(size, np.uint8)
-        block[:] = np.frombuffer(self.segments[stored.slot].buf, np.uint8, size)
+        block[:] = np.ndarray(size, np.uint8, self.segments[stored.slot].buf)
         return tuple(np.ndarray(place.shape, place.dtype, block, place.offset) for place in stored.layout)
 
     def ask_to_stop(self) -> None:
@@ -433,7 +433,15 @@ class _Messages(logging.Handler):
         collected, self._collected = self._collected, []
         return collected
 
-    def _collect_warning(self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    def _collect_warning(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         portable = next(base for base in category.__mro__ if _can_be_pickled(base))
         self._collected.append(WarningMessage(portable, filename, lineno, str(message)))
 

@@ -1,23 +1,28 @@
-"""An index of anchors, which finds those that overlap a box without looking at all of them.
+"""An index of anchors, which finds those that overlap a box without comparing all of them.
 
 The anchors of a pyramid form lattices: those of one level and ratio have one size, and their rows share y1 and y2 as
-their columns share x1 and x2. The overlap of a box with a lattice is then a product of a row part and a column part,
-and only a window of rows and columns can reach a given IoU. Anchors that form no lattice are compared one by one.
+their columns share x1 and x2. So the overlap of a box with a lattice is a product of a row part and a column part, and
+only a window of rows and columns can reach a given IoU. Anchors that form no lattice are compared one by one.
 
-Shape letters: A anchors, h w lattice.
+It is our own because it was measured: `benchmarks/README.md` has the time of a sample's targets, most of which comparing
+each box with 261,888 anchors would take.
+
+Shape letters: A anchors, G boxes, L lattices, h w rows and columns of a lattice, n anchors found.
 """
 
 import threading
 import weakref
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float, Float64, Int64, Num
 
 from mrcnn.geometry.boxes import box_areas, compute_iou
 
-# sizes that differ by less than this share are one size: rounding of float32 anchors
+# Sizes that differ by less than this share are one size: float32 anchors are rounded.
 _SIZE_TOLERANCE = 1e-4
-# slack of the bounds that windows are cut with, so that rounding never cuts an anchor off
+# Slack of the bounds that cut the windows, so that rounding never cuts an anchor off.
 _SLACK = 1e-6
 _SAFETY = 1 - 1e-3
 
@@ -26,158 +31,197 @@ class Lattice:
     """Anchors of one size in rows and columns.
 
     Attributes:
-        y1, y2: float [h]. Ascending, pixels.
-        x1, x2: float [w]. Ascending, pixels.
-        positions: int64 [h, w]. Of the anchors in their array.
-        height, width: float. Of the largest anchor, in pixels.
+        y1, y2: [h]. Ascending, pixels.
+        x1, x2: [w]. Ascending, pixels.
+        positions: [h, w]. Indices of the anchors in their array.
+        height, width: Of the largest anchor, in pixels.
     """
 
-    def __init__(self, y1, x1, y2, x2, positions):
+    def __init__(
+        self,
+        y1: Float[np.ndarray, " h"],
+        x1: Float[np.ndarray, " w"],
+        y2: Float[np.ndarray, " h"],
+        x2: Float[np.ndarray, " w"],
+        positions: Int64[np.ndarray, "h w"],
+    ) -> None:
         self.y1, self.y2, self.x1, self.x2, self.positions = y1, y2, x1, x2, positions
         self.heights, self.widths = y2 - y1, x2 - x1
         self.height, self.width = float(self.heights.max()), float(self.widths.max())
-        # bisecting a list takes a tenth of the time of numpy's searchsorted
-        self._ends = tuple(edge.tolist() for edge in (y1, x1, y2, x2))
+        # Bisecting a list takes a tenth of the time of NumPy's searchsorted.
+        self._ends: list[list[float]] = [edge.tolist() for edge in (y1, x1, y2, x2)]
 
-    def overlaps(self, box, threshold):
-        """Compute the overlaps of a box with the rows and columns that can reach a threshold.
+    def overlaps(
+        self, box: Sequence[float], threshold: float
+    ) -> tuple[Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+        """Compute the IoU of a box with the rows and columns that can reach a threshold.
 
         Args:
-            box: (y1, x1, y2, x2) floats, in pixels.
-            threshold: float > 0.
+            box: (y1, x1, y2, x2) in pixels.
+            threshold: Above 0.
 
         Returns:
-            (positions, overlaps): int64 [n], float64 [n]; some of them below the threshold.
+            Positions of anchors and their IoU; some are below the threshold.
         """
         y1, x1, y2, x2 = box
         area = (y2 - y1) * (x2 - x1)
-        # IoU >= t needs an intersection of t / (1 + t) of both areas together; rows and columns that give less are cut
+        # IoU >= t needs an intersection of t / (1 + t) of the sum of both areas; rows and columns with less are cut.
         needed = threshold / (1.0 + threshold) * (area + self.height * self.width) * _SAFETY
-        rows = self._reach(0, y1, y2, needed / min(self.width, x2 - x1))
-        cols = self._reach(1, x1, x2, needed / min(self.height, y2 - y1))
+        rows = self._window(0, y1, y2, needed / min(self.width, x2 - x1))
+        cols = self._window(1, x1, x2, needed / min(self.height, y2 - y1))
         across = np.minimum(self.y2[rows], y2) - np.maximum(self.y1[rows], y1)  # [h]
         along = np.minimum(self.x2[cols], x2) - np.maximum(self.x1[cols], x1)  # [w]
         intersection = np.multiply.outer(np.maximum(across, 0), np.maximum(along, 0))  # [h, w]
         union = area + np.multiply.outer(self.heights[rows], self.widths[cols]) - intersection
         return self.positions[rows, cols].ravel(), (intersection / union).ravel()
 
-    def _reach(self, axis, start, stop, needed):
-        """The slice of rows (axis 0) or columns (1) that share at least `needed` pixels with [start, stop)."""
+    def _window(self, axis: int, start: float, stop: float, needed: float) -> slice:
+        """Return the rows (axis 0) or columns (axis 1) that share at least `needed` pixels with [start, stop)."""
         low, high = self._ends[axis], self._ends[axis + 2]
         return slice(bisect_left(high, start + needed - _SLACK), bisect_right(low, stop - needed + _SLACK))
 
 
-class _Sizes:
-    """Lattices beside each other, to compare each of many boxes with each of them at once.
+class _Edges:
+    """The edges of all lattices along one axis, in one row.
 
-    Shape letters here: G boxes, L lattices.
+    Attributes:
+        low, high: [sum of the counts]. Edges of the anchors, lattice after lattice.
+        start, count: [L]. Where the edges of each lattice start, and how many there are.
+        centre: [L]. Of its first anchor.
+        step: [L]. From one of its anchors to the next, on average.
     """
 
-    def __init__(self, lattices):
-        self.height, self.width = (np.array([getattr(x, side) for x in lattices]) for side in ("height", "width"))
-        # for y and for x: the edges of all lattices in one row, and where in it those of each begin and how they go on
-        self.axes = [self._axis([(x.y1, x.y2) for x in lattices]), self._axis([(x.x1, x.x2) for x in lattices])]
+    def __init__(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.low, self.high = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
+        self.count = np.array([len(low) for low, _ in pairs])
+        self.start = np.cumsum(self.count) - self.count
+        self.centre = np.array([(low[0] + high[0]) / 2 for low, high in pairs])
+        step = np.array([(low[-1] - low[0]) / max(len(low) - 1, 1) for low, _ in pairs])
+        self.step = np.where(step > 0, step, 1.0)
 
-    @staticmethod
-    def _axis(edges):
-        if not edges:
-            return None
-        counts = np.array([len(low) for low, _ in edges])
-        first = np.array([low[0] for low, _ in edges])
-        step = np.array([(low[-1] - low[0]) / max(len(low) - 1, 1) for low, _ in edges])
-        half = np.array([(high[0] - low[0]) / 2 for low, high in edges])
-        low, high = (np.concatenate([pair[i] for pair in edges]) for i in (0, 1))
-        return low, high, np.cumsum(counts) - counts, counts, first + half, np.where(step > 0, step, 1.0)
+    def nearest(self, centres: Float[np.ndarray, "G 1"]) -> Int64[np.ndarray, "G L"]:
+        """Return, for each box and lattice, the index of the anchor whose centre is nearest if the steps are even."""
+        place = np.rint((centres - self.centre) / self.step)
+        return self.start + np.clip(place, 0, self.count - 1).astype(np.int64)
 
-    def bounds(self, boxes):
-        """Compute the greatest IoU that a box can have with an anchor of each size, wherever either lies: [G, L]."""
+
+class _LatticeTable:
+    """The sizes and edges of all lattices in arrays, to compare many boxes with all of them at once."""
+
+    def __init__(self, lattices: list[Lattice]) -> None:
+        self.height = np.array([lattice.height for lattice in lattices])
+        self.width = np.array([lattice.width for lattice in lattices])
+        self.axes = []
+        if lattices:
+            self.axes = [_Edges([(x.y1, x.y2) for x in lattices]), _Edges([(x.x1, x.x2) for x in lattices])]
+
+    def bounds(self, boxes: Float[np.ndarray, "G 4"]) -> Float[np.ndarray, "G L"]:
+        """Compute the greatest IoU that each box can have with an anchor of each lattice, wherever the two lie."""
         h, w = boxes[:, 2, None] - boxes[:, 0, None], boxes[:, 3, None] - boxes[:, 1, None]  # [G, 1]
-        inner = np.minimum(self.height, h) * np.minimum(self.width, w)
-        union = self.height * self.width + h * w - inner
-        return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+        intersection = np.minimum(self.height, h) * np.minimum(self.width, w)
+        union = self.height * self.width + h * w - intersection
+        return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
-    def overlaps_nearby(self, boxes):
-        """Compute the IoU of each box with an anchor of each lattice, the nearest where its steps are even: [G, L]."""
-        if not len(self.height):
+    def overlaps_nearby(self, boxes: Float[np.ndarray, "G 4"]) -> Float[np.ndarray, "G L"]:
+        """Compute the IoU of each box with one anchor of each lattice: the nearest one if the steps are even."""
+        if not self.axes:
             return np.zeros((len(boxes), 0))
-        inner, size = 1.0, 1.0
-        for axis, (low, high, start, counts, centre, step) in enumerate(self.axes):
+        intersection, size = 1.0, 1.0
+        for axis, edges in enumerate(self.axes):
             near, far = boxes[:, axis, None], boxes[:, axis + 2, None]
-            place = np.rint(((near + far) / 2 - centre) / step)  # [G, L]
-            i = start + np.clip(place, 0, counts - 1).astype(np.int64)
-            inner = inner * np.maximum(np.minimum(high[i], far) - np.maximum(low[i], near), 0.0)
-            size = size * (high[i] - low[i])
+            i = edges.nearest((near + far) / 2)
+            low, high = edges.low[i], edges.high[i]
+            intersection = intersection * np.maximum(np.minimum(high, far) - np.maximum(low, near), 0.0)
+            size = size * (high - low)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return inner / (size + areas[:, None] - inner)
+        return intersection / (size + areas[:, None] - intersection)
 
 
 class AnchorIndex:
-    """Anchors and their lattices. Made once for a set of anchors, used for each image.
+    """Anchors and their lattices, made once for a set of anchors.
 
     Args:
-        anchors: [A, 4]. Pixel boxes; compared in float64 whatever their dtype.
+        anchors: Pixel boxes; compared in float64.
+
+    Attributes:
+        anchors: The anchors in float64.
+        lattices: Those that the anchors form.
     """
 
-    def __init__(self, anchors):
-        self.anchors = np.asarray(anchors, np.float64)
-        self.lattices, loose = [], []
+    def __init__(self, anchors: Num[np.ndarray, "A 4"]) -> None:
+        self.anchors: Float64[np.ndarray, "A 4"] = np.asarray(anchors, np.float64)
+        self.lattices: list[Lattice] = []
+        loose = [np.zeros(0, np.int64)]
         for positions in _group_by_size(self.anchors):
             lattice = _as_lattice(self.anchors, positions)
             if lattice is None:
                 loose.append(positions)
             else:
                 self.lattices.append(lattice)
-        self._sizes = _Sizes(self.lattices)
-        self._loose = np.sort(np.concatenate(loose)) if loose else np.zeros(0, np.int64)
+        self._table = _LatticeTable(self.lattices)
+        # the anchors of no lattice
+        self._loose = np.sort(np.concatenate(loose))
         self._loose_boxes = self.anchors[self._loose]
         self._loose_areas = box_areas(self._loose_boxes)
 
-    def __len__(self):
-        """Number of anchors."""
+    def __len__(self) -> int:
+        """Return the number of anchors."""
         return len(self.anchors)
 
-    def overlapping(self, box, threshold):
+    def overlapping(
+        self, box: Num[np.ndarray, "4"], threshold: float
+    ) -> tuple[Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
         """Find the anchors whose IoU with a box reaches a threshold.
 
         Args:
-            box: [4]. Pixels.
-            threshold: float > 0.
+            box: Pixels.
+            threshold: Above 0.
 
         Returns:
-            (positions, overlaps): int64 [n] in no order, float64 [n].
+            Positions in no order, and the IoU of each.
         """
-        box = tuple(float(v) for v in box)
-        found = [self._loose_overlapping(box, threshold)]
-        bounds = self._sizes.bounds(np.array([box]))[0]
-        found += [x.overlaps(box, threshold) for x, bound in zip(self.lattices, bounds, strict=True)
+        corners = [float(v) for v in box]
+        parts = [self._loose_overlapping(corners, threshold)]
+        bounds = self._table.bounds(np.array([corners]))[0]
+        parts += [lattice.overlaps(corners, threshold) for lattice, bound in zip(self.lattices, bounds, strict=True)
                   if bound >= threshold - _SLACK]  # fmt: skip
-        positions, overlaps = np.concatenate([p for p, _ in found]), np.concatenate([o for _, o in found])
+        positions, overlaps = np.concatenate([p for p, _ in parts]), np.concatenate([o for _, o in parts])
         reached = overlaps >= threshold
         return positions[reached], overlaps[reached]
 
-    def match(self, boxes, threshold):
-        """Find the anchors that are some box's own: those that reach a threshold, and those that overlap it most.
+    def match(self, boxes: Num[np.ndarray, "G 4"], threshold: float) -> Int64[np.ndarray, " n"]:
+        """Find the anchors that match a box: their IoU reaches the threshold, or no anchor has a higher one with the box.
 
         Args:
-            boxes: [G, 4]. Pixels, with an area.
-            threshold: float > 0. IoU.
+            boxes: Pixels, with an area.
+            threshold: Above 0.
 
         Returns:
-            int64 [n]. Positions, ascending; all that share the greatest IoU with a box, none for a box that no anchor
-            touches.
+            Positions in ascending order: all anchors that share the highest IoU with a box, but none for a box that no
+            anchor overlaps.
         """
-        boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-        bounds = self._sizes.bounds(boxes)  # [G, lattices]
-        # the sizes most like a box come first: the others soon fall short of what is found already
+        boxes = np.asarray(boxes, np.float64)
+        bounds = self._table.bounds(boxes)  # [G, L]
+        # The sizes most like the box come first: the others soon fall short of the best overlap so far.
         order = np.argsort(-bounds, axis=1).tolist()
-        found = self._sizes.overlaps_nearby(boxes).max(axis=1, initial=0.0).tolist()
-        own = [np.zeros(0, np.int64)]
-        for box, *hints in zip(boxes.tolist(), bounds.tolist(), order, found, strict=True):
-            own += self._match_one(box, threshold, *hints)
-        return np.unique(np.concatenate(own))
+        nearby = self._table.overlaps_nearby(boxes).max(axis=1, initial=0.0).tolist()
+        matches = [np.zeros(0, np.int64)]
+        for corners, bound, lattices, best in zip(boxes.tolist(), bounds.tolist(), order, nearby, strict=True):
+            matches += self._match_one(corners, threshold, bound, lattices, best)
+        return np.unique(np.concatenate(matches))
 
-    def _match_one(self, box, threshold, bounds, order, best):
-        """The anchors that are one box's own: a list of int64 arrays. `best` is the overlap of one of them, or less."""
+    def _match_one(
+        self, box: list[float], threshold: float, bounds: list[float], order: list[int], best: float
+    ) -> list[Int64[np.ndarray, " n"]]:
+        """Return the positions of the anchors that match one box, in parts.
+
+        Args:
+            box: (y1, x1, y2, x2) in pixels.
+            threshold: See `match`.
+            bounds: [L]. The greatest IoU that the box can have with each lattice.
+            order: [L]. The lattices by descending bound.
+            best: The IoU of any anchor with the box.
+        """
         parts = [self._loose_overlapping(box, _SLACK)] if self._loose.size else []
         best = max([best] + [overlaps.max(initial=0.0) for _, overlaps in parts])
         for i in order:
@@ -188,9 +232,11 @@ class AnchorIndex:
             best = max(best, parts[-1][1].max(initial=0.0))
         best = max((overlaps.max(initial=0.0) for _, overlaps in parts), default=0.0)
         wanted = max(min(best, threshold), np.finfo(float).tiny)
-        return [where[overlaps >= wanted] for where, overlaps in parts]
+        return [positions[overlaps >= wanted] for positions, overlaps in parts]
 
-    def _loose_overlapping(self, box, threshold):
+    def _loose_overlapping(
+        self, box: list[float], threshold: float
+    ) -> tuple[Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
         if not self._loose.size:
             return self._loose, np.zeros(0)
         area = (box[2] - box[0]) * (box[3] - box[1])
@@ -199,11 +245,11 @@ class AnchorIndex:
         return self._loose[reached], overlaps[reached]
 
 
-def _group_by_size(anchors):
-    """Part the positions of anchors by (height, width): a list of int64 arrays."""
+def _group_by_size(anchors: Float64[np.ndarray, "A 4"]) -> list[Int64[np.ndarray, " n"]]:
+    """Group the positions of anchors by (height, width)."""
     labels = np.zeros(len(anchors), np.int64)
     for low, high in ((0, 2), (1, 3)):
-        sizes = (anchors[:, high] - anchors[:, low]).astype(np.float64)
+        sizes = anchors[:, high] - anchors[:, low]
         order = np.argsort(sizes, kind="stable")
         steps = np.diff(sizes[order]) > _SIZE_TOLERANCE * np.maximum(np.abs(sizes[order][1:]), 1)
         rank = np.zeros(len(anchors), np.int64)
@@ -214,41 +260,34 @@ def _group_by_size(anchors):
     return [part for part in np.split(order, cuts) if part.size]
 
 
-def _as_lattice(anchors, positions):
-    """Arrange anchors in rows and columns; None where they do not fill a lattice, each place once."""
+def _as_lattice(anchors: Float64[np.ndarray, "A 4"], positions: Int64[np.ndarray, " n"]) -> Lattice | None:
+    """Arrange anchors in rows and columns; return None if they do not fill a lattice, every place once."""
     boxes = anchors[positions]
     y1, row = np.unique(boxes[:, 0], return_inverse=True)
     x1, col = np.unique(boxes[:, 1], return_inverse=True)
     if len(y1) * len(x1) != len(positions):
         return None
-    where = np.full((len(y1), len(x1)), -1, np.int64)
-    where[row, col] = positions
-    if (where < 0).any():
+    grid = np.full((len(y1), len(x1)), -1, np.int64)
+    grid[row, col] = positions
+    if (grid < 0).any():
         return None
-    y2, x2 = anchors[where[:, 0], 2], anchors[where[0], 3]
-    grid = anchors[where]  # [h, w, 4]
-    regular = (grid[..., 2] == y2[:, None]).all() and (grid[..., 3] == x2).all()
+    y2, x2 = anchors[grid[:, 0], 2], anchors[grid[0], 3]
+    grid_boxes = anchors[grid]  # [h, w, 4]
+    regular = (grid_boxes[..., 2] == y2[:, None]).all() and (grid_boxes[..., 3] == x2).all()
     ordered = (np.diff(y2) > 0).all() and (np.diff(x2) > 0).all() and (y2 > y1).all() and (x2 > x1).all()
-    return Lattice(y1, x1, y2, x2, where) if regular and ordered else None
+    return Lattice(y1, x1, y2, x2, grid) if regular and ordered else None
 
 
-_cache = []
+# Indices of the arrays that were asked for last.
+_cache: list[tuple[weakref.ref[np.ndarray], AnchorIndex]] = []
 _cache_lock = threading.Lock()
 _CACHE_SIZE = 4
 
 
-def index_anchors(anchors):
-    """Return an index of anchors, kept from the last call for the same array.
-
-    Args:
-        anchors: AnchorIndex, or float [A, 4] pixel boxes. An array that was changed in place since gets a new index.
-
-    Returns:
-        AnchorIndex.
-    """
+def index_anchors(anchors: AnchorIndex | Num[np.ndarray, "A 4"]) -> AnchorIndex:
+    """Return the index of anchors: that of an earlier call, if the array is the same and was not changed since."""
     if isinstance(anchors, AnchorIndex):
         return anchors
-    anchors = np.asarray(anchors)
     with _cache_lock:
         for reference, index in _cache:
             if reference() is anchors and np.array_equal(index.anchors, anchors):

@@ -4,10 +4,10 @@ Shape letters: A anchors, G ground-truth boxes, T anchors trained on in an image
 """
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float, Float32, Int, Int32, Num
 
 from mrcnn.base.random import as_rng, choose
+from mrcnn.base.types import Numbers
 from mrcnn.geometry.boxes import compute_overlaps
 from mrcnn.loading.targets.anchor_index import AnchorIndex, index_anchors
 
@@ -26,7 +26,7 @@ def build_rpn_targets(
     gt_boxes: Num[np.ndarray, "G 4"],
     *,
     num_train_anchors: int,
-    bbox_std_dev: npt.ArrayLike,
+    bbox_std_dev: Numbers,
     rng: np.random.Generator | None = None,
 ) -> tuple[
     Int32[np.ndarray, " T"],

@@ -155,11 +155,11 @@ def test_no_region_is_an_error():
         )
 
 
-def test_a_cut_beside_the_mask_is_empty():
-    mask = np.ones((10, 10), bool)
-    assert not cut_mask(mask, (0, 0, 10, 10), (50, 50, 60, 60), (7, 7)).any()
-    assert cut_mask(mask, (0, 0, 10, 10), (0, 0, 10, 20), (8, 8))[:, :4].all()
-    assert not cut_mask(mask, (0, 0, 10, 10), (0, 0, 10, 20), (8, 8))[:, 5:].any()
+def test_a_cut_outside_the_mask_is_empty():
+    mask, box = np.ones((10, 10), bool), np.array([0, 0, 10, 10])
+    assert not cut_mask(mask, box, np.array([50, 50, 60, 60]), (7, 7)).any()
+    half = cut_mask(mask, box, np.array([0, 0, 10, 20]), (8, 8))
+    assert half[:, :4].all() and not half[:, 5:].any()
 
 
 @pytest.mark.parametrize("boxes", [[], [[10, 20, 50, 80]], [[0, 0, 1, 1]], [[0, 0, 100, 160], [99, 159, 100, 160]]])
