@@ -1,7 +1,7 @@
-"""Pixel values as the network takes them: the mean of the training images is subtracted from each channel.
+"""The mean pixel, subtracted and added outside the network.
 
-Raw uint8 images are a quarter of the bytes of float32 ones, so they travel as they are and the network subtracts the
-mean (`mrcnn.network`). `mold_image` is for every other image: of another dtype, or in the classic API.
+The network subtracts the mean from its input itself, so that images travel to the device as uint8, in a quarter of the
+bytes. Only the classic API still takes and returns images with the mean subtracted; these functions are for it.
 
 Shape letters: C channels.
 """

@@ -231,9 +231,9 @@ class DatasetView(Dataset):
         """Notes of the reader of the other data set: list of (where, note)."""
         return getattr(self.base, "notes", [])
 
-    def leave_out(self, where, reason):
-        """See `AnnotatedDataset.leave_out`."""
-        self.base.leave_out(where, reason)
+    def skip(self, where, reason):
+        """See `AnnotatedDataset.skip`."""
+        self.base.skip(where, reason)
 
     def load_image(self, image_id):
         """See `Dataset.load_image`."""

@@ -19,7 +19,9 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num, Shaped
 from mrcnn.base.errors import DataError
 from mrcnn.base.random import choose
 from mrcnn.base.types import Numbers
+from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.datasets.splits import DatasetView
 from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.loading.sample import SampleSettings, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
@@ -59,7 +61,7 @@ class Findings:
     Attributes:
         broken: Image id -> reason, of images that cannot be used.
         empty: Ids of images that are left out because they have no instances.
-        skipped: (where, reason) of each annotation that the reader of the data set left out, at first or later.
+        skipped: (where, reason) of each annotation that the reader of the data set skipped so far.
     """
 
     broken: dict[int, str] = field(default_factory=dict)
@@ -325,8 +327,7 @@ class Loader:
 
     def findings(self) -> Findings:
         """Return what is known of the images so far."""
-        # a user's data set may have neither, or a `skipped` of another meaning
-        skipped = list(getattr(self.dataset, "skipped", ())) if hasattr(self.dataset, "leave_out") else []
+        skipped = [*self.dataset.skipped] if isinstance(self.dataset, AnnotatedDataset | DatasetView) else []
         with self._lock:
             return Findings(dict(self.broken), set(self.empty), skipped)
 
@@ -336,9 +337,9 @@ class Loader:
             self._report_broken(image_id, reason)
         with self._lock:
             self.empty |= findings.empty
-        leave_out: Callable[[object, str], None] = getattr(self.dataset, "leave_out", lambda where, reason: None)
-        for where, reason in findings.skipped:
-            leave_out(where, reason)
+        if isinstance(self.dataset, AnnotatedDataset | DatasetView):
+            for where, reason in findings.skipped:
+                self.dataset.skip(where, reason)
 
     def _collate(self, samples: Sequence[TrainingSample], whole_images: np.ndarray | None) -> tuple[np.ndarray, ...]:
         images = [sample.image for sample in samples]

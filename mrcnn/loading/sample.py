@@ -220,8 +220,9 @@ def load_checked_instances(
     if not is_dense:
         _check_listed_size(dataset, image_id, size, where)
     _check_class_ids(class_ids, num_classes, where)
+    instances: list[Instance]
     try:
-        instances = split_masks(masks) if is_dense else [as_instance(segmentation, size) for segmentation in masks]
+        instances = [*split_masks(masks)] if is_dense else [as_instance(segmentation, size) for segmentation in masks]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{where}: a segmentation cannot be used: {error}") from error
     return instances, class_ids.astype(np.int32)
@@ -338,7 +339,7 @@ def _move(
     else:
         moved = [move_instance(instance, frame, matrix) for instance, _ in instances]
         frame = Frame.of_input(frame.size)
-        boxes = [None if instance is None else box_in_frame(instance, frame) for instance in moved]
-        visible = [(i, (moved[i], box)) for i, box in enumerate(boxes) if box is not None]
+        visible = [(i, (instance, box)) for i, instance in enumerate(moved)
+                   if instance is not None and (box := box_in_frame(instance, frame)) is not None]  # fmt: skip
     kept = [pair for _, pair in visible]
     return _box_array(kept), _draw(kept, frame, mini_mask_shape), np.array([i for i, _ in visible], np.int64)

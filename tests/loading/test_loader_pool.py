@@ -102,7 +102,7 @@ def test_an_error_that_comes_again_has_one_traceback():
     assert len(notes[0]) == 1 and notes == [notes[0]] * 3
 
 
-def test_notes_of_readers_arrive_in_this_process_once(caplog):
+def test_warnings_and_log_records_arrive_in_the_parent_once(caplog):
     loader = loader_of(scenes(*RECTANGLES, cls=Noting), batch_size=1)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
     with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.WARNING):
@@ -120,7 +120,7 @@ def test_notes_of_readers_arrive_in_this_process_once(caplog):
     assert {record.levelname for record in caplog.records} == {"WARNING", "ERROR"}
 
 
-def test_filters_of_this_process_decide_about_warnings():
+def test_the_filters_of_the_parent_apply_to_warnings():
     loader = loader_of(scenes(*RECTANGLES, cls=Noting), batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 1)
     with warnings.catch_warnings():
@@ -135,7 +135,7 @@ def test_filters_of_this_process_decide_about_warnings():
 
 
 @pytest.mark.parametrize("view", [lambda dataset: dataset, lambda dataset: subset_of(dataset, [1, 0])])
-def test_what_a_reader_leaves_out_while_it_loads_is_in_its_list_here(tmp_path, view):
+def test_annotations_skipped_while_loading_are_listed_in_the_parent(tmp_path, view):
     write_nested(tmp_path, "a", {"0": A, "empty": A & False})
     write_nested(tmp_path, "b", {"0": A})
     write_nested(tmp_path, "c", None)  # known from the start

@@ -126,12 +126,14 @@ def cut_mask(
     if box is None:
         top, left = max(int(roi[0]), 0), max(int(roi[1]), 0)
         mask = mask[top : int(roi[2]), left : int(roi[3])]
-        frame = Frame(mask.shape, mask.shape, (1.0, 1.0), (top, left))
+        scale, offset = (1.0, 1.0), (top, left)
     else:
         scale = ((box[2] - box[0]) / mask.shape[0], (box[3] - box[1]) / mask.shape[1])
-        frame = Frame(mask.shape, mask.shape, scale, (box[0], box[1]))
+        offset = (box[0], box[1])
     if not mask.size:
         return np.zeros(shape, bool)
+    size = (mask.shape[0], mask.shape[1])
+    frame = Frame(size, size, scale, offset)
     return MaskInstance(mask, (0, 0)).draw(frame, [float(v) for v in roi], tuple(shape))
 
 
