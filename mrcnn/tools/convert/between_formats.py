@@ -1,4 +1,4 @@
-"""Conversion from any format that is read to any that is written, part by part or split anew."""
+"""Conversion from any format that is read to any that is written, with its subsets or split anew."""
 
 import contextlib
 import inspect
@@ -45,26 +45,26 @@ def convert(path: Path | str, output: Path | str, *, format: str | None = None, 
 
     Args:
         path: its folder or file.
-        output: a .json file for COCO, a folder for other formats. Several parts become <output>_<part>.json, or images/<part>
-            and labels/<part> (YOLO), or folders (labelme). Folds become <output>_fold1_train.json and so on, or folders fold1
-            and so on, each with a train and a val.
+        output: a .json file for COCO, a folder for other formats. Several subsets become <output>_<subset>.json, or
+            images/<subset> and labels/<subset> (YOLO), or folders (labelme). Folds become <output>_fold1_train.json and so on,
+            or folders fold1 and so on, each with a train and a val.
         format: a key of `mrcnn.datasets.catalog.FORMATS`; None detects it.
         to: one of TARGETS.
-        subsets: the parts to convert; None for all.
+        subsets: those to convert; None for all.
         split: the share of images for train, with the rest in val; or the shares of train, val and test; None does not split.
             See `mrcnn.datasets.splits.split_images`.
         folds: number of folds for cross-validation, in place of `split`: each image is in the val of one fold.
-        group: with `split` or `folds`, a regular expression: images whose ids agree in what it matches stay in one part
+        group: with `split` or `folds`, a regular expression: images whose ids agree in what it matches stay in one subset
             (`mrcnn.datasets.splits.group_by_id`). None treats each image by itself.
         seed: of the split.
         copy_images: a folder for copies of the images; True for a folder beside or in the output; None for no copies. YOLO's
             are always copied to the output.
         workers: number of processes; None uses one for each core when there are many images.
-        progress: the stages of the reader, "dividing", and "writing" of each part.
+        progress: the stages of the reader, "dividing", and "writing" of each subset.
         **options: of the reader; see `mrcnn.datasets.open`.
 
     Raises:
-        DataError: the data set cannot be read, no image of a part is usable, or files of an earlier split are in the way.
+        DataError: the data set cannot be read, no image of a subset is usable, or files of an earlier split are in the way.
         ValueError: an argument is invalid or contradicts another, or the output would overwrite the data set.
     """
     output, format = Path(output), format or recognise_format(path)
@@ -104,13 +104,13 @@ def _check(path: Path | str, output: Path, to: str, subsets: Sequence[str], divi
     if to not in TARGETS:
         raise ValueError(f"{to!r} cannot be written: choose {', '.join(TARGETS)}")
     if division is not None and len(subsets) > 1:
-        raise ValueError(f"the data set is already divided into {', '.join(subsets)}: choose the part to split (--subset)")
+        raise ValueError(f"the data set is already divided into {', '.join(subsets)}: choose the subset to split (--subset)")
     if (to == "coco") != (output.suffix.lower() == ".json"):
         raise ValueError(f"{output}: {to} is written to {'a .json file' if to == 'coco' else 'a folder'}: change the output")
     unknown = [part for part in subsets if part not in PARTS] if to == "yolo" and division is None else []
     if unknown and len(subsets) > 1:
-        raise ValueError(f"YOLO has no part {unknown[0]!r}: choose the parts to convert (--subset) from "
-                         f"{', '.join(part for part in subsets if part in PARTS) or 'none: the data set has no such part'}")
+        raise ValueError(f"YOLO has no subset {unknown[0]!r}: choose the subsets to convert (--subset) from "
+                         f"{', '.join(part for part in subsets if part in PARTS) or 'none: the data set has no such subset'}")
     if to != "coco" and copy_images not in (None, True):
         raise ValueError(f"images for {to} are copied to the output: omit the folder {copy_images}")
     source, parts = Path(os.path.realpath(path)), [None] if division is None else [None, *division.parts]

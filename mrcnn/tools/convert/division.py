@@ -122,7 +122,7 @@ def refuse_leftovers(division: Division, output: Path, to: str, copies: Path | N
     for part in division.parts:
         for folder in part_folders(output, to, part, copies):
             if folder.is_dir() and any(folder.iterdir()):
-                raise DataError(f"{folder} contains files: after another split, an image could be in two parts: remove the "
+                raise DataError(f"{folder} contains files: after another split, an image could be in two subsets: remove the "
                                 "folder, or choose another output")
     if division.folds is None:
         return

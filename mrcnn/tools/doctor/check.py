@@ -1,4 +1,4 @@
-"""The checks in their order, over all parts of a data set, and those of its classes."""
+"""The checks in their order, over all subsets of a data set, and those of its classes."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ def check_dataset(data: Path | str | Dataset | Sequence[Dataset] | Mapping[str, 
         data: folder or file of any format, or one or several data sets, by name if you like. None for a format that is
             generated. A COCO JSON is checked entry by entry, since its reader stops at the first fault.
         format: a key of `mrcnn.datasets.catalog.FORMATS`. None detects it.
-        subset: the parts of a path to check. None checks all, and only then finds duplicates across them.
+        subset: the subsets of a path to check. None checks all; only then are duplicates across subsets found.
         config: its anchors and image size are compared with the objects; None uses the defaults.
         workers: threads that read images.
-        progress: the stages of the reader, then "checking images", "checking annotations" of each part, "looking for
+        progress: the stages of the reader, then "checking images", "checking annotations" of each subset, "looking for
             duplicates" and "measuring objects".
         **options: of the reader of the format, such as images, year, allow_outside.
 
@@ -85,7 +85,7 @@ _Class = tuple[int | str, str]  # (category id, name)
 
 
 def class_counts(parts: Sequence[Part], objects: Sequence[Objects]) -> dict[_Class, dict[str, int]]:
-    """Count the objects of each class by the name of the part, in the order of the categories."""
+    """Count the objects of each class by the name of the subset, in the order of the categories."""
     counts: dict[_Class, dict[str, int]] = {}
     for part, of_part in zip(parts, objects, strict=True):
         for category, name in part.categories.items():
@@ -95,7 +95,7 @@ def class_counts(parts: Sequence[Part], objects: Sequence[Objects]) -> dict[_Cla
 
 
 def check_categories(parts: Sequence[Part], objects: Sequence[Objects], findings: Findings) -> None:
-    """Find classes that differ between parts, or do not occur where they should."""
+    """Find classes that differ between subsets, or do not occur where they should."""
     _find_differing(parts, findings)
     _find_gaps(parts, findings)
     counts = class_counts(parts, objects)
@@ -120,12 +120,12 @@ def _find_differing(parts: Sequence[Part], findings: Findings) -> None:
         for category, name in part.categories.items():
             other, other_part = first.setdefault(category, (name, part.name))
             if other != name:
-                message = f"the id {category!r} is {name!r}, and {other!r} in {other_part or 'the first part'}"
+                message = f"the id {category!r} is {name!r}, and {other!r} in {other_part or 'the first one'}"
                 findings.add("category_differs", Place(part.name), message)
 
 
 def _find_gaps(parts: Sequence[Part], findings: Findings) -> None:
-    """Find ids that are not 1, 2, 3, ...: one finding for all parts with the same ids."""
+    """Find ids that are not 1, 2, 3, ...: one finding for all subsets with the same ids."""
     for ids in dict.fromkeys(tuple(part.categories) for part in parts):
         if ids and set(ids) != set(range(1, len(ids) + 1)):
             numbers = [i for i in ids if isinstance(i, int)]

@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 # in the order in which reports list them
 KINDS = {
     # annotation files
-    "part_unreadable": Kind(ERROR, "unreadable annotation files", "repair or replace the file; other parts were checked"),
+    "part_unreadable": Kind(ERROR, "unreadable annotation files", "repair or replace the file; other subsets were checked"),
     "list_missing": Kind(ERROR, "missing lists", "write the file again with images, annotations and categories"),
     "entry_malformed": Kind(ERROR, "malformed entries", "correct the field; --fix corrects it or drops the entry"),
     "image_id_collision": Kind(ERROR, "images that share an id",
@@ -52,11 +52,12 @@ KINDS = {
                           "correct the size, or rescale the annotations; --fix drops the images"),
     "exif_orientation": Kind(WARNING, "images with an EXIF orientation",
                              "pixels are read as stored: check that the annotations match, then remove the tag"),
-    "image_leak": Kind(ERROR, "identical images in two parts",
-                       "keep each image in one part: otherwise the evaluation measures memorisation"),
-    "image_near_leak": Kind(WARNING, "similar images in two parts", "keep them in one part, or make sure they differ"),
+    "image_leak": Kind(ERROR, "duplicate images across subsets",
+                       "keep each image in one subset: otherwise the evaluation measures memorisation"),
+    "image_near_leak": Kind(WARNING, "near-duplicate images across subsets",
+                            "keep them in one subset, or make sure they differ"),
     "image_duplicate": Kind(WARNING, "duplicate images", "keep one of them"),
-    "image_near_duplicate": Kind(WARNING, "similar images", "keep one of them, or make sure they differ"),
+    "image_near_duplicate": Kind(WARNING, "near-duplicate images", "keep one of them, or make sure they differ"),
     "image_without_objects": Kind(INFO, "images without annotations", "training skips them unless TRAIN_EMPTY_IMAGES=True"),
     # annotations
     "segmentation_missing": Kind(ERROR, "annotations without a segmentation",
@@ -81,8 +82,9 @@ KINDS = {
                                   "give each category a unique id; --fix drops them, or merges those of the same name"),
     "category_name_collision": Kind(WARNING, "categories that share a name", "merge them, or rename one"),
     "category_missing": Kind(ERROR, "annotations of unlisted categories", "list the category; --fix drops the annotations"),
-    "category_differs": Kind(ERROR, "category ids whose name differs between parts", "use the same categories in all parts"),
-    "category_not_trained": Kind(WARNING, "classes missing from the training part", "split the data again, by class"),
+    "category_differs": Kind(ERROR, "category ids whose name differs between subsets",
+                             "use the same categories in all subsets"),
+    "category_not_trained": Kind(WARNING, "classes missing from the training subset", "split the data again, by class"),
     "category_unused": Kind(INFO, "classes without annotations", "remove them if you do not need them"),
     "category_ids_gaps": Kind(INFO, "category ids that are not 1, 2, 3, ...", "nothing: classes are renumbered on loading"),
     # the network's view of the objects
@@ -94,7 +96,7 @@ class Place(NamedTuple):
     """Where a problem was found.
 
     Attributes:
-        part: the subset or file.
+        part: the subset; "" for a data set without subsets.
         file: the image file as the data set names it; "" when the finding concerns no image.
         image_id, annotation_id: ids from the data set; None when the finding concerns no image or annotation.
     """

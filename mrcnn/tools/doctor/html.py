@@ -76,7 +76,7 @@ _GROUP = """\
 {% endif %}
 <details{% if findings | length <= 10 %} open{% endif %}><summary>all {{ count }} as text</summary>
 <table class="rows">
-<tr><th>part</th><th>file</th><th>image</th><th>annotation</th><th>finding</th></tr>
+<tr><th>subset</th><th>file</th><th>image</th><th>annotation</th><th>finding</th></tr>
 {% for row in rows %}
 <tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
@@ -87,9 +87,9 @@ _GROUP = """\
 </details>
 """
 _STATISTICS = """\
-<h2>Parts</h2>
+<h2>Subsets</h2>
 <table>
-<tr><th>part</th>{% for name in columns %}<th class="n">{{ name | replace("_", " ") }}</th>{% endfor %}</tr>
+<tr><th>subset</th>{% for name in columns %}<th class="n">{{ name | replace("_", " ") }}</th>{% endfor %}</tr>
 {% for part in parts %}
 <tr><td>{{ part.part or part.path }}</td>{% for name in columns %}<td class="n">{{ part[name] }}</td>{% endfor %}</tr>
 {% endfor %}

@@ -93,16 +93,16 @@ def mend(report: Report, output: Path | str, progress: Stages | None = None) -> 
 
     Args:
         report: of `check_dataset`.
-        output: a .json file for a data set of one part; otherwise a folder, for annotations/instances_<part>.json.
-        progress: the stages "mending" and "writing" of each part.
+        output: a .json file for one subset; otherwise a folder, for annotations/instances_<subset>.json.
+        progress: the stages "mending" and "writing" of each subset.
 
     Raises:
-        DataError: the output would replace the data set, or is a file although there are several parts.
+        DataError: the output would replace the data set, or is a file although there are several subsets.
     """
     parts, output, mended, progress = [part for part, _ in report.checked], Path(output), Mended(), progress or unseen
     is_file = output.suffix.lower() == ".json"
     if is_file and len(parts) > 1:
-        raise DataError(f"{output} is one file, but {len(parts)} parts were checked: give a folder, or one --subset")
+        raise DataError(f"{output} is one file, but {len(parts)} subsets were checked: give a folder, or one --subset")
     targets = [output if is_file else output / "annotations" / f"instances_{_file_word(part.name) or 'all'}.json"
                for part in parts]  # fmt: skip
     for part, target in zip(parts, targets, strict=True):

@@ -1,4 +1,4 @@
-"""What the doctor checks: the parts of a data set, each with its images and their annotations.
+"""What the doctor checks: the parts of a data set, which are its subsets or the whole, with their images and annotations.
 
 A part comes from a `Dataset`, whose reader has already checked the ids of its categories, or from a raw COCO JSON. The
 reader of COCO stops at the first fault or skips an annotation; here every fault of a JSON becomes a finding.
@@ -73,7 +73,7 @@ class CheckedImage:
 
 @dataclass
 class Part:
-    """A part of a data set.
+    """A subset of a data set, or a whole one.
 
     Attributes:
         name: the subset; "" when the data set is not divided.
@@ -97,7 +97,7 @@ def open_parts(data: Any, format: str | None, subset: str | Sequence[str] | None
                findings: Findings, progress: Stages) -> list[Part]:  # fmt: skip
     """Open everything that is to be checked.
 
-    A part that cannot be read becomes a finding, as long as another part can.
+    A subset that cannot be read becomes a finding, as long as another one can.
 
     Args: as of `check_dataset`.
     """

@@ -31,7 +31,7 @@ class Report:
             kept; `counts` counts all of them.
         counts: number of findings by kind and severity.
         statistics: "parts", "classes" and "sizes", as `to_dict` gives them.
-        checked: each part with the scans of its images, for `mend`.
+        checked: each subset with the scans of its images, for `mend`.
     """
 
     def __init__(self, source: str, findings: Findings, statistics: dict[str, Any],
@@ -125,7 +125,7 @@ def _part_table(parts: Sequence[dict[str, Any]]) -> Table | None:
     if len(parts) < 2:
         return None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("part", overflow="fold")
+    table.add_column("subset", overflow="fold")
     for name in ("images", "without objects", "annotations", "crowds"):
         table.add_column(name, justify="right", no_wrap=True)
     for part in parts:

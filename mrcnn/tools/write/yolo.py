@@ -63,7 +63,7 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
         ValueError: YOLO has no such subset.
     """
     if subset not in PARTS:
-        raise ValueError(f"YOLO has no part {subset!r}: choose {', '.join(PARTS)}")
+        raise ValueError(f"YOLO has no subset {subset!r}: choose {', '.join(PARTS)}")
     folder = Path(folder)
     class_names = [str(info["name"]) for info in dataset.class_info]
     entries = _entries(folder, class_names[1:])

@@ -82,7 +82,7 @@ def test_parts_stay_parts(tmp_path):
     convert(tmp_path / "in", tmp_path / "copied/out.json", copy_images=True)
     assert sorted(p.relative_to(tmp_path / "copied").as_posix() for p in (tmp_path / "copied").rglob("a.png")) == [
         "images/train/images/train/a.png", "images/val/images/val/a.png"]  # fmt: skip
-    with pytest.raises(ValueError, match="already divided into train, val: choose the part to split"):
+    with pytest.raises(ValueError, match="already divided into train, val: choose the subset to split"):
         convert(tmp_path / "in", tmp_path / "out.json", split=0.5)
     assert len(convert(tmp_path / "in", tmp_path / "out.json", subsets=["train"], split=0.5).parts) == 2
     with pytest.raises(DataError, match="no subset 'test'"):
@@ -269,6 +269,6 @@ def test_parts_unknown_to_yolo_are_refused_before_anything_is_written(tmp_path):
         write_masks(tmp_path / "in" / part, count=2)
     assert mrcnn.datasets.catalog.subsets_of(tmp_path / "in", "masks") == ["train", "val"]
     convert(tmp_path / "in", tmp_path / "out", to="yolo")
-    with pytest.raises(ValueError, match="YOLO has no part 'trainval': .*from train, val"):
+    with pytest.raises(ValueError, match="YOLO has no subset 'trainval': .*from train, val"):
         convert(tmp_path / "in", tmp_path / "other", to="yolo", subsets=["train", "trainval", "val"])
     assert not (tmp_path / "other").exists()

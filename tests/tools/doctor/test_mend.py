@@ -241,7 +241,7 @@ def test_the_data_set_is_never_overwritten(tmp_path):
     (tmp_path / "link.json").symlink_to(annotations / "instances_val.json")
     for report, output in ((one, annotations / "instances_val.json"), (one, tmp_path / "link.json"), (both, tmp_path / "set"),
                            (both, tmp_path / "a.json")):  # fmt: skip
-        with pytest.raises(DataError, match="would overwrite|is one file, but 2 parts"):
+        with pytest.raises(DataError, match="would overwrite|is one file, but 2 subsets"):
             mend(report, output)
     assert state(tmp_path / "set") == before
 

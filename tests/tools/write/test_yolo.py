@@ -148,7 +148,7 @@ def test_parts_written_one_after_another(tmp_path):
     other = scenes([(1, 5, 10, 25, 30)])
     with pytest.raises(DataError, match=r"data.yaml has other classes, \['cat', 'dog: small'\]"):
         write_yolo(other, tmp_path / "out", subset="train")
-    with pytest.raises(ValueError, match="YOLO has no part 'minival': choose train, val, test"):
+    with pytest.raises(ValueError, match="YOLO has no subset 'minival': choose train, val, test"):
         write_yolo(other, tmp_path / "other", subset="minival")
 
 
