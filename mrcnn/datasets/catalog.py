@@ -3,13 +3,18 @@
 import inspect
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages
-from mrcnn.datasets.dataset import Dataset
-from mrcnn.datasets.formats import Format
 from mrcnn.io.json_fields import forget_outlined
+
+if TYPE_CHECKING:
+    from mrcnn.datasets.dataset import Dataset
+    from mrcnn.datasets.formats import Format
+else:
+    # The command line needs FORMATS for its help, and must not wait for NumPy.
+    Dataset = Format = object
 
 # name on the command line: (module, description)
 FORMATS = {
