@@ -11,7 +11,7 @@ from mrcnn.datasets.catalog import open_dataset
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.orientation import turn_upright
 from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
-from mrcnn.tools.doctor import check_dataset
+from mrcnn.tools.doctor import KINDS, check_dataset
 from mrcnn.tools.doctor.mend import LEFT, mend
 from tests.datasets.panoptic_sets import segment, write_split
 from tests.loading.scenes import scenes
@@ -46,6 +46,24 @@ def test_the_mended_copy_of_all_damages_passes_the_check_and_the_data_set_is_unc
         for image_id in dataset.image_ids:
             dataset.load_mask(image_id), dataset.load_image(image_id)
     assert json.loads(json.dumps(mended.to_dict()))["counts"] == mended.counts()
+
+
+def test_every_annotation_is_kept_or_reported_as_dropped_and_none_is_invented(tmp_path):
+    train, _ = damaged(tmp_path / "set", *(name for name in DAMAGES if name != "a gap in the ids"))
+    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    dropped = [place for what, place, _ in mended.changes if what == "annotation dropped"]
+    dropped_images = {place.image_id for what, place, _ in mended.changes if what == "image dropped"}
+    given = [a for a in train.annotations if not (isinstance(a, dict) and a["image_id"] in dropped_images)]
+    kept = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    assert len(given) == len(kept) + len(dropped) and len(dropped) > 10
+    labels = {place.annotation_id for place in dropped}
+    renumbered = {place.annotation_id for what, place, _ in mended.changes if what == "annotation renumbered"}
+    ids = {a["id"] for a in kept}
+    assert all(a["id"] in ids | labels | renumbered for a in given if isinstance(a, dict))
+
+
+def test_the_advice_says_which_kinds_the_mended_copy_changes():
+    assert [name for name, kind in KINDS.items() if "--fix" not in kind.advice] == [name for name in KINDS if name in LEFT]
 
 
 def test_a_healthy_set_is_copied_unchanged(tmp_path):
