@@ -1,45 +1,63 @@
-"""Dividing a data set into parts for training, validation and testing, or into folds: by image or by group, with each
-class in its share, and the same for the same seed.
+"""Dividing a data set into train, val and test subsets, or into folds: by image or by group, stratified by class, and
+the same for the same seed.
 
 Source: K. Sechidis, G. Tsoumakas and I. Vlahavas, On the Stratification of Multi-Label Data, 2011: iterative
-stratification. Differs: units are groups of images, larger ones are placed first, and no part is left empty.
+stratification. Differs: units are groups of images, larger ones are placed first, and no subset is left empty.
+
+Shape letters: H W image.
 """
 
 import re
 from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from typing import Any, cast
 
 import numpy as np
+from jaxtyping import Bool
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Show
 from mrcnn.datasets.dataset import Dataset, instances_of
+from mrcnn.geometry.boxes import Integer, Number
+
+# a key of `image_info`, or a function of its dict
+Group = str | Callable[[Mapping[str, Any]], Hashable]
 
 
-def split_images(dataset, shares, *, group=None, stratify=True, seed=0, progress=None):
-    """Divide the images of a data set into named parts.
+def split_images(
+    dataset: Dataset,
+    shares: Mapping[Any, Number],
+    *,
+    group: Group | None = None,
+    stratify: bool = True,
+    seed: int = 0,
+    progress: Show | None = None,
+) -> dict[Any, list[int]]:
+    """Divide the images of a data set into named subsets.
 
     Args:
-        dataset: Dataset, prepared.
-        shares: dict name of a part -> share of the images, above 0; together 1. Such as {"train": 0.8, "val": 0.2}.
-        group: what a unit is that never crosses parts: a key of `image_info`, or a function (its dict) -> group, any
-            hashable value; None for each image by itself.
-        stratify: bool. True gives each part its share of the images of every class, as far as that is possible; an
-            image counts once for each class on it. It loads the instances of all images.
-        seed: int. Another seed gives another division.
-        progress: callable (images looked at, images in all), or None.
+        dataset: prepared.
+        shares: name of a subset -> its share of the images, above 0; together 1. Such as {"train": 0.8, "val": 0.2}.
+        group: images of one group are never divided: a key of `image_info`, or a function (its dict) -> group; None for
+            each image by itself.
+        stratify: True gives each subset its share of the images of every class, as far as possible; an image counts once
+            for each class on it. It loads the instances of all images.
+        seed: another seed gives another division.
+        progress: called after each image that is loaded.
 
     Returns:
-        dict name of a part -> ascending list of image ids (positions in the data set). None is empty.
+        Name of a subset -> ascending positions of its images. None is empty.
 
     Raises:
-        DataError: there are fewer images, or groups, than parts, or an image has no such key.
-        ValueError: the shares are not above 0, or not together 1.
+        DataError: there are fewer images, or groups, than subsets, or an image lacks the key.
+        ValueError: the shares are not above 0, or their sum is not 1.
     """
     if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise ValueError(f"the shares of the parts must be above 0 and together 1, and are {shares}")
+        raise ValueError(f"the shares of the subsets must be above 0 and their sum 1, and are {shares}")
     units = _units(dataset, group)
     if len(units) < len(shares):
         kind = "images" if group is None else "groups of images"
-        raise DataError(f"{len(units)} {kind} cannot be divided into {len(shares)} parts")
+        raise DataError(f"{len(units)} {kind} cannot be divided into {len(shares)} subsets")
     counts = _count_classes(dataset, units, progress) if stratify else [Counter() for _ in units]
     places = _distribute(counts, [len(unit) for unit in units], list(shares.values()), np.random.default_rng(seed))
     return {
@@ -48,54 +66,60 @@ def split_images(dataset, shares, *, group=None, stratify=True, seed=0, progress
     }
 
 
-def k_fold(dataset, folds, *, group=None, stratify=True, seed=0, progress=None):
-    """Divide the images of a data set for cross-validation. Args: folds: int >= 2; the others: see `split_images`.
+def k_fold(
+    dataset: Dataset,
+    folds: int,
+    *,
+    group: Group | None = None,
+    stratify: bool = True,
+    seed: int = 0,
+    progress: Show | None = None,
+) -> list[tuple[list[int], list[int]]]:
+    """Divide the images of a data set for cross-validation. Args: folds: at least 2; the others: see `split_images`.
 
     Returns:
-        list of `folds` pairs (ids to train on, ids to validate on). Each image is in one of the latter.
+        `folds` pairs (positions to train on, positions to validate on). Each image is validated on once.
 
     Raises:
         DataError: there are fewer images, or groups, than folds.
         ValueError: fewer than two folds.
     """
     if folds < 2:
-        raise ValueError(f"cross-validation needs two folds at least, and {folds} were asked for")
+        raise ValueError(f"cross-validation needs at least two folds, not {folds}")
     shares = {fold: 1 / folds for fold in range(folds)}
     parts = split_images(dataset, shares, group=group, stratify=stratify, seed=seed, progress=progress)
     return [(sorted(i for other in parts if other != fold for i in parts[other]), parts[fold]) for fold in parts]
 
 
-def group_by_id(pattern):
-    """Make a `group` for `split_images` out of a regular expression that tells the group of an image from its id.
+def group_by_id(pattern: str) -> Callable[[Mapping[str, Any]], Hashable]:
+    """Make a `group` for `split_images` from a regular expression for the ids of images.
 
     Args:
-        pattern: str. Images whose ids agree in what it matches (in its first group, if it has one) belong together; an
+        pattern: images whose ids agree in what it matches (in its first group, if it has one) belong together; an
             image whose id it does not match is by itself.
 
-    Returns:
-        function (image_info dict) -> group.
-
     Raises:
-        ValueError: it is no regular expression.
+        ValueError: it is not a regular expression.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
 
-    def group_of(info):
-        found = compiled.search(str(info["id"]))
-        if not found:
+    def group_of(info: Mapping[str, Any]) -> Hashable:
+        match = compiled.search(str(info["id"]))
+        if not match:
             return "alone", str(info["id"])
-        return "matched", found[1] if compiled.groups and found[1] is not None else found[0]
+        return "matched", match[1] if compiled.groups and match[1] is not None else match[0]
 
     return group_of
 
 
-def _units(dataset, group):
-    """Collect the images that stay together: list of lists of image ids, in the order of their first images."""
-    units = {}
+def _units(dataset: Dataset, group: Group | None) -> list[list[int]]:
+    """Collect the positions of images that stay together, in the order of their first images."""
+    units: dict[Hashable, list[int]] = {}
     for image_id, info in enumerate(dataset.image_info):
+        key: Hashable
         if group is None:
             key = image_id
         elif callable(group):
@@ -108,11 +132,11 @@ def _units(dataset, group):
     return list(units.values())
 
 
-def _count_classes(dataset, units, progress):
-    """Count for each unit the images that each class is on: list of Counter."""
+def _count_classes(dataset: Dataset, units: Sequence[Sequence[int]], progress: Show | None) -> list[Counter[int]]:
+    """Count for each unit the images that each class is on."""
     counts, done = [], 0
     for unit in units:
-        count = Counter()
+        count: Counter[int] = Counter()
         for image_id in unit:
             count.update(classes_on(dataset, image_id))
             done += 1
@@ -122,11 +146,10 @@ def _count_classes(dataset, units, progress):
     return counts
 
 
-def classes_on(dataset, image_id):
-    """Tell which classes are on an image, crowds too. Args: dataset: Dataset; image_id: int.
+def classes_on(dataset: Any, image_id: Integer) -> Set[int]:
+    """Return the classes on an image, including those of crowds.
 
-    Returns:
-        set of int > 0. Empty where the instances cannot be loaded: whoever uses the image is told then.
+    It returns none where the instances cannot be loaded, which using the image reports.
     """
     try:
         _, class_ids = instances_of(dataset, image_id)
@@ -135,33 +158,44 @@ def classes_on(dataset, image_id):
     return {abs(int(class_id)) for class_id in class_ids}
 
 
-def _distribute(counts, sizes, shares, rng):
-    """Place units in parts, the rarest class first.
+def _distribute(
+    counts: Sequence[Counter[int]], sizes: Sequence[int], shares: Sequence[Number], rng: np.random.Generator
+) -> list[int]:
+    """Assign units to subsets, the rarest class first.
 
     Args:
-        counts: list of Counter, class -> images of the unit that it is on.
-        sizes: list of int, images of the unit.
-        shares: list of float.
-        rng: numpy Generator.
+        counts: for each unit: class -> images of the unit that it is on.
+        sizes: images of each unit.
+        shares: of each subset.
+        rng: breaks ties.
 
     Returns:
-        list of int. The part of each unit.
+        The subset of each unit.
     """
-    left = sum(counts, Counter())  # class -> images whose part is open
+    left = sum(counts, Counter[int]())  # class -> images that are not assigned yet
     wanted = [{c: share * n for c, n in left.items()} for share in shares]
     room = [share * sum(sizes) for share in shares]
     rank = rng.permutation(len(counts))
-    places = [None] * len(counts)
-    by_class = {}
+    places = [-1] * len(counts)
+    by_class: dict[int, list[int]] = {}
     for unit, count in enumerate(counts):
         for c in count:
             by_class.setdefault(c, []).append(unit)
 
-    def place(units, weight, wish):
+    def place(units: Iterable[int], class_id: int | None) -> None:
+        """Place units by their images of a class, or by all their images."""
+
+        def weight(unit: int) -> int:
+            return sizes[unit] if class_id is None else counts[unit][class_id]
+
+        def demand(part: int) -> tuple[float, ...]:
+            needs = [room[part]] if class_id is None else [wanted[part][class_id], room[part]]
+            return *(round(float(v), 9) for v in needs), -part
+
         # large units first: small ones still fit in what is left
         for unit in sorted(units, key=lambda u: (-weight(u), rank[u])):
-            if places[unit] is None:
-                part = max(range(len(shares)), key=lambda p: (*(round(v, 9) for v in wish(p)), -p))
+            if places[unit] < 0:
+                part = max(range(len(shares)), key=demand)
                 places[unit] = part
                 room[part] -= sizes[unit]
                 for c, n in counts[unit].items():
@@ -170,14 +204,14 @@ def _distribute(counts, sizes, shares, rng):
 
     while by_class:
         rarest = min(by_class, key=lambda c: (left[c], c))
-        place(by_class.pop(rarest), lambda u, c=rarest: counts[u][c], lambda p, c=rarest: (wanted[p][c], room[p]))
-    place(range(len(counts)), lambda u: sizes[u], lambda p: (room[p],))
+        place(by_class.pop(rarest), rarest)
+    place(range(len(counts)), None)
     _fill_empty(places, sizes, rank, len(shares))
     return places
 
 
-def _fill_empty(places, sizes, rank, num_parts):
-    """Give each part without a unit the smallest one of the part that has most."""
+def _fill_empty(places: list[int], sizes: Sequence[int], rank: Sequence[int] | np.ndarray, num_parts: int) -> None:
+    """Give each subset without a unit the smallest unit of the subset that has most."""
     for part in range(num_parts):
         if part not in places:
             most = Counter(places).most_common(1)[0][0]
@@ -185,31 +219,30 @@ def _fill_empty(places, sizes, rank, num_parts):
             places[unit] = part
 
 
-def subset_of(dataset, image_ids):
-    """Give some images of a data set as a data set. Args: dataset: Dataset, prepared; image_ids: positions in it.
+def subset_of(dataset: Dataset, image_ids: Iterable[Integer]) -> "DatasetView":
+    """Return some images of a data set as a data set. Args: dataset: prepared; image_ids: positions in it.
 
-    Returns:
-        DatasetView. Its image k is image `image_ids[k]`; classes and their numbers are those of the data set.
+    Its image k is image `image_ids[k]`; classes and their numbers are those of the data set.
     """
     return DatasetView(dataset, image_ids)
 
 
 class DatasetView(Dataset):
-    """Some images of another data set, which does all the work. It needs no `prepare`.
+    """Some images of another data set, which loads them. It needs no `prepare`.
 
     Attributes:
-        base: Dataset. The other one.
-        base_ids: list of int. The position of each image in it.
+        base: the other data set.
+        base_ids: the position of each image in it.
     """
 
-    def __init__(self, base, image_ids):
-        """Make the view. Args: base: Dataset, prepared; image_ids: positions in it."""
+    def __init__(self, base: Dataset, image_ids: Iterable[Integer]) -> None:
+        """Make the view. Args: base: prepared; image_ids: positions in it."""
         super().__init__()
         self.base, self.base_ids = base, [int(i) for i in image_ids]
         self.prepare()
 
-    def prepare(self, class_map=None):
-        """Take classes and images from the other data set once more. Classes are merged there: class_map must be None."""
+    def prepare(self, class_map: Mapping[str, str] | None = None) -> None:
+        """Copy classes and images from the other data set again. Classes are merged there: class_map must be None."""
         if class_map:
             raise ValueError("classes are merged by prepare() of the data set itself, not of some images of it")
         base = self.base
@@ -222,55 +255,55 @@ class DatasetView(Dataset):
         self.image_from_source_map = {f"{info['source']}.{info['id']}": i for i, info in enumerate(self.image_info)}
 
     @property
-    def skipped(self):
-        """What the reader of the other data set left out: list of (where, reason)."""
+    def skipped(self) -> list[tuple[Any, str]]:
+        """What the reader of the other data set skipped: (where, reason)."""
         return getattr(self.base, "skipped", [])
 
     @property
-    def notes(self):
-        """Notes of the reader of the other data set: list of (where, note)."""
+    def notes(self) -> list[tuple[Any, str]]:
+        """Notes of the reader of the other data set: (where, note)."""
         return getattr(self.base, "notes", [])
 
-    def skip(self, where, reason):
+    def skip(self, where: Any, reason: str) -> None:
         """See `AnnotatedDataset.skip`."""
-        self.base.skip(where, reason)
+        cast(Any, self.base).skip(where, reason)
 
-    def load_image(self, image_id):
+    def load_image(self, image_id: Integer) -> Any:
         """See `Dataset.load_image`."""
         return self.base.load_image(self.base_ids[image_id])
 
-    def load_mask(self, image_id):
+    def load_mask(self, image_id: Integer) -> tuple[Any, Any]:
         """See `Dataset.load_mask`."""
         return self.base.load_mask(self.base_ids[image_id])
 
-    def load_instances(self, image_id):
+    def load_instances(self, image_id: Integer) -> tuple[Any, Any]:
         """See `Dataset.load_instances`."""
         return instances_of(self.base, self.base_ids[image_id])
 
-    def coverage(self, image_id):
+    def coverage(self, image_id: Integer) -> tuple[Set[int], Set[int]] | None:
         """See `Dataset.coverage`."""
         return self.base.coverage(self.base_ids[image_id])
 
-    def ignored_pixels(self, image_id):
+    def ignored_pixels(self, image_id: Integer) -> Bool[np.ndarray, "H W"] | None:
         """See `Dataset.ignored_pixels`."""
         return self.base.ignored_pixels(self.base_ids[image_id])
 
-    def num_instances(self, image_id):
+    def num_instances(self, image_id: Integer) -> int | None:
         """See `Dataset.num_instances`."""
         return self.base.num_instances(self.base_ids[image_id])
 
-    def image_size(self, image_id):
+    def image_size(self, image_id: Integer) -> tuple[int, int]:
         """See `Dataset.image_size`."""
         return self.base.image_size(self.base_ids[image_id])
 
-    def ground_truth(self, image_id):
+    def ground_truth(self, image_id: Integer) -> list[dict[str, Any]]:
         """See `Dataset.ground_truth`."""
         return self.base.ground_truth(self.base_ids[image_id])
 
-    def image_reference(self, image_id):
+    def image_reference(self, image_id: Integer) -> str:
         """See `Dataset.image_reference`."""
         return self.base.image_reference(self.base_ids[image_id])
 
-    def source_image_link(self, image_id):
+    def source_image_link(self, image_id: Integer) -> Any:
         """See `Dataset.source_image_link`."""
         return self.base.source_image_link(self.base_ids[image_id])

@@ -83,7 +83,7 @@ def test_groups_never_cross_parts():
 def test_a_group_may_be_optional_in_its_expression():
     group_of = group_by_id(r"(a)|b")
     assert [group_of({"id": name}) for name in ("a1", "b1", "c1")] == [("matched", "a"), ("matched", "b"), ("alone", "c1")]
-    with pytest.raises(ValueError, match=r"'s\[' is no regular expression"):
+    with pytest.raises(ValueError, match=r"'s\[' is not a regular expression"):
         group_by_id("s[")
 
 
@@ -94,9 +94,9 @@ def test_folds():
     for train, val in folds:
         assert sorted(train + val) == list(range(15))
         assert sum(i < 9 for i in val) == 3 and len(val) == 5
-    with pytest.raises(ValueError, match="two folds at least, and 1"):
+    with pytest.raises(ValueError, match="at least two folds, not 1"):
         k_fold(dataset, 1)
-    with pytest.raises(DataError, match="15 images cannot be divided into 16 parts"):
+    with pytest.raises(DataError, match="15 images cannot be divided into 16 subsets"):
         k_fold(dataset, 16)
 
 
@@ -113,7 +113,7 @@ def test_no_part_is_empty():
 
 @pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.0, "b": 0.0}, {"a": 1.5, "b": -0.5}])
 def test_shares_that_make_no_whole_are_refused(shares):
-    with pytest.raises(ValueError, match="above 0 and together 1"):
+    with pytest.raises(ValueError, match="above 0 and their sum 1"):
         split_images(labelled([1], [2]), shares)
 
 

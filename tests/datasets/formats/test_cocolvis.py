@@ -99,7 +99,7 @@ def test_an_allow_list(tmp_path):
     for given_list in (path, ["7", 9, 77]):
         dataset = load(tmp_path, allow_list=given_list)
         assert [info["id"] for info in dataset.image_info] == [7, 9]
-        assert dataset.skipped == [("image 77", "the allow list has it, and the set has not")]
+        assert dataset.skipped == [("image 77", "the allow list has it, but the data set does not")]
     for content, said in [({"a": 1}, "allow.json is .*expected a list"), ([7, 1.5], "allow.json: entry 1 is 1.5")]:
         path.write_text(json.dumps(content))
         with pytest.raises(DataError, match=said):
@@ -193,14 +193,14 @@ def test_ids_that_are_none_or_the_same(tmp_path):
     assert dataset.skipped[1][1] == "another image has this id"
 
 
-def test_parents_are_believed_where_children_differ(tmp_path):
+def test_parents_are_used_where_children_differ(tmp_path):
     nodes = {0: None, 1: {"children": [2], "parent": 0, "node_level": 1}, 2: {"children": [], "parent": None, "node_level": 0}}
     dataset = only(tmp_path, {"num_instance_masks": 4, "hierarchy": nodes}, levels="whole")
     hierarchy = dataset.image_info[0]["hierarchy"]
     assert hierarchy[0] == {"children": [1], "parent": None, "node_level": 0} and hierarchy[1]["children"] == []
     assert [a["id"] for a in dataset.annotations_of(0)] == [0, 2, 3]
     ((where, reason),) = dataset.skipped
-    assert where == f"image {ID}" and "the parents are believed" in reason
+    assert where == f"image {ID}" and "the parents are used" in reason
 
 
 def wide(height, width, depth=8, color=0):
@@ -225,9 +225,9 @@ def wide(height, width, depth=8, color=0):
     ((["a", *masks_file()[0][1:]], MAPPING), r"layers\[0\] is 'a', expected the bytes of a PNG"),
     ((layers(), MAPPING), r"layers\[0\] is an array of shape \(20, 30\)"),
     (([np.float32(1)] * 3, MAPPING), r"layers\[0\] is a float32"),
-    (([b"GIF89a"] * 3, MAPPING), "layer 0 is no PNG"),
+    (([b"GIF89a"] * 3, MAPPING), "layer 0 is not a PNG"),
     (([png(layer)[:60] for layer in layers()], MAPPING), "layer 0 is damaged"),
-    (([png(layer)[:9] for layer in layers()], MAPPING), "layer 0 is no PNG"),
+    (([png(layer)[:9] for layer in layers()], MAPPING), "layer 0 is not a PNG"),
     (([wide(100_000, 100_000)] * 3, MAPPING), "layer 0 declares 100000 x 100000 pixels"),
     (([wide(20, 30)] * 3, MAPPING), "layer 0 is damaged"),
     (([wide(20, 30, 16)] * 3, MAPPING), "layer 0 is a PNG of 16 bits and colour type 0, expected 8 bits of grey"),

@@ -64,7 +64,7 @@ def test_a_split_is_stratified_seeded_and_by_group(tmp_path):
         scenes = [{image["file_name"].split("_")[0] for image in read(tmp_path / f"out_{part}.json")["images"]}
                   for part in ("train", "val")]  # fmt: skip
         assert not scenes[0] & scenes[1] and len(scenes[0] | scenes[1]) == 5
-    with pytest.raises(ValueError, match="'s\\[' is no regular expression"):
+    with pytest.raises(ValueError, match="'s\\[' is not a regular expression"):
         convert(tmp_path / "in", tmp_path / "out.json", split=0.6, group="s[")
 
 

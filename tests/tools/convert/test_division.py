@@ -39,7 +39,7 @@ def test_each_image_is_in_the_val_of_one_fold_and_in_the_train_of_the_others():
     for fold in (1, 2, 3):
         train, val = parts[f"fold{fold}/train"], parts[f"fold{fold}/val"]
         assert sorted(train + val) == list(range(9)) and sum(i >= 6 for i in val) == 1, "one of three of class 2"
-    with pytest.raises(DataError, match="2 images cannot be divided into 3 parts"):
+    with pytest.raises(DataError, match="2 images cannot be divided into 3 subsets"):
         division.divide(labelled([1], [1]))
 
 

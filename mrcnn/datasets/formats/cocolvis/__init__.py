@@ -1,6 +1,7 @@
 """COCO+LVIS for interactive segmentation: objects, their parts, and stuff.
 
-`files` reads the annotations and layers of a part, `dataset` makes a Dataset of them.
+dataset  the functions of a format, and the data set
+files    reads the hierarchy of a subset and the masks of an image
 """
 
 from mrcnn.datasets.formats.cocolvis.dataset import CocoLvisDataset, open_subset, recognise, subsets

@@ -1,22 +1,23 @@
 """COCO+LVIS: objects and their parts without classes, for interactive segmentation.
 
-Layout: `{train,val}/images/<image id>.jpg`, `{train,val}/masks/<image id>.pickle` and `{train,val}/hannotation.pickle`; see
-`cocolvis_files` for what is in them. An image has its objects in several layers, so that a part may lie on what it is a part
-of. The pickles are read by `mrcnn.io.pickles`, which runs nothing.
-
-Shape letters: H W image, N instances.
+Layout: `{train,val}/images/<image id>.jpg`, `{train,val}/masks/<image id>.pickle` and `{train,val}/hannotation.pickle`;
+`files` says what they contain. An image has its objects in several layers, so that a part may overlap the object that it is
+part of. The pickles are read by `mrcnn.io.pickles`, which executes nothing.
 """
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.dataset import overrides_later
 from mrcnn.datasets.folders import part_folders
-from mrcnn.datasets.formats.cocolvis.files import HANNOTATION, read_hierarchy, read_masks, whole_number
-from mrcnn.geometry.rle import encode_mask
+from mrcnn.datasets.formats.cocolvis.files import HANNOTATION, Masks, read_hierarchy, read_masks, whole_number
+from mrcnn.geometry.boxes import Integer
+from mrcnn.geometry.rle import Rle, encode_mask
 from mrcnn.io.images import IMAGE_SUFFIXES
 from mrcnn.io.json_fields import read_json, shown
 from mrcnn.io.paths import refuse_link
@@ -25,39 +26,44 @@ LEVELS = ("all", "whole", "parts")
 CLASS_ID, CLASS_NAME = 1, "object"
 
 
-def recognise(path):
-    """Say why a path is no COCO+LVIS, or None. Args: path: Path. Returns: str or None."""
+def recognise(path: Path) -> str | None:
+    """Return None for a folder of COCO+LVIS, else why it is not one."""
     if not path.is_dir():
-        return "no folder"
+        return "not a folder"
     return None if _is_part(path) or subsets(path) else f"no {HANNOTATION} in it, nor in train/ or val/"
 
 
-def subsets(path):
-    """Name the parts of a folder: list of str, [] when it is undivided."""
+def subsets(path: Path | str) -> list[str]:
+    """Return the subsets, [] when the folder is undivided."""
     return list(part_folders(path, _is_part))
 
 
-def _is_part(folder):
-    return (folder / HANNOTATION).is_file()
-
-
-def open_subset(path, subset=None, *, levels="all", stuff=False, allow_list=None, allow_outside=False, progress=None):
-    """Open a part of COCO+LVIS.
+def open_subset(
+    path: Path | str,
+    subset: str | None = None,
+    *,
+    levels: str = "all",
+    stuff: bool = False,
+    allow_list: Path | str | Collection[object] | None = None,
+    allow_outside: bool = False,
+    progress: Stages | None = None,
+) -> "CocoLvisDataset":
+    """Open a subset of COCO+LVIS.
 
     Args:
-        path: path of the folder with train/ and val/ in it, or of one of these.
-        subset: str. The part, where the folder is divided.
-        levels: str. "all" objects, the "whole" ones that are part of no other, or "parts", which are.
-        stuff: bool. Whether stuff, such as sky and grass, is given as objects too.
-        allow_list: path of a JSON list of image ids, or such a list: only these images. None for all.
-        allow_outside: bool. Whether links may lead out of the folder.
-        progress: maker of stages (`mrcnn.base.progress`), or None: those of `read_hierarchy`, and "listing images".
+        path: the folder that has train/ and val/ in it, or one of these.
+        subset: where the folder is divided.
+        levels: "all" objects, "whole" for those that are not part of another, or "parts" for those that are.
+        stuff: whether stuff, such as sky and grass, is included as objects.
+        allow_list: image ids, or a JSON list of them: only these images. None for all.
+        allow_outside: whether links may lead out of the folder.
+        progress: stages of `read_hierarchy`, and "listing images".
 
     Returns:
-        CocoLvisDataset, not prepared.
+        Not prepared.
 
     Raises:
-        DataError: a file is missing, damaged, or holds anything but plain values and arrays.
+        DataError: a file is missing, damaged, or contains anything but plain values and arrays.
         ValueError: `levels` is unknown.
     """
     folders = part_folders(path, _is_part)
@@ -70,20 +76,27 @@ def open_subset(path, subset=None, *, levels="all", stuff=False, allow_list=None
 
 
 class CocoLvisDataset(AnnotatedDataset):
-    """A part of COCO+LVIS: one class, "object".
+    """A subset of COCO+LVIS: one class, "object".
 
-    An entry of `image_info` has beside the usual: "num_instance_masks", and "hierarchy", a dict instance id -> None for an
-    object by itself, or {"children": list of ids, "parent": id or None, "node_level": depth}. The annotations that
-    `annotations_of` gives have "id", "children", "parent", "node_level" and "is_stuff".
+    An entry of `image_info` also has "num_instance_masks", and "hierarchy", a dict instance id -> None for an object by
+    itself, or {"children": list of ids, "parent": id or None, "node_level": depth}. The annotations that
+    `annotations_of` returns have "id", "children", "parent", "node_level" and "is_stuff".
 
     Attributes:
-        levels: str, one of LEVELS. Which objects are given.
-        stuff: bool. Whether stuff is given too.
+        levels: one of LEVELS: which objects are included.
+        stuff: whether stuff is included.
     """
 
     source = "cocolvis"
 
-    def __init__(self, class_map=None, *, levels="all", stuff=False, allow_outside=False):
+    def __init__(
+        self,
+        class_map: Mapping[str, str] | None = None,
+        *,
+        levels: str = "all",
+        stuff: bool = False,
+        allow_outside: bool = False,
+    ) -> None:
         """Make an empty data set. Args: see `open_subset` and `AnnotatedDataset`. Raises: ValueError: `levels` is unknown."""
         if levels not in LEVELS:
             raise ValueError(f"levels is {levels!r}: choose {', '.join(LEVELS)}")
@@ -91,12 +104,18 @@ class CocoLvisDataset(AnnotatedDataset):
         self.levels, self.stuff = levels, stuff
         self.add_class(self.source, CLASS_ID, CLASS_NAME)
 
-    def load_cocolvis(self, folder, allow_list=None, progress=None):
-        """Add the images of a part, by ascending image id.
+    def load_cocolvis(
+        self,
+        folder: Path | str,
+        allow_list: Path | str | Collection[object] | None = None,
+        progress: Stages | None = None,
+    ) -> None:
+        """Add the images of a subset, by ascending image id.
 
         Args:
-            folder: path of the folder with `hannotation.pickle` in it.
-            allow_list, progress: see `open_subset`.
+            folder: the folder that has `hannotation.pickle` in it.
+            allow_list: see `open_subset`.
+            progress: see `open_subset`.
 
         Raises:
             DataError: see `open_subset`.
@@ -114,45 +133,41 @@ class CocoLvisDataset(AnnotatedDataset):
         with (progress or unseen)("listing images") as show:
             for entry in tracked(chosen, show, every=1000):
                 if entry.is_mended:
-                    self.skip(f"image {entry.name}",
-                                   "its children do not agree with its parents; the parents are believed")  # fmt: skip
+                    self.skip(f"image {entry.name}", "its children disagree with its parents; the parents are used")
                 image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
                 self.add_annotated_image(
                     entry.image_id, image, None, None, folder, masks=os.path.join(masks, f"{entry.name}.pickle"),
                     num_instance_masks=entry.num_instances, hierarchy=entry.hierarchy,
                 )  # fmt: skip
         for image_id in sorted((allowed or set()) - {entry.image_id for entry in entries}):
-            self.skip(f"image {image_id}", "the allow list has it, and the set has not")
+            self.skip(f"image {image_id}", "the allow list has it, but the data set does not")
         self.log_skipped(folder, "images or hierarchies")
 
-    def chosen_ids(self, image_id):
-        """Give the ids of the objects of an image that are no stuff and of the levels asked for: list of int, ascending."""
+    def chosen_ids(self, image_id: Integer) -> list[int]:
+        """Return the ids of the objects of an image that are of the chosen levels, without stuff, ascending."""
         info = self.image_info[image_id]
         everything = range(info["num_instance_masks"])
         if self.levels == "all":
             return list(everything)
-        # an object that the hierarchy has nothing of is part of no other
+        # an object that the hierarchy does not mention is not part of another
         parts = {i for i, node in info["hierarchy"].items() if node and node["parent"] is not None}
         return [i for i in everything if (i in parts) == (self.levels == "parts")]
 
-    def num_instances(self, image_id):
-        """Count the objects of an image; see `Dataset.num_instances`. None where stuff is to be counted: it is in the masks."""
+    def num_instances(self, image_id: Integer) -> int | None:
+        """Count the objects of an image; see `Dataset.num_instances`. None with stuff, which only the masks list."""
         if not self.reads(image_id) or overrides_later(self, "load_mask", "num_instances"):
             return super().num_instances(image_id)
         return None if self.stuff else len(self.chosen_ids(image_id))
 
-    def load_masks_file(self, image_id):
-        """Read the masks file of an image.
+    def load_masks_file(self, image_id: Integer) -> Masks:
+        """Read the masks file of an image. Its layers are not decoded.
 
         Args:
-            image_id: int. Position in `image_info`.
-
-        Returns:
-            mrcnn.datasets.formats.cocolvis.files.Masks. Its layers are not decoded.
+            image_id: position in `image_info`.
 
         Raises:
-            DataError: it is missing, damaged, holds anything but arrays and plain containers, or fewer objects than the
-                hierarchy says.
+            DataError: it is missing, damaged, contains anything but arrays and plain containers, or has fewer objects than
+                the hierarchy says.
         """
         info = self.image_info[image_id]
         if info.get("root"):
@@ -163,46 +178,53 @@ class CocoLvisDataset(AnnotatedDataset):
                             f"{info['id']} has {info['num_instance_masks']} instance masks")  # fmt: skip
         return masks
 
-    def annotations_of(self, image_id):
+    def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
         """Read the objects of an image, each as RLE.
 
         Args:
-            image_id: int. Position in `image_info`.
+            image_id: position in `image_info`.
 
         Returns:
-            list of dicts, by ascending id; those that no pixel has are there too.
+            Annotations by ascending id, including objects without a pixel.
 
         Raises:
-            DataError: see `load_masks_file`; or a layer is no PNG of uint8 [H, W] of the image's size.
+            DataError: see `load_masks_file`; or a layer is not a PNG of uint8 [H, W] of the image's size.
         """
         info, masks = self.image_info[image_id], self.load_masks_file(image_id)
         ids = self.chosen_ids(image_id) + (list(range(info["num_instance_masks"], len(masks.mapping))) if self.stuff else [])
-        size, rles = self.image_size(image_id), {}
+        size = self.image_size(image_id)
+        rles: dict[int, Rle] = {}
         for layer in sorted({masks.mapping[i][0] for i in ids}):  # one decoded layer in memory at a time
             numbers = masks.layer(layer, size)
             rles |= {i: encode_mask(numbers == masks.mapping[i][1]) for i in ids if masks.mapping[i][0] == layer}
         return [self._annotation(i, rles[i], info) for i in ids]
 
-    def _annotation(self, instance_id, rle, info):
+    def _annotation(self, instance_id: int, rle: Rle, info: Mapping[str, Any]) -> dict[str, Any]:
         node = info["hierarchy"].get(instance_id) or {"children": [], "parent": None, "node_level": 0}
         return {"id": instance_id, "category_id": CLASS_ID, "segmentation": rle, **node,
                 "is_stuff": instance_id >= info["num_instance_masks"]}  # fmt: skip
 
 
-def _image_files(folder):
-    """Map the names of image files without their endings to the names: they are .jpg, but a set of one's own may differ."""
+def _is_part(folder: Path) -> bool:
+    return (folder / HANNOTATION).is_file()
+
+
+def _image_files(folder: str) -> dict[str, str]:
+    """Map the names of image files without suffix to the names; the published files are .jpg, others may differ."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return {os.path.splitext(name)[0]: name for name in names if name.lower().endswith(IMAGE_SUFFIXES)}
 
 
-def _read_allow_list(allow_list):
-    """Read an allow list: set of int image ids."""
+def _read_allow_list(allow_list: Any) -> set[int]:
     where = "allow_list"
     if not isinstance(allow_list, list | tuple | set | frozenset):
         where, allow_list = allow_list, read_json(allow_list)
     if not isinstance(allow_list, list | tuple | set | frozenset):
         raise DataError(f"{where} is {shown(allow_list)}, expected a list of image ids")
+    image_ids = set()
     for position, value in enumerate(allow_list):
-        if whole_number(value) is None:
+        image_id = whole_number(value)
+        if image_id is None:
             raise DataError(f"{where}: entry {position} is {shown(value)}, expected an image id")
-    return {whole_number(value) for value in allow_list}
+        image_ids.add(image_id)
+    return image_ids

@@ -1,31 +1,34 @@
-"""The two kinds of file of COCO+LVIS: the hierarchy of a part, and the masks of an image.
+"""The two kinds of files of COCO+LVIS: the hierarchy of a subset, and the masks of an image.
 
 `hannotation.pickle`: dict image id -> {"num_instance_masks": n, "hierarchy": {id: None | {"children": [ids], "parent": id or
-None, "node_level": depth}}}. An id that has None, or is missing, is an object by itself. Ids are whole numbers, or text of
-digits.
+None, "node_level": depth}}}. An id whose value is None, or that is missing, is an object by itself. Ids are whole numbers, or
+text of digits.
 
 `masks/<image id>.pickle`: (layers, objs_mapping). A layer is a PNG of uint8 [H, W] in an array of its bytes: 0 where there is
-nothing, else the number of a mask. objs_mapping[i] = (layer, number) is where object i lies. Objects from num_instance_masks
-on are stuff.
+no object, else the number of a mask. objs_mapping[i] = (layer, number) is where object i is drawn. Objects from
+num_instance_masks on are stuff.
 
-Shape letters: H W image, N instances.
+Shape letters: H W image, n bytes.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
-from mrcnn.base.progress import tracked, unseen
+from mrcnn.base.progress import Stages, tracked, unseen
 from mrcnn.io import images
 from mrcnn.io.pickles import describe, read_pickle
 
 HANNOTATION = "hannotation.pickle"
-# of an image; a photograph has a few dozens, and a number beyond is a mistake that would take long to count to
+# objects of an image; a photograph has a few dozen, and a number beyond this is a mistake that would take long to loop over
 MOST_OBJECTS = 100_000
 _LARGEST_MASKS = 64 * 2**20
 _LONGEST_ID = 18
@@ -42,36 +45,35 @@ class Fault(ValueError):
 
 @dataclass
 class Entry:
-    """What a hierarchy file says of an image.
+    """The entry of an image in a hierarchy file.
 
     Attributes:
-        image_id: int.
-        name: str. The image id as it is written there, which files are called by.
-        num_instances: int. Objects that are no stuff; they are the first ones.
-        hierarchy: dict id (int) -> None | {"children": list of int, "parent": int or None, "node_level": int}.
-        is_mended: bool. Whether children and parents did not agree; the parents are believed.
+        name: the image id as it is written there, and in file names.
+        num_instances: objects other than stuff; they come first.
+        hierarchy: id -> None | {"children": list of int, "parent": int or None, "node_level": int}.
+        is_mended: whether children and parents disagreed; the parents are used.
     """
 
     image_id: int
     name: str
     num_instances: int
-    hierarchy: dict
+    hierarchy: dict[int, Any]
     is_mended: bool = False
 
 
-def read_hierarchy(path, progress=None):
-    """Read the hierarchy file of a part.
+def read_hierarchy(path: Path | str, progress: Stages | None = None) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """Read the hierarchy file of a subset.
 
     Args:
-        path: path of `hannotation.pickle`.
-        progress: maker of stages (`mrcnn.base.progress`), or None: "reading" the file, and "checking hierarchies".
+        path: `hannotation.pickle`.
+        progress: stages "reading" the file, and "checking hierarchies".
 
     Returns:
-        entries: list of Entry, by ascending image id.
-        left_out: list of (where, reason) of images that are not usable.
+        entries: by ascending image id.
+        skipped: (where, reason) of images that are not usable.
 
     Raises:
-        DataError: the file is missing, damaged, holds anything but plain values, or no dict of images.
+        DataError: the file is missing, damaged, contains anything but plain values, or is not a dict of images.
     """
     progress = progress or unseen
     with paused_collector():
@@ -79,23 +81,24 @@ def read_hierarchy(path, progress=None):
             content = read_pickle(path)
         if not isinstance(content, dict):
             raise DataError(f"{path} holds {describe(content)}, expected a dict of image ids")
-        found, left_out = {}, []
+        entries: dict[int, Entry] = {}
+        skipped = []
         with progress("checking hierarchies") as show:
             for key, value in tracked(content.items(), show, every=1000):
                 try:
                     entry = _entry(key, value)
                 except Fault as fault:
-                    left_out.append((f"image {describe(key)}", str(fault)))
+                    skipped.append((f"image {describe(key)}", str(fault)))
                     continue
-                if entry.image_id in found:
-                    left_out.append((f"image {describe(key)}", "another image has this id"))
+                if entry.image_id in entries:
+                    skipped.append((f"image {describe(key)}", "another image has this id"))
                 else:
-                    found[entry.image_id] = entry
-        return [found[image_id] for image_id in sorted(found)], left_out
+                    entries[entry.image_id] = entry
+        return [entries[image_id] for image_id in sorted(entries)], skipped
 
 
-def whole_number(value):
-    """Read an id: an int from 0 on, or text of its digits. Returns: int, or None for what is none."""
+def whole_number(value: Any) -> int | None:
+    """Return an id as a number: an int of at least 0, or text of its digits; None for anything else."""
     if value.__class__ is int:
         return value if 0 <= value < _LARGEST_ID else None
     if isinstance(value, np.integer):
@@ -104,10 +107,10 @@ def whole_number(value):
     return int(value) if is_digits else None
 
 
-def _entry(key, value):
+def _entry(key: Any, value: Any) -> Entry:
     image_id = whole_number(key)
     if image_id is None:
-        raise Fault("its id is neither a whole number from 0 on nor text of one")
+        raise Fault("its id is neither a whole number of at least 0 nor the text of one")
     if not isinstance(value, dict):
         raise Fault(f"it is {describe(value)}, expected a dict with num_instance_masks and hierarchy")
     count, nodes = whole_number(value.get("num_instance_masks")), value.get("hierarchy")
@@ -115,7 +118,7 @@ def _entry(key, value):
         raise Fault(f"num_instance_masks is {describe(value.get('num_instance_masks'))}, expected 0 to {MOST_OBJECTS}")
     if not isinstance(nodes, dict):
         raise Fault(f"hierarchy is {describe(nodes)}, expected a dict of instance ids")
-    hierarchy = {}
+    hierarchy: dict[int, Any] = {}
     for name, node in nodes.items():
         number = name if name.__class__ is int and 0 <= name < count else _instance_id(name, count, None)
         if number in hierarchy:
@@ -124,7 +127,7 @@ def _entry(key, value):
     return Entry(image_id, str(key), count, hierarchy, _connect(hierarchy))
 
 
-def _node(node, number, count):
+def _node(node: Any, number: int, count: int) -> dict[str, Any]:
     """Check a node, and make its ids numbers."""
     if not isinstance(node, dict):
         raise Fault(f"hierarchy[{number}] is {describe(node)}, expected None or a dict with children, parent and node_level")
@@ -143,37 +146,38 @@ def _node(node, number, count):
     }
 
 
-def _instance_id(value, count, number, name="hierarchy"):
-    """Read the id of an instance. Args: number, name: the node and field that it stands in, for the message."""
-    found = whole_number(value)
-    if found is None or found >= count:
+def _instance_id(value: Any, count: int, number: int | None, name: str = "hierarchy") -> int:
+    """Check the id of an instance. Args: number, name: node and field that hold it, for messages."""
+    instance_id = whole_number(value)
+    if instance_id is None or instance_id >= count:
         where = name if number is None else f"hierarchy[{number}]: {name}"
         raise Fault(f"{where} has {describe(value)}, expected an instance id below num_instance_masks, {count}")
-    return found
+    return instance_id
 
 
-def _connect(hierarchy):
-    """Let the children be those whose parent a node is. Returns: bool, whether they were not."""
+def _connect(hierarchy: dict[int, Any]) -> bool:
+    """Set each node's children to the nodes that name it as their parent. Returns: whether that changed any."""
     nodes = {number: node for number, node in hierarchy.items() if node is not None}
     parents = {number: node["parent"] for number, node in nodes.items() if node["parent"] is not None}
     _refuse_loops(parents)
-    children, is_mended = {}, False
+    children: dict[int, list[int]] = {}
+    is_mended = False
     for number, parent in parents.items():
         children.setdefault(parent, []).append(number)
-    for number, found in children.items():
+    for number, named in children.items():
         if number not in nodes:
-            hierarchy[number] = {"children": found, "parent": None, "node_level": 0}
+            hierarchy[number] = {"children": named, "parent": None, "node_level": 0}
             is_mended = True
     for number, node in nodes.items():
-        found = children.get(number, [])
-        if node["children"] != found and sorted(node["children"]) != sorted(found):
-            node["children"] = found
+        named = children.get(number, [])
+        if node["children"] != named and sorted(node["children"]) != sorted(named):
+            node["children"] = named
             is_mended = True
     return is_mended
 
 
-def _refuse_loops(parents):
-    safe = set()
+def _refuse_loops(parents: Mapping[int, int]) -> None:
+    safe: set[int] = set()
     for number in parents:
         way = []
         while number in parents and number not in safe:
@@ -189,56 +193,51 @@ class Masks:
     """The masks of an image, as they are stored.
 
     Attributes:
-        path: Path of their file.
-        layers: list of uint8 [bytes]. Each a PNG.
-        mapping: list of (layer, number): where each object lies.
+        path: their file.
+        layers: PNGs.
+        mapping: (layer, number) of each object.
     """
 
-    path: object
-    layers: list
-    mapping: list
+    path: Path | str
+    layers: list[UInt8[np.ndarray, " _"]]
+    mapping: list[tuple[int, int]]
 
-    def layer(self, index, size=None):
+    def layer(self, index: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W"]:
         """Decode a layer.
 
         Args:
-            index: int.
-            size: (height, width) of the image; None takes any.
-
-        Returns:
-            uint8 [H, W].
+            index: position in `layers`.
+            size: (height, width) of the image; None accepts any.
 
         Raises:
-            DataError: it is no PNG of uint8 [H, W], damaged, of another size, or enormous.
+            DataError: it is not a PNG of uint8 [H, W], or is damaged, of another size, or too large.
         """
         where, data = f"{self.path}: layer {index}", self.layers[index]
         head = data[: len(_PNG) + _HEADER.size].tobytes()
         if len(head) < len(_PNG) + _HEADER.size or not head.startswith(_PNG):
-            raise DataError(f"{where} is no PNG")
+            raise DataError(f"{where} is not a PNG")
         _, kind, width, height, depth, color = _HEADER.unpack_from(head, len(_PNG))
         if kind != b"IHDR" or (depth, color) != (_DEPTH, _GREY):
             raise DataError(f"{where} is a PNG of {depth} bits and colour type {color}, expected 8 bits of grey")
         if height * width > images.MAX_PIXELS:
-            raise DataError(f"{where} declares {height} x {width} pixels (height x width), more than are decoded")
+            raise DataError(f"{where} declares {height} x {width} pixels (height x width), more than {images.MAX_PIXELS}")
         if size is not None and (height, width) != tuple(size):
             raise DataError(f"{where} is of size {(height, width)}, its image of size {tuple(size)} (height, width)")
         decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         if decoded is None or decoded.dtype != np.uint8 or decoded.shape != (height, width):
-            raise DataError(f"{where} is damaged, and cannot be decoded")
+            raise DataError(f"{where} is damaged and cannot be decoded")
         return decoded
 
 
-def read_masks(path):
+def read_masks(path: Path | str) -> Masks:
     """Read the masks of an image, without decoding them.
 
     Args:
-        path: path of `masks/<image id>.pickle`.
-
-    Returns:
-        Masks.
+        path: `masks/<image id>.pickle`.
 
     Raises:
-        DataError: the file is missing, damaged, holds anything but plain values and arrays, or not (layers, objs_mapping).
+        DataError: the file is missing, damaged, contains anything but plain values and arrays, or is not (layers,
+            objs_mapping).
     """
     content = read_pickle(path, _LARGEST_MASKS)
     if not isinstance(content, tuple | list) or len(content) != 2:
@@ -251,23 +250,24 @@ def read_masks(path):
                  [_place(place, len(layers), f"{path}: objs_mapping[{i}]") for i, place in enumerate(mapping)])  # fmt: skip
 
 
-def _as_list(part):
+def _as_list(part: Any) -> Any:
     return list(part) if isinstance(part, tuple) or isinstance(part, np.ndarray) and part.ndim else part
 
 
-def _png(layer, where):
+def _png(layer: Any, where: str) -> UInt8[np.ndarray, " n"]:
     if isinstance(layer, bytes):
         return np.frombuffer(layer, np.uint8)
-    # OpenCV gave its encoded images as a column in earlier versions
+    # earlier versions of OpenCV returned encoded images as a column
     if not isinstance(layer, np.ndarray) or layer.dtype != np.uint8 or not layer.ndim or layer.size != len(layer):
         raise DataError(f"{where} is {describe(layer)}, expected the bytes of a PNG in a uint8 array")
     return layer.reshape(-1)
 
 
-def _place(place, layers, where):
+def _place(place: Any, layers: int, where: str) -> tuple[int, int]:
     values = [whole_number(v) for v in _as_list(place)] if isinstance(_as_list(place), list) else []
-    if len(values) != 2 or None in values:
+    if len(values) != 2 or values[0] is None or values[1] is None:
         raise DataError(f"{where} is {describe(place)}, expected (layer, number)")
-    if values[0] >= layers or not 1 <= values[1] <= 255:
-        raise DataError(f"{where} is {tuple(values)}, expected a layer below {layers} and a number from 1 to 255")
-    return tuple(values)
+    layer, number = values[0], values[1]
+    if layer >= layers or not 1 <= number <= 255:
+        raise DataError(f"{where} is {(layer, number)}, expected a layer below {layers} and a number from 1 to 255")
+    return layer, number
