@@ -144,9 +144,9 @@ def size_lines(sizes: dict[str, Any]) -> list[str]:
 
 
 def _settings_line(row: dict[str, Any]) -> str:
-    shares = ", ".join(f"{row[key]:.1%} from IoU {key.removeprefix('share_')}" for key in row if key.startswith("share_"))
+    shares = ", ".join(f"{key.removeprefix('share_')} with {row[key]:.1%}" for key in row if key.startswith("share_"))
     return (f"IMAGE_MIN_DIM={row['IMAGE_MIN_DIM']} IMAGE_MAX_DIM={row['IMAGE_MAX_DIM']} "
-            f"RPN_ANCHOR_SCALES={tuple(row['RPN_ANCHOR_SCALES'])}: objects that an anchor fits: {shares}")
+            f"RPN_ANCHOR_SCALES={tuple(row['RPN_ANCHOR_SCALES'])}: an anchor has an IoU of at least {shares} of the objects")
 
 
 def _with_shares(settings: InputSettings, overlaps: np.ndarray) -> dict[str, Any]:
