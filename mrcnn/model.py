@@ -41,7 +41,7 @@ from mrcnn.network.ops.boxes import norm_boxes as norm_boxes_graph
 from mrcnn.network.ops.gather import first_true, gather_rows
 from mrcnn.network.ops.meta import parse_image_meta as parse_image_meta_graph
 from mrcnn.training import settings
-from mrcnn.training.graph_access import log
+from mrcnn.training.inspection import log
 from mrcnn.training.mask_rcnn import MaskRCNN
 from mrcnn.training.settings import compute_backbone_shapes
 

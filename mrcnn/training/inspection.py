@@ -1,112 +1,134 @@
-"""The stages of detection one by one, with the numbers that `detect` itself computes.
+"""Looking inside the network: the stages of detection, the outputs of layers, and the classic `run_graph`.
 
-Shapes: H W C the image as given, A anchors, L pyramid levels, N anchors before suppression, P proposals, K classes with
+All numbers are those that `detect` itself computes.
+
+Shape letters: H W C the image as given, A anchors, L pyramid levels, N anchors before suppression, P proposals, K classes with
 background, D detections, M side of a mask. Boxes are (y1, x1, y2, x2) in pixels of the image as given.
 """
 
 import difflib
+import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float32, Float64, Int, Int32, Shaped
 
+from mrcnn.config import Config
 from mrcnn.geometry.boxes import compute_overlaps
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.unmold import boxes_on_original, unmold_detections, visible_rows
-from mrcnn.training import graph_access, settings
+from mrcnn.loading.inspection import describe_array
+from mrcnn.training import settings
 
-# What becomes of a proposal.
+if TYPE_CHECKING:
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+# What happens to a proposal.
 KEPT, BACKGROUND, LOW_SCORE = "kept", "background", "low score"
 SUPPRESSED, BEYOND, NO_AREA = "suppressed", "beyond the limit", "no area"
 OUTCOMES = (KEPT, SUPPRESSED, LOW_SCORE, BACKGROUND, BEYOND, NO_AREA)
 
+# Classic names of nodes in the proposal layer -> keys of `ProposalLayer.stages`.
+STAGE_OF_NODE = {
+    "pre_nms_anchors": "pre_nms_anchors",
+    "refined_anchors": "refined_anchors",
+    "refined_anchors_clipped": "refined_anchors_clipped",
+    "rpn_non_max_suppression": "non_max_suppression",
+}
+NODE_NAME = re.compile(r"ROI/(?P<node>\w+)(/NonMaxSuppressionV[23])?:0")
+# The maps that the nested model "rpn_model" is run on, in order.
+PYRAMID = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5", "fpn_p6")
 
+
+# --- Stages of detection ----------------------------------------------------------------------------------------------
 @dataclass(frozen=True, eq=False)
 class InferenceStages:
     """What happens to one image, from anchors to masks.
 
     Attributes:
-        image: [H, W, C], as given.
-        anchors: float64 [A, 4]. They may reach out of the image, as may all boxes before they are clipped.
-        level_counts: list of L ints. Anchors of each pyramid level, in the order in which they stand.
-        rpn_scores: float32 [A]. Probability of an object in each anchor.
-        top_anchors: float64 [N, 4]. The best anchors, by descending score.
-        top_scores: float32 [N].
-        refined_anchors: float64 [N, 4]. Moved by the RPN's deltas.
-        clipped_anchors: float64 [N, 4]. Clipped to the network's input, the padding around the image included.
-        kept: int [P]. Which of the N non-maximum suppression kept.
-        proposals: float64 [P, 4].
-        class_probs: float32 [P, K].
-        box_deltas: float32 [P, K, 4]. Of each class, divided by BBOX_STD_DEV.
-        class_ids: int32 [P]. The best class; 0 is background.
-        scores: float32 [P]. Its probability.
-        refined_proposals: float64 [P, 4]. Moved by the deltas of the best class.
-        clipped_proposals: float64 [P, 4]. Clipped to the image.
-        outcomes: list of P of OUTCOMES. "kept": it is a detection; "background": its best class is; "low score": below
-            DETECTION_MIN_CONFIDENCE; "suppressed": it overlaps a stronger box of its class; "beyond the limit": there are
-            DETECTION_MAX_INSTANCES stronger ones; "no area": nothing of it is left in the image.
-        suppressed_by: int [P]. Position of the stronger proposal; -1 where it was not suppressed.
-        detected_from: int [D]. The proposal that each detection comes from.
-        detections: dict, what `MaskRCNN.detect` gives for the image.
-        mask_probs: float32 [D, M, M]. Each detection's mask before it is pasted, of its own class.
+        image: As given.
+        anchors: They may reach beyond the image, as may all boxes before they are clipped.
+        level_counts: Number of anchors of each pyramid level, in the order of `anchors`.
+        rpn_scores: Probability of an object in each anchor.
+        top_anchors: The best anchors, in descending order of score.
+        top_scores: Their scores.
+        refined_anchors: `top_anchors` moved by the deltas of the RPN.
+        clipped_anchors: `refined_anchors` clipped to the network's input, which includes the padding around the image.
+        kept: Positions in these of the anchors that non-maximum suppression kept.
+        proposals: The kept ones.
+        class_probs: Class probabilities of each proposal.
+        box_deltas: Deltas for each class, divided by BBOX_STD_DEV.
+        class_ids: The best class; 0 is background.
+        scores: Its probability.
+        refined_proposals: Proposals moved by the deltas of the best class.
+        clipped_proposals: `refined_proposals` clipped to the image.
+        outcomes: One of OUTCOMES for each proposal. "kept": it is a detection; "background": its best class is; "low score":
+            below DETECTION_MIN_CONFIDENCE; "suppressed": it overlaps a stronger box of its class; "beyond the limit": there
+            are DETECTION_MAX_INSTANCES stronger ones; "no area": nothing of it is left in the image.
+        suppressed_by: Position of the stronger proposal; -1 if it was not suppressed.
+        detected_from: The proposal that each detection comes from.
+        detections: The result of `MaskRCNN.detect` for the image.
+        mask_probs: The mask of each detection for its class, before it is pasted.
     """
 
-    image: np.ndarray
-    anchors: np.ndarray
-    level_counts: list
-    rpn_scores: np.ndarray
-    top_anchors: np.ndarray
-    top_scores: np.ndarray
-    refined_anchors: np.ndarray
-    clipped_anchors: np.ndarray
-    kept: np.ndarray
-    proposals: np.ndarray
-    class_probs: np.ndarray
-    box_deltas: np.ndarray
-    class_ids: np.ndarray
-    scores: np.ndarray
-    refined_proposals: np.ndarray
-    clipped_proposals: np.ndarray
-    outcomes: list
-    suppressed_by: np.ndarray
-    detected_from: np.ndarray
-    detections: dict
-    mask_probs: np.ndarray
+    image: Shaped[np.ndarray, "H W *C"]
+    anchors: Float64[np.ndarray, "A 4"]
+    level_counts: list[int]
+    rpn_scores: Float32[np.ndarray, " A"]
+    top_anchors: Float64[np.ndarray, "N 4"]
+    top_scores: Float32[np.ndarray, " N"]
+    refined_anchors: Float64[np.ndarray, "N 4"]
+    clipped_anchors: Float64[np.ndarray, "N 4"]
+    kept: Int[np.ndarray, " P"]
+    proposals: Float64[np.ndarray, "P 4"]
+    class_probs: Float32[np.ndarray, "P K"]
+    box_deltas: Float32[np.ndarray, "P K 4"]
+    class_ids: Int32[np.ndarray, " P"]
+    scores: Float32[np.ndarray, " P"]
+    refined_proposals: Float64[np.ndarray, "P 4"]
+    clipped_proposals: Float64[np.ndarray, "P 4"]
+    outcomes: list[str]
+    suppressed_by: Int[np.ndarray, " P"]
+    detected_from: Int[np.ndarray, " D"]
+    detections: dict[str, Any]
+    mask_probs: Float32[np.ndarray, "D M M"]
 
-    def outcome_counts(self):
-        """How many proposals came to each end: {outcome: int}, in the order of OUTCOMES, those that occur."""
+    def outcome_counts(self) -> dict[str, int]:
+        """Return how many proposals had each outcome, in the order of OUTCOMES."""
         counts = Counter(self.outcomes)
         return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 
-def inference_stages(model, image):
-    """Detect on one image, and keep every stage.
+def inference_stages(model: "MaskRCNN", image: npt.ArrayLike) -> InferenceStages:
+    """Detect on one image, and keep the result of every stage.
 
-    The network runs once, with the weights and the settings of `detect`; the stages inside the layers "ROI" and
-    "mrcnn_detection" are those layers' own, computed again from their inputs.
+    The network runs once, with the weights and the settings of `detect`. The stages inside the layers "ROI" and
+    "mrcnn_detection" are computed by those layers, once more from their inputs.
 
     Args:
-        model: MaskRCNN, in either mode.
-        image: [H, W] or [H, W, channels], as `MaskRCNN.detect` takes it.
-
-    Returns:
-        InferenceStages.
+        model: In either mode.
+        image: As `MaskRCNN.detect` takes it.
 
     Raises:
-        ValueError: not an image.
+        ValueError: It is not an image.
     """
+    image = np.asarray(image)
     config, predictor = model.config, model.full_predictor
     molded, metas, windows = mold_inputs([image], settings.mold_settings(config))
     frame = image.shape, molded[0].shape, windows[0]
     outputs = predictor.run(molded[0][None], metas)
-    found, probs, deltas, masks, rois, rpn_class, rpn_bbox = (output[0] for output in outputs)
+    detections, probs, deltas, masks, rois, rpn_class, rpn_bbox = (output[0] for output in outputs)
     anchors = predictor.anchors(molded[0].shape)
     proposing = _layer_stages(predictor.model, "ROI", [rpn_class, rpn_bbox, anchors])
-    detecting = _layer_stages(predictor.model, "mrcnn_detection", [rois, probs, deltas, np.float32(metas[0])])
-    count = int(rois.any(axis=1).sum())  # the rest is padding
-    rows, _ = visible_rows(found, *frame)
-    boxes, class_ids, scores, full_masks = unmold_detections(found, masks, *frame)
+    detecting = _layer_stages(predictor.model, "mrcnn_detection", [rois, probs, deltas, metas[0].astype(np.float32)])
+    count = int(rois.any(axis=1).sum())  # the other rows are padding
+    rows, _ = visible_rows(detections, *frame)
+    boxes, class_ids, scores, full_masks = unmold_detections(detections, masks, *frame)
     outcomes, suppressed_by = _outcomes(detecting, count, rows, config)
     return InferenceStages(
         image=image, anchors=boxes_on_original(anchors, *frame),
@@ -123,31 +145,31 @@ def inference_stages(model, image):
         mask_probs=masks[rows, :, :, class_ids])
 
 
-def _layer_stages(model, name, inputs):
-    """Compute the stages of a layer for one image: {stage: array without the batch}."""
+def _layer_stages(model: keras.Model, name: str, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Compute the stages of a layer for one image, without the batch axis."""
     stages = model.get_layer(name).stages([keras.ops.convert_to_tensor(value[None]) for value in inputs])
     return {stage: keras.ops.convert_to_numpy(value)[0] for stage, value in stages.items()}
 
 
-def _outcomes(stages, count, visible, config):
-    """Tell what became of each proposal.
+def _outcomes(stages: Mapping[str, np.ndarray], count: int, visible: Int[np.ndarray, " D"],
+              config: Config) -> tuple[list[str], Int[np.ndarray, " P"]]:
+    """Work out what happened to each proposal.
 
     Args:
-        stages: dict of `DetectionLayer.stages`, of one image.
-        count: int. P.
-        visible: int [n]. The detections that have an area in the image.
-        config: Config.
+        stages: `DetectionLayer.stages` of one image.
+        count: P.
+        visible: The detections that have an area in the image.
 
     Returns:
-        (outcomes, suppressed_by): list of P of OUTCOMES; int [P], -1 where not suppressed.
+        One of OUTCOMES for each proposal; the proposal that suppressed it, or -1.
     """
     kept = stages["kept"][stages["is_kept"]]
     class_ids, scores, boxes = (stages[name] for name in ("class_ids", "scores", "clipped"))
     outcomes, suppressed_by = [], np.full(count, -1)
-    place = {int(proposal): row for row, proposal in enumerate(kept)}
+    detection_of = {int(proposal): row for row, proposal in enumerate(kept)}
     for ix in range(count):
-        if ix in place:
-            outcomes.append(KEPT if place[ix] in visible else NO_AREA)
+        if ix in detection_of:
+            outcomes.append(KEPT if detection_of[ix] in visible else NO_AREA)
         elif not stages["candidates"][ix]:
             outcomes.append(LOW_SCORE if class_ids[ix] else BACKGROUND)
         else:
@@ -159,27 +181,112 @@ def _outcomes(stages, count, visible, config):
     return outcomes, suppressed_by
 
 
-def layer_activations(model, image, names):
-    """Compute what layers give for one image.
+def layer_activations(model: "MaskRCNN", image: npt.ArrayLike, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Compute the outputs of layers for one image.
 
     Args:
-        model: MaskRCNN, in either mode.
-        image: [H, W] or [H, W, channels], as `MaskRCNN.detect` takes it.
-        names: list of layer names, such as ["res4f_out", "fpn_p2", "rpn_conv_shared"].
+        model: In either mode.
+        image: As `MaskRCNN.detect` takes it.
+        names: Names of layers, such as ["res4f_out", "fpn_p2", "rpn_conv_shared"].
 
     Returns:
-        {name: array [h, w, channels], or of the layer's own shape}, in the order of `names`. A layer inside "rpn_model" is
-        run on every pyramid level, and gives name/fpn_p2 to name/fpn_p6.
+        The output of each layer, mostly [h, w, channels], in the order of `names`. A layer inside "rpn_model" is run on every
+        pyramid level; its outputs are called name/fpn_p2 to name/fpn_p6.
 
     Raises:
-        ValueError: a layer of that name is not there; with near ones.
+        ValueError: There is no layer of that name. The message lists similar names.
     """
     network = model.full_predictor.model
-    outputs = [(name, graph_access.ancestor(network, None, name)) for name in names]
-    lost = next((name for name, output in outputs if output is None), None)
-    if lost is not None:
-        near = difflib.get_close_matches(lost, [layer.name for layer in network.layers], n=3, cutoff=0)
-        raise ValueError(f"there is no layer {lost!r}: did you mean {', '.join(near)}?")
+    outputs = [(name, ancestor(network, None, name)) for name in names]
+    unknown = next((name for name, output in outputs if output is None), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, [layer.name for layer in network.layers], n=3, cutoff=0)
+        raise ValueError(f"there is no layer {unknown!r}: did you mean {', '.join(near)}?")
     molded, metas, _ = mold_inputs([image], settings.mold_settings(model.config))
-    inputs = [molded[0][None], np.float32(metas), model.full_predictor.anchors(molded[0].shape)[None]]
-    return {name: value[0] for name, value in graph_access.run_graph(network, inputs, outputs).items()}
+    inputs = [molded[0][None], metas.astype(np.float32), model.full_predictor.anchors(molded[0].shape)[None]]
+    return {name: value[0] for name, value in run_graph(network, inputs, outputs).items()}
+
+
+# --- The classic run_graph --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ProposalStage:
+    """A stage inside the layer "ROI" that `run_graph` can compute."""
+
+    stage: str
+
+
+def log(text: str, array: npt.ArrayLike | None = None) -> None:
+    """Print a line; for an array with its shape, range and dtype."""
+    print(text if array is None else describe_array(text, array))
+
+
+def ancestor(model: keras.Model, tensor: Any, name: str) -> ProposalStage | Any | None:
+    """Return a handle for `run_graph` on a named step of the network.
+
+    A Keras 3 graph has layers, not TensorFlow nodes. Known are the stages of the layer "ROI" under their classic names, and
+    every layer, as "layer" or "layer/anything:0", also inside nested models.
+
+    Args:
+        tensor: Ignored; the classic code searched behind it. Names are unique in the model.
+
+    Returns:
+        ProposalStage or KerasTensor; None if nothing has that name.
+    """
+    match = NODE_NAME.fullmatch(name)
+    if match and match["node"] in STAGE_OF_NODE:
+        return ProposalStage(STAGE_OF_NODE[match["node"]])
+    layers = {layer.name: layer for nested in _nested(model) for layer in nested.layers}
+    layers |= {layer.name: layer for layer in model.layers if not hasattr(layer, "layers")}
+    layer = layers.get(name.split("/")[0])
+    return layer.output if layer is not None and not name.startswith("ROI/") else None
+
+
+def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequence[tuple[str, Any]]) -> dict[str, np.ndarray]:
+    """Compute tensors of an inference model.
+
+    Args:
+        model: The classic inference variant.
+        inputs: [molded images, image_meta, anchors].
+        outputs: (name, KerasTensor or ProposalStage). A tensor of the nested model "rpn_model" is computed for each map that
+            this is run on.
+
+    Returns:
+        The arrays by name, in the order of `outputs`; for tensors inside "rpn_model" by name/fpn_p2 and so on. The indices
+        that non-maximum suppression kept are those of the first image, int32 [kept], as in the classic code.
+
+    Raises:
+        ValueError: An output is None. The message names it.
+    """
+    for name, output in outputs:
+        if output is None:
+            raise ValueError(f"output {name!r} is None: no layer or step of that name was found.")
+    outputs = [pair for name, output in outputs for pair in _by_level(model, name, output)]
+    tensors = [t for _, t in outputs if not isinstance(t, ProposalStage)]
+    roi_inputs = list(model.get_layer("ROI").input) if len(tensors) < len(outputs) else []
+    wanted = [*tensors, *roi_inputs]
+    part = keras.Model(model.inputs, wanted)
+    part.compile(run_eagerly=True)  # compiling would take longer than the single run
+    values = part.predict_on_batch(inputs)
+    if len(wanted) == 1:
+        values = [values]  # Keras returns a single output without its list
+    stages: dict[str, Any] = {}
+    if roi_inputs:
+        stages = keras.tree.map_structure(keras.ops.convert_to_numpy, model.get_layer("ROI").stages(values[len(tensors):]))
+        stages["non_max_suppression"] = stages["non_max_suppression"][0][stages["kept"][0]]
+    remaining = iter(values)
+    return {name: stages[t.stage] if isinstance(t, ProposalStage) else keras.ops.convert_to_numpy(next(remaining))
+            for name, t in outputs}
+
+
+def _nested(model: keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if hasattr(layer, "layers")]
+
+
+def _by_level(model: keras.Model, name: str, output: Any) -> list[tuple[str, Any]]:
+    """Return [(name, output)]; for a tensor inside a nested model one output of the outer graph per pyramid level."""
+    for nested in _nested(model):
+        # The first layer is the input, whose "output" is the map itself.
+        if any(output is tensor for layer in nested.layers for tensor in keras.tree.flatten(layer.output)):
+            part = keras.Model(nested.inputs, output)
+            return [(f"{name}/{level}", part(model.get_layer(level).output)) for level in PYRAMID]
+    return [(name, output)]

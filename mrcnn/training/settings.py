@@ -1,10 +1,19 @@
-"""From a Config to the explicit arguments of the inner rings."""
+"""From a Config to the explicit settings that loading, the network and inference take.
 
+Shape letters: A anchors, C channels, L pyramid levels.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int
 
+from mrcnn.config import Config
+from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.geometry.boxes import ImageShape
 from mrcnn.inference.mold import MoldSettings
 from mrcnn.loading import generator
 from mrcnn.loading.generator import DetectionTargetSettings
@@ -14,57 +23,45 @@ from mrcnn.loading.sample import SampleSettings
 from mrcnn.network.mask_rcnn import NetworkSettings
 
 
-def compute_backbone_shapes(config, image_shape):
-    """Return the (height, width) of each pyramid level.
-
-    Args:
-        config: Config.
-        image_shape: (height, width, ...) in pixels.
-
-    Returns:
-        int array [L, 2].
-    """
+def compute_backbone_shapes(config: Config, image_shape: ImageShape) -> Int[np.ndarray, "L 2"]:
+    """Return the (height, width) of the feature map of each pyramid level."""
     if callable(config.BACKBONE) and config.COMPUTE_BACKBONE_SHAPE is not None:
         return np.asarray(config.COMPUTE_BACKBONE_SHAPE(image_shape))
     return backbone_shapes(image_shape, config.BACKBONE_STRIDES)
 
 
-def config_anchors(config, image_shape=None):
-    """Return the anchors of an image: float [A, 4] in pixels.
-
-    Args:
-        config: Config.
-        image_shape: (height, width, ...); IMAGE_SHAPE when None.
-    """
+def config_anchors(config: Config, image_shape: ImageShape | None = None) -> Float64[np.ndarray, "A 4"]:
+    """Return the anchors of an image in pixels. `image_shape` None is IMAGE_SHAPE."""
     image_shape = config.IMAGE_SHAPE if image_shape is None else image_shape
     return generate_pyramid_anchors(config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS,
                                     compute_backbone_shapes(config, image_shape), config.BACKBONE_STRIDES,
                                     config.RPN_ANCHOR_STRIDE)
 
 
-def level_counts(config, image_shape=None):
-    """Return how many of the anchors belong to each pyramid level: list of L ints; arguments as of `config_anchors`."""
+def level_counts(config: Config, image_shape: ImageShape | None = None) -> list[int]:
+    """Return the number of anchors of each pyramid level. `image_shape` None is IMAGE_SHAPE."""
     shapes = compute_backbone_shapes(config, config.IMAGE_SHAPE if image_shape is None else image_shape)
     cells = -(-np.asarray(shapes) // config.RPN_ANCHOR_STRIDE)
     return [int(h * w) * len(config.RPN_ANCHOR_RATIOS) for h, w in cells]
 
 
-def network_settings(config):
+def network_settings(config: Config) -> NetworkSettings:
     """Return the NetworkSettings of a configuration."""
-    gt_mask_shape = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else config.IMAGE_SHAPE[:2]
+    height, width, channels = (int(side) for side in config.IMAGE_SHAPE)
+    mask_height, mask_width = (int(side) for side in (config.MINI_MASK_SHAPE if config.USE_MINI_MASK else (height, width)))
     return NetworkSettings(
-        image_shape=tuple(int(side) for side in config.IMAGE_SHAPE), fixed_size=config.IMAGE_RESIZE_MODE == "square",
-        mean_pixel=_mean_pixel(config), num_classes=config.NUM_CLASSES, backbone=config.BACKBONE, train_bn=config.TRAIN_BN,
-        pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
+        image_shape=(height, width, channels), fixed_size=config.IMAGE_RESIZE_MODE == "square",
+        mean_pixel=_mean_pixel(config).tolist(), num_classes=config.NUM_CLASSES, backbone=config.BACKBONE,
+        train_bn=config.TRAIN_BN, pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
         anchor_ratios=config.RPN_ANCHOR_RATIOS, level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE),
         level_strides=config.BACKBONE_STRIDES, anchor_stride=config.RPN_ANCHOR_STRIDE,
-        rpn_channels=config.RPN_HEAD_CHANNELS, rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV,
+        rpn_channels=config.RPN_HEAD_CHANNELS, rpn_bbox_std_dev=np.asarray(config.RPN_BBOX_STD_DEV, float).tolist(),
         rpn_nms_threshold=config.RPN_NMS_THRESHOLD, pre_nms_limit=config.PRE_NMS_LIMIT,
         proposals_training=config.POST_NMS_ROIS_TRAINING, proposals_inference=config.POST_NMS_ROIS_INFERENCE,
         use_rpn_rois=config.USE_RPN_ROIS, gt_boxes_as_rois=config.GT_BOXES_AS_ROIS,
         rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
-        bbox_std_dev=config.BBOX_STD_DEV, mask_shape=tuple(config.MASK_SHAPE),
-        gt_mask_shape=tuple(int(side) for side in gt_mask_shape), use_mini_mask=config.USE_MINI_MASK,
+        bbox_std_dev=np.asarray(config.BBOX_STD_DEV, float).tolist(), mask_shape=(config.MASK_SHAPE[0], config.MASK_SHAPE[1]),
+        gt_mask_shape=(mask_height, mask_width), use_mini_mask=config.USE_MINI_MASK,
         pool_size=config.POOL_SIZE, mask_pool_size=config.MASK_POOL_SIZE,
         fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE, mask_channels=config.MASK_HEAD_CHANNELS,
         max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
@@ -72,20 +69,20 @@ def network_settings(config):
         weight_decay=config.WEIGHT_DECAY, seed=config.SEED)  # fmt: skip
 
 
-def _mean_pixel(config):
-    """Return the mean of each channel: float32 [C]."""
+def _mean_pixel(config: Config) -> Float32[np.ndarray, " C"]:
+    """Return the mean of each channel."""
     return np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
 
 
-def mold_settings(config):
+def mold_settings(config: Config) -> MoldSettings:
     """Return the MoldSettings of a configuration."""
     return MoldSettings(
         mean_pixel=_mean_pixel(config), resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM,
         max_dim=config.IMAGE_MAX_DIM, min_scale=config.IMAGE_MIN_SCALE, num_classes=config.NUM_CLASSES)  # fmt: skip
 
 
-def sample_settings(config, use_mini_mask=None):
-    """Return the SampleSettings of a configuration; `use_mini_mask` None follows USE_MINI_MASK."""
+def sample_settings(config: Config, use_mini_mask: bool | None = None) -> SampleSettings:
+    """Return the SampleSettings of a configuration. `use_mini_mask` None is USE_MINI_MASK."""
     mini = config.USE_MINI_MASK if use_mini_mask is None else use_mini_mask
     return SampleSettings(
         resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM, max_dim=config.IMAGE_MAX_DIM,
@@ -93,14 +90,14 @@ def sample_settings(config, use_mini_mask=None):
         num_classes=config.NUM_CLASSES, num_channels=config.IMAGE_CHANNEL_COUNT)
 
 
-def target_settings(config):
+def target_settings(config: Config) -> TargetSettings:
     """Return the TargetSettings of a configuration."""
     return TargetSettings(
         anchors=config_anchors(config), num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
         rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV, max_gt_instances=config.MAX_GT_INSTANCES)
 
 
-def detection_target_settings(config):
+def detection_target_settings(config: Config) -> DetectionTargetSettings:
     """Return the DetectionTargetSettings of a configuration."""
     return DetectionTargetSettings(
         rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
@@ -108,23 +105,22 @@ def detection_target_settings(config):
         use_mini_mask=config.USE_MINI_MASK)
 
 
-def inspection_settings(config):
-    """Return the InspectionSettings of a configuration, for those who look at what training is made of."""
+def inspection_settings(config: Config) -> InspectionSettings:
+    """Return the InspectionSettings of a configuration, for looking at training samples."""
     return InspectionSettings(
         sample=sample_settings(config), targets=target_settings(config), detection=detection_target_settings(config),
         level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), scales=tuple(config.RPN_ANCHOR_SCALES),
         strides=tuple(config.BACKBONE_STRIDES), level_counts=level_counts(config))
 
 
-def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmentation_sources=None):
+def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augmentation: Any = None,
+                no_augmentation_sources: Sequence[str] | None = None) -> Loader:
     """Return the Loader that feeds a training model.
 
     Args:
-        dataset: Dataset, prepared.
-        config: Config.
-        shuffle: bool.
-        augmentation: imgaug augmenter, optional.
-        no_augmentation_sources: list of source names whose images are not augmented, optional.
+        dataset: Prepared.
+        augmentation: imgaug augmenter.
+        no_augmentation_sources: Names of sources whose images are not augmented.
     """
     targets = replace(target_settings(config), image_size=tuple(int(v) for v in config.IMAGE_SHAPE[:2]))
     return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
@@ -132,17 +128,16 @@ def make_loader(dataset, config, *, shuffle=True, augmentation=None, no_augmenta
                   no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES)
 
 
-def make_generator(dataset, config, *, shuffle=True, augmentation=None, random_rois=0, batch_size=1,
-                   detection_targets=False, no_augmentation_sources=None):
-    """Return the classic generator of batches; see `data.generator.data_generator` for what it yields.
+def make_generator(
+    dataset: Dataset, config: Config, *, shuffle: bool = True, augmentation: Any = None, random_rois: int = 0,
+    batch_size: int = 1, detection_targets: bool = False, no_augmentation_sources: Sequence[str] | None = None,
+) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Return the classic generator of batches; see `loading.generator.data_generator` for what it yields.
 
     Args:
-        dataset: Dataset, prepared.
-        config: Config.
-        random_rois: int. Random regions an image, 0 for none.
-        batch_size: int.
-        detection_targets: bool. Whether to sample the random regions and make head targets of them.
-        The rest: as of `make_loader`.
+        random_rois: Random regions per image, 0 for none.
+        detection_targets: Whether to sample the random regions and compute head targets for them.
+        The others: see `make_loader`.
     """
     return generator.data_generator(
         dataset, sample_settings(config), target_settings(config), batch_size=batch_size, shuffle=shuffle,

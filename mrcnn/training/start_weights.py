@@ -53,7 +53,7 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
     print(f"Loading weights: {path}")
     model.load_weights(str(path), by_name=True, exclude=sorted(excluded) or None)
     checkpoint = parse_checkpoint(path)
-    if checkpoint and checkpoint[0][:-STAMP_LENGTH] != model.config.NAME.lower():
+    if checkpoint and checkpoint[0][:-STAMP_LENGTH] != (model.config.NAME or "").lower():
         # A checkpoint of another data set is where this run starts, not a run to resume: epoch and folder are new.
         model.set_log_dir()
 

@@ -8,6 +8,7 @@ A file holds `layer.weights` only: no states of random generators, optimizers or
 """
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ ATTRIBUTE_BYTES = 64_000
 KERAS_SUFFIX = ".weights.h5"
 
 Item = TypeVar("Item", "_Slot", "_Tensor")
+FilePath = str | os.PathLike[str]
 
 
 class WeightsError(ValueError):
@@ -104,13 +106,13 @@ class _Tensor:
 
 
 # --- Save and load ----------------------------------------------------------------------------------------------------
-def save(model: keras.Model, path: Path | str) -> None:
+def save(model: keras.Model, path: FilePath) -> None:
     """Write the weights of a model in the classic layout, atomically.
 
     Each layer is a group; the layers of a nested model share the group of that model. The folder is made if it is missing.
     """
     groups = _by_group(_slots(model))
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         _write_names(file, "layer_names", list(groups))
         # Readers of 2017 look here for the layout of kernels; on every backend ours is TensorFlow's.
         file.attrs["backend"] = b"tensorflow"
@@ -122,7 +124,7 @@ def save(model: keras.Model, path: Path | str) -> None:
                 group.create_dataset(f"{slot.name}:0", data=_to_numpy(slot.variable))
 
 
-def load(model: keras.Model, path: Path | str, by_name: bool = True, exclude: Sequence[str] | None = None) -> LoadReport:
+def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None) -> LoadReport:
     """Set the weights of a model from a classic file, or change nothing and raise an error that says why.
 
     Args:
@@ -155,7 +157,7 @@ def load(model: keras.Model, path: Path | str, by_name: bool = True, exclude: Se
     return report
 
 
-def layout(path: Path | str) -> list[tuple[str, str, tuple[int, ...]]]:
+def layout(path: FilePath) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return (group, tensor name, shape) of each tensor of a classic file, in its order."""
     with _open(path) as file:
         return [(tensor.group, tensor.name, tuple(tensor.data.shape)) for tensor in _tensors(file, path)]
@@ -179,7 +181,7 @@ def _choose(slots: list[_Slot], pairs: dict[int, _Tensor], excluded: set[str],
     return chosen
 
 
-def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path: Path | str) -> None:
+def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path: FilePath) -> None:
     """Raise WeightsError if shapes differ or nothing matches."""
     if report.mismatched:
         owners = {slot.name: slot.layers[-1] for slot in slots}
@@ -286,7 +288,7 @@ def _find(tensor: _Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[
     return None
 
 
-def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: Path | str) -> dict[int, _Tensor]:
+def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: FilePath) -> dict[int, _Tensor]:
     """Match layer by layer in the order of both; raise WeightsError if the architectures differ."""
     theirs = _by_group(tensors)
     ours: dict[str, list[int]] = {}
@@ -305,7 +307,7 @@ def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: Path | str) -
 
 
 # --- HDF5 -------------------------------------------------------------------------------------------------------------
-def _open(path: Path | str) -> h5py.File:
+def _open(path: FilePath) -> h5py.File:
     """Open a file for reading."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no weight file {path}")
@@ -315,7 +317,7 @@ def _open(path: Path | str) -> h5py.File:
         raise WeightsError(f"{path}: not a complete HDF5 file ({error}); if it was downloaded, download it again") from error
 
 
-def _tensors(file: h5py.File, path: Path | str) -> list[_Tensor]:
+def _tensors(file: h5py.File, path: FilePath) -> list[_Tensor]:
     """Return the tensors of an open file in its order."""
     root = file["model_weights"] if "model_weights" in file else file
     names = _read_names(root, "layer_names")

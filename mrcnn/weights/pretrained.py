@@ -57,7 +57,7 @@ def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
     return _download(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), COCO_MODEL_MD5, verbose)
 
 
-def imagenet_weights(architecture: str = "resnet50", verbose: int = 1) -> Path:
+def imagenet_weights(architecture: object = "resnet50", verbose: int = 1) -> Path:
     """Download the ImageNet weights of keras.applications, and convert them once to a classic file with our layer names.
 
     Args:
@@ -71,7 +71,7 @@ def imagenet_weights(architecture: str = "resnet50", verbose: int = 1) -> Path:
         ValueError: Another architecture.
         mrcnn.io.download.DownloadError: The download failed, or the file is not the released one.
     """
-    _check_architecture(architecture)
+    architecture = _checked_architecture(architecture)
     path = cache_dir() / f"{architecture}_imagenet_classic.h5"
     if path.is_file():
         return path
@@ -110,7 +110,7 @@ def application_layers(architecture: str) -> dict[str, str]:
 
     "res3b_branch2a" is "conv3_block2_1_conv", "bn3b_branch2a" its batch normalisation "conv3_block2_1_bn".
     """
-    _check_architecture(architecture)
+    _checked_architecture(architecture)
     names = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn"}
     for stage, blocks in enumerate(BLOCKS[architecture], start=2):
         for block in range(blocks):
@@ -154,7 +154,8 @@ def copy_application_weights(application: "keras.Model", backbone: "keras.Model"
             variable.assign(values[variable.name])
 
 
-def _check_architecture(architecture: str) -> None:
-    if architecture not in BLOCKS:
+def _checked_architecture(architecture: object) -> str:
+    if not isinstance(architecture, str) or architecture not in BLOCKS:
         raise ValueError(f"there are ImageNet weights for {' and '.join(BLOCKS)}, not for {architecture!r}; train from "
                          "scratch, or load a weight file of your own")  # fmt: skip
+    return architecture

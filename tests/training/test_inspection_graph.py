@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.graph_access import log
+from mrcnn.training.inspection import log
 from tests.training.small import small_model
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 64, 3)).astype(np.uint8) for i in range(2)]
