@@ -295,7 +295,7 @@ class _EntryCheck:
     def categories(self, entries: list[Any]) -> dict[int | str, str]:
         """Read the names of the categories by id. The first of those that share an id counts."""
         names: dict[int | str, str] = {}
-        ids: dict[str, int | str] = {}  # by text: readers do not tell 7 from "7"
+        ids: dict[str, int | str] = {}  # by text: readers do not distinguish 7 from "7"
         for index, entry in enumerate(entries):
             where = f"categories[{index}]"
             if not self._is_entry(entry, where):
@@ -408,4 +408,5 @@ class _EntryCheck:
 
 def _both(first: int | str, second: int | str) -> str:
     """Show an id that two entries share, even where one is a number and the other text."""
-    return shown(first) if type(first) is type(second) else f"{shown(first)}, which readers do not tell from {shown(second)}"
+    same = type(first) is type(second)
+    return shown(first) if same else f"{shown(first)}, which readers do not distinguish from {shown(second)}"
