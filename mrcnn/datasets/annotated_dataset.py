@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class AnnotatedDataset(Dataset):
     """A data set of annotations. A reader sets `source` and calls `add_class` and `add_annotated_image`.
 
-    A reader whose annotations are in files of their own, too many or too large to keep, overrides `annotations_of`
+    A reader whose annotations are in separate files, too many or too large to keep in memory, overrides `annotations_of`
     (and `num_instances`) and reads them there.
 
     Attributes:

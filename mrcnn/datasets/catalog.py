@@ -25,7 +25,7 @@ FORMATS = {
     "voc": ("voc", "Pascal VOC: JPEGImages/, SegmentationObject/, SegmentationClass/"),
     "panoptic": ("panoptic", "COCO panoptic: annotations/panoptic_*.json with PNGs, or shards *-of-*.tfrecord"),
     "masks": ("mask_folder", "a PNG per instance: <id>/images/ and <id>/masks/*.png, or images/ and masks/<name>/*.png"),
-    "labelme": ("labelme", "labelme: a JSON file beside each image"),
+    "labelme": ("labelme", "labelme: a JSON file next to each image"),
     "via": ("via", "VGG Image Annotator 1 and 2: via_region_data.json, or a saved project"),
     "semantic": ("semantic", "semantic maps: images/ and masks/*.png of the same names, classes.txt"),
     "cocolvis": ("cocolvis", "COCO+LVIS: images/, masks/*.pickle and hannotation.pickle, in train/ and val/"),

@@ -2,7 +2,7 @@
 
 The instance annotations have 80 of them, countable things, whose ids run from 1 to 90 with gaps. The panoptic annotations
 add 53 kinds of stuff. Several kinds of an earlier release were merged into one; those names end in "-merged", or in
-"-other" where they hold what has no kind of its own.
+"-other" where they collect the rest.
 """
 
 # (id, name)

@@ -1,6 +1,6 @@
 """The base class of data sets.
 
-Your own data set is a subclass of `Dataset`. It calls `add_class` and `add_image` while it loads, overrides `load_mask`
+Your own data set is a subclass of `Dataset`. It calls `add_class` and `add_image` to load, overrides `load_mask`
 (and `load_image`, where images are not files), and `prepare()` is called before it is used:
 
     class Nuclei(Dataset):
@@ -193,7 +193,7 @@ class Dataset:
     def load_instances(self, image_id: Integer) -> tuple[Masks | Sequence[Any], ClassIds]:
         """Load the instances of an image in the most compact form that the data set has.
 
-        Override it, beside `load_mask`, where masks are stored as polygons or RLE. The package calls `instances_of`, so
+        Override it together with `load_mask` where masks are stored as polygons or RLE. The package calls `instances_of`, so
         that a subclass which overrides `load_mask` alone still takes effect.
 
         Args:

@@ -1,10 +1,10 @@
-"""Searching the folder of a data set: its parts, such as `set/train` and `set/val`, and its JSON files."""
+"""Searching the folder of a data set: the folders of its subsets, such as `set/train`, and its JSON files."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# the names of parts, and the folder names that stand for each
+# subset -> names that its folder may have
 PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
@@ -12,11 +12,11 @@ def part_folders(path: Path | str, is_part: Callable[[Path], object]) -> dict[st
     """Find the sub-folders that a data set is divided into.
 
     Args:
-        path: folder of the data set. A file has no parts.
+        path: folder of the data set. A file has no subsets.
         is_part: returns whether a folder holds annotations of the format.
 
     Returns:
-        Name of the part -> its folder, in the order train, val, test.
+        Subset -> its folder, in the order train, val, test.
     """
     path = Path(path)
     folders: dict[str, Path] = {}
@@ -28,7 +28,7 @@ def part_folders(path: Path | str, is_part: Callable[[Path], object]) -> dict[st
 
 
 def part_name(folder: str) -> str:
-    """Return the part that a folder name stands for, such as val for valid; any other name stands for itself."""
+    """Return the subset that a folder name stands for, such as val for valid; any other name stands for itself."""
     return next((part for part, names in PARTS.items() if folder in names), folder)
 
 

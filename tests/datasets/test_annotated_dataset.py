@@ -23,7 +23,7 @@ def make(folder, size=None):
     return dataset
 
 
-def test_a_size_that_is_not_known_comes_from_the_head_of_the_file(tmp_path):
+def test_an_unknown_size_comes_from_the_header_of_the_file(tmp_path):
     dataset = make(tmp_path)
     assert "height" not in dataset.image_info[0] and dataset.image_size(0) == (4, 7)
     masks, class_ids = dataset.load_mask(0)
@@ -54,7 +54,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
             use(0)
 
 
-def test_what_is_left_out_is_noted_once_and_told_by_reason(tmp_path, caplog):
+def test_what_is_skipped_is_recorded_once_and_logged_by_reason(tmp_path, caplog):
     dataset = make(tmp_path)
     for where in (1, 2, 1):
         dataset.skip(where, "it has no mask")

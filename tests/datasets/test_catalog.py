@@ -34,12 +34,12 @@ def test_a_folder_is_recognised_and_its_parts_are_named():
     (("gone", "coco", "val"), "gone does not exist"),
     (("gone",), "gone does not exist"),
 ])  # fmt: skip
-def test_what_is_missing_is_told(arguments, said):
+def test_what_is_missing_is_reported(arguments, said):
     with pytest.raises(DataError, match=said):
         open_dataset(*arguments)
 
 
-def test_what_is_unknown_is_told(tmp_path):
+def test_what_is_unknown_is_reported(tmp_path):
     with pytest.raises(ValueError, match="'cocoa' is not a data format: choose shapes, coco"):
         open_dataset(tmp_path, "cocoa", "val")
     with pytest.raises(ValueError, match="the format shapes has no option 'year'; it has count, image_size"):

@@ -11,7 +11,7 @@ def test_a_list_and_a_file_say_the_same(tmp_path):
         assert read_class_names(labels) == ["nut", "fig"]
 
 
-def test_what_is_not_usable_is_told(tmp_path):
+def test_what_is_not_usable_is_reported(tmp_path):
     with pytest.raises(DataError, match="gone.txt does not exist"):
         read_class_names(tmp_path / "gone.txt")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")

@@ -114,7 +114,7 @@ class Mine(Outlined):
         return np.ones((40, 60, 2), bool), np.array([2, 2])
 
 
-def test_the_method_defined_last_is_heard():
+def test_the_method_overridden_last_takes_effect():
     assert instances_of(scenes([(1, 0, 0, 5, 5)]), 0)[0].shape == (40, 60, 1)
     assert instances_of(scenes([], cls=Outlined), 0)[1].tolist() == [1]
     mine = scenes([], cls=Mine)

@@ -106,13 +106,13 @@ def test_images_that_are_empty_or_broken_are_shared_out_too():
     assert [len(ids) for ids in parts.values()] == [5, 5]
 
 
-def test_no_part_is_empty():
+def test_no_subset_is_empty():
     parts = split_images(labelled([1], [1], [1]), {"train": 0.98, "val": 0.01, "test": 0.01})
     assert [len(ids) for ids in parts.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.0, "b": 0.0}, {"a": 1.5, "b": -0.5}])
-def test_shares_that_make_no_whole_are_refused(shares):
+def test_shares_that_do_not_sum_to_one_are_refused(shares):
     with pytest.raises(ValueError, match="above 0 and their sum 1"):
         split_images(labelled([1], [2]), shares)
 
@@ -125,7 +125,7 @@ def test_progress_counts_images():
 
 @given(st.lists(st.tuples(st.lists(st.integers(-5, 5).filter(bool), max_size=4), st.integers(0, 6)), min_size=3, max_size=40),
        st.integers(0, 5))  # fmt: skip
-def test_every_image_is_in_one_part_and_no_group_in_two(images, seed):
+def test_every_image_is_in_one_subset_and_no_group_in_two(images, seed):
     dataset = labelled(*[classes for classes, _ in images], groups=[group for _, group in images])
     shares = {"train": 0.7, "val": 0.2, "test": 0.1}
     parts = split_images(dataset, shares, seed=seed)
@@ -170,7 +170,7 @@ def test_a_view_asks_the_other_data_set_whatever_is_asked_of_an_image():
     assert subset_of(base, [1]).coverage(0) == ({1}, {3})
 
 
-def test_a_view_tells_what_the_reader_left_out():
+def test_a_view_tells_what_the_reader_skipped():
     base = labelled([1])
     assert subset_of(base, [0]).skipped == [] and subset_of(base, [0]).notes == []
     base.skipped = [("a", "gone")]

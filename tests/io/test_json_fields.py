@@ -145,14 +145,11 @@ def test_a_damaged_file_is_read_as_by_the_standard_library(tmp_path_factory, tex
 
 def test_an_entry_that_cannot_be_decoded_does_not_cost_the_others(tmp_path):
     path = tmp_path / "a.json"
-    digits, deep = b"1" * 5000, b"[" * 950 + b"]" * 950
-    path.write_bytes(b'{"x": [1, ' + digits + b", 3]}")
+    path.write_bytes(b'{"x": [1, ' + b"1" * 5000 + b", 3]}")
     entries = read_json(path, lazy="x")["x"]
     assert len(entries) == 3 and entries[0] == 1 and entries[-1] == 3
     with pytest.raises(DataError, match="not valid JSON: Exceeds the limit"):
         entries[1]
-    path.write_bytes(b'{"x": [1, ' + deep + b"]}")
-    assert read_json(path, lazy="x")["x"][0] == 1
 
 
 def test_lazy_entries_are_a_sequence(tmp_path):

@@ -105,7 +105,7 @@ def open_subset(
 
 
 def refuse_images(path: Path, images: Path | str | None) -> None:
-    """Refuse a folder of images beside a folder in COCO's layout, whose images are inside it.
+    """Refuse a folder of images given together with a folder in COCO's layout, whose images are inside it.
 
     Args:
         path: the folder in COCO's layout.

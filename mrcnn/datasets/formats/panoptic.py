@@ -1,6 +1,6 @@
 """COCO's panoptic annotations, as PNGs or in TFRecord shards: their things are the instances.
 
-A folder holds `annotations/panoptic_{subset}{year}.json`, the PNGs in a folder of that name beside it, and the images in
+A folder holds `annotations/panoptic_{subset}{year}.json`, the PNGs in a folder of the same name next to it, and the images in
 `{subset}{year}/`; or it holds shards such as `train-00000-of-01000.tfrecord`. Crowds get negative class ids.
 
 The shards are read without TensorFlow. `mrcnn.datasets.panoptic` says what the files contain.
@@ -84,7 +84,7 @@ def open_subset(
 
     Args:
         path: the folder that has annotations/ in it, a folder of shards, or a panoptic JSON with the folder of its PNGs
-            beside it.
+            next to it.
         subset: of a folder: as in the file names.
         year: of a folder of annotations: as in the file names, needed where there are several.
         images: folder of the images of a JSON file; None for the folder of the file.
@@ -139,7 +139,7 @@ class PanopticDataset(AnnotatedDataset):
         Args:
             path: the JSON.
             image_dir: folder that the images' file names are relative to.
-            png_dir: folder of the PNGs; None for the folder beside the JSON that has its name.
+            png_dir: folder of the PNGs; None for the folder next to the JSON with the same name.
             stuff: True makes each kind of stuff a class too, with one instance per image.
             progress: stages of `read_panoptic`, and "listing images".
 

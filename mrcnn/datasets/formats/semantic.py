@@ -1,4 +1,4 @@
-"""Semantic maps: beside each image a PNG whose pixels are class ids.
+"""Semantic maps: next to each image a PNG whose pixels are class ids.
 
 Layout: images in images/, maps in masks/ under the same names (`images/a.jpg`, `masks/a.png`), sub-folders included; or
 `train/images` and `train/masks`; or `images/train` and `masks/train`. A map is grey of 8 or 16 bits, or has a palette, of
@@ -52,7 +52,7 @@ def recognise(path: Path) -> str | None:
         return "not a folder"
     parts = _parts(path)
     if not parts:
-        return "no images/ beside masks/"
+        return "no images/ next to masks/"
     return None if any(_pairs(*folders)[0] for folders in parts.values()) else "no PNG in masks/ has the name of an image"
 
 
@@ -93,7 +93,7 @@ def open_subset(
     """
     path, parts = Path(path), _parts(Path(path))
     if subset not in parts:
-        raise DataError(f"{path}: no images/ beside masks/" + (f" of the subset {subset!r}" if subset else "")
+        raise DataError(f"{path}: no images/ next to masks/" + (f" of the subset {subset!r}" if subset else "")
                         + f"; its subsets are {', '.join(filter(None, parts)) or 'none'}")  # fmt: skip
     images, masks = parts[subset]
     dataset = SemanticMapDataset(per_class=per_class, ignore=ignore, min_area=min_area, allow_outside=allow_outside)

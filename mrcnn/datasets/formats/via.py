@@ -302,7 +302,7 @@ def _default_folder(content: Any) -> str:
 
 
 def _image_path(path: Path, base: str, name: str, where: str, allow_outside: bool) -> Path:
-    """Find an image beside the file, or in the folder that the project names.
+    """Find an image next to the file, or in the folder that the project names.
 
     Raises:
         DataError: the name leads out of the folder of the file.

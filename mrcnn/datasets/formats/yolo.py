@@ -45,7 +45,7 @@ def recognise(path: Path) -> str | None:
         layout = find_layout(path)
     except DataError as error:
         return str(error)
-    return None if layout.parts else "no data.yaml with names and train, and no images/ beside labels/*.txt"
+    return None if layout.parts else "no data.yaml with names and train, and no images/ next to labels/*.txt"
 
 
 def subsets(path: Path | str) -> list[str]:
@@ -79,7 +79,7 @@ def open_subset(
     path = Path(path)
     layout = find_layout(path)
     if subset not in layout.parts:
-        raise DataError(f"{path}: no data.yaml with names and train, and no images/ beside labels/, which YOLO's layout has")
+        raise DataError(f"{path}: no data.yaml with names and train, and no images/ next to labels/, which YOLO's layout has")
     names = layout.names if labels is None else names_of_lines(Path(labels))
     if names is None:
         raise DataError(f"{path}: the classes have no names: put `names` into data.yaml, or one name per line into "

@@ -3,7 +3,7 @@
 Layout: `annotations/panoptic_{subset}{year}.json`, the PNGs in `annotations/panoptic_{subset}{year}/`, the images in
 `{subset}{year}/`.
 
-The id of a segment is R + 256 G + 65536 B of its pixels; 0 is no segment. A *panoptic map* holds, for each pixel,
+The id of a segment is R + 256 G + 65536 B of its pixels; 0 means no segment. A *panoptic map* holds, for each pixel,
 semantic id * 256 + instance id: semantic ids number the categories from 1 in ascending order of their ids, and
 instance ids count from 1 within a category and an image, for things that are not crowds. Instance 0 stands for stuff and
 crowds, and the value 0 for pixels to be ignored.
@@ -119,7 +119,7 @@ def read_panoptic(
     Args:
         path: the JSON.
         image_dir: folder that the images' file names are relative to.
-        png_dir: folder that the PNGs' file names are relative to; None for the folder beside the JSON that has its name.
+        png_dir: folder that the PNGs' file names are relative to; None for the folder next to the JSON with the same name.
         strict: True raises at the first faulty annotation; False leaves out its image and reports it. An image without an
             annotation is left out and reported in both cases.
         allow_outside: whether file names may lead out of the folders.
@@ -292,7 +292,7 @@ def colors_of_ids(ids: Integer[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]
     return np.stack([ids & 0xFF, ids >> 8 & 0xFF, ids >> 16], axis=2).astype(np.uint8)
 
 
-def decode_segments(data: bytes, size: Sequence[int], where: str) -> Int32[np.ndarray, "H W"]:
+def decode_segments(data: bytes, size: tuple[int, int], where: str) -> Int32[np.ndarray, "H W"]:
     """Decode the PNG of an image's segments.
 
     Args:

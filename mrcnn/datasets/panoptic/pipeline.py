@@ -63,11 +63,11 @@ def _decoder(tf: Any) -> Callable[[Any], tuple[Any, Any]]:
     text, number = tf.io.FixedLenFeature([], tf.string), tf.io.FixedLenFeature([], tf.int64)
 
     def decode(serialised: Any) -> tuple[Any, Any]:
-        found = tf.io.parse_single_example(serialised, {ENCODED: text, MAP: text, HEIGHT: number, WIDTH: number})
-        panoptic = tf.reshape(tf.io.decode_raw(found[MAP], tf.int32, little_endian=True), [found[HEIGHT], found[WIDTH]])
+        fields = tf.io.parse_single_example(serialised, {ENCODED: text, MAP: text, HEIGHT: number, WIDTH: number})
+        panoptic = tf.reshape(tf.io.decode_raw(fields[MAP], tf.int32, little_endian=True), [fields[HEIGHT], fields[WIDTH]])
         # a JPEG of a few kilobytes can claim any size: it is compared with the map, whose bytes are here, before it is decoded
-        size = tf.io.extract_jpeg_shape(found[ENCODED])[:2]
+        size = tf.io.extract_jpeg_shape(fields[ENCODED])[:2]
         with tf.control_dependencies([tf.debugging.assert_equal(size, tf.shape(panoptic), "JPEG and map differ in size")]):
-            return tf.io.decode_jpeg(found[ENCODED], channels=RGB_CHANNELS), panoptic
+            return tf.io.decode_jpeg(fields[ENCODED], channels=RGB_CHANNELS), panoptic
 
     return decode

@@ -1,6 +1,6 @@
 """TFRecord shards of images and panoptic maps: the files of a split, their manifest, and the records in them.
 
-A split is divided into numbered files, `train-00000-of-01000.tfrecord` and so on. Beside them lies its manifest,
+A split is divided into numbered files, `train-00000-of-01000.tfrecord` and so on. Next to them is its manifest,
 `panoptic-train.json`, which says from what and with which settings they were made. It is written before the first shard,
 so that an interrupted conversion can be resumed.
 
@@ -14,7 +14,7 @@ Shape letters: H W image.
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,7 @@ def _one(features: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     return values[0]
 
 
-def check_jpeg(data: bytes, size: Sequence[int], where: str) -> None:
+def check_jpeg(data: bytes, size: tuple[int, int], where: str) -> None:
     """Check the header and the end of an image file, without decoding it.
 
     Args:
@@ -268,7 +268,7 @@ def _jpeg_head(data: bytes, where: str) -> tuple[tuple[int, int], int | None]:
     return size, orientation
 
 
-def decode_jpeg(data: bytes, size: Sequence[int], where: str) -> UInt8[np.ndarray, "H W 3"]:
+def decode_jpeg(data: bytes, size: tuple[int, int], where: str) -> UInt8[np.ndarray, "H W 3"]:
     """Decode an image of the shards.
 
     Args:

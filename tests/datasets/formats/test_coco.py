@@ -168,7 +168,7 @@ def test_annotations_are_kept_as_text_and_may_be_replaced(tmp_path):
     assert dataset.load_mask(0)[1].tolist() == [2] and dataset.num_instances(0) == 1
 
 
-def test_an_annotation_without_an_id_is_told_by_its_place(tmp_path):
+def test_an_annotation_without_an_id_is_reported_by_its_place(tmp_path):
     bare = {key: value for key, value in annotation(1).items() if key != "id"}
     dataset = load(write(tmp_path, [bare, {**bare, "segmentation": []}, 5, annotation([3], area="x")]))
     assert dataset.load_mask(0)[1].tolist() == [1]
@@ -200,7 +200,7 @@ def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):
     (None, [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}], "categories: entries 0 and 1 have the same id 3"),
     (None, [3], r"categories\[0\] is 3, expected an object"),
 ])  # fmt: skip
-def test_an_image_or_category_that_is_not_as_it_should_be(tmp_path, images, categories, said):
+def test_a_malformed_image_or_category(tmp_path, images, categories, said):
     whole = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
     images = [image if isinstance(image, str) else {**whole, **image} for image in images or [{}]]
     content = {"images": images, "annotations": [annotation(1)], "categories": categories or [{"id": 3, "name": "cat"}]}
@@ -216,7 +216,7 @@ def test_a_polygon_of_two_points_beside_a_whole_one(tmp_path):
     assert len(make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2]) == 1
 
 
-def test_an_object_without_a_pixel_is_left_out(tmp_path):
+def test_an_object_without_a_pixel_is_skipped(tmp_path):
     dataset = load(write(tmp_path, [annotation(1, segmentation=[[1.1, 1.1, 1.3, 1.1, 1.3, 1.3]]), annotation(2)]))
     assert len(dataset.load_mask(0)[1]) == 1
     assert len(make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2]) == 1
@@ -257,7 +257,7 @@ def test_a_pycocotools_object_on_demand(tmp_path):
     assert isinstance(coco, COCO) and coco.getCatIds() == [3, 8, 90] and coco.getImgIds() == [7, 9]
 
 
-def test_reading_is_told_in_stages(tmp_path, monkeypatch):
+def test_reading_is_reported_in_stages(tmp_path, monkeypatch):
     path = write(tmp_path, [annotation(i) for i in range(5)]) / "annotations" / "instances_train2017.json"
     stages = RecordedStages()
     monkeypatch.setattr(fields, "_PIECE", 300)
@@ -277,7 +277,7 @@ def test_reading_is_told_in_stages(tmp_path, monkeypatch):
     assert len(dataset.image_info) == 2 and len(dataset.image_info[0]["annotations"]) == 5
 
 
-def test_a_file_alone_is_told_in_stages_too(tmp_path):
+def test_a_file_alone_is_reported_in_stages_too(tmp_path):
     stages = RecordedStages()
     path = write(tmp_path, [annotation(1)]) / "annotations" / "instances_train2017.json"
     mrcnn.datasets.open(path, "coco", images=tmp_path / "train2017", progress=stages)
@@ -360,7 +360,7 @@ def test_images_of_another_source_beside_cocos(tmp_path):
 
 @st.composite
 def coco_content(draw):
-    """A whole file of one to three images, and the masks and class ids that stand in it, image by image."""
+    """A whole file of one to three images, and its masks and class ids, image by image."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     images, annotations, expected = [], [], []
     for i in range(draw(st.integers(1, 3))):
@@ -407,7 +407,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, whole):
 
 @settings(max_examples=150)
 @given(st.data())
-def test_damage_ends_as_a_data_error_or_is_left_out(tmp_path_factory, data):
+def test_damage_ends_as_a_data_error_or_is_skipped(tmp_path_factory, data):
     content, _ = data.draw(coco_content())
     path = tmp_path_factory.getbasetemp() / "damaged.json"
     path.write_text(data.draw(damaged_json(content)))
@@ -423,7 +423,7 @@ def test_damage_ends_as_a_data_error_or_is_left_out(tmp_path_factory, data):
 @pytest.mark.parametrize("name, address", [
     ("000000000139.jpg", True), ("COCO_val2014_000000000139.jpg", True), ("139.jpg", False), ("000000000140.jpg", False)
 ])  # fmt: skip
-def test_the_address_of_an_image_is_told_of_those_of_coco(name, address):
+def test_the_address_of_an_image_is_reported_of_those_of_coco(name, address):
     dataset = CocoDataset()
     dataset.add_image("coco", 139, f"somewhere/{name}")
     assert dataset.image_reference(0) == ("https://cocodataset.org/#explore?id=139" if address else name)

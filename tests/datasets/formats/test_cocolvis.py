@@ -106,7 +106,7 @@ def test_an_allow_list(tmp_path):
             load(tmp_path, allow_list=path)
 
 
-def test_the_stages_are_told(tmp_path):
+def test_the_stages_are_reported(tmp_path):
     write_set(tmp_path, {1: entry(), 2: entry(), 3: entry()})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, allow_list=[1, 3], progress=stages)
@@ -122,7 +122,7 @@ def test_images_without_objects_and_objects_without_pixels(tmp_path):
     assert len(make_sample(dataset, 1, SampleSettings("none", num_classes=2))[2]) == 0
 
 
-def test_a_subclass_with_masks_of_its_own(tmp_path):
+def test_a_subclass_that_overrides_the_masks(tmp_path):
     class Whole(CocoLvisDataset):
         def load_mask(self, image_id):
             return np.ones((*SIZE, 1), bool), np.array([1])
@@ -361,7 +361,7 @@ anything = st.recursive(
 
 @given(st.data(), anything, st.booleans())
 @settings(max_examples=60)
-def test_damage_of_any_kind_is_told(tmp_path_factory, data, value, in_masks):
+def test_damage_of_any_kind_is_reported(tmp_path_factory, data, value, in_masks):
     """Something else in any place of a tree: the image is left out, or its masks are refused, or all is well."""
     content = {ID: entry(), 8: entry()} if not in_masks else [*masks_file()]
     holder = content

@@ -71,7 +71,7 @@ def test_a_line_has_a_width(tmp_path):
 
 
 @pytest.mark.parametrize("of_bytes", [False, True])
-def test_a_mask_lies_at_its_first_point(tmp_path, of_bytes):
+def test_a_mask_is_placed_at_its_first_point(tmp_path, of_bytes):
     mask = np.array([[1, 1, 0], [0, 1, 1]], bool)
     held = png(mask.astype(np.uint8) if of_bytes else mask)
     write(tmp_path, [shape("leaf", [[20, 7], [22, 8]], "mask", mask=held),
@@ -85,7 +85,7 @@ def test_a_mask_lies_at_its_first_point(tmp_path, of_bytes):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_points_and_lines_are_counted_and_told(tmp_path, caplog):
+def test_points_and_lines_are_counted_and_reported(tmp_path, caplog):
     write(tmp_path, [shape("cat", SQUARE), shape("eye", [[1, 2]], "point"), shape("eye", [[3, 2]], "point"),
                      shape("tail", [[1, 2], [3, 4]], "line"), shape("eyes", [[1, 2], [3, 4]], "points")])  # fmt: skip
     dataset = load(tmp_path)
@@ -119,14 +119,14 @@ def test_a_ring_of_a_group_that_runs_the_other_way_inside_is_a_hole(tmp_path, ou
     [shape("cat", ring(10, 5, 30, 25, clockwise=False), group_id=1), shape("cat", ring(14, 8, 20, 12), group_id=2)],
     [shape("cat", ring(10, 5, 30, 25, clockwise=False), group_id=1), shape("dog", ring(14, 8, 20, 12), group_id=1)],
 ])  # fmt: skip
-def test_a_ring_of_another_instance_is_no_hole(tmp_path, shapes):
+def test_a_ring_of_another_instance_is_not_a_hole(tmp_path, shapes):
     write(tmp_path, shapes)
     for mask, expected in zip(masks_of(tmp_path)[0], [box(5, 10, 25, 30), box(8, 14, 12, 20)], strict=True):
         np.testing.assert_array_equal(mask, expected)
 
 
 @pytest.mark.parametrize("second", [ring(14, 8, 20, 12, False), ring(32, 8, 40, 12), ring(25, 8, 40, 12)])
-def test_rings_of_a_group_that_run_the_same_way_or_lie_beside_each_other_are_solid(tmp_path, second):
+def test_rings_of_a_group_that_run_the_same_way_or_do_not_overlap_are_solid(tmp_path, second):
     first = ring(10, 5, 30, 25, clockwise=False)
     write(tmp_path, [shape("cat", first, group_id=1), shape("cat", second, group_id=1)])
     ((left, top), (right, bottom)) = np.min(second, axis=0), np.max(second, axis=0)
@@ -295,7 +295,7 @@ def test_parts_share_their_classes(tmp_path):
         mrcnn.datasets.open(tmp_path)
 
 
-def test_two_files_of_one_image_are_told(tmp_path):
+def test_two_files_of_one_image_are_reported(tmp_path):
     write(tmp_path, [shape("cat", SQUARE)])
     write(tmp_path, [shape("cat", SQUARE)], "sub/b", image=False, imagePath="../a.png")
     write(tmp_path, [shape("cat", SQUARE)], "c")
@@ -304,7 +304,7 @@ def test_two_files_of_one_image_are_told(tmp_path):
     assert dataset.notes == [("a.json and sub/b.json", "two files have the same image, which is added twice")]
 
 
-def test_files_beside_the_parts_are_told_with_the_first(tmp_path):
+def test_files_beside_the_parts_are_reported_with_the_first(tmp_path):
     for name in ("train/a", "val/a", "a", "more/a"):
         write(tmp_path, [shape(f"in {name}", SQUARE)], name)
     write_coco(load(tmp_path, subset="val"), tmp_path / "val.json")

@@ -59,7 +59,7 @@ def test_every_orientation_with_labelmes_own_sizes(tmp_path, orientation):
     assert image.shape[:2] == size and image[corner].tolist() == [255, 255, 255] and dataset.notes == []
 
 
-def test_a_swapped_width_and_height_is_mended_and_told(tmp_path, caplog):
+def test_a_swapped_width_and_height_is_mended_and_reported(tmp_path, caplog):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=60, imageWidth=40)
     dataset = load(tmp_path)
     assert dataset.image_size(0) == STORED and dataset.load_mask(0)[0].shape == (*STORED, 1)
@@ -74,7 +74,7 @@ def test_an_image_turned_after_it_was_annotated(tmp_path):
 
 
 @pytest.mark.parametrize("height", ["600", -3, 2.5, True, [40]])
-def test_a_size_that_is_none_is_told(tmp_path, height):
+def test_a_malformed_size_is_reported(tmp_path, height):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=height)
     dataset = load(tmp_path)
     ((where, what),) = dataset.notes
@@ -93,7 +93,7 @@ def test_sizes_matched(stored, orientation, listed, reach, expected):
 
 
 @pytest.mark.parametrize("orientation", [1, 8])
-def test_the_image_in_the_json_stands_in_for_a_missing_file(tmp_path, orientation):
+def test_the_image_in_the_json_replaces_a_missing_file(tmp_path, orientation):
     save_image(tmp_path / "held.png", STORED, orientation)
     held = base64.b64encode((tmp_path / "held.png").read_bytes()).decode()
     size = TURNED if orientation == 8 else STORED
@@ -105,7 +105,7 @@ def test_the_image_in_the_json_stands_in_for_a_missing_file(tmp_path, orientatio
     assert dataset.load_image(0).shape == (*STORED, 3)  # the file comes first
 
 
-def test_a_held_image_that_is_broken_is_told_when_it_is_loaded(tmp_path):
+def test_a_held_image_that_is_broken_is_reported_when_it_is_loaded(tmp_path):
     save_image(tmp_path / "held.png", STORED)
     whole = (tmp_path / "held.png").read_bytes()
     for data in (whole[:60], b"nothing"):
@@ -141,7 +141,7 @@ def _open_and_use(folder):
 
 @given(damaged_json(_WHOLE), st.booleans())
 @settings(max_examples=60)
-def test_any_damage_is_told(tmp_path_factory, text, is_image_there):
+def test_any_damage_is_reported(tmp_path_factory, text, is_image_there):
     folder = tmp_path_factory.mktemp("damage")
     write(folder, [], image=is_image_there)
     (folder / "a.json").write_text(text)

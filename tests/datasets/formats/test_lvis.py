@@ -91,7 +91,7 @@ def test_classes_that_were_not_loaded_are_not_spoken_of(tmp_path):
     ("lvis_v1_val.json", "elsewhere/val2017/000000000007.jpg", "elsewhere"),
     ("lvis_v1_val.json", "elsewhere/000000000007.jpg", "elsewhere"),
 ])  # fmt: skip
-def test_where_images_may_lie(tmp_path, file, images, option):
+def test_where_images_may_be(tmp_path, file, images, option):
     path = write(tmp_path / file)
     write_image(tmp_path / images)
     for opened in (path, tmp_path):
@@ -153,7 +153,7 @@ def test_versions_and_subsets(tmp_path):
         mrcnn.datasets.open(tmp_path, subset="val", version="v2")
 
 
-def test_coco_and_lvis_are_told_apart(tmp_path):
+def test_coco_and_lvis_are_reported_apart(tmp_path):
     path = write(tmp_path / "a.json")
     assert recognise(path) is None and "LVIS" in coco.recognise(path)
     plain = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
@@ -176,7 +176,7 @@ def test_coco_and_lvis_are_told_apart(tmp_path):
     ("images", "height", 0, "image 7: 'height' is 0"),
     ("images", "coco_url", 7, "image 7: 'coco_url' is 7, expected text"),
 ])  # fmt: skip
-def test_a_field_that_is_not_as_it_should_be(tmp_path, part, field, value, said):
+def test_a_malformed_field(tmp_path, part, field, value, said):
     changed = content()
     changed[part][0][field] = value
     with pytest.raises(DataError, match=f"a.json: {said}"):
@@ -185,7 +185,7 @@ def test_a_field_that_is_not_as_it_should_be(tmp_path, part, field, value, said)
 
 @st.composite
 def lvis_content(draw):
-    """A whole file, and the masks and class ids that stand in it, image by image."""
+    """A whole file, and its masks and class ids, image by image."""
     value, expected = draw(coco_content())
     for image in value["images"]:
         image["coco_url"] = f"{URL}/{draw(st.sampled_from(['train2017', 'val2017']))}/{image['file_name']}"
@@ -215,7 +215,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, whole):
 
 @settings(max_examples=100)
 @given(st.data())
-def test_damage_ends_as_a_data_error_or_is_left_out(tmp_path_factory, data):
+def test_damage_ends_as_a_data_error_or_is_skipped(tmp_path_factory, data):
     value, _ = data.draw(lvis_content())
     path = tmp_path_factory.getbasetemp() / "damaged_lvis.json"
     path.write_text(data.draw(damaged_json(value)))

@@ -152,7 +152,7 @@ def test_files_as_other_systems_write_them(tmp_path):
     assert [dataset.load_mask(i)[0].shape[2] for i in (0, 1)] == [2, 2] and dataset.skipped == []
 
 
-def test_images_that_differ_in_their_ending_alone_share_masks_and_are_told(tmp_path):
+def test_images_that_differ_in_their_ending_alone_share_masks_and_are_reported(tmp_path):
     write_flat(tmp_path, "x", {"0": A})
     save(tmp_path / "images/x.png", np.full((*SIZE, 3), 90, np.uint8))
     dataset = opened(tmp_path)
@@ -186,7 +186,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     assert opened(tmp_path / "set", allow_outside=True).load_mask(0)[1].tolist() == [1]
 
 
-def test_what_is_no_folder_of_masks_is_told(tmp_path):
+def test_a_folder_that_is_not_of_masks_is_reported(tmp_path):
     assert "no <id>/images/<id>.png" in recognise(tmp_path)
     save(tmp_path / "images/x.png", A.astype(np.uint8))
     save(tmp_path / "masks/x.png", A.astype(np.uint8))  # one map an image: semantic

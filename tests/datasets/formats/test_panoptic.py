@@ -174,7 +174,7 @@ def test_images_of_another_source_beside_them(root):
         assert dataset.num_instances(1) is None and dataset.image_size(1) == (24, 36)
 
 
-def test_a_faulty_image_is_left_out_and_a_faulty_png_told_when_it_is_read(root, caplog):
+def test_a_faulty_image_is_skipped_and_a_faulty_png_reported_when_it_is_read(root, caplog):
     path = root / "annotations" / "panoptic_train2017.json"
     content = json.loads(path.read_text())
     content["annotations"][1]["segments_info"] = [segment(5, 77, 3)]
@@ -308,7 +308,7 @@ def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
         mrcnn.datasets.open(root, subset="train", images="elsewhere")
 
 
-def test_the_stages_are_told(root):
+def test_the_stages_are_reported(root):
     stages = RecordedStages()
     mrcnn.datasets.open(root, subset="train", progress=stages)
     assert stages.told[-2:] == [("checking segments", [(2, 2)]), ("listing images", [(2, 2)])]

@@ -122,9 +122,9 @@ def test_parts_of_a_folder(tmp_path, layout, called):
         mrcnn.datasets.open(folder)
 
 
-def test_what_is_no_such_folder_is_told(tmp_path):
+def test_a_folder_without_semantic_maps_is_reported(tmp_path):
     assert semantic.recognise(Path(__file__)) == "not a folder"
-    assert semantic.recognise(tmp_path) == "no images/ beside masks/"
+    assert semantic.recognise(tmp_path) == "no images/ next to masks/"
     write(tmp_path, {"a": MAP})
     assert semantic.recognise(tmp_path) is None
     (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a.pickle")
@@ -180,20 +180,20 @@ def test_a_file_of_classes_may_be_given(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"ignore": -1}, {"ignore": 65536}, {"min_area": 0}])
-def test_options_out_of_range_are_told(tmp_path, options):
+def test_options_out_of_range_are_reported(tmp_path, options):
     write(tmp_path, {"a": MAP})
     with pytest.raises(ValueError, match="expected 0 to 65535, and at least 1"):
         mrcnn.datasets.open(tmp_path, **options)
 
 
-def test_a_class_with_the_number_to_ignore_is_told(tmp_path):
+def test_a_class_with_the_number_to_ignore_is_reported(tmp_path):
     write(tmp_path, {"a": MAP}, names=None)
     (tmp_path / "labels.json").write_text('{"1": "cat", "255": "dog"}')
     with pytest.raises(DataError, match="the class 'dog' has the id 255, which is ignored"):
         mrcnn.datasets.open(tmp_path)
 
 
-def test_black_and_white_masks_are_told_what_to_do(tmp_path):
+def test_black_and_white_masks_are_reported_what_to_do(tmp_path):
     write(tmp_path, {"a": np.where(MAP == 1, 255, 0).astype(np.uint8)}, names=None)
     with pytest.raises(DataError, match="no class, but 255, which is ignored: .* ignore=0"):
         mrcnn.datasets.open(tmp_path)
@@ -207,13 +207,13 @@ def damaged(tmp_path, class_map=MAP, names=("cat", "dog", "bird"), **options):
     return dataset, tmp_path / "masks" / "a.png"
 
 
-def test_a_number_that_is_no_class_is_told_when_the_image_is_loaded(tmp_path):
+def test_a_value_that_is_not_a_class_is_reported_when_the_image_is_loaded(tmp_path):
     dataset, _ = damaged(tmp_path, names=("cat", "dog"))
     with pytest.raises(DataError, match=r"a.png holds the value 3, .*; the classes are \[1, 2\]: name it in .*classes.txt"):
         instances_of(dataset, 0)
 
 
-def test_a_map_of_another_size_or_in_colour_is_told(tmp_path):
+def test_a_map_of_another_size_or_in_colour_is_reported(tmp_path):
     dataset, file = damaged(tmp_path)
     Image.fromarray(MAP[:, :4]).save(file)
     with pytest.raises(DataError, match=r"a.png is of size \(4, 4\), its image .*a.jpg of size \(4, 6\)"):
@@ -232,7 +232,7 @@ def test_a_map_of_another_size_or_in_colour_is_told(tmp_path):
         instances_of(dataset, 0)
 
 
-def test_noise_is_told_and_not_taken_apart(tmp_path):
+def test_noise_is_reported_and_not_taken_apart(tmp_path):
     noise = np.zeros((220, 240), np.uint8)
     noise[::2, ::2] = 1  # 110 x 120 specks that do not touch
     dataset, _ = damaged(tmp_path, noise)
@@ -242,13 +242,13 @@ def test_noise_is_told_and_not_taken_apart(tmp_path):
     assert masks_of(mrcnn.datasets.open(tmp_path, min_area=2)) == []
 
 
-def test_pictures_in_place_of_maps_are_told(tmp_path):
+def test_pictures_in_place_of_maps_are_reported(tmp_path):
     write(tmp_path, {"a": np.arange(6000, dtype=np.uint16).reshape(60, 100)}, names=None)
     with pytest.raises(DataError, match="more than 5000 values, up to 5999: are they photographs"):
         mrcnn.datasets.open(tmp_path)
 
 
-def test_a_map_that_cannot_be_read_is_left_out_where_the_maps_name_the_classes(tmp_path):
+def test_a_map_that_cannot_be_read_is_skipped_where_the_maps_name_the_classes(tmp_path):
     write(tmp_path, {"a": MAP, "b": MAP}, names=None)
     file = tmp_path / "masks" / "a.png"
     file.write_bytes(file.read_bytes()[:60])
@@ -317,7 +317,7 @@ def test_instances_make_the_map_again(tmp_path_factory, class_map, palette, per_
 
 @given(st.sampled_from(["masks/a.png", "images/a.jpg", "classes.txt", "labels.json"]), st.binary(max_size=80),
        st.integers(0, 200), st.booleans())
-def test_damage_is_told_or_leaves_what_is_usable(tmp_path_factory, name, junk, place, cut):
+def test_damage_is_reported_or_leaves_what_is_usable(tmp_path_factory, name, junk, place, cut):
     """A file overwritten somewhere, or cut off: only ever our own error, which names the file."""
     folder = write(tmp_path_factory.mktemp("damaged"), {"a": np.kron(MAP, np.ones((5, 5), np.uint8)), "b": MAP}, names=None)
     (folder / "labels.json").write_text('{"1": "cat", "2": "dog", "3": "bird"}')

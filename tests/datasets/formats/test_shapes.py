@@ -78,7 +78,7 @@ def test_they_can_be_trained_on():
     assert not loader.broken and not loader.empty
 
 
-def test_the_stages_are_told():
+def test_the_stages_are_reported():
     stages = RecordedStages()
     mrcnn.datasets.open(format="shapes", subset="val", count=150, progress=stages)
     assert stages.told == [("inventing images", [(100, 150), (150, 150)])]

@@ -131,7 +131,7 @@ def test_classes_that_are_given(tmp_path):
     assert "its class 'cat' is not among the classes" in dataset.skipped[0][1]
 
 
-def test_parts_share_their_classes_and_what_is_left_out_is_of_one_part(tmp_path):
+def test_parts_share_their_classes_and_what_is_skipped_is_of_one_part(tmp_path):
     write(tmp_path / "train", [region(SQUARE, kind="dog"), region({"name": "point", "cx": 1, "cy": 1})])
     write(tmp_path / "val", [region(SQUARE, kind="cat"), "nothing"])
     assert subsets(tmp_path) == ["train", "val"] and recognise_format(tmp_path) == "via"
@@ -189,14 +189,14 @@ def test_files_to_choose_from(tmp_path):
     assert load(tmp_path).num_instances(0) == 2
 
 
-def test_the_stages_are_told(tmp_path):
+def test_the_stages_are_reported(tmp_path):
     write(tmp_path, [region(SQUARE)], b={"filename": "b.png", "size": 1, "regions": [region(SQUARE)]})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, "via", progress=stages)
     assert stages.told[-2:] == [("checking regions", [(1, 2), (2, 2)]), ("looking at images", [(1, 2), (2, 2)])]
 
 
-def test_images_without_regions_and_images_that_are_no_files(tmp_path):
+def test_images_without_regions_and_images_that_are_not_files(tmp_path):
     more = {"empty": {"filename": "b.png", "regions": []}, "web": {"filename": "https://x.org/c.png", "regions": []},
             "again": {"filename": "a.png", "regions": []}, "gone": {"filename": "gone.png", "regions": [region(SQUARE)]},
             "odd": 3}  # fmt: skip
@@ -260,7 +260,7 @@ def test_a_region_that_cannot_be_used_is_skipped_and_reported(tmp_path, caplog, 
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 1}', '{"a": {"filename": "a.png"}}', '{"project": {"pid": "1"}}'])
-def test_what_is_not_vias(tmp_path, text):
+def test_files_that_are_not_vias(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     whole = "via: the JSON has no images|not valid JSON"
     for path, said in ((tmp_path, "via: no JSON file of regions"), (tmp_path / "a.json", whole)):
@@ -289,7 +289,7 @@ def _open_and_use(folder):
 
 @given(damaged_json(_WHOLE))
 @settings(max_examples=60)
-def test_any_damage_is_told(tmp_path_factory, text):
+def test_any_damage_is_reported(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("damage")
     write(folder, [])
     (folder / "via_region_data.json").write_text(text)

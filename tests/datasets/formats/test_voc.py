@@ -89,7 +89,7 @@ def test_objects_and_classes(tmp_path, colors):
     assert opened(tmp_path, "val").num_images == 1
 
 
-def test_the_class_is_that_of_most_pixels_and_one_without_is_left_out(tmp_path):
+def test_the_class_is_that_of_most_pixels_and_one_without_is_skipped(tmp_path):
     numbers, classes = maps((3, 0, 0, 10, 10), (4, 20, 20, 30, 30), (5, 30, 40, 40, 50))
     classes[0:4, 0:10] = 7  # 40 of 100 pixels of object 1
     classes[20:30, 20:30] = 255
@@ -143,7 +143,7 @@ def test_objects_in_colours_of_no_palette(tmp_path):
     assert opened(tmp_path).load_mask(0)[1].tolist() == [1, 2]
 
 
-def test_images_without_objects_are_left_out_and_missing_files_told_when_loaded(tmp_path, caplog):
+def test_images_without_objects_are_skipped_and_missing_files_reported_when_loaded(tmp_path, caplog):
     write(tmp_path, {"a": maps((1, 0, 0, 10, 10)), "b": (None, None), "c": maps()}, {"train": ["a", "b", "gone", "c", "a"]})
     dataset = opened(tmp_path, "train")
     assert [info["id"] for info in dataset.image_info] == ["a", "c"]
@@ -193,7 +193,7 @@ def test_an_object_of_several_pieces_is_one_and_a_map_that_is_void_has_none(tmp_
     assert dataset.load_mask(1)[1].size == 0 and dataset.skipped == []
 
 
-def test_the_stages_are_told(tmp_path):
+def test_the_stages_are_reported(tmp_path):
     write(tmp_path, dict.fromkeys("abc", maps((1, 0, 0, 9, 9))), lists={"train": ["a", "b"]})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, "voc", "train", progress=stages)
@@ -218,7 +218,7 @@ def test_names_that_lead_out_are_refused(tmp_path):
     assert opened(tmp_path / "set", allow_outside=True).load_mask(0)[1].tolist() == []
 
 
-def test_what_is_no_voc_set_is_told(tmp_path):
+def test_a_folder_that_is_not_voc_is_reported(tmp_path):
     write(tmp_path / "VOC2012", {"a": maps()})
     assert recognise(tmp_path / "VOC2012") is None
     assert "in VOC2012/: give that folder" in recognise(tmp_path)

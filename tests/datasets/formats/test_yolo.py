@@ -81,7 +81,7 @@ def test_classes_images_and_masks(tmp_path):
     ("0 0 0 30 0 30 20", "its coordinates are not fractions of the image, from 0 to 1"),
     ("0 -0.2 0 0.5 0 0.5 0.5", "its coordinates are not fractions of the image, from 0 to 1"),
 ])  # fmt: skip
-def test_a_line_that_is_no_instance_is_skipped_and_reported(tmp_path, caplog, line, reason):
+def test_a_line_that_is_not_an_instance_is_skipped_and_reported(tmp_path, caplog, line, reason):
     dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}\n{line}\n"}))
     assert dataset.skipped == [(f"{tmp_path / 'labels/train/a.txt'}:2", reason)]
     assert dataset.load_mask(0)[1].tolist() == [1] and dataset.num_instances(0) == 1
@@ -110,7 +110,7 @@ def test_a_point_a_little_outside_is_rounding(tmp_path):
     np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(0, 0, 40, 60))
 
 
-def test_label_files_that_are_no_text_or_have_no_image(tmp_path):
+def test_label_files_that_are_not_text_or_have_no_image(tmp_path):
     write(tmp_path, {"a": f"0 {RECTANGLE}", "b": ""})
     (tmp_path / "labels/train/b.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "labels/train/z.txt").write_text(f"0 {RECTANGLE}")
@@ -120,7 +120,7 @@ def test_label_files_that_are_no_text_or_have_no_image(tmp_path):
         ("z.txt", "the label file has no image"), ("b.txt", "the label file is not text")]
 
 
-def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_told(tmp_path, caplog):
+def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_reported(tmp_path, caplog):
     write(tmp_path, {"a": f"0 {RECTANGLE}", "b": None})
     for name in ("a.jpg", "b.jpg"):
         write_image(tmp_path / "images/train" / name)
@@ -232,7 +232,7 @@ def test_a_description_that_is_damaged_names_its_fault(tmp_path, yaml, message):
         opened(tmp_path)
 
 
-def test_a_damaged_description_is_a_reason_and_another_yaml_file_no_matter(tmp_path):
+def test_a_damaged_description_is_a_reason_and_an_unrelated_yaml_file_is_ignored(tmp_path):
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, "names: [a")
     assert "is not YAML" in recognise(tmp_path)
     (tmp_path / "data.yaml").rename(tmp_path / "settings.yaml")
@@ -242,7 +242,7 @@ def test_a_damaged_description_is_a_reason_and_another_yaml_file_no_matter(tmp_p
     assert "no data.yaml" in recognise(tmp_path / "images")
 
 
-def test_what_lies_outside_needs_leave(tmp_path):
+def test_images_outside_the_folder_need_permission(tmp_path):
     write(tmp_path / "other", {"a": f"1 {RECTANGLE}", "b": f"0 {RECTANGLE}"}, None)
     inner = tmp_path / "set"
     inner.mkdir()

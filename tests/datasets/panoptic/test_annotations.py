@@ -59,7 +59,7 @@ def test_images_and_segments(tmp_path):
     assert b.segments.tolist() == [[5, 1, 9, 0], [6, 200, 6, 0]] and a.segments.shape == (0, 4)
 
 
-def test_an_image_without_annotation_is_left_out(tmp_path):
+def test_an_image_without_annotation_is_skipped(tmp_path):
     content = changed("annotations", value=CONTENT["annotations"][:1])
     index = read(tmp_path, content)
     assert [image.name for image in index.images] == ["b"]
@@ -111,13 +111,13 @@ FAULTS_OF_AN_IMAGE = [
 
 
 @pytest.mark.parametrize("place, value, said", FAULTS + FAULTS_OF_AN_IMAGE)
-def test_a_fault_is_told_by_file_and_place(tmp_path, place, value, said):
+def test_a_fault_is_reported_by_file_and_place(tmp_path, place, value, said):
     with pytest.raises(DataError, match=r"annotations.json:? .*" + said.removeprefix(" ")):
         read(tmp_path, changed(*place, value=value))
 
 
 @pytest.mark.parametrize("place, value, said", FAULTS_OF_AN_IMAGE)
-def test_a_faulty_image_is_left_out_by_choice(tmp_path, place, value, said):
+def test_a_faulty_image_is_skipped_by_choice(tmp_path, place, value, said):
     index = read(tmp_path, changed(*place, value=value), strict=False)
     assert {image.id for image in index.images} == ({7} if value == 7 else {"x"})
     assert re.search(said, index.left_out[0][1])
@@ -126,7 +126,7 @@ def test_a_faulty_image_is_left_out_by_choice(tmp_path, place, value, said):
 @pytest.mark.parametrize("content, said", [
     ("", "is not valid JSON"), ("[1]", "expected an object"), ('{"images": NaN}', "NaN"),
 ])  # fmt: skip
-def test_what_is_no_panoptic_json(tmp_path, content, said):
+def test_a_file_that_is_not_a_panoptic_json(tmp_path, content, said):
     with pytest.raises(DataError, match=f"annotations.json .*{said}"):
         read(tmp_path, content)
 

@@ -64,14 +64,14 @@ def test_255_instances_fit_and_256_do_not():
     ((20, 1, 3, 0), "image a, segment 20: its area is given as 3 pixels, and the PNG shows 2"),
     ((21, 1, 2, 0), "image a, segment 21: its area is given as 2 pixels, and the PNG shows 0"),
 ])  # fmt: skip
-def test_areas_that_differ_are_told(change, said):
+def test_areas_that_differ_are_reported(change, said):
     segments = SEGMENTS.copy()
     segments[0] = change
     with pytest.raises(DataError, match=said):
         check_segments(LabelMap(IDS), segments, "image a")
 
 
-def test_a_segment_that_is_drawn_and_not_told_of():
+def test_a_segment_that_is_drawn_but_not_listed():
     with pytest.raises(DataError, match="image a, segment 60: the PNG shows 1 pixels of it, and segments_info does not"):
         check_segments(LabelMap(IDS), SEGMENTS[:-1], "image a")
 

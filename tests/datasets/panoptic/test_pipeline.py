@@ -74,7 +74,7 @@ def test_a_jpeg_of_another_size_than_its_map_is_not_decoded(tmp_path):
         list(panoptic_pipeline(tmp_path, "val"))
 
 
-def test_what_cannot_be_read_is_told(shards, tmp_path):
+def test_what_cannot_be_read_is_reported(shards, tmp_path):
     with pytest.raises(DataError, match="test holds images without panoptic maps"):
         panoptic_pipeline(shards, "test")
     with pytest.raises(DataError, match="holds no file val-"):

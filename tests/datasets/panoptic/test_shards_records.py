@@ -24,7 +24,7 @@ from mrcnn.io.tfrecord import decode_example, encode_example
 MAP = np.array([[256, 257, 258], [0, 2**31 - 1, 1]], np.int32)
 
 
-def test_a_file_name_that_is_no_utf_8():
+def test_a_file_name_that_is_not_utf_8():
     assert decode_record(encode_record(Record("a\udcff", (2, 3), b"p")), "here").name == "a\udcff"
 
 
@@ -71,7 +71,7 @@ def test_what_is_written_is_read(name, data, bare):
     ({"image/segmentation/class/format": None}, "class/format is missing"),
     ({"image/encoded": None}, "image/encoded is missing"),
 ])  # fmt: skip
-def test_a_field_that_is_not_as_it_should_be(change, said):
+def test_a_malformed_field(change, said):
     fields = {name: value for name, (value,) in decode_example(encode_record(Record("a", (2, 3), b"p", MAP)), "").items()}
     fields = {name: value for name, value in {**fields, **change}.items() if value is not None}
     with pytest.raises(DataError, match="t.tfrecord: record 5: .*" + said):
@@ -91,7 +91,7 @@ class Counted(io.BytesIO):
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_names_and_sizes_are_read_without_the_pixels(ours):
-    """Others put the fields in alphabetical order: the name stands behind the pixels of the image."""
+    """Others put the fields in alphabetical order: the name comes after the pixels of the image."""
     data = encode_record(Record("a", (100, 300), bytes(50_000), np.zeros((100, 300), np.int32)))
     if not ours:
         data = encode_example({name: value for name, (value,) in sorted(decode_example(data, "").items())})

@@ -1,4 +1,4 @@
-"""labelme: images with a JSON file of shapes beside each.
+"""labelme: images with a JSON file of shapes next to each.
 
 dataset  the functions of a format, and the data set of a folder
 file     reads and checks one JSON file

@@ -1,4 +1,4 @@
-"""labelme's annotations: a JSON file beside each image.
+"""labelme's annotations: a JSON file next to each image.
 
 `shapes` says which shapes exist and how they become instances; `file` says how a file and its image are matched.
 Images without a JSON file are not in the data set: they were not annotated. JSON files of other kinds, such as
@@ -115,7 +115,7 @@ def open_subset(
         where, reason = [*dataset.skipped, *ignored][0]
         raise DataError(f"{path} has no usable labelme file: {where}: {reason}")
     dataset.log_skipped(path, "files or shapes")
-    dataset.notes += ignored  # not logged: there is nothing to do about it
+    dataset.notes += ignored  # not logged: nothing needs to be done about them
     return dataset
 
 
