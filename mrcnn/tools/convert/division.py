@@ -5,7 +5,7 @@ and so on; each fold is a complete pair.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.folders import PARTS
-from mrcnn.datasets.splits import group_by_id, k_fold, split_images
+from mrcnn.datasets.splits import Group, group_by_id, k_fold, split_images
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Division:
         group: gives the group of an entry of `image_info`: images of one group stay together. None for no groups.
     """
 
-    shares: dict[str, float] | None
+    shares: dict[str, float | int] | None
     folds: int | None
-    group: Callable[[dict[str, Any]], Any] | None = None
+    group: Group | None = None
     seed: int = 0
 
     @property
@@ -49,7 +49,7 @@ class Division:
             DataError: there are fewer images, or groups, than parts.
         """
         if self.folds is None:
-            return split_images(dataset, self.shares, group=self.group, seed=self.seed, progress=progress)
+            return split_images(dataset, self.shares or {}, group=self.group, seed=self.seed, progress=progress)
         pairs = k_fold(dataset, self.folds, group=self.group, seed=self.seed, progress=progress)
         return dict(zip(self.parts, (ids for pair in pairs for ids in pair), strict=True))
 
@@ -81,7 +81,7 @@ def division_of(split: int | float | Sequence[int | float] | None = None, folds:
     return Division(None if split is None else _shares(split), folds, None if group is None else group_by_id(group), seed)
 
 
-def _shares(split: int | float | Sequence[int | float]) -> dict[str, float]:
+def _shares(split: int | float | Sequence[int | float]) -> dict[str, float | int]:
     given = [split] if isinstance(split, int | float) else list(split)
     shares = [given[0], 1 - given[0]] if len(given) == 1 else given
     if len(given) not in (1, 3) or not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
