@@ -66,7 +66,7 @@ def open_subset(
 class ShapesDataset(Dataset):
     """Images of coloured shapes; an image depends only on the seed and its number."""
 
-    def load_shapes(self, count: int, height: int, width: int, seed: int = 0, progress: Show | None = None) -> None:
+    def load_shapes(self, count: int, height: Integer, width: Integer, seed: int = 0, progress: Show | None = None) -> None:
         """Add images; nothing is drawn before it is needed.
 
         Args:
@@ -76,6 +76,7 @@ class ShapesDataset(Dataset):
             seed: other seeds give other images.
             progress: called after every hundred images.
         """
+        height, width = int(height), int(width)  # projects pass items of IMAGE_SHAPE, which are NumPy's
         for class_id, name in enumerate(SHAPE_NAMES, start=1):
             self.add_class("shapes", class_id, name)
         for i in tracked(range(count), progress, every=100):
