@@ -36,14 +36,12 @@ def floor(network, size, batch_size, trained=256):
     import keras
     from keras import ops
 
-    from mrcnn.network.heads.rpn import rpn_at
-
     outputs = {name: network.output[name] for name in ("pyramid", "rpn_class", "rpn_bbox")}
 
     class Floor(keras.Model):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             anchors = ops.tile(ops.arange(trained, dtype="int32")[None], (batch_size, 1))
-            logits, deltas = rpn_at(self.get_layer("rpn_model"), y_pred["pyramid"], anchors)
+            logits, deltas = self.get_layer("rpn_model").at(y_pred["pyramid"], anchors)
             # those of all are computed too: proposals need them
             of_all = sum(ops.mean(ops.stop_gradient(y_pred[name])) for name in ("rpn_class", "rpn_bbox"))
             return ops.mean(ops.square(logits)) + ops.mean(ops.square(deltas)) + of_all
