@@ -1,1 +1,1 @@
-"""From photographs to network input and from network output back to photographs."""
+"""From images to network input, and from network output to instances of the original images."""

@@ -1,1 +1,1 @@
-"""Assembly and training (ring 2: reads Config)."""
+"""MaskRCNN and the training loop: checkpoints, resuming, callbacks, run folders. This package reads Config for the others."""

@@ -1,1 +1,1 @@
-"""Weight files: the classic layer-grouped HDF5 layout, and weights trained by others."""
+"""Weight files: the classic HDF5 layout, and published weights."""

@@ -48,7 +48,7 @@ def test_colour_to_grey_by_luma():
     assert out[0, :, 0].tolist() == [54, 182, 18, 255]  # 255 * (0.2125, 0.7154, 0.0721)
 
 
-def test_own_channels_must_be_there_and_keep_their_values():
+def test_other_numbers_of_channels_keep_their_values():
     depth = np.full((4, 6, 5), 3000, np.uint16)
     out = to_channels(depth, 5)
     assert out.dtype == np.float32 and (out == 3000).all()
@@ -68,12 +68,12 @@ def test_own_channels_must_be_there_and_keep_their_values():
         (np.zeros((4, 4), complex), "complex"),
     ],
 )
-def test_what_is_no_image_is_an_error(image, message):
+def test_an_array_that_is_not_an_image_raises(image, message):
     with pytest.raises(ValueError, match=message):
         to_channels(image, 3)
 
 
-def test_an_image_is_padded_with_the_mean_free_value_and_its_window_is_told():
+def test_padding_and_window_of_an_image():
     image = np.full((48, 96, 3), 200, np.uint8)
     fitted, meta, window = fit_input(image, SETTINGS, image_id=7)
     (molded,), _, _ = mold_inputs([image], SETTINGS)
@@ -104,14 +104,14 @@ def test_a_batch_equals_its_images_one_by_one():
         assert (one == molded[ix]).all() and (meta == metas[ix]).all() and tuple(window) == tuple(windows[ix])
 
 
-def test_mold_inputs_names_the_image_at_fault_and_takes_none():
+def test_mold_inputs_names_the_image_at_fault_and_accepts_an_empty_list():
     with pytest.raises(ValueError, match=r"images\[1\].*7 channels"):
         mold_inputs([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 7), np.uint8)], SETTINGS)
     molded, metas, windows = mold_inputs([], SETTINGS)
     assert molded == [] and metas.shape == (0, 17) and windows.shape == (0, 4)
 
 
-def test_crop_mode_shows_the_whole_photograph():
+def test_crop_mode_takes_the_whole_image():
     settings = replace(SETTINGS, resize_mode="crop", min_scale=2.0)
     molded, _, window = fit_input(np.zeros((50, 70, 3), np.uint8), settings)
     assert molded.shape[0] % 64 == 0 and molded.shape[1] % 64 == 0

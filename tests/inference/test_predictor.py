@@ -118,12 +118,12 @@ def test_anchors_are_made_once_a_shape():
     assert anchors.dtype == np.float32
 
 
-def test_an_image_that_is_none_is_told_by_its_place():
+def test_an_array_that_is_not_an_image_raises_with_its_position():
     with pytest.raises(ValueError, match=r"images\[1\]: not an image"):
         _predictor()[0].detect([_image(50, 60, 1), np.zeros(7)])
 
 
-def test_images_are_left_as_they_were():
+def test_images_are_not_changed():
     image = _image(50, 60, 9)
     _predictor()[0].detect([image])
     assert (image == 9).all()

@@ -74,7 +74,7 @@ def test_no_detections(form, empty):
     assert (masks.shape if form == "dense" else masks) == empty
 
 
-def test_boxes_without_area_in_the_photograph_are_dropped():
+def test_boxes_without_area_in_the_image_are_dropped():
     rows = [
         detection((0, 0, 10, 30)),  # wholly in the padding
         detection((36, 20, 76, 100)),
@@ -101,7 +101,7 @@ def test_unknown_mask_form():
         unmold_detections(np.zeros((0, 6)), np.zeros((0, 28, 28, 3)), ORIGINAL, MOLDED, WINDOW, masks="polygons")
 
 
-def test_the_mask_of_the_own_class_is_picked():
+def test_the_mask_of_the_class_of_each_detection_is_picked():
     detections = np.zeros((3, 6), np.float32)
     detections[:, 4] = 2, 0, np.nan
     masks = np.arange(3 * 2 * 2 * 4, dtype=np.float32).reshape(3, 2, 2, 4)

@@ -17,7 +17,7 @@ def _evaluations(*values):
     return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)), info={"images": 1, "left_out": {}})
 
 
-def test_figures_stand_until_the_next_evaluation():
+def test_figures_are_kept_until_the_next_evaluation():
     callback = CocoValidation(_evaluations(0.25, 0.5), every=2)
     seen = []
     for epoch in range(5):
@@ -35,7 +35,7 @@ def test_a_set_without_objects_does_not_stop_training():
     callback.on_epoch_end(0, None)
 
 
-def test_the_speed_is_that_of_the_steps_after_the_first(monkeypatch):
+def test_speed_is_measured_over_the_steps_after_the_first(monkeypatch):
     """Clock: the epoch begins at 10, its first step, which compiles, ends at 40, the third at 44, all of it at 50."""
     clock = iter([10.0, 40.0, 44.0, 50.0])
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
@@ -49,7 +49,7 @@ def test_the_speed_is_that_of_the_steps_after_the_first(monkeypatch):
     assert logs["peak_memory_mb"] > 10
 
 
-def test_the_speed_of_an_epoch_of_one_step_is_that_of_the_step(monkeypatch):
+def test_speed_of_an_epoch_with_a_single_step(monkeypatch):
     clock = iter([10.0, 14.0, 15.0])
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
     speed, logs = Speed(batch_size=2), {}
@@ -68,7 +68,7 @@ def _write(path, *epochs):
         history.on_epoch_end(epoch, logs)
 
 
-def test_the_history_goes_on_where_training_does(tmp_path):
+def test_a_resumed_run_continues_its_history(tmp_path):
     path = tmp_path / "history.csv"
     _write(path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (2, {"loss": 9.0, "note": "odd"}))
     _write(path, (2, {"loss": 1.0, "val_loss": 4.0}))  # taken up again after the second epoch, now with validation
@@ -77,7 +77,7 @@ def test_the_history_goes_on_where_training_does(tmp_path):
     assert read_history(path) == [{"epoch": 1, "loss": 5}]
 
 
-def test_a_history_that_cannot_go_on_is_told_before_training(tmp_path):
+def test_a_damaged_history_raises_before_training(tmp_path):
     (tmp_path / "history.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="no column named epoch"):
         History(tmp_path / "history.csv").on_train_begin()

@@ -1,4 +1,4 @@
-"""Checkpoints by their epoch; a training state is restored into an equal optimizer, and into no other."""
+"""Names of checkpoints; a training state is restored into an equal optimizer and no other."""
 import json
 
 import h5py
@@ -30,7 +30,7 @@ def test_a_checkpoint_counts_epochs_from_one(tmp_path, epoch):
     assert {tensor for _, tensor, _ in classic_h5.layout(path)} == {"dense/kernel:0", "dense/bias:0"}
 
 
-def test_only_the_newest_of_its_own_checkpoints_stay(tmp_path):
+def test_only_the_newest_checkpoints_of_the_callback_are_kept(tmp_path):
     callback = _saving(tmp_path, kept=2)
     (tmp_path / "mask_rcnn_toys_0001.h5").touch()  # of an earlier run
     for epoch in (1, 2, 3, 4):
@@ -60,7 +60,7 @@ def _state(model):
 
 
 @pytest.mark.parametrize("kinds", [(keras.optimizers.SGD, SGD), (SGD, keras.optimizers.SGD), (SGD, SGD)])
-def test_plain_and_own_gradient_descent_go_on_from_each_other(kinds, tmp_path):
+def test_keras_sgd_and_ours_restore_each_others_state(kinds, tmp_path):
     before, after = kinds
     saved, model = _trained(before(0.1, momentum=0.9)), _model(after(0.1, momentum=0.9))
     save_state(saved, tmp_path / "state.h5", 1)
@@ -71,19 +71,19 @@ def test_plain_and_own_gradient_descent_go_on_from_each_other(kinds, tmp_path):
 
 
 @pytest.mark.parametrize("other", [SGD(0.1, momentum=0.8), SGD(0.2, momentum=0.9), keras.optimizers.Adam(0.1)])
-def test_another_optimizer_starts_anew(other, tmp_path):
+def test_another_optimizer_starts_afresh(other, tmp_path):
     save_state(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
     assert not restore_state(_model(other), tmp_path / "state.h5", 1)
 
 
-def test_a_scaled_loss_goes_on_in_the_same_process(tmp_path):
+def test_a_loss_scale_optimizer_is_restored_in_the_same_process(tmp_path):
     policy = keras.DTypePolicy("mixed_float16")
     save_state(_trained(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy), tmp_path / "state.h5", 1)
     model = _model(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy)
     assert restore_state(model, tmp_path / "state.h5", 1)
 
 
-def test_a_file_that_names_where_the_class_comes_from_is_read(tmp_path):
+def test_a_state_that_names_the_module_of_the_optimizer_is_restored(tmp_path):
     save_state(_trained(keras.optimizers.SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         stage = json.loads(file.attrs["stage"])
@@ -92,7 +92,7 @@ def test_a_file_that_names_where_the_class_comes_from_is_read(tmp_path):
     assert restore_state(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
 
 
-def test_a_stage_that_cannot_be_read_is_told_with_the_file(tmp_path):
+def test_a_stage_that_cannot_be_read_raises_with_the_file(tmp_path):
     save_state(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         file.attrs["stage"] = "{"

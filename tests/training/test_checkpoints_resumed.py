@@ -1,4 +1,4 @@
-"""A run that its user interrupts goes on after the last whole epoch, as if it had not been interrupted."""
+"""An interrupted run resumes after its last complete epoch, as if it had not been interrupted."""
 import keras
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_an_interrupted_run_keeps_its_whole_epochs(interrupted):
     assert model.epoch == 2 and model.find_last().endswith("_0002.h5")
 
 
-def test_it_goes_on_in_another_process_to_the_same_weights(whole, interrupted, capsys):
+def test_a_resumed_run_reaches_the_weights_of_an_uninterrupted_one(whole, interrupted, capsys):
     model = small_model("training", interrupted[1], **SETTINGS)
     model.load_weights(model.find_last(), by_name=True)
     assert model.train(DATA, None, 0.01, 3, "heads").epoch == [2]
@@ -68,7 +68,7 @@ def test_another_stage_starts_with_a_fresh_optimizer(whole):
     assert not restore_state(whole.keras_model, path, 3)
 
 
-def test_a_damaged_state_is_told(whole, tmp_path):
+def test_a_damaged_state_raises(whole, tmp_path):
     (tmp_path / STATE_NAME).write_bytes(b"not HDF5")
     with pytest.raises(ValueError, match="Remove the file"):
         restore_state(whole.keras_model, tmp_path / STATE_NAME, 3)

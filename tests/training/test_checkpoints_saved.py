@@ -1,4 +1,4 @@
-"""A finished epoch is saved before anything that can fail after its steps."""
+"""A finished epoch is saved before anything runs that can fail."""
 import keras
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a run was trained with, as its folder keeps it."""
+"""What a run was trained with, as environment.json keeps it."""
 import os
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from mrcnn.training.environment import add_entry, describe_environment, peak_dev
 from tests.shared_data import REPOSITORY
 
 
-def test_the_environment_names_what_runs():
+def test_the_environment_describes_this_process():
     found = describe_environment()
     assert found["backend"] == keras.backend.backend() == os.environ["KERAS_BACKEND"]
     assert found["versions"]["keras"] == keras.__version__ and found["versions"]["numpy"] == np.__version__
@@ -31,7 +31,7 @@ def test_each_training_adds_an_entry(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "7", '{"backend": "x"}', "[1, 2]"])
-def test_what_is_no_environment_is_passed_over(tmp_path, content):
+def test_a_file_that_is_not_an_environment_is_ignored(tmp_path, content):
     path = tmp_path / "environment.json"
     if content is not None:
         path.write_text(content)
@@ -41,7 +41,7 @@ def test_what_is_no_environment_is_passed_over(tmp_path, content):
 
 
 @pytest.mark.tensorflow_only
-def test_the_most_memory_of_a_graphics_card(monkeypatch):
+def test_peak_memory_of_a_gpu(monkeypatch):
     """A card is played: TensorFlow names the first one, and tells bytes."""
     import tensorflow as tf
 
@@ -58,7 +58,7 @@ def test_the_most_memory_of_a_graphics_card(monkeypatch):
     assert peak_device_memory() is None
 
 
-def test_the_most_memory_grows_with_what_is_held():
+def test_peak_memory_grows_with_allocations():
     """In a process of its own. A shell starts it, since Linux counts in what the starting process holds."""
     script = ("import sys; from mrcnn.training.environment import peak_memory; before = peak_memory();"
               "held = b'x' * (100 * 2**20); print(before, peak_memory(), 'keras' in sys.modules)")  # fmt: skip

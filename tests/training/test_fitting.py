@@ -1,4 +1,4 @@
-"""Training from call to call: epochs, history, what is frozen, what is written."""
+"""Two calls of `train`: epochs, history, frozen layers, files of the run."""
 import csv
 import json
 import os
@@ -74,12 +74,12 @@ def test_epochs_are_counted_from_the_start(runs):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch runs without compiling")
-def test_a_call_compiles_in_its_first_epoch_alone(runs):
+def test_a_call_compiles_in_its_first_epoch_only(runs):
     first, last = runs["traces"].counts
     assert first == last == 2 * 2  # in each call of train one program that trains and one that validates
 
 
-def test_the_history_holds_every_loss_and_its_twin(runs):
+def test_the_history_has_every_training_and_validation_loss(runs):
     names = {"loss", *LOSS_NAMES, "positive_rois"}
     for history, epochs in ((runs["first"], 1), (runs["second"], 2)):
         assert names | {f"val_{name}" for name in names} <= set(history.history)
@@ -101,7 +101,7 @@ def test_no_loss_is_added_twice(runs):
     assert len(names) == len(set(names)) == 7
 
 
-def test_stages_freeze_what_they_leave_out(runs):
+def test_stages_freeze_all_other_layers(runs):
     heads = _moved(runs["start"], runs["after_heads"])
     layers = {name.split("/")[0] for name in heads}
     assert layers and all(layer.startswith(("mrcnn_", "rpn_", "fpn_")) for layer in layers)
@@ -112,7 +112,7 @@ def test_stages_freeze_what_they_leave_out(runs):
     assert not {"bn_conv1", "res2a", "bn2a", "res3a", "bn3a"} & later
 
 
-def test_what_a_run_leaves_behind(runs):
+def test_files_of_a_run_folder(runs):
     model = runs["model"]
     assert model.log_dir == runs["log_dir"] and os.path.dirname(model.log_dir) == str(runs["folder"])
     files = set(os.listdir(model.log_dir))
@@ -139,7 +139,7 @@ def test_a_keras_checkpoint_follows_the_ap(runs):
     assert (runs["folder"] / "best.weights.h5").exists()
 
 
-def test_the_last_checkpoint_is_the_model_and_goes_on(runs, capsys):
+def test_the_last_checkpoint_holds_the_model_and_resumes(runs, capsys):
     model = runs["model"]
     path = model.find_last()
     assert path == os.path.join(model.log_dir, "mask_rcnn_small_0003.h5")
@@ -153,7 +153,7 @@ def test_the_last_checkpoint_is_the_model_and_goes_on(runs, capsys):
     assert other.epoch == 3 and not _moved(weights_of(other.keras_model), runs["end"])
 
 
-def test_a_training_model_detects_with_the_weights_it_has(runs):
+def test_a_training_model_detects_with_its_current_weights(runs):
     model = runs["model"]
     images = [shapes(1, seed=2).load_image(0)]
     inference = small_model("inference", runs["folder"])
@@ -169,7 +169,7 @@ def test_a_training_model_detects_with_the_weights_it_has(runs):
     assert len(ours["rois"]) > 0
 
 
-def test_bad_calls_are_told_before_anything_starts(tmp_path):
+def test_bad_calls_raise_before_anything_starts(tmp_path):
     inference = small_model("inference", tmp_path)
     with pytest.raises(ValueError, match='mode "inference"'):
         inference.train(shapes(2), None, 0.01, 1, "heads")
@@ -196,7 +196,7 @@ def test_bad_calls_are_told_before_anything_starts(tmp_path):
         nameless.train(shapes(2), None, 0.01, 1, "heads")
 
 
-def test_a_run_that_could_write_nothing_leaves_no_folder_and_one_with_files_stays(tmp_path, monkeypatch):
+def test_a_failed_run_folder_is_removed_only_if_it_is_empty(tmp_path, monkeypatch):
     model = small_model("training", tmp_path)
 
     def full(self, path):

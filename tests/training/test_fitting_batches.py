@@ -1,4 +1,4 @@
-"""Batches made ahead: in order whatever the number of workers, and the same ones for each validation."""
+"""Batches made ahead are in order for any number of workers; each validation uses the same ones."""
 import itertools
 import time
 
@@ -15,13 +15,13 @@ def _batch(step):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_stream_keeps_the_order_and_starts_where_it_is_told(workers):
+def test_stream_keeps_the_order_and_starts_at_the_given_step(workers):
     feed = stream(_batch, first=5, workers=workers)
     assert [int(batch[0][0, 0]) for (batch,) in itertools.islice(feed, 7)] == [5, 6, 7, 8, 9, 10, 11]
     feed.close()
 
 
-def test_stream_passes_an_error_on():
+def test_stream_passes_errors_on():
     def make(step):
         if step == 2:
             raise ValueError("step 2 is broken")
@@ -41,7 +41,7 @@ class NumberModel(keras.Model):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_validation_is_of_the_same_batches(workers):
+def test_every_validation_uses_the_same_batches(workers):
     inputs = [keras.Input((1,))]
     model = NumberModel(inputs, keras.layers.Dense(1)(inputs[0]))
     model.compile("sgd", jit_compile=False)

@@ -1,4 +1,4 @@
-"""The stages of detection: their numbers are those of `detect`, and each follows from the one before."""
+"""The stages of detection equal those of `detect`, and each follows from the one before."""
 import numpy as np
 import pytest
 
@@ -22,7 +22,7 @@ def stages(model):
     return inference_stages(model, IMAGE)
 
 
-def test_the_last_stage_is_what_detect_gives(model, stages):
+def test_the_last_stage_equals_detect(model, stages):
     detected = model.detect([IMAGE])[0]
     assert len(detected["rois"]) >= 1
     for name, value in detected.items():
@@ -77,11 +77,11 @@ def test_outcomes_by_hand():
     assert suppressed_by.tolist() == [-1, 0, -1, -1, -1, -1, -1]
 
 
-def test_grey_images_have_stages_too(model):
+def test_stages_of_a_grey_image(model):
     assert inference_stages(model, IMAGE[:, :, 0]).image.shape == (48, 80)
 
 
-def test_activations_of_layers_by_name(model):
+def test_activations_by_layer_name(model):
     found = layer_activations(model, IMAGE, ["res3a_out", "rpn_conv_shared"])
     assert list(found) == ["res3a_out", *(f"rpn_conv_shared/fpn_p{level}" for level in range(2, 7))]
     assert found["res3a_out"].shape == (8, 8, 12) and found["res3a_out"].any()

@@ -1,4 +1,4 @@
-"""Looking inside: layers' outputs, and the steps of the proposal layer under their classic names."""
+"""run_graph: outputs of layers, and the stages of the proposal layer under their classic names."""
 import keras
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def _roi(model, name):
     return model.ancestor(model.keras_model.get_layer("ROI").output, name)
 
 
-def test_outputs_of_layers_are_what_the_model_gives(model):
+def test_outputs_of_layers_equal_those_of_the_model(model):
     keras_model = model.keras_model
     found = model.run_graph(IMAGES, [("detections", keras_model.get_layer("mrcnn_detection").output),
                                      ("rpn_class", keras_model.get_layer("rpn_class").output),
@@ -34,12 +34,12 @@ def test_outputs_of_layers_are_what_the_model_gives(model):
     np.testing.assert_allclose(found["detections"][..., 5], outputs[0][..., 5], atol=1e-4)
 
 
-def test_one_output_alone(model):
+def test_a_single_output(model):
     found = model.run_graph(IMAGES[:1], [("mask", model.keras_model.get_layer("fpn_p6").output)])
     assert found["mask"].shape == (1, 1, 1, 16)
 
 
-def test_the_steps_of_the_proposals_fit_together(model):
+def test_proposal_stages_are_consistent(model):
     found = model.run_graph(IMAGES, [
         ("anchors", _roi(model, "ROI/pre_nms_anchors:0")), ("refined", _roi(model, "ROI/refined_anchors:0")),
         ("clipped", _roi(model, "ROI/refined_anchors_clipped:0")),
@@ -85,12 +85,12 @@ def test_a_layer_inside_a_nested_model_is_run_on_every_level(model):
     np.testing.assert_allclose(np.concatenate(levels, axis=1), found["all"], atol=1e-5)
 
 
-def test_an_unknown_output_is_told_by_name(model):
+def test_an_unknown_output_raises_with_its_name(model):
     with pytest.raises(ValueError, match="'lost' is None"):
         model.run_graph(IMAGES, [("lost", _roi(model, "nothing"))])
 
 
-def test_molded_images_are_taken_with_their_meta(model):
+def test_molded_images_with_their_meta(model):
     molded, metas, _ = model.mold_inputs(IMAGES)
     outputs = [("p5", model.keras_model.get_layer("fpn_p5").output)]
     np.testing.assert_allclose(model.run_graph(molded, outputs, image_metas=metas)["p5"],
@@ -104,7 +104,7 @@ def test_values_are_arrays(model):
     assert keras.backend.standardize_dtype(found["kept"].dtype) == "int32"
 
 
-def test_log_prints_shape_range_and_kind(capsys):
+def test_log_prints_shape_range_and_dtype(capsys):
     log("image", np.array([[0, 255, 3]], np.uint8))
     log("nothing", np.zeros((0, 4), np.float32))
     log("words alone")

@@ -1,4 +1,4 @@
-"""Whole models as Keras saves and copies them: .keras files and clone_model give models that work as the original does."""
+"""Models loaded from .keras files and models copied by clone_model work as the original does."""
 import keras
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The object that users drive, in inference: images of any kind, number and size, and the way to its inside."""
+"""MaskRCNN in inference: images of any kind, number and size; weights; run folders."""
 import keras
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def _same(one, other):
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 @pytest.mark.parametrize("kind", ["square", "free"])
-def test_many_images_at_once_are_what_each_is_alone(kind, count, request):
+def test_images_detected_together_equal_each_detected_alone(kind, count, request):
     model = request.getfixturevalue(kind)
     results = model.detect(IMAGES[:count])
     assert len(results) == count
@@ -68,7 +68,7 @@ def test_other_kinds_of_images(square):
         _same(plain, square.detect([same])[0])
 
 
-def test_detect_molded_is_detect_on_the_molded_image(square):
+def test_detect_molded_equals_detect(square):
     molded, metas, windows = square.mold_inputs(IMAGES[:2])
     assert molded.shape == (2, 64, 64, 3) and metas.shape == (2, 12 + 4) and windows[1].tolist() == [12, 0, 52, 64]
     found = square.detect_molded(molded, metas)
@@ -92,17 +92,17 @@ def _assert_endings_agree(model, atol):
 
 
 @pytest.mark.parametrize("kind", ["square", "free"])
-def test_the_detecting_ending_finds_what_the_classic_one_does(kind, request):
+def test_the_detection_model_equals_the_classic_one(kind, request):
     _assert_endings_agree(request.getfixturevalue(kind), 1e-5)
 
 
-def test_the_endings_agree_where_batches_are_normalised_by_their_own_statistics(tmp_path):
+def test_the_variants_agree_with_batch_statistics(tmp_path):
     # 30 rows: more than the mask head takes at a time where it can
     _assert_endings_agree(small_model("inference", tmp_path, TRAIN_BN=True, DETECTION_MAX_INSTANCES=30,
                                       POST_NMS_ROIS_INFERENCE=40, DETECTION_NMS_THRESHOLD=0.9), 1e-4)  # fmt: skip
 
 
-def test_the_endings_agree_in_lower_precision(tmp_path):
+def test_the_variants_agree_in_lower_precision(tmp_path):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -112,7 +112,7 @@ def test_the_endings_agree_in_lower_precision(tmp_path):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6, 1.0])
-def test_a_least_score_given_to_the_model_is_one_built_into_it(square, tmp_path, threshold):
+def test_a_threshold_passed_to_the_model_equals_one_built_into_it(square, tmp_path, threshold):
     square.save_weights(tmp_path / "w.h5")
     built_in = small_model("inference", tmp_path, DETECTION_MIN_CONFIDENCE=threshold)
     built_in.load_weights(tmp_path / "w.h5")
@@ -123,7 +123,7 @@ def test_a_least_score_given_to_the_model_is_one_built_into_it(square, tmp_path,
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch runs without tracing")
-def test_another_least_score_does_not_trace_the_network_again(square, monkeypatch):
+def test_another_threshold_does_not_retrace_the_network(square, monkeypatch):
     traced = []
     stages = DetectionLayer.stages
     monkeypatch.setattr(DetectionLayer, "stages", lambda self, inputs: traced.append(1) or stages(self, inputs))
@@ -137,7 +137,7 @@ def test_another_least_score_does_not_trace_the_network_again(square, monkeypatc
     assert counts[0] > counts[1] == 0 and len(traced) == count
 
 
-def test_an_image_without_a_list_around_it_is_told(square):
+def test_a_single_image_without_a_list_raises(square):
     with pytest.raises(ValueError, match=r"one array of shape \(64, 64, 3\): give a list of images"):
         square.detect(IMAGES[0])
     assert len(square.detect(np.stack([IMAGES[0]] * 2))) == 2  # a batch of images is a list of them
@@ -156,7 +156,7 @@ def test_equal_seeds_make_equal_weights(square, tmp_path):
     assert not all(np.array_equal(a, b) for a, b in zip(ours, others, strict=True))
 
 
-def test_weights_travel(square, tmp_path):
+def test_weights_are_saved_and_loaded(square, tmp_path):
     square.save_weights(str(tmp_path / "w.h5"))
     other = small_model("inference", tmp_path, SEED=1)
     report = other.load_weights(str(tmp_path / "w.h5"), by_name=True, exclude=["mrcnn_mask"])
@@ -167,14 +167,14 @@ def test_weights_travel(square, tmp_path):
     assert other.epoch == 0 and other.log_dir.startswith(str(tmp_path))
 
 
-def test_evaluation_is_over_the_images_asked_for(square):
+def test_evaluation_of_the_requested_images_only(square):
     dataset = shapes(5)
     result = square.evaluate(dataset, limit=3)
     assert result.info["images"] == 3 and {"mask_AP", "box_AP50"} <= set(result.metrics)
     assert square.evaluate(dataset, image_ids=[4]).info["images"] == 1
 
 
-def test_anchors_are_normalised_and_pixels_are_left_behind(square):
+def test_get_anchors_returns_normalised_anchors_and_keeps_pixels(square):
     anchors = square.get_anchors((64, 64, 3))
     assert anchors.shape == square.anchors.shape == (1023, 4)
     np.testing.assert_allclose(anchors * 63 + [0, 0, 1, 1], square.anchors, atol=1e-4)
@@ -204,7 +204,7 @@ def test_without_a_run_folder_a_model_detects_and_does_not_train(square, tmp_pat
         model.train(shapes(1), None, 0.01, 1, "heads")
 
 
-def test_what_cannot_work_is_told(tmp_path):
+def test_settings_that_cannot_work_raise(tmp_path):
     with pytest.raises(ValueError, match="mode is 'train'"):
         MaskRCNN("train", small_config(), str(tmp_path))
     with pytest.raises(ConfigError, match="IMAGE_MAX_DIM is 100"):
@@ -225,7 +225,7 @@ def test_other_numbers_of_channels(tmp_path, channels):
             model.detect([image[:, :, :3]])
 
 
-def test_trainable_layers_hold_the_nested_ones(square):
+def test_trainable_layers_include_nested_ones(square):
     names = {layer.name for layer in square.get_trainable_layers()}
     assert {"rpn_conv_shared", "rpn_bbox_pred", "mrcnn_mask", "bn2a"} <= names and "ROI" not in names
     layer = square.keras_model.get_layer("fpn_p2")

@@ -35,7 +35,7 @@ def test_any_keras_optimizer_by_name():
     assert float(optimizer.learning_rate) == pytest.approx(0.003) and optimizer.global_clipnorm == 2.0
 
 
-def test_a_schedule_is_taken_as_it_is():
+def test_a_schedule_is_passed_through():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([10], [0.1, 0.01])
     for name in ("sgd", "adam"):
         optimizer = make_optimizer(small_config(OPTIMIZER=name), schedule, 0.9)
@@ -44,7 +44,7 @@ def test_a_schedule_is_taken_as_it_is():
         assert float(optimizer.learning_rate) == pytest.approx(0.01)
 
 
-def test_a_callable_makes_its_own():
+def test_a_callable_makes_the_optimizer():
     def mine(learning_rate, config):
         return keras.optimizers.RMSprop(learning_rate * config.NUM_CLASSES)
 
@@ -52,6 +52,6 @@ def test_a_callable_makes_its_own():
     assert isinstance(optimizer, keras.optimizers.RMSprop) and float(optimizer.learning_rate) == pytest.approx(0.4)
 
 
-def test_an_unknown_name_is_told():
+def test_an_unknown_name_raises():
     with pytest.raises(ValueError, match="OPTIMIZER is 'adman'.*adamw"):
         make_optimizer(small_config(OPTIMIZER="adman"), 0.1, 0.9)

@@ -1,4 +1,4 @@
-"""The configurations that the command line starts from, and what `--set` may change."""
+"""Presets of the command line, and what `--set` may change."""
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +18,7 @@ def test_a_preset_is_valid_and_named_by_its_data(data, from_scratch):
     assert config.GT_BOXES_AS_ROIS is from_scratch
 
 
-def test_settings_win_over_what_random_weights_ask_for():
+def test_settings_take_precedence_over_those_for_random_weights():
     assert build_config("shapes", {"BACKBONE": "resnet50"}, from_scratch=True).BACKBONE == "resnet50"
 
 
@@ -29,19 +29,19 @@ def test_weights_of_other_data_keep_the_network_and_not_the_classes():
     assert for_other_data(saved, "cats") is saved and for_other_data(None, "dogs") is None
 
 
-def test_settings_win_over_the_preset():
+def test_settings_take_precedence_over_the_preset():
     config = build_config("shapes", {"IMAGES_PER_GPU": 3, "BACKBONE": "compact", "RPN_ANCHOR_RATIOS": [1, 2]})
     assert (config.BATCH_SIZE, config.BACKBONE, config.IMAGE_MAX_DIM) == (3, "compact", 128)
     assert config.RPN_ANCHOR_RATIOS == [1, 2]
 
 
-def test_a_saved_configuration_takes_the_place_of_the_preset():
+def test_a_saved_configuration_replaces_the_preset():
     saved = Config.from_dict({"NAME": "mine", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
     config = build_config("coco", {"SEED": 5}, saved)
     assert (config.NAME, config.NUM_CLASSES, config.BACKBONE, config.SEED) == ("mine", 7, "resnet50", 5)
 
 
-def test_a_misspelt_setting_names_the_nearest():
+def test_a_misspelt_setting_raises_with_the_nearest_name():
     with pytest.raises(ConfigError, match="IMAGES_PER_GPU"):
         build_config("coco", {"IMAGE_PER_GPU": 1})
 
@@ -63,7 +63,7 @@ def test_none_is_allowed_where_it_means_something():
     assert build_config("shapes", {"TRAIN_BN": None}).TRAIN_BN is None
 
 
-def test_another_number_of_classes_is_told():
+def test_another_number_of_classes_raises():
     config = build_config("coco", {"NUM_CLASSES": 81})
     with pytest.raises(ConfigError, match="NUM_CLASSES is 81 .* 4 classes"):
         with_classes(config, SimpleNamespace(num_classes=4))

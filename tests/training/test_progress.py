@@ -1,4 +1,4 @@
-"""What training shows: lines an epoch in a log, a bar on a terminal."""
+"""What training shows: lines per epoch in a log, a bar on a terminal."""
 import io
 import re
 
@@ -37,7 +37,7 @@ def _train(terminal, logs, epochs=1):
 LOGS = {"loss": 1.75, **{name: 0.25 for name in LOSS_NAMES}, "val_loss": 2.0, "val_mask_AP": 0.125, "val_rpn_class_loss": 9.0}
 
 
-def test_a_log_gets_two_lines_an_epoch_and_one_before_the_first():
+def test_a_log_gets_two_lines_per_epoch_and_one_before_the_first():
     text = _train(False, LOGS, epochs=2)
     lines = text.splitlines()
     assert len(lines) == 5 and "\x1b" not in text and "\r" not in text
@@ -80,7 +80,7 @@ def test_a_terminal_has_a_clock_while_the_first_step_compiles():
     progress.close()
 
 
-def test_the_first_step_is_no_measure_of_the_speed(monkeypatch):
+def test_the_first_step_does_not_count_for_the_rate(monkeypatch):
     clock = iter([100.0, 160.0, 162.0])  # a minute of compiling, then a step of two seconds
     progress = TrainingProgress(Console(file=io.StringIO(), force_terminal=True, width=100))
     progress.set_params({"epochs": 1, "steps": 3})
@@ -93,7 +93,7 @@ def test_the_first_step_is_no_measure_of_the_speed(monkeypatch):
     progress.close()
 
 
-def test_validation_and_scoring_have_bars_of_their_own_below_the_epochs():
+def test_validation_and_scoring_have_bars_below_that_of_the_epoch():
     assert re.search(r"Epoch 2/4.* 3/3 .*\n.*validation.* 2/2 .*\n.*scoring masks.* 5/5 ", _train(True, LOGS))
 
 
@@ -102,7 +102,7 @@ def test_a_terminal_sees_the_steps_and_the_loss():
     assert "3/3" in text and "loss 2.5000" in text and "steps/s" in text and "Epoch 2/4: 0 s, loss 1.7500" in text
 
 
-def test_no_color_takes_the_colours_away(monkeypatch):
+def test_no_color_removes_colours(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     colored = re.compile(r"\x1b\[[0-9;]*m")
     assert colored.search(_train(True, LOGS))

@@ -1,4 +1,4 @@
-"""Names of runs and checkpoints."""
+"""Names of run folders and checkpoints."""
 import datetime
 import os
 
@@ -19,7 +19,7 @@ from mrcnn.training.runs import checkpoint_path, find_last, new_log_dir, parse_c
     ("logs/coco20171029T2315/mask_rcnn_coco_0001.h5.part", None),
     ("logs/20171029T2315/mask_rcnn_coco_0001.h5", None),
 ])  # fmt: skip
-def test_a_checkpoint_tells_its_run_and_epoch(path, expected):
+def test_the_path_of_a_checkpoint_gives_run_and_epoch(path, expected):
     assert parse_checkpoint(path) == expected
 
 
@@ -47,7 +47,7 @@ def test_the_last_checkpoint_is_the_newest_of_the_newest_run_that_has_one(tmp_pa
     assert find_last(str(tmp_path), "Toys") == str(tmp_path / "toys20260201T0000" / "mask_rcnn_toys_10000.h5")
 
 
-def test_no_checkpoint_tells_where_it_looked(tmp_path):
+def test_a_missing_checkpoint_raises_with_the_folders_searched(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder toysYYYYMMDDTHHMM"):
         find_last(str(tmp_path / "none"), "toys")
     _touch(tmp_path / "toys20260301T0000")
@@ -55,7 +55,7 @@ def test_no_checkpoint_tells_where_it_looked(tmp_path):
         find_last(str(tmp_path), "toys")
 
 
-def test_two_runs_of_one_minute_have_folders_of_their_own(tmp_path):
+def test_two_runs_in_the_same_minute_have_different_folders(tmp_path):
     now = datetime.datetime(2026, 1, 31, 23, 59)
     first = new_log_dir(str(tmp_path), "toys", now)
     assert first.endswith("toys20260131T2359")
@@ -63,7 +63,7 @@ def test_two_runs_of_one_minute_have_folders_of_their_own(tmp_path):
     assert new_log_dir(str(tmp_path), "toys", now).endswith("toys20260201T0000")
 
 
-def test_a_folder_that_a_failure_left_empty_goes_and_one_with_files_stays(tmp_path):
+def test_a_folder_is_removed_after_an_error_only_if_it_holds_no_file(tmp_path):
     class Stop(BaseException):
         """What ends a process, such as Ctrl-C."""
 

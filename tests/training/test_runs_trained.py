@@ -1,4 +1,4 @@
-"""What a run folder holds is found again: checkpoints, configuration, class names."""
+"""Checkpoints, configuration and class names are found in run folders."""
 import json
 
 import numpy as np
@@ -47,7 +47,7 @@ def test_a_path_stands_for_itself(tmp_path):
     assert find_checkpoint(str(path), "logs") == str(path)
 
 
-def test_missing_weights_say_what_to_do(tmp_path, logs):
+def test_missing_weights_raise_with_what_to_do(tmp_path, logs):
     with pytest.raises(FileNotFoundError, match="no checkpoint under .*Train first"):
         find_checkpoint("last", tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="dogs"):
@@ -56,7 +56,7 @@ def test_missing_weights_say_what_to_do(tmp_path, logs):
         find_checkpoint("gone.h5", tmp_path)
 
 
-def test_a_configuration_comes_back_with_what_the_subclass_added(tmp_path):
+def test_a_configuration_is_read_with_attributes_of_its_subclass(tmp_path):
     ToysConfig().save(tmp_path / "config.json")
     config = load_config(tmp_path / "w.h5")
     assert (config.NAME, config.NUM_CLASSES, config.IMAGE_MAX_DIM) == ("toys", 3, 128)
@@ -69,20 +69,20 @@ def test_a_folder_without_configuration_gives_none(tmp_path):
 
 
 @pytest.mark.parametrize("text, said", [("[1]", "expected a JSON object"), ("{", "cannot read the configuration")])
-def test_a_broken_configuration_is_told(tmp_path, text, said):
+def test_a_damaged_configuration_raises(tmp_path, text, said):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ConfigError, match=said):
         load_config(tmp_path / "w.h5")
 
 
 @pytest.mark.parametrize("text", ['{"0": "BG"}', "[]", '["BG", 1]', "BG"])
-def test_broken_class_names_are_told(tmp_path, text):
+def test_damaged_class_names_raise(tmp_path, text):
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(ConfigError, match="classes.json"):
         load_class_names(tmp_path / "classes.json")
 
 
-def test_a_trained_run_is_its_weights_configuration_and_names(logs):
+def test_a_trained_run_has_weights_configuration_and_names(logs):
     run = logs / "toys20260101T1200"
     ToysConfig().save(run / "config.json")
     (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
@@ -91,7 +91,7 @@ def test_a_trained_run_is_its_weights_configuration_and_names(logs):
     assert trained.config.NUM_CLASSES == 3 and trained.class_names == ["BG", "ball", "brick"]
 
 
-def test_files_given_win_over_files_beside_the_weights(logs, tmp_path):
+def test_given_files_take_precedence_over_those_beside_the_weights(logs, tmp_path):
     run = logs / "toys20260101T1200"
     ToysConfig().save(run / "config.json")
     (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
@@ -104,7 +104,7 @@ def test_files_given_win_over_files_beside_the_weights(logs, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["config", "classes"])
-def test_what_is_missing_beside_the_weights_is_named_with_its_option(logs, missing):
+def test_a_file_missing_beside_the_weights_raises_with_its_option(logs, missing):
     run = logs / "toys20260101T1200"
     if missing == "classes":
         ToysConfig().save(run / "config.json")
@@ -114,7 +114,7 @@ def test_what_is_missing_beside_the_weights_is_named_with_its_option(logs, missi
         load_trained_run(str(run), logs)
 
 
-def test_the_published_weights_know_their_classes(tmp_path):
+def test_the_published_weights_have_cocos_classes(tmp_path):
     trained = load_trained_run("coco", tmp_path)
     assert trained.weights == "coco" and trained.config.NUM_CLASSES == 81
     assert trained.class_names[:2] == ["BG", "person"] and trained.class_names[80] == "toothbrush"

@@ -1,4 +1,4 @@
-"""What a configuration becomes for the inner rings."""
+"""Settings made from a configuration."""
 import numpy as np
 import pytest
 
@@ -12,7 +12,7 @@ def test_backbone_shapes_round_up():
         [33, 16], [17, 8], [9, 4], [5, 2], [3, 1]]  # fmt: skip
 
 
-def test_a_callable_backbone_may_say_its_shapes():
+def test_a_callable_backbone_may_define_its_shapes():
     def halves(image_shape):
         return [[image_shape[0] // 2, image_shape[1] // 2]] * 5
 
@@ -53,7 +53,7 @@ def test_target_settings():
 @pytest.mark.parametrize("mean, channels, expected", [
     ([1.0, 2.0, 3.0], 3, [1, 2, 3]), (100.0, 1, [100]), (100.0, 4, [100] * 4), ([7.0], 3, [7] * 3),
 ])  # fmt: skip
-def test_one_mean_for_all_channels_is_spread(mean, channels, expected):
+def test_one_mean_for_all_channels_is_repeated(mean, channels, expected):
     found = settings.mold_settings(small_config(MEAN_PIXEL=mean, IMAGE_CHANNEL_COUNT=channels))
     assert found.mean_pixel.tolist() == expected
 

@@ -1,4 +1,4 @@
-"""The network at hand: trained once, found from then on."""
+"""The network trained on shapes is trained once and then found."""
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,4 @@
-"""The words for where a run starts from, and what each loads."""
+"""What each word for starting weights loads; detection refuses incomplete weights."""
 import warnings
 from types import SimpleNamespace
 
@@ -47,7 +47,7 @@ def test_each_word_names_a_file(weights, path):
     assert model.loaded == (path, None)
 
 
-def test_none_loads_nothing_and_tells_of_frozen_statistics(capsys):
+def test_none_loads_nothing_and_warns_of_frozen_statistics(capsys):
     model = FakeModel()
     load_start_weights(model, "none")
     assert model.loaded is None
@@ -63,7 +63,7 @@ def test_none_loads_nothing_and_tells_of_frozen_statistics(capsys):
     ("logs/toys220260101T1200/mask_rcnn_toys2_0009.h5", True),
     ("file.h5", False),
 ])  # fmt: skip
-def test_the_checkpoint_of_another_data_set_starts_a_run_of_its_own(path, new):
+def test_a_checkpoint_of_another_data_set_starts_a_new_run(path, new):
     model = FakeModel()
     load_start_weights(model, path)
     assert model.new_run is new
@@ -93,7 +93,7 @@ def test_coco_weights_are_of_one_backbone(load):
         load(FakeModel(backbone="resnet50"), "coco")
 
 
-def test_detection_wants_all_layers():
+def test_detection_loads_all_layers():
     with pytest.raises(ValueError, match="NUM_CLASSES is 2"):
         load_trained_weights(FakeModel(num_classes=2), "coco")
     model = FakeModel()

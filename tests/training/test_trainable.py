@@ -1,4 +1,4 @@
-"""Stages of training over the classic layer names."""
+"""Stages of training, by the classic layer names."""
 import re
 
 import keras
@@ -99,7 +99,7 @@ def test_a_stage_that_no_layer_of_the_backbone_belongs_to_is_refused(layers, tmp
         check_stage(model.keras_model, other)
 
 
-def test_what_cannot_be_trained_is_told():
+def test_layers_that_match_nothing_raise():
     with pytest.raises(ValueError, match="'nothing' matches no layer.*conv1"):
         set_trainable(_model(), "nothing")
     with pytest.raises(ValueError, match="heads, 3\\+, 4\\+, 5\\+, all"):

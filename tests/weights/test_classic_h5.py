@@ -1,4 +1,4 @@
-"""The classic weight file: what is written, what is read, and what is said when a file does not fit."""
+"""The classic weight file: writing, reading, and errors for files that do not fit."""
 import h5py
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def test_the_file_has_the_classic_groups_tensors_and_attributes(tmp_path):
 
 
 @pytest.mark.parametrize("by_name", [True, False])
-def test_what_is_saved_is_what_is_loaded(tmp_path, by_name):
+def test_saved_weights_are_loaded(tmp_path, by_name):
     model, other = small_model(seed=1), small_model(seed=2)
     classic_h5.save(model, tmp_path / "w.h5")
     report = classic_h5.load(other, tmp_path / "w.h5", by_name=by_name)
@@ -67,7 +67,7 @@ def test_files_of_keras_2_load(tmp_path, root, split):
     ],
     ids=["numbered layer", "prefix of the nested model", "no output number", "names of Keras 1"],
 )
-def test_older_tensor_names_find_their_place(tmp_path, rename):
+def test_older_tensor_names_match(tmp_path, rename):
     rows = [(group, rename(group, tensor), shape) for group, tensor, shape in LAYOUT]
     values = write_layout(tmp_path / "w.h5", rows)
     model = small_model()
@@ -77,7 +77,7 @@ def test_older_tensor_names_find_their_place(tmp_path, rename):
     np.testing.assert_array_equal(_value(model, "conv1", "kernel"), values[name])
 
 
-def test_order_in_the_file_is_of_no_account_when_names_match(tmp_path):
+def test_the_order_of_the_file_does_not_matter_when_names_match(tmp_path):
     values = write_layout(tmp_path / "w.h5", LAYOUT[::-1])
     model = small_model()
     classic_h5.load(model, tmp_path / "w.h5", by_name=False)
@@ -153,7 +153,7 @@ def test_the_report_names_what_is_missing_and_what_is_unused(tmp_path):
     assert "10 missing (bn_conv1/gamma, bn_conv1/beta, bn_conv1/moving_mean, ...)" in report.summary()
 
 
-def test_by_name_false_goes_by_order_where_names_differ(tmp_path):
+def test_by_name_false_matches_by_order_if_names_differ(tmp_path):
     theirs = small_model(nested="model_1", names=("conv2d_1", "batch_normalization_1", "dense_1"), seed=1)
     classic_h5.save(theirs, tmp_path / "w.h5")
     ours = small_model(seed=2)
@@ -189,7 +189,7 @@ def test_files_of_other_kinds_are_told_apart(tmp_path):
         classic_h5.load(model, tmp_path / "new.weights.h5")
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, monkeypatch):
     path = tmp_path / "w.h5"
     classic_h5.save(small_model(seed=1), path)
     before = path.read_bytes()

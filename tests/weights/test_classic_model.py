@@ -1,4 +1,4 @@
-"""Weight files by the path that is asked for."""
+"""The suffix of a weight file chooses its layout."""
 import h5py
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ def test_the_suffix_chooses_the_layout(tmp_path, name, group):
     np.testing.assert_array_equal(_kernel(other), _kernel(model))
 
 
-def test_a_path_that_is_taken_is_replaced_only_when_asked(tmp_path):
+def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path):
     model, path = _model(0), tmp_path / "last.h5"
     model.save_weights(path)
     with pytest.raises(FileExistsError, match="last.h5 already exists"):

@@ -1,4 +1,4 @@
-"""The whole detector's file: exactly the tensors of the classic one, and a classic one loads to the last tensor."""
+"""The weight file of the whole network has exactly the tensors of the classic one, and a classic one loads completely."""
 import ast
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""Downloaded weights, and ImageNet weights compared with keras.applications number by number."""
+"""Downloaded weights; ImageNet weights give the same maps as keras.applications."""
 import hashlib
 
 import keras
@@ -49,7 +49,7 @@ def test_names_of_keras_applications():
     assert deeper["res4w_branch2a"] == "conv4_block23_1_conv" and len(deeper) == 2 * 104
 
 
-def test_imagenet_weights_exist_for_the_resnets_alone():
+def test_imagenet_weights_exist_for_the_resnets_only():
     with pytest.raises(ValueError, match="for resnet50 and resnet101, not for 'mobilenet'"):
         pretrained.imagenet_weights("mobilenet")
 

@@ -6,7 +6,7 @@ from mrcnn.training.settings import make_loader
 from tests.training.small import shapes, small_config, small_model
 
 
-def test_regions_follow_from_the_step_and_lie_about_the_objects():
+def test_random_regions_depend_on_the_step_only():
     config = small_config(USE_RPN_ROIS=False)
     make = _batches(make_loader(shapes(4), config), config)
     first, again, later = make(0), make(0), make(2)

@@ -1,4 +1,4 @@
-"""Gradient descent whose momentum is updated in place takes the steps of Keras', on every backend."""
+"""SGD with momentum updated in place takes the same steps as Keras's, on every backend."""
 import keras
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ SETTINGS = [{"momentum": 0.9}, {"momentum": 0.9, "global_clipnorm": 1.0}, {}, {"
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_steps_are_those_of_keras(settings):
+def test_steps_equal_those_of_keras(settings):
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))
     ended = []
@@ -26,7 +26,7 @@ def test_steps_are_those_of_keras(settings):
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"])
 @pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"use_ema": True}], ids=str)
-def test_a_fit_is_that_of_keras(policy, settings):
+def test_a_fit_equals_that_of_keras(policy, settings):
     weights = []
     for kind in (SGD, keras.optimizers.SGD):
         keras.utils.set_random_seed(0)
@@ -43,7 +43,7 @@ def test_a_fit_is_that_of_keras(policy, settings):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=0.02 if policy == "bfloat16" else 1e-6)  # two ways to round
 
 
-def test_by_hand_momentum_goes_on():
+def test_momentum_by_hand():
     optimizer, variable = SGD(0.5, momentum=0.5), keras.Variable(np.float32([1.0]))
     for gradient in (2.0, -2.0):
         optimizer.apply([keras.ops.convert_to_tensor([gradient])], [variable])
@@ -67,7 +67,7 @@ def test_no_product_waits_for_the_gradient():
     assert theirs.count("Mul") == 4  # what there is to be spared
 
 
-def test_a_saved_model_comes_back_with_it(tmp_path):
+def test_a_saved_model_loads_with_the_optimizer(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(SGD(0.1, momentum=0.9), "mse")
     model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)

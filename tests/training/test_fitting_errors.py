@@ -1,4 +1,4 @@
-"""A fault in the data of a later step reaches the caller as it is."""
+"""An error in the data of a later step reaches the caller unwrapped."""
 import pytest
 
 from tests.training.small import shapes, small_model
@@ -24,7 +24,7 @@ class BreaksLater:
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(0, False), (2, False), (1, True)])
-def test_an_error_of_a_later_batch_is_raised_as_it_is(tmp_path, workers, processes):
+def test_an_error_in_a_later_batch_reaches_the_caller_unwrapped(tmp_path, workers, processes):
     model = small_model("training", tmp_path, IMAGES_PER_GPU=1, STEPS_PER_EPOCH=6, LOADER_WORKERS=workers,
                         LOADER_PROCESSES=processes)
     with pytest.raises(ValueError) as caught:

@@ -1,4 +1,4 @@
-"""Functions of a user's own as attributes of a configuration, written as people write them."""
+"""A user's functions as attributes of a configuration, as plain functions and as methods."""
 import keras
 import numpy as np
 

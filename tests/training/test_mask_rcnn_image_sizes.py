@@ -1,4 +1,4 @@
-"""Images of sizes that the network or its anchors are not made for: an error that says so, before any arithmetic."""
+"""Images of a size that the network or its anchors are not built for raise a clear error."""
 import numpy as np
 import pytest
 
@@ -15,7 +15,7 @@ def test_detection_without_resizing_takes_multiples_of_64(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["none", "pad64"])
-def test_training_on_images_of_another_size_than_the_anchors(mode):
+def test_training_rejects_images_of_another_size_than_the_anchors(mode):
     loader = make_loader(shapes(2, height=64, width=128), small_config(IMAGE_RESIZE_MODE=mode))
     with pytest.raises(DataError, match="64 x 128 pixels.*anchors are for images of 64 x 64.*square"):
         loader[0]

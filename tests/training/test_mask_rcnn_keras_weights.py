@@ -1,4 +1,4 @@
-"""What keras.callbacks.ModelCheckpoint keeps of a training model can be detected with."""
+"""Weights that keras.callbacks.ModelCheckpoint saved in training load in both modes."""
 import numpy as np
 import pytest
 
@@ -31,6 +31,6 @@ def test_layers_cannot_be_excluded_from_them(best, tmp_path):
         small_model("inference", tmp_path).load_weights(best[0], exclude=["mrcnn_mask"])
 
 
-def test_a_missing_file_is_told_by_its_name(tmp_path):
+def test_a_missing_file_raises_with_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.weights.h5"):
         small_model("inference", tmp_path).load_weights(str(tmp_path / "gone.weights.h5"))

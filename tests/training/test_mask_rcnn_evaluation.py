@@ -1,4 +1,4 @@
-"""COCO AP through the model: of detections of every score, whatever DETECTION_MIN_CONFIDENCE is; images that cannot be read."""
+"""MaskRCNN.evaluate: detections of every score count; images that cannot be read are left out."""
 import cv2
 import keras
 import pytest
@@ -8,7 +8,7 @@ from tests.training.small import shapes, small_model
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_evaluation_counts_detections_that_detect_leaves_out(mode, tmp_path):
+def test_evaluation_counts_detections_below_the_threshold_of_detect(mode, tmp_path):
     model = small_model(mode, tmp_path, DETECTION_MIN_CONFIDENCE=1.0)
     # A class head that is sure of nothing: four classes of a quarter each, a square just ahead.
     logits = model.keras_model.get_layer("mrcnn_class_logits")

@@ -1,4 +1,4 @@
-"""LOADER_PROCESSES: the same training, and no process is left behind."""
+"""LOADER_PROCESSES: training is the same, and no process is left running."""
 import multiprocessing
 import time
 
@@ -11,7 +11,7 @@ from tests.training.small import shapes, small_model
 
 # False sends the most arrays through the processes, and is enough on a backend that takes long to compile.
 @pytest.mark.parametrize("use_rpn_rois", [pytest.param(True, marks=pytest.mark.tensorflow_only), False])
-def test_training_with_processes_is_training_without(tmp_path, use_rpn_rois):
+def test_training_with_processes_equals_training_without(tmp_path, use_rpn_rois):
     histories = []
     for processes in (False, True):
         model = small_model("training", tmp_path / str(processes), LOADER_PROCESSES=processes, LOADER_WORKERS=2,
@@ -35,7 +35,7 @@ class SlowLater(ShapesDataset):
 
 
 @pytest.mark.parametrize("processes", [True, False])
-def test_an_interruption_while_a_batch_is_made_is_raised_as_it_is_and_leaves_no_process(tmp_path, processes):
+def test_an_interruption_while_a_batch_is_made_leaves_no_process(tmp_path, processes):
     def end(batch, logs=None):
         if batch == 1:
             time.sleep(1)  # TensorFlow asks for the next batch meanwhile
