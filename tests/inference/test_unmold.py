@@ -38,7 +38,7 @@ def test_boxes_are_halved_and_shifted(box, expected):
 def test_boxes_masks_classes_and_scores():
     detections = padded([detection((36, 20, 76, 100), 2, 0.9), detection((16, 0, 64, 64), 1, 0.8)])
     mrcnn_mask = np.zeros((6, 28, 28, 3), np.float32)
-    mrcnn_mask[0, :, :14, 2] = 1  # the left half, of its own class
+    mrcnn_mask[0, :, :14, 2] = 1  # the left half, for its class
     mrcnn_mask[0, :, :, 1] = 1  # another class must not be looked at
     mrcnn_mask[1, 14:, :, 1] = 1  # the lower half
     boxes, class_ids, scores, masks = unmold_detections(detections, mrcnn_mask, ORIGINAL, MOLDED, WINDOW)

@@ -71,7 +71,7 @@ def _write(path, *epochs):
 def test_a_resumed_run_continues_its_history(tmp_path):
     path = tmp_path / "history.csv"
     _write(path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (2, {"loss": 9.0, "note": "odd"}))
-    _write(path, (2, {"loss": 1.0, "val_loss": 4.0}))  # taken up again after the second epoch, now with validation
+    _write(path, (2, {"loss": 1.0, "val_loss": 4.0}))  # resumed after the second epoch, now with validation
     assert path.read_text().splitlines() == ["epoch,loss,val_loss", "1,3.0,", "2,2.0,", "3,1.0,4.0"]
     _write(path, (0, {"loss": 5.0}))  # and from the start
     assert read_history(path) == [{"epoch": 1, "loss": 5}]

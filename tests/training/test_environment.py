@@ -42,7 +42,7 @@ def test_a_file_that_is_not_an_environment_is_ignored(tmp_path, content):
 
 @pytest.mark.tensorflow_only
 def test_peak_memory_of_a_gpu(monkeypatch):
-    """A card is played: TensorFlow names the first one, and tells bytes."""
+    """A fake GPU: TensorFlow names the first one, and reports bytes."""
     import tensorflow as tf
 
     cards = [SimpleNamespace(name="/device:GPU:0"), SimpleNamespace(name="/device:GPU:1")]
@@ -59,7 +59,7 @@ def test_peak_memory_of_a_gpu(monkeypatch):
 
 
 def test_peak_memory_grows_with_allocations():
-    """In a process of its own. A shell starts it, since Linux counts in what the starting process holds."""
+    """In a new process. A shell starts it, because Linux includes the memory of the parent process."""
     script = ("import sys; from mrcnn.training.environment import peak_memory; before = peak_memory();"
               "held = b'x' * (100 * 2**20); print(before, peak_memory(), 'keras' in sys.modules)")  # fmt: skip
     done = subprocess.run(["sh", "-c", '"$0" -c "$1"; true', sys.executable, script], cwd=REPOSITORY,

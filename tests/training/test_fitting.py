@@ -14,7 +14,7 @@ from tests.training.small import shapes, small_model, weights_of
 
 
 class Seen(keras.callbacks.Callback):
-    """Keeps what a callback of a user's own sees."""
+    """Records what a user's callback sees."""
 
     def __init__(self):
         super().__init__()
@@ -52,14 +52,14 @@ def runs(tmp_path_factory):
     data, val = shapes(5), shapes(3, seed=1)  # neither fills its last batch of two
     best = keras.callbacks.ModelCheckpoint(str(folder / "best.weights.h5"), monitor="val_mask_AP", mode="max",
                                            save_best_only=True, save_weights_only=True)
-    told = {"model": model, "folder": folder, "start": weights_of(model.keras_model), "seen": (Seen(), Seen()),
+    runs = {"model": model, "folder": folder, "start": weights_of(model.keras_model), "seen": (Seen(), Seen()),
             "traces": Traces(model.keras_model)}
-    told["first"] = model.train(data, val, 0.01, 1, "heads", custom_callbacks=[told["seen"][0], best])
-    told["after_heads"] = weights_of(model.keras_model)
-    told["log_dir"] = model.log_dir
-    told["second"] = model.train(data, val, 0.001, 3, "4+", custom_callbacks=[told["seen"][1], told["traces"]])
-    told["end"] = weights_of(model.keras_model)
-    return told
+    runs["first"] = model.train(data, val, 0.01, 1, "heads", custom_callbacks=[runs["seen"][0], best])
+    runs["after_heads"] = weights_of(model.keras_model)
+    runs["log_dir"] = model.log_dir
+    runs["second"] = model.train(data, val, 0.001, 3, "4+", custom_callbacks=[runs["seen"][1], runs["traces"]])
+    runs["end"] = weights_of(model.keras_model)
+    return runs
 
 
 def _moved(before, after):
@@ -159,11 +159,11 @@ def test_a_training_model_detects_with_its_current_weights(runs):
     inference = small_model("inference", runs["folder"])
     inference.load_weights(model.find_last(), by_name=True)
     layers = [network.keras_model.get_layer("mrcnn_class_logits") for network in (model, inference)]
-    own = [layer.get_weights() for layer in layers]
-    for layer, (kernel, bias) in zip(layers, own, strict=True):  # by itself so young a network may take all for background
+    weights = [layer.get_weights() for layer in layers]
+    for layer, (kernel, bias) in zip(layers, weights, strict=True):  # untrained, it may see background only
         layer.set_weights([kernel, bias + np.array([0, 9, 0, 0], np.float32)])
     ours, theirs = model.detect(images)[0], inference.detect(images)[0]
-    layers[0].set_weights(own[0])
+    layers[0].set_weights(weights[0])
     np.testing.assert_array_equal(ours["rois"], theirs["rois"])
     np.testing.assert_allclose(ours["scores"], theirs["scores"], atol=1e-5)
     assert len(ours["rois"]) > 0

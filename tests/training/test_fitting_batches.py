@@ -34,7 +34,7 @@ def test_stream_passes_errors_on():
 
 
 class NumberModel(keras.Model):
-    """Its loss on a batch is the number in the batch: the mean over a validation tells which batches it was of."""
+    """Its loss on a batch is the number in the batch, so that the mean over a validation identifies its batches."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return keras.ops.mean(x[0]) + 0.0 * keras.ops.mean(y_pred)
@@ -50,4 +50,4 @@ def test_every_validation_uses_the_same_batches(workers):
                         validation_data=FixedBatches(_batch, 5, workers))
     feed.close()
     assert history.history["val_loss"] == pytest.approx([2.0] * 4)  # the mean of 0, 1, 2, 3 and 4
-    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training goes on from batch to batch
+    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training continues with the next batches

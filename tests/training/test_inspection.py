@@ -11,7 +11,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (48, 80, 3)).astype(np.uint8)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     model = small_model("inference", tmp_path_factory.mktemp("logs"), RPN_NMS_THRESHOLD=0.5)
-    # random weights give many anchors a score of 1, and among equals each backend has an order of its own
+    # random weights give many anchors a score of 1, and each backend orders equal scores differently
     scores = model.keras_model.get_layer("rpn_model").get_layer("rpn_class_raw")
     scores.set_weights([scores.get_weights()[0] / 100, scores.get_weights()[1]])
     return model
@@ -35,7 +35,7 @@ def test_anchors_are_in_pixels_of_the_image(model, stages):
     pixels = model.get_anchors((64, 64, 3)) * 63 + [0, 0, 1, 1]
     expected = (pixels - [13, 0, 13, 0]) / 0.8
     assert stages.anchors.shape == (1023, 4) and sum(stages.level_counts) == 1023
-    # the small ones; the height of 38.4 pixels is rounded to 38, which tells on the large ones
+    # the small ones; the height of 38.4 pixels is rounded to 38, which matters for the large ones
     np.testing.assert_allclose(stages.anchors[:768], expected[:768], atol=1)
 
 

@@ -14,7 +14,7 @@ from tests.training.small import shapes, small_config
 
 @pytest.fixture
 def detector(tmp_path):
-    """What stands for a MaskRCNN that trains: a configuration, a folder, and detections of nothing."""
+    """In place of a MaskRCNN that trains: a configuration, a folder, and no detections."""
     nothing = {"rois": np.zeros((0, 4)), "class_ids": np.zeros(0, int), "scores": np.zeros(0), "masks": None}
     return types.SimpleNamespace(config=small_config(), log_dir=str(tmp_path), detect=lambda images: [nothing])
 
@@ -36,10 +36,10 @@ def test_pictures_of_every_second_epoch(detector, tmp_path):
     found = events(tmp_path / "inspection")
     assert [(tag, step) for tag, step, _ in found] == [("sample 2", 2)]
     assert min(found[0][2]) > 300
-    assert plt.get_fignums() == left_by_others  # none of its own is left open
+    assert plt.get_fignums() == left_by_others  # it closes its figures
 
 
-@pytest.mark.parametrize("arguments, told", [({"every": 0}, "every is 0"), ({"image_ids": [3]}, "3 is not in the data set")])
-def test_bad_arguments(detector, arguments, told):
-    with pytest.raises(ValueError, match=told):
+@pytest.mark.parametrize("arguments, message", [({"every": 0}, "every is 0"), ({"image_ids": [3]}, "3 is not in the data set")])
+def test_bad_arguments(detector, arguments, message):
+    with pytest.raises(ValueError, match=message):
         InspectSamples(detector, shapes(3), **arguments)

@@ -12,7 +12,7 @@ IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 64, 3)).astype(np.uint8
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     model = small_model("inference", tmp_path_factory.mktemp("logs"), RPN_NMS_THRESHOLD=0.5)
-    # random weights give many anchors a score of 1, and among equals each backend has an order of its own
+    # random weights give many anchors a score of 1, and each backend orders equal scores differently
     scores = model.keras_model.get_layer("rpn_model").get_layer("rpn_class_raw")
     scores.set_weights([scores.get_weights()[0] / 100, scores.get_weights()[1]])
     return model

@@ -12,7 +12,7 @@ SETTINGS = {"STEPS_PER_EPOCH": 1, "LOSS_WEIGHTS": LOSS_WEIGHTS, "WEIGHT_DECAY": 
 
 
 def _copies(model, folder):
-    """The model read from a file of its own, and its clone with its weights."""
+    """The model loaded from its file, and its clone with its weights."""
     model.save(folder / "model.keras")
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())

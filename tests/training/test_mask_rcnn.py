@@ -80,7 +80,7 @@ def test_detect_molded_equals_detect(square):
     assert square.detect_molded(molded[:0], metas[:0]) == []
 
 
-def _assert_endings_agree(model, atol):
+def _assert_variants_agree(model, atol):
     image = IMAGES[0]  # 64 x 64: nothing is resized
     molded, metas, _ = model.mold_inputs([image])
     found, masks = model.predictor.run(image[None], metas)
@@ -93,12 +93,12 @@ def _assert_endings_agree(model, atol):
 
 @pytest.mark.parametrize("kind", ["square", "free"])
 def test_the_detection_model_equals_the_classic_one(kind, request):
-    _assert_endings_agree(request.getfixturevalue(kind), 1e-5)
+    _assert_variants_agree(request.getfixturevalue(kind), 1e-5)
 
 
 def test_the_variants_agree_with_batch_statistics(tmp_path):
     # 30 rows: more than the mask head takes at a time where it can
-    _assert_endings_agree(small_model("inference", tmp_path, TRAIN_BN=True, DETECTION_MAX_INSTANCES=30,
+    _assert_variants_agree(small_model("inference", tmp_path, TRAIN_BN=True, DETECTION_MAX_INSTANCES=30,
                                       POST_NMS_ROIS_INFERENCE=40, DETECTION_NMS_THRESHOLD=0.9), 1e-4)  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def test_the_variants_agree_in_lower_precision(tmp_path):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        _assert_endings_agree(small_model("inference", tmp_path), 0.02)
+        _assert_variants_agree(small_model("inference", tmp_path), 0.02)
     finally:
         keras.config.set_dtype_policy(policy)
 

@@ -68,10 +68,10 @@ def test_a_folder_without_configuration_gives_none(tmp_path):
     assert load_config(tmp_path / "w.h5") is None
 
 
-@pytest.mark.parametrize("text, said", [("[1]", "expected a JSON object"), ("{", "cannot read the configuration")])
-def test_a_damaged_configuration_raises(tmp_path, text, said):
+@pytest.mark.parametrize("text, message", [("[1]", "expected a JSON object"), ("{", "cannot read the configuration")])
+def test_a_damaged_configuration_raises(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         load_config(tmp_path / "w.h5")
 
 

@@ -130,8 +130,8 @@ def test_detection_refuses_a_file_without_heads(files, tmp_path):
 def test_a_load_by_name_prints_what_got_no_weights(files, tmp_path, capsys):
     model = small_model("training", tmp_path)
     report = model.load_weights(files["backbone"], by_name=True)
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 1 and told[0].startswith(f"{files['backbone']}: no weights for 27 layers (fpn_c5p5, ")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"{files['backbone']}: no weights for 27 layers (fpn_c5p5, ")
     model.load_weights(files["backbone"], by_name=True, exclude=report.missing_layers)
     model.load_weights(files["whole"], by_name=True, exclude=CLASS_LAYERS)
     assert capsys.readouterr().out == ""  # nothing was expected that did not come

@@ -125,9 +125,9 @@ def test_heads_of_another_class_count_need_to_be_excluded(tmp_path):
     model = small_model(classes=5, seed=3)
     before = values_of(model)
     shapes = r"mrcnn_class_logits/kernel: \(96, 81\) in the file, \(96, 5\) in the model"
-    with pytest.raises(WeightsError, match=shapes) as told:
+    with pytest.raises(WeightsError, match=shapes) as caught:
         classic_h5.load(model, tmp_path / "w.h5")
-    assert "exclude=['mrcnn_class_logits']" in str(told.value)
+    assert "exclude=['mrcnn_class_logits']" in str(caught.value)
     for (_, was), (_, now) in zip(before, values_of(model), strict=True):
         np.testing.assert_array_equal(was, now)
 
