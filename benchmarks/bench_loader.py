@@ -1,9 +1,9 @@
-"""Images a second at 1024 pixels: the training loader alone, with threads and with processes, augmented, and the classic
-generator.
+"""Images per second at 1024 pixels: the training loader in one thread, with threads, with processes and augmented, and the
+classic generator.
 
-A batch holds images, meta, RPN targets, class ids, boxes and mini-masks. What decoding, resizing and padding alone take is
-printed beside it, and the largest memory of a loader process. The ways to load run in turns, --repeat rounds of them, and
-each figure is a median.
+A batch has images, meta, RPN targets, class ids, boxes and mini-masks. The speed of decoding, resizing and padding alone is
+printed for comparison, and the peak memory of a loader process. The variants take turns for --repeat rounds, and each result
+is a median.
 """
 import argparse
 import resource
@@ -15,7 +15,7 @@ import common
 
 
 class Feed:
-    """A loader that runs, and the images a second of each round that it was measured in."""
+    """A running loader, and its images per second in each round."""
 
     def __init__(self, loader, threads=0, processes=0):
         from mrcnn.loading.loader_pool import WorkerProcesses
@@ -27,7 +27,7 @@ class Feed:
         self.speeds = []
 
     def measure(self, images):
-        """Take so many images, after the batches that were made ahead while others ran."""
+        """Measure a round of so many images, after the batches that were made ahead while others were measured."""
         for _ in range(max(self.workers, 1) * 3):
             next(self.batches)
         done, start = 0, time.perf_counter()
@@ -37,7 +37,7 @@ class Feed:
         self.speeds.append(done / (time.perf_counter() - start))
 
     def close(self):
-        """End it. Returns: MiB, the largest memory that one of its processes had; 0 without processes."""
+        """End it. Returns: peak memory of its largest process in MiB; 0 without processes."""
         import multiprocessing
 
         numbers = [child.pid for child in multiprocessing.active_children()] if self.processes else []
@@ -49,7 +49,7 @@ class Feed:
 
 
 def images_a_second(loader, images, **workers):
-    """Return images a second of a loader in one round; the workers are those of `Feed`."""
+    """Return the images per second of a loader in one round; see `Feed` for the workers."""
     feed = Feed(loader, **workers)
     feed.measure(images)
     feed.close()
@@ -57,7 +57,7 @@ def images_a_second(loader, images, **workers):
 
 
 def _peak(number):
-    """Return the largest memory that a process has had, in MiB; 0 where the system does not tell."""
+    """Return the peak memory of a process in MiB; 0 if the system does not report it."""
     try:
         lines = Path(f"/proc/{number}/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -66,7 +66,7 @@ def _peak(number):
 
 
 def pixels_a_second(dataset, settings, images):
-    """Return images a second of decoding, resizing and padding alone."""
+    """Return the images per second of decoding, resizing and padding alone."""
     from mrcnn.geometry.resize import apply_plan, plan_resize
 
     start = time.perf_counter()
@@ -78,7 +78,7 @@ def pixels_a_second(dataset, settings, images):
 
 
 def classic_a_second(dataset, settings, images):
-    """Return images a second of `data_generator` with its classic outputs."""
+    """Return the images per second of the classic `data_generator`."""
     import mrcnn.model as modellib
 
     batches = modellib.data_generator(dataset, settings, batch_size=settings.BATCH_SIZE)
@@ -90,12 +90,12 @@ def classic_a_second(dataset, settings, images):
 
 
 def main():
-    """Print images a second of each way to load."""
+    """Print the images per second of each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024, help="side of the square images, in pixels")
-    parser.add_argument("--images", type=int, default=64, help="images of a round, after a few batches to warm up")
+    parser.add_argument("--images", type=int, default=64, help="images in a round, after a few batches to warm up")
     parser.add_argument("--repeat", type=int, default=9, help="rounds")
-    parser.add_argument("--workers", type=int, default=2, help="loader threads, and processes, beside the run without any")
+    parser.add_argument("--workers", type=int, default=2, help="loader threads, and loader processes")
     parser.add_argument("--batch-size", type=int, default=2, help="images in a batch")
     args = parser.parse_args()
 

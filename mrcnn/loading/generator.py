@@ -1,13 +1,13 @@
 """The classic generator: endless batches in the layout that scripts and notebooks of the classic code unpack.
 
 Training uses `mrcnn.loading.loader`. Here its samples take their classic form: the RPN's targets as a label for every
-anchor, masks with their instances on the last axis, images with the mean subtracted, and optionally random regions and
+anchor, masks with their instances on the last axis, images with the mean subtracted, and optionally random ROIs and
 the targets of the heads, made outside the network.
 
-`WithRandomRois` is not classic: it adds random regions to the loader's batches, to train the heads without the RPN.
+`WithRandomRois` is not classic: it adds random ROIs to the loader's batches, to train the heads without the RPN.
 
 Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w masks,
-R random regions, S sampled regions, K classes with background.
+R random ROIs, S sampled ROIs, K classes with background.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from mrcnn.loading.loader import Loader, TargetSettings, TrainingSample, pad_gro
 from mrcnn.loading.sample import SampleSettings
 from mrcnn.loading.targets.detection import build_detection_targets, generate_random_rois
 
-# The regions have a random stream of their own; the loader uses streams 0 and 1.
+# The ROIs have a random stream of their own; the loader uses streams 0 and 1.
 _ROI_STREAM = 2
 
 # (inputs, outputs) as Keras models of the classic code took them.
@@ -32,7 +32,7 @@ ClassicBatch: TypeAlias = tuple[list[np.ndarray], list[np.ndarray]]
 
 
 class WithRandomRois:
-    """The batches of a loader, each with random regions of its images as the last array.
+    """The batches of a loader, each with random ROIs of its images as the last array.
 
     Args:
         loader: Makes the batches.
@@ -91,7 +91,7 @@ def data_generator(
         augmentation, no_augmentation_sources, keep_empty: See `Loader`.
         mean_pixel: C numbers, or one. Subtracted from the images.
         random_rois: R; 0 for none.
-        detection: How to sample the random regions and make targets of the heads; None for neither.
+        detection: How to sample the random ROIs and make targets of the heads; None for neither.
         seed: Of all random choices; None draws one from NumPy's global state.
 
     Yields:
@@ -144,17 +144,17 @@ def classic_batch(
     detection: DetectionTargetSettings | None,
     rng: np.random.Generator,
 ) -> ClassicBatch:
-    """Make a batch of samples in the classic layout, with random regions and targets of the heads if asked for.
+    """Make a batch of samples in the classic layout, with random ROIs and targets of the heads if asked for.
 
     Args:
         loader: Made the samples.
         samples: B samples.
         mean_pixel, random_rois, detection: See `data_generator`, which yields what this returns.
-        rng: Draws the regions.
+        rng: Draws the ROIs.
     """
     inputs, outputs = _classic_inputs(loader, samples, mean_pixel), []
     if random_rois:
-        parts = [_regions(sample, random_rois, detection, rng) for sample in samples]
+        parts = [_draw_rois(sample, random_rois, detection, rng) for sample in samples]
         stacked = [np.stack(arrays) for arrays in zip(*parts, strict=True)]
         inputs += stacked[:2]
         if detection is not None:
@@ -193,10 +193,10 @@ def dense_rpn_match(
     return match
 
 
-def _regions(
+def _draw_rois(
     sample: TrainingSample, random_rois: int, detection: DetectionTargetSettings | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    """Draw random regions for one image; with `detection` sample some: (rpn_rois, rois, class_ids, deltas, masks)."""
+    """Draw random ROIs for one image; with `detection` sample some: (rpn_rois, rois, class_ids, deltas, masks)."""
     truth = sample.class_ids, sample.boxes
     rpn_rois = generate_random_rois(sample.image.shape, random_rois, *truth, rng)
     if detection is None:

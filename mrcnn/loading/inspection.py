@@ -3,7 +3,7 @@
 Everything here comes from the functions that the loader and the generator use; nothing is computed in a second way.
 
 Shape letters: H W C network input, h w masks, N instances, A anchors, T anchors trained on, L pyramid levels, P positive
-anchors, n anchors, R random regions, S sampled regions, K classes with background, M side of the mask targets.
+anchors, n anchors, R random ROIs, S sampled ROIs, K classes with background, M side of the mask targets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -63,12 +63,12 @@ class TrainingStages:
         negative_anchors: The negative anchors that were chosen to train on.
         neutral_anchors: The anchors that overlap an object by at least 0.3 and are not trained on.
         refined_anchors: The positive anchors after their deltas are applied: where the RPN should put them.
-        rpn_rois: Random regions, in place of the RPN's proposals.
-        rois: The regions that the heads train on, the positive ones first.
+        rpn_rois: Random ROIs, in place of the RPN's proposals.
+        rois: The ROIs that the heads train on, the positive ones first.
         roi_class_ids: 0 is negative.
-        roi_deltas: Targets of the box head for the class of the region; 0 for negative regions.
-        refined_rois: The regions after their deltas are applied.
-        roi_masks: Targets of the mask head for the class of the region.
+        roi_deltas: Targets of the box head for the class of the ROI; 0 for negative ROIs.
+        refined_rois: The ROIs after their deltas are applied.
+        roi_masks: Targets of the mask head for the class of the ROI.
         mini_masks: Whether `masks` are mini-masks.
     """
 
@@ -98,12 +98,12 @@ class TrainingStages:
 
     @property
     def positive_share(self) -> float:
-        """Share of the sampled regions that are positive."""
+        """Share of the sampled ROIs that are positive."""
         return float((self.roi_class_ids > 0).mean())
 
     @property
     def unique_share(self) -> float:
-        """Number of different regions in the sample over S: regions are repeated if there are too few."""
+        """Number of different ROIs in the sample over S: ROIs are repeated if there are too few."""
         return len(np.unique(self.rois, axis=0)) / len(self.rois)
 
 
@@ -127,7 +127,7 @@ def training_stages(
         seed: Of all random choices.
 
     Returns:
-        The stages; those of an image without objects have no positive anchors and no positive regions.
+        The stages; those of an image without objects have no positive anchors and no positive ROIs.
 
     Raises:
         DataError: the image or its instances cannot be used.
@@ -158,7 +158,7 @@ def training_stages(
 def _sample_rois(
     sample: Sample, settings: InspectionSettings, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    """Draw random regions and make targets for some of them: (rpn_rois, rois, class_ids, deltas, masks)."""
+    """Draw random ROIs and make targets for some of them: (rpn_rois, rois, class_ids, deltas, masks)."""
     truth = sample.class_ids, sample.boxes
     rpn_rois = generate_random_rois(sample.image.shape, count, *truth, rng)
     return rpn_rois, *build_detection_targets(rpn_rois, *truth, sample.masks, **vars(settings.detection), rng=rng)
@@ -175,7 +175,7 @@ def _neutral(
 
 @dataclass
 class PositiveShares:
-    """The share of positive regions of many images.
+    """The share of positive ROIs of many images.
 
     Attributes:
         shares: One for each of `image_ids`.
@@ -210,7 +210,7 @@ def positive_roi_shares(
     seed: int = 0,
     progress: Show | None = None,
 ) -> PositiveShares:
-    """Sample regions on many images and count how many are positive; about a third is normal.
+    """Sample ROIs on many images and count how many are positive; about a third is normal.
 
     Args:
         dataset: Prepared.

@@ -11,8 +11,8 @@ that nothing is left behind, whichever process ends first.
 
 `WorkerProcesses` and `_Worker` run in the parent; `serve`, `_Messages`, `_BatchWriter` and `_Slot` in the workers.
 
-A process pool of the standard library or of joblib returns arrays through a pipe, which takes longer than making them;
-`benchmarks/README.md` says what Grain did.
+The pools of joblib and the standard library pickle every batch through a pipe; what Grain does instead was tried, see
+`benchmarks/README.md`.
 """
 
 import atexit

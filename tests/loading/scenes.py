@@ -1,4 +1,4 @@
-"""A small data set written as users write theirs: images in memory, `load_mask` overridden alone."""
+"""A small data set as users write theirs: images in memory, and only `load_mask` overridden."""
 
 import numpy as np
 

@@ -38,15 +38,15 @@ def test_masks_stay_on_their_objects(augmentation, seed):
     np.testing.assert_array_equal(boxes, extract_bboxes(np.moveaxis(masks, 0, -1)))
 
 
-def test_a_quarter_turn_turns_both():
-    # the augmenter that turned images and not their masks, for those who did not list it
+def test_a_quarter_turn_turns_image_and_masks():
+    # the classic code turned the image and not its masks
     image, _, class_ids, _, masks = sample(iaa.Rot90(1))
     for i, class_id in enumerate(class_ids):
         drawn = np.abs(image[:, :, 0].astype(int) - 50 * class_id) < 30
         assert (drawn & masks[i]).sum() / (drawn | masks[i]).sum() > 0.9
 
 
-def test_what_changes_values_leaves_masks_alone():
+def test_augmenters_that_change_values_leave_masks_alone():
     plain = sample(None)
     noisy = sample(iaa.Sequential([iaa.Multiply(0.3), iaa.GaussianBlur(2.0), iaa.Add(40), iaa.Invert(1.0)]))
     assert (plain[0] != noisy[0]).mean() > 0.9
@@ -73,12 +73,12 @@ def test_an_augmenter_that_changes_sizes_is_an_error():
         sample(iaa.Pad(px=(10, 0, 0, 0), keep_size=False))
 
 
-def test_something_else_is_an_error():
+def test_an_augmentation_that_is_not_an_augmenter_is_an_error():
     with pytest.raises(ValueError, match="must be an imgaug augmenter .* and is function"):
         apply_imgaug(make_sample, np.zeros((4, 4, 3), np.uint8), BitMasks.empty((4, 4), 0), np.random.default_rng(0))
 
 
-def test_flips_of_imgaug_take_the_short_way():
+def test_flips_of_imgaug_become_random_flips():
     assert as_flip(iaa.Fliplr(0.5)) == RandomFlip(0.5, 0.0)
     assert as_flip(iaa.Flipud(1)) == RandomFlip(0.0, 1.0)
     assert as_flip(iaa.Sequential([iaa.Fliplr(0.5)])) is None
@@ -92,7 +92,7 @@ def test_flips_of_imgaug_take_the_short_way():
 @pytest.mark.parametrize("flips", [(False, True), (True, False), (True, True)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.int64, np.float32, np.float64, bool])
 @pytest.mark.parametrize("shape", [(5, 8, 3), (4, 7, 1), (3, 5, 6), (1, 1, 4)])
-def test_a_mirrored_image_is_the_view_that_goes_backwards(flips, dtype, shape):
+def test_a_flipped_image_equals_the_reversed_view(flips, dtype, shape):
     image = (np.random.default_rng(0).random(shape) * 100).astype(dtype)
     expected = image[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1].copy()
     for out in (None, np.zeros_like(image), image.copy()):
@@ -102,7 +102,7 @@ def test_a_mirrored_image_is_the_view_that_goes_backwards(flips, dtype, shape):
     np.testing.assert_array_equal(apply_flips(image, flips, image), expected)
 
 
-def test_a_flip_happens_as_often_as_it_says():
+def test_flips_happen_with_their_probability():
     drawn = [RandomFlip(0.3, 0.0).draw(np.random.default_rng(seed)) for seed in range(400)]
     assert sum(across for _, across in drawn) == pytest.approx(120, abs=40)
     assert not any(along for along, _ in drawn)

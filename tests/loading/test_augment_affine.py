@@ -1,4 +1,4 @@
-"""The short way of flips, rotation and their kin: outlines are moved, and give what warping drawn masks gives."""
+"""Affine augmenters move outlines, with the same result as warping drawn masks."""
 import numpy as np
 import pytest
 
@@ -46,7 +46,7 @@ def large(cls):
 
 
 def both_ways(dataset, settings, augmentation, seed, monkeypatch):
-    """The sample made by outlines, and made by drawn masks."""
+    """The sample made from outlines, and from drawn masks."""
     assert is_affine(augmentation)
     short = make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
     with monkeypatch.context() as patched:
@@ -66,10 +66,10 @@ def both_ways(dataset, settings, augmentation, seed, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("seed", range(5))
-def test_outlines_moved_are_masks_warped(cls, mode, augmentation, seed, monkeypatch):
+def test_moved_outlines_equal_warped_masks(cls, mode, augmentation, seed, monkeypatch):
     dataset, settings = large(cls), SIZES[mode]
     short, plain = both_ways(dataset, settings, augmentation, seed, monkeypatch)
-    np.testing.assert_array_equal(short[0], plain[0])  # the very same picture
+    np.testing.assert_array_equal(short[0], plain[0])  # exactly the same image
     np.testing.assert_array_equal(short[1], plain[1])
     assert short[2].tolist() == plain[2].tolist()
     # the box of an outline holds its tips, which may be too thin to have a pixel
@@ -83,7 +83,7 @@ def test_outlines_moved_are_masks_warped(cls, mode, augmentation, seed, monkeypa
 
 
 @pytest.mark.parametrize("cls", [Outlined, Large])
-def test_mini_masks_are_of_the_moved_outlines(cls, monkeypatch):
+def test_mini_masks_are_drawn_from_moved_outlines(cls, monkeypatch):
     settings = SampleSettings("square", min_dim=256, max_dim=512, mini_mask_shape=(28, 28), num_classes=4)
     augmentation = iaa.Affine(rotate=25)
     short, plain = both_ways(large(cls), settings, augmentation, 0, monkeypatch)
@@ -103,8 +103,8 @@ def test_a_quarter_turn_by_hand():
     np.testing.assert_array_equal(image[:, :, 0] == 50, masks[0])
 
 
-def test_what_left_the_image_does_not_come_back():
-    """A crop shows a part of an object; turned, no more of it comes into sight."""
+def test_parts_that_a_crop_cut_off_do_not_come_back():
+    """A crop shows a part of an object; rotating it shows no more of it."""
     settings = SIZES["crop"]
     for cls in (Outlined, Large):
         for seed in range(4):
@@ -126,5 +126,5 @@ def test_what_left_the_image_does_not_come_back():
     (iaa.Sequential([type("Affine", (iaa.Affine,), {"__module__": "own.geometric"})(rotate=1)]), False),
     (make_sample, False),
 ])  # fmt: skip
-def test_which_augmenters_take_the_short_way(augmentation, expected):
+def test_is_affine(augmentation, expected):
     assert is_affine(augmentation) == expected

@@ -15,7 +15,7 @@ def generator(dataset, **kwargs):
     return data_generator(dataset, SAMPLE, TARGET, **{"batch_size": 3, "seed": 0, **kwargs})
 
 
-def test_outputs_without_regions():
+def test_arrays_without_rois():
     inputs, outputs = next(generator(scenes(OBJECT, OBJECT), mean_pixel=[1, 2, 3]))
     assert outputs == []
     assert [(a.shape, str(a.dtype)) for a in inputs] == [
@@ -30,7 +30,7 @@ def test_outputs_without_regions():
     assert inputs[0][0, 0, 0].tolist() == [-1, -2, -3]
 
 
-def test_outputs_with_regions_and_head_targets():
+def test_arrays_with_rois_and_head_targets():
     inputs, outputs = next(generator(scenes(OBJECT, OBJECT), random_rois=200, detection=HEADS))
     assert [(a.shape, str(a.dtype)) for a in inputs[7:] + outputs] == [
         ((3, 200, 4), "int32"),
@@ -47,23 +47,23 @@ def test_outputs_with_regions_and_head_targets():
     np.testing.assert_array_equal(class_ids[0, :, 0] > 0, overlaps >= 0.5)
 
 
-def test_regions_alone():
+def test_rois_without_head_targets():
     inputs, outputs = next(generator(scenes(OBJECT), random_rois=50))
     assert len(inputs) == 8 and inputs[7].shape == (3, 50, 4) and outputs == []
 
 
-def test_batches_are_full_and_go_on_without_end():
+def test_batches_are_full_and_never_end():
     seen = [int(i) for inputs, _ in islice(generator(many(4), shuffle=False), 4) for i in inputs[1][:, 0]]
     assert seen == [0, 1, 2, 3] * 3
 
 
-def test_every_image_once_a_pass_in_a_new_order():
+def test_every_pass_has_each_image_once_in_a_new_order():
     seen = [int(i) for inputs, _ in islice(generator(many(6)), 8) for i in inputs[1][:, 0]]
     passes = [seen[i : i + 6] for i in range(0, 24, 6)]
     assert all(sorted(p) == list(range(6)) for p in passes) and len(set(map(tuple, passes))) > 1
 
 
-def test_what_cannot_be_used_is_passed_over():
+def test_broken_and_empty_images_are_left_out():
     class Faulty(Scenes):
         def load_image(self, image_id):
             if image_id == 1:
@@ -75,6 +75,6 @@ def test_what_cannot_be_used_is_passed_over():
         assert (inputs[1][:, 0] == 0).all()
 
 
-def test_head_targets_need_regions():
+def test_head_targets_need_rois():
     with pytest.raises(ValueError, match="give random_rois too"):
         generator(scenes(OBJECT), detection=HEADS)

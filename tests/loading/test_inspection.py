@@ -1,4 +1,4 @@
-"""What is shown of a sample is what the loader and the generator make of it."""
+"""The stages of a sample are those of the loader and the generator."""
 import numpy as np
 import pytest
 
@@ -28,7 +28,7 @@ class Small(Config):
 
 
 class Boxes(Dataset):
-    """Images of 64 x 128 pixels: with two objects, with a crowd alone, without anything, and a broken one."""
+    """Images of 64 x 128 pixels: with two objects, with only crowds, empty, and broken."""
 
     def __init__(self):
         super().__init__()
@@ -67,7 +67,7 @@ def test_the_sample_is_resized_and_padded(stages):
     assert full.shape == (128, 128, 2) and full[:, :, 0].sum() == 20 * 40 and full[42:62, 20:60, 0].all()
 
 
-def test_anchors_are_divided_by_what_they_overlap(stages, settings):
+def test_anchors_are_grouped_by_their_overlap(stages, settings):
     best = compute_overlaps(stages.anchors, stages.boxes).max(axis=1)
     assert len(stages.anchors) == sum(settings.level_counts)
     assert 0 < len(stages.positive_anchors) <= 32 and (stages.rpn_match == -1).sum() == len(stages.negative_anchors)
@@ -85,7 +85,7 @@ def test_the_targets_lead_to_the_objects(stages):
     assert not stages.roi_masks[negative].any() and stages.roi_masks[~negative].any(axis=(1, 2)).all()
 
 
-def test_a_third_of_the_regions_is_positive(stages):
+def test_a_third_of_the_rois_is_positive(stages):
     assert stages.positive_share == 6 / 20  # the whole part of 0.33 * 20
     assert stages.unique_share == len({tuple(roi) for roi in stages.rois}) / 20
     assert (stages.roi_class_ids > 0).tolist() == [True] * 6 + [False] * 14  # positive ones first
@@ -113,14 +113,14 @@ def test_shares_over_images_leave_out_what_training_leaves_out(settings):
     assert "no image" in str(PositiveShares()) and np.isnan(PositiveShares().mean)
 
 
-def test_arrays_in_words():
+def test_describe_array():
     assert describe_array("image", np.array([[0, 255, 3]], np.uint8)) == (
         "image                    shape: (1, 3)                min:    0.00000  max:  255.00000  uint8")
     assert describe_array("none", np.zeros((0, 4))).split() == ["none", "shape:", "(0,", "4)", "min:", "max:", "float64"]
 
 
 def test_the_default_configuration_on_photographs():
-    """The figures that the inspection of COCO is known by."""
+    """The known numbers of anchors and the shapes of a batch on COCO."""
     from mrcnn.datasets.catalog import open_dataset
 
     dataset = open_dataset(shared_path("data/tiny_coco"), "coco", "val")

@@ -1,6 +1,7 @@
 import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def many(count=7, cls=Scenes):
 
 
 def ids(batch):
-    """The images of a batch, without the rows that fill it up."""
+    """The image ids of a batch, without its padding rows."""
     return [int(meta[0]) for meta in batch[1] if meta[12:].any()]
 
 
@@ -66,7 +67,7 @@ def test_one_pass_shows_every_image_once():
     assert sorted(sum(map(ids, batches), [])) == list(range(7))
 
 
-def test_the_last_batch_is_filled_up_with_rows_that_count_nothing():
+def test_the_last_batch_is_padded_with_rows_that_no_loss_counts():
     whole, last = (loader_of(many(3), batch_size=2, shuffle=False)[step] for step in (0, 1))
     assert [array.shape for array in last] == [array.shape for array in whole]
     assert [array.dtype for array in last] == [array.dtype for array in whole]
@@ -74,7 +75,7 @@ def test_the_last_batch_is_filled_up_with_rows_that_count_nothing():
     np.testing.assert_array_equal(images[0], images[1])
     assert metas[0, 12:].any() and not metas[1, 12:].any() and metas[1, :12].tolist() == metas[0, :12].tolist()
     assert all(array[0].any() and not array[1].any() for array in targets)
-    # what one image alone makes is left as it is
+    # the row of the image itself is not changed
     alone = loader_of(many(3), batch_size=1, shuffle=False)[2]
     for array, expected in zip(last, alone, strict=True):
         np.testing.assert_array_equal(array[:1], expected)
@@ -89,7 +90,7 @@ def test_each_pass_has_its_own_order_and_the_same_each_time():
     assert orders != [ids(loader_of(many(7), batch_size=7, seed=1)[i]) for i in range(4)]
 
 
-def test_without_shuffling_the_data_sets_own_order():
+def test_without_shuffling_the_order_is_that_of_the_data_set():
     loader = loader_of(many(5), batch_size=2, shuffle=False)
     assert [ids(loader[i]) for i in range(6)] == [[0, 1], [2, 3], [4]] * 2
 
@@ -107,7 +108,7 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     assert all(same(a, b) for a, b in zip(forwards * 3, threaded, strict=True))
     copied = pickle.loads(pickle.dumps(loader))
     assert all(same(a, copied[i]) for i, a in enumerate(forwards))
-    # the same image in another pass is cropped, flipped and matched anew
+    # in another pass the same image is cropped, flipped and matched differently
     of_image_0 = [b[0][ids(b).index(0)] for b in forwards if 0 in ids(b)]
     assert len(of_image_0) == 2 and (of_image_0[0] != of_image_0[1]).any()
 
@@ -125,7 +126,7 @@ def test_a_negative_step_is_an_error():
 
 @pytest.mark.parametrize("keep_empty", [False, True])
 def test_images_without_objects(keep_empty):
-    dataset = scenes([], OBJECT, [(-1, 0, 0, 9, 9)], OBJECT)  # the first is empty, the third has a crowd alone
+    dataset = scenes([], OBJECT, [(-1, 0, 0, 9, 9)], OBJECT)  # the first is empty, the third has only a crowd
     loader = loader_of(dataset, batch_size=4, shuffle=False, keep_empty=keep_empty)
     batch = loader[0]
     if keep_empty:
@@ -137,7 +138,7 @@ def test_images_without_objects(keep_empty):
         assert loader.broken == {}
 
 
-def test_images_known_to_be_empty_take_no_place_in_the_pass():
+def test_images_known_to_be_empty_are_not_part_of_a_pass():
     class Counted(Scenes):
         def num_instances(self, image_id):
             return len(self.image_info[image_id]["rectangles"])
@@ -150,12 +151,12 @@ def test_images_known_to_be_empty_take_no_place_in_the_pass():
         loader_of(scenes([], [], cls=Counted))
 
 
-def test_only_empty_images_are_an_error_and_no_endless_loop():
+def test_a_data_set_of_empty_images_is_an_error_and_not_an_endless_loop():
     with pytest.raises(DataError, match="0 are broken and 3 are without instances"):
         loader_of(scenes([], [], []))[0]
 
 
-def test_an_object_too_many_is_left_out_at_random():
+def test_surplus_objects_are_left_out_at_random():
     rectangles = [(1 + i % 3, 2 * i, 2 * i, 2 * i + 8, 2 * i + 8) for i in range(12)]
     loader = loader_of(scenes(rectangles), batch_size=1)
     kept = [{tuple(box) for box in loader[step][6][0]} for step in range(4)]
@@ -181,7 +182,7 @@ class Faulty(Scenes):
         return mask, np.array([class_id])
 
 
-def test_broken_samples_are_told_once_and_stood_in_for(caplog):
+def test_broken_samples_are_reported_once_and_replaced(caplog):
     loader = loader_of(many(5, Faulty), batch_size=5, shuffle=False)
     with caplog.at_level(logging.WARNING):
         first, second = loader[0], loader[1]
@@ -189,13 +190,13 @@ def test_broken_samples_are_told_once_and_stood_in_for(caplog):
     assert sorted(loader.broken) == [1, 3]
     assert "image 1" in loader.broken[1] and "truncated file" in loader.broken[1]
     assert "(60, 40)" in loader.broken[3]
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 2 and all("path" in message for message in told)
-    # the stand-in is the same whether the fault is known already or not
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2 and all("path" in message for message in messages)
+    # the replacement is the same, whether the fault is known already or not
     assert same(second, loader_of(many(5, Faulty), batch_size=5, shuffle=False)[1])
 
 
-def test_when_all_are_broken_it_says_why():
+def test_if_all_images_are_broken_the_error_says_why():
     class Hopeless(Scenes):
         def load_image(self, image_id):
             raise RuntimeError("no such codec")
@@ -211,7 +212,7 @@ def test_a_class_out_of_range_is_reported():
     assert ids(loader[0]) == [0, 2, 2] and "class id 5 is out of range" in loader.broken[1]
 
 
-def test_what_an_augmentation_moves_out_of_sight_is_not_empty_for_good():
+def test_an_image_whose_objects_an_augmentation_moved_out_is_not_empty_for_good():
     iaa = pytest.importorskip("imgaug.augmenters")
     away = iaa.Sometimes(0.5, iaa.Affine(translate_px=100))
     loader = loader_of(many(6), batch_size=6, shuffle=False, augmentation=away)
@@ -220,7 +221,7 @@ def test_what_an_augmentation_moves_out_of_sight_is_not_empty_for_good():
     assert set(sum(batches, [])) == set(range(6)) and loader.empty == set()
 
 
-def test_a_data_set_of_nothing_is_an_error():
+def test_a_data_set_without_images_is_an_error():
     with pytest.raises(DataError, match="no images: check its folder"):
         loader_of(scenes())
     unprepared = Scenes()
@@ -244,12 +245,12 @@ def test_images_of_different_sizes_are_an_error():
     assert len(loader_of(dataset, batch_size=1, sample=SampleSettings("none", num_classes=4))[0][0]) == 1
 
 
-def test_a_fault_of_the_augmentation_stops_the_training():
+def test_a_fault_of_the_augmentation_stops_training():
     with pytest.raises(ValueError, match="must be an imgaug augmenter"):
         loader_of(many(), augmentation=str)[0]
 
 
-def test_sources_that_are_not_to_be_augmented():
+def test_no_augmentation_sources_are_not_augmented():
     plain = loader_of(many(2), shuffle=False)[0]
     flipped = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0))[0]
     spared = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0), no_augmentation_sources=["scenes"])[0]
@@ -269,7 +270,7 @@ def test_images_of_another_dtype_become_float32():
     assert images[0, 0, 0].tolist() == [0] * 3  # padding
 
 
-def test_the_class_itself_has_nothing_to_train_on():
+def test_the_base_class_has_nothing_to_train_on():
     dataset = Dataset()
     dataset.add_class("things", 1, "thing")
     dataset.add_image("things", 0, "nowhere.png")
@@ -278,6 +279,103 @@ def test_the_class_itself_has_nothing_to_train_on():
         loader_of(dataset)[0]
 
 
-def test_no_batch_is_an_error():
+def test_a_batch_size_of_0_is_an_error():
     with pytest.raises(ValueError, match="at least 1, and is 0"):
         loader_of(many(), batch_size=0)
+
+
+class Floats(Scenes):
+    def load_image(self, image_id):
+        return super().load_image(image_id) / 7.0
+
+
+class OneBroken(Scenes):
+    def load_image(self, image_id):
+        if image_id == 1:
+            raise OSError("no image")
+        return super().load_image(image_id)
+
+
+def rotation():
+    return pytest.importorskip("imgaug.augmenters").Affine(rotate=(-30, 30))
+
+
+@pytest.mark.parametrize("augmentation", [lambda: None, lambda: RandomFlip(0.5, 0.5), rotation])
+@pytest.mark.parametrize("cls", [Scenes, Floats, OneBroken])
+@pytest.mark.parametrize(
+    "sample",
+    [SAMPLE, replace(SAMPLE, resize_mode="crop", min_dim=64), replace(SAMPLE, min_dim=64, max_dim=64)],
+)
+def test_samples_written_in_place_equal_stacked_samples(augmentation, cls, sample):
+    settings = dict(augmentation=augmentation(), keep_empty=True, batch_size=3)
+    stacked = loader_of(many(5, cls), sample=sample, **settings)
+    known = replace(sample, num_channels=3)
+    in_place = loader_of(many(5, cls), sample=known, target=replace(TARGET, image_size=(64, 64)), **settings)
+    for step in range(4):
+        assert same(stacked[step], in_place[step])
+    kept = in_place[0]
+    again = [array.copy() for array in kept]
+    in_place[1]
+    assert same(kept, again), "a later batch wrote over an earlier one"
+
+
+class Kept(Scenes):
+    """Images that the data set keeps and hands out again."""
+
+    def prepare(self):
+        super().prepare()
+        self.kept = [np.full((64, 64, 3), 10 * i, np.uint8) for i in range(len(self.image_info))]
+        for i, image in enumerate(self.kept):
+            image[:, :32] += np.uint8(1 + i)
+            self.image_info[i]["size"] = (64, 64)
+
+    def load_image(self, image_id):
+        return self.kept[image_id]
+
+
+def test_a_flip_does_not_change_an_image_that_the_data_set_keeps():
+    dataset = many(3, Kept)
+    before = [image.copy() for image in dataset.kept]
+    target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, resize_mode="none", num_channels=3)
+    for settings in ({"sample": sample, "target": target}, {"sample": replace(sample, num_channels=None)}):
+        loader = loader_of(dataset, batch_size=1, shuffle=False, augmentation=RandomFlip(1.0, 0.0), **settings)
+        for step in range(3):
+            batch = loader[step]
+            assert ids(batch) == [step]
+            np.testing.assert_array_equal(batch[0][0], before[step][:, ::-1])
+    assert all(np.array_equal(a, b) for a, b in zip(before, dataset.kept, strict=True))
+
+
+class OddOne(Scenes):
+    """Image `odd` has floats from 0 to 1, as scikit-image converts images; the others are uint8."""
+
+    odd = 2
+
+    def load_image(self, image_id):
+        image = super().load_image(image_id)
+        return image / 255.0 if image_id == self.odd else image
+
+
+class FirstIsBroken(OddOne):
+    odd = 1
+
+    def load_image(self, image_id):
+        if image_id == 0:
+            raise OSError("no image")
+        return super().load_image(image_id)
+
+
+@pytest.mark.parametrize("first_step", [0, 1, 2])
+def test_an_image_of_another_dtype_is_left_out_and_reported(first_step):
+    loader = loader_of(many(5, OddOne), batch_size=1, shuffle=False)
+    steps = [first_step, *range(5)]
+    assert {loader[step][0].dtype for step in steps} == {np.dtype(np.uint8)}
+    assert ids(loader[2]) == [3]
+    assert list(loader.broken) == [2]
+    assert "image 2 is float64" in loader.broken[2] and "uint8" in loader.broken[2]
+
+
+def test_the_first_image_that_can_be_read_sets_the_dtype():
+    loader = loader_of(many(4, FirstIsBroken), batch_size=1, shuffle=False)
+    assert [loader[step][0].dtype for step in (3, 1)] == [np.float32] * 2
+    assert sorted(loader.broken) == [0, 3]

@@ -1,4 +1,4 @@
-"""Loader processes give what the loader gives, and leave nothing behind however they end."""
+"""Loader processes return the batches of the loader, and leave nothing behind, however they end."""
 import logging
 import multiprocessing
 import os
@@ -48,35 +48,35 @@ def nothing_left():
 
 
 @pytest.mark.parametrize(("workers", "augmentation"), [(1, RandomFlip(0.5, 0.5)), (3, None)])
-def test_batches_are_the_loaders_own_in_any_order(workers, augmentation, caplog):
+def test_batches_equal_those_of_the_loader_in_any_order(workers, augmentation, caplog):
     settings = dict(augmentation=augmentation)
     plain, loader = troubled_loader(**settings), troubled_loader(**settings)
     expected = [plain[step] for step in range(9)]
     processes = WorkerProcesses(loader, loader.__getitem__, workers)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        for step in (5, 6, 7, 8, 0, 1, 2, 3, 4):  # a run that goes on, then another one from the start
+        for step in (5, 6, 7, 8, 0, 1, 2, 3, 4):  # a resumed run, then another one from the start
             assert same(processes(step), expected[step])
     processes.close()
-    # each process met the broken image; it is told once
+    # every process met the broken image; it is reported once
     assert [record.message.count("the disc is gone") for record in caplog.records] == [1]
     assert list(loader.broken) == list(plain.broken) == [2]
     assert loader.empty == plain.empty == (set() if augmentation else {4})
 
 
-def test_an_order_that_begins_anew():
+def test_step_0_is_expected_after_num_steps():
     loader = loader_of(scenes(*RECTANGLES), batch_size=2)
     processes = WorkerProcesses(loader, loader.__getitem__, 2, num_steps=3)
     for step in (0, 1, 2, 0, 1, 2, 0):
         assert same(processes(step), loader[step])
         expected = [waiting for waiting, *_ in processes._expected]
-        assert expected == [(step + 1 + i) % 3 for i in range(4)]  # nothing that was made ahead was for nothing
+        assert expected == [(step + 1 + i) % 3 for i in range(4)]  # no batch that was made ahead is lost
     processes.close()
 
 
 @pytest.mark.parametrize(("error", "raised", "text"), [
     (KeyError, KeyError, "step 3 is at fault"), (Wrong, RuntimeError, "Wrong: step is wrong here")])  # fmt: skip
-def test_an_error_is_raised_with_its_text_and_the_others_go_on(error, raised, text):
+def test_an_error_is_raised_with_its_text_and_other_steps_still_work(error, raised, text):
     make = Failing(error)
     processes = WorkerProcesses(make, make, 2)
     for step in (0, 1, 2):
@@ -91,7 +91,7 @@ def test_an_error_is_raised_with_its_text_and_the_others_go_on(error, raised, te
         processes(6)
 
 
-def test_an_error_that_comes_again_has_one_traceback():
+def test_a_repeated_error_has_one_traceback():
     processes = WorkerProcesses(Unopened(), Failing(), 1)
     notes = []
     for step in (0, 1, 2):
@@ -110,10 +110,10 @@ def test_warnings_and_log_records_arrive_in_the_parent_once(caplog):
         for step in range(28):  # four passes, in which each process meets most of the images
             processes(step)
     processes.close()
-    told = sorted((str(warning.message), warning.category) for warning in caught)
+    repeated = sorted((str(warning.message), warning.category) for warning in caught)
     images = [image_id for image_id in range(7) if image_id != 3]
-    assert told == [*((f"image {image_id} is odd", ReaderWarning) for image_id in images),
-                    ("what a script defines", RuntimeWarning)]  # fmt: skip
+    assert repeated == [*((f"image {image_id} is odd", ReaderWarning) for image_id in images),
+                        ("what a script defines", RuntimeWarning)]  # fmt: skip
     assert {Path(warning.filename).name for warning in caught} == {"worker_scenes.py"}
     records = sorted(record.getMessage() for record in caplog.records if record.name == "reader")
     assert records == ["a note before the failure", *(f"image {image_id} has a note" for image_id in images)]
@@ -150,7 +150,7 @@ def test_annotations_skipped_while_loading_are_listed_in_the_parent(tmp_path, vi
     assert len(before) == 1 and dataset.skipped == [*before, (path, "the mask is empty")]
 
 
-def test_memory_that_something_holds_costs_no_batch():
+def test_a_segment_that_cannot_be_closed_loses_no_batch():
     writer = _BatchWriter(Failing(), Failing())
     first = writer.write(0, 0).segment
     writer.mark_sent(0)
@@ -169,7 +169,7 @@ def test_a_segment_that_a_failure_left_unsent_is_sent_with_the_next_answer_of_it
     writer = _BatchWriter(Failing(), Failing())
     with monkeypatch.context() as patch:
         patch.setattr("mrcnn.loading.loader_pool._Slot.put", lambda self, array: 1 / 0)
-        for step, slot in ((2, 0), (2, 1), (4, 1)):  # the last one needs memory anew
+        for step, slot in ((2, 0), (2, 1), (4, 1)):  # the last one needs a larger segment
             with pytest.raises(ZeroDivisionError):
                 writer.write(step, slot)
     segments = {slot: here.segment for slot, here in writer.slots.items()}
@@ -184,11 +184,11 @@ def test_a_segment_that_a_failure_left_unsent_is_sent_with_the_next_answer_of_it
     writer.slots.clear()
 
 
-def test_an_interruption_amid_a_message_is_no_death(monkeypatch):
-    """The processes are ended, and a later call starts others."""
+def test_an_interruption_in_the_middle_of_a_message_ends_the_processes_cleanly(monkeypatch):
+    """The processes end, and a later call starts new ones."""
     loader = loader_of(scenes(*RECTANGLES), batch_size=2)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
-    for step in range(16):  # until no message tells of new memory
+    for step in range(16):  # until no message names a new segment
         processes(step)
 
     def interrupt():
@@ -204,7 +204,7 @@ def test_an_interruption_amid_a_message_is_no_death(monkeypatch):
     processes.close()
 
 
-def test_a_process_that_is_killed_is_an_error_and_no_wait():
+def test_a_killed_process_is_an_error_at_once():
     loader = loader_of(scenes(*RECTANGLES, cls=Ending), batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
     with pytest.raises(ProcessDied, match="mrcnn-loader-1 ended by itself, with exit code -9: it was killed"):
@@ -213,7 +213,7 @@ def test_a_process_that_is_killed_is_an_error_and_no_wait():
     assert not multiprocessing.active_children()
 
 
-def test_what_cannot_be_sent_is_an_error_before_anything_starts():
+def test_a_loader_that_cannot_be_pickled_is_an_error_before_any_process_starts():
     loader = loader_of(scenes(*RECTANGLES))
     loader.dataset.lock = threading.Lock()
     with pytest.raises(ValueError, match="cannot be sent to loader processes .*lock.*LOADER_PROCESSES = False"):
@@ -231,8 +231,8 @@ def test_too_little_shared_memory_is_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [4, 5])
-def test_batches_are_made_in_the_shared_memory_itself(count):
-    """Whole ones, after the first; of the last one of a pass, which is filled up, a copy is put there."""
+def test_batches_are_made_in_shared_memory(count):
+    """Each batch but the first; the last of a pass, which is padded, is copied there."""
     target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, num_channels=3)
     loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=sample) for _ in range(2))
     writer = _BatchWriter(loader, loader.__getitem__)
@@ -247,7 +247,7 @@ def test_batches_are_made_in_the_shared_memory_itself(count):
         if name:
             SharedMemory(name).unlink()
         assert layout[0][2] == 0 or count == 5
-    assert [name for name in names[3:] if name] == []  # no new memory once there is room for each kind
+    assert [name for name in names[3:] if name] == []  # no new segment once the current one is large enough
     writer.slots.clear()
 
 
@@ -289,8 +289,8 @@ print(all(same(processes(step), loader[step]) for step in range(6)))
 
 
 @pytest.mark.parametrize("end", ["processes.close()", "raise SystemExit(0)"])
-def test_a_script_of_its_own_classes_and_without_a_guard_runs_once(tmp_path, end):
-    """Nor does it leave anything, or complain, where it never closes the processes."""
+def test_a_script_with_own_classes_and_without_a_guard_runs_once(tmp_path, end):
+    """It leaves nothing behind and prints no error, even if it never closes the processes."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(repository=str(REPOSITORY), end=end))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
@@ -298,7 +298,7 @@ def test_a_script_of_its_own_classes_and_without_a_guard_runs_once(tmp_path, end
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
-def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+def test_processes_end_when_the_parent_is_killed(tmp_path):
     end = ("print(*(worker.process.pid for worker in processes._workers), "
            "sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)), flush=True); time.sleep(60)")  # fmt: skip
     script = tmp_path / "script.py"
@@ -316,7 +316,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
         time.sleep(0.05)
 
 
-def test_a_process_loads_no_framework():
+def test_processes_load_no_framework():
     names = "{'keras', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules)"
     modules = "sys, mrcnn.loading.loader_pool, mrcnn.loading.loader, mrcnn.datasets.formats.coco"
     code = f"import {modules}; print({names} or 'none')"

@@ -34,7 +34,7 @@ def test_full_masks_lie_on_their_objects():
     np.testing.assert_array_equal(extract_bboxes(np.moveaxis(masks, 0, -1)), boxes)
     for i, class_id in enumerate(class_ids):
         inside = image[masks[i]][:, 0]
-        # borders mix with the neighbour, or with black where the object touches the image's edge
+        # at its border an object is blended with its neighbour, or with black at the edge of the image
         assert np.median(inside) == 50 * abs(class_id) and (inside == np.median(inside)).mean() > 0.7
 
 
@@ -50,7 +50,7 @@ def test_mini_masks_are_those_of_the_full_masks(mode):
     np.testing.assert_array_equal(np.moveaxis(mini.masks, 0, -1), minimize_mask(full.boxes, full_masks, (14, 14)))
 
 
-def test_crop_leaves_out_what_it_cuts_off():
+def test_a_crop_leaves_out_objects_outside_it():
     dataset = scenes([(1, 0, 0, 2, 2), (2, 38, 58, 40, 60), (3, 0, 0, 40, 60)])
     settings = SampleSettings("crop", min_dim=16, mini_mask_shape=(7, 7), num_classes=4)
     for seed in range(5):
@@ -68,7 +68,7 @@ def test_an_image_without_objects():
         assert masks.dtype == bool and boxes.dtype == np.int32
 
 
-def test_objects_that_vanish_are_left_out():
+def test_objects_without_a_pixel_are_left_out():
     class_ids = make_sample(scenes([(1, 5, 5, 5, 9), (2, 5, 5, 9, 9)]), 0, SQUARE)[2]
     assert class_ids.tolist() == [2]
     small = SampleSettings("square", max_dim=6, num_classes=4)  # a tenth of the size: one pixel in ten is met
@@ -76,13 +76,13 @@ def test_objects_that_vanish_are_left_out():
     assert kept.tolist() == [2]
 
 
-def test_one_pixel_survives():
+def test_an_object_of_one_pixel_is_kept():
     _, _, class_ids, boxes, masks = make_sample(scenes([(3, 39, 59, 40, 60)]), 0, SQUARE)
     np.testing.assert_array_equal(boxes, [2 * np.array([39, 59, 40, 60]) + PLACE])
     assert masks.all()
 
 
-def test_active_classes_are_those_of_the_images_own_source():
+def test_active_classes_are_those_of_the_source_of_the_image():
     dataset = Scenes()
     dataset.add_class("scenes", 1, "red")
     dataset.add_class("other", 1, "blue")
@@ -94,7 +94,7 @@ def test_active_classes_are_those_of_the_images_own_source():
     assert parse_image_meta(metas)["active_class_ids"].tolist() == [[1, 1, 0], [1, 0, 1]]
 
 
-def test_a_flip_turns_image_boxes_masks_and_window_together():
+def test_a_flip_changes_image_boxes_masks_and_window_together():
     dataset = scenes([(1, 5, 10, 25, 50), (2, 30, 40, 39, 59)])
     plain = make_sample(dataset, 0, FULL)
     image, meta, class_ids, boxes, masks = make_sample(dataset, 0, FULL, RandomFlip(horizontal=1.0))
@@ -120,7 +120,7 @@ def test_any_number_of_channels(channels, dtype):
 
 
 def broken(image=None, masks=None, class_ids=None):
-    """A data set of one image whose loaders give what is given, or raise it."""
+    """A data set of one image whose load functions return the given value, or raise it."""
 
     def give(value, default):
         if isinstance(value, Exception):
@@ -162,14 +162,14 @@ def test_bad_input_names_the_image_its_path_and_the_field(dataset, message):
     assert "image 0 (id 0 of 'scenes', path 0.png)" in str(error.value)
 
 
-def test_a_wrong_number_of_channels():
+def test_a_wrong_number_of_channels_is_an_error():
     settings = SampleSettings("none", num_classes=4, num_channels=4)
     with pytest.raises(DataError, match=r"has 3 channels, the network takes 4 \(IMAGE_CHANNEL_COUNT\)"):
         make_sample(scenes([]), 0, settings)
     assert make_sample(scenes([]), 0, SampleSettings("none", num_classes=4, num_channels=3))[0].shape == (40, 60, 3)
 
 
-def test_an_image_of_a_source_without_classes():
+def test_a_source_without_classes_is_an_error():
     dataset = scenes([])
     dataset.add([], source="elsewhere")
     dataset.prepare()
@@ -177,7 +177,7 @@ def test_an_image_of_a_source_without_classes():
         make_sample(dataset, 1, SQUARE)
 
 
-def test_masks_that_are_not_bool_are_read_as_such():
+def test_nonzero_pixels_of_masks_are_inside():
     masks = np.zeros((40, 60, 1), np.uint8)
     masks[5:9, 7:30] = 255
     _, _, _, boxes, mini = make_sample(broken(masks=masks), 0, SQUARE)
@@ -185,7 +185,7 @@ def test_masks_that_are_not_bool_are_read_as_such():
     assert mini.all()
 
 
-def test_a_sample_does_not_change_what_it_was_given():
+def test_the_arrays_of_the_data_set_are_not_changed():
     image, masks, class_ids = np.full((40, 60, 3), 9, np.uint8), np.ones((40, 60, 1), bool), np.array([2])
     dataset = broken(image, masks, class_ids)
     for augmentation in (None, RandomFlip(1.0, 1.0)):

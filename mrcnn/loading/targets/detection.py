@@ -1,6 +1,6 @@
-"""Targets of the detection heads, made outside the network, for regions that do not come from the proposal layer.
+"""Targets of the detection heads, made outside the network, for ROIs that do not come from the proposal layer.
 
-Shape letters: R regions, S sampled regions, G ground-truth instances, K classes with background, h w masks, M N mask
+Shape letters: R ROIs, S sampled ROIs, G ground-truth instances, K classes with background, h w masks, M N mask
 targets.
 """
 
@@ -12,11 +12,11 @@ from mrcnn.base.types import Numbers
 from mrcnn.geometry.boxes import box_refinement, compute_overlaps
 from mrcnn.geometry.rasterize import Frame, MaskInstance
 
-# Source: Fast R-CNN (Girshick 2015), section 2.3: a region with an IoU of at least 0.5 has the class of the object.
+# Source: Fast R-CNN (Girshick 2015), section 2.3: a ROI with an IoU of at least 0.5 has the class of the object.
 POSITIVE_IOU = 0.5
-# A region that overlaps a crowd by this much is not negative: there may be an object in it.
+# A ROI that overlaps a crowd by this much is not negative: there may be an object in it.
 CROWD_IOU = 0.001
-# The share of the random regions that are drawn near the boxes, and of these the share that are jittered boxes.
+# The share of the random ROIs that are drawn near the boxes, and of these the share that are jittered boxes.
 _NEAR_SHARE, _JITTER_SHARE = 0.9, 0.5
 # How far a corner is jittered, in sides of its box.
 _JITTER = 0.2
@@ -38,7 +38,7 @@ def build_detection_targets(
 ) -> tuple[
     Num[np.ndarray, "S 4"], Int32[np.ndarray, " S"], Float32[np.ndarray, "S K 4"], Float32[np.ndarray, "S M N K"]
 ]:
-    """Sample regions, and compute their targets.
+    """Sample ROIs, and compute their targets.
 
     Args:
         rpn_rois: Pixel boxes, at least one.
@@ -46,7 +46,7 @@ def build_detection_targets(
         gt_boxes: Pixel boxes.
         gt_masks: Mini-masks, or masks of the size of the image.
         rois_per_image: S.
-        positive_ratio: The largest share of positive regions.
+        positive_ratio: The largest share of positive ROIs.
         num_classes: K.
         bbox_std_dev: 4 numbers. The deltas are divided by them.
         mask_shape: (height, width) of the mask targets.
@@ -54,22 +54,22 @@ def build_detection_targets(
         rng: Draws the sample; None uses NumPy's global state.
 
     Returns:
-        (rois, class_ids, deltas, masks), the positive regions first.
+        (rois, class_ids, deltas, masks), the positive ROIs first.
 
         rois: In the dtype of rpn_rois.
         class_ids: 0 for background.
-        deltas: 0 except at the class of the region.
-        masks: 0 or 1; 0 except at the class of the region.
+        deltas: 0 except at the class of the ROI.
+        masks: 0 or 1; 0 except at the class of the ROI.
 
     Raises:
-        ValueError: there is no region.
+        ValueError: there is no ROI.
 
-    Differs: an IoU of exactly 0.5 is positive, regions that touch a crowd are not negative, and masks are 0 or 1, as in
-    the network's own target layer. If there are too few negative regions, they are repeated; the classic code returned
+    Differs: an IoU of exactly 0.5 is positive, ROIs that touch a crowd are not negative, and masks are 0 or 1, as in
+    the network's own target layer. If there are too few negative ROIs, they are repeated; the classic code returned
     fewer than S.
     """
     if len(rpn_rois) == 0:
-        raise ValueError("build_detection_targets needs at least one region, and got none")
+        raise ValueError("build_detection_targets needs at least one ROI, and got none")
     rng = as_rng(rng)
     objects = np.flatnonzero(gt_class_ids > 0)
     overlaps = compute_overlaps(rpn_rois, gt_boxes[objects])  # [R, objects]
@@ -112,12 +112,12 @@ def cut_mask(
     roi: Num[np.ndarray, "4"],
     shape: tuple[int, int],
 ) -> Bool[np.ndarray, "M N"]:
-    """Cut out the part of an instance's mask that lies in a region, and resize it.
+    """Cut out the part of an instance's mask that lies in a ROI, and resize it.
 
     Args:
         mask: Mini-mask over `box`, or a mask of the size of the image.
         box: Of the mini-mask, in pixels; None for a mask of the size of the image.
-        roi: The region, in pixels.
+        roi: The ROI, in pixels.
         shape: (height, width) of the result.
 
     Returns:
@@ -144,20 +144,20 @@ def generate_random_rois(
     gt_boxes: Num[np.ndarray, "G 4"],
     rng: np.random.Generator | None = None,
 ) -> Int32[np.ndarray, "R 4"]:
-    """Generate random regions, most of them near the objects, in place of the proposals of the RPN.
+    """Generate random ROIs, most of them near the objects, in place of the proposals of the RPN.
 
     Args:
         image_shape: (height, width, ...) in pixels.
         count: R.
         gt_class_ids: Crowds and padding are ignored.
         gt_boxes: Pixel boxes.
-        rng: Draws the regions; None uses NumPy's global state.
+        rng: Draws the ROIs; None uses NumPy's global state.
 
     Returns:
         Pixel boxes inside the image, at least one pixel high and wide.
 
-    Differs: half of the regions near an object are its box with jittered corners. The classic code drew all of them
-    anywhere within one box size of it, which gave small data sets too few positive regions.
+    Differs: half of the ROIs near an object are its box with jittered corners. The classic code drew all of them
+    anywhere within one box size of it, which gave small data sets too few positive ROIs.
     """
     rng = as_rng(rng)
     height, width = (int(v) for v in image_shape[:2])

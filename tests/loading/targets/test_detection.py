@@ -74,7 +74,7 @@ def test_exactly_one_half_is_positive():
                                    **{**SETTINGS, "positive_ratio": 1.0})[1].tolist() == [4]  # fmt: skip
 
 
-def test_a_third_is_positive_where_there_are_enough():
+def test_a_third_is_positive_if_there_are_enough():
     class_ids, boxes, masks = scene()
     rng = np.random.default_rng(0)
     rois = generate_random_rois((100, 160, 3), 2000, class_ids, boxes, rng)
@@ -97,7 +97,7 @@ def test_deltas_lead_to_the_object():
     np.testing.assert_allclose(reached, best, atol=1e-3)
 
 
-def test_a_region_on_a_crowd_is_not_background():
+def test_a_roi_on_a_crowd_is_not_background():
     class_ids, boxes, masks = scene()
     rois = np.array([[60, 5, 95, 60], [0, 100, 30, 130], [0, 0, 5, 5]])
     kept, ids, _, _ = build_detection_targets(
@@ -108,7 +108,7 @@ def test_a_region_on_a_crowd_is_not_background():
 
 
 @pytest.mark.parametrize("class_ids", [[], [-1, -2], [0, 0]])
-def test_nothing_to_find(class_ids):
+def test_images_without_objects_have_negative_rois_only(class_ids):
     boxes = np.array([[0, 0, 10, 10], [5, 5, 30, 40]])[: len(class_ids)] * (np.array(class_ids) != 0)[:, None]
     masks = np.ones((len(class_ids), 56, 56), bool)
     rois = np.array([[50, 50, 60, 60], [70, 70, 90, 95]], np.int32)
@@ -118,7 +118,7 @@ def test_nothing_to_find(class_ids):
     assert kept.shape == (8, 4) and not ids.any() and not deltas.any() and not drawn.any()
 
 
-def test_only_positive_regions_are_repeated():
+def test_positives_are_repeated_if_there_are_no_negatives():
     class_ids, boxes, masks = scene()
     kept, ids, _, _ = build_detection_targets(
         boxes[:1], class_ids, boxes, masks, rois_per_image=5, use_mini_mask=False, **SETTINGS
@@ -147,9 +147,9 @@ def test_padding_changes_nothing():
         np.testing.assert_array_equal(plain, with_padding)
 
 
-def test_no_region_is_an_error():
+def test_no_rois_are_an_error():
     class_ids, boxes, masks = scene()
-    with pytest.raises(ValueError, match="at least one region"):
+    with pytest.raises(ValueError, match="at least one ROI"):
         build_detection_targets(
             np.zeros((0, 4)), class_ids, boxes, masks, rois_per_image=5, use_mini_mask=False, **SETTINGS
         )
@@ -163,7 +163,7 @@ def test_a_cut_outside_the_mask_is_empty():
 
 
 @pytest.mark.parametrize("boxes", [[], [[10, 20, 50, 80]], [[0, 0, 1, 1]], [[0, 0, 100, 160], [99, 159, 100, 160]]])
-def test_random_regions_are_boxes_inside_the_image(boxes):
+def test_random_rois_are_boxes_inside_the_image(boxes):
     boxes = np.array(boxes, int).reshape(-1, 4)
     rois = generate_random_rois((100, 160, 3), 501, np.ones(len(boxes), int), boxes, np.random.default_rng(0))
     assert rois.shape == (501, 4) and rois.dtype == np.int32
@@ -172,7 +172,7 @@ def test_random_regions_are_boxes_inside_the_image(boxes):
     assert len(np.unique(rois, axis=0)) > 60
 
 
-def test_every_object_gets_regions():
+def test_every_object_gets_rois():
     class_ids, boxes, _ = scene()
     rois = generate_random_rois((100, 160), 300, class_ids, boxes, np.random.default_rng(0))
     positive = (compute_overlaps(rois, boxes) >= 0.5).sum(axis=0)

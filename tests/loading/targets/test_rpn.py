@@ -60,7 +60,7 @@ def dense_reference(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_
 
 
 def by_the_rules(anchors, class_ids, boxes):
-    """The matching written down plainly: no choice of some, so the same for any seed."""
+    """The plain rules of matching: no random choice, so the same for any seed."""
     class_ids, boxes = np.array(class_ids), np.array(boxes).reshape(-1, 4)
     anchors = anchors.astype(np.float64)
     objects = compute_overlaps(anchors, boxes[class_ids > 0])
@@ -138,7 +138,7 @@ def test_a_crowd_does_not_take_positives_away():
     assert (match == 1).sum() > 0 and (match == -1).sum() < 50
 
 
-def test_without_objects_all_that_is_chosen_is_negative():
+def test_without_objects_all_chosen_anchors_are_negative():
     match, deltas = targets(ANCHORS, [], [])
     assert (match == -1).sum() == 256 and (match == 1).sum() == 0
     assert not deltas.any()
@@ -156,7 +156,7 @@ def test_a_box_that_no_anchor_touches_makes_none_positive():
     assert (match == 1).sum() == 0 and (match == -1).sum() == 256
 
 
-def test_a_perfect_anchor_is_no_padding():
+def test_a_perfect_anchor_is_not_padding():
     anchor = ANCHORS[len(ANCHORS) // 2]
     boxes = np.around(anchor).astype(int)
     match, deltas = targets(boxes[None].astype(float), [1], boxes, count=4)
@@ -184,11 +184,11 @@ objects = st.lists(st.tuples(st.sampled_from([1, 2, -1]), small_box), min_size=0
 
 @settings(max_examples=60, deadline=None)
 @given(objects, st.sampled_from([np.float64, np.float32]), st.integers(0, 3))
-def test_the_index_finds_what_the_rules_say(instances, dtype, how):
+def test_the_index_agrees_with_the_rules(instances, dtype, how):
     anchors = ANCHORS.astype(dtype)
-    if how == 1:  # an order without any system
+    if how == 1:  # in random order
         anchors = np.random.default_rng(1).permutation(anchors)
-    elif how == 2:  # not a full lattice any more
+    elif how == 2:  # lattices with gaps
         anchors = anchors[np.random.default_rng(1).random(len(anchors)) < 0.9]
     elif how == 3:  # no lattice at all
         anchors = anchors[:400] + np.random.default_rng(1).uniform(-2, 2, (400, 4)).astype(dtype)
@@ -197,7 +197,7 @@ def test_the_index_finds_what_the_rules_say(instances, dtype, how):
     expected = by_the_rules(anchors, class_ids, boxes)
     match, _ = targets(anchors, class_ids, boxes, count=2 * len(anchors))
     np.testing.assert_array_equal(match, expected)
-    # and those chosen when few are wanted are among them
+    # A smaller choice is a part of it.
     few, _ = targets(anchors, class_ids, boxes, count=32)
     assert (expected[few == 1] == 1).all() and (expected[few == -1] == -1).all()
     assert (few == 1).sum() == min((expected == 1).sum(), 16)
@@ -230,7 +230,7 @@ def test_without_a_generator_numpys_seed_decides():
     np.testing.assert_array_equal(draw()[0], draw()[0])
 
 
-def test_anchors_changed_in_place_are_seen():
+def test_anchors_changed_in_place_get_a_new_index():
     anchors = ANCHORS.copy()
     box = [[40, 60, 72, 92]]
     before = targets(anchors, [1], box)[0]
@@ -240,14 +240,14 @@ def test_anchors_changed_in_place_are_seen():
     assert (before != after).any()
 
 
-def test_a_pyramid_is_all_lattices():
+def test_all_anchors_of_a_pyramid_are_in_lattices():
     index = AnchorIndex(ANCHORS)
     assert len(index) == len(ANCHORS) and len(index.lattices) == 9
     assert sum(lattice.positions.size for lattice in index.lattices) == len(ANCHORS)
 
 
 @pytest.mark.parametrize("threshold", [0.001, 0.1, 0.3, 0.7])
-def test_overlapping_gives_the_overlaps_themselves(threshold):
+def test_overlapping_returns_the_exact_overlaps(threshold):
     index = AnchorIndex(ANCHORS)
     box = np.array([30, 50, 77, 120])
     positions, overlaps = index.overlapping(box, threshold)
