@@ -1,1 +1,1 @@
-"""The network: operations, layers, backbones, heads, losses, and the assembly that reads like the paper."""
+"""The network: tensor operations, layers, backbones, heads, losses, and the models built from them."""

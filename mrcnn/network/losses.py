@@ -1,11 +1,11 @@
 """The five losses.
 
-Shapes: B images, T anchors that are trained, R rois, K classes, M side of a mask.
+Shapes: B images, T sampled anchors, R rois, K classes, M side of a mask.
 """
 
 from keras import KerasTensor, ops
 
-# Distance of mask probabilities from 0 and 1 before the logarithm; the same value as Keras uses.
+# Mask probabilities are clipped to [EPSILON, 1 - EPSILON] before the logarithm; Keras uses the same value.
 EPSILON = 1e-7
 
 
@@ -13,7 +13,7 @@ def rpn_class_loss(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
     """Cross entropy of foreground against background, averaged over the labelled anchors of the batch.
 
     Args:
-        labels: int [B, T]. 1 positive, -1 negative, 0 not counted.
+        labels: int [B, T]. 1 positive, -1 negative, 0 ignored.
         logits: [B, T, 2] (background, foreground).
 
     Returns:
@@ -24,7 +24,7 @@ def rpn_class_loss(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
 
 
 def rpn_bbox_loss(target_deltas: KerasTensor, labels: KerasTensor, deltas: KerasTensor) -> KerasTensor:
-    """Smooth L1 of the deltas of positive anchors, averaged over the elements of the batch.
+    """Smooth L1 loss of the positive anchors' deltas, averaged over all their elements in the batch.
 
     Args:
         target_deltas: [B, T, 4].
@@ -41,19 +41,19 @@ def rpn_bbox_loss(target_deltas: KerasTensor, labels: KerasTensor, deltas: Keras
 def mrcnn_class_loss(
     target_class_ids: KerasTensor, class_logits: KerasTensor, active_class_ids: KerasTensor, valid: KerasTensor | None = None
 ) -> KerasTensor:
-    """Cross entropy of the classes of ROIs.
+    """Cross entropy of the ROIs' classes.
 
-    A data set says nothing about classes it does not annotate. A ROI whose predicted class is not active in its image does
-    not count.
+    A data set says nothing about classes it does not annotate, so a ROI whose predicted class is not active in its image is
+    ignored.
 
     Args:
         target_class_ids: int [B, R]. 0 for background.
         class_logits: [B, R, K].
         active_class_ids: [B, K]. 1 for the classes that the image's data set annotates, 0 for others.
-        valid: bool [B, R]. False for padding, which does not count. All rows are valid if None.
+        valid: bool [B, R]. False for padding, which is ignored. None: all rows are valid.
 
     Returns:
-        float32 scalar. Mean over the ROIs that count; 0 if there are none.
+        float32 scalar. Mean over the ROIs that are not ignored; 0 if there are none.
 
     Differs: the classic code used the active classes of the first image for the whole batch, and counted padding as
         background.
@@ -65,7 +65,7 @@ def mrcnn_class_loss(
 
 
 def mrcnn_bbox_loss(target_deltas: KerasTensor, target_class_ids: KerasTensor, deltas: KerasTensor) -> KerasTensor:
-    """Smooth L1 of the deltas of positive ROIs for their target class.
+    """Smooth L1 loss of the positive ROIs' deltas for their target class.
 
     Args:
         target_deltas: [B, R, 4].
@@ -73,7 +73,7 @@ def mrcnn_bbox_loss(target_deltas: KerasTensor, target_class_ids: KerasTensor, d
         deltas: [B, R, K, 4], predicted.
 
     Returns:
-        float32 scalar. Mean over the elements of positive ROIs; 0 if there are none.
+        float32 scalar. Mean over all elements of the positive ROIs' deltas; 0 without positive ROIs.
     """
     target_class_ids = ops.cast(target_class_ids, "int32")
     of_target = ops.take_along_axis(deltas, ops.maximum(target_class_ids, 0)[:, :, None, None], axis=2)[:, :, 0]
@@ -82,7 +82,7 @@ def mrcnn_bbox_loss(target_deltas: KerasTensor, target_class_ids: KerasTensor, d
 
 
 def mrcnn_mask_loss(target_masks: KerasTensor, target_class_ids: KerasTensor, masks: KerasTensor) -> KerasTensor:
-    """Binary cross entropy of the masks of positive ROIs for their target class.
+    """Binary cross entropy of the positive ROIs' masks for their target class.
 
     Args:
         target_masks: [B, R, M, M] of 0 and 1.
@@ -90,7 +90,7 @@ def mrcnn_mask_loss(target_masks: KerasTensor, target_class_ids: KerasTensor, ma
         masks: [B, R, M, M]. Probabilities for the target class of each ROI.
 
     Returns:
-        float32 scalar. Mean over the pixels of positive ROIs; 0 if there are none.
+        float32 scalar. Mean over the pixels of the positive ROIs' masks; 0 without positive ROIs.
 
     Source: Mask R-CNN (He et al. 2017), section 3: the classes do not compete.
     """
@@ -113,7 +113,7 @@ def masked_mean(values: KerasTensor, mask: KerasTensor) -> KerasTensor:
 
 
 def smooth_l1(target: KerasTensor, prediction: KerasTensor) -> KerasTensor:
-    """Return the smooth L1 distance of each element: quadratic below 1 and linear above.
+    """Return the elementwise smooth L1 loss: quadratic for errors below 1 and linear above.
 
     Args:
         target: [...].

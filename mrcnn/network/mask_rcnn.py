@@ -1,11 +1,11 @@
-"""Mask R-CNN on one page: from the image to the five losses, and the variants of the network for detection.
+"""Mask R-CNN on one page: from the image to the five losses, and the training and detection models.
 
-All variants share their layers and weights. Every tensor has a static shape, padded with zero rows; only the batch size is
-free (and Q, see `PositiveRois`).
+All models share their layers and weights. Every tensor has a static shape, padded with zero rows; only the batch size is
+dynamic (and Q, see `PositiveRois`).
 
-Shapes: B images, H W C image, h w feature map, L levels, A anchors, R proposals, G ground-truth rows (padded), S anchors
-that are trained, T sampled ROIs, P of them that may be positive, Q of those used, K classes with background, D detections,
-M side of a mask.
+Shapes: B images, H W C image, h w feature map, L levels, A anchors, R proposals, G ground-truth rows (padded), S sampled
+anchors, T sampled ROIs, P the first of them, which may be positive, Q the first of those, which go through the mask head,
+K classes with background, D detections, M side of a mask.
 
 Source: Mask R-CNN (He et al. 2017), section 3, on the feature pyramid of Lin et al. 2017.
 """
@@ -33,51 +33,51 @@ from mrcnn.network.ops.boxes import norm_boxes
 from mrcnn.network.ops.device import on_tensorflow_cpu
 from mrcnn.network.ops.meta import image_size, parse_image_meta
 
-# Weights of normalisation layers do not decay.
+# Weight decay does not apply to normalisation layers.
 NOT_DECAYED = ("gamma", "beta")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NetworkSettings:
-    """What the network is made of. `training.settings.network_settings` makes it from a Config.
+    """The settings that define the network. `training.settings.network_settings` derives them from a Config.
 
     Attributes:
         image_shape: (H, W, C) of the input.
         fixed_size: whether every image has this size; if not, H and W may be any multiples of 64.
-        mean_pixel: mean of each channel, subtracted from raw images.
+        mean_pixel: channel means, subtracted from raw images.
         num_classes: K.
-        backbone: name or function.
+        backbone: name or function; see `get_backbone`.
         train_bn: see Config.TRAIN_BN.
         pyramid_channels: channels of every pyramid level.
-        anchor_scales: side of a square anchor of each level in pixels.
-        anchor_ratios: width / height of the anchors of a cell.
+        anchor_scales: side in pixels of each level's square anchors.
+        anchor_ratios: width / height of the anchors in each cell.
         level_shapes: (h, w) of each level for images of `image_shape`.
         level_strides: pixels per cell of each level.
         anchor_stride: cells from one anchor to the next.
-        rpn_channels: channels of the hidden convolution of the RPN.
-        rpn_bbox_std_dev: factors of the deltas of the RPN.
-        rpn_nms_threshold: IoU above which a proposal is dropped.
-        pre_nms_limit: number of anchors refined to proposals.
+        rpn_channels: channels of the RPN's hidden convolution.
+        rpn_bbox_std_dev: standard deviations by which the RPN's deltas are divided.
+        rpn_nms_threshold: IoU above which the lower-scoring proposal is dropped.
+        pre_nms_limit: number of top-scoring anchors kept before non-maximum suppression.
         proposals_training: R in training.
         proposals_inference: R in inference.
-        use_rpn_rois: whether the heads train on proposals of the RPN; if not, on ROIs that come with the batch.
+        use_rpn_rois: whether the heads train on the RPN's proposals; if not, on ROIs passed with the batch.
         gt_boxes_as_rois: whether ground-truth boxes are added to the proposals in training.
         rois_per_image: T.
-        positive_ratio: largest share of positive ROIs.
-        bbox_std_dev: factors of the deltas of the box head.
+        positive_ratio: maximum fraction of positive ROIs.
+        bbox_std_dev: standard deviations by which the box head's deltas are divided.
         mask_shape: size of a mask target: (M, M).
         gt_mask_shape: size of the ground-truth masks.
         use_mini_mask: whether ground-truth masks are cropped to their boxes.
-        pool_size: side of the ROI features of the box head.
-        mask_pool_size: side of the ROI features of the mask head.
-        fc_units: units of the two hidden layers of the box head.
+        pool_size: side of the box head's ROI features.
+        mask_pool_size: side of the mask head's ROI features.
+        fc_units: units in each of the box head's two hidden layers.
         mask_channels: channels of the mask head.
         max_detections: D.
-        min_confidence: least score of a detection in the classic variant; None for no threshold.
-        detection_nms_threshold: IoU above which a detection is dropped.
-        loss_weights: {name of a loss: factor}.
-        weight_decay: factor of the L2 term.
-        seed: seed of the sampling of ROIs.
+        min_confidence: minimum score of a detection in the classic inference model; None for no threshold.
+        detection_nms_threshold: IoU above which the lower-scoring detection is dropped.
+        loss_weights: weight of each loss, by name.
+        weight_decay: weight of the L2 term.
+        seed: for sampling ROIs.
     """
 
     image_shape: tuple[int, int, int]
@@ -119,11 +119,7 @@ class NetworkSettings:
 
 
 class Network:
-    """The layers of Mask R-CNN, and the models made of them.
-
-    Args:
-        settings: NetworkSettings.
-    """
+    """The layers of Mask R-CNN, and the models built from them."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         self.settings = s = settings
@@ -146,11 +142,11 @@ class Network:
         self.mask_head = MaskHead(s.num_classes, s.train_bn, s.mask_channels)
 
     def training_model(self, model_class: type["TrainingModel"] | None = None) -> "TrainingModel":
-        """Return the variant that trains. Its weighted losses are metrics; see `TrainingModel`.
+        """Build the training model.
 
-        Inputs, in order: images [B, H, W, C], raw; image_meta [B, 12 + K]; rpn_positions int32 [B, S], the anchors that are
-        trained; rpn_labels int32 [B, S], 1 positive, -1 negative, 0 padding; rpn_deltas [B, S, 4]; gt_class_ids
-        int32 [B, G]; gt_boxes [B, G, 4] in pixels; gt_masks bool [B, G, h, w]; and without `use_rpn_rois` also rois
+        Inputs, in order: raw images [B, H, W, C]; image_meta [B, 12 + K]; rpn_positions int32 [B, S], indices of the sampled
+        anchors; rpn_labels int32 [B, S], 1 positive, -1 negative, 0 padding; rpn_deltas [B, S, 4]; gt_class_ids
+        int32 [B, G]; gt_boxes [B, G, 4] in pixels; gt_masks bool [B, G, h, w]; and, unless `use_rpn_rois`, rois
         int32 [B, R, 4] in pixels.
         """
         s = self.settings
@@ -173,7 +169,7 @@ class Network:
             proposals = ops.where(valid, norm_boxes(rois_px, size), 0.0)  # [B, R, 4]
         candidates = proposals
         if s.gt_boxes_as_rois:
-            # Not padding, not a crowd, and with an area: the normalised box of a single pixel has none.
+            # Skip padding, crowds and empty boxes: the normalised box of a single pixel has zero area.
             usable = ops.logical_and(gt_class_ids > 0, ops.all(gt_boxes[..., 2:] > gt_boxes[..., :2], axis=-1))
             candidates = ops.concatenate([proposals, ops.where(usable[..., None], gt_boxes, 0.0)], axis=1)  # [B, R + G, 4]
 
@@ -187,7 +183,7 @@ class Network:
         class_logits, class_probs, deltas = self._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
         max_positives = min(sample.max_positives, s.rois_per_image)
         mask_rois, mask_class_ids = rois[:, :max_positives], target_class_ids[:, :max_positives]  # [B, P, 4], [B, P]
-        # Without frozen statistics all P rows are needed: they are what a batch's statistics are computed from.
+        # Unless batch-norm statistics are frozen, the mask head needs all P rows: it computes batch statistics over them.
         if s.train_bn is False and on_tensorflow_cpu():
             mask_rois, mask_class_ids = PositiveRois(name="positive_rois")([mask_rois, mask_class_ids])  # [B, Q, 4], [B, Q]
         masks = self._masks(mask_rois, mask_class_ids)  # [B, Q, M, M]
@@ -200,16 +196,16 @@ class Network:
         return (model_class or TrainingModel)(inputs, outputs, name="mask_rcnn")
 
     def detection_model(self, model_class: type["RawImageModel"] | None = None) -> "RawImageModel":
-        """Return the variant for detection. It computes one mask for each detection, that of its class.
+        """Build the detection model, which predicts each detection's mask for its own class only.
 
-        Inputs, in order: images [B, H, W, C], raw; image_meta [B, 12 + K]; normalised anchors [B, A, 4], unless the image
-        size is fixed; min_confidence [B, 1], the least score of a detection.
+        Inputs, in order: raw images [B, H, W, C]; image_meta [B, 12 + K]; normalised anchors [B, A, 4], unless the image
+        size is fixed; min_confidence [B, 1], the minimum score of a detection.
         Outputs, in order: detections [B, D, 6] (see `DetectionLayer`); masks float32 [B, D, M, M].
         """
         anchors = self._anchors() if self.settings.fixed_size else keras.Input((None, 4), name="input_anchors")
         min_confidence = keras.Input((1,), dtype="float32", name="input_min_confidence")
         detections, *_ = self._detections(anchors, [min_confidence])  # [B, D, 6]
-        if self.settings.train_bn:  # the statistics of a batch are computed from all rows
+        if self.settings.train_bn:  # batch statistics are computed over all rows
             masks = self._masks(detections[:, :, :4], ops.cast(detections[:, :, 4], "int32"))  # [B, D, M, M]
         else:
             masks = DetectionMasks(self.align_mask, self._mask_head_of_chunk(), name="detection_masks")(
@@ -218,7 +214,7 @@ class Network:
         return (model_class or RawImageModel)(inputs, [detections, masks], name="mask_rcnn_detection")
 
     def inference_model(self, model_class: type["NetworkModel"] | None = None) -> "NetworkModel":
-        """Return the classic inference variant, which outputs everything between the image and the detections.
+        """Build the classic inference model, which also outputs the intermediate results.
 
         Inputs, in order: molded images [B, H, W, C] (mean subtracted); image_meta [B, 12 + K]; normalised anchors [B, A, 4].
         Outputs, in order: detections [B, D, 6]; mrcnn_class [B, R, K]; mrcnn_bbox [B, R, K, 4]; mrcnn_mask
@@ -232,13 +228,13 @@ class Network:
             [detections, probs, deltas, masks, rois, self.rpn_class, self.rpn_bbox], name="mask_rcnn")
 
     def _anchors(self) -> KerasTensor:
-        """Return the normalised anchors of images of the fixed size: [B, A, 4]."""
+        """Return the normalised anchors for the fixed image size: [B, A, 4]."""
         s = self.settings
         return AnchorsLayer(s.image_shape[:2], s.anchor_scales, s.anchor_ratios, s.level_shapes, s.level_strides,
                             s.anchor_stride, name="anchors")(self.image)  # fmt: skip
 
     def _proposals(self, anchors: KerasTensor, count: int) -> KerasTensor:
-        """Return the proposals of the RPN: [B, R, 4], normalised."""
+        """Return the RPN's proposals, normalised: [B, R, 4]."""
         s = self.settings
         propose = ProposalLayer(count, s.rpn_nms_threshold, pre_nms_limit=s.pre_nms_limit, bbox_std_dev=s.rpn_bbox_std_dev,
                                 name="ROI")  # fmt: skip
@@ -253,7 +249,7 @@ class Network:
         return self.mask_head(self.align_mask([rois, self.image_meta, *self.pyramid[:4]]), class_ids)
 
     def _mask_head_of_chunk(self) -> keras.Model:
-        """Return the mask head over CHUNK detections as a model, which `DetectionMasks` runs in a loop."""
+        """Wrap the mask head as a model over CHUNK detections, which `DetectionMasks` runs in a loop."""
         side = self.settings.mask_pool_size
         features = keras.Input((CHUNK, side, side, self.settings.pyramid_channels))
         class_ids = keras.Input((CHUNK,), dtype="int32")
@@ -272,7 +268,7 @@ class Network:
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class NetworkModel(keras.Model):
-    """A functional model of ours: copies and files of it work as the original does."""
+    """Base class of the models; it reconnects each BatchNorm to its convolution when a model is cloned or loaded."""
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(inputs, outputs, name=name, **kwargs)
@@ -281,9 +277,9 @@ class NetworkModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class RawImageModel(NetworkModel):
-    """A model that takes raw images as its first input and subtracts the mean itself.
+    """A model whose first input is raw images: it subtracts the mean pixel on the device.
 
-    Images then travel to the device as uint8, a quarter of the bytes of float32.
+    Images are then transferred as uint8, a quarter of the bytes of float32.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -295,11 +291,11 @@ class RawImageModel(NetworkModel):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class TrainingModel(RawImageModel):
-    """The network with its loss: the weighted sum of the five losses, plus an L2 term.
+    """The network with its total loss: the weighted sum of the five losses, plus an L2 term.
 
-    The inputs and outputs are those of `Network.training_model`.
+    `Network.training_model` lists the inputs.
 
-    Metrics: each loss times its weight, by name, and `positive_rois`, the share of positives among the sampled ROIs.
+    Metrics: each loss times its weight, by name, and `positive_rois`, the fraction of sampled ROIs that are positive.
     """
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
@@ -326,10 +322,10 @@ class TrainingModel(RawImageModel):
 
         Args:
             inputs: in the order of `Network.training_model`.
-            outputs: its outputs.
+            outputs: of the model for these inputs.
         """
         image_meta, rpn_positions, rpn_labels, rpn_deltas = inputs[1:5]
-        # Only at the trained anchors: the gradient of all others is zero.
+        # Only the sampled anchors have a gradient.
         rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["pyramid"], rpn_positions)  # [B, S, 2], [B, S, 4]
         class_ids, masks = outputs["target_class_ids"], outputs["mrcnn_mask"]  # [B, T], [B, Q, M, M]
         num_masks = ops.shape(masks)[1]
@@ -344,10 +340,10 @@ class TrainingModel(RawImageModel):
         }  # fmt: skip
 
     def l2_loss(self) -> KerasTensor | float:
-        """Return the L2 term: weight_decay times the sum of the mean squares of all trained kernels and biases.
+        """Return the L2 term: weight_decay times the sum, over all trainable kernels and biases, of the mean square.
 
-        Differs: from the weight decay of the paper. The classic code divides the term of each tensor by its size, and the
-        classic learning rates fit that.
+        Differs: the paper sums the squares. The classic code averages them per tensor, and the classic learning rates are
+        tuned for that.
         """
         decayed = [v for v in self.trainable_variables if v.name not in NOT_DECAYED]
         if not decayed or not self.weight_decay:
@@ -356,17 +352,17 @@ class TrainingModel(RawImageModel):
 
 
 def _is_roi_of_an_image(image_meta: KerasTensor, rois: KerasTensor) -> KerasTensor:
-    """Return which ROIs are neither padding nor of a row that only fills up the batch: bool [B, T]."""
+    """Return which ROIs are neither padding nor part of a padding image: bool [B, T]."""
     is_image = ops.any(parse_image_meta(image_meta)["active_class_ids"] > 0, axis=-1, keepdims=True)
     return ops.logical_and(is_image, ops.any(rois != 0.0, axis=-1))
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class Settings(keras.layers.Layer):
-    """The identity, which keeps settings of a model in its graph: Keras copies a functional model from its graph alone.
+    """An identity layer that stores settings in the graph, because Keras clones a functional model from its graph alone.
 
     Args:
-        values: as JSON can hold them.
+        values: must be JSON-serialisable.
     """
 
     def __init__(self, values: Mapping[str, Any], **kwargs: Any) -> None:

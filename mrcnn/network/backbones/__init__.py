@@ -1,4 +1,4 @@
-"""Backbones by name. To add one, write a function with the signature of `Backbone` in a module of its own and list it here.
+"""Backbones by name. To add one, write a function with the signature of `Backbone` in a new module and list it here.
 
 `Config.BACKBONE` is a name from `BACKBONES` or such a function.
 """
@@ -22,7 +22,7 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def get_backbone(backbone: str | Backbone) -> Backbone:
-    """Return the backbone function of a name; a function is returned as it is.
+    """Look up a backbone by name; a function is returned unchanged.
 
     Raises:
         ValueError: unknown name.

@@ -11,9 +11,9 @@ STAGE_CHANNELS = (32, 64, 96, 128)
 def compact_graph(
     input_image: KerasTensor, stage5: bool = True, train_bn: bool | None = True
 ) -> list[KerasTensor | None]:
-    """Add a residual network of four stages whose blocks have two 3x3 convolutions.
+    """Add a residual network of four stages, whose blocks have two 3x3 convolutions each.
 
-    Training it from scratch needs Config.TRAIN_BN = None and a batch of several images.
+    To train it from scratch, set Config.TRAIN_BN = None and use batches of several images.
 
     Args:
         input_image: float [B, H, W, channels]. Mean subtracted.
@@ -23,7 +23,7 @@ def compact_graph(
     Returns:
         [C1, C2, C3, C4, C5]: maps at strides 2, 4, 8, 16, 32; C5 is None without `stage5`.
     """
-    # Pixel values have a standard deviation of about 60; the first normalisation scales them to 1.
+    # Pixel values have a standard deviation of about 60; this normalisation scales it to 1.
     x = BatchNorm(name="bn_input", center=False, scale=False)(input_image, training=train_bn)
     c1 = x = _unit(x, STAGE_CHANNELS[0], 2, "conv1", train_bn)
     maps = [c1]

@@ -1,6 +1,6 @@
 """The feature pyramid network: semantically strong features at every scale.
 
-Source: Feature Pyramid Networks (Lin et al. 2017), section 3; P6 as in its footnote, a subsampled P5 for large anchors.
+Source: Feature Pyramid Networks (Lin et al. 2017), section 3. P6 is P5 subsampled, for large anchors, as in its footnote.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from keras import KerasTensor
 
 
 def build_pyramid(feature_maps: Sequence[KerasTensor], channels: int) -> list[KerasTensor]:
-    """Add the top-down pathway over the maps of a backbone.
+    """Add the top-down pathway and the lateral connections to a backbone's feature maps, with the classic layer names.
 
     Args:
-        feature_maps: [C2, C3, C4, C5], each [B, h, w, .], each half the size of the previous one.
+        feature_maps: [C2, C3, C4, C5], each [B, h, w, .] and half the size of the previous one.
         channels: channels of every level.
 
     Returns:
-        [P2, P3, P4, P5, P6], each [B, h, w, channels]. Layers have their classic names.
+        [P2, P3, P4, P5, P6], each [B, h, w, channels].
     """
     merged = {}
     level = 5

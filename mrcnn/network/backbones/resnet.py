@@ -1,6 +1,6 @@
 """ResNet-50 and ResNet-101 with the classic layer names, which weight files and `layers=` expressions rely on.
 
-Source: Deep Residual Learning (He et al. 2015), table 1; the stride of a stage is in its first 1x1 convolution.
+Source: Deep Residual Learning (He et al. 2015), table 1. As there, the first 1x1 convolution of a stage has its stride.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ def conv_block(
     """Add a residual block with a convolution on its shortcut, which changes the size or the number of channels.
 
     Args:
-        strides: strides of the first convolution and of the shortcut.
-        The others: see `identity_block`.
+        strides: of the first convolution and of the shortcut.
+        others: see `identity_block`.
 
     Returns:
         [B, ceil(h / stride), ceil(w / stride), filters[2]].

@@ -1,4 +1,4 @@
-"""The box head: the class of a ROI, and the refinement of its box.
+"""The box head, which classifies each ROI and refines its box.
 
 Shapes: B images, R rois, K classes, P side of the ROI features, C channels.
 """
@@ -12,10 +12,9 @@ from mrcnn.network.layers.convolutions import FullConvolution
 
 
 class BoxHead:
-    """Two fully connected layers (written as convolutions, so that classic weights fit) and two outputs.
+    """Two fully connected layers (implemented as convolutions, so that classic weights fit) and two outputs.
 
-    The layers are created once; each call applies them to other ROI features. They keep their classic names and belong to
-    the model in which they are used.
+    The layers are created once, with their classic names; each call applies them to different ROI features.
 
     Args:
         pool_size: P.
@@ -33,7 +32,7 @@ class BoxHead:
              BatchNorm(name=f"mrcnn_class_bn{n}"))
             for n, side in ((1, pool_size), (2, 1))]  # fmt: skip
         self.relu = keras.layers.Activation("relu")
-        # Fast R-CNN (Girshick 2015), section 2.3: all classes start equally likely, and boxes start unchanged.
+        # Fast R-CNN (Girshick 2015), section 2.3: initially, all classes are equally likely and boxes do not move.
         self.logits = keras.layers.Dense(num_classes, kernel_initializer=RandomNormal(stddev=0.01), name="mrcnn_class_logits")
         self.probs = keras.layers.Activation("softmax", name="mrcnn_class", dtype="float32")
         self.deltas = keras.layers.Dense(num_classes * 4, kernel_initializer=RandomNormal(stddev=0.001), name="mrcnn_bbox_fc")

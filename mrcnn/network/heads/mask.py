@@ -1,4 +1,4 @@
-"""The mask head: the mask of a ROI for each class.
+"""The mask head, which predicts a mask of each ROI for each class.
 
 Shapes: B images, R rois, K classes, P side of the ROI features, C channels, M = 2 P side of a mask.
 """
@@ -14,7 +14,7 @@ from mrcnn.network.layers.convolutions import DisjointConv2DTranspose, RoiConv2D
 class MaskHead:
     """Four convolutions, one upsampling, and one mask per class.
 
-    The layers are created once; each call applies them to other ROI features.
+    The layers are created once; each call applies them to different ROI features.
 
     Args:
         num_classes: K, including background.
@@ -32,7 +32,7 @@ class MaskHead:
             for n in (1, 2, 3, 4)]  # fmt: skip
         self.relu = keras.layers.Activation("relu")
         self.upsample = DisjointConv2DTranspose(channels, (2, 2), activation="relu", name="mrcnn_mask_deconv")
-        # Always float32, because the loss takes logarithms of these probabilities. They start near 0.5.
+        # Always float32, because the loss takes the logarithm of these probabilities. Initially they are close to 0.5.
         self.probs = RoiConv2D(num_classes, (1, 1), activation="sigmoid", kernel_initializer=RandomNormal(stddev=0.01),
                                dtype="float32", name="mrcnn_mask")  # fmt: skip
 
@@ -41,7 +41,7 @@ class MaskHead:
 
         Args:
             roi_features: [B, R, P, P, C]. R must be static unless `class_ids` is given.
-            class_ids: int32 [B, R], the one class of each ROI whose mask is wanted; None for all classes.
+            class_ids: int32 [B, R], the class whose mask to compute for each ROI; None computes those of all classes.
 
         Returns:
             Probability of each pixel: float32 [B, R, M, M] for the given classes, [B, R, M, M, K] for all.

@@ -1,6 +1,6 @@
-"""The region proposal head: one set of weights applied to every pyramid level.
+"""The head of the region proposal network, which shares one set of weights across all pyramid levels.
 
-Shapes: B images, h w feature map, C channels, A anchors (h * w * anchors per cell), T anchors that are trained.
+Shapes: B images, h w feature map, C channels, A anchors (h * w * anchors per cell), T sampled anchors.
 
 Source: Faster R-CNN (Ren et al. 2015), section 3.1, and 3.1.3 for the initialisation.
 """
@@ -20,17 +20,17 @@ KERNEL_SIDE = 3  # of the hidden convolution
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class RpnHead(keras.Model):
-    """A functional model of one feature map: [B, h, w, C] -> class logits [B, A, 2] (background, foreground),
+    """A functional model over one feature map: [B, h, w, C] -> class logits [B, A, 2] (background, foreground),
     probabilities float32 [B, A, 2], and deltas [B, A, 4] (dy, dx, log dh, log dw, divided by RPN_BBOX_STD_DEV).
 
-    The anchors are in the order of `geometry.anchors.generate_anchors`.
+    Anchors are in the order of `geometry.anchors.generate_anchors`.
     """
 
     def at(self, feature_maps: Sequence[KerasTensor], positions: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-        """Return the outputs for a few anchors.
+        """Return the outputs for selected anchors.
 
         Args:
-            feature_maps: [B, h, w, C], one a level.
+            feature_maps: [B, h, w, C], one per level.
             positions: int32 [B, T]. Indices into the anchors of all levels.
 
         Returns:
@@ -49,10 +49,10 @@ class ConvRpnHead(RpnHead):
     """
 
     def at(self, feature_maps: Sequence[KerasTensor], positions: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-        """Return what `RpnHead.at` returns, up to rounding, computed only at the cells of these anchors.
+        """Return the same as `RpnHead.at`, up to rounding, but compute only the cells of these anchors.
 
-        The losses use 256 anchors of an image, and the gradient of all others is zero. Backpropagation through the outputs
-        for every anchor takes a fifth of a training step on a CPU; this takes almost nothing.
+        The losses use 256 anchors per image, and all others have zero gradient. Backpropagating through the outputs of every
+        anchor takes a fifth of a training step on a CPU; this takes almost no time.
         """
         hidden, *outputs = (self.get_layer(name) for name in ("rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred"))
         per_cell = outputs[0].filters // 2
@@ -72,8 +72,8 @@ def rpn_graph(
 
     Args:
         feature_map: [B, h, w, C].
-        anchors_per_location: anchors in each cell.
-        anchor_stride: 1 for anchors in every cell, 2 for every other cell.
+        anchors_per_location: anchors per cell.
+        anchor_stride: 1 places anchors in every cell, 2 in every other cell.
         channels: channels of the hidden convolution.
 
     Returns:
@@ -103,7 +103,7 @@ def build_rpn_model(anchor_stride: int, anchors_per_location: int, depth: int, c
 
 
 def _patches(feature_maps: Sequence[KerasTensor], cells: KerasTensor, stride: int) -> KerasTensor:
-    """Return the receptive field of the hidden convolution at some cells of its output: [B, T, KERNEL_SIDE^2 * C].
+    """Return the hidden convolution's receptive field at selected output cells: [B, T, KERNEL_SIDE^2 * C].
 
     Args:
         feature_maps: float [B, h, w, C].
@@ -141,12 +141,12 @@ def _within(positions: KerasTensor, sizes: KerasTensor) -> KerasTensor:
 
 
 def _matmul(convolution: keras.layers.Conv2D, x: KerasTensor) -> KerasTensor:
-    """Apply a convolution to single cells, x [B, T, receptive field], as a matrix product in its compute dtype."""
+    """Apply a convolution to receptive fields, x [B, T, kernel size * C], as a matrix product in its compute dtype."""
     kernel, bias, x = (ops.cast(v, convolution.compute_dtype) for v in (convolution.kernel, convolution.bias, x))
     return ops.matmul(x, ops.reshape(kernel, (-1, convolution.filters))) + bias
 
 
 def _convolution(channels: int, side: int, name: str, **kwargs: Any) -> keras.layers.Conv2D:
-    # A larger standard deviation would move anchors out of the image at the start of training.
+    # With a larger standard deviation, the initial deltas would move anchors out of the image.
     return keras.layers.Conv2D(channels, (side, side), padding="same", kernel_initializer=RandomNormal(stddev=0.01), name=name,
                                **kwargs)  # fmt: skip

@@ -1,1 +1,1 @@
-"""Keras layers of the detector, one job each."""
+"""The Keras layers of the detector, each with a single task."""

@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics the configuration can freeze."""
+"""Batch normalisation whose statistics can be frozen by the configuration."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,19 +9,19 @@ from keras import KerasTensor, ops
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras batch normalisation that obeys the TRAIN_BN setting, which is passed as `training` when the layer is called.
+    """Keras batch normalisation that follows the TRAIN_BN setting, passed as `training` when the layer is called.
 
-    Batches are small when images are large, and statistics of two images do more harm than good. A functional model
-    replaces the `training` argument of every layer by its own, so the layer remembers the value of its first symbolic call.
+    Large images mean small batches, and batch statistics of two images do more harm than good. A functional model replaces
+    the `training` argument of every layer with its own, so the layer remembers the value of its first symbolic call.
 
-    With frozen statistics, a convolution followed by normalisation equals one convolution with other weights. A layer that
-    is connected to its convolution and is called with the `source` of it computes that single convolution, and a compiled
-    graph drops the plain one. `convolve_and_normalise` sets this up.
+    With frozen statistics, a convolution followed by normalisation can be folded into one convolution with scaled weights. A
+    layer that is connected to its convolution, and called with the convolution's input as `source`, computes the folded
+    convolution; compilation then removes the unused original. `convolve_and_normalise` sets this up.
 
     Args:
-        train_bn: None, False or True; taken from the first symbolic call if None.
-        convolution: name of the convolution whose output is normalised, as `get_config` returns it. It has no effect until
-            `connect_convolutions` finds the layer.
+        train_bn: None, False or True; if None, taken from the first symbolic call.
+        convolution: name of the convolution whose output is normalised, as returned by `get_config`. It has no effect until
+            `connect_convolutions` looks the layer up.
         **kwargs: arguments of `keras.layers.BatchNormalization`.
 
     `call(inputs, training=None, source=None)`:
@@ -40,20 +40,20 @@ class BatchNorm(keras.layers.BatchNormalization):
         """Set the convolution whose output this layer normalises.
 
         Raises:
-            ValueError: the convolution cannot be folded, or another one is connected already.
+            ValueError: the convolution cannot be folded, or a different one is already connected.
         """
         if not is_foldable(convolution):
-            raise ValueError(f"layer {self.name!r} folds a plain Conv2D without activation, channels last; "
-                             f"{convolution.name!r} is not one: call both layers one after the other instead.")
+            raise ValueError(f"layer {self.name!r} can fold only a plain Conv2D without activation, channels last, and "
+                             f"{convolution.name!r} is not one: call the two layers one after the other instead.")
         if self._convolution is not None and self._convolution() is not convolution:
             raise ValueError(f"layer {self.name!r} is already connected to {self.convolution_name!r}: "
                              f"use another BatchNorm for {convolution.name!r}.")
         self.convolution_name = convolution.name
-        self._convolution = lambda: convolution  # a function, because Keras would track a layer as part of this one
+        self._convolution = lambda: convolution  # a function, because Keras would track the layer as a sublayer
 
     @property
     def is_connected(self) -> bool:
-        """Whether the convolution is known."""
+        """Whether a convolution is connected."""
         return self._convolution is not None
 
     def __call__(self, inputs: Any, training: bool | None = None, **kwargs: Any) -> Any:
@@ -69,7 +69,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         return self._folded(self._convolution(), source)
 
     def _folded(self, convolution: keras.layers.Conv2D, source: KerasTensor) -> KerasTensor:
-        """Return a convolution followed by normalisation with the moving statistics, as one convolution."""
+        """Compute a convolution and its normalisation with the moving statistics as a single convolution."""
         scale = ops.rsqrt(self.moving_variance + self.epsilon)
         if self.scale:
             scale = scale * self.gamma
@@ -81,7 +81,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             bias = bias + self.beta
         kernel = ops.cast(convolution.kernel, "float32") * scale
         x = convolution.convolution_op(*(ops.cast(value, self.compute_dtype) for value in (source, kernel)))
-        # In float32, because the gradient of the bias is a sum over the whole map.
+        # In float32, because the bias gradient is a sum over the whole map.
         return ops.cast(ops.cast(x, "float32") + bias, self.compute_dtype)
 
     def get_config(self):
@@ -89,7 +89,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
 
 def is_foldable(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer is a convolution that its normalisation can be folded into."""
+    """Return whether a layer is a convolution into which batch normalisation can be folded."""
     return (type(layer) is keras.layers.Conv2D and layer.activation is keras.activations.linear
             and layer.data_format == "channels_last")  # fmt: skip
 
@@ -102,22 +102,22 @@ def convolve_and_normalise(
     Args:
         x: [B, h, w, C].
         convolution: without activation, channels last.
-        norm: is connected to `convolution` here.
+        norm: gets connected to `convolution`.
         train_bn: see Config.TRAIN_BN.
 
     Returns:
         [B, h', w', filters].
     """
     norm.connect(convolution)
-    # PyTorch runs every operation at once, and would compute both the plain and the folded convolution.
+    # PyTorch runs eagerly and would compute both the original and the folded convolution.
     source = {} if keras.backend.backend() == "torch" else {"source": x}
     return norm(convolution(x), training=train_bn, **source)
 
 
 def connect_convolutions(model: keras.Model) -> None:
-    """Connect each BatchNorm that knows its convolution only by name, as in a copied or loaded model.
+    """Connect each BatchNorm that knows its convolution only by name, as in a cloned or loaded model.
 
-    If the model has no such convolution, or it cannot be folded any more, the layer normalises its input as usual.
+    If the model no longer has that convolution, or it cannot be folded, the layer normalises its input as usual.
     """
     layers = {layer.name: layer for layer in model.layers if isinstance(layer, BatchNorm) or is_foldable(layer)}
     for layer in layers.values():

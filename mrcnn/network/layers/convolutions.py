@@ -1,4 +1,4 @@
-"""Convolutions computed as matrix products. Their weights are those of Keras' layers, so that classic files fit.
+"""Convolutions computed as matrix products, with the same weights as Keras' layers, so that classic weight files load.
 
 Shapes: N rows, B images, R rois, h w feature map, C channels, F filters.
 """
@@ -11,7 +11,7 @@ from keras import KerasTensor, ops
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class FullConvolution(keras.layers.Conv2D):
-    """A "valid" convolution whose kernel is as large as its input. As a matrix product it trains several times faster.
+    """A "valid" convolution whose kernel is as large as its input; it trains several times faster as a matrix product.
 
     Args: see keras.layers.Conv2D.
 
@@ -35,7 +35,7 @@ class FullConvolution(keras.layers.Conv2D):
 class DisjointConv2DTranspose(keras.layers.Conv2DTranspose):
     """A transposed convolution whose strides equal its kernel size: each input pixel becomes one patch of the output.
 
-    As a matrix product its gradient on JAX on a CPU takes a hundredth of the time.
+    As a matrix product, its gradient takes a hundredth of the time with JAX on a CPU.
 
     Args:
         filters: F.
@@ -63,14 +63,14 @@ class DisjointConv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class RoiConv2D(keras.layers.Conv2D):
-    """Conv2D over the maps of ROIs, which keeps the axis of the ROIs in its output.
+    """Conv2D over the feature maps of ROIs, which keeps the ROI axis.
 
     Args: see `keras.layers.Conv2D`.
 
     `call(inputs, filter_ids=None)`:
         inputs: [B, R, h, w, C].
-        filter_ids: int32 [B, R]. The only filter to apply to each ROI: the output is [B, R, h, w], and the cost does not
-            grow with F. For 1x1 kernels. R may then be unknown, and inputs may be [B * R, h, w, C].
+        filter_ids: int32 [B, R]. The one filter to apply to each ROI: the output is [B, R, h, w], and the cost does not
+            grow with F. Needs a 1x1 kernel. R may then be dynamic, and inputs may be [B * R, h, w, C].
         Returns [B, R, h, w, F] without `filter_ids`.
     """
 
@@ -84,7 +84,7 @@ class RoiConv2D(keras.layers.Conv2D):
         return ops.reshape(outputs, (-1, *inputs.shape[1:-3], *outputs.shape[1:]))
 
     def _apply_one_filter(self, inputs: KerasTensor, filter_ids: KerasTensor) -> KerasTensor:
-        """Apply one filter to each ROI, as the product of a matrix and a vector."""
+        """Apply one filter to each ROI, as a matrix-vector product."""
         if tuple(self.kernel_size) != (1, 1):
             raise ValueError(f"layer {self.name!r} has a kernel of {self.kernel_size}; `filter_ids` needs (1, 1).")
         height, width, channels = inputs.shape[-3:]

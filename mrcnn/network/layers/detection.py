@@ -1,4 +1,4 @@
-"""From the outputs of the box head to detections and their masks.
+"""From the box head's outputs to detections and their masks.
 
 Shapes: B images, R rois, K classes, D detections, P side of the ROI features, C channels, M mask side.
 """
@@ -15,29 +15,29 @@ from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.meta import image_size, parse_image_meta
 from mrcnn.network.ops.nms import non_max_suppression
 
-# Number of detections of an image that go through the mask head at a time. On a CPU the head takes half of the detection
-# time if it runs on all D rows, and most photographs contain few instances.
+# Number of detections per image that go through the mask head at a time. On a CPU, running the head on all D rows takes half
+# of the detection time, and most photographs contain few instances.
 CHUNK = 20
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class DetectionLayer(keras.layers.Layer):
-    """Give each ROI its best class, refine its box, and keep the best boxes of each class.
+    """Assign each ROI its highest-scoring class, refine its box, and apply non-maximum suppression per class.
 
     Args:
         config: object with DETECTION_MAX_INSTANCES, DETECTION_MIN_CONFIDENCE, DETECTION_NMS_THRESHOLD and BBOX_STD_DEV,
-            which replace the following ones (the classic signature).
+            which override the arguments below (the classic signature).
         max_instances: D.
-        min_confidence: least score of a detection; 0 or None for no threshold.
-        nms_threshold: IoU above which the box with the lower score, of two of the same class, is dropped.
-        bbox_std_dev: factors of the deltas.
+        min_confidence: minimum score of a detection; 0 or None for no threshold.
+        nms_threshold: IoU above which the lower-scoring of two boxes of the same class is dropped.
+        bbox_std_dev: standard deviations by which the deltas are multiplied.
 
     `call([rois, probs, deltas, image_meta])` or `call([rois, probs, deltas, image_meta, min_confidence])`:
-        rois: float [B, R, 4]. Normalised; all-zero rows are padding and give no detection.
+        rois: float [B, R, 4]. Normalised; all-zero rows are padding and produce no detection.
         probs: float [B, R, K]. Class probabilities.
         deltas: float [B, R, K, 4]. Deltas for each class.
-        image_meta: [B, 12 + K]. Gives the window of the image inside the padding.
-        min_confidence: float [B, 1]. Replaces the argument of the constructor.
+        image_meta: [B, 12 + K]. Boxes are clipped to its window.
+        min_confidence: float [B, 1]. Overrides the constructor's argument.
         Returns float32 [B, D, 6]. (y1, x1, y2, x2, class id, score), normalised, in descending order of score; unused rows
             are zero.
     """
@@ -65,10 +65,11 @@ class DetectionLayer(keras.layers.Layer):
             inputs: see `call`.
 
         Returns:
-            class_ids int32 [B, R] and scores float32 [B, R], the best class of each ROI; refined and clipped
-            float32 [B, R, 4], its box after the deltas of that class, and clipped to the window; candidates bool [B, R], which
-            are not padding or background and score high enough; kept int32 [B, D], the ROIs that are kept, in descending
-            order of score, with `is_kept` bool [B, D], False in unused slots; detections float32 [B, D, 6].
+            class_ids int32 [B, R] and scores float32 [B, R], the highest-scoring class of each ROI; refined and clipped
+            float32 [B, R, 4], its box refined by the deltas of that class, then clipped to the window; candidates
+            bool [B, R], the ROIs that are neither padding nor background and reach the minimum score; kept int32 [B, D],
+            indices of the kept ROIs in descending order of score, with `is_kept` bool [B, D], False in unused slots;
+            detections float32 [B, D, 6].
         """
         rois, probs, deltas, image_meta, *threshold = (ops.cast(t, "float32") for t in inputs)
         class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # [B, R]
@@ -89,7 +90,7 @@ class DetectionLayer(keras.layers.Layer):
                 "kept": kept, "is_kept": is_kept, "detections": mask_rows(gather_rows(rows, kept), is_kept)}  # fmt: skip
 
     def _refine(self, rois: KerasTensor, deltas: KerasTensor, class_ids: KerasTensor) -> KerasTensor:
-        """Apply the deltas of the class of each ROI: float32 [B, R, 4]."""
+        """Refine each ROI by the deltas of its class: float32 [B, R, 4]."""
         rois_count, num_classes = deltas.shape[1], deltas.shape[2]
         flat = ops.reshape(deltas, (-1, rois_count * num_classes, 4))
         of_class = gather_rows(flat, class_ids + ops.arange(rois_count, dtype="int32") * num_classes)
@@ -116,8 +117,8 @@ class DetectionMasks(keras.layers.Layer):
         detections: float [B, D, 6]. Unused rows are zero and come last.
         image_meta: [B, 12 + K].
         P2..P5: float [B, h, w, C].
-        Returns float32 [B, D, M, M]. Probability of each pixel for the class of the detection. Chunks without detections in
-            any image of the batch are zero.
+        Returns float32 [B, D, M, M]. Mask probabilities for the class of each detection; zero in chunks where no image of the
+            batch has a detection.
 
     Differs: the classic graph runs the head on all D rows and computes the masks of all classes.
     """

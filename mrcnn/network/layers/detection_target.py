@@ -1,7 +1,7 @@
 """Sampling of the ROIs that the heads train on, and their targets.
 
-Shapes: B images, R proposals, G ground-truth slots, T sampled ROIs, P rows that may be positive, Q of them used,
-M mask side.
+Shapes: B images, R proposals, G ground-truth rows (padded), T sampled ROIs, P the first of them, which may be positive,
+Q the first of those, which go through the mask head, M side of a mask.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.roi_align import sample_crops
 
 POSITIVE_IOU = 0.5
-# A proposal that overlaps a crowd by this much is not a negative: it may contain an object that is not annotated.
+# A proposal with at least this IoU with a crowd is not a negative: it may contain an unannotated object.
 CROWD_IOU = 0.001
 
 
@@ -26,26 +26,27 @@ class DetectionTargetLayer(keras.layers.Layer):
 
     Args:
         config: object with TRAIN_ROIS_PER_IMAGE, ROI_POSITIVE_RATIO, BBOX_STD_DEV, MASK_SHAPE and USE_MINI_MASK, which
-            replace the following ones (the classic signature).
+            override the arguments below (the classic signature).
         rois_per_image: T.
-        positive_ratio: largest share of positives; P = int(T * positive_ratio).
-        bbox_std_dev: divisors of the deltas.
+        positive_ratio: maximum fraction of positives; P = int(T * positive_ratio).
+        bbox_std_dev: standard deviations by which the deltas are divided.
         mask_shape: (height, width) of a mask target.
         use_mini_mask: whether gt_masks are cropped to their boxes.
-        seed: seed of the random choice among positives and among negatives.
+        seed: for sampling positives and negatives.
 
     `call([proposals, gt_class_ids, gt_boxes, gt_masks])`:
         proposals: float [B, R, 4]. Normalised; all-zero rows are padding.
         gt_class_ids: int [B, G]. 0 is padding, negative is a crowd.
         gt_boxes: float [B, G, 4]. Normalised.
         gt_masks: [B, G, h, w], bool or 0/1. Mini-masks or full-size masks.
-        Returns, positives first, then negatives, then all-zero rows:
+        Returns, with positives first, then negatives, then all-zero rows:
             rois float32 [B, T, 4]; target_class_ids int32 [B, T] (0 for negatives);
             target_deltas float32 [B, T, 4]; target_masks float32 [B, T, M, M] of 0 and 1.
-            Positives are in the first P rows, so the mask head needs only those.
+            Positives occupy at most the first P rows, so the mask head needs only those.
 
-    Source: Mask R-CNN section 3.1 (IoU 0.5, 1:3). Differs: the classic code used no negatives if no proposal
-        was positive; here an image without objects trains on T negatives.
+    Source: Mask R-CNN (He et al. 2017), section 3.1 (IoU 0.5, 1:3).
+    Differs: the classic code sampled no negatives unless a proposal was positive; here an image without objects trains on T
+        negatives.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class DetectionTargetLayer(keras.layers.Layer):
 
     @property
     def max_positives(self) -> int:
-        """P, the number of output rows that may be positive; at least 1, so that shapes stay valid."""
+        """P, the maximum number of positives; at least 1, so that shapes stay valid."""
         return max(int(self.rois_per_image * self.positive_ratio), 1)
 
     def call(self, inputs):
@@ -80,7 +81,7 @@ class DetectionTargetLayer(keras.layers.Layer):
 
         sampled, is_positive, valid = self._sample(proposals, gt_class_ids, overlaps, objects)
         rois = mask_rows(gather_rows(proposals, sampled), valid)
-        # The best object of each sampled ROI; masked below if the ROI is not positive.
+        # The object with which each sampled ROI overlaps most; masked below unless the ROI is positive.
         matched = gather_rows(ops.cast(ops.argmax(objects, axis=2), "int32"), sampled)  # [B, T]
         matched_boxes = gather_rows(gt_boxes, matched)
         class_ids = ops.where(is_positive, gather_rows(gt_class_ids, matched), 0)
@@ -90,7 +91,7 @@ class DetectionTargetLayer(keras.layers.Layer):
     def _sample(
         self, proposals: KerasTensor, gt_class_ids: KerasTensor, overlaps: KerasTensor, objects: KerasTensor
     ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
-        """Choose T proposals: their positions int32 [B, T], is_positive bool [B, T], valid bool [B, T]."""
+        """Sample T proposals: their indices int32 [B, T], is_positive bool [B, T], valid bool [B, T]."""
         total, most = self.rois_per_image, self.max_positives
         best = ops.max(objects, axis=2)  # [B, R]
         on_crowd = ops.any(ops.logical_and((gt_class_ids < 0)[:, None, :], overlaps >= CROWD_IOU), axis=2)
@@ -110,7 +111,7 @@ class DetectionTargetLayer(keras.layers.Layer):
 
         candidates = ops.concatenate([positive_ix, negative_ix], axis=1)  # [B, P + T]
         kind = ops.concatenate([2 * ops.cast(positive_valid, "int32"), ops.cast(negative_valid, "int32")], axis=1)
-        # Order: positives, negatives, the rest, each in its own order. Distinct keys give the same top_k on every backend.
+        # A stable sort into positives, negatives, the rest: distinct keys, because top_k is not stable on every backend.
         slots = most + total
         keys = ops.cast(kind * slots + (slots - 1 - ops.arange(slots, dtype="int32"))[None], "float32")
         packed = ops.cast(ops.top_k(keys, total)[1], "int32")
@@ -118,7 +119,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         return gather_rows(candidates, packed), kind == 2, kind > 0
 
     def _deltas(self, rois: KerasTensor, matched_boxes: KerasTensor, is_positive: KerasTensor) -> KerasTensor:
-        unit = np.array([0, 0, 1, 1], np.float32)  # any box with an area, for rows without a target
+        unit = np.array([0, 0, 1, 1], np.float32)  # any box of positive area, for rows without a target
         keep = is_positive[..., None]
         deltas = box_refinement(ops.where(keep, rois, unit), ops.where(keep, matched_boxes, unit))
         return ops.where(keep, deltas / ops.convert_to_tensor(self.bbox_std_dev, "float32"), 0.0)
@@ -154,7 +155,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         return [(batch, rows, 4), (batch, rows), (batch, rows, 4), (batch, rows, *self.mask_shape)]
 
     def compute_mask(self, inputs, mask=None):
-        """Return no Keras mask for the four outputs."""
+        """Keep Keras from propagating a mask to the four outputs."""
         return [None, None, None, None]
 
     def get_config(self):
@@ -164,7 +165,7 @@ class DetectionTargetLayer(keras.layers.Layer):
 
 
 def _random_choice(allowed: KerasTensor, random_keys: KerasTensor, count: int) -> tuple[KerasTensor, KerasTensor]:
-    """Return up to `count` random positions of true entries, int32 [B, count], and which of them are valid."""
+    """Sample up to `count` true entries per row: their indices int32 [B, count], and which of these are valid."""
     keys = ops.where(allowed, random_keys, -1.0)
     if keys.shape[1] is None or keys.shape[1] < count:
         keys = ops.pad(keys, ((0, 0), (0, count)), constant_values=-1.0)
@@ -174,7 +175,7 @@ def _random_choice(allowed: KerasTensor, random_keys: KerasTensor, count: int) -
 
 
 def _within(boxes: KerasTensor, frames: KerasTensor, keep: KerasTensor) -> KerasTensor:
-    """Return boxes relative to `frames`, whose sides run from 0 to 1; the whole frame where `keep` is false."""
+    """Return boxes in coordinates that run from 0 to 1 across `frames`; unchanged where `keep` is False."""
     keep = keep[..., None]
     frames = ops.where(keep, frames, np.array([0, 0, 1, 1], np.float32))
     origin = ops.concatenate([frames[..., :2], frames[..., :2]], axis=-1)
@@ -184,11 +185,11 @@ def _within(boxes: KerasTensor, frames: KerasTensor, keep: KerasTensor) -> Keras
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class PositiveRois(keras.layers.Layer):
-    """Keep the first rows of each image: as many as any image of the batch has positives, and at least one.
+    """Keep the first Q rows of each image, where Q is the largest number of positives in any image, and at least 1.
 
-    On a CPU the mask head takes a third of a training step if it runs on all P rows, most of which hold nothing to learn
-    early in training and in images with few objects. Q is known only when the graph runs, so this works on TensorFlow
-    without XLA; JAX and XLA compile for static shapes.
+    On a CPU, running the mask head on all P rows takes a third of a training step, and early in training or in images with
+    few objects most of them are negative and contribute no gradient. Q is known only at run time, so this works only with
+    TensorFlow without XLA; JAX and XLA compile for static shapes.
 
     `call([rois, class_ids])`:
         rois: float [B, P, 4]. Positives come first.

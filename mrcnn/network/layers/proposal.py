@@ -1,6 +1,6 @@
-"""From the scores and deltas of the RPN to proposals.
+"""From the RPN's scores and deltas to proposals.
 
-Shapes: B images, A anchors, N candidates before suppression, R proposals.
+Shapes: B images, A anchors, N top-scoring anchors before non-maximum suppression, R proposals.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ class AnchorsLayer(keras.layers.Layer):
 
     Args:
         image_size: (height, width) of the network input in pixels.
-        scales: see `geometry.anchors.generate_pyramid_anchors`, like the following ones.
+        scales: side in pixels of each level's square anchors; see `geometry.anchors.generate_pyramid_anchors`.
         ratios: width / height.
         level_shapes: (height, width) of each pyramid level.
         strides: pixels per cell of each level.
         anchor_stride: cells from one anchor to the next.
 
-    `call(images)`: images [B, ...], of which only the batch size is used -> normalised anchors float32 [B, A, 4].
+    `call(images)`: [B, ...] -> normalised anchors float32 [B, A, 4]. Only the batch size of the images is used.
     """
 
     def __init__(
@@ -59,20 +59,20 @@ class AnchorsLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class ProposalLayer(keras.layers.Layer):
-    """Refine the best anchors by the deltas of the RPN, and drop those that overlap a better one.
+    """Refine the top-scoring anchors by the RPN's deltas, and apply non-maximum suppression.
 
     Args:
         proposal_count: R.
-        nms_threshold: IoU above which the proposal with the lower score is dropped.
-        config: object with PRE_NMS_LIMIT and RPN_BBOX_STD_DEV, which replace the following two (the classic signature).
-        pre_nms_limit: N, the number of best anchors that are refined.
-        bbox_std_dev: factors of the deltas.
+        nms_threshold: IoU above which the lower-scoring proposal is dropped.
+        config: object with PRE_NMS_LIMIT and RPN_BBOX_STD_DEV, which override the arguments below (the classic signature).
+        pre_nms_limit: N.
+        bbox_std_dev: standard deviations by which the deltas are multiplied.
 
     `call([rpn_probs, rpn_bbox, anchors])`:
         rpn_probs: float [B, A, 2]. (background, foreground) probabilities.
         rpn_bbox: float [B, A, 4]. Deltas divided by `bbox_std_dev`.
         anchors: float [B, A, 4]. Normalised.
-        Returns float32 [B, R, 4]. Normalised boxes by descending score; all-zero rows where there are fewer.
+        Returns float32 [B, R, 4]. Normalised boxes in descending order of score, padded with all-zero rows.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class ProposalLayer(keras.layers.Layer):
 
         Returns:
             scores float32 [B, N], descending; pre_nms_anchors, refined_anchors, refined_anchors_clipped, each
-            float32 [B, N, 4]; non_max_suppression int32 [B, R], indices into the N, with `kept` bool [B, R], False in
-            unused slots; proposals float32 [B, R, 4].
+            float32 [B, N, 4]; non_max_suppression int32 [B, R], indices of the kept anchors among the N, with `kept`
+            bool [B, R], False in unused slots; proposals float32 [B, R, 4].
         """
         rpn_probs, rpn_bbox, anchors = (ops.stop_gradient(ops.cast(t, "float32")) for t in inputs)
         scores, top = self._best(rpn_probs[:, :, 1], anchors.shape[1])
@@ -116,11 +116,11 @@ class ProposalLayer(keras.layers.Layer):
             "proposals": mask_rows(gather_rows(clipped, indices), kept)}
 
     def _best(self, scores: KerasTensor, num_anchors: int | None) -> tuple[KerasTensor, KerasTensor]:
-        """Return the scores [B, N] and positions [B, N] of the best anchors, best first."""
+        """Return the scores [B, N] and indices [B, N] of the top-scoring anchors, in descending order of score."""
         count = self.pre_nms_limit
         if num_anchors is not None:
             return ops.top_k(scores, min(count, num_anchors))
-        # The image size is free: pad with scores below any probability, so that N is static.
+        # The image size is dynamic: pad with scores below any probability, so that N is static.
         scores, top = ops.top_k(ops.pad(scores, ((0, 0), (0, count)), constant_values=-1.0), count)
         return scores, ops.where(scores >= 0.0, top, 0)
 

@@ -1,4 +1,4 @@
-"""ROI features from the pyramid level that fits the size of the ROI.
+"""ROI features, sampled from the pyramid level that matches the size of each ROI.
 
 Shapes: B images, R rois, C channels.
 """
@@ -13,7 +13,7 @@ from keras import KerasTensor, ops
 from mrcnn.network.ops.meta import image_size
 from mrcnn.network.ops.roi_align import pyramid_roi_align
 
-# A ROI of this side in pixels is sampled from P4, one of half (double) the side from the level below (above).
+# A ROI whose side is this many pixels is sampled from P4; halving (doubling) the side moves down (up) one level.
 CANONICAL_SIZE = 224.0
 CANONICAL_LEVEL = 4
 FIRST_LEVEL = 2
@@ -21,18 +21,18 @@ FIRST_LEVEL = 2
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class PyramidROIAlign(keras.layers.Layer):
-    """Sample each ROI from the level of P2..P5 that fits its size.
+    """Sample each ROI from the level among P2 to P5 that matches its size.
 
     Args:
         pool_shape: (height, width) of the ROI features.
 
     `call([boxes, image_meta, P2, P3, P4, P5])`:
         boxes: float [B, R, 4]. Normalised; all-zero rows are padding.
-        image_meta: [B, 12 + K]. Gives the size of the image.
+        image_meta: [B, 12 + K]. Only the image size is used.
         P2..P5: float [B, h, w, C].
-        Returns float [B, R, pool height, pool width, C] of the dtype of the maps.
+        Returns [B, R, pool height, pool width, C], with the dtype of the feature maps.
 
-    Source: level of a ROI, Feature Pyramid Networks (Lin et al. 2017), equation 1.
+    Source: Feature Pyramid Networks (Lin et al. 2017), equation 1, for the level of a ROI.
     """
 
     def __init__(self, pool_shape: Sequence[int], **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class PyramidROIAlign(keras.layers.Layer):
 
     @staticmethod
     def _levels(boxes: KerasTensor, size: KerasTensor, num_levels: int) -> KerasTensor:
-        """Return int32 [B, R]: 0 for P2, and so on."""
+        """Return the level of each ROI, 0 for P2: int32 [B, R]."""
         side = ops.sqrt(ops.maximum((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]), 1e-12))
         image_side = ops.sqrt(size[:, 0] * size[:, 1])[:, None]
         octaves = ops.log(side * image_side / CANONICAL_SIZE) / math.log(2.0)

@@ -1,4 +1,4 @@
-"""Box arithmetic on tensors: the twin of `mrcnn.geometry.boxes`, which defines the coordinates.
+"""Box arithmetic on tensors: the counterpart of `mrcnn.geometry.boxes`, which defines the coordinates.
 
 The tests run both on the same cases.
 
@@ -7,8 +7,8 @@ Shapes: B images, R and G boxes; `...` stands for any leading dimensions.
 
 from keras import KerasTensor, ops
 
-# Largest log scale that is applied. It is far larger than any image needs, and small enough that float32 does not overflow:
-# an infinite size makes corners NaN. Untrained and diverged networks predict such boxes.
+# Maximum log scale that is applied: far larger than any image needs, yet small enough that float32 does not overflow. An
+# infinite size would make the corners NaN, and untrained or diverged networks do predict such deltas.
 MAX_LOG_SCALE = 20.0
 
 
@@ -39,8 +39,8 @@ def box_refinement(boxes: KerasTensor, gt_boxes: KerasTensor) -> KerasTensor:
     """Return the deltas that move `boxes` onto `gt_boxes`; the inverse of `apply_box_deltas`.
 
     Args:
-        boxes: float32 [..., 4]. Their area must not be zero.
-        gt_boxes: float32 [..., 4]. Their area must not be zero.
+        boxes: float32 [..., 4]. Areas must be positive.
+        gt_boxes: float32 [..., 4]. Areas must be positive.
 
     Returns:
         float32 [..., 4]. (dy, dx, log dh, log dw), not divided by a standard deviation.
@@ -59,10 +59,10 @@ def clip_boxes(boxes: KerasTensor, window: KerasTensor) -> KerasTensor:
 
     Args:
         boxes: float32 [..., N, 4].
-        window: float32 broadcastable to [..., N, 4], for instance [4] or [B, 1, 4].
+        window: float32, broadcastable to [..., N, 4]: for instance [4] or [B, 1, 4].
 
     Returns:
-        float32 [..., N, 4]. A box outside the window gets zero area.
+        float32 [..., N, 4]. A box outside the window collapses to zero area.
     """
     y1, x1, y2, x2 = _corners(boxes)
     top, left, bottom, right = _corners(ops.convert_to_tensor(window))
@@ -72,14 +72,14 @@ def clip_boxes(boxes: KerasTensor, window: KerasTensor) -> KerasTensor:
 
 
 def compute_overlaps(boxes1: KerasTensor, boxes2: KerasTensor) -> KerasTensor:
-    """Return the IoU of every pair of boxes from two sets, image by image.
+    """Return the IoU of every pair of boxes from two sets, per image.
 
     Args:
         boxes1: float32 [..., R, 4].
         boxes2: float32 [..., G, 4].
 
     Returns:
-        float32 [..., R, G] in [0, 1]. 0 for boxes without area, so padding overlaps nothing.
+        float32 [..., R, G] in [0, 1]. 0 for boxes of zero area, so padding overlaps nothing.
     """
     y1, x1, y2, x2 = (ops.expand_dims(c, -1) for c in _corners(boxes1))  # [..., R, 1]
     other_y1, other_x1, other_y2, other_x2 = (ops.expand_dims(c, -2) for c in _corners(boxes2))  # [..., 1, G]

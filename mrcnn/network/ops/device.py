@@ -7,7 +7,7 @@ import keras
 
 @functools.cache
 def on_tensorflow_cpu() -> bool:
-    """Return whether the graph runs on TensorFlow without a GPU: some faster implementations exist only there."""
+    """Return whether the graph runs on TensorFlow without a GPU, where some operations have a faster implementation."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf

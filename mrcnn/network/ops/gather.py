@@ -7,7 +7,7 @@ from keras import KerasTensor, ops
 
 
 def gather_rows(rows: KerasTensor, indices: KerasTensor) -> KerasTensor:
-    """Gather rows of each image with one flat gather: a copy of whole rows on every backend, whose gradient is one scatter.
+    """Gather rows of each image with a single flat gather, which every backend runs as a row copy with one scatter as gradient.
 
     Args:
         rows: [B, N, ...].
@@ -34,8 +34,7 @@ def first_true(mask: KerasTensor, count: int) -> tuple[KerasTensor, KerasTensor]
         valid: bool [B, K]. False for those zeros.
     """
     size = ops.shape(mask)[1]
-    # The keys are distinct because top_k does not keep the order of equal keys on every backend.
-    # float32 represents whole numbers exactly up to 2^24.
+    # The keys are distinct because top_k is not stable on every backend. float32 represents integers exactly up to 2^24.
     order = ops.cast(size - ops.arange(size, dtype="int32"), "float32")
     keys = ops.where(mask, order, 0.0)
     static = mask.shape[1]

@@ -1,4 +1,4 @@
-"""Reading image meta rows on tensors: the twin of `mrcnn.geometry.meta`.
+"""Parsing image meta rows on tensors: the counterpart of `mrcnn.geometry.meta`.
 
 A row holds the image id (1), original shape (3), shape (3), window (4), scale (1) and active classes (K).
 """

@@ -1,6 +1,6 @@
-"""Non-maximum suppression with fixed shapes and the same result on every backend.
+"""Non-maximum suppression with static shapes and the same result on every backend.
 
-Shapes: B images, N boxes in descending order of score, K boxes kept at most.
+Shapes: B images, N boxes in descending order of score, K maximum number of kept boxes, b boxes of a block.
 """
 
 from keras import KerasTensor, ops
@@ -9,7 +9,7 @@ from mrcnn.network.ops.boxes import compute_overlaps
 from mrcnn.network.ops.device import on_tensorflow_cpu
 from mrcnn.network.ops.gather import first_true
 
-# Number of boxes compared with all later ones at a time: limits the overlap matrix to BLOCK x N.
+# Number of boxes compared with all later ones at once; it limits the overlap matrix to BLOCK x N.
 BLOCK = 512
 
 
@@ -18,24 +18,25 @@ def non_max_suppression(
 ) -> tuple[KerasTensor, KerasTensor]:
     """Keep each box unless a kept box with a higher score overlaps it by more than `iou_threshold`.
 
-    This is exactly the greedy algorithm, without its sequential loop. Boxes are processed in blocks. Within a block the rule
-    "kept unless a kept box above suppresses it" is repeated until nothing changes: after t rounds the first t boxes are
-    final, and a few rounds are enough in practice. The kept boxes of a block then suppress later boxes all at once.
+    The result is exactly that of the greedy algorithm, without its sequential loop. Boxes are processed in blocks. Within a
+    block, the rule "kept unless a higher-scoring kept box suppresses it" is applied until nothing changes: after t rounds the
+    first t boxes are final, and in practice a few rounds suffice. The kept boxes of a block then suppress all later boxes at
+    once.
 
-    TensorFlow has an operator for the greedy algorithm on CPUs. It is used there when no classes are given.
+    On a CPU, TensorFlow's own operator is used unless classes are given.
 
     Args:
         boxes: float32 [B, N, 4], in descending order of score. N must be static.
         valid: bool [B, N]. Invalid rows (padding, low scores) are neither kept nor suppress others.
-        iou_threshold: a box that overlaps by exactly this much is kept, as in TensorFlow's operator.
+        iou_threshold: a box with exactly this IoU is kept, as in TensorFlow's operator.
         max_output: K.
-        class_ids: int32 [B, N]. If given, boxes suppress only boxes of the same class.
+        class_ids: int32 [B, N]. If given, a box suppresses only boxes of its own class.
 
     Returns:
         indices: int32 [B, K]. Positions of the kept boxes, in order; 0 in unused slots.
         kept: bool [B, K]. False in unused slots.
 
-    Source: the fixed point follows from the definition of greedy NMS; `tests/network/ops/test_nms.py` compares the two.
+    Source: the fixed point follows from the definition of greedy NMS; `tests/network/ops/test_nms.py` checks the equivalence.
     """
     if class_ids is None and on_tensorflow_cpu():
         return _tensorflow_cpu_nms(boxes, valid, iou_threshold, max_output)
@@ -63,10 +64,10 @@ def _greedy_in_block(suppresses: KerasTensor, candidates: KerasTensor) -> KerasT
     """Return float32 [B, b]: 1 for the boxes of a block that the greedy algorithm keeps.
 
     Args:
-        suppresses: float32 [B, b, b]. 1 if box i overlaps box j too much.
+        suppresses: float32 [B, b, b]. 1 if the IoU of boxes i and j exceeds the threshold.
         candidates: float32 [B, b]. 0 for boxes that an earlier block suppressed.
     """
-    above = ops.triu(suppresses, k=1)  # only a box of higher score suppresses
+    above = ops.triu(suppresses, k=1)  # only a higher-scoring box suppresses
 
     def changed(kept, previous):
         return ops.any(kept != previous)
@@ -85,8 +86,7 @@ def _tensorflow_cpu_nms(
 ) -> tuple[KerasTensor, KerasTensor]:
     """Run TensorFlow's own operator, which stops once enough boxes are kept.
 
-    On a CPU it takes 10 to 40 ms for 6000 boxes of which 1000 are kept, and the blocks take 200 ms. On a GPU the blocks are
-    faster.
+    On a CPU, it takes 10 to 40 ms to keep 1000 of 6000 boxes, where the blocks take 200 ms. On a GPU, the blocks are faster.
     """
     import tensorflow as tf
 

@@ -1,11 +1,11 @@
 """ROI align: sampling boxes of any size from feature maps at a fixed resolution.
 
-The sampling is the classic one, which the classic weights were trained with: TensorFlow's `crop_and_resize`. From a map
-with h rows a box with the normalised corners y1, y2 takes P samples at the rows
+Samples are taken as TensorFlow's `crop_and_resize` does, because the classic weights were trained with it. In a map with
+h rows, a box with normalised corners y1 and y2 is sampled at P rows
 
     y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1),   i = 0 .. P - 1,
 
-one bilinear sample a bin, and zero outside the map. The first and the last sample lie on the edges of the box (y2 of a
+with one bilinear sample per bin, and zero outside the map. The first and last samples lie on the edges of the box (y2 of a
 normalised box is the last row inside), not at bin centres as in half-pixel ROIAlign. Only `_sample_positions` depends on
 this choice.
 
@@ -18,18 +18,18 @@ from typing import Any, NamedTuple
 import keras
 from keras import KerasTensor, ops
 
-# A sample this far outside the map, in cells, still counts as on its edge. Float32 rounding moves the last sample of a box
-# that ends with the map there, and a whole row of the crop would become zero.
+# A sample this far outside the map, in cells, still counts as lying on its edge. Float32 rounding can push the last sample of
+# a box that touches the edge outside, which would zero a whole row of the crop.
 EDGE_TOLERANCE = 1e-3
 
 
 class LevelTable(NamedTuple):
-    """The feature maps of all levels as one table of cells, so that a single gather reads from every level.
+    """The feature maps of all levels as one table of cells, so that a single gather can read from every level.
 
     Attributes:
         cells: float32 [B * S, C], ordered by image, level, row and column. Float32 because the gradient accumulates
-            thousands of samples in a cell: lower precision loses digits, and GPUs add bfloat16 to memory ten times more
-            slowly.
+            thousands of samples in a cell: lower precision would lose digits, and atomic adds of bfloat16 are ten times
+            slower on GPUs.
         heights: int32 [L]. Height of each map.
         widths: int32 [L]. Width of each map.
         level_starts: int32 [L]. First cell of each level within its image.
@@ -44,7 +44,7 @@ class LevelTable(NamedTuple):
 
 
 def level_table(feature_maps: Sequence[KerasTensor]) -> LevelTable:
-    """Concatenate feature maps, one float [B, h, w, C] a level, into a LevelTable."""
+    """Concatenate the feature maps of all levels, float [B, h, w, C] each, into a LevelTable."""
     batch, channels = ops.shape(feature_maps[0])[0], feature_maps[0].shape[-1]
     cells = ops.concatenate([ops.reshape(ops.cast(m, "float32"), (batch, -1, channels)) for m in feature_maps], axis=1)
     sizes = [tuple(ops.cast(side, "int32") for side in ops.shape(m)[1:3]) for m in feature_maps]
@@ -59,11 +59,11 @@ def pyramid_roi_align(
 ) -> KerasTensor:
     """Sample each box from its pyramid level.
 
-    One gather from a table of all levels reads four cells a sample; cropping every box from every level would read L times
+    One gather from a table of all levels reads four cells per sample; cropping every box from every level would read L times
     as many.
 
     Args:
-        feature_maps: float [B, h, w, C], one a level.
+        feature_maps: float [B, h, w, C], one per level.
         boxes: float32 [B, R, 4], normalised.
         levels: int32 [B, R]. Index into `feature_maps`.
         crop_size: (height, width) of the crops, at least 2.
@@ -87,10 +87,10 @@ def sample_crops(
     table: KerasTensor, starts: KerasTensor, heights: KerasTensor, widths: KerasTensor, boxes: KerasTensor,
     crop_size: tuple[int, int],
 ) -> KerasTensor:
-    """Sample boxes bilinearly from maps that are stored in one table.
+    """Sample boxes bilinearly from maps stored in one table.
 
     Args:
-        table: [S, C]. Cells of all maps, each in row-major order. Bool cells are converted after the gather, because a
+        table: [S, C]. Cells of all maps, each in row-major order. Bool cells are converted only after the gather, because a
             table of full-size masks is large.
         starts: int32 [R]. Index in the table of the first cell of each box's map.
         heights: int32 [R]. Height of each box's map.
@@ -99,8 +99,8 @@ def sample_crops(
         crop_size: (height, width) of the crops, at least 2.
 
     Returns:
-        float [R, crop height, crop width, C], of the dtype of `table`; float32 if that is bool or integer. Samples
-        outside the map are zero.
+        [R, crop height, crop width, C], with the dtype of `table`, or float32 if that is bool or integer. Samples outside
+        the map are zero.
     """
     y1, x1, y2, x2 = (boxes[:, i] for i in range(4))
     low_y, high_y, weight_y, inside_y = _neighbours(_sample_positions(y1, y2, heights, crop_size[0]), heights)
@@ -125,14 +125,14 @@ def sample_crops(
 
 
 def _sample_positions(start: KerasTensor, stop: KerasTensor, size: KerasTensor, count: int) -> KerasTensor:
-    """Return the sample positions between two normalised corners in cells of a map of `size`: float32 [R, count]."""
+    """Return sample positions between two normalised corners, in cells of a map of this size: float32 [R, count]."""
     last = ops.cast(size - 1, "float32")
     step = (stop - start) * last / (count - 1)
     return (start * last)[:, None] + step[:, None] * ops.arange(count, dtype="float32")[None, :]
 
 
 def _neighbours(positions: KerasTensor, size: KerasTensor) -> tuple[KerasTensor, ...]:
-    """Return both neighbouring cells, the weight of the second, and whether the position is inside the map: [R, P] each."""
+    """Return the two neighbouring cells, the weight of the second, and whether each position is inside the map: [R, P] each."""
     last = ops.cast(size - 1, "float32")[:, None]
     inside = ops.logical_and(positions >= -EDGE_TOLERANCE, positions <= last + EDGE_TOLERANCE)
     clipped = ops.minimum(ops.maximum(positions, 0.0), last)
