@@ -61,35 +61,43 @@ def check_annotations(
         (image id, category id, None) of an annotation that can be used, (None, None, reason) of any other.
     """
     for start in range(0, len(annotations), _AT_ONCE):
-        results: list[Any] = []
+        chunk = annotations[start : start + _AT_ONCE]
+        results: list[Any] = _plain_ids(chunk, images, categories) if isinstance(chunk, JsonList) else [None] * len(chunk)
         packed: list[tuple[int, Any]] = []
-        for position in range(start, min(start + _AT_ONCE, len(annotations))):
-            plain = _plain(annotations.text(position)) if isinstance(annotations, JsonList) else None
-            if plain is not None and _is_within_reach(plain, images, categories):
-                results.append((plain.image_id, plain.category_id, None))
+        for position, result in enumerate(results):
+            if result is not None:
                 continue
             try:
-                annotation = annotations[position]
+                annotation = chunk[position]
             except DataError as error:
-                results.append((None, None, str(error)))
+                results[position] = (None, None, str(error))
                 continue
             fault = _fault(annotation, images, categories)
             if fault is None and _is_packed(annotation["segmentation"]):
-                packed.append((len(results), annotation["segmentation"]))
+                packed.append((position, annotation["segmentation"]))
             ids = (None, None) if fault else (annotation["image_id"], annotation["category_id"])
-            results.append((*ids, fault))
+            results[position] = (*ids, fault)
         sums = sum_faults([rle["counts"] for _, rle in packed], [rle["size"][0] * rle["size"][1] for _, rle in packed])
-        for (i, _), fault in zip(packed, sums, strict=True):
+        for (position, _), fault in zip(packed, sums, strict=True):
             if fault:
-                results[i] = (None, None, f"the counts of its RLE {fault}")
+                results[position] = (None, None, f"the counts of its RLE {fault}")
         yield from results
 
 
-def _plain(text: msgspec.Raw) -> PlainAnnotation | None:
-    try:
-        return _PLAIN.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
+def _plain_ids(
+    annotations: JsonList, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]
+) -> list[tuple[Id, Id, None] | None]:
+    """Return the ids of each plain annotation that can be used, as `check_annotations`; None leaves it to `_fault`."""
+    results: list[tuple[Id, Id, None] | None] = []
+    for text in annotations.texts:
+        try:
+            plain = _PLAIN.decode(text)
+        except (msgspec.MsgspecError, RecursionError):
+            results.append(None)
+            continue
+        usable = _is_within_reach(plain, images, categories)
+        results.append((plain.image_id, plain.category_id, None) if usable else None)
+    return results
 
 
 def _is_within_reach(annotation: PlainAnnotation, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]) -> bool:

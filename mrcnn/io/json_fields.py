@@ -102,14 +102,16 @@ class JsonList(Sequence):
 
     The text of an annotation takes a sixth of the memory of its Python numbers. A change to an entry is lost: replace the
     whole list to change it.
+
+    Attributes:
+        texts: JSON text of each entry.
     """
 
-    def __init__(self, entries: list[msgspec.Raw]) -> None:
-        """Make a list. Args: entries: JSON text of each entry."""
-        self._entries = entries
+    def __init__(self, texts: list[msgspec.Raw]) -> None:
+        self.texts = texts
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.texts)
 
     @overload
     def __getitem__(self, position: SupportsIndex) -> Any: ...
@@ -122,21 +124,17 @@ class JsonList(Sequence):
             DataError: it holds a number of too many digits, or is nested too deeply.
         """
         if isinstance(position, slice):
-            return JsonList(self._entries[position])
+            return JsonList(self.texts[position])
         try:
-            return decode_json(self._entries[position])
+            return decode_json(self.texts[position])
         except RecursionError as error:
             raise DataError("it is nested too deeply") from error
         except ValueError as error:
             raise DataError(f"it is not valid JSON: {error}") from error
 
-    def text(self, position: int) -> msgspec.Raw:
-        """Return the JSON text of an entry."""
-        return self._entries[position]
-
     def select(self, positions: Sequence[int]) -> "JsonList":
         """Make a list of the entries at some positions."""
-        return JsonList([self._entries[i] for i in positions])
+        return JsonList([self.texts[i] for i in positions])
 
 
 class _JsonText:
