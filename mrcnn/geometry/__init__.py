@@ -1,1 +1,1 @@
-"""Boxes, masks, polygons, RLE, anchors, resizing and image meta, in NumPy and OpenCV. `boxes` defines the coordinates."""
+"""Boxes, masks, polygons, RLE, anchors, resizing and image meta, with NumPy and OpenCV. `boxes` defines the coordinates."""

@@ -24,14 +24,14 @@ def generate_anchors(
         scales: sides of the square anchors in pixels; anchors of other ratios have the same area.
         ratios: width / height.
         shape: (h, w) of the feature map.
-        feature_stride: pixels of the image per cell of the feature map.
+        feature_stride: image pixels per cell of the feature map.
         anchor_stride: cells from one anchor centre to the next; 2 skips every other cell.
 
     Returns:
         Pixel boxes ordered by row, column, ratio and scale. They may extend beyond the image.
 
-    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. Centres lie on multiples of the stride, as in the
-    classic code, not in the middle of the cells.
+    Source: Feature Pyramid Networks (Lin et al. 2017), section 4.1. As in the classic code, anchors are centred on multiples
+    of the stride, not on the centres of cells.
     """
     scale_grid, ratio_grid = np.meshgrid(np.array(scales, float), np.array(ratios, float))
     scale_grid, ratio_grid = scale_grid.flatten(), ratio_grid.flatten()
@@ -53,21 +53,21 @@ def generate_pyramid_anchors(
     feature_strides: Sequence[Integer] | Int[np.ndarray, " L"],
     anchor_stride: Integer,
 ) -> Float64[np.ndarray, "A 4"]:
-    """Generate the anchors of all levels of a feature pyramid, level after level.
+    """Generate the anchors of all levels of a feature pyramid, level by level.
 
     Args:
-        scales: one side in pixels per level.
+        scales: side in pixels of each level's square anchors.
         ratios: width / height.
         feature_shapes: (h, w) of each feature map.
         feature_strides: stride of each level in pixels.
         anchor_stride: see `generate_anchors`.
 
     Raises:
-        ValueError: scales, shapes and strides differ in number.
+        ValueError: the numbers of scales, shapes and strides differ.
     """
     if not len(scales) == len(feature_shapes) == len(feature_strides):
         raise ValueError(
-            f"a pyramid needs one scale, shape and stride per level, and got {len(scales)} scales, "
+            f"a pyramid needs one scale, shape and stride per level, but got {len(scales)} scales, "
             f"{len(feature_shapes)} feature shapes and {len(feature_strides)} strides"
         )
     levels = zip(scales, feature_shapes, feature_strides, strict=True)
@@ -77,11 +77,11 @@ def generate_pyramid_anchors(
 
 
 def backbone_shapes(image_shape: ImageShape, strides: Sequence[Integer] | Int[np.ndarray, " L"]) -> Int64[np.ndarray, "L 2"]:
-    """Compute the (h, w) of each feature map of an image, rounded up.
+    """Compute the (h, w) of each level's feature map, rounded up.
 
     Args:
         image_shape: (height, width, ...) of the network's input.
-        strides: strides of the backbone in pixels, one per level.
+        strides: pixels per cell of each level.
     """
     return np.array([[-(-image_shape[0] // stride), -(-image_shape[1] // stride)] for stride in strides])
 
@@ -94,17 +94,17 @@ def best_anchor_overlaps(
     feature_strides: Sequence[Integer] | Int[np.ndarray, " L"],
     anchor_stride: Integer,
 ) -> Float64[np.ndarray, " N"]:
-    """Compute how well the best anchor of a pyramid fits each box, without generating the anchors.
+    """Compute the IoU of each box with its best anchor, without generating the anchors.
 
-    Among anchors of one scale and ratio, the one whose centre is nearest to the box's centre overlaps the box most.
+    Of the anchors of one scale and ratio, the one centred nearest to the box's centre overlaps the box most.
 
     Args:
         boxes: pixel boxes in the network's input.
-        image_shapes: (height, width) of the network's input, for each box or for all.
-        scales: see `generate_pyramid_anchors`, as for the arguments that follow.
+        image_shapes: (height, width) of the network's input, one for each box or one for all.
+        scales: this and the following arguments: see `generate_pyramid_anchors`.
 
     Returns:
-        Intersection over union in [0, 1]; 0 for boxes without area.
+        IoU in [0, 1]; 0 for boxes of zero area.
     """
     boxes = boxes.astype(np.float64)
     shapes = np.broadcast_to(np.asarray(image_shapes, np.int64), (len(boxes), 2))

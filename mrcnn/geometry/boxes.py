@@ -1,11 +1,11 @@
-"""Boxes, and the coordinates of the whole package.
+"""Boxes, and the coordinate conventions of the whole package.
 
 - A box is `(y1, x1, y2, x2)`. In pixels, `(y2, x2)` lies outside the box, so its height is `y2 - y1`.
 - A normalised box is `(box - [0, 0, 1, 1]) / ([h, w, h, w] - 1)`: the centres of the first and the last pixel are 0 and 1.
 - A size is `(height, width)`; a shape may have more axes after these two.
-- Deltas are `(dy, dx, log dh, log dw)`. The network's are divided by `RPN_BBOX_STD_DEV` or `BBOX_STD_DEV`.
+- Deltas are `(dy, dx, log dh, log dw)`. The network predicts them divided by `RPN_BBOX_STD_DEV` or `BBOX_STD_DEV`.
 - Class 0 is the background. A negative class id marks a crowd. Padding rows are all zero.
-- Polygons alone have x first, as in COCO's files; see `mrcnn.geometry.polygons`.
+- Only polygons have x first, as in COCO's files; see `mrcnn.geometry.polygons`.
 
 Shape letters: N M boxes, H W image.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Num, Shaped
 
-# Python's and NumPy's: neither an int nor a NumPy scalar is a float to beartype
+# Python and NumPy scalars: beartype accepts neither an int nor a NumPy scalar as a float
 Integer = int | np.integer[Any]
 Number = float | Integer | np.floating[Any]
 # (height, width) and (height, width, ...), in pixels
@@ -25,15 +25,15 @@ ImageShape = Sequence[Integer] | Num[np.ndarray, " _"]
 # (y1, x1, y2, x2) in pixels
 PixelBox = tuple[int, int, int, int]
 
-# pairs of boxes that are compared at once: their arrays fit into the cache of a core
+# pairs of boxes compared at once, few enough that their arrays fit into a core's cache
 _BLOCK = 50_000
 
 
 def extract_bboxes(mask: Shaped[np.ndarray, "H W N"]) -> Int32[np.ndarray, "N 4"]:
-    """Find the tight box of each mask of a stack.
+    """Compute the tight bounding box of each mask.
 
     Args:
-        mask: non-zero inside.
+        mask: non-zero inside the object.
 
     Returns:
         Pixel boxes; (0, 0, 0, 0) for an empty mask.
@@ -42,11 +42,11 @@ def extract_bboxes(mask: Shaped[np.ndarray, "H W N"]) -> Int32[np.ndarray, "N 4"
 
 
 def boxes_from_profiles(rows: Bool[np.ndarray, "H N"], cols: Bool[np.ndarray, "W N"]) -> Int32[np.ndarray, "N 4"]:
-    """Find the tight boxes of masks from the rows and columns that they occupy.
+    """Compute the tight bounding boxes of masks from the rows and columns they occupy.
 
     Args:
-        rows: True where the mask has a pixel in this row.
-        cols: True where the mask has a pixel in this column.
+        rows: whether each mask has a pixel in each row.
+        cols: whether each mask has a pixel in each column.
 
     Returns:
         Pixel boxes; (0, 0, 0, 0) for an empty mask.
@@ -63,7 +63,7 @@ def boxes_from_profiles(rows: Bool[np.ndarray, "H N"], cols: Bool[np.ndarray, "W
 
 
 def box_areas(boxes: Num[np.ndarray, "N 4"]) -> Num[np.ndarray, " N"]:
-    """Compute the areas of boxes, in squared units of the boxes."""
+    """Compute the areas of boxes, in the squared unit of their coordinates."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
@@ -73,10 +73,10 @@ def compute_iou(
     box_area: Number,
     boxes_area: Num[np.ndarray, " N"],
 ) -> Float[np.ndarray, " N"]:
-    """Compute the intersection over union of one box with many, whose areas the caller knows.
+    """Compute the intersection over union of one box with many, given their areas.
 
     Returns:
-        Values in [0, 1]; 0 where neither box has an area.
+        Values in [0, 1]; 0 where both boxes have zero area.
     """
     height = np.maximum(np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0]), 0)
     width = np.maximum(np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1]), 0)
@@ -86,10 +86,10 @@ def compute_iou(
 
 
 def compute_overlaps(boxes1: Num[np.ndarray, "N 4"], boxes2: Num[np.ndarray, "M 4"]) -> Float64[np.ndarray, "N M"]:
-    """Compute the intersection over union of each box of one set with each box of another.
+    """Compute the intersection over union of every pair of boxes from two sets.
 
     Returns:
-        Values in [0, 1]; rows and columns of boxes without area are 0.
+        Values in [0, 1]; 0 in the rows and columns of boxes of zero area.
     """
     overlaps = np.zeros((len(boxes1), len(boxes2)))
     if not overlaps.size:
@@ -109,19 +109,19 @@ def compute_overlaps(boxes1: Num[np.ndarray, "N 4"], boxes2: Num[np.ndarray, "M 
 def non_max_suppression(
     boxes: Num[np.ndarray, "N 4"], scores: Num[np.ndarray, " N"], threshold: Number
 ) -> Int32[np.ndarray, " kept"]:
-    """Drop each box that overlaps a box of higher score too much.
+    """Drop each box that overlaps a higher-scoring kept box too much.
 
     Args:
-        threshold: IoU above which the box of lower score is dropped.
+        threshold: IoU above which the lower-scoring box is dropped.
 
     Returns:
-        Positions of the kept boxes, highest score first.
+        Indices of the kept boxes, in descending order of score.
 
     Raises:
-        ValueError: there are no boxes.
+        ValueError: `boxes` is empty.
     """
     if len(boxes) == 0:
-        raise ValueError("non_max_suppression needs at least one box, and got none: check for an empty array before the call")
+        raise ValueError("non_max_suppression needs at least one box, but got none: check for an empty array before the call")
     if boxes.dtype.kind != "f":
         boxes = boxes.astype(np.float32)
     areas = box_areas(boxes)
@@ -135,10 +135,10 @@ def non_max_suppression(
 
 
 def apply_box_deltas(boxes: Num[np.ndarray, "N 4"], deltas: Num[np.ndarray, "N 4"]) -> Float32[np.ndarray, "N 4"]:
-    """Move and scale boxes by deltas; the inverse of `box_refinement`.
+    """Shift and scale boxes by deltas; the inverse of `box_refinement`.
 
     Args:
-        deltas: already multiplied by their standard deviations.
+        deltas: already multiplied by their standard deviation.
 
     Source: R-CNN (Girshick et al. 2014), appendix C.
     """
@@ -151,10 +151,10 @@ def apply_box_deltas(boxes: Num[np.ndarray, "N 4"], deltas: Num[np.ndarray, "N 4
 
 
 def box_refinement(box: Num[np.ndarray, "N 4"], gt_box: Num[np.ndarray, "N 4"]) -> Float32[np.ndarray, "N 4"]:
-    """Compute the deltas that turn boxes into their ground-truth boxes, row by row.
+    """Compute the deltas that move each box onto its ground-truth box.
 
     Args:
-        box: with positive heights and widths.
+        box: heights and widths must be positive.
 
     Returns:
         Deltas, not divided by a standard deviation.
@@ -175,7 +175,7 @@ def norm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape) -> Float32[np.
 
 
 def denorm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape) -> Int32[np.ndarray, "*N 4"]:
-    """Turn normalised boxes into pixel boxes, rounded to whole pixels; the inverse of `norm_boxes`."""
+    """Convert normalised boxes to pixels, rounded to integers; the inverse of `norm_boxes`."""
     h, w = shape[:2]
     scale = np.array([h - 1, w - 1, h - 1, w - 1])
     return np.around(np.multiply(boxes, scale) + np.array([0, 0, 1, 1])).astype(np.int32)

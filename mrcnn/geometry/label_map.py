@@ -1,9 +1,9 @@
-"""Label maps, which give each pixel one label: which labels occur, where, and each label as an RLE mask.
+"""Label maps, which assign one label to each pixel: which labels occur, where, and each label's mask as RLE.
 
-A map is split into runs, stretches of one label within a row. A map has about a hundred times fewer runs than pixels, so
-that everything is computed from the runs.
+A map is split into runs: stretches of one label within a row. Everything is computed from the runs, because a map has about a
+hundred times fewer runs than pixels.
 
-Shape letters: H W map, L labels in it, R runs.
+Shape letters: H W map, L labels that occur, R runs.
 """
 
 from collections.abc import Iterable
@@ -35,15 +35,15 @@ class LabelMap:
         self._starts = np.flatnonzero(begins)  # [R]
         self._lengths = np.diff(self._starts, append=flat.size)
         self.values, self._label_of_run = np.unique(flat[self._starts], return_inverse=True)
-        # whole numbers below 2^53 are exact in the float64 that bincount sums in
+        # bincount sums in float64, which is exact for integers below 2^53
         self.areas = np.bincount(self._label_of_run, weights=self._lengths).astype(np.int64)
 
     def replaced(self, new: Shaped[np.ndarray, " L"]) -> Shaped[np.ndarray, "H W"]:
-        """Make a map of the dtype of `new`, which has the new label for each of `values`."""
+        """Return a map in which each of `values` is replaced by its entry in `new`, with the dtype of `new`."""
         return np.repeat(new[self._label_of_run], self._lengths).reshape(self.labels.shape)
 
     def boxes(self) -> Int64[np.ndarray, "L 4"]:
-        """Find the tight pixel box of each label."""
+        """Compute the tight pixel box of each label."""
         order = np.argsort(self._label_of_run, kind="stable")
         first = np.searchsorted(self._label_of_run[order], np.arange(len(self.values)))
         rows, columns = np.divmod(self._starts[order], self.labels.shape[1])

@@ -1,7 +1,7 @@
 """Dense masks: mini-masks, pasting of predicted masks, overlaps, and many masks packed into few maps.
 
-A mini-mask is a mask cropped to its box and resized to a small fixed size; a training batch carries mini-masks in place of
-full masks. (Training makes them from annotations without any full mask; see `mrcnn.geometry.rasterize`.)
+A mini-mask is a mask cropped to its box and resized to a small fixed size; training batches contain mini-masks instead of
+full-size masks. (The loader rasterises them directly from annotations; see `mrcnn.geometry.rasterize`.)
 
 Shape letters: H W image, h w mini-mask, N M instances, F maps.
 """
@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from mrcnn.geometry.boxes import ImageShape, Integer, Number, boxes_from_profiles
 
-# bits of an int32 that are used: whole numbers of 24 bits stay exact if an augmenter turns the maps into float32
+# bits used of each int32: 24-bit integers stay exact if an augmenter converts the maps to float32
 BITS = 24
 
 
@@ -25,7 +25,7 @@ def resize_mask(
     padding: Sequence[tuple[int, int]],
     crop: Sequence[Integer] | None = None,
 ) -> Shaped[np.ndarray, "h w N"]:
-    """Resize, pad or crop masks as `resize_image` did their image.
+    """Resize, pad or crop masks in the same way as `resize_image` did their image.
 
     Args:
         scale: a factor, or (height, width) after scaling.
@@ -33,9 +33,9 @@ def resize_mask(
         crop: (y, x, height, width) in pixels, or None.
 
     Returns:
-        Masks of the same dtype. Sampling takes the nearest pixel, so that no new value appears.
+        Masks of the same dtype. Nearest-neighbour sampling introduces no new values.
 
-    Differs: pixels are sampled at their centres, as in the image; the classic code aligned the corners of masks.
+    Differs: pixels are sampled at their centres, as in the image; the classic code aligned the corners of the masks.
     """
     h, w = mask.shape[:2]
     new_h, new_w = scale if isinstance(scale, Sequence) else (max(round(h * scale), 1), max(round(w * scale), 1))
@@ -48,7 +48,7 @@ def resize_mask(
 
 
 def _nearest(length: int, new_length: int) -> Shaped[np.ndarray, " new_length"]:
-    """Find the positions in a line of `length` pixels that are nearest to the pixel centres of a resized line."""
+    """Find the pixel in a line of `length` pixels nearest to each pixel centre of the resized line."""
     centres = (np.arange(new_length) + 0.5) * (length / new_length)
     return np.minimum(centres.astype(np.int64), length - 1)
 
@@ -58,15 +58,15 @@ def minimize_mask(
     mask: Shaped[np.ndarray, "H W N"],
     mini_shape: ImageShape,
 ) -> Bool[np.ndarray, "h w N"]:
-    """Crop masks to their boxes and resize them to a small fixed size, bilinearly; above one half is inside.
+    """Crop masks to their boxes, resize them bilinearly to a small fixed size, and threshold them at 0.5.
 
     Args:
         bbox: pixel boxes; columns after the fourth are ignored.
-        mask: non-zero inside.
+        mask: non-zero inside the object.
         mini_shape: (h, w).
 
     Raises:
-        ValueError: a box has no area inside its mask.
+        ValueError: a box covers no pixel of its mask.
     """
     mini_mask = np.zeros((*mini_shape, mask.shape[-1]), bool)
     for i in range(mask.shape[-1]):
@@ -81,7 +81,7 @@ def minimize_mask(
 def expand_mask(
     bbox: Num[np.ndarray, "N columns"], mini_mask: Shaped[np.ndarray, "h w N"], image_shape: ImageShape
 ) -> Bool[np.ndarray, "H W N"]:
-    """Resize mini-masks to their boxes in the image: the inverse of `minimize_mask`, up to the detail that it lost.
+    """Resize mini-masks to their boxes in the image: the inverse of `minimize_mask`, up to the lost detail.
 
     Args:
         bbox: pixel boxes inside the image; columns after the fourth are ignored.
@@ -106,20 +106,20 @@ def paste_mask(
     canvas: Shaped[np.ndarray, "H W"],
     threshold: Number = 0.5,
 ) -> None:
-    """Resize a predicted mask to its box and write it into a canvas; the time depends on the box, not on the image.
+    """Resize a predicted mask to its box and paste it into a canvas; the cost depends on the size of the box, not of the image.
 
     Args:
         mask: probabilities over the box.
         bbox: (y1, x1, y2, x2) in pixels; it may extend beyond the canvas.
-        canvas: bool or uint8, changed in place: pixels of the box become 0 or 1.
-        threshold: probability at and above which a pixel is inside.
+        canvas: bool or uint8, modified in place: pixels inside the box become 0 or 1.
+        threshold: minimum probability of a pixel inside the mask.
 
     Raises:
-        ValueError: the box has no area.
+        ValueError: the box has zero area.
     """
     y1, x1, y2, x2 = (int(v) for v in bbox[:4])
     if y2 <= y1 or x2 <= x1:
-        raise ValueError(f"a mask cannot be pasted into a box without area: {(y1, x1, y2, x2)}")
+        raise ValueError(f"a mask cannot be pasted into a box of zero area: {(y1, x1, y2, x2)}")
     top, left = max(y1, 0), max(x1, 0)
     bottom, right = min(y2, canvas.shape[0]), min(x2, canvas.shape[1])
     if bottom <= top or right <= left:
@@ -131,7 +131,7 @@ def paste_mask(
 def unmold_mask(
     mask: Num[np.ndarray, "h w"], bbox: Sequence[Number] | Num[np.ndarray, " _"], image_shape: ImageShape
 ) -> Bool[np.ndarray, "H W"]:
-    """Turn a mask of the mask head into a mask of the image; see `paste_mask`.
+    """Convert a mask predicted by the mask head to a full-size mask; see `paste_mask`.
 
     Args:
         mask: probabilities over the box.
@@ -146,16 +146,16 @@ def unmold_mask(
 def compute_overlaps_masks(
     masks1: Shaped[np.ndarray, "H1 W1 N"], masks2: Shaped[np.ndarray, "H2 W2 M"]
 ) -> Float64[np.ndarray, "N M"]:
-    """Compute the intersection over union of each mask of one set with each mask of another, by pycocotools.
+    """Compute the intersection over union of every pair of masks from two sets, with pycocotools.
 
     Args:
-        masks1: above one half inside, as in `masks2`.
+        masks1: both sets are thresholded at 0.5.
 
     Returns:
         Values in [0, 1]; 0 where both masks are empty.
 
     Raises:
-        ValueError: the sets differ in the size of their masks.
+        ValueError: the masks of the two sets differ in size.
     """
     if not masks1.shape[-1] or not masks2.shape[-1]:
         return np.zeros((masks1.shape[-1], masks2.shape[-1]))
@@ -166,10 +166,10 @@ def compute_overlaps_masks(
 
 
 class BitMasks:
-    """Many masks of one image in few maps: each mask is one bit of an int32 map.
+    """The masks of one image packed into a few maps: each mask is one bit of an int32 map.
 
-    An augmenter that moves the pixels of a map without mixing them, such as a nearest-neighbour warp, moves all of its
-    masks at once.
+    An augmentation that moves the pixels of a map without mixing them, such as a nearest-neighbour warp, moves all its masks
+    at once.
 
     Attributes:
         maps: int32 [H, W, F], F = ceil(N / 24).
@@ -181,16 +181,16 @@ class BitMasks:
 
     @classmethod
     def empty(cls, size: ImageShape, count: int) -> "BitMasks":
-        """Make `count` masks of (H, W) without a pixel."""
+        """Make `count` empty masks of size (H, W)."""
         return cls(np.zeros((*size, -(-count // BITS)), np.int32), count)
 
     def put(self, i: int, box: Sequence[Integer] | Num[np.ndarray, " 4"], mask: Bool[np.ndarray, "rows cols"]) -> None:
-        """Add the pixels of a mask, given inside a box (y1, x1, y2, x2), to mask `i`."""
+        """Add a mask, cropped to a box (y1, x1, y2, x2), to mask `i`."""
         y1, x1, y2, x2 = box
         self.maps[y1:y2, x1:x2, i // BITS] |= mask.astype(np.int32) << (i % BITS)
 
     def boxes(self) -> Int32[np.ndarray, "N 4"]:
-        """Find the tight pixel box of each mask; (0, 0, 0, 0) for an empty one."""
+        """Compute the tight pixel box of each mask; (0, 0, 0, 0) for an empty one."""
         map_ix, bit = np.divmod(np.arange(self.count), BITS)
         rows, cols = (np.bitwise_or.reduce(self.maps, axis=axis) for axis in (1, 0))  # [H, F], [W, F]
         return boxes_from_profiles(*((profile[:, map_ix] >> bit) & 1 != 0 for profile in (rows, cols)))

@@ -1,4 +1,4 @@
-"""The image meta vector: what the network and its callers need to know about an image beside its pixels.
+"""The image meta vector: what the network and its callers need to know about an image besides its pixels.
 
 Layout: image id 1; original shape 3 (height, width, channels); shape 3 after resizing; window 4 (y1, x1, y2, x2), the part
 that is image and not padding, in pixels; scale 1; active classes K (1 for each class that the image's data set annotates).
@@ -13,7 +13,7 @@ from jaxtyping import Float64, Num
 
 from mrcnn.geometry.boxes import Integer, Number
 
-# position of each field in the last axis
+# slice of each field along the last axis
 META_FIELDS = {
     "image_id": slice(0, 1),
     "original_image_shape": slice(1, 4),
@@ -32,10 +32,10 @@ def compose_image_meta(
     scale: Number,
     active_class_ids: Sequence[Integer] | Num[np.ndarray, " K"],
 ) -> Float64[np.ndarray, " fields"]:
-    """Pack what is known about an image into one vector [12 + K].
+    """Pack the attributes of an image into one vector [12 + K].
 
     Args:
-        image_id: position of the image in its data set.
+        image_id: index of the image in its data set.
         original_image_shape: (height, width, channels) before resizing.
         image_shape: (height, width, channels) after resizing and padding.
         window: (y1, x1, y2, x2) in pixels, the part that is not padding.
@@ -50,8 +50,8 @@ def parse_image_meta(meta: Num[np.ndarray, "B fields"]) -> dict[str, np.ndarray]
     """Unpack the meta vectors of a batch.
 
     Returns:
-        The names of `META_FIELDS` with int32 [B] image_id, int32 [B, 3] original_image_shape and image_shape, int32 [B, 4]
-        window, float32 [B] scale, int32 [B, K] active_class_ids.
+        The fields by name: int32 [B] image_id, int32 [B, 3] original_image_shape and image_shape, int32 [B, 4] window,
+        float32 [B] scale, int32 [B, K] active_class_ids.
     """
     fields = {name: meta[:, where] for name, where in META_FIELDS.items()}
     parsed = {name: field.astype(np.float32 if name == "scale" else np.int32) for name, field in fields.items()}

@@ -1,7 +1,7 @@
-"""Rings, the outlines of annotation tools: shapes to rings, rings with holes, rings joined to one, and masks to rings.
+"""Rings, the outlines that annotation tools draw: shapes to rings, holes, joining rings, and tracing masks.
 
-A ring is a polygon of `mrcnn.geometry.polygons`, flat [x1, y1, x2, y2, ...] in pixels. An instance may have several rings,
-some of them holes; files keep no more than the direction that a ring runs in, so `find_holes` goes by it.
+A ring is a polygon as in `mrcnn.geometry.polygons`: flat [x1, y1, x2, y2, ...] in pixels. An instance may have several rings,
+some of them holes. Files mark a hole only by the orientation of its ring, so `find_holes` relies on that.
 
 Shape letters: P Q points, H W mask.
 """
@@ -21,12 +21,12 @@ from mrcnn.geometry.polygons import Polygon, polygon_area, polygon_points, raste
 Ring = list[Number]
 Point = Sequence[Number]
 
-# pixels by which the sides of a ring may lie inside the curve that it approximates
+# maximum distance in pixels between a ring's sides and the curve they approximate
 _SAGITTA = 0.1
-_LEAST_CORNERS, _MOST_CORNERS = 32, 720
-# pixels by which a ring may extend beyond the ring that it lies in: people draw inexactly
+_MIN_CORNERS, _MAX_CORNERS = 32, 720
+# pixels by which a ring may extend beyond the ring it lies in, because people draw imprecisely
 _SLACK = 0.5
-# OpenCV's test takes float32, which holds quarters of pixels up to here
+# OpenCV's point test uses float32, which resolves quarter pixels up to here
 _FAR = 1e6
 
 
@@ -45,10 +45,10 @@ def ellipse_ring(centre: Point, radii: Point, angle: Number = 0.0) -> Ring:
         angle: radians by which the x axis is turned towards the y axis, which points down.
 
     Returns:
-        Points on the curve, as many as keep each side within a tenth of a pixel of it.
+        Points on the curve, close enough together that each side stays within a tenth of a pixel of it.
     """
     radius = max(radii)
-    corners = min(max(math.pi * math.sqrt(radius / (2 * _SAGITTA)), _LEAST_CORNERS), _MOST_CORNERS)
+    corners = min(max(math.pi * math.sqrt(radius / (2 * _SAGITTA)), _MIN_CORNERS), _MAX_CORNERS)
     count = math.ceil(corners)
     t = 2 * math.pi * np.arange(count) / count
     cos, sin = math.cos(angle), math.sin(angle)
@@ -58,15 +58,14 @@ def ellipse_ring(centre: Point, radii: Point, angle: Number = 0.0) -> Ring:
 
 
 def stroke_rings(points: Sequence[Point], width: Number) -> list[Ring]:
-    """Make rings that together cover a line drawn with a pen.
+    """Make rings that together cover a pen stroke.
 
     Args:
-        points: the (x, y) of the line, at least two.
+        points: (x, y) points of the stroke, at least two.
         width: of the pen in pixels, positive.
 
     Returns:
-        Rings that overlap: a rectangle for each segment, with straight ends, and a disc for each joint. Empty if all points
-        coincide.
+        Overlapping rings: a rectangle for each segment, and a disc for each joint. Empty if all points coincide.
     """
     rings: list[Ring] = []
     for (x1, y1), (x2, y2) in zip(points, points[1:]):
@@ -82,10 +81,10 @@ def stroke_rings(points: Sequence[Point], width: Number) -> list[Ring]:
 
 
 def outline_fault(rings: Sequence[Polygon], size: Sequence[Number]) -> str | None:
-    """Say why rings cover nothing of an image of (height, width), or None if they may cover something."""
+    """Return the reason why rings cover no part of an image of size (height, width), or None if they may cover some."""
     points = np.concatenate([polygon_points(ring) for ring in rings]) if rings else np.zeros((0, 2))
     if not np.isfinite(points).all():
-        return "it is too large for numbers"
+        return "its coordinates are not finite numbers"
     if not len(points) or (points.max(axis=0) == points.min(axis=0)).any():
         return "it has no area"
     if (points.max(axis=0) <= 0).any() or (points.min(axis=0) >= (size[1], size[0])).any():
@@ -94,11 +93,11 @@ def outline_fault(rings: Sequence[Polygon], size: Sequence[Number]) -> str | Non
 
 
 def find_holes(rings: Sequence[Polygon]) -> list[bool]:
-    """Tell which rings of an instance are holes: those that lie in another ring and run in the opposite direction.
+    """Return which rings of an instance are holes: a hole lies in another ring and has the opposite orientation.
 
-    A ring lies in another if its area is smaller and all its points are inside, or within half a pixel. Of the rings that
-    it lies in, the smallest decides. If that one is solid, a ring of the opposite direction is a hole; if it is a hole, a
-    ring of the opposite direction is solid again. A ring that lies in no other is solid, whichever way it runs.
+    A ring lies in another if it has a smaller area and all its points are inside, or outside by at most half a pixel. The
+    smallest enclosing ring decides: a ring of the opposite orientation is a hole if the enclosing ring is solid, and solid if
+    the enclosing ring is a hole. A ring without an enclosing ring is solid, whatever its orientation.
     """
     areas = [signed_area(ring) for ring in rings]
     order = sorted(range(len(rings)), key=lambda i: -abs(areas[i]))
@@ -120,25 +119,25 @@ def _lies_in(ring: Polygon, other: Polygon) -> bool:
 
 
 def draw_with_holes(rings: Sequence[Polygon], holes: Sequence[bool], size: Sequence[int]) -> Bool[np.ndarray, "H W"]:
-    """Draw the rings of an instance without its holes.
+    """Rasterise the rings of an instance, leaving out its holes.
 
     Args:
         holes: one entry per ring; see `find_holes`.
         size: (height, width) of the canvas.
     """
     canvas = np.zeros(tuple(int(v) for v in size), bool)
-    # from the largest to the smallest: what lies in a hole is drawn after it
+    # from the largest to the smallest, so that a ring inside a hole is drawn after the hole
     for i in sorted(range(len(rings)), key=lambda i: -abs(signed_area(rings[i]))):
         canvas[rasterize_polygons([rings[i]], size)] = not holes[i]
     return canvas
 
 
 def join_rings(rings: Sequence[Polygon]) -> Ring:
-    """Join the rings of an instance to one, for formats with one polygon per instance.
+    """Join the rings of an instance into one, for formats with one polygon per instance.
 
-    The rings are connected by lines of no width that are followed once in each direction. Outlines are made to run one way
-    and holes (see `find_holes`) the other, so that the area inside stays the same by the even-odd and by the winding rule,
-    unless rings overlap.
+    Bridges of zero width, traversed once in each direction, connect the rings. Outlines get one orientation and holes (see
+    `find_holes`) the other, so that the even-odd and the winding rule both keep the area inside unchanged, unless rings
+    overlap.
 
     Args:
         rings: at least one.
@@ -155,7 +154,7 @@ def join_rings(rings: Sequence[Polygon]) -> Ring:
 
 
 def _nearest_pair(points: Float64[np.ndarray, "P 2"], others: Float64[np.ndarray, "Q 2"]) -> tuple[int, int]:
-    """Find the positions of the two points, one of each list, that are nearest to each other."""
+    """Find the indices of the closest pair of points, one from each list."""
     distances, nearest = KDTree(points).query(others)
     j = int(np.argmin(distances))
     return int(nearest[j]), j
@@ -166,8 +165,8 @@ class TracedPart:
     """A connected part of a mask.
 
     Attributes:
-        outline: runs counter-clockwise on the screen.
-        holes: run clockwise.
+        outline: counter-clockwise on the screen.
+        holes: clockwise.
     """
 
     outline: Ring
@@ -179,19 +178,19 @@ class TracedPart:
         return [self.outline, *self.holes]
 
 
-def trace_mask(mask: Shaped[np.ndarray, "H W"], tolerance: Number = 0.0, least_iou: Number = 0.99) -> list[TracedPart]:
-    """Find the rings that bound a mask, along the edges of its pixels.
+def trace_mask(mask: Shaped[np.ndarray, "H W"], tolerance: Number = 0.0, min_iou: Number = 0.99) -> list[TracedPart]:
+    """Trace the rings that bound a mask, along the edges of its pixels.
 
-    OpenCV's contours run through the centres of the border's pixels and lose half a pixel all around.
+    OpenCV's contours run through the centres of the border pixels and lose half a pixel all around.
 
     Args:
-        mask: non-zero inside.
-        tolerance: distance in pixels by which an outline may deviate for the sake of fewer points; 0 follows each edge.
-        least_iou: IoU that the simplified rings must have with the mask. The tolerance is halved until they do, down to 0.
+        mask: non-zero inside the object.
+        tolerance: pixels by which an outline may deviate from the mask to save points; 0 follows every edge.
+        min_iou: minimum IoU of the simplified rings with the mask. The tolerance is halved until they reach it, down to 0.
 
     Returns:
         Parts in the order of their first rows. Pixels that meet at a corner are connected. With a tolerance of 0,
-        `draw_with_holes` of the rings gives the mask exactly.
+        `draw_with_holes` reproduces the mask exactly from the rings.
     """
     mask = mask.astype(bool)
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -203,7 +202,7 @@ def trace_mask(mask: Shaped[np.ndarray, "H W"], tolerance: Number = 0.0, least_i
     parts = exact
     while tolerance >= 0.25:
         simple = [[_simplify(ring, tolerance) for ring in rings] for rings in exact]
-        if _iou(simple, mask) >= least_iou:
+        if _iou(simple, mask) >= min_iou:
             parts = simple
             break
         tolerance /= 2
@@ -211,9 +210,9 @@ def trace_mask(mask: Shaped[np.ndarray, "H W"], tolerance: Number = 0.0, least_i
 
 
 def _trace(mask: Bool[np.ndarray, "H W"]) -> list[list[Int64[np.ndarray, "_ 2"]]]:
-    """Find the rings [P, (x, y)] of each part on the edges of the pixels, outline first."""
-    # In the mask at twice the size the left half of a pixel is 2 x and its right half 2 x + 1, so the centres of border
-    # pixels that OpenCV returns tell at which edge of the original pixel the border is.
+    """Trace the rings [P, (x, y)] of each part along pixel edges, outline first."""
+    # In the mask at double size, a pixel's left half is at 2 x and its right half at 2 x + 1. So the centres of border pixels
+    # that OpenCV returns determine which edge of the original pixel the border follows.
     doubled = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
     contours, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     rings = [_without_repeats((contour[:, 0].astype(np.int64) + 1) // 2) for contour in contours]
@@ -234,7 +233,7 @@ def _without_repeats(points: Int64[np.ndarray, "P 2"]) -> Int64[np.ndarray, "Q 2
 
 
 def _simplify(ring: Int64[np.ndarray, "P 2"], tolerance: Number) -> Int64[np.ndarray, "Q 2"]:
-    """Drop points by the Douglas-Peucker algorithm, unless the ring would vanish or turn inside out."""
+    """Drop points with the Douglas-Peucker algorithm, unless the ring would vanish or turn inside out."""
     simple = cv2.approxPolyDP(ring.astype(np.int32)[:, None], float(tolerance), True)[:, 0].astype(np.int64)
     return simple if len(simple) >= 3 and signed_area(simple.ravel()) * signed_area(ring.ravel()) > 0 else ring
 
@@ -247,12 +246,12 @@ def _iou(parts: list[list[Int64[np.ndarray, "_ 2"]]], mask: Bool[np.ndarray, "H 
 
 
 def _part(rings: list[Int64[np.ndarray, "_ 2"]], corner: Int64[np.ndarray, " 2"]) -> TracedPart:
-    """Move rings to their place in the image and give outline and holes opposite directions."""
+    """Move rings to their place in the image, and give outline and holes opposite orientations."""
     outline, *holes = ((ring + corner).astype(np.float64) for ring in rings)
     return TracedPart(_directed(outline, -1), [_directed(hole, 1) for hole in holes if polygon_area(hole.ravel()) > 0])
 
 
 def _directed(points: Float64[np.ndarray, "P 2"], sign: int) -> Ring:
-    """Make a ring whose signed area has a sign."""
+    """Make a ring, reversed if necessary so that its signed area has this sign."""
     points = points if signed_area(points.ravel()) * sign > 0 else points[::-1]
     return points.ravel().tolist()

@@ -1,9 +1,9 @@
-"""Polygons in COCO's form: measure them, move them, clip them, rasterise them, count where they cross themselves.
+"""Polygons in COCO's form: measuring, transforming, clipping and rasterising them, and counting self-intersections.
 
-A polygon is flat, [x1, y1, x2, y2, ...], x first, and closes itself; an instance is a list of polygons. Coordinates are
-continuous pixels: pixel i covers [i, i + 1), and it is inside when its centre is.
+A polygon is a flat list [x1, y1, x2, y2, ...], x first, and is closed implicitly; an instance is a list of polygons.
+Coordinates are continuous: pixel i covers [i, i + 1), and is inside if its centre is.
 
-This is our own code, on pycocotools' rasteriser: shapely rejects the self-crossing outlines that annotators draw.
+This is built on pycocotools' rasteriser instead of shapely, which rejects the self-intersecting outlines that annotators draw.
 
 Shape letters: P points, E edges (edge i leads from point i to the next), H W image.
 """
@@ -18,15 +18,15 @@ from mrcnn.geometry.boxes import Integer, Number, Size
 
 Polygon = Sequence[Number] | Num[np.ndarray, " _"]
 
-# coordinates are clipped to this, so that no product of them overflows
+# coordinates are clipped to this range, so that their products do not overflow
 _FARTHEST = 1e12
-# a polygon that stays within so many pixels of the canvas is rasterised as it is
+# a polygon that extends at most this many pixels beyond the canvas is rasterised unclipped
 _NEAR = 10_000
-# an outline of more points is not searched for crossings, because the work grows with their square
+# outlines with more points are not searched for crossings, because the cost grows with the square of their number
 MAX_POINTS = 3_000
-# pairs of an edge and a point that are compared at once
+# pairs of an edge and a point compared at once
 _BLOCK = 1_000_000
-# products that differ by less than this fraction count as equal
+# products whose relative difference is smaller count as equal
 _ROUNDING = 1e-12
 
 
@@ -36,23 +36,23 @@ def polygon_points(polygon: Polygon) -> Float64[np.ndarray, "P 2"]:
 
 
 def polygon_bounds(polygons: Iterable[Polygon]) -> tuple[float, float, float, float]:
-    """Find the smallest box (y1, x1, y2, x2) around polygons."""
+    """Compute the bounding box (y1, x1, y2, x2) of polygons."""
     points = np.concatenate([polygon_points(polygon) for polygon in polygons])
     (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
     return float(y1), float(x1), float(y2), float(x2)
 
 
 def signed_area(polygon: Polygon) -> float:
-    """Compute the area inside a polygon: positive if it runs clockwise on the screen, where y points down.
+    """Compute the signed area of a polygon: positive if it is clockwise on the screen, where y points down.
 
-    The shoelace formula; parts of an outline that crosses itself may cancel out.
+    This is the shoelace formula; parts of a self-intersecting outline may cancel out.
     """
     x, y = np.clip(polygon_points(polygon), -_FARTHEST, _FARTHEST).T
     return float((np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
 def polygon_area(polygon: Polygon) -> float:
-    """Compute the area inside a polygon that does not cross itself."""
+    """Compute the area of a polygon that does not intersect itself."""
     return abs(signed_area(polygon))
 
 
@@ -60,7 +60,7 @@ def check_polygons(polygons: Iterable[Sequence[object] | np.ndarray]) -> None:
     """Raise a ValueError unless each polygon has at least three points."""
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f"a polygon needs at least three x, y pairs, and has {len(polygon)} numbers")
+            raise ValueError(f"a polygon needs at least three x, y pairs, but has {len(polygon)} numbers")
 
 
 def transform_polygons(
@@ -77,7 +77,7 @@ def transform_polygons(
 
 
 def rasterize_polygons(polygons: Iterable[Polygon], size: Sequence[Integer]) -> Bool[np.ndarray, "H W"]:
-    """Rasterise the union of polygons by COCO's rule.
+    """Rasterise the union of polygons with COCO's fill rule.
 
     Args:
         polygons: in pixels of the canvas; they may extend beyond it.
@@ -96,14 +96,14 @@ def rasterize_polygons(polygons: Iterable[Polygon], size: Sequence[Integer]) -> 
 
 
 def near_canvas(polygons: Iterable[Polygon], size: Size) -> list[Polygon]:
-    """Clip what lies far outside a canvas, because rasterising takes time and memory for each pixel of an outline.
+    """Clip polygons that extend far beyond a canvas, because rasterising costs time and memory per pixel of outline.
 
     Args:
         size: (height, width) of the canvas.
 
     Returns:
-        Polygons near the canvas as they are; those that extend far beyond it, clipped some way outside the border. A
-        polygon that lies wholly outside becomes a point there, so that each keeps its position in the list.
+        Polygons near the canvas unchanged; others clipped some distance outside its border. A polygon that lies entirely
+        outside becomes a single point, so that the list keeps its length and order.
 
     Raises:
         ValueError: a coordinate is not finite.
@@ -113,10 +113,10 @@ def near_canvas(polygons: Iterable[Polygon], size: Size) -> list[Polygon]:
 
 
 def _is_near(polygon: Polygon, limit: int) -> bool:
-    """Check that all coordinates are numbers from -_NEAR to the limit, quickly for lists: it is the common case."""
+    """Check that all coordinates are finite and between -_NEAR and the limit; fast for lists, the common case."""
     if isinstance(polygon, np.ndarray):
         return bool(polygon.min() >= -_NEAR and polygon.max() <= limit)  # nan fails both
-    # min and max skip nan, a sum does not
+    # min and max can miss nan, a sum cannot
     return bool(min(polygon) >= -_NEAR and max(polygon) <= limit and sum(polygon) * 0 == 0)
 
 
@@ -132,19 +132,19 @@ def _clip_near(polygon: Polygon, size: Size) -> Float64[np.ndarray, " _"]:
 
 
 def clip_polygon(polygon: Polygon, size: Size, margin: Number = 0.0) -> Float64[np.ndarray, " _"]:
-    """Clip a polygon at the border of an image.
+    """Clip a polygon to an image.
 
     Args:
         polygon: finite coordinates, in pixels.
         size: (height, width) of the image.
-        margin: distance in pixels outside the border at which to clip.
+        margin: pixels by which the result may extend beyond the border.
 
     Returns:
-        What lies inside; empty if nothing does. A polygon that leaves the image and comes back stays one polygon, whose
-        pieces are connected along the border without adding area.
+        The part inside; empty if there is none. A polygon that leaves and re-enters the image stays one polygon, whose
+        pieces are connected along the border by edges that add no area.
 
-    Source: Sutherland and Hodgman, Reentrant polygon clipping, 1974. (Matplotlib's `Path.clip_to_bbox` would pull a
-    plotting library into each loader process.)
+    Source: Sutherland and Hodgman, Reentrant polygon clipping, 1974. (Matplotlib's `Path.clip_to_bbox` would load a
+    plotting library in each loader process.)
     """
     points = np.clip(polygon_points(polygon), -_FARTHEST, _FARTHEST)
     for axis, length in ((0, size[1]), (1, size[0])):
@@ -156,7 +156,7 @@ def clip_polygon(polygon: Polygon, size: Size, margin: Number = 0.0) -> Float64[
 
 
 def _clip_at_line(points: Float64[np.ndarray, "P 2"], axis: int, limit: Number, side: int) -> Float64[np.ndarray, "_ 2"]:
-    """Keep what is on one side of a line: side 1 keeps what is above the limit, -1 what is below."""
+    """Keep the part on one side of a line: with side 1 where the coordinate is above the limit, with -1 below."""
     depth = side * (points[:, axis] - limit)
     inside = depth >= 0
     if inside.all() or not inside.any():
@@ -166,20 +166,20 @@ def _clip_at_line(points: Float64[np.ndarray, "P 2"], axis: int, limit: Number, 
     fraction = np.divide(depth, depth - depth_after, out=np.zeros(len(points)), where=crosses)
     cuts = points + fraction[:, None] * (after - points)
     cuts[:, axis] = limit
-    # each point, then the cut of the edge behind it
+    # each point, then the cut of the edge that follows it
     return np.stack([points, cuts], axis=1)[np.stack([inside, crosses], axis=1)]
 
 
 def count_crossings(polygon: Polygon) -> int | None:
-    """Count the pairs of edges of a polygon that cross in the interior of both.
+    """Count the self-intersections of a polygon: pairs of edges that cross in the interior of both.
 
-    Edges that only touch, overlap along a line or share a corner do not cross: outlines traced from masks have such edges.
+    Edges that only touch, overlap along a line or share a corner are not counted: outlines traced from masks have such edges.
 
     Args:
         polygon: finite coordinates.
 
     Returns:
-        None for an outline of more than MAX_POINTS points.
+        The count; None for an outline with more than MAX_POINTS points.
     """
     points = polygon_points(polygon)
     points = points[(points != np.concatenate([points[-1:], points[:-1]])).any(axis=1)]  # drops edges without length
@@ -203,7 +203,7 @@ def count_crossings(polygon: Polygon) -> int | None:
 def _separated(
     points: Float[np.ndarray, "E 2"], edges: Float[np.ndarray, "E 2"], others: Float[np.ndarray, "P 2"]
 ) -> Bool[np.ndarray, "E P"]:
-    """Tell whether each edge has the two ends of each edge of `others` on different sides."""
+    """Return whether each edge separates the two ends of each edge of `others`."""
     sides = _sides(points, edges, others)
     return sides * np.concatenate([sides[:, 1:], sides[:, :1]], axis=1) < 0
 
@@ -211,8 +211,8 @@ def _separated(
 def _sides(
     points: Float[np.ndarray, "E 2"], edges: Float[np.ndarray, "E 2"], others: Float[np.ndarray, "P 2"]
 ) -> Int8[np.ndarray, "E P"]:
-    """Find the side of each edge that each other point lies on: 1 left, -1 right, 0 on its line."""
-    with np.errstate(over="ignore", invalid="ignore"):  # coordinates that overflow are on neither side
+    """Compute on which side of each edge each other point lies: 1 left, -1 right, 0 on its line."""
+    with np.errstate(over="ignore", invalid="ignore"):  # points whose products overflow are on neither side
         across = edges[:, :1] * (others[:, 1] - points[:, 1:])
         along = edges[:, 1:] * (others[:, 0] - points[:, :1])
         cross = across - along

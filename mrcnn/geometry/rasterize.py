@@ -1,9 +1,9 @@
-"""From polygons, RLE or dense masks to boxes and mini-masks: instances of a data set, drawn into the network's input.
+"""Rasterising instances in the network's input: from polygons, RLE or dense masks to boxes and mini-masks.
 
-`as_instance` takes an annotation in whatever form its file has: a list of polygons, an RLE, or a bool [H, W]. A `Frame` maps
-the pixels of the image file to the network's input: resizing, padding, cropping, flipping. `box_in_frame` then finds the
-instance's box there, and `draw_instance` draws it straight into its mini-mask; no mask of the image's size is made.
-`move_instance` applies an affine augmentation to the instance before it is drawn, so that outlines stay sharp.
+`as_instance` accepts an annotation in any form: a list of polygons, an RLE, or a bool [H, W]. A `Frame` maps the pixels of
+the image file to the network's input: resizing, padding, cropping, flipping. `box_in_frame` computes the instance's box there,
+and `draw_instance` draws it directly into its mini-mask, without an intermediate full-size mask. `move_instance` applies an
+affine augmentation before the instance is drawn, so that outlines stay sharp.
 
 Shape letters: H W image file, h w network's input, N instances.
 """
@@ -40,18 +40,18 @@ class Frame:
 
     @classmethod
     def of_plan(cls, plan: ResizePlan) -> "Frame":
-        """Make the frame that a resize plan leads to."""
+        """Make the frame of a resize plan."""
         scale = (plan.resized[0] / plan.original[0], plan.resized[1] / plan.original[1])
         offset = (-plan.crop[0], -plan.crop[1]) if plan.crop else plan.window[:2]
         return cls(plan.original, plan.size, scale, offset)
 
     @classmethod
     def of_input(cls, size: Size) -> "Frame":
-        """Make the frame of instances that are in pixels of the network's input (h, w) already."""
+        """Make the identity frame, for instances that are already in pixels of the network's input (h, w)."""
         return cls(size, size, (1.0, 1.0), (0.0, 0.0))
 
     def flipped(self, vertical: bool, horizontal: bool) -> "Frame":
-        """Make the frame of the same image after the network's input is flipped up-down or left-right."""
+        """Return this frame with the network's input flipped up-down, left-right or both."""
         (scale_y, scale_x), (offset_y, offset_x) = self.scale, self.offset
         if vertical:
             scale_y, offset_y = -scale_y, self.size[0] - offset_y
@@ -93,14 +93,14 @@ class PolygonInstance:
         return cls(arrays, bounds)
 
     def draw(self, frame: Frame, box: Sequence[Number], shape: Sequence[Integer]) -> Bool[np.ndarray, "height width"]:
-        """Draw the instance as `draw_instance` does, which explains the arguments; the result may be empty."""
+        """Draw the instance; see `draw_instance`. The result may be empty."""
         zoom = (shape[0] / (box[2] - box[0]), shape[1] / (box[3] - box[1]))
         scale = (frame.scale[0] * zoom[0], frame.scale[1] * zoom[1])
         offset = ((frame.offset[0] - box[0]) * zoom[0], (frame.offset[1] - box[1]) * zoom[1])
         return rasterize_polygons(transform_polygons(self.polygons, scale, offset), shape)
 
     def moved(self, frame: Frame, matrix: Float[np.ndarray, "2 3"]) -> "PolygonInstance | None":
-        """Move the instance as `move_instance` does, which explains the arguments."""
+        """Apply an affine map; see `move_instance`."""
         placed = transform_polygons(self.polygons, frame.scale, frame.offset)
         visible = [points for polygon in placed if len(points := clip_polygon(polygon, frame.size))]
         moved = [(points.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]).ravel() for points in visible]
@@ -125,20 +125,20 @@ class MaskInstance:
         return (*self.corner, self.corner[0] + self.mask.shape[0], self.corner[1] + self.mask.shape[1])
 
     def draw(self, frame: Frame, box: Sequence[Number], shape: Sequence[Integer]) -> Bool[np.ndarray, "height width"]:
-        """Draw the instance as `draw_instance` does, which explains the arguments; the result may be empty."""
-        # the map from a pixel of the drawing back to a pixel of the mask; pixel centres lie at halves
+        """Draw the instance; see `draw_instance`. The result may be empty."""
+        # the map from a pixel of the drawing back to a pixel of the mask; pixel centres are at i + 1/2
         step_y = (box[2] - box[0]) / shape[0] / frame.scale[0]
         step_x = (box[3] - box[1]) / shape[1] / frame.scale[1]
         start_y = (box[0] - frame.offset[0]) / frame.scale[0] - self.corner[0] + 0.5 * step_y - 0.5
         start_x = (box[1] - frame.offset[1]) / frame.scale[1] - self.corner[1] + 0.5 * step_x - 0.5
         drawn = _warp(self.mask, np.array([[step_x, 0.0, start_x], [0.0, step_y, start_y]]), shape, cv2.BORDER_REPLICATE)
-        # the border is replicated for the interpolation alone: beyond it the instance ends
+        # the border is replicated only for interpolation: nothing beyond it belongs to the instance
         drawn[_outside(start_y, step_y, shape[0], self.mask.shape[0])] = False
         drawn[:, _outside(start_x, step_x, shape[1], self.mask.shape[1])] = False
         return drawn
 
     def moved(self, frame: Frame, matrix: Float[np.ndarray, "2 3"]) -> "MaskInstance | None":
-        """Move the instance as `move_instance` does, which explains the arguments."""
+        """Apply an affine map; see `move_instance`."""
         box = box_in_frame(self, frame)
         if box is None:
             return None
@@ -159,20 +159,20 @@ class MaskInstance:
 def _warp(
     mask: Bool[np.ndarray, "rows cols"], back: Float[np.ndarray, "2 3"], shape: Sequence[Integer], border: int
 ) -> Bool[np.ndarray, "height width"]:
-    """Sample a mask bilinearly, above one half is inside. `back` maps (x, y) of the result to (x, y) of the mask."""
+    """Sample a mask bilinearly and threshold it at 0.5. `back` maps (x, y) of the result to (x, y) of the mask."""
     source = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(source, back, (int(shape[1]), int(shape[0])), flags=flags, borderMode=border) > 127
 
 
 def _outside(start: Number, step: Number, count: Integer, length: int) -> Bool[np.ndarray, " count"]:
-    """Tell which of the samples start, start + step, ... lie beyond a line of `length` pixels with centres 0, 1, ..."""
+    """Return which of the samples start, start + step, ... lie beyond a line of `length` pixels with centres 0, 1, ..."""
     positions = start + 0.5 + step * np.arange(count)
     return (positions < 0) | (positions > length)
 
 
 def split_masks(masks: Shaped[np.ndarray, "H W N"]) -> list[MaskInstance]:
-    """Crop each mask of a stack, non-zero inside, to its box."""
+    """Crop each mask, non-zero inside the object, to its box."""
     masks = masks if masks.dtype == bool else masks.astype(bool)
     return [
         MaskInstance(masks[y1:y2, x1:x2, i], (y1, x1))
@@ -181,14 +181,14 @@ def split_masks(masks: Shaped[np.ndarray, "H W N"]) -> list[MaskInstance]:
 
 
 def as_instance(segmentation: object, size: Sequence[Integer]) -> PolygonInstance | MaskInstance:
-    """Make an annotation drawable.
+    """Convert a segmentation to an instance that can be drawn.
 
     Args:
         segmentation: a list of polygons, an RLE dict, or a bool [H, W].
         size: (H, W) of the image file.
 
     Raises:
-        ValueError: it is not a segmentation, or is of a different size than the image.
+        ValueError: it is not a segmentation, or its size differs from the image's.
     """
     if isinstance(segmentation, dict):
         _check_size([int(v) for v in segmentation["size"]], size)
@@ -208,16 +208,16 @@ def _check_size(found: Sequence[int], size: Sequence[Integer]) -> None:
 
 
 def box_in_frame(instance: PolygonInstance | MaskInstance, frame: Frame) -> PixelBox | None:
-    """Find the pixel box of an instance in the network's input, or None if the instance covers no pixel centre of it."""
+    """Compute the pixel box of an instance in the network's input; None if it covers no pixel centre there."""
     y1, x1, y2, x2 = frame.place(instance.bounds)
-    # a pixel is covered when its centre is: from ceil(a - 1/2) up to ceil(b - 1/2)
+    # a pixel is covered if its centre is: from ceil(a - 1/2) up to ceil(b - 1/2)
     whole = tuple(int(np.ceil(v - 0.5)) for v in (y1, x1, y2, x2))
     box = (max(whole[0], 0), max(whole[1], 0), min(whole[2], frame.size[0]), min(whole[3], frame.size[1]))
     if box[2] <= box[0] or box[3] <= box[1]:
         return None
     if box == whole:
         return box
-    # the border cuts the instance: what remains may have a smaller box than the clipped one
+    # the border cuts the instance: the remaining part may have a smaller box than the clipped one
     drawn = instance.draw(frame, box, (box[2] - box[0], box[3] - box[1]))
     top, left, bottom, right = extract_bboxes(drawn[:, :, None])[0].tolist()
     return (box[0] + top, box[1] + left, box[0] + bottom, box[1] + right) if bottom > top else None
@@ -226,15 +226,15 @@ def box_in_frame(instance: PolygonInstance | MaskInstance, frame: Frame) -> Pixe
 def draw_instance(
     instance: PolygonInstance | MaskInstance, frame: Frame, box: Sequence[Number], shape: Sequence[Integer]
 ) -> Bool[np.ndarray, "height width"]:
-    """Draw the part of an instance that lies in a box, such as a mini-mask of its own box.
+    """Draw the part of an instance inside a box; with the instance's own box, this is its mini-mask.
 
     Args:
         frame: the map from the image file to the network's input.
         box: (y1, x1, y2, x2) in pixels of the network's input.
-        shape: (height, width) of the drawing, which the box is stretched to.
+        shape: (height, width) to which the box is resized.
 
     Returns:
-        True at pixels whose centre is inside; True everywhere for an instance that is too thin to cover any centre.
+        True at pixels whose centre is inside; True everywhere if the instance is too thin to cover any pixel centre.
     """
     drawn = instance.draw(frame, box, shape)
     return drawn if drawn.any() else np.ones(tuple(shape), bool)
@@ -243,16 +243,16 @@ def draw_instance(
 def move_instance(
     instance: PolygonInstance | MaskInstance, frame: Frame, matrix: Float[np.ndarray, "2 3"]
 ) -> PolygonInstance | MaskInstance | None:
-    """Move what the network's input shows of an instance by an affine map.
+    """Apply an affine map to the part of an instance that is visible in the network's input.
 
-    What lies beyond the border of the input is clipped first: its pixels are not in the image, so a map that moves the
-    border inwards shows nothing there.
+    The instance is first clipped to the input, because the pixels beyond its border do not exist: where the map moves the
+    border inwards, the image is empty.
 
     Args:
         frame: the map from the image file to the network's input.
         matrix: maps (x, y, 1) to (x, y), both in pixels of the input; it must be invertible.
 
     Returns:
-        The instance in pixels of the input (see `Frame.of_input`), or None if nothing of it is left.
+        The instance in pixels of the input (see `Frame.of_input`), or None if no part of it is left.
     """
     return instance.moved(frame, matrix)

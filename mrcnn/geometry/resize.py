@@ -1,7 +1,7 @@
-"""Resizing of images for the network: scale, then pad or crop.
+"""Resizing images for the network: scale, then pad or crop.
 
-`plan_resize` decides, from the size of an image alone; `apply_plan` does it to pixels; `resize_image` is both, as in the
-classic code. `mrcnn.geometry.rasterize.Frame` does the same to annotations.
+`plan_resize` computes the plan from the size of an image alone; `apply_plan` applies it to pixels; `resize_image` does both,
+as in the classic code. `mrcnn.geometry.rasterize.Frame` applies it to annotations.
 
 Shape letters: H W C image before, h w after.
 """
@@ -18,7 +18,7 @@ from jaxtyping import Float, Num, Shaped
 from mrcnn.geometry.boxes import Integer, Number, PixelBox, Size
 
 RESIZE_MODES = ("none", "square", "pad64", "crop")
-# the six halvings of the pyramid need sides that are a multiple of 2^6
+# the backbone and the pyramid halve the image six times, so its sides must be multiples of 2^6
 SIDE_MULTIPLE = 64
 # dtypes that OpenCV interpolates without conversion
 _CV_DTYPES = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
@@ -39,7 +39,7 @@ def resize(
 
     Args:
         image: pixels; bool counts as 0 and 1.
-        output_shape: see `skimage.transform.resize`, as for the arguments that follow; anti-aliasing is off by default.
+        output_shape: this and the following arguments: see `skimage.transform.resize`; anti-aliasing is off by default.
 
     Returns:
         Values in [0, 1] for integer images, unless `preserve_range`.
@@ -60,18 +60,18 @@ def resize(
 
 
 def resize_pixels(image: Shaped[np.ndarray, "H W *C"], size: Sequence[Integer]) -> Shaped[np.ndarray, "h w *C"]:
-    """Resize an image bilinearly without anti-aliasing, with the classic code's numbers; the dtype stays.
+    """Resize an image bilinearly without anti-aliasing, keeping its dtype; the values match the classic code's.
 
-    OpenCV does the work. Two effects of the classic code's scikit-image are reproduced, because its weights and its
-    recorded results depend on them: outside the image lies black, so that an enlarged image fades into black over half a
-    source pixel; and integers are truncated.
+    The classic code used scikit-image; this uses OpenCV, and reproduces two effects that the classic weights and recorded
+    results depend on: everything outside the image is black, so that an enlarged image fades to black over half a source
+    pixel; and integers are truncated.
 
     Args:
         image: numbers or bool, with any number of channels or without a channel axis.
         size: (h, w).
     """
     dtype = image.dtype
-    # single precision holds every value of 8 and 16 bits, and OpenCV is twice as fast with it
+    # float32 represents all 8-bit and 16-bit values exactly, and OpenCV is twice as fast with it
     wide = np.float64 if dtype.itemsize > 2 and dtype != np.float32 else np.float32
     height, width = (int(v) for v in size)
     resized = cv2.resize(np.ascontiguousarray(image, wide), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -82,13 +82,13 @@ def resize_pixels(image: Shaped[np.ndarray, "H W *C"], size: Sequence[Integer]) 
 
 
 def resize_pixels_fast(image: Shaped[np.ndarray, "H W *C"], out: Shaped[np.ndarray, "h w *C"]) -> None:
-    """Resize an image bilinearly in its own dtype, for training: half the time of `resize_pixels`.
+    """Resize an image bilinearly in its own dtype, for training, in half the time of `resize_pixels`.
 
     Args:
-        image: as for `resize_pixels`.
-        out: receives the pixels, in the dtype of the image; it may be a part of a larger array.
+        image: see `resize_pixels`.
+        out: receives the pixels, in the dtype of the image; it may be a view into a larger array.
 
-    Differs: from `resize_pixels`, in that integers are rounded and edges are replicated instead of faded into black.
+    Differs: unlike `resize_pixels`, integers are rounded, and edges are replicated instead of faded to black.
     """
     size = (out.shape[1], out.shape[0])
     if image.dtype not in _CV_DTYPES or image.ndim != 3 or image.shape[2] == 1:
@@ -100,13 +100,13 @@ def resize_pixels_fast(image: Shaped[np.ndarray, "H W *C"], out: Shaped[np.ndarr
 
 
 def _fade_borders(rows: Float[np.ndarray, "n ..."], source_length: int) -> None:
-    """Mix rows that lie beyond the centres of the source's first and last row with black, in place.
+    """Blend rows that lie beyond the centres of the source's first and last row with black, in place.
 
     Args:
         rows: the result of resizing `source_length` rows with replicated edges.
     """
     length = len(rows)
-    reach = min(int(np.ceil(length / source_length)), length)  # rows further inside cannot lie beyond
+    reach = min(int(np.ceil(length / source_length)), length)  # rows further inside are not affected
     for positions in (np.arange(reach), np.arange(length - reach, length)):
         centres = (positions + 0.5) * source_length / length - 0.5
         beyond = np.maximum(np.maximum(-centres, centres - (source_length - 1)), 0.0)
@@ -116,10 +116,10 @@ def _fade_borders(rows: Float[np.ndarray, "n ..."], source_length: int) -> None:
 
 @dataclass(frozen=True)
 class ResizePlan:
-    """How an image is resized: sizes and positions in pixels.
+    """How to resize an image; sizes and positions are in pixels.
 
     Attributes:
-        original: (height, width) before.
+        original: (height, width) before scaling.
         resized: (height, width) after scaling, before padding or cropping.
         size: (height, width) of the result.
         scale: resized / original size.
@@ -145,15 +145,15 @@ def plan_resize(
     mode: str = "square",
     rng: np.random.Generator | None = None,
 ) -> ResizePlan:
-    """Decide how an image is resized.
+    """Plan how to resize an image.
 
     Args:
         size: (height, width) of the image.
-        min_dim: see `resize_image`, as for the arguments that follow.
-        rng: places the crop; None draws from NumPy's global state.
+        min_dim: this and the following arguments: see `resize_image`.
+        rng: chooses the crop; None uses NumPy's global state.
 
     Raises:
-        ValueError: the mode is unknown, or lacks the dimension that it needs.
+        ValueError: the mode is unknown, or a dimension it needs is missing.
     """
     h, w = (int(v) for v in size)
     if mode not in RESIZE_MODES:
@@ -179,7 +179,7 @@ def plan_resize(
         size_h = size_w = max_dim
     else:
         if min_dim and min_dim % SIDE_MULTIPLE:
-            raise ValueError(f"resize mode 'pad64' needs min_dim to be a multiple of {SIDE_MULTIPLE}, and it is {min_dim}")
+            raise ValueError(f"resize mode 'pad64' needs min_dim to be a multiple of {SIDE_MULTIPLE}, but it is {min_dim}")
         size_h, size_w = (-(-v // SIDE_MULTIPLE) * SIDE_MULTIPLE for v in (new_h, new_w))
     top, left = (size_h - new_h) // 2, (size_w - new_w) // 2
     padding = [(top, size_h - new_h - top), (left, size_w - new_w - left), (0, 0)]
@@ -188,7 +188,7 @@ def plan_resize(
 
 
 def _random_corner(spare_h: int, spare_w: int, rng: np.random.Generator | None) -> tuple[int, int]:
-    """Draw the upper left corner of a crop, up to and including (spare_h, spare_w)."""
+    """Choose the upper left corner of a crop at random, up to and including (spare_h, spare_w)."""
     draw = np.random.randint if rng is None else rng.integers
     return int(draw(0, spare_h + 1)), int(draw(0, spare_w + 1))
 
@@ -199,15 +199,15 @@ def apply_plan(
     fast: bool = False,
     out: Shaped[np.ndarray, "h w *C"] | None = None,
 ) -> Shaped[np.ndarray, "h w *C"]:
-    """Resize, then pad with zeros or crop an image as planned.
+    """Resize an image, then pad it with zeros or crop it, as planned.
 
     Args:
-        image: numbers or bool, of the size that the plan was made for.
+        image: numbers or bool, of the size for which the plan was made.
         fast: use `resize_pixels_fast`, as training does.
         out: receives the pixels, in the dtype of the image; None allocates an array if one is needed.
 
     Returns:
-        `out`, or an array of the image's dtype: a view of the image if nothing is resized or padded.
+        `out`, or an array of the image's dtype, which is a view of the image if it is neither resized nor padded.
     """
     if plan.crop:
         if plan.resized != plan.original:
@@ -245,27 +245,27 @@ def resize_image(
 ) -> tuple[
     Num[np.ndarray, "h w *C"], PixelBox, float, list[tuple[int, int]], tuple[int, int, int, int] | None
 ]:
-    """Resize an image for the network and keep its aspect ratio.
+    """Resize an image for the network, keeping its aspect ratio.
 
     Args:
-        min_dim: the smaller side is scaled up to it, and never down.
+        min_dim: a shorter side below this is scaled up to it; images are not scaled down to it.
         max_dim: side of the square in mode 'square'; the longer side never exceeds it.
-        min_scale: the least factor, even if min_dim asks for less.
+        min_scale: minimum scale, even if min_dim needs less.
         mode: 'none' changes nothing; 'square' pads with zeros to [max_dim, max_dim]; 'pad64' pads each side to a
             multiple of 64; 'crop' scales by min_dim and min_scale and takes a random [min_dim, min_dim] crop, for
             training.
 
     Returns:
-        image: in its own dtype.
-        window: (y1, x1, y2, x2) of the image in the padded one.
+        image: of the same dtype.
+        window: (y1, x1, y2, x2) of the image in the padded image.
         scale: resized / original size.
         padding: [(top, bottom), (left, right), (0, 0)].
         crop: (y, x, height, width) in the scaled image, or None.
 
     Raises:
-        ValueError: the mode is unknown, or lacks the dimension that it needs.
+        ValueError: the mode is unknown, or a dimension it needs is missing.
 
-    Differs: pixels by OpenCV instead of scikit-image, with the same numbers up to rounding; see `resize_pixels`.
+    Differs: uses OpenCV instead of scikit-image, with the same values up to rounding; see `resize_pixels`.
     """
     plan = plan_resize(image.shape[:2], min_dim, max_dim, min_scale, mode)
     return apply_plan(image, plan), plan.window, plan.scale, plan.padding, plan.crop

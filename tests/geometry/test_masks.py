@@ -108,7 +108,7 @@ def test_pasting_after_cropping_is_cropping_after_pasting():
 
 
 def test_pasting_needs_an_area():
-    with pytest.raises(ValueError, match="without area"):
+    with pytest.raises(ValueError, match="zero area"):
         unmold_mask(np.ones((2, 2)), (3, 3, 3, 8), (10, 10))
 
 

@@ -40,6 +40,6 @@ def test_the_rasterised_area_approaches_the_area(zoom):
 
 @pytest.mark.parametrize("polygon", [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], []])
 def test_a_polygon_needs_three_points(polygon):
-    with pytest.raises(ValueError, match=f"at least three x, y pairs, and has {len(polygon)} numbers"):
+    with pytest.raises(ValueError, match=f"at least three x, y pairs, but has {len(polygon)} numbers"):
         check_polygons([[1, 2, 3, 4, 5, 6], polygon])
     assert check_polygons([[1, 2, 3, 4, 5, 6]]) is None

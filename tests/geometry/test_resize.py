@@ -114,7 +114,7 @@ def test_a_line_never_vanishes():
         ({"mode": "squeeze"}, "squeeze.*none, square, pad64, crop"),
         ({"mode": "square"}, "needs max_dim"),
         ({"mode": "crop"}, "needs min_dim"),
-        ({"mode": "pad64", "min_dim": 100}, "multiple of 64, and it is 100"),
+        ({"mode": "pad64", "min_dim": 100}, "multiple of 64, but it is 100"),
     ],
 )
 def test_contradictory_arguments_are_errors(arguments, message):

@@ -52,5 +52,5 @@ def test_runs_that_do_not_fill_the_size_are_an_error():
 
 
 def test_a_polygon_of_two_points_is_an_error():
-    with pytest.raises(ValueError, match="at least three x, y pairs, and has 4 numbers"):
+    with pytest.raises(ValueError, match="at least three x, y pairs, but has 4 numbers"):
         as_rle([[0, 0, 4, 4]], (5, 5))

@@ -37,7 +37,7 @@ def test_packing_by_hand_equals_pycocotools():
     (packed([2, 3, 7, -20, 20]), 12, "negative length"),
     ([2.0, 3, 7], 12, "not all whole numbers"), ([True, 4, 7], 12, "not all whole numbers"),
     ([2, "3", 7], 12, "not all whole numbers"), ([[2], 3], 12, "not all whole numbers"),
-    ("", 12, "are empty"), ("23X", 12, "break off inside"), ("X", 12, "break off inside"),
+    ("", 12, "are empty"), ("23X", 12, "are truncated inside"), ("X", 12, "are truncated inside"),
     ("2 37", 12, "characters"), ("23\x007", 12, "characters"), ("23~", 12, "characters"), ("23é", 12, "characters"),
     (b"23\xff", 12, "characters"), ("P" * 7 + "0", 12, "more digits"), ("23" + "P" * 100 + "0", 12, "more digits"),
     (None, 12, "neither a list of whole numbers nor text"), (12, 12, "neither a list"), ({}, 12, "neither a list"),
