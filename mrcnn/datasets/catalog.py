@@ -1,6 +1,7 @@
 """The data formats by name, and one way to open any of them. `mrcnn.datasets.formats` says what a format consists of."""
 
 import inspect
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -37,7 +38,7 @@ TARGETS = ("coco", "yolo", "labelme")
 
 
 def open_dataset(
-    path: Path | str | None = None,
+    path: os.PathLike[str] | str | None = None,
     format: str | None = None,
     subset: str | None = None,
     progress: Stages | None = None,
@@ -76,7 +77,7 @@ def open_dataset(
     return dataset
 
 
-def _checked_subset(reader: Format, path: Path | str | None, format: str, subset: str | None) -> str | None:
+def _checked_subset(reader: Format, path: os.PathLike[str] | str | None, format: str, subset: str | None) -> str | None:
     """Return the subset to open: the requested one, or the only one; None for an undivided data set."""
     names = reader.subsets(cast(Path, path))
     if subset is None and len(names) == 1:
@@ -89,14 +90,14 @@ def _checked_subset(reader: Format, path: Path | str | None, format: str, subset
     return subset
 
 
-def subsets_of(path: Path | str | None, format: str) -> list[str]:
+def subsets_of(path: os.PathLike[str] | str | None, format: str) -> list[str]:
     """Return the subsets of a data set. Args: path: None for generated data; format: a key of FORMATS."""
     reader = format_module(format)
     _check_path(path, format)
     return reader.subsets(cast(Path, path))
 
 
-def _check_path(path: Path | str | None, format: str) -> None:
+def _check_path(path: os.PathLike[str] | str | None, format: str) -> None:
     if path is not None and format in GENERATED:
         raise DataError(f"{format} are generated, and take no --dataset: did you mean another format for {path}? "
                         f"There are {', '.join(name for name in FORMATS if name not in GENERATED)}.")
@@ -106,7 +107,7 @@ def _check_path(path: Path | str | None, format: str) -> None:
         raise DataError(f"{path} does not exist: give the folder or file of the data set")
 
 
-def recognise_format(path: Path | str | None) -> str:
+def recognise_format(path: os.PathLike[str] | str | None) -> str:
     """Detect the format of a file or folder. Returns: a key of FORMATS.
 
     Raises:

@@ -449,9 +449,10 @@ class _Messages(logging.Handler):
 def _can_be_pickled(category: type) -> bool:
     """Whether the parent can find a class by its name; not so one of a script, whose value was sent to this process."""
     try:
-        return pickle.loads(pickle.dumps(category)) is category and category.__module__ != "__main__"
+        pickle.dumps(category)  # fails unless the class is found again by its module and name
     except (pickle.PicklingError, AttributeError, ImportError):
         return False
+    return category.__module__ != "__main__"
 
 
 class _BatchWriter:

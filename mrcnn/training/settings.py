@@ -74,6 +74,10 @@ def _mean_pixel(config: Config) -> Float32[np.ndarray, " C"]:
     return np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
 
 
+def _size(shape: Sequence[int] | np.ndarray) -> tuple[int, int]:
+    return int(shape[0]), int(shape[1])
+
+
 def mold_settings(config: Config) -> MoldSettings:
     """Return the MoldSettings of a configuration."""
     return MoldSettings(
@@ -101,7 +105,7 @@ def detection_target_settings(config: Config) -> DetectionTargetSettings:
     """Return the DetectionTargetSettings of a configuration."""
     return DetectionTargetSettings(
         rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
-        num_classes=config.NUM_CLASSES, bbox_std_dev=config.BBOX_STD_DEV, mask_shape=tuple(config.MASK_SHAPE),
+        num_classes=config.NUM_CLASSES, bbox_std_dev=config.BBOX_STD_DEV, mask_shape=_size(config.MASK_SHAPE),
         use_mini_mask=config.USE_MINI_MASK)
 
 
@@ -122,7 +126,7 @@ def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augme
         augmentation: imgaug augmenter.
         no_augmentation_sources: Names of sources whose images are not augmented.
     """
-    targets = replace(target_settings(config), image_size=tuple(int(v) for v in config.IMAGE_SHAPE[:2]))
+    targets = replace(target_settings(config), image_size=_size(config.IMAGE_SHAPE))
     return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
                   shuffle=shuffle, augmentation=augmentation,
                   no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES)
