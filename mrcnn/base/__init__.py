@@ -1,1 +1,1 @@
-"""Tools for every package: errors, text, progress, processes, atomic writes, memory. They depend on no other package."""
+"""Utilities for all packages: errors, text, progress, processes, atomic writes, memory. They import no other package."""

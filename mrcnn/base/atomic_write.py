@@ -1,4 +1,4 @@
-"""Atomic writes: under its final name, a file is what it was before or all of what is new, never a part of it."""
+"""Atomic writes: a file has either its old or its complete new content, never a part of the new."""
 
 import contextlib
 import json
@@ -14,9 +14,9 @@ import numpy as np
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a path beside `path` for a new file, which replaces `path` once the block ends without an error.
+    """Yield a path next to `path` for a new file, which replaces `path` when the block ends without an error.
 
-    The folder is made if it is missing. The yielded path does not exist; the block creates the file.
+    The folder is created if necessary. The yielded path does not exist yet; the block creates the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_open(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file that replaces `path` once the block ends without an error. `mode` is "wb", or "w" for UTF-8 text."""
+    """Open a new file that replaces `path` when the block ends without an error. `mode` is "wb", or "w" for UTF-8 text."""
     with atomic_path(path) as temporary:
         with open(temporary, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -40,7 +40,7 @@ def save_json(path: Path | str, value: object, indent: int | None = None) -> Non
     """Write JSON atomically.
 
     Args:
-        value: Made of dicts, lists, tuples, numbers and strings, NumPy's arrays and numbers too. NaN becomes null.
+        value: Dicts, lists, tuples, numbers and strings, including NumPy arrays and scalars. NaN becomes null.
         indent: Spaces per level; None writes a single line.
     """
     with atomic_open(path, "w") as file:
@@ -49,7 +49,7 @@ def save_json(path: Path | str, value: object, indent: int | None = None) -> Non
 
 
 def _plain(value: object) -> object:
-    """Replace what JSON lacks: arrays by lists, NaN by None."""
+    """Convert values that JSON lacks: arrays to lists, NaN to None."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

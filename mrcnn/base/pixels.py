@@ -1,7 +1,7 @@
-"""The mean pixel, subtracted and added outside the network.
+"""Subtracting and adding the mean pixel outside the network.
 
-The network subtracts the mean from its input itself, so that images travel to the device as uint8, in a quarter of the
-bytes. Only the classic API still takes and returns images with the mean subtracted; these functions are for it.
+The network subtracts the mean pixel itself, so that images are transferred to the device as uint8, a quarter of the bytes of
+float32. Only the classic API still takes and returns images with the mean subtracted; these functions support it.
 
 Shape letters: C channels.
 """
@@ -16,8 +16,8 @@ def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: Numbers) -> Float
     """Subtract the mean pixel.
 
     Args:
-        images: One image or several. Pixels in the range 0..255.
-        mean_pixel: C numbers, or one for all channels. MEAN_PIXEL of the configuration.
+        images: One image or several, with pixels in 0..255.
+        mean_pixel: Config.MEAN_PIXEL: one number per channel, or one for all channels.
 
     Differs: the classic code returned float64 if mean_pixel was float64; the network cast it to float32 anyway.
     """
@@ -25,10 +25,10 @@ def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: Numbers) -> Float
 
 
 def unmold_image(normalized_images: Shaped[np.ndarray, "*B C"], mean_pixel: Numbers) -> UInt8[np.ndarray, "*B C"]:
-    """Undo `mold_image`, to look at a network's input.
+    """Undo `mold_image`, to display a network's input.
 
-    Differs: the values are rounded and clipped. The classic code truncated, which gave values that were one too small,
-    and values out of range wrapped around.
+    Differs: values are rounded and clipped. The classic code truncated them, so that they could be one too small, and values
+    out of range wrapped around.
     """
     pixels = np.asarray(normalized_images, np.float32) + np.asarray(mean_pixel, np.float32)
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

@@ -1,10 +1,10 @@
-"""Work shared among processes, with its progress, and an end that leaves nothing half done.
+"""A process pool with progress and clean cancellation.
 
-Processes are started afresh ("spawn"): a copy of a running process with threads, such as one that has loaded TensorFlow, may
-hang. They import this package and not the script that asked for the work.
+Processes are spawned, because forking a process with threads, such as one that has loaded TensorFlow, can deadlock. They
+import this package, but not the running script.
 
-Built on concurrent.futures. loky would replace `hidden_script` only: joblib's generator does not wait until its results are
-taken, and neither of them counts items, stops a task between two items, or ends with a parent that was killed.
+This builds on concurrent.futures. loky would only replace `hidden_script`: joblib's generator does not wait for its results to
+be consumed, and neither library counts items, cancels a task between two items, or exits when the parent is killed.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ _INTERVAL = 0.2
 
 
 class Stopped(Exception):
-    """Another task has failed or was interrupted, and this one must be abandoned."""
+    """Cancels a task, because another task failed or the work was interrupted."""
 
 
 def available_cores() -> int:
-    """Count the processor cores that this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -46,13 +46,13 @@ def run_tasks(
 
     Args:
         work: Function (task, tick) at the top level of a module. It calls `tick()` after each item of the task, such as an
-            image. In other processes `tick` raises `Stopped` if the task must be abandoned.
-        tasks: Sent to the processes.
-        workers: Number of processes. With 1, or with one task, this process does the work.
+            image. In a worker process, `tick` raises `Stopped` to cancel the task.
+        tasks: Must be picklable.
+        workers: Number of processes. With 1, or with a single task, the work runs in this process.
         progress: Called with the number of items done.
 
     Raises:
-        The first error that `work` raises. The other tasks are abandoned at their next item.
+        The first exception that `work` raises. The other tasks are cancelled at their next item.
     """
     progress = progress or (lambda done: None)
     if workers <= 1 or len(tasks) <= 1:
@@ -79,16 +79,16 @@ def run_tasks(
 
 
 def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, chunk: int = 16) -> Iterator[Result]:
-    """Call a function on each task, in several processes, and yield its results in the order of the tasks.
+    """Call a function on each task, in several processes, and yield the results in the order of the tasks.
 
     Args:
         function: Function (task) at the top level of a module, or a functools.partial of one.
-        tasks: Sent to the processes.
-        workers: Number of processes. With 1, or with one task, this process does the work.
-        chunk: Tasks sent at a time.
+        tasks: Must be picklable.
+        workers: Number of processes. With 1, or with a single task, the work runs in this process.
+        chunk: Number of tasks sent at a time.
 
     Raises:
-        The error that `function` raises, at the place of its result.
+        The exception that `function` raises, when its result would be yielded.
     """
     if workers <= 1 or len(tasks) <= 1:
         yield from map(function, tasks)
@@ -99,7 +99,7 @@ def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], workers
     with ProcessPoolExecutor(min(workers, len(starts)), context, _start_worker, shared) as pool:
         try:
             for start in starts:
-                # a few chunks ahead and no more: results that the caller has not taken yet would fill the memory
+                # only a few chunks ahead, because results that the caller has not consumed yet could fill the memory
                 if len(waiting) >= _AHEAD * workers:
                     yield from waiting.popleft().result()
                 with hidden_script():
@@ -113,10 +113,10 @@ def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], workers
 
 @contextlib.contextmanager
 def hidden_script() -> Iterator[None]:
-    """Hide the script that runs from processes that start in the block: each would import it again, with TensorFlow if it does.
+    """Keep processes started in the block from importing the running script, and with it, for example, TensorFlow.
 
-    Tasks do not need it, because their functions are those of modules. A script without `if __name__ == "__main__"` would even
-    start its work again in each process.
+    Tasks do not need the script, because their functions are defined in modules. A script without an
+    `if __name__ == "__main__"` guard would even start its work again in each process.
     """
     names: dict[str, Any] = vars(sys.modules["__main__"])
     hidden: dict[str, Any] = {name: names[name] for name in ("__file__", "__spec__") if name in names}
@@ -140,23 +140,23 @@ def _run_here(work: Callable[[Any, Callable[[], None]], object], tasks: Sequence
         work(task, tick)
 
 
-# In a worker process: "work", "done" and "stop", as of `_start_worker`.
+# State of a worker process: the arguments of `_start_worker` by name.
 _SHARED: dict[str, Any] = {}
 _BUSY = threading.Lock()
 
 
 def _start_worker(work: Callable, done: Any, stop: Any) -> None:
-    """Prepare a worker process. It ignores interrupts: the parent handles them, and stops the workers in order."""
+    """Initialise a worker process. Interrupts are ignored here: the parent handles them, and stops the workers in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import cv2
 
-    cv2.setNumThreads(1)  # the processes share the cores already
+    cv2.setNumThreads(1)  # the processes already use all cores
     _SHARED.update(work=work, done=done, stop=stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Abandon the work and exit once the parent was killed, which then cannot stop this process itself."""
+    """Cancel the work and exit when the parent is killed, because a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # this runs in a worker
     parent.join()

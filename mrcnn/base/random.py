@@ -1,4 +1,4 @@
-"""Random choices that depend on a given generator alone.
+"""Random choices that depend only on a given generator.
 
 Shape letters: N items.
 """
@@ -13,7 +13,7 @@ def as_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
 
 
 def choose(rng: np.random.Generator, items: Shaped[np.ndarray, " N"], count: int) -> Shaped[np.ndarray, " n"]:
-    """Choose `count` items without replacement, or all items if there are no more than `count`."""
+    """Choose `count` items without replacement; all of them if there are at most `count`."""
     if len(items) <= count:
         return items
     return items[rng.choice(len(items), count, replace=False, shuffle=False)]

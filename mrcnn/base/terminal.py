@@ -1,11 +1,11 @@
-"""Parts that progress bars on a terminal share: a clock, and a speed in words. Loads rich, so import it where it is used."""
+"""Shared parts of terminal progress bars: a clock, and a speed as text. It imports rich, so import it only where it is used."""
 
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
 
 class Clock(ProgressColumn):
-    """The remaining time if it is known, else the elapsed time."""
+    """The remaining time if known, otherwise the elapsed time."""
 
     max_refresh = 0.5
 
@@ -18,7 +18,7 @@ class Clock(ProgressColumn):
 
 
 def speed_text(speed: float | None) -> str:
-    """Return a speed in items per second as text, such as "3.1/s", or "2.0 s each" if it is low; "" for None."""
+    """Format a speed in items per second, such as "3.1/s", or "2.0 s each" for a low speed; "" for None."""
     if not speed:
         return ""
     return f"{speed:.1f}/s" if speed >= 0.5 else f"{1 / speed:.1f} s each"

@@ -1,24 +1,24 @@
-"""Text of data files, made safe to print, and lists of names cut to a line."""
+"""Making text from data files safe to print, and shortening lists of names."""
 
 from collections.abc import Iterable
 
 
 def printable(value: object) -> str:
-    """Make text safe for a terminal and for UTF-8: a character that is not printable becomes its escape sequence."""
+    """Make text safe for a terminal and for UTF-8: unprintable characters become escape sequences."""
     text = str(value)
     return text if text.isprintable() else "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
 
 
-def short(value: object, most: int = 150) -> str:
-    """Make text printable, and cut it to a number of characters."""
+def short(value: object, max_length: int = 150) -> str:
+    """Make text printable, and truncate it to a number of characters."""
     text = printable(value)
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return text if len(text) <= max_length else text[: max_length - 3] + "..."
 
 
-def shorten_names(names: Iterable[str], noun: str = "layer", most: int = 6) -> str:
-    """Count names and list the first ones, such as "2 layers (conv1, res2a)"."""
+def shorten_names(names: Iterable[str], noun: str = "layer", limit: int = 6) -> str:
+    """Count names and list the first few, such as "2 layers (conv1, res2a)"."""
     names = list(names)
-    more = ", ..." if len(names) > most else ""
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({', '.join(names[:most])}{more})"
+    more = ", ..." if len(names) > limit else ""
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({', '.join(names[:limit])}{more})"

@@ -1,9 +1,9 @@
-"""Names of types that several packages annotate with."""
+"""Type aliases shared by several packages."""
 
 from collections.abc import Sequence
 from typing import SupportsFloat, TypeAlias
 
 import numpy.typing as npt
 
-# Numbers as users write them: one, a list, a tuple or an array. Checked at run time, npt.ArrayLike refuses tuples.
+# Numbers as users write them: one, a list, a tuple or an array. The run-time type check of npt.ArrayLike rejects tuples.
 Numbers: TypeAlias = npt.ArrayLike | Sequence[SupportsFloat]

@@ -1,1 +1,1 @@
-"""How good detections are: COCO's and LVIS's metrics of a data set, metrics and matches of one image, kinds of mistakes."""
+"""Evaluation of detections: COCO and LVIS metrics of a data set, metrics and matches of one image, and kinds of mistakes."""

@@ -1,8 +1,8 @@
-"""Evaluation of a detector on a whole data set: COCO's metrics of masks and boxes, overall and per class.
+"""Evaluation of a detector on a whole data set: COCO's metrics for masks and boxes, overall and per class.
 
-`evaluate` loads the images, runs the detector in batches and keeps rows with RLE masks, so memory stays small; `score`
-computes the metrics of the rows, by `mrcnn.evaluation.scoring` or, for a federated data set, `mrcnn.evaluation.lvis`. An
-image that cannot be loaded is left out and reported, as in training.
+`evaluate` loads the images, runs the detector in batches and keeps detections as rows with RLE masks, to save memory; `score`
+computes the metrics from the rows, with `mrcnn.evaluation.scoring` or, for a federated data set, `mrcnn.evaluation.lvis`.
+Images that cannot be loaded are left out and reported, as in training.
 
 Shape letters: H W image, N detections, T IoU thresholds, R recall points, K classes.
 """
@@ -29,7 +29,7 @@ from mrcnn.loading.sample import load_checked_image, name_image
 
 Detect = Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]]
 
-# what is compared, as the name of a stage of progress
+# plural of each kind, for the names of progress stages
 _PLURALS = {"mask": "masks", "box": "boxes"}
 
 
@@ -39,18 +39,18 @@ class CocoResult:
 
     Attributes:
         metrics: values in 0..1 named `mask_` or `box_` and AP (mean over IoU 0.50:0.05:0.95), AP50, AP75, APs, APm, APl
-            (areas up to 32 x 32 pixels, up to 96 x 96, and larger), AR1, AR10, AR100 (recall with so many detections per
-            image), ARs, ARm, ARl. nan, which is not 0, if the data set has no such object. A federated data set such as
-            LVIS has AP, AP50, AP75, APs, APm, APl, APr, APc, APf (rare, common and frequent categories), AR, ARs, ARm, ARl,
-            with up to 300 detections per image.
+            (areas up to 32 x 32 pixels, up to 96 x 96, and larger), AR1, AR10, AR100 (recall with at most that many
+            detections per image), ARs, ARm, ARl. nan, rather than 0, if the data set has no such object. For a federated data
+            set such as LVIS: AP, AP50, AP75, APs, APm, APl, APr, APc, APf (rare, common and frequent categories), AR, ARs,
+            ARm, ARl, with at most 300 detections per image.
         per_class: for each class name: class_id, instances, crowds, detections, and the metrics of the class.
-        info: images, instances, crowds, detections (counts), seconds_detect, seconds_total, and left_out, the reason for
-            each id of an image that could not be loaded; neither its objects nor detections in it count.
-        rows: detections as COCO results, with positions in the data set as ids; `results.to_source_ids` gives the ids of
-            the file.
-        truth: objects as COCO annotations, with the same ids.
-        curves: for "mask" and "box", float [T, R, K]: precision at IoU 0.50:0.05:0.95 and recall 0:0.01:1 of each class in
-            the order of their ids; -1 for a class without objects.
+        info: images, instances, crowds, detections (counts), seconds_detect, seconds_total, and left_out: the reason for
+            each image that could not be loaded, by id. Its objects and detections are not counted.
+        rows: detections as COCO results, with indices in the data set as ids; `results.to_source_ids` converts them to the
+            ids in the annotation file.
+        truth: ground-truth objects as COCO annotations, with the same ids.
+        curves: for "mask" and "box", float [T, R, K]: precision at IoU 0.50:0.05:0.95 and recall 0:0.01:1 of each class, in
+            the order of class ids; -1 for a class without objects.
     """
 
     metrics: dict[str, float]
@@ -94,22 +94,21 @@ def evaluate(
     progress: Stages | None = None,
     kinds: Sequence[str] = ("mask", "box"),
 ) -> CocoResult:
-    """Detect on the images of a data set and compare the detections with its ground truth.
+    """Run a detector on the images of a data set and evaluate the detections against the ground truth.
+
+    Crowds are ignored, whether detected or not. The metrics of a class without objects are nan. Detections of classes that
+    the image's source does not annotate are not counted. A data set whose `coverage` reports that not every class is
+    annotated in every image is evaluated like LVIS; see `mrcnn.evaluation.lvis`. Images that cannot be loaded are left out,
+    with the reason in `info`.
 
     Args:
-        detect: returns for each image "rois", "class_ids", "scores" and "masks" (bool [H, W, N] or a list of RLE), as
-            `MaskRCNN.detect` does. Images are those of `dataset.load_image`, with a channel axis.
+        detect: takes a batch of images and returns for each image "rois", "class_ids", "scores" and "masks" (bool [H, W, N]
+            or a list of RLE), like `MaskRCNN.detect`. Images come from `dataset.load_image` and have a channel axis.
         dataset: prepared.
-        image_ids: the images to use, by position in the data set; None uses all.
-        batch_size: images given to `detect` at once.
-        progress: gets the stages "detecting", which counts images, "scoring masks" and "scoring boxes".
-        kinds: what to compare; ("box",) for a detector without masks.
-
-    Returns:
-        Crowds are ignored, whether detected or not. A class without objects has nan. Detections of classes that the
-        image's source does not annotate are not counted. A data set whose `coverage` says that not every class is
-        annotated in every image is evaluated as LVIS is; see `mrcnn.evaluation.lvis`. Images that cannot be loaded are left
-        out, with the reason in `info`.
+        image_ids: images to evaluate, by index in the data set; None evaluates all.
+        batch_size: number of images passed to `detect` at once.
+        progress: receives the stages "detecting", which counts images, "scoring masks" and "scoring boxes".
+        kinds: what to evaluate; ("box",) for a detector without masks.
 
     Raises:
         DataError: there are no images, or none can be loaded.
@@ -144,19 +143,19 @@ def score(
     scorer: Scorer = score_rows,
     progress: Stages | None = None,
 ) -> CocoResult:
-    """Compute the metrics of rows of detections against rows of ground truth, overall and per class.
+    """Compute the metrics of detections against ground truth, both given as rows, overall and per class.
 
     Args:
         truth: COCO annotations: image_id, category_id, segmentation (RLE), bbox, area, iscrowd.
         rows: COCO results.
         image_ids: the images evaluated.
-        class_names: name of each class id.
-        kinds: what to compare, of "mask" and "box".
-        scorer: `scoring.score_rows`, or a function with its arguments and results.
-        progress: gets a stage per kind.
+        class_names: by class id.
+        kinds: what to evaluate: "mask", "box" or both.
+        scorer: `scoring.score_rows`, or a function with the same arguments and results.
+        progress: receives one stage per kind.
 
     Raises:
-        ValueError: a kind is unknown, or a row lacks what is compared.
+        ValueError: a kind is unknown, or a row lacks the mask or box to evaluate.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -190,7 +189,7 @@ def _collect(
     Returns:
         used: ids of the images that were loaded.
         truth, rows: of these images.
-        left_out: the reason for each other image.
+        left_out: for each other image, the reason.
         seconds: time spent in the detector.
     """
     used, left_out, seconds = [], {}, 0.0
@@ -220,11 +219,11 @@ def _collect(
 
 
 def _truth_rows(dataset: Dataset, image_id: int, shape: Sequence[int]) -> list[Row]:
-    """Turn the ground truth of an image into COCO annotations.
+    """Convert the ground truth of an image to COCO annotations.
 
     Raises:
-        DataError: it cannot be loaded, or a mask is of a different size than the image: pycocotools would match nothing
-            with it, and report nothing.
+        DataError: it cannot be loaded, or the size of a mask differs from the image's: pycocotools would silently match
+            nothing with such a mask.
     """
     where = name_image(dataset, image_id)
     try:
@@ -253,10 +252,10 @@ def _truth_rows(dataset: Dataset, image_id: int, shape: Sequence[int]) -> list[R
 
 
 def _detection_rows(dataset: Dataset, image_id: int, shape: Sequence[int], result: Mapping[str, Any]) -> list[Row]:
-    """Turn the detections of an image into COCO results, without the classes that its source does not annotate.
+    """Convert the detections of an image to COCO results, dropping classes that its source does not annotate.
 
     Raises:
-        ValueError: a mask is of a different size than the image.
+        ValueError: the size of a mask differs from the image's.
     """
     rows = to_coco_results(image_id, result)
     for row in rows:
@@ -266,13 +265,13 @@ def _detection_rows(dataset: Dataset, image_id: int, shape: Sequence[int], resul
                 f"image {image_id}: the detector returned a mask of {size[0]} x {size[1]} (height x width) "
                 f"for an image of {shape[0]} x {shape[1]}"
             )
-    # a source without classes of its own uses those of the others
+    # a source that defines no classes uses those of the other sources
     known = dataset.source_class_ids.get(dataset.image_info[image_id]["source"])
     return rows if known is None else [row for row in rows if row["category_id"] in known]
 
 
 def _class_names(dataset: Dataset) -> dict[int, str]:
-    """Give each class id a unique name: names shared by two sources get their source, names shared within one their id."""
+    """Make class names unique: append the source to names that two sources share, and the id to names repeated within one."""
     classes = dataset.class_info[1:]
     names = [str(info["name"]) for info in classes]
     for key in ("source", "id"):

@@ -1,10 +1,10 @@
-"""LVIS's metrics: average precision of a data set whose images were each searched for some of its categories only.
+"""LVIS's metrics: average precision on a federated data set, in which each image is annotated for only some categories.
 
-A category counts in an image if it is annotated there or verified to be absent. If it is annotated in part, a detection that
-matches no object is not counted as wrong. All other detections of an image are ignored.
+A category is evaluated in an image if it is annotated there or verified to be absent. If its annotation is not exhaustive, a
+detection that matches no object is not a false positive. All other detections in an image are ignored.
 
-This is our own code with the metrics of the lvis package, whose last release does not run on today's NumPy;
-faster-coco-eval's metrics for LVIS differ from that package's.
+This reimplements the metrics of the lvis package, whose last release does not run with current NumPy versions;
+faster-coco-eval's LVIS metrics differ from that package's.
 
 Shape letters: D detections and G objects of one category in one image, N detections of one category in all images, A area
 ranges, T IoU thresholds, R recall points, K categories.
@@ -26,11 +26,11 @@ from mrcnn.evaluation.results import Row
 from mrcnn.evaluation.scoring import IOU_50, IOU_75, KINDS, Metrics, Scorer, check_compared, mean
 from mrcnn.geometry.rle import rle_area
 
-# detections that count per image, highest score first
+# maximum number of detections per image, highest score first
 MAX_DETECTIONS = 300
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
-# least and greatest area in pixels, both inclusive
+# minimum and maximum area in pixels, both inclusive
 _AREAS = {"": (0, 1e10), "s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, 1e10)}
 _RANGES = np.array(list(_AREAS.values()), float)
 
@@ -43,12 +43,12 @@ def federated_scorer(dataset: Dataset, image_ids: Sequence[int]) -> Scorer | Non
 
     Args:
         dataset: prepared.
-        image_ids: images to evaluate, by position.
+        image_ids: images to evaluate, by index in the data set.
 
     Returns:
         A function with the arguments and results of `scoring.score_rows`; None if all classes are annotated in all images.
     """
-    # equal scores are ranked by the images' own ids, as in the lvis package
+    # ties between scores are broken by the images' ids in the annotation file, as in the lvis package
     order = sorted(image_ids, key=lambda i: (isinstance(dataset.image_info[i]["id"], str), dataset.image_info[i]["id"]))
     coverage = {image_id: dataset.coverage(image_id) for image_id in order}
     if all(known is None for known in coverage.values()):
@@ -69,19 +69,20 @@ def score_rows(
     coverage: Mapping[int, Coverage],
     frequencies: Mapping[int, object],
 ) -> tuple[Metrics, dict[int, Metrics]]:
-    """Compute LVIS's metrics of a set of images.
+    """Compute LVIS's metrics on a set of images.
 
     Args:
         truth: COCO annotations: image_id, category_id, segmentation (RLE), bbox, area, iscrowd. LVIS has no crowds; a crowd
             is ignored, whether detected or not.
-        detections: rows of COCO's results format. The area that sorts false positives into sizes is that of the box, if
-            there is one.
-        image_ids: the images evaluated; rows of others are ignored.
-        category_ids: the categories evaluated.
+        detections: rows in COCO's results format. False positives are assigned to area ranges by the area of their box, if
+            they have one, else of their mask.
+        image_ids: the images to evaluate; rows of other images are ignored.
+        category_ids: the categories to evaluate.
         kind: "mask" or "box".
-        curves: receives under `kind` the precision at each recall, float [T, R, K], -1 for a category without ground truth.
+        curves: receives the precision at each recall under the key `kind`: float [T, R, K], -1 for a category without
+            ground truth.
         progress: counts categories.
-        coverage: what is annotated in each image. Of equal scores, the image that comes first here is ranked first.
+        coverage: what is annotated in each image. Ties between scores are broken by the order of the images here.
         frequencies: category id -> "r", "c", "f", or None.
 
     Returns:
@@ -89,7 +90,7 @@ def score_rows(
         per_category: the same metrics of each category, without APr, APc, APf.
 
     Raises:
-        ValueError: a detection lacks what is compared.
+        ValueError: a detection lacks the mask or box to evaluate.
     """
     pairs = _pairs(truth, detections, set(image_ids), kind, coverage)
     images_of: dict[int, list[int]] = {}
@@ -119,10 +120,10 @@ def score_rows(
 def _pairs(
     truth: Sequence[Row], detections: Sequence[Row], image_ids: set[int], kind: str, coverage: Mapping[int, Coverage]
 ) -> dict[tuple[int, int], tuple[list[Row], list[Row]]]:
-    """Collect the objects and the detections that count of each (category id, image id)."""
+    """Collect the objects and the detections to evaluate for each (category id, image id)."""
     pairs: dict[tuple[int, int], tuple[list[Row], list[Row]]] = {}
     for row in truth:
-        # the lvis package ignores objects without area
+        # the lvis package ignores objects of zero area
         if row["image_id"] in image_ids and row["area"] > 0:
             pairs.setdefault((row["category_id"], row["image_id"]), ([], []))[0].append(row)
     for row in _highest_scores(detections):
@@ -136,7 +137,7 @@ def _pairs(
 
 
 def _highest_scores(detections: Sequence[Row]) -> Iterator[Row]:
-    """Keep the MAX_DETECTIONS of highest score in each image, over all its categories."""
+    """Yield the MAX_DETECTIONS highest-scoring detections of each image, across categories."""
     by_image: dict[int, list[Row]] = {}
     for row in detections:
         by_image.setdefault(row["image_id"], []).append(row)
@@ -145,7 +146,7 @@ def _highest_scores(detections: Sequence[Row]) -> Iterator[Row]:
 
 
 def _area(row: Row, kind: str) -> float | int:
-    """Find the area of a detection in pixels; the lvis package takes that of its box for masks too."""
+    """Compute the area of a detection in pixels; like the lvis package, use its box even when masks are evaluated."""
     check_compared(row, kind)
     return row["bbox"][2] * row["bbox"][3] if "bbox" in row else rle_area(row["segmentation"])
 
@@ -160,13 +161,13 @@ def _compare(objects: list[Row], detections: list[Row], kind: str, is_partial: b
     """Match the detections of one category in one image with its objects.
 
     Args:
-        is_partial: whether the image may have objects of this category that are not annotated.
+        is_partial: whether the image may contain unannotated objects of this category.
 
     Returns:
         scores: descending.
-        right: detections that match an object that counts.
-        wrong: detections that match none and count as false positives.
-        counts: number of objects that count.
+        right: true positives.
+        wrong: false positives.
+        counts: number of objects that are not ignored.
     """
     detections = sorted(detections, key=lambda row: -row["score"])
     low, high = _RANGES[:, :1], _RANGES[:, 1:]
@@ -189,14 +190,14 @@ def _compare(objects: list[Row], detections: list[Row], kind: str, is_partial: b
 def _match(
     ious: Float[np.ndarray, "D G"], gt_ignored: Bool[np.ndarray, "A G"]
 ) -> tuple[Bool[np.ndarray, "A T D"], Bool[np.ndarray, "A T D"]]:
-    """Give each detection the free object that it overlaps most, objects that count before ignored ones.
+    """Match each detection with the unmatched object it overlaps most, preferring objects that are not ignored.
 
     Args:
         ious: rows by descending score.
 
     Returns:
-        matched: with any object.
-        right: with an object that counts.
+        matched: detections matched with any object.
+        right: detections matched with an object that is not ignored.
     """
     shape = len(_RANGES), len(_THRESHOLDS)
     matched, right = np.zeros((*shape, len(ious)), bool), np.zeros((*shape, len(ious)), bool)
@@ -207,7 +208,7 @@ def _match(
         right[:, :, ix] = better.any(axis=2)
         candidates = np.where(right[:, :, ix, None], better, candidates)
         matched[:, :, ix] = candidates.any(axis=2)
-        # of equal overlaps the last, as in the lvis package
+        # of equal IoUs, the last, as in the lvis package
         best = ious.shape[1] - 1 - np.argmax(np.where(candidates, ious[ix], -1)[:, :, ::-1], axis=2)
         area, threshold = np.nonzero(matched[:, :, ix])
         free[area, threshold, best[area, threshold]] = False
@@ -217,7 +218,7 @@ def _match(
 def _accumulate(
     matches: Sequence[_Matches], precision: Float[np.ndarray, "T R A"], recall: Float[np.ndarray, "T A"]
 ) -> None:
-    """Fill in the curves of one category from its matches in each image."""
+    """Fill in the curves of one category from its matches in all images."""
     scores, right, wrong, counts = zip(*matches, strict=True)
     order = np.argsort(-np.concatenate(scores), kind="stable")
     right, wrong = (np.concatenate(parts, axis=2)[:, :, order].cumsum(axis=2) for parts in (right, wrong))  # [A, T, N]
@@ -227,14 +228,14 @@ def _accumulate(
             hits = right[area, threshold]
             recalls = hits / counts[area]
             precisions = hits / (hits + wrong[area, threshold] + np.spacing(1))
-            # the best precision at this recall or any higher one; 0 at a recall that is not reached
+            # the maximum precision at this recall or any higher one; 0 where the recall is not reached
             precisions = np.append(np.maximum.accumulate(precisions[::-1])[::-1], 0.0)
             precision[threshold, :, area] = precisions[np.searchsorted(recalls, _RECALLS)]
             recall[threshold, area] = recalls[-1] if len(recalls) else 0.0
 
 
 def _metrics(precision: Float[np.ndarray, "T R K A"], recall: Float[np.ndarray, "T K A"]) -> Metrics:
-    """Compute the metrics of some categories from curves that are -1 for categories without ground truth."""
+    """Compute metrics from the curves of some categories, which are -1 for categories without ground truth."""
     metrics = {
         "AP": mean(precision[..., 0]),
         "AP50": mean(precision[IOU_50, ..., 0]),

@@ -1,4 +1,4 @@
-"""A detector's mistakes: objects found, confused with another class, missed, and false detections; the confusion matrix.
+"""A detector's mistakes: objects detected as another class, missed objects and false detections; the confusion matrix.
 
 Shape letters: D detections and G objects of one image, K classes with background.
 """
@@ -18,14 +18,14 @@ from mrcnn.evaluation.results import Row
 
 @dataclass
 class ImageMistakes:
-    """The detections of an image compared with its objects.
+    """The detections in an image, matched with its ground-truth objects.
 
     Attributes:
         image_id: as in the rows.
-        found: (truth row, detection row) of each object detected with its class.
-        confused: (truth row, detection row) of each object detected with another class.
-        missed: truth rows that no detection covers.
-        false: detection rows that cover no object, or one that another detection has found.
+        found: (truth row, detection row) of each object detected as its own class.
+        confused: (truth row, detection row) of each object detected as another class.
+        missed: truth rows without a matching detection.
+        false: detection rows without a matching object, including duplicate detections.
     """
 
     image_id: int
@@ -36,7 +36,7 @@ class ImageMistakes:
 
     @property
     def count(self) -> int:
-        """Number of mistakes: objects missed, false detections, and objects detected with another class."""
+        """Number of mistakes: missed objects, false detections, and objects detected as another class."""
         return len(self.confused) + len(self.missed) + len(self.false)
 
 
@@ -49,24 +49,24 @@ def find_mistakes(
     coverage: Callable[[int], Coverage] | None = None,
     progress: Show | None = None,
 ) -> list[ImageMistakes]:
-    """Compare detections with objects by the IoU of their masks.
+    """Match detections with ground-truth objects by the IoU of their masks.
 
-    Each detection, highest score first, is matched with the free object of its class that it overlaps most, as in COCO's
-    evaluation; the detections and objects that remain are then matched in the same way whatever their classes. An unmatched
-    detection inside a crowd of its class is ignored.
+    In descending order of score, each detection is matched with the unmatched object of its class that it overlaps most, as
+    in COCO's evaluation; the remaining detections and objects are then matched in the same way regardless of class. An
+    unmatched detection inside a crowd of its class is ignored.
 
     Args:
         truth: COCO annotations with RLE masks, such as `CocoResult.truth`.
         rows: COCO results with RLE masks, such as `CocoResult.rows`.
-        min_score: detections of a lower score are ignored.
-        iou_threshold: least IoU of a match; also the least fraction of a detection inside a crowd for it to belong to the
-            crowd.
-        coverage: `Dataset.coverage` of a federated data set. Detections of classes that were not searched for in an image
-            are ignored, and so are unmatched detections of a class annotated in part.
+        min_score: detections with a lower score are ignored.
+        iou_threshold: minimum IoU of a match; also the minimum fraction of a detection that must lie inside a crowd for the
+            detection to belong to it.
+        coverage: `Dataset.coverage` of a federated data set. Ignored are detections of classes that are not annotated in an
+            image, and unmatched detections of classes whose annotation is not exhaustive.
         progress: counts images.
 
     Returns:
-        The images that have an object or a detection, in the order of their ids.
+        The images with an object or a detection, in the order of their ids.
 
     Raises:
         ValueError: a detection has no mask.
@@ -76,7 +76,7 @@ def find_mistakes(
         images.setdefault(row["image_id"], ([], []))[0].append(row)
     for row in rows:
         if "segmentation" not in row:
-            raise ValueError(f"image {row['image_id']}: a detection has no segmentation, which the comparison needs")
+            raise ValueError(f"image {row['image_id']}: a detection has no segmentation, which is needed to match it")
         if row["score"] >= min_score:
             images.setdefault(row["image_id"], ([], []))[1].append(row)
     mistakes = []
@@ -87,7 +87,7 @@ def find_mistakes(
 
 
 def worst_images(mistakes: Sequence[ImageMistakes], count: int = 20) -> list[ImageMistakes]:
-    """Choose up to `count` images with the most mistakes, most first; of equal ones, those with fewer objects found first."""
+    """Return up to `count` images with the most mistakes, worst first; ties are broken by fewer correct detections."""
     wrong = [image for image in mistakes if image.count]
     return sorted(wrong, key=lambda image: (-image.count, len(image.found), image.image_id))[:count]
 
@@ -107,7 +107,7 @@ def _image_mistakes(
     _, match = match_by_overlaps(overlaps, ids, gt_ids, iou_threshold)
     result = ImageMistakes(image_id)
     result.found = [(objects[match[ix]], rows[ix]) for ix in np.flatnonzero(match != NO_MATCH)]
-    # what remains, whatever its class
+    # the remaining detections and objects, regardless of class
     free = np.setdiff1d(np.arange(len(objects)), match)
     left = np.flatnonzero(match == NO_MATCH)
     other_gt, other = match_by_overlaps(
@@ -122,7 +122,7 @@ def _image_mistakes(
 
 
 def _overlaps(rows: list[Row], objects: list[Row]) -> Float[np.ndarray, "D G"]:
-    """Compute the IoU of the masks of detections and objects."""
+    """Compute the mask IoU of each detection with each object."""
     if not rows or not objects:
         return np.zeros((len(rows), len(objects)))
     masks = [row["segmentation"] for row in rows], [row["segmentation"] for row in objects]
@@ -130,7 +130,7 @@ def _overlaps(rows: list[Row], objects: list[Row]) -> Float[np.ndarray, "D G"]:
 
 
 def _in_crowd(row: Row, crowds: list[Row], least: float) -> bool:
-    """Tell whether at least this fraction of a detection lies inside a crowd of its class."""
+    """Return whether at least the fraction `least` of a detection lies inside a crowd of its class."""
     same = [crowd["segmentation"] for crowd in crowds if crowd["category_id"] == row["category_id"]]
     return bool(same) and bool(np.max(coco_mask.iou([row["segmentation"]], same, [1] * len(same))) >= least)
 
@@ -140,9 +140,9 @@ class Confusion:
     """A confusion matrix.
 
     Attributes:
-        counts: int [K, K]. [t, p] counts objects of class t detected as class p; [t, 0] those missed; [0, p] detections of
-            class p without an object, or of one that another detection has found. [0, 0] is 0.
-        names: K names of classes, the background first.
+        counts: int [K, K]. [t, p] counts objects of class t detected as class p; [t, 0] missed objects; [0, p] detections of
+            class p without a matching object, including duplicates. [0, 0] is 0.
+        names: K class names, the background first.
     """
 
     counts: Int[np.ndarray, "K K"]
@@ -156,7 +156,7 @@ class Confusion:
 
 
 def confusion_matrix(mistakes: Sequence[ImageMistakes], class_names: Sequence[str]) -> Confusion:
-    """Count which class was detected as which; crowds do not count.
+    """Count how often each class was detected as each class, ignoring crowds.
 
     Args:
         mistakes: see `find_mistakes`.
@@ -173,22 +173,22 @@ def confusion_matrix(mistakes: Sequence[ImageMistakes], class_names: Sequence[st
     return Confusion(counts, list(class_names))
 
 
-def most_confused(confusion: Confusion, most: int = 20) -> Confusion:
-    """Reduce a large matrix to the classes that are confused most often, as many as can be read.
+def most_confused(confusion: Confusion, limit: int = 20) -> Confusion:
+    """Reduce a large matrix to the most often confused classes, so that it stays readable.
 
     Args:
-        most: number of classes to keep beside the background.
+        limit: maximum number of classes, without the background.
 
     Returns:
-        A matrix of the classes that are most often detected as others, or others as them; of equal ones those with more
-        objects and detections. They keep their order. Classes without an object or a detection are dropped. A matrix that
-        is small enough is returned as it is.
+        The matrix of the classes most often confused with another class, in either direction; ties are broken by the number
+        of objects and detections. Classes keep their order, and those without an object or a detection are dropped. A matrix
+        that is small enough is returned unchanged.
     """
-    if len(confusion.names) <= most + 1:
+    if len(confusion.names) <= limit + 1:
         return confusion
     classes = confusion.counts[1:, 1:]
     wrong = classes.sum(axis=0) + classes.sum(axis=1) - 2 * np.diag(classes)
     seen = confusion.counts[1:].sum(axis=1) + confusion.counts[:, 1:].sum(axis=0)
-    chosen = sorted(np.lexsort((-seen, -wrong))[:most] + 1)
+    chosen = sorted(np.lexsort((-seen, -wrong))[:limit] + 1)
     keep = [0, *(int(ix) for ix in chosen if seen[ix - 1])]
     return Confusion(confusion.counts[np.ix_(keep, keep)], [confusion.names[ix] for ix in keep])

@@ -1,9 +1,9 @@
-"""The classic metrics of one image: which prediction matches which object, average precision, recall of proposals.
+"""The classic metrics of one image: matches between predictions and objects, average precision, recall of proposals.
 
-Average precision is Pascal VOC 2010's, over all points of the curve. Over a whole data set use `mrcnn.evaluation.coco`: the
-mean of the images' APs is not the AP of the data set.
+Average precision is defined as in Pascal VOC 2010, over all points of the curve. For a whole data set, use
+`mrcnn.evaluation.coco`: the mean of per-image APs is not the AP of the data set.
 
-Shape letters: N predictions, G ground-truth rows (both padded with zeros at the end), n g without padding, H W image.
+Shape letters: N predictions, G ground-truth rows (both padded with zeros at the end), n g the same without padding, H W image.
 """
 
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ def compute_ap(
     pred_masks: Shaped[np.ndarray, "H2 W2 N_masks"],
     iou_threshold: float = 0.5,
 ) -> tuple[float, Float[np.ndarray, " points"], Float[np.ndarray, " points"], Float[np.ndarray, "n g"]]:
-    """Compute the average precision of one image at one IoU, over all its classes together.
+    """Compute the average precision of one image at one IoU threshold, over all classes together.
 
     Args:
-        iou_threshold: mask IoU at and above which a prediction is right.
+        iou_threshold: minimum mask IoU of a match.
 
     Returns:
-        mAP: in 0..1; nan if the image has no object.
+        mAP: in 0..1; nan if the image has no objects.
         precisions: see `precision_recall_ap`.
         recalls: see `precision_recall_ap`.
         overlaps: IoU of the masks, rows by descending score.
 
-    Differs: without objects, the classic code returned 0 if nothing was predicted and nan otherwise; this returns nan.
+    Differs: without objects, the classic code returned 0 if there were no predictions and nan otherwise; this returns nan.
     """
     class_ids, overlaps = _sorted_overlaps(gt_boxes, gt_masks, pred_boxes, pred_class_ids, pred_scores, pred_masks)
     _, pred_match = match_by_overlaps(overlaps, class_ids, gt_class_ids, iou_threshold)
@@ -60,13 +60,13 @@ def compute_ap_range(
     """Average `compute_ap` over a range of IoU thresholds.
 
     Args:
-        iou_thresholds: None is 0.5 to 0.95 in steps of 0.05.
+        iou_thresholds: None uses 0.5 to 0.95 in steps of 0.05.
         verbose: 1 prints the AP at each threshold and the mean.
 
     Returns:
-        In 0..1; nan if the image has no object.
+        The mean, in 0..1; nan if the image has no objects.
 
-    Differs: the masks' IoU is computed once, not once per threshold.
+    Differs: the mask IoUs are computed once, not once per threshold.
     """
     thresholds = np.arange(0.5, 1.0, 0.05) if iou_thresholds is None else np.asarray(iou_thresholds)
     class_ids, overlaps = _sorted_overlaps(gt_box, gt_mask, pred_box, pred_class_id, pred_score, pred_mask)
@@ -88,12 +88,12 @@ def precision_recall_ap(
     """Compute the precision-recall curve and the area under it.
 
     Args:
-        pred_match: by descending score; NO_MATCH is a false positive.
+        pred_match: by descending score; NO_MATCH marks a false positive.
         num_gt: number of objects.
 
     Returns:
         ap: in 0..1; nan without objects.
-        precisions: made non-increasing; from the best precision to 0.
+        precisions: made non-increasing; the last is 0.
         recalls: from 0 to 1.
 
     Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2010, section 3.4.2 of its development kit.
@@ -103,7 +103,7 @@ def precision_recall_ap(
     recalls = true_positives / num_gt if num_gt else np.full(len(true_positives), np.nan)
     precisions = np.concatenate([[0.0], precisions, [0.0]])
     recalls = np.concatenate([[0.0], recalls, [1.0]])
-    # at each recall the best precision at this recall or any higher one
+    # at each recall, the maximum precision at this recall or any higher one
     precisions = np.maximum.accumulate(precisions[::-1])[::-1]
     ap = float(np.sum(np.diff(recalls) * precisions[1:])) if num_gt else float("nan")
     return ap, precisions, recalls
@@ -123,11 +123,11 @@ def compute_matches(
     """Match predictions with objects by mask IoU; see `match_by_overlaps`.
 
     Returns:
-        gt_match: for each object the index of its prediction, in the order of descending score, or NO_MATCH.
+        gt_match: for each object, the rank by score of its prediction, or NO_MATCH.
         pred_match: for each prediction, by descending score, the index of its object, or NO_MATCH.
         overlaps: IoU of the masks, rows by descending score.
 
-    Differs: the indices are integers; the classic code returned floats, which cannot index.
+    Differs: returns integer indices; the classic code returned floats, which cannot be used as indices.
     """
     class_ids, overlaps = _sorted_overlaps(gt_boxes, gt_masks, pred_boxes, pred_class_ids, pred_scores, pred_masks)
     gt_match, pred_match = match_by_overlaps(overlaps, class_ids, gt_class_ids, iou_threshold, score_threshold)
@@ -141,18 +141,18 @@ def match_by_overlaps(
     iou_threshold: float = 0.5,
     score_threshold: float = 0.0,
 ) -> tuple[Int[np.ndarray, " g"], Int[np.ndarray, " n"]]:
-    """Match each prediction, highest score first, with the free object of its class that it overlaps most.
+    """Match each prediction, in descending order of score, with the unmatched object of its class that it overlaps most.
 
     Args:
         overlaps: IoU; rows by descending score.
         pred_class_ids: in the order of the rows.
-        gt_class_ids: may be longer than the columns, by padding.
-        iou_threshold: IoU at and above which a match counts.
-        score_threshold: an IoU too, in spite of its classic name: smaller overlaps are ignored.
+        gt_class_ids: may be longer than the number of columns, because of padding.
+        iou_threshold: minimum IoU of a match.
+        score_threshold: an IoU too, despite its classic name: smaller overlaps are ignored.
 
     Returns:
-        gt_match: for each object the row of its prediction, or NO_MATCH.
-        pred_match: for each prediction the index of its object, or NO_MATCH.
+        gt_match: for each object, the row of its prediction, or NO_MATCH.
+        pred_match: for each prediction, the index of its object, or NO_MATCH.
     """
     num_pred, num_gt = overlaps.shape
     gt_match = np.full(num_gt, NO_MATCH, np.int64)
@@ -161,7 +161,7 @@ def match_by_overlaps(
     for pred_ix in range(num_pred):
         for gt_ix in np.argsort(overlaps[pred_ix])[::-1]:
             if overlaps[pred_ix, gt_ix] < least:
-                break  # the rest overlap less
+                break  # the remaining objects overlap less
             if gt_match[gt_ix] == NO_MATCH and pred_class_ids[pred_ix] == gt_class_ids[gt_ix]:
                 gt_match[gt_ix] = pred_ix
                 pred_match[pred_ix] = gt_ix
@@ -177,11 +177,11 @@ def _sorted_overlaps(
     pred_scores: Num[np.ndarray, " N_scores"],
     pred_masks: Shaped[np.ndarray, "H2 W2 N_masks"],
 ) -> tuple[Num[np.ndarray, " n"], Float[np.ndarray, "n g"]]:
-    """Drop padding, sort the predictions by score, and compute the IoU of all masks.
+    """Drop padding, sort the predictions by score, and compute all mask IoUs.
 
     Returns:
         class_ids: of the predictions, by descending score.
-        overlaps: rows by descending score.
+        overlaps: IoUs; rows by descending score.
     """
     num_gt, num_pred = _count_rows(gt_boxes), _count_rows(pred_boxes)
     order = np.argsort(pred_scores[:num_pred])[::-1]
@@ -202,14 +202,14 @@ def compute_recall(
     """Compute the fraction of objects that are the best match of at least one box, such as a proposal.
 
     Args:
-        pred_boxes: boxes without classes, in the unit of `gt_boxes`.
-        iou: IoU at and above which a box covers an object.
+        pred_boxes: class-agnostic boxes, in the same coordinates as `gt_boxes`.
+        iou: minimum IoU of a match.
 
     Returns:
         recall: in 0..1; nan without objects.
-        positive_ids: indices of the boxes that cover an object.
+        positive_ids: indices of the boxes that match an object.
 
-    Differs: without objects or without boxes, the classic code raised an error of NumPy.
+    Differs: without objects or boxes, the classic code raised a NumPy error.
     """
     if not len(gt_boxes):
         return float("nan"), np.zeros(0, np.int64)

@@ -24,23 +24,23 @@ RESULT_KEYS = ("image_id", "category_id", "score")
 
 
 def to_rle(mask: Shaped[np.ndarray, "H W"] | Mapping[str, Any]) -> Rle:
-    """Encode a mask, dense or RLE, as an RLE that JSON can hold."""
+    """Convert a mask, dense or RLE, to an RLE that is ready for JSON."""
     return rle_to_json(as_rle(mask)) if isinstance(mask, Mapping) else encode_mask(mask)
 
 
 def to_coco_results(
     image_id: int | str, result: Mapping[str, Any], category_ids: Mapping[int, Any] | Sequence[Any] | None = None
 ) -> list[Row]:
-    """Turn what `MaskRCNN.detect` returns for one image into rows of plain Python values, ready for JSON.
+    """Convert the result of `MaskRCNN.detect` for one image to rows of plain Python values, ready for JSON.
 
     Args:
         image_id: written to each row.
         result: "rois" int [N, 4] (y1, x1, y2, x2), "class_ids" [N], "scores" [N], and "masks" as bool [H, W, N] or a list
-            of N RLE dicts; without "masks", or if it is None, the rows have no segmentation.
-        category_ids: category id of each class id; None writes the class id.
+            of N RLE dicts; if "masks" is missing or None, the rows have no segmentation.
+        category_ids: category id by class id; None writes class ids.
 
     Raises:
-        ValueError: the number of masks is not the number of boxes.
+        ValueError: the numbers of masks and boxes differ.
     """
     count = len(result["rois"])
     masks = result.get("masks")
@@ -64,7 +64,7 @@ def to_coco_results(
 
 
 def _each_mask(masks: Sequence[Any] | Shaped[np.ndarray, "H W N"], count: int) -> Iterator[Any]:
-    """Iterate over masks, dense or a list of RLE, after a check of their number."""
+    """Iterate over masks, dense or a list of RLE, after checking their number."""
     listed = masks if isinstance(masks, list | tuple) else list(np.moveaxis(np.asarray(masks), -1, 0))
     if len(listed) != count:
         raise ValueError(f"{len(listed)} masks for {count} detections")
@@ -72,10 +72,10 @@ def _each_mask(masks: Sequence[Any] | Shaped[np.ndarray, "H W N"], count: int) -
 
 
 def to_source_ids(rows: Sequence[Row], dataset: Dataset) -> list[Row]:
-    """Copy rows with the ids of the data set's own files in place of positions in the data set.
+    """Copy rows, replacing indices in the data set with the ids of its annotation files.
 
     Args:
-        rows: with positions in `dataset` as image_id and category_id.
+        rows: with image indices as image_id and class ids as category_id.
         dataset: prepared.
     """
     images, classes = dataset.image_info, dataset.class_info
@@ -90,12 +90,12 @@ def to_source_ids(rows: Sequence[Row], dataset: Dataset) -> list[Row]:
 
 
 def _as_number(value: object) -> object:
-    """Turn an id that a data set keeps as a string of digits into the number that COCO's files have."""
+    """Convert an id stored as a string of digits to the number in COCO's files."""
     return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
 def save_results(path: Path | str, rows: Sequence[Row]) -> None:
-    """Save rows as JSON, as COCO's server and `COCO.loadRes` take them."""
+    """Save rows as JSON, in the format of COCO's evaluation server and of `COCO.loadRes`."""
     save_json(path, rows)
 
 
@@ -103,7 +103,7 @@ def load_results(path: Path | str) -> list[Row]:
     """Read a JSON file of rows.
 
     Raises:
-        ValueError: the file holds something else; the message names the file, the row and what is missing.
+        ValueError: the file contains something else; the message names the file, the row and the missing fields.
     """
     with open(path, encoding="utf-8") as file:
         try:

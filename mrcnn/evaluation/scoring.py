@@ -1,7 +1,7 @@
-"""COCO's metrics from rows of ground truth and rows of detections, by faster-coco-eval.
+"""COCO's metrics from rows of ground truth and rows of detections, computed by faster-coco-eval.
 
-faster-coco-eval is pycocotools' evaluation in C++: the same metrics (a test compares them with pycocotools') in a fraction of
-the time. `mrcnn.evaluation.lvis` has the twin for LVIS.
+faster-coco-eval is pycocotools' evaluation in C++: it computes the same metrics (a test compares the two) in a fraction of
+the time. `mrcnn.evaluation.lvis` is the counterpart for LVIS.
 
 Shape letters: T IoU thresholds, R recall points, K classes, A area ranges, M limits on detections per image.
 """
@@ -23,19 +23,19 @@ from mrcnn.geometry.boxes import Integer
 
 logger = logging.getLogger(__name__)
 
-# what is compared -> COCO's word for it, and the field of a row that holds it
+# kind -> COCO's IoU type, and the field of a row with the mask or box
 KINDS = {"mask": ("segm", "segmentation"), "box": ("bbox", "bbox")}
-# limits on detections per image, and positions on the axes of COCOeval's arrays
+# maximum numbers of detections per image, and indices along the axes of COCOeval's arrays
 MAX_DETECTIONS = (1, 10, 100)
 _AREAS = {"": 0, "s": 1, "m": 2, "l": 3}
 IOU_50, IOU_75 = 0, 5
-# stands for a mask that is compared with nothing; its area is kept beside it
+# stands for a mask that is never compared; its area is stored separately
 _NO_MASK = {"size": [1, 1], "counts": "1"}
 # pairs of an image and a class between two reports of progress
 _REPORT_EVERY = 100
 
 Metrics = dict[str, float]
-# `score_rows` or its twin for LVIS: overall metrics, and those of each category
+# `score_rows` or its counterpart for LVIS: returns overall metrics, and those of each category
 Scorer = Callable[..., tuple[Metrics, dict[int, Metrics]]]
 
 
@@ -49,16 +49,16 @@ def score_rows(
     curves: dict[str, np.ndarray] | None = None,
     progress: Show | None = None,
 ) -> tuple[Metrics, dict[int, Metrics]]:
-    """Compute COCO's metrics of a set of images.
+    """Compute COCO's metrics on a set of images.
 
     Args:
         truth: COCO annotations: image_id, category_id, segmentation (RLE), bbox, area, iscrowd.
-        detections: rows of COCO's results format.
-        image_ids: the images evaluated. Those without ground truth count too: each detection in them is wrong.
-        category_ids: the categories evaluated.
+        detections: rows in COCO's results format.
+        image_ids: the images to evaluate, including those without ground truth, in which every detection is a false positive.
+        category_ids: the categories to evaluate.
         kind: "mask" or "box".
-        curves: receives under `kind` the precision at each recall, float [T, R, K] with K in the order of the ids, and -1
-            for a category without ground truth.
+        curves: receives the precision at each recall under the key `kind`: float [T, R, K] with K in the order of the
+            category ids, -1 for a category without ground truth.
         progress: counts pairs of an image and a category; the last step is matching and averaging.
 
     Returns:
@@ -66,7 +66,7 @@ def score_rows(
         per_category: the same metrics of each category.
 
     Raises:
-        ValueError: a detection lacks what is compared.
+        ValueError: a detection lacks the mask or box to evaluate.
 
     Source: Lin et al., Microsoft COCO: Common Objects in Context, and https://cocodataset.org/#detection-eval.
     """
@@ -92,17 +92,17 @@ def score_rows(
 
 
 class _Evaluation(COCOeval_faster):
-    """COCO's evaluation that reports its progress: one step per pair of an image and a class, and one for the rest."""
+    """COCO's evaluation with progress reports: one step per pair of an image and a category, and one for the rest."""
 
     def __init__(self, truth: COCO, detections: COCO, kind: str, show: Show | None) -> None:
-        # threads make it slower on two cores: they wait for the interpreter
+        # on two cores, threads are slower: they wait for the interpreter lock
         super().__init__(truth, detections, kind, print_function=logger.debug, rle_iou_max_workers=1)
         self.show, self.compared = show, 0
         pairs = [{(row["image_id"], row["category_id"]) for row in coco.dataset["annotations"]} for coco in (truth, detections)]
         self.steps = len(pairs[0] & pairs[1]) + 1
 
     def computeIoU(self, imgId: Integer, catId: Integer) -> Any:
-        """Compare one pair; see COCOeval."""
+        """Compute the IoUs of one pair; see COCOeval."""
         ious = super().computeIoU(imgId, catId)
         self.compared += 1
         if self.show is not None and self.compared % _REPORT_EVERY == 0:
@@ -110,7 +110,7 @@ class _Evaluation(COCOeval_faster):
         return ious
 
     def run(self) -> dict[str, Any]:
-        """Compare, match and average; return the dict `eval` of COCOeval."""
+        """Compute IoUs, match and average; return COCOeval's dict `eval`."""
         self.evaluate()
         self.accumulate()
         if self.show is not None:
@@ -119,7 +119,7 @@ class _Evaluation(COCOeval_faster):
 
 
 def _coco(image_ids: Sequence[int], category_ids: Sequence[int], annotations: list[Row]) -> COCO:
-    """Index rows in memory. Their ids must start at 1, because COCOeval takes an id of 0 for 'not matched'."""
+    """Build a COCO index of rows in memory. Their ids must start at 1, because 0 means "not matched" to COCOeval."""
     coco = COCO()
     coco.dataset = {
         "images": [{"id": image_id, "height": 0, "width": 0} for image_id in image_ids],  # each RLE has its own size
@@ -131,10 +131,10 @@ def _coco(image_ids: Sequence[int], category_ids: Sequence[int], annotations: li
 
 
 def _detection_annotations(rows: Sequence[Row], kind: str, truth: Sequence[Row]) -> list[Row]:
-    """Turn detections into annotations with the area, of the mask or of the box, that sorts false positives into sizes.
+    """Convert detections to annotations with an area (of the mask or the box), which assigns false positives to area ranges.
 
-    Where the truth has no object of a detection's category in its image, the detection's mask is never compared:
-    `_NO_MASK`, which is quicker to parse, replaces it.
+    If the ground truth has no object of the detection's category in its image, the detection's mask is never compared, and is
+    replaced by `_NO_MASK`, which is faster to parse.
     """
     name = KINDS[kind][1]
     for row in rows:
@@ -162,20 +162,20 @@ def _detection_annotations(rows: Sequence[Row], kind: str, truth: Sequence[Row])
 
 
 def check_compared(row: Row, kind: str) -> None:
-    """Raise a ValueError if a detection lacks what is compared."""
+    """Raise a ValueError if a detection lacks the mask or box to evaluate."""
     name = KINDS[kind][1]
     if name not in row:
         raise ValueError(f"image {row['image_id']}: a detection has no {name}, which the evaluation of {kind} needs")
 
 
 def mean(values: Float[np.ndarray, "..."]) -> float:
-    """Average the entries that are defined: those of categories without ground truth are -1."""
+    """Average the entries that are defined, leaving out the -1 of categories without ground truth."""
     values = values[values > -1]
     return float(values.mean()) if values.size else float("nan")
 
 
 def _metrics(precision: Float[np.ndarray, "T R K A M"], recall: Float[np.ndarray, "T K A M"]) -> Metrics:
-    """Compute the twelve metrics of COCO from curves that are -1 for categories without ground truth."""
+    """Compute COCO's twelve metrics from curves, which are -1 for categories without ground truth."""
     metrics = {
         "AP": mean(precision[:, :, :, 0, -1]),
         "AP50": mean(precision[IOU_50, :, :, 0, -1]),

@@ -14,11 +14,11 @@ from mrcnn.base.text import printable
 if TYPE_CHECKING:
     from mrcnn.evaluation.coco import CocoResult
 
-# columns in this order, of those that an evaluation has: COCO's or LVIS's
+# order of the columns; an evaluation has those of COCO or those of LVIS
 OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR", "AR1", "AR10", "AR100")
 PER_CLASS = ("AP", "AP50", "AP75")
 
-# lines and names that are printed before "and so many more"
+# numbers of lines and names printed before the rest are summarised
 _MOST_LEFT_OUT, _MOST_ABSENT = 10, 8
 
 
@@ -28,14 +28,14 @@ def format_metric(value: float | int | None) -> str:
 
 
 def result_table(result: "CocoResult", per_class: bool = True, width: int = 100) -> str:
-    """Format an evaluation as text: counts, overall metrics, a line for each class that occurs, images left out.
+    """Format an evaluation as text: counts, overall metrics, a line for each class that occurs, and images left out.
 
     Args:
         per_class: whether to list the classes.
         width: characters per line.
 
     Returns:
-        Several lines. A dash stands for a metric that is undefined because the data set has no such object.
+        Several lines. A dash marks a metric that is undefined because the data set has no such object.
     """
     out = io.StringIO()
     console = Console(file=out, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False,
@@ -57,7 +57,7 @@ def result_table(result: "CocoResult", per_class: bool = True, width: int = 100)
 
 
 def print_result(result: "CocoResult", per_class: bool = True, console: Console | None = None) -> None:
-    """Print `result_table` in the width of a console, by default the terminal."""
+    """Print `result_table` at the width of a console, by default the terminal."""
     console = console or Console()
     console.print(result_table(result, per_class, console.width), highlight=False, markup=False, soft_wrap=True)
 
@@ -87,11 +87,11 @@ def _overall_table(metrics: Mapping[str, float]) -> Table:
 
 
 def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Make a line for each class that the data set has objects of, most frequent first."""
+    """Make one row for each class that occurs in the data set, most frequent first."""
     kinds = _kinds(next(iter(per_class.values())))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("class", overflow="fold")
-    for name in ("objects", "found", *(f"{kind} {name}" for kind in kinds for name in PER_CLASS)):
+    for name in ("objects", "dets", *(f"{kind} {name}" for kind in kinds for name in PER_CLASS)):
         table.add_column(name, justify="right", no_wrap=True)
     present = [(name, metrics) for name, metrics in per_class.items() if metrics["instances"]]
     for name, metrics in sorted(present, key=lambda item: -item[1]["instances"]):

@@ -1,1 +1,1 @@
-"""Files from elsewhere, read and written safely: images, JSON, XML, YAML, pickles, TFRecord, paths, downloads."""
+"""Safe input and output for untrusted files: images, JSON, XML, YAML, pickles, TFRecord, paths, downloads."""

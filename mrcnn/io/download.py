@@ -1,6 +1,6 @@
-"""Downloads, each atomic and with its progress. Nothing is downloaded unless it is asked for.
+"""Atomic downloads with progress. Nothing is downloaded unless requested.
 
-Written on urllib and not on pooch, which needs requests, cannot resume either, and would not be shorter.
+This uses urllib rather than pooch, which needs requests, cannot resume either, and would not make the code shorter.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from mrcnn.base.progress import Show, Stages
 from mrcnn.io.paths import inside
 
 COCO_URL = "http://images.cocodataset.org"
-# the 35k + 5k split of the 2014 validation set, by its publisher
+# the 35k + 5k split of the 2014 validation set, from its publisher
 COCO_SPLIT_URLS = {
     "minival": "https://dl.dropboxusercontent.com/s/o43o90bna78omob/instances_minival2014.json.zip?dl=0",
     "valminusminival": "https://dl.dropboxusercontent.com/s/s3tw5zcg7395368/instances_valminusminival2014.json.zip?dl=0",
@@ -29,22 +29,22 @@ _PIECE = 2**20
 
 
 class DownloadError(DataError, OSError):
-    """A file cannot be downloaded, or arrived damaged. Nothing of it was kept."""
+    """A file cannot be downloaded, or is corrupt. Nothing was kept."""
 
 
 def download(url: str, path: Path | str, digest: str | None = None, progress: Stages | None = None) -> Path:
-    """Download a file unless it exists. It appears under its name only when it is complete and its digest is right.
+    """Download a file unless it exists. The file appears only once it is complete and its digest is verified.
 
     Args:
-        path: The file. Its folder is made if it is missing.
+        path: The file to write. Its folder is created if necessary.
         digest: Of the content, such as "sha256:2c26b46b...". None accepts any content.
-        progress: Receives one stage, in MiB. None shows a bar where standard error is a terminal.
+        progress: Receives one stage, in MiB. None shows a bar if standard error is a terminal.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: The address cannot be reached, or the content is incomplete or not the expected one.
+        DownloadError: The URL cannot be reached, or the content is incomplete or has a different digest.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,15 +54,15 @@ def download(url: str, path: Path | str, digest: str | None = None, progress: St
 
 
 def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -> None:
-    """Download a zip file and unpack it into a folder, which gets nothing unless the whole archive is read.
+    """Download a zip file and unpack it into a folder. Nothing is written to the folder unless the whole archive can be read.
 
     Args:
-        folder: Made if it is missing.
-        progress: As for `download`.
+        folder: Created if necessary.
+        progress: See `download`.
 
     Raises:
-        DownloadError: The address cannot be reached, or the content is not a complete zip file.
-        OutsideError: The archive names a file outside the folder.
+        DownloadError: The URL cannot be reached, or the content is not a complete zip file.
+        OutsideError: The archive contains a path outside the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
 def download_coco(
     dataset_dir: Path | str, subset: str, year: str, base_url: str = COCO_URL, progress: Stages | None = None
 ) -> None:
-    """Download the images and the annotations of a subset of COCO, each unless it exists.
+    """Download the images and the annotations of a subset of COCO, unless they exist.
 
     Args:
-        dataset_dir: Gets {subset}{year}/ and annotations/.
-        subset: train, val, minival or valminusminival (the last two of 2014, whose images are those of val).
+        dataset_dir: Receives {subset}{year}/ and annotations/.
+        subset: train, val, minival or valminusminival (the last two only for 2014; they use the images of val).
         year: 2014 or 2017.
-        base_url: The address that serves zips/ and annotations/.
-        progress: As for `download`.
+        base_url: Serves zips/ and annotations/.
+        progress: See `download`.
 
     Raises:
         DownloadError: A file cannot be downloaded.
@@ -109,7 +109,7 @@ def download_coco(
 
 
 def _fetch(url: str, target: Path, digest: str | None, progress: Stages | None, by_hand: str) -> None:
-    """Write the content of an address to a file, and check its length and its digest. `by_hand` ends the advice."""
+    """Download a URL to a file, and verify its length and digest. `by_hand` completes the advice in the error message."""
     algorithm, _, expected = (digest or "sha256:").partition(":")
     hashed, received = hashlib.new(algorithm, usedforsecurity=False), 0
     name = url.partition("?")[0].rpartition("/")[2]
@@ -135,7 +135,7 @@ def _fetch(url: str, target: Path, digest: str | None, progress: Stages | None, 
 
 @contextlib.contextmanager
 def _bar(what: str) -> Iterator[Show]:
-    """Show a stage as a bar with the time left, where standard error is a terminal."""
+    """Show a stage as a bar with the remaining time if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -16,15 +16,14 @@ from PIL import Image
 
 from mrcnn.base.errors import DataError
 
-# Files with these suffixes are taken for images when a folder is searched.
+# Files with these suffixes are treated as images when a folder is searched.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# The most pixels that an image may declare: a file of a few kilobytes can declare any number, and decoding it would fill
-# the memory. This is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; to read larger images, raise
-# both.
+# Maximum number of pixels an image may declare, because a file of a few kilobytes can declare enough to exhaust memory when
+# decoded. This is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; to read larger images, raise both.
 MAX_PIXELS = 178_956_970
-# Pillow's names of grey with few bits, and the factors by which it spreads their values over 0..255.
+# Pillow's raw modes for grey images of 2 and 4 bits, and the factors by which it scales their values to 0..255.
 _SPREAD = {"L;2": 85, "L;4": 17}
-# The factor that maps the 8-bit range onto the 16-bit range: 65535 / 255.
+# Factor between the 16-bit and the 8-bit range: 65535 / 255.
 _UINT16_STEP = 257
 
 
@@ -36,11 +35,11 @@ def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
     """Read an image file as RGB.
 
     Args:
-        path: In any format of OpenCV or scikit-image; a URL too.
+        path: In any format that OpenCV or scikit-image reads; it can be a URL.
 
     Returns:
-        uint8, or the file's own dtype unless it is 1, 8 or 16 bits deep. Grey is repeated, alpha is dropped, 16 bits become
-        8. The pixels lie as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
+        uint8 for files with 1, 8 or 16 bits per channel, otherwise the file's dtype. Grey is repeated, and alpha is dropped.
+        Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 
     Raises:
         DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
@@ -51,7 +50,7 @@ def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
         if not os.path.isfile(path):
             raise DataError(f"image file {path} does not exist")
         refuse_bomb(path)
-    # a plain JPEG, by far the most common, is decoded straight to RGB
+    # plain JPEG, by far the most common format, is decoded directly to RGB
     if path.lower().endswith((".jpg", ".jpeg")) and not is_url:
         image = cv2.imread(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is not None:
@@ -67,11 +66,11 @@ def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
 
 
 def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3"]:
-    """Convert a decoded image to RGB. `red` is the channel that holds red."""
+    """Convert a decoded image to RGB. `red` is the index of its red channel."""
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or not 1 <= image.shape[2] <= 4 or image.size == 0:
-        raise DataError(f"image file {path} holds an array of shape {image.shape}, expected 1 to 4 channels")
+        raise DataError(f"image file {path} contains an array of shape {image.shape}, expected 1 to 4 channels")
     image = to_8_bits(image)
     if image.shape[2] <= 2:
         return np.repeat(image[:, :, :1], 3, axis=2)
@@ -79,36 +78,36 @@ def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3
 
 
 def to_8_bits(image: Shaped[np.ndarray, "*S"]) -> Shaped[np.ndarray, "*S"]:
-    """Scale bool and 16-bit pixels to the range of uint8, by the whole range of their dtype and to the nearest level.
+    """Scale bool and 16-bit pixels from the full range of their dtype to that of uint8, rounding to nearest.
 
     Returns:
-        uint8; or the image itself if it is of any other dtype.
+        uint8; images of any other dtype are returned unchanged.
     """
     if image.dtype == bool:
         return image.astype(np.uint8) * np.uint8(255)
-    if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # of either byte order
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # in either byte order
         return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
     return image
 
 
 def open_image(file: Path | str | BytesIO | BufferedReader) -> Image.Image:
-    """Open an image file with Pillow, which reads its header and does not decode its pixels yet.
+    """Open an image file with Pillow, which reads the header but does not decode the pixels yet.
 
     Args:
         file: A path, or an open file.
 
     Returns:
-        A context manager.
+        The image, which is a context manager.
 
     Raises:
-        DataError: The file is missing, or is not an image that Pillow knows.
-        ImageTooLargeError: It declares more than MAX_PIXELS; a DataError too.
+        DataError: The file is missing, or is not in an image format that Pillow supports.
+        ImageTooLargeError: It declares more than MAX_PIXELS; this is a DataError.
     """
     try:
         image = Image.open(file)
     except FileNotFoundError as error:
         raise DataError(f"image file {file} does not exist") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # a warning where those are errors
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning may be raised as an error
         raise ImageTooLargeError(f"image file {file} declares too many pixels to be decoded: {error}") from error
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"image file {file} cannot be read: {type(error).__name__}: {error}") from error
@@ -121,13 +120,13 @@ def open_image(file: Path | str | BytesIO | BufferedReader) -> Image.Image:
 
 
 def refuse_too_large(size: tuple[int, int], where: str) -> None:
-    """Refuse a (height, width) that an image file, or an annotation of it, declares.
+    """Refuse an image (height, width), as declared by its file or its annotation, with more than MAX_PIXELS.
 
     Args:
-        where: What declares it, for the message.
+        where: What declares the size, for the message.
 
     Raises:
-        ImageTooLargeError: It is more than MAX_PIXELS.
+        ImageTooLargeError: The size exceeds MAX_PIXELS.
     """
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageTooLargeError(f"{where} declares {size[0]} x {size[1]} pixels (height x width), and more than {MAX_PIXELS} "
@@ -135,7 +134,7 @@ def refuse_too_large(size: tuple[int, int], where: str) -> None:
 
 
 def refuse_bomb(path: str) -> None:
-    """Check the size that a file declares before anything decodes it.
+    """Check the size that a file declares, before it is decoded.
 
     Raises:
         ImageTooLargeError: It declares more than MAX_PIXELS.
@@ -145,8 +144,8 @@ def refuse_bomb(path: str) -> None:
     except ImageTooLargeError:
         raise
     except DataError:
-        # Other decoders may know a file that Pillow does not, and say so if they do not. OpenCV refuses 2^30 pixels itself;
-        # there are many kinds of TIFF that Pillow does not know.
+        # Pillow does not support this file. Another decoder may, and reports an error if not. OpenCV itself refuses images of
+        # 2^30 pixels; TIFF needs a separate check, because Pillow does not support many of its variants.
         if path.lower().endswith((".tif", ".tiff")):
             _refuse_tiff_bomb(path)
 
@@ -158,7 +157,7 @@ def _refuse_tiff_bomb(path: str) -> None:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
             height, width = int(page.imagelength), int(page.imagewidth)
-    except Exception:  # damaged files raise errors of any kind; the decoder reports them better
+    except Exception:  # damaged files raise errors of any kind; the decoder's messages are better
         return
     refuse_too_large((height, width), f"image file {path}")
 
@@ -177,14 +176,14 @@ def read_image_size(path: Path | str) -> tuple[int, int]:
 
 
 def read_stored(file: Path | str | BytesIO | BufferedReader) -> Shaped[np.ndarray, "H W *C"]:
-    """Read an image whose pixels are numbers rather than colours: ids, classes, or inside and outside.
+    """Read an image whose pixels are labels rather than colours, such as ids, class ids or masks.
 
     Args:
         file: A path, or an open file.
 
     Returns:
-        The values as stored (bool for one bit, else uint8, uint16 or int32), [H, W]; for a palette image the indices and not
-        the colours. For a colour image uint8 [H, W, 3], without its alpha.
+        The values as stored (bool for one bit, otherwise uint8, uint16 or int32), [H, W]; for a palette image, the indices
+        rather than the colours. For a colour image, uint8 [H, W, 3] without alpha.
 
     Raises:
         DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
@@ -195,7 +194,7 @@ def read_stored(file: Path | str | BytesIO | BufferedReader) -> Shaped[np.ndarra
 
 def _stored_pixels(image: Image.Image, file: Path | str | BytesIO | BufferedReader) -> Shaped[np.ndarray, "H W *C"]:
     try:
-        # Pillow spreads the values of grey with 2 or 4 bits over 0..255
+        # Pillow scales grey values of 2 or 4 bits to 0..255
         tiles = getattr(image, "tile", None)
         step = _SPREAD.get(str(tiles[0].args)) if tiles else None
         if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
@@ -206,11 +205,11 @@ def _stored_pixels(image: Image.Image, file: Path | str | BytesIO | BufferedRead
 
 
 def image_names(folder: Path | str) -> list[str]:
-    """List the image files in a folder and the folders below it, by their suffixes.
+    """List the image files in a folder and its sub-folders, by suffix.
 
     Returns:
-        Sorted paths relative to the folder, with / between their parts. Links to folders are not followed. Hidden files are
-        not listed: some systems put a ._a.jpg, which is not an image, beside each a.jpg.
+        Sorted paths relative to the folder, with / as separator. Links to folders are not followed. Hidden files are not
+        listed: macOS writes a ._a.jpg, which is not an image, next to each a.jpg on some file systems.
     """
     found = []
     for parent, folders, names in os.walk(folder):

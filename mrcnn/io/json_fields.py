@@ -1,7 +1,7 @@
-"""Reading JSON files written by other programs; a missing or malformed field is reported with its file and name.
+"""Reading JSON files written by other programs; errors name the file and the missing or malformed field.
 
-msgspec parses them, in a quarter of the time of the standard library's parser. What it refuses is parsed again by that one,
-which accepts a little more (numbers beyond the largest float, halves of surrogate pairs) and reports the line of an error.
+msgspec parses them in a quarter of the time of the standard library. What it rejects is parsed again by the standard library,
+which accepts a little more (numbers beyond the range of float, unpaired surrogates) and reports the line of an error.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Stages, tracked, unseen
 
 _KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-# Bytes of a JSON file that are read at once.
+# Bytes of a JSON file to read at a time.
 _PIECE = 2**20
 _DECODER = msgspec.json.Decoder()
 _Stamp = tuple[str, int, int]
@@ -30,16 +30,15 @@ def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = N
     """Read a JSON file.
 
     Args:
-        path: the file.
-        constants: True accepts NaN and infinities, for callers that report where they are.
-        lazy: field of the top object to return as a `JsonList` where it is a list; for lists of millions of entries.
-        progress: maker of stages (`mrcnn.base.progress`), or None. Stages: reading, counted in MiB, and parsing.
+        constants: True accepts NaN and infinities, for callers that report their location.
+        lazy: field of the top-level object to return as a `JsonList` if it is a list; for lists of millions of entries.
+        progress: receives the stages reading, counted in MiB, and parsing.
 
     Returns:
         The content: dict, list, str, number, bool or None.
 
     Raises:
-        DataError: the file is missing, is not valid JSON, holds NaN or infinity, or is nested too deeply.
+        DataError: the file is missing, is not valid JSON, contains NaN or infinity, or is nested too deeply.
     """
     path, progress = Path(path), progress or unseen
     with _data_errors(path):
@@ -53,7 +52,7 @@ def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = N
 
 @contextmanager
 def _data_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of reading and parsing a file into a DataError that names it."""
+    """Convert errors in reading and parsing a file to a DataError that names it."""
     try:
         yield
     except FileNotFoundError as error:
@@ -67,7 +66,7 @@ def _data_errors(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, progress: Stages) -> bytearray:
-    """Read a file piece by piece, without its byte order mark."""
+    """Read a file in pieces, and drop its byte order mark."""
     content = bytearray()
     with progress(f"reading {path.name}, MiB") as show, open(path, "rb") as file:
         pieces = -(-path.stat().st_size // _PIECE)
@@ -80,11 +79,10 @@ def decode_json(text: bytes | bytearray | msgspec.Raw, *, constants: bool = Fals
     """Decode JSON text in UTF-8.
 
     Args:
-        text: the JSON.
-        constants: True accepts NaN and Infinity, which are not JSON but which Python writes.
+        constants: True accepts NaN and Infinity, which are not valid JSON but which Python writes.
 
     Raises:
-        ValueError: it is not valid JSON, or holds a number of more digits than Python converts.
+        ValueError: it is not valid JSON, or contains a number with more digits than Python converts.
         RecursionError: it is nested too deeply.
     """
     try:
@@ -98,10 +96,10 @@ def _refuse_constant(name: str) -> None:
 
 
 class JsonList(Sequence):
-    """A list of a JSON file that keeps its entries as text and decodes each one whenever it is read.
+    """A list from a JSON file that stores its entries as text and decodes an entry each time it is accessed.
 
-    The text of an annotation takes a sixth of the memory of its Python numbers. A change to an entry is lost: replace the
-    whole list to change it.
+    The text of an annotation takes a sixth of the memory of its Python objects. Changes to an entry are lost: to change one,
+    replace the whole list.
 
     Attributes:
         texts: JSON text of each entry.
@@ -121,7 +119,7 @@ class JsonList(Sequence):
         """Decode an entry.
 
         Raises:
-            DataError: it holds a number of too many digits, or is nested too deeply.
+            DataError: it contains a number with too many digits, or is nested too deeply.
         """
         if isinstance(position, slice):
             return JsonList(self.texts[position])
@@ -133,12 +131,12 @@ class JsonList(Sequence):
             raise DataError(f"it is not valid JSON: {error}") from error
 
     def select(self, positions: Sequence[int]) -> "JsonList":
-        """Make a list of the entries at some positions."""
+        """Return a list of the entries at these positions."""
         return JsonList([self.texts[i] for i in positions])
 
 
 class _JsonText:
-    """The text of a JSON file, split into fields and entries where they are asked for."""
+    """The text of a JSON file, split into fields and entries on demand."""
 
     def __init__(self, content: bytearray) -> None:
         self.content = content
@@ -146,14 +144,14 @@ class _JsonText:
 
     @cached_property
     def fields(self) -> dict[str, msgspec.Raw]:
-        """The text of each field of the top object. Empty for anything else, and for text that msgspec refuses."""
+        """The text of each field of the top-level object. Empty if it is not an object, or if msgspec rejects the text."""
         try:
             return msgspec.json.decode(self.content, type=dict[str, msgspec.Raw]) if _is_utf8(self.content) else {}
         except (msgspec.MsgspecError, RecursionError):
             return {}
 
     def entries(self, name: str) -> list[msgspec.Raw] | None:
-        """The text of each entry of a field that is a list; None for any other field."""
+        """Return the text of each entry of a list field; None for any other field."""
         if name not in self._entries:
             value = self.fields.get(name, msgspec.Raw())
             is_list = memoryview(value)[:1] == b"["
@@ -161,7 +159,7 @@ class _JsonText:
         return self._entries[name]
 
     def first_entry(self, name: str) -> Any:
-        """The first entry of a field that is a list or an object, decoded; None for any other field."""
+        """Decode the first entry of a list or object field; None for any other field."""
         entries = self.entries(name)
         if entries is None and memoryview(self.fields[name])[:1] == b"{":
             entries = list(msgspec.json.decode(self.fields[name], type=dict[str, msgspec.Raw]).values())
@@ -169,7 +167,7 @@ class _JsonText:
 
 
 def _is_utf8(content: bytearray) -> bool:
-    """Check the encoding, which msgspec does not do while it splits; in pieces, for a file may take half of the memory."""
+    """Check the encoding, which msgspec does not do when it splits; in pieces, because a file may take half of the memory."""
     if content.isascii():
         return True
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -181,8 +179,8 @@ def _is_utf8(content: bytearray) -> bool:
     return True
 
 
-# The text that `json_outline` read last, by the file's stamp, until `read_json` takes it: a file of half a gigabyte whose
-# format was recognised is not read twice.
+# The text that `json_outline` read last, by the file's stamp, until `read_json` consumes it. Without it, a file of half a
+# gigabyte would be read twice: to detect its format and to load it.
 _outlined: dict[_Stamp, _JsonText] = {}
 
 
@@ -192,16 +190,16 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def forget_outlined() -> None:
-    """Free the text of the file that `json_outline` read last, where no `read_json` will follow."""
+    """Free the text that `json_outline` read last, when no `read_json` will follow."""
     _outlined.clear()
 
 
 def json_outline(path: Path | str) -> dict[str, frozenset[str]]:
-    """List the fields of a JSON file, to recognise its format. The text is kept for the `read_json` that follows.
+    """List the fields of a JSON file, to detect its format. The text is kept for a subsequent `read_json`.
 
     Returns:
-        Field of the top object -> the keys of its first entry where that is a list or an object of objects, else
-        an empty set. Empty for a file that holds anything but an object.
+        For each field of the top-level object, the keys of its first entry if the field is a list or an object of objects,
+        else an empty set. Empty if the file does not contain an object.
 
     Raises:
         DataError: see `read_json`.
@@ -233,10 +231,10 @@ def _first(value: Any) -> Any:
 def is_kind(value: Any, kind: type) -> bool:
     """Return whether a JSON value is of a kind: dict, list, str, int, float or bool.
 
-    A float is any finite number, whole ones too; a bool is not a number.
+    A float is any finite number, including integers; a bool is not a number.
     """
     if kind is float:
-        # compared, because math.isfinite fails on whole numbers beyond the largest float
+        # compared, because math.isfinite fails on integers beyond the range of float
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
@@ -247,14 +245,14 @@ def field(record: Any, name: str, kind: type | tuple[type, ...], where: str, def
     """Return a field of a JSON object.
 
     Args:
-        record: the object; any other value is an error.
-        name: the field.
-        kind: what the value must be, see `is_kind`; any one of a tuple.
+        record: expected to be an object.
+        name: of the field.
+        kind: required kind of the value, see `is_kind`, or a tuple of accepted kinds.
         where: file and place for messages, such as "a.json: shapes[3]".
-        default: returned when the field is missing or null. Without it that is an error.
+        default: returned if the field is missing or null; without a default, that is an error.
 
     Raises:
-        DataError: the record is not an object, or the field is missing or of another kind.
+        DataError: the record is not an object, or the field is missing or of the wrong kind.
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(record, dict):
@@ -276,10 +274,10 @@ def points_field(record: Any, name: str, where: str, least: int = 1) -> list[tup
         record: see `field`.
         name: see `field`.
         where: see `field`.
-        least: fewest points.
+        least: minimum number of points.
 
     Raises:
-        DataError: it is something else, or shorter.
+        DataError: it is not a list of points, or is too short.
     """
     points = field(record, name, list, where)
     for i, point in enumerate(points):
@@ -291,7 +289,7 @@ def points_field(record: Any, name: str, where: str, least: int = 1) -> list[tup
 
 
 def shown(value: Any) -> str:
-    """Return a value of a data file as text for a message, cut to one line."""
+    """Format a value from a data file for a message, truncated to one line."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -1,7 +1,7 @@
-"""EXIF orientation: which way up an image is. Viewers apply it, and readers of pixels do not.
+"""EXIF orientation: which way up an image is. Image viewers apply it; pixel readers do not.
 
-Orientations are EXIF's 1 to 8; 1 is upright as stored, and 5 to 8 swap width and height. A point is (x, y) in pixels, and
-pixel i covers [i, i + 1).
+Orientations are numbered 1 to 8, as in EXIF; 1 is upright as stored, and 5 to 8 swap width and height. A point is (x, y) in
+pixels, and pixel i covers [i, i + 1).
 
 Source: EXIF 2.32, tag 0x0112. Shape letters: P points.
 """
@@ -17,7 +17,7 @@ from PIL import Image
 from mrcnn.io.images import open_image
 
 EXIF_ORIENTATION = 0x0112
-# the orientations that another one undoes; each of the rest undoes itself
+# inverses of the orientations that are not their own inverse
 _INVERSE = {6: 8, 8: 6}
 
 
@@ -31,7 +31,7 @@ def read_header(file: Path | str | BytesIO | BufferedReader) -> tuple[tuple[int,
         The (height, width) as stored, and the orientation, which is 1 unless the file declares another.
 
     Raises:
-        DataError: As for `mrcnn.io.images.open_image`.
+        DataError: See `mrcnn.io.images.open_image`.
     """
     with open_image(file) as image:
         return (image.height, image.width), _orientation(image)
@@ -44,12 +44,12 @@ def read_orientation(file: Path | str | BytesIO | BufferedReader) -> int:
 
 def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # Pillow would decode the pixels to search for it behind them
+        return 1  # Pillow would decode the pixels to search for the metadata after them
     if image.format == "TIFF":
-        return 1  # the decoders of TIFF apply it themselves
+        return 1  # TIFF decoders apply the orientation
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # damaged metadata makes Pillow raise errors of any kind; the pixels may be good
+    except Exception:  # damaged metadata makes Pillow raise errors of any kind, although the pixels may be intact
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
@@ -60,7 +60,7 @@ def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 
 def turn_upright(image: Shaped[np.ndarray, "H W *C"], orientation: int) -> Shaped[np.ndarray, "H2 W2 *C"]:
-    """Turn the stored pixels of an image upright. Returns a view."""
+    """Rotate the stored pixels of an image upright. Returns a view."""
     if orientation >= 5:
         image = np.swapaxes(image, 0, 1)
     if orientation in (3, 4, 7, 8):
@@ -71,15 +71,15 @@ def turn_upright(image: Shaped[np.ndarray, "H W *C"], orientation: int) -> Shape
 
 
 def turn_back(image: Shaped[np.ndarray, "H W *C"], orientation: int) -> Shaped[np.ndarray, "H2 W2 *C"]:
-    """Undo `turn_upright`: turn the pixels of an upright image back to how they were stored."""
+    """Undo `turn_upright`: rotate the pixels of an upright image back to the stored orientation."""
     return turn_upright(image, _INVERSE.get(orientation, orientation))
 
 
 def turn_points(points: npt.ArrayLike, size: tuple[int, int], orientation: int) -> Float64[np.ndarray, "P 2"]:
-    """Move points of the stored image to where they lie on the upright one.
+    """Map points from the stored image to the upright image.
 
     Args:
-        points: P pairs of (x, y).
+        points: P pairs (x, y).
         size: (height, width) as stored.
     """
     moved: np.ndarray = np.array(points, np.float64).reshape(-1, 2)

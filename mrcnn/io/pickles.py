@@ -1,17 +1,16 @@
-"""Reads pickles of NumPy arrays and plain containers without running them.
+"""Reading pickles of NumPy arrays and plain containers without executing code from them.
 
-A pickle is a program: Python's own reader imports any function that it names and calls it with any arguments. This reader
-is the one of the standard library with three changes: it refuses every opcode that plain values do not need; it looks
-names up in the table below and imports nothing; and all that a pickle can call are the functions in that table, which
-check their arguments. NumPy itself is never given a pickled state: the state of a dtype could declare raw bytes to be
-pointers to objects.
+A pickle is a program: Python's unpickler imports any function it names and calls it with any arguments. This reader is the
+standard library's with three changes: it refuses every opcode that plain values do not need; it looks names up in the table
+below and imports nothing; and a pickle can call only the functions in that table, which check their arguments. A pickled
+state is never passed to NumPy, because the state of a dtype could declare raw bytes to be object pointers.
 
-Memory stays in proportion to the size of the file, and so does the time. That is why this builds on `pickle._Unpickler`, the
-reader in Python, rather than the one in C, which reserves memory by numbers in the file and hashes the keys of a dict
-before anything can check them (the hash of nested tuples can take forever, or overflow the C stack).
+Memory and time stay proportional to the size of the file. That is why this builds on `pickle._Unpickler`, the Python
+implementation: the C implementation allocates memory by numbers in the file, and hashes the keys of a dict before they can be
+checked (hashing nested tuples can take forever, or overflow the C stack).
 
-Source: the opcodes are those of the standard library's `pickletools`; the calls are those that `numpy.ndarray.__reduce__`,
-`numpy.generic.__reduce__` and `numpy.dtype.__reduce__` return in NumPy 1 and 2.
+Source: opcodes from the standard library's `pickletools`; calls from the results of `numpy.ndarray.__reduce__`,
+`numpy.generic.__reduce__` and `numpy.dtype.__reduce__` in NumPy 1 and 2.
 """
 
 import contextlib
@@ -33,15 +32,15 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.text import short
 
 LARGEST_FILE = 256 * 2**20
-# An empty container takes one byte of the file, and up to two hundred in memory.
+# An empty container takes one byte in the file, but up to two hundred in memory.
 MOST_CONTAINERS = 20_000_000
 _MOST_MARKS = 10_000
-# A smaller file is read sooner than the garbage collector would run.
+# Smaller files are read before the garbage collector would run.
 _LARGE = 2**20
-# The names of dtypes: kind and bytes of an item. Records, dates and sub-arrays are not read.
+# Accepted dtype names: kind and item size. Structured dtypes, dates and sub-arrays are refused.
 _DTYPE = re.compile(r"[biu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|O[48]?|[SU][1-9][0-9]{0,6}")
 _MOST_DIMENSIONS, _LONGEST_SIDE, _LAST_CHARACTER = 32, 2**31, 0x10FFFF
-# Of a key or an item of a set. Larger integers can be chosen so that all of them have the same hash.
+# Maximum size of an integer used as a key or a set item. Larger integers could be chosen to have equal hashes.
 _LEAST_KEY, _MOST_KEY = -(2**63), 2**64
 
 _OPCODES = {opcode.name: opcode.code.encode("latin-1") for opcode in pickletools.opcodes}
@@ -59,7 +58,7 @@ _REFUSED_OPCODES = {
     "STRING BINSTRING SHORT_BINSTRING": "text of Python 2",
     "NEXT_BUFFER READONLY_BUFFER": "a buffer stored elsewhere",
 }
-# Opcodes of a few bytes that make a container, or an entry of the memo, which takes as much.
+# Opcodes of a few bytes that create a container, or a memo entry, which takes as much memory.
 _MAKE_CONTAINERS = """
     LIST EMPTY_LIST DICT EMPTY_DICT TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_SET FROZENSET REDUCE MEMOIZE PUT LONG_BINPUT
 """.split()
@@ -69,17 +68,16 @@ def read_pickle(path: Path | str, largest: int = LARGEST_FILE) -> Any:
     """Read a pickle of NumPy arrays and plain containers, of any protocol of Python 3.
 
     Args:
-        path: The file.
-        largest: Bytes that the file may have.
+        largest: Maximum size of the file in bytes.
 
     Returns:
-        A value made of dict, list, tuple, set, frozenset, str, bytes, int, float, bool, None, np.ndarray, NumPy scalars and
-        np.dtype. An OrderedDict becomes a dict, a bytearray becomes bytes. The keys of a dict and the items of a set are
-        str, bytes, None, or integers of up to 64 bits.
+        A value composed of dict, list, tuple, set, frozenset, str, bytes, int, float, bool, None, np.ndarray, NumPy scalars
+        and np.dtype. An OrderedDict becomes a dict, and a bytearray becomes bytes. Keys and set items are str, bytes, None,
+        or integers of up to 64 bits.
 
     Raises:
-        DataError: The file is missing, too large or damaged, or holds anything else, which the message names. Nothing of
-            it was run.
+        DataError: The file is missing, too large or damaged, or contains anything else, which the message names. No code
+            from it was executed.
     """
     path = Path(path)
     try:
@@ -90,19 +88,19 @@ def read_pickle(path: Path | str, largest: int = LARGEST_FILE) -> Any:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if len(data) > largest:
-        raise DataError(f"{path} has more than {largest} bytes, which is too large for what it should hold")
+        raise DataError(f"{path} has more than {largest} bytes, which is too large for what it should contain")
     return parse_pickle(data, path)
 
 
 def parse_pickle(data: bytes, where: Path | str) -> Any:
-    """Read the bytes of a pickle; see `read_pickle`. `where` names the file in messages."""
+    """Read a pickle from bytes; see `read_pickle`. `where` names the file in messages."""
     try:
         with paused_collector() if len(data) > _LARGE else contextlib.nullcontext():
             return _Reader(data).load()
     except _RefusedError as error:
         raise DataError(
-            f"{where} is a pickle with {error}. Only NumPy arrays and plain containers are read from a pickle, because "
-            "loading one can run any program; do not load it by other means unless you trust its author"
+            f"{where} is a pickle with {error}. Only NumPy arrays and plain containers are read, because loading a pickle can "
+            "execute arbitrary code; do not load it by other means unless you trust its author"
         ) from error
     except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
             pickle.UnpicklingError, struct.error) as error:
@@ -110,7 +108,7 @@ def parse_pickle(data: bytes, where: Path | str) -> Any:
 
 
 def describe(value: object) -> str:
-    """Describe a value of a pickle for a message, in a few words however much it holds."""
+    """Describe a value from a pickle for a message, in a few words regardless of its size."""
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= 40 else repr(value[:37]) + "..."
     if isinstance(value, int) and abs(value) >= 2**64:
@@ -124,11 +122,11 @@ def describe(value: object) -> str:
 
 
 class _RefusedError(ValueError):
-    """A pickle holds something that is not read. The message says what."""
+    """A pickle contains something that is refused; the message says what."""
 
 
 class _Name:
-    """Stands for a name of the table: its title, "module.name", and the function that is called in its place."""
+    """Stand-in for a name in the table: its title, "module.name", and the function that is called instead."""
 
     __slots__ = ("call", "title")
 
@@ -137,11 +135,11 @@ class _Name:
 
 
 class _Unbuilt:
-    """Stands for an array or a dtype until its state comes.
+    """Stand-in for an array or a dtype until its state has been read.
 
     Attributes:
-        build: Makes the value of (state, spend).
-        value: None until then.
+        build: Makes the value from (state, spend).
+        value: None until the state has been read.
     """
 
     __slots__ = ("build", "value")
@@ -151,7 +149,7 @@ class _Unbuilt:
 
 
 class _Memo(dict):
-    """The memo of a reader, which hands out the array that was built rather than what stood for it."""
+    """The memo of a reader, which returns the finished array rather than its stand-in."""
 
     def __getitem__(self, index: int) -> Any:
         value = super().__getitem__(index)
@@ -166,22 +164,22 @@ _StandardReader: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
 class _Reader(_StandardReader):
-    """The reader of the standard library, restricted to plain values and the names of `_NAMES`."""
+    """The standard library's unpickler, restricted to plain values and the names in `_NAMES`."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data))
         self.memo = _Memo()
         self.has_names = False
-        # A pickle names each piece of its content once. One that asks for copies of the same megabytes again and again, at
-        # a few bytes a call, would fill the memory.
+        # A genuine pickle uses each piece of its content once. A malicious one could exhaust memory by repeatedly copying the
+        # same megabytes, at a few bytes per call.
         self.copies_left = 4 * len(data) + 1024
-        # At most as many: the same bytes stand in text and in images too.
+        # An upper bound, because text and images can contain the same bytes.
         if len(data) > MOST_CONTAINERS and sum(data.count(_OPCODES[name]) for name in _MAKE_CONTAINERS) > MOST_CONTAINERS:
             raise _RefusedError(f"more than {MOST_CONTAINERS} containers")
 
     def load(self) -> Any:
         value = super().load()
-        if self.has_names:  # else there are plain values only, and looking at millions of them would take seconds
+        if self.has_names:  # otherwise all values are plain, and checking millions of them would take seconds
             _refuse_stand_ins(value)
         return value
 
@@ -189,7 +187,7 @@ class _Reader(_StandardReader):
         """Count copied bytes or items."""
         self.copies_left -= size
         if self.copies_left < 0:
-            raise _RefusedError("content many times its own size")
+            raise _RefusedError("content that expands to many times its size")
 
     def find_class(self, module: str, name: str) -> _Name:
         self.has_names = True
@@ -231,7 +229,7 @@ class _Reader(_StandardReader):
         self._set_items(items)
 
     def _set_items(self, items: list) -> None:
-        """Add keys and values, which take turns in `items`, to the dict on top of the stack."""
+        """Add the alternating keys and values in `items` to the dict on top of the stack."""
         target = self.stack[-1]
         if type(target) is not dict:
             raise TypeError(f"expected a dict, found a {type(target).__name__}")
@@ -248,10 +246,10 @@ class _Reader(_StandardReader):
         self.append(frozenset(map(_checked_key, items)))
 
     def load_bytearray8(self) -> None:
-        self.load_binbytes8()  # the standard library's reserves what the file declares
+        self.load_binbytes8()  # the standard library's version allocates as much as the file declares
 
     def load_unknown(self) -> NoReturn:
-        raise ValueError("it holds a byte that is not an opcode")
+        raise ValueError("it contains a byte that is not an opcode")
 
 
 def _refuse(reason: str) -> Callable[[_Reader], NoReturn]:
@@ -264,19 +262,19 @@ def _refuse(reason: str) -> Callable[[_Reader], NoReturn]:
 _Reader.dispatch = {
     **dict.fromkeys(range(256), _Reader.load_unknown),
     **{ord(_OPCODES[name]): _refuse(reason) for names, reason in _REFUSED_OPCODES.items() for name in names.split()},
-    # by their names, which takes the methods of this module where it has its own
+    # looked up by name, so that the methods overridden in this module are used
     **{code: getattr(_Reader, method.__name__) for code, method in _StandardReader.dispatch.items()
        if code in {ord(_OPCODES[name]) for name in _PLAIN_OPCODES}},
 }  # fmt: skip
 
 
 def _refuse_stand_ins(value: Any) -> None:
-    """Refuse a value with a name in it, or an array whose state never came."""
+    """Refuse a value that contains a bare name, or an array without its state."""
     waiting, seen = [value], set()
     while waiting:
         value = waiting.pop()
         if type(value) is _Name:
-            raise _RefusedError(f"the name {value.title} for a value")
+            raise _RefusedError(f"the name {value.title} as a value")
         if type(value) is _Unbuilt:
             raise _RefusedError("an array or a dtype without its state")
         is_array = type(value) is np.ndarray and value.dtype.hasobject
@@ -286,7 +284,7 @@ def _refuse_stand_ins(value: Any) -> None:
 
 
 def _checked_key(value: Any) -> Any:
-    """Return a key of a dict or an item of a set, if it is str, bytes, None, or an integer of up to 64 bits."""
+    """Return a dict key or set item unchanged if it is str, bytes, None, or an integer of up to 64 bits."""
     if type(value) is int:
         if not _LEAST_KEY <= value < _MOST_KEY:
             raise _RefusedError("a key of more than 64 bits")
@@ -295,8 +293,8 @@ def _checked_key(value: Any) -> Any:
     return value
 
 
-# What a pickle can call. The first argument of each is `_Reader.spend`, the others are of any number and type: a wrong number
-# raises a TypeError, which makes the file a damaged one.
+# The functions that a pickle can call. The first argument is `_Reader.spend`; the others come from the pickle, and can have
+# any number and type. A wrong number raises a TypeError, and the file is reported as damaged.
 
 
 def _dtype(spend: Callable[[int], None], text: Any, align: object = False, copy: object = True) -> _Unbuilt:
@@ -315,19 +313,19 @@ def _built_dtype(dtype: np.dtype, state: Any, spend: Callable[[int], None]) -> n
 
 def _reconstruct(spend: Callable[[int], None], kind: Any, shape: object, letter: object) -> _Unbuilt:
     if kind is not _NDARRAY:
-        raise _RefusedError("an array of another class than numpy.ndarray")
+        raise _RefusedError("an array of a class other than numpy.ndarray")
     return _Unbuilt(_built_array)  # the state replaces the shape and the letter
 
 
 def _built_array(state: Any, spend: Callable[[int], None]) -> np.ndarray:
-    """Make an array of a state: (1, shape, dtype, is Fortran order, bytes or list of objects)."""
+    """Make an array from a state: (1, shape, dtype, is Fortran order, bytes or list of objects)."""
     if type(state) is not tuple or len(state) != 5 or state[0] != 1 or type(state[3]) not in (bool, int):
-        raise _RefusedError("the state of an array of an unknown version")
+        raise _RefusedError("an array state of an unknown version")
     return _filled(spend, state[4], state[2], state[1], "F" if state[3] else "C")
 
 
 def _filled(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    """Make an array of bytes, or of a list of objects."""
+    """Make an array from bytes, or from a list of objects."""
     if not isinstance(dtype, np.dtype) or type(shape) is not tuple or order not in ("C", "F"):
         raise _RefusedError("an array without a dtype, a shape or an order")
     if len(shape) > _MOST_DIMENSIONS or not all(type(n) is int and 0 <= n < _LONGEST_SIDE for n in shape):
@@ -335,21 +333,21 @@ def _filled(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, ord
     count = math.prod(shape)
     if dtype.kind == "O":
         if type(data) is not list or len(data) != count:
-            raise _RefusedError("an array of objects of another number than its shape says")
+            raise _RefusedError("an object array whose number of items does not match its shape")
         spend(count)
         objects = np.empty(count, object)
         for i, value in enumerate(data):
             objects[i] = value
         return objects.reshape(shape, order=order)
     if type(data) is not bytes or len(data) != count * dtype.itemsize:
-        raise _RefusedError("an array of another number of bytes than its shape and dtype say")
+        raise _RefusedError("an array whose number of bytes does not match its shape and dtype")
     spend(len(data))
     if not count:
         return np.empty(shape, dtype)
-    # a bytearray makes the array writeable
+    # a bytearray, so that the array is writeable
     array: np.ndarray = np.frombuffer(bytearray(data), dtype).reshape(shape, order=order)
     if dtype.kind == "U" and np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > _LAST_CHARACTER:
-        raise _RefusedError("an array of text with characters that do not exist")
+        raise _RefusedError("an array of text with invalid characters")
     return np.asarray(array.view(np.uint8) != 0) if dtype.kind == "b" else array
 
 
@@ -367,13 +365,13 @@ def _scalar(spend: Callable[[int], None], dtype: Any, data: Any) -> Any:
 
 def _encode(spend: Callable[[int], None], text: Any, encoding: Any) -> bytes:
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
-        raise _RefusedError("bytes in another encoding than latin1")
+        raise _RefusedError("bytes in an encoding other than latin1")
     spend(len(text))
     return text.encode("latin1")
 
 
 def _bytes(spend: Callable[[int], None], *args: object) -> bytes:
-    if args:  # protocols before 3 call it for empty bytes only
+    if args:  # protocols before 3 call it only for empty bytes
         raise _RefusedError("a call of bytes with arguments")
     return b""
 
@@ -410,5 +408,5 @@ for _module in ("builtins", "__builtin__"):
     _CALLS[_module, "bytes"] = _bytes
     _CALLS[_module, "set"] = partial(_items, kind=set)
     _CALLS[_module, "frozenset"] = partial(_items, kind=frozenset)
-# A name that is not in this table does not exist for a pickle.
+# Names that are not in this table are refused.
 _NAMES = {("numpy", "ndarray"): _NDARRAY, **{key: _Name(".".join(key), call) for key, call in _CALLS.items()}}

@@ -1,12 +1,12 @@
 """TFRecord files and the `tf.train.Example` messages in them, written and read without TensorFlow.
 
-A file is one record after another and nothing else: the length of the data in 8 bytes, a checksum of those 8 bytes, the data,
-a checksum of the data. Numbers are little-endian. A checksum is a CRC-32C, "masked": rotated, and a constant added, because
-the checksum of data that contains checksums is a weak one.
+A file is a sequence of records: the length of the data in 8 bytes, a checksum of those 8 bytes, the data, a checksum of the
+data. Numbers are little-endian. A checksum is a "masked" CRC-32C, rotated and with a constant added, because a CRC of data
+that contains CRCs is weak.
 
 An Example maps names to features, and a feature is a list of bytes, of floats, or of integers. A field of a protocol buffer is
-a tag (its number and how it is stored) followed by its content; a message within a message is stored as bytes preceded by
-their length. Floats are skipped, because nothing in this package stores them.
+a tag (field number and wire type) followed by its content; a nested message is stored as bytes preceded by their length.
+Floats are skipped, because nothing in this package stores them.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details,
 https://protobuf.dev/programming-guides/encoding/ and tensorflow/core/example/{example,feature}.proto.
@@ -27,9 +27,9 @@ _FOOT = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
 _HINT = "delete the file, and write or download it again"
 
-# How a field is stored: the low three bits of its tag.
+# Wire types: the low three bits of a tag.
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
-# Fields by number. Example, Features and the lists have one field that matters, 1.
+# Field numbers. In Example, Features and the lists, only field 1 is used.
 _ONLY = 1
 _KEY, _VALUE = 1, 2
 _BYTES_LIST, _INT64_LIST = 1, 3
@@ -45,7 +45,7 @@ def write_record(file: IO[bytes], data: bytes) -> None:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """Compute the 32-bit checksum that the file holds for some bytes."""
+    """Compute the 32-bit checksum that the file stores for some bytes."""
     crc = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
@@ -71,7 +71,7 @@ def scan_records(path: Path | str) -> list[tuple[int, int]]:
 
 
 def _length_at(file: BinaryIO, path: Path | str, at: int, number: int, size: int) -> int:
-    """Read the length of the record that starts at a byte of the file."""
+    """Read the length of the record that starts at byte `at`."""
     file.seek(at)
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
@@ -88,7 +88,7 @@ def read_record(path: Path | str, offset: int, length: int) -> bytes:
     """Read the data of one record, at an offset and of a length that `scan_records` returned.
 
     Raises:
-        DataError: The file is missing or cut off, or the data are damaged.
+        DataError: The file is missing or truncated, or the data are damaged.
     """
     with _opened(path) as file:
         file.seek(offset)
@@ -102,7 +102,7 @@ def read_record(path: Path | str, offset: int, length: int) -> bytes:
 
 def _opened(path: Path | str) -> BinaryIO:
     try:
-        # unbuffered, so that what is skipped is not read
+        # unbuffered, so that skipped data are not read
         return Path(path).open("rb", buffering=0)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
@@ -113,11 +113,11 @@ def _cut_off(path: Path | str, number: int) -> DataError:
 
 
 def encode_example(features: Mapping[str, bytes | int]) -> bytes:
-    """Write an Example.
+    """Encode an Example.
 
     Args:
-        features: Bytes or 64-bit integers by name. They are stored in this order: put what a reader wants to see first, such
-            as names and sizes, before large bytes.
+        features: Bytes or 64-bit integers by name, stored in this order: put what readers need first, such as names and
+            sizes, before large bytes.
     """
     entries = []
     for name, value in features.items():
@@ -134,7 +134,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Store an integer in groups of 7 bits, the lowest first; a negative one as its 64 bits."""
+    """Encode an integer in groups of 7 bits, lowest first; a negative one in 64-bit two's complement."""
     value = int(value) & 0xFFFFFFFFFFFFFFFF
     groups = bytearray()
     while value > 0x7F:
@@ -145,13 +145,13 @@ def _varint(value: int) -> bytes:
 
 
 def decode_example(data: bytes, where: str) -> dict[str, list]:
-    """Read an Example from its bytes.
+    """Decode an Example.
 
     Args:
         where: File and record, for messages.
 
     Returns:
-        Lists of bytes or of int by name. Lists of floats are left out.
+        Lists of bytes or int by name. Lists of floats are left out.
 
     Raises:
         DataError: The bytes are not an Example.
@@ -162,16 +162,16 @@ def decode_example(data: bytes, where: str) -> dict[str, list]:
 def read_features(
     take: Callable[[int, int], bytes], length: int, where: str, names: Collection[str] | None = None
 ) -> dict[str, list]:
-    """Read some features of an Example inside a file, and skip the others.
+    """Read selected features of an Example in a file, and skip the others.
 
     Args:
-        take: Reads the bytes of the Example from a start to a stop.
-        length: Bytes of the Example.
+        take: Function (start, stop) that reads bytes of the Example.
+        length: Size of the Example in bytes.
         where: File and record, for messages.
-        names: Reading stops once all of these were found. None reads every feature.
+        names: Features to read; reading stops once all are found. None reads every feature.
 
     Returns:
-        Lists of bytes or of int by name.
+        Lists of bytes or int by name.
 
     Raises:
         DataError: The bytes are not an Example.
@@ -193,7 +193,7 @@ def read_features(
 def _entry(
     take: Callable[[int, int], bytes], start: int, stop: int, names: Collection[str] | None
 ) -> tuple[str, list | None]:
-    """Read the name and the value of one entry of the map. The value is None unless it is wanted and of a known kind."""
+    """Read the name and value of one map entry. The value is None unless it is wanted and of a known kind."""
     name, feature = "", None
     for number, begin, end in _fields(take, start, stop):
         if number == _KEY:
@@ -212,7 +212,7 @@ def _entry(
 
 
 def _integers(content: bytes) -> list[int]:
-    """Read an Int64List: packed into one field, or each in a field by itself."""
+    """Read an Int64List, packed into one field or with one field per value."""
     found: list[int] = []
     at = 0
     while at < len(content):
@@ -222,11 +222,11 @@ def _integers(content: bytes) -> list[int]:
             size, at = _read_varint(content, at)
             stop = at + size
         elif stored != _VARINT:
-            raise ValueError(f"an integer is stored as kind {stored}")
+            raise ValueError(f"an integer has wire type {stored}")
         else:
             _, stop = _read_varint(content, at)
         if stop > len(content):
-            raise ValueError("a list reaches beyond its end")
+            raise ValueError("a list extends beyond its end")
         while at < stop:
             value, at = _read_varint(content, at)
             found.append(value - (1 << 64) if value >> 63 else value)
@@ -236,12 +236,12 @@ def _integers(content: bytes) -> list[int]:
 def _fields(
     take: Callable[[int, int], bytes], start: int, stop: int, wanted: int | None = None
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield the number, start and stop of each field of a message that is stored with a length.
+    """Yield the number, start and stop of each length-delimited field of a message.
 
     Args:
-        take: As for `read_features`.
-        start, stop: Where the message lies.
-        wanted: The only field to yield; None yields all.
+        take: See `read_features`.
+        start, stop: Position of the message.
+        wanted: Number of the only field to yield; None yields all.
     """
     at = start
     while at < stop:
@@ -254,7 +254,7 @@ def _fields(
             size, used = _read_varint(head, used)
             begin, at = at + used, at + used + size
             if at > stop:
-                raise ValueError(f"field {number} reaches beyond its end")
+                raise ValueError(f"field {number} extends beyond the end of its message")
             if wanted is None or number == wanted:
                 yield number, begin, at
             continue
@@ -263,12 +263,12 @@ def _fields(
         elif stored in (_EIGHT_BYTES, _FOUR_BYTES):
             used += 8 if stored == _EIGHT_BYTES else 4
         else:
-            raise ValueError(f"field {number} is stored as kind {stored}, which does not exist")
+            raise ValueError(f"field {number} has wire type {stored}, which does not exist")
         at += used
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Read an integer stored in groups of 7 bits. Returns it, and where it ends."""
+    """Decode an integer stored in groups of 7 bits. Returns the integer and the position after it."""
     value = 0
     for i, byte in enumerate(data[at : at + _LONGEST_VARINT]):
         value |= (byte & 0x7F) << 7 * i
@@ -276,4 +276,4 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             if value >> 64:
                 break
             return value, at + i + 1
-    raise ValueError("an integer does not end")
+    raise ValueError("an integer is not terminated")

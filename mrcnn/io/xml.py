@@ -1,6 +1,6 @@
-"""Reading XML files written by other programs. Document types are refused, and with them entities, which can be harmful.
+"""Reading XML files written by other programs. Document types are refused, because the entities they define can be harmful.
 
-Refusing them takes three lines on the parser of the standard library, fewer than a dependency on defusedxml.
+With the standard library's parser, refusing them takes three lines, which does not justify a dependency on defusedxml.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from mrcnn.base.errors import DataError
 
-# The annotations of one image are smaller, however many objects it has.
+# Maximum size in bytes: the annotations of one image are smaller, however many objects it has.
 _MAX_BYTES = 20_000_000
 
 
@@ -18,7 +18,7 @@ def read_xml(path: Path | str) -> Element:
     """Read an XML file.
 
     Returns:
-        Its root.
+        The root element.
 
     Raises:
         DataError: The file is missing, too large, not well-formed XML, or declares a document type.
@@ -31,12 +31,12 @@ def read_xml(path: Path | str) -> Element:
     parser.CharacterDataHandler = builder.data
 
     def refuse(*_: object) -> NoReturn:
-        raise DataError(f"{path} declares a document type (<!DOCTYPE), with which XML can fill the memory: remove it")
+        raise DataError(f"{path} declares a document type (<!DOCTYPE), which can make XML exhaust memory: remove it")
 
     parser.StartDoctypeDeclHandler = refuse
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path} has {path.stat().st_size} bytes, more than the annotations of one image have")
+            raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the annotations of one image")
         parser.Parse(path.read_bytes(), True)
         return builder.close()
     except FileNotFoundError as error:
@@ -46,4 +46,4 @@ def read_xml(path: Path | str) -> Element:
     except (expat.ExpatError, LookupError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is not XML that can be read: {error}") from error
+        raise DataError(f"{path} cannot be parsed as XML: {error}") from error

@@ -1,6 +1,7 @@
 """Reading small YAML files written by other programs, as text, lists and mappings.
 
-Built on PyYAML's `BaseLoader`: its `SafeLoader` would turn a class named `no` into False, and expand aliases without limit.
+This builds on PyYAML's `BaseLoader`, because `SafeLoader` would convert a class named `no` to False, and expand aliases without
+limit.
 """
 
 from pathlib import Path
@@ -10,15 +11,15 @@ import yaml
 
 from mrcnn.base.errors import DataError
 
-# A list of a hundred thousand names is smaller.
+# Maximum size in bytes: a list of a hundred thousand names is smaller.
 _MAX_BYTES = 4_000_000
 
 
 class _PlainLoader(yaml.BaseLoader):
-    """Makes only str, list and dict: a name such as `no` or `2020-01-01` stays text, and no tag makes an object."""
+    """Makes only str, list and dict: a name such as `no` or `2020-01-01` stays text, and tags create no objects."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        # a chain of aliases can stand for more nodes than any memory holds
+        # a chain of aliases can expand to more nodes than fit into memory
         if self.check_event(yaml.events.AliasEvent):
             raise yaml.YAMLError("it has an alias (*name), which is not supported here")
         return super().compose_node(parent, index)
@@ -36,7 +37,7 @@ def read_yaml(path: Path | str) -> dict:
     path = Path(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path} has {path.stat().st_size} bytes, more than the description of a data set has")
+            raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the description of a data set")
         content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_PlainLoader)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
@@ -45,9 +46,9 @@ def read_yaml(path: Path | str) -> dict:
     except RecursionError as error:
         raise DataError(f"{path} is nested too deeply to be a data file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path} cannot be parsed as YAML: {' '.join(str(error).split())}") from error
     if content in ("", None):
         return {}
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds {'a list' if isinstance(content, list) else 'text'}, expected names with values")
+        raise DataError(f"{path} contains {'a list' if isinstance(content, list) else 'text'}, expected a mapping")
     return content

@@ -29,12 +29,12 @@ _STYLES = ("-", "--", "-.", ":")
 _MAX_NAME = 24
 
 
-def precision_recall_figure(result: CocoResult, kind: str = "mask", most: int = 7) -> tuple[Figure, np.ndarray]:
+def precision_recall_figure(result: CocoResult, kind: str = "mask", limit: int = 7) -> tuple[Figure, np.ndarray]:
     """Plot precision over recall: the mean over classes at IoU 0.50, 0.75 and 0.50 to 0.95, and each class at IoU 0.50.
 
     Args:
         kind: "mask" or "box".
-        most: maximum number of classes; those with the most objects are drawn.
+        limit: maximum number of classes; those with the most objects are drawn.
 
     Returns:
         The figure, and an array of its two axes.
@@ -61,7 +61,7 @@ def precision_recall_figure(result: CocoResult, kind: str = "mask", most: int = 
     for ix, (label, line, name) in enumerate((("IoU 0.50", mean[_IOU_50], "AP50"), ("IoU 0.75", mean[_IOU_75], "AP75"),
                                               ("IoU 0.50 to 0.95", mean.mean(axis=0), "AP"))):  # fmt: skip
         _plot_curve(axes[0], recall, line, f"{label}: {name} {format_metric(figures[f'{kind}_{name}'])}", ix)
-    chosen = sorted(present, key=lambda ix: -result.per_class[names[ix]]["instances"])[:most]
+    chosen = sorted(present, key=lambda ix: -result.per_class[names[ix]]["instances"])[:limit]
     for rank, ix in enumerate(chosen):
         ap = format_metric(result.per_class[names[ix]][f"{kind}_AP50"])
         _plot_curve(axes[1], recall, precision[_IOU_50, :, ix], f"{_short(names[ix])}: {ap}", rank)
@@ -79,15 +79,15 @@ def _plot_curve(
     ax.plot(recall, precision, style, color=color, label=label, linewidth=1.6, clip_on=False)
 
 
-def confusion_figure(confusion: Confusion, most: int = 20) -> tuple[Figure, Axes]:
+def confusion_figure(confusion: Confusion, limit: int = 20) -> tuple[Figure, Axes]:
     """Draw a confusion matrix: true classes in rows, predicted classes in columns, the background last.
 
     A cell shows the number of objects, and is as dark as their share of the row.
 
     Args:
-        most: maximum number of classes, see `evaluation.mistakes.most_confused`.
+        limit: maximum number of classes, see `evaluation.mistakes.most_confused`.
     """
-    shown = most_confused(confusion, most)
+    shown = most_confused(confusion, limit)
     order = [*range(1, len(shown.names)), 0]
     counts = shown.counts[np.ix_(order, order)]
     names = [*(_short(name) for name in shown.names[1:]), "background"]

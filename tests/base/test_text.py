@@ -10,4 +10,4 @@ def test_control_characters_and_half_characters_become_escapes():
 def test_long_text_is_cut():
     assert short("a" * 150) == "a" * 150
     assert short("a" * 151) == "a" * 147 + "..."
-    assert short("\n" * 6, most=8) == "\\n\\n\\..."
+    assert short("\n" * 6, max_length=8) == "\\n\\n\\..."

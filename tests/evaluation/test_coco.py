@@ -273,7 +273,7 @@ def test_ground_truth_without_a_usable_mask_is_left_out(segmentation, message):
 def test_an_image_that_is_not_one_is_left_out():
     dataset = FakeDataset(TRUTH)
     load, dataset.load_image = dataset.load_image, lambda image_id: None if image_id == 0 else load(image_id)
-    assert "load_image gave object of shape ()" in evaluate(dataset.perfect, dataset).info["left_out"][0]
+    assert "load_image returned object of shape ()" in evaluate(dataset.perfect, dataset).info["left_out"][0]
 
 
 def test_ground_truth_of_another_size_is_left_out_and_reported():

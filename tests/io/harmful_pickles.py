@@ -49,7 +49,7 @@ def harmful(trap):
         (np.zeros(1).view(np.recarray), "numpy.*rec.*"),
         (range(3), "(builtins|__builtin__).x?range"),
         (os.system, "posix.system"),
-        (np.ndarray, "numpy.ndarray for a value"),
+        (np.ndarray, "numpy.ndarray as a value"),
         ({"a": [1, (2, {"b": system})]}, "posix.system"),
         ([np.arange(3), object_array(system)], "posix.system"),
         (object_array(object_array(Call(eval, code))), "builtins.eval"),
@@ -76,8 +76,8 @@ def by_hand(trap):
         (b"cnumpy\nndarray\n}X\x03\x00\x00\x00runK\x01sb.", "a state for numpy.ndarray"),  # BUILD on a name
         (b"c_codecs\nencode\nN}X\x08\x00\x00\x00__code__K\x01s\x86b.", "a state for _codecs.encode"),
         (b"}}K\x01K\x02sb.", "a state for a dict"),
-        (b"c_codecs\nencode\n(" + text + b"X\x06\x00\x00\x00rot_13tR.", "another encoding"),
-        (b"c_codecs\nencode\n.", "the name _codecs.encode for a value"),
+        (b"c_codecs\nencode\n(" + text + b"X\x06\x00\x00\x00rot_13tR.", "encoding other than"),
+        (b"c_codecs\nencode\n.", "the name _codecs.encode as a value"),
         (b"\x82\x01.", "an extension code"),
         (b"\x83\x01\x00.", "an extension code"),
         (b"\x84\x01\x00\x00\x00.", "an extension code"),
@@ -87,8 +87,8 @@ def by_hand(trap):
         (b"S'a'\n.", "text of Python 2"),
         (b"K\x01)R.", "a call of a int rather than a name"),
         (b"cnumpy\nndarray\n]R.", "a call of a _Name"),  # arguments that are not a tuple
-        (b"](cnumpy\nndarray\ne.", "the name numpy.ndarray for a value"),
-        (b"}K\x01cnumpy\nndarray\ns.", "the name numpy.ndarray for a value"),
+        (b"](cnumpy\nndarray\ne.", "the name numpy.ndarray as a value"),
+        (b"}K\x01cnumpy\nndarray\ns.", "the name numpy.ndarray as a value"),
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n)NtR.", "without its state"),
         (b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R\x85.", "without its state"),
         (b"c\x1b[2J\nx\n.", r"the name .x1b\[2J.x"),  # nothing that a terminal would obey

@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
@@ -58,7 +58,11 @@ plain = st.recursive(
 
 @given(plain, st.sampled_from(PROTOCOLS), st.booleans())
 def test_plain_values_are_read_as_written(value, protocol, pure):
-    assert equal(parse_pickle((pickle._dumps if pure else pickle.dumps)(value, protocol), "f"), value)
+    try:
+        data = (pickle._dumps if pure else pickle.dumps)(value, protocol)
+    except AssertionError:  # with protocol 5, CPython's pure-Python pickler cannot write b"" and an empty array together
+        reject()
+    assert equal(parse_pickle(data, "f"), value)
 
 
 def test_names_of_numpy_1(tmp_path):
@@ -109,7 +113,7 @@ BYTES = (3, "|", None, None, None, -1, -1, 0)
 
 
 @pytest.mark.parametrize("dtype, state, shape, data, said", [
-    ("O8", BYTES, (1,), b"C\x08AAAAAAAA", "objects of another number"),  # bytes taken for a pointer
+    ("O8", BYTES, (1,), b"C\x08AAAAAAAA", "object array whose number of items"),  # bytes taken for a pointer
     ("V8", (3, "|", None, None, None, 8, 1, 63), (1,), b"C\x08AAAAAAAA", "the dtype 'V8'"),
     ("u1", (3, "|", None, ("a",), {"a": 1}, 8, 1, 63), (1,), b"C\x08AAAAAAAA", "fields"),
     ("u1", (3, "x", None, None, None, -1, -1, 0), (1,), b"C\x01A", "fields, metadata or an unknown version"),
@@ -117,10 +121,10 @@ BYTES = (3, "|", None, None, None, -1, -1, 0)
     ("u1", BYTES, (-1,), b"C\x01A", "an impossible shape"),
     ("u1", BYTES, (True,), b"C\x01A", "an impossible shape"),
     ("u1", BYTES, (1,) * 40, b"C\x01A", "an impossible shape"),
-    ("u1", BYTES, (2,), b"C\x01A", "another number of bytes"),
-    ("u1", BYTES, (1,), b"]", "another number of bytes"),
+    ("u1", BYTES, (2,), b"C\x01A", "number of bytes does not match"),
+    ("u1", BYTES, (1,), b"]", "number of bytes does not match"),
     ("S0", BYTES, (9,), b"C\x00", "the dtype 'S0'"),
-    ("U1", (3, "<", None, None, None, 4, 4, 8), (1,), b"C\x04\xff\xff\xff\xff", "characters that do not exist"),
+    ("U1", (3, "<", None, None, None, 4, 4, 8), (1,), b"C\x04\xff\xff\xff\xff", "invalid characters"),
     ("M8", (3, "<", None, None, None, -1, -1, 0), (1,), b"C\x08AAAAAAAA", "the dtype 'M8'"),
     ("u1,O", BYTES, (1,), b"C\x09AAAAAAAAA", "the dtype 'u1,O'"),
 ])  # fmt: skip
@@ -163,7 +167,7 @@ def test_one_piece_is_not_copied_a_thousand_times(call):
     text, size = b"a" * 100_000, (100_000).to_bytes(4, "little")
     dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     data = b"X" + size + text + b"q\x000B" + size + text + b"q\x010" + dtype + b"q\x020(" + (call + b"R") * 3_000 + b"t."
-    with pytest.raises(DataError, match="content many times its own size"):
+    with pytest.raises(DataError, match="content that expands to many times its size"):
         parse_pickle(data, "f")
 
 
@@ -192,7 +196,7 @@ def test_deep_nesting_is_read_without_recursion():
     # beside an array, all of it is searched for names
     array = pickle.dumps(ARRAYS[0], 2)[2:-1]
     assert describe(parse_pickle(array + deep + b"\x86.", "f")) == "a tuple of 2"
-    with pytest.raises(DataError, match="the name numpy.ndarray for a value"):
+    with pytest.raises(DataError, match="the name numpy.ndarray as a value"):
         parse_pickle(b"cnumpy\nndarray\n" + b"\x85" * 200_000 + b".", "f")
 
 

@@ -14,12 +14,12 @@ def test_values_stay_text(tmp_path):
 
 @pytest.mark.parametrize(("text", "message"), [
     (b"a: &x [1, 1]\nb: [*x, *x]", "an alias"),
-    (b"a: [1", "is not YAML that can be read"),
-    (b"a: \xff", "is not YAML that can be read"),
+    (b"a: [1", "cannot be parsed as YAML"),
+    (b"a: \xff", "cannot be parsed as YAML"),
     (b"{" * 10_000, "is n"),
-    (b"[1, 2]", "holds a list"),
-    (b"word", "holds text"),
-    (b"? [a]\n: b", "is not YAML that can be read"),
+    (b"[1, 2]", "contains a list"),
+    (b"word", "contains text"),
+    (b"? [a]\n: b", "cannot be parsed as YAML"),
 ])  # fmt: skip
 def test_anything_but_plain_yaml_is_refused(tmp_path, text, message):
     (tmp_path / "a.yaml").write_bytes(text)

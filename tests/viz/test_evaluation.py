@@ -35,7 +35,7 @@ def test_the_legends_show_the_metrics_of_the_result():
 
 
 def test_only_the_most_frequent_classes_are_drawn():
-    _, (_, classes) = precision_recall_figure(_result((1, BOX, 0.9)), most=1)
+    _, (_, classes) = precision_recall_figure(_result((1, BOX, 0.9)), limit=1)
     assert set(_lines(classes)) == {"square: 0.505"} and "most frequent of 2 classes" in classes.get_title()
 
 
@@ -63,7 +63,7 @@ def test_the_matrix_has_its_numbers_and_the_background_last():
 def test_an_empty_matrix_and_one_of_many_classes():
     _, ax = confusion_figure(Confusion(np.zeros((1, 1), int), ["BG"]))
     assert not ax.texts
-    _, ax = confusion_figure(Confusion(np.eye(81, dtype=int), ["BG"] + [f"class $ {ix}" for ix in range(80)]), most=20)
+    _, ax = confusion_figure(Confusion(np.eye(81, dtype=int), ["BG"] + [f"class $ {ix}" for ix in range(80)]), limit=20)
     assert len(ax.get_xticklabels()) == 21
     ax.figure.canvas.draw()  # dollar signs in names are not mathematics
 

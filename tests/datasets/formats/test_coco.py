@@ -192,7 +192,7 @@ def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):
     ([{"width": 60.5}], None, r"images\[0\]: 'width' is 60.5, expected a whole number"),
     ([{"width": 10**7}], None, "image 7 declares 40 x 10000000 pixels .height x width., and more than"),
     ([{"file_name": 7}], None, "image 7: 'file_name' is 7, expected text"),
-    ([{"file_name": "../7.png"}], None, "image 7: file_name is '../7.png', which climbs out"),
+    ([{"file_name": "../7.png"}], None, "image 7: file_name is '../7.png', which leads out"),
     ([{"file_name": "/7.png"}], None, "image 7: file_name is the absolute path '/7.png'"),
     (None, [{"id": 3, "name": 5}], r"categories\[0\]: 'name' is 5, expected text"),
     (None, [{"id": None, "name": "cat"}], r"categories\[0\] has no field 'id'"),

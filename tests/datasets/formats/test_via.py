@@ -153,7 +153,7 @@ def test_the_image_is_where_the_project_says(tmp_path):
     assert load(tmp_path).load_image(0).shape == (*SIZE, 3)
     content["_via_settings"]["core"]["default_filepath"] = "../images/"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="climbs out"):
+    with pytest.raises(DataError, match="leads out"):
         load(tmp_path)
 
 

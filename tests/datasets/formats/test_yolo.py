@@ -209,7 +209,7 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     ("train: images/train", "no data.yaml with names and train"),
     ("train: images/gone\nnames: [a]", "'images/gone' does not exist"),
     ("train: /etc\nnames: [a]", "is the absolute path '/etc', outside"),
-    ("train: ../../etc\nnames: [a]", "climbs out"),
+    ("train: ../../etc\nnames: [a]", "leads out"),
     ("train: {a: b}\nnames: [a]", "train is .* expected the name of a folder or file"),
     ("path: [a, b]\ntrain: images/train\nnames: [a]", "path is .* expected the name"),
     ("train: images/train\nnames: cat", "names is 'cat', expected a list of names"),
@@ -218,8 +218,8 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     ("train: images/train\nnames: [cat, dog]\nnc: 3", "nc is '3', and there are 2 names, cat, dog: correct one of them"),
     ("train: images/train\nnames: {0: cat, 2: dog}\nnc: [2]", "nc is \\['2'\\], and there are 2 names"),
     ("train: images/train\nnames: [[a]]", "names has 0: \\['a'\\]"),
-    ("train: images/train\nnames: [a", "is not YAML that can be read"),
-    ("- a", "holds a list, expected names with values"),
+    ("train: images/train\nnames: [a", "cannot be parsed as YAML"),
+    ("- a", "contains a list, expected a mapping"),
     ("names: &a [x]\nother: *a", "an alias"),
     ("names: " + "[" * 5000, "data.yaml is n"),
     ("train: images/train\nnames: !!python/object/apply:os.getcwd []", "names is \\[\\]"),
@@ -234,7 +234,7 @@ def test_a_description_that_is_damaged_names_its_fault(tmp_path, yaml, message):
 
 def test_a_damaged_description_is_a_reason_and_an_unrelated_yaml_file_is_ignored(tmp_path):
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, "names: [a")
-    assert "is not YAML" in recognise(tmp_path)
+    assert "cannot be parsed as YAML" in recognise(tmp_path)
     (tmp_path / "data.yaml").rename(tmp_path / "settings.yaml")
     (tmp_path / "labels" / "classes.txt").write_text("cat")
     assert recognise(tmp_path) is None and opened(tmp_path).class_names == ["BG", "cat"]
@@ -247,7 +247,7 @@ def test_images_outside_the_folder_need_permission(tmp_path):
     inner = tmp_path / "set"
     inner.mkdir()
     (inner / "data.yaml").write_text("train: ../other/images/train\nnames: [cat, dog]")
-    with pytest.raises(DataError, match="climbs out of .*--allow-outside"):
+    with pytest.raises(DataError, match="leads out of .*--allow-outside"):
         opened(inner)
     assert opened(inner, allow_outside=True).load_mask(0)[1].tolist() == [2]
     (inner / "data.yaml").write_text("train: images/train\nnames: [cat, dog]")

@@ -289,7 +289,7 @@ def leave_folder(content):
 @pytest.mark.parametrize("change, said", [
     (double, r"images\[1\]: two images have the id 1, a and b"),
     (swap_json, r"image a, file .*a.jpg is of size \(3, 4\) .* its annotation says \(4, 3\): height and width are swapped"),
-    (leave_folder, r"file_name is '../other/a.jpg', which climbs out"),
+    (leave_folder, r"file_name is '../other/a.jpg', which leads out"),
     (lambda content: content["annotations"][0].update(image_id=5), "its image_id 5 is not among the images"),
     (lambda content: content.update(annotations=[{"image_id": 1, "category_id": 1, "segmentation": []}]),
      "panoptic_train2017.json holds instances.*use panoptic_train2017.json and"),
