@@ -170,7 +170,7 @@ def test_a_value_that_is_wrong_by_itself_is_reported_once():
     assert len(_problems(IMAGES_PER_GPU="2", MASK_POOL_SIZE=None).splitlines()) == 3
 
 
-@pytest.mark.parametrize("value", [None, "0", -1, [7], float("nan"), object()], ids=repr)
+@pytest.mark.parametrize("value", [None, "0", -1, [7], float("nan"), object()], ids=lambda value: type(value).__name__)
 def test_every_attribute_refuses_what_it_cannot_be(value):
     """`validate` itself never fails with another error, and lets none of these through but where it has a meaning."""
     passes = set()
