@@ -408,8 +408,8 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _compiled(model: keras.Model) -> keras.Model:
-    """Compile a model that detects."""
-    model.compile(jit_compile=_jit_compile())
+    """Compile a model that detects. Its optimizer is never used; plain SGD has no variables that a .keras file would lack."""
+    model.compile(optimizer="sgd", jit_compile=_jit_compile())
     return model
 
 

@@ -44,7 +44,7 @@ def test_a_checkpoint_of_keras_loads_and_trains_on(trained):
     # Keras does not save the states of random generators: copied, so that the same ROIs are sampled
     states = [[v for v in m.variables if v.name == "seed_generator_state"] for m in (model.keras_model, loaded)]
     for original, copy in zip(*states, strict=True):
-        copy.assign(original)
+        copy.assign(to_numpy(original.value))
     original, copy = (m.train_on_batch(batch, return_dict=True) for m in (model.keras_model, loaded))
     assert original == pytest.approx(copy, rel=1e-4)
     original, copy = (m.train_on_batch(batch, return_dict=True) for m in (model.keras_model, loaded))
