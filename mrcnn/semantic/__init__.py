@@ -1,1 +1,1 @@
-"""Batches of images and class maps for semantic segmentation, out of a data set of any format."""
+"""Batches of images and class maps for semantic segmentation, from a data set in any format."""

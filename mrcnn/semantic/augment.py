@@ -1,7 +1,7 @@
-"""Augmentation for semantic segmentation: one affine transform of the image and its class map, and brightness.
+"""Augmentation for semantic segmentation: an affine transform of the image and its class map, and a change of brightness.
 
-The arguments have the names and meanings of Keras' ImageDataGenerator. The rotation, shift, shear, zoom and flip of a
-draw are multiplied into one matrix; OpenCV then samples the image bilinearly and the map at the nearest pixel.
+The arguments have the same names and meanings as in Keras' ImageDataGenerator. Rotation, shift, shear, zoom and flip are
+combined into one matrix; OpenCV then samples the image bilinearly, and the class map with nearest-neighbour interpolation.
 
 Shape letters: h w image and map, C channels.
 """
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, Num, Shaped, UInt16
 
-# names of Keras; on the right, a row abcd with its continuation on both sides
+# Keras' names; on the right, how a row abcd continues on both sides
 _BORDERS = {
     "constant": cv2.BORDER_CONSTANT,  # kkkk|abcd|kkkk
     "nearest": cv2.BORDER_REPLICATE,  # aaaa|abcd|dddd
@@ -27,11 +27,11 @@ _BORDERS = {
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """One random draw.
+    """A randomly drawn transform.
 
     Attributes:
-        matrix: maps a pixel (x, y, 1) of the result to the point (x, y) of the source that it shows.
-        brightness: factor on the values of the image.
+        matrix: maps each pixel (x, y, 1) of the result to its source point (x, y).
+        brightness: factor applied to the image.
     """
 
     matrix: Float64[np.ndarray, "2 3"]
@@ -39,35 +39,35 @@ class Transform:
 
     @property
     def moves(self) -> bool:
-        """Whether any pixel moves."""
+        """Whether the transform moves any pixel."""
         return not np.array_equal(self.matrix, np.eye(2, 3))
 
 
 @dataclass(frozen=True)
 class SemanticAugmentation:
-    """Ranges of the random transforms, each uniform in its range. Without arguments, nothing changes.
+    """Random transforms, each drawn uniformly from its range. Without arguments, nothing changes.
 
     Attributes:
-        rotation_range: float, degrees; from -range to range.
-        width_shift_range: to the left or right. A float below 1 is a share of the width, a float from 1 on pixels; an int
-            n means whole pixels from -(n - 1) to n - 1; of a sequence one value is drawn, and its sign; they are shares if
-            all are below 1.
-        height_shift_range: the same up or down.
-        brightness_range: (low, high) factors on the values of the image, which are clipped at white; the map does not
+        rotation_range: float, degrees; drawn from -range to range.
+        width_shift_range: to the left or right. A float below 1 is a fraction of the width, a larger float is in pixels; an
+            int n stands for integer shifts from -(n - 1) to n - 1 pixels; from a sequence, one value and its sign are drawn,
+            in fractions if all values are below 1.
+        height_shift_range: the same, up or down.
+        brightness_range: (low, high) factors applied to the image, which is clipped at white; the class map does not
             change. None for no change.
-        shear_range: float, degrees, at most 89; from -range to range.
-        zoom_range: (low, high), or a float z for (1 - z, 1 + z); below 1 enlarges. Each axis has its own draw.
-        horizontal_flip: bool, mirror left and right in half of the draws.
-        vertical_flip: bool, mirror top and bottom in half of the draws.
-        fill_mode: "nearest", "constant", "reflect" or "wrap": what the image and the map show beyond their edges.
-            "constant" fills the image with `cval` and the map with background, 0.
+        shear_range: float, degrees, at most 89; drawn from -range to range.
+        zoom_range: (low, high), or a float z for (1 - z, 1 + z); below 1 enlarges. Drawn separately for each axis.
+        horizontal_flip: bool, flip left and right with probability 1/2.
+        vertical_flip: bool, flip up and down with probability 1/2.
+        fill_mode: "nearest", "constant", "reflect" or "wrap": how to fill points outside the input. "constant" fills the
+            image with `cval` and the class map with background, 0.
         cval: float, grey level from 0 to 255.
 
     Raises:
         ValueError: an argument is out of range.
 
-    Differs: Keras 3 shifts rows by width_shift_range and columns by height_shift_range, and rotates images that are not
-        square about a point off their centre. Here each does what its documentation says.
+    Differs: Keras 3 shifts rows by width_shift_range and columns by height_shift_range, and rotates non-square images about a
+        point off their centre. Here, each argument does what Keras documents.
     """
 
     rotation_range: Any = 0.0
@@ -89,7 +89,7 @@ class SemanticAugmentation:
         for name in ("width_shift_range", "height_shift_range"):
             value = getattr(self, name)
             if _is_sequence(value) and not len(value):
-                raise ValueError(f"{name} is empty, expected a number or the shifts to choose from")
+                raise ValueError(f"{name} is empty, expected a number, or a sequence of shifts to choose from")
             for one in value if _is_sequence(value) else [value]:
                 _check(name, one, -math.inf if _is_sequence(value) else 0)
         if self.brightness_range is not None:
@@ -99,14 +99,14 @@ class SemanticAugmentation:
             raise ValueError(f"fill_mode is {self.fill_mode!r}, expected one of {', '.join(_BORDERS)}")
 
     def _zooms(self) -> Any:
-        """(low, high) of the zoom."""
+        """Return (low, high) of the zoom."""
         if _is_sequence(self.zoom_range):
             return self.zoom_range
         _check("zoom_range", self.zoom_range, 0)
         return 1 - self.zoom_range, 1 + self.zoom_range
 
     def draw(self, size: tuple[int, ...], rng: np.random.Generator | int) -> Transform:
-        """Draw a transform for images of a size (height, width). It depends only on the size and the generator or seed."""
+        """Draw a transform for images of size (height, width). It depends only on the size and the generator or seed."""
         rng = np.random.default_rng(rng)
         angle = math.radians(rng.uniform(-self.rotation_range, self.rotation_range))
         up = _draw_shift(self.height_shift_range, size[0], rng)
@@ -128,7 +128,7 @@ class SemanticAugmentation:
     def apply(
         self, image: Float32[np.ndarray, "..."], class_map: Shaped[np.ndarray, "..."], transform: Transform
     ) -> tuple[Float32[np.ndarray, "..."], Shaped[np.ndarray, "..."]]:
-        """Apply a draw to an image and its map.
+        """Apply a transform to an image and its class map.
 
         Args:
             image: [h, w, C], values 0..1, at most 4 channels.
@@ -136,10 +136,10 @@ class SemanticAugmentation:
             transform: drawn for this size.
 
         Returns:
-            The image and the map, in the same shapes and dtypes. The map has no new values but background.
+            The image and the class map, with the same shapes and dtypes. The map has no new values except background.
 
         Raises:
-            ValueError: the sizes of image and map differ, or the map has other values.
+            ValueError: the sizes of image and class map differ, or the map has values outside this range.
         """
         class_map = np.asarray(class_map)
         if image.shape[:2] != class_map.shape:
@@ -168,10 +168,10 @@ class SemanticAugmentation:
 
 
 def as_augmentation(given: object) -> SemanticAugmentation | None:
-    """Convert the augmentation that a user passed: a SemanticAugmentation, a dict of its arguments, or None.
+    """Convert an augmentation passed by the user: a SemanticAugmentation, a dict of its arguments, or None.
 
     Raises:
-        ValueError: an argument is unknown or out of range, or `given` is something else.
+        ValueError: an argument is unknown or out of range, or `given` is of another type.
     """
     if given is None or isinstance(given, SemanticAugmentation):
         return given
@@ -207,7 +207,7 @@ def _draw_shift(given: Any, length: int, rng: np.random.Generator) -> float:
 
 
 def _as_uint16(class_map: Shaped[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:
-    """Convert to the dtype that holds all class numbers and that OpenCV warps without loss."""
+    """Convert to uint16, which holds all class numbers and which OpenCV warps without loss."""
     if class_map.dtype.kind not in "bui":
         raise ValueError(f"the class map is {class_map.dtype}, expected integers")
     if class_map.size and not 0 <= class_map.min() <= class_map.max() <= 65535:

@@ -1,6 +1,6 @@
-"""Batches of images and class maps for semantic segmentation: which images, which number for each class, which order.
+"""Batches of images and class maps for semantic segmentation: choosing images, numbering classes, ordering epochs.
 
-What `batches[step]` returns depends only on the seed and the step, so any worker can make any batch in any order.
+`batches[step]` depends only on the seed and the step, so any worker can make any batch in any order.
 
 Shape letters: B images, h w input of the network, K classes of the data set with background.
 """
@@ -39,17 +39,17 @@ def filter_images(
     seed: int = 0,
     **options: Any,
 ) -> tuple[Dataset, Int64[np.ndarray, " n"]]:
-    """Find the images that have an instance, or a crowd, of at least one of the classes.
+    """Find the images that contain an instance, or a crowd, of at least one of the classes.
 
     Args:
-        source: path of a data set in any format of `mrcnn.datasets.open`, or a prepared Dataset.
-        classes: names; None for all images, also those without instances.
-        mode: subset of the data set at a path, such as "train" or "val"; None where it has no subsets.
+        source: path of a data set in any format that `mrcnn.datasets.open` reads, or a prepared Dataset.
+        classes: names; None for all images, including those without instances.
+        mode: subset of the data set at a path, such as "train" or "val"; None if it has no subsets.
         seed: of the order.
         **options: of `mrcnn.datasets.open`, such as format or year.
 
     Returns:
-        The prepared data set, and the positions of the images in it, in random order.
+        The prepared data set, and the indices of the images in it, in random order.
 
     Raises:
         DataError: the data cannot be opened, a class is unknown, or no image has one of the classes.
@@ -57,7 +57,7 @@ def filter_images(
     """
     if isinstance(source, Dataset):
         if mode is not None or options:
-            raise ValueError("mode and options are for a path, and source is an open Dataset: leave them out")
+            raise ValueError("mode and options are only for a path, but source is an open Dataset: omit them")
         dataset = source
     else:
         dataset = open_dataset(source, subset=mode, **options)
@@ -74,7 +74,7 @@ def filter_images(
 
 
 def _has_class(dataset: Dataset, image_id: int, wanted: Bool[np.ndarray, " K"]) -> bool:
-    """Whether an image has an instance of a wanted class. A broken image is logged, and has none."""
+    """Return whether an image has an instance of a wanted class; an unusable image is logged and has none."""
     try:
         class_ids = np.abs(np.asarray(instances_of(dataset, image_id)[1], np.int64)).reshape(-1)
         return bool(wanted[class_ids].any())
@@ -88,7 +88,7 @@ def class_list(dataset: Dataset, classes: Sequence[str] | str | None = None) -> 
 
     Args:
         dataset: prepared.
-        classes: names, one name, or None for all classes of the data set; equal names of several sources count once.
+        classes: names, one name, or None for all classes of the data set; names shared by several sources count once.
 
     Raises:
         DataError: a name is unknown, repeated, or the background's; or there is no name.
@@ -114,7 +114,7 @@ def number_classes(
     """Assign each class of a data set its number in the class map.
 
     Args:
-        dataset: prepared. Classes of the same name, from several sources, get one number.
+        dataset: prepared. Classes with the same name, from several sources, get the same number.
         classes: see `class_list`.
         mask_type: "binary" assigns 1 to all chosen classes; "normal" numbers them from 1 in the given order.
 
@@ -135,33 +135,33 @@ def number_classes(
 class SemanticBatches:
     """Batches of images and class maps.
 
-    `len(batches)` is the number of batches in an epoch, of which the last may be smaller. `batches[step]` is batch
+    `len(batches)` is the number of batches per epoch; the last may be smaller. `batches[step]` is batch
     `step % len(batches)` of epoch `step // len(batches)`, for any step >= 0: a tuple of
 
         images: float32 [B, h, w, 3], values 0..1.
-        masks: int32 [B, h, w, 1]. With "binary", 1 for any of the classes; with "normal", k for the k-th of them, the
-            highest where they overlap. 0 is background. `ignore_label` marks pixels that the data leave undefined: 255 in
-            a class map, void in Pascal VOC, pixels outside all segments of a panoptic PNG.
+        masks: int32 [B, h, w, 1]. With "binary", 1 for any of the classes; with "normal", k for the k-th class, and the
+            highest number where classes overlap. 0 is background. `ignore_label` marks unlabelled pixels: 255 in a class map,
+            void in Pascal VOC, pixels outside all segments of a panoptic PNG.
 
-    Each image comes once an epoch. An image that cannot be used is logged once, recorded in `broken`, and replaced by the
-    next usable one of the epoch. The object can be used from several threads, and pickled for processes.
+    Each image occurs once per epoch. An unusable image is logged once, recorded in `broken`, and replaced by the next usable
+    image of the epoch. The object can be used from several threads, and pickled for other processes.
 
     Args:
         dataset: prepared.
-        input_size: (height, width) that images are stretched to, in pixels.
+        input_size: (height, width) in pixels, to which images are resized regardless of aspect ratio.
         classes: names; None for all classes.
         mask_type: "binary" or "normal".
-        image_ids: positions in the data set; None takes the images that have one of the classes, or all images when
-            `classes` is None.
+        image_ids: indices in the data set; None uses the images with one of the classes, or all images if `classes` is
+            None.
         augmentation: SemanticAugmentation, a dict of its arguments, or None.
-        shuffle: whether each epoch has an order of its own; otherwise it is that of `image_ids`.
+        shuffle: whether to shuffle each epoch; otherwise images keep the order of `image_ids`.
         workers: number of threads that make the samples of a batch.
         ignore_label: larger than all class numbers, up to 65535, for losses and metrics that can ignore pixels, such as
-            `keras.losses.SparseCategoricalCrossentropy(ignore_class=255)`. None makes undefined pixels background.
+            `keras.losses.SparseCategoricalCrossentropy(ignore_class=255)`. None makes unlabelled pixels background.
 
     Attributes:
         class_names: names by number, "background" first.
-        broken: reason by image id, of the unusable images met so far.
+        broken: the reason for each unusable image found so far, by image id.
 
     Raises:
         DataError: no image has any of the classes, or a class is unknown.
@@ -206,17 +206,17 @@ class SemanticBatches:
             image_ids = filter_images(dataset, classes, seed=seed)[1]
         self.image_ids = np.asarray(image_ids, np.int64)
         if not len(self.image_ids):
-            raise DataError("image_ids is empty: no image to make batches of")
+            raise DataError("image_ids is empty: there are no images to make batches from")
         self.broken: dict[int, str] = {}
-        # the last epoch asked for, and its order
+        # the last epoch requested, and its order
         self._order: tuple[int, np.ndarray] = (-1, self.image_ids)
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Number of batches per epoch."""
         return -(-len(self.image_ids) // self.batch_size)
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
-        """Return the image ids in the order of an epoch, which counts from 0."""
+        """Return the image ids in the order of an epoch, counted from 0."""
         if not self.shuffle:
             return self.image_ids
         cached_epoch, order = self._order
@@ -244,7 +244,7 @@ class SemanticBatches:
         return np.stack(images), np.stack(masks)[:, :, :, None]
 
     def sample(self, epoch: int, position: int) -> tuple[Float32[np.ndarray, "h w 3"], Int32[np.ndarray, "h w"]]:
-        """Make the image and class map at a position of an epoch, or those of the next usable image after it.
+        """Make the image and class map at a position in an epoch, or those of the next usable image after it.
 
         Raises:
             DataError: no image is usable.
@@ -261,4 +261,4 @@ class SemanticBatches:
                 reason = str(error)
                 if self.broken.setdefault(image_id, reason) is reason:  # only the first thread logs it
                     logger.warning("an unusable image is replaced by the next one: %s", reason)
-        raise DataError(f"none of the {len(order)} images can be used; the first: {next(iter(self.broken.values()))}")
+        raise DataError(f"none of the {len(order)} images is usable; the first: {next(iter(self.broken.values()))}")

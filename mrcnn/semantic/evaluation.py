@@ -1,6 +1,6 @@
 """Mean intersection over union (IoU) of class maps.
 
-Shape letters: K classes with background. In a confusion matrix, rows are the truth and columns the prediction.
+Shape letters: K classes with background. In a confusion matrix, rows are ground truth and columns are predictions.
 """
 
 import numpy as np
@@ -13,17 +13,17 @@ def confusion_matrix(
 ) -> Int64[np.ndarray, "K K"]:
     """Count the pixels of each pair of true and predicted class.
 
-    The matrices of several images can be added up.
+    Matrices of several images can be summed.
 
     Args:
-        truth, predicted: integers of one shape, 0 to num_classes - 1.
-        ignore: pixels with this value in the truth are not counted.
+        truth, predicted: integers from 0 to num_classes - 1, of the same shape.
+        ignore: pixels with this value in `truth` are not counted.
 
     Raises:
         ValueError: the shapes differ, or a value is not a class.
     """
     if np.shape(truth) != np.shape(predicted):
-        raise ValueError(f"the truth has shape {np.shape(truth)}, the prediction {np.shape(predicted)}: expected one shape")
+        raise ValueError(f"the truth has shape {np.shape(truth)}, the prediction {np.shape(predicted)}: expected equal shapes")
     rows, columns = np.asarray(truth).ravel(), np.asarray(predicted).ravel()
     if ignore is not None:
         rows, columns = rows[rows != ignore], columns[rows != ignore]
@@ -39,7 +39,7 @@ def class_ious(confusion: npt.ArrayLike) -> Float64[np.ndarray, " K"]:
     """Compute the IoU of each class from a confusion matrix [K, K].
 
     Returns:
-        nan for a class that is in neither the truth nor the prediction.
+        nan for a class that occurs in neither the ground truth nor the predictions.
 
     Source: Everingham et al., The Pascal Visual Object Classes Challenge: A Retrospective, IJCV 2015, section 3.3.
     """
@@ -50,7 +50,7 @@ def class_ious(confusion: npt.ArrayLike) -> Float64[np.ndarray, " K"]:
 
 
 def mean_iou(confusion: npt.ArrayLike) -> float:
-    """Average the IoU over the classes that are in the truth or the prediction; nan when no pixel was counted."""
+    """Average the IoU over the classes that occur in the ground truth or the predictions; nan if no pixel was counted."""
     ious = class_ious(confusion)
     present = ious[~np.isnan(ious)]
     return float(present.mean()) if len(present) else float("nan")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from mrcnn.viz.colors import class_color
 from mrcnn.viz.draw import to_rgb
 
-# inches: width of a picture
+# width of a picture in inches
 _PICTURE = 3.0
 # opacity of the class map over the image
 _ALPHA = 0.55
@@ -44,14 +44,14 @@ def batch_figure(
     predictions: npt.ArrayLike | None = None,
     limit: int = 8,
 ) -> Figure:
-    """Draw a batch, one image in each row: the image, its mask, the mask over the image, and the prediction if given.
+    """Draw a batch, one image per row: the image, its mask, the mask over the image, and the prediction if given.
 
-    The titles of the maps give the classes with their share of the pixels.
+    The titles of the maps give the classes with their percentage of pixels.
 
     Args:
         images: floats in 0..1, or uint8.
         masks, predictions: integers [B, h, w] or [B, h, w, 1]; 0 is background.
-        class_names: names by number, for the legend; larger numbers are shown as ignored. None shows the numbers.
+        class_names: names by class number, for the legend; larger numbers are shown as ignored. None shows the numbers.
         limit: maximum number of rows.
 
     Raises:
@@ -85,7 +85,7 @@ def batch_figure(
 
 
 def shares(class_map: Integer[np.ndarray, "h w *one"], class_names: Sequence[str] | None = None) -> str:
-    """List the classes of a map with their share of the pixels, such as "cat 12 %, dog 3 %"."""
+    """List the classes of a map with their percentage of pixels, such as "cat 12 %, dog 3 %"."""
     values, counts = np.unique(class_map, return_counts=True)
     parts = [(int(v), 100 * n / np.size(class_map)) for v, n in zip(values, counts, strict=True) if v]
     texts = [f"{_name(v, class_names)} {'<1' if part < 1 else f'{part:.0f}'} %" for v, part in parts]

@@ -1,4 +1,4 @@
-"""One sample for semantic segmentation: an image and its class map, stretched to a size and augmented alike.
+"""One sample for semantic segmentation: an image and its class map, resized and augmented together.
 
 Shape letters: H W image file, h w input of the network, N instances, K classes of the data set with background.
 """
@@ -16,7 +16,7 @@ from mrcnn.geometry.polygons import rasterize_polygons, transform_polygons
 from mrcnn.geometry.rasterize import MaskInstance, PolygonInstance
 from mrcnn.loading.sample import load_checked_image, load_checked_instances, name_image
 
-# an image and its class map, and a random generator or seed -> the two augmented
+# (image, class map, random generator or seed) -> augmented image and class map
 Augmentation = Callable[[np.ndarray, np.ndarray, np.random.Generator | int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -29,17 +29,16 @@ def make_semantic_sample(
     rng: np.random.Generator | int = 0,
     ignore_label: int | None = None,
 ) -> tuple[Float32[np.ndarray, "h w 3"], Int32[np.ndarray, "h w"]]:
-    """Load an image with its class map, stretch both to a size, and augment them together.
+    """Load an image with its class map, resize both regardless of aspect ratio, and augment them together.
 
     Args:
         dataset: prepared.
-        image_id: position of the image in the data set.
+        image_id: index in the data set.
         size: (height, width) in pixels.
         numbers: number of each class, from `number_classes`. Where instances overlap, the highest number wins.
-        augmentation: such as a `SemanticAugmentation`.
+        augmentation: for example a `SemanticAugmentation`.
         rng: generator or seed of the augmentation.
-        ignore_label: number of the pixels that the data leave undefined (`Dataset.ignored_pixels`); None makes them
-            background.
+        ignore_label: value of unlabelled pixels (`Dataset.ignored_pixels`); None makes them background.
 
     Returns:
         The image, in 0..1 with grey repeated, and its class map.
@@ -64,7 +63,7 @@ def make_semantic_sample(
 def _mark_ignored(
     class_map: UInt16[np.ndarray, "h w"], dataset: Dataset, image_id: int, original: tuple[int, ...], label: int
 ) -> None:
-    """Write the label into pixels that are undefined and that no class covers, in place."""
+    """Set unlabelled pixels that no class covers to the ignore label, in place."""
     try:
         ignored = dataset.ignored_pixels(image_id)
     except DataError as error:
@@ -99,7 +98,7 @@ def _unit_image(image: Shaped[np.ndarray, "H W C"], size: tuple[int, int]) -> Fl
 
 
 def nearest_positions(length: int, count: int) -> Int64[np.ndarray, " count"]:
-    """Find the pixel under the centre of each of `count` samples when a line of `length` pixels is resized.
+    """Find the source pixel under the centre of each of `count` samples when a line of `length` pixels is resized.
 
     Returns:
         floor((i + 1/2) * length / count), computed exactly in integers.
@@ -113,15 +112,15 @@ def paint_classes(
     original: tuple[int, ...],
     size: tuple[int, int],
 ) -> UInt16[np.ndarray, "h w"]:
-    """Paint instances into one map. Where they overlap, the higher number wins.
+    """Paint instances into a class map. Where they overlap, the higher number wins.
 
     A pixel of the map takes the value under its centre: polygons are drawn at the size of the map, and dense masks are
-    sampled at the nearest pixel. So the map has no other values than 0 and `numbers`, and no gap between masks that touch.
+    sampled at the nearest pixel. So the map contains only 0 and `numbers`, and has no gaps between touching masks.
 
     Args:
         parts: N instances, from `geometry.rasterize.as_instance`.
         numbers: [N]; 0 skips an instance.
-        original: (height, width) of the image that the instances are in.
+        original: (height, width) of the image file, to which the instances refer.
         size: (height, width) of the map.
 
     Returns:
@@ -154,7 +153,7 @@ def _paint_dense(
     rows: Int64[np.ndarray, " h"],
     cols: Int64[np.ndarray, " w"],
 ) -> None:
-    """Sample a mask at (rows, cols) of the image, and write the number where it is set, in place."""
+    """Sample a mask at (rows, cols) of the image, and write the number where the mask is set, in place."""
     y1, x1, y2, x2 = part.bounds
     # rows and cols ascend, so the positions inside the mask's box are contiguous
     top, bottom = np.searchsorted(rows, (y1, y2))

@@ -1,4 +1,4 @@
-"""Images and class maps for `model.fit` of any Keras segmentation model."""
+"""Batches of images and class maps for `model.fit` of any Keras segmentation model."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -13,29 +13,29 @@ from mrcnn.semantic.batches import SemanticBatches, filter_images
 
 
 class SemanticGenerator(keras.utils.PyDataset):
-    """Batches (images, masks) from a data set of any format; each image comes once an epoch.
+    """Batches (images, masks) from a data set in any format; each image occurs once per epoch.
 
         train = SemanticGenerator("coco", ["laptop", "tv"], "train", input_size=(192, 256), batch_size=8,
                                   mask_type="normal", augmentation={"rotation_range": 10, "horizontal_flip": True})
         model.fit(train, epochs=5, shuffle=False)
 
     Images are float32 [B, h, w, 3] with values 0..1, and masks int32 [B, h, w, 1]; see `SemanticBatches`. The order and
-    the augmentation of an epoch depend only on the seed and the number of the epoch, not on the workers or the backend.
-    Pass `shuffle=False` to `fit`, or Keras shuffles the batches again with Python's global generator.
+    augmentation of an epoch depend only on the seed and the epoch number, not on the workers or the backend. Pass
+    `shuffle=False` to `fit`, or Keras shuffles the batches again with Python's global generator.
 
     Args:
-        source: path of a data set in any format of `mrcnn.datasets.open`, or a prepared Dataset.
-        classes: names; images that have one of them are used, and only these classes are in the masks. None for all images
-            and all classes.
+        source: path of a data set in any format that `mrcnn.datasets.open` reads, or a prepared Dataset.
+        classes: names; images with at least one of them are used, and only these classes appear in the masks. None for all
+            images and all classes.
         mode: subset of the data set at a path, such as "train" or "val".
-        input_size: (height, width) that images are stretched to, in pixels.
+        input_size: (height, width) in pixels, to which images are resized regardless of aspect ratio.
         mask_type: "binary" (1 for any of the classes) or "normal" (k for the k-th class); 0 is background.
-        image_ids: positions in a prepared Dataset, to use other images than those that have one of the classes.
+        image_ids: indices in a prepared Dataset; None selects images by class.
         augmentation: `mrcnn.semantic.augment.SemanticAugmentation`, a dict of its arguments, or None.
-        shuffle: False for validation: every epoch in the same order.
+        shuffle: False keeps every epoch in the same order, as for validation.
         initial_epoch: number of the first epoch, to resume training.
         workers: number of threads that make the samples of a batch.
-        ignore_label: value of the masks where the data are undefined; see `SemanticBatches`.
+        ignore_label: value of unlabelled pixels in the masks; see `SemanticBatches`.
         **options: of `mrcnn.datasets.open`, such as format or year.
 
     Attributes:
@@ -65,13 +65,13 @@ class SemanticGenerator(keras.utils.PyDataset):
         ignore_label: int | None = None,
         **options: Any,
     ) -> None:
-        # Keras' own workers read ahead when Keras peeks at the first batch, and return those batches in the next epoch:
-        # some images would come twice, others never
+        # Keras' own workers prefetch batches when Keras peeks at the first one, and return them in the next epoch: some images
+        # would be used twice, others never
         super().__init__(workers=1)
         if image_ids is None:
             source, image_ids = filter_images(source, classes, mode, seed=seed, **options)
         elif mode is not None or options or not isinstance(source, Dataset):
-            raise ValueError("image_ids are positions in a prepared Dataset: pass it as source, without mode and options")
+            raise ValueError("image_ids are indices in a prepared Dataset: pass it as source, without mode and options")
         self.batches = SemanticBatches(
             source, input_size, batch_size, classes=classes, mask_type=mask_type, image_ids=image_ids,
             augmentation=augmentation, shuffle=shuffle, seed=seed, workers=workers,
@@ -92,13 +92,13 @@ class SemanticGenerator(keras.utils.PyDataset):
         return self.batches.class_names
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Number of batches per epoch."""
         return len(self.batches)
 
     def __getitem__(self, position: int) -> tuple[Float32[np.ndarray, "B h w 3"], Int32[np.ndarray, "B h w 1"]]:
         """Make a batch of the current epoch."""
         if not 0 <= position < len(self):
-            raise IndexError(f"no batch {position}: an epoch has the batches 0 to {len(self) - 1}")
+            raise IndexError(f"there is no batch {position}: an epoch has batches 0 to {len(self) - 1}")
         self._requested.add(int(position))
         return self.batches[self.epoch * len(self) + position]
 
@@ -107,7 +107,7 @@ class SemanticGenerator(keras.utils.PyDataset):
         self._started = True
 
     def on_epoch_end(self) -> None:
-        """Advance to the next epoch, unless Keras has only peeked at the first batch, after which it calls this too."""
+        """Advance to the next epoch, unless Keras only peeked at the first batch, after which it also calls this."""
         if self._started and len(self._requested) == len(self):
             self.epoch += 1
             self._requested = set()

@@ -1,1 +1,1 @@
-"""Pictures of images, instances and the stages of the network, in NumPy and matplotlib."""
+"""Visualisation of images, instances and the stages of the network, with NumPy and matplotlib."""

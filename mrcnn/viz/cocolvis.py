@@ -1,4 +1,4 @@
-"""An image of COCO+LVIS: its layers of masks, and the tree of its objects.
+"""Figures of a COCO+LVIS image: its layers of masks, and the tree of its objects.
 
 An object has the same colour in both figures. Stuff is grey.
 
@@ -20,9 +20,9 @@ from mrcnn.datasets.formats.cocolvis import CocoLvisDataset
 from mrcnn.viz.colors import GREY, Color, instance_colors, text_color
 from mrcnn.viz.draw import MaskPart, cut_mask, to_rgb
 
-# inches of a picture in the figure of layers, and of a cell in the tree
+# size in inches of a picture in the figure of layers, and of a cell in the tree
 _PICTURE, _CELL = 4.2, 1.25
-# distance between the rows of the tree, in cells: a name and the lines to the children need room between them
+# distance between rows of the tree, in cells, which leaves room for a name and the lines to the children
 _ROW = 1.4
 # opacity of the colour of a mask, and brightness of the image outside the masks
 _ALPHA, _DIM = 0.6, 0.3
@@ -37,8 +37,8 @@ def layers_figure(dataset: CocoLvisDataset, image_id: int | np.integer, columns:
 
     Args:
         dataset: prepared.
-        image_id: position in the data set.
-        columns: pictures in a row.
+        image_id: index in the data set.
+        columns: pictures per row.
 
     Raises:
         DataError: the image or its masks cannot be read.
@@ -73,12 +73,12 @@ def layers_figure(dataset: CocoLvisDataset, image_id: int | np.integer, columns:
 
 
 def tree_figure(dataset: CocoLvisDataset, image_id: int | np.integer, limit: int = 60) -> Figure:
-    """Draw the hierarchy of an image as a tree: a cutout of each object below its parent, with its id and share of the image.
+    """Draw the hierarchy of an image as a tree: a cutout of each object below its parent, with its id and percentage of pixels.
 
     Args:
         dataset: prepared.
-        image_id: position in the data set.
-        limit: maximum number of objects; the title counts those left out. Objects with children come first.
+        image_id: index in the data set.
+        limit: maximum number of objects; the title gives the number left out. Objects with children come first.
 
     Raises:
         DataError: the image or its masks cannot be read.
@@ -114,8 +114,8 @@ def tree_layout(
     """Assign a cell to each object: children below their parent, the parent centred above its children.
 
     Args:
-        hierarchy: by id, None or {"parent": id or None, ...}; without cycles.
-        count: objects are 0 to count - 1.
+        hierarchy: None or {"parent": id or None, ...} by id; without cycles.
+        count: number of objects; their ids are 0 to count - 1.
         limit: maximum number of objects.
 
     Returns:
@@ -125,7 +125,7 @@ def tree_layout(
     for i in range(count):
         node = hierarchy.get(i)
         children[node["parent"] if node else None].append(i)
-    # objects with children first: most have none, and would push the trees far apart
+    # objects with children first: most objects have none, and would push the trees far apart
     roots = sorted(children[None], key=lambda i: (not children[i], i))
     cells: dict[int, tuple[float | int, int]] = {}
     links: list[tuple[int, int]] = []
@@ -135,7 +135,7 @@ def tree_layout(
         if len(cells) + len(order) > limit:
             if cells:
                 break
-            order = order[:limit]  # the first tree alone exceeds the limit: its upper left part
+            order = order[:limit]  # the first tree alone exceeds the limit: keep its upper left part
         below: dict[int, list[int]] = {i: [] for i, _ in order}
         for i, _ in order:
             below[i] = [child for child in children[i] if child in below]
@@ -143,7 +143,7 @@ def tree_layout(
         if column and column + leaves > _MAX_COLUMNS:
             first_row, column, deepest = first_row + deepest + 1, 0, 0
         left = column + leaves
-        for i, depth in reversed(order):  # children before their parents, the leaves from right to left
+        for i, depth in reversed(order):  # children before their parents, leaves from right to left
             left -= not below[i]
             x = (cells[below[i][0]][0] + cells[below[i][-1]][0]) / 2 if below[i] else left
             cells[i] = (x, first_row + depth)
@@ -164,7 +164,7 @@ def _walk(root: int, children: Mapping[int | None, list[int]]) -> list[tuple[int
 
 
 def _colors(total: int, count: int) -> list[Color]:
-    """Colours of `count` objects, then grey for stuff."""
+    """Return colours for `count` objects, then grey for stuff."""
     return instance_colors(count) + [GREY] * (total - count)
 
 

@@ -1,4 +1,4 @@
-"""Colours that are the same in every run and that people with colour blindness can tell apart.
+"""Colours that are the same in every run and distinguishable with colour blindness.
 
 A colour is (red, green, blue), each from 0 to 1.
 """
@@ -11,9 +11,9 @@ from jaxtyping import Num
 
 Color = tuple[float, float, float]
 
-# Source: Okabe and Ito, Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/): colours that people with any
-# kind of colour vision can tell apart. Without black, which is invisible on dark photographs, and ordered so that
-# neighbours differ in both hue and lightness.
+# Source: Okabe and Ito, Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/): colours that are distinguishable with
+# any type of colour vision; without black, which is invisible on dark photographs, and ordered so that neighbours differ in
+# both hue and lightness.
 _OKABE_ITO = (
     (213, 94, 0),  # vermilion
     (86, 180, 233),  # sky blue
@@ -23,7 +23,7 @@ _OKABE_ITO = (
     (0, 114, 178),  # blue
     (230, 159, 0),  # orange
 )
-# The palette repeats the seven colours mixed with white and then mixed with black, in these shares.
+# The palette repeats the seven colours mixed with white, then with black, in these proportions.
 _WHITE_SHARE, _BLACK_SHARE = 0.5, 0.4
 
 GREY: Color = (0.6, 0.6, 0.6)
@@ -62,10 +62,10 @@ def pick_colors(class_ids: Num[np.ndarray, " N"] | Sequence[SupportsInt], color_
     """Choose a colour for each instance.
 
     Args:
-        color_by: "instance" tells instances of one class apart; "class" gives a class the same colour in all pictures.
+        color_by: "instance" distinguishes instances of one class; "class" gives a class the same colour in all pictures.
 
     Raises:
-        ValueError: `color_by` is neither of the two.
+        ValueError: `color_by` has another value.
     """
     if color_by == "class":
         return [class_color(class_id) for class_id in class_ids]
@@ -87,18 +87,18 @@ def random_colors(N: SupportsIndex, bright: bool = True) -> list[Color]:
 
 
 def _luminance(color: Iterable[SupportsFloat]) -> float:
-    """Relative luminance. Source: WCAG 2.1, definition of relative luminance."""
+    """Compute the relative luminance. Source: WCAG 2.1, definition of relative luminance."""
     red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in map(float, color))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def contrast(color1: Iterable[SupportsFloat], color2: Iterable[SupportsFloat]) -> float:
-    """Contrast ratio of two colours, from 1 (none) to 21 (black on white). Source: WCAG 2.1, definition of contrast ratio."""
+    """Compute the contrast ratio of two colours, from 1 (none) to 21 (black on white). Source: WCAG 2.1, contrast ratio."""
     light, dark = sorted((_luminance(color1), _luminance(color2)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 def text_color(background: Sequence[SupportsFloat]) -> Color:
-    """Return black or white, whichever has more contrast with the background."""
+    """Return black or white, whichever contrasts more with the background."""
     black, white = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return max(black, white, key=lambda color: contrast(color, background))

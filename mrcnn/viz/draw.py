@@ -20,22 +20,22 @@ from mrcnn.viz.labels import Label, draw_labels, font_size, instance_text
 Mask = npt.ArrayLike | Mapping[str, Any]
 # the masks of a result
 Masks = Shaped[np.ndarray, "H W N"] | Sequence[Mask]
-# a mask cut to its own box, and the upper left corner of that box
+# a mask cropped to its box, and the upper left corner of that box
 MaskPart = tuple[Bool[np.ndarray, "h w"], int, int]
 # (y1, x1, y2, x2) in pixels
 Box = Num[np.ndarray, " 4"] | Sequence[SupportsFloat]
-# value of a pixel: a number for each channel, or one for all
+# value of a pixel: one number per channel, or one for all channels
 Pixel = npt.ArrayLike | Sequence[SupportsFloat]
 _Image = TypeVar("_Image", bound=np.ndarray)
 
 
 def to_rgb(image: npt.ArrayLike) -> UInt8[np.ndarray, "H W 3"]:
-    """Convert an image of any kind to RGB, in a new array.
+    """Convert an image of any dtype and number of channels to RGB, in a new array.
 
     Args:
-        image: [H, W] or [H, W, C] with any C; bool, integer or float. uint16 is scaled by its full range, and floats are
-            taken as 0..1 when none is above 1. Anything else is taken as 0..255. Grey is repeated; of more than three
-            channels the first three are used.
+        image: [H, W] or [H, W, C] with any C; bool, integer or float. uint16 is scaled from its full range, and floats from
+            0..1 if none is above 1. All other values are assumed to be in 0..255. Grey is repeated; of more than three
+            channels, the first three are used.
 
     Raises:
         ValueError: not an image.
@@ -56,10 +56,10 @@ def to_rgb(image: npt.ArrayLike) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def cut_mask(mask: Mask) -> MaskPart:
-    """Cut a mask to its own box.
+    """Crop a mask to its box.
 
     Returns:
-        The part inside the box, and the y1 and x1 of its upper left corner. An empty mask gives a part of [0, 0].
+        The part inside the box, and y1 and x1 of its upper left corner. For an empty mask, the part is [0, 0].
     """
     if isinstance(mask, Mapping):
         part, (y1, x1, _, _) = decode_to_box(mask)
@@ -76,21 +76,21 @@ def cut_mask(mask: Mask) -> MaskPart:
 
 
 def list_masks(masks: Masks | None) -> list[Mask]:
-    """Split masks into a list of single ones; None gives an empty list."""
+    """Split masks into a list of single masks; None becomes an empty list."""
     if masks is None:
         return []
     return [masks[:, :, ix] for ix in range(masks.shape[-1])] if isinstance(masks, np.ndarray) else list(masks)
 
 
 def _blend(image: Num[np.ndarray, "H W *C"], part: MaskPart, color: Sequence[SupportsFloat], alpha: float) -> None:
-    """Mix a colour into the pixels of an image under a mask part, in place."""
+    """Blend a colour into the pixels of an image under a mask part, in place."""
     inside, y1, x1 = part
     height, width = inside.shape
     window = image[y1 : y1 + height, x1 : x1 + width]
     inside = inside[: window.shape[0], : window.shape[1]]
     value = 255 * np.asarray(color, np.float32)[:3]
     if window.dtype == np.uint8 and window.shape[2:] == (3,):
-        # OpenCV blends the whole window faster than NumPy picks the pixels of the mask
+        # OpenCV blends the whole window faster than NumPy selects the pixels of the mask
         mixed = cv2.addWeighted(window, 1 - alpha, np.full_like(window, np.rint(value).astype(np.uint8)), alpha, 0)
         window[:] = cv2.copyTo(mixed, np.ascontiguousarray(inside, np.uint8), np.ascontiguousarray(window))
         return
@@ -104,7 +104,7 @@ def _blend(image: Num[np.ndarray, "H W *C"], part: MaskPart, color: Sequence[Sup
 
 
 def apply_mask(image: _Image, mask: Mask, color: Sequence[SupportsFloat], alpha: float = 0.5) -> _Image:
-    """Blend a colour into the pixels of a mask, in place. Only the part of the image inside the mask's box is touched.
+    """Blend a colour into the pixels of an image under a mask, in place. Only the mask's box is processed.
 
     Args:
         image: [H, W] or [H, W, C], values 0..255.
@@ -135,7 +135,7 @@ def draw_box(image: _Image, box: Box, color: Pixel) -> _Image:
 
 
 def _draw_frame(image: Num[np.ndarray, "H W *C"], box: Box, value: Pixel, thickness: int) -> None:
-    """Draw lines along the inner side of a box's edges, in place."""
+    """Draw lines along the inside of a box's edges, in place."""
     height, width = image.shape[:2]
     y1, x1, y2, x2 = (int(v) for v in np.clip(np.asarray(box), 0, [height, width, height, width]))
     if y2 > y1 and x2 > x1:
@@ -156,10 +156,10 @@ def _draw_outline(image: UInt8[np.ndarray, "H W 3"], part: MaskPart, color: Sequ
 def _enlarge(
     image: UInt8[np.ndarray, "H W 3"], boxes: Num[np.ndarray, "N 4"], masks: Sequence[Mask], min_side: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Num[np.ndarray, "N 4"], list[MaskPart]]:
-    """Enlarge a small image by a whole factor, together with its boxes and masks.
+    """Enlarge a small image by an integer factor, together with its boxes and masks.
 
     Returns:
-        The image, the boxes, and the masks cut to their boxes.
+        The image, the boxes, and the masks cropped to their boxes.
     """
     factor = max(1, -(-min_side // max(image.shape[:2]))) if min_side else 1
     parts = [cut_mask(mask) for mask in masks]
@@ -176,10 +176,10 @@ def _select(
 ) -> tuple[
     Int[np.ndarray, " n"], Num[np.ndarray, "n 4"], Num[np.ndarray, " n"], Float[np.ndarray, " n"] | None, list[Mask]
 ]:
-    """Choose the instances to draw, those with the highest score first, without padding rows.
+    """Select the instances to draw, in descending order of score, without padding rows.
 
     Returns:
-        Their positions in the result; their boxes, class ids, scores (or None), and masks (or an empty list).
+        Their indices in the result; their boxes, class ids, scores (or None), and masks (or an empty list).
     """
     boxes = np.asarray(result["rois"]).reshape(-1, 4)
     class_ids = np.asarray(result["class_ids"]).reshape(-1)
@@ -222,28 +222,28 @@ def draw_detections(
 
     Args:
         image: any image that `to_rgb` accepts.
-        result: what `MaskRCNN.detect` returns: "rois" [N, 4] in pixels and "class_ids" [N], optionally "scores" [N] and
+        result: as returned by `MaskRCNN.detect`: "rois" [N, 4] in pixels and "class_ids" [N], optionally "scores" [N] and
             "masks" (bool [H, W, N] or a list of RLE).
-        class_names: names by class id.
+        class_names: by class id.
         captions: N texts, or a function of class id and score (None without scores); replaces name and score.
         color_by: "instance" or "class", see `colors.pick_colors`.
-        colors: colour of each instance; replaces `color_by`.
+        colors: colour of each instance; overrides `color_by`.
         alpha: opacity of the masks, 0..1.
         min_score: instances with a lower score are not drawn.
-        min_side: pixels. An image whose longer side is shorter is enlarged by a whole factor, so that names can be read;
+        min_side: in pixels. An image whose longer side is shorter is enlarged by an integer factor to keep names legible;
             0 keeps its size.
 
     Returns:
-        The picture, at the size of the image or a multiple of it.
+        The picture, with the size of the image or a multiple of it.
 
     Raises:
-        ValueError: not an image, or different numbers of boxes, class ids and masks.
+        ValueError: it is not an image, or the numbers of boxes, class ids and masks differ.
     """
     order, boxes, class_ids, scores, masks = _select(result, min_score)
     canvas, boxes, parts = _enlarge(to_rgb(image), boxes, masks if show_masks else [], min_side)
     shades = pick_colors(class_ids, color_by) if colors is None else [colors[ix] for ix in order]
     thickness = max(1, round(font_size(canvas.shape) / 8))
-    # large masks first: a small instance on a large one stays visible
+    # large masks first, so that a small instance on a large one stays visible
     for ix in sorted(range(len(parts)), key=lambda ix: -parts[ix][0].size):
         if parts[ix][0].size:
             _blend(canvas, parts[ix], shades[ix], alpha)

@@ -1,4 +1,4 @@
-"""Results of an evaluation: precision over recall, the confusion matrix, and the IoUs of one image.
+"""Figures of evaluation results: precision-recall curves, the confusion matrix, and the IoUs of one image.
 
 Shape letters: T IoU thresholds, R recall points, K classes, N predictions, G ground-truth objects.
 """
@@ -19,18 +19,18 @@ from mrcnn.evaluation.table import format_metric
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.labels import instance_text
 
-# a matrix of IoUs with more cells than this shows no number where nothing overlaps; inches of a row or column
+# number of cells above which a matrix of IoUs shows no zeros, and size in inches of a row or column
 _MAX_CELLS, _CELL = 400, 0.35
-# positions of IoU 0.50 and 0.75 among COCO's thresholds
+# indices of IoU 0.50 and 0.75 among COCO's thresholds
 _IOU_50, _IOU_75 = 0, 5
-# yellow of the palette is too light for a line on white; blue and sky blue are too similar for lines that cross
+# the palette's yellow is too light for a line on white, and its blue and sky blue are too similar for crossing lines
 _LINES = [PALETTE[ix] for ix in (5, 0, 3, 4, 6, 1)] + [(0.2, 0.2, 0.2)]
 _STYLES = ("-", "--", "-.", ":")
 _MAX_NAME = 24
 
 
 def precision_recall_figure(result: CocoResult, kind: str = "mask", limit: int = 7) -> tuple[Figure, np.ndarray]:
-    """Plot precision over recall: the mean over classes at IoU 0.50, 0.75 and 0.50 to 0.95, and each class at IoU 0.50.
+    """Plot precision-recall curves: the mean over classes at IoU 0.50, 0.75 and 0.50 to 0.95, and each class at IoU 0.50.
 
     Args:
         kind: "mask" or "box".
@@ -40,7 +40,7 @@ def precision_recall_figure(result: CocoResult, kind: str = "mask", limit: int =
         The figure, and an array of its two axes.
 
     Raises:
-        ValueError: the result has no curves of this kind. Results read from a file have none.
+        ValueError: the result has no curves of this kind. Results loaded from a file have none.
     """
     if kind not in result.curves:
         raise ValueError(f"the result has no curves of kind={kind!r}; it has {', '.join(result.curves) or 'none'}")
@@ -67,7 +67,7 @@ def precision_recall_figure(result: CocoResult, kind: str = "mask", limit: int =
         _plot_curve(axes[1], recall, precision[_IOU_50, :, ix], f"{_short(names[ix])}: {ap}", rank)
     if len(chosen) < len(present):
         axes[1].set_title(f"{kind}: the {len(chosen)} most frequent of {len(present)} classes, IoU 0.50")
-    for ax in axes:  # below the axes, since a curve may pass anywhere inside
+    for ax in axes:  # below the axes, because a curve may pass anywhere inside
         ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return figure, axes
 
@@ -82,7 +82,7 @@ def _plot_curve(
 def confusion_figure(confusion: Confusion, limit: int = 20) -> tuple[Figure, Axes]:
     """Draw a confusion matrix: true classes in rows, predicted classes in columns, the background last.
 
-    A cell shows the number of objects, and is as dark as their share of the row.
+    A cell shows the number of objects; its shade is their fraction of the row.
 
     Args:
         limit: maximum number of classes, see `evaluation.mistakes.most_confused`.
@@ -108,7 +108,7 @@ def confusion_figure(confusion: Confusion, limit: int = 20) -> tuple[Figure, Axe
 
 
 def _short(name: str) -> str:
-    """Cut a long name, and escape dollar signs, which matplotlib takes for mathematics."""
+    """Truncate a long name, and escape dollar signs, which matplotlib would interpret as maths."""
     name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
     return name.replace("$", r"\$")
 
@@ -122,7 +122,7 @@ def plot_precision_recall(
 
     Args:
         AP: average precision at IoU 0.50, for the title; nan or None for undefined.
-        precisions, recalls: from `compute_ap`. A nan leaves a gap in the curve.
+        precisions, recalls: from `compute_ap`. nan leaves a gap in the curve.
     """
     figure, ax = plt.subplots(1)
     text = "none" if AP is None or np.isnan(float(AP)) else f"{float(AP):.3f}"
@@ -148,12 +148,12 @@ def plot_overlaps(
     A large matrix shows numbers only where boxes or masks overlap.
 
     Args:
-        gt_class_ids: [G], rows of 0 are padding.
-        pred_class_ids: [N], rows of 0 are padding.
+        gt_class_ids: [G]; 0 is padding.
+        pred_class_ids: [N]; 0 is padding.
         pred_scores: [N].
-        overlaps: IoU [N, G], without the padding.
-        class_names: names by class id.
-        threshold: a prediction with a larger IoU is marked as a match, or as wrong when the classes differ.
+        overlaps: IoU [N, G], without padding.
+        class_names: by class id.
+        threshold: a prediction with a larger IoU is marked as a match, or as wrong if the classes differ.
     """
     gt_ids, pred_ids = (ids[ids != 0] for ids in (np.asarray(gt_class_ids), np.asarray(pred_class_ids)))
     rows, columns = len(pred_ids), len(gt_ids)
@@ -175,7 +175,7 @@ def plot_overlaps(
         text = f"{iou:.2f}"
         if iou > threshold:
             text += "\nmatch" if gt_ids[column] == pred_ids[row] else "\nwrong"
-        color = "white" if iou > 0.5 else "black"  # on the dark half of the colour map
+        color = "white" if iou > 0.5 else "black"  # white on the dark half of the colour map
         ax.text(column, row, text, ha="center", va="center", fontsize=6 if crowded else 9, color=color)
     figure.tight_layout()
     return figure, ax

@@ -1,4 +1,4 @@
-"""What the figures share: axes for pictures, boxes and outlines on them, and showing figures and tables.
+"""Shared parts of the figures: axes for pictures, boxes and outlines on them, and displaying figures and tables.
 
 Shape letters: H W image, N boxes.
 """
@@ -23,23 +23,23 @@ from rich.table import Table
 from mrcnn.geometry.outlines import trace_mask
 from mrcnn.viz.draw import Box, Mask, cut_mask, to_rgb
 
-# a colour of matplotlib's: its name, or three or four numbers in 0..1
+# a matplotlib colour: its name, or three or four numbers in 0..1
 MatplotlibColor = Any
 # (width, height) of a figure
 Inches = tuple[float | int, float | int]
 
 # backends that only write files; matplotlib warns when asked to show a figure with one of them
 _FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
-# inches: width of a picture, and height of a line of its title
+# in inches: width of a picture, and height of a line of its title
 _PICTURE, _TITLE = 4.2, 0.4
-# points: a light rim on both sides of a line, so that dark lines are visible on dark photographs too
+# in points: width of the light rim on both sides of a line, which keeps dark lines visible on dark photographs
 _RIM = 1.0
 # the edges of the first pixel are at -0.5
 _EDGE = 0.5
 
 
 def can_show() -> bool:
-    """Whether figures can be shown here, in a notebook or a window."""
+    """Return whether figures can be shown, in a notebook or a window."""
     return matplotlib.get_backend().lower() not in _FILE_BACKENDS
 
 
@@ -50,10 +50,10 @@ def show() -> None:
 
 
 def get_axis(ax: Axes | None, figsize: Inches) -> tuple[Axes, bool]:
-    """Return the axis, or the axis of a new figure where there is none.
+    """Return the axes, or those of a new figure if None.
 
     Returns:
-        The axis, and whether its figure is new, so that the caller is to show it.
+        The axes, and whether their figure is new, in which case the caller should show it.
     """
     return (ax, False) if ax is not None else (plt.subplots(1, figsize=figsize)[1], True)
 
@@ -70,12 +70,12 @@ def frame_image(ax: Axes, shape: Sequence[int], title: str = "") -> None:
 def picture_grid(
     pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 3, width: float = _PICTURE, **imshow: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Make a figure of pictures in rows, without ticks.
+    """Make a figure with a grid of pictures, without ticks.
 
     Args:
-        pictures: images that `draw.to_rgb` accepts; with options for `imshow`, any [H, W] to be drawn in a colour map.
-        titles: one for each picture.
-        columns: maximum number of pictures in a row.
+        pictures: images that `draw.to_rgb` accepts; with options for `imshow`, arrays [H, W] to draw with a colour map.
+        titles: one per picture.
+        columns: maximum number of pictures per row.
         width: of a picture, in inches.
         **imshow: options of `Axes.imshow`, such as cmap.
 
@@ -104,7 +104,7 @@ def add_boxes(
     alpha: float = 0.9,
     dashed: bool = False,
 ) -> None:
-    """Draw many boxes at once, without changing the limits of the axes.
+    """Draw many boxes at once, without changing the axes limits.
 
     Args:
         boxes: [N, 4] (y1, x1, y2, x2) in pixels.
@@ -119,7 +119,7 @@ def add_boxes(
 
 
 def add_box(ax: Axes, box: Box, color: MatplotlibColor, **style: Any) -> None:
-    """Draw one box, by default dashed. `style` holds options of matplotlib's Rectangle."""
+    """Draw one box, dashed by default. `style` contains options for matplotlib's Rectangle."""
     y1, x1, y2, x2 = (float(v) for v in box[:4])
     options: dict[str, Any] = {"linewidth": 2, "alpha": 0.7, "linestyle": "dashed"} | style
     ax.add_patch(patches.Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=color, facecolor="none", **options))
@@ -130,7 +130,7 @@ def add_mask_outline(ax: Axes, mask: Mask, color: MatplotlibColor, linewidth: fl
     part, y1, x1 = cut_mask(mask)
     for ring in (ring for traced in trace_mask(part) for ring in traced.rings):
         outline = np.asarray(ring, np.float64).reshape(-1, 2) + (x1 - _EDGE, y1 - _EDGE)
-        # add_patch would update the limits of the data point by point, which takes most of the time of a figure
+        # add_patch would update the data limits point by point, which takes most of the time of a figure
         ax.add_artist(patches.Polygon(outline, facecolor="none", edgecolor=color, linewidth=linewidth))
 
 
@@ -142,12 +142,12 @@ def show_around(ax: Axes, middle: Num[np.ndarray, " 2"] | tuple[float | int, flo
 
 
 def spread(count: int, limit: int) -> Int[np.ndarray, " n"]:
-    """Choose at most `limit` of `count` positions, evenly spread."""
+    """Choose up to `limit` of `count` indices, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)) if count else np.zeros(0, int)
 
 
 def _in_notebook() -> bool:
-    """Whether the program runs in a notebook's kernel; a script may import IPython too."""
+    """Return whether the program runs in a notebook kernel; importing IPython is not enough, because scripts may do so."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 

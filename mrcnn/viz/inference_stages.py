@@ -1,9 +1,9 @@
 """The stages of detection on one image, from anchors to masks.
 
-They are the attributes of `training.inspection.InferenceStages`; boxes are (y1, x1, y2, x2) in pixels of the image. Each
-function returns a figure with its axes, and shows nothing on the screen.
+They are the attributes of `training.inspection.InferenceStages`; boxes are (y1, x1, y2, x2) in image pixels. Each function
+returns a figure with its axes, without showing it.
 
-Shape letters: H W C image, A anchors, N anchors before suppression, P proposals, K classes with background,
+Shape letters: H W C image, A anchors, N anchors before non-maximum suppression, P proposals, K classes with background,
 D detections, M side of a mask.
 """
 
@@ -22,7 +22,7 @@ from mrcnn.viz.figure import add_boxes, picture_grid
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
 _BINS = 50
-# classes in a bar chart
+# maximum number of classes in a bar chart
 _MAX_CLASSES = 20
 
 
@@ -39,7 +39,7 @@ def rpn_scores_figure(scores: Num[np.ndarray, " A"], level_counts: Sequence[int]
         ax.hist(part, bins=_BINS, range=(0, 1), log=True, color=PALETTE[5])
         ax.set_title(f"level {level}: {len(part)} anchors\n{np.count_nonzero(part > 0.5)} above 0.5", fontsize=9)
         ax.set_xlabel("score", fontsize=8)
-        ax.set_ylim(bottom=0.5)  # one anchor is visible, and all levels start at the same height
+        ax.set_ylim(bottom=0.5)  # so that a single anchor is visible, and all levels start at the same height
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.tick_params(labelsize=7.0)
     return figure, axes[0]
@@ -51,7 +51,7 @@ def top_anchors_figure(
     scores: Num[np.ndarray, " N"] | None = None,
     limit: int = 50,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the anchors with the highest RPN scores, before refinement. A brighter box has a higher score.
+    """Draw the anchors with the highest RPN scores, before refinement. Brighter boxes have higher scores.
 
     Args:
         anchors: by descending score.
@@ -61,7 +61,7 @@ def top_anchors_figure(
     score_range = f", scores {scores[0]:.3f} to {scores[count - 1]:.3f}" if scores is not None and count else ""
     figure, axes = picture_grid([image], [f"the best {count} of {len(anchors)} anchors{score_range}"], width=7.0)
     shades = plt.get_cmap("viridis")(np.linspace(0, 1, count))
-    add_boxes(axes[0], np.asarray(anchors)[:count][::-1], shades)  # the best ones on top
+    add_boxes(axes[0], np.asarray(anchors)[:count][::-1], shades)  # the best on top
     return figure, axes
 
 
@@ -72,10 +72,10 @@ def refinement_figure(
     clipped: Num[np.ndarray, "N 4"],
     limit: int = 50,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the best anchors, the same refined by the RPN, and the same clipped to the image, in three pictures.
+    """Draw the top-scoring anchors as generated, as refined by the RPN, and as clipped to the image, in three pictures.
 
     Args:
-        anchors, refined, clipped: the same anchor in each row, by descending score. It has one colour in all pictures.
+        anchors, refined, clipped: rows correspond, by descending score. An anchor has the same colour in all pictures.
         limit: maximum number of anchors.
     """
     titles = [f"the best {min(limit, len(anchors))} anchors", "refined by the RPN", "clipped"]
@@ -95,7 +95,7 @@ def proposals_figure(
 
     Args:
         before, proposals: by descending score.
-        limit: maximum number of boxes in a picture.
+        limit: maximum number of boxes per picture.
     """
     sets = {"before suppression": before, "proposals": proposals}
     titles = [f"{name}: the best {min(limit, len(boxes))} of {len(boxes)}" for name, boxes in sets.items()]
@@ -111,7 +111,7 @@ def class_probs_figure(
     """Draw the number of proposals by most probable class, and a histogram of the highest probabilities.
 
     Args:
-        class_names: names by class id.
+        class_names: by class id.
     """
     best, scores = class_probs.argmax(axis=1), class_probs.max(axis=1, initial=0)
     ids, counts = np.unique(best, return_counts=True)
@@ -145,8 +145,8 @@ def outcomes_figure(
     Args:
         boxes: refined by the deltas of their class, and clipped.
         outcomes: what happened to each proposal, see `training.inspection.InferenceStages`.
-        class_names: names by class id. A class has one colour in all pictures.
-        limit: maximum number of boxes in a picture, those with the highest scores.
+        class_names: by class id. A class has the same colour in all pictures.
+        limit: maximum number of boxes per picture, highest scores first.
     """
     results = np.asarray(outcomes)
     dropped = {word: int(np.count_nonzero(results == word)) for word in np.unique(results)}
@@ -174,16 +174,16 @@ def masks_figure(
     class_names: Sequence[str] | None,
     limit: int = 8,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw each detection in a column: cut out of the image, its mask as predicted, and its mask as pasted.
+    """Draw each detection in a column: its image crop, its mask as predicted, and its mask as pasted.
 
     Args:
-        detections: what `MaskRCNN.detect` returns, best first.
+        detections: as returned by `MaskRCNN.detect`, best first.
         mask_probs: output of the mask head, 0..1.
-        class_names: names by class id.
+        class_names: by class id.
         limit: maximum number of detections.
 
     Returns:
-        The figure, and an array of axes [3, n]; [3, 1] where nothing is detected.
+        The figure, and an array of axes [3, n]; [3, 1] if nothing is detected.
     """
     image, masks = to_rgb(image), list_masks(detections["masks"])
     count = min(limit, len(detections["rois"]))
@@ -210,7 +210,7 @@ def stage_figures(stages: Any, class_names: Sequence[str] | None) -> dict[str, F
 
     Args:
         stages: a `training.inspection.InferenceStages`.
-        class_names: names by class id.
+        class_names: by class id.
 
     Returns:
         Figures by name, in the order of the stages.

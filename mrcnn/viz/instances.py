@@ -31,9 +31,9 @@ def display_images(
     """Show images in rows.
 
     Args:
-        images: any that `draw.to_rgb` accepts. Images of one channel keep their values, for the colour map.
-        cols: images in a row.
-        cmap, norm: matplotlib colour map and Normalize for images of one channel.
+        images: any that `draw.to_rgb` accepts. Single-channel images keep their values, for the colour map.
+        cols: images per row.
+        cmap, norm: matplotlib colour map and Normalize for single-channel images.
         interpolation: see `Axes.imshow`.
 
     Returns:
@@ -52,7 +52,7 @@ def display_images(
         ax.axis("off")
         image = np.asarray(image)
         image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
-        # without limits, a mask that is True everywhere would be drawn in the colour of 0
+        # without limits, a mask that is True everywhere would get the colour of 0
         limits: dict[str, Any] = {"vmin": 0, "vmax": 1} if image.dtype == bool and norm is None else {}
         image = to_rgb(image) if image.ndim == 3 else image.astype(np.uint8) if image.dtype == bool else image
         ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation, **limits)
@@ -79,17 +79,17 @@ def display_instances(
 
     Args:
         image: any that `draw.to_rgb` accepts.
-        boxes: [N, 4] (y1, x1, y2, x2) in pixels. An instance whose box is all zero is skipped: it was lost in cropping.
+        boxes: [N, 4] (y1, x1, y2, x2) in pixels. An instance with an all-zero box is skipped: it was cropped away.
         masks: [H, W, N] or N COCO RLE; None draws no masks.
         class_ids: [N].
-        class_names: names by class id.
+        class_names: by class id.
         figsize: of a new figure.
         ax: axes to draw on; None makes a new figure and shows it.
         colors: (red, green, blue) in 0..1 of each instance; None chooses them.
         captions: N texts; None writes names and scores.
 
     Raises:
-        ValueError: different numbers of boxes, masks and class ids.
+        ValueError: the numbers of boxes, masks and class ids differ.
 
     Differs: captions are moved so that they do not cover one another.
     """
@@ -140,20 +140,20 @@ def display_differences(
     iou_threshold: float = 0.5,
     score_threshold: float = 0.5,
 ) -> tuple[Figure | SubFigure, Axes]:
-    """Show ground truth (blue) and predictions (orange) of an image together.
+    """Show the ground truth (blue) and the predictions (orange) of an image together.
 
-    The caption of a prediction is its score and its IoU with the object it matches, or else its largest IoU.
+    The caption of a prediction gives its score and its IoU with the object it matches, or, without a match, its largest IoU.
 
     Args:
-        gt_box, pred_box: (y1, x1, y2, x2) in pixels. Rows at the end that are all zero are padding.
-        gt_mask, pred_mask: [H, W, number of boxes]; no pixels at all where there are no objects.
-        pred_score: None counts every prediction as certain.
-        class_names: names by class id.
-        title: "" explains the colours.
+        gt_box, pred_box: (y1, x1, y2, x2) in pixels. All-zero rows at the end are padding.
+        gt_mask, pred_mask: [H, W, number of boxes]; H and W may be 0 without objects.
+        pred_score: None treats all predictions as equally confident.
+        class_names: by class id.
+        title: "" uses a title that explains the colours.
         ax: axes to draw on; None makes a new figure and shows it.
         iou_threshold, score_threshold: see `evaluation.per_image.compute_matches`.
 
-    Differs: the classic code used green and red, which many people cannot tell apart.
+    Differs: the classic code used green and red, which many people cannot distinguish.
     """
     gt_box, pred_box = np.asarray(gt_box).reshape(-1, 4), np.asarray(pred_box).reshape(-1, 4)
     gt_class_id, pred_class_id = np.asarray(gt_class_id), np.asarray(pred_class_id)
@@ -181,7 +181,7 @@ def display_differences(
     )
 
 
-# style of a box by its visibility: 0 faint, 1 dotted, 2 solid; None where no visibilities are given
+# style of a box by visibility: 0 faint, 1 dotted, 2 solid; None if no visibilities are given
 _BOX_STYLES = {
     None: {"linestyle": "dashed", "alpha": 1.0},
     0: {"linestyle": "dotted", "alpha": 0.5},
@@ -200,10 +200,10 @@ def draw_boxes(
     title: str = "",
     ax: Axes | None = None,
 ) -> tuple[Figure | SubFigure, Axes]:
-    """Show boxes, how they were refined, their masks and captions, as far as these are given.
+    """Show boxes, and optionally their refined boxes, masks and captions.
 
     Args:
-        boxes: [N, 4] (y1, x1, y2, x2) in pixels. Boxes that are all zero are skipped.
+        boxes: [N, 4] (y1, x1, y2, x2) in pixels. All-zero boxes are skipped.
         refined_boxes: [N, 4], drawn solid, with a line from each box to its refined box.
         masks: [H, W, N] or N COCO RLE.
         captions: N texts.
@@ -252,18 +252,18 @@ def display_top_masks(
     class_names: Sequence[str] | None,
     limit: int = 4,
 ) -> tuple[Figure, np.ndarray]:
-    """Show an image next to the masks of the classes that cover the largest part of it.
+    """Show an image next to the masks of the classes that cover most of its pixels.
 
     Args:
         mask: non-zero inside each instance.
-        class_names: names by class id.
-        limit: number of classes; empty pictures fill the row when there are fewer.
+        class_names: by class id.
+        limit: number of classes; if there are fewer, empty pictures fill the row.
 
     Returns:
         The figure, and an array with the axes of each picture.
     """
     masks, class_ids = np.moveaxis(np.asarray(mask), 2, 0), np.asarray(class_ids)
-    # one instance at a time: copying all masks of a class takes seconds when a large image has many
+    # one instance at a time, because copying all masks of a class takes seconds for a large image with many instances
     sizes = np.array([np.count_nonzero(one) for one in masks], np.int64)
     canvas = to_rgb(image)
     pictures, titles = [canvas], [f"H x W={canvas.shape[0]}x{canvas.shape[1]}"]

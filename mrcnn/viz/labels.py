@@ -1,6 +1,6 @@
-"""Captions of instances: readable, inside the picture, and not on top of one another.
+"""Captions of instances: legible, inside the picture, and not overlapping.
 
-`draw_labels` writes them into an image array, `add_captions` on the axes of a figure; both place them with `place`.
+`draw_labels` writes them into an image array, `add_captions` on the axes of a figure; both use `place` to position them.
 
 Shape letters: H W image.
 """
@@ -20,13 +20,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mrcnn.viz.colors import Color, text_color
 
-# in figures: height of the letters and margin around them, in points
+# in figures: text height and the margin around it, in points
 _SIZE, _PAD = 11.0, 1.5
 _POINTS_PER_INCH = 72
-# in arrays: height of the letters, as a share of the picture's longer side, and its limits in pixels
+# in arrays: text height as a fraction of the picture's longer side, and its limits in pixels
 _FONT_SHARE, _MIN_FONT, _MAX_FONT = 0.021, 11, 48
 
-# (y1, x1, y2, x2) in whole pixels
+# (y1, x1, y2, x2) in integer pixels
 _Spot = tuple[int, int, int, int]
 
 
@@ -68,18 +68,18 @@ def instance_text(
 
 
 def font_size(shape: Sequence[int]) -> int:
-    """Choose the height of letters, in pixels, for a picture of this shape."""
+    """Choose the text height, in pixels, for a picture of this shape."""
     return int(np.clip(round(max(shape[:2]) * _FONT_SHARE), _MIN_FONT, _MAX_FONT))
 
 
 @functools.lru_cache(maxsize=32)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The font that matplotlib ships: the same on every machine, with Greek and Cyrillic letters."""
+    """Load the font that ships with matplotlib: it is the same on every machine, and has Greek and Cyrillic letters."""
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def text_size(text: str, size: int) -> tuple[float, float]:
-    """Measure the height and width of a text, in pixels, at this height of letters."""
+    """Measure the height and width of a text, in pixels, at this text height."""
     font = _font(size)
     return float(sum(font.getmetrics())), float(font.getlength(text))
 
@@ -89,7 +89,7 @@ def _intersection(a: _Spot, b: _Spot) -> int:
 
 
 def _candidates(box: _Spot, height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Positions for a label of this size, best first: above the box, in its corners, below it, inside it, further away."""
+    """Yield positions for a label of this size, best first: above the box, in its corners, below, inside, further away."""
     y1, x1, y2, x2 = box
     yield y1 - height, x1
     yield y1, x1
@@ -107,17 +107,17 @@ def _candidates(box: _Spot, height: int, width: int) -> Iterator[tuple[int, int]
 
 
 def place(box: _Spot, size: tuple[int, int], taken: Sequence[_Spot], shape: Sequence[int]) -> _Spot:
-    """Choose where a label goes.
+    """Choose the position of a label.
 
     Args:
         box: of the instance, in pixels.
         size: (height, width) of the label.
-        taken: boxes of the labels placed before.
+        taken: boxes of the labels placed so far.
         shape: (height, width) of the picture.
 
     Returns:
-        A box inside the picture, as far as the label fits: the first free one, or else the one that covers the least of
-        other labels.
+        The label's box, inside the picture if it fits: the first free position, or else the one that overlaps other labels
+        least.
     """
     height, width = size
     best, least = (0, 0, height, width), None
@@ -136,11 +136,11 @@ def place(box: _Spot, size: tuple[int, int], taken: Sequence[_Spot], shape: Sequ
 def draw_labels(
     image: UInt8[np.ndarray, "H W 3"], labels: Sequence[Label], size: int | None = None
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Write labels on a copy of a picture. Earlier labels choose their place first, and lie on top.
+    """Write labels on a copy of a picture. Earlier labels are placed first, and drawn on top.
 
     Args:
-        labels: those without text are skipped.
-        size: height of the letters in pixels; None chooses it by the size of the picture.
+        labels: labels without text are skipped.
+        size: text height in pixels; None chooses it by the size of the picture.
     """
     labels = [label for label in labels if label.text]
     if not labels:
@@ -154,7 +154,7 @@ def draw_labels(
     texts: list[str] = []
     for label in labels:
         text = label.text
-        # a text that is wider than the picture is cut
+        # text wider than the picture is cut off
         while len(text) > 1 and pen.textlength(text, font=font) + 2 * margin > image.shape[1]:
             text = text[:-2] + "…"
         area = (ascent + descent + margin, int(np.ceil(pen.textlength(text, font=font))) + 2 * margin)
@@ -172,18 +172,18 @@ def _to_bytes(color: Sequence[SupportsFloat]) -> tuple[int, ...]:
 
 
 def add_captions(ax: Axes, labels: Sequence[Label], shape: Sequence[int], size: float = _SIZE) -> None:
-    """Write labels on the picture of an axis. Earlier labels choose their place first, and lie on top.
+    """Write labels on a picture in axes. Earlier labels are placed first, and drawn on top.
 
     Args:
-        ax: already with its picture: how much room there is depends on the scale at which it is shown.
-        labels: boxes in pixels of the picture. Those without text are skipped.
+        ax: must already show the picture, because the available space depends on its scale.
+        labels: with boxes in pixels of the picture. Labels without text are skipped.
         shape: (height, width) of the picture.
-        size: height of the letters in points.
+        size: text height in points.
     """
     layout = ax.figure.get_layout_engine()
     if layout is not None and isinstance(ax.figure, Figure):
         layout.execute(ax.figure)
-    ax.apply_aspect()  # now the axis has the position that it is drawn at
+    ax.apply_aspect()  # moves the axes to where they will be drawn
     scale = _dots_per_pixel(ax)
     dots = ax.figure.dpi / _POINTS_PER_INCH
     pad = _PAD * dots
@@ -199,6 +199,6 @@ def add_captions(ax: Axes, labels: Sequence[Label], shape: Sequence[int], size: 
 
 
 def _dots_per_pixel(ax: Axes) -> float:
-    """Dots of the figure for each pixel of the picture; 1 where the axis has no size yet."""
+    """Return the number of figure dots per picture pixel; 1 if the axes have no size yet."""
     (x1, _), (x2, _) = ax.transData.transform([(0, 0), (1, 0)])
     return float(x2 - x1) if np.isfinite(x2 - x1) and x2 > x1 else 1.0

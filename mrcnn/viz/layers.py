@@ -1,4 +1,4 @@
-"""The layers of a network: statistics and histograms of their weights, and their activations.
+"""Figures of a network's layers: statistics and histograms of weights, and activations.
 
 Shape letters: h w feature map, C channels.
 """
@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from mrcnn.viz.colors import GREY, PALETTE
 from mrcnn.viz.figure import display_table, picture_grid
 
-# larger weights have most likely diverged in training
+# weights above this have most likely diverged in training
 OVERFLOW = 1000
 DEAD, DIVERGED, NOT_FINITE, AS_INITIALISED = "dead?", "overflow?", "not finite", "as initialised"
 # initial values of biases and batch normalisation
 _INITIAL = {"gamma": 1.0, "beta": 0.0, "bias": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
-# these have the range of the layer's input, so a large value is normal
+# these have the range of the layer's input, so large values are normal
 _STATISTICS = ("moving_mean", "moving_variance")
 _BINS = 60
 
@@ -36,14 +36,14 @@ class HasLayers(Protocol):
 
 @dataclass(frozen=True)
 class WeightRow:
-    """Statistics of a weight.
+    """Statistics of one weight tensor.
 
     Attributes:
         layer, weight: names, such as "conv1" and "kernel".
-        min, max, mean, std: nan for a weight without values.
-        verdict: "" for a normal weight. "not finite": some values are nan or infinite. "dead?": all values of a kernel are
-            equal, or all of a gamma or moving variance are 0. "overflow?": values beyond 1000. "as initialised": all
-            values are still the initial one, which is normal for biases and frozen batch normalisation of a new network.
+        min, max, mean, std: nan for an empty tensor.
+        verdict: "" if the weights look normal. "not finite": some values are nan or infinite. "dead?": all values of a kernel
+            are equal, or all of a gamma or moving variance are 0. "overflow?": some magnitudes exceed 1000. "as initialised":
+            all values are still the initial one, which is normal for biases and frozen batch normalisation of a new network.
     """
 
     layer: str
@@ -57,12 +57,12 @@ class WeightRow:
 
 
 def weight_statistics(model: HasLayers) -> list[WeightRow]:
-    """Compute the statistics of every weight of a model, in the order of its layers."""
+    """Compute the statistics of all weights of a model, in the order of its layers."""
     return [_row(*weight) for weight in _weights(model)]
 
 
 def _weights(model: HasLayers) -> Iterator[tuple[str, str, Shaped[np.ndarray, "..."]]]:
-    """Name of the layer, name and values of each weight."""
+    """Yield the layer name, name and values of each weight."""
     for layer in model.get_trainable_layers():
         for variable, values in zip(layer.weights, layer.get_weights(), strict=True):
             yield layer.name, variable.name, np.asarray(values)
@@ -79,7 +79,7 @@ def _row(layer: str, weight: str, values: Shaped[np.ndarray, "..."]) -> WeightRo
 
 
 def _verdict(weight: str, values: Shaped[np.ndarray, "..."]) -> str:
-    """Judge a weight by its name and values; see `WeightRow.verdict`."""
+    """Classify a weight by its name and values; see `WeightRow.verdict`."""
     if not np.isfinite(values).all():
         return NOT_FINITE
     if values.min() == values.max():
@@ -92,7 +92,7 @@ def _verdict(weight: str, values: Shaped[np.ndarray, "..."]) -> str:
 
 
 def display_weight_stats(model: HasLayers) -> None:
-    """Show the minimum, maximum and standard deviation of each weight, and mark those that look wrong."""
+    """Show the minimum, maximum and standard deviation of each weight, and flag suspicious ones."""
     table = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
     for row in weight_statistics(model):
         alert = {"": "", AS_INITIALISED: f" ({AS_INITIALISED})"}.get(row.verdict, f" *** {row.verdict}")
@@ -108,13 +108,13 @@ def weights_figure(
     limit: int = 24,
     columns: int = 4,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw a histogram of each weight. The title names the fault of one that looks wrong.
+    """Draw a histogram of each weight. The titles of suspicious weights name the problem.
 
     Args:
         weights: names of the weights to draw, such as ("kernel", "bias").
-        layers: regular expression that matches whole layer names; None for all.
-        limit: maximum number of histograms; of more weights, those evenly spread over the depth of the network are drawn.
-        columns: histograms in a row.
+        layers: regular expression that must match the whole layer name; None for all layers.
+        limit: maximum number of histograms; of more weights, a selection evenly spaced over the network's depth is drawn.
+        columns: histograms per row.
 
     Returns:
         The figure, and an array with the axes of each histogram.
@@ -136,7 +136,7 @@ def weights_figure(
     for ax, (layer, weight, values) in zip(axes.flat, chosen):
         row, finite = _row(layer, weight, values), values[np.isfinite(values)]
         normal = row.verdict in ("", AS_INITIALISED)
-        # the bins cover the axis from 0: bins over nearly equal values far from 0 would be thinner than a line
+        # let the bins start at 0: bins over nearly equal values far from 0 would be thinner than a line
         limits = (finite.min(initial=0), finite.max(initial=0))
         ax.hist(finite.ravel(), bins=_BINS, range=limits, color=PALETTE[5] if normal else PALETTE[0])
         ax.axvline(0, color=GREY, linewidth=0.8)
@@ -149,17 +149,17 @@ def weights_figure(
 def activations_figure(
     activation: Shaped[np.ndarray, "..."], title: str = "", limit: int = 16, columns: int = 4
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the channels of a layer's output that vary most, each in a colour scale of its own.
+    """Draw the channels of a layer's output with the highest variance, each with its own colour scale.
 
     Args:
         activation: [h, w, C] or [h, w], such as from `training.inspection.layer_activations`.
-        title: such as the name of the layer.
+        title: for example the name of the layer.
         limit: maximum number of channels.
-        columns: channels in a row.
+        columns: channels per row.
 
     Returns:
-        The figure, whose title counts the constant channels, and an array with the axes of each channel; their titles
-        give the number of the channel and its range.
+        The figure, whose title gives the number of constant channels, and an array with the axes of each channel, whose
+        titles give the channel's index and range.
 
     Raises:
         ValueError: the output has no height and width.

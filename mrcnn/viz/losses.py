@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mrcnn.viz.colors import GROUND_TRUTH, PREDICTION
 
-# the values of each loss, one an epoch
+# the values of each loss, one per epoch
 History = Mapping[str, Sequence[float] | Num[np.ndarray, " E"]]
 
 # the total, then its parts in the order of the network
@@ -25,8 +25,8 @@ def loss_figure(history: History | Iterable[History]) -> tuple[Figure, np.ndarra
     """Plot the losses of a run, each on its own axes: training solid blue, validation dashed orange.
 
     Args:
-        history: `keras.callbacks.History.history`, or the columns of history.csv; or several of these, the consecutive
-            stages of one run. Names of validation losses start with "val_". Values that are not finite leave gaps.
+        history: `keras.callbacks.History.history`, or the columns of history.csv; or several of these, for consecutive
+            stages of one run. Names of validation losses start with "val_". Non-finite values leave gaps.
 
     Returns:
         The figure, and an array with the axes of each loss.
@@ -61,7 +61,7 @@ def loss_figure(history: History | Iterable[History]) -> tuple[Figure, np.ndarra
 
 
 def _concatenated(stages: Sequence[History]) -> dict[str, Float[np.ndarray, " E"]]:
-    """Concatenate stages; a loss that a stage lacks is nan in its epochs."""
+    """Concatenate stages; a loss missing from a stage is nan for its epochs."""
     names = list(dict.fromkeys(name for stage in stages for name in stage))
     joined: dict[str, list[float]] = {name: [] for name in names}
     for stage in stages:

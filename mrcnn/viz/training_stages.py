@@ -1,7 +1,7 @@
 """The stages of a training sample: anchors, ROIs and their targets.
 
-Most functions draw a `loading.inspection.TrainingStages`; they return a figure with its axes, and show nothing on the
-screen. `draw_rois` of the classic API takes plain arrays, and shows its figure.
+Most functions draw a `loading.inspection.TrainingStages`; they return a figure with its axes, without showing it. `draw_rois`,
+of the classic API, takes plain arrays and shows its figure.
 
 Shape letters: H W C image, R ROIs, M side of the mask targets.
 """
@@ -24,7 +24,7 @@ from mrcnn.viz.draw import apply_mask, draw_detections, to_rgb
 from mrcnn.viz.figure import add_box, add_boxes, frame_image, get_axis, picture_grid, show, show_around, spread
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
-# pixels: smaller images are enlarged to this, so that names are readable and cover little of them
+# in pixels: smaller images are enlarged to this, so that names are legible and cover little of the image
 _MIN_SIDE = 640
 # side of the window around anchors, as a multiple of the side of the square anchor
 _WINDOW = 4
@@ -33,9 +33,9 @@ _WINDOW = 4
 def anchor_levels_figure(
     image: Shaped[np.ndarray, "H W *C"], settings: InspectionSettings
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the anchors of the cell in the middle of the image, in one picture for each pyramid level.
+    """Draw the anchors of the cell in the middle of the image, in one picture per pyramid level.
 
-    The pictures differ in scale. Their titles say how many anchors the level has.
+    The pictures differ in scale. Their titles give the number of anchors of the level.
 
     Args:
         image: input of the network.
@@ -60,7 +60,7 @@ def anchor_levels_figure(
 
 
 def anchor_targets_figure(stages: TrainingStages, limit: int = 50) -> tuple[Figure, np.ndarray]:
-    """Draw the positive, negative and neutral anchors in three pictures, at most `limit` in each."""
+    """Draw the positive, negative and neutral anchors in three pictures, up to `limit` in each."""
     kinds = {"positive": (stages.positive_anchors, PALETTE[0]), "negative": (stages.negative_anchors, PALETTE[5]),
              "neutral": (stages.neutral_anchors, PALETTE[2])}  # fmt: skip
     titles = [f"{len(boxes)} {kind} anchors" + (f", {limit} of them shown" if len(boxes) > limit else "")
@@ -72,7 +72,7 @@ def anchor_targets_figure(stages: TrainingStages, limit: int = 50) -> tuple[Figu
 
 
 def refined_anchors_figure(stages: TrainingStages, limit: int = 50) -> tuple[Figure, np.ndarray]:
-    """Draw at most `limit` positive anchors, and the same refined by their targets, which puts them on the objects."""
+    """Draw up to `limit` positive anchors, before and after refinement by their targets, which moves them onto the objects."""
     chosen = spread(len(stages.positive_anchors), limit)
     titles = [f"{len(chosen)} of {len(stages.positive_anchors)} positive anchors", "refined by their targets"]
     figure, axes = picture_grid([stages.image] * 2, titles, width=5.5)
@@ -85,11 +85,11 @@ def refined_anchors_figure(stages: TrainingStages, limit: int = 50) -> tuple[Fig
 def roi_targets_figure(
     stages: TrainingStages, class_names: Sequence[str] | None, limit: int = 20
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the ROIs that the heads train on: positive ones, the same refined by their targets, and negative ones.
+    """Draw the ROIs that the heads train on: positive ROIs before and after refinement by their targets, and negative ROIs.
 
     Args:
-        class_names: names by class id.
-        limit: maximum number of ROIs in a picture.
+        class_names: by class id.
+        limit: maximum number of ROIs per picture.
     """
     positive, negative = (np.flatnonzero(kind) for kind in (stages.roi_class_ids > 0, stages.roi_class_ids == 0))
     count = len(stages.rois)
@@ -110,14 +110,14 @@ def roi_targets_figure(
 def mask_targets_figure(
     stages: TrainingStages, class_names: Sequence[str] | None, limit: int = 8
 ) -> tuple[Figure, np.ndarray]:
-    """Draw each positive ROI in a column: cut out of the image, and its mask target.
+    """Draw each positive ROI in a column: its image crop, and its mask target.
 
     Args:
-        class_names: names by class id.
+        class_names: by class id.
         limit: maximum number of ROIs.
 
     Returns:
-        The figure, and an array of axes [2, n]; [2, 1] where no ROI is positive.
+        The figure, and an array of axes [2, n]; [2, 1] if no ROI is positive.
     """
     positive = np.flatnonzero(stages.roi_class_ids > 0)
     chosen, image = positive[spread(len(positive), limit)], to_rgb(stages.image)
@@ -139,11 +139,11 @@ def mask_targets_figure(
 
 
 def draw_mask_targets(stages: TrainingStages, limit: int = 30) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the mask targets of at most `limit` positive ROIs over the image, each pasted into its ROI."""
+    """Draw the mask targets of up to `limit` positive ROIs over the image, each pasted into its ROI."""
     canvas = to_rgb(stages.image)
     positive = np.flatnonzero(stages.roi_class_ids > 0)
     chosen = positive[spread(len(positive), limit)]
-    # the masks of a class are blended once: several ROIs of one object would make it opaque
+    # the masks of a class are blended only once, because several ROIs of one object would make it opaque
     for class_id in np.unique(stages.roi_class_ids[chosen]):
         covered = np.zeros(canvas.shape[:2], bool)
         for ix in chosen[stages.roi_class_ids[chosen] == class_id]:
@@ -155,7 +155,7 @@ def draw_mask_targets(stages: TrainingStages, limit: int = 30) -> UInt8[np.ndarr
 
 
 def positive_share_figure(shares: PositiveShares) -> tuple[Figure, Axes]:
-    """Draw a histogram, over images, of the share of ROIs that are positive, with its mean."""
+    """Draw a histogram over images of the fraction of ROIs that are positive, with its mean."""
     figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
     ax.hist(shares.shares, bins=40, range=(0, 1), color=GROUND_TRUTH)
     ax.set_xlabel(f"share of positive ROIs among {shares.rois}")
@@ -180,17 +180,17 @@ def inspect_sample(
 
     Args:
         dataset: prepared.
-        image_id: position in the data set.
-        settings: such as from `training.settings.inspection_settings`.
-        detect: such as `MaskRCNN.detect`; None draws no predictions.
+        image_id: index in the data set.
+        settings: for example from `training.settings.inspection_settings`.
+        detect: for example `MaskRCNN.detect`; None draws no predictions.
         random_rois: number of random ROIs, which replace the RPN's proposals.
-        seed: of every random choice.
-        limit: maximum number of boxes of each kind in a picture.
+        seed: for all random choices.
+        limit: maximum number of boxes of each kind per picture.
 
     Returns:
         The figure, and an array with the axes of each picture: ground truth, anchors (positive orange, negative blue),
         anchors refined by their targets, ROIs (positive in the colour of their class, negative grey), mask targets, and
-        with `detect` predictions. A class has one colour in all of them.
+        with `detect`, predictions. A class has the same colour in all of them.
 
     Raises:
         DataError: the image or its instances are not usable.
@@ -239,12 +239,12 @@ def draw_rois(
         rois, refined_rois: (y1, x1, y2, x2) in pixels.
         mask: mask targets, each covering its ROI.
         class_ids: 0 for a negative ROI.
-        class_names: names by class id.
-        limit: maximum number of ROIs; of more, a random choice is drawn.
+        class_names: by class id.
+        limit: maximum number of ROIs; of more, a random sample is drawn.
     """
     rois, refined_rois, class_ids = np.asarray(rois), np.asarray(refined_rois), np.asarray(class_ids)
     canvas, labels = to_rgb(image), []
-    # from NumPy's global generator, as in the classic API: np.random.seed makes the choice repeatable
+    # from NumPy's global generator, as in the classic API, so that np.random.seed makes the sample reproducible
     chosen = np.random.choice(len(rois), limit, replace=False) if len(rois) > limit else np.arange(len(rois))
     ax, _ = get_axis(None, (12, 12))
     title = f"Showing {limit} random ROIs out of {len(rois)}" if len(rois) > limit else f"{len(rois)} ROIs"

@@ -135,7 +135,7 @@ def test_a_broken_image_is_replaced_by_the_next_one(caplog):
     assert len([record for record in caplog.records if "unusable" in record.message]) == 2
     for stand_in in masks[1:3]:
         np.testing.assert_array_equal(stand_in, masks[3])
-    with pytest.raises(DataError, match="none of the 2 images can be used; the first: image 1 .*it is torn"):
+    with pytest.raises(DataError, match="none of the 2 images is usable; the first: image 1 .*it is torn"):
         batches_of(dataset, image_ids=[1, 3], shuffle=False)[0]
 
 
