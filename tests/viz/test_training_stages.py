@@ -55,8 +55,9 @@ def test_mask_targets_are_on_the_objects(stages):
 
 
 def test_mask_targets_of_one_object_do_not_add_up(stages):
-    rois = dataclasses.replace(stages, rois=np.array([[10, 10, 30, 40]] * 9, np.int32), roi_class_ids=np.ones(9, np.int32),
-                               roi_masks=np.ones((9, 14, 14), np.float32))  # fmt: skip
+    boxes = np.array([[10, 10, 30, 40]] * 9, np.int32)
+    rois = dataclasses.replace(stages, rois=boxes, roi_class_ids=np.ones(9, np.int32), roi_deltas=np.zeros((9, 4), np.float32),
+                               refined_rois=boxes.astype(np.float32), roi_masks=np.ones((9, 14, 14), np.float32))  # fmt: skip
     blend = 0.5 * 90 + 0.5 * 255 * np.array(class_color(1))
     np.testing.assert_allclose(figures.draw_mask_targets(rois)[20, 20], blend, atol=1)
 
