@@ -1,1 +1,1 @@
-"""What the commands do: the data set doctor, converters, writers, the viewer, the report, and detection on files."""
+"""Implementations of the commands: the data set doctor, converters, writers, the viewer, the report, and detection on files."""

@@ -1,8 +1,8 @@
-"""HTML pages: the frame of a page, and the pictures, tables and bar charts that pages share.
+"""HTML pages: the page template, and shared pictures, tables and bar charts.
 
-A page is one file. Its pictures are inside it; it runs no script and loads nothing, and its content security policy
-forbids both. Names of files and classes can contain HTML, so everything is rendered by jinja2 with autoescape: a string
-is escaped, `Markup` is HTML already.
+A page is a single file with embedded pictures. It runs no scripts and loads nothing, and its content security policy forbids
+both. Names of files and classes can contain HTML, so everything is rendered by jinja2 with autoescape: strings are escaped,
+`Markup` is inserted as HTML.
 
 Shape letters: H W image.
 """
@@ -76,11 +76,11 @@ _ENVIRONMENT = Environment(autoescape=True, undefined=StrictUndefined, trim_bloc
 
 
 def write_page(path: Path | str, title: str, body: Iterable[str], style: str = "") -> None:
-    """Write a page, or no file at all where a piece of the body fails.
+    """Write a page; if making a piece of the body fails, no file is written.
 
     Args:
-        body: pieces of the page in their order; each is written before the next one is made. What is not Markup is escaped.
-        style: CSS of this page, after the style all pages share.
+        body: pieces of the page in order; each is written before the next is made. Anything but Markup is escaped.
+        style: CSS for this page, in addition to the shared style.
     """
     with atomic_open(path, "w") as file:
         for piece in _template(_PAGE).generate(title=title, style=Markup(_STYLE + style), body=body):
@@ -88,9 +88,9 @@ def write_page(path: Path | str, title: str, body: Iterable[str], style: str = "
 
 
 def render(source: str, **values: object) -> Markup:
-    """Render a jinja2 template: values are escaped unless they are Markup, and None is an empty string.
+    """Render a jinja2 template: values are escaped unless they are Markup, and None becomes an empty string.
 
-    `picture`, `table` and `bars` can be called in the template.
+    Templates can call `picture`, `table` and `bars`.
     """
     return Markup(_template(source).render(values))
 
@@ -106,13 +106,13 @@ def picture(content: bytes, kind: str = "jpeg", alt: str = "") -> Markup:
     Args:
         content: bytes of the picture's file.
         kind: "jpeg", "png" or "svg+xml".
-        alt: what the picture shows, for readers who cannot see it.
+        alt: alternative text.
     """
     return render(_PICTURE, content=base64.b64encode(content).decode("ascii"), kind=kind, alt=alt)
 
 
 def jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 80) -> bytes:
-    """Encode an image as JPEG. Args: quality: 1 to 100."""
+    """Encode an image as JPEG, with a quality from 1 to 100."""
     encoded, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not encoded:
         raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
@@ -120,10 +120,10 @@ def jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 80) -> bytes:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], numbers: Collection[int] = ()) -> Markup:
-    """Make a table. One that is wider than the page scrolls in a box.
+    """Make a table; if it is wider than the page, it scrolls horizontally.
 
     Args:
-        numbers: indices of the columns aligned right.
+        numbers: indices of right-aligned columns.
     """
     return render(_TABLE, head=head, rows=rows, numbers=numbers)
 

@@ -31,19 +31,19 @@ RESULTS_NAME = "detections.json"
 PICTURE_SUFFIX = "_detections.jpg"
 LABELME_NAME = "labelme"
 
-# Takes pictures [H, W, C]; returns "rois", "class_ids", "scores" and "masks", dense or RLE, for each.
+# Takes pictures [H, W, C]; returns "rois", "class_ids", "scores" and "masks" (dense or RLE) for each.
 Detect = Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]]
 
 
 @dataclass
 class PredictionSummary:
-    """What `predict_pictures` did.
+    """The summary of `predict_pictures`.
 
     Attributes:
         pictures: number of pictures written.
         instances: number of instances in them.
-        without_mask: number of these whose mask has no pixel; only the COCO results contain them, as boxes.
-        unreadable: the reason for each picture that could not be read.
+        without_mask: number of instances with an empty mask; only the COCO results contain them, as boxes.
+        unreadable: the reason for each picture that could not be read, by path.
     """
 
     pictures: int = 0
@@ -53,11 +53,11 @@ class PredictionSummary:
 
 
 def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = None) -> list[str]:
-    """Find the pictures that a user names, without repetitions.
+    """Find the pictures named by the user, without repetitions.
 
     Args:
-        inputs: files, whatever their names, and folders, whose pictures are found by suffix, sub-folders included, and sorted.
-        output_dir: a folder whose content is ignored, since an earlier call wrote it.
+        inputs: files with any suffix, and folders, which are searched recursively by suffix and sorted.
+        output_dir: a folder to ignore, because it contains the output of earlier calls.
 
     Raises:
         FileNotFoundError: a path does not exist, or a folder contains no pictures.
@@ -82,20 +82,20 @@ def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = 
 def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path | str, class_names: Sequence[str], *,
                      channels: int = 3, batch_size: int = 1, labelme: str | None = None,
                      progress: Show | None = None) -> PredictionSummary:  # fmt: skip
-    """Detect instances in pictures, and write them.
+    """Detect instances in pictures, and write annotated pictures and results.
 
     Args:
-        detect: such as `MaskRCNN.detect`.
+        detect: for example `MaskRCNN.detect`.
         pictures: paths of the files.
-        output_dir: created if necessary. Gets <stem>_detections.jpg of each picture, and detections.json, rows in COCO's
-            results format with the keys "file_name" and "category" (the class name). image_id is the number in the file name
-            when every file has a different one, as COCO's have; otherwise the index in `pictures`, from 1. category_id is the
-            class id, or COCO's id when the classes are COCO's 80.
+        output_dir: created if necessary. Receives <stem>_detections.jpg for each picture, and detections.json: rows in COCO's
+            results format with the additional keys "file_name" and "category" (the class name). image_id is the number in the
+            file name if every file has a different one, as in COCO; otherwise the index in `pictures`, from 1. category_id is
+            the class id, or COCO's id if the classes are COCO's 80.
         class_names: the background first.
         channels: number of channels of the network's input.
-        batch_size: number of pictures given to `detect` at a time.
-        labelme: "polygon" or "mask" also writes labelme files with such shapes, and copies of the pictures, to the folder
-            labelme in `output_dir`.
+        batch_size: number of pictures passed to `detect` at a time.
+        labelme: "polygon" or "mask" also writes labelme files with shapes of this type, and copies of the pictures, to the
+            folder labelme in `output_dir`.
         progress: called after each batch.
 
     Raises:
@@ -109,7 +109,7 @@ def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path |
     summary = PredictionSummary()
     rows: list[Row] = []
     for first in range(0, len(pictures), batch_size):
-        # without the pictures that cannot be read, a batch is smaller, or empty
+        # pictures that cannot be read make a batch smaller, or empty
         images = _read_all(pictures[first : first + batch_size], channels, summary)
         results = detect(list(images.values())) if images else []
         for path, result in zip(images, results, strict=True):
@@ -136,7 +136,7 @@ def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path |
 
 
 def picture_ids(pictures: Sequence[str]) -> dict[str, int]:
-    """Give each picture its image id; see `predict_pictures`."""
+    """Assign image ids to pictures; see `predict_pictures`."""
     stems = [Path(path).stem for path in pictures]
     if all(stem.isascii() and stem.isdigit() for stem in stems) and len(set(map(int, stems))) == len(stems):
         return {path: int(stem) for path, stem in zip(pictures, stems, strict=True)}
@@ -144,7 +144,7 @@ def picture_ids(pictures: Sequence[str]) -> dict[str, int]:
 
 
 def _read_all(paths: Iterable[str], channels: int, summary: PredictionSummary) -> dict[str, np.ndarray]:
-    """Read pictures; the others go to `summary.unreadable` with the reason."""
+    """Read pictures; those that cannot be read are recorded in `summary.unreadable` with the reason."""
     images = {}
     for path in paths:
         try:
@@ -156,19 +156,19 @@ def _read_all(paths: Iterable[str], channels: int, summary: PredictionSummary) -
 
 
 def read_picture(path: Path | str, channels: int = 3) -> Num[np.ndarray, "H W C"]:
-    """Read a picture upright, as viewers show it.
+    """Read a picture upright, as image viewers show it.
 
     Args:
-        channels: 1 or 3, to which any picture is converted; or the number of channels that the file has.
+        channels: 1 or 3, to which any picture is converted; any other value must be the file's number of channels.
 
     Returns:
         Pixels from 0 to 255, uint8 unless the file contains floats.
 
     Raises:
-        DataError, ValueError, OSError: the file is not a picture, or has another number of channels.
+        DataError, ValueError, OSError: the file is not a picture, or has a different number of channels.
 
-    Differs: data sets keep the pixels as stored, since annotations refer to them. For a photograph, only the EXIF orientation
-        says which side is up.
+    Differs: data sets keep the pixels as stored, because annotations refer to them. For a photograph without annotations, only
+        the EXIF orientation determines which way up it is.
     """
     if channels in (1, 3):
         image = read_image(path)
@@ -178,5 +178,5 @@ def read_picture(path: Path | str, channels: int = 3) -> Num[np.ndarray, "H W C"
     try:
         orientation = read_orientation(path)
     except DataError:
-        orientation = 1  # formats that Pillow does not know have no EXIF data
+        orientation = 1  # formats that Pillow does not support have no EXIF data
     return np.ascontiguousarray(turn_upright(to_channels(image, channels), orientation))

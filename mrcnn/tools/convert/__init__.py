@@ -1,1 +1,1 @@
-"""Conversions: a data set of any format as another format, whole or split, and builders of data sets out of others."""
+"""Conversions: converting data sets between formats, splitting them, and building data sets from others."""

@@ -1,4 +1,4 @@
-"""Conversion from any format that is read to any that is written, with its subsets or split anew."""
+"""Conversion from any readable to any writable format, keeping the subsets or splitting the images."""
 
 import contextlib
 import inspect
@@ -23,13 +23,13 @@ from mrcnn.tools.write.yolo import write_yolo
 
 @dataclass
 class Conversion:
-    """What was converted.
+    """The result of a conversion.
 
     Attributes:
-        parts: for each part, what was written and its summary. The name of an undivided data set is None.
+        parts: for each part by name, the path written and its summary. The name of an undivided data set is None.
         summary: of all parts together; the images of folds are counted once.
-        images: for each part, the folder that the file names in its COCO JSON are relative to. Empty when images were copied,
-            and for other formats.
+        images: for each part, the folder to which file names in its COCO JSON are relative. Empty if images were copied, and
+            for other formats.
     """
 
     parts: dict[str | None, tuple[Path, Summary]]
@@ -53,18 +53,18 @@ def convert(path: Path | str, output: Path | str, *, format: str | None = None, 
         subsets: those to convert; None for all.
         split: the share of images for train, with the rest in val; or the shares of train, val and test; None does not split.
             See `mrcnn.datasets.splits.split_images`.
-        folds: number of folds for cross-validation, in place of `split`: each image is in the val of one fold.
-        group: with `split` or `folds`, a regular expression: images whose ids agree in what it matches stay in one subset
-            (`mrcnn.datasets.splits.group_by_id`). None treats each image by itself.
+        folds: number of folds for cross-validation, instead of `split`: each image is in the val part of exactly one fold.
+        group: with `split` or `folds`, a regular expression: images for which it matches the same part of the id stay in one
+            subset (`mrcnn.datasets.splits.group_by_id`). None splits images individually.
         seed: of the split.
-        copy_images: a folder for copies of the images; True for a folder beside or in the output; None for no copies. YOLO's
-            are always copied to the output.
-        workers: number of processes; None uses one for each core when there are many images.
+        copy_images: a folder for copies of the images; True for a folder next to or in the output; None for no copies. For
+            YOLO, images are always copied to the output.
+        workers: number of processes; None uses one per core when there are many images.
         progress: the stages of the reader, "dividing", and "writing" of each subset.
         **options: of the reader; see `mrcnn.datasets.open`.
 
     Raises:
-        DataError: the data set cannot be read, no image of a subset is usable, or files of an earlier split are in the way.
+        DataError: the data set cannot be read, a subset has no usable image, or the output contains files of an earlier split.
         ValueError: an argument is invalid or contradicts another, or the output would overwrite the data set.
     """
     output, format = Path(output), format or recognise_format(path)
@@ -126,9 +126,9 @@ def _copies_folder(output: Path, copy_images: Path | str | bool) -> Path:
 
 @contextlib.contextmanager
 def _parts_at_once(output: Path) -> Iterator[Path]:
-    """Give a new folder for the JSON files of a split, which all move to their place when the block ends.
+    """Yield a temporary folder for the JSON files of a split, which are all moved into place when the block ends.
 
-    Otherwise an interrupted run would leave a new part beside an old one, with images in both.
+    Otherwise, an interrupted run could leave a new part next to an old one, with images in both.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
@@ -146,7 +146,7 @@ def _open(path: Path | str, format: str, subset: str | None, workers: int | None
 
 def _write(dataset: Dataset, output: Path, to: str, part: str | None, folder: Path, with_images: bool, copies: Path | None,
            common: dict[str, Any]) -> tuple[Path, Summary]:  # fmt: skip
-    """Write one part. Args: folder: for a JSON file, for now; common: arguments that all writers take."""
+    """Write one part; a JSON file goes to `folder` for now. `common` contains arguments that all writers take."""
     fold, _, name = (part or "").rpartition("/")
     if to == "yolo":
         return output / fold, write_yolo(dataset, output / fold, subset=name or "train", **common)
@@ -156,13 +156,13 @@ def _write(dataset: Dataset, output: Path, to: str, part: str | None, folder: Pa
     path = part_file(output, part)
     if copies is None:
         return path, write_coco(dataset, folder / path.name, images=images_folder(dataset), **common)
-    # a folder for each part: images of several parts may have the same names
+    # one folder per part, because images of different parts may have the same name
     folders = part_folders(output, to, part, copies) if part else [copies]
     return path, write_coco(dataset, folder / path.name, copy_images=folders[0], **common)
 
 
 def _sum(summaries: Iterable[Summary], same_dataset: bool = False) -> Summary:
-    """Add up summaries. Args: same_dataset: whether what the reader skipped and noted is repeated in each of them."""
+    """Add up summaries. With `same_dataset`, all of them repeat what the reader skipped and noted."""
     total = Summary()
     for summary in summaries:
         total.images += summary.images

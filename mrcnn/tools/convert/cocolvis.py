@@ -1,10 +1,10 @@
-"""COCO+LVIS, built from COCO's instances and LVIS's annotations of the same images.
+"""Building COCO+LVIS from COCO's and LVIS's annotations of the same images.
 
-An image gets its LVIS instances, the COCO instances that none of these covers, and the tree of which object is a part of
-which. `mrcnn.datasets.formats.cocolvis.dataset` describes the files.
+An image gets its LVIS instances, the COCO instances that none of them covers, and a tree of which object is part of which.
+`mrcnn.datasets.formats.cocolvis.dataset` describes the files.
 
 Each batch of images is written by one process and then recorded in `.build/`, so that an interrupted run resumes when it is
-started again. The hierarchy file is written last: without it, a folder is not complete.
+started again. The hierarchy file is written last: a folder without it is incomplete.
 
 Masks are RLEs of the image's size. Shape letters: H W image, N objects, C COCO instances, L LVIS instances, P bytes.
 """
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 # version of the build's settings and records
 VERSION = 1
-# images of a batch: each process repeats at most this many after an interruption
+# images per batch: after an interruption, each process repeats at most this many
 BATCH = 100
 _RECORDS, _SETTINGS = ".build", "settings.json"
-# protocol of the pickles, which every supported Python reads
+# pickle protocol, which every supported Python version reads
 PROTOCOL = 4
-# numbers of objects in a layer of uint8, in which 0 is the background
+# maximum number of objects in a layer: it is uint8, and 0 is the background
 MOST_IN_A_LAYER = 255
 # counts of a batch
 COUNTS = ("lvis", "coco", "covered", "crowds", "parts", "layers")
@@ -72,7 +72,7 @@ _Packed = tuple[Any, Any, bool]
 
 @dataclass
 class BuildSummary(Summary):
-    """What a build did. `images` and `instances` are those of the result.
+    """The summary of a build. `images` and `instances` are those of the result.
 
     Attributes:
         counts: by the keys of _ROWS.
@@ -96,9 +96,9 @@ class ImageTask:
     """An image to write.
 
     Attributes:
-        name: the image id, after which its files are named.
-        root: the folder that must contain the file once links are resolved; None for no limit.
-        size: (height, width) that its annotations refer to.
+        name: the image id, which is also the name of its files.
+        root: the folder that must contain the file once links are resolved; None for no restriction.
+        size: (height, width) to which its annotations refer.
     """
 
     name: str
@@ -111,7 +111,7 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images to write, with the settings of the build.
+    """A batch of images to write, with the settings of the build.
 
     Attributes:
         record: JSON that is written last: "images", a list of {"name", "num_instance_masks", "hierarchy", "files": sizes in
@@ -142,18 +142,18 @@ def build_cocolvis(coco_json: Path | str, lvis_json: Path | str, images_dir: Pat
         images_dir: folder of the images, or of COCO's train2017 and val2017.
         out_dir: folder of the part, such as cocolvis/train; created if necessary.
         overlap: in (0, 1]. COCO instances with at least this IoU with an LVIS instance are omitted.
-        part_share: in (0, 1]. The share of an object's pixels that must lie in another for it to be a part of that one.
-        link: whether images are hard links where possible, instead of copies.
-        workers: number of processes; None uses one for each core.
+        part_share: in (0, 1]. Minimum fraction of an object's pixels inside another object for it to be part of that object.
+        link: whether to hard-link images where possible, instead of copying them.
+        workers: number of processes; None uses one per core.
         progress: the stages of the readers of both files, "hashing annotations", and "building", which counts images.
         allow_outside: whether file names may lead out of `images_dir`.
 
     Returns:
-        BuildSummary, which lists the images whose file is not usable, and the annotations that are not.
+        BuildSummary, which lists unusable image files and annotations.
 
     Raises:
-        DataError: a JSON file is not usable, the files have no usable image in common, or the folder contains something else
-            or the result of other settings.
+        DataError: a JSON file is not usable, the files have no usable image in common, or the folder contains other files or
+            a build with different settings.
         ValueError: an argument is out of its range.
     """
     for name, value in (("overlap", overlap), ("part_share", part_share)):
@@ -181,7 +181,7 @@ def build_cocolvis(coco_json: Path | str, lvis_json: Path | str, images_dir: Pat
 
 def _pairs(coco_json: Path | str, lvis_json: Path | str, images_dir: Path | str, allow_outside: bool, summary: BuildSummary,
            progress: Stages) -> list[ImageTask]:  # fmt: skip
-    """Read both files: the images that both have, by ascending id."""
+    """Read both files: the images that they have in common, by ascending id."""
     of_coco = _side(coco, coco_json, "COCO", images_dir, allow_outside, summary, progress)
     of_lvis = _side(lvis, lvis_json, "LVIS", images_dir, allow_outside, summary, progress)
     summary.counts["only_coco"] = len(of_coco.keys() - of_lvis.keys())
@@ -195,7 +195,7 @@ def _pairs(coco_json: Path | str, lvis_json: Path | str, images_dir: Path | str,
         elif size != (other["height"], other["width"]):
             summary.skipped.append((f"image {name}", "COCO and LVIS give it different sizes"))
         else:
-            # COCO gives the name of the file, LVIS also which of COCO's folders has it
+            # COCO gives the file name, LVIS also which of COCO's folders contains the file
             place = info if os.path.exists(info["path"]) else other
             images[number] = ImageTask(name, place["path"], place["root"], size, lvis_instances, coco_instances)
     if not images:
@@ -207,7 +207,7 @@ def _side(reader: ModuleType, path: Path | str, name: str, images_dir: Path | st
           progress: Stages) -> dict[str, tuple[dict[str, Any], list[_Packed]]]:  # fmt: skip
     """Read one of the files: the entry and the instances of each image, by image id.
 
-    Only what is needed is kept, in packed form: nothing else is left in memory when the other file, of a gigabyte, is read.
+    Only the necessary data are kept, in packed form, so that the other file, of a gigabyte, fits into memory.
     """
     if not Path(path).is_file():
         raise DataError(f"{path} is not a file: give the JSON of {name}'s annotations")
@@ -226,7 +226,7 @@ def _packed(annotation: dict[str, Any]) -> _Packed:
 
 
 def _digest(images: Iterable[ImageTask]) -> str:
-    """Hash the annotations of images, to notice when they change."""
+    """Hash the annotations of images, to detect changes."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(repr((image.name, image.size, len(image.lvis))).encode())
@@ -260,11 +260,11 @@ def uncovered(coco: Sequence[RLE], lvis: Sequence[RLE], overlap: float) -> list[
 
 
 def containment_tree(rles: Sequence[RLE], part_share: float) -> dict[int, dict[str, Any] | None]:
-    """Find the parent of each object: the smallest other object that contains most of it.
+    """Find the parent of each object: the smallest other object of which it is a part.
 
     Args:
         rles: N compressed RLEs, none empty.
-        part_share: share of an object's pixels that must lie in another for it to be a part of that one.
+        part_share: minimum fraction of an object's pixels inside another object for it to be part of that object.
 
     Returns:
         By index: None for an object without parent and children, or {"children": ascending indices, "parent": index or None,
@@ -272,7 +272,7 @@ def containment_tree(rles: Sequence[RLE], part_share: float) -> dict[int, dict[s
     """
     if not rles:
         return {}
-    # pycocotools' IoU with crowds is the share of the first mask that lies in the second
+    # pycocotools' IoU with a crowd is the fraction of the first mask inside the second
     shares = coco_mask.iou(rles, rles, [1] * len(rles))  # [N, N]
     areas = coco_mask.area(rles).tolist()
     ranks = [(area, -i) for i, area in enumerate(areas)]
@@ -294,14 +294,14 @@ def containment_tree(rles: Sequence[RLE], part_share: float) -> dict[int, dict[s
 
 def pack_layers(rles: Sequence[RLE], size: tuple[int, int],
                 ) -> tuple[list[UInt8[np.ndarray, "H W"]], list[tuple[int, int]]]:  # fmt: skip
-    """Put each object into the first layer where it overlaps no other.
+    """Put each object into the first layer in which it overlaps no other object.
 
     Args:
         rles: of N objects.
         size: (height, width).
 
     Returns:
-        layers: the number of an object in this layer, from 1, at each pixel; 0 for the background.
+        layers: each pixel holds the number of an object in this layer, from 1, or 0 for the background.
         mapping: (layer, number) of each object.
     """
     layers: list[np.ndarray] = []
@@ -331,7 +331,7 @@ def encode_layers(layers: Sequence[UInt8[np.ndarray, "H W"]]) -> list[UInt8[np.n
 
 
 def is_complete(batch: Batch) -> bool:
-    """Whether the record of a batch lists its images, and their files exist in the recorded sizes."""
+    """Return whether the record of a batch lists its images, and their files exist with the recorded sizes."""
     try:
         images = read_json(batch.record)["images"]
         files = [(name, size) for image in images for name, size in image["files"].items()]
@@ -342,7 +342,7 @@ def is_complete(batch: Batch) -> bool:
 
 
 def write_batch(batch: Batch, tick: Callable[[], object]) -> None:
-    """Write the images of a batch, then its record. Args: tick: called after each image."""
+    """Write the images of a batch, then its record; `tick` is called after each image."""
     images, skipped, counts = [], [], Counter(dict.fromkeys(COUNTS, 0))
     for image in batch.images:
         reason = _fault(image)
@@ -355,7 +355,7 @@ def write_batch(batch: Batch, tick: Callable[[], object]) -> None:
 
 
 def _fault(image: ImageTask) -> str | None:
-    """Say why the file of an image is not usable, or None."""
+    """Return the reason why an image's file is not usable, or None."""
     if not os.path.isfile(image.path):
         return "its file does not exist"
     try:
@@ -363,14 +363,14 @@ def _fault(image: ImageTask) -> str | None:
             refuse_link(image.path, image.root, image.name)
         size = read_image_size(image.path)
     except OutsideError:
-        return "its file is a link out of its folder"
+        return "its file is a link that leads out of its folder"
     except DataError:
         return "its file cannot be read"
-    return None if size == image.size else "its file has another size than the annotations"
+    return None if size == image.size else "the size of its file differs from that in the annotations"
 
 
 def _write_image(image: ImageTask, batch: Batch, skipped: list[tuple[str, str]], counts: Counter) -> dict[str, Any]:
-    """Write the masks of an image, and the image. Returns: its entry in the record."""
+    """Write an image and its masks, and return its entry in the record."""
     lvis = [rle for rle, _ in _masks(image.lvis, "LVIS", image.size, skipped)]
     of_coco = _masks(image.coco, "COCO", image.size, skipped)
     coco = [rle for rle, is_crowd in of_coco if not is_crowd]
@@ -392,7 +392,7 @@ def _write_image(image: ImageTask, batch: Batch, skipped: list[tuple[str, str]],
 
 def _masks(instances: Iterable[_Packed], side: str, size: tuple[int, int],
            skipped: list[tuple[str, str]]) -> list[tuple[RLE, bool]]:  # fmt: skip
-    """Draw instances: (compressed RLE, whether it is a crowd) of each that has pixels."""
+    """Rasterise instances: (compressed RLE, whether it is a crowd) of each one with at least one pixel."""
     masks = []
     for number, segmentation, is_crowd in instances:
         if not isinstance(segmentation, dict):
@@ -406,7 +406,7 @@ def _masks(instances: Iterable[_Packed], side: str, size: tuple[int, int],
 
 
 def _place_image(source: str, target: Path, link: bool) -> None:
-    """Copy an image, or link it where the file system can."""
+    """Copy an image, or link it if the file system supports links."""
     with atomic_path(target) as temporary:
         if not (link and _link(source, temporary)):
             shutil.copyfile(source, temporary)
@@ -415,13 +415,13 @@ def _place_image(source: str, target: Path, link: bool) -> None:
 def _link(source: str, target: Path) -> bool:
     try:
         os.link(os.path.realpath(source), target)
-    except OSError:  # another disk, or one without links
+    except OSError:  # a different disk, or a file system without links
         return False
     return True
 
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Record the settings of a build; where some are recorded already, they must be the same."""
+    """Record the settings of a build; if settings are already recorded, they must be the same."""
     path = folder / _RECORDS / _SETTINGS
     remedy = "choose another output folder, or delete what this one contains"
     if not path.exists():
@@ -434,11 +434,11 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         old = recorded.get(name) if isinstance(recorded, dict) else None
         if old != value:
-            raise DataError(f"{folder} was built with {name} {shown(old)}, and it is now {shown(value)}: {remedy}")
+            raise DataError(f"{folder} was built with {name} {shown(old)}, but it is now {shown(value)}: {remedy}")
 
 
 def _finish(folder: Path, batches: Sequence[Batch], summary: BuildSummary) -> None:
-    """Write the hierarchy file from the records, and add them up."""
+    """Write the hierarchy file from the records, and sum their counts."""
     hannotation = {}
     for batch in batches:
         record = read_json(batch.record)

@@ -1,4 +1,4 @@
-"""How a data set is divided while it is converted: the parts, the images of each, and where their files go.
+"""Dividing a data set during conversion: the parts, the images of each, and where their files go.
 
 Parts are train and val, or train, val and test. Folds for cross-validation have the parts fold1/train, fold1/val, fold2/train
 and so on; each fold is a complete pair.
@@ -19,12 +19,12 @@ from mrcnn.datasets.splits import Group, group_by_id, k_fold, split_images
 
 @dataclass(frozen=True)
 class Division:
-    """How a data set is divided.
+    """How to divide a data set.
 
     Attributes:
-        shares: of the images, by part, in the order train, val, test; None for folds.
+        shares: fraction of the images in each part, in the order train, val, test; None for folds.
         folds: number of folds, or None.
-        group: gives the group of an entry of `image_info`: images of one group stay together. None for no groups.
+        group: returns the group of an entry of `image_info`; images of a group stay together. None for no groups.
     """
 
     shares: dict[str, float | int] | None
@@ -40,7 +40,7 @@ class Division:
         return [f"fold{number}/{part}" for number in range(1, self.folds + 1) for part in ("train", "val")]
 
     def divide(self, dataset: Dataset, progress: Show | None = None) -> dict[str, list[int]]:
-        """Divide a data set: the image ids of each part, ascending.
+        """Divide a data set, and return the image ids of each part, ascending.
 
         Args:
             progress: see `split_images`.
@@ -54,13 +54,13 @@ class Division:
         return dict(zip(self.parts, (ids for pair in pairs for ids in pair), strict=True))
 
     def once(self) -> list[str]:
-        """Names of parts that together contain each image once."""
+        """Names of the parts that together contain each image exactly once."""
         return self.parts if self.folds is None else [part for part in self.parts if part.endswith("/val")]
 
 
 def division_of(split: int | float | Sequence[int | float] | None = None, folds: Any = None, group: str | None = None,
                 seed: int = 0) -> Division | None:  # fmt: skip
-    """Make a division of the arguments of `convert`; None when they ask for none.
+    """Make a division from the arguments of `convert`; None if they request none.
 
     Args:
         split: the share of the images for train, with the rest in val; or the shares of train, val and test.
@@ -91,12 +91,12 @@ def _shares(split: int | float | Sequence[int | float]) -> dict[str, float | int
 
 
 def part_file(output: Path, part: str | None) -> Path:
-    """Name the JSON of a part after the JSON of the whole. Args: part: None for the whole."""
+    """Derive the name of a part's JSON from that of the whole data set; `part` None stands for the whole."""
     return output.with_name(f"{output.stem}_{part.replace('/', '_')}{output.suffix}") if part else output
 
 
 def part_folders(output: Path, to: str, part: str, copies: Path | None) -> list[Path]:
-    """List the folders that the files of a part go to, except COCO's JSON.
+    """List the folders for the files of a part, except COCO's JSON.
 
     Args:
         to: coco, yolo or labelme.
@@ -131,14 +131,14 @@ def refuse_leftovers(division: Division, output: Path, to: str, copies: Path | N
     folder = output.parent if to == "coco" else output
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if re.fullmatch(pattern, path.name) and path not in expected:
-            raise DataError(f"{path} belongs to other folds, and would be taken for one of these {division.folds}: remove it, "
-                            "or choose another output")
+            raise DataError(f"{path} belongs to other folds, and could be mistaken for one of these {division.folds}: remove "
+                            "it, or choose another output")
 
 
 def note_other_parts(division: Division, output: Path, to: str) -> list[tuple[str, str]]:
-    """Find parts in the output that a split into shares did not write: (where, note) of each.
+    """Return (where, note) for each part in the output that a split into shares did not write.
 
-    They may belong there, as test images that were converted before.
+    They may belong there, such as test images that were converted earlier.
     """
     others = [part for part in PARTS if part not in division.parts] if division.folds is None else []
     places = [part_file(output, part) if to == "coco" else part_folders(output, to, part, None)[0] for part in others]

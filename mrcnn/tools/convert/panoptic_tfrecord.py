@@ -58,10 +58,10 @@ _JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 @dataclass
 class ShardSummary(Summary):
-    """What a conversion into shards did. Its instances are segments, including stuff and crowds.
+    """The summary of a conversion to shards. Its instances are segments, including stuff and crowds.
 
     Attributes:
-        splits: for each split {"images", "shards", "written", "kept"}: numbers; the last two count files.
+        splits: the counts "images", "shards", "written" and "kept" of each split; the last two count files.
     """
 
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -85,18 +85,18 @@ def convert_panoptic(coco_root: Path | str, output_dir: Path | str, *, shards: i
     Args:
         coco_root: folder that contains train2017/ and annotations/.
         output_dir: folder of the shards; created if necessary.
-        shards: number of files of a split, with ceil(images / shards) images each, sorted by name. The last may be empty.
+        shards: number of files per split, with ceil(images / shards) images each, sorted by name. The last may be empty.
         splits: of train, val and test. A split that does not exist is left out and listed in the summary. None converts the
             splits that exist.
-        treat_crowd_as_ignore: whether the pixels of crowds get the number 0, or that of their category with instance 0.
-        workers: number of processes; None uses one for each core.
+        treat_crowd_as_ignore: whether crowd pixels are set to 0; otherwise to their category with instance 0.
+        workers: number of processes; None uses one per core.
         progress: the stages of `read_panoptic` and "looking for complete shards" of each split, and "converting", which counts
             images.
         allow_outside: whether file names may lead out of the folders of images and PNGs.
 
     Raises:
-        DataError: there is nothing to convert; an image, a PNG or a segment, which the message names, is faulty; or the
-            folder contains shards of other settings.
+        DataError: there is nothing to convert; an image, a PNG or a segment is faulty (the message names it); or the folder
+            contains shards written with different settings.
         ValueError: an argument is out of its range.
     """
     summary, progress = ShardSummary(), progress or unseen
@@ -119,7 +119,7 @@ def convert_panoptic(coco_root: Path | str, output_dir: Path | str, *, shards: i
 
 
 def _checked(shards: int, splits: Sequence[str] | None, workers: int | None) -> list[str]:
-    """Refuse arguments out of their range. Returns: the splits, without repetitions."""
+    """Refuse arguments that are out of range, and return the splits without repetitions."""
     if splits is None:
         splits = SPLITS
     splits = list(dict.fromkeys([splits] if isinstance(splits, str) else splits))
@@ -153,11 +153,11 @@ class Source:
     """The images of a split.
 
     Attributes:
-        images: sorted by name. Those of a bare split have no size, PNG or segments.
-        image_dir, png_dir: folders that must contain the files once links are resolved; png_dir is None for a bare split.
-        categories: by id; empty for a bare split.
+        images: sorted by name. Images of a split without annotations have no size, PNG or segments.
+        image_dir, png_dir: folders that must contain the files once links are resolved; png_dir is None without annotations.
+        categories: by id; empty without annotations.
         skipped: (where, reason) of each image that is not converted.
-        digest: changes with the names, the sizes of the files, and the annotations.
+        digest: changes if file names, file sizes or annotations change.
     """
 
     split: str
@@ -171,7 +171,7 @@ class Source:
 
 def _sources(root: Path | str, splits: Sequence[str], required: bool, allow_outside: bool, summary: ShardSummary,
              progress: Stages) -> list[Source]:  # fmt: skip
-    """Find the splits that exist. Args: required: whether the user named the splits, so that missing ones are reported."""
+    """Find the splits that exist. With `required`, the user named the splits, and missing ones are reported."""
     sources: list[Source] = []
     missing: list[tuple[str, str]] = []
     for split in splits:
@@ -205,10 +205,10 @@ def find_source(root: Path | str, split: str, *, allow_outside: bool = False,
         progress: see `read_panoptic`.
 
     Returns:
-        The source; or the reason why there is none, when nothing of the split exists.
+        The source; or, if the split does not exist at all, the reason why there is none.
 
     Raises:
-        DataError: only a part of it exists, or the JSON is not usable.
+        DataError: only a part of the split exists, or the JSON is not usable.
     """
     image_dir = Path(root) / f"{split}{YEAR}"
     if split in BARE_SPLITS:
@@ -258,7 +258,7 @@ def _jpegs(folder: Path) -> list[str]:
 
 
 def _digest(source: Source) -> str:
-    """Hash the source, and make sure that every file exists."""
+    """Hash the source, and check that every file exists."""
     digest, missing = hashlib.sha256(), []
     for image in source.images:
         digest.update(f"{image.name}\0{image.size}\0".encode(errors="replace"))
@@ -281,7 +281,7 @@ def _digest(source: Source) -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """One file to write: its path and images, and the settings of the conversion."""
+    """A file to write: its path and images, and the settings of the conversion."""
 
     path: Path
     images: list[PanopticImage]
@@ -293,7 +293,7 @@ class _Task:
 
 
 def _check_manifest(source: Source, folder: Path | str, shards: int, treat_crowd_as_ignore: bool) -> dict[str, Any]:
-    """Write the manifest of a split; where there are shards already, their manifest must be the same."""
+    """Write the manifest of a split; if shards already exist, their manifest must be the same."""
     path = manifest_path(folder, source.split)
     manifest = {
         "version": MANIFEST_VERSION,
@@ -323,7 +323,7 @@ def _check_manifest(source: Source, folder: Path | str, shards: int, treat_crowd
 
 def _missing_shards(source: Source, folder: Path | str, shards: int, notes: list[tuple[Any, str]], progress: Show | None,
                     ) -> tuple[list[tuple[Path, list[PanopticImage]]], dict[str, int]]:  # fmt: skip
-    """List the files to write with their images, and count the images and shards of the complete ones."""
+    """List the files to write, with their images, and count the images and shards of complete files."""
     todo, complete = [], {"images": 0, "shards": 0}
     for number, indices in enumerate(tracked(cut(len(source.images), shards), progress)):
         path = shard_path(folder, source.split, number, shards)
@@ -338,7 +338,7 @@ def _missing_shards(source: Source, folder: Path | str, shards: int, notes: list
 
 
 def _is_complete(path: Path, count: int) -> bool:
-    """Whether a file contains `count` records, ends with the last, and the data of the last are intact."""
+    """Return whether a file contains exactly `count` records, and the data of the last one are intact."""
     try:
         places = scan_records(path)
         if places:
@@ -349,7 +349,7 @@ def _is_complete(path: Path, count: int) -> bool:
 
 
 def _write_shard(task: _Task, tick: Callable[[], object]) -> None:
-    """Write one file. Args: tick: called after each image."""
+    """Write one file; `tick` is called after each image."""
     with atomic_open(task.path) as file:
         for image in task.images:
             write_record(file, encode_record(_record(image, task)))

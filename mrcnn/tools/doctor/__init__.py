@@ -1,10 +1,10 @@
-"""The doctor: checks a data set before training, and reports everything that is wrong with it.
+"""The data set doctor: checks a data set before training, and reports all problems.
 
     report = check_dataset("toys")
     print(report.table())
     report.save_html("toys.html")
 
-Unlike the readers, it does not stop at the first fault: each finding names its file and ids, and says what to do.
+Unlike the readers, it does not stop at the first error. Each finding names its file and ids, and what to do.
 """
 
 from mrcnn.tools.doctor.check import check_dataset

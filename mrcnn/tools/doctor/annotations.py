@@ -1,4 +1,4 @@
-"""Checks of the annotations of a part: each by itself, and pairs that annotate one object twice.
+"""Checks of the annotations of a part: each annotation individually, and pairs that annotate the same object.
 
 Shape letters: N objects, P points.
 """
@@ -24,15 +24,15 @@ from mrcnn.tools.doctor.findings import ERROR, Findings, Note, Picture, Place
 from mrcnn.tools.doctor.images import ImageScan
 from mrcnn.tools.doctor.parts import CheckedImage, Labelled, Part
 
-# pixels by which an outline or a box may leave the image: annotation tools round
+# pixels by which an outline or a box may extend beyond the image, because annotation tools round coordinates
 BORDER_TOLERANCE = 1.0
-# a box may differ from that of its mask by this many pixels, or by this share of the longer side of the mask's box
+# a box may differ from that of its mask by this many pixels, or by this fraction of the longer side of the mask's box
 BOX_TOLERANCE, BOX_SHARE = 2.0, 0.1
-# an area may differ by half the perimeter of the mask's box (outlines run through pixels), or by this share
+# an area may differ by half the perimeter of the mask's box (outlines run through pixels), or by this fraction
 AREA_SHARE = 0.2
 # two masks of one image with a higher IoU annotate the same object
 SAME_OBJECT = 0.95
-# masks whose boxes have a lower IoU cannot overlap that much, except thin ones
+# masks whose boxes have a lower IoU cannot overlap that much, unless they are thin
 _SAME_BOX = 0.8
 _NUMBERS = frozenset((int, float))
 
@@ -46,9 +46,9 @@ class CheckedMask:
 
     Attributes:
         rle: compressed RLE of the image's size.
-        box: (y1, x1, y2, x2) pixels.
-        area: pixels.
-        polygons: arrays [2 P], clipped to the image; None when the annotation has an RLE.
+        box: (y1, x1, y2, x2) in pixels.
+        area: in pixels.
+        polygons: arrays [2 P], clipped to the image; None if the annotation has an RLE.
         is_cut: whether polygons were dropped, or clipped by more than the tolerance.
     """
 
@@ -64,12 +64,12 @@ class Objects:
     """The objects of a part.
 
     Attributes:
-        boxes: of the objects with a mask, without crowds: (y1, x1, y2, x2) pixels, one array for each image.
+        boxes: of the objects with a mask, except crowds: (y1, x1, y2, x2) in pixels, one array per image.
         sizes: (height, width) of those images.
-        areas: pixels of the same objects, one array for each image.
-        class_counts: number of objects by category id, including those without a usable mask, without crowds.
+        areas: of the same objects, in pixels, one array per image.
+        class_counts: number of objects by category id, including objects without a usable mask, but not crowds.
         image_counts: number of images with such an object, by category id.
-        images, annotations, crowds, empty_images: numbers of them.
+        images, annotations, crowds, empty_images: their numbers.
     """
 
     boxes: list[Float32[np.ndarray, "N 4"]] = field(default_factory=list)
@@ -87,7 +87,7 @@ def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings
     """Check all annotations of a part.
 
     Args:
-        scans: one for each image.
+        scans: one per image.
         progress: called after each image.
     """
     objects = Objects(images=len(part.images))
@@ -123,7 +123,7 @@ def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings
 
 
 def read_annotations(part: Part, index: int, findings: Findings | None = None) -> list[Labelled] | None:
-    """Read the annotations of an image; None when they cannot be read, which is a finding.
+    """Read the annotations of an image; None, and a finding, if they cannot be read.
 
     Args:
         index: of the image in the part.
@@ -136,7 +136,7 @@ def read_annotations(part: Part, index: int, findings: Findings | None = None) -
             reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
             findings.add("left_out", Place(part.name, image.file, image.id), f"its annotations cannot be read: {reason}")
         return None
-    if part.content is None and findings is not None:  # of a JSON, this was a finding when it was read
+    if part.content is None and findings is not None:  # for a JSON, this was reported when it was read
         for label, annotation in annotations:
             if annotation.get("category_id") not in part.categories:
                 place = Place(part.name, image.file, image.id, label)
@@ -145,10 +145,10 @@ def read_annotations(part: Part, index: int, findings: Findings | None = None) -
 
 
 def working_size(image: CheckedImage, scan: ImageScan) -> Size | None:
-    """The (height, width) that annotations are compared with; None when neither the data set nor the file give one.
+    """Return the (height, width) with which annotations are compared; None if neither the data set nor the file gives one.
 
-    Where the two give different sizes, the annotations may refer to either: the larger height and width are taken, so that
-    one wrong size does not become a finding at each annotation.
+    If the two sizes differ, annotations may refer to either: the larger height and width are used, so that one wrong size
+    does not lead to a finding for each annotation.
     """
     seen = scan.size_seen(image.upright)
     if image.size is None or seen is None:
@@ -159,9 +159,9 @@ def working_size(image: CheckedImage, scan: ImageScan) -> Size | None:
 
 
 def _annotation_size(annotation: dict[str, Any], size: Size, image: CheckedImage, scan: ImageScan) -> Size:
-    """The size that one annotation is compared with: an RLE may have the size in the data set, or that of the file.
+    """Return the size with which one annotation is compared: an RLE may have the data set's size or the file's.
 
-    Where an EXIF orientation swaps the sides, it must have the size in the data set.
+    If an EXIF orientation swaps the sides, it must have the data set's size.
     """
     segmentation = annotation.get("segmentation")
     given = segmentation.get("size") if isinstance(segmentation, dict) else None
@@ -181,7 +181,7 @@ def _recorder(place: Place, image: CheckedImage, scan: ImageScan, annotation: di
 
 
 def _count(annotations: list[Labelled], objects: Objects) -> None:
-    """Count annotations by category. A category id may be anything."""
+    """Count annotations by category; category ids may be of any type."""
     objects.annotations += len(annotations)
     categories = set()
     for _, annotation in annotations:
@@ -200,7 +200,7 @@ _Placed = tuple[Place, dict[str, Any], CheckedMask]
 
 
 def _find_doubles(masks: list[_Placed], image: CheckedImage, scan: ImageScan, findings: Findings) -> None:
-    """Add the objects of an image that are annotated twice."""
+    """Report the objects of an image that are annotated twice."""
     reported = set()
     pairs = [(is_double(masks[i][1], masks[j][1]), i, j, iou) for i, j, iou in same_objects([mask for _, _, mask in masks])]
     for same, i, j, iou in sorted(pairs, key=lambda pair: (not pair[0], pair[1])):
@@ -216,7 +216,7 @@ def _find_doubles(masks: list[_Placed], image: CheckedImage, scan: ImageScan, fi
 
 
 def is_double(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    """Whether two annotations of the same mask agree on its category and on whether it is a crowd."""
+    """Return whether two annotations of the same mask have the same category and agree on whether it is a crowd."""
     return a.get("category_id") == b.get("category_id") and bool(a.get("iscrowd")) == bool(b.get("iscrowd"))
 
 
@@ -241,12 +241,12 @@ def check_annotation(annotation: dict[str, Any], size: Size, note: Note) -> Chec
     """Check the mask, the box and the area of an annotation.
 
     Args:
-        annotation: COCO's form; anything may be wrong in it.
+        annotation: in COCO's form, without any guarantee of validity.
         size: (height, width) of the image.
         note: records each finding.
 
     Returns:
-        Its mask; None when there is none.
+        Its mask, or None if there is none.
     """
     segmentation = annotation.get("segmentation")
     box = _check_box(annotation.get("bbox"), size, note)
@@ -273,7 +273,7 @@ def check_annotation(annotation: dict[str, Any], size: Size, note: Note) -> Chec
 
 
 def rle_fault(segmentation: dict[str, Any], size: Size) -> str | None:
-    """Say why an RLE from a JSON cannot be used, or None."""
+    """Return the reason why an RLE from a JSON is not usable, or None."""
     given = segmentation.get("size")
     if not isinstance(given, list | tuple) or len(given) != 2 or not all(is_kind(v, int) for v in given):
         return f"the size of its RLE is {shown(given)}, expected [height, width]"
@@ -284,7 +284,7 @@ def rle_fault(segmentation: dict[str, Any], size: Size) -> str | None:
 
 
 def ring_fault(polygon: Any) -> str | None:
-    """Say why a polygon from a JSON cannot be used, as the end of a sentence, or None."""
+    """Return the reason why a polygon from a JSON is not usable, as the end of a sentence, or None."""
     if not isinstance(polygon, list | tuple | np.ndarray):
         return f"is {shown(polygon)}, expected a list [x1, y1, x2, y2, ...]"
     if len(polygon) < 6 or len(polygon) % 2:
@@ -293,20 +293,20 @@ def ring_fault(polygon: Any) -> str | None:
         return None
     for value in polygon:
         if not is_kind(value, float) and not isinstance(value, np.number):
-            return f"holds {shown(value)}, expected finite numbers"
+            return f"contains {shown(value)}, expected finite numbers"
     return None
 
 
 def _all_finite(values: Sequence[Any] | np.ndarray) -> bool:
-    """Whether all values are finite floats or ints, without a Python loop: this is nearly always so."""
+    """Return whether all values are finite floats or ints, without a Python loop for the usual case."""
     if not _NUMBERS.issuperset(map(type, values)):
         return False
-    # min and max skip nan, the sum does not
+    # min and max can miss nan, the sum cannot
     return -sys.float_info.max <= min(values) and max(values) <= sys.float_info.max and sum(values) * 0 == 0
 
 
 def box_fault(box: Any) -> str | None:
-    """Say why a bbox from a JSON cannot be used, or None."""
+    """Return the reason why a bbox from a JSON is not usable, or None."""
     if not isinstance(box, list | tuple | np.ndarray) or len(box) != 4:
         return f"the bbox is {shown(box)}, expected [x, y, width, height]"
     if not all(is_kind(v, float) or isinstance(v, np.number) for v in box):
@@ -317,7 +317,7 @@ def box_fault(box: Any) -> str | None:
 
 
 def _check_box(box: Any, size: Size, note: Note) -> Box | None:
-    """Check a bbox. Returns: (y1, x1, y2, x2), or None when it cannot be used."""
+    """Check a bbox, and return (y1, x1, y2, x2), or None if it is not usable."""
     if box is None:
         return None
     fault = box_fault(box)
@@ -342,7 +342,7 @@ def _rle_mask(segmentation: dict[str, Any], size: Size, note: Note) -> CheckedMa
 
 
 def _polygon_mask(polygons: Sequence[Any], size: Size, note: Note) -> tuple[CheckedMask | None, Box | None]:
-    """Draw polygons. Returns: (mask, bounds (y1, x1, y2, x2) of the polygons before clipping); None where there is none."""
+    """Rasterise polygons, and return the mask and the bounds (y1, x1, y2, x2) before clipping; None for what is missing."""
     faults = {i: fault for i, fault in enumerate(map(ring_fault, polygons)) if fault}
     if faults:
         more = f"; {len(faults) - 1} more are malformed" if len(faults) > 1 else ""
@@ -375,7 +375,7 @@ def _compare(annotation: dict[str, Any], box: Box | None, mask: CheckedMask, bou
     expected = np.array(mask.box if bounds is None else bounds, float)
     sides = expected[2:] - expected[:2]
     if box is not None:
-        # a box clipped to the image is right too
+        # a box clipped to the image is also correct
         off = min(np.abs(np.subtract(box, b)).max() for b in (expected, mask.box))
         if off > max(BOX_TOLERANCE, BOX_SHARE * sides.max()):
             message = f"the bbox is {_numbers(annotation['bbox'])}, that of the mask {_numbers(xywh(mask.box))}"
@@ -389,12 +389,12 @@ def _compare(annotation: dict[str, Any], box: Box | None, mask: CheckedMask, bou
 
 
 def xywh(box: Sequence[int | float]) -> list[int | float]:
-    """Turn (y1, x1, y2, x2) into COCO's [x, y, width, height]."""
+    """Convert (y1, x1, y2, x2) to COCO's [x, y, width, height]."""
     return [box[1], box[0], box[3] - box[1], box[2] - box[0]]
 
 
 def _extent(outside: bool, beyond: float, size: Size) -> str:
-    """Say how far something extends beyond the image."""
+    """Describe how far something extends beyond the image."""
     image = f"the image of {size[0]} x {size[1]} (height x width)"
     return f"lies outside {image}" if outside else f"extends {beyond:.6g} pixels beyond {image}"
 

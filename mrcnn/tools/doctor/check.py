@@ -1,4 +1,4 @@
-"""The checks in their order, over all subsets of a data set, and those of its classes."""
+"""Running all checks in order over the subsets of a data set, and checking its classes."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from mrcnn.tools.doctor.object_sizes import InputSettings, measure
 from mrcnn.tools.doctor.parts import Part, open_parts
 from mrcnn.tools.doctor.report import Report
 
-# classes named in one finding
+# maximum number of classes named in a finding
 _NAMED = 20
 
 
@@ -25,18 +25,18 @@ def check_dataset(data: Path | str | Dataset | Sequence[Dataset] | Mapping[str, 
     """Check a data set: its files, sizes, masks, boxes, duplicates, classes and object sizes.
 
     Args:
-        data: folder or file of any format, or one or several data sets, by name if you like. None for a format that is
-            generated. A COCO JSON is checked entry by entry, since its reader stops at the first fault.
+        data: folder or file in any format, a data set, or several data sets, optionally by name. None for a generated format.
+            A COCO JSON is checked entry by entry, because its reader stops at the first error.
         format: a key of `mrcnn.datasets.catalog.FORMATS`. None detects it.
-        subset: the subsets of a path to check. None checks all; only then are duplicates across subsets found.
+        subset: subsets to check at a path. None checks all; duplicates across subsets are found only then.
         config: its anchors and image size are compared with the objects; None uses the defaults.
-        workers: threads that read images.
+        workers: number of threads that read images.
         progress: the stages of the reader, then "checking images", "checking annotations" of each subset, "looking for
             duplicates" and "measuring objects".
         **options: of the reader of the format, such as images, year, allow_outside.
 
     Raises:
-        DataError: there is no data, or none of it can be read.
+        DataError: there are no data, or none can be read.
         ValueError: `format` or an option is unknown.
     """
     findings = Findings()
@@ -70,7 +70,7 @@ def _part_statistics(parts: Sequence[Part], objects: Sequence[Objects]) -> list[
 
 
 def _class_statistics(parts: Sequence[Part], objects: Sequence[Objects]) -> list[dict[str, Any]]:
-    """Objects and images of each class, the most frequent class first."""
+    """Count the objects and images of each class, most frequent first."""
     rows = []
     for (category, name), by_part in class_counts(parts, objects).items():
         images = sum(of_part.image_counts[category] for part, of_part in zip(parts, objects)
@@ -85,7 +85,7 @@ _Class = tuple[int | str, str]  # (category id, name)
 
 
 def class_counts(parts: Sequence[Part], objects: Sequence[Objects]) -> dict[_Class, dict[str, int]]:
-    """Count the objects of each class by the name of the subset, in the order of the categories."""
+    """Count the objects of each class by subset, in the order of the categories."""
     counts: dict[_Class, dict[str, int]] = {}
     for part, of_part in zip(parts, objects, strict=True):
         for category, name in part.categories.items():
@@ -95,7 +95,7 @@ def class_counts(parts: Sequence[Part], objects: Sequence[Objects]) -> dict[_Cla
 
 
 def check_categories(parts: Sequence[Part], objects: Sequence[Objects], findings: Findings) -> None:
-    """Find classes that differ between subsets, or do not occur where they should."""
+    """Find classes that differ between subsets, or are missing from a subset."""
     _find_differing(parts, findings)
     _find_gaps(parts, findings)
     counts = class_counts(parts, objects)
@@ -125,7 +125,7 @@ def _find_differing(parts: Sequence[Part], findings: Findings) -> None:
 
 
 def _find_gaps(parts: Sequence[Part], findings: Findings) -> None:
-    """Find ids that are not 1, 2, 3, ...: one finding for all subsets with the same ids."""
+    """Find category ids other than 1, 2, 3, ...: one finding for all subsets with the same ids."""
     for ids in dict.fromkeys(tuple(part.categories) for part in parts):
         if ids and set(ids) != set(range(1, len(ids) + 1)):
             numbers = [i for i in ids if isinstance(i, int)]

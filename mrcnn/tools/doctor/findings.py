@@ -1,4 +1,4 @@
-"""Findings of the doctor: the kinds with their advice, a finding, and the list of findings.
+"""Findings of the data set doctor: the kinds with their advice, a single finding, and the collection of findings.
 
 Shape letters: H W C image.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from mrcnn.base.text import printable, short
 
 ERROR, WARNING, INFO = SEVERITIES = ("error", "warning", "info")
-# findings kept of one kind and severity; the rest are only counted
+# maximum number of findings kept per kind and severity; the rest are only counted
 KEPT = 1000
 
 
@@ -97,8 +97,8 @@ class Place(NamedTuple):
 
     Attributes:
         part: the subset; "" for a data set without subsets.
-        file: the image file as the data set names it; "" when the finding concerns no image.
-        image_id, annotation_id: ids from the data set; None when the finding concerns no image or annotation.
+        file: the image file as named by the data set; "" if the finding does not concern an image.
+        image_id, annotation_id: ids from the data set; None if the finding does not concern an image or annotation.
     """
 
     part: str = ""
@@ -115,12 +115,12 @@ class Place(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What the picture of a finding shows.
+    """The contents of a finding's picture.
 
     Attributes:
         images: functions that each read one image [H, W, C].
-        segmentation: polygons, an RLE dict, or whatever the data set holds instead; drawn on the first image.
-        box: the bbox of the annotation, of which the same holds.
+        segmentation: polygons, an RLE dict, or any invalid value from the data set; drawn on the first image.
+        box: bbox of the annotation, or any invalid value from the data set; drawn on the first image.
     """
 
     images: tuple[Callable[[], np.ndarray], ...]
@@ -128,7 +128,7 @@ class Picture(NamedTuple):
     box: Any = None
 
 
-# Records a finding about an annotation: (kind, message, severity=None, weight=0.0), as `Findings.add` describes them.
+# Records a finding about an annotation: (kind, message, severity=None, weight=0.0); see `Findings.add`.
 Note = Callable[..., None]
 
 
@@ -140,7 +140,7 @@ class Finding:
         kind: a key of KINDS.
         severity: one of SEVERITIES.
         message: what was found there.
-        weight: how bad it is among findings of its kind; the highest are shown as pictures.
+        weight: severity relative to findings of the same kind; those with the highest weights get pictures.
     """
 
     kind: str
@@ -160,7 +160,7 @@ class Finding:
         return f"{self.place}: {self.message}" if str(self.place) else self.message
 
     def to_dict(self) -> dict[str, Any]:
-        """The finding as JSON holds it."""
+        """Return the finding as plain values for JSON."""
         ids = {"image_id": self.place.image_id, "annotation_id": self.place.annotation_id}
         return {
             "kind": self.kind,
@@ -174,7 +174,7 @@ class Finding:
 
 
 class Findings:
-    """Findings of bounded number: the first KEPT of each kind and severity are kept, and all are counted.
+    """A bounded collection of findings: it keeps the first KEPT of each kind and severity, and counts all.
 
     Attributes:
         kept: list of Finding.
@@ -191,7 +191,7 @@ class Findings:
 
         Args:
             kind: a key of KINDS.
-            message: what was found. Unprintable characters are escaped, and a very long message is cut.
+            message: what was found. Unprintable characters are escaped, and a very long message is truncated.
             severity: one of SEVERITIES; None uses the default of the kind.
             weight, picture: see `Finding`.
         """

@@ -1,6 +1,6 @@
-"""The report of a check as a page: the findings, pictures of the worst of them, and the statistics.
+"""The report of a check as an HTML page: the findings, pictures of the worst, and the statistics.
 
-A picture shows the image around an annotation, with the outline and the box that the data set gives.
+A picture shows the image around an annotation, with the outline and the box from the data set.
 
 Shape letters: H W image, h w picture, P points.
 """
@@ -26,7 +26,7 @@ from mrcnn.viz.draw import to_rgb
 if TYPE_CHECKING:
     from mrcnn.tools.doctor.report import Report
 
-# the most pictures of one kind and severity and of all, and the most rows in a table of findings
+# maximum number of pictures per kind and severity and in total, and of rows in a table of findings
 PICTURES, ALL_PICTURES, ROWS = 6, 60, 200
 
 _STYLE = """\
@@ -111,7 +111,7 @@ _Figure = tuple[Finding, list[bytes], str]  # a finding, its JPEGs, and the type
 
 
 def write_report(report: "Report", path: Path | str, progress: Show | None = None) -> None:
-    """Write the page of a report. Args: progress: called after each picture."""
+    """Write the page of a report; `progress` is called after each picture."""
     write_page(path, f"Check of {report.source}", _page(report, progress), _STYLE)
 
 
@@ -135,7 +135,7 @@ def _page(report: "Report", progress: Show | None) -> Iterator[Markup]:
 
 
 def _figures(groups: dict[_Group, list[Finding]], progress: Show | None) -> dict[_Group, list[_Figure]]:
-    """Draw the findings of the highest weight in each group."""
+    """Draw the findings with the highest weights in each group."""
     chosen: list[tuple[_Group, Finding]] = []
     for group, findings in groups.items():
         drawable = [(group, finding) for finding in sorted(findings, key=lambda f: -f.weight) if finding.picture is not None]
@@ -152,9 +152,9 @@ def _figures(groups: dict[_Group, list[Finding]], progress: Show | None) -> dict
 
 # --- pictures
 
-# longer side of a picture, and shortest side of the region that it shows, in pixels
+# longer side of a picture, and minimum side of the region it shows, in pixels
 SIDE, _LEAST = 300, 40
-# margin around an outline, as a share of its size; how far beyond the image a region may extend, as a share of the image
+# margin around an outline, as a fraction of its size; how far a region may extend beyond the image, as a fraction of its size
 _AROUND, _BEYOND = 0.6, 0.25
 _OUTLINE, _BOX, _OUTSIDE = (255, 90, 0), (0, 150, 255), (96, 96, 96)
 
@@ -162,28 +162,28 @@ _Region = tuple[int, int, int, int]  # (y1, x1, y2, x2)
 
 
 def draw_picture(picture: Picture) -> list[bytes]:
-    """Draw the picture of a finding: a JPEG for each of its images. Raises: whatever reading an image raises."""
+    """Draw the picture of a finding, one JPEG per image. Exceptions from reading an image are not caught."""
     images = [to_rgb(read()) for read in picture.images]
     first = _draw(images[0], _outlines(picture.segmentation, images[0].shape[:2]), _corners(picture.box))
     return [jpeg(first), *(jpeg(_scaled(image)[0]) for image in images[1:])]
 
 
 def _outlines(segmentation: Any, size: tuple[int, int]) -> list[Float[np.ndarray, "_ 2"]]:
-    """Give the outlines of a segmentation that can be drawn, as x, y points."""
+    """Return the outlines of a segmentation that can be drawn, as x, y points."""
     if isinstance(segmentation, dict):
         if rle_fault(segmentation, size):
             return []
         found, _ = cv2.findContours(decode_rle(segmentation).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         return [contour.reshape(-1, 2) + 0.5 for contour in found]
     rings = segmentation if isinstance(segmentation, list | tuple) else []
-    # with points far outside, the picture would show nothing
+    # without this, points far outside would leave the picture empty
     margin = _BEYOND * max(size)
     rings = [clip_polygon(ring, size, margin) for ring in rings if ring_fault(ring) is None]
     return [ring.reshape(-1, 2) for ring in rings if len(ring)]
 
 
 def _corners(box: Any) -> Float[np.ndarray, "4 2"] | None:
-    """Give the corners of a bbox as x, y points, or None where it cannot be drawn."""
+    """Return the corners of a bbox as x, y points, or None if it cannot be drawn."""
     fault = None if box is None else box_fault(box)
     if box is None or (fault and "above 0" not in fault):
         return None
@@ -193,7 +193,7 @@ def _corners(box: Any) -> Float[np.ndarray, "4 2"] | None:
 
 def _draw(image: UInt8[np.ndarray, "H W 3"], outlines: Sequence[np.ndarray], corners: np.ndarray | None,
           ) -> UInt8[np.ndarray, "h w 3"]:  # fmt: skip
-    """Cut out the region around the outlines, and draw them."""
+    """Crop the image to the region around the outlines, and draw them."""
     lines = [(ring, _OUTLINE) for ring in outlines] + ([(corners, _BOX)] if corners is not None else [])
     region = _region([points for points, _ in lines], image.shape[:2])
     part, scale = _scaled(_cut(image, region))
@@ -216,7 +216,7 @@ def _region(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> _Region:
     beyond = _BEYOND * max(size)
 
     def extent(low: Any, high: Any, length: int) -> tuple[int, int]:
-        """The range of an axis to show: beyond the image only as far as there are points."""
+        """Return the range to show along an axis; it extends beyond the image only as far as there are points."""
         first = max(low - around, 0 if low >= 0 else max(low - _LEAST / 4, -beyond))
         last = min(high + around, length if high <= length else min(high + _LEAST / 4, length + beyond))
         return int(np.floor(first)), int(np.ceil(last))
@@ -228,7 +228,7 @@ def _region(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> _Region:
 
 
 def _cut(image: UInt8[np.ndarray, "H W 3"], region: _Region) -> UInt8[np.ndarray, "h w 3"]:
-    """Cut a region out of an image; grey where it extends beyond the image."""
+    """Crop an image to a region; grey where it extends beyond the image."""
     y1, x1, y2, x2 = region
     part = np.empty((y2 - y1, x2 - x1, 3), np.uint8)
     part[:] = _OUTSIDE
@@ -239,7 +239,7 @@ def _cut(image: UInt8[np.ndarray, "H W 3"], region: _Region) -> UInt8[np.ndarray
 
 
 def _scaled(image: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
-    """Resize an image so that its longer side is SIDE. Returns: the image, and the scale."""
+    """Resize an image so that its longer side is SIDE, and return it with the scale."""
     scale = SIDE / max(image.shape[:2])
     size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST), scale

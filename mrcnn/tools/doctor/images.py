@@ -1,7 +1,7 @@
-"""Checks of the image files: whether each can be read to its end, its size, and which images occur twice.
+"""Checks of the image files: whether each can be read completely, its size, and which images are duplicates.
 
-A scan reads each file once and keeps a digest of its content and a perceptual hash: equal digests are copies, hashes that
-differ in few bits are similar images.
+A scan reads each file once, and computes a digest of its content and a perceptual hash. Equal digests mean copies; hashes that
+differ in few bits mean similar images.
 
 Shape letters: H W C image, N images, T pixels of a thumbnail.
 """
@@ -30,16 +30,16 @@ from mrcnn.tools.doctor.parts import CheckedImage, Part
 if TYPE_CHECKING:
     from PIL import Image
 
-# side of the grey thumbnail that confirms what the hashes suggest
+# side of the grey thumbnail that confirms matches of hashes
 _THUMBNAIL = 16
 # an image whose grey levels have a smaller standard deviation has no features to compare
 _FLAT = 2.0
-# a reduced decoding has at least this many pixels a side: several for each pixel of the thumbnail
+# minimum side of a JPEG decoded at reduced size: several pixels per thumbnail pixel
 _DRAFT = 64
 
-# bits out of 64 in which the hashes of two similar images may differ
+# maximum number of bits, out of 64, in which the hashes of two similar images differ
 MAX_DISTANCE = 4
-# mean absolute difference of their thumbnails, in grey levels
+# maximum mean absolute difference of their thumbnails, in grey levels
 MAX_DIFFERENCE = 6.0
 # pairs of hashes, and of thumbnails, compared at a time
 _BLOCK, _PAIRS = 1_000_000, 20_000
@@ -47,14 +47,14 @@ _BLOCK, _PAIRS = 1_000_000, 20_000
 
 @dataclass(frozen=True)
 class ImageScan:
-    """What the scan of an image file gave.
+    """The result of scanning an image file.
 
     Attributes:
         fault: (kind of finding, message), or None.
-        size: (height, width) as stored, or None where it is unknown.
+        size: (height, width) as stored, or None if unknown.
         orientation: EXIF orientation, 1 to 8.
-        digest: of the content, equal for equal files; None when the file was not read.
-        hash: 64 bits, of which similar images differ in few; None for a flat image.
+        digest: of the content, equal for equal files; None if the file was not read.
+        hash: 64-bit perceptual hash, which differs in few bits between similar images; None for a flat image.
         thumbnail: grey levels minus their mean; None for a flat image.
     """
 
@@ -66,15 +66,15 @@ class ImageScan:
     thumbnail: Int16[np.ndarray, "16 16"] | None = None
 
     def size_seen(self, upright: bool) -> tuple[int, int] | None:
-        """(height, width) as stored, or, `upright`, as rotated by the EXIF orientation."""
+        """Return (height, width) as stored, or, if `upright`, after rotation by the EXIF orientation."""
         return turned_size(self.size, self.orientation) if upright and self.size else self.size
 
 
 def scan_images(images: Sequence[CheckedImage], workers: int = 2, progress: Show | None = None) -> Iterator[ImageScan]:
-    """Scan images in threads: decoding releases the interpreter lock.
+    """Scan images in threads, because decoding releases the interpreter lock.
 
     Args:
-        workers: number of threads; 0 scans in this one.
+        workers: number of threads; 0 scans in the calling thread.
         progress: called after each image.
 
     Yields:
@@ -88,7 +88,7 @@ def scan_images(images: Sequence[CheckedImage], workers: int = 2, progress: Show
 
 
 def _in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Map in threads that stay only a few items ahead of the consumer."""
+    """Map a function over items in threads, staying only a few items ahead of the consumer."""
     with ThreadPoolExecutor(workers) as pool:
         items = iter(items)
         ahead = deque(pool.submit(function, item) for item in itertools.islice(items, 4 * workers))
@@ -98,7 +98,7 @@ def _in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: i
 
 
 def scan_image(image: CheckedImage) -> ImageScan:
-    """Scan one image. The scan is empty when the image has no file."""
+    """Scan one image. The scan is empty if the image has no file."""
     if image.path is None and image.load is None:
         return ImageScan()
     try:
@@ -131,15 +131,15 @@ def _scan_file(path: Path) -> ImageScan:
     except ImageTooLargeError:
         raise
     except DataError as error:
-        # Pillow does not know the format; the reader of images may
+        # Pillow does not support the format, but the image reader may
         try:
             return _scan_pixels(read_image(path), digest)
         except DataError:
-            raise error from None  # Pillow's message is the shorter one
+            raise error from None  # Pillow's message is shorter
     with opened:
         size, orientation = (opened.height, opened.width), read_orientation(path)
         try:
-            # an eighth of a JPEG's size is enough, and still reads the file to its end
+            # decoding a JPEG at an eighth of its size is enough, and still reads the whole file
             opened.draft("L", (_DRAFT, _DRAFT))
             opened.load()
             grey = _grey(opened)
@@ -150,7 +150,7 @@ def _scan_file(path: Path) -> ImageScan:
 
 
 def _grey(image: "Image.Image") -> "Image.Image":
-    """Convert an image to 8-bit grey; images of more bits are scaled by their range."""
+    """Convert an image to 8-bit grey; images with more bits are scaled from their range."""
     from PIL import Image
 
     if not image.mode.startswith(("I", "F")):
@@ -165,7 +165,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _scan_pixels(pixels: Any, digest: bytes | None = None) -> ImageScan:
-    """Scan pixels that are decoded already, [H, W] or [H, W, C] unless a user's load_image is wrong."""
+    """Scan pixels that are already decoded, [H, W] or [H, W, C] unless a user's load_image is wrong."""
     from PIL import Image
 
     pixels = np.asarray(pixels)
@@ -182,9 +182,9 @@ def _scan_pixels(pixels: Any, digest: bytes | None = None) -> ImageScan:
 
 
 def _features(grey: "Image.Image") -> tuple[int | None, np.ndarray | None]:
-    """Compute the hash and the thumbnail of a grey image; (None, None) when it is flat.
+    """Compute the hash and the thumbnail of a grey image; (None, None) if it is flat.
 
-    Each of the 64 bits of the hash says whether the brightness rises to the right of one of 8 x 8 cells (the "difference
+    Each of the 64 bits of the hash encodes whether brightness increases to the right of one of 8 x 8 cells (a "difference
     hash").
     """
     from PIL import Image
@@ -201,7 +201,7 @@ def _features(grey: "Image.Image") -> tuple[int | None, np.ndarray | None]:
 
 
 def check_images(part: Part, scans: Sequence[ImageScan], findings: Findings) -> None:
-    """Add what is wrong with the image files of a part. Args: scans: one for each image."""
+    """Report problems with the image files of a part. `scans` contains one scan per image."""
     missing = [i for i, scan in enumerate(scans) if scan.fault and scan.fault[0] == "image_missing"]
     all_missing = len(missing) > 1 and len(missing) == len(scans)
     if all_missing:
@@ -238,14 +238,14 @@ _Entry = tuple[Part, CheckedImage, ImageScan]
 
 
 def find_duplicates(parts: Sequence[Part], scans: Sequence[Sequence[ImageScan]], findings: Findings) -> None:
-    """Add the images that occur more than once, in one part or in two. Args: scans: of each part, one for each image."""
+    """Report duplicate images, within a part and across parts. `scans` contains one scan per image for each part."""
     entries = [(part, image, scan) for part, of_part in zip(parts, scans) for image, scan in zip(part.images, of_part)]
     firsts = _find_copies([entry for entry in entries if entry[2].digest], findings)
     _find_similar([entry for entry in firsts if entry[2].hash is not None and not entry[2].fault], findings)
 
 
 def _find_copies(entries: list[_Entry], findings: Findings) -> list[_Entry]:
-    """Find images of equal content. Returns: the first entry of each content in each part."""
+    """Report images with equal content, and return the first entry of each content in each part."""
     by_digest: dict[bytes | None, list[_Entry]] = {}
     firsts = []
     for entry in entries:
@@ -265,7 +265,7 @@ def _find_copies(entries: list[_Entry], findings: Findings) -> list[_Entry]:
 
 
 def _find_similar(entries: list[_Entry], findings: Findings) -> None:
-    """Find images that are similar though their content differs."""
+    """Report images that are similar although their content differs."""
     if not entries:
         return
     hashes = np.array([scan.hash for _, _, scan in entries], np.uint64)
@@ -289,19 +289,19 @@ def _add_pair(kind: str, entry: _Entry, other: _Entry, relation: str, findings: 
 
 def first_similar(hashes: UInt64[np.ndarray, " N"], thumbnails: Int16[np.ndarray, "N T"], parts: Int64[np.ndarray, " N"],
                   ) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]:  # fmt: skip
-    """Find for each image the first similar one before it.
+    """Find the first similar image before each image.
 
     Args:
         thumbnails: grey levels minus their mean.
-        parts: number of the part of each image.
+        parts: index of the part of each image.
 
     Returns:
-        (same, others): index of a similar image in the same part and in any other part; N where there is none.
+        (same, others): index of a similar image in the same part and in any other part; N if there is none.
     """
     same, others = np.full(len(hashes), len(hashes)), np.full(len(hashes), len(hashes))
     for i, j in near_pairs(hashes, MAX_DISTANCE):
         together = parts[i] == parts[j]
-        # video frames are all similar: an image with one match needs no other
+        # the frames of a video are all similar, so one match per image is enough
         new = np.where(together, same[j], others[j]) == len(hashes)
         i, j, together = i[new], j[new], together[new]
         similar = np.abs(thumbnails[i] - thumbnails[j]).mean(axis=1) <= MAX_DIFFERENCE
@@ -313,11 +313,11 @@ def first_similar(hashes: UInt64[np.ndarray, " N"], thumbnails: Int16[np.ndarray
 def near_pairs(hashes: UInt64[np.ndarray, " N"], distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Find the pairs of hashes that differ in at most `distance` bits.
 
-    Cut two numbers that differ in d bits into d + 1 pieces, and at least one piece is equal: only numbers that share a
+    If two numbers that differ in d bits are cut into d + 1 pieces, at least one piece is equal: only numbers that share a
     piece are compared.
 
     Yields:
-        (i, j): indices int64, i < j, some thousands of pairs at a time. A pair may occur more than once.
+        (i, j): int64 indices with i < j, a few thousand pairs at a time. A pair may occur more than once.
     """
     cuts = np.linspace(0, 64, distance + 2).astype(int)
     for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist()):

@@ -1,6 +1,6 @@
-"""A repaired copy of a checked data set, as COCO JSON: what can be corrected without guessing is, the rest is dropped.
+"""Repairing a checked data set in a copy, as COCO JSON: what can be corrected without guessing is; the rest is dropped.
 
-The data set itself is never changed. Every correction, and everything dropped, is recorded.
+The data set itself is never modified. Everything corrected or dropped is recorded.
 
 Shape letters: H W image.
 """
@@ -39,7 +39,7 @@ from mrcnn.tools.doctor.images import ImageScan
 from mrcnn.tools.doctor.parts import CheckedImage, Labelled, Part
 from mrcnn.tools.doctor.report import Report
 
-# kinds of findings that only people can resolve
+# kinds of findings that only a person can resolve
 LEFT = (
     "part_unreadable", "list_missing", "file_listed_twice", "left_out", "exif_orientation", "image_leak", "image_near_leak",
     "image_duplicate", "image_near_duplicate", "image_without_objects", "polygon_crosses_itself", "mask_one_pixel",
@@ -53,12 +53,12 @@ _INVERSE = {6: 8, 8: 6}
 
 
 class Mended:
-    """What was done to mend a data set.
+    """The result of repairing a data set.
 
     Attributes:
-        files: the COCO JSONs that were written.
-        folders: for each file, the folder its image names are relative to; None where the data set names no folder.
-        changes: (what, place, detail) of each correction, and of everything dropped.
+        files: the COCO JSONs written.
+        folders: for each file, the folder to which its image names are relative; None if there is none.
+        changes: (what, place, detail) of everything corrected or dropped.
     """
 
     def __init__(self) -> None:
@@ -67,15 +67,15 @@ class Mended:
         self.changes: list[tuple[str, Place, str]] = []
 
     def note(self, what: str, place: Place, detail: str = "") -> None:
-        """Record a change. Args: what: the same text for all changes of a kind."""
+        """Record a change; `what` is the same text for all changes of a kind."""
         self.changes.append((what, place, printable(detail)))
 
     def counts(self) -> dict[str, int]:
-        """Count the changes of each kind, the most frequent first."""
+        """Count the changes of each kind, most frequent first."""
         return dict(Counter(what for what, _, _ in self.changes).most_common())
 
     def to_dict(self) -> dict[str, Any]:
-        """The changes as JSON holds them."""
+        """Return the changes as plain values for JSON."""
         files = [str(path) for path in self.files]
         changes = [{"done": what, "at": str(place), "detail": detail} for what, place, detail in self.changes]
         return {"files": files, "image_folders": self.folders, "counts": self.counts(), "done": changes}
@@ -84,12 +84,12 @@ class Mended:
 def mend(report: Report, output: Path | str, progress: Stages | None = None) -> Mended:
     """Write a repaired copy of the data set of a report.
 
-    Polygons are clipped to the image; wrong areas and boxes are computed from the masks; where an EXIF orientation swaps
-    width and height, annotations are rotated to the stored pixels; annotations whose ids collide are renumbered.
+    Polygons are clipped to the image; wrong areas and boxes are recomputed from the masks; if an EXIF orientation swaps width
+    and height, annotations are rotated to the stored pixels; annotations with duplicate ids are renumbered.
 
-    Dropped are: images that cannot be read, whose annotations cannot be read, or whose size differs from the file;
-    annotations without a mask, a listed image or a listed category; all but one annotation of an object annotated twice;
-    images and categories that share an id, with their annotations, since nobody can tell which of them is meant.
+    The following are dropped: images that cannot be read, whose annotations cannot be read, or whose size differs from the
+    file's; annotations without a mask, a listed image or a listed category; duplicate annotations of an object; images and
+    categories that share an id, with their annotations, because the references to them are ambiguous.
 
     Args:
         report: of `check_dataset`.
@@ -97,7 +97,7 @@ def mend(report: Report, output: Path | str, progress: Stages | None = None) -> 
         progress: the stages "mending" and "writing" of each subset.
 
     Raises:
-        DataError: the output would replace the data set, or is a file although there are several subsets.
+        DataError: the output would overwrite the data set, or is a file although there are several subsets.
     """
     parts, output, mended, progress = [part for part, _ in report.checked], Path(output), Mended(), progress or unseen
     is_file = output.suffix.lower() == ".json"
@@ -120,12 +120,12 @@ def mend(report: Report, output: Path | str, progress: Stages | None = None) -> 
 
 
 def _file_word(name: str) -> str:
-    """Make a file name of a part's name."""
+    """Make a file name from a part's name."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".")
 
 
 def _image_folder(part: Part) -> str | None:
-    """Find the folder that contains all images of a part, which may lie in several, as those of LVIS do."""
+    """Find the folder that contains all images of a part, which may be in several sub-folders, as in LVIS."""
     roots = {os.path.abspath(image.root) for image in part.images if image.root is not None}
     return os.path.commonpath(roots) if roots else None
 
@@ -169,7 +169,7 @@ def _mended_part(part: Part, scans: Sequence[ImageScan], folder: str | None, men
 
 
 def _categories(part: Part, mended: Mended) -> dict[int | str, dict[str, Any]]:
-    """Choose the categories whose id is unambiguous: their entries by id."""
+    """Return the entries of the categories with an unambiguous id, by id."""
     if part.content is None:
         return {i: {"id": i, "name": name} for i, name in part.categories.items()}
     by_id: dict[str, list[dict[str, Any]]] = {}
@@ -189,13 +189,13 @@ def _categories(part: Part, mended: Mended) -> dict[int | str, dict[str, Any]]:
 
 
 def _image_fault(image: CheckedImage, scan: ImageScan, count: int) -> str | None:
-    """Say why an image is dropped, or None. Args: count: images with its id."""
+    """Return the reason why an image is dropped, or None. `count` is the number of images with its id."""
     if count > 1:
         return f"{count} images share its id"
     if scan.fault:
         return scan.fault[1]
     if image.path is None and image.load is None:
-        return "its file_name cannot be used"
+        return "its file_name is not usable"
     seen = scan.size_seen(image.upright)
     if seen and image.size and image.size != seen and not _swapping(image, scan):
         return f"its size differs from the file's, {seen[0]} x {seen[1]}"
@@ -203,14 +203,14 @@ def _image_fault(image: CheckedImage, scan: ImageScan, count: int) -> str | None
 
 
 def _swapping(image: CheckedImage, scan: ImageScan) -> int | None:
-    """The EXIF orientation that swaps the sides, where the data set refers to the rotated image unknowingly; else None."""
+    """Return the EXIF orientation if it swaps the sides and the data set's size is that of the rotated image; else None."""
     if image.upright or image.size is None or scan.orientation < 5 or image.size == scan.size:
         return None
     return scan.orientation if image.size == scan.size_seen(True) else None
 
 
 class _ImageNumbers:
-    """Ids of images that are not entries of a JSON: unique whole numbers are kept, others get a free number."""
+    """Assigns ids to images that have no entry in a JSON: unique whole numbers are kept, others get a free number."""
 
     def __init__(self) -> None:
         self.taken: set[int] = set()
@@ -237,7 +237,7 @@ def _image_entry(image: CheckedImage, size: Size, folder: str | None, numbers: _
 
 
 def _number_annotations(part: str, annotations: list[dict[str, Any]], has_ids: bool, mended: Mended) -> None:
-    """Give each annotation a unique id, and keep the ids that are. Args: has_ids: whether the format has ids."""
+    """Give each annotation a unique id, keeping ids that already are. `has_ids` is whether the format has ids."""
     taken: set[int] = set()
     free = max((a["id"] for a in annotations if is_kind(a.get("id"), int)), default=0)
     for annotation in annotations:
@@ -246,7 +246,7 @@ def _number_annotations(part: str, annotations: list[dict[str, Any]], has_ids: b
             free += 1
             annotation["id"] = free
             if has_ids:
-                mended.note("annotation renumbered", Place(part, "", annotation["image_id"], given), f"its id is {free} now")
+                mended.note("annotation renumbered", Place(part, "", annotation["image_id"], given), f"its id is now {free}")
         taken.add(annotation["id"])
 
 
@@ -271,16 +271,16 @@ def _note_unattached(part: Part, mended: Mended) -> None:
 
 def mend_annotations(part: Part, image: CheckedImage, given: list[Labelled], size: Size, categories: Container[int | str],
                      mended: Mended) -> list[tuple[dict[str, Any], CheckedMask]]:  # fmt: skip
-    """Mend the annotations of an image.
+    """Repair the annotations of an image.
 
     Args:
-        given: as of `read_annotations`.
-        size: (height, width) that the annotations refer to.
+        given: from `read_annotations`.
+        size: (height, width) to which the annotations refer.
         categories: ids of the categories that are kept.
         mended: records the changes.
 
     Returns:
-        (annotation, mask) of each one that is kept.
+        (annotation, mask) for each annotation that is kept.
     """
     kept = []
     for label, annotation in given:
@@ -306,11 +306,11 @@ def mend_annotations(part: Part, image: CheckedImage, given: list[Labelled], siz
 
 def _mended_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: list[tuple[str, str]], place: Place,
                        is_raw: bool, mended: Mended) -> dict[str, Any]:  # fmt: skip
-    """Correct an annotation by its mask, in a copy.
+    """Correct a copy of an annotation, based on its mask.
 
     Args:
         notes: (kind, message) of the findings about it.
-        is_raw: whether it is an entry of a JSON, in which a missing field is a fault.
+        is_raw: whether it is an entry of a JSON, in which missing fields must be added.
     """
     entry = finite(dict(annotation))
     if mask.polygons is not None and mask.is_cut:
@@ -357,7 +357,7 @@ def rotate_annotation(annotation: dict[str, Any], mask: CheckedMask, size: Size,
 
 
 def finite(value: Any) -> Any:
-    """Copy a value of a JSON with NaN and infinity, which JSON does not allow, replaced by null."""
+    """Copy a JSON value, replacing NaN and infinity, which JSON does not allow, with null."""
     if isinstance(value, dict):
         return {key: finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Sizes of the objects in the network's input: which of them the anchors fit, and which settings fit better.
+"""Sizes of the objects in the network's input: how well the anchors fit them, and which settings would fit better.
 
 Shape letters: N objects, L pyramid levels.
 """
@@ -19,24 +19,25 @@ from mrcnn.loading.targets.rpn import POSITIVE_IOU
 from mrcnn.tools.doctor.annotations import Objects
 from mrcnn.tools.doctor.findings import Findings, Place
 
-# an anchor with a lower IoU hardly helps the box head, whose ROIs are positive from 0.5
+# an anchor with a lower IoU is of little use to the box head, whose positive ROIs have an IoU of at least 0.5
 FAIR_IOU = 0.5
-# the share of objects below FAIR_IOU above which there is a finding
+# fraction of objects below FAIR_IOU above which there is a finding
 MISSED_SHARE = 0.25
 # bins of the size histogram: sides (square root of the box's area) in pixels of the network's input
 SIDES = (8, 16, 32, 64, 128, 256, 512)
-# upper limits of COCO's small and medium: pixels of the mask in the image. Source: cocodataset.org/#detection-eval
+# upper limits of COCO's small and medium areas, in image pixels. Source: cocodataset.org/#detection-eval
 COCO_AREAS = (32**2, 96**2)
 
-# The suggested image size gives each share of the objects at least this side: nearly all cover four cells of the finest
-# level, and half are as large as their mini-masks.
+# (fraction of objects, minimum side in the suggested image size): nearly all objects span four cells of the finest level, and
+# half are at least as large as their mini-masks.
 _COVERAGE = ((0.95, 16), (0.5, 56))
-# sizes are multiples of the step (the pyramid halves an image six times) within these limits
-_STEP, _LEAST, _MOST = 64, 128, 2048
-# objects that suggestions are tried on; first scales (4 pixels and up) and factors, both in quarters of an octave
+# image sizes are multiples of the step (the network halves an image six times) within these limits
+_STEP, _MIN_SIDE, _MAX_SIDE = 64, 128, 2048
+# number of objects on which candidates are tried; candidates for the first scale (from 4 pixels) and for the factor between
+# levels, both in quarters of an octave
 _TRIED = 4000
 _FIRSTS, _FACTORS = 21, (2, 3, 4, 5)
-# scales are suggested when they fit better than the configured ones by this much: see `_goodness`
+# scales are suggested if their `_goodness` exceeds that of the configured scales by this much
 _WORTH = 0.02
 
 
@@ -55,7 +56,7 @@ class InputSettings:
 
     @classmethod
     def of(cls, config: Config | None) -> "InputSettings":
-        """Take the settings of a Config; None gives the defaults."""
+        """Return the settings of a Config; None uses the defaults."""
         if config is None:
             return cls()
         values: dict[str, Any] = {}
@@ -71,10 +72,10 @@ def place_objects(objects: Sequence[Objects], settings: InputSettings,
 
     Args:
         objects: of each part.
-        settings: in mode "crop", the whole resized image stands for its random crop.
+        settings: in mode "crop", the whole resized image is used instead of a random crop.
 
     Returns:
-        boxes: pixels of the input.
+        boxes: in input pixels.
         shapes: (height, width) of the input of each box.
     """
     boxes: list[np.ndarray] = [np.zeros((0, 4))]
@@ -92,7 +93,7 @@ def place_objects(objects: Sequence[Objects], settings: InputSettings,
 
 def fit(boxes: Float[np.ndarray, "N 4"], shapes: Int64[np.ndarray, "N 2"], settings: InputSettings,
         scales: Sequence[int | float] | None = None) -> Float[np.ndarray, " N"]:  # fmt: skip
-    """Compute the IoU of each object with its best anchor. Args: scales: None uses those of the settings."""
+    """Compute the IoU of each object with its best anchor. `scales` None uses those of the settings."""
     scales = settings.RPN_ANCHOR_SCALES if scales is None else scales
     return best_anchor_overlaps(boxes, shapes, scales, settings.RPN_ANCHOR_RATIOS, settings.BACKBONE_STRIDES,
                                 settings.RPN_ANCHOR_STRIDE)  # fmt: skip
@@ -103,12 +104,12 @@ def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findi
 
     Args:
         objects: of each part.
-        findings: get one when a large share of the objects fits no anchor.
+        findings: receives a finding if a large fraction of the objects has no fitting anchor.
 
     Returns:
-        "objects": their number. If it is above 0: "areas" {"small", "medium", "large"}: numbers of objects by the area of the
-        mask in the image; "sides": numbers of objects by range of their side in the input; "configured" and "suggested": the
-        settings, with the shares of objects whose best anchor has an IoU of at least FAIR_IOU and POSITIVE_IOU.
+        "objects": their number. If it is above 0, also "areas" {"small", "medium", "large"}: number of objects by mask area
+        in the image; "sides": number of objects by range of their side in the input; "configured" and "suggested": the
+        settings, with the fractions of objects whose best anchor has an IoU of at least FAIR_IOU and POSITIVE_IOU.
     """
     boxes, shapes = place_objects(objects, settings)
     if not len(boxes):
@@ -131,7 +132,7 @@ def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findi
 
 
 def size_lines(sizes: dict[str, Any]) -> list[str]:
-    """Describe what `measure` returns in a few lines."""
+    """Describe the result of `measure` in a few lines."""
     if not sizes["objects"]:
         return []
     areas = sizes["areas"]
@@ -176,15 +177,15 @@ def _histogram(sides: Float[np.ndarray, " N"]) -> dict[str, int]:
 def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, Any]:
     """Suggest an image size, and anchor scales for it.
 
-    The size is the smallest in which 95 % of the objects have a side of at least 16 pixels and half of them one of 56, and at
-    most twice the size of the images; modes other than "square" keep their size. The scales grow by one factor from level to
-    level and fit the objects best; the configured ones are kept when they fit about as well.
+    The size is the smallest at which 95 % of the objects have a side of at least 16 pixels and half of them at least 56, but
+    at most twice the size of the images; it is kept in modes other than "square". The scales grow by a constant factor from
+    level to level and fit the objects best; the configured scales are kept if they fit about as well.
 
     Args:
         objects: of each part, not all empty.
 
     Returns:
-        "suggested" of `measure`.
+        The entry "suggested" of `measure`.
     """
     settings = _with_size(objects, settings)
     boxes, shapes = place_objects(objects, settings)
@@ -197,7 +198,7 @@ def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, An
 
 
 def _best_scales(boxes: np.ndarray, shapes: np.ndarray, settings: InputSettings) -> tuple[float, tuple[int, ...]]:
-    """Try scales that grow by one factor from level to level. Returns: the goodness of the best, and its L scales."""
+    """Search scales that grow by a constant factor from level to level; return the best goodness and its L scales."""
     strides, ratios, step = settings.BACKBONE_STRIDES, settings.RPN_ANCHOR_RATIOS, settings.RPN_ANCHOR_STRIDE
     sides = [round(4 * 2 ** (k / 4)) for k in range(_FIRSTS + max(_FACTORS) * len(strides))]
 
@@ -214,7 +215,7 @@ def _best_scales(boxes: np.ndarray, shapes: np.ndarray, settings: InputSettings)
             if scales[-1] > longest and tried:  # anchors larger than the image match nothing
                 continue
             overlaps = np.max([overlaps_of(*place) for place in places], axis=0)
-            # among equally good ones, prefer the nearest to eight strides, as in the classic configuration
+            # among equally good scales, prefer those closest to eight strides, as in the classic configuration
             distance = float(np.abs(np.log2(np.array(scales) / (8.0 * np.array(strides)))).sum())
             tried.append((_goodness(overlaps), -distance, scales))
     best, _, scales = max(tried)
@@ -222,12 +223,12 @@ def _best_scales(boxes: np.ndarray, shapes: np.ndarray, settings: InputSettings)
 
 
 def _goodness(overlaps: np.ndarray) -> float:
-    """How well anchors fit: twice the share of objects from FAIR_IOU, plus the share from POSITIVE_IOU."""
+    """Rate how well anchors fit: twice the fraction of objects at FAIR_IOU or above, plus that at POSITIVE_IOU or above."""
     return float(2 * (overlaps >= FAIR_IOU).mean() + (overlaps >= POSITIVE_IOU).mean())
 
 
 def _with_size(objects: Sequence[Objects], settings: InputSettings) -> InputSettings:
-    """Replace the image size by the suggested one."""
+    """Return settings with the suggested image size."""
     if settings.IMAGE_RESIZE_MODE != "square":
         return settings
     sizes = np.array([size for part in objects for size in part.sizes], float)  # [images, 2]
@@ -237,9 +238,9 @@ def _with_size(objects: Sequence[Objects], settings: InputSettings) -> InputSett
     sides = np.concatenate([_sides(of_image) for of_image in boxes])
     shares = np.sort(sides / np.repeat(longest, [len(of_image) for of_image in boxes]))
     wanted = max(side / max(shares[int((1 - share) * len(shares))], 1e-6) for share, side in _COVERAGE)
-    most = min(2 * np.quantile(longest, 0.95), _MOST)
-    side = int(np.ceil(np.clip(wanted, _LEAST, max(most, _LEAST)) / _STEP) * _STEP)
+    most = min(2 * np.quantile(longest, 0.95), _MAX_SIDE)
+    side = int(np.ceil(np.clip(wanted, _MIN_SIDE, max(most, _MIN_SIDE)) / _STEP) * _STEP)
     ratio = float(np.median(sizes.min(axis=1) / longest))
     if side == settings.IMAGE_MAX_DIM and abs(ratio * side - settings.IMAGE_MIN_DIM) < _STEP:
-        return settings  # a step on the short side changes nothing
+        return settings  # rounding the short side to the step changes nothing
     return replace(settings, IMAGE_MAX_DIM=side, IMAGE_MIN_DIM=max(int(round(ratio * side / _STEP)), 1) * _STEP)

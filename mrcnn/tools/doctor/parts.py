@@ -1,7 +1,7 @@
-"""What the doctor checks: the parts of a data set, which are its subsets or the whole, with their images and annotations.
+"""The parts of a data set to check (its subsets, or the whole data set) with their images and annotations.
 
-A part comes from a `Dataset`, whose reader has already checked the ids of its categories, or from a raw COCO JSON. The
-reader of COCO stops at the first fault or skips an annotation; here every fault of a JSON becomes a finding.
+A part comes from a `Dataset`, whose reader has already checked the category ids, or from a raw COCO JSON. COCO's reader stops
+at the first error or skips an annotation; here, every error in a JSON becomes a finding.
 
 Shape letters: H W C image, N instances.
 """
@@ -30,10 +30,10 @@ from mrcnn.io.orientation import read_orientation, turn_upright
 from mrcnn.io.paths import inside
 from mrcnn.tools.doctor.findings import INFO, Findings, Place
 
-# implementations of load_image that do nothing but read the file
+# implementations of load_image that only read the file
 _PLAIN = (Dataset.load_image, AnnotatedDataset.load_image)
 
-# an annotation with its id, or with its place in the file where it has no id; COCO's form, in which anything may be wrong
+# (id, or place in the file if there is no id; annotation in COCO's form, without any guarantee of validity)
 Labelled = tuple[Any, dict[str, Any]]
 
 
@@ -44,11 +44,11 @@ class CheckedImage:
     Attributes:
         id: the id in the data set.
         file: the file name in the data set, for messages.
-        path: the file; None when there is none, or when its name cannot be used.
+        path: path of the file; None if there is none, or if its name is not usable.
         size: (height, width) according to the data set, or None.
         root: the folder that must contain the file once links are resolved, or None.
         upright: whether size and annotations refer to the image rotated by its EXIF orientation.
-        load: reads the pixels [H, W, C] where that takes more than reading the file; else None.
+        load: reads the pixels [H, W, C]; None if reading the file is enough.
         entry: the image's entry in the JSON, or None.
     """
 
@@ -62,7 +62,11 @@ class CheckedImage:
     entry: dict[str, Any] | None = None
 
     def read(self) -> np.ndarray:
-        """Read the pixels [H, W, C] as the annotations refer to them. Raises: DataError, and whatever `load` raises."""
+        """Read the pixels [H, W, C] in the orientation to which the annotations refer.
+
+        Raises:
+            DataError: the image has no file, or it cannot be read. `load` may raise any exception.
+        """
         if self.load is not None:
             return self.load()
         if self.path is None:
@@ -76,11 +80,11 @@ class Part:
     """A subset of a data set, or a whole one.
 
     Attributes:
-        name: the subset; "" when the data set is not divided.
+        name: the subset; "" if the data set is not divided.
         path: the file or folder, for messages.
         categories: names by id.
-        annotations: gives the annotations of the image at an index of `images`. May raise DataError.
-        skipped: gives what the reader skipped: (where, reason) of each entry.
+        annotations: returns the annotations of the image at an index in `images`. May raise DataError.
+        skipped: returns (where, reason) of each entry that the reader skipped.
         content: the whole JSON for COCO; None for other formats.
     """
 
@@ -95,11 +99,9 @@ class Part:
 
 def open_parts(data: Any, format: str | None, subset: str | Sequence[str] | None, options: dict[str, Any],
                findings: Findings, progress: Stages) -> list[Part]:  # fmt: skip
-    """Open everything that is to be checked.
+    """Open the parts to check. The arguments are those of `check_dataset`.
 
-    A subset that cannot be read becomes a finding, as long as another one can.
-
-    Args: as of `check_dataset`.
+    A subset that cannot be read becomes a finding, unless no subset can be read.
     """
     if isinstance(data, Dataset):
         return [dataset_part(data)]
@@ -130,7 +132,7 @@ Openers = list[tuple[str, Callable[[], Part]]]
 
 
 def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dict[str, Any], progress: Stages) -> Openers:
-    """List the parts a reader knows: the name of each, and a function that opens it."""
+    """List the parts that a reader can open: the name of each, and a function that opens it."""
     if format not in FORMATS:
         raise ValueError(f"unknown data format {format!r}: choose {', '.join(FORMATS)}")
 
@@ -143,7 +145,7 @@ def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dic
 
 def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], findings: Findings,
                 progress: Stages) -> Openers:  # fmt: skip
-    """List the raw COCO JSONs of a data set: one file, or those of a folder in COCO's layout."""
+    """List the raw COCO JSONs of a data set: a single file, or those in a folder with COCO's layout."""
     unknown = sorted(set(options) - {"images", "year", "allow_outside"})
     if unknown:
         raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, allow_outside")
@@ -173,7 +175,7 @@ def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], f
 
 
 def dataset_part(dataset: Dataset, name: str = "", path: Path | str = "") -> Part:
-    """Make a part of a data set.
+    """Make a part from a data set.
 
     Args:
         dataset: prepared here if it is not yet.
@@ -212,7 +214,7 @@ def _image(dataset: Dataset, image_id: int, folder: Path | None) -> CheckedImage
 
 
 def _annotations(dataset: Dataset, image_id: int) -> list[Labelled]:
-    """Give the annotations of an image with class ids as their category ids."""
+    """Return the annotations of an image, with class ids as category ids."""
     if isinstance(dataset, AnnotatedDataset) and _has_annotations(dataset, image_id):
         classes, source = dataset.class_from_source_map, dataset.source
         return [
@@ -234,7 +236,7 @@ def _annotations(dataset: Dataset, image_id: int) -> list[Labelled]:
 
 
 def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
-    """Whether the annotations of an image are its instances: no subclass overrides how these are loaded."""
+    """Return whether an image's instances come from its annotations: no subclass overrides how they are loaded."""
     overridden = any(overrides_later(dataset, name, "annotations_of") for name in ("load_mask", "load_instances"))
     return dataset.reads(image_id) and not overridden
 
@@ -244,21 +246,21 @@ def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
 
 def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, allow_outside: bool = False,
               progress: Stages | None = None) -> Part:  # fmt: skip
-    """Read a COCO JSON; what is wrong with its entries is added to the findings.
+    """Read a COCO JSON, and add the problems in its entries to the findings.
 
     Args:
         path: the JSON.
-        image_dir: folder that its file names are relative to.
+        image_dir: folder to which its file names are relative.
         name: name of the part.
         allow_outside: whether file names may lead out of `image_dir`.
         progress: the stages of `read_json`, and "checking entries".
 
     Raises:
-        DataError: the file is missing, or is not a JSON with an object at its top.
+        DataError: the file is missing, or is not JSON with a top-level object.
     """
     content = read_json(path, constants=True, progress=progress)
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds {shown(content)}, expected an object with the lists {', '.join(coco.LISTS)}")
+        raise DataError(f"{path} contains {shown(content)}, expected an object with the lists {', '.join(coco.LISTS)}")
     for key in coco.LISTS:
         if not isinstance(content.get(key), list):
             message = f"{path} has no list {key!r}" + (f", but {shown(content[key])}" if key in content else "")
@@ -273,7 +275,7 @@ def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, all
 
 
 class _EntryCheck:
-    """Checks the entries of a JSON by themselves, before any image is read."""
+    """Checks the entries of a JSON on their own, before any image is read."""
 
     def __init__(self, part: str, findings: Findings) -> None:
         self.part, self.findings = part, findings
@@ -282,7 +284,7 @@ class _EntryCheck:
         self.findings.add("entry_malformed", place, f"{where}: {field!r} is {shown(value)}, expected {expected}")
 
     def _is_entry(self, entry: object, where: str) -> bool:
-        """Whether an entry is an object with a usable id; otherwise that is a finding."""
+        """Return whether an entry is an object with a usable id; if not, add a finding."""
         place = Place(self.part)
         if not isinstance(entry, dict):
             self.findings.add("entry_malformed", place, f"{where} is {shown(entry)}, expected an object")
@@ -293,7 +295,7 @@ class _EntryCheck:
         return True
 
     def categories(self, entries: list[Any]) -> dict[int | str, str]:
-        """Read the names of the categories by id. The first of those that share an id counts."""
+        """Read the names of the categories, by id. Of categories that share an id, the first is used."""
         names: dict[int | str, str] = {}
         ids: dict[str, int | str] = {}  # by text: readers do not distinguish 7 from "7"
         for index, entry in enumerate(entries):
@@ -361,7 +363,7 @@ class _EntryCheck:
 
     def annotations(self, entries: list[Any], images: list[CheckedImage], categories: dict[int | str, str],
                     show: Show | None) -> dict[int, list[Labelled]]:  # fmt: skip
-        """Sort the annotations by the index of their image."""
+        """Group the annotations by the index of their image."""
         indices: dict[int | str, int] = {}
         for index, image in enumerate(images):
             indices.setdefault(image.id, index)
@@ -388,7 +390,7 @@ class _EntryCheck:
         return by_image
 
     def _fields(self, entry: dict[str, Any], where: str, place: Place, ids: set[int | str]) -> None:
-        """Check the fields of an annotation that need no image."""
+        """Check the fields of an annotation that can be checked without the image."""
         missing = [name for name in ("id", "area", "bbox", "iscrowd") if entry.get(name) is None]
         if missing:
             self.findings.add("fields_missing", place, f"{where} has no {', '.join(missing)}", severity=INFO)
@@ -407,6 +409,6 @@ class _EntryCheck:
 
 
 def _both(first: int | str, second: int | str) -> str:
-    """Show an id that two entries share, even where one is a number and the other text."""
+    """Format an id that two entries share, which may be a number in one and text in the other."""
     same = type(first) is type(second)
     return shown(first) if same else f"{shown(first)}, which readers do not distinguish from {shown(second)}"

@@ -1,4 +1,4 @@
-"""The report of a check: findings and statistics for the terminal, as JSON and as a page, and the exit code."""
+"""The report of a check: findings and statistics as text, JSON or HTML, and the exit code."""
 
 import io
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from mrcnn.tools.doctor.images import ImageScan
 from mrcnn.tools.doctor.object_sizes import size_lines
 from mrcnn.tools.doctor.parts import Part
 
-# classes listed in the terminal
+# maximum number of classes listed in the terminal
 _CLASSES = 15
 
 
@@ -27,10 +27,10 @@ class Report:
 
     Attributes:
         source: what was checked.
-        findings: sorted by severity, the worst first, then in the order of KINDS. At most 1000 of each kind and severity are
-            kept; `counts` counts all of them.
+        findings: sorted by severity, worst first, then in the order of KINDS. At most 1000 per kind and severity are kept;
+            `counts` includes all of them.
         counts: number of findings by kind and severity.
-        statistics: "parts", "classes" and "sizes", as `to_dict` gives them.
+        statistics: "parts", "classes" and "sizes", as returned by `to_dict`.
         checked: each subset with the scans of its images, for `mend`.
     """
 
@@ -50,11 +50,11 @@ class Report:
         return sum(by_severity.get(severity, 0) for by_severity in self.counts.values())
 
     def exit_code(self, strict: bool = False) -> int:
-        """The exit code of a check: 1 when there are errors (`strict`: or warnings), else 0."""
+        """Return the exit code of a check: 1 if there are errors (or, if `strict`, warnings), else 0."""
         return int(bool(self.count(ERROR) or (strict and self.count(WARNING))))
 
     def summary(self) -> str:
-        """The numbers of images, annotations and findings in one line."""
+        """Return the numbers of images, annotations and findings in one line."""
         parts = self.statistics["parts"]
         images, annotations = (sum(part[key] for part in parts) for key in ("images", "annotations"))
         words = zip(SEVERITIES, ("error", "warning", "note"))
@@ -62,7 +62,7 @@ class Report:
         return f"{self.source}: {images} images, {annotations} annotations: {counts}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole report as JSON holds it."""
+        """Return the whole report as plain values for JSON."""
         return {
             "source": self.source,
             "counts": {severity: self.count(severity) for severity in SEVERITIES},
@@ -81,12 +81,12 @@ class Report:
         Args:
             progress: called after each picture.
         """
-        from mrcnn.tools.doctor.html import write_report  # it draws, which the terminal does not need
+        from mrcnn.tools.doctor.html import write_report  # imports drawing code, which the terminal report does not need
 
         write_report(self, path, progress)
 
     def table(self, width: int = 110) -> str:
-        """The report for a terminal, as text of several lines. Args: width: characters in a line."""
+        """Format the report for a terminal with `width` characters per line."""
         out = io.StringIO()
         console = Console(file=out, width=width, color_system=None, force_jupyter=False, markup=False, emoji=False)
         console.print(self.summary())
@@ -112,7 +112,7 @@ class Report:
         return table
 
     def examples(self) -> list[Finding]:
-        """The worst finding of each kind and severity, in the order of `findings`."""
+        """Return the worst finding of each kind and severity, in the order of `findings`."""
         worst: dict[tuple[str, str], Finding] = {}
         for finding in self.findings:
             key = finding.kind, finding.severity
@@ -135,7 +135,7 @@ def _part_table(parts: Sequence[dict[str, Any]]) -> Table | None:
 
 
 def _class_table(classes: Sequence[dict[str, Any]]) -> Table | None:
-    """The most frequent classes; those without objects are a finding."""
+    """Make a table of the most frequent classes; classes without objects are reported as findings instead."""
     present = [row for row in classes if row["objects"]]
     if not present:
         return None

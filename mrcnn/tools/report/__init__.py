@@ -1,1 +1,1 @@
-"""The report of a run: an HTML page with its configuration, environment, curves, metrics and worst images."""
+"""The report of a run: an HTML page with its configuration, environment, loss curves, metrics and worst images."""

@@ -1,4 +1,4 @@
-"""One evaluation of a model on a data set, with everything that the report derives from it."""
+"""An evaluation of a model on a data set, with everything the report derives from it."""
 
 import time
 from collections.abc import Iterator
@@ -12,25 +12,25 @@ from mrcnn.evaluation.coco import CocoResult
 from mrcnn.evaluation.mistakes import Confusion, ImageMistakes, confusion_matrix, find_mistakes, worst_images
 from mrcnn.training.environment import peak_device_memory, peak_memory
 
-# the most images shown as the worst
+# maximum number of worst images shown
 WORST = 20
-# IoU from which a detection and an object match
+# minimum IoU at which a detection matches an object
 IOU = 0.5
 
 
 @dataclass
 class Measurement:
-    """An evaluation and its mistakes.
+    """An evaluation and the detector's mistakes.
 
     Attributes:
-        weights, data: names of the weights and of the data set, for the page.
-        result: the same as `mrcnn evaluate` gives.
+        weights, data: names of the weights and the data set, for the page.
+        result: the same as from `mrcnn evaluate`.
         dataset: for the pictures.
-        min_score: lowest score of a detection in `mistakes`.
-        mistakes: at an IoU of IOU.
-        images_per_second: including reading the images, after the first batch, in which the model is compiled; None when there
-            was only one batch.
-        memory: peak use in MiB of "process" and "device", where it is known.
+        min_score: minimum score of a detection in `mistakes`.
+        mistakes: at an IoU threshold of IOU.
+        images_per_second: including reading the images, without the first batch, in which the model is compiled; None if
+            there was only one batch.
+        memory: peak memory in MiB of "process" and "device", if known.
     """
 
     weights: str
@@ -55,7 +55,7 @@ class Measurement:
 
 
 class _Clock:
-    """Stages that measure the images per second of the first one, from the end of its first batch."""
+    """Progress stages that measure images per second in the first stage, from the end of its first batch."""
 
     def __init__(self, progress: Stages) -> None:
         self.progress = progress
@@ -88,11 +88,11 @@ def measure(model: Any, dataset: Dataset, *, weights: str, data: str, min_score:
     """Evaluate a model, and find its mistakes.
 
     Args:
-        model: MaskRCNN with its weights. Detections below its DETECTION_MIN_CONFIDENCE are not evaluated.
+        model: MaskRCNN with loaded weights. Detections below its DETECTION_MIN_CONFIDENCE are not evaluated.
         dataset: prepared.
         weights, data: names for the page.
-        min_score: lowest score of a detection in the confusion matrix and in the worst images.
-        limit: evaluates only so many images, the first ones.
+        min_score: minimum score of a detection in the confusion matrix and in the worst images.
+        limit: evaluates only the first images, up to this number.
         progress: the stages of `evaluation.coco.evaluate`, and "looking for mistakes".
     """
     progress = progress or unseen

@@ -1,7 +1,6 @@
-"""The page of a run, section by section.
+"""The report page of a run, section by section.
 
-A section is a function of the run and of the measurement, which may be None; it gives HTML, or "" when there is nothing to
-show.
+A section is a function of the run and the measurement, which may be None; it returns HTML, or "" if there is nothing to show.
 
 Shape letters: H W C image, h w picture.
 """
@@ -81,7 +80,7 @@ def write_report(path: Path | str, run: Run, measured: Measurement | None = None
 
 
 def _summary(run: Run, measured: Measurement | None) -> list[list[str]]:
-    """The rows of the table at the top."""
+    """Make the rows of the table at the top."""
     rows = []
     if run.class_names is not None:
         names = run.class_names[1:]
@@ -105,7 +104,7 @@ def _summary(run: Run, measured: Measurement | None) -> list[list[str]]:
 
 
 def _chart(figure: Figure, alt: str) -> Markup:
-    """Embed a figure as SVG, and close it. A figure wider than the page scrolls in a box."""
+    """Embed a figure as SVG, and close it. A figure wider than the page scrolls horizontally."""
     content = io.BytesIO()
     figure.savefig(content, format="svg")
     plt.close(figure)
@@ -115,7 +114,7 @@ def _chart(figure: Figure, alt: str) -> Markup:
 # --- average precision
 
 _BY_CLASS = (("mask", ("AP", "AP50", "AP75", "APs", "APm", "APl")), ("box", ("AP", "AP50", "AP75")))
-# the most reasons for skipped images, and the most names in a list
+# maximum number of reasons for skipped images, and of names in a list
 _REASONS, _NAMED = 10, 6
 _METRICS = """\
 <p>{{ data }}: {{ info.images }} images, {{ info.instances }} objects, {{ info.crowds }} crowds; {{ info.detections }} \
@@ -144,7 +143,7 @@ pixels. A dash means that there are no such objects.</p>
 
 
 def _metrics(run: Run, measured: Measurement | None) -> str:
-    """The tables of AP: overall, by size and by class."""
+    """Make the tables of AP: overall, by size and by class."""
     if measured is None:
         return ""
     result = measured.result
@@ -165,14 +164,14 @@ def _metrics(run: Run, measured: Measurement | None) -> str:
 
 # --- losses
 
-# size of the figure of losses in inches: legible on a page of 1080 pixels and, scrolled, on a phone
+# size of the figure of losses in inches: legible on a page 1080 pixels wide and, with scrolling, on a phone
 _LOSSES_SIZE = (10, 5.4)
 _AP = {"val_mask_AP": "mask AP", "val_mask_AP50": "mask AP50", "val_box_AP": "box AP", "val_box_AP50": "box AP50"}
 _LINES = tuple(PALETTE[ix] for ix in (5, 0, 3, 4))
 
 
 def _losses(run: Run, measured: Measurement | None) -> str:
-    """The curves of the losses, and of AP where it was computed during training."""
+    """Plot the losses, and AP if it was computed during training."""
     if not run.history:
         return ""
     pieces = [render(_NOTE, text=text) for text in _loss_notes(run.history)]
@@ -194,9 +193,9 @@ def _losses(run: Run, measured: Measurement | None) -> str:
 
 
 def _loss_notes(history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Explain what is unusual: a single epoch, no validation, losses that are not finite."""
+    """Yield notes on what is unusual: a single epoch, no validation, non-finite losses."""
     if len(history) == 1:
-        yield "The run has one epoch: points instead of curves."
+        yield "The run has a single epoch, so the plots show points instead of curves."
     if not any(name.startswith("val_") for row in history for name in row):
         yield "The run had no validation."
     broken = {name: [int(row["epoch"]) for row in history if name in row and not math.isfinite(row[name])] for name in LOSSES}
@@ -204,14 +203,14 @@ def _loss_notes(history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if epochs:
             yield f"{name} is not finite in {len(epochs)} of {len(history)} epochs, first in epoch {epochs[0]}."
     if any(broken.values()):
-        yield "Possible causes are a learning rate that is too high, and damaged start weights."
+        yield "Possible causes are a learning rate that is too high, and corrupt initial weights."
 
 
 def epochs_figure(history: Sequence[Mapping[str, Any]], columns: Mapping[str, str], label: str) -> Figure:
     """Plot columns of a history over the epochs.
 
     Args:
-        columns: name in the legend of each column.
+        columns: the legend entry of each column, by column name.
         label: of the vertical axis.
     """
     figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
@@ -231,13 +230,13 @@ def _rounded(value: float | int | None, digits: int = 4) -> str:
 
 # --- precision and recall, confusion matrix
 
-# the most classes in the matrix
+# maximum number of classes in the matrix
 _MATRIX = 20
 _CONFUSION = """\
 <p>Detections with a score of {{ "%g" | format(min_score) }} or more are matched with objects where the IoU of their masks \
 is {{ "%g" | format(iou) }} or more: first each with the best object of its class, then the remaining ones with the best \
-object of any class. The last column counts missed objects; the last row counts detections without an object, or of an \
-object that is detected already. The shade of a cell is its share of the row.</p>
+object of any class. The last column counts missed objects; the last row counts detections that match no object, including \
+duplicates. The shade of a cell is its fraction of the row.</p>
 {% if shown.names | length < whole.names | length %}
 <p class="note">The matrix shows {{ shown.names | length - 1 }} of {{ whole.names | length - 1 }} classes: those most often \
 confused with each other ({{ shown.between_classes }} of {{ whole.between_classes }} confusions), then the most frequent.</p>
@@ -252,14 +251,14 @@ confused with each other ({{ shown.between_classes }} of {{ whole.between_classe
 
 
 def _curves(run: Run, measured: Measurement | None) -> str:
-    """The precision-recall curves."""
+    """Plot the precision-recall curves."""
     if measured is None:
         return ""
     return _chart(precision_recall_figure(measured.result, "mask")[0], "precision over recall, of masks")
 
 
 def _confusion(run: Run, measured: Measurement | None) -> str:
-    """The confusion matrix."""
+    """Draw the confusion matrix."""
     if measured is None:
         return ""
     whole = measured.confusion
@@ -294,7 +293,7 @@ _Drawn = tuple[Row, str, tuple[float, float, float]]  # a row with its caption a
 
 
 def _worst(run: Run, measured: Measurement | None) -> str:
-    """The images with the most mistakes, their objects beside the detections."""
+    """Show the images with the most mistakes: their objects next to the detections."""
     if measured is None:
         return ""
     names = measured.confusion.names
@@ -308,7 +307,7 @@ def _worst(run: Run, measured: Measurement | None) -> str:
 
 def _pair(dataset: Dataset, image: ImageMistakes, crowds: list[Row],
           names: Sequence[str]) -> tuple[str, str, list[tuple[str, bytes]]]:  # fmt: skip
-    """Make the title, the text and the two pictures of an image; no pictures when the image cannot be read."""
+    """Make the title, the text and the two pictures of an image; no pictures if the image cannot be read."""
     title = f"{dataset.image_info[image.image_id]['id']} {dataset.image_reference(image.image_id)}".strip()
     kinds = [("missed", [names[row["category_id"]] for row in image.missed]),
              ("false", [names[row["category_id"]] for row in image.false]),
@@ -326,15 +325,15 @@ def _pair(dataset: Dataset, image: ImageMistakes, crowds: list[Row],
 
 def draw_mistakes(image: np.ndarray, mistakes: ImageMistakes, crowds: Sequence[Row],
                   names: Sequence[str]) -> tuple[bytes, bytes]:  # fmt: skip
-    """Draw the objects of an image, and its detections. Both are scaled before they are drawn, so that names stay sharp.
+    """Draw the objects in an image, and its detections. The image is scaled first, so that names stay sharp.
 
     Args:
-        image: as `viz.draw.to_rgb` takes it.
-        crowds: objects that count neither as found nor as missed; grey.
+        image: any that `viz.draw.to_rgb` accepts.
+        crowds: objects that are counted neither as found nor as missed; drawn in grey.
         names: by class id.
 
     Returns:
-        Two JPEGs.
+        Two JPEGs: objects and detections.
     """
 
     def scored(row: Row) -> str:
@@ -351,7 +350,7 @@ def draw_mistakes(image: np.ndarray, mistakes: ImageMistakes, crowds: Sequence[R
 
 
 def _draw(image: np.ndarray, instances: Sequence[_Drawn]) -> bytes:
-    """Draw rows with their captions and colours, as a JPEG."""
+    """Draw rows with their captions and colours, and encode the picture as JPEG."""
     rows = [row for row, _, _ in instances]
     boxes = [(y, x, y + h, x + w) for x, y, w, h in (row["bbox"] for row in rows)]
     result = {"rois": np.array(boxes, float).reshape(-1, 4), "class_ids": np.array([row["category_id"] for row in rows], int),
@@ -372,13 +371,13 @@ _TRAINING_SPEED = """\
 {{ summary }}
 <details><summary>each epoch</summary>
 {{ each }}</details>
-<p class="note">Seconds are those of the whole epoch, with validation and checkpoint. Steps and images/s are those of training \
-alone, without the first step, which compiles. Memory is the peak of the process so far.</p>
+<p class="note">Seconds include validation and saving the checkpoint. Steps and images/s cover only training, without the \
+first step, in which the model is compiled. Memory is the peak of the process so far.</p>
 """
 
 
 def _speed(run: Run, measured: Measurement | None) -> str:
-    """The tables of speed and memory, of training and of detection."""
+    """Make the tables of speed and memory for training and detection."""
     recorded = [row for row in run.history if "seconds" in row]
     pieces = []
     if recorded:
@@ -389,7 +388,7 @@ def _speed(run: Run, measured: Measurement | None) -> str:
         info, rate = measured.result.info, measured.images_per_second
         rows = [["images", info["images"]],
                 ["images per second, including reading them", "unknown: a single batch" if rate is None else _rounded(rate, 2)],
-                ["seconds in the detector, including the compilation in its first batch", _rounded(info["seconds_detect"], 1)]]
+                ["seconds in the detector, including compilation in the first batch", _rounded(info["seconds_detect"], 1)]]
         rows += [[f"peak memory of the {name}, MiB", _rounded(value, 0)] for name, value in measured.memory.items()]
         pieces += [Markup("<h3>Detection</h3>\n"), table(["", ""], rows)]
     return Markup("").join(pieces)
@@ -421,7 +420,7 @@ def _duration(seconds: float) -> str:
 
 
 def _configuration(run: Run, measured: Measurement | None) -> str:
-    """The tables of the configuration: the attributes that differ from the default, and all of them."""
+    """Make the tables of the configuration: attributes that differ from the defaults, and all attributes."""
     if run.config is None:
         return ""
     values, defaults = run.config.to_dict(), Config().to_dict()
@@ -437,7 +436,7 @@ def _configuration(run: Run, measured: Measurement | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Make values comparable: arrays and tuples become lists."""
+    """Make values comparable by converting arrays and tuples to lists."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, list | tuple):
@@ -446,14 +445,14 @@ def _plain(value: Any) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """Format a value of a configuration as `--set` takes it."""
+    """Format a configuration value in the syntax of `--set`."""
     if callable(value):
         return getattr(value, "__qualname__", repr(value))
     return value if isinstance(value, str) else repr(_plain(value))
 
 
 def _environment(run: Run, measured: Measurement | None) -> str:
-    """A table of each training of the run: when, by which command, and on what. Later tables show only what changed."""
+    """Make a table for each training of the run: when, by which command, on which machine. Later tables show only changes."""
     pieces = []
     before: list[list[Any]] = []
     for entry in run.entries:
@@ -464,7 +463,7 @@ def _environment(run: Run, measured: Measurement | None) -> str:
                              start=str(entry.get("began", "")).replace("T", " "),
                              rows=table(["", ""], [row for row in rows if row not in before])))  # fmt: skip
         if before:
-            pieces.append(render(_NOTE, text="Everything else as before."))
+            pieces.append(render(_NOTE, text="Everything else is unchanged."))
         before = rows
     return Markup("").join(pieces)
 
@@ -493,7 +492,7 @@ def _joined(values: Any, separator: str) -> Any:
     return separator.join(map(str, values)) if isinstance(values, list) else values
 
 
-# (id, title, function) of each section, in their order
+# (id, title, function) of each section, in order
 _SECTIONS: tuple[tuple[str, str, Callable[[Run, Measurement | None], str]], ...] = (
     ("figures", "average precision", _metrics),
     ("losses", "losses", _losses),

@@ -1,4 +1,4 @@
-"""What a run folder records, read without a backend and without the data set."""
+"""Reading the records in a run folder, without a backend and without the data set."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from mrcnn.config import Config, ConfigError
 from mrcnn.training.environment import ENVIRONMENT_NAME, read_entries
 from mrcnn.training.runs import HISTORY_NAME, load_class_names, load_config, read_history, run_checkpoints
 
-# criteria of the best epoch, the first that was recorded: a column of history.csv, and whether higher is better
+# criteria for the best epoch, of which the first recorded one is used: column of history.csv, and whether higher is better
 CRITERIA = (("val_mask_AP", True), ("val_loss", False))
 
 
@@ -22,7 +22,7 @@ class Run:
         config: None when it is missing.
         class_names: the background first; None when they are missing.
         history: columns of each epoch; see `training.runs.read_history`.
-        entries: one for each call of `train`; see `training.environment.read_entries`.
+        entries: one per call of `train`; see `training.environment.read_entries`.
         checkpoints: by epoch, ascending.
         missing: what is missing, and why.
     """
@@ -74,20 +74,20 @@ def read_run(folder: Path | str) -> Run:
 
 
 def _runs_inside(folder: Path) -> str:
-    """Suggest the newest run in a folder that is not a run folder, or ""."""
+    """Suggest the newest run inside a folder that is not a run folder; "" if there is none."""
     runs = [path.parent for path in sorted(folder.glob("*/config.json"))]
     return f" Did you mean {runs[-1]}?" if runs else ""
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], among: Collection[int] | None = None) -> tuple[int, str, float] | None:
-    """Find the best epoch by the first of CRITERIA that the history has.
+    """Find the best epoch by the first of CRITERIA that the history contains.
 
     Args:
-        history: as of `Run`.
+        history: see `Run`.
         among: epochs to choose from; None for all.
 
     Returns:
-        (epoch, column, value), or None when the history has no criterion.
+        (epoch, column, value), or None if the history contains no criterion.
     """
     for column, higher_is_better in CRITERIA:
         rows = [row for row in history if math.isfinite(row.get(column, math.nan))]
@@ -101,15 +101,15 @@ def best_epoch(history: Sequence[Mapping[str, Any]], among: Collection[int] | No
 
 
 def choose_checkpoint(run: Run, weights: str) -> str:
-    """Find the checkpoint that a user asks for.
+    """Find the checkpoint that a user requests.
 
     Args:
-        weights: "last"; "best" of the epochs with a checkpoint, by the first of CRITERIA that was recorded; or the path of a
-            weight file.
+        weights: "last"; "best" for the best epoch with a checkpoint, by the first of CRITERIA that was recorded; or the path
+            of a weight file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: "best", and no epoch with a checkpoint has a criterion.
+        ValueError: "best" is requested, but no epoch with a checkpoint has a criterion.
     """
     if weights not in ("last", "best"):
         if not Path(weights).is_file():

@@ -1,1 +1,1 @@
-"""The viewer: what a data set contains, as counts, charts and annotated images."""
+"""The viewer: the contents of a data set as counts, charts and annotated images."""

@@ -1,4 +1,4 @@
-"""Annotated images of a data set, one by one and side by side, and charts of its counts.
+"""Annotated images of a data set, individually and side by side, and charts of its counts.
 
 Used by `mrcnn view`, the report of a run and the notebooks.
 
@@ -29,10 +29,10 @@ from mrcnn.tools.view.statistics import DatasetStatistics
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
 
-# layout of a figure of pictures, in pixels: gap around each, height of the two lines above it, width of a letter
+# layout of a figure of pictures, in pixels: gap around a picture, height of the two lines above it, width of a letter
 _GAP, _LINES, _LETTER = 12, 34, 6
 _DPI = 100
-# the largest height of a picture in a figure, relative to its width; taller images are reduced
+# maximum height of a picture in a figure, relative to its width; taller images are reduced
 _TALLEST = 1.5
 
 
@@ -40,17 +40,18 @@ _TALLEST = 1.5
 
 
 def find_images(dataset: Dataset, names: Iterable[object]) -> list[int]:
-    """Find images by the names that users give them.
+    """Find images by id or file name.
 
     Args:
         dataset: prepared.
         names: each an image id, a file name, or a file name without suffix.
 
     Returns:
-        Indices in the data set, without repetitions, in the order of `names`. A name that several images share gives them all.
+        Indices in the data set, without repetitions, in the order of `names`. A name shared by several images selects them
+        all.
 
     Raises:
-        DataError: there is no such image; the message has the most similar names.
+        DataError: there is no such image; the message lists the most similar names.
     """
     indices_by_name: dict[str, list[int]] = {}
     for index, info in enumerate(dataset.image_info):
@@ -78,7 +79,7 @@ def images_with(dataset: Dataset, class_names: Iterable[str], progress: Show | N
         Indices in the data set, ascending.
 
     Raises:
-        ValueError: there is no such class; the message has the most similar names.
+        ValueError: there is no such class; the message lists the most similar names.
     """
     wanted = set()
     for name in class_names:
@@ -132,15 +133,15 @@ def choose_images(datasets: Sequence[Dataset], names: Sequence[object] | None = 
 
 
 def annotations_of(dataset: Dataset, image_id: Integer) -> dict[str, Any]:
-    """Give the annotations of an image in the form of detections, to be drawn like them.
+    """Return the annotations of an image in the form of detections, so that they can be drawn in the same way.
 
     Args:
         dataset: prepared.
         image_id: index in the data set.
 
     Returns:
-        "rois" float [N, 4] (y1, x1, y2, x2) pixels; "class_ids" int [N], negative for crowds; "masks", N RLE dicts. Sorted by
-        area, the largest first.
+        "rois" float [N, 4] (y1, x1, y2, x2) in pixels; "class_ids" int [N], negative for crowds; "masks", N RLE dicts. Sorted
+        by area, largest first.
     """
     truth = sorted(dataset.ground_truth(image_id), key=lambda row: -row["area"])
     x, y, w, h = np.array([row["bbox"] for row in truth], np.float64).reshape(-1, 4).T
@@ -156,10 +157,10 @@ def draw_annotations(dataset: Dataset, image_id: Integer, *, side: int | None = 
     Args:
         dataset: prepared.
         image_id: index in the data set.
-        side: longer side of the picture in pixels. None keeps the size of the image, except that small images are enlarged by
-            a whole factor so that names are legible.
-        color_by: "class" gives each class the same colour in all pictures; "instance" gives neighbouring instances different
-            colours.
+        side: longer side of the picture in pixels. None keeps the size of the image, but enlarges small images by an integer
+            factor so that names are legible.
+        color_by: "class" gives each class the same colour in all pictures; "instance" gives the instances of an image
+            different colours.
         **drawing: see `mrcnn.viz.draw.draw_detections`.
 
     Raises:
@@ -177,10 +178,10 @@ def scaled(image: UInt8[np.ndarray, "H W 3"], instances: dict[str, Any],
     """Resize an image, with its instances, so that its longer side is `side` pixels.
 
     Args:
-        instances: "rois" [N, 4] pixels and "masks", N RLEs.
+        instances: "rois" [N, 4] in pixels and "masks", N RLEs.
 
     Returns:
-        The image; and the instances with boxes and masks, bool [h, w], of that size.
+        The resized image, and the instances with resized boxes and masks, bool [h, w].
     """
     scale = side / max(image.shape[:2])
     size = tuple(max(round(v * scale), 1) for v in image.shape[1::-1])  # (width, height)
@@ -200,17 +201,17 @@ def describe(dataset: Dataset, image_id: Integer) -> tuple[str, str]:
 
 def view_figure(dataset: Dataset, image_ids: Iterable[Integer], *, columns: int = 4, side: int = 320,
                 color_by: str = "class") -> tuple[Figure, list[Axes]]:  # fmt: skip
-    """Show annotated images side by side, each below its id and the objects in it.
+    """Draw annotated images side by side, each below its id and the number of objects of each class.
 
     Args:
         dataset: prepared.
         image_ids: indices in it.
-        columns: pictures in a row.
+        columns: pictures per row.
         side: width of a picture in pixels.
         color_by: see `draw_annotations`.
 
     Returns:
-        The figure, and its Axes, one for each image. An image that cannot be read is a grey field with the reason.
+        The figure, and an array with the axes of each image. For an image that cannot be read, the reason is shown on grey.
     """
     tiles = [_tile(dataset, int(i), side, color_by) for i in image_ids]
     columns = max(1, min(columns, len(tiles)))
@@ -238,7 +239,7 @@ def view_figure(dataset: Dataset, image_ids: Iterable[Integer], *, columns: int 
 
 
 def _tile(dataset: Dataset, image_id: Integer, side: int, color_by: str) -> tuple[np.ndarray, tuple[str, str], str]:
-    """Draw one picture of `view_figure`: the picture, its two lines, and why it cannot be shown, or ""."""
+    """Make a picture of `view_figure`: the picture, its two lines of text, and why it cannot be shown, or ""."""
     try:
         lines = describe(dataset, image_id)
         size = dataset.image_size(image_id)
@@ -257,13 +258,13 @@ def _cut(text: str, letters: int) -> str:
 
 
 def statistics_figure(statistics: DatasetStatistics, *, classes: int = 20) -> tuple[Figure, np.ndarray]:
-    """Draw statistics: instances by class, instances per image, sizes of images and of instances.
+    """Plot statistics: instances by class, instances per image, sizes of images and of instances.
 
     Args:
-        classes: number of classes shown, the most frequent.
+        classes: maximum number of classes shown, most frequent first.
 
     Returns:
-        The figure, and an array of its four Axes.
+        The figure, and an array with its four axes.
     """
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
     blue, orange = PALETTE[5], PALETTE[6]

@@ -1,4 +1,4 @@
-"""Annotated images of a data set as files: a picture of each, sheets of many, or one page of all.
+"""Annotated images of a data set as files: individual pictures, contact sheets, or an HTML page.
 
 Shape letters: h w picture.
 """
@@ -25,11 +25,11 @@ from mrcnn.tools.view.figures import describe, draw_annotations, statistics_figu
 from mrcnn.tools.view.statistics import DatasetStatistics
 from mrcnn.tools.write.images import unique_name
 
-# images on a sheet, and the quality of JPEG files
+# number of images per sheet, and the quality of JPEG files
 SHEET, QUALITY = 24, 92
 # longer side of a picture on a page in pixels, and its quality
 _PAGE_SIDE, _PAGE_QUALITY = 480, 82
-# the most classes in the chart of a page, and the most with which it is open at first
+# maximum number of classes in the chart of a page, and maximum for the chart to be expanded initially
 _PAGE_CLASSES, _OPEN_CLASSES = 200, 10
 _STYLE = "figure { max-width: 340px } figure img { display: block }\n"
 _PART = """\
@@ -77,13 +77,13 @@ def write_pictures(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, 
     Args:
         dataset: prepared.
         image_ids: indices in it.
-        folder: created if necessary. Gets <image id>.jpg in the size of each image; sheet.png (with more than SHEET images,
-            also sheet_2.png and so on); and statistics.png.
+        folder: created if necessary. Receives <image id>.jpg at the size of each image; sheet.png (with more than SHEET
+            images, also sheet_2.png and so on); and statistics.png.
         statistics: None omits statistics.png.
         progress: the stages "drawing pictures" and "drawing sheets".
 
     Returns:
-        The files; and the reason for each image, by id, that cannot be read.
+        The files, and the reason for each image that cannot be read, by image id.
     """
     folder, progress = Path(folder), progress or unseen
     paths: list[Path] = []
@@ -108,12 +108,12 @@ def write_pictures(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, 
 
 
 def sheets(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, progress: Show | None = None) -> Iterator[Figure]:
-    """Draw annotated images side by side, up to SHEET on a figure.
+    """Draw annotated images side by side, up to SHEET per figure.
 
     Args:
         dataset: prepared.
         image_ids: indices in it.
-        progress: called after each image; for the last image of a figure when the next figure is requested.
+        progress: called after each image; for the last image of a figure, only when the next figure is requested.
     """
     images, count = tracked(image_ids, progress), len(image_ids)
     for first in range(0, count, SHEET):
@@ -122,7 +122,7 @@ def sheets(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, progress
 
 
 def _file_names(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray) -> list[str]:
-    """Make a unique file name of each image's id."""
+    """Make a unique file name from each image's id."""
     stems = [re.sub(r"[^\w.-]+", "_", str(dataset.image_info[i]["id"])).lstrip(".") or "image" for i in image_ids]
     taken: set[str] = set()
     return [unique_name(stem, "", taken) for stem in stems]
@@ -142,7 +142,7 @@ def write_page(path: Path | str, parts: Sequence[ViewPart], *, title: str, progr
         progress: the stage "drawing pictures".
 
     Returns:
-        The reason for each image, by id, that cannot be read; the page shows it too.
+        The reason for each image that cannot be read, by image id; it is also shown on the page.
     """
     skipped: dict[Any, str] = {}
     with (progress or unseen)("drawing pictures") as show:

@@ -1,6 +1,6 @@
 """Counts and sizes of the images, instances and classes of a data set.
 
-The doctor (`mrcnn.tools.doctor`) reports what is wrong with the data; this reports what they contain.
+The data set doctor (`mrcnn.tools.doctor`) reports problems in the data; this describes their contents.
 
 Shape letters: I images.
 """
@@ -31,8 +31,8 @@ class ClassCount:
     """How often a class occurs.
 
     Attributes:
-        instances: without crowds.
-        images: images with an instance or a crowd.
+        instances: number of instances, without crowds.
+        images: number of images with an instance or a crowd.
     """
 
     name: str
@@ -43,13 +43,13 @@ class ClassCount:
 
 @dataclass
 class DatasetStatistics:
-    """What a data set, or a part of it, contains.
+    """Statistics of a data set, or of a part of it.
 
     Attributes:
         classes: in the order of the class ids, without the background.
         image_sizes: (height, width) in pixels.
-        per_image: instances of each image, without crowds.
-        areas: number of instances by COCO's "small", "medium" and "large", the pixels of their masks.
+        per_image: number of instances in each image, without crowds.
+        areas: number of instances by mask area: COCO's "small", "medium" and "large".
         skipped: (image id, reason) of each image that could not be measured.
     """
 
@@ -61,12 +61,12 @@ class DatasetStatistics:
 
     @property
     def images(self) -> int:
-        """Images that were measured."""
+        """Number of images that were measured."""
         return len(self.per_image)
 
     @property
     def instances(self) -> int:
-        """Instances, without crowds."""
+        """Number of instances, without crowds."""
         return int(self.per_image.sum())
 
     @property
@@ -76,11 +76,11 @@ class DatasetStatistics:
 
     @property
     def without_objects(self) -> int:
-        """Images without an instance."""
+        """Number of images without an instance."""
         return int((self.per_image == 0).sum())
 
     def summary(self) -> list[str]:
-        """The statistics in a few lines."""
+        """Summarise the statistics in a few lines."""
         lines = [f"{counted(self.images, 'image')}, {self.without_objects} without objects; "
                  + counted(self.instances, "instance") + (f", {counted(self.crowds, 'crowd')}" if self.crowds else "")]
         if self.images:
@@ -97,11 +97,11 @@ class DatasetStatistics:
         return lines
 
     def table(self, width: int = 110, classes: int = 20) -> str:
-        """The statistics for a terminal, as text of several lines.
+        """Format the statistics for a terminal.
 
         Args:
-            width: characters in a line.
-            classes: number of classes listed, the most frequent first; the others are added up.
+            width: characters per line.
+            classes: maximum number of classes listed, most frequent first; the others are summed up.
         """
         out = io.StringIO()
         console = Console(file=out, width=width, color_system=None, force_jupyter=False, markup=False, emoji=False)
@@ -121,7 +121,7 @@ class DatasetStatistics:
 
 
 def _class_table(counts: Iterable[ClassCount], limit: int) -> Table:
-    """The most frequent classes, and one row for the rest."""
+    """Make a table of the most frequent classes, with one row for the rest."""
     present = sorted((count for count in counts if count.images), key=lambda count: -count.instances)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("class", overflow="fold")
@@ -146,7 +146,7 @@ def _class_table(counts: Iterable[ClassCount], limit: int) -> Table:
 
 def dataset_statistics(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray | None = None,
                        progress: Show | None = None) -> DatasetStatistics:  # fmt: skip
-    """Count what a data set contains. No image is decoded, and masks are measured one by one.
+    """Compute the statistics of a data set. Images are not decoded, and masks are measured one at a time.
 
     Args:
         dataset: prepared.

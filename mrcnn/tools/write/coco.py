@@ -1,4 +1,4 @@
-"""Any data set as a JSON file in COCO's instance format.
+"""Writing any data set as a JSON file in COCO's instance format.
 
 Source: https://cocodataset.org/#format-data.
 """
@@ -22,25 +22,25 @@ _ROTATED = "annotations refer to the image rotated by its EXIF orientation, whic
 def write_coco(dataset: Dataset, path: Path | str, *, images: Path | str | None = None,
                copy_images: Path | str | None = None, image_ids: Sequence[int] | None = None,
                workers: int | None = 1, progress: Show | None = None) -> Summary:  # fmt: skip
-    """Write a data set as COCO JSON. An existing file is replaced once the new one is complete.
+    """Write a data set as COCO JSON. An existing file is replaced only when the new one is complete.
 
-    Ids of images, annotations and categories count from 1 in the order of the data set; category k is class k. Polygons are
-    written unchanged, masks and RLEs as RLE. Instances keep the area and box of their annotations; without them, see
-    `mrcnn.tools.write.instances.measure`.
+    Images, annotations and categories are numbered from 1 in the order of the data set; category k is class k. Polygons are
+    written unchanged, masks and RLEs as RLE. Instances keep the area and box of their annotations; missing ones are computed
+    by `mrcnn.tools.write.instances.measure`.
 
     Args:
         dataset: prepared.
         path: the JSON. Its folder is created if necessary.
-        images: folder that file names are relative to; None finds it (see `images_folder`).
-        copy_images: folder to copy the images to, or None. File names are then relative to it, with their sub-folders. Images
-            without a file are written as PNG, and those that the data set rotates by their EXIF orientation are written
-            rotated.
+        images: folder to which file names are relative; None determines it (see `images_folder`).
+        copy_images: folder to which images are copied, with their sub-folders, or None. File names are then relative to it.
+            Images without a file are written as PNG, and images that the data set rotates by their EXIF orientation are
+            written rotated.
         image_ids: indices of the images to write; None for all.
-        workers: number of processes that read annotations; None uses one for each core when there are many images.
+        workers: number of processes that read annotations; None uses one per core when there are many images.
         progress: called after each image.
 
     Returns:
-        Summary, which lists the images and instances that are not usable.
+        Summary, which lists unusable images and instances.
 
     Raises:
         DataError: no image could be written.
@@ -49,7 +49,7 @@ def write_coco(dataset: Dataset, path: Path | str, *, images: Path | str | None 
     names = ImageNames(dataset, images, copy_images, image_ids, upright=True)
     class_names = [str(info["name"]) for info in dataset.class_info]
     summary = Summary.of(dataset)
-    # annotations are written at once; the entries of the images, one line each, are kept until the end
+    # annotations are written immediately; the images' entries, one line each, are kept until the end
     entries: list[str] = []
     with atomic_open(path, "w") as file:
         file.write('{"annotations": [')
@@ -87,7 +87,7 @@ def _line(value: Any) -> str:
 
 def _image_entry(dataset: Dataset, image_id: int, names: ImageNames, number: int, skipped: list[tuple[Any, str]],
                  ) -> dict[str, Any] | None:  # fmt: skip
-    """Make the entry of an image; None, with the reason in `skipped`, when its file is not usable."""
+    """Make the entry of an image; None, with the reason in `skipped`, if its file is not usable."""
     info = dataset.image_info[image_id]
     try:
         height, width = dataset.image_size(image_id)

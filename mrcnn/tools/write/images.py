@@ -1,4 +1,4 @@
-"""The image files of a data set, as a writer names and copies them."""
+"""Naming and copying the image files of a data set for the writers."""
 
 import os
 import shutil
@@ -14,19 +14,19 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.io.paths import refuse_link
 
 _JPEG = (".jpg", ".jpeg")
-# note on images that are written by name only
-MISSING = "its image file does not exist, but is named all the same: pass the folder of the images, or restore them"
+# note on images of which only the name is written
+MISSING = "its image file does not exist, but its name was written anyway: pass the folder of the images, or restore them"
 
 
 def images_folder(dataset: Dataset, image_ids: Sequence[int] | None = None) -> Path:
-    """Find the folder that the image names of a data set are relative to, so that sub-folders are kept.
+    """Find the folder to which the image names of a data set are relative, so that sub-folders are kept.
 
     Args:
         image_ids: indices of the images to consider; None for all.
 
     Returns:
-        The root that the reader gives its images, where it gives one; else the deepest folder that contains all image files;
-        the working folder when no image has a file.
+        The root folder recorded by the reader, if any; else the deepest folder that contains all image files; the working
+        folder if no image has a file.
     """
     infos = dataset.image_info if image_ids is None else [dataset.image_info[i] for i in image_ids]
     roots = {info.get("root") for info in infos if info["path"]}
@@ -36,30 +36,30 @@ def images_folder(dataset: Dataset, image_ids: Sequence[int] | None = None) -> P
     parents = {os.path.abspath(os.path.dirname(info["path"])) for info in infos if is_file_name(info["path"])}
     try:
         return Path(os.path.commonpath(parents)) if parents else Path(".")
-    except ValueError as error:  # several drives
+    except ValueError as error:  # different drives
         raise DataError(f"no folder contains all images, which are on several drives: {error}") from error
 
 
 def is_file_name(path: object) -> bool:
-    """Whether the path of an image names a file; it may be missing, or be an address."""
+    """Return whether the path of an image names a file; it may be missing, or be a URL."""
     return bool(path) and "://" not in str(path)
 
 
 def is_file(info: Mapping[str, Any]) -> bool:
-    """Whether the file of an image exists. Args: info: its entry of `image_info`."""
+    """Return whether the file of an image exists, given its entry in `image_info`."""
     return is_file_name(info["path"]) and os.path.isfile(info["path"])
 
 
 class ImageNames:
-    """Gives each image of a data set a unique name relative to a folder, and copies it there on request."""
+    """Assigns each image of a data set a unique name relative to a folder, and optionally copies it there."""
 
     def __init__(self, dataset: Dataset, images: Path | str | None = None,
                  copy_to: Path | str | None = None, image_ids: Sequence[int] | None = None, *,
                  upright: bool = False) -> None:  # fmt: skip
-        """Prepare.
+        """Determine the folder of the images.
 
         Args:
-            images: folder that names are relative to; None finds it.
+            images: folder to which names are relative; None determines it.
             copy_to: folder for copies, or None for no copies.
             image_ids: see `images_folder`.
             upright: whether images that the data set rotates by their EXIF orientation are written rotated, not copied.
@@ -71,7 +71,7 @@ class ImageNames:
         self._taken: set[str] = set()
 
     def name(self, image_id: int) -> str:
-        """Name an image, and copy it when there is a folder for copies.
+        """Name an image, and copy it if there is a folder for copies.
 
         Args:
             image_id: index in the data set.
@@ -105,29 +105,29 @@ class ImageNames:
         return name
 
     def is_redrawn(self, info: Mapping[str, Any]) -> bool:
-        """Whether the copy of an image is encoded from its pixels instead of copied from its file."""
+        """Return whether the copy of an image is encoded from its pixels instead of copied from its file."""
         return self.upright and bool(info.get("exif_applied"))
 
     def unique_name(self, path: Path) -> str:
-        """Number a relative path that is taken already. Returns: the path, with / as separator."""
+        """Make a relative path unique by numbering it, and return it with / as separator."""
         return unique_name(path.with_suffix("").as_posix(), path.suffix, self._taken)
 
     def _relative(self, path: Any) -> str | None:
-        """The path of a file relative to the folder; None when the folder does not contain it."""
+        """Return the path of a file relative to the folder; None if the folder does not contain it."""
         if not is_file_name(path):
             return None
         try:
             name = os.path.relpath(os.path.abspath(path), os.path.abspath(self.folder))
-        except ValueError:  # another drive
+        except ValueError:  # a different drive
             return None
         return None if name.split(os.sep)[0] == ".." else Path(name).as_posix()
 
 
 def unique_name(stem: str, suffix: str, taken: set[str]) -> str:
-    """Join a file name, with a number if the name is taken already.
+    """Join a stem and a suffix, with a number if the name is taken.
 
     Args:
-        taken: names in lower case, since file systems may ignore case; gets the new one.
+        taken: names in lower case, because file systems may ignore case; the new name is added.
     """
     name, number = stem + suffix, 1
     while name.lower() in taken:
@@ -138,7 +138,7 @@ def unique_name(stem: str, suffix: str, taken: set[str]) -> str:
 
 
 def _safe(image_id: object) -> str:
-    """Make a file name of an id: other characters than letters and digits may be special to a file system."""
+    """Make a file name from an id: characters other than letters and digits may be special to a file system."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(image_id)).lstrip(".") or "image"
 
 
@@ -165,7 +165,7 @@ def copy_file(source: Path | str, target: Path | str) -> None:
 
 
 def _save(image: np.ndarray, target: Path) -> None:
-    """Write pixels as PNG, or as high-quality JPEG where the name says so."""
+    """Write pixels as PNG, or as high-quality JPEG if the suffix is that of JPEG."""
     from PIL import Image
 
     kind = "JPEG" if target.suffix.lower() in _JPEG else "PNG"

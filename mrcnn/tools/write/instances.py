@@ -1,4 +1,4 @@
-"""The instances of any data set in the form that writers take them in, read image by image, in processes if needed.
+"""Reading the instances of any data set in the form that the writers need, image by image, optionally in several processes.
 
 Shape letters: H W image, N instances.
 """
@@ -19,12 +19,12 @@ from mrcnn.geometry.polygons import polygon_area, polygon_bounds
 from mrcnn.geometry.rle import as_rle, encode_mask, rle_area, rle_bbox, rle_to_json
 from mrcnn.io.json_fields import is_kind
 
-# images of a task: sending a task takes longer than reading a small image
+# images per task, because sending a task takes longer than reading a small image
 _CHUNK = 16
-# with fewer images, starting processes takes longer than they save
+# with fewer images, starting processes takes longer than it saves
 _WORTHWHILE = 200
 
-# polygons [x1, y1, x2, y2, ...] of floats, or an RLE dict that JSON can hold
+# polygons [x1, y1, x2, y2, ...] of floats, or an RLE dict that is ready for JSON
 Segmentation = list[Any] | dict[str, Any]
 
 
@@ -35,8 +35,8 @@ class Instance:
     Attributes:
         class_id: above 0.
         iscrowd: 0 or 1.
-        area: pixels; see `measure`.
-        bbox: [x, y, width, height] pixels.
+        area: in pixels; see `measure`.
+        bbox: [x, y, width, height] in pixels.
     """
 
     class_id: int
@@ -48,13 +48,13 @@ class Instance:
 
 @dataclass
 class ReadImage:
-    """What was read of an image.
+    """The result of reading an image's instances.
 
     Attributes:
         image_id: index in the data set.
-        instances: list of Instance, or what the writer's own reading makes of them; None when they cannot be loaded.
-        skipped: (where, reason) of each instance that is not usable, and of the image if it is not.
-        notes: (where, note) of what its reader corrected or has to report.
+        instances: list of Instance, or of what the writer's `work` function returns; None if they cannot be loaded.
+        skipped: (where, reason) of each unusable instance, and of the image if it is unusable.
+        notes: (where, note) of everything the reader corrected or noted.
     """
 
     image_id: int
@@ -70,11 +70,11 @@ def read_instances(dataset: Dataset, image_ids: Sequence[int], workers: int | No
     Args:
         dataset: prepared. It is sent to each process.
         image_ids: indices in the data set.
-        workers: number of processes. 1 reads in this one; None uses one for each core when there are many images.
-        work: reads one image, in place of `read_image_instances`. A function of a module, or a functools.partial of one.
+        workers: number of processes. 1 reads in this process; None uses one per core when there are many images.
+        work: reads one image, instead of `read_image_instances`. A module-level function, or a functools.partial of one.
 
     Yields:
-        ReadImage of each image, in the order of `image_ids`.
+        A ReadImage for each image, in the order of `image_ids`.
     """
     if workers is None:
         workers = available_cores() if len(image_ids) >= _WORTHWHILE else 1
@@ -84,12 +84,12 @@ def read_instances(dataset: Dataset, image_ids: Sequence[int], workers: int | No
 
 
 def _is_of_a_script(dataset: Dataset) -> bool:
-    """Whether the class of a data set is defined in the running script, which other processes do not import."""
+    """Return whether the class of a data set is defined in the running script, which worker processes do not import."""
     return "__main__" in (type(dataset).__module__, type(getattr(dataset, "base", None)).__module__)
 
 
 def read_image_instances(dataset: Dataset, image_id: int) -> ReadImage:
-    """Read the instances of an image, and collect what the reader notes meanwhile."""
+    """Read the instances of an image, and collect the reader's notes about it."""
     logs = [(getattr(dataset, "skipped", []), "skipped"), (getattr(dataset, "notes", []), "notes")]
     before, read = [len(log) for log, _ in logs], ReadImage(image_id)
     try:
@@ -105,7 +105,7 @@ def instances_to_write(dataset: Dataset, image_id: int, skipped: list[tuple[Any,
     """Load the instances of an image.
 
     Args:
-        skipped: gets (where, reason) of each instance that is not usable, or lies outside the image.
+        skipped: receives (where, reason) of each instance that is not usable, or lies outside the image.
 
     Raises:
         DataError: the instances cannot be loaded.
@@ -130,14 +130,14 @@ def instances_to_write(dataset: Dataset, image_id: int, skipped: list[tuple[Any,
 
 
 def _load(dataset: Dataset, image_id: int) -> tuple[Any, list[int], list[tuple[float | None, list[float] | None]] | None]:
-    """Give the segmentations, the class ids, and the (area, bbox) in the annotations, or None where they have none."""
+    """Return the segmentations, the class ids, and (area, bbox) from the annotations, each None if missing."""
     masks, class_ids = instances_of(dataset, image_id)
     if isinstance(masks, np.ndarray):
         masks = [masks[:, :, i] for i in range(masks.shape[2])]
     if len(masks) != len(class_ids):
         raise DataError(f"image {dataset.image_info[image_id]['id']}: {len(masks)} masks and {len(class_ids)} class ids")
     known = None
-    # an overridden method may give other instances than the annotations
+    # an overridden method may return instances that differ from the annotations
     if (isinstance(dataset, AnnotatedDataset) and type(dataset).load_instances is AnnotatedDataset.load_instances
             and not overrides_later(dataset, "load_mask", "load_instances") and dataset.reads(image_id)):  # fmt: skip
         annotations = dataset.image_info[image_id].get("annotations") or []
@@ -156,7 +156,7 @@ def _box(value: Any) -> list[float] | None:
 
 
 def _writable(segmentation: Any, size: tuple[int, int]) -> Segmentation:
-    """Turn polygons into lists of floats, and masks and RLEs into an RLE of the image's size."""
+    """Convert polygons to lists of floats, and masks and RLEs to an RLE of the image's size."""
     if isinstance(segmentation, np.ndarray):
         if segmentation.shape != tuple(size):
             raise ValueError(f"its mask has size {segmentation.shape}, the image {tuple(size)} (height, width)")
@@ -172,7 +172,7 @@ def _writable(segmentation: Any, size: tuple[int, int]) -> Segmentation:
     if not all(np.isfinite(polygon).all() for polygon in polygons):
         raise ValueError("a coordinate is not a finite number")
     if max(abs(v) for polygon in polygons for v in polygon) > FAR * max(size):
-        # readers refuse such a polygon
+        # readers refuse such polygons
         raise ValueError(f"one of its polygons extends to more than {FAR} times the size of the image")
     return polygons
 
@@ -184,9 +184,9 @@ def measure(segmentation: Segmentation, size: tuple[int, int]) -> tuple[float, l
         size: (height, width) of the image.
 
     Returns:
-        (area, [x, y, width, height]) in pixels. Of polygons, the enclosed area and the bounds of the points; where they
-        overlap, cross themselves or extend beyond the image, the number of pixels that they cover, and the bounds clipped to
-        the image. Of an RLE, its pixels.
+        (area, [x, y, width, height]) in pixels. For polygons, the enclosed area and the bounds of the points; if they overlap,
+        intersect themselves or extend beyond the image, the number of pixels they cover, and the bounds clipped to the image.
+        For an RLE, the area and box of its pixels.
     """
     pixels = as_rle(segmentation, size)
     count = float(rle_area(pixels))
@@ -199,7 +199,8 @@ def measure(segmentation: Segmentation, size: tuple[int, int]) -> tuple[float, l
     if clipped != bounds:
         return count, bbox
     area = sum(polygon_area(polygon) for polygon in segmentation)
-    # rasterising gains or loses up to half a pixel along an outline; with a larger difference, the area is not the area covered
+    # rasterising adds or removes up to half a pixel along an outline; a larger difference means that the pixels covered do not
+    # match the enclosed area
     is_plain = abs(area - count) <= sum(_perimeter(polygon) for polygon in segmentation) / 2 + 2
     return (float(area) if is_plain else count), bbox
 

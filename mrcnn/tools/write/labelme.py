@@ -1,6 +1,6 @@
-"""Any data set, or detections, as JSON files of labelme, where they can be corrected.
+"""Writing any data set, or detections, as JSON files for labelme, in which they can be corrected.
 
-labelme's annotations refer to the image as viewers show it, rotated by its EXIF orientation.
+labelme's annotations refer to the image as viewers show it: rotated by its EXIF orientation.
 
 Source: https://github.com/wkentaro/labelme. Shape letters: H W image, N instances.
 """
@@ -30,7 +30,7 @@ from mrcnn.tools.write.summary import Summary
 # labelme compares the major version
 VERSION = "5.5.0"
 SHAPE_TYPES = ("polygon", "mask")
-# pixels by which an outline may deviate from its mask, so that it has few points to drag
+# pixels by which an outline may deviate from its mask, so that there are few points to drag
 TOLERANCE = 1.0
 _ELSEWHERE = "its image is outside the folder: copy the images (copy_images), or read it with --allow-outside"
 
@@ -41,24 +41,24 @@ def write_labelme(dataset: Dataset, folder: Path | str, *, images: Path | str | 
                   copy_images: bool = False, shape_type: str = "polygon", tolerance: int | float = TOLERANCE,
                   image_ids: Sequence[int] | None = None, workers: int | None = 1,
                   progress: Show | None = None) -> Summary:  # fmt: skip
-    """Write a data set as labelme files, one for each image.
+    """Write a data set as labelme files, one per image.
 
     Polygons are written unchanged. Masks and RLEs become masks, or polygons with an IoU of at least 0.99. An instance with
-    several parts or with holes is a group of shapes; crowds get the flag "crowd".
+    several parts or with holes becomes a group of shapes; crowds get the flag "crowd".
 
     Args:
         dataset: prepared.
         folder: for <image>.json, with the sub-folders of the images.
-        images: folder that the sub-folders are relative to; None finds it (see `images_folder`).
-        copy_images: whether the images are copied to the folder too; otherwise the files refer to the images where they are.
-        shape_type: what masks and RLEs become: "polygon", or "mask", which is exact and needs labelme 5.2.
+        images: folder to which the sub-folders are relative; None determines it (see `images_folder`).
+        copy_images: whether to copy the images to the folder; otherwise, the files refer to the original images.
+        shape_type: shape for masks and RLEs: "polygon", or "mask", which is exact and needs labelme 5.2.
         tolerance: pixels by which traced polygons may deviate from the mask; 0 follows every pixel.
         image_ids: indices of the images to write; None for all.
-        workers: number of processes that read annotations; None uses one for each core when there are many images.
+        workers: number of processes that read annotations; None uses one per core when there are many images.
         progress: called after each image.
 
     Returns:
-        Summary, which lists the images and instances that are not usable.
+        Summary, which lists unusable images and instances.
 
     Raises:
         DataError: no image could be written.
@@ -103,7 +103,7 @@ def write_labelme(dataset: Dataset, folder: Path | str, *, images: Path | str | 
 
 def _write_image(path: Path, dataset: Dataset, read: ReadImage, image_path: str,
                  shapes_of: Callable[[Instance, Any, int], Shapes]) -> None:  # fmt: skip
-    """Write the file of one image. Args: shapes_of: makes shapes of an instance, its segmentation and a group number."""
+    """Write the file of one image. `shapes_of` makes shapes from an instance, its segmentation and a group number."""
     info = dataset.image_info[read.image_id]
     size, orientation = dataset.image_size(read.image_id), 1
     if is_file(info) and not info.get("exif_applied"):
@@ -118,16 +118,16 @@ def _write_image(path: Path, dataset: Dataset, read: ReadImage, image_path: str,
 def write_labelme_result(folder: Path | str, picture: Path | str, name: str,
                          result: Mapping[str, Any], class_names: Sequence[str], size: tuple[int, int], *,
                          shape_type: str = "polygon", tolerance: int | float = TOLERANCE) -> Path:  # fmt: skip
-    """Write the detections on an image as a labelme file, with a copy of the image. Descriptions contain the scores.
+    """Write the detections in an image as a labelme file, with a copy of the image. The descriptions contain the scores.
 
     Args:
         folder: created if necessary.
         picture: file of the image.
-        name: the file is <name>.json, the copy <name> with the suffix of the image.
-        result: as of `MaskRCNN.detect`: "class_ids" [N], "scores" [N], "rois" [N, 4] and "masks" bool [H, W, N] or a list of N
-            RLE dicts. Without masks, the boxes are written as rectangles.
+        name: stem of the file <name>.json, and of the image's copy.
+        result: from `MaskRCNN.detect`: "class_ids" [N], "scores" [N], "rois" [N, 4] and "masks" bool [H, W, N] or a list of N
+            RLE dicts. Without masks, boxes are written as rectangles.
         class_names: the background first.
-        size: (height, width) of the image as the network got it, rotated by its EXIF orientation.
+        size: (height, width) of the image passed to the network, rotated by its EXIF orientation.
         shape_type, tolerance: see `write_labelme`.
 
     Returns:
@@ -165,7 +165,7 @@ def write_file(path: Path | str, image_path: Path | str, size: tuple[int, int],
     Args:
         image_path: file of the image, relative to the JSON.
         size: (height, width) of the image as viewers show it.
-        shapes: as of `to_shapes`.
+        shapes: from `to_shapes`.
     """
     save_json(path, {"version": VERSION, "flags": {}, "shapes": shapes, "imagePath": str(image_path).replace(os.sep, "/"),
                      "imageData": None, "imageHeight": int(size[0]), "imageWidth": int(size[1])}, indent=2)  # fmt: skip
@@ -174,13 +174,13 @@ def write_file(path: Path | str, image_path: Path | str, size: tuple[int, int],
 def to_shapes(label: str, segmentation: Segmentation | Shaped[np.ndarray, "H W"], group: int, *,
               shape_type: str = "polygon", tolerance: int | float = TOLERANCE, description: str = "",
               iscrowd: bool = False) -> Shapes:  # fmt: skip
-    """Turn an instance into labelme's shapes; there are none for an empty mask.
+    """Convert an instance to labelme's shapes; an empty mask has none.
 
     Args:
         segmentation: polygons, an RLE, or a mask.
-        group: number of the group that several shapes form.
+        group: group number for an instance with several shapes.
         shape_type, tolerance: see `write_labelme`.
-        description: labelme shows it with the shape.
+        description: shown with the shape in labelme.
     """
     about: dict[str, Any] = {"description": description, "flags": {CROWD_FLAG: True} if iscrowd else {}}
     if isinstance(segmentation, list):
@@ -195,7 +195,7 @@ def to_shapes(label: str, segmentation: Segmentation | Shaped[np.ndarray, "H W"]
 
 
 def _all_solid(rings: list[Any]) -> list[Any]:
-    """Give nested rings the same orientation, so that readers do not take the inner one for a hole."""
+    """Give nested rings the same orientation, so that readers do not interpret the inner one as a hole."""
     if len(rings) == 1 or not any(find_holes(rings)):
         return rings
     return [ring if signed_area(ring) > 0 else np.reshape(ring, (-1, 2))[::-1].ravel().tolist() for ring in rings]
@@ -208,7 +208,7 @@ def _shape(label: str, points: list[Any], shape_type: str, group: int | None = N
 
 
 def _mask_shape(label: str, mask: Bool[np.ndarray, "H W"], **about: Any) -> dict[str, Any]:
-    """labelme's shape "mask": a PNG of the mask's box, and two points: the first and the last pixel in it."""
+    """Make labelme's shape "mask": a PNG of the mask's box, and two points, the first and last pixels in it."""
     from PIL import Image
 
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -220,7 +220,7 @@ def _mask_shape(label: str, mask: Bool[np.ndarray, "H W"], **about: Any) -> dict
 
 
 def _next_group(shapes: Shapes) -> int:
-    """The lowest group number that no shape of the file has."""
+    """Return the lowest group number not used by a shape in the file."""
     return max((shape["group_id"] for shape in shapes if shape["group_id"] is not None), default=0) + 1
 
 

@@ -1,4 +1,4 @@
-"""The summary of what a writer or a conversion did."""
+"""The summary of a writer or a conversion."""
 
 import sys
 from collections import Counter
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Summary:
-    """What was written and what was not.
+    """What was written and what was skipped.
 
     Attributes:
-        images: number of images written, including those without instances.
+        images: number of images written, including images without instances.
         instances: number of instances written.
-        per_class: number of instances by class name, in the order of the classes, zeros included.
-        skipped: (where, reason) of each image and instance that was not written, those that the reader skipped first. `where`
-            is an id, a file or a place in a file.
-        notes: (where, note) of what was written but corrected, or is worth knowing.
+        per_class: number of instances by class name, in the order of the classes, including zeros.
+        skipped: (where, reason) of each image and instance that was not written, starting with those the reader skipped.
+            `where` is an id, a file or a place in a file.
+        notes: (where, note) of everything that was corrected or is worth knowing.
     """
 
     images: int = 0
@@ -34,7 +34,7 @@ class Summary:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Summary":
-        """Start the summary of writing a data set, with what its reader skipped and noted."""
+        """Make the initial summary of writing a data set, with everything its reader skipped and noted."""
         names = {str(info["name"]): 0 for info in dataset.class_info[1:]}
         return cls(0, 0, names, list(getattr(dataset, "skipped", ())), list(getattr(dataset, "notes", ())))
 
@@ -44,7 +44,7 @@ class Summary:
         self.per_class[class_name] = self.per_class.get(class_name, 0) + 1
 
     def table(self) -> str:
-        """The summary as text of several lines, as wide as the terminal (100 columns without one)."""
+        """Format the summary as text, at the width of the terminal (100 columns without one)."""
         from rich import box
         from rich.console import Console
         from rich.table import Table
@@ -72,12 +72,12 @@ class Summary:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number with its noun, such as "1 image". Args: plural: the noun with an -s unless it is given."""
+    """Format a number with its noun, such as "1 image". `plural` defaults to the noun with an -s."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _reason_table(table: "Table", title: str, entries: Sequence[tuple[Any, str]]) -> "Table":
-    """Fill a table with a row for each reason, its count and its first place: thousands of annotations may share one."""
+    """Fill a table with one row per reason, its count and its first place: thousands of annotations may share a reason."""
     counts: Counter[str] = Counter()
     first: dict[str, Any] = {}
     for where, reason in entries:
@@ -92,7 +92,7 @@ def _reason_table(table: "Table", title: str, entries: Sequence[tuple[Any, str]]
 
 
 def _plain(text: object) -> "Text":
-    """Text that rich does not parse: a name may contain [brackets], its markup."""
+    """Make text that rich does not parse: a name may contain [brackets], which are rich's markup."""
     from rich.text import Text
 
     return Text(str(text))

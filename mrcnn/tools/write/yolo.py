@@ -1,4 +1,4 @@
-"""Any data set as YOLO segmentation labels. `mrcnn.datasets.formats.yolo` describes the format.
+"""Writing any data set as YOLO segmentation labels. `mrcnn.datasets.formats.yolo` describes the format.
 
 Shape letters: H W image.
 """
@@ -28,10 +28,10 @@ from mrcnn.tools.write.images import ImageNames, is_file_name
 from mrcnn.tools.write.instances import ReadImage, Segmentation, read_image_instances, read_instances
 from mrcnn.tools.write.summary import Summary
 
-# pixels by which an outline may deviate from its mask, so that it has fewer points
+# pixels by which an outline may deviate from its mask, to reduce the number of points
 TOLERANCE = 1.0
-# there is a note on each instance whose polygon has a lower IoU with it
-_LEAST_IOU = 0.98
+# an instance whose polygon has a lower IoU with it gets a note
+_MIN_IOU = 0.98
 
 
 def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", tolerance: int | float = TOLERANCE,
@@ -39,10 +39,10 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
                progress: Show | None = None) -> Summary:  # fmt: skip
     """Write a data set as images/<subset>/, labels/<subset>/ and data.yaml, with copies of the images.
 
-    Images with an EXIF orientation are written upright or as stored, as their annotations refer to them, without the tag.
+    Images with an EXIF orientation are written without the tag, upright or as stored, whichever their annotations refer to.
 
-    An instance becomes one polygon: its parts and holes are connected by lines of zero width, it is clipped to the image, and
-    masks and RLEs are traced. The format has no crowds, which are left out.
+    An instance becomes one polygon: its parts and holes are connected by bridges of zero width, it is clipped to the image, and
+    masks and RLEs are traced. Crowds are left out, because the format cannot express them.
 
     The folder may contain other subsets of the same classes; their entries in data.yaml are kept.
 
@@ -52,14 +52,14 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
         subset: train, val or test.
         tolerance: pixels by which traced polygons may deviate from the mask; 0 follows every pixel.
         image_ids: indices of the images to write; None for all.
-        workers: number of processes that read annotations; None uses one for each core when there are many images.
+        workers: number of processes that read annotations; None uses one per core when there are many images.
         progress: called after each image.
 
     Returns:
-        Summary, which lists the images and instances that are not usable.
+        Summary, which lists unusable images and instances.
 
     Raises:
-        DataError: no image could be written, or the folder contains a data set of other classes.
+        DataError: no image could be written, or the folder contains a data set with different classes.
         ValueError: YOLO has no such subset.
     """
     if subset not in PARTS:
@@ -97,13 +97,13 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
 
 
 class _Names(ImageNames):
-    """Names of copies, each with a label file: unique without the suffix, and without a folder `images`.
+    """Names of image copies with label files: unique without the suffix, and without a folder named `images`.
 
-    Readers find the labels by replacing `images` in the path.
+    Readers find the label file by replacing `images` in the path.
     """
 
     def is_redrawn(self, info: Mapping[str, Any]) -> bool:
-        """Whether the image has an EXIF orientation: readers of this format rotate, so its copy must not have one."""
+        """Return whether the image has an EXIF orientation: readers of this format apply it, so the copy must not have one."""
         return read_orientation(info["path"]) != 1
 
     def unique_name(self, path: Path) -> str:
@@ -113,7 +113,7 @@ class _Names(ImageNames):
 
 
 def _common_folder(dataset: Dataset, image_ids: Iterable[int]) -> Path | None:
-    """The deepest folder that contains all image files, so that the names of the copies are short."""
+    """Find the deepest folder that contains all image files, to keep the names of the copies short."""
     paths = [dataset.image_info[i]["path"] for i in image_ids]
     parents = {os.path.abspath(os.path.dirname(path)) for path in paths if is_file_name(path)}
     return Path(os.path.commonpath(parents)) if parents else None
@@ -131,8 +131,8 @@ def _read_polygons(dataset: Dataset, image_id: int, tolerance: int | float) -> R
             read.skipped.append((where, "it is a crowd, which YOLO's labels cannot express"))
             continue
         polygon, iou = one_polygon(instance.segmentation, size, tolerance)
-        if iou < _LEAST_IOU:
-            read.notes.append((where, f"its polygon has an IoU below {_LEAST_IOU} with it"))
+        if iou < _MIN_IOU:
+            read.notes.append((where, f"the IoU of its polygon with it is below {_MIN_IOU}"))
         polygons.append((instance.class_id, np.asarray(polygon).reshape(-1, 2) / (size[1], size[0])))
     read.instances = polygons
     return read
@@ -140,7 +140,7 @@ def _read_polygons(dataset: Dataset, image_id: int, tolerance: int | float) -> R
 
 def one_polygon(segmentation: Segmentation, size: tuple[int, int],
                 tolerance: int | float = TOLERANCE) -> tuple[list[Any], float]:  # fmt: skip
-    """Make one polygon of an instance.
+    """Convert an instance to a single polygon.
 
     Args:
         segmentation: covers at least one pixel.
@@ -159,9 +159,9 @@ def one_polygon(segmentation: Segmentation, size: tuple[int, int],
         if rings:
             polygon = join_rings(rings)
             iou = _iou(polygon, mask)
-            if iou >= _LEAST_IOU:
+            if iou >= _MIN_IOU:
                 return polygon, iou
-    # a mask, or parts that overlap: if those were joined, their overlap would become a hole
+    # a mask, or overlapping parts: joining those would turn their overlap into a hole
     mask = decode_rle(as_rle(segmentation, size)) if mask is None else mask
     polygon = join_rings([ring for part in trace_mask(mask, tolerance) for ring in part.rings])
     return polygon, _iou(polygon, mask)
@@ -176,12 +176,12 @@ def _write_labels(path: Path, instances: Iterable[tuple[int, np.ndarray]]) -> No
     """Write a label file, which is empty without instances."""
     with atomic_open(path, "w") as file:
         for class_id, shares in instances:
-            # all digits: the usual six would move a point exactly between two pixels
+            # all digits, because rounding to the usual six could move a point exactly between two pixels
             file.write(" ".join([str(class_id - 1), *map(repr, shares.ravel().tolist())]) + "\n")
 
 
 def _entries(folder: Path, names: list[str]) -> dict[str, Any]:
-    """The entries of the parts in an existing data.yaml: their images. It must have the same classes."""
+    """Return the entries of the parts in an existing data.yaml, which must have the same classes."""
     path = folder / "data.yaml"
     if not path.is_file():
         return {}
@@ -189,7 +189,7 @@ def _entries(folder: Path, names: list[str]) -> dict[str, Any]:
     given = content.get("names")
     given = list(given.values()) if isinstance(given, dict) else given
     if given != names:
-        raise DataError(f"{path} has other classes, {given!r:.200}: choose another folder, or remove that data set")
+        raise DataError(f"{path} has different classes, {given!r:.200}: choose another folder, or remove that data set")
     return {part: content[part] for part in PARTS if content.get(part)}
 
 
@@ -200,8 +200,8 @@ def _write_yaml(folder: Path, entries: Mapping[str, Any], names: list[str]) -> N
 
 
 def _note_others(folder: Path, written: set[str], summary: Summary) -> None:
-    """Note images from an earlier run, which readers count as part of the data set."""
+    """Add a note about images from an earlier run, which readers treat as part of the data set."""
     others = [name for name in image_names(folder) if name not in written]
     if others:
         summary.notes.append((f"{folder}: {others[0]}", f"the folder contains {len(others)} images of an earlier run, which "
-                              "readers count too: remove them unless they belong there"))  # fmt: skip
+                              "readers will also use: remove them unless they belong there"))  # fmt: skip

@@ -231,7 +231,7 @@ def test_splitting_again_replaces_json_files_and_notes_other_parts(tmp_path):
     convert(tmp_path / "in", tmp_path / "out.json", folds=3)
     convert(tmp_path / "in", tmp_path / "out.json", folds=3, seed=1)
     assert sorted(sum((parts_of(tmp_path, f"fold{k}/val", "coco") for k in (1, 2, 3)), [])) == sorted(train + val)
-    with pytest.raises(DataError, match="out_fold3_train.json belongs to other folds, and would be taken for one of these 2"):
+    with pytest.raises(DataError, match="out_fold3_train.json belongs to other folds, and could be mistaken for one of"):
         convert(tmp_path / "in", tmp_path / "out.json", folds=2)
 
 
@@ -241,7 +241,7 @@ def test_folders_of_other_folds_are_refused(tmp_path, to):
     convert(tmp_path / "in", tmp_path / "out", to=to, folds=3, copy_images=True)
     for part in ("fold1", "fold2"):
         (tmp_path / "out" / part).rename(tmp_path / part)
-    with pytest.raises(DataError, match="out/fold3 belongs to other folds, and would be taken for one of these 2"):
+    with pytest.raises(DataError, match="out/fold3 belongs to other folds, and could be mistaken for one of"):
         convert(tmp_path / "in", tmp_path / "out", to=to, folds=2, copy_images=True)
 
 

@@ -126,7 +126,7 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
     pair, out = write_pair(tmp_path), tmp_path / "out"
     build(pair, out)
     before = files(out)
-    with pytest.raises(DataError, match="was built with overlap 0.5, and it is now 0.6: choose another output folder"):
+    with pytest.raises(DataError, match="was built with overlap 0.5, but it is now 0.6: choose another output folder"):
         build(pair, out, overlap=0.6)
     content = json.loads(pair[1].read_text())
     content["annotations"][0]["segmentation"] = [polygon(0, 0, 2, 2)]
@@ -165,7 +165,7 @@ def test_unusable_images_and_annotations_are_reported(tmp_path):
         ("image 12", "COCO and LVIS give it different sizes"),
         ("image 10", "its file does not exist"),
         ("image 11", "its file cannot be read"),
-        ("image 13", "its file has another size than the annotations"),
+        ("image 13", "the size of its file differs from that in the annotations"),
         ("LVIS annotation 14", "it has no pixels in its image"),
     ]
     entries = read_pickle(tmp_path / "out" / "hannotation.pickle")
@@ -195,7 +195,7 @@ def test_an_image_that_links_out_of_its_folder(tmp_path):
     pair = write_pair(tmp_path)
     (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
     (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
-    assert build(pair, tmp_path / "a").skipped == [("image 4", "its file is a link out of its folder")]
+    assert build(pair, tmp_path / "a").skipped == [("image 4", "its file is a link that leads out of its folder")]
     assert build(pair, tmp_path / "b", allow_outside=True).images == 2
 
 

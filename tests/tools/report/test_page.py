@@ -103,7 +103,7 @@ def test_a_folder_with_only_checkpoints(tmp_path):
 
 
 @pytest.mark.parametrize("history, said", [
-    (epochs(1), "The run has one epoch"),
+    (epochs(1), "The run has a single epoch"),
     ([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}], "The run had no validation."),
     (epochs(3, loss=[1.0, float("nan"), float("inf")]), "loss is not finite in 2 of 3 epochs, first in epoch 2"),
     (epochs(2, val_mask_AP=[float("nan")] * 2), "all values of each epoch"),
@@ -120,7 +120,7 @@ def test_later_trainings_show_what_changed(tmp_path):
     save_json(folder / "environment.json", [ENTRY, {**ENTRY, "first_epoch": 4, "last_epoch": 4, "layers": "all"}, {}])
     page = _page(folder)
     later = page.text.partition("Epoch 4, started 2026-01-01 12:00:00+00:00")[2]
-    assert later.startswith(" layersall Everything else as before.") and "Epochs 1 to 3, started" in page.text
+    assert later.startswith(" layersall Everything else is unchanged.") and "Epochs 1 to 3, started" in page.text
     assert page.text.count("a processor, 2 cores") == 1
 
 

@@ -146,7 +146,7 @@ def test_parts_written_one_after_another(tmp_path):
     ((where, what),) = summary.notes
     assert where.endswith("images/train: b.png") and "contains 1 images of an earlier run" in what
     other = scenes([(1, 5, 10, 25, 30)])
-    with pytest.raises(DataError, match=r"data.yaml has other classes, \['cat', 'dog: small'\]"):
+    with pytest.raises(DataError, match=r"data.yaml has different classes, \['cat', 'dog: small'\]"):
         write_yolo(other, tmp_path / "out", subset="train")
     with pytest.raises(ValueError, match="YOLO has no subset 'minival': choose train, val, test"):
         write_yolo(other, tmp_path / "other", subset="minival")
