@@ -131,6 +131,7 @@ class Network:
         image = Settings({"mean_pixel": list(map(float, s.mean_pixel))}, name="image_settings")(self.image)  # [B, H, W, C]
         c2_to_c5 = get_backbone(s.backbone)(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
         self.pyramid = build_pyramid(c2_to_c5, s.pyramid_channels)  # L x [B, h, w, pyramid_channels]
+        self._check_level_shapes()
         rpn = build_rpn_model(s.anchor_stride, len(s.anchor_ratios), s.pyramid_channels, s.rpn_channels)
         self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (  # [B, A, 2], [B, A, 2], [B, A, 4]
             keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
@@ -140,6 +141,15 @@ class Network:
         self.align_mask = PyramidROIAlign((s.mask_pool_size,) * 2, name="roi_align_mask")
         self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.train_bn)
         self.mask_head = MaskHead(s.num_classes, s.train_bn, s.mask_channels)
+
+    def _check_level_shapes(self) -> None:
+        """Compare the feature maps with the shapes that the anchors are made for."""
+        shapes = [tuple(feature_map.shape[1:3]) for feature_map in self.pyramid]
+        expected = [tuple(map(int, shape)) for shape in self.settings.level_shapes]
+        if self.settings.fixed_size and shapes != expected:
+            raise ValueError(
+                f"for images of {self.settings.image_shape[:2]} the backbone gives feature maps of (height, width) {shapes}, "
+                f"and the anchors are made for {expected}: BACKBONE_STRIDES or COMPUTE_BACKBONE_SHAPE must describe the backbone.")
 
     def training_model(self, model_class: type["TrainingModel"] | None = None) -> "TrainingModel":
         """Build the training model.
@@ -253,7 +263,7 @@ class Network:
         side = self.settings.mask_pool_size
         features = keras.Input((CHUNK, side, side, self.settings.pyramid_channels))
         class_ids = keras.Input((CHUNK,), dtype="int32")
-        return keras.Model([features, class_ids], self.mask_head(features, class_ids), name="mask_head")
+        return NetworkModel([features, class_ids], self.mask_head(features, class_ids), name="mask_head")
 
     def _detections(self, anchors: KerasTensor, min_confidence: Sequence[KerasTensor] = ()) -> tuple[KerasTensor, ...]:
         """Return detections [B, D, 6], class probabilities [B, R, K], deltas [B, R, K, 4] and proposals [B, R, 4]."""
@@ -313,7 +323,7 @@ class TrainingModel(RawImageModel):
             metric.update_state(loss)
             total = total + loss
         num_positive = ops.sum(ops.cast(y_pred["target_class_ids"] > 0, "float32"))
-        num_rois = ops.sum(ops.cast(_is_roi_of_an_image(x[1], y_pred["rois"]), "float32"))
+        num_rois = ops.sum(ops.cast(_is_roi_of_an_image(ops.convert_to_tensor(x[1]), y_pred["rois"]), "float32"))
         self.positive_rois.update_state(num_positive / ops.maximum(num_rois, 1.0))
         return total
 
@@ -324,7 +334,8 @@ class TrainingModel(RawImageModel):
             inputs: in the order of `Network.training_model`.
             outputs: of the model for these inputs.
         """
-        image_meta, rpn_positions, rpn_labels, rpn_deltas = inputs[1:5]
+        # Arrays on PyTorch, where `train_on_batch` hands them on as they are.
+        image_meta, rpn_positions, rpn_labels, rpn_deltas = map(ops.convert_to_tensor, inputs[1:5])
         # Only the sampled anchors have a gradient.
         rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["pyramid"], rpn_positions)  # [B, S, 2], [B, S, 4]
         class_ids, masks = outputs["target_class_ids"], outputs["mrcnn_mask"]  # [B, T], [B, Q, M, M]

@@ -52,3 +52,19 @@ def _undocumented(module):
 def test_public_things_have_docstrings():
     missing = [what for module in modules() for what in _undocumented(module)]
     assert not missing, "\n".join(missing)
+
+
+def _untyped(module):
+    for owner in [module.tree, *_public(module.tree.body)]:
+        for function in _public(owner.body) if isinstance(owner, ast.Module | ast.ClassDef) else []:
+            if not isinstance(function, FUNCTIONS) or function.name in KERAS_METHODS or function.name.startswith("on_"):
+                continue
+            arguments = function.args
+            named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            bare = [a.arg for a in named if a is not None and a.annotation is None and a.arg not in ("self", "cls")]
+            if bare or function.returns is None:
+                yield f"{module.path}:{function.lineno} {function.name}: {', '.join(bare) or 'what it returns'}"
+
+
+def test_public_functions_are_typed():
+    assert not (untyped := [what for module in modules() for what in _untyped(module)]), "\n".join(untyped)

@@ -12,7 +12,10 @@ LATE_BACKEND_FILES = ("datasets.panoptic.pipeline",)
 # Parts that read a Config. All others take explicit arguments.
 READ_CONFIG = ("config", "training", "tools", *FACADES, "cli")
 
-PRIVATE_KERAS_NAMES = ("keras.src", "_keras_history", "_inbound_nodes", "_outbound_nodes", "_flatten_layers")
+PRIVATE_KERAS_NAMES = (
+    "keras.src", "_keras_history", "_inbound_nodes", "_outbound_nodes", "_flatten_layers", "_get_variable_index", "_tracker",
+    "_run_through_graph", "_standardize_inputs", "_inputs_struct", "_outputs_struct",
+)  # fmt: skip
 
 
 def _where(module, imported):

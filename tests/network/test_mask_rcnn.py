@@ -270,3 +270,16 @@ def test_lower_precision_trains(tmp_path):
         assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in model.keras_model.get_weights())
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def test_anchors_that_do_not_fit_the_backbone_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"feature maps of \(height, width\) \[\(16, 16\), .* made for \[\(8, 8\), \(4, 4\)"):
+        small_model("training", tmp_path, BACKBONE_STRIDES=(8, 16, 32, 64, 128))
+
+
+@pytest.mark.parametrize("copied", [keras.models.clone_model, lambda model: type(model).from_config(model.get_config())])
+def test_a_copy_of_the_detection_model_folds_its_batch_norm(tmp_path, copied):
+    copy = copied(small_model("inference", tmp_path).network.detection_model())
+    head = copy.get_layer("detection_masks").head
+    norms = [layer for model in (copy, head) for layer in model.layers if layer.name.startswith("mrcnn_mask_bn")]
+    assert len(norms) == 4 and all(norm.is_connected for norm in norms)

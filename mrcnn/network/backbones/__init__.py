@@ -1,4 +1,5 @@
-"""Backbones by name. To add one, write a function with the signature of `Backbone` in a new module and list it here.
+"""Backbones by name. To add one, write a function with the signature of `Backbone` in a new module, list it
+here, and add its name to `BACKBONE_NAMES` in `mrcnn/config.py`, which loads no Keras.
 
 `Config.BACKBONE` is a name from `BACKBONES` or such a function.
 """

@@ -45,6 +45,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not is_foldable(convolution):
             raise ValueError(f"layer {self.name!r} can fold only a plain Conv2D without activation, channels last, and "
                              f"{convolution.name!r} is not one: call the two layers one after the other instead.")
+        if self.axis not in (-1, 3):
+            raise ValueError(f"layer {self.name!r} normalises axis {self.axis}: only the channel axis can be folded.")
         if self._convolution is not None and self._convolution() is not convolution:
             raise ValueError(f"layer {self.name!r} is already connected to {self.convolution_name!r}: "
                              f"use another BatchNorm for {convolution.name!r}.")

@@ -172,9 +172,14 @@ def test_a_copy_of_a_model_uses_its_own_convolution(copied, model_class):
     np.testing.assert_allclose(_numpy(copy(IMAGES)), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_normalisation_of_another_axis_is_refused():
+    with pytest.raises(ValueError, match="axis 1"):
+        convolve_and_normalise(keras.Input((7, 6, 3)), keras.layers.Conv2D(4, 3), BatchNorm(axis=1), False)
+
+
 @pytest.mark.parametrize("options", [{"activation": "relu"}, {"data_format": "channels_first"}])
 def test_a_convolution_that_cannot_be_folded_is_refused(options):
-    with pytest.raises(ValueError, match="without activation, channels last; 'conv' is not one"):
+    with pytest.raises(ValueError, match="without activation, channels last, and 'conv' is not one"):
         _behind_a_convolution(False, **options)
 
 
