@@ -149,7 +149,7 @@ class Network:
         if self.settings.fixed_size and shapes != expected:
             raise ValueError(
                 f"for images of {self.settings.image_shape[:2]} the backbone gives feature maps of (height, width) {shapes}, "
-                f"and the anchors are made for {expected}: BACKBONE_STRIDES or COMPUTE_BACKBONE_SHAPE must describe the backbone.")
+                f"and the anchors are made for {expected}: correct BACKBONE_STRIDES or COMPUTE_BACKBONE_SHAPE.")
 
     def training_model(self, model_class: type["TrainingModel"] | None = None) -> "TrainingModel":
         """Build the training model.
