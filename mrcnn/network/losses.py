@@ -1,6 +1,6 @@
 """The five losses.
 
-Shapes: B images, T sampled anchors, R rois, K classes, M side of a mask.
+Shape letters: B images, T sampled anchors, R rois, K classes, M side of a mask.
 """
 
 from keras import KerasTensor, ops

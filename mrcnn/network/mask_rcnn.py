@@ -3,7 +3,7 @@
 All models share their layers and weights. Every tensor has a static shape, padded with zero rows; only the batch size is
 dynamic (and Q, see `PositiveRois`).
 
-Shapes: B images, H W C image, h w feature map, L levels, A anchors, R proposals, G ground-truth rows (padded), S sampled
+Shape letters: B images, H W C image, h w feature map, L levels, A anchors, R proposals, G ground-truth rows (padded), S sampled
 anchors, T sampled ROIs, P the first of them, which may be positive, Q the first of those, which go through the mask head,
 K classes with background, D detections, M side of a mask.
 

@@ -1,6 +1,6 @@
 """The box head, which classifies each ROI and refines its box.
 
-Shapes: B images, R rois, K classes, P side of the ROI features, C channels.
+Shape letters: B images, R rois, K classes, P side of the ROI features, C channels.
 """
 
 import keras

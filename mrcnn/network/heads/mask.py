@@ -1,6 +1,6 @@
 """The mask head, which predicts a mask of each ROI for each class.
 
-Shapes: B images, R rois, K classes, P side of the ROI features, C channels, M = 2 P side of a mask.
+Shape letters: B images, R rois, K classes, P side of the ROI features, C channels, M = 2 P side of a mask.
 """
 
 import keras

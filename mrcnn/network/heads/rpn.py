@@ -1,6 +1,6 @@
 """The head of the region proposal network, which shares one set of weights across all pyramid levels.
 
-Shapes: B images, h w feature map, C channels, A anchors (h * w * anchors per cell), T sampled anchors.
+Shape letters: B images, h w feature map, C channels, A anchors (h * w * anchors per cell), T sampled anchors.
 
 Source: Faster R-CNN (Ren et al. 2015), section 3.1, and 3.1.3 for the initialisation.
 """

@@ -1,6 +1,6 @@
 """Convolutions computed as matrix products, with the same weights as Keras' layers, so that classic weight files load.
 
-Shapes: N rows, B images, R rois, h w feature map, C channels, F filters.
+Shape letters: N rows, B images, R rois, h w feature map, C channels, F filters.
 """
 
 from typing import Any

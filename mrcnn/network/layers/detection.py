@@ -1,6 +1,6 @@
 """From the box head's outputs to detections and their masks.
 
-Shapes: B images, R rois, K classes, D detections, P side of the ROI features, C channels, M mask side.
+Shape letters: B images, R rois, K classes, D detections, P side of the ROI features, C channels, M mask side.
 """
 
 from collections.abc import Sequence

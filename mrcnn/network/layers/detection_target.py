@@ -1,6 +1,6 @@
 """Sampling of the ROIs that the heads train on, and their targets.
 
-Shapes: B images, R proposals, G ground-truth rows (padded), T sampled ROIs, P the first of them, which may be positive,
+Shape letters: B images, R proposals, G ground-truth rows (padded), T sampled ROIs, P the first of them, which may be positive,
 Q the first of those, which go through the mask head, M side of a mask.
 """
 

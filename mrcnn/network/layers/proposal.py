@@ -1,6 +1,6 @@
 """From the RPN's scores and deltas to proposals.
 
-Shapes: B images, A anchors, N top-scoring anchors before non-maximum suppression, R proposals.
+Shape letters: B images, A anchors, N top-scoring anchors before non-maximum suppression, R proposals.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """ROI features, sampled from the pyramid level that matches the size of each ROI.
 
-Shapes: B images, R rois, C channels.
+Shape letters: B images, R rois, C channels.
 """
 
 import math

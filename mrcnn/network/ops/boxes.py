@@ -2,7 +2,7 @@
 
 The tests run both on the same cases.
 
-Shapes: B images, R and G boxes; `...` stands for any leading dimensions.
+Shape letters: B images, R and G boxes; `...` stands for any leading dimensions.
 """
 
 from keras import KerasTensor, ops

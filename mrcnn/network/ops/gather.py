@@ -1,6 +1,6 @@
 """Gathering a fixed number of rows from batched tensors.
 
-Shapes: B images, N rows, K gathered rows.
+Shape letters: B images, N rows, K gathered rows.
 """
 
 from keras import KerasTensor, ops

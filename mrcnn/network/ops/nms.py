@@ -1,6 +1,6 @@
 """Non-maximum suppression with static shapes and the same result on every backend.
 
-Shapes: B images, N boxes in descending order of score, K maximum number of kept boxes, b boxes of a block.
+Shape letters: B images, N boxes in descending order of score, K maximum number of kept boxes, b boxes of a block.
 """
 
 from keras import KerasTensor, ops

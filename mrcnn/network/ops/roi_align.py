@@ -9,7 +9,7 @@ with one bilinear sample per bin, and zero outside the map. The first and last s
 normalised box is the last row inside), not at bin centres as in half-pixel ROIAlign. Only `_sample_positions` depends on
 this choice.
 
-Shapes: B images, L levels, R rois, S cells of all maps, P crop size, C channels.
+Shape letters: B images, L levels, R rois, S cells of all maps, P crop size, C channels.
 """
 
 from collections.abc import Sequence
