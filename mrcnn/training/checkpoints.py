@@ -31,15 +31,17 @@ class SaveEpoch(keras.callbacks.Callback):
     Args:
         pattern: Path of a checkpoint with {epoch:04d}; epochs count from 1.
         state_path: Path of the training state; see `save_state`.
+        stage: `training_stage` of the model when it was compiled.
         kept: Only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
         on_saved: Called with the number of trained epochs once they are saved.
     """
 
-    def __init__(self, pattern: str, state_path: Path | str, kept: int | None = None,
+    def __init__(self, pattern: str, state_path: Path | str, stage: dict[str, Any], kept: int | None = None,
                  on_saved: Callable[[int], object] | None = None) -> None:
         super().__init__()
         self.pattern = pattern
         self.state_path = state_path
+        self.stage = stage
         self.kept = kept
         self.on_saved = on_saved
         self.written: deque[Path] = deque()
@@ -57,14 +59,14 @@ class SaveEpoch(keras.callbacks.Callback):
         """Write both files; after a validation only the state."""
         self.trained = epoch + 1
         if self.saved == self.trained:
-            save_state(self.model, self.state_path, self.trained)
+            save_state(self.model, self.state_path, self.trained, self.stage)
         else:
             self._save()
 
     def _save(self) -> None:
         path = Path(self.pattern.format(epoch=self.trained))
         classic_h5.save(self.model, path)
-        save_state(self.model, self.state_path, self.trained)
+        save_state(self.model, self.state_path, self.trained, self.stage)
         self.saved = self.trained
         if self.on_saved is not None:
             self.on_saved(self.trained)
@@ -73,31 +75,46 @@ class SaveEpoch(keras.callbacks.Callback):
             self.written.popleft().unlink(missing_ok=True)
 
 
-def save_state(model: keras.Model, path: Path | str, epoch: int) -> None:
+def training_stage(model: keras.Model) -> dict[str, Any]:
+    """Return what must be equal for a training state to be restored: the optimizer and the layers that train, as JSON holds it.
+
+    Call it as soon as the model is compiled. Callbacks such as keras.callbacks.ReduceLROnPlateau change the learning rate while
+    a stage trains; the stage is still the one that began with the rate given to `train`.
+
+    Args:
+        model: Compiled.
+    """
+    optimizer = json.loads(json.dumps(keras.optimizers.serialize(model.optimizer), default=str))
+    return {"optimizer": _comparable(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
+
+
+def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> None:
     """Write the training state atomically.
 
     Args:
         model: Compiled, its optimizer built.
         epoch: Number of trained epochs.
+        stage: See `training_stage`.
     """
     with atomic_open(path) as raw, h5py.File(raw, "w") as file:
         file.attrs["epoch"] = epoch
-        file.attrs["stage"] = json.dumps(_stage(model))
+        file.attrs["stage"] = json.dumps(stage)
         for number, variable in enumerate(_state(model)):
             file[str(number)] = np.asarray(keras.ops.convert_to_numpy(variable.value))
 
 
-def restore_state(model: keras.Model, path: Path | str, epoch: int) -> bool:
+def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:
     """Restore the training state if the file is of this epoch and of the same stage: the same layers, the same optimizer.
 
     Args:
         model: Compiled, its optimizer built.
         path: A file that `save_state` wrote. It need not exist.
         epoch: Number of trained epochs.
+        stage: See `training_stage`.
 
     Returns:
-        False if the optimizer starts afresh: there is no file, or other layers train, or the optimizer, its learning rate
-        or the epoch of the weights differ.
+        False if the optimizer starts afresh: there is no file, or other layers train, or the optimizer, the learning rate
+        given to `train` or the epoch of the weights differ.
 
     Raises:
         ValueError: The file is damaged.
@@ -107,7 +124,7 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int) -> bool:
     state = _state(model)
     try:
         with h5py.File(path, "r") as file:
-            if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != _stage(model):
+            if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != stage:
                 return False
             values = [file[str(number)][()] for number in range(len(state))]
     except (OSError, KeyError, TypeError, ValueError) as error:  # a stage that is not JSON is a ValueError
@@ -121,12 +138,6 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int) -> bool:
 def _state(model: keras.Model) -> list[Any]:
     """Return the variables that are not weights: the optimizer's, and the states of random generators."""
     return [*model.optimizer.variables, *(v for v in model.variables if v.name == "seed_generator_state")]
-
-
-def _stage(model: keras.Model) -> dict[str, Any]:
-    """Return what must be equal for a state to be restored, as JSON holds it."""
-    optimizer = json.loads(json.dumps(keras.optimizers.serialize(model.optimizer), default=str))
-    return {"optimizer": _comparable(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
 
 
 def _comparable(values: Any) -> Any:

@@ -18,7 +18,7 @@ from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import CocoValidation, History, Speed
-from mrcnn.training.checkpoints import STATE_NAME, SaveEpoch, restore_state
+from mrcnn.training.checkpoints import STATE_NAME, SaveEpoch, restore_state, training_stage
 from mrcnn.training.environment import add_entry
 from mrcnn.training.optimizers import LearningRate
 from mrcnn.training.progress import TrainingProgress
@@ -53,7 +53,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     steps = min(config.STEPS_PER_EPOCH, len(loader))
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
-    resumed = restore_state(model.keras_model, os.path.join(log_dir, STATE_NAME), model.epoch)
+    stage = training_stage(model.keras_model)
+    resumed = restore_state(model.keras_model, os.path.join(log_dir, STATE_NAME), model.epoch, stage)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
@@ -75,7 +76,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         return model.keras_model.fit(
             feed, verbose=0, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
-            callbacks=[*_callbacks(model, log_dir, val_dataset, progress), *(custom_callbacks or ()), progress])
+            callbacks=[*_callbacks(model, log_dir, stage, val_dataset, progress), *(custom_callbacks or ()), progress])
     except Exception as error:
         for cause in (maker.error for maker in makers):
             if cause is not None and cause is not error and str(cause) in str(error):
@@ -88,14 +89,14 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         _close(feed)
 
 
-def _callbacks(model: "MaskRCNN", log_dir: str, val_dataset: Dataset | None,
+def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_dataset: Dataset | None,
                progress: TrainingProgress) -> list[keras.callbacks.Callback]:
     """Return our callbacks in the order in which they run at the end of an epoch."""
     config = model.config
     assert model.checkpoint_path is not None
     history = History(os.path.join(log_dir, HISTORY_NAME))
     callbacks: list[keras.callbacks.Callback] = [
-        SaveEpoch(model.checkpoint_path, os.path.join(log_dir, STATE_NAME), config.CHECKPOINTS_KEPT,
+        SaveEpoch(model.checkpoint_path, os.path.join(log_dir, STATE_NAME), stage, config.CHECKPOINTS_KEPT,
                   on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
     if config.VALIDATION_AP_EVERY and val_dataset is not None:
         # The losses are in history.csv before AP is computed, which may fail; AP is in the logs when later callbacks run.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.checkpoints import SaveEpoch, restore_state, save_state
+from mrcnn.training.checkpoints import SaveEpoch, restore_state, save_state, training_stage
 from mrcnn.training.optimizers import SGD
 from mrcnn.weights import classic_h5
 
@@ -16,7 +16,8 @@ def _saving(folder, **kwargs):
     image = keras.Input((2,))
     model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
     model.compile("sgd", "mse")
-    callback = SaveEpoch(str(folder / "mask_rcnn_toys_{epoch:04d}.h5"), folder / "state.h5", **kwargs)
+    callback = SaveEpoch(str(folder / "mask_rcnn_toys_{epoch:04d}.h5"), folder / "state.h5",
+                         training_stage(model), **kwargs)
     callback.set_model(model)
     return callback
 
@@ -49,6 +50,14 @@ def _model(optimizer, **kwargs):
     return model
 
 
+def _save(model, path, epoch=1):
+    save_state(model, path, epoch, training_stage(model))
+
+
+def _restore(model, path, epoch=1):
+    return restore_state(model, path, epoch, training_stage(model))
+
+
 def _trained(optimizer, **kwargs):
     model = _model(optimizer, **kwargs)
     model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)
@@ -63,8 +72,8 @@ def _state(model):
 def test_keras_sgd_and_ours_restore_each_others_state(kinds, tmp_path):
     before, after = kinds
     saved, model = _trained(before(0.1, momentum=0.9)), _model(after(0.1, momentum=0.9))
-    save_state(saved, tmp_path / "state.h5", 1)
-    assert restore_state(model, tmp_path / "state.h5", 1)
+    _save(saved, tmp_path / "state.h5")
+    assert _restore(model, tmp_path / "state.h5")
     assert any(np.any(values) for values in _state(model)[2:])
     for ours, theirs in zip(_state(model), _state(saved), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -72,29 +81,29 @@ def test_keras_sgd_and_ours_restore_each_others_state(kinds, tmp_path):
 
 @pytest.mark.parametrize("other", [SGD(0.1, momentum=0.8), SGD(0.2, momentum=0.9), keras.optimizers.Adam(0.1)])
 def test_another_optimizer_starts_afresh(other, tmp_path):
-    save_state(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
-    assert not restore_state(_model(other), tmp_path / "state.h5", 1)
+    _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
+    assert not _restore(_model(other), tmp_path / "state.h5")
 
 
 def test_a_loss_scale_optimizer_is_restored_in_the_same_process(tmp_path):
     policy = keras.DTypePolicy("mixed_float16")
-    save_state(_trained(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy), tmp_path / "state.h5", 1)
+    _save(_trained(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy), tmp_path / "state.h5")
     model = _model(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy)
-    assert restore_state(model, tmp_path / "state.h5", 1)
+    assert _restore(model, tmp_path / "state.h5")
 
 
 def test_a_state_that_names_the_module_of_the_optimizer_is_restored(tmp_path):
-    save_state(_trained(keras.optimizers.SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
+    _save(_trained(keras.optimizers.SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         stage = json.loads(file.attrs["stage"])
         stage["optimizer"] |= {"module": "keras.optimizers", "registered_name": None}
         file.attrs["stage"] = json.dumps(stage, sort_keys=True)
-    assert restore_state(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
+    assert _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
 
 
 def test_a_stage_that_cannot_be_read_raises_with_the_file(tmp_path):
-    save_state(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
+    _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         file.attrs["stage"] = "{"
     with pytest.raises(ValueError, match="state.h5.*Remove the file"):
-        restore_state(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5", 1)
+        _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.checkpoints import STATE_NAME, restore_state
+from mrcnn.training.checkpoints import STATE_NAME, restore_state, training_stage
 from mrcnn.training.runs import read_history
 from tests.training.small import shapes, small_model, weights_of
 
@@ -36,7 +36,7 @@ def test_an_error_in_a_callback_costs_no_finished_epoch(tmp_path, hook):
     with pytest.raises(RuntimeError, match="no space left"):
         model.train(DATA, VALIDATION, 0.01, 2, "heads", custom_callbacks=[Fails(hook)])
     assert model.epoch == 1 and model.find_last().endswith("_0001.h5")
-    assert restore_state(model.keras_model, f"{model.log_dir}/{STATE_NAME}", 1)
+    assert restore_state(model.keras_model, f"{model.log_dir}/{STATE_NAME}", 1, training_stage(model.keras_model))
 
 
 def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, whole, monkeypatch, capsys):
