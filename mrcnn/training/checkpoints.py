@@ -100,7 +100,7 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
         file.attrs["epoch"] = epoch
         file.attrs["stage"] = json.dumps(stage)
         for number, variable in enumerate(_state(model)):
-            file[str(number)] = np.asarray(keras.ops.convert_to_numpy(variable.value))
+            file[str(number)] = classic_h5.to_hdf5(variable)
 
 
 def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:
@@ -117,7 +117,7 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[
         given to `train` or the epoch of the weights differ.
 
     Raises:
-        ValueError: The file is damaged.
+        ValueError: The file is damaged or does not fit. No variable has changed then.
     """
     if not Path(path).is_file():
         return False
@@ -126,13 +126,26 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[
         with h5py.File(path, "r") as file:
             if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != stage:
                 return False
-            values = [file[str(number)][()] for number in range(len(state))]
+            values = [_value(file, number, variable) for number, variable in enumerate(state)]
     except (OSError, KeyError, TypeError, ValueError) as error:  # a stage that is not JSON is a ValueError
         raise ValueError(f"{path}: not a complete training state ({error}). Remove the file: training then continues from "
                          "the checkpoint alone, with a fresh optimizer") from error
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
     return True
+
+
+def _value(file: h5py.File, number: int, variable: Any) -> np.ndarray:
+    """Return the stored value of a variable.
+
+    Raises:
+        KeyError: There is none.
+        ValueError: The variable cannot hold it.
+    """
+    value = np.asarray(file[str(number)][()])
+    if value.shape != tuple(variable.shape) or value.dtype.kind not in "biuf":
+        raise ValueError(f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, stored is {value.dtype} {value.shape}")
+    return value
 
 
 def _state(model: keras.Model) -> list[Any]:

@@ -121,7 +121,7 @@ def save(model: keras.Model, path: FilePath) -> None:
             group = file.create_group(name)
             _write_names(group, "weight_names", [f"{slot.name}:0" for slot in slots])
             for slot in slots:
-                group.create_dataset(f"{slot.name}:0", data=_to_numpy(slot.variable))
+                group.create_dataset(f"{slot.name}:0", data=to_hdf5(slot.variable))
 
 
 def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None) -> LoadReport:
@@ -352,7 +352,7 @@ def _write_names(group: h5py.Group, key: str, names: list[str]) -> None:
         group.attrs[f"{key}{number}"] = piece
 
 
-def _to_numpy(variable: Any) -> np.ndarray:
+def to_hdf5(variable: Any) -> np.ndarray:
     """Return the value of a variable in a type that HDF5 has: bfloat16 is written as float32."""
     value = np.asarray(keras.ops.convert_to_numpy(variable.value))
     return value if value.dtype.kind in "fiub" and value.dtype.itemsize > 1 else value.astype(np.float32)

@@ -107,3 +107,25 @@ def test_a_stage_that_cannot_be_read_raises_with_the_file(tmp_path):
         file.attrs["stage"] = "{"
     with pytest.raises(ValueError, match="state.h5.*Remove the file"):
         _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
+
+
+def test_a_model_that_computes_in_bfloat16_is_restored(tmp_path):
+    saved, model = (make(keras.optimizers.SGD(0.1, momentum=0.9), dtype="bfloat16") for make in (_trained, _model))
+    assert any(v.dtype == "bfloat16" for v in saved.optimizer.variables)
+    _save(saved, tmp_path / "state.h5")
+    assert _restore(model, tmp_path / "state.h5")
+    for ours, theirs in zip(_state(model), _state(saved), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert any(np.any(values) for values in _state(model)[2:])
+
+
+@pytest.mark.parametrize("value", [np.ones((3, 1), np.float32), np.zeros((2, 1), "V2")], ids=["shape", "type"])
+def test_a_state_that_does_not_fit_raises_with_the_file_and_changes_nothing(tmp_path, value):
+    _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
+    with h5py.File(tmp_path / "state.h5", "r+") as file:
+        del file["2"]  # the momentum of the kernel, [2, 1]
+        file["2"] = value
+    model = _model(SGD(0.1, momentum=0.9))
+    with pytest.raises(ValueError, match="state.h5.*kernel.*Remove the file"):
+        _restore(model, tmp_path / "state.h5")
+    assert not any(np.any(values) for values in (_state(model)[0], *_state(model)[2:]))  # all but the learning rate

@@ -197,7 +197,7 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, 
     def fail(variable):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(classic_h5, "_to_numpy", fail)
+    monkeypatch.setattr(classic_h5, "to_hdf5", fail)
     with pytest.raises(OSError, match="no space"):
         classic_h5.save(small_model(seed=2), path)
     assert path.read_bytes() == before
