@@ -14,10 +14,7 @@ from mrcnn.base.pixels import mold_image
 from mrcnn.geometry.boxes import PixelBox
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
-from mrcnn.io.images import to_8_bits
-
-# Grey from red, green, blue. Source: ITU-R BT.709 luma for linear light, as scikit-image's rgb2gray.
-_LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)
+from mrcnn.io.images import as_image, to_channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,72 +47,8 @@ class MoldSettings:
             ValueError: It is not an image.
         """
         mode = "pad64" if self.resize_mode == "crop" else self.resize_mode
-        size = _checked(image).shape[:2]
+        size = as_image(image).shape[:2]
         return plan_resize(size, min_dim=self.min_dim, max_dim=self.max_dim, min_scale=self.min_scale, mode=mode)
-
-
-def _checked(image: npt.ArrayLike) -> Shaped[np.ndarray, "..."]:
-    """Return an image as an array; raise ValueError if it does not have the shape of one."""
-    image = np.asarray(image)
-    if image.ndim not in (2, 3):
-        raise ValueError(f"not an image: shape {image.shape}, expected [h, w] or [h, w, channels]")
-    if image.size == 0:
-        raise ValueError(f"image without pixels: shape {image.shape}")
-    return image
-
-
-def _to_8_bit_range(image: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "h w c"]:
-    """Bring pixels into the range 0..255: bool and uint16 are rescaled, other integers checked, floats kept."""
-    image = to_8_bits(image)
-    if image.dtype == np.uint8:
-        return image
-    if np.issubdtype(image.dtype, np.integer):
-        low, high = int(image.min()), int(image.max())
-        if low < 0 or high > 255:
-            raise ValueError(f"image of dtype {image.dtype} holds values {low}..{high}, outside 0..255: convert it to "
-                             "uint8, uint16 or float (0..255) so that its range is certain")
-        return image.astype(np.uint8)
-    if np.issubdtype(image.dtype, np.floating):
-        return image.astype(np.float32)
-    raise ValueError(f"image of dtype {image.dtype}: expected bool, integer or float pixels")
-
-
-def to_channels(image: npt.ArrayLike, channels: int = 3) -> Shaped[np.ndarray, "h w c"]:
-    """Convert an image of any usual kind to a number of channels, with pixels in the range 0..255.
-
-    Grey becomes colour by repetition, an alpha channel is dropped, colour becomes grey by luma. Channels of another number
-    than 1 and 3 (depth, infra-red, ...) must be in the image, and their values are kept.
-
-    Args:
-        image: [h, w], [h, w, 1], [h, w, 2] (grey and alpha), [h, w, 3] or [h, w, 4] (colour and alpha), of bool, integers or
-            floats. The whole range of uint16 is scaled to 0..255; floats are in 0..255 already.
-        channels: The number that the network was built for (IMAGE_CHANNEL_COUNT).
-
-    Returns:
-        uint8; float32 for floats, and for what is not uint8 with another number of channels than 1 and 3.
-
-    Raises:
-        ValueError: It is not an image, or it has no such channels.
-    """
-    image = _checked(image)
-    if image.ndim == 2:
-        image = image[:, :, None]  # [h, w, 1]
-    count = image.shape[2]
-    if channels not in (1, 3):
-        if count != channels:
-            raise ValueError(f"image has {count} channels (shape {image.shape}), expected {channels}")
-        return image if image.dtype == np.uint8 else image.astype(np.float32)
-    if count in (2, 4):
-        image = image[:, :, :-1]  # the last channel is alpha
-    elif count not in (1, 3):
-        raise ValueError(f"image has {count} channels (shape {image.shape}); {channels} can be made from 1, 2, 3 or 4")
-    image = _to_8_bit_range(image)
-    if image.shape[2] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=2)
-    grey = (image.astype(np.float32) @ _LUMA)[:, :, None]
-    return np.rint(grey).astype(np.uint8) if image.dtype == np.uint8 else grey
 
 
 def fit_input(
@@ -124,7 +57,7 @@ def fit_input(
     """Convert an image to the channels and the size of the network.
 
     Args:
-        image: As `to_channels` takes it.
+        image: As `io.images.to_channels` takes it.
         image_id: Written to the meta vector.
 
     Returns:
@@ -149,7 +82,7 @@ def fit_inputs(
     """Convert images to the channels and the size of the network. Their sizes may differ, before and after.
 
     Args:
-        images: As `to_channels` takes them.
+        images: As `io.images.to_channels` takes them.
         positions: Which of the images to take; None takes all.
 
     Returns:

@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import skimage.io
 from jaxtyping import Shaped
 from PIL import Image
@@ -25,6 +26,8 @@ MAX_PIXELS = 178_956_970
 _SPREAD = {"L;2": 85, "L;4": 17}
 # Factor between the 16-bit and the 8-bit range: 65535 / 255.
 _UINT16_STEP = 257
+# Weights of red, green and blue in grey. Source: ITU-R BT.709 luma for linear light, as scikit-image's rgb2gray.
+_LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)
 
 
 class ImageTooLargeError(DataError):
@@ -88,6 +91,76 @@ def to_8_bits(image: Shaped[np.ndarray, "*S"]) -> Shaped[np.ndarray, "*S"]:
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # in either byte order
         return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
     return image
+
+
+def as_image(image: npt.ArrayLike) -> Shaped[np.ndarray, "..."]:
+    """Convert an image to an array.
+
+    Raises:
+        ValueError: It does not have the shape of an image.
+    """
+    image = np.asarray(image)
+    if image.ndim not in (2, 3):
+        raise ValueError(f"not an image: shape {image.shape}, expected [h, w] or [h, w, channels]")
+    if image.size == 0:
+        raise ValueError(f"image without pixels: shape {image.shape}")
+    return image
+
+
+def to_channels(image: npt.ArrayLike, channels: int = 3) -> Shaped[np.ndarray, "H W C"]:
+    """Convert an image of any usual kind to a number of channels, with pixels in the range 0..255.
+
+    Training and detection both convert the images of `load_image` with this function, so that a network sees the pixels it
+    was trained on. Grey becomes colour by repetition, an alpha channel is dropped, colour becomes grey by luma. Other numbers
+    of channels than 1 and 3 (depth, infra-red, ...) must be in the image, and their values are kept.
+
+    Args:
+        image: [H, W], [H, W, 1], [H, W, 2] (grey and alpha), [H, W, 3] or [H, W, 4] (colour and alpha), of bool, integers or
+            floats. The whole range of uint16 is scaled to 0..255; other integers and floats must be in 0..255 already, which
+            is checked for integers.
+        channels: C, the number that the network was built for (IMAGE_CHANNEL_COUNT).
+
+    Returns:
+        uint8; float32 for floats, and for anything but uint8 if C is neither 1 nor 3.
+
+    Raises:
+        ValueError: It is not an image, it cannot be converted to C channels, or its integers are out of range.
+    """
+    image = as_image(image)
+    if image.ndim == 2:
+        image = image[:, :, None]
+    count = image.shape[2]
+    if channels not in (1, 3):
+        if count != channels:
+            raise ValueError(f"image has {count} channels (shape {image.shape}), expected {channels}")
+        return image if image.dtype == np.uint8 else image.astype(np.float32)
+    if count in (2, 4):
+        image = image[:, :, :-1]  # the last channel is alpha
+    elif count not in (1, 3):
+        raise ValueError(f"image has {count} channels (shape {image.shape}); {channels} can be made from 1, 2, 3 or 4")
+    image = _to_8_bit_range(image)
+    if image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=2)
+    grey = (image.astype(np.float32) @ _LUMA)[:, :, None]
+    return np.rint(grey).astype(np.uint8) if image.dtype == np.uint8 else grey
+
+
+def _to_8_bit_range(image: Shaped[np.ndarray, "H W C"]) -> Shaped[np.ndarray, "H W C"]:
+    """Bring pixels into the range 0..255: bool and uint16 are rescaled, other integers checked, floats kept."""
+    image = to_8_bits(image)
+    if image.dtype == np.uint8:
+        return image
+    if np.issubdtype(image.dtype, np.integer):
+        low, high = int(image.min()), int(image.max())
+        if low < 0 or high > 255:
+            raise ValueError(f"image of dtype {image.dtype} has values {low}..{high}, outside 0..255: convert it to "
+                             "uint8, uint16 or float (0..255) so that its range is certain")  # fmt: skip
+        return image.astype(np.uint8)
+    if np.issubdtype(image.dtype, np.floating):
+        return image.astype(np.float32)
+    raise ValueError(f"image of dtype {image.dtype}: expected bool, integer or float pixels")
 
 
 def open_image(file: Path | str | BytesIO | BufferedReader) -> Image.Image:

@@ -23,7 +23,7 @@ from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import DatasetView
 from mrcnn.geometry.meta import META_FIELDS
-from mrcnn.loading.sample import SampleSettings, make_sample
+from mrcnn.loading.sample import SampleSettings, load_checked_image, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import build_rpn_targets
 
@@ -101,8 +101,8 @@ class Loader:
     last batch of a pass, it is padded with rows that no loss counts, so all batches have one shape and a run compiles
     once. A batch is a tuple of arrays:
 
-        images: uint8 [B, H, W, C] if the image files are uint8, else float32. The network subtracts the mean. All
-            batches have the dtype of the first image; an image of the other dtype counts as broken.
+        images: uint8 [B, H, W, C], or float32 for images of floats (see `mrcnn.io.images.to_channels`). The network
+            subtracts the mean. All batches have the dtype of the first image; an image of the other dtype counts as broken.
         image_meta: float32 [B, 12 + K].
         rpn_positions: int32 [B, T]. The anchors to train on: positive, then negative, then padding (0).
         rpn_labels: int32 [B, T]. 1 positive, -1 negative, 0 padding.
@@ -230,7 +230,7 @@ class Loader:
         count = min(self.batch_size, len(self._ids) - first)
         # Each image is written into its row of one array: that saves a copy, and an allocation that is freed at once.
         size, channels = self.target_settings.image_size, self.sample_settings.num_channels
-        images = self.take((count, *size, channels), np.uint8) if size and channels else None
+        images = self.take((count, *size, channels), np.uint8) if size else None
         samples = [self.sample(pass_ix, first + i, None if images is None else images[i]) for i in range(count)]
         return _fill_up(self._collate(samples, images), self.batch_size)
 
@@ -313,8 +313,9 @@ class Loader:
         """Whether the first image that can be read is uint8. It does not depend on the order in which batches are made."""
         for image_id in self._ids:
             try:
-                return np.asarray(self.dataset.load_image(int(image_id))).dtype == np.uint8
-            except Exception as error:  # a user's load_image may raise anything
+                image = load_checked_image(self.dataset, int(image_id), self.sample_settings.num_channels)
+                return image.dtype == np.uint8
+            except DataError as error:
                 logger.debug("the dtype of image %s is unknown: %s", image_id, error)
         return True
 

@@ -27,6 +27,7 @@ from mrcnn.geometry.rasterize import (
     split_masks,
 )
 from mrcnn.geometry.resize import apply_plan, plan_resize
+from mrcnn.io.images import to_channels
 from mrcnn.loading.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
 
 Instance: TypeAlias = PolygonInstance | MaskInstance
@@ -45,7 +46,7 @@ class SampleSettings:
         min_scale: Least factor of enlargement; 0 or None for no bound.
         mini_mask_shape: (h, w), or None for masks of the size of the network's input.
         num_classes: K.
-        num_channels: C that an image must have; None accepts any.
+        num_channels: C; images are converted to it by `mrcnn.io.images.to_channels`.
     """
 
     resize_mode: str = "square"
@@ -54,14 +55,14 @@ class SampleSettings:
     min_scale: float | int | None = None
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
-    num_channels: int | None = None
+    num_channels: int = 3
 
 
 class Sample(NamedTuple):
     """One image and its instances in pixels of the network's input.
 
     Attributes:
-        image: In the dtype of the file; the mean is not subtracted.
+        image: uint8 or float32, as `mrcnn.io.images.to_channels` returns it; the mean is not subtracted.
         image_meta: See `mrcnn.geometry.meta`.
         class_ids: Negative for crowds.
         boxes: Pixels.
@@ -151,13 +152,14 @@ def load_checked_image(
     Args:
         dataset: Prepared.
         image_id: Position of the image in the data set.
-        num_channels: C that it must have; None accepts any.
+        num_channels: C; the image is converted to it as detection does, by `mrcnn.io.images.to_channels`. None keeps the
+            image as loaded.
 
     Returns:
-        The image, of any dtype of numbers; C = 1 for an image without channels.
+        The image. With None: of any dtype of numbers; C = 1 for an image without channels.
 
     Raises:
-        DataError: it cannot be loaded or is not an image; names the image.
+        DataError: it cannot be loaded, is not an image, or cannot be converted; names the image.
     """
     try:
         image = dataset.load_image(image_id)
@@ -171,12 +173,15 @@ def load_checked_image(
             f"{name_image(dataset, image_id)}: load_image returned {image.dtype} of shape {image.shape}; "
             "expected numbers of shape [height, width, channels], none of them 0"
         )
-    if num_channels and image.shape[2] != num_channels:
+    if num_channels is None:
+        return image
+    try:
+        return to_channels(image, num_channels)
+    except ValueError as error:
         raise DataError(
-            f"{name_image(dataset, image_id)}: the image has {image.shape[2]} channels, the network takes {num_channels} "
-            "(IMAGE_CHANNEL_COUNT): override load_image to return as many"
-        )
-    return image
+            f"{name_image(dataset, image_id)}: {error} (IMAGE_CHANNEL_COUNT is {num_channels}): "
+            "override load_image to convert the image"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

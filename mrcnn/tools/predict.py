@@ -20,8 +20,7 @@ from mrcnn.base.progress import Show
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.evaluation.results import Row, save_results, to_coco_results
 from mrcnn.geometry.rle import rle_area
-from mrcnn.inference.mold import to_channels
-from mrcnn.io.images import IMAGE_SUFFIXES, read_image, refuse_bomb
+from mrcnn.io.images import IMAGE_SUFFIXES, read_image, refuse_bomb, to_channels
 from mrcnn.io.orientation import read_orientation, turn_upright
 from mrcnn.tools.write.images import unique_name
 from mrcnn.tools.write.labelme import write_labelme_result

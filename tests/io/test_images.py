@@ -7,7 +7,16 @@ import pytest
 
 from mrcnn.base.errors import DataError
 from mrcnn.io import images
-from mrcnn.io.images import ImageTooLargeError, image_names, open_image, read_image, read_image_size, read_stored, to_8_bits
+from mrcnn.io.images import (
+    ImageTooLargeError,
+    image_names,
+    open_image,
+    read_image,
+    read_image_size,
+    read_stored,
+    to_8_bits,
+    to_channels,
+)
 
 RED_GREEN = np.zeros((6, 10, 3), np.uint8)
 RED_GREEN[:, :5] = (255, 0, 0)
@@ -59,6 +68,70 @@ def test_pixels_of_other_dtypes_are_left_alone(dtype):
 def test_every_16_bit_level_is_read_as_the_nearest_8_bit_level():
     levels = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(to_8_bits(levels), np.rint(levels / 257.0))
+
+
+@pytest.mark.parametrize(
+    "image, expected",
+    [
+        (np.array([[7, 9]], np.uint8), [7, 9]),  # grey
+        (np.array([[[7], [9]]], np.uint8), [7, 9]),  # grey with an axis
+        (np.array([[[7, 255], [9, 0]]], np.uint8), [7, 9]),  # grey and alpha
+        (np.array([[True, False]]), [255, 0]),
+        (np.array([[0, 65535]], np.uint16), [0, 255]),
+        (np.array([[257 * 10 + 128, 257 * 10 + 129]], np.uint16), [10, 11]),  # rounds to the nearest level
+        (np.array([[7, 9]], np.int64), [7, 9]),
+    ],
+)
+def test_grey_kinds_become_colour(image, expected):
+    out = to_channels(image, 3)
+    assert out.dtype == np.uint8 and out.shape == (1, 2, 3)
+    assert out[0, :, 0].tolist() == expected
+    assert (out == out[:, :, :1]).all()
+
+
+def test_colour_is_left_alone_and_alpha_dropped():
+    colour = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    assert (to_channels(colour, 3) == colour[:, :, :3]).all()
+    assert (to_channels(colour[:, :, :3], 3) == colour[:, :, :3]).all()
+
+
+def test_floats_keep_their_values():
+    image = np.array([[0.0, 254.6]])
+    out = to_channels(image, 3)
+    assert out.dtype == np.float32
+    assert out[0, 1].tolist() == pytest.approx([254.6] * 3)
+
+
+def test_colour_to_grey_by_luma():
+    image = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8)
+    out = to_channels(image, 1)
+    assert out.shape == (1, 4, 1)
+    assert out[0, :, 0].tolist() == [54, 182, 18, 255]  # 255 * (0.2125, 0.7154, 0.0721)
+
+
+def test_other_numbers_of_channels_keep_their_values():
+    depth = np.full((4, 6, 5), 3000, np.uint16)
+    out = to_channels(depth, 5)
+    assert out.dtype == np.float32 and (out == 3000).all()
+    with pytest.raises(ValueError, match="has 3 channels.*expected 5"):
+        to_channels(np.zeros((4, 6, 3), np.uint8), 5)
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.zeros(3), "not an image"),
+        (np.zeros((1, 4, 4, 3)), "not an image"),
+        (np.zeros((0, 4, 3), np.uint8), "without pixels"),
+        (np.zeros((4, 4, 7), np.uint8), "has 7 channels"),
+        (np.full((4, 4), 4000, np.int32), "0..255"),
+        (np.full((4, 4), -1, np.int16), "0..255"),
+        (np.zeros((4, 4), complex), "complex"),
+    ],
+)
+def test_an_array_that_is_not_an_image_raises(image, message):
+    with pytest.raises(ValueError, match=message):
+        to_channels(image, 3)
 
 
 def test_a_format_that_only_scikit_image_reads(tmp_path):

@@ -260,14 +260,29 @@ def test_no_augmentation_sources_are_not_augmented():
     assert (plain[6] != flipped[6]).any()
 
 
-def test_images_of_another_dtype_become_float32():
+@pytest.mark.parametrize("pixels, dtype, expected", [
+    (np.full((40, 60, 3), 200 * 257, np.uint16), np.uint8, 200),
+    (np.full((40, 60, 3), True), np.uint8, 255),
+    (np.full((40, 60), 200.5), np.float32, 200.5),
+], ids=["uint16", "bool", "grey floats"])  # fmt: skip
+def test_images_of_another_dtype_are_converted_to_the_range_of_8_bits(pixels, dtype, expected):
     class Deep(Scenes):
         def load_image(self, image_id):
-            return np.full((40, 60, 3), 1000, np.uint16)
+            return pixels
 
     images = loader_of(many(2, Deep))[0][0]
-    assert images.dtype == np.float32 and images[0, 32, 32].tolist() == [1000] * 3
+    assert images.dtype == dtype and images[0, 32, 32].tolist() == [expected] * 3
     assert images[0, 0, 0].tolist() == [0] * 3  # padding
+
+
+def test_8_bit_and_16_bit_images_can_be_mixed():
+    class Mixed(Scenes):
+        def load_image(self, image_id):
+            image = super().load_image(image_id)
+            return image.astype(np.uint16) * 257 if image_id % 2 else image
+
+    for mixed, plain in zip(loader_of(many(4, Mixed))[0], loader_of(many(4))[0], strict=True):
+        np.testing.assert_array_equal(mixed, plain)
 
 
 def test_the_base_class_has_nothing_to_train_on():
@@ -309,8 +324,7 @@ def rotation():
 def test_samples_written_in_place_equal_stacked_samples(augmentation, cls, sample):
     settings = dict(augmentation=augmentation(), keep_empty=True, batch_size=3)
     stacked = loader_of(many(5, cls), sample=sample, **settings)
-    known = replace(sample, num_channels=3)
-    in_place = loader_of(many(5, cls), sample=known, target=replace(TARGET, image_size=(64, 64)), **settings)
+    in_place = loader_of(many(5, cls), sample=sample, target=replace(TARGET, image_size=(64, 64)), **settings)
     for step in range(4):
         assert same(stacked[step], in_place[step])
     kept = in_place[0]
@@ -336,8 +350,8 @@ class Kept(Scenes):
 def test_a_flip_does_not_change_an_image_that_the_data_set_keeps():
     dataset = many(3, Kept)
     before = [image.copy() for image in dataset.kept]
-    target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, resize_mode="none", num_channels=3)
-    for settings in ({"sample": sample, "target": target}, {"sample": replace(sample, num_channels=None)}):
+    target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, resize_mode="none")
+    for settings in ({"sample": sample, "target": target}, {"sample": sample}):
         loader = loader_of(dataset, batch_size=1, shuffle=False, augmentation=RandomFlip(1.0, 0.0), **settings)
         for step in range(3):
             batch = loader[step]
@@ -372,7 +386,7 @@ def test_an_image_of_another_dtype_is_left_out_and_reported(first_step):
     assert {loader[step][0].dtype for step in steps} == {np.dtype(np.uint8)}
     assert ids(loader[2]) == [3]
     assert list(loader.broken) == [2]
-    assert "image 2 is float64" in loader.broken[2] and "uint8" in loader.broken[2]
+    assert "image 2 is float32" in loader.broken[2] and "uint8" in loader.broken[2]
 
 
 def test_the_first_image_that_can_be_read_sets_the_dtype():

@@ -233,8 +233,8 @@ def test_too_little_shared_memory_is_an_error(monkeypatch):
 @pytest.mark.parametrize("count", [4, 5])
 def test_batches_are_made_in_shared_memory(count):
     """Each batch but the first; the last of a pass, which is padded, is copied there."""
-    target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, num_channels=3)
-    loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=sample) for _ in range(2))
+    target = replace(TARGET, image_size=(64, 64))
+    loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=SAMPLE) for _ in range(2))
     writer = _BatchWriter(loader, loader.__getitem__)
     names = []
     for step in range(8):

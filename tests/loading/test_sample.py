@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.meta import parse_image_meta
+from mrcnn.inference.mold import MoldSettings, fit_input
 from mrcnn.loading.augment import RandomFlip
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.loading.scenes import Scenes, scenes
@@ -107,16 +110,43 @@ def test_a_flip_changes_image_boxes_masks_and_window_together():
     np.testing.assert_array_equal(upside_down[4], plain[4][:, ::-1])
 
 
+def giving(image):
+    """A data set of one image, which load_image returns as it is."""
+
+    class Giving(Scenes):
+        def load_image(self, image_id):
+            return image
+
+    return scenes([(1, 0, 0, 9, 9)], cls=Giving)
+
+
 @pytest.mark.parametrize("channels", [1, 4, 6])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_number_of_channels(channels, dtype):
-    class Deep(Scenes):
-        def load_image(self, image_id):
-            return np.full((40, 60, channels), 7, dtype)
-
-    image, meta, *_ = make_sample(scenes([(1, 0, 0, 9, 9)], cls=Deep), 0, SQUARE)
-    assert image.shape == (128, 128, channels) and image.dtype == dtype
+    dataset = giving(np.full((40, 60, channels), 7 * 257 if dtype == np.uint16 and channels == 1 else 7, dtype))
+    image, meta, *_ = make_sample(dataset, 0, replace(SQUARE, num_channels=channels))
+    assert image.shape == (128, 128, channels) and image[64, 64].tolist() == [7] * channels
+    assert image.dtype == (np.uint8 if dtype == np.uint8 or dtype == np.uint16 and channels == 1 else np.float32)
     assert meta[1:7].tolist() == [40, 60, channels, 128, 128, channels]
+
+
+RAMP = np.arange(40 * 60 * 3).reshape(40, 60, 3) % 251
+
+
+@pytest.mark.parametrize("picture", [
+    RAMP.astype(np.uint8), RAMP.astype(np.uint16) * 257, RAMP > 125, RAMP.astype(np.int32), RAMP.astype(np.float64),
+    RAMP[:, :, 0].astype(np.uint8), RAMP[:, :, :1].astype(np.uint16) * 257, RAMP[:, :, :2].astype(np.uint8),
+    RAMP[:, :, [0, 1, 2, 2]].astype(np.uint8),
+], ids=["uint8", "uint16", "bool", "int32", "float64", "grey", "16-bit grey", "grey and alpha", "RGBA"])  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 3])
+def test_training_and_detection_see_the_same_pixels(picture, channels):
+    sample = make_sample(giving(picture), 0, SampleSettings("square", 40, 64, num_classes=4, num_channels=channels))
+    detection = MoldSettings(np.zeros(channels, np.float32), "square", 40, 64, None, num_classes=4)
+    fitted, meta, _ = fit_input(picture, detection)
+    assert sample.image.dtype == fitted.dtype
+    np.testing.assert_array_equal(sample.image, fitted)
+    np.testing.assert_array_equal(sample.image_meta[:12], meta[:12])
+    assert 200 < fitted.max() <= 255
 
 
 def broken(image=None, masks=None, class_ids=None):
@@ -144,6 +174,8 @@ def broken(image=None, masks=None, class_ids=None):
         (broken(image=np.zeros((0, 60, 3))), r"load_image returned float64 of shape \(0, 60, 3\)"),
         (broken(image=np.zeros((1, 40, 60, 3))), "height, width, channels"),
         (broken(image="picture.jpg"), "load_image returned"),
+        (broken(image=np.full((40, 60, 3), 65535, np.int32)), r"int32 has values 65535\.\.65535, outside 0\.\.255"),
+        (broken(image=np.zeros((40, 60, 5))), r"has 5 channels .*\(IMAGE_CHANNEL_COUNT is 3"),
         (broken(masks=KeyError("polygons")), "its masks cannot be loaded: KeyError: 'polygons'"),
         (broken(masks=np.ones((60, 40, 1), bool)), r"masks are of size \(60, 40\), its image of size \(40, 60\)"),
         (broken(masks=np.ones((40, 60), bool)), r"masks of shape \(40, 60\) and 1 class ids"),
@@ -164,7 +196,7 @@ def test_bad_input_names_the_image_its_path_and_the_field(dataset, message):
 
 def test_a_wrong_number_of_channels_is_an_error():
     settings = SampleSettings("none", num_classes=4, num_channels=4)
-    with pytest.raises(DataError, match=r"has 3 channels, the network takes 4 \(IMAGE_CHANNEL_COUNT\)"):
+    with pytest.raises(DataError, match=r"has 3 channels .* expected 4 \(IMAGE_CHANNEL_COUNT is 4"):
         make_sample(scenes([]), 0, settings)
     assert make_sample(scenes([]), 0, SampleSettings("none", num_classes=4, num_channels=3))[0].shape == (40, 60, 3)
 
