@@ -2,7 +2,7 @@
 
 `evaluate` loads the images, runs the detector in batches and keeps detections as rows with RLE masks, to save memory; `score`
 computes the metrics from the rows, with `mrcnn.evaluation.scoring` or, for a federated data set, `mrcnn.evaluation.lvis`.
-Images that cannot be loaded are left out and reported, as in training.
+Images that cannot be loaded, or that the detector cannot process, are left out and reported, as in training.
 
 Shape letters: H W image, N detections, T IoU thresholds, R recall points, K classes.
 """
@@ -45,7 +45,7 @@ class CocoResult:
             ARm, ARl, with at most 300 detections per image.
         per_class: for each class name: class_id, instances, crowds, detections, and the metrics of the class.
         info: images, instances, crowds, detections (counts), seconds_detect, seconds_total, and left_out: the reason for
-            each image that could not be loaded, by id. Its objects and detections are not counted.
+            each image that could not be evaluated, by id. Its objects and detections are not counted.
         rows: detections as COCO results, with indices in the data set as ids; `results.to_source_ids` converts them to the
             ids in the annotation file.
         truth: ground-truth objects as COCO annotations, with the same ids.
@@ -93,13 +93,14 @@ def evaluate(
     batch_size: int = 1,
     progress: Stages | None = None,
     kinds: Sequence[str] = ("mask", "box"),
+    check: Callable[[np.ndarray], None] | None = None,
 ) -> CocoResult:
     """Run a detector on the images of a data set and evaluate the detections against the ground truth.
 
     Crowds are ignored, whether detected or not. The metrics of a class without objects are nan. Detections of classes that
     the image's source does not annotate are not counted. A data set whose `coverage` reports that not every class is
-    annotated in every image is evaluated like LVIS; see `mrcnn.evaluation.lvis`. Images that cannot be loaded are left out,
-    with the reason in `info`.
+    annotated in every image is evaluated like LVIS; see `mrcnn.evaluation.lvis`. Images that cannot be loaded, or
+    that `check` refuses, are left out, with the reason in `info`.
 
     Args:
         detect: takes a batch of images and returns for each image "rois", "class_ids", "scores" and "masks" (bool [H, W, N]
@@ -109,9 +110,10 @@ def evaluate(
         batch_size: number of images passed to `detect` at once.
         progress: receives the stages "detecting", which counts images, "scoring masks" and "scoring boxes".
         kinds: what to evaluate; ("box",) for a detector without masks.
+        check: raises a ValueError for an image that `detect` cannot process, as `Predictor.check` does. None checks nothing.
 
     Raises:
-        DataError: there are no images, or none can be loaded.
+        DataError: there are no images, or none can be evaluated.
         ValueError: the detector's results do not fit the images.
     """
     began = time.perf_counter()
@@ -121,7 +123,7 @@ def evaluate(
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: expected 1 or more")
     with (progress or unseen)("detecting") as show:
-        used, truth, rows, left_out, seconds = _collect(detect, dataset, image_ids, batch_size, show)
+        used, truth, rows, left_out, seconds = _collect(detect, dataset, image_ids, batch_size, show, check)
     if not used:
         raise DataError(f"none of {len(image_ids)} images can be evaluated; the first: {next(iter(left_out.values()))}")
     scorer = federated_scorer(dataset, used) or score_rows
@@ -182,12 +184,17 @@ def score(
 
 
 def _collect(
-    detect: Detect, dataset: Dataset, image_ids: Sequence[int], batch_size: int, progress: Show | None
+    detect: Detect,
+    dataset: Dataset,
+    image_ids: Sequence[int],
+    batch_size: int,
+    progress: Show | None,
+    check: Callable[[np.ndarray], None] | None,
 ) -> tuple[list[int], list[Row], list[Row], dict[int, str], float]:
     """Run the detector over the images.
 
     Returns:
-        used: ids of the images that were loaded.
+        used: ids of the images that were evaluated.
         truth, rows: of these images.
         left_out: for each other image, the reason.
         seconds: time spent in the detector.
@@ -200,6 +207,8 @@ def _collect(
         for image_id in image_ids[start : start + batch_size]:
             try:
                 image = load_checked_image(dataset, image_id)
+                if check is not None:
+                    _check_image(check, image, name_image(dataset, image_id))
                 batch.append((image_id, image, _truth_rows(dataset, image_id, image.shape)))
             except DataError as error:
                 left_out[image_id] = str(error)
@@ -216,6 +225,14 @@ def _collect(
         if progress is not None:
             progress(min(start + batch_size, len(image_ids)), len(image_ids))
     return used, truth, rows, left_out, seconds
+
+
+def _check_image(check: Callable[[np.ndarray], None], image: np.ndarray, where: str) -> None:
+    """Run `check` on an image; convert its ValueError to a DataError that names the image."""
+    try:
+        check(image)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def _truth_rows(dataset: Dataset, image_id: int, shape: Sequence[int]) -> list[Row]:

@@ -18,6 +18,7 @@ from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.inference.mold import MoldSettings, batches_of_one_size, fit_inputs
 from mrcnn.inference.unmold import Instances, paste_detections
+from mrcnn.io.images import to_channels
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -73,11 +74,7 @@ class Predictor:
         Raises:
             ValueError: A side is not a multiple of 64.
         """
-        height, width = images.shape[1:3]
-        if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
-            raise ValueError(f"an image of {height} x {width} pixels (height x width) does not fit the pyramid, whose "
-                             f"sides must be multiples of {SIDE_MULTIPLE}: use IMAGE_RESIZE_MODE square or pad64, or "
-                             "pad it before")
+        _check_sides(images.shape[1:3])
         anchors = self.anchors(images.shape[1:])
         parts = []
         for start in range(0, len(images), self.batch_size):
@@ -90,6 +87,15 @@ class Predictor:
             outputs = self.model.predict_on_batch(inputs + [others[tensor.name] for tensor in self.model.inputs[2:]])
             parts.append([np.asarray(output)[:count] for output in outputs])
         return [np.concatenate(output) for output in zip(*parts)]
+
+    def check(self, image: npt.ArrayLike) -> None:
+        """Check that `detect` can process an image, without running the network.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        settings = self.mold_settings
+        _check_sides(settings.plan(to_channels(image, len(settings.mean_pixel))).size)
 
     def detect(self, images: Sequence[npt.ArrayLike], masks: str = "dense",
                min_confidence: float = 0.0) -> list[dict[str, Any]]:
@@ -125,6 +131,14 @@ class Predictor:
         """Fit the images of a batch to the network, and stack them."""
         fitted, metas, windows = fit_inputs(images, self.mold_settings, positions)
         return np.stack(fitted), metas, windows
+
+
+def _check_sides(size: Sequence[int]) -> None:
+    height, width = size
+    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
+        raise ValueError(f"an image of {height} x {width} pixels (height x width) does not fit the pyramid, whose "
+                         f"sides must be multiples of {SIDE_MULTIPLE}: use IMAGE_RESIZE_MODE square or pad64, or "
+                         "pad it before")
 
 
 def _computed_ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

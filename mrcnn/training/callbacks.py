@@ -42,7 +42,7 @@ class CocoValidation(keras.callbacks.Callback):
             self.figures = {f"val_{name}": value for name, value in result.metrics.items() if value is not None}
             left_out = result.info["left_out"]
             if left_out:
-                logger.warning("validation AP is of %d images, %d could not be read; the first: %s", result.info["images"],
+                logger.warning("validation AP is of %d images, %d could not be used; the first: %s", result.info["images"],
                                len(left_out), next(iter(left_out.values())))  # fmt: skip
         if logs is not None:
             logs.update(self.figures)

@@ -353,7 +353,8 @@ class MaskRCNN:
         self._warn_of_unloaded_layers()
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
         detect = partial(self.predictor.detect, masks="rle", min_confidence=float(min_confidence or 0.0))
-        return coco.evaluate(detect, dataset, image_ids, batch_size=self.config.BATCH_SIZE, progress=progress)
+        return coco.evaluate(detect, dataset, image_ids, batch_size=self.config.BATCH_SIZE, progress=progress,
+                             check=self.predictor.check)
 
     # --- Looking inside -----------------------------------------------------------------------------------------------
     def ancestor(self, tensor: Any, name: str, checked: Any = None) -> Any:

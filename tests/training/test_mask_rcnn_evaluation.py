@@ -1,6 +1,7 @@
 """MaskRCNN.evaluate: detections of every score count; images that cannot be read are left out."""
 import cv2
 import keras
+import numpy as np
 import pytest
 
 from mrcnn.datasets.formats.shapes import ShapesDataset
@@ -32,11 +33,44 @@ class WithABrokenFile(ShapesDataset):
         return super().load_image(image_id)
 
 
+class OfKinds(ShapesDataset):
+    """Shapes whose first images are replaced by `pictures`."""
+
+    pictures: list = []
+
+    def load_image(self, image_id):
+        return self.pictures[image_id] if image_id < len(self.pictures) else super().load_image(image_id)
+
+
+@pytest.mark.parametrize("picture, reason", [
+    (np.zeros((64, 64, 5), np.uint8), "image has 5 channels"),
+    (np.full((64, 64, 3), 65535, np.int32), "outside 0..255"),
+    (np.zeros((64, 64, 3), complex), "load_image returned complex128"),
+], ids=["five channels", "int32 out of range", "complex"])  # fmt: skip
+def test_an_image_that_the_network_cannot_take_is_left_out(picture, reason, tmp_path):
+    dataset = shapes(3)
+    broken = OfKinds()
+    broken.__dict__.update(dataset.__dict__)
+    broken.pictures = [picture]
+    left_out = small_model("inference", tmp_path).evaluate(broken).info["left_out"]
+    assert list(left_out) == [0] and left_out[0].startswith("image 0 ") and reason in left_out[0]
+
+
+def test_images_whose_sides_do_not_fit_the_pyramid_are_left_out(tmp_path):
+    dataset = ShapesDataset()
+    dataset.load_shapes(1, 64, 64)
+    dataset.load_shapes(1, 64, 100)
+    dataset.prepare()
+    result = small_model("inference", tmp_path, IMAGE_RESIZE_MODE="none").evaluate(dataset)
+    assert result.info["images"] == 1 and list(result.info["left_out"]) == [1]
+    assert "64 x 100 pixels" in result.info["left_out"][1] and "multiples of 64" in result.info["left_out"][1]
+
+
 def test_an_image_that_cannot_be_read_does_not_end_training_with_validation_ap(tmp_path, caplog):
     model = small_model("training", tmp_path, STEPS_PER_EPOCH=1, VALIDATION_AP_EVERY=1)
     validation = WithABrokenFile()
     validation.load_shapes(3, 64, 64, seed=1)
     validation.prepare()
     history = model.train(shapes(2), validation, 0.01, 1, "heads")
-    assert "validation AP is of 2 images, 1 could not be read" in caplog.text and "imdecode" in caplog.text
+    assert "validation AP is of 2 images, 1 could not be used" in caplog.text and "imdecode" in caplog.text
     assert "val_mask_AP" in history.history and model.epoch == 1
