@@ -271,7 +271,7 @@ def display_top_masks(
     top = [c for c in sorted(areas, key=lambda c: areas[c], reverse=True) if areas[c]][:limit]
     for class_id in top:
         of_class = np.flatnonzero(class_ids == class_id)
-        # a different shade for each instance; later ones lie on top
+        # a different shade for each instance, later instances on top
         shades = np.zeros(canvas.shape[:2], np.uint8)
         for rank, ix in enumerate(of_class, start=1):
             part, y1, x1 = cut_mask(masks[ix])

@@ -107,7 +107,7 @@ _STATISTICS = """\
 _COLUMNS = ("images", "without_objects", "annotations", "crowds")
 
 _Group = tuple[str, str]  # kind and severity
-_Figure = tuple[Finding, list[bytes], str]  # a finding, its JPEGs, and the type of the error where there are none
+_Figure = tuple[Finding, list[bytes], str]  # a finding, its JPEGs, and the type of the error if there are none
 
 
 def write_report(report: "Report", path: Path | str, progress: Show | None = None) -> None:

@@ -126,7 +126,7 @@ detections by {{ weights }}.</p>
 {% endif %}
 {{ overall }}
 <p class="note">AP is the mean over IoU 0.50 to 0.95; s, m and l are objects of up to 32 x 32, up to 96 x 96 and more \
-pixels. A dash means that there are no such objects.</p>
+pixels. A dash means that there are no objects of this size.</p>
 <h3>By class</h3>
 <p>{{ present | length }} classes occur in these images; those with the most objects come first.</p>
 <div class="tall">{{ by_class }}</div>
