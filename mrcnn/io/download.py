@@ -54,7 +54,8 @@ def download(url: str, path: Path | str, digest: str | None = None, progress: St
 
 
 def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -> None:
-    """Download a zip file and unpack it into a folder. Nothing is written to the folder unless the whole archive can be read.
+    """Download a zip file and unpack it into a folder. Nothing is written to the folder unless the whole archive can be read,
+    and an interrupt leaves each new top-level folder whole or absent.
 
     Args:
         folder: Created if necessary.
@@ -68,6 +69,7 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
         archive, unpacked = Path(scratch, "archive.zip"), Path(scratch, "unpacked")
+        unpacked.mkdir()
         _fetch(url, archive, None, progress, f"unpack it into {folder}")
         try:
             with zipfile.ZipFile(archive) as content:
@@ -76,9 +78,20 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
                 content.extractall(unpacked)
         except (OSError, zipfile.BadZipFile) as error:
             raise DownloadError(f"{url} cannot be unpacked: {error}. Nothing was kept") from error
-        for path in sorted(p for p in unpacked.rglob("*") if p.is_file()):
-            place = folder / path.relative_to(unpacked)
-            place.parent.mkdir(parents=True, exist_ok=True)
+        _move_entries(unpacked, folder)
+
+
+def _move_entries(source: Path, folder: Path) -> None:
+    """Move the files and folders in `source` to `folder`, replacing files.
+
+    A folder that does not exist yet is moved in one step, so that an interrupt never leaves a part of it, which the next call
+    would take for the whole.
+    """
+    for path in sorted(source.iterdir()):
+        place = folder / path.name
+        if path.is_dir() and place.is_dir():
+            _move_entries(path, place)
+        else:
             os.replace(path, place)
 
 

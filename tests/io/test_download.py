@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import sys
 import threading
 import zipfile
@@ -44,6 +45,42 @@ def test_existing_files_are_not_downloaded_again(tmp_path):
     image.write_bytes(b"mine")
     download_coco(tmp_path / "coco", "val", "2017", "file:///nowhere")
     assert image.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_an_interrupt_leaves_no_partial_folder(tmp_path, monkeypatch, moves):
+    zipped(tmp_path / "server" / "zips" / "val2017.zip", **{f"val2017__{i}.jpg": "x" for i in range(5)})
+    url, root, left = (tmp_path / "server").as_uri(), tmp_path / "coco", [moves]
+
+    def replace(source, target, move=os.replace):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mrcnn.io.download.os.replace", replace)
+        with contextlib.suppress(KeyboardInterrupt):
+            download_zip(f"{url}/zips/val2017.zip", root)
+    assert [path.name for path in root.iterdir()] == (["val2017"] if moves else [])
+    serve(tmp_path / "annotated")
+    zipped(tmp_path / "annotated" / "zips" / "val2017.zip", **{f"val2017__{i}.jpg": "x" for i in range(5)})
+    download_coco(root, "val", "2017", (tmp_path / "annotated").as_uri())
+    assert names(root / "val2017") == [f"{i}.jpg" for i in range(5)]
+
+
+def test_an_archive_is_merged_into_existing_folders(tmp_path):
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    for name in ("mine.json", "a.json"):
+        (tmp_path / "coco" / "annotations" / name).write_text("old")
+    download_zip(zipped(tmp_path / "a.zip", annotations__a="new", **{"annotations__a.json": "new"}), tmp_path / "coco")
+    found = {path.name: path.read_text() for path in (tmp_path / "coco" / "annotations").iterdir()}
+    assert found == {"mine.json": "old", "a.json": "new", "a": "new"}
+
+
+def test_an_empty_archive_adds_nothing(tmp_path):
+    download_zip(zipped(tmp_path / "a.zip"), tmp_path / "coco")
+    assert names(tmp_path / "coco") == []
 
 
 def names(folder):
