@@ -62,7 +62,7 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
         progress: See `download`.
 
     Raises:
-        DownloadError: The URL cannot be reached, or the content is not a complete zip file.
+        DownloadError: The URL cannot be reached, or the content is not a complete, unencrypted zip file.
         OutsideError: The archive contains a path outside the folder.
     """
     folder = Path(folder)
@@ -76,8 +76,10 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
                 for name in content.namelist():
                     inside(folder, name, f"{url}: a file")
                 content.extractall(unpacked)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DownloadError(f"{url} cannot be unpacked: {error}. Nothing was kept") from error
+        except DataError:
+            raise
+        except Exception as error:  # damaged and encrypted archives raise errors of any kind
+            raise DownloadError(f"{url} cannot be unpacked: {type(error).__name__}: {error}. Nothing was kept") from error
         _move_entries(unpacked, folder)
 
 

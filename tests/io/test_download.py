@@ -146,8 +146,30 @@ def test_offline_the_error_says_what_to_do(tmp_path):
 
 def test_content_that_is_not_a_zip_file_is_an_error(tmp_path):
     (tmp_path / "page.zip").write_text("<html>not found</html>")
-    with pytest.raises(DownloadError, match="page.zip cannot be unpacked: File is not a zip file"):
+    with pytest.raises(DownloadError, match="page.zip cannot be unpacked: BadZipFile: File is not a zip file"):
         download_zip((tmp_path / "page.zip").as_uri(), tmp_path / "coco")
+    assert names(tmp_path / "coco") == []
+
+
+def damaged(content, position, value):
+    """An archive with another byte at a position."""
+    return content[:position] + bytes([value]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize("damage, reason", [
+    # "PK\x01\x02" starts the entry in the directory; the flags follow after 8 bytes (bit 0: encrypted), the method after 10
+    (lambda content: damaged(content, content.index(b"PK\x01\x02") + 8, 1), "RuntimeError: .*encrypted"),
+    (lambda content: damaged(content, content.index(b"PK\x01\x02") + 10, 99), "NotImplementedError"),
+    # the compressed content follows the header of 30 bytes and the name of 5; 0xff is not a kind of block
+    (lambda content: damaged(content, 35, 0xFF), "error: Error -3"),
+    (lambda content: content[:-30], "BadZipFile"),
+], ids=["encrypted", "unknown method", "not deflate", "cut off"])  # fmt: skip
+def test_a_damaged_or_encrypted_archive_is_an_error_and_keeps_nothing(tmp_path, damage, reason):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", "x" * 1000)
+    (tmp_path / "a.zip").write_bytes(damage((tmp_path / "a.zip").read_bytes()))
+    with pytest.raises(DownloadError, match=f"a.zip cannot be unpacked: {reason}.*Nothing was kept"):
+        download_zip((tmp_path / "a.zip").as_uri(), tmp_path / "coco")
     assert names(tmp_path / "coco") == []
 
 
