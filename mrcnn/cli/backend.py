@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from mrcnn.cli.progress import working
+from mrcnn.base.progress import working
 
 if TYPE_CHECKING:
     from mrcnn.config import Config

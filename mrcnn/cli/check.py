@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from mrcnn.base.progress import progress_bar, working
 from mrcnn.cli import options
-from mrcnn.cli.progress import progress_bar, working
 
 if TYPE_CHECKING:
     from mrcnn.tools.doctor import Report

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
+from mrcnn.base.progress import progress_bar
 from mrcnn.cli import options
-from mrcnn.cli.progress import progress_bar
 
 HELP = "convert annotations to another format"
 EPILOG = """\

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mrcnn.base.progress import progress_bar, working
 from mrcnn.cli import options
 from mrcnn.cli.backend import load_model
-from mrcnn.cli.progress import compiling_first, progress_bar, working
+from mrcnn.cli.progress import compiling_first
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

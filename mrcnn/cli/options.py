@@ -131,7 +131,7 @@ def open_data(args: argparse.Namespace, format: str, path: str | None, subset: s
     Raises:
         DataError: the data cannot be read, or none of its image files exists.
     """
-    from mrcnn.cli.progress import progress_bar
+    from mrcnn.base.progress import progress_bar
     from mrcnn.datasets.catalog import open_dataset
 
     drawn = {"count": count, "image_size": image_size} if format == "shapes" else {}

@@ -3,9 +3,9 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from mrcnn.base.progress import progress_bar
 from mrcnn.cli import options
 from mrcnn.cli.backend import build_model
-from mrcnn.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from mrcnn.config import Config

@@ -3,19 +3,17 @@
 This uses urllib rather than pooch, which needs requests, cannot resume either, and would not make the code shorter.
 """
 
-import contextlib
 import hashlib
 import http.client
 import os
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from mrcnn.base.atomic_write import atomic_path
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import Show, Stages
+from mrcnn.base.progress import Stages, progress_bar
 from mrcnn.io.paths import inside
 
 COCO_URL = "http://images.cocodataset.org"
@@ -38,7 +36,7 @@ def download(url: str, path: Path | str, digest: str | None = None, progress: St
     Args:
         path: The file to write. Its folder is created if necessary.
         digest: Of the content, such as "sha256:2c26b46b...". None accepts any content.
-        progress: Receives one stage, in MiB. None shows a bar if standard error is a terminal.
+        progress: Receives one stage, in MiB. None shows a bar if standard error is a terminal; `unseen` shows nothing.
 
     Returns:
         The path of the file.
@@ -131,7 +129,7 @@ def _fetch(url: str, target: Path, digest: str | None, progress: Stages | None, 
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source, open(target, "wb") as file:
             length = int(source.headers.get("Content-Length") or 0)
-            with (progress or _bar)(f"downloading {name}, MiB") as show:
+            with (progress or progress_bar)(f"downloading {name}, MiB") as show:
                 while piece := source.read(_PIECE):
                     file.write(piece)
                     hashed.update(piece)
@@ -146,16 +144,3 @@ def _fetch(url: str, target: Path, digest: str | None, progress: Stages | None, 
     if expected and hashed.hexdigest() != expected:
         raise DownloadError(f"{url}: the content has the {algorithm} {hashed.hexdigest()}, expected {expected}. Nothing was "
                             "kept; try again, and if this repeats, the file has changed at its source")  # fmt: skip
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Show]:
-    """Show a stage as a bar with the remaining time if standard error is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrcnn.base.progress import unseen
 from mrcnn.io.download import download
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def cache_dir() -> Path:
 
 
 def _download(url: str, path: Path, md5: str, verbose: int) -> Path:
-    """Download a weight file unless it exists, and say so if `verbose` is above 0."""
+    """Download a weight file unless it exists. If `verbose` is above 0, say so, and show a bar on a terminal."""
     if verbose > 0 and not path.is_file():
         print(f"Downloading {url} to {path} ...", flush=True)
-    return download(url, path, f"md5:{md5}")
+    return download(url, path, f"md5:{md5}", None if verbose > 0 else unseen)
 
 
 def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
@@ -49,7 +50,7 @@ def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
 
     Args:
         path: Where to put the file; None puts it in the cache folder.
-        verbose: Above 0 prints what is downloaded.
+        verbose: Above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
     Raises:
         mrcnn.io.download.DownloadError: The download failed, or the file is not the released one.
@@ -62,7 +63,7 @@ def imagenet_weights(architecture: object = "resnet50", verbose: int = 1) -> Pat
 
     Args:
         architecture: "resnet50" or "resnet101".
-        verbose: Above 0 prints what is downloaded.
+        verbose: Above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
     Returns:
         A file for `load_weights(path, by_name=True)`: the layers of the backbone with stage 5.

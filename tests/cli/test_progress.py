@@ -5,8 +5,9 @@ import sys
 import keras
 import pytest
 
-from mrcnn.cli import progress
-from mrcnn.cli.progress import compiling_first, progress_bar, working
+from mrcnn.base import progress
+from mrcnn.base.progress import progress_bar, working
+from mrcnn.cli.progress import compiling_first
 from mrcnn.training.progress import COMPILING
 
 

@@ -46,7 +46,7 @@ def test_a_pipe_that_is_read_no_longer_ends_the_command_in_silence(folder, unbuf
 
 # a bar and a clock as the commands show them, and a line of output among them
 SHOW = """
-from mrcnn.cli.progress import progress_bar, working
+from mrcnn.base.progress import progress_bar, working
 with working("reading the data"):
     print("a line")
 with progress_bar("detecting") as show:

@@ -1,5 +1,7 @@
 """Downloaded weights; ImageNet weights give the same maps as keras.applications."""
 import hashlib
+import io
+import sys
 
 import keras
 import numpy as np
@@ -22,6 +24,20 @@ def test_weights_are_checked_and_announced(tmp_path, monkeypatch, capsys):
     assert f"Downloading {url} to {path}" in capsys.readouterr().out
     assert pretrained.coco_weights(path) == path
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_terminal_shows_a_bar_only_if_verbose(tmp_path, monkeypatch, capsys, verbose):
+    (tmp_path / "source").write_bytes(b"weights" * 1000)
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(pretrained, "COCO_MODEL_URL", (tmp_path / "source").as_uri())
+    monkeypatch.setattr(pretrained, "COCO_MODEL_MD5", hashlib.md5(b"weights" * 1000).hexdigest())
+    pretrained.coco_weights(tmp_path / "w.h5", verbose=verbose)
+    assert bool(capsys.readouterr().out) == ("downloading source" in terminal.getvalue()) == bool(verbose)
+    assert verbose or terminal.getvalue() == ""
 
 
 def test_offline_the_error_says_where_to_put_the_weights(tmp_path, monkeypatch):
