@@ -75,8 +75,6 @@ class MaskRCNN:
         self.checkpoint_path: str | None = None
         self._predictor: Predictor | None = None
         self._full_predictor: Predictor | None = None
-        # names of the layers that no loaded file gave weights; None before any was loaded
-        self._unloaded: list[str] | None = None
         self.keras_model = self.build(mode, config)
         self.set_log_dir()
 
@@ -124,13 +122,9 @@ class MaskRCNN:
         """
         if str(filepath).endswith(KERAS_SUFFIX):
             self._load_keras_weights(filepath, exclude)
-            self._unloaded = []
             return None
-        report = classic_h5.load(self.keras_model, filepath, by_name=by_name or bool(exclude), exclude=exclude)
+        report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude)
         self.set_log_dir(filepath)
-        self._unloaded = report.unloaded_layers(self._unloaded)
-        if report.missing:
-            print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
         return report
 
     def _load_keras_weights(self, filepath: str | os.PathLike[str], exclude: Sequence[str] | None) -> None:
@@ -142,13 +136,15 @@ class MaskRCNN:
         # The variants share their layers: what is loaded into the training model is in the inference model too.
         model = self.keras_model if self.mode == "training" else self.network.training_model(TrainingModel)
         model.load_weights(filepath)
+        self.keras_model.unloaded_layers = model.unloaded_layers
         self.set_log_dir()
 
     def _warn_of_unloaded_layers(self) -> None:
         """Warn before an inference model detects with layers that none of the loaded files gave weights."""
-        if self.mode == "inference" and self._unloaded:
-            warnings.warn(f"detecting with random weights in {shorten_names(self._unloaded)}: no file that was loaded holds "
-                          "them. Load a checkpoint of a whole network.", stacklevel=3)  # fmt: skip
+        unloaded = self.keras_model.unloaded_layers
+        if self.mode == "inference" and unloaded:
+            warnings.warn(f"detecting with random weights in {shorten_names(unloaded)}: no file that was loaded holds "
+                          "them. Load a checkpoint of a whole network.", stacklevel=3)
 
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Write the weights in the classic layout; the classic code reads them too."""

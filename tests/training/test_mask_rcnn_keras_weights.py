@@ -20,6 +20,7 @@ def test_keras_weights_of_training_load_in_both_modes(best, tmp_path, mode):
     # what differs between training and detection in a user's two configurations does not matter
     model = small_model(mode, tmp_path, SEED=6, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=0.5)
     assert model.load_weights(path, by_name=True) is None
+    assert model.keras_model.unloaded_layers == ()
     found = weights_of(model.keras_model)
     assert set(found) == set(expected)
     for name, value in expected.items():

@@ -154,3 +154,13 @@ def test_detection_warns_while_layers_are_random(files, tmp_path):
     model.load_weights(files["whole"], by_name=True, exclude=["mrcnn_mask"])
     with pytest.warns(UserWarning, match=r"random weights in 1 layer \(mrcnn_mask\)"):
         model.detect([image])
+
+
+def test_the_keras_model_prints_what_got_no_weights_and_detection_warns_of_it(files, tmp_path, capsys):
+    model = small_model("inference", tmp_path)
+    model.keras_model.load_weights(files["backbone"], by_name=True)
+    assert f"{files['backbone']}: no weights for 27 layers (fpn_c5p5, " in capsys.readouterr().out
+    with pytest.warns(UserWarning, match=r"random weights in 27 layers \(fpn_c5p5, "):
+        model.detect([np.zeros((64, 64, 3), np.uint8)])
+    model.load_weights(files["heads"], by_name=True)  # the two files together are the whole network
+    assert model.keras_model.unloaded_layers == ()
