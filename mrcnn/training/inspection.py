@@ -196,15 +196,50 @@ def layer_activations(model: "MaskRCNN", image: npt.ArrayLike, names: Sequence[s
     Raises:
         ValueError: There is no layer of that name. The message lists similar names.
     """
-    network = model.full_predictor.model
-    outputs = [(name, ancestor(network, None, name)) for name in names]
-    unknown = next((name for name, output in outputs if output is None), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, [layer.name for layer in network.layers], n=3, cutoff=0)
-        raise ValueError(f"there is no layer {unknown!r}: did you mean {', '.join(near)}?")
+    inputs, tensors = _graph(model.full_predictor.model)
+    outputs = [pair for name in names for pair in _activations(model.full_predictor.model, tensors, name)]
     molded, metas, _ = mold_inputs([image], settings.mold_settings(model.config))
-    inputs = [molded[0][None], metas.astype(np.float32), model.full_predictor.anchors(molded[0].shape)[None]]
-    return {name: value[0] for name, value in run_graph(network, inputs, outputs).items()}
+    anchors = model.full_predictor.anchors(molded[0].shape)[None]
+    values = _computed(inputs, [tensor for _, tensor in outputs], [molded[0][None], metas.astype(np.float32), anchors])
+    return {name: keras.ops.convert_to_numpy(value)[0] for (name, _), value in zip(outputs, values, strict=True)}
+
+
+def _graph(model: keras.Model) -> tuple[list[Any], dict[str, Any]]:
+    """Build the graph of a model once more from the same layers.
+
+    `layer.output` belongs to the model that was built with the layer first: in training mode, to the training model.
+
+    Returns:
+        The inputs, and the output of each layer by name.
+    """
+    tensors: dict[str, Any] = {}
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        tensors[layer.name] = layer(*args, **kwargs)
+        return tensors[layer.name]
+
+    graph = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return graph.inputs, tensors | {tensor.name: tensor for tensor in graph.inputs}
+
+
+def _activations(model: keras.Model, tensors: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    """Return (name, tensor) of a layer, or of a layer inside a nested model for each pyramid level.
+
+    Args:
+        tensors: Of `_graph`.
+
+    Raises:
+        ValueError: There is no layer of that name.
+    """
+    for nested in _nested(model):
+        for layer in nested.layers:
+            if layer.name == name:
+                part = keras.Model(nested.inputs, layer.output)
+                return [(f"{name}/{level}", part(tensors[level])) for level in PYRAMID]
+    if name in tensors and not hasattr(model.get_layer(name), "layers"):
+        return [(name, tensors[name])]
+    near = difflib.get_close_matches(name, [layer.name for layer in model.layers], n=3, cutoff=0)
+    raise ValueError(f"there is no layer {name!r}: did you mean {', '.join(near)}?")
 
 
 # --- The classic run_graph --------------------------------------------------------------------------------------------
@@ -263,12 +298,7 @@ def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequ
     outputs = [pair for name, output in outputs for pair in _by_level(model, name, output)]
     tensors = [t for _, t in outputs if not isinstance(t, ProposalStage)]
     roi_inputs = list(model.get_layer("ROI").input) if len(tensors) < len(outputs) else []
-    wanted = [*tensors, *roi_inputs]
-    part = keras.Model(model.inputs, wanted)
-    part.compile(run_eagerly=True)  # compiling would take longer than the single run
-    values = part.predict_on_batch(inputs)
-    if len(wanted) == 1:
-        values = [values]  # Keras returns a single output without its list
+    values = _computed(model.inputs, [*tensors, *roi_inputs], inputs)
     stages: dict[str, Any] = {}
     if roi_inputs:
         stages = keras.tree.map_structure(keras.ops.convert_to_numpy, model.get_layer("ROI").stages(values[len(tensors):]))
@@ -276,6 +306,14 @@ def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequ
     remaining = iter(values)
     return {name: stages[t.stage] if isinstance(t, ProposalStage) else keras.ops.convert_to_numpy(next(remaining))
             for name, t in outputs}
+
+
+def _computed(inputs: list[Any], tensors: list[Any], arrays: Sequence[npt.ArrayLike]) -> list[Any]:
+    """Compute tensors of the graph that begins at `inputs`."""
+    part = keras.Model(inputs, tensors)
+    part.compile(run_eagerly=True)  # compiling would take longer than the single run
+    values = part.predict_on_batch(arrays)
+    return values if len(tensors) > 1 else [values]  # Keras returns a single output without its list
 
 
 def _nested(model: keras.Model) -> list[Any]:

@@ -88,3 +88,16 @@ def test_activations_by_layer_name(model):
     assert [found[f"rpn_conv_shared/fpn_p{level}"].shape[0] for level in range(2, 7)] == [16, 8, 4, 2, 1]
     with pytest.raises(ValueError, match="no layer 'res3a_ou': did you mean res3a_out"):
         layer_activations(model, IMAGE, ["res3a_ou"])
+
+
+def test_activations_in_training_mode_equal_those_in_inference_mode(model, tmp_path):
+    training = small_model("training", tmp_path, RPN_NMS_THRESHOLD=0.5)
+    model.save_weights(tmp_path / "w.h5")
+    training.load_weights(tmp_path / "w.h5")
+    # of the backbone, the RPN, the box head and the mask head: the training model runs the last three on other ROIs
+    names = ["res3a_out", "rpn_conv_shared", "ROI", "mrcnn_class_conv1", "mrcnn_mask_conv4", "mrcnn_mask"]
+    ours, theirs = (layer_activations(each, IMAGE, names) for each in (training, model))
+    assert list(ours) == list(theirs) and len(ours) == 10
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
+        assert value.any()
