@@ -1,5 +1,7 @@
 """The optimizer of a configuration, and gradient descent with momentum that needs less memory on TensorFlow."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import keras
@@ -18,6 +20,16 @@ class SGD(keras.optimizers.SGD):
     ResNet-101).
     """
 
+    # By the reference of the tf.Variable. Read-only: TensorFlow would track a plain dict, and cannot save one with such keys.
+    _momentum_of: Mapping[Any, Any] = MappingProxyType({})
+
+    def build(self, variables: list[Any]) -> None:
+        """Create a momentum for each of the variables."""
+        super().build(variables)
+        if keras.backend.backend() == "tensorflow" and self.momentum:
+            pairs = zip(variables, self.momentums, strict=True)
+            self._momentum_of = MappingProxyType({variable.value.ref(): momentum for variable, momentum in pairs})
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable and its momentum.
 
@@ -26,13 +38,13 @@ class SGD(keras.optimizers.SGD):
             variable: On TensorFlow a tf.Variable.
             learning_rate: float32 scalar.
         """
-        # the operator has no kernel for bfloat16 on a GPU
-        if keras.backend.backend() != "tensorflow" or not self.momentum or variable.dtype == "bfloat16":
+        momentum = self._momentum_of.get(variable.ref()) if self._momentum_of else None
+        # The operator has no kernel for bfloat16 on a GPU. tf.distribute passes copies of the variables, which have no entry.
+        if momentum is None or variable.dtype == "bfloat16":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        momentum = self.momentums[self._get_variable_index(variable)]
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle, accum=momentum.value.handle, lr=tf.cast(learning_rate, variable.dtype),
             grad=tf.cast(gradient, variable.dtype), momentum=tf.cast(self.momentum, variable.dtype),

@@ -67,6 +67,35 @@ def test_no_product_waits_for_the_gradient():
     assert theirs.count("Mul") == 4  # what there is to be spared
 
 
+@pytest.mark.tensorflow_only
+def test_tensorflow_saves_the_optimizer(tmp_path):
+    import tensorflow as tf
+
+    variable, gradient = keras.Variable(np.float32([1.0])), keras.ops.convert_to_tensor([2.0])
+    optimizer = SGD(0.5, momentum=0.5)
+    optimizer.apply([gradient], [variable])
+    path = tf.train.Checkpoint(optimizer=optimizer).save(str(tmp_path / "state"))
+    optimizer.apply([gradient], [variable])
+    tf.train.Checkpoint(optimizer=optimizer).restore(path).assert_consumed()
+    assert keras.ops.convert_to_numpy(optimizer.momentums[0]).tolist() == [-1.0]  # -0.5 * 2, as after the first step
+
+
+@pytest.mark.tensorflow_only
+def test_steps_under_a_distribution_strategy_equal_those_of_keras():
+    import tensorflow as tf
+
+    ended = []
+    for kind in (SGD, keras.optimizers.SGD):
+        with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+            model.compile(kind(0.1, momentum=0.9), "mse")
+        model.fit(np.ones((8, 4), np.float32), np.ones((8, 1), np.float32), batch_size=4, epochs=2, verbose=0)
+        ended.append(model.get_weights())
+    for ours, theirs in zip(*ended, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
 def test_a_saved_model_loads_with_the_optimizer(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(SGD(0.1, momentum=0.9), "mse")
