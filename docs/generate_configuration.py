@@ -46,8 +46,8 @@ mrcnn train shapes --set IMAGES_PER_GPU=4 RPN_ANCHOR_SCALES="(8,16,32,64,128)" O
 ```
 
 - **Defaults** are those of the classic implementation, and reproduce its numbers.
-- **Validation** happens before any long work starts. Misspelt names, values of the wrong kind and values that contradict each
-  other raise one error that lists them all.
+- **Validation** happens before any long work starts. Misspelt names, invalid values and values that contradict each other raise
+  one error that lists them all.
 - **Storage**: a run folder holds the configuration as `config.json`; `mrcnn evaluate`, `mrcnn predict` and `mrcnn train
   --weights last` read it from there. In Python use `Config.load(path)`, `config.save(path)`, `config.to_dict()` and
   `config.with_overrides({...})`.

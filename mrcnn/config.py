@@ -6,8 +6,8 @@ Subclass `Config`, override the attributes that differ, and pass an instance to 
         NAME = "toys"
         NUM_CLASSES = 1 + 3
 
-Every default is the classic one. `validate`, which `MaskRCNN` calls, finds misspelt attributes, values of the wrong kind and
-values that contradict each other before any long work starts.
+Every default is the classic one. `validate`, which `MaskRCNN` calls, finds misspelt attributes, invalid values and values that
+contradict each other before any long work starts.
 """
 
 import copy
@@ -25,11 +25,11 @@ import numpy as np
 from mrcnn.base.atomic_write import atomic_open
 
 RESIZE_MODES = ("none", "square", "pad64", "crop")
-# Names that BACKBONE may have, so that they are checked without loading Keras; mrcnn.network has a function for each.
+# Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
 BACKBONE_NAMES = ("resnet50", "resnet101", "compact")
-# Strides of the pyramid levels P2..P6 over each of these backbones.
+# Strides of the pyramid levels P2..P6, the same for each of these backbones.
 PYRAMID_STRIDES = (4, 8, 16, 32, 64)
-# Computed attributes, and what they follow from.
+# Computed attributes, and what they are computed from.
 COMPUTED = {"BATCH_SIZE": "IMAGES_PER_GPU and GPU_COUNT",
             "IMAGE_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MIN_DIM, IMAGE_MAX_DIM and IMAGE_CHANNEL_COUNT",
             "IMAGE_META_SIZE": "NUM_CLASSES"}
@@ -39,7 +39,7 @@ CALLABLE_NAMES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "OPTIMIZER")
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot work. The message lists every problem."""
+    """An invalid configuration. The message lists every problem."""
 
 
 class Config:
@@ -56,31 +56,31 @@ class Config:
     IMAGE_META_SIZE: int
 
     # --- Run -------------------------------------------------------------------------------------------------------
-    # Name of the data set or experiment, used for run folders and checkpoints. Training needs one; None suits detection.
+    # Name of the data set or experiment, used for run folders and checkpoints. Training needs one; detection does not.
     NAME: str | None = None
-    # Devices that share a batch, and images per device; the training batch is their product. A 12 GB GPU fits two images of
-    # 1024x1024. keras.distribution, set before the model is built, splits the batch over devices. Detection takes any
-    # number of images.
+    # Number of devices that share a batch, and images per device; the training batch size is their product. A 12 GB GPU fits
+    # two images of 1024x1024. keras.distribution, set before the model is built, splits the batch across devices. Detection
+    # takes any number of images.
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
     # Upper bound on the steps of an epoch. An epoch is one pass over the data, or this many steps of it if that is less; the
-    # next epoch then continues where the last one stopped, so that no image is seen twice before all were seen once.
+    # next epoch then continues where the last one stopped, so that no image is seen twice before all have been seen once.
     # Shorter epochs mean more frequent checkpoints and validation.
     STEPS_PER_EPOCH = 1000
-    # The same bound for the validation losses at the end of each epoch. Small values save time and are noisier.
+    # Upper bound on the validation steps at the end of each epoch. Small values save time, but the losses are noisier.
     VALIDATION_STEPS = 50
     # Seed of every random choice of a run: image order, augmentation, target sampling, initial weights.
     SEED = 0
     # Threads or processes that prepare batches in parallel with training; 0 prepares them in the training thread.
     LOADER_WORKERS = 2
     # False: the workers are threads, which share the data set; two are 1.2 times as fast as one. True: processes; two are
-    # 1.6 times as fast. Each takes two seconds to start, and 200 MB plus its own copy of the data set: gigabytes for
+    # 1.6 times as fast. Each takes two seconds to start, and needs 200 MB plus its own copy of the data set: gigabytes for
     # annotations as large as COCO's. Training and validation each start LOADER_WORKERS of them.
     LOADER_PROCESSES = False
-    # Keep only this many of the newest checkpoints of a call of train(); None keeps one per epoch.
+    # Number of checkpoints that a call of train() keeps, the newest ones; None keeps one per epoch.
     CHECKPOINTS_KEPT: int | None = None
-    # Compute box and mask AP on the validation set every this many epochs (0: never), on its first VALIDATION_AP_IMAGES
-    # images (None: all). Logged as val_mask_AP, val_box_AP and so on.
+    # Number of epochs between evaluations of box and mask AP (0: never) on the first VALIDATION_AP_IMAGES images of the
+    # validation set (None: all). Logged as val_mask_AP, val_box_AP and so on.
     VALIDATION_AP_EVERY = 0
     VALIDATION_AP_IMAGES: int | None = None
 
@@ -88,7 +88,7 @@ class Config:
     # "resnet50", "resnet101", "compact" (for small images), or a callable:
     # input_image [B, H, W, C] -> list of the feature maps [C1, C2, C3, C4, C5] (C1 may be None).
     BACKBONE: str | Callable[..., Any] = "resnet101"
-    # Only for a callable BACKBONE whose maps are not ceil(size / BACKBONE_STRIDES): a callable
+    # Only for a callable BACKBONE whose feature maps are not of size ceil(size / BACKBONE_STRIDES): a callable
     # image_shape -> int array [L, 2], the (height, width) of each pyramid level.
     COMPUTE_BACKBONE_SHAPE: Callable[..., Any] | None = None
     # Input pixels per cell of each pyramid level P2..P6. Only a callable BACKBONE may have others.
@@ -99,7 +99,7 @@ class Config:
     TOP_DOWN_PYRAMID_SIZE = 256
     # Number of classes, background included.
     NUM_CLASSES = 1
-    # Channels of the hidden convolutions of the RPN and of the mask head. Smaller ones suit small images.
+    # Channels of the hidden convolutions of the RPN and of the mask head. Fewer are enough for small images.
     RPN_HEAD_CHANNELS = 512
     MASK_HEAD_CHANNELS = 256
     # Side of the ROI features of the box head and of the mask head, and (height, width) of a predicted mask. The mask
@@ -117,11 +117,11 @@ class Config:
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM: int | None = 800
     IMAGE_MAX_DIM = 1024
-    # Smallest scale factor: 2 doubles small images even if IMAGE_MIN_DIM asks for less. 0: no bound. In mode square
+    # Minimum scale factor: 2 at least doubles every image, even if IMAGE_MIN_DIM requires less. 0: no bound. In mode square,
     # IMAGE_MAX_DIM takes precedence.
     IMAGE_MIN_SCALE: float | None = 0
-    # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. Other than 3 needs a MEAN_PIXEL of that length, and weights without
-    # conv1.
+    # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. A number other than 3 needs a MEAN_PIXEL of that length, and weights
+    # loaded without conv1.
     IMAGE_CHANNEL_COUNT = 3
     # Mean of each channel (RGB order), subtracted from every pixel.
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
@@ -131,13 +131,13 @@ class Config:
     RPN_ANCHOR_SCALES: Sequence[float] = (32, 64, 128, 256, 512)
     # Width / height of the anchors at each cell: 0.5 is tall, 2 is wide.
     RPN_ANCHOR_RATIOS: Sequence[float] = [0.5, 1, 2]
-    # Distance between anchors in cells: 1 places anchors on each cell of the map, 2 on every other one.
+    # Distance between anchors in cells: 1 places anchors on each cell of the feature map, 2 on every other one.
     RPN_ANCHOR_STRIDE = 1
     # IoU above which the lower-scoring of two proposals is suppressed. Raise it to train on more proposals.
     RPN_NMS_THRESHOLD = 0.7
-    # Anchors per image in the RPN losses, at most half of them positive.
+    # Anchors sampled per image for the RPN losses, at most half of them positive.
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
-    # Highest-scoring proposals before non-maximum suppression, and proposals kept after it in training and in inference.
+    # Number of highest-scoring proposals before non-maximum suppression, and of those kept after it in training and inference.
     PRE_NMS_LIMIT = 6000
     POST_NMS_ROIS_TRAINING = 2000
     POST_NMS_ROIS_INFERENCE = 1000
@@ -149,19 +149,19 @@ class Config:
     # Store masks cropped to their boxes at MINI_MASK_SHAPE (height, width): far less memory, slightly coarser edges.
     USE_MINI_MASK = True
     MINI_MASK_SHAPE: Sequence[int] = (56, 56)
-    # ROIs per image that train the heads, and the fraction of them that is positive.
+    # ROIs per image that train the heads, and the maximum fraction of positive ones.
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
     # Add the ground-truth boxes to the proposals that ROIs are sampled from, throughout training and in validation losses, so
     # that the heads have positives from the first step. False uses the RPN's proposals only, as the classic code did.
     GT_BOXES_AS_ROIS = False
-    # Largest number of ground-truth instances per image; beyond that a random subset is used.
+    # Maximum number of ground-truth instances per image; of more, a random subset is used.
     MAX_GT_INSTANCES = 100
     # Train on images without objects (every ROI is background). False skips them, as the classic code did.
     TRAIN_EMPTY_IMAGES = False
 
     # --- Detection -------------------------------------------------------------------------------------------------
-    # Largest number of instances per image, lowest score of an instance, and the IoU above which the lower-scoring of two
+    # Maximum number of instances per image, minimum score of an instance, and the IoU above which the lower-scoring of two
     # boxes of a class is suppressed.
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE: float | None = 0.7
@@ -171,7 +171,7 @@ class Config:
     # "sgd" (with LEARNING_MOMENTUM), the name of any Keras optimizer, or a callable
     # (learning_rate, config) -> keras.optimizers.Optimizer. GRADIENT_CLIP_NORM applies to the first two.
     OPTIMIZER: str | Callable[..., Any] = "sgd"
-    # The paper's 0.02 makes the losses of a ResNet-101 with COCO weights diverge; probably because of the small batch.
+    # With the paper's 0.02 the losses of a ResNet-101 with COCO weights diverge, probably because of the small batch.
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
     # Factor of the L2 term: WEIGHT_DECAY * the sum over kernels and biases of mean(weight^2).
@@ -181,13 +181,13 @@ class Config:
     # True: ROIs come from the RPN. False: training uses POST_NMS_ROIS_TRAINING random regions per image, most of them near
     # objects, to train the heads before or without the RPN.
     USE_RPN_ROIS = True
-    # Batch-norm statistics: None trains them, False freezes them (for small batches), True always uses those of the batch.
+    # Batch-norm statistics: None updates them, False freezes them (for small batches), True always uses those of the batch.
     TRAIN_BN: bool | None = False
     # Upper bound on the global gradient norm; a larger gradient is scaled down to it. None or 0: no bound.
     GRADIENT_CLIP_NORM: float | None = 5.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Turn functions in a class body into static methods; otherwise Python would bind them and pass the instance."""
+        """Turn functions in a class body into static methods, because Python would bind them and pass the instance."""
         super().__init_subclass__(**kwargs)
         for name in CALLABLE_NAMES:
             value = vars(cls).get(name)
@@ -208,7 +208,7 @@ class Config:
                 setattr(self, name, int(value))
 
     def _compute(self) -> None:
-        """Set the computed attributes; those that follow from something other than a number become None."""
+        """Set the computed attributes, to None if they are computed from something other than a number."""
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
         batch, shape = (self.IMAGES_PER_GPU, self.GPU_COUNT), (side, side, self.IMAGE_CHANNEL_COUNT)
         attributes = {
@@ -238,7 +238,7 @@ class Config:
         known = set(_names(Config)) | set(COMPUTED)
         problems = []
         for name in sorted(set(_names(type(self))) | {n for n in vars(self) if n.isupper()}):
-            # Users may add attributes, but a name close to one of ours is a typing error.
+            # Users may add attributes, but a name close to one of ours is a typo.
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             if name not in known and close:
                 problems.append(f"{name} is not an attribute of Config: did you mean {close[0]}?")
@@ -267,7 +267,7 @@ class Config:
             yield from self._check_computed()
 
     def _check_computed(self) -> Iterator[str]:
-        """Find computed attributes that no longer fit because attributes of the instance were changed."""
+        """Find computed attributes that are out of date because attributes of the instance were changed."""
         fresh = copy.copy(self)
         fresh._compute()
         missing = [name for name in COMPUTED if not hasattr(self, name)]
@@ -341,11 +341,11 @@ class Config:
         """Return an instance with these attributes.
 
         Args:
-            values: as `to_dict` returns it or a JSON file holds it. Computed attributes are ignored; lists become tuples or
-                arrays where the default is one. Unknown names are kept as attributes of a subclass.
+            values: from `to_dict` or a JSON file. Computed attributes are ignored; lists become tuples or arrays where the
+                default is one. Unknown names are kept as attributes of a subclass.
 
         Raises:
-            ConfigError: a name that is not UPPERCASE, or is misspelt.
+            ConfigError: a name is not UPPERCASE, or is misspelt.
         """
         wrong = [name for name in values if not str(name).isupper()]
         if wrong:
@@ -362,7 +362,7 @@ class Config:
         """Return a validated copy with the given attributes replaced.
 
         Raises:
-            ConfigError: a name that this configuration does not have, with the closest one that it has, or an invalid value.
+            ConfigError: a name is unknown (the message suggests the closest known one), or a value is invalid.
         """
         known = self.to_dict()
         for name in values:
@@ -370,14 +370,14 @@ class Config:
                 close = difflib.get_close_matches(name, known, n=1) or ["one of those in docs/configuration.md"]
                 raise ConfigError(f"{name} is not an attribute of {type(self).__name__}: did you mean {close[0]}?")
             if name in COMPUTED and not np.array_equal(values[name], known[name]):
-                raise ConfigError(f"{name} cannot be set: it follows from {COMPUTED[name]}.")
+                raise ConfigError(f"{name} cannot be set: it is computed from {COMPUTED[name]}.")
         changed = {name: value for name, value in vars(self).items() if name in _names(type(self))}
         config = type(self).from_dict({**changed, **values})
         config.validate()
         return config
 
     def save(self, path: Path | str) -> None:
-        """Write the configuration as JSON. A callable is written as its qualified name, for the record."""
+        """Write the configuration as JSON. Of a callable only the qualified name is written, for the record."""
         with atomic_open(path, "w") as file:
             json.dump(self.to_dict(), file, indent=2, default=_to_json)
             file.write("\n")
@@ -431,7 +431,7 @@ def _is_fraction(value: Any) -> bool:
 
 
 def _is_list_of(is_valid: Callable[[Any], bool], length: int | None = None) -> Callable[[Any], bool]:
-    """Make a check that a value is a list, tuple or array [N] of valid items, N being `length` or at least 1."""
+    """Return a check for a list, tuple or one-dimensional array of valid items, of this length or not empty."""
 
     def check(value: Any) -> bool:
         return (isinstance(value, list | tuple | np.ndarray) and np.ndim(np.asarray(value, object)) == 1
@@ -463,7 +463,7 @@ POSITIVE_INTEGERS = (
     "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
           "VALIDATION_AP_IMAGES")
-# What each attribute must be by itself: (names, is_valid, what the error message asks for).
+# Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("NAME",), _is_run_name, 'give text without "/", which names the run folders, or None'),
     (FLAGS, lambda value: isinstance(value, bool), "give True or False"),

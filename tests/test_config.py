@@ -337,7 +337,7 @@ def test_display_prints_every_attribute(capsys):
     ("TRAIN_EMPTY_IMAGES", 1, "give True or False"),
     ("CHECKPOINTS_KEPT", "two", "keep at least 1, or None"),
     ("LEARNING_RATE", -1, "LEARNING_RATE is -1: it must be a number of at least 0"),
-    ("BATCH_SIZE", 3, "BATCH_SIZE cannot be set: it follows from IMAGES_PER_GPU and GPU_COUNT"),
+    ("BATCH_SIZE", 3, "BATCH_SIZE cannot be set: it is computed from IMAGES_PER_GPU and GPU_COUNT"),
     ("IMAGE_SHAPE", [64, 64, 3], "IMAGE_SHAPE cannot be set"),
 ])  # fmt: skip
 def test_overrides_refuse_values_of_the_wrong_kind(name, value, message):

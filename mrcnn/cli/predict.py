@@ -11,8 +11,8 @@ USAGE = "INPUT [INPUT ...] --weights W [--output DIR] [--min-score S] [--save-la
 EPILOG = """\
 examples:
   mrcnn predict photo.jpg --weights coco
-  mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output found --min-score 0.5
-  mrcnn predict unlabelled/ --weights last --output found --save-labelme      # then: labelme found/labelme
+  mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output predictions --min-score 0.5
+  mrcnn predict unlabelled/ --weights last --output predictions --save-labelme      # then: labelme predictions/labelme
 Written to the output folder: <picture>_detections.jpg with boxes, masks, class names and scores, and detections.json in
 COCO's results format. With --save-labelme also a folder labelme, whose files you can correct in labelme and train on.
 The configuration and the class names are read from the run folder of the weights (config.json and classes.json)."""

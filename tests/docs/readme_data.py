@@ -77,6 +77,6 @@ def make_pictures(folder):
 def make_toys(folder):
     """Make the two files that the Python example reads, over the photographs made before. Args: folder: Path."""
     things = [{"class_id": 1, "y": [4, 40, 40, 4], "x": [6, 6, 30, 30]}, {"class_id": 2, "y": [20, 50, 50], "x": [44, 44, 76]}]
-    for name, numbers in (("toys_to_train.json", (0, 1)), ("toys_to_measure.json", (2,))):
+    for name, numbers in (("my_toys_train.json", (0, 1)), ("my_toys_val.json", (2,))):
         entries = [{"file": f"photographs/{number}.png", "objects": things} for number in numbers]
         (folder / name).write_text(json.dumps(entries))

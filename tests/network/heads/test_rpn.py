@@ -8,7 +8,7 @@ import pytest
 from mrcnn.geometry.anchors import generate_anchors
 from mrcnn.network.heads.rpn import RpnHead, build_rpn_model
 from tests.compiled import compiled
-from tests.network.losses.gradients import loss_and_gradient
+from tests.network.gradients import loss_and_gradient
 
 
 def _run(model, feature_map):

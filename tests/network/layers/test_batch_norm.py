@@ -5,7 +5,7 @@ import pytest
 
 from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
 from mrcnn.network.mask_rcnn import NetworkModel
-from tests.network.losses.gradients import loss_and_gradient
+from tests.network.gradients import loss_and_gradient
 
 # Two rows with mean 3 and variance 1. Epsilon 1e-3 leaves 1 / sqrt(1.001) of them, the batch's way.
 X = np.array([[2.0], [4.0]], np.float32)

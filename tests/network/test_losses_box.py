@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss
-from tests.network.losses.gradients import loss_and_gradient
+from tests.network.gradients import loss_and_gradient
 
 
 def _class_loss(class_ids, odds, active, valid=None):

@@ -4,7 +4,7 @@ import pytest
 
 from mrcnn.model import mrcnn_mask_loss_graph
 from mrcnn.network.losses import mrcnn_mask_loss
-from tests.network.losses.gradients import loss_and_gradient
+from tests.network.gradients import loss_and_gradient
 
 
 def test_mask_loss_looks_at_the_class_of_each_positive():

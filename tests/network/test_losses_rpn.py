@@ -4,7 +4,7 @@ import pytest
 
 from mrcnn.model import rpn_bbox_loss_graph, rpn_class_loss_graph
 from mrcnn.network.losses import rpn_bbox_loss, rpn_class_loss
-from tests.network.losses.gradients import loss_and_gradient
+from tests.network.gradients import loss_and_gradient
 
 
 def _match(*rows):
