@@ -23,6 +23,7 @@ from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import DatasetView
 from mrcnn.geometry.meta import META_FIELDS
+from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.loading.sample import SampleSettings, load_checked_image, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import build_rpn_targets
@@ -83,7 +84,8 @@ class TargetSettings:
         num_train_anchors: T, RPN_TRAIN_ANCHORS_PER_IMAGE.
         rpn_bbox_std_dev: 4 numbers.
         max_gt_instances: G.
-        image_size: (H, W) that the anchors are for; a sample of another size counts as broken. None accepts any.
+        image_size: (H, W) that the anchors are for, multiples of 64; a sample of another size counts as broken. None accepts
+            any.
     """
 
     anchors: Num[np.ndarray, "A 4"]
@@ -132,7 +134,7 @@ class Loader:
 
     Raises:
         DataError: the data set has no images or is not prepared, or none of them has instances and keep_empty is False.
-        ValueError: the data set has more classes than the settings.
+        ValueError: the data set has more classes than the settings, or the image size does not fit the pyramid.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class Loader:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
+        _check_sides(target_settings.image_size)
         self.dataset, self.batch_size = dataset, int(batch_size)
         self.sample_settings, self.target_settings = sample_settings, target_settings
         self.seed, self.shuffle = int(seed), shuffle
@@ -353,6 +356,14 @@ class Loader:
             np.stack([sample.rpn_labels for sample in samples]),
             np.stack([sample.rpn_deltas for sample in samples]),
             *pad_ground_truth(samples, self.target_settings.max_gt_instances, self.take),
+        )
+
+
+def _check_sides(size: tuple[int, int] | None) -> None:
+    if size is not None and (size[0] % SIDE_MULTIPLE or size[1] % SIDE_MULTIPLE):
+        raise ValueError(
+            f"IMAGE_SHAPE is {size[0]} x {size[1]} (height x width), which does not fit the pyramid: its sides must be "
+            f"multiples of {SIDE_MULTIPLE} for training. Use IMAGE_RESIZE_MODE 'square', or pad the images"
         )
 
 

@@ -360,6 +360,12 @@ def test_a_flip_does_not_change_an_image_that_the_data_set_keeps():
     assert all(np.array_equal(a, b) for a, b in zip(before, dataset.kept, strict=True))
 
 
+@pytest.mark.parametrize("size", [(100, 64), (64, 100)])
+def test_images_whose_sides_do_not_fit_the_pyramid_are_refused_at_once(size):
+    with pytest.raises(ValueError, match=f"IMAGE_SHAPE is {size[0]} x {size[1]} .*multiples of 64 for training"):
+        loader_of(many(2), target=replace(TARGET, image_size=size))
+
+
 class OddOne(Scenes):
     """Image `odd` has floats from 0 to 1, as scikit-image converts images; the others are uint8."""
 
