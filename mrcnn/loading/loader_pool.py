@@ -188,10 +188,10 @@ class WorkerProcesses:
                 stored = self._receive(worker)
                 batch = stored if isinstance(stored, Exception) else worker.copy(stored)
                 self._ask(worker, slot)
-            except ProcessDied:
+            except Exception:  # The batch and its slot are lost; the next call starts new processes.
                 self._shut()
                 raise
-            except KeyboardInterrupt:  # A message may have been read in part, so no worker can be used any longer.
+            except BaseException:  # Such as KeyboardInterrupt: a message may have been read in part.
                 for worker in self._workers:
                     worker.process.kill()
                 self._shut()

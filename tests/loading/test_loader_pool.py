@@ -17,7 +17,7 @@ import pytest
 import mrcnn.datasets
 from mrcnn.datasets.splits import subset_of
 from mrcnn.loading.augment import RandomFlip
-from mrcnn.loading.loader_pool import ProcessDied, WorkerProcesses, _BatchWriter
+from mrcnn.loading.loader_pool import AHEAD, ProcessDied, WorkerProcesses, _BatchWriter
 from tests.datasets.formats.test_mask_folder import A, write_nested
 from tests.loading.scenes import scenes
 from tests.loading.test_loader import SAMPLE, TARGET, loader_of, same
@@ -27,6 +27,7 @@ from tests.loading.worker_scenes import (
     Failing,
     Late,
     Noting,
+    Objecting,
     ReaderWarning,
     Unopened,
     Wrong,
@@ -89,6 +90,18 @@ def test_an_error_is_raised_with_its_text_and_other_steps_still_work(error, rais
     processes.close()
     with pytest.raises(RuntimeError, match="closed"):
         processes(6)
+
+
+def test_an_error_while_an_answer_is_merged_costs_no_slot():
+    make = Objecting()
+    processes = WorkerProcesses(make, make, 2)
+    with pytest.raises(OSError, match="skipped annotations"):
+        processes(0)
+    assert not multiprocessing.active_children()
+    for step in (0, 1, 2):
+        assert same(processes(step), make(step))
+        assert len(processes._expected) == 2 * AHEAD, "every slot of every worker is in use"
+    processes.close()
 
 
 def test_a_repeated_error_has_one_traceback():

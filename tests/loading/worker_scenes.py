@@ -95,6 +95,17 @@ class Failing:
         assert findings == Findings()
 
 
+class Objecting(Failing):
+    """A loader that cannot merge the first findings."""
+
+    objects = True
+
+    def merge(self, findings):
+        if self.objects:
+            self.objects = False
+            raise OSError("the list of skipped annotations cannot be written")
+
+
 class Unopened(Failing):
     """A loader that no process can unpickle."""
 
