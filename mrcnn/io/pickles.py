@@ -32,8 +32,11 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.text import short
 
 LARGEST_FILE = 256 * 2**20
-# An empty container takes one byte in the file, but up to two hundred in memory.
+# Memory is at most about 70 times the size of the file, plus that of the sets. The worst case is empty lists and dicts: one takes
+# one byte in the file, and about 70 in memory, or 1.4 GB for this many.
 MOST_CONTAINERS = 20_000_000
+# Even an empty set takes about 230 bytes, or 230 MB for this many.
+MOST_SETS = 1_000_000
 _MOST_MARKS = 10_000
 # Smaller files are read before the garbage collector would run.
 _LARGE = 2**20
@@ -170,6 +173,7 @@ class _Reader(_StandardReader):
         super().__init__(io.BytesIO(data))
         self.memo = _Memo()
         self.has_names = False
+        self.num_sets = 0
         # A genuine pickle uses each piece of its content once. A malicious one could exhaust memory by repeatedly copying the
         # same megabytes, at a few bytes per call.
         self.copies_left = 4 * len(data) + 1024
@@ -235,6 +239,15 @@ class _Reader(_StandardReader):
             raise TypeError(f"expected a dict, found a {type(target).__name__}")
         target.update(zip(map(_checked_key, items[::2]), items[1::2], strict=True))
 
+    def load_empty_set(self) -> None:
+        self._count_set()
+        super().load_empty_set()
+
+    def _count_set(self) -> None:
+        self.num_sets += 1
+        if self.num_sets > MOST_SETS:
+            raise _RefusedError(f"more than {MOST_SETS} sets")
+
     def load_additems(self) -> None:
         items, target = self.pop_mark(), self.stack[-1]
         if type(target) is not set:
@@ -242,6 +255,7 @@ class _Reader(_StandardReader):
         target.update(map(_checked_key, items))
 
     def load_frozenset(self) -> None:
+        self._count_set()
         items = self.pop_mark()  # first, because it replaces `self.append`
         self.append(frozenset(map(_checked_key, items)))
 

@@ -180,6 +180,29 @@ def test_too_many_containers(monkeypatch):
             parse_pickle(data, "f")
 
 
+@pytest.mark.parametrize("empty_set", [b"\x8f", b"(\x91"], ids=["set", "frozenset"])
+def test_too_many_sets(monkeypatch, empty_set):
+    monkeypatch.setattr(pickles, "MOST_SETS", 10)
+    assert len(parse_pickle(b"(" + empty_set * 10 + b"t.", "f")) == 10
+    with pytest.raises(DataError, match="f is a pickle with more than 10 sets"):
+        parse_pickle(b"(" + empty_set * 11 + b"t.", "f")
+
+
+@pytest.mark.parametrize("opcodes", [b"\x8f", b"(\x91", b"}", b"]", b"N\x85", b"}\x94", b"N\x94", b"}NNs"], ids=[
+    "set", "frozenset", "dict", "list", "tuple", "dict and memo", "memo", "dict of one"])  # fmt: skip
+def test_memory_is_bounded_by_the_size_of_the_file(monkeypatch, opcodes):
+    monkeypatch.setattr(pickles, "MOST_SETS", 1000)
+    data = b"(" + opcodes * (200_000 // len(opcodes)) + b"l."
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(DataError):
+            parse_pickle(data, "f")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 90 * len(data) + 1000 * 230  # tracemalloc itself counts a little more than the system
+
+
 @pytest.mark.parametrize("value, said", [
     ({(1, 2): 3}, "a key that is a tuple"), ({1.5: 3}, "a key that is a float"), ({2**80}, "a key of more than 64 bits"),
     (frozenset([(1,)]), "a key that is a tuple"),
