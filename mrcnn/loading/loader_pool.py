@@ -45,6 +45,8 @@ from mrcnn.loading.loader import Findings, Take
 
 # Batches that each worker makes ahead.
 AHEAD = 2
+# Messages of the workers that are remembered, so that they are not repeated. With more than that, the oldest may come again.
+MOST_REMEMBERED = 1000
 # Seconds that a worker has to end by itself before it is killed.
 _PATIENCE = 3.0
 # Where Linux keeps shared memory. A process that writes more than fits there is killed without a message.
@@ -138,7 +140,8 @@ class WorkerProcesses:
     value. So a script needs no `if __name__ == "__main__"`, and classes that are defined in a notebook work. Steps are
     best asked for in order; any other step throws the batches away that were made ahead.
 
-    Warnings and log records of the processes, of level WARNING and above, are repeated here, each of them once.
+    Warnings and log records of the processes, of level WARNING and above, are repeated here, each of the last
+    MOST_REMEMBERED once.
 
     Args:
         loader: Learns what its copies in the processes find out.
@@ -163,7 +166,7 @@ class WorkerProcesses:
         self._expected: deque[tuple[int, _Worker, int]] = deque()
         self._next = 0
         self._messages: list[LogMessage | WarningMessage] = []
-        self._repeated: set[LogMessage | WarningMessage] = set()
+        self._repeated: dict[LogMessage | WarningMessage, None] = {}  # in the order of their arrival
         self._lock = threading.Lock()
         self._end = functools.partial(_end_all, self._workers)
 
@@ -259,7 +262,9 @@ class WorkerProcesses:
         messages, self._messages = dict.fromkeys(self._messages), []
         for message in messages:
             if message not in self._repeated:
-                self._repeated.add(message)
+                self._repeated[message] = None
+                if len(self._repeated) > MOST_REMEMBERED:
+                    del self._repeated[next(iter(self._repeated))]
                 message.repeat()
 
     def _shut(self) -> None:

@@ -17,7 +17,7 @@ import pytest
 import mrcnn.datasets
 from mrcnn.datasets.splits import subset_of
 from mrcnn.loading.augment import RandomFlip
-from mrcnn.loading.loader_pool import AHEAD, ProcessDied, WorkerProcesses, _BatchWriter
+from mrcnn.loading.loader_pool import AHEAD, ProcessDied, WarningMessage, WorkerProcesses, _BatchWriter
 from tests.datasets.formats.test_mask_folder import A, write_nested
 from tests.loading.scenes import scenes
 from tests.loading.test_loader import SAMPLE, TARGET, loader_of, same
@@ -131,6 +131,20 @@ def test_warnings_and_log_records_arrive_in_the_parent_once(caplog):
     records = sorted(record.getMessage() for record in caplog.records if record.name == "reader")
     assert records == ["a note before the failure", *(f"image {image_id} has a note" for image_id in images)]
     assert {record.levelname for record in caplog.records} == {"WARNING", "ERROR"}
+
+
+def test_the_messages_remembered_are_bounded(monkeypatch):
+    """A reader whose every warning differs, such as one with a time in it, does not fill the memory."""
+    monkeypatch.setattr("mrcnn.loading.loader_pool.MOST_REMEMBERED", 3)
+    processes = WorkerProcesses(Failing(), Failing(), 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for number in (0, 1, 2, 2, 0, 3, 4, 5, 5, 0):
+            processes._messages.append(WarningMessage(ReaderWarning, "reader.py", 1, str(number)))
+            processes._repeat_messages()
+            assert len(processes._repeated) <= 3
+        repeated = [str(warning.message) for warning in caught]
+    assert repeated == ["0", "1", "2", "3", "4", "5", "0"]
 
 
 def test_the_filters_of_the_parent_apply_to_warnings():
