@@ -32,8 +32,8 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.text import short
 
 LARGEST_FILE = 256 * 2**20
-# Memory is at most about 70 times the size of the file, plus that of the sets. The worst case is empty lists and dicts: one takes
-# one byte in the file, and about 70 in memory, or 1.4 GB for this many.
+# Memory is at most about 70 times the size of the file, plus that of the sets. The worst case is empty lists and dicts: one
+# takes one byte in the file and about 70 in memory, or 1.4 GB for this many.
 MOST_CONTAINERS = 20_000_000
 # Even an empty set takes about 230 bytes, or 230 MB for this many.
 MOST_SETS = 1_000_000
