@@ -394,9 +394,14 @@ class MaskRCNN:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights from `seed`, and restore the random state of the user's program."""
+    """Draw initial weights from `seed`, and restore the random state of the user's program.
+
+    Keras seeds its initialisers from Python's generator; NumPy's is for a user's backbone. keras.utils.set_random_seed would
+    also seed TensorFlow and PyTorch, and TensorFlow's state cannot be restored.
+    """
     states = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
     try:
         yield
     finally:

@@ -3,7 +3,9 @@ import os
 import random
 import re
 
+import keras
 import numpy as np
+import pytest
 
 from mrcnn.training.mask_rcnn import _seeded
 from tests.training.small import small_model, weights_of
@@ -32,3 +34,32 @@ def test_initial_weights_follow_from_the_seed_and_global_random_state_is_restore
     other = weights_of(small_model("inference", tmp_path, SEED=3).keras_model, "fpn_p2")
     np.testing.assert_array_equal(first["fpn_p2/kernel"], again["fpn_p2/kernel"])
     assert (first["fpn_p2/kernel"] != other["fpn_p2/kernel"]).any()
+
+
+def _draws_around(between, draw, seed):
+    """Seed, draw, call `between` and draw once more."""
+    seed(5)
+    first = np.asarray(draw())
+    between()
+    return first, np.asarray(draw())
+
+
+def test_a_new_model_does_not_touch_the_random_state_of_keras(tmp_path):
+    def draw():
+        return keras.ops.convert_to_numpy(keras.random.normal((3,)))
+
+    expected = _draws_around(lambda: None, draw, keras.utils.set_random_seed)
+    found = _draws_around(lambda: small_model("training", tmp_path), draw, keras.utils.set_random_seed)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.tensorflow_only
+def test_a_new_model_does_not_touch_the_random_state_of_tensorflow(tmp_path):
+    import tensorflow as tf
+
+    def draw():
+        return tf.random.normal((3,)).numpy()
+
+    expected = _draws_around(lambda: None, draw, tf.random.set_seed)
+    found = _draws_around(lambda: small_model("training", tmp_path), draw, tf.random.set_seed)
+    np.testing.assert_array_equal(found, expected)
