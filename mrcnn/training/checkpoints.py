@@ -25,8 +25,8 @@ class SaveEpoch(keras.callbacks.Callback):
     """Write the checkpoint and the training state of an epoch as soon as its steps are done.
 
     Both files exist before anything runs that can fail: validation, the evaluation of AP, users' callbacks. Keras validates
-    before the epoch ends, so they are written when validation begins. The state is written again at the end of the epoch:
-    validation draws random numbers too, and a resumed run draws the same ones as a run that was not interrupted.
+    before the epoch ends, so they are written when validation begins. Validation draws random numbers too: after it the random
+    generators are set back, so that the next epoch draws the same numbers after a resumption, and without validation.
 
     Args:
         pattern: Path of a checkpoint with {epoch:04d}; epochs count from 1.
@@ -46,6 +46,7 @@ class SaveEpoch(keras.callbacks.Callback):
         self.on_saved = on_saved
         self.written: deque[Path] = deque()
         self.trained = self.saved = 0  # epochs
+        self.random_states: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note which epoch the next files belong to."""
@@ -54,14 +55,16 @@ class SaveEpoch(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Write both files: the steps of the epoch are done."""
         self._save()
+        self.random_states = [np.array(keras.ops.convert_to_numpy(v.value)) for v in _random_states(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write both files; after a validation only the state."""
+        """Write both files, or after a validation, which began with that, set the random generators back."""
         self.trained = epoch + 1
-        if self.saved == self.trained:
-            save_state(self.model, self.state_path, self.trained, self.stage)
-        else:
+        if self.saved != self.trained:
             self._save()
+            return
+        for variable, value in zip(_random_states(self.model), self.random_states, strict=True):
+            variable.assign(value)
 
     def _save(self) -> None:
         path = Path(self.pattern.format(epoch=self.trained))
@@ -150,7 +153,12 @@ def _value(file: h5py.File, number: int, variable: Any) -> np.ndarray:
 
 def _state(model: keras.Model) -> list[Any]:
     """Return the variables that are not weights: the optimizer's, and the states of random generators."""
-    return [*model.optimizer.variables, *(v for v in model.variables if v.name == "seed_generator_state")]
+    return [*model.optimizer.variables, *_random_states(model)]
+
+
+def _random_states(model: keras.Model) -> list[Any]:
+    """Return the states of the random generators."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
 
 
 def _comparable(values: Any) -> Any:

@@ -1,8 +1,10 @@
 """A finished epoch is saved before anything runs that can fail."""
+import h5py
 import keras
 import numpy as np
 import pytest
 
+from mrcnn.training import checkpoints
 from mrcnn.training.checkpoints import STATE_NAME, restore_state, training_stage
 from mrcnn.training.runs import read_history
 from tests.training.small import shapes, small_model, weights_of
@@ -66,3 +68,22 @@ def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, w
 def test_ap_is_in_the_history(whole):
     rows = read_history(f"{whole.log_dir}/history.csv")
     assert len(rows) == 3 and all({"val_mask_AP", "val_box_AP", "seconds", "loss", "val_loss"} <= set(row) for row in rows)
+
+
+def test_the_state_is_written_once_an_epoch_and_validation_changes_no_weights(tmp_path, monkeypatch):
+    written = []
+    save = checkpoints.save_state
+    monkeypatch.setattr(checkpoints, "save_state", lambda *args: (written.append(args[2]), save(*args)))
+    weights = []
+    for name, validation in (("with", VALIDATION), ("without", None)):
+        model = small_model("training", tmp_path / name, STEPS_PER_EPOCH=1, SEED=3)
+        model.train(DATA, validation, 0.01, 2, "heads")
+        weights.append(weights_of(model.keras_model))
+        with h5py.File(f"{model.log_dir}/{STATE_NAME}") as file:
+            stored = [file[str(number)][()] for number in range(len(file))]
+        now = [keras.ops.convert_to_numpy(variable) for variable in checkpoints._state(model.keras_model)]
+        for ours, theirs in zip(stored, now, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert written == [1, 2, 1, 2]
+    for name, value in weights[0].items():
+        np.testing.assert_allclose(value, weights[1][name], rtol=1e-6, atol=1e-7, err_msg=name)
