@@ -17,6 +17,7 @@ from mrcnn.base.text import shorten_names
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation import coco
+from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.inference.mold import mold_inputs
 from mrcnn.inference.predictor import INSTANCE_KEYS, Predictor
 from mrcnn.inference.unmold import Instances, paste_detections, unmold_detections
@@ -329,10 +330,9 @@ class MaskRCNN:
 
     def get_anchors(self, image_shape: Sequence[int]) -> np.ndarray:
         """Return the normalised anchors of a molded image, float32 [A, 4], and keep the pixel anchors in `anchors`."""
-        predictor = self.full_predictor if self.mode == "inference" else self.predictor
-        normalised = predictor.anchors(image_shape)
-        self.anchors = predictor.last_anchors
-        return normalised
+        shape = tuple(int(side) for side in image_shape)
+        self.anchors = settings.config_anchors(self.config, shape)
+        return norm_boxes(self.anchors, shape[:2])
 
     def evaluate(self, dataset: Dataset, image_ids: Sequence[int] | None = None, limit: int | None = None,
                  progress: Stages | None = None, min_confidence: float | None = 0.0) -> coco.CocoResult:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from mrcnn.network.mask_rcnn import Network
 from mrcnn.training.mask_rcnn import _seeded
 from tests.training.small import small_model, weights_of
 
@@ -63,3 +64,11 @@ def test_a_new_model_does_not_touch_the_random_state_of_tensorflow(tmp_path):
     expected = _draws_around(lambda: None, draw, tf.random.set_seed)
     found = _draws_around(lambda: small_model("training", tmp_path), draw, tf.random.set_seed)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_get_anchors_builds_no_detection_model(tmp_path, monkeypatch):
+    model = small_model("training", tmp_path)
+    monkeypatch.setattr(Network, "detection_model", None)
+    anchors = model.get_anchors((64, 64, 3))
+    assert anchors.shape == (1023, 4)  # 3 * (16 * 16 + 8 * 8 + 4 * 4 + 2 * 2 + 1)
+    np.testing.assert_allclose(anchors * 63 + [0, 0, 1, 1], model.anchors, atol=1e-4)
