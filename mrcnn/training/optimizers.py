@@ -70,7 +70,8 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
     if choice == "sgd":
         # JAX does not need SGD, and on PyTorch Keras's own updates all weights at once.
         kind = SGD if keras.backend.backend() == "tensorflow" else keras.optimizers.SGD
-        return kind(learning_rate, momentum=momentum, global_clipnorm=clip)
+        # Keras refuses an int.
+        return kind(learning_rate, momentum=float(momentum), global_clipnorm=clip)
     try:
         plain = keras.optimizers.get(choice)
     except ValueError as error:

@@ -16,6 +16,11 @@ def test_the_default_is_sgd_with_momentum_and_a_bound_on_the_whole_gradient():
     assert optimizer.clipnorm is None and optimizer.clipvalue is None
 
 
+@pytest.mark.parametrize("momentum", [0, 1])
+def test_momentum_may_be_an_int(momentum):
+    assert make_optimizer(small_config(), 0.02, momentum).momentum == momentum
+
+
 def test_the_bound_is_on_all_variables_together():
     optimizer = make_optimizer(small_config(GRADIENT_CLIP_NORM=5.0), 1.0, 0.0)
     variables = [keras.Variable(np.zeros(1, np.float32)) for _ in range(2)]
