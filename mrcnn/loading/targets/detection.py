@@ -1,4 +1,6 @@
-"""Targets of the detection heads, made outside the network, for ROIs that do not come from the proposal layer.
+"""Targets of the heads for random ROIs, made outside the network for the classic generator and for inspection.
+
+Training uses `mrcnn.network.layers.detection_target` in every mode.
 
 Shape letters: R ROIs, S sampled ROIs, G ground-truth instances, K classes with background, h w masks, M N mask
 targets.
