@@ -23,7 +23,7 @@ import common
 import numpy as np
 
 from mrcnn.datasets.formats.shapes import SUBSET_SEEDS, ShapesDataset
-from mrcnn.training.presets import FORMAT_FROM_SCRATCH, FROM_SCRATCH, PRESETS
+from mrcnn.training.run_start import FORMAT_FROM_SCRATCH, FROM_SCRATCH, PRESETS
 from mrcnn.training.settings import make_loader
 
 SMALL = {**PRESETS["shapes"], **FROM_SCRATCH, **FORMAT_FROM_SCRATCH["shapes"], "DETECTION_MAX_INSTANCES": 20}
@@ -78,7 +78,7 @@ class Ours:
     def __init__(self, args, train_set):
         import keras
 
-        from mrcnn.training.environment import describe_environment
+        from mrcnn.training.runs import describe_environment
 
         self.device = describe_environment()["devices"][0]
         if self.device.lower() != "cpu":

@@ -64,7 +64,7 @@ def build_model(mode: str, config: "Config", model_dir: str) -> "MaskRCNN":
 def load_model(config: "Config", model_dir: str, weights: str) -> "MaskRCNN":
     """Build the network for inference and load its weights: a path, or "coco"."""
     model = build_model("inference", config, model_dir)
-    from mrcnn.training.start_weights import load_trained_weights
+    from mrcnn.training.run_start import load_trained_weights
 
     load_trained_weights(model, weights)
     return model

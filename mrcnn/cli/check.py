@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Check the data, print the findings, and return the exit code."""
     from mrcnn.datasets.catalog import recognise_format
     from mrcnn.tools.doctor import check_dataset
-    from mrcnn.training.presets import build_config
+    from mrcnn.training.run_start import build_config
 
     with working("recognising the format"):
         format = args.format or recognise_format(args.dataset)

@@ -78,7 +78,7 @@ def load(args: argparse.Namespace, format: str, weights: str, saved: "Config | N
     Raises:
         ConfigError, DataError: the configuration is invalid, or the data cannot be read.
     """
-    from mrcnn.training.presets import build_config, with_classes
+    from mrcnn.training.run_start import build_config, with_classes
 
     config = build_config(format, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
     dataset = options.open_data(args, format, args.dataset, subset_of(args, format), count=args.limit or 100,

@@ -93,7 +93,7 @@ def _data(args: argparse.Namespace) -> None:
     from mrcnn.config import Config
     from mrcnn.datasets.catalog import subsets_of
     from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
-    from mrcnn.training.presets import build_config, with_classes
+    from mrcnn.training.run_start import build_config, with_classes
     from mrcnn.training.settings import inspection_settings, make_generator
 
     config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)

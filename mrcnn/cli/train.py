@@ -57,9 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, and print the run folder."""
     from mrcnn.base.errors import DataError
-    from mrcnn.training.presets import build_config, for_other_data, with_classes
+    from mrcnn.training.run_start import WORDS, build_config, for_other_data, load_start_weights, with_classes
     from mrcnn.training.runs import find_checkpoint, load_config
-    from mrcnn.training.start_weights import WORDS, load_start_weights
 
     settings = options.overrides(args)
     if args.backbone:

@@ -10,8 +10,7 @@ from typing import Any
 import keras
 
 from mrcnn.evaluation.coco import CocoResult
-from mrcnn.training.environment import peak_device_memory, peak_memory
-from mrcnn.training.runs import read_history, write_history
+from mrcnn.training.runs import peak_device_memory, peak_memory, read_history, write_history
 
 logger = logging.getLogger(__name__)
 

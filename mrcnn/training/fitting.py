@@ -19,10 +19,9 @@ from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import CocoValidation, History, Speed
 from mrcnn.training.checkpoints import STATE_NAME, SaveEpoch, restore_state, training_stage
-from mrcnn.training.environment import add_entry
 from mrcnn.training.optimizers import LearningRate
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.runs import HISTORY_NAME
+from mrcnn.training.runs import HISTORY_NAME, add_environment
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import check_stage, layer_regex
 
@@ -60,7 +59,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     if model.epoch:
         print(f"The optimizer resumes from epoch {model.epoch}." if resumed else "The optimizer starts afresh.")
     _write_run(log_dir, config, train_dataset)
-    add_entry(log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
+    add_environment(log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
               learning_rate=str(_rate_name(learning_rate)), images=len(train_dataset.image_ids),
               validation_images=len(val_dataset.image_ids) if val_dataset is not None else 0)
     threads = 0 if config.LOADER_PROCESSES else config.LOADER_WORKERS

@@ -31,7 +31,7 @@ from mrcnn import utils
 from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.io.images import read_image, read_image_size
-from mrcnn.training.start_weights import load_start_weights
+from mrcnn.training.run_start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 

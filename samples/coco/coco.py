@@ -26,7 +26,7 @@ from mrcnn.cli.main import run_script
 from mrcnn.cli.progress import compiling_first
 from mrcnn.config import Config
 from mrcnn.datasets.formats.coco import CocoDataset
-from mrcnn.training.start_weights import load_start_weights
+from mrcnn.training.run_start import load_start_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 DEFAULT_DATASET_YEAR = "2014"

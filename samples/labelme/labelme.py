@@ -25,9 +25,8 @@ from mrcnn.config import Config
 from mrcnn.datasets.catalog import subsets_of
 from mrcnn.datasets.splits import split_images, subset_of
 from mrcnn.tools.predict import find_pictures, predict_pictures
-from mrcnn.training.presets import with_classes
+from mrcnn.training.run_start import load_start_weights, load_trained_weights, with_classes
 from mrcnn.training.runs import load_trained_run
-from mrcnn.training.start_weights import load_start_weights, load_trained_weights
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 VAL_SHARE = 0.2

@@ -24,7 +24,7 @@ from mrcnn import utils
 from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.io.images import read_stored
-from mrcnn.training.start_weights import load_start_weights
+from mrcnn.training.run_start import load_start_weights
 from mrcnn.viz.draw import draw_detections
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")

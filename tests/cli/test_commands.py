@@ -10,7 +10,7 @@ import skimage.io
 from mrcnn.cli.main import main
 from mrcnn.config import Config
 from mrcnn.training import mask_rcnn
-from mrcnn.training import start_weights as start
+from mrcnn.training import run_start as start
 from tests.shared_data import shared_path
 
 # what a pipe gets before the first run of the network

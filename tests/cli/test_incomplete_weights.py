@@ -8,7 +8,7 @@ import skimage.io
 
 from mrcnn.cli.main import main
 from mrcnn.network.backbones.compact import compact_graph
-from mrcnn.training.presets import build_config
+from mrcnn.training.run_start import build_config
 from mrcnn.weights import classic_h5
 
 SETTINGS = {"NUM_CLASSES": 4, "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "TOP_DOWN_PYRAMID_SIZE": 16, "RPN_HEAD_CHANNELS": 16,

@@ -58,7 +58,7 @@ def place(tmp_path_factory):
     import tensorflow as tf
 
     from mrcnn.network import backbones
-    from mrcnn.training import start_weights as start
+    from mrcnn.training import run_start as start
     from mrcnn.training.mask_rcnn import MaskRCNN
     from tests.training.small import tiny_backbone
 

@@ -10,7 +10,7 @@ from mrcnn.base.progress import Show, Stages, unseen
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation.coco import CocoResult
 from mrcnn.evaluation.mistakes import Confusion, ImageMistakes, confusion_matrix, find_mistakes, worst_images
-from mrcnn.training.environment import peak_device_memory, peak_memory
+from mrcnn.training.runs import peak_device_memory, peak_memory
 
 # maximum number of worst images shown
 WORST = 20

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.training.environment import ENVIRONMENT_NAME, read_entries
-from mrcnn.training.runs import HISTORY_NAME, load_class_names, load_config, read_history, run_checkpoints
+from mrcnn.training.runs import (
+    ENVIRONMENT_NAME,
+    HISTORY_NAME,
+    load_class_names,
+    load_config,
+    read_environments,
+    read_history,
+    run_checkpoints,
+)
 
 # criteria for the best epoch, of which the first recorded one is used: column of history.csv, and whether higher is better
 CRITERIA = (("val_mask_AP", True), ("val_loss", False))
@@ -22,7 +29,7 @@ class Run:
         config: None when it is missing.
         class_names: the background first; None when they are missing.
         history: columns of each epoch; see `training.runs.read_history`.
-        entries: one per call of `train`; see `training.environment.read_entries`.
+        entries: one per call of `train`; see `training.runs.read_environments`.
         checkpoints: by epoch, ascending.
         missing: what is missing, and why.
     """
@@ -67,7 +74,7 @@ def read_run(folder: Path | str) -> Run:
     if not history:
         missing.append(f"Losses and speed: the folder has no {HISTORY_NAME} with an epoch in it. Training writes a line at the "
                        "end of each epoch.")
-    entries = read_entries(folder / ENVIRONMENT_NAME)
+    entries = read_environments(folder / ENVIRONMENT_NAME)
     if not entries:
         missing.append(f"The environment: the folder has no {ENVIRONMENT_NAME}.")
     return Run(folder, config, names, history, entries, checkpoints, missing)

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mrcnn.training import start_weights as start
-from mrcnn.training.start_weights import CLASS_LAYERS, load_start_weights, load_trained_weights
+from mrcnn.training import run_start as start
+from mrcnn.training.run_start import CLASS_LAYERS, load_start_weights, load_trained_weights
 from tests.training.small import shapes, small_model
 
 

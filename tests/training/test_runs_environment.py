@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.environment import add_entry, describe_environment, peak_device_memory, read_entries
+from mrcnn.training.runs import add_environment, describe_environment, peak_device_memory, read_environments
 from tests.shared_data import REPOSITORY
 
 
@@ -23,9 +23,9 @@ def test_the_environment_describes_this_process():
 
 
 def test_each_training_adds_an_entry(tmp_path):
-    add_entry(tmp_path, first_epoch=1, layers="heads")
-    add_entry(tmp_path, first_epoch=3, layers="all")
-    entries = read_entries(tmp_path / "environment.json")
+    add_environment(tmp_path, first_epoch=1, layers="heads")
+    add_environment(tmp_path, first_epoch=3, layers="all")
+    entries = read_environments(tmp_path / "environment.json")
     assert [(entry["first_epoch"], entry["layers"]) for entry in entries] == [(1, "heads"), (3, "all")]
     assert entries[0]["began"] <= entries[1]["began"] and entries[1]["backend"] == keras.backend.backend()
 
@@ -35,9 +35,9 @@ def test_a_file_that_is_not_an_environment_is_ignored(tmp_path, content):
     path = tmp_path / "environment.json"
     if content is not None:
         path.write_text(content)
-    assert read_entries(path) == []
-    add_entry(tmp_path, first_epoch=1)
-    assert len(read_entries(path)) == 1
+    assert read_environments(path) == []
+    add_environment(tmp_path, first_epoch=1)
+    assert len(read_environments(path)) == 1
 
 
 @pytest.mark.tensorflow_only
@@ -60,7 +60,7 @@ def test_peak_memory_of_a_gpu(monkeypatch):
 
 def test_peak_memory_grows_with_allocations():
     """In a new process. A shell starts it, because Linux includes the memory of the parent process."""
-    script = ("import sys; from mrcnn.training.environment import peak_memory; before = peak_memory();"
+    script = ("import sys; from mrcnn.training.runs import peak_memory; before = peak_memory();"
               "held = b'x' * (100 * 2**20); print(before, peak_memory(), 'keras' in sys.modules)")  # fmt: skip
     done = subprocess.run(["sh", "-c", '"$0" -c "$1"; true', sys.executable, script], cwd=REPOSITORY,
                           capture_output=True, text=True, check=True)  # fmt: skip

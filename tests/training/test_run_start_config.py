@@ -5,7 +5,7 @@ import pytest
 
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import FORMATS
-from mrcnn.training.presets import build_config, for_other_data, with_classes
+from mrcnn.training.run_start import build_config, for_other_data, with_classes
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])

@@ -5,7 +5,7 @@ import pytest
 
 from mrcnn.config import ConfigError
 from mrcnn.training import mask_rcnn
-from mrcnn.training.shapes_run import shapes_checkpoint
+from mrcnn.training.run_start import shapes_checkpoint
 
 
 class FakeModel:

@@ -1,0 +1,194 @@
+"""What a run starts from: its configuration and its weights, by the words of the command line; and a run on drawn shapes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrcnn.base.text import shorten_names
+from mrcnn.config import Config, ConfigError
+from mrcnn.datasets.catalog import open_dataset
+from mrcnn.datasets.dataset import Dataset
+from mrcnn.training.runs import STAMP_LENGTH, find_last, parse_checkpoint
+from mrcnn.weights.pretrained import coco_weights
+
+if TYPE_CHECKING:
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+# The preset of a format, beside its NAME.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Images of 128 pixels: smaller anchors and fewer ROIs than a photograph needs.
+    "shapes": {"IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
+               "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
+    # LVIS measures up to 300 detections per image.
+    "lvis": {"DETECTION_MAX_INSTANCES": 300},
+}
+# Settings for training from random weights: batch norm has to learn its statistics, and the first proposals of the RPN hold no
+# objects from which the heads could learn.
+FROM_SCRATCH: dict[str, Any] = {"TRAIN_BN": None, "GT_BOXES_AS_ROIS": True}
+# More such settings for one format: a CPU trains a network on shapes in minutes.
+FORMAT_FROM_SCRATCH: dict[str, dict[str, Any]] = {
+    "shapes": {"BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
+               "MASK_HEAD_CHANNELS": 64, "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300,
+               "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100, "OPTIMIZER": "adam"},
+}
+
+# Words that name neither a path nor a run: weights to download, or none at all.
+WORDS = ("coco", "imagenet", "none")
+COCO_CLASSES, COCO_BACKBONE = 81, "resnet101"
+# The layers whose shapes depend on the number of classes.
+CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
+
+
+# --- Configuration ----------------------------------------------------------------------------------------------------
+def build_config(data: str, settings: Mapping[str, object], saved: Config | None = None, from_scratch: bool = False) -> Config:
+    """Return the validated configuration of a command.
+
+    Args:
+        data: The data format. It is the NAME of the run if nothing else sets it.
+        settings: The user's changes, which take precedence.
+        saved: The configuration of an earlier run, used in place of the preset.
+        from_scratch: Training starts from random weights.
+
+    Returns:
+        NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
+
+    Raises:
+        ConfigError: An unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
+    """
+    scratch = {**FROM_SCRATCH, **FORMAT_FROM_SCRATCH.get(data, {})} if from_scratch else {}
+    base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
+    return base.with_overrides(settings)
+
+
+def for_other_data(saved: Config | None, name: str) -> Config | None:
+    """Return the configuration of an earlier run for training under another NAME: the same network, other classes.
+
+    Args:
+        saved: Returned unchanged if it is None or has this NAME.
+        name: NAME of the new run.
+    """
+    if saved is None or saved.NAME == name:
+        return saved
+    return saved.with_overrides({"NAME": name, "NUM_CLASSES": Config.NUM_CLASSES})
+
+
+def with_classes(config: Config, dataset: Dataset) -> Config:
+    """Return `config` with the number of classes of `dataset`, which is prepared.
+
+    Raises:
+        ConfigError: The configuration already sets another number of classes.
+    """
+    if config.NUM_CLASSES == Config.NUM_CLASSES:
+        return config.with_overrides({"NUM_CLASSES": dataset.num_classes})
+    if config.NUM_CLASSES != dataset.num_classes:
+        raise ConfigError(f"NUM_CLASSES is {config.NUM_CLASSES} in the configuration (of the run that the weights come "
+                          f"from, or by --set), and the data set has {dataset.num_classes} classes, background included: "
+                          "use weights that were trained on these classes.")
+    return config
+
+
+# --- Weights ----------------------------------------------------------------------------------------------------------
+def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] = ()) -> None:
+    """Load the weights that training starts from.
+
+    Args:
+        weights: "coco" for the published COCO weights (without the class layers if the classes are others), "imagenet" for a
+            backbone trained on ImageNet, "last" for the newest checkpoint of a run of the configuration's NAME, "none" for
+            the random weights that the model has, or the path of a file.
+        exclude: Names of layers to leave unchanged; "heads" means CLASS_LAYERS.
+
+    Raises:
+        ValueError: The weights are of another network.
+        FileNotFoundError: There is no such file, or no checkpoint.
+        OSError: The download failed.
+    """
+    if weights == "none":
+        print("Starting from random weights.")
+        if model.config.TRAIN_BN is False:
+            print("TRAIN_BN is False: batch norm keeps its initial statistics, which only suits pretrained weights. To train "
+                  "from random weights set TRAIN_BN=None.")
+        return
+    excluded = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
+    if weights in ("coco", "imagenet") and model.config.IMAGE_CHANNEL_COUNT != 3:
+        excluded.add("conv1")  # its kernel is for red, green and blue
+    path: Path | str = weights
+    if weights == "coco":
+        if model.config.NUM_CLASSES != COCO_CLASSES:
+            excluded.update(CLASS_LAYERS)
+        path = _coco(model)
+    elif weights == "imagenet":
+        path = model.get_imagenet_weights()
+    elif weights == "last":
+        path = model.find_last()
+    print(f"Loading weights: {path}")
+    model.load_weights(str(path), by_name=True, exclude=sorted(excluded) or None)
+    checkpoint = parse_checkpoint(path)
+    if checkpoint and checkpoint[0][:-STAMP_LENGTH] != (model.config.NAME or "").lower():
+        # A checkpoint of another data set is where this run starts, not a run to resume: epoch and folder are new.
+        model.set_log_dir()
+
+
+def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
+    """Load the weights to detect with; the file must hold every layer of the model.
+
+    Args:
+        weights: "coco", or the path of a checkpoint.
+
+    Raises:
+        ValueError: The weights are of another network or of other classes, or the file lacks layers of the model.
+    """
+    path: Path | str = weights
+    if weights == "coco":
+        if model.config.NUM_CLASSES != COCO_CLASSES:
+            raise ValueError(f"the published weights are of COCO's {COCO_CLASSES} classes (background included), and "
+                             f"NUM_CLASSES is {model.config.NUM_CLASSES}: train on these data first.")
+        path = _coco(model)
+    print(f"Loading weights: {path}")
+    report = model.load_weights(str(path), by_name=True)
+    if report is not None and report.missing:  # None: a file of Keras's own layout, which loads completely or not at all
+        raise ValueError(f"{path}: no weights for {shorten_names(report.missing_layers)}. Detection needs every layer, and "
+                         "these would keep random values. Give a checkpoint of a whole network, or train one from this "
+                         f"file first (mrcnn train ... --weights {path}).")
+
+
+def _coco(model: "MaskRCNN") -> Path:
+    if model.config.BACKBONE != COCO_BACKBONE:
+        raise ValueError(f"the published COCO weights are of a {COCO_BACKBONE}, and BACKBONE is "
+                         f"{model.config.BACKBONE!r}: set BACKBONE={COCO_BACKBONE}, or start from other weights.")
+    return coco_weights()
+
+
+# --- A network trained on shapes, for notebooks before the user has one of their own ----------------------------------
+def shapes_checkpoint(folder: Path | str, *, images: int = 2400, epochs: int = 2, **settings: object) -> str:
+    """Return the newest checkpoint of a network trained on shapes. The first call trains it, in minutes on two CPU cores.
+
+    Args:
+        folder: The folder of the run folders. It should hold no other run named "shapes".
+        images: Number of drawn images to train on.
+        epochs: Passes over them. A run of fewer epochs is not enough: a new one is trained.
+        **settings: Changes of the configuration of `mrcnn train shapes` for random weights.
+
+    Raises:
+        ConfigError: A setting is unknown or cannot work.
+    """
+    try:
+        checkpoint = find_last(folder, "shapes")
+    except FileNotFoundError:
+        return _train_on_shapes(str(folder), images, epochs, settings)
+    parsed = parse_checkpoint(checkpoint)
+    return checkpoint if parsed and parsed[1] >= epochs else _train_on_shapes(str(folder), images, epochs, settings)
+
+
+def _train_on_shapes(folder: str, images: int, epochs: int, settings: dict[str, object]) -> str:
+    import keras
+
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+    config = build_config("shapes", settings, from_scratch=True)
+    dataset = open_dataset(format="shapes", subset="train", count=images, image_size=config.IMAGE_MAX_DIM)
+    steps = epochs * -(-images // config.BATCH_SIZE)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-4, steps, warmup_target=2e-3, warmup_steps=max(1, min(50, steps // 10)), alpha=0.01)  # fmt: skip
+    model = MaskRCNN("training", with_classes(config, dataset), folder)
+    model.train(dataset, None, learning_rate=rate, epochs=epochs, layers="all")
+    return find_last(folder, "shapes")
