@@ -27,8 +27,7 @@ from mrcnn.training import inspection, runs, settings, trainable
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import LearningRate, make_optimizer
 from mrcnn.weights import classic_h5, pretrained
-from mrcnn.weights.classic_h5 import KERAS_SUFFIX, LoadReport
-from mrcnn.weights.classic_model import ClassicFiles
+from mrcnn.weights.classic_h5 import KERAS_SUFFIX, ClassicFiles, LoadReport
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")

@@ -198,6 +198,62 @@ def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path:
         raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {theirs}; the model has {ours}")
 
 
+# --- Models whose weight files have this layout -----------------------------------------------------------------------
+class ClassicFiles:
+    """A mixin for keras.Model: weight files have the classic layout unless their name ends with Keras' own suffix.
+
+    Classic notebooks end with `model.keras_model.save_weights("mask_rcnn_shapes.h5")`.
+
+    Attributes:
+        unloaded_layers: Names of the layers that no loaded file gave weights; None before a file is loaded.
+    """
+
+    unloaded_layers: tuple[str, ...] | None = None
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """Write the weights, in Keras' layout if the path ends with .weights.h5, in the classic layout otherwise.
+
+        Args:
+            filepath: The file.
+            overwrite: Whether an existing file is replaced.
+            **kwargs: For keras.Model.save_weights, for Keras' layout.
+
+        Raises:
+            FileExistsError: The file exists and `overwrite` is False.
+        """
+        if str(filepath).endswith(KERAS_SUFFIX):
+            super().save_weights(filepath, overwrite=overwrite, **kwargs)  # type: ignore[misc]
+            return
+        if not overwrite and os.path.exists(filepath):
+            raise FileExistsError(f"{filepath} already exists: give another path, or overwrite=True.")
+        save(self, filepath)
+
+    def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
+                     exclude: Sequence[str] | None = None, **kwargs: Any) -> LoadReport | None:
+        """Read weights in the layout that `save_weights` writes to this path.
+
+        Layers that the file lacks, and `exclude` does not name, are printed in one line. They keep their values.
+
+        Args:
+            filepath: The file.
+            by_name: See `load`. `exclude` implies it.
+            exclude: See `load`.
+            **kwargs: For keras.Model.load_weights, for Keras' layout.
+
+        Returns:
+            LoadReport for the classic layout; None for Keras', which is complete.
+        """
+        if str(filepath).endswith(KERAS_SUFFIX):
+            super().load_weights(filepath, **kwargs)  # type: ignore[misc]
+            self.unloaded_layers = ()
+            return None
+        report = load(self, filepath, by_name=by_name or bool(exclude), exclude=exclude)
+        self.unloaded_layers = tuple(report.unloaded_layers(self.unloaded_layers))
+        if report.missing:
+            print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
+        return report
+
+
 # --- Matching ---------------------------------------------------------------------------------------------------------
 def _slots(model: keras.Model) -> list[_Slot]:
     """Return the slots of a model in the order of its layers. A layer that is used twice counts once."""

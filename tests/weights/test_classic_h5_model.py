@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.weights.classic_model import ClassicFiles
+from mrcnn.weights.classic_h5 import ClassicFiles
 
 
 class ClassicModel(ClassicFiles, keras.Model):
