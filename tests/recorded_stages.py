@@ -1,4 +1,4 @@
-"""A maker of stages that keeps what it is told, and holds it against what a bar must be."""
+"""Records the stages and calls of a progress protocol, and checks that they are valid for a progress bar."""
 from contextlib import contextmanager
 
 
@@ -6,20 +6,20 @@ class RecordedStages:
     """See `mrcnn.base.progress`.
 
     Attributes:
-        told: list of (name of the stage, list of (done, total)), in their order.
+        reported: list of (name of the stage, list of (done, total)), in their order.
     """
 
     def __init__(self):
-        self.told, self._open = [], []
+        self.reported, self._open = [], []
 
     @contextmanager
     def __call__(self, what):
         calls = []
-        self.told.append((what, calls))
+        self.reported.append((what, calls))
         self._open.append(calls)
 
         def show(done, total):
-            assert calls in self._open, f"{what}: told of after its end"
+            assert calls in self._open, f"{what}: reported after its end"
             assert 0 < done <= total, f"{what}: {done} of {total}"
             assert not calls or (calls[-1][0] < done and calls[-1][1] == total), f"{what}: {done} of {total} after {calls[-1]}"
             calls.append((done, total))
@@ -31,17 +31,18 @@ class RecordedStages:
     @property
     def names(self):
         """The names of the stages: list of str."""
-        return [what for what, _ in self.told]
+        return [what for what, _ in self.reported]
 
     def of(self, what):
-        """The calls of the stages of a name: list of lists of (done, total)."""
-        return [calls for name, calls in self.told if name == what]
+        """The calls of the stages with this name: list of lists of (done, total)."""
+        return [calls for name, calls in self.reported if name == what]
 
     def during(self, what, function):
-        """Wrap a function that does the work of a stage: the stage must be the open one, and its bar not full."""
+        """Wrap a function that does the work of a stage: the stage must be open, and its bar not full."""
 
         def wrapped(*args, **kwargs):
-            assert self._open and self.told[-1] == (what, self._open[-1]), f"not in the stage {what!r}, but {self.told[-1:]}"
+            last = self.reported[-1:]
+            assert self._open and last == [(what, self._open[-1])], f"not in the stage {what!r}, but {last}"
             calls = self._open[-1]
             assert not calls or calls[-1][0] < calls[-1][1], f"{what}: full before the work is done"
             result = function(*args, **kwargs)

@@ -1,8 +1,7 @@
-"""The base of the readers: data sets whose instances are annotations in COCO's form.
+"""The base class of the readers: data sets whose instances are COCO annotations.
 
-An annotation is a dict: "category_id" (the class's id at its source), "segmentation" (a list of polygons [x1, y1, x2,
-y2, ...], or an RLE, compressed or not), and, where they are known, "iscrowd", "id", "area" in pixels and "bbox" [x, y,
-width, height].
+An annotation is a dict: "category_id" (the id of the class at its source), "segmentation" (a list of polygons [x1, y1, x2,
+y2, ...], or an RLE, compressed or not) and, if known, "iscrowd", "id", "area" in pixels and "bbox" [x, y, width, height].
 
 Shape letters: H W C image, N instances.
 """
@@ -29,20 +28,24 @@ class AnnotatedDataset(Dataset):
     """A data set of annotations. A reader sets `source` and calls `add_class` and `add_annotated_image`.
 
     A reader whose annotations are in separate files, too many or too large to keep in memory, overrides `annotations_of`
-    (and `num_instances`) and reads them there.
+    (and `num_instances`) and reads the files there.
 
     Attributes:
         source: the source of its classes and images.
-        skipped: (where, reason) of annotations and images that were skipped while loading. `where` is an id or a place
-            in a file.
-        notes: (where, note) of what was repaired while loading, or is worth knowing.
+        skipped: (where, reason) of each annotation or image skipped while loading. `where` is an id or a place in a file.
+        notes: (where, note) of each repair made while loading, and of anything else worth knowing.
         allow_outside: whether image files may be outside the data set's folder.
     """
 
     source = ""
 
     def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
-        """Make an empty data set. Args: class_map: see `Dataset.prepare`; allow_outside: see the class."""
+        """Create an empty data set.
+
+        Args:
+            class_map: see `Dataset.prepare`.
+            allow_outside: see the class.
+        """
         super().__init__(class_map)
         self.skipped: list[tuple[Any, str]] = []
         self.notes: list[tuple[Any, str]] = []
@@ -61,16 +64,16 @@ class AnnotatedDataset(Dataset):
         """Add an image with its annotations.
 
         Args:
-            image_id: number or text. Its id in the source.
+            image_id: number or text. Its id at the source.
             path: the image file, or None.
             size: (height, width) in pixels that the annotations refer to. None reads it from the header of the file when
                 it is needed.
-            annotations: see the head of this module. None when `annotations_of` is overridden. A `JsonList` decodes its
-                entries anew at each access.
-            root: the folder that the file must be in, links resolved; None where its name does not come from a data
-                file.
-            **info: also stored in `image_info`. "exif_applied" True: size and annotations refer to the image turned by its
-                EXIF orientation, and `load_image` turns it.
+            annotations: see the docstring of this module. None if `annotations_of` is overridden. A `JsonList` decodes its
+                entries again at each access.
+            root: the folder that the file must be in after links are resolved; None if the file's name does not come from
+                a data file.
+            **info: also stored in `image_info`. "exif_applied" True: size and annotations refer to the image rotated by its
+                EXIF orientation, and `load_image` rotates it.
         """
         if root is not None and not self.allow_outside:
             info["root"] = str(root)
@@ -79,28 +82,38 @@ class AnnotatedDataset(Dataset):
         self.add_image(self.source, image_id, None if path is None else str(path), annotations=annotations, **info)
 
     def skip(self, where: Any, reason: str) -> None:
-        """Record what is skipped, once. Args: where: id, or place in a file; reason: the same text for faults of one kind."""
+        """Record that something is skipped. A repeated call has no effect.
+
+        Args:
+            where: an id, or a place in a file.
+            reason: the same text for all faults of one kind, so that they can be counted.
+        """
         if (where, reason) not in self._skipped_once:
             self._skipped_once.add((where, reason))
             self.skipped.append((where, reason))
 
     def log_skipped(self, path: Any, what: str = "annotations") -> None:
-        """Log what was skipped and noted while loading, one line per reason. Args: path: of the data; what: plural noun."""
+        """Log what was skipped and noted while loading, one line per reason.
+
+        Args:
+            path: the data set, for the message.
+            what: plural noun for what was skipped.
+        """
         for entries, done in ((self.skipped, f"{what} skipped"), (self.notes, "times")):
             for reason, count in Counter(reason for _, reason in entries).items():
                 example = next(where for where, other in entries if other == reason)
                 logger.warning("%s: %d %s, such as %s: %s", path, count, done, example, reason)
 
     def reads(self, image_id: Integer) -> bool:
-        """Return whether an image is of this reader's source, and not one of another source that a subclass added."""
+        """Return whether an image is from this reader's source, and not from another source that a subclass added."""
         return self.image_info[image_id]["source"] == self.source
 
     def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
-        """Return the annotations of an image of this source."""
+        """Return the annotations of an image from this source."""
         return list(self.image_info[image_id]["annotations"])
 
     def load_image(self, image_id: Integer) -> Num[np.ndarray, "H W C"]:
-        """Read an image, whose file must be in the data set's folder; see `Dataset.load_image`."""
+        """Read an image, after checking that its file is in the data set's folder; see `Dataset.load_image`."""
         self._check_link(image_id)
         image, info = super().load_image(image_id), self.image_info[image_id]
         if not info.get("exif_applied"):
@@ -108,7 +121,7 @@ class AnnotatedDataset(Dataset):
         return np.ascontiguousarray(turn_upright(image, read_orientation(info["path"])))
 
     def image_size(self, image_id: Integer) -> tuple[int, int]:
-        """Return the size of an image, from the header of its file where it is not known; see `Dataset.image_size`."""
+        """Return the size of an image, reading the header of its file if it is unknown; see `Dataset.image_size`."""
         info = self.image_info[image_id]
         if not info.get("height") and info["path"] and type(self).load_image is AnnotatedDataset.load_image:
             self._check_link(image_id)
@@ -132,14 +145,14 @@ class AnnotatedDataset(Dataset):
     def load_instances(
         self, image_id: Integer
     ) -> tuple[Shaped[np.ndarray, "H W N"] | Sequence[Any], Shaped[np.ndarray, " N"]]:
-        """Return an image's polygons and RLEs as they are; see `Dataset.load_instances`."""
+        """Return an image's polygons and RLEs without drawing them; see `Dataset.load_instances`."""
         if not self.reads(image_id):
             return super().load_instances(image_id)
         pairs = self._with_class_ids(image_id)
         return [segmentation_of(a) for a, _ in pairs], np.array([class_id for _, class_id in pairs], np.int32)
 
     def load_mask(self, image_id: Integer) -> tuple[Shaped[np.ndarray, "H W N"], Shaped[np.ndarray, " N"]]:
-        """Draw the masks of an image at its own size; see `Dataset.load_mask`. Instances without a pixel are left out."""
+        """Draw the masks of an image at its original size; see `Dataset.load_mask`. Instances without pixels are skipped."""
         if not self.reads(image_id):
             return super().load_mask(image_id)
         size = self.image_size(image_id)
@@ -156,9 +169,9 @@ class AnnotatedDataset(Dataset):
         return sum(not a.get("iscrowd") for a in self.annotations_of(image_id))
 
     def ground_truth(self, image_id: Integer) -> list[dict[str, Any]]:
-        """Return the annotations with their own areas and boxes; see `Dataset.ground_truth`.
+        """Return the annotations with the areas and boxes that they list; see `Dataset.ground_truth`.
 
-        An annotation without an area or a box gets those of its mask.
+        A missing area or box is computed from the mask.
         """
         if not self.reads(image_id) or overrides_later(self, "load_mask", "ground_truth"):
             return super().ground_truth(image_id)
@@ -182,16 +195,28 @@ class AnnotatedDataset(Dataset):
         return Path(self.image_info[image_id]["path"] or "").name
 
     def annToRLE(self, ann: Mapping[str, Any], height: Integer, width: Integer) -> Rle:
-        """Encode the segmentation of an annotation as compressed RLE. Args: height, width: of its image, in pixels."""
+        """Encode the segmentation of an annotation as compressed RLE.
+
+        Args:
+            ann: the annotation.
+            height: height of its image in pixels.
+            width: width of its image in pixels.
+        """
         return as_rle(segmentation_of(ann), (height, width))
 
     def annToMask(self, ann: Mapping[str, Any], height: Integer, width: Integer) -> Bool[np.ndarray, "H W"]:
-        """Draw the segmentation of an annotation. Args: height, width: of its image, in pixels."""
+        """Draw the segmentation of an annotation.
+
+        Args:
+            ann: the annotation.
+            height: height of its image in pixels.
+            width: width of its image in pixels.
+        """
         return decode_rle(self.annToRLE(ann, height, width))
 
 
 def is_ring(polygon: Sequence[Any]) -> bool:
-    """Return whether a flat list of coordinates has at least three points, and a y for each x."""
+    """Return whether a flat list of coordinates has at least three points and a y for each x."""
     return len(polygon) >= 6 and len(polygon) % 2 == 0
 
 

@@ -1,8 +1,8 @@
-"""Checks of annotations in COCO's form, made before anything is computed from them.
+"""Checks of COCO annotations, made before anything is computed from them.
 
-Opening COCO checks millions of numbers. Nearly all annotations are as `PlainAnnotation` describes them, and msgspec checks
-their types while it parses; every other annotation is parsed without types and checked field by field, which finds the
-reason why it cannot be used. One kind of fault has one reason, word for word, so that reasons can be counted.
+Opening COCO checks millions of numbers. Nearly all annotations match `PlainAnnotation`, so msgspec checks their types while
+it parses them; every other annotation is parsed without types and checked field by field, to find the reason why it cannot
+be used. All faults of one kind have the same reason, word for word, so that they can be counted.
 
 Shape letters: H W image.
 """
@@ -20,10 +20,10 @@ from mrcnn.datasets.annotated_dataset import is_ring
 from mrcnn.geometry.rle import counts_fault, sum_faults, text_fault
 from mrcnn.io.json_fields import JsonList
 
-# A point further out than this many times the longer side of its image is a mistake, and an outline that runs so far
-# takes memory by its length.
+# A point further away than this many times the longer side of its image is a mistake, and rasterising an outline takes
+# memory in proportion to its length.
 FAR = 10
-# annotations whose packed counts are added up at once: enough to pay, few enough to stay in the processor's cache
+# annotations whose packed counts are summed together: enough to be worth it, few enough to stay in the processor's cache
 _AT_ONCE = 128
 _NUMBERS = frozenset([int, float])
 _WHOLE = frozenset([int])
@@ -34,7 +34,7 @@ Id = int | str
 
 
 class PlainAnnotation(msgspec.Struct, gc=False):
-    """An annotation with polygons, all of whose fields are as most programs write them."""
+    """An annotation with polygons, with every field in the form that most programs write."""
 
     image_id: Id
     category_id: Id
@@ -50,15 +50,15 @@ _PLAIN = msgspec.json.Decoder(PlainAnnotation)
 def check_annotations(
     annotations: Sequence[Any], images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]
 ) -> Iterator[tuple[Id, Id, None] | tuple[None, None, str]]:
-    """Check annotations one after the other.
+    """Check annotations one by one.
 
     Args:
-        annotations: entries of a COCO file, of any kind; text still (`JsonList`), or decoded.
+        annotations: entries of a COCO file, which may be anything; JSON text (`JsonList`) or decoded.
         images: image id -> dict with "height" and "width", whole numbers.
         categories: the known category ids.
 
     Yields:
-        (image id, category id, None) of an annotation that can be used, (None, None, reason) of any other.
+        (image id, category id, None) for an annotation that can be used, (None, None, reason) for any other.
     """
     for start in range(0, len(annotations), _AT_ONCE):
         chunk = annotations[start : start + _AT_ONCE]
@@ -87,7 +87,7 @@ def check_annotations(
 def _plain_ids(
     annotations: JsonList, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]
 ) -> list[tuple[Id, Id, None] | None]:
-    """Return the ids of each plain annotation that can be used, as `check_annotations`; None leaves it to `_fault`."""
+    """Return what `check_annotations` yields for each plain annotation that can be used; None leaves it to `_fault`."""
     results: list[tuple[Id, Id, None] | None] = []
     for text in annotations.texts:
         try:
@@ -101,13 +101,13 @@ def _plain_ids(
 
 
 def _is_within_reach(annotation: PlainAnnotation, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]) -> bool:
-    """Return whether a plain annotation can be used; False leaves the answer to `_fault`."""
+    """Return whether a plain annotation can be used; False leaves the decision to `_fault`."""
     image = images.get(annotation.image_id)
     if image is None or annotation.category_id not in categories:
         return False
     farthest = FAR * max(image["height"], image["width"])
     for polygon in annotation.segmentation:
-        # the length of all coordinates together is more than that of any one
+        # the norm of all coordinates is at least as large as any one of them
         if len(polygon) % 2 or math.hypot(*polygon) > farthest:
             return False
     return True
@@ -122,7 +122,7 @@ def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: 
     if annotation.__class__ is not dict:
         return "it is not an object"
     image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    # the kind first: a dict finds 1 for True, and for 1.0 too
+    # check the type first: looking up True or 1.0 in a dict finds the key 1
     if not is_id(image_id) or image_id not in images:
         return "its image_id is not among the images"
     if not is_id(category_id) or category_id not in categories:
@@ -166,14 +166,13 @@ def _segmentation_fault(segmentation: Any, height: int, width: int) -> str | Non
 
 
 def reach(values: Sequence[Any]) -> float:
-    """Measure how far a list of numbers reaches from 0.
+    """Return an upper bound on the absolute value of the numbers in a list.
 
     Args:
         values: numbers, or anything else.
 
     Returns:
-        The length of the vector of all of them, which is at least as much as the largest; infinity where one of them is
-        not a finite number (true and false are not).
+        The Euclidean norm of the list; infinity if one of the values is not a finite number (true and false are not).
     """
     try:
         length = math.hypot(*values) if _NUMBERS.issuperset(map(type, values)) else math.inf

@@ -1,4 +1,4 @@
-"""The data formats by name, and one way to open any of them. `mrcnn.datasets.formats` says what a format consists of."""
+"""The data formats by name, and a function that opens any of them. `mrcnn.datasets.formats` describes what a format needs."""
 
 import inspect
 import os
@@ -50,9 +50,9 @@ def open_dataset(
         path: its folder or file; None for shapes, which are generated.
         format: a key of FORMATS. None detects it.
         subset: train, val, ... None opens the only subset, or an undivided data set.
-        progress: stages of the reader.
-        **options: of the format's `open_subset`, such as year (coco), count (shapes), allow_outside (formats that read file
-            names from data files). None leaves an option at its default.
+        progress: reports the stages of the reader.
+        **options: options of the format's `open_subset`, such as year (coco), count (shapes), allow_outside (formats that
+            read file names from data files). None leaves an option at its default.
 
     Returns:
         A prepared data set.
@@ -91,7 +91,12 @@ def _checked_subset(reader: Format, path: os.PathLike[str] | str | None, format:
 
 
 def subsets_of(path: os.PathLike[str] | str | None, format: str) -> list[str]:
-    """Return the subsets of a data set. Args: path: None for generated data; format: a key of FORMATS."""
+    """Return the subsets of a data set.
+
+    Args:
+        path: its folder or file; None for generated data.
+        format: a key of FORMATS.
+    """
     reader = format_module(format)
     _check_path(path, format)
     return reader.subsets(cast(Path, path))
@@ -108,10 +113,13 @@ def _check_path(path: os.PathLike[str] | str | None, format: str) -> None:
 
 
 def recognise_format(path: os.PathLike[str] | str | None) -> str:
-    """Detect the format of a file or folder. Returns: a key of FORMATS.
+    """Detect the format of a file or folder.
+
+    Returns:
+        A key of FORMATS.
 
     Raises:
-        DataError: no format fits, with the reason of each, or more than one does.
+        DataError: no format matches (the message gives the reason for each), or more than one does.
     """
     if path is None:
         raise DataError("say which data to open: the path of a folder or file, or a format such as shapes.")
@@ -129,7 +137,14 @@ def recognise_format(path: os.PathLike[str] | str | None) -> str:
 
 
 def format_module(name: str) -> Format:
-    """Import the module that reads a format. Args: name: a key of FORMATS. Raises: ValueError: it is unknown."""
+    """Import the module that reads a format.
+
+    Args:
+        name: a key of FORMATS.
+
+    Raises:
+        ValueError: the format is unknown.
+    """
     if name not in FORMATS:
         raise ValueError(f"{name!r} is not a data format: choose {', '.join(FORMATS)}.")
     return cast(Format, import_module(f"mrcnn.datasets.formats.{FORMATS[name][0]}"))

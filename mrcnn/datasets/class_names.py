@@ -1,4 +1,4 @@
-"""Class names that the user gives, for formats whose data do not list their classes."""
+"""Class names given by the user, for formats whose data do not list their classes."""
 
 import os
 import re
@@ -12,7 +12,7 @@ NO_CLASSES = ("__ignore__", "_background_")
 
 
 def read_lines(path: Path | str) -> list[str]:
-    """Read the lines of a text file in UTF-8, without the spaces around them.
+    """Read the lines of a UTF-8 text file, without surrounding spaces.
 
     Raises:
         DataError: the file is missing, or is not text.
@@ -26,7 +26,7 @@ def read_lines(path: Path | str) -> list[str]:
 
 
 def read_class_names(labels: Iterable[object] | os.PathLike[str] | str) -> list[str]:
-    """Return the class names that a user gives, each once, in their order.
+    """Return the class names that a user gives, without duplicates, in their order.
 
     Args:
         labels: the names, or the path of a text file with one name on each line. Empty lines are skipped, and so are the

@@ -1,8 +1,8 @@
 """COCO's categories, with the ids of the published annotation files.
 
-The instance annotations have 80 of them, countable things, whose ids run from 1 to 90 with gaps. The panoptic annotations
-add 53 kinds of stuff. Several kinds of an earlier release were merged into one; those names end in "-merged", or in
-"-other" where they collect the rest.
+The instance annotations use 80 of them, countable things, whose ids run from 1 to 90 with gaps. The panoptic annotations
+add 53 kinds of stuff. Names that end in "-merged" combine several kinds of an earlier release, and names that end in
+"-other" collect the remaining ones.
 """
 
 # (id, name)
@@ -35,6 +35,6 @@ STUFF = (
     (200, "rug-merged"),
 )  # fmt: skip
 
-# By the class id of a network trained on all of the things; class 0 is the background.
+# Indexed by the class id of a network trained on all things; class 0 is the background.
 CLASS_NAMES = ("BG", *(name for _, name in THINGS))
 CATEGORY_IDS = (0, *(number for number, _ in THINGS))

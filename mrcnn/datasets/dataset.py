@@ -1,7 +1,7 @@
 """The base class of data sets.
 
-Your own data set is a subclass of `Dataset`. It calls `add_class` and `add_image` to load, overrides `load_mask`
-(and `load_image`, where images are not files), and `prepare()` is called before it is used:
+Your own data set is a subclass of `Dataset`. It calls `add_class` and `add_image` while loading and overrides `load_mask`
+(and `load_image`, if images are not files). Call `prepare()` before you use it:
 
     class Nuclei(Dataset):
         def load(self, folder):
@@ -13,8 +13,8 @@ Your own data set is a subclass of `Dataset`. It calls `add_class` and `add_imag
             masks = read_my_masks(self.image_info[image_id]["path"])  # bool [H, W, N]
             return masks, np.ones(masks.shape[2], np.int32)
 
-Subclasses written for the classic code work unchanged. A data set whose masks are polygons or RLE overrides
-`load_instances` as well: then no full-size mask is drawn where a small one is enough.
+Subclasses written for the classic code work unchanged. A data set whose masks are polygons or RLE should also override
+`load_instances`, so that no full-size mask is drawn where a small one is enough.
 
 Shape letters: H W C image, N instances.
 """
@@ -39,10 +39,10 @@ class Dataset:
     """Images and their instances. Each class has a class id, and an id at its source.
 
     Attributes:
-        image_info: a dict for each image with "id", "source", "path" and the keywords given to `add_image`.
+        image_info: a dict for each image with "id", "source", "path" and the keyword arguments of `add_image`.
         class_info: a dict for each class with "source", "id", "name". The first is the background.
         source_class_ids: source -> class ids of that source, background included (after `prepare`).
-        num_classes, class_ids, class_names, num_images, sources, class_from_source_map, image_from_source_map: after
+        num_classes, class_ids, class_names, num_images, sources, class_from_source_map, image_from_source_map: set by
             `prepare`.
     """
 
@@ -55,7 +55,11 @@ class Dataset:
     image_from_source_map: dict[str, int]
 
     def __init__(self, class_map: Mapping[str, str] | None = None) -> None:
-        """Make an empty data set. Args: class_map: the default of `prepare`."""
+        """Create an empty data set.
+
+        Args:
+            class_map: the default of `prepare`.
+        """
         self._image_ids: Sequence[int] | Int[np.ndarray, " images"] = []
         self._class_map = class_map
         self.image_info: list[dict[str, Any]] = []
@@ -64,15 +68,15 @@ class Dataset:
         self.source_class_ids: dict[str, list[int]] = {}
 
     def add_class(self, source: str, class_id: Hashable, class_name: str) -> None:
-        """Add a class. A class that was added before stays as it is.
+        """Add a class. A class that was added before is not changed.
 
         Args:
-            source: the data set that the class comes from, such as "coco", without a dot.
+            source: the data set that the class comes from, such as "coco".
             class_id: number or text. Its id there.
             class_name: its name.
 
         Raises:
-            ValueError: the source has a dot, which separates source and id in the maps.
+            ValueError: the source contains a dot, which separates source and id in the maps.
         """
         if "." in source:
             raise ValueError(f"the source {source!r} of class {class_name!r} must not have a dot in its name")
@@ -86,21 +90,21 @@ class Dataset:
         Args:
             source: the data set that the image comes from.
             image_id: number or text. Its id there.
-            path: of the image file; None where `load_image` needs no file.
-            **kwargs: also stored in `image_info`. With "height" and "width" the size is not read from the file.
+            path: the image file; None if `load_image` needs no file.
+            **kwargs: also stored in `image_info`. If "height" and "width" are given, the size is not read from the file.
         """
         self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
 
     def image_reference(self, image_id: Integer) -> str:
-        """Return where an image can be looked up, for messages and figures: nothing, unless overridden."""
+        """Return where to look up an image, for messages and figures: "" unless overridden."""
         return ""
 
     def prepare(self, class_map: Mapping[str, str] | None = None) -> None:
-        """Number the classes and images. Call it once all are added, and again if more are added.
+        """Number the classes and images. Call it when all have been added, and again if more are added.
 
         Args:
             class_map: "source.id" -> "source.id". A class that is a key is merged into the class that it maps to; for data
-                sets of several sources that share classes.
+                sets that combine several sources with common classes.
 
         Raises:
             ValueError: class_map maps to a class that does not exist or is merged itself.
@@ -109,7 +113,7 @@ class Dataset:
         self.class_info = self._merged_classes(class_map)
         self.num_classes = len(self.class_info)
         self.class_ids = np.arange(self.num_classes)
-        # COCO-like names with synonyms after a comma are cut at the first
+        # synonyms may follow the name after a comma
         self.class_names = [str(info["name"]).split(",")[0] for info in self.class_info]
         self.num_images = len(self.image_info)
         self._image_ids = np.arange(self.num_images)
@@ -124,7 +128,7 @@ class Dataset:
         self.source_class_ids = {source: sorted(class_ids) for source, class_ids in ids.items()}
 
     def _merged_classes(self, class_map: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return the classes that remain when those that are keys of class_map are merged into others."""
+        """Return the classes that remain after the keys of class_map are merged into others."""
         names = {f"{info['source']}.{info['id']}" for info in self.class_info}
         unknown = [name for name in class_map.values() if name not in names or name in class_map]
         if unknown:
@@ -136,14 +140,14 @@ class Dataset:
         return self.class_from_source_map[source_class_id]
 
     def get_source_class_id(self, class_id: Integer, source: str) -> Any:
-        """Return the id that a class has at its source, as it was given to `add_class`.
+        """Return the id of a class at its source, as passed to `add_class`.
 
         Args:
-            class_id: position in `class_info`.
-            source: the class must be of this source.
+            class_id: index in `class_info`.
+            source: the source that the class must come from.
 
         Raises:
-            ValueError: the class is of another source.
+            ValueError: the class comes from another source.
         """
         info = self.class_info[class_id]
         if info["source"] != source:
@@ -152,18 +156,18 @@ class Dataset:
 
     @property
     def image_ids(self) -> Sequence[int] | Int[np.ndarray, " images"]:
-        """Positions of the images in `image_info`, after `prepare`."""
+        """The indices of the images in `image_info`, set by `prepare`."""
         return self._image_ids
 
     def source_image_link(self, image_id: Integer) -> Any:
-        """Return the path or address of an image."""
+        """Return the path or URL of an image."""
         return self.image_info[image_id]["path"]
 
     def load_image(self, image_id: Integer) -> Num[np.ndarray, "H W C"]:
         """Read an image.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
             RGB, uint8. An override may return any number of channels, of any numeric dtype.
@@ -179,46 +183,46 @@ class Dataset:
         return read_image(path)
 
     def load_mask(self, image_id: Integer) -> tuple[Masks, ClassIds]:
-        """Load the masks of an image. Override it.
+        """Load the masks of an image. Subclasses override it.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
-            (masks, class_ids): bool [H, W, N] and int32 [N]; N may be 0. A negative class id marks a crowd. Unless
-            overridden there are no instances, and the masks have the shape [0, 0, 0].
+            (masks, class_ids): bool [H, W, N] and int32 [N]; N may be 0. A negative class id marks a crowd. This base
+            implementation returns no instances, with masks of shape [0, 0, 0].
         """
         return np.empty([0, 0, 0]), np.empty([0], np.int32)
 
     def load_instances(self, image_id: Integer) -> tuple[Masks | Sequence[Any], ClassIds]:
         """Load the instances of an image in the most compact form that the data set has.
 
-        Override it together with `load_mask` where masks are stored as polygons or RLE. The package calls `instances_of`, so
-        that a subclass which overrides `load_mask` alone still takes effect.
+        Override it together with `load_mask` if masks are stored as polygons or RLE. The package calls `instances_of`, so
+        that the masks of a subclass that overrides only `load_mask` are used.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
-            (masks, class_ids): masks as `load_mask` returns them, or a list of N instances, each a list of polygons [x1, y1,
+            (masks, class_ids): the masks that `load_mask` returns, or a list of N instances, each a list of polygons [x1, y1,
             x2, y2, ...], an RLE dict, or a bool [H, W].
         """
         return self.load_mask(image_id)
 
     def num_instances(self, image_id: Integer) -> int | None:
-        """Count an image's instances other than crowds, without loading them. Returns: None if unknown."""
+        """Return the number of instances of an image, crowds excluded, without loading them; None if unknown."""
         return None
 
     def coverage(self, image_id: Integer) -> tuple[Set[int], Set[int]] | None:
-        """Return for which classes the instances of an image are completely annotated, for evaluation.
+        """Return the classes that are absent from an image or annotated only in part, for evaluation.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
-            None: for all classes. A federated data set returns (absent, partial), sets of class ids: classes that
-            were searched for and are not in the image, and classes of which only some instances are annotated. Nothing is
-            known of other classes that have no instance in the image.
+            None if every class is annotated completely. A federated data set returns (absent, partial), sets of class ids:
+            classes that were searched for and are not in the image, and classes of which only some instances are
+            annotated. Nothing is known about other classes without an instance in the image.
         """
         return None
 
@@ -226,15 +230,15 @@ class Dataset:
         """Return which pixels of an image have no annotation, for semantic segmentation.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
-            None: no pixels; whatever is not an instance is background.
+            None if there are none: all pixels outside the instances are background.
         """
         return None
 
     def image_size(self, image_id: Integer) -> tuple[int, int]:
-        """Return the (height, width) of an image in pixels: as given, or from the header of its file where possible."""
+        """Return the (height, width) of an image in pixels, from `image_info` or, if possible, the header of its file."""
         info = self.image_info[image_id]
         if info.get("height") and info.get("width"):
             return int(info["height"]), int(info["width"])
@@ -244,14 +248,14 @@ class Dataset:
         return int(height), int(width)
 
     def ground_truth(self, image_id: Integer) -> list[dict[str, Any]]:
-        """Return the instances of an image in the form of COCO's evaluation, at the image's own size.
+        """Return the instances of an image in the form that COCO's evaluation needs, at the original image size.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
             Dicts: "class_id" int > 0, "segmentation" RLE dict, "bbox" [x, y, width, height] in pixels, "area" float in
-            pixels, "iscrowd" 0 or 1. Instances without a pixel are left out.
+            pixels, "iscrowd" 0 or 1. Instances without pixels are skipped.
         """
         masks, class_ids = self.load_mask(image_id)
         if len(class_ids) == 0:
@@ -271,14 +275,14 @@ class Dataset:
 
 
 def overrides_later(dataset: Any, method: str, other: str) -> bool:
-    """Return whether a data set's class overrides one method further down its inheritance than another.
+    """Return whether a data set's class overrides one method in a more derived class than another.
 
-    A subclass of a reader that overrides `load_mask` alone means its own masks, and not the polygons of the reader.
+    If a subclass of a reader overrides only `load_mask`, its masks must be used, and not the polygons of the reader.
 
     Args:
         dataset: the data set.
-        method: name of the method that may be newer.
-        other: name of the method that may be out of date.
+        method: name of the method that may be overridden later.
+        other: name of the method that it is compared with.
     """
     for owner in type(dataset).__mro__:
         if other in vars(owner):
@@ -289,11 +293,11 @@ def overrides_later(dataset: Any, method: str, other: str) -> bool:
 
 
 def instances_of(dataset: Any, image_id: Integer) -> tuple[Any, Any]:
-    """Load the instances of an image with `load_instances` or `load_mask`, whichever the class overrides last.
+    """Load the instances of an image with `load_instances` or `load_mask`, whichever a more derived class overrides.
 
     Args:
         dataset: a Dataset, or an object that has only `load_mask`.
-        image_id: position in `image_info`.
+        image_id: index in the data set.
 
     Returns:
         (masks, class_ids), see `Dataset.load_instances`.

@@ -1,15 +1,15 @@
-"""Searching the folder of a data set: the folders of its subsets, such as `set/train`, and its JSON files."""
+"""Search the folder of a data set for the folders of its subsets, such as `set/train`, and for JSON files."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# subset -> names that its folder may have
+# subset -> possible names of its folder
 PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
 def part_folders(path: Path | str, is_part: Callable[[Path], object]) -> dict[str, Path]:
-    """Find the sub-folders that a data set is divided into.
+    """Find the subfolders that a data set is divided into.
 
     Args:
         path: folder of the data set. A file has no subsets.
@@ -28,16 +28,16 @@ def part_folders(path: Path | str, is_part: Callable[[Path], object]) -> dict[st
 
 
 def part_name(folder: str) -> str:
-    """Return the subset that a folder name stands for, such as val for valid; any other name stands for itself."""
+    """Return the subset that a folder name stands for, such as val for valid; any other name is returned unchanged."""
     return next((part for part, names in PARTS.items() if folder in names), folder)
 
 
 def json_files(folder: Path | str) -> Iterator[str]:
-    """List the JSON files in a folder and its sub-folders, except hidden ones; links to folders are not followed.
+    """List the JSON files in a folder and its subfolders, except hidden ones; links to folders are not followed.
 
     Yields:
-        Name relative to the folder, with / between its parts: sorted within a folder, and before those of its sub-folders.
-        The tree is walked lazily.
+        Name relative to the folder, with / as separator. Files are sorted within a folder, and come before those of its
+        subfolders. The tree is walked lazily.
     """
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -49,12 +49,12 @@ def json_files(folder: Path | str) -> Iterator[str]:
 
 
 def mentions(path: Path | str, words: tuple[bytes, ...], window: int = 1 << 16) -> bool:
-    """Return whether the beginning or end of a file holds one of some words, so that large files need not be parsed.
+    """Return whether the beginning or end of a file contains one of some words, so that large files need not be parsed.
 
     Args:
-        path: the file. One that cannot be read mentions nothing.
-        words: what to look for.
-        window: bytes looked at on either end.
+        path: the file. The answer is False if it cannot be read.
+        words: the words.
+        window: number of bytes searched at either end.
     """
     try:
         with open(path, "rb") as file:

@@ -1,8 +1,8 @@
 """Dividing a data set into train, val and test subsets, or into folds: by image or by group, stratified by class, and
-the same for the same seed.
+reproducible from a seed.
 
 Source: K. Sechidis, G. Tsoumakas and I. Vlahavas, On the Stratification of Multi-Label Data, 2011: iterative
-stratification. Differs: units are groups of images, larger ones are placed first, and no subset is left empty.
+stratification. Differs: groups of images are assigned, large groups first, and no subset stays empty.
 
 Shape letters: H W image.
 """
@@ -37,23 +37,23 @@ def split_images(
 
     Args:
         dataset: prepared.
-        shares: name of a subset -> its share of the images, above 0; together 1. Such as {"train": 0.8, "val": 0.2}.
-        group: images of one group are never divided: a key of `image_info`, or a function (its dict) -> group; None for
-            each image by itself.
-        stratify: True gives each subset its share of the images of every class, as far as possible; an image counts once
-            for each class on it. It loads the instances of all images.
-        seed: another seed gives another division.
+        shares: name of a subset -> its fraction of the images, above 0. The sum is 1, as in {"train": 0.8, "val": 0.2}.
+        group: what the images of a group have in common; groups are not divided. A key of `image_info`, or a function
+            (dict of an image) -> group; None treats each image as a group.
+        stratify: True gives each subset its fraction of the images of every class, as far as possible; an image counts once
+            for each class in it. The instances of all images are loaded.
+        seed: seed of the division.
         progress: called after each image that is loaded.
 
     Returns:
-        Name of a subset -> ascending positions of its images. None is empty.
+        Name of a subset -> indices of its images in the data set, ascending. No subset is empty.
 
     Raises:
         DataError: there are fewer images, or groups, than subsets, or an image lacks the key.
-        ValueError: the shares are not above 0, or their sum is not 1.
+        ValueError: a fraction is not above 0, or their sum is not 1.
     """
     if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise ValueError(f"the shares of the subsets must be above 0 and their sum 1, and are {shares}")
+        raise ValueError(f"the fractions of the subsets must be above 0, and their sum must be 1: they are {shares}")
     units = _units(dataset, group)
     if len(units) < len(shares):
         kind = "images" if group is None else "groups of images"
@@ -75,10 +75,18 @@ def k_fold(
     seed: int = 0,
     progress: Show | None = None,
 ) -> list[tuple[list[int], list[int]]]:
-    """Divide the images of a data set for cross-validation. Args: folds: at least 2; the others: see `split_images`.
+    """Divide the images of a data set for cross-validation.
+
+    Args:
+        dataset: prepared.
+        folds: number of folds, at least 2.
+        group: see `split_images`.
+        stratify: see `split_images`.
+        seed: see `split_images`.
+        progress: see `split_images`.
 
     Returns:
-        `folds` pairs (positions to train on, positions to validate on). Each image is validated on once.
+        `folds` pairs (indices of training images, indices of validation images). Each image is used for validation once.
 
     Raises:
         DataError: there are fewer images, or groups, than folds.
@@ -92,14 +100,14 @@ def k_fold(
 
 
 def group_by_id(pattern: str) -> Callable[[Mapping[str, Any]], Hashable]:
-    """Make a `group` for `split_images` from a regular expression for the ids of images.
+    """Return a `group` for `split_images` that groups images by a regular expression for their ids.
 
     Args:
-        pattern: images whose ids agree in what it matches (in its first group, if it has one) belong together; an
-            image whose id it does not match is by itself.
+        pattern: images whose ids have the same match (or the same first capture group, if there is one) form a group; an
+            image whose id does not match is a group of its own.
 
     Raises:
-        ValueError: it is not a regular expression.
+        ValueError: `pattern` is not a regular expression.
     """
     try:
         compiled = re.compile(pattern)
@@ -116,7 +124,7 @@ def group_by_id(pattern: str) -> Callable[[Mapping[str, Any]], Hashable]:
 
 
 def _units(dataset: Dataset, group: Group | None) -> list[list[int]]:
-    """Collect the positions of images that stay together, in the order of their first images."""
+    """Return the indices of the images of each group, in the order of the first images of the groups."""
     units: dict[Hashable, list[int]] = {}
     for image_id, info in enumerate(dataset.image_info):
         key: Hashable
@@ -133,7 +141,7 @@ def _units(dataset: Dataset, group: Group | None) -> list[list[int]]:
 
 
 def _count_classes(dataset: Dataset, units: Sequence[Sequence[int]], progress: Show | None) -> list[Counter[int]]:
-    """Count for each unit the images that each class is on."""
+    """For each unit, count the images that contain each class."""
     counts, done = [], 0
     for unit in units:
         count: Counter[int] = Counter()
@@ -147,9 +155,9 @@ def _count_classes(dataset: Dataset, units: Sequence[Sequence[int]], progress: S
 
 
 def classes_on(dataset: Any, image_id: Integer) -> Set[int]:
-    """Return the classes on an image, including those of crowds.
+    """Return the classes in an image, including those of crowds.
 
-    It returns none where the instances cannot be loaded, which using the image reports.
+    Returns none if the instances cannot be loaded; the error is reported when the image is used.
     """
     try:
         _, class_ids = instances_of(dataset, image_id)
@@ -164,9 +172,9 @@ def _distribute(
     """Assign units to subsets, the rarest class first.
 
     Args:
-        counts: for each unit: class -> images of the unit that it is on.
-        sizes: images of each unit.
-        shares: of each subset.
+        counts: for each unit: class -> number of images of the unit that contain it.
+        sizes: number of images of each unit.
+        shares: fraction of each subset.
         rng: breaks ties.
 
     Returns:
@@ -183,7 +191,7 @@ def _distribute(
             by_class.setdefault(c, []).append(unit)
 
     def place(units: Iterable[int], class_id: int | None) -> None:
-        """Place units by their images of a class, or by all their images."""
+        """Place units by the number of their images that contain a class, or of all their images."""
 
         def weight(unit: int) -> int:
             return sizes[unit] if class_id is None else counts[unit][class_id]
@@ -211,7 +219,7 @@ def _distribute(
 
 
 def _fill_empty(places: list[int], sizes: Sequence[int], rank: Sequence[int] | np.ndarray, num_parts: int) -> None:
-    """Give each subset without a unit the smallest unit of the subset that has most."""
+    """Give each empty subset the smallest unit of the subset that has the most."""
     for part in range(num_parts):
         if part not in places:
             most = Counter(places).most_common(1)[0][0]
@@ -220,23 +228,32 @@ def _fill_empty(places: list[int], sizes: Sequence[int], rank: Sequence[int] | n
 
 
 def subset_of(dataset: Dataset, image_ids: Iterable[Integer]) -> "DatasetView":
-    """Return some images of a data set as a data set. Args: dataset: prepared; image_ids: positions in it.
+    """Return a selection of images as a data set.
 
-    Its image k is image `image_ids[k]`; classes and their numbers are those of the data set.
+    Image k of the result is image `image_ids[k]` of the data set; its classes are those of the data set.
+
+    Args:
+        dataset: prepared.
+        image_ids: indices in the data set.
     """
     return DatasetView(dataset, image_ids)
 
 
 class DatasetView(Dataset):
-    """Some images of another data set, which loads them. It needs no `prepare`.
+    """A selection of images of another data set, which loads them. It needs no `prepare`.
 
     Attributes:
         base: the other data set.
-        base_ids: the position of each image in it.
+        base_ids: the index of each image in the other data set.
     """
 
     def __init__(self, base: Dataset, image_ids: Iterable[Integer]) -> None:
-        """Make the view. Args: base: prepared; image_ids: positions in it."""
+        """Create the view.
+
+        Args:
+            base: prepared.
+            image_ids: indices in `base`.
+        """
         super().__init__()
         self.base, self.base_ids = base, [int(i) for i in image_ids]
         self.prepare()
@@ -244,7 +261,7 @@ class DatasetView(Dataset):
     def prepare(self, class_map: Mapping[str, str] | None = None) -> None:
         """Copy classes and images from the other data set again. Classes are merged there: class_map must be None."""
         if class_map:
-            raise ValueError("classes are merged by prepare() of the data set itself, not of some images of it")
+            raise ValueError("a view cannot merge classes: pass class_map to prepare() of the data set itself")
         base = self.base
         self.image_info = [base.image_info[i] for i in self.base_ids]
         self.class_info, self.num_classes, self.class_ids = base.class_info, base.num_classes, base.class_ids

@@ -204,7 +204,7 @@ def as_instance(segmentation: object, size: Sequence[Integer]) -> PolygonInstanc
 
 def _check_size(found: Sequence[int], size: Sequence[Integer]) -> None:
     if tuple(found) != tuple(size):
-        raise ValueError(f"its mask is of size {tuple(found)}, its image of size {tuple(size)} (height, width)")
+        raise ValueError(f"its mask is of size {tuple(found)}, but its image is of size {tuple(size)} (height, width)")
 
 
 def box_in_frame(instance: PolygonInstance | MaskInstance, frame: Frame) -> PixelBox | None:

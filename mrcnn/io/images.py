@@ -278,7 +278,7 @@ def _stored_pixels(image: Image.Image, file: Path | str | BytesIO | BufferedRead
 
 
 def image_names(folder: Path | str) -> list[str]:
-    """List the image files in a folder and its sub-folders, by suffix.
+    """List the image files in a folder and its subfolders, by suffix.
 
     Returns:
         Sorted paths relative to the folder, with / as separator. Links to folders are not followed. Hidden files are not

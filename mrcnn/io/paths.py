@@ -1,4 +1,4 @@
-"""Checking file names in data files: none of them may lead out of the data set's folder."""
+"""Checking file names in data files: none of them may point outside the data set's folder."""
 
 import os
 import re
@@ -12,7 +12,7 @@ _HINT = "copy the file into the folder, or allow it (allow_outside=True, --allow
 
 
 class OutsideError(DataError):
-    """A file name in a data file, or a link, leads out of the data set's folder."""
+    """A file name in a data file, or a link, points outside the data set's folder."""
 
 
 def inside(folder: Path | str, name: str, where: str, *, allow_outside: bool = False) -> Path:
@@ -28,7 +28,7 @@ def inside(folder: Path | str, name: str, where: str, *, allow_outside: bool = F
         The path, which may not exist. `refuse_link` checks where links lead.
 
     Raises:
-        OutsideError: The name is absolute, or leads out of the folder with "..".
+        OutsideError: The name is absolute, or points outside the folder with "..".
         DataError: The name is empty, or is not a valid file name.
     """
     if _PLAIN.fullmatch(name):
@@ -40,12 +40,12 @@ def inside(folder: Path | str, name: str, where: str, *, allow_outside: bool = F
         if parts.is_absolute() or PureWindowsPath(name).drive:
             raise OutsideError(f"{where} is the absolute path {name!r}, outside {folder}: {_HINT}")
         if ".." in parts.parts:
-            raise OutsideError(f"{where} is {name!r}, which leads out of {folder}: {_HINT}")
+            raise OutsideError(f"{where} is {name!r}, which points outside {folder}: {_HINT}")
     return Path(folder) / parts
 
 
 def refuse_link(path: Path | str, folder: Path | str, where: str) -> None:
-    """Refuse a file whose path leads out of a folder once links are resolved.
+    """Refuse a file whose path points outside a folder once links are resolved.
 
     Args:
         where: File and field, for messages.

@@ -220,7 +220,7 @@ def load_checked_instances(
         return [], np.zeros(0, np.int32)
     if is_dense and masks.shape[:2] != tuple(size):
         raise DataError(
-            f"{where}: its masks are of size {masks.shape[:2]}, its image of size {tuple(size)} (height, width)"
+            f"{where}: its masks are of size {masks.shape[:2]}, but its image is of size {tuple(size)} (height, width)"
         )
     if not is_dense:
         _check_listed_size(dataset, image_id, size, where)
@@ -239,7 +239,7 @@ def _check_listed_size(dataset: Dataset, image_id: int | np.integer, size: tuple
     listed = (info.get("height", size[0]), info.get("width", size[1]))
     if tuple(listed) != tuple(size):
         raise DataError(
-            f"{where}: its file is of size {tuple(size)} (height, width), its annotations say {tuple(listed)}"
+            f"{where}: its file is of size {tuple(size)} (height, width), but its annotations say {tuple(listed)}"
         )
 
 

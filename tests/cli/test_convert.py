@@ -69,7 +69,7 @@ def test_a_folder_of_labelmes_files_is_converted_again_beside_what_was_written(t
     write_labelme(tmp_path, [shape("cat", ring(10, 5, 30, 25))])
     command = ["convert", "labelme", str(tmp_path), "--output", str(tmp_path / "out.json")]
     assert [main(command), main(command)] == [0, 0]
-    assert "it is not a file of labelme's, and is ignored" in capsys.readouterr().out
+    assert "it is not a labelme file, and is ignored" in capsys.readouterr().out
     (tmp_path / "b.json").write_text('{"version": "5.5.0", "shapes": [')
     assert main(command) == 1 and "b.json" in capsys.readouterr().out
 

@@ -113,14 +113,14 @@ def test_no_subset_is_empty():
 
 @pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.0, "b": 0.0}, {"a": 1.5, "b": -0.5}])
 def test_shares_that_do_not_sum_to_one_are_refused(shares):
-    with pytest.raises(ValueError, match="above 0 and their sum 1"):
+    with pytest.raises(ValueError, match="above 0, and their sum must be 1"):
         split_images(labelled([1], [2]), shares)
 
 
 def test_progress_counts_images():
-    told = []
-    split_images(labelled([1], [2], [3]), {"a": 0.5, "b": 0.5}, progress=lambda *counts: told.append(counts))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    reported = []
+    split_images(labelled([1], [2], [3]), {"a": 0.5, "b": 0.5}, progress=lambda *counts: reported.append(counts))
+    assert reported == [(1, 3), (2, 3), (3, 3)]
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(-5, 5).filter(bool), max_size=4), st.integers(0, 6)), min_size=3, max_size=40),

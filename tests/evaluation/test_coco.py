@@ -211,7 +211,7 @@ def test_subset_of_images_batches_and_stages(monkeypatch):
     evaluated = evaluate(stages.during("detecting", detect), dataset, [2, 0, 1], batch_size=2, progress=stages)
     assert seen == [[2, 0], [1]]
     assert stages.names == ["detecting", "scoring masks", "scoring boxes"] and next(scored, None) is None
-    assert stages.told[0][1] == [(2, 3), (3, 3)] and all(calls for _, calls in stages.told)
+    assert stages.reported[0][1] == [(2, 3), (3, 3)] and all(calls for _, calls in stages.reported)
     monkeypatch.undo()  # no progress from here on
     assert evaluated.metrics == evaluate(dataset.perfect, dataset).metrics
     assert evaluate(dataset.perfect, dataset, np.array([1])).info["instances"] == 1

@@ -106,8 +106,8 @@ def test_dense_masks_are_cropped_one_by_one():
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        (np.ones((100, 60), bool), r"mask is of size \(100, 60\), its image of size \(60, 100\)"),
-        ({"size": [100, 60], "counts": [6000]}, r"mask is of size \(100, 60\), its image of size \(60, 100\)"),
+        (np.ones((100, 60), bool), r"mask is of size \(100, 60\), but its image is of size \(60, 100\)"),
+        ({"size": [100, 60], "counts": [6000]}, r"mask is of size \(100, 60\), but its image is of size \(60, 100\)"),
         ([[1, 2, 3, 4]], "has 4 numbers"),
         ([[1, 2, 3, 4, 5, float("nan")]], "not finite numbers"),
         ([["a", "b", "c", "d", "e", "f"]], "could not convert"),

@@ -1,4 +1,4 @@
-"""No name in a data file leads out of its folder."""
+"""No name in a data file points outside its folder."""
 import pytest
 
 from mrcnn.base.errors import DataError

@@ -177,7 +177,7 @@ def broken(image=None, masks=None, class_ids=None):
         (broken(image=np.full((40, 60, 3), 65535, np.int32)), r"int32 has values 65535\.\.65535, outside 0\.\.255"),
         (broken(image=np.zeros((40, 60, 5))), r"has 5 channels .*\(IMAGE_CHANNEL_COUNT is 3"),
         (broken(masks=KeyError("polygons")), "its masks cannot be loaded: KeyError: 'polygons'"),
-        (broken(masks=np.ones((60, 40, 1), bool)), r"masks are of size \(60, 40\), its image of size \(40, 60\)"),
+        (broken(masks=np.ones((60, 40, 1), bool)), r"masks are of size \(60, 40\), but its image is of size \(40, 60\)"),
         (broken(masks=np.ones((40, 60), bool)), r"masks of shape \(40, 60\) and 1 class ids"),
         (broken(masks=np.ones((40, 60, 2), bool)), r"masks of shape \(40, 60, 2\) and 1 class ids; each mask needs one"),
         (broken(masks=[[[1, 2, 3, 4]]]), "segmentation cannot be used: a polygon needs at least three"),

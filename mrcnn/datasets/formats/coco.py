@@ -2,7 +2,7 @@
 
 Layout: `annotations/instances_{subset}{year}.json` and the images in `{subset}{year}/`. Segmentations are polygons,
 uncompressed or compressed RLE; crowds get negative class ids. A data set keeps its annotations as JSON text, which takes a
-quarter of the memory of Python objects, and decodes those of an image when they are needed.
+quarter of the memory of Python objects, and decodes the annotations of an image when they are needed.
 
 Source: https://cocodataset.org/#format-data.
 """
@@ -28,7 +28,7 @@ DEFAULT_YEAR = "2014"
 LISTS = ("images", "annotations", "categories")
 # entries of a list between two reports of progress
 _REPORT_EVERY = 1000
-# subsets of the 2014 validation set: their images are in its folder
+# subsets of the 2014 validation set, whose images are in the folder of that set
 _VAL_SUBSETS = ("minival", "valminusminival")
 
 
@@ -43,7 +43,7 @@ def recognise(path: Path) -> str | None:
 
 
 def no_instances(path: Path) -> str | None:
-    """Return why a file does not hold instances in COCO's form, None if it does."""
+    """Return why a file does not hold COCO instances, None if it does."""
     if path.suffix.lower() != ".json":
         return "not a folder or a .json file"
     outline = json_outline(path)
@@ -54,7 +54,7 @@ def no_instances(path: Path) -> str | None:
 
 
 def has_lvis_fields(path: Path) -> bool:
-    """Return whether a file of instances has the fields that LVIS adds to COCO's form."""
+    """Return whether a file of instances has the fields that LVIS adds to COCO's format."""
     outline = json_outline(path)
     return "frequency" in outline["categories"] or "neg_category_ids" in outline["images"]
 
@@ -77,17 +77,17 @@ def open_subset(
 
     Args:
         path: the folder that has annotations/ in it, or a JSON file of instances.
-        subset: of a folder: as in the file names.
-        year: of a folder: as in the file names, needed where there are several.
-        images: folder of the images of a JSON file; None for the folder of the file.
-        allow_outside: whether file names may lead out of the folder of the images.
-        progress: stages of `read_annotations` and `CocoDataset.add_annotations`.
+        subset: for a folder: the subset in the file names.
+        year: for a folder: the year in the file names, needed if there are several.
+        images: for a JSON file: the folder of its images; None for the folder of the file.
+        allow_outside: whether file names may point outside the folder of the images.
+        progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
-        DataError: `images` is given for a folder, or see `CocoDataset.load_coco`.
+        DataError: `images` is given for a folder; also see `CocoDataset.load_coco`.
     """
     dataset, path = CocoDataset(allow_outside=allow_outside), Path(path)
     if path.is_file():
@@ -105,7 +105,7 @@ def open_subset(
 
 
 def refuse_images(path: Path, images: Path | str | None) -> None:
-    """Refuse a folder of images given together with a folder in COCO's layout, whose images are inside it.
+    """Refuse a folder of images for a folder in COCO's layout, which contains its images.
 
     Args:
         path: the folder in COCO's layout.
@@ -127,7 +127,7 @@ def annotation_files(folder: Path, kind: str = "instances") -> list[tuple[str, s
         kind: start of the file names: "instances" or "panoptic".
 
     Returns:
-        (subset, year, path) of each; the year is "" where the name has none.
+        (subset, year, path) of each; the year is "" if the name has none.
     """
     files = []
     for path in sorted(folder.glob(f"annotations/{kind}_*.json")):
@@ -138,7 +138,13 @@ def annotation_files(folder: Path, kind: str = "instances") -> list[tuple[str, s
 
 
 def image_folder(root: Path, subset: str, year: str | int) -> Path:
-    """Return the folder of the images of a subset. Args: root: folder in COCO's layout; year: "" for none."""
+    """Return the folder of the images of a subset.
+
+    Args:
+        root: folder in COCO's layout.
+        subset: the subset in the file names.
+        year: "" for none.
+    """
     return root / f"{'val' if subset in _VAL_SUBSETS else subset}{year}"
 
 
@@ -164,18 +170,18 @@ class CocoDataset(AnnotatedDataset):
             dataset_dir: the folder that has annotations/ in it.
             subset: train, val, minival, valminusminival, or another subset in the file names.
             year: 2014, 2017, or another year in the file names.
-            class_ids: category ids: only these, and only the images that show one of them. None for all
-                classes and all images, those without instances too.
-            class_map: category id -> category id: categories to merge into others.
+            class_ids: ids of the categories to load, with only the images that contain one of them. None loads all
+                categories and all images, including those without instances.
+            class_map: category id -> id of the category that it is merged into.
             return_coco: True returns the annotations as a pycocotools COCO object.
-            auto_download: True first downloads what is missing from cocodataset.org.
-            progress: stages of `read_annotations` and `add_annotations`.
+            auto_download: True first downloads missing files from cocodataset.org.
+            progress: reports the stages of `read_annotations` and `add_annotations`.
 
         Returns:
             pycocotools.coco.COCO, or None.
 
         Raises:
-            DataError: a file is missing or not in COCO's format, or lacks a class of `class_ids`.
+            DataError: a file is missing or not in COCO's format, or lacks a category of `class_ids`.
         """
         if auto_download:
             download_coco(dataset_dir, subset, str(year))
@@ -197,20 +203,20 @@ class CocoDataset(AnnotatedDataset):
         class_ids: Iterable[Id] | None = None,
         progress: Stages | None = None,
     ) -> None:
-        """Add the classes and images of a COCO file that was read before.
+        """Add the classes and images of a COCO file that has been read.
 
-        Annotations that cannot be used are skipped: recorded in `skipped`, and logged.
+        Annotations that cannot be used are recorded in `skipped` and logged.
 
         Args:
-            content: "images", "annotations" and "categories", as of `read_annotations`.
+            content: "images", "annotations" and "categories", from `read_annotations`.
             image_dir: the images' file names are relative to it.
             path: the file, for messages.
             class_ids: see `load_coco`.
-            progress: stages "checking annotations" and "listing images".
+            progress: reports the stages "checking annotations" and "listing images".
 
         Raises:
-            DataError: the file lacks a class of `class_ids`, or an image or a category is malformed: its id, name or
-                size is missing or of the wrong kind.
+            DataError: the file lacks a category of `class_ids`, or an image or a category is malformed: its id, name or
+                size is missing or of the wrong type.
         """
         progress = progress or unseen
         with paused_collector():
@@ -240,7 +246,7 @@ class CocoDataset(AnnotatedDataset):
         path: Path | str,
         show: Show | None,
     ) -> dict[Id, list[int]]:
-        """Group the positions of usable annotations of the wanted categories by image id; skip those that are not usable."""
+        """Group the indices of usable annotations of the wanted categories by image id; skip unusable ones."""
         by_image: dict[Id, list[int]] = {}
         checked = tracked(check_annotations(annotations, images, categories), show, len(annotations), every=_REPORT_EVERY)
         for position, (image_id, category_id, fault) in enumerate(checked):
@@ -252,7 +258,12 @@ class CocoDataset(AnnotatedDataset):
         return by_image
 
     def add_category(self, category: Mapping[str, Any], where: str) -> None:
-        """Add a class that the file lists. Args: category: its entry; where: file and category, for messages."""
+        """Add a class that the file lists.
+
+        Args:
+            category: its entry.
+            where: file and category, for messages.
+        """
         self.add_class(self.source, category["id"], category["name"])
 
     def add_listed_image(
@@ -262,24 +273,24 @@ class CocoDataset(AnnotatedDataset):
 
         Args:
             image: its entry, with "id", "height" and "width".
-            annotations: those of the image that can be used.
+            annotations: its usable annotations.
             image_dir: the folder that the images' names are relative to.
             where: file and image, for messages.
 
         Raises:
-            DataError: a field is missing or of the wrong kind, the size is not a size, or the name leads out of the folder.
+            DataError: a field is missing or of the wrong type, the size is invalid, or the name points outside the folder.
         """
         check_size(image, where)
         name = field(image, "file_name", str, where)
         path = inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside)
-        # not a field of COCO's: our own writer records with it that annotations refer to the image as viewers turn it
+        # not a COCO field: our writer records in it that annotations refer to the image as viewers rotate it
         turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
         self.add_annotated_image(image["id"], path, (image["height"], image["width"]), annotations, image_dir, **turned)
 
     def image_reference(self, image_id: Integer) -> str:
-        """Return the address of an image of COCO in its explorer, the file name of any other image."""
+        """Return the URL of a COCO image in COCO's explorer, or the file name of any other image."""
         info = self.image_info[image_id]
-        # COCO's files are named by their ids, in twelve digits; other photographs in this form are not in the explorer
+        # COCO's files are named by their ids in twelve digits; other images in this format are not in the explorer
         if not self.reads(image_id) or not Path(info["path"]).stem.endswith(f"{info['id']:0>12}"):
             return super().image_reference(image_id)
         return f"https://cocodataset.org/#explore?id={info['id']}"
@@ -290,10 +301,10 @@ def read_annotations(path: Path | str, progress: Stages | None = None) -> dict[s
 
     Args:
         path: the JSON.
-        progress: stages of `read_json`.
+        progress: reports the stages of `read_json`.
 
     Returns:
-        The content, with the lists "images", "annotations" (a `JsonList`, where possible) and "categories".
+        The content, with the lists "images", "annotations" (a `JsonList`, if possible) and "categories".
 
     Raises:
         DataError: the file is missing, is not JSON, or lacks one of the three lists.
@@ -315,18 +326,18 @@ def index_entries(entries: Sequence[Any], kinds: Mapping[str, type], where: str)
 
     Args:
         entries: list of a COCO file.
-        kinds: kind of each field that an entry must have besides its id; see `mrcnn.io.json_fields.field`.
+        kinds: type of each field that an entry must have besides its id; see `mrcnn.io.json_fields.field`.
         where: file and list, for messages.
 
     Raises:
-        DataError: an entry is not an object, lacks a field, has one of another kind, or has the id of another entry.
+        DataError: an entry is not an object, lacks a field, has one of another type, or has the id of another entry.
     """
     index: dict[Id, dict[str, Any]] = {}
     texts: dict[str, int] = {}
     for position, entry in enumerate(entries):
         place = f"{where}[{position}]"
         number = field(entry, "id", (int, str), place)
-        # elsewhere ids are distinguished by their text: 7 and "7" are the same
+        # other code compares ids as text, so 7 and "7" are the same
         text = str(number)
         if text in texts:
             raise DataError(f"{where}: entries {texts[text]} and {position} have the same id {number!r}: make them unique")
@@ -338,7 +349,15 @@ def index_entries(entries: Sequence[Any], kinds: Mapping[str, type], where: str)
 
 
 def check_size(image: Mapping[str, Any], where: str) -> None:
-    """Refuse an image whose listed size is not above 0, or is too large. Args: where: for messages. Raises: DataError."""
+    """Refuse an image whose listed size is not above 0, or is too large.
+
+    Args:
+        image: its entry.
+        where: file and image, for messages.
+
+    Raises:
+        DataError: the size is refused.
+    """
     for name in ("height", "width"):
         if image[name] <= 0:
             raise DataError(f"{where}: {name!r} is {image[name]}, expected a number of pixels above 0")
@@ -346,12 +365,12 @@ def check_size(image: Mapping[str, Any], where: str) -> None:
 
 
 def _select(annotations: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
-    """Return the annotations at some positions; those of a `JsonList` stay text."""
+    """Return the annotations with these indices; those of a `JsonList` stay text."""
     return annotations.select(positions) if isinstance(annotations, JsonList) else [annotations[i] for i in positions]
 
 
 def _annotation_place(annotations: Sequence[Any], position: int) -> Id:
-    """Return the id of an annotation, or its place in the list where it has no usable id."""
+    """Return the id of an annotation, or its place in the list if it has no usable id."""
     try:
         number = annotations[position].get("id")
     except (AttributeError, DataError):

@@ -1,9 +1,9 @@
-"""LVIS: COCO's images with over a thousand categories, of which each image is searched for a few.
+"""LVIS: COCO's images with over a thousand categories, only a few of which were annotated in each image.
 
 Layout: `lvis_v1_{subset}.json` (or v0.5) in the folder or in its `annotations/`, and COCO's images. A file is a COCO
-instances file with more fields: a category has its "frequency" in the training images (r: up to 10, c: up to 100, f: more),
-an image "neg_category_ids" (searched for and absent) and "not_exhaustive_category_ids" (present, not all annotated). The end
-of "coco_url", such as val2017/000000266409.jpg, names an image: a subset of LVIS mixes subsets of COCO.
+instances file with more fields: a category has its "frequency" in the training images (r: up to 10, c: up to 100, f: more);
+an image has "neg_category_ids" (searched for and absent) and "not_exhaustive_category_ids" (present, not all annotated).
+The end of "coco_url", such as val2017/000000266409.jpg, names the image file, since a subset of LVIS mixes subsets of COCO.
 
 Source: https://www.lvisdataset.org/dataset, and Gupta, Dollar and Girshick, LVIS, 2019.
 """
@@ -54,15 +54,15 @@ def open_subset(
 
     Args:
         path: the folder, or a JSON file.
-        subset: of a folder: as in the file names.
-        version: of a folder: as in the file names, such as "v1", needed where there are several.
-        images: folder of the images, or of COCO's train2017 and val2017. None takes `images/` where it exists, else the
+        subset: for a folder: the subset in the file names.
+        version: for a folder: the version in the file names, such as "v1", needed if there are several.
+        images: folder of the images, or of COCO's train2017 and val2017. None uses `images/` if it exists, else the
             folder itself; for a file in a folder annotations/, the parent of that folder.
-        allow_outside: whether file names may lead out of the folder of the images.
-        progress: stages of `read_annotations` and `CocoDataset.add_annotations`.
+        allow_outside: whether file names may point outside the folder of the images.
+        progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
         DataError: a file is not in LVIS's format, or there are several versions and none was chosen.
@@ -85,7 +85,7 @@ def open_subset(
 
 
 def _annotation_files(folder: Path) -> list[tuple[str, str, Path]]:
-    """List (subset, version, path) of the annotation files of a folder; those of test images have no annotations."""
+    """List (subset, version, path) of the annotation files in a folder, except test sets, which have no annotations."""
     files = []
     for path in [*sorted(folder.glob("lvis_v*.json")), *sorted(folder.glob("annotations/lvis_v*.json"))]:
         match = re.fullmatch(r"lvis_(v[\d.]+)_(.+)", path.stem)
@@ -99,13 +99,13 @@ class LvisDataset(CocoDataset):
 
     Attributes:
         class_info: each class also has "frequency": "r", "c" or "f".
-        image_info: each image also has "neg_category_ids" and "not_exhaustive_category_ids", lists of ids of the file.
+        image_info: each image also has "neg_category_ids" and "not_exhaustive_category_ids", category ids in the file.
     """
 
     source = "lvis"
 
     def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
-        """Make an empty data set; see `AnnotatedDataset`."""
+        """Create an empty data set; see `AnnotatedDataset`."""
         super().__init__(class_map, allow_outside=allow_outside)
         self._nested: dict[str, bool] = {}
 
@@ -122,14 +122,14 @@ class LvisDataset(CocoDataset):
     def add_listed_image(
         self, image: Mapping[str, Any], annotations: Sequence[dict[str, Any]], image_dir: Path | str, where: str
     ) -> None:
-        """Add an image with what is known of the categories in it; see `CocoDataset.add_listed_image`."""
+        """Add an image with its absent and partly annotated categories; see `CocoDataset.add_listed_image`."""
         check_size(image, where)
         known = {name: _ids(image, name, where) for name in ("neg_category_ids", "not_exhaustive_category_ids")}
         path, root = self._image_path(image, Path(image_dir), where)
         self.add_annotated_image(image["id"], path, (image["height"], image["width"]), annotations, root, **known)
 
     def _image_path(self, image: Mapping[str, Any], image_dir: Path, where: str) -> tuple[Path, Path]:
-        """Find an image in the folder that its address names, or in one folder of all images: (path, its root)."""
+        """Find an image in the folder that its URL names, or in one folder of all images: (path, its root)."""
         url = field(image, "coco_url", str, where, default="")
         folder, _, name = url.rpartition("/")
         if not name:
@@ -138,23 +138,23 @@ class LvisDataset(CocoDataset):
         folder = folder.rpartition("/")[2] or "."
         flat, nested = (inside(image_dir, place, f"{where}: coco_url", allow_outside=self.allow_outside)
                         for place in (name, f"{folder}/{name}"))  # fmt: skip
-        # the first image of a folder decides for all of it: looking for each of a hundred thousand would take long
+        # the first image of a folder decides for all of them: looking for each of a hundred thousand would be slow
         if folder not in self._nested:
             self._nested[folder] = os.path.isdir(nested.parent) or not os.path.exists(flat)
         if not self._nested[folder]:
             return flat, image_dir
-        # COCO's folders may be links to where COCO is stored, as in COCO's own layout
+        # COCO's folders may be links to the folder where COCO is stored, as in COCO's own layout
         return nested, nested.parent if folder in _COCO_FOLDERS else image_dir
 
     def coverage(self, image_id: Integer) -> tuple[Set[int], Set[int]] | None:
-        """Return which classes are verified to be absent, and which may be annotated partly; see `Dataset.coverage`."""
+        """Return the classes verified to be absent, and those annotated only in part; see `Dataset.coverage`."""
         if not self.reads(image_id):
             return super().coverage(image_id)
         info = self.image_info[image_id]
         return self._class_ids(info["neg_category_ids"]), self._class_ids(info["not_exhaustive_category_ids"])
 
     def _class_ids(self, category_ids: Iterable[Id]) -> frozenset[int]:
-        """Translate ids of the file into class ids, without those of classes that were not loaded."""
+        """Convert category ids to class ids, skipping classes that were not loaded."""
         class_ids = (self.class_from_source_map.get(f"{self.source}.{category_id}") for category_id in category_ids)
         return frozenset(class_id for class_id in class_ids if class_id is not None)
 

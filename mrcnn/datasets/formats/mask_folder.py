@@ -1,14 +1,14 @@
-"""A folder of masks for each image, one PNG per instance, as for the nuclei of the 2018 Data Science Bowl.
+"""A folder of masks for each image, one PNG per instance, as in the nucleus data of the 2018 Data Science Bowl.
 
-Layout: `<id>/images/<id>.png` and `<id>/masks/*.png`; or `images/<name>.jpg` and `masks/<name>/*.png`, sub-folders
-included. In a folder of masks a sub-folder is a class, and its PNGs are instances of it (`<id>/masks/<class>/*.png`). PNGs
-that are not in such a sub-folder are of one class, "object". Pixels other than 0 are inside.
+Layout: `<id>/images/<id>.png` and `<id>/masks/*.png`; or `images/<name>.jpg` and `masks/<name>/*.png`, including
+subfolders. In a folder of masks, a subfolder is a class, and its PNGs are instances of it (`<id>/masks/<class>/*.png`). PNGs
+that are not in such a subfolder belong to one class, "object". Non-zero pixels belong to the instance.
 
-Subsets are sub-folders that each hold such a set; one called valid is the subset val. The classes are those of all subsets,
-in alphabetical order, so that a class has the same number in each of them.
+Subsets are subfolders that each hold such a data set; one called valid is the subset val. The classes are those of all
+subsets, in alphabetical order, so that a class has the same number in each of them.
 
-An image without a folder of masks is skipped: it may not have been annotated. So is one whose masks are not PNGs. One whose
-folder is empty has no instances. The PNGs are read when an image is loaded.
+An image without a folder of masks is skipped, because it may not have been annotated; so is an image whose masks are not
+PNGs. An image whose folder of masks is empty has no instances. The PNGs are read when an image is loaded.
 
 Shape letters: H W image.
 """
@@ -33,7 +33,7 @@ from mrcnn.io.paths import refuse_link
 
 CLASS_NAME = "object"
 
-# lists the images of a folder: (id, path of the image, folder of its masks)
+# a function that lists the images of a folder: (id, path of the image, folder of its masks)
 _Lister = Callable[[Path], Iterator[tuple[str, Path, Path]]]
 
 
@@ -49,7 +49,7 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the subsets, [] when the folder is undivided."""
+    """Return the subsets, [] if the folder is undivided."""
     return [name for name in _parts(Path(path)) if name is not None]
 
 
@@ -68,13 +68,13 @@ def open_subset(
         path: the folder.
         subset: one of `subsets`.
         class_name: the class of masks that are not in the folder of a class.
-        labels: class names, or a text file with one per line; None for the classes that the folders name. Masks of other
-            classes are skipped.
-        allow_outside: whether links may lead out of the folder.
-        progress: stage "reading", of images.
+        labels: class names, or a text file with one per line; None takes the names of the folders. Masks of other classes
+            are skipped.
+        allow_outside: whether links may point outside the folder.
+        progress: reports the stage "reading", of images.
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
         DataError: the subset does not exist, or `labels` cannot be read.
@@ -112,12 +112,19 @@ class MaskFolderDataset(AnnotatedDataset):
         *,
         allow_outside: bool = False,
     ) -> None:
-        """Make an empty data set. Args: folder: links may not lead out of it; class_name: see `open_subset`."""
+        """Create an empty data set.
+
+        Args:
+            folder: the folder; links may not point outside it.
+            class_name: see `open_subset`.
+            class_map: see `Dataset.prepare`.
+            allow_outside: see `open_subset`.
+        """
         super().__init__(class_map, allow_outside=allow_outside)
         self.folder, self.class_name = Path(folder), class_name
 
     def add_masked_image(self, image_id: str, image: Path, masks: Path) -> None:
-        """Add an image, or skip it if it has no folder of masks, or none that can be read.
+        """Add an image, or skip it if it has no folder of masks or the folder has no readable masks.
 
         Args:
             image_id: its id.
@@ -129,7 +136,7 @@ class MaskFolderDataset(AnnotatedDataset):
             self.skip(image_id, "the image has no folder of masks: make an empty one if it shows no objects")
             return
         if not files and any(image_names(masks)):
-            # without its masks an image would teach that it shows no objects
+            # without its masks, the image would be trained on as if it contained no objects
             self.skip(image_id, "none of its masks is a PNG in their folder or in that of a class")
             return
         known = self._class_numbers()
@@ -165,7 +172,7 @@ class MaskFolderDataset(AnnotatedDataset):
             refuse_link(path, self.folder, f"image {self.image_info[image_id]['id']}")
         pixels, size = read_stored(path), self.image_size(image_id)
         if pixels.shape[:2] != size:
-            raise DataError(f"{path} is of size {pixels.shape[:2]}, and its image of {size} (height, width)")
+            raise DataError(f"{path} is of size {pixels.shape[:2]}, but its image is of size {size} (height, width)")
         return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels != 0)
 
     def num_instances(self, image_id: Integer) -> int | None:
@@ -178,10 +185,10 @@ def list_masks(folder: Path, class_name: str = CLASS_NAME) -> list[tuple[str, Pa
 
     Args:
         folder: the folder.
-        class_name: the class of those that are directly in it.
+        class_name: the class of PNGs that are directly in it.
 
     Returns:
-        (class name, path), sorted by file name, those in folders of classes last; None where the folder does not exist.
+        (class name, path), sorted by file name, with those in class folders last; None if the folder does not exist.
     """
     if not folder.is_dir():
         return None
@@ -190,7 +197,7 @@ def list_masks(folder: Path, class_name: str = CLASS_NAME) -> list[tuple[str, Pa
 
 
 def _parts(path: Path) -> dict[str | None, tuple[Path, _Lister]]:
-    """Find the subsets: name, or None when undivided -> (folder, function that lists its images)."""
+    """Find the subsets: name, or None if undivided -> (folder, function that lists its images)."""
     lister = _lister(path)
     if lister:
         return {None: (path, lister)}
@@ -203,11 +210,11 @@ def _parts(path: Path) -> dict[str | None, tuple[Path, _Lister]]:
 
 
 def _lister(folder: Path) -> _Lister | None:
-    """Return the function that lists the images of a folder, None when it does not hold a set."""
+    """Return the function that lists the images of a folder, None if the folder does not hold a data set."""
     images, masks = folder / "images", folder / "masks"
     if images.is_dir() and masks.is_dir():
         stems = {name.rpartition(".")[0] for name in image_names(images)}
-        # an image in a sub-folder has its masks further below
+        # an image in a subfolder has its masks further below
         heads = {stem.split("/")[0] for stem in stems}
         for one in _folders(masks):
             if one.name in stems or (one.name in heads and any((masks / stem).is_dir() for stem in stems)):
@@ -251,7 +258,7 @@ def _class_names(parts: Mapping[str | None, tuple[Path, _Lister]], class_name: s
 
 
 def _folders(path: Path) -> list[Path]:
-    """Return the sub-folders of a folder, sorted."""
+    """Return the subfolders of a folder, sorted."""
     return [Path(entry.path) for entry in _entries(path) if entry.is_dir()]
 
 

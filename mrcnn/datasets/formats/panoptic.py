@@ -1,4 +1,4 @@
-"""COCO's panoptic annotations, as PNGs or in TFRecord shards: their things are the instances.
+"""COCO's panoptic annotations, as PNGs or in TFRecord shards. The instances are the things.
 
 A folder holds `annotations/panoptic_{subset}{year}.json`, the PNGs in a folder of the same name next to it, and the images in
 `{subset}{year}/`; or it holds shards such as `train-00000-of-01000.tfrecord`. Crowds get negative class ids.
@@ -85,15 +85,15 @@ def open_subset(
     Args:
         path: the folder that has annotations/ in it, a folder of shards, or a panoptic JSON with the folder of its PNGs
             next to it.
-        subset: of a folder: as in the file names.
-        year: of a folder of annotations: as in the file names, needed where there are several.
-        images: folder of the images of a JSON file; None for the folder of the file.
-        stuff: True makes each kind of stuff a class too, with one instance per image.
-        allow_outside: whether file names may lead out of the folders of images and PNGs.
-        progress: stages of `PanopticDataset.load_panoptic` or `PanopticShardDataset.load_shards`.
+        subset: for a folder: the subset in the file names.
+        year: for a folder of annotations: the year in the file names, needed if there are several.
+        images: for a JSON file: the folder of its images; None for the folder of the file.
+        stuff: True adds each kind of stuff as a class, with one instance per image.
+        allow_outside: whether file names may point outside the folders of images and PNGs.
+        progress: reports the stages of `PanopticDataset.load_panoptic` or `PanopticShardDataset.load_shards`.
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
         DataError: the subset does not exist, `images` is given for a folder, or files are missing or not of this format.
@@ -122,7 +122,7 @@ def open_subset(
 
 
 class PanopticDataset(AnnotatedDataset):
-    """A data set of panoptic PNGs, which are read when an image is loaded; a class has the id of its category."""
+    """A data set of panoptic PNGs, which are read when an image is loaded. The id of a class is that of its category."""
 
     source = "panoptic"
 
@@ -140,8 +140,8 @@ class PanopticDataset(AnnotatedDataset):
             path: the JSON.
             image_dir: folder that the images' file names are relative to.
             png_dir: folder of the PNGs; None for the folder next to the JSON with the same name.
-            stuff: True makes each kind of stuff a class too, with one instance per image.
-            progress: stages of `read_panoptic`, and "listing images".
+            stuff: True adds each kind of stuff as a class, with one instance per image.
+            progress: reports the stages of `read_panoptic`, and "listing images".
 
         Raises:
             DataError: the file is missing, or not of this format.
@@ -194,7 +194,7 @@ class PanopticDataset(AnnotatedDataset):
         return self._segment_ids(self.image_info[image_id]) == 0
 
     def num_instances(self, image_id: Integer) -> int | None:
-        """Count an image's things other than crowds, without its PNG; see `Dataset.num_instances`."""
+        """Return the number of things in an image, crowds excluded, without its PNG; see `Dataset.num_instances`."""
         if not self.reads(image_id) or overrides_later(self, "load_mask", "num_instances"):
             return super().num_instances(image_id)
         info = self.image_info[image_id]
@@ -203,10 +203,9 @@ class PanopticDataset(AnnotatedDataset):
 
 
 class PanopticShardDataset(AnnotatedDataset):
-    """Images and things from the shards of one split; a class has the id of its category.
+    """Images and things from the shards of one split. The id of a class is that of its category.
 
-    Shards are found by the names of their files, and the record of an image by its place in a shard; it is read when the
-    image is loaded.
+    Only the place of an image's record is kept; the record is read when the image is loaded.
     """
 
     source = "panoptic"
@@ -218,14 +217,14 @@ class PanopticShardDataset(AnnotatedDataset):
 
         Args:
             folder: folder of the shards.
-            split: as in the file names.
-            stuff: True makes each kind of stuff a class too, with one instance per image.
-            progress: stage "reading", of shards.
+            split: the split in the file names.
+            stuff: True adds each kind of stuff as a class, with one instance per image.
+            progress: reports the stage "reading", of shards.
 
         Raises:
             DataError: files are missing, or damaged.
         """
-        # shards of another program have no manifest, and COCO's categories
+        # shards written by another program have no manifest; assume COCO's categories
         listed = read_categories(folder, split)
         categories = coco_categories() if listed is None else listed
         self._by_semantic_id: dict[int, Category] = {category.semantic_id: category for category in categories.values()}
@@ -250,19 +249,19 @@ class PanopticShardDataset(AnnotatedDataset):
         """Read the record of an image.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Raises:
             DataError: the file is missing or damaged.
         """
-        # image and instances are loaded one after the other: the record is read once for both
+        # the image and its instances are loaded one after the other: keep the record for both
         if self._last is not None and self._last[0] == image_id:
             return self._last[1]
         info = self.image_info[image_id]
         data = read_record(info["shard"], info["offset"], info["length"])
         record = decode_record(data, self._where(image_id))
         if record.size != (info["height"], info["width"]):
-            raise DataError(f"{self._where(image_id)}: its size is {record.size}, and was "
+            raise DataError(f"{self._where(image_id)}: its size is {record.size}, but it was "
                             f"{(info['height'], info['width'])}: the file has changed, open it again")  # fmt: skip
         self._last = image_id, record
         return record

@@ -1,12 +1,13 @@
 """Semantic maps: next to each image a PNG whose pixels are class ids.
 
-Layout: images in images/, maps in masks/ under the same names (`images/a.jpg`, `masks/a.png`), sub-folders included; or
-`train/images` and `train/masks`; or `images/train` and `masks/train`. A map is grey of 8 or 16 bits, or has a palette, of
-which the numbers count and not the colours. 0 is background; pixels of 255 are ignored and belong to no instance.
+Layout: images in images/, maps in masks/ under the same names (`images/a.jpg`, `masks/a.png`), including subfolders; or
+`train/images` and `train/masks`; or `images/train` and `masks/train`. A map is an 8-bit or 16-bit greyscale image, or a
+palette image, of which the indices are used and not the colours. 0 is background; pixels with the value 255 are ignored and
+belong to no instance.
 
-The classes are listed in classes.txt or labels.txt (a name per line, from id 1, or from 0 where the first is "background"), or
-in classes.json or labels.json ({"1": "cat"}, [{"id": 1, "name": "cat"}] or ["cat"]). Without such a file they are the
-numbers that the maps contain.
+The classes are listed in classes.txt or labels.txt (a name per line, from id 1, or from 0 if the first is "background"), or
+in classes.json or labels.json ({"1": "cat"}, [{"id": 1, "name": "cat"}] or ["cat"]). Without such a file, the classes are
+the values that occur in the maps.
 
 A map does not distinguish objects of one class: an instance is a connected component of a class, or all of the class.
 
@@ -34,7 +35,7 @@ from mrcnn.io.paths import refuse_link
 
 CLASS_FILES = ("classes.txt", "labels.txt", "classes.json", "labels.json")
 MAX_CLASSES = 5000
-# the largest value of a pixel
+# maximum value of a pixel
 MAX_ID = 65535
 # without the underscores that some tools put around these names
 _BACKGROUND_NAMES = ("background", "bg")
@@ -42,7 +43,7 @@ _IGNORE_NAME = "ignore"
 # names of the folders of subsets
 _PART_FOLDERS = (*(name for names in PARTS.values() for name in names), "trainval")
 IGNORE = 255
-# more pieces than any scene has: noise, or a picture that is not a map
+# more components than any scene has: noise, or an image that is not a map
 MAX_COMPONENTS = 10_000
 
 
@@ -57,7 +58,7 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the subsets, [] when the folder is undivided."""
+    """Return the subsets, [] if the folder is undivided."""
     return [name for name in _parts(Path(path)) if name is not None]
 
 
@@ -79,16 +80,16 @@ def open_subset(
         subset: train, val, ...
         labels: a file of classes, or their names; None for the file of the folder.
         per_class: True makes one instance of all pixels of a class, False one of each connected component.
-        ignore: nothing is known of pixels of this value: they belong to no instance. 0 ignores none.
-        min_area: components of fewer pixels are left out.
-        allow_outside: whether links may lead out of the folder.
-        progress: stage "reading", of maps, where no file names their classes.
+        ignore: value of pixels without annotation, which belong to no instance. 0 for none.
+        min_area: components with fewer pixels are skipped.
+        allow_outside: whether links may point outside the folder.
+        progress: reports the stage "reading", of maps, if no file names their classes.
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
-        DataError: the subset does not exist, or the classes are damaged or cannot be determined.
+        DataError: the subset does not exist, or the file of classes is damaged, or the classes cannot be determined.
         ValueError: `ignore` or `min_area` is out of range.
     """
     path, parts = Path(path), _parts(Path(path))
@@ -110,7 +111,7 @@ class SemanticMapDataset(AnnotatedDataset):
 
     Attributes:
         numbers: the values that the maps may contain besides the background and the ignored value.
-        named_by: the file that names them, or what to make.
+        named_by: the file that names the classes, or a suggestion of one to create.
     """
 
     source = "semantic"
@@ -124,7 +125,15 @@ class SemanticMapDataset(AnnotatedDataset):
         min_area: int = 1,
         allow_outside: bool = False,
     ) -> None:
-        """Make an empty data set. Args: class_map: see `Dataset.prepare`; the others: see `open_subset`."""
+        """Create an empty data set.
+
+        Args:
+            class_map: see `Dataset.prepare`.
+            per_class: see `open_subset`.
+            ignore: see `open_subset`.
+            min_area: see `open_subset`.
+            allow_outside: see `open_subset`.
+        """
         super().__init__(class_map, allow_outside=allow_outside)
         if not 0 <= ignore <= MAX_ID or min_area < 1:
             raise ValueError(f"ignore is {ignore} and min_area {min_area}, expected 0 to {MAX_ID}, and at least 1")
@@ -133,11 +142,16 @@ class SemanticMapDataset(AnnotatedDataset):
         self.named_by: Path | str | None = None
 
     def add_maps(self, images: Path, masks: Path) -> None:
-        """Add the images that have a map of their name. Args: images, masks: their folders."""
-        pairs, lonely = _pairs(images, masks)
+        """Add the images that have a map of the same name.
+
+        Args:
+            images: folder of the images.
+            masks: folder of the maps.
+        """
+        pairs, unpaired = _pairs(images, masks)
         for name, image, class_map in pairs:
             self.add_annotated_image(name, images / image, None, None, images, map=str(masks / class_map), map_root=str(masks))
-        for where, reason in lonely:
+        for where, reason in unpaired:
             self.skip(where, reason)
 
     def name_classes(
@@ -151,7 +165,7 @@ class SemanticMapDataset(AnnotatedDataset):
 
         Args:
             path: the data set, for messages.
-            names: by id; None takes the ids that the maps contain: each map is then read.
+            names: id -> name; None reads every map and takes the ids that occur.
             file: the file that names them, for messages.
             progress: called after each map that is read.
 
@@ -168,7 +182,7 @@ class SemanticMapDataset(AnnotatedDataset):
             self.add_class(self.source, number, name)
 
     def _numbers_in_maps(self, path: Path | str, progress: Show | None) -> set[int]:
-        """Read all maps, skip the images of those that cannot be read, and return the class ids."""
+        """Read all maps and return their class ids. Images whose map cannot be read are skipped."""
         class_ids: set[int] = set()
         usable, ignored = [], False
         for info in tracked(self.image_info, progress):
@@ -204,10 +218,10 @@ class SemanticMapDataset(AnnotatedDataset):
         """Read the map of an image.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
-            Class ids at the source, 0 where the pixel is background or ignored.
+            Class ids at the source, 0 for background and ignored pixels.
 
         Raises:
             DataError: the map cannot be read, is not of the image's size, or holds a value that is not a class.
@@ -217,9 +231,9 @@ class SemanticMapDataset(AnnotatedDataset):
         size = self.image_size(image_id)
         if class_map.shape != tuple(size):
             turned = class_map.shape == turned_size(size, read_orientation(info["path"]))
-            hint = ": an EXIF tag turns the image, and the map is of the turned one. Turn its pixels, and remove the tag"
-            raise DataError(f"{info['map']} is of size {class_map.shape}, its image {info['path']} of size {tuple(size)} "
-                            f"(height, width){hint if turned else ''}")  # fmt: skip
+            hint = ": an EXIF tag rotates the image, and the map fits the rotated image. Rotate its pixels and remove the tag"
+            raise DataError(f"{info['map']} is of size {class_map.shape}, but its image {info['path']} is of size "
+                            f"{tuple(size)} (height, width){hint if turned else ''}")  # fmt: skip
         class_map[class_map == self.ignore] = 0
         unknown = set(np.flatnonzero(np.bincount(class_map.ravel())).tolist()) - self.numbers - {0}
         if unknown:
@@ -228,10 +242,10 @@ class SemanticMapDataset(AnnotatedDataset):
         return class_map
 
     def annotations_of(self, image_id: Index) -> list[dict[str, Any]]:
-        """Make the annotations of an image from its map, in RLE.
+        """Make RLE annotations of an image from its map.
 
         Raises:
-            DataError: see `class_map_of`; or the map falls into more than MAX_COMPONENTS pieces.
+            DataError: see `class_map_of`; or the map has more than MAX_COMPONENTS connected components.
         """
         class_map = self.class_map_of(image_id)
         if self.per_class:
@@ -242,8 +256,9 @@ class SemanticMapDataset(AnnotatedDataset):
         areas[0] = 0
         kept = np.flatnonzero(areas >= self.min_area)
         if len(kept) > MAX_COMPONENTS and not self.per_class:
-            raise DataError(f"{self.image_info[image_id]['map']} falls into {len(kept)} pieces, more than {MAX_COMPONENTS}: "
-                            "is it a map? If so, open it with per_class=True, or exclude specks with min_area")  # fmt: skip
+            raise DataError(f"{self.image_info[image_id]['map']} has {len(kept)} connected components, more than "
+                            f"{MAX_COMPONENTS}: is it a map? If so, open it with per_class=True, or exclude specks with "
+                            "min_area")  # fmt: skip
         return _annotations(class_map, pieces, kept)
 
     def ignored_pixels(self, image_id: Index) -> Bool[np.ndarray, "H W"] | None:
@@ -260,17 +275,17 @@ class SemanticMapDataset(AnnotatedDataset):
 def _annotations(
     class_map: UInt16[np.ndarray, "H W"], pieces: Integer[np.ndarray, "H W"], kept: Int64[np.ndarray, " N"]
 ) -> list[dict[str, Any]]:
-    """Make an annotation of each piece that is kept.
+    """Make an annotation of each component that is kept.
 
     Args:
         class_map: class ids.
-        pieces: number of the piece that each pixel belongs to.
-        kept: numbers of pieces, ascending.
+        pieces: number of the component that each pixel belongs to.
+        kept: numbers of components, ascending.
 
     Returns:
         Annotations, by class and then by number.
     """
-    along = pieces.ravel(order="F")  # down the columns, as the runs of an RLE go
+    along = pieces.ravel(order="F")  # down the columns, in the order of the runs of an RLE
     places = np.flatnonzero(along)
     places = places[np.argsort(along[places], kind="stable")]
     numbers = along[places]
@@ -286,7 +301,12 @@ def _annotations(
 
 
 def _runs(places: Int64[np.ndarray, " n"], total: int) -> list[int]:
-    """Return run lengths outside and inside in turn. Args: places: pixels inside, ascending, at least one; total: pixels."""
+    """Return run lengths, alternating between outside and inside.
+
+    Args:
+        places: indices of the pixels inside, ascending, at least one.
+        total: number of pixels.
+    """
     breaks = np.flatnonzero(np.diff(places) != 1)
     starts, ends = places[np.r_[0, breaks + 1]], places[np.r_[breaks, len(places) - 1]] + 1
     edges = np.stack([starts, ends], axis=1).ravel()
@@ -294,7 +314,7 @@ def _runs(places: Int64[np.ndarray, " n"], total: int) -> list[int]:
 
 
 def _parts(path: Path) -> Mapping[str | None, tuple[Path, Path]]:
-    """Find the subsets of a folder: name, or None when undivided -> (folder of images, folder of maps)."""
+    """Find the subsets of a folder: name, or None if undivided -> (folder of images, folder of maps)."""
     images, masks = path / "images", path / "masks"
     if images.is_dir() and masks.is_dir():
         return _divided(lambda name: (images / name, masks / name)) or {None: (images, masks)}
@@ -302,7 +322,11 @@ def _parts(path: Path) -> Mapping[str | None, tuple[Path, Path]]:
 
 
 def _divided(folders_of: Callable[[str], tuple[Path, Path]]) -> dict[str | None, tuple[Path, Path]]:
-    """Find subsets by the names of their folders, "val" for valid. Args: folders_of: name -> (images, masks)."""
+    """Find subsets by the names of their folders, "val" for valid.
+
+    Args:
+        folders_of: function (name of a folder) -> (images, masks).
+    """
     parts: dict[str | None, tuple[Path, Path]] = {}
     for name in _PART_FOLDERS:
         folders = folders_of(name)
@@ -315,24 +339,24 @@ def _pairs(images: Path, masks: Path) -> tuple[list[tuple[str, str, str]], list[
     """Match images and maps by their names without suffix.
 
     Returns:
-        (pairs, lonely): (name, image file, map file), relative to their folders; (file, reason).
+        (pairs, unpaired): (name, image file, map file), relative to their folders; (file, reason).
     """
     maps: dict[str, str] = {}
-    pairs, lonely, taken = [], [], set()
+    pairs, unpaired, taken = [], [], set()
     for file in image_names(masks):
         if file.lower().endswith(".png") and maps.setdefault(file[: -len(".png")], file) != file:
-            lonely.append((file, "another map has its name"))
+            unpaired.append((file, "another map has its name"))
     for image in image_names(images):
         name = image.rpartition(".")[0]
         if name not in maps:
-            lonely.append((image, "the image has no map of its name in masks/"))
+            unpaired.append((image, "the image has no map of its name in masks/"))
         elif name in taken:
-            lonely.append((image, "another image has its name"))
+            unpaired.append((image, "another image has its name"))
         else:
             taken.add(name)
             pairs.append((name, image, maps[name]))
-    lonely += [(file, "the map has no image of its name in images/") for name, file in maps.items() if name not in taken]
-    return pairs, lonely
+    unpaired += [(file, "the map has no image of its name in images/") for name, file in maps.items() if name not in taken]
+    return pairs, unpaired
 
 
 # --- files that name the classes
@@ -348,11 +372,11 @@ def find_classes(
         given: the file, or the names; None looks for the file.
 
     Returns:
-        (names, path): id -> name without the background, and the file, None where names were given; (None, None) where there
-        is no file.
+        (names, path): id -> name without the background, and the file, None if names were given; (None, None) if there is
+        no file.
 
     Raises:
-        DataError: it is damaged, or the given file does not exist.
+        DataError: the file is damaged, or the given file does not exist.
     """
     if isinstance(given, list | tuple):
         return _checked(_by_place(given, "labels"), "labels"), None
@@ -375,7 +399,7 @@ def read_classes(path: Path | str) -> dict[int, str]:
         Id -> name, without id 0, the background.
 
     Raises:
-        DataError: the file is missing, is damaged, or names no class or one id twice.
+        DataError: the file is missing or damaged, names no class, or names one id twice.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -394,18 +418,18 @@ def _checked(names: dict[int, str], path: Path | str) -> dict[int, str]:
     if not names:
         raise DataError(f"{path} names no class besides the background")
     if len(names) > MAX_CLASSES:
-        raise DataError(f"{path} names {len(names)} classes, and at most {MAX_CLASSES} are read")
+        raise DataError(f"{path} names {len(names)} classes, but at most {MAX_CLASSES} are supported")
     return names
 
 
 def _by_place(names: Sequence[object], path: Path | str) -> dict[int, str]:
-    """Number names by their place: from 1, or from 0 where the first is the background's."""
+    """Number names in their order: from 1, or from 0 if the first is the background."""
     stripped = []
     for place, name in enumerate(names, start=1):
         if not isinstance(name, str) or not name.strip():
             raise DataError(f"{path}: entry {place} is {shown(name)}, expected the name of a class")
         stripped.append(name.strip())
-    if stripped and stripped[0].strip("_").lower() == _IGNORE_NAME:  # as labelme's tools begin their lists
+    if stripped and stripped[0].strip("_").lower() == _IGNORE_NAME:  # labelme's tools begin their lists with it
         stripped = stripped[1:]
     first = 0 if stripped and stripped[0].strip("_").lower() in _BACKGROUND_NAMES else 1
     return dict(enumerate(stripped, start=first))

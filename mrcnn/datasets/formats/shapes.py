@@ -1,6 +1,6 @@
 """Shapes: a synthetic data set of squares, circles and triangles on plain backgrounds, drawn on demand.
 
-It needs no download and is learnt in minutes: for tests, demonstrations and first steps.
+It needs no download, and a network learns it in minutes: for tests, demonstrations and first steps.
 
 Shape letters: H W C image, N instances.
 """
@@ -19,11 +19,11 @@ from mrcnn.geometry.boxes import Integer, non_max_suppression
 
 SHAPE_NAMES = ("square", "circle", "triangle")
 MAX_SHAPES = 4
-# Seeds far apart, so that no image of one subset is an image of another.
+# Seeds far apart, so that no two subsets have an image in common.
 SUBSET_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
-# distance of a shape's centre from the border, in pixels, and its least half side; a sixth of a small image
+# minimum distance of a shape's centre from the border, and minimum half side, in pixels; a sixth of a small image
 _BUFFER = 20
-# a shape that another one covers more than this (IoU of their boxes) is not drawn
+# a shape that overlaps another by more than this (IoU of their boxes) is not drawn
 _MAX_OVERLAP = 0.3
 
 # (name, (r, g, b), (centre x, centre y, half side) in pixels)
@@ -31,12 +31,12 @@ Drawn = tuple[str, tuple[int, int, int], tuple[int, int, int]]
 
 
 def recognise(path: Path) -> str | None:
-    """Return why a path is not this format: shapes are not read from files."""
+    """Return why no path has this format: shapes are not read from files."""
     return "shapes are generated, not read from files"
 
 
 def subsets(path: Path | str | None = None) -> list[str]:
-    """Return the names of the subsets. They differ only in their seed."""
+    """Return the names of the subsets, which differ only in their seed."""
     return list(SUBSET_SEEDS)
 
 
@@ -48,17 +48,17 @@ def open_subset(
     image_size: int = 128,
     progress: Stages | None = None,
 ) -> "ShapesDataset":
-    """Generate a subset of an endless data set.
+    """Generate a subset.
 
     Args:
         path: None.
         subset: one of `subsets`.
         count: number of images.
         image_size: height and width in pixels.
-        progress: stage "inventing images".
+        progress: reports the stage "generating images".
     """
     dataset = ShapesDataset()
-    with (progress or unseen)("inventing images") as show:
+    with (progress or unseen)("generating images") as show:
         dataset.load_shapes(count, image_size, image_size, SUBSET_SEEDS[subset], show)
     return dataset
 
@@ -67,16 +67,16 @@ class ShapesDataset(Dataset):
     """Images of coloured shapes; an image depends only on the seed and its number."""
 
     def load_shapes(self, count: int, height: Integer, width: Integer, seed: int = 0, progress: Show | None = None) -> None:
-        """Add images; nothing is drawn before it is needed.
+        """Add images, which are drawn when they are needed.
 
         Args:
             count: number of images.
             height: pixels.
             width: pixels.
-            seed: other seeds give other images.
+            seed: seed of the images.
             progress: called after every hundred images.
         """
-        height, width = int(height), int(width)  # projects pass items of IMAGE_SHAPE, which are NumPy's
+        height, width = int(height), int(width)  # scripts pass items of IMAGE_SHAPE, which are NumPy integers
         for class_id, name in enumerate(SHAPE_NAMES, start=1):
             self.add_class("shapes", class_id, name)
         for i in tracked(range(count), progress, every=100):
@@ -97,7 +97,7 @@ class ShapesDataset(Dataset):
         return image
 
     def load_mask(self, image_id: Integer) -> tuple[Shaped[np.ndarray, "H W N"], Shaped[np.ndarray, " N"]]:
-        """Draw the visible part of each shape; see `Dataset.load_mask`. A shape that is wholly covered is left out."""
+        """Draw the visible part of each shape; see `Dataset.load_mask`. Hidden shapes are skipped."""
         info = self.image_info[image_id]
         if info["source"] != "shapes":
             return super().load_mask(image_id)
@@ -123,7 +123,7 @@ class ShapesDataset(Dataset):
 
 
 def random_scene(height: int, width: int, rng: np.random.Generator) -> tuple[tuple[int, int, int], list[Drawn]]:
-    """Invent the background and the shapes of one image.
+    """Generate the background and the shapes of one image.
 
     Args:
         height: pixels.

@@ -1,8 +1,8 @@
 """The VGG Image Annotator, versions 1 and 2: one JSON file for the images of a folder.
 
-Version 1 writes the regions of an image as an object, version 2 as a list; a saved project of version 2 holds the same
-below `_via_img_metadata`. Outlines are polygon, polyline, rect, circle and ellipse; the class of a region is the value of
-one of its attributes. A polyline that ends where it began is a polygon, any other is a line of some width.
+Version 1 writes the regions of an image as an object, version 2 as a list; a saved project of version 2 has the images under
+`_via_img_metadata`. Outlines are polygon, polyline, rect, circle and ellipse; the class of a region is the value of one of
+its attributes. A polyline that ends where it began is a polygon; any other is a line of a given width.
 
 Source: https://www.robots.ox.ac.uk/~vgg/software/via/.
 """
@@ -32,15 +32,15 @@ DEFAULT_NAME = "via_region_data.json"
 # width of a line that is not closed, in pixels
 LINE_WIDTH = 10
 _PROJECT = "_via_img_metadata"
-# entries looked at to recognise a file
+# number of entries examined to recognise a file
 _LOOKED_AT = 5
-# pixels that regions may extend beyond the image that they were drawn on
+# distance in pixels that regions may extend beyond the image that they were drawn on
 _SLACK = 2
 _ANY_SIZE = (math.inf, math.inf)
 
 
 def recognise(path: Path) -> str | None:
-    """Return None for a file of VIA's, or a folder that holds one, else why it is neither."""
+    """Return None for a VIA file, or a folder that holds one, else why it is neither."""
     if path.is_dir():
         files = _annotation_files(path) or part_folders(path, _annotation_files)
         return None if files else "no JSON file of regions in it, nor in a train or val folder"
@@ -50,7 +50,7 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the sub-folders train, val and test of a folder that has no file of VIA's of its own."""
+    """Return the subfolders train, val and test of a folder that has no VIA file itself."""
     path = Path(path)
     if path.is_file() or _annotation_files(path):
         return []
@@ -68,24 +68,24 @@ def open_subset(
     allow_outside: bool = False,
     progress: Stages | None = None,
 ) -> "ViaDataset":
-    """Open a folder with a file of VIA's and its images, or one such file.
+    """Open a folder with a VIA file and its images, or a VIA file.
 
     Args:
         path: the folder or file.
         subset: one of `subsets`. The classes are those of all subsets, so that their numbers agree.
-        attribute: the attribute of the regions that holds their class; needed where they have several.
-        class_name: the class of all regions where none has an attribute.
+        attribute: the region attribute that holds the class; needed if regions have several.
+        class_name: the class of all regions if none has an attribute.
         labels: the classes in their order, or a file with one per line; regions of other classes are skipped. None takes
             the classes that occur, sorted by name.
         line_width: width in pixels of lines that are not closed.
-        allow_outside: whether file names may lead out of the folder.
-        progress: stages of `read_json` and "checking regions", for each file, and "looking at images".
+        allow_outside: whether file names may point outside the folder.
+        progress: reports the stages of `read_json` and "checking regions", for each file, and "reading image sizes".
 
     Returns:
-        Not prepared. What was skipped is in its `skipped`, what was repaired in its `notes`.
+        The data set, not prepared. Its `skipped` lists what was skipped, its `notes` what was repaired.
 
     Raises:
-        DataError: the file is not usable, a name leads out of the folder, or the attribute does not exist.
+        DataError: the file cannot be used, a name points outside the folder, or the attribute does not exist.
         ValueError: line_width is not above 0.
     """
     if not 0 < line_width < math.inf:
@@ -112,9 +112,9 @@ def open_subset(
         classes = [class_name]
     else:
         classes = sorted({name for region in regions if (name := _class_or_none(region, attribute))}, key=natural_key)
-    # the whole folder of a divided set, so that names written from it distinguish the subsets
+    # the whole folder of a divided data set, so that file names relative to it distinguish the subsets
     root = path.parent if path.is_file() else path
-    with (progress or unseen)("looking at images") as show:
+    with (progress or unseen)("reading image sizes") as show:
         dataset.add_images(images[subset], classes, attribute, class_name, root, show)
     dataset.log_skipped(files[subset], "images or regions")
     return dataset
@@ -122,7 +122,13 @@ def open_subset(
 
 @dataclass
 class Region:
-    """A region. Attributes: where: its place in the file; rings: its area is their union; attributes: by name."""
+    """A region.
+
+    Attributes:
+        where: its place in the file.
+        rings: outlines, whose union is the region.
+        attributes: name -> value.
+    """
 
     where: str
     rings: list[Ring]
@@ -131,7 +137,12 @@ class Region:
 
 @dataclass
 class ViaImage:
-    """An image of the file. Attributes: path: its file; regions: those that are usable."""
+    """An image of the file.
+
+    Attributes:
+        path: the image file.
+        regions: its usable regions.
+    """
 
     name: str
     path: Path
@@ -157,7 +168,7 @@ class ViaDataset(AnnotatedDataset):
         Args:
             images: images of a file.
             classes: names in the order of their ids, which count from 1.
-            attribute: the attribute that holds the class, or None: all regions are of class_name.
+            attribute: the attribute that holds the class; None gives all regions the class `class_name`.
             class_name: see `attribute`.
             root: the folder that the images must be in.
             progress: called after each image.
@@ -195,7 +206,7 @@ def _annotation(
 
 
 def _header(image: ViaImage) -> tuple[tuple[int, int] | None, int]:
-    """Return size as stored and orientation; (None, 1) where they cannot be read, which loading the image reports."""
+    """Return the stored size and the orientation, or (None, 1) if they cannot be read, which loading the image reports."""
     try:
         return read_header(image.path) if os.path.isfile(image.path) else (None, 1)
     except DataError:
@@ -205,11 +216,11 @@ def _header(image: ViaImage) -> tuple[tuple[int, int] | None, int]:
 def _find_turned(
     images: Iterable[ViaImage], headers: Mapping[str, tuple[tuple[int, int] | None, int]]
 ) -> Callable[[ViaImage], bool]:
-    """Find out which images VIA displayed turned by their EXIF orientation: newer browsers do that, older ones did not.
+    """Return a function that says whether VIA displayed an image rotated by its EXIF orientation.
 
-    VIA does not record the sizes that it displayed. Where the regions of an image fit only one of the two ways, that is
-    evidence for all images of the file. Without evidence, or with evidence of both, an image is as stored, unless its own
-    regions say otherwise.
+    Newer browsers rotate images, older ones did not, and VIA does not record the size that it displayed. If the regions of an
+    image fit only one orientation, that is evidence for all images of the file. Without evidence, or with evidence for both,
+    an image is taken as stored, unless its own regions fit only the rotated image.
     """
 
     def evidence(image: ViaImage) -> bool | None:
@@ -240,7 +251,7 @@ def _is_via(path: Path) -> bool:
 
 
 def _annotation_files(folder: Path) -> list[Path]:
-    """Return the files of a folder: the one that version 1 would write, or all that look like VIA's."""
+    """Return the VIA files of a folder: the one that version 1 saves, or all that look like VIA files."""
     if _is_via(folder / DEFAULT_NAME):
         return [folder / DEFAULT_NAME]
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -250,14 +261,14 @@ def _annotation_files(folder: Path) -> list[Path]:
 def _the_file(folder: Path) -> Path:
     files = _annotation_files(folder)
     if not files:
-        raise DataError(f"{folder}: no JSON file of VIA's regions in it, such as {DEFAULT_NAME}")
+        raise DataError(f"{folder}: no JSON file with VIA regions in it, such as {DEFAULT_NAME}")
     if len(files) > 1:
         raise DataError(f"{folder}: {' and '.join(path.name for path in files)} are all from VIA: give the path of one")
     return files[0]
 
 
 def _entries(content: Any, path: Path) -> dict[str, Any]:
-    """Return the object of the images, in an export or in a project."""
+    """Return the object that holds the images, in an export or in a project."""
     if isinstance(content, dict) and _PROJECT in content:
         return field(content, _PROJECT, dict, str(path))
     if not isinstance(content, dict):
@@ -266,7 +277,7 @@ def _entries(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _read_file(path: Path, line_width: Number, dataset: ViaDataset, progress: Stages | None) -> list[ViaImage]:
-    """Read the images of a file. What is not usable is recorded as skipped in the data set."""
+    """Read the images of a file, recording what cannot be used in the `skipped` of the data set."""
     content = read_json(path, progress=progress)
     base, images, names = _default_folder(content), [], set()
     with (progress or unseen)("checking regions") as show:
@@ -294,7 +305,7 @@ def _read_file(path: Path, line_width: Number, dataset: ViaDataset, progress: St
 
 
 def _default_folder(content: Any) -> str:
-    """Return the folder of images that a project names; "" where there is none."""
+    """Return the folder of images that a project names; "" if there is none."""
     core = content.get("_via_settings") if isinstance(content, dict) else None
     core = core.get("core") if isinstance(core, dict) else None
     folder = core.get("default_filepath") if isinstance(core, dict) else None
@@ -305,11 +316,11 @@ def _image_path(path: Path, base: str, name: str, where: str, allow_outside: boo
     """Find an image next to the file, or in the folder that the project names.
 
     Raises:
-        DataError: the name leads out of the folder of the file.
+        DataError: the name points outside the folder of the file.
     """
     image = inside(path.parent, name, where, allow_outside=allow_outside)
-    # often the folder is on the machine that the images were annotated on
-    is_absolute = bool(PureWindowsPath(base).anchor)  # of paths of other systems too
+    # the folder is often a path on the computer on which the images were annotated
+    is_absolute = bool(PureWindowsPath(base).anchor)  # recognises paths of Windows and POSIX
     if base and not image.is_file() and (allow_outside or not is_absolute):
         other = inside(path.parent, f"{base}/{name}", where, allow_outside=allow_outside)
         image = other if other.is_file() else image
@@ -330,7 +341,7 @@ def parse_region(record: Any, where: str, line_width: Number) -> Region:
         line_width: width in pixels of polylines that are not closed.
 
     Raises:
-        DataError: it is not usable, or has no area; the message does not name the place.
+        DataError: the region cannot be used, or has no area; the message does not name the place.
     """
     shape = field(record, "shape_attributes", dict, "it")
     kind = field(shape, "name", str, "it: shape_attributes")
@@ -344,10 +355,11 @@ def _numbers(shape: Any, *names: str) -> list[float]:
     return [float(field(shape, name, float, "it: shape_attributes")) for name in names]
 
 
-def _points(shape: Any, least: int) -> list[tuple[float, float]]:
+def _points(shape: Any, min_points: int) -> list[tuple[float, float]]:
     xs, ys = (field(shape, name, list, "it: shape_attributes") for name in ("all_points_x", "all_points_y"))
-    if len(xs) != len(ys) or len(xs) < least:
-        raise DataError(f"it has {len(xs)} all_points_x and {len(ys)} all_points_y, expected as many, and at least {least}")
+    if len(xs) != len(ys) or len(xs) < min_points:
+        raise DataError(f"it has {len(xs)} all_points_x and {len(ys)} all_points_y, expected as many, and at least "
+                        f"{min_points}")  # fmt: skip
     for name, values in (("all_points_x", xs), ("all_points_y", ys)):
         bad = [value for value in values if not is_kind(value, float)]
         if bad:
@@ -388,7 +400,7 @@ _SHAPES: dict[str, Callable[[Any, Number], list[Ring]]] = {
 
 
 def find_attribute(regions: Iterable[Region], wanted: str | None, where: str) -> str | None:
-    """Find out which attribute of the regions holds their class.
+    """Return the attribute of the regions that holds their class.
 
     Args:
         regions: all regions.
@@ -396,10 +408,10 @@ def find_attribute(regions: Iterable[Region], wanted: str | None, where: str) ->
         where: the file, for messages.
 
     Returns:
-        Its name; None where no region has an attribute with a value.
+        Its name; None if no region has an attribute with a value.
 
     Raises:
-        DataError: no region has the wanted one, or there are several to choose from.
+        DataError: no region has the wanted attribute, or there are several to choose from.
     """
     names = dict.fromkeys(name for region in regions for name, value in region.attributes.items() if not is_empty(value))
     if wanted is not None:
@@ -421,7 +433,7 @@ def class_of(region: Region, attribute: str) -> str:
     """Return the class of a region: the value of its attribute, or the name of the check box that is checked.
 
     Raises:
-        DataError: it has none, or several; the message does not name the place.
+        DataError: the region has no class, or several; the message does not name the place.
     """
     value = region.attributes.get(attribute)
     if isinstance(value, dict):

@@ -1,18 +1,18 @@
-"""Pascal VOC's segmentation data: two PNGs per image, one that numbers its objects and one that numbers their classes.
+"""Pascal VOC's segmentation data: two PNGs per image, one with object numbers and one with class numbers.
 
 Layout: JPEGImages/<id>.jpg, SegmentationObject/<id>.png, SegmentationClass/<id>.png, Annotations/<id>.xml, and
-ImageSets/Segmentation/{train,val,trainval}.txt with an id per line. Pixels are numbers with a palette, or colours of that
-palette, as some tools write them. The class of an object is the one that most of its pixels have in SegmentationClass.
-Where that folder is missing, object k is the k-th <object> of the XML.
+ImageSets/Segmentation/{train,val,trainval}.txt with an id per line. The PNGs have a palette, or RGB pixels in the colours of
+that palette, as some tools write them. The class of an object is the most frequent class of its pixels in
+SegmentationClass. If that folder is missing, object k is the k-th <object> of the XML.
 
-The class names are those of labelmap.txt (`name:r,g,b::` per line), of class_names.txt (a name per line, from the
-background on), or VOC's own twenty.
+The class names are those in labelmap.txt (`name:r,g,b::` per line), those in class_names.txt (a name per line, starting with
+the background), or VOC's twenty.
 
-Void pixels (number 255: outlines, and objects that are too difficult) belong to no object and count as background; batches
-for semantic segmentation can exclude them. They are not made crowds: a crowd counts by its box, and the box around all
-outlines is most of the image.
+Void pixels (number 255: outlines and difficult objects) belong to no object and count as background; batches for semantic
+segmentation can exclude them. They are not turned into crowds, because a crowd is matched by its box, and the box around all
+outlines covers most of the image.
 
-The PNGs are read when an image is loaded, and their faults are reported then.
+The PNGs are read when an image is loaded, and errors in them are reported then.
 
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf. Shape letters: H W image.
 """
@@ -59,7 +59,7 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the names of the lists in ImageSets/Segmentation; [] where there are none."""
+    """Return the names of the lists in ImageSets/Segmentation; [] if there are none."""
     return sorted(file.stem for file in (Path(path) / _LISTS).glob("*.txt") if not file.name.startswith("."))
 
 
@@ -76,13 +76,13 @@ def open_subset(
     Args:
         path: the folder that has JPEGImages/ in it, such as VOCdevkit/VOC2012.
         subset: the name of a list of ids; None takes all images that have an object PNG.
-        labels: a text file with one class name per line, from the background or from class 1 on; None for the names of
-            the data set.
+        labels: a text file with one class name per line, starting with the background or with class 1; None for the names
+            of the data set.
         allow_outside: whether image files may be outside the folder.
-        progress: stage "listing images".
+        progress: reports the stage "listing images".
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
         DataError: a folder is missing, or a list cannot be read.
@@ -113,7 +113,15 @@ class VocDataset(AnnotatedDataset):
         *,
         allow_outside: bool = False,
     ) -> None:
-        """Make an empty data set. Args: names: by class number; colors: code of a colour -> class number."""
+        """Create an empty data set.
+
+        Args:
+            folder: the folder of the data set.
+            names: class number -> name.
+            colors: code of a colour -> class number.
+            class_map: see `Dataset.prepare`.
+            allow_outside: see `open_subset`.
+        """
         super().__init__(class_map, allow_outside=allow_outside)
         self.folder, self._names, self._colors = folder, names, colors
         self._files = {name: _pngs(folder / name) for name in (_OBJECTS, _CLASSES)}
@@ -124,7 +132,7 @@ class VocDataset(AnnotatedDataset):
         """Add images. Those without an object PNG are recorded in `skipped`.
 
         Args:
-            ids: as in the lists; None for all that have an object PNG.
+            ids: image ids; None for all that have an object PNG.
             progress: called after each image.
         """
         masks = self._files[_OBJECTS]
@@ -163,24 +171,24 @@ class VocDataset(AnnotatedDataset):
             refuse_link(path, self.folder, folder)
         pixels, size = read_stored(path), self.image_size(image_id)
         if pixels.shape[:2] != size:
-            raise DataError(f"{path} is of size {pixels.shape[:2]}, and its image of {size} (height, width)")
+            raise DataError(f"{path} is of size {pixels.shape[:2]}, but its image is of size {size} (height, width)")
         return pixels
 
     def _classes_by_pixels(self, image_id: Integer, numbers: Int64[np.ndarray, "H W"]) -> dict[int, int | None]:
-        """Find the class that most pixels of each object have. Returns: object -> class, None where it has no class."""
+        """Return the most frequent class among the pixels of each object: object -> class, None if it has no class."""
         classes = self._read(_CLASSES, image_id)
         if classes.ndim == 3:
             codes, which = np.unique(_codes(classes), return_inverse=True)
             classes = np.array([self._colors.get(int(code), 0) for code in codes])[which].reshape(numbers.shape)
         pairs, counts = np.unique(numbers * 65536 + classes, return_counts=True)
         majority: dict[int, int | None] = {}
-        most: dict[int, int] = {}
+        largest: dict[int, int] = {}
         for pair, count in zip(pairs.tolist(), counts.tolist()):
             number, class_number = divmod(pair, 65536)
             if number:
                 majority.setdefault(number, None)
-                if class_number not in (0, VOID) and count > most.get(number, 0):
-                    majority[number], most[number] = class_number, count
+                if class_number not in (0, VOID) and count > largest.get(number, 0):
+                    majority[number], largest[number] = class_number, count
         return majority
 
     def _classes_by_xml(self, image_id: Integer, numbers: Int64[np.ndarray, "H W"]) -> dict[int, int | None]:
@@ -201,7 +209,7 @@ class VocDataset(AnnotatedDataset):
         return np.asarray(pixels == VOID if pixels.ndim == 2 else _codes(pixels) == _code(voc_colors()[VOID].tolist()))
 
     def num_instances(self, image_id: Integer) -> int | None:
-        """Return None: the number of objects is unknown before their PNG is read; see `Dataset.num_instances`."""
+        """Return None, because the PNG must be read to count the objects; see `Dataset.num_instances`."""
         return None if self.reads(image_id) else super().num_instances(image_id)
 
 
@@ -211,7 +219,7 @@ def _pngs(folder: Path) -> dict[str, str]:
 
 
 def voc_colors() -> UInt8[np.ndarray, "256 3"]:
-    """Return VOC's palette. Colour n spreads the bits of n over red, green and blue, the low bits to the high ones.
+    """Return VOC's palette. Colour n distributes the bits of n over red, green and blue, low bits to high bits.
 
     Source: the function VOClabelcolormap of the VOC development kit.
     """
@@ -223,7 +231,7 @@ def voc_colors() -> UInt8[np.ndarray, "256 3"]:
 
 
 def _names(path: Path, labels: Path | str | None) -> tuple[dict[int, str], dict[int, int]]:
-    """Find the names of the classes, number -> name, and the colours that stand for them, code -> number."""
+    """Return the names of the classes, number -> name, and their colours, code -> number."""
     colors = {int(code): number for number, code in enumerate(_codes(voc_colors()))}
     if labels is not None:
         return _numbered(_lines(labels), labels), colors
@@ -235,7 +243,7 @@ def _names(path: Path, labels: Path | str | None) -> tuple[dict[int, str], dict[
 
 
 def _numbered(names: Sequence[str], path: Path | str) -> dict[int, str]:
-    """Number a list of names, which may begin with the background and the label to be ignored."""
+    """Number a list of names, which may begin with the background and the ignored label."""
     names = [name for name in names if name != _IGNORED]
     names = names[1:] if names and names[0] in _BACKGROUND else names
     if not names or len(names) >= VOID:
@@ -244,7 +252,7 @@ def _numbered(names: Sequence[str], path: Path | str) -> dict[int, str]:
 
 
 def _read_labelmap(path: Path) -> tuple[dict[int, str], dict[int, int]]:
-    """Read lines `name:r,g,b:parts:actions`. Returns: see `_names`."""
+    """Read lines `name:r,g,b:parts:actions`; returns what `_names` returns."""
     names, colors = {}, {_code((224, 224, 192)): VOID}
     for number, line in enumerate(line for line in _lines(path) if not line.startswith("#")):
         name, _, rest = line.partition(":")
@@ -263,7 +271,7 @@ def _read_labelmap(path: Path) -> tuple[dict[int, str], dict[int, int]]:
 
 
 def _lines(path: Path | str) -> list[str]:
-    """Read the lines of a text file that are not empty."""
+    """Read the non-empty lines of a text file."""
     return [line for line in read_lines(path) if line]
 
 
@@ -278,10 +286,10 @@ def _codes(pixels: UInt8[np.ndarray, "*S 3"]) -> Int64[np.ndarray, "*S"]:
 
 
 def _object_numbers(pixels: Shaped[np.ndarray, "H W *C"]) -> Int64[np.ndarray, "H W"]:
-    """Return the number of each pixel's object: 0 outside all objects and where it is void.
+    """Return the number of each pixel's object, 0 for background and void pixels.
 
     Args:
-        pixels: numbers, or uint8 colours. The number of a colour is its place in the palette; a colour outside the palette
+        pixels: numbers, or uint8 colours. The number of a colour is its index in the palette; a colour outside the palette
             gets a number above 255.
     """
     numbers = pixels.astype(np.int64)

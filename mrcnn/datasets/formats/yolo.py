@@ -1,13 +1,13 @@
-"""Segmentation labels of the YOLO family: a text file per image, a line per instance.
+"""YOLO segmentation labels: a text file per image, a line per instance.
 
 A line is `class x1 y1 x2 y2 ...`: the number of the class, from 0, and one polygon in fractions of the image's width and
-height. They refer to the image turned by its EXIF orientation, as programs of this family display and train on it. An
-object of several parts is one polygon too, its parts joined by lines of zero width. A line of a class and four numbers is a
-box without a mask; it is skipped.
+height. They refer to the image rotated by its EXIF orientation, as YOLO programs display it and train on it. An object of
+several parts is one polygon, whose parts are joined by lines of zero width. A line with a class and four numbers is a box
+without a mask; it is skipped.
 
 Layout: images in images/, labels in labels/ under the same names (`images/train/a.jpg`, `labels/train/a.txt`), or
 `train/images` and `train/labels`. `data.yaml` names the classes and the folders of the subsets: `path`, `train`, `val`,
-`test`, `names`, and `nc`, the number of names. Without it the subsets are the sub-folders, and classes.txt has the names.
+`test`, `names`, and `nc`, the number of names. Without it, the subsets are the subfolders, and classes.txt has the names.
 An image without a label file has no instances.
 
 Source: https://docs.ultralytics.com/datasets/segment/
@@ -33,7 +33,7 @@ from mrcnn.io.paths import OutsideError, inside, refuse_link
 from mrcnn.io.yaml import read_yaml
 
 _NAME_FILES = ("classes.txt", "labels/classes.txt")
-# how far outside the image a point may be, in fractions of its size: rounding, and polygons drawn a little too far
+# maximum distance of a point outside the image, as a fraction of its size: rounding, and slightly oversized polygons
 _MARGIN = 0.01
 
 
@@ -49,7 +49,11 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the subsets, [] when the folder is undivided. Raises: DataError: its data.yaml is damaged."""
+    """Return the subsets, [] if the folder is undivided.
+
+    Raises:
+        DataError: its data.yaml is damaged.
+    """
     return [name for name in find_layout(Path(path)).parts if name is not None]
 
 
@@ -68,10 +72,10 @@ def open_subset(
         subset: train, val, ...
         labels: a text file with one class name per line, from class 0; None for the names of the data set.
         allow_outside: whether images may be outside the folder.
-        progress: stage "reading", of images, for each entry of the subset.
+        progress: reports the stage "reading", of images, for each entry of the subset.
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
         DataError: the YAML file is damaged, a folder that it names is missing or outside, or the classes have no names.
@@ -105,17 +109,17 @@ class YoloDataset(AnnotatedDataset):
 
         Args:
             layout: of the data set.
-            entry: relative to one of the layout's roots.
-            prefix: put before the names of the images to make their ids, where a subset has several entries.
+            entry: path relative to one of the layout's roots.
+            prefix: prefix of the image ids, for a subset with several entries.
             progress: called after each image.
 
         Raises:
-            DataError: it does not exist, or leads out of the data set's folder.
+            DataError: the entry does not exist, or points outside the data set's folder.
         """
         where = self._locate(layout, entry)
         if where.is_dir():
             images = [(name, where / name) for name in image_names(where)]
-            self._skip_lonely_labels(labels_folder(where, layout.base), {label_of(path, layout.base) for _, path in images})
+            self._skip_unpaired_labels(labels_folder(where, layout.base), {label_of(path, layout.base) for _, path in images})
         else:
             images = self._listed(where)
         classes = {info["id"] for info in self.class_info if info["source"] == self.source}
@@ -129,7 +133,7 @@ class YoloDataset(AnnotatedDataset):
     def _locate(self, layout: "Layout", entry: str) -> Path:
         """Find the folder or list of a subset in the first root that has it."""
         refused = None
-        # one well-known tool exports ../train/images for train/images
+        # Roboflow exports ../train/images for train/images
         for name in dict.fromkeys([entry, entry.removeprefix("../")]):
             for root in layout.roots:
                 try:
@@ -142,12 +146,12 @@ class YoloDataset(AnnotatedDataset):
         raise refused or DataError(f"{layout.described}: {entry!r} does not exist in {layout.base}: correct the entry")
 
     def _join(self, layout: "Layout", root: str, name: str) -> Path | None:
-        """Find an entry below a root, None when it does not exist."""
+        """Return the path of an entry below a root, None if it does not exist."""
         folder = layout.base
         if root != ".":
             folder = inside(folder, root, f"{layout.described}: path", allow_outside=self.allow_outside)
         where = inside(folder, name, str(layout.described), allow_outside=self.allow_outside)
-        if not os.path.exists(where):  # unlike Path.exists, it accepts a name that is too long
+        if not os.path.exists(where):  # unlike Path.exists, it accepts names that are too long
             return None
         if not self.allow_outside:
             refuse_link(where, layout.base, str(layout.described))
@@ -162,7 +166,7 @@ class YoloDataset(AnnotatedDataset):
                 names.setdefault(path, line)  # ./a.png is a.png
         return [(line, path) for path, line in names.items()]
 
-    def _skip_lonely_labels(self, labels: Path, expected: Set[Path]) -> None:
+    def _skip_unpaired_labels(self, labels: Path, expected: Set[Path]) -> None:
         """Record label files that have no image."""
         for parent, _, names in os.walk(labels):
             for name in sorted(names):
@@ -177,7 +181,7 @@ class YoloDataset(AnnotatedDataset):
                 refuse_link(label, base, "label file")
             instances, faults = read_label_file(label, classes)
         except DataError as error:
-            # without its labels an image would teach that it shows no objects
+            # without its labels, the image would be trained on as if it contained no objects
             fault = "is a link out of the folder" if isinstance(error, OutsideError) else "is not text"
             self.skip(str(label), f"the label file {fault}, so its image is skipped")
             return
@@ -187,7 +191,7 @@ class YoloDataset(AnnotatedDataset):
         self.add_annotated_image(name, path, None, None, base, label=str(label), count=len(instances), **info)
 
     def _orientation(self, path: Path, base: Path) -> int:
-        """Read the EXIF orientation of an image; 1 where it cannot be read, which loading the image reports."""
+        """Read the EXIF orientation of an image, 1 if it cannot be read, which loading the image reports."""
         try:
             if not self.allow_outside:
                 refuse_link(path, base, "image")
@@ -216,13 +220,13 @@ class YoloDataset(AnnotatedDataset):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set has its images and names.
+    """The location of the images of a data set, and its class names.
 
     Attributes:
         base: folder of the data set.
-        parts: subset, or None when undivided -> folders or lists of images, relative to one of `roots`.
+        parts: subset, or None if undivided -> folders or lists of images, relative to one of `roots`.
         names: class -> name, or None.
-        described: the file that says so, for messages.
+        described: the file that describes the layout, for messages.
         roots: folders relative to `base`.
     """
 
@@ -234,7 +238,7 @@ class Layout:
 
 
 def find_layout(path: Path) -> Layout:
-    """Find the subsets and names of a folder or of a YAML file. A layout without parts means that it is not YOLO's."""
+    """Find the subsets and names of a folder or of a YAML file. A layout without parts is not a YOLO data set."""
     base = path.parent if path.is_file() else path
     described, content = _description(path, base)
     names = _names_of_yaml(content, described) if "names" in content else _names_of_files(base)
@@ -243,7 +247,7 @@ def find_layout(path: Path) -> Layout:
         key = next((name for name in aliases if content.get(name)), None)
         if key is not None:
             parts[part] = _texts(content[key], f"{described}: {key}")
-    (root,) = _texts(content.get("path") or ".", f"{described}: path", most=1)
+    (root,) = _texts(content.get("path") or ".", f"{described}: path", max_texts=1)
     if not parts and not path.is_file():
         try:
             parts, root = _parts_of_folders(base), "."
@@ -269,16 +273,16 @@ def _description(path: Path, base: Path) -> tuple[Path, dict[str, Any]]:
     return path, {}
 
 
-def _texts(value: Any, where: str, most: int | None = None) -> list[str]:
-    """Check a value that is one text, or a list of them."""
+def _texts(value: Any, where: str, max_texts: int | None = None) -> list[str]:
+    """Return a value that must be a text or a list of texts as a list."""
     texts = value if isinstance(value, list) else [value]
-    if not texts or not all(isinstance(one, str) and one for one in texts) or len(texts) > (most or len(texts)):
+    if not texts or not all(isinstance(one, str) and one for one in texts) or len(texts) > (max_texts or len(texts)):
         raise DataError(f"{where} is {shown(value)}, expected the name of a folder or file")
     return texts
 
 
 def _parts_of_folders(base: Path) -> dict[str | None, list[str]]:
-    """Find the subsets where no YAML file names them: name, or None when undivided -> folders of the images."""
+    """Find the subsets if no YAML file names them: name, or None if undivided -> folders of the images."""
     images, labels = base / "images", base / "labels"
     if images.is_dir() and labels.is_dir():
         divided = [(p.name, f"images/{p.name}") for p in sorted(images.iterdir()) if _has_labels(labels / p.name)]
@@ -298,7 +302,7 @@ def _has_labels(folder: Path) -> bool:
 
 
 def is_label_name(name: str) -> bool:
-    """Return whether a file name is that of a label file, and not hidden or that of class names."""
+    """Return whether a file name is that of a label file, and not that of a hidden file or a list of classes."""
     return name.lower().endswith(".txt") and name != "classes.txt" and not name.startswith(".")
 
 
@@ -314,7 +318,7 @@ def _names_of_yaml(content: Mapping[str, Any], path: Path) -> dict[int, str]:
     if not checked:
         raise DataError(f"{path}: names is {shown(names)}, expected a list of names, or numbers with names")
     if count and count != str(len(checked)):
-        raise DataError(f"{path}: nc is {shown(count)}, and there are {len(checked)} names, "
+        raise DataError(f"{path}: nc is {shown(count)}, but there are {len(checked)} names, "
                         f"{', '.join(checked.values()):.200}: correct one of them")  # fmt: skip
     return dict(sorted(checked.items()))
 
@@ -327,7 +331,7 @@ def _names_of_files(base: Path) -> dict[int, str] | None:
 
 
 def names_of_lines(path: Path) -> dict[int, str]:
-    """Read a file with one class name per line. Returns: class -> name; empty lines leave out a number."""
+    """Read a file with one class name per line: class -> name. An empty line skips a number."""
     lines = read_lines(path)
     if not any(lines):
         raise DataError(f"{path} holds no names, expected one per line")
@@ -335,14 +339,14 @@ def names_of_lines(path: Path) -> dict[int, str]:
 
 
 def label_of(image: Path, base: Path) -> Path:
-    """Return the path of an image's label file, with the suffix .TXT where only that exists; see `labels_folder`."""
+    """Return the path of an image's label file, with the suffix .TXT if only that exists; see `labels_folder`."""
     label = labels_folder(image.parent, base) / (image.stem + ".txt")
     upper = label.with_suffix(".TXT")
     return upper if not label.exists() and upper.exists() else label
 
 
 def labels_folder(folder: Path, base: Path) -> Path:
-    """Return the folder of the labels: the last `images` in the path, below the data set's folder, becomes `labels`."""
+    """Return the folder of the labels: the path with its last `images` below the data set's folder replaced by `labels`."""
     within = folder.relative_to(base).parts if folder.is_relative_to(base) else folder.parts
     above, parts = folder.parts[: len(folder.parts) - len(within)], list(within)
     for i in range(len(parts) - 1, -1, -1):
@@ -359,7 +363,7 @@ def read_label_file(path: Path, classes: Set[int]) -> tuple[list[tuple[int, list
     """Read the label file of an image.
 
     Args:
-        path: the file. One that does not exist holds no instances.
+        path: the file. If it does not exist, the image has no instances.
         classes: the known classes.
 
     Returns:

@@ -6,7 +6,7 @@ Layout: `annotations/panoptic_{subset}{year}.json`, the PNGs in `annotations/pan
 The id of a segment is R + 256 G + 65536 B of its pixels; 0 means no segment. A *panoptic map* holds, for each pixel,
 semantic id * 256 + instance id: semantic ids number the categories from 1 in ascending order of their ids, and
 instance ids count from 1 within a category and an image, for things that are not crowds. Instance 0 stands for stuff and
-crowds, and the value 0 for pixels to be ignored.
+crowds, and the value 0 marks ignored pixels.
 
 Source: https://cocodataset.org/#format-data, "Panoptic Segmentation". Shape letters: H W image, S segments of an image.
 """
@@ -32,21 +32,25 @@ from mrcnn.io.paths import inside
 # panoptic id = semantic id * LABEL_DIVISOR + instance id
 LABEL_DIVISOR = 256
 MAX_INSTANCES = LABEL_DIVISOR - 1
-# the panoptic id of pixels to be ignored
+# the panoptic id of ignored pixels
 IGNORE = 0
-# the columns of the segments of an image: int64 [S, 4]
+# columns of the array of an image's segments, int64 [S, 4]
 SEGMENT_ID, CATEGORY_ID, AREA, IS_CROWD = range(4)
-# ids and areas beyond this would not fit the numbers of other tools
-_MOST = 2**31 - 1
-# segment ids are three bytes
-_MOST_ID = 2**24 - 1
+# maximum id and area: larger ones do not fit the int32 of other tools
+_MAX_INT32 = 2**31 - 1
+# segment ids have three bytes
+_MAX_SEGMENT_ID = 2**24 - 1
 _PNG_HEAD = struct.Struct(">8s4x4sIIBB")
 _PNG_SIGNATURE, _EIGHT_BIT_RGB = b"\x89PNG\r\n\x1a\n", (8, 2)
 
 
 @dataclass(frozen=True)
 class Category:
-    """A category. Attributes: semantic_id: its number from 1, in the order of the ids."""
+    """A category.
+
+    Attributes:
+        semantic_id: its number from 1, in the order of the ids.
+    """
 
     id: int
     name: str
@@ -58,7 +62,7 @@ def number_categories(categories: Iterable[tuple[int, str, bool]]) -> dict[int, 
     """Number categories by their ids.
 
     Args:
-        categories: (id, name, whether it is a thing), ids all different.
+        categories: (id, name, whether it is a thing), with distinct ids.
 
     Returns:
         Id -> category, in ascending order of id.
@@ -76,8 +80,8 @@ class PanopticImage:
     """An image with its segments.
 
     Attributes:
-        name: file name without its suffix, with / between parts.
-        size: (height, width), None where nothing states it.
+        name: file name without its suffix, with / as separator.
+        size: (height, width), None if unknown.
         png: PNG of the segments; None for an image without annotation.
         segments: columns SEGMENT_ID, CATEGORY_ID, AREA, IS_CROWD; None for an image without annotation.
     """
@@ -120,14 +124,14 @@ def read_panoptic(
         path: the JSON.
         image_dir: folder that the images' file names are relative to.
         png_dir: folder that the PNGs' file names are relative to; None for the folder next to the JSON with the same name.
-        strict: True raises at the first faulty annotation; False leaves out its image and reports it. An image without an
-            annotation is left out and reported in both cases.
-        allow_outside: whether file names may lead out of the folders.
-        progress: stages: those of `read_json`, and "checking segments".
+        strict: True raises at the first faulty annotation; False skips its image and reports it. An image without an
+            annotation is skipped and reported in both cases.
+        allow_outside: whether file names may point outside the folders.
+        progress: reports the stages of `read_json`, and "checking segments".
 
     Raises:
         DataError: the file is missing, or is not a panoptic JSON; two images, two categories or two segments have the same
-            id; or see `strict`.
+            id; or an annotation is faulty and `strict` is True.
     """
     path = Path(path)
     png_dir = path.with_suffix("") if png_dir is None else Path(png_dir)
@@ -154,7 +158,11 @@ def _add_segments(
     strict: bool,
     allow_outside: bool,
 ) -> set[int | str]:
-    """Give the images their segments. Returns: ids of the images that have an annotation, usable or not."""
+    """Add the segments to the images.
+
+    Returns:
+        Ids of the images that have an annotation, usable or not.
+    """
     annotated: set[int | str] = set()
     for number, entry in enumerate(annotations):
         where = f"{path}: annotations[{number}]"
@@ -177,13 +185,13 @@ def _add_segments(
 
 
 def without_suffix(file_name: str) -> str:
-    """Remove the suffix of a file name, and write / between its parts."""
+    """Return a file name without its suffix, with / as separator."""
     path = PurePosixPath(file_name.replace("\\", "/"))
     return (path.parent / path.stem).as_posix()
 
 
 def refuse_instances(annotations: Sequence[Any], path: Path | str) -> None:
-    """Refuse a file of instance annotations, and say which file to take instead.
+    """Refuse a file of instance annotations, and say which file to use instead.
 
     Args:
         annotations: list of the JSON.
@@ -209,7 +217,7 @@ def _categories(entries: Sequence[Any], path: Path) -> dict[int, Category]:
         where = f"{path}: categories[{number}]"
         category_id = fields.field(entry, "id", int, where)
         is_thing = fields.field(entry, "isthing", (int, bool), where)
-        if not 0 < category_id <= _MOST or is_thing not in (0, 1):
+        if not 0 < category_id <= _MAX_INT32 or is_thing not in (0, 1):
             raise DataError(f"{where} has the id {fields.shown(category_id)} and isthing {fields.shown(is_thing)}, "
                             "expected an id above 0 and isthing 0 or 1")  # fmt: skip
         if category_id in checked:
@@ -221,7 +229,11 @@ def _categories(entries: Sequence[Any], path: Path) -> dict[int, Category]:
 
 
 def _images(entries: Sequence[Any], path: Path, image_dir: Path | str, allow_outside: bool) -> dict[int | str, PanopticImage]:
-    """Check the entries of the images. Returns: id -> image without segments, in the order of the file."""
+    """Check the entries of the images.
+
+    Returns:
+        Id -> image without segments, in the order of the file.
+    """
     images: dict[int | str, PanopticImage] = {}
     names: set[str] = set()
     for number, entry in enumerate(entries):
@@ -250,8 +262,8 @@ def _segments(infos: Sequence[Any], categories: Mapping[int, Category], where: s
         row = _plain_row(info) or _checked_row(info, f"{where}, segments_info[{number}]")
         segment_id, category_id, _, is_crowd = row
         fault = None
-        if not 0 < segment_id <= _MOST_ID:
-            fault = f"its id is not from 1 to {_MOST_ID}, R + 256 G + 65536 B of a colour other than black"
+        if not 0 < segment_id <= _MAX_SEGMENT_ID:
+            fault = f"its id is not from 1 to {_MAX_SEGMENT_ID}, R + 256 G + 65536 B of a colour other than black"
         elif segment_id in seen:
             fault = "another segment has this id"
         elif category_id not in categories:
@@ -266,12 +278,12 @@ def _segments(infos: Sequence[Any], categories: Mapping[int, Category], where: s
 
 
 def _plain_row(info: Any) -> tuple[int, int, int, int] | None:
-    """Return the numbers of a segment as nearly all files have them; None where `_checked_row` has to look closer."""
+    """Return the numbers of a segment in the usual form; None if `_checked_row` must examine it."""
     try:
         row = info["id"], info["category_id"], info["area"], info["iscrowd"]
     except (KeyError, TypeError):
         return None
-    return row if all(type(v) is int and 0 <= v <= _MOST for v in row) and row[3] < 2 else None
+    return row if all(type(v) is int and 0 <= v <= _MAX_INT32 for v in row) and row[3] < 2 else None
 
 
 def _checked_row(info: Any, where: str) -> tuple[int, int, int, int]:
@@ -280,7 +292,7 @@ def _checked_row(info: Any, where: str) -> tuple[int, int, int, int]:
     where = f"{where}, segment {fields.shown(segment_id)}"
     area = fields.field(info, "area", (int, float), where)
     is_crowd = fields.field(info, "iscrowd", (int, bool), where, default=0)
-    if not 0 <= area <= _MOST or int(area) != area:
+    if not 0 <= area <= _MAX_INT32 or int(area) != area:
         raise DataError(f"{where}: its area is {fields.shown(area)}, expected a number of pixels")
     if is_crowd not in (0, 1):
         raise DataError(f"{where}: iscrowd is {fields.shown(is_crowd)}, expected 0 or 1")
@@ -312,11 +324,12 @@ def decode_segments(data: bytes, size: tuple[int, int], where: str) -> Int32[np.
         raise DataError(f"{where} is not a PNG: segments are stored as a PNG of 8 bits per channel, RGB")
     _, chunk, width, height, *kind = _PNG_HEAD.unpack_from(data)
     if chunk != b"IHDR" or tuple(kind) != _EIGHT_BIT_RGB:
-        raise DataError(f"{where} is a PNG with {kind[0]} bits per channel and colour type {kind[1]}, and segments are stored "
+        raise DataError(f"{where} is a PNG with {kind[0]} bits per channel and colour type {kind[1]}, but segments are stored "
                         "in 8 bits of type 2 (RGB): save it without a palette, alpha or grey")  # fmt: skip
     if (height, width) != tuple(size):
         swapped = "; height and width are swapped" if (width, height) == tuple(size) else ""
-        raise DataError(f"{where} is of size {(height, width)} (height, width), and its image of size {tuple(size)}{swapped}")
+        raise DataError(f"{where} is of size {(height, width)} (height, width), but its image is of size "
+                        f"{tuple(size)}{swapped}")  # fmt: skip
     refuse_too_large(size, where)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
@@ -343,11 +356,11 @@ def check_segments(labels: LabelMap, segments: Int64[np.ndarray, "S 4"], where: 
     for number, _, area, _ in segments.tolist():
         pixels = drawn.pop(number, 0)
         if pixels != area:
-            raise DataError(f"{where}, segment {number}: its area is given as {area} pixels, and the PNG shows {pixels}: "
+            raise DataError(f"{where}, segment {number}: its area is given as {area} pixels, but the PNG shows {pixels}: "
                             "the PNG and the JSON are not of the same release")  # fmt: skip
     if drawn:
         number, pixels = next(iter(drawn.items()))
-        raise DataError(f"{where}, segment {number}: the PNG shows {pixels} pixels of it, and segments_info does not list it")
+        raise DataError(f"{where}, segment {number}: the PNG shows {pixels} pixels of it, but segments_info does not list it")
 
 
 def panoptic_map(
@@ -381,7 +394,7 @@ def panoptic_map(
         if category.is_thing and not is_crowd:
             instance = counts[category_id] = counts[category_id] + 1
             if instance > MAX_INSTANCES:
-                raise DataError(f"{where}, segment {segment_id}: it is instance {instance} of {category.name}, and a "
+                raise DataError(f"{where}, segment {segment_id}: it is instance {instance} of {category.name}, but a "
                                 f"panoptic map holds at most {MAX_INSTANCES} of a category")  # fmt: skip
         numbers[segment_id] = category.semantic_id * LABEL_DIVISOR + instance
     return labels.replaced(np.array([numbers[value] for value in labels.values.tolist()], np.int32))

@@ -11,7 +11,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.datasets.panoptic.shards import ENCODED, HEIGHT, MAP, RGB_CHANNELS, WIDTH, decode_record, shards_of
 from mrcnn.io.tfrecord import read_record, scan_records
 
-# when shuffling: files that are read in turn, and the size of the shuffle buffer in images
+# when shuffling: number of files read in an interleaved order, and size of the shuffle buffer in images
 _OPEN_FILES = 16
 _WAITING = 64
 
@@ -22,9 +22,9 @@ def panoptic_pipeline(folder: Path | str, split: str, *, shuffle: bool = False, 
     Args:
         folder: folder of the shards.
         split: as in the file names.
-        shuffle: True shuffles the files, and then the images of several files, anew on each pass; False keeps the
+        shuffle: True shuffles the files, and then the images of several files, again in each epoch; False keeps the
             order of the files.
-        seed: of the shuffling: equal seeds give equal orders.
+        seed: seed of the shuffling.
 
     Returns:
         tf.data.Dataset of (uint8 [H, W, 3] RGB, int32 [H, W] panoptic map), one pass over all images. Images differ in
@@ -59,13 +59,13 @@ def _refuse_bare(folder: Path | str, split: str, paths: Sequence[Path]) -> None:
 
 
 def _decoder(tf: Any) -> Callable[[Any], tuple[Any, Any]]:
-    """Make the function that turns a serialised Example into (image, map)."""
+    """Return a function that decodes a serialised Example as (image, map)."""
     text, number = tf.io.FixedLenFeature([], tf.string), tf.io.FixedLenFeature([], tf.int64)
 
     def decode(serialised: Any) -> tuple[Any, Any]:
         fields = tf.io.parse_single_example(serialised, {ENCODED: text, MAP: text, HEIGHT: number, WIDTH: number})
         panoptic = tf.reshape(tf.io.decode_raw(fields[MAP], tf.int32, little_endian=True), [fields[HEIGHT], fields[WIDTH]])
-        # a JPEG of a few kilobytes can claim any size: it is compared with the map, whose bytes are here, before it is decoded
+        # a JPEG of a few kilobytes can declare any size, so compare it with the map before decoding it
         size = tf.io.extract_jpeg_shape(fields[ENCODED])[:2]
         with tf.control_dependencies([tf.debugging.assert_equal(size, tf.shape(panoptic), "JPEG and map differ in size")]):
             return tf.io.decode_jpeg(fields[ENCODED], channels=RGB_CHANNELS), panoptic

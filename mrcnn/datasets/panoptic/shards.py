@@ -1,10 +1,10 @@
 """TFRecord shards of images and panoptic maps: the files of a split, their manifest, and the records in them.
 
 A split is divided into numbered files, `train-00000-of-01000.tfrecord` and so on. Next to them is its manifest,
-`panoptic-train.json`, which says from what and with which settings they were made. It is written before the first shard,
+`panoptic-train.json`, which records the source and the settings of the conversion. It is written before the first shard,
 so that an interrupted conversion can be resumed.
 
-A record is a `tf.train.Example` of one image. Fields: `image/encoded` the JPEG as it is, `image/filename` without its
+A record is a `tf.train.Example` of one image. Fields: `image/encoded` the unchanged JPEG, `image/filename` without its
 suffix, `image/format` "jpeg", `image/height`, `image/width`, `image/channels` 3 (grey files are decoded to 3 channels too);
 and, except in a test set, `image/segmentation/class/encoded` the panoptic map as little-endian int32, row after row, and
 `image/segmentation/class/format` "raw".
@@ -38,9 +38,9 @@ MAP, MAP_FORMAT = "image/segmentation/class/encoded", "image/segmentation/class/
 JPEG, RAW, RGB_CHANNELS = b"jpeg", b"raw", 3
 _NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-# of a JPEG: where the pixels start, and where they end
+# markers of a JPEG: start and end of the pixels
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
-# bytes read at once when only the names and sizes of a shard are needed
+# bytes read at a time when only the names and sizes in a shard are needed
 _WINDOW = 1024
 
 
@@ -57,14 +57,14 @@ def cut(count: int, shards: int) -> list[range]:
         shards: number of shards.
 
     Returns:
-        A range of positions for each shard; the last ones may be empty.
+        A range of image indices for each shard; the last ones may be empty.
     """
     size = -(-count // shards)
     return [range(min(i * size, count), min((i + 1) * size, count)) for i in range(shards)]
 
 
 def splits_in(folder: Path | str) -> list[str]:
-    """Return the splits that a folder holds shards of, sorted."""
+    """Return the splits whose shards are in a folder, sorted."""
     return sorted({match["split"] for match in _matches(folder)})
 
 
@@ -106,7 +106,7 @@ def read_categories(folder: Path | str, split: str) -> dict[int, Category] | Non
     """Read the categories of a split from its manifest.
 
     Returns:
-        Id -> category; None where there is no manifest, as for shards that another program wrote.
+        Id -> category; None if there is no manifest, as for shards that another program wrote.
 
     Raises:
         DataError: the manifest is damaged.
@@ -187,8 +187,8 @@ def read_name_and_size(
 
     Args:
         file: the shard.
-        offset: where the Example begins, in bytes.
-        length: bytes of the Example.
+        offset: start of the Example in bytes.
+        length: length of the Example in bytes.
         where: file and record, for messages.
 
     Raises:
@@ -215,7 +215,7 @@ def _name_and_size(features: Mapping[str, Any], where: str) -> tuple[str, tuple[
 
 
 def _one(features: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
-    """Return the value of a field that holds one value."""
+    """Return the value of a field that must hold exactly one."""
     values = features.get(name)
     if values is None or len(values) != 1 or not isinstance(values[0], kind):
         fault = "is missing" if values is None else f"holds {len(values)} values" if len(values) != 1 else "is of another kind"
@@ -242,14 +242,19 @@ def check_jpeg(data: bytes, size: tuple[int, int], where: str) -> None:
             why = ": height and width are swapped"
             if orientation in _QUARTER_TURNS:
                 why = ": its EXIF tag turns it, and it was annotated turned. Turn the pixels, and remove the tag"
-        raise DataError(f"{where} is of size {stored} (height, width), and its annotation says {tuple(size)}{why}")
-    # these bytes do not occur within the pixels, so the end comes behind the last start
+        raise DataError(f"{where} is of size {stored} (height, width), but its annotation says {tuple(size)}{why}")
+    # the end marker cannot occur in the pixels, so it must come after the last start marker
     if data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN):
         raise DataError(f"{where} is cut off: a JPEG ends in the bytes FF D9, and this one does not. Download it again")
 
 
 def jpeg_size(data: bytes, where: str) -> tuple[int, int]:
-    """Read the (height, width) of a JPEG from its header. Args: where: image and file, for messages."""
+    """Read the (height, width) of a JPEG from its header.
+
+    Args:
+        data: content of the file.
+        where: image and file, for messages.
+    """
     return _jpeg_head(data, where)[0]
 
 
@@ -264,7 +269,7 @@ def _jpeg_head(data: bytes, where: str) -> tuple[tuple[int, int], int | None]:
         raise DataError(f"{where} cannot be read: {type(error).__name__}: {error}. Download it again") from error
     refuse_too_large(size, where)
     if kind not in ("JPEG", "MPO"):  # MPO: several JPEGs in a file, as some cameras write
-        raise DataError(f"{where} is a {kind}, and the shards hold JPEG files: convert it")
+        raise DataError(f"{where} is a {kind}, but shards hold JPEG files: convert it")
     return size, orientation
 
 

@@ -146,7 +146,7 @@ def build_cocolvis(coco_json: Path | str, lvis_json: Path | str, images_dir: Pat
         link: whether to hard-link images where possible, instead of copying them.
         workers: number of processes; None uses one per core.
         progress: the stages of the readers of both files, "hashing annotations", and "building", which counts images.
-        allow_outside: whether file names may lead out of `images_dir`.
+        allow_outside: whether file names may point outside `images_dir`.
 
     Returns:
         BuildSummary, which lists unusable image files and annotations.
@@ -363,7 +363,7 @@ def _fault(image: ImageTask) -> str | None:
             refuse_link(image.path, image.root, image.name)
         size = read_image_size(image.path)
     except OutsideError:
-        return "its file is a link that leads out of its folder"
+        return "its file is a link that points outside its folder"
     except DataError:
         return "its file cannot be read"
     return None if size == image.size else "the size of its file differs from that in the annotations"

@@ -92,7 +92,7 @@ def convert_panoptic(coco_root: Path | str, output_dir: Path | str, *, shards: i
         workers: number of processes; None uses one per core.
         progress: the stages of `read_panoptic` and "looking for complete shards" of each split, and "converting", which counts
             images.
-        allow_outside: whether file names may lead out of the folders of images and PNGs.
+        allow_outside: whether file names may point outside the folders of images and PNGs.
 
     Raises:
         DataError: there is nothing to convert; an image, a PNG or a segment is faulty (the message names it); or the folder
@@ -201,7 +201,7 @@ def find_source(root: Path | str, split: str, *, allow_outside: bool = False,
     Args:
         root: folder that contains train2017/ and annotations/.
         split: one of SPLITS.
-        allow_outside: whether file names may lead out of their folders.
+        allow_outside: whether file names may point outside their folders.
         progress: see `read_panoptic`.
 
     Returns:

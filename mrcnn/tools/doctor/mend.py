@@ -125,7 +125,7 @@ def _file_word(name: str) -> str:
 
 
 def _image_folder(part: Part) -> str | None:
-    """Find the folder that contains all images of a part, which may be in several sub-folders, as in LVIS."""
+    """Find the folder that contains all images of a part, which may be in several subfolders, as in LVIS."""
     roots = {os.path.abspath(image.root) for image in part.images if image.root is not None}
     return os.path.commonpath(roots) if roots else None
 

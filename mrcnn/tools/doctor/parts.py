@@ -252,7 +252,7 @@ def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, all
         path: the JSON.
         image_dir: folder to which its file names are relative.
         name: name of the part.
-        allow_outside: whether file names may lead out of `image_dir`.
+        allow_outside: whether file names may point outside `image_dir`.
         progress: the stages of `read_json`, and "checking entries".
 
     Raises:

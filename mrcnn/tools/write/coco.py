@@ -32,7 +32,7 @@ def write_coco(dataset: Dataset, path: Path | str, *, images: Path | str | None 
         dataset: prepared.
         path: the JSON. Its folder is created if necessary.
         images: folder to which file names are relative; None determines it (see `images_folder`).
-        copy_images: folder to which images are copied, with their sub-folders, or None. File names are then relative to it.
+        copy_images: folder to which images are copied, with their subfolders, or None. File names are then relative to it.
             Images without a file are written as PNG, and images that the data set rotates by their EXIF orientation are
             written rotated.
         image_ids: indices of the images to write; None for all.

@@ -19,7 +19,7 @@ MISSING = "its image file does not exist, but its name was written anyway: pass 
 
 
 def images_folder(dataset: Dataset, image_ids: Sequence[int] | None = None) -> Path:
-    """Find the folder to which the image names of a data set are relative, so that sub-folders are kept.
+    """Find the folder to which the image names of a data set are relative, so that subfolders are kept.
 
     Args:
         image_ids: indices of the images to consider; None for all.

@@ -48,8 +48,8 @@ def write_labelme(dataset: Dataset, folder: Path | str, *, images: Path | str | 
 
     Args:
         dataset: prepared.
-        folder: for <image>.json, with the sub-folders of the images.
-        images: folder to which the sub-folders are relative; None determines it (see `images_folder`).
+        folder: for <image>.json, with the subfolders of the images.
+        images: folder to which the subfolders are relative; None determines it (see `images_folder`).
         copy_images: whether to copy the images to the folder; otherwise, the files refer to the original images.
         shape_type: shape for masks and RLEs: "polygon", or "mask", which is exact and needs labelme 5.2.
         tolerance: pixels by which traced polygons may deviate from the mask; 0 follows every pixel.

@@ -192,7 +192,7 @@ def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):
     ([{"width": 60.5}], None, r"images\[0\]: 'width' is 60.5, expected a whole number"),
     ([{"width": 10**7}], None, "image 7 declares 40 x 10000000 pixels .height x width., and more than"),
     ([{"file_name": 7}], None, "image 7: 'file_name' is 7, expected text"),
-    ([{"file_name": "../7.png"}], None, "image 7: file_name is '../7.png', which leads out"),
+    ([{"file_name": "../7.png"}], None, "image 7: file_name is '../7.png', which points outside"),
     ([{"file_name": "/7.png"}], None, "image 7: file_name is the absolute path '/7.png'"),
     (None, [{"id": 3, "name": 5}], r"categories\[0\]: 'name' is 5, expected text"),
     (None, [{"id": None, "name": "cat"}], r"categories\[0\] has no field 'id'"),
@@ -268,7 +268,7 @@ def test_reading_is_reported_in_stages(tmp_path, monkeypatch):
     dataset.add_listed_image = stages.during("listing images", dataset.add_listed_image)
     dataset.load_coco(tmp_path, "train", 2017, progress=stages)
     pieces = -(-path.stat().st_size // 300)
-    assert pieces > 3 and stages.told == [
+    assert pieces > 3 and stages.reported == [
         ("reading instances_train2017.json, MiB", [(i, pieces) for i in range(1, pieces + 1)]),
         ("parsing instances_train2017.json", []),
         ("checking annotations", [(2, 5), (4, 5), (5, 5)]),

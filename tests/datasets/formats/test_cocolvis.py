@@ -99,7 +99,7 @@ def test_an_allow_list(tmp_path):
     for given_list in (path, ["7", 9, 77]):
         dataset = load(tmp_path, allow_list=given_list)
         assert [info["id"] for info in dataset.image_info] == [7, 9]
-        assert dataset.skipped == [("image 77", "the allow list has it, but the data set does not")]
+        assert dataset.skipped == [("image 77", "it is in the allow list, but not in the data set")]
     for content, said in [({"a": 1}, "allow.json is .*expected a list"), ([7, 1.5], "allow.json: entry 1 is 1.5")]:
         path.write_text(json.dumps(content))
         with pytest.raises(DataError, match=said):
@@ -110,7 +110,9 @@ def test_the_stages_are_reported(tmp_path):
     write_set(tmp_path, {1: entry(), 2: entry(), 3: entry()})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, allow_list=[1, 3], progress=stages)
-    assert stages.told == [("reading hannotation.pickle", []), ("checking hierarchies", [(3, 3)]), ("listing images", [(2, 2)])]
+    assert stages.reported == [
+        ("reading hannotation.pickle", []), ("checking hierarchies", [(3, 3)]), ("listing images", [(2, 2)])
+    ]  # fmt: skip
 
 
 def test_images_without_objects_and_objects_without_pixels(tmp_path):
@@ -215,7 +217,7 @@ def wide(height, width, depth=8, color=0):
     ((None, []), "layers is None, expected a list"),
     (({}, []), "layers is a dict of 0, expected a list"),
     ((masks_file()[0], {}), "objs_mapping is a dict of 0, expected a list"),
-    ((masks_file()[0], MAPPING[:3]), "objs_mapping has 3 entries, and hannotation.pickle says that image 7 has 4"),
+    ((masks_file()[0], MAPPING[:3]), "objs_mapping has 3 entries, but hannotation.pickle says that image 7 has 4"),
     ((masks_file()[0], [*MAPPING[:3], 5]), r"objs_mapping\[3\] is 5, expected \(layer, number\)"),
     ((masks_file()[0], [*MAPPING[:3], (1, 2, 3)]), r"objs_mapping\[3\] is a tuple of 3"),
     ((masks_file()[0], [*MAPPING[:3], (3, 1)]), r"objs_mapping\[3\] is \(3, 1\), expected a layer below 3"),
@@ -232,7 +234,7 @@ def wide(height, width, depth=8, color=0):
     (([wide(20, 30)] * 3, MAPPING), "layer 0 is damaged"),
     (([wide(20, 30, 16)] * 3, MAPPING), "layer 0 is a PNG of 16 bits and colour type 0, expected 8 bits of grey"),
     (([cv2.imencode(".png", np.zeros((*SIZE, 3), np.uint8))[1]] * 3, MAPPING), "layer 0 is a PNG of 8 bits and colour type 2"),
-    (masks_file((21, 30)), r"layer 0 is of size \(21, 30\), its image of size \(20, 30\)"),
+    (masks_file((21, 30)), r"layer 0 is of size \(21, 30\), but its image is of size \(20, 30\)"),
 ])  # fmt: skip
 def test_masks_that_are_none(tmp_path, masks, said):
     dataset = only(tmp_path, masks=masks)

@@ -273,12 +273,12 @@ def test_json_of_other_kinds_is_ignored_and_a_damaged_file_is_not(tmp_path, capl
         (tmp_path / f"{name}.json").write_text(text)
     for part, names in (("train", ["train/coco.json", "train/list.json"]), ("val", ["val/empty.json", "val/text.json"])):
         dataset = load(tmp_path, subset=part)
-        assert dataset.notes == [(name, "it is not a file of labelme's, and is ignored") for name in names]
+        assert dataset.notes == [(name, "it is not a labelme file, and is ignored") for name in names]
         assert dataset.skipped == [] and caplog.records == []
     (tmp_path / "train" / "half.json").write_text('{"imagePath": "a.png"}')
     (tmp_path / "train" / "cut.json").write_text('{"version": "5.5.0", "shapes": [')
     assert [where for where, _ in load(tmp_path, subset="train").skipped] == ["train/cut.json", "train/half.json"]
-    with pytest.raises(DataError, match="coco.json has no usable labelme file: coco.json: it is not a file of labelme"):
+    with pytest.raises(DataError, match="coco.json has no usable labelme file: coco.json: it is not a labelme file"):
         open_subset(tmp_path / "train" / "coco.json")
 
 
@@ -333,7 +333,7 @@ def test_processes_read_the_same(tmp_path):
     stages = RecordedStages()
     alone, shared = load(tmp_path), load(tmp_path, workers=2, progress=stages)
     assert alone.image_info == shared.image_info and alone.skipped == shared.skipped and len(alone.skipped) == 7
-    assert stages.told == [("reading", [(i, 7) for i in range(1, 8)])]
+    assert stages.reported == [("reading", [(i, 7) for i in range(1, 8)])]
 
 
 def test_what_is_recognised(tmp_path):

@@ -114,7 +114,7 @@ def test_cocos_folders_may_be_links_and_others_may_not(tmp_path):
     with pytest.raises(DataError, match="is a link to .*, outside"):
         dataset.load_image(1)
     assert mrcnn.datasets.open(path, allow_outside=True).load_image(1).shape == (40, 60, 3)
-    # and within such a folder no file may lead out of it
+    # and within such a folder no file may point outside it
     (tmp_path / "coco" / "val2017" / "000000000007.jpg").rename(tmp_path / "a.jpg")
     (tmp_path / "coco" / "val2017" / "000000000007.jpg").symlink_to(tmp_path / "a.jpg")
     with pytest.raises(DataError, match="is a link to .*, outside"):

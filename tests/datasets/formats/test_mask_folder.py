@@ -128,7 +128,7 @@ def test_a_mask_that_is_damaged_or_of_another_size_is_an_error(tmp_path):
     write_nested(tmp_path, "x", {"0": A})
     dataset = opened(tmp_path)
     save(tmp_path / "x/masks/0.png", A.T.astype(np.uint8))
-    with pytest.raises(DataError, match=r"0.png is of size \(60, 40\), and its image of \(40, 60\)"):
+    with pytest.raises(DataError, match=r"0.png is of size \(60, 40\), but its image is of size \(40, 60\)"):
         dataset.load_mask(0)
     (tmp_path / "x/masks/0.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="0.png cannot be read"):
@@ -255,4 +255,4 @@ def test_the_images_are_counted_while_their_masks_are_listed(tmp_path, write, mo
     monkeypatch.setattr(mask_folder.MaskFolderDataset, "add_masked_image",
                         lambda *args: stages.during("reading", add)(*args))
     assert len(opened(tmp_path, progress=stages).image_ids) == 2
-    assert stages.told == [("reading", [(1, 2), (2, 2)])]
+    assert stages.reported == [("reading", [(1, 2), (2, 2)])]

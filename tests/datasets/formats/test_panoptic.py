@@ -184,7 +184,7 @@ def test_a_faulty_image_is_skipped_and_a_faulty_png_reported_when_it_is_read(roo
     ((where, reason),) = dataset.skipped
     assert where == "annotations[1]" and "image 2 (a), segment 5: its category 77" in reason
     assert any("images skipped" in record.getMessage() for record in caplog.records)
-    with pytest.raises(DataError, match=r"b.png: image 1, segment 20: its area is given as 145 pixels, and the PNG shows 144"):
+    with pytest.raises(DataError, match=r"b.png: image 1, segment 20: its area is given as 145 pixels, but the PNG shows 144"):
         dataset.load_mask(0)
     (root / "annotations" / "panoptic_train2017" / "b.png").unlink()
     with pytest.raises(DataError, match=r"b.png of image 1 cannot be read"):
@@ -311,7 +311,7 @@ def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
 def test_the_stages_are_reported(root):
     stages = RecordedStages()
     mrcnn.datasets.open(root, subset="train", progress=stages)
-    assert stages.told[-2:] == [("checking segments", [(2, 2)]), ("listing images", [(2, 2)])]
+    assert stages.reported[-2:] == [("checking segments", [(2, 2)]), ("listing images", [(2, 2)])]
     stages = RecordedStages()
     mrcnn.datasets.open(to_shards(root), subset="train", progress=stages)
-    assert stages.told == [("reading", [(1, 2), (2, 2)])]
+    assert stages.reported == [("reading", [(1, 2), (2, 2)])]

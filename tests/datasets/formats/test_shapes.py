@@ -81,4 +81,4 @@ def test_they_can_be_trained_on():
 def test_the_stages_are_reported():
     stages = RecordedStages()
     mrcnn.datasets.open(format="shapes", subset="val", count=150, progress=stages)
-    assert stages.told == [("inventing images", [(100, 150), (150, 150)])]
+    assert stages.reported == [("generating images", [(100, 150), (150, 150)])]

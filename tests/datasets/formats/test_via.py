@@ -153,7 +153,7 @@ def test_the_image_is_where_the_project_says(tmp_path):
     assert load(tmp_path).load_image(0).shape == (*SIZE, 3)
     content["_via_settings"]["core"]["default_filepath"] = "../images/"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="leads out"):
+    with pytest.raises(DataError, match="points outside"):
         load(tmp_path)
 
 
@@ -193,7 +193,7 @@ def test_the_stages_are_reported(tmp_path):
     write(tmp_path, [region(SQUARE)], b={"filename": "b.png", "size": 1, "regions": [region(SQUARE)]})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, "via", progress=stages)
-    assert stages.told[-2:] == [("checking regions", [(1, 2), (2, 2)]), ("looking at images", [(1, 2), (2, 2)])]
+    assert stages.reported[-2:] == [("checking regions", [(1, 2), (2, 2)]), ("reading image sizes", [(1, 2), (2, 2)])]
 
 
 def test_images_without_regions_and_images_that_are_not_files(tmp_path):

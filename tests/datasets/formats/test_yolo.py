@@ -209,14 +209,14 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     ("train: images/train", "no data.yaml with names and train"),
     ("train: images/gone\nnames: [a]", "'images/gone' does not exist"),
     ("train: /etc\nnames: [a]", "is the absolute path '/etc', outside"),
-    ("train: ../../etc\nnames: [a]", "leads out"),
+    ("train: ../../etc\nnames: [a]", "points outside"),
     ("train: {a: b}\nnames: [a]", "train is .* expected the name of a folder or file"),
     ("path: [a, b]\ntrain: images/train\nnames: [a]", "path is .* expected the name"),
     ("train: images/train\nnames: cat", "names is 'cat', expected a list of names"),
     ("train: images/train\nnames: {cat: 0}", "names has 'cat': '0', expected the number of a class"),
     ("train: images/train\nnames: []", "names is \\[\\], expected a list of names"),
-    ("train: images/train\nnames: [cat, dog]\nnc: 3", "nc is '3', and there are 2 names, cat, dog: correct one of them"),
-    ("train: images/train\nnames: {0: cat, 2: dog}\nnc: [2]", "nc is \\['2'\\], and there are 2 names"),
+    ("train: images/train\nnames: [cat, dog]\nnc: 3", "nc is '3', but there are 2 names, cat, dog: correct one of them"),
+    ("train: images/train\nnames: {0: cat, 2: dog}\nnc: [2]", "nc is \\['2'\\], but there are 2 names"),
     ("train: images/train\nnames: [[a]]", "names has 0: \\['a'\\]"),
     ("train: images/train\nnames: [a", "cannot be parsed as YAML"),
     ("- a", "contains a list, expected a mapping"),
@@ -247,7 +247,7 @@ def test_images_outside_the_folder_need_permission(tmp_path):
     inner = tmp_path / "set"
     inner.mkdir()
     (inner / "data.yaml").write_text("train: ../other/images/train\nnames: [cat, dog]")
-    with pytest.raises(DataError, match="leads out of .*--allow-outside"):
+    with pytest.raises(DataError, match="points outside .*--allow-outside"):
         opened(inner)
     assert opened(inner, allow_outside=True).load_mask(0)[1].tolist() == [2]
     (inner / "data.yaml").write_text("train: images/train\nnames: [cat, dog]")
@@ -320,4 +320,4 @@ def test_the_images_are_counted_while_their_labels_are_read(tmp_path, monkeypatc
     stages = RecordedStages()
     monkeypatch.setattr(yolo, "read_label_file", stages.during("reading", yolo.read_label_file))
     assert len(mrcnn.datasets.open(tmp_path, subset="train", progress=stages).image_ids) == 3
-    assert stages.told == [("reading", [(1, 3), (2, 3), (3, 3)])]
+    assert stages.reported == [("reading", [(1, 3), (2, 3), (3, 3)])]

@@ -78,7 +78,7 @@ FAULTS = [
     (("images", 0, "height"), 0, r"images\[0\]: image b.jpg has the size \(0, 5\)"),
     (("images", 0, "height"), 10**9, r"images\[0\]: image b.jpg declares 1000000000 x 5 pixels .height x width."),
     (("images", 0, "width"), "5", r"images\[0\]: 'width' is '5', expected a whole number"),
-    (("images", 0, "file_name"), "../b.jpg", r"images\[0\]: file_name is '../b.jpg', which leads out"),
+    (("images", 0, "file_name"), "../b.jpg", r"images\[0\]: file_name is '../b.jpg', which points outside"),
     (("images", 0, "file_name"), "/b.jpg", r"images\[0\]: file_name is the absolute path '/b.jpg'"),
     (("images", 0, "id"), DROP, r"images\[0\] has no field 'id'"),
     (("images",), {}, "'images' is {}, expected a list"),
@@ -93,7 +93,7 @@ FAULTS = [
 FAULTS_OF_AN_IMAGE = [
     (("annotations", 1, "image_id"), 7, r"image 7 \(b\) has two annotations"),
     (("annotations", 0, "image_id"), 8, r"annotations\[0\]: its image_id 8 is not among the images"),
-    (("annotations", 0, "file_name"), "../../b.png", r"image 7 \(b\): file_name of its PNG is .* leads out"),
+    (("annotations", 0, "file_name"), "../../b.png", r"image 7 \(b\): file_name of its PNG is .* points outside"),
     (("annotations", 0, "segments_info"), None, r"image 7 \(b\) has no field 'segments_info'"),
     (("annotations", 0, "segments_info", 0), 3, r"image 7 \(b\), segments_info\[0\] is 3, expected an object"),
     (("annotations", 0, "segments_info", 1, "id"), 5, r"image 7 \(b\), segment 5: another segment has this id"),

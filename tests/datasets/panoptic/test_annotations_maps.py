@@ -61,8 +61,8 @@ def test_255_instances_fit_and_256_do_not():
 
 
 @pytest.mark.parametrize("change, said", [
-    ((20, 1, 3, 0), "image a, segment 20: its area is given as 3 pixels, and the PNG shows 2"),
-    ((21, 1, 2, 0), "image a, segment 21: its area is given as 2 pixels, and the PNG shows 0"),
+    ((20, 1, 3, 0), "image a, segment 20: its area is given as 3 pixels, but the PNG shows 2"),
+    ((21, 1, 2, 0), "image a, segment 21: its area is given as 2 pixels, but the PNG shows 0"),
 ])  # fmt: skip
 def test_areas_that_differ_are_reported(change, said):
     segments = SEGMENTS.copy()
@@ -72,7 +72,7 @@ def test_areas_that_differ_are_reported(change, said):
 
 
 def test_a_segment_that_is_drawn_but_not_listed():
-    with pytest.raises(DataError, match="image a, segment 60: the PNG shows 1 pixels of it, and segments_info does not"):
+    with pytest.raises(DataError, match="image a, segment 60: the PNG shows 1 pixels of it, but segments_info does not"):
         check_segments(LabelMap(IDS), SEGMENTS[:-1], "image a")
 
 
@@ -96,7 +96,7 @@ NOISE = png(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
     (b"\xff\xd8\xff\xe0" + bytes(40), "is not a PNG"),
     (png(np.zeros((4, 6), np.uint8)), "is a PNG with 8 bits per channel and colour type 0"),
     (png(np.zeros((4, 6, 4), np.uint8)), "is a PNG with 8 bits per channel and colour type 6"),
-    (png(np.zeros((5, 6, 3), np.uint8)), r"is of size \(5, 6\) \(height, width\), and its image of size \(4, 6\)$"),
+    (png(np.zeros((5, 6, 3), np.uint8)), r"is of size \(5, 6\) \(height, width\), but its image is of size \(4, 6\)$"),
     (png(np.zeros((6, 4, 3), np.uint8)), r"is of size \(6, 4\) .* height and width are swapped"),
     (NOISE[: len(NOISE) // 2], "cannot be decoded"),
 ])  # fmt: skip

@@ -142,8 +142,8 @@ def png():
 
 @pytest.mark.parametrize("data, said", [
     (b"", "cannot be read"),
-    (png(), "is a PNG, and the shards hold JPEG files"),
-    (jpeg((2, 4)), r"is of size \(2, 4\) \(height, width\), and its annotation says \(2, 3\)$"),
+    (png(), "is a PNG, but shards hold JPEG files"),
+    (jpeg((2, 4)), r"is of size \(2, 4\) \(height, width\), but its annotation says \(2, 3\)$"),
     (jpeg((3, 2)), "height and width are swapped$"),
     (turned((3, 2)), "its EXIF tag turns it, and it was annotated turned"),
     (jpeg()[:-2], "is cut off"),

@@ -117,7 +117,7 @@ def test_processes_and_progress(tmp_path):
     folder, stages = shared_path("data/tiny_coco"), RecordedStages()
     convert(folder, tmp_path / "one.json", subsets=["train"], split=0.75, progress=stages)
     convert(folder, tmp_path / "two.json", subsets=["train"], split=0.75, workers=2)
-    assert {what: counts[-1] for what, counts in stages.told[-3:]} == {
+    assert {what: counts[-1] for what, counts in stages.reported[-3:]} == {
         "dividing": (32, 32), "writing train": (24, 24), "writing val": (8, 8)}  # fmt: skip
     assert stages.names[:-3] == ["reading instances_train2017.json, MiB", "parsing instances_train2017.json",
                                  "checking annotations", "listing images"]  # fmt: skip

@@ -29,8 +29,8 @@ def test_a_build_by_hand(tmp_path):
     stages = RecordedStages()
     pair = write_pair(tmp_path, missing=[4])
     summary = build(pair, tmp_path / "set" / "train", progress=stages)
-    assert stages.told[-2:] == [("hashing annotations", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
-    assert [what for what, _ in stages.told].count("checking annotations") == 2
+    assert stages.reported[-2:] == [("hashing annotations", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
+    assert [what for what, _ in stages.reported].count("checking annotations") == 2
     assert (summary.images, summary.instances) == (1, 6) and summary.skipped == [("image 4", "its file does not exist")]
     assert summary.counts == {"lvis": 3, "coco": 3, "covered": 1, "crowds": 1, "parts": 2, "layers": 3, "only_coco": 1,
                               "only_lvis": 1}  # fmt: skip
@@ -100,7 +100,7 @@ def test_an_interrupted_run_resumes(tmp_path, monkeypatch):
     times = {name: (out / name).stat().st_mtime_ns for name in half}
     stages = RecordedStages()
     summary = build(pair, out, progress=stages)
-    assert stages.told[-1] == ("building", [(4, 7), (5, 7), (6, 7), (7, 7)]) and summary.images == 7
+    assert stages.reported[-1] == ("building", [(4, 7), (5, 7), (6, 7), (7, 7)]) and summary.images == 7
     assert (out / "masks/13.pickle").stat().st_mtime_ns == times["masks/13.pickle"]
     build(pair, tmp_path / "whole")
     assert files(out) == files(tmp_path / "whole")
@@ -119,7 +119,7 @@ def test_damaged_and_missing_files_are_written_again(tmp_path, monkeypatch):
     (out / "hannotation.pickle").unlink()
     stages = RecordedStages()
     build(pair, out, progress=stages)
-    assert files(out) == whole and stages.told[-1][1][0] == (2, 6)
+    assert files(out) == whole and stages.reported[-1][1][0] == (2, 6)
 
 
 def test_a_folder_with_other_content_is_refused(tmp_path):
@@ -195,7 +195,7 @@ def test_an_image_that_links_out_of_its_folder(tmp_path):
     pair = write_pair(tmp_path)
     (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
     (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
-    assert build(pair, tmp_path / "a").skipped == [("image 4", "its file is a link that leads out of its folder")]
+    assert build(pair, tmp_path / "a").skipped == [("image 4", "its file is a link that points outside its folder")]
     assert build(pair, tmp_path / "b", allow_outside=True).images == 2
 
 

@@ -97,7 +97,7 @@ def test_photographs_field_by_field(tmp_path, ignore_crowd):
 
 @pytest.fixture
 def root(tmp_path):
-    """Five images of different sizes, unordered, one in a sub-folder; two test images."""
+    """Five images of different sizes, unordered, one in a subfolder; two test images."""
     rng = np.random.default_rng(5)
     images = []
     for number, name in enumerate(["d.jpg", "sub/a.jpg", "b.jpg", "c.jpg", "e.jpg"]):
@@ -153,7 +153,7 @@ def test_processes_write_the_same(root):
     shutil.rmtree(root.parent / "out")
     convert(root, workers=2, progress=stages)
     assert contents(root.parent / "out") == one
-    what, told = stages.told[-1]
+    what, told = stages.reported[-1]
     assert what == "converting" and told[-1] == (7, 7)
 
 
@@ -165,8 +165,8 @@ def test_a_second_run_keeps_complete_shards(root):
     summary = convert(root, progress=stages)
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 0, "kept": 3}
-    assert stages.told[-1] == ("converting", [(7, 7)])
-    shards = [told for what, told in stages.told if what == "looking for complete shards"]
+    assert stages.reported[-1] == ("converting", [(7, 7)])
+    shards = [told for what, told in stages.reported if what == "looking for complete shards"]
     assert shards and all(told == [(1, 3), (2, 3), (3, 3)] for told in shards)
 
 
@@ -257,8 +257,8 @@ def one_image(root, ids=IDS, segments=SEGMENTS, change=None):
 
 
 @pytest.mark.parametrize("segments, said", [
-    ([segment(20, 1, 3), *SEGMENTS[1:]], "image a, segment 20: its area is given as 3 pixels, and the PNG shows 2"),
-    (SEGMENTS[1:], "image a, segment 20: the PNG shows 2 pixels of it, and segments_info does not list it"),
+    ([segment(20, 1, 3), *SEGMENTS[1:]], "image a, segment 20: its area is given as 3 pixels, but the PNG shows 2"),
+    (SEGMENTS[1:], "image a, segment 20: the PNG shows 2 pixels of it, but segments_info does not list it"),
     ([*SEGMENTS[:4], segment(50, 200, 3, 1), SEGMENTS[5]], r"image 1 \(a\), segment 50: it is a crowd of rug, which is stuff"),
     ([*SEGMENTS, segment(61, 7, 1)], r"image 1 \(a\), segment 61: its category 7 is not among"),
 ])  # fmt: skip
@@ -289,7 +289,7 @@ def leave_folder(content):
 @pytest.mark.parametrize("change, said", [
     (double, r"images\[1\]: two images have the id 1, a and b"),
     (swap_json, r"image a, file .*a.jpg is of size \(3, 4\) .* its annotation says \(4, 3\): height and width are swapped"),
-    (leave_folder, r"file_name is '../other/a.jpg', which leads out"),
+    (leave_folder, r"file_name is '../other/a.jpg', which points outside"),
     (lambda content: content["annotations"][0].update(image_id=5), "its image_id 5 is not among the images"),
     (lambda content: content.update(annotations=[{"image_id": 1, "category_id": 1, "segmentation": []}]),
      "panoptic_train2017.json holds instances.*use panoptic_train2017.json and"),
@@ -302,7 +302,7 @@ def test_a_faulty_json_is_reported(tmp_path, change, said):
 def test_a_png_of_another_size(tmp_path):
     root = one_image(tmp_path / "root")
     Image.new("RGB", (4, 4)).save(root / "annotations" / "panoptic_train2017" / "a.png")
-    with pytest.raises(DataError, match=r"image a, file .*a.png is of size \(4, 4\) .* its image of size \(3, 4\)"):
+    with pytest.raises(DataError, match=r"image a, file .*a.png is of size \(4, 4\) .* its image is of size \(3, 4\)"):
         convert(root)
 
 

@@ -304,7 +304,7 @@ DAMAGES = {
     "a wrong size with masks of both sizes": (["size_mismatch"], _rle_of_the_file),
     "a size swapped by EXIF": (["size_swapped"], _with_orientation(6, turn=True)),
     "a mirrored image": (["exif_orientation"], _with_orientation(2)),
-    "a file name that leads out of the folder": (["image_outside"], _image(file_name="../../photograph.jpg")),
+    "a file name that points outside the folder": (["image_outside"], _image(file_name="../../photograph.jpg")),
     "a link out of the folder": (["image_outside"], _link_outside),
     "an image twice": (["image_duplicate"], _copy(False)),
     "a re-encoded image": (["image_near_duplicate"], _copy(False, quality=40)),

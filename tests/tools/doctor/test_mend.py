@@ -268,5 +268,5 @@ def test_mending_and_writing_are_stages(tmp_path):
     healthy(tmp_path / "set", 3, 2)
     stages = RecordedStages()
     mend(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
-    assert stages.told == [("mending train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
+    assert stages.reported == [("mending train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
                            ("mending val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip

@@ -61,7 +61,7 @@ def test_stages():
     stages = RecordedStages()
     _measure(correct, shapes(), progress=stages)
     assert stages.names == ["detecting", "scoring masks", "scoring boxes", "looking for mistakes"]
-    assert all(calls for _, calls in stages.told)
+    assert all(calls for _, calls in stages.reported)
 
 
 def test_a_limit_without_mistakes():

@@ -46,7 +46,7 @@ def test_pictures_and_sheets_are_stages_complete_when_they_are_written(tmp_path,
     monkeypatch.setattr(files, "view_figure", stages.during("drawing sheets", files.view_figure))
     monkeypatch.setattr(files, "_save", stages.during("drawing sheets", files._save))
     write_pictures(scenes([RED], [GREEN], []), [0, 1, 2], tmp_path, progress=stages)
-    assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 3), (2, 3), (3, 3)])]
+    assert stages.reported == [("drawing pictures", [(1, 3), (2, 3), (3, 3)]), ("drawing sheets", [(1, 3), (2, 3), (3, 3)])]
 
 
 def test_file_names_are_safe_and_unique(tmp_path):
@@ -88,7 +88,7 @@ def test_the_pictures_of_all_parts_are_one_stage(tmp_path, monkeypatch):
     stages = RecordedStages()
     monkeypatch.setattr(files, "_page_figure", stages.during("drawing pictures", files._page_figure))
     _page(tmp_path, scenes([RED], [GREEN]), scenes([]), progress=stages)
-    assert stages.told == [("drawing pictures", [(1, 3), (2, 3), (3, 3)])]
+    assert stages.reported == [("drawing pictures", [(1, 3), (2, 3), (3, 3)])]
 
 
 def test_a_page_escapes_names_and_reports_what_cannot_be_read(tmp_path):

@@ -1,6 +1,6 @@
 """COCO+LVIS for interactive segmentation: objects, their parts, and stuff.
 
-dataset  the functions of a format, and the data set
+dataset  opens a subset, and holds its data set
 files    reads the hierarchy of a subset and the masks of an image
 """
 

@@ -1,8 +1,8 @@
 """COCO+LVIS: objects and their parts without classes, for interactive segmentation.
 
 Layout: `{train,val}/images/<image id>.jpg`, `{train,val}/masks/<image id>.pickle` and `{train,val}/hannotation.pickle`;
-`files` says what they contain. An image has its objects in several layers, so that a part may overlap the object that it is
-part of. The pickles are read by `mrcnn.io.pickles`, which executes nothing.
+`files` describes their content. The objects of an image are in several layers, because a part overlaps the object that it is
+a part of. The pickles are read by `mrcnn.io.pickles`, which executes no code.
 """
 
 import os
@@ -34,7 +34,7 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the subsets, [] when the folder is undivided."""
+    """Return the subsets, [] if the folder is undivided."""
     return list(part_folders(path, _is_part))
 
 
@@ -52,15 +52,15 @@ def open_subset(
 
     Args:
         path: the folder that has train/ and val/ in it, or one of these.
-        subset: where the folder is divided.
+        subset: one of `subsets`, if the folder is divided.
         levels: "all" objects, "whole" for those that are not part of another, or "parts" for those that are.
         stuff: whether stuff, such as sky and grass, is included as objects.
-        allow_list: image ids, or a JSON list of them: only these images. None for all.
-        allow_outside: whether links may lead out of the folder.
-        progress: stages of `read_hierarchy`, and "listing images".
+        allow_list: ids of the images to open, or a JSON file with a list of them. None for all.
+        allow_outside: whether links may point outside the folder.
+        progress: reports the stages of `read_hierarchy`, and "listing images".
 
     Returns:
-        Not prepared.
+        The data set, not prepared.
 
     Raises:
         DataError: a file is missing, damaged, or contains anything but plain values and arrays.
@@ -78,8 +78,8 @@ def open_subset(
 class CocoLvisDataset(AnnotatedDataset):
     """A subset of COCO+LVIS: one class, "object".
 
-    An entry of `image_info` also has "num_instance_masks", and "hierarchy", a dict instance id -> None for an object by
-    itself, or {"children": list of ids, "parent": id or None, "node_level": depth}. The annotations that
+    An entry of `image_info` also has "num_instance_masks", and "hierarchy", a dict instance id -> None for an object without
+    parts or parent, or {"children": list of ids, "parent": id or None, "node_level": depth}. The annotations that
     `annotations_of` returns have "id", "children", "parent", "node_level" and "is_stuff".
 
     Attributes:
@@ -97,7 +97,17 @@ class CocoLvisDataset(AnnotatedDataset):
         stuff: bool = False,
         allow_outside: bool = False,
     ) -> None:
-        """Make an empty data set. Args: see `open_subset` and `AnnotatedDataset`. Raises: ValueError: `levels` is unknown."""
+        """Create an empty data set.
+
+        Args:
+            class_map: see `Dataset.prepare`.
+            levels: see `open_subset`.
+            stuff: see `open_subset`.
+            allow_outside: see `open_subset`.
+
+        Raises:
+            ValueError: `levels` is unknown.
+        """
         if levels not in LEVELS:
             raise ValueError(f"levels is {levels!r}: choose {', '.join(LEVELS)}")
         super().__init__(class_map, allow_outside=allow_outside)
@@ -110,7 +120,7 @@ class CocoLvisDataset(AnnotatedDataset):
         allow_list: Path | str | Collection[object] | None = None,
         progress: Stages | None = None,
     ) -> None:
-        """Add the images of a subset, by ascending image id.
+        """Add the images of a subset, sorted by image id.
 
         Args:
             folder: the folder that has `hannotation.pickle` in it.
@@ -132,7 +142,7 @@ class CocoLvisDataset(AnnotatedDataset):
         chosen = [entry for entry in entries if allowed is None or entry.image_id in allowed]
         with (progress or unseen)("listing images") as show:
             for entry in tracked(chosen, show, every=1000):
-                if entry.is_mended:
+                if entry.is_repaired:
                     self.skip(f"image {entry.name}", "its children disagree with its parents; the parents are used")
                 image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
                 self.add_annotated_image(
@@ -140,11 +150,11 @@ class CocoLvisDataset(AnnotatedDataset):
                     num_instance_masks=entry.num_instances, hierarchy=entry.hierarchy,
                 )  # fmt: skip
         for image_id in sorted((allowed or set()) - {entry.image_id for entry in entries}):
-            self.skip(f"image {image_id}", "the allow list has it, but the data set does not")
+            self.skip(f"image {image_id}", "it is in the allow list, but not in the data set")
         self.log_skipped(folder, "images or hierarchies")
 
     def chosen_ids(self, image_id: Integer) -> list[int]:
-        """Return the ids of the objects of an image that are of the chosen levels, without stuff, ascending."""
+        """Return the ids of the objects of an image at the chosen levels, without stuff, ascending."""
         info = self.image_info[image_id]
         everything = range(info["num_instance_masks"])
         if self.levels == "all":
@@ -163,29 +173,29 @@ class CocoLvisDataset(AnnotatedDataset):
         """Read the masks file of an image. Its layers are not decoded.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Raises:
-            DataError: it is missing, damaged, contains anything but arrays and plain containers, or has fewer objects than
-                the hierarchy says.
+            DataError: the file is missing, is damaged, contains anything but arrays and plain containers, or has fewer
+                objects than the hierarchy states.
         """
         info = self.image_info[image_id]
         if info.get("root"):
             refuse_link(info["masks"], info["root"], f"masks of image {info['id']}")
         masks = read_masks(info["masks"])
         if len(masks.mapping) < info["num_instance_masks"]:
-            raise DataError(f"{masks.path}: objs_mapping has {len(masks.mapping)} entries, and {HANNOTATION} says that image "
+            raise DataError(f"{masks.path}: objs_mapping has {len(masks.mapping)} entries, but {HANNOTATION} says that image "
                             f"{info['id']} has {info['num_instance_masks']} instance masks")  # fmt: skip
         return masks
 
     def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
-        """Read the objects of an image, each as RLE.
+        """Read the objects of an image as RLE.
 
         Args:
-            image_id: position in `image_info`.
+            image_id: index in the data set.
 
         Returns:
-            Annotations by ascending id, including objects without a pixel.
+            Annotations by ascending id, including objects without pixels.
 
         Raises:
             DataError: see `load_masks_file`; or a layer is not a PNG of uint8 [H, W] of the image's size.
@@ -210,7 +220,7 @@ def _is_part(folder: Path) -> bool:
 
 
 def _image_files(folder: str) -> dict[str, str]:
-    """Map the names of image files without suffix to the names; the published files are .jpg, others may differ."""
+    """Map image file names without suffix to file names. The published files are .jpg, but others may differ."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return {os.path.splitext(name)[0]: name for name in names if name.lower().endswith(IMAGE_SUFFIXES)}
 

@@ -1,11 +1,11 @@
 """The two kinds of files of COCO+LVIS: the hierarchy of a subset, and the masks of an image.
 
 `hannotation.pickle`: dict image id -> {"num_instance_masks": n, "hierarchy": {id: None | {"children": [ids], "parent": id or
-None, "node_level": depth}}}. An id whose value is None, or that is missing, is an object by itself. Ids are whole numbers, or
-text of digits.
+None, "node_level": depth}}}. An id whose value is None, or that is missing, is an object without parts or parent. Ids are
+whole numbers, or text of digits.
 
-`masks/<image id>.pickle`: (layers, objs_mapping). A layer is a PNG of uint8 [H, W] in an array of its bytes: 0 where there is
-no object, else the number of a mask. objs_mapping[i] = (layer, number) is where object i is drawn. Objects from
+`masks/<image id>.pickle`: (layers, objs_mapping). A layer is an array of the bytes of a PNG, uint8 [H, W], whose pixels are 0
+outside all objects, else the number of a mask. Object i is drawn at objs_mapping[i] = (layer, number). Objects from
 num_instance_masks on are stuff.
 
 Shape letters: H W image, n bytes.
@@ -28,8 +28,8 @@ from mrcnn.io import images
 from mrcnn.io.pickles import describe, read_pickle
 
 HANNOTATION = "hannotation.pickle"
-# objects of an image; a photograph has a few dozen, and a number beyond this is a mistake that would take long to loop over
-MOST_OBJECTS = 100_000
+# maximum number of objects in an image; photographs have a few dozen, and looping over a wrong, huge number would be slow
+MAX_OBJECTS = 100_000
 _LARGEST_MASKS = 64 * 2**20
 _LONGEST_ID = 18
 _LARGEST_ID = 10**_LONGEST_ID
@@ -40,7 +40,7 @@ _GREY, _DEPTH = 0, 8
 
 
 class Fault(ValueError):
-    """An entry of a hierarchy file is not usable; the message names the field and what it is."""
+    """An entry of a hierarchy file cannot be used; the message names the field and its value."""
 
 
 @dataclass
@@ -48,17 +48,17 @@ class Entry:
     """The entry of an image in a hierarchy file.
 
     Attributes:
-        name: the image id as it is written there, and in file names.
-        num_instances: objects other than stuff; they come first.
+        name: the image id as written in the file and in file names.
+        num_instances: number of objects other than stuff, which come first.
         hierarchy: id -> None | {"children": list of int, "parent": int or None, "node_level": int}.
-        is_mended: whether children and parents disagreed; the parents are used.
+        is_repaired: whether children and parents disagreed; the parents are used.
     """
 
     image_id: int
     name: str
     num_instances: int
     hierarchy: dict[int, Any]
-    is_mended: bool = False
+    is_repaired: bool = False
 
 
 def read_hierarchy(path: Path | str, progress: Stages | None = None) -> tuple[list[Entry], list[tuple[str, str]]]:
@@ -66,11 +66,11 @@ def read_hierarchy(path: Path | str, progress: Stages | None = None) -> tuple[li
 
     Args:
         path: `hannotation.pickle`.
-        progress: stages "reading" the file, and "checking hierarchies".
+        progress: reports the stage "reading" the file, and "checking hierarchies".
 
     Returns:
         entries: by ascending image id.
-        skipped: (where, reason) of images that are not usable.
+        skipped: (where, reason) of images that cannot be used.
 
     Raises:
         DataError: the file is missing, damaged, contains anything but plain values, or is not a dict of images.
@@ -98,7 +98,7 @@ def read_hierarchy(path: Path | str, progress: Stages | None = None) -> tuple[li
 
 
 def whole_number(value: Any) -> int | None:
-    """Return an id as a number: an int of at least 0, or text of its digits; None for anything else."""
+    """Convert an id to an int: an int of at least 0, or text of its digits; None for anything else."""
     if value.__class__ is int:
         return value if 0 <= value < _LARGEST_ID else None
     if isinstance(value, np.integer):
@@ -114,8 +114,8 @@ def _entry(key: Any, value: Any) -> Entry:
     if not isinstance(value, dict):
         raise Fault(f"it is {describe(value)}, expected a dict with num_instance_masks and hierarchy")
     count, nodes = whole_number(value.get("num_instance_masks")), value.get("hierarchy")
-    if count is None or count > MOST_OBJECTS:
-        raise Fault(f"num_instance_masks is {describe(value.get('num_instance_masks'))}, expected 0 to {MOST_OBJECTS}")
+    if count is None or count > MAX_OBJECTS:
+        raise Fault(f"num_instance_masks is {describe(value.get('num_instance_masks'))}, expected 0 to {MAX_OBJECTS}")
     if not isinstance(nodes, dict):
         raise Fault(f"hierarchy is {describe(nodes)}, expected a dict of instance ids")
     hierarchy: dict[int, Any] = {}
@@ -128,7 +128,7 @@ def _entry(key: Any, value: Any) -> Entry:
 
 
 def _node(node: Any, number: int, count: int) -> dict[str, Any]:
-    """Check a node, and make its ids numbers."""
+    """Check a node, and convert its ids to int."""
     if not isinstance(node, dict):
         raise Fault(f"hierarchy[{number}] is {describe(node)}, expected None or a dict with children, parent and node_level")
     for name in ("children", "parent", "node_level"):
@@ -147,7 +147,14 @@ def _node(node: Any, number: int, count: int) -> dict[str, Any]:
 
 
 def _instance_id(value: Any, count: int, number: int | None, name: str = "hierarchy") -> int:
-    """Check the id of an instance. Args: number, name: node and field that hold it, for messages."""
+    """Check the id of an instance.
+
+    Args:
+        value: the id.
+        count: number of instances; ids must be below it.
+        number: node that holds the id, for messages.
+        name: field that holds the id, for messages.
+    """
     instance_id = whole_number(value)
     if instance_id is None or instance_id >= count:
         where = name if number is None else f"hierarchy[{number}]: {name}"
@@ -156,24 +163,24 @@ def _instance_id(value: Any, count: int, number: int | None, name: str = "hierar
 
 
 def _connect(hierarchy: dict[int, Any]) -> bool:
-    """Set each node's children to the nodes that name it as their parent. Returns: whether that changed any."""
+    """Set each node's children to the nodes that name it as their parent. Return whether that changed any."""
     nodes = {number: node for number, node in hierarchy.items() if node is not None}
     parents = {number: node["parent"] for number, node in nodes.items() if node["parent"] is not None}
     _refuse_loops(parents)
     children: dict[int, list[int]] = {}
-    is_mended = False
+    is_repaired = False
     for number, parent in parents.items():
         children.setdefault(parent, []).append(number)
     for number, named in children.items():
         if number not in nodes:
             hierarchy[number] = {"children": named, "parent": None, "node_level": 0}
-            is_mended = True
+            is_repaired = True
     for number, node in nodes.items():
         named = children.get(number, [])
         if node["children"] != named and sorted(node["children"]) != sorted(named):
             node["children"] = named
-            is_mended = True
-    return is_mended
+            is_repaired = True
+    return is_repaired
 
 
 def _refuse_loops(parents: Mapping[int, int]) -> None:
@@ -190,11 +197,11 @@ def _refuse_loops(parents: Mapping[int, int]) -> None:
 
 @dataclass
 class Masks:
-    """The masks of an image, as they are stored.
+    """The masks of an image in their stored form.
 
     Attributes:
-        path: their file.
-        layers: PNGs.
+        path: the file.
+        layers: bytes of the PNGs.
         mapping: (layer, number) of each object.
     """
 
@@ -206,11 +213,11 @@ class Masks:
         """Decode a layer.
 
         Args:
-            index: position in `layers`.
+            index: index in `layers`.
             size: (height, width) of the image; None accepts any.
 
         Raises:
-            DataError: it is not a PNG of uint8 [H, W], or is damaged, of another size, or too large.
+            DataError: the layer is not a PNG of uint8 [H, W], is damaged or too large, or has another size.
         """
         where, data = f"{self.path}: layer {index}", self.layers[index]
         head = data[: len(_PNG) + _HEADER.size].tobytes()
@@ -222,7 +229,7 @@ class Masks:
         if height * width > images.MAX_PIXELS:
             raise DataError(f"{where} declares {height} x {width} pixels (height x width), more than {images.MAX_PIXELS}")
         if size is not None and (height, width) != tuple(size):
-            raise DataError(f"{where} is of size {(height, width)}, its image of size {tuple(size)} (height, width)")
+            raise DataError(f"{where} is of size {(height, width)}, but its image is of size {tuple(size)} (height, width)")
         decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         if decoded is None or decoded.dtype != np.uint8 or decoded.shape != (height, width):
             raise DataError(f"{where} is damaged and cannot be decoded")

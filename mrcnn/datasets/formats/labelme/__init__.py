@@ -1,6 +1,6 @@
 """labelme: images with a JSON file of shapes next to each.
 
-dataset  the functions of a format, and the data set of a folder
+dataset  opens a folder, and holds its data set
 file     reads and checks one JSON file
 shapes   turns its shapes into masks
 """

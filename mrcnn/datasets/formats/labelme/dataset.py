@@ -1,8 +1,8 @@
-"""labelme's annotations: a JSON file next to each image.
+"""labelme annotations: a JSON file next to each image.
 
-`shapes` says which shapes exist and how they become instances; `file` says how a file and its image are matched.
-Images without a JSON file are not in the data set: they were not annotated. JSON files of other kinds, such as
-annotations that were converted to COCO in the same folder, are ignored and listed in `notes`.
+`shapes` describes the types of shapes and how they become instances; `file` how a file and its image are matched. Images
+without a JSON file were not annotated, and are not in the data set. Other JSON files, such as annotations converted to COCO
+in the same folder, are ignored and listed in `notes`.
 
 Source: https://github.com/wkentaro/labelme. Shape letters: H W C image.
 """
@@ -38,12 +38,12 @@ from mrcnn.io.json_fields import json_outline, read_json
 from mrcnn.io.orientation import turn_upright
 from mrcnn.io.paths import OutsideError
 
-# files looked into to recognise a folder
+# number of files examined to recognise a folder
 _LOOKED_AT = 20
 
 
 def recognise(path: Path) -> str | None:
-    """Return None for a file of labelme's, or a folder that holds one, else why it is neither."""
+    """Return None for a labelme file, or a folder that holds one, else why it is neither."""
     if path.is_dir():
         return None if _holds_labelme(path) else "no JSON file with shapes and imagePath in it"
     if path.suffix.lower() != ".json":
@@ -52,7 +52,7 @@ def recognise(path: Path) -> str | None:
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the sub-folders train, val and test of a folder that hold files of labelme's."""
+    """Return the subfolders train, val and test of a folder that hold labelme files."""
     return list(part_folders(path, _holds_labelme))
 
 
@@ -67,24 +67,24 @@ def open_subset(
     progress: Stages | None = None,
     allow_outside: bool = False,
 ) -> "LabelmeDataset":
-    """Open a folder of labelme's files with its sub-folders, or one file.
+    """Open a folder of labelme files, including subfolders, or one file.
 
     Args:
         path: the folder or file.
         subset: one of `subsets`. The classes are those of all subsets, so that their numbers agree.
-        labels: the classes in their order, or a file with one per line; shapes of other labels are skipped. None takes the
-            labels that occur, sorted by name (numbers in them by value).
-        hole_label: shapes of this label are holes in other instances.
+        labels: the classes in their order, or a file with one per line; shapes with other labels are skipped. None takes
+            the labels that occur, sorted by name (numbers in them by value).
+        hole_label: shapes with this label are holes in other instances.
         line_width: width of linestrips in pixels.
-        workers: processes that parse the files; 0 parses in this one.
-        progress: stage "reading", of files.
-        allow_outside: whether an imagePath may lead out of the folder.
+        workers: number of processes that parse the files; 0 parses them in this process.
+        progress: reports the stage "reading", of files.
+        allow_outside: whether an imagePath may point outside the folder.
 
     Returns:
-        Not prepared. What was skipped is in its `skipped`, what was repaired in its `notes`.
+        The data set, not prepared. Its `skipped` lists what was skipped, its `notes` what was repaired.
 
     Raises:
-        DataError: no file is usable, an imagePath leads out of the folder, or the labels are not usable.
+        DataError: no file can be used, an imagePath points outside the folder, or the labels cannot be read.
         ValueError: line_width is not above 0.
     """
     if not 0 < line_width < float("inf"):
@@ -100,7 +100,7 @@ def open_subset(
         prefix, every_part = parts[subset], tuple(parts.values())
         if subset == next(iter(parts)):  # reported with the first subset only
             loose = [name for name in names if not name.startswith(every_part) and _is_labelme(root / name)]
-        # where the classes are not given, all subsets are read to find them
+        # unless the classes are given, all subsets are read to find them
         names = [name for name in names if name.startswith(prefix if classes else every_part)]
     with (progress or unseen)("reading") as show:
         files, others = _read_all(names, settings, workers, show, dataset)
@@ -110,7 +110,7 @@ def open_subset(
     dataset.skipped[:] = [entry for entry in dataset.skipped if entry[0].startswith(prefix)]
     for name in loose:
         dataset.skip(name, "it is in none of the data set's subsets")
-    ignored = [(name, "it is not a file of labelme's, and is ignored") for name in others if name.startswith(prefix)]
+    ignored = [(name, "it is not a labelme file, and is ignored") for name in others if name.startswith(prefix)]
     if not dataset.image_info and (dataset.skipped or ignored):
         where, reason = [*dataset.skipped, *ignored][0]
         raise DataError(f"{path} has no usable labelme file: {where}: {reason}")
@@ -129,7 +129,7 @@ class LabelmeDataset(AnnotatedDataset):
 
         Args:
             files: one per image.
-            classes: names in the order of their ids, which count from 1. Instances of other labels are skipped.
+            classes: names in the order of their ids, from 1. Instances with other labels are skipped.
             root: folder of the data set.
         """
         ids = {label: number for number, label in enumerate(classes, start=1)}
@@ -155,7 +155,7 @@ class LabelmeDataset(AnnotatedDataset):
             self.add_annotated_image(file.name.rsplit(".", 1)[0], file.image, file.size, annotations, root, **info)
 
     def load_image(self, image_id: Integer) -> Num[np.ndarray, "H W C"]:
-        """Read an image the way up that labelme displays it, from its JSON where the file is missing."""
+        """Read an image in the orientation that labelme displays, from its JSON if the image file is missing."""
         info = self.image_info[image_id]
         if not info.get("embedded_in") or os.path.isfile(info["path"]):
             return super().load_image(image_id)
@@ -174,7 +174,7 @@ class LabelmeDataset(AnnotatedDataset):
 def _read_all(
     names: Sequence[str], settings: ReadSettings, workers: int, progress: Show | None, dataset: LabelmeDataset
 ) -> tuple[list[LabelmeFile], list[str]]:
-    """Read files, in this process or in others, in their order; skip those that are not usable.
+    """Read files in order, in this process or in others; skip those that cannot be used.
 
     Returns:
         (files, names of JSON files of other kinds).
@@ -195,7 +195,7 @@ def _read_all(
 
 
 def _read_one(name: str, settings: ReadSettings) -> tuple[LabelmeFile, None] | tuple[None, DataError]:
-    """Read a file. An error is returned, as one file must not end the pool's work."""
+    """Read a file. An error is returned, not raised, because one file must not stop the pool."""
     try:
         return read_labelme(name, settings), None
     except DataError as error:

@@ -1,4 +1,4 @@
-"""One labelme JSON file: its image, which way up that is, and its instances."""
+"""One labelme JSON file: its image, the orientation of the image, and its instances."""
 
 import base64
 import binascii
@@ -18,19 +18,26 @@ from mrcnn.io.json_fields import is_kind, read_json, shown
 from mrcnn.io.orientation import read_header, turned_size
 from mrcnn.io.paths import inside, refuse_link
 
-# pixels that points may be outside the image that they were drawn on
+# maximum distance in pixels of a point outside the image that it was drawn on
 _SLACK = 2
 # a file with none of these fields was not written by labelme
 _OWN_FIELDS = ("shapes", "imagePath", "imageData")
 
 
 class OtherJsonError(DataError):
-    """A JSON file is valid, but not labelme's: other files of a folder, such as annotations converted to COCO."""
+    """A valid JSON file that labelme did not write, such as annotations converted to COCO."""
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How files are read. Attributes: root: folder of the data set; the others: see `labelme.open_subset`."""
+    """How files are read.
+
+    Attributes:
+        root: folder of the data set.
+        line_width: see `labelme.open_subset`.
+        hole_label: see `labelme.open_subset`.
+        allow_outside: see `labelme.open_subset`.
+    """
 
     root: str
     line_width: Number = LINE_WIDTH
@@ -43,13 +50,13 @@ class LabelmeFile:
     """The content of a file.
 
     Attributes:
-        name: of the JSON, relative to the root.
+        name: path of the JSON, relative to the root.
         image: path of the image file, which may be missing.
-        embedded: the image file is missing, and the JSON contains the image.
+        embedded: whether the image file is missing and the JSON contains the image.
         size: (height, width) that the instances refer to.
-        exif_applied: that is the size of the image turned by its EXIF orientation, and the image is stored otherwise.
-        skipped: (where, reason) of what cannot be used.
-        notes: (where, note) of what was repaired.
+        exif_applied: whether that is the size of the image after rotation by its EXIF orientation.
+        skipped: (where, reason) of each thing that cannot be used.
+        notes: (where, note) of each repair.
     """
 
     name: str
@@ -67,21 +74,21 @@ class LabelmeFile:
 
 
 def read_labelme(name: str, settings: ReadSettings) -> LabelmeFile:
-    """Read a file. Shapes that cannot be used are in its `skipped`.
+    """Read a file. Shapes that cannot be used are listed in its `skipped`.
 
     Args:
         name: relative to the root.
         settings: how to read it.
 
     Raises:
-        OutsideError: its imagePath leads out of the folder of the data set.
-        OtherJsonError: it is not a file of labelme's.
-        DataError: any other fault of the file as a whole.
+        OutsideError: its imagePath points outside the folder of the data set.
+        OtherJsonError: it is not a labelme file.
+        DataError: the file cannot be used for another reason.
     """
     path = Path(settings.root, name)
     content = read_json(path)
     if not isinstance(content, dict) or not any(own in content for own in _OWN_FIELDS):
-        raise OtherJsonError(f"{path} is not a file of labelme's: it has none of the fields {', '.join(_OWN_FIELDS)}")
+        raise OtherJsonError(f"{path} is not a labelme file: it has none of the fields {', '.join(_OWN_FIELDS)}")
     records = take(content, "shapes", list, str(path))
     file = LabelmeFile(name)
     shapes = []
@@ -112,7 +119,7 @@ def _image_path(content: Mapping[str, Any], name: str, settings: ReadSettings) -
 
 
 def embedded_image(content: Mapping[str, Any]) -> bytes | None:
-    """Decode the base64 of the image in the content of a file; None where it has no valid one."""
+    """Decode the base64 image in the content of a file; None if there is no valid one."""
     data = content.get("imageData")
     if not isinstance(data, str) or not data:
         return None
@@ -168,24 +175,24 @@ def _listed_size(content: Mapping[str, Any], file: LabelmeFile) -> tuple[int, in
 def match_sizes(
     stored: tuple[int, int], orientation: int, listed: tuple[int, int] | None, reach: tuple[Number, Number]
 ) -> tuple[tuple[int, int] | None, bool, str | None]:
-    """Find out which image was annotated: the image as stored, or turned by its EXIF orientation.
+    """Determine whether the annotations refer to the image as stored, or as rotated by its EXIF orientation.
 
-    labelme displays and annotates the turned one, and records its size. Other programs, and old versions, do otherwise.
+    labelme displays and annotates the rotated image and records its size; other programs and old versions may not.
 
     Args:
         stored: (height, width) of the image file.
         orientation: its EXIF orientation, 1 to 8.
-        listed: (height, width) that the annotations state, or None.
-        reach: (y, x) largest coordinates of the annotations.
+        listed: (height, width) stated by the annotation file, or None.
+        reach: (y, x), the maximum coordinates of the annotations.
 
     Returns:
-        (size, exif_applied, note): (height, width) that the annotations refer to, None when they belong to another
-            image; whether that is the turned one; a note for the user, or None.
+        (size, exif_applied, note): the (height, width) that the annotations refer to, None if they belong to another
+            image; whether that is the rotated image; a note for the user, or None.
     """
     turned = turned_size(stored, orientation)
     swapped = stored[1], stored[0]
     if listed not in (None, stored, swapped):
-        return None, False, (f"its image has {stored[0]} x {stored[1]} pixels (height x width), and was annotated at "
+        return None, False, (f"its image has {stored[0]} x {stored[1]} pixels (height x width), but was annotated at "
                              f"{listed[0]} x {listed[1]}: annotate it again, or restore the annotated image")  # fmt: skip
     if orientation == 1:
         if listed in (None, stored):

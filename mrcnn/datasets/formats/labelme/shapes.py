@@ -1,15 +1,15 @@
-"""The shapes of a labelme file, and the instances that they form.
+"""The shapes in a labelme file, and the instances that they form.
 
 A shape is an object with label, points, shape_type, group_id and flags:
 
-    polygon     three points or more; the type of files older than shape_type
+    polygon     three points or more; the type in files older than the field shape_type
     rectangle   two opposite corners, or all four
     circle      its centre and a point on it
-    linestrip   a line through the points, given a width
+    linestrip   a line through the points, drawn with a given width
     mask        the first and the last pixel of a box, and a PNG of the box in base64 under "mask"
 
-Points and lines have no area and are skipped. Shapes of one group_id and label are one instance. Within such a group a
-ring that lies in another and runs the other way round is a hole; see `mrcnn.geometry.outlines.find_holes`.
+Points and lines have no area and are skipped. Shapes with the same group_id and label form one instance. Within such a
+group, a ring inside another ring with the opposite orientation is a hole; see `mrcnn.geometry.outlines.find_holes`.
 
 Shape letters: H W image, h w mask of a shape.
 """
@@ -33,15 +33,15 @@ from mrcnn.io.images import read_stored
 from mrcnn.io.json_fields import field as take
 from mrcnn.io.json_fields import points_field, shown
 
-# width in pixels with which labelme itself draws lines
+# width in pixels of the lines that labelme draws
 LINE_WIDTH = 10
 _WITHOUT_AREA = ("point", "points", "line")
-# the flag by which our writer marks a crowd
+# the flag with which our writer marks a crowd
 CROWD_FLAG = "crowd"
-# fraction of a hole without a group that must lie on an instance
+# minimum fraction of a hole without a group that must lie on an instance
 _HOLE_SHARE = 0.5
 _LEAST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
-# further than any image is large
+# larger than any image
 _FAR = 1 << 40
 
 # (label, list of polygons or RLE dict, whether it is a crowd)
@@ -50,15 +50,15 @@ Instance = tuple[str, Any, bool]
 
 @dataclass
 class Shape:
-    """One shape: a ring, a stroke of several rings, or a mask.
+    """A shape: a ring, a stroke made of several rings, or a mask.
 
     Attributes:
         where: its place in the file.
-        points: (x, y), as in the file.
+        points: (x, y), unchanged from the file.
         rings: empty for a mask.
         is_stroke: whether the rings overlap and have no holes.
-        mask: pixels from `corner` on, or None.
-        corner: pixel (x, y) of the mask's corner.
+        mask: pixels of the box whose upper left pixel is `corner`, or None.
+        corner: (x, y) in pixels.
     """
 
     where: str
@@ -72,21 +72,25 @@ class Shape:
     corner: tuple[int, int] = (0, 0)
 
     def fault(self, size: tuple[int, int]) -> str | None:
-        """Return why nothing of it lies in an image, None if something does. Args: size: (height, width)."""
+        """Return why the shape covers nothing of an image, None if it does.
+
+        Args:
+            size: (height, width).
+        """
         if self.mask is None:
             return outline_fault(self.rings, size)
         return None if self.draw(size).any() else "its mask covers nothing of the image"
 
     @property
     def bounds(self) -> tuple[Number, Number, Number, Number]:
-        """Box around it: (y1, x1, y2, x2) in pixels."""
+        """Bounding box (y1, x1, y2, x2) in pixels."""
         if self.mask is None:
             return polygon_bounds(self.rings)
         (x, y), (h, w) = self.corner, self.mask.shape
         return y, x, y + h, x + w
 
     def draw(self, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-        """Draw it in an image of a size."""
+        """Draw the shape in an image of a given size."""
         if self.mask is None:
             return rasterize_polygons(self.rings, size)
         canvas = np.zeros(size, bool)
@@ -106,7 +110,7 @@ def parse_shape(record: Any, where: str, line_width: Number) -> Shape:
         line_width: width of linestrips in pixels.
 
     Raises:
-        DataError: it is not usable, or has no area; the message does not name the place.
+        DataError: the shape cannot be used, or has no area; the message does not name the place.
     """
     label = take(record, "label", str, "it").strip()
     if not label or not _is_text(label):
@@ -168,7 +172,7 @@ class _Group:
     holes: list[Shape] = field(default_factory=list)
 
     def draw_solid(self, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-        """Draw the shapes, with the holes that rings make in each other."""
+        """Draw the shapes, with the holes that their rings form."""
         rings = [ring for shape in self.shapes if not shape.is_stroke for ring in shape.rings]
         canvas = draw_with_holes(rings, find_holes(rings), size)
         for shape in self.shapes:
@@ -177,7 +181,7 @@ class _Group:
         return canvas
 
     def segmentation(self, size: tuple[int, int]) -> Any:
-        """Return the polygons where the instance consists of nothing else, or an RLE; None when no pixel is left."""
+        """Return polygons if the instance consists only of polygons, else an RLE; None if no pixel is left."""
         rings = [ring for shape in self.shapes for ring in shape.rings]
         plain = not self.holes and not any(shape.is_stroke or shape.mask is not None for shape in self.shapes)
         if plain and not (len(rings) > 1 and any(find_holes(rings))):
@@ -191,14 +195,14 @@ class _Group:
 def to_instances(
     shapes: Sequence[Shape], size: tuple[int, int], hole_label: str | None, skip: Callable[[str, str], object]
 ) -> list[Instance]:
-    """Form instances of shapes.
+    """Combine shapes into instances.
 
     Args:
         shapes: the shapes of a file.
         size: (height, width) of the image.
-        hole_label: shapes of this label are holes: in all instances of their group where they have one,
-            else in the smallest instance that at least half of them lies on.
-        skip: called with (where, reason) for what cannot be used.
+        hole_label: shapes with this label are holes: in all instances of their group if they have one, else in the
+            smallest instance that covers at least half of the hole.
+        skip: called with (where, reason) for each shape that cannot be used.
     """
     groups: dict[tuple[Any, ...], _Group] = {}
     holes: list[Shape] = []
@@ -209,7 +213,7 @@ def to_instances(
         elif shape.label == hole_label:
             holes.append(shape)
         else:
-            # a shape without a group is an instance by itself
+            # a shape without a group is an instance of its own
             key = (shape.label, shape.group, None if shape.group is not None else place)
             groups.setdefault(key, _Group()).shapes.append(shape)
     for hole in holes:
