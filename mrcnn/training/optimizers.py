@@ -1,5 +1,6 @@
 """The optimizer of a configuration, and gradient descent with momentum that needs less memory on TensorFlow."""
 
+import numbers
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -63,6 +64,8 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
 
     Source: the classic code's Keras 2.0 clips the norm of the whole gradient, hence `global_clipnorm`.
     """
+    if isinstance(learning_rate, numbers.Real):
+        learning_rate = float(learning_rate)  # Keras refuses integers and np.float32, here and as momentum
     choice = config.OPTIMIZER
     if callable(choice):
         return choice(learning_rate, config)
@@ -70,7 +73,6 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
     if choice == "sgd":
         # JAX does not need SGD, and on PyTorch Keras's own updates all weights at once.
         kind = SGD if keras.backend.backend() == "tensorflow" else keras.optimizers.SGD
-        # Keras refuses an int.
         return kind(learning_rate, momentum=float(momentum), global_clipnorm=clip)
     try:
         plain = keras.optimizers.get(choice)

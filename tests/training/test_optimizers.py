@@ -16,9 +16,11 @@ def test_the_default_is_sgd_with_momentum_and_a_bound_on_the_whole_gradient():
     assert optimizer.clipnorm is None and optimizer.clipvalue is None
 
 
-@pytest.mark.parametrize("momentum", [0, 1])
-def test_momentum_may_be_an_int(momentum):
-    assert make_optimizer(small_config(), 0.02, momentum).momentum == momentum
+@pytest.mark.parametrize("number", [0, 1, np.float32(0.5)])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_learning_rate_and_momentum_may_be_any_number(name, number):
+    optimizer = make_optimizer(small_config(OPTIMIZER=name), number, number)
+    assert float(optimizer.learning_rate) == number and getattr(optimizer, "momentum", number) == number
 
 
 def test_the_bound_is_on_all_variables_together():
