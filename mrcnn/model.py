@@ -1,7 +1,7 @@
 """Classic facade: the names that projects import from `mrcnn.model`.
 
-Classes and functions with an unchanged signature are those of the packages. The others are adapters that unpack `config` into
-explicit arguments. New code can import from the packages directly.
+Classes and functions whose signature is unchanged are re-exported from the packages. The others are adapters that unpack
+`config` into explicit arguments. New code can import from the packages directly.
 
 Shape letters: B images, N instances or boxes, H W C image, h w mini-mask or mask, A anchors, R ROIs, T sampled ROIs, G
 ground-truth rows (padded), K classes with background, D detections, M side of the mask head.
@@ -103,7 +103,10 @@ def fpn_classifier_graph(rois: Any, feature_maps: Sequence[Any], image_meta: Any
         rois: [B, R, 4]. Normalised.
         feature_maps: [P2, P3, P4, P5].
         image_meta: [B, 12 + K].
-        pool_size, num_classes, train_bn, fc_layers_size: as for `mrcnn.network.heads.box.BoxHead`.
+        pool_size: see `mrcnn.network.heads.box.BoxHead`.
+        num_classes: see `BoxHead`.
+        train_bn: see `BoxHead`.
+        fc_layers_size: see `BoxHead`.
 
     Returns:
         logits [B, R, K], probabilities [B, R, K], deltas [B, R, K, 4].
@@ -177,7 +180,7 @@ def rpn_bbox_loss_graph(config: Config, target_bbox: Any, rpn_match: Any, rpn_bb
     """Return the box loss of the RPN for all anchors.
 
     Args:
-        config: not used; it belongs to the classic signature.
+        config: not used; part of the classic signature.
         target_bbox: float [B, S, 4]. Row i belongs to the i-th positive anchor; zero rows follow.
         rpn_match: int [B, A, 1]. 1 for positive anchors.
         rpn_bbox: float [B, A, 4]. Predicted deltas.
@@ -231,9 +234,9 @@ def load_image_gt(
 
     Args:
         dataset: prepared.
-        augment: flip half of the images left to right (the oldest form of augmentation).
+        augment: whether to flip half of the images left to right (deprecated in the classic code).
         augmentation: imgaug augmenter, optional.
-        use_mini_mask: None follows config.USE_MINI_MASK.
+        use_mini_mask: None uses config.USE_MINI_MASK.
 
     Returns:
         image [H, W, C], image_meta [12 + K], class_ids, boxes, and full-size masks, or mini-masks of MINI_MASK_SHAPE.
@@ -268,7 +271,7 @@ def build_detection_targets(rpn_rois: npt.ArrayLike, gt_class_ids: npt.ArrayLike
 
 def generate_random_rois(image_shape: Sequence[int], count: int, gt_class_ids: npt.ArrayLike,
                          gt_boxes: npt.ArrayLike) -> np.ndarray:  # fmt: skip
-    """Generate ROIs such as an RPN might propose; see `mrcnn.loading.targets.detection.generate_random_rois`."""
+    """Generate ROIs that resemble proposals; see `mrcnn.loading.targets.detection.generate_random_rois`."""
     return detection_targets.generate_random_rois(
         tuple(image_shape), count, np.asarray(gt_class_ids), np.asarray(gt_boxes).reshape(-1, 4))
 
@@ -284,15 +287,15 @@ def data_generator(
     detection_targets: bool = False,
     no_augmentation_sources: Sequence[str] | None = None,
 ) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Generate training batches without end.
+    """Generate an endless sequence of training batches.
 
     Args:
         dataset: prepared.
-        shuffle: draw a new order in each pass.
-        augment: flip half of the images left to right (the oldest form of augmentation).
+        shuffle: whether to draw a new order in each epoch.
+        augment: whether to flip half of the images left to right (deprecated in the classic code).
         augmentation: imgaug augmenter, optional.
-        random_rois: random ROIs per image, to train the heads without the RPN; 0 for none.
-        detection_targets: with random_rois, sample them and build their targets for the heads.
+        random_rois: number of random ROIs per image, to train the heads without the RPN; 0 for none.
+        detection_targets: whether to sample the random ROIs and build the targets of the heads for them.
         no_augmentation_sources: names of sources whose images are not augmented.
 
     Yields:
@@ -304,9 +307,9 @@ def data_generator(
 
 
 class DataGenerator(keras.utils.PyDataset):
-    """The batches of `data_generator` by index: one pass over the data, each image once.
+    """The batches of `data_generator` by index, for one epoch with each image once.
 
-    Batches have config.BATCH_SIZE images; the last one of a pass has the rest. Arguments as for `data_generator`.
+    Batches have config.BATCH_SIZE images; the last one of an epoch may have fewer. Arguments as for `data_generator`.
     """
 
     def __init__(self, dataset: Dataset, config: Config, shuffle: bool = True, augmentation: Any = None, random_rois: int = 0,
@@ -330,10 +333,10 @@ class DataGenerator(keras.utils.PyDataset):
         return classic_batch(self.loader, samples, self.mean_pixel, self.random_rois, self.detection, rng)
 
     def on_epoch_end(self) -> None:
-        """Change to the order of the next pass."""
+        """Change to the image order of the next epoch."""
         self.epoch += 1
 
 
 def _augmenter(augment: bool, augmentation: Any) -> Any:
-    """Return `augmentation`, or for the classic flag `augment` an augmenter that flips half of the images."""
+    """Return `augmentation`, or an augmenter that flips half of the images if the classic flag `augment` is set."""
     return RandomFlip(horizontal=0.5) if augment and augmentation is None else augmentation

@@ -8,14 +8,14 @@ from typing import Any
 
 
 class ParallelModel:
-    """Forwards everything to a Keras model.
+    """Forwards all attributes to a Keras model.
 
     Args:
         keras_model: keras.Model.
-        gpu_count: more than one needs a keras.distribution.DataParallel.
+        gpu_count: a number above one needs a keras.distribution.DataParallel.
 
     Raises:
-        ValueError: several devices without a distribution.
+        ValueError: gpu_count is above one, but no distribution is set.
     """
 
     def __init__(self, keras_model: Any, gpu_count: int) -> None:

@@ -1,4 +1,4 @@
-"""Classic facade: the names that projects import from `mrcnn.utils`, and five small functions that only they need.
+"""Classic facade: the names that projects import from `mrcnn.utils`, and five small functions that nothing else uses.
 
 Shape letters: B images, N instances, H W image, h w mini-mask.
 """
@@ -62,7 +62,7 @@ __all__ = [
 
 
 def box_refinement_graph(box: Any, gt_box: Any) -> Any:
-    """Compute the deltas from boxes to ground-truth boxes, tensors [N, 4] both: float32 [N, 4]; see `box_refinement`."""
+    """Return the deltas, float32 [N, 4], from boxes [N, 4] to ground-truth boxes [N, 4]; see `box_refinement`."""
     from keras import ops
 
     from mrcnn.network.ops.boxes import box_refinement as refine
@@ -75,11 +75,11 @@ def batch_slice(inputs: Any, graph_fn: Callable[..., Any], batch_size: int, name
 
     Args:
         inputs: tensor or list of tensors [B, ...].
-        graph_fn: function of one slice of each input; returns a tensor or a list of them.
+        graph_fn: function of one slice of each input that returns a tensor or a list of tensors.
         names: not used; tensors no longer have names.
 
     Returns:
-        A tensor [B, ...], or a list of them if graph_fn returns several.
+        A tensor [B, ...], or a list of tensors if graph_fn returns several.
     """
     from keras import ops
 
@@ -97,7 +97,7 @@ def trim_zeros(x: npt.ArrayLike) -> Num[np.ndarray, "kept C"]:
 
 
 def mold_mask(mask: npt.ArrayLike, config: Config) -> Bool[np.ndarray, "h w N"]:
-    """Convert masks [H, W, N] to what the network trains on: mini-masks with USE_MINI_MASK, else the masks themselves."""
+    """Convert masks [H, W, N] to training masks: mini-masks with USE_MINI_MASK, otherwise the masks themselves."""
     masks = np.asarray(mask).astype(bool)
     if not config.USE_MINI_MASK:
         return masks

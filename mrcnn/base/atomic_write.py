@@ -40,8 +40,8 @@ def save_json(path: Path | str, value: object, indent: int | None = None) -> Non
     """Write JSON atomically.
 
     Args:
-        value: Dicts, lists, tuples, numbers and strings, including NumPy arrays and scalars. NaN becomes null.
-        indent: Spaces per level; None writes a single line.
+        value: dicts, lists, tuples, numbers and strings, including NumPy arrays and scalars. NaN becomes null.
+        indent: spaces per level; None writes a single line.
     """
     with atomic_open(path, "w") as file:
         json.dump(_plain(value), file, allow_nan=False, indent=indent)

@@ -16,7 +16,7 @@ def mold_image(images: Shaped[np.ndarray, "*B C"], mean_pixel: Numbers) -> Float
     """Subtract the mean pixel.
 
     Args:
-        images: One image or several, with pixels in 0..255.
+        images: one image or several, with pixels in 0..255.
         mean_pixel: Config.MEAN_PIXEL: one number per channel, or one for all channels.
 
     Differs: the classic code returned float64 if mean_pixel was float64; the network cast it to float32 anyway.

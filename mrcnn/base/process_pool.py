@@ -45,11 +45,11 @@ def run_tasks(
     """Run a function on each task, in several processes.
 
     Args:
-        work: Function (task, tick) at the top level of a module. It calls `tick()` after each item of the task, such as an
+        work: function (task, tick) at the top level of a module. It calls `tick()` after each item of the task, such as an
             image. In a worker process, `tick` raises `Stopped` to cancel the task.
-        tasks: Must be picklable.
-        workers: Number of processes. With 1, or with a single task, the work runs in this process.
-        progress: Called with the number of items done.
+        tasks: must be picklable.
+        workers: number of processes. With 1, or with a single task, the work runs in this process.
+        progress: called with the number of items done.
 
     Raises:
         The first exception that `work` raises. The other tasks are cancelled at their next item.
@@ -82,10 +82,10 @@ def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], workers
     """Call a function on each task, in several processes, and yield the results in the order of the tasks.
 
     Args:
-        function: Function (task) at the top level of a module, or a functools.partial of one.
-        tasks: Must be picklable.
-        workers: Number of processes. With 1, or with a single task, the work runs in this process.
-        chunk: Number of tasks sent at a time.
+        function: function (task) at the top level of a module, or a functools.partial of one.
+        tasks: must be picklable.
+        workers: number of processes. With 1, or with a single task, the work runs in this process.
+        chunk: number of tasks sent at a time.
 
     Raises:
         The exception that `function` raises, when its result would be yielded.

@@ -34,8 +34,8 @@ def counted_from(kept: int, total: int, show: Show | None) -> Callable[[int], ob
     """Make a function (items done in this run) for a stage that resumes after earlier work.
 
     Args:
-        kept: Number of items done earlier. Unless it is 0, it is shown at once.
-        total: Total number of items, including those.
+        kept: number of items done earlier. Unless it is 0, it is shown at once.
+        total: total number of items, including those.
 
     Returns:
         None if `show` is None.
@@ -51,8 +51,8 @@ def tracked(items: Iterable[Item], show: Show | None, total: int | None = None, 
     """Yield items, and show how many are done: an item is done when the caller requests the next one.
 
     Args:
-        total: Number of items; None uses len(items).
-        every: Show after this many items, and at the end, because a call per item is slow for millions of items.
+        total: number of items; None uses len(items).
+        every: show after this many items, and at the end, because a call per item is slow for millions of items.
     """
     total = len(cast(list, items)) if total is None else total
     for done, item in enumerate(items, start=1):

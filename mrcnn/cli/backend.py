@@ -1,4 +1,4 @@
-"""Loading the Keras backend for a command: with a clear error if it is missing, and without its notices."""
+"""Load the Keras backend for a command, with a clear error if it is missing, and without its notices."""
 
 import contextlib
 import importlib.util
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
 
 BACKENDS = ("tensorflow", "jax", "torch")
-# Notices about the machine that TensorFlow writes whatever TF_CPP_MIN_LOG_LEVEL is, and that users cannot act on.
+# Notices about the hardware that TensorFlow writes regardless of TF_CPP_MIN_LOG_LEVEL, and that users cannot act on.
 NOTICES = re.compile(rb"absl::InitializeLog|oneDNN custom operations|cudart_stub|failed call to cuInit|cpu_feature_guard|"
                      rb"To enable the following instructions|computation placer already registered|"
                      rb"Attempting to register factory for plugin")
 
 
 def load_backend() -> None:
-    """Import Keras with its backend. TensorFlow on a CPU then keeps the memory it frees; see `keep_freed_memory`.
+    """Import Keras with its backend. On a CPU, TensorFlow then keeps freed memory; see `keep_freed_memory`.
 
     Raises:
-        ImportError: KERAS_BACKEND is not a backend, or one that is not installed; the message says what to do.
+        ImportError: KERAS_BACKEND is unknown, or the backend is not installed; the message says what to do.
     """
     name = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
@@ -43,7 +43,7 @@ def load_backend() -> None:
 
 
 def keep_memory_on_cpu() -> None:
-    """Call `keep_freed_memory` if TensorFlow finds no GPU. It must not have run an operation yet."""
+    """Call `keep_freed_memory` if TensorFlow finds no GPU. TensorFlow must not have run an operation yet."""
     import tensorflow as tf
 
     from mrcnn.base.memory import keep_freed_memory
@@ -53,7 +53,7 @@ def keep_memory_on_cpu() -> None:
 
 
 def build_model(mode: str, config: "Config", model_dir: str) -> "MaskRCNN":
-    """Load the backend and build the network, with a clock on the terminal; arguments as of `MaskRCNN`."""
+    """Load the backend and build the network, showing the elapsed time; arguments as for `MaskRCNN`."""
     load_backend()
     from mrcnn.training.mask_rcnn import MaskRCNN
 
@@ -72,10 +72,10 @@ def load_model(config: "Config", model_dir: str, weights: str) -> "MaskRCNN":
 
 @contextlib.contextmanager
 def _without_notices() -> Iterator[TextIO]:
-    """Hold back standard error, that of compiled code too, and write it at the end without the notices.
+    """Capture standard error, including that of compiled code, and write it at the end without the notices.
 
     Yields:
-        the original standard error.
+        The original standard error.
     """
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()

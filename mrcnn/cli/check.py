@@ -17,9 +17,9 @@ examples:
   mrcnn check ~/coco --subset val --html val.html
   mrcnn check toys.json --images photographs --fix repaired.json
   mrcnn check ~/toys --strict --json findings.json
-All subsets are checked unless --subset names some; only then are images found that are in two subsets. The objects are
-compared with the anchors and the image size of the configuration, which --set changes. --fix does not change the data: it
-writes a COCO JSON file in which everything is repaired that needs no guessing.
+All subsets are checked unless --subset names some; images that are in two subsets are found only if both are checked. The
+objects are compared with the anchors and the image size of the configuration, which --set changes. --fix does not change the
+data: it writes a COCO JSON file with every problem repaired that has only one correct repair.
 exit codes: 0 no errors; 1 there are errors (with --strict: or warnings); 2 the check failed."""
 
 

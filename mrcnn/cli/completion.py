@@ -9,7 +9,7 @@ examples:
   mrcnn completion bash > ~/.local/share/bash-completion/completions/mrcnn
   mrcnn completion zsh > ~/.zfunc/_mrcnn                # with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
   mrcnn completion fish > ~/.config/fish/completions/mrcnn.fish
-New shells then complete commands, options, data formats and file names. Repeat this after an update."""
+New shells then complete commands, options, data formats and file names. Run this again after an update."""
 SHELLS = ("bash", "zsh", "fish")
 # Arguments that take folders or files, by the metavar in their help.
 FOLDERS = ("DIR", "ROOT")
@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the script for a shell. `args.parser` is the parser of the whole command line."""
+    """Print the script for a shell. `args.parser` must be the parser of the whole command line."""
     import shtab
 
     for action in _arguments(args.parser):
         if action.choices is not None:
             action.choices = tuple(action.choices)  # shtab takes a dict for a list of commands
         elif action.metavar in FOLDERS:
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # how shtab is told
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # shtab reads it
         elif action.metavar in FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(args.parser, shell=args.shell))

@@ -58,12 +58,12 @@ examples:
   mrcnn convert {name} INPUT --output annotations.json --split 0.8 --copy-images
   mrcnn convert {name} INPUT --output folder --to yolo --split 0.7 0.15 0.15
 Each subset of the data, such as train and val, is converted: to annotations_train.json and annotations_val.json.
---split and --folds divide the images anew. Folds are written as annotations_fold1_train.json, annotations_fold1_val.json
+--split and --folds divide all images again. Folds are written as annotations_fold1_train.json, annotations_fold1_val.json
 and so on, or as folders fold1 and so on, each with train and val; every image is in the val of exactly one fold.
 File names in COCO JSON are relative to the folder of the images, or of their copies. Running a conversion again replaces
 its output: each file once the new one is complete, and all files of a split or of folds together. Folders with files of an
 earlier split are refused.
-exit codes: 0 all was converted; 1 something was skipped, and the table says what and why; 2 an error."""
+exit codes: 0 everything was converted; 1 something was skipped, and the table says what and why; 2 an error."""
 
 
 def _add_format_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -76,16 +76,16 @@ def _add_format_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--copy-images", nargs="?", const=True, metavar="DIR",
                         help="copy the images too; for COCO to DIR (default: images/ next to OUT); YOLO always copies them")
     _add_workers(parser, "one per core if there are many images")
-    group = parser.add_argument_group("dividing the images anew")
+    group = parser.add_argument_group("dividing the images")
     ways = group.add_mutually_exclusive_group()
-    ways.add_argument("--split", type=options.open_share, nargs="+", metavar="S",
+    ways.add_argument("--split", type=options.open_fraction, nargs="+", metavar="S",
                       help="fraction of the images for train, such as 0.8, with the rest for val; or the fractions of train, "
                            "val and test, such as 0.7 0.15 0.15. The split is stratified by class")
     ways.add_argument("--folds", type=options.at_least(2), metavar="K",
                       help="K pairs of train and val for cross-validation, stratified by class")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the division (default: 0)")
     group.add_argument("--group", metavar="REGEX",
-                       help="keep images together whose ids agree in what this matches, such as ^[^_]+ for scene1_04.jpg")
+                       help="keep images together whose ids have the same match, such as ^[^_]+ for scene1_04.jpg")
     options.add_reader_arguments(parser.add_argument_group("reading the data"), name)
 
 
@@ -117,9 +117,8 @@ examples:
   mrcnn convert panoptic-tfrecord --coco-root ~/coco --output-dir small --splits val --shards 10 --workers 2
   mrcnn train panoptic --dataset ~/coco-shards
 ROOT holds the images in train2017/, val2017/ and test2017/, annotations/panoptic_train2017.json and panoptic_val2017.json,
-and the PNGs in folders with those names; test images have no annotations. A shard gets its name when it is complete: after
-an interruption run the command again, and it writes the missing ones. Exit code 1 means that something was skipped, which
-the table lists."""
+and the PNGs in folders with those names; test images have no annotations. After an interruption, run the command again to
+write the missing shards. Exit code 1 means that something was skipped; the table lists it."""
 
 
 def _add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,15 +147,15 @@ def _convert_panoptic(args: argparse.Namespace) -> int:
 
 
 # --- COCO and LVIS to COCO+LVIS --------------------------------------------------------------------------------------
-COCOLVIS_HELP = "build COCO+LVIS, objects with their parts, from COCO's and LVIS's annotations of the same images"
+COCOLVIS_HELP = "build COCO+LVIS, objects with their parts, from the COCO and LVIS annotations of the same images"
 COCOLVIS_USAGE = "--coco FILE.json --lvis FILE.json --images DIR --output DIR [OPTION ...]"
 COCOLVIS_EPILOG = """\
 examples:
   mrcnn convert coco+lvis --coco instances_train2017.json --lvis lvis_v1_train.json --images ~/coco --output cocolvis/train
   mrcnn train cocolvis --dataset cocolvis --levels whole
 Each image gets its LVIS instances, and the COCO instances that none of them covers. An object inside another one is a part
-of it. DIR gets images/, masks/ and hannotation.pickle, which is written last. After an interruption run the command again,
-and it writes what is missing. Exit code 1 means that something was skipped, which the table lists."""
+of it. DIR gets images/, masks/ and hannotation.pickle, which is written last. After an interruption, run the command again to
+complete the data set. Exit code 1 means that something was skipped; the table lists it."""
 
 
 def _add_cocolvis_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,9 +164,9 @@ def _add_cocolvis_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="DIR",
                         help="folder of the images, or of COCO's train2017 and val2017")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the subset, such as cocolvis/train")
-    parser.add_argument("--overlap", type=options.share_above_0, default=0.5, metavar="S",
+    parser.add_argument("--overlap", type=options.fraction_above_0, default=0.5, metavar="S",
                         help="skip a COCO instance whose IoU with an LVIS instance is at least this (default: %(default)s)")
-    parser.add_argument("--part-share", type=options.share_above_0, default=0.8, metavar="S",
+    parser.add_argument("--part-share", type=options.fraction_above_0, default=0.8, metavar="S",
                         help="fraction of an object that must lie inside another to be a part of it (default: %(default)s)")
     parser.add_argument("--link", action="store_true", help="link the image files, if possible, instead of copying them")
     _add_workers(parser)

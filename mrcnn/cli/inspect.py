@@ -1,4 +1,4 @@
-"""`mrcnn inspect`: look at the training data, at detection stage by stage, and at the weights."""
+"""`mrcnn inspect`: show the training data, the stages of detection, and the weights."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     from mrcnn.training.mask_rcnn import MaskRCNN
 
-HELP = "look inside: the training data, the stages of detection, the weights"
+HELP = "show the training data, the stages of detection, or the weights"
 EPILOG = """\
 examples:
   mrcnn inspect data coco --dataset ~/coco --subset train --output inspected
   mrcnn inspect model photo.jpg --weights last --output inspected
   mrcnn inspect weights --weights logs/toys20260101T1200 --output inspected
-data prints the anchors, the arrays of a training batch and the share of positive ROIs, which should be about a third, and
-draws the stages of one image. model prints the outcome of each proposal on a picture, and draws every stage from anchors
-to masks. weights prints a table in which "dead?" marks a kernel whose values are all equal, and "overflow?" one with values
+data prints the anchors, the arrays of a training batch and the fraction of positive ROIs, which should be about a third, and
+draws the stages of one image. model counts the outcomes of the proposals on a picture, and draws every stage from anchors to
+masks. weights prints a table in which "dead?" marks a kernel whose values are all equal, and "overflow?" one with values
 beyond 1000."""
 
 DATA_USAGE = "FORMAT [--dataset PATH] [--subset NAME] [--image N] [--limit N] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 DATA_EPILOG = """\
 example:
   mrcnn inspect data shapes --output inspected
-The configuration is the preset for training; --config reads that of a run, --set changes it."""
+The configuration is the preset for training; --config reads that of a run, --set overrides attributes."""
 MODEL_USAGE = "PICTURE --weights W [--layers NAME ...] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 MODEL_EPILOG = """\
 example:
@@ -38,7 +38,7 @@ WEIGHTS_USAGE = "--weights W [--layers L] [--all] [--output DIR] [OPTION ...]"
 WEIGHTS_EPILOG = """\
 example:
   mrcnn inspect weights --weights coco --layers 'fpn.*' --all"""
-# Width of the table of weights in a file or a pipe: grep should find names that would otherwise be broken into two lines.
+# Width of the table of weights in a file or a pipe: wide enough that names are not broken into two lines, for grep.
 PIPED_WIDTH = 160
 
 
@@ -64,7 +64,7 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
                         help="subset to look at (default: train if there are subsets, else all images)")
     parser.add_argument("--image", type=options.at_least(0), default=0, metavar="N", help="image to draw, counted from 0")
     parser.add_argument("--limit", type=options.at_least(1), default=100, metavar="N",
-                        help="images over which the share of positive ROIs is averaged (default: %(default)s)")
+                        help="images over which the fraction of positive ROIs is averaged (default: %(default)s)")
     parser.add_argument("--batch", type=options.at_least(1), default=4, metavar="N",
                         help="images in the batch whose arrays are listed (default: %(default)s)")
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _data(args: argparse.Namespace) -> None:
-    """Print the anchors, a batch and the share of positive ROIs, and draw the stages of an image."""
+    """Print the anchors, a batch and the fraction of positive ROIs, and draw the stages of an image."""
     from mrcnn.config import Config
     from mrcnn.datasets.catalog import subsets_of
     from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
@@ -213,7 +213,7 @@ def _weight_figures(model: "MaskRCNN", layers: str) -> "Iterator[tuple[str, Figu
 
 
 def _load(args: argparse.Namespace) -> "tuple[MaskRCNN, Sequence[str]]":
-    """Load the network of the arguments, and the names of its classes."""
+    """Load the network that the arguments specify, and the names of its classes."""
     from mrcnn.training.runs import load_trained_run
 
     trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)

@@ -1,7 +1,7 @@
 """Entry points of the command `mrcnn` and of the samples: parse arguments, run, report an error in one line.
 
-Exit codes: 0 done; 1 done, but some inputs were skipped (they are named); 2 an error, reported in one line; 130 stopped by
-the user; 141 the reader of the output is gone. `--debug` shows the traceback as well.
+Exit codes: 0 success; 1 success, but some inputs were skipped, and are listed; 2 an error, reported in one line; 130 stopped
+by the user; 141 the output pipe was closed. `--debug` also shows the traceback.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, re
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
             "check": check, "view": view, "inspect": inspect, "report": report,
             "completion": completion}
-DESCRIPTION = "Mask R-CNN on Keras 3: find the objects in images, each with its class, box and mask."
+DESCRIPTION = "Mask R-CNN on Keras 3: detect the objects in images, each with its class, box and mask."
 EPILOG = """\
 examples:
   mrcnn train shapes --count 2000 --epochs 4
@@ -32,9 +32,8 @@ environment:
   MRCNN_CACHE     folder for downloaded weights (default: ~/.cache/mrcnn)
   NO_COLOR        no colours on the terminal
 
-exit codes: 0 done; 1 done, but some inputs were skipped or have errors, which are listed; 2 an error, reported in one
-line; 130 stopped by Ctrl-C; 141 the reader of the output is gone. `--debug` after a command shows the traceback of an
-error."""
+exit codes: 0 success; 1 some inputs were skipped or have errors, and are listed; 2 an error, reported in one line; 130
+stopped by Ctrl-C; 141 the output pipe was closed. `--debug` after a command shows the traceback of an error."""
 # Raised for bad input. Any other error is a bug, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
@@ -49,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**kwargs)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse, and refuse unknown options here, where the options of the command are known and can be suggested."""
+        """Parse, and refuse unknown options here, because only the parser of the command can suggest its options."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             first = unknown[0].split("=", 1)[0]
@@ -128,7 +127,7 @@ def _exit_code(name: str, debug: bool, run: Callable[[], int | None]) -> int:
         if debug:
             raise
         if isinstance(error, BrokenPipeError):
-            # Python flushes again when it exits, which would raise the error once more
+            # Python flushes again at exit, which would raise the error a second time
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         print(f"{name}: error: {describe(error)}", file=sys.stderr)
@@ -138,7 +137,7 @@ def _exit_code(name: str, debug: bool, run: Callable[[], int | None]) -> int:
 def describe(error: BaseException) -> str:
     """Return an error as one line of text."""
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
-    # lines that end a sentence or introduce the next line are joined by a space, others by a semicolon
+    # a line that ends a sentence or introduces the next line is followed by a space, any other by a semicolon
     text = "".join(line + (" " if line[-1] in ".:;," else "; ") for line in lines).rstrip("; ")
     text = re.sub(r"^\[Errno \d+\] ", "", text)
     if isinstance(error, USER_ERRORS) and text:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mrcnn.datasets.dataset import Dataset
 
-# Width of a table that goes to a file or a pipe, and of the narrowest on a terminal.
+# Width of a table in a file or a pipe, and minimum width on a terminal.
 PIPED_WIDTH, MIN_WIDTH = 110, 60
 
 
@@ -42,7 +42,7 @@ def add_format_argument(parser: "argparse._ActionsContainer") -> None:
 
 
 def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = True) -> None:
-    """Add the weights of a trained network, where to look for `last`, and with `classes` the names of the classes."""
+    """Add the weights of a trained network, the folder in which to find `last` and, with `classes`, the class names."""
     parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
                         help="a checkpoint; a run folder, for its newest checkpoint; `last`, for that of the newest run; or "
                              "`coco`, for the published weights")
@@ -52,31 +52,32 @@ def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = Tr
 
 
 def add_model_dir_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the folder in which `last` is looked for."""
-    parser.add_argument("--model-dir", default="logs", metavar="DIR", help="where to look for `last` (default: %(default)s)")
+    """Add the folder in which to find `last`."""
+    parser.add_argument("--model-dir", default="logs", metavar="DIR",
+                        help="folder in which to find `last` (default: %(default)s)")  # fmt: skip
 
 
 def _switch(help: str) -> dict[str, Any]:
     return {"action": "store_true", "default": None, "help": help}
 
 
-def at_least(least: int, kind: type = int) -> Callable[[str], Any]:
-    """Return a function for argparse's `type` that parses an int or float of at least `least`."""
+def at_least(minimum: int, kind: type = int) -> Callable[[str], Any]:
+    """Return a function for argparse's `type` that parses an int or float of at least `minimum`."""
 
     def parse(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
             value = None
-        if value is None or not value >= least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least {least}")
+        if value is None or not value >= minimum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least {minimum}")
         return value
 
     return parse
 
 
-# Options of the readers: the formats that take it (none: all), and its arguments for argparse. The names are those of the
-# options of `mrcnn.datasets.open`.
+# Options of the readers: the formats that have the option (empty: all), and its arguments for argparse. Their names are
+# those of the options of `mrcnn.datasets.open`.
 READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "--year": (("coco", "panoptic"), {"help": "year in the file names, if there are several"}),
     "--lvis-version": (("lvis",), {"dest": "version", "metavar": "V",
@@ -88,10 +89,10 @@ READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "--hole-label": (("labelme",), {"metavar": "LABEL", "help": "shapes with this label are holes in the others"}),
     "--line-width": (("labelme", "via"), {"metavar": "N", "type": float, "help": "width of lines, in pixels"}),
     "--attribute": (("via",), {"metavar": "NAME", "help": "region attribute that holds the class"}),
-    "--class-name": (("masks", "via"), {"metavar": "NAME", "help": "class of objects that have none"}),
+    "--class-name": (("masks", "via"), {"metavar": "NAME", "help": "class of objects without one"}),
     "--levels": (("cocolvis",), {"metavar": "all|whole|parts", "help": "which objects to use (default: all)"}),
     "--allow-list": (("cocolvis",), {"metavar": "FILE", "help": "JSON list of image ids; use only these images"}),
-    "--stuff": (("cocolvis", "panoptic"), _switch("use stuff, such as sky and grass, as objects too")),
+    "--stuff": (("cocolvis", "panoptic"), _switch("also use stuff, such as sky and grass, as objects")),
     "--per-class": (("semantic",), _switch("one instance for all pixels of a class, not one per connected component")),
     "--ignore": (("semantic",), {"metavar": "N", "type": at_least(0),
                                  "help": "value of unlabelled pixels, or 0 for none (default: 255)"}),
@@ -119,14 +120,15 @@ def reader_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def open_data(args: argparse.Namespace, format: str, path: str | None, subset: str | None, *, count: int | None = None,
               image_size: int | None = None) -> "Dataset":  # fmt: skip
-    """Open a data set with the reader options of the arguments, and a bar on the terminal.
+    """Open a data set with the reader options of the arguments, showing a progress bar.
 
     Args:
         args: with the arguments of `add_reader_arguments`.
         format: name of the format.
         path: folder or file; None for "shapes".
         subset: None for undivided data.
-        count, image_size: number and size of the images to draw, for "shapes" only.
+        count: number of images to draw, for "shapes" only.
+        image_size: height and width of the images to draw, for "shapes" only.
 
     Raises:
         DataError: the data cannot be read, or none of its image files exists.
@@ -141,7 +143,7 @@ def open_data(args: argparse.Namespace, format: str, path: str | None, subset: s
 
 
 def _require_image_files(dataset: "Dataset", path: str | None, format: str) -> None:
-    """Refuse a data set none of whose image files exists, if its format keeps images apart from its JSON file."""
+    """Refuse a data set without a single existing image file, if its format stores images apart from the JSON file."""
     from mrcnn.base.errors import DataError
 
     paths = [info["path"] for info in dataset.image_info if info["path"] is not None]
@@ -150,7 +152,7 @@ def _require_image_files(dataset: "Dataset", path: str | None, format: str) -> N
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, config_file: str | None = None) -> "argparse._ArgumentGroup":
-    """Add the arguments that set the configuration; `config_file` is the help of --config, which is added if it is given."""
+    """Add the arguments that set the configuration. If `config_file`, the help of --config, is given, --config is added."""
     group = parser.add_argument_group("configuration")
     group.add_argument("--set", dest="settings", metavar="KEY=VALUE", action="append", nargs="+", default=[],
                        type=setting, help="set attributes of Config, such as IMAGES_PER_GPU=1 STEPS_PER_EPOCH=50")
@@ -183,11 +185,11 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the attributes that --set gives; later values replace earlier ones."""
+    """Return the attributes given with --set; later values replace earlier ones."""
     return dict(pair for group in args.settings for pair in group)
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """Parse a number from 0 to 1, for argparse's `type`."""
     value = at_least(0, float)(text)
     if value > 1:
@@ -195,24 +197,24 @@ def share(text: str) -> float:
     return value
 
 
-def share_above_0(text: str) -> float:
+def fraction_above_0(text: str) -> float:
     """Parse a number above 0, up to 1, for argparse's `type`."""
-    value = share(text)
+    value = fraction(text)
     if not value:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
     return value
 
 
-def open_share(text: str) -> float:
+def open_fraction(text: str) -> float:
     """Parse a number above 0 and below 1, for argparse's `type`."""
-    value = share_above_0(text)
+    value = fraction_above_0(text)
     if value == 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not below 1")
     return value
 
 
 def new_file(text: str) -> str:
-    """Check the name of an output file, for argparse's `type`, so that a bad one fails before hours of work."""
+    """Check the name of an output file, for argparse's `type`, so that a bad name fails before hours of work."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder: give the name of a file in it")
@@ -223,7 +225,7 @@ def new_file(text: str) -> str:
 
 
 def table_width() -> int:
-    """Return the width for a table: that of the terminal, within reason."""
+    """Return the width of a table: that of the terminal, within limits."""
     import shutil
 
     return max(shutil.get_terminal_size((PIPED_WIDTH, 24)).columns, MIN_WIDTH)

@@ -13,8 +13,8 @@ examples:
   mrcnn predict photo.jpg --weights coco
   mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output predictions --min-score 0.5
   mrcnn predict unlabelled/ --weights last --output predictions --save-labelme      # then: labelme predictions/labelme
-Written to the output folder: <picture>_detections.jpg with boxes, masks, class names and scores, and detections.json in
-COCO's results format. With --save-labelme also a folder labelme, whose files you can correct in labelme and train on.
+Writes to the output folder: <picture>_detections.jpg with boxes, masks, class names and scores, and detections.json in
+COCO's results format. --save-labelme also writes a folder labelme, whose files you can correct in labelme and train on.
 The configuration and the class names are read from the run folder of the weights (config.json and classes.json)."""
 
 
@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, or a folder of pictures")
     options.add_weights_arguments(parser)
     parser.add_argument("--output", default="predictions", metavar="DIR", help="output folder (default: %(default)s)")
-    parser.add_argument("--min-score", type=options.share, metavar="S",
-                        help="lowest score of a detection (default: DETECTION_MIN_CONFIDENCE of the configuration)")
+    parser.add_argument("--min-score", type=options.fraction, metavar="S",
+                        help="minimum score of a detection (default: DETECTION_MIN_CONFIDENCE of the configuration)")
     parser.add_argument("--save-labelme", action="store_true",
-                        help="write the detections as labelme files too, each next to a copy of its picture")
+                        help="also write the detections as labelme files, each next to a copy of its picture")
     parser.add_argument("--labelme-shapes", choices=("polygon", "mask"), default="polygon",
                         help="polygons, which are easy to edit, or masks, which are exact (default: %(default)s)")
     options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them")

@@ -4,7 +4,7 @@ from mrcnn.base.progress import Stages, progress_bar
 
 
 def compiling_first() -> Stages:
-    """Return a `progress_bar` whose first stage starts with the compilation of the network, and says so. Loads Keras."""
+    """Return a `progress_bar` whose first stage says that it begins by compiling the network. Loads Keras."""
     from mrcnn.training.progress import first_step
 
     firsts = iter([first_step()])

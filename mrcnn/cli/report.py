@@ -19,9 +19,9 @@ examples:
   mrcnn report last --format shapes
   mrcnn report logs/coco20260101T1200 --dataset ~/coco --subset val --weights best --limit 500
   mrcnn report logs/toys20260101T1200 --dataset photographs --output toys.html
-Without a data set the page shows what is in the run folder: losses, speed, configuration, environment. With one, the
-network detects once, and the page adds AP as from `mrcnn evaluate`, precision-recall curves, the confusion matrix and the
-images with the most mistakes. The page is a single file without external resources.
+Without a data set, the page shows the content of the run folder: losses, speed, configuration, environment. With one, the
+page also shows AP as computed by `mrcnn evaluate`, precision-recall curves, the confusion matrix and the images with the most
+mistakes. The page is a single file without external resources.
 --weights best is the epoch with the highest val_mask_AP, or the lowest val_loss if AP was not measured during training."""
 _NO_DATA = ("Average precision, precision and recall, confusion matrix, worst images, speed of detection: no data set was "
             "given (--dataset PATH, or --format shapes).")
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_format_argument(group)
     group.add_argument("--dataset", metavar="PATH", help="folder or file of the data to evaluate on")
     add_subset_arguments(group)
-    group.add_argument("--min-score", type=options.share, metavar="S",
-                       help="lowest score of a detection in the confusion matrix and the worst images (default: "
+    group.add_argument("--min-score", type=options.fraction, metavar="S",
+                       help="minimum score of a detection in the confusion matrix and the worst images (default: "
                             "DETECTION_MIN_CONFIDENCE of the run, which `mrcnn predict` uses)")
     options.add_reader_arguments(group)
     options.add_config_arguments(parser)

@@ -20,8 +20,8 @@ examples:
   mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --learning-rate 0.0001
   mrcnn train labelme --dataset photographs --weights coco --layers heads --val-share 0.2
 The configuration is that of the run that the weights come from (last, or a path in a run folder), otherwise a preset for
-the data format; --set changes it. The run folder, MODEL_DIR/NAME<date>, gets a checkpoint for each epoch, config.json and
-classes.json."""
+the data format; --set overrides attributes. A checkpoint for each epoch, config.json and classes.json are written to the run
+folder, MODEL_DIR/NAME<date>."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="subset to train on (default: train if there are subsets, else all images)")
     parser.add_argument("--val-subset", metavar="NAME", help="subset for validation, or none (default: val, if it exists)")
     parser.add_argument("--val-dataset", metavar="PATH", help="validate on this folder or file, of the same format")
-    parser.add_argument("--val-share", type=options.open_share, metavar="S",
-                        help="if the data have no subset for validation: hold out this fraction of the images, stratified by "
+    parser.add_argument("--val-share", type=options.open_fraction, metavar="S",
+                        help="if the data have no subset for validation: fraction of the images to hold out, stratified by "
                              "class and drawn with SEED of the configuration")
     parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
@@ -88,7 +88,7 @@ def _names(dataset: "Dataset") -> str:
 
 
 def _open_data(args: argparse.Namespace, config: "Config") -> "tuple[Dataset, Dataset | None]":
-    """Open the images to train on, and those to validate on, if any."""
+    """Open the training images, and the validation images if there are any."""
     from mrcnn.datasets.catalog import subsets_of
 
     def open_subset(path: str | None, subset: str | None, count: int) -> "Dataset":
@@ -109,11 +109,11 @@ def _open_data(args: argparse.Namespace, config: "Config") -> "tuple[Dataset, Da
     return train_set, None
 
 
-def _hold_out(dataset: "Dataset", share: float, seed: int) -> "tuple[Dataset, Dataset]":
-    """Split a data set into images to train on and images to validate on."""
+def _hold_out(dataset: "Dataset", fraction: float, seed: int) -> "tuple[Dataset, Dataset]":
+    """Split a data set into training images and validation images."""
     from mrcnn.datasets.splits import split_images, subset_of
 
     with progress_bar("dividing") as show:
-        ids = split_images(dataset, {"train": 1 - share, "val": share}, seed=seed, progress=show)
+        ids = split_images(dataset, {"train": 1 - fraction, "val": fraction}, seed=seed, progress=show)
     print(f"Held out for validation: {len(ids['val'])} of {dataset.num_images} images.")
     return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])

@@ -1,4 +1,4 @@
-"""`mrcnn view`: show a data set as a table, as pictures with their instances, or as one page."""
+"""`mrcnn view`: show a data set as a table of counts, as pictures with the instances, or as one page."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -18,10 +18,10 @@ examples:
   mrcnn view ~/coco --subset val --class cat dog --limit 50 --output cats_and_dogs.html
   mrcnn view ~/coco --subset val --image 139 000000000285.jpg --output two
   mrcnn view shapes --show
-Without --output and --show only the table is printed. A folder gets a picture of each image, contact sheets of 24 images,
-and statistics.png; a name that ends in .html becomes a single page without external resources. The counts are of all images,
-or of those that --image and --class select; --limit only applies to pictures.
-exit codes: 0 all was shown; 1 some images could not be read, and are listed; 2 an error."""
+Without --output and --show, only the table is printed. --output DIR writes a picture of each image, contact sheets of 24
+images, and statistics.png; --output PAGE.html writes a single page without external resources. The counts include all images,
+or those that --image and --class select; --limit only applies to pictures.
+exit codes: 0 everything was shown; 1 some images could not be read, and are listed; 2 an error."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class", nargs="+", metavar="NAME", dest="classes",
                         help="only images with an object of one of these classes")
     parser.add_argument("--limit", type=options.at_least(1), default=24, metavar="N",
-                        help="largest number of pictures of each subset (default: %(default)s)")
+                        help="maximum number of pictures of each subset (default: %(default)s)")
     parser.add_argument("--output", metavar="DIR|PAGE.html", help="write pictures to this folder, or one page")
     parser.add_argument("--show", action="store_true", help="open a window with the pictures, if there is a display")
     options.add_reader_arguments(parser.add_argument_group("data"))
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_parts(args: argparse.Namespace) -> "tuple[list[ViewPart], dict[int, str]]":
-    """Open the subsets and print the table of each: return them, and {image id: reason} of images that cannot be read."""
+    """Open the subsets and print the table of each. Return them, and {image id: reason} of images that cannot be read."""
     from mrcnn.datasets.catalog import GENERATED, open_dataset, recognise_format, subsets_of
     from mrcnn.tools.view.figures import choose_images
     from mrcnn.tools.view.files import ViewPart
@@ -94,7 +94,7 @@ def _check_display() -> None:
     from mrcnn.viz.figure import can_show
 
     if not can_show():
-        raise ValueError("--show: there is no display: write pictures with --output DIR, or a page with --output page.html.")
+        raise ValueError("--show: no display is available: write pictures with --output DIR, or a page with --output PAGE.html")
 
 
 def _show(parts: "list[ViewPart]") -> None:

@@ -27,7 +27,7 @@ FAR = 10
 _AT_ONCE = 128
 _NUMBERS = frozenset([int, float])
 _WHOLE = frozenset([int])
-_LARGEST = sys.float_info.max
+_MAX_FLOAT = sys.float_info.max
 _Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]
 
 Id = int | str
@@ -131,9 +131,9 @@ def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: 
         return "its iscrowd is neither 0 nor 1"
     area: Any = annotation.get("area")
     bbox: Any = annotation.get("bbox")
-    if area is not None and not (isinstance(area, int | float) and area.__class__ is not bool and 0 <= area <= _LARGEST):
+    if area is not None and not (isinstance(area, int | float) and area.__class__ is not bool and 0 <= area <= _MAX_FLOAT):
         return "its area is not a finite number of at least 0"
-    if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _LARGEST):
+    if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _MAX_FLOAT):
         return "its bbox is not a list of four finite numbers"
     image = images[image_id]
     return _segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
@@ -178,7 +178,7 @@ def reach(values: Sequence[Any]) -> float:
         length = math.hypot(*values) if _NUMBERS.issuperset(map(type, values)) else math.inf
     except OverflowError:  # a whole number beyond the largest float
         return math.inf
-    return length if length <= _LARGEST else math.inf  # every comparison with nan is False
+    return length if length <= _MAX_FLOAT else math.inf  # every comparison with nan is False
 
 
 def _rle_fault(rle: Mapping[str, Any], height: int, width: int) -> str | None:

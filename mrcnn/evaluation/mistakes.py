@@ -22,14 +22,14 @@ class ImageMistakes:
 
     Attributes:
         image_id: as in the rows.
-        found: (truth row, detection row) of each object detected as its own class.
+        correct: (truth row, detection row) of each object detected as its own class.
         confused: (truth row, detection row) of each object detected as another class.
         missed: truth rows without a matching detection.
         false: detection rows without a matching object, including duplicate detections.
     """
 
     image_id: int
-    found: list[tuple[Row, Row]] = field(default_factory=list)
+    correct: list[tuple[Row, Row]] = field(default_factory=list)
     confused: list[tuple[Row, Row]] = field(default_factory=list)
     missed: list[Row] = field(default_factory=list)
     false: list[Row] = field(default_factory=list)
@@ -89,7 +89,7 @@ def find_mistakes(
 def worst_images(mistakes: Sequence[ImageMistakes], count: int = 20) -> list[ImageMistakes]:
     """Return up to `count` images with the most mistakes, worst first; ties are broken by fewer correct detections."""
     wrong = [image for image in mistakes if image.count]
-    return sorted(wrong, key=lambda image: (-image.count, len(image.found), image.image_id))[:count]
+    return sorted(wrong, key=lambda image: (-image.count, len(image.correct), image.image_id))[:count]
 
 
 def _image_mistakes(
@@ -106,7 +106,7 @@ def _image_mistakes(
     ids = np.array([row["category_id"] for row in rows], int)
     _, match = match_by_overlaps(overlaps, ids, gt_ids, iou_threshold)
     result = ImageMistakes(image_id)
-    result.found = [(objects[match[ix]], rows[ix]) for ix in np.flatnonzero(match != NO_MATCH)]
+    result.correct = [(objects[match[ix]], rows[ix]) for ix in np.flatnonzero(match != NO_MATCH)]
     # the remaining detections and objects, regardless of class
     free = np.setdiff1d(np.arange(len(objects)), match)
     left = np.flatnonzero(match == NO_MATCH)
@@ -129,10 +129,10 @@ def _overlaps(rows: list[Row], objects: list[Row]) -> Float[np.ndarray, "D G"]:
     return np.asarray(coco_mask.iou(*masks, [0] * len(objects)))
 
 
-def _in_crowd(row: Row, crowds: list[Row], least: float) -> bool:
-    """Return whether at least the fraction `least` of a detection lies inside a crowd of its class."""
+def _in_crowd(row: Row, crowds: list[Row], min_overlap: float) -> bool:
+    """Return whether at min_overlap the fraction `min_overlap` of a detection lies inside a crowd of its class."""
     same = [crowd["segmentation"] for crowd in crowds if crowd["category_id"] == row["category_id"]]
-    return bool(same) and bool(np.max(coco_mask.iou([row["segmentation"]], same, [1] * len(same))) >= least)
+    return bool(same) and bool(np.max(coco_mask.iou([row["segmentation"]], same, [1] * len(same))) >= min_overlap)
 
 
 @dataclass
@@ -164,7 +164,7 @@ def confusion_matrix(mistakes: Sequence[ImageMistakes], class_names: Sequence[st
     """
     counts = np.zeros((len(class_names),) * 2, np.int64)
     for image in mistakes:
-        for row, detection in (*image.found, *image.confused):
+        for row, detection in (*image.correct, *image.confused):
             counts[row["category_id"], detection["category_id"]] += 1
         for row in image.missed:
             counts[row["category_id"], 0] += 1

@@ -157,10 +157,10 @@ def match_by_overlaps(
     num_pred, num_gt = overlaps.shape
     gt_match = np.full(num_gt, NO_MATCH, np.int64)
     pred_match = np.full(num_pred, NO_MATCH, np.int64)
-    least = max(iou_threshold, score_threshold)
+    min_overlap = max(iou_threshold, score_threshold)
     for pred_ix in range(num_pred):
         for gt_ix in np.argsort(overlaps[pred_ix])[::-1]:
-            if overlaps[pred_ix, gt_ix] < least:
+            if overlaps[pred_ix, gt_ix] < min_overlap:
                 break  # the remaining objects overlap less
             if gt_match[gt_ix] == NO_MATCH and pred_class_ids[pred_ix] == gt_class_ids[gt_ix]:
                 gt_match[gt_ix] = pred_ix

@@ -19,7 +19,7 @@ OVERALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR",
 PER_CLASS = ("AP", "AP50", "AP75")
 
 # numbers of lines and names printed before the rest are summarised
-_MOST_LEFT_OUT, _MOST_ABSENT = 10, 8
+_MAX_SKIPPED, _MAX_ABSENT = 10, 8
 
 
 def format_metric(value: float | int | None) -> str:
@@ -46,13 +46,13 @@ def result_table(result: "CocoResult", per_class: bool = True, width: int = 100)
         console.print(_class_table(result.per_class))
         absent = [printable(name) for name, metrics in result.per_class.items() if not metrics["instances"]]
         if absent:
-            names = ", ".join(absent[:_MOST_ABSENT]) + (", ..." if len(absent) > _MOST_ABSENT else "")
+            names = ", ".join(absent[:_MAX_ABSENT]) + (", ..." if len(absent) > _MAX_ABSENT else "")
             console.print(f"{len(absent)} of {len(result.per_class)} classes do not occur in these images: {names}")
     left_out = result.info.get("left_out") or {}
-    for reason in list(left_out.values())[:_MOST_LEFT_OUT]:
+    for reason in list(left_out.values())[:_MAX_SKIPPED]:
         console.print(printable(f"left out: {reason}"))
-    if len(left_out) > _MOST_LEFT_OUT:
-        console.print(f"... and {len(left_out) - _MOST_LEFT_OUT} more images left out")
+    if len(left_out) > _MAX_SKIPPED:
+        console.print(f"... and {len(left_out) - _MAX_SKIPPED} more images left out")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 

@@ -202,9 +202,9 @@ def as_instance(segmentation: object, size: Sequence[Integer]) -> PolygonInstanc
     return PolygonInstance.of(segmentation)
 
 
-def _check_size(found: Sequence[int], size: Sequence[Integer]) -> None:
-    if tuple(found) != tuple(size):
-        raise ValueError(f"its mask is of size {tuple(found)}, but its image is of size {tuple(size)} (height, width)")
+def _check_size(mask_size: Sequence[int], size: Sequence[Integer]) -> None:
+    if tuple(mask_size) != tuple(size):
+        raise ValueError(f"its mask is of size {tuple(mask_size)}, but its image is of size {tuple(size)} (height, width)")
 
 
 def box_in_frame(instance: PolygonInstance | MaskInstance, frame: Frame) -> PixelBox | None:

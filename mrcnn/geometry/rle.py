@@ -30,7 +30,7 @@ Rle = dict[str, Any]
 _FIRST_CHARACTER, _VALUE_BITS, _MORE, _NEGATIVE = 48, 5, 0x20, 0x10
 _CHARACTERS = bytes(range(_FIRST_CHARACTER, _FIRST_CHARACTER + 2 * _MORE))
 # maximum number of characters of a number: 35 bits, where pycocotools uses 32
-_LONGEST = 7
+_MAX_CHARACTERS = 7
 _INTS = frozenset([int])
 _NEGATIVE_RUN = "contain a run of negative length"
 _TOO_LONG = "contain a number with more digits than any image needs"
@@ -246,7 +246,7 @@ def sum_faults(texts: Sequence[str | bytes], pixels: Sequence[int]) -> list[str 
         sums = np.cumsum(np.where(chain, values, 0))
         before = sums[begin] - np.where(chain[begin], values[begin], 0)
         runs += np.where(chain, sums - np.repeat(before, length), 0)
-    too_long = np.maximum.reduceat(np.diff(last, prepend=-1), begin) > _LONGEST
+    too_long = np.maximum.reduceat(np.diff(last, prepend=-1), begin) > _MAX_CHARACTERS
     wrong_sum = np.add.reduceat(runs, begin) != np.asarray(pixels)
     negative = np.minimum.reduceat(runs, begin) < 0
     # a number that is too long invalidates the rest, so it is reported first

@@ -34,15 +34,15 @@ def download(url: str, path: Path | str, digest: str | None = None, progress: St
     """Download a file unless it exists. The file appears only once it is complete and its digest is verified.
 
     Args:
-        path: The file to write. Its folder is created if necessary.
-        digest: Of the content, such as "sha256:2c26b46b...". None accepts any content.
-        progress: Receives one stage, in MiB. None shows a bar if standard error is a terminal; `unseen` shows nothing.
+        path: the file to write. Its folder is created if necessary.
+        digest: of the content, such as "sha256:2c26b46b...". None accepts any content.
+        progress: receives one stage, in MiB. None shows a bar if standard error is a terminal; `unseen` shows nothing.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: The URL cannot be reached, or the content is incomplete or has a different digest.
+        DownloadError: the URL cannot be reached, or the content is incomplete or has a different digest.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,12 +56,12 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
     and an interrupt leaves each new top-level folder whole or absent.
 
     Args:
-        folder: Created if necessary.
-        progress: See `download`.
+        folder: created if necessary.
+        progress: see `download`.
 
     Raises:
-        DownloadError: The URL cannot be reached, or the content is not a complete, unencrypted zip file.
-        OutsideError: The archive contains a path outside the folder.
+        DownloadError: the URL cannot be reached, or the content is not a complete, unencrypted zip file.
+        OutsideError: the archive contains a path outside the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,14 +101,14 @@ def download_coco(
     """Download the images and the annotations of a subset of COCO, unless they exist.
 
     Args:
-        dataset_dir: Receives {subset}{year}/ and annotations/.
+        dataset_dir: receives {subset}{year}/ and annotations/.
         subset: train, val, minival or valminusminival (the last two only for 2014; they use the images of val).
         year: 2014 or 2017.
-        base_url: Serves zips/ and annotations/.
-        progress: See `download`.
+        base_url: serves zips/ and annotations/.
+        progress: see `download`.
 
     Raises:
-        DownloadError: A file cannot be downloaded.
+        DownloadError: a file cannot be downloaded.
     """
     root = Path(dataset_dir)
     images = "val" if subset in COCO_SPLIT_URLS else subset

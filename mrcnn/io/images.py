@@ -38,14 +38,14 @@ def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
     """Read an image file as RGB.
 
     Args:
-        path: In any format that OpenCV or scikit-image reads; it can be a URL.
+        path: in any format that OpenCV or scikit-image reads; it can be a URL.
 
     Returns:
         uint8 for files with 1, 8 or 16 bits per channel, otherwise the file's dtype. Grey is repeated, and alpha is dropped.
         Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 
     Raises:
-        DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: the file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
     path = os.fspath(path)
     is_url = "://" in path
@@ -97,7 +97,7 @@ def as_image(image: npt.ArrayLike) -> Shaped[np.ndarray, "..."]:
     """Convert an image to an array.
 
     Raises:
-        ValueError: It does not have the shape of an image.
+        ValueError: it does not have the shape of an image.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3):
@@ -124,7 +124,7 @@ def to_channels(image: npt.ArrayLike, channels: int = 3) -> Shaped[np.ndarray, "
         uint8; float32 for floats, and for anything but uint8 if C is neither 1 nor 3.
 
     Raises:
-        ValueError: It is not an image, it cannot be converted to C channels, or its integers are out of range.
+        ValueError: it is not an image, it cannot be converted to C channels, or its integers are out of range.
     """
     image = as_image(image)
     if image.ndim == 2:
@@ -167,14 +167,14 @@ def open_image(file: Path | str | BytesIO | BufferedReader) -> Image.Image:
     """Open an image file with Pillow, which reads the header but does not decode the pixels yet.
 
     Args:
-        file: A path, or an open file.
+        file: a path, or an open file.
 
     Returns:
         The image, which is a context manager.
 
     Raises:
-        DataError: The file is missing, or is not in an image format that Pillow supports.
-        ImageTooLargeError: It declares more than MAX_PIXELS; this is a DataError.
+        DataError: the file is missing, or is not in an image format that Pillow supports.
+        ImageTooLargeError: it declares more than MAX_PIXELS; this is a DataError.
     """
     try:
         image = Image.open(file)
@@ -196,10 +196,10 @@ def refuse_too_large(size: tuple[int, int], where: str) -> None:
     """Refuse an image (height, width), as declared by its file or its annotation, with more than MAX_PIXELS.
 
     Args:
-        where: What declares the size, for the message.
+        where: what declares the size, for the message.
 
     Raises:
-        ImageTooLargeError: The size exceeds MAX_PIXELS.
+        ImageTooLargeError: the size exceeds MAX_PIXELS.
     """
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageTooLargeError(f"{where} declares {size[0]} x {size[1]} pixels (height x width), and more than {MAX_PIXELS} "
@@ -210,7 +210,7 @@ def refuse_bomb(path: str) -> None:
     """Check the size that a file declares, before it is decoded.
 
     Raises:
-        ImageTooLargeError: It declares more than MAX_PIXELS.
+        ImageTooLargeError: it declares more than MAX_PIXELS.
     """
     try:
         open_image(path).close()
@@ -242,7 +242,7 @@ def read_image_size(path: Path | str) -> tuple[int, int]:
         (height, width) as stored, before any EXIF orientation.
 
     Raises:
-        DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: the file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
     with open_image(path) as image:
         return image.height, image.width
@@ -252,14 +252,14 @@ def read_stored(file: Path | str | BytesIO | BufferedReader) -> Shaped[np.ndarra
     """Read an image whose pixels are labels rather than colours, such as ids, class ids or masks.
 
     Args:
-        file: A path, or an open file.
+        file: a path, or an open file.
 
     Returns:
         The values as stored (bool for one bit, otherwise uint8, uint16 or int32), [H, W]; for a palette image, the indices
         rather than the colours. For a colour image, uint8 [H, W, 3] without alpha.
 
     Raises:
-        DataError: The file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: the file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
     """
     with open_image(file) as image:
         return _stored_pixels(image, file)

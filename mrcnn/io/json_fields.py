@@ -267,14 +267,14 @@ def field(record: Any, name: str, kind: type | tuple[type, ...], where: str, def
     return value
 
 
-def points_field(record: Any, name: str, where: str, least: int = 1) -> list[tuple[float, float]]:
+def points_field(record: Any, name: str, where: str, min_points: int = 1) -> list[tuple[float, float]]:
     """Return a field that is a list of [x, y] points.
 
     Args:
         record: see `field`.
         name: see `field`.
         where: see `field`.
-        least: minimum number of points.
+        min_points: minimum number of points.
 
     Raises:
         DataError: it is not a list of points, or is too short.
@@ -283,8 +283,8 @@ def points_field(record: Any, name: str, where: str, least: int = 1) -> list[tup
     for i, point in enumerate(points):
         if not isinstance(point, list) or len(point) != 2 or not all(is_kind(v, float) for v in point):
             raise DataError(f"{where}: {name}[{i}] is {shown(point)}, expected two finite numbers [x, y]")
-    if len(points) < least:
-        raise DataError(f"{where}: {name!r} has {len(points)} points, expected at least {least}")
+    if len(points) < min_points:
+        raise DataError(f"{where}: {name!r} has {len(points)} points, expected at least {min_points}")
     return [(float(x), float(y)) for x, y in points]
 
 

@@ -25,13 +25,13 @@ def read_header(file: Path | str | BytesIO | BufferedReader) -> tuple[tuple[int,
     """Read the size and the orientation of an image file without decoding its pixels.
 
     Args:
-        file: A path, or an open file.
+        file: a path, or an open file.
 
     Returns:
         The (height, width) as stored, and the orientation, which is 1 unless the file declares another.
 
     Raises:
-        DataError: See `mrcnn.io.images.open_image`.
+        DataError: see `mrcnn.io.images.open_image`.
     """
     with open_image(file) as image:
         return (image.height, image.width), _orientation(image)

@@ -19,17 +19,17 @@ def inside(folder: Path | str, name: str, where: str, *, allow_outside: bool = F
     """Join a file name from a data file to its folder.
 
     Args:
-        folder: The folder to which the name is relative. It may be a link.
-        name: With / or \\ as separator.
-        where: File and field, for messages.
+        folder: the folder to which the name is relative. It may be a link.
+        name: with / or \\ as separator.
+        where: file and field, for messages.
         allow_outside: True accepts any name; an absolute path is returned unchanged.
 
     Returns:
         The path, which may not exist. `refuse_link` checks where links lead.
 
     Raises:
-        OutsideError: The name is absolute, or points outside the folder with "..".
-        DataError: The name is empty, or is not a valid file name.
+        OutsideError: the name is absolute, or points outside the folder with "..".
+        DataError: the name is empty, or is not a valid file name.
     """
     if _PLAIN.fullmatch(name):
         return Path(folder, name)
@@ -48,10 +48,10 @@ def refuse_link(path: Path | str, folder: Path | str, where: str) -> None:
     """Refuse a file whose path points outside a folder once links are resolved.
 
     Args:
-        where: File and field, for messages.
+        where: file and field, for messages.
 
     Raises:
-        OutsideError: The resolved path is outside.
+        OutsideError: the resolved path is outside.
     """
     real, root = os.path.realpath(path), os.path.realpath(folder)
     if os.path.commonpath([real, root]) != root:

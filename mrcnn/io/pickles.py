@@ -34,17 +34,17 @@ from mrcnn.base.text import short
 LARGEST_FILE = 256 * 2**20
 # Memory is at most about 70 times the size of the file, plus that of the sets. The worst case is empty lists and dicts: one
 # takes one byte in the file and about 70 in memory, or 1.4 GB for this many.
-MOST_CONTAINERS = 20_000_000
+MAX_CONTAINERS = 20_000_000
 # Even an empty set takes about 230 bytes, or 230 MB for this many.
-MOST_SETS = 1_000_000
-_MOST_MARKS = 10_000
+MAX_SETS = 1_000_000
+_MAX_MARKS = 10_000
 # Smaller files are read before the garbage collector would run.
 _LARGE = 2**20
 # Accepted dtype names: kind and item size. Structured dtypes, dates and sub-arrays are refused.
 _DTYPE = re.compile(r"[biu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|O[48]?|[SU][1-9][0-9]{0,6}")
-_MOST_DIMENSIONS, _LONGEST_SIDE, _LAST_CHARACTER = 32, 2**31, 0x10FFFF
+_MAX_DIMENSIONS, _MAX_SIDE, _MAX_CHARACTER = 32, 2**31, 0x10FFFF
 # Maximum size of an integer used as a key or a set item. Larger integers could be chosen to have equal hashes.
-_LEAST_KEY, _MOST_KEY = -(2**63), 2**64
+_MIN_KEY, _MAX_KEY = -(2**63), 2**64
 
 _OPCODES = {opcode.name: opcode.code.encode("latin-1") for opcode in pickletools.opcodes}
 _PLAIN_OPCODES = """
@@ -71,7 +71,7 @@ def read_pickle(path: Path | str, largest: int = LARGEST_FILE) -> Any:
     """Read a pickle of NumPy arrays and plain containers, of any protocol of Python 3.
 
     Args:
-        largest: Maximum size of the file in bytes.
+        largest: maximum size of the file in bytes.
 
     Returns:
         A value composed of dict, list, tuple, set, frozenset, str, bytes, int, float, bool, None, np.ndarray, NumPy scalars
@@ -79,7 +79,7 @@ def read_pickle(path: Path | str, largest: int = LARGEST_FILE) -> Any:
         or integers of up to 64 bits.
 
     Raises:
-        DataError: The file is missing, too large or damaged, or contains anything else, which the message names. No code
+        DataError: the file is missing, too large or damaged, or contains anything else, which the message names. No code
             from it was executed.
     """
     path = Path(path)
@@ -141,7 +141,7 @@ class _Unbuilt:
     """Stand-in for an array or a dtype until its state has been read.
 
     Attributes:
-        build: Makes the value from (state, spend).
+        build: makes the value from (state, spend).
         value: None until the state has been read.
     """
 
@@ -178,8 +178,8 @@ class _Reader(_StandardReader):
         # same megabytes, at a few bytes per call.
         self.copies_left = 4 * len(data) + 1024
         # An upper bound, because text and images can contain the same bytes.
-        if len(data) > MOST_CONTAINERS and sum(data.count(_OPCODES[name]) for name in _MAKE_CONTAINERS) > MOST_CONTAINERS:
-            raise _RefusedError(f"more than {MOST_CONTAINERS} containers")
+        if len(data) > MAX_CONTAINERS and sum(data.count(_OPCODES[name]) for name in _MAKE_CONTAINERS) > MAX_CONTAINERS:
+            raise _RefusedError(f"more than {MAX_CONTAINERS} containers")
 
     def load(self) -> Any:
         value = super().load()
@@ -200,8 +200,8 @@ class _Reader(_StandardReader):
         return _NAMES[module, name]
 
     def load_mark(self) -> None:
-        if len(self.metastack) >= _MOST_MARKS:
-            raise _RefusedError(f"more than {_MOST_MARKS} open containers")
+        if len(self.metastack) >= _MAX_MARKS:
+            raise _RefusedError(f"more than {_MAX_MARKS} open containers")
         super().load_mark()
 
     def load_reduce(self) -> None:
@@ -245,8 +245,8 @@ class _Reader(_StandardReader):
 
     def _count_set(self) -> None:
         self.num_sets += 1
-        if self.num_sets > MOST_SETS:
-            raise _RefusedError(f"more than {MOST_SETS} sets")
+        if self.num_sets > MAX_SETS:
+            raise _RefusedError(f"more than {MAX_SETS} sets")
 
     def load_additems(self) -> None:
         items, target = self.pop_mark(), self.stack[-1]
@@ -300,7 +300,7 @@ def _refuse_stand_ins(value: Any) -> None:
 def _checked_key(value: Any) -> Any:
     """Return a dict key or set item unchanged if it is str, bytes, None, or an integer of up to 64 bits."""
     if type(value) is int:
-        if not _LEAST_KEY <= value < _MOST_KEY:
+        if not _MIN_KEY <= value < _MAX_KEY:
             raise _RefusedError("a key of more than 64 bits")
     elif type(value) not in (str, bytes, bool, type(None)) and not isinstance(value, np.integer):
         raise _RefusedError(f"a key that is a {type(value).__name__}")
@@ -342,7 +342,7 @@ def _filled(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, ord
     """Make an array from bytes, or from a list of objects."""
     if not isinstance(dtype, np.dtype) or type(shape) is not tuple or order not in ("C", "F"):
         raise _RefusedError("an array without a dtype, a shape or an order")
-    if len(shape) > _MOST_DIMENSIONS or not all(type(n) is int and 0 <= n < _LONGEST_SIDE for n in shape):
+    if len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < _MAX_SIDE for n in shape):
         raise _RefusedError("an array of an impossible shape")
     count = math.prod(shape)
     if dtype.kind == "O":
@@ -360,7 +360,7 @@ def _filled(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, ord
         return np.empty(shape, dtype)
     # a bytearray, so that the array is writeable
     array: np.ndarray = np.frombuffer(bytearray(data), dtype).reshape(shape, order=order)
-    if dtype.kind == "U" and np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > _LAST_CHARACTER:
+    if dtype.kind == "U" and np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > _MAX_CHARACTER:
         raise _RefusedError("an array of text with invalid characters")
     return np.asarray(array.view(np.uint8) != 0) if dtype.kind == "b" else array
 

@@ -33,7 +33,7 @@ _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 _ONLY = 1
 _KEY, _VALUE = 1, 2
 _BYTES_LIST, _INT64_LIST = 1, 3
-_LONGEST_VARINT = 10
+_MAX_VARINT = 10
 
 
 def write_record(file: IO[bytes], data: bytes) -> None:
@@ -57,17 +57,17 @@ def scan_records(path: Path | str) -> list[tuple[int, int]]:
         The offset and the length of the data of each record, in bytes.
 
     Raises:
-        DataError: The file is missing, ends inside a record, or a length is damaged.
+        DataError: the file is missing, ends inside a record, or a length is damaged.
     """
-    found: list[tuple[int, int]] = []
+    records: list[tuple[int, int]] = []
     at = 0
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         while at < size:
-            length = _length_at(file, path, at, len(found), size)
-            found.append((at + _HEAD.size, length))
+            length = _length_at(file, path, at, len(records), size)
+            records.append((at + _HEAD.size, length))
             at += _HEAD.size + length + _FOOT.size
-    return found
+    return records
 
 
 def _length_at(file: BinaryIO, path: Path | str, at: int, number: int, size: int) -> int:
@@ -88,7 +88,7 @@ def read_record(path: Path | str, offset: int, length: int) -> bytes:
     """Read the data of one record, at an offset and of a length that `scan_records` returned.
 
     Raises:
-        DataError: The file is missing or truncated, or the data are damaged.
+        DataError: the file is missing or truncated, or the data are damaged.
     """
     with _opened(path) as file:
         file.seek(offset)
@@ -116,7 +116,7 @@ def encode_example(features: Mapping[str, bytes | int]) -> bytes:
     """Encode an Example.
 
     Args:
-        features: Bytes or 64-bit integers by name, stored in this order: put what readers need first, such as names and
+        features: bytes or 64-bit integers by name, stored in this order: put what readers need first, such as names and
             sizes, before large bytes.
     """
     entries = []
@@ -148,13 +148,13 @@ def decode_example(data: bytes, where: str) -> dict[str, list]:
     """Decode an Example.
 
     Args:
-        where: File and record, for messages.
+        where: file and record, for messages.
 
     Returns:
         Lists of bytes or int by name. Lists of floats are left out.
 
     Raises:
-        DataError: The bytes are not an Example.
+        DataError: the bytes are not an Example.
     """
     return read_features(lambda start, stop: data[start:stop], len(data), where)
 
@@ -165,29 +165,29 @@ def read_features(
     """Read selected features of an Example in a file, and skip the others.
 
     Args:
-        take: Function (start, stop) that reads bytes of the Example.
-        length: Size of the Example in bytes.
-        where: File and record, for messages.
-        names: Features to read; reading stops once all are found. None reads every feature.
+        take: function (start, stop) that reads bytes of the Example.
+        length: size of the Example in bytes.
+        where: file and record, for messages.
+        names: features to read; reading stops once all are found. None reads every feature.
 
     Returns:
         Lists of bytes or int by name.
 
     Raises:
-        DataError: The bytes are not an Example.
+        DataError: the bytes are not an Example.
     """
-    found: dict[str, list] = {}
+    features: dict[str, list] = {}
     try:
         for _, start, stop in _fields(take, 0, length, _ONLY):
             for _, entry, end in _fields(take, start, stop, _ONLY):
                 name, value = _entry(take, entry, end, names)
                 if value is not None:
-                    found[name] = value
-                if names is not None and len(found) == len(names):
-                    return found
+                    features[name] = value
+                if names is not None and len(features) == len(names):
+                    return features
     except ValueError as error:
         raise DataError(f"{where} is not a tf.train.Example: {error}") from error
-    return found
+    return features
 
 
 def _entry(
@@ -239,13 +239,13 @@ def _fields(
     """Yield the number, start and stop of each length-delimited field of a message.
 
     Args:
-        take: See `read_features`.
-        start, stop: Position of the message.
-        wanted: Number of the only field to yield; None yields all.
+        take: see `read_features`.
+        start, stop: position of the message.
+        wanted: number of the only field to yield; None yields all.
     """
     at = start
     while at < stop:
-        head = take(at, min(at + 2 * _LONGEST_VARINT, stop))
+        head = take(at, min(at + 2 * _MAX_VARINT, stop))
         tag, used = _read_varint(head, 0)
         number, stored = tag >> 3, tag & 7
         if not number:
@@ -270,7 +270,7 @@ def _fields(
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     """Decode an integer stored in groups of 7 bits. Returns the integer and the position after it."""
     value = 0
-    for i, byte in enumerate(data[at : at + _LONGEST_VARINT]):
+    for i, byte in enumerate(data[at : at + _MAX_VARINT]):
         value |= (byte & 0x7F) << 7 * i
         if byte < 0x80:
             if value >> 64:

@@ -21,7 +21,7 @@ def read_xml(path: Path | str) -> Element:
         The root element.
 
     Raises:
-        DataError: The file is missing, too large, not well-formed XML, or declares a document type.
+        DataError: the file is missing, too large, not well-formed XML, or declares a document type.
     """
     path = Path(path)
     builder, parser = TreeBuilder(), expat.ParserCreate()

@@ -32,7 +32,7 @@ def read_yaml(path: Path | str) -> dict:
         str (numbers too), list or dict by name; empty for an empty file.
 
     Raises:
-        DataError: The file is missing, too large, not valid YAML, not a mapping, nested too deeply, or uses aliases.
+        DataError: the file is missing, too large, not valid YAML, not a mapping, nested too deeply, or uses aliases.
     """
     path = Path(path)
     try:

@@ -219,17 +219,17 @@ def _is_sequence(value: object) -> bool:
     return isinstance(value, list | tuple | np.ndarray)
 
 
-def _check(name: str, value: Any, least: float | int, most: float | int = math.inf) -> None:
+def _check(name: str, value: Any, minimum: float | int, maximum: float | int = math.inf) -> None:
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not least <= value <= most:
-        limits = ["" if least == -math.inf else f" from {least:g}", "" if most == math.inf else f" to {most:g}"]
+    if not is_number or not minimum <= value <= maximum:
+        limits = ["" if minimum == -math.inf else f" from {minimum:g}", "" if maximum == math.inf else f" to {maximum:g}"]
         raise ValueError(f"{name} is {value!r}, expected a number{''.join(limits)}")
 
 
-def _check_pair(name: str, value: Any, least: float | int) -> None:
+def _check_pair(name: str, value: Any, minimum: float | int) -> None:
     if not _is_sequence(value) or len(value) != 2:
         raise ValueError(f"{name} is {value!r}, expected two numbers (low, high)")
     for one in value:
-        _check(name, one, least)
+        _check(name, one, minimum)
     if value[0] > value[1]:
         raise ValueError(f"{name} is {value!r}, expected (low, high) with low <= high")

@@ -28,7 +28,7 @@ MASK_TYPES = ("binary", "normal")
 FILTER_STREAM, ORDER_STREAM, SAMPLE_STREAM = 0, 1, 2
 BACKGROUND = "background"
 # largest value of a class map
-_LARGEST_LABEL = 65535
+_MAX_LABEL = 65535
 
 
 def filter_images(
@@ -198,9 +198,9 @@ class SemanticBatches:
         if mask_type == "binary":
             names = ["any class" if classes is None else " or ".join(names)]
         self.class_names = [BACKGROUND, *names]
-        if ignore_label is not None and not len(names) < ignore_label <= _LARGEST_LABEL:
+        if ignore_label is not None and not len(names) < ignore_label <= _MAX_LABEL:
             raise ValueError(f"ignore_label is {ignore_label}, expected a number such as 255: above {len(names)}, the number "
-                             f"of the last class, and up to {_LARGEST_LABEL}")  # fmt: skip
+                             f"of the last class, and up to {_MAX_LABEL}")  # fmt: skip
         self.ignore_label = ignore_label
         if image_ids is None:
             image_ids = filter_images(dataset, classes, seed=seed)[1]

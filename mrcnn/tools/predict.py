@@ -61,7 +61,7 @@ def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = 
     Raises:
         FileNotFoundError: a path does not exist, or a folder contains no pictures.
     """
-    found = []
+    paths = []
     for path in map(Path, inputs):
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
@@ -70,12 +70,12 @@ def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = 
                 inside = [p for p in inside if not p.resolve().is_relative_to(output)]
             if not inside:
                 raise FileNotFoundError(f"{path}: no pictures in this folder (their suffixes are {', '.join(IMAGE_SUFFIXES)}).")
-            found += inside
+            paths += inside
         elif path.is_file():
-            found.append(path)
+            paths.append(path)
         else:
             raise FileNotFoundError(f"{path}: no such file or folder.")
-    return list(dict.fromkeys(map(str, found)))
+    return list(dict.fromkeys(map(str, paths)))
 
 
 def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path | str, class_names: Sequence[str], *,

@@ -120,14 +120,14 @@ def place(box: _Spot, size: tuple[int, int], taken: Sequence[_Spot], shape: Sequ
         least.
     """
     height, width = size
-    best, least = (0, 0, height, width), None
+    best, min_covered = (0, 0, height, width), None
     for y, x in _candidates(box, height, width):
         y = int(np.clip(y, 0, max(shape[0] - height, 0)))
         x = int(np.clip(x, 0, max(shape[1] - width, 0)))
         spot = (y, x, y + height, x + width)
         covered = sum(_intersection(spot, other) for other in taken)
-        if least is None or covered < least:
-            best, least = spot, covered
+        if min_covered is None or covered < min_covered:
+            best, min_covered = spot, covered
         if not covered:
             break
     return best

@@ -3,7 +3,7 @@ import pytest
 
 import mrcnn.datasets
 from mrcnn.cli import main as cli
-from mrcnn.cli.options import share_above_0
+from mrcnn.cli.options import fraction_above_0
 from tests.datasets.cocolvis_pairs import TREE, write_pair
 from tests.io.harmful_pickles import harmful
 
@@ -44,7 +44,7 @@ def test_shares_are_above_0_and_up_to_1(tmp_path, capsys, option, value):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments(["a", "b", "c"], tmp_path / "train", option, value))
     assert end.value.code == 2 and f"argument {option}: '{value}' is " in capsys.readouterr().err
-    assert share_above_0("1") == 1 and share_above_0("0.01") == 0.01
+    assert fraction_above_0("1") == 1 and fraction_above_0("0.01") == 0.01
 
 
 @pytest.mark.parametrize("name", ["hannotation.pickle", "masks/1.pickle"])

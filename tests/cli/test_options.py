@@ -46,8 +46,8 @@ def test_settings_add_up_and_the_last_one_wins():
 @pytest.mark.parametrize("text", ["nan", "-1", "x"])
 def test_a_share_lies_between_0_and_1(text):
     with pytest.raises(argparse.ArgumentTypeError):
-        options.share(text)
-    assert options.share("0") == 0 and options.share("1") == 1 and options.share("0.25") == 0.25
+        options.fraction(text)
+    assert options.fraction("0") == 0 and options.fraction("1") == 1 and options.fraction("0.25") == 0.25
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path):

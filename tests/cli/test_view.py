@@ -61,7 +61,7 @@ def test_an_image_that_is_missing_is_named_and_the_code_is_1(folder, tmp_path, c
     (["SET", "--subset", "test"], "no subset 'test'; it has train, val"),
     (["SET", "--image", "99"], "has the id or the file name '99'"),
     (["SET", "--class", "squid"], "there is no class 'squid'"),
-    (["SET", "--show"], "--show: there is no display"),
+    (["SET", "--show"], "--show: no display is available"),
     (["SET", "--format", "shapes"], "take no --dataset"),
 ])  # fmt: skip
 def test_what_cannot_be_shown_is_one_line_and_code_2(folder, arguments, expected, capsys):

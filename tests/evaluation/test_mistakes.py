@@ -34,7 +34,7 @@ def detection(category_id, box, score=0.9, image_id=0):
 def _counts(truth, rows, **options):
     """(found, confused, missed, false) of the only image."""
     (image,) = find_mistakes(truth, rows, **options)
-    return tuple(len(part) for part in (image.found, image.confused, image.missed, image.false))
+    return tuple(len(part) for part in (image.correct, image.confused, image.missed, image.false))
 
 
 @pytest.mark.parametrize("truth, rows, counts", [
@@ -55,7 +55,7 @@ def test_cases_by_hand(truth, rows, counts):
 
 def test_the_detection_of_higher_score_gets_the_object():
     (image,) = find_mistakes([obj(CAT, A)], [detection(CAT, HALF, 0.4), detection(CAT, A, 0.3)])
-    assert [row["score"] for _, row in image.found] == [0.4] and [row["score"] for row in image.false] == [0.3]
+    assert [row["score"] for _, row in image.correct] == [0.4] and [row["score"] for row in image.false] == [0.3]
 
 
 def test_scores_below_the_least_are_ignored():
@@ -88,7 +88,7 @@ def test_images_are_separate_and_in_order():
 
 def test_the_worst_images_have_the_most_mistakes():
     def image(image_id, right, wrong):
-        return ImageMistakes(image_id, found=[({}, {})] * right, missed=[{}] * wrong)
+        return ImageMistakes(image_id, correct=[({}, {})] * right, missed=[{}] * wrong)
 
     images = [image(0, 0, 0), image(1, 3, 2), image(2, 1, 2), image(3, 0, 5), image(4, 1, 2)]
     assert [image.image_id for image in worst_images(images)] == [3, 2, 4, 1]

@@ -70,7 +70,7 @@ def test_a_valid_field():
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
 def test_points_are_pairs_of_finite_numbers_or_an_error(value):
     try:
-        points = points_field({"p": value}, "p", "f", least=2)
+        points = points_field({"p": value}, "p", "f", min_points=2)
     except DataError as error:
         assert "'p'" in str(error) or "p[" in str(error)
     else:

@@ -172,7 +172,7 @@ def test_one_piece_is_not_copied_a_thousand_times(call):
 
 
 def test_too_many_containers(monkeypatch):
-    monkeypatch.setattr(pickles, "MOST_CONTAINERS", 10)
+    monkeypatch.setattr(pickles, "MAX_CONTAINERS", 10)
     assert parse_pickle(b"(" + b"\x8f" * 9 + b"t.", "f") == (set(),) * 9
     # an entry of the memo takes as much memory as a container
     for data in (b"(" + b"\x8f" * 11 + b"t.", b"N" + b"\x94" * 11 + b".", b"N" + b"r\x00\x00\x00\x00" * 11 + b"."):
@@ -182,7 +182,7 @@ def test_too_many_containers(monkeypatch):
 
 @pytest.mark.parametrize("empty_set", [b"\x8f", b"(\x91"], ids=["set", "frozenset"])
 def test_too_many_sets(monkeypatch, empty_set):
-    monkeypatch.setattr(pickles, "MOST_SETS", 10)
+    monkeypatch.setattr(pickles, "MAX_SETS", 10)
     assert len(parse_pickle(b"(" + empty_set * 10 + b"t.", "f")) == 10
     with pytest.raises(DataError, match="f is a pickle with more than 10 sets"):
         parse_pickle(b"(" + empty_set * 11 + b"t.", "f")
@@ -191,7 +191,7 @@ def test_too_many_sets(monkeypatch, empty_set):
 @pytest.mark.parametrize("opcodes", [b"\x8f", b"(\x91", b"}", b"]", b"N\x85", b"}\x94", b"N\x94", b"}NNs"], ids=[
     "set", "frozenset", "dict", "list", "tuple", "dict and memo", "memo", "dict of one"])  # fmt: skip
 def test_memory_is_bounded_by_the_size_of_the_file(monkeypatch, opcodes):
-    monkeypatch.setattr(pickles, "MOST_SETS", 1000)
+    monkeypatch.setattr(pickles, "MAX_SETS", 1000)
     data = b"(" + opcodes * (200_000 // len(opcodes)) + b"l."
     tracemalloc.start()
     try:

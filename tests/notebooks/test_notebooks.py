@@ -15,7 +15,7 @@ pytestmark = pytest.mark.tensorflow_only
 
 NAMES = ("coco_image_viewer", "demo", "inspect_cocolvis", "inspect_data", "inspect_model", "inspect_weights",
          "semantic_segmentation", "train_shapes", "train_your_own")  # fmt: skip
-MOST_CODE_CELLS = 11
+MAX_CODE_CELLS = 11
 LEAST_WORDS = 150
 
 # The smallest network and images that everything works with.
@@ -91,7 +91,7 @@ def test_how_a_notebook_is_kept(name):
     notebook = execute.read_notebook(path)
     nbformat.validate(notebook)
     cells = execute.code_cells(notebook)
-    assert len(cells) <= MOST_CODE_CELLS
+    assert len(cells) <= MAX_CODE_CELLS
     stored = [cell.source for cell in cells if cell.outputs or cell.execution_count is not None]
     assert not stored, "clear all outputs, and save"
     for cell in cells:

@@ -92,7 +92,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         self, proposals: KerasTensor, gt_class_ids: KerasTensor, overlaps: KerasTensor, objects: KerasTensor
     ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
         """Sample T proposals: their indices int32 [B, T], is_positive bool [B, T], valid bool [B, T]."""
-        total, most = self.rois_per_image, self.max_positives
+        total, max_positives = self.rois_per_image, self.max_positives
         best = ops.max(objects, axis=2)  # [B, R]
         on_crowd = ops.any(ops.logical_and((gt_class_ids < 0)[:, None, :], overlaps >= CROWD_IOU), axis=2)
         valid = ops.any(proposals != 0.0, axis=2)
@@ -100,7 +100,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         negative = ops.logical_and(valid, ops.logical_and(best < POSITIVE_IOU, ops.logical_not(on_crowd)))
 
         random_keys = keras.random.uniform(ops.shape(best), seed=self.random, dtype="float32")  # [B, R]
-        positive_ix, positive_valid = _random_choice(positive, random_keys, most)
+        positive_ix, positive_valid = _random_choice(positive, random_keys, max_positives)
         negative_ix, negative_valid = _random_choice(negative, random_keys, total)
         num_positive = ops.sum(ops.cast(positive_valid, "int32"), axis=1, keepdims=True)
         num_negative = ops.cast(ops.cast(num_positive, "float32") * np.float32(1.0 / self.positive_ratio),
@@ -112,7 +112,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         candidates = ops.concatenate([positive_ix, negative_ix], axis=1)  # [B, P + T]
         kind = ops.concatenate([2 * ops.cast(positive_valid, "int32"), ops.cast(negative_valid, "int32")], axis=1)
         # A stable sort into positives, negatives, the rest: distinct keys, because top_k is not stable on every backend.
-        slots = most + total
+        slots = max_positives + total
         keys = ops.cast(kind * slots + (slots - 1 - ops.arange(slots, dtype="int32"))[None], "float32")
         packed = ops.cast(ops.top_k(keys, total)[1], "int32")
         kind = gather_rows(kind, packed)
@@ -128,9 +128,9 @@ class DetectionTargetLayer(keras.layers.Layer):
         self, rois: KerasTensor, matched: KerasTensor, matched_boxes: KerasTensor, gt_masks: KerasTensor,
         is_positive: KerasTensor,
     ) -> KerasTensor:
-        most = min(self.max_positives, self.rois_per_image)
-        rois, matched, matched_boxes = rois[:, :most], matched[:, :most], matched_boxes[:, :most]
-        keep = is_positive[:, :most]
+        max_positives = min(self.max_positives, self.rois_per_image)
+        rois, matched, matched_boxes = rois[:, :max_positives], matched[:, :max_positives], matched_boxes[:, :max_positives]
+        keep = is_positive[:, :max_positives]
         if self.use_mini_mask:
             rois = _within(rois, matched_boxes, keep)
         batch, slots, height, width = (ops.shape(gt_masks)[i] for i in range(4))
@@ -140,9 +140,9 @@ class DetectionTargetLayer(keras.layers.Layer):
         flat_size = ops.zeros_like(ops.reshape(matched, (-1,)))
         crops = sample_crops(table, ops.reshape(starts, (-1,)), flat_size + height, flat_size + width,
                              ops.reshape(rois, (-1, 4)), self.mask_shape)
-        masks = ops.round(ops.reshape(crops, (batch, most, *self.mask_shape)))
+        masks = ops.round(ops.reshape(crops, (batch, max_positives, *self.mask_shape)))
         masks = ops.where(keep[..., None, None], masks, 0.0)
-        return ops.pad(masks, ((0, 0), (0, self.rois_per_image - most), (0, 0), (0, 0)))
+        return ops.pad(masks, ((0, 0), (0, self.rois_per_image - max_positives), (0, 0), (0, 0)))
 
     def compute_output_spec(self, inputs):
         batch, rows = inputs[0].shape[0], self.rois_per_image

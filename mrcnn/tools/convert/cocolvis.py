@@ -50,7 +50,7 @@ _RECORDS, _SETTINGS = ".build", "settings.json"
 # pickle protocol, which every supported Python version reads
 PROTOCOL = 4
 # maximum number of objects in a layer: it is uint8, and 0 is the background
-MOST_IN_A_LAYER = 255
+MAX_PER_LAYER = 255
 # counts of a batch
 COUNTS = ("lvis", "coco", "covered", "crowds", "parts", "layers")
 # rows of the summary
@@ -310,7 +310,7 @@ def pack_layers(rles: Sequence[RLE], size: tuple[int, int],
     for rle in rles:
         part, (y1, x1, y2, x2) = decode_to_box(rle)
         for index, layer in enumerate(layers):
-            if counts[index] < MOST_IN_A_LAYER and not layer[y1:y2, x1:x2][part].any():
+            if counts[index] < MAX_PER_LAYER and not layer[y1:y2, x1:x2][part].any():
                 break
         else:
             index = len(layers)

@@ -178,7 +178,7 @@ class Findings:
 
     Attributes:
         kept: list of Finding.
-        counts: Counter of (kind, severity).
+        counts: counter of (kind, severity).
     """
 
     def __init__(self) -> None:

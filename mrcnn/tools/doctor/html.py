@@ -153,7 +153,7 @@ def _figures(groups: dict[_Group, list[Finding]], progress: Show | None) -> dict
 # --- pictures
 
 # longer side of a picture, and minimum side of the region it shows, in pixels
-SIDE, _LEAST = 300, 40
+SIDE, _MIN_SIDE = 300, 40
 # margin around an outline, as a fraction of its size; how far a region may extend beyond the image, as a fraction of its size
 _AROUND, _BEYOND = 0.6, 0.25
 _OUTLINE, _BOX, _OUTSIDE = (255, 90, 0), (0, 150, 255), (96, 96, 96)
@@ -173,8 +173,8 @@ def _outlines(segmentation: Any, size: tuple[int, int]) -> list[Float[np.ndarray
     if isinstance(segmentation, dict):
         if rle_fault(segmentation, size):
             return []
-        found, _ = cv2.findContours(decode_rle(segmentation).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        return [contour.reshape(-1, 2) + 0.5 for contour in found]
+        contours, _ = cv2.findContours(decode_rle(segmentation).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        return [contour.reshape(-1, 2) + 0.5 for contour in contours]
     rings = segmentation if isinstance(segmentation, list | tuple) else []
     # without this, points far outside would leave the picture empty
     margin = _BEYOND * max(size)
@@ -212,13 +212,13 @@ def _region(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> _Region:
         return whole
     points = np.concatenate(outlines)
     (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
-    around = max(_AROUND * max(y2 - y1, x2 - x1), _LEAST / 2)
+    around = max(_AROUND * max(y2 - y1, x2 - x1), _MIN_SIDE / 2)
     beyond = _BEYOND * max(size)
 
     def extent(low: Any, high: Any, length: int) -> tuple[int, int]:
         """Return the range to show along an axis; it extends beyond the image only as far as there are points."""
-        first = max(low - around, 0 if low >= 0 else max(low - _LEAST / 4, -beyond))
-        last = min(high + around, length if high <= length else min(high + _LEAST / 4, length + beyond))
+        first = max(low - around, 0 if low >= 0 else max(low - _MIN_SIDE / 4, -beyond))
+        last = min(high + around, length if high <= length else min(high + _MIN_SIDE / 4, length + beyond))
         return int(np.floor(first)), int(np.ceil(last))
 
     (top, bottom), (left, right) = extent(y1, y2, size[0]), extent(x1, x2, size[1])

@@ -37,7 +37,7 @@ _STEP, _MIN_SIDE, _MAX_SIDE = 64, 128, 2048
 # levels, both in quarters of an octave
 _TRIED = 4000
 _FIRSTS, _FACTORS = 21, (2, 3, 4, 5)
-# scales are suggested if their `_goodness` exceeds that of the configured scales by this much
+# scales are suggested if their `_fit_score` exceeds that of the configured scales by this much
 _WORTH = 0.02
 
 
@@ -190,7 +190,7 @@ def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, An
     settings = _with_size(objects, settings)
     boxes, shapes = place_objects(objects, settings)
     sample = np.random.default_rng(0).permutation(len(boxes))[:_TRIED]
-    current = _goodness(fit(boxes[sample], shapes[sample], settings))
+    current = _fit_score(fit(boxes[sample], shapes[sample], settings))
     best, scales = _best_scales(boxes[sample], shapes[sample], settings)
     if best > current + _WORTH:
         settings = replace(settings, RPN_ANCHOR_SCALES=scales)
@@ -217,12 +217,12 @@ def _best_scales(boxes: np.ndarray, shapes: np.ndarray, settings: InputSettings)
             overlaps = np.max([overlaps_of(*place) for place in places], axis=0)
             # among equally good scales, prefer those closest to eight strides, as in the classic configuration
             distance = float(np.abs(np.log2(np.array(scales) / (8.0 * np.array(strides)))).sum())
-            tried.append((_goodness(overlaps), -distance, scales))
+            tried.append((_fit_score(overlaps), -distance, scales))
     best, _, scales = max(tried)
     return best, scales
 
 
-def _goodness(overlaps: np.ndarray) -> float:
+def _fit_score(overlaps: np.ndarray) -> float:
     """Rate how well anchors fit: twice the fraction of objects at FAIR_IOU or above, plus that at POSITIVE_IOU or above."""
     return float(2 * (overlaps >= FAIR_IOU).mean() + (overlaps >= POSITIVE_IOU).mean())
 
@@ -236,10 +236,10 @@ def _with_size(objects: Sequence[Objects], settings: InputSettings) -> InputSett
     longest = sizes.max(axis=1)
     # relative to the longer side of the image, which becomes IMAGE_MAX_DIM
     sides = np.concatenate([_sides(of_image) for of_image in boxes])
-    shares = np.sort(sides / np.repeat(longest, [len(of_image) for of_image in boxes]))
-    wanted = max(side / max(shares[int((1 - share) * len(shares))], 1e-6) for share, side in _COVERAGE)
-    most = min(2 * np.quantile(longest, 0.95), _MAX_SIDE)
-    side = int(np.ceil(np.clip(wanted, _MIN_SIDE, max(most, _MIN_SIDE)) / _STEP) * _STEP)
+    fractions = np.sort(sides / np.repeat(longest, [len(of_image) for of_image in boxes]))
+    wanted = max(side / max(fractions[int((1 - fraction) * len(fractions))], 1e-6) for fraction, side in _COVERAGE)
+    max_side = min(2 * np.quantile(longest, 0.95), _MAX_SIDE)
+    side = int(np.ceil(np.clip(wanted, _MIN_SIDE, max(max_side, _MIN_SIDE)) / _STEP) * _STEP)
     ratio = float(np.median(sizes.min(axis=1) / longest))
     if side == settings.IMAGE_MAX_DIM and abs(ratio * side - settings.IMAGE_MIN_DIM) < _STEP:
         return settings  # rounding the short side to the step changes nothing

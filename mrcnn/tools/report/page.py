@@ -136,8 +136,8 @@ pixels. A dash means that there are no objects of this size.</p>
 {% endif %}
 {% if reasons %}
 <p>{{ reasons | length }} images could not be read and were skipped:</p>
-<ul>{% for reason in reasons[:most] %}<li>{{ reason }}</li>{% endfor %}
-{%- if reasons | length > most %}<li>... and {{ reasons | length - most }} more</li>{% endif %}</ul>
+<ul>{% for reason in reasons[:limit] %}<li>{{ reason }}</li>{% endfor %}
+{%- if reasons | length > limit %}<li>... and {{ reasons | length - limit }} more</li>{% endif %}</ul>
 {% endif %}
 """
 
@@ -159,7 +159,7 @@ def _metrics(run: Run, measured: Measurement | None) -> str:
                   overall=table(["", *names], rows, range(1, len(names) + 1)),
                   by_class=table(head, class_rows, range(1, len(head))), classes=len(per_class),
                   absent=[name for name, c in per_class.items() if not c["instances"]], named=_NAMED,
-                  reasons=list(result.info["left_out"].values()), most=_REASONS)  # fmt: skip
+                  reasons=list(result.info["left_out"].values()), limit=_REASONS)  # fmt: skip
 
 
 # --- losses
@@ -315,7 +315,7 @@ def _pair(dataset: Dataset, image: ImageMistakes, crowds: list[Row],
                            for row, detection in image.confused])]  # fmt: skip
     counts = [f"{len(items)} {kind} ({', '.join(items[:_NAMED])}{', ...' if len(items) > _NAMED else ''})"
               for kind, items in kinds if items]  # fmt: skip
-    text = f"{len(image.found)} found; " + ", ".join(counts)
+    text = f"{len(image.correct)} correct; " + ", ".join(counts)
     try:
         objects, detections = draw_mistakes(dataset.load_image(image.image_id), image, crowds, names)
     except (DataError, OSError, ValueError) as error:
@@ -339,11 +339,11 @@ def draw_mistakes(image: np.ndarray, mistakes: ImageMistakes, crowds: Sequence[R
     def scored(row: Row) -> str:
         return f"{names[row['category_id']]} {row['score']:.2f}"
 
-    objects = [*((row, names[row["category_id"]], RIGHT) for row, _ in mistakes.found),
+    objects = [*((row, names[row["category_id"]], RIGHT) for row, _ in mistakes.correct),
                *((row, names[row["category_id"]], CONFUSED) for row, _ in mistakes.confused),
                *((row, f"missed: {names[row['category_id']]}", WRONG) for row in mistakes.missed),
                *((row, f"crowd: {names[row['category_id']]}", GREY) for row in crowds)]  # fmt: skip
-    detections = [*((row, scored(row), RIGHT) for _, row in mistakes.found),
+    detections = [*((row, scored(row), RIGHT) for _, row in mistakes.correct),
                   *((row, scored(row), CONFUSED) for _, row in mistakes.confused),
                   *((row, f"false: {scored(row)}", WRONG) for row in mistakes.false)]  # fmt: skip
     return _draw(to_rgb(image), objects), _draw(to_rgb(image), detections)

@@ -58,14 +58,14 @@ def find_images(dataset: Dataset, names: Iterable[object]) -> list[int]:
         path = Path(str(info["path"] or info["id"]))
         for name in {str(info["id"]), path.name, path.stem}:
             indices_by_name.setdefault(name, []).append(index)
-    found = []
+    indices = []
     for name in map(str, names):
         if name not in indices_by_name:
             near = difflib.get_close_matches(name, indices_by_name, n=3) or list(indices_by_name)[:3]
             raise DataError(f"none of the {len(dataset.image_info)} images has the id or the file name {name!r}; "
                             f"there are {', '.join(near)}.")
-        found += indices_by_name[name]
-    return list(dict.fromkeys(found))
+        indices += indices_by_name[name]
+    return list(dict.fromkeys(indices))
 
 
 def images_with(dataset: Dataset, class_names: Iterable[str], progress: Show | None = None) -> list[int]:

@@ -84,10 +84,10 @@ class DatasetStatistics:
         lines = [f"{counted(self.images, 'image')}, {self.without_objects} without objects; "
                  + counted(self.instances, "instance") + (f", {counted(self.crowds, 'crowd')}" if self.crowds else "")]
         if self.images:
-            (least_h, least_w), (most_h, most_w) = self.image_sizes.min(axis=0), self.image_sizes.max(axis=0)
+            (min_h, min_w), (max_h, max_w) = self.image_sizes.min(axis=0), self.image_sizes.max(axis=0)
             common, count = Counter(map(tuple, self.image_sizes.tolist())).most_common(1)[0]
-            same = f"all {least_h} x {least_w} pixels (height x width)"
-            spread = (f"height {least_h} to {most_h}, width {least_w} to {most_w} pixels, mostly {common[0]} x {common[1]} "
+            same = f"all {min_h} x {min_w} pixels (height x width)"
+            spread = (f"height {min_h} to {max_h}, width {min_w} to {max_w} pixels, mostly {common[0]} x {common[1]} "
                       f"({counted(count, 'image')})")
             lines.append("image sizes: " + (same if count == self.images else spread))
         if self.instances:
@@ -129,14 +129,14 @@ def _class_table(counts: Iterable[ClassCount], limit: int) -> Table:
     for name in ("instances", "share", "images", *(["crowds"] if crowds else [])):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    total, most = sum(count.instances for count in present), max(present[0].instances, 1)
+    total, max_instances = sum(count.instances for count in present), max(present[0].instances, 1)
 
     def add(name: str, instances: int, images: str, crowd: int, bar: str) -> None:
         share = f"{instances / max(total, 1):.1%}"
         table.add_row(name, str(instances), share, images, *([str(crowd)] if crowds else []), bar)
 
     for count in present[:limit]:
-        bar = "#" * (max(round(20 * count.instances / most), 1) if count.instances else 0)
+        bar = "#" * (max(round(20 * count.instances / max_instances), 1) if count.instances else 0)
         add(printable(count.name), count.instances, str(count.images), count.crowds, bar)
     rest = present[limit:]
     if rest:

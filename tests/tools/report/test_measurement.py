@@ -24,7 +24,7 @@ def test_the_metrics_are_those_of_an_evaluation_and_detection_runs_once():
     alone = coco.evaluate(FakeModel(model.answers, dataset).detect, dataset, batch_size=2)
     np.testing.assert_equal(measured.result.metrics, alone.metrics)
     missed = sum(len(image.missed) for image in measured.mistakes)
-    assert missed == 4 and measured.result.info["instances"] == missed + sum(len(image.found) for image in measured.mistakes)
+    assert missed == 4 and measured.result.info["instances"] == missed + sum(len(image.correct) for image in measured.mistakes)
     assert measured.confusion.names == ["background", "square", "circle", "triangle"]
     assert measured.confusion.counts[1:, 0].sum() == 4 and len(measured.worst) == 4
     assert measured.memory["process"] > 10

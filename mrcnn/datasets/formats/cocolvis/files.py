@@ -30,9 +30,9 @@ from mrcnn.io.pickles import describe, read_pickle
 HANNOTATION = "hannotation.pickle"
 # maximum number of objects in an image; photographs have a few dozen, and looping over a wrong, huge number would be slow
 MAX_OBJECTS = 100_000
-_LARGEST_MASKS = 64 * 2**20
-_LONGEST_ID = 18
-_LARGEST_ID = 10**_LONGEST_ID
+_MAX_MASKS_BYTES = 64 * 2**20
+_MAX_ID_DIGITS = 18
+_MAX_ID = 10**_MAX_ID_DIGITS
 # a PNG begins with its signature, then a header: size 13, "IHDR", width, height, bit depth, colour type
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">I4sIIBB")
@@ -100,10 +100,10 @@ def read_hierarchy(path: Path | str, progress: Stages | None = None) -> tuple[li
 def whole_number(value: Any) -> int | None:
     """Convert an id to an int: an int of at least 0, or text of its digits; None for anything else."""
     if value.__class__ is int:
-        return value if 0 <= value < _LARGEST_ID else None
+        return value if 0 <= value < _MAX_ID else None
     if isinstance(value, np.integer):
         return int(value) if value >= 0 else None
-    is_digits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_ID
+    is_digits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_ID_DIGITS
     return int(value) if is_digits else None
 
 
@@ -246,7 +246,7 @@ def read_masks(path: Path | str) -> Masks:
         DataError: the file is missing, damaged, contains anything but plain values and arrays, or is not (layers,
             objs_mapping).
     """
-    content = read_pickle(path, _LARGEST_MASKS)
+    content = read_pickle(path, _MAX_MASKS_BYTES)
     if not isinstance(content, tuple | list) or len(content) != 2:
         raise DataError(f"{path} holds {describe(content)}, expected (layers, objs_mapping)")
     layers, mapping = (_as_list(part) for part in content)

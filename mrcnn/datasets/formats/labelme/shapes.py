@@ -40,7 +40,7 @@ _WITHOUT_AREA = ("point", "points", "line")
 CROWD_FLAG = "crowd"
 # minimum fraction of a hole without a group that must lie on an instance
 _HOLE_SHARE = 0.5
-_LEAST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
+_MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
 # larger than any image
 _FAR = 1 << 40
 
@@ -120,7 +120,7 @@ def parse_shape(record: Any, where: str, line_width: Number) -> Shape:
     kind = take(record, "shape_type", str, "it", default="polygon")
     if kind in _WITHOUT_AREA:
         raise DataError(f"its shape_type {kind!r} has no area")
-    points = points_field(record, "points", "it", least=_LEAST_POINTS.get(kind, 1))
+    points = points_field(record, "points", "it", min_points=_MIN_POINTS.get(kind, 1))
     shape = Shape(where, label, group, flags.get(CROWD_FLAG) is True, points)
     if kind == "polygon":
         shape.rings = [_flat(points)]
