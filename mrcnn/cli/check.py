@@ -67,16 +67,16 @@ def _fix(report: "Report", output: str) -> None:
     from pathlib import Path
 
     from mrcnn.base.atomic_write import save_json
-    from mrcnn.tools.doctor.mend import LEFT, mend
+    from mrcnn.tools.doctor.repair import LEFT, repair
 
-    mended = mend(report, output, progress_bar)
+    repairs = repair(report, output, progress_bar)
     path = Path(output)
     changes = path.with_name(path.stem + "_changes.json") if path.suffix.lower() == ".json" else path / "changes.json"
-    save_json(changes, mended.to_dict(), indent=1)
-    for file, folder in zip(mended.files, mended.folders, strict=True):
+    save_json(changes, repairs.to_dict(), indent=1)
+    for file, folder in zip(repairs.files, repairs.folders, strict=True):
         print(f"Repaired copy: {file}" + (f"; file names are relative to {folder} (--images {folder})" if folder else ""))
     print(f"Changes: {changes}")
-    for what, count in mended.counts().items():
+    for what, count in repairs.counts().items():
         print(f"  {count:6} {what}")
     unchanged = [kind for kind in report.counts if kind in LEFT]
     if unchanged:

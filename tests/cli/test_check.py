@@ -61,7 +61,7 @@ def test_findings_are_printed_and_written(data, tmp_path, capsys):
     assert page.read_text().startswith("<!DOCTYPE html>")
 
 
-def test_a_mended_copy(data, tmp_path, capsys):
+def test_a_repaired_copy(data, tmp_path, capsys):
     folder = data("a missing file", "a wrong area", "a polygon that crosses itself")
     out = tmp_path / "out"
     assert main(["check", folder, "--fix", str(out)]) == 1

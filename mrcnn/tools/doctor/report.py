@@ -31,7 +31,7 @@ class Report:
             `counts` includes all of them.
         counts: number of findings by kind and severity.
         statistics: "parts", "classes" and "sizes", as returned by `to_dict`.
-        checked: each subset with the scans of its images, for `mend`.
+        checked: each subset with the scans of its images, for `repair`.
     """
 
     def __init__(self, source: str, findings: Findings, statistics: dict[str, Any],

@@ -59,7 +59,7 @@ def test_every_orientation_with_labelmes_own_sizes(tmp_path, orientation):
     assert image.shape[:2] == size and image[corner].tolist() == [255, 255, 255] and dataset.notes == []
 
 
-def test_a_swapped_width_and_height_is_mended_and_reported(tmp_path, caplog):
+def test_a_swapped_width_and_height_is_repaired_and_reported(tmp_path, caplog):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=60, imageWidth=40)
     dataset = load(tmp_path)
     assert dataset.image_size(0) == STORED and dataset.load_mask(0)[0].shape == (*STORED, 1)

@@ -1,4 +1,4 @@
-"""Whatever a COCO JSON holds, the check gives a report or our own error, and the mended copy is valid."""
+"""Whatever a COCO JSON holds, the check gives a report or our own error, and the repaired copy is valid."""
 import json
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.tools.doctor import check_dataset
-from mrcnn.tools.doctor.mend import LEFT, mend
+from mrcnn.tools.doctor.repair import LEFT, repair
 from tests.datasets.json_damage import damaged_json
 from tests.tools.doctor.damaged import HEIGHT, WIDTH, healthy
 
@@ -58,13 +58,13 @@ def test_a_damaged_json_gives_a_report(folder, text):
     assert report.summary() in report.table(1000)
     json.dumps(report.to_dict(), allow_nan=False).encode("utf-8")
     report.save_html(folder / "any.html")
-    mended = mend(report, folder / "mended.json")
-    json.dumps(mended.to_dict(), allow_nan=False).encode("utf-8")
-    again = check_dataset(mended.files[0], format="coco", images=folder / "train")
+    repairs = repair(report, folder / "repaired.json")
+    json.dumps(repairs.to_dict(), allow_nan=False).encode("utf-8")
+    again = check_dataset(repairs.files[0], format="coco", images=folder / "train")
     wrong = {f.kind for f in again.findings if f.severity != "info"}
     assert wrong <= set(LEFT), again.table()
     if again.statistics["parts"][0]["images"] and again.statistics["classes"]:
-        dataset = open_dataset(mended.files[0], "coco", images=folder / "train")
+        dataset = open_dataset(repairs.files[0], "coco", images=folder / "train")
         assert not dataset.skipped
         assert [len(dataset.load_mask(i)[1]) for i in dataset.image_ids] == [
             len(dataset.annotations_of(i)) for i in dataset.image_ids]  # fmt: skip

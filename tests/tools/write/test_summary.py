@@ -15,15 +15,15 @@ def test_counts_by_class_and_by_reason():
     assert ["3", "classes,", "2", "images", "3"] in lines
     assert lines.index("2 it has no area a.json".split()) < lines.index("1 too far [out] 7".split())
     assert "notes" not in summary.table()
-    summary.notes.append(("d.json", "it was mended"))
-    assert ["1", "it", "was", "mended", "d.json"] in [line.split() for line in summary.table().splitlines()]
+    summary.notes.append(("d.json", "it was repaired"))
+    assert ["1", "it", "was", "repaired", "d.json"] in [line.split() for line in summary.table().splitlines()]
 
 
 def test_the_readers_entries_come_first():
     dataset = scenes([])
-    dataset.skipped, dataset.notes = [("a", "bad")], [("b", "mended")]
+    dataset.skipped, dataset.notes = [("a", "bad")], [("b", "repaired")]
     summary = Summary.of(dataset)
-    assert summary.skipped == [("a", "bad")] and summary.notes == [("b", "mended")]
+    assert summary.skipped == [("a", "bad")] and summary.notes == [("b", "repaired")]
     summary.skipped.append(("c", "worse"))
     assert dataset.skipped == [("a", "bad")]
 

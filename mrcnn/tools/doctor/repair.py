@@ -52,7 +52,7 @@ _COMPUTED = {"box_malformed": "bbox", "box_outside": "bbox", "box_mismatch": "bb
 _INVERSE = {6: 8, 8: 6}
 
 
-class Mended:
+class Repairs:
     """The result of repairing a data set.
 
     Attributes:
@@ -81,7 +81,7 @@ class Mended:
         return {"files": files, "image_folders": self.folders, "counts": self.counts(), "done": changes}
 
 
-def mend(report: Report, output: Path | str, progress: Stages | None = None) -> Mended:
+def repair(report: Report, output: Path | str, progress: Stages | None = None) -> Repairs:
     """Write a repaired copy of the data set of a report.
 
     Polygons are clipped to the image; wrong areas and boxes are recomputed from the masks; if an EXIF orientation swaps width
@@ -94,12 +94,12 @@ def mend(report: Report, output: Path | str, progress: Stages | None = None) -> 
     Args:
         report: of `check_dataset`.
         output: a .json file for one subset; otherwise a folder, for annotations/instances_<subset>.json.
-        progress: the stages "mending" and "writing" of each subset.
+        progress: the stages "repairing" and "writing" of each subset.
 
     Raises:
         DataError: the output would overwrite the data set, or is a file although there are several subsets.
     """
-    parts, output, mended, progress = [part for part, _ in report.checked], Path(output), Mended(), progress or unseen
+    parts, output, repairs, progress = [part for part, _ in report.checked], Path(output), Repairs(), progress or unseen
     is_file = output.suffix.lower() == ".json"
     if is_file and len(parts) > 1:
         raise DataError(f"{output} is one file, but {len(parts)} subsets were checked: give a folder, or one --subset")
@@ -110,13 +110,13 @@ def mend(report: Report, output: Path | str, progress: Stages | None = None) -> 
             raise DataError(f"{target} would overwrite the data set that was checked: choose another output")
     for (part, scans), target in zip(report.checked, targets, strict=True):
         folder = _image_folder(part)
-        with progress(f"mending {part.name}".strip()) as show:
-            content = _mended_part(part, scans, folder, mended, show)
+        with progress(f"repairing {part.name}".strip()) as show:
+            content = _repaired_part(part, scans, folder, repairs, show)
         with progress("writing"):
             save_json(target, content)
-        mended.files.append(target)
-        mended.folders.append(folder)
-    return mended
+        repairs.files.append(target)
+        repairs.folders.append(folder)
+    return repairs
 
 
 def _file_word(name: str) -> str:
@@ -130,10 +130,10 @@ def _image_folder(part: Part) -> str | None:
     return os.path.commonpath(roots) if roots else None
 
 
-def _mended_part(part: Part, scans: Sequence[ImageScan], folder: str | None, mended: Mended,
+def _repaired_part(part: Part, scans: Sequence[ImageScan], folder: str | None, repairs: Repairs,
                  show: Show | None) -> dict[str, Any]:  # fmt: skip
     """Make the COCO content of a part."""
-    categories = _categories(part, mended)
+    categories = _categories(part, repairs)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     numbers = _ImageNumbers()
@@ -144,31 +144,31 @@ def _mended_part(part: Part, scans: Sequence[ImageScan], folder: str | None, men
         reason = "its annotations cannot be read" if given is None else _image_fault(image, scan, ids[str(image.id)])
         size = working_size(image, scan)
         if reason or given is None or size is None:
-            mended.note("image dropped", place, (reason or "its size is unknown")
+            repairs.note("image dropped", place, (reason or "its size is unknown")
                         + (f"; it had {len(given)} annotations" if given else ""))  # fmt: skip
             continue
         entry = _image_entry(image, size, folder, numbers)
         if image.entry is not None and image.size is None:
-            mended.note("size of the image taken from its file", place, f"{size[0]} x {size[1]} (height x width)")
+            repairs.note("size of the image taken from its file", place, f"{size[0]} x {size[1]} (height x width)")
         if image.path is None and image.file == str(image.id):
-            mended.note("image without a file named by its id", place)
+            repairs.note("image without a file named by its id", place)
         orientation = _swapping(image, scan)
         if orientation and scan.size:
             entry["height"], entry["width"] = scan.size
-            mended.note("annotations rotated to the stored pixels", place, f"the EXIF orientation is {orientation}")
+            repairs.note("annotations rotated to the stored pixels", place, f"the EXIF orientation is {orientation}")
         images.append(entry)
-        for annotation, mask in mend_annotations(part, image, given, size, categories, mended):
+        for annotation, mask in repair_annotations(part, image, given, size, categories, repairs):
             annotation["image_id"] = entry["id"]
             if orientation and scan.size:
                 rotate_annotation(annotation, mask, scan.size, orientation)
             annotations.append(annotation)
-    _number_annotations(part.name, annotations, part.content is not None, mended)
-    _note_unattached(part, mended)
+    _number_annotations(part.name, annotations, part.content is not None, repairs)
+    _note_unattached(part, repairs)
     other = {key: value for key, value in (part.content or {}).items() if key not in LISTS}
     return {**finite(other), "images": images, "annotations": annotations, "categories": list(categories.values())}
 
 
-def _categories(part: Part, mended: Mended) -> dict[int | str, dict[str, Any]]:
+def _categories(part: Part, repairs: Repairs) -> dict[int | str, dict[str, Any]]:
     """Return the entries of the categories with an unambiguous id, by id."""
     if part.content is None:
         return {i: {"id": i, "name": name} for i, name in part.categories.items()}
@@ -180,10 +180,10 @@ def _categories(part: Part, mended: Mended) -> dict[int | str, dict[str, Any]]:
     for entries in by_id.values():
         category = entries[0]["id"]
         if len({str(entry.get("name")) for entry in entries}) > 1:
-            mended.note("category dropped", Place(part.name), f"{len(entries)} categories share the id {category!r}")
+            repairs.note("category dropped", Place(part.name), f"{len(entries)} categories share the id {category!r}")
             continue
         if len(entries) > 1:
-            mended.note("repeated category merged", Place(part.name), f"the id {category!r} occurred {len(entries)} times")
+            repairs.note("repeated category merged", Place(part.name), f"the id {category!r} occurred {len(entries)} times")
         kept[category] = finite({**entries[0], "name": part.categories[category]})
     return kept
 
@@ -236,7 +236,7 @@ def _image_entry(image: CheckedImage, size: Size, folder: str | None, numbers: _
     return entry
 
 
-def _number_annotations(part: str, annotations: list[dict[str, Any]], has_ids: bool, mended: Mended) -> None:
+def _number_annotations(part: str, annotations: list[dict[str, Any]], has_ids: bool, repairs: Repairs) -> None:
     """Give each annotation a unique id, keeping ids that already are. `has_ids` is whether the format has ids."""
     taken: set[int] = set()
     free = max((a["id"] for a in annotations if is_kind(a.get("id"), int)), default=0)
@@ -246,38 +246,38 @@ def _number_annotations(part: str, annotations: list[dict[str, Any]], has_ids: b
             free += 1
             annotation["id"] = free
             if has_ids:
-                mended.note("annotation renumbered", Place(part, "", annotation["image_id"], given), f"its id is now {free}")
+                repairs.note("annotation renumbered", Place(part, "", annotation["image_id"], given), f"its id is now {free}")
         taken.add(annotation["id"])
 
 
-def _note_unattached(part: Part, mended: Mended) -> None:
+def _note_unattached(part: Part, repairs: Repairs) -> None:
     """Record the entries of a JSON that belong to no image."""
     if part.content is None:
         return
     ids = {image.id for image in part.images}
     for index, entry in enumerate(part.content["annotations"]):
         if not isinstance(entry, dict):
-            mended.note("annotation dropped", Place(part.name), f"annotations[{index}] is not an object")
+            repairs.note("annotation dropped", Place(part.name), f"annotations[{index}] is not an object")
         elif not is_id(entry.get("image_id")) or entry["image_id"] not in ids:
             label = entry.get("id", f"annotations[{index}]")
-            mended.note("annotation dropped", Place(part.name, "", None, label), "its image is not listed")
+            repairs.note("annotation dropped", Place(part.name, "", None, label), "its image is not listed")
     for index, entry in enumerate(part.content["images"]):
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
-            mended.note("image dropped", Place(part.name), f"images[{index}] has no usable id")
+            repairs.note("image dropped", Place(part.name), f"images[{index}] has no usable id")
 
 
 # --- annotations
 
 
-def mend_annotations(part: Part, image: CheckedImage, given: list[Labelled], size: Size, categories: Container[int | str],
-                     mended: Mended) -> list[tuple[dict[str, Any], CheckedMask]]:  # fmt: skip
+def repair_annotations(part: Part, image: CheckedImage, given: list[Labelled], size: Size, categories: Container[int | str],
+                       repairs: Repairs) -> list[tuple[dict[str, Any], CheckedMask]]:  # fmt: skip
     """Repair the annotations of an image.
 
     Args:
         given: from `read_annotations`.
         size: (height, width) to which the annotations refer.
         categories: ids of the categories that are kept.
-        mended: records the changes.
+        repairs: records the changes.
 
     Returns:
         (annotation, mask) for each annotation that is kept.
@@ -287,25 +287,25 @@ def mend_annotations(part: Part, image: CheckedImage, given: list[Labelled], siz
         place = Place(part.name, image.file, image.id, label)
         category = annotation.get("category_id")
         if not is_id(category) or category not in categories:
-            mended.note("annotation dropped", place, "its category is not listed, or shares its id with another")
+            repairs.note("annotation dropped", place, "its category is not listed, or shares its id with another")
             continue
         notes: list[tuple[str, str]] = []
         mask = check_annotation(annotation, size, lambda kind, message, *_, notes=notes: notes.append((kind, message)))
         if mask is None:
-            mended.note("annotation dropped", place, notes[-1][1])
+            repairs.note("annotation dropped", place, notes[-1][1])
             continue
-        kept.append((place, _mended_annotation(annotation, mask, notes, place, part.content is not None, mended), mask))
+        kept.append((place, _repaired_annotation(annotation, mask, notes, place, part.content is not None, repairs), mask))
     doubles: dict[int, Any] = {}  # label of the annotation that is kept, by index of the one that is dropped
     for i, j, _ in same_objects([mask for _, _, mask in kept]):
         if i not in doubles and is_double(kept[i][1], kept[j][1]):
             doubles.setdefault(j, kept[i][0].annotation_id)
     for j in sorted(doubles):
-        mended.note("annotation dropped", kept[j][0], f"same mask as annotation {doubles[j]}")
+        repairs.note("annotation dropped", kept[j][0], f"same mask as annotation {doubles[j]}")
     return [(annotation, mask) for j, (_, annotation, mask) in enumerate(kept) if j not in doubles]
 
 
-def _mended_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: list[tuple[str, str]], place: Place,
-                       is_raw: bool, mended: Mended) -> dict[str, Any]:  # fmt: skip
+def _repaired_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: list[tuple[str, str]], place: Place,
+                         is_raw: bool, repairs: Repairs) -> dict[str, Any]:  # fmt: skip
     """Correct a copy of an annotation, based on its mask.
 
     Args:
@@ -315,7 +315,7 @@ def _mended_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: lis
     entry = finite(dict(annotation))
     if mask.polygons is not None and mask.is_cut:
         entry["segmentation"] = [np.round(ring, 2).tolist() for ring in mask.polygons]
-        mended.note("polygon clipped to the image, or partly dropped", place)
+        repairs.note("polygon clipped to the image, or partly dropped", place)
     elif isinstance(annotation["segmentation"], dict):
         entry["segmentation"] = rle_to_json(mask.rle) if isinstance(annotation["segmentation"]["counts"], bytes) \
             else annotation["segmentation"]  # fmt: skip
@@ -328,7 +328,7 @@ def _mended_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: lis
         wrong.add("bbox")
     changed = sorted(name for name in wrong if is_raw or annotation.get(name) is not None)
     if changed:
-        mended.note(f"{' and '.join(changed)} computed", place)
+        repairs.note(f"{' and '.join(changed)} computed", place)
     if "bbox" in wrong:
         entry["bbox"] = [float(v) for v in xywh(mask.box)]
     if "area" in wrong:

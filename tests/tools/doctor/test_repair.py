@@ -1,4 +1,4 @@
-"""The mended copy: what it changes, what it drops, and that the data set stays unchanged."""
+"""The repaired copy: what it changes, what it drops, and that the data set stays unchanged."""
 import hashlib
 import json
 
@@ -12,7 +12,7 @@ from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.orientation import turn_upright
 from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
 from mrcnn.tools.doctor import KINDS, check_dataset
-from mrcnn.tools.doctor.mend import LEFT, mend
+from mrcnn.tools.doctor.repair import LEFT, repair
 from tests.datasets.panoptic_sets import segment, write_split
 from tests.loading.scenes import scenes
 from tests.recorded_stages import RecordedStages
@@ -31,38 +31,38 @@ def damaged(folder, *names):
     return train, val
 
 
-def test_the_mended_copy_of_all_damages_passes_the_check_and_the_data_set_is_unchanged(tmp_path):
+def test_the_repaired_copy_of_all_damages_passes_the_check_and_the_data_set_is_unchanged(tmp_path):
     names = [name for name in DAMAGES if name not in ("a gap in the ids", "another category in val")]
     damaged(tmp_path / "set", *names)
     before = state(tmp_path / "set")
-    mended = mend(check_dataset(tmp_path / "set"), tmp_path / "out")
+    repairs = repair(check_dataset(tmp_path / "set"), tmp_path / "out")
     assert state(tmp_path / "set") == before
-    assert [path.name for path in mended.files] == ["instances_train.json", "instances_val.json"]
-    for path, name in zip(mended.files, ("train", "val"), strict=True):
+    assert [path.name for path in repairs.files] == ["instances_train.json", "instances_val.json"]
+    for path, name in zip(repairs.files, ("train", "val"), strict=True):
         report = check_dataset(path, images=tmp_path / "set" / name)
         assert report.count("error") == 0 and set(report.counts) <= set(LEFT)
         dataset = open_dataset(path, images=tmp_path / "set" / name)
         assert dataset.skipped == []
         for image_id in dataset.image_ids:
             dataset.load_mask(image_id), dataset.load_image(image_id)
-    assert json.loads(json.dumps(mended.to_dict()))["counts"] == mended.counts()
+    assert json.loads(json.dumps(repairs.to_dict()))["counts"] == repairs.counts()
 
 
 def test_every_annotation_is_kept_or_reported_as_dropped_and_none_is_invented(tmp_path):
     train, _ = damaged(tmp_path / "set", *(name for name in DAMAGES if name != "a gap in the ids"))
-    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
-    dropped = [place for what, place, _ in mended.changes if what == "annotation dropped"]
-    dropped_images = {place.image_id for what, place, _ in mended.changes if what == "image dropped"}
+    repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    dropped = [place for what, place, _ in repairs.changes if what == "annotation dropped"]
+    dropped_images = {place.image_id for what, place, _ in repairs.changes if what == "image dropped"}
     given = [a for a in train.annotations if not (isinstance(a, dict) and a["image_id"] in dropped_images)]
     kept = json.loads((tmp_path / "a.json").read_text())["annotations"]
     assert len(given) == len(kept) + len(dropped) and len(dropped) > 10
     labels = {place.annotation_id for place in dropped}
-    renumbered = {place.annotation_id for what, place, _ in mended.changes if what == "annotation renumbered"}
+    renumbered = {place.annotation_id for what, place, _ in repairs.changes if what == "annotation renumbered"}
     ids = {a["id"] for a in kept}
     assert all(a["id"] in ids | labels | renumbered for a in given if isinstance(a, dict))
 
 
-def test_the_advice_says_which_kinds_the_mended_copy_changes():
+def test_the_advice_says_which_kinds_the_repaired_copy_changes():
     assert [name for name, kind in KINDS.items() if "--fix" not in kind.advice] == [name for name in KINDS if name in LEFT]
 
 
@@ -70,20 +70,20 @@ def test_a_healthy_set_is_copied_unchanged(tmp_path):
     train, _ = healthy(tmp_path / "set")
     train.images[0]["license"], train.annotations[0]["note"] = 3, {"by": "me"}
     train.save()
-    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
-    assert mended.changes == [] and json.loads((tmp_path / "a.json").read_text()) == train.content
+    repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    assert repairs.changes == [] and json.loads((tmp_path / "a.json").read_text()) == train.content
 
 
 def mend_one(tmp_path, change):
-    """Change the first annotation of two images, and mend. Returns: the mended annotation or None, and the counts."""
+    """Change the first annotation of two images, and repair. Returns: the repaired annotation or None, and the counts."""
     train, _ = healthy(tmp_path / "set", train=2, val=1)
     change(train.annotations[0])
     train.save()
-    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     result = json.loads((tmp_path / "a.json").read_text())["annotations"]
     kept = [a for a in result if a["id"] == train.annotations[0]["id"]]
     assert [a for a in result if a not in kept] == train.annotations[1:]
-    return (kept[0] if kept else None), mended.counts()
+    return (kept[0] if kept else None), repairs.counts()
 
 
 def test_a_polygon_is_clipped_by_hand(tmp_path):
@@ -131,24 +131,24 @@ def test_valid_polygons_are_kept_when_malformed_ones_are_dropped(tmp_path):
 
 def test_annotations_that_share_an_id_are_renumbered(tmp_path):
     train, _ = damaged(tmp_path / "set", "two annotations of one id")
-    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     ids = [a["id"] for a in json.loads((tmp_path / "a.json").read_text())["annotations"]]
     most = max(a["id"] for a in train.annotations)
     assert ids[:2] == [train.annotations[0]["id"], most + 1] and len(set(ids)) == len(ids)
-    assert mended.counts() == {"annotation renumbered": 1}
+    assert repairs.counts() == {"annotation renumbered": 1}
 
 
 def test_a_malformed_size_is_taken_from_the_file(tmp_path):
     damaged(tmp_path / "set", "a height in words")
-    mended = mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     image = json.loads((tmp_path / "a.json").read_text())["images"][0]
     assert (image["height"], image["width"]) == (HEIGHT, WIDTH)
-    assert mended.counts() == {"size of the image taken from its file": 1}
+    assert repairs.counts() == {"size of the image taken from its file": 1}
 
 
 def test_images_that_share_an_id_are_dropped_with_their_annotations(tmp_path):
     train, _ = damaged(tmp_path / "set", "two images of one id")
-    mend(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     result = json.loads((tmp_path / "a.json").read_text())
     assert [i["file_name"] for i in result["images"]] == ["003.jpg", "004.jpg"]
     assert result["annotations"] == train.annotations[4:]
@@ -157,7 +157,7 @@ def test_images_that_share_an_id_are_dropped_with_their_annotations(tmp_path):
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("as_rle", [False, True])
 def test_annotations_of_the_rotated_image_are_rotated_to_the_stored_pixels(tmp_path, orientation, as_rle):
-    """The upright image has a bright triangle where its annotation is; the mended annotation must cover the same pixels."""
+    """The upright image has a bright triangle where its annotation is; the repaired annotation must cover the same pixels."""
     upright = np.zeros((WIDTH, HEIGHT), np.uint8)
     rows, columns = np.mgrid[:WIDTH, :HEIGHT]
     inside = (rows >= 20) & (columns >= 10) & (rows - 20 + columns - 10 < 50)
@@ -176,7 +176,7 @@ def test_annotations_of_the_rotated_image_are_rotated_to_the_stored_pixels(tmp_p
     train.save()
     report = check_dataset(folder, subset="train")
     assert [f.kind for f in report.findings if f.severity != "info"] == ["size_swapped"]
-    mend(report, tmp_path / "a.json")
+    repair(report, tmp_path / "a.json")
     dataset = open_dataset(tmp_path / "a.json", images=folder / "train")
     mask = dataset.load_mask(0)[0][:, :, 0]
     bright = dataset.load_image(0)[:, :, 0] > 127
@@ -200,10 +200,10 @@ def test_another_format_becomes_coco(tmp_path):
         (folder / f"{i}.json").write_text(json.dumps(content))
     report = check_dataset(folder, format="labelme")
     assert report.counts["annotation_duplicate"] == {"warning": 2}
-    mended = mend(report, tmp_path / "a.json")
+    repairs = repair(report, tmp_path / "a.json")
     dataset = open_dataset(tmp_path / "a.json", images=folder)
     assert [len(dataset.annotations_of(i)) for i in dataset.image_ids] == [2, 2] and dataset.class_names == ["BG", "ball"]
-    assert mended.counts()["annotation dropped"] == 2
+    assert repairs.counts()["annotation dropped"] == 2
     assert check_dataset(tmp_path / "a.json", images=folder).counts == {}
 
 
@@ -218,11 +218,11 @@ def test_file_names_are_relative_to_the_folder_that_contains_all_images(tmp_path
         annotations.append(annotation(i, i, 5, octagon(40, 40, 20)))
     content = {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "ball", "frequency": "r"}]}
     (tmp_path / "set" / "lvis_v1_val.json").write_text(json.dumps(content))
-    mended = mend(check_dataset(tmp_path / "set"), tmp_path / "a.json")
-    assert mended.folders == [str(tmp_path / "set")] and mended.changes == []
-    dataset = open_dataset(tmp_path / "a.json", images=mended.folders[0])
+    repairs = repair(check_dataset(tmp_path / "set"), tmp_path / "a.json")
+    assert repairs.folders == [str(tmp_path / "set")] and repairs.changes == []
+    dataset = open_dataset(tmp_path / "a.json", images=repairs.folders[0])
     assert [dataset.load_image(i).shape[0] for i in dataset.image_ids] == [HEIGHT] * 2
-    assert check_dataset(tmp_path / "a.json", images=mended.folders[0]).counts == {}
+    assert check_dataset(tmp_path / "a.json", images=repairs.folders[0]).counts == {}
 
 
 def test_an_image_whose_annotations_cannot_be_read_is_dropped(tmp_path):
@@ -231,21 +231,21 @@ def test_an_image_whose_annotations_cannot_be_read_is_dropped(tmp_path):
     write_split(tmp_path / "set", [(f"{i}.jpg", ids, [segment(1, 1, 24 - i)]) for i in (0, 1)])
     report = check_dataset(tmp_path / "set")
     assert "left_out" in report.counts and "image_without_objects" not in report.counts
-    mended = mend(report, tmp_path / "a.json")
+    repairs = repair(report, tmp_path / "a.json")
     assert [i["file_name"] for i in json.loads((tmp_path / "a.json").read_text())["images"]] == ["0.jpg"]
-    assert mended.counts() == {"image dropped": 1} and "cannot be read" in mended.changes[0][2]
+    assert repairs.counts() == {"image dropped": 1} and "cannot be read" in repairs.changes[0][2]
 
 
 def test_images_without_files_are_named_by_their_ids(tmp_path):
     write_split(tmp_path / "set", [("a.jpg", np.ones((4, 6), int), [segment(1, 1, 24)])])
     convert_panoptic(tmp_path / "set", tmp_path / "shards", shards=1, workers=1)
-    mended = mend(check_dataset(tmp_path / "shards"), tmp_path / "a.json")
-    assert mended.counts() == {"image without a file named by its id": 1} and mended.folders == [None]
+    repairs = repair(check_dataset(tmp_path / "shards"), tmp_path / "a.json")
+    assert repairs.counts() == {"image without a file named by its id": 1} and repairs.folders == [None]
 
 
 def test_masks_in_memory_become_rle(tmp_path):
-    mended = mend(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
-    assert mended.changes == []  # they had no ids, boxes or areas to correct
+    repairs = repair(check_dataset(scenes([(1, 5, 5, 25, 30), (-2, 8, 8, 30, 50)])), tmp_path / "a.json")
+    assert repairs.changes == []  # they had no ids, boxes or areas to correct
     content = json.loads((tmp_path / "a.json").read_text())
     assert [(a["category_id"], a["iscrowd"], a["area"], a["bbox"]) for a in content["annotations"]] == [
         (1, 0, 500, [5, 5, 25, 20]), (2, 1, 924, [8, 8, 42, 22])]  # fmt: skip
@@ -260,13 +260,13 @@ def test_the_data_set_is_never_overwritten(tmp_path):
     for report, output in ((one, annotations / "instances_val.json"), (one, tmp_path / "link.json"), (both, tmp_path / "set"),
                            (both, tmp_path / "a.json")):  # fmt: skip
         with pytest.raises(DataError, match="would overwrite|is one file, but 2 subsets"):
-            mend(report, output)
+            repair(report, output)
     assert state(tmp_path / "set") == before
 
 
-def test_mending_and_writing_are_stages(tmp_path):
+def test_repairing_and_writing_are_stages(tmp_path):
     healthy(tmp_path / "set", 3, 2)
     stages = RecordedStages()
-    mend(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
-    assert stages.reported == [("mending train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
-                           ("mending val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip
+    repair(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
+    assert stages.reported == [("repairing train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
+                           ("repairing val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip
