@@ -22,12 +22,12 @@ class MoldSettings:
     """How images become network input. `training.settings.mold_settings` makes it from a Config.
 
     Attributes:
-        mean_pixel: Mean of each channel. Its length is the number of channels of the network.
+        mean_pixel: mean of each channel. Its length is the number of channels of the network.
         resize_mode: "none", "square", "pad64" or "crop". A random crop shows only a part of the image, so "crop" takes the
             whole image at the scale of training, padded to multiples of 64.
-        min_dim: Shorter side after resizing, in pixels.
-        max_dim: Longest side allowed; the side of the square.
-        min_scale: Least factor of enlargement, 0 for none.
+        min_dim: shorter side after resizing, in pixels.
+        max_dim: longest side allowed; the side of the square.
+        min_scale: least factor of enlargement, 0 for none.
         num_classes: K. All classes are active in the meta vector.
 
     Differs: the classic code took a random crop in detection too, and mapped its detections onto the whole image.
@@ -44,7 +44,7 @@ class MoldSettings:
         """Decide how an image is resized, from its shape alone.
 
         Raises:
-            ValueError: It is not an image.
+            ValueError: it is not an image.
         """
         mode = "pad64" if self.resize_mode == "crop" else self.resize_mode
         size = as_image(image).shape[:2]
@@ -57,8 +57,8 @@ def fit_input(
     """Convert an image to the channels and the size of the network.
 
     Args:
-        image: As `io.images.to_channels` takes it.
-        image_id: Written to the meta vector.
+        image: as `io.images.to_channels` takes it.
+        image_id: written to the meta vector.
 
     Returns:
         fitted: uint8 or float32, as `to_channels` gives it. The mean is not subtracted.
@@ -66,7 +66,7 @@ def fit_input(
         window: Where the image is in `fitted`.
 
     Raises:
-        ValueError: It is not an image, or it has no such channels.
+        ValueError: it is not an image, or it has no such channels.
     """
     pixels = to_channels(image, len(settings.mean_pixel))
     plan = settings.plan(pixels)
@@ -82,8 +82,8 @@ def fit_inputs(
     """Convert images to the channels and the size of the network. Their sizes may differ, before and after.
 
     Args:
-        images: As `io.images.to_channels` takes them.
-        positions: Which of the images to take; None takes all.
+        images: as `io.images.to_channels` takes them.
+        positions: which of the images to take; None takes all.
 
     Returns:
         fitted: As of `fit_input`; of one size in resize mode "square".
@@ -91,7 +91,7 @@ def fit_inputs(
         windows: Where each image is in its `fitted`.
 
     Raises:
-        ValueError: One of them is not an image, or has no such channels. The message names its position in the list.
+        ValueError: one of them is not an image, or has no such channels. The message names its position in the list.
     """
     fitted, metas, windows = [], [], []
     for position in range(len(images)) if positions is None else positions:
@@ -122,7 +122,7 @@ def batches_of_one_size(images: Sequence[npt.ArrayLike], settings: MoldSettings,
         Positions of the images of each batch, at most `batch_size` of them.
 
     Raises:
-        ValueError: One of them is not an image. The message names its position in the list.
+        ValueError: one of them is not an image. The message names its position in the list.
     """
     groups: dict[tuple, list[int]] = {}
     for position, image in enumerate(images):

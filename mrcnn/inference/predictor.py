@@ -34,12 +34,12 @@ class Predictor:
 
     Args:
         model: keras.Model of `Network.detection_model`; `run` also takes that of `Network.inference_model`.
-        batch_size: Most images run at once. Fewer are padded to a power of two, so that a single image costs one image and
+        batch_size: most images run at once. Fewer are padded to a power of two, so that a single image costs one image and
             the model compiles for few sizes.
         pixel_anchors: (height, width, channels) -> anchors in pixels.
 
     Attributes:
-        last_anchors: Pixel anchors of the images that were run last, or None.
+        last_anchors: pixel anchors of the images that were run last, or None.
     """
 
     def __init__(self, model: Any, batch_size: int, mold_settings: MoldSettings,
@@ -65,14 +65,14 @@ class Predictor:
         """Run the network on any number of images of one size.
 
         Args:
-            images: Raw for the detection model, with the mean subtracted for the classic one.
-            min_confidence: Least score of a detection, for the detection model.
+            images: raw for the detection model, with the mean subtracted for the classic one.
+            min_confidence: least score of a detection, for the detection model.
 
         Returns:
             The outputs of the model.
 
         Raises:
-            ValueError: A side is not a multiple of 64.
+            ValueError: a side is not a multiple of 64.
         """
         _check_sides(images.shape[1:3])
         anchors = self.anchors(images.shape[1:])
@@ -92,7 +92,7 @@ class Predictor:
         """Check that `detect` can process an image, without running the network.
 
         Raises:
-            ValueError: It cannot.
+            ValueError: it cannot.
         """
         settings = self.mold_settings
         _check_sides(settings.plan(to_channels(image, len(settings.mean_pixel))).size)
@@ -104,14 +104,14 @@ class Predictor:
         Args:
             images: [h, w] or [h, w, channels] arrays of any sizes.
             masks: "dense" or "rle".
-            min_confidence: Least score of a detection.
+            min_confidence: least score of a detection.
 
         Returns:
             For each image: rois int32 [N, 4] pixels (y1, x1, y2, x2); class_ids int32 [N]; scores float32 [N];
             masks bool [h, w, N], or N COCO RLE dicts.
 
         Raises:
-            ValueError: One of them is not an image. The message names its position in the list.
+            ValueError: one of them is not an image. The message names its position in the list.
         """
         batches = batches_of_one_size(images, self.mold_settings, self.batch_size)
         pasted: dict[int, Future[Instances]] = {}

@@ -28,10 +28,10 @@ def boxes_on_original(
     """Map normalised boxes of the network's input onto the original image, without rounding or clipping.
 
     Args:
-        boxes: Normalised by the network's input.
-        original_shape: Of the original image.
-        image_shape: Of the network's input.
-        window: Where the original image is in the network's input.
+        boxes: normalised by the network's input.
+        original_shape: of the original image.
+        image_shape: of the network's input.
+        window: where the original image is in the network's input.
 
     Returns:
         Pixels of the original image. A box that reaches beyond the image has coordinates beyond it.
@@ -108,9 +108,9 @@ def paste_detections(
     Args:
         detections: (y1, x1, y2, x2, class id, score), boxes normalised by the network's input; padding rows are all zero.
         small_masks: Mask probability for the class of each detection.
-        original_shape: Of the original image.
-        image_shape: Of the network's input.
-        window: Where the original image is in the network's input.
+        original_shape: of the original image.
+        image_shape: of the network's input.
+        window: where the original image is in the network's input.
         masks: "dense", or "rle" which needs a hundredth of the memory.
 
     Returns:

@@ -40,7 +40,7 @@ class RandomFlip:
     """Flip an image at random.
 
     Attributes:
-        horizontal, vertical: Probabilities of a left-right and an up-down flip.
+        horizontal, vertical: probabilities of a left-right and an up-down flip.
     """
 
     horizontal: float | int = 0.5
@@ -56,7 +56,7 @@ def as_flip(augmentation: object) -> RandomFlip | None:
     """Return an augmentation as a RandomFlip if it is only a flip, else None.
 
     Args:
-        augmentation: A RandomFlip; imgaug's Fliplr(p) and Flipud(p) with a fixed p; or anything else.
+        augmentation: a RandomFlip; imgaug's Fliplr(p) and Flipud(p) with a fixed p; or anything else.
     """
     if isinstance(augmentation, RandomFlip):
         return augmentation
@@ -95,9 +95,9 @@ def apply_flips(
     """Flip an image.
 
     Args:
-        image: Returned itself if there is nothing to flip.
+        image: returned itself if there is nothing to flip.
         flips: (up-down, left-right).
-        out: Contiguous memory of the image's dtype for the result, or the image itself; None allocates it.
+        out: contiguous memory of the image's dtype for the result, or the image itself; None allocates it.
     """
     vertical, horizontal = flips
     if not vertical and not horizontal:
@@ -120,8 +120,8 @@ def apply_imgaug(
     Args:
         augmentation: imgaug augmenter.
         image: uint8 for most augmenters. The result has the same dtype.
-        masks: Of the size of the image.
-        rng: Decides the draw alone.
+        masks: of the size of the image.
+        rng: decides the draw alone.
 
     Raises:
         ValueError: `augmentation` is not an augmenter, or changes the size of the image.
@@ -146,7 +146,7 @@ def apply_affine(
     """Apply one draw of an imgaug augmenter for which `is_affine` is True to an image.
 
     Args:
-        augmentation, image, rng: See `apply_imgaug`, which makes the same image.
+        augmentation, image, rng: see `apply_imgaug`, which makes the same image.
 
     Returns:
         The augmented image, and the matrix that maps (x, y, 1) in pixels of the image to (x, y) in the augmented one.

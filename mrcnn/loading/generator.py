@@ -35,7 +35,7 @@ class WithRandomRois:
     """The batches of a loader, each with random ROIs of its images as the last array.
 
     Args:
-        loader: Makes the batches.
+        loader: makes the batches.
         num_rois: R.
     """
 
@@ -84,15 +84,15 @@ def data_generator(
     """Generate batches without end. Images that are broken or empty are left out, as the loader does.
 
     Args:
-        dataset: Prepared.
-        sample_settings, target_settings: See `Loader`.
+        dataset: prepared.
+        sample_settings, target_settings: see `Loader`.
         batch_size: B.
-        shuffle: Whether every pass has an order of its own.
-        augmentation, no_augmentation_sources, keep_empty: See `Loader`.
+        shuffle: whether every pass has an order of its own.
+        augmentation, no_augmentation_sources, keep_empty: see `Loader`.
         mean_pixel: C numbers, or one. Subtracted from the images.
         random_rois: R; 0 for none.
-        detection: How to sample the random ROIs and make targets of the heads; None for neither.
-        seed: Of all random choices; None draws one from NumPy's global state.
+        detection: how to sample the random ROIs and make targets of the heads; None for neither.
+        seed: of all random choices; None draws one from NumPy's global state.
 
     Yields:
         (inputs, outputs). Inputs: images float32 [B, H, W, C], image_meta float64 [B, 12 + K], rpn_match int32
@@ -147,10 +147,10 @@ def classic_batch(
     """Make a batch of samples in the classic layout, with random ROIs and targets of the heads if asked for.
 
     Args:
-        loader: Made the samples.
+        loader: made the samples.
         samples: B samples.
-        mean_pixel, random_rois, detection: See `data_generator`, which yields what this returns.
-        rng: Draws the ROIs.
+        mean_pixel, random_rois, detection: see `data_generator`, which yields what this returns.
+        rng: draws the ROIs.
     """
     inputs, outputs = _classic_inputs(loader, samples, mean_pixel), []
     if random_rois:
@@ -184,7 +184,7 @@ def dense_rpn_match(
     """Write the RPN's targets in the classic form: 1 for a positive anchor, -1 for a negative one, 0 for all others.
 
     Args:
-        positions, labels: See `mrcnn.loading.targets.rpn.build_rpn_targets`.
+        positions, labels: see `mrcnn.loading.targets.rpn.build_rpn_targets`.
         num_anchors: A.
     """
     match = np.zeros(num_anchors, np.int32)

@@ -36,9 +36,9 @@ class InspectionSettings:
 
     Attributes:
         level_shapes: (height, width) of the map of each pyramid level.
-        scales: Side of the square anchor of each level, in pixels.
-        strides: Pixels from a cell of each map to the next.
-        level_counts: Number of anchors of each level, in the order of the anchors.
+        scales: side of the square anchor of each level, in pixels.
+        strides: pixels from a cell of each map to the next.
+        level_counts: number of anchors of each level, in the order of the anchors.
     """
 
     sample: SampleSettings
@@ -55,21 +55,21 @@ class TrainingStages:
     """A sample and its targets, in pixels of the network's input.
 
     Attributes:
-        image: In the dtype of the file. Resized and padded; the mean is not subtracted.
-        image_meta: See `mrcnn.geometry.meta`.
-        class_ids: Negative for crowds.
-        masks: Mini-masks if `mini_masks`.
+        image: in the dtype of the file. Resized and padded; the mean is not subtracted.
+        image_meta: see `mrcnn.geometry.meta`.
+        class_ids: negative for crowds.
+        masks: mini-masks if `mini_masks`.
         rpn_match: 1 positive, -1 negative, 0 neutral, which the RPN's losses ignore.
-        negative_anchors: The negative anchors that were chosen to train on.
-        neutral_anchors: The anchors that overlap an object by at least 0.3 and are not trained on.
-        refined_anchors: The positive anchors after their deltas are applied: where the RPN should put them.
-        rpn_rois: Random ROIs, in place of the RPN's proposals.
-        rois: The ROIs that the heads train on, the positive ones first.
+        negative_anchors: the negative anchors that were chosen to train on.
+        neutral_anchors: the anchors that overlap an object by at least 0.3 and are not trained on.
+        refined_anchors: the positive anchors after their deltas are applied: where the RPN should put them.
+        rpn_rois: random ROIs, in place of the RPN's proposals.
+        rois: the ROIs that the heads train on, the positive ones first.
         roi_class_ids: 0 is negative.
-        roi_deltas: Targets of the box head for the class of the ROI; 0 for negative ROIs.
-        refined_rois: The ROIs after their deltas are applied.
-        roi_masks: Targets of the mask head for the class of the ROI.
-        mini_masks: Whether `masks` are mini-masks.
+        roi_deltas: targets of the box head for the class of the ROI; 0 for negative ROIs.
+        refined_rois: the ROIs after their deltas are applied.
+        roi_masks: targets of the mask head for the class of the ROI.
+        mini_masks: whether `masks` are mini-masks.
     """
 
     image: Shaped[np.ndarray, "H W C"]
@@ -119,12 +119,12 @@ def training_stages(
     """Make one sample with all of its targets.
 
     Args:
-        dataset: Prepared.
-        image_id: Position of the image in the data set.
-        settings: See `InspectionSettings`.
+        dataset: prepared.
+        image_id: position of the image in the data set.
+        settings: see `InspectionSettings`.
         random_rois: R.
         augmentation: imgaug augmenter, `RandomFlip` or None.
-        seed: Of all random choices.
+        seed: of all random choices.
 
     Returns:
         The stages; those of an image without objects have no positive anchors and no positive ROIs.
@@ -178,8 +178,8 @@ class PositiveShares:
     """The share of positive ROIs of many images.
 
     Attributes:
-        shares: One for each of `image_ids`.
-        left_out: Image id -> reason, of images that training leaves out.
+        shares: one for each of `image_ids`.
+        left_out: image id -> reason, of images that training leaves out.
         rois: S.
     """
 
@@ -213,12 +213,12 @@ def positive_roi_shares(
     """Sample ROIs on many images and count how many are positive; about a third is normal.
 
     Args:
-        dataset: Prepared.
-        settings: See `InspectionSettings`.
+        dataset: prepared.
+        settings: see `InspectionSettings`.
         image_ids: None for all images.
         random_rois: R.
-        seed: Of all random choices.
-        progress: Called with (done, total) after each image.
+        seed: of all random choices.
+        progress: called with (done, total) after each image.
 
     Returns:
         The shares. Images that are broken or without objects are left out, as in training.

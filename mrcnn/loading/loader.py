@@ -41,8 +41,8 @@ class TrainingSample(NamedTuple):
     """A `Sample` of at most G instances, unpadded, with the targets of the region proposal network.
 
     Attributes:
-        rpn_positions, rpn_labels, rpn_deltas: See `mrcnn.loading.targets.rpn.build_rpn_targets`.
-        The rest: See `mrcnn.loading.sample.Sample`.
+        rpn_positions, rpn_labels, rpn_deltas: see `mrcnn.loading.targets.rpn.build_rpn_targets`.
+        The rest: see `mrcnn.loading.sample.Sample`.
     """
 
     image: Shaped[np.ndarray, "H W C"]
@@ -60,8 +60,8 @@ class Findings:
     """What a loader found out about its images.
 
     Attributes:
-        broken: Image id -> reason, of images that cannot be used.
-        empty: Ids of images that are left out because they have no instances.
+        broken: image id -> reason, of images that cannot be used.
+        empty: ids of images that are left out because they have no instances.
         skipped: (where, reason) of each annotation that the reader of the data set skipped so far.
     """
 
@@ -80,7 +80,7 @@ class TargetSettings:
     """What is computed for a sample beside its pixels.
 
     Attributes:
-        anchors: Pixel boxes in the network's input.
+        anchors: pixel boxes in the network's input.
         num_train_anchors: T, RPN_TRAIN_ANCHORS_PER_IMAGE.
         rpn_bbox_std_dev: 4 numbers.
         max_gt_instances: G.
@@ -117,20 +117,20 @@ class Loader:
     Several threads may use a loader, and it can be pickled for other processes, whose findings `merge` adds.
 
     Args:
-        dataset: Prepared.
-        sample_settings: How samples are made.
-        target_settings: How their targets are made.
+        dataset: prepared.
+        sample_settings: how samples are made.
+        target_settings: how their targets are made.
         batch_size: B.
-        seed: Of all random choices.
+        seed: of all random choices.
         shuffle: False keeps the order of the data set in every pass.
         augmentation: imgaug augmenter, `RandomFlip` or None.
-        no_augmentation_sources: Sources whose images are not augmented.
-        keep_empty: Whether images without instances are trained on too. An image with crowds only counts as empty.
+        no_augmentation_sources: sources whose images are not augmented.
+        keep_empty: whether images without instances are trained on too. An image with crowds only counts as empty.
 
     Attributes:
-        broken: Image id -> reason, of the images met so far.
-        empty: Ids of images that are left out because they have no instances: known from the start, or met so far.
-        take: Allocates the large arrays of a batch. `np.empty`, except in a loader process.
+        broken: image id -> reason, of the images met so far.
+        empty: ids of images that are left out because they have no instances: known from the start, or met so far.
+        take: allocates the large arrays of a batch. `np.empty`, except in a loader process.
 
     Raises:
         DataError: the data set has no images or is not prepared, or none of them has instances and keep_empty is False.
@@ -241,9 +241,9 @@ class Loader:
         """Make the sample at a position of a pass, or the next usable one after it.
 
         Args:
-            pass_ix: Number of the pass.
-            position: Position in the order of the pass.
-            out: Memory for the image; see `make_sample`.
+            pass_ix: number of the pass.
+            position: position in the order of the pass.
+            out: memory for the image; see `make_sample`.
 
         Raises:
             DataError: no image of the data set can be used.
@@ -392,9 +392,9 @@ def pad_ground_truth(
     """Stack the class ids, boxes and masks of samples, each padded with zeros.
 
     Args:
-        samples: Of at most `rows` instances each.
+        samples: of at most `rows` instances each.
         rows: G.
-        take: Allocates the masks; see `Loader`.
+        take: allocates the masks; see `Loader`.
     """
     gt_class_ids = np.zeros((len(samples), rows), np.int32)
     gt_boxes = np.zeros((len(samples), rows, 4), np.int32)

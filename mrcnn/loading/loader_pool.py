@@ -86,9 +86,9 @@ class StoredBatch(NamedTuple):
     """A batch in shared memory.
 
     Attributes:
-        segment: Name of the segment that the slot uses from now on; None if it has not changed.
-        slot: Number of the slot.
-        layout: The place of each array.
+        segment: name of the segment that the slot uses from now on; None if it has not changed.
+        slot: number of the slot.
+        layout: the place of each array.
     """
 
     segment: str | None
@@ -144,10 +144,10 @@ class WorkerProcesses:
     MOST_REMEMBERED once.
 
     Args:
-        loader: Learns what its copies in the processes find out.
-        make_batch: Made of `loader`, such as `loader.__getitem__`.
-        workers: Number of processes. Each holds a copy of the loader and its data set.
-        num_steps: Step 0 is expected after so many steps; None if the steps have no end.
+        loader: learns what its copies in the processes find out.
+        make_batch: made of `loader`, such as `loader.__getitem__`.
+        workers: number of processes. Each holds a copy of the loader and its data set.
+        num_steps: step 0 is expected after so many steps; None if the steps have no end.
 
     Raises:
         ValueError: `workers` is below 1.

@@ -41,9 +41,9 @@ class SampleSettings:
 
     Attributes:
         resize_mode: "none", "square", "pad64" or "crop"; see `mrcnn.geometry.resize.resize_image`.
-        min_dim: Pixels.
-        max_dim: Pixels.
-        min_scale: Least factor of enlargement; 0 or None for no bound.
+        min_dim: pixels.
+        max_dim: pixels.
+        min_scale: least factor of enlargement; 0 or None for no bound.
         mini_mask_shape: (h, w), or None for masks of the size of the network's input.
         num_classes: K.
         num_channels: C; images are converted to it by `mrcnn.io.images.to_channels`.
@@ -63,10 +63,10 @@ class Sample(NamedTuple):
 
     Attributes:
         image: uint8 or float32, as `mrcnn.io.images.to_channels` returns it; the mean is not subtracted.
-        image_meta: See `mrcnn.geometry.meta`.
-        class_ids: Negative for crowds.
-        boxes: Pixels.
-        masks: Mini-masks, or masks of the size of the image.
+        image_meta: see `mrcnn.geometry.meta`.
+        class_ids: negative for crowds.
+        boxes: pixels.
+        masks: mini-masks, or masks of the size of the image.
     """
 
     image: Shaped[np.ndarray, "H W C"]
@@ -87,12 +87,12 @@ def make_sample(
     """Load an image with its instances, resize it and augment it.
 
     Args:
-        dataset: Prepared.
-        image_id: Position of the image in the data set.
-        settings: See `SampleSettings`.
+        dataset: prepared.
+        image_id: position of the image in the data set.
+        settings: see `SampleSettings`.
         augmentation: imgaug augmenter, `RandomFlip` or None. It must not change the size of the image.
-        rng: Draws the crop and the augmentation; None uses NumPy's global state.
-        out: Contiguous memory for the pixels, so that a batch is written only once. If the image has its shape and
+        rng: draws the crop and the augmentation; None uses NumPy's global state.
+        out: contiguous memory for the pixels, so that a batch is written only once. If the image has its shape and
             dtype, the sample's image is this very array; otherwise, and with None, the image has memory of its own.
 
     Returns:
@@ -150,8 +150,8 @@ def load_checked_image(
     """Load an image and check that it is one.
 
     Args:
-        dataset: Prepared.
-        image_id: Position of the image in the data set.
+        dataset: prepared.
+        image_id: position of the image in the data set.
         num_channels: C; the image is converted to it as detection does, by `mrcnn.io.images.to_channels`. None keeps the
             image as loaded.
 
@@ -194,8 +194,8 @@ def load_checked_instances(
     """Load the instances of an image and check them.
 
     Args:
-        dataset: Prepared.
-        image_id: Position of the image in the data set.
+        dataset: prepared.
+        image_id: position of the image in the data set.
         size: (height, width) of the image file as decoded.
         num_classes: K.
 

@@ -25,7 +25,7 @@ class CocoValidation(keras.callbacks.Callback):
     the last figures.
 
     Args:
-        every: Epochs from one evaluation to the next.
+        every: epochs from one evaluation to the next.
     """
 
     def __init__(self, evaluate: Callable[[], CocoResult], every: int = 1) -> None:
@@ -55,7 +55,7 @@ class Speed(keras.callbacks.Callback):
     has held so far) and, on an accelerator, peak_device_memory_mb.
 
     Args:
-        batch_size: Images per step.
+        batch_size: images per step.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -102,7 +102,7 @@ class History(keras.callbacks.Callback):
         """Read the rows of earlier epochs.
 
         Raises:
-            ValueError: The file is not the history of a run. This is raised before anything is trained.
+            ValueError: the file is not the history of a run. This is raised before anything is trained.
         """
         self.rows = read_history(self.path) if self.path.exists() else []
 

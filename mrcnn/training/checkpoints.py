@@ -29,11 +29,11 @@ class SaveEpoch(keras.callbacks.Callback):
     generators are set back, so that the next epoch draws the same numbers after a resumption, and without validation.
 
     Args:
-        pattern: Path of a checkpoint with {epoch:04d}; epochs count from 1.
-        state_path: Path of the training state; see `save_state`.
+        pattern: path of a checkpoint with {epoch:04d}; epochs count from 1.
+        state_path: path of the training state; see `save_state`.
         stage: `training_stage` of the model when it was compiled.
-        kept: Only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
-        on_saved: Called with the number of trained epochs once they are saved.
+        kept: only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
+        on_saved: called with the number of trained epochs once they are saved.
     """
 
     def __init__(self, pattern: str, state_path: Path | str, stage: dict[str, Any], kept: int | None = None,
@@ -85,7 +85,7 @@ def training_stage(model: keras.Model) -> dict[str, Any]:
     a stage trains; the stage is still the one that began with the rate given to `train`.
 
     Args:
-        model: Compiled.
+        model: compiled.
     """
     optimizer = json.loads(json.dumps(keras.optimizers.serialize(model.optimizer), default=str))
     return {"optimizer": _comparable(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
@@ -95,9 +95,9 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
     """Write the training state atomically.
 
     Args:
-        model: Compiled, its optimizer built.
-        epoch: Number of trained epochs.
-        stage: See `training_stage`.
+        model: compiled, its optimizer built.
+        epoch: number of trained epochs.
+        stage: see `training_stage`.
     """
     with atomic_open(path) as raw, h5py.File(raw, "w") as file:
         file.attrs["epoch"] = epoch
@@ -110,17 +110,17 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[
     """Restore the training state if the file is of this epoch and of the same stage: the same layers, the same optimizer.
 
     Args:
-        model: Compiled, its optimizer built.
-        path: A file that `save_state` wrote. It need not exist.
-        epoch: Number of trained epochs.
-        stage: See `training_stage`.
+        model: compiled, its optimizer built.
+        path: a file that `save_state` wrote. It need not exist.
+        epoch: number of trained epochs.
+        stage: see `training_stage`.
 
     Returns:
         False if the optimizer starts afresh: there is no file, or other layers train, or the optimizer, the learning rate
         given to `train` or the epoch of the weights differ.
 
     Raises:
-        ValueError: The file is damaged or does not fit. No variable has changed then.
+        ValueError: the file is damaged or does not fit. No variable has changed then.
     """
     if not Path(path).is_file():
         return False
@@ -142,8 +142,8 @@ def _value(file: h5py.File, number: int, variable: Any) -> np.ndarray:
     """Return the stored value of a variable.
 
     Raises:
-        KeyError: There is none.
-        ValueError: The variable cannot hold it.
+        KeyError: there is none.
+        ValueError: the variable cannot hold it.
     """
     value = np.asarray(file[str(number)][()])
     if value.shape != tuple(variable.shape) or value.dtype.kind not in "biuf":

@@ -146,7 +146,7 @@ class Remembering:
     """Make batches and remember the first error, because TensorFlow wraps it in two pages of its own.
 
     Attributes:
-        error: The first error that was raised, or None.
+        error: the first error that was raised, or None.
     """
 
     def __init__(self, make_batch: Callable[[int], Batch]) -> None:
@@ -171,9 +171,9 @@ def stream(make_batch: Callable[[int], Batch], first: int = 0, workers: int = 2)
     """Yield the batch of one step after another, in order and without end.
 
     Args:
-        make_batch: Takes the step. Must be thread-safe.
-        first: The step to begin with.
-        workers: Threads that make batches ahead; 0 makes each batch when it is requested.
+        make_batch: takes the step. Must be thread-safe.
+        first: the step to begin with.
+        workers: threads that make batches ahead; 0 makes each batch when it is requested.
 
     Yields:
         (batch,): what Keras takes as inputs without targets.
@@ -202,9 +202,9 @@ class FixedBatches(keras.utils.PyDataset):
     epoch would be validated on other images.
 
     Args:
-        make_batch: Takes the step. Must be thread-safe.
-        count: Number of batches.
-        workers: Threads; 0 makes each batch when it is requested.
+        make_batch: takes the step. Must be thread-safe.
+        count: number of batches.
+        workers: threads; 0 makes each batch when it is requested.
     """
 
     def __init__(self, make_batch: Callable[[int], Batch], count: int, workers: int = 2) -> None:

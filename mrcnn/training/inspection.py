@@ -51,29 +51,29 @@ class InferenceStages:
     """What happens to one image, from anchors to masks.
 
     Attributes:
-        image: As given.
-        anchors: They may reach beyond the image, as may all boxes before they are clipped.
-        level_counts: Number of anchors of each pyramid level, in the order of `anchors`.
-        rpn_scores: Probability of an object in each anchor.
-        top_anchors: The best anchors, in descending order of score.
-        top_scores: Their scores.
+        image: as given.
+        anchors: they may reach beyond the image, as may all boxes before they are clipped.
+        level_counts: number of anchors of each pyramid level, in the order of `anchors`.
+        rpn_scores: probability of an object in each anchor.
+        top_anchors: the best anchors, in descending order of score.
+        top_scores: their scores.
         refined_anchors: `top_anchors` moved by the deltas of the RPN.
         clipped_anchors: `refined_anchors` clipped to the network's input, which includes the padding around the image.
-        kept: Positions in these of the anchors that non-maximum suppression kept.
-        proposals: The kept ones.
-        class_probs: Class probabilities of each proposal.
-        box_deltas: Deltas for each class, divided by BBOX_STD_DEV.
-        class_ids: The best class; 0 is background.
-        scores: Its probability.
-        refined_proposals: Proposals moved by the deltas of the best class.
+        kept: positions in these of the anchors that non-maximum suppression kept.
+        proposals: the kept ones.
+        class_probs: class probabilities of each proposal.
+        box_deltas: deltas for each class, divided by BBOX_STD_DEV.
+        class_ids: the best class; 0 is background.
+        scores: its probability.
+        refined_proposals: proposals moved by the deltas of the best class.
         clipped_proposals: `refined_proposals` clipped to the image.
-        outcomes: One of OUTCOMES for each proposal. "kept": it is a detection; "background": its best class is; "low score":
+        outcomes: one of OUTCOMES for each proposal. "kept": it is a detection; "background": its best class is; "low score":
             below DETECTION_MIN_CONFIDENCE; "suppressed": it overlaps a stronger box of its class; "beyond the limit": there
             are DETECTION_MAX_INSTANCES stronger ones; "no area": nothing of it is left in the image.
-        suppressed_by: Position of the stronger proposal; -1 if it was not suppressed.
-        detected_from: The proposal that each detection comes from.
-        detections: The result of `MaskRCNN.detect` for the image.
-        mask_probs: The mask of each detection for its class, before it is pasted.
+        suppressed_by: position of the stronger proposal; -1 if it was not suppressed.
+        detected_from: the proposal that each detection comes from.
+        detections: the result of `MaskRCNN.detect` for the image.
+        mask_probs: the mask of each detection for its class, before it is pasted.
     """
 
     image: Shaped[np.ndarray, "H W *C"]
@@ -111,11 +111,11 @@ def inference_stages(model: "MaskRCNN", image: npt.ArrayLike) -> InferenceStages
     "mrcnn_detection" are computed by those layers, once more from their inputs.
 
     Args:
-        model: In either mode.
-        image: As `MaskRCNN.detect` takes it.
+        model: in either mode.
+        image: as `MaskRCNN.detect` takes it.
 
     Raises:
-        ValueError: It is not an image.
+        ValueError: it is not an image.
     """
     image = np.asarray(image)
     config, predictor = model.config, model.full_predictor
@@ -158,7 +158,7 @@ def _outcomes(stages: Mapping[str, np.ndarray], count: int, visible: Int[np.ndar
     Args:
         stages: `DetectionLayer.stages` of one image.
         count: P.
-        visible: The detections that have an area in the image.
+        visible: the detections that have an area in the image.
 
     Returns:
         One of OUTCOMES for each proposal; the proposal that suppressed it, or -1.
@@ -185,16 +185,16 @@ def layer_activations(model: "MaskRCNN", image: npt.ArrayLike, names: Sequence[s
     """Compute the outputs of layers for one image.
 
     Args:
-        model: In either mode.
-        image: As `MaskRCNN.detect` takes it.
-        names: Names of layers, such as ["res4f_out", "fpn_p2", "rpn_conv_shared"].
+        model: in either mode.
+        image: as `MaskRCNN.detect` takes it.
+        names: names of layers, such as ["res4f_out", "fpn_p2", "rpn_conv_shared"].
 
     Returns:
         The output of each layer, mostly [h, w, channels], in the order of `names`. A layer inside "rpn_model" is run on every
         pyramid level; its outputs are called name/fpn_p2 to name/fpn_p6.
 
     Raises:
-        ValueError: There is no layer of that name. The message lists similar names.
+        ValueError: there is no layer of that name. The message lists similar names.
     """
     inputs, tensors = _graph(model.full_predictor.model)
     outputs = [pair for name in names for pair in _activations(model.full_predictor.model, tensors, name)]
@@ -226,10 +226,10 @@ def _activations(model: keras.Model, tensors: Mapping[str, Any], name: str) -> l
     """Return (name, tensor) of a layer, or of a layer inside a nested model for each pyramid level.
 
     Args:
-        tensors: Of `_graph`.
+        tensors: of `_graph`.
 
     Raises:
-        ValueError: There is no layer of that name.
+        ValueError: there is no layer of that name.
     """
     for nested in _nested(model):
         for layer in nested.layers:
@@ -262,7 +262,7 @@ def ancestor(model: keras.Model, tensor: Any, name: str) -> ProposalStage | Any 
     every layer, as "layer" or "layer/anything:0", also inside nested models.
 
     Args:
-        tensor: Ignored; the classic code searched behind it. Names are unique in the model.
+        tensor: ignored; the classic code searched behind it. Names are unique in the model.
 
     Returns:
         ProposalStage or KerasTensor; None if nothing has that name.
@@ -280,7 +280,7 @@ def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequ
     """Compute tensors of an inference model.
 
     Args:
-        model: The classic inference variant.
+        model: the classic inference variant.
         inputs: [molded images, image_meta, anchors].
         outputs: (name, KerasTensor or ProposalStage). A tensor of the nested model "rpn_model" is computed for each map that
             this is run on.
@@ -290,7 +290,7 @@ def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequ
         that non-maximum suppression kept are those of the first image, int32 [kept], as in the classic code.
 
     Raises:
-        ValueError: An output is None. The message names it.
+        ValueError: an output is None. The message names it.
     """
     for name, output in outputs:
         if output is None:

@@ -30,14 +30,14 @@ class InspectSamples(keras.callbacks.Callback):
     the curves. TensorBoard's own writer is used, so that this works on every backend.
 
     Args:
-        model: The model that trains.
-        dataset: Prepared. Images that are not trained on show most.
-        image_ids: Positions in the data set.
-        every: Epochs from one drawing to the next.
+        model: the model that trains.
+        dataset: prepared. Images that are not trained on show most.
+        image_ids: positions in the data set.
+        every: epochs from one drawing to the next.
 
     Raises:
         ValueError: `every` is below 1, or an image is not in the data set.
-        ImportError: When training begins, if TensorBoard is not installed.
+        ImportError: when training begins, if TensorBoard is not installed.
     """
 
     def __init__(self, model: "MaskRCNN", dataset: Dataset, image_ids: Sequence[int] = (0,), every: int = 1) -> None:

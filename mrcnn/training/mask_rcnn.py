@@ -45,21 +45,21 @@ class MaskRCNN:
 
     Args:
         mode: "training" or "inference".
-        config: It is validated here.
-        model_dir: Folder of the run folders. None: the model detects, but cannot train or find checkpoints; the same holds for
+        config: it is validated here.
+        model_dir: folder of the run folders. None: the model detects, but cannot train or find checkpoints; the same holds for
             a configuration without a NAME.
 
     Attributes:
-        keras_model: The Keras model of the mode. Training and inference models have the same layer names and weights.
-        mode, config, model_dir: As given.
-        log_dir: Run folder, created when training begins. None without a NAME or a model_dir.
-        checkpoint_path: Path of the run's checkpoints, with {epoch:04d}. None without a NAME or a model_dir.
-        epoch: Epochs trained so far, in this run or before the checkpoint that was loaded.
-        anchors: Pixel anchors [A, 4] of the molded images seen last; before any, those of IMAGE_SHAPE.
+        keras_model: the Keras model of the mode. Training and inference models have the same layer names and weights.
+        mode, config, model_dir: as given.
+        log_dir: run folder, created when training begins. None without a NAME or a model_dir.
+        checkpoint_path: path of the run's checkpoints, with {epoch:04d}. None without a NAME or a model_dir.
+        epoch: epochs trained so far, in this run or before the checkpoint that was loaded.
+        anchors: pixel anchors [A, 4] of the molded images seen last; before any, those of IMAGE_SHAPE.
 
     Raises:
-        ValueError: Another mode.
-        ConfigError: The configuration cannot work.
+        ValueError: another mode.
+        ConfigError: the configuration cannot work.
     """
 
     def __init__(self, mode: str, config: Config, model_dir: str | None) -> None:
@@ -92,8 +92,8 @@ class MaskRCNN:
         """Return the path of the newest checkpoint of this configuration's NAME under model_dir.
 
         Raises:
-            FileNotFoundError: There is none.
-            ValueError: There is no NAME or model_dir.
+            FileNotFoundError: there is none.
+            ValueError: there is no NAME or model_dir.
         """
         name, model_dir = self._run_names("find checkpoints")
         return runs.find_last(model_dir, name)
@@ -108,17 +108,17 @@ class MaskRCNN:
         warns while an inference model has layers that no file gave weights.
 
         Args:
-            filepath: An .h5 file. A file whose name ends with .weights.h5 has Keras's own layout, as
+            filepath: an .h5 file. A file whose name ends with .weights.h5 has Keras's own layout, as
                 keras.callbacks.ModelCheckpoint writes it in training; it must be of this network, and loads in either mode.
-            by_name: Match layers by name. Otherwise the file must fit the whole model.
-            exclude: Names of layers that keep their values, such as the heads if the number of classes differs.
+            by_name: match layers by name. Otherwise the file must fit the whole model.
+            exclude: names of layers that keep their values, such as the heads if the number of classes differs.
 
         Returns:
             Matched, missing and mismatched tensors; None for a file of Keras's own layout, which is complete.
 
         Raises:
-            ValueError: The file is of another network, or `exclude` was given for a file of Keras's own layout.
-            FileNotFoundError: There is no such file.
+            ValueError: the file is of another network, or `exclude` was given for a file of Keras's own layout.
+            FileNotFoundError: there is no such file.
         """
         if str(filepath).endswith(KERAS_SUFFIX):
             self._load_keras_weights(filepath, exclude)
@@ -166,9 +166,9 @@ class MaskRCNN:
         """Train the layers whose name matches and freeze the others.
 
         Args:
-            layer_regex: Regular expression over whole layer names.
+            layer_regex: regular expression over whole layer names.
             keras_model: None is this model's.
-            indent: Spaces before the printed names.
+            indent: spaces before the printed names.
             verbose: 1 prints the layers that train.
         """
         layers = trainable.set_trainable(keras_model or self.keras_model, layer_regex)
@@ -182,7 +182,7 @@ class MaskRCNN:
         Without a NAME or a model_dir there is no run folder: log_dir and checkpoint_path are None, only epoch is set.
 
         Args:
-            model_path: Path of a checkpoint whose run is resumed.
+            model_path: path of a checkpoint whose run is resumed.
         """
         folder, self.epoch = (runs.parse_checkpoint(str(model_path)) if model_path else None) or (None, 0)
         self.log_dir = self.checkpoint_path = None
@@ -195,7 +195,7 @@ class MaskRCNN:
         """Return NAME and model_dir, which run folders need.
 
         Raises:
-            ValueError: One of them is None.
+            ValueError: one of them is None.
         """
         if not self.config.NAME:
             raise ValueError(f"NAME is not set: to {purpose}, give the configuration a NAME, which its run folders and "
@@ -210,22 +210,22 @@ class MaskRCNN:
         """Train up to an epoch.
 
         Args:
-            train_dataset: Prepared.
-            val_dataset: Prepared. None trains without validation.
-            learning_rate: A number or a Keras schedule.
-            epochs: The epoch to stop after, counted from the start of the run: a second call with a higher number continues
+            train_dataset: prepared.
+            val_dataset: prepared. None trains without validation.
+            learning_rate: a number or a Keras schedule.
+            epochs: the epoch to stop after, counted from the start of the run: a second call with a higher number continues
                 where the first stopped.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression over layer names.
             augmentation: imgaug augmenter, applied to image and masks together.
             custom_callbacks: Keras callbacks, which run after ours.
-            no_augmentation_sources: Names of data set sources whose images are not augmented.
+            no_augmentation_sources: names of data set sources whose images are not augmented.
 
         Returns:
             The history of this call; an empty one if `epochs` are trained already.
 
         Raises:
-            ValueError: It is an inference model, there is no NAME or model_dir, or `layers` matches no layer.
-            DataError: The data cannot be trained on.
+            ValueError: it is an inference model, there is no NAME or model_dir, or `layers` matches no layer.
+            DataError: the data cannot be trained on.
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
@@ -338,11 +338,11 @@ class MaskRCNN:
         """Compute COCO AP of boxes and masks; for an LVIS data set its federated AP.
 
         Args:
-            dataset: Prepared.
+            dataset: prepared.
             image_ids: None takes all.
-            limit: Only the first so many images.
-            progress: See `evaluation.coco.evaluate`.
-            min_confidence: Least score of a detection that counts, in place of DETECTION_MIN_CONFIDENCE: average precision
+            limit: only the first so many images.
+            progress: see `evaluation.coco.evaluate`.
+            min_confidence: least score of a detection that counts, in place of DETECTION_MIN_CONFIDENCE: average precision
                 is defined over detections of every score.
         """
         self._warn_of_unloaded_layers()
@@ -369,12 +369,12 @@ class MaskRCNN:
         """Run parts of the inference graph, and print shape and range of each output; see `training.inspection.run_graph`.
 
         Args:
-            images: A list of images; with `image_metas` molded images.
+            images: a list of images; with `image_metas` molded images.
             outputs: (name, tensor of this model or handle of `ancestor`).
             image_metas: [B, 12 + K].
 
         Raises:
-            ValueError: The model is in training mode, or an output is None.
+            ValueError: the model is in training mode, or an output is None.
         """
         if self.mode != "inference":
             raise ValueError('this model was built with mode "training": build one with mode "inference" and load its '

@@ -35,8 +35,8 @@ class SGD(keras.optimizers.SGD):
         """Update one variable and its momentum.
 
         Args:
-            gradient: Tensor of the variable's shape.
-            variable: On TensorFlow a tf.Variable.
+            gradient: tensor of the variable's shape.
+            variable: on TensorFlow a tf.Variable.
             learning_rate: float32 scalar.
         """
         momentum = self._momentum_of.get(variable.ref()) if self._momentum_of else None
@@ -57,7 +57,7 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
 
     Args:
         config: OPTIMIZER and GRADIENT_CLIP_NORM are read.
-        momentum: For "sgd".
+        momentum: for "sgd".
 
     Raises:
         ValueError: OPTIMIZER is a name that Keras does not know.

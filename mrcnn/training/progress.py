@@ -34,8 +34,8 @@ class TrainingProgress(keras.callbacks.Callback):
     line before the first step, which compiles the graph.
 
     Args:
-        console: Standard output when None.
-        validation_steps: Steps of the validation of an epoch.
+        console: standard output when None.
+        validation_steps: steps of the validation of an epoch.
     """
 
     def __init__(self, console: Console | None = None, validation_steps: int | None = None) -> None:

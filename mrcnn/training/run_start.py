@@ -44,16 +44,16 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
     """Return the validated configuration of a command.
 
     Args:
-        data: The data format. It is the NAME of the run if nothing else sets it.
-        settings: The user's changes, which take precedence.
-        saved: The configuration of an earlier run, used in place of the preset.
-        from_scratch: Training starts from random weights.
+        data: the data format. It is the NAME of the run if nothing else sets it.
+        settings: the user's changes, which take precedence.
+        saved: the configuration of an earlier run, used in place of the preset.
+        from_scratch: training starts from random weights.
 
     Returns:
         NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
 
     Raises:
-        ConfigError: An unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
+        ConfigError: an unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
     """
     scratch = {**FROM_SCRATCH, **FORMAT_FROM_SCRATCH.get(data, {})} if from_scratch else {}
     base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
@@ -64,7 +64,7 @@ def for_other_data(saved: Config | None, name: str) -> Config | None:
     """Return the configuration of an earlier run for training under another NAME: the same network, other classes.
 
     Args:
-        saved: Returned unchanged if it is None or has this NAME.
+        saved: returned unchanged if it is None or has this NAME.
         name: NAME of the new run.
     """
     if saved is None or saved.NAME == name:
@@ -76,7 +76,7 @@ def with_classes(config: Config, dataset: Dataset) -> Config:
     """Return `config` with the number of classes of `dataset`, which is prepared.
 
     Raises:
-        ConfigError: The configuration already sets another number of classes.
+        ConfigError: the configuration already sets another number of classes.
     """
     if config.NUM_CLASSES == Config.NUM_CLASSES:
         return config.with_overrides({"NUM_CLASSES": dataset.num_classes})
@@ -95,12 +95,12 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
         weights: "coco" for the published COCO weights (without the class layers if the classes are others), "imagenet" for a
             backbone trained on ImageNet, "last" for the newest checkpoint of a run of the configuration's NAME, "none" for
             the random weights that the model has, or the path of a file.
-        exclude: Names of layers to leave unchanged; "heads" means CLASS_LAYERS.
+        exclude: names of layers to leave unchanged; "heads" means CLASS_LAYERS.
 
     Raises:
-        ValueError: The weights are of another network.
-        FileNotFoundError: There is no such file, or no checkpoint.
-        OSError: The download failed.
+        ValueError: the weights are of another network.
+        FileNotFoundError: there is no such file, or no checkpoint.
+        OSError: the download failed.
     """
     if weights == "none":
         print("Starting from random weights.")
@@ -135,7 +135,7 @@ def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
         weights: "coco", or the path of a checkpoint.
 
     Raises:
-        ValueError: The weights are of another network or of other classes, or the file lacks layers of the model.
+        ValueError: the weights are of another network or of other classes, or the file lacks layers of the model.
     """
     path: Path | str = weights
     if weights == "coco":
@@ -163,13 +163,13 @@ def shapes_checkpoint(folder: Path | str, *, images: int = 2400, epochs: int = 2
     """Return the newest checkpoint of a network trained on shapes. The first call trains it, in minutes on two CPU cores.
 
     Args:
-        folder: The folder of the run folders. It should hold no other run named "shapes".
-        images: Number of drawn images to train on.
-        epochs: Passes over them. A run of fewer epochs is not enough: a new one is trained.
-        **settings: Changes of the configuration of `mrcnn train shapes` for random weights.
+        folder: the folder of the run folders. It should hold no other run named "shapes".
+        images: number of drawn images to train on.
+        epochs: passes over them. A run of fewer epochs is not enough: a new one is trained.
+        **settings: changes of the configuration of `mrcnn train shapes` for random weights.
 
     Raises:
-        ConfigError: A setting is unknown or cannot work.
+        ConfigError: a setting is unknown or cannot work.
     """
     try:
         checkpoint = find_last(folder, "shapes")

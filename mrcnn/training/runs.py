@@ -87,11 +87,11 @@ def find_last(model_dir: Path | str, name: str | None = None) -> str:
     """Return the newest checkpoint of the newest run that has one.
 
     Args:
-        model_dir: The folder of the run folders.
-        name: Only runs of this Config.NAME; None takes any.
+        model_dir: the folder of the run folders.
+        name: only runs of this Config.NAME; None takes any.
 
     Raises:
-        FileNotFoundError: No run has a checkpoint. The message says where it was looked for.
+        FileNotFoundError: no run has a checkpoint. The message says where it was looked for.
     """
     pattern = rf"{re.escape(name.lower()) if name else '.+?'}\d{{8}}T\d{{4}}"
     folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
@@ -114,11 +114,11 @@ def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None
     Args:
         weights: "last" for the newest run's newest checkpoint under `model_dir`, the path of a weight file, or the path of
             a run folder, for its newest checkpoint.
-        model_dir: The folder of the run folders.
-        name: With "last", only runs of this Config.NAME.
+        model_dir: the folder of the run folders.
+        name: with "last", only runs of this Config.NAME.
 
     Raises:
-        FileNotFoundError: There is no such file, or no checkpoint.
+        FileNotFoundError: there is no such file, or no checkpoint.
     """
     if weights == "last":
         return find_last(model_dir, name)
@@ -136,9 +136,9 @@ class TrainedRun:
     """A checkpoint and what is needed to use it.
 
     Attributes:
-        weights: Path of the checkpoint, or "coco" for the published weights.
-        config: The configuration that it was trained with.
-        class_names: Position is class id; [0] is the background.
+        weights: path of the checkpoint, or "coco" for the published weights.
+        config: the configuration that it was trained with.
+        class_names: position is class id; [0] is the background.
     """
 
     weights: str
@@ -156,7 +156,7 @@ def load_class_names(path: Path | str) -> list[str]:
     """Read a classes.json.
 
     Raises:
-        ConfigError: The file is missing or does not hold a list of names.
+        ConfigError: the file is missing or does not hold a list of names.
     """
     try:
         names = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -172,14 +172,14 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     """Find a checkpoint with its configuration and class names.
 
     Args:
-        weights: As `find_checkpoint` takes it, or "coco" for the published COCO weights.
-        model_dir: Where "last" looks.
-        config_file: Read in place of the config.json beside the weights.
-        classes_file: Read in place of the classes.json beside the weights.
+        weights: as `find_checkpoint` takes it, or "coco" for the published COCO weights.
+        model_dir: where "last" looks.
+        config_file: read in place of the config.json beside the weights.
+        classes_file: read in place of the classes.json beside the weights.
 
     Raises:
-        FileNotFoundError: There are no such weights.
-        ConfigError: There is no configuration or no list of class names, or they contradict each other.
+        FileNotFoundError: there are no such weights.
+        ConfigError: there is no configuration or no list of class names, or they contradict each other.
     """
     config: Config | None = None
     names: list[str] | None = None
@@ -219,8 +219,8 @@ def read_history(path: Path | str) -> list[dict[str, float]]:
         epoch has two rows, the later row counts.
 
     Raises:
-        ValueError: The file has no column "epoch", or is not text.
-        OSError: It cannot be read.
+        ValueError: the file has no column "epoch", or is not text.
+        OSError: it cannot be read.
     """
     rows = {}
     try:
@@ -270,7 +270,7 @@ def add_environment(folder: Path | str, **details: object) -> None:
     """Add an entry to the environment.json of a run folder: a run may be resumed later, on another machine.
 
     Args:
-        **details: More fields of the entry, such as first_epoch and layers.
+        **details: more fields of the entry, such as first_epoch and layers.
     """
     path = Path(folder) / ENVIRONMENT_NAME
     began = datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -122,9 +122,9 @@ def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augme
     """Return the Loader that feeds a training model.
 
     Args:
-        dataset: Prepared.
+        dataset: prepared.
         augmentation: imgaug augmenter.
-        no_augmentation_sources: Names of sources whose images are not augmented.
+        no_augmentation_sources: names of sources whose images are not augmented.
     """
     targets = replace(target_settings(config), image_size=_size(config.IMAGE_SHAPE))
     return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
@@ -139,8 +139,8 @@ def make_generator(
     """Return the classic generator of batches; see `loading.generator.data_generator` for what it yields.
 
     Args:
-        random_rois: Random regions per image, 0 for none.
-        detection_targets: Whether to sample the random regions and compute head targets for them.
+        random_rois: random regions per image, 0 for none.
+        detection_targets: whether to sample the random regions and compute head targets for them.
         The others: see `make_loader`.
     """
     return generator.data_generator(

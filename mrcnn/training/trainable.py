@@ -26,7 +26,7 @@ def layer_regex(layers: str) -> str:
     """Return the regular expression of a stage; any other text is one already.
 
     Raises:
-        ValueError: The text is not a regular expression.
+        ValueError: the text is not a regular expression.
     """
     regex = STAGES.get(layers, layers)
     try:
@@ -43,7 +43,7 @@ def check_stage(model: keras.Model, layers: str) -> None:
     Any other stage or expression is accepted.
 
     Raises:
-        ValueError: Only the heads would train. The message names the layers of the backbone.
+        ValueError: only the heads would train. The message names the layers of the backbone.
     """
     if layers not in BACKBONE_STAGES:
         return
@@ -74,7 +74,7 @@ def set_trainable(model: keras.Model, regex: str) -> list[keras.layers.Layer]:
         The layers that train.
 
     Raises:
-        ValueError: No layer matches.
+        ValueError: no layer matches.
     """
     chosen = []
     model.trainable = True

@@ -44,11 +44,11 @@ class LoadReport:
     """What happened to each tensor when a file was loaded. Tensors are named "layer/tensor", such as "conv1/kernel".
 
     Attributes:
-        matched: Tensors of the model that were set.
-        missing: Tensors of the model that the file lacks; they keep their values.
+        matched: tensors of the model that were set.
+        missing: tensors of the model that the file lacks; they keep their values.
         mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises on these.
-        unused: Tensors of the file, as named there, that match nothing in the model.
-        excluded: Tensors of the model that were left unchanged because their layer was excluded.
+        unused: tensors of the file, as named there, that match nothing in the model.
+        excluded: tensors of the model that were left unchanged because their layer was excluded.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class LoadReport:
         """Return the layers that neither this file nor an earlier one gave weights.
 
         Args:
-            before: What this method returned for the file loaded before; None if this is the first.
+            before: what this method returned for the file loaded before; None if this is the first.
         """
         return [layer for layer in _layers_of([*self.missing, *self.excluded]) if before is None or layer in before]
 
@@ -128,14 +128,14 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
     """Set the weights of a model from a classic file, or change nothing and raise an error that says why.
 
     Args:
-        path: A file of `save`, of Keras 2's `save_weights`, or of its `model.save`.
+        path: a file of `save`, of Keras 2's `save_weights`, or of its `model.save`.
         by_name: True loads what the file and the model have in common. False requires the file to hold the whole model;
             layers are matched by name, or if the names differ by their order.
-        exclude: Names of layers to leave unchanged: of a nested model, or of single layers in it.
+        exclude: names of layers to leave unchanged: of a nested model, or of single layers in it.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        WeightsError: The file is not of this layout, nothing in it matches, a tensor that is not excluded has another
+        FileNotFoundError: there is no such file.
+        WeightsError: the file is not of this layout, nothing in it matches, a tensor that is not excluded has another
             shape, or (`by_name=False`) the file is not of this model. No weight has changed then.
 
     Differs: the classic code stopped at the first layer of another shape with the weights before it already set, and
@@ -205,7 +205,7 @@ class ClassicFiles:
     Classic notebooks end with `model.keras_model.save_weights("mask_rcnn_shapes.h5")`.
 
     Attributes:
-        unloaded_layers: Names of the layers that no loaded file gave weights; None before a file is loaded.
+        unloaded_layers: names of the layers that no loaded file gave weights; None before a file is loaded.
     """
 
     unloaded_layers: tuple[str, ...] | None = None
@@ -214,12 +214,12 @@ class ClassicFiles:
         """Write the weights, in Keras' layout if the path ends with .weights.h5, in the classic layout otherwise.
 
         Args:
-            filepath: The file.
-            overwrite: Whether an existing file is replaced.
-            **kwargs: For keras.Model.save_weights, for Keras' layout.
+            filepath: the file.
+            overwrite: whether an existing file is replaced.
+            **kwargs: for keras.Model.save_weights, for Keras' layout.
 
         Raises:
-            FileExistsError: The file exists and `overwrite` is False.
+            FileExistsError: the file exists and `overwrite` is False.
         """
         if str(filepath).endswith(KERAS_SUFFIX):
             super().save_weights(filepath, overwrite=overwrite, **kwargs)  # type: ignore[misc]
@@ -235,10 +235,10 @@ class ClassicFiles:
         Layers that the file lacks, and `exclude` does not name, are printed in one line. They keep their values.
 
         Args:
-            filepath: The file.
-            by_name: See `load`. `exclude` implies it.
-            exclude: See `load`.
-            **kwargs: For keras.Model.load_weights, for Keras' layout.
+            filepath: the file.
+            by_name: see `load`. `exclude` implies it.
+            exclude: see `load`.
+            **kwargs: for keras.Model.load_weights, for Keras' layout.
 
         Returns:
             LoadReport for the classic layout; None for Keras', which is complete.

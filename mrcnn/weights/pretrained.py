@@ -49,11 +49,11 @@ def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
     """Download the classic COCO weights: ResNet-101, 81 classes, for `load_weights(path, by_name=True)`.
 
     Args:
-        path: Where to put the file; None puts it in the cache folder.
-        verbose: Above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
+        path: where to put the file; None puts it in the cache folder.
+        verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
     Raises:
-        mrcnn.io.download.DownloadError: The download failed, or the file is not the released one.
+        mrcnn.io.download.DownloadError: the download failed, or the file is not the released one.
     """
     return _download(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), COCO_MODEL_MD5, verbose)
 
@@ -63,14 +63,14 @@ def imagenet_weights(architecture: object = "resnet50", verbose: int = 1) -> Pat
 
     Args:
         architecture: "resnet50" or "resnet101".
-        verbose: Above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
+        verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
     Returns:
         A file for `load_weights(path, by_name=True)`: the layers of the backbone with stage 5.
 
     Raises:
-        ValueError: Another architecture.
-        mrcnn.io.download.DownloadError: The download failed, or the file is not the released one.
+        ValueError: another architecture.
+        mrcnn.io.download.DownloadError: the download failed, or the file is not the released one.
     """
     architecture = _checked_architecture(architecture)
     path = cache_dir() / f"{architecture}_imagenet_classic.h5"
@@ -135,8 +135,8 @@ def copy_application_weights(application: "keras.Model", backbone: "keras.Model"
     then shifted by one pixel of that layer (two of the image); on other sizes the maps are equal.
 
     Args:
-        application: A model of `build_application`.
-        backbone: A model with the layers of `resnet_graph` and stage 5; its weights are set.
+        application: a model of `build_application`.
+        backbone: a model with the layers of `resnet_graph` and stage 5; its weights are set.
         architecture: "resnet50" or "resnet101".
 
     Differs: the classic code fed RGB images to kernels trained on BGR, and ignored the difference of epsilon.

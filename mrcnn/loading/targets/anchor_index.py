@@ -33,7 +33,7 @@ class Lattice:
         y1, y2: [h]. Ascending, pixels.
         x1, x2: [w]. Ascending, pixels.
         positions: [h, w]. Indices of the anchors in their array.
-        height, width: Of the largest anchor, in pixels.
+        height, width: of the largest anchor, in pixels.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Lattice:
 
         Args:
             box: (y1, x1, y2, x2) in pixels.
-            threshold: Above 0.
+            threshold: above 0.
 
         Returns:
             Positions of anchors and their IoU; some are below the threshold.
@@ -140,11 +140,11 @@ class AnchorIndex:
     """Anchors and their lattices, made once for a set of anchors.
 
     Args:
-        anchors: Pixel boxes; compared in float64.
+        anchors: pixel boxes; compared in float64.
 
     Attributes:
-        anchors: The anchors in float64.
-        lattices: Those that the anchors form.
+        anchors: the anchors in float64.
+        lattices: those that the anchors form.
     """
 
     def __init__(self, anchors: Num[np.ndarray, "A 4"]) -> None:
@@ -173,8 +173,8 @@ class AnchorIndex:
         """Find the anchors whose IoU with a box reaches a threshold.
 
         Args:
-            box: Pixels.
-            threshold: Above 0.
+            box: pixels.
+            threshold: above 0.
 
         Returns:
             Positions in no order, and the IoU of each.
@@ -192,8 +192,8 @@ class AnchorIndex:
         """Find the anchors that match a box: their IoU reaches the threshold, or no anchor has a higher one with the box.
 
         Args:
-            boxes: Pixels, with an area.
-            threshold: Above 0.
+            boxes: pixels, with an area.
+            threshold: above 0.
 
         Returns:
             Positions in ascending order: all anchors that share the highest IoU with a box, but none for a box that no
@@ -216,10 +216,10 @@ class AnchorIndex:
 
         Args:
             box: (y1, x1, y2, x2) in pixels.
-            threshold: See `match`.
+            threshold: see `match`.
             bounds: [L]. The greatest IoU that the box can have with each lattice.
             order: [L]. The lattices by descending bound.
-            best: The IoU of any anchor with the box.
+            best: the IoU of any anchor with the box.
         """
         parts = [self._loose_overlapping(box, _SLACK)] if self._loose.size else []
         best = max([best] + [overlaps.max(initial=0.0) for _, overlaps in parts])

@@ -43,17 +43,17 @@ def build_detection_targets(
     """Sample ROIs, and compute their targets.
 
     Args:
-        rpn_rois: Pixel boxes, at least one.
-        gt_class_ids: Negative for crowds, 0 for padding.
-        gt_boxes: Pixel boxes.
-        gt_masks: Mini-masks, or masks of the size of the image.
+        rpn_rois: pixel boxes, at least one.
+        gt_class_ids: negative for crowds, 0 for padding.
+        gt_boxes: pixel boxes.
+        gt_masks: mini-masks, or masks of the size of the image.
         rois_per_image: S.
-        positive_ratio: The largest share of positive ROIs.
+        positive_ratio: the largest share of positive ROIs.
         num_classes: K.
         bbox_std_dev: 4 numbers. The deltas are divided by them.
         mask_shape: (height, width) of the mask targets.
-        use_mini_mask: Whether gt_masks are mini-masks.
-        rng: Draws the sample; None uses NumPy's global state.
+        use_mini_mask: whether gt_masks are mini-masks.
+        rng: draws the sample; None uses NumPy's global state.
 
     Returns:
         (rois, class_ids, deltas, masks), the positive ROIs first.
@@ -117,9 +117,9 @@ def cut_mask(
     """Cut out the part of an instance's mask that lies in a ROI, and resize it.
 
     Args:
-        mask: Mini-mask over `box`, or a mask of the size of the image.
-        box: Of the mini-mask, in pixels; None for a mask of the size of the image.
-        roi: The ROI, in pixels.
+        mask: mini-mask over `box`, or a mask of the size of the image.
+        box: of the mini-mask, in pixels; None for a mask of the size of the image.
+        roi: the ROI, in pixels.
         shape: (height, width) of the result.
 
     Returns:
@@ -151,9 +151,9 @@ def generate_random_rois(
     Args:
         image_shape: (height, width, ...) in pixels.
         count: R.
-        gt_class_ids: Crowds and padding are ignored.
-        gt_boxes: Pixel boxes.
-        rng: Draws the ROIs; None uses NumPy's global state.
+        gt_class_ids: crowds and padding are ignored.
+        gt_boxes: pixel boxes.
+        rng: draws the ROIs; None uses NumPy's global state.
 
     Returns:
         Pixel boxes inside the image, at least one pixel high and wide.

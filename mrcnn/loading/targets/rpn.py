@@ -40,12 +40,12 @@ def build_rpn_targets(
     trained on. At most half of the chosen anchors are positive.
 
     Args:
-        anchors: Pixel boxes. An AnchorIndex saves looking the array up in the cache of indices.
-        gt_class_ids: Negative for crowds; 0 is padding, which is ignored.
-        gt_boxes: Pixel boxes; boxes without area are ignored.
+        anchors: pixel boxes. An AnchorIndex saves looking the array up in the cache of indices.
+        gt_class_ids: negative for crowds; 0 is padding, which is ignored.
+        gt_boxes: pixel boxes; boxes without area are ignored.
         num_train_anchors: T.
         bbox_std_dev: 4 numbers. The deltas are divided by them.
-        rng: Draws the choice; None uses NumPy's global state.
+        rng: draws the choice; None uses NumPy's global state.
 
     Returns:
         (positions, labels, deltas), a row per chosen anchor: first the positive anchors in ascending order, then the

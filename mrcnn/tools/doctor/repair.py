@@ -131,7 +131,7 @@ def _image_folder(part: Part) -> str | None:
 
 
 def _repaired_part(part: Part, scans: Sequence[ImageScan], folder: str | None, repairs: Repairs,
-                 show: Show | None) -> dict[str, Any]:  # fmt: skip
+                   show: Show | None) -> dict[str, Any]:  # fmt: skip
     """Make the COCO content of a part."""
     categories = _categories(part, repairs)
     images: list[dict[str, Any]] = []
