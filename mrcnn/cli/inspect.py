@@ -92,7 +92,7 @@ def _data(args: argparse.Namespace) -> None:
     """Print the anchors, a batch and the fraction of positive ROIs, and draw the stages of an image."""
     from mrcnn.config import Config
     from mrcnn.datasets.catalog import subsets_of
-    from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_shares, training_stages
+    from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_fractions, training_stages
     from mrcnn.training.run_start import build_config, with_classes
     from mrcnn.training.settings import inspection_settings, make_generator
 
@@ -109,18 +109,18 @@ def _data(args: argparse.Namespace) -> None:
         batch = next(make_generator(dataset, config, random_rois=2000, batch_size=args.batch, detection_targets=True))
     print(describe_batch(*batch))
     with progress_bar("ROIs") as progress:
-        shares = positive_roi_shares(dataset, settings, dataset.image_ids[: args.limit], progress=progress)
-    print(shares)
+        fractions = positive_roi_fractions(dataset, settings, dataset.image_ids[: args.limit], progress=progress)
+    print(fractions)
     with working("processing an image"):
         stages = training_stages(dataset, args.image, settings)
     print(f"image {args.image}: {len(stages.positive_anchors)} positive anchors, {len(stages.negative_anchors)} negative, "
-          f"{len(stages.neutral_anchors)} neutral; {stages.positive_share:.1%} of {len(stages.rois)} ROIs positive, "
-          f"{stages.unique_share:.1%} unique")  # fmt: skip
+          f"{len(stages.neutral_anchors)} neutral; {stages.positive_fraction:.1%} of {len(stages.rois)} ROIs positive, "
+          f"{stages.unique_fraction:.1%} unique")  # fmt: skip
     if args.output:
-        _save(_data_figures(dataset, args.image, settings, stages, shares), args.output, "data")
+        _save(_data_figures(dataset, args.image, settings, stages, fractions), args.output, "data")
 
 
-def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, shares: Any) -> "Iterator[tuple[str, Figure]]":
+def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, fractions: Any) -> "Iterator[tuple[str, Figure]]":
     """Draw the stages of a training image: yield (name, figure)."""
     from mrcnn.viz import training_stages as figures
 
@@ -131,7 +131,7 @@ def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, share
     yield "3_refined_anchors", figures.refined_anchors_figure(stages)[0]
     yield "4_rois", figures.roi_targets_figure(stages, names)[0]
     yield "5_mask_targets", figures.mask_targets_figure(stages, names)[0]
-    yield "6_positive_share", figures.positive_share_figure(shares)[0]
+    yield "6_positive_fraction", figures.positive_fraction_figure(fractions)[0]
 
 
 def _model(args: argparse.Namespace) -> None:

@@ -1,12 +1,12 @@
 """Augmentation of an image together with its masks.
 
-imgaug augmenters are applied as they are (the user imports imgaug; this module does not). Masks travel as segmentation
-maps: an augmenter that moves pixels moves them too, by nearest neighbour, and one that changes values leaves them alone.
-The most common augmenters take shorter ways: for flips, rotation and the like the outlines of the instances are moved,
-and no full-size mask is drawn.
+imgaug augmenters are applied unchanged (the user imports imgaug; this module does not). Masks are passed to them as
+segmentation maps: an augmenter that moves pixels also moves the masks, by nearest neighbour; one that changes pixel values
+does not affect them. The most common augmenters have a shortcut: for flips, rotation and other affine maps, the outlines of
+the instances are transformed, and no full-size mask is drawn.
 
-Differs: the classic code applied only a list of augmenters to masks. One that was not listed, such as Rot90, turned the
-image and not its masks.
+Differs: the classic code applied only a fixed list of augmenters to masks. One that was not listed, such as Rot90, rotated
+the image but not its masks.
 
 Shape letters: H W C image, N instances.
 """
@@ -20,7 +20,7 @@ from jaxtyping import Float64, Shaped
 
 from mrcnn.geometry.masks import BitMasks
 
-# OpenCV flips these dtypes; and its codes of the flips (up-down, left-right).
+# The dtypes that OpenCV can flip, and its codes for the flips (up-down, left-right).
 _CV_DTYPES = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 _FLIP_CODES = {(True, False): 0, (False, True): 1, (True, True): -1}
 # Modules of imgaug whose augmenters change values only, and the augmenters in them that can blank whole images.
@@ -37,7 +37,7 @@ _LINE_KEEPING = {
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Flip an image at random.
+    """Flip images at random.
 
     Attributes:
         horizontal, vertical: probabilities of a left-right and an up-down flip.
@@ -47,7 +47,7 @@ class RandomFlip:
     vertical: float | int = 0.0
 
     def draw(self, rng: np.random.Generator) -> tuple[bool, bool]:
-        """Decide for one image: (flip up-down, flip left-right)."""
+        """Draw the flips of one image: (up-down, left-right)."""
         across, along = rng.random(2)
         return bool(along < self.vertical), bool(across < self.horizontal)
 
@@ -72,11 +72,11 @@ def as_flip(augmentation: object) -> RandomFlip | None:
 
 
 def is_affine(augmentation: Any) -> bool:
-    """Whether an augmentation moves pixels by an affine map only; it may change their values in any way.
+    """Return whether an augmentation moves pixels only by an affine map. It may change their values in any way.
 
-    True for imgaug's flips, for one of `Affine` and its relatives, for augmenters that change values only, and for
-    sequences and choices of these. False with two of `Affine`: what the first moves out of the image, the second cannot
-    bring back. False for anything that is not of imgaug.
+    True for imgaug's flips, for one of `Affine` and its relatives, for augmenters that change only values, and for
+    sequences and choices of these. False for two of `Affine`, because the second cannot bring back what the first moves
+    out of the image. False for anything that is not from imgaug.
     """
     if not type(augmentation).__module__.startswith("imgaug."):
         return False
@@ -95,15 +95,15 @@ def apply_flips(
     """Flip an image.
 
     Args:
-        image: returned itself if there is nothing to flip.
+        image: returned unchanged if there is nothing to flip.
         flips: (up-down, left-right).
-        out: contiguous memory of the image's dtype for the result, or the image itself; None allocates it.
+        out: contiguous memory of the image's dtype for the result, or the image itself; None allocates memory.
     """
     vertical, horizontal = flips
     if not vertical and not horizontal:
         return image
     if image.dtype in _CV_DTYPES and image.shape[2] > 1:
-        # OpenCV takes a tenth of the time that NumPy takes to copy a reversed view.
+        # OpenCV takes a tenth of the time that NumPy needs to copy a reversed view.
         return cv2.flip(image, _FLIP_CODES[vertical, horizontal], dst=out)
     flipped = np.ascontiguousarray(image[:: -1 if vertical else 1, :: -1 if horizontal else 1])
     if out is None:
@@ -120,8 +120,8 @@ def apply_imgaug(
     Args:
         augmentation: imgaug augmenter.
         image: uint8 for most augmenters. The result has the same dtype.
-        masks: of the size of the image.
-        rng: decides the draw alone.
+        masks: masks of the size of the image.
+        rng: determines the draw.
 
     Raises:
         ValueError: `augmentation` is not an augmenter, or changes the size of the image.
@@ -152,7 +152,7 @@ def apply_affine(
         The augmented image, and the matrix that maps (x, y, 1) in pixels of the image to (x, y) in the augmented one.
 
     Raises:
-        ValueError: it changes the size of the image.
+        ValueError: the augmentation changes the size of the image.
     """
     from imgaug.augmentables.kps import KeypointsOnImage
 
@@ -170,7 +170,7 @@ def _draw(augmentation: Any, rng: np.random.Generator) -> Any:
     if not hasattr(augmentation, "to_deterministic"):
         raise ValueError(
             "augmentation must be an imgaug augmenter or a mrcnn.loading.augment.RandomFlip, "
-            f"and is {type(augmentation).__name__}"
+            f"but is {type(augmentation).__name__}"
         )
     drawn = augmentation.to_deterministic()
     drawn.seed_(int(rng.integers(2**31)), deterministic_too=True)

@@ -1,12 +1,12 @@
 """The classic generator: endless batches in the layout that scripts and notebooks of the classic code unpack.
 
-Training uses `mrcnn.loading.loader`. Here its samples take their classic form: the RPN's targets as a label for every
-anchor, masks with their instances on the last axis, images with the mean subtracted, and optionally random ROIs and
-the targets of the heads, made outside the network.
+Training uses `mrcnn.loading.loader`. This module converts its samples to their classic form: RPN targets with a label for
+every anchor, masks with the instances on the last axis, images with the mean subtracted, and optionally random ROIs and the
+targets of the heads, computed outside the network.
 
 `WithRandomRois` is not classic: it adds random ROIs to the loader's batches, to train the heads without the RPN.
 
-Shape letters: B images, H W C network input, A anchors, T anchors trained on, G ground-truth rows (padded), h w masks,
+Shape letters: B images, H W C network input, A anchors, T sampled anchors, G ground-truth rows (padded), h w masks,
 R random ROIs, S sampled ROIs, K classes with background.
 """
 
@@ -24,10 +24,10 @@ from mrcnn.loading.loader import Loader, TargetSettings, TrainingSample, pad_gro
 from mrcnn.loading.sample import SampleSettings
 from mrcnn.loading.targets.detection import build_detection_targets, generate_random_rois
 
-# The ROIs have a random stream of their own; the loader uses streams 0 and 1.
+# The random stream of the ROIs; the loader uses streams 0 and 1.
 _ROI_STREAM = 2
 
-# (inputs, outputs) as Keras models of the classic code took them.
+# (inputs, outputs) for the Keras models of the classic code.
 ClassicBatch: TypeAlias = tuple[list[np.ndarray], list[np.ndarray]]
 
 
@@ -43,7 +43,7 @@ class WithRandomRois:
         self.loader, self.num_rois = loader, num_rois
 
     def __call__(self, step: int) -> tuple[np.ndarray, ...]:
-        """Make the batch of a step, a function of the step alone: the loader's arrays and int32 [B, R, 4] pixel boxes."""
+        """Return the batch of a step, which depends on the step alone: the loader's arrays and int32 [B, R, 4] pixel boxes."""
         batch = self.loader[step]
         images, _, _, _, _, class_ids, boxes, _ = batch
         rng = np.random.default_rng([self.loader.seed, _ROI_STREAM, step])
@@ -56,7 +56,7 @@ class WithRandomRois:
 
 @dataclass(frozen=True, eq=False)
 class DetectionTargetSettings:
-    """How the targets of the heads are made: keywords of `mrcnn.loading.targets.detection.build_detection_targets`."""
+    """How the targets of the heads are made: arguments of `mrcnn.loading.targets.detection.build_detection_targets`."""
 
     rois_per_image: int
     positive_ratio: float
@@ -81,18 +81,18 @@ def data_generator(
     detection: DetectionTargetSettings | None = None,
     seed: int | None = None,
 ) -> Iterator[ClassicBatch]:
-    """Generate batches without end. Images that are broken or empty are left out, as the loader does.
+    """Generate an endless sequence of batches. Broken and empty images are skipped, as by the loader.
 
     Args:
         dataset: prepared.
         sample_settings, target_settings: see `Loader`.
         batch_size: B.
-        shuffle: whether every pass has an order of its own.
+        shuffle: whether each pass over the data has a different order.
         augmentation, no_augmentation_sources, keep_empty: see `Loader`.
         mean_pixel: C numbers, or one. Subtracted from the images.
         random_rois: R; 0 for none.
         detection: how to sample the random ROIs and make targets of the heads; None for neither.
-        seed: of all random choices; None draws one from NumPy's global state.
+        seed: seed of all random choices; None draws one from NumPy's global state.
 
     Yields:
         (inputs, outputs). Inputs: images float32 [B, H, W, C], image_meta float64 [B, 12 + K], rpn_match int32
@@ -130,7 +130,7 @@ def _batches(
 ) -> Iterator[ClassicBatch]:
     done = 0
     while True:
-        # Every batch is full: one that begins at the end of a pass continues with the next pass.
+        # Every batch is full: if a pass ends within a batch, the batch continues with the next pass.
         samples = [loader.sample(*divmod(done + i, loader.num_samples)) for i in range(loader.batch_size)]
         done += loader.batch_size
         yield classic_batch(loader, samples, mean_pixel, random_rois, detection, rng)
@@ -144,10 +144,10 @@ def classic_batch(
     detection: DetectionTargetSettings | None,
     rng: np.random.Generator,
 ) -> ClassicBatch:
-    """Make a batch of samples in the classic layout, with random ROIs and targets of the heads if asked for.
+    """Make a batch of samples in the classic layout, with random ROIs and targets of the heads if requested.
 
     Args:
-        loader: made the samples.
+        loader: the loader that made the samples.
         samples: B samples.
         mean_pixel, random_rois, detection: see `data_generator`, which yields what this returns.
         rng: draws the ROIs.
@@ -181,7 +181,7 @@ def _classic_inputs(loader: Loader, samples: Sequence[TrainingSample], mean_pixe
 def dense_rpn_match(
     positions: Int32[np.ndarray, " T"], labels: Int32[np.ndarray, " T"], num_anchors: int
 ) -> Int32[np.ndarray, " A"]:
-    """Write the RPN's targets in the classic form: 1 for a positive anchor, -1 for a negative one, 0 for all others.
+    """Convert the RPN's targets to the classic form: 1 for a positive anchor, -1 for a negative one, 0 for all others.
 
     Args:
         positions, labels: see `mrcnn.loading.targets.rpn.build_rpn_targets`.

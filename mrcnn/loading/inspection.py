@@ -1,8 +1,8 @@
-"""The stages of a training sample, for people who want to look at them.
+"""The stages of a training sample, for inspection.
 
-Everything here comes from the functions that the loader and the generator use; nothing is computed in a second way.
+Everything is computed with the functions that the loader and the generator use.
 
-Shape letters: H W C network input, h w masks, N instances, A anchors, T anchors trained on, L pyramid levels, P positive
+Shape letters: H W C network input, h w masks, N instances, A anchors, T sampled anchors, L pyramid levels, P positive
 anchors, n anchors, R random ROIs, S sampled ROIs, K classes with background, M side of the mask targets.
 """
 
@@ -35,9 +35,9 @@ class InspectionSettings:
     """How samples and targets are made; `mrcnn.training.settings.inspection_settings` reads it from a Config.
 
     Attributes:
-        level_shapes: (height, width) of the map of each pyramid level.
+        level_shapes: (height, width) of the feature map of each pyramid level.
         scales: side of the square anchor of each level, in pixels.
-        strides: pixels from a cell of each map to the next.
+        strides: distance between the cells of each feature map, in pixels.
         level_counts: number of anchors of each level, in the order of the anchors.
     """
 
@@ -55,19 +55,19 @@ class TrainingStages:
     """A sample and its targets, in pixels of the network's input.
 
     Attributes:
-        image: in the dtype of the file. Resized and padded; the mean is not subtracted.
+        image: resized and padded; the mean is not subtracted. The dtype is that of the file.
         image_meta: see `mrcnn.geometry.meta`.
         class_ids: negative for crowds.
         masks: mini-masks if `mini_masks`.
         rpn_match: 1 positive, -1 negative, 0 neutral, which the RPN's losses ignore.
-        negative_anchors: the negative anchors that were chosen to train on.
-        neutral_anchors: the anchors that overlap an object by at least 0.3 and are not trained on.
-        refined_anchors: the positive anchors after their deltas are applied: where the RPN should put them.
-        rpn_rois: random ROIs, in place of the RPN's proposals.
-        rois: the ROIs that the heads train on, the positive ones first.
+        negative_anchors: the sampled negative anchors.
+        neutral_anchors: the anchors with an IoU of at least 0.3 with an object that are not sampled.
+        refined_anchors: the positive anchors after their target deltas are applied.
+        rpn_rois: random ROIs, instead of the RPN's proposals.
+        rois: the sampled ROIs, on which the heads train, the positive ones first.
         roi_class_ids: 0 is negative.
         roi_deltas: targets of the box head for the class of the ROI; 0 for negative ROIs.
-        refined_rois: the ROIs after their deltas are applied.
+        refined_rois: the ROIs after their target deltas are applied.
         roi_masks: targets of the mask head for the class of the ROI.
         mini_masks: whether `masks` are mini-masks.
     """
@@ -97,13 +97,13 @@ class TrainingStages:
         return expand_mask(self.boxes, masks, self.image.shape) if self.mini_masks else masks
 
     @property
-    def positive_share(self) -> float:
-        """Share of the sampled ROIs that are positive."""
+    def positive_fraction(self) -> float:
+        """Fraction of the sampled ROIs that are positive."""
         return float((self.roi_class_ids > 0).mean())
 
     @property
-    def unique_share(self) -> float:
-        """Number of different ROIs in the sample over S: ROIs are repeated if there are too few."""
+    def unique_fraction(self) -> float:
+        """Fraction of the sampled ROIs that are distinct: if there are too few, some are repeated."""
         return len(np.unique(self.rois, axis=0)) / len(self.rois)
 
 
@@ -116,15 +116,15 @@ def training_stages(
     augmentation: Any = None,
     seed: int = 0,
 ) -> TrainingStages:
-    """Make one sample with all of its targets.
+    """Make one sample with all its targets.
 
     Args:
         dataset: prepared.
-        image_id: position of the image in the data set.
+        image_id: index in the data set.
         settings: see `InspectionSettings`.
         random_rois: R.
         augmentation: imgaug augmenter, `RandomFlip` or None.
-        seed: of all random choices.
+        seed: seed of all random choices.
 
     Returns:
         The stages; those of an image without objects have no positive anchors and no positive ROIs.
@@ -167,41 +167,42 @@ def _sample_rois(
 def _neutral(
     index: AnchorIndex, rpn_match: Int32[np.ndarray, " A"], boxes: Num[np.ndarray, "N 4"]
 ) -> Int64[np.ndarray, " n"]:
-    """Return the positions of the anchors that overlap an object and are not trained on."""
+    """Return the indices of the anchors that overlap an object and are not sampled."""
     near = [index.overlapping(box, NEGATIVE_IOU)[0] for box in boxes if (box[2:] > box[:2]).all()]
     positions = np.unique(np.concatenate([np.zeros(0, np.int64), *near]))
     return positions[rpn_match[positions] == 0]
 
 
 @dataclass
-class PositiveShares:
-    """The share of positive ROIs of many images.
+class PositiveFractions:
+    """The fraction of positive ROIs in each of many images.
 
     Attributes:
-        shares: one for each of `image_ids`.
-        left_out: image id -> reason, of images that training leaves out.
+        image_ids: the images.
+        fractions: the fraction for each of `image_ids`.
+        skipped: image id -> reason, for images that training skips.
         rois: S.
     """
 
     image_ids: list[int] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    left_out: dict[int, str] = field(default_factory=dict)
+    fractions: list[float] = field(default_factory=list)
+    skipped: dict[int, str] = field(default_factory=dict)
     rois: int = 0
 
     @property
     def mean(self) -> float:
-        """The average share; nan without images."""
-        return float(np.mean(self.shares)) if self.shares else float("nan")
+        """The mean fraction; nan without images."""
+        return float(np.mean(self.fractions)) if self.fractions else float("nan")
 
     def __str__(self) -> str:
-        if not self.shares:
-            return f"positive ROIs: no image to sample; left out: {len(self.left_out)}"
-        text = (f"positive ROIs: {self.mean:.3f} of {self.rois} on average over {len(self.shares)} images "
-                f"({min(self.shares):.3f} to {max(self.shares):.3f})")  # fmt: skip
-        return text + (f"; left out: {len(self.left_out)}" if self.left_out else "")
+        if not self.fractions:
+            return f"positive ROIs: no image to sample; skipped: {len(self.skipped)}"
+        text = (f"positive ROIs: {self.mean:.3f} of {self.rois} on average over {len(self.fractions)} images "
+                f"({min(self.fractions):.3f} to {max(self.fractions):.3f})")  # fmt: skip
+        return text + (f"; skipped: {len(self.skipped)}" if self.skipped else "")
 
 
-def positive_roi_shares(
+def positive_roi_fractions(
     dataset: Dataset,
     settings: InspectionSettings,
     image_ids: Iterable[int | np.integer] | None = None,
@@ -209,38 +210,38 @@ def positive_roi_shares(
     random_rois: int = 2000,
     seed: int = 0,
     progress: Show | None = None,
-) -> PositiveShares:
-    """Sample ROIs on many images and count how many are positive; about a third is normal.
+) -> PositiveFractions:
+    """Sample ROIs in many images and compute the fraction that is positive, normally about a third.
 
     Args:
         dataset: prepared.
         settings: see `InspectionSettings`.
         image_ids: None for all images.
         random_rois: R.
-        seed: of all random choices.
+        seed: seed of all random choices.
         progress: called with (done, total) after each image.
 
     Returns:
-        The shares. Images that are broken or without objects are left out, as in training.
+        The fractions. Images that are broken or without objects are skipped, as in training.
     """
     ids = [int(image_id) for image_id in (dataset.image_ids if image_ids is None else image_ids)]
-    shares = PositiveShares(rois=settings.detection.rois_per_image)
+    fractions = PositiveFractions(rois=settings.detection.rois_per_image)
     for done, image_id in enumerate(ids, start=1):
         rng = np.random.default_rng([seed, image_id])
         try:
             sample = make_sample(dataset, image_id, settings.sample, None, rng)
         except DataError as error:
-            shares.left_out[image_id] = str(error)
+            fractions.skipped[image_id] = str(error)
         else:
             if (sample.class_ids > 0).any():
                 _, _, roi_class_ids, *_ = _sample_rois(sample, settings, random_rois, rng)
-                shares.image_ids.append(image_id)
-                shares.shares.append(float((roi_class_ids > 0).mean()))
+                fractions.image_ids.append(image_id)
+                fractions.fractions.append(float((roi_class_ids > 0).mean()))
             else:
-                shares.left_out[image_id] = "no objects"
+                fractions.skipped[image_id] = "no objects"
         if progress:
             progress(done, len(ids))
-    return shares
+    return fractions
 
 
 def describe_array(name: str, array: object) -> str:
@@ -252,7 +253,7 @@ def describe_array(name: str, array: object) -> str:
 
 
 def describe_anchors(settings: InspectionSettings) -> str:
-    """Describe the anchors of all levels in a line, then those of each level in a line."""
+    """Describe the anchors of all levels in one line, then those of each level in a line each."""
     levels = zip(settings.level_counts, settings.scales, settings.level_shapes, settings.strides, strict=True)
     lines = [f"level {ix}: {count:7} anchors of {scale} pixels on a map of {h} x {w}, {stride} pixels a cell"
              for ix, (count, scale, (h, w), stride) in enumerate(levels)]  # fmt: skip

@@ -1,9 +1,9 @@
 """The loader: batches of training arrays, each a function of (seed, step) alone.
 
-Any worker may make any batch in any order: what `loader[step]` returns depends on nothing else. So an interrupted run
-resumes exactly, with any number of workers.
+Because `loader[step]` depends on nothing else, any worker may make any batch in any order, and an interrupted run resumes
+exactly, with any number of workers.
 
-Shape letters: B images, H W C network input, T anchors trained on, G ground-truth rows (padded), N instances, h w masks,
+Shape letters: B images, H W C network input, T sampled anchors, G ground-truth rows (padded), N instances, h w masks,
 K classes with background.
 """
 
@@ -30,10 +30,10 @@ from mrcnn.loading.targets.rpn import build_rpn_targets
 
 logger = logging.getLogger(__name__)
 
-# Random streams: the order of a pass and its samples never share one.
+# Random streams: one for the order of a pass, one for its samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
-# Returns memory of any content for an array of a shape and a dtype, as `np.empty` does.
+# A function (shape, dtype) -> uninitialised array, such as `np.empty`.
 Take: TypeAlias = Callable[[tuple[int, ...], Any], np.ndarray]
 
 
@@ -42,7 +42,7 @@ class TrainingSample(NamedTuple):
 
     Attributes:
         rpn_positions, rpn_labels, rpn_deltas: see `mrcnn.loading.targets.rpn.build_rpn_targets`.
-        The rest: see `mrcnn.loading.sample.Sample`.
+        image, image_meta, class_ids, boxes, masks: see `mrcnn.loading.sample.Sample`.
     """
 
     image: Shaped[np.ndarray, "H W C"]
@@ -57,12 +57,12 @@ class TrainingSample(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What a loader found out about its images.
+    """Images and annotations that a loader has skipped.
 
     Attributes:
-        broken: image id -> reason, of images that cannot be used.
-        empty: ids of images that are left out because they have no instances.
-        skipped: (where, reason) of each annotation that the reader of the data set skipped so far.
+        broken: image id -> reason, for images that cannot be used.
+        empty: ids of images that are skipped because they have no instances.
+        skipped: (where, reason) of each annotation that the reader of the data set has skipped.
     """
 
     broken: dict[int, str] = field(default_factory=dict)
@@ -70,14 +70,14 @@ class Findings:
     skipped: list[tuple[object, str]] = field(default_factory=list)
 
     def since(self, earlier: "Findings") -> "Findings":
-        """Return what was added after earlier findings of the same loader."""
+        """Return what was added since earlier findings of the same loader."""
         broken = {image_id: reason for image_id, reason in self.broken.items() if image_id not in earlier.broken}
         return Findings(broken, self.empty - earlier.empty, self.skipped[len(earlier.skipped) :])
 
 
 @dataclass(frozen=True, eq=False)
 class TargetSettings:
-    """What is computed for a sample beside its pixels.
+    """How the targets of a sample are made.
 
     Attributes:
         anchors: pixel boxes in the network's input.
@@ -85,7 +85,7 @@ class TargetSettings:
         rpn_bbox_std_dev: 4 numbers.
         max_gt_instances: G.
         image_size: (H, W) that the anchors are for, multiples of 64; a sample of another size counts as broken. None accepts
-            any.
+            any size.
     """
 
     anchors: Num[np.ndarray, "A 4"]
@@ -96,40 +96,40 @@ class TargetSettings:
 
 
 class Loader:
-    """Batches of a data set, pass after pass.
+    """Batches of a data set for any number of passes over it.
 
-    `len(loader)` is the number of batches of one pass over the data set. `loader[step]`, for any step >= 0, is batch
-    `step % len(loader)` of pass `step // len(loader)`; every pass has an order of its own. If the images do not fill the
-    last batch of a pass, it is padded with rows that no loss counts, so all batches have one shape and a run compiles
-    once. A batch is a tuple of arrays:
+    `len(loader)` is the number of batches in a pass. `loader[step]`, for any step >= 0, is batch `step % len(loader)` of pass
+    `step // len(loader)`; each pass has a different order. (An epoch of training may be shorter: see STEPS_PER_EPOCH.) If the
+    images do not fill the last batch of a pass, it is padded with rows that the losses ignore, so all batches have the same
+    shape and the model compiles once. A batch is a tuple of arrays:
 
         images: uint8 [B, H, W, C], or float32 for images of floats (see `mrcnn.io.images.to_channels`). The network
             subtracts the mean. All batches have the dtype of the first image; an image of the other dtype counts as broken.
         image_meta: float32 [B, 12 + K].
-        rpn_positions: int32 [B, T]. The anchors to train on: positive, then negative, then padding (0).
+        rpn_positions: int32 [B, T]. Indices of the sampled anchors: positive, then negative, then padding (0).
         rpn_labels: int32 [B, T]. 1 positive, -1 negative, 0 padding.
         rpn_deltas: float32 [B, T, 4]. From each positive anchor to its box; 0 in the other rows.
         gt_class_ids: int32 [B, G]. Negative for crowds, 0 for padding.
         gt_boxes: int32 [B, G, 4]. Pixels; 0 for padding.
         gt_masks: bool [B, G, h, w]. Mini-masks, or masks of the size of the image; False for padding.
 
-    An image that cannot be used is logged once and kept in `broken`; the next usable one of the pass takes its place.
-    Several threads may use a loader, and it can be pickled for other processes, whose findings `merge` adds.
+    An image that cannot be used is logged once and recorded in `broken`; the next usable image of the pass replaces it.
+    Several threads may use a loader. It can be pickled for other processes, whose findings `merge` adds.
 
     Args:
         dataset: prepared.
         sample_settings: how samples are made.
         target_settings: how their targets are made.
         batch_size: B.
-        seed: of all random choices.
+        seed: seed of all random choices.
         shuffle: False keeps the order of the data set in every pass.
         augmentation: imgaug augmenter, `RandomFlip` or None.
         no_augmentation_sources: sources whose images are not augmented.
-        keep_empty: whether images without instances are trained on too. An image with crowds only counts as empty.
+        keep_empty: whether to train on images without instances too. An image with only crowds counts as empty.
 
     Attributes:
-        broken: image id -> reason, of the images met so far.
-        empty: ids of images that are left out because they have no instances: known from the start, or met so far.
+        broken: image id -> reason, for the images loaded so far.
+        empty: ids of images that are skipped because they have no instances, as known from the start or found so far.
         take: allocates the large arrays of a batch. `np.empty`, except in a loader process.
 
     Raises:
@@ -151,7 +151,7 @@ class Loader:
         keep_empty: bool = False,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
+            raise ValueError(f"batch_size must be at least 1, but is {batch_size}")
         _check_sides(target_settings.image_size)
         self.dataset, self.batch_size = dataset, int(batch_size)
         self.sample_settings, self.target_settings = sample_settings, target_settings
@@ -163,7 +163,7 @@ class Loader:
         self.take: Take = np.empty
         self._ids = self._usable_ids()
         self._anchor_index = index_anchors(target_settings.anchors)
-        # the last pass whose order was asked for, and its order
+        # the pass whose order was last requested, and its order
         self._order: tuple[int | None, np.ndarray] = (None, self._ids)
         self._expects_uint8: bool | None = None
         self._lock = threading.Lock()
@@ -178,7 +178,7 @@ class Loader:
             )  # fmt: skip
         if self.dataset.num_classes > self.sample_settings.num_classes:
             raise ValueError(
-                f"the data set has {self.dataset.num_classes} classes with the background, and NUM_CLASSES is "
+                f"the data set has {self.dataset.num_classes} classes with the background, but NUM_CLASSES is "
                 f"{self.sample_settings.num_classes}: set it to {self.dataset.num_classes}"
             )
         if not self.keep_empty:
@@ -193,27 +193,27 @@ class Loader:
         return ids
 
     def __len__(self) -> int:
-        """Return the number of batches of one pass."""
+        """Return the number of batches in a pass."""
         return -(-len(self._ids) // self.batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the lock, which cannot be pickled."""
+        """Return the state without the lock, which cannot be pickled."""
         state = dict(self.__dict__)
         del state["_lock"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a new lock."""
+        """Restore the state and create a new lock."""
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
     @property
     def num_samples(self) -> int:
-        """Number of samples of one pass."""
+        """Number of samples in a pass."""
         return len(self._ids)
 
     def order(self, pass_ix: int) -> Int64[np.ndarray, " I"]:
-        """Return the image ids of a pass in their order."""
+        """Return the image ids of a pass in order."""
         if not self.shuffle:
             return self._ids
         cached_ix, cached = self._order
@@ -227,22 +227,22 @@ class Loader:
         """Make the batch of a step: the arrays that the class describes."""
         step = int(step)
         if step < 0:
-            raise IndexError(f"a step must be at least 0, and is {step}")
+            raise IndexError(f"a step must be at least 0, but is {step}")
         pass_ix, position = divmod(step, len(self))
         first = position * self.batch_size
         count = min(self.batch_size, len(self._ids) - first)
-        # Each image is written into its row of one array: that saves a copy, and an allocation that is freed at once.
+        # Each image is written directly into its row of the batch, which saves a copy and a short-lived allocation.
         size, channels = self.target_settings.image_size, self.sample_settings.num_channels
         images = self.take((count, *size, channels), np.uint8) if size else None
         samples = [self.sample(pass_ix, first + i, None if images is None else images[i]) for i in range(count)]
         return _fill_up(self._collate(samples, images), self.batch_size)
 
     def sample(self, pass_ix: int, position: int, out: np.ndarray | None = None) -> TrainingSample:
-        """Make the sample at a position of a pass, or the next usable one after it.
+        """Make the sample at a position in the order of a pass, or the next usable one after it.
 
         Args:
             pass_ix: number of the pass.
-            position: position in the order of the pass.
+            position: index in the order of the pass.
             out: memory for the image; see `make_sample`.
 
         Raises:
@@ -262,7 +262,7 @@ class Loader:
         )
 
     def _try(self, image_id: int, rng: np.random.Generator, out: np.ndarray | None) -> TrainingSample | None:
-        """Make one sample; return None, and note why, if the image is broken or empty."""
+        """Make one sample; return None, and record the reason, if the image is broken or empty."""
         augmentation = self.augmentation
         if augmentation is not None and self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
             augmentation = None
@@ -274,7 +274,7 @@ class Loader:
             self._report_broken(image_id, str(error))
             return None
         if not self.keep_empty and not (sample.class_ids > 0).any():
-            # What a crop or an augmentation moved out of the image may be back in the next pass.
+            # Objects that a crop or an augmentation moved out of the image may be visible in the next pass.
             if augmentation is None and self.sample_settings.resize_mode != "crop":
                 with self._lock:
                     self.empty.add(image_id)
@@ -293,13 +293,13 @@ class Loader:
         return TrainingSample(sample.image, sample.image_meta, *rpn_targets, *truth)
 
     def _check_dtype(self, image_id: int, image: np.ndarray) -> None:
-        """Compare the dtype of an image with that of the first: all batches of a run must have one dtype."""
+        """Check that an image has the dtype of the first one, because all batches of a run must have the same dtype."""
         expects_uint8 = self._expects_uint8
         if expects_uint8 is None:
             expects_uint8 = self._expects_uint8 = self._first_is_uint8()
         if expects_uint8 != (image.dtype == np.uint8):
             raise DataError(
-                f"image {image_id} is {image.dtype}, and the first image of the data set {'is' if expects_uint8 else 'is not'} "
+                f"image {image_id} is {image.dtype}, but the first image of the data set {'is' if expects_uint8 else 'is not'} "
                 "uint8: load_image must return all images in one dtype and range"
             )
 
@@ -307,13 +307,13 @@ class Loader:
         size = self.target_settings.image_size
         if size is not None and image.shape[:2] != tuple(size):
             raise DataError(
-                f"image {image_id} is of {image.shape[0]} x {image.shape[1]} pixels (height x width) after resizing by "
-                f"mode {self.sample_settings.resize_mode!r}, and the anchors are for images of {size[0]} x {size[1]} "
+                f"image {image_id} has {image.shape[0]} x {image.shape[1]} pixels (height x width) after resizing in "
+                f"mode {self.sample_settings.resize_mode!r}, but the anchors are for images of {size[0]} x {size[1]} "
                 "(IMAGE_SHAPE): train with IMAGE_RESIZE_MODE 'square' or 'crop'"
             )
 
     def _first_is_uint8(self) -> bool:
-        """Whether the first image that can be read is uint8. It does not depend on the order in which batches are made."""
+        """Return whether the first readable image is uint8, regardless of the order in which batches are made."""
         for image_id in self._ids:
             try:
                 image = load_checked_image(self.dataset, int(image_id), self.sample_settings.num_channels)
@@ -327,16 +327,16 @@ class Loader:
             if image_id in self.broken:
                 return
             self.broken[image_id] = reason
-        logger.warning("left out of training: %s", reason)
+        logger.warning("skipped in training: %s", reason)
 
     def findings(self) -> Findings:
-        """Return what is known of the images so far."""
+        """Return what the loader has skipped so far."""
         skipped = [*self.dataset.skipped] if isinstance(self.dataset, AnnotatedDataset | DatasetView) else []
         with self._lock:
             return Findings(dict(self.broken), set(self.empty), skipped)
 
     def merge(self, findings: Findings) -> None:
-        """Add what a copy of this loader found out in another process."""
+        """Add the findings of a copy of this loader in another process."""
         for image_id, reason in findings.broken.items():
             self._report_broken(image_id, reason)
         with self._lock:
@@ -370,7 +370,7 @@ def _check_sides(size: tuple[int, int] | None) -> None:
 def stack_images(
     images: Sequence[Shaped[np.ndarray, "_ _ C"]], whole: Shaped[np.ndarray, "B _ _ C"] | None = None
 ) -> Shaped[np.ndarray, "B _ _ C"]:
-    """Stack the images of a batch; neither a single image is copied, nor images that are the rows of `whole`.
+    """Stack the images of a batch. A single image is not copied, and neither are images that are the rows of `whole`.
 
     Raises:
         ValueError: the images differ in size.
@@ -392,7 +392,7 @@ def pad_ground_truth(
     """Stack the class ids, boxes and masks of samples, each padded with zeros.
 
     Args:
-        samples: of at most `rows` instances each.
+        samples: samples of at most `rows` instances each.
         rows: G.
         take: allocates the masks; see `Loader`.
     """
@@ -408,7 +408,7 @@ def pad_ground_truth(
 
 
 def _fill_up(batch: tuple[np.ndarray, ...], size: int) -> tuple[np.ndarray, ...]:
-    """Bring a batch to a size with rows that no loss counts: the last image again, without targets and active classes."""
+    """Pad a batch with rows that the losses ignore: the last image again, without targets or active classes."""
     count = len(batch[0])
     if count == size:
         return batch

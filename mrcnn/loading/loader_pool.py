@@ -1,17 +1,17 @@
-"""Batches made by processes, for when the threads of one process wait for each other.
+"""Batches made by processes, which do not block each other as the threads of one process do.
 
 Python runs one thread of a process at a time, and half of the work on a sample is Python code. Processes share nothing:
-each worker gets a copy of the loader and makes the batches of the steps that it is sent. The arrays of a batch come back
-in shared memory, and only their layout goes through a pipe.
+each worker gets a copy of the loader and makes the batches of the steps that it is sent. The arrays of a batch are returned
+in shared memory, and only their layout is sent through a pipe.
 
-The protocol: the parent sends a pickle of (loader, make_batch), then (step, slot) for every batch, and None to stop. The
+The protocol: the parent sends a pickle of (loader, make_batch), then (step, slot) for each batch, and None to stop. The
 worker sends an `Answer` to each step. A slot is a segment of shared memory that holds one batch at a time; a worker that
-needs a larger one creates it and sends its name. The parent removes the name as soon as it has opened the segment, so
+needs a larger segment creates one and sends its name. The parent unlinks the name as soon as it has opened the segment, so
 that nothing is left behind, whichever process ends first.
 
 `WorkerProcesses` and `_Worker` run in the parent; `serve`, `_Messages`, `_BatchWriter` and `_Slot` in the workers.
 
-The pools of joblib and the standard library pickle every batch through a pipe; what Grain does instead was tried, see
+The pools of joblib and of the standard library pickle every batch through a pipe. Grain was tried as well; see
 `benchmarks/README.md`.
 """
 
@@ -43,15 +43,15 @@ from mrcnn.base.memory import keep_freed_memory
 from mrcnn.base.process_pool import hidden_script
 from mrcnn.loading.loader import Findings, Take
 
-# Batches that each worker makes ahead.
+# Number of batches that each worker makes in advance.
 AHEAD = 2
-# Messages of the workers that are remembered, so that they are not repeated. With more than that, the oldest may come again.
-MOST_REMEMBERED = 1000
-# Seconds that a worker has to end by itself before it is killed.
+# Maximum number of worker messages remembered to avoid repeating them. Beyond it, the oldest may be repeated.
+MAX_REMEMBERED = 1000
+# Seconds in which a worker must exit before it is killed.
 _PATIENCE = 3.0
-# Where Linux keeps shared memory. A process that writes more than fits there is killed without a message.
+# The folder of shared memory on Linux. A process that writes more than fits is killed without a message.
 _SHARED_FOLDER = "/dev/shm"
-# Arrays start at multiples of this many bytes in a segment, as NumPy's own do.
+# Alignment in bytes of the arrays in a segment, the same as NumPy's.
 _ALIGNMENT = 64
 
 Batch: TypeAlias = tuple[np.ndarray, ...]
@@ -59,23 +59,23 @@ Batch: TypeAlias = tuple[np.ndarray, ...]
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """What the processes need of a `mrcnn.loading.loader.Loader`; see there."""
+    """The part of a `mrcnn.loading.loader.Loader` that the processes need; see there."""
 
     take: Take
 
     def findings(self) -> Findings:
-        """Return what it found out about its images so far."""
+        """Return what the loader has skipped so far."""
 
     def merge(self, findings: Findings) -> None:
-        """Add what a copy of it found out in another process."""
+        """Add the findings of a copy of the loader in another process."""
 
 
 class ProcessDied(RuntimeError):
-    """A loader process ended by itself."""
+    """A loader process died unexpectedly."""
 
 
 class ArrayPlace(NamedTuple):
-    """Where an array lies in a segment."""
+    """The place of an array in a segment."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -106,7 +106,7 @@ class LogMessage(NamedTuple):
     text: str
 
     def repeat(self) -> None:
-        """Log it in this process."""
+        """Log the record in this process."""
         logger = logging.getLogger(self.logger)
         if logger.isEnabledFor(self.level):
             logger.handle(logger.makeRecord(self.logger, self.level, self.path, self.line, self.text, (), None))
@@ -121,12 +121,12 @@ class WarningMessage(NamedTuple):
     text: str
 
     def repeat(self) -> None:
-        """Warn in this process, whose filters decide what becomes of it."""
+        """Issue the warning in this process, whose filters apply."""
         warnings.warn_explicit(self.text, self.category, self.path, self.line)
 
 
 class Answer(NamedTuple):
-    """What a worker sends for a step."""
+    """The answer of a worker to a step."""
 
     batch: StoredBatch | Exception
     findings: Findings
@@ -134,20 +134,20 @@ class Answer(NamedTuple):
 
 
 class WorkerProcesses:
-    """A function step -> batch, whose batches processes make ahead. Several threads may call it.
+    """A function step -> batch, whose batches processes make in advance. Several threads may call it.
 
-    The processes start at the first call, without the script that is running: its classes and functions are sent by
-    value. So a script needs no `if __name__ == "__main__"`, and classes that are defined in a notebook work. Steps are
-    best asked for in order; any other step throws the batches away that were made ahead.
+    The processes start at the first call. They do not import the running script: its classes and functions are sent by
+    value, so a script needs no `if __name__ == "__main__"`, and classes defined in a notebook work. Steps should be requested
+    in order; any other step discards the batches made in advance.
 
     Warnings and log records of the processes, of level WARNING and above, are repeated here, each of the last
-    MOST_REMEMBERED once.
+    MAX_REMEMBERED once.
 
     Args:
-        loader: learns what its copies in the processes find out.
-        make_batch: made of `loader`, such as `loader.__getitem__`.
+        loader: the loader, which receives the findings of its copies in the processes.
+        make_batch: a function of `loader`, such as `loader.__getitem__`.
         workers: number of processes. Each holds a copy of the loader and its data set.
-        num_steps: step 0 is expected after so many steps; None if the steps have no end.
+        num_steps: number of steps after which step 0 is expected again; None if the steps are endless.
 
     Raises:
         ValueError: `workers` is below 1.
@@ -157,16 +157,16 @@ class WorkerProcesses:
         self, loader: BatchSource, make_batch: Callable[[int], Batch], workers: int, num_steps: int | None = None
     ) -> None:
         if workers < 1:
-            raise ValueError(f"workers must be at least 1, and is {workers}")
+            raise ValueError(f"workers must be at least 1, but is {workers}")
         self.loader, self.make_batch, self.num_steps = loader, make_batch, num_steps
         self._count = int(workers)
         self._workers: list[_Worker] = []
         self._closed = False
-        # The steps that were asked for and not taken yet, in order, and the step to ask for next.
+        # The requested steps whose batches have not been returned yet, in order, and the next step to request.
         self._expected: deque[tuple[int, _Worker, int]] = deque()
         self._next = 0
         self._messages: list[LogMessage | WarningMessage] = []
-        self._repeated: dict[LogMessage | WarningMessage, None] = {}  # in the order of their arrival
+        self._repeated: dict[LogMessage | WarningMessage, None] = {}  # in order of arrival
         self._lock = threading.Lock()
         self._end = functools.partial(_end_all, self._workers)
 
@@ -174,10 +174,10 @@ class WorkerProcesses:
         """Return the batch of a step.
 
         Raises:
-            ProcessDied: a process ended by itself.
+            ProcessDied: a process died unexpectedly.
             RuntimeError: `close` was called.
             ValueError: the loader cannot be sent to a process.
-            Whatever `make_batch` raised in a process, with the traceback from there as a note.
+            Exception: an error that `make_batch` raised in a process, with its traceback as a note.
         """
         with self._lock:
             if self._closed:
@@ -205,10 +205,10 @@ class WorkerProcesses:
         return batch
 
     def close(self) -> None:
-        """End the processes; the batches that were made ahead are lost."""
+        """End the processes, discarding the batches made in advance."""
         self._closed = True
         while not self._lock.acquire(timeout=_PATIENCE):
-            # Another thread waits for a batch that takes long: without the workers it stops waiting, and lets go.
+            # Another thread may be waiting for a slow batch: without the workers it stops waiting and releases the lock.
             for worker in list(self._workers):
                 worker.process.kill()
         try:
@@ -230,7 +230,7 @@ class WorkerProcesses:
         with hidden_script():
             for number in range(self._count):
                 self._workers.append(_Worker(context, number))
-        # For when nobody calls `close`: this runs before multiprocessing terminates its processes.
+        # In case `close` is never called: this runs before multiprocessing terminates its processes.
         atexit.register(self._end)
         for worker in self._workers:
             worker.send(payload)
@@ -251,19 +251,19 @@ class WorkerProcesses:
             self._next = 0
 
     def _receive(self, worker: "_Worker") -> StoredBatch | Exception:
-        """Wait for the next answer of a worker, and merge what it found out."""
+        """Wait for the next answer of a worker, and merge its findings."""
         batch, findings, messages = worker.receive()
         self.loader.merge(findings)
         self._messages += messages
         return batch
 
     def _repeat_messages(self) -> None:
-        """Repeat the messages of the workers that were not repeated yet."""
+        """Repeat the messages of the workers that have not been repeated yet."""
         messages, self._messages = dict.fromkeys(self._messages), []
         for message in messages:
             if message not in self._repeated:
                 self._repeated[message] = None
-                if len(self._repeated) > MOST_REMEMBERED:
+                if len(self._repeated) > MAX_REMEMBERED:
                     del self._repeated[next(iter(self._repeated))]
                 message.repeat()
 
@@ -281,17 +281,17 @@ def _end_all(workers: list["_Worker"]) -> None:
 
 
 class _Worker:
-    """A process as the parent sees it: its pipe, and the segments that it puts batches into."""
+    """The parent's view of a process: its pipe, and the segments that hold its batches."""
 
     def __init__(self, context: SpawnContext, number: int) -> None:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,), name=f"mrcnn-loader-{number}", daemon=True)
         self.process.start()
-        theirs.close()  # Otherwise the pipe would stay open when the process ends.
+        theirs.close()  # otherwise the pipe would stay open after the process has ended
         self.segments: dict[int, SharedMemory] = {}
 
     def send(self, message: object) -> None:
-        """Send an object, or bytes that are a pickle already."""
+        """Send an object, or bytes that are already a pickle."""
         try:
             if isinstance(message, bytes):
                 self.connection.send_bytes(message)
@@ -318,9 +318,9 @@ class _Worker:
         return answer
 
     def copy(self, stored: StoredBatch) -> Batch:
-        """Copy the arrays of a batch out of its slot, which may be used again afterwards."""
+        """Copy the arrays of a batch out of its slot, which may be reused afterwards."""
         size = max(place.offset + _num_bytes(place.shape, place.dtype) for place in stored.layout)
-        # In one piece: the system hands out a large block in large pages, and many small ones take longer than the copy.
+        # In one piece: a large block is allocated in large pages; many small allocations take longer than the copy.
         block = np.empty(size, np.uint8)
         block[:] = np.ndarray(size, np.uint8, self.segments[stored.slot].buf)
         return tuple(np.ndarray(place.shape, place.dtype, block, place.offset) for place in stored.layout)
@@ -334,7 +334,7 @@ class _Worker:
         """Wait for the process to end, kill it if it does not, and free its memory."""
         deadline = time.monotonic() + _PATIENCE
         with contextlib.suppress(ProcessDied, OSError):  # the pipe may be closed
-            # An answer on its way may name a new segment.
+            # A pending answer may name a new segment.
             while self.connection.poll(max(deadline - time.monotonic(), 0)):
                 self.receive()
         self.connection.close()
@@ -350,14 +350,14 @@ class _Worker:
         self.process.join(_PATIENCE)
         code = self.process.exitcode
         return ProcessDied(
-            f"{self.process.name} ended by itself, with exit code {code}"
+            f"{self.process.name} died with exit code {code}"
             + (": it was killed, probably because memory ran out" if code == -9 else "")
             + ". Each process holds a copy of the data set; LOADER_PROCESSES = False uses threads, which share one"
         )
 
 
 def serve(connection: Connection) -> None:
-    """Run a worker: make batches until the parent sends None, or is gone."""
+    """Run a worker: make batches until the parent sends None or exits."""
     messages = _Messages()
     _set_up()
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
@@ -384,7 +384,7 @@ def _tasks(connection: Connection) -> Iterator[tuple[int, int]]:
     """Yield each (step, slot) that the parent sends, until it sends None."""
     tasks: deque[tuple[int, int]] = deque()
     while True:
-        # Read everything that has come in first: a request to stop does not wait behind batches that nobody will take.
+        # Read everything that has arrived first, so that a request to stop does not wait for batches that nobody needs.
         while not tasks or connection.poll():
             task = connection.recv()
             if task is None:
@@ -394,12 +394,12 @@ def _tasks(connection: Connection) -> Iterator[tuple[int, int]]:
 
 
 def _set_up() -> None:
-    """Set this process up for one thread, off the accelerators, that keeps the memory it has."""
+    """Set this process up: one thread, no accelerators, freed memory kept."""
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles an interruption
-    # In case the module of the data set imports a framework: it must not take memory of the devices that train.
+    # In case the module of the data set imports a framework, which must not allocate memory on the training devices.
     os.environ.update(CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
-    # The parent reports the images that are left out, once for all processes.
+    # The parent reports the skipped images, once for all processes.
     logging.getLogger("mrcnn.loading.loader").setLevel(logging.ERROR)
     import cv2
 
@@ -411,7 +411,7 @@ def _portable(error: Exception) -> Exception:
     error.add_note("".join(["In a loader process:\n", *traceback.format_exception(error)]))
     try:
         pickle.dumps(error)
-        copy.copy(error)  # made anew as the parent will make it
+        copy.copy(error)  # reconstructs it as the parent will
         return error
     except Exception:  # a user's exception may fail in any way
         plain = RuntimeError(f"{type(error).__name__}: {error}")
@@ -420,7 +420,7 @@ def _portable(error: Exception) -> Exception:
 
 
 class _Messages(logging.Handler):
-    """Collects the warnings and log records of this process, for the parent to repeat."""
+    """Collects the warnings and log records of this process, which the parent repeats."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -429,7 +429,7 @@ class _Messages(logging.Handler):
         warnings.showwarning = self._collect_warning
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Collect a record: what the logging module calls."""
+        """Collect a record. Called by the logging module."""
         text = self.format(record)
         self._collected.append(LogMessage(record.name, record.levelno, record.pathname, record.lineno, text))
 
@@ -452,9 +452,9 @@ class _Messages(logging.Handler):
 
 
 def _can_be_pickled(category: type) -> bool:
-    """Whether the parent can find a class by its name; not so one of a script, whose value was sent to this process."""
+    """Return whether the parent can import a class by name. It cannot if the class was sent to this process by value."""
     try:
-        pickle.dumps(category)  # fails unless the class is found again by its module and name
+        pickle.dumps(category)  # fails unless the class can be found by its module and name
     except (pickle.PicklingError, AttributeError, ImportError):
         return False
     return category.__module__ != "__main__"
@@ -466,12 +466,12 @@ class _BatchWriter:
     def __init__(self, loader: BatchSource, make_batch: Callable[[int], Batch]) -> None:
         self.loader, self.make_batch = loader, make_batch
         self.slots: dict[int, _Slot] = {}
-        # by slot: segments whose name was not sent to the parent yet
+        # by slot: segments whose name has not been sent to the parent yet
         self.unsent: dict[int, SharedMemory] = {}
         self._reported = loader.findings()
 
     def answer(self, step: int, slot: int) -> Answer:
-        """Make the batch of a step in a slot. Its messages are left empty."""
+        """Make the batch of a step in a slot. The messages of the answer are empty."""
         try:
             batch: StoredBatch | Exception = self.write(step, slot)
         except Exception as error:
@@ -496,23 +496,23 @@ class _BatchWriter:
             current = self.slots[slot] = _Slot(segment)
         layout = [current.put(array) for array in arrays]
         if previous is not None and previous is not current.segment:
-            del arrays, self.loader.take  # some of the arrays lie in the old segment, and `take` refers to its slot
+            del arrays, self.loader.take  # some of the arrays are in the old segment, and `take` refers to its slot
             with contextlib.suppress(BufferError):  # something else still refers to its memory
                 previous.close()
         return StoredBatch(self.unsent[slot].name if slot in self.unsent else None, slot, layout)
 
     def mark_sent(self, slot: int) -> None:
-        """Note that the parent knows the segment of a slot, and removes its name."""
+        """Record that the parent knows the segment of a slot, and will unlink its name."""
         self.unsent.pop(slot, None)
 
     def unlink_unsent(self) -> None:
-        """Remove the segments that the parent does not know of; it removes the others."""
+        """Unlink the segments that the parent does not know; it unlinks the others."""
         while self.unsent:
             self.unsent.popitem()[1].unlink()
 
 
 class _Slot:
-    """A segment of shared memory in which arrays lie one behind the other."""
+    """A segment of shared memory that holds arrays one after another."""
 
     def __init__(self, segment: SharedMemory | None) -> None:
         self.segment = segment
@@ -520,7 +520,7 @@ class _Slot:
         self.taken: list[tuple[np.ndarray, int]] = []
 
     def clear(self) -> None:
-        """Forget the last batch, whose memory is used again."""
+        """Forget the last batch, so that its memory is reused."""
         self.end, self.taken = 0, []
 
     def take(self, shape: Iterable[int], dtype: Any) -> np.ndarray:
@@ -535,7 +535,7 @@ class _Slot:
         return array
 
     def put(self, array: np.ndarray) -> ArrayPlace:
-        """Copy an array into the segment, which has room, unless it lies there already."""
+        """Copy an array into the segment, which must have room, unless it is already there."""
         offset = self._offset(array)
         if offset is None:
             offset = self.end
@@ -543,11 +543,11 @@ class _Slot:
         return ArrayPlace(array.shape, array.dtype.str, offset)
 
     def size_with(self, arrays: Iterable[np.ndarray]) -> int:
-        """Count the bytes that the segment must have to hold these arrays too."""
+        """Return the number of bytes that the segment needs to hold these arrays too."""
         return max(self.end + sum(_aligned(a.nbytes) for a in arrays if self._offset(a) is None), 1)
 
     def _offset(self, array: np.ndarray) -> int | None:
-        """Return where in the segment an array lies that was made there; None for any other."""
+        """Return the offset of an array that was allocated in the segment; None for any other array."""
         for taken, offset in self.taken:
             same_place = array.__array_interface__["data"][0] == taken.__array_interface__["data"][0]
             if same_place and array.nbytes == taken.nbytes and array.flags.c_contiguous:
@@ -567,7 +567,7 @@ def _new_segment(size: int) -> SharedMemory:
     free = shutil.disk_usage(_SHARED_FOLDER).free if os.path.isdir(_SHARED_FOLDER) else size
     if size > free:
         raise MemoryError(
-            f"a batch takes {size / 2**20:.0f} MiB of shared memory, and {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
+            f"a batch needs {size / 2**20:.0f} MiB of shared memory, but {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
             "free: give it more (docker run --shm-size 2g), or use threads (LOADER_PROCESSES = False)"
         )
     return SharedMemory(create=True, size=size)

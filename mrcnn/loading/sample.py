@@ -1,6 +1,7 @@
-"""One training sample: an image and its instances as the network takes them.
+"""One training sample: an image and its instances in the form that the network takes.
 
-`make_sample` depends on the image and the given generator alone, so the loader may call it in any order from any worker.
+`make_sample` depends only on the image and the given random generator, so the loader may call it in any order and from any
+worker.
 
 Shape letters: H W C network input, h w masks, N instances, K classes with background.
 """
@@ -43,10 +44,10 @@ class SampleSettings:
         resize_mode: "none", "square", "pad64" or "crop"; see `mrcnn.geometry.resize.resize_image`.
         min_dim: pixels.
         max_dim: pixels.
-        min_scale: least factor of enlargement; 0 or None for no bound.
+        min_scale: minimum scale factor; 0 or None for no bound.
         mini_mask_shape: (h, w), or None for masks of the size of the network's input.
         num_classes: K.
-        num_channels: C; images are converted to it by `mrcnn.io.images.to_channels`.
+        num_channels: C, the number that `mrcnn.io.images.to_channels` converts images to.
     """
 
     resize_mode: str = "square"
@@ -62,7 +63,7 @@ class Sample(NamedTuple):
     """One image and its instances in pixels of the network's input.
 
     Attributes:
-        image: uint8 or float32, as `mrcnn.io.images.to_channels` returns it; the mean is not subtracted.
+        image: uint8 or float32, from `mrcnn.io.images.to_channels`; the mean is not subtracted.
         image_meta: see `mrcnn.geometry.meta`.
         class_ids: negative for crowds.
         boxes: pixels.
@@ -88,18 +89,18 @@ def make_sample(
 
     Args:
         dataset: prepared.
-        image_id: position of the image in the data set.
+        image_id: index in the data set.
         settings: see `SampleSettings`.
         augmentation: imgaug augmenter, `RandomFlip` or None. It must not change the size of the image.
         rng: draws the crop and the augmentation; None uses NumPy's global state.
-        out: contiguous memory for the pixels, so that a batch is written only once. If the image has its shape and
-            dtype, the sample's image is this very array; otherwise, and with None, the image has memory of its own.
+        out: contiguous memory for the pixels, so that a batch is written only once. It is used as the sample's image if the
+            image has its shape and dtype; otherwise, and with None, the image is allocated.
 
     Returns:
-        The sample; its meta holds image_id as the id. Instances without a pixel are left out.
+        The sample; its meta holds image_id as the id. Instances without pixels are dropped.
 
     Raises:
-        DataError: the image or its instances cannot be used; names the image, its path and the field.
+        DataError: the image or its instances cannot be used; the message names the image, its path and the field.
         ValueError: the augmentation changes the size, or the settings contradict each other.
     """
     rng = as_rng(rng)
@@ -136,7 +137,7 @@ def make_sample(
 
 
 def name_image(dataset: Any, image_id: object) -> str:
-    """Name an image in a message: its number, and its id in its source and its path if they are known."""
+    """Return the name of an image for a message: its index and, if known, its id at the source and its path."""
     try:
         info = dataset.image_info[image_id]
         return f"image {image_id} (id {info['id']!r} of {info['source']!r}, path {info['path']})"
@@ -147,19 +148,19 @@ def name_image(dataset: Any, image_id: object) -> str:
 def load_checked_image(
     dataset: Dataset, image_id: int | np.integer, num_channels: int | None = None
 ) -> Shaped[np.ndarray, "H W C"]:
-    """Load an image and check that it is one.
+    """Load an image and check that it is valid.
 
     Args:
         dataset: prepared.
-        image_id: position of the image in the data set.
-        num_channels: C; the image is converted to it as detection does, by `mrcnn.io.images.to_channels`. None keeps the
-            image as loaded.
+        image_id: index in the data set.
+        num_channels: C, the number that `mrcnn.io.images.to_channels` converts the image to, as in detection. None does not
+            convert it.
 
     Returns:
-        The image. With None: of any dtype of numbers; C = 1 for an image without channels.
+        The image. With None, of any numeric dtype; C = 1 for an image without a channel axis.
 
     Raises:
-        DataError: it cannot be loaded, is not an image, or cannot be converted; names the image.
+        DataError: the image cannot be loaded, is not an image, or cannot be converted; the message names it.
     """
     try:
         image = dataset.load_image(image_id)
@@ -195,15 +196,15 @@ def load_checked_instances(
 
     Args:
         dataset: prepared.
-        image_id: position of the image in the data set.
-        size: (height, width) of the image file as decoded.
+        image_id: index in the data set.
+        size: (height, width) of the decoded image.
         num_classes: K.
 
     Returns:
         The N instances, and their class ids, negative for crowds.
 
     Raises:
-        DataError: they cannot be loaded, or their size or class is wrong; names the image.
+        DataError: the instances cannot be loaded, or their size or class is wrong; the message names the image.
     """
     where = name_image(dataset, image_id)
     try:
@@ -234,7 +235,7 @@ def load_checked_instances(
 
 
 def _check_listed_size(dataset: Dataset, image_id: int | np.integer, size: tuple[int, int], where: str) -> None:
-    """Check the size of the file: polygons are in pixels of the size that the annotations list."""
+    """Check the size of the decoded image, because polygons are in pixels of the size that the annotations list."""
     info = dataset.image_info[image_id]
     listed = (info.get("height", size[0]), info.get("width", size[1]))
     if tuple(listed) != tuple(size):
@@ -245,17 +246,17 @@ def _check_listed_size(dataset: Dataset, image_id: int | np.integer, size: tuple
 
 def _check_class_ids(class_ids: Shaped[np.ndarray, " N"], num_classes: int, where: str) -> None:
     if class_ids.dtype.kind not in "iuf" or not np.array_equal(class_ids, np.around(class_ids)):
-        raise DataError(f"{where}: class ids must be whole numbers, and are {class_ids.tolist()}")
+        raise DataError(f"{where}: class ids must be whole numbers, but are {class_ids.tolist()}")
     bad = [int(i) for i in class_ids if not 0 < abs(i) < num_classes]
     if bad:
         raise DataError(
-            f"{where}: class id {bad[0]} is out of range: with {num_classes} classes they go from 1 to {num_classes - 1} "
+            f"{where}: class id {bad[0]} is out of range: with {num_classes} classes, ids are 1 to {num_classes - 1} "
             "(0 is background, negative ids are crowds)"
         )
 
 
 def _active_classes(dataset: Dataset, image_id: int | np.integer, num_classes: int) -> Int32[np.ndarray, " K"]:
-    """Mark the classes that the source of an image annotates with 1."""
+    """Return 1 for each class that the source of an image annotates, 0 for the others."""
     active = np.zeros(num_classes, np.int32)
     source = dataset.image_info[image_id]["source"]
     ids = dataset.source_class_ids.get(source)
@@ -266,7 +267,7 @@ def _active_classes(dataset: Dataset, image_id: int | np.integer, num_classes: i
         )
     if max(ids) >= num_classes:
         raise DataError(
-            f"{name_image(dataset, image_id)}: its source has classes up to {max(ids)}, NUM_CLASSES is {num_classes}"
+            f"{name_image(dataset, image_id)}: its source has classes up to {max(ids)}, but NUM_CLASSES is {num_classes}"
         )
     active[ids] = 1
     return active
@@ -310,7 +311,7 @@ def _augment(
     """Augment an image and its instances.
 
     Returns:
-        The image; boxes and masks of the instances that are still visible; and their positions in `instances`.
+        The image; the boxes and masks of the instances that are still visible; and their indices in `instances`.
     """
     if is_affine(augmentation):
         image, matrix = apply_affine(augmentation, image, rng)
@@ -338,7 +339,7 @@ def _move(
     matrix: Float[np.ndarray, "2 3"],
     mini_mask_shape: tuple | None,
 ) -> tuple[Int32[np.ndarray, "N 4"], Bool[np.ndarray, "N h w"], Int64[np.ndarray, " N"]]:
-    """Move instances by an affine map of the network's input, and draw them: what `_augment` returns after the image."""
+    """Transform instances by an affine map of the network's input, and draw them: the result of `_augment` less the image."""
     if np.array_equal(matrix, np.eye(2, 3)):
         visible = list(enumerate(instances))
     else:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.masks import paste_mask
-from mrcnn.loading.inspection import InspectionSettings, PositiveShares, TrainingStages, training_stages
+from mrcnn.loading.inspection import InspectionSettings, PositiveFractions, TrainingStages, training_stages
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, draw_detections, to_rgb
 from mrcnn.viz.figure import add_box, add_boxes, frame_image, get_axis, picture_grid, show, show_around, spread
@@ -94,7 +94,7 @@ def roi_targets_figure(
     positive, negative = (np.flatnonzero(kind) for kind in (stages.roi_class_ids > 0, stages.roi_class_ids == 0))
     count = len(stages.rois)
     titles = [f"{len(positive)} of {count} ROIs positive", "refined by their targets",
-              f"{len(negative)} negative ({stages.unique_share:.0%} of all ROIs unique)"]  # fmt: skip
+              f"{len(negative)} negative ({stages.unique_fraction:.0%} of all ROIs unique)"]  # fmt: skip
     figure, axes = picture_grid([stages.image] * 3, titles)
     positive, negative = positive[spread(len(positive), limit)], negative[spread(len(negative), limit)]
     colors = [class_color(class_id) for class_id in stages.roi_class_ids[positive]]
@@ -154,14 +154,14 @@ def draw_mask_targets(stages: TrainingStages, limit: int = 30) -> UInt8[np.ndarr
     return canvas
 
 
-def positive_share_figure(shares: PositiveShares) -> tuple[Figure, Axes]:
+def positive_fraction_figure(fractions: PositiveFractions) -> tuple[Figure, Axes]:
     """Draw a histogram over images of the fraction of ROIs that are positive, with its mean."""
     figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-    ax.hist(shares.shares, bins=40, range=(0, 1), color=GROUND_TRUTH)
-    ax.set_xlabel(f"share of positive ROIs among {shares.rois}")
+    ax.hist(fractions.fractions, bins=40, range=(0, 1), color=GROUND_TRUTH)
+    ax.set_xlabel(f"fraction of positive ROIs among {fractions.rois}")
     ax.set_ylabel("images")
-    if shares.shares:
-        ax.axvline(shares.mean, color=PREDICTION, linewidth=2, label=f"mean {shares.mean:.3f}")
+    if fractions.fractions:
+        ax.axvline(fractions.mean, color=PREDICTION, linewidth=2, label=f"mean {fractions.mean:.3f}")
         ax.legend()
     return figure, ax
 

@@ -74,7 +74,7 @@ def test_an_augmenter_that_changes_sizes_is_an_error():
 
 
 def test_an_augmentation_that_is_not_an_augmenter_is_an_error():
-    with pytest.raises(ValueError, match="must be an imgaug augmenter .* and is function"):
+    with pytest.raises(ValueError, match="must be an imgaug augmenter .* but is function"):
         apply_imgaug(make_sample, np.zeros((4, 4, 3), np.uint8), BitMasks.empty((4, 4), 0), np.random.default_rng(0))
 
 

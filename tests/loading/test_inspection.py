@@ -6,11 +6,11 @@ from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.boxes import compute_overlaps
 from mrcnn.loading.inspection import (
-    PositiveShares,
+    PositiveFractions,
     describe_anchors,
     describe_array,
     describe_batch,
-    positive_roi_shares,
+    positive_roi_fractions,
     training_stages,
 )
 from mrcnn.training.settings import inspection_settings, make_generator
@@ -86,14 +86,14 @@ def test_the_targets_lead_to_the_objects(stages):
 
 
 def test_a_third_of_the_rois_is_positive(stages):
-    assert stages.positive_share == 6 / 20  # the whole part of 0.33 * 20
-    assert stages.unique_share == len({tuple(roi) for roi in stages.rois}) / 20
+    assert stages.positive_fraction == 6 / 20  # the whole part of 0.33 * 20
+    assert stages.unique_fraction == len({tuple(roi) for roi in stages.rois}) / 20
     assert (stages.roi_class_ids > 0).tolist() == [True] * 6 + [False] * 14  # positive ones first
 
 
 def test_an_image_without_objects_has_no_positives(settings):
     empty = training_stages(Boxes(), 2, settings, random_rois=50)
-    assert empty.positive_share == 0 and len(empty.positive_anchors) == len(empty.neutral_anchors) == 0
+    assert empty.positive_fraction == 0 and len(empty.positive_anchors) == len(empty.neutral_anchors) == 0
     assert empty.full_masks().shape == (128, 128, 0) and len(empty.negative_anchors) == 64
 
 
@@ -105,12 +105,13 @@ def test_a_sample_depends_on_its_seed_alone(settings):
 
 def test_shares_over_images_leave_out_what_training_leaves_out(settings):
     calls = []
-    shares = positive_roi_shares(Boxes(), settings, random_rois=300, progress=lambda *at: calls.append(at))
-    assert shares.image_ids == [0] and shares.shares == [0.3] and shares.mean == 0.3
-    assert set(shares.left_out) == {1, 2, 3} and shares.left_out[2] == "no objects" and "no such file" in shares.left_out[3]
+    fractions = positive_roi_fractions(Boxes(), settings, random_rois=300, progress=lambda *at: calls.append(at))
+    assert fractions.image_ids == [0] and fractions.fractions == [0.3] and fractions.mean == 0.3
+    assert set(fractions.skipped) == {1, 2, 3}
+    assert fractions.skipped[2] == "no objects" and "no such file" in fractions.skipped[3]
     assert calls[-1] == (4, 4)
-    assert str(shares) == "positive ROIs: 0.300 of 20 on average over 1 images (0.300 to 0.300); left out: 3"
-    assert "no image" in str(PositiveShares()) and np.isnan(PositiveShares().mean)
+    assert str(fractions) == "positive ROIs: 0.300 of 20 on average over 1 images (0.300 to 0.300); skipped: 3"
+    assert "no image" in str(PositiveFractions()) and np.isnan(PositiveFractions().mean)
 
 
 def test_describe_array():
@@ -137,4 +138,4 @@ def test_the_default_configuration_on_photographs():
         "gt_class_ids": "(4, 100)", "gt_boxes": "(4, 100, 4)", "gt_masks": "(4, 56, 56, 100)", "rpn_rois": "(4, 2000, 4)",
         "rois": "(4, 200, 4)", "mrcnn_class_ids": "(4, 200, 1)", "mrcnn_bbox": "(4, 200, 81, 4)",
         "mrcnn_mask": "(4, 200, 28, 28, 81)"}
-    assert 0.25 <= positive_roi_shares(dataset, settings, dataset.image_ids[:4]).mean <= 0.34
+    assert 0.25 <= positive_roi_fractions(dataset, settings, dataset.image_ids[:4]).mean <= 0.34

@@ -120,7 +120,7 @@ def test_a_batch_of_two_is_two_of_one():
 
 
 def test_a_negative_step_is_an_error():
-    with pytest.raises(IndexError, match="and is -1"):
+    with pytest.raises(IndexError, match="but is -1"):
         loader_of(many())[-1]
 
 
@@ -295,7 +295,7 @@ def test_the_base_class_has_nothing_to_train_on():
 
 
 def test_a_batch_size_of_0_is_an_error():
-    with pytest.raises(ValueError, match="at least 1, and is 0"):
+    with pytest.raises(ValueError, match="at least 1, but is 0"):
         loader_of(many(), batch_size=0)
 
 

@@ -135,7 +135,7 @@ def test_warnings_and_log_records_arrive_in_the_parent_once(caplog):
 
 def test_the_messages_remembered_are_bounded(monkeypatch):
     """A reader whose every warning differs, such as one with a time in it, does not fill the memory."""
-    monkeypatch.setattr("mrcnn.loading.loader_pool.MOST_REMEMBERED", 3)
+    monkeypatch.setattr("mrcnn.loading.loader_pool.MAX_REMEMBERED", 3)
     processes = WorkerProcesses(Failing(), Failing(), 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -234,7 +234,7 @@ def test_an_interruption_in_the_middle_of_a_message_ends_the_processes_cleanly(m
 def test_a_killed_process_is_an_error_at_once():
     loader = loader_of(scenes(*RECTANGLES, cls=Ending), batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
-    with pytest.raises(ProcessDied, match="mrcnn-loader-1 ended by itself, with exit code -9: it was killed"):
+    with pytest.raises(ProcessDied, match="mrcnn-loader-1 died with exit code -9: it was killed"):
         for step in range(8):
             processes(step)
     assert not multiprocessing.active_children()
@@ -245,7 +245,7 @@ def test_a_loader_that_cannot_be_pickled_is_an_error_before_any_process_starts()
     loader.dataset.lock = threading.Lock()
     with pytest.raises(ValueError, match="cannot be sent to loader processes .*lock.*LOADER_PROCESSES = False"):
         WorkerProcesses(loader, loader.__getitem__, 2)(0)
-    with pytest.raises(ValueError, match="workers must be at least 1, and is 0"):
+    with pytest.raises(ValueError, match="workers must be at least 1, but is 0"):
         WorkerProcesses(loader, loader.__getitem__, 0)
 
 
@@ -253,7 +253,7 @@ def test_too_little_shared_memory_is_an_error(monkeypatch):
     monkeypatch.setattr("mrcnn.loading.loader_pool.shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
     monkeypatch.setattr("mrcnn.loading.loader_pool._SHARED_FOLDER", str(REPOSITORY))
     writer = _BatchWriter(Failing(), lambda step: (np.zeros(3 * 2**20, np.uint8),))
-    with pytest.raises(MemoryError, match="takes 3 MiB of shared memory, and .* has 1 MiB free"):
+    with pytest.raises(MemoryError, match="needs 3 MiB of shared memory, but .* has 1 MiB free"):
         writer.write(0, 0)
 
 

@@ -181,7 +181,7 @@ def broken(image=None, masks=None, class_ids=None):
         (broken(masks=np.ones((40, 60), bool)), r"masks of shape \(40, 60\) and 1 class ids"),
         (broken(masks=np.ones((40, 60, 2), bool)), r"masks of shape \(40, 60, 2\) and 1 class ids; each mask needs one"),
         (broken(masks=[[[1, 2, 3, 4]]]), "segmentation cannot be used: a polygon needs at least three"),
-        (broken(class_ids=np.array([4])), "class id 4 is out of range: with 4 classes they go from 1 to 3"),
+        (broken(class_ids=np.array([4])), "class id 4 is out of range: with 4 classes, ids are 1 to 3"),
         (broken(class_ids=np.array([-4])), "class id -4 is out of range"),
         (broken(class_ids=np.array([0])), "class id 0 is out of range"),
         (broken(class_ids=np.array([1.5])), "whole numbers"),

@@ -32,7 +32,7 @@ TINY = {
     "demo": SMALL_RUN,
     "inspect_cocolvis": {"IMAGES": 3},
     "inspect_data": {"SETTINGS": {"IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128, "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128)},
-                     "BATCH_SIZE": 2, "RANDOM_ROIS": 200, "SHARE_IMAGES": 4},
+                     "BATCH_SIZE": 2, "RANDOM_ROIS": 200, "FRACTION_IMAGES": 4},
     "inspect_model": SMALL_RUN,
     "inspect_weights": SMALL_RUN,
     "semantic_segmentation": {"IMAGES": 6, "VAL_IMAGES": 3, "SIZE": (32, 48), "BATCH_SIZE": 2, "EPOCHS": 1, "FILTERS": 8},

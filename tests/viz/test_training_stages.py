@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mrcnn.loading.inspection import PositiveShares, training_stages
+from mrcnn.loading.inspection import PositiveFractions, training_stages
 from mrcnn.viz import training_stages as figures
 from mrcnn.viz.colors import class_color
 from tests.viz.stages import NAMES, Boxes, settings
@@ -69,10 +69,10 @@ def test_an_image_without_objects():
         figure.draw_without_rendering()
 
 
-def test_the_share_over_images():
-    _, ax = figures.positive_share_figure(PositiveShares([0, 1], [0.3, 0.2], {}, 10))
+def test_the_fraction_over_images():
+    _, ax = figures.positive_fraction_figure(PositiveFractions([0, 1], [0.3, 0.2], {}, 10))
     assert sum(bar.get_height() for bar in ax.patches) == 2 and ax.lines[0].get_xdata() == [0.25, 0.25]
-    figures.positive_share_figure(PositiveShares())[0].canvas.draw()
+    figures.positive_fraction_figure(PositiveFractions())[0].canvas.draw()
 
 
 def test_draw_rois(capsys):

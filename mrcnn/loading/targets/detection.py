@@ -14,11 +14,11 @@ from mrcnn.base.types import Numbers
 from mrcnn.geometry.boxes import box_refinement, compute_overlaps
 from mrcnn.geometry.rasterize import Frame, MaskInstance
 
-# Source: Fast R-CNN (Girshick 2015), section 2.3: a ROI with an IoU of at least 0.5 has the class of the object.
+# Source: Fast R-CNN (Girshick 2015), section 2.3: an ROI with an IoU of at least 0.5 has the class of the object.
 POSITIVE_IOU = 0.5
-# A ROI that overlaps a crowd by this much is not negative: there may be an object in it.
+# Minimum IoU with a crowd from which an ROI is not negative, because it may contain an object.
 CROWD_IOU = 0.001
-# The share of the random ROIs that are drawn near the boxes, and of these the share that are jittered boxes.
+# Fraction of the random ROIs that are drawn near the boxes, and the fraction of these that are jittered boxes.
 _NEAR_SHARE, _JITTER_SHARE = 0.9, 0.5
 # How far a corner is jittered, in sides of its box.
 _JITTER = 0.2
@@ -48,7 +48,7 @@ def build_detection_targets(
         gt_boxes: pixel boxes.
         gt_masks: mini-masks, or masks of the size of the image.
         rois_per_image: S.
-        positive_ratio: the largest share of positive ROIs.
+        positive_ratio: maximum fraction of positive ROIs.
         num_classes: K.
         bbox_std_dev: 4 numbers. The deltas are divided by them.
         mask_shape: (height, width) of the mask targets.
@@ -58,7 +58,7 @@ def build_detection_targets(
     Returns:
         (rois, class_ids, deltas, masks), the positive ROIs first.
 
-        rois: In the dtype of rpn_rois.
+        rois: in the dtype of rpn_rois.
         class_ids: 0 for background.
         deltas: 0 except at the class of the ROI.
         masks: 0 or 1; 0 except at the class of the ROI.
@@ -67,11 +67,11 @@ def build_detection_targets(
         ValueError: there is no ROI.
 
     Differs: an IoU of exactly 0.5 is positive, ROIs that touch a crowd are not negative, and masks are 0 or 1, as in
-    the network's own target layer. If there are too few negative ROIs, they are repeated; the classic code returned
-    fewer than S.
+    the network's target layer. If there are too few negative ROIs, they are repeated; the classic code returned fewer
+    than S.
     """
     if len(rpn_rois) == 0:
-        raise ValueError("build_detection_targets needs at least one ROI, and got none")
+        raise ValueError("build_detection_targets needs at least one ROI, but got none")
     rng = as_rng(rng)
     objects = np.flatnonzero(gt_class_ids > 0)
     overlaps = compute_overlaps(rpn_rois, gt_boxes[objects])  # [R, objects]
@@ -114,16 +114,16 @@ def cut_mask(
     roi: Num[np.ndarray, "4"],
     shape: tuple[int, int],
 ) -> Bool[np.ndarray, "M N"]:
-    """Cut out the part of an instance's mask that lies in a ROI, and resize it.
+    """Crop an instance's mask to an ROI, and resize it.
 
     Args:
-        mask: mini-mask over `box`, or a mask of the size of the image.
-        box: of the mini-mask, in pixels; None for a mask of the size of the image.
+        mask: mini-mask of `box`, or a mask of the size of the image.
+        box: box of the mini-mask in pixels; None for a mask of the size of the image.
         roi: the ROI, in pixels.
         shape: (height, width) of the result.
 
     Returns:
-        Interpolated linearly, and inside above one half; what lies outside the mask is 0.
+        The mask, interpolated bilinearly and thresholded at one half; False outside the mask.
     """
     if box is None:
         top, left = max(int(roi[0]), 0), max(int(roi[1]), 0)
@@ -146,7 +146,7 @@ def generate_random_rois(
     gt_boxes: Num[np.ndarray, "G 4"],
     rng: np.random.Generator | None = None,
 ) -> Int32[np.ndarray, "R 4"]:
-    """Generate random ROIs, most of them near the objects, in place of the proposals of the RPN.
+    """Generate random ROIs, most of them near the objects, to replace the proposals of the RPN.
 
     Args:
         image_shape: (height, width, ...) in pixels.
@@ -159,7 +159,7 @@ def generate_random_rois(
         Pixel boxes inside the image, at least one pixel high and wide.
 
     Differs: half of the ROIs near an object are its box with jittered corners. The classic code drew all of them
-    anywhere within one box size of it, which gave small data sets too few positive ROIs.
+    anywhere within one box size of the object, which gave small data sets too few positive ROIs.
     """
     rng = as_rng(rng)
     height, width = (int(v) for v in image_shape[:2])
@@ -184,7 +184,7 @@ def _jitter(boxes: Num[np.ndarray, "n 4"], rng: np.random.Generator) -> Float[np
 
 
 def _surroundings(boxes: Num[np.ndarray, "n 4"]) -> Num[np.ndarray, "n 4"]:
-    """Return boxes that reach one box size further in every direction."""
+    """Return boxes enlarged by one box size in every direction."""
     size = boxes[:, 2:] - boxes[:, :2]
     return np.concatenate([boxes[:, :2] - size, boxes[:, 2:] + size], axis=1)
 

@@ -1,6 +1,6 @@
-"""Targets of the region proposal network: which anchors are objects, and how far they are from their boxes.
+"""Targets of the region proposal network: labels of the sampled anchors, and deltas from the positive ones to their boxes.
 
-Shape letters: A anchors, G ground-truth boxes, T anchors trained on in an image.
+Shape letters: A anchors, G ground-truth boxes, T sampled anchors of an image.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ from mrcnn.loading.targets.anchor_index import AnchorIndex, index_anchors
 # Source: Faster R-CNN (Ren et al. 2015), section 3.1.2: positive from an IoU of 0.7, negative below 0.3.
 POSITIVE_IOU = 0.7
 NEGATIVE_IOU = 0.3
-# An anchor that overlaps a crowd by this much is not negative: there may be an object in it.
+# Minimum IoU with a crowd from which an anchor is not negative, because it may contain an object.
 CROWD_IOU = 0.001
-# Negative anchors are drawn from all anchors if there are this many times as many as are needed.
+# Negative anchors are drawn from all anchors if there are at least this many times as many anchors as needed.
 _DRAWING_RATIO = 10
 
 
@@ -33,30 +33,30 @@ def build_rpn_targets(
     Int32[np.ndarray, " T"],
     Float32[np.ndarray, "T 4"],
 ]:
-    """Match anchors to ground-truth boxes, and choose the T anchors to train on.
+    """Match anchors to ground-truth boxes, and sample T anchors for the losses.
 
     An anchor is positive if its IoU with a box is at least 0.7, or if no anchor has a higher IoU with some box. It is
-    negative if its IoU with every box is below 0.3 and it touches no crowd. All others are neutral, and are not
-    trained on. At most half of the chosen anchors are positive.
+    negative if its IoU with every box is below 0.3 and it touches no crowd. All others are neutral and are not sampled. At
+    most half of the sampled anchors are positive.
 
     Args:
-        anchors: pixel boxes. An AnchorIndex saves looking the array up in the cache of indices.
+        anchors: pixel boxes. Passing an AnchorIndex saves a look-up in the cache of indices.
         gt_class_ids: negative for crowds; 0 is padding, which is ignored.
         gt_boxes: pixel boxes; boxes without area are ignored.
         num_train_anchors: T.
         bbox_std_dev: 4 numbers. The deltas are divided by them.
-        rng: draws the choice; None uses NumPy's global state.
+        rng: draws the sample; None uses NumPy's global state.
 
     Returns:
-        (positions, labels, deltas), a row per chosen anchor: first the positive anchors in ascending order, then the
+        (positions, labels, deltas), a row per sampled anchor: first the positive anchors in ascending order, then the
         negative ones in ascending order, then padding.
 
-        positions: Index of the anchor in `anchors`; 0 in padding rows.
+        positions: index of the anchor in `anchors`; 0 in padding rows.
         labels: 1 positive, -1 negative, 0 padding.
-        deltas: From the anchor to its box; 0 in negative and padding rows.
+        deltas: from the anchor to its box; 0 in negative and padding rows.
 
     Differs: a box that no anchor overlaps has no best anchor. The classic code made every anchor positive whose IoU
-    with it was 0.
+    with such a box was 0.
     """
     index = index_anchors(anchors)
     rng = as_rng(rng)
@@ -88,8 +88,8 @@ def _choose_negative(
     count: int,
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " n"]:
-    """Choose `count` negative anchors, or all of them if there are fewer."""
-    # Most anchors are negative: drawing a few from all of them and testing those is faster than testing every anchor.
+    """Sample `count` negative anchors, or all of them if there are fewer."""
+    # Most anchors are negative, so drawing a few from all anchors and testing those is faster than testing every anchor.
     if count * _DRAWING_RATIO < len(index):
         drawn = rng.choice(len(index), 2 * count, replace=False)
         anchors = index.anchors[drawn]
