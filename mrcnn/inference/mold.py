@@ -1,4 +1,4 @@
-"""Images of any size and kind to network input.
+"""Conversion of images of any size and type to network input.
 
 Shape letters: B images, H W C network input, h w image before resizing, K classes with background.
 """
@@ -19,18 +19,18 @@ from mrcnn.io.images import as_image, to_channels
 
 @dataclass(frozen=True, eq=False)
 class MoldSettings:
-    """How images become network input. `training.settings.mold_settings` makes it from a Config.
+    """How images are converted to network input. `training.settings.mold_settings` makes it from a Config.
 
     Attributes:
         mean_pixel: mean of each channel. Its length is the number of channels of the network.
-        resize_mode: "none", "square", "pad64" or "crop". A random crop shows only a part of the image, so "crop" takes the
-            whole image at the scale of training, padded to multiples of 64.
+        resize_mode: "none", "square", "pad64" or "crop". Because a random crop shows only a part of the image, "crop" takes
+            the whole image at the scale of training, padded to multiples of 64.
         min_dim: shorter side after resizing, in pixels.
-        max_dim: longest side allowed; the side of the square.
-        min_scale: least factor of enlargement, 0 for none.
+        max_dim: maximum length of the longer side; the side of the square.
+        min_scale: minimum scale factor, 0 for none.
         num_classes: K. All classes are active in the meta vector.
 
-    Differs: the classic code took a random crop in detection too, and mapped its detections onto the whole image.
+    Differs: the classic code also took a random crop in detection, and mapped its detections onto the whole image.
     """
 
     mean_pixel: Float32[np.ndarray, " C"]
@@ -41,10 +41,10 @@ class MoldSettings:
     num_classes: int
 
     def plan(self, image: npt.ArrayLike) -> ResizePlan:
-        """Decide how an image is resized, from its shape alone.
+        """Plan how to resize an image, from its shape alone.
 
         Raises:
-            ValueError: it is not an image.
+            ValueError: `image` is not an image.
         """
         mode = "pad64" if self.resize_mode == "crop" else self.resize_mode
         size = as_image(image).shape[:2]
@@ -57,16 +57,16 @@ def fit_input(
     """Convert an image to the channels and the size of the network.
 
     Args:
-        image: as `io.images.to_channels` takes it.
+        image: see `io.images.to_channels`.
         image_id: written to the meta vector.
 
     Returns:
-        fitted: uint8 or float32, as `to_channels` gives it. The mean is not subtracted.
-        meta: See `geometry.meta`.
-        window: Where the image is in `fitted`.
+        fitted: uint8 or float32, from `to_channels`. The mean is not subtracted.
+        meta: see `geometry.meta`.
+        window: the image's window in `fitted`.
 
     Raises:
-        ValueError: it is not an image, or it has no such channels.
+        ValueError: `image` is not an image, or cannot be converted to the network's channels.
     """
     pixels = to_channels(image, len(settings.mean_pixel))
     plan = settings.plan(pixels)
@@ -82,16 +82,16 @@ def fit_inputs(
     """Convert images to the channels and the size of the network. Their sizes may differ, before and after.
 
     Args:
-        images: as `io.images.to_channels` takes them.
-        positions: which of the images to take; None takes all.
+        images: see `io.images.to_channels`.
+        positions: indices of the images to convert; None converts all.
 
     Returns:
-        fitted: As of `fit_input`; of one size in resize mode "square".
-        metas: See `geometry.meta`.
-        windows: Where each image is in its `fitted`.
+        fitted: see `fit_input`; all have the same size in resize mode "square".
+        metas: see `geometry.meta`.
+        windows: each image's window in its `fitted`.
 
     Raises:
-        ValueError: one of them is not an image, or has no such channels. The message names its position in the list.
+        ValueError: an image is invalid, or cannot be converted to the network's channels. The message gives its index.
     """
     fitted, metas, windows = [], [], []
     for position in range(len(images)) if positions is None else positions:
@@ -110,19 +110,19 @@ def fit_inputs(
 def mold_inputs(
     images: Sequence[npt.ArrayLike], settings: MoldSettings
 ) -> tuple[list[Float32[np.ndarray, "_ _ C"]], Float64[np.ndarray, "B meta"], Int[np.ndarray, "B 4"]]:
-    """Convert images to the input of the classic inference model: as `fit_inputs`, with the mean subtracted."""
+    """Convert images to the input of the classic inference model: like `fit_inputs`, with the mean subtracted."""
     fitted, metas, windows = fit_inputs(images, settings)
     return [mold_image(image, settings.mean_pixel) for image in fitted], metas, windows
 
 
 def batches_of_one_size(images: Sequence[npt.ArrayLike], settings: MoldSettings, batch_size: int) -> list[list[int]]:
-    """Group images that `fit_input` gives the same size and dtype, looking at their shapes and dtypes only.
+    """Group images that `fit_input` converts to the same size and dtype, using only their shapes and dtypes.
 
     Returns:
-        Positions of the images of each batch, at most `batch_size` of them.
+        Indices of the images of each batch, at most `batch_size` of them.
 
     Raises:
-        ValueError: one of them is not an image. The message names its position in the list.
+        ValueError: an image is invalid. The message gives its index.
     """
     groups: dict[tuple, list[int]] = {}
     for position, image in enumerate(images):

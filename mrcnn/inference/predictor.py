@@ -1,4 +1,4 @@
-"""Detection in any number of images of any sizes with one model.
+"""Detection in any number of images of any size with one model.
 
 Shape letters: B images of a batch, H W C network input, A anchors, D detections, M side of a mask.
 """
@@ -23,7 +23,7 @@ from mrcnn.io.images import to_channels
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Batches that are fitted ahead while the network runs.
+# Number of batches of network input prepared in advance while the network runs.
 AHEAD = 1
 # The keys of a result of `detect`, in the order of `paste_detections`.
 INSTANCE_KEYS = ("rois", "class_ids", "scores", "masks")
@@ -34,12 +34,12 @@ class Predictor:
 
     Args:
         model: keras.Model of `Network.detection_model`; `run` also takes that of `Network.inference_model`.
-        batch_size: most images run at once. Fewer are padded to a power of two, so that a single image costs one image and
-            the model compiles for few sizes.
-        pixel_anchors: (height, width, channels) -> anchors in pixels.
+        batch_size: maximum number of images run at once. Smaller batches are padded to a power of two, so that a single
+            image costs no more than one and the model compiles for few sizes.
+        pixel_anchors: function (height, width, channels) -> anchors in pixels.
 
     Attributes:
-        last_anchors: pixel anchors of the images that were run last, or None.
+        last_anchors: pixel anchors of the last images that were run, or None.
     """
 
     def __init__(self, model: Any, batch_size: int, mold_settings: MoldSettings,
@@ -52,7 +52,7 @@ class Predictor:
         self._anchors: dict[tuple[int, ...], tuple[Num[np.ndarray, "A 4"], Float32[np.ndarray, "A 4"]]] = {}
 
     def anchors(self, image_shape: Sequence[int] | Int[np.ndarray, " _"]) -> Float32[np.ndarray, "A 4"]:
-        """Return the normalised anchors of network input of this shape. They are computed once per shape."""
+        """Return the normalised anchors for network input of this shape. They are computed once per shape."""
         shape = tuple(int(v) for v in image_shape)
         if shape not in self._anchors:
             pixels = self.pixel_anchors(shape)
@@ -66,7 +66,7 @@ class Predictor:
 
         Args:
             images: raw for the detection model, with the mean subtracted for the classic one.
-            min_confidence: least score of a detection, for the detection model.
+            min_confidence: minimum score of a detection, for the detection model.
 
         Returns:
             The outputs of the model.
@@ -92,30 +92,30 @@ class Predictor:
         """Check that `detect` can process an image, without running the network.
 
         Raises:
-            ValueError: it cannot.
+            ValueError: the image cannot be processed.
         """
         settings = self.mold_settings
         _check_sides(settings.plan(to_channels(image, len(settings.mean_pixel))).size)
 
     def detect(self, images: Sequence[npt.ArrayLike], masks: str = "dense",
                min_confidence: float = 0.0) -> list[dict[str, Any]]:
-        """Detect instances, batch by batch: a few batches of network input are in memory at a time.
+        """Detect instances batch by batch, with only a few batches of network input in memory at a time.
 
         Args:
-            images: [h, w] or [h, w, channels] arrays of any sizes.
+            images: [h, w] or [h, w, channels] arrays of any size.
             masks: "dense" or "rle".
-            min_confidence: least score of a detection.
+            min_confidence: minimum score of a detection.
 
         Returns:
             For each image: rois int32 [N, 4] pixels (y1, x1, y2, x2); class_ids int32 [N]; scores float32 [N];
             masks bool [h, w, N], or N COCO RLE dicts.
 
         Raises:
-            ValueError: one of them is not an image. The message names its position in the list.
+            ValueError: an image is invalid. The message gives its index.
         """
         batches = batches_of_one_size(images, self.mold_settings, self.batch_size)
         pasted: dict[int, Future[Instances]] = {}
-        # While the network runs, threads fit the next batch and paste the masks of earlier ones; they hold no interpreter lock.
+        # While the network runs, threads prepare the next batches and paste the masks of earlier ones, releasing the GIL.
         with ThreadPoolExecutor(available_cores()) as pool:
             fitted = _computed_ahead(pool, partial(self._fit, images), batches)
             for positions, (batch, metas, windows) in zip(batches, fitted):
@@ -128,7 +128,7 @@ class Predictor:
 
     def _fit(self, images: Sequence[npt.ArrayLike], positions: list[int]) -> tuple[
             Shaped[np.ndarray, "B H W C"], Float64[np.ndarray, "B meta"], Int[np.ndarray, "B 4"]]:
-        """Fit the images of a batch to the network, and stack them."""
+        """Convert the images of a batch to network input, and stack them."""
         fitted, metas, windows = fit_inputs(images, self.mold_settings, positions)
         return np.stack(fitted), metas, windows
 
@@ -142,7 +142,7 @@ def _check_sides(size: Sequence[int]) -> None:
 
 
 def _computed_ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield function(item) for each item, in order. While the caller works on one result, threads compute the next AHEAD."""
+    """Yield function(item) for each item, in order. While the caller uses one result, threads compute the next AHEAD ones."""
     pending: deque[Future[Result]] = deque()
     for item in items:
         pending.append(pool.submit(function, item))

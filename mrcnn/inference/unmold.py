@@ -1,4 +1,4 @@
-"""Network output back to the original image: boxes in its pixels, masks pasted at its size.
+"""Conversion of network output to the original image: boxes in its pixels, masks pasted at its size.
 
 Shape letters: D detections (padded), N detections that are kept, H W the original image, M side of the mask head, K classes
 with background.
@@ -28,13 +28,13 @@ def boxes_on_original(
     """Map normalised boxes of the network's input onto the original image, without rounding or clipping.
 
     Args:
-        boxes: normalised by the network's input.
-        original_shape: of the original image.
-        image_shape: of the network's input.
-        window: where the original image is in the network's input.
+        boxes: normalised by the size of the network's input.
+        original_shape: shape of the original image.
+        image_shape: shape of the network's input.
+        window: window of the original image in the network's input.
 
     Returns:
-        Pixels of the original image. A box that reaches beyond the image has coordinates beyond it.
+        Boxes in pixels of the original image. A box that extends beyond the image has coordinates outside it.
     """
     wy1, wx1, wy2, wx2 = norm_boxes(np.asarray(window, np.float64), tuple(image_shape[:2]))
     shift = np.array([wy1, wx1, wy1, wx1])
@@ -62,7 +62,7 @@ def visible_rows(
     """Find the detections whose box has an area in the original image. The arguments are those of `paste_detections`.
 
     Returns:
-        Positions of these detections, padding excluded; their boxes in pixels of the original image.
+        Indices of these detections, padding excluded, and their boxes in pixels of the original image.
     """
     rows = np.nonzero((detections[:, 4] > 0) & np.isfinite(detections).all(axis=1))[0]
     boxes = boxes_to_original(detections[rows, :4], original_shape, image_shape, window)  # [N, 4]
@@ -73,13 +73,14 @@ def visible_rows(
 def masks_of_class(
     detections: Float[np.ndarray, "*B D 6"], mrcnn_mask: Float[np.ndarray, "*B D M M K"]
 ) -> Float[np.ndarray, "*B D M M"]:
-    """Pick the mask of each detection's class out of the masks of all classes.
+    """Select the mask of each detection's class from the masks of all classes.
 
     Args:
-        mrcnn_mask: Mask probability for each class.
+        detections: see `paste_detections`.
+        mrcnn_mask: mask probability for each class.
 
     Returns:
-        The mask of the background for padding rows and for rows that are not finite.
+        The selected masks; for padding rows and rows that are not finite, the mask of the background.
     """
     class_ids = np.nan_to_num(detections[..., 4], posinf=0, neginf=0).astype(np.int64)
     return np.take_along_axis(mrcnn_mask, class_ids[..., None, None, None], axis=-1)[..., 0]
@@ -92,8 +93,12 @@ def unmold_detections(
     """Turn the output of the classic inference model for one image into instances of the original image.
 
     Args:
-        mrcnn_mask: Mask probability for each class.
-        The others, the result and the errors: see `paste_detections`.
+        detections: see `paste_detections`, also for the result and the errors.
+        mrcnn_mask: mask probability for each class.
+        original_shape: see `paste_detections`.
+        image_shape: see `paste_detections`.
+        window: see `paste_detections`.
+        masks: see `paste_detections`.
     """
     small_masks = masks_of_class(detections, mrcnn_mask)
     return paste_detections(detections, small_masks, original_shape, image_shape, window, masks=masks)
@@ -106,18 +111,19 @@ def paste_detections(
     """Turn the output of the network for one image into instances of the original image.
 
     Args:
-        detections: (y1, x1, y2, x2, class id, score), boxes normalised by the network's input; padding rows are all zero.
-        small_masks: Mask probability for the class of each detection.
-        original_shape: of the original image.
-        image_shape: of the network's input.
-        window: where the original image is in the network's input.
-        masks: "dense", or "rle" which needs a hundredth of the memory.
+        detections: (y1, x1, y2, x2, class id, score), with boxes normalised by the size of the network's input; padding
+            rows are all zero.
+        small_masks: mask probability for the class of each detection.
+        original_shape: shape of the original image.
+        image_shape: shape of the network's input.
+        window: window of the original image in the network's input.
+        masks: "dense", or "rle", which needs a hundredth of the memory.
 
     Returns:
-        boxes: In pixels of the original image.
-        class_ids: From 1.
-        scores: As in `detections`.
-        masks: A stack at the size of the original image, or COCO RLE of each.
+        boxes: in pixels of the original image.
+        class_ids: from 1.
+        scores: unchanged from `detections`.
+        masks: a stack at the size of the original image, or COCO RLE of each mask.
         Detections whose box has no area in the original image are dropped.
 
     Raises:
