@@ -1,10 +1,10 @@
-"""The classic weight file: HDF5 with one group per layer, exchanged with projects written for TensorFlow 1.
+"""The classic weight file: HDF5 with one group per layer, compatible with projects written for TensorFlow 1.
 
 Layout: the root (or the group "model_weights" of a whole saved model) has the attribute `layer_names`. Each named group has
-the attribute `weight_names`, and a data set for each of those, such as "conv1/kernel:0". A nested model ("rpn_model") is one
-group with the tensors of all its layers.
+the attribute `weight_names`, and an HDF5 dataset for each of those names, such as "conv1/kernel:0". A nested model
+("rpn_model") is one group with the tensors of all its layers.
 
-A file holds `layer.weights` only: no states of random generators, optimizers or metrics.
+A file holds only `layer.weights`: no state of random generators, optimizers or metrics.
 """
 
 import logging
@@ -25,7 +25,7 @@ from mrcnn.base.text import shorten_names
 
 log = logging.getLogger(__name__)
 
-# HDF5 keeps the attributes of an object in a header of 64 kB; Keras splits longer lists into name0, name1, ...
+# HDF5 stores the attributes of an object in a header of 64 kB; Keras splits longer lists into name0, name1, ...
 ATTRIBUTE_BYTES = 64_000
 
 # Suffix of files in Keras' own layout.
@@ -41,14 +41,14 @@ class WeightsError(ValueError):
 
 @dataclass
 class LoadReport:
-    """What happened to each tensor when a file was loaded. Tensors are named "layer/tensor", such as "conv1/kernel".
+    """The outcome of loading a file, tensor by tensor. Tensors are named "layer/tensor", such as "conv1/kernel".
 
     Attributes:
         matched: tensors of the model that were set.
-        missing: tensors of the model that the file lacks; they keep their values.
+        missing: tensors of the model that are not in the file; they keep their values.
         mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises on these.
-        unused: tensors of the file, as named there, that match nothing in the model.
-        excluded: tensors of the model that were left unchanged because their layer was excluded.
+        unused: tensors of the file, by their names in it, that match nothing in the model.
+        excluded: tensors of the model that were not changed because their layer was excluded.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -59,19 +59,19 @@ class LoadReport:
 
     @property
     def missing_layers(self) -> list[str]:
-        """Names of the layers that lack at least one tensor, in the order of the model."""
+        """Names of the layers with at least one missing tensor, in the order of the model."""
         return _layers_of(self.missing)
 
     def unloaded_layers(self, before: Container[str] | None = None) -> list[str]:
-        """Return the layers that neither this file nor an earlier one gave weights.
+        """Return the layers whose weights are neither in this file nor in one loaded earlier.
 
         Args:
-            before: what this method returned for the file loaded before; None if this is the first.
+            before: the result of this method for the previously loaded file; None if this is the first.
         """
         return [layer for layer in _layers_of([*self.missing, *self.excluded]) if before is None or layer in before]
 
     def summary(self) -> str:
-        """Return one line of counts, with the first names of what is missing, mismatched, unused or excluded."""
+        """Return one line of counts, with the first names of the missing, mismatched, unused and excluded tensors."""
         words = [f"{len(self.matched)} tensors loaded"]
         for name in ("missing", "mismatched", "unused", "excluded"):
             tensors = getattr(self, name)
@@ -83,7 +83,7 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class _Slot:
-    """A variable of the model and its place in a file: group, name without ":0", the layer names that exclude it."""
+    """A variable of the model and its place in a file: its group, its name without ":0", the layer names that exclude it."""
 
     group: str
     name: str
@@ -93,7 +93,7 @@ class _Slot:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor of a file: its group and name as written there, and the open data set."""
+    """A tensor of a file: its group and its name in the file, and the open HDF5 dataset."""
 
     group: str
     name: str
@@ -109,12 +109,12 @@ class _Tensor:
 def save(model: keras.Model, path: FilePath) -> None:
     """Write the weights of a model in the classic layout, atomically.
 
-    Each layer is a group; the layers of a nested model share the group of that model. The folder is made if it is missing.
+    Each layer is a group; the layers of a nested model share the group of that model. The folder is created if it is missing.
     """
     groups = _by_group(_slots(model))
     with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         _write_names(file, "layer_names", list(groups))
-        # Readers of 2017 look here for the layout of kernels; on every backend ours is TensorFlow's.
+        # Readers from 2017 find the layout of kernels here; it is TensorFlow's on every backend.
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = keras.__version__.encode()
         for name, slots in groups.items():
@@ -125,20 +125,21 @@ def save(model: keras.Model, path: FilePath) -> None:
 
 
 def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None) -> LoadReport:
-    """Set the weights of a model from a classic file, or change nothing and raise an error that says why.
+    """Set the weights of a model from a classic file, or change nothing and raise an error that gives the reason.
 
     Args:
-        path: a file of `save`, of Keras 2's `save_weights`, or of its `model.save`.
-        by_name: True loads what the file and the model have in common. False requires the file to hold the whole model;
-            layers are matched by name, or if the names differ by their order.
-        exclude: names of layers to leave unchanged: of a nested model, or of single layers in it.
+        model: the model.
+        path: a file written by `save`, or by `save_weights` or `model.save` of Keras 2.
+        by_name: True loads the tensors that the file and the model have in common. False requires the file to hold the
+            whole model; layers are matched by name, or by order if the names differ.
+        exclude: names of layers that are not changed: a nested model, or single layers in it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: the file is not of this layout, nothing in it matches, a tensor that is not excluded has another
-            shape, or (`by_name=False`) the file is not of this model. No weight has changed then.
+        WeightsError: the file does not have this layout, nothing in it matches, a tensor that is not excluded has another
+            shape, or (`by_name=False`) the file belongs to another model. No weights are changed in this case.
 
-    Differs: the classic code stopped at the first layer of another shape with the weights before it already set, and
+    Differs: the classic code stopped at the first layer with another shape, with the weights before it already set, and
         reported nothing if no name matched.
     """
     excluded = set(exclude or ())
@@ -158,14 +159,14 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
 
 
 def layout(path: FilePath) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Return (group, tensor name, shape) of each tensor of a classic file, in its order."""
+    """Return (group, tensor name, shape) of each tensor of a classic file, in the order of the file."""
     with _open(path) as file:
         return [(tensor.group, tensor.name, tuple(tensor.data.shape)) for tensor in _tensors(file, path)]
 
 
 def _choose(slots: list[_Slot], pairs: dict[int, _Tensor], excluded: set[str],
             report: LoadReport) -> list[tuple[_Slot, _Tensor]]:
-    """Fill the report, and return the pairs to assign. The keys of `pairs` are positions in `slots`."""
+    """Fill the report, and return the pairs to assign. The keys of `pairs` are indices in `slots`."""
     chosen = []
     for index, slot in enumerate(slots):
         tensor = pairs.get(index)
@@ -200,12 +201,12 @@ def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path:
 
 # --- Models whose weight files have this layout -----------------------------------------------------------------------
 class ClassicFiles:
-    """A mixin for keras.Model: weight files have the classic layout unless their name ends with Keras' own suffix.
+    """A mixin for keras.Model: weight files have the classic layout unless their name ends with Keras' suffix.
 
     Classic notebooks end with `model.keras_model.save_weights("mask_rcnn_shapes.h5")`.
 
     Attributes:
-        unloaded_layers: names of the layers that no loaded file gave weights; None before a file is loaded.
+        unloaded_layers: names of the layers whose weights were not in any loaded file; None before a file is loaded.
     """
 
     unloaded_layers: tuple[str, ...] | None = None
@@ -215,8 +216,8 @@ class ClassicFiles:
 
         Args:
             filepath: the file.
-            overwrite: whether an existing file is replaced.
-            **kwargs: for keras.Model.save_weights, for Keras' layout.
+            overwrite: whether to replace an existing file.
+            **kwargs: arguments of keras.Model.save_weights, for Keras' layout.
 
         Raises:
             FileExistsError: the file exists and `overwrite` is False.
@@ -232,16 +233,16 @@ class ClassicFiles:
                      exclude: Sequence[str] | None = None, **kwargs: Any) -> LoadReport | None:
         """Read weights in the layout that `save_weights` writes to this path.
 
-        Layers that the file lacks, and `exclude` does not name, are printed in one line. They keep their values.
+        Layers that are neither in the file nor in `exclude` keep their values; one printed line lists them.
 
         Args:
             filepath: the file.
             by_name: see `load`. `exclude` implies it.
             exclude: see `load`.
-            **kwargs: for keras.Model.load_weights, for Keras' layout.
+            **kwargs: arguments of keras.Model.load_weights, for Keras' layout.
 
         Returns:
-            LoadReport for the classic layout; None for Keras', which is complete.
+            LoadReport for the classic layout; None for Keras' layout, which is always complete.
         """
         if str(filepath).endswith(KERAS_SUFFIX):
             super().load_weights(filepath, **kwargs)  # type: ignore[misc]
@@ -281,7 +282,7 @@ def _leaves(layer: Any, layers: tuple[str, ...]) -> Iterator[tuple[Any, tuple[st
 
 
 def _variable_names(layer: Any) -> list[str]:
-    """Return a name for each of `layer.weights`, such as "kernel"; its path in a layer that is made of several layers."""
+    """Return a name for each of `layer.weights`, such as "kernel", or its path in a layer that contains other layers."""
     names = [variable.name for variable in layer.weights]
     if len(set(names)) == len(names):
         return names
@@ -289,7 +290,7 @@ def _variable_names(layer: Any) -> list[str]:
 
 
 def _layers_of(names: Iterable[str]) -> list[str]:
-    """Return the layers of tensors named "layer/tensor", each once."""
+    """Return the layers of tensors named "layer/tensor", without duplicates."""
     return list(dict.fromkeys(name.partition("/")[0] for name in names))
 
 
@@ -304,11 +305,12 @@ def _match_names(slots: list[_Slot], tensors: list[_Tensor]) -> tuple[dict[int, 
     """Match tensors to slots by name.
 
     Older files prefix the names of tensors differently ("conv1_1/kernel:0", "rpn_model/rpn_class_raw/bias:0") or use other
-    names ("conv1_W:0"). So a tensor is looked up by ever shorter endings of its name, in its own group and then in any. A
-    group of which no tensor matches, but which has as many as the layer of that name, is matched in order, as in Keras 2.
+    names ("conv1_W:0"). Therefore a tensor is looked up by successively shorter suffixes of its name, first in its own group
+    and then in all. A group without a match that has as many tensors as the layer of that name is matched in order, as in
+    Keras 2.
 
     Returns:
-        The tensors by position in `slots`, and the tensors that match nothing.
+        The tensors by index in `slots`, and the tensors that match nothing.
     """
     in_group: dict[tuple[str, str], int] = {}
     anywhere: dict[str, list[int]] = {}
@@ -333,7 +335,7 @@ def _match_names(slots: list[_Slot], tensors: list[_Tensor]) -> tuple[dict[int, 
 
 
 def _find(tensor: _Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[str, list[int]]) -> int | None:
-    """Return the position of the slot that a tensor's name means, or None."""
+    """Return the index of the slot that a tensor's name refers to, or None."""
     endings = ["/".join(tensor.parts[start:]) for start in range(len(tensor.parts))]
     for ending in (*endings, f"{tensor.group}/{endings[-1]}"):
         if (tensor.group, ending) in in_group:
@@ -345,7 +347,7 @@ def _find(tensor: _Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[
 
 
 def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: FilePath) -> dict[int, _Tensor]:
-    """Match layer by layer in the order of both; raise WeightsError if the architectures differ."""
+    """Match layers in order; raise WeightsError if the architectures differ."""
     theirs = _by_group(tensors)
     ours: dict[str, list[int]] = {}
     for index, slot in enumerate(slots):
@@ -374,7 +376,7 @@ def _open(path: FilePath) -> h5py.File:
 
 
 def _tensors(file: h5py.File, path: FilePath) -> list[_Tensor]:
-    """Return the tensors of an open file in its order."""
+    """Return the tensors of an open file, in the order of the file."""
     root = file["model_weights"] if "model_weights" in file else file
     names = _read_names(root, "layer_names")
     if names is None:
@@ -387,7 +389,7 @@ def _tensors(file: h5py.File, path: FilePath) -> list[_Tensor]:
 
 
 def _read_names(group: h5py.Group, key: str) -> list[str] | None:
-    """Return a list attribute of Keras, joined if it was split; None if there is none."""
+    """Return a list attribute written by Keras, joined if it was split; None if there is none."""
     keys = [key] if key in group.attrs else []
     while f"{key}{len(keys)}" in group.attrs:
         keys.append(f"{key}{len(keys)}")
@@ -398,7 +400,7 @@ def _read_names(group: h5py.Group, key: str) -> list[str] | None:
 
 
 def _write_names(group: h5py.Group, key: str, names: list[str]) -> None:
-    """Write a list attribute as Keras does: in one piece if it fits the header, else in numbered pieces."""
+    """Write a list attribute as Keras does: whole if it fits in the header, otherwise in numbered parts."""
     encoded = np.array([name.encode() for name in names], dtype="S")
     pieces = int(np.ceil(encoded.nbytes / ATTRIBUTE_BYTES))
     if pieces <= 1:
@@ -409,6 +411,6 @@ def _write_names(group: h5py.Group, key: str, names: list[str]) -> None:
 
 
 def to_hdf5(variable: Any) -> np.ndarray:
-    """Return the value of a variable in a type that HDF5 has: bfloat16 is written as float32."""
+    """Return the value of a variable in a dtype that HDF5 supports: bfloat16 is converted to float32."""
     value = np.asarray(keras.ops.convert_to_numpy(variable.value))
     return value if value.dtype.kind in "fiub" and value.dtype.itemsize > 1 else value.astype(np.float32)

@@ -1,6 +1,6 @@
 """Published weights: the classic COCO model, and ImageNet weights for the ResNet backbones.
 
-Each file is downloaded once into a cache folder and checked. Importing this module loads no Keras.
+Each file is downloaded once into a cache folder and verified. Importing this module does not load Keras.
 """
 
 import os
@@ -13,12 +13,12 @@ from mrcnn.io.download import download
 if TYPE_CHECKING:
     import keras
 
-# The classic release of a ResNet-101 model trained on COCO 2014, with 81 classes.
+# The classic release: a ResNet-101 model trained on COCO 2014, with 81 classes.
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
 # Source: the documentation of NVIDIA TensorRT's sampleUffMaskRCNN.
 COCO_MODEL_MD5 = "e98aaff6f99e307b5e2a8a3ff741a518"
 
-# The files of keras.applications without the classifier, and their digests as listed there.
+# The files of keras.applications without the classifier, and the digests listed there.
 IMAGENET_URL = ("https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
                 "{architecture}_weights_tf_dim_ordering_tf_kernels_notop.h5")  # fmt: skip
 IMAGENET_MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21"}
@@ -31,7 +31,7 @@ BRANCHES = {"branch2a": "1", "branch2b": "2", "branch2c": "3", "branch1": "0"}
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads: MRCNN_CACHE, or mrcnn in the user's cache folder. It is created if it is missing."""
+    """Return the folder for downloads: MRCNN_CACHE, or mrcnn in the user's cache folder. A missing folder is created."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrcnn"
     folder = Path(os.environ.get("MRCNN_CACHE") or default)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def cache_dir() -> Path:
 
 
 def _download(url: str, path: Path, md5: str, verbose: int) -> Path:
-    """Download a weight file unless it exists. If `verbose` is above 0, say so, and show a bar on a terminal."""
+    """Download a weight file unless it exists. If `verbose` is above 0, print a line, and show a progress bar on a terminal."""
     if verbose > 0 and not path.is_file():
         print(f"Downloading {url} to {path} ...", flush=True)
     return download(url, path, f"md5:{md5}", None if verbose > 0 else unseen)
@@ -49,7 +49,7 @@ def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
     """Download the classic COCO weights: ResNet-101, 81 classes, for `load_weights(path, by_name=True)`.
 
     Args:
-        path: where to put the file; None puts it in the cache folder.
+        path: the file to write; None puts it in the cache folder.
         verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
     Raises:
@@ -59,17 +59,17 @@ def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
 
 
 def imagenet_weights(architecture: object = "resnet50", verbose: int = 1) -> Path:
-    """Download the ImageNet weights of keras.applications, and convert them once to a classic file with our layer names.
+    """Download the ImageNet weights of keras.applications, and convert them once to a classic weight file.
 
     Args:
         architecture: "resnet50" or "resnet101".
         verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
     Returns:
-        A file for `load_weights(path, by_name=True)`: the layers of the backbone with stage 5.
+        A file for `load_weights(path, by_name=True)` with the layers of the backbone, including stage 5.
 
     Raises:
-        ValueError: another architecture.
+        ValueError: the architecture is unknown.
         mrcnn.io.download.DownloadError: the download failed, or the file is not the released one.
     """
     architecture = _checked_architecture(architecture)
@@ -88,7 +88,7 @@ def imagenet_weights(architecture: object = "resnet50", verbose: int = 1) -> Pat
 
 
 def build_backbone(architecture: str, input_shape: tuple[int, int, int] = (64, 64, 3)) -> "keras.Model":
-    """Return our ResNet as a model: an image of `input_shape` -> its maps [C1, C2, C3, C4, C5]."""
+    """Return our ResNet as a model: image of `input_shape` -> feature maps [C1, C2, C3, C4, C5]."""
     import keras
 
     from mrcnn.network.backbones.resnet import resnet_graph
@@ -99,7 +99,7 @@ def build_backbone(architecture: str, input_shape: tuple[int, int, int] = (64, 6
 
 def build_application(architecture: str, weights: str | None = None,
                       input_shape: tuple[int, int, int] = (64, 64, 3)) -> "keras.Model":
-    """Return the model of keras.applications without its classifier, with the weights of a file if one is given."""
+    """Return the model of keras.applications without its classifier, with weights from a file if one is given."""
     import keras
 
     build = {"resnet50": keras.applications.ResNet50, "resnet101": keras.applications.ResNet101}[architecture]
@@ -107,7 +107,7 @@ def build_application(architecture: str, weights: str | None = None,
 
 
 def application_layers(architecture: str) -> dict[str, str]:
-    """Return the name in keras.applications of each of our layers that has weights.
+    """Map the name of each of our layers with weights to its name in keras.applications.
 
     "res3b_branch2a" is "conv3_block2_1_conv", "bn3b_branch2a" its batch normalisation "conv3_block2_1_bn".
     """
@@ -124,15 +124,15 @@ def application_layers(architecture: str) -> dict[str, str]:
 
 
 def copy_application_weights(application: "keras.Model", backbone: "keras.Model", architecture: str) -> None:
-    """Copy the weights of a ResNet of keras.applications to ours, so that both compute the same maps.
+    """Copy the weights of a ResNet of keras.applications to ours, so that both compute the same feature maps.
 
-    Two differences are folded into the weights. The application takes BGR images and we take RGB: the input channels
-    of the first kernel are reversed. Its batch normalisation has epsilon 1.001e-5 and ours 1e-3: gamma is scaled by
+    Two differences are folded into the weights. The application takes BGR images and we take RGB, so the input channels of
+    the first kernel are reversed. Its batch normalisation has epsilon 1.001e-5 and ours 1e-3, so gamma is scaled by
     sqrt((variance + ours) / (variance + theirs)), which is exact while the statistics are frozen (TRAIN_BN=False).
 
-    One difference remains. On sides where conv1 gives an even size, as it does for all images divisible by 4, the "same"
-    pooling of the classic network pads at the bottom and right only, and the application pads on all sides. Its maps are
-    then shifted by one pixel of that layer (two of the image); on other sizes the maps are equal.
+    One difference remains. If the output of conv1 has an even side, as for every image whose sides are divisible by 4, the
+    "same" pooling of the classic network pads only at the bottom and right, while the application pads on all sides. Its maps
+    are then shifted by one pixel of that layer (two of the image); for other sizes the maps are equal.
 
     Args:
         application: a model of `build_application`.
@@ -157,6 +157,6 @@ def copy_application_weights(application: "keras.Model", backbone: "keras.Model"
 
 def _checked_architecture(architecture: object) -> str:
     if not isinstance(architecture, str) or architecture not in BLOCKS:
-        raise ValueError(f"there are ImageNet weights for {' and '.join(BLOCKS)}, not for {architecture!r}; train from "
-                         "scratch, or load a weight file of your own")  # fmt: skip
+        raise ValueError(f"there are ImageNet weights for {' and '.join(BLOCKS)}, not for {architecture!r}: train from "
+                         "scratch, or load your own weight file")  # fmt: skip
     return architecture
