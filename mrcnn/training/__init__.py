@@ -1,1 +1,1 @@
-"""MaskRCNN and the training loop: checkpoints, resuming, callbacks, run folders. This package reads Config for the others."""
+"""MaskRCNN and the training loop: checkpoints, resuming, callbacks, run folders. Only this package reads Config."""

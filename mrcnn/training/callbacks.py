@@ -1,4 +1,4 @@
-"""Keras callbacks of training: COCO AP on the validation set, speed and memory, history.csv."""
+"""Keras callbacks for training: COCO AP on the validation set, speed and memory, history.csv."""
 
 import logging
 import numbers
@@ -20,12 +20,13 @@ Logs = dict[str, Any] | None
 class CocoValidation(keras.callbacks.Callback):
     """Compute COCO AP of boxes and masks with the current weights, and add it to the logs.
 
-    The logs gain val_mask_AP, val_mask_AP50, val_box_AP and so on, so that a later callback such as
-    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can use them. In epochs without an evaluation they keep
-    the last figures.
+    It adds val_mask_AP, val_mask_AP50, val_box_AP and so on, so that a later callback such as
+    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can use them. In epochs without an evaluation, the
+    metrics of the last evaluation are added.
 
     Args:
-        every: epochs from one evaluation to the next.
+        evaluate: function that evaluates the current weights.
+        every: number of epochs from one evaluation to the next.
     """
 
     def __init__(self, evaluate: Callable[[], CocoResult], every: int = 1) -> None:
@@ -35,13 +36,13 @@ class CocoValidation(keras.callbacks.Callback):
         self.figures: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Evaluate if this epoch is due, and add the figures to `logs`."""
+        """Evaluate if this epoch is due, and add the metrics to `logs`."""
         if (epoch + 1) % self.every == 0:
             result = self.evaluate()
             self.figures = {f"val_{name}": value for name, value in result.metrics.items() if value is not None}
             left_out = result.info["left_out"]
             if left_out:
-                logger.warning("validation AP is of %d images, %d could not be used; the first: %s", result.info["images"],
+                logger.warning("validation AP is computed on %d images; skipped: %d, the first: %s", result.info["images"],
                                len(left_out), next(iter(left_out.values())))  # fmt: skip
         if logs is not None:
             logs.update(self.figures)
@@ -50,9 +51,9 @@ class CocoValidation(keras.callbacks.Callback):
 class Speed(keras.callbacks.Callback):
     """Add the speed of an epoch and the memory in use to the logs.
 
-    The logs gain seconds (of the whole epoch, with validation and checkpoint), seconds_per_step and images_per_second (of
-    training alone, measured from the end of the first step, which compiles), peak_memory_mb (MiB, the most that this process
-    has held so far) and, on an accelerator, peak_device_memory_mb.
+    It adds seconds (of the whole epoch, including validation and checkpoint), seconds_per_step and images_per_second (of
+    training alone, measured from the end of the first step, which compiles), peak_memory_mb (MiB, the peak of this process so
+    far) and, on an accelerator, peak_device_memory_mb.
 
     Args:
         batch_size: images per step.
@@ -62,7 +63,7 @@ class Speed(keras.callbacks.Callback):
         super().__init__()
         self.batch_size = batch_size
         self.began, self.steps = 0.0, 0
-        self.marks: list[float] = []  # when the first and the last step ended
+        self.marks: list[float] = []  # end times of the first and the last step
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""
@@ -72,7 +73,7 @@ class Speed(keras.callbacks.Callback):
         """Read the clock after the first step and after the last."""
         self.steps += 1
         if self.steps in (1, self.params.get("steps")):
-            float((logs or {}).get("loss", 0))  # waits for the device, which runs behind Python
+            float((logs or {}).get("loss", 0))  # waits for the device, which runs asynchronously
             self.marks.append(time.perf_counter())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -90,7 +91,7 @@ class Speed(keras.callbacks.Callback):
 class History(keras.callbacks.Callback):
     """Write the logs of each epoch to history.csv. Epochs count from 1, as in the names of the checkpoints.
 
-    Rows of earlier epochs stay. Rows of this epoch and later ones, from before the run was resumed, are replaced.
+    Rows of earlier epochs are kept. Rows of this epoch and later ones, from before the run was resumed, are replaced.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -102,12 +103,12 @@ class History(keras.callbacks.Callback):
         """Read the rows of earlier epochs.
 
         Raises:
-            ValueError: the file is not the history of a run. This is raised before anything is trained.
+            ValueError: the file is not the history of a run. Raised before training starts.
         """
         self.rows = read_history(self.path) if self.path.exists() else []
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Write the table with the row of this epoch."""
+        """Add the row of this epoch and write the file."""
         figures: dict[str, Any] = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
         self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**figures, "epoch": epoch + 1}]
         write_history(self.path, self.rows)

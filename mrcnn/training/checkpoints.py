@@ -1,8 +1,8 @@
-"""What an epoch leaves on disk: a checkpoint of the weights, and the training state that resuming exactly also needs.
+"""The files of an epoch: a checkpoint of the weights, and the training state, which exact resuming also needs.
 
-The training state is that of the optimizer (momentum, number of steps) and of the random generators that sample ROIs. The
-order of the images follows from the seed and the epoch. The file holds the newest epoch only: it is as large as the weights,
-or twice as large.
+The training state consists of the state of the optimizer (momentum, number of steps) and of the random generators that sample
+ROIs. The order of the images follows from the seed and the epoch. The file holds only the newest epoch; it is as large as the
+weights, or twice as large.
 """
 
 import json
@@ -24,16 +24,17 @@ STATE_NAME = "training_state.h5"
 class SaveEpoch(keras.callbacks.Callback):
     """Write the checkpoint and the training state of an epoch as soon as its steps are done.
 
-    Both files exist before anything runs that can fail: validation, the evaluation of AP, users' callbacks. Keras validates
-    before the epoch ends, so they are written when validation begins. Validation draws random numbers too: after it the random
-    generators are set back, so that the next epoch draws the same numbers after a resumption, and without validation.
+    Both files exist before anything that can fail runs: validation, the evaluation of AP, users' callbacks. Keras validates
+    before the epoch ends, so they are written when validation begins. Validation also draws random numbers; afterwards the
+    random generators are restored, so that the next epoch draws the same numbers with and without validation, and after
+    resuming.
 
     Args:
         pattern: path of a checkpoint with {epoch:04d}; epochs count from 1.
         state_path: path of the training state; see `save_state`.
         stage: `training_stage` of the model when it was compiled.
-        kept: only the newest so many of the checkpoints that this callback wrote are kept; None keeps all.
-        on_saved: called with the number of trained epochs once they are saved.
+        kept: number of checkpoints to keep, the newest ones written by this callback; None keeps all.
+        on_saved: called with the number of trained epochs after they are saved.
     """
 
     def __init__(self, pattern: str, state_path: Path | str, stage: dict[str, Any], kept: int | None = None,
@@ -49,16 +50,16 @@ class SaveEpoch(keras.callbacks.Callback):
         self.random_states: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note which epoch the next files belong to."""
+        """Record the epoch that the next files belong to."""
         self.trained = epoch + 1
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Write both files: the steps of the epoch are done."""
+        """Write both files, because the steps of the epoch are done."""
         self._save()
         self.random_states = [np.array(keras.ops.convert_to_numpy(v.value)) for v in _random_states(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write both files, or after a validation, which began with that, set the random generators back."""
+        """Write both files; or, after a validation, before which they were written, restore the random generators."""
         self.trained = epoch + 1
         if self.saved != self.trained:
             self._save()
@@ -79,10 +80,10 @@ class SaveEpoch(keras.callbacks.Callback):
 
 
 def training_stage(model: keras.Model) -> dict[str, Any]:
-    """Return what must be equal for a training state to be restored: the optimizer and the layers that train, as JSON holds it.
+    """Return the optimizer and the trainable layers as JSON values. They must be equal for a training state to be restored.
 
-    Call it as soon as the model is compiled. Callbacks such as keras.callbacks.ReduceLROnPlateau change the learning rate while
-    a stage trains; the stage is still the one that began with the rate given to `train`.
+    Call it as soon as the model is compiled. Callbacks such as keras.callbacks.ReduceLROnPlateau change the learning rate
+    during a stage, but the stage is identified by the rate passed to `train`.
 
     Args:
         model: compiled.
@@ -95,7 +96,8 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
     """Write the training state atomically.
 
     Args:
-        model: compiled, its optimizer built.
+        model: compiled, with a built optimizer.
+        path: the file.
         epoch: number of trained epochs.
         stage: see `training_stage`.
     """
@@ -107,20 +109,20 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
 
 
 def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:
-    """Restore the training state if the file is of this epoch and of the same stage: the same layers, the same optimizer.
+    """Restore the training state if the file belongs to this epoch and to the same stage: the same layers and optimizer.
 
     Args:
-        model: compiled, its optimizer built.
+        model: compiled, with a built optimizer.
         path: a file that `save_state` wrote. It need not exist.
         epoch: number of trained epochs.
         stage: see `training_stage`.
 
     Returns:
-        False if the optimizer starts afresh: there is no file, or other layers train, or the optimizer, the learning rate
-        given to `train` or the epoch of the weights differ.
+        Whether the state was restored. If not, the optimizer starts afresh: there is no file, other layers are trained, or
+        the optimizer, the learning rate passed to `train` or the epoch of the weights differs.
 
     Raises:
-        ValueError: the file is damaged or does not fit. No variable has changed then.
+        ValueError: the file is damaged or does not fit. No variable is changed in this case.
     """
     if not Path(path).is_file():
         return False
@@ -142,17 +144,18 @@ def _value(file: h5py.File, number: int, variable: Any) -> np.ndarray:
     """Return the stored value of a variable.
 
     Raises:
-        KeyError: there is none.
-        ValueError: the variable cannot hold it.
+        KeyError: the file has no such value.
+        ValueError: the value does not fit the variable.
     """
     value = np.asarray(file[str(number)][()])
     if value.shape != tuple(variable.shape) or value.dtype.kind not in "biuf":
-        raise ValueError(f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, stored is {value.dtype} {value.shape}")
+        raise ValueError(f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, but the file has {value.dtype} "
+                         f"{value.shape}")  # fmt: skip
     return value
 
 
 def _state(model: keras.Model) -> list[Any]:
-    """Return the variables that are not weights: the optimizer's, and the states of random generators."""
+    """Return the variables that are not weights: those of the optimizer and the states of the random generators."""
     return [*model.optimizer.variables, *_random_states(model)]
 
 
@@ -162,7 +165,7 @@ def _random_states(model: keras.Model) -> list[Any]:
 
 
 def _comparable(values: Any) -> Any:
-    """Leave out what differs between equal optimizers: where the class comes from, which depends on the backend, and the
+    """Remove the details in which equal optimizers differ: the module of the class, which depends on the backend, and the
     names, which Keras numbers within a process."""
     if not isinstance(values, dict):
         return values

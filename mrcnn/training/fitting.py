@@ -1,4 +1,4 @@
-"""The training loop around `keras.Model.fit`: batches in, checkpoints, logs and validation out."""
+"""The training loop around `keras.Model.fit`: batches, checkpoints, logs and validation."""
 
 import os
 from collections import deque
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Batch = tuple[np.ndarray, ...]
 
-# Batches made ahead per worker thread: enough to bridge one slow image, few enough to keep memory flat.
+# Batches made in advance per worker thread: enough to bridge one slow image, few enough to limit memory.
 AHEAD = 2
 
 
@@ -42,9 +42,9 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     assert log_dir is not None  # `MaskRCNN.train` has checked
     regex = layer_regex(layers)
     check_stage(model.keras_model, layers)
-    if epochs <= model.epoch:  # scripts of several stages call this again for a stage that is done, after resuming a run
-        print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs are trained already. `epochs` counts from "
-              "the start of the run.")
+    if epochs <= model.epoch:  # scripts with several stages call this for a finished stage after resuming a run
+        print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs have been trained. `epochs` counts from the "
+              "start of the run.")
         return keras.callbacks.History()
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
                      no_augmentation_sources=no_augmentation_sources)
@@ -90,7 +90,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
 
 def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_dataset: Dataset | None,
                progress: TrainingProgress) -> list[keras.callbacks.Callback]:
-    """Return our callbacks in the order in which they run at the end of an epoch."""
+    """Return the framework's callbacks in the order in which they run at the end of an epoch."""
     config = model.config
     assert model.checkpoint_path is not None
     history = History(os.path.join(log_dir, HISTORY_NAME))
@@ -98,7 +98,7 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
         SaveEpoch(model.checkpoint_path, os.path.join(log_dir, STATE_NAME), stage, config.CHECKPOINTS_KEPT,
                   on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
     if config.VALIDATION_AP_EVERY and val_dataset is not None:
-        # The losses are in history.csv before AP is computed, which may fail; AP is in the logs when later callbacks run.
+        # Losses are written to history.csv before AP is computed, which may fail; later callbacks find AP in the logs.
         callbacks += [history, CocoValidation(
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
             config.VALIDATION_AP_EVERY)]  # fmt: skip
@@ -109,7 +109,7 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
 
 
 def _write_run(log_dir: str, config: Config, dataset: Dataset) -> None:
-    """Write what prediction needs beside the weights into the run folder: configuration and class names."""
+    """Write the configuration and the class names, which prediction needs besides the weights, to the run folder."""
     os.makedirs(log_dir, exist_ok=True)
     config.save(os.path.join(log_dir, "config.json"))
     save_json(os.path.join(log_dir, "classes.json"), list(dataset.class_names), indent=1)
@@ -125,17 +125,17 @@ def _rate_name(learning_rate: LearningRate) -> object:
 
 # --- Batches ----------------------------------------------------------------------------------------------------------
 def _loader(dataset: Dataset, config: Config, role: str, **options: Any) -> Loader:
-    """Return the Loader of a data set, which must have images and define their masks."""
+    """Return the Loader of a data set, which must have images and define load_mask."""
     if not len(dataset.image_ids):
         raise DataError(f"the {role} data set has no images: load some, and call its prepare() before training.")
     if type(dataset).load_mask is Dataset.load_mask and type(dataset).load_instances is Dataset.load_instances:
-        raise DataError(f"the {role} data set is a {type(dataset).__name__}, which defines no load_mask: no image of it "
-                        "would have an instance. Define load_mask(self, image_id), and look for a misspelt name.")
+        raise DataError(f"the {role} data set is a {type(dataset).__name__}, which defines no load_mask, so that none of its "
+                        "images would have instances. Define load_mask(self, image_id), or correct a misspelt name.")
     return make_loader(dataset, config, **options)
 
 
 def _batches(loader: Loader, config: Config, num_steps: int | None = None) -> Callable[[int], Batch]:
-    """Return step -> training arrays; with USE_RPN_ROIS False the last of them are random regions."""
+    """Return a function step -> training arrays; with USE_RPN_ROIS False, the last array is random ROIs."""
     make = loader.__getitem__ if config.USE_RPN_ROIS else WithRandomRois(loader, config.POST_NMS_ROIS_TRAINING)
     if config.LOADER_PROCESSES and config.LOADER_WORKERS:
         return WorkerProcesses(loader, make, config.LOADER_WORKERS, num_steps)
@@ -143,7 +143,7 @@ def _batches(loader: Loader, config: Config, num_steps: int | None = None) -> Ca
 
 
 class Remembering:
-    """Make batches and remember the first error, because TensorFlow wraps it in two pages of its own.
+    """Make batches and remember the first error, because TensorFlow buries it in two pages of its own message.
 
     Attributes:
         error: the first error that was raised, or None.
@@ -168,15 +168,15 @@ class Remembering:
 
 
 def stream(make_batch: Callable[[int], Batch], first: int = 0, workers: int = 2) -> Iterator[tuple[Batch]]:
-    """Yield the batch of one step after another, in order and without end.
+    """Yield the batches of successive steps, endlessly.
 
     Args:
-        make_batch: takes the step. Must be thread-safe.
-        first: the step to begin with.
-        workers: threads that make batches ahead; 0 makes each batch when it is requested.
+        make_batch: function of the step. Must be thread-safe.
+        first: the first step.
+        workers: number of threads that make batches in advance; 0 makes each batch when it is requested.
 
     Yields:
-        (batch,): what Keras takes as inputs without targets.
+        (batch,), which Keras treats as inputs without targets.
     """
     step = first
     if workers < 1:
@@ -198,13 +198,13 @@ def stream(make_batch: Callable[[int], Batch], first: int = 0, workers: int = 2)
 class FixedBatches(keras.utils.PyDataset):
     """The first batches of a loader, for validation: the same ones every time.
 
-    A generator would not do: Keras restarts it for each validation with the batches that it has already read, so that each
-    epoch would be validated on other images.
+    A generator would not work, because Keras continues it where the last validation stopped reading, so that each epoch would
+    be validated on different images.
 
     Args:
-        make_batch: takes the step. Must be thread-safe.
+        make_batch: function of the step. Must be thread-safe.
         count: number of batches.
-        workers: threads; 0 makes each batch when it is requested.
+        workers: number of threads; 0 makes each batch when it is requested.
     """
 
     def __init__(self, make_batch: Callable[[int], Batch], count: int, workers: int = 2) -> None:
@@ -220,7 +220,7 @@ class FixedBatches(keras.utils.PyDataset):
 
 
 def _close(feed: Any) -> None:
-    """Close a generator. If TensorFlow is reading it in a thread now, it ends when that thread releases it."""
+    """Close a generator. If a TensorFlow thread is reading it, it ends when that thread releases it."""
     try:
         feed.close()
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""Looking inside the network: the stages of detection, the outputs of layers, and the classic `run_graph`.
+"""Inspection of the network: the stages of detection, the outputs of layers, and the classic `run_graph`.
 
-All numbers are those that `detect` itself computes.
+All values are those that `detect` computes.
 
-Shape letters: H W C the image as given, A anchors, L pyramid levels, N anchors before suppression, P proposals, K classes with
-background, D detections, M side of a mask. Boxes are (y1, x1, y2, x2) in pixels of the image as given.
+Shape letters: H W C original image, A anchors, L pyramid levels, N anchors before suppression, P proposals, K classes with
+background, D detections, M side of a mask. Boxes are (y1, x1, y2, x2) in pixels of the original image.
 """
 
 import difflib
@@ -28,7 +28,7 @@ from mrcnn.training import settings
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
 
-# What happens to a proposal.
+# The possible outcomes of a proposal.
 KEPT, BACKGROUND, LOW_SCORE = "kept", "background", "low score"
 SUPPRESSED, BEYOND, NO_AREA = "suppressed", "beyond the limit", "no area"
 OUTCOMES = (KEPT, SUPPRESSED, LOW_SCORE, BACKGROUND, BEYOND, NO_AREA)
@@ -41,39 +41,39 @@ STAGE_OF_NODE = {
     "rpn_non_max_suppression": "non_max_suppression",
 }
 NODE_NAME = re.compile(r"ROI/(?P<node>\w+)(/NonMaxSuppressionV[23])?:0")
-# The maps that the nested model "rpn_model" is run on, in order.
+# The feature maps on which the nested model "rpn_model" is run, in order.
 PYRAMID = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5", "fpn_p6")
 
 
 # --- Stages of detection ----------------------------------------------------------------------------------------------
 @dataclass(frozen=True, eq=False)
 class InferenceStages:
-    """What happens to one image, from anchors to masks.
+    """The stages of detection for one image, from anchors to masks.
 
     Attributes:
-        image: as given.
-        anchors: they may reach beyond the image, as may all boxes before they are clipped.
+        image: the original image.
+        anchors: they may extend beyond the image, like all boxes before they are clipped.
         level_counts: number of anchors of each pyramid level, in the order of `anchors`.
         rpn_scores: probability of an object in each anchor.
-        top_anchors: the best anchors, in descending order of score.
+        top_anchors: the highest-scoring anchors, in descending order of score.
         top_scores: their scores.
-        refined_anchors: `top_anchors` moved by the deltas of the RPN.
+        refined_anchors: `top_anchors` after the deltas of the RPN are applied.
         clipped_anchors: `refined_anchors` clipped to the network's input, which includes the padding around the image.
-        kept: positions in these of the anchors that non-maximum suppression kept.
-        proposals: the kept ones.
+        kept: indices in `clipped_anchors` of those that non-maximum suppression keeps.
+        proposals: the kept `clipped_anchors`.
         class_probs: class probabilities of each proposal.
         box_deltas: deltas for each class, divided by BBOX_STD_DEV.
-        class_ids: the best class; 0 is background.
-        scores: its probability.
-        refined_proposals: proposals moved by the deltas of the best class.
+        class_ids: the most probable class of each proposal; 0 is background.
+        scores: the probability of that class.
+        refined_proposals: proposals after the deltas of that class are applied.
         clipped_proposals: `refined_proposals` clipped to the image.
-        outcomes: one of OUTCOMES for each proposal. "kept": it is a detection; "background": its best class is; "low score":
-            below DETECTION_MIN_CONFIDENCE; "suppressed": it overlaps a stronger box of its class; "beyond the limit": there
-            are DETECTION_MAX_INSTANCES stronger ones; "no area": nothing of it is left in the image.
-        suppressed_by: position of the stronger proposal; -1 if it was not suppressed.
-        detected_from: the proposal that each detection comes from.
+        outcomes: one of OUTCOMES for each proposal. "kept": it is a detection; "background": that is its most probable
+            class; "low score": below DETECTION_MIN_CONFIDENCE; "suppressed": it overlaps a higher-scoring box of its class;
+            "beyond the limit": DETECTION_MAX_INSTANCES others score higher; "no area": it lies outside the image.
+        suppressed_by: index of the higher-scoring proposal that suppressed it, or -1.
+        detected_from: index of the proposal that each detection comes from.
         detections: the result of `MaskRCNN.detect` for the image.
-        mask_probs: the mask of each detection for its class, before it is pasted.
+        mask_probs: the mask probabilities of each detection for its class, before the mask is pasted.
     """
 
     image: Shaped[np.ndarray, "H W *C"]
@@ -105,10 +105,10 @@ class InferenceStages:
 
 
 def inference_stages(model: "MaskRCNN", image: npt.ArrayLike) -> InferenceStages:
-    """Detect on one image, and keep the result of every stage.
+    """Detect objects in one image, and keep the result of every stage.
 
-    The network runs once, with the weights and the settings of `detect`. The stages inside the layers "ROI" and
-    "mrcnn_detection" are computed by those layers, once more from their inputs.
+    The network runs once, with the weights and the settings of `detect`. The layers "ROI" and "mrcnn_detection" then compute
+    their internal stages again from their inputs.
 
     Args:
         model: in either mode.
@@ -153,7 +153,7 @@ def _layer_stages(model: keras.Model, name: str, inputs: Sequence[np.ndarray]) -
 
 def _outcomes(stages: Mapping[str, np.ndarray], count: int, visible: Int[np.ndarray, " D"],
               config: Config) -> tuple[list[str], Int[np.ndarray, " P"]]:
-    """Work out what happened to each proposal.
+    """Determine the outcome of each proposal.
 
     Args:
         stages: `DetectionLayer.stages` of one image.
@@ -190,11 +190,11 @@ def layer_activations(model: "MaskRCNN", image: npt.ArrayLike, names: Sequence[s
         names: names of layers, such as ["res4f_out", "fpn_p2", "rpn_conv_shared"].
 
     Returns:
-        The output of each layer, mostly [h, w, channels], in the order of `names`. A layer inside "rpn_model" is run on every
-        pyramid level; its outputs are called name/fpn_p2 to name/fpn_p6.
+        The output of each layer, usually [h, w, channels], in the order of `names`. A layer inside "rpn_model" is run on every
+        pyramid level; its outputs are named name/fpn_p2 to name/fpn_p6.
 
     Raises:
-        ValueError: there is no layer of that name. The message lists similar names.
+        ValueError: there is no layer with that name. The message lists similar names.
     """
     inputs, tensors = _graph(model.full_predictor.model)
     outputs = [pair for name in names for pair in _activations(model.full_predictor.model, tensors, name)]
@@ -205,7 +205,7 @@ def layer_activations(model: "MaskRCNN", image: npt.ArrayLike, names: Sequence[s
 
 
 def _graph(model: keras.Model) -> tuple[list[Any], dict[str, Any]]:
-    """Build the graph of a model once more from the same layers.
+    """Build the graph of a model again from the same layers.
 
     `layer.output` belongs to the model that was built with the layer first: in training mode, to the training model.
 
@@ -223,13 +223,15 @@ def _graph(model: keras.Model) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _activations(model: keras.Model, tensors: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
-    """Return (name, tensor) of a layer, or of a layer inside a nested model for each pyramid level.
+    """Return (name, tensor) of a layer; for a layer inside a nested model, one for each pyramid level.
 
     Args:
-        tensors: of `_graph`.
+        model: the model.
+        tensors: the layer outputs that `_graph` returns.
+        name: name of the layer.
 
     Raises:
-        ValueError: there is no layer of that name.
+        ValueError: there is no layer with that name.
     """
     for nested in _nested(model):
         for layer in nested.layers:
@@ -251,18 +253,20 @@ class ProposalStage:
 
 
 def log(text: str, array: npt.ArrayLike | None = None) -> None:
-    """Print a line; for an array with its shape, range and dtype."""
+    """Print a line of text, with shape, range and dtype of an array if one is given."""
     print(text if array is None else describe_array(text, array))
 
 
 def ancestor(model: keras.Model, tensor: Any, name: str) -> ProposalStage | Any | None:
-    """Return a handle for `run_graph` on a named step of the network.
+    """Return a handle for `run_graph` to a named step of the network.
 
-    A Keras 3 graph has layers, not TensorFlow nodes. Known are the stages of the layer "ROI" under their classic names, and
-    every layer, as "layer" or "layer/anything:0", also inside nested models.
+    A Keras 3 graph has layers, not TensorFlow nodes. The stages of the layer "ROI" are known by their classic names, and every
+    layer, also inside nested models, as "layer" or "layer/anything:0".
 
     Args:
-        tensor: ignored; the classic code searched behind it. Names are unique in the model.
+        model: the model.
+        tensor: not used; the classic code searched the ancestors of this tensor. Names are unique in the model.
+        name: name of the step.
 
     Returns:
         ProposalStage or KerasTensor; None if nothing has that name.
@@ -282,19 +286,19 @@ def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequ
     Args:
         model: the classic inference variant.
         inputs: [molded images, image_meta, anchors].
-        outputs: (name, KerasTensor or ProposalStage). A tensor of the nested model "rpn_model" is computed for each map that
-            this is run on.
+        outputs: (name, KerasTensor or ProposalStage). A tensor of the nested model "rpn_model" is computed for each feature
+            map on which that model is run.
 
     Returns:
-        The arrays by name, in the order of `outputs`; for tensors inside "rpn_model" by name/fpn_p2 and so on. The indices
-        that non-maximum suppression kept are those of the first image, int32 [kept], as in the classic code.
+        The arrays by name, in the order of `outputs`; tensors inside "rpn_model" are named name/fpn_p2 and so on. The indices
+        kept by non-maximum suppression are those of the first image, int32 [kept], as in the classic code.
 
     Raises:
         ValueError: an output is None. The message names it.
     """
     for name, output in outputs:
         if output is None:
-            raise ValueError(f"output {name!r} is None: no layer or step of that name was found.")
+            raise ValueError(f"output {name!r} is None: there is no layer or step with that name.")
     outputs = [pair for name, output in outputs for pair in _by_level(model, name, output)]
     tensors = [t for _, t in outputs if not isinstance(t, ProposalStage)]
     roi_inputs = list(model.get_layer("ROI").input) if len(tensors) < len(outputs) else []
@@ -309,11 +313,11 @@ def run_graph(model: keras.Model, inputs: Sequence[npt.ArrayLike], outputs: Sequ
 
 
 def _computed(inputs: list[Any], tensors: list[Any], arrays: Sequence[npt.ArrayLike]) -> list[Any]:
-    """Compute tensors of the graph that begins at `inputs`."""
+    """Compute tensors of the graph that starts at `inputs`."""
     part = keras.Model(inputs, tensors)
-    part.compile(run_eagerly=True)  # compiling would take longer than the single run
+    part.compile(run_eagerly=True)  # compiling would take longer than a single run
     values = part.predict_on_batch(arrays)
-    return values if len(tensors) > 1 else [values]  # Keras returns a single output without its list
+    return values if len(tensors) > 1 else [values]  # Keras does not put a single output in a list
 
 
 def _nested(model: keras.Model) -> list[Any]:
@@ -321,9 +325,9 @@ def _nested(model: keras.Model) -> list[Any]:
 
 
 def _by_level(model: keras.Model, name: str, output: Any) -> list[tuple[str, Any]]:
-    """Return [(name, output)]; for a tensor inside a nested model one output of the outer graph per pyramid level."""
+    """Return [(name, output)]; for a tensor inside a nested model, one output of the outer graph per pyramid level."""
     for nested in _nested(model):
-        # The first layer is the input, whose "output" is the map itself.
+        # The first layer is the input, whose "output" is the feature map itself.
         if any(output is tensor for layer in nested.layers for tensor in keras.tree.flatten(layer.output)):
             part = keras.Model(nested.inputs, output)
             return [(f"{name}/{level}", part(model.get_layer(level).output)) for level in PYRAMID]

@@ -1,4 +1,4 @@
-"""Pictures of the training pipeline in TensorBoard, while the network learns."""
+"""Pictures of the training pipeline in TensorBoard during training."""
 
 import io
 import os
@@ -22,28 +22,28 @@ _DOTS_PER_INCH = 80
 
 
 class InspectSamples(keras.callbacks.Callback):
-    """Draw samples from image to prediction every few epochs, into TensorBoard.
+    """Write pictures of samples, from image to prediction, to TensorBoard every few epochs.
 
         model.train(..., custom_callbacks=[InspectSamples(model, dataset_val, image_ids=[0, 7], every=5)])
 
-    The pictures go to the folder "inspection" of the run folder; `tensorboard --logdir` of the run folder shows them next to
-    the curves. TensorBoard's own writer is used, so that this works on every backend.
+    The pictures are written to the folder "inspection" of the run folder; `tensorboard --logdir` of the run folder shows them
+    next to the curves. TensorBoard's writer is used directly, so that this works on every backend.
 
     Args:
-        model: the model that trains.
-        dataset: prepared. Images that are not trained on show most.
-        image_ids: positions in the data set.
-        every: epochs from one drawing to the next.
+        model: the training model.
+        dataset: prepared. Images that are not in the training set are the most informative.
+        image_ids: indices in the data set.
+        every: number of epochs from one picture to the next.
 
     Raises:
         ValueError: `every` is below 1, or an image is not in the data set.
-        ImportError: when training begins, if TensorBoard is not installed.
+        ImportError: TensorBoard is not installed. Raised when training begins.
     """
 
     def __init__(self, model: "MaskRCNN", dataset: Dataset, image_ids: Sequence[int] = (0,), every: int = 1) -> None:
         super().__init__()
         if every < 1:
-            raise ValueError(f"every is {every}: it counts epochs, from 1")
+            raise ValueError(f"every is {every}: it must be a number of epochs, at least 1")
         unknown = [image_id for image_id in image_ids if not 0 <= image_id < len(dataset.image_ids)]
         if unknown:
             raise ValueError(f"image_ids: {unknown[0]} is not in the data set, whose images are 0 to "

@@ -1,4 +1,4 @@
-"""The class that users work with: build, load weights, train, detect, evaluate."""
+"""The main class of the framework: build, load weights, train, detect, evaluate."""
 
 import os
 import random
@@ -32,7 +32,7 @@ from mrcnn.weights.classic_h5 import KERAS_SUFFIX, ClassicFiles, LoadReport
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
 class TrainingModel(ClassicFiles, network.TrainingModel):
-    """The network that trains, with classic weight files."""
+    """The training variant of the network, with classic weight files."""
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
@@ -45,21 +45,21 @@ class MaskRCNN:
 
     Args:
         mode: "training" or "inference".
-        config: it is validated here.
-        model_dir: folder of the run folders. None: the model detects, but cannot train or find checkpoints; the same holds for
-            a configuration without a NAME.
+        config: validated by the constructor.
+        model_dir: folder of the run folders. Without one, or without a NAME in the configuration, the model can detect, but
+            cannot train or find checkpoints.
 
     Attributes:
         keras_model: the Keras model of the mode. Training and inference models have the same layer names and weights.
-        mode, config, model_dir: as given.
+        mode, config, model_dir: the arguments.
         log_dir: run folder, created when training begins. None without a NAME or a model_dir.
         checkpoint_path: path of the run's checkpoints, with {epoch:04d}. None without a NAME or a model_dir.
-        epoch: epochs trained so far, in this run or before the checkpoint that was loaded.
-        anchors: pixel anchors [A, 4] of the molded images seen last; before any, those of IMAGE_SHAPE.
+        epoch: number of epochs trained so far, including those of a loaded checkpoint.
+        anchors: pixel anchors [A, 4] of the last molded images, initially those of IMAGE_SHAPE.
 
     Raises:
-        ValueError: another mode.
-        ConfigError: the configuration cannot work.
+        ValueError: the mode is unknown.
+        ConfigError: the configuration is invalid.
     """
 
     def __init__(self, mode: str, config: Config, model_dir: str | None) -> None:
@@ -100,24 +100,24 @@ class MaskRCNN:
 
     def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
                      exclude: Sequence[str] | None = None) -> LoadReport | None:
-        """Load a weight file of the classic layout, from this framework or the classic one.
+        """Load a weight file in the classic layout, written by this framework or the classic one.
 
         After loading a checkpoint, `epoch` and `log_dir` are those of its run, which training resumes.
 
-        Layers that the file lacks, and `exclude` does not name, are printed in one line. They keep their values; `detect`
-        warns while an inference model has layers that no file gave weights.
+        Layers that are neither in the file nor in `exclude` keep their values; one printed line lists them. `detect` warns as
+        long as an inference model has layers whose weights were not in any loaded file.
 
         Args:
-            filepath: an .h5 file. A file whose name ends with .weights.h5 has Keras's own layout, as
-                keras.callbacks.ModelCheckpoint writes it in training; it must be of this network, and loads in either mode.
-            by_name: match layers by name. Otherwise the file must fit the whole model.
+            filepath: an .h5 file. A file whose name ends with .weights.h5 has Keras' layout, which
+                keras.callbacks.ModelCheckpoint writes; it must belong to this network, and loads in either mode.
+            by_name: whether to match layers by name. Otherwise the file must fit the whole model.
             exclude: names of layers that keep their values, such as the heads if the number of classes differs.
 
         Returns:
-            Matched, missing and mismatched tensors; None for a file of Keras's own layout, which is complete.
+            Matched, missing and mismatched tensors; None for a file in Keras' layout, which is always complete.
 
         Raises:
-            ValueError: the file is of another network, or `exclude` was given for a file of Keras's own layout.
+            ValueError: the file belongs to another network, or `exclude` was given for a file in Keras' layout.
             FileNotFoundError: there is no such file.
         """
         if str(filepath).endswith(KERAS_SUFFIX):
@@ -128,48 +128,48 @@ class MaskRCNN:
         return report
 
     def _load_keras_weights(self, filepath: str | os.PathLike[str], exclude: Sequence[str] | None) -> None:
-        """Load a file of Keras's own layout, which names tensors by their position in the training model."""
+        """Load a file in Keras' layout, which names tensors by their position in the training model."""
         if exclude:
-            raise ValueError(f"{filepath}: `exclude` is for files of the classic layout; write one with save_weights.")
+            raise ValueError(f"{filepath}: `exclude` is for files in the classic layout: write one with save_weights.")
         if not os.path.isfile(filepath):
             raise FileNotFoundError(f"there is no weight file {filepath}")
-        # The variants share their layers: what is loaded into the training model is in the inference model too.
+        # The variants share their layers, so loading into the training model also loads into the inference model.
         model = self.keras_model if self.mode == "training" else self.network.training_model(TrainingModel)
         model.load_weights(filepath)
         self.keras_model.unloaded_layers = model.unloaded_layers
         self.set_log_dir()
 
     def _warn_of_unloaded_layers(self) -> None:
-        """Warn before an inference model detects with layers that none of the loaded files gave weights."""
+        """Warn if an inference model has layers whose weights were not in any loaded file."""
         unloaded = self.keras_model.unloaded_layers
         if self.mode == "inference" and unloaded:
-            warnings.warn(f"detecting with random weights in {shorten_names(unloaded)}: no file that was loaded holds "
-                          "them. Load a checkpoint of a whole network.", stacklevel=3)
+            warnings.warn(f"detecting with random weights in {shorten_names(unloaded)}: no loaded file contains them. "
+                          "Load a checkpoint of a complete network.", stacklevel=3)
 
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Write the weights in the classic layout; the classic code reads them too."""
+        """Write the weights in the classic layout, which the classic code can read."""
         classic_h5.save(self.keras_model, filepath)
 
     def get_imagenet_weights(self) -> str:
-        """Return the path of ImageNet weights for the backbone. The first call downloads them."""
+        """Return the path of ImageNet weights for the backbone, which the first call downloads."""
         return str(pretrained.imagenet_weights(self.config.BACKBONE))
 
     # --- Training -----------------------------------------------------------------------------------------------------
     def compile(self, learning_rate: LearningRate, momentum: float) -> None:
-        """Give the training model a new optimizer. `train` calls it."""
+        """Compile the training model with a new optimizer. `train` calls this."""
         self.keras_model.compile(optimizer=make_optimizer(self.config, learning_rate, momentum), jit_compile=_jit_compile())
-        # Variables created in the first step would make TensorFlow trace that step twice, a third of the start-up time.
+        # If the first step created the variables, TensorFlow would trace it twice, a third of the start-up time.
         self.keras_model.optimizer.build(self.keras_model.trainable_variables)
 
     def set_trainable(self, layer_regex: str, keras_model: keras.Model | None = None, indent: int = 0,
                       verbose: int = 1) -> None:
-        """Train the layers whose name matches and freeze the others.
+        """Make the layers whose name matches trainable, and freeze all others.
 
         Args:
             layer_regex: regular expression over whole layer names.
-            keras_model: None is this model's.
-            indent: spaces before the printed names.
-            verbose: 1 prints the layers that train.
+            keras_model: None for `keras_model` of this object.
+            indent: number of spaces before the printed names.
+            verbose: 1 prints the trainable layers.
         """
         layers = trainable.set_trainable(keras_model or self.keras_model, layer_regex)
         if verbose > 0:
@@ -179,7 +179,7 @@ class MaskRCNN:
     def set_log_dir(self, model_path: str | os.PathLike[str] | None = None) -> None:
         """Set log_dir, checkpoint_path and epoch to those of a checkpoint, or to those of a new run.
 
-        Without a NAME or a model_dir there is no run folder: log_dir and checkpoint_path are None, only epoch is set.
+        Without a NAME or a model_dir there is no run folder: log_dir and checkpoint_path are None, and only epoch is set.
 
         Args:
             model_path: path of a checkpoint whose run is resumed.
@@ -213,19 +213,19 @@ class MaskRCNN:
             train_dataset: prepared.
             val_dataset: prepared. None trains without validation.
             learning_rate: a number or a Keras schedule.
-            epochs: the epoch to stop after, counted from the start of the run: a second call with a higher number continues
-                where the first stopped.
+            epochs: the last epoch, counted from the start of the run. A second call with a higher number continues where the
+                first one stopped.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression over layer names.
             augmentation: imgaug augmenter, applied to image and masks together.
-            custom_callbacks: Keras callbacks, which run after ours.
+            custom_callbacks: Keras callbacks, which run after the framework's.
             no_augmentation_sources: names of data set sources whose images are not augmented.
 
         Returns:
-            The history of this call; an empty one if `epochs` are trained already.
+            The history of this call, empty if `epochs` epochs have already been trained.
 
         Raises:
-            ValueError: it is an inference model, there is no NAME or model_dir, or `layers` matches no layer.
-            DataError: the data cannot be trained on.
+            ValueError: the model is in inference mode, there is no NAME or model_dir, or `layers` matches no layer.
+            DataError: the data cannot be used for training.
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
@@ -238,14 +238,14 @@ class MaskRCNN:
     # --- Detection ----------------------------------------------------------------------------------------------------
     @property
     def predictor(self) -> Predictor:
-        """Predictor with the detection model. It is built on first use."""
+        """Predictor with the detection model, built on first use."""
         if self._predictor is None:
             self._predictor = self._predictor_with(_compiled(self.network.detection_model()))
         return self._predictor
 
     @property
     def full_predictor(self) -> Predictor:
-        """Predictor with the classic inference model, whose `run` returns everything between image and detections."""
+        """Predictor with the classic inference model, whose `run` returns every intermediate output."""
         if self._full_predictor is None:
             model = self.keras_model if self.mode == "inference" else _compiled(self.network.inference_model(InferenceModel))
             self._full_predictor = self._predictor_with(model)
@@ -260,10 +260,10 @@ class MaskRCNN:
         return float(self.config.DETECTION_MIN_CONFIDENCE or 0.0)
 
     def detect(self, images: Sequence[npt.ArrayLike], verbose: int = 0, masks: str = "dense") -> list[dict[str, Any]]:
-        """Detect instances in any number of images of any sizes.
+        """Detect instances in any number of images of any size.
 
         Args:
-            images: [H, W] or [H, W, channels] arrays: grey, RGB, RGBA, 8 or 16 bits.
+            images: [H, W] or [H, W, channels] arrays: greyscale, RGB or RGBA with 8 or 16 bits.
             verbose: 1 prints each image's shape and range.
             masks: "dense", or "rle" for COCO RLE, which needs a hundredth of the memory.
 
@@ -293,7 +293,7 @@ class MaskRCNN:
             verbose: 1 prints shapes and ranges.
 
         Returns:
-            As of `detect`, in the coordinates of the molded images.
+            See `detect`; the coordinates are those of the molded images.
         """
         molded_images, image_metas = np.asarray(molded_images, np.float32), np.asarray(image_metas)
         if not len(molded_images):
@@ -314,7 +314,7 @@ class MaskRCNN:
         """Resize images and subtract the mean.
 
         Args:
-            images: [H, W, channels] arrays that have equal sizes once they are molded.
+            images: [H, W, channels] arrays that have the same size after resizing.
 
         Returns:
             Molded images float32 [B, H, W, C]; metas [B, 12 + K]; windows int [B, 4] in pixels.
@@ -328,22 +328,22 @@ class MaskRCNN:
         return unmold_detections(np.asarray(detections), np.asarray(mrcnn_mask), original_image_shape, image_shape, window)
 
     def get_anchors(self, image_shape: Sequence[int]) -> np.ndarray:
-        """Return the normalised anchors of a molded image, float32 [A, 4], and keep the pixel anchors in `anchors`."""
+        """Return the normalised anchors of a molded image, float32 [A, 4], and store the pixel anchors in `anchors`."""
         shape = tuple(int(side) for side in image_shape)
         self.anchors = settings.config_anchors(self.config, shape)
         return norm_boxes(self.anchors, shape[:2])
 
     def evaluate(self, dataset: Dataset, image_ids: Sequence[int] | None = None, limit: int | None = None,
                  progress: Stages | None = None, min_confidence: float | None = 0.0) -> coco.CocoResult:
-        """Compute COCO AP of boxes and masks; for an LVIS data set its federated AP.
+        """Compute COCO AP of boxes and masks; for an LVIS data set, its federated AP.
 
         Args:
             dataset: prepared.
-            image_ids: None takes all.
-            limit: only the first so many images.
+            image_ids: None for all images.
+            limit: maximum number of images, the first ones; None for all.
             progress: see `evaluation.coco.evaluate`.
-            min_confidence: least score of a detection that counts, in place of DETECTION_MIN_CONFIDENCE: average precision
-                is defined over detections of every score.
+            min_confidence: minimum score of a detection, instead of DETECTION_MIN_CONFIDENCE, because average precision
+                needs detections of every score.
         """
         self._warn_of_unloaded_layers()
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
@@ -351,9 +351,9 @@ class MaskRCNN:
         return coco.evaluate(detect, dataset, image_ids, batch_size=self.config.BATCH_SIZE, progress=progress,
                              check=self.predictor.check)
 
-    # --- Looking inside -----------------------------------------------------------------------------------------------
+    # --- Inspection ---------------------------------------------------------------------------------------------------
     def ancestor(self, tensor: Any, name: str, checked: Any = None) -> Any:
-        """Return a handle for `run_graph` on a named step, or None; see `training.inspection.ancestor`."""
+        """Return a handle for `run_graph` to a named step, or None; see `training.inspection.ancestor`."""
         return inspection.ancestor(self.keras_model, tensor, name)
 
     def find_trainable_layer(self, layer: Any) -> Any:
@@ -369,8 +369,8 @@ class MaskRCNN:
         """Run parts of the inference graph, and print shape and range of each output; see `training.inspection.run_graph`.
 
         Args:
-            images: a list of images; with `image_metas` molded images.
-            outputs: (name, tensor of this model or handle of `ancestor`).
+            images: a list of images, or molded images if `image_metas` is given.
+            outputs: (name, tensor of this model or handle from `ancestor`).
             image_metas: [B, 12 + K].
 
         Raises:
@@ -378,7 +378,7 @@ class MaskRCNN:
         """
         if self.mode != "inference":
             raise ValueError('this model was built with mode "training": build one with mode "inference" and load its '
-                             "weights to look inside.")
+                             "weights to run parts of it.")
         if image_metas is None:
             molded, image_metas, _ = self.mold_inputs(images)
         else:
@@ -395,8 +395,8 @@ class MaskRCNN:
 def _seeded(seed: int) -> Iterator[None]:
     """Draw initial weights from `seed`, and restore the random state of the user's program.
 
-    Keras seeds its initialisers from Python's generator; NumPy's is for a user's backbone. keras.utils.set_random_seed would
-    also seed TensorFlow and PyTorch, and TensorFlow's state cannot be restored.
+    Keras seeds its initialisers from Python's generator; NumPy's is seeded for a user's backbone. keras.utils.set_random_seed
+    would also seed TensorFlow and PyTorch, and TensorFlow's state cannot be restored.
     """
     states = random.getstate(), np.random.get_state()
     random.seed(seed)
@@ -409,11 +409,11 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _compiled(model: keras.Model) -> keras.Model:
-    """Compile a model that detects. Its optimizer is never used; plain SGD has no variables that a .keras file would lack."""
+    """Compile a detection model. Its optimizer is never used; plain SGD has no variables that a .keras file would lack."""
     model.compile(optimizer="sgd", jit_compile=_jit_compile())
     return model
 
 
 def _jit_compile() -> bool | str:
-    """Return Keras's `jit_compile`. On a CPU a plain TensorFlow graph is as fast as XLA's, and compiles far sooner."""
+    """Return Keras' `jit_compile`. On a CPU, a plain TensorFlow graph is as fast as with XLA, and compiles much faster."""
     return False if on_tensorflow_cpu() else "auto"

@@ -14,18 +14,18 @@ LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedul
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class SGD(keras.optimizers.SGD):
-    """Keras's SGD, with TensorFlow's operator that updates a weight and its momentum in place.
+    """Keras' SGD, with TensorFlow's operator that updates a weight and its momentum in place.
 
-    Keras itself multiplies the momentum variables by `momentum`, which depends on no gradient: TensorFlow computes all of
-    these products at the start of a step and holds them to its end, as much memory as the weights once more (250 MiB of a
-    ResNet-101).
+    Keras multiplies the momentum variables by `momentum`. Because this depends on no gradient, TensorFlow computes all of
+    these products at the start of a step and holds them until its end, which needs as much memory as the weights (250 MiB for
+    a ResNet-101).
     """
 
     # By the reference of the tf.Variable. Read-only: TensorFlow would track a plain dict, and cannot save one with such keys.
     _momentum_of: Mapping[Any, Any] = MappingProxyType({})
 
     def build(self, variables: list[Any]) -> None:
-        """Create a momentum for each of the variables."""
+        """Create a momentum variable for each of the variables."""
         super().build(variables)
         if keras.backend.backend() == "tensorflow" and self.momentum:
             pairs = zip(variables, self.momentums, strict=True)
@@ -40,7 +40,7 @@ class SGD(keras.optimizers.SGD):
             learning_rate: float32 scalar.
         """
         momentum = self._momentum_of.get(variable.ref()) if self._momentum_of else None
-        # The operator has no kernel for bfloat16 on a GPU. tf.distribute passes copies of the variables, which have no entry.
+        # The operator has no bfloat16 kernel on a GPU. tf.distribute passes copies of the variables, which have no entry.
         if momentum is None or variable.dtype == "bfloat16":
             super().update_step(gradient, variable, learning_rate)
             return
@@ -53,10 +53,11 @@ class SGD(keras.optimizers.SGD):
 
 
 def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float) -> keras.optimizers.Optimizer:
-    """Return the optimizer that a configuration asks for.
+    """Return the optimizer that a configuration specifies.
 
     Args:
         config: OPTIMIZER and GRADIENT_CLIP_NORM are read.
+        learning_rate: a number or a Keras schedule.
         momentum: for "sgd".
 
     Raises:
@@ -71,7 +72,7 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
         return choice(learning_rate, config)
     clip = config.GRADIENT_CLIP_NORM or None
     if choice == "sgd":
-        # JAX does not need SGD, and on PyTorch Keras's own updates all weights at once.
+        # JAX does not need this SGD, and on PyTorch, Keras' SGD updates all weights at once.
         kind = SGD if keras.backend.backend() == "tensorflow" else keras.optimizers.SGD
         return kind(learning_rate, momentum=float(momentum), global_clipnorm=clip)
     try:

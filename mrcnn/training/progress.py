@@ -1,4 +1,4 @@
-"""What training shows: bars with the time left on a terminal or in a notebook, and two lines per epoch anywhere."""
+"""Training progress: bars with the remaining time on a terminal or in a notebook, and two lines per epoch everywhere."""
 
 import time
 from collections.abc import Iterator
@@ -16,26 +16,26 @@ from mrcnn.config import LOSS_NAMES
 
 # shown while the backend compiles the graph, in the first step
 COMPILING = "compiling the first step, a minute or two"
-# the figures of the validation that are shown; history.csv has all of them
+# the validation metrics that are shown; history.csv has all of them
 VALIDATION_FIGURES = ("val_loss", "val_mask_AP", "val_mask_AP50", "val_box_AP")
 
 Logs = dict[str, Any] | None
 
 
 def first_step() -> str | None:
-    """Return what to show before the first step; None on PyTorch, which compiles nothing."""
+    """Return the text to show before the first step; None on PyTorch, which does not compile."""
     return None if keras.backend.backend() == "torch" else COMPILING
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """Show steps, rate, time left and the loss while an epoch runs, and its figures at the end.
+    """Show steps, rate, remaining time and loss during an epoch, and its losses and metrics at the end.
 
     Bars are drawn on terminals, and in notebooks if ipywidgets is installed. A log file gets the lines of each epoch, and one
     line before the first step, which compiles the graph.
 
     Args:
-        console: standard output when None.
-        validation_steps: steps of the validation of an epoch.
+        console: None for standard output.
+        validation_steps: number of validation steps per epoch.
     """
 
     def __init__(self, console: Console | None = None, validation_steps: int | None = None) -> None:
@@ -46,16 +46,16 @@ class TrainingProgress(keras.callbacks.Callback):
         self.task = TaskID(0)
         self.title, self.started = "", 0.0
         self.show_validation: Show | None = None
-        # the step and the time from which the rate is measured: after the first step of all, which compiles
+        # the step and the time from which the rate is measured: after the very first step, which compiles
         self.pace = 0, 0.0
         # what is shown until the first step is done
         self.first = first_step()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Start the bar of an epoch, or say that the graph is compiled first."""
+        """Start the bar of an epoch, or print that the graph is compiled first."""
         self.started = time.perf_counter()
         self.pace = 0, self.started
-        # without ipywidgets rich would warn in every epoch and draw nothing
+        # without ipywidgets, rich would warn in every epoch and draw nothing
         moves = self.console.is_terminal or (self.console.is_jupyter and find_spec("ipywidgets") is not None)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[count]}"),
@@ -78,21 +78,21 @@ class TrainingProgress(keras.callbacks.Callback):
                         count=f"{done}/{total or '?'}", loss=f"loss {float((logs or {}).get('loss', float('nan'))):.4f}")
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Start the bar of the validation."""
+        """Start the validation bar."""
         self.show_validation = self._stage_bar("validation")
 
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Advance the bar of the validation by a step."""
+        """Advance the validation bar by a step."""
         if self.show_validation is not None:
             self.show_validation(batch + 1, self.validation_steps or 0)
 
     @contextmanager
     def stage(self, what: str) -> Iterator[Show | None]:
-        """Show work that belongs to an epoch below its bar; a `Stages` of `mrcnn.base.progress`."""
+        """Show a stage of work within an epoch below its bar. This is a `Stages` of `mrcnn.base.progress`."""
         yield self._stage_bar(what)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Remove the bar and print the figures of the epoch."""
+        """Remove the bar and print the losses and metrics of the epoch."""
         self.close()
         logs = logs or {}
         seconds = time.perf_counter() - self.started
@@ -107,7 +107,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self.close()
 
     def close(self) -> None:
-        """Remove the bar. When training ends with an error, no other hook does."""
+        """Remove the bar. Needed if training ends with an error, because Keras then calls no other hook."""
         if self.bar is not None:
             self.bar.stop()
 
@@ -125,7 +125,7 @@ class TrainingProgress(keras.callbacks.Callback):
         return show
 
     def _rate(self, done: int) -> str:
-        """Return the rate of the steps since `pace`; empty before there are any."""
+        """Return the rate of the steps since `pace`, "" before the first one."""
         first, began = self.pace
         if done == first:
             return ""

@@ -1,4 +1,4 @@
-"""What a run starts from: its configuration and its weights, by the words of the command line; and a run on drawn shapes."""
+"""The start of a run: its configuration and weights, as named on the command line; and a ready-made run on shapes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,25 +14,25 @@ from mrcnn.weights.pretrained import coco_weights
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
 
-# The preset of a format, beside its NAME.
+# The preset of a format, apart from NAME.
 PRESETS: dict[str, dict[str, Any]] = {
-    # Images of 128 pixels: smaller anchors and fewer ROIs than a photograph needs.
+    # Images of 128 pixels need smaller anchors and fewer ROIs than photographs.
     "shapes": {"IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
                "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
-    # LVIS measures up to 300 detections per image.
+    # LVIS evaluates up to 300 detections per image.
     "lvis": {"DETECTION_MAX_INSTANCES": 300},
 }
-# Settings for training from random weights: batch norm has to learn its statistics, and the first proposals of the RPN hold no
-# objects from which the heads could learn.
+# Settings for training from random weights: batch norm must learn its statistics, and the first proposals of the RPN contain
+# no objects for the heads to learn from.
 FROM_SCRATCH: dict[str, Any] = {"TRAIN_BN": None, "GT_BOXES_AS_ROIS": True}
-# More such settings for one format: a CPU trains a network on shapes in minutes.
+# Additional settings of this kind for one format, with which a CPU trains a network on shapes in minutes.
 FORMAT_FROM_SCRATCH: dict[str, dict[str, Any]] = {
     "shapes": {"BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
                "MASK_HEAD_CHANNELS": 64, "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300,
                "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100, "OPTIMIZER": "adam"},
 }
 
-# Words that name neither a path nor a run: weights to download, or none at all.
+# Values that are neither a path nor a run: weights to download, or none.
 WORDS = ("coco", "imagenet", "none")
 COCO_CLASSES, COCO_BACKBONE = 81, "resnet101"
 # The layers whose shapes depend on the number of classes.
@@ -44,16 +44,16 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
     """Return the validated configuration of a command.
 
     Args:
-        data: the data format. It is the NAME of the run if nothing else sets it.
+        data: the data format. It is the NAME of the run if nothing else sets one.
         settings: the user's changes, which take precedence.
-        saved: the configuration of an earlier run, used in place of the preset.
-        from_scratch: training starts from random weights.
+        saved: the configuration of an earlier run, used instead of the preset.
+        from_scratch: whether training starts from random weights.
 
     Returns:
-        NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
+        The configuration. NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
 
     Raises:
-        ConfigError: an unknown name (with the nearest one), a value of the wrong kind, or a contradiction.
+        ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
     scratch = {**FROM_SCRATCH, **FORMAT_FROM_SCRATCH.get(data, {})} if from_scratch else {}
     base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
@@ -61,7 +61,7 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
 
 
 def for_other_data(saved: Config | None, name: str) -> Config | None:
-    """Return the configuration of an earlier run for training under another NAME: the same network, other classes.
+    """Adapt the configuration of an earlier run to training under another NAME: the same network, but other classes.
 
     Args:
         saved: returned unchanged if it is None or has this NAME.
@@ -82,7 +82,7 @@ def with_classes(config: Config, dataset: Dataset) -> Config:
         return config.with_overrides({"NUM_CLASSES": dataset.num_classes})
     if config.NUM_CLASSES != dataset.num_classes:
         raise ConfigError(f"NUM_CLASSES is {config.NUM_CLASSES} in the configuration (of the run that the weights come "
-                          f"from, or by --set), and the data set has {dataset.num_classes} classes, background included: "
+                          f"from, or by --set), but the data set has {dataset.num_classes} classes, background included: "
                           "use weights that were trained on these classes.")
     return config
 
@@ -98,7 +98,7 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
         exclude: names of layers to leave unchanged; "heads" means CLASS_LAYERS.
 
     Raises:
-        ValueError: the weights are of another network.
+        ValueError: the weights belong to another network.
         FileNotFoundError: there is no such file, or no checkpoint.
         OSError: the download failed.
     """
@@ -106,11 +106,11 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
         print("Starting from random weights.")
         if model.config.TRAIN_BN is False:
             print("TRAIN_BN is False: batch norm keeps its initial statistics, which only suits pretrained weights. To train "
-                  "from random weights set TRAIN_BN=None.")
+                  "from random weights, set TRAIN_BN=None.")
         return
     excluded = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
     if weights in ("coco", "imagenet") and model.config.IMAGE_CHANNEL_COUNT != 3:
-        excluded.add("conv1")  # its kernel is for red, green and blue
+        excluded.add("conv1")  # its kernel has input channels for red, green and blue
     path: Path | str = weights
     if weights == "coco":
         if model.config.NUM_CLASSES != COCO_CLASSES:
@@ -124,52 +124,52 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
     model.load_weights(str(path), by_name=True, exclude=sorted(excluded) or None)
     checkpoint = parse_checkpoint(path)
     if checkpoint and checkpoint[0][:-STAMP_LENGTH] != (model.config.NAME or "").lower():
-        # A checkpoint of another data set is where this run starts, not a run to resume: epoch and folder are new.
+        # A checkpoint from another data set is a starting point, not a run to resume: epoch and folder are new.
         model.set_log_dir()
 
 
 def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
-    """Load the weights to detect with; the file must hold every layer of the model.
+    """Load weights for detection; the file must hold every layer of the model.
 
     Args:
         weights: "coco", or the path of a checkpoint.
 
     Raises:
-        ValueError: the weights are of another network or of other classes, or the file lacks layers of the model.
+        ValueError: the weights belong to another network or to other classes, or the file lacks layers of the model.
     """
     path: Path | str = weights
     if weights == "coco":
         if model.config.NUM_CLASSES != COCO_CLASSES:
-            raise ValueError(f"the published weights are of COCO's {COCO_CLASSES} classes (background included), and "
+            raise ValueError(f"the published weights are for COCO's {COCO_CLASSES} classes (background included), but "
                              f"NUM_CLASSES is {model.config.NUM_CLASSES}: train on these data first.")
         path = _coco(model)
     print(f"Loading weights: {path}")
     report = model.load_weights(str(path), by_name=True)
     if report is not None and report.missing:  # None: a file of Keras's own layout, which loads completely or not at all
         raise ValueError(f"{path}: no weights for {shorten_names(report.missing_layers)}. Detection needs every layer, and "
-                         "these would keep random values. Give a checkpoint of a whole network, or train one from this "
+                         "these would keep random values. Give a checkpoint of a complete network, or train one from this "
                          f"file first (mrcnn train ... --weights {path}).")
 
 
 def _coco(model: "MaskRCNN") -> Path:
     if model.config.BACKBONE != COCO_BACKBONE:
-        raise ValueError(f"the published COCO weights are of a {COCO_BACKBONE}, and BACKBONE is "
+        raise ValueError(f"the published COCO weights are for {COCO_BACKBONE}, but BACKBONE is "
                          f"{model.config.BACKBONE!r}: set BACKBONE={COCO_BACKBONE}, or start from other weights.")
     return coco_weights()
 
 
-# --- A network trained on shapes, for notebooks before the user has one of their own ----------------------------------
+# --- A network trained on shapes, for notebooks whose user has none yet -----------------------------------------------
 def shapes_checkpoint(folder: Path | str, *, images: int = 2400, epochs: int = 2, **settings: object) -> str:
     """Return the newest checkpoint of a network trained on shapes. The first call trains it, in minutes on two CPU cores.
 
     Args:
         folder: the folder of the run folders. It should hold no other run named "shapes".
-        images: number of drawn images to train on.
-        epochs: passes over them. A run of fewer epochs is not enough: a new one is trained.
-        **settings: changes of the configuration of `mrcnn train shapes` for random weights.
+        images: number of generated training images.
+        epochs: number of epochs. A run with fewer epochs is ignored, and a new one is trained.
+        **settings: changes to the configuration of `mrcnn train shapes` from random weights.
 
     Raises:
-        ConfigError: a setting is unknown or cannot work.
+        ConfigError: a setting is unknown or invalid.
     """
     try:
         checkpoint = find_last(folder, "shapes")

@@ -1,11 +1,11 @@
-"""Run folders: where they are, and what is in them.
+"""Run folders: their location and their content.
 
 A run folder is MODEL_DIR/<name><YYYYMMDDTHHMM>/, as in the classic code. It holds the checkpoints
-mask_rcnn_<name>_<epoch:04d>.h5, config.json, classes.json (a list of names whose position is the class id, "BG" first),
-history.csv (a row per epoch), environment.json (what it was trained with) and training_state.h5 (see
+mask_rcnn_<name>_<epoch:04d>.h5, config.json, classes.json (a list of class names indexed by class id, "BG" first),
+history.csv (a row per epoch), environment.json (versions, hardware and command line) and training_state.h5 (see
 `training.checkpoints`).
 
-A run can be read where no backend is installed: only the functions that describe devices import Keras.
+A run can be read without a backend: only the functions that describe devices import Keras.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ STAMP_LENGTH = len("20171029T2315")
 
 # --- Names of run folders and checkpoints -----------------------------------------------------------------------------
 def parse_checkpoint(path: Path | str) -> tuple[str, int] | None:
-    """Return the run folder's name and the epoch that the path of a checkpoint names; None for another path.
+    """Parse the path of a checkpoint into the name of its run folder and its epoch; None if it is not one.
 
     "logs/coco20171029T2315/mask_rcnn_coco_0001.h5" gives ("coco20171029T2315", 1).
     """
@@ -50,7 +50,7 @@ def checkpoint_path(log_dir: str, name: str) -> str:
 
 
 def new_log_dir(model_dir: Path | str, name: str, now: datetime.datetime | None = None) -> str:
-    """Return the path of a new run folder, which is not created. If this minute's folder exists, a later minute is taken."""
+    """Return the path of a new run folder, without creating it. If this minute's folder exists, a later minute is used."""
     now = now or datetime.datetime.now()
     while os.path.exists(path := os.path.join(model_dir, f"{name.lower()}{now:%Y%m%dT%H%M}")):
         now += datetime.timedelta(minutes=1)
@@ -66,7 +66,7 @@ def removed_if_empty(log_dir: str) -> Iterator[None]:
         folders = list(os.walk(log_dir, topdown=False))
         if not any(files for _, _, files in folders):
             for folder, _, _ in folders:
-                with contextlib.suppress(OSError):  # another process has put a file there since
+                with contextlib.suppress(OSError):  # another process may have put a file there in the meantime
                     os.rmdir(folder)
         raise
 
@@ -76,7 +76,7 @@ def run_checkpoints(folder: Path | str) -> dict[int, Path]:
     """Return the checkpoints of a run folder by epoch, in ascending order."""
     found = {}
     for path in Path(folder).glob("mask_rcnn_*.h5"):
-        # resolved where the path does not show the folder's name, as in "."
+        # resolved in case the path does not contain the folder's name, as in "."
         parsed = parse_checkpoint(path) or parse_checkpoint(path.resolve())
         if parsed:
             found[parsed[1]] = path
@@ -88,10 +88,10 @@ def find_last(model_dir: Path | str, name: str | None = None) -> str:
 
     Args:
         model_dir: the folder of the run folders.
-        name: only runs of this Config.NAME; None takes any.
+        name: Config.NAME of the runs; None for any.
 
     Raises:
-        FileNotFoundError: no run has a checkpoint. The message says where it was looked for.
+        FileNotFoundError: no run has a checkpoint. The message names the folder that was searched.
     """
     pattern = rf"{re.escape(name.lower()) if name else '.+?'}\d{{8}}T\d{{4}}"
     folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
@@ -109,13 +109,13 @@ def find_last(model_dir: Path | str, name: str | None = None) -> str:
 
 
 def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None) -> str:
-    """Return the checkpoint that a user means.
+    """Return the path of the checkpoint that a user specifies.
 
     Args:
         weights: "last" for the newest run's newest checkpoint under `model_dir`, the path of a weight file, or the path of
             a run folder, for its newest checkpoint.
         model_dir: the folder of the run folders.
-        name: with "last", only runs of this Config.NAME.
+        name: Config.NAME of the runs that "last" considers; None for any.
 
     Raises:
         FileNotFoundError: there is no such file, or no checkpoint.
@@ -133,12 +133,12 @@ def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None
 # --- A trained network: weights, configuration, class names -----------------------------------------------------------
 @dataclass(frozen=True)
 class TrainedRun:
-    """A checkpoint and what is needed to use it.
+    """A checkpoint with its configuration and class names.
 
     Attributes:
         weights: path of the checkpoint, or "coco" for the published weights.
         config: the configuration that it was trained with.
-        class_names: position is class id; [0] is the background.
+        class_names: indexed by class id; [0] is the background.
     """
 
     weights: str
@@ -172,10 +172,10 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     """Find a checkpoint with its configuration and class names.
 
     Args:
-        weights: as `find_checkpoint` takes it, or "coco" for the published COCO weights.
-        model_dir: where "last" looks.
-        config_file: read in place of the config.json beside the weights.
-        classes_file: read in place of the classes.json beside the weights.
+        weights: see `find_checkpoint`; or "coco" for the published COCO weights.
+        model_dir: the folder of the run folders, for "last".
+        config_file: read instead of the config.json next to the weights.
+        classes_file: read instead of the classes.json next to the weights.
 
     Raises:
         FileNotFoundError: there are no such weights.
@@ -196,7 +196,7 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
         names = load_class_names(classes_file)
     if config is None or names is None:
         missing = "config" if config is None else "classes"
-        raise ConfigError(f"{weights}: there is no {missing}.json beside these weights: give one with --{missing} FILE.")
+        raise ConfigError(f"{weights}: there is no {missing}.json next to these weights: give one with --{missing} FILE.")
     if config.NUM_CLASSES != len(names):
         raise ConfigError(f"{weights}: NUM_CLASSES is {config.NUM_CLASSES}, but {len(names)} class names were given (the "
                           "background counts): the two files do not belong together.")
@@ -204,7 +204,7 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
 
 
 def _published_coco() -> tuple[Config, list[str]]:
-    """The configuration and class names of the published COCO weights."""
+    """Return the configuration and class names of the published COCO weights."""
     from mrcnn.datasets.coco_names import CLASS_NAMES
 
     return Config.from_dict({"NAME": "coco", "NUM_CLASSES": len(CLASS_NAMES)}), list(CLASS_NAMES)
@@ -212,15 +212,15 @@ def _published_coco() -> tuple[Config, list[str]]:
 
 # --- history.csv ------------------------------------------------------------------------------------------------------
 def read_history(path: Path | str) -> list[dict[str, float]]:
-    """Read the table of a run.
+    """Read the history of a run.
 
     Returns:
-        Rows in the order of "epoch", which counts from 1. Empty cells and cells that are not numbers are left out. If an
-        epoch has two rows, the later row counts.
+        Rows in the order of "epoch", which counts from 1. Empty cells and cells that are not numbers are skipped. If an
+        epoch has two rows, the later one is used.
 
     Raises:
         ValueError: the file has no column "epoch", or is not text.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     rows = {}
     try:
@@ -244,7 +244,7 @@ def _number(text: object) -> float | None:
 
 
 def write_history(path: Path | str, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write the table atomically. The columns may differ from row to row: a stage without validation has fewer."""
+    """Write the history atomically. Rows may have different columns: a stage without validation has fewer."""
     columns = ["epoch", *sorted({name for row in rows for name in row} - {"epoch"})]
     with atomic_open(path, "w") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
@@ -255,7 +255,7 @@ def write_history(path: Path | str, rows: Sequence[Mapping[str, float]]) -> None
 
 # --- environment.json -------------------------------------------------------------------------------------------------
 def describe_environment() -> dict[str, Any]:
-    """Describe what this process runs with.
+    """Describe the software and hardware of this process.
 
     Returns:
         "command" (list of arguments), "python", "system", "processor", "cores", "memory_mb" (None if unknown), "versions"
@@ -267,10 +267,11 @@ def describe_environment() -> dict[str, Any]:
 
 
 def add_environment(folder: Path | str, **details: object) -> None:
-    """Add an entry to the environment.json of a run folder: a run may be resumed later, on another machine.
+    """Add an entry to the environment.json of a run folder. A run may be resumed later, on another machine.
 
     Args:
-        **details: more fields of the entry, such as first_epoch and layers.
+        folder: the run folder.
+        **details: additional fields of the entry, such as first_epoch and layers.
     """
     path = Path(folder) / ENVIRONMENT_NAME
     began = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -278,7 +279,7 @@ def add_environment(folder: Path | str, **details: object) -> None:
 
 
 def read_environments(path: Path | str) -> list[dict[str, Any]]:
-    """Read an environment.json; an empty list if there is none, or the file holds something else."""
+    """Read an environment.json; return an empty list if there is none, or the file holds something else."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -287,7 +288,7 @@ def read_environments(path: Path | str) -> list[dict[str, Any]]:
 
 
 def _devices() -> dict[str, Any]:
-    """Name the backend and its devices, accelerators if there are any."""
+    """Return the names of the backend and its devices, accelerators if there are any."""
     import keras
 
     backend, names = keras.backend.backend(), []
@@ -309,7 +310,7 @@ def _devices() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of this package and of those PACKAGES that are installed."""
+    """Return the versions of this package and of the installed ones among PACKAGES."""
     versions = {"mrcnn": __version__}
     for name in PACKAGES:
         try:
@@ -320,7 +321,7 @@ def _versions() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Name the processor. On Linux only a file has its name."""
+    """Return the name of the processor. On Linux, only /proc/cpuinfo has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -330,7 +331,7 @@ def _processor() -> str:
 
 
 def _memory() -> int | None:
-    """Return the memory of the machine in MiB; None on a system that does not report it."""
+    """Return the memory of the computer in MiB; None on a system that does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -339,7 +340,7 @@ def _memory() -> int | None:
 
 # --- Memory in use, for history.csv and the report --------------------------------------------------------------------
 def peak_memory() -> float | None:
-    """Return the most memory that this process has held, in MiB; None on a system that does not report it."""
+    """Return the peak memory of this process in MiB; None on a system that does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -349,12 +350,12 @@ def peak_memory() -> float | None:
 
 
 def peak_device_memory() -> float | None:
-    """Return the most memory of the first accelerator that was in use, in MiB; None without one that reports it."""
+    """Return the peak memory in use on the first accelerator in MiB; None if there is none, or it does not report it."""
     if "keras" not in sys.modules:
-        return None  # no device was used, and importing Keras takes seconds
+        return None  # no device has been used, and importing Keras takes seconds
     try:
         return _peak_of_backend()
-    except (ValueError, RuntimeError):  # TensorFlow and JAX do not report it for some kinds of device
+    except (ValueError, RuntimeError):  # TensorFlow and JAX do not report it for some types of device
         return None
 
 

@@ -1,4 +1,4 @@
-"""From a Config to the explicit settings that loading, the network and inference take.
+"""Conversion of a Config to the explicit settings that loading, the network and inference take.
 
 Shape letters: A anchors, C channels, L pyramid levels.
 """
@@ -110,7 +110,7 @@ def detection_target_settings(config: Config) -> DetectionTargetSettings:
 
 
 def inspection_settings(config: Config) -> InspectionSettings:
-    """Return the InspectionSettings of a configuration, for looking at training samples."""
+    """Return the InspectionSettings of a configuration, for the inspection of training samples."""
     return InspectionSettings(
         sample=sample_settings(config), targets=target_settings(config), detection=detection_target_settings(config),
         level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), scales=tuple(config.RPN_ANCHOR_SCALES),
@@ -139,9 +139,14 @@ def make_generator(
     """Return the classic generator of batches; see `loading.generator.data_generator` for what it yields.
 
     Args:
-        random_rois: random regions per image, 0 for none.
-        detection_targets: whether to sample the random regions and compute head targets for them.
-        The others: see `make_loader`.
+        dataset: prepared.
+        config: the configuration.
+        shuffle: see `loading.generator.data_generator`.
+        augmentation: see `make_loader`.
+        random_rois: number of random ROIs per image, 0 for none.
+        batch_size: images per batch.
+        detection_targets: whether to sample the random ROIs and compute head targets for them.
+        no_augmentation_sources: see `make_loader`.
     """
     return generator.data_generator(
         dataset, sample_settings(config), target_settings(config), batch_size=batch_size, shuffle=shuffle,

@@ -1,6 +1,6 @@
-"""Which layers a stage of training trains.
+"""Selection of the layers that a stage of training trains.
 
-`layers` of `MaskRCNN.train` is one of the names of STAGES or a regular expression over whole layer names.
+`layers` of `MaskRCNN.train` is one of the names in STAGES or a regular expression over whole layer names.
 """
 
 import re
@@ -11,9 +11,9 @@ HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
 
 
 def _from_stage(first: int) -> str:
-    """Return the regular expression of the heads and of the backbone from stage `first` on.
+    """Return the regular expression for the heads and the backbone from stage `first` on.
 
-    ResNet calls the batch normalisation of res3a_branch2a bn3a_branch2a, the compact backbone bn_res3a_branch2a.
+    The batch normalisation of res3a_branch2a is bn3a_branch2a in ResNet and bn_res3a_branch2a in the compact backbone.
     """
     return "|".join(rf"(res{stage}.*)|(bn{stage}.*)|(bn_res{stage}.*)" for stage in range(first, 6)) + f"|{HEADS}"
 
@@ -23,7 +23,7 @@ BACKBONE_STAGES = ("3+", "4+", "5+")
 
 
 def layer_regex(layers: str) -> str:
-    """Return the regular expression of a stage; any other text is one already.
+    """Return the regular expression for a stage. Any other text must itself be a regular expression.
 
     Raises:
         ValueError: the text is not a regular expression.
@@ -38,7 +38,7 @@ def layer_regex(layers: str) -> str:
 
 
 def check_stage(model: keras.Model, layers: str) -> None:
-    """Refuse a stage of the backbone, such as "3+", where no layer of the backbone has a name of that stage.
+    """Refuse a stage of the backbone, such as "3+", if no layer of the backbone has a name of that stage.
 
     Any other stage or expression is accepted.
 
@@ -57,7 +57,7 @@ def check_stage(model: keras.Model, layers: str) -> None:
 
 
 def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers that hold weights, with the layers of nested models in place of these."""
+    """Return the layers that hold weights, with nested models replaced by their layers."""
     leaves = []
     for layer in model.layers:
         if hasattr(layer, "layers"):
@@ -71,7 +71,7 @@ def set_trainable(model: keras.Model, regex: str) -> list[keras.layers.Layer]:
     """Make the layers whose whole name matches trainable, and freeze all others, batch norm included.
 
     Returns:
-        The layers that train.
+        The trainable layers.
 
     Raises:
         ValueError: no layer matches.

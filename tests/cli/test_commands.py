@@ -218,7 +218,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):
 @pytest.mark.parametrize("arguments, expected", [
     (["gone.png", "--weights", "last"], "gone.png: no such file or folder"),
     ([".", "--weights", "last"], "no pictures in this folder"),
-    (["a.png", "--weights", "bare.h5"], "no config.json beside these weights: give one with --config FILE"),
+    (["a.png", "--weights", "bare.h5"], "no config.json next to these weights: give one with --config FILE"),
     (["a.png", "--weights", "gone.h5"], "gone.h5: no such weight file"),
 ])  # fmt: skip
 def test_bad_input_of_prediction_is_one_line_and_code_2(arguments, expected, capsys):

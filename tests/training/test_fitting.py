@@ -149,7 +149,7 @@ def test_the_last_checkpoint_holds_the_model_and_resumes(runs, capsys):
     found = weights_of(other.keras_model)
     assert found.keys() == runs["end"].keys() and not _moved(found, runs["end"])
     other.train(shapes(2), None, 0.01, 3, "all")  # it has that many behind it
-    assert "3 epochs are trained already" in capsys.readouterr().out
+    assert "3 epochs have been trained" in capsys.readouterr().out
     assert other.epoch == 3 and not _moved(weights_of(other.keras_model), runs["end"])
 
 

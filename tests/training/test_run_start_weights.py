@@ -89,7 +89,7 @@ def test_layers_may_be_left_out_by_name_and_all_class_layers_by_one_word():
 
 @pytest.mark.parametrize("load", [load_start_weights, load_trained_weights])
 def test_coco_weights_are_of_one_backbone(load):
-    with pytest.raises(ValueError, match="of a resnet101, and BACKBONE is 'resnet50'"):
+    with pytest.raises(ValueError, match="for resnet101, but BACKBONE is 'resnet50'"):
         load(FakeModel(backbone="resnet50"), "coco")
 
 

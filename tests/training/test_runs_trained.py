@@ -110,7 +110,7 @@ def test_a_file_missing_beside_the_weights_raises_with_its_option(logs, missing)
         ToysConfig().save(run / "config.json")
     else:
         (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
-    with pytest.raises(ConfigError, match=f"no {missing}.json beside these weights: give one with --{missing} FILE"):
+    with pytest.raises(ConfigError, match=f"no {missing}.json next to these weights: give one with --{missing} FILE"):
         load_trained_run(str(run), logs)
 
 
