@@ -2,7 +2,7 @@
 
 `evaluate` loads the images, runs the detector in batches and keeps detections as rows with RLE masks, to save memory; `score`
 computes the metrics from the rows, with `mrcnn.evaluation.scoring` or, for a federated data set, `mrcnn.evaluation.lvis`.
-Images that cannot be loaded, or that the detector cannot process, are left out and reported, as in training.
+Images that cannot be loaded, or that the detector cannot process, are skipped and reported, as in training.
 
 Shape letters: H W image, N detections, T IoU thresholds, R recall points, K classes.
 """
@@ -100,7 +100,7 @@ def evaluate(
     Crowds are ignored, whether detected or not. The metrics of a class without objects are nan. Detections of classes that
     the image's source does not annotate are not counted. A data set whose `coverage` reports that not every class is
     annotated in every image is evaluated like LVIS; see `mrcnn.evaluation.lvis`. Images that cannot be loaded, or
-    that `check` refuses, are left out, with the reason in `info`.
+    that `check` refuses, are skipped, with the reason in `info`.
 
     Args:
         detect: takes a batch of images and returns for each image "rois", "class_ids", "scores" and "masks" (bool [H, W, N]

@@ -28,7 +28,7 @@ def format_metric(value: float | int | None) -> str:
 
 
 def result_table(result: "CocoResult", per_class: bool = True, width: int = 100) -> str:
-    """Format an evaluation as text: counts, overall metrics, a line for each class that occurs, and images left out.
+    """Format an evaluation as text: counts, overall metrics, a line for each class that occurs, and skipped images.
 
     Args:
         per_class: whether to list the classes.
@@ -50,9 +50,9 @@ def result_table(result: "CocoResult", per_class: bool = True, width: int = 100)
             console.print(f"{len(absent)} of {len(result.per_class)} classes do not occur in these images: {names}")
     left_out = result.info.get("left_out") or {}
     for reason in list(left_out.values())[:_MAX_SKIPPED]:
-        console.print(printable(f"left out: {reason}"))
+        console.print(printable(f"skipped: {reason}"))
     if len(left_out) > _MAX_SKIPPED:
-        console.print(f"... and {len(left_out) - _MAX_SKIPPED} more images left out")
+        console.print(f"... and {len(left_out) - _MAX_SKIPPED} more images skipped")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 
@@ -70,7 +70,7 @@ def _summary(info: Mapping[str, Any]) -> str:
     if info.get("seconds_detect") and info.get("images"):
         text += f", {info['seconds_detect'] / info['images']:.3f} s per image"
     if info.get("left_out"):
-        text += f"; images left out: {len(info['left_out'])}"
+        text += f"; images skipped: {len(info['left_out'])}"
     return text
 
 

@@ -151,7 +151,7 @@ def decode_example(data: bytes, where: str) -> dict[str, list]:
         where: file and record, for messages.
 
     Returns:
-        Lists of bytes or int by name. Lists of floats are left out.
+        Lists of bytes or int by name. Lists of floats are skipped.
 
     Raises:
         DataError: the bytes are not an Example.

@@ -79,7 +79,7 @@ def _has_class(dataset: Dataset, image_id: int, wanted: Bool[np.ndarray, " K"]) 
         class_ids = np.abs(np.asarray(instances_of(dataset, image_id)[1], np.int64)).reshape(-1)
         return bool(wanted[class_ids].any())
     except Exception as error:  # a user's `load_mask` may raise anything
-        logger.warning("%s is left out: %s", name_image(dataset, image_id), error)
+        logger.warning("%s is skipped: %s", name_image(dataset, image_id), error)
         return False
 
 

@@ -250,7 +250,7 @@ def test_an_image_that_cannot_be_loaded_is_left_out_and_reported(which, what, er
     message = f"image 0 (id '100' of 'fake', path 0.png): {what}: {reason}"
     assert evaluated.info["left_out"] == {0: message}
     table = evaluated.table(width=300)
-    assert "images left out: 1" in table.splitlines()[0] and f"left out: {message}" in table
+    assert "images skipped: 1" in table.splitlines()[0] and f"skipped: {message}" in table
     evaluated.save(tmp_path / "eval.json")
     assert json.loads((tmp_path / "eval.json").read_text())["info"]["left_out"] == {"0": message}
 

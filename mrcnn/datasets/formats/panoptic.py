@@ -157,7 +157,7 @@ class PanopticDataset(AnnotatedDataset):
             for image in tracked(index.images, show, every=100):
                 self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
                                          png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
-        for where, reason in index.left_out:
+        for where, reason in index.skipped:
             self.skip(where, reason)
         self.log_skipped(path, "images")
 

@@ -101,12 +101,12 @@ class PanopticIndex:
     Attributes:
         categories: id -> category, in ascending order of id.
         images: in the order of the file.
-        left_out: (where, reason) of images that cannot be used.
+        skipped: (where, reason) of images that cannot be used.
     """
 
     categories: dict[int, Category]
     images: list[PanopticImage]
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_panoptic(
@@ -145,7 +145,7 @@ def read_panoptic(
         annotated = _add_segments(annotations, images, index, path, png_dir, strict, allow_outside)
     index.images = [image for image in images.values() if image.segments is not None]
     bare = [image for image in images.values() if image.id not in annotated]
-    index.left_out += [(f"image {image.id} ({image.name})", "it has no annotation") for image in bare]
+    index.skipped += [(f"image {image.id} ({image.name})", "it has no annotation") for image in bare]
     return index
 
 
@@ -180,7 +180,7 @@ def _add_segments(
         except DataError as error:
             if strict:
                 raise
-            index.left_out.append((f"annotations[{number}]", str(error)))
+            index.skipped.append((f"annotations[{number}]", str(error)))
     return annotated
 
 

@@ -241,7 +241,7 @@ def check_jpeg(data: bytes, size: tuple[int, int], where: str) -> None:
         if stored[::-1] == tuple(size):
             why = ": height and width are swapped"
             if orientation in _QUARTER_TURNS:
-                why = ": its EXIF tag turns it, and it was annotated turned. Turn the pixels, and remove the tag"
+                why = ": its EXIF tag rotates it, and it was annotated rotated. Rotate the pixels and remove the tag"
         raise DataError(f"{where} is of size {stored} (height, width), but its annotation says {tuple(size)}{why}")
     # the end marker cannot occur in the pixels, so it must come after the last start marker
     if data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN):

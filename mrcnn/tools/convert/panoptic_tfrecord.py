@@ -86,7 +86,7 @@ def convert_panoptic(coco_root: Path | str, output_dir: Path | str, *, shards: i
         coco_root: folder that contains train2017/ and annotations/.
         output_dir: folder of the shards; created if necessary.
         shards: number of files per split, with ceil(images / shards) images each, sorted by name. The last may be empty.
-        splits: of train, val and test. A split that does not exist is left out and listed in the summary. None converts the
+        splits: of train, val and test. A split that does not exist is skipped and listed in the summary. None converts the
             splits that exist.
         treat_crowd_as_ignore: whether crowd pixels are set to 0; otherwise to their category with instance 0.
         workers: number of processes; None uses one per core.
@@ -246,7 +246,7 @@ def _annotated_source(split: str, image_dir: Path, annotations: Path, allow_outs
     for folder, what in ((image_dir, "images"), (png_dir, "PNGs")):
         if not folder.is_dir() and index.images:
             raise DataError(f"{folder}, the folder of the {what} of {path.name}, does not exist")
-    source = Source(split, index.images, image_dir, png_dir, index.categories, index.left_out)
+    source = Source(split, index.images, image_dir, png_dir, index.categories, index.skipped)
     known = {image.name for image in index.images}
     unlisted = [name for name in _jpegs(image_dir) if without_suffix(name) not in known] if image_dir.is_dir() else []
     source.skipped += [(f"{split}{YEAR}/{name}", f"{path.name} has no segments for it") for name in unlisted]

@@ -42,7 +42,7 @@ def write_yolo(dataset: Dataset, folder: Path | str, *, subset: str = "train", t
     Images with an EXIF orientation are written without the tag, upright or as stored, whichever their annotations refer to.
 
     An instance becomes one polygon: its parts and holes are connected by bridges of zero width, it is clipped to the image, and
-    masks and RLEs are traced. Crowds are left out, because the format cannot express them.
+    masks and RLEs are traced. Crowds are skipped, because the format cannot express them.
 
     The folder may contain other subsets of the same classes; their entries in data.yaml are kept.
 

@@ -31,8 +31,8 @@ def load(folder):
     (TURNED, TALL, TURNED, True, None),  # as labelme does
     (TURNED, INSIDE_BOTH, TURNED, True, None),
     (None, INSIDE_BOTH, TURNED, True, None),
-    (STORED, TALL, TURNED, True, "from before its EXIF orientation"),
-    (STORED, INSIDE_BOTH, TURNED, True, "from before its EXIF orientation"),
+    (STORED, TALL, TURNED, True, "do not include its EXIF orientation"),
+    (STORED, INSIDE_BOTH, TURNED, True, "do not include its EXIF orientation"),
     (STORED, WIDE, STORED, False, "its EXIF orientation is not applied"),  # of a program that does not turn
 ])  # fmt: skip
 def test_annotations_refer_to_the_image_as_it_is_shown(tmp_path, listed, points, size, applied, told):
@@ -69,7 +69,7 @@ def test_a_swapped_width_and_height_is_repaired_and_reported(tmp_path, caplog):
 
 def test_an_image_turned_after_it_was_annotated(tmp_path):
     write(tmp_path, [shape("cat", TALL)], imageHeight=60, imageWidth=40)
-    with pytest.raises(DataError, match="a.json: .*turned by a quarter after it was annotated"):
+    with pytest.raises(DataError, match="a.json: .*rotated by a quarter turn after it was annotated"):
         load(tmp_path)
 
 

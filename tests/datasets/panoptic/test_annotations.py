@@ -52,7 +52,7 @@ DROP = object()
 
 def test_images_and_segments(tmp_path):
     index = read(tmp_path, CONTENT)
-    assert list(index.categories) == [1, 3, 92, 200] and index.left_out == []
+    assert list(index.categories) == [1, 3, 92, 200] and index.skipped == []
     b, a = index.images
     assert (b.id, b.name, b.size) == (7, "b", (3, 5)) and (a.id, a.name, a.size) == ("x", "sub/a", (4, 2))
     assert b.path == tmp_path / "images" / "b.jpg" and b.png == tmp_path / "annotations" / "b.png"
@@ -63,7 +63,7 @@ def test_an_image_without_annotation_is_skipped(tmp_path):
     content = changed("annotations", value=CONTENT["annotations"][:1])
     index = read(tmp_path, content)
     assert [image.name for image in index.images] == ["b"]
-    assert index.left_out == [("image x (sub/a)", "it has no annotation")]
+    assert index.skipped == [("image x (sub/a)", "it has no annotation")]
 
 
 @pytest.mark.parametrize("name", ["panoptic_coco_detection_format.json"])
@@ -120,7 +120,7 @@ def test_a_fault_is_reported_by_file_and_place(tmp_path, place, value, said):
 def test_a_faulty_image_is_skipped_by_choice(tmp_path, place, value, said):
     index = read(tmp_path, changed(*place, value=value), strict=False)
     assert {image.id for image in index.images} == ({7} if value == 7 else {"x"})
-    assert re.search(said, index.left_out[0][1])
+    assert re.search(said, index.skipped[0][1])
 
 
 @pytest.mark.parametrize("content, said", [

@@ -145,7 +145,7 @@ def png():
     (png(), "is a PNG, but shards hold JPEG files"),
     (jpeg((2, 4)), r"is of size \(2, 4\) \(height, width\), but its annotation says \(2, 3\)$"),
     (jpeg((3, 2)), "height and width are swapped$"),
-    (turned((3, 2)), "its EXIF tag turns it, and it was annotated turned"),
+    (turned((3, 2)), "its EXIF tag rotates it, and it was annotated rotated"),
     (jpeg()[:-2], "is cut off"),
     (jpeg()[:-20], "is cut off"),
 ])  # fmt: skip

@@ -311,7 +311,7 @@ def test_an_image_with_an_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 8
     write_jpeg(root / "train2017" / "a.jpg", (4, 3), exif=exif)
-    with pytest.raises(DataError, match="image a, file .*a.jpg .*its EXIF tag turns it"):
+    with pytest.raises(DataError, match="image a, file .*a.jpg .*its EXIF tag rotates it"):
         convert(root)
 
 

@@ -133,8 +133,8 @@ class CocoLvisDataset(AnnotatedDataset):
         folder = Path(folder)
         if not self.allow_outside:
             refuse_link(folder / HANNOTATION, folder, "the hierarchy")
-        entries, left_out = read_hierarchy(folder / HANNOTATION, progress)
-        for where, reason in left_out:
+        entries, skipped = read_hierarchy(folder / HANNOTATION, progress)
+        for where, reason in skipped:
             self.skip(where, reason)
         allowed = None if allow_list is None else _read_allow_list(allow_list)
         images, masks = (os.path.join(folder, name) for name in ("images", "masks"))

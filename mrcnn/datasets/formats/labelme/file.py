@@ -198,13 +198,13 @@ def match_sizes(
         if listed in (None, stored):
             return stored, False, None
         if _fits(reach, swapped) and not _fits(reach, stored):
-            return None, False, "its image was turned by a quarter after it was annotated: turn it back"
+            return None, False, "its image was rotated by a quarter turn after it was annotated: rotate it back"
         return stored, False, "its imageHeight and imageWidth are swapped: those of the image are used"
     if listed in (None, turned):
         return turned, True, None
     if _fits(reach, stored) and not _fits(reach, turned):
         return stored, False, "its shapes fit the image as stored: its EXIF orientation is not applied"
-    return turned, True, "its imageHeight and imageWidth are from before its EXIF orientation: they are swapped"
+    return turned, True, "its imageHeight and imageWidth do not include its EXIF orientation: they are swapped"
 
 
 def _fits(reach: tuple[Number, Number], size: tuple[int, int]) -> bool:
