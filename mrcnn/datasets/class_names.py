@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mrcnn.base.errors import DataError
 
-# entries of labelme's own label files that are not classes
+# entries of labelme label files that are not classes
 NO_CLASSES = ("__ignore__", "_background_")
 
 
@@ -30,7 +30,7 @@ def read_class_names(labels: Iterable[object] | os.PathLike[str] | str) -> list[
 
     Args:
         labels: the names, or the path of a text file with one name on each line. Empty lines are skipped, and so are the
-            entries of labelme's label files that are not classes (__ignore__, _background_).
+            entries of labelme label files that are not classes (__ignore__, _background_).
 
     Raises:
         DataError: the file cannot be read, or names no class.

@@ -26,7 +26,7 @@ Group = str | Callable[[Mapping[str, Any]], Hashable]
 
 def split_images(
     dataset: Dataset,
-    shares: Mapping[Any, Number],
+    fractions: Mapping[Any, Number],
     *,
     group: Group | None = None,
     stratify: bool = True,
@@ -37,7 +37,7 @@ def split_images(
 
     Args:
         dataset: prepared.
-        shares: name of a subset -> its fraction of the images, above 0. The sum is 1, as in {"train": 0.8, "val": 0.2}.
+        fractions: name of a subset -> its fraction of the images, above 0. The sum is 1, as in {"train": 0.8, "val": 0.2}.
         group: what the images of a group have in common; groups are not divided. A key of `image_info`, or a function
             (dict of an image) -> group; None treats each image as a group.
         stratify: True gives each subset its fraction of the images of every class, as far as possible; an image counts once
@@ -52,17 +52,17 @@ def split_images(
         DataError: there are fewer images, or groups, than subsets, or an image lacks the key.
         ValueError: a fraction is not above 0, or their sum is not 1.
     """
-    if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise ValueError(f"the fractions of the subsets must be above 0, and their sum must be 1: they are {shares}")
+    if not fractions or min(fractions.values()) <= 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ValueError(f"the fractions of the subsets must be above 0, and their sum must be 1: they are {fractions}")
     units = _units(dataset, group)
-    if len(units) < len(shares):
+    if len(units) < len(fractions):
         kind = "images" if group is None else "groups of images"
-        raise DataError(f"{len(units)} {kind} cannot be divided into {len(shares)} subsets")
+        raise DataError(f"{len(units)} {kind} cannot be divided into {len(fractions)} subsets")
     counts = _count_classes(dataset, units, progress) if stratify else [Counter() for _ in units]
-    places = _distribute(counts, [len(unit) for unit in units], list(shares.values()), np.random.default_rng(seed))
+    places = _distribute(counts, [len(unit) for unit in units], list(fractions.values()), np.random.default_rng(seed))
     return {
         name: sorted(i for unit, place in zip(units, places) if place == part for i in unit)
-        for part, name in enumerate(shares)
+        for part, name in enumerate(fractions)
     }
 
 
@@ -94,8 +94,8 @@ def k_fold(
     """
     if folds < 2:
         raise ValueError(f"cross-validation needs at least two folds, not {folds}")
-    shares = {fold: 1 / folds for fold in range(folds)}
-    parts = split_images(dataset, shares, group=group, stratify=stratify, seed=seed, progress=progress)
+    fractions = {fold: 1 / folds for fold in range(folds)}
+    parts = split_images(dataset, fractions, group=group, stratify=stratify, seed=seed, progress=progress)
     return [(sorted(i for other in parts if other != fold for i in parts[other]), parts[fold]) for fold in parts]
 
 
@@ -167,22 +167,22 @@ def classes_on(dataset: Any, image_id: Integer) -> Set[int]:
 
 
 def _distribute(
-    counts: Sequence[Counter[int]], sizes: Sequence[int], shares: Sequence[Number], rng: np.random.Generator
+    counts: Sequence[Counter[int]], sizes: Sequence[int], fractions: Sequence[Number], rng: np.random.Generator
 ) -> list[int]:
     """Assign units to subsets, the rarest class first.
 
     Args:
         counts: for each unit: class -> number of images of the unit that contain it.
         sizes: number of images of each unit.
-        shares: fraction of each subset.
+        fractions: fraction of each subset.
         rng: breaks ties.
 
     Returns:
         The subset of each unit.
     """
     left = sum(counts, Counter[int]())  # class -> images that are not assigned yet
-    wanted = [{c: share * n for c, n in left.items()} for share in shares]
-    room = [share * sum(sizes) for share in shares]
+    wanted = [{c: fraction * n for c, n in left.items()} for fraction in fractions]
+    room = [fraction * sum(sizes) for fraction in fractions]
     rank = rng.permutation(len(counts))
     places = [-1] * len(counts)
     by_class: dict[int, list[int]] = {}
@@ -203,7 +203,7 @@ def _distribute(
         # large units first: small ones still fit in what is left
         for unit in sorted(units, key=lambda u: (-weight(u), rank[u])):
             if places[unit] < 0:
-                part = max(range(len(shares)), key=demand)
+                part = max(range(len(fractions)), key=demand)
                 places[unit] = part
                 room[part] -= sizes[unit]
                 for c, n in counts[unit].items():
@@ -214,7 +214,7 @@ def _distribute(
         rarest = min(by_class, key=lambda c: (left[c], c))
         place(by_class.pop(rarest), rarest)
     place(range(len(counts)), None)
-    _fill_empty(places, sizes, rank, len(shares))
+    _fill_empty(places, sizes, rank, len(fractions))
     return places
 
 
@@ -273,7 +273,7 @@ class DatasetView(Dataset):
 
     @property
     def skipped(self) -> list[tuple[Any, str]]:
-        """What the reader of the other data set skipped: (where, reason)."""
+        """(where, reason) of what the reader of the other data set skipped."""
         return getattr(self.base, "skipped", [])
 
     @property

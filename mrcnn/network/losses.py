@@ -43,7 +43,7 @@ def mrcnn_class_loss(
 ) -> KerasTensor:
     """Cross entropy of the ROIs' classes.
 
-    A data set says nothing about classes it does not annotate, so a ROI whose predicted class is not active in its image is
+    A data set says nothing about classes it does not annotate, so an ROI whose predicted class is not active in its image is
     ignored.
 
     Args:

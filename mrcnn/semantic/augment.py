@@ -39,7 +39,7 @@ class Transform:
 
     @property
     def moves(self) -> bool:
-        """Whether the transform moves any pixel."""
+        """True if the transform moves any pixel."""
         return not np.array_equal(self.matrix, np.eye(2, 3))
 
 

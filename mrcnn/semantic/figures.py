@@ -71,10 +71,10 @@ def batch_figure(
     figure, axes = plt.subplots(rows, len(columns), figsize=size, squeeze=False, layout="constrained")
     for row in range(rows):
         pictures = [to_rgb(images[row]), color_map(maps["mask"][row]), overlay(images[row], maps["mask"][row])]
-        titles = ["", shares(maps["mask"][row], class_names), ""]
+        titles = ["", class_percentages(maps["mask"][row], class_names), ""]
         if predictions is not None:
             pictures.append(color_map(maps["prediction"][row]))
-            titles.append(shares(maps["prediction"][row], class_names))
+            titles.append(class_percentages(maps["prediction"][row], class_names))
         for ax, picture, title, column in zip(axes[row], pictures, titles, columns, strict=True):
             ax.imshow(picture, interpolation="nearest")
             ax.set_title("\n".join(filter(None, [column if row == 0 else "", title])), fontsize=8)
@@ -84,7 +84,7 @@ def batch_figure(
     return figure
 
 
-def shares(class_map: Integer[np.ndarray, "h w *one"], class_names: Sequence[str] | None = None) -> str:
+def class_percentages(class_map: Integer[np.ndarray, "h w *one"], class_names: Sequence[str] | None = None) -> str:
     """List the classes of a map with their percentage of pixels, such as "cat 12 %, dog 3 %"."""
     values, counts = np.unique(class_map, return_counts=True)
     parts = [(int(v), 100 * n / np.size(class_map)) for v, n in zip(values, counts, strict=True) if v]

@@ -74,13 +74,13 @@ def removed_if_empty(log_dir: str) -> Iterator[None]:
 # --- Checkpoints of a run ---------------------------------------------------------------------------------------------
 def run_checkpoints(folder: Path | str) -> dict[int, Path]:
     """Return the checkpoints of a run folder by epoch, in ascending order."""
-    found = {}
+    checkpoints = {}
     for path in Path(folder).glob("mask_rcnn_*.h5"):
         # resolved in case the path does not contain the folder's name, as in "."
         parsed = parse_checkpoint(path) or parse_checkpoint(path.resolve())
         if parsed:
-            found[parsed[1]] = path
-    return dict(sorted(found.items()))
+            checkpoints[parsed[1]] = path
+    return dict(sorted(checkpoints.items()))
 
 
 def find_last(model_dir: Path | str, name: str | None = None) -> str:

@@ -95,8 +95,8 @@ def tree_figure(dataset: CocoLvisDataset, image_id: int | np.integer, limit: int
         ax.plot([x1, x1, x2, x2], [y1 + 0.4, middle, middle, y2 - 0.4], color="0.4", linewidth=1, zorder=1)
     for i, part in _cut_objects(masks, positions, image.shape[:2]).items():
         _add_cutout(ax, image, part, positions[i], colors[i])
-        share = f"{100 * np.count_nonzero(part[0]) / (image.shape[0] * image.shape[1]):.2g} %"
-        ax.text(positions[i][0], positions[i][1] + 0.42, f"{i}: {share}", ha="center", va="top", fontsize=8,
+        percentage = f"{100 * np.count_nonzero(part[0]) / (image.shape[0] * image.shape[1]):.2g} %"
+        ax.text(positions[i][0], positions[i][1] + 0.42, f"{i}: {percentage}", ha="center", va="top", fontsize=8,
                 bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}, zorder=3)  # fmt: skip
     ax.set_xlim(-0.6, width - 0.4)
     ax.set_ylim(height - 0.7, -0.5)

@@ -32,8 +32,8 @@ GROUND_TRUTH: Color = (0.0, 114 / 255, 178 / 255)
 PREDICTION: Color = (230 / 255, 159 / 255, 0.0)
 
 
-def _mix(color: Color, other: Color, share: float) -> Color:
-    red, green, blue = ((1 - share) * a + share * b for a, b in zip(color, other, strict=True))
+def _mix(color: Color, other: Color, fraction: float) -> Color:
+    red, green, blue = ((1 - fraction) * a + fraction * b for a, b in zip(color, other, strict=True))
     return red, green, blue
 
 

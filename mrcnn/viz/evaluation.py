@@ -93,12 +93,12 @@ def confusion_figure(confusion: Confusion, limit: int = 20) -> tuple[Figure, Axe
     names = [*(_short(name) for name in shown.names[1:]), "background"]
     side = 0.36 * len(names)
     figure, ax = plt.subplots(figsize=(side + 2.4, side + 1.9), layout="constrained")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count:
             ax.text(column, row, str(count), ha="center", va="center", fontsize=8,
-                    color="white" if shares[row, column] > 0.5 else "black")  # fmt: skip
+                    color="white" if fractions[row, column] > 0.5 else "black")  # fmt: skip
     ax.set_xticks(range(len(names)), names, rotation=90)
     ax.set_yticks(range(len(names)), names)
     for line in (ax.axhline, ax.axvline):  # separates the background from the classes

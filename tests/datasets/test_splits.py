@@ -63,9 +63,9 @@ def test_the_rarest_class_comes_first_and_a_single_image_goes_to_the_largest_par
 
 def test_the_seed_decides_and_is_all_that_does():
     dataset = labelled(*[[1]] * 30)
-    shares = {"train": 0.5, "val": 0.5}
-    assert split_images(dataset, shares, seed=1) == split_images(dataset, shares, seed=1)
-    assert split_images(dataset, shares, seed=1) != split_images(dataset, shares, seed=2)
+    fractions = {"train": 0.5, "val": 0.5}
+    assert split_images(dataset, fractions, seed=1) == split_images(dataset, fractions, seed=1)
+    assert split_images(dataset, fractions, seed=1) != split_images(dataset, fractions, seed=2)
 
 
 def test_groups_never_cross_parts():
@@ -111,10 +111,10 @@ def test_no_subset_is_empty():
     assert [len(ids) for ids in parts.values()] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.0, "b": 0.0}, {"a": 1.5, "b": -0.5}])
-def test_shares_that_do_not_sum_to_one_are_refused(shares):
+@pytest.mark.parametrize("fractions", [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.0, "b": 0.0}, {"a": 1.5, "b": -0.5}])
+def test_fractions_that_do_not_sum_to_one_are_refused(fractions):
     with pytest.raises(ValueError, match="above 0, and their sum must be 1"):
-        split_images(labelled([1], [2]), shares)
+        split_images(labelled([1], [2]), fractions)
 
 
 def test_progress_counts_images():
@@ -127,11 +127,11 @@ def test_progress_counts_images():
        st.integers(0, 5))  # fmt: skip
 def test_every_image_is_in_one_subset_and_no_group_in_two(images, seed):
     dataset = labelled(*[classes for classes, _ in images], groups=[group for _, group in images])
-    shares = {"train": 0.7, "val": 0.2, "test": 0.1}
-    parts = split_images(dataset, shares, seed=seed)
+    fractions = {"train": 0.7, "val": 0.2, "test": 0.1}
+    parts = split_images(dataset, fractions, seed=seed)
     assert sorted(sum(parts.values(), [])) == list(range(len(images))) and all(parts.values())
     if len({group for _, group in images}) >= 3:
-        parts = split_images(dataset, shares, group="scene", seed=seed)
+        parts = split_images(dataset, fractions, group="scene", seed=seed)
         owners = [{images[i][1] for i in ids} for ids in parts.values()]
         assert all(owners) and sum(map(len, owners)) == len(set().union(*owners))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn.semantic.figures import batch_figure, color_map, overlay, shares
+from mrcnn.semantic.figures import batch_figure, class_percentages, color_map, overlay
 from mrcnn.viz.colors import class_color
 
 NAMES = ["background", "cat", "dog"]
@@ -26,13 +26,13 @@ def test_an_overlay_leaves_the_background_alone():
 
 
 def test_shares():
-    assert shares(MASKS[0], NAMES) == "cat 10 %" and shares(MASKS[1]) == "class 2 50 %"
+    assert class_percentages(MASKS[0], NAMES) == "cat 10 %" and class_percentages(MASKS[1]) == "class 2 50 %"
     speck = np.zeros((11, 10), int)
     speck[3, 3] = 1
-    assert shares(speck) == "class 1 <1 %"
-    assert shares(np.zeros((2, 3), int)) == "background only"
+    assert class_percentages(speck) == "class 1 <1 %"
+    assert class_percentages(np.zeros((2, 3), int)) == "background only"
     speck[4] = 255
-    assert shares(speck, NAMES) == "cat <1 %, ignored 9 %"
+    assert class_percentages(speck, NAMES) == "cat <1 %, ignored 9 %"
 
 
 def test_a_figure_has_a_row_for_each_image_and_a_legend():

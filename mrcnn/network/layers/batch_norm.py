@@ -55,7 +55,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     @property
     def is_connected(self) -> bool:
-        """Whether a convolution is connected."""
+        """True if a convolution is connected."""
         return self._convolution is not None
 
     def __call__(self, inputs: Any, training: bool | None = None, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ from keras import KerasTensor, ops
 from mrcnn.network.ops.meta import image_size
 from mrcnn.network.ops.roi_align import pyramid_roi_align
 
-# A ROI whose side is this many pixels is sampled from P4; halving (doubling) the side moves down (up) one level.
+# An ROI whose side is this many pixels is sampled from P4; halving (doubling) the side moves down (up) one level.
 CANONICAL_SIZE = 224.0
 CANONICAL_LEVEL = 4
 FIRST_LEVEL = 2
@@ -32,7 +32,7 @@ class PyramidROIAlign(keras.layers.Layer):
         P2..P5: float [B, h, w, C].
         Returns [B, R, pool height, pool width, C], with the dtype of the feature maps.
 
-    Source: Feature Pyramid Networks (Lin et al. 2017), equation 1, for the level of a ROI.
+    Source: Feature Pyramid Networks (Lin et al. 2017), equation 1, for the level of an ROI.
     """
 
     def __init__(self, pool_shape: Sequence[int], **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which device runs the graph."""
+"""The device that runs the graph."""
 
 import functools
 

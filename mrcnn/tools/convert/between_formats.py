@@ -51,8 +51,8 @@ def convert(path: Path | str, output: Path | str, *, format: str | None = None, 
         format: a key of `mrcnn.datasets.catalog.FORMATS`; None detects it.
         to: one of TARGETS.
         subsets: those to convert; None for all.
-        split: the share of images for train, with the rest in val; or the shares of train, val and test; None does not split.
-            See `mrcnn.datasets.splits.split_images`.
+        split: the fraction of images for train, with the rest in val; or the fractions of train, val and test; None does not
+            split. See `mrcnn.datasets.splits.split_images`.
         folds: number of folds for cross-validation, instead of `split`: each image is in the val part of exactly one fold.
         group: with `split` or `folds`, a regular expression: images for which it matches the same part of the id stay in one
             subset (`mrcnn.datasets.splits.group_by_id`). None splits images individually.

@@ -158,7 +158,7 @@ def build_cocolvis(coco_json: Path | str, lvis_json: Path | str, images_dir: Pat
     """
     for name, value in (("overlap", overlap), ("part_share", part_share)):
         if not 0 < value <= 1:
-            raise ValueError(f"{name} is {value}, expected a share above 0 and up to 1")
+            raise ValueError(f"{name} is {value}, expected a fraction above 0 and up to 1")
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}, expected at least 1")
     out_dir, summary, progress = Path(out_dir), BuildSummary(), progress or unseen
@@ -273,12 +273,12 @@ def containment_tree(rles: Sequence[RLE], part_share: float) -> dict[int, dict[s
     if not rles:
         return {}
     # pycocotools' IoU with a crowd is the fraction of the first mask inside the second
-    shares = coco_mask.iou(rles, rles, [1] * len(rles))  # [N, N]
+    inside = coco_mask.iou(rles, rles, [1] * len(rles))  # [N, N]
     areas = coco_mask.area(rles).tolist()
     ranks = [(area, -i) for i, area in enumerate(areas)]
     parents: list[int | None] = []
     for i in range(len(rles)):
-        containers = [j for j in np.flatnonzero(shares[i] >= part_share).tolist() if ranks[j] > ranks[i]]
+        containers = [j for j in np.flatnonzero(inside[i] >= part_share).tolist() if ranks[j] > ranks[i]]
         parents.append(min(containers, key=ranks.__getitem__, default=None))
     levels: dict[int, int] = {}
     children: list[list[int]] = [[] for _ in rles]

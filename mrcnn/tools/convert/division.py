@@ -22,12 +22,12 @@ class Division:
     """How to divide a data set.
 
     Attributes:
-        shares: fraction of the images in each part, in the order train, val, test; None for folds.
+        fractions: fraction of the images in each part, in the order train, val, test; None for folds.
         folds: number of folds, or None.
         group: returns the group of an entry of `image_info`; images of a group stay together. None for no groups.
     """
 
-    shares: dict[str, float | int] | None
+    fractions: dict[str, float | int] | None
     folds: int | None
     group: Group | None = None
     seed: int = 0
@@ -36,7 +36,7 @@ class Division:
     def parts(self) -> list[str]:
         """Names of the parts."""
         if self.folds is None:
-            return list(self.shares or ())
+            return list(self.fractions or ())
         return [f"fold{number}/{part}" for number in range(1, self.folds + 1) for part in ("train", "val")]
 
     def divide(self, dataset: Dataset, progress: Show | None = None) -> dict[str, list[int]]:
@@ -49,7 +49,7 @@ class Division:
             DataError: there are fewer images, or groups, than parts.
         """
         if self.folds is None:
-            return split_images(dataset, self.shares or {}, group=self.group, seed=self.seed, progress=progress)
+            return split_images(dataset, self.fractions or {}, group=self.group, seed=self.seed, progress=progress)
         pairs = k_fold(dataset, self.folds, group=self.group, seed=self.seed, progress=progress)
         return dict(zip(self.parts, (ids for pair in pairs for ids in pair), strict=True))
 
@@ -63,7 +63,7 @@ def division_of(split: int | float | Sequence[int | float] | None = None, folds:
     """Make a division from the arguments of `convert`; None if they request none.
 
     Args:
-        split: the share of the images for train, with the rest in val; or the shares of train, val and test.
+        split: the fraction of the images for train, with the rest in val; or the fractions of train, val and test.
         folds: at least 2.
         group: a regular expression; see `mrcnn.datasets.splits.group_by_id`.
 
@@ -72,10 +72,10 @@ def division_of(split: int | float | Sequence[int | float] | None = None, folds:
     """
     if split is None and folds is None:
         if group is not None:
-            raise ValueError("group (--group) needs a split into shares (--split) or folds (--folds)")
+            raise ValueError("group (--group) needs a split into fractions (--split) or folds (--folds)")
         return None
     if split is not None and folds is not None:
-        raise ValueError("the images are split into shares (--split) or into folds (--folds): choose one of them")
+        raise ValueError("the images are split into fractions (--split) or into folds (--folds): choose one of them")
     if folds is not None and (not isinstance(folds, int) or folds < 2):
         raise ValueError(f"folds is {folds}: expected a whole number of at least 2")
     return Division(None if split is None else _shares(split), folds, None if group is None else group_by_id(group), seed)
@@ -83,11 +83,11 @@ def division_of(split: int | float | Sequence[int | float] | None = None, folds:
 
 def _shares(split: int | float | Sequence[int | float]) -> dict[str, float | int]:
     given = [split] if isinstance(split, int | float) else list(split)
-    shares = [given[0], 1 - given[0]] if len(given) == 1 else given
-    if len(given) not in (1, 3) or not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"split is {' '.join(map(str, given))}: expected the share of train, between 0 and 1, or the shares "
-                         "of train, val and test, which add up to 1, such as 0.7 0.15 0.15")
-    return dict(zip(PARTS, shares))
+    fractions = [given[0], 1 - given[0]] if len(given) == 1 else given
+    if len(given) not in (1, 3) or not all(fraction > 0 for fraction in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"split is {' '.join(map(str, given))}: expected the fraction of train, between 0 and 1, or the "
+                         "fractions of train, val and test, which add up to 1, such as 0.7 0.15 0.15")
+    return dict(zip(PARTS, fractions))
 
 
 def part_file(output: Path, part: str | None) -> Path:
@@ -136,7 +136,7 @@ def refuse_leftovers(division: Division, output: Path, to: str, copies: Path | N
 
 
 def note_other_parts(division: Division, output: Path, to: str) -> list[tuple[str, str]]:
-    """Return (where, note) for each part in the output that a split into shares did not write.
+    """Return (where, note) for each part in the output that a split into fractions did not write.
 
     They may belong there, such as test images that were converted earlier.
     """

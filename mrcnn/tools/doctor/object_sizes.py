@@ -126,7 +126,7 @@ def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findi
         "objects": len(boxes),
         "areas": {"small": small, "medium": medium - small, "large": len(areas) - medium},
         "sides": _histogram(_sides(boxes)),
-        "configured": _with_shares(settings, overlaps),
+        "configured": _with_fractions(settings, overlaps),
         "suggested": suggest(objects, settings),
     }
 
@@ -145,12 +145,12 @@ def size_lines(sizes: dict[str, Any]) -> list[str]:
 
 
 def _settings_line(row: dict[str, Any]) -> str:
-    shares = ", ".join(f"{key.removeprefix('share_')} with {row[key]:.1%}" for key in row if key.startswith("share_"))
+    fractions = ", ".join(f"{key.removeprefix('share_')} with {row[key]:.1%}" for key in row if key.startswith("share_"))
     return (f"IMAGE_MIN_DIM={row['IMAGE_MIN_DIM']} IMAGE_MAX_DIM={row['IMAGE_MAX_DIM']} "
-            f"RPN_ANCHOR_SCALES={tuple(row['RPN_ANCHOR_SCALES'])}: an anchor has an IoU of at least {shares} of the objects")
+            f"RPN_ANCHOR_SCALES={tuple(row['RPN_ANCHOR_SCALES'])}: an anchor has an IoU of at least {fractions} of the objects")
 
 
-def _with_shares(settings: InputSettings, overlaps: np.ndarray) -> dict[str, Any]:
+def _with_fractions(settings: InputSettings, overlaps: np.ndarray) -> dict[str, Any]:
     names = ("IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "RPN_ANCHOR_SCALES")
     return {
         **{name: getattr(settings, name) for name in names},
@@ -194,7 +194,7 @@ def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, An
     best, scales = _best_scales(boxes[sample], shapes[sample], settings)
     if best > current + _WORTH:
         settings = replace(settings, RPN_ANCHOR_SCALES=scales)
-    return _with_shares(settings, fit(boxes, shapes, settings))
+    return _with_fractions(settings, fit(boxes, shapes, settings))
 
 
 def _best_scales(boxes: np.ndarray, shapes: np.ndarray, settings: InputSettings) -> tuple[float, tuple[int, ...]]:

@@ -134,7 +134,7 @@ def test_processes_and_progress(tmp_path):
     ({"output": "out.json", "split": (0.5, 0.6, -0.1)}, "split is 0.5 0.6 -0.1"),
     ({"output": "out.json", "folds": 1}, "folds is 1"),
     ({"output": "out.json", "folds": 2, "split": 0.5}, "choose one of them"),
-    ({"output": "out.json", "group": "a"}, "needs a split into shares"),
+    ({"output": "out.json", "group": "a"}, "needs a split into fractions"),
     ({"output": "in", "to": "yolo"}, "in would overwrite the data set"),
     ({"output": "in/yolo", "to": "yolo"}, "yolo would overwrite the data set, or is in it"),
     ({"output": "out", "to": "yolo", "copy_images": "x"}, "are copied to the output"),

@@ -10,9 +10,9 @@ from tests.datasets.test_splits import labelled
 OUT = Path("out")
 
 
-def test_shares_of_two_or_three_parts():
-    assert division_of(0.8).shares == pytest.approx({"train": 0.8, "val": 0.2})
-    assert division_of((0.7, 0.2, 0.1)).shares == {"train": 0.7, "val": 0.2, "test": 0.1}
+def test_fractions_of_two_or_three_parts():
+    assert division_of(0.8).fractions == pytest.approx({"train": 0.8, "val": 0.2})
+    assert division_of((0.7, 0.2, 0.1)).fractions == {"train": 0.7, "val": 0.2, "test": 0.1}
     assert division_of([0.75]).parts == ["train", "val"] == division_of([0.75]).once()
     assert division_of() is None
 

@@ -21,7 +21,7 @@ from mrcnn.io.paths import inside, refuse_link
 # maximum distance in pixels of a point outside the image that it was drawn on
 _SLACK = 2
 # a file with none of these fields was not written by labelme
-_OWN_FIELDS = ("shapes", "imagePath", "imageData")
+_LABELME_FIELDS = ("shapes", "imagePath", "imageData")
 
 
 class OtherJsonError(DataError):
@@ -87,8 +87,8 @@ def read_labelme(name: str, settings: ReadSettings) -> LabelmeFile:
     """
     path = Path(settings.root, name)
     content = read_json(path)
-    if not isinstance(content, dict) or not any(own in content for own in _OWN_FIELDS):
-        raise OtherJsonError(f"{path} is not a labelme file: it has none of the fields {', '.join(_OWN_FIELDS)}")
+    if not isinstance(content, dict) or not any(name in content for name in _LABELME_FIELDS):
+        raise OtherJsonError(f"{path} is not a labelme file: it has none of the fields {', '.join(_LABELME_FIELDS)}")
     records = take(content, "shapes", list, str(path))
     file = LabelmeFile(name)
     shapes = []
