@@ -95,7 +95,7 @@ def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
     (["yolo", "gone", "--output", "x.json"], "gone does not exist"),
     (["yolo", "toys", "--output", "x"], "x: coco is written to a .json file"),
     (["yolo", "toys", "--output", "x.json", "--group", "a"], "group (--group) needs a split"),
-    (["yolo", "toys", "--output", "x.json", "--split", "0.5", "0.5"], "split is 0.5 0.5: expected the share"),
+    (["yolo", "toys", "--output", "x.json", "--split", "0.5", "0.5"], "split is 0.5 0.5: expected the fraction"),
     (["yolo", "toys", "--output", "x.json", "--split", "0.5", "0.2", "0.2"], "which add up to 1, such as 0.7 0.15 0.15"),
     (["yolo", "toys", "--output", "x.json", "--folds", "4"], "3 images cannot be divided into 4 subsets"),
     (["yolo", "toys", "--output", "x.json", "--subset", "val"], "no subset 'val'; it has train"),
