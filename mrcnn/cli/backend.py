@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from mrcnn.base.progress import working
+from mrcnn.base.progress import Stages, progress_bar, working
 
 if TYPE_CHECKING:
     from mrcnn.config import Config
@@ -68,6 +68,14 @@ def load_model(config: "Config", model_dir: str, weights: str) -> "MaskRCNN":
 
     load_trained_weights(model, weights)
     return model
+
+
+def compiling_first() -> Stages:
+    """Return a `progress_bar` whose first stage says that it begins by compiling the network. Loads Keras."""
+    from mrcnn.training.progress import first_step
+
+    firsts = iter([first_step()])
+    return lambda what: progress_bar(what, next(firsts, None))
 
 
 @contextlib.contextmanager

@@ -4,8 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mrcnn.cli import options
-from mrcnn.cli.backend import load_model
-from mrcnn.cli.progress import compiling_first
+from mrcnn.cli.backend import compiling_first, load_model
 
 if TYPE_CHECKING:
     from mrcnn.config import Config

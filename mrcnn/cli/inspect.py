@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrcnn.base.progress import progress_bar, working
 from mrcnn.cli import options
-from mrcnn.cli.backend import load_model
-from mrcnn.cli.progress import compiling_first
+from mrcnn.cli.backend import compiling_first, load_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,8 +3,7 @@
 import argparse
 
 from mrcnn.cli import options
-from mrcnn.cli.backend import load_model
-from mrcnn.cli.progress import compiling_first
+from mrcnn.cli.backend import compiling_first, load_model
 
 HELP = "detect instances in pictures"
 USAGE = "INPUT [INPUT ...] --weights W [--output DIR] [--min-score S] [--save-labelme] [OPTION ...]"

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from mrcnn.base.progress import progress_bar, working
 from mrcnn.cli import options
+from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.evaluate import add_subset_arguments, load, subset_of
-from mrcnn.cli.progress import compiling_first
 
 if TYPE_CHECKING:
     from mrcnn.tools.report.measurement import Measurement

@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 from mrcnn import model as modellib
 from mrcnn.base.progress import tracked
+from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.main import run_script
-from mrcnn.cli.progress import compiling_first
 from mrcnn.config import Config
 from mrcnn.datasets.formats.coco import CocoDataset
 from mrcnn.training.run_start import load_start_weights

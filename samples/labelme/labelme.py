@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 import mrcnn.datasets
 from mrcnn import model as modellib
+from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.main import run_script
-from mrcnn.cli.progress import compiling_first
 from mrcnn.config import Config
 from mrcnn.datasets.catalog import subsets_of
 from mrcnn.datasets.splits import split_images, subset_of

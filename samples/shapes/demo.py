@@ -16,8 +16,8 @@ import cv2
 import keras
 import numpy as np
 
+from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.main import run_script
-from mrcnn.cli.progress import compiling_first
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN

@@ -16,8 +16,8 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT_DIR))  # for a clone that is not installed
 
 from mrcnn import model as modellib
+from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.main import run_script
-from mrcnn.cli.progress import compiling_first
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.training.run_start import FROM_SCRATCH, WORDS, load_start_weights

@@ -3,10 +3,12 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 
-from mrcnn.cli.backend import _without_notices, load_backend
+from mrcnn.cli.backend import _without_notices, compiling_first, load_backend
 from mrcnn.cli.main import run_script
+from mrcnn.training.progress import COMPILING
 
 
 def test_an_unknown_or_missing_backend_is_an_error(monkeypatch):
@@ -44,3 +46,14 @@ def test_tensorflow_on_a_cpu_keeps_the_memory_it_frees(gpus, calls, monkeypatch)
     assert len(kept) == calls
     run_script(lambda arguments: None, [])
     assert len(kept) == 2 * calls, "samples too"
+
+
+@pytest.mark.parametrize("backend, lines", [("tensorflow", [COMPILING + " ..."]), ("jax", [COMPILING + " ..."]), ("torch", [])])
+def test_the_first_stage_alone_compiles_and_on_pytorch_none(backend, lines, capsys, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    stages = compiling_first()
+    with stages("detecting"):
+        pass
+    with stages("scoring masks"):
+        pass
+    assert capsys.readouterr().err.splitlines() == lines
