@@ -11,7 +11,7 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.tools.doctor.annotations import Objects, check_annotations
 from mrcnn.tools.doctor.findings import Findings, Place
 from mrcnn.tools.doctor.images import check_images, find_duplicates, scan_images
-from mrcnn.tools.doctor.object_sizes import InputSettings, measure
+from mrcnn.tools.doctor.object_sizes import input_settings, measure
 from mrcnn.tools.doctor.parts import Part, open_parts
 from mrcnn.tools.doctor.report import Report
 
@@ -55,7 +55,7 @@ def check_dataset(data: Path | str | Dataset | Sequence[Dataset] | Mapping[str, 
         find_duplicates(parts, scans, findings)
     check_categories(parts, objects, findings)
     with progress("measuring objects"):
-        sizes = measure(objects, InputSettings.of(config), findings)
+        sizes = measure(objects, input_settings(config), findings)
     statistics = {"parts": _part_statistics(parts, objects), "classes": _class_statistics(parts, objects), "sizes": sizes}
     source = str(data) if isinstance(data, str | Path) else format or type(data).__name__
     return Report(source, findings, statistics, list(zip(parts, scans, strict=True)))
