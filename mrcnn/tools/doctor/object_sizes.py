@@ -32,11 +32,13 @@ SIDES = (8, 16, 32, 64, 128, 256, 512)
 # upper limits of COCO's small and medium areas, in image pixels. Source: cocodataset.org/#detection-eval
 COCO_AREAS = (32**2, 96**2)
 
-# (fraction of objects, minimum side in the suggested image size): nearly all objects span four cells of the finest level, and
+# (fraction of objects, minimum side in the smallest image size): nearly all objects span four cells of the finest level, and
 # half are at least as large as their mini-masks.
 _COVERAGE = ((0.95, 16), (0.5, 56))
 # image sizes are multiples of the step (the network halves an image six times) within these limits
 _STEP, _MIN_SIDE, _MAX_SIDE = 64, 128, 2048
+# side up to which images keep their own size: that of COCO's configurations, beyond which masks gain little and steps are slow
+_USUAL_SIDE = 1024
 # number of objects on which candidates are tried
 _TRIED = 4000
 # scales are suggested if their `fit_score` exceeds that of the configured scales by this much
@@ -64,7 +66,8 @@ def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findi
     Returns:
         "objects": their number. If it is above 0, also "areas" {"small", "medium", "large"}: number of objects by mask area
         in the image; "sides": number of objects by range of their side in the input; "configured" and "suggested": the
-        settings, with the fractions of objects whose best anchor has an IoU of at least FAIR_IOU and POSITIVE_IOU.
+        settings, with the fractions of objects whose best anchor has an IoU of at least FAIR_IOU and POSITIVE_IOU; and
+        "smallest_side", in pixels.
     """
     boxes, shapes = _placed(objects, settings)
     if not len(boxes):
@@ -83,6 +86,7 @@ def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findi
         "sides": _histogram(box_sides(boxes)),
         "configured": _with_fractions(settings, overlaps),
         "suggested": suggest(objects, settings),
+        "smallest_side": smallest_side(objects),
     }
 
 
@@ -90,12 +94,15 @@ def size_lines(sizes: dict[str, Any]) -> list[str]:
     """Describe the result of `measure` in a few lines."""
     if not sizes["objects"]:
         return []
-    areas = sizes["areas"]
+    areas, smallest = sizes["areas"], sizes["smallest_side"]
+    saving = sizes["suggested"]["IMAGE_RESIZE_MODE"] == "square" and smallest < sizes["suggested"]["IMAGE_MAX_DIM"]
     return [
         f"objects by COCO area: {areas['small']} small, {areas['medium']} medium, {areas['large']} large",
         "side in the network's input, in pixels: " + ", ".join(f"{name}: {n}" for name, n in sizes["sides"].items() if n),
         "configured: " + _settings_line(sizes["configured"]),
         "suggested:  " + _settings_line(sizes["suggested"]),
+        *([f"to save time: IMAGE_MAX_DIM={smallest} is the smallest size at which these objects are large enough to learn"]
+          if saving else []),
     ]
 
 
@@ -134,9 +141,9 @@ def _histogram(sides: Float[np.ndarray, " N"]) -> dict[str, int]:
 def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, Any]:
     """Suggest an image size, and anchor scales for it.
 
-    The size is the smallest at which 95 % of the objects have a side of at least 16 pixels and half of them at least 56, but
-    at most twice the size of the images; it is kept in modes other than "square". The scales grow by a constant factor from
-    level to level and fit the objects best; the configured scales are kept if they fit about as well.
+    The size is that of the images, up to 1024 pixels, or `smallest_side` if the objects need more; it is kept in modes other
+    than "square". The scales grow by a constant factor from level to level and fit the objects best; the configured scales are
+    kept if they fit about as well.
 
     Args:
         objects: of each part, not all empty.
@@ -154,18 +161,36 @@ def suggest(objects: Sequence[Objects], settings: InputSettings) -> dict[str, An
     return _with_fractions(settings, fit(boxes, shapes, settings))
 
 
+def smallest_side(objects: Sequence[Objects]) -> int:
+    """Return the smallest image size at which the objects are large enough to learn.
+
+    Args:
+        objects: of each part, not all empty.
+
+    Returns:
+        Pixels of the longer side: 95 % of the objects then have a side of at least 16 pixels, and half of them of at least 56.
+        At most twice the size of the images.
+    """
+    # relative to the longer side of the image, which becomes IMAGE_MAX_DIM
+    boxes, sizes = ([value for part in objects for value in getattr(part, name)] for name in ("boxes", "sizes"))
+    fractions = relative_sides(boxes, sizes)
+    wanted = max(side / max(fractions[int((1 - fraction) * len(fractions))], 1e-6) for fraction, side in _COVERAGE)
+    max_side = min(2 * np.quantile(np.max(sizes, axis=1), 0.95), _MAX_SIDE)
+    return _stepped(np.clip(wanted, _MIN_SIDE, max(max_side, _MIN_SIDE)))
+
+
 def _with_size(objects: Sequence[Objects], settings: InputSettings) -> InputSettings:
     """Return settings with the suggested image size."""
     if settings.IMAGE_RESIZE_MODE != "square":
         return settings
-    sizes = [size for part in objects for size in part.sizes]
-    # relative to the longer side of the image, which becomes IMAGE_MAX_DIM
-    fractions = relative_sides([of_image for part in objects for of_image in part.boxes], sizes)
-    wanted = max(side / max(fractions[int((1 - fraction) * len(fractions))], 1e-6) for fraction, side in _COVERAGE)
-    longest = np.array(sizes, float).max(axis=1)
-    max_side = min(2 * np.quantile(longest, 0.95), _MAX_SIDE)
-    side = int(np.ceil(np.clip(wanted, _MIN_SIDE, max(max_side, _MIN_SIDE)) / _STEP) * _STEP)
-    ratio = float(np.median(np.array(sizes, float).min(axis=1) / longest))
+    shorter, longest = np.sort([size for part in objects for size in part.sizes], axis=1).T
+    side = max(smallest_side(objects), min(_stepped(np.quantile(longest, 0.95)), _USUAL_SIDE))
+    ratio = float(np.median(shorter / longest))
     if side == settings.IMAGE_MAX_DIM and abs(ratio * side - settings.IMAGE_MIN_DIM) < _STEP:
         return settings  # rounding the short side to the step changes nothing
     return replace(settings, IMAGE_MAX_DIM=side, IMAGE_MIN_DIM=max(int(round(ratio * side / _STEP)), 1) * _STEP)
+
+
+def _stepped(side: float) -> int:
+    """Round a side up to a multiple of the step."""
+    return int(np.ceil(side / _STEP) * _STEP)

@@ -1,10 +1,11 @@
 import numpy as np
+import pytest
 
 from mrcnn.config import Config
 from mrcnn.loading.object_sizes import InputSettings, fit, place_objects
 from mrcnn.tools.doctor.annotations import Objects
 from mrcnn.tools.doctor.findings import Findings
-from mrcnn.tools.doctor.object_sizes import input_settings, measure, suggest
+from mrcnn.tools.doctor.object_sizes import input_settings, measure, size_lines, smallest_side, suggest
 
 
 def objects_of(*boxes, size=(512, 1024)):
@@ -50,15 +51,29 @@ def test_scales_that_fit_are_left_alone():
     assert suggested["RPN_ANCHOR_SCALES"] == [32, 64, 128, 256, 512] and suggested["share_0.7"] == 1
 
 
-def test_the_image_size_follows_the_objects():
-    # sides of a tenth of the image: 56 pixels need 560, the next multiple of 64 is 576; the images are 3 : 4
-    boxes = [[0, 0, 100, 100]] * 20
-    suggested = suggest(objects_of(*boxes, size=(750, 1000)), InputSettings())
-    assert (suggested["IMAGE_MAX_DIM"], suggested["IMAGE_MIN_DIM"]) == (576, 448)
+def test_photographs_keep_their_size():
+    """800 x 600 photographs of fruit: 832 x 640 is the next multiple of 64; 56 pixels need 800 / 130 * 56 = 345, thus 384."""
+    objects = objects_of(*[[0, 0, 130, 130]] * 20, size=(600, 800))
+    sizes = measure(objects, InputSettings(), Findings())
+    assert (sizes["suggested"]["IMAGE_MAX_DIM"], sizes["suggested"]["IMAGE_MIN_DIM"]) == (832, 640)
+    assert sizes["smallest_side"] == smallest_side(objects) == 384
+    assert any("IMAGE_MAX_DIM=384 is the smallest size" in line for line in size_lines(sizes))
+
+
+@pytest.mark.parametrize("size, side, smallest, suggested", [
+    ((3000, 4000), 400, 576, 1024),  # large photographs of large objects: 56 pixels need 560
+    ((3000, 4000), 150, 1536, 1536),  # of small ones: 56 pixels need 1493
+    ((100, 100), 80, 128, 128),  # tiny images
+    ((100, 100), 20, 256, 256),  # tiny images of small objects: 56 pixels need 280, but 200 is twice their size
+])  # fmt: skip
+def test_the_image_size_follows_images_and_objects(size, side, smallest, suggested):
+    sizes = measure(objects_of(*[[0, 0, side, side]] * 20, size=size), InputSettings(), Findings())
+    assert (sizes["smallest_side"], sizes["suggested"]["IMAGE_MAX_DIM"]) == (smallest, suggested)
+    assert any("smallest size" in line for line in size_lines(sizes)) == (smallest < suggested)
 
 
 def test_an_image_size_that_fits_is_left_alone():
-    # sides of 0.055 of the image: 56 pixels need 1018, the next multiple of 64 is 1024, and 3 / 4 of it is 768
+    # the images are 1000 wide, the next multiple of 64 is 1024, and 3 / 4 of it is 768
     objects = objects_of(*[[0, 0, 55, 55]] * 20, size=(750, 1000))
     sizes = [(row["IMAGE_MIN_DIM"], row["IMAGE_MAX_DIM"]) for row in (
         suggest(objects, InputSettings(IMAGE_MIN_DIM=least)) for least in (800, 400))]  # fmt: skip

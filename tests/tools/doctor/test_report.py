@@ -148,9 +148,10 @@ def test_severities_determine_the_exit_code():
 
 
 def test_empty_size_ranges_are_omitted():
-    settings = {"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "RPN_ANCHOR_SCALES": [8], "share_0.5": 1.0}
+    settings = {"IMAGE_RESIZE_MODE": "square", "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "RPN_ANCHOR_SCALES": [8],
+                "share_0.5": 1.0}  # fmt: skip
     sizes = {"objects": 3, "areas": {"small": 3, "medium": 0, "large": 0}, "configured": settings, "suggested": settings,
-             "sides": {"< 8": 0, "8 to 16": 2, "16 to 32": 0, "32 to 64": 1}}  # fmt: skip
+             "sides": {"< 8": 0, "8 to 16": 2, "16 to 32": 0, "32 to 64": 1}, "smallest_side": 64}  # fmt: skip
     assert size_lines(sizes)[1] == "side in the network's input, in pixels: 8 to 16: 2, 32 to 64: 1"
 
 
