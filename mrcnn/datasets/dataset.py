@@ -108,13 +108,14 @@ class Dataset:
 
         Raises:
             ValueError: class_map maps to a class that does not exist or is merged itself.
+
+        Differs: the classic code cut class names at the first comma, so that "bolt, bent" and "bolt, straight" had one name.
         """
         class_map = class_map or self._class_map or {}
         self.class_info = self._merged_classes(class_map)
         self.num_classes = len(self.class_info)
         self.class_ids = np.arange(self.num_classes)
-        # synonyms may follow the name after a comma
-        self.class_names = [str(info["name"]).split(",")[0] for info in self.class_info]
+        self.class_names = [str(info["name"]) for info in self.class_info]
         self.num_images = len(self.image_info)
         self._image_ids = np.arange(self.num_images)
         self.class_from_source_map = {f"{info['source']}.{info['id']}": i for i, info in enumerate(self.class_info)}

@@ -22,7 +22,7 @@ def test_classes_and_images_are_numbered():
     dataset = two_sources()
     dataset.prepare()
     assert dataset.class_info[0] == {"source": "", "id": 0, "name": "BG"}
-    assert dataset.class_names == ["BG", "person", "dog", "dog"]
+    assert dataset.class_names == ["BG", "person", "dog,hound", "dog"]  # not cut at the comma
     assert dataset.num_classes == 4 and dataset.class_ids.tolist() == [0, 1, 2, 3]
     assert dataset.num_images == 2 and dataset.image_ids.tolist() == [0, 1]
     assert dataset.image_info[0] == {"id": 397133, "source": "coco", "path": "a.jpg", "width": 640, "height": 427}
@@ -49,7 +49,7 @@ def test_each_source_knows_its_own_classes():
 def test_classes_of_two_sources_can_be_made_one():
     dataset = two_sources()
     dataset.prepare(class_map={"farm.d": "coco.18"})
-    assert dataset.class_names == ["BG", "person", "dog"]
+    assert dataset.class_names == ["BG", "person", "dog,hound"]
     assert dataset.map_source_class_id("farm.d") == dataset.map_source_class_id("coco.18") == 2
     assert dataset.source_class_ids["farm"] == [0, 2]
     with pytest.raises(ValueError, match="'coco.99', which is not a remaining class"):

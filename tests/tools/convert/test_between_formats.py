@@ -272,3 +272,19 @@ def test_parts_unknown_to_yolo_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="YOLO has no subset 'trainval': .*from train, val"):
         convert(tmp_path / "in", tmp_path / "other", to="yolo", subsets=["train", "trainval", "val"])
     assert not (tmp_path / "other").exists()
+
+
+def test_class_names_with_commas_stay_whole_through_every_format(tmp_path):
+    """The classic code cut at the comma, which made one name of two; written to labelme, it destroyed the user's labels."""
+    (tmp_path / "names.txt").write_text("bolt, bent\nM 3,5\nM 3,8\n")
+    write_yolo_folder(tmp_path / "in", {f"{i}": f"{i} {RECTANGLE}" for i in range(3)}, yaml=None)
+    names = ["bolt, bent", "M 3,5", "M 3,8"]
+    convert(tmp_path / "in", tmp_path / "1.json", labels=tmp_path / "names.txt")
+    assert [category["name"] for category in read(tmp_path / "1.json")["categories"]] == names
+    done = convert(tmp_path / "1.json", tmp_path / "lm", to="labelme", images=tmp_path / "in", copy_images=True)
+    assert done.summary.per_class == dict.fromkeys(names, 1)
+    labels = [read(path)["shapes"][0]["label"] for path in sorted((tmp_path / "lm").rglob("*.json"))]
+    assert labels == names
+    convert(tmp_path / "lm", tmp_path / "yolo", to="yolo")
+    again = mrcnn.datasets.open(tmp_path / "yolo")
+    assert again.class_names == ["BG", *names] and [int(again.load_mask(i)[1][0]) for i in range(3)] == [1, 2, 3]
