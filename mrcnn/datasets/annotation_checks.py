@@ -9,14 +9,15 @@ Shape letters: H W image.
 
 import math
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeGuard
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.annotated_dataset import is_ring
+from mrcnn.datasets.ids import ById, Id, reread_fields, reread_note
 from mrcnn.geometry.rle import counts_fault, sum_faults, text_fault
 from mrcnn.io.json_fields import JsonList
 
@@ -30,7 +31,24 @@ _WHOLE = frozenset([int])
 _MAX_FLOAT = sys.float_info.max
 _Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]
 
-Id = int | str
+
+class Checked(NamedTuple):
+    """The result of checking an annotation.
+
+    Attributes:
+        image_id: id of its image in the list of images; None if it cannot be used.
+        category_id: id of its category in the list of categories; None if it cannot be used.
+        fault: why it cannot be used, or None.
+        mended: what it is read as; None if it is read as it is written.
+        notes: what was mended. The text is the same for all annotations in which the same was.
+    """
+
+    image_id: Id | None
+    category_id: Id | None
+    fault: str | None = None
+    mended: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
 
 
 class PlainAnnotation(msgspec.Struct, gc=False):
@@ -47,22 +65,20 @@ class PlainAnnotation(msgspec.Struct, gc=False):
 _PLAIN = msgspec.json.Decoder(PlainAnnotation)
 
 
-def check_annotations(
-    annotations: Sequence[Any], images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]
-) -> Iterator[tuple[Id, Id, None] | tuple[None, None, str]]:
+def check_annotations(annotations: Sequence[Any], images: ById[Mapping[str, Any]], categories: ById[Any]) -> Iterator[Checked]:
     """Check annotations one by one.
 
     Args:
         annotations: entries of a COCO file, which may be anything; JSON text (`JsonList`) or decoded.
-        images: image id -> dict with "height" and "width", whole numbers.
-        categories: the known category ids.
+        images: dicts with "height" and "width", whole numbers.
+        categories: the known categories.
 
     Yields:
-        (image id, category id, None) for an annotation that can be used, (None, None, reason) for any other.
+        The result for each annotation, in their order.
     """
     for start in range(0, len(annotations), _AT_ONCE):
         chunk = annotations[start : start + _AT_ONCE]
-        results: list[Any] = _plain_ids(chunk, images, categories) if isinstance(chunk, JsonList) else [None] * len(chunk)
+        results: list[Any] = _plain(chunk, images, categories) if isinstance(chunk, JsonList) else [None] * len(chunk)
         packed: list[tuple[int, Any]] = []
         for position, result in enumerate(results):
             if result is not None:
@@ -70,25 +86,25 @@ def check_annotations(
             try:
                 annotation = chunk[position]
             except DataError as error:
-                results[position] = (None, None, str(error))
+                results[position] = _faulty(str(error))
                 continue
-            fault = _fault(annotation, images, categories)
-            if fault is None and _is_packed(annotation["segmentation"]):
+            results[position] = _check(annotation, images, categories)
+            if results[position].fault is None and _is_packed(annotation["segmentation"]):
                 packed.append((position, annotation["segmentation"]))
-            ids = (None, None) if fault else (annotation["image_id"], annotation["category_id"])
-            results[position] = (*ids, fault)
         sums = sum_faults([rle["counts"] for _, rle in packed], [rle["size"][0] * rle["size"][1] for _, rle in packed])
         for (position, _), fault in zip(packed, sums, strict=True):
             if fault:
-                results[position] = (None, None, f"the counts of its RLE {fault}")
+                results[position] = _faulty(f"the counts of its RLE {fault}")
         yield from results
 
 
-def _plain_ids(
-    annotations: JsonList, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]
-) -> list[tuple[Id, Id, None] | None]:
-    """Return what `check_annotations` yields for each plain annotation that can be used; None leaves it to `_fault`."""
-    results: list[tuple[Id, Id, None] | None] = []
+def _faulty(reason: str) -> Checked:
+    return Checked(None, None, reason)
+
+
+def _plain(annotations: JsonList, images: ById[Mapping[str, Any]], categories: ById[Any]) -> list[Checked | None]:
+    """Check the plain annotations that can be used; None leaves an annotation to `_check`."""
+    results: list[Checked | None] = []
     for text in annotations.texts:
         try:
             plain = _PLAIN.decode(text)
@@ -96,12 +112,12 @@ def _plain_ids(
             results.append(None)
             continue
         usable = _is_within_reach(plain, images, categories)
-        results.append((plain.image_id, plain.category_id, None) if usable else None)
+        results.append(Checked(plain.image_id, plain.category_id) if usable else None)
     return results
 
 
-def _is_within_reach(annotation: PlainAnnotation, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]) -> bool:
-    """Return whether a plain annotation can be used; False leaves the decision to `_fault`."""
+def _is_within_reach(annotation: PlainAnnotation, images: Mapping[Id, Mapping[str, Any]], categories: ById[Any]) -> bool:
+    """Return whether a plain annotation can be used; False leaves the decision to `_check`."""
     image = images.get(annotation.image_id)
     if image is None or annotation.category_id not in categories:
         return False
@@ -117,16 +133,25 @@ def _is_packed(segmentation: Any) -> bool:
     return segmentation.__class__ is dict and segmentation["counts"].__class__ is str
 
 
-def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: Collection[Id]) -> str | None:
-    """Return why an annotation cannot be used, apart from the sum of the packed counts of an RLE."""
+def _check(annotation: Any, images: ById[Mapping[str, Any]], categories: ById[Any]) -> Checked:
+    """Check an annotation, apart from the sum of the packed counts of an RLE."""
     if annotation.__class__ is not dict:
-        return "it is not an object"
-    image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    # check the type first: looking up True or 1.0 in a dict finds the key 1
-    if not is_id(image_id) or image_id not in images:
-        return "its image_id is not among the images"
-    if not is_id(category_id) or category_id not in categories:
-        return "its category_id is not among the categories"
+        return _faulty("it is not an object")
+    image_id, category_id = images.find(annotation.get("image_id")), categories.find(annotation.get("category_id"))
+    if image_id is None:
+        return _faulty(images.fault(annotation.get("image_id"), "image_id", "images"))
+    if category_id is None:
+        return _faulty(categories.fault(annotation.get("category_id"), "category_id", "categories"))
+    fault = _fault(annotation, images[image_id]["height"], images[image_id]["width"])
+    if fault:
+        return _faulty(fault)
+    listed = {"image_id": image_id, "category_id": category_id}
+    notes = tuple(map(reread_note, reread_fields(annotation, listed)))
+    return Checked(image_id, category_id, mended={**annotation, **listed} if notes else None, notes=notes)
+
+
+def _fault(annotation: Mapping[str, Any], height: int, width: int) -> str | None:
+    """Return why an annotation of a known image and category cannot be used."""
     if annotation.get("iscrowd") not in (None, 0, 1):
         return "its iscrowd is neither 0 nor 1"
     area: Any = annotation.get("area")
@@ -135,13 +160,7 @@ def _fault(annotation: Any, images: Mapping[Id, Mapping[str, Any]], categories: 
         return "its area is not a finite number of at least 0"
     if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _MAX_FLOAT):
         return "its bbox is not a list of four finite numbers"
-    image = images[image_id]
-    return _segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
-
-
-def is_id(value: object) -> TypeGuard[Id]:
-    """Return whether a value can be the id of an image or category: a whole number or text, but not true or false."""
-    return value.__class__ is int or value.__class__ is str
+    return _segmentation_fault(annotation.get("segmentation"), height, width)
 
 
 def _segmentation_fault(segmentation: Any, height: int, width: int) -> str | None:

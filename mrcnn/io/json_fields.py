@@ -99,7 +99,7 @@ class JsonList(Sequence):
     """A list from a JSON file that stores its entries as text and decodes an entry each time it is accessed.
 
     The text of an annotation takes a sixth of the memory of its Python objects. Changes to an entry are lost: to change one,
-    replace the whole list.
+    assign a new one.
 
     Attributes:
         texts: JSON text of each entry.
@@ -129,6 +129,10 @@ class JsonList(Sequence):
             raise DataError("it is nested too deeply") from error
         except ValueError as error:
             raise DataError(f"it is not valid JSON: {error}") from error
+
+    def __setitem__(self, position: int, entry: Any) -> None:
+        """Replace an entry."""
+        self.texts[position] = msgspec.Raw(json.dumps(entry).encode())
 
     def select(self, positions: Sequence[int]) -> "JsonList":
         """Return a list of the entries at these positions."""
@@ -241,13 +245,23 @@ def is_kind(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
+def whole(value: Any) -> int | None:
+    """Return a number without a fraction as an int, 96.0 as 96; None for any other value.
+
+    A float of 2^53 or more may have been rounded, so it is not one.
+    """
+    if value.__class__ is float:
+        return int(value) if abs(value) < 2**53 and value == int(value) else None
+    return value if value.__class__ is int else None
+
+
 def field(record: Any, name: str, kind: type | tuple[type, ...], where: str, default: Any = ...) -> Any:
     """Return a field of a JSON object.
 
     Args:
         record: expected to be an object.
         name: of the field.
-        kind: required kind of the value, see `is_kind`, or a tuple of accepted kinds.
+        kind: required kind of the value, see `is_kind`, or a tuple of accepted kinds. An int may be written as 96.0.
         where: file and place for messages, such as "a.json: shapes[3]".
         default: returned if the field is missing or null; without a default, that is an error.
 
@@ -262,6 +276,8 @@ def field(record: Any, name: str, kind: type | tuple[type, ...], where: str, def
         if default is not ...:
             return default
         raise DataError(f"{where} has no field {name!r}, expected {_named(kinds)}")
+    if int in kinds and float not in kinds and whole(value) is not None:
+        return whole(value)
     if not any(is_kind(value, one) for one in kinds):
         raise DataError(f"{where}: {name!r} is {shown(value)}, expected {_named(kinds)}")
     return value

@@ -6,15 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.annotation_checks import check_annotations, is_id, reach
+from mrcnn.datasets.annotation_checks import Checked, check_annotations, reach
+from mrcnn.datasets.ids import ById
 from mrcnn.io.json_fields import JsonList, read_json
 from tests.datasets.json_damage import damaged_json
 
-IMAGES = {7: {"height": 40, "width": 60}, "a": {"height": 2, "width": 3}}
+IMAGES = ById({7: {"height": 40, "width": 60}, "a": {"height": 2, "width": 3}})
+CATEGORIES = ById({3: None})
 
 
 def faults(*annotations):
-    return [fault for _, _, fault in check_annotations(list(annotations), IMAGES, {3})]
+    return [checked.fault for checked in check_annotations(list(annotations), IMAGES, CATEGORIES)]
 
 
 def as_text(path, content):
@@ -41,18 +43,14 @@ def test_numbers_reach_at_least_as_far_as_the_largest(values):
     assert reach(values) >= max(map(abs, values), default=0) * (1 - 1e-12) if plain else reach(values) > 1e299
 
 
-def test_ids():
-    assert is_id(7) and is_id("7") and not any(map(is_id, (True, 7.0, None, [7])))
-
-
 def test_many_annotations_keep_their_faults_and_their_order():
     """Packed counts are added up many at once, over the bounds of which nothing may shift."""
     # 2 x 3 pixels: "24" is 2 of nothing and 4 of mask, "23" lacks one
     annotations = [packed("23" if i % 7 == 3 else "24") if i % 5 else {"image_id": i} for i in range(700)]
-    for i, result in enumerate(check_annotations(annotations, IMAGES, {3})):
+    for i, result in enumerate(check_annotations(annotations, IMAGES, CATEGORIES)):
         expected = "image_id" if i % 5 == 0 else "add up" if i % 7 == 3 else None
         if expected is None:
-            assert result == ("a", 3, None), i
+            assert result == Checked("a", 3), i
         else:
             assert result[:2] == (None, None) and expected in result[2], i
 
@@ -75,15 +73,15 @@ PLAIN = {"image_id": 7, "category_id": 3, "iscrowd": 0, "area": 400, "bbox": [10
     ({"segmentation": [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 0]]}, None),
     ({"segmentation": [[500] * 100]}, None),  # each within ten times the image, their length beyond
     ({"segmentation": [[500] * 99 + [601]]}, "further out"), ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "three points"),
-    ({"image_id": 7.0}, "image_id"), ({"image_id": True}, "image_id"), ({"image_id": "7"}, "image_id"),
-    ({"category_id": 3.0}, "category_id"), ({"area": -0.5}, "area"), ({"area": True}, "area"), ({"bbox": [1, 2, 3]}, "bbox"),
+    ({"image_id": 7.5}, "image_id"), ({"image_id": True}, "image_id"), ({"image_id": "7.5"}, "image_id"),
+    ({"category_id": 3.5}, "category_id"), ({"area": -0.5}, "area"), ({"area": True}, "area"), ({"bbox": [1, 2, 3]}, "bbox"),
     ({"bbox": [1e308] * 4}, "bbox"), ({"bbox": [1, 2, 3, "4"]}, "bbox"), ({"iscrowd": 2}, "iscrowd"),
     ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, "finite"), ({"segmentation": [[1, 2, 3, 4, 5, True]]}, "finite"),
 ])  # fmt: skip
 def test_annotations_that_are_text_still_are_checked_as_decoded_ones(tmp_path, change, fault):
     annotation = {**PLAIN, **change}
     text = as_text(tmp_path / "a.json", {"annotations": [annotation]})
-    ((image_id, category_id, reason),) = check_annotations(text, IMAGES, {3})
+    ((image_id, category_id, reason, _, _),) = check_annotations(text, IMAGES, CATEGORIES)
     assert [reason] == faults(annotation)
     if fault is None:
         assert (image_id, category_id, reason) == (annotation["image_id"], 3, None)
@@ -103,4 +101,22 @@ def test_damaged_annotations_are_checked_as_decoded_ones(tmp_path_factory, text)
     if not isinstance(annotations, JsonList):
         return
     decoded = list(annotations)
-    assert list(check_annotations(annotations, IMAGES, {3})) == list(check_annotations(decoded, IMAGES, {3}))
+    assert list(check_annotations(annotations, IMAGES, CATEGORIES)) == list(check_annotations(decoded, IMAGES, CATEGORIES))
+
+
+@pytest.mark.parametrize("to_text", [True, False])
+def test_ids_are_matched_with_those_of_the_lists(tmp_path, to_text):
+    square = [[0, 0, 1, 0, 1, 1, 0, 1]]
+    content = [{"id": 1, "image_id": 7.0, "category_id": 3, "segmentation": square},
+               {"id": 2, "image_id": "7", "category_id": "3", "segmentation": square},
+               {"id": 3, "image_id": "a", "category_id": 3, "segmentation": square},
+               {"id": 4, "image_id": "b", "category_id": 3, "segmentation": square}]  # fmt: skip
+    annotations = as_text(tmp_path / "a.json", {"annotations": content}) if to_text else content
+    image_note = "its image_id is written differently from the id in the list, and is matched by its number"
+    assert list(check_annotations(annotations, IMAGES, CATEGORIES)) == [
+        Checked(7, 3, None, {**content[0], "image_id": 7}, (image_note,)),
+        Checked(7, 3, None, {**content[1], "image_id": 7, "category_id": 3},
+                (image_note, image_note.replace("image_id", "category_id"))),
+        Checked("a", 3),
+        Checked(None, None, "its image_id is not among the images"),
+    ]  # fmt: skip

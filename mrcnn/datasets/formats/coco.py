@@ -16,7 +16,8 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.annotation_checks import Id, check_annotations, is_id
+from mrcnn.datasets.annotation_checks import check_annotations
+from mrcnn.datasets.ids import ById, Id, is_id, reread_fields
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.download import download_coco
 from mrcnn.io.images import refuse_too_large
@@ -221,8 +222,8 @@ class CocoDataset(AnnotatedDataset):
         progress = progress or unseen
         with paused_collector():
             annotations = content["annotations"]
-            categories = index_entries(content["categories"], {"name": str}, f"{path}: categories")
-            images = index_entries(content["images"], {"height": int, "width": int}, f"{path}: images")
+            categories = self._index(content["categories"], {"name": str}, f"{path}: categories")
+            images = self._index(content["images"], {"height": int, "width": int}, f"{path}: images")
             wanted = sorted(categories, key=lambda i: (isinstance(i, str), i)) if class_ids is None else list(class_ids)
             unknown = [i for i in wanted if i not in categories]
             if unknown:
@@ -237,22 +238,37 @@ class CocoDataset(AnnotatedDataset):
                     if class_ids is None or positions:
                         self.add_listed_image(image, _select(annotations, positions), image_dir, f"{path}: image {image_id!r}")
 
+    def _index(self, entries: Sequence[Any], kinds: Mapping[str, type], where: str) -> ById[dict[str, Any]]:
+        """Index a list of the file; note whether its numbers are written with a decimal point. See `index_entries`."""
+        index = index_entries(entries, kinds, where)
+        count = sum(read is not written for written, read in zip(entries, index.values(), strict=True))
+        if count:
+            self.notes.append((where, f"{count} entries have whole numbers with a decimal point, such as 1.0, read as 1"))
+        return index
+
     def _usable_positions(
         self,
-        annotations: Sequence[Any],
-        images: Mapping[Id, Any],
-        categories: Mapping[Id, Any],
+        annotations: JsonList | list[Any],
+        images: ById[Any],
+        categories: ById[Any],
         wanted: set[Id],
         path: Path | str,
         show: Show | None,
     ) -> dict[Id, list[int]]:
-        """Group the indices of usable annotations of the wanted categories by image id; skip unusable ones."""
+        """Group the indices of usable annotations of the wanted categories by image id; skip unusable ones.
+
+        Annotations that are read as something else than is written are replaced in the list.
+        """
         by_image: dict[Id, list[int]] = {}
         checked = tracked(check_annotations(annotations, images, categories), show, len(annotations), every=_REPORT_EVERY)
-        for position, (image_id, category_id, fault) in enumerate(checked):
+        for position, (image_id, category_id, fault, mended, notes) in enumerate(checked):
             if image_id is None or category_id is None:
                 self.skip(_annotation_place(annotations, position), fault or "")
-            elif category_id in wanted:
+                continue
+            if mended is not None:
+                self.notes += [(_annotation_place(annotations, position), note) for note in notes]
+                annotations[position] = mended
+            if category_id in wanted:
                 by_image.setdefault(image_id, []).append(position)
         self.log_skipped(path)
         return by_image
@@ -321,8 +337,8 @@ def read_annotations(path: Path | str, progress: Stages | None = None) -> dict[s
     return content
 
 
-def index_entries(entries: Sequence[Any], kinds: Mapping[str, type], where: str) -> dict[Id, dict[str, Any]]:
-    """Map ids to the entries of a list, in its order.
+def index_entries(entries: Sequence[Any], kinds: Mapping[str, type], where: str) -> ById[dict[str, Any]]:
+    """Map ids to the entries of a list, in its order. Whole numbers written as 1.0 become 1.
 
     Args:
         entries: list of a COCO file.
@@ -332,19 +348,18 @@ def index_entries(entries: Sequence[Any], kinds: Mapping[str, type], where: str)
     Raises:
         DataError: an entry is not an object, lacks a field, has one of another type, or has the id of another entry.
     """
-    index: dict[Id, dict[str, Any]] = {}
+    index: ById[dict[str, Any]] = ById()
     texts: dict[str, int] = {}
     for position, entry in enumerate(entries):
         place = f"{where}[{position}]"
-        number = field(entry, "id", (int, str), place)
+        number: Id = field(entry, "id", (int, str), place)
         # other code compares ids as text, so 7 and "7" are the same
         text = str(number)
         if text in texts:
             raise DataError(f"{where}: entries {texts[text]} and {position} have the same id {number!r}: make them unique")
-        for name, kind in kinds.items():
-            field(entry, name, kind, place)
+        read = {"id": number, **{name: field(entry, name, kind, place) for name, kind in kinds.items()}}
         texts[text] = position
-        index[number] = entry
+        index[number] = {**entry, **read} if reread_fields(entry, read) else entry
     return index
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages
-from mrcnn.datasets.annotation_checks import Id, is_id
 from mrcnn.datasets.formats.coco import CocoDataset, check_size, has_lvis_fields, no_instances, read_annotations
+from mrcnn.datasets.ids import Id, is_id
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.json_fields import field, shown
 from mrcnn.io.paths import inside

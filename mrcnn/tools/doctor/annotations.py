@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, tracked
-from mrcnn.datasets.annotation_checks import is_id
+from mrcnn.datasets.ids import is_id
 from mrcnn.geometry.boxes import compute_overlaps
 from mrcnn.geometry.polygons import clip_polygon, count_crossings, polygon_bounds
 from mrcnn.geometry.rle import as_rle, counts_fault, rle_area, rle_bbox

@@ -31,6 +31,8 @@ KINDS = {
     "part_unreadable": Kind(ERROR, "unreadable annotation files", "repair or replace the file; other subsets were checked"),
     "list_missing": Kind(ERROR, "missing lists", "write the file again with images, annotations and categories"),
     "entry_malformed": Kind(ERROR, "malformed entries", "correct the field; --fix corrects it or drops the entry"),
+    "number_reread": Kind(WARNING, "ids or sizes written in two ways",
+                          "write whole numbers, and ids as in the lists; --fix does this"),
     "image_id_collision": Kind(ERROR, "images that share an id",
                                "give each image a unique id and update its annotations; --fix drops them all"),
     "annotation_id_collision": Kind(ERROR, "annotations that share an id", "renumber the annotations; --fix does this"),

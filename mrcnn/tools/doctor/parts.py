@@ -18,10 +18,10 @@ import numpy as np
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.annotation_checks import is_id
 from mrcnn.datasets.catalog import FORMATS, open_dataset, recognise_format, subsets_of
 from mrcnn.datasets.dataset import Dataset, instances_of, overrides_later
 from mrcnn.datasets.formats import coco
+from mrcnn.datasets.ids import ById, is_id, unify_numbers
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io import images as image_files
 from mrcnn.io.images import read_image
@@ -86,6 +86,7 @@ class Part:
         annotations: returns the annotations of the image at an index in `images`. May raise DataError.
         skipped: returns (where, reason) of each entry that the reader skipped.
         content: the whole JSON for COCO; None for other formats.
+        rewritten: for COCO, what `unify_numbers` changed in `content`.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Part:
     annotations: Callable[[int], list[Labelled]]
     skipped: Callable[[], list[tuple[Any, str]]] = field(default=list)
     content: dict[str, Any] | None = None
+    rewritten: list[str] = field(default_factory=list)
 
 
 def open_parts(data: Any, format: str | None, subset: str | Sequence[str] | None, options: dict[str, Any],
@@ -266,12 +268,15 @@ def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, all
             message = f"{path} has no list {key!r}" + (f", but {shown(content[key])}" if key in content else "")
             findings.add("list_missing", Place(name), message)
             content = {**content, key: []}
+    content, rewritten = unify_numbers(content)
+    for message in rewritten:
+        findings.add("number_reread", Place(name), message)
     check = _EntryCheck(name, findings)
     categories = check.categories(content["categories"])
     images = check.images(content["images"], image_dir, allow_outside)
     with (progress or unseen)("checking entries") as show:
         by_image = check.annotations(content["annotations"], images, categories, show)
-    return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content)
+    return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content, rewritten=rewritten)
 
 
 class _EntryCheck:
@@ -364,9 +369,10 @@ class _EntryCheck:
     def annotations(self, entries: list[Any], images: list[CheckedImage], categories: dict[int | str, str],
                     show: Show | None) -> dict[int, list[Labelled]]:  # fmt: skip
         """Group the annotations by the index of their image."""
-        indices: dict[int | str, int] = {}
+        indices = ById[int]()
         for index, image in enumerate(images):
             indices.setdefault(image.id, index)
+        listed = ById(categories)
         by_image: dict[int, list[Labelled]] = {}
         ids: set[int | str] = set()
         for index, entry in enumerate(tracked(entries, show, every=1000)):
@@ -381,10 +387,12 @@ class _EntryCheck:
             place = Place(self.part, file, image_id if is_id(image_id) else None, label)
             self._fields(entry, where, place, ids)
             if not is_id(entry.get("category_id")) or entry["category_id"] not in categories:
-                message = f"no category has the id {shown(entry.get('category_id'))}"
+                fault = listed.fault(entry.get("category_id"), "category_id", "categories")
+                message = f"{fault}: {shown(entry.get('category_id'))}"
                 self.findings.add("category_missing", place, message)
             if not known:
-                self.findings.add("annotation_orphan", place, f"no image has the id {shown(image_id)}")
+                fault = indices.fault(image_id, "image_id", "images")
+                self.findings.add("annotation_orphan", place, f"{fault}: {shown(image_id)}")
                 continue
             by_image.setdefault(indices[image_id], []).append((label, entry))
         return by_image

@@ -17,8 +17,8 @@ from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.base.text import printable
-from mrcnn.datasets.annotation_checks import is_id
 from mrcnn.datasets.formats.coco import LISTS
+from mrcnn.datasets.ids import is_id
 from mrcnn.geometry.rle import decode_rle, encode_mask, rle_to_json
 from mrcnn.io.json_fields import is_kind
 from mrcnn.io.orientation import turn_back, turn_points, turned_size
@@ -163,6 +163,8 @@ def _repaired_part(part: Part, scans: Sequence[ImageScan], folder: str | None, r
                 rotate_annotation(annotation, mask, scan.size, orientation)
             annotations.append(annotation)
     _number_annotations(part.name, annotations, part.content is not None, repairs)
+    for message in part.rewritten:
+        repairs.note("ids or sizes written in one way", Place(part.name), message)
     _note_unattached(part, repairs)
     other = {key: value for key, value in (part.content or {}).items() if key not in LISTS}
     return {**finite(other), "images": images, "annotations": annotations, "categories": list(categories.values())}

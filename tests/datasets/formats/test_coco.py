@@ -135,7 +135,7 @@ def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
         ({"area": "400"}, "its area is not a finite number of at least 0"),
         ({"bbox": [10, 5, 20]}, "its bbox is not a list of four finite numbers"),
         ({"bbox": [10, 5, 20, None]}, "its bbox is not a list of four finite numbers"),
-        ({"image_id": 7.0}, "image_id is not among the images"),
+        ({"image_id": 7.5}, "image_id is not among the images"),
         ({"image_id": [7]}, "image_id is not among the images"),
         ({"category_id": True}, "category_id is not among the categories"),
     ],
@@ -553,3 +553,42 @@ def test_photographs_in_the_classic_generator_at_the_default_size(tiny_coco):
     ]
     assert ((outputs[0] > 0).mean(axis=(1, 2)) == 0.33).all()
     assert (np.abs(inputs[2]).sum(axis=(1, 2)) == 256).all()
+
+
+@pytest.mark.parametrize("write_id", [str, float, lambda number: f"{number}.0"])
+@pytest.mark.parametrize("of_images", [True, False])
+def test_ids_that_are_written_differently_in_two_lists_are_matched_and_reported_once(tmp_path, write_id, of_images):
+    """Web tools write each id as text, data frames turn 1 into 1.0."""
+    images = [{"id": i, "file_name": f"{i}.png", "height": 40.0, "width": 60.0} for i in (7, 9)]
+    first, second = annotation(1), annotation(2, image_id=9, category_id=8)
+    for entry in images if of_images else (first, second):
+        key = "id" if of_images else "image_id"
+        entry[key] = write_id(entry[key])
+    if not of_images:
+        first["category_id"] = write_id(3)
+    dataset = CocoDataset()
+    pycoco = dataset.load_coco(write(tmp_path, [first, second], images), "train", year=2017, return_coco=True)
+    dataset.prepare()
+    assert dataset.skipped == [] and dataset.num_images == 2
+    assert dataset.image_size(0) == (40, 60) and type(dataset.image_info[0]["height"]) is int
+    assert [dataset.load_mask(i)[1].tolist() for i in range(2)] == [[1], [2]]
+    assert [dataset.ground_truth(i)[0]["class_id"] for i in range(2)] == [1, 2]
+    assert [dataset.num_instances(i) for i in range(2)] == [1, 1]
+    (about,) = [note for place, note in dataset.notes if str(place).endswith("images")]
+    assert about == "2 entries have whole numbers with a decimal point, such as 1.0, read as 1"
+    is_reread = of_images and write_id is not float or not of_images
+    assert len({note for place, note in dataset.notes if place == 1}) == (is_reread and 1 + (not of_images))
+    assert len(pycoco.getAnnIds(imgIds=[dataset.image_info[0]["id"]])) == 1
+
+
+def test_a_class_is_found_by_an_id_of_another_kind_in_the_list_of_wanted_classes(tmp_path):
+    folder = write(tmp_path, [annotation(1, category_id="3"), annotation(2, image_id=9, category_id=8.0)])
+    dataset = load(folder, class_ids=[8])
+    assert [info["id"] for info in dataset.image_info] == [9] and dataset.load_mask(0)[1].tolist() == [1]
+
+
+def test_ids_that_cannot_be_matched_say_of_which_kind_they_are(tmp_path):
+    dataset = load(write(tmp_path, [annotation(1, image_id="a"), annotation(2, image_id="9x"), annotation(3, image_id="8")]))
+    assert dataset.skipped == [(1, "its image_id is text, but the ids of the images are numbers"),
+                               (2, "its image_id is text, but the ids of the images are numbers"),
+                               (3, "its image_id is not among the images")]  # fmt: skip

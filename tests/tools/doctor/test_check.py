@@ -244,3 +244,21 @@ def test_findings_give_file_names_relative_to_the_folder():
     by_kind = {f.kind: f for f in report.findings}
     assert "none of the 100 image files exists" in by_kind["image_missing"].message
     assert by_kind["box_mismatch"].place.file.startswith("val2017/0000")
+
+
+@pytest.mark.parametrize("write_id", [str, float])
+def test_ids_and_sizes_that_are_written_differently_are_matched_and_reported_once(twin, tmp_path, write_id):
+    train, val = copy_of(twin, tmp_path / "set")
+    for entry in train.annotations:
+        entry["image_id"] = write_id(entry["image_id"])
+    for image in train.images:
+        image["height"] = float(image["height"])
+    train.save(), val.save()
+    report = check_dataset(tmp_path / "set")
+    assert kinds(report) == {"number_reread": 2}
+    assert [str(finding.place) for finding in report.findings] == ["train", "train"]
+    first, count = train.annotations[0]["image_id"], len(train.annotations)
+    assert report.findings[1].message == (
+        f"annotations: 'image_id' of {count} of {count} entries is written differently, such as {first!r} for "
+        f"{int(float(first))}: read by its number")
+    assert report.statistics["parts"][0]["annotations"] == count and report.exit_code() == 0

@@ -270,3 +270,16 @@ def test_repairing_and_writing_are_stages(tmp_path):
     repair(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
     assert stages.reported == [("repairing train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
                            ("repairing val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip
+
+
+@pytest.mark.parametrize("write_id", [str, float])
+def test_ids_written_in_two_ways_are_unified_and_no_annotation_is_lost(tmp_path, write_id):
+    train, _ = damaged(tmp_path / "set", "a gap in the ids")
+    expected = [(a["id"], a["image_id"], a["segmentation"]) for a in train.annotations]
+    for entry in train.annotations:
+        entry["image_id"] = write_id(entry["image_id"])
+    train.save()
+    repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
+    written = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    assert [(a["id"], a["image_id"], a["segmentation"]) for a in written] == expected
+    assert all(type(a["image_id"]) is int for a in written) and repairs.counts() == {"ids or sizes written in one way": 1}
