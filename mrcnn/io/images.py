@@ -4,6 +4,8 @@ Shape letters: H W image, C channels.
 """
 
 import os
+import re
+from collections.abc import Callable
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import skimage.io
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from mrcnn.base.errors import DataError
+from mrcnn.io.jpeg import is_jpeg, jpeg_fault
 
 # Files with these suffixes are treated as images when a folder is searched.
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Maximum number of pixels an image may declare, because a file of a few kilobytes can declare enough to exhaust memory when
 # decoded. This is Pillow's own limit (twice its MAX_IMAGE_PIXELS), about 13,000 x 13,000; to read larger images, raise both.
 MAX_PIXELS = 178_956_970
+# Maximum number of bytes per pixel of a TIFF of MAX_PIXELS, which may have many channels of up to 64 bits: RGB of 16 bits.
+_MAX_BYTES_PER_PIXEL = 6
+# the first bytes of a TIFF and of a BigTIFF, in both byte orders, and those of a Radiance picture
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RADIANCE = (b"#?RADIANCE", b"#?RGBE")
+_RADIANCE_SIZE = re.compile(rb"[-+]Y (\d{1,9}) [-+]X (\d{1,9})")
+# bytes of a file that are examined to find the size that it declares
+_HEAD = 2**16
 # Pillow's raw modes for grey images of 2 and 4 bits, and the factors by which it scales their values to 0..255.
 _SPREAD = {"L;2": 85, "L;4": 17}
 # Factor between the 16-bit and the 8-bit range: 65535 / 255.
@@ -32,6 +43,10 @@ _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)
 
 class ImageTooLargeError(DataError):
     """An image file declares more pixels than MAX_PIXELS."""
+
+
+class TruncatedImageError(DataError):
+    """An image file is cut off."""
 
 
 def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
@@ -45,27 +60,84 @@ def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
         Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 
     Raises:
-        DataError: the file is missing, is not an image, or declares more than MAX_PIXELS (an ImageTooLargeError).
+        DataError: the file is missing, is not an image, has values that are not finite, declares more than MAX_PIXELS (an
+            ImageTooLargeError), or is a JPEG that is cut off (a TruncatedImageError).
     """
     path = os.fspath(path)
-    is_url = "://" in path
-    if not is_url:
-        if not os.path.isfile(path):
-            raise DataError(f"image file {path} does not exist")
+    if "://" not in path:
+        require_file(path)
         refuse_bomb(path)
-    # plain JPEG, by far the most common format, is decoded directly to RGB
-    if path.lower().endswith((".jpg", ".jpeg")) and not is_url:
-        image = cv2.imread(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = _read_jpeg(path)
         if image is not None:
             return image
-    image = None if is_url else cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    if image is not None:
-        return _to_rgb(image, path, red=2)
+        image = _opencv(cv2.imread, path, cv2.IMREAD_UNCHANGED)
+        if image is not None:
+            return _to_rgb(image, path, red=2)
     try:
-        image = skimage.io.imread(path)
+        image = np.asarray(skimage.io.imread(path))
+    except MemoryError:
+        raise
     except Exception as error:
         raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
-    return _to_rgb(np.asarray(image), path, red=0)
+    return _to_rgb(image, path, red=0)
+
+
+def require_file(path: Path | str) -> None:
+    """Refuse a path that is not a file, because opening a pipe would wait for ever.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if not os.path.isfile(path):
+        reason = "is not a file" if os.path.exists(path) else "does not exist"
+        raise DataError(f"image file {path} {reason}")
+
+
+def _read_jpeg(path: str) -> UInt8[np.ndarray, "H W 3"] | None:
+    """Read a JPEG, by far the most common format, directly as RGB; None if the file is not a JPEG, whatever its name.
+
+    Raises:
+        TruncatedImageError: it is cut off.
+    """
+    if not is_jpeg(_read_bytes(path, 2)):
+        return None
+    content = _read_bytes(path)
+    refuse_cut_jpeg(content, f"image file {path}")
+    return _opencv(cv2.imdecode, np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def _read_bytes(path: str, count: int = -1) -> bytes:
+    """Read the first bytes of a file, or all."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise DataError(f"image file {path} cannot be read: {error}") from error
+
+
+def refuse_cut_jpeg(content: bytes, where: str) -> None:
+    """Refuse a JPEG file that is cut off. Other content is accepted.
+
+    Args:
+        content: the file.
+        where: its name, for the message.
+
+    Raises:
+        TruncatedImageError: it is cut off.
+    """
+    fault = jpeg_fault(content) if is_jpeg(content[:2]) else None
+    if fault:
+        raise TruncatedImageError(f"{where} cannot be read: {fault}")
+
+
+def _opencv(read: Callable[..., np.ndarray | None], *args: Any) -> np.ndarray | None:
+    """Read an image with OpenCV; None if it cannot be read."""
+    try:
+        return read(*args)
+    except cv2.error as error:  # raised for some damaged headers
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(str(error)) from error
+        return None
 
 
 def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3"]:
@@ -74,6 +146,9 @@ def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3
         image = image[:, :, None]
     if image.ndim != 3 or not 1 <= image.shape[2] <= 4 or image.size == 0:
         raise DataError(f"image file {path} contains an array of shape {image.shape}, expected 1 to 4 channels")
+    fault = nonfinite_fault(image)
+    if fault:
+        raise DataError(f"image file {path} {fault}")
     image = to_8_bits(image)
     if image.shape[2] <= 2:
         return np.repeat(image[:, :, :1], 3, axis=2)
@@ -91,6 +166,14 @@ def to_8_bits(image: Shaped[np.ndarray, "*S"]) -> Shaped[np.ndarray, "*S"]:
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # in either byte order
         return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
     return image
+
+
+def nonfinite_fault(image: Shaped[np.ndarray, "..."]) -> str | None:
+    """Return which of an image's values are not numbers, as the end of a sentence; None if all are."""
+    if image.dtype.kind != "f":
+        return None
+    count = image.size - np.count_nonzero(np.isfinite(image))
+    return f"contains NaN or infinity in {count} of {image.size} values" if count else None
 
 
 def as_image(image: npt.ArrayLike) -> Shaped[np.ndarray, "..."]:
@@ -124,9 +207,13 @@ def to_channels(image: npt.ArrayLike, channels: int = 3) -> Shaped[np.ndarray, "
         uint8; float32 for floats, and for anything but uint8 if C is neither 1 nor 3.
 
     Raises:
-        ValueError: it is not an image, it cannot be converted to C channels, or its integers are out of range.
+        ValueError: it is not an image, it cannot be converted to C channels, its integers are out of range, or its floats are
+            not finite.
     """
     image = as_image(image)
+    fault = nonfinite_fault(image)
+    if fault:
+        raise ValueError(f"image {fault}")
     if image.ndim == 2:
         image = image[:, :, None]
     count = image.shape[2]
@@ -176,10 +263,12 @@ def open_image(file: Path | str | BytesIO | BufferedReader) -> Image.Image:
         DataError: the file is missing, or is not in an image format that Pillow supports.
         ImageTooLargeError: it declares more than MAX_PIXELS; this is a DataError.
     """
+    if isinstance(file, str | os.PathLike):
+        require_file(file)
     try:
         image = Image.open(file)
-    except FileNotFoundError as error:
-        raise DataError(f"image file {file} does not exist") from error
+    except MemoryError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning may be raised as an error
         raise ImageTooLargeError(f"image file {file} declares too many pixels to be decoded: {error}") from error
     except Exception as error:  # damaged files make Pillow raise errors of any kind
@@ -218,9 +307,13 @@ def refuse_bomb(path: str) -> None:
         raise
     except DataError:
         # Pillow does not support this file. Another decoder may, and reports an error if not. OpenCV itself refuses images of
-        # 2^30 pixels; TIFF needs a separate check, because Pillow does not support many of its variants.
-        if path.lower().endswith((".tif", ".tiff")):
+        # 2^30 pixels; two formats need a separate check, because Pillow supports few variants of the one, and not the other.
+        head = _read_bytes(path, _HEAD)
+        if head.startswith(_TIFF):
             _refuse_tiff_bomb(path)
+        size = _RADIANCE_SIZE.search(head) if head.startswith(_RADIANCE) else None
+        if size:
+            refuse_too_large((int(size[1]), int(size[2])), f"image file {path}")
 
 
 def _refuse_tiff_bomb(path: str) -> None:
@@ -230,9 +323,13 @@ def _refuse_tiff_bomb(path: str) -> None:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
             height, width = int(page.imagelength), int(page.imagewidth)
+            pixel = int(page.samplesperpixel) * int(page.bitspersample) / 8
     except Exception:  # damaged files raise errors of any kind; the decoder's messages are better
         return
     refuse_too_large((height, width), f"image file {path}")
+    if height * width * pixel > MAX_PIXELS * _MAX_BYTES_PER_PIXEL:
+        raise ImageTooLargeError(f"image file {path} declares {height} x {width} pixels (height x width) of {pixel:g} bytes, "
+                                 f"and more than {MAX_PIXELS * _MAX_BYTES_PER_PIXEL} bytes are not decoded")  # fmt: skip
 
 
 def read_image_size(path: Path | str) -> tuple[int, int]:
@@ -273,6 +370,8 @@ def _stored_pixels(image: Image.Image, file: Path | str | BytesIO | BufferedRead
         if image.mode not in ("1", "L", "P", "I", "I;16", "RGB"):
             image = image.convert("L" if image.mode == "LA" else "RGB")
         return np.asarray(image) // step if step else np.asarray(image)
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"image file {file} cannot be read: {type(error).__name__}: {error}") from error
 
@@ -281,12 +380,13 @@ def image_names(folder: Path | str) -> list[str]:
     """List the image files in a folder and its subfolders, by suffix.
 
     Returns:
-        Sorted paths relative to the folder, with / as separator. Links to folders are not followed. Hidden files are not
-        listed: macOS writes a ._a.jpg, which is not an image, next to each a.jpg on some file systems.
+        Sorted paths relative to the folder, with / as separator. Links to folders are not followed. Hidden files and the
+        folder __MACOSX are not listed: macOS writes a ._a.jpg, which is not an image, for each a.jpg on some file systems
+        and in archives.
     """
     found = []
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         base = os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = "" if base == "." else base + "/"
         found += [prefix + name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]

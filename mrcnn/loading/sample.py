@@ -28,7 +28,7 @@ from mrcnn.geometry.rasterize import (
     split_masks,
 )
 from mrcnn.geometry.resize import apply_plan, plan_resize
-from mrcnn.io.images import to_channels
+from mrcnn.io.images import nonfinite_fault, to_channels
 from mrcnn.loading.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
 
 Instance: TypeAlias = PolygonInstance | MaskInstance
@@ -164,6 +164,8 @@ def load_checked_image(
     """
     try:
         image = dataset.load_image(image_id)
+    except MemoryError:
+        raise
     except Exception as error:  # a user's load_image may raise anything
         raise DataError(f"{name_image(dataset, image_id)}: the image cannot be loaded: {_reason(error)}") from error
     image = np.asarray(image)
@@ -174,6 +176,9 @@ def load_checked_image(
             f"{name_image(dataset, image_id)}: load_image returned {image.dtype} of shape {image.shape}; "
             "expected numbers of shape [height, width, channels], none of them 0"
         )
+    fault = nonfinite_fault(image)
+    if fault:
+        raise DataError(f"{name_image(dataset, image_id)}: the image {fault}")
     if num_channels is None:
         return image
     try:
@@ -209,6 +214,8 @@ def load_checked_instances(
     where = name_image(dataset, image_id)
     try:
         masks, class_ids = instances_of(dataset, image_id)
+    except MemoryError:
+        raise
     except Exception as error:  # a user's load_mask may raise anything
         raise DataError(f"{where}: its masks cannot be loaded: {_reason(error)}") from error
     class_ids = np.asarray(class_ids).reshape(-1)

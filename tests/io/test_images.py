@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 
@@ -219,10 +220,12 @@ def test_stored_values_of_a_file_that_is_not_an_image(tmp_path):
 def test_images_of_a_folder_and_its_subfolders(tmp_path):
     (tmp_path / "b" / "c").mkdir(parents=True)
     (tmp_path / "b" / ".hidden").mkdir()
-    for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif", "b/._a.png", "b/.hidden/a.png"):
+    (tmp_path / "__MACOSX").mkdir()
+    for name in ("z.JPG", "a.txt", "b/a.png", "b/c/a.tif", "b/._a.png", "b/.hidden/a.png", "__MACOSX/._z.JPG", "__MACOSX/z.JPG",
+                 "b/a.jfif", "b/a.gif", "b/a.avif", "b/film.mp4"):  # fmt: skip
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    assert image_names(tmp_path) == ["b/a.png", "b/c/a.tif", "z.JPG"]
+    assert image_names(tmp_path) == ["b/a.avif", "b/a.gif", "b/a.jfif", "b/a.png", "b/c/a.tif", "z.JPG"]
 
 
 def write_bomb(path, height, width):
@@ -245,6 +248,7 @@ def no_decoder(monkeypatch):
         raise AssertionError("an image was decoded")
 
     monkeypatch.setattr(images.cv2, "imread", refuse)
+    monkeypatch.setattr(images.cv2, "imdecode", refuse)
     monkeypatch.setattr(images.skimage.io, "imread", refuse)
 
 
@@ -275,3 +279,107 @@ def test_a_tiff_of_a_kind_that_pillow_does_not_know_has_the_same_limit(tmp_path,
     monkeypatch.setattr(images, "MAX_PIXELS", 59)
     with pytest.raises(ImageTooLargeError, match="deep.tif declares 6 x 10"):
         read_image(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_is_recognised_by_its_content(tmp_path, monkeypatch, no_decoder, name, big):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / name, np.zeros((6, 10, 3), np.float32), photometric="rgb", bigtiff=big)
+    monkeypatch.setattr(images, "MAX_PIXELS", 59)
+    with pytest.raises(ImageTooLargeError, match=f"{name} declares 6 x 10"):
+        read_image(tmp_path / name)
+
+
+def test_a_tiff_of_few_pixels_of_many_bytes_has_a_limit(tmp_path, monkeypatch):
+    """Four channels of 64 bits are 32 bytes a pixel: 60 pixels take as much as 320 of 6 bytes."""
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((6, 10, 4)), photometric="rgb")
+    monkeypatch.setattr(images, "MAX_PIXELS", 320)
+    assert read_image(tmp_path / "a.tif").shape == (6, 10, 3)
+    monkeypatch.setattr(images, "MAX_PIXELS", 319)
+    with pytest.raises(ImageTooLargeError, match="6 x 10 pixels .* of 32 bytes, and more than 1914 bytes are not decoded"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("size", [(-1, 5), (30_000, 30_000), (2_000_000_000, 5)])
+def test_damaged_radiance_headers(tmp_path, size):
+    (tmp_path / "a.png").write_bytes(b"#?RADIANCE\n\n-Y %d +X %d\n" % size)
+    with pytest.raises(DataError, match="a.png"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size, read_stored, open_image])
+def test_a_pipe_is_not_an_image(tmp_path, read):
+    """Opening it would wait for another program to write into it."""
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="a.png is not a file"):
+        read(tmp_path / "a.png")
+    with pytest.raises(DataError, match="is not a file"):
+        read(tmp_path)
+
+
+def test_too_little_memory_is_not_a_broken_image(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.png", RED_GREEN)
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(images.cv2, "imread", lambda *_: None)
+    monkeypatch.setattr(images.skimage.io, "imread", fail)
+    with pytest.raises(MemoryError):
+        read_image(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_values_that_are_not_finite_are_refused(tmp_path, value, channels):
+    import tifffile
+
+    pixels = np.full((6, 10, *channels), 90, np.float32)
+    pixels[2, 3] = pixels[4, 5] = value
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb" if channels else "minisblack")
+    count = 2 * (3 if channels else 1)
+    with pytest.raises(DataError, match=f"a.tif contains NaN or infinity in {count} of {pixels.size} values"):
+        read_image(tmp_path / "a.tif")
+    for wanted in (1, 3):
+        with pytest.raises(ValueError, match=f"contains NaN or infinity in {count} of"):
+            to_channels(pixels, wanted)
+
+
+def test_a_cmyk_photograph_and_kinds_of_png(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(RED_GREEN).resize((100, 60), Image.Resampling.NEAREST).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    image = read_image(tmp_path / "a.jpg").astype(int)
+    assert np.abs(image[30, 20] - (255, 0, 0)).max() < 30 and np.abs(image[30, 80] - (0, 255, 0)).max() < 30
+    Image.fromarray(np.dstack([RED_GREEN[:, :, 0], np.full((6, 10), 9, np.uint8)]), "LA").save(tmp_path / "la.png")
+    assert (read_image(tmp_path / "la.png") == RED_GREEN[:, :, :1]).all()
+    Image.fromarray(RED_GREEN[:, :, 0] > 0).save(tmp_path / "one_bit.png")
+    assert (read_image(tmp_path / "one_bit.png") == RED_GREEN[:, :, :1]).all()
+    palette = Image.fromarray(RED_GREEN).quantize(2)
+    palette.save(tmp_path / "palette.png", transparency=0)
+    np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), palette.convert("RGB"))
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.avif", "a.jfif", "a.webp"])
+def test_further_formats(tmp_path, name):
+    from PIL import Image, features
+
+    if name == "a.avif" and not features.check("avif"):
+        pytest.skip("this version of Pillow cannot write AVIF")
+    image = Image.fromarray(RED_GREEN).resize((100, 60), Image.Resampling.NEAREST)
+    image.save(tmp_path / name, format="JPEG" if name == "a.jfif" else None)
+    read = read_image(tmp_path / name).astype(int)
+    assert read.shape == (60, 100, 3) and np.abs(read[30, 20] - (255, 0, 0)).max() < 30
+    assert np.abs(read[30, 80] - (0, 255, 0)).max() < 30
+
+
+def test_the_first_picture_of_an_animation_is_read(tmp_path):
+    from PIL import Image
+
+    frames = [Image.fromarray(RED_GREEN), Image.fromarray(RED_GREEN[:, ::-1])]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.gif"), RED_GREEN)

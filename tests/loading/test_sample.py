@@ -175,6 +175,7 @@ def broken(image=None, masks=None, class_ids=None):
         (broken(image=np.zeros((1, 40, 60, 3))), "height, width, channels"),
         (broken(image="picture.jpg"), "load_image returned"),
         (broken(image=np.full((40, 60, 3), 65535, np.int32)), r"int32 has values 65535\.\.65535, outside 0\.\.255"),
+        (broken(image=np.full((40, 60, 3), np.nan)), "contains NaN or infinity in 7200 of 7200 values"),
         (broken(image=np.zeros((40, 60, 5))), r"has 5 channels .*\(IMAGE_CHANNEL_COUNT is 3"),
         (broken(masks=KeyError("polygons")), "its masks cannot be loaded: KeyError: 'polygons'"),
         (broken(masks=np.ones((60, 40, 1), bool)), r"masks are of size \(60, 40\), but its image is of size \(40, 60\)"),
@@ -192,6 +193,13 @@ def test_bad_input_names_the_image_its_path_and_the_field(dataset, message):
     with pytest.raises(DataError, match=message) as error:
         make_sample(dataset, 0, SQUARE)
     assert "image 0 (id 0 of 'scenes', path 0.png)" in str(error.value)
+
+
+def test_too_little_memory_is_not_a_broken_sample():
+    """Otherwise every large image would count as broken, one after the other."""
+    for dataset in (broken(image=MemoryError()), broken(masks=MemoryError())):
+        with pytest.raises(MemoryError):
+            make_sample(dataset, 0, SQUARE)
 
 
 def test_a_wrong_number_of_channels_is_an_error():

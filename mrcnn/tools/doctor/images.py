@@ -21,7 +21,15 @@ from jaxtyping import Int16, Int64, UInt64
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show
-from mrcnn.io.images import ImageTooLargeError, open_image, read_image
+from mrcnn.io.images import (
+    ImageTooLargeError,
+    TruncatedImageError,
+    nonfinite_fault,
+    open_image,
+    read_image,
+    refuse_cut_jpeg,
+    require_file,
+)
 from mrcnn.io.orientation import read_orientation, turned_size
 from mrcnn.io.paths import refuse_link
 from mrcnn.tools.doctor.findings import Findings, Picture, Place
@@ -102,25 +110,29 @@ def scan_image(image: CheckedImage) -> ImageScan:
     if image.path is None and image.load is None:
         return ImageScan()
     try:
-        if image.load is not None:
-            return _scan_pixels(image.load())
         if image.path is not None and image.root is not None:
             refuse_link(image.path, image.root, "the image file")
     except DataError as error:
-        return ImageScan(("image_unreadable" if image.load else "image_outside", str(error)))
-    except Exception as error:  # a user's load_image may raise anything
-        return ImageScan(("image_unreadable", f"{type(error).__name__}: {error}"))
-    if image.path is None or not os.path.exists(image.path):  # unlike Path.exists, False for names no system allows
+        return ImageScan(("image_outside", str(error)))
+    # unlike Path.exists, os.path.exists is False for names no system allows
+    if image.load is None and (image.path is None or not os.path.exists(image.path)):
         return ImageScan(("image_missing", f"{image.path} does not exist"))
     try:
-        return _scan_file(image.path)
+        return _scan_pixels(image.load()) if image.load is not None else _scan_file(Path(str(image.path)))
     except ImageTooLargeError as error:
         return ImageScan(("image_too_large", str(error)))
+    except TruncatedImageError as error:
+        return ImageScan(("image_truncated", str(error)))
     except DataError as error:
         return ImageScan(("image_unreadable", str(error)))
+    except MemoryError:
+        raise
+    except Exception as error:  # a user's load_image may raise anything
+        return ImageScan(("image_unreadable", f"{type(error).__name__}: {error}"))
 
 
 def _scan_file(path: Path) -> ImageScan:
+    require_file(path)
     try:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "blake2b").digest()[:16]
@@ -139,10 +151,16 @@ def _scan_file(path: Path) -> ImageScan:
     with opened:
         size, orientation = (opened.height, opened.width), read_orientation(path)
         try:
+            if opened.format == "JPEG":
+                refuse_cut_jpeg(path.read_bytes(), f"image file {path}")
             # decoding a JPEG at an eighth of its size is enough, and still reads the whole file
             opened.draft("L", (_DRAFT, _DRAFT))
             opened.load()
             grey = _grey(opened)
+        except TruncatedImageError as error:
+            return ImageScan(("image_truncated", str(error)), size, orientation, digest)
+        except MemoryError:
+            raise
         except Exception as error:  # damaged files make Pillow raise errors of any kind
             kind = "image_truncated" if "truncated" in str(error) else "image_unreadable"
             return ImageScan((kind, f"image file {path}: {error or type(error).__name__}"), size, orientation, digest)
@@ -159,9 +177,12 @@ def _grey(image: "Image.Image") -> "Image.Image":
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    fault = nonfinite_fault(values)
+    if fault:
+        raise DataError(f"the image {fault}")
+    low, high = float(values.min()), float(values.max())
     span = high - low
-    return np.nan_to_num((values - low) * (255 / span) if span > 0 else np.zeros(values.shape)).astype(np.uint8)
+    return ((values - low) * (255 / span) if span > 0 else np.zeros(values.shape)).astype(np.uint8)
 
 
 def _scan_pixels(pixels: Any, digest: bytes | None = None) -> ImageScan:

@@ -1,10 +1,16 @@
+import json
+import os
+
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from mrcnn.tools.doctor import check_dataset
 from mrcnn.tools.doctor.images import scan_image, scan_images
 from mrcnn.tools.doctor.parts import CheckedImage
-from tests.tools.doctor.damaged import HEIGHT, WIDTH, write_photograph
+from tests.datasets.formats import labelme_files
+from tests.tools.doctor.damaged import HEIGHT, WIDTH, annotation, octagon, write_photograph
 
 
 def scan(path, **fields):
@@ -92,3 +98,54 @@ def test_a_folder_and_invalid_file_names(tmp_path):
     assert scan(tmp_path).fault[0] == "image_unreadable"
     assert scan(tmp_path / ("x" * 5000)).fault[0] in ("image_missing", "image_unreadable")
     assert scan(tmp_path / "\udfff\ud800").fault[0] in ("image_missing", "image_unreadable")
+
+
+def test_a_pipe_is_not_an_image(tmp_path):
+    """Opening it would wait for another program to write into it."""
+    os.mkfifo(tmp_path / "a.png")
+    assert scan(tmp_path / "a.png").fault == ("image_unreadable", f"image file {tmp_path / 'a.png'} is not a file")
+
+
+def small_claim(path):
+    """Write a JPEG of 8 x 8 pixels that claims 13,000 x 13,000."""
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path, "JPEG")
+    content = bytearray(path.read_bytes())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = (13_000).to_bytes(2, "big") * 2
+    path.write_bytes(content)
+
+
+def cut(path):
+    write_photograph(path, 1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def not_finite(path):
+    pixels = np.full((HEIGHT, WIDTH), 90, np.float32)
+    pixels[3, 4] = np.nan
+    tifffile.imwrite(path, pixels)
+
+
+@pytest.mark.parametrize("name, damage, size, kind, message", [
+    ("a.jpg", cut, (HEIGHT, WIDTH), "image_truncated", "it is cut off"),
+    ("a.jpg", small_claim, (13_000, 13_000), "image_truncated", "it is cut off"),
+    ("a.tif", not_finite, (HEIGHT, WIDTH), "image_unreadable", "contains NaN or infinity in 1 of"),
+])  # fmt: skip
+@pytest.mark.parametrize("format", ["coco", "labelme"])
+def test_broken_images_are_found_in_every_format(tmp_path, name, damage, size, kind, message, format):
+    """labelme's reader loads images itself; its images were decoded, and what a decoder filled with grey was accepted."""
+    write_photograph(tmp_path / "b.jpg", 2)
+    damage(tmp_path / name)
+    if format == "coco":
+        images = [{"id": i, "file_name": file, "height": height, "width": width}
+                  for i, file, (height, width) in ((1, name, size), (2, "b.jpg", (HEIGHT, WIDTH)))]
+        content = {"images": images, "annotations": [annotation(i, i, 1, octagon(40, 40, 20)) for i in (1, 2)],
+                   "categories": [{"id": 1, "name": "cat"}]}  # fmt: skip
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        report = check_dataset(tmp_path / "a.json")
+    else:
+        labelme_files.write(tmp_path, [], image=False, imagePath=name, size=size)
+        labelme_files.write(tmp_path, [], "b", image=False, imagePath="b.jpg", size=(HEIGHT, WIDTH))
+        report = check_dataset(tmp_path)
+    (found,) = [finding for finding in report.findings if finding.severity == "error"]
+    assert (found.kind, found.place.file) == (kind, name) and message in found.message
