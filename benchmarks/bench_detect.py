@@ -1,18 +1,22 @@
-"""Seconds of a detection with ResNet-50: an image in, boxes, scores and full-size masks of 100 instances out.
+"""Seconds per detection with ResNet-50: from an image to boxes, scores and full-size masks of 100 instances.
 
-Beside torchvision's the share of the time that is spent outside of the network is printed, and the seconds that 100 masks
-take to be pasted at 4000 x 3000. `--precision mixed_bfloat16` is for ours; torchvision's stays float32.
+torchvision's time is printed for comparison, then the fraction of our time spent outside the network, and the time to paste 100
+masks at 4000 x 3000. `--precision mixed_bfloat16` applies to our side; torchvision always runs in float32.
 """
 import argparse
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 import common
 import numpy as np
 
+if TYPE_CHECKING:
+    from mrcnn.training.mask_rcnn import MaskRCNN
 
-def theirs(size):
-    """Return (a function that detects with torchvision, how many instances it finds), or (None, 0)."""
+
+def theirs(size: int) -> tuple[common.Work | None, int]:
+    """Return a function that detects with torchvision and the number of instances it detects; (None, 0) if not installed."""
     model = common.torchvision_model(size, train=False)
     if model is None:
         return None, 0
@@ -27,28 +31,28 @@ def theirs(size):
     return detect, len(detect()[0]["labels"])
 
 
-def time_outside(model, image):
-    """Return (a function that detects, a list that gets the share of each call's time outside of the network)."""
-    run, inside, shares = model.predictor.run, [], []
+def time_outside(model: "MaskRCNN", image: np.ndarray) -> tuple[common.Work, list[float]]:
+    """Return a function that detects, and a list to which each call appends the fraction of its time outside the network."""
+    run, inside, fractions = model.predictor.run, [], []
 
     def timed_run(*inputs):
         start = time.perf_counter()
-        found = run(*inputs)
+        outputs = run(*inputs)
         inside.append(time.perf_counter() - start)
-        return found
+        return outputs
 
     def detect():
         inside.clear()
         start = time.perf_counter()
         model.detect([image])
-        shares.append(1 - sum(inside) / (time.perf_counter() - start))
+        fractions.append(1 - sum(inside) / (time.perf_counter() - start))
 
     model.predictor.run = timed_run
-    return detect, shares
+    return detect, fractions
 
 
-def paste(instances=100, height=3000, width=4000):
-    """Return a function that pastes masks of boxes of any size into a large photograph."""
+def paste(instances: int = 100, height: int = 3000, width: int = 4000) -> common.Work:
+    """Return a function that pastes the masks of boxes of many sizes into a large photograph."""
     from mrcnn.inference.unmold import paste_detections
 
     rng = np.random.default_rng(0)
@@ -60,11 +64,11 @@ def paste(instances=100, height=3000, width=4000):
     return lambda: paste_detections(detections, masks, (height, width, 3), (1024, 1024, 3), (0, 0, 1024, 1024))
 
 
-def main():
-    """Print the time of a detection, and torchvision's beside it where it is installed."""
+def main() -> None:
+    """Print the time of a detection, compared with torchvision's if it is installed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=512, help="side of the square image, in pixels")
-    parser.add_argument("--precision", default="float32", choices=["float32", "mixed_bfloat16"], help="of ours")
+    parser.add_argument("--size", type=int, default=512, help="side of the square image in pixels")
+    parser.add_argument("--precision", default="float32", choices=["float32", "mixed_bfloat16"], help="of our side")
     parser.add_argument("--repeat", type=int, default=7, help="detections to time; the median is printed")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -77,11 +81,11 @@ def main():
     print(common.machine())
     model = common.detector(args.size)
     image = np.random.default_rng(0).integers(0, 255, (args.size, args.size, 3)).astype(np.uint8)
-    found = len(model.detect([image])[0]["class_ids"])
+    detections = len(model.detect([image])[0]["class_ids"])
     ours, outside = time_outside(model, image)
-    peer, peer_found = common.elsewhere("--peer", "--size", str(args.size))
+    peer, peer_detections = common.start_worker("--peer", "--size", str(args.size))
     times = common.race({"ours": ours, "theirs": peer}, args.repeat)
-    instances = f"{found} instances" + (f", torchvision {peer_found}" if peer is not None else "")
+    instances = f"{detections} instances" + (f", torchvision {peer_detections}" if peer is not None else "")
     what = f"detection at {args.size}, {args.precision} ({instances})"
     common.report(what, times["ours"], times["theirs"], target="0.45 of torchvision's")
     common.report("  of it outside of the network", statistics.median(outside), unit="share", target="below 0.15")

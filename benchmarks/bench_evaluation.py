@@ -1,6 +1,6 @@
-"""Seconds to score detections as COCO does, ours beside pycocotools on the same rows, and the largest difference.
+"""Seconds of COCO evaluation, compared with pycocotools on the same rows, and the largest difference between their metrics.
 
-The made set is of the size of COCO 2017 val: 5000 images with 36 000 objects in 80 classes, and 100 detections an image, a
+The generated set has the size of COCO 2017 val: 5000 images with 36 000 objects in 80 classes, and 100 detections per image, a
 third of them near an object.
 """
 
@@ -9,31 +9,40 @@ import contextlib
 import io
 import statistics
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import common
 import numpy as np
 
+from mrcnn.evaluation.results import Row
 from mrcnn.evaluation.scoring import MAX_DETECTIONS, score_rows
 from mrcnn.geometry.rle import encode_mask
 
 HEIGHT, WIDTH, CLASSES = 480, 640, 80
 
 
-def make_rows(images, objects, detections, seed=0):
-    """Return (truth, rows): COCO annotations and COCO results, each with a mask as RLE and a box."""
+def make_rows(images: int, objects: int, detections: int, seed: int = 0) -> tuple[list[Row], list[Row]]:
+    """Return COCO annotations and COCO results, each row with a mask as RLE and a box.
+
+    Args:
+        images: number of images.
+        objects: number of objects in all images together.
+        detections: number of detections per image.
+    """
     rng = np.random.default_rng(seed)
     shapes = _Shapes(rng)
     truth, rows = [], []
-    owners = np.sort(rng.integers(0, images, objects))
+    image_of_object = np.sort(rng.integers(0, images, objects))
     for image_id in range(images):
-        own = []
-        for _ in range(np.count_nonzero(owners == image_id)):
+        in_image = []
+        for _ in range(np.count_nonzero(image_of_object == image_id)):
             shape, class_id = shapes.draw(), int(rng.integers(1, CLASSES + 1))
-            own.append((shape, class_id))
+            in_image.append((shape, class_id))
             truth.append({"image_id": image_id, "category_id": class_id, **shape, "iscrowd": int(rng.random() < 0.01)})
         for _ in range(detections):
-            if own and rng.random() < 1 / 3:
-                shape, class_id = own[rng.integers(len(own))]
+            if in_image and rng.random() < 1 / 3:
+                shape, class_id = in_image[rng.integers(len(in_image))]
                 shape = shapes.near(shape)
             else:
                 shape, class_id = shapes.draw(), int(rng.integers(1, CLASSES + 1))
@@ -43,9 +52,9 @@ def make_rows(images, objects, detections, seed=0):
 
 
 class _Shapes:
-    """Ellipses with a ragged edge, drawn once and handed out many times: drawing is not what is measured."""
+    """Ellipses with a ragged edge, drawn once and reused many times, because drawing is not what is measured."""
 
-    def __init__(self, rng, places=400, variants=6):
+    def __init__(self, rng: np.random.Generator, places: int = 400, variants: int = 6) -> None:
         self.rng = rng
         self.families = []
         for _ in range(places):
@@ -55,7 +64,7 @@ class _Shapes:
             self.families.append([self._ellipse(cy + dy, cx + dx, ry, rx) for dy, dx in moves])
         self.family_of = {id(shape): family for family in self.families for shape in family}
 
-    def _ellipse(self, cy, cx, ry, rx):
+    def _ellipse(self, cy: float, cx: float, ry: float, rx: float) -> dict[str, Any]:
         y, x = np.mgrid[:HEIGHT, :WIDTH]
         angle = np.arctan2(y - cy, x - cx)
         mask = ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1 + 0.2 * np.sin(9 * angle)
@@ -64,17 +73,19 @@ class _Shapes:
         box = [float(xs[0]), float(ys[0]), float(xs[-1] + 1 - xs[0]), float(ys[-1] + 1 - ys[0])]
         return {"segmentation": encode_mask(mask), "bbox": box, "area": float(mask.sum())}
 
-    def draw(self):
+    def draw(self) -> dict[str, Any]:
+        """Return a random shape."""
         family = self.families[self.rng.integers(len(self.families))]
         return family[self.rng.integers(len(family))]
 
-    def near(self, shape):
+    def near(self, shape: dict[str, Any]) -> dict[str, Any]:
+        """Return a shape of the same size close to a given one."""
         family = self.family_of[id(shape)]
         return family[self.rng.integers(len(family))]
 
 
-def by_pycocotools(truth, rows, image_ids, kind):
-    """The twelve figures as pycocotools computes them from files: float [12]."""
+def pycocotools_metrics(truth: Sequence[Row], rows: Sequence[Row], image_ids: Sequence[int], kind: str) -> np.ndarray:
+    """Return pycocotools' twelve metrics: float [12]."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -84,9 +95,9 @@ def by_pycocotools(truth, rows, image_ids, kind):
                         "categories": [{"id": i} for i in range(1, CLASSES + 1)],
                         "annotations": [{**row, "id": ix} for ix, row in enumerate(truth, start=1)]}
         coco.createIndex()
-        word, other = {"mask": ("segm", "bbox"), "box": ("bbox", "segmentation")}[kind]
-        found = coco.loadRes([{key: value for key, value in row.items() if key != other} for row in rows])
-        evaluator = COCOeval(coco, found, word)
+        iou_type, unused_key = {"mask": ("segm", "bbox"), "box": ("bbox", "segmentation")}[kind]
+        results = coco.loadRes([{key: value for key, value in row.items() if key != unused_key} for row in rows])
+        evaluator = COCOeval(coco, results, iou_type)
         evaluator.params.maxDets = list(MAX_DETECTIONS)
         evaluator.evaluate()
         evaluator.accumulate()
@@ -94,11 +105,12 @@ def by_pycocotools(truth, rows, image_ids, kind):
     return evaluator.stats
 
 
-def main():
+def main() -> None:
+    """Print the seconds and the largest difference, for masks and for boxes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--objects", type=int, default=36000)
-    parser.add_argument("--detections", type=int, default=100, help="an image")
+    parser.add_argument("--images", type=int, default=5000, help="images to generate")
+    parser.add_argument("--objects", type=int, default=36000, help="objects to generate, in all images together")
+    parser.add_argument("--detections", type=int, default=100, help="detections per image")
     parser.add_argument("--repeat", type=int, default=3, help="runs of ours; pycocotools runs once")
     args = parser.parse_args()
     print(common.machine())
@@ -106,18 +118,18 @@ def main():
     image_ids = list(range(args.images))
     print(f"{args.images} images, {len(truth)} objects, {len(rows)} detections")
     for kind in ("mask", "box"):
-        began = time.perf_counter()
-        theirs = by_pycocotools(truth, rows, image_ids, kind)
-        slow = time.perf_counter() - began
+        start = time.perf_counter()
+        expected = pycocotools_metrics(truth, rows, image_ids, kind)
+        peer_seconds = time.perf_counter() - start
         seconds = []
         for _ in range(args.repeat):
-            began = time.perf_counter()
-            figures, _ = score_rows(truth, rows, image_ids, list(range(1, CLASSES + 1)), kind)
-            seconds.append(time.perf_counter() - began)
+            start = time.perf_counter()
+            metrics, _ = score_rows(truth, rows, image_ids, list(range(1, CLASSES + 1)), kind)
+            seconds.append(time.perf_counter() - start)
         names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-        apart = max(abs(figures[name] - value) for name, value in zip(names, theirs, strict=True))
-        print(f"{kind}: AP {figures['AP']:.4f}, largest difference of the twelve figures {apart:.1e}")
-        common.report(f"COCO evaluation, {kind}, {args.images} images", statistics.median(seconds), slow,
+        difference = max(abs(metrics[name] - value) for name, value in zip(names, expected, strict=True))
+        print(f"{kind}: AP {metrics['AP']:.4f}, largest difference between the twelve metrics {difference:.1e}")
+        common.report(f"COCO evaluation, {kind}, {args.images} images", statistics.median(seconds), peer_seconds,
                       peer_name="pycocotools", target="0.20")  # fmt: skip
 
 

@@ -1,25 +1,30 @@
-"""How the time of a training step and of a detection grows: with the image's size, the batch, the instances, the classes.
+"""How the time of a training step and of a detection scales with image size, batch size, instances and classes.
 
-Prints each figure and draws all four in `benchmarks/results/growth.png`. ResNet-50 with random weights. What is not varied
-stays at 512 pixels (256 for the batch), one image, 81 classes, and 8 instances of a step, 100 of a detection.
+Prints each time and plots all of them in `benchmarks/results/growth.png`. ResNet-50 with random weights. What is not varied
+is fixed: 512 pixels (256 when the batch size varies), one image, 81 classes, 8 instances in a step, 100 in a detection.
 """
 import argparse
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import common
 import numpy as np
 
+if TYPE_CHECKING:
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
 SIZES, BATCHES, INSTANCES, CLASSES = (256, 512, 768, 1024), (1, 2, 4, 8), (1, 10, 30, 100), (2, 21, 81, 400, 1204)
-# What is not varied.
+# The values of what is not varied.
 STEP = {"size": 512, "batch": 1, "instances": 8, "classes": 81}
 DETECTION = {"size": 512, "instances": 100, "classes": 81}
-# Of 81 classes: more than this for 1204 is too much.
-CLASSES_AIM = 1.3
+# The maximum time with 1204 classes, relative to that with 81.
+CLASSES_TARGET = 1.3
 
 
-def made_batch(model, instances):
-    """Return a training batch of noise with so many boxes an image."""
+def made_batch(model: "MaskRCNN", instances: int) -> tuple[np.ndarray, ...]:
+    """Return a training batch of noise with this many random boxes per image."""
     from mrcnn.geometry.meta import compose_image_meta
     from mrcnn.loading.targets.rpn import build_rpn_targets
     from mrcnn.training.settings import config_anchors
@@ -48,29 +53,29 @@ def made_batch(model, instances):
 
 
 @lru_cache(maxsize=1)
-def model_to_train(size, batch, classes):
-    """Return a MaskRCNN to train. The last one is kept: instances alone make no other model."""
+def model_to_train(size: int, batch: int, classes: int) -> "MaskRCNN":
+    """Return a MaskRCNN to train. The last one is cached, because another number of instances needs no other model."""
     return common.training_model(NUM_CLASSES=classes, IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch)
 
 
 # cached: a point that lies on several curves is measured once
 @cache
-def step_seconds(repeat, *, size, batch, instances, classes):
+def step_seconds(repeat: int, *, size: int, batch: int, instances: int, classes: int) -> float:
     """Return the median seconds of a training step."""
     model = model_to_train(size, batch, classes)
     return common.seconds(common.fit_step(model.keras_model, made_batch(model, instances)), repeat)
 
 
 @cache
-def detection_seconds(repeat, *, size, instances, classes):
+def detection_seconds(repeat: int, *, size: int, instances: int, classes: int) -> float:
     """Return the median seconds of a detection."""
     model = common.detector(size, num_classes=classes, instances=instances)
     image = np.random.default_rng(0).integers(0, 255, (size, size, 3)).astype(np.uint8)
     return common.seconds(lambda: model.detect([image]), repeat)
 
 
-def draw(curves, path):
-    """Write one panel for each of what is varied: curves is a list of (name, {label: {x: seconds}})."""
+def draw(curves: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], path: Path) -> None:
+    """Plot the seconds, with one panel for each varied quantity: its name, and {label: {value: seconds}}."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -87,8 +92,8 @@ def draw(curves, path):
     figure.savefig(path, dpi=110)
 
 
-def main():
-    """Print and draw how the time grows."""
+def main() -> None:
+    """Print and plot how the time scales."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3, help="steps and detections to time; the median is printed")
     args = parser.parse_args()
@@ -109,10 +114,10 @@ def main():
         lines = {label: {v: work(v) for v in values} for label, work in works.items()}
         curves.append((name, lines))
         for label, points in lines.items():
-            for value, found in points.items():
-                common.report(f"{label}, {name} {value}", found)
+            for value, seconds in points.items():
+                common.report(f"{label}, {name} {value}", seconds)
     classes = curves[-1][1]["detection"]
-    common.report("detection with 1204 classes", classes[1204], classes[81], peer_name="81 classes", target=CLASSES_AIM)
+    common.report("detection with 1204 classes", classes[1204], classes[81], peer_name="81 classes", target=str(CLASSES_TARGET))
     draw(curves, Path(__file__).parent / "results" / "growth.png")
 
 

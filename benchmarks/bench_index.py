@@ -1,4 +1,4 @@
-"""Seconds and memory to open COCO annotations of the size of the 2017 training set, beside those of `json.load` alone."""
+"""Seconds and memory to open COCO annotations of the size of COCO 2017 train, compared with `json.load` alone."""
 import argparse
 import json
 import random
@@ -8,23 +8,24 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import common
 
-# Of COCO 2017 train: images, and instances an image.
+# Of COCO 2017 train: number of images, and mean number of instances per image.
 IMAGES = 118_287
 INSTANCES = 7.27
-CROWD_SHARE = 0.01
+CROWD_FRACTION = 0.01
 HEIGHT, WIDTH = 480, 640
-# Different outlines that are made; each occurs many times. A parser makes new numbers of every one of them.
+# Number of different outlines. Each is used many times, but a parser creates new numbers for each use.
 OUTLINES = 4000
 
 
-def main():
-    """Print seconds, peak memory and their ratio; each side runs in a process of its own."""
+def main() -> None:
+    """Print seconds, peak memory and their ratios; each side runs in its own process."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--images", type=int, default=IMAGES, help="images in the made file (default: %(default)s)")
-    parser.add_argument("--folder", help="where the file is made for the time of the run (default: the system's own)")
+    parser.add_argument("--images", type=int, default=IMAGES, help="images in the generated file (default: %(default)s)")
+    parser.add_argument("--folder", help="where the temporary file is written (default: the system's temporary folder)")
     parser.add_argument("--side", choices=("json", "mrcnn"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
@@ -36,34 +37,34 @@ def main():
         size = path.stat().st_size / 1e6
         print(f"{common.os.cpu_count()} cores; {args.images} images, {instances} instances, {size:.0f} MB of JSON", flush=True)
         plain, ours = (run_side(side, folder) for side in ("json", "mrcnn"))
-    for name, found in (("json.load", plain), ("mrcnn.datasets.open", ours)):
-        print(f"{name}: {found['seconds']:.1f} s ({found['cpu']:.1f} s of CPU), peak {found['peak_gb']:.2f} GB", flush=True)
+    for name, side in (("json.load", plain), ("mrcnn.datasets.open", ours)):
+        print(f"{name}: {side['seconds']:.1f} s ({side['cpu']:.1f} s of CPU), peak {side['peak_gb']:.2f} GB", flush=True)
     print(f"ratio {ours['seconds'] / plain['seconds']:.2f}, {ours['cpu'] / plain['cpu']:.2f} of CPU; "
           f"{ours['instances']} instances in {ours['images']} images, "
-          f"{ours['skipped']} left out")
+          f"{ours['skipped']} skipped")
     common.report(f"opening COCO annotations of {args.images} images", ours["seconds"], plain["seconds"],
                   peer_name="json.load", target=f"below {plain['seconds'] / 2:.1f} s, half")
     common.report("  its memory", ours["peak_gb"], plain["peak_gb"], unit="GB", peer_name="json.load",
                   target=f"below {plain['peak_gb']:.1f}")
 
 
-def annotation_file(folder):
-    """Return the path of the instances file below a folder in COCO's layout."""
+def annotation_file(folder: Path) -> Path:
+    """Return the path of the instances file in a folder with COCO's layout."""
     return folder / "annotations" / "instances_train2017.json"
 
 
-def run_side(side, folder):
-    """Measure one side in a new process. Returns: dict of `measure`."""
+def run_side(side: str, folder: str) -> dict[str, Any]:
+    """Run `measure` for one side in a new process."""
     done = subprocess.run([sys.executable, __file__, "--side", side, "--folder", folder], stdout=subprocess.PIPE, text=True,
                           check=True)  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(side, folder):
-    """Read the file by json.load or open it as a data set: a dict of seconds, CPU seconds, peak memory and counts."""
-    found = {}
+def measure(side: str, folder: Path) -> dict[str, Any]:
+    """Read the file with json.load, or open it as a data set, and return seconds, CPU seconds, peak memory and counts."""
+    figures = {}
     if side == "mrcnn":
-        import mrcnn.datasets.formats.coco  # noqa: F401  imports are no part of the figure
+        import mrcnn.datasets.formats.coco  # noqa: F401  imports are not timed
         from mrcnn.datasets.catalog import open_dataset
     start, cpu = time.perf_counter(), time.process_time()
     if side == "json":
@@ -71,20 +72,20 @@ def measure(side, folder):
             content = json.load(file)
     else:
         dataset = open_dataset(folder)
-    found["seconds"], found["cpu"] = time.perf_counter() - start, time.process_time() - cpu
-    # Linux counts it in KiB, macOS in bytes
+    figures["seconds"], figures["cpu"] = time.perf_counter() - start, time.process_time() - cpu
+    # Linux reports KiB, macOS bytes
     unit = 1 if sys.platform == "darwin" else 1024
-    found["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    figures["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     if side == "json":
-        found["images"] = len(content["images"])
+        figures["images"] = len(content["images"])
     else:
         counts = [len(dataset.annotations_of(i)) for i in dataset.image_ids]
-        found |= {"images": len(counts), "instances": sum(counts), "skipped": len(dataset.skipped)}
-    return found
+        figures |= {"images": len(counts), "instances": sum(counts), "skipped": len(dataset.skipped)}
+    return figures
 
 
-def write_annotations(path, images, seed=0):
-    """Stream a file in COCO's form to a path. Returns: int, how many instances it holds."""
+def write_annotations(path: Path, images: int, seed: int = 0) -> int:
+    """Write a COCO annotation file piece by piece, and return the number of its instances."""
     rng = random.Random(seed)
     outlines = [outline(rng) for _ in range(OUTLINES)]
     crowds = [crowd(rng) for _ in range(50)]
@@ -100,7 +101,7 @@ def write_annotations(path, images, seed=0):
             )
         file.write('], "annotations": [')
         for i in range(total):
-            is_crowd = rng.random() < CROWD_SHARE
+            is_crowd = rng.random() < CROWD_FRACTION
             segmentation = rng.choice(crowds if is_crowd else outlines)
             x, y, area = rng.uniform(0, 500), rng.uniform(0, 400), rng.uniform(100, 40000)
             file.write(
@@ -113,8 +114,8 @@ def write_annotations(path, images, seed=0):
     return total
 
 
-def outline(rng):
-    """Make the JSON of a segmentation of 20 to 60 points in one polygon, seldom in two."""
+def outline(rng: random.Random) -> str:
+    """Return a random segmentation as JSON: one polygon, rarely two, of 20 to 60 points."""
     polygons = []
     for _ in range(2 if rng.random() < 0.1 else 1):
         x, y = rng.uniform(50, WIDTH - 50), rng.uniform(50, HEIGHT - 50)
@@ -123,8 +124,8 @@ def outline(rng):
     return json.dumps(polygons)
 
 
-def crowd(rng):
-    """Make the JSON of an RLE of some hundred runs that fill the image."""
+def crowd(rng: random.Random) -> str:
+    """Return a random crowd as JSON: an RLE of a few hundred runs that cover the image."""
     ends = sorted(rng.sample(range(1, HEIGHT * WIDTH), rng.randint(100, 600)))
     runs = [b - a for a, b in zip([0, *ends], [*ends, HEIGHT * WIDTH], strict=True)]
     return json.dumps({"counts": runs, "size": [HEIGHT, WIDTH]})

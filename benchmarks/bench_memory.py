@@ -1,7 +1,7 @@
-"""Largest memory of a process that trains ResNet-50 at 512, batch 1: ours and torchvision's, each in its own process.
+"""Peak memory of a process that trains ResNet-50 at 512, batch 1: ours and torchvision's, each in its own process.
 
-TensorFlow imports JAX where it finds it, as it does here and not where only `mrcnn` is installed: a tenth of a GiB, and
-no part of training, so JAX is hidden from it.
+TensorFlow imports JAX if it is installed, which takes a tenth of a GiB and has nothing to do with training. An installation of
+`mrcnn` alone has no JAX, so it is hidden from TensorFlow here.
 """
 import argparse
 import os
@@ -13,15 +13,15 @@ import common
 STEPS = 3
 
 
-def train(which, size):
-    """Run a few steps of "ours" or "theirs" and print the largest memory of this process in MiB."""
+def train(side: str, size: int) -> None:
+    """Run a few steps of "ours" or "theirs", and print the peak memory of this process in MiB."""
     import resource
 
-    if which == "ours" and os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        sys.modules["jax"] = None  # an import of it fails, as where it is not installed
+    if side == "ours" and os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        sys.modules["jax"] = None  # makes its import fail, as if it were not installed
     from bench_train_step import ours, theirs
 
-    step = ours(size, 1)[0] if which == "ours" else theirs(size, 1)[0]
+    step = ours(size, 1)[0] if side == "ours" else theirs(size, 1)[0]
     if step is None:
         return
     for _ in range(STEPS):
@@ -29,19 +29,19 @@ def train(which, size):
     print(f"MiB {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}", flush=True)
 
 
-def measure(which, size):
-    """Return the largest memory in MiB of a process of its own, None where it cannot run."""
-    output = subprocess.run([sys.executable, __file__, "--train", which, "--size", str(size)], check=True,
+def measure(side: str, size: int) -> float | None:
+    """Run `train` in a new process, and return its peak memory in MiB; None if the side cannot run here."""
+    output = subprocess.run([sys.executable, __file__, "--train", side, "--size", str(size)], check=True,
                             stdout=subprocess.PIPE, text=True).stdout  # fmt: skip
-    found = [line.split()[1] for line in output.splitlines() if line.startswith("MiB ")]
-    return float(found[0]) if found else None
+    values = [line.split()[1] for line in output.splitlines() if line.startswith("MiB ")]
+    return float(values[0]) if values else None
 
 
-def main():
-    """Print the peak of both."""
+def main() -> None:
+    """Print the peak memory of both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=512, help="side of the square image, in pixels")
-    parser.add_argument("--train", choices=["ours", "theirs"], help="train here and print the memory; used by this script")
+    parser.add_argument("--size", type=int, default=512, help="side of the square image in pixels")
+    parser.add_argument("--train", choices=["ours", "theirs"], help="train here and print the memory (used internally)")
     args = parser.parse_args()
     if args.train:
         train(args.train, args.size)

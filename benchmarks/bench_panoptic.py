@@ -1,4 +1,4 @@
-"""Images of 640x480 a second that `mrcnn convert panoptic-tfrecord` writes, on made images of random segments."""
+"""Images of 640x480 per second that `mrcnn convert panoptic-tfrecord` writes, on generated images of random segments."""
 import argparse
 import json
 import resource
@@ -12,18 +12,13 @@ import numpy as np
 
 TARGET = 20
 SIZE = (480, 640)
-# of COCO's panoptic training set: about 11 segments an image, 133 categories of which 80 are things
+# as in COCO's panoptic training set: about 11 segments per image; 133 categories, 80 of them things
 SEGMENTS = 11
 CATEGORIES = [{"id": i, "name": f"category {i}", "isthing": int(i <= 80)} for i in range(1, 134)]
 
 
-def make_root(folder, count):
-    """Write images of noise and panoptic PNGs of random ellipses in COCO's layout.
-
-    Args:
-        folder: path.
-        count: int. Images.
-    """
+def make_root(folder: Path, count: int) -> None:
+    """Write this many images of noise, with panoptic PNGs of random ellipses, in COCO's layout."""
     import cv2
     from PIL import Image
 
@@ -52,12 +47,12 @@ def make_root(folder, count):
     (folder / "annotations" / "panoptic_train2017.json").write_text(json.dumps(content))
 
 
-def main():
-    """Print images a second, start of the processes included, and the memory that they took."""
+def main() -> None:
+    """Print images per second, including the start of the processes, and the peak memory of a process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=600, help="images to convert")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--repeat", type=int, default=3, help="conversions, of which the median counts")
+    parser.add_argument("--repeat", type=int, default=3, help="conversions to time; the median is printed")
     args = parser.parse_args()
 
     from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
@@ -78,18 +73,18 @@ def main():
         total = time.perf_counter() - start
     print(f"{args.images} images of {SIZE[1]} x {SIZE[0]}, {args.workers} processes, {written / 2**20:.0f} MiB of shards, "
           f"{args.repeat} conversions in {total:.0f} s")  # fmt: skip
-    print(f"{1000 * cpu / args.images:.1f} ms of CPU an image, largest process {_peak_memory():.0f} MiB")
+    print(f"{1000 * cpu / args.images:.1f} ms of CPU per image, peak memory of a process {_peak_memory():.0f} MiB")
     common.report("convert panoptic-tfrecord, 640 x 480", args.images / elapsed, unit="images/s", target=f"{TARGET}")
 
 
-def _cpu_seconds():
-    """Seconds of CPU that this process and its ended children have taken."""
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its finished children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _peak_memory():
-    """The most memory that this process or one of its ended children has held, in MiB."""
+def _peak_memory() -> float:
+    """Return the peak memory of this process or of one of its finished children, whichever is larger, in MiB."""
     return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
 

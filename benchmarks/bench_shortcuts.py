@@ -1,8 +1,9 @@
-"""What each optimisation of the training step saves: ResNet-50 at 512, batch 1, with one of them replaced by its plain version.
+"""What each optimisation of the training step saves: ResNet-50 at 512, batch 1, one of them replaced by its plain version.
 
 Each variant runs in its own process; the processes take turns.
 """
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from unittest import mock
 
 import common
@@ -16,7 +17,7 @@ VARIANTS = {
 }
 
 
-def without(variant):
+def without(variant: str) -> AbstractContextManager:
     """Return a context manager in which an optimisation is replaced by its plain version."""
     import keras
 
@@ -31,7 +32,7 @@ def without(variant):
         return folded(self, inputs, training=training)
 
     return {
-        "all": mock.patch.object(common, "VARIANT", variant, create=True),
+        "all": nullcontext(),
         "rpn": mock.patch.object(ConvRpnHead, "at", RpnHead.at),
         "fold": mock.patch.object(BatchNorm, "call", plain),
         "positives": mock.patch.object(mask_rcnn, "on_tensorflow_cpu", lambda: False),
@@ -39,8 +40,8 @@ def without(variant):
     }[variant]
 
 
-def step_of(variant, size):
-    """Return a function that trains a step in this process, and what it says of itself."""
+def variant_step(variant: str, size: int) -> tuple[common.Work, str]:
+    """Return the arguments of `common.serve`: a function that trains a step, and the name of the variant."""
     from bench_train_step import ours
 
     with without(variant):
@@ -49,18 +50,18 @@ def step_of(variant, size):
     return step, variant
 
 
-def main():
-    """Print the seconds of a step of each variant, and their ratio to the step with all optimisations."""
+def main() -> None:
+    """Print the seconds of a step with each variant, and their ratio to a step with all optimisations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=512, help="side of the square image, in pixels")
+    parser.add_argument("--size", type=int, default=512, help="side of the square image in pixels")
     parser.add_argument("--repeat", type=int, default=9, help="steps to time; the median is printed")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.variant:
-        common.serve(*step_of(args.variant, args.size))
+        common.serve(*variant_step(args.variant, args.size))
         return
     print(common.machine())
-    works = {name: common.elsewhere("--variant", name, "--size", str(args.size))[0] for name in VARIANTS}
+    works = {name: common.start_worker("--variant", name, "--size", str(args.size))[0] for name in VARIANTS}
     times = common.race(works, args.repeat)
     for name, seconds in times.items():
         print(f"step at {args.size} {VARIANTS[name]}: {seconds:.3f} s, ratio {seconds / times['all']:.2f}", flush=True)

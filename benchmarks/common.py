@@ -1,4 +1,4 @@
-"""What the benchmarks share: data, models, timing, and the rows that they print and keep."""
+"""What the benchmarks share: data, models, timing, and the rows of the table."""
 import json
 import os
 import platform
@@ -6,122 +6,140 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from mrcnn.config import Config
+    from mrcnn.datasets.dataset import Dataset
+    from mrcnn.loading.loader import Loader
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+# A call to time. If it returns a float, that is the time in seconds of the part that counts.
+Work = Callable[[], Any]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def photographs(images=32, size=640):
-    """Return a prepared Dataset: the small COCO set of photographs where it lies beside the repository, else shapes.
+def photographs(images: int = 32, size: int = 640) -> "Dataset":
+    """Return the small COCO set of photographs next to the repository if it exists, or synthetic shapes; prepared.
 
     Args:
-        images: int. How many shapes images to make in place of the photographs.
-        size: int. Their side in pixels.
+        images: number of synthetic images.
+        size: their side in pixels.
     """
     root = Path(os.environ.get("MRCNN_SHARED_DATA", REPOSITORY.parent / "shared")) / "data" / "tiny_coco"
     if root.is_dir():
         from mrcnn.datasets.formats.coco import CocoDataset
 
-        dataset = CocoDataset()
-        dataset.load_coco(str(root), "train", year="2017")
-    else:
-        from mrcnn.datasets.formats.shapes import ShapesDataset
+        photos = CocoDataset()
+        photos.load_coco(str(root), "train", year="2017")
+        photos.prepare()
+        return photos
+    from mrcnn.datasets.formats.shapes import ShapesDataset
 
-        print(f"{root} is absent: made images of {size} x {size} take the place of photographs")
-        dataset = ShapesDataset()
-        dataset.load_shapes(images, size, size)
-    dataset.prepare()
-    return dataset
+    print(f"{root} does not exist: using synthetic images of {size} x {size} instead of photographs")
+    shapes = ShapesDataset()
+    shapes.load_shapes(images, size, size)
+    shapes.prepare()
+    return shapes
 
 
-def config(**overrides):
-    """Return a Config of ResNet-50 with 81 classes, one image a batch, and the given attributes."""
+def config(**overrides: Any) -> "Config":
+    """Return a Config with ResNet-50, 81 classes and one image per batch, updated with the given attributes."""
     from mrcnn.config import Config
 
     settings = {"NAME": "benchmark", "BACKBONE": "resnet50", "NUM_CLASSES": 81, "IMAGES_PER_GPU": 1, "GPU_COUNT": 1}
     return type("BenchmarkConfig", (Config,), {**settings, **overrides})()
 
 
-def race(works, repeat=5, warmup=1):
-    """Time several pieces of work in turns, so that a busy moment of the machine hits all of them.
+def race(works: Mapping[str, Work | None], repeat: int = 5, warmup: int = 1) -> dict[str, Any]:
+    """Time several functions in turns, so that other load on the machine affects all of them.
 
     Args:
-        works: dict name -> callable without arguments; None for one that cannot run here. One that returns a float tells
-            the seconds of the part of it that counts.
-        repeat: int. Rounds that count.
-        warmup: int. Rounds before, which compile and fill caches.
+        works: the functions by name; None for one that cannot run here.
+        repeat: number of rounds that are timed.
+        warmup: number of rounds before them, for compilation and caches.
 
     Returns:
-        dict name -> median seconds, None for what cannot run here.
+        The median seconds by name; None for what cannot run here.
     """
-    times = {name: [] for name, work in works.items() if work is not None}
+    runnable = {name: work for name, work in works.items() if work is not None}
+    times: dict[str, list[float]] = {name: [] for name in runnable}
     for turn in range(warmup + repeat):
-        for name in times:
+        for name, work in runnable.items():
             start = time.perf_counter()
-            told = works[name]()
+            result = work()
             if turn >= warmup:
-                times[name].append(told if isinstance(told, float) else time.perf_counter() - start)
+                times[name].append(result if isinstance(result, float) else time.perf_counter() - start)
     return {name: statistics.median(times[name]) if name in times else None for name in works}
 
 
-def seconds(work, repeat=5, warmup=1):
-    """Return the median time of `work()` in seconds, after `warmup` calls that compile and fill caches."""
+def seconds(work: Work, repeat: int = 5, warmup: int = 1) -> float:
+    """Return the median time of `work()` in seconds, after `warmup` calls for compilation and caches."""
     return race({"": work}, repeat, warmup)[""]
 
 
-def elsewhere(*arguments):
-    """Start this script once more, in a process of its own, for a side of a race: two frameworks in one process share threads
-    and memory, and are in each other's way.
+def start_worker(*arguments: str) -> tuple[Work | None, Any]:
+    """Start this script in a second process that runs one side of a race.
+
+    Two frameworks in one process would compete for threads and memory.
 
     Args:
-        *arguments: str. Of its command line, with which it is to call `serve`.
+        *arguments: command-line arguments with which the script calls `serve`.
 
     Returns:
-        (work, told): a function that lets the process do its work once, and what the process says of it; (None, None) where
-        it has no work.
+        (work, info): a function that makes the process run its work once, and what the process passed to `serve`;
+        (None, None) if its work cannot run here.
     """
     command = [sys.executable, sys.argv[0], *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def answer():
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{' '.join(command)} ended with status {process.wait()}; what it said is above")
-        return line
+    def read_answer() -> Any:
+        answer = process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{' '.join(command)} exited with status {process.wait()}; see its output above")
+        return json.loads(answer)
 
-    def work():
+    def work() -> Any:
         print(file=process.stdin, flush=True)
-        return json.loads(answer())
+        return read_answer()
 
-    told = json.loads(answer())
-    return (None, None) if told is None else (work, told)
+    info = read_answer()
+    return (None, None) if info is None else (work, info)
 
 
-def serve(work, told):
-    """Say what there is to know of a piece of work, and do it each time the process that started this one asks.
+def serve(work: Work | None, info: Any) -> None:
+    """Send `info` to the process that called `start_worker`, then run `work` each time it asks.
 
     Args:
-        work: callable without arguments; None where it cannot run here.
-        told: what JSON can hold.
+        work: None if it cannot run here.
+        info: a value that JSON can represent.
     """
-    print(json.dumps(None if work is None else told), flush=True)
-    for _ in sys.stdin if work is not None else ():
-        answer = work()
-        print(json.dumps(answer if isinstance(answer, float) else None), flush=True)
+    print(json.dumps(None if work is None else info), flush=True)
+    if work is None:
+        return
+    for _ in sys.stdin:
+        result = work()
+        print(json.dumps(result if isinstance(result, float) else None), flush=True)
 
 
-def torchvision_model(size, train, device="cpu"):
-    """Return torchvision's maskrcnn_resnet50_fpn with 81 classes for square images, or None where it is not installed.
+def torchvision_model(size: int, train: bool, device: str = "cpu") -> Any:
+    """Return torchvision's maskrcnn_resnet50_fpn with 81 classes for square images, or None if it is not installed.
 
-    Its random weights find 100 instances an image, as ours do here: see `sure_of_one_class`.
+    With its random weights it detects 100 instances per image, as ours do here: see `one_class_bias`.
     """
     try:
         import torch
         from torchvision.models.detection import maskrcnn_resnet50_fpn
     except (ImportError, RuntimeError, OSError) as error:
-        print(f"torchvision does not import, its side is left out ({str(error).splitlines()[0]})", file=sys.stderr)
+        print(f"torchvision cannot be imported and is left out ({str(error).splitlines()[0]})", file=sys.stderr)
         return None
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
@@ -129,23 +147,23 @@ def torchvision_model(size, train, device="cpu"):
                                   box_detections_per_img=100)  # fmt: skip
     if not train:
         with torch.no_grad():
-            model.roi_heads.box_predictor.cls_score.bias.copy_(torch.from_numpy(sure_of_one_class(81)))
+            model.roi_heads.box_predictor.cls_score.bias.copy_(torch.from_numpy(one_class_bias(81)))
     return model.train(train).to(device)
 
 
-def sure_of_one_class(num_classes):
-    """Return the bias of class scores, float32 [num_classes], with which every region is an instance of class 1.
+def one_class_bias(num_classes: int) -> "np.ndarray":
+    """Return a bias of the class logits, float32 [num_classes], that classifies every region as class 1.
 
-    A network of random weights is sure of nothing. With no least score at all, each of torchvision's 1000 regions would be
-    a candidate for each of 80 classes, which no trained network asks its suppression to sort out.
+    A network with random weights is confident of nothing. Without a minimum score, each of torchvision's 1000 regions would
+    be a candidate for each of 80 classes: far more work for NMS than a trained network gives it.
     """
     import numpy as np
 
     return np.where(np.arange(num_classes) == 1, 10.0, 0.0).astype(np.float32)
 
 
-def torchvision_targets(size, instances=8, device="cpu"):
-    """Return the targets of one image of torchvision's: boxes, labels and masks of rectangles."""
+def torchvision_targets(size: int, instances: int = 8, device: str = "cpu") -> dict[str, Any]:
+    """Return torchvision's targets for one image: boxes, labels and masks of rectangles."""
     import torch
 
     generator = torch.Generator().manual_seed(1)
@@ -159,48 +177,48 @@ def torchvision_targets(size, instances=8, device="cpu"):
     return {"boxes": boxes.to(device), "labels": labels.to(device), "masks": masks.to(device)}
 
 
-def detector(size, batch_size=1, num_classes=81, instances=100):
-    """Return a MaskRCNN for detection at `size` whose random weights find `instances` in any image."""
+def detector(size: int, batch_size: int = 1, num_classes: int = 81, instances: int = 100) -> "MaskRCNN":
+    """Return a MaskRCNN for detection at `size` whose random weights detect `instances` objects in any image."""
     import tempfile
 
     from mrcnn.cli.backend import build_model
 
-    # A least score and a threshold of suppression as torchvision's.
+    # the same minimum score and NMS threshold as torchvision
     settings = config(IMAGE_MIN_DIM=size, IMAGE_MAX_DIM=size, IMAGES_PER_GPU=batch_size, NUM_CLASSES=num_classes,
                       DETECTION_MIN_CONFIDENCE=0.05, DETECTION_NMS_THRESHOLD=0.5,
                       DETECTION_MAX_INSTANCES=instances)  # fmt: skip
-    model = build_model("inference", settings, tempfile.gettempdir())  # the allocator set as by the command line
+    model = build_model("inference", settings, tempfile.gettempdir())  # sets up the memory allocator like the command line
     bias = model.keras_model.get_layer("mrcnn_class_logits").weights[1]
-    bias.assign(sure_of_one_class(num_classes))
+    bias.assign(one_class_bias(num_classes))
     return model
 
 
-def training_model(**overrides):
-    """Return a MaskRCNN that trains all layers of `config(**overrides)`, on the objects themselves too, as torchvision does.
+def training_model(**overrides: Any) -> "MaskRCNN":
+    """Return a MaskRCNN that trains all layers of `config(**overrides)`, with ground-truth boxes as ROIs, like torchvision.
 
-    Random weights would else propose more or fewer positives by luck, and with them the mask head has more or less to do.
+    Without them the number of positive ROIs, and with it the work of the mask head, would depend on the random weights.
     """
     import tempfile
 
     from mrcnn.cli.backend import build_model
 
     settings = config(**{"GT_BOXES_AS_ROIS": True, **overrides})
-    model = build_model("training", settings, tempfile.gettempdir())  # the allocator set as by the command line
+    model = build_model("training", settings, tempfile.gettempdir())  # sets up the memory allocator like the command line
     model.set_trainable(".*", verbose=0)
     model.compile(0.001, settings.LEARNING_MOMENTUM)
     return model
 
 
-def fit_step(network, *batch, steps=2):
-    """Return a function that trains by `fit`, as runs do, and returns the seconds of its last step.
+def fit_step(network: "keras.Model", *batch: Any, steps: int = 2) -> Callable[[], float]:
+    """Return a function that trains with `fit`, as runs do, and returns the seconds of its last step.
 
-    What `fit` does before the first step and after the last comes once a run: on TensorFlow the end of the iterator alone
+    What `fit` does before its first step and after its last happens once per run: on TensorFlow, ending the iterator alone
     sleeps for up to a second.
 
     Args:
-        network: keras.Model, compiled.
+        network: compiled.
         *batch: what Keras takes: inputs, and targets if the model has any.
-        steps: int.
+        steps: steps of each call.
     """
     import itertools
 
@@ -211,10 +229,10 @@ def fit_step(network, *batch, steps=2):
             self.start = time.perf_counter()
 
         def on_train_batch_end(self, batch, logs=None):
-            float(logs["loss"])  # waits for it
+            float(logs["loss"])  # waits until the step is done
             self.seconds = time.perf_counter() - self.start
 
-    def step():
+    def step() -> float:
         clock = Clock()
         batches = (batch for _ in itertools.count())
         network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
@@ -223,31 +241,30 @@ def fit_step(network, *batch, steps=2):
     return step
 
 
-def trainer(dataset, **overrides):
-    """Return a MaskRCNN that trains all layers of `config(**overrides)` on a data set, and its loader."""
+def trainer(dataset: "Dataset", **overrides: Any) -> tuple["MaskRCNN", "Loader"]:
+    """Return a `training_model` for the classes of a data set, and the loader of the data set."""
     from mrcnn.training.settings import make_loader
 
     model = training_model(**{"NUM_CLASSES": dataset.num_classes, **overrides})
     return model, make_loader(dataset, model.config)
 
 
-def machine():
-    """Return one line on where this ran: cores, Python, Keras and its backend."""
+def machine() -> str:
+    """Return a line that describes the machine: cores, Python, Keras and its backend."""
     import keras
 
     return (f"{os.cpu_count()} cores, Python {platform.python_version()}, Keras {keras.__version__} on "
             f"{keras.backend.backend()}")  # fmt: skip
 
 
-def report(what, ours, peer=None, *, unit="s", peer_name="torchvision", target=None):
-    """Print a figure, the peer's beside it with the ratio, and keep the row where MRCNN_BENCH_ROWS names a file.
+def report(what: str, ours: float, peer: float | None = None, *, unit: str = "s", peer_name: str = "torchvision",
+           target: str | None = None) -> None:
+    """Print a measurement as a row, and append it to the file that MRCNN_BENCH_ROWS names, if it is set.
 
     Args:
-        what: str. What was measured.
-        ours, peer: float. The figures; peer None where it could not be had.
-        unit: str.
-        peer_name: str.
-        target: str, optional. What is aimed at, in words.
+        what: what was measured.
+        peer: the peer's result, or None if it is not available; the row shows the ratio.
+        target: the target, in words.
     """
     row = {"what": what, "ours": ours, "peer": peer, "unit": unit, "peer_name": peer_name, "target": target}
     print(line(row), flush=True)
@@ -256,8 +273,8 @@ def report(what, ours, peer=None, *, unit="s", peer_name="torchvision", target=N
             file.write(json.dumps(row) + "\n")
 
 
-def line(row):
-    """Return the row of a figure as text."""
+def line(row: Mapping[str, Any]) -> str:
+    """Return a row of `report` as text."""
     text = f"{row['what']:58} mrcnn {row['ours']:9.3f} {row['unit']:8}"
     if row["peer"] is not None:
         text += f" {row['peer_name']} {row['peer']:9.3f}" + (f"  ratio {row['ours'] / row['peer']:5.2f}" if row["peer"] else "")
