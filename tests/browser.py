@@ -1,6 +1,6 @@
-"""A page in a real browser: headless Chromium, driven over a pair of pipes by its DevTools protocol.
+"""A page in a real browser: headless Chromium, controlled through two pipes with the DevTools protocol.
 
-Source: https://chromedevtools.github.io/devtools-protocol/; over pipes its messages are JSON that ends with a zero byte.
+Source: https://chromedevtools.github.io/devtools-protocol/. Over pipes, each message is JSON followed by a zero byte.
 """
 import base64
 import fcntl
@@ -16,24 +16,24 @@ from pathlib import Path
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium reads its file 3 and writes its file 4; whoever starts it here has other files of these numbers open.
+# Chromium reads from file descriptor 3 and writes to 4, which may be in use in the process that starts it.
 LAUNCH = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 TIMEOUT = 60
 
 
 def find_chromium():
-    """Return the path of Chromium; the test that asks is skipped where there is none."""
+    """Return the path of Chromium, or skip the running test if it is not installed."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
-    pytest.skip(f"no Chromium is installed (looked for {', '.join(NAMES)})")
+    pytest.skip(f"Chromium is not installed (looked for {', '.join(NAMES)})")
 
 
 class Browser:
     """A browser with one page. A context manager.
 
     Attributes:
-        console: list of str. What the page wrote to the console, and what the browser did on its behalf: errors, refusals.
+        console: list of str. The console messages of the page, and those of the browser about it, such as blocked requests.
     """
 
     def __init__(self):
@@ -71,17 +71,17 @@ class Browser:
             message["sessionId"] = self.session
         os.write(self.write_end, json.dumps(message).encode() + b"\0")
         while True:
-            found = self._read()
-            if found.get("id") == self.count:
-                assert "error" not in found, f"{method}: {found['error']}"
-                return found["result"]
+            answer = self._read()
+            if answer.get("id") == self.count:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                return answer["result"]
 
     def _read(self):
-        """Read one message, and keep what it says of the console."""
+        """Read one message, and keep it in `console` if it is a console message."""
         while b"\0" not in self.rest:
             ready, _, _ = select.select([self.read_end], [], [], TIMEOUT)
             content = os.read(self.read_end, 1 << 20) if ready else b""
-            assert content, f"Chromium said nothing for {TIMEOUT} s, or ended"
+            assert content, f"Chromium sent nothing for {TIMEOUT} s, or exited"
             self.rest += content
         content, self.rest = self.rest.split(b"\0", 1)
         message = json.loads(content)
@@ -93,7 +93,7 @@ class Browser:
         return message
 
     def open(self, path, width, height=900):
-        """Open a file in a window of this size, as a phone does where it is narrow; wait until its pictures are there."""
+        """Open a file in a window of this size, as on a phone if it is narrow, and wait until its images are loaded."""
         self.console.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         self.call("Page.navigate", url=Path(path).resolve().as_uri())
@@ -105,21 +105,21 @@ class Browser:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def scroll_width(self):
-        """Return how wide the page is; more than the window makes it scroll sideways."""
+        """Return the width of the page. If it exceeds the window, the page scrolls sideways."""
         return self.evaluate("document.documentElement.scrollWidth")
 
     def too_wide(self):
-        """Return the elements that reach out of the window and are in no box that scrolls: list of str."""
+        """Return the elements that extend beyond the window, outside scrollable boxes: list of str."""
         return self.evaluate("""[...document.body.querySelectorAll('*')].filter(e =>
             e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !e.closest('.scroll')
             ).map(e => e.outerHTML.slice(0, 120))""")
 
     def pictures(self):
-        """Return for each picture whether it was loaded, and its width on the page: list of [bool, number]."""
+        """Return for each image whether it was loaded, and its width on the page: list of [bool, number]."""
         return self.evaluate("""[...document.images].map(i =>
             [i.complete && i.naturalWidth > 0, i.getBoundingClientRect().width])""")
 
     def screenshot(self, path):
         """Write the whole page as a PNG."""
-        found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        Path(path).write_bytes(base64.b64decode(found["data"]))
+        result = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        Path(path).write_bytes(base64.b64decode(result["data"]))

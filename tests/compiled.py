@@ -1,9 +1,9 @@
-"""One program for a whole function on JAX, which would else compile each of its operations by itself."""
+"""Compiles a whole function on JAX, which would otherwise compile each operation separately."""
 import keras
 
 
 def compiled(function):
-    """Return a function of tensors that JAX compiles as one, and that runs as it is elsewhere."""
+    """Return a function of tensors, compiled as a whole on JAX and unchanged on other backends."""
     if keras.backend.backend() != "jax":
         return function
     import jax

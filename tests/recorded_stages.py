@@ -19,7 +19,7 @@ class RecordedStages:
         self._open.append(calls)
 
         def show(done, total):
-            assert calls in self._open, f"{what}: reported after its end"
+            assert calls in self._open, f"{what}: reported after the stage ended"
             assert 0 < done <= total, f"{what}: {done} of {total}"
             assert not calls or (calls[-1][0] < done and calls[-1][1] == total), f"{what}: {done} of {total} after {calls[-1]}"
             calls.append((done, total))
@@ -38,7 +38,7 @@ class RecordedStages:
         return [calls for name, calls in self.reported if name == what]
 
     def during(self, what, function):
-        """Wrap a function that does the work of a stage: the stage must be open, and its bar not full."""
+        """Wrap a function that does the work of a stage, and check that the stage is open and its bar not full."""
 
         def wrapped(*args, **kwargs):
             last = self.reported[-1:]

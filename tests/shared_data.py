@@ -1,4 +1,4 @@
-"""Where the tests find data that is too large, or not ours, to keep in the repository."""
+"""Data outside the repository: too large to include, or not ours to distribute."""
 import os
 from pathlib import Path
 
@@ -12,11 +12,10 @@ def shared_path(relative):
     """Return the path of a file or folder of the shared data, or skip the running test.
 
     Args:
-        relative: str. Path below the shared folder, such as "data/tiny_coco".
+        relative: str. Path inside the shared folder, such as "data/tiny_coco".
 
     Returns:
-        pathlib.Path. An existing file or folder. The shared folder lies beside the repository, or where
-        MRCNN_SHARED_DATA says.
+        pathlib.Path. An existing file or folder. The shared folder is next to the repository, or at MRCNN_SHARED_DATA.
     """
     path = SHARED / relative
     if not path.exists():

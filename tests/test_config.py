@@ -27,7 +27,7 @@ def _problems(**values):
     return str(caught.value)
 
 
-def test_the_defaults_are_the_classic_ones():
+def test_defaults_are_the_classic_values():
     config = Config()
     assert config.NAME is None and (config.GPU_COUNT, config.IMAGES_PER_GPU) == (1, 2)
     assert (config.STEPS_PER_EPOCH, config.VALIDATION_STEPS) == (1000, 50)
@@ -49,7 +49,7 @@ def test_the_defaults_are_the_classic_ones():
     config.validate()
 
 
-def test_the_defaults_are_those_of_the_recorded_run():
+def test_every_attribute_of_the_recorded_run_exists():
     recorded = np.load(shared_path("parity/classic_resnet50_128.npz"))
     names = {name.removeprefix("config_") for name in recorded.files if name.startswith("config_")}
     assert len(names) > 20 and not {name for name in names if not hasattr(Config(), name)}
@@ -64,7 +64,7 @@ def test_computed_values():
         128, 128, 4]  # fmt: skip
 
 
-def test_a_subclass_leaves_its_parent_alone():
+def test_overrides_do_not_change_the_class_or_its_parent():
     ToysConfig().with_overrides({"LOSS_WEIGHTS": dict(Config.LOSS_WEIGHTS, rpn_class_loss=2.0), "NUM_CLASSES": 9})
     assert ToysConfig.NUM_CLASSES == 4 and Config.LOSS_WEIGHTS["rpn_class_loss"] == 1.0
 
@@ -160,33 +160,33 @@ def test_a_subclass_leaves_its_parent_alone():
     ({"GRADIENT_CLIP_NORM": -1}, ["GRADIENT_CLIP_NORM is -1"]),
     ({"GRADIENT_CLIP_NORM": "5"}, ["GRADIENT_CLIP_NORM is '5'"]),
 ])  # fmt: skip
-def test_validate_names_the_attribute_and_the_remedy(values, words):
+def test_validate_names_the_attribute_and_a_solution(values, words):
     text = _problems(**values)
     for word in words:
         assert word in text
 
 
-def test_a_value_that_is_wrong_by_itself_is_reported_once():
+def test_invalid_value_is_reported_once():
     assert len(_problems(IMAGES_PER_GPU="2", MASK_POOL_SIZE=None).splitlines()) == 3
 
 
 @pytest.mark.parametrize("value", [None, "0", -1, [7], float("nan"), object()], ids=lambda value: type(value).__name__)
-def test_every_attribute_refuses_what_it_cannot_be(value):
-    """`validate` itself never fails with another error, and lets none of these through but where it has a meaning."""
-    passes = set()
+def test_every_attribute_rejects_values_of_the_wrong_type(value):
+    """`validate` raises no other error, and accepts these values only where they have a meaning."""
+    accepted = set()
     for name in (name for name in dir(Config) if name.isupper()):
         try:
             _config(**{name: value}).validate()
-            passes.add(name)
+            accepted.add(name)
         except ConfigError as error:
             assert name in str(error)
-    assert passes == {
+    assert accepted == {
         "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES", "IMAGE_MIN_DIM",
                  "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE"},
         "'0'": {"NAME", "OPTIMIZER"}, "-1": {"MEAN_PIXEL"}, "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL"}}.get(repr(value), set())
 
 
-def test_numpy_flags_become_plain_ones():
+def test_numpy_bools_become_python_bools():
     config = _config(TRAIN_BN=np.False_, USE_MINI_MASK=np.True_)
     assert config.TRAIN_BN is False and config.USE_MINI_MASK is True
     config.TRAIN_BN = np.True_
@@ -201,14 +201,14 @@ def test_whole_floats_become_integers():
     assert config.IMAGE_SHAPE.tolist() == [512, 512, 3] and config.IMAGE_SHAPE.dtype.kind == "i"
 
 
-def test_a_batch_size_set_on_an_instance_is_checked():
+def test_batch_size_set_on_an_instance_is_checked():
     config = Config()
     config.BATCH_SIZE = 0
     with pytest.raises(ConfigError, match="BATCH_SIZE is 0"):
         config.validate()
 
 
-def test_a_constructor_that_skips_ours_is_reported():
+def test_constructor_without_a_call_to_the_base_class_is_reported():
     class Bare(Config):
         def __init__(self):
             pass
@@ -247,7 +247,7 @@ def test_valid_values_pass(values):
     _config(**values).validate()
 
 
-def test_an_attribute_set_on_the_instance_is_checked_too():
+def test_attribute_set_on_an_instance_is_checked():
     config = ToysConfig()
     config.IMAGE_MAX_DIMS = 64
     with pytest.raises(ConfigError, match="did you mean IMAGE_MAX_DIM"):
@@ -293,7 +293,7 @@ def test_round_trip_through_a_file(tmp_path):
     assert {k: str(v) for k, v in again.to_dict().items()} == {k: str(v) for k, v in config.to_dict().items()}
 
 
-def test_a_callable_backbone_is_written_by_name(tmp_path):
+def test_callable_backbone_is_saved_by_name(tmp_path):
     def my_network(input_image, stage5, train_bn):
         return []
 
@@ -305,7 +305,7 @@ def test_a_callable_backbone_is_written_by_name(tmp_path):
     (None, "cannot read the configuration"), ("{", "cannot read the configuration"), ("[1]", "JSON object"),
     ('{"IMAGE_MAXDIM": 1}', "did you mean IMAGE_MAX_DIM"),
 ])  # fmt: skip
-def test_a_bad_file_is_an_error(tmp_path, text, words):
+def test_invalid_file_is_an_error(tmp_path, text, words):
     path = tmp_path / "config.json"
     if text is not None:
         path.write_text(text)
@@ -313,9 +313,9 @@ def test_a_bad_file_is_an_error(tmp_path, text, words):
         Config.load(path)
 
 
-def test_overrides_are_checked_and_keep_what_was_set():
+def test_overrides_are_checked_and_keep_attributes_set_on_the_instance():
     config = ToysConfig()
-    config.DETECTION_MIN_CONFIDENCE = 0.5  # as people do before building an inference model
+    config.DETECTION_MIN_CONFIDENCE = 0.5  # common before building an inference model
     changed = config.with_overrides({"IMAGES_PER_GPU": 1, "GPU_COUNT": 1})
     assert (changed.BATCH_SIZE, changed.DETECTION_MIN_CONFIDENCE, changed.NAME) == (1, 0.5, "toys")
     assert config.BATCH_SIZE == 6
@@ -340,6 +340,6 @@ def test_display_prints_every_attribute(capsys):
     ("BATCH_SIZE", 3, "BATCH_SIZE cannot be set: it is computed from IMAGES_PER_GPU and GPU_COUNT"),
     ("IMAGE_SHAPE", [64, 64, 3], "IMAGE_SHAPE cannot be set"),
 ])  # fmt: skip
-def test_overrides_refuse_values_of_the_wrong_kind(name, value, message):
+def test_overrides_reject_values_of_the_wrong_type(name, value, message):
     with pytest.raises(ConfigError, match=message):
         Config().with_overrides({name: value})

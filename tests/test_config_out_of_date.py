@@ -1,4 +1,4 @@
-"""Attributes changed on an instance, so that its computed attributes no longer match."""
+"""Attributes changed on an instance, after which its computed attributes are out of date."""
 import numpy as np
 import pytest
 
@@ -8,7 +8,7 @@ from mrcnn.config import Config, ConfigError
 @pytest.mark.parametrize("name, value, computed", [
     ("NUM_CLASSES", 7, "IMAGE_META_SIZE is 13"), ("IMAGE_MAX_DIM", 1152, "IMAGE_SHAPE is"),
     ("IMAGE_CHANNEL_COUNT", 1, "IMAGE_SHAPE is")])  # fmt: skip
-def test_a_late_change_is_an_error(name, value, computed):
+def test_change_that_makes_a_computed_attribute_out_of_date_is_an_error(name, value, computed):
     config = Config()
     setattr(config, name, value)
     with pytest.raises(ConfigError, match=f"{computed}.*subclass"):
@@ -20,7 +20,7 @@ def _matching(name):
     return {"MEAN_PIXEL": [127.0]} if name == "IMAGE_CHANNEL_COUNT" else {}
 
 
-def test_other_attributes_may_change_late():
+def test_other_attributes_may_be_changed_on_an_instance():
     config = Config()
     config.DETECTION_MIN_CONFIDENCE, config.BATCH_SIZE = 0.5, 1  # classic scripts do both
     config.validate()

@@ -1,4 +1,4 @@
-"""The adapters of `mrcnn.model`: classic arguments, and the results of the functions behind them."""
+"""The adapters of `mrcnn.model`: classic arguments, and the results of the functions that they call."""
 import keras
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def _numpy(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
 
-def test_classes_are_those_of_the_packages():
+def test_classes_are_those_of_the_new_packages():
     assert modellib.ProposalLayer is ProposalLayer
     assert set(modellib.__all__) <= set(dir(modellib))
 
@@ -30,7 +30,7 @@ def test_tensor_helpers():
     np.testing.assert_allclose(_numpy(modellib.clip_boxes_graph(boxes[2:], np.array([0, 0, 6, 7], np.float32))), [[5, 6, 6, 7]])
 
 
-def test_images_are_molded_and_back():
+def test_unmold_image_reverses_mold_image():
     config = small_config()
     image = np.full((2, 3, 3), 200, np.uint8)
     molded = modellib.mold_image(image, config)
@@ -48,7 +48,7 @@ def test_detection_targets_of_one_image():
     assert class_ids.tolist() == [3, 0, 0, 0] and not deltas.any() and masks[0].all() and not masks[1:].any()
 
 
-def test_ground_truth_of_an_image_follows_the_flags():
+def test_load_image_gt_follows_its_flags():
     dataset, config = shapes(1, height=48, width=64), small_config()
     image, meta, class_ids, boxes, masks = modellib.load_image_gt(dataset, config, 0)
     assert image.shape == (64, 64, 3) and masks.shape == (16, 16, len(class_ids)) and len(meta) == 16
@@ -63,7 +63,7 @@ def test_ground_truth_of_an_image_follows_the_flags():
     lambda image, meta: modellib.fpn_classifier_graph(image[0], image[1:], meta, 7, 4, False, 8),
     lambda image, meta: [modellib.build_fpn_mask_graph(image[0], image[1:], meta, 14, 4, False)],
 ])  # fmt: skip
-def test_heads_are_wired_over_roi_align(make):
+def test_heads_are_built_on_roi_align(make):
     rois, meta = keras.Input((5, 4)), keras.Input((16,))
     maps = [keras.Input((64 // s, 64 // s, 6)) for s in (4, 8, 16, 32)]
     model = keras.Model([rois, meta, *maps], make([rois, *maps], meta))
@@ -74,7 +74,7 @@ def test_heads_are_wired_over_roi_align(make):
     assert all(np.isfinite(_numpy(t)).all() for t in keras.tree.flatten(model(values)))
 
 
-def test_the_generator_class_shows_every_image_once_an_epoch():
+def test_data_generator_class_yields_every_image_once_per_epoch():
     dataset = shapes(5)
     data = modellib.DataGenerator(dataset, small_config())
     assert len(data) == 3
@@ -87,7 +87,7 @@ def test_the_generator_class_shows_every_image_once_an_epoch():
     assert sorted(orders[0]) == sorted(orders[1]) == [0, 1, 2, 3, 4] and orders[0] != orders[1]
 
 
-def test_parallel_model_stands_for_the_model():
+def test_parallel_model_delegates_to_the_model():
     image = keras.Input((2,))
     model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
     parallel = ParallelModel(model, 1)
@@ -97,6 +97,6 @@ def test_parallel_model_stands_for_the_model():
         ParallelModel(model, 2)
 
 
-def test_a_generator_of_detection_targets_needs_rois():
+def test_data_generator_with_detection_targets_needs_rois():
     with pytest.raises(ValueError, match="detection_targets needs ROIs"):
         modellib.DataGenerator(None, None, detection_targets=True)

@@ -1,4 +1,4 @@
-"""The facade `mrcnn.utils`, and its numbers against recorded outputs of the classic code."""
+"""The facade `mrcnn.utils`, compared with recorded outputs of the classic code."""
 
 import subprocess
 import sys
@@ -85,11 +85,11 @@ def test_recorded_meta(recorded):
     np.testing.assert_allclose(meta, recorded["meta"])
 
 
-def test_every_name_that_is_listed_is_there():
+def test_every_name_in_all_exists():
     assert all(hasattr(utils, name) for name in utils.__all__)
 
 
-def test_the_facade_needs_no_keras():
+def test_facade_does_not_import_keras():
     code = "import sys, mrcnn.utils; print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
@@ -106,21 +106,21 @@ def test_mold_mask_follows_the_configuration():
         MINI_MASK_SHAPE = (8, 6)
 
     mask = np.zeros((20, 30, 2), bool)
-    mask[5:10, 5:20, 0] = True  # the second is empty
+    mask[5:10, 5:20, 0] = True  # the second mask is empty
     mini = utils.mold_mask(mask, Config)
     assert mini.shape == (8, 6, 2) and mini[..., 0].all() and not mini[..., 1].any()
     Config.USE_MINI_MASK = False
     np.testing.assert_array_equal(utils.mold_mask(mask, Config), mask)
 
 
-def test_the_tensor_forms_agree_with_numpy():
+def test_tensor_version_agrees_with_numpy():
     ops = pytest.importorskip("keras").ops
     boxes, targets = np.array([[0, 0, 10, 20], [5, 5, 9, 9]]), np.array([[5, 10, 25, 30], [4, 4, 9, 10]])
     refined = ops.convert_to_numpy(utils.box_refinement_graph(boxes, targets))
     np.testing.assert_allclose(refined, utils.box_refinement(boxes, targets), rtol=1e-5)
 
 
-def test_batch_slice_takes_one_image_at_a_time():
+def test_batch_slice_processes_one_image_at_a_time():
     ops = pytest.importorskip("keras").ops
     values, scale = np.arange(12.0).reshape(3, 4), np.array([1.0, 10.0, 100.0])
     scaled = utils.batch_slice([values, scale], lambda v, s: v * s, 3)
@@ -130,8 +130,8 @@ def test_batch_slice_takes_one_image_at_a_time():
     np.testing.assert_allclose(ops.convert_to_numpy(both[1]), [3, 7, 11])
 
 
-def test_download_goes_through_the_pretrained_weights(monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr(utils, "coco_weights", lambda *arguments: asked.append(arguments))
+def test_download_trained_weights_calls_coco_weights(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(utils, "coco_weights", lambda *arguments: calls.append(arguments))
     utils.download_trained_weights(tmp_path / "coco.h5", verbose=0)
-    assert asked == [(tmp_path / "coco.h5", 0)]
+    assert calls == [(tmp_path / "coco.h5", 0)]

@@ -9,11 +9,11 @@ from mrcnn import visualize
 from mrcnn.viz import colors, draw, evaluation, figure, instances, layers, training_stages
 
 
-def test_the_classic_names_are_the_functions_themselves():
-    homes = (colors, draw, evaluation, figure, instances, layers, training_stages)
+def test_classic_names_are_the_functions_of_viz():
+    modules = (colors, draw, evaluation, figure, instances, layers, training_stages)
     for name in visualize.__all__:
         if name != "ROOT_DIR":
-            assert any(getattr(home, name, None) is getattr(visualize, name) for home in homes), name
+            assert any(getattr(module, name, None) is getattr(visualize, name) for module in modules), name
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +42,14 @@ FIGURES = {
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("shape", [(40, 60), (40, 60, 1), (40, 60, 3)])
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_given_back_whatever_the_image_and_the_number(name, shape, count):
+def test_every_function_returns_a_figure_and_axes_for_any_image_and_count(name, shape, count):
     figure, axes = FIGURES[name](np.full(shape, 90, np.uint8), count)
     assert isinstance(figure, Figure) and all(isinstance(ax, Axes) for ax in np.ravel(axes))
     assert list(np.ravel(axes)) == figure.axes and all(ax.figure is figure for ax in figure.axes)
 
 
 @pytest.mark.parametrize("backend", ["svg", "pdf", "cairo", "template"])
-def test_any_backend_that_writes_files(backend, monkeypatch):
+def test_display_instances_works_with_every_file_backend(backend, monkeypatch):
     if backend == "cairo":
         pytest.importorskip("cairo")
     monkeypatch.setattr(plt, "show", lambda: pytest.fail("shown"))

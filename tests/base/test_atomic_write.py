@@ -1,4 +1,4 @@
-"""Files that are complete or absent."""
+"""Files that are either complete or absent."""
 import json
 import os
 
@@ -35,7 +35,7 @@ def test_an_interrupted_write_leaves_nothing_under_the_final_name(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
 
 
-def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
+def test_new_file_has_default_permissions(tmp_path):
     (tmp_path / "plain").touch()
     with atomic_open(tmp_path / "atomic", "w") as file:
         file.write("\xe4")
@@ -43,7 +43,7 @@ def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
     assert (tmp_path / "atomic").read_bytes() == b"\xc3\xa4"
 
 
-def test_a_path_is_written_by_whatever_the_block_uses(tmp_path):
+def test_atomic_path_replaces_the_target_when_the_block_ends(tmp_path):
     (tmp_path / "source").write_text("new")
     (tmp_path / "target").write_text("old")
     with atomic_path(tmp_path / "target") as temporary:
@@ -52,5 +52,5 @@ def test_a_path_is_written_by_whatever_the_block_uses(tmp_path):
         assert (tmp_path / "target").read_text() == "old"
     assert (tmp_path / "target").read_text() == "new"
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "target"):
-        pass  # a block that writes nothing
+        pass  # writes nothing
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]

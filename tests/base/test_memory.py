@@ -1,4 +1,4 @@
-"""The garbage collector is paused and resumed; freed memory is reused, by any thread and at any size."""
+"""The garbage collector is paused and resumed; freed memory is reused by all threads."""
 import gc
 import os
 import subprocess
@@ -8,20 +8,20 @@ import pytest
 
 from mrcnn.base.memory import paused_collector
 
-# Prints how many pages a thread requests when it allocates and frees 8 blocks of 80 MB in a row, after a first one.
+# Prints the page faults of a thread that allocates and frees 8 blocks of 80 MB in a row, after a first one.
 PROGRAM = """
 import resource, threading
 from mrcnn.base.memory import keep_freed_memory
 keep_freed_memory()
 
-def take():
+def allocate():
     bytearray(80_000_000)
 
 def work():
-    take()
+    allocate()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(8):
-        take()
+        allocate()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 thread = threading.Thread(target=work)
@@ -30,7 +30,7 @@ thread.join()
 """
 
 
-def _pages(**variables):
+def _page_faults(**variables):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env={**environment, **variables}, check=True, text=True,
                           stdout=subprocess.PIPE)  # fmt: skip
@@ -39,15 +39,15 @@ def _pages(**variables):
 
 @pytest.mark.skipif(sys.platform != "linux" or not hasattr(os, "confstr") or
                     "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""), reason="the C library is not glibc")
-def test_freed_blocks_are_reused_unless_the_user_has_chosen():
-    each = 80_000_000 // os.sysconf("SC_PAGE_SIZE")
-    assert _pages() < each
-    # a user's settings win: this is glibc's default, with which each block is mapped anew
-    assert _pages(MALLOC_MMAP_THRESHOLD_="131072", GLIBC_TUNABLES="") > 7 * each
+def test_freed_blocks_are_reused_unless_the_user_configured_malloc():
+    per_block = 80_000_000 // os.sysconf("SC_PAGE_SIZE")
+    assert _page_faults() < per_block
+    # the user's settings take precedence: with glibc's default, each block is mapped anew
+    assert _page_faults(MALLOC_MMAP_THRESHOLD_="131072", GLIBC_TUNABLES="") > 7 * per_block
 
 
 @pytest.mark.parametrize("was_enabled", [True, False])
-def test_the_collector_is_paused_and_left_as_it_was(was_enabled):
+def test_paused_collector_restores_the_previous_state(was_enabled):
     @paused_collector()
     def is_enabled():
         return gc.isenabled()

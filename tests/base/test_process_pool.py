@@ -1,4 +1,4 @@
-"""Work shared among processes."""
+"""Work distributed to processes."""
 import os
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.shared_data import REPOSITORY
 
 
 def touch(task, tick):
-    """Write a file for each name, with the id of this process in it. `task` is (folder, names)."""
+    """Write the id of this process to a file for each name. `task` is (folder, names)."""
     folder, names = task
     for name in names:
         (folder / name).write_text(str(os.getpid()))
@@ -20,7 +20,7 @@ def touch(task, tick):
 
 
 def fail_or_wait(task, tick):
-    """Fail at once, or do a minute of items, each of a hundredth of a second."""
+    """Fail at once, or work for a minute on items of a hundredth of a second each."""
     if task == "fail":
         raise ValueError("the second task fails")
     for _ in range(6000):
@@ -29,14 +29,14 @@ def fail_or_wait(task, tick):
 
 
 def clean_up_when_stopped(folder, tick):
-    """Report the start by a file, work for a minute, and report by another file if the work is abandoned."""
+    """Create a file, work for a minute, and create another file if the work is stopped."""
     (folder / f"started{os.getpid()}").touch()
     try:
         for _ in range(6000):
             time.sleep(0.01)
             tick()
     except Stopped:
-        (folder / f"abandoned{os.getpid()}").touch()
+        (folder / f"stopped{os.getpid()}").touch()
         raise
 
 
@@ -48,24 +48,24 @@ def halve(number):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_tasks_up_to_an_error(workers):
+def test_results_are_in_task_order_up_to_the_first_error(workers):
     results = map_tasks(halve, [8, 2, 6, 3, 4], workers, chunk=1)
-    found = [next(results) for _ in range(3)]
-    assert [number for number, _ in found] == [4, 1, 3]
-    assert (os.getpid() in {process for _, process in found}) == (workers == 1)
+    first = [next(results) for _ in range(3)]
+    assert [number for number, _ in first] == [4, 1, 3]
+    assert (os.getpid() in {process for _, process in first}) == (workers == 1)
     with pytest.raises(ValueError, match="3 is odd"):
         next(results)
 
 
-def mark(path):
-    """Make an empty file."""
+def create_file(path):
+    """Create an empty file."""
     path.touch()
     return path
 
 
-def test_results_that_are_not_taken_do_not_pile_up(tmp_path):
+def test_unread_results_do_not_accumulate(tmp_path):
     paths = [tmp_path / f"{i:02}" for i in range(30)]
-    results = map_tasks(mark, paths, 2, chunk=1)
+    results = map_tasks(create_file, paths, 2, chunk=1)
     assert next(results) == paths[0]
     time.sleep(0.5)
     assert len(list(tmp_path.iterdir())) <= 2 * 3 + 1
@@ -78,8 +78,8 @@ def test_every_task_is_done_and_counted(tmp_path, workers):
     run_tasks(touch, [(tmp_path, ["a", "b"]), (tmp_path, ["c"])], workers, shown.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
     assert shown == sorted(shown) and shown[-1] == 3
-    here = {int(path.read_text()) == os.getpid() for path in tmp_path.iterdir()}
-    assert here == {workers == 1}
+    in_this_process = {int(path.read_text()) == os.getpid() for path in tmp_path.iterdir()}
+    assert in_this_process == {workers == 1}
 
 
 def test_an_error_stops_the_other_tasks(tmp_path):
@@ -89,13 +89,13 @@ def test_an_error_stops_the_other_tasks(tmp_path):
     assert time.perf_counter() - start < 40
 
 
-def test_no_tasks():
+def test_run_tasks_accepts_no_tasks():
     run_tasks(touch, [], 4)
     assert available_cores() >= 1
 
 
-def test_a_script_without_a_guard_runs_once(tmp_path):
-    """A process that is started afresh imports the script it comes from, unless that is hidden."""
+def test_script_without_a_main_guard_runs_once(tmp_path):
+    """A spawned process imports the parent's script, unless the script is hidden from it."""
     script = tmp_path / "script.py"
     script.write_text(f"""
 import sys
@@ -112,8 +112,8 @@ print("ended", __file__ == {str(script)!r})
     assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
-def test_processes_end_in_order_when_their_parent_is_killed(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_clean_up_and_exit_when_their_parent_is_killed(tmp_path):
     code = ("import sys; from pathlib import Path; from mrcnn.base.process_pool import run_tasks; "
             "from tests.base.test_process_pool import clean_up_when_stopped; "
             f"run_tasks(clean_up_when_stopped, [Path({str(tmp_path)!r})] * 2, 2)")  # fmt: skip
@@ -121,7 +121,7 @@ def test_processes_end_in_order_when_their_parent_is_killed(tmp_path):
     _wait_for(tmp_path, "started*", 2)
     parent.kill()
     parent.wait()
-    _wait_for(tmp_path, "abandoned*", 2)
+    _wait_for(tmp_path, "stopped*", 2)
     workers = [int(path.name.removeprefix("started")) for path in tmp_path.glob("started*")]
     end = time.monotonic() + 30
     while any(map(_is_running, workers)) and time.monotonic() < end:
@@ -132,13 +132,13 @@ def test_processes_end_in_order_when_their_parent_is_killed(tmp_path):
 def _wait_for(folder, pattern, count):
     end = time.monotonic() + 60
     while len(list(folder.glob(pattern))) < count:
-        assert time.monotonic() < end, f"no {count} files {pattern}"
+        assert time.monotonic() < end, f"fewer than {count} files match {pattern}"
         time.sleep(0.02)
 
 
-def _is_running(number):
-    """Return whether a process runs. A zombie (Z) does not."""
+def _is_running(pid):
+    """Return whether a process is running; a zombie (Z) is not."""
     try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Progress of long work: what is shown while items are done, on a terminal and in a pipe."""
+"""Progress of long work: what is shown on a terminal and in a pipe."""
 import io
 import sys
 
@@ -9,7 +9,7 @@ from mrcnn.base.progress import counted_from, progress_bar, tracked, unseen, wor
 from mrcnn.training.progress import COMPILING
 
 
-def test_an_item_is_shown_once_it_is_done():
+def test_item_counts_when_it_is_done():
     events = []
     for item in tracked("abc", lambda *call: events.append(call)):
         events.append(item)
@@ -17,7 +17,7 @@ def test_an_item_is_shown_once_it_is_done():
 
 
 @pytest.mark.parametrize("count, calls", [(7, [3, 6, 7]), (6, [3, 6]), (2, [2]), (0, [])])
-def test_every_few_items_and_the_last_are_shown(count, calls):
+def test_progress_is_reported_every_few_items_and_at_the_end(count, calls):
     shown = []
     assert list(tracked(iter(range(count)), lambda *call: shown.append(call), count, every=3)) == list(range(count))
     assert shown == [(done, count) for done in calls]
@@ -29,7 +29,7 @@ def test_progress_is_optional():
         assert show is None
 
 
-def test_items_done_before_are_counted():
+def test_items_done_earlier_are_counted():
     shown = []
     show = counted_from(3, 5, lambda *call: shown.append(call))
     show(1), show(2)
@@ -41,7 +41,7 @@ def test_items_done_before_are_counted():
 
 
 class Terminal(io.StringIO):
-    """A terminal that keeps what is written to it."""
+    """A terminal that records what is written to it."""
 
     def isatty(self):
         return True
@@ -49,7 +49,10 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """A function that runs another with a terminal of 80 columns for standard error: Terminal. pytest has its own outside."""
+    """A function that runs another with an 80-column terminal as standard error, and returns what was written.
+
+    It replaces standard error only inside the call, because pytest replaces it too.
+    """
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -64,11 +67,11 @@ def shown(monkeypatch):
 
 
 def _last_screen(text):
-    """What is left of the lines of a bar: rich moves up and erases what goes."""
+    """Return what remains on the screen: rich moves up and erases the lines that it replaces."""
     return text.split("\x1b[2K")[-1]
 
 
-def test_a_pipe_gets_nothing_but_a_line_of_what_comes_first(capsys):
+def test_pipe_gets_only_a_line_about_the_first_stage(capsys):
     with working("reading"), progress_bar("detecting") as show:
         assert show is None
     assert capsys.readouterr() == ("", "")
@@ -76,7 +79,7 @@ def test_a_pipe_gets_nothing_but_a_line_of_what_comes_first(capsys):
         assert capsys.readouterr() == ("", "compiling ...\n")
 
 
-def test_a_clock_runs_until_the_first_item_is_done(shown):
+def test_clock_is_shown_until_the_first_item_is_done(shown):
     before = []
 
     def work(terminal):
@@ -100,19 +103,19 @@ def _no_item(terminal):
         pass
 
 
-def test_a_line_stays_of_a_bar_that_was_there_for_long_and_of_no_clock(shown, monkeypatch):
+def test_long_running_bar_leaves_a_line_and_a_clock_does_not(shown, monkeypatch):
     monkeypatch.setattr(progress, "MIN_SECONDS", 0.0)
     assert "2/2" in _last_screen(shown(_one_item))
     text = shown(_no_item)
     assert "reading" in text and "reading" not in _last_screen(text)
 
 
-def test_a_bar_that_was_over_at_once_leaves_no_line(shown):
+def test_short_bar_leaves_no_line(shown):
     text = shown(_one_item)
     assert "2/2" in text and "2/2" not in _last_screen(text)
 
 
-def test_the_words_of_the_first_step_fit_on_a_terminal_of_80_columns(shown):
+def test_first_step_message_fits_in_80_columns(shown):
     def work(terminal):
         with progress_bar("detecting", COMPILING):
             pass

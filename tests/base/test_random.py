@@ -3,7 +3,7 @@ import numpy as np
 from mrcnn.base.random import as_rng, choose
 
 
-def test_choose_takes_no_item_twice_and_all_where_there_are_few():
+def test_choose_never_repeats_items_and_returns_all_if_too_few():
     items = np.array([3, 5, 7, 11])
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -13,7 +13,7 @@ def test_choose_takes_no_item_twice_and_all_where_there_are_few():
     assert choose(rng, items, 0).tolist() == []
 
 
-def test_a_given_generator_is_kept_and_none_follows_numpys_seed():
+def test_as_rng_keeps_a_generator_and_seeds_a_new_one_from_numpy():
     rng = np.random.default_rng(0)
     assert as_rng(rng) is rng
     drawn = []

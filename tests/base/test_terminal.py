@@ -1,4 +1,4 @@
-"""The clock of progress bars, and speeds in words."""
+"""The clock of progress bars, and speeds as text."""
 import pytest
 from rich.progress import Progress
 
@@ -7,11 +7,11 @@ from mrcnn.base.terminal import Clock, speed_text
 
 @pytest.mark.parametrize("speed, text", [
     (None, ""), (0.0, ""), (12.34, "12.3/s"), (0.5, "0.5/s"), (0.25, "4.0 s each")])  # fmt: skip
-def test_speeds(speed, text):
+def test_speed_text(speed, text):
     assert speed_text(speed) == text
 
 
-def test_the_clock_shows_the_remaining_time_once_it_is_known():
+def test_clock_shows_the_remaining_time_once_it_is_known():
     now = [100.0]
     bar = Progress(get_time=lambda: now[0])
     bar.add_task("", total=6)

@@ -1,13 +1,13 @@
-"""Text of strangers on a terminal."""
+"""Untrusted text on a terminal."""
 from mrcnn.base.text import printable, short
 
 
-def test_control_characters_and_half_characters_become_escapes():
+def test_control_characters_and_lone_surrogates_are_escaped():
     assert printable("caf\xe9 \x1b[2J\n\ud800") == "caf\xe9 \\x1b[2J\\n\\ud800"
     assert printable(3.5) == "3.5"
 
 
-def test_long_text_is_cut():
+def test_long_text_is_shortened():
     assert short("a" * 150) == "a" * 150
     assert short("a" * 151) == "a" * 147 + "..."
     assert short("\n" * 6, max_length=8) == "\\n\\n\\..."
