@@ -1,4 +1,4 @@
-"""The backend is loaded without its notices, and a clear error if it is missing."""
+"""The backend is loaded without printing its notices; a missing backend gives a clear error."""
 import os
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from mrcnn.cli.main import run_script
 from mrcnn.training.progress import COMPILING
 
 
-def test_an_unknown_or_missing_backend_is_an_error(monkeypatch):
+def test_unknown_or_missing_backend_is_an_error(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "pytorch")
     with pytest.raises(ImportError, match="KERAS_BACKEND is 'pytorch': choose tensorflow, jax, torch"):
         load_backend()
@@ -21,14 +21,14 @@ def test_an_unknown_or_missing_backend_is_an_error(monkeypatch):
         load_backend()
 
 
-def test_only_notices_are_dropped(capfd):
+def test_only_notices_are_suppressed(capfd):
     with pytest.raises(RuntimeError), _without_notices():
         os.write(2, b"I0000 port.cc] oneDNN custom operations are on.\nsomething real\n")
         raise RuntimeError
     assert capfd.readouterr().err == "something real\n"
 
 
-def test_a_command_starts_without_notices():
+def test_backend_loads_without_printing_notices():
     code = "from mrcnn.cli.backend import load_backend; load_backend()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
@@ -36,7 +36,7 @@ def test_a_command_starts_without_notices():
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("gpus, calls", [([], 1), (["GPU:0"], 0)])
-def test_tensorflow_on_a_cpu_keeps_the_memory_it_frees(gpus, calls, monkeypatch):
+def test_freed_memory_is_kept_with_tensorflow_on_a_cpu_only(gpus, calls, monkeypatch):
     import tensorflow as tf
 
     kept = []
@@ -45,11 +45,11 @@ def test_tensorflow_on_a_cpu_keeps_the_memory_it_frees(gpus, calls, monkeypatch)
     load_backend()
     assert len(kept) == calls
     run_script(lambda arguments: None, [])
-    assert len(kept) == 2 * calls, "samples too"
+    assert len(kept) == 2 * calls, "run_script does the same for samples"
 
 
 @pytest.mark.parametrize("backend, lines", [("tensorflow", [COMPILING + " ..."]), ("jax", [COMPILING + " ..."]), ("torch", [])])
-def test_the_first_stage_alone_compiles_and_on_pytorch_none(backend, lines, capsys, monkeypatch):
+def test_only_the_first_stage_compiles_and_none_on_pytorch(backend, lines, capsys, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     stages = compiling_first()
     with stages("detecting"):

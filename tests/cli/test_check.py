@@ -1,4 +1,4 @@
-"""`mrcnn check`: its findings in the terminal and in files, and its exit codes."""
+"""`mrcnn check`: its findings on the terminal and in files, and its exit codes."""
 import json
 import shutil
 
@@ -11,7 +11,7 @@ from tests.tools.doctor.damaged import DAMAGES, healthy
 
 @pytest.fixture
 def data(tmp_path):
-    """A function that writes a data set with the given damages, and returns its folder."""
+    """A function that writes a data set with the named kinds of damage, and returns its folder."""
 
     def make(*names):
         train, val = healthy(tmp_path / "set")
@@ -27,7 +27,7 @@ def data(tmp_path):
     (None, 0, 0), ("an unused category", 0, 0), ("a mask of one pixel", 0, 1), ("a missing file", 1, 1),
     ("an image of train in val", 1, 1),
 ])  # fmt: skip
-def test_exit_codes_for_scripts(data, damage, code, strict):
+def test_exit_code_depends_on_the_worst_finding(data, damage, code, strict):
     folder = data(*([damage] if damage else []))
     assert main(["check", folder]) == code
     assert main(["check", folder, "--strict"]) == strict
@@ -40,7 +40,7 @@ def test_exit_codes_for_scripts(data, damage, code, strict):
     (["SET", "--set", "IMAGE_MAX_DIM=1000"], "multiple of 64"),
     (["SET", "--fix", "SET"], "would overwrite the data set"),
 ])  # fmt: skip
-def test_a_check_that_fails_prints_one_line_and_exits_with_2(data, arguments, expected, capsys):
+def test_failed_check_prints_one_line_and_exits_with_2(data, arguments, expected, capsys):
     folder = data()
     assert main(["check", *(word.replace("SET", folder) for word in arguments)]) == 2
     message = capsys.readouterr().err
@@ -61,7 +61,7 @@ def test_findings_are_printed_and_written(data, tmp_path, capsys):
     assert page.read_text().startswith("<!DOCTYPE html>")
 
 
-def test_a_repaired_copy(data, tmp_path, capsys):
+def test_fix_writes_a_repaired_copy_and_a_list_of_changes(data, tmp_path, capsys):
     folder = data("a missing file", "a wrong area", "a polygon that crosses itself")
     out = tmp_path / "out"
     assert main(["check", folder, "--fix", str(out)]) == 1
@@ -77,14 +77,14 @@ def test_a_repaired_copy(data, tmp_path, capsys):
     assert main(["check", str(tmp_path / "one.json"), "--images", folder + "/train"]) == 0
 
 
-def test_the_anchors_of_the_configuration_are_used(data, capsys):
+def test_anchors_are_those_of_the_configuration(data, capsys):
     folder = data()
     assert main(["check", folder, "--set", "RPN_ANCHOR_SCALES=(2,3,4,5,6)"]) == 0
-    text = " ".join(capsys.readouterr().out.split())  # lines break where the terminal ends
+    text = " ".join(capsys.readouterr().out.split())  # lines wrap at the width of the terminal
     assert "100.0% of 22 objects" in text and "RPN_ANCHOR_SCALES=(2, 3, 4, 5, 6)" in text
 
 
-def test_real_photographs(capsys):
+def test_photographs_have_no_errors(capsys):
     assert main(["check", str(shared_path("data/tiny_coco"))]) == 0
     text = capsys.readouterr().out
     assert "38 images, 424 annotations: 0 errors" in text and "person" in text and "suggested:" in text

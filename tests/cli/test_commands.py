@@ -1,4 +1,4 @@
-"""What the commands ask of the package, with a model that only records."""
+"""Calls that the commands make, with a model that only records them."""
 import json
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mrcnn.training import mask_rcnn
 from mrcnn.training import run_start as start
 from tests.shared_data import shared_path
 
-# what a pipe gets before the first run of the network
+# printed to a pipe before the first run of the network
 COMPILING_LINE = "" if keras.backend.backend() == "torch" else "compiling the first step, a minute or two ...\n"
 
 
@@ -26,7 +26,7 @@ class FakeResult:
 
 
 class FakeModel:
-    """Stands for MaskRCNN; `last` is the newest one."""
+    """Replaces MaskRCNN; `last` is the newest instance."""
 
     def __init__(self, mode, config, model_dir):
         config.validate()
@@ -59,7 +59,7 @@ class FakeModel:
 
 
 @pytest.fixture(autouse=True)
-def fake(monkeypatch, tmp_path):
+def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr(mask_rcnn, "MaskRCNN", FakeModel)
     monkeypatch.setattr(start, "coco_weights", lambda: "coco.h5")
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,7 @@ def fake(monkeypatch, tmp_path):
 
 
 def _run(name="toys", epoch=3, **values):
-    """Make a run folder under logs with an empty checkpoint; return the checkpoint."""
+    """Create a run folder in logs with an empty checkpoint, and return the path of the checkpoint."""
     folder = Path("logs") / f"{name}20260101T1200"
     folder.mkdir(parents=True)
     checkpoint = folder / f"mask_rcnn_{name}_{epoch:04d}.h5"
@@ -79,17 +79,17 @@ def _run(name="toys", epoch=3, **values):
 
 
 # --- train
-def test_training_on_shapes_from_random_weights():
+def test_train_on_shapes_from_random_weights():
     assert main(["train", "shapes", "--count", "20", "--epochs", "3", "--learning-rate", "0.5", "--layers", "heads",
                  "--set", "SEED=7", "--backbone", "resnet50"]) == 0  # fmt: skip
     model = FakeModel.last
     assert model.mode == "training" and model.loaded is None and model.model_dir == "logs"
     assert model.trained == {"train": 20, "val": 2, "rate": 0.5, "epochs": 3, "layers": "heads"}
     assert (model.config.SEED, model.config.BACKBONE, model.config.NUM_CLASSES) == (7, "resnet50", 4)
-    assert model.config.TRAIN_BN is None, "statistics of random weights must be trained"
+    assert model.config.TRAIN_BN is None, "batch-norm statistics must be trained with random weights"
 
 
-def test_training_on_coco_from_the_published_weights():
+def test_train_on_coco_from_the_published_weights():
     folder = str(shared_path("data/tiny_coco"))
     assert main(["train", "coco", "--dataset", folder, "--year", "2017", "--weights", "coco"]) == 0
     model = FakeModel.last
@@ -98,24 +98,24 @@ def test_training_on_coco_from_the_published_weights():
     assert model.trained == {"train": 32, "val": 6, "rate": model.config.LEARNING_RATE, "epochs": 10, "layers": "all"}
 
 
-def test_a_share_is_held_out_if_the_data_have_no_val_subset(capsys):
+def test_fraction_is_held_out_if_the_data_have_no_val_subset(capsys):
     folder = str(shared_path("data/fruits"))
-    held = []
+    val_ids = []
     for seed in (0, 0, 1):
         assert main(["train", "labelme", "--dataset", folder, "--val-share", "0.25", "--set", f"SEED={seed}"]) == 0
         model = FakeModel.last
         count = model.trained["val"]
         assert count in (4, 5) and model.trained["train"] == 18 - count and model.config.NUM_CLASSES == 4
         assert f"Held out for validation: {count} of 18 images." in capsys.readouterr().out
-        held.append([info["id"] for info in model.val_set.image_info])
-    assert held[0] == held[1] != held[2] and not {info["id"] for info in model.train_set.image_info} & set(held[2])
+        val_ids.append([info["id"] for info in model.val_set.image_info])
+    assert val_ids[0] == val_ids[1] != val_ids[2] and not {info["id"] for info in model.train_set.image_info} & set(val_ids[2])
     # a val subset of the data takes precedence
     folder = str(shared_path("data/tiny_coco"))
     assert main(["train", "coco", "--dataset", folder, "--val-share", "0.25"]) == 0
     assert (FakeModel.last.trained["train"], FakeModel.last.trained["val"]) == (32, 6)
 
 
-def test_resuming_keeps_the_configuration_of_the_run():
+def test_resumed_run_keeps_its_configuration():
     checkpoint = _run("shapes", SEED=5, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
     assert main(["train", "shapes", "--weights", "last", "--set", "IMAGES_PER_GPU=3"]) == 0
     model = FakeModel.last
@@ -124,7 +124,7 @@ def test_resuming_keeps_the_configuration_of_the_run():
     assert (config.SEED, config.IMAGE_MAX_DIM, config.BACKBONE, config.IMAGES_PER_GPU) == (5, 64, "resnet50", 3)
 
 
-def test_weights_of_other_data_start_a_run_of_its_own():
+def test_weights_from_other_data_start_a_new_run():
     checkpoint = _run("cats", NUM_CLASSES=9)
     assert main(["train", "shapes", "--weights", checkpoint, "--exclude", "heads"]) == 0
     model = FakeModel.last
@@ -146,7 +146,7 @@ def test_weights_of_other_data_start_a_run_of_its_own():
     (["coco", "--dataset", "gone"], "gone does not exist"),
     (["coco", "--dataset", "."], "no annotations/instances_"),
 ])  # fmt: skip
-def test_bad_input_of_training_is_one_line_and_code_2(arguments, expected, capsys):
+def test_invalid_training_input_prints_one_line_and_exits_with_2(arguments, expected, capsys):
     code = main(["train", *arguments])
     message = capsys.readouterr().err
     if expected is None:
@@ -160,7 +160,7 @@ def test_bad_input_of_training_is_one_line_and_code_2(arguments, expected, capsy
     ["train", "coco", "--dataset"], ["evaluate", "coco", "--weights", "last", "--dataset"],
     ["inspect", "data", "coco", "--dataset"], ["check"], ["view"], ["convert", "coco", "--output", "out.json"],
 ])  # fmt: skip
-def test_a_folder_of_images_beside_a_folder_that_holds_them_is_an_error(command, capsys):
+def test_images_option_with_a_folder_that_contains_its_images_is_an_error(command, capsys):
     _run("coco")
     assert main([*command, str(shared_path("data/tiny_coco")), "--images", "photographs"]) == 2
     message = capsys.readouterr().err
@@ -168,7 +168,7 @@ def test_a_folder_of_images_beside_a_folder_that_holds_them_is_an_error(command,
 
 
 # --- evaluate
-def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
+def test_evaluation_uses_the_configuration_of_the_run_and_all_scores(capsys):
     checkpoint = _run("shapes", DETECTION_MIN_CONFIDENCE=0.9, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
     assert main(["evaluate", "shapes", "--weights", "last", "--limit", "7", "--output", "figures.json"]) == 0
     model = FakeModel.last
@@ -179,21 +179,21 @@ def test_evaluation_uses_the_runs_configuration_and_every_score(capsys):
     assert "the table" in printed.out and Path("figures.json").exists() and printed.err == COMPILING_LINE
 
 
-def test_evaluation_on_other_classes_is_an_error(capsys):
+def test_evaluation_on_different_classes_is_an_error(capsys):
     _run("shapes", NUM_CLASSES=9)
     assert main(["evaluate", "shapes", "--weights", "last"]) == 2
     assert "NUM_CLASSES is 9" in capsys.readouterr().err
 
 
 # --- predict
-def _picture(name):
+def _write_image(name):
     skimage.io.imsave(name, np.full((20, 30, 3), 90, np.uint8), check_contrast=False)
 
 
-def test_prediction_takes_configuration_and_names_from_the_run(capsys):
+def test_prediction_uses_configuration_and_class_names_of_the_run(capsys):
     checkpoint = _run()
-    _picture("a.png")
-    _picture("b.png")
+    _write_image("a.png")
+    _write_image("b.png")
     assert main(["predict", "a.png", "b.png", "--weights", checkpoint, "--output", "out", "--min-score", "0.25"]) == 0
     printed = capsys.readouterr()
     assert printed.err == COMPILING_LINE
@@ -206,9 +206,9 @@ def test_prediction_takes_configuration_and_names_from_the_run(capsys):
     assert "pictures: 2, instances: 4, written to out" in printed.out
 
 
-def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):
+def test_unreadable_images_are_reported_and_the_exit_code_is_1(capsys):
     checkpoint = _run()
-    _picture("a.png")
+    _write_image("a.png")
     Path("broken.jpg").write_bytes(b"no picture")
     assert main(["predict", "broken.jpg", "a.png", "--weights", checkpoint]) == 1
     assert "skipped broken.jpg: " in capsys.readouterr().out
@@ -221,16 +221,16 @@ def test_pictures_that_cannot_be_read_are_named_and_the_code_is_1(capsys):
     (["a.png", "--weights", "bare.h5"], "no config.json next to these weights: give one with --config FILE"),
     (["a.png", "--weights", "gone.h5"], "gone.h5: no such weight file"),
 ])  # fmt: skip
-def test_bad_input_of_prediction_is_one_line_and_code_2(arguments, expected, capsys):
+def test_invalid_prediction_input_prints_one_line_and_exits_with_2(arguments, expected, capsys):
     if expected.startswith("no config") or "weight file" in expected:
-        _picture("a.png")
+        _write_image("a.png")
         Path("bare.h5").touch()
     assert main(["predict", *arguments]) == 2
     message = capsys.readouterr().err
     assert expected in message and message.count("\n") == 1 and FakeModel.last is None
 
 
-def test_validation_on_other_classes_is_an_error(tmp_path, capsys):
+def test_validation_on_different_classes_is_an_error(tmp_path, capsys):
     for name, label in (("a", "ball"), ("b", "brick")):
         (tmp_path / name).mkdir()
         skimage.io.imsave(tmp_path / name / "1.png", np.zeros((20, 30, 3), np.uint8), check_contrast=False)
@@ -243,7 +243,7 @@ def test_validation_on_other_classes_is_an_error(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", [["train", "coco"], ["evaluate", "coco", "--weights", "coco"]], ids=lambda words: words[0])
-def test_a_json_file_without_its_images_asks_for_their_folder(command, tmp_path, capsys):
+def test_json_file_without_its_images_asks_for_the_images_option(command, tmp_path, capsys):
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "bbox": [1, 1, 8, 8]}
     (tmp_path / "toys.json").write_text(json.dumps(
         {"images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}], "annotations": [annotation],

@@ -7,8 +7,8 @@ import pytest
 from mrcnn.cli.completion import SHELLS
 from mrcnn.cli.main import COMMANDS, main
 
-# asks bash for what would stand after a TAB behind the words
-ASK = """
+# prints what bash would suggest when TAB is pressed after the words
+COMPLETE = """
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMPREPLY=()
 _shtab_mrcnn
@@ -42,13 +42,13 @@ def scripts(tmp_path_factory):
 def test_bash_completes_commands_options_formats_and_files(scripts, tmp_path, words, expected):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine.json").touch()
-    done = subprocess.run(["bash", "-c", ASK, "ask", str(scripts["bash"]), "mrcnn", *words], cwd=tmp_path,
+    done = subprocess.run(["bash", "-c", COMPLETE, "complete", str(scripts["bash"]), "mrcnn", *words], cwd=tmp_path,
                           capture_output=True, text=True, timeout=30)  # fmt: skip
     assert done.stderr == "" and set(done.stdout.split()) == expected
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_is_one_that_its_shell_reads(scripts, shell):
+def test_script_is_valid_in_its_shell(scripts, shell):
     assert "mrcnn" in scripts[shell].read_text()
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")

@@ -1,4 +1,4 @@
-"""What `mrcnn convert` takes, prints and returns."""
+"""`mrcnn convert`: its arguments, its output and its exit code."""
 import inspect
 import json
 import re
@@ -19,13 +19,13 @@ from tests.shared_data import shared_path
 
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
-    """A YOLO set of three images with one instance, and a line that is none."""
+    """A YOLO data set of three images with one instance each."""
     monkeypatch.chdir(tmp_path)
     labels = {"a": f"0 {RECTANGLE}", "b": f"1 {RECTANGLE}", "c": f"1 {RECTANGLE}"}
     return write_yolo_folder(Path("toys"), labels, "train: images/train\nnames: [cat, dog]")
 
 
-def test_what_is_whole_gives_code_0_and_a_table(toys, capsys):
+def test_complete_conversion_exits_with_0_and_prints_a_table(toys, capsys):
     assert main(["convert", "yolo", "toys", "--output", "toys.json"]) == 0
     out, err = capsys.readouterr()
     assert re.search(r"cat +1\n", out) and re.search(r"dog +2\n", out) and "2 classes, 3 images" in out
@@ -33,15 +33,15 @@ def test_what_is_whole_gives_code_0_and_a_table(toys, capsys):
     assert len(json.loads(Path("toys.json").read_text())["annotations"]) == 3
 
 
-def test_what_is_left_out_is_named_once_and_gives_code_1(toys, capsys, caplog):
+def test_skipped_annotation_is_reported_once_and_the_exit_code_is_1(toys, capsys, caplog):
     (toys / "labels/train/a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     assert main(["convert", "yolo", "toys", "--output", "toys.json"]) == 1
     out, err = capsys.readouterr()
     assert "skipped" in out and "it is a box without a mask" in out and "a.txt:1" in out.replace("\n", "")
-    assert err == "" and caplog.records == [], "the table tells it, and no line of a log before it"
+    assert err == "" and caplog.records == [], "reported by the table, and not by the log as well"
 
 
-def test_a_split_writes_two_files(toys, capsys):
+def test_split_writes_two_files(toys, capsys):
     assert main(["convert", "yolo", "toys", "--output", "x/toys.json", "--split", "0.6", "--seed", "3", "--copy-images"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"Written: x/toys_train.json \(train: 2 images, 2 instances\)", out)
@@ -50,7 +50,7 @@ def test_a_split_writes_two_files(toys, capsys):
     assert len(list(Path("x/images/train").rglob("*.png"))) == 2 and len(list(Path("x/images/val").rglob("*.png"))) == 1
 
 
-def test_three_shares_write_three_files(toys, capsys):
+def test_three_fractions_write_three_files(toys, capsys):
     assert main(["convert", "yolo", "toys", "--output", "toys.json", "--split", "0.34", "0.33", "0.33"]) == 0
     out = capsys.readouterr().out
     for part in ("train", "val", "test"):
@@ -58,14 +58,14 @@ def test_three_shares_write_three_files(toys, capsys):
     assert "2 classes, 3 images" in out
 
 
-def test_folds_write_a_pair_each_and_count_each_image_once(toys, capsys):
+def test_each_fold_writes_two_files_and_each_image_counts_once(toys, capsys):
     assert main(["convert", "yolo", "toys", "--output", "toys.json", "--folds", "3"]) == 0
     out = capsys.readouterr().out
     assert "2 classes, 3 images" in out and len(re.findall(r"Written: toys_fold[123]_(?:train|val).json", out)) == 6
     assert "Written: toys_fold2_train.json (fold2/train: 2 images, 2 instances)" in out
 
 
-def test_a_folder_of_labelmes_files_is_converted_again_beside_what_was_written(tmp_path, capsys):
+def test_labelme_folder_that_contains_the_output_is_converted_again(tmp_path, capsys):
     write_labelme(tmp_path, [shape("cat", ring(10, 5, 30, 25))])
     command = ["convert", "labelme", str(tmp_path), "--output", str(tmp_path / "out.json")]
     assert [main(command), main(command)] == [0, 0]
@@ -74,7 +74,7 @@ def test_a_folder_of_labelmes_files_is_converted_again_beside_what_was_written(t
     assert main(command) == 1 and "b.json" in capsys.readouterr().out
 
 
-def test_parts_in_folders_of_their_own_say_where_the_images_of_each_are(tmp_path, capsys):
+def test_image_folder_of_each_subset_is_printed(tmp_path, capsys):
     folder = shared_path("data/tiny_coco")
     assert main(["convert", "coco", str(folder), "--output", str(tmp_path / "x.json")]) == 0
     out = capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_parts_in_folders_of_their_own_say_where_the_images_of_each_are(tmp_path
         assert f"File names in x_{part}.json are relative to {folder}/{part}2017 (--images {folder}/{part}2017)." in out
 
 
-def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
+def test_fruits_have_known_counts_after_conversion(tmp_path, capsys):
     output = tmp_path / "fruits.json"
     assert main(["convert", "labelme", str(shared_path("data/fruits")), "--output", str(output)]) == 0
     text = capsys.readouterr().out
@@ -101,7 +101,7 @@ def test_the_fruits_are_converted_as_they_are_known_to_be(tmp_path, capsys):
     (["yolo", "toys", "--output", "x.json", "--subset", "val"], "no subset 'val'; it has train"),
     (["voc", "toys", "--output", "x.json"], "no JPEGImages/ in it"),
 ])  # fmt: skip
-def test_bad_input_is_one_line_and_code_2(toys, arguments, expected, capsys):
+def test_invalid_input_prints_one_line_and_exits_with_2(toys, arguments, expected, capsys):
     assert main(["convert", *arguments]) == 2
     message = capsys.readouterr().err
     assert expected in message and message.startswith("mrcnn convert: error: ") and message.count("\n") == 1
@@ -116,30 +116,30 @@ def test_bad_input_is_one_line_and_code_2(toys, arguments, expected, capsys):
     (["yolo", "toys", "--output", "x", "--hole-label", "hole"], "unrecognized argument"),
     (["yolo", "toys", "--output", "x", "--workers", "0"], "'0' is not a number of at least 1"),
 ])  # fmt: skip
-def test_a_wrong_argument_is_code_2(arguments, expected, capsys):
+def test_invalid_argument_exits_with_2(arguments, expected, capsys):
     with pytest.raises(SystemExit) as end:
         main(["convert", *arguments])
     assert end.value.code == 2 and expected in capsys.readouterr().err
 
 
-def test_debug_may_stand_at_the_end(toys):
+def test_debug_is_accepted_as_the_last_argument(toys):
     with pytest.raises(ValueError, match="is written to a .json file"):
         main(["convert", "yolo", "toys", "--output", "x", "--debug"])
 
 
-def test_every_format_that_is_read_can_be_converted_and_is_asked_what_its_reader_takes():
+def test_every_readable_format_can_be_converted_with_the_options_of_its_reader():
     for name in set(FORMATS) - set(GENERATED):
         args = build_parser().parse_args(["convert", name, "in", "--output", "out"])
-        taken = set(inspect.signature(format_module(name).open_subset).parameters)
-        asked = {option for option in options.reader_options(args) if hasattr(args, option)}
-        assert asked <= taken, name
+        accepted = set(inspect.signature(format_module(name).open_subset).parameters)
+        offered = {option for option in options.reader_options(args) if hasattr(args, option)}
+        assert offered <= accepted, name
 
 
-def test_examples_of_the_conversions_are_commands_that_exist(capsys):
+def test_examples_of_each_conversion_are_valid_commands(capsys):
     for name in [*(set(FORMATS) - set(GENERATED)), "panoptic-tfrecord", "coco+lvis"]:
         with pytest.raises(SystemExit):
             main(["convert", name, "--help"])
-        text = capsys.readouterr().out.replace("\\\n", "")  # a long example goes on in the next line
+        text = capsys.readouterr().out.replace("\\\n", "")  # a long example continues on the next line
         examples = [line.strip() for line in text.splitlines() if line.strip().startswith("mrcnn convert")]
         assert examples, name
         for example in examples:

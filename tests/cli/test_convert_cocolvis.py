@@ -1,4 +1,4 @@
-"""`mrcnn convert coco+lvis`: its arguments, what it prints, and its exit code."""
+"""`mrcnn convert coco+lvis`: its arguments, its output and its exit code."""
 import pytest
 
 import mrcnn.datasets
@@ -14,7 +14,7 @@ def arguments(pair, out, *more):
             "--workers", "1", *more]  # fmt: skip
 
 
-def test_a_set_is_built_and_read(tmp_path, capsys):
+def test_converted_data_set_can_be_opened(tmp_path, capsys):
     pair = write_pair(tmp_path)
     assert cli.main(arguments(pair, tmp_path / "set" / "train")) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -23,14 +23,14 @@ def test_a_set_is_built_and_read(tmp_path, capsys):
     assert dataset.image_info[0]["hierarchy"] == TREE and dataset.num_instances(0) == 2
 
 
-def test_what_was_left_out_is_told_by_the_exit_code(tmp_path, capsys):
+def test_skipped_image_gives_exit_code_1(tmp_path, capsys):
     pair = write_pair(tmp_path, missing=[4])
     assert cli.main(arguments(pair, tmp_path / "train", "--part-share", "0.75", "--overlap", "0.95", "--link")) == 1
     text = " ".join(capsys.readouterr().out.split())
     assert "objects 7" in text and "objects that are part of another 4" in text and "its file does not exist image 4" in text
 
 
-def test_an_error_is_one_line(tmp_path, capsys):
+def test_error_is_one_line(tmp_path, capsys):
     pair = write_pair(tmp_path)
     (tmp_path / "train" / "masks").mkdir(parents=True)
     assert cli.main(arguments(pair, tmp_path / "train")) == 2
@@ -40,7 +40,7 @@ def test_an_error_is_one_line(tmp_path, capsys):
 
 @pytest.mark.parametrize("option", ["--overlap", "--part-share"])
 @pytest.mark.parametrize("value", ["0", "-0.5", "1.1", "nan", "half"])
-def test_shares_are_above_0_and_up_to_1(tmp_path, capsys, option, value):
+def test_fractions_must_be_above_0_and_at_most_1(tmp_path, capsys, option, value):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments(["a", "b", "c"], tmp_path / "train", option, value))
     assert end.value.code == 2 and f"argument {option}: '{value}' is " in capsys.readouterr().err
@@ -48,7 +48,7 @@ def test_shares_are_above_0_and_up_to_1(tmp_path, capsys, option, value):
 
 
 @pytest.mark.parametrize("name", ["hannotation.pickle", "masks/1.pickle"])
-def test_a_harmful_pickle_is_not_run_by_any_command(tmp_path, capsys, name):
+def test_harmful_pickle_is_not_executed_by_any_command(tmp_path, capsys, name):
     trap, out = tmp_path / "trap", tmp_path / "set" / "train"
     cli.main(arguments(write_pair(tmp_path), out))
     (out / name).write_bytes(harmful(trap)[0][0])
@@ -56,7 +56,7 @@ def test_a_harmful_pickle_is_not_run_by_any_command(tmp_path, capsys, name):
     coco = ["convert", "cocolvis", str(out), "--output", str(tmp_path / "coco.json"), "--workers", "1"]
     codes = [cli.main(command) for command in (coco, ["check", str(out), "--workers", "1"])]
     output = " ".join("".join(capsys.readouterr()).split())
-    # all of the set, or one of its two images, cannot be read
+    # the whole data set, or one of its two images, cannot be read
     assert codes == ([2, 2] if name == "hannotation.pickle" else [1, 1]) and not trap.exists()
     assert output.count("posix.system") >= 2
     if name == "hannotation.pickle":

@@ -1,4 +1,4 @@
-"""`mrcnn convert panoptic-tfrecord`: its arguments, what it prints, and its exit code."""
+"""`mrcnn convert panoptic-tfrecord`: its arguments, its output and its exit code."""
 import numpy as np
 import pytest
 
@@ -15,8 +15,8 @@ def root(tmp_path):
 
 
 def run(root, *arguments):
-    places = ["--coco-root", str(root), "--output-dir", str(root.parent / "out")]
-    return cli.main(["convert", "panoptic-tfrecord", *places, *arguments])
+    folders = ["--coco-root", str(root), "--output-dir", str(root.parent / "out")]
+    return cli.main(["convert", "panoptic-tfrecord", *folders, *arguments])
 
 
 def test_shards_are_written_and_read_back(root, capsys):
@@ -32,31 +32,31 @@ def test_shards_are_written_and_read_back(root, capsys):
     assert ["train", "2", "2", "0", "2"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_thousand_shards_are_the_default(root):
+def test_default_is_a_thousand_shards(root):
     assert run(root, "--workers", "1") == 0
     paths = sorted((root.parent / "out").glob("*.tfrecord"))
     assert len(paths) == 1000 and paths[-1].name == "train-00999-of-01000.tfrecord"
     assert [path.stat().st_size > 0 for path in paths[:3]] == [True, True, False]
 
 
-def test_crowds_by_choice(root):
+def test_crowds_can_be_kept(root):
     assert run(root, "--no-treat-crowd-as-ignore", "--shards", "1", "--workers", "1") == 0
     assert mrcnn.datasets.open(root.parent / "out").load_mask(1)[1].tolist() == [-1]
 
 
-def test_a_split_that_was_asked_for_and_is_not_there(root, capsys):
+def test_requested_split_that_does_not_exist_is_reported(root, capsys):
     assert run(root, "--splits", "train", "val", "--shards", "1", "--workers", "1") == 1
     assert "neither" in " ".join(capsys.readouterr().out.split())
 
 
-def test_an_error_is_one_line(root, capsys):
+def test_error_is_one_line(root, capsys):
     (root / "train2017" / "a.jpg").unlink()
     assert run(root) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and message.startswith("mrcnn convert: error: 1 files of the 2 images of train are missing")
 
 
-def test_a_wrong_argument(root, capsys):
+def test_invalid_argument_exits_with_2(root, capsys):
     with pytest.raises(SystemExit) as end:
         run(root, "--shards", "0")
     assert end.value.code == 2 and "'0' is not a number of at least 1" in capsys.readouterr().err

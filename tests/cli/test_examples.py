@@ -1,4 +1,4 @@
-"""The examples that the help texts give are commands that exist. Those of the README are run: see tests/docs."""
+"""The examples in the help texts are valid commands. tests/docs runs those of the README."""
 import shlex
 
 import pytest
@@ -10,12 +10,12 @@ TEXTS = [OVERVIEW, *(module.EPILOG for module in COMMANDS.values())]
 EXAMPLES = sorted({line.strip() for text in TEXTS for line in text.splitlines() if line.strip().startswith("mrcnn ")})
 
 
-def test_there_are_examples_of_every_command():
+def test_every_command_has_examples():
     assert {example.split()[1] for example in EXAMPLES} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_is_a_command_that_exists(example):
-    command, _, _ = example.partition(" > ")  # what is behind it is the shell's
+def test_example_is_a_valid_command(example):
+    command, _, _ = example.partition(" > ")  # the rest belongs to the shell
     args = build_parser().parse_args(shlex.split(command, comments=True)[1:])
     assert args.command in COMMANDS

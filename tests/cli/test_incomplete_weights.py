@@ -1,4 +1,4 @@
-"""Commands that detect refuse weights without heads, with the network as it is."""
+"""Commands that run detection reject weights without heads, tested with the real network."""
 import json
 
 import keras
@@ -17,7 +17,7 @@ SETTINGS = {"NUM_CLASSES": 4, "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "TOP_DOW
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder whose checkpoint holds the backbone and nothing else, as an ImageNet file does."""
+    """A run folder whose checkpoint contains only the backbone, like an ImageNet weight file."""
     folder = tmp_path_factory.mktemp("logs") / "shapes20260101T1200"
     folder.mkdir()
     build_config("shapes", SETTINGS, from_scratch=True).save(folder / "config.json")
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
     ["evaluate", "shapes", "--weights", "{run}", "--limit", "2"],
     ["report", "{run}", "--format", "shapes", "--limit", "2", "--output", "{out}/report.html"],
 ], ids=lambda command: command[0])  # fmt: skip
-def test_weights_without_heads_are_refused(run, tmp_path, capsys, command):
+def test_weights_without_heads_are_rejected(run, tmp_path, capsys, command):
     assert main([word.format(run=run, out=tmp_path) for word in command]) != 0
     error = capsys.readouterr().err
     assert "mask_rcnn_shapes_0001.h5: no weights for 27 layers (fpn_c5p5, " in error and "Detection needs every layer" in error

@@ -1,4 +1,4 @@
-"""`mrcnn inspect`, with a small network of its own."""
+"""`mrcnn inspect`, with a small network."""
 import json
 
 import pytest
@@ -22,7 +22,7 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-def test_the_data(tmp_path, capsys):
+def test_inspect_data_prints_tensors_and_writes_figures(tmp_path, capsys):
     assert main(["inspect", "data", "shapes", "--limit", "3", "--batch", "2", "--output", str(tmp_path / "out"), *SMALL]) == 0
     printed = capsys.readouterr().out
     for line in ("anchors                  shape: (1023, 4)", "level 4:       3 anchors of 128 pixels on a map of 1 x 1",
@@ -31,7 +31,7 @@ def test_the_data(tmp_path, capsys):
     assert len(list((tmp_path / "out").glob("data_*.png"))) == 7
 
 
-def test_the_stages_of_a_model(run_folder, tmp_path, capsys):
+def test_inspect_model_prints_stages_and_writes_figures(run_folder, tmp_path, capsys):
     photo, output = tmp_path / "photo.png", tmp_path / "out"
     skimage.io.imsave(photo, shapes(1).load_image(0), check_contrast=False)
     arguments = [str(photo), "--weights", str(run_folder), "--layers", "fpn_p2", "--output", str(output)]
@@ -41,8 +41,8 @@ def test_the_stages_of_a_model(run_folder, tmp_path, capsys):
     assert len(list(output.glob("model_*.png"))) == 8
 
 
-def test_the_weights(run_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")  # a pipe has no width: no name is broken for it
+def test_inspect_weights_prints_a_table_and_writes_figures(run_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")  # a pipe has no width, so no name is wrapped
     assert main(["inspect", "weights", "--weights", str(run_folder), "--layers", "fpn_p[23]", "--output", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "fpn_p2/kernel" in printed and "fpn_p2/bias" not in printed and "weights: 4; as initialised: 2" in printed
@@ -56,12 +56,12 @@ def test_the_weights(run_folder, tmp_path, capsys, monkeypatch):
     (["model", "no.jpg", "--weights", "logs"], "no.jpg"),
     (["weights", "--weights", "nowhere"], "nowhere: no such weight file"),
 ])  # fmt: skip
-def test_errors_are_one_line(arguments, printed, capsys):
+def test_error_is_one_line(arguments, printed, capsys):
     assert main(["inspect", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mrcnn inspect: error: ") and printed in line
 
 
-def test_an_unknown_layer_is_an_error(run_folder, capsys):
+def test_unknown_layer_is_an_error(run_folder, capsys):
     assert main(["inspect", "weights", "--weights", str(run_folder), "--layers", "nothing"]) == 2
     assert "--layers nothing: no layer with weights matches" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command line answers at once, and says what is wrong in one line."""
+"""The command line responds quickly, and reports errors in one line."""
 import argparse
 import os
 import re
@@ -26,7 +26,7 @@ print("loaded", *{name.split(".")[0] for name in sys.modules})
 
 
 def _run(*arguments):
-    """Run SCRIPT in a new interpreter: (text before the modules, set of loaded top-level packages)."""
+    """Run SCRIPT in a new interpreter, and return its output and the set of loaded top-level packages."""
     done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], cwd=REPOSITORY, capture_output=True, text=True,
                           timeout=60, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     assert done.returncode == 0, done.stderr
@@ -35,14 +35,14 @@ def _run(*arguments):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
-def test_help_loads_nothing_heavy(arguments):
-    """All commands add their arguments before any of them is chosen: the help of each loads no more than this."""
+def test_help_imports_no_heavy_package(arguments):
+    """All commands add their arguments before one is chosen, so the help of a single command imports no more than this."""
     text, loaded = _run(*arguments)
     assert "exit 0" in text
     assert not loaded & HEAVY
 
 
-def test_a_wrong_argument_loads_nothing_heavy():
+def test_invalid_argument_imports_no_heavy_package():
     text, loaded = _run("train", "shapes", "--epochs", "many")
     assert "exit 2" in text
     assert not loaded & HEAVY
@@ -56,7 +56,7 @@ def test_help_is_quick():
     assert time.perf_counter() - start < 2
 
 
-def test_help_names_every_command_and_its_options(capsys):
+def test_help_lists_all_commands_and_options(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     text = capsys.readouterr().out
@@ -69,13 +69,13 @@ def test_help_names_every_command_and_its_options(capsys):
         assert option in text
 
 
-def test_without_arguments_there_is_the_help(capsys, monkeypatch):
+def test_help_is_printed_without_arguments(capsys, monkeypatch):
     monkeypatch.setattr(cli.sys, "argv", ["mrcnn"])
     assert cli.main() == 0
-    alone = capsys.readouterr()
+    bare = capsys.readouterr()
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    assert alone == capsys.readouterr() and alone.err == "" and alone.out.startswith("usage: mrcnn ")
+    assert bare == capsys.readouterr() and bare.err == "" and bare.out.startswith("usage: mrcnn ")
 
 
 @pytest.mark.parametrize("arguments, expected", [
@@ -88,7 +88,7 @@ def test_without_arguments_there_is_the_help(capsys, monkeypatch):
     (["predict", "x.jpg"], "--weights"),
     (["predict", "x.jpg", "--weights", "w.h5", "--min-score", "1.5"], "'1.5' is above 1"),
 ])  # fmt: skip
-def test_a_wrong_argument_is_one_line_and_code_2(arguments, expected, capsys):
+def test_invalid_argument_prints_one_line_and_exits_with_2(arguments, expected, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert end.value.code == 2
@@ -97,15 +97,15 @@ def test_a_wrong_argument_is_one_line_and_code_2(arguments, expected, capsys):
     assert expected in message and "--help" in message
 
 
-def _command_that(raises, monkeypatch):
+def _make_train_raise(error, monkeypatch):
     def run(args):
-        raise raises
+        raise error
 
     monkeypatch.setattr(cli.train, "run", run)
 
 
 def _parsers(parser):
-    """List a parser and those of its commands, with theirs."""
+    """Yield a parser and, recursively, those of its commands."""
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -117,12 +117,12 @@ def _parsers(parser):
 def test_each_help_is_a_short_manual(parser):
     text = parser.format_help()
     assert text.startswith("usage: " + parser.prog) and parser.description[0].isupper()
-    assert re.search(rf"^examples?:\n  {re.escape(parser.prog)} \S", text, re.M), "an example of the command itself"
-    silent = [action.option_strings or action.dest for action in parser._actions if not action.help
+    assert re.search(rf"^examples?:\n  {re.escape(parser.prog)} \S", text, re.M), "no example of the command itself"
+    undocumented = [action.option_strings or action.dest for action in parser._actions if not action.help
               and not isinstance(action, argparse._SubParsersAction)]  # fmt: skip
-    assert not silent, f"without a word of help: {silent}"
+    assert not undocumented, f"arguments without help: {undocumented}"
     assert max(map(len, text.splitlines())) <= 140
-    assert text.splitlines()[1] == "", "the usage is one line; what it leaves out stands below"
+    assert text.splitlines()[1] == "", "the usage is more than one line"
 
 
 @pytest.mark.parametrize("text, line", [
@@ -132,35 +132,35 @@ def test_each_help_is_a_short_manual(parser):
     ("one line.", "one line."),
     ("a list of\n  many,\n\n  things;\n", "a list of; many, things"),
 ])  # fmt: skip
-def test_several_lines_become_one_that_reads_well(text, line):
+def test_several_lines_become_one_readable_line(text, line):
     assert cli.describe(ValueError(text)) == line
 
 
-def test_an_error_of_a_command_is_one_line_and_code_2(monkeypatch, capsys):
-    _command_that(ValueError("two things:\n- the first\n- the second"), monkeypatch)
+def test_error_in_a_command_prints_one_line_and_exits_with_2(monkeypatch, capsys):
+    _make_train_raise(ValueError("two things:\n- the first\n- the second"), monkeypatch)
     assert cli.main(["train", "shapes"]) == 2
     assert capsys.readouterr().err == "mrcnn train: error: two things: the first; the second\n"
 
 
-def test_a_fault_of_the_program_is_told_from_bad_input(monkeypatch, capsys):
-    _command_that(KeyError("boxes"), monkeypatch)
+def test_internal_error_names_its_type_and_suggests_debug(monkeypatch, capsys):
+    _make_train_raise(KeyError("boxes"), monkeypatch)
     assert cli.main(["train", "shapes"]) == 2
     message = capsys.readouterr().err
     assert message.startswith("mrcnn train: error: KeyError: 'boxes'") and "--debug" in message
 
 
 def test_debug_shows_the_traceback(monkeypatch):
-    _command_that(ValueError("deep inside"), monkeypatch)
+    _make_train_raise(ValueError("deep inside"), monkeypatch)
     with pytest.raises(ValueError, match="deep inside"):
         cli.main(["train", "shapes", "--debug"])
 
 
-def test_control_c_is_no_error(monkeypatch, capsys):
-    _command_that(KeyboardInterrupt(), monkeypatch)
+def test_keyboard_interrupt_exits_with_130_without_traceback(monkeypatch, capsys):
+    _make_train_raise(KeyboardInterrupt(), monkeypatch)
     assert cli.main(["train", "shapes"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_exit_code_of_a_command_is_passed_on(monkeypatch):
+def test_exit_code_of_a_command_is_returned(monkeypatch):
     monkeypatch.setattr(cli.predict, "run", lambda args: 1)
     assert cli.main(["predict", "x.jpg", "--weights", "w.h5"]) == 1

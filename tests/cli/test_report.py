@@ -1,4 +1,4 @@
-"""What the command asks of the package, with a model that only records."""
+"""`mrcnn report`, with a fake model whose detections are perfect."""
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from tests.tools.report.runs import epochs, make_run
 
 
 class FakeModel(runs.FakeModel):
-    """Stands for MaskRCNN; `last` is the newest one. It finds everything, with a score of 0.9."""
+    """Replaces MaskRCNN; `last` is the newest instance. It detects every object with a score of 0.9."""
 
     def __init__(self, mode, config, model_dir):
         config.validate()
@@ -27,13 +27,13 @@ class FakeModel(runs.FakeModel):
 
 
 @pytest.fixture(autouse=True)
-def fake(monkeypatch, tmp_path):
+def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr(mask_rcnn, "MaskRCNN", FakeModel)
     monkeypatch.chdir(tmp_path)
     FakeModel.last = None
 
 
-def test_the_page_lies_in_the_run_folder(capsys):
+def test_page_is_written_to_the_run_folder(capsys):
     run = make_run(Path("logs"))
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
@@ -41,7 +41,7 @@ def test_the_page_lies_in_the_run_folder(capsys):
     assert capsys.readouterr().out == f"Written: {run / 'report.html'}\n"
 
 
-def test_the_newest_run_has_a_word(capsys):
+def test_last_is_the_newest_run(capsys):
     first = make_run(Path("runs"))
     second = first.rename("runs/a20260301T0900")
     make_run(Path("runs"))
@@ -51,7 +51,7 @@ def test_the_newest_run_has_a_word(capsys):
     assert "no checkpoint under logs: there is no folder <name>YYYYMMDDTHHMM. Train first" in capsys.readouterr().err
 
 
-def test_the_figures_are_those_of_evaluate(capsys):
+def test_metrics_are_those_of_evaluate(capsys):
     run = make_run(Path("logs"), epochs(3, val_mask_AP=[0.1, 0.5, 0.3]), DETECTION_MIN_CONFIDENCE=0.8)
     arguments = ["--format", "shapes", "--limit", "3", "--weights", "best", "--output", "a/page.html"]
     assert main(["report", str(run), *arguments]) == 0
@@ -63,10 +63,10 @@ def test_the_figures_are_those_of_evaluate(capsys):
     printed = capsys.readouterr().out
     mask = next(line for line in printed.splitlines() if line.strip().startswith("mask"))
     assert mask in table.splitlines()
-    assert "".join(f'<td class="n">{figure}</td>' for figure in mask.split()[1:]) in page
+    assert "".join(f'<td class="n">{value}</td>' for value in mask.split()[1:]) in page
 
 
-def test_the_least_score_can_be_chosen():
+def test_minimum_score_can_be_set():
     run = make_run(Path("logs"))
     assert main(["report", str(run), "--format", "shapes", "--limit", "2", "--min-score", "0.95"]) == 0
     assert "No detection has such a score; the highest is 0.90." in (run / "report.html").read_text()
@@ -81,7 +81,7 @@ def test_the_least_score_can_be_chosen():
     (["RUN", "--format", "coco"], "coco: say where the data are"),
     (["RUN", "--format", "shapes", "--set", "NUM_CLASSES=9"], "the data set has 4 classes"),
 ])  # fmt: skip
-def test_bad_input_is_one_line_and_code_2(arguments, expected, capsys):
+def test_invalid_input_prints_one_line_and_exits_with_2(arguments, expected, capsys):
     run = make_run(Path("logs"))
     assert main(["report", *(str(run) if word == "RUN" else word for word in arguments)]) == 2
     message = capsys.readouterr().err
@@ -89,7 +89,7 @@ def test_bad_input_is_one_line_and_code_2(arguments, expected, capsys):
     assert not (run / "report.html").exists()
 
 
-def test_a_run_without_a_configuration_cannot_be_measured(capsys):
+def test_run_without_a_configuration_cannot_be_evaluated(capsys):
     run = make_run(Path("logs"))
     (run / "config.json").unlink()
     assert main(["report", str(run), "--format", "shapes"]) == 2

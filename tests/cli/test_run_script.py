@@ -1,4 +1,4 @@
-"""The samples tell their errors in one line."""
+"""The samples report errors in one line."""
 import os
 import subprocess
 import sys
@@ -15,20 +15,20 @@ def _fails(argv):
     raise ValueError(f"two things:\n- {argv[0]}\n- {argv[1]}")
 
 
-def test_an_error_is_one_line_and_code_2(monkeypatch, capsys):
+def test_error_prints_one_line_and_exits_with_2(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["/somewhere/toys.py", "a", "b"])
     assert run_script(_fails) == 2
     assert capsys.readouterr().err == "toys.py: error: two things: a; b\n"
 
 
-def test_debug_shows_the_traceback_and_is_no_argument_of_the_sample():
+def test_debug_shows_the_traceback_and_is_not_passed_to_the_sample():
     with pytest.raises(ValueError, match="a\n- b"):
         run_script(_fails, ["a", "--debug", "b"])
 
 
-def test_what_goes_well_is_code_0_and_control_c_is_130(capsys):
-    seen = []
-    assert run_script(seen.append, ["a"]) == 0 and seen == [["a"]]
+def test_success_exits_with_0_and_keyboard_interrupt_with_130(capsys):
+    calls = []
+    assert run_script(calls.append, ["a"]) == 0 and calls == [["a"]]
 
     def stop(argv):
         raise KeyboardInterrupt
@@ -36,13 +36,13 @@ def test_what_goes_well_is_code_0_and_control_c_is_130(capsys):
     assert run_script(stop, []) == 130 and "Traceback" not in capsys.readouterr().err
 
 
-def test_every_sample_is_run_so():
+def test_every_sample_uses_run_script():
     assert len(SAMPLES) >= 9
     for path in SAMPLES:
         assert path.read_text(encoding="utf-8").endswith("sys.exit(run_script(main))\n"), path
 
 
-def test_a_sample_says_what_is_missing_in_one_line(tmp_path):
+def test_sample_reports_a_missing_file_in_one_line(tmp_path):
     done = subprocess.run([sys.executable, REPOSITORY / "samples" / "shapes" / "shapes.py", "evaluate", "--model=gone.h5"],
                           cwd=tmp_path, capture_output=True, text=True, timeout=120,
                           env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})  # fmt: skip

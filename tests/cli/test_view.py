@@ -1,4 +1,4 @@
-"""`mrcnn view`: a table, pictures, a page, and what it says where it cannot."""
+"""`mrcnn view`: the table, pictures, the page, and errors."""
 import pytest
 
 from mrcnn.cli.main import main
@@ -9,7 +9,7 @@ from tests.tools.doctor.damaged import healthy
 
 @pytest.fixture
 def folder(tmp_path):
-    """A COCO folder of two parts, 3 and 2 images."""
+    """A COCO folder with two subsets of 3 and 2 images."""
     healthy(tmp_path / "set", 3, 2)
     return str(tmp_path / "set")
 
@@ -18,38 +18,38 @@ def _names(path):
     return sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
 
 
-def test_without_output_the_table_of_each_part_is_printed(folder, tmp_path, capsys):
+def test_only_tables_are_printed_without_output(folder, tmp_path, capsys):
     assert main(["view", folder]) == 0
     text = capsys.readouterr().out
     assert "train: 3 images, 0 without objects; 6 instances" in text and "val: 2 images" in text
     assert [path.name for path in tmp_path.iterdir()] == ["set"], "nothing is written"
 
 
-def test_pictures_of_each_part_go_to_a_folder_of_its_name(folder, tmp_path, capsys):
+def test_pictures_of_each_subset_are_written_to_a_folder_with_its_name(folder, tmp_path, capsys):
     assert main(["view", folder, "--output", str(tmp_path / "out"), "--limit", "2"]) == 0
     assert _names(tmp_path / "out") == [
         "train/1.jpg", "train/2.jpg", "train/sheet.png", "train/statistics.png",
         "val/4.jpg", "val/5.jpg", "val/sheet.png", "val/statistics.png"]  # fmt: skip
-    assert "train: 3 images" in capsys.readouterr().out, "the limit is of pictures, not of what is counted"
+    assert "train: 3 images" in capsys.readouterr().out, "--limit limits the pictures, not the counts"
 
 
-def test_one_part_lies_in_the_folder_itself(folder, tmp_path):
+def test_pictures_of_a_single_subset_are_written_to_the_folder_itself(folder, tmp_path):
     assert main(["view", folder, "--subset", "val", "--output", str(tmp_path / "out")]) == 0
     assert _names(tmp_path / "out") == ["4.jpg", "5.jpg", "sheet.png", "statistics.png"]
 
 
-def test_a_name_that_ends_in_html_gives_a_page(folder, tmp_path, capsys):
+def test_output_that_ends_in_html_is_a_page(folder, tmp_path, capsys):
     page = tmp_path / "page.html"
     assert main(["view", folder, "--output", str(page), "--image", "1", "004.jpg"]) == 0
     assert page.read_text().count("<figure>") == 2 and f"Written: {page}" in capsys.readouterr().out
 
 
-def test_shapes_are_drawn_as_many_as_are_asked_for(tmp_path, capsys):
+def test_limit_sets_the_number_of_generated_shapes(tmp_path, capsys):
     assert main(["view", "shapes", "--subset", "val", "--limit", "3", "--output", str(tmp_path)]) == 0
     assert "3 images" in capsys.readouterr().out and len(_names(tmp_path)) == 5
 
 
-def test_an_image_that_is_missing_is_named_and_the_code_is_1(folder, tmp_path, capsys):
+def test_missing_image_is_reported_and_the_exit_code_is_1(folder, tmp_path, capsys):
     (tmp_path / "set" / "train" / "002.jpg").unlink()
     assert main(["view", folder, "--subset", "train", "--output", str(tmp_path / "out")]) == 1
     assert "skipped: image 2: " in capsys.readouterr().out
@@ -64,21 +64,21 @@ def test_an_image_that_is_missing_is_named_and_the_code_is_1(folder, tmp_path, c
     (["SET", "--show"], "--show: no display is available"),
     (["SET", "--format", "shapes"], "take no --dataset"),
 ])  # fmt: skip
-def test_what_cannot_be_shown_is_one_line_and_code_2(folder, arguments, expected, capsys):
+def test_invalid_input_prints_one_line_and_exits_with_2(folder, arguments, expected, capsys):
     assert main(["view", *(word.replace("SET", folder) for word in arguments)]) == 2
     message = capsys.readouterr().err
     assert expected in message and message.startswith("mrcnn view: error: ") and message.count("\n") == 1
 
 
-def test_a_window_opens_where_there_is_a_display(folder, monkeypatch):
+def test_show_opens_a_window_if_there_is_a_display(folder, monkeypatch):
     shown = []
     monkeypatch.setattr(figure, "can_show", lambda: True)
     monkeypatch.setattr(figure, "show", lambda: shown.append(len(figure.plt.get_fignums())))
     assert main(["view", folder, "--show"]) == 0
-    assert shown == [2], "a figure a part"
+    assert shown == [2], "one figure per subset"
 
 
-def test_real_photographs_of_a_class(capsys, tmp_path):
+def test_class_filter_on_photographs(capsys, tmp_path):
     assert main(["view", str(shared_path("data/fruits")), "--class", "fig", "--limit", "1", "--output", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "16 images" in text and ["fig", "41"] in [line.split()[:2] for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""Every classic name exists, and takes the arguments it always took, in the same places with the same defaults."""
+"""Every classic name exists and accepts its classic arguments, in the same positions and with the same defaults."""
 import ast
 import importlib
 import inspect
@@ -9,7 +9,7 @@ import pytest
 
 NAMES = Path(__file__).with_name("classic_signatures.txt")
 
-# Its parameter belongs to Python's data model, which names it as it likes.
+# Python calls this method with a positional argument, so its name does not matter.
 ANY_SIGNATURE = {"ParallelModel.__getattribute__"}
 
 
@@ -34,10 +34,10 @@ CASES = [pytest.param(*case, id=f"{case[0]}.{case[1]}") for case in _read()]
 
 
 def _find(module, dotted):
-    found = importlib.import_module(module)
+    result = importlib.import_module(module)
     for part in dotted.split("."):
-        found = getattr(found, part)
-    return found
+        result = getattr(result, part)
+    return result
 
 
 def _parameters(text):
@@ -50,23 +50,23 @@ def _parameters(text):
 
 
 def _incompatible(function, text):
-    """Return what a caller of the classic signature `text` would trip over in `function`; empty when nothing."""
+    """Return how `function` differs from the classic signature `text` for its callers; empty if it does not."""
     ours = list(inspect.signature(function).parameters.values())
     positional = [p for p in ours if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    troubles = []
+    problems = []
     classic = _parameters(text)
-    for place, (name, kind, default) in enumerate(classic):
+    for position, (name, kind, default) in enumerate(classic):
         if kind == "keywords":
             if not any(p.kind is p.VAR_KEYWORD for p in ours):
-                troubles.append(f"takes no **{name}")
-        elif place >= len(positional) or positional[place].name != name:
-            troubles.append(f"argument {place} is not {name}")
-        elif default is not inspect.Parameter.empty and not _same(positional[place].default, default):
-            troubles.append(f"{name} defaults to {positional[place].default!r}, not {default!r}")
+                problems.append(f"takes no **{name}")
+        elif position >= len(positional) or positional[position].name != name:
+            problems.append(f"argument {position} is not {name}")
+        elif default is not inspect.Parameter.empty and not _same(positional[position].default, default):
+            problems.append(f"{name} defaults to {positional[position].default!r}, not {default!r}")
     count = sum(kind == "plain" for _, kind, _ in classic)
     plain = [p for p in ours if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    troubles += [f"also requires {p.name}" for p in plain[count:] if p.default is p.empty]
-    return troubles
+    problems += [f"also requires {p.name}" for p in plain[count:] if p.default is p.empty]
+    return problems
 
 
 def _same(ours, classic):
@@ -74,22 +74,22 @@ def _same(ours, classic):
 
 
 @pytest.mark.parametrize("module, dotted, text", CASES)
-def test_the_name_exists_and_takes_the_classic_arguments(module, dotted, text):
+def test_name_exists_and_accepts_the_classic_arguments(module, dotted, text):
     found = _find(module, dotted)
     if dotted.endswith(".image_ids"):
         assert isinstance(found, property)
     elif text and dotted not in ANY_SIGNATURE:
-        troubles = _incompatible(found, text)
-        assert not troubles, f"{module}.{dotted}{inspect.signature(found)}: {'; '.join(troubles)}"
+        problems = _incompatible(found, text)
+        assert not problems, f"{module}.{dotted}{inspect.signature(found)}: {'; '.join(problems)}"
 
 
-def test_the_list_is_whole():
+def test_list_of_signatures_is_complete():
     assert len(CASES) == 143
     assert {case.values[0] for case in CASES} == {
         "mrcnn.config", "mrcnn.model", "mrcnn.utils", "mrcnn.visualize", "mrcnn.parallel_model"}  # fmt: skip
 
 
-def test_the_comparison_sees_what_it_should():
+def test_incompatible_reports_every_kind_of_difference():
     def function(a, b=1, *, extra=None):
         return a, b, extra
 
@@ -101,12 +101,12 @@ def test_the_comparison_sees_what_it_should():
 
 
 @pytest.mark.parametrize("name", ["data_generator", "load_image_gt"])
-def test_the_wider_classic_signatures_are_the_ones_held_to(name):
+def test_list_contains_the_longer_of_two_classic_signatures(name):
     (case,) = [case for case in CASES if case.values[1] == name]
     assert "augment=False, augmentation=None" in case.values[2]
 
 
-def test_default_config_is_a_class_to_subclass():
+def test_config_can_be_subclassed():
     from mrcnn.config import Config
 
     shapes = type("ShapesConfig", (Config,), {"NAME": "shapes", "NUM_CLASSES": 4, "IMAGES_PER_GPU": 3})()

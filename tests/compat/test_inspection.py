@@ -1,4 +1,4 @@
-"""What the classic inspection notebooks read out of an inference model, in the shapes in which they index it."""
+"""Outputs of an inference model that the classic inspection notebooks read, in the shapes that they index."""
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -24,7 +24,7 @@ def image():
     return shapes(1).load_image(0)
 
 
-def test_anchors_are_there_before_and_after_detection(model, image):
+def test_anchors_are_available_before_and_after_detection(model, image):
     assert model.anchors.shape == (3 * (16**2 + 8**2 + 4**2 + 2**2 + 1), 4)
     model.detect([image])
     match, _ = modellib.build_rpn_targets(image.shape, model.anchors, np.array([1]), np.array([[8, 8, 40, 40]]),
@@ -32,7 +32,7 @@ def test_anchors_are_there_before_and_after_detection(model, image):
     assert match.shape == (len(model.anchors),) and (match == 1).any()
 
 
-def test_the_steps_of_the_proposal_layer(model, image, capsys):
+def test_steps_of_the_proposal_layer(model, image, capsys):
     pillar = model.keras_model.get_layer("ROI").output
     nms_node = model.ancestor(pillar, "ROI/rpn_non_max_suppression:0")
     rpn = model.run_graph([image], [
@@ -41,7 +41,7 @@ def test_the_steps_of_the_proposal_layer(model, image, capsys):
         ("refined_anchors_clipped", model.ancestor(pillar, "ROI/refined_anchors_clipped:0")),
         ("post_nms_anchor_ix", nms_node),
         ("proposals", model.keras_model.get_layer("ROI").output)])  # fmt: skip
-    assert "post_nms_anchor_ix" in capsys.readouterr().out  # each output is told
+    assert "post_nms_anchor_ix" in capsys.readouterr().out  # each output is printed
     order = np.argsort(rpn["rpn_class"][:, :, 1].flatten())[::-1]
     assert model.anchors[order[:10]].shape == (10, 4)
     clipped = rpn["refined_anchors_clipped"][0]
@@ -59,26 +59,26 @@ LAYERS = ("input_image", "input_image_meta", "input_anchors", "ROI", "rpn_class"
           "fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5", "fpn_p6")  # fmt: skip
 
 
-def test_every_handle_of_the_classic_notebooks_can_be_run_at_once(model, image):
+def test_every_node_of_the_classic_notebooks_can_be_run_in_one_call(model, image):
     get, pillar = model.keras_model.get_layer, model.keras_model.get_layer("ROI").output
     nodes = [(name, model.ancestor(pillar, f"ROI/{name}:0")) for name in ROI_NODES]
     layers = [(name, get(name).output) for name in LAYERS]
-    found = model.run_graph([image], nodes + layers)
-    assert list(found) == [*ROI_NODES, *LAYERS]
+    outputs = model.run_graph([image], nodes + layers)
+    assert list(outputs) == [*ROI_NODES, *LAYERS]
     for name in LAYERS:
-        assert found[name].shape[0] == 1, name
-    assert found["ROI"].shape == (1, 20, 4) and found["rpn_class"].shape == (1, 1023, 2)
+        assert outputs[name].shape[0] == 1, name
+    assert outputs["ROI"].shape == (1, 20, 4) and outputs["rpn_class"].shape == (1, 1023, 2)
     for name in ROI_NODES[:3]:
-        assert found[name].shape == (1, 100, 4)
+        assert outputs[name].shape == (1, 100, 4)
     for name in ROI_NODES[4:]:
-        np.testing.assert_array_equal(found[name], found["rpn_non_max_suppression"])
+        np.testing.assert_array_equal(outputs[name], outputs["rpn_non_max_suppression"])
     assert model.ancestor(pillar, "ROI/no_such_node:0") is None
     assert [layer.name for layer in model.keras_model.get_layer("rpn_model").layers if layer.name.startswith("rpn_")] == [
         "rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred", "rpn_class_xxx"]
 
 
-def test_the_script_that_follows_a_detection_from_anchors_to_masks(model, image, capsys):
-    """The calls of the classic notebook in their order, with the figures that it draws."""
+def test_classic_script_follows_a_detection_from_anchors_to_masks(model, image, capsys):
+    """Makes the calls of the classic notebook in order, and draws its figures."""
     result = model.detect([image], verbose=1)[0]
     names = ["BG", "square", "circle", "triangle"]
     visualize.display_instances(image, result["rois"], result["masks"], result["class_ids"], names, result["scores"])
@@ -107,30 +107,30 @@ def test_the_script_that_follows_a_detection_from_anchors_to_masks(model, image,
     visualize.display_images(np.transpose(small, [0, 1, 2]) * 255, cmap="Blues", interpolation="none")
     visualize.display_images(pasted, cmap="Blues", interpolation="none")
     visualize.display_weight_stats(model)
-    told = capsys.readouterr().out
-    assert "Processing 1 images" in told and "fpn_p2/kernel" in told and len(pasted) == len(result["rois"]) == count
+    printed = capsys.readouterr().out
+    assert "Processing 1 images" in printed and "fpn_p2/kernel" in printed and len(pasted) == len(result["rois"]) == count
 
 
-def test_masks_of_each_detection_by_its_class(model, image):
+def test_mask_of_each_detection_is_indexed_by_its_class(model, image):
     layers = model.keras_model.get_layer
-    found = model.run_graph([image], [
+    outputs = model.run_graph([image], [
         ("detections", layers("mrcnn_detection").output), ("masks", layers("mrcnn_mask").output),
         ("probs", layers("mrcnn_class").output), ("deltas", layers("mrcnn_bbox").output)])  # fmt: skip
-    class_ids = found["detections"][0, :, 4].astype(np.int32)
-    masks = np.array([found["masks"][0, i, :, :, c] for i, c in enumerate(class_ids)])
+    class_ids = outputs["detections"][0, :, 4].astype(np.int32)
+    masks = np.array([outputs["masks"][0, i, :, :, c] for i, c in enumerate(class_ids)])
     assert masks.shape == (5, 28, 28)
-    assert found["probs"].shape == (1, 20, 4) and found["deltas"].shape == (1, 20, 4, 4)
+    assert outputs["probs"].shape == (1, 20, 4) and outputs["deltas"].shape == (1, 20, 4, 4)
 
 
-def test_a_training_model_says_that_it_cannot_be_looked_into(tmp_path):
+def test_training_model_cannot_be_inspected(tmp_path):
     model = small_model("training", tmp_path)
-    for name in ("rpn_class_logits", "proposal_targets"):  # of training alone, as in the classic code
+    for name in ("rpn_class_logits", "proposal_targets"):  # only in training models, as in the classic code
         assert model.keras_model.get_layer(name).output is not None
     with pytest.raises(ValueError, match='mode "inference"'):
         model.run_graph([np.zeros((64, 64, 3), np.uint8)], [("ROI", model.keras_model.get_layer("ROI").output)])
 
 
-def test_models_of_one_configuration_differ_in_nothing_but_their_mode(tmp_path):
+def test_training_and_inference_models_have_the_same_mask_kernel(tmp_path):
     config = small_config()
     kernels = [modellib.MaskRCNN(mode, config, str(tmp_path)).keras_model.get_layer("mrcnn_mask").kernel
                for mode in ("training", "inference")]
