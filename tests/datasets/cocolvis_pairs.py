@@ -1,4 +1,4 @@
-"""A COCO file and an LVIS file of the same images, drawn of rectangles, with what is to be made of them worked out by hand."""
+"""A COCO file and an LVIS file of the same images, with rectangles as objects and the hand-computed result of merging them."""
 import json
 
 import cv2
@@ -8,16 +8,16 @@ SIZE = (20, 30)
 # of image 1; a rectangle is (y1, x1, y2, x2)
 LVIS = [
     (2, 3, 12, 21),  # 180 pixels
-    (4, 5, 8, 9),  # 16 pixels, all in the first
-    (10, 15, 16, 25),  # 60 pixels, 12 of them in the first: 0.2
+    (4, 5, 8, 9),  # 16 pixels, all inside the first
+    (10, 15, 16, 25),  # 60 pixels, 12 of them inside the first: 0.2
 ]
 COCO = [
     (2, 3, 12, 20),  # 170 of the 180 pixels of LVIS's first: IoU 0.944, covered
-    (5, 6, 7, 8),  # 4 pixels, in LVIS's second: IoU 0.25
-    (14, 0, 20, 10),  # 60 pixels by themselves
-    (5, 12, 11, 24),  # 72 pixels, 54 of them in LVIS's first (0.75, IoU 0.27), 9 in LVIS's third
+    (5, 6, 7, 8),  # 4 pixels, inside LVIS's second: IoU 0.25
+    (14, 0, 20, 10),  # 60 pixels, disjoint from all others
+    (5, 12, 11, 24),  # 72 pixels, 54 of them inside LVIS's first (0.75, IoU 0.27), 9 inside LVIS's third
 ]
-# the objects of the set: those of LVIS, then those of COCO but for the first
+# the objects of the merged data set: those of LVIS, then those of COCO except the first
 OBJECTS = [*LVIS, *COCO[1:]]
 TREE = {
     0: {"children": [1], "parent": None, "node_level": 0},
@@ -27,21 +27,21 @@ TREE = {
     4: None,
     5: None,
 }
-# 0 begins a layer, 1 and 2 lie on it and not on one another; 3 lies on 0 and 1; 4 is free of 0; 5 lies on 0 and 2, not on 3
+# 0 begins a layer; 1 and 2 overlap 0, but not each other; 3 overlaps 0 and 1; 4 does not overlap 0; 5 overlaps 0 and 2, not 3
 MAPPING = [(0, 1), (1, 1), (1, 2), (2, 1), (0, 2), (2, 2)]
 CROWD = (0, 0, 20, 30)
 
 
 def polygon(y1, x1, y2, x2):
-    """The outline of a rectangle, as a polygon of COCO."""
+    """Return the outline of a rectangle as a COCO polygon."""
     return [x1, y1, x2, y1, x2, y2, x1, y2]
 
 
 def mask(y1, x1, y2, x2, size=SIZE):
     """Draw a rectangle: bool [H, W]."""
-    drawn = np.zeros(size, bool)
-    drawn[y1:y2, x1:x2] = True
-    return drawn
+    rectangle_mask = np.zeros(size, bool)
+    rectangle_mask[y1:y2, x1:x2] = True
+    return rectangle_mask
 
 
 def write_pair(folder, ids=(1, 4), missing=()):
@@ -50,7 +50,7 @@ def write_pair(folder, ids=(1, 4), missing=()):
     Args:
         folder: Path.
         ids: image ids that both files have. Each has the rectangles above.
-        missing: ids of those whose image file is not there.
+        missing: ids of the images without a file.
 
     Returns:
         (coco_json, lvis_json, images_dir): Paths.
@@ -58,9 +58,9 @@ def write_pair(folder, ids=(1, 4), missing=()):
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, rectangles, own in (("instances.json", COCO, 2), ("lvis.json", LVIS, 3)):
+    for name, rectangles, only_id in (("instances.json", COCO, 2), ("lvis.json", LVIS, 3)):
         entries, annotations = [], []
-        for image_id in (*ids, own):  # image 2 is COCO's alone, image 3 LVIS's
+        for image_id in (*ids, only_id):  # image 2 is only in COCO, image 3 only in LVIS
             entries.append({"id": image_id, "height": SIZE[0], "width": SIZE[1], "file_name": f"{image_id:012}.jpg",
                             "neg_category_ids": [], "not_exhaustive_category_ids": []})  # fmt: skip
             for rectangle in rectangles:

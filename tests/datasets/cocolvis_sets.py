@@ -1,11 +1,11 @@
-"""COCO+LVIS sets written by hand, by Python's own pickle."""
+"""COCO+LVIS data sets, written directly with Python's pickle."""
 import pickle
 
 import cv2
 import numpy as np
 
 SIZE = (20, 30)
-# object 0 with the part 1, the object 2 on another layer and another part 3 of object 0; then stuff: 4
+# object 0 with its part 1; object 2 on another layer; another part 3 of object 0; stuff 4
 RECTANGLES = [(2, 3, 12, 21), (4, 5, 8, 9), (14, 20, 19, 29), (3, 12, 10, 20), (0, 0, 2, 30)]
 MAPPING = [(0, 1), (1, 7), (1, 255), (2, 3), (0, 2)]
 HIERARCHY = {
@@ -25,37 +25,37 @@ def rectangle(index, size=SIZE):
 
 
 def png(layer):
-    """Encode uint8 [H, W] as PNG in an array of its bytes."""
+    """Encode uint8 [H, W] as a PNG, in an array of bytes."""
     return cv2.imencode(".png", layer)[1]
 
 
 def layers(size=SIZE, mapping=MAPPING):
     """Draw the layers of RECTANGLES: list of uint8 [H, W]."""
-    found = [np.zeros(size, np.uint8) for _ in range(1 + max(layer for layer, _ in mapping))]
+    label_maps = [np.zeros(size, np.uint8) for _ in range(1 + max(layer for layer, _ in mapping))]
     for index, (layer, number) in enumerate(mapping):
-        found[layer][rectangle(index, size)] = number
-    return found
+        label_maps[layer][rectangle(index, size)] = number
+    return label_maps
 
 
 def masks_file(size=SIZE, mapping=MAPPING):
-    """What a masks file of RECTANGLES holds."""
+    """Return the content of the masks file of RECTANGLES."""
     return [png(layer) for layer in layers(size, mapping)], list(mapping)
 
 
 def entry():
-    """What the hierarchy file says of such an image, in objects of its own."""
+    """Return a new entry of the hierarchy file for such an image."""
     nodes = {k: None if node is None else {**node, "children": [*node["children"]]} for k, node in HIERARCHY.items()}
     return {"num_instance_masks": 4, "hierarchy": nodes}
 
 
 def write_set(folder, hannotation, masks=None, protocol=4, size=SIZE):
-    """Write a part.
+    """Write a subset.
 
     Args:
-        folder: Path of the part, such as set/train.
+        folder: Path of the subset, such as set/train.
         hannotation: dict image id -> entry, or anything else.
-        masks: dict image id -> what its masks file holds; those of RECTANGLES for the others.
-        protocol: int. Of the pickles.
+        masks: dict image id -> content of its masks file; other images get that of RECTANGLES.
+        protocol: int. Protocol of the pickles.
         size: (height, width) of the images.
 
     Returns:

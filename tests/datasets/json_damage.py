@@ -1,10 +1,10 @@
-"""JSON files damaged at random, for the readers' tests."""
+"""Randomly damaged JSON files for tests of the readers."""
 import copy
 import json
 
 from hypothesis import strategies as st
 
-# JSON's own way to an infinity: a number too large for a float. json.dumps writes no such thing, so it is put in later.
+# A number too large for a float, which becomes infinity. json.dumps cannot write it, so it is inserted afterwards.
 _TOO_LARGE = "@too large@"
 JUNK = st.one_of(
     st.sampled_from([
@@ -18,32 +18,32 @@ JUNK = st.one_of(
 )  # fmt: skip
 
 
-def _places(value, path=()):
-    """Every place in a JSON value: the path of keys and positions that leads there."""
+def _paths(value, path=()):
+    """Yield the path of every value inside a JSON value, as keys and positions."""
     yield path
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
-        yield from _places(entry, (*path, key))
+        yield from _paths(entry, (*path, key))
 
 
 @st.composite
 def damaged_json(draw, content):
-    """The text of a JSON file whose content was damaged.
+    """Draw the text of a damaged JSON file.
 
     Args:
-        draw: of hypothesis.
-        content: dict. What the file holds when it is whole.
+        draw: hypothesis' function.
+        content: dict. The undamaged content.
 
     Returns:
-        str: up to three values replaced by something else or taken out, or the text broken off.
+        str: the JSON with up to three values replaced or removed, and sometimes truncated.
     """
     content = copy.deepcopy(content)
     for _ in range(draw(st.integers(1, 3))):
-        # hypothesis leans towards the first of a list: the deep places, so that not every file is damaged at its root
-        places = list(_places(content))[:0:-1]
-        if not places:
+        # deep paths first, because hypothesis prefers the first entries and would damage most files at their root
+        paths = list(_paths(content))[:0:-1]
+        if not paths:
             break
-        *path, last = draw(st.sampled_from(places))
+        *path, last = draw(st.sampled_from(paths))
         parent = content
         for key in path:
             parent = parent[key]
@@ -52,5 +52,5 @@ def damaged_json(draw, content):
         else:
             parent[last] = copy.deepcopy(draw(JUNK))
     text = json.dumps(content).replace(f'"{_TOO_LARGE}"', "1e999")
-    broken_off = draw(st.sampled_from([False] * 9 + [True]))
-    return text[: draw(st.integers(0, len(text)))] if broken_off else text
+    truncated = draw(st.sampled_from([False] * 9 + [True]))
+    return text[: draw(st.integers(0, len(text)))] if truncated else text

@@ -1,4 +1,4 @@
-"""What every reader of annotations has from its base: sizes, links, and what was left out."""
+"""Behaviour that all readers inherit: image sizes, links, and reports of what was skipped."""
 import logging
 
 import cv2
@@ -23,7 +23,7 @@ def make(folder, size=None):
     return dataset
 
 
-def test_an_unknown_size_comes_from_the_header_of_the_file(tmp_path):
+def test_unknown_size_is_read_from_the_image_header(tmp_path):
     dataset = make(tmp_path)
     assert "height" not in dataset.image_info[0] and dataset.image_size(0) == (4, 7)
     masks, class_ids = dataset.load_mask(0)
@@ -34,17 +34,17 @@ def test_an_unknown_size_comes_from_the_header_of_the_file(tmp_path):
     assert make(tmp_path, (40, 70)).image_size(0) == (40, 70)
 
 
-def test_a_size_is_not_read_from_what_is_loaded_otherwise(tmp_path):
-    class Turned(Squares):
+def test_size_is_that_of_the_loaded_image_if_load_image_is_overridden(tmp_path):
+    class Transposed(Squares):
         def load_image(self, image_id):
             return super().load_image(image_id).transpose(1, 0, 2)
 
     dataset = make(tmp_path)
-    dataset.__class__ = Turned
+    dataset.__class__ = Transposed
     assert dataset.image_size(0) == (7, 4)
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
+def test_link_out_of_the_folder_is_rejected(tmp_path):
     (tmp_path / "set").mkdir()
     dataset = make(tmp_path / "set")
     (tmp_path / "set" / "a.png").rename(tmp_path / "a.png")
@@ -54,7 +54,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
             use(0)
 
 
-def test_what_is_skipped_is_recorded_once_and_logged_by_reason(tmp_path, caplog):
+def test_skipped_entries_are_recorded_once_and_logged_by_reason(tmp_path, caplog):
     dataset = make(tmp_path)
     for where in (1, 2, 1):
         dataset.skip(where, "it has no mask")
@@ -66,12 +66,12 @@ def test_what_is_skipped_is_recorded_once_and_logged_by_reason(tmp_path, caplog)
         "a.json: 2 objects skipped, such as 1: it has no mask", "a.json: 1 objects skipped, such as 2: it has no class"]
 
 
-def test_an_image_is_turned_where_its_annotations_refer_to_it_so(tmp_path):
+def test_exif_orientation_is_applied_if_the_annotations_refer_to_it(tmp_path):
     from PIL import Image
 
     pixels = np.arange(4 * 7 * 3, dtype=np.uint8).reshape(4, 7, 3)
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn, to the right
+    exif[0x0112] = 6  # a quarter turn clockwise
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
     for info, expected in (({}, pixels), ({"exif_applied": True}, np.rot90(pixels, -1))):
         dataset = Squares()

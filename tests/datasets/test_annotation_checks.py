@@ -20,7 +20,7 @@ def faults(*annotations):
 
 
 def as_text(path, content):
-    """Annotations as they are read from a file: text still."""
+    """Write annotations to a file and read them without parsing them: they stay text."""
     path.write_text(json.dumps(content))
     return read_json(path, lazy="annotations")["annotations"]
 
@@ -33,19 +33,19 @@ def packed(counts, image_id="a", size=(2, 3)):
     ([3, 4.0], 5), ([], 0), ([-7], 7), ([1, math.nan], math.inf), ([1, -math.inf], math.inf), ([1, True], math.inf),
     ([1, None], math.inf), ([1, "2"], math.inf), ([1, [2]], math.inf), ([1, 10**400], math.inf), ([1.7e308] * 3, math.inf),
 ])  # fmt: skip
-def test_how_far_numbers_reach(values, expected):
+def test_reach_is_the_sum_of_absolute_values_or_infinity(values, expected):
     assert reach(values) == expected
 
 
 @given(st.lists(st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), st.text(max_size=2))))
-def test_numbers_reach_at_least_as_far_as_the_largest(values):
+def test_reach_is_at_least_the_largest_absolute_value(values):
     plain = all(type(v) in (int, float) and abs(v) < 1e300 for v in values)
     assert reach(values) >= max(map(abs, values), default=0) * (1 - 1e-12) if plain else reach(values) > 1e299
 
 
-def test_many_annotations_keep_their_faults_and_their_order():
-    """Packed counts are added up many at once, over the bounds of which nothing may shift."""
-    # 2 x 3 pixels: "24" is 2 of nothing and 4 of mask, "23" lacks one
+def test_faults_of_many_annotations_stay_with_them():
+    """Compressed counts are summed in chunks; results must not shift at the chunk boundaries."""
+    # 2 x 3 pixels: "24" is 2 background and 4 mask pixels; "23" lacks one
     annotations = [packed("23" if i % 7 == 3 else "24") if i % 5 else {"image_id": i} for i in range(700)]
     for i, result in enumerate(check_annotations(annotations, IMAGES, CATEGORIES)):
         expected = "image_id" if i % 5 == 0 else "add up" if i % 7 == 3 else None
@@ -55,7 +55,7 @@ def test_many_annotations_keep_their_faults_and_their_order():
             assert result[:2] == (None, None) and expected in result[2], i
 
 
-def test_packed_counts_of_images_of_several_sizes():
+def test_compressed_counts_are_checked_against_the_size_of_their_image():
     assert faults(packed("24"), packed("24", 7, (40, 60)), packed("P[2", 7, (40, 60)), packed("24", 7)) == [
         None, "the counts of its RLE do not add up to its height x width",
         # "P[2" is 0 + 32 * 11 + 1024 * 2 = 2400
@@ -71,14 +71,14 @@ PLAIN = {"image_id": 7, "category_id": 3, "iscrowd": 0, "area": 400, "bbox": [10
     ({}, None), ({"image_id": "a", "segmentation": [[0, 0, 1, 1, 2, 0]]}, None), ({"iscrowd": True}, None),
     ({"iscrowd": 1.0}, None), ({"area": None, "bbox": []}, None), ({"more": [{}]}, None),
     ({"segmentation": [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 0]]}, None),
-    ({"segmentation": [[500] * 100]}, None),  # each within ten times the image, their length beyond
+    ({"segmentation": [[500] * 100]}, None),  # each coordinate is within ten times the image size
     ({"segmentation": [[500] * 99 + [601]]}, "further out"), ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "three points"),
     ({"image_id": 7.5}, "image_id"), ({"image_id": True}, "image_id"), ({"image_id": "7.5"}, "image_id"),
     ({"category_id": 3.5}, "category_id"), ({"area": -0.5}, "area"), ({"area": True}, "area"), ({"bbox": [1, 2, 3]}, "bbox"),
     ({"bbox": [1e308] * 4}, "bbox"), ({"bbox": [1, 2, 3, "4"]}, "bbox"), ({"iscrowd": 2}, "iscrowd"),
     ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, "finite"), ({"segmentation": [[1, 2, 3, 4, 5, True]]}, "finite"),
 ])  # fmt: skip
-def test_annotations_that_are_text_still_are_checked_as_decoded_ones(tmp_path, change, fault):
+def test_unparsed_annotations_are_checked_like_parsed_ones(tmp_path, change, fault):
     annotation = {**PLAIN, **change}
     text = as_text(tmp_path / "a.json", {"annotations": [annotation]})
     ((image_id, category_id, reason, _, _),) = check_annotations(text, IMAGES, CATEGORIES)
@@ -90,7 +90,7 @@ def test_annotations_that_are_text_still_are_checked_as_decoded_ones(tmp_path, c
 
 
 @given(damaged_json({"annotations": [PLAIN, {**packed("24")}, PLAIN]}))
-def test_damaged_annotations_are_checked_as_decoded_ones(tmp_path_factory, text):
+def test_damaged_unparsed_annotations_are_checked_like_parsed_ones(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "damaged_annotations.json"
     path.write_text(text)
     try:

@@ -1,4 +1,4 @@
-"""Data sets of any format by one call, and what is said where there are none."""
+"""Opening a data set of any format with one call, and its errors."""
 import json
 
 import numpy as np
@@ -10,7 +10,7 @@ from mrcnn.datasets.catalog import open_dataset, recognise_format
 from tests.shared_data import shared_path
 
 
-def test_subsets_of_shapes_differ_and_come_again_the_same():
+def test_subsets_of_shapes_differ_and_are_reproducible():
     train, again, val = (open_dataset(None, "shapes", part, count=4, image_size=64) for part in ("train", "train", "val"))
     assert train.num_images == 4 and train.class_names == ["BG", "square", "circle", "triangle"]
     assert train.load_image(3).shape == (64, 64, 3)
@@ -18,7 +18,7 @@ def test_subsets_of_shapes_differ_and_come_again_the_same():
     assert (train.load_image(3) != val.load_image(3)).any()
 
 
-def test_a_folder_is_recognised_and_its_parts_are_named():
+def test_folder_is_recognised_and_its_subsets_are_named():
     folder = shared_path("data/tiny_coco")
     assert recognise_format(folder) == "coco"
     dataset = mrcnn.datasets.open(folder, subset="val")
@@ -27,19 +27,19 @@ def test_a_folder_is_recognised_and_its_parts_are_named():
         mrcnn.datasets.open(folder)
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, message", [
     ((None, "coco", "val"), "--dataset PATH"),
     ((None, "shapes", "minival"), "no subset 'minival'; it has train, val, test"),
     ((None,), "say which data to open"),
     (("gone", "coco", "val"), "gone does not exist"),
     (("gone",), "gone does not exist"),
 ])  # fmt: skip
-def test_what_is_missing_is_reported(arguments, said):
-    with pytest.raises(DataError, match=said):
+def test_missing_data_is_reported(arguments, message):
+    with pytest.raises(DataError, match=message):
         open_dataset(*arguments)
 
 
-def test_what_is_unknown_is_reported(tmp_path):
+def test_unknown_format_or_option_is_reported(tmp_path):
     with pytest.raises(ValueError, match="'cocoa' is not a data format: choose shapes, coco"):
         open_dataset(tmp_path, "cocoa", "val")
     with pytest.raises(ValueError, match="the format shapes has no option 'year'; it has count, image_size"):

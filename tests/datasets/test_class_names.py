@@ -1,17 +1,17 @@
-"""Names of classes, from a list or a file, and their order."""
+"""Class names from a list or a file, and their order."""
 import pytest
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.class_names import natural_key, read_class_names
 
 
-def test_a_list_and_a_file_say_the_same(tmp_path):
+def test_list_and_file_give_the_same_names(tmp_path):
     (tmp_path / "labels.txt").write_text("\ufeff__ignore__\n_background_\nnut\n\n fig \nnut\n", encoding="utf-8")
     for labels in (tmp_path / "labels.txt", str(tmp_path / "labels.txt"), ["nut", "fig", "nut"]):
         assert read_class_names(labels) == ["nut", "fig"]
 
 
-def test_what_is_not_usable_is_reported(tmp_path):
+def test_unusable_names_are_reported(tmp_path):
     with pytest.raises(DataError, match="gone.txt does not exist"):
         read_class_names(tmp_path / "gone.txt")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
@@ -21,6 +21,6 @@ def test_what_is_not_usable_is_reported(tmp_path):
         read_class_names(["_background_", " "])
 
 
-def test_numbers_in_names_count_by_value():
+def test_numbers_in_names_are_sorted_by_value():
     names = ["stage 10", "stage 2", "Beta", "alpha", "stage", "10", "9"]
     assert sorted(names, key=natural_key) == ["9", "10", "alpha", "Beta", "stage", "stage 2", "stage 10"]

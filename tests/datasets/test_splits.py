@@ -1,4 +1,4 @@
-"""Parts with each class in its share, groups that stay together, and views that are data sets."""
+"""Stratified splits, groups that stay together, and views that behave like data sets."""
 import inspect
 import pickle
 from collections import Counter
@@ -18,7 +18,7 @@ BOX = (1, 1, 9, 9)
 
 
 class Labelled(Dataset):
-    """Images that are known by their classes alone; a crowd has a negative one."""
+    """Images defined by the class ids of their instances; those of crowds are negative."""
 
     def load_instances(self, image_id):
         ids = self.image_info[image_id]["classes"]
@@ -37,16 +37,16 @@ def labelled(*images, groups=None):
     return dataset
 
 
-def test_each_class_is_in_its_share():
-    # 50 images of class 1, 20 of them with class 2 as well, 10 of class 3 alone
+def test_each_class_is_split_by_the_fractions():
+    # 50 images of class 1, 20 of them with class 2 as well, and 10 of class 3 only
     dataset = labelled(*[[1, 1, 2]] * 20, *[[1]] * 30, *[[3]] * 10)
     parts = split_images(dataset, {"train": 0.6, "val": 0.2, "test": 0.2})
     assert sorted(sum(parts.values(), [])) == list(range(60))
-    found = {name: Counter(c for i in ids for c in classes_on(dataset, i)) for name, ids in parts.items()}
-    assert found == {"train": {1: 30, 2: 12, 3: 6}, "val": {1: 10, 2: 4, 3: 2}, "test": {1: 10, 2: 4, 3: 2}}
+    counts = {name: Counter(c for i in ids for c in classes_on(dataset, i)) for name, ids in parts.items()}
+    assert counts == {"train": {1: 30, 2: 12, 3: 6}, "val": {1: 10, 2: 4, 3: 2}, "test": {1: 10, 2: 4, 3: 2}}
 
 
-def test_chance_alone_does_not_do_that():
+def test_random_split_does_not_balance_classes():
     dataset = labelled(*[[1]] * 95, *[[2]] * 5)
     rare = {sum(i >= 95 for i in split_images(dataset, {"train": 0.8, "val": 0.2}, stratify=False, seed=s)["val"])
             for s in range(20)}  # fmt: skip
@@ -54,21 +54,21 @@ def test_chance_alone_does_not_do_that():
     assert {sum(i >= 95 for i in split_images(dataset, {"train": 0.8, "val": 0.2}, seed=s)["val"]) for s in range(20)} == {1}
 
 
-def test_the_rarest_class_comes_first_and_a_single_image_goes_to_the_largest_part():
-    # class 3 is on one image; class 2 on two images, of which one is that with class 3
+def test_rarest_class_is_placed_first_and_a_single_image_goes_to_the_largest_subset():
+    # class 3 is in one image; class 2 in two images, one of them that with class 3
     dataset = labelled([1], [1], [1, 2, 3], [1, 2], [1], [1], [1], [1], [1], [1])
     parts = split_images(dataset, {"train": 0.8, "val": 0.2})
     assert 2 in parts["train"] and len(parts["val"]) == 2
 
 
-def test_the_seed_decides_and_is_all_that_does():
+def test_split_depends_on_the_seed_only():
     dataset = labelled(*[[1]] * 30)
     fractions = {"train": 0.5, "val": 0.5}
     assert split_images(dataset, fractions, seed=1) == split_images(dataset, fractions, seed=1)
     assert split_images(dataset, fractions, seed=1) != split_images(dataset, fractions, seed=2)
 
 
-def test_groups_never_cross_parts():
+def test_groups_are_never_split():
     groups = ["a", "a", "b", "c", "c", "c", "d", "e"]
     dataset = labelled(*[[1], [2], [1], [1], [2], [1], [2], [1]], groups=groups)
     by_key = split_images(dataset, {"train": 0.6, "val": 0.4}, group="scene")
@@ -80,14 +80,14 @@ def test_groups_never_cross_parts():
         split_images(dataset, {"train": 0.5, "val": 0.5}, group="site")
 
 
-def test_a_group_may_be_optional_in_its_expression():
+def test_optional_group_of_a_regular_expression_may_be_missing():
     group_of = group_by_id(r"(a)|b")
     assert [group_of({"id": name}) for name in ("a1", "b1", "c1")] == [("matched", "a"), ("matched", "b"), ("alone", "c1")]
     with pytest.raises(ValueError, match=r"'s\[' is not a regular expression"):
         group_by_id("s[")
 
 
-def test_folds():
+def test_folds_are_stratified_and_each_image_is_validated_once():
     dataset = labelled(*[[1]] * 9, *[[2]] * 6)
     folds = k_fold(dataset, 3, seed=4)
     assert sorted(i for _, val in folds for i in val) == list(range(15))
@@ -100,7 +100,7 @@ def test_folds():
         k_fold(dataset, 16)
 
 
-def test_images_that_are_empty_or_broken_are_shared_out_too():
+def test_empty_and_broken_images_are_distributed_too():
     dataset = labelled(*[[]] * 8, None, None)
     parts = split_images(dataset, {"train": 0.5, "val": 0.5})
     assert [len(ids) for ids in parts.values()] == [5, 5]
@@ -112,7 +112,7 @@ def test_no_subset_is_empty():
 
 
 @pytest.mark.parametrize("fractions", [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.0, "b": 0.0}, {"a": 1.5, "b": -0.5}])
-def test_fractions_that_do_not_sum_to_one_are_refused(fractions):
+def test_fractions_that_do_not_sum_to_one_are_rejected(fractions):
     with pytest.raises(ValueError, match="above 0, and their sum must be 1"):
         split_images(labelled([1], [2]), fractions)
 
@@ -137,7 +137,7 @@ def test_every_image_is_in_one_subset_and_no_group_in_two(images, seed):
 
 
 # --- views
-def test_a_view_is_a_data_set_of_some_images():
+def test_view_is_a_data_set_of_some_images():
     base = scenes([(1, *BOX)], [(2, 5, 5, 30, 40), (-3, *BOX)], [(3, *BOX)], cls=Scenes)
     view = subset_of(base, [2, 1])
     assert view.image_ids.tolist() == [0, 1] and view.num_images == 2 and view.class_names == base.class_names
@@ -160,17 +160,17 @@ def test_a_view_is_a_data_set_of_some_images():
     assert subset_of(view, [1]).load_mask(0)[1].tolist() == [2, -3]
 
 
-def test_a_view_asks_the_other_data_set_whatever_is_asked_of_an_image():
-    """A method that it inherits would answer for another image, or as a data set that knows nothing."""
-    of_an_image = {name for name, method in inspect.getmembers(Dataset, inspect.isfunction)
+def test_view_forwards_every_method_that_takes_an_image_id():
+    """An inherited method would return the values of another image, or of an empty data set."""
+    methods = {name for name, method in inspect.getmembers(Dataset, inspect.isfunction)
                    if "image_id" in inspect.signature(method).parameters and name != "add_image"}  # fmt: skip
-    assert len(of_an_image) >= 10 and of_an_image <= set(vars(DatasetView))
+    assert len(methods) >= 10 and methods <= set(vars(DatasetView))
     base = scenes([(1, *BOX)], [(2, *BOX)])
     base.coverage = lambda image_id: ({image_id}, {3})
     assert subset_of(base, [1]).coverage(0) == ({1}, {3})
 
 
-def test_a_view_tells_what_the_reader_skipped():
+def test_view_has_the_skipped_entries_of_the_reader():
     base = labelled([1])
     assert subset_of(base, [0]).skipped == [] and subset_of(base, [0]).notes == []
     base.skipped = [("a", "gone")]

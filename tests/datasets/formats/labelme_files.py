@@ -1,4 +1,4 @@
-"""labelme files for tests."""
+"""Writes labelme files for tests."""
 import base64
 import io
 import json
@@ -10,25 +10,25 @@ SIZE = (40, 60)
 
 
 def ring(left, top, right, bottom, clockwise=True):
-    """Points of a rectangle, as labelme writes them: [[x, y], ...], clockwise on the screen."""
+    """Return the corners of a rectangle as labelme writes them: [[x, y], ...], clockwise on the screen."""
     points = [[left, top], [right, top], [right, bottom], [left, bottom]]
     return points if clockwise else points[::-1]
 
 
 def shape(label, points, shape_type="polygon", **kwargs):
-    """One shape."""
+    """Return a shape."""
     return {"label": label, "points": points, "group_id": None, "shape_type": shape_type, "flags": {}, **kwargs}
 
 
 def png(mask):
-    """A mask as labelme keeps it. Args: mask: bool or uint8 [h, w]. Returns: str."""
+    """Encode a mask, bool or uint8 [h, w], as labelme stores it: str."""
     file = io.BytesIO()
     Image.fromarray(mask).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 
 def write(folder, shapes, name="a", size=SIZE, image=True, orientation=1, **fields):
-    """Write <name>.json and <name>.png of `size` as stored, in grey 90 but for a white corner. Returns: Path of the JSON."""
+    """Write <name>.json and <name>.png, grey 90 with one white corner, stored at `size`. Returns the path of the JSON."""
     path = folder / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if image:
@@ -40,7 +40,7 @@ def write(folder, shapes, name="a", size=SIZE, image=True, orientation=1, **fiel
 
 
 def save_image(path, size, orientation=1):
-    """Write an image whose pixel 0, 0 is white."""
+    """Write a grey image with a white pixel at (0, 0), and an EXIF orientation."""
     pixels = np.full((*size, 3), 90, np.uint8)
     pixels[0, 0] = 255
     exif = Image.Exif()
@@ -49,7 +49,7 @@ def save_image(path, size, orientation=1):
 
 
 def box(y1, x1, y2, x2, size=SIZE):
-    """The mask of a rectangle."""
+    """Draw the mask of a rectangle."""
     mask = np.zeros(size, bool)
     mask[y1:y2, x1:x2] = True
     return mask

@@ -35,7 +35,7 @@ def annotation(number, **kwargs):
 
 
 def write(tmp_path, annotations, images=None, categories=None, year="2017"):
-    """Write a small set in COCO's layout: image 7 of 40 x 60 with the annotations, image 9 without."""
+    """Write a small data set in COCO's layout: image 7 of 40 x 60 with the annotations, image 9 without any."""
     images = images or [{"id": i, "file_name": f"{i}.png", "height": 40, "width": 60} for i in (7, 9)]
     categories = categories or [{"id": 3, "name": "cat"}, {"id": 8, "name": "dog"}, {"id": 90, "name": "mouse"}]
     (tmp_path / "annotations").mkdir()
@@ -60,8 +60,8 @@ def rectangle(y1, x1, y2, x2):
     return mask
 
 
-def test_classes_images_and_all_forms_of_masks(tmp_path):
-    runs = [0, 0, 400, 40 * 50]  # ten columns of mask, fifty of nothing
+def test_classes_images_and_all_kinds_of_segmentations(tmp_path):
+    runs = [0, 0, 400, 40 * 50]  # ten columns of mask, fifty of background
     crowd = {"size": [40, 60], "counts": [runs[0], runs[2], runs[3]]}
     dataset = load(write(tmp_path, [
         annotation(1),
@@ -78,11 +78,11 @@ def test_classes_images_and_all_forms_of_masks(tmp_path):
     assert dataset.load_mask(1)[0].shape == (40, 60, 0)
     assert dataset.num_instances(0) == 2 and dataset.num_instances(1) == 0
     assert dataset.map_source_class_id("coco.90") == 3 and dataset.get_source_class_id(3, "coco") == 90
-    assert dataset.image_reference(0) == "7.png", "no image of COCO's own"
+    assert dataset.image_reference(0) == "7.png", "not an image of COCO"
     assert dataset.load_image(0).shape == (40, 60, 3)
 
 
-def test_ground_truth_keeps_the_annotations_own_area_and_box(tmp_path):
+def test_ground_truth_keeps_area_and_box_of_the_annotation(tmp_path):
     dataset = load(write(tmp_path, [
         annotation(1, area=387.5, bbox=[10.2, 5.1, 19.9, 19.8]),
         annotation(2, iscrowd=1, segmentation={"size": [40, 60], "counts": [0, 400, 2000]}, bbox=[0, 0, 10, 40]),
@@ -95,7 +95,7 @@ def test_ground_truth_keeps_the_annotations_own_area_and_box(tmp_path):
     assert dataset.ground_truth(1) == []
 
 
-def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
+def test_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
     bare = annotation(1)
     del bare["area"], bare["bbox"], bare["iscrowd"]
     dataset = load(write(tmp_path, [bare]))
@@ -140,22 +140,22 @@ def test_an_annotation_without_area_or_box_gets_those_of_its_mask(tmp_path):
         ({"category_id": True}, "category_id is not among the categories"),
     ],
 )
-def test_an_unusable_annotation_is_skipped_and_reported(tmp_path, caplog, fault, reason):
+def test_unusable_annotation_is_skipped_and_reported(tmp_path, caplog, fault, reason):
     dataset = load(write(tmp_path, [annotation(1), annotation(55, **fault)]))
     assert dataset.load_mask(0)[1].tolist() == [1]
-    ((number, told),) = dataset.skipped
-    assert number == 55 and reason in told
+    ((number, reported),) = dataset.skipped
+    assert number == 55 and reason in reported
     assert any("1 annotations skipped, such as 55" in record.getMessage() for record in caplog.records)
 
 
-def test_numbers_that_cannot_be_read_cost_their_annotation_only(tmp_path):
+def test_number_that_cannot_be_read_skips_only_its_annotation(tmp_path):
     folder = write(tmp_path, [annotation(1), annotation(2, area="@digits@"), annotation(3, score="@large@")])
     path = folder / "annotations" / "instances_train2017.json"
     path.write_text(path.read_text().replace('"@digits@"', "9" * 5000).replace('"@large@"', "1e999"))
     dataset = load(folder)
     ((where, reason),) = dataset.skipped
     assert where == "annotations[1]" and "it is not valid JSON: Exceeds the limit" in reason
-    # a field that nobody needs may hold anything
+    # a field that is not used may hold anything
     assert [a["id"] for a in dataset.annotations_of(0)] == [1, 3] and dataset.load_mask(0)[1].tolist() == [1, 1]
 
 
@@ -168,7 +168,7 @@ def test_annotations_are_kept_as_text_and_may_be_replaced(tmp_path):
     assert dataset.load_mask(0)[1].tolist() == [2] and dataset.num_instances(0) == 1
 
 
-def test_an_annotation_without_an_id_is_reported_by_its_place(tmp_path):
+def test_annotation_without_an_id_is_reported_by_its_position(tmp_path):
     bare = {key: value for key, value in annotation(1).items() if key != "id"}
     dataset = load(write(tmp_path, [bare, {**bare, "segmentation": []}, 5, annotation([3], area="x")]))
     assert dataset.load_mask(0)[1].tolist() == [1]
@@ -176,13 +176,13 @@ def test_an_annotation_without_an_id_is_reported_by_its_place(tmp_path):
     assert dataset.skipped[1][1] == "it is not an object"
 
 
-def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):
+def test_point_outside_the_image_but_within_the_limit_is_clipped(tmp_path):
     far = [-600, 5, 30, 5, 30, 25, -600, 25]  # 10 times the 60 pixels of the longer side
     dataset = load(write(tmp_path, [annotation(1, segmentation=[far])]))
     np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(5, 0, 25, 30))
 
 
-@pytest.mark.parametrize("images, categories, said", [
+@pytest.mark.parametrize("images, categories, message", [
     ([{"id": True}], None, r"images\[0\]: 'id' is True, expected a whole number or text"),
     ([{"id": [1]}], None, r"images\[0\]: 'id' is \[1\], expected"),
     (["7.png"], None, r"images\[0\] is '7.png', expected an object"),
@@ -200,36 +200,36 @@ def test_a_point_just_within_the_limit_and_one_far_outside_the_image(tmp_path):
     (None, [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}], "categories: entries 0 and 1 have the same id 3"),
     (None, [3], r"categories\[0\] is 3, expected an object"),
 ])  # fmt: skip
-def test_a_malformed_image_or_category(tmp_path, images, categories, said):
-    whole = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
-    images = [image if isinstance(image, str) else {**whole, **image} for image in images or [{}]]
+def test_malformed_image_or_category_is_an_error(tmp_path, images, categories, message):
+    valid = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
+    images = [image if isinstance(image, str) else {**valid, **image} for image in images or [{}]]
     content = {"images": images, "annotations": [annotation(1)], "categories": categories or [{"id": 3, "name": "cat"}]}
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=f"instances.json: {said}"):
+    with pytest.raises(DataError, match=f"instances.json: {message}"):
         open_subset(path)
 
 
-def test_a_polygon_of_two_points_beside_a_whole_one(tmp_path):
+def test_polygon_of_two_points_is_ignored_next_to_a_valid_one(tmp_path):
     dataset = load(write(tmp_path, [annotation(1, segmentation=[[1, 2, 3, 4], *SQUARE])]))
     np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(5, 10, 25, 30))
     assert len(make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2]) == 1
 
 
-def test_an_object_without_a_pixel_is_skipped(tmp_path):
+def test_object_without_pixels_is_skipped(tmp_path):
     dataset = load(write(tmp_path, [annotation(1, segmentation=[[1.1, 1.1, 1.3, 1.1, 1.3, 1.3]]), annotation(2)]))
     assert len(dataset.load_mask(0)[1]) == 1
     assert len(make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2]) == 1
 
 
-def test_some_classes_only(tmp_path):
+def test_class_ids_select_classes_and_their_images(tmp_path):
     images = [{"id": i, "file_name": f"{i}.png", "height": 40, "width": 60} for i in (1, 2, 3)]
     folder = write(tmp_path, [
         annotation(1, image_id=1), annotation(2, image_id=1, category_id=8), annotation(3, image_id=2, category_id=90),
     ], images)  # fmt: skip
     dataset = load(folder, class_ids=[8, 90])
     assert dataset.class_names == ["BG", "dog", "mouse"]
-    assert [info["id"] for info in dataset.image_info] == [1, 2]  # image 3 shows neither
+    assert [info["id"] for info in dataset.image_info] == [1, 2]  # image 3 has neither
     assert dataset.load_mask(0)[1].tolist() == [1]
     with pytest.raises(DataError, match=r"no category has the id 5; the ids are \[3, 8, 90\]"):
         load(folder, class_ids=[5])
@@ -241,18 +241,18 @@ def test_categories_can_be_merged(tmp_path):
     assert dataset.load_mask(0)[1].tolist() == [1, 1]
 
 
-def test_the_parts_of_the_2014_validation_set(tmp_path):
+def test_minival_of_2014_uses_the_images_of_val2014(tmp_path):
     write(tmp_path, [annotation(1)], year="2014")
     (tmp_path / "train2014").rename(tmp_path / "val2014")
     file = tmp_path / "annotations" / "instances_train2014.json"
     file.rename(file.with_name("instances_minival2014.json"))
     dataset = CocoDataset()
-    dataset.load_coco(tmp_path, "minival")  # of 2014, by default
+    dataset.load_coco(tmp_path, "minival")  # the year is 2014 by default
     dataset.prepare()
     assert dataset.load_image(0).shape == (40, 60, 3)
 
 
-def test_a_pycocotools_object_on_demand(tmp_path):
+def test_return_coco_returns_a_pycocotools_object(tmp_path):
     coco = CocoDataset().load_coco(write(tmp_path, [annotation(1)]), "train", 2017, return_coco=True)
     assert isinstance(coco, COCO) and coco.getCatIds() == [3, 8, 90] and coco.getImgIds() == [7, 9]
 
@@ -276,20 +276,20 @@ def test_reading_is_reported_in_stages(tmp_path, monkeypatch):
     assert len(dataset.image_info) == 2 and len(dataset.image_info[0]["annotations"]) == 5
 
 
-def test_a_file_alone_is_reported_in_stages_too(tmp_path):
+def test_reading_a_single_file_is_reported_in_stages(tmp_path):
     stages = RecordedStages()
     path = write(tmp_path, [annotation(1)]) / "annotations" / "instances_train2017.json"
     mrcnn.datasets.open(path, "coco", images=tmp_path / "train2017", progress=stages)
     assert stages.of("checking annotations") == [[(1, 1)]] and stages.of("listing images") == [[(2, 2)]]
 
 
-def test_a_folder_of_images_for_what_is_a_folder_itself_is_refused(tmp_path):
+def test_images_option_with_a_folder_that_contains_its_images_is_rejected(tmp_path):
     write(tmp_path, [annotation(1)])
     with pytest.raises(DataError, match=r"omit the folder of images, elsewhere \(--images\), or give the path"):
         mrcnn.datasets.open(tmp_path, "coco", images="elsewhere")
 
 
-def test_a_missing_file_says_what_there_is(tmp_path):
+def test_missing_annotation_file_lists_the_existing_ones(tmp_path):
     folder = write(tmp_path, [])
     with pytest.raises(DataError, match="instances_val2017.json does not exist; its folder has instances_train2017"):
         CocoDataset().load_coco(folder, "val", 2017)
@@ -307,27 +307,27 @@ def test_a_missing_file_says_what_there_is(tmp_path):
         ('{"images": [{"id": 1, "file_name": "a"}], "annotations": [], "categories": []}', "has no field 'height'"),
     ],
 )
-def test_a_file_that_is_not_cocos(tmp_path, content, message):
+def test_file_that_is_not_in_coco_format_is_an_error(tmp_path, content, message):
     folder = write(tmp_path, [])
     (folder / "annotations" / "instances_train2017.json").write_text(content)
     with pytest.raises(DataError, match=message):
         CocoDataset().load_coco(folder, "train", 2017)
 
 
-def test_two_images_of_one_id(tmp_path):
+def test_duplicate_image_id_is_an_error(tmp_path):
     image = {"id": 7, "file_name": "7.png", "height": 40, "width": 60}
     with pytest.raises(DataError, match="images: entries 0 and 1 have the same id 7"):
         load(write(tmp_path, [], [image, image]))
 
 
-def test_a_file_of_another_size_than_its_annotations_say(tmp_path):
+def test_image_of_a_different_size_than_annotated_is_an_error(tmp_path):
     images = [{"id": 7, "file_name": "7.png", "height": 60, "width": 40}]
     dataset = load(write(tmp_path, [annotation(1)], images))
     with pytest.raises(DataError, match=r"file is of size \(40, 60\) .* annotations say \(60, 40\)"):
         make_sample(dataset, 0, SampleSettings("none", num_classes=4))
 
 
-def test_a_subclass_that_overrides_load_mask_alone(tmp_path):
+def test_subclass_that_overrides_only_load_mask(tmp_path):
     class Halved(CocoDataset):
         def load_mask(self, image_id):
             return np.ones((*SIZE, 1), bool), np.array([2])
@@ -340,7 +340,7 @@ def test_a_subclass_that_overrides_load_mask_alone(tmp_path):
     assert dataset.num_instances(1) is None
 
 
-def test_images_of_another_source_beside_cocos(tmp_path):
+def test_images_of_another_source_can_be_added(tmp_path):
     class Mixed(CocoDataset):
         def load_mask(self, image_id):
             if self.image_info[image_id]["source"] != "mine":
@@ -359,7 +359,7 @@ def test_images_of_another_source_beside_cocos(tmp_path):
 
 @st.composite
 def coco_content(draw):
-    """A whole file of one to three images, and its masks and class ids, image by image."""
+    """Draw a valid file of one to three images, and the masks and class ids of each image."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     images, annotations, expected = [], [], []
     for i in range(draw(st.integers(1, 3))):
@@ -390,8 +390,8 @@ def coco_content(draw):
 
 
 @given(coco_content())
-def test_what_is_written_is_read_back(tmp_path_factory, whole):
-    content, expected = whole
+def test_written_instances_are_read_back(tmp_path_factory, valid):
+    content, expected = valid
     path = tmp_path_factory.mktemp("coco") / "a.json"
     path.write_text(json.dumps(content))
     dataset = mrcnn.datasets.open(path)
@@ -406,7 +406,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, whole):
 
 @settings(max_examples=150)
 @given(st.data())
-def test_damage_ends_as_a_data_error_or_is_skipped(tmp_path_factory, data):
+def test_damage_raises_a_data_error_or_is_skipped(tmp_path_factory, data):
     content, _ = data.draw(coco_content())
     path = tmp_path_factory.getbasetemp() / "damaged.json"
     path.write_text(data.draw(damaged_json(content)))
@@ -422,14 +422,14 @@ def test_damage_ends_as_a_data_error_or_is_skipped(tmp_path_factory, data):
 @pytest.mark.parametrize("name, address", [
     ("000000000139.jpg", True), ("COCO_val2014_000000000139.jpg", True), ("139.jpg", False), ("000000000140.jpg", False)
 ])  # fmt: skip
-def test_the_address_of_an_image_is_reported_of_those_of_coco(name, address):
+def test_image_reference_is_an_address_for_images_of_coco(name, address):
     dataset = CocoDataset()
     dataset.add_image("coco", 139, f"somewhere/{name}")
     assert dataset.image_reference(0) == ("https://cocodataset.org/#explore?id=139" if address else name)
 
 
 def use_all_of(dataset):
-    """Take out of a data set all that it gives of its images, but for the pixels; any error fails."""
+    """Call every method for every image; only loading the image itself may fail, because there is no file."""
     for image_id in dataset.image_ids:
         size = dataset.image_size(image_id)
         segmentations, class_ids = dataset.load_instances(image_id)
@@ -442,14 +442,14 @@ def use_all_of(dataset):
             dataset.load_image(image_id)
 
 
-def test_a_recognised_file(tmp_path):
+def test_recognise_tells_coco_from_other_files(tmp_path):
     path = tmp_path / "a.json"
-    whole = {"images": [{"id": 1}], "annotations": [{"id": 1}], "categories": [{"id": 1}]}
+    valid = {"images": [{"id": 1}], "annotations": [{"id": 1}], "categories": [{"id": 1}]}
     for change, reason in [
         ({}, None), ({"annotations": []}, None), ({"annotations": [{"segments_info": []}]}, "panoptic"),
         ({"categories": [{"id": 1, "frequency": "r"}]}, "LVIS"), ({"images": [{"id": 1, "neg_category_ids": []}]}, "LVIS"),
     ]:  # fmt: skip
-        path.write_text(json.dumps({**whole, **change}))
+        path.write_text(json.dumps({**valid, **change}))
         assert recognise(path) is None if reason is None else reason in recognise(path)
     path.write_text('{"images": [], "annotations": []}')
     assert recognise(path) == "the JSON has no 'categories'"
@@ -464,14 +464,14 @@ def tiny_coco():
     return load(shared_path("data/tiny_coco"))
 
 
-def test_photographs_classes_and_counts(tiny_coco):
+def test_photographs_have_known_classes_and_counts(tiny_coco):
     assert tiny_coco.num_classes == 81 and tiny_coco.num_images == 32 and tiny_coco.skipped == []
     assert tiny_coco.class_names[:2] == ["BG", "person"] and tiny_coco.class_names[80] == "toothbrush"
     truth = [t for i in tiny_coco.image_ids for t in tiny_coco.ground_truth(i)]
     assert len(truth) == 288 and sum(t["iscrowd"] for t in truth) == 4
 
 
-def test_photographs_have_the_masks_that_pycocotools_draws(tiny_coco):
+def test_photographs_have_the_masks_of_pycocotools(tiny_coco):
     coco = load(shared_path("data/tiny_coco")).load_coco(shared_path("data/tiny_coco"), "train", 2017, return_coco=True)
     for image_id in tiny_coco.image_ids:
         annotations = coco.loadAnns(coco.getAnnIds(tiny_coco.image_info[image_id]["id"]))
@@ -483,7 +483,7 @@ def test_photographs_have_the_masks_that_pycocotools_draws(tiny_coco):
             np.testing.assert_array_equal(masks, np.stack(expected, axis=2))
 
 
-def test_photographs_through_the_compact_and_the_dense_form(tiny_coco):
+def test_mini_masks_of_photographs_from_polygons_and_from_dense_masks_agree(tiny_coco):
     class Dense(CocoDataset):
         def load_mask(self, image_id):
             return super().load_mask(image_id)
@@ -498,13 +498,13 @@ def test_photographs_through_the_compact_and_the_dense_form(tiny_coco):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])
         if ours[2].tolist() == theirs[2].tolist() and len(ours[2]):
-            gap = np.abs(ours[3] - theirs[3])  # a spike of an outline may meet no pixel centre of the file
+            gap = np.abs(ours[3] - theirs[3])  # a thin spike of an outline may cover no pixel centre of the original
             assert gap.max() <= 4 and gap.mean() < 0.7
             agreement += list((ours[4] & theirs[4]).sum((1, 2)) / np.maximum((ours[4] | theirs[4]).sum((1, 2)), 1))
     assert len(agreement) > 250 and np.mean(agreement) > 0.9
 
 
-def test_photographs_at_full_size_agree_with_their_mini_masks(tiny_coco):
+def test_full_size_masks_of_photographs_agree_with_their_mini_masks(tiny_coco):
     settings = dict(resize_mode="square", min_dim=800, max_dim=1024, num_classes=81)
     for image_id in range(0, 32, 4):
         mini = make_sample(tiny_coco, image_id, SampleSettings(mini_mask_shape=(56, 56), **settings))
@@ -512,18 +512,18 @@ def test_photographs_at_full_size_agree_with_their_mini_masks(tiny_coco):
         assert full[0].shape == (1024, 1024, 3) and full[1].shape == (93,) and full[4].shape[1:] == (1024, 1024)
         np.testing.assert_array_equal(mini[3], full[3])
         if len(full[2]):
-            assert np.abs(extract_bboxes(np.moveaxis(full[4], 0, -1)) - full[3]).max() <= 3  # thin corners meet no pixel centre
+            assert np.abs(extract_bboxes(np.moveaxis(full[4], 0, -1)) - full[3]).max() <= 3  # thin corners may vanish
             assert (minimize_mask(full[3], np.moveaxis(full[4], 0, -1), (56, 56)) != np.moveaxis(mini[4], 0, -1)).mean() < 0.03
 
 
-def test_photographs_are_all_loaded_in_a_pass(tiny_coco):
+def test_every_photograph_is_loaded_once_per_pass(tiny_coco):
     target = TargetSettings(np.array([[0.0, 0, 64, 64]]), 4, np.ones(4), 100)
     loader = Loader(tiny_coco, SampleSettings("square", 200, 256, num_classes=81), target, 5)  # 30 images, in six full batches
     seen = sorted(int(i) for step in range(len(loader)) for i in loader[step][1][:, 0])
     assert seen == sorted(set(range(32)) - {25, 29}) and loader.empty == {25, 29} and not loader.broken
 
 
-def test_photographs_in_the_classic_generator_at_the_default_size(tiny_coco):
+def test_classic_generator_yields_classic_shapes_at_the_default_size(tiny_coco):
     shapes = backbone_shapes((1024, 1024), (4, 8, 16, 32, 64))
     anchors = generate_pyramid_anchors((32, 64, 128, 256, 512), (0.5, 1, 2), shapes, (4, 8, 16, 32, 64), 1)
     std = np.array([0.1, 0.1, 0.2, 0.2])

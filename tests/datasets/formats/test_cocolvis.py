@@ -1,4 +1,4 @@
-"""COCO+LVIS: the tree, the layers, and what is not as it should be."""
+"""COCO+LVIS: the hierarchy, the layers, and damaged files."""
 import json
 import pickle
 import re
@@ -30,13 +30,13 @@ def load(folder, **options):
     return dataset
 
 
-def only(tmp_path, value=None, masks=None, **options):
-    """Open a set of one image."""
+def open_one(tmp_path, value=None, masks=None, **options):
+    """Write and open a data set of one image."""
     write_set(tmp_path, {ID: entry() if value is None else value}, None if masks is None else {ID: masks})
     return load(tmp_path, **options)
 
 
-def test_a_part_with_all_its_objects(tmp_path):
+def test_subset_is_read_with_all_its_objects(tmp_path):
     for part in ("train", "val"):
         write_set(tmp_path / part, {"10": entry(), 9: entry(), ID: entry()})
     assert recognise_format(tmp_path) == recognise_format(tmp_path / "val") == "cocolvis"
@@ -44,7 +44,7 @@ def test_a_part_with_all_its_objects(tmp_path):
         mrcnn.datasets.open(tmp_path)
     dataset = mrcnn.datasets.open(tmp_path, subset="train")
     assert dataset.class_names == ["BG", "object"] and dataset.sources == ["", "cocolvis"]
-    assert [info["id"] for info in dataset.image_info] == [7, 9, 10]  # as numbers, not as text
+    assert [info["id"] for info in dataset.image_info] == [7, 9, 10]  # sorted as numbers, not as text
     assert dataset.image_info[0]["path"].endswith(f"train/images/{ID}.jpg")
     assert dataset.load_image(0)[0, 0, 0] == 120 and dataset.load_image(1)[0, 0, 0] == 70
     masks, class_ids = dataset.load_mask(0)
@@ -55,8 +55,8 @@ def test_a_part_with_all_its_objects(tmp_path):
     assert dataset.skipped == [] and len(dataset.ground_truth(2)) == 4
 
 
-def test_the_tree_is_kept(tmp_path):
-    dataset = only(tmp_path)
+def test_hierarchy_is_kept(tmp_path):
+    dataset = open_one(tmp_path)
     info = dataset.image_info[0]
     assert info["num_instance_masks"] == 4 and info["hierarchy"] == entry()["hierarchy"]
     annotations = dataset.annotations_of(0)
@@ -69,8 +69,8 @@ def test_the_tree_is_kept(tmp_path):
     ("all", False, [0, 1, 2, 3]), ("whole", False, [0, 2]), ("parts", False, [1, 3]),
     ("all", True, [0, 1, 2, 3, 4]), ("whole", True, [0, 2, 4]),
 ])  # fmt: skip
-def test_levels_and_stuff(tmp_path, levels, stuff, ids):
-    dataset = only(tmp_path, levels=levels, stuff=stuff)
+def test_levels_and_stuff_select_objects(tmp_path, levels, stuff, ids):
+    dataset = open_one(tmp_path, levels=levels, stuff=stuff)
     assert [a["id"] for a in dataset.annotations_of(0)] == ids
     masks, class_ids = dataset.load_mask(0)
     np.testing.assert_array_equal(masks, np.stack([rectangle(i) for i in ids], axis=2))
@@ -79,7 +79,7 @@ def test_levels_and_stuff(tmp_path, levels, stuff, ids):
     assert [a["is_stuff"] for a in dataset.annotations_of(0)] == [i == 4 for i in ids]
 
 
-def test_ids_of_text_tuples_and_arrays(tmp_path):
+def test_ids_may_be_text_and_sequences_tuples_or_arrays(tmp_path):
     nodes = {"0": {"children": ["1"], "parent": None, "node_level": "0"},
              np.int64(1): {"children": (), "parent": "0", "node_level": 1}}  # fmt: skip
     masks = (tuple(png(layer).reshape(-1, 1) for layer in layers()[:2]), np.array(MAPPING[:3]))
@@ -88,11 +88,11 @@ def test_ids_of_text_tuples_and_arrays(tmp_path):
         dataset = load(tmp_path, levels="parts")
         assert [a["id"] for a in dataset.annotations_of(0)] == [1]
         assert dataset.image_info[0]["hierarchy"][0] == {"children": [1], "parent": None, "node_level": 0}
-        dataset = load(tmp_path, levels="whole")  # 2 is not in the hierarchy: an object by itself
+        dataset = load(tmp_path, levels="whole")  # 2 is not in the hierarchy, so it is a whole object
         assert [a["id"] for a in dataset.annotations_of(0)] == [0, 2]
 
 
-def test_an_allow_list(tmp_path):
+def test_allow_list_selects_images(tmp_path):
     write_set(tmp_path, {ID: entry(), 8: entry(), "9": entry()})
     path = tmp_path / "allow.json"
     path.write_text(json.dumps([7, "9", 77]))
@@ -106,7 +106,7 @@ def test_an_allow_list(tmp_path):
             load(tmp_path, allow_list=path)
 
 
-def test_the_stages_are_reported(tmp_path):
+def test_stages_are_reported(tmp_path):
     write_set(tmp_path, {1: entry(), 2: entry(), 3: entry()})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, allow_list=[1, 3], progress=stages)
@@ -115,7 +115,7 @@ def test_the_stages_are_reported(tmp_path):
     ]  # fmt: skip
 
 
-def test_images_without_objects_and_objects_without_pixels(tmp_path):
+def test_images_without_objects_and_objects_without_pixels_are_read(tmp_path):
     entries = {i: {"num_instance_masks": i, "hierarchy": {}} for i in (0, 1)}
     write_set(tmp_path, entries, {0: ([], []), 1: (masks_file()[0], [(0, 99)])})
     dataset = load(tmp_path)
@@ -124,7 +124,7 @@ def test_images_without_objects_and_objects_without_pixels(tmp_path):
     assert len(make_sample(dataset, 1, SampleSettings("none", num_classes=2))[2]) == 0
 
 
-def test_a_subclass_that_overrides_the_masks(tmp_path):
+def test_subclass_that_overrides_only_load_mask(tmp_path):
     class Whole(CocoLvisDataset):
         def load_mask(self, image_id):
             return np.ones((*SIZE, 1), bool), np.array([1])
@@ -136,9 +136,9 @@ def test_a_subclass_that_overrides_the_masks(tmp_path):
     assert dataset.num_instances(0) is None and len(dataset.ground_truth(0)) == 1
 
 
-def test_unknown_levels(tmp_path):
+def test_unknown_levels_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="levels is 'part': choose all, whole, parts"):
-        only(tmp_path, levels="part")
+        open_one(tmp_path, levels="part")
 
 
 def changed(**fields):
@@ -174,7 +174,7 @@ def node(**fields):
     (node(parent=1), "hierarchy has a loop: 1 lies in itself"),
     (changed(hierarchy={i: {"children": [1 - i], "parent": 1 - i, "node_level": 0} for i in (0, 1)}), "hierarchy has a loop"),
 ])  # fmt: skip
-def test_an_unusable_entry_is_skipped_and_reported(tmp_path, caplog, value, said):
+def test_unusable_entry_is_skipped_and_reported(tmp_path, caplog, value, said):
     write_set(tmp_path, {ID: value, 8: entry()}, {ID: masks_file()})
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == [8]
@@ -184,7 +184,7 @@ def test_an_unusable_entry_is_skipped_and_reported(tmp_path, caplog, value, said
     assert any("1 images or hierarchies skipped" in record.getMessage() for record in caplog.records)
 
 
-def test_ids_that_are_none_or_the_same(tmp_path):
+def test_invalid_and_duplicate_ids_are_skipped(tmp_path):
     write_set(tmp_path, {7: entry()})
     ids = (7, "../../etc/passwd", "007", -1, b"7", None)
     (tmp_path / "hannotation.pickle").write_bytes(pickle.dumps(dict.fromkeys(ids, entry())))
@@ -195,9 +195,9 @@ def test_ids_that_are_none_or_the_same(tmp_path):
     assert dataset.skipped[1][1] == "another image has this id"
 
 
-def test_parents_are_used_where_children_differ(tmp_path):
+def test_parents_are_used_if_children_disagree(tmp_path):
     nodes = {0: None, 1: {"children": [2], "parent": 0, "node_level": 1}, 2: {"children": [], "parent": None, "node_level": 0}}
-    dataset = only(tmp_path, {"num_instance_masks": 4, "hierarchy": nodes}, levels="whole")
+    dataset = open_one(tmp_path, {"num_instance_masks": 4, "hierarchy": nodes}, levels="whole")
     hierarchy = dataset.image_info[0]["hierarchy"]
     assert hierarchy[0] == {"children": [1], "parent": None, "node_level": 0} and hierarchy[1]["children"] == []
     assert [a["id"] for a in dataset.annotations_of(0)] == [0, 2, 3]
@@ -205,8 +205,8 @@ def test_parents_are_used_where_children_differ(tmp_path):
     assert where == f"image {ID}" and "the parents are used" in reason
 
 
-def wide(height, width, depth=8, color=0):
-    """A PNG that declares a size, and has no pixels."""
+def header_only(height, width, depth=8, color=0):
+    """Return a PNG that declares a size, but has no pixels."""
     header = struct.pack(">I4sIIBB", 13, b"IHDR", width, height, depth, color)
     return np.frombuffer(b"\x89PNG\r\n\x1a\n" + header + b"x" * 9, np.uint8)
 
@@ -230,52 +230,52 @@ def wide(height, width, depth=8, color=0):
     (([b"GIF89a"] * 3, MAPPING), "layer 0 is not a PNG"),
     (([png(layer)[:60] for layer in layers()], MAPPING), "layer 0 is damaged"),
     (([png(layer)[:9] for layer in layers()], MAPPING), "layer 0 is not a PNG"),
-    (([wide(100_000, 100_000)] * 3, MAPPING), "layer 0 declares 100000 x 100000 pixels"),
-    (([wide(20, 30)] * 3, MAPPING), "layer 0 is damaged"),
-    (([wide(20, 30, 16)] * 3, MAPPING), "layer 0 is a PNG of 16 bits and colour type 0, expected 8 bits of grey"),
+    (([header_only(100_000, 100_000)] * 3, MAPPING), "layer 0 declares 100000 x 100000 pixels"),
+    (([header_only(20, 30)] * 3, MAPPING), "layer 0 is damaged"),
+    (([header_only(20, 30, 16)] * 3, MAPPING), "layer 0 is a PNG of 16 bits and colour type 0, expected 8 bits of grey"),
     (([cv2.imencode(".png", np.zeros((*SIZE, 3), np.uint8))[1]] * 3, MAPPING), "layer 0 is a PNG of 8 bits and colour type 2"),
     (masks_file((21, 30)), r"layer 0 is of size \(21, 30\), but its image is of size \(20, 30\)"),
 ])  # fmt: skip
-def test_masks_that_are_none(tmp_path, masks, said):
-    dataset = only(tmp_path, masks=masks)
+def test_invalid_masks_file_is_an_error(tmp_path, masks, said):
+    dataset = open_one(tmp_path, masks=masks)
     with pytest.raises(DataError, match=f"masks/{ID}.pickle.*{said}"):
         dataset.load_mask(0)
-    with pytest.raises(DataError, match="its masks cannot be loaded"):  # what the loader reports, and goes on
+    with pytest.raises(DataError, match="its masks cannot be loaded"):  # reported by the loader, which continues
         make_sample(dataset, 0, SampleSettings("none", num_classes=2))
 
 
-def test_a_harmful_pickle_is_refused_at_each_entry(tmp_path):
+def test_harmful_pickle_is_rejected_at_every_entry_point(tmp_path):
     trap = tmp_path / "trap"
-    folder, inside = write_set(tmp_path / "set", {ID: entry()}), write_set(tmp_path / "nested", {ID: entry()})
+    folder, nested = write_set(tmp_path / "set", {ID: entry()}), write_set(tmp_path / "nested", {ID: entry()})
     dataset = load(folder)
     for data, said in harmful(trap):
         said = f"is a pickle with .*({said})"
         (folder / "hannotation.pickle").write_bytes(data)
         (folder / "masks" / f"{ID}.pickle").write_bytes(data)
         assert recognise_format(folder) == "cocolvis"
-        for way in (lambda: load(folder), lambda: mrcnn.datasets.open(folder)):
+        for call in (lambda: load(folder), lambda: mrcnn.datasets.open(folder)):
             with pytest.raises(DataError, match=f"hannotation.pickle {said}"):
-                way()
-        for way in (dataset.annotations_of, dataset.load_mask, dataset.load_instances, dataset.ground_truth,
+                call()
+        for call in (dataset.annotations_of, dataset.load_mask, dataset.load_instances, dataset.ground_truth,
                     dataset.load_masks_file):  # fmt: skip
             with pytest.raises(DataError, match=f"masks/{ID}.pickle {said}"):
-                way(0)
-        # and in the places of what is looked at: a value and a key of the hierarchy, a layer, a mapping
+                call(0)
+        # and nested in the data: as a value of the hierarchy, a layer, a mapping
         if data[:1] == b"\x80" and data[1] == 4 and data[2:3] == b"\x95":
-            value = data[11:-1]  # without its head and its end
-            (inside / "hannotation.pickle").write_bytes(b"\x80\x04}X\x01\x00\x00\x007" + value + b"s.")
+            value = data[11:-1]  # without its header and the final STOP
+            (nested / "hannotation.pickle").write_bytes(b"\x80\x04}X\x01\x00\x00\x007" + value + b"s.")
             with pytest.raises(DataError, match=f"hannotation.pickle {said}"):
-                load(inside)
+                load(nested)
             for masks in (b"](" + value + b"e]\x86", b"]](" + value + b"e\x86"):
-                (inside / "masks" / f"{ID}.pickle").write_bytes(b"\x80\x04" + masks + b".")
+                (nested / "masks" / f"{ID}.pickle").write_bytes(b"\x80\x04" + masks + b".")
                 write = pickle.dumps({ID: entry()})
-                (inside / "hannotation.pickle").write_bytes(write)
+                (nested / "hannotation.pickle").write_bytes(write)
                 with pytest.raises(DataError, match=f"{ID}.pickle {said}"):
-                    load(inside).load_mask(0)
+                    load(nested).load_mask(0)
     assert not trap.exists()
 
 
-def test_what_is_missing(tmp_path):
+def test_missing_files_are_named(tmp_path):
     with pytest.raises(DataError, match="no hannotation.pickle in it"):
         open_subset(tmp_path)
     write_set(tmp_path, {ID: entry()})
@@ -293,7 +293,7 @@ def test_what_is_missing(tmp_path):
         load(tmp_path)
 
 
-def test_images_of_another_kind_and_bombs(tmp_path, monkeypatch):
+def test_png_images_are_read_and_images_above_the_pixel_limit_are_rejected(tmp_path, monkeypatch):
     write_set(tmp_path, {ID: entry()})
     (tmp_path / "images" / f"{ID}.jpg").unlink()
     assert cv2.imwrite(str(tmp_path / "images" / f"{ID}.png"), np.full((*SIZE, 3), 9, np.uint8))
@@ -307,7 +307,7 @@ def test_images_of_another_kind_and_bombs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["hannotation.pickle", f"masks/{ID}.pickle", f"images/{ID}.jpg"])
-def test_links_out_of_the_folder(tmp_path, name):
+def test_links_out_of_the_folder_are_rejected(tmp_path, name):
     folder = write_set(tmp_path / "set", {ID: entry()})
     (folder / name).rename(tmp_path / "elsewhere.jpg")
     (folder / name).symlink_to(tmp_path / "elsewhere.jpg")
@@ -321,7 +321,7 @@ def test_links_out_of_the_folder(tmp_path, name):
 
 @st.composite
 def scenes(draw):
-    """(size, label maps, mapping, hierarchy): random layers, objects in any order, random parents before their children."""
+    """Draw size, label maps, mapping and hierarchy: random layers, objects in any order, parents before their children."""
     size = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
     maps, mapping = [], []
     for layer in range(draw(st.integers(1, 3))):
@@ -339,17 +339,17 @@ def scenes(draw):
 
 
 @given(scenes(), st.sampled_from(["all", "whole", "parts"]), st.integers(0, 5))
-def test_what_was_written_is_read(tmp_path_factory, scene, levels, protocol):
+def test_written_objects_are_read_back(tmp_path_factory, scene, levels, protocol):
     size, maps, mapping, value = scene
     folder = write_set(tmp_path_factory.mktemp("set"), {ID: value}, {ID: ([png(m) for m in maps], mapping)}, protocol, size)
     dataset = load(folder, levels=levels, stuff=True)
     parents = {i: (value["hierarchy"][i] or {"parent": None})["parent"] for i in range(value["num_instance_masks"])}
     wanted = [i for i in parents if levels == "all" or (parents[i] is None) == (levels == "whole")]
     wanted += range(value["num_instance_masks"], len(mapping))
-    found = dataset.annotations_of(0)
-    assert [a["id"] for a in found] == wanted and dataset.skipped == []
-    assert [a["parent"] for a in found] == [parents.get(i) for i in wanted]
-    for annotation in found:
+    annotations = dataset.annotations_of(0)
+    assert [a["id"] for a in annotations] == wanted and dataset.skipped == []
+    assert [a["parent"] for a in annotations] == [parents.get(i) for i in wanted]
+    for annotation in annotations:
         layer, number = mapping[annotation["id"]]
         np.testing.assert_array_equal(decode_rle(annotation["segmentation"]), maps[layer] == number)
 
@@ -363,11 +363,11 @@ anything = st.recursive(
 
 @given(st.data(), anything, st.booleans())
 @settings(max_examples=60)
-def test_damage_of_any_kind_is_reported(tmp_path_factory, data, value, in_masks):
-    """Something else in any place of a tree: the image is left out, or its masks are refused, or all is well."""
+def test_damage_of_any_kind_raises_a_data_error_or_is_skipped(tmp_path_factory, data, value, in_masks):
+    """A random value anywhere in the data: the image is skipped, its masks raise a DataError, or nothing is wrong."""
     content = {ID: entry(), 8: entry()} if not in_masks else [*masks_file()]
     holder = content
-    while True:  # walk down to some place
+    while True:  # descend to a random position
         places = list(holder) if isinstance(holder, dict) else range(len(holder))
         place = data.draw(st.sampled_from(list(places)))
         below = holder[place]
@@ -390,4 +390,4 @@ def test_damage_of_any_kind_is_reported(tmp_path_factory, data, value, in_masks)
             dataset.load_mask(i)
             dataset.ground_truth(i)
     except DataError as error:
-        assert name in str(error) or "does not exist" in str(error)  # the ids may be others now
+        assert name in str(error) or "does not exist" in str(error)  # the ids may have changed

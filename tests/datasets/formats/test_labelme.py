@@ -1,4 +1,4 @@
-"""labelme's files: shapes worked out by hand, folders, and photographs against what another converter makes of them."""
+"""labelme: hand-computed shapes, folders, and photographs compared with the result of another converter."""
 import json
 import math
 import pickle
@@ -25,13 +25,13 @@ def load(folder, **options):
 
 
 def masks_of(folder, **options):
-    """Masks of the only image, as a list, and the names of their classes."""
+    """Return the masks of the only image as a list, and the names of their classes."""
     dataset = load(folder, **options)
     masks, class_ids = dataset.load_mask(0)
     return [masks[:, :, i] for i in range(masks.shape[2])], [dataset.class_names[i] for i in class_ids]
 
 
-def test_shapes_that_have_corners(tmp_path):
+def test_polygons_and_rectangles_become_masks(tmp_path):
     write(tmp_path, [shape("cat", SQUARE), shape("dog", [[50, 30], [40, 35]], "rectangle"),
                      shape("dog", ring(1, 30, 5, 36), "rectangle"),
                      {"label": "cat", "points": ring(40, 2, 44, 4)}])  # fmt: skip
@@ -45,7 +45,7 @@ def test_shapes_that_have_corners(tmp_path):
     assert dataset.skipped == [] and dataset.notes == [] and dataset.image_size(0) == (40, 60)
 
 
-def test_samples_of_it_train(tmp_path):
+def test_training_samples_have_masks_and_boxes(tmp_path):
     write(tmp_path, [shape("dog", SQUARE), shape("cat", ring(40, 2, 50, 8))])
     dataset = pickle.loads(pickle.dumps(load(tmp_path)))
     image, _, class_ids, boxes, masks = make_sample(dataset, 0, SampleSettings("none", num_classes=3, mini_mask_shape=None))
@@ -54,15 +54,15 @@ def test_samples_of_it_train(tmp_path):
     np.testing.assert_array_equal(masks, np.stack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
 
 
-def test_a_circle(tmp_path):
+def test_circle_becomes_a_disc(tmp_path):
     write(tmp_path, [shape("ball", [[30, 20], [30, 8]], "circle")])
     ((mask,), _) = masks_of(tmp_path)
     y, x = np.mgrid[:40, :60] + 0.5
-    assert (mask != (np.hypot(x - 30, y - 20) < 12)).sum() <= 8  # of 452: the rim to a tenth of a pixel
+    assert (mask != (np.hypot(x - 30, y - 20) < 12)).sum() <= 8  # of 452 pixels, all at the rim
     assert abs(mask.sum() - math.pi * 144) < 8
 
 
-def test_a_line_has_a_width(tmp_path):
+def test_linestrip_is_drawn_with_a_width(tmp_path):
     write(tmp_path, [shape("wire", [[10, 20], [40, 20]], "linestrip")])
     np.testing.assert_array_equal(masks_of(tmp_path)[0][0], box(15, 10, 25, 40))  # labelme draws 10 pixels
     np.testing.assert_array_equal(masks_of(tmp_path, line_width=4)[0][0], box(18, 10, 22, 40))
@@ -71,21 +71,21 @@ def test_a_line_has_a_width(tmp_path):
 
 
 @pytest.mark.parametrize("of_bytes", [False, True])
-def test_a_mask_is_placed_at_its_first_point(tmp_path, of_bytes):
+def test_mask_is_placed_at_its_first_point(tmp_path, as_uint8):
     mask = np.array([[1, 1, 0], [0, 1, 1]], bool)
-    held = png(mask.astype(np.uint8) if of_bytes else mask)
-    write(tmp_path, [shape("leaf", [[20, 7], [22, 8]], "mask", mask=held),
-                     shape("leaf", [[58, 39], [60, 40]], "mask", mask=held),
-                     shape("leaf", [[-1, -1], [1, 0]], "mask", mask=held)])  # fmt: skip
+    encoded = png(mask.astype(np.uint8) if as_uint8 else mask)
+    write(tmp_path, [shape("leaf", [[20, 7], [22, 8]], "mask", mask=encoded),
+                     shape("leaf", [[58, 39], [60, 40]], "mask", mask=encoded),
+                     shape("leaf", [[-1, -1], [1, 0]], "mask", mask=encoded)])  # fmt: skip
     expected = [np.zeros((40, 60), bool) for _ in range(3)]
     expected[0][7:9, 20:23] = mask
-    expected[1][39, 58:60] = mask[0, :2]  # what lies outside is cut off
+    expected[1][39, 58:60] = mask[0, :2]  # clipped at the edges of the image
     expected[2][0, 0:2] = mask[1, 1:]
-    for found, wanted in zip(masks_of(tmp_path)[0], expected, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for mask, wanted in zip(masks_of(tmp_path)[0], expected, strict=True):
+        np.testing.assert_array_equal(mask, wanted)
 
 
-def test_points_and_lines_are_counted_and_reported(tmp_path, caplog):
+def test_points_and_lines_are_skipped_and_reported(tmp_path, caplog):
     write(tmp_path, [shape("cat", SQUARE), shape("eye", [[1, 2]], "point"), shape("eye", [[3, 2]], "point"),
                      shape("tail", [[1, 2], [3, 4]], "line"), shape("eyes", [[1, 2], [3, 4]], "points")])  # fmt: skip
     dataset = load(tmp_path)
@@ -94,7 +94,7 @@ def test_points_and_lines_are_counted_and_reported(tmp_path, caplog):
     assert "2 files or shapes skipped, such as a.json: shapes[1]: its shape_type 'point' has no area" in caplog.text
 
 
-def test_a_group_is_one_instance_of_several_polygons(tmp_path):
+def test_shapes_of_a_group_are_one_instance(tmp_path):
     write(tmp_path, [shape("cat", ring(2, 2, 8, 8), group_id=3), shape("cat", SQUARE), shape("dog", SQUARE, group_id=3),
                      shape("cat", ring(40, 2, 50, 8), group_id=3), shape("cat", ring(40, 20, 50, 28), group_id=0),
                      shape("cat", [[30, 30], [34, 33]], "rectangle", group_id=0)])  # fmt: skip
@@ -106,7 +106,7 @@ def test_a_group_is_one_instance_of_several_polygons(tmp_path):
 
 
 @pytest.mark.parametrize("outer_clockwise", [True, False])
-def test_a_ring_of_a_group_that_runs_the_other_way_inside_is_a_hole(tmp_path, outer_clockwise):
+def test_inner_ring_of_a_group_in_opposite_direction_is_a_hole(tmp_path, outer_clockwise):
     outer, inner = ring(10, 5, 30, 25, outer_clockwise), ring(14, 8, 20, 12, not outer_clockwise)
     write(tmp_path, [shape("cat", inner, group_id=1), shape("cat", outer, group_id=1)])
     dataset = load(tmp_path)
@@ -119,24 +119,24 @@ def test_a_ring_of_a_group_that_runs_the_other_way_inside_is_a_hole(tmp_path, ou
     [shape("cat", ring(10, 5, 30, 25, clockwise=False), group_id=1), shape("cat", ring(14, 8, 20, 12), group_id=2)],
     [shape("cat", ring(10, 5, 30, 25, clockwise=False), group_id=1), shape("dog", ring(14, 8, 20, 12), group_id=1)],
 ])  # fmt: skip
-def test_a_ring_of_another_instance_is_not_a_hole(tmp_path, shapes):
+def test_ring_of_another_instance_is_not_a_hole(tmp_path, shapes):
     write(tmp_path, shapes)
     for mask, expected in zip(masks_of(tmp_path)[0], [box(5, 10, 25, 30), box(8, 14, 12, 20)], strict=True):
         np.testing.assert_array_equal(mask, expected)
 
 
 @pytest.mark.parametrize("second", [ring(14, 8, 20, 12, False), ring(32, 8, 40, 12), ring(25, 8, 40, 12)])
-def test_rings_of_a_group_that_run_the_same_way_or_do_not_overlap_are_solid(tmp_path, second):
+def test_rings_of_a_group_in_the_same_direction_or_apart_are_solid(tmp_path, second):
     first = ring(10, 5, 30, 25, clockwise=False)
     write(tmp_path, [shape("cat", first, group_id=1), shape("cat", second, group_id=1)])
     ((left, top), (right, bottom)) = np.min(second, axis=0), np.max(second, axis=0)
     np.testing.assert_array_equal(masks_of(tmp_path)[0][0], box(5, 10, 25, 30) | box(top, left, bottom, right))
 
 
-def test_a_label_for_holes(tmp_path):
+def test_hole_label_cuts_holes(tmp_path):
     write(tmp_path, [
         shape("plate", ring(2, 2, 40, 38)), shape("ring", ring(5, 5, 20, 20)), shape("ring", ring(45, 5, 58, 20)),
-        shape("gap", ring(8, 8, 12, 12)),  # in the smallest that it lies in: the first ring, not the plate
+        shape("gap", ring(8, 8, 12, 12)),  # cut from the smallest instance around it: the first ring, not the plate
         shape("gap", ring(30, 30, 36, 36)), shape("gap", ring(44, 26, 50, 30)),
         shape("cup", ring(20, 22, 24, 30), group_id=5), shape("gap", ring(21, 24, 23, 26), group_id=5),
         shape("gap", ring(1, 1, 3, 3), group_id=6),
@@ -153,7 +153,7 @@ def test_a_label_for_holes(tmp_path):
     assert "lies in no instance" in dataset.skipped[0][1]
 
 
-def test_a_crowd(tmp_path):
+def test_crowd_flag_makes_a_crowd(tmp_path):
     write(tmp_path, [shape("cat", SQUARE, flags={"crowd": True}), shape("cat", SQUARE, flags={"crowd": False})])
     dataset = load(tmp_path)
     assert dataset.load_mask(0)[1].tolist() == [-1, 1] and dataset.num_instances(0) == 1
@@ -184,16 +184,16 @@ def test_a_crowd(tmp_path):
     ({"shape_type": "mask", "mask": png(np.zeros((3, 3), bool))}, "covers nothing of the image"),
     ({"shape_type": "mask", "mask": png(np.ones((3, 3), bool)), "points": [[60, 9], [62, 11]]}, "covers nothing"),
 ])  # fmt: skip
-def test_a_shape_that_cannot_be_used_is_skipped_and_reported(tmp_path, fault, reason):
+def test_unusable_shape_is_skipped_and_reported(tmp_path, fault, reason):
     write(tmp_path, [shape("cat", SQUARE), {**shape("cat", SQUARE), **fault}, "no shape"])
     dataset = load(tmp_path)
     assert dataset.load_mask(0)[1].tolist() == [1]
-    (where, told), (last, told_last) = sorted(dataset.skipped)
-    assert where == "a.json: shapes[1]" and reason in told
-    assert last == "a.json: shapes[2]" and "is 'no shape', expected an object" in told_last
+    (where, reported), (last, last_reported) = sorted(dataset.skipped)
+    assert where == "a.json: shapes[1]" and reason in reported
+    assert last == "a.json: shapes[2]" and "is 'no shape', expected an object" in last_reported
 
 
-@pytest.mark.parametrize("text, said", [
+@pytest.mark.parametrize("text, message", [
     ("{", "a.json is not valid JSON"),
     ('{"shapes": {}, "imagePath": "a.png"}', "'shapes' is {}, expected a list"),
     ('{"shapes": [], "imagePath": 3}', "'imagePath' is 3, expected text"),
@@ -205,21 +205,21 @@ def test_a_shape_that_cannot_be_used_is_skipped_and_reported(tmp_path, fault, re
      "imageHeight x imageWidth is 4000000000 x 4000000000, more than"),
     ('{"shapes": [], "imagePath": "a.png", "imageHeight": 30, "imageWidth": 60}', "was annotated at 30 x 60"),
 ])  # fmt: skip
-def test_a_file_that_cannot_be_used(tmp_path, text, said):
+def test_unusable_file_is_an_error_or_skipped_next_to_usable_ones(tmp_path, text, message):
     path = write(tmp_path, [])
     path.write_text(text)
     with pytest.raises(DataError, match=r"a\.json") as error:
         open_subset(path)
-    assert said in str(error.value)
+    assert message in str(error.value)
     write(tmp_path, [shape("cat", SQUARE)], "b")
-    dataset = load(tmp_path)  # beside a good one it is left out
+    dataset = load(tmp_path)  # skipped next to a usable file
     assert [info["id"] for info in dataset.image_info] == ["b"]
     ((where, reason),) = dataset.skipped
-    assert where == "a.json" and said in reason
+    assert where == "a.json" and message in reason
 
 
 @pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "sub/../../a.png", "C:\\a.png", "..\\a.png"])
-def test_an_image_path_that_leads_out_is_refused(tmp_path, name):
+def test_image_path_out_of_the_folder_is_rejected(tmp_path, name):
     write(tmp_path / "set", [shape("cat", SQUARE)], "b")
     write(tmp_path / "set", [shape("cat", SQUARE)], imagePath=name)
     with pytest.raises(DataError, match="a.json: imagePath is .*allow_outside"):
@@ -227,14 +227,14 @@ def test_an_image_path_that_leads_out_is_refused(tmp_path, name):
     assert load(tmp_path / "set", allow_outside=True).num_images == 2
 
 
-def test_an_image_path_may_climb_within_the_data_set(tmp_path):
+def test_image_path_may_contain_parent_folders_inside_the_data_set(tmp_path):
     write(tmp_path / "images", [], "a").unlink()
     write(tmp_path / "labels" / "deep", [shape("cat", SQUARE)], "a", image=False, imagePath="..\\../images/a.png")
     dataset = load(tmp_path)
     assert dataset.load_image(0).shape == (40, 60, 3) and dataset.image_info[0]["id"] == "labels/deep/a"
 
 
-def test_a_link_to_an_image_outside_is_refused(tmp_path):
+def test_link_to_an_image_outside_is_rejected(tmp_path):
     write(tmp_path / "set", [shape("cat", SQUARE)])
     (tmp_path / "set" / "a.png").rename(tmp_path / "a.png")
     (tmp_path / "set" / "a.png").symlink_to(tmp_path / "a.png")
@@ -243,7 +243,7 @@ def test_a_link_to_an_image_outside_is_refused(tmp_path):
     assert load(tmp_path / "set", allow_outside=True).load_image(0).shape == (40, 60, 3)
 
 
-def test_folders_below_and_other_files(tmp_path):
+def test_subfolders_are_read_and_hidden_folders_ignored(tmp_path):
     for name in ("b", "sub/a", "sub/c10", "sub/c2", "a10"):
         write(tmp_path, [shape("cat", SQUARE)], name)
     (tmp_path / ".hidden").mkdir()
@@ -256,7 +256,7 @@ def test_folders_below_and_other_files(tmp_path):
     assert [image["file_name"] for image in content["images"]][2] == "sub/a.png"
 
 
-def test_files_as_other_systems_write_them(tmp_path):
+def test_files_written_on_other_systems_are_read(tmp_path):
     path = write(tmp_path, [shape("Käfer", SQUARE), shape(" Käfer ", SQUARE)], "sub dir/été 1")
     path.write_bytes(path.read_text().replace("}, ", "},\r\n").encode("utf-8-sig"))
     path.rename(path.with_suffix(".JSON"))
@@ -265,7 +265,7 @@ def test_files_as_other_systems_write_them(tmp_path):
     assert [info["id"] for info in dataset.image_info] == ["sub dir/été 1"] and dataset.load_image(0).shape == (40, 60, 3)
 
 
-def test_json_of_other_kinds_is_ignored_and_a_damaged_file_is_not(tmp_path, caplog):
+def test_other_json_files_are_ignored_and_damaged_files_reported(tmp_path, caplog):
     write(tmp_path / "train", [shape("cat", SQUARE)])
     write(tmp_path / "val", [shape("cat", SQUARE)])
     for name, text in (("train/list", "[1, 2]"), ("train/coco", '{"images": [], "annotations": [], "categories": []}'),
@@ -282,7 +282,7 @@ def test_json_of_other_kinds_is_ignored_and_a_damaged_file_is_not(tmp_path, capl
         open_subset(tmp_path / "train" / "coco.json")
 
 
-def test_parts_share_their_classes(tmp_path):
+def test_subsets_share_their_classes(tmp_path):
     write(tmp_path / "train", [shape("fig", SQUARE), shape("date", SQUARE)])
     write(tmp_path / "valid", [shape("hazelnut", SQUARE)], "b")
     (tmp_path / "valid" / "broken.json").write_text('{"shapes"')
@@ -295,7 +295,7 @@ def test_parts_share_their_classes(tmp_path):
         mrcnn.datasets.open(tmp_path)
 
 
-def test_two_files_of_one_image_are_reported(tmp_path):
+def test_two_files_for_one_image_are_reported(tmp_path):
     write(tmp_path, [shape("cat", SQUARE)])
     write(tmp_path, [shape("cat", SQUARE)], "sub/b", image=False, imagePath="../a.png")
     write(tmp_path, [shape("cat", SQUARE)], "c")
@@ -304,7 +304,7 @@ def test_two_files_of_one_image_are_reported(tmp_path):
     assert dataset.notes == [("a.json and sub/b.json", "two files have the same image, which is added twice")]
 
 
-def test_files_beside_the_parts_are_reported_with_the_first(tmp_path):
+def test_files_outside_the_subsets_are_reported_with_the_first_subset(tmp_path):
     for name in ("train/a", "val/a", "a", "more/a"):
         write(tmp_path, [shape(f"in {name}", SQUARE)], name)
     write_coco(load(tmp_path, subset="val"), tmp_path / "val.json")
@@ -315,7 +315,7 @@ def test_files_beside_the_parts_are_reported_with_the_first(tmp_path):
     assert val.skipped == [] == val.notes
 
 
-def test_labels_fix_the_classes_and_their_order(tmp_path):
+def test_labels_define_the_classes_and_their_order(tmp_path):
     write(tmp_path, [shape("fig", SQUARE), shape("date", SQUARE), shape("__ignore__", SQUARE)])
     assert load(tmp_path).class_names == ["BG", "date", "fig"]
     (tmp_path / "labels.txt").write_text("__ignore__\n_background_\nnut\n\nfig\n")
@@ -326,17 +326,17 @@ def test_labels_fix_the_classes_and_their_order(tmp_path):
             "its label 'date' is not among the classes", "its label '__ignore__' is not among the classes"]
 
 
-def test_processes_read_the_same(tmp_path):
+def test_worker_processes_give_the_same_result(tmp_path):
     for i in range(6):
         write(tmp_path, [shape("cat", SQUARE), shape("dog", [[1, 1]], "point")], f"{i}")
     (tmp_path / "bad.json").write_text("{")
     stages = RecordedStages()
-    alone, shared = load(tmp_path), load(tmp_path, workers=2, progress=stages)
-    assert alone.image_info == shared.image_info and alone.skipped == shared.skipped and len(alone.skipped) == 7
+    serial, parallel = load(tmp_path), load(tmp_path, workers=2, progress=stages)
+    assert serial.image_info == parallel.image_info and serial.skipped == parallel.skipped and len(serial.skipped) == 7
     assert stages.reported == [("reading", [(i, 7) for i in range(1, 8)])]
 
 
-def test_what_is_recognised(tmp_path):
+def test_files_and_folders_are_recognised(tmp_path):
     path = write(tmp_path / "set", [])
     assert recognise_format(path) == recognise_format(tmp_path / "set") == "labelme"
     (tmp_path / "other").mkdir()
@@ -347,7 +347,7 @@ def test_what_is_recognised(tmp_path):
         recognise_format(tmp_path / "other" / "a.json")
 
 
-def test_photographs_equal_what_the_known_converter_makes_of_them(tmp_path):
+def test_photographs_agree_with_the_reference_converter(tmp_path):
     folder = shared_path("data/fruits")
     reference = json.loads(shared_path("data/fruits_reference.json").read_text())
     dataset = mrcnn.datasets.open(folder)
@@ -357,24 +357,24 @@ def test_photographs_equal_what_the_known_converter_makes_of_them(tmp_path):
     assert summary.per_class == {"date": 71, "fig": 41, "hazelnut": 53}
     ours = json.loads((tmp_path / "fruits.json").read_text())
     names = [{i["id"]: i["file_name"] for i in content["images"]} for content in (ours, reference)]
-    found, expected = (
+    ours_by_key, expected = (
         {(name[a["image_id"]], a["category_id"], str(a["segmentation"])): a for a in content["annotations"]}
         for content, name in zip((ours, reference), names)
     )
-    assert len(found) == 165 and found.keys() == expected.keys()
-    for key, annotation in found.items():
+    assert len(ours_by_key) == 165 and ours_by_key.keys() == expected.keys()
+    for key, annotation in ours_by_key.items():
         assert annotation["area"] == pytest.approx(expected[key]["area"], rel=0.005)
-        np.testing.assert_allclose(annotation["bbox"], expected[key]["bbox"], atol=1.01)  # theirs are whole pixels
+        np.testing.assert_allclose(annotation["bbox"], expected[key]["bbox"], atol=1.01)  # the reference has whole pixels
 
 
-def test_a_photograph_without_its_file_comes_from_the_json(tmp_path):
+def test_photograph_without_its_file_is_read_from_the_json(tmp_path):
     folder = shared_path("data/fruits")
     for name in ("0.json", "1.json"):
         shutil.copy(folder / name, tmp_path)
     dataset = load(tmp_path)
     whole = mrcnn.datasets.open(folder)
     gaps = [np.abs(dataset.load_image(0).astype(int) - whole.load_image(i)).mean() for i in (0, 1)]
-    assert gaps[0] < 5 < 15 < gaps[1] and dataset.image_size(0) == (600, 800)  # it was compressed again
-    assert dataset.image_size(1) == (600, 800)  # of the JSON: this one holds no image
+    assert gaps[0] < 5 < 15 < gaps[1] and dataset.image_size(0) == (600, 800)  # the embedded image was compressed again
+    assert dataset.image_size(1) == (600, 800)  # from the JSON, which has no embedded image here
     with pytest.raises(DataError, match="1.jpg does not exist"):
         dataset.load_image(1)

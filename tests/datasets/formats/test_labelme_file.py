@@ -1,4 +1,4 @@
-"""Which way up an image is, whatever its labelme file says; and files damaged in every way."""
+"""labelme files of rotated images, embedded images, and damaged files."""
 import base64
 import json
 import warnings
@@ -17,41 +17,41 @@ from tests.datasets.formats.labelme_files import box, png, ring, save_image, sha
 from tests.datasets.json_damage import damaged_json
 from tests.loading.scenes import scenes
 
-STORED, TURNED = (40, 60), (60, 40)
+STORED, ROTATED = (40, 60), (60, 40)
 INSIDE_BOTH = ring(2, 3, 30, 25)
-TALL = ring(2, 3, 30, 55)  # fits an image of 60 x 40 alone
-WIDE = ring(2, 3, 55, 30)  # fits one of 40 x 60 alone
+TALL = ring(2, 3, 30, 55)  # fits only an image of 60 x 40
+WIDE = ring(2, 3, 55, 30)  # fits only an image of 40 x 60
 
 
 def load(folder):
     return mrcnn.datasets.open(folder, "labelme")
 
 
-@pytest.mark.parametrize("listed, points, size, applied, told", [
-    (TURNED, TALL, TURNED, True, None),  # as labelme does
-    (TURNED, INSIDE_BOTH, TURNED, True, None),
-    (None, INSIDE_BOTH, TURNED, True, None),
-    (STORED, TALL, TURNED, True, "do not include its EXIF orientation"),
-    (STORED, INSIDE_BOTH, TURNED, True, "do not include its EXIF orientation"),
-    (STORED, WIDE, STORED, False, "its EXIF orientation is not applied"),  # of a program that does not turn
+@pytest.mark.parametrize("listed, points, size, applied, note", [
+    (ROTATED, TALL, ROTATED, True, None),  # as labelme does
+    (ROTATED, INSIDE_BOTH, ROTATED, True, None),
+    (None, INSIDE_BOTH, ROTATED, True, None),
+    (STORED, TALL, ROTATED, True, "do not include its EXIF orientation"),
+    (STORED, INSIDE_BOTH, ROTATED, True, "do not include its EXIF orientation"),
+    (STORED, WIDE, STORED, False, "its EXIF orientation is not applied"),  # written by a program that ignores EXIF
 ])  # fmt: skip
-def test_annotations_refer_to_the_image_as_it_is_shown(tmp_path, listed, points, size, applied, told):
+def test_annotations_refer_to_the_image_as_displayed(tmp_path, listed, points, size, applied, note):
     h, w = listed or (None, None)
     write(tmp_path, [shape("cat", points)], size=STORED, orientation=6, imageHeight=h, imageWidth=w)
     dataset = load(tmp_path)
     image, (masks, _) = dataset.load_image(0), dataset.load_mask(0)
     assert image.shape[:2] == masks.shape[:2] == dataset.image_size(0) == size
-    # the white pixel, first as stored, goes to the upper right when the image is turned by a quarter to the right
+    # the white pixel is stored at the upper left; a quarter turn clockwise moves it to the upper right
     assert image[0, -1 if applied else 0].tolist() == [255, 255, 255]
     ((left, top), (right, bottom)) = np.min(points, axis=0), np.max(points, axis=0)
     np.testing.assert_array_equal(masks[:, :, 0], box(top, left, bottom, right, size))
-    assert [told in what for _, what in dataset.notes] == ([True] if told else [])
+    assert [note in what for _, what in dataset.notes] == ([True] if note else [])
     assert make_sample(dataset, 0, SampleSettings("none"))[0].shape[:2] == size
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_with_labelmes_own_sizes(tmp_path, orientation):
-    size = TURNED if orientation >= 5 else STORED
+def test_every_orientation_with_the_sizes_that_labelme_writes(tmp_path, orientation):
+    size = ROTATED if orientation >= 5 else STORED
     write(tmp_path, [shape("cat", INSIDE_BOTH)], orientation=orientation, imageHeight=size[0], imageWidth=size[1])
     dataset = load(tmp_path)
     image = dataset.load_image(0)
@@ -59,7 +59,7 @@ def test_every_orientation_with_labelmes_own_sizes(tmp_path, orientation):
     assert image.shape[:2] == size and image[corner].tolist() == [255, 255, 255] and dataset.notes == []
 
 
-def test_a_swapped_width_and_height_is_repaired_and_reported(tmp_path, caplog):
+def test_swapped_width_and_height_are_corrected_and_reported(tmp_path, caplog):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=60, imageWidth=40)
     dataset = load(tmp_path)
     assert dataset.image_size(0) == STORED and dataset.load_mask(0)[0].shape == (*STORED, 1)
@@ -67,14 +67,14 @@ def test_a_swapped_width_and_height_is_repaired_and_reported(tmp_path, caplog):
     assert "a.json: its imageHeight and imageWidth are swapped" in caplog.text
 
 
-def test_an_image_turned_after_it_was_annotated(tmp_path):
+def test_image_rotated_after_annotation_is_an_error(tmp_path):
     write(tmp_path, [shape("cat", TALL)], imageHeight=60, imageWidth=40)
     with pytest.raises(DataError, match="a.json: .*rotated by a quarter turn after it was annotated"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize("height", ["600", -3, 2.5, True, [40]])
-def test_a_malformed_size_is_reported(tmp_path, height):
+def test_malformed_size_is_reported(tmp_path, height):
     write(tmp_path, [shape("cat", INSIDE_BOTH)], imageHeight=height)
     dataset = load(tmp_path)
     ((where, what),) = dataset.notes
@@ -88,36 +88,36 @@ def test_a_malformed_size_is_reported(tmp_path, height):
     ((40, 60), 1, (20, 30), (9, 9), (None, False)),
     ((40, 60), 8, (30, 20), (9, 9), (None, False)),
 ])  # fmt: skip
-def test_sizes_matched(stored, orientation, listed, reach, expected):
+def test_match_sizes(stored, orientation, listed, reach, expected):
     assert match_sizes(stored, orientation, listed, reach)[:2] == expected
 
 
 @pytest.mark.parametrize("orientation", [1, 8])
-def test_the_image_in_the_json_replaces_a_missing_file(tmp_path, orientation):
-    save_image(tmp_path / "held.png", STORED, orientation)
-    held = base64.b64encode((tmp_path / "held.png").read_bytes()).decode()
-    size = TURNED if orientation == 8 else STORED
-    write(tmp_path, [shape("cat", INSIDE_BOTH)], image=False, imageData=held, imageHeight=size[0], imageWidth=size[1])
+def test_embedded_image_replaces_a_missing_file(tmp_path, orientation):
+    save_image(tmp_path / "embedded.png", STORED, orientation)
+    embedded = base64.b64encode((tmp_path / "embedded.png").read_bytes()).decode()
+    size = ROTATED if orientation == 8 else STORED
+    write(tmp_path, [shape("cat", INSIDE_BOTH)], image=False, imageData=embedded, imageHeight=size[0], imageWidth=size[1])
     dataset = load(tmp_path)
     image = dataset.load_image(0)
     assert image.shape == (*size, 3) and image[0 if orientation == 1 else -1, 0].tolist() == [255, 255, 255]
     save_image(tmp_path / "a.png", STORED)
-    assert dataset.load_image(0).shape == (*STORED, 3)  # the file comes first
+    assert dataset.load_image(0).shape == (*STORED, 3)  # the file takes precedence
 
 
-def test_a_held_image_that_is_broken_is_reported_when_it_is_loaded(tmp_path):
-    save_image(tmp_path / "held.png", STORED)
-    whole = (tmp_path / "held.png").read_bytes()
-    for data in (whole[:60], b"nothing"):
-        held = base64.b64encode(data).decode()
-        write(tmp_path, [shape("cat", INSIDE_BOTH)], image=False, imageData=held)
+def test_broken_embedded_image_is_reported_when_loaded(tmp_path):
+    save_image(tmp_path / "embedded.png", STORED)
+    intact = (tmp_path / "embedded.png").read_bytes()
+    for data in (intact[:60], b"nothing"):
+        embedded = base64.b64encode(data).decode()
+        write(tmp_path, [shape("cat", INSIDE_BOTH)], image=False, imageData=embedded)
         with pytest.raises(DataError, match=r"a\.(json|png)"):
             load(tmp_path).load_image(0)
 
 
 # --- damage
 
-_WHOLE = {
+_VALID = {
     "shapes": [shape("cat", INSIDE_BOTH, group_id=1), shape("cat", ring(5, 6, 9, 9, False), group_id=1),
                shape("dog", [[20, 20], [22, 21]], "circle"), shape("dog", [[1, 1], [9, 9]], "linestrip"),
                shape("dog", [[1, 1], [3, 2]], "mask", mask=png(np.ones((2, 3), bool)))],
@@ -126,7 +126,7 @@ _WHOLE = {
 
 
 def _open_and_use(folder):
-    """Open a folder and use all of it; what is wrong must be a DataError that names the file."""
+    """Open a folder and load everything; any error must be a DataError that names the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
@@ -139,31 +139,31 @@ def _open_and_use(folder):
         assert "a.json" in str(error) or str(folder) in str(error)
 
 
-@given(damaged_json(_WHOLE), st.booleans())
+@given(damaged_json(_VALID), st.booleans())
 @settings(max_examples=60)
-def test_any_damage_is_reported(tmp_path_factory, text, is_image_there):
+def test_damage_raises_a_data_error_or_is_skipped(tmp_path_factory, text, image_exists):
     folder = tmp_path_factory.mktemp("damage")
-    write(folder, [], image=is_image_there)
+    write(folder, [], image=image_exists)
     (folder / "a.json").write_text(text)
     _open_and_use(folder)
 
 
 @given(st.integers(0, 1500), st.sampled_from([b"", b"NaN", b"\xff\xfe", b'"', b"[" * 3000]))
-def test_a_file_that_breaks_off(tmp_path_factory, length, ending):
+def test_truncated_file_raises_a_data_error(tmp_path_factory, length, ending):
     folder = tmp_path_factory.mktemp("damage")
     write(folder, [])
-    (folder / "a.json").write_bytes(json.dumps(_WHOLE).encode()[:length] + ending)
+    (folder / "a.json").write_bytes(json.dumps(_VALID).encode()[:length] + ending)
     _open_and_use(folder)
 
 
-# --- there and back
+# --- round trip
 
 RECTANGLES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 25), st.integers(0, 40), st.integers(1, 15),
                                 st.integers(1, 20), st.booleans()), max_size=4)  # fmt: skip
 
 
 @given(st.lists(RECTANGLES, min_size=1, max_size=2), st.sampled_from(["polygon", "mask"]))
-def test_any_masks_come_back(tmp_path_factory, images, shape_type):
+def test_written_masks_are_read_back(tmp_path_factory, images, shape_type):
     folder = tmp_path_factory.mktemp("labelme")
     dataset = scenes(*([(-c if crowd else c, y, x, y + h, x + w) for c, y, x, h, w, crowd in image] for image in images))
     write_labelme(dataset, folder, copy_images=True, shape_type=shape_type)

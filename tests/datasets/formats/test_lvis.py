@@ -21,8 +21,8 @@ URL = "http://images.cocodataset.org"
 
 
 def content(**changes):
-    """Two images of 40 x 60 of different folders of COCO's, one with an apple."""
-    whole = {
+    """Return a valid file: two images of 40 x 60 from different COCO folders, one with an apple."""
+    valid = {
         "images": [
             {"id": 7, "height": 40, "width": 60, "coco_url": f"{URL}/val2017/000000000007.jpg",
              "neg_category_ids": [5, 12], "not_exhaustive_category_ids": [2]},
@@ -36,7 +36,7 @@ def content(**changes):
             {"id": 2, "name": "apple", "frequency": "f"}, {"id": 12, "name": "crow", "frequency": "c"},
         ],
     }  # fmt: skip
-    return {**whole, **changes}
+    return {**valid, **changes}
 
 
 def write(path, value=None):
@@ -50,7 +50,7 @@ def write_image(path):
     assert cv2.imwrite(str(path), np.full((40, 60, 3), 90, np.uint8))
 
 
-def test_classes_images_and_what_is_known_of_them(tmp_path):
+def test_classes_images_and_coverage_are_read(tmp_path):
     write(tmp_path / "annotations" / "lvis_v1_val.json")
     write_image(tmp_path / "val2017" / "000000000007.jpg")
     write_image(tmp_path / "train2017" / "000000000009.jpg")
@@ -62,7 +62,7 @@ def test_classes_images_and_what_is_known_of_them(tmp_path):
     assert dataset.get_source_class_id(2, "lvis") == 5
     assert dataset.image_info[0]["neg_category_ids"] == [5, 12]
     assert dataset.image_info[0]["not_exhaustive_category_ids"] == [2]
-    # as class ids: the bolt and the crow are not in the first image, and not all apples are annotated
+    # as class ids: bolt and crow are not in the first image, and not all of its apples are annotated
     assert dataset.coverage(0) == ({2, 3}, {1}) and dataset.coverage(1) == ({1}, frozenset())
     masks, class_ids = dataset.load_mask(0)
     assert class_ids.tolist() == [1] and np.array_equal(masks[:, :, 0], rectangle(5, 10, 25, 30))
@@ -71,11 +71,11 @@ def test_classes_images_and_what_is_known_of_them(tmp_path):
     assert class_ids.tolist() == [1] and boxes.tolist() == [[5, 10, 25, 30]] and meta[12:].tolist() == [1, 1, 1, 1]
 
 
-def test_every_class_is_annotated_in_other_data_sets():
+def test_coverage_of_other_data_sets_is_none():
     assert Dataset().coverage(0) is None
 
 
-def test_classes_that_were_not_loaded_are_not_spoken_of(tmp_path):
+def test_coverage_omits_classes_that_were_not_loaded(tmp_path):
     dataset = LvisDataset()
     dataset.add_annotations(content(), tmp_path, "lvis.json", class_ids=[2, 12])
     dataset.prepare()
@@ -83,15 +83,15 @@ def test_classes_that_were_not_loaded_are_not_spoken_of(tmp_path):
 
 
 @pytest.mark.parametrize("file, images, option", [
-    ("lvis_v1_val.json", "val2017/000000000007.jpg", None),  # beside COCO's folders
+    ("lvis_v1_val.json", "val2017/000000000007.jpg", None),  # next to COCO's folders
     ("annotations/lvis_v1_val.json", "val2017/000000000007.jpg", None),
     ("annotations/lvis_v1_val.json", "images/val2017/000000000007.jpg", None),
-    ("annotations/lvis_v1_val.json", "images/000000000007.jpg", None),  # all in one folder, as the lvis package loads them
+    ("annotations/lvis_v1_val.json", "images/000000000007.jpg", None),  # all in one folder, as in the lvis package
     ("lvis_v1_val.json", "000000000007.jpg", None),
     ("lvis_v1_val.json", "elsewhere/val2017/000000000007.jpg", "elsewhere"),
     ("lvis_v1_val.json", "elsewhere/000000000007.jpg", "elsewhere"),
 ])  # fmt: skip
-def test_where_images_may_be(tmp_path, file, images, option):
+def test_images_are_found_in_every_common_layout(tmp_path, file, images, option):
     path = write(tmp_path / file)
     write_image(tmp_path / images)
     for opened in (path, tmp_path):
@@ -102,7 +102,7 @@ def test_where_images_may_be(tmp_path, file, images, option):
             dataset.load_image(1)
 
 
-def test_cocos_folders_may_be_links_and_others_may_not(tmp_path):
+def test_only_coco_folders_may_be_links(tmp_path):
     value = content()
     value["images"][1]["coco_url"] = f"{URL}/mine/000000000009.jpg"
     path = write(tmp_path / "set" / "lvis_v1_val.json", value)
@@ -114,14 +114,14 @@ def test_cocos_folders_may_be_links_and_others_may_not(tmp_path):
     with pytest.raises(DataError, match="is a link to .*, outside"):
         dataset.load_image(1)
     assert mrcnn.datasets.open(path, allow_outside=True).load_image(1).shape == (40, 60, 3)
-    # and within such a folder no file may point outside it
+    # inside such a folder, no file may be a link out of it
     (tmp_path / "coco" / "val2017" / "000000000007.jpg").rename(tmp_path / "a.jpg")
     (tmp_path / "coco" / "val2017" / "000000000007.jpg").symlink_to(tmp_path / "a.jpg")
     with pytest.raises(DataError, match="is a link to .*, outside"):
         dataset.load_image(0)
 
 
-def test_images_without_an_address_are_named_by_file_name(tmp_path):
+def test_images_without_coco_url_use_file_name(tmp_path):
     value = content()
     for image in value["images"]:
         image["file_name"] = f"photos/{image['id']}.jpg"
@@ -134,14 +134,14 @@ def test_images_without_an_address_are_named_by_file_name(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["http://x/../7.jpg", "http://x/val2017/..", f"{URL}/val2017/\x007.jpg"])
-def test_an_address_that_leads_out_of_the_folder(tmp_path, url):
+def test_coco_url_out_of_the_folder_is_rejected(tmp_path, url):
     value = content()
     value["images"][0]["coco_url"] = url
     with pytest.raises(DataError, match="a.json: image 7: coco_url is"):
         open_subset(write(tmp_path / "a.json", value))
 
 
-def test_versions_and_subsets(tmp_path):
+def test_version_is_needed_if_there_are_several(tmp_path):
     for name in ("lvis_v1_train.json", "lvis_v1_val.json", "lvis_v0.5_val.json", "lvis_v1_image_info_test_dev.json"):
         write(tmp_path / "annotations" / name)
     assert subsets(tmp_path) == ["train", "val"]
@@ -153,21 +153,21 @@ def test_versions_and_subsets(tmp_path):
         mrcnn.datasets.open(tmp_path, subset="val", version="v2")
 
 
-def test_coco_and_lvis_are_reported_apart(tmp_path):
+def test_coco_and_lvis_are_told_apart(tmp_path):
     path = write(tmp_path / "a.json")
     assert recognise(path) is None and "LVIS" in coco.recognise(path)
     plain = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
     assert "'frequency'" in recognise(write(path, plain)) and coco.recognise(path) is None
     assert "has no 'images'" in recognise(write(path, {"annotations": []}))
     assert "no lvis_v" in recognise(tmp_path)
-    # a folder of both is both
+    # a folder with both can be read as either
     write(tmp_path / "lvis_v1_val.json")
     write(tmp_path / "annotations" / "instances_val2017.json", plain)
     with pytest.raises(DataError, match="can be read as coco or lvis: say which"):
         mrcnn.datasets.open(tmp_path)
 
 
-@pytest.mark.parametrize("part, field, value, said", [
+@pytest.mark.parametrize("part, field, value, message", [
     ("categories", "frequency", "often", r"category 5: 'frequency' is 'often', expected r, c or f"),
     ("categories", "frequency", None, "category 5 has no field 'frequency'"),
     ("images", "neg_category_ids", None, "image 7 has no field 'neg_category_ids'"),
@@ -176,16 +176,16 @@ def test_coco_and_lvis_are_reported_apart(tmp_path):
     ("images", "height", 0, "image 7: 'height' is 0"),
     ("images", "coco_url", 7, "image 7: 'coco_url' is 7, expected text"),
 ])  # fmt: skip
-def test_a_malformed_field(tmp_path, part, field, value, said):
+def test_malformed_field_is_an_error(tmp_path, part, field, value, message):
     changed = content()
     changed[part][0][field] = value
-    with pytest.raises(DataError, match=f"a.json: {said}"):
+    with pytest.raises(DataError, match=f"a.json: {message}"):
         open_subset(write(tmp_path / "a.json", changed))
 
 
 @st.composite
 def lvis_content(draw):
-    """A whole file, and its masks and class ids, image by image."""
+    """Draw a valid file, and the masks and class ids of each image."""
     value, expected = draw(coco_content())
     for image in value["images"]:
         image["coco_url"] = f"{URL}/{draw(st.sampled_from(['train2017', 'val2017']))}/{image['file_name']}"
@@ -197,8 +197,8 @@ def lvis_content(draw):
 
 
 @given(lvis_content())
-def test_what_is_written_is_read_back(tmp_path_factory, whole):
-    value, expected = whole
+def test_written_instances_are_read_back(tmp_path_factory, valid):
+    value, expected = valid
     dataset = mrcnn.datasets.open(write(tmp_path_factory.mktemp("lvis") / "a.json", value))
     assert dataset.source_class_ids["lvis"] == [0, 1, 2] and dataset.skipped == []
     for image_id, (image, instances) in enumerate(zip(value["images"], expected, strict=True)):
@@ -215,7 +215,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, whole):
 
 @settings(max_examples=100)
 @given(st.data())
-def test_damage_ends_as_a_data_error_or_is_skipped(tmp_path_factory, data):
+def test_damage_raises_a_data_error_or_is_skipped(tmp_path_factory, data):
     value, _ = data.draw(lvis_content())
     path = tmp_path_factory.getbasetemp() / "damaged_lvis.json"
     path.write_text(data.draw(damaged_json(value)))
@@ -231,14 +231,14 @@ def test_damage_ends_as_a_data_error_or_is_skipped(tmp_path_factory, data):
         assert (absent | partial) <= set(range(1, dataset.num_classes))
 
 
-def test_a_file_of_the_publisher():
+def test_published_file_has_known_counts():
     dataset = mrcnn.datasets.open(shared_path("data/lvis/lvis_val_100.json"))
     assert isinstance(dataset, LvisDataset) and dataset.skipped == []
     assert dataset.num_images == 100 and dataset.num_classes == 1231
     assert sum(dataset.num_instances(i) for i in dataset.image_ids) == 977
     frequencies = [info.get("frequency") for info in dataset.class_info[1:]]
     assert [frequencies.count(name) for name in "rcf"] == [454, 461, 315]
-    # of the file itself: what was looked for in an image is not annotated there, and what is annotated in part is
+    # true of the file: classes that are absent from an image are not annotated in it; partially annotated classes are
     for image_id in dataset.image_ids:
         annotated = set(np.abs(dataset.load_instances(image_id)[1]).tolist())
         absent, partial = dataset.coverage(image_id)

@@ -32,7 +32,7 @@ def save(path, pixels):
 
 
 def write_nested(folder, image_id, masks):
-    """Write one image of the nuclei's layout. Args: masks: {name without ending: bool [H, W]}, or None for no folder."""
+    """Write an image in the layout <id>/images, <id>/masks. `masks`: {stem: bool [H, W]}, or None for no folder."""
     save(folder / image_id / "images" / f"{image_id}.png", np.full((*SIZE, 3), 90, np.uint8))
     if masks is not None:
         (folder / image_id / "masks").mkdir()
@@ -41,7 +41,7 @@ def write_nested(folder, image_id, masks):
 
 
 def write_flat(folder, name, masks):
-    """Write one image of images/ and masks/; see `write_nested`."""
+    """Write an image in the layout images/, masks/; `masks` as for `write_nested`."""
     save(folder / "images" / f"{name}.jpg", np.full((*SIZE, 3), 90, np.uint8))
     if masks is not None:
         (folder / "masks" / name).mkdir(parents=True)
@@ -56,7 +56,7 @@ def opened(folder, subset=None, **options):
 
 
 @pytest.mark.parametrize("write", [write_nested, write_flat])
-def test_one_class_without_folders_of_classes(tmp_path, write):
+def test_masks_without_class_folders_have_one_class(tmp_path, write):
     write(tmp_path, "x", {"0": A, "1": B})
     write(tmp_path, "y", {})
     write(tmp_path, "z", None)
@@ -74,7 +74,7 @@ def test_one_class_without_folders_of_classes(tmp_path, write):
 
 
 @pytest.mark.parametrize("write", [write_nested, write_flat])
-def test_folders_of_classes(tmp_path, write):
+def test_class_folders_define_the_classes(tmp_path, write):
     for part, masks in (("stage1_train", {"cell/0": A, "1": B}), ("stage1_test", {"axon/0": B})):
         write(tmp_path / part, "x", {})
         folder = tmp_path / part / ("x/masks" if write is write_nested else "masks/x")
@@ -82,7 +82,7 @@ def test_folders_of_classes(tmp_path, write):
             save(folder / f"{name}.png", mask.astype(np.uint8))
     assert recognise_format(tmp_path) == "masks" and subsets(tmp_path) == ["stage1_test", "stage1_train"]
     train, test = opened(tmp_path, "stage1_train"), opened(tmp_path, "stage1_test")
-    assert train.class_names == test.class_names == ["BG", "axon", "cell", "object"], "a class has one number in all parts"
+    assert train.class_names == test.class_names == ["BG", "axon", "cell", "object"], "a class has the same id in all subsets"
     assert train.load_mask(0)[1].tolist() == [3, 2] and test.load_mask(0)[1].tolist() == [1]
     (tmp_path / "names.txt").write_text("cell\n")
     few = opened(tmp_path, "stage1_train", labels=tmp_path / "names.txt")
@@ -90,14 +90,14 @@ def test_folders_of_classes(tmp_path, write):
     assert [reason for _, reason in few.skipped] == ["its class 'object' is not among the names"]
 
 
-def test_parts_of_well_known_names(tmp_path):
+def test_subsets_have_standard_names(tmp_path):
     for part in ("train", "valid", "fold1"):
         write_nested(tmp_path / part, part[:2], {"0": A})
     assert subsets(tmp_path) == ["fold1", "train", "val"]
     assert [info["id"] for info in opened(tmp_path, "val").image_info] == ["va"]
 
 
-def test_sub_folders_of_images_are_kept(tmp_path):
+def test_subfolders_are_part_of_the_image_id(tmp_path):
     write_flat(tmp_path, "day/x", {"0": A})
     write_flat(tmp_path, "night/x", {"0": B, "1": A})
     assert recognise(tmp_path) is None
@@ -110,13 +110,13 @@ def test_sub_folders_of_images_are_kept(tmp_path):
     A, A.astype(np.uint8), A.astype(np.uint16), np.dstack([A * np.uint8(0), A * np.uint8(9), A * np.uint8(0)]),
     np.dstack([A * np.uint8(255)] * 3 + [np.full(SIZE, 255, np.uint8)]),
 ])  # fmt: skip
-def test_masks_of_all_kinds_of_pixels(tmp_path, pixels):
+def test_masks_of_every_pixel_type_are_read(tmp_path, pixels):
     write_nested(tmp_path, "x", {})
     save(tmp_path / "x/masks/0.png", pixels)
     np.testing.assert_array_equal(opened(tmp_path).load_mask(0)[0][:, :, 0], A)
 
 
-def test_a_mask_that_is_empty_is_skipped_and_reported_once(tmp_path):
+def test_empty_mask_is_skipped_and_reported_once(tmp_path):
     write_nested(tmp_path, "x", {"0": A, "1": rectangle(0, 0, 0, 0)})
     dataset = opened(tmp_path)
     for _ in range(2):
@@ -124,7 +124,7 @@ def test_a_mask_that_is_empty_is_skipped_and_reported_once(tmp_path):
     assert dataset.skipped == [(str(tmp_path / "x/masks/1.png"), "the mask is empty")]
 
 
-def test_a_mask_that_is_damaged_or_of_another_size_is_an_error(tmp_path):
+def test_damaged_mask_or_mask_of_another_size_is_an_error(tmp_path):
     write_nested(tmp_path, "x", {"0": A})
     dataset = opened(tmp_path)
     save(tmp_path / "x/masks/0.png", A.T.astype(np.uint8))
@@ -138,7 +138,7 @@ def test_a_mask_that_is_damaged_or_of_another_size_is_an_error(tmp_path):
         dataset.load_image(0)
 
 
-def test_files_as_other_systems_write_them(tmp_path):
+def test_files_written_on_other_systems_are_read(tmp_path):
     for name in ("Zürich 1", "b"):
         write_nested(tmp_path, name, {"0": A, "1": B})
         (tmp_path / name / "images" / f"{name}.png").rename(tmp_path / name / "images" / f"{name}.PNG")
@@ -152,7 +152,7 @@ def test_files_as_other_systems_write_them(tmp_path):
     assert [dataset.load_mask(i)[0].shape[2] for i in (0, 1)] == [2, 2] and dataset.skipped == []
 
 
-def test_images_that_differ_in_their_ending_alone_share_masks_and_are_reported(tmp_path):
+def test_images_that_differ_only_in_suffix_share_masks_and_are_reported(tmp_path):
     write_flat(tmp_path, "x", {"0": A})
     save(tmp_path / "images/x.png", np.full((*SIZE, 3), 90, np.uint8))
     dataset = opened(tmp_path)
@@ -161,23 +161,23 @@ def test_images_that_differ_in_their_ending_alone_share_masks_and_are_reported(t
 
 
 @pytest.mark.parametrize("name", ["0.jpg", "cell/0.tif", "cell/deep/0.png"])
-def test_masks_that_cannot_be_taken_leave_their_image_out(tmp_path, name):
+def test_image_without_usable_masks_is_skipped(tmp_path, name):
     write_nested(tmp_path, "x", {"0": A})
     write_nested(tmp_path, "y", {})
     save(tmp_path / "y/masks" / name, A.astype(np.uint8) * 255)
     dataset = opened(tmp_path)
-    assert [info["id"] for info in dataset.image_info] == ["x"], "y would teach that there is nothing on it"
+    assert [info["id"] for info in dataset.image_info] == ["x"], "training on y would teach that it has no objects"
     assert dataset.skipped == [("y", "none of its masks is a PNG in their folder or in that of a class")]
 
 
-def test_a_mask_of_several_pieces_is_one_instance(tmp_path):
+def test_mask_of_several_pieces_is_one_instance(tmp_path):
     write_nested(tmp_path, "x", {"0": A | rectangle(30, 50, 40, 60)})
     masks, class_ids = opened(tmp_path).load_mask(0)
     np.testing.assert_array_equal(masks[:, :, 0], A | rectangle(30, 50, 40, 60))
     assert class_ids.tolist() == [1]
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
+def test_link_out_of_the_folder_is_rejected(tmp_path):
     write_nested(tmp_path / "set", "x", {})
     save(tmp_path / "0.png", A.astype(np.uint8))
     (tmp_path / "set/x/masks/0.png").symlink_to(tmp_path / "0.png")
@@ -186,10 +186,10 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     assert opened(tmp_path / "set", allow_outside=True).load_mask(0)[1].tolist() == [1]
 
 
-def test_a_folder_that_is_not_of_masks_is_reported(tmp_path):
+def test_folder_without_masks_is_reported(tmp_path):
     assert "no <id>/images/<id>.png" in recognise(tmp_path)
     save(tmp_path / "images/x.png", A.astype(np.uint8))
-    save(tmp_path / "masks/x.png", A.astype(np.uint8))  # one map an image: semantic
+    save(tmp_path / "masks/x.png", A.astype(np.uint8))  # one map per image: semantic
     save(tmp_path / "train/images/x.png", A.astype(np.uint8))
     save(tmp_path / "train/masks/x.png", A.astype(np.uint8))
     assert "no <id>/images/<id>.png" in recognise(tmp_path)
@@ -201,7 +201,7 @@ def test_a_folder_that_is_not_of_masks_is_reported(tmp_path):
         open_subset(tmp_path / "set", labels=tmp_path / "names.txt")
 
 
-def test_a_folder_that_may_not_be_read_is_a_reason(tmp_path, monkeypatch):
+def test_unreadable_folder_is_reported(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -214,7 +214,7 @@ boxes = st.tuples(st.integers(0, 39), st.integers(0, 59), st.integers(1, 40), st
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "ant/", "bee/"]), boxes), max_size=5))
-def test_random_masks_come_back(tmp_path_factory, instances):
+def test_random_masks_are_read_back(tmp_path_factory, instances):
     folder = tmp_path_factory.mktemp("set")
     write_flat(folder, "x", {})
     expected = []
@@ -225,20 +225,20 @@ def test_random_masks_come_back(tmp_path_factory, instances):
             expected.append((group, mask))
     dataset = opened(folder)
     masks, class_ids = dataset.load_mask(0)
-    expected.sort(key=lambda pair: pair[0])  # those in no folder first, then class by class
+    expected.sort(key=lambda pair: pair[0])  # those without a class folder first, then by class
     assert [dataset.class_names[i] for i in class_ids] == [group.rstrip("/") or "object" for group, _ in expected]
     for i, (_, mask) in enumerate(expected):
         np.testing.assert_array_equal(masks[:, :, i], mask)
 
 
 @given(st.data())
-def test_random_damage_gives_a_data_set_or_our_error(tmp_path_factory, data):
+def test_random_damage_raises_no_other_error_than_data_error(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("set")
     write_flat(folder, "x", {"0": A})
     path = folder / data.draw(st.sampled_from(["masks/x/0.png", "images/x.jpg"]))
     damaged = bytearray(path.read_bytes())
-    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
-        damaged[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
+        damaged[position] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
     try:
         opened(folder).load_mask(0)
@@ -247,7 +247,7 @@ def test_random_damage_gives_a_data_set_or_our_error(tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("write", [write_nested, write_flat])
-def test_the_images_are_counted_while_their_masks_are_listed(tmp_path, write, monkeypatch):
+def test_progress_counts_images_while_masks_are_listed(tmp_path, write, monkeypatch):
     write(tmp_path, "x", {"0": A, "1": B})
     write(tmp_path, "y", {})
     stages = RecordedStages()

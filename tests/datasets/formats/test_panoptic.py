@@ -1,4 +1,4 @@
-"""Things out of panoptic PNGs and out of shards: the same instances from both."""
+"""Panoptic data from PNGs and from TFRecord shards, which give the same instances."""
 import copy
 import json
 import shutil
@@ -25,10 +25,10 @@ SEGMENTS = [segment(20, 1, 2 * PATCH), segment(10, 1, 2 * PATCH), segment(30, 3,
             segment(50, 200, 3 * PATCH), segment(60, 92, PATCH), segment(70, 3, 0)]  # fmt: skip
 
 
-def patches(*places):
-    """A mask of 8 x 9 patches. Args: places: (row, column) of each."""
+def patches(*positions):
+    """Return a mask of patches of 8 x 9 pixels, given as (row, column)."""
     mask = np.zeros((3, 4), bool)
-    mask[tuple(zip(*places, strict=True))] = True
+    mask[tuple(zip(*positions, strict=True))] = True
     return mask.repeat(8, axis=0).repeat(9, axis=1)
 
 
@@ -38,7 +38,7 @@ RUG, BANNER = patches((2, 0), (2, 1), (2, 2)), patches((2, 3))
 
 @pytest.fixture
 def root(tmp_path):
-    """Two images, the second without segments, and the same for validation with the one."""
+    """Two training images, the second without segments, and one validation image."""
     write_split(tmp_path / "root", [("b.jpg", IDS, SEGMENTS), ("a.jpg", np.zeros((10, 20), int), [])])
     write_split(tmp_path / "root", [("v.jpg", IDS, SEGMENTS)], "val")
     return tmp_path / "root"
@@ -51,13 +51,13 @@ def to_shards(root, **options):
 
 
 def check(dataset, image_id, expected):
-    """Compare the masks of an image with [(class id, mask)], in any order."""
+    """Compare the masks of an image with a list of (class id, mask), in any order."""
     masks, class_ids = dataset.load_mask(image_id)
-    found = sorted((class_id, masks[:, :, i].tobytes()) for i, class_id in enumerate(class_ids.tolist()))
-    assert found == sorted((class_id, mask.tobytes()) for class_id, mask in expected)
+    actual = sorted((class_id, masks[:, :, i].tobytes()) for i, class_id in enumerate(class_ids.tolist()))
+    assert actual == sorted((class_id, mask.tobytes()) for class_id, mask in expected)
 
 
-def test_things_of_the_pngs(root):
+def test_things_are_read_from_pngs(root):
     dataset = mrcnn.datasets.open(root, subset="train")
     assert dataset.class_names == ["BG", "person", "car"] and dataset.sources == ["", "panoptic"]
     assert [info["id"] for info in dataset.image_info] == [1, 2] and dataset.skipped == []
@@ -71,14 +71,14 @@ def test_things_of_the_pngs(root):
     assert truth[0]["bbox"] == [18, 0, 9, 16] and truth[0]["area"] == 144  # x, y, width, height
 
 
-def test_stuff_by_option(root):
+def test_stuff_option_adds_stuff(root):
     dataset = mrcnn.datasets.open(root, subset="train", stuff=True)
     assert dataset.class_names == ["BG", "person", "car", "banner", "rug"]
     check(dataset, 0, [(1, PERSON_20), (1, PERSON_10), (2, CAR), (-1, CROWD), (4, RUG), (3, BANNER)])
     assert dataset.num_instances(0) == 5
 
 
-def test_things_of_the_shards(root):
+def test_things_are_read_from_shards(root):
     dataset = mrcnn.datasets.open(to_shards(root), subset="train")
     assert dataset.class_names == ["BG", "person", "car"] and dataset.get_source_class_id(2, "panoptic") == 3
     assert [info["id"] for info in dataset.image_info] == ["a", "b"]  # in the order of their names
@@ -91,13 +91,13 @@ def test_things_of_the_shards(root):
     assert len(truth) == 1 and truth[0]["bbox"] == [0, 8, 9, 8] and truth[0]["area"] == PATCH
 
 
-def test_stuff_and_crowds_of_the_shards(root):
+def test_stuff_and_crowds_are_read_from_shards(root):
     dataset = mrcnn.datasets.open(to_shards(root, treat_crowd_as_ignore=False), subset="train", stuff=True)
     assert dataset.class_names == ["BG", "person", "car", "banner", "rug"]
     check(dataset, 1, [(1, PERSON_20), (1, PERSON_10), (2, CAR), (-1, CROWD), (4, RUG), (3, BANNER)])
 
 
-def test_shards_of_another_program_have_cocos_categories(tmp_path):
+def test_shards_without_a_manifest_have_the_categories_of_coco(tmp_path):
     content = json.loads(shared_path("data/panoptic/panoptic_coco_categories.json").read_text())
     write_split(tmp_path / "root", [("b.jpg", IDS, SEGMENTS[:4] + [segment(50, 200, 3 * PATCH), segment(60, 90, PATCH)])],
                 categories=content)  # fmt: skip
@@ -112,7 +112,7 @@ def test_shards_of_another_program_have_cocos_categories(tmp_path):
     check(dataset, 0, [(1, PERSON_20), (1, PERSON_10), (3, CAR), (80, BANNER), (133, RUG)])
 
 
-def test_pixels_that_nothing_is_known_of(root):
+def test_unlabelled_pixels_are_ignored(root):
     unlabelled = patches((0, 3), (1, 3))
     dataset = mrcnn.datasets.open(root, subset="train")
     np.testing.assert_array_equal(dataset.ignored_pixels(0), unlabelled)
@@ -121,7 +121,7 @@ def test_pixels_that_nothing_is_known_of(root):
     np.testing.assert_array_equal(dataset.ignored_pixels(1), unlabelled | CROWD)
 
 
-def test_both_train(root):
+def test_training_samples_from_pngs_and_shards(root):
     for folder, position in ((root, 0), (to_shards(root), 1)):
         dataset = mrcnn.datasets.open(folder, subset="train")
         image, meta, class_ids, boxes, masks = make_sample(dataset, position, SampleSettings("none", num_classes=3))[:5]
@@ -129,7 +129,7 @@ def test_both_train(root):
         assert sorted(boxes[class_ids == 1].tolist()) == [[0, 0, 8, 18], [0, 18, 16, 27]]
 
 
-def test_a_folder_is_recognised_and_its_parts_are_named(root):
+def test_folder_is_recognised_and_its_subsets_are_named(root):
     out = to_shards(root)
     assert panoptic.recognise(root) is None and panoptic.recognise(out) is None
     assert panoptic.subsets(root) == panoptic.subsets(out) == ["train", "val"]
@@ -150,21 +150,21 @@ def test_a_folder_is_recognised_and_its_parts_are_named(root):
         panoptic.open_subset(root, "val")
 
 
-def test_a_single_file(root):
+def test_single_file_can_be_opened(root):
     path = root / "annotations" / "panoptic_val2017.json"
     dataset = mrcnn.datasets.open(path, images=root / "val2017")
     check(dataset, 0, [(1, PERSON_20), (1, PERSON_10), (2, CAR), (-1, CROWD)])
     assert dataset.load_image(0).shape == (24, 36, 3)
 
 
-def test_a_test_split_of_shards_has_no_instances(root):
+def test_test_split_of_shards_has_no_instances(root):
     write_jpeg(root / "test2017" / "t.jpg", (8, 9))
     dataset = mrcnn.datasets.open(to_shards(root), "panoptic", "test")
     assert dataset.load_image(0).shape == (8, 9, 3) and dataset.load_mask(0)[0].shape == (8, 9, 0)
     assert dataset.ignored_pixels(0) is None
 
 
-def test_images_of_another_source_beside_them(root):
+def test_images_of_another_source_can_be_added(root):
     for folder in (root, to_shards(root)):
         dataset = panoptic.open_subset(folder, "val")
         dataset.add_class("mine", 1, "axe")
@@ -174,7 +174,7 @@ def test_images_of_another_source_beside_them(root):
         assert dataset.num_instances(1) is None and dataset.image_size(1) == (24, 36)
 
 
-def test_a_faulty_image_is_skipped_and_a_faulty_png_reported_when_it_is_read(root, caplog):
+def test_invalid_entry_is_skipped_and_invalid_png_is_an_error_when_read(root, caplog):
     path = root / "annotations" / "panoptic_train2017.json"
     content = json.loads(path.read_text())
     content["annotations"][1]["segments_info"] = [segment(5, 77, 3)]
@@ -191,7 +191,7 @@ def test_a_faulty_image_is_skipped_and_a_faulty_png_reported_when_it_is_read(roo
         dataset.load_instances(0)
 
 
-def test_shards_that_are_damaged(root):
+def test_damaged_shards_are_errors(root):
     out = to_shards(root)
     path = out / "train-00001-of-00002.tfrecord"
     dataset, data = mrcnn.datasets.open(out, subset="train"), bytearray(path.read_bytes())
@@ -207,10 +207,10 @@ def test_shards_that_are_damaged(root):
         mrcnn.datasets.open(out, subset="train")
 
 
-def test_numbers_that_no_category_has(root):
+def test_unknown_semantic_id_is_an_error(root):
     out = to_shards(root)
     manifest = json.loads(manifest_path(out, "val").read_text())
-    manifest["categories"] = CATEGORIES[:2]  # rug is 2 now, and a car's 1
+    manifest["categories"] = CATEGORIES[:2]  # now rug has the id 2, and car 1
     manifest_path(out, "val").write_text(json.dumps(manifest))
     dataset = mrcnn.datasets.open(out, subset="val")
     with pytest.raises(DataError, match="val-00000-of-00002.tfrecord: record 0, image v: the panoptic map holds 513"):
@@ -218,14 +218,14 @@ def test_numbers_that_no_category_has(root):
 
 
 @given(seed=st.integers(0, 2**32), height=st.integers(1, 30), width=st.integers(1, 30))
-def test_random_images_come_back_from_both(tmp_path_factory, seed, height, width):
+def test_random_images_are_read_back_from_pngs_and_shards(tmp_path_factory, seed, height, width):
     root = tmp_path_factory.mktemp("set") / "root"
     ids, segments = random_image(np.random.default_rng(seed), (height, width))
     write_split(root, [("a.jpg", ids, segments)])
     class_ids = {c["id"]: i for i, c in enumerate(sorted(CATEGORIES, key=lambda c: c["id"]), start=1)}
     expected = [((-1 if s["iscrowd"] else 1) * class_ids[s["category_id"]], ids == s["id"]) for s in segments]
     check(mrcnn.datasets.open(root, subset="train", stuff=True), 0, expected)
-    # in shards the crowds of a category are one, and so is its stuff
+    # shards merge the crowds of a category, and its stuff
     merged = {}
     for class_id, mask in expected:
         key = class_id if class_id < 0 or class_id > 2 else (class_id, len(merged))
@@ -236,7 +236,7 @@ def test_random_images_come_back_from_both(tmp_path_factory, seed, height, width
 
 
 @given(data=st.data())
-def test_any_damage_to_a_shard_gives_our_error(tmp_path_factory, data):
+def test_any_damage_to_a_shard_is_a_data_error(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("set") / "root"
     write_split(root, [("a.jpg", IDS, SEGMENTS)])
     out = to_shards(root, shards=1)
@@ -247,21 +247,21 @@ def test_any_damage_to_a_shard_gives_our_error(tmp_path_factory, data):
     else:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(damaged)
-    with pytest.raises(DataError) as told:  # a checksum covers every byte
+    with pytest.raises(DataError) as error:  # a checksum covers every byte
         dataset = mrcnn.datasets.open(out, "panoptic", "train")
         dataset.load_image(0), dataset.load_mask(0)
-    # a file cut off at its very start holds no images, which is told of the folder
-    assert path.name in str(told.value) or not damaged
+    # an empty file has no images, which is reported for the folder
+    assert path.name in str(error.value) or not damaged
 
 
 WRONG = st.one_of(st.none(), st.booleans(), st.integers(-3, 300), st.integers(), st.text(max_size=4), st.just([]), st.just({}))
 
 
 @given(data=st.data())
-def test_any_damage_to_the_annotations_gives_our_error_or_a_data_set(tmp_path_factory, data):
+def test_damaged_annotations_raise_no_other_error_than_data_error(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("set") / "root"
     path, content = write_split(root, [("a.jpg", IDS, SEGMENTS), ("b.jpg", IDS, SEGMENTS)])
-    content = copy.deepcopy(content)  # its parts are the constants above
+    content = copy.deepcopy(content)  # it contains the constants above
     record = data.draw(st.sampled_from([
         content, content["images"][0], content["annotations"][0], content["annotations"][0]["segments_info"][0],
         content["categories"][0], content["categories"][3],
@@ -287,7 +287,7 @@ def test_any_damage_to_the_annotations_gives_our_error_or_a_data_set(tmp_path_fa
             assert masks.shape == (24, 36, len(class_ids)) and dataset.num_instances(i) == (class_ids > 0).sum()
 
 
-def test_the_photographs():
+def test_photographs_have_the_masks_of_their_pngs():
     folder = shared_path("data/panoptic")
     dataset = mrcnn.datasets.open(folder / "panoptic_examples.json", images=folder / "input_images")
     assert dataset.num_classes == 81 and dataset.num_images == 2 and dataset.skipped == []
@@ -303,12 +303,12 @@ def test_the_photographs():
         assert dataset.load_image(i).shape[:2] == ids.shape
 
 
-def test_a_folder_of_images_beside_a_folder_that_holds_them_is_refused(root):
+def test_images_option_with_a_folder_that_contains_its_images_is_rejected(root):
     with pytest.raises(DataError, match="omit the folder of images, elsewhere"):
         mrcnn.datasets.open(root, subset="train", images="elsewhere")
 
 
-def test_the_stages_are_reported(root):
+def test_stages_are_reported(root):
     stages = RecordedStages()
     mrcnn.datasets.open(root, subset="train", progress=stages)
     assert stages.reported[-2:] == [("checking segments", [(2, 2)]), ("listing images", [(2, 2)])]

@@ -1,4 +1,4 @@
-"""Folders of semantic maps: what is an instance by hand, and what is made of damaged files."""
+"""Folders of semantic maps: hand-computed instances, class files, and damaged files."""
 import json
 import struct
 import zlib
@@ -30,7 +30,7 @@ MAP = np.array([[1, 1, 0, 0, 2, 255],
 
 
 def write(folder, maps, names=("cat", "dog", "bird"), palette=False):
-    """Write images and maps of one name; names go into classes.txt, unless None."""
+    """Write images and maps with the same names, and `names` to classes.txt unless it is None."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for name, class_map in maps.items():
@@ -47,12 +47,12 @@ def write(folder, maps, names=("cat", "dog", "bird"), palette=False):
 
 
 def masks_of(dataset, image_id=0):
-    """List (class name, set of (row, column)) of an image's instances."""
+    """Return the instances of an image as a list of (class name, set of (row, column))."""
     masks, class_ids = dataset.load_mask(image_id)
     return [(dataset.class_names[c], {tuple(p) for p in np.argwhere(masks[:, :, i]).tolist()}) for i, c in enumerate(class_ids)]
 
 
-def test_an_instance_is_a_connected_component_corners_touch(tmp_path):
+def test_instances_are_8_connected_components(tmp_path):
     dataset = mrcnn.datasets.open(write(tmp_path, {"a": MAP}))
     assert dataset.class_names == ["BG", "cat", "dog", "bird"] and dataset.image_size(0) == (4, 6)
     assert masks_of(dataset) == [
@@ -65,24 +65,24 @@ def test_an_instance_is_a_connected_component_corners_touch(tmp_path):
     json.dumps(truth)
 
 
-def test_by_choice_an_instance_is_all_of_a_class(tmp_path):
+def test_per_class_makes_one_instance_per_class(tmp_path):
     dataset = mrcnn.datasets.open(write(tmp_path, {"a": MAP}), "semantic", per_class=True)
     assert [(name, len(pixels)) for name, pixels in masks_of(dataset)] == [("cat", 6), ("dog", 2), ("bird", 2)]
     small = mrcnn.datasets.open(tmp_path, "semantic", min_area=2)
     assert [(name, len(pixels)) for name, pixels in masks_of(small)] == [("cat", 3), ("cat", 2), ("dog", 2), ("bird", 2)]
 
 
-def test_what_is_to_be_ignored_is_a_choice(tmp_path):
+def test_ignored_value_can_be_set(tmp_path):
     write(tmp_path, {"a": MAP}, names=None)
     assert mrcnn.datasets.open(tmp_path).class_names == ["BG", "class 1", "class 2", "class 3"]
     dataset = mrcnn.datasets.open(tmp_path, "semantic", ignore=2)
     assert dataset.class_names == ["BG", "class 1", "class 3", "class 255"]
     assert ("class 255", {(0, 5), (1, 5)}) in masks_of(dataset)
-    none = mrcnn.datasets.open(tmp_path, ignore=0)
-    assert none.class_names == ["BG", "class 1", "class 2", "class 3", "class 255"]
+    with_background_ignored = mrcnn.datasets.open(tmp_path, ignore=0)
+    assert with_background_ignored.class_names == ["BG", "class 1", "class 2", "class 3", "class 255"]
 
 
-def test_a_palette_counts_by_its_numbers_and_16_bits_go_beyond_255(tmp_path):
+def test_palette_indices_and_16_bit_values_are_class_ids(tmp_path):
     dataset = mrcnn.datasets.open(write(tmp_path / "palette", {"a": MAP}, palette=True))
     assert [name for name, _ in masks_of(dataset)] == ["cat", "cat", "cat", "dog", "bird"]
     deep = np.array([[0, 300], [300, 1000]], np.uint16)
@@ -90,7 +90,7 @@ def test_a_palette_counts_by_its_numbers_and_16_bits_go_beyond_255(tmp_path):
     assert masks_of(dataset) == [("class 300", {(0, 1), (1, 0)}), ("class 1000", {(1, 1)})]
 
 
-def test_sub_folders_and_files_without_a_partner(tmp_path, caplog):
+def test_subfolders_are_read_and_files_without_a_counterpart_are_skipped(tmp_path, caplog):
     write(tmp_path, {"b/x.1": MAP, "a": MAP, "lonely": MAP, "image": MAP})
     (tmp_path / "images" / "lonely.jpg").unlink()
     (tmp_path / "masks" / "image.png").unlink()
@@ -105,10 +105,10 @@ def test_sub_folders_and_files_without_a_partner(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("layout", ["{part}/{kind}", "{kind}/{part}"])
-@pytest.mark.parametrize("called", [("train", "val"), ("training", "valid")])
-def test_parts_of_a_folder(tmp_path, layout, called):
+@pytest.mark.parametrize("folder_names", [("train", "val"), ("training", "valid")])
+def test_subsets_of_a_folder(tmp_path, layout, folder_names):
     write(tmp_path / "all", {"a": MAP, "b": MAP})
-    for part, name in zip(called, ("a", "b"), strict=True):
+    for part, name in zip(folder_names, ("a", "b"), strict=True):
         for kind, ending in (("images", "jpg"), ("masks", "png")):
             to = tmp_path / "set" / layout.format(part=part, kind=kind)
             to.mkdir(parents=True)
@@ -122,7 +122,7 @@ def test_parts_of_a_folder(tmp_path, layout, called):
         mrcnn.datasets.open(folder)
 
 
-def test_a_folder_without_semantic_maps_is_reported(tmp_path):
+def test_folder_without_semantic_maps_is_reported(tmp_path):
     assert semantic.recognise(Path(__file__)) == "not a folder"
     assert semantic.recognise(tmp_path) == "no images/ next to masks/"
     write(tmp_path, {"a": MAP})
@@ -141,12 +141,12 @@ def test_a_folder_without_semantic_maps_is_reported(tmp_path):
     ("a.json", '[{"id": 4, "name": "cat", "color": [1, 2, 3]}]', {4: "cat"}),
     ("a.json", '["BG", "cat"]', {1: "cat"}),
 ])  # fmt: skip
-def test_forms_of_the_classes(tmp_path, name, content, expected):
+def test_class_files_of_every_kind_are_read(tmp_path, name, content, expected):
     (tmp_path / name).write_text(content)
     assert read_classes(tmp_path / name) == expected
 
 
-@pytest.mark.parametrize("name, content, said", [
+@pytest.mark.parametrize("name, content, message", [
     ("a.txt", "cat\n\ndog", "entry 2 is '', expected the name of a class"),
     ("a.txt", "background", "names no class besides the background"),
     ("a.txt", b"\xff\xfe\x00", "cannot be read as text"),
@@ -159,14 +159,14 @@ def test_forms_of_the_classes(tmp_path, name, content, expected):
     ("a.json", "3", 'expected {"1": "name"'),
     ("a.json", '["cat"', "not valid JSON"),
 ])  # fmt: skip
-def test_damaged_classes_name_the_file_and_the_field(tmp_path, name, content, said):
+def test_error_in_a_class_file_names_file_and_field(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=said) as told:
+    with pytest.raises(DataError, match=message) as error:
         read_classes(tmp_path / name)
-    assert name in str(told.value)
+    assert name in str(error.value)
 
 
-def test_a_file_of_classes_may_be_given(tmp_path):
+def test_labels_replace_the_class_file(tmp_path):
     write(tmp_path / "data", {"a": MAP})
     (tmp_path / "mine.json").write_text('{"1": "lion", "2": "wolf", "3": "crow"}')
     dataset = mrcnn.datasets.open(tmp_path / "data", labels=tmp_path / "mine.json")
@@ -186,14 +186,14 @@ def test_options_out_of_range_are_reported(tmp_path, options):
         mrcnn.datasets.open(tmp_path, **options)
 
 
-def test_a_class_with_the_number_to_ignore_is_reported(tmp_path):
+def test_class_with_the_ignored_id_is_an_error(tmp_path):
     write(tmp_path, {"a": MAP}, names=None)
     (tmp_path / "labels.json").write_text('{"1": "cat", "255": "dog"}')
     with pytest.raises(DataError, match="the class 'dog' has the id 255, which is ignored"):
         mrcnn.datasets.open(tmp_path)
 
 
-def test_black_and_white_masks_are_reported_what_to_do(tmp_path):
+def test_error_about_black_and_white_masks_suggests_ignore_0(tmp_path):
     write(tmp_path, {"a": np.where(MAP == 1, 255, 0).astype(np.uint8)}, names=None)
     with pytest.raises(DataError, match="no class, but 255, which is ignored: .* ignore=0"):
         mrcnn.datasets.open(tmp_path)
@@ -207,13 +207,13 @@ def damaged(tmp_path, class_map=MAP, names=("cat", "dog", "bird"), **options):
     return dataset, tmp_path / "masks" / "a.png"
 
 
-def test_a_value_that_is_not_a_class_is_reported_when_the_image_is_loaded(tmp_path):
+def test_value_without_a_class_is_an_error_when_the_image_is_loaded(tmp_path):
     dataset, _ = damaged(tmp_path, names=("cat", "dog"))
     with pytest.raises(DataError, match=r"a.png holds the value 3, .*; the classes are \[1, 2\]: name it in .*classes.txt"):
         instances_of(dataset, 0)
 
 
-def test_a_map_of_another_size_or_in_colour_is_reported(tmp_path):
+def test_map_of_another_size_or_in_colour_is_an_error(tmp_path):
     dataset, file = damaged(tmp_path)
     Image.fromarray(MAP[:, :4]).save(file)
     with pytest.raises(DataError, match=r"a.png is of size \(4, 4\), but its image .*a.jpg is of size \(4, 6\)"):
@@ -232,9 +232,9 @@ def test_a_map_of_another_size_or_in_colour_is_reported(tmp_path):
         instances_of(dataset, 0)
 
 
-def test_noise_is_reported_and_not_taken_apart(tmp_path):
+def test_map_with_too_many_components_is_an_error(tmp_path):
     noise = np.zeros((220, 240), np.uint8)
-    noise[::2, ::2] = 1  # 110 x 120 specks that do not touch
+    noise[::2, ::2] = 1  # 110 x 120 separate pixels
     dataset, _ = damaged(tmp_path, noise)
     with pytest.raises(DataError, match="has 13200 connected components, more than 10000"):
         instances_of(dataset, 0)
@@ -242,13 +242,13 @@ def test_noise_is_reported_and_not_taken_apart(tmp_path):
     assert masks_of(mrcnn.datasets.open(tmp_path, min_area=2)) == []
 
 
-def test_pictures_in_place_of_maps_are_reported(tmp_path):
+def test_photographs_as_maps_are_reported(tmp_path):
     write(tmp_path, {"a": np.arange(6000, dtype=np.uint16).reshape(60, 100)}, names=None)
     with pytest.raises(DataError, match="more than 5000 values, up to 5999: are they photographs"):
         mrcnn.datasets.open(tmp_path)
 
 
-def test_a_map_that_cannot_be_read_is_skipped_where_the_maps_name_the_classes(tmp_path):
+def test_unreadable_map_is_skipped_when_maps_define_the_classes(tmp_path):
     write(tmp_path, {"a": MAP, "b": MAP}, names=None)
     file = tmp_path / "masks" / "a.png"
     file.write_bytes(file.read_bytes()[:60])
@@ -258,7 +258,7 @@ def test_a_map_that_cannot_be_read_is_skipped_where_the_maps_name_the_classes(tm
     assert where == str(file) and "cannot be read" in reason
 
 
-def test_a_bomb_is_refused(tmp_path):
+def test_image_with_too_many_pixels_is_rejected(tmp_path):
     dataset, file = damaged(tmp_path)
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", len(head)) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
@@ -268,7 +268,7 @@ def test_a_bomb_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])
-def test_a_link_out_of_the_folder_is_refused(tmp_path, kind):
+def test_link_out_of_the_folder_is_rejected(tmp_path, kind):
     write(tmp_path / "data", {"a": MAP})
     (file,) = (tmp_path / "data" / kind).iterdir()
     outside = tmp_path / f"outside{file.suffix}"
@@ -282,8 +282,8 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path, kind):
     assert allowed.load_image(0).shape == (4, 6, 3) and len(masks_of(allowed)) == 5
 
 
-def test_it_trains(tmp_path):
-    """A sample for Mask R-CNN, and the class map come back for a semantic model, what is to be ignored by choice."""
+def test_samples_for_mask_rcnn_and_for_semantic_models(tmp_path):
+    """Mask R-CNN gets instances; a semantic model gets the class map back, optionally with ignored pixels."""
     large = np.kron(MAP, np.ones((8, 8), np.uint8))
     dataset = mrcnn.datasets.open(write(tmp_path, {"a": large}))
     settings = SampleSettings("square", 32, 64, mini_mask_shape=(28, 28), num_classes=4)
@@ -300,16 +300,16 @@ maps = arrays(np.uint8, st.tuples(st.integers(1, 15), st.integers(1, 15)), eleme
 
 
 @given(maps, st.booleans(), st.booleans())
-def test_instances_make_the_map_again(tmp_path_factory, class_map, palette, per_class):
+def test_instances_reassemble_the_map(tmp_path_factory, class_map, palette, per_class):
     folder = write(tmp_path_factory.mktemp("maps"), {"a": class_map}, palette=palette)
     dataset = mrcnn.datasets.open(folder, "semantic", per_class=per_class)
     masks, class_ids = dataset.load_mask(0)
     again = np.zeros_like(class_map)
     for i, class_id in enumerate(class_ids):
-        assert not again[masks[:, :, i]].any()  # no pixel is of two instances
+        assert not again[masks[:, :, i]].any()  # no pixel belongs to two instances
         again[masks[:, :, i]] = class_id
         pieces, _ = cv2.connectedComponents(masks[:, :, i].astype(np.uint8), connectivity=8)
-        assert per_class or pieces == 2  # one, and the ground
+        assert per_class or pieces == 2  # one component and the background
     np.testing.assert_array_equal(again, np.where(class_map == 255, 0, class_map))
     segmentations, _ = instances_of(dataset, 0)
     assert [rle_area(as_rle(s)) for s in segmentations] == [int(masks[:, :, i].sum()) for i in range(len(class_ids))]
@@ -317,14 +317,14 @@ def test_instances_make_the_map_again(tmp_path_factory, class_map, palette, per_
 
 @given(st.sampled_from(["masks/a.png", "images/a.jpg", "classes.txt", "labels.json"]), st.binary(max_size=80),
        st.integers(0, 200), st.booleans())
-def test_damage_is_reported_or_leaves_what_is_usable(tmp_path_factory, name, junk, place, cut):
-    """A file overwritten somewhere, or cut off: only ever our own error, which names the file."""
+def test_damage_raises_a_data_error_or_is_skipped(tmp_path_factory, name, junk, position, cut):
+    """A file is partly overwritten or truncated; the only error is a DataError that names the file."""
     folder = write(tmp_path_factory.mktemp("damaged"), {"a": np.kron(MAP, np.ones((5, 5), np.uint8)), "b": MAP}, names=None)
     (folder / "labels.json").write_text('{"1": "cat", "2": "dog", "3": "bird"}')
     file = folder / name
     content = file.read_bytes() if file.exists() else b""
-    place = min(place, len(content))
-    file.write_bytes(content[:place] + junk + (b"" if cut else content[place + len(junk) :]))
+    position = min(position, len(content))
+    file.write_bytes(content[:position] + junk + (b"" if cut else content[position + len(junk) :]))
     try:
         assert semantic.recognise(folder) is None
         dataset = semantic.open_subset(folder)
@@ -337,7 +337,7 @@ def test_damage_is_reported_or_leaves_what_is_usable(tmp_path_factory, name, jun
         assert Path(name).name in str(error)
 
 
-def test_the_maps_are_counted_where_they_are_read_for_their_classes(tmp_path):
+def test_progress_counts_maps_read_for_their_classes(tmp_path):
     stages = RecordedStages()
     mrcnn.datasets.open(write(tmp_path, {"a": MAP, "b": MAP}, names=None), progress=stages)
     assert stages.reported == [("reading", [(1, 2), (2, 2)])]

@@ -16,14 +16,14 @@ def shapes(count=20, height=96, width=128, seed=0):
     return dataset
 
 
-def test_classes():
+def test_classes_are_those_of_the_shapes():
     dataset = shapes(1)
     assert dataset.class_names == ["BG", "square", "circle", "triangle"]
     assert dataset.source_class_ids["shapes"] == [0, 1, 2, 3]
     assert dataset.image_info[0]["source"] == "shapes" and dataset.image_size(0) == (96, 128)
 
 
-def test_images_follow_from_seed_and_number():
+def test_images_depend_only_on_seed_and_index():
     first, longer, other = shapes(5), shapes(9), shapes(5, seed=1)
     for i in range(5):
         np.testing.assert_array_equal(first.load_image(i), longer.load_image(i))
@@ -32,14 +32,14 @@ def test_images_follow_from_seed_and_number():
         assert first.image_reference(i) == longer.image_reference(i)
 
 
-def test_masks_are_the_pixels_of_their_shapes():
+def test_masks_are_the_visible_pixels_of_their_shapes():
     dataset, classes = shapes(60), set()
     for image_id in dataset.image_ids:
         image, (masks, class_ids) = dataset.load_image(image_id), dataset.load_mask(image_id)
         info = dataset.image_info[image_id]
         assert image.shape == (96, 128, 3) and image.dtype == np.uint8
         assert masks.shape == (96, 128, len(class_ids)) and masks.dtype == bool and class_ids.dtype == np.int32
-        assert masks.sum(axis=2).max() <= 1  # a shape is not seen through another
+        assert masks.sum(axis=2).max() <= 1  # shapes are opaque
         assert masks.any(axis=(0, 1)).all()
         names = [name for name, _, _ in info["shapes"]]
         for i, class_id in enumerate(class_ids):
@@ -64,7 +64,7 @@ def test_small_images_work():
         assert (extract_bboxes(masks)[:, 2:] <= (height, width)).all()
 
 
-def test_they_can_be_trained_on():
+def test_loader_yields_batches_of_shapes():
     anchors = generate_pyramid_anchors((32, 64), (1,), backbone_shapes((128, 128), (8, 16)), (8, 16), 1)
     loader = Loader(
         shapes(8),
@@ -78,7 +78,7 @@ def test_they_can_be_trained_on():
     assert not loader.broken and not loader.empty
 
 
-def test_the_stages_are_reported():
+def test_stages_are_reported():
     stages = RecordedStages()
     mrcnn.datasets.open(format="shapes", subset="val", count=150, progress=stages)
     assert stages.reported == [("generating images", [(100, 150), (150, 150)])]

@@ -1,4 +1,4 @@
-"""VIA's files: shapes worked out by hand, both versions, attributes, and damage."""
+"""VIA: hand-computed shapes, both versions, attributes, and damaged files."""
 import json
 import math
 import pickle
@@ -35,7 +35,7 @@ def region(shape, **attributes):
 
 
 def write(folder, regions, name="a.png", file="via_region_data.json", wrap=False, orientation=1, image=True, **more):
-    """Write a file of one image with regions, a dict or a list, and `more` entries; and the image. Returns: its path."""
+    """Write an image, and a file with its regions (dict or list) and `more` entries. Returns the path of the file."""
     folder.mkdir(parents=True, exist_ok=True)
     if image:
         save_image(folder / name, SIZE, orientation)
@@ -50,7 +50,7 @@ def load(folder, **options):
 
 
 @pytest.mark.parametrize("version", ["first", "second", "project"])
-def test_both_versions_and_projects(tmp_path, version):
+def test_both_versions_and_projects_are_read(tmp_path, version):
     regions = [region(SQUARE, kind="cat"), region({"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}, kind="dog")]
     if version == "first":
         regions = {str(i): one for i, one in enumerate(regions)}
@@ -66,7 +66,7 @@ def test_both_versions_and_projects(tmp_path, version):
         assert dataset.load_image(0).shape == (*SIZE, 3)
 
 
-def test_samples_of_it_train(tmp_path):
+def test_training_samples_have_masks_and_boxes(tmp_path):
     rectangle = {"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}
     write(tmp_path, [region(SQUARE, kind="dog"), region(rectangle, kind="cat")])
     dataset = pickle.loads(pickle.dumps(load(tmp_path)))
@@ -76,7 +76,7 @@ def test_samples_of_it_train(tmp_path):
     np.testing.assert_array_equal(masks, np.stack([box(5, 10, 25, 30), box(2, 40, 8, 50)]))
 
 
-def test_round_shapes(tmp_path):
+def test_circles_and_ellipses_become_masks(tmp_path):
     write(tmp_path, [region({"name": "circle", "cx": 20, "cy": 20, "r": 12}),
                      region({"name": "ellipse", "cx": 30, "cy": 20, "rx": 16, "ry": 8}),
                      region({"name": "ellipse", "cx": 30, "cy": 20, "rx": 16, "ry": 8, "theta": math.pi / 2})])  # fmt: skip
@@ -87,10 +87,10 @@ def test_round_shapes(tmp_path):
     expected = [np.hypot(x - 20, y - 20) < 12, np.hypot((x - 30) / 16, (y - 20) / 8) < 1,
                 np.hypot((x - 30) / 8, (y - 20) / 16) < 1]  # fmt: skip
     for i, wanted in enumerate(expected):
-        assert (masks[:, :, i] != wanted).sum() <= 8  # of about 400: the rim to a tenth of a pixel
+        assert (masks[:, :, i] != wanted).sum() <= 8  # of about 400 pixels, all at the rim
 
 
-def test_a_line_is_wide_and_a_closed_one_is_filled(tmp_path):
+def test_polyline_has_a_width_and_a_closed_one_is_filled(tmp_path):
     closed = [*ring(10, 5, 30, 25), [10, 5]]
     write(tmp_path, [region(polygon(closed, "polyline")), region(polygon([[10, 30], [40, 30]], "polyline"))])
     masks, _ = load(tmp_path, line_width=4).load_mask(0)
@@ -101,7 +101,7 @@ def test_a_line_is_wide_and_a_closed_one_is_filled(tmp_path):
         load(tmp_path, line_width=-1)
 
 
-def test_the_attribute_that_holds_the_class(tmp_path):
+def test_only_attribute_is_the_class(tmp_path):
     write(tmp_path, [region(SQUARE, kind="dog 10", note=""), region(SQUARE, kind="dog 9"), region(SQUARE, note=" "),
                      region(SQUARE, kind={"dog 9": True, "x": False}), region(SQUARE, kind={"a": True, "b": True}),
                      region(SQUARE, kind=[3]), region(SQUARE, kind=7)])  # fmt: skip
@@ -113,7 +113,7 @@ def test_the_attribute_that_holds_the_class(tmp_path):
         ("regions[5]", "its 'kind' is [3], expected the name of a class")]  # fmt: skip
 
 
-def test_several_attributes(tmp_path):
+def test_attribute_is_needed_if_there_are_several(tmp_path):
     write(tmp_path, [region(SQUARE, kind="dog", age="old"), region(SQUARE, kind="cat", age="young")])
     with pytest.raises(DataError, match="the regions have the attributes kind, age: say which.*--attribute"):
         load(tmp_path)
@@ -122,7 +122,7 @@ def test_several_attributes(tmp_path):
         load(tmp_path, attribute="name")
 
 
-def test_classes_that_are_given(tmp_path):
+def test_class_name_and_labels_define_the_classes(tmp_path):
     write(tmp_path, [region(SQUARE)])
     assert load(tmp_path, class_name="balloon").class_names == ["BG", "balloon"]
     write(tmp_path, [region(SQUARE, kind="dog"), region(SQUARE, kind="cat")])
@@ -131,7 +131,7 @@ def test_classes_that_are_given(tmp_path):
     assert "its class 'cat' is not among the classes" in dataset.skipped[0][1]
 
 
-def test_parts_share_their_classes_and_what_is_skipped_is_of_one_part(tmp_path):
+def test_subsets_share_classes_but_not_skipped_regions(tmp_path):
     write(tmp_path / "train", [region(SQUARE, kind="dog"), region({"name": "point", "cx": 1, "cy": 1})])
     write(tmp_path / "val", [region(SQUARE, kind="cat"), "nothing"])
     assert subsets(tmp_path) == ["train", "val"] and recognise_format(tmp_path) == "via"
@@ -143,7 +143,7 @@ def test_parts_share_their_classes_and_what_is_skipped_is_of_one_part(tmp_path):
     assert ["it is 'nothing', expected an object with the field 'shape_attributes'"] == [reason for _, reason in val.skipped]
 
 
-def test_the_image_is_where_the_project_says(tmp_path):
+def test_image_is_in_the_default_path_of_the_project(tmp_path):
     path = write(tmp_path, [region(SQUARE)], wrap=True, image=False)
     (tmp_path / "images").mkdir()
     save_image(tmp_path / "images" / "a.png", SIZE)
@@ -158,7 +158,7 @@ def test_the_image_is_where_the_project_says(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["C:\\Users\\me\\images\\", "C:/images/", "/home/me/images/", "\\\\host\\images", "gone/"])
-def test_a_folder_of_another_machine_in_a_project_does_not_matter(tmp_path, folder):
+def test_default_path_of_another_machine_is_ignored(tmp_path, folder):
     path = write(tmp_path, [region(SQUARE)], wrap=True, more={"filename": "lost.png", "regions": [region(SQUARE)]})
     content = json.loads(path.read_text())
     content["_via_settings"] = {"core": {"default_filepath": folder}}
@@ -169,7 +169,7 @@ def test_a_folder_of_another_machine_in_a_project_does_not_matter(tmp_path, fold
         dataset.load_image(1)
 
 
-def test_files_as_other_systems_write_them(tmp_path):
+def test_files_written_on_other_systems_are_read(tmp_path):
     path = write(tmp_path, [region(SQUARE, kind="Käfer"), region(SQUARE, kind="Käfer ")], name="été 1.PNG")
     path.write_bytes(path.read_text().replace("}, ", "},\r\n").encode("utf-8-sig"))
     path.rename(tmp_path / "Export.JSON")
@@ -179,7 +179,7 @@ def test_files_as_other_systems_write_them(tmp_path):
     assert dataset.load_image(0).shape == (*SIZE, 3)
 
 
-def test_files_to_choose_from(tmp_path):
+def test_several_files_are_an_error_unless_one_has_the_default_name(tmp_path):
     write(tmp_path, [region(SQUARE)], file="one.json")
     assert load(tmp_path).num_images == 1
     write(tmp_path, [region(SQUARE)], file="two.json")
@@ -189,14 +189,14 @@ def test_files_to_choose_from(tmp_path):
     assert load(tmp_path).num_instances(0) == 2
 
 
-def test_the_stages_are_reported(tmp_path):
+def test_stages_are_reported(tmp_path):
     write(tmp_path, [region(SQUARE)], b={"filename": "b.png", "size": 1, "regions": [region(SQUARE)]})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, "via", progress=stages)
     assert stages.reported[-2:] == [("checking regions", [(1, 2), (2, 2)]), ("reading image sizes", [(1, 2), (2, 2)])]
 
 
-def test_images_without_regions_and_images_that_are_not_files(tmp_path):
+def test_images_without_regions_are_kept_and_invalid_entries_skipped(tmp_path):
     more = {"empty": {"filename": "b.png", "regions": []}, "web": {"filename": "https://x.org/c.png", "regions": []},
             "again": {"filename": "a.png", "regions": []}, "gone": {"filename": "gone.png", "regions": [region(SQUARE)]},
             "odd": 3}  # fmt: skip
@@ -211,14 +211,14 @@ def test_images_without_regions_and_images_that_are_not_files(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "..\\a.png"])
-def test_a_file_name_that_leads_out_is_refused(tmp_path, name):
+def test_file_name_out_of_the_folder_is_rejected(tmp_path, name):
     write(tmp_path / "set", [region(SQUARE)], more={"filename": name, "regions": []})
     with pytest.raises(DataError, match="via_region_data.json: more: filename is .*allow_outside"):
         load(tmp_path / "set")
     assert load(tmp_path / "set", allow_outside=True).num_images == 2
 
 
-def test_a_link_to_an_image_outside_is_refused(tmp_path):
+def test_link_to_an_image_outside_is_rejected(tmp_path):
     write(tmp_path / "set", [region(SQUARE)])
     (tmp_path / "set" / "a.png").rename(tmp_path / "a.png")
     (tmp_path / "set" / "a.png").symlink_to(tmp_path / "a.png")
@@ -226,14 +226,14 @@ def test_a_link_to_an_image_outside_is_refused(tmp_path):
         load(tmp_path / "set")
 
 
-def test_images_that_a_browser_turned(tmp_path):
+def test_exif_orientation_is_applied_if_the_regions_fit_only_then(tmp_path):
     tall, both = polygon(ring(2, 3, 30, 55)), polygon(ring(2, 3, 30, 25))
     more = {"b": {"filename": "b.png", "regions": [region(both)]}}
     for shape, size in ((both, SIZE), (polygon(ring(2, 3, 55, 30)), SIZE), (tall, SIZE[::-1])):
         write(tmp_path, [region(shape)], orientation=6, **more)
         save_image(tmp_path / "b.png", SIZE, 6)
         dataset = load(tmp_path)
-        for i in range(2):  # what is known of one image goes for the other
+        for i in range(2):  # the orientation found for one image applies to the other
             assert dataset.image_size(i) == dataset.load_image(i).shape[:2] == dataset.load_mask(i)[0].shape[:2] == size
         assert [where for where, _ in dataset.notes] == ([] if size == SIZE else ["a.png", "b.png"])
 
@@ -251,24 +251,24 @@ def test_images_that_a_browser_turned(tmp_path):
     ({"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": True}, "'ry' is True, expected a number"),
     ({"name": "circle", "cx": 1e308, "cy": 9, "r": 1e308}, "not finite numbers"),
 ])  # fmt: skip
-def test_a_region_that_cannot_be_used_is_skipped_and_reported(tmp_path, caplog, shape, reason):
+def test_unusable_region_is_skipped_and_reported(tmp_path, caplog, shape, reason):
     write(tmp_path, [region(SQUARE), region(shape)])
     dataset = load(tmp_path)
-    ((where, told),) = dataset.skipped
-    assert dataset.num_instances(0) == 1 and where == "via_region_data.json: a.png77: regions[1]" and reason in told
+    ((where, reported),) = dataset.skipped
+    assert dataset.num_instances(0) == 1 and where == "via_region_data.json: a.png77: regions[1]" and reason in reported
     assert "1 images or regions skipped" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 1}', '{"a": {"filename": "a.png"}}', '{"project": {"pid": "1"}}'])
-def test_files_that_are_not_vias(tmp_path, text):
+def test_files_of_other_formats_are_not_recognised(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    whole = "via: the JSON has no images|not valid JSON"
-    for path, said in ((tmp_path, "via: no JSON file of regions"), (tmp_path / "a.json", whole)):
-        with pytest.raises(DataError, match=said):
+    of_file = "via: the JSON has no images|not valid JSON"
+    for path, message in ((tmp_path, "via: no JSON file of regions"), (tmp_path / "a.json", of_file)):
+        with pytest.raises(DataError, match=message):
             recognise_format(path)
 
 
-_WHOLE = {"a.png77": {"filename": "a.png", "size": 77, "regions": [
+_VALID = {"a.png77": {"filename": "a.png", "size": 77, "regions": [
     region(SQUARE, kind="cat"), region({"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": 4, "theta": 1.0}, kind="dog"),
     region({"name": "rect", "x": 4, "y": 5, "width": 6, "height": 7}, kind={"cat": True}),
     region(polygon([[4, 5], [8, 9], [20, 3]], "polyline"), kind="cat")]}}  # fmt: skip
@@ -287,9 +287,9 @@ def _open_and_use(folder):
         assert "via_region_data.json" in str(error) or str(folder) in str(error)
 
 
-@given(damaged_json(_WHOLE))
+@given(damaged_json(_VALID))
 @settings(max_examples=60)
-def test_any_damage_is_reported(tmp_path_factory, text):
+def test_damage_raises_a_data_error_or_is_skipped(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("damage")
     write(folder, [])
     (folder / "via_region_data.json").write_text(text)
@@ -297,15 +297,15 @@ def test_any_damage_is_reported(tmp_path_factory, text):
 
 
 @given(st.integers(0, 900), st.sampled_from([b"", b"NaN", b"\xff\xfe", b'"', b"[" * 3000]))
-def test_a_file_that_breaks_off(tmp_path_factory, length, ending):
+def test_truncated_file_raises_a_data_error(tmp_path_factory, length, ending):
     folder = tmp_path_factory.mktemp("damage")
-    write(folder, []).write_bytes(json.dumps(_WHOLE).encode()[:length] + ending)
+    write(folder, []).write_bytes(json.dumps(_VALID).encode()[:length] + ending)
     _open_and_use(folder)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 30), st.integers(1, 20), st.integers(1, 20)), max_size=5),
        st.booleans())  # fmt: skip
-def test_rectangles_come_back_whole(tmp_path_factory, rectangles, as_polygons):
+def test_rectangles_are_read_back(tmp_path_factory, rectangles, as_polygons):
     folder = tmp_path_factory.mktemp("rectangles")
     shapes = [polygon(ring(x, y, x + w, y + h)) if as_polygons else {"name": "rect", "x": x, "y": y, "width": w, "height": h}
               for x, y, w, h in rectangles]  # fmt: skip
@@ -319,7 +319,7 @@ POINTS = st.tuples(st.floats(0, SIZE[1]), st.floats(0, SIZE[0]))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ant", "bee"]), st.lists(POINTS, min_size=3, max_size=8)), max_size=4))
-def test_polygons_come_back(tmp_path_factory, instances):
+def test_polygons_are_read_back(tmp_path_factory, instances):
     folder = tmp_path_factory.mktemp("polygons")
     write(folder, [region(polygon(points), kind=kind) for kind, points in instances])
     dataset = load(folder)

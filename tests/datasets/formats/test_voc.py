@@ -20,7 +20,7 @@ FOLDERS = ("JPEGImages", "SegmentationObject", "SegmentationClass", "Annotations
 
 
 def maps(*objects):
-    """Draw maps of objects and classes. Args: (class, y1, x1, y2, x2) each, objects numbered from 1; later ones on top."""
+    """Draw the object map and the class map of (class, y1, x1, y2, x2), objects numbered from 1, later ones on top."""
     numbers, classes = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
     for number, (class_number, y1, x1, y2, x2) in enumerate(objects, start=1):
         numbers[y1:y2, x1:x2], classes[y1:y2, x1:x2] = number, class_number
@@ -35,7 +35,7 @@ def save(path, numbers):
 
 
 def write(folder, images, lists=None, colors=False):
-    """Write a set. Args: images: {id: (numbers, classes or None)}; lists: {part: ids}; colors: bool, PNGs without palette."""
+    """Write a data set: images {id: (numbers, classes or None)}, lists {subset: ids}, PNGs with a palette or in colours."""
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
     for image_id, pair in images.items():
@@ -61,15 +61,15 @@ def opened(folder, subset=None, **options):
     return dataset
 
 
-def test_the_palette_is_that_of_the_development_kit():
-    # published with the set: aeroplane, bicycle, ..., tvmonitor, and the void outline
+def test_palette_is_that_of_the_development_kit():
+    # published with the data set: aeroplane, bicycle, ..., tvmonitor, and the void outline
     assert voc_colors()[[0, 1, 2, 3, 4, 8, 15, 20, 255]].tolist() == [
         [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [64, 0, 0], [192, 128, 128], [0, 64, 128],
         [224, 224, 192]]  # fmt: skip
 
 
 @pytest.mark.parametrize("colors", [False, True])
-def test_objects_and_classes(tmp_path, colors):
+def test_objects_and_classes_are_read(tmp_path, colors):
     numbers, classes = maps((8, 5, 10, 25, 30), (15, 20, 20, 40, 60))
     numbers[5:25, 10] = classes[5:25, 10] = 255  # an outline of object 1
     write(tmp_path, {"a": (numbers, classes), "b": maps()}, {"train": ["a", "b"], "val": ["b"]}, colors)
@@ -79,7 +79,7 @@ def test_objects_and_classes(tmp_path, colors):
     masks, class_ids = dataset.load_mask(0)
     assert class_ids.tolist() == [8, 15] and dataset.class_names[8] == "cat" and dataset.class_names[15] == "person"
     first, second = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
-    first[5:20, 11:30] = first[20:25, 11:20] = True  # without the outline and what object 2 covers
+    first[5:20, 11:30] = first[20:25, 11:20] = True  # without the outline, and without what object 2 covers
     second[20:40, 20:60] = True
     np.testing.assert_array_equal(masks, np.dstack([first, second]))
     assert dataset.load_mask(1)[0].shape == (*SIZE, 0) and dataset.num_instances(0) is None and dataset.skipped == []
@@ -89,11 +89,11 @@ def test_objects_and_classes(tmp_path, colors):
     assert opened(tmp_path, "val").num_images == 1
 
 
-def test_the_class_is_that_of_most_pixels_and_one_without_is_skipped(tmp_path):
+def test_class_is_that_of_most_pixels_and_objects_without_one_are_skipped(tmp_path):
     numbers, classes = maps((3, 0, 0, 10, 10), (4, 20, 20, 30, 30), (5, 30, 40, 40, 50))
     classes[0:4, 0:10] = 7  # 40 of 100 pixels of object 1
     classes[20:30, 20:30] = 255
-    classes[30:40, 40:50] = 21  # beyond the twenty
+    classes[30:40, 40:50] = 21  # there are twenty classes
     dataset = opened(write(tmp_path, {"a": (numbers, classes)}))
     for _ in range(2):
         assert dataset.load_mask(0)[1].tolist() == [3]
@@ -101,7 +101,7 @@ def test_the_class_is_that_of_most_pixels_and_one_without_is_skipped(tmp_path):
     assert "it has no class" in dataset.skipped[0][1]
 
 
-def test_classes_from_the_xml(tmp_path):
+def test_classes_are_read_from_the_xml(tmp_path):
     write(tmp_path, {"a": (maps((1, 0, 0, 10, 10), (1, 20, 20, 30, 30), (1, 30, 40, 40, 50), (1, 0, 50, 9, 60))[0], None)})
     shutil.rmtree(tmp_path / "SegmentationClass")
     write_xml(tmp_path, "a", "dog", " sheep ", "unicorn")
@@ -116,7 +116,7 @@ def test_classes_from_the_xml(tmp_path):
         dataset.load_mask(0)
 
 
-def test_names_of_other_classes(tmp_path):
+def test_class_names_file_and_labels_define_the_classes(tmp_path):
     write(tmp_path, {"a": maps((2, 0, 0, 10, 10))})
     (tmp_path / "class_names.txt").write_text("__ignore__\n_background_\nant\nbee\n")
     assert opened(tmp_path).class_names == ["BG", "ant", "bee"] and opened(tmp_path).load_mask(0)[1].tolist() == [2]
@@ -124,7 +124,7 @@ def test_names_of_other_classes(tmp_path):
     assert opened(tmp_path, labels=tmp_path / "mine.txt").class_names == ["BG", "cow", "sow"]
 
 
-def test_the_colours_of_a_labelmap(tmp_path):
+def test_labelmap_defines_the_colours_of_classes(tmp_path):
     numbers, classes = maps((1, 0, 0, 10, 10), (2, 20, 20, 30, 30))
     write(tmp_path, {"a": (numbers, None)}, colors=True)
     colors = np.array([[0, 0, 0], [250, 50, 83], [36, 179, 83]], np.uint8)
@@ -136,14 +136,14 @@ def test_the_colours_of_a_labelmap(tmp_path):
     assert [dataset.class_names[i] for i in dataset.load_mask(0)[1]] == ["ant", "bee"]
 
 
-def test_objects_in_colours_of_no_palette(tmp_path):
+def test_objects_may_have_any_colours(tmp_path):
     numbers, classes = maps((1, 0, 0, 10, 10), (2, 20, 20, 30, 30))
     write(tmp_path, {"a": (None, classes)})
     Image.fromarray(np.array([[0, 0, 0], [5, 0, 0], [6, 0, 0]], np.uint8)[numbers]).save(tmp_path / "SegmentationObject/a.png")
     assert opened(tmp_path).load_mask(0)[1].tolist() == [1, 2]
 
 
-def test_images_without_objects_are_skipped_and_missing_files_reported_when_loaded(tmp_path, caplog):
+def test_images_without_object_maps_are_skipped_and_missing_files_reported_when_loaded(tmp_path, caplog):
     write(tmp_path, {"a": maps((1, 0, 0, 10, 10)), "b": (None, None), "c": maps()}, {"train": ["a", "b", "gone", "c", "a"]})
     dataset = opened(tmp_path, "train")
     assert [info["id"] for info in dataset.image_info] == ["a", "c"]
@@ -157,7 +157,7 @@ def test_images_without_objects_are_skipped_and_missing_files_reported_when_load
         opened(tmp_path, "train").load_image(1)
 
 
-def test_files_as_other_systems_write_them(tmp_path):
+def test_files_written_on_other_systems_are_read(tmp_path):
     write(tmp_path, {"Köln 1": maps((3, 0, 0, 10, 10)), "b.2": maps((4, 0, 0, 10, 10))})
     (tmp_path / "ImageSets/Segmentation/train.txt").write_bytes("\ufeffKöln 1\r\nb.2 \r\n\r\n".encode())
     (tmp_path / "ImageSets/Segmentation/._train.txt").write_bytes(b"of another system")
@@ -172,10 +172,10 @@ def test_files_as_other_systems_write_them(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_numbers_may_be_grey_and_of_16_bits(tmp_path, dtype):
+def test_maps_may_be_grey_and_have_16_bits(tmp_path, dtype):
     numbers, classes = maps((3, 0, 0, 10, 10), (4, 20, 20, 30, 30))
     numbers = numbers.astype(dtype)
-    numbers[numbers == 2] = 256 if dtype is np.uint16 else 200  # beyond the number that is void
+    numbers[numbers == 2] = 256 if dtype is np.uint16 else 200  # 16 bits allow numbers above 255, which is void
     write(tmp_path, {"a": (None, None)})
     Image.fromarray(numbers).save(tmp_path / "SegmentationObject/a.png")
     Image.fromarray(classes.astype(dtype)).save(tmp_path / "SegmentationClass/a.png")
@@ -184,7 +184,7 @@ def test_numbers_may_be_grey_and_of_16_bits(tmp_path, dtype):
     np.testing.assert_array_equal(masks, np.dstack([classes == 3, classes == 4]))
 
 
-def test_an_object_of_several_pieces_is_one_and_a_map_that_is_void_has_none(tmp_path):
+def test_object_of_several_pieces_is_one_and_a_void_map_has_none(tmp_path):
     numbers, classes = maps((3, 0, 0, 10, 10))
     numbers[30:, 50:], classes[30:, 50:] = 1, 3
     void = np.full(SIZE, 255)
@@ -193,21 +193,21 @@ def test_an_object_of_several_pieces_is_one_and_a_map_that_is_void_has_none(tmp_
     assert dataset.load_mask(1)[1].size == 0 and dataset.skipped == []
 
 
-def test_the_stages_are_reported(tmp_path):
+def test_stages_are_reported(tmp_path):
     write(tmp_path, dict.fromkeys("abc", maps((1, 0, 0, 9, 9))), lists={"train": ["a", "b"]})
     stages = RecordedStages()
     mrcnn.datasets.open(tmp_path, "voc", "train", progress=stages)
     assert stages.reported == [("listing images", [(1, 2), (2, 2)])]
 
 
-def test_a_png_of_another_size_is_an_error(tmp_path):
+def test_png_of_another_size_is_an_error(tmp_path):
     dataset = opened(write(tmp_path, {"a": maps((1, 0, 0, 10, 10))}))
     save(tmp_path / "SegmentationClass/a.png", np.zeros((60, 40)))
     with pytest.raises(DataError, match=r"SegmentationClass/a.png is of size \(60, 40\), but its image is of size \(40, 60\)"):
         dataset.load_mask(0)
 
 
-def test_names_that_lead_out_are_refused(tmp_path):
+def test_paths_out_of_the_folder_are_rejected(tmp_path):
     write(tmp_path / "set", {"a": maps()}, {"train": ["../../other/a"]})
     with pytest.raises(DataError, match="points outside"):
         opened(tmp_path / "set", "train")
@@ -218,7 +218,7 @@ def test_names_that_lead_out_are_refused(tmp_path):
     assert opened(tmp_path / "set", allow_outside=True).load_mask(0)[1].tolist() == []
 
 
-def test_a_folder_that_is_not_voc_is_reported(tmp_path):
+def test_folder_in_another_format_is_reported(tmp_path):
     write(tmp_path / "VOC2012", {"a": maps()})
     assert recognise(tmp_path / "VOC2012") is None
     assert "in VOC2012/: give that folder" in recognise(tmp_path)
@@ -231,7 +231,7 @@ def test_a_folder_that_is_not_voc_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize("colors", [False, True])
-def test_void_pixels_are_ignored_ones(tmp_path, colors):
+def test_void_pixels_are_ignored(tmp_path, colors):
     numbers, classes = maps((15, 5, 5, 20, 30), (3, 25, 40, 35, 55))
     numbers[4:6, 5:30] = classes[4:6, 5:30] = 255
     dataset = opened(write(tmp_path / "set", {"a": (numbers, classes)}, colors=colors))
@@ -240,18 +240,18 @@ def test_void_pixels_are_ignored_ones(tmp_path, colors):
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 39), st.integers(0, 59), st.integers(1, 40), st.integers(1, 60)),
                 max_size=6))  # fmt: skip
-def test_random_maps_come_back(tmp_path_factory, objects):
+def test_random_maps_are_read_back(tmp_path_factory, objects):
     numbers, classes = maps(*objects)
     dataset = opened(write(tmp_path_factory.mktemp("set"), {"a": (numbers, classes)}))
     masks, class_ids = dataset.load_mask(0)
-    there = [n for n in range(1, len(objects) + 1) if (numbers == n).any()]
-    assert class_ids.tolist() == [objects[n - 1][0] for n in there] and dataset.skipped == []
-    for i, number in enumerate(there):
+    visible = [n for n in range(1, len(objects) + 1) if (numbers == n).any()]
+    assert class_ids.tolist() == [objects[n - 1][0] for n in visible] and dataset.skipped == []
+    for i, number in enumerate(visible):
         np.testing.assert_array_equal(masks[:, :, i], numbers == number)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def valid_folder(tmp_path_factory):
     folder = write(tmp_path_factory.mktemp("set"), {"a": maps((3, 0, 0, 10, 10))}, {"train": ["a"]})
     (folder / "labelmap.txt").write_text("background:0,0,0::\nant:128,0,0::\nbee:0,128,0::\ncat:128,128,0::\n")
     write_xml(folder, "a", "ant")
@@ -259,35 +259,35 @@ def whole(tmp_path_factory):
 
 
 @given(st.data())
-def test_random_damage_gives_a_data_set_or_our_error(whole, data):
+def test_random_damage_raises_no_other_error_than_data_error(valid_folder, data):
     names = ["SegmentationObject/a.png", "SegmentationClass/a.png", "ImageSets/Segmentation/train.txt", "labelmap.txt",
              "JPEGImages/a.jpg"]  # fmt: skip
-    path = whole / data.draw(st.sampled_from(names))
+    path = valid_folder / data.draw(st.sampled_from(names))
     good = path.read_bytes()
     damaged = bytearray(good)
-    for place in data.draw(st.lists(st.integers(0, len(good) - 1), max_size=4)):
-        damaged[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(good) - 1), max_size=4)):
+        damaged[position] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(damaged[: data.draw(st.integers(0, len(good)))]))
     try:
-        dataset = opened(whole, "train")
+        dataset = opened(valid_folder, "train")
         for image_id in range(dataset.num_images):
             dataset.load_mask(image_id)
             dataset.load_image(image_id)
     except DataError as error:
-        assert str(whole) in str(error) or "ImageSets" in str(error)
+        assert str(valid_folder) in str(error) or "ImageSets" in str(error)
     finally:
         path.write_bytes(good)
 
 
 @given(st.data())
-def test_random_damage_of_the_xml_gives_objects_or_our_error(tmp_path_factory, data):
+def test_random_damage_to_the_xml_raises_no_other_error_than_data_error(tmp_path_factory, data):
     folder = write(tmp_path_factory.mktemp("set"), {"a": (maps((1, 0, 0, 10, 10), (1, 20, 20, 30, 30))[0], None)})
     shutil.rmtree(folder / "SegmentationClass")
     write_xml(folder, "a", "dog", "sheep")
     path = folder / "Annotations/a.xml"
     damaged = bytearray(path.read_bytes())
-    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=3)):
-        damaged[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=3)):
+        damaged[position] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
     dataset = opened(folder)
     try:

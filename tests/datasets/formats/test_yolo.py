@@ -28,7 +28,7 @@ def write_image(path, size=SIZE):
 
 
 def write(folder, labels, yaml=YAML, images="images/train", texts="labels/train"):
-    """Write images of SIZE with their label files: labels is {stem: text, or None for no file}."""
+    """Write images of SIZE with their label files; `labels` is {stem: text, or None for no file}."""
     for stem, text in labels.items():
         write_image(folder / images / f"{stem}.png")
         (folder / texts).mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def opened(folder, subset="train", **options):
     return dataset
 
 
-def test_classes_images_and_masks(tmp_path):
+def test_classes_images_and_masks_are_read(tmp_path):
     write(tmp_path, {"a": f"1 {RECTANGLE}\n\n0 0 0 0.5 0 0.5 0.5 0 0.5\n", "b": None, "c": ""})
     assert recognise_format(tmp_path) == "yolo" and subsets(tmp_path) == ["train", "val"]
     dataset = mrcnn.datasets.open(tmp_path, subset="train")
@@ -81,7 +81,7 @@ def test_classes_images_and_masks(tmp_path):
     ("0 0 0 30 0 30 20", "its coordinates are not fractions of the image, from 0 to 1"),
     ("0 -0.2 0 0.5 0 0.5 0.5", "its coordinates are not fractions of the image, from 0 to 1"),
 ])  # fmt: skip
-def test_a_line_that_is_not_an_instance_is_skipped_and_reported(tmp_path, caplog, line, reason):
+def test_unusable_line_is_skipped_and_reported(tmp_path, caplog, line, reason):
     dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}\n{line}\n"}))
     assert dataset.skipped == [(f"{tmp_path / 'labels/train/a.txt'}:2", reason)]
     assert dataset.load_mask(0)[1].tolist() == [1] and dataset.num_instances(0) == 1
@@ -89,7 +89,7 @@ def test_a_line_that_is_not_an_instance_is_skipped_and_reported(tmp_path, caplog
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_labels_are_of_the_image_as_its_exif_orientation_turns_it(tmp_path, orientation):
+def test_labels_refer_to_the_image_after_its_exif_orientation(tmp_path, orientation):
     write(tmp_path, {"a": f"1 {RECTANGLE}"})
     (tmp_path / "images/train/a.png").unlink()
     save_image(tmp_path / "images/train/a.jpg", SIZE, orientation)
@@ -102,25 +102,25 @@ def test_labels_are_of_the_image_as_its_exif_orientation_turns_it(tmp_path, orie
     h, w = size  # a quarter to a half of the width, an eighth to five eighths of the height
     expected = np.zeros(size, bool)
     expected[h // 8 : round(h * 0.625), w // 4 : w // 2] = True
-    assert (masks[:, :, 0] != expected).sum() <= 60  # the rim, where it meets no whole pixels
+    assert (masks[:, :, 0] != expected).sum() <= 60  # the rim, which is between pixels
 
 
-def test_a_point_a_little_outside_is_rounding(tmp_path):
+def test_point_slightly_outside_is_accepted_as_rounding(tmp_path):
     dataset = opened(write(tmp_path, {"a": "0 -0.001 0 1.001 0 1.001 1 -0.001 1"}))
     np.testing.assert_array_equal(dataset.load_mask(0)[0][:, :, 0], rectangle(0, 0, 40, 60))
 
 
-def test_label_files_that_are_not_text_or_have_no_image(tmp_path):
+def test_label_files_that_are_not_text_or_have_no_image_are_skipped(tmp_path):
     write(tmp_path, {"a": f"0 {RECTANGLE}", "b": ""})
     (tmp_path / "labels/train/b.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "labels/train/z.txt").write_text(f"0 {RECTANGLE}")
     dataset = opened(tmp_path)
-    assert [info["id"] for info in dataset.image_info] == ["a.png"], "b would teach that there is nothing on it"
+    assert [info["id"] for info in dataset.image_info] == ["a.png"], "training on b would teach that it has no objects"
     assert [(where.rsplit("/")[-1], reason.split(",")[0]) for where, reason in dataset.skipped] == [
         ("z.txt", "the label file has no image"), ("b.txt", "the label file is not text")]
 
 
-def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_reported(tmp_path, caplog):
+def test_images_that_differ_only_in_suffix_share_labels_and_are_reported(tmp_path, caplog):
     write(tmp_path, {"a": f"0 {RECTANGLE}", "b": None})
     for name in ("a.jpg", "b.jpg"):
         write_image(tmp_path / "images/train" / name)
@@ -131,7 +131,7 @@ def test_images_that_differ_in_their_ending_alone_share_a_label_file_and_are_rep
     assert "a.jpg and a.png: images that differ" in caplog.text
 
 
-def test_files_as_other_systems_write_them(tmp_path):
+def test_files_written_on_other_systems_are_read(tmp_path):
     names = ("été 1", "B", "c.1")
     write(tmp_path, dict.fromkeys(names), "\ufeffnames: [cat, dog]\r\ntrain: images/train\r\nvalidation: images/train\r\n")
     for name, encoding in zip(names, ("utf-8", "utf-8-sig", "utf-8"), strict=True):
@@ -151,7 +151,7 @@ def test_files_as_other_systems_write_them(tmp_path):
     ("images", "labels", None), ("images/valid", "labels/valid", "val"), ("images/train", "labels/train", "train"),
     ("train/images", "train/labels", "train"), ("valid/images", "valid/labels", "val"),
 ])  # fmt: skip
-def test_folders_without_a_yaml_file(tmp_path, images, texts, part):
+def test_folders_without_a_yaml_file_are_read(tmp_path, images, texts, part):
     write(tmp_path, {"a": f"1 {RECTANGLE}"}, None, images, texts)
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     assert recognise_format(tmp_path) == "yolo" and subsets(tmp_path) == ([part] if part else [])
@@ -159,7 +159,7 @@ def test_folders_without_a_yaml_file(tmp_path, images, texts, part):
     assert dataset.class_names == ["BG", "cat", "dog"] and dataset.load_mask(0)[1].tolist() == [2]
 
 
-def test_names_may_be_given_and_are_needed(tmp_path):
+def test_class_names_are_required(tmp_path):
     write(tmp_path, {"a": f"1 {RECTANGLE}"}, None, "images", "labels")
     with pytest.raises(DataError, match="the classes have no names: .*classes.txt"):
         opened(tmp_path, None)
@@ -173,18 +173,18 @@ def test_names_may_be_given_and_are_needed(tmp_path):
     ("names: {3: d, 0: a}", ["a", "d"]),
     ('names: {0: "caf\\u00e9: au lait"}', ["caf\u00e9: au lait"]),
 ])  # fmt: skip
-def test_names_are_text_whatever_yaml_would_make_of_them(tmp_path, names, expected):
+def test_class_names_stay_text_in_yaml(tmp_path, names, expected):
     write(tmp_path, {"a": None}, f"train: images/train\n{names}")
     assert opened(tmp_path).class_names == ["BG", *expected]
 
 
 @pytest.mark.parametrize("yaml", [
-    "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]",  # as one exporter writes it
-    "path: /content/datasets/mine\ntrain: train/images\nval: valid/images\nnames: [cat, dog]",  # of another machine
-    "path: mine\ntrain: train/images\nval: valid/images\nnames: [cat, dog]\nnc: 2",  # relative to a folder of the tool
+    "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]",  # as exported by one tool
+    "path: /content/datasets/mine\ntrain: train/images\nval: valid/images\nnames: [cat, dog]",  # path on another machine
+    "path: mine\ntrain: train/images\nval: valid/images\nnames: [cat, dog]\nnc: 2",  # relative to the tool's data folder
     "train: [train/images]\nval: [valid/images]\nnames: [cat, dog]",
 ])  # fmt: skip
-def test_paths_as_tools_write_them(tmp_path, yaml):
+def test_paths_written_by_other_tools_are_found(tmp_path, yaml):
     write(tmp_path, {"a": f"1 {RECTANGLE}"}, yaml, "train/images", "train/labels")
     write(tmp_path, {"b": f"0 {RECTANGLE}"}, yaml, "valid/images", "valid/labels")
     assert subsets(tmp_path) == ["train", "val"] == subsets(tmp_path / "data.yaml")
@@ -192,7 +192,7 @@ def test_paths_as_tools_write_them(tmp_path, yaml):
         assert [opened(path, part).load_mask(0)[1].tolist() for part in ("train", "val")] == [[2], [1]]
 
 
-def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
+def test_subset_may_be_several_folders_or_a_list_file(tmp_path):
     yaml = "train: [images/train, images/more]\nval: val.txt\nnames: [cat, dog]"
     write(tmp_path, {"a": f"1 {RECTANGLE}"}, yaml)
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, yaml, "images/more", "labels/more")
@@ -225,14 +225,14 @@ def test_a_part_of_two_folders_and_a_part_that_is_a_list(tmp_path):
     ("train: images/train\nnames: !!python/object/apply:os.getcwd []", "names is \\[\\]"),
     (f"train: {'x' * 300}\nnames: [a]", "does not exist"),
 ])  # fmt: skip
-def test_a_description_that_is_damaged_names_its_fault(tmp_path, yaml, message):
+def test_error_in_data_yaml_is_reported(tmp_path, yaml, message):
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, yaml)
-    (tmp_path / "labels").rename(tmp_path / "texts")  # so that nothing but the file tells of the format
+    (tmp_path / "labels").rename(tmp_path / "texts")  # so that only the YAML file identifies the format
     with pytest.raises(DataError, match=message):
         opened(tmp_path)
 
 
-def test_a_damaged_description_is_a_reason_and_an_unrelated_yaml_file_is_ignored(tmp_path):
+def test_damaged_data_yaml_is_reported_and_an_unrelated_yaml_file_ignored(tmp_path):
     write(tmp_path, {"a": f"0 {RECTANGLE}"}, "names: [a")
     assert "cannot be parsed as YAML" in recognise(tmp_path)
     (tmp_path / "data.yaml").rename(tmp_path / "settings.yaml")
@@ -266,7 +266,7 @@ def test_images_outside_the_folder_need_permission(tmp_path):
         dataset.load_image(0)
 
 
-def test_an_image_that_is_missing_or_broken_is_an_error_when_it_is_loaded(tmp_path):
+def test_broken_image_is_an_error_when_loaded(tmp_path):
     dataset = opened(write(tmp_path, {"a": f"0 {RECTANGLE}"}))
     (tmp_path / "images/train/a.png").write_bytes(b"no image")
     for use in (dataset.load_image, dataset.load_mask, dataset.image_size):
@@ -278,7 +278,7 @@ points = st.tuples(st.floats(0, SIZE[1]), st.floats(0, SIZE[0]))
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.lists(points, min_size=3, max_size=8)), max_size=4))
-def test_random_instances_come_back(tmp_path_factory, instances):
+def test_random_instances_are_read_back(tmp_path_factory, instances):
     lines = [f"{number} " + " ".join(f"{x / SIZE[1]!r} {y / SIZE[0]!r}" for x, y in polygon) for number, polygon in instances]
     dataset = opened(write(tmp_path_factory.mktemp("set"), {"a": "\n".join(lines)}))
     assert dataset.skipped == [] and dataset.num_instances(0) == len(instances)
@@ -291,7 +291,7 @@ def test_random_instances_come_back(tmp_path_factory, instances):
 
 
 @given(st.binary(max_size=200) | st.text("0123456789.-ena \n", max_size=200).map(str.encode))
-def test_random_label_files_give_a_data_set_or_nothing(tmp_path_factory, text):
+def test_random_label_file_never_raises(tmp_path_factory, text):
     folder = write(tmp_path_factory.mktemp("set"), {"a": f"0 {RECTANGLE}", "b": ""})
     (folder / "labels/train/b.txt").write_bytes(text)
     dataset = opened(folder)
@@ -301,11 +301,11 @@ def test_random_label_files_give_a_data_set_or_nothing(tmp_path_factory, text):
 
 
 @given(st.data())
-def test_a_random_description_gives_a_data_set_or_our_error(tmp_path_factory, data):
+def test_randomly_damaged_data_yaml_raises_no_other_error_than_data_error(tmp_path_factory, data):
     folder = write(tmp_path_factory.mktemp("set"), {"a": f"0 {RECTANGLE}"})
     text = bytearray(YAML.encode())
-    for place in data.draw(st.lists(st.integers(0, len(text) - 1), min_size=1, max_size=4)):
-        text[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(text) - 1), min_size=1, max_size=4)):
+        text[position] = data.draw(st.integers(0, 255))
     (folder / "data.yaml").write_bytes(bytes(text[: data.draw(st.integers(0, len(text)))]))
     try:
         for part in subsets(folder) or [None]:
@@ -315,7 +315,7 @@ def test_a_random_description_gives_a_data_set_or_our_error(tmp_path_factory, da
         assert str(folder) in str(error)
 
 
-def test_the_images_are_counted_while_their_labels_are_read(tmp_path, monkeypatch):
+def test_progress_counts_images_while_labels_are_read(tmp_path, monkeypatch):
     write(tmp_path, {"a": f"1 {RECTANGLE}", "b": None, "c": "1 broken"})
     stages = RecordedStages()
     monkeypatch.setattr(yolo, "read_label_file", stages.during("reading", yolo.read_label_file))
