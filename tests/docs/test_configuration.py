@@ -11,12 +11,12 @@ script = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(script)
 
 
-def test_the_page_is_up_to_date():
+def test_page_is_up_to_date():
     hint = "docs/configuration.md is out of date: run python docs/generate_configuration.py"
     assert script.PAGE.read_text(encoding="utf-8") == script.make_page(), hint
 
 
-def test_every_attribute_has_a_row_with_its_default_and_its_meaning():
+def test_every_attribute_has_a_row_with_default_and_description():
     rows = [line.split(" | ") for line in script.make_page().splitlines() if line.startswith("| `")]
     named = {name.strip("`| ") for first, *_ in rows for name in first.split("<br>")}
     assert named == {name for name in vars(Config) if name.isupper()} | set(COMPUTED)
@@ -53,6 +53,6 @@ def test_attributes_that_share_a_comment_are_grouped():
         ("Second", [(["FOUR"], ["Of four."])])]  # fmt: skip
 
 
-def test_an_attribute_without_a_comment_is_an_error():
+def test_attribute_without_a_comment_is_an_error():
     with pytest.raises(ValueError, match="FIVE in mrcnn/config.py has no comment"):
         script.read_sections(SOURCE + "\n    FIVE = 5\n")

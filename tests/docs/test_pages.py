@@ -1,4 +1,4 @@
-"""The pages of docs/: links lead somewhere, commands exist with the options they name, code runs."""
+"""The pages of docs/: links and files exist, commands and options are valid, code runs."""
 import argparse
 import re
 import shlex
@@ -16,7 +16,7 @@ COMMANDS = sorted({line for _, language, text in BLOCKS if not language for line
 PYTHON = [(name, text) for name, language, text in BLOCKS if language == "python"]
 
 
-def test_there_is_a_page_of_each_subject():
+def test_every_subject_has_a_page():
     assert set(TEXTS) == {"architecture.md", "configuration.md", "data.md", "evaluation.md", "migration.md", "training.md"}
 
 
@@ -30,38 +30,38 @@ def test_links_and_files_exist(path):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_modules_that_are_named_exist(path):
+def test_named_modules_exist(path):
     for name in set(re.findall(r"`(?:from )?(mrcnn(?:\.\w+)+)`", TEXTS[path.name])):
         parts = name.split(".")
-        found = any((REPOSITORY / "/".join(parts[:n])).is_dir() or (REPOSITORY / ("/".join(parts[:n]) + ".py")).is_file()
+        exists = any((REPOSITORY / "/".join(parts[:n])).is_dir() or (REPOSITORY / ("/".join(parts[:n]) + ".py")).is_file()
                     for n in range(2, len(parts) + 1))  # fmt: skip
-        assert found or name == "mrcnn.datasets.open", name
+        assert exists or name == "mrcnn.datasets.open", name
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_is_one_that_exists(line):
-    assert line.startswith("mrcnn "), "a block without a language holds commands"
+def test_command_is_valid(line):
+    assert line.startswith("mrcnn "), "a code block without a language must contain commands"
     args = build_parser().parse_args(shlex.split(line, comments=True)[1:])
     assert args.command
 
 
 def _options(parser):
-    """The options of a parser and of those of its commands: set of str."""
-    found = set(parser._option_string_actions)
+    """Return the options of a parser and of its commands."""
+    options = set(parser._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            found = found.union(*map(_options, set(action.choices.values())))
-    return found
+            options = options.union(*map(_options, set(action.choices.values())))
+    return options
 
 
-def test_options_that_are_named_exist():
+def test_named_options_exist():
     named = {option for text in TEXTS.values() for option in re.findall(r"`(--[a-z-]+)", text)}
     assert len(named) > 20 and not named - _options(build_parser())
 
 
 @pytest.mark.parametrize("name, code", PYTHON, ids=[f"{name} {number}" for number, (name, _) in enumerate(PYTHON)])
-def test_python_runs_but_for_what_needs_data(name, code):
+def test_python_runs_except_lines_that_need_data(name, code):
     compile(code, name, "exec")
     lines = [line for line in code.splitlines() if "mrcnn.datasets.open(" not in line]
-    if "imgaug" not in code and "keras" not in code:  # seconds to import; they are run elsewhere
+    if "imgaug" not in code and "keras" not in code:  # these take seconds to import and are tested elsewhere
         exec("\n".join(lines), {})

@@ -1,10 +1,10 @@
-"""Every command of the README is run, once each and in its order, on small data of the names that it speaks of.
+"""Every command of the README is run once, in order, on small data with the names that the README uses.
 
-The commands are taken from the README as they stand. What makes them quick is added, and nothing else:
-- SMALL is put behind `--set` of each command that builds a network, and LIMIT behind those that measure one;
-- training stops after an epoch of one step, whatever `--epochs` says, and TensorFlow builds no graphs;
-- in the place of the published weights, which are a download of 250 MB, stands a file of the small network's own.
-`make` is not run here: its targets must be in the Makefile.
+The commands are taken from the README unchanged. Only what makes them quick is added:
+- SMALL with `--set` for each command that builds a network, and LIMIT for those that evaluate one;
+- training stops after an epoch of one step, regardless of `--epochs`, and TensorFlow runs eagerly;
+- the published weights, a download of 250 MB, are replaced by weights of the small network.
+`make` is not run here, but its targets must be in the Makefile.
 """
 import glob
 import re
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("ignore:Ev
 
 
 def _published_weights(folder):
-    """Write what stands for the COCO weights and for those of ImageNet: (path, path)."""
+    """Write replacements for the COCO and the ImageNet weights, and return their paths."""
     import keras
 
     from mrcnn.training.mask_rcnn import MaskRCNN
@@ -53,8 +53,8 @@ def _published_weights(folder):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with the data, as the working folder; the home folder lies in it."""
+def folder(tmp_path_factory):
+    """A working folder with the data, which also contains the home folder."""
     import tensorflow as tf
 
     from mrcnn.network import backbones
@@ -67,7 +67,7 @@ def place(tmp_path_factory):
     readme_data.make_coco(home / "coco")
     readme_data.make_pair(folder, home / "coco")
     readme_data.make_photographs(folder / "photographs")
-    readme_data.make_pictures(folder)
+    readme_data.make_images(folder)
     readme_data.make_toys(folder)
     train = MaskRCNN.train
 
@@ -90,7 +90,7 @@ def place(tmp_path_factory):
 
 
 def _words(line, home):
-    """Split a line as a shell would: (words, file that the output goes to or None)."""
+    """Split a line like a shell, and return its words and the file that the output is redirected to, or None."""
     line, _, output = line.partition(" > ")
     words = []
     for word in shlex.split(line, comments=True):
@@ -100,23 +100,23 @@ def _words(line, home):
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: " ".join(line.split()[1:3]))
-def test_a_command_does_what_it_says(place, line, capsys):
-    words, output = _words(line, place / "home")
-    before = {path for path in place.rglob("*") if path.is_file()}
+def test_command_succeeds_and_writes_its_output(folder, line, capsys):
+    words, output = _words(line, folder / "home")
+    before = {path for path in folder.rglob("*") if path.is_file()}
     assert main([*words[1:], *ADDED.get(words[1], [])]) == 0, capsys.readouterr().err
     text = capsys.readouterr().out
     if output:
-        (place / output).write_text(text)
-    new = {path for path in place.rglob("*") if path.is_file()} - before
-    assert new or text.strip(), "it neither wrote nor said anything"
+        (folder / output).write_text(text)
+    new = {path for path in folder.rglob("*") if path.is_file()} - before
+    assert new or text.strip(), "it neither wrote nor printed anything"
     for word, path in zip(words, words[1:]):
         if word in ("--output", "--output-dir", "--html", "--fix"):
-            # a division into parts writes toys_train.json and toys_val.json for toys.json
-            assert any(str(found).startswith(str(place / path.removesuffix(".json"))) for found in new), f"no {path}"
+            # a split writes toys_train.json and toys_val.json for toys.json
+            assert any(str(written).startswith(str(folder / path.removesuffix(".json"))) for written in new), f"no {path}"
 
 
 @pytest.mark.parametrize("code", PYTHON)
-def test_the_python_runs(place, code, monkeypatch, capsys):
+def test_python_example_runs(folder, code, monkeypatch, capsys):
     for name, value in SMALL.items():
         monkeypatch.setattr(Config, name, value)
     names = {}
@@ -125,25 +125,25 @@ def test_the_python_runs(place, code, monkeypatch, capsys):
     assert "AP50" in capsys.readouterr().out
 
 
-def test_each_block_is_one_that_is_tested():
-    assert {language for language, _ in BLOCKS} <= {"", "bash", "sh", "python"}, "a block of another language"
+def test_every_code_block_is_tested():
+    assert {language for language, _ in BLOCKS} <= {"", "bash", "sh", "python"}, "a code block in another language"
     others = [line for line in LINES if not line.startswith(("mrcnn ", "make "))]
-    assert not others, f"lines that nothing runs: {others}"
+    assert not others, f"lines that no test runs: {others}"
     assert len(COMMANDS) >= 15 and len(COMMANDS) == len(set(COMMANDS)) and len(PYTHON) == 1
 
 
-def test_files_that_are_named_exist():
+def test_named_files_exist():
     named = re.findall(r"\]\(((?!http)[^)#]+)\)", README) + re.findall(r"`((?:samples|tests|docs|benchmarks)/[\w./]+)`", README)
     named += re.findall(r"`python ([\w/.]+\.py)`", README)
     assert len(named) > 20 and not [path for path in named if not (REPOSITORY / path).exists()]
 
 
-def test_the_picture_is_ours_and_small():
+def test_picture_exists_and_is_small():
     (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
     assert (REPOSITORY / picture).stat().st_size < 300_000
 
 
-def test_targets_of_make_exist():
+def test_make_targets_exist():
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^make (\w+)", README, re.M) + re.findall(r"`make (\w+)`", README)
     assert {"demo", "test", "setup"} <= set(targets)

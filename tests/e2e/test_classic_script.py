@@ -1,6 +1,6 @@
-"""A project as people wrote them for the classic code: it trains, saves, reloads, detects and evaluates here unchanged.
+"""A project written for the classic code trains, saves, reloads, detects and evaluates here without changes.
 
-Nothing but the classic names is used: `mrcnn.config`, `mrcnn.utils`, `mrcnn.visualize` and `mrcnn.model`.
+Only the classic names are used: `mrcnn.config`, `mrcnn.utils`, `mrcnn.visualize` and `mrcnn.model`.
 """
 import os
 import re
@@ -42,7 +42,7 @@ class InferenceConfig(ToyConfig):
 
 
 class ToyDataset(utils.Dataset):
-    """A ball (class 1) and, on every second image, a brick (class 2)."""
+    """Images with a ball (class 1); every second one also has a brick (class 2)."""
 
     def load_toys(self, count, height, width):
         self.add_class("toys", 1, "ball")
@@ -82,7 +82,7 @@ def _toys(count):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Train the heads for an epoch and more layers for another; return the model and the folder of the runs."""
+    """Train the heads for one epoch and more layers for another; return the model and the folder of the runs."""
     model_dir = str(tmp_path_factory.mktemp("logs"))
     config = ToyConfig()
     config.display()
@@ -103,7 +103,7 @@ def reloaded(trained):
 
 
 @pytest.mark.all_backends
-def test_training_leaves_a_checkpoint_an_epoch(trained):
+def test_training_saves_a_checkpoint_per_epoch(trained):
     model, model_dir = trained
     (run,) = os.listdir(model_dir)
     assert re.fullmatch(r"toys\d{8}T\d{4}", run)
@@ -113,7 +113,7 @@ def test_training_leaves_a_checkpoint_an_epoch(trained):
 
 
 @pytest.mark.all_backends
-def test_the_checkpoint_holds_the_trained_weights(trained, reloaded):
+def test_checkpoint_contains_the_trained_weights(trained, reloaded):
     model, _ = trained
     for name in ("conv1", "res5a_branch2a", "fpn_p2", "mrcnn_class_logits", "mrcnn_mask"):
         for ours, theirs in zip(model.keras_model.get_layer(name).get_weights(),
@@ -148,8 +148,8 @@ def test_detection_and_evaluation(reloaded, tmp_path):
 
 
 @pytest.mark.all_backends
-def test_ground_truth_given_as_detections_is_perfect():
-    """The same call as above, with the answer known."""
+def test_ground_truth_as_detections_has_ap_1():
+    """The same call as above, with a known result."""
     dataset, config = _toys(2), InferenceConfig()
     _, _, class_ids, boxes, masks = modellib.load_image_gt(dataset, config, 1, use_mini_mask=False)
     ap, _, _, _ = utils.compute_ap(boxes, class_ids, masks, boxes, class_ids, np.array([0.9, 0.8]), masks)

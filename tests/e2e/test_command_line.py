@@ -1,4 +1,4 @@
-"""The command line's main job with a real, tiny network: train, go on, evaluate, predict."""
+"""The main commands with a real, tiny network: train, resume, evaluate, predict."""
 import json
 
 import pytest
@@ -16,7 +16,7 @@ TINY = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "TO
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a run of one epoch, continued for another. What follows the first is too short to be worth a graph."""
+    """A folder with a run of one epoch, resumed for another. Later steps run eagerly, as too few to be worth compiling."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("work")
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     tf.config.run_functions_eagerly(False)
 
 
-def test_a_run_goes_on_in_its_folder_with_its_configuration(folder):
+def test_resumed_run_keeps_its_folder_and_configuration(folder):
     (run,) = (folder / "logs").iterdir()
     names = {path.name for path in run.iterdir()}
     assert {"mask_rcnn_shapes_0001.h5", "mask_rcnn_shapes_0002.h5", "config.json", "classes.json"} <= names
@@ -36,7 +36,7 @@ def test_a_run_goes_on_in_its_folder_with_its_configuration(folder):
     assert json.loads((run / "config.json").read_text())["MASK_HEAD_CHANNELS"] == 16
 
 
-def test_the_run_is_evaluated(folder, capsys):
+def test_evaluate_writes_metrics(folder, capsys):
     output = folder / "figures.json"
     assert main(["evaluate", "shapes", "--weights", "last", "--model-dir", str(folder / "logs"), "--limit", "3",
                  "--output", str(output)]) == 0  # fmt: skip
@@ -46,7 +46,7 @@ def test_the_run_is_evaluated(folder, capsys):
     assert figures["info"]["images"] == 3 and 0 <= figures["metrics"]["mask_AP50"] <= 1
 
 
-def test_pictures_are_predicted(folder, capsys):
+def test_predict_writes_pictures_json_and_labelme_files(folder, capsys):
     shapes = open_dataset(None, "shapes", "val", count=2, image_size=64)
     (folder / "in").mkdir()
     for i in range(2):

@@ -1,4 +1,4 @@
-"""A data set in memory with known ground truth, and a detector that knows it."""
+"""A data set in memory with known ground truth, and a perfect detector."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def instance(size, class_id, box, iscrowd=0):
 
 
 def result(size, *detections, form="dense"):
-    """A detector's result from (class id, box, score) each; the masks are the filled boxes."""
+    """Return the result of a detector for detections (class id, box, score); the masks are the filled boxes."""
     masks = [rectangle(size, box) for _, box, _ in detections]
     return {
         "rois": np.array([box for _, box, _ in detections], np.int32).reshape(-1, 4),
@@ -37,9 +37,11 @@ def result(size, *detections, form="dense"):
 
 
 class FakeDataset(Dataset):
-    """truth: a list of instances per image. The pixels of an image are its id, so that a detector can tell images apart.
+    """A data set whose images have their id as pixels, so that a detector can tell them apart.
 
-    errors, truth_errors: {image id: exception that its image, or its ground truth, raises}.
+    Args:
+        truth: list of instances for each image.
+        errors, truth_errors: {image id: exception raised when its image, or its ground truth, is loaded}.
     """
 
     def __init__(self, truth, size=(120, 200), classes=("square", "circle", "triangle"), errors=None, truth_errors=None):
@@ -62,7 +64,7 @@ class FakeDataset(Dataset):
         return self.truth[image_id]
 
     def perfect(self, images, form="rle"):
-        """Detect exactly the objects that are not crowds, with score 1."""
+        """Detect exactly the objects that are not crowds, with a score of 1."""
         results = []
         for image in images:
             objects = [o for o in self.truth[int(image[0, 0, 0])] if not o["iscrowd"]]

@@ -20,7 +20,7 @@ from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
 SIZE = (120, 200)
-# A small (20 x 20), a medium (50 x 50) and a large (100 x 100) square, a medium circle, and no triangle at all.
+# A small (20 x 20), a medium (50 x 50) and a large (100 x 100) square, a medium circle, and no triangles.
 TRUTH = [
     [instance(SIZE, 1, (0, 0, 20, 20)), instance(SIZE, 1, (40, 40, 90, 90)), instance(SIZE, 2, (10, 120, 60, 170))],
     [instance(SIZE, 1, (10, 20, 110, 120))],
@@ -28,12 +28,12 @@ TRUTH = [
 ]
 
 
-def answers(*results):
-    """A detector that gives these results, picked by the value of the image's pixels."""
+def detector_of(*results):
+    """Return a detector that returns these results, selected by the value of the image's pixels."""
     return lambda images: [results[int(image[0, 0, 0])] for image in images]
 
 
-def nothing():
+def no_detections():
     return result(SIZE)
 
 
@@ -53,7 +53,7 @@ def test_perfect_detections(form):
     assert evaluated.per_class["circle"]["mask_APm"] == pytest.approx(1.0)
 
 
-def test_a_class_without_objects_has_nan_and_is_not_averaged(tmp_path):
+def test_class_without_objects_has_nan_and_is_not_averaged(tmp_path):
     dataset = FakeDataset(TRUTH)
     evaluated = evaluate(dataset.perfect, dataset)
     assert math.isnan(evaluated.per_class["triangle"]["mask_AP"])
@@ -65,24 +65,24 @@ def test_a_class_without_objects_has_nan_and_is_not_averaged(tmp_path):
     assert stored["metrics"]["mask_AP"] == pytest.approx(1.0)
 
 
-def test_no_detections_is_zero_not_nan():
-    evaluated = evaluate(answers(nothing(), nothing(), nothing()), FakeDataset(TRUTH))
+def test_metrics_without_detections_are_zero_not_nan():
+    evaluated = evaluate(detector_of(no_detections(), no_detections(), no_detections()), FakeDataset(TRUTH))
     assert set(evaluated.metrics.values()) == {0.0}
     assert evaluated.per_class["square"]["box_AP"] == 0.0
     assert math.isnan(evaluated.per_class["triangle"]["box_AP"])
 
 
-def test_the_curves_agree_with_the_metrics():
-    """Two of four squares are found (with IoU 1 and 0.6), then a false detection; there are no circles or triangles."""
+def test_curves_agree_with_the_metrics():
+    """Two of four squares are detected (with IoU 1 and 0.6), then a false positive; there are no circles or triangles."""
     boxes = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
     truth = [[instance(SIZE, 1, box) for box in boxes]]
     rows = result(SIZE, (1, boxes[0], 0.9), (1, (20, 0, 30, 6), 0.8), (1, (90, 90, 99, 99), 0.7))
-    evaluated = evaluate(answers(rows), FakeDataset(truth))
+    evaluated = evaluate(detector_of(rows), FakeDataset(truth))
     for kind in ("mask", "box"):
         precision = evaluated.curves[kind]
         assert precision.shape == (10, 101, 3)
         at_50, at_75 = precision[0, :, 0], precision[5, :, 0]
-        assert (at_50[:51] == 1).all() and (at_50[51:] == 0).all()  # two of four, both ranked above the false detection
+        assert (at_50[:51] == 1).all() and (at_50[51:] == 0).all()  # two of four, both ranked above the false positive
         assert (at_75[:26] == 1).all() and (at_75[26:] == 0).all()
         assert (precision[:, :, 1:] == -1).all()
         assert precision[0, :, 0].mean() == evaluated.per_class["square"][f"{kind}_AP50"]
@@ -91,107 +91,107 @@ def test_the_curves_agree_with_the_metrics():
     assert not {"truth", "rows", "curves"} & set(evaluated.to_dict())
 
 
-def test_without_objects_there_is_no_ap():
-    evaluated = evaluate(answers(nothing(), nothing()), FakeDataset([[], []]))
+def test_metrics_without_objects_are_nan():
+    evaluated = evaluate(detector_of(no_detections(), no_detections()), FakeDataset([[], []]))
     assert all(math.isnan(value) for value in evaluated.metrics.values())
 
 
 @pytest.mark.parametrize(
     "shift, iou, passed",
     [
-        (10, 40 / 60, 4),  # 50 wide, shifted by 10: 40 in common of 60: right at 0.50 0.55 0.60 0.65
-        (5, 45 / 55, 7),  # 0.818: right up to 0.80
-        (20, 30 / 70, 0),  # 0.43: right at no threshold
+        (10, 40 / 60, 4),  # 50 wide, shifted by 10: 40 in common of 60: correct at 0.50 0.55 0.60 0.65
+        (5, 45 / 55, 7),  # 0.818: correct up to 0.80
+        (20, 30 / 70, 0),  # 0.43: correct at no threshold
     ],
 )
-def test_a_shifted_detection_is_right_at_the_thresholds_it_reaches(shift, iou, passed):
+def test_shifted_detection_is_correct_at_the_thresholds_it_reaches(shift, iou, passed):
     dataset = FakeDataset([[instance(SIZE, 2, (40, 40, 90, 90))]])
-    evaluated = evaluate(answers(result(SIZE, (2, (40, 40 + shift, 90, 90 + shift), 0.9))), dataset)
+    evaluated = evaluate(detector_of(result(SIZE, (2, (40, 40 + shift, 90, 90 + shift), 0.9))), dataset)
     for kind in ("mask", "box"):
         assert evaluated.metrics[f"{kind}_AP"] == pytest.approx(passed / 10)
         assert evaluated.metrics[f"{kind}_AP50"] == pytest.approx(float(iou >= 0.5))
         assert evaluated.metrics[f"{kind}_AP75"] == pytest.approx(float(iou >= 0.75))
 
 
-def test_a_false_positive_above_and_below_the_true_one():
+def test_false_positive_counts_only_above_the_true_positive():
     box, elsewhere = (40, 40, 90, 90), (0, 120, 50, 170)
     dataset = FakeDataset([[instance(SIZE, 1, box)]])
-    below = evaluate(answers(result(SIZE, (1, box, 0.9), (1, elsewhere, 0.8))), dataset)
-    above = evaluate(answers(result(SIZE, (1, box, 0.8), (1, elsewhere, 0.9))), dataset)
+    below = evaluate(detector_of(result(SIZE, (1, box, 0.9), (1, elsewhere, 0.8))), dataset)
+    above = evaluate(detector_of(result(SIZE, (1, box, 0.8), (1, elsewhere, 0.9))), dataset)
     assert below.metrics["mask_AP"] == pytest.approx(1.0)
     assert above.metrics["mask_AP"] == pytest.approx(0.5)  # precision 1/2 at every recall
 
 
-def test_a_false_positive_on_an_image_without_objects_counts():
+def test_false_positive_in_an_image_without_objects_counts():
     box = (40, 40, 90, 90)
     dataset = FakeDataset([[instance(SIZE, 1, box)], []])
-    evaluated = evaluate(answers(result(SIZE, (1, box, 0.8)), result(SIZE, (1, box, 0.9))), dataset)
+    evaluated = evaluate(detector_of(result(SIZE, (1, box, 0.8)), result(SIZE, (1, box, 0.9))), dataset)
     assert evaluated.metrics["mask_AP"] == pytest.approx(0.5)
 
 
-def test_half_of_the_objects_found():
+def test_half_of_the_objects_detected():
     first, second = (40, 40, 90, 90), (0, 120, 50, 170)
     dataset = FakeDataset([[instance(SIZE, 1, first), instance(SIZE, 1, second)]])
-    evaluated = evaluate(answers(result(SIZE, (1, first, 0.9))), dataset)
+    evaluated = evaluate(detector_of(result(SIZE, (1, first, 0.9))), dataset)
     # precision 1 at the recall points 0, 0.01, ... 0.50: 51 of 101
     assert evaluated.metrics["mask_AP"] == pytest.approx(51 / 101)
     assert evaluated.metrics["mask_AR100"] == pytest.approx(0.5)
 
 
-def test_the_wrong_class_is_wrong():
+def test_detection_of_the_wrong_class_is_a_false_positive():
     box = (40, 40, 90, 90)
-    evaluated = evaluate(answers(result(SIZE, (2, box, 0.9))), FakeDataset([[instance(SIZE, 1, box)]]))
+    evaluated = evaluate(detector_of(result(SIZE, (2, box, 0.9))), FakeDataset([[instance(SIZE, 1, box)]]))
     assert evaluated.metrics["mask_AP"] == 0.0
     assert math.isnan(evaluated.per_class["circle"]["mask_AP"]) and evaluated.per_class["circle"]["detections"] == 1
 
 
-def test_a_crowd_is_neither_missed_nor_are_detections_in_it_wrong():
+def test_crowd_is_not_missed_and_detections_in_it_are_ignored():
     box, crowd = (40, 40, 90, 90), (0, 100, 120, 200)
     dataset = FakeDataset([[instance(SIZE, 1, box), instance(SIZE, 1, crowd, iscrowd=1)]])
-    inside = [(1, (10, 110, 40, 140), 0.95), (1, (60, 150, 100, 190), 0.97)]  # both ranked above the true one
-    evaluated = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), dataset)
+    inside = [(1, (10, 110, 40, 140), 0.95), (1, (60, 150, 100, 190), 0.97)]  # both ranked above the true positive
+    evaluated = evaluate(detector_of(result(SIZE, (1, box, 0.9), *inside)), dataset)
     assert evaluated.metrics["mask_AP"] == pytest.approx(1.0) and evaluated.metrics["box_AP"] == pytest.approx(1.0)
     assert evaluated.info["crowds"] == 1 and evaluated.info["instances"] == 1
-    without = evaluate(answers(result(SIZE, (1, box, 0.9), *inside)), FakeDataset([[instance(SIZE, 1, box)]]))
+    without = evaluate(detector_of(result(SIZE, (1, box, 0.9), *inside)), FakeDataset([[instance(SIZE, 1, box)]]))
     assert without.metrics["mask_AP"] == pytest.approx(1 / 3)
 
 
-def test_a_class_of_crowds_alone_has_nan():
+def test_class_with_crowds_only_has_nan():
     dataset = FakeDataset([[instance(SIZE, 1, (0, 100, 120, 200), iscrowd=1)]])
-    evaluated = evaluate(answers(nothing()), dataset)
+    evaluated = evaluate(detector_of(no_detections()), dataset)
     assert math.isnan(evaluated.metrics["mask_AP"]) and math.isnan(evaluated.per_class["square"]["mask_AP"])
 
 
 def test_size_follows_the_annotated_area():
     truth = instance(SIZE, 1, (40, 40, 90, 90)) | {"area": 1000.0}  # 2500 pixels, annotated as below 32 x 32
-    evaluated = evaluate(answers(result(SIZE, (1, (40, 40, 90, 90), 0.9))), FakeDataset([[truth]]))
+    evaluated = evaluate(detector_of(result(SIZE, (1, (40, 40, 90, 90), 0.9))), FakeDataset([[truth]]))
     assert evaluated.metrics["mask_APs"] == pytest.approx(1.0) and math.isnan(evaluated.metrics["mask_APm"])
 
 
-def test_detections_of_classes_that_the_source_does_not_annotate_do_not_count():
+def test_detections_of_classes_not_annotated_by_the_source_are_ignored():
     box, elsewhere = (40, 40, 90, 90), (0, 120, 50, 170)
     dataset = FakeDataset([[instance(SIZE, 1, box)], [instance(SIZE, 2, elsewhere)]])
     dataset.image_info[1]["source"] = "other"
     dataset.source_class_ids = {"fake": [0, 1, 3], "other": [0, 2]}
     both = result(SIZE, (1, box, 0.9), (2, elsewhere, 0.8))
-    evaluated = evaluate(answers(both, both), dataset)
+    evaluated = evaluate(detector_of(both, both), dataset)
     assert evaluated.metrics["mask_AP"] == pytest.approx(1.0)
     assert evaluated.info["detections"] == 2
 
 
-def test_a_source_without_classes_of_its_own_uses_all():
+def test_source_without_classes_uses_all_classes():
     dataset = FakeDataset(TRUTH)
     dataset.image_info[0]["source"] = "scanner"
     assert evaluate(dataset.perfect, dataset).metrics["mask_AP"] == pytest.approx(1.0)
 
 
-def test_classes_of_one_name_get_their_source():
+def test_classes_with_the_same_name_show_their_source():
     dataset = FakeDataset(TRUTH)
     dataset.class_info[3] = {"source": "other", "id": 1, "name": "square"}
     assert list(evaluate(dataset.perfect, dataset).per_class) == ["square (fake)", "circle", "square (other)"]
 
 
-def test_classes_of_one_name_in_one_source_get_their_id():
+def test_classes_with_the_same_name_in_one_source_show_their_id():
     dataset = FakeDataset(TRUTH, classes=("square", "circle", "square"))
     result = evaluate(dataset.perfect, dataset)
     assert [(name, figures["class_id"]) for name, figures in result.per_class.items()] == [
@@ -217,7 +217,7 @@ def test_subset_of_images_batches_and_stages(monkeypatch):
     assert evaluate(dataset.perfect, dataset, np.array([1])).info["instances"] == 1
 
 
-def test_boxes_alone():
+def test_boxes_can_be_evaluated_without_masks():
     dataset = FakeDataset(TRUTH)
 
     def detect(images):
@@ -231,7 +231,7 @@ def test_boxes_alone():
         evaluate(detect, dataset, kinds=("keypoints",))
 
 
-# what decoders and users' code raise; cv2.error is derived from Exception alone
+# raised by decoders and by users' code; cv2.error is derived directly from Exception
 ERRORS = [OSError("cannot identify image file"), cv2.error("(-215:Assertion failed) !_src.empty()"), ZeroDivisionError("z"),
           DataError("0.png: the file is empty")]  # fmt: skip
 
@@ -239,10 +239,10 @@ ERRORS = [OSError("cannot identify image file"), cv2.error("(-215:Assertion fail
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("which, what", [
     ("errors", "the image cannot be loaded"), ("truth_errors", "its masks cannot be loaded")])
-def test_an_image_that_cannot_be_loaded_is_left_out_and_reported(which, what, error, tmp_path):
+def test_image_that_cannot_be_loaded_is_skipped_and_reported(which, what, error, tmp_path):
     dataset = FakeDataset(TRUTH, **{which: {0: error}})
     evaluated = evaluate(dataset.perfect, dataset, batch_size=2)
-    # neither its three objects nor detections in it count
+    # its three objects and its detections do not count
     assert evaluated.info["images"] == 2 and evaluated.info["instances"] == 1 and evaluated.info["detections"] == 1
     assert {row["image_id"] for row in [*evaluated.truth, *evaluated.rows]} == {1}
     assert evaluated.metrics["mask_AP"] == pytest.approx(1.0)
@@ -255,34 +255,34 @@ def test_an_image_that_cannot_be_loaded_is_left_out_and_reported(which, what, er
     assert json.loads((tmp_path / "eval.json").read_text())["info"]["left_out"] == {"0": message}
 
 
-def test_the_user_can_interrupt_an_evaluation():
+def test_keyboard_interrupt_stops_an_evaluation():
     with pytest.raises(KeyboardInterrupt):
-        evaluate(nothing, FakeDataset(TRUTH, errors={0: KeyboardInterrupt()}))
+        evaluate(no_detections, FakeDataset(TRUTH, errors={0: KeyboardInterrupt()}))
     with pytest.raises(KeyboardInterrupt):
-        evaluate(nothing, FakeDataset(TRUTH, truth_errors={0: KeyboardInterrupt()}))
+        evaluate(no_detections, FakeDataset(TRUTH, truth_errors={0: KeyboardInterrupt()}))
 
 
 @pytest.mark.parametrize("segmentation, message", [
     (None, "its masks cannot be loaded: TypeError"), ({"counts": "00"}, "its masks cannot be loaded: KeyError: 'size'")])
-def test_ground_truth_without_a_usable_mask_is_left_out(segmentation, message):
+def test_image_with_an_unusable_mask_is_skipped(segmentation, message):
     broken = instance(SIZE, 1, (0, 0, 20, 20)) | {"segmentation": segmentation}
     dataset = FakeDataset([[broken], TRUTH[1]])
     assert message in evaluate(dataset.perfect, dataset, [0, 1]).info["left_out"][0]
 
 
-def test_an_image_that_is_not_one_is_left_out():
+def test_image_that_is_not_an_array_is_skipped():
     dataset = FakeDataset(TRUTH)
     load, dataset.load_image = dataset.load_image, lambda image_id: None if image_id == 0 else load(image_id)
     assert "load_image returned object of shape ()" in evaluate(dataset.perfect, dataset).info["left_out"][0]
 
 
-def test_ground_truth_of_another_size_is_left_out_and_reported():
+def test_image_with_ground_truth_of_another_size_is_skipped_and_reported():
     dataset = FakeDataset([[instance((60, 80), 1, (0, 0, 20, 20))], TRUTH[1]])
     evaluated = evaluate(dataset.perfect, dataset)
     assert "the image is 120 x 200 (height x width), its ground truth 60 x 80" in evaluated.info["left_out"][0]
 
 
-def test_nothing_to_evaluate():
+def test_no_usable_images_is_an_error():
     dataset = FakeDataset(TRUTH, errors=dict(enumerate(ERRORS[:3])))
     with pytest.raises(DataError, match="none of 3 images can be evaluated; the first: image 0 .*0.png.*cannot identify"):
         evaluate(dataset.perfect, dataset)
@@ -292,18 +292,18 @@ def test_nothing_to_evaluate():
         evaluate(dataset.perfect, FakeDataset(TRUTH), batch_size=0)
 
 
-def test_a_detector_that_does_not_fit_its_images():
+def test_wrong_number_or_size_of_detector_results_is_an_error():
     with pytest.raises(ValueError, match="returned 0 results for 1 images"):
         evaluate(lambda images: [], FakeDataset(TRUTH))
     wrong = result((60, 80), (1, (0, 0, 20, 20), 0.9))
     with pytest.raises(ValueError, match="image 0: the detector returned a mask of 60 x 80.*120 x 200"):
-        evaluate(answers(wrong), FakeDataset(TRUTH))
+        evaluate(detector_of(wrong), FakeDataset(TRUTH))
     short = result(SIZE, (1, (0, 0, 20, 20), 0.9)) | {"masks": np.zeros((*SIZE, 2), bool)}
     with pytest.raises(ValueError, match="2 masks for 1 detections"):
-        evaluate(answers(short), FakeDataset(TRUTH))
+        evaluate(detector_of(short), FakeDataset(TRUTH))
 
 
-def test_saved_and_loaded(tmp_path):
+def test_saved_result_is_loaded(tmp_path):
     dataset = FakeDataset(TRUTH, errors={2: OSError()})
     evaluated = evaluate(dataset.perfect, dataset)
     path = tmp_path / "deep" / "eval.json"
@@ -316,7 +316,7 @@ def test_saved_and_loaded(tmp_path):
 
 
 class TinyCoco(FakeDataset):
-    """The shared COCO images' annotations, read by pycocotools alone."""
+    """The annotations of the shared COCO images, read by pycocotools only."""
 
     def __init__(self, path):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -340,7 +340,7 @@ class TinyCoco(FakeDataset):
         return np.full((*self.sizes[image_id], 3), image_id, np.uint8)
 
     def noisy(self, images):
-        """Objects shifted, of wrong class, missing, doubled, with random scores."""
+        """Detect the objects with errors: shifted, with a wrong class, missing or twice, and with random scores."""
         results = []
         for image in images:
             image_id = int(image[0, 0, 0])
@@ -368,7 +368,7 @@ class TinyCoco(FakeDataset):
 
 
 @pytest.mark.parametrize("subset", ["train", "val"])
-def test_the_metrics_equal_those_of_pycocotools(subset):
+def test_metrics_equal_those_of_pycocotools(subset):
     dataset = TinyCoco(shared_path(f"data/tiny_coco/annotations/instances_{subset}2017.json"))
     evaluated = evaluate(dataset.noisy, dataset, batch_size=4)
     rows = to_source_ids(evaluated.rows, dataset)
@@ -383,12 +383,12 @@ def test_the_metrics_equal_those_of_pycocotools(subset):
             plain.summarize()
         ours = [evaluated.metrics[f"{kind}_{name}"] for name in names]
         assert ours == pytest.approx(plain.stats.tolist(), abs=1e-12)
-        # and of one class
+        # and for one class
         person = plain.eval["precision"][:, :, plain.params.catIds.index(1), 0, -1]
         assert evaluated.per_class["person"][f"{kind}_AP"] == pytest.approx(person.mean(), abs=1e-12)
 
 
-def test_the_coco_reader_gives_the_same_metrics():
+def test_coco_reader_gives_the_same_metrics():
     path = shared_path("data/tiny_coco")
     plain = TinyCoco(path / "annotations/instances_val2017.json")
     dataset = CocoDataset()

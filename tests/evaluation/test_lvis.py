@@ -21,7 +21,7 @@ NAMES = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "APs": "APs", "APm": "APm",
 KINDS = {"mask": "segm", "box": "bbox"}
 RARE, COMMON, FREQUENT = 1, 2, 3
 FREQUENCIES = {RARE: "r", COMMON: "c", FREQUENT: "f"}
-HERE, ELSEWHERE = [10, 10, 40, 50], [60, 60, 20, 20]
+BOX, OTHER_BOX = [10, 10, 40, 50], [60, 60, 20, 20]
 
 
 def truth_row(image_id, category_id, bbox, **kwargs):
@@ -29,7 +29,7 @@ def truth_row(image_id, category_id, bbox, **kwargs):
             **kwargs}  # fmt: skip
 
 
-def found_row(image_id, category_id, bbox, score):
+def row_of(image_id, category_id, bbox, score):
     return {"image_id": image_id, "category_id": category_id, "bbox": bbox, "score": score}
 
 
@@ -38,42 +38,42 @@ def boxes(truth, detections, coverage):
                       frequencies=FREQUENCIES)  # fmt: skip
 
 
-def test_a_category_counts_only_where_it_was_searched_for():
-    # image 10 has a rare object and has verifiably no frequent ones; image 11 has rare ones, not all annotated;
+def test_category_counts_only_in_images_where_it_was_searched_for():
+    # image 10 has a rare object and verifiably no frequent ones; image 11 has rare ones, not all of them annotated;
     # image 12 has a frequent object
     coverage = {10: ({FREQUENT}, ()), 11: ((), {RARE}), 12: ((), ())}
-    truth = [truth_row(10, RARE, HERE), truth_row(11, RARE, HERE), truth_row(12, FREQUENT, HERE)]
+    truth = [truth_row(10, RARE, BOX), truth_row(11, RARE, BOX), truth_row(12, FREQUENT, BOX)]
     detections = [
-        found_row(10, RARE, HERE, 0.9),
-        found_row(10, COMMON, HERE, 0.95),  # common ones were not searched for: ignored
-        found_row(10, FREQUENT, HERE, 0.8),  # verified to be absent: wrong
-        found_row(11, RARE, ELSEWHERE, 0.99),  # may be an object that is not annotated: ignored
-        found_row(11, RARE, HERE, 0.5),
-        found_row(11, FREQUENT, HERE, 0.99),  # not searched for: ignored
-        found_row(12, FREQUENT, HERE, 0.7),
+        row_of(10, RARE, BOX, 0.9),
+        row_of(10, COMMON, BOX, 0.95),  # not searched for: ignored
+        row_of(10, FREQUENT, BOX, 0.8),  # verified to be absent: a false positive
+        row_of(11, RARE, OTHER_BOX, 0.99),  # may be an object without annotation: ignored
+        row_of(11, RARE, BOX, 0.5),
+        row_of(11, FREQUENT, BOX, 0.99),  # not searched for: ignored
+        row_of(12, FREQUENT, BOX, 0.7),
     ]
     overall, by_category = boxes(truth, detections, coverage)
-    # in the frequent category the false detection ranks first: precision 1/2 at every recall
+    # in the frequent category the false positive ranks first: precision 1/2 at every recall
     assert overall["APr"] == pytest.approx(1) and overall["APf"] == pytest.approx(0.5) and math.isnan(overall["APc"])
     assert overall["AP"] == overall["AP50"] == pytest.approx(0.75) and overall["AR"] == 1
     assert by_category[RARE]["AP"] == pytest.approx(1) and math.isnan(by_category[COMMON]["AP"])
     assert overall["APm"] == pytest.approx(0.75) and math.isnan(overall["APs"]) and math.isnan(overall["APl"])
-    # the same rows where every category is annotated everywhere: of three rare detections the first is wrong (2/3 at every
-    # recall), of three frequent ones the first two (1/3)
-    whole, _ = boxes(truth, detections, dict.fromkeys(coverage))
-    assert whole["APr"] == pytest.approx(2 / 3) and whole["APf"] == pytest.approx(1 / 3)
-    assert whole["AP"] == pytest.approx(1 / 2) and math.isnan(whole["APc"])
+    # the same rows if every category is annotated everywhere: the first of three rare detections is wrong (2/3 at every
+    # recall), and the first two of three frequent ones (1/3)
+    exhaustive, _ = boxes(truth, detections, dict.fromkeys(coverage))
+    assert exhaustive["APr"] == pytest.approx(2 / 3) and exhaustive["APf"] == pytest.approx(1 / 3)
+    assert exhaustive["AP"] == pytest.approx(1 / 2) and math.isnan(exhaustive["APc"])
 
 
-def test_a_category_without_objects_has_no_metric():
-    overall, by_category = boxes([], [found_row(10, RARE, HERE, 0.9)], {10: ({RARE}, ())})
+def test_category_without_objects_has_nan():
+    overall, by_category = boxes([], [row_of(10, RARE, BOX, 0.9)], {10: ({RARE}, ())})
     assert math.isnan(overall["AP"]) and math.isnan(by_category[RARE]["AR"])
 
 
 def test_progress_counts_categories(monkeypatch):
     calls, compare = [], lvis._compare
     monkeypatch.setattr(lvis, "_compare", lambda *args: calls.append("compared") or compare(*args))
-    truth, rows = [truth_row(10, COMMON, HERE)], [found_row(10, COMMON, HERE, 0.9)]
+    truth, rows = [truth_row(10, COMMON, BOX)], [row_of(10, COMMON, BOX, 0.9)]
     score_rows(truth, rows, [10], [RARE, COMMON, FREQUENT], "box", None, lambda *call: calls.append(call),
                coverage={10: ((), ())}, frequencies=FREQUENCIES)  # fmt: skip
     assert calls == [(1, 3), "compared", (2, 3), (3, 3)]
@@ -81,83 +81,83 @@ def test_progress_counts_categories(monkeypatch):
 
 def test_curves_cover_every_category():
     curves, coverage = {}, {10: ((), ())}
-    truth = [truth_row(10, RARE, HERE), truth_row(10, RARE, ELSEWHERE), truth_row(10, COMMON, HERE)]
-    score_rows(truth, [found_row(10, RARE, HERE, 0.9)], [10], [RARE, COMMON, FREQUENT], "box", curves, coverage=coverage,
+    truth = [truth_row(10, RARE, BOX), truth_row(10, RARE, OTHER_BOX), truth_row(10, COMMON, BOX)]
+    score_rows(truth, [row_of(10, RARE, BOX, 0.9)], [10], [RARE, COMMON, FREQUENT], "box", curves, coverage=coverage,
                frequencies=FREQUENCIES)  # fmt: skip
     assert curves["box"].shape == (10, 101, 3)
     assert np.allclose(curves["box"][:, :51, 0], 1) and not curves["box"][:, 51:, 0].any()
     assert not curves["box"][:, :, 1].any() and (curves["box"][:, :, 2] == -1).all()
 
 
-def test_half_of_the_objects_found_and_none_of_another_category():
-    truth = [truth_row(10, RARE, HERE), truth_row(10, RARE, ELSEWHERE), truth_row(10, COMMON, HERE)]
-    overall, by_category = boxes(truth, [found_row(10, RARE, HERE, 0.9)], {10: ((), ())})
+def test_half_of_the_objects_detected_and_none_of_another_category():
+    truth = [truth_row(10, RARE, BOX), truth_row(10, RARE, OTHER_BOX), truth_row(10, COMMON, BOX)]
+    overall, by_category = boxes(truth, [row_of(10, RARE, BOX, 0.9)], {10: ((), ())})
     assert by_category[RARE]["AP"] == pytest.approx(51 / 101) and by_category[COMMON]["AP"] == 0
     assert overall["AR"] == pytest.approx((0.5 + 0) / 2)
 
 
 def strip(x1, x2):
-    """A box of 40 rows, from x1 to x2: the IoU of two is that of the two ranges."""
+    """Return a box of 40 rows from x1 to x2, so that the IoU of two boxes is that of their ranges."""
     return [x1, 10, x2 - x1, 40]
 
 
-def test_of_two_equal_overlaps_the_last_object_is_matched():
-    # the first detection covers either with 30 of 50; what it takes is gone for the second, which lies on `right`
+def test_last_of_two_objects_with_equal_overlap_is_matched():
+    # the first detection overlaps both with 30 of 50; the second covers `right`, unless the first was matched with it
     left, right = truth_row(10, RARE, strip(0, 40)), truth_row(10, RARE, strip(20, 60))
-    detections = [found_row(10, RARE, strip(10, 50), 0.9), found_row(10, RARE, strip(20, 60), 0.8)]
+    detections = [row_of(10, RARE, strip(10, 50), 0.9), row_of(10, RARE, strip(20, 60), 0.8)]
     assert boxes([left, right], detections, {10: ((), ())})[0]["AP50"] == pytest.approx(51 / 101)
     assert boxes([right, left], detections, {10: ((), ())})[0]["AP50"] == pytest.approx(1)
 
 
-def test_an_object_that_counts_is_matched_before_an_ignored_one():
-    # the first detection covers the object with 30 of 50, a crowd with 36 of 44; the second lies on the object and meets
-    # the crowd with 26 of 54 only, so it is wrong; the third finds another object: precision 2/3 for the second half
+def test_counted_object_is_matched_before_an_ignored_one():
+    # the first detection overlaps the object with 30 of 50, and a crowd with 36 of 44; the second covers the object, but
+    # overlaps the crowd with only 26 of 54, so it is wrong; the third detects another object: precision 2/3 in the second half
     truth = [truth_row(10, RARE, strip(*ends), iscrowd=crowd) for *ends, crowd in [(0, 40, 0), (14, 54, 1), (90, 130, 0)]]
-    detections = [found_row(10, RARE, strip(*ends), score) for *ends, score in [(10, 50, 0.9), (0, 40, 0.8), (90, 130, 0.7)]]
+    detections = [row_of(10, RARE, strip(*ends), score) for *ends, score in [(10, 50, 0.9), (0, 40, 0.8), (90, 130, 0.7)]]
     assert boxes(truth, detections, {10: ((), ())})[0]["AP50"] == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
-def test_only_the_300_highest_scores_of_an_image_count():
+def test_only_the_300_highest_scores_per_image_count():
     coverage = {10: ((), ())}
-    many = [found_row(10, RARE, ELSEWHERE, 0.5 + i / 1000) for i in range(300)]
-    truth = [truth_row(10, RARE, HERE)]
-    assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *many], coverage)[0]["AR"] == 0
-    assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *many[1:]], coverage)[0]["AR"] == 1
+    many = [row_of(10, RARE, OTHER_BOX, 0.5 + i / 1000) for i in range(300)]
+    truth = [truth_row(10, RARE, BOX)]
+    assert boxes(truth, [row_of(10, RARE, BOX, 0.4), *many], coverage)[0]["AR"] == 0
+    assert boxes(truth, [row_of(10, RARE, BOX, 0.4), *many[1:]], coverage)[0]["AR"] == 1
     # detections of categories that do not count are among the 300 too
     others = [{**row, "category_id": COMMON} for row in many]
-    assert boxes(truth, [found_row(10, RARE, HERE, 0.4), *others], coverage)[0]["AR"] == 0
+    assert boxes(truth, [row_of(10, RARE, BOX, 0.4), *others], coverage)[0]["AR"] == 0
 
 
-def test_a_detection_without_a_mask_is_an_error():
+def test_detection_without_a_mask_is_an_error():
     with pytest.raises(ValueError, match="image 10: a detection has no segmentation, which the evaluation of mask needs"):
-        score_rows([], [found_row(10, RARE, HERE, 0.9)], [10], [RARE], "mask", coverage={10: ({RARE}, ())}, frequencies={})
+        score_rows([], [row_of(10, RARE, BOX, 0.9)], [10], [RARE], "mask", coverage={10: ({RARE}, ())}, frequencies={})
 
 
-def test_a_data_set_that_annotates_all_classes_needs_no_federated_scorer():
+def test_exhaustive_data_set_has_no_federated_scorer():
     assert federated_scorer(FakeDataset([[]]), [0]) is None
 
 
 @pytest.fixture
 def lvis_package(monkeypatch):
-    """The lvis package, whose last release uses a name that NumPy has dropped."""
+    """The lvis package, whose last release uses a name that NumPy has removed."""
     monkeypatch.setattr(np, "float", float, raising=False)
     return pytest.importorskip("lvis")
 
 
-def theirs(package, path, rows, kind):
-    """The package's metrics, and the AP of each category; nan for -1."""
+def package_metrics(package, path, rows, kind):
+    """Return the package's metrics, and the AP of each category; nan for -1."""
     results = package.LVISResults(package.LVIS(str(path)), [dict(row) for row in rows])
     evaluator = package.LVISEval(package.LVIS(str(path)), results, KINDS[kind])
     evaluator.run()
-    figures = {name: evaluator.get_results()[key] for name, key in NAMES.items()}
+    metrics = {name: evaluator.get_results()[key] for name, key in NAMES.items()}
     precision = evaluator.eval["precision"][:, :, :, 0]
     for ix, category_id in enumerate(evaluator.params.cat_ids):
-        figures[category_id] = precision[:, :, ix].mean()  # all of a category are -1, or none is
-    return {name: float("nan") if value == -1 else value for name, value in figures.items()}
+        metrics[category_id] = precision[:, :, ix].mean()  # either all or none of a category's values are -1
+    return {name: float("nan") if value == -1 else value for name, value in metrics.items()}
 
 
-def random_set(rng, images=12, categories=6):
-    """A random file in LVIS's format, and detections: some with equal scores, some empty, more than 300 in some images."""
+def random_data_set(rng, images=12, categories=6):
+    """Return a random file in LVIS's format, and detections: some with equal scores, some empty, over 300 in some images."""
     content = {"images": [], "annotations": [], "categories": []}
     ids = rng.permutation(1000)[:categories] + 1
     content["categories"] = [{"id": int(i), "name": f"c{i}", "frequency": "rcf"[k % 3]} for k, i in enumerate(ids)]
@@ -204,26 +204,26 @@ def our_truth(content):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("seed", range(6))
-def test_metrics_of_random_sets_equal_the_lvis_packages(lvis_package, tmp_path, kind, seed):
-    content, detections = random_set(np.random.default_rng(seed))
+def test_metrics_of_random_data_equal_those_of_the_lvis_package(lvis_package, tmp_path, kind, seed):
+    content, detections = random_data_set(np.random.default_rng(seed))
     path = tmp_path / "lvis.json"
     path.write_text(json.dumps(content))
     coverage = {i["id"]: (i["neg_category_ids"], i["not_exhaustive_category_ids"])
                 for i in sorted(content["images"], key=lambda image: image["id"])}  # fmt: skip
     frequencies = {c["id"]: c["frequency"] for c in content["categories"]}
-    if seed % 2:  # masks without boxes: their area is that of the mask
+    if seed % 2:  # masks without boxes, whose area is that of the mask
         detections = [{k: v for k, v in row.items() if k != "bbox" or kind == "box"} for row in detections]
     overall, by_category = score_rows(list(our_truth(content)), detections, list(coverage), sorted(frequencies), kind,
                                       coverage=coverage, frequencies=frequencies)  # fmt: skip
-    expected = theirs(lvis_package, path, detections, kind)
-    ours = overall | {category_id: figures["AP"] for category_id, figures in by_category.items()}
+    expected = package_metrics(lvis_package, path, detections, kind)
+    ours = overall | {category_id: metrics["AP"] for category_id, metrics in by_category.items()}
     assert 0.02 < ours["AP"] < 0.95 and set(ours) == set(expected)
     for name, value in expected.items():
         assert ours[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
 
 
 class WithoutImages(LvisDataset):
-    """LVIS's annotations with black images, whose first pixel is the image id."""
+    """LVIS annotations with black images, whose first pixel is the image id."""
 
     def load_image(self, image_id):
         image = np.zeros((*self.image_size(image_id), 3), np.uint8)
@@ -233,15 +233,15 @@ class WithoutImages(LvisDataset):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """The annotations of 25 photographs, with the categories that they mention (the package is slow)."""
+    """The annotations of 25 photographs and their categories; more would be slow in the lvis package."""
     content = json.loads(shared_path("data/lvis/lvis_val_100.json").read_text())
     content["images"] = content["images"][:25]
     kept = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
-    spoken_of = {a["category_id"] for a in content["annotations"]}
+    mentioned = {a["category_id"] for a in content["annotations"]}
     for image in content["images"]:
-        spoken_of.update(image["neg_category_ids"], image["not_exhaustive_category_ids"])
-    content["categories"] = [c for c in content["categories"] if c["id"] in spoken_of]
+        mentioned.update(image["neg_category_ids"], image["not_exhaustive_category_ids"])
+    content["categories"] = [c for c in content["categories"] if c["id"] in mentioned]
     path = tmp_path_factory.mktemp("lvis") / "lvis.json"
     path.write_text(json.dumps(content))
     dataset = WithoutImages()
@@ -251,7 +251,7 @@ def photographs(tmp_path_factory):
 
 
 def noisy(dataset, seed=0):
-    """A detector that finds most objects, shifted or with another class, and objects that do not exist."""
+    """Return a detector that detects most objects, shifted or with another class, and objects that do not exist."""
     rng = np.random.default_rng(seed)
 
     def detect(images):
@@ -277,42 +277,40 @@ def noisy(dataset, seed=0):
     return detect
 
 
-def test_metrics_of_real_annotations_equal_the_lvis_packages(lvis_package, photographs):
+def test_metrics_of_real_annotations_equal_those_of_the_lvis_package(lvis_package, photographs):
     dataset, path = photographs
     evaluated = evaluate(noisy(dataset), dataset, batch_size=8)
     rows = to_source_ids(evaluated.rows, dataset)
     assert evaluated.info["images"] == 25 and evaluated.info["instances"] > 150 and 0.1 < evaluated.metrics["mask_AP"] < 0.95
     for kind in ("mask", "box"):
-        expected = theirs(lvis_package, path, rows, kind)
+        expected = package_metrics(lvis_package, path, rows, kind)
         for name in NAMES:
             assert evaluated.metrics[f"{kind}_{name}"] == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
-        # and of one category
-        for figures in list(evaluated.per_class.values())[::10]:
-            source_id = dataset.get_source_class_id(figures["class_id"], "lvis")
-            assert figures[f"{kind}_AP"] == pytest.approx(expected[source_id], abs=1e-9, nan_ok=True)
+        # and for single categories
+        for metrics in list(evaluated.per_class.values())[::10]:
+            source_id = dataset.get_source_class_id(metrics["class_id"], "lvis")
+            assert metrics[f"{kind}_AP"] == pytest.approx(expected[source_id], abs=1e-9, nan_ok=True)
 
 
-def test_the_order_of_the_images_does_not_matter(photographs):
+def test_order_of_images_does_not_matter(photographs):
     dataset, _ = photographs
     evaluated = evaluate(noisy(dataset), dataset, range(10))
-    answers = iter([])
     by_image = {}
     for row in evaluated.rows:
         by_image.setdefault(row["image_id"], []).append(row)
 
-    def again(images):
-        nonlocal answers
+    def replay(images):
         rows = by_image.get(int(images[0][0, 0, 0]), [])
         boxes = np.array([row["bbox"] for row in rows]).reshape(-1, 4)
         return [{"rois": np.stack([boxes[:, 1], boxes[:, 0], boxes[:, 1] + boxes[:, 3], boxes[:, 0] + boxes[:, 2]], 1),
                  "class_ids": [row["category_id"] for row in rows], "scores": [row["score"] for row in rows],
                  "masks": [row["segmentation"] for row in rows]}]  # fmt: skip
 
-    reverse = evaluate(again, dataset, range(9, -1, -1))
+    reverse = evaluate(replay, dataset, range(9, -1, -1))
     assert reverse.metrics == pytest.approx(evaluated.metrics, abs=1e-12, nan_ok=True)
 
 
-def test_the_table_and_the_file_have_the_metrics_of_lvis(photographs, tmp_path):
+def test_table_and_file_have_the_metrics_of_lvis(photographs, tmp_path):
     dataset, _ = photographs
     evaluated = evaluate(noisy(dataset), dataset, range(4))
     lines = [line.split() for line in result_table(evaluated, per_class=False).splitlines()]
@@ -321,7 +319,7 @@ def test_the_table_and_the_file_have_the_metrics_of_lvis(photographs, tmp_path):
     assert CocoResult.load(tmp_path / "a.json").metrics == pytest.approx(evaluated.metrics, nan_ok=True)
 
 
-def test_an_image_that_cannot_be_loaded_is_left_out(photographs, monkeypatch):
+def test_image_that_cannot_be_loaded_is_skipped(photographs, monkeypatch):
     dataset, _ = photographs
     expected = evaluate(noisy(dataset), dataset, range(1, 6))
     load = WithoutImages.load_image

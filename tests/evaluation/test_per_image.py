@@ -19,7 +19,7 @@ SIZE = (40, 60)
 
 
 def scene(*boxes):
-    """Boxes and their filled masks."""
+    """Return boxes and their filled masks."""
     masks = np.zeros((*SIZE, len(boxes)), bool)
     for ix, (y1, x1, y2, x2) in enumerate(boxes):
         masks[y1:y2, x1:x2, ix] = True
@@ -38,11 +38,11 @@ def test_matches_by_hand():
         gt_boxes, np.array([1, 2]), gt_masks, pred_boxes, np.array([2, 1, 1]), scores, pred_masks
     )
     np.testing.assert_allclose(overlaps, [[0.6, 0], [1, 0], [0, 1]])
-    # the shifted one has the higher score and gets A, though the exact one overlaps more
+    # the shifted detection is matched with A, because its score is higher, though the exact one overlaps more
     assert gt_match.tolist() == [0, 2] and pred_match.tolist() == [0, -1, 1]
 
 
-def test_the_threshold_itself_matches():
+def test_iou_equal_to_the_threshold_matches():
     gt_boxes, gt_masks = scene(A)
     pred_boxes, pred_masks = scene((0, 0, 10, 10))  # IoU exactly 0.5
     args = (gt_boxes, np.array([1]), gt_masks, pred_boxes, np.array([1]), np.array([0.9]), pred_masks)
@@ -51,13 +51,13 @@ def test_the_threshold_itself_matches():
     assert compute_matches(*args, iou_threshold=0.1, score_threshold=0.51)[1].tolist() == [-1]
 
 
-def test_a_prediction_of_another_class_takes_no_object():
+def test_prediction_of_another_class_matches_no_object():
     gt_boxes, gt_masks = scene(A, A_SHIFTED)
     pred_boxes, pred_masks = scene(A)
     gt_match, pred_match, _ = compute_matches(
         gt_boxes, np.array([1, 2]), gt_masks, pred_boxes, np.array([2]), np.array([0.9]), pred_masks
     )
-    # the best overlap is of class 1; the next, of class 2 and IoU 0.6, is taken
+    # the object with the best overlap has class 1; the next one, with class 2 and IoU 0.6, is matched
     assert pred_match.tolist() == [1] and gt_match.tolist() == [-1, 0]
 
 
@@ -108,7 +108,7 @@ def test_no_objects_or_no_predictions(num_gt, num_pred):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 2**32 - 1))
-def test_the_two_directions_agree(num_pred, num_gt, seed):
+def test_matches_of_objects_and_of_predictions_agree(num_pred, num_gt, seed):
     rng = np.random.default_rng(seed)
     overlaps = rng.random((num_pred, num_gt)).round(1)
     pred_ids, gt_ids = rng.integers(1, 3, num_pred), rng.integers(1, 3, num_gt)
@@ -139,7 +139,7 @@ def test_recall_without_objects_or_boxes():
 
 
 def test_curve_by_hand():
-    # right, wrong, right of three objects: precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3
+    # correct, wrong, correct, with three objects: precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3
     ap, precisions, recalls = precision_recall_ap(np.array([0, -1, 2]), 3)
     assert precisions.tolist() == pytest.approx([1, 1, 2 / 3, 2 / 3, 0])
     assert recalls.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 2 / 3, 1])
@@ -152,7 +152,7 @@ def test_ap_of_simple_cases(matches, num_gt, ap):
 
 
 @pytest.mark.parametrize("matches", [[], [-1, -1]])
-def test_no_objects_have_no_ap(matches):
+def test_ap_without_objects_is_nan(matches):
     assert math.isnan(precision_recall_ap(np.array(matches, int), 0)[0])
 
 
@@ -165,7 +165,7 @@ def rectangles(*boxes, size=(40, 60)):
 
 def test_range_is_the_mean_over_thresholds(capsys):
     gt_boxes, gt_masks = rectangles((0, 0, 10, 50))
-    pred_boxes, pred_masks = rectangles((0, 0, 10, 36))  # IoU 0.72: right at 0.50 0.55 0.60 0.65 0.70
+    pred_boxes, pred_masks = rectangles((0, 0, 10, 36))  # IoU 0.72: correct at 0.50 0.55 0.60 0.65 0.70
     args = (gt_boxes, np.array([1]), gt_masks, pred_boxes, np.array([1]), np.array([0.9]), pred_masks)
     assert compute_ap_range(*args, verbose=0) == pytest.approx(0.5)
     assert capsys.readouterr().out == ""
@@ -175,7 +175,7 @@ def test_range_is_the_mean_over_thresholds(capsys):
 
 
 def recorded():
-    """The recorded case: ground truth as it is, predictions whose masks are their filled boxes."""
+    """Return the recorded case: its ground truth, and predictions whose masks are their filled boxes."""
     g = np.load(shared_path("parity/classic_resnet50_128.npz"))
     size, shape = int(g["config_IMAGE_SHAPE"][0]), tuple(g["masks_shape"])
     masks = np.unpackbits(g["masks"])[: int(np.prod(shape))].reshape(shape).astype(bool)
@@ -186,7 +186,7 @@ def recorded():
 
 
 @pytest.mark.parametrize("percent", [30, 50, 75])
-def test_ap_equals_the_recorded_one(percent):
+def test_ap_equals_the_recorded_value(percent):
     g, args = recorded()
     ap, precisions, recalls, _ = compute_ap(*args, iou_threshold=percent / 100)
     assert ap == pytest.approx(float(g[f"ap_{percent}"]), abs=1e-6)
@@ -194,6 +194,6 @@ def test_ap_equals_the_recorded_one(percent):
     np.testing.assert_allclose(recalls, g[f"ap_{percent}_r"], rtol=0, atol=1e-6)
 
 
-def test_ap_range_equals_the_recorded_one():
+def test_ap_range_equals_the_recorded_value():
     g, args = recorded()
     assert compute_ap_range(*args, verbose=0) == pytest.approx(float(g["ap_range"]), abs=1e-6)

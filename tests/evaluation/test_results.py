@@ -11,7 +11,7 @@ SIZE = (40, 60)
 
 
 @pytest.mark.parametrize("form", ["dense", "rle"])
-def test_a_result_as_rows(form):
+def test_result_becomes_coco_rows(form):
     (row,) = to_coco_results(7, result(SIZE, (3, (5, 10, 25, 50), 0.75), form=form))
     assert {k: v for k, v in row.items() if k != "segmentation"} == {
         "image_id": 7,
@@ -25,15 +25,15 @@ def test_a_result_as_rows(form):
 
 
 def test_category_ids_and_missing_masks():
-    found = result(SIZE, (2, (0, 0, 5, 5), 0.5), (1, (0, 0, 5, 5), 0.5))
-    del found["masks"]
-    rows = to_coco_results("a", found, category_ids={1: 18, 2: 90})
+    detections = result(SIZE, (2, (0, 0, 5, 5), 0.5), (1, (0, 0, 5, 5), 0.5))
+    del detections["masks"]
+    rows = to_coco_results("a", detections, category_ids={1: 18, 2: 90})
     assert [row["category_id"] for row in rows] == [90, 18]
     assert "segmentation" not in rows[0]
     assert to_coco_results(0, result(SIZE)) == []
 
 
-def test_every_form_of_a_mask_gives_the_same_rle():
+def test_every_mask_format_gives_the_same_rle():
     mask = rectangle(SIZE, (5, 10, 25, 50))
     compressed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[2], mask.T.ravel(), [2]]))))
@@ -42,7 +42,7 @@ def test_every_form_of_a_mask_gives_the_same_rle():
     assert all(to_rle(form) == forms[2] for form in forms)
 
 
-def test_source_ids():
+def test_rows_get_source_ids():
     dataset = FakeDataset([[], []])
     rows = [{"image_id": 1, "category_id": 3, "score": 0.5, "bbox": [0, 0, 1, 1]}]
     assert to_source_ids(rows, dataset) == [{"image_id": 101, "category_id": 30, "score": 0.5, "bbox": [0, 0, 1, 1]}]
@@ -67,7 +67,7 @@ def test_saved_results_are_read_back(tmp_path):
         ("[{", "not JSON"),
     ],
 )
-def test_errors_of_results_files(tmp_path, text, message):
+def test_invalid_results_file_is_an_error(tmp_path, text, message):
     path = tmp_path / "r.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as error:

@@ -1,4 +1,4 @@
-"""COCO's metrics: cases by hand, and comparison with pycocotools, which faster-coco-eval replaces."""
+"""COCO's metrics: hand-computed cases, and comparison with pycocotools, which faster-coco-eval replaces."""
 import contextlib
 import gc
 import io
@@ -17,7 +17,7 @@ IMAGES, CLASSES, HEIGHT, WIDTH = 6, (1, 2, 5), 120, 150
 
 
 def _rectangle(rng):
-    """A random rectangle without one corner, as mask and box."""
+    """Return a random rectangle without one corner, as mask and box."""
     y1, x1 = rng.integers(0, HEIGHT - 4), rng.integers(0, WIDTH - 4)
     y2, x2 = rng.integers(y1 + 2, HEIGHT + 1), rng.integers(x1 + 2, WIDTH + 1)
     mask = np.zeros((HEIGHT, WIDTH), bool)
@@ -27,8 +27,8 @@ def _rectangle(rng):
             "area": float(mask.sum())}  # fmt: skip
 
 
-def _moved(shape, rng):
-    """The shape without a strip at its left."""
+def _cropped(shape, rng):
+    """Return the shape without a strip at its left."""
     x, y, w, h = (int(v) for v in shape["bbox"])
     cut = int(rng.integers(0, max(w // 3, 1)))
     mask = np.zeros((HEIGHT, WIDTH), bool)
@@ -37,19 +37,19 @@ def _moved(shape, rng):
 
 
 def _rows(seed):
-    """Objects, some of them crowds, and detections: near them or anywhere, with equal scores, more than 100 in an image."""
+    """Return objects, some of them crowds, and detections near them or anywhere, some with equal scores, over 100 in one."""
     rng = np.random.default_rng(seed)
     truth, rows = [], []
-    for image_id in range(IMAGES - 1):  # the last has no object
+    for image_id in range(IMAGES - 1):  # the last image has no objects
         for _ in range(rng.integers(1, 9)):
             truth.append({"image_id": image_id, "category_id": int(rng.choice(CLASSES[:2])), **_rectangle(rng),
                           "iscrowd": int(rng.random() < 0.2)})  # fmt: skip
     for image_id in range(IMAGES):
-        own = [row for row in truth if row["image_id"] == image_id]
+        in_image = [row for row in truth if row["image_id"] == image_id]
         for _ in range(130 if image_id == 0 else 20):
-            if own and rng.random() < 0.6:
-                row = own[rng.integers(len(own))]
-                shape, category_id = _moved(row, rng), row["category_id"]
+            if in_image and rng.random() < 0.6:
+                row = in_image[rng.integers(len(in_image))]
+                shape, category_id = _cropped(row, rng), row["category_id"]
             else:
                 shape, category_id = _rectangle(rng), int(rng.choice(CLASSES))
             shape.pop("area", None)
@@ -57,8 +57,8 @@ def _rows(seed):
     return truth, rows
 
 
-def _plain(truth, rows, kind):
-    """The twelve metrics of pycocotools; nan for its -1."""
+def _pycocotools_metrics(truth, rows, kind):
+    """Return the twelve metrics of pycocotools, with nan instead of -1."""
     other = {"mask": "bbox", "box": "segmentation"}[kind]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
@@ -76,29 +76,29 @@ def _plain(truth, rows, kind):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_twelve_metrics_equal_those_of_pycocotools(seed, kind):
+def test_metrics_equal_those_of_pycocotools(seed, kind):
     truth, rows = _rows(seed)
     overall, per_category = score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind)
     assert list(overall) == list(NAMES) and 0.01 < overall["AP"] < 0.99
-    np.testing.assert_allclose(list(overall.values()), _plain(truth, rows, kind), atol=1e-9)
-    assert np.isnan(per_category[5]["AP"])  # detected, but nowhere annotated
+    np.testing.assert_allclose(list(overall.values()), _pycocotools_metrics(truth, rows, kind), atol=1e-9)
+    assert np.isnan(per_category[5]["AP"])  # detected, but not annotated anywhere
 
 
-def test_masks_that_meet_no_object_are_not_parsed():
+def test_masks_without_an_object_of_their_class_are_not_parsed():
     truth, rows = _rows(0)
     pairs = {(row["image_id"], row["category_id"]) for row in truth}
     annotations = scoring._detection_annotations(rows, "mask", truth)
-    alone = [(row["image_id"], row["category_id"]) not in pairs for row in rows]
-    assert 10 < sum(alone) < len(rows) - 10
-    assert [one["segmentation"] is scoring._NO_MASK for one in annotations] == alone
+    unmatched = [(row["image_id"], row["category_id"]) not in pairs for row in rows]
+    assert 10 < sum(unmatched) < len(rows) - 10
+    assert [one["segmentation"] is scoring._NO_MASK for one in annotations] == unmatched
     assert [one["area"] for one in annotations] == [decode_rle(row["segmentation"]).sum() for row in rows]
 
 
-def test_the_garbage_collector_is_paused():
+def test_garbage_collector_is_paused():
     truth, rows = _rows(0)
-    ran = []
-    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "box", progress=lambda *call: ran.append(gc.isenabled()))
-    assert ran and not any(ran) and gc.isenabled()
+    enabled = []
+    score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), "box", progress=lambda *call: enabled.append(gc.isenabled()))
+    assert enabled and not any(enabled) and gc.isenabled()
 
 
 def test_rows_are_not_changed():
@@ -109,25 +109,25 @@ def test_rows_are_not_changed():
 
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
-def test_progress_counts_pairs_and_one_last_step(kind, monkeypatch):
+def test_progress_counts_pairs_and_a_final_step(kind, monkeypatch):
     truth, rows = _rows(0)
     monkeypatch.setattr(scoring, "_REPORT_EVERY", 1)
-    calls, at_the_averages, accumulate = [], [], scoring.COCOeval_faster.accumulate
+    calls, at_accumulate, accumulate = [], [], scoring.COCOeval_faster.accumulate
 
-    def watched(self):
-        at_the_averages.append(calls[-1])
+    def recorded(self):
+        at_accumulate.append(calls[-1])
         accumulate(self)
 
-    monkeypatch.setattr(scoring._Evaluation, "accumulate", watched)
+    monkeypatch.setattr(scoring._Evaluation, "accumulate", recorded)
     score_rows(truth, rows, list(range(IMAGES)), list(CLASSES), kind, progress=lambda *call: calls.append(call))
     pairs = {(row["image_id"], row["category_id"]) for row in truth} & {(row["image_id"], row["category_id"]) for row in rows}
     steps = len(pairs) + 1
     assert len(pairs) == 10 and calls == [(done, steps) for done in range(1, steps + 1)]
-    assert at_the_averages == [(steps - 1, steps)]
+    assert at_accumulate == [(steps - 1, steps)]
 
 
 def test_metrics_by_hand():
-    # two objects, one found with an IoU of 1, a false detection of a lower score: precision 1 up to recall 1/2, then 0
+    # two objects, one detected with IoU 1, and a false positive with a lower score: precision 1 up to recall 1/2, then 0
     truth = [{"image_id": 3, "category_id": 1, "bbox": [x, 0, 40, 40], "area": 1600.0, "iscrowd": 0} for x in (0, 50)]
     rows = [{"image_id": 3, "category_id": 1, "bbox": [x, 0, 40, 40], "score": s} for x, s in ((0, 0.9), (100, 0.8))]
     curves = {}
@@ -138,7 +138,7 @@ def test_metrics_by_hand():
     assert curves["box"].shape == (10, 101, 2) and curves["box"][0, :, 0].sum() == 51
 
 
-def test_without_images_nothing_is_defined():
+def test_metrics_without_images_are_nan():
     overall, per_category = score_rows([], [], [], [1], "mask")
     assert list(overall) == list(NAMES) and np.isnan(list(overall.values())).all() and np.isnan(per_category[1]["AP"])
 

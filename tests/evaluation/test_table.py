@@ -19,18 +19,18 @@ def test_format_metric():
     assert format_metric(0.12345) == "0.123" and format_metric(float("nan")) == "-" and format_metric(None) == "-"
 
 
-def test_table():
+def test_table_has_metrics_and_classes():
     lines = result_table(evaluated()).splitlines()
     cells = [line.split() for line in lines]
     assert lines[0].startswith("1 images, 3 objects, 0 crowds, 3 detections")
     assert ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"] in cells
     assert ["mask", "1.000", "1.000", "1.000", "1.000", "1.000", "-", "0.750", "1.000", "1.000"] in cells
     circle, square = (cells.index([name, n, n] + ["1.000"] * 6) for name, n in (("circle", "2"), ("square", "1")))
-    assert circle < square  # the more frequent class first
+    assert circle < square  # the more frequent class comes first
     assert "1 of 3 classes do not occur in these images: triangle" in lines
 
 
-def test_table_without_classes_and_in_a_narrow_terminal():
+def test_table_without_classes_and_on_a_narrow_terminal():
     result = evaluated()
     assert "circle" not in result.table(per_class=False)
     assert max(len(line) for line in result.table(width=80).splitlines()) <= 80
@@ -47,7 +47,7 @@ def test_names_are_not_terminal_codes_or_emoji():
     assert ":apple:" in text and r"\x1b[31mred" in text and r"\x07bell" in text
 
 
-def test_print():
+def test_print_result_writes_plain_text_to_a_file():
     out = io.StringIO()
     print_result(evaluated(), console=Console(file=out, width=100))
     assert "circle" in out.getvalue() and "\x1b" not in out.getvalue()

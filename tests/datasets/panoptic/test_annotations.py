@@ -1,4 +1,4 @@
-"""Reading the panoptic JSON: what is taken, and what is said of what is not."""
+"""Reading the panoptic JSON: valid content, and errors."""
 import copy
 import json
 import math
@@ -34,16 +34,16 @@ def read(tmp_path, content, **options):
 
 
 def changed(*path, value):
-    """CONTENT with one value put elsewhere; DROP takes a key out."""
+    """Return CONTENT with one value replaced, or its key removed for DROP."""
     content = copy.deepcopy(CONTENT)
     *parents, last = path
-    place = content
+    parent = content
     for key in parents:
-        place = place[key]
+        parent = parent[key]
     if value is DROP:
-        del place[last]
+        del parent[last]
     else:
-        place[last] = value
+        parent[last] = value
     return content
 
 
@@ -59,7 +59,7 @@ def test_images_and_segments(tmp_path):
     assert b.segments.tolist() == [[5, 1, 9, 0], [6, 200, 6, 0]] and a.segments.shape == (0, 4)
 
 
-def test_an_image_without_annotation_is_skipped(tmp_path):
+def test_image_without_annotation_is_skipped(tmp_path):
     content = changed("annotations", value=CONTENT["annotations"][:1])
     index = read(tmp_path, content)
     assert [image.name for image in index.images] == ["b"]
@@ -67,7 +67,7 @@ def test_an_image_without_annotation_is_skipped(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["panoptic_coco_detection_format.json"])
-def test_an_instances_file_in_its_place(name):
+def test_instances_file_is_an_error_that_suggests_alternatives(name):
     with pytest.raises(DataError, match=f"{name} holds instances.*use panoptic_train2017.json.*open the file as coco"):
         read_panoptic(shared_path(f"data/panoptic/{name}"), "images")
 
@@ -89,7 +89,7 @@ FAULTS = [
     (("categories", 0, "name"), 5, r"categories\[0\]: 'name' is 5, expected text"),
 ]
 
-# of one annotation: those are left out where the reader is not strict
+# faults of a single annotation, which are skipped if the reader is not strict
 FAULTS_OF_AN_IMAGE = [
     (("annotations", 1, "image_id"), 7, r"image 7 \(b\) has two annotations"),
     (("annotations", 0, "image_id"), 8, r"annotations\[0\]: its image_id 8 is not among the images"),
@@ -110,28 +110,28 @@ FAULTS_OF_AN_IMAGE = [
 ]
 
 
-@pytest.mark.parametrize("place, value, said", FAULTS + FAULTS_OF_AN_IMAGE)
-def test_a_fault_is_reported_by_file_and_place(tmp_path, place, value, said):
-    with pytest.raises(DataError, match=r"annotations.json:? .*" + said.removeprefix(" ")):
-        read(tmp_path, changed(*place, value=value))
+@pytest.mark.parametrize("path, value, message", FAULTS + FAULTS_OF_AN_IMAGE)
+def test_fault_is_reported_with_file_and_position(tmp_path, path, value, message):
+    with pytest.raises(DataError, match=r"annotations.json:? .*" + message.removeprefix(" ")):
+        read(tmp_path, changed(*path, value=value))
 
 
-@pytest.mark.parametrize("place, value, said", FAULTS_OF_AN_IMAGE)
-def test_a_faulty_image_is_skipped_by_choice(tmp_path, place, value, said):
-    index = read(tmp_path, changed(*place, value=value), strict=False)
+@pytest.mark.parametrize("path, value, message", FAULTS_OF_AN_IMAGE)
+def test_invalid_image_is_skipped_if_not_strict(tmp_path, path, value, message):
+    index = read(tmp_path, changed(*path, value=value), strict=False)
     assert {image.id for image in index.images} == ({7} if value == 7 else {"x"})
-    assert re.search(said, index.skipped[0][1])
+    assert re.search(message, index.skipped[0][1])
 
 
-@pytest.mark.parametrize("content, said", [
+@pytest.mark.parametrize("content, message", [
     ("", "is not valid JSON"), ("[1]", "expected an object"), ('{"images": NaN}', "NaN"),
 ])  # fmt: skip
-def test_a_file_that_is_not_a_panoptic_json(tmp_path, content, said):
-    with pytest.raises(DataError, match=f"annotations.json .*{said}"):
+def test_file_that_is_not_a_panoptic_json_is_an_error(tmp_path, content, message):
+    with pytest.raises(DataError, match=f"annotations.json .*{message}"):
         read(tmp_path, content)
 
 
-def test_a_name_may_leave_the_folder_by_choice(tmp_path):
+def test_file_name_outside_the_folder_can_be_allowed(tmp_path):
     index = read(tmp_path, changed("images", 0, "file_name", value="../b.jpg"), allow_outside=True)
     assert index.images[0].path == tmp_path / "images" / ".." / "b.jpg"
 
@@ -139,27 +139,27 @@ def test_a_name_may_leave_the_folder_by_choice(tmp_path):
 @pytest.mark.parametrize("name, expected", [
     ("a.jpg", "a"), ("sub/a.b.jpg", "sub/a.b"), ("sub\\a.jpg", "sub/a"), (".jpg", ".jpg"), ("a", "a"), ("/", "/"),
 ])  # fmt: skip
-def test_a_name_without_its_ending(name, expected):
+def test_without_suffix(name, expected):
     assert without_suffix(name) == expected
 
 
-def _places(value, path=()):
-    """Every place in nested dicts and lists."""
+def _paths(value, path=()):
+    """Yield the path of every value in nested dicts and lists."""
     yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from _places(inner, (*path, key))
+        yield from _paths(inner, (*path, key))
 
 
 WRONG = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]), st.just({}),
                   st.just([[[[]]]]), st.just(10**30), st.just(DROP))  # fmt: skip
 
 
-@given(place=st.sampled_from([place for place in _places(CONTENT) if place]), value=WRONG, strict=st.booleans())
-def test_any_wrong_value_gives_our_error_or_an_index(tmp_path_factory, place, value, strict):
+@given(path=st.sampled_from([path for path in _paths(CONTENT) if path]), value=WRONG, strict=st.booleans())
+def test_wrong_value_raises_no_other_error_than_data_error(tmp_path_factory, path, value, strict):
     if isinstance(value, float) and not math.isfinite(value):
         value = str(value)
     try:
-        index = read(tmp_path_factory.mktemp("wrong"), changed(*place, value=value), strict=strict)
+        index = read(tmp_path_factory.mktemp("wrong"), changed(*path, value=value), strict=strict)
     except DataError as error:
         assert "annotations.json" in str(error)
     else:
@@ -167,7 +167,7 @@ def test_any_wrong_value_gives_our_error_or_an_index(tmp_path_factory, place, va
 
 
 @given(st.integers(0, 600))
-def test_a_file_that_is_cut_off(tmp_path_factory, length):
+def test_truncated_file_is_a_data_error(tmp_path_factory, length):
     text = json.dumps(CONTENT)
     with pytest.raises(DataError, match="annotations.json"):
         read(tmp_path_factory.mktemp("cut"), text[: min(length, len(text) - 1)])

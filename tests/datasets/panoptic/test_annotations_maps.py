@@ -1,4 +1,4 @@
-"""Segment ids, and panoptic maps worked out by hand."""
+"""Segment ids, and hand-computed panoptic maps."""
 import io
 
 import numpy as np
@@ -33,21 +33,21 @@ def test_categories_are_numbered_by_their_ids():
         (1, "person", True, 1), (3, "car", True, 2), (92, "banner", False, 3), (200, "rug", False, 4)]  # fmt: skip
 
 
-def test_a_map_by_hand():
-    """Persons are counted as they are listed, segment 20 first; a crowd is ignored, or has its category and no number."""
+def test_panoptic_map_by_hand():
+    """Persons are numbered in the order of the list, segment 20 first; a crowd is ignored, or has the instance number 0."""
     expected = np.array([[258, 258, 257, 0],
                          [513, 0, 257, 0],
                          [1024, 1024, 1024, 768]])  # fmt: skip
-    found = panoptic_map(IDS, SEGMENTS, CATEGORIES, "image a")
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, expected)
+    result = panoptic_map(IDS, SEGMENTS, CATEGORIES, "image a")
+    assert result.dtype == np.int32
+    np.testing.assert_array_equal(result, expected)
     expected[1, 1] = 256
     np.testing.assert_array_equal(panoptic_map(IDS, SEGMENTS, CATEGORIES, "image a", False), expected)
 
 
-def test_an_image_without_segments():
-    found = panoptic_map(np.zeros((2, 3), int), np.zeros((0, 4), int), CATEGORIES, "image a")
-    np.testing.assert_array_equal(found, np.zeros((2, 3)))
+def test_image_without_segments_has_an_empty_map():
+    result = panoptic_map(np.zeros((2, 3), int), np.zeros((0, 4), int), CATEGORIES, "image a")
+    np.testing.assert_array_equal(result, np.zeros((2, 3)))
 
 
 def test_255_instances_fit_and_256_do_not():
@@ -60,23 +60,23 @@ def test_255_instances_fit_and_256_do_not():
         panoptic_map(ids, segments, CATEGORIES, "image a")
 
 
-@pytest.mark.parametrize("change, said", [
+@pytest.mark.parametrize("change, message", [
     ((20, 1, 3, 0), "image a, segment 20: its area is given as 3 pixels, but the PNG shows 2"),
     ((21, 1, 2, 0), "image a, segment 21: its area is given as 2 pixels, but the PNG shows 0"),
 ])  # fmt: skip
-def test_areas_that_differ_are_reported(change, said):
+def test_areas_that_differ_are_reported(change, message):
     segments = SEGMENTS.copy()
     segments[0] = change
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         check_segments(LabelMap(IDS), segments, "image a")
 
 
-def test_a_segment_that_is_drawn_but_not_listed():
+def test_segment_that_is_drawn_but_not_listed_is_an_error():
     with pytest.raises(DataError, match="image a, segment 60: the PNG shows 1 pixels of it, but segments_info does not"):
         check_segments(LabelMap(IDS), SEGMENTS[:-1], "image a")
 
 
-def test_an_id_is_red_and_256_green_and_65536_blue():
+def test_segment_id_is_red_plus_256_green_plus_65536_blue():
     pixels = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[255, 255, 255], [0, 0, 0], [28, 21, 60]]], np.uint8)
     ids = decode_segments(png(pixels), (2, 3), "a.png")
     assert ids.dtype == np.int32
@@ -84,14 +84,14 @@ def test_an_id_is_red_and_256_green_and_65536_blue():
 
 
 @given(arrays(np.int32, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(0, 2**24 - 1)))
-def test_ids_come_back_out_of_their_colours(ids):
+def test_ids_survive_encoding_as_colours(ids):
     np.testing.assert_array_equal(decode_segments(png(colors_of_ids(ids)), ids.shape, "a.png"), ids)
 
 
 NOISE = png(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
 
 
-@pytest.mark.parametrize("data, said", [
+@pytest.mark.parametrize("data, message", [
     (b"", "is not a PNG"),
     (b"\xff\xd8\xff\xe0" + bytes(40), "is not a PNG"),
     (png(np.zeros((4, 6), np.uint8)), "is a PNG with 8 bits per channel and colour type 0"),
@@ -100,14 +100,14 @@ NOISE = png(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
     (png(np.zeros((6, 4, 3), np.uint8)), r"is of size \(6, 4\) .* height and width are swapped"),
     (NOISE[: len(NOISE) // 2], "cannot be decoded"),
 ])  # fmt: skip
-def test_files_that_hold_no_segments(data, said):
-    with pytest.raises(DataError, match="image 7, a.png " + said):
+def test_files_without_segments_are_errors(data, message):
+    with pytest.raises(DataError, match="image 7, a.png " + message):
         decode_segments(data, (4, 6), "image 7, a.png")
 
 
 @pytest.mark.parametrize("side", [2**31 - 1, 15_000])
-def test_an_image_bomb_is_refused_before_it_is_decoded(side, monkeypatch):
-    """A head that declares so many pixels a side, which the JSON confirms; also where Pillow's own limit is lifted."""
+def test_image_bomb_is_rejected_before_decoding(side, monkeypatch):
+    """The header declares a huge image and the JSON agrees. Pillow's own limit is disabled."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     data = bytearray(png(np.zeros((1, 1, 3), np.uint8)))
     data[16:24] = side.to_bytes(4, "big") * 2
@@ -116,9 +116,9 @@ def test_an_image_bomb_is_refused_before_it_is_decoded(side, monkeypatch):
 
 
 @given(data=st.data())
-def test_damage_gives_our_error_or_a_map_of_the_size(data):
-    whole = png(colors_of_ids(np.arange(60).reshape(6, 10) * 1001))
-    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+def test_damage_raises_no_other_error_than_data_error(data):
+    valid = png(colors_of_ids(np.arange(60).reshape(6, 10) * 1001))
+    damaged = bytearray(valid[: data.draw(st.integers(0, len(valid)))])
     for _ in range(data.draw(st.integers(0, 3))):
         if damaged:
             damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))

@@ -34,7 +34,7 @@ def areas(pipeline):
     return [int(np.count_nonzero(panoptic == 2 * 256 + 1)) for _, panoptic in pipeline.as_numpy_iterator()]
 
 
-def test_images_and_maps_in_order(shards):
+def test_images_and_maps_are_in_order(shards):
     pipeline = panoptic_pipeline(shards, "train")
     pairs = list(pipeline.as_numpy_iterator())
     assert len(pairs) == 7
@@ -45,11 +45,11 @@ def test_images_and_maps_in_order(shards):
         assert panoptic.dtype == np.int32 and image.dtype == np.uint8 and image.shape == (6 + i, 9, 3)
         path = shards.parent / "root" / "train2017" / f"{i}.jpg"
         decoded = np.asarray(Image.open(io.BytesIO(path.read_bytes()))).astype(int)
-        # decoders round in ways of their own
+        # decoders round differently
         assert np.abs(image - decoded).max() <= 8
 
 
-def test_shuffled_passes_differ_and_come_again_by_their_seed(shards):
+def test_shuffled_passes_differ_and_are_reproducible_with_the_seed(shards):
     first, again = (panoptic_pipeline(shards, "train", shuffle=True, seed=3) for _ in range(2))
     orders = [areas(first), areas(first)]
     assert all(sorted(order) == [1, 2, 3, 4, 5, 6, 7] for order in orders)
@@ -57,13 +57,13 @@ def test_shuffled_passes_differ_and_come_again_by_their_seed(shards):
     assert [areas(again), areas(again)] == orders
 
 
-def test_it_feeds_a_batch(shards):
+def test_pipeline_can_be_batched(shards):
     batches = panoptic_pipeline(shards, "train").map(lambda image, panoptic: (image[:6], panoptic[:6] // 256)).batch(4)
     image, semantic = next(iter(batches))
     assert image.shape == (4, 6, 9, 3) and semantic.shape == (4, 6, 9) and set(np.unique(semantic)) == {0, 2}
 
 
-def test_a_jpeg_of_another_size_than_its_map_is_not_decoded(tmp_path):
+def test_jpeg_of_another_size_than_its_map_is_an_error(tmp_path):
     import tensorflow as tf
 
     write_jpeg(tmp_path / "a.jpg", (40, 50))
@@ -74,7 +74,7 @@ def test_a_jpeg_of_another_size_than_its_map_is_not_decoded(tmp_path):
         list(panoptic_pipeline(tmp_path, "val"))
 
 
-def test_what_cannot_be_read_is_reported(shards, tmp_path):
+def test_unusable_shards_are_errors(shards, tmp_path):
     with pytest.raises(DataError, match="test holds images without panoptic maps"):
         panoptic_pipeline(shards, "test")
     with pytest.raises(DataError, match="holds no file val-"):

@@ -1,4 +1,4 @@
-"""Records of the shards, and the look at a JPEG's head."""
+"""Records of shards, and the check of JPEG headers."""
 import io
 
 import numpy as np
@@ -24,7 +24,7 @@ from mrcnn.io.tfrecord import decode_example, encode_example
 MAP = np.array([[256, 257, 258], [0, 2**31 - 1, 1]], np.int32)
 
 
-def test_a_file_name_that_is_not_utf_8():
+def test_file_name_that_is_not_utf_8_is_kept():
     assert decode_record(encode_record(Record("a\udcff", (2, 3), b"p")), "here").name == "a\udcff"
 
 
@@ -35,7 +35,7 @@ def jpeg(size=(2, 3), **options):
     return file.getvalue()
 
 
-def test_the_fields():
+def test_fields_of_a_record():
     fields = decode_example(encode_record(Record("sub/ä", (2, 3), b"pixels", MAP)), "here")
     assert fields == {
         "image/filename": ["sub/ä".encode()],
@@ -54,13 +54,13 @@ def test_the_fields():
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=9), st.binary(max_size=99), st.booleans())
-def test_what_is_written_is_read(name, data, bare):
-    found = decode_record(encode_record(Record(name, (2, 3), data, None if bare else MAP)), "here")
-    assert (found.name, found.size, found.jpeg) == (name, (2, 3), data)
-    assert found.panoptic is None if bare else np.array_equal(found.panoptic, MAP)
+def test_written_record_is_read_back(name, data, bare):
+    decoded = decode_record(encode_record(Record(name, (2, 3), data, None if bare else MAP)), "here")
+    assert (decoded.name, decoded.size, decoded.jpeg) == (name, (2, 3), data)
+    assert decoded.panoptic is None if bare else np.array_equal(decoded.panoptic, MAP)
 
 
-@pytest.mark.parametrize("change, said", [
+@pytest.mark.parametrize("change, message", [
     ({"image/filename": None}, "the field image/filename is missing, expected one text"),
     ({"image/height": None}, "the field image/height is missing, expected one whole number"),
     ({"image/width": b"3"}, "the field image/width is of another kind, expected one whole number"),
@@ -71,39 +71,39 @@ def test_what_is_written_is_read(name, data, bare):
     ({"image/segmentation/class/format": None}, "class/format is missing"),
     ({"image/encoded": None}, "image/encoded is missing"),
 ])  # fmt: skip
-def test_a_malformed_field(change, said):
+def test_malformed_field_is_an_error(change, message):
     fields = {name: value for name, (value,) in decode_example(encode_record(Record("a", (2, 3), b"p", MAP)), "").items()}
     fields = {name: value for name, value in {**fields, **change}.items() if value is not None}
-    with pytest.raises(DataError, match="t.tfrecord: record 5: .*" + said):
+    with pytest.raises(DataError, match="t.tfrecord: record 5: .*" + message):
         decode_record(encode_example(fields), "t.tfrecord: record 5")
 
 
 class Counted(io.BytesIO):
-    """A file that counts what is read of it."""
+    """A file that counts the bytes read from it."""
 
-    taken = 0
+    bytes_read = 0
 
     def read(self, size=-1):
         data = super().read(size)
-        self.taken += len(data)
+        self.bytes_read += len(data)
         return data
 
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_names_and_sizes_are_read_without_the_pixels(ours):
-    """Others put the fields in alphabetical order: the name comes after the pixels of the image."""
+    """Other writers sort the fields, so that the name comes after the pixels."""
     data = encode_record(Record("a", (100, 300), bytes(50_000), np.zeros((100, 300), np.int32)))
     if not ours:
         data = encode_example({name: value for name, (value,) in sorted(decode_example(data, "").items())})
     file = Counted(b"front" + data + b"behind")
     assert read_name_and_size(file, 5, len(data), "here") == ("a", (100, 300))
-    assert file.taken < 5000
+    assert file.bytes_read < 5000
 
 
 @given(data=st.data())
-def test_damage_gives_our_error_or_a_record(data):
-    whole = encode_record(Record("abc", (2, 3), b"pixels", MAP))
-    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+def test_damage_raises_no_other_error_than_data_error(data):
+    valid = encode_record(Record("abc", (2, 3), b"pixels", MAP))
+    damaged = bytearray(valid[: data.draw(st.integers(0, len(valid)))])
     for _ in range(data.draw(st.integers(0, 3))):
         if damaged:
             damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -117,7 +117,7 @@ def test_damage_gives_our_error_or_a_record(data):
             assert str(error).startswith("here")
 
 
-def test_a_jpeg_is_taken_as_it_is():
+def test_valid_jpeg_is_accepted():
     data = jpeg((20, 30), quality=90)
     check_jpeg(data, (20, 30), "a.jpg")
     check_jpeg(jpeg((20, 30), progressive=True) + b"behind the end", (20, 30), "a.jpg")
@@ -128,7 +128,7 @@ def test_a_jpeg_is_taken_as_it_is():
     assert np.abs(image.astype(int) - np.asarray(Image.open(io.BytesIO(data)))).max() <= 3
 
 
-def turned(size):
+def rotated_jpeg(size):
     exif = Image.Exif()
     exif[0x0112] = 6
     return jpeg(size, exif=exif)
@@ -140,31 +140,31 @@ def png():
     return file.getvalue()
 
 
-@pytest.mark.parametrize("data, said", [
+@pytest.mark.parametrize("data, message", [
     (b"", "cannot be read"),
     (png(), "is a PNG, but shards hold JPEG files"),
     (jpeg((2, 4)), r"is of size \(2, 4\) \(height, width\), but its annotation says \(2, 3\)$"),
     (jpeg((3, 2)), "height and width are swapped$"),
-    (turned((3, 2)), "its EXIF tag rotates it, and it was annotated rotated"),
+    (rotated_jpeg((3, 2)), "its EXIF tag rotates it, and it was annotated rotated"),
     (jpeg()[:-2], "is cut off"),
     (jpeg()[:-20], "is cut off"),
 ])  # fmt: skip
-def test_an_image_that_does_not_fit(data, said):
-    with pytest.raises(DataError, match="image 7, a.jpg .*" + said):
+def test_image_that_does_not_fit_its_annotation_is_an_error(data, message):
+    with pytest.raises(DataError, match="image 7, a.jpg .*" + message):
         check_jpeg(data, (2, 3), "image 7, a.jpg")
 
 
-def test_an_image_that_is_annotated_as_it_is_stored_may_be_turned_by_its_tag():
-    check_jpeg(turned((2, 3)), (2, 3), "a.jpg")
-    assert decode_jpeg(turned((2, 3)), (2, 3), "a.jpg").shape == (2, 3, 3)
+def test_exif_rotation_is_accepted_if_the_stored_size_matches():
+    check_jpeg(rotated_jpeg((2, 3)), (2, 3), "a.jpg")
+    assert decode_jpeg(rotated_jpeg((2, 3)), (2, 3), "a.jpg").shape == (2, 3, 3)
 
 
-def test_an_image_bomb_is_refused_before_it_is_decoded(monkeypatch):
-    """A JPEG that declares 60000 pixels a side, as its record does; also where Pillow's own limit is lifted."""
+def test_image_bomb_is_rejected_before_decoding(monkeypatch):
+    """JPEG and record both declare 60000 x 60000 pixels. Pillow's own limit is disabled."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     monkeypatch.setattr(shards.cv2, "imdecode", lambda *args: pytest.fail("it was decoded"))
     data = bytearray(jpeg((2, 3)))
-    start = data.index(b"\xff\xc0") + 5  # of the frame: marker, length, depth, then height and width
+    start = data.index(b"\xff\xc0") + 5  # after the marker, length and depth of the frame: height and width
     data[start : start + 4] = (60_000).to_bytes(2, "big") * 2
     with pytest.raises(ImageTooLargeError, match="image 7 declares 60000 x 60000 pixels"):
         decode_jpeg(bytes(data), (60_000, 60_000), "image 7")
