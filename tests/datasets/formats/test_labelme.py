@@ -70,7 +70,7 @@ def test_linestrip_is_drawn_with_a_width(tmp_path):
         load(tmp_path, line_width=0)
 
 
-@pytest.mark.parametrize("of_bytes", [False, True])
+@pytest.mark.parametrize("as_uint8", [False, True])
 def test_mask_is_placed_at_its_first_point(tmp_path, as_uint8):
     mask = np.array([[1, 1, 0], [0, 1, 1]], bool)
     encoded = png(mask.astype(np.uint8) if as_uint8 else mask)
