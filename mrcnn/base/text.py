@@ -1,4 +1,4 @@
-"""Making text from data files safe to print, and shortening lists of names."""
+"""Making text from data files safe to print, and shortening lists and messages."""
 
 from collections.abc import Iterable
 
@@ -22,3 +22,9 @@ def shorten_names(names: Iterable[str], noun: str = "layer", limit: int = 6) -> 
     names = list(names)
     more = ", ..." if len(names) > limit else ""
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({', '.join(names[:limit])}{more})"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

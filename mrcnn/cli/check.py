@@ -7,6 +7,8 @@ from mrcnn.base.progress import progress_bar, working
 from mrcnn.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mrcnn.tools.doctor import Report
 
 HELP = "find errors in a data set"
@@ -48,22 +50,25 @@ def run(args: argparse.Namespace) -> int:
     config = build_config(format, options.overrides(args))
     report = check_dataset(args.dataset, format=format, subset=args.subset, config=config, workers=args.workers,
                            progress=progress_bar, **options.reader_options(args))
-    print(report.table(options.table_width()), end="")
-    if args.fix:
-        _fix(report, args.fix)
-    if args.json:
-        with working("writing"):
-            report.save(args.json)
-        print(f"Written: {args.json}")
-    if args.html:
-        with progress_bar("drawing") as show:
-            report.save_html(args.html, show)
-        print(f"Written: {args.html}")
+    written: list[str] = []
+    try:  # the files first: the pipe that the table is printed to may be closed
+        if args.json:
+            with working("writing"):
+                report.save(args.json)
+            written.append(f"Written: {args.json}")
+        if args.html:
+            with progress_bar("drawing") as show:
+                report.save_html(args.html, show)
+            written.append(f"Written: {args.html}")
+        if args.fix:
+            written += _fix(report, args.fix)
+    finally:
+        print(report.table(options.table_width()), *written, sep="\n")
     return report.exit_code(args.strict)
 
 
-def _fix(report: "Report", output: str) -> None:
-    """Write the repaired copy and a list of the changes, and print a summary."""
+def _fix(report: "Report", output: str) -> "Iterator[str]":
+    """Write the repaired copy and a list of the changes, and yield the lines of a summary."""
     from pathlib import Path
 
     from mrcnn.base.atomic_write import save_json
@@ -74,10 +79,10 @@ def _fix(report: "Report", output: str) -> None:
     changes = path.with_name(path.stem + "_changes.json") if path.suffix.lower() == ".json" else path / "changes.json"
     save_json(changes, repairs.to_dict(), indent=1)
     for file, folder in zip(repairs.files, repairs.folders, strict=True):
-        print(f"Repaired copy: {file}" + (f"; file names are relative to {folder} (--images {folder})" if folder else ""))
-    print(f"Changes: {changes}")
+        yield (f"Repaired copy: {file}" + (f"; file names are relative to {folder} (--images {folder})" if folder else ""))
+    yield f"Changes: {changes}"
     for what, count in repairs.counts().items():
-        print(f"  {count:6} {what}")
+        yield f"  {count:6} {what}"
     unchanged = [kind for kind in report.counts if kind in LEFT]
     if unchanged:
-        print(f"  not repaired: {', '.join(unchanged)}")
+        yield f"  not repaired: {', '.join(unchanged)}"

@@ -123,7 +123,8 @@ write the missing shards. Exit code 1 means that something was skipped; the tabl
 
 def _add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coco-root", required=True, metavar="ROOT", help="folder of COCO's images and annotations")
-    parser.add_argument("--output-dir", required=True, metavar="DIR", help="folder of the shards, created if missing")
+    parser.add_argument("--output-dir", type=options.new_folder, required=True, metavar="DIR",
+                        help="folder of the shards, created if missing")
     parser.add_argument("--shards", type=options.at_least(1), default=1000, metavar="N",
                         help="files per split (default: %(default)s)")
     parser.add_argument("--splits", nargs="+", metavar="train|val|test", help="what to convert (default: all that exist)")
@@ -163,7 +164,8 @@ def _add_cocolvis_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lvis", required=True, metavar="FILE.json", help="LVIS's annotations")
     parser.add_argument("--images", required=True, metavar="DIR",
                         help="folder of the images, or of COCO's train2017 and val2017")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the subset, such as cocolvis/train")
+    parser.add_argument("--output", type=options.new_folder, required=True, metavar="DIR",
+                        help="folder of the subset, such as cocolvis/train")
     parser.add_argument("--overlap", type=options.fraction_above_0, default=0.5, metavar="S",
                         help="skip a COCO instance whose IoU with an LVIS instance is at least this (default: %(default)s)")
     parser.add_argument("--part-share", type=options.fraction_above_0, default=0.8, metavar="S",

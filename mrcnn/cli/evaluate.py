@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> None:
     model, dataset = load(args, args.data, weights, saved)
     result = model.evaluate(dataset, limit=args.limit, progress=compiling_first(),
                             min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
-    print(result.table())
     if args.output:
         result.save(args.output)
+    print(result.table())
+    if args.output:
         print(f"Written: {args.output}")
 
 

@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part = parts.add_parser(name, help=what, description=what + ".", epilog=epilog, usage=f"mrcnn inspect {name} {usage}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         add(part)
-        part.add_argument("--output", metavar="DIR", help="write figures to this folder, as PNG (default: none are drawn)")
+        part.add_argument("--output", type=options.new_folder, metavar="DIR",
+                          help="write figures to this folder, as PNG (default: none are drawn)")
         options.add_config_arguments(part, config_file="a config.json, such as that of a run")
         part.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
 

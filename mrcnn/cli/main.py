@@ -6,6 +6,7 @@ by the user; 141 the output pipe was closed. `--debug` also shows the traceback.
 
 import argparse
 import difflib
+import io
 import os
 import re
 import sys
@@ -90,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     args = parser.parse_args(argv)
     args.parser = parser  # for `mrcnn completion`
+    _replace_unknown_characters()
     # Hide TensorFlow's notices about CPU features, unless the user has set the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return _exit_code(f"mrcnn {args.command}", args.debug, lambda: COMMANDS[args.command].run(args))
@@ -103,6 +105,7 @@ def run_script(script: Callable[[list[str]], object], argv: Sequence[str] | None
         argv: None for the arguments of the process. `--debug` is removed; it shows the traceback of an error.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _replace_unknown_characters()
     if "tensorflow" in sys.modules:  # a sample that trains or detects
         from mrcnn.cli.backend import keep_memory_on_cpu
 
@@ -114,12 +117,19 @@ def run_script(script: Callable[[list[str]], object], argv: Sequence[str] | None
     return _exit_code(Path(sys.argv[0]).name, "--debug" in arguments, run)
 
 
+def _replace_unknown_characters() -> None:
+    """Make characters that the terminal's encoding lacks appear as "?" instead of ending a run after its work."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _exit_code(name: str, debug: bool, run: Callable[[], int | None]) -> int:
     """Run a command; report an error as one line on standard error, or with `debug` as a traceback."""
     try:
-        code = run() or 0
-        sys.stdout.flush()
-        return code
+        try:
+            return run() or 0
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 130

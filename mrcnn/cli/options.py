@@ -3,11 +3,14 @@
 import argparse
 import ast
 import contextlib
+import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mrcnn.base.text import printable
 
 if TYPE_CHECKING:
     from mrcnn.datasets.dataset import Dataset
@@ -222,6 +225,40 @@ def new_file(text: str) -> str:
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text!r}: {parent} is not a folder that can be written to")
     return text
+
+
+def new_folder(text: str) -> str:
+    """Check the name of an output folder, for argparse's `type`, so that a bad name fails before hours of work."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a file: give the name of a folder")
+    folder = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r}: {folder} is not a folder that can be written to")
+    return text
+
+
+def is_page(text: str) -> bool:
+    """Return whether the name of an output is that of a page, and not of a folder."""
+    return Path(text).suffix.lower() in (".html", ".htm")
+
+
+def page_or_folder(text: str) -> str:
+    """Check the name of an output that may be a page or a folder, for argparse's `type`."""
+    return new_file(text) if is_page(text) else new_folder(text)
+
+
+def print_reasons(what: str, reasons: Mapping[Any, str], limit: int = 10) -> None:
+    """Print the reason for each image that was skipped, one per line; more than `limit` are only counted.
+
+    Args:
+        what: first words of each line.
+        reasons: by image.
+    """
+    for image, reason in itertools.islice(reasons.items(), limit):
+        print(f"{what} {printable(image)}: {printable(reason)}")
+    if len(reasons) > limit:
+        print(f"... and {len(reasons) - limit} more")
 
 
 def table_width() -> int:

@@ -1,4 +1,4 @@
-"""`mrcnn predict`: detect instances in pictures, draw them, and write them as COCO results and labelme files."""
+"""`mrcnn predict`: detect instances in pictures, and write them as COCO results, counts, pictures and labelme files."""
 
 import argparse
 
@@ -12,8 +12,9 @@ examples:
   mrcnn predict photo.jpg --weights coco
   mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output predictions --min-score 0.5
   mrcnn predict unlabelled/ --weights last --output predictions --save-labelme      # then: labelme predictions/labelme
-Writes to the output folder: <picture>_detections.jpg with boxes, masks, class names and scores, and detections.json in
-COCO's results format. --save-labelme also writes a folder labelme, whose files you can correct in labelme and train on.
+Writes to the output folder: detections.json in COCO's results format; detections.csv with counts, areas and scores of each
+picture; and <picture>_detections.jpg with boxes, masks, class names and scores. --save-labelme also writes a folder labelme,
+whose files you can correct in labelme and train on.
 The configuration and the class names are read from the run folder of the weights (config.json and classes.json)."""
 
 
@@ -21,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, or a folder of pictures")
     options.add_weights_arguments(parser)
-    parser.add_argument("--output", default="predictions", metavar="DIR", help="output folder (default: %(default)s)")
+    parser.add_argument("--output", type=options.new_folder, default="predictions", metavar="DIR",
+                        help="output folder (default: %(default)s)")
     parser.add_argument("--min-score", type=options.fraction, metavar="S",
                         help="minimum score of a detection (default: DETECTION_MIN_CONFIDENCE of the configuration)")
     parser.add_argument("--save-labelme", action="store_true",
@@ -32,10 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect, write the results, and return the exit code: 1 if some pictures could not be read."""
+    """Detect, write the results, and return the exit code: 1 if some pictures could not be read or written."""
     from functools import partial
 
-    from mrcnn.tools.predict import find_pictures, predict_pictures
+    from mrcnn.base.text import shorten_names
+    from mrcnn.tools.predict import find_pictures, other_files, predict_pictures
     from mrcnn.training.runs import load_trained_run
 
     settings = options.overrides(args)
@@ -45,13 +48,15 @@ def run(args: argparse.Namespace) -> int:
     trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
     config = trained.config.with_overrides(settings)
     model = load_model(config, args.model_dir, trained.weights)
-    with compiling_first()("detecting") as show:
-        summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
-                                   channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
-                                   labelme=args.labelme_shapes if args.save_labelme else None, progress=show)
+    summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
+                               channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
+                               labelme=args.labelme_shapes if args.save_labelme else None, progress=compiling_first())
     print(f"pictures: {summary.pictures}, instances: {summary.instances}, written to {args.output}")
     if summary.without_mask:
         print(f"instances with an empty mask, written as a box only: {summary.without_mask}")
-    for path, reason in summary.unreadable.items():
-        print(f"skipped {path}: {reason}")
-    return 1 if summary.unreadable else 0
+    others = other_files(args.inputs, args.output)
+    if others:
+        print(f"not read: {shorten_names(others, 'other file')}")
+    options.print_reasons("skipped", summary.unreadable)
+    options.print_reasons("not drawn", summary.unwritten)
+    return 1 if summary.unreadable or summary.unwritten else 0

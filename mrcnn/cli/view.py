@@ -19,8 +19,8 @@ examples:
   mrcnn view ~/coco --subset val --image 139 000000000285.jpg --output two
   mrcnn view shapes --show
 Without --output and --show, only the table is printed. --output DIR writes a picture of each image, contact sheets of 24
-images, and statistics.png; --output PAGE.html writes a single page without external resources. The counts include all images,
-or those that --image and --class select; --limit only applies to pictures.
+images, statistics.png and counts.csv; --output PAGE.html writes a single page without external resources, and PAGE.csv. The
+counts include all images, or those that --image and --class select; --limit only applies to pictures.
 exit codes: 0 everything was shown; 1 some images could not be read, and are listed; 2 an error."""
 
 
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="only images with an object of one of these classes")
     parser.add_argument("--limit", type=options.at_least(1), default=24, metavar="N",
                         help="maximum number of pictures of each subset (default: %(default)s)")
-    parser.add_argument("--output", metavar="DIR|PAGE.html", help="write pictures to this folder, or one page")
+    parser.add_argument("--output", type=options.page_or_folder, metavar="DIR|PAGE.html",
+                        help="write pictures to this folder, or one page")
     parser.add_argument("--show", action="store_true", help="open a window with the pictures, if there is a display")
     options.add_reader_arguments(parser.add_argument_group("data"))
 
@@ -47,24 +48,29 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         _check_display()
     parts, unread = _open_parts(args)
-    page = args.output and Path(args.output).suffix.lower() in (".html", ".htm")
-    if page:
-        unread |= write_page(args.output, parts, title=str(args.dataset), progress=progress_bar)
-        print(f"Written: {args.output}")
-    for part in () if page or not args.output else parts:
-        folder = Path(args.output) / part.name if len(parts) > 1 else Path(args.output)
-        paths, also_unread = write_pictures(part.dataset, part.image_ids, folder, part.statistics, progress_bar)
-        unread |= also_unread
-        print(f"Written: {folder}: {len(paths)} files")
-    for image_id, reason in unread.items():
-        print(f"skipped: image {image_id}: {reason}")
+    written = []
+    try:  # the files first: the pipe that the tables are printed to may be closed
+        if args.output and options.is_page(args.output):
+            unread |= write_page(args.output, parts, title=str(args.dataset), progress=progress_bar)
+            written.append(f"Written: {args.output}, {Path(args.output).with_suffix('.csv')}")
+        elif args.output:
+            for part in parts:
+                folder = Path(args.output) / part.name if len(parts) > 1 else Path(args.output)
+                paths, undrawn = write_pictures(part.dataset, part.image_ids, folder, part.statistics, progress_bar)
+                unread |= undrawn
+                written.append(f"Written: {folder}: {len(paths)} files")
+    finally:
+        for part in parts:
+            print((f"{part.name}: " if part.name else "") + part.statistics.table(options.table_width()))
+        print(*written, sep="\n", end="\n" if written else "")
+    options.print_reasons("skipped: image", unread)
     if args.show:
         _show(parts)
     return 1 if unread else 0
 
 
 def _open_parts(args: argparse.Namespace) -> "tuple[list[ViewPart], dict[int, str]]":
-    """Open the subsets and print the table of each. Return them, and {image id: reason} of images that cannot be read."""
+    """Open and count the subsets. Return them, and {image id: reason} of images that cannot be read."""
     from mrcnn.datasets.catalog import GENERATED, open_dataset, recognise_format, subsets_of
     from mrcnn.tools.view.figures import choose_images
     from mrcnn.tools.view.files import ViewPart
@@ -84,7 +90,6 @@ def _open_parts(args: argparse.Namespace) -> "tuple[list[ViewPart], dict[int, st
         if image_ids:
             with progress_bar("counting") as progress:
                 statistics = dataset_statistics(dataset, image_ids, progress)
-            print(("" if name is None else f"{name}: ") + statistics.table(options.table_width()))
             unread |= dict(statistics.skipped)
             parts.append(ViewPart(name or "", dataset, image_ids[: args.limit], statistics))
     return parts, unread

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from mrcnn.viz.colors import class_color
 from mrcnn.viz.draw import to_rgb
+from mrcnn.viz.fonts import figure_text
 
 # width of a picture in inches
 _PICTURE = 3.0
@@ -88,7 +89,7 @@ def class_percentages(class_map: Integer[np.ndarray, "h w *one"], class_names: S
     """List the classes of a map with their percentage of pixels, such as "cat 12 %, dog 3 %"."""
     values, counts = np.unique(class_map, return_counts=True)
     parts = [(int(v), 100 * n / np.size(class_map)) for v, n in zip(values, counts, strict=True) if v]
-    texts = [f"{_name(v, class_names)} {'<1' if part < 1 else f'{part:.0f}'} %" for v, part in parts]
+    texts = [f"{figure_text(_name(v, class_names))} {'<1' if part < 1 else f'{part:.0f}'} %" for v, part in parts]
     return ", ".join(texts) or "background only"
 
 
@@ -100,6 +101,6 @@ def _name(value: int, class_names: Sequence[str] | None) -> str:
 
 def _add_legend(figure: Figure, maps: Sequence[Integer[np.ndarray, "..."]], class_names: Sequence[str] | None) -> None:
     values = [int(v) for v in np.unique(np.concatenate([values.ravel() for values in maps])) if v]
-    handles = [patches.Patch(color=class_color(v), label=_name(v, class_names)) for v in values]
+    handles = [patches.Patch(color=class_color(v), label=figure_text(_name(v, class_names))) for v in values]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), fontsize=8)

@@ -20,6 +20,9 @@ from markupsafe import Markup
 
 from mrcnn.base.atomic_write import atomic_open
 
+# Source: the 16 bits of the frame header, ITU-T T.81, B.2.2, and libjpeg's JPEG_MAX_DIMENSION
+MAX_JPEG_SIDE = 65500
+
 _STYLE = """\
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: #fff; max-width: 1080px; margin: 2em auto;
  padding: 0 1em }
@@ -82,9 +85,10 @@ def write_page(path: Path | str, title: str, body: Iterable[str], style: str = "
         body: pieces of the page in order; each is written before the next is made. Anything but Markup is escaped.
         style: CSS for this page, in addition to the shared style.
     """
-    with atomic_open(path, "w") as file:
+    with atomic_open(path) as file:
         for piece in _template(_PAGE).generate(title=title, style=Markup(_STYLE + style), body=body):
-            file.write(piece)
+            # names of files may contain what UTF-8 cannot encode
+            file.write(piece.encode("utf-8", "replace"))
 
 
 def render(source: str, **values: object) -> Markup:
@@ -112,10 +116,15 @@ def picture(content: bytes, kind: str = "jpeg", alt: str = "") -> Markup:
 
 
 def jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 80) -> bytes:
-    """Encode an image as JPEG, with a quality from 1 to 100."""
-    encoded, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not encoded:
-        raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
+    """Encode an image as JPEG, with a quality from 1 to 100.
+
+    Raises:
+        ValueError: the image is larger than a JPEG can be.
+    """
+    if max(image.shape[:2]) > MAX_JPEG_SIDE:
+        raise ValueError(f"a picture of {image.shape[0]} x {image.shape[1]} pixels (height x width) cannot be written as JPEG, "
+                         f"whose sides are at most {MAX_JPEG_SIDE}")
+    _, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()
 
 

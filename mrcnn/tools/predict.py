@@ -1,4 +1,4 @@
-"""Detection on picture files: annotated pictures, COCO results and labelme files.
+"""Detection on picture files: COCO results, counts, annotated pictures and labelme files.
 
 Shape letters: H W C picture, N instances.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import skimage.io
 from jaxtyping import Num
@@ -16,19 +17,29 @@ from PIL import Image
 
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
-from mrcnn.base.progress import Show
+from mrcnn.base.progress import Stages, tracked, unseen
+from mrcnn.base.text import first_line, shorten_names
+from mrcnn.datasets.class_names import natural_key
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.evaluation.results import Row, save_results, to_coco_results
 from mrcnn.geometry.rle import rle_area
 from mrcnn.io.images import IMAGE_SUFFIXES, read_image, refuse_bomb, to_channels
 from mrcnn.io.orientation import read_orientation, turn_upright
+from mrcnn.tools.html import jpeg
+from mrcnn.tools.write.counts import ImageCounts, save_counts
 from mrcnn.tools.write.images import unique_name
 from mrcnn.tools.write.labelme import write_labelme_result
 from mrcnn.viz.draw import draw_detections
 
 RESULTS_NAME = "detections.json"
-PICTURE_SUFFIX = "_detections.jpg"
+COUNTS_NAME = "detections.csv"
+PICTURE_SUFFIX, QUALITY = "_detections.jpg", 92
 LABELME_NAME = "labelme"
+FILM_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
+# what somebody who names a folder may expect to be taken, but is not
+_OTHER_SUFFIXES = {*FILM_SUFFIXES, ".avif", ".cr2", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".nef", ".psd",
+                   ".svg"} - set(IMAGE_SUFFIXES)  # fmt: skip
+_TAKEN = f"`predict` takes pictures ({', '.join(IMAGE_SUFFIXES)}) and folders of them"
 
 # Takes pictures [H, W, C]; returns "rois", "class_ids", "scores" and "masks" (dense or RLE) for each.
 Detect = Callable[[list[np.ndarray]], Sequence[Mapping[str, Any]]]
@@ -39,99 +50,191 @@ class PredictionSummary:
     """The summary of `predict_pictures`.
 
     Attributes:
-        pictures: number of pictures written.
+        pictures: number of pictures that were detected on.
         instances: number of instances in them.
         without_mask: number of instances with an empty mask; only the COCO results contain them, as boxes.
         unreadable: the reason for each picture that could not be read, by path.
+        unwritten: the reason for each picture whose annotated picture or labelme file could not be written, by path.
     """
 
     pictures: int = 0
     instances: int = 0
     without_mask: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Detected:
+    """The detections in a picture: its name in the output, its (height, width), and the detections with RLE masks."""
+
+    name: str
+    size: tuple[int, int]
+    result: dict[str, Any]
+    rows: list[Row]
 
 
 def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = None) -> list[str]:
     """Find the pictures named by the user, without repetitions.
 
     Args:
-        inputs: files with any suffix, and folders, which are searched recursively by suffix and sorted.
+        inputs: files that contain a picture, and folders, which are searched recursively by suffix; their pictures are in
+            natural order: 2 before 10.
         output_dir: a folder to ignore, because it contains the output of earlier calls.
 
     Raises:
         FileNotFoundError: a path does not exist, or a folder contains no pictures.
+        ValueError: none of the files is a picture.
     """
-    paths = []
+    pictures, paths = [], list(map(Path, inputs))
+    for path in paths:
+        if path.is_dir():
+            inside = [p for p in _files_in(path, output_dir) if p.suffix.lower() in IMAGE_SUFFIXES]
+            if not inside:
+                raise FileNotFoundError(f"{path}: no pictures in this folder{_others(paths, output_dir)}. {_TAKEN}.")
+            pictures += inside
+        elif not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file or folder.")
+        elif _is_picture(path):
+            pictures.append(path)
+    if not pictures:
+        is_film = bool(paths) and paths[0].suffix.lower() in FILM_SUFFIXES
+        advice = f". Cut it into pictures first, for example: ffmpeg -i {paths[0]} frames/%06d.png" if is_film else ""
+        raise ValueError(f"{paths[0]} is {'a film' if is_film else 'not a picture'}: {_TAKEN}{advice}")
+    return list(dict.fromkeys(map(str, pictures)))
+
+
+def other_files(inputs: Iterable[Path | str], output_dir: Path | str | None = None) -> list[str]:
+    """Find the files that `find_pictures` does not take: films and pictures of other kinds in folders, and any named file.
+
+    Arguments as of `find_pictures`.
+    """
+    others = []
     for path in map(Path, inputs):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            if output_dir is not None:
-                output = Path(output_dir).resolve()
-                inside = [p for p in inside if not p.resolve().is_relative_to(output)]
-            if not inside:
-                raise FileNotFoundError(f"{path}: no pictures in this folder (their suffixes are {', '.join(IMAGE_SUFFIXES)}).")
-            paths += inside
-        elif path.is_file():
-            paths.append(path)
-        else:
-            raise FileNotFoundError(f"{path}: no such file or folder.")
-    return list(dict.fromkeys(map(str, paths)))
+            others += [p for p in _files_in(path, output_dir) if p.suffix.lower() in _OTHER_SUFFIXES]
+        elif path.is_file() and not _is_picture(path):
+            others.append(path)
+    return list(dict.fromkeys(map(str, others)))
+
+
+def _others(inputs: Iterable[Path], output_dir: Path | str | None) -> str:
+    others = other_files(inputs, output_dir)
+    return f", but {shorten_names(others, 'other file')}" if others else ""
+
+
+def _files_in(folder: Path, output_dir: Path | str | None) -> list[Path]:
+    """List the files in a folder and its subfolders in natural order, without hidden ones, such as the ._ files of macOS."""
+    files = [path for path in folder.rglob("*") if path.is_file()
+             and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)]  # fmt: skip
+    if output_dir is not None:
+        output = Path(output_dir).resolve()
+        files = [path for path in files if not path.resolve().is_relative_to(output)]
+    return sorted(files, key=lambda path: [natural_key(part) for part in path.parts])
+
+
+def _is_picture(path: Path) -> bool:
+    """Return whether a file has the suffix or the header of a picture; it may still be damaged."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with Image.open(path):
+            return True
+    except Exception:  # decoders raise errors of many types for other files
+        return bool(cv2.haveImageReader(str(path)))
 
 
 def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path | str, class_names: Sequence[str], *,
                      channels: int = 3, batch_size: int = 1, labelme: str | None = None,
-                     progress: Show | None = None) -> PredictionSummary:  # fmt: skip
-    """Detect instances in pictures, and write annotated pictures and results.
+                     progress: Stages | None = None) -> PredictionSummary:  # fmt: skip
+    """Detect instances in pictures, and write results and annotated pictures.
+
+    The results are written before any picture is drawn, and when detection is interrupted. A picture that cannot be read or
+    written costs only itself.
 
     Args:
         detect: for example `MaskRCNN.detect`.
         pictures: paths of the files.
-        output_dir: created if necessary. Receives <stem>_detections.jpg for each picture, and detections.json: rows in COCO's
-            results format with the additional keys "file_name" and "category" (the class name). image_id is the number in the
-            file name if every file has a different one, as in COCO; otherwise the index in `pictures`, from 1. category_id is
-            the class id, or COCO's id if the classes are COCO's 80.
+        output_dir: created if necessary. Receives detections.json: rows in COCO's results format with the additional keys
+            "file_name" and "category" (the class name); detections.csv: counts, areas and scores of each picture; and
+            <stem>_detections.jpg for each picture. image_id is the number in the file name if every file has a different one,
+            as in COCO; otherwise the index in `pictures`, from 1. category_id is the class id, or COCO's id if the classes are
+            COCO's 80.
         class_names: the background first.
         channels: number of channels of the network's input.
         batch_size: number of pictures passed to `detect` at a time.
         labelme: "polygon" or "mask" also writes labelme files with shapes of this type, and copies of the pictures, to the
             folder labelme in `output_dir`.
-        progress: called after each batch.
+        progress: the stages "detecting" and "drawing".
 
     Raises:
         ValueError: none of the pictures could be read.
     """
-    output_dir = Path(output_dir)
+    output_dir, progress = Path(output_dir), progress or unseen
     output_dir.mkdir(parents=True, exist_ok=True)
     ids, taken = picture_ids(pictures), set[str]()
     names = {path: unique_name(Path(path).stem, "", taken) for path in pictures}
-    categories = CATEGORY_IDS if tuple(class_names) == CLASS_NAMES else range(len(class_names))
     summary = PredictionSummary()
-    rows: list[Row] = []
-    for first in range(0, len(pictures), batch_size):
-        # pictures that cannot be read make a batch smaller, or empty
-        images = _read_all(pictures[first : first + batch_size], channels, summary)
-        results = detect(list(images.values())) if images else []
-        for path, result in zip(images, results, strict=True):
-            picture = draw_detections(images[path], result, class_names)
-            with atomic_open(output_dir / (names[path] + PICTURE_SUFFIX)) as file:
-                Image.fromarray(picture).save(file, "JPEG")
-            if labelme:
-                write_labelme_result(output_dir / LABELME_NAME, path, names[path], result, class_names,
-                                     images[path].shape[:2], shape_type=labelme)
-            of_picture = to_coco_results(ids[path], result, categories)
-            for row, class_id in zip(of_picture, result["class_ids"], strict=True):
-                row.update(category=class_names[class_id], file_name=Path(path).name)
-            rows += of_picture
-            summary.without_mask += sum(not rle_area(row["segmentation"]) for row in of_picture if "segmentation" in row)
-            summary.pictures += 1
-            summary.instances += len(result["class_ids"])
-        if progress is not None:
-            progress(min(first + batch_size, len(pictures)), len(pictures))
-    if not summary.pictures:
+    detected: dict[str, _Detected] = {}
+    try:
+        with progress("detecting") as show:
+            for first in range(0, len(pictures), batch_size):
+                # pictures that cannot be read make a batch smaller, or empty
+                images = _read_all(pictures[first : first + batch_size], channels, summary)
+                results = detect(list(images.values())) if images else []
+                for path, result in zip(images, results, strict=True):
+                    detected[path] = _detected(path, ids[path], names[path], images[path].shape[:2], result, class_names)
+                if show is not None:
+                    show(min(first + batch_size, len(pictures)), len(pictures))
+    finally:
+        if detected:
+            _write_results(output_dir, ids, detected, class_names, summary)
+    if not detected:
         path, reason = next(iter(summary.unreadable.items()))
         raise ValueError(f"none of the {len(pictures)} pictures could be read; the first: {path}: {reason}")
-    save_results(output_dir / RESULTS_NAME, rows)
+    with progress("drawing") as show:
+        for path, of_picture in tracked(detected.items(), show, len(detected)):
+            try:
+                if labelme:
+                    write_labelme_result(output_dir / LABELME_NAME, path, of_picture.name, of_picture.result, class_names,
+                                         of_picture.size, shape_type=labelme)
+                content = jpeg(draw_detections(read_picture(path, channels), of_picture.result, class_names), QUALITY)
+                with atomic_open(output_dir / (of_picture.name + PICTURE_SUFFIX)) as file:
+                    file.write(content)
+            except Exception as error:  # encoders raise errors of many types, and the results of the other pictures are there
+                summary.unwritten[path] = first_line(error)
     return summary
+
+
+def _detected(path: str, image_id: int, name: str, size: tuple[int, int], result: Mapping[str, Any],
+              class_names: Sequence[str]) -> _Detected:  # fmt: skip
+    categories = CATEGORY_IDS if tuple(class_names) == CLASS_NAMES else range(len(class_names))
+    rows = to_coco_results(image_id, result, categories)
+    for row, class_id in zip(rows, result["class_ids"], strict=True):
+        row.update(category=class_names[class_id], file_name=Path(path).name)
+    # the RLEs of the rows: dense masks of all pictures would not fit in memory
+    masks = [row["segmentation"] for row in rows] if result.get("masks") is not None else None
+    return _Detected(name, (size[0], size[1]), {**result, "masks": masks}, rows)
+
+
+def _write_results(output_dir: Path, ids: Mapping[str, int], detected: Mapping[str, _Detected], class_names: Sequence[str],
+                   summary: PredictionSummary) -> None:  # fmt: skip
+    """Write the results of all pictures, and complete the summary."""
+    save_results(output_dir / RESULTS_NAME, [row for of_picture in detected.values() for row in of_picture.rows])
+    counts = []
+    for path, image_id in ids.items():
+        image = ImageCounts(Path(path).name, image_id, skipped=summary.unreadable.get(path, ""))
+        if path in detected:
+            image.size = detected[path].size
+            for row in detected[path].rows:
+                area = rle_area(row["segmentation"]) if "segmentation" in row else 0
+                image.add(row["category"], area, row["score"])
+                summary.without_mask += "segmentation" in row and not area
+            summary.pictures += 1
+            summary.instances += len(detected[path].rows)
+        if image.skipped or path in detected:
+            counts.append(image)
+    save_counts(output_dir / COUNTS_NAME, counts)
 
 
 def picture_ids(pictures: Sequence[str]) -> dict[str, int]:
@@ -149,8 +252,7 @@ def _read_all(paths: Iterable[str], channels: int, summary: PredictionSummary) -
         try:
             images[path] = read_picture(path, channels)
         except Exception as error:  # decoders raise errors of many types for damaged files
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            summary.unreadable[path] = reason[0]
+            summary.unreadable[path] = first_line(error)
     return images
 
 

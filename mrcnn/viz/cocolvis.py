@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from mrcnn.datasets.formats.cocolvis import CocoLvisDataset
 from mrcnn.viz.colors import GREY, Color, instance_colors, text_color
 from mrcnn.viz.draw import MaskPart, cut_mask, to_rgb
+from mrcnn.viz.fonts import figure_text
 
 # size in inches of a picture in the figure of layers, and of a cell in the tree
 _PICTURE, _CELL = 4.2, 1.25
@@ -53,7 +54,7 @@ def layers_figure(dataset: CocoLvisDataset, image_id: int | np.integer, columns:
         ax.axis("off")
     count = info["num_instance_masks"]
     axes.flat[0].imshow(image)
-    axes.flat[0].set_title(f"image {info['id']}: {count} objects, {len(masks.mapping) - count} stuff", fontsize=9)
+    axes.flat[0].set_title(f"image {figure_text(info['id'])}: {count} objects, {len(masks.mapping) - count} stuff", fontsize=9)
     colors = _colors(len(masks.mapping), count)
     # a grey background does not tint the colours of the masks
     grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
@@ -103,7 +104,7 @@ def tree_figure(dataset: CocoLvisDataset, image_id: int | np.integer, limit: int
     ax.set_aspect("equal")
     ax.axis("off")
     left = info["num_instance_masks"] - len(positions)
-    ax.set_title(f"image {info['id']}: {info['num_instance_masks']} objects"
+    ax.set_title(f"image {figure_text(info['id'])}: {info['num_instance_masks']} objects"
                  + (f", {left} of them not drawn" if left else ""), fontsize=9)  # fmt: skip
     return figure
 

@@ -17,6 +17,7 @@ from mrcnn.evaluation.coco import CocoResult
 from mrcnn.evaluation.mistakes import Confusion, most_confused
 from mrcnn.evaluation.table import format_metric
 from mrcnn.viz.colors import PALETTE
+from mrcnn.viz.fonts import figure_text
 from mrcnn.viz.labels import instance_text
 
 # number of cells above which a matrix of IoUs shows no zeros, and size in inches of a row or column
@@ -108,9 +109,8 @@ def confusion_figure(confusion: Confusion, limit: int = 20) -> tuple[Figure, Axe
 
 
 def _short(name: str) -> str:
-    """Truncate a long name, and escape dollar signs, which matplotlib would interpret as maths."""
-    name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
-    return name.replace("$", r"\$")
+    """Truncate a long name, and prepare it for matplotlib."""
+    return figure_text(name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…")
 
 
 def plot_precision_recall(
@@ -159,11 +159,11 @@ def plot_overlaps(
     rows, columns = len(pred_ids), len(gt_ids)
     overlaps = np.asarray(overlaps, np.float64).reshape(rows, columns)
     figure, ax = plt.subplots(figsize=(max(12, _CELL * columns), max(10, _CELL * rows)))
-    names = [instance_text(c, class_names) for c in pred_ids]
+    names = [figure_text(instance_text(c, class_names)) for c in pred_ids]
     if pred_scores is not None:
         names = [f"{name} ({score:.2f})" for name, score in zip(names, pred_scores)]
     ax.set_yticks(np.arange(rows), names)
-    ax.set_xticks(np.arange(columns), [instance_text(c, class_names) for c in gt_ids], rotation=90)
+    ax.set_xticks(np.arange(columns), [figure_text(instance_text(c, class_names)) for c in gt_ids], rotation=90)
     ax.set_xlabel("Ground Truth")
     ax.set_ylabel("Predictions")
     if overlaps.size:

@@ -19,6 +19,7 @@ from matplotlib.ticker import NullFormatter
 from mrcnn.viz.colors import GREY, PALETTE, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, list_masks, to_rgb
 from mrcnn.viz.figure import add_boxes, picture_grid
+from mrcnn.viz.fonts import figure_text
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
 _BINS = 50
@@ -117,7 +118,8 @@ def class_probs_figure(
     ids, counts = np.unique(best, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MAX_CLASSES]
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
-    axes[0].bar([instance_text(c, class_names) for c in ids[order]], counts[order], color=[class_color(c) for c in ids[order]])
+    names = [figure_text(instance_text(c, class_names)) for c in ids[order]]
+    axes[0].bar(names, counts[order], color=[class_color(c) for c in ids[order]])
     axes[0].bar_label(axes[0].containers[0], fontsize=8)
     axes[0].margins(y=0.12)
     axes[0].tick_params(axis="x", rotation=60, labelsize=8)
@@ -195,7 +197,7 @@ def masks_figure(
         class_id, pasted = detections["class_ids"][column], image.copy()
         apply_mask(pasted, masks[column], class_color(class_id))
         axes[0, column].imshow(image[y1:y2, x1:x2])
-        axes[0, column].set_title(instance_text(class_id, class_names, detections["scores"][column]), fontsize=8)
+        axes[0, column].set_title(figure_text(instance_text(class_id, class_names, detections["scores"][column])), fontsize=8)
         # stretched to the proportions of the box, to match the picture above
         axes[1, column].imshow(mask_probs[column], cmap="Blues_r", vmin=0, vmax=1, interpolation="nearest",
                                extent=(0, x2 - x1, y2 - y1, 0))  # fmt: skip

@@ -17,6 +17,7 @@ from mrcnn.evaluation.per_image import NO_MATCH, compute_matches
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PREDICTION, instance_colors
 from mrcnn.viz.draw import Masks, apply_mask, cut_mask, list_masks, to_rgb
 from mrcnn.viz.figure import Inches, add_box, add_mask_outline, frame_image, get_axis, show
+from mrcnn.viz.fonts import figure_text
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
 
@@ -277,7 +278,7 @@ def display_top_masks(
             part, y1, x1 = cut_mask(masks[ix])
             shades[y1 : y1 + part.shape[0], x1 : x1 + part.shape[1]][part] = 55 + 200 * rank // len(of_class)
         pictures.append(shades)
-        titles.append(instance_text(class_id, class_names))
+        titles.append(figure_text(instance_text(class_id, class_names)))
     for _ in range(limit - len(top)):
         pictures.append(np.zeros(canvas.shape[:2], np.uint8))
         titles.append("-")

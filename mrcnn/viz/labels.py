@@ -6,12 +6,10 @@ Shape letters: H W image.
 """
 
 import functools
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsFloat, SupportsInt
 
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
@@ -19,6 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from mrcnn.viz.colors import Color, text_color
+from mrcnn.viz.fonts import DEFAULT_FONT, drawable, split_by_font
 
 # in figures: text height and the margin around it, in points
 _SIZE, _PAD = 11.0, 1.5
@@ -73,15 +72,22 @@ def font_size(shape: Sequence[int]) -> int:
 
 
 @functools.lru_cache(maxsize=32)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Load the font that ships with matplotlib: it is the same on every machine, and has Greek and Cyrillic letters."""
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+def _font(size: int, file: str = DEFAULT_FONT) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
 
 
 def text_size(text: str, size: int) -> tuple[float, float]:
     """Measure the height and width of a text, in pixels, at this text height."""
-    font = _font(size)
-    return float(sum(font.getmetrics())), float(font.getlength(text))
+    return float(sum(_font(size).getmetrics())), sum(_font(size, file).getlength(part) for file, part in split_by_font(text))
+
+
+def _write(pen: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, fill: tuple[int, ...]) -> None:
+    """Write a text with its upper left corner at (x, y)."""
+    x, baseline = float(position[0]), position[1] + _font(size).getmetrics()[0]
+    for file, part in split_by_font(text):
+        font = _font(size, file)
+        pen.text((x, baseline), part, font=font, fill=fill, anchor="ls")
+        x += font.getlength(part)
 
 
 def _intersection(a: _Spot, b: _Spot) -> int:
@@ -142,28 +148,28 @@ def draw_labels(
         labels: labels without text are skipped.
         size: text height in pixels; None chooses it by the size of the picture.
     """
-    labels = [label for label in labels if label.text]
+    labels = [replace(label, text=drawable(label.text)) for label in labels if label.text]
     if not labels:
         return image.copy()
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     size = size or font_size(image.shape)
-    font, margin = _font(size), max(1, size // 7)
-    ascent, descent = font.getmetrics()
+    margin = max(1, size // 7)
+    ascent, descent = _font(size).getmetrics()
     spots: list[_Spot] = []
     texts: list[str] = []
     for label in labels:
         text = label.text
         # text wider than the picture is cut off
-        while len(text) > 1 and pen.textlength(text, font=font) + 2 * margin > image.shape[1]:
+        while len(text) > 1 and text_size(text, size)[1] + 2 * margin > image.shape[1]:
             text = text[:-2] + "…"
-        area = (ascent + descent + margin, int(np.ceil(pen.textlength(text, font=font))) + 2 * margin)
+        area = (ascent + descent + margin, int(np.ceil(text_size(text, size)[1])) + 2 * margin)
         y1, x1, y2, x2 = (int(float(v)) for v in label.box)
         spots.append(place((y1, x1, y2, x2), area, spots, image.shape))
         texts.append(text)
     for label, text, (y1, x1, y2, x2) in reversed(list(zip(labels, texts, spots, strict=True))):
         pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=_to_bytes(label.color))
-        pen.text((x1 + margin, y1 + margin // 2), text, font=font, fill=_to_bytes(label.text_color))
+        _write(pen, (x1 + margin, y1 + margin // 2), text, size, _to_bytes(label.text_color))
     return np.array(picture)
 
 
@@ -189,12 +195,13 @@ def add_captions(ax: Axes, labels: Sequence[Label], shape: Sequence[int], size: 
     pad = _PAD * dots
     taken: list[_Spot] = []
     for rank, label in enumerate(label for label in labels if label.text):
-        height, width = (int(np.ceil(side + 2 * pad)) for side in text_size(label.text, max(round(size * dots), 1)))
+        text = drawable(label.text)
+        height, width = (int(np.ceil(side + 2 * pad)) for side in text_size(text, max(round(size * dots), 1)))
         y1, x1, y2, x2 = (round(float(v) * scale) for v in label.box[:4])
         spot = place((y1, x1, y2, x2), (height, width), taken, [int(side * scale) for side in shape[:2]])
         taken.append(spot)
         background = {"facecolor": label.color, "alpha": 0.75, "pad": _PAD, "edgecolor": "none"}
-        ax.text((spot[1] + pad) / scale, (spot[0] + pad) / scale, label.text, size=size, verticalalignment="top",
+        ax.text((spot[1] + pad) / scale, (spot[0] + pad) / scale, text, size=size, verticalalignment="top", parse_math=False,
                 color=label.text_color, bbox=background, zorder=4 - rank / (1 + len(labels)))  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from mrcnn.loading.inspection import InspectionSettings, PositiveFractions, Trai
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, draw_detections, to_rgb
 from mrcnn.viz.figure import add_box, add_boxes, frame_image, get_axis, picture_grid, show, show_around, spread
+from mrcnn.viz.fonts import figure_text
 from mrcnn.viz.labels import Label, add_captions, instance_text
 
 # in pixels: smaller images are enlarged to this, so that names are legible and cover little of the image
@@ -129,7 +130,8 @@ def mask_targets_figure(
         y1, x1, y2, x2 = stages.rois[ix]
         crop = image[y1:y2, x1:x2]
         axes[0, column].imshow(crop)
-        axes[0, column].set_title(f"{instance_text(stages.roi_class_ids[ix], class_names)}\n{y2 - y1} x {x2 - x1}", fontsize=8)
+        name = figure_text(instance_text(stages.roi_class_ids[ix], class_names))
+        axes[0, column].set_title(f"{name}\n{y2 - y1} x {x2 - x1}", fontsize=8)
         # stretched to the proportions of the ROI, to match the picture above
         axes[1, column].imshow(stages.roi_masks[ix], cmap="Blues_r", vmin=0, vmax=1, interpolation="nearest",
                                extent=(0, crop.shape[1], crop.shape[0], 0))  # fmt: skip

@@ -134,9 +134,8 @@ def main(argv=None):
         print(model.evaluate(open_parts(args.dataset)[1], progress=compiling_first()).table())
     else:
         model, class_names = load_model(args.weights, args.logs)
-        with compiling_first()("detecting") as show:
-            summary = predict_pictures(partial(model.detect, masks="rle"), find_pictures(args.pictures), args.output,
-                                       class_names, batch_size=model.config.BATCH_SIZE, labelme="polygon", progress=show)
+        summary = predict_pictures(partial(model.detect, masks="rle"), find_pictures(args.pictures), args.output, class_names,
+                                   batch_size=model.config.BATCH_SIZE, labelme="polygon", progress=compiling_first())
         print(f"{summary.instances} instances in {summary.pictures} pictures: {args.output}")
 
 

@@ -1,4 +1,5 @@
 """Detection on picture files: annotated pictures, COCO results and labelme files."""
+import csv
 import json
 
 import numpy as np
@@ -11,7 +12,9 @@ import mrcnn.datasets
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io import images
-from mrcnn.tools.predict import find_pictures, picture_ids, predict_pictures, read_picture
+from mrcnn.tools import predict
+from mrcnn.tools.predict import find_pictures, other_files, picture_ids, predict_pictures, read_picture
+from tests.recorded_stages import RecordedStages
 
 NAMES = ["BG", "ball", "brick"]
 
@@ -102,13 +105,69 @@ def test_a_broken_picture_is_named_and_skipped(tmp_path, batch_size):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     pictures = [_save(tmp_path / "a.png"), str(broken), _save(tmp_path / "c.png")]
-    calls = []
-    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES, batch_size=batch_size,
-                               progress=lambda *step: calls.append(step))
-    assert calls[-1] == (len(pictures), len(pictures)) and len(calls) == -(-len(pictures) // batch_size)
+    stages = RecordedStages()
+    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES, batch_size=batch_size, progress=stages)
+    assert stages.names == ["detecting", "drawing"] and len(stages.of("detecting")[0]) == -(-len(pictures) // batch_size)
     assert summary.pictures == 2 and list(summary.unreadable) == [str(broken)]
     rows = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [(row["file_name"], row["image_id"]) for row in rows] == [("a.png", 1), ("c.png", 3)]
+
+
+def _counts(folder):
+    with open(folder / "detections.csv", encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_picture_that_cannot_be_written_costs_only_itself(tmp_path):
+    """A line scan 66000 wide: a JPEG has at most 65500 columns. The results are there before the first picture is drawn."""
+    Image.new("RGB", (66000, 20), (90, 90, 90)).save(tmp_path / "b.png")
+    pictures = [_save(tmp_path / "a.png"), str(tmp_path / "b.png"), _save(tmp_path / "c.png")]
+    summary = predict_pictures(_detect_rle, pictures, tmp_path / "out", NAMES, labelme="polygon")
+    assert (summary.pictures, summary.instances, summary.unreadable) == (3, 3, {})
+    assert list(summary.unwritten) == [pictures[1]]
+    assert "20 x 66000 pixels (height x width) cannot be written as JPEG" in summary.unwritten[pictures[1]]
+    assert [row["file_name"] for row in json.loads((tmp_path / "out" / "detections.json").read_text())] == [
+        "a.png", "b.png", "c.png"]  # fmt: skip
+    assert len(_counts(tmp_path / "out")) == 3
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg*")) == ["a_detections.jpg", "c_detections.jpg"]
+    assert sorted(path.name for path in (tmp_path / "out" / "labelme").glob("*.json")) == ["a.json", "b.json", "c.json"]
+
+
+def test_the_results_are_written_before_the_pictures(tmp_path, monkeypatch):
+    def draw(*args):
+        assert len(json.loads((tmp_path / "out" / "detections.json").read_text())) == 2
+        assert len(_counts(tmp_path / "out")) == 2
+        raise MemoryError("no memory for a canvas")
+
+    monkeypatch.setattr(predict, "draw_detections", draw)
+    pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "b.png")]
+    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
+    assert summary.unwritten == dict.fromkeys(pictures, "no memory for a canvas")
+
+
+def test_an_interrupted_detection_writes_what_it_has(tmp_path):
+    def detect(images):
+        if (images[0] == 7).all():
+            raise KeyboardInterrupt
+        return _detect(images)
+
+    pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "b.png", value=7), _save(tmp_path / "c.png")]
+    with pytest.raises(KeyboardInterrupt):
+        predict_pictures(detect, pictures, tmp_path / "out", NAMES)
+    assert [row["file_name"] for row in json.loads((tmp_path / "out" / "detections.json").read_text())] == ["a.png"]
+    assert [row["file_name"] for row in _counts(tmp_path / "out")] == ["a.png"]
+
+
+def test_counts_areas_and_scores_of_each_picture(tmp_path):
+    """A brick of 8 x 20 = 160 pixels with score 0.75; a small picture without one; one that cannot be read."""
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "small.png", (8, 30, 3)), str(tmp_path / "broken.jpg")]
+    predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
+    first, second, third = _counts(tmp_path / "out")
+    assert first == {"file_name": "a.png", "image_id": "1", "height": "20", "width": "30", "instances": "1", "area": "160",
+                     "score": "0.75", "brick instances": "1", "brick area": "160", "brick score": "0.75", "skipped": ""}
+    assert (second["instances"], second["area"], second["score"], second["brick instances"]) == ("0", "0", "", "0")
+    assert third["skipped"].startswith("image file") and third["instances"] == ""
 
 
 def test_an_earlier_result_is_kept_when_nothing_can_be_read(tmp_path):
@@ -134,6 +193,45 @@ def test_a_missing_path_and_a_folder_without_pictures_are_errors(tmp_path):
         find_pictures([tmp_path / "gone.jpg"])
     with pytest.raises(FileNotFoundError, match="no pictures in this folder"):
         find_pictures([tmp_path])
+
+
+def test_pictures_of_a_folder_are_in_natural_order(tmp_path):
+    for name in ("10.png", "2.png", "1.png", "b/3.png", "a10/1.png", "a9/1.png"):
+        _save(tmp_path / name)
+    found = [path.removeprefix(f"{tmp_path}/") for path in find_pictures([tmp_path])]
+    assert found == ["1.png", "2.png", "10.png", "a9/1.png", "a10/1.png", "b/3.png"]
+
+
+def test_hidden_files_are_passed_over_and_other_files_are_named(tmp_path):
+    for name in ("a.png", "._a.png", "__MACOSX/a.png", ".cache/b.png", "clip.MP4", "logo.svg", "a.json", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert find_pictures([tmp_path]) == [str(tmp_path / "a.png")]
+    assert other_files([tmp_path]) == [str(tmp_path / "clip.MP4"), str(tmp_path / "logo.svg")]
+    assert find_pictures([tmp_path / "a.png", tmp_path / "notes.txt"]) == [str(tmp_path / "a.png")]
+    assert other_files([tmp_path / "a.png", tmp_path / "notes.txt"]) == [str(tmp_path / "notes.txt")]
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("clip.mp4", "clip.mp4 is a film: `predict` takes pictures .*jpg.* and folders of them. .*: ffmpeg -i"),
+    ("notes.txt", "notes.txt is not a picture: `predict` takes pictures"),
+    ("model.h5", "model.h5 is not a picture"),
+])  # fmt: skip
+def test_a_file_of_another_kind_is_named_as_what_it_is(tmp_path, name, expected):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match=expected):
+        find_pictures([tmp_path / name])
+
+
+def test_a_folder_of_films_is_named_as_what_it_is(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match=r"no pictures in this folder, but 1 other file \(.*clip.mp4\)"):
+        find_pictures([tmp_path])
+
+
+def test_a_picture_without_a_suffix_is_recognised_by_its_content(tmp_path):
+    (tmp_path / "photo").write_bytes(open(_save(tmp_path / "a.png"), "rb").read())
+    assert find_pictures([tmp_path / "photo"]) == [str(tmp_path / "photo")]
 
 
 @pytest.mark.parametrize("shape, dtype, value", [

@@ -22,12 +22,14 @@ from matplotlib.ticker import MaxNLocator
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, tracked
+from mrcnn.datasets.class_names import natural_key
 from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import decode_rle
 from mrcnn.tools.view.statistics import DatasetStatistics
 from mrcnn.viz.colors import PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
+from mrcnn.viz.fonts import drawable, figure_text
 
 # layout of a figure of pictures, in pixels: gap around a picture, height of the two lines above it, width of a letter
 _GAP, _LINES, _LETTER = 12, 34, 6
@@ -102,13 +104,13 @@ def choose_images(datasets: Sequence[Dataset], names: Sequence[object] | None = 
         progress: called after each image, for each data set.
 
     Returns:
-        Indices of the images, for each data set.
+        Indices of the images, for each data set: in the order of `names`, or in natural order of the ids, 2 before 10.
 
     Raises:
         DataError: an image is in no part.
         ValueError: there is no such class, or no chosen image has one.
     """
-    chosen = [[int(i) for i in dataset.image_ids] for dataset in datasets]
+    chosen = [_in_natural_order(dataset) for dataset in datasets]
     if names:
         chosen = [[] for _ in datasets]
         errors: dict[object, list[DataError]] = {}
@@ -127,6 +129,11 @@ def choose_images(datasets: Sequence[Dataset], names: Sequence[object] | None = 
         if not any(chosen):
             raise ValueError(f"none of the chosen images contains {' or '.join(class_names)}.")
     return chosen
+
+
+def _in_natural_order(dataset: Dataset) -> list[int]:
+    """Return the indices of all images ordered by id: 2 before 10."""
+    return sorted(map(int, dataset.image_ids), key=lambda i: natural_key(str(dataset.image_info[i]["id"])))
 
 
 # --- annotated images
@@ -229,10 +236,10 @@ def view_figure(dataset: Dataset, image_ids: Iterable[Integer], *, columns: int 
             ax.imshow(picture, interpolation="nearest", aspect="auto")
             ax.axis("off")
             for line, text in enumerate(lines):
-                figure.text(left / width, 1 - (top + 14 * line) / height, _cut(text, side // _LETTER), fontsize=8, va="top",
-                            fontweight="bold" if line == 0 else "normal", parse_math=False)
+                figure.text(left / width, 1 - (top + 14 * line) / height, drawable(_cut(text, side // _LETTER)), fontsize=8,
+                            va="top", fontweight="bold" if line == 0 else "normal", parse_math=False)
             if fault:
-                ax.text(w / 2, h / 2, fault, fontsize=8, ha="center", va="center", parse_math=False)
+                ax.text(w / 2, h / 2, drawable(fault), fontsize=8, ha="center", va="center", parse_math=False)
             axes.append(ax)
         top += _LINES + row_height + _GAP
     return figure, axes
@@ -270,7 +277,7 @@ def statistics_figure(statistics: DatasetStatistics, *, classes: int = 20) -> tu
     blue, orange = PALETTE[5], PALETTE[6]
     present = sorted((c for c in statistics.classes if c.instances), key=lambda c: -c.instances)
     counts = present[:classes][::-1]
-    axes[0, 0].barh([_cut(c.name, 24) for c in counts], [c.instances for c in counts], color=blue)
+    axes[0, 0].barh([figure_text(_cut(c.name, 24)) for c in counts], [c.instances for c in counts], color=blue)
     shown = f", the {classes} most frequent" if len(present) > classes else ""
     axes[0, 0].set_title(f"instances by class{shown}")
     most = int(statistics.per_image.max(initial=0))

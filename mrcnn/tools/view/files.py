@@ -5,7 +5,7 @@ Shape letters: h w picture.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from matplotlib.figure import Figure
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
+from mrcnn.base.text import first_line
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.boxes import Integer
 from mrcnn.tools import html
 from mrcnn.tools.view.figures import describe, draw_annotations, statistics_figure, view_figure
 from mrcnn.tools.view.statistics import DatasetStatistics
+from mrcnn.tools.write.counts import save_counts
 from mrcnn.tools.write.images import unique_name
 
 # number of images per sheet, and the quality of JPEG files
 SHEET, QUALITY = 24, 92
+COUNTS_NAME = "counts.csv"
 # longer side of a picture on a page in pixels, and its quality
 _PAGE_SIDE, _PAGE_QUALITY = 480, 82
 # maximum number of classes in the chart of a page, and maximum for the chart to be expanded initially
@@ -77,33 +80,36 @@ def write_pictures(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, 
     Args:
         dataset: prepared.
         image_ids: indices in it.
-        folder: created if necessary. Receives <image id>.jpg at the size of each image; sheet.png (with more than SHEET
-            images, also sheet_2.png and so on); and statistics.png.
-        statistics: None omits statistics.png.
+        folder: created if necessary. Receives counts.csv, with the classes and areas of each image; statistics.png; <image
+            id>.jpg at the size of each image; and sheet.png (with more than SHEET images, also sheet_2.png and so on).
+        statistics: None omits counts.csv and statistics.png.
         progress: the stages "drawing pictures" and "drawing sheets".
 
     Returns:
-        The files, and the reason for each image that cannot be read, by image id.
+        The files, and the reason for each image that cannot be read or drawn, by image id.
     """
     folder, progress = Path(folder), progress or unseen
     paths: list[Path] = []
     skipped: dict[Any, str] = {}
     names = _file_names(dataset, image_ids)
+    if statistics is not None:  # first: a fault of a picture must not cost the counts
+        paths.append(folder / COUNTS_NAME)
+        save_counts(paths[-1], statistics.by_image)
+        paths.append(_save(statistics_figure(statistics)[0], folder / "statistics.png"))
     with progress("drawing pictures") as show:
         for image_id, name in tracked(zip(image_ids, names, strict=True), show, len(names)):
+            path = folder / f"{name}.jpg"
             try:
-                picture = draw_annotations(dataset, image_id)
-            except DataError as error:
-                skipped[dataset.image_info[image_id]["id"]] = str(error)
+                content = html.jpeg(draw_annotations(dataset, image_id), QUALITY)
+                with atomic_open(path) as file:
+                    file.write(content)
+            except (DataError, ValueError, OSError) as error:
+                skipped[dataset.image_info[image_id]["id"]] = first_line(error)
             else:
-                paths.append(folder / f"{name}.jpg")
-                with atomic_open(paths[-1]) as file:
-                    file.write(html.jpeg(picture, QUALITY))
+                paths.append(path)
     with progress("drawing sheets") as show:
         for number, figure in enumerate(sheets(dataset, image_ids, show), start=1):
             paths.append(_save(figure, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png")))
-    if statistics is not None:
-        paths.append(_save(statistics_figure(statistics)[0], folder / "statistics.png"))
     return paths, skipped
 
 
@@ -138,6 +144,8 @@ def _save(figure: Figure, path: Path) -> Path:
 def write_page(path: Path | str, parts: Sequence[ViewPart], *, title: str, progress: Stages | None = None) -> dict[Any, str]:
     """Write the parts of a data set, with counts and pictures, as a self-contained HTML page.
 
+    A CSV file of the same name, written first, has the classes and areas of each image.
+
     Args:
         progress: the stage "drawing pictures".
 
@@ -145,6 +153,8 @@ def write_page(path: Path | str, parts: Sequence[ViewPart], *, title: str, progr
         The reason for each image that cannot be read, by image id; it is also shown on the page.
     """
     skipped: dict[Any, str] = {}
+    save_counts(Path(path).with_suffix(".csv"), [replace(counts, subset=part.name) for part in parts
+                                                 for counts in part.statistics.by_image])  # fmt: skip
     with (progress or unseen)("drawing pictures") as show:
         html.write_page(path, title, _page(title, parts, skipped, show), _STYLE)
     return skipped
@@ -169,7 +179,7 @@ def _page_figure(dataset: Dataset, image_id: Integer, skipped: dict[Any, str]) -
     try:
         name, text = describe(dataset, image_id)
         picture = html.jpeg(draw_annotations(dataset, image_id, side=_PAGE_SIDE), _PAGE_QUALITY)
-    except DataError as error:
+    except (DataError, ValueError, OSError) as error:
         name, text, picture = dataset.image_info[image_id]["id"], str(error), None
         skipped[name] = text
     return html.render(_FIGURE, name=name, text=text, jpeg=picture)

@@ -9,6 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.boxes import Integer
 from mrcnn.tools.doctor.object_sizes import COCO_AREAS
+from mrcnn.tools.write.counts import ImageCounts
 from mrcnn.tools.write.summary import counted
 
 
@@ -51,6 +53,7 @@ class DatasetStatistics:
         per_image: number of instances in each image, without crowds.
         areas: number of instances by mask area: COCO's "small", "medium" and "large".
         skipped: (image id, reason) of each image that could not be measured.
+        by_image: the instances of each image, including those skipped, by class.
     """
 
     classes: list[ClassCount]
@@ -58,6 +61,7 @@ class DatasetStatistics:
     per_image: Int[np.ndarray, " I"]
     areas: dict[str, int]
     skipped: list[tuple[Any, str]] = field(default_factory=list)
+    by_image: list[ImageCounts] = field(default_factory=list)
 
     @property
     def images(self) -> int:
@@ -161,23 +165,30 @@ def dataset_statistics(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarr
     per_image: list[int] = []
     areas: list[float] = []
     skipped: list[tuple[Any, str]] = []
+    by_image: list[ImageCounts] = []
     for done, image_id in enumerate(image_ids, start=1):
+        info = dataset.image_info[image_id]
+        of_image = ImageCounts(Path(str(info["path"] or info["id"])).name, info["id"])
+        by_image.append(of_image)
         try:
-            truth, size = dataset.ground_truth(image_id), dataset.image_size(image_id)
+            truth, of_image.size = dataset.ground_truth(image_id), dataset.image_size(image_id)
         except DataError as error:
-            skipped.append((dataset.image_info[image_id]["id"], str(error)))
+            of_image.skipped = str(error)
+            skipped.append((info["id"], str(error)))
         else:
             single = [row for row in truth if not row["iscrowd"]]
             instances.update(row["class_id"] for row in single)
             crowds.update(row["class_id"] for row in truth if row["iscrowd"])
             images.update({row["class_id"] for row in truth})
-            sizes.append(size)
+            sizes.append(of_image.size)
             per_image.append(len(single))
             areas += [row["area"] for row in single]
+            for row in single:
+                of_image.add(dataset.class_names[row["class_id"]], row["area"])
         if progress is not None:
             progress(done, len(image_ids))
     small, medium = (int(np.sum(np.array(areas) < limit)) for limit in COCO_AREAS)
     return DatasetStatistics(
         [ClassCount(name, instances[i], images[i], crowds[i]) for i, name in enumerate(dataset.class_names) if i],
         np.array(sizes, np.int64).reshape(-1, 2), np.array(per_image, np.int64),
-        {"small": small, "medium": medium - small, "large": len(areas) - medium}, skipped)
+        {"small": small, "medium": medium - small, "large": len(areas) - medium}, skipped, by_image)
