@@ -1,6 +1,7 @@
 """The data formats by name, and a function that opens any of them. `mrcnn.datasets.formats` describes what a format needs."""
 
 import inspect
+import logging
 import os
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages
+from mrcnn.datasets.similar_names import same_but_for_spelling
 from mrcnn.io.json_fields import forget_outlined
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 else:
     # The command line needs FORMATS for its help, and must not wait for NumPy.
     Dataset = Format = object
+
+logger = logging.getLogger(__name__)
 
 # name on the command line: (module, description)
 FORMATS = {
@@ -74,6 +78,9 @@ def open_dataset(
     dataset.prepare()
     if not dataset.num_images:
         raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else "."))
+    for names in same_but_for_spelling(dataset.class_names[1:]):
+        logger.warning("%s: the classes %s differ only in case, spaces or punctuation: give them the same name if they are one "
+                       "class", path, ", ".join(map(repr, names)))  # fmt: skip
     return dataset
 
 

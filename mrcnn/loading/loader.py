@@ -30,6 +30,9 @@ from mrcnn.loading.targets.rpn import build_rpn_targets
 
 logger = logging.getLogger(__name__)
 
+# number of broken images that are logged one by one
+_LOGGED = 10
+
 # Random streams: one for the order of a pass, one for its samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
@@ -113,7 +116,8 @@ class Loader:
         gt_boxes: int32 [B, G, 4]. Pixels; 0 for padding.
         gt_masks: bool [B, G, h, w]. Mini-masks, or masks of the size of the image; False for padding.
 
-    An image that cannot be used is logged once and recorded in `broken`; the next usable image of the pass replaces it.
+    An image that cannot be used is recorded in `broken`, and the next usable image of the pass replaces it. The first ten are
+    logged; of more, only their number, each time that it has doubled.
     Several threads may use a loader. It can be pickled for other processes, whose findings `merge` adds.
 
     Args:
@@ -327,7 +331,11 @@ class Loader:
             if image_id in self.broken:
                 return
             self.broken[image_id] = reason
-        logger.warning("skipped in training: %s", reason)
+            count = len(self.broken)
+        if count <= _LOGGED:
+            logger.warning("skipped in training: %s", reason)
+        elif count % _LOGGED == 0 and (count // _LOGGED).bit_count() == 1:  # 20, 40, 80, ...
+            logger.warning("skipped in training: %d images so far, the last one: %s (`mrcnn check` lists all)", count, reason)
 
     def findings(self) -> Findings:
         """Return what the loader has skipped so far."""

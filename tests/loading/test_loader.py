@@ -196,6 +196,23 @@ def test_broken_samples_are_reported_once_and_replaced(caplog):
     assert same(second, loader_of(many(5, Faulty), batch_size=5, shuffle=False)[1])
 
 
+def test_many_broken_images_are_counted(caplog):
+    """Of 45 broken images the first ten are logged, and the number when it has reached 20 and 40."""
+
+    class MostlyBroken(Scenes):
+        def load_image(self, image_id):
+            if image_id < 45:
+                raise RuntimeError("no such codec")
+            return super().load_image(image_id)
+
+    loader = loader_of(many(46, MostlyBroken), batch_size=1, shuffle=False)
+    with caplog.at_level(logging.WARNING):
+        assert ids(loader[0]) == [45] and len(loader.broken) == 45
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 12 and [m.split(",")[0] for m in messages[10:]] == [
+        "skipped in training: 20 images so far", "skipped in training: 40 images so far"]  # fmt: skip
+
+
 def test_if_all_images_are_broken_the_error_says_why():
     class Hopeless(Scenes):
         def load_image(self, image_id):

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, tracked
+from mrcnn.config import Config
 from mrcnn.datasets.ids import is_id
 from mrcnn.geometry.boxes import compute_overlaps
 from mrcnn.geometry.polygons import clip_polygon, count_crossings, polygon_bounds
@@ -35,6 +36,8 @@ SAME_OBJECT = 0.95
 # masks whose boxes have a lower IoU cannot overlap that much, unless they are thin
 _SAME_BOX = 0.8
 _NUMBERS = frozenset((int, float))
+# default of MAX_GT_INSTANCES
+MAX_OBJECTS = Config.MAX_GT_INSTANCES
 
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
@@ -83,11 +86,13 @@ class Objects:
     empty_images: int = 0
 
 
-def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings, progress: Show | None = None) -> Objects:
+def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings, progress: Show | None = None,
+                      max_objects: int = MAX_OBJECTS) -> Objects:  # fmt: skip
     """Check all annotations of a part.
 
     Args:
         scans: one per image.
+        max_objects: number of objects of an image that training uses at a time.
         progress: called after each image.
     """
     objects = Objects(images=len(part.images))
@@ -110,6 +115,9 @@ def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings
                 masks.append((place, annotation, mask))
         _find_doubles(masks, image, scan, findings)
         kept = [mask for _, annotation, mask in masks if not annotation.get("iscrowd")]
+        if len(kept) > max_objects:
+            message = f"{len(kept)} objects, more than MAX_GT_INSTANCES, which is {max_objects}"
+            findings.add("too_many_objects", Place(part.name, image.file, image.id), message, weight=len(kept))
         if kept:
             objects.boxes.append(np.array([mask.box for mask in kept], np.float32))
             objects.areas.append(np.array([mask.area for mask in kept], np.float32))

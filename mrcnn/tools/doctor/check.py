@@ -1,6 +1,7 @@
 """Running all checks in order over the subsets of a data set, and checking its classes."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from mrcnn.base.progress import Stages, unseen
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.datasets.similar_names import likely_typos, same_but_for_spelling
 from mrcnn.tools.doctor.annotations import Objects, check_annotations
-from mrcnn.tools.doctor.findings import Findings, Place
+from mrcnn.tools.doctor.findings import INFO, Findings, Place
 from mrcnn.tools.doctor.images import check_images, find_duplicates, scan_images
 from mrcnn.tools.doctor.object_sizes import input_settings, measure
 from mrcnn.tools.doctor.parts import Part, open_parts
@@ -50,7 +52,7 @@ def check_dataset(data: Path | str | Dataset | Sequence[Dataset] | Mapping[str, 
     for part, of_part in zip(parts, scans, strict=True):
         check_images(part, of_part, findings)
         with progress(f"checking annotations {part.name}".strip()) as show:
-            objects.append(check_annotations(part, of_part, findings, show))
+            objects.append(check_annotations(part, of_part, findings, show, (config or Config).MAX_GT_INSTANCES))
     with progress("looking for duplicates"):
         find_duplicates(parts, scans, findings)
     check_categories(parts, objects, findings)
@@ -99,6 +101,7 @@ def check_categories(parts: Sequence[Part], objects: Sequence[Objects], findings
     _find_differing(parts, findings)
     _find_gaps(parts, findings)
     counts = class_counts(parts, objects)
+    _find_similar_names(counts, findings)
     unused = [key for key, by_part in counts.items() if not sum(by_part.values())]
     if unused:
         message = f"{len(unused)} of {len(counts)} classes have no annotation: {_names(unused)}"
@@ -122,6 +125,23 @@ def _find_differing(parts: Sequence[Part], findings: Findings) -> None:
             if other != name:
                 message = f"the id {category!r} is {name!r}, and {other!r} in {other_part or 'the first one'}"
                 findings.add("category_differs", Place(part.name), message)
+
+
+def _find_similar_names(counts: dict[_Class, dict[str, int]], findings: Findings) -> None:
+    """Find classes that are probably one class, in the whole data set."""
+    by_name: Counter[str] = Counter()
+    for (_, name), by_part in counts.items():
+        by_name[name] += sum(by_part.values())
+    for group in same_but_for_spelling(by_name):
+        message = f"{', '.join(_counted(name, by_name) for name in group)} differ only in case, spaces or punctuation"
+        findings.add("category_names_similar", Place(), message)
+    for rare, frequent in likely_typos(by_name):
+        message = f"{_counted(rare, by_name)} may be a misspelling of {_counted(frequent, by_name)}"
+        findings.add("category_names_similar", Place(), message, severity=INFO)
+
+
+def _counted(name: str, counts: Counter[str]) -> str:
+    return f"{name!r} ({counts[name]} object{'' if counts[name] == 1 else 's'})"
 
 
 def _find_gaps(parts: Sequence[Part], findings: Findings) -> None:

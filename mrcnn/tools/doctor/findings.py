@@ -61,6 +61,8 @@ KINDS = {
     "image_duplicate": Kind(WARNING, "duplicate images", "keep one of them"),
     "image_near_duplicate": Kind(WARNING, "near-duplicate images", "keep one of them, or make sure they differ"),
     "image_without_objects": Kind(INFO, "images without annotations", "training skips them unless TRAIN_EMPTY_IMAGES=True"),
+    "too_many_objects": Kind(WARNING, "images with more objects than MAX_GT_INSTANCES",
+                             "raise MAX_GT_INSTANCES: otherwise each step of training uses a random choice of them"),
     # annotations
     "segmentation_missing": Kind(ERROR, "annotations without a segmentation",
                                  "draw the mask; --fix drops the annotations"),
@@ -83,6 +85,8 @@ KINDS = {
     "category_id_collision": Kind(ERROR, "categories that share an id",
                                   "give each category a unique id; --fix drops them, or merges those of the same name"),
     "category_name_collision": Kind(WARNING, "categories that share a name", "merge them, or rename one"),
+    "category_names_similar": Kind(WARNING, "classes with similar names",
+                                   "if they are one class, give them the same name: names are compared letter by letter"),
     "category_missing": Kind(ERROR, "annotations of unlisted categories", "list the category; --fix drops the annotations"),
     "category_differs": Kind(ERROR, "category ids whose name differs between subsets",
                              "use the same categories in all subsets"),

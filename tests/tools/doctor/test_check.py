@@ -6,7 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+import mrcnn.datasets
 from mrcnn.base.errors import DataError
+from mrcnn.config import Config
 from mrcnn.tools.doctor import KINDS, annotations, check_dataset
 from tests.loading.scenes import Scenes, scenes
 from tests.recorded_stages import RecordedStages
@@ -237,6 +239,33 @@ def test_annotations_that_declare_the_exif_rotation(twin, tmp_path):
     train.images[2].update(height=HEIGHT, width=WIDTH)
     train.save()
     assert "size_mismatch" in check_dataset(tmp_path / "set").counts
+
+
+def test_classes_with_similar_names_are_reported(twin, tmp_path, caplog):
+    train = copy_of(twin, tmp_path / "set")[0].content
+    for category, name in zip(train["categories"], ("Ball", "ball.", "brick"), strict=True):
+        category["name"] = name
+    train["categories"].append({"id": 4, "name": "birck"})
+    next(a for a in train["annotations"] if a["category_id"] == 1)["category_id"] = 4
+    path = tmp_path / "set" / "train" / "all.json"
+    path.write_text(json.dumps(train))
+    messages = {f.severity: f.message for f in check_dataset(path).findings if f.kind == "category_names_similar"}
+    # 16 objects: classes 1, 2, 3 in turn, one of class 1 relabelled; 5 brick are as many as five times 1 birck
+    assert messages == {"warning": "'Ball' (5 objects), 'ball.' (5 objects) differ only in case, spaces or punctuation",
+                        "info": "'birck' (1 object) may be a misspelling of 'brick' (5 objects)"}
+    mrcnn.datasets.open(path)
+    assert "the classes 'Ball', 'ball.' differ only in case" in caplog.text and "birck" not in caplog.text
+
+
+def test_images_with_more_objects_than_training_takes_are_counted(twin):
+    class Few(Config):
+        NAME = "few"
+        MAX_GT_INSTANCES = 1
+
+    report = check_dataset(twin, subset="val", config=Few())
+    assert kinds(report) == {"too_many_objects": 3}
+    assert report.findings[0].message == "2 objects, more than MAX_GT_INSTANCES, which is 1"
+    assert report.findings[0].place.file == "009.jpg" and "raise MAX_GT_INSTANCES" in report.findings[0].advice
 
 
 def test_findings_give_file_names_relative_to_the_folder():
