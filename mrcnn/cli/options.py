@@ -151,7 +151,8 @@ def _require_image_files(dataset: "Dataset", path: str | None, format: str) -> N
 
     paths = [info["path"] for info in dataset.image_info if info["path"] is not None]
     if format in READER_ARGUMENTS["--images"][0] and paths and not any(map(os.path.exists, paths)):
-        raise DataError(f"{path}: none of its image files exists, such as {paths[0]}: give their folder with --images DIR")
+        given = "give" if path and os.path.isfile(path) else "copy them there, or give the JSON file and"
+        raise DataError(f"{path}: none of its image files exists, such as {paths[0]}: {given} their folder with --images DIR")
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, config_file: str | None = None) -> "argparse._ArgumentGroup":

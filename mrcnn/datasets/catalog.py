@@ -39,6 +39,8 @@ FORMATS = {
 GENERATED = ("shapes",)
 # formats that `mrcnn.tools.convert.between_formats` writes
 TARGETS = ("coco", "yolo", "labelme")
+# subfolders examined for a hint
+_LOOKED_AT = 10
 
 
 def open_dataset(
@@ -77,11 +79,21 @@ def open_dataset(
     dataset = reader.open_subset(path, _checked_subset(reader, path, format, subset), progress=progress, **options)
     dataset.prepare()
     if not dataset.num_images:
-        raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else "."))
+        raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else ".")
+                        + _skipped(dataset))  # fmt: skip
     for names in same_but_for_spelling(dataset.class_names[1:]):
         logger.warning("%s: the classes %s differ only in case, spaces or punctuation: give them the same name if they are one "
                        "class", path, ", ".join(map(repr, names)))  # fmt: skip
     return dataset
+
+
+def _skipped(dataset: Dataset) -> str:
+    """Return the first entry that a reader skipped, as the end of a message."""
+    skipped = getattr(dataset, "skipped", ())
+    if not skipped:
+        return ""
+    (where, reason), count = skipped[0], len(skipped)
+    return f" {'1 was skipped:' if count == 1 else f'{count} were skipped, such as'} {where}: {reason}"
 
 
 def _checked_subset(reader: Format, path: os.PathLike[str] | str | None, format: str, subset: str | None) -> str | None:
@@ -138,9 +150,26 @@ def recognise_format(path: os.PathLike[str] | str | None) -> str:
         return fitting[0]
     if fitting:
         raise DataError(f"{path} can be read as {' or '.join(fitting)}: say which with format=... (--format)")
+    if coco_by_content(Path(path)):
+        return "coco"
     forget_outlined()
-    text = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-    raise DataError(f"{path} is not in a known format. {text}")
+    text = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
+    raise DataError(f"{path}: unknown data set format; looked for {text}{_hint(Path(path))}")
+
+
+def coco_by_content(path: Path) -> bool:
+    """Return whether a folder that no format recognises holds COCO files under names of their own."""
+    return import_module("mrcnn.datasets.formats.coco.dataset").recognise_by_content(path)
+
+
+def _hint(path: Path) -> str:
+    """Return where in a folder a data set is, as the end of a message."""
+    folders = sorted(one for one in path.iterdir() if one.is_dir()) if path.is_dir() else []
+    for folder in folders[:_LOOKED_AT]:
+        for name in FORMATS:
+            if name not in GENERATED and format_module(name).recognise(folder) is None:
+                return f"; its folder {folder.name}/ is in the format {name}: give that"
+    return ""
 
 
 def format_module(name: str) -> Format:

@@ -27,6 +27,12 @@ def part_folders(path: Path | str, is_part: Callable[[Path], object]) -> dict[st
     return folders
 
 
+def folders_of_others(subset: str | None) -> list[str]:
+    """Return the names of folders that hold the files of other subsets than train, val or test; [] for any other subset."""
+    own = part_name((subset or "").lower())
+    return [name for part, names in PARTS.items() if own in PARTS and part != own for name in names]
+
+
 def part_name(folder: str) -> str:
     """Return the subset that a folder name stands for, such as val for valid; any other name is returned unchanged."""
     return next((part for part, names in PARTS.items() if folder in names), folder)

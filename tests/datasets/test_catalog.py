@@ -45,5 +45,23 @@ def test_unknown_format_or_option_is_reported(tmp_path):
     with pytest.raises(ValueError, match="the format shapes has no option 'year'; it has count, image_size"):
         open_dataset(None, "shapes", "val", year=2017)
     (tmp_path / "a.json").write_text(json.dumps({"images": [], "categories": []}))
-    with pytest.raises(DataError, match="a.json is not in a known format.*coco: the JSON has no 'annotations'"):
+    with pytest.raises(DataError, match=r"unknown data set format; looked for coco \(the JSON has no 'annotations'"):
         open_dataset(tmp_path / "a.json")
+
+
+def test_the_message_about_an_unknown_folder_names_the_data_set_inside(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "a.json").write_text('{"shapes": [], "imagePath": "a.jpg"}')
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="can be read|unknown") as caught:
+        open_dataset(tmp_path / "notes")
+    assert "unknown data set format; looked for coco (no annotations/instances_*.json" in str(caught.value)
+    (tmp_path / "photographs").rename(tmp_path / "JPEGImages")
+    (tmp_path / "voc" / "SegmentationObject").mkdir(parents=True)
+    (tmp_path / "voc" / "JPEGImages").mkdir()
+    (tmp_path / "voc" / "Annotations").mkdir()
+    (tmp_path / "JPEGImages" / "a.json").unlink()
+    with pytest.raises(DataError, match="; its folder voc/ is in the format voc: give that$"):
+        open_dataset(tmp_path)

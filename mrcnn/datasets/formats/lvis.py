@@ -8,7 +8,6 @@ The end of "coco_url", such as val2017/000000266409.jpg, names the image file, s
 Source: https://www.lvisdataset.org/dataset, and Gupta, Dollar and Girshick, LVIS, 2019.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -19,8 +18,8 @@ from mrcnn.base.progress import Stages
 from mrcnn.datasets.formats.coco import CocoDataset, check_size, has_lvis_fields, no_instances, read_annotations
 from mrcnn.datasets.ids import Id, is_id
 from mrcnn.geometry.boxes import Integer
+from mrcnn.io.file_finder import FileFinder, Found
 from mrcnn.io.json_fields import field, shown
-from mrcnn.io.paths import inside
 
 FREQUENCIES = ("r", "c", "f")
 _COCO_FOLDERS = ("train2017", "val2017", "test2017")
@@ -32,7 +31,7 @@ def recognise(path: Path) -> str | None:
         return None if _annotation_files(path) else "no lvis_v*_*.json in it or in its annotations/"
     reason = no_instances(path)
     if reason is None and not has_lvis_fields(path):
-        return "its categories have no 'frequency', its images no 'neg_category_ids'"
+        return "its images have no 'neg_category_ids'"
     return reason
 
 
@@ -104,11 +103,6 @@ class LvisDataset(CocoDataset):
 
     source = "lvis"
 
-    def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
-        """Create an empty data set; see `AnnotatedDataset`."""
-        super().__init__(class_map, allow_outside=allow_outside)
-        self._nested: dict[str, bool] = {}
-
     def add_category(self, category: Mapping[str, Any], where: str) -> None:
         """Add a class with its frequency; see `CocoDataset.add_category`."""
         frequency = field(category, "frequency", str, where)
@@ -120,31 +114,28 @@ class LvisDataset(CocoDataset):
             self.class_info[-1]["frequency"] = frequency
 
     def add_listed_image(
-        self, image: Mapping[str, Any], annotations: Sequence[dict[str, Any]], image_dir: Path | str, where: str
+        self, image: Mapping[str, Any], annotations: Sequence[dict[str, Any]], finder: FileFinder, where: str
     ) -> None:
         """Add an image with its absent and partly annotated categories; see `CocoDataset.add_listed_image`."""
         check_size(image, where)
         known = {name: _ids(image, name, where) for name in ("neg_category_ids", "not_exhaustive_category_ids")}
-        path, root = self._image_path(image, Path(image_dir), where)
-        self.add_annotated_image(image["id"], path, (image["height"], image["width"]), annotations, root, **known)
+        found = self._find_image(image, finder, where)
+        if found is not None:
+            size = image["height"], image["width"]
+            self.add_annotated_image(image["id"], found.path, size, annotations, found.root, **known)
 
-    def _image_path(self, image: Mapping[str, Any], image_dir: Path, where: str) -> tuple[Path, Path]:
-        """Find an image in the folder that its URL names, or in one folder of all images: (path, its root)."""
-        url = field(image, "coco_url", str, where, default="")
-        folder, _, name = url.rpartition("/")
+    def _find_image(self, image: Mapping[str, Any], finder: FileFinder, where: str) -> Found | None:
+        """Find an image in the folder that its URL names, or in one folder of all images."""
+        folder, _, name = field(image, "coco_url", str, where, default="").rpartition("/")
         if not name:
-            name = field(image, "file_name", str, where)
-            return inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside), image_dir
+            # LVIS has no file_name: COCO's images are named by their ids in twelve digits
+            name = field(image, "file_name", str, where, default=f"{image['id']:0>12}.jpg")
+            return self.found(image["id"], finder, name)
         folder = folder.rpartition("/")[2] or "."
-        flat, nested = (inside(image_dir, place, f"{where}: coco_url", allow_outside=self.allow_outside)
-                        for place in (name, f"{folder}/{name}"))  # fmt: skip
-        # the first image of a folder decides for all of them: looking for each of a hundred thousand would be slow
-        if folder not in self._nested:
-            self._nested[folder] = os.path.isdir(nested.parent) or not os.path.exists(flat)
-        if not self._nested[folder]:
-            return flat, image_dir
+        found = self.found(image["id"], finder, f"{folder}/{name}", name, name_field="coco_url")
         # COCO's folders may be links to the folder where COCO is stored, as in COCO's own layout
-        return nested, nested.parent if folder in _COCO_FOLDERS else image_dir
+        is_linked = found is not None and folder in _COCO_FOLDERS and found.path.parent == finder.folders[0] / folder
+        return found._replace(root=found.path.parent) if found is not None and is_linked else found
 
     def coverage(self, image_id: Integer) -> tuple[Set[int], Set[int]] | None:
         """Return the classes verified to be absent, and those annotated only in part; see `Dataset.coverage`."""
@@ -161,6 +152,9 @@ class LvisDataset(CocoDataset):
 
 def _ids(image: Mapping[str, Any], name: str, where: str) -> list[Id]:
     """Return a field that is a list of category ids."""
+    if image.get(name) is None:
+        raise DataError(f"{where} has no field {name!r}, which LVIS has: if all categories were annotated in all images, read "
+                        "the file as COCO (format=\"coco\", --format coco)")  # fmt: skip
     ids = field(image, name, list, where)
     for i, category_id in enumerate(ids):
         if not is_id(category_id):

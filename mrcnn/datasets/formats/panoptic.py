@@ -19,7 +19,8 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.dataset import overrides_later
-from mrcnn.datasets.formats.coco import annotation_files, refuse_images
+from mrcnn.datasets.formats.coco.dataset import refuse_images
+from mrcnn.datasets.formats.coco.layout import annotation_files
 from mrcnn.datasets.panoptic.annotations import (
     AREA,
     CATEGORY_ID,

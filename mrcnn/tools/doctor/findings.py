@@ -44,6 +44,7 @@ KINDS = {
     # image files
     "image_outside": Kind(ERROR, "image files outside the data set folder",
                           "copy them into the folder, or pass --allow-outside; --fix drops the images"),
+    "image_elsewhere": Kind(WARNING, "image files found by their names", "correct the names; --fix does this"),
     "image_missing": Kind(ERROR, "missing image files", "restore the files; --fix drops the images"),
     "image_unreadable": Kind(ERROR, "unreadable image files", "replace the files; --fix drops the images"),
     "image_truncated": Kind(ERROR, "truncated image files", "copy the files again; --fix drops the images"),

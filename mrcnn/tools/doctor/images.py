@@ -227,8 +227,11 @@ def check_images(part: Part, scans: Sequence[ImageScan], findings: Findings) -> 
     all_missing = len(missing) > 1 and len(missing) == len(scans)
     if all_missing:
         first = part.images[0]
+        advice = f"copy them to {first.root or Path(str(first.path)).parent}"
+        if Path(part.path).suffix.lower() == ".json":
+            advice += f", or check {part.path} with their folder (--images DIR)"
         findings.add("image_missing", Place(part.name), f"none of the {len(scans)} image files exists, such as {first.path}: "
-                     f"pass their folder (--images), or copy them to {first.root or Path(str(first.path)).parent}")
+                     + advice)  # fmt: skip
     for image, scan in zip(part.images, scans, strict=True):
         place = Place(part.name, image.file, image.id)
         if scan.fault and not (all_missing and scan.fault[0] == "image_missing"):

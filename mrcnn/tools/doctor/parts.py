@@ -20,14 +20,16 @@ from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.catalog import FORMATS, open_dataset, recognise_format, subsets_of
 from mrcnn.datasets.dataset import Dataset, instances_of, overrides_later
-from mrcnn.datasets.formats import coco
+from mrcnn.datasets.formats.coco import dataset as coco
+from mrcnn.datasets.formats.coco.layout import LISTS, CocoFile
 from mrcnn.datasets.ids import ById, is_id, unify_numbers
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io import images as image_files
+from mrcnn.io.file_finder import FileFinder
 from mrcnn.io.images import read_image
 from mrcnn.io.json_fields import is_kind, read_json, shown
 from mrcnn.io.orientation import read_orientation, turn_upright
-from mrcnn.io.paths import inside
+from mrcnn.io.paths import OutsideError
 from mrcnn.tools.doctor.findings import INFO, Findings, Place
 
 # implementations of load_image that only read the file
@@ -151,26 +153,30 @@ def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], f
     unknown = sorted(set(options) - {"images", "year", "allow_outside"})
     if unknown:
         raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, allow_outside")
-    read = partial(read_part, findings=findings, allow_outside=bool(options.get("allow_outside")), progress=progress)
+    allow_outside = bool(options.get("allow_outside"))
+
+    def openers(files: dict[str, CocoFile]) -> Openers:
+        return [(name, partial(read_part, file.path, file.finder(allow_outside), name, findings, progress))
+                for name, file in files.items()]  # fmt: skip
+
     if path.is_file():
         if wanted:
             raise DataError(f"{path} is one file: it has no subset {wanted[0]!r}")
-        return [("", partial(read, path, Path(options.get("images") or path.parent), ""))]
+        return openers({"": coco.file_of(path, options.get("images"))})
     coco.refuse_images(path, options.get("images"))
-    files = coco.annotation_files(path)
+    files = coco.files_of(path)
     if not files:
-        raise DataError(f"{path} has no annotations/instances_*.json, which COCO's layout requires")
-    subsets = sorted({subset for subset, _, _ in files})
+        raise DataError(f"{path} has no annotations/instances_*.json, and no other JSON file of instances")
+    subsets = list(dict.fromkeys(file.subset for file in files if file.subset))
     for name in wanted or []:
         if name not in subsets:
-            raise DataError(f"{path} has no subset {name!r}; it has {', '.join(subsets)}.")
+            raise DataError(f"{path} has no subset {name!r}; it has {', '.join(subsets) or 'none'}.")
     year = str(options.get("year") or "")
-    files = [f for f in files if (not wanted or f[0] in wanted) and (not year or f[1] == year)]
+    files = [file for file in files if (not wanted or file.subset in wanted) and (not year or file.year == year)]
     if not files:
         raise DataError(f"{path} has no annotations of the year {year}")
-    names = [subset if [f[0] for f in files].count(subset) == 1 else subset + year for subset, year, _ in files]
-    return [(name, partial(read, file, coco.image_folder(path, subset, year), name))
-            for name, (subset, year, file) in zip(names, files, strict=True)]  # fmt: skip
+    counts = Counter(file.subset for file in files)
+    return openers({(file.subset or "") + (file.year if counts[file.subset] > 1 else ""): file for file in files})
 
 
 # --- a Dataset
@@ -246,15 +252,13 @@ def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
 # --- a raw COCO JSON
 
 
-def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, allow_outside: bool = False,
-              progress: Stages | None = None) -> Part:  # fmt: skip
+def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, progress: Stages | None = None) -> Part:
     """Read a COCO JSON, and add the problems in its entries to the findings.
 
     Args:
         path: the JSON.
-        image_dir: folder to which its file names are relative.
+        finder: finds its images.
         name: name of the part.
-        allow_outside: whether file names may point outside `image_dir`.
         progress: the stages of `read_json`, and "checking entries".
 
     Raises:
@@ -262,8 +266,8 @@ def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, all
     """
     content = read_json(path, constants=True, progress=progress)
     if not isinstance(content, dict):
-        raise DataError(f"{path} contains {shown(content)}, expected an object with the lists {', '.join(coco.LISTS)}")
-    for key in coco.LISTS:
+        raise DataError(f"{path} contains {shown(content)}, expected an object with the lists {', '.join(LISTS)}")
+    for key in LISTS:
         if not isinstance(content.get(key), list):
             message = f"{path} has no list {key!r}" + (f", but {shown(content[key])}" if key in content else "")
             findings.add("list_missing", Place(name), message)
@@ -273,7 +277,7 @@ def read_part(path: Path, image_dir: Path, name: str, findings: Findings, *, all
         findings.add("number_reread", Place(name), message)
     check = _EntryCheck(name, findings)
     categories = check.categories(content["categories"])
-    images = check.images(content["images"], image_dir, allow_outside)
+    images = check.images(content["images"], finder)
     with (progress or unseen)("checking entries") as show:
         by_image = check.annotations(content["annotations"], images, categories, show)
     return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content, rewritten=rewritten)
@@ -323,7 +327,7 @@ class _EntryCheck:
                 self.findings.add("category_name_collision", Place(self.part), f"the ids {same} are all named {name!r}")
         return names
 
-    def images(self, entries: list[Any], folder: Path, allow_outside: bool) -> list[CheckedImage]:
+    def images(self, entries: list[Any], finder: FileFinder) -> list[CheckedImage]:
         """Read the images, including those that share an id."""
         images: list[CheckedImage] = []
         ids: dict[str, tuple[int | str, str]] = {}
@@ -332,7 +336,7 @@ class _EntryCheck:
             where = f"images[{index}]"
             if not self._is_entry(entry, where):
                 continue
-            image = self._image(entry, where, folder, allow_outside)
+            image = self._image(entry, where, finder)
             place = Place(self.part, image.file, image.id)
             first_id, first = ids.setdefault(str(image.id), (image.id, where))
             if first != where:
@@ -344,15 +348,17 @@ class _EntryCheck:
             images.append(image)
         return images
 
-    def _image(self, entry: dict[str, Any], where: str, folder: Path, allow_outside: bool) -> CheckedImage:
-        name, path = entry.get("file_name"), None
+    def _image(self, entry: dict[str, Any], where: str, finder: FileFinder) -> CheckedImage:
+        name, found = entry.get("file_name"), None
         size: tuple[Any, Any] | None = (entry.get("height"), entry.get("width"))
         place = Place(self.part, name if isinstance(name, str) else "", entry["id"])
         if isinstance(name, str) and name:
             try:
-                path = inside(folder, name, f"{where}: file_name", allow_outside=allow_outside)
+                found = finder.find(name)
             except DataError as error:
-                self.findings.add("image_outside", place, str(error))
+                self.findings.add("image_outside" if isinstance(error, OutsideError) else "image_missing", place, str(error))
+            if found is not None and found.note:
+                self.findings.add("image_elsewhere", place, found.note)
         else:
             self._malformed(place, where, "file_name", name, "the name of a file")
         for field_name in ("height", "width"):
@@ -363,7 +369,7 @@ class _EntryCheck:
         if size and size[0] * size[1] > image_files.MAX_PIXELS:
             self._malformed(place, where, "height", size[0], f"at most {image_files.MAX_PIXELS} pixels with 'width'")
             size = None
-        root = None if allow_outside else folder
+        path, root = (found.path, None if finder.allow_outside else found.root) if found else (None, finder.folders[0])
         return CheckedImage(entry["id"], place.file, path, size, root, entry.get("exif_applied") is True, entry=entry)
 
     def annotations(self, entries: list[Any], images: list[CheckedImage], categories: dict[int | str, str],

@@ -17,7 +17,7 @@ from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.base.text import printable
-from mrcnn.datasets.formats.coco import LISTS
+from mrcnn.datasets.formats.coco.layout import LISTS
 from mrcnn.datasets.ids import is_id
 from mrcnn.geometry.rle import decode_rle, encode_mask, rle_to_json
 from mrcnn.io.json_fields import is_kind
@@ -148,6 +148,8 @@ def _repaired_part(part: Part, scans: Sequence[ImageScan], folder: str | None, r
                         + (f"; it had {len(given)} annotations" if given else ""))  # fmt: skip
             continue
         entry = _image_entry(image, size, folder, numbers)
+        if image.entry is not None and image.entry.get("file_name") != entry["file_name"]:
+            repairs.note("file_name corrected", place, f"the file is {entry['file_name']}")
         if image.entry is not None and image.size is None:
             repairs.note("size of the image taken from its file", place, f"{size[0]} x {size[1]} (height x width)")
         if image.path is None and image.file == str(image.id):
@@ -230,8 +232,10 @@ class _ImageNumbers:
 
 def _image_entry(image: CheckedImage, size: Size, folder: str | None, numbers: _ImageNumbers) -> dict[str, Any]:
     entry = finite(dict(image.entry or {}))
-    name = image.file if image.root is None or image.path is None else os.path.relpath(image.path, folder)
-    entry.update(file_name=entry.get("file_name") or name.replace(os.sep, "/"), height=int(size[0]), width=int(size[1]))
+    name = entry.get("file_name") or image.file
+    if folder is not None and image.root is not None and image.path is not None:
+        name = os.path.relpath(image.path, folder)
+    entry.update(file_name=name.replace(os.sep, "/"), height=int(size[0]), width=int(size[1]))
     if image.upright:
         entry["exif_applied"] = True
     entry["id"] = image.id if image.entry is not None else numbers.of(image.id)

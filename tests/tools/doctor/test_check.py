@@ -127,7 +127,8 @@ def test_one_part_is_checked_alone(twin):
 def test_a_json_file_with_its_image_folder(twin):
     path = twin / "annotations" / "instances_val.json"
     assert check_dataset(path, images=twin / "val").counts == {}
-    report = check_dataset(path)
+    assert check_dataset(path).counts == {}, "the images are where the layout has them"
+    report = check_dataset(path, images=twin / "annotations")
     assert kinds(report) == {"image_missing": 1} and "none of the 3 image files exists" in report.findings[0].message
 
 

@@ -7,7 +7,6 @@ quarter of the memory of Python objects, and decodes the annotations of an image
 Source: https://cocodataset.org/#format-data.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,52 +16,58 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.annotation_checks import check_annotations
+from mrcnn.datasets.formats.coco.layout import (
+    LISTS,
+    CocoFile,
+    coco_file,
+    coco_files,
+    file_layout,
+    has_lvis_fields,
+    no_instances,
+    other_coco_files,
+)
 from mrcnn.datasets.ids import ById, Id, is_id, reread_fields
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.download import download_coco
+from mrcnn.io.file_finder import FileFinder, Found
 from mrcnn.io.images import refuse_too_large
-from mrcnn.io.json_fields import JsonList, field, json_outline, read_json
-from mrcnn.io.paths import inside
+from mrcnn.io.json_fields import JsonList, field, read_json, shown
 
 DEFAULT_YEAR = "2014"
-# the lists that a file of instances has
-LISTS = ("images", "annotations", "categories")
 # entries of a list between two reports of progress
 _REPORT_EVERY = 1000
-# subsets of the 2014 validation set, whose images are in the folder of that set
-_VAL_SUBSETS = ("minival", "valminusminival")
 
 
 def recognise(path: Path) -> str | None:
-    """Return None for a folder in COCO's layout or a JSON file of instances, else why it is neither."""
+    """Return None for a folder in one of the layouts of COCO files or a JSON file of instances, else why it is neither."""
     if path.is_dir():
-        return None if annotation_files(path) else "no annotations/instances_*.json in it"
+        return None if coco_files(path) else "no annotations/instances_*.json, _annotations.coco.json or labels.json with data/"
     reason = no_instances(path)
     if reason is None and has_lvis_fields(path):
-        return "its categories or images have the fields of LVIS"
+        return "its images have the fields of LVIS"
     return reason
 
 
-def no_instances(path: Path) -> str | None:
-    """Return why a file does not hold COCO instances, None if it does."""
-    if path.suffix.lower() != ".json":
-        return "not a folder or a .json file"
-    outline = json_outline(path)
-    missing = [key for key in LISTS if key not in outline]
-    if missing:
-        return f"the JSON has no {missing[0]!r}"
-    return "its annotations are of panoptic segments" if "segments_info" in outline["annotations"] else None
+def recognise_by_content(path: Path) -> bool:
+    """Return whether a folder holds JSON files of instances under other names, for a folder that no format recognises."""
+    return path.is_dir() and bool(other_coco_files(path))
 
 
-def has_lvis_fields(path: Path) -> bool:
-    """Return whether a file of instances has the fields that LVIS adds to COCO's format."""
-    outline = json_outline(path)
-    return "frequency" in outline["categories"] or "neg_category_ids" in outline["images"]
+def files_of(folder: Path) -> list[CocoFile]:
+    """Return the annotation files of a folder."""
+    return coco_files(folder) or other_coco_files(folder)
+
+
+def file_of(path: Path, images: Path | str | None = None) -> CocoFile:
+    """Return an annotation file with the folder of its images; None takes that of the layout that the file is part of."""
+    return file_layout(path) if images is None else CocoFile(path, None, "", (Path(images),), Path(images))
 
 
 def subsets(path: Path | str) -> list[str]:
-    """Return the subsets of a folder in COCO's layout; [] for a file."""
-    return sorted({subset for subset, _, _ in annotation_files(Path(path))})
+    """Return the subsets of a folder; [] for a file, or if it is undivided."""
+    path = Path(path)
+    names = (file.subset for file in (() if path.is_file() else files_of(path)))
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def open_subset(
@@ -74,13 +79,13 @@ def open_subset(
     allow_outside: bool = False,
     progress: Stages | None = None,
 ) -> "CocoDataset":
-    """Open a subset of a folder in COCO's layout, or a JSON file.
+    """Open a subset of a folder in one of the layouts of `layout`, or a JSON file.
 
     Args:
-        path: the folder that has annotations/ in it, or a JSON file of instances.
-        subset: for a folder: the subset in the file names.
+        path: the folder, or a JSON file of instances.
+        subset: one of `subsets`.
         year: for a folder: the year in the file names, needed if there are several.
-        images: for a JSON file: the folder of its images; None for the folder of the file.
+        images: for a JSON file: the folder of its images; None for the folder of the file, or for those of its layout.
         allow_outside: whether file names may point outside the folder of the images.
         progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
@@ -90,19 +95,31 @@ def open_subset(
     Raises:
         DataError: `images` is given for a folder; also see `CocoDataset.load_coco`.
     """
-    dataset, path = CocoDataset(allow_outside=allow_outside), Path(path)
+    path = Path(path)
     if path.is_file():
-        content = read_annotations(path, progress)
-        dataset.add_annotations(content, path.parent if images is None else images, path, progress=progress)
-        return dataset
-    refuse_images(path, images)
-    if subset is None:
-        raise DataError(f"{path}: no annotations/instances_*.json in it, which COCO's layout has")
-    years = [its_year for name, its_year, _ in annotation_files(path) if name == subset]
-    if year is None and len(years) > 1:
-        raise DataError(f"{path} has the subset {subset!r} for the years {', '.join(years)}: say which (year, --year)")
-    dataset.load_coco(path, subset, year=years[0] if year is None and years else year or "", progress=progress)
+        layout = file_of(path, images)
+    else:
+        refuse_images(path, images)
+        layout = _the_file(path, subset, None if year is None else str(year))
+    dataset = CocoDataset(allow_outside=allow_outside)
+    content = read_annotations(layout.path, progress)
+    dataset.add_annotations(content, layout.finder(allow_outside), layout.path, progress=progress)
     return dataset
+
+
+def _the_file(path: Path, subset: str | None, year: str | None) -> CocoFile:
+    """Return the annotation file of a subset and year of a folder."""
+    files = files_of(path)
+    if not files:
+        raise DataError(f"{path}: no annotations/instances_*.json and no other JSON file of instances in it")
+    of_subset = {file.year: file for file in files if file.subset == subset}
+    if year is None and len(of_subset) > 1:
+        raise DataError(f"{path} has the subset {subset!r} for the years {', '.join(of_subset)}: say which (year, --year)")
+    chosen = next(iter(of_subset)) if year is None and of_subset else year or ""
+    if chosen not in of_subset:
+        years = ", ".join(of_subset) or "none"
+        raise DataError(f"{path} has no subset {subset!r} of the year {chosen or 'none'}; its years are {years}")
+    return of_subset[chosen]
 
 
 def refuse_images(path: Path, images: Path | str | None) -> None:
@@ -118,35 +135,6 @@ def refuse_images(path: Path, images: Path | str | None) -> None:
     if images is not None:
         raise DataError(f"{path} is a folder, and a folder in COCO's layout has its images inside: omit the folder of "
                         f"images, {images} (--images), or give the path of the JSON file")
-
-
-def annotation_files(folder: Path, kind: str = "instances") -> list[tuple[str, str, Path]]:
-    """List the annotation files of a folder in COCO's layout.
-
-    Args:
-        folder: the folder.
-        kind: start of the file names: "instances" or "panoptic".
-
-    Returns:
-        (subset, year, path) of each; the year is "" if the name has none.
-    """
-    files = []
-    for path in sorted(folder.glob(f"annotations/{kind}_*.json")):
-        match = re.fullmatch(rf"{kind}_(.+?)(\d{{4}})?", path.stem, re.DOTALL | re.ASCII)
-        if match:
-            files.append((match[1], match[2] or "", path))
-    return files
-
-
-def image_folder(root: Path, subset: str, year: str | int) -> Path:
-    """Return the folder of the images of a subset.
-
-    Args:
-        root: folder in COCO's layout.
-        subset: the subset in the file names.
-        year: "" for none.
-    """
-    return root / f"{'val' if subset in _VAL_SUBSETS else subset}{year}"
 
 
 class CocoDataset(AnnotatedDataset):
@@ -186,31 +174,29 @@ class CocoDataset(AnnotatedDataset):
         """
         if auto_download:
             download_coco(dataset_dir, subset, str(year))
-        root = Path(dataset_dir)
-        path = root / "annotations" / f"instances_{subset}{year}.json"
-        image_dir = image_folder(root, subset, year)
-        content = read_annotations(path, progress)
-        self.add_annotations(content, image_dir, path, class_ids, progress)
+        file = coco_file(Path(dataset_dir), subset, year)
+        content = read_annotations(file.path, progress)
+        self.add_annotations(content, file.finder(self.allow_outside), file.path, class_ids, progress)
         if class_map:
             merged = {f"{self.source}.{a}": f"{self.source}.{b}" for a, b in class_map.items()}
             self._class_map = {**(self._class_map or {}), **merged}
-        return _pycocotools_object(content, path) if return_coco else None
+        return _pycocotools_object(content, file.path) if return_coco else None
 
     def add_annotations(
         self,
         content: Mapping[str, Any],
-        image_dir: Path | str,
+        images: FileFinder | Path | str,
         path: Path | str = "annotations",
         class_ids: Iterable[Id] | None = None,
         progress: Stages | None = None,
     ) -> None:
         """Add the classes and images of a COCO file that has been read.
 
-        Annotations that cannot be used are recorded in `skipped` and logged.
+        Annotations that cannot be used, and images whose files cannot be found, are recorded in `skipped` and logged.
 
         Args:
             content: "images", "annotations" and "categories", from `read_annotations`.
-            image_dir: the images' file names are relative to it.
+            images: finder of the images, or the folder that their names are relative to.
             path: the file, for messages.
             class_ids: see `load_coco`.
             progress: reports the stages "checking annotations" and "listing images".
@@ -220,10 +206,11 @@ class CocoDataset(AnnotatedDataset):
                 size is missing or of the wrong type.
         """
         progress = progress or unseen
+        finder = images if isinstance(images, FileFinder) else FileFinder([images], images, allow_outside=self.allow_outside)
         with paused_collector():
             annotations = content["annotations"]
             categories = self._index(content["categories"], {"name": str}, f"{path}: categories")
-            images = self._index(content["images"], {"height": int, "width": int}, f"{path}: images")
+            listed = self._index(content["images"], {"height": int, "width": int}, f"{path}: images")
             wanted = sorted(categories, key=lambda i: (isinstance(i, str), i)) if class_ids is None else list(class_ids)
             unknown = [i for i in wanted if i not in categories]
             if unknown:
@@ -231,12 +218,13 @@ class CocoDataset(AnnotatedDataset):
             for class_id in wanted:
                 self.add_category(categories[class_id], f"{path}: category {class_id!r}")
             with progress("checking annotations") as show:
-                by_image = self._usable_positions(annotations, images, categories, set(wanted), path, show)
+                by_image = self._usable_positions(annotations, listed, categories, set(wanted), show)
             with progress("listing images") as show:
-                for image_id, image in tracked(images.items(), show, every=_REPORT_EVERY):
+                for image_id, image in tracked(listed.items(), show, every=_REPORT_EVERY):
                     positions = by_image.get(image_id, [])
                     if class_ids is None or positions:
-                        self.add_listed_image(image, _select(annotations, positions), image_dir, f"{path}: image {image_id!r}")
+                        self.add_listed_image(image, _select(annotations, positions), finder, f"{path}: image {image_id!r}")
+        self.log_skipped(path)
 
     def _index(self, entries: Sequence[Any], kinds: Mapping[str, type], where: str) -> ById[dict[str, Any]]:
         """Index a list of the file; note whether its numbers are written with a decimal point. See `index_entries`."""
@@ -252,7 +240,6 @@ class CocoDataset(AnnotatedDataset):
         images: ById[Any],
         categories: ById[Any],
         wanted: set[Id],
-        path: Path | str,
         show: Show | None,
     ) -> dict[Id, list[int]]:
         """Group the indices of usable annotations of the wanted categories by image id; skip unusable ones.
@@ -270,7 +257,6 @@ class CocoDataset(AnnotatedDataset):
                 annotations[position] = mended
             if category_id in wanted:
                 by_image.setdefault(image_id, []).append(position)
-        self.log_skipped(path)
         return by_image
 
     def add_category(self, category: Mapping[str, Any], where: str) -> None:
@@ -283,25 +269,48 @@ class CocoDataset(AnnotatedDataset):
         self.add_class(self.source, category["id"], category["name"])
 
     def add_listed_image(
-        self, image: Mapping[str, Any], annotations: Sequence[dict[str, Any]], image_dir: Path | str, where: str
+        self, image: Mapping[str, Any], annotations: Sequence[dict[str, Any]], finder: FileFinder, where: str
     ) -> None:
-        """Add an image that the file lists.
+        """Add an image that the file lists, or skip it if its file cannot be found.
 
         Args:
             image: its entry, with "id", "height" and "width".
             annotations: its usable annotations.
-            image_dir: the folder that the images' names are relative to.
+            finder: finds its file.
             where: file and image, for messages.
 
         Raises:
-            DataError: a field is missing or of the wrong type, the size is invalid, or the name points outside the folder.
+            DataError: a field is missing or of the wrong type, or the size is invalid.
         """
         check_size(image, where)
-        name = field(image, "file_name", str, where)
-        path = inside(image_dir, name, f"{where}: file_name", allow_outside=self.allow_outside)
+        found = self.found(image["id"], finder, field(image, "file_name", str, where))
         # not a COCO field: our writer records in it that annotations refer to the image as viewers rotate it
         turned = {"exif_applied": True} if image.get("exif_applied") is True else {}
-        self.add_annotated_image(image["id"], path, (image["height"], image["width"]), annotations, image_dir, **turned)
+        if found is not None:
+            size = image["height"], image["width"]
+            self.add_annotated_image(image["id"], found.path, size, annotations, found.root, **turned)
+
+    def found(
+        self, image_id: Id, finder: FileFinder, name: str, *other_names: str, name_field: str = "file_name"
+    ) -> Found | None:
+        """Find the file of an image; record how it was found, or why it is not.
+
+        Args:
+            image_id: its id at the source.
+            finder: finds it.
+            name: in the data file.
+            *other_names: see `FileFinder.find`.
+            name_field: the field that holds the name.
+        """
+        where = f"image {image_id}, {shown(name)}"
+        try:
+            found = finder.find(name, *other_names, field=name_field)
+        except DataError as error:
+            self.skip(where, f"the image is skipped: {error}")
+            return None
+        if found.note:
+            self.notes.append((where, found.note))
+        return found
 
     def image_reference(self, image_id: Integer) -> str:
         """Return the URL of a COCO image in COCO's explorer, or the file name of any other image."""
