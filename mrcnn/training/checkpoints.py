@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
+from mrcnn.io.hdf5 import Hdf5Error, open_hdf5
 from mrcnn.weights import classic_h5
 
 STATE_NAME = "training_state.h5"
@@ -128,12 +129,13 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[
         return False
     state = _state(model)
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != stage:
                 return False
             values = [_value(file, number, variable) for number, variable in enumerate(state)]
-    except (OSError, KeyError, TypeError, ValueError) as error:  # a stage that is not JSON is a ValueError
-        raise ValueError(f"{path}: not a complete training state ({error}). Remove the file: training then continues from "
+    except (Hdf5Error, ValueError) as error:  # a stage that is not JSON is a ValueError
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: not a complete training state ({reason}). Remove the file: training then continues from "
                          "the checkpoint alone, with a fresh optimizer") from error
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
@@ -147,11 +149,11 @@ def _value(file: h5py.File, number: int, variable: Any) -> np.ndarray:
         KeyError: the file has no such value.
         ValueError: the value does not fit the variable.
     """
-    value = np.asarray(file[str(number)][()])
-    if value.shape != tuple(variable.shape) or value.dtype.kind not in "biuf":
-        raise ValueError(f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, but the file has {value.dtype} "
-                         f"{value.shape}")  # fmt: skip
-    return value
+    stored = file[str(number)]
+    if stored.shape != tuple(variable.shape) or stored.dtype.kind not in "biuf":
+        raise ValueError(f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, but the file has {stored.dtype} "
+                         f"{stored.shape}")  # fmt: skip
+    return stored[()]
 
 
 def _state(model: keras.Model) -> list[Any]:

@@ -27,7 +27,7 @@ from mrcnn.training import inspection, runs, settings, trainable
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import LearningRate, make_optimizer
 from mrcnn.weights import classic_h5, pretrained
-from mrcnn.weights.classic_h5 import KERAS_SUFFIX, ClassicFiles, LoadReport
+from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
@@ -99,8 +99,8 @@ class MaskRCNN:
         return runs.find_last(model_dir, name)
 
     def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
-                     exclude: Sequence[str] | None = None) -> LoadReport | None:
-        """Load a weight file in the classic layout, written by this framework or the classic one.
+                     exclude: Sequence[str] | None = None) -> LoadReport:
+        """Load a weight file, written by this framework, by the classic one or by Keras.
 
         After loading a checkpoint, `epoch` and `log_dir` are those of its run, which training resumes.
 
@@ -108,36 +108,21 @@ class MaskRCNN:
         long as an inference model has layers whose weights were not in any loaded file.
 
         Args:
-            filepath: an .h5 file. A file whose name ends with .weights.h5 has Keras' layout, which
-                keras.callbacks.ModelCheckpoint writes; it must belong to this network, and loads in either mode.
+            filepath: an .h5 file in the classic layout, or in Keras', which keras.callbacks.ModelCheckpoint writes to files
+                named .weights.h5. Files of training and inference models load in either mode.
             by_name: whether to match layers by name. Otherwise the file must fit the whole model.
             exclude: names of layers that keep their values, such as the heads if the number of classes differs.
 
         Returns:
-            Matched, missing and mismatched tensors; None for a file in Keras' layout, which is always complete.
+            Matched, missing and mismatched tensors.
 
         Raises:
-            ValueError: the file belongs to another network, or `exclude` was given for a file in Keras' layout.
+            ValueError: the file is damaged or belongs to another network, or weights in it are NaN or infinite.
             FileNotFoundError: there is no such file.
         """
-        if str(filepath).endswith(KERAS_SUFFIX):
-            self._load_keras_weights(filepath, exclude)
-            return None
         report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude)
         self.set_log_dir(filepath)
         return report
-
-    def _load_keras_weights(self, filepath: str | os.PathLike[str], exclude: Sequence[str] | None) -> None:
-        """Load a file in Keras' layout, which names tensors by their position in the training model."""
-        if exclude:
-            raise ValueError(f"{filepath}: `exclude` is for files in the classic layout: write one with save_weights.")
-        if not os.path.isfile(filepath):
-            raise FileNotFoundError(f"there is no weight file {filepath}")
-        # The variants share their layers, so loading into the training model also loads into the inference model.
-        model = self.keras_model if self.mode == "training" else self.network.training_model(TrainingModel)
-        model.load_weights(filepath)
-        self.keras_model.unloaded_layers = model.unloaded_layers
-        self.set_log_dir()
 
     def _warn_of_unloaded_layers(self) -> None:
         """Warn if an inference model has layers whose weights were not in any loaded file."""

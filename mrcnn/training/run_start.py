@@ -145,7 +145,7 @@ def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
         path = _coco(model)
     print(f"Loading weights: {path}")
     report = model.load_weights(str(path), by_name=True)
-    if report is not None and report.missing:  # None: a file of Keras's own layout, which loads completely or not at all
+    if report.missing:
         raise ValueError(f"{path}: no weights for {shorten_names(report.missing_layers)}. Detection needs every layer, and "
                          "these would keep random values. Give a checkpoint of a complete network, or train one from this "
                          f"file first (mrcnn train ... --weights {path}).")

@@ -1,15 +1,11 @@
-"""The classic weight file: HDF5 with one group per layer, compatible with projects written for TensorFlow 1.
+"""The weight files of a model: written in the classic layout, compatible with projects written for TensorFlow 1, and read in
+the classic layout and in Keras' own.
 
-Layout: the root (or the group "model_weights" of a whole saved model) has the attribute `layer_names`. Each named group has
-the attribute `weight_names`, and an HDF5 dataset for each of those names, such as "conv1/kernel:0". A nested model
-("rpn_model") is one group with the tensors of all its layers.
-
-A file holds only `layer.weights`: no state of random generators, optimizers or metrics.
+`mrcnn.weights.tensors` describes both. A file holds only `layer.weights`: no state of random generators, optimizers or metrics.
 """
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,21 +18,22 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_path
 from mrcnn.base.text import shorten_names
+from mrcnn.weights.tensors import (
+    FilePath,
+    Tensor,
+    WeightsError,
+    open_weights,
+    read_tensors,
+    to_hdf5,
+    write_names,
+)
 
 log = logging.getLogger(__name__)
-
-# HDF5 stores the attributes of an object in a header of 64 kB; Keras splits longer lists into name0, name1, ...
-ATTRIBUTE_BYTES = 64_000
 
 # Suffix of files in Keras' own layout.
 KERAS_SUFFIX = ".weights.h5"
 
-Item = TypeVar("Item", "_Slot", "_Tensor")
-FilePath = str | os.PathLike[str]
-
-
-class WeightsError(ValueError):
-    """A weight file that cannot be read, or that does not fit the model."""
+Item = TypeVar("Item", "_Slot", Tensor)
 
 
 @dataclass
@@ -46,7 +43,8 @@ class LoadReport:
     Attributes:
         matched: tensors of the model that were set.
         missing: tensors of the model that are not in the file; they keep their values.
-        mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises on these.
+        mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises on these,
+            unless it was told to skip them.
         unused: tensors of the file, by their names in it, that match nothing in the model.
         excluded: tensors of the model that were not changed because their layer was excluded.
     """
@@ -68,7 +66,8 @@ class LoadReport:
         Args:
             before: the result of this method for the previously loaded file; None if this is the first.
         """
-        return [layer for layer in _layers_of([*self.missing, *self.excluded]) if before is None or layer in before]
+        unloaded = [*self.missing, *self.excluded, *(name for name, _, _ in self.mismatched)]
+        return [layer for layer in _layers_of(unloaded) if before is None or layer in before]
 
     def summary(self) -> str:
         """Return one line of counts, with the first names of the missing, mismatched, unused and excluded tensors."""
@@ -83,26 +82,19 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class _Slot:
-    """A variable of the model and its place in a file: its group, its name without ":0", the layer names that exclude it."""
+    """A variable of the model and its place in a file.
+
+    Attributes:
+        group: name of the layer, or of the outermost of the nested models that contain it.
+        name: its name in the classic layout without ":0".
+        layers: names of the layer and of the models that contain it, from the outermost. Each of them excludes it.
+        variable: keras.Variable.
+    """
 
     group: str
     name: str
     layers: tuple[str, ...]
     variable: Any
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """A tensor of a file: its group and its name in the file, and the open HDF5 dataset."""
-
-    group: str
-    name: str
-    data: h5py.Dataset
-
-    @property
-    def parts(self) -> list[str]:
-        """The components of the name without the output number: "a/b/kernel:0" gives ["a", "b", "kernel"]."""
-        return re.sub(r":\d+$", "", self.name).split("/")
 
 
 # --- Save and load ----------------------------------------------------------------------------------------------------
@@ -113,59 +105,68 @@ def save(model: keras.Model, path: FilePath) -> None:
     """
     groups = _by_group(_slots(model))
     with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
-        _write_names(file, "layer_names", list(groups))
+        write_names(file, "layer_names", list(groups))
         # Readers from 2017 find the layout of kernels here; it is TensorFlow's on every backend.
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = keras.__version__.encode()
         for name, slots in groups.items():
             group = file.create_group(name)
-            _write_names(group, "weight_names", [f"{slot.name}:0" for slot in slots])
+            write_names(group, "weight_names", [f"{slot.name}:0" for slot in slots])
             for slot in slots:
                 group.create_dataset(f"{slot.name}:0", data=to_hdf5(slot.variable))
 
 
-def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None) -> LoadReport:
+def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None,
+         skip_mismatch: bool = False) -> LoadReport:
     """Set the weights of a model from a classic file, or change nothing and raise an error that gives the reason.
 
     Args:
         model: the model.
-        path: a file written by `save`, or by `save_weights` or `model.save` of Keras 2.
+        path: a file written by `save`, by `save_weights` or `model.save` of Keras 2, or by Keras in its own layout
+            (.weights.h5).
         by_name: True loads the tensors that the file and the model have in common. False requires the file to hold the
-            whole model; layers are matched by name, or by order if the names differ.
+            whole model; in the classic layout, layers are matched by name, or by order if the names differ.
         exclude: names of layers that are not changed: a nested model, or single layers in it.
+        skip_mismatch: True leaves tensors with another shape unchanged, as in Keras, instead of raising an error.
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: the file does not have this layout, nothing in it matches, a tensor that is not excluded has another
-            shape, or (`by_name=False`) the file belongs to another model. No weights are changed in this case.
+        WeightsError: the file is damaged, refers to other files or has neither layout, nothing in it matches, a tensor that is
+            not excluded has another shape or values that are not finite, or (`by_name=False`) the file belongs to another
+            model. No weights are changed in this case.
 
     Differs: the classic code stopped at the first layer with another shape, with the weights before it already set, and
         reported nothing if no name matched.
     """
-    excluded = set(exclude or ())
-    with _open(path) as file:
-        tensors = _tensors(file, path)
-        slots = _slots(model)
-        pairs, unused = _match_names(slots, tensors)
+    excluded, slots = set(exclude or ()), _slots(model)
+    with open_weights(path) as file:
+        tensors, is_keras = read_tensors(file, path)
+        pairs, unused = (_match_numbers if is_keras else _match_names)(slots, tensors)
         report = LoadReport(unused=[tensor.name for tensor in unused])
-        if not by_name and (unused or len(pairs) < len(slots)):
+        if not by_name and not is_keras and (unused or len(pairs) < len(slots)):
             pairs, report.unused = _match_order(slots, tensors, path), []
         chosen = _choose(slots, pairs, excluded, report)
-        _check(report, slots, tensors, path)
-        for slot, tensor in chosen:
-            slot.variable.assign(tensor.data[()])
+        _check_match(report, slots, tensors, path, skip_mismatch)
+        values = [tensor.read() for _, tensor in chosen]
+    if report.missing and not by_name:
+        raise WeightsError(f"{path}: no weights for {shorten_names(report.missing_layers)}; load what both have with "
+                           "by_name=True")
+    slots = [slot for slot, _ in chosen]
+    _check_finite(slots, values, path)
+    for slot, value in zip(slots, values, strict=True):
+        slot.variable.assign(value)
     log.info("%s: %s", path, report.summary())
     return report
 
 
 def layout(path: FilePath) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Return (group, tensor name, shape) of each tensor of a classic file, in the order of the file."""
-    with _open(path) as file:
-        return [(tensor.group, tensor.name, tuple(tensor.data.shape)) for tensor in _tensors(file, path)]
+    """Return (group, tensor name, shape) of each tensor of a weight file, in the order of the file."""
+    with open_weights(path) as file:
+        return [(tensor.group, tensor.name, tensor.shape) for tensor in read_tensors(file, path)[0]]
 
 
-def _choose(slots: list[_Slot], pairs: dict[int, _Tensor], excluded: set[str],
-            report: LoadReport) -> list[tuple[_Slot, _Tensor]]:
+def _choose(slots: list[_Slot], pairs: dict[int, Tensor], excluded: set[str],
+            report: LoadReport) -> list[tuple[_Slot, Tensor]]:
     """Fill the report, and return the pairs to assign. The keys of `pairs` are indices in `slots`."""
     chosen = []
     for index, slot in enumerate(slots):
@@ -174,17 +175,17 @@ def _choose(slots: list[_Slot], pairs: dict[int, _Tensor], excluded: set[str],
             report.excluded.append(slot.name)
         elif tensor is None:
             report.missing.append(slot.name)
-        elif tuple(tensor.data.shape) != tuple(slot.variable.shape):
-            report.mismatched.append((slot.name, tuple(tensor.data.shape), tuple(slot.variable.shape)))
+        elif tensor.shape != tuple(slot.variable.shape):
+            report.mismatched.append((slot.name, tensor.shape, tuple(slot.variable.shape)))
         else:
             report.matched.append(slot.name)
             chosen.append((slot, tensor))
     return chosen
 
 
-def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path: FilePath) -> None:
+def _check_match(report: LoadReport, slots: list[_Slot], tensors: list[Tensor], path: FilePath, skip_mismatch: bool) -> None:
     """Raise WeightsError if shapes differ or nothing matches."""
-    if report.mismatched:
+    if report.mismatched and not skip_mismatch:
         owners = {slot.name: slot.layers[-1] for slot in slots}
         layers = list(dict.fromkeys(owners[name] for name, _, _ in report.mismatched))
         lines = [f"  {name}: {theirs} in the file, {ours} in the model" for name, theirs, ours in report.mismatched[:8]]
@@ -197,6 +198,17 @@ def _check(report: LoadReport, slots: list[_Slot], tensors: list[_Tensor], path:
     if not report.matched and not report.excluded:
         theirs, ours = shorten_names(_by_group(tensors)), shorten_names(_by_group(slots))
         raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {theirs}; the model has {ours}")
+
+
+def _check_finite(slots: list[_Slot], values: list[np.ndarray], path: FilePath) -> None:
+    """Raise WeightsError if a tensor has values that are not finite in float32."""
+    with np.errstate(over="ignore"):
+        wrong = [slot.name for slot, value in zip(slots, values, strict=True)
+                 if not np.isfinite(value.astype(np.float32)).all()]
+    if wrong:
+        raise WeightsError(f"{path}: weights of layer {_layers_of(wrong)[0]} are NaN or infinite ({shorten_names(wrong)}), so "
+                           "that the network would detect nothing. The training that wrote the file diverged, or the file is "
+                           "damaged: use an earlier checkpoint")
 
 
 # --- Models whose weight files have this layout -----------------------------------------------------------------------
@@ -230,8 +242,8 @@ class ClassicFiles:
         save(self, filepath)
 
     def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
-                     exclude: Sequence[str] | None = None, **kwargs: Any) -> LoadReport | None:
-        """Read weights in the layout that `save_weights` writes to this path.
+                     exclude: Sequence[str] | None = None, skip_mismatch: bool = False) -> LoadReport:
+        """Read weights in the classic layout or in Keras'.
 
         Layers that are neither in the file nor in `exclude` keep their values; one printed line lists them.
 
@@ -239,16 +251,9 @@ class ClassicFiles:
             filepath: the file.
             by_name: see `load`. `exclude` implies it.
             exclude: see `load`.
-            **kwargs: arguments of keras.Model.load_weights, for Keras' layout.
-
-        Returns:
-            LoadReport for the classic layout; None for Keras' layout, which is always complete.
+            skip_mismatch: see `load`.
         """
-        if str(filepath).endswith(KERAS_SUFFIX):
-            super().load_weights(filepath, **kwargs)  # type: ignore[misc]
-            self.unloaded_layers = ()
-            return None
-        report = load(self, filepath, by_name=by_name or bool(exclude), exclude=exclude)
+        report = load(self, filepath, by_name=by_name or bool(exclude), exclude=exclude, skip_mismatch=skip_mismatch)
         self.unloaded_layers = tuple(report.unloaded_layers(self.unloaded_layers))
         if report.missing:
             print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
@@ -301,7 +306,7 @@ def _by_group(items: list[Item]) -> dict[str, list[Item]]:
     return groups
 
 
-def _match_names(slots: list[_Slot], tensors: list[_Tensor]) -> tuple[dict[int, _Tensor], list[_Tensor]]:
+def _match_names(slots: list[_Slot], tensors: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
     """Match tensors to slots by name.
 
     Older files prefix the names of tensors differently ("conv1_1/kernel:0", "rpn_model/rpn_class_raw/bias:0") or use other
@@ -319,7 +324,7 @@ def _match_names(slots: list[_Slot], tensors: list[_Tensor]) -> tuple[dict[int, 
         in_group[slot.group, slot.name] = index
         anywhere.setdefault(slot.name, []).append(index)
         groups.setdefault(slot.group, []).append(index)
-    pairs: dict[int, _Tensor] = {}
+    pairs: dict[int, Tensor] = {}
     unused = []
     for name, members in _by_group(tensors).items():
         matches = [_find(tensor, in_group, anywhere) for tensor in members]
@@ -334,7 +339,26 @@ def _match_names(slots: list[_Slot], tensors: list[_Tensor]) -> tuple[dict[int, 
     return pairs, unused
 
 
-def _find(tensor: _Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[str, list[int]]) -> int | None:
+def _match_numbers(slots: list[_Slot], tensors: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
+    """Match the tensors of Keras' layout, which numbers those of each layer; the result is that of `_match_names`."""
+    ours: dict[str, list[int]] = {}
+    for index, slot in enumerate(slots):
+        ours.setdefault("/".join([*slot.layers, *slot.name.split("/")[1:-1]]), []).append(index)
+    theirs: dict[str, list[Tensor]] = {}
+    for tensor in tensors:
+        theirs.setdefault(tensor.name.rpartition("/")[0], []).append(tensor)
+    pairs: dict[int, Tensor] = {}
+    unused = []
+    for layer, members in theirs.items():
+        places = ours.get(layer, [])
+        if len(places) == len(members):
+            pairs.update(zip(places, sorted(members, key=lambda tensor: int(tensor.parts[-1])), strict=True))
+        else:
+            unused += members
+    return pairs, unused
+
+
+def _find(tensor: Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[str, list[int]]) -> int | None:
     """Return the index of the slot that a tensor's name refers to, or None."""
     endings = ["/".join(tensor.parts[start:]) for start in range(len(tensor.parts))]
     for ending in (*endings, f"{tensor.group}/{endings[-1]}"):
@@ -346,7 +370,7 @@ def _find(tensor: _Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[
     return None
 
 
-def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: FilePath) -> dict[int, _Tensor]:
+def _match_order(slots: list[_Slot], tensors: list[Tensor], path: FilePath) -> dict[int, Tensor]:
     """Match layers in order; raise WeightsError if the architectures differ."""
     theirs = _by_group(tensors)
     ours: dict[str, list[int]] = {}
@@ -355,62 +379,10 @@ def _match_order(slots: list[_Slot], tensors: list[_Tensor], path: FilePath) -> 
     if len(theirs) != len(ours):
         raise WeightsError(f"{path}: {len(theirs)} layers with weights in the file, {len(ours)} in the model; "
                            "load what both have with by_name=True")  # fmt: skip
-    pairs: dict[int, _Tensor] = {}
+    pairs: dict[int, Tensor] = {}
     for (their_name, members), (our_name, places) in zip(theirs.items(), ours.items(), strict=True):
         if len(members) != len(places):
             raise WeightsError(f"{path}: {their_name} has {len(members)} tensors, but {our_name}, the layer at its position "
                                f"in the model, has {len(places)}; load what both have with by_name=True")  # fmt: skip
         pairs.update(zip(places, members, strict=True))
     return pairs
-
-
-# --- HDF5 -------------------------------------------------------------------------------------------------------------
-def _open(path: FilePath) -> h5py.File:
-    """Open a file for reading."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no weight file {path}")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise WeightsError(f"{path}: not a complete HDF5 file ({error}); if it was downloaded, download it again") from error
-
-
-def _tensors(file: h5py.File, path: FilePath) -> list[_Tensor]:
-    """Return the tensors of an open file, in the order of the file."""
-    root = file["model_weights"] if "model_weights" in file else file
-    names = _read_names(root, "layer_names")
-    if names is None:
-        content = f"it holds {shorten_names(file, 'group')}"
-        if "layers" in file:
-            content = "it is a Keras 3 .weights.h5 file: load it with keras_model.load_weights"
-        raise WeightsError(f"{path}: has no layer_names, so it is not a classic weight file; {content}")
-    return [_Tensor(group, name, root[group][name])
-            for group in names for name in _read_names(root[group], "weight_names") or ()]
-
-
-def _read_names(group: h5py.Group, key: str) -> list[str] | None:
-    """Return a list attribute written by Keras, joined if it was split; None if there is none."""
-    keys = [key] if key in group.attrs else []
-    while f"{key}{len(keys)}" in group.attrs:
-        keys.append(f"{key}{len(keys)}")
-    if not keys:
-        return None
-    names = [name for part in keys for name in group.attrs[part]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-
-
-def _write_names(group: h5py.Group, key: str, names: list[str]) -> None:
-    """Write a list attribute as Keras does: whole if it fits in the header, otherwise in numbered parts."""
-    encoded = np.array([name.encode() for name in names], dtype="S")
-    pieces = int(np.ceil(encoded.nbytes / ATTRIBUTE_BYTES))
-    if pieces <= 1:
-        group.attrs[key] = encoded
-        return
-    for number, piece in enumerate(np.array_split(encoded, pieces + 1)):
-        group.attrs[f"{key}{number}"] = piece
-
-
-def to_hdf5(variable: Any) -> np.ndarray:
-    """Return the value of a variable in a dtype that HDF5 supports: bfloat16 is converted to float32."""
-    value = np.asarray(keras.ops.convert_to_numpy(variable.value))
-    return value if value.dtype.kind in "fiub" and value.dtype.itemsize > 1 else value.astype(np.float32)

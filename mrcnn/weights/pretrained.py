@@ -80,7 +80,10 @@ def imagenet_weights(architecture: object = "resnet50", verbose: int = 1) -> Pat
     source = _download(url, cache_dir() / url.rsplit("/", 1)[-1], IMAGENET_MD5[architecture], verbose)
 
     from mrcnn.weights import classic_h5
+    from mrcnn.weights.tensors import open_weights
 
+    with open_weights(source):  # Keras, which reads the file next, follows links to other files
+        pass
     backbone = build_backbone(architecture)
     copy_application_weights(build_application(architecture, weights=str(source)), backbone, architecture)
     classic_h5.save(backbone, path)

@@ -1,25 +1,27 @@
-"""Weights that keras.callbacks.ModelCheckpoint saved in training load in both modes."""
+"""Files in Keras' layout, such as keras.callbacks.ModelCheckpoint writes, load in both modes, whichever mode wrote them."""
 import numpy as np
 import pytest
 
 from tests.training.small import small_model, weights_of
 
 
-@pytest.fixture(scope="module")
-def best(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("best")
-    model = small_model("training", folder, SEED=5)
-    model.compile(0.01, 0.9)
+@pytest.fixture(scope="module", params=["training", "inference"])
+def saved(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    model = small_model(request.param, folder, SEED=5)
+    if request.param == "training":
+        model.compile(0.01, 0.9)
     model.keras_model.save_weights(folder / "best.weights.h5")
     return str(folder / "best.weights.h5"), weights_of(model.keras_model)
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_keras_weights_of_training_load_in_both_modes(best, tmp_path, mode):
-    path, expected = best
+def test_a_file_of_either_mode_loads_in_both(saved, tmp_path, mode):
+    path, expected = saved
     # what differs between training and detection in a user's two configurations does not matter
     model = small_model(mode, tmp_path, SEED=6, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=0.5)
-    assert model.load_weights(path, by_name=True) is None
+    report = model.load_weights(path)
+    assert not report.missing and not report.unused and len(report.matched) == len(expected)
     assert model.keras_model.unloaded_layers == ()
     found = weights_of(model.keras_model)
     assert set(found) == set(expected)
@@ -27,9 +29,12 @@ def test_keras_weights_of_training_load_in_both_modes(best, tmp_path, mode):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-def test_layers_cannot_be_excluded_from_them(best, tmp_path):
-    with pytest.raises(ValueError, match="classic layout"):
-        small_model("inference", tmp_path).load_weights(best[0], exclude=["mrcnn_mask"])
+def test_layers_can_be_excluded(saved, tmp_path):
+    model = small_model("inference", tmp_path, SEED=6)
+    before = weights_of(model.keras_model, "mrcnn_mask")
+    assert model.load_weights(saved[0], exclude=["mrcnn_mask"]).excluded == ["mrcnn_mask/kernel", "mrcnn_mask/bias"]
+    for name, value in weights_of(model.keras_model, "mrcnn_mask").items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_a_missing_file_raises_with_its_name(tmp_path):

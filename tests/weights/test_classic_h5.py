@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mrcnn.weights import classic_h5
-from mrcnn.weights.classic_h5 import WeightsError
+from mrcnn.weights.tensors import WeightsError, read_names, write_names
 from tests.weights.small import LAYOUT, same_values, small_model, values_of, write_layout
 
 
@@ -184,9 +184,10 @@ def test_files_of_other_kinds_are_told_apart(tmp_path):
     (tmp_path / "page.h5").write_text("<html>not found</html>")
     with pytest.raises(WeightsError, match="page.h5: not a complete HDF5 file"):
         classic_h5.load(model, tmp_path / "page.h5")
-    model.save_weights(tmp_path / "new.weights.h5")
-    with pytest.raises(WeightsError, match="Keras 3 .weights.h5 file: load it with keras_model.load_weights"):
-        classic_h5.load(model, tmp_path / "new.weights.h5")
+    with h5py.File(tmp_path / "table.h5", "w") as file:
+        file["pressure"] = np.zeros(3)
+    with pytest.raises(WeightsError, match="table.h5: not a weight file: .*it holds 1 group .pressure"):
+        classic_h5.load(model, tmp_path / "table.h5")
 
 
 def test_a_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, monkeypatch):
@@ -207,9 +208,9 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, 
 def test_a_list_too_long_for_one_attribute_is_split_and_read_back(tmp_path):
     names = [f"a_rather_long_name_of_a_layer_{number:05d}" for number in range(4000)]
     with h5py.File(tmp_path / "w.h5", "w") as file:
-        classic_h5._write_names(file, "layer_names", names)
+        write_names(file, "layer_names", names)
         assert "layer_names" not in file.attrs and "layer_names0" in file.attrs
-        assert classic_h5._read_names(file, "layer_names") == names
+        assert read_names(file, "layer_names") == names
 
 
 def test_bfloat16_weights_are_written_as_float32(tmp_path):

@@ -1,0 +1,119 @@
+"""Reading HDF5 files of strangers: every object of a file is checked before any value is read.
+
+An HDF5 file can make its reader open other files of the machine (external links, external storage, virtual data sets), and a
+damaged one can declare sizes far beyond its own, or fail in h5py with errors of many kinds.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+# Errors that h5py raises on damaged files.
+DAMAGE = (OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
+# A weight file of ResNet-101 has about a thousand objects; Keras' layout has three times as many.
+MAX_OBJECTS = 100_000
+# Filters that are part of HDF5 or h5py. Others are plugins, for which HDF5 would load a library.
+FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_SZIP,
+           h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_LZF)  # fmt: skip
+
+
+class Hdf5Error(ValueError):
+    """An HDF5 file that is damaged, or that refers to other files."""
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading, and check all of its objects.
+
+    Use the block for reading alone: errors that h5py raises in it are reported as damage of the file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The file. It has no link and no data set that leads to another file, and its attributes fit into memory. The shape and
+        dtype of a data set are those that the file declares: compare them with what you expect before you read it.
+
+    Raises:
+        Hdf5Error: the file is not HDF5, is damaged, or refers to other files.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            try:
+                _check_objects(file.id, os.path.getsize(path))
+            except Hdf5Error as error:
+                raise Hdf5Error(f"{path}: {error}") from None
+            yield file
+    except (Hdf5Error, FileNotFoundError, PermissionError):
+        raise
+    except DAMAGE as error:
+        raise Hdf5Error(f"{path}: not a complete HDF5 file ({type(error).__name__}: {error}). If it was downloaded or copied, "
+                        "do that again") from error
+
+
+def _check_objects(root: h5py.h5g.GroupID, file_bytes: int) -> None:
+    """Check every link, attribute and data set of a file, from its root down.
+
+    h5py's low-level interface is several times as fast here, and does not interpret what it opens.
+    """
+    pending, seen = [(b"", root)], set()
+    while pending:
+        path, item = pending.pop()
+        address = h5py.h5o.get_info(item).addr
+        if address in seen:  # a second link to the same object; groups may even contain each other
+            continue
+        seen.add(address)
+        if len(seen) > MAX_OBJECTS:
+            raise Hdf5Error(f"it has more than {MAX_OBJECTS} objects, far beyond a file of weights")
+        _check_attributes(_text(path), item, file_bytes)
+        if isinstance(item, h5py.h5d.DatasetID):
+            _check_storage(_text(path), item)
+        elif isinstance(item, h5py.h5g.GroupID):
+            for name in item:
+                child = path + b"/" + name
+                if _is_hard_link(item, name, _text(child)):
+                    pending.append((child, h5py.h5o.open(item, name)))
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace") or "/"
+
+
+def _is_hard_link(group: h5py.h5g.GroupID, name: bytes, path: str) -> bool:
+    """Return whether a link is a hard link. A soft link is a path in the same file, whose objects have hard links too.
+
+    Raises:
+        Hdf5Error: it is a link of any other kind.
+    """
+    kind = group.links.get_info(name).type
+    if kind not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
+        raise Hdf5Error(f"{path} is a link to another file, and such links are not followed. Use a file that holds its own "
+                        "data")
+    return kind == h5py.h5l.TYPE_HARD
+
+
+def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID, file_bytes: int) -> None:
+    """Refuse attributes that declare more bytes than the file has; they are never compressed."""
+    for number in range(h5py.h5a.get_num_attrs(item)):
+        attribute = h5py.h5a.open(item, index=number)
+        size = attribute.get_space().get_simple_extent_npoints() * attribute.get_type().get_size()
+        if size > file_bytes:
+            raise Hdf5Error(f"an attribute of {path} declares {size} bytes, more than the file has")
+
+
+def _check_storage(path: str, dataset: h5py.h5d.DatasetID) -> None:
+    """Refuse a data set whose values lie outside the file, or that needs a plugin to be decoded."""
+    stored = dataset.get_create_plist()
+    is_virtual = stored.get_layout() == h5py.h5d.VIRTUAL
+    if is_virtual or stored.get_external_count():
+        kind = "a virtual data set" if is_virtual else "stored externally"
+        raise Hdf5Error(f"{path} is {kind}: its values lie in another file, which is not read. Use a file that holds its own "
+                        "data")
+    filters = [stored.get_filter(number)[0] for number in range(stored.get_nfilters())]
+    plugins = [number for number in filters if number not in FILTERS]
+    if plugins:
+        raise Hdf5Error(f"{path} is compressed with filter {plugins[0]}, a plugin, which is not loaded. Use a file with gzip "
+                        "or without compression")

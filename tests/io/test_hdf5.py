@@ -1,0 +1,94 @@
+"""HDF5 files that lead to other files of the machine are refused before a value is read, and damage is reported as such."""
+import h5py
+import numpy as np
+import pytest
+
+from mrcnn.io.hdf5 import Hdf5Error, open_hdf5
+
+
+def _file(path, fill):
+    with h5py.File(path, "w") as file:
+        fill(file)
+    return path
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file whose values no other file may show, and the same values without a format."""
+    (tmp_path / "secret.bin").write_bytes(np.arange(4, dtype=np.float32).tobytes())
+    return _file(tmp_path / "secret.h5", lambda file: file.create_dataset("x", data=np.arange(4.0)))
+
+
+def _external_link(file, secret):
+    file.create_group("a/b")["x"] = h5py.ExternalLink(str(secret), "/x")
+
+
+def _soft_link_through_an_external_link(file, secret):
+    file["door"] = h5py.ExternalLink(str(secret), "/")
+    file["x"] = h5py.SoftLink("/door/x")
+
+
+def _external_storage(file, secret):
+    file.create_dataset("x", (4,), "f4", external=[(str(secret.with_suffix(".bin")), 0, 16)])
+
+
+def _virtual(file, secret):
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource(str(secret), "x", (4,))
+    file.create_virtual_dataset("x", layout)
+
+
+@pytest.mark.parametrize("fill, words", [
+    (_external_link, "/a/b/x is a link to another file"), (_soft_link_through_an_external_link, "/door is a link to another"),
+    (_external_storage, "/x is stored externally"), (_virtual, "/x is a virtual data set")])  # fmt: skip
+def test_what_leads_to_another_file_is_refused(tmp_path, secret, fill, words):
+    path = _file(tmp_path / "w.h5", lambda file: fill(file, secret))
+    with pytest.raises(Hdf5Error, match=f"w.h5: {words}.*Use a file that holds its own data"):
+        with open_hdf5(path):
+            pytest.fail("the file was opened")
+
+
+def test_a_filter_that_would_load_a_library_is_refused(tmp_path):
+    def fill(file):
+        stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        stored.set_chunk((4,))
+        stored.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, ())  # Zstandard, if its plugin is installed
+        h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_FLOAT, h5py.h5s.create_simple((4,)), stored)
+
+    with pytest.raises(Hdf5Error, match="/x is compressed with filter 32015, a plugin"):
+        with open_hdf5(_file(tmp_path / "w.h5", fill)):
+            pass
+
+
+def test_what_stays_in_the_file_is_opened(tmp_path):
+    def fill(file):
+        file["a/x"] = np.ones(3)
+        file["a/again"] = file["a/x"]
+        file["a/root"] = file["/"]  # groups that contain each other
+        file["soft"], file["dangling"] = h5py.SoftLink("/a/x"), h5py.SoftLink("/nothing")
+        file.create_dataset("packed", data=np.zeros(1000), compression="gzip", shuffle=True)
+        file.attrs["empty"], file.attrs["names"] = np.zeros(0), np.array([b"a", b"b"])
+
+    with open_hdf5(_file(tmp_path / "w.h5", fill)) as file:
+        assert file["soft"][()].tolist() == [1, 1, 1] and not file["packed"][()].any()
+
+
+def test_damage_is_reported_with_the_file(tmp_path):
+    path = _file(tmp_path / "w.h5", lambda file: file.create_dataset("x", data=np.ones(3)))
+    with pytest.raises(Hdf5Error, match=r"w.h5: not a complete HDF5 file \(KeyError: .*absent"):
+        with open_hdf5(path) as file:
+            file["absent"]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(Hdf5Error, match=r"w.h5: not a complete HDF5 file \(OSError: .*truncated"):
+        with open_hdf5(path):
+            pass
+    with pytest.raises(FileNotFoundError):
+        with open_hdf5(tmp_path / "gone.h5"):
+            pass
+
+
+def test_groups_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn.io.hdf5.MAX_OBJECTS", 20)
+    with pytest.raises(Hdf5Error, match="more than 20 objects"):
+        with open_hdf5(_file(tmp_path / "w.h5", lambda file: [file.create_group(f"g{n}") for n in range(20)])):
+            pass

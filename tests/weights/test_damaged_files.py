@@ -1,0 +1,69 @@
+"""Weight files that are damaged or hostile: our own error with the file's name, and nothing is changed."""
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.weights import classic_h5, pretrained
+from mrcnn.weights.tensors import WeightsError
+from tests.weights.damage import HOSTILE, VARIANTS, rewrite, try_variants, write_secret
+from tests.weights.small import same_values, small_model
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5"])
+def test_a_damaged_weight_file_loads_or_is_refused_with_its_name(tmp_path, name):
+    source, path = small_model(seed=1), tmp_path / name
+    (source.save_weights if name == "w.weights.h5" else lambda path: classic_h5.save(source, path))(path)
+    target = small_model(seed=2)
+    assert VARIANTS // 4 < try_variants(path, lambda: classic_h5.load(target, path)) < VARIANTS
+
+
+@pytest.fixture
+def in_folder_with_a_secret(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_secret(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("write, words", HOSTILE)
+@pytest.mark.parametrize("name, tensor", [("w.h5", "conv1/conv1/bias:0"), ("w.weights.h5", "layers/conv2d/vars/1")])
+def test_a_weight_file_cannot_show_another_file(in_folder_with_a_secret, name, tensor, write, words):
+    path, model = in_folder_with_a_secret / name, small_model()
+    (model.save_weights if name == "w.weights.h5" else lambda path: classic_h5.save(model, path))(path)
+    rewrite(path, tensor, write)
+    with pytest.raises(WeightsError, match=f"{name}: .*{words}"):
+        classic_h5.load(model, path)
+    assert same_values(model, small_model())
+
+
+@pytest.mark.parametrize("write, words", HOSTILE)
+def test_imagenet_weights_cannot_show_another_file(in_folder_with_a_secret, monkeypatch, write, words):
+    monkeypatch.setenv("MRCNN_CACHE", str(in_folder_with_a_secret))
+    path = in_folder_with_a_secret / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    classic_h5.save(small_model(), path)
+    rewrite(path, "conv1/conv1/bias:0", write)
+    monkeypatch.setattr(pretrained, "download", lambda url, path, *args: path)
+    with pytest.raises(WeightsError, match=f"notop.h5: .*{words}"):
+        pretrained.imagenet_weights("resnet50")
+
+
+def test_a_shape_beyond_the_models_is_refused_before_it_is_read(tmp_path):
+    """A few kilobytes that declare 8 TiB."""
+    path, model = tmp_path / "w.h5", small_model()
+    classic_h5.save(model, path)
+    rewrite(path, "conv1/conv1/bias:0",
+             lambda group, name: group.create_dataset(name, (2**20, 2**21), "f4", chunks=(2**10, 2**10), compression="gzip"))
+    with pytest.raises(WeightsError, match=r"conv1/bias: \(1048576, 2097152\) in the file, \(4,\) in the model"):
+        classic_h5.load(model, path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    source, target, path = small_model(seed=1), small_model(seed=2), tmp_path / "w.h5"
+    kernel = keras.ops.convert_to_numpy(source.get_layer("rpn_model").get_layer("rpn_conv_shared").kernel).copy()
+    kernel[0, 0, 1, 2] = value
+    source.get_layer("rpn_model").get_layer("rpn_conv_shared").kernel.assign(kernel)
+    classic_h5.save(source, path)
+    with pytest.raises(WeightsError, match=r"w.h5: weights of layer rpn_conv_shared are NaN or infinite .*kernel.*earlier"):
+        classic_h5.load(target, path)
+    assert same_values(target, small_model(seed=2))
+    assert len(classic_h5.load(target, path, exclude=["rpn_conv_shared"]).matched) == 10
