@@ -1,6 +1,5 @@
 """Finding the files that a data file names, which often lie elsewhere than it says: the paths of another machine, URLs."""
 
-import itertools
 import os
 import re
 import unicodedata
@@ -73,16 +72,10 @@ class FileFinder:
             DataError: the name is a URL and there is no such file, or there are several files of that name, or it is not a
                 name. The message does not repeat the name, so that files with the same fault have the same message.
         """
-        is_url = "://" in name or name.startswith("data:")
-        stated = None
-        for folder, place in itertools.product(self.folders, [name, *other_names]) if not is_url else ():
-            try:
-                path = inside(folder, place, f"its {field}", allow_outside=self.allow_outside)
-            except OutsideError:
-                break
-            stated = stated or Found(path, folder)
-            if self._is_listed(path):
-                return Found(path, folder)
+        found = self.at_place(name, *other_names)
+        if found is not None:
+            return found
+        stated = self._stated(self.folders[0], name)
         matches = self._matches(name)
         if len(matches) == 1:
             return self._noted(matches[0], stated, field)
@@ -91,11 +84,37 @@ class FileFinder:
         if stated is not None:
             return stated
         missing = f"and no file in {self.root} has its name"
-        if is_url:
+        if _is_url(name):
             raise DataError(f"its {field} is a URL, {missing}: download the images into that folder")
         raise OutsideError(f"its {field} leads out of the data set's folder, {missing}: copy the images into it, or, if the "
                            "path exists on this computer and you trust this data set, allow it (allow_outside=True, "
                            "--allow-outside)")  # fmt: skip
+
+    def at_place(self, *names: str) -> Found | None:
+        """Return the first of some names that is a file at its place in one of the folders, None if there is none.
+
+        Args:
+            *names: see `find`. Those that lead out of the folders are passed over.
+        """
+        for folder in self.folders:
+            for name in names:
+                found = self._stated(folder, name)
+                if found is not None and self._is_listed(found.path):
+                    return found
+        return None
+
+    def _stated(self, folder: Path, name: str) -> Found | None:
+        """Return the place of a name, None if it leads out of the folder or is a URL.
+
+        Raises:
+            DataError: it is not the name of a file.
+        """
+        if _is_url(name):
+            return None
+        try:
+            return Found(inside(folder, name, "its name", allow_outside=self.allow_outside), folder)
+        except OutsideError:
+            return None
 
     def _is_listed(self, path: Path) -> bool:
         """Return whether a file exists: a folder is listed once, which is faster than a question for each of its files."""
@@ -151,6 +170,10 @@ class FileFinder:
 
     def _is_passed_over(self, folder: str) -> bool:
         return folder.startswith(".") or folder == "__MACOSX" or folder.lower().rstrip("0123456789") in self._elsewhere
+
+
+def _is_url(name: str) -> bool:
+    return "://" in name or name.startswith("data:")
 
 
 def _key(name: str) -> str:

@@ -80,7 +80,7 @@ def test_what_is_not_found_says_why(folder):
     for name in ("h.jpg", "m.jpg"):
         assert find(folder, name) == (name, None), "hidden files are not found"
     with pytest.raises(DataError, match=r"its imagePath is a URL, and no file in .*set has its name: download") as url:
-        FileFinder([folder], folder).find("https://host.example/x.jpg", "imagePath")
+        FileFinder([folder], folder).find("https://host.example/x.jpg", field="imagePath")
     assert not isinstance(url.value, OutsideError)
     for name in ("https://[", "data:image/png;base64,AAAA", "://"):
         with pytest.raises(DataError, match="is a URL"):

@@ -125,8 +125,9 @@ def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings
     if objects.empty_images:
         message = f"{objects.empty_images} of {objects.images} images have no annotations"
         findings.add("image_without_objects", Place(part.name), message)
-    for where, reason in part.skipped():
-        findings.add("left_out", Place(part.name), f"{where}: {reason}")
+    for kind, entries in (("left_out", part.skipped()), ("noted", part.notes())):
+        for where, reason in entries:
+            findings.add(kind, Place(part.name), f"{where}: {reason}")
     return objects
 
 

@@ -38,6 +38,7 @@ KINDS = {
     "annotation_id_collision": Kind(ERROR, "annotations that share an id", "renumber the annotations; --fix does this"),
     "annotation_orphan": Kind(ERROR, "annotations of unlisted images", "list the image; --fix drops the annotations"),
     "file_listed_twice": Kind(WARNING, "files listed as two images", "merge the two entries and their annotations"),
+    "noted": Kind(INFO, "entries the reader mended or passed over", "nothing, if what it did is right"),
     "left_out": Kind(ERROR, "entries the reader skipped", "correct the entry at the given place"),
     "fields_missing": Kind(INFO, "annotations with missing fields",
                            "pycocotools needs id, area, bbox and iscrowd; --fix adds them"),

@@ -87,6 +87,7 @@ class Part:
         categories: names by id.
         annotations: returns the annotations of the image at an index in `images`. May raise DataError.
         skipped: returns (where, reason) of each entry that the reader skipped.
+        notes: returns (where, note) of each entry that it mended.
         content: the whole JSON for COCO; None for other formats.
         rewritten: for COCO, what `unify_numbers` changed in `content`.
     """
@@ -97,6 +98,7 @@ class Part:
     images: list[CheckedImage]
     annotations: Callable[[int], list[Labelled]]
     skipped: Callable[[], list[tuple[Any, str]]] = field(default=list)
+    notes: Callable[[], list[tuple[Any, str]]] = field(default=list)
     content: dict[str, Any] | None = None
     rewritten: list[str] = field(default_factory=list)
 
@@ -199,7 +201,7 @@ def dataset_part(dataset: Dataset, name: str = "", path: Path | str = "") -> Par
     images = [_image(dataset, i, folder if path else None) for i in range(len(dataset.image_info))]
     categories: dict[int | str, str] = dict(enumerate(dataset.class_names[1:], start=1))
     return Part(name, str(path), categories, images, partial(_annotations, dataset),
-                lambda: list(getattr(dataset, "skipped", ())))
+                lambda: list(getattr(dataset, "skipped", ())), lambda: list(getattr(dataset, "notes", ())))
 
 
 def _image(dataset: Dataset, image_id: int, folder: Path | None) -> CheckedImage:

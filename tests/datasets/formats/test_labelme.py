@@ -12,8 +12,9 @@ from mrcnn.base.errors import DataError
 from mrcnn.datasets.catalog import recognise_format
 from mrcnn.datasets.formats.labelme.dataset import open_subset, subsets
 from mrcnn.loading.sample import SampleSettings, make_sample
+from mrcnn.tools.doctor import check_dataset
 from mrcnn.tools.write.coco import write_coco
-from tests.datasets.formats.labelme_files import box, png, ring, shape, write
+from tests.datasets.formats.labelme_files import SIZE, box, png, ring, save_image, shape, write
 from tests.recorded_stages import RecordedStages
 from tests.shared_data import shared_path
 
@@ -197,7 +198,7 @@ def test_unusable_shape_is_skipped_and_reported(tmp_path, fault, reason):
     ("{", "a.json is not valid JSON"),
     ('{"shapes": {}, "imagePath": "a.png"}', "'shapes' is {}, expected a list"),
     ('{"shapes": [], "imagePath": 3}', "'imagePath' is 3, expected text"),
-    ('{"shapes": [], "imagePath": ""}', "imagePath is ''"),
+    ('{"shapes": [], "imagePath": ""}', "is '', expected the name of a file"),
     ('{"imagePath": "a.png"}', "no field 'shapes'"),
     ('{"shapes": [], "imagePath": "gone.png"}', "gone.png cannot be read, and it has no imageHeight and imageWidth"),
     ('{"shapes": [], "imagePath": "gone.png", "imageHeight": 0, "imageWidth": 9}', "no imageHeight"),
@@ -206,7 +207,7 @@ def test_unusable_shape_is_skipped_and_reported(tmp_path, fault, reason):
     ('{"shapes": [], "imagePath": "a.png", "imageHeight": 30, "imageWidth": 60}', "was annotated at 30 x 60"),
 ])  # fmt: skip
 def test_unusable_file_is_an_error_or_skipped_next_to_usable_ones(tmp_path, text, message):
-    path = write(tmp_path, [])
+    path = write(tmp_path, [], image="gone" not in text)
     path.write_text(text)
     with pytest.raises(DataError, match=r"a\.json") as error:
         open_subset(path)
@@ -218,13 +219,56 @@ def test_unusable_file_is_an_error_or_skipped_next_to_usable_ones(tmp_path, text
     assert where == "a.json" and message in reason
 
 
-@pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "sub/../../a.png", "C:\\a.png", "..\\a.png"])
-def test_image_path_out_of_the_folder_is_rejected(tmp_path, name):
+@pytest.mark.parametrize("name", ["/etc/x.png", "../x.png", "sub/../../x.png", "C:\\x.png", "..\\x.png"])
+def test_file_whose_image_path_leads_out_of_the_folder_is_skipped(tmp_path, name):
+    save_image(tmp_path / "x.png", SIZE)
     write(tmp_path / "set", [shape("cat", SQUARE)], "b")
-    write(tmp_path / "set", [shape("cat", SQUARE)], imagePath=name)
-    with pytest.raises(DataError, match="a.json: imagePath is .*allow_outside"):
-        load(tmp_path / "set")
+    write(tmp_path / "set", [shape("cat", SQUARE)], image=False, imagePath=name)
+    dataset = load(tmp_path / "set")
+    assert [info["id"] for info in dataset.image_info] == ["b"]
+    ((where, reason),) = dataset.skipped
+    assert where == "a.json" and "its imagePath leads out of the data set's folder" in reason and "--allow-outside" in reason
     assert load(tmp_path / "set", allow_outside=True).num_images == 2
+
+
+FOUND_IN_IMAGES = "its file is not where its imagePath says, but was found by its name in images/"
+
+
+@pytest.mark.parametrize(("given", "image", "note"), [
+    ("/home/me/photographs/a.png", "deep/a.png", "its imagePath does not exist: the image of that name beside it is used"),
+    ("D:\\photographs\\a.png", "deep/a.png", "its imagePath does not exist: the image of that name beside it is used"),
+    ("..\\..\\..\\a.png", "deep/a.png", "its imagePath does not exist: the image of that name beside it is used"),
+    ("old.png", "deep/mine.JPG", "its imagePath does not exist: the image beside it with its own name is used"),
+    ("/home/me/photographs/a.png", "images/a.png", FOUND_IN_IMAGES), ("my%20cat.png", "images/my cat.png", FOUND_IN_IMAGES),
+])  # fmt: skip
+def test_image_of_another_computer_is_found_by_its_name(tmp_path, given, image, note):
+    write(tmp_path, [shape("cat", SQUARE)], "deep/mine", image=False, imagePath=given)
+    save_image((tmp_path / "deep" / "x.png"), SIZE)
+    (tmp_path / image).parent.mkdir(exist_ok=True)
+    save_image(tmp_path / image, SIZE)
+    dataset = load(tmp_path)
+    assert dataset.image_info[0]["path"] == str(tmp_path / image) and dataset.load_image(0).shape == (40, 60, 3)
+    assert dataset.notes == [("deep/mine.json", note)] and dataset.skipped == []
+    report = check_dataset(tmp_path)
+    assert [(f.kind, f.message) for f in report.findings if f.kind == "noted"] == [("noted", f"deep/mine.json: {note}")]
+
+
+def test_image_in_the_file_comes_before_an_image_elsewhere(tmp_path):
+    data = png(np.full((40, 60), 77, np.uint8))
+    write(tmp_path, [shape("cat", SQUARE)], "deep/mine", image=False, imagePath="/home/me/a.png", imageData=data)
+    (tmp_path / "images").mkdir()
+    save_image(tmp_path / "images" / "a.png", SIZE)
+    assert load(tmp_path).load_image(0)[0, 0, 0] == 77
+
+
+def test_image_of_a_name_that_several_files_have_is_reported(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        save_image(tmp_path / folder / "x.png", SIZE)
+    write(tmp_path, [shape("cat", SQUARE)], "b")
+    write(tmp_path, [shape("cat", SQUARE)], image=False, imagePath="/home/me/x.png")
+    ((where, reason),) = load(tmp_path).skipped
+    assert where == "a.json" and "several files" in reason and "have the name in its imagePath" in reason
 
 
 def test_image_path_may_contain_parent_folders_inside_the_data_set(tmp_path):
@@ -341,9 +385,9 @@ def test_files_and_folders_are_recognised(tmp_path):
     assert recognise_format(path) == recognise_format(tmp_path / "set") == "labelme"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.json").write_text('{"shapes": []}')
-    with pytest.raises(DataError, match="labelme: no JSON file with shapes and imagePath"):
+    with pytest.raises(DataError, match=r"labelme \(no JSON file with shapes and imagePath"):
         recognise_format(tmp_path / "other")
-    with pytest.raises(DataError, match="labelme: the JSON has no shapes and imagePath"):
+    with pytest.raises(DataError, match=r"labelme \(the JSON has no shapes and imagePath"):
         recognise_format(tmp_path / "other" / "a.json")
 
 

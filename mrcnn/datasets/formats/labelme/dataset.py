@@ -36,7 +36,6 @@ from mrcnn.geometry.boxes import Integer, Number
 from mrcnn.io.images import open_image
 from mrcnn.io.json_fields import json_outline, read_json
 from mrcnn.io.orientation import turn_upright
-from mrcnn.io.paths import OutsideError
 
 # number of files examined to recognise a folder
 _LOOKED_AT = 20
@@ -84,7 +83,7 @@ def open_subset(
         The data set, not prepared. Its `skipped` lists what was skipped, its `notes` what was repaired.
 
     Raises:
-        DataError: no file can be used, an imagePath points outside the folder, or the labels cannot be read.
+        DataError: no file can be used, or the labels cannot be read.
         ValueError: line_width is not above 0.
     """
     if not 0 < line_width < float("inf"):
@@ -183,8 +182,6 @@ def _read_all(
     chunk = max(min(len(names) // (4 * max(workers, 1)), 64), 1)
     results = map_tasks(partial(_read_one, settings=settings), names, workers, chunk)
     for name, (file, error) in tracked(zip(names, results, strict=True), progress, len(names)):
-        if isinstance(error, OutsideError):
-            raise error
         if file is not None:
             files.append(file)
         elif isinstance(error, OtherJsonError):

@@ -4,8 +4,11 @@ import base64
 import binascii
 import io
 import os
+import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,11 @@ from mrcnn.base.errors import DataError
 from mrcnn.datasets.formats.labelme.shapes import LINE_WIDTH, Instance, Shape, parse_shape, to_instances
 from mrcnn.geometry.boxes import Number
 from mrcnn.io import images
+from mrcnn.io.file_finder import FileFinder, Found
 from mrcnn.io.json_fields import field as take
 from mrcnn.io.json_fields import is_kind, read_json, shown
 from mrcnn.io.orientation import read_header, turned_size
-from mrcnn.io.paths import inside, refuse_link
+from mrcnn.io.paths import refuse_link
 
 # maximum distance in pixels of a point outside the image that it was drawn on
 _SLACK = 2
@@ -37,12 +41,14 @@ class ReadSettings:
         line_width: see `labelme.open_subset`.
         hole_label: see `labelme.open_subset`.
         allow_outside: see `labelme.open_subset`.
+        opened: differs each time that the data set is opened.
     """
 
     root: str
     line_width: Number = LINE_WIDTH
     hole_label: str | None = None
     allow_outside: bool = False
+    opened: int = field(default_factory=time.monotonic_ns)
 
 
 @dataclass
@@ -81,7 +87,7 @@ def read_labelme(name: str, settings: ReadSettings) -> LabelmeFile:
         settings: how to read it.
 
     Raises:
-        OutsideError: its imagePath points outside the folder of the data set.
+        OutsideError: its imagePath leads out of the folder of the data set, which has no image of that name.
         OtherJsonError: it is not a labelme file.
         DataError: the file cannot be used for another reason.
     """
@@ -98,24 +104,52 @@ def read_labelme(name: str, settings: ReadSettings) -> LabelmeFile:
             shapes.append(parse_shape(record, where, settings.line_width))
         except DataError as error:
             file.skip(where, str(error))
-    file.image = str(_image_path(content, name, settings))
+    _find_image(file, content, settings)
     _find_size(file, content, path, shapes)
     file.instances = to_instances(shapes, file.size, settings.hole_label, file.skip)
     return file
 
 
-def _image_path(content: Mapping[str, Any], name: str, settings: ReadSettings) -> Path:
-    """Find the image file: imagePath is relative to the JSON, and may lead upwards, but not out of the root."""
-    where = f"{name}: imagePath"
-    given = take(content, "imagePath", str, name)
-    path = inside(Path(settings.root, name).parent, given, where, allow_outside=True)
-    if settings.allow_outside:
-        return path
-    # an absolute name stays absolute, and is refused
-    joined = os.path.normpath(os.path.join(os.path.dirname(name), given.replace("\\", "/")))
-    path = inside(settings.root, joined, where)
-    refuse_link(path, settings.root, where)
-    return path
+def _find_image(file: LabelmeFile, content: Mapping[str, Any], settings: ReadSettings) -> None:
+    """Set the image file: imagePath is relative to the JSON, and may lead upwards, but not out of the root.
+
+    If there is no such file, as when the annotations come from another computer, it is the file of that name or else of the
+    name of the JSON beside it, or that of the name of imagePath elsewhere in the root. An image in the JSON comes before the
+    last two.
+    """
+    given = take(content, "imagePath", str, file.name)
+    finder, folder = _finder(settings.root, settings.allow_outside, settings.opened), os.path.dirname(file.name)
+    # an absolute name stays absolute
+    joined = os.path.normpath(os.path.join(folder, given.replace("\\", "/"))) if given else given
+    beside = os.path.join(folder, re.split(r"[\\/]", given)[-1] or file.name)
+    found = finder.at_place(joined)
+    if found is None:
+        found = finder.at_place(beside)
+        if found is not None:
+            file.notes.append((file.name, "its imagePath does not exist: the image of that name beside it is used"))
+        elif embedded_image(content) is not None:
+            found = Found(Path(settings.root, beside), finder.root)
+        else:
+            found = _of_same_name(file, finder) or finder.find(joined, field="imagePath")
+            file.notes += [(file.name, found.note)] if found.note else []
+    if not settings.allow_outside:
+        refuse_link(found.path, settings.root, f"{file.name}: imagePath")
+    file.image = str(found.path)
+
+
+@lru_cache(maxsize=1)
+def _finder(root: str, allow_outside: bool, opened: int) -> FileFinder:
+    """Return the finder of a process for a data set, which lists its folder anew each time the data set is opened."""
+    return FileFinder([root], root, allow_outside=allow_outside)
+
+
+def _of_same_name(file: LabelmeFile, finder: FileFinder) -> Found | None:
+    """Find the only image beside a file that has its name."""
+    stem = os.path.splitext(file.name)[0]
+    found = [finder.at_place(stem + ending) for suffix in images.IMAGE_SUFFIXES for ending in (suffix, suffix.upper())]
+    same = [one for one in found if one is not None]
+    note = "its imagePath does not exist: the image beside it with its own name is used"
+    return same[0]._replace(note=note) if len(same) == 1 else None
 
 
 def embedded_image(content: Mapping[str, Any]) -> bytes | None:
