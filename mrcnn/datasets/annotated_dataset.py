@@ -50,6 +50,7 @@ class AnnotatedDataset(Dataset):
         self.skipped: list[tuple[Any, str]] = []
         self.notes: list[tuple[Any, str]] = []
         self._skipped_once: set[tuple[Any, str]] = set()
+        self._same_names: dict[str, str] = {}
         self.allow_outside = allow_outside
 
     def add_annotated_image(
@@ -80,6 +81,25 @@ class AnnotatedDataset(Dataset):
         if size is not None:
             info["height"], info["width"] = int(size[0]), int(size[1])
         self.add_image(self.source, image_id, None if path is None else str(path), annotations=annotations, **info)
+
+    def prepare(self, class_map: Mapping[str, str] | None = None) -> None:
+        """Number the classes and images; see `Dataset.prepare`. Classes of this source that have one name are one class.
+
+        Args:
+            class_map: see `Dataset.prepare`.
+        """
+        class_map = class_map or self._class_map or {}
+        first: dict[str, str] = {}
+        for info in self.class_info:
+            key, name = f"{info['source']}.{info['id']}", str(info["name"])
+            if info["source"] != self.source or key in class_map:
+                continue
+            if first.setdefault(name, key) != key:
+                self._same_names[key] = first[name]
+                self.notes.append((f"classes {first[name]} and {key}", "they have one name, and are read as one class"))
+                logger.warning("the classes %s and %s are both named %r, and are read as one class", first[name], key, name)
+        kept = {merged: self._same_names.get(into, into) for merged, into in class_map.items()}
+        super().prepare({**self._same_names, **kept})
 
     def skip(self, where: Any, reason: str) -> None:
         """Record that something is skipped. A repeated call has no effect.

@@ -17,19 +17,18 @@ from msgspec import Meta
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.annotated_dataset import is_ring
+from mrcnn.datasets.annotation_mending import FAR, mended_fields
 from mrcnn.datasets.ids import ById, Id, reread_fields, reread_note
 from mrcnn.geometry.rle import counts_fault, sum_faults, text_fault
 from mrcnn.io.json_fields import JsonList
 
-# A point further away than this many times the longer side of its image is a mistake, and rasterising an outline takes
-# memory in proportion to its length.
-FAR = 10
 # annotations whose packed counts are summed together: enough to be worth it, few enough to stay in the processor's cache
 _AT_ONCE = 128
 _NUMBERS = frozenset([int, float])
 _WHOLE = frozenset([int])
 _MAX_FLOAT = sys.float_info.max
 _Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]
+_Side = Annotated[float, Meta(gt=0, le=1e9)]
 
 
 class Checked(NamedTuple):
@@ -59,7 +58,7 @@ class PlainAnnotation(msgspec.Struct, gc=False):
     segmentation: Annotated[list[Annotated[list[float], Meta(min_length=6)]], Meta(min_length=1)]
     iscrowd: Literal[0, 1] | None = None
     area: Annotated[float, Meta(ge=0)] | None = None
-    bbox: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate] | None = None
+    bbox: tuple[_Coordinate, _Coordinate, _Side, _Side] | None = None
 
 
 _PLAIN = msgspec.json.Decoder(PlainAnnotation)
@@ -88,9 +87,10 @@ def check_annotations(annotations: Sequence[Any], images: ById[Mapping[str, Any]
             except DataError as error:
                 results[position] = _faulty(str(error))
                 continue
-            results[position] = _check(annotation, images, categories)
-            if results[position].fault is None and _is_packed(annotation["segmentation"]):
-                packed.append((position, annotation["segmentation"]))
+            results[position] = checked = _check(annotation, images, categories)
+            segmentation = (checked.mended or annotation)["segmentation"] if checked.fault is None else None
+            if segmentation.__class__ is dict and segmentation["counts"].__class__ is str:
+                packed.append((position, segmentation))
         sums = sum_faults([rle["counts"] for _, rle in packed], [rle["size"][0] * rle["size"][1] for _, rle in packed])
         for (position, _), fault in zip(packed, sums, strict=True):
             if fault:
@@ -121,16 +121,17 @@ def _is_within_reach(annotation: PlainAnnotation, images: Mapping[Id, Mapping[st
     image = images.get(annotation.image_id)
     if image is None or annotation.category_id not in categories:
         return False
-    farthest = FAR * max(image["height"], image["width"])
+    height, width = image["height"], image["width"]
+    if annotation.area is not None and annotation.area > height * width:
+        return False
+    farthest = FAR * max(height, width)
+    if annotation.bbox is not None and math.hypot(*annotation.bbox) > farthest:
+        return False
     for polygon in annotation.segmentation:
         # the norm of all coordinates is at least as large as any one of them
         if len(polygon) % 2 or math.hypot(*polygon) > farthest:
             return False
     return True
-
-
-def _is_packed(segmentation: Any) -> bool:
-    return segmentation.__class__ is dict and segmentation["counts"].__class__ is str
 
 
 def _check(annotation: Any, images: ById[Mapping[str, Any]], categories: ById[Any]) -> Checked:
@@ -142,25 +143,16 @@ def _check(annotation: Any, images: ById[Mapping[str, Any]], categories: ById[An
         return _faulty(images.fault(annotation.get("image_id"), "image_id", "images"))
     if category_id is None:
         return _faulty(categories.fault(annotation.get("category_id"), "category_id", "categories"))
-    fault = _fault(annotation, images[image_id]["height"], images[image_id]["width"])
-    if fault:
-        return _faulty(fault)
+    size = images[image_id]["height"], images[image_id]["width"]
     listed = {"image_id": image_id, "category_id": category_id}
-    notes = tuple(map(reread_note, reread_fields(annotation, listed)))
-    return Checked(image_id, category_id, mended={**annotation, **listed} if notes else None, notes=notes)
-
-
-def _fault(annotation: Mapping[str, Any], height: int, width: int) -> str | None:
-    """Return why an annotation of a known image and category cannot be used."""
-    if annotation.get("iscrowd") not in (None, 0, 1):
-        return "its iscrowd is neither 0 nor 1"
-    area: Any = annotation.get("area")
-    bbox: Any = annotation.get("bbox")
-    if area is not None and not (isinstance(area, int | float) and area.__class__ is not bool and 0 <= area <= _MAX_FLOAT):
-        return "its area is not a finite number of at least 0"
-    if bbox and not (bbox.__class__ is list and len(bbox) == 4 and reach(bbox) <= _MAX_FLOAT):
-        return "its bbox is not a list of four finite numbers"
-    return _segmentation_fault(annotation.get("segmentation"), height, width)
+    notes = [reread_note(field) for field in reread_fields(annotation, listed)]
+    readings = mended_fields(annotation, size)
+    notes += [f"its {field} {how}" for field, (_, how) in readings.items()]
+    if notes:
+        annotation = {**annotation, **listed, **{field: value for field, (value, _) in readings.items()}}
+    fault = "its iscrowd is neither 0 nor 1" if annotation.get("iscrowd") not in (None, 0, 1) else None
+    fault = fault or _segmentation_fault(annotation.get("segmentation"), *size)
+    return _faulty(fault) if fault else Checked(image_id, category_id, mended=annotation if notes else None, notes=tuple(notes))
 
 
 def _segmentation_fault(segmentation: Any, height: int, width: int) -> str | None:
@@ -172,7 +164,7 @@ def _segmentation_fault(segmentation: Any, height: int, width: int) -> str | Non
         return "its segmentation is neither a list of polygons nor an RLE"
     farthest, has_ring = FAR * max(height, width), False
     for polygon in segmentation:
-        if polygon.__class__ is not list:
+        if polygon.__class__ is not list or polygon and polygon[0].__class__ is list:
             return "its segmentation holds something other than polygons, lists [x1, y1, x2, y2, ...]"
         away = reach(polygon)
         if away > farthest:

@@ -2,10 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mrcnn.base.errors import DataError
+from mrcnn.io.json_fields import is_kind, whole
 
 # entries of labelme label files that are not classes
 NO_CLASSES = ("__ignore__", "_background_")
@@ -43,6 +45,25 @@ def read_class_names(labels: Iterable[object] | os.PathLike[str] | str) -> list[
     if not names:
         raise DataError(f"{where} names no class: expected one name on each line")
     return names
+
+
+def text_names(categories: Sequence[Any]) -> tuple[list[Any], list[tuple[str, str]]]:
+    """Write the names of categories as text: digits and part numbers are often written as numbers.
+
+    Args:
+        categories: entries of a COCO file, which may be anything.
+
+    Returns:
+        (categories, notes): a copy that shares the entries that are not changed; (place, note) of each that is.
+    """
+    entries, notes = list(categories), list[tuple[str, str]]()
+    for i, entry in enumerate(entries):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if is_kind(name, float):
+            number = whole(name)
+            entries[i] = {**entry, "name": str(name if number is None else number)}
+            notes.append((f"categories[{i}]", "its name is a number, and is read as text"))
+    return entries, notes
 
 
 def natural_key(label: str) -> tuple[list[tuple[str, int]], str]:

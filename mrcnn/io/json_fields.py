@@ -19,6 +19,8 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Stages, tracked, unseen
 
+# a note on a value of the places that `read_json` lists
+NULLED = "it is NaN or infinite, which JSON does not have, and is read as null"
 _KINDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 # Bytes of a JSON file to read at a time.
 _PIECE = 2**20
@@ -26,11 +28,14 @@ _DECODER = msgspec.json.Decoder()
 _Stamp = tuple[str, int, int]
 
 
-def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = None, progress: Stages | None = None) -> Any:
+def read_json(
+    path: Path | str, *, nonfinite: list[str] | None = None, lazy: str | None = None, progress: Stages | None = None
+) -> Any:
     """Read a JSON file.
 
     Args:
-        constants: True accepts NaN and infinities, for callers that report their location.
+        nonfinite: receives the place of each NaN and infinity, such as "images[0].license"; they are read as null, and the
+            caller reports them. None refuses NaN and Infinity.
         lazy: field of the top-level object to return as a `JsonList` if it is a list; for lists of millions of entries.
         progress: receives the stages reading, counted in MiB, and parsing.
 
@@ -38,7 +43,7 @@ def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = N
         The content: dict, list, str, number, bool or None.
 
     Raises:
-        DataError: the file is missing, is not valid JSON, contains NaN or infinity, or is nested too deeply.
+        DataError: the file is missing, is not valid JSON, contains NaN or Infinity that are refused, or is nested too deeply.
     """
     path, progress = Path(path), progress or unseen
     with _data_errors(path):
@@ -46,7 +51,7 @@ def read_json(path: Path | str, *, constants: bool = False, lazy: str | None = N
         with paused_collector(), progress(f"parsing {path.name}"):
             entries = None if lazy is None else text.entries(lazy)
             if entries is None:
-                return decode_json(text.content, constants=constants)
+                return decode_json(text.content, nonfinite)
             return {name: JsonList(entries) if name == lazy else decode_json(value) for name, value in text.fields.items()}
 
 
@@ -75,11 +80,11 @@ def _read(path: Path, progress: Stages) -> bytearray:
     return content.removeprefix(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else content
 
 
-def decode_json(text: bytes | bytearray | msgspec.Raw, *, constants: bool = False) -> Any:
+def decode_json(text: bytes | bytearray | msgspec.Raw, nonfinite: list[str] | None = None) -> Any:
     """Decode JSON text in UTF-8.
 
     Args:
-        constants: True accepts NaN and Infinity, which are not valid JSON but which Python writes.
+        nonfinite: see `read_json`. NaN and Infinity are not valid JSON, but Python writes them.
 
     Raises:
         ValueError: it is not valid JSON, or contains a number with more digits than Python converts.
@@ -88,7 +93,20 @@ def decode_json(text: bytes | bytearray | msgspec.Raw, *, constants: bool = Fals
     try:
         return _DECODER.decode(text)
     except (msgspec.MsgspecError, RecursionError):
-        return json.loads(str(memoryview(text), "utf-8"), parse_constant=None if constants else _refuse_constant)
+        value = json.loads(str(memoryview(text), "utf-8"), parse_constant=_refuse_constant if nonfinite is None else None)
+        return value if nonfinite is None else _nulled(value, nonfinite)
+
+
+def _nulled(value: Any, nonfinite: list[str], place: str = "") -> Any:
+    """Copy a JSON value with null for NaN and infinity, and list their places."""
+    if isinstance(value, dict):
+        return {name: _nulled(v, nonfinite, f"{place}.{name}" if place else name) for name, v in value.items()}
+    if isinstance(value, list):
+        return [_nulled(v, nonfinite, f"{place}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, float) and not is_kind(value, float):
+        nonfinite.append(place)
+        return None
+    return value
 
 
 def _refuse_constant(name: str) -> None:
@@ -221,7 +239,7 @@ def _outline(path: Path, stamp: _Stamp) -> dict[str, frozenset[str]]:
         if text.fields:
             first = {name: text.first_entry(name) for name in text.fields}
         else:
-            content = decode_json(text.content)
+            content = decode_json(text.content, [])
             first = {name: _first(value) for name, value in content.items()} if isinstance(content, dict) else {}
     _outlined[stamp] = text
     return {name: frozenset(entry) if isinstance(entry, dict) else frozenset() for name, entry in first.items()}

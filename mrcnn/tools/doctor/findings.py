@@ -33,6 +33,8 @@ KINDS = {
     "entry_malformed": Kind(ERROR, "malformed entries", "correct the field; --fix corrects it or drops the entry"),
     "number_reread": Kind(WARNING, "ids or sizes written in two ways",
                           "write whole numbers, and ids as in the lists; --fix does this"),
+    "value_mended": Kind(WARNING, "values that are not in COCO's form, but have one reading",
+                         "check the reading; --fix writes it"),
     "image_id_collision": Kind(ERROR, "images that share an id",
                                "give each image a unique id and update its annotations; --fix drops them all"),
     "annotation_id_collision": Kind(ERROR, "annotations that share an id", "renumber the annotations; --fix does this"),
@@ -86,7 +88,8 @@ KINDS = {
     # classes
     "category_id_collision": Kind(ERROR, "categories that share an id",
                                   "give each category a unique id; --fix drops them, or merges those of the same name"),
-    "category_name_collision": Kind(WARNING, "categories that share a name", "merge them, or rename one"),
+    "category_name_collision": Kind(WARNING, "categories that share a name",
+                                    "they are read as one class: rename one if they differ; --fix merges them"),
     "category_names_similar": Kind(WARNING, "classes with similar names",
                                    "if they are one class, give them the same name: names are compared letter by letter"),
     "category_missing": Kind(ERROR, "annotations of unlisted categories", "list the category; --fix drops the annotations"),

@@ -18,7 +18,9 @@ import numpy as np
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
+from mrcnn.datasets.annotation_mending import mended_fields
 from mrcnn.datasets.catalog import FORMATS, open_dataset, recognise_format, subsets_of
+from mrcnn.datasets.class_names import text_names
 from mrcnn.datasets.dataset import Dataset, instances_of, overrides_later
 from mrcnn.datasets.formats.coco import dataset as coco
 from mrcnn.datasets.formats.coco.layout import LISTS, CocoFile
@@ -27,7 +29,7 @@ from mrcnn.geometry.rle import encode_mask
 from mrcnn.io import images as image_files
 from mrcnn.io.file_finder import FileFinder
 from mrcnn.io.images import read_image
-from mrcnn.io.json_fields import is_kind, read_json, shown
+from mrcnn.io.json_fields import NULLED, is_kind, read_json, shown
 from mrcnn.io.orientation import read_orientation, turn_upright
 from mrcnn.io.paths import OutsideError
 from mrcnn.tools.doctor.findings import INFO, Findings, Place
@@ -90,6 +92,7 @@ class Part:
         notes: returns (where, note) of each entry that it mended.
         content: the whole JSON for COCO; None for other formats.
         rewritten: for COCO, what `unify_numbers` changed in `content`.
+        mended: for COCO, (place, message) of each value that is read as something else than is written.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Part:
     notes: Callable[[], list[tuple[Any, str]]] = field(default=list)
     content: dict[str, Any] | None = None
     rewritten: list[str] = field(default_factory=list)
+    mended: list[tuple[Place, str]] = field(default_factory=list)
 
 
 def open_parts(data: Any, format: str | None, subset: str | Sequence[str] | None, options: dict[str, Any],
@@ -266,7 +270,8 @@ def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, pro
     Raises:
         DataError: the file is missing, or is not JSON with a top-level object.
     """
-    content = read_json(path, constants=True, progress=progress)
+    nonfinite: list[str] = []
+    content = read_json(path, nonfinite=nonfinite, progress=progress)
     if not isinstance(content, dict):
         raise DataError(f"{path} contains {shown(content)}, expected an object with the lists {', '.join(LISTS)}")
     for key in LISTS:
@@ -277,19 +282,34 @@ def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, pro
     content, rewritten = unify_numbers(content)
     for message in rewritten:
         findings.add("number_reread", Place(name), message)
+    content["categories"], named = text_names(content["categories"])
     check = _EntryCheck(name, findings)
+    for where, note in [*((place, NULLED) for place in nonfinite), *named]:
+        check.mend(Place(name), f"{where}: {note}")
     categories = check.categories(content["categories"])
     images = check.images(content["images"], finder)
     with (progress or unseen)("checking entries") as show:
         by_image = check.annotations(content["annotations"], images, categories, show)
-    return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content, rewritten=rewritten)
+    return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content, rewritten=rewritten,
+                mended=check.mended)  # fmt: skip
 
 
 class _EntryCheck:
-    """Checks the entries of a JSON on their own, before any image is read."""
+    """Checks the entries of a JSON on their own, before any image is read.
+
+    Attributes:
+        mended: see `Part`.
+    """
 
     def __init__(self, part: str, findings: Findings) -> None:
         self.part, self.findings = part, findings
+        self.mended: list[tuple[Place, str]] = []
+        self._same_names: dict[int | str, int | str] = {}
+
+    def mend(self, place: Place, message: str) -> None:
+        """Report a value that is read as something else than is written."""
+        self.findings.add("value_mended", place, message)
+        self.mended.append((place, message))
 
     def _malformed(self, place: Place, where: str, field: str, value: object, expected: str) -> None:
         self.findings.add("entry_malformed", place, f"{where}: {field!r} is {shown(value)}, expected {expected}")
@@ -306,9 +326,13 @@ class _EntryCheck:
         return True
 
     def categories(self, entries: list[Any]) -> dict[int | str, str]:
-        """Read the names of the categories, by id. Of categories that share an id, the first is used."""
+        """Read the names of the categories, by id.
+
+        Of categories that share an id, the first is used; those that share a name are one class, with the id of the first.
+        """
         names: dict[int | str, str] = {}
         ids: dict[str, int | str] = {}  # by text: readers do not distinguish 7 from "7"
+        shared = set()
         for index, entry in enumerate(entries):
             where = f"categories[{index}]"
             if not self._is_entry(entry, where):
@@ -321,13 +345,19 @@ class _EntryCheck:
             if first in names:
                 message = f"{names[first]!r} and {name!r} share the id {_both(first, entry['id'])}"
                 self.findings.add("category_id_collision", Place(self.part), message)
+                shared.add(first)
                 continue
             names[entry["id"]] = name
-        for name, count in Counter(names.values()).items():
-            if count > 1:
-                same = ", ".join(str(i) for i, other in names.items() if other == name)
-                self.findings.add("category_name_collision", Place(self.part), f"the ids {same} are all named {name!r}")
-        return names
+        by_name: dict[str, list[int | str]] = {}
+        for category, name in names.items():
+            if category not in shared:
+                by_name.setdefault(name, []).append(category)
+        for name, same in by_name.items():
+            if len(same) > 1:
+                message = f"the ids {', '.join(map(str, same))} are all named {name!r}"
+                self.findings.add("category_name_collision", Place(self.part), message)
+                self._same_names.update(dict.fromkeys(same[1:], same[0]))
+        return {category: name for category, name in names.items() if category not in self._same_names}
 
     def images(self, entries: list[Any], finder: FileFinder) -> list[CheckedImage]:
         """Read the images, including those that share an id."""
@@ -393,6 +423,8 @@ class _EntryCheck:
             known = is_id(image_id) and image_id in indices
             file = images[indices[image_id]].file if known else ""
             place = Place(self.part, file, image_id if is_id(image_id) else None, label)
+            self._missing_fields(entry, where, place)
+            entry = self._read(entry, images[indices[image_id]].size if known else None, where, place)
             self._fields(entry, where, place, ids)
             if not is_id(entry.get("category_id")) or entry["category_id"] not in categories:
                 fault = listed.fault(entry.get("category_id"), "category_id", "categories")
@@ -405,11 +437,23 @@ class _EntryCheck:
             by_image.setdefault(indices[image_id], []).append((label, entry))
         return by_image
 
-    def _fields(self, entry: dict[str, Any], where: str, place: Place, ids: set[int | str]) -> None:
-        """Check the fields of an annotation that can be checked without the image."""
+    def _read(self, entry: dict[str, Any], size: tuple[int, int] | None, where: str, place: Place) -> dict[str, Any]:
+        """Return an annotation as the readers read it, and report what is written in another way."""
+        category = entry.get("category_id")
+        if is_id(category) and category in self._same_names:
+            entry = {**entry, "category_id": self._same_names[category]}
+        readings = mended_fields(entry, size)
+        for name, (_, how) in readings.items():
+            self.mend(place, f"{where}: {name!r} {how}: {shown(entry[name])}")
+        return {**entry, **{name: value for name, (value, _) in readings.items()}} if readings else entry
+
+    def _missing_fields(self, entry: dict[str, Any], where: str, place: Place) -> None:
         missing = [name for name in ("id", "area", "bbox", "iscrowd") if entry.get(name) is None]
         if missing:
             self.findings.add("fields_missing", place, f"{where} has no {', '.join(missing)}", severity=INFO)
+
+    def _fields(self, entry: dict[str, Any], where: str, place: Place, ids: set[int | str]) -> None:
+        """Check the fields of an annotation that can be checked without the image."""
         if entry.get("id") is not None:
             if not is_id(entry["id"]):
                 self._malformed(place, where, "id", entry["id"], "a whole number or text")
@@ -419,9 +463,6 @@ class _EntryCheck:
                 ids.add(entry["id"])
         if entry.get("iscrowd") not in (None, 0, 1):
             self._malformed(place, where, "iscrowd", entry["iscrowd"], "0 or 1")
-        area = entry.get("area")
-        if area is not None and not (is_kind(area, float) and area >= 0):
-            self._malformed(place, where, "area", area, "a number of pixels")
 
 
 def _both(first: int | str, second: int | str) -> str:

@@ -20,7 +20,7 @@ from mrcnn.base.text import printable
 from mrcnn.datasets.formats.coco.layout import LISTS
 from mrcnn.datasets.ids import is_id
 from mrcnn.geometry.rle import decode_rle, encode_mask, rle_to_json
-from mrcnn.io.json_fields import is_kind
+from mrcnn.io.json_fields import is_kind, shown
 from mrcnn.io.orientation import turn_back, turn_points, turned_size
 from mrcnn.tools.doctor.annotations import (
     CheckedMask,
@@ -44,13 +44,18 @@ LEFT = (
     "part_unreadable", "list_missing", "file_listed_twice", "left_out", "noted", "exif_orientation", "image_leak",
     "image_near_leak",
     "image_duplicate", "image_near_duplicate", "image_without_objects", "polygon_crosses_itself", "mask_one_pixel",
-    "annotation_conflict", "category_name_collision", "category_differs", "category_not_trained", "category_unused",
-    "category_ids_gaps", "anchors_miss",
+    "annotation_conflict", "too_many_objects", "category_names_similar", "category_differs", "category_not_trained",
+    "category_unused", "category_ids_gaps", "anchors_miss",
 )  # fmt: skip
+# what was done to an entry that is left out
+_NO_IMAGE, _NO_ANNOTATION = "image dropped", "annotation dropped"
 # the field that is computed from the mask to correct a finding
 _COMPUTED = {"box_malformed": "bbox", "box_outside": "bbox", "box_mismatch": "bbox", "area_mismatch": "area"}
 # the EXIF orientations that are not their own inverse: rotations by a quarter turn to the right and to the left
 _INVERSE = {6: 8, 8: 6}
+
+# (what, place, detail)
+Change = tuple[str, Place, str]
 
 
 class Repairs:
@@ -65,7 +70,7 @@ class Repairs:
     def __init__(self) -> None:
         self.files: list[Path] = []
         self.folders: list[str | None] = []
-        self.changes: list[tuple[str, Place, str]] = []
+        self.changes: list[Change] = []
 
     def note(self, what: str, place: Place, detail: str = "") -> None:
         """Record a change; `what` is the same text for all changes of a kind."""
@@ -88,6 +93,8 @@ def repair(report: Report, output: Path | str, progress: Stages | None = None) -
     Polygons are clipped to the image; wrong areas and boxes are recomputed from the masks; if an EXIF orientation swaps width
     and height, annotations are rotated to the stored pixels; annotations with duplicate ids are renumbered.
 
+    Values that are not in COCO's form but have one reading are written as they are read. Categories of one name are merged.
+
     The following are dropped: images that cannot be read, whose annotations cannot be read, or whose size differs from the
     file's; annotations without a mask, a listed image or a listed category; duplicate annotations of an object; images and
     categories that share an id, with their annotations, because the references to them are ambiguous.
@@ -98,7 +105,8 @@ def repair(report: Report, output: Path | str, progress: Stages | None = None) -
         progress: the stages "repairing" and "writing" of each subset.
 
     Raises:
-        DataError: the output would overwrite the data set, or is a file although there are several subsets.
+        DataError: the output would overwrite the data set, or is a file although there are several subsets; a category has no
+            name, or nothing would be left of a subset. Nothing is written then.
     """
     parts, output, repairs, progress = [part for part, _ in report.checked], Path(output), Repairs(), progress or unseen
     is_file = output.suffix.lower() == ".json"
@@ -109,14 +117,15 @@ def repair(report: Report, output: Path | str, progress: Stages | None = None) -
     for part, target in zip(parts, targets, strict=True):
         if os.path.realpath(part.path) in map(os.path.realpath, (target, output)):
             raise DataError(f"{target} would overwrite the data set that was checked: choose another output")
-    for (part, scans), target in zip(report.checked, targets, strict=True):
-        folder = _image_folder(part)
+    contents = []
+    for part, scans in report.checked:
+        repairs.folders.append(_image_folder(part))
         with progress(f"repairing {part.name}".strip()) as show:
-            content = _repaired_part(part, scans, folder, repairs, show)
+            contents.append(_repaired_part(part, scans, repairs.folders[-1], repairs, show))
+    for content, target in zip(contents, targets, strict=True):
         with progress("writing"):
             save_json(target, content)
         repairs.files.append(target)
-        repairs.folders.append(folder)
     return repairs
 
 
@@ -138,14 +147,16 @@ def _repaired_part(part: Part, scans: Sequence[ImageScan], folder: str | None, r
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     numbers = _ImageNumbers()
+    before, given_count = len(repairs.changes), 0
     ids = Counter(str(image.id) for image in part.images)
     for i, (image, scan) in enumerate(tracked(zip(part.images, scans, strict=True), show, len(scans))):
         place = Place(part.name, image.file, image.id)
         given = read_annotations(part, i)
+        given_count += len(given or ())
         reason = "its annotations cannot be read" if given is None else _image_fault(image, scan, ids[str(image.id)])
         size = working_size(image, scan)
         if reason or given is None or size is None:
-            repairs.note("image dropped", place, (reason or "its size is unknown")
+            repairs.note(_NO_IMAGE, place, (reason or "its size is unknown")
                         + (f"; it had {len(given)} annotations" if given else ""))  # fmt: skip
             continue
         entry = _image_entry(image, size, folder, numbers)
@@ -168,18 +179,44 @@ def _repaired_part(part: Part, scans: Sequence[ImageScan], folder: str | None, r
     _number_annotations(part.name, annotations, part.content is not None, repairs)
     for message in part.rewritten:
         repairs.note("ids or sizes written in one way", Place(part.name), message)
+    for place, message in part.mended:
+        repairs.note("value written as it is read", place, message)
     _note_unattached(part, repairs)
+    count = given_count if part.content is None else len(part.content["annotations"])
+    _require_rest(part, images, annotations, count, repairs.changes[before:])
     other = {key: value for key, value in (part.content or {}).items() if key not in LISTS}
-    return {**finite(other), "images": images, "annotations": annotations, "categories": list(categories.values())}
+    return {**other, "images": images, "annotations": annotations, "categories": list(categories.values())}
+
+
+def _require_rest(part: Part, images: Sequence[Any], annotations: Sequence[Any], count: int,
+                  changes: Sequence[Change]) -> None:  # fmt: skip
+    """Refuse a repair that would leave nothing of a part: an empty file only hides what must be corrected by hand.
+
+    Args:
+        count: number of annotations that the part has.
+        changes: those made in the part.
+    """
+    if (part.images and not images) or (count and not annotations):
+        example = next(f"{place}: {detail}" for what, place, detail in reversed(changes) if what in (_NO_IMAGE, _NO_ANNOTATION))
+        lost = "annotation" if images else "image"
+        raise DataError(f"{part.path}: a repair would keep no {lost}, so nothing was written: correct this by hand, or pass "
+                        f"the folder of the images (--images); for example, {example}")  # fmt: skip
 
 
 def _categories(part: Part, repairs: Repairs) -> dict[int | str, dict[str, Any]]:
-    """Return the entries of the categories with an unambiguous id, by id."""
+    """Return the entries of the categories with an unambiguous id, by id.
+
+    Raises:
+        DataError: a category has no name, which no repair should invent.
+    """
     if part.content is None:
         return {i: {"id": i, "name": name} for i, name in part.categories.items()}
     by_id: dict[str, list[dict[str, Any]]] = {}
-    for entry in part.content["categories"]:
+    for i, entry in enumerate(part.content["categories"]):
         if isinstance(entry, dict) and is_id(entry.get("id")):
+            if not isinstance(entry.get("name"), str) or not entry["name"]:
+                raise DataError(f"{part.path}: the name of categories[{i}] is {shown(entry.get('name'))}, and a repair invents "
+                                "none: name the category in the file. Nothing was written")  # fmt: skip
             by_id.setdefault(str(entry["id"]), []).append(entry)
     kept = {}
     for entries in by_id.values():
@@ -187,9 +224,13 @@ def _categories(part: Part, repairs: Repairs) -> dict[int | str, dict[str, Any]]
         if len({str(entry.get("name")) for entry in entries}) > 1:
             repairs.note("category dropped", Place(part.name), f"{len(entries)} categories share the id {category!r}")
             continue
+        if category not in part.categories:
+            detail = f"the name of the id {category!r} is that of another category, {entries[0]['name']!r}"
+            repairs.note("category merged into the one of its name", Place(part.name), detail)
+            continue
         if len(entries) > 1:
             repairs.note("repeated category merged", Place(part.name), f"the id {category!r} occurred {len(entries)} times")
-        kept[category] = finite({**entries[0], "name": part.categories[category]})
+        kept[category] = {**entries[0], "name": part.categories[category]}
     return kept
 
 
@@ -232,7 +273,7 @@ class _ImageNumbers:
 
 
 def _image_entry(image: CheckedImage, size: Size, folder: str | None, numbers: _ImageNumbers) -> dict[str, Any]:
-    entry = finite(dict(image.entry or {}))
+    entry = dict(image.entry or {})
     name = entry.get("file_name") or image.file
     if folder is not None and image.root is not None and image.path is not None:
         name = os.path.relpath(image.path, folder)
@@ -264,13 +305,13 @@ def _note_unattached(part: Part, repairs: Repairs) -> None:
     ids = {image.id for image in part.images}
     for index, entry in enumerate(part.content["annotations"]):
         if not isinstance(entry, dict):
-            repairs.note("annotation dropped", Place(part.name), f"annotations[{index}] is not an object")
+            repairs.note(_NO_ANNOTATION, Place(part.name), f"annotations[{index}] is not an object")
         elif not is_id(entry.get("image_id")) or entry["image_id"] not in ids:
             label = entry.get("id", f"annotations[{index}]")
-            repairs.note("annotation dropped", Place(part.name, "", None, label), "its image is not listed")
+            repairs.note(_NO_ANNOTATION, Place(part.name, "", None, label), "its image is not listed")
     for index, entry in enumerate(part.content["images"]):
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
-            repairs.note("image dropped", Place(part.name), f"images[{index}] has no usable id")
+            repairs.note(_NO_IMAGE, Place(part.name), f"images[{index}] has no usable id")
 
 
 # --- annotations
@@ -294,12 +335,15 @@ def repair_annotations(part: Part, image: CheckedImage, given: list[Labelled], s
         place = Place(part.name, image.file, image.id, label)
         category = annotation.get("category_id")
         if not is_id(category) or category not in categories:
-            repairs.note("annotation dropped", place, "its category is not listed, or shares its id with another")
+            repairs.note(_NO_ANNOTATION, place, "its category is not listed, or shares its id with another")
+            continue
+        if annotation.get("iscrowd") not in (None, 0, 1):
+            repairs.note(_NO_ANNOTATION, place, f"its iscrowd is {shown(annotation['iscrowd'])}, expected 0 or 1")
             continue
         notes: list[tuple[str, str]] = []
         mask = check_annotation(annotation, size, lambda kind, message, *_, notes=notes: notes.append((kind, message)))
         if mask is None:
-            repairs.note("annotation dropped", place, notes[-1][1])
+            repairs.note(_NO_ANNOTATION, place, notes[-1][1])
             continue
         kept.append((place, _repaired_annotation(annotation, mask, notes, place, part.content is not None, repairs), mask))
     doubles: dict[int, Any] = {}  # label of the annotation that is kept, by index of the one that is dropped
@@ -307,7 +351,7 @@ def repair_annotations(part: Part, image: CheckedImage, given: list[Labelled], s
         if i not in doubles and is_double(kept[i][1], kept[j][1]):
             doubles.setdefault(j, kept[i][0].annotation_id)
     for j in sorted(doubles):
-        repairs.note("annotation dropped", kept[j][0], f"same mask as annotation {doubles[j]}")
+        repairs.note(_NO_ANNOTATION, kept[j][0], f"same mask as annotation {doubles[j]}")
     return [(annotation, mask) for j, (_, annotation, mask) in enumerate(kept) if j not in doubles]
 
 
@@ -319,7 +363,7 @@ def _repaired_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: l
         notes: (kind, message) of the findings about it.
         is_raw: whether it is an entry of a JSON, in which missing fields must be added.
     """
-    entry = finite(dict(annotation))
+    entry = dict(annotation)
     if mask.polygons is not None and mask.is_cut:
         entry["segmentation"] = [np.round(ring, 2).tolist() for ring in mask.polygons]
         repairs.note("polygon clipped to the image, or partly dropped", place)
@@ -340,7 +384,9 @@ def _repaired_annotation(annotation: dict[str, Any], mask: CheckedMask, notes: l
         entry["bbox"] = [float(v) for v in xywh(mask.box)]
     if "area" in wrong:
         entry["area"] = float(mask.area)
-    entry["iscrowd"] = int(entry.get("iscrowd") in (1, True))
+    if is_raw and not is_kind(annotation.get("iscrowd"), int):
+        repairs.note("iscrowd written as 0 or 1", place, f"it was {shown(annotation.get('iscrowd'))}")
+    entry["iscrowd"] = int(annotation.get("iscrowd") or 0)
     return entry
 
 
@@ -362,11 +408,3 @@ def rotate_annotation(annotation: dict[str, Any], mask: CheckedMask, size: Size,
     (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     annotation["bbox"] = [x1, y1, x2 - x1, y2 - y1]
 
-
-def finite(value: Any) -> Any:
-    """Copy a JSON value, replacing NaN and infinity, which JSON does not allow, with null."""
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not is_kind(value, float) else value

@@ -13,7 +13,7 @@ import numpy as np
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, map_tasks
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset, rings_of
-from mrcnn.datasets.annotation_checks import FAR
+from mrcnn.datasets.annotation_mending import FAR
 from mrcnn.datasets.dataset import Dataset, instances_of, overrides_later
 from mrcnn.geometry.polygons import polygon_area, polygon_bounds
 from mrcnn.geometry.rle import as_rle, encode_mask, rle_area, rle_bbox, rle_to_json

@@ -277,6 +277,10 @@ def _rle(size=(HEIGHT, WIDTH), counts=(), **fields):
     return _set(segmentation={"size": list(size), "counts": list(counts) or "PP"}, **fields)
 
 
+def _flatten(a, _):
+    (a["segmentation"],) = a["segmentation"]
+
+
 def _shifted(dx, dy):
     def change(a, _):
         moved = (np.reshape(a["segmentation"][0], (-1, 2)) + (dx, dy)).ravel().tolist()
@@ -322,7 +326,7 @@ DAMAGES = {
     "a polygon of two points": (["segmentation_malformed"], _polygon(1, 2, 3, 4)),
     "a polygon of seven numbers": (["segmentation_malformed"], _polygon(10, 20, 60, 20, 60, 60, 3)),
     "a polygon with NaN": (["segmentation_malformed"], _polygon(10, 20, float("nan"), 20, 60, 60)),
-    "a polygon that is not in a list": (["segmentation_malformed"], _set(segmentation=[10, 20, 60, 20, 60, 60])),
+    "a polygon that is not in a list": (["value_mended"], _annotation(_flatten)),
     "a segmentation in words": (["segmentation_malformed"], _set(segmentation="all of it")),
     "an RLE of another size": (["segmentation_malformed"], _rle((10, 10), (50, 50))),
     "an RLE that does not fill the image": (["segmentation_malformed"], _rle(counts=(50, 50))),
@@ -333,12 +337,14 @@ DAMAGES = {
     "a polygon that crosses itself": (["polygon_crosses_itself"], _polygon(*_BOW_TIE, bbox=[10, 20, 50, 50], area=1250)),
     "a polygon without area": (["mask_empty"], _polygon(10, 20, 40, 20, 60, 20, bbox=None, area=None)),
     "a mask of one pixel": (["mask_one_pixel"], _polygon(10, 20, 11, 20, 11, 21, 10, 21, bbox=[10, 20, 1, 1], area=1)),
-    "a box of three numbers": (["box_malformed"], _set(bbox=[1, 2, 3])),
-    "a box of negative width": (["box_malformed"], _set(bbox=[40, 20, -20, 30])),
+    "a box of three numbers": (["value_mended"], _set(bbox=[1, 2, 3])),
+    "a box of negative width": (["value_mended"], _set(bbox=[40, 20, -20, 30])),
     "a box outside the image": (["box_outside", "box_mismatch"], _set(bbox=[1000, 20, 40, 40])),
+    "a box far outside the image": (["value_mended"], _set(bbox=[1e300, 20, 40, 40])),
+    "an area beyond the image": (["value_mended"], _set(area=1e9)),
     "a box of another object": (["box_mismatch"], _set(bbox=[2, 2, 20, 20])),
     "a wrong area": (["area_mismatch"], _set(area=3.0)),
-    "an area in words": (["entry_malformed"], _set(area="large")),
+    "an area in words": (["value_mended"], _set(area="large")),
     "an object annotated twice": (["annotation_duplicate"], _double_id),
     "an object of two classes": (["annotation_conflict"], _conflict),
     "a crowd in words": (["entry_malformed"], _set(iscrowd="yes")),
@@ -347,7 +353,7 @@ DAMAGES = {
     "an image without objects": (["image_without_objects"], _empty_image),
     "two categories of one id": (["category_id_collision"], _categories({"id": 1, "name": "dog"})),
     "two categories of one id, a number and a text": (["category_id_collision"], _categories({"id": "2", "name": "dog"})),
-    "two categories of one name": (["category_name_collision", "category_unused"], _categories({"id": 4, "name": "cat"})),
+    "two categories of one name": (["category_name_collision"], _categories({"id": 5, "name": "cat"})),
     "an unused category": (["category_unused"], _categories({"id": 4, "name": "ghost"})),
     "a gap in the ids": (["category_ids_gaps"], _gap),
     "another category in val": (["category_differs"], _val_renamed),
@@ -358,6 +364,7 @@ DAMAGES = {
 FOLLOWS = {
     "a polygon with huge coordinates": {"fields_missing"},
     "a polygon without area": {"fields_missing"},
+    "a polygon with NaN": {"value_mended"},
     "two images of one id": {"image_without_objects"},
     "another category in val": {"category_unused", "category_not_trained"},
 }

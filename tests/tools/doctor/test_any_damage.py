@@ -58,7 +58,11 @@ def test_a_damaged_json_gives_a_report(folder, text):
     assert report.summary() in report.table(1000)
     json.dumps(report.to_dict(), allow_nan=False).encode("utf-8")
     report.save_html(folder / "any.html")
-    repairs = repair(report, folder / "repaired.json")
+    try:
+        repairs = repair(report, folder / "repaired.json")
+    except DataError as error:  # nothing would be left, or a name would have to be invented
+        assert "any.json" in str(error)
+        return
     json.dumps(repairs.to_dict(), allow_nan=False).encode("utf-8")
     again = check_dataset(repairs.files[0], format="coco", images=folder / "train")
     wrong = {f.kind for f in again.findings if f.severity != "info"}

@@ -98,7 +98,7 @@ def test_wrong_boxes_and_areas_are_computed(tmp_path):
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
     result, done = mend_one(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
     assert result["bbox"] == [10, 20, 40, 40] and result["area"] == 1600 and result["segmentation"] == square
-    assert done == {"area and bbox computed": 1}
+    assert done == {"area and bbox computed": 1, "value written as it is read": 1}
 
 
 def test_missing_fields_are_added(tmp_path):
@@ -109,14 +109,15 @@ def test_missing_fields_are_added(tmp_path):
         for name in ("bbox", "area", "iscrowd"):
             del a[name]
 
-    result, _ = mend_one(tmp_path, change)
+    result, done = mend_one(tmp_path, change)
     assert (result["bbox"], result["area"], result["iscrowd"]) == ([10, 20, 40, 40], 1600, 0)
+    assert done == {"area and bbox computed": 1, "iscrowd written as 0 or 1": 1}
 
 
 @pytest.mark.parametrize("fields", [
     {"segmentation": []}, {"segmentation": [[1, 2, 3, 4]]}, {"segmentation": [[10, 20, 40, 20, 60, 20]]},
     {"category_id": 9}, {"image_id": 9}, {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [7]}},
-    {"segmentation": [[500, 20, 540, 20, 540, 60]]},
+    {"segmentation": [[500, 20, 540, 20, 540, 60]]}, {"iscrowd": 2}, {"iscrowd": "yes"}, {"iscrowd": [1]},
 ])  # fmt: skip
 def test_an_annotation_without_mask_image_or_category_is_dropped(tmp_path, fields):
     result, done = mend_one(tmp_path, lambda a: a.update(fields))
@@ -268,8 +269,8 @@ def test_repairing_and_writing_are_stages(tmp_path):
     healthy(tmp_path / "set", 3, 2)
     stages = RecordedStages()
     repair(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
-    assert stages.reported == [("repairing train", [(1, 3), (2, 3), (3, 3)]), ("writing", []),
-                           ("repairing val", [(1, 2), (2, 2)]), ("writing", [])]  # fmt: skip
+    assert stages.reported == [("repairing train", [(1, 3), (2, 3), (3, 3)]), ("repairing val", [(1, 2), (2, 2)]),
+                           ("writing", []), ("writing", [])]  # fmt: skip
 
 
 @pytest.mark.parametrize("write_id", [str, float])
@@ -283,3 +284,111 @@ def test_ids_written_in_two_ways_are_unified_and_no_annotation_is_lost(tmp_path,
     written = json.loads((tmp_path / "a.json").read_text())["annotations"]
     assert [(a["id"], a["image_id"], a["segmentation"]) for a in written] == expected
     assert all(type(a["image_id"]) is int for a in written) and repairs.counts() == {"ids or sizes written in one way": 1}
+
+
+SQUARE = [10, 10, 40, 10, 40, 40, 10, 40]
+
+
+def one_image(folder, categories=({"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}), **fields):
+    """Write a photograph of WIDTH x HEIGHT with a square of class 1 whose fields are replaced, and a good one of class 2."""
+    write_photograph(folder / "1.jpg", 1)
+    good = {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [[50, 20, 80, 20, 80, 55, 50, 55]],
+            "bbox": [50, 20, 30, 35], "area": 1050, "iscrowd": 0}  # fmt: skip
+    square = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [SQUARE], "bbox": [10, 10, 30, 30], "area": 900,
+              "iscrowd": 0, **fields}  # fmt: skip
+    content = {"images": [{"id": 1, "file_name": "1.jpg", "height": HEIGHT, "width": WIDTH}], "annotations": [square, good],
+               "categories": list(categories)}  # fmt: skip
+    (folder / "a.json").write_text(json.dumps(content))
+    return content
+
+
+def repaired(folder):
+    """Check and repair, and compare what is read before and after. Returns: the repaired content, the report, the changes."""
+    report = check_dataset(folder / "a.json")
+    repairs = repair(report, folder / "fixed.json")
+    before, after = open_dataset(folder / "a.json"), open_dataset(folder / "fixed.json")
+    assert before.class_names == after.class_names and before.skipped == after.skipped == []
+    assert [before.ground_truth(i) for i in before.image_ids] == [after.ground_truth(i) for i in after.image_ids]
+    assert report.count("error") == 0 and check_dataset(folder / "fixed.json").count("warning") == 0
+    return json.loads((folder / "fixed.json").read_text()), report, repairs.counts()
+
+
+@pytest.mark.parametrize("fields", [
+    {"segmentation": SQUARE}, {"segmentation": [[SQUARE]]}, {"segmentation": np.reshape(SQUARE, (-1, 2)).tolist()},
+    {"segmentation": [np.reshape(SQUARE, (-1, 2)).tolist()]}, {"segmentation": json.dumps([SQUARE])},
+    {"segmentation": [list(map(str, SQUARE))]},
+    {"area": [900]}, {"area": -900.0}, {"area": "900.0"}, {"area": float("nan")}, {"area": 1e9}, {"area": True},
+    {"bbox": [25, 25, 30, 30, 0.0]}, {"bbox": [None] * 4}, {"bbox": "10,10,30,30"}, {"bbox": [1e300, 0, 1, 1]},
+    {"bbox": [10, 10, -30, 30]}, {"iscrowd": "0"}, {"iscrowd": " False "}, {"license": float("nan")},
+], ids=str)  # fmt: skip
+def test_values_with_one_reading_are_read_reported_and_written(tmp_path, fields):
+    """All paths read the square, its area and its box; the repaired copy has them in COCO's form, and nothing is lost."""
+    one_image(tmp_path, **fields)
+    content, report, done = repaired(tmp_path)
+    square, good = content["annotations"]
+    assert square["segmentation"] == [SQUARE] and square["bbox"] == [10, 10, 30, 30] and square["area"] == 900
+    assert type(square["iscrowd"]) is int and square["iscrowd"] == 0 and good["area"] == 1050
+    assert report.counts["value_mended"] == {"warning": 1} and done["value written as it is read"] == 1
+    assert "annotation dropped" not in done
+
+
+def test_a_crowd_in_text_stays_a_crowd(tmp_path):
+    """It became an object: the repair invented a 0."""
+    one_image(tmp_path, iscrowd="1")
+    content, _, done = repaired(tmp_path)
+    assert [a["iscrowd"] for a in content["annotations"]] == [1, 0] and done == {"value written as it is read": 1}
+
+
+def test_names_that_are_numbers_are_written_as_text(tmp_path):
+    """They became "category 1" and "category 2", and the file refused to open."""
+    one_image(tmp_path, [{"id": 1, "name": 0, "supercategory": 5}, {"id": 2, "name": 3.5}])
+    content, _, done = repaired(tmp_path)
+    assert content["categories"] == [{"id": 1, "name": "0", "supercategory": 5}, {"id": 2, "name": "3.5"}]
+    assert done == {"value written as it is read": 2}
+
+
+@pytest.mark.parametrize("name", [None, "", True, ["cat"]])
+def test_no_name_is_invented(tmp_path, name):
+    one_image(tmp_path, [{"id": 1, "name": name}, {"id": 2, "name": "dog"}])
+    report = check_dataset(tmp_path / "a.json")
+    assert report.counts["entry_malformed"] == {"error": 1}
+    with pytest.raises(DataError, match=r"the name of categories\[0\] is .*, and a repair invents none"):
+        repair(report, tmp_path / "fixed.json")
+    assert not (tmp_path / "fixed.json").exists()
+    with pytest.raises(DataError, match=r"name"):
+        open_dataset(tmp_path / "a.json")
+
+
+def test_categories_of_one_name_are_one_class_everywhere(tmp_path):
+    pets = {"id": 1, "name": "pets", "supercategory": "none"}
+    one_image(tmp_path, [pets, {"id": 3, "name": "cat"}, {"id": 2, "name": "pets"}])
+    content, report, done = repaired(tmp_path)
+    assert open_dataset(tmp_path / "a.json").class_names == ["BG", "pets", "cat"]
+    assert [row["objects"] for row in report.statistics["classes"] if row["name"] == "pets"] == [2]
+    assert content["categories"] == [pets, {"id": 3, "name": "cat"}]
+    assert [a["category_id"] for a in content["annotations"]] == [1, 1]
+    assert done == {"category merged into the one of its name": 1}
+
+
+def test_a_repair_that_would_keep_nothing_writes_nothing(tmp_path):
+    content = one_image(tmp_path)
+    for a in content["annotations"]:
+        a["category_id"] = "unknown"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="would keep no annotation.*annotation 2: its category is not listed"):
+        repair(check_dataset(tmp_path / "a.json"), tmp_path / "fixed.json")
+    one_image(tmp_path)
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(DataError, match="would keep no image.*1.jpg does not exist"):
+        repair(check_dataset(tmp_path / "a.json"), tmp_path / "fixed.json")
+    assert not (tmp_path / "fixed.json").exists()
+
+
+def test_nothing_is_written_if_one_part_fails(tmp_path):
+    train, val = healthy(tmp_path / "set", train=2, val=1)
+    for a in val.annotations:
+        a["segmentation"] = []
+    train.save(), val.save()
+    with pytest.raises(DataError, match="would keep no annotation"):
+        repair(check_dataset(tmp_path / "set"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

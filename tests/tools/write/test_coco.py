@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 import mrcnn.datasets
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.annotation_checks import FAR
+from mrcnn.datasets.annotation_mending import FAR
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.io.images import read_image
 from mrcnn.tools.write.coco import write_coco

@@ -16,6 +16,7 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.annotation_checks import check_annotations
+from mrcnn.datasets.class_names import text_names
 from mrcnn.datasets.formats.coco.layout import (
     LISTS,
     CocoFile,
@@ -31,7 +32,7 @@ from mrcnn.geometry.boxes import Integer
 from mrcnn.io.download import download_coco
 from mrcnn.io.file_finder import FileFinder, Found
 from mrcnn.io.images import refuse_too_large
-from mrcnn.io.json_fields import JsonList, field, read_json, shown
+from mrcnn.io.json_fields import NULLED, JsonList, field, read_json, shown
 
 DEFAULT_YEAR = "2014"
 # entries of a list between two reports of progress
@@ -102,7 +103,7 @@ def open_subset(
         refuse_images(path, images)
         layout = _the_file(path, subset, None if year is None else str(year))
     dataset = CocoDataset(allow_outside=allow_outside)
-    content = read_annotations(layout.path, progress)
+    content = read_annotations(layout.path, progress, dataset.notes)
     dataset.add_annotations(content, layout.finder(allow_outside), layout.path, progress=progress)
     return dataset
 
@@ -175,7 +176,7 @@ class CocoDataset(AnnotatedDataset):
         if auto_download:
             download_coco(dataset_dir, subset, str(year))
         file = coco_file(Path(dataset_dir), subset, year)
-        content = read_annotations(file.path, progress)
+        content = read_annotations(file.path, progress, self.notes)
         self.add_annotations(content, file.finder(self.allow_outside), file.path, class_ids, progress)
         if class_map:
             merged = {f"{self.source}.{a}": f"{self.source}.{b}" for a, b in class_map.items()}
@@ -209,7 +210,9 @@ class CocoDataset(AnnotatedDataset):
         finder = images if isinstance(images, FileFinder) else FileFinder([images], images, allow_outside=self.allow_outside)
         with paused_collector():
             annotations = content["annotations"]
-            categories = self._index(content["categories"], {"name": str}, f"{path}: categories")
+            named, notes = text_names(content["categories"])
+            self.notes += notes
+            categories = self._index(named, {"name": str}, f"{path}: categories")
             listed = self._index(content["images"], {"height": int, "width": int}, f"{path}: images")
             wanted = sorted(categories, key=lambda i: (isinstance(i, str), i)) if class_ids is None else list(class_ids)
             unknown = [i for i in wanted if i not in categories]
@@ -265,7 +268,12 @@ class CocoDataset(AnnotatedDataset):
         Args:
             category: its entry.
             where: file and category, for messages.
+
+        Raises:
+            DataError: its name is empty.
         """
+        if not category["name"]:
+            raise DataError(f"{where}: 'name' is empty: name the category")
         self.add_class(self.source, category["id"], category["name"])
 
     def add_listed_image(
@@ -321,12 +329,15 @@ class CocoDataset(AnnotatedDataset):
         return f"https://cocodataset.org/#explore?id={info['id']}"
 
 
-def read_annotations(path: Path | str, progress: Stages | None = None) -> dict[str, Any]:
+def read_annotations(
+    path: Path | str, progress: Stages | None = None, notes: list[tuple[Any, str]] | None = None
+) -> dict[str, Any]:
     """Read a COCO instances file.
 
     Args:
         path: the JSON.
         progress: reports the stages of `read_json`.
+        notes: receives (place, note) of each NaN and infinity, which are read as null; None refuses NaN and Infinity.
 
     Returns:
         The content, with the lists "images", "annotations" (a `JsonList`, if possible) and "categories".
@@ -339,7 +350,10 @@ def read_annotations(path: Path | str, progress: Stages | None = None) -> dict[s
         names = sorted(p.name for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
         hint = f"its folder has {', '.join(names)}" if names else f"{path.parent} has no annotation files"
         raise DataError(f"annotation file {path} does not exist; {hint}: check the data set's folder, subset and year")
-    content = read_json(path, lazy="annotations", progress=progress)
+    nonfinite: list[str] | None = None if notes is None else []
+    content = read_json(path, nonfinite=nonfinite, lazy="annotations", progress=progress)
+    if notes is not None:
+        notes += [(place, NULLED) for place in nonfinite or ()]
     for key in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(key), list | JsonList):
             raise DataError(f"annotation file {path} has no list {key!r}, which COCO's instance format needs")
