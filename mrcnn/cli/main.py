@@ -149,10 +149,21 @@ def describe(error: BaseException) -> str:
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
     # a line that ends a sentence or introduces the next line is followed by a space, any other by a semicolon
     text = "".join(line + (" " if line[-1] in ".:;," else "; ") for line in lines).rstrip("; ")
-    text = re.sub(r"^\[Errno \d+\] ", "", text)
+    text = _with_options(re.sub(r"^\[Errno \d+\] ", "", text))
     if isinstance(error, USER_ERRORS) and text:
         return text
     return f"{type(error).__name__}: {text} (unexpected: run again with --debug for the traceback)"
+
+
+def _with_options(text: str) -> str:
+    """Give the advice of a message in options of the command line.
+
+    Messages that name an argument of a function give the option in parentheses: "open it with x=True (--x)", "allow it
+    (x=True, --x)". Attributes of Config are set with --set.
+    """
+    text = re.sub(r"\((?:\w+=[^()]*, )(--[^()]*)\)", r"(\1)", text)
+    text = re.sub(r"\b[a-z_]+=(?:\[[^]]*\]|\S+) \((--[^()]*)\)", r"\1", text)
+    return re.sub(r"(?<!--)\bset ([A-Z][A-Z_]+)(?:=| to )", r"give --set \1=", text)
 
 
 if __name__ == "__main__":

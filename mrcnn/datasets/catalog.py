@@ -1,8 +1,10 @@
 """The data formats by name, and a function that opens any of them. `mrcnn.datasets.formats` describes what a format needs."""
 
+import contextlib
 import inspect
 import logging
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -76,7 +78,8 @@ def open_dataset(
     for name in options:
         if name not in known:
             raise ValueError(f"the format {format} has no option {name!r}; it has {', '.join(known) or 'none'}")
-    dataset = reader.open_subset(path, _checked_subset(reader, path, format, subset), progress=progress, **options)
+    with _naming_other_format(path, format):
+        dataset = reader.open_subset(path, _checked_subset(reader, path, format, subset), progress=progress, **options)
     dataset.prepare()
     if not dataset.num_images:
         raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else ".")
@@ -118,7 +121,25 @@ def subsets_of(path: os.PathLike[str] | str | None, format: str) -> list[str]:
     """
     reader = format_module(format)
     _check_path(path, format)
-    return reader.subsets(cast(Path, path))
+    with _naming_other_format(path, format):
+        return reader.subsets(cast(Path, path))
+
+
+@contextlib.contextmanager
+def _naming_other_format(path: os.PathLike[str] | str | None, format: str) -> Iterator[None]:
+    """Add to a DataError which format the data are in, if it is not the given one."""
+    try:
+        yield
+    except DataError as error:
+        if path is None or format_module(format).recognise(Path(path)) is None:
+            raise
+        try:
+            other = recognise_format(path)
+        except DataError:
+            raise error from None
+        if other == format:
+            raise
+        raise DataError(f"{path} is not {format} but {other} data: use the format {other}. {error}") from error
 
 
 def _check_path(path: os.PathLike[str] | str | None, format: str) -> None:
@@ -149,7 +170,7 @@ def recognise_format(path: os.PathLike[str] | str | None) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise DataError(f"{path} can be read as {' or '.join(fitting)}: say which with format=... (--format)")
+        raise DataError(f"{path} can be read as {' or '.join(fitting)}: say which with format=NAME (--format NAME)")
     if coco_by_content(Path(path)):
         return "coco"
     forget_outlined()

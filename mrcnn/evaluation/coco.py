@@ -8,6 +8,7 @@ Shape letters: H W image, N detections, T IoU thresholds, R recall points, K cla
 """
 
 import json
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,8 +45,10 @@ class CocoResult:
             set such as LVIS: AP, AP50, AP75, APs, APm, APl, APr, APc, APf (rare, common and frequent categories), AR, ARs,
             ARm, ARl, with at most 300 detections per image.
         per_class: for each class name: class_id, instances, crowds, detections, and the metrics of the class.
-        info: images, instances, crowds, detections (counts), seconds_detect, seconds_total, and left_out: the reason for
-            each image that could not be evaluated, by id. Its objects and detections are not counted.
+        info: images, instances, crowds, detections (counts); seconds_detect and seconds_total of the whole evaluation;
+            seconds_per_image of detection without the first batch, in which the network is compiled (None if there was only
+            one batch); and left_out: the reason for each image that could not be evaluated, by id. Its objects and detections
+            are not counted.
         rows: detections as COCO results, with indices in the data set as ids; `results.to_source_ids` converts them to the
             ids in the annotation file.
         truth: ground-truth objects as COCO annotations, with the same ids.
@@ -128,8 +131,10 @@ def evaluate(
         raise DataError(f"none of {len(image_ids)} images can be evaluated; the first: {next(iter(left_out.values()))}")
     scorer = federated_scorer(dataset, used) or score_rows
     result = score(truth, rows, used, _class_names(dataset), kinds, scorer, progress)
+    pace = [of_batch / images for of_batch, images in seconds[1:]]
     result.info |= {
-        "seconds_detect": round(seconds, 3),
+        "seconds_detect": round(sum(of_batch for of_batch, _ in seconds), 3),
+        "seconds_per_image": round(statistics.median(pace), 4) if pace else None,
         "seconds_total": round(time.perf_counter() - began, 3),
         "left_out": left_out,
     }
@@ -190,16 +195,17 @@ def _collect(
     batch_size: int,
     progress: Show | None,
     check: Callable[[np.ndarray], None] | None,
-) -> tuple[list[int], list[Row], list[Row], dict[int, str], float]:
+) -> tuple[list[int], list[Row], list[Row], dict[int, str], list[tuple[float, int]]]:
     """Run the detector over the images.
 
     Returns:
         used: ids of the images that were evaluated.
         truth, rows: of these images.
         left_out: for each other image, the reason.
-        seconds: time spent in the detector.
+        seconds: time spent in the detector, and number of images, of each batch.
     """
-    used, left_out, seconds = [], {}, 0.0
+    used, left_out = [], {}
+    seconds: list[tuple[float, int]] = []
     truth: list[Row] = []
     rows: list[Row] = []
     for start in range(0, len(image_ids), batch_size):
@@ -215,7 +221,7 @@ def _collect(
         if batch:
             began = time.perf_counter()
             results = detect([image for _, image, _ in batch])
-            seconds += time.perf_counter() - began
+            seconds.append((time.perf_counter() - began, len(batch)))
             if len(results) != len(batch):
                 raise ValueError(f"the detector returned {len(results)} results for {len(batch)} images")
             for (image_id, image, annotations), result in zip(batch, results, strict=True):

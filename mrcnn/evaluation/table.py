@@ -67,8 +67,8 @@ def _summary(info: Mapping[str, Any]) -> str:
         f"{info.get('images', 0)} images, {info.get('instances', 0)} objects, {info.get('crowds', 0)} crowds, "
         f"{info.get('detections', 0)} detections"
     )
-    if info.get("seconds_detect") and info.get("images"):
-        text += f", {info['seconds_detect'] / info['images']:.3f} s per image"
+    if info.get("seconds_per_image"):
+        text += f", {info['seconds_per_image']:.3f} s per image"
     if info.get("left_out"):
         text += f"; images skipped: {len(info['left_out'])}"
     return text
@@ -89,9 +89,9 @@ def _overall_table(metrics: Mapping[str, float]) -> Table:
 def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
     """Make one row for each class that occurs in the data set, most frequent first."""
     kinds = _kinds(next(iter(per_class.values())))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), collapse_padding=True)
     table.add_column("class", overflow="fold")
-    for name in ("objects", "dets", *(f"{kind} {name}" for kind in kinds for name in PER_CLASS)):
+    for name in ("objects", "detections", *(f"{kind}\n{name}" for kind in kinds for name in PER_CLASS)):
         table.add_column(name, justify="right", no_wrap=True)
     present = [(name, metrics) for name, metrics in per_class.items() if metrics["instances"]]
     for name, metrics in sorted(present, key=lambda item: -item[1]["instances"]):

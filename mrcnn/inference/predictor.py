@@ -137,7 +137,7 @@ def _check_sides(size: Sequence[int]) -> None:
     height, width = size
     if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
         raise ValueError(f"an image of {height} x {width} pixels (height x width) does not fit the pyramid, whose "
-                         f"sides must be multiples of {SIDE_MULTIPLE}: use IMAGE_RESIZE_MODE square or pad64, or "
+                         f"sides must be multiples of {SIDE_MULTIPLE}: set IMAGE_RESIZE_MODE=square or pad64, or "
                          "pad it before")
 
 

@@ -313,7 +313,7 @@ class Loader:
             raise DataError(
                 f"image {image_id} has {image.shape[0]} x {image.shape[1]} pixels (height x width) after resizing in "
                 f"mode {self.sample_settings.resize_mode!r}, but the anchors are for images of {size[0]} x {size[1]} "
-                "(IMAGE_SHAPE): train with IMAGE_RESIZE_MODE 'square' or 'crop'"
+                "(IMAGE_SHAPE): set IMAGE_RESIZE_MODE=square or crop for training"
             )
 
     def _first_is_uint8(self) -> bool:

@@ -190,7 +190,7 @@ def _check_match(report: LoadReport, slots: list[_Slot], tensors: list[Tensor], 
         layers = list(dict.fromkeys(owners[name] for name, _, _ in report.mismatched))
         lines = [f"  {name}: {theirs} in the file, {ours} in the model" for name, theirs, ours in report.mismatched[:8]]
         more = [f"  and {len(report.mismatched) - 8} more"] if len(report.mismatched) > 8 else []
-        advice = f"to keep the initial values of these layers, load with exclude={layers} (--exclude)"
+        advice = f"to keep the initial values of these layers, load with exclude={layers} (--exclude {' '.join(layers)})"
         if len(report.mismatched) > len(report.matched):
             advice = "most tensors differ: these weights are of another network; use the configuration they were trained with"
         raise WeightsError("\n".join([

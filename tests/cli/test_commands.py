@@ -141,7 +141,7 @@ def test_weights_from_other_data_start_a_new_run():
     (["shapes", "--weights", "last"], "no checkpoint"),
     (["shapes", "--weights", "gone.h5"], "gone.h5: no such weight file"),
     (["shapes", "--weights", "coco"], None),
-    (["shapes", "--weights", "coco", "--backbone", "resnet50"], "set BACKBONE=resnet101"),
+    (["shapes", "--weights", "coco", "--backbone", "resnet50"], "give --set BACKBONE=resnet101, or"),
     (["coco"], "--dataset PATH"),
     (["coco", "--dataset", "gone"], "gone does not exist"),
     (["coco", "--dataset", "."], "no annotations/instances_"),

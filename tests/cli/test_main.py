@@ -104,6 +104,21 @@ def _make_train_raise(error, monkeypatch):
     monkeypatch.setattr(cli.train, "run", run)
 
 
+@pytest.mark.parametrize("message, expected", [
+    ("the weights are for resnet101: set BACKBONE=resnet101, or start again.",
+     "the weights are for resnet101: give --set BACKBONE=resnet101, or start again."),
+    ("or set USE_MINI_MASK to False.", "or give --set USE_MINI_MASK=False."),
+    ("allow it (allow_outside=True, --allow-outside) if you trust it", "allow it (--allow-outside) if you trust it"),
+    ("say which with format=NAME (--format NAME)", "say which with --format NAME"),
+    ("to keep them, load with exclude=['a', 'b'] (--exclude a b)", "to keep them, load with --exclude a b"),
+    ("choose the subset to split (--subset)", "choose the subset to split (--subset)"),
+    ("give --set X=1 (the size is 3)", "give --set X=1 (the size is 3)"),
+    ("a.json: x=3 (height x width)", "a.json: x=3 (height x width)"),
+])  # fmt: skip
+def test_advice_names_the_options_of_the_command_line(message, expected):
+    assert cli.describe(ValueError(message)) == expected
+
+
 def _parsers(parser):
     """Yield a parser and, recursively, those of its commands."""
     yield parser

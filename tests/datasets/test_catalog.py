@@ -65,3 +65,13 @@ def test_the_message_about_an_unknown_folder_names_the_data_set_inside(tmp_path)
     (tmp_path / "JPEGImages" / "a.json").unlink()
     with pytest.raises(DataError, match="; its folder voc/ is in the format voc: give that$"):
         open_dataset(tmp_path)
+
+
+def test_data_of_another_format_are_named(tmp_path):
+    (tmp_path / "1.json").write_text('{"shapes": [], "imagePath": "1.png", "imageHeight": 20, "imageWidth": 30}')
+    for format in ("coco", "voc", "lvis", "yolo"):
+        with pytest.raises(DataError, match=f"is not {format} but labelme data: use the format labelme"):
+            open_dataset(tmp_path, format)
+    (tmp_path / "1.json").unlink()
+    with pytest.raises(DataError, match="^(?!.* but ).*annotations"):
+        open_dataset(tmp_path, "coco")

@@ -29,3 +29,13 @@ def test_one_epoch_and_losses_that_are_not_numbers():
 def test_a_history_without_losses_is_rejected():
     with pytest.raises(ValueError, match="accuracy"):
         loss_figure({"accuracy": [1.0]})
+
+
+def test_the_first_epochs_do_not_flatten_the_curve():
+    """Ten epochs, of which the first two are 40 and 9: the others, up to 2, determine the axis."""
+    figure, (ax,) = loss_figure({"loss": [40.0, 9.0, 2.0, *[1.0] * 7], "val_loss": [float("nan"), 3.0, *[1.5] * 8]})
+    assert ax.get_ylim() == (0, pytest.approx(2.2)) and ax.get_title() == "total (at first up to 40)"
+    figure, (ax,) = loss_figure({"loss": [3.0, 2.5, 2.0, *[1.6] * 7]})
+    assert ax.get_ylim()[1] > 3 and ax.get_title() == "total"
+    figure, (ax,) = loss_figure({"loss": [40.0, 1.0]})
+    assert ax.get_ylim()[1] > 40, "with few epochs every one counts"

@@ -257,8 +257,8 @@ class SemanticMapDataset(AnnotatedDataset):
         kept = np.flatnonzero(areas >= self.min_area)
         if len(kept) > MAX_COMPONENTS and not self.per_class:
             raise DataError(f"{self.image_info[image_id]['map']} has {len(kept)} connected components, more than "
-                            f"{MAX_COMPONENTS}: is it a map? If so, open it with per_class=True, or exclude specks with "
-                            "min_area")  # fmt: skip
+                            f"{MAX_COMPONENTS}: is it a map? If so, open it with per_class=True (--per-class), or exclude "
+                            "specks with min_area=N (--min-area N)")  # fmt: skip
         return _annotations(class_map, pieces, kept)
 
     def ignored_pixels(self, image_id: Index) -> Bool[np.ndarray, "H W"] | None:

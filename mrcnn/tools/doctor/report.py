@@ -13,6 +13,7 @@ from rich.table import Table
 from mrcnn.base.atomic_write import save_json
 from mrcnn.base.progress import Show
 from mrcnn.base.text import printable
+from mrcnn.datasets.class_names import natural_key
 from mrcnn.tools.doctor.findings import ERROR, KINDS, SEVERITIES, WARNING, Finding, Findings
 from mrcnn.tools.doctor.images import ImageScan
 from mrcnn.tools.doctor.object_sizes import size_lines
@@ -27,7 +28,8 @@ class Report:
 
     Attributes:
         source: what was checked.
-        findings: sorted by severity, worst first, then in the order of KINDS. At most 1000 per kind and severity are kept;
+        findings: sorted by severity, worst first, then in the order of KINDS, by subset, and by file: 2 before 10. At most 1000
+            per kind and severity are kept;
             `counts` includes all of them.
         counts: number of findings by kind and severity.
         statistics: "parts", "classes" and "sizes", as returned by `to_dict`.
@@ -38,7 +40,9 @@ class Report:
                  checked: Sequence[tuple[Part, Sequence[ImageScan]]]) -> None:  # fmt: skip
         order = {kind: index for index, kind in enumerate(KINDS)}
         self.source = printable(source)
-        self.findings = sorted(findings.kept, key=lambda f: (SEVERITIES.index(f.severity), order[f.kind]))
+        parts = list(dict.fromkeys(finding.place.part for finding in findings.kept))
+        self.findings = sorted(findings.kept, key=lambda f: (SEVERITIES.index(f.severity), order[f.kind],
+                                                             parts.index(f.place.part), natural_key(f.place.file)))
         self.counts: dict[str, dict[str, int]] = {}
         for kind, severity in sorted(findings.counts, key=lambda key: (order[key[0]], SEVERITIES.index(key[1]))):
             self.counts.setdefault(kind, {})[severity] = findings.counts[kind, severity]

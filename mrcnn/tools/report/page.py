@@ -388,6 +388,7 @@ def _speed(run: Run, measured: Measurement | None) -> str:
         info, rate = measured.result.info, measured.images_per_second
         rows = [["images", info["images"]],
                 ["images per second, including reading them", "unknown: a single batch" if rate is None else _rounded(rate, 2)],
+                ["seconds per image in the detector, without the first batch", _rounded(info.get("seconds_per_image"), 3)],
                 ["seconds in the detector, including compilation in the first batch", _rounded(info["seconds_detect"], 1)]]
         rows += [[f"peak memory of the {name}, MiB", _rounded(value, 0)] for name, value in measured.memory.items()]
         pieces += [Markup("<h3>Detection</h3>\n"), table(["", ""], rows)]
