@@ -7,6 +7,7 @@ Shape letters: H W C image, N instances.
 """
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Num, Shaped
 
+from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import Dataset, overrides_later
 from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import Rle, as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
@@ -35,9 +37,11 @@ class AnnotatedDataset(Dataset):
         skipped: (where, reason) of each annotation or image skipped while loading. `where` is an id or a place in a file.
         notes: (where, note) of each repair made while loading, and of anything else worth knowing.
         allow_outside: whether image files may be outside the data set's folder.
+        states_orientation: whether the format determines if annotations refer to images rotated by their EXIF orientation.
     """
 
     source = ""
+    states_orientation = True
 
     def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
         """Create an empty data set.
@@ -51,6 +55,7 @@ class AnnotatedDataset(Dataset):
         self.notes: list[tuple[Any, str]] = []
         self._skipped_once: set[tuple[Any, str]] = set()
         self._same_names: dict[str, str] = {}
+        self._warned: set[str] = set()
         self.allow_outside = allow_outside
 
     def add_annotated_image(
@@ -136,9 +141,50 @@ class AnnotatedDataset(Dataset):
         """Read an image, after checking that its file is in the data set's folder; see `Dataset.load_image`."""
         self._check_link(image_id)
         image, info = super().load_image(image_id), self.image_info[image_id]
-        if not info.get("exif_applied"):
+        listed = info.get("height"), info.get("width")
+        if not info.get("exif_applied") and (None in listed or listed == image.shape[:2] or not self.is_rotated(image_id)):
+            self._warn_of_orientation(image_id, image.shape[:2])
             return image
         return np.ascontiguousarray(turn_upright(image, read_orientation(info["path"])))
+
+    def _warn_of_orientation(self, image_id: Integer, stored: tuple[int, ...]) -> None:
+        """Warn if an image has an EXIF orientation, and nothing shows whether the annotations refer to the rotated image."""
+        info = self.image_info[image_id]
+        if self.states_orientation or "unknown" in self._warned:
+            return
+        try:
+            orientation = read_orientation(info["path"])
+        except DataError:  # a format that only other decoders support
+            return
+        if orientation != 1 and (orientation < 5 or stored[0] == stored[1]):
+            self._warn_once("unknown", f"image {info['id']} has the EXIF orientation {orientation}, which is not applied: look "
+                            "whether its masks fit (mrcnn view), and remove the tag")  # fmt: skip
+
+    def is_rotated(self, image_id: Integer) -> bool:
+        """Compare the listed size with that in the header of the file; see `Dataset.is_rotated`.
+
+        If the EXIF orientation swaps the sides, a listed size with swapped sides is that of the rotated image.
+        """
+        info = self.image_info[image_id]
+        listed = info.get("height"), info.get("width")
+        if info.get("exif_applied") or None in listed or not info["path"] or not os.path.isfile(info["path"]):
+            return bool(info.get("exif_applied"))
+        try:
+            stored, orientation = read_header(info["path"])
+        except DataError:  # reported when the image is loaded
+            return False
+        if orientation < 5 or listed == stored or listed != turned_size(stored, orientation):
+            return False
+        info["exif_applied"] = True
+        self._warn_once("rotated", f"the size of image {info['id']} is that of its file rotated by its EXIF orientation, and "
+                        "so it is read rotated")  # fmt: skip
+        return True
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        """Log a warning, and only the first of its kind for this data set."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            logger.warning("%s. Other such images are not reported", message)
 
     def image_size(self, image_id: Integer) -> tuple[int, int]:
         """Return the size of an image, reading the header of its file if it is unknown; see `Dataset.image_size`."""

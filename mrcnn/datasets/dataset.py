@@ -183,6 +183,14 @@ class Dataset:
             )
         return read_image(path)
 
+    def is_rotated(self, image_id: Integer) -> bool:
+        """Return whether the size and the annotations of an image refer to its file rotated by its EXIF orientation.
+
+        Args:
+            image_id: index in the data set.
+        """
+        return bool(self.image_info[image_id].get("exif_applied"))
+
     def load_mask(self, image_id: Integer) -> tuple[Masks, ClassIds]:
         """Load the masks of an image. Subclasses override it.
 

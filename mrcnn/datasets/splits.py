@@ -313,6 +313,10 @@ class DatasetView(Dataset):
         """See `Dataset.image_size`."""
         return self.base.image_size(self.base_ids[image_id])
 
+    def is_rotated(self, image_id: Integer) -> bool:
+        """See `Dataset.is_rotated`."""
+        return self.base.is_rotated(self.base_ids[image_id])
+
     def ground_truth(self, image_id: Integer) -> list[dict[str, Any]]:
         """See `Dataset.ground_truth`."""
         return self.base.ground_truth(self.base_ids[image_id])

@@ -251,7 +251,8 @@ def _check_size(image: CheckedImage, scan: ImageScan, place: Place, findings: Fi
         return
     sizes = f"the data set gives {image.size[0]} x {image.size[1]}, the file has {seen[0]} x {seen[1]} (height x width)"
     if scan.orientation >= 5 and image.size == scan.size_seen(True):
-        findings.add("size_swapped", place, f"{sizes}, and {exif}: the annotations refer to the rotated image", picture=picture)
+        message = f"{sizes}, and {exif}: the annotations refer to the rotated image, and it is read rotated"
+        findings.add("size_swapped", place, message, picture=picture)
     else:
         findings.add("size_mismatch", place, sizes, picture=picture)
 

@@ -76,7 +76,10 @@ class CheckedImage:
         if self.path is None:
             raise DataError(f"image {self.id} has no file")
         image = read_image(self.path)
-        return np.ascontiguousarray(turn_upright(image, read_orientation(self.path))) if self.upright else image
+        is_swapped = self.size is not None and self.size != image.shape[:2] and self.size == image.shape[1::-1]
+        if self.upright or (is_swapped and read_orientation(self.path) >= 5):
+            image = np.ascontiguousarray(turn_upright(image, read_orientation(self.path)))
+        return image
 
 
 @dataclass

@@ -174,6 +174,10 @@ def draw_annotations(dataset: Dataset, image_id: Integer, *, side: int | None = 
         DataError: the image or its annotations cannot be read.
     """
     image, annotations = to_rgb(dataset.load_image(image_id)), annotations_of(dataset, image_id)
+    size = dataset.image_size(image_id)
+    if image.shape[:2] != size:
+        raise DataError(f"its file has {image.shape[0]} x {image.shape[1]} pixels (height x width), its annotations refer to "
+                        f"{size[0]} x {size[1]}: correct the size, or restore the annotated image")  # fmt: skip
     if side is not None:
         image, annotations = scaled(image, annotations, side)
         drawing.setdefault("min_side", 0)

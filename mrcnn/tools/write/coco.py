@@ -95,7 +95,7 @@ def _image_entry(dataset: Dataset, image_id: int, names: ImageNames, number: int
     except DataError as error:
         skipped.append((f"image {info['id']}", str(error)))
         return None
-    if info.get("exif_applied") and names.copy_to is None:
+    if dataset.is_rotated(image_id) and names.copy_to is None:
         # an extension of COCO's format: our reader rotates the images that have it, others may not
         entry["exif_applied"] = True
     return entry

@@ -96,7 +96,7 @@ class ImageNames:
             return name
         if info.get("root"):
             refuse_link(info["path"], info["root"], f"image {info['id']}")
-        if self.is_redrawn(info):
+        if self.is_redrawn(image_id):
             name = self.unique_name(path if path.suffix.lower() in _JPEG else path.with_suffix(".png"))
             _save(self.dataset.load_image(image_id), self.copy_to / name)
         else:
@@ -104,9 +104,9 @@ class ImageNames:
             copy_file(info["path"], self.copy_to / name)
         return name
 
-    def is_redrawn(self, info: Mapping[str, Any]) -> bool:
+    def is_redrawn(self, image_id: int) -> bool:
         """Return whether the copy of an image is encoded from its pixels instead of copied from its file."""
-        return self.upright and bool(info.get("exif_applied"))
+        return self.upright and self.dataset.is_rotated(image_id)
 
     def unique_name(self, path: Path) -> str:
         """Make a relative path unique by numbering it, and return it with / as separator."""

@@ -106,7 +106,7 @@ def _write_image(path: Path, dataset: Dataset, read: ReadImage, image_path: str,
     """Write the file of one image. `shapes_of` makes shapes from an instance, its segmentation and a group number."""
     info = dataset.image_info[read.image_id]
     size, orientation = dataset.image_size(read.image_id), 1
-    if is_file(info) and not info.get("exif_applied"):
+    if is_file(info) and not dataset.is_rotated(read.image_id):
         # labelme rotates the image, so its annotations must be rotated too
         orientation = read_orientation(info["path"])
     shapes: Shapes = []

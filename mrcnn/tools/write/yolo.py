@@ -102,9 +102,9 @@ class _Names(ImageNames):
     Readers find the label file by replacing `images` in the path.
     """
 
-    def is_redrawn(self, info: Mapping[str, Any]) -> bool:
+    def is_redrawn(self, image_id: int) -> bool:
         """Return whether the image has an EXIF orientation: readers of this format apply it, so the copy must not have one."""
-        return read_orientation(info["path"]) != 1
+        return read_orientation(self.dataset.image_info[image_id]["path"]) != 1
 
     def unique_name(self, path: Path) -> str:
         """See `ImageNames.unique_name`."""

@@ -142,6 +142,7 @@ class CocoDataset(AnnotatedDataset):
     """A data set in COCO's format."""
 
     source = "coco"
+    states_orientation = False
 
     def load_coco(
         self,
