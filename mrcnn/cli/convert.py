@@ -9,7 +9,7 @@ from mrcnn.cli import options
 HELP = "convert annotations to another format"
 EPILOG = """\
 examples:
-  mrcnn convert labelme photographs --output trainval.json
+  mrcnn convert labelme photographs
   mrcnn convert labelme photographs --output toys.json --split 0.8 --seed 0
   mrcnn convert labelme photographs --output toys.json --folds 5
   mrcnn convert coco ~/coco --output ~/coco-yolo --to yolo
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="FORMAT", required=True)
     for name, (_, what) in FORMATS.items():
         if name not in GENERATED:
-            _add_format_arguments(_add_parser(kinds, name, what, FORMAT_USAGE, FORMAT_EPILOG.format(name=name)), name)
+            usage = FORMAT_USAGE.replace("--output OUT", "[--output OUT]") if name == "labelme" else FORMAT_USAGE
+            _add_format_arguments(_add_parser(kinds, name, what, usage, FORMAT_EPILOG.format(name=name)), name)
     _add_panoptic_arguments(_add_parser(kinds, "panoptic-tfrecord", PANOPTIC_HELP, PANOPTIC_USAGE, PANOPTIC_EPILOG))
     _add_cocolvis_arguments(_add_parser(kinds, "coco+lvis", COCOLVIS_HELP, COCOLVIS_USAGE, COCOLVIS_EPILOG))
 
@@ -51,6 +52,8 @@ def _add_workers(parser: argparse.ArgumentParser, default: str = "one per core")
 
 
 # --- One format to another -------------------------------------------------------------------------------------------
+# what labelme's own users know from other converters
+LABELME_OUTPUT = "trainval.json"
 FORMAT_USAGE = "INPUT --output OUT [--to TARGET] [--subset NAME ...] [--split S ... | --folds K] [OPTION ...]"
 FORMAT_EPILOG = """\
 examples:
@@ -70,7 +73,9 @@ def _add_format_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     from mrcnn.datasets.catalog import TARGETS
 
     parser.add_argument("input", metavar="INPUT", help="folder or file of the data")
-    parser.add_argument("--output", required=True, metavar="OUT", help="a .json file for COCO, a folder for other formats")
+    default = f" (default: {LABELME_OUTPUT})" if name == "labelme" else ""
+    parser.add_argument("--output", required=not default, metavar="OUT",
+                        help=f"a .json file for COCO, a folder for other formats{default}")
     parser.add_argument("--to", choices=TARGETS, default="coco", help="output format (default: %(default)s)")
     parser.add_argument("--subset", nargs="+", metavar="NAME", help="only these subsets (default: all)")
     parser.add_argument("--copy-images", nargs="?", const=True, metavar="DIR",
@@ -93,10 +98,12 @@ def _convert_format(args: argparse.Namespace) -> int:
     from mrcnn.tools.convert.between_formats import convert
     from mrcnn.tools.write.summary import counted
 
+    if args.output is None and args.to != "coco":
+        raise ValueError(f"--to {args.to} needs --output, the folder to write")
     with options.quiet_readers():
-        done = convert(args.input, args.output, format=args.kind, to=args.to, subsets=args.subset, split=args.split,
-                       folds=args.folds, group=args.group, seed=args.seed, copy_images=args.copy_images, workers=args.workers,
-                       progress=progress_bar, **options.reader_options(args))
+        done = convert(args.input, args.output or LABELME_OUTPUT, format=args.kind, to=args.to, subsets=args.subset,
+                       split=args.split, folds=args.folds, group=args.group, seed=args.seed, copy_images=args.copy_images,
+                       workers=args.workers, progress=progress_bar, **options.reader_options(args))
     print(done.summary.table())
     for part, (path, summary) in done.parts.items():
         counts = f"{counted(summary.images, 'image')}, {counted(summary.instances, 'instance')}"
@@ -118,18 +125,23 @@ examples:
   mrcnn train panoptic --dataset ~/coco-shards
 ROOT holds the images in train2017/, val2017/ and test2017/, annotations/panoptic_train2017.json and panoptic_val2017.json,
 and the PNGs in folders with those names; test images have no annotations. After an interruption, run the command again to
-write the missing shards. Exit code 1 means that something was skipped; the table lists it."""
+write the missing shards. The options of DeepLab2's script are accepted too: --coco_root, --output_dir and
+--treat_crowd_as_ignore=false. Exit code 1 means that something was skipped; the table lists it."""
 
 
 def _add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--coco-root", required=True, metavar="ROOT", help="folder of COCO's images and annotations")
-    parser.add_argument("--output-dir", type=options.new_folder, required=True, metavar="DIR",
+    parser.add_argument("--coco-root", "--coco_root", required=True, metavar="ROOT",
+                        help="folder of COCO's images and annotations")
+    parser.add_argument("--output-dir", "--output_dir", type=options.new_folder, required=True, metavar="DIR",
                         help="folder of the shards, created if missing")
     parser.add_argument("--shards", type=options.at_least(1), default=1000, metavar="N",
                         help="files per split (default: %(default)s)")
     parser.add_argument("--splits", nargs="+", metavar="train|val|test", help="what to convert (default: all that exist)")
-    parser.add_argument("--treat-crowd-as-ignore", action=argparse.BooleanOptionalAction, default=True,
-                        help="give pixels of crowds the value 0 instead of their category")
+    parser.add_argument("--treat-crowd-as-ignore", "--treat_crowd_as_ignore", nargs="?", const=True, default=True,
+                        type=options.boolean, metavar="true|false",
+                        help="whether pixels of crowds get the value 0 instead of their category (default: true)")
+    parser.add_argument("--no-treat-crowd-as-ignore", "--notreat_crowd_as_ignore", dest="treat_crowd_as_ignore",
+                        action="store_false", help="the same as --treat-crowd-as-ignore=false")
     _add_workers(parser)
     parser.add_argument("--allow-outside", action="store_true",
                         help="accept files outside their folders; only for data you trust")

@@ -79,6 +79,14 @@ def at_least(minimum: int, kind: type = int) -> Callable[[str], Any]:
     return parse
 
 
+def boolean(text: str) -> bool:
+    """Parse true or false, for argparse's `type`."""
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return values[text.lower()]
+
+
 # Options of the readers: the formats that have the option (empty: all), and its arguments for argparse. Their names are
 # those of the options of `mrcnn.datasets.open`.
 READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {

@@ -19,8 +19,9 @@ examples:
   mrcnn view ~/coco --subset val --image 139 000000000285.jpg --output two
   mrcnn view shapes --show
 Without --output and --show, only the table is printed. --output DIR writes a picture of each image, contact sheets of 24
-images, statistics.png and counts.csv; --output PAGE.html writes a single page without external resources, and PAGE.csv. The
-counts include all images, or those that --image and --class select; --limit only applies to pictures.
+images, statistics.png and counts.csv; --output PAGE.html writes a single page without external resources, and PAGE.csv. For
+COCO+LVIS, both also show the layers of each image with the mask ids. The counts include all images, or those that --image and
+--class select; --limit only applies to pictures.
 exit codes: 0 everything was shown; 1 some images could not be read, and are listed; 2 an error."""
 
 

@@ -32,7 +32,9 @@ _MAX_COLUMNS = 10
 
 
 def layers_figure(dataset: CocoLvisDataset, image_id: int | np.integer, columns: int = 3) -> Figure:
-    """Draw an image and each of its layers: masks in colour, with the id of the object and its number in the layer.
+    """Draw an image and each of its layers: masks in colour, with the id of the object and, in brackets, its mask id.
+
+    The mask id is the value of the object's pixels in the layer.
 
     All objects are drawn, even if the data set returns only some levels of the hierarchy.
 
@@ -69,7 +71,7 @@ def layers_figure(dataset: CocoLvisDataset, image_id: int | np.integer, columns:
             _add_name(ax, numbers == number, f"{i} ({number})", colors[i])
         objects = sum(i < count for i, _ in members)
         ax.set_title(f"layer {layer}: {objects} objects, {len(members) - objects} stuff", fontsize=9)
-    figure.suptitle("object (its number in the layer)", fontsize=8)
+    figure.suptitle("object (mask id)", fontsize=8)
     return figure
 
 

@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     compiled = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
     model.compile(keras.optimizers.Adam(args.learning_rate), balanced_cross_entropy, **compiled)
     before = {part: measure(model, generator) for part, generator in parts.items()}
-    model.fit(train, epochs=args.epochs, shuffle=False, verbose=2)
+    model.fit(train, epochs=args.epochs, verbose=2)
     result = {part: (before[part], measure(model, generator)) for part, generator in parts.items()}
     for part, matrices in result.items():
         print(f"\n{part}: {len(parts[part].batches.image_ids)}\n{table(names, *matrices)}")

@@ -91,6 +91,19 @@ def test_fruits_have_known_counts_after_conversion(tmp_path, capsys):
     assert re.search(r"3 classes, 18 images +165\n", text)
 
 
+def test_labelme_without_output_writes_trainval_json(tmp_path, monkeypatch, capsys):
+    write_labelme(tmp_path / "images", [shape("cat", ring(10, 5, 30, 25))])
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", "labelme", "images"]) == 0
+    assert "Written: trainval.json" in capsys.readouterr().out
+    assert [c["name"] for c in json.loads(Path("trainval.json").read_text())["categories"]] == ["cat"]
+    assert main(["convert", "labelme", "images", "--to", "yolo"]) == 2
+    assert "--to yolo needs --output, the folder to write" in capsys.readouterr().err
+    with pytest.raises(SystemExit):  # other formats have no such custom
+        main(["convert", "yolo", "images"])
+    assert "required: --output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments, expected", [
     (["yolo", "gone", "--output", "x.json"], "gone does not exist"),
     (["yolo", "toys", "--output", "x"], "x: coco is written to a .json file"),

@@ -44,6 +44,24 @@ def test_crowds_can_be_kept(root):
     assert mrcnn.datasets.open(root.parent / "out").load_mask(1)[1].tolist() == [-1]
 
 
+@pytest.mark.parametrize(("flags", "class_ids"), [
+    ([], []), (["--treat_crowd_as_ignore=true"], []), (["--treat_crowd_as_ignore"], []),
+    (["--treat_crowd_as_ignore=false"], [-1]), (["--treat-crowd-as-ignore", "False"], [-1]),
+    (["--notreat_crowd_as_ignore"], [-1]),
+])  # fmt: skip
+def test_command_line_of_deeplab2_is_accepted(root, flags, class_ids):
+    out = root.parent / "out"
+    assert cli.main(["convert", "panoptic-tfrecord", f"--coco_root={root}", f"--output_dir={out}", *flags]) == 0
+    assert len(list(out.glob("train-*-of-01000.tfrecord"))) == 1000
+    assert mrcnn.datasets.open(out).load_mask(1)[1].tolist() == class_ids
+
+
+def test_flag_that_is_neither_true_nor_false_is_refused(root, capsys):
+    with pytest.raises(SystemExit):
+        run(root, "--treat_crowd_as_ignore=maybe")
+    assert "'maybe' is neither true nor false" in capsys.readouterr().err
+
+
 def test_requested_split_that_does_not_exist_is_reported(root, capsys):
     assert run(root, "--splits", "train", "val", "--shards", "1", "--workers", "1") == 1
     assert "neither" in " ".join(capsys.readouterr().out.split())

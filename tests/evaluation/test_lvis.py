@@ -245,7 +245,7 @@ def photographs(tmp_path_factory):
     path = tmp_path_factory.mktemp("lvis") / "lvis.json"
     path.write_text(json.dumps(content))
     dataset = WithoutImages()
-    dataset.add_annotations(content, path.parent, path)
+    dataset.add_annotations(content, path.parent, path, all_images=True)
     dataset.prepare()
     return dataset, path
 

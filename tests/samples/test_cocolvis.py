@@ -45,8 +45,8 @@ def test_drawn_shapes_with_parts(tmp_path, fake, capsys):
         found = {mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)}
         assert found == {mask.tobytes() for mask in [*masks, *discs[i]]}
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
-        "1_layers.png", "1_tree.png"]  # fmt: skip
-    assert cv2.imread(str(tmp_path / "pictures" / "1_tree.png")).std() > 10
+        "000000000001_layers.png", "000000000001_tree.png"]  # fmt: skip
+    assert cv2.imread(str(tmp_path / "pictures" / "000000000001_tree.png")).std() > 10
 
 
 def test_files_that_are_there(tmp_path, fake):
@@ -54,7 +54,7 @@ def test_files_that_are_there(tmp_path, fake):
     cocolvis.main(["--coco", coco, "--lvis", lvis, "--images", images, "--output", str(tmp_path / "out")])
     cocolvis.main(["--dataset", str(tmp_path / "out" / "set" / "train"), "--output", str(tmp_path / "more"), "--epochs", "0"])
     assert fake.trained == [(2, 2, 1, [6, 6])]
-    assert (tmp_path / "more" / "pictures" / "1_layers.png").exists()
+    assert (tmp_path / "more" / "pictures" / "000000000001_layers.png").exists()
 
 
 def test_half_of_what_is_needed(tmp_path, capsys):

@@ -1,4 +1,6 @@
 """What `fit` of Keras gets from the generator in each epoch, with any number of workers."""
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -35,8 +37,8 @@ def watch(generator, epochs, **kwargs):
     model = Watching()
     model.build((None, 40, 4, 3))
     model.compile("sgd", run_eagerly=True)
-    model.fit(generator, epochs=epochs, verbose=0, shuffle=False, **kwargs)
-    steps = len(generator)
+    model.fit(generator, epochs=epochs, verbose=0, **kwargs)
+    steps = kwargs.get("steps_per_epoch", len(generator))
     return [model.seen[i : i + steps] for i in range(0, len(model.seen), steps)], model.sums
 
 
@@ -68,6 +70,56 @@ def test_validation_has_a_fixed_order():
     assert epochs[0] == epochs[1] and sum(epochs[0], []) == generator.batches.image_ids.tolist()
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_any_number_of_steps_per_epoch(steps):
+    """Batches of 3, 3 and 2 images: each epoch takes the batches after those of the epoch before, pass after pass."""
+    model = keras.Sequential([keras.Input((40, 4, 3)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd", "mean_squared_error")
+    counted = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: taken[-1].append(batch),
+                                             on_epoch_begin=lambda epoch, logs: taken.append([]))  # fmt: skip
+    taken = []
+    train, val = (SemanticGenerator(DATASET, input_size=(40, 4), batch_size=3) for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = model.fit(x=train, validation_data=val, steps_per_epoch=steps, validation_steps=2, epochs=4, verbose=0,
+                            callbacks=[counted]).history  # fmt: skip
+    assert taken == [list(range(steps))] * 4
+    assert len(history["loss"]) == len(history["val_loss"]) == 4
+
+
+@pytest.mark.tensorflow_only
+def test_epochs_with_a_number_of_steps_continue_where_the_last_one_ended():
+    epochs, _ = watch(SemanticGenerator(DATASET, seed=5, **ARGUMENTS), 6, steps_per_epoch=2)
+    batches = SemanticGenerator(DATASET, seed=5, **ARGUMENTS).batches
+    assert [[len(batch) for batch in epoch] for epoch in epochs] == [[3, 3], [2, 3], [3, 2]] * 2
+    images = sum(sum(epochs, []), [])
+    assert images == sum((batches.order(number).tolist() for number in range(4)), [])
+
+
+@pytest.mark.tensorflow_only
+def test_fit_without_a_number_of_steps_after_one_that_was_interrupted():
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model = Watching()
+    model.build((None, 40, 4, 3))
+    model.compile("sgd", run_eagerly=True)
+    generator = SemanticGenerator(DATASET, **ARGUMENTS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(generator, steps_per_epoch=2, verbose=0, callbacks=[Stop()])
+    model.seen.clear()
+    model.fit(generator, verbose=0)
+    assert sorted(sum(model.seen, [])) == list(range(8))
+
+
+def test_iteration_is_one_epoch_even_while_keras_trains():
+    generator = SemanticGenerator(DATASET, **ARGUMENTS)
+    for _ in range(2):
+        assert [len(images) for images, _ in generator] == [3, 3, 2]
+        generator.on_epoch_begin()
+
+
 def _sum_of_squares(masks, predicted):
     """The square of the red row, which identifies the images of a batch."""
     weights = keras.ops.reshape(keras.ops.arange(40, dtype="float32") ** 2, (1, 40, 1, 1))
@@ -81,7 +133,7 @@ def test_each_image_counts_once_in_the_loss_of_an_epoch(workers):
     train, val = (SemanticGenerator(dataset, workers=workers, input_size=(40, 4), batch_size=size) for size in (2, 5))
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.0), _sum_of_squares, metrics=["mean_absolute_error"])
-    history = model.fit(train, epochs=2, verbose=0, shuffle=False, validation_data=val).history
+    history = model.fit(train, epochs=2, verbose=0, validation_data=val).history
     mean = sum(i**2 for i in range(15)) / 15
     assert history["loss"] == pytest.approx([mean] * 2) and history["val_loss"] == pytest.approx([mean] * 2)
     assert train.epoch == 2
@@ -93,7 +145,7 @@ def test_any_model_can_be_trained():
     generator = SemanticGenerator(dataset, ["red"], input_size=(16, 24), batch_size=2)
     model = keras.Sequential([keras.Input((16, 24, 3)), keras.layers.Conv2D(1, 1, activation="sigmoid")])
     model.compile(keras.optimizers.Adam(0.5), "binary_crossentropy", metrics=["binary_accuracy"])
-    history = model.fit(generator, epochs=20, verbose=0, shuffle=False)
+    history = model.fit(generator, epochs=20, verbose=0)
     assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
     assert history.history["binary_accuracy"][-1] > 0.95
 
@@ -101,7 +153,7 @@ def test_any_model_can_be_trained():
 def test_arguments_that_do_not_match():
     generator = SemanticGenerator(DATASET, ["red"], mask_type="normal", **ARGUMENTS)
     assert generator.class_names == ["background", "red"] and generator.dataset is DATASET and len(generator) == 3
-    with pytest.raises(IndexError, match="batches 0 to 2"):
-        generator[3]
+    with pytest.raises(IndexError, match="there is no batch -1"):
+        generator[-1]
     with pytest.raises(ValueError, match="without mode and options"):
         SemanticGenerator(DATASET, mode="train", image_ids=[0], **ARGUMENTS)

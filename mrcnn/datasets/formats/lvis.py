@@ -79,7 +79,8 @@ def open_subset(
         path = files[version] if version else next(iter(files.values()))
     dataset = LvisDataset(allow_outside=allow_outside)
     image_dir = Path(images) if images is not None else root / "images" if (root / "images").is_dir() else root
-    dataset.add_annotations(read_annotations(path, progress, dataset.notes), image_dir, path, progress=progress)
+    content = read_annotations(path, progress, dataset.notes)
+    dataset.add_annotations(content, image_dir, path, all_images=True, progress=progress)
     return dataset
 
 

@@ -4,9 +4,9 @@ Layout: `annotations/panoptic_{subset}{year}.json`, the PNGs in `annotations/pan
 `{subset}{year}/`.
 
 The id of a segment is R + 256 G + 65536 B of its pixels; 0 means no segment. A *panoptic map* holds, for each pixel,
-semantic id * 256 + instance id: semantic ids number the categories from 1 in ascending order of their ids, and
-instance ids count from 1 within a category and an image, for things that are not crowds. Instance 0 stands for stuff and
-crowds, and the value 0 marks ignored pixels.
+semantic id * 256 + instance id: semantic ids number the categories from 1 in ascending order of their ids, COCO's own
+always as if all 133 were listed; instance ids count from 1 within a category and an image, for things that are not crowds.
+Instance 0 stands for stuff and crowds, and the value 0 marks ignored pixels.
 
 Source: https://cocodataset.org/#format-data, "Panoptic Segmentation". Shape letters: H W image, S segments of an image.
 """
@@ -49,7 +49,7 @@ class Category:
     """A category.
 
     Attributes:
-        semantic_id: its number from 1, in the order of the ids.
+        semantic_id: its number from 1; see `number_categories`.
     """
 
     id: int
@@ -58,8 +58,15 @@ class Category:
     semantic_id: int
 
 
+# (id, name, whether it is a thing) of COCO's categories, by ascending id
+_COCO_ENTRIES = sorted([(i, name, True) for i, name in THINGS] + [(i, name, False) for i, name in STUFF])
+
+
 def number_categories(categories: Iterable[tuple[int, str, bool]]) -> dict[int, Category]:
     """Number categories by their ids.
+
+    If all of them are COCO's, each gets its number in COCO's full list, 1 to 133, as in DeepLab2: the shards of a selection
+    have the label space of the whole.
 
     Args:
         categories: (id, name, whether it is a thing), with distinct ids.
@@ -67,12 +74,14 @@ def number_categories(categories: Iterable[tuple[int, str, bool]]) -> dict[int, 
     Returns:
         Id -> category, in ascending order of id.
     """
-    return {entry[0]: Category(*entry, number) for number, entry in enumerate(sorted(categories), start=1)}
+    listed = set(categories)
+    numbered = _COCO_ENTRIES if listed <= set(_COCO_ENTRIES) else sorted(listed)
+    return {entry[0]: Category(*entry, number) for number, entry in enumerate(numbered, start=1) if entry in listed}
 
 
 def coco_categories() -> dict[int, Category]:
     """Return COCO's 133 categories, by id."""
-    return number_categories([(i, name, True) for i, name in THINGS] + [(i, name, False) for i, name in STUFF])
+    return number_categories(_COCO_ENTRIES)
 
 
 @dataclass(slots=True)

@@ -24,14 +24,14 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.panoptic.annotations import Category, number_categories
+from mrcnn.datasets.panoptic.annotations import Category
 from mrcnn.io import json_fields as fields
 from mrcnn.io.images import refuse_too_large
 from mrcnn.io.tfrecord import decode_example, encode_example, read_features
 
 # five digits in the file names
 MAX_SHARDS = 99999
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 ENCODED, FILENAME, FORMAT = "image/encoded", "image/filename", "image/format"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"
 MAP, MAP_FORMAT = "image/segmentation/class/encoded", "image/segmentation/class/format"
@@ -98,8 +98,8 @@ def manifest_path(folder: Path | str, split: str) -> Path:
 
 
 def categories_to_json(categories: Mapping[int, Category]) -> list[dict[str, Any]]:
-    """Return categories for a manifest, in COCO's form."""
-    return [{"id": c.id, "name": c.name, "isthing": int(c.is_thing)} for c in categories.values()]
+    """Return categories for a manifest, in COCO's form with their numbers in panoptic maps."""
+    return [{"id": c.id, "name": c.name, "isthing": int(c.is_thing), "semantic_id": c.semantic_id} for c in categories.values()]
 
 
 def read_categories(folder: Path | str, split: str) -> dict[int, Category] | None:
@@ -114,14 +114,17 @@ def read_categories(folder: Path | str, split: str) -> dict[int, Category] | Non
     path = manifest_path(folder, split)
     if not path.exists():
         return None
-    categories = {}
+    entries: dict[int, tuple[str, bool, int]] = {}
     for number, entry in enumerate(fields.field(fields.read_json(path), "categories", list, str(path))):
         where = f"{path}: categories[{number}]"
         category_id, name = fields.field(entry, "id", int, where), fields.field(entry, "name", str, where)
-        if category_id in categories:
+        if category_id in entries:
             raise DataError(f"{where}: two categories have the id {category_id}")
-        categories[category_id] = (category_id, name, bool(fields.field(entry, "isthing", int, where)))
-    return number_categories(categories.values())
+        # version 1 of the manifest has no semantic ids: they number the categories that it lists
+        semantic_id = fields.field(entry, "semantic_id", int, where, default=0)
+        entries[category_id] = (name, bool(fields.field(entry, "isthing", int, where)), semantic_id)
+    return {i: Category(i, name, is_thing, semantic_id or number)
+            for number, (i, (name, is_thing, semantic_id)) in enumerate(sorted(entries.items()), start=1)}  # fmt: skip
 
 
 @dataclass

@@ -12,6 +12,7 @@ Masks are RLEs of the image's size. Shape letters: H W image, N objects, C COCO 
 import hashlib
 import os
 import pickle
+import re
 import shutil
 from array import array
 from collections import Counter
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 # version of the build's settings and records
-VERSION = 1
+VERSION = 2
 # images per batch: after an interruption, each process repeats at most this many
 BATCH = 100
 _RECORDS, _SETTINGS = ".build", "settings.json"
@@ -96,7 +97,7 @@ class ImageTask:
     """An image to write.
 
     Attributes:
-        name: the image id, which is also the name of its files.
+        name: the image id with the leading zeros of COCO's file names, which is also the name of its files.
         root: the folder that must contain the file once links are resolved; None for no restriction.
         size: (height, width) to which its annotations refer.
     """
@@ -197,10 +198,17 @@ def _pairs(coco_json: Path | str, lvis_json: Path | str, images_dir: Path | str,
         else:
             # COCO gives the file name, LVIS also which of COCO's folders contains the file
             place = info if os.path.exists(info["path"]) else other
-            images[number] = ImageTask(name, place["path"], place["root"], size, lvis_instances, coco_instances)
+            images[number] = ImageTask(_file_id(place["path"], name), place["path"], place["root"], size, lvis_instances,
+                                       coco_instances)  # fmt: skip
     if not images:
         raise DataError(f"{coco_json} and {lvis_json} have no image in common: give the annotations of the same images")
     return [images[number] for number in sorted(images)]
+
+
+def _file_id(path: str, name: str) -> str:
+    """Return an image id as its file writes it: 000000000036 for COCO_train2014_000000000036.jpg and id 36."""
+    digits = re.search(r"\d+$", Path(path).stem, re.ASCII)
+    return digits[0] if digits and digits[0].lstrip("0") == name.lstrip("0") else name
 
 
 def _side(reader: ModuleType, path: Path | str, name: str, images_dir: Path | str, allow_outside: bool, summary: BuildSummary,

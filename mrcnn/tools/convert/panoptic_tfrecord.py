@@ -10,7 +10,7 @@ process, so that an interrupted run resumes when it is started again.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from mrcnn.base.process_pool import available_cores, run_tasks
 from mrcnn.base.progress import Show, Stages, counted_from, tracked, unseen
 from mrcnn.datasets.panoptic.annotations import (
     CATEGORY_ID,
+    Category,
     PanopticImage,
     decode_segments,
     panoptic_map,
@@ -185,13 +186,18 @@ def _sources(root: Path | str, splits: Sequence[str], required: bool, allow_outs
         raise DataError(f"{root} contains nothing to convert: " + "; ".join(reason for _, reason in missing))
     if required:
         summary.skipped += missing
-    # a semantic id must have the same meaning in all splits
     annotated = [source for source in sources if source.categories]
     for source in annotated[1:]:
-        if source.categories != annotated[0].categories:
+        if not _agree(source.categories, annotated[0].categories):
             raise DataError(f"{source.split} and {annotated[0].split} have different categories, so their numbers would have "
                             "different meanings: convert the splits to separate folders")
     return sources
+
+
+def _agree(categories: Mapping[int, Category], others: Mapping[int, Category]) -> bool:
+    """Return whether ids and semantic ids mean the same in two splits, which may list different parts of COCO's categories."""
+    by_number = {other.semantic_id: other for other in others.values()}
+    return all(others.get(c.id, c) == c == by_number.get(c.semantic_id, c) for c in categories.values())
 
 
 def find_source(root: Path | str, split: str, *, allow_outside: bool = False,

@@ -46,7 +46,7 @@ def find_images(dataset: Dataset, names: Iterable[object]) -> list[int]:
 
     Args:
         dataset: prepared.
-        names: each an image id, a file name, or a file name without suffix.
+        names: each an image id, with or without its leading zeros, a file name, or a file name without suffix.
 
     Returns:
         Indices in the data set, without repetitions, in the order of `names`. A name shared by several images selects them
@@ -58,7 +58,8 @@ def find_images(dataset: Dataset, names: Iterable[object]) -> list[int]:
     indices_by_name: dict[str, list[int]] = {}
     for index, info in enumerate(dataset.image_info):
         path = Path(str(info["path"] or info["id"]))
-        for name in {str(info["id"]), path.name, path.stem}:
+        number = str(info["id"])
+        for name in {number, number.lstrip("0") or number, path.name, path.stem}:
             indices_by_name.setdefault(name, []).append(index)
     indices = []
     for name in map(str, names):

@@ -3,6 +3,7 @@
 Shape letters: h w picture.
 """
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +21,14 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.base.text import first_line
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.datasets.formats.cocolvis import CocoLvisDataset
 from mrcnn.geometry.boxes import Integer
 from mrcnn.tools import html
 from mrcnn.tools.view.figures import describe, draw_annotations, statistics_figure, view_figure
 from mrcnn.tools.view.statistics import DatasetStatistics
 from mrcnn.tools.write.counts import save_counts
 from mrcnn.tools.write.images import unique_name
+from mrcnn.viz.cocolvis import layers_figure
 
 # number of images per sheet, and the quality of JPEG files
 SHEET, QUALITY = 24, 92
@@ -34,7 +37,7 @@ COUNTS_NAME = "counts.csv"
 _PAGE_SIDE, _PAGE_QUALITY = 480, 82
 # maximum number of classes in the chart of a page, and maximum for the chart to be expanded initially
 _PAGE_CLASSES, _OPEN_CLASSES = 200, 10
-_STYLE = "figure { max-width: 340px } figure img { display: block }\n"
+_STYLE = "figure { max-width: 340px } figure.layers { max-width: 100% } figure img { display: block }\n"
 _PART = """\
 {% if part.name %}
 <h2>{{ part.name }}</h2>
@@ -53,6 +56,9 @@ with it</summary>
 """
 _FIGURE = """\
 <figure>{% if jpeg %}{{ picture(jpeg, alt=text) }}{% endif %}<figcaption><b>{{ name }}</b><br>{{ text }}</figcaption></figure>
+{% if layers %}
+<figure class="layers">{{ picture(layers, alt="layers of " ~ name) }}</figure>
+{% endif %}
 """
 
 
@@ -81,7 +87,8 @@ def write_pictures(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, 
         dataset: prepared.
         image_ids: indices in it.
         folder: created if necessary. Receives counts.csv, with the classes and areas of each image; statistics.png; <image
-            id>.jpg at the size of each image; and sheet.png (with more than SHEET images, also sheet_2.png and so on).
+            id>.jpg at the size of each image, and for COCO+LVIS <image id>_layers.png; and sheet.png (with more than SHEET
+            images, also sheet_2.png and so on).
         statistics: None omits counts.csv and statistics.png.
         progress: the stages "drawing pictures" and "drawing sheets".
 
@@ -103,10 +110,12 @@ def write_pictures(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray, 
                 content = html.jpeg(draw_annotations(dataset, image_id), QUALITY)
                 with atomic_open(path) as file:
                     file.write(content)
+                paths.append(path)
+                layers = _layers(dataset, image_id)
+                if layers is not None:
+                    paths.append(_save(layers, folder / f"{name}_layers.png"))
             except (DataError, ValueError, OSError) as error:
                 skipped[dataset.image_info[image_id]["id"]] = first_line(error)
-            else:
-                paths.append(path)
     with progress("drawing sheets") as show:
         for number, figure in enumerate(sheets(dataset, image_ids, show), start=1):
             paths.append(_save(figure, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png")))
@@ -132,6 +141,11 @@ def _file_names(dataset: Dataset, image_ids: Sequence[Integer] | np.ndarray) -> 
     stems = [re.sub(r"[^\w.-]+", "_", str(dataset.image_info[i]["id"])).lstrip(".") or "image" for i in image_ids]
     taken: set[str] = set()
     return [unique_name(stem, "", taken) for stem in stems]
+
+
+def _layers(dataset: Dataset, image_id: Integer) -> Figure | None:
+    """Draw the layers of an image of COCO+LVIS with their mask ids; other formats have none."""
+    return layers_figure(dataset, image_id) if isinstance(dataset, CocoLvisDataset) else None
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -179,7 +193,15 @@ def _page_figure(dataset: Dataset, image_id: Integer, skipped: dict[Any, str]) -
     try:
         name, text = describe(dataset, image_id)
         picture = html.jpeg(draw_annotations(dataset, image_id, side=_PAGE_SIDE), _PAGE_QUALITY)
+        layers = _layers(dataset, image_id)
     except (DataError, ValueError, OSError) as error:
-        name, text, picture = dataset.image_info[image_id]["id"], str(error), None
+        name, text, picture, layers = dataset.image_info[image_id]["id"], str(error), None, None
         skipped[name] = text
-    return html.render(_FIGURE, name=name, text=text, jpeg=picture)
+    return html.render(_FIGURE, name=name, text=text, jpeg=picture, layers=None if layers is None else _as_jpeg(layers))
+
+
+def _as_jpeg(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="jpeg", pil_kwargs={"quality": _PAGE_QUALITY})
+    plt.close(figure)
+    return content.getvalue()

@@ -49,9 +49,25 @@ def write(tmp_path, annotations, images=None, categories=None, year="2017"):
 
 def load(folder, **kwargs):
     dataset = CocoDataset()
-    dataset.load_coco(folder, "train", **{"year": 2017, **kwargs})
+    dataset.load_coco(folder, "train", **{"year": 2017, "all_images": True, **kwargs})
     dataset.prepare()
     return dataset
+
+
+def test_images_without_annotations_are_loaded_on_request(tmp_path):
+    """As the classic code did: 82081 of the 82783 images of train2014."""
+    crowd = annotation(2, image_id=11, iscrowd=1)
+    images = [{"id": i, "file_name": f"{i}.png", "height": 40, "width": 60} for i in (7, 9, 11, 12)]
+    folder = write(tmp_path, [annotation(1), crowd, annotation(3, image_id=12, segmentation=[])], images)
+    assert [info["id"] for info in load(folder, all_images=False).image_info] == [7, 11]  # a crowd is an annotation
+    assert [info["id"] for info in load(folder).image_info] == [7, 9, 11, 12]
+    assert [info["id"] for info in load(folder, class_ids=[8]).image_info] == [7, 9, 11, 12]
+    assert load(folder, class_ids=[8], all_images=False).image_info == []
+    dataset = CocoDataset()
+    dataset.load_coco(folder, "train", 2017)
+    assert [info["id"] for info in dataset.image_info] == [7, 11]
+    # commands evaluate and check the images without objects too
+    assert mrcnn.datasets.open(folder).num_images == 4
 
 
 def rectangle(y1, x1, y2, x2):

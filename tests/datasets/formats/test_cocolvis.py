@@ -44,7 +44,7 @@ def test_subset_is_read_with_all_its_objects(tmp_path):
         mrcnn.datasets.open(tmp_path)
     dataset = mrcnn.datasets.open(tmp_path, subset="train")
     assert dataset.class_names == ["BG", "object"] and dataset.sources == ["", "cocolvis"]
-    assert [info["id"] for info in dataset.image_info] == [7, 9, 10]  # sorted as numbers, not as text
+    assert [info["id"] for info in dataset.image_info] == [ID, 9, 10]  # sorted as numbers, not as text
     assert dataset.image_info[0]["path"].endswith(f"train/images/{ID}.jpg")
     assert dataset.load_image(0)[0, 0, 0] == 120 and dataset.load_image(1)[0, 0, 0] == 70
     masks, class_ids = dataset.load_mask(0)
@@ -98,7 +98,7 @@ def test_allow_list_selects_images(tmp_path):
     path.write_text(json.dumps([7, "9", 77]))
     for given_list in (path, ["7", 9, 77]):
         dataset = load(tmp_path, allow_list=given_list)
-        assert [info["id"] for info in dataset.image_info] == [7, 9]
+        assert [info["id"] for info in dataset.image_info] == [ID, 9]
         assert dataset.skipped == [("image 77", "it is in the allow list, but not in the data set")]
     for content, said in [({"a": 1}, "allow.json is .*expected a list"), ([7, 1.5], "allow.json: entry 1 is 1.5")]:
         path.write_text(json.dumps(content))
@@ -217,7 +217,7 @@ def header_only(height, width, depth=8, color=0):
     ((None, []), "layers is None, expected a list"),
     (({}, []), "layers is a dict of 0, expected a list"),
     ((masks_file()[0], {}), "objs_mapping is a dict of 0, expected a list"),
-    ((masks_file()[0], MAPPING[:3]), "objs_mapping has 3 entries, but hannotation.pickle says that image 7 has 4"),
+    ((masks_file()[0], MAPPING[:3]), "objs_mapping has 3 entries, but hannotation.pickle says that image 000000000007 has 4"),
     ((masks_file()[0], [*MAPPING[:3], 5]), r"objs_mapping\[3\] is 5, expected \(layer, number\)"),
     ((masks_file()[0], [*MAPPING[:3], (1, 2, 3)]), r"objs_mapping\[3\] is a tuple of 3"),
     ((masks_file()[0], [*MAPPING[:3], (3, 1)]), r"objs_mapping\[3\] is \(3, 1\), expected a layer below 3"),

@@ -9,7 +9,14 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from mrcnn.base.errors import DataError
-from mrcnn.datasets.panoptic.annotations import check_segments, colors_of_ids, decode_segments, number_categories, panoptic_map
+from mrcnn.datasets.panoptic.annotations import (
+    check_segments,
+    coco_categories,
+    colors_of_ids,
+    decode_segments,
+    number_categories,
+    panoptic_map,
+)
 from mrcnn.geometry.label_map import LabelMap
 from mrcnn.io.images import ImageTooLargeError
 
@@ -31,6 +38,19 @@ def png(pixels):
 def test_categories_are_numbered_by_their_ids():
     assert [(c.id, c.name, c.is_thing, c.semantic_id) for c in CATEGORIES.values()] == [
         (1, "person", True, 1), (3, "car", True, 2), (92, "banner", False, 3), (200, "rug", False, 4)]  # fmt: skip
+
+
+def test_coco_categories_keep_their_numbers_if_only_some_are_listed():
+    """The numbers of DeepLab2: things 1 to 80, stuff 81 to 133."""
+    listed = [(200, "rug-merged", False), (13, "stop sign", True), (92, "banner", False), (90, "toothbrush", True)]
+    assert [(i, c.semantic_id) for i, c in number_categories(listed).items()] == [(13, 12), (90, 80), (92, 81), (200, 133)]
+    whole = coco_categories()
+    assert [c.semantic_id for c in whole.values()] == list(range(1, 134))
+    assert [c.semantic_id for c in whole.values() if c.is_thing] == list(range(1, 81))
+    # one category that is not COCO's: another label space
+    other = number_categories([*listed, (201, "carpet", False)])
+    assert [c.semantic_id for c in other.values()] == [1, 2, 3, 4, 5]
+    assert number_categories([(90, "toothbrush", False)])[90].semantic_id == 1  # COCO's is a thing
 
 
 def test_panoptic_map_by_hand():

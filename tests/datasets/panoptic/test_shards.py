@@ -58,6 +58,8 @@ def test_categories_of_a_manifest_are_read(tmp_path):
     path.write_text(json.dumps({"categories": entries}))
     categories = read_categories(tmp_path, "train")
     assert [(c.id, c.name, c.is_thing, c.semantic_id) for c in categories.values()] == [(3, "a", True, 1), (8, "b", False, 2)]
+    path.write_text(json.dumps({"categories": [{**entries[0], "semantic_id": 81}, {**entries[1], "semantic_id": 7}]}))
+    assert [(i, c.semantic_id) for i, c in read_categories(tmp_path, "train").items()] == [(3, 7), (8, 81)]
     path.write_text(json.dumps({"categories": [*entries, entries[0]]}))
     with pytest.raises(DataError, match=r"panoptic-train.json: categories\[2\]: two categories have the id 8"):
         read_categories(tmp_path, "train")

@@ -31,33 +31,45 @@ def test_a_build_by_hand(tmp_path):
     summary = build(pair, tmp_path / "set" / "train", progress=stages)
     assert stages.reported[-2:] == [("hashing annotations", [(2, 2)]), ("building", [(1, 2), (2, 2)])]
     assert [what for what, _ in stages.reported].count("checking annotations") == 2
-    assert (summary.images, summary.instances) == (1, 6) and summary.skipped == [("image 4", "its file does not exist")]
+    assert (summary.images, summary.instances) == (1, 6)
+    assert summary.skipped == [("image 000000000004", "its file does not exist")]
     assert summary.counts == {"lvis": 3, "coco": 3, "covered": 1, "crowds": 1, "parts": 2, "layers": 3, "only_coco": 1,
                               "only_lvis": 1}  # fmt: skip
     table = " ".join(summary.table().split())
     for row in ("images 1", "objects 6", "instances of LVIS 3", "covered by an LVIS instance 1", "crowds of COCO omitted 1",
-                "1 its file does not exist image 4"):  # fmt: skip
+                "1 its file does not exist image 000000000004"):  # fmt: skip
         assert row in table
     assert sorted(name for name in files(tmp_path / "set" / "train") if not name.startswith(".build")) == [
-        "hannotation.pickle", "images/1.jpg", "masks/1.pickle"]  # fmt: skip
+        "hannotation.pickle", "images/000000000001.jpg", "masks/000000000001.pickle"]  # fmt: skip
     # by Python's own reader, as other programs read it
     assert pickle.loads((tmp_path / "set" / "train" / "hannotation.pickle").read_bytes()) == {
-        "1": {"num_instance_masks": 6, "hierarchy": TREE}}  # fmt: skip
-    layers, mapping = pickle.loads((tmp_path / "set" / "train" / "masks" / "1.pickle").read_bytes())
+        "000000000001": {"num_instance_masks": 6, "hierarchy": TREE}}  # fmt: skip
+    layers, mapping = pickle.loads((tmp_path / "set" / "train" / "masks" / "000000000001.pickle").read_bytes())
     assert mapping == MAPPING and len(layers) == 3 and all(a.dtype == np.uint8 and a.ndim == 1 for a in layers)
-    assert (tmp_path / "set" / "train" / "images" / "1.jpg").read_bytes() == (pair[2] / "000000000001.jpg").read_bytes()
+    copy = tmp_path / "set" / "train" / "images" / "000000000001.jpg"
+    assert copy.read_bytes() == (pair[2] / "000000000001.jpg").read_bytes()
 
 
 @pytest.mark.parametrize("levels, ids", [("all", [0, 1, 2, 3, 4, 5]), ("whole", [0, 2, 4, 5]), ("parts", [1, 3])])
 def test_the_reader_reads_it(tmp_path, levels, ids):
     build(write_pair(tmp_path), tmp_path / "set" / "val")
     dataset = mrcnn.datasets.open(tmp_path / "set", levels=levels)
-    assert [info["id"] for info in dataset.image_info] == [1, 4] and dataset.image_info[0]["hierarchy"] == TREE
+    assert [info["id"] for info in dataset.image_info] == ["000000000001", "000000000004"]
+    assert dataset.image_info[0]["hierarchy"] == TREE
     masks, class_ids = dataset.load_mask(0)
     np.testing.assert_array_equal(masks, np.stack([mask(*OBJECTS[i]) for i in ids], axis=2))  # IoU 1
     assert class_ids.tolist() == [1] * len(ids) and dataset.num_instances(1) == len(ids)
     assert [a["node_level"] for a in dataset.annotations_of(1)] == [(TREE[i] or {"node_level": 0})["node_level"] for i in ids]
     assert dataset.load_image(1).shape == (*SIZE, 3) and dataset.skipped == []
+
+
+@pytest.mark.parametrize(("path", "name", "expected"), [
+    ("train2017/000000000036.jpg", "36", "000000000036"), ("COCO_train2014_000000000036.jpg", "36", "000000000036"),
+    ("36.jpg", "36", "36"), ("scene.jpg", "36", "36"), ("photo7.jpg", "36", "36"), ("136.jpg", "36", "36"),
+    ("000.jpg", "0", "000"), ("9" * 5000 + ".jpg", "36", "36"),
+])  # fmt: skip
+def test_ids_are_written_as_the_files_write_them(path, name, expected):
+    assert cocolvis._file_id(path, name) == expected
 
 
 def test_other_thresholds(tmp_path):
@@ -93,15 +105,15 @@ def test_an_interrupted_run_resumes(tmp_path, monkeypatch):
         build(pair, out, progress=stop)
     half = files(out)
     assert "hannotation.pickle" not in half and not any(name.endswith(".part") for name in half)
-    assert {"masks/10.pickle", "masks/13.pickle", "masks/14.pickle", ".build/00001.json"} <= set(half)
-    assert ".build/00002.json" not in half and "masks/15.pickle" not in half
+    assert {f"masks/{i:012}.pickle" for i in (10, 13, 14)} | {".build/00001.json"} <= set(half)
+    assert ".build/00002.json" not in half and "masks/000000000015.pickle" not in half
     with pytest.raises(DataError, match="no hannotation.pickle in it"):
         mrcnn.datasets.open(out, "cocolvis")
     times = {name: (out / name).stat().st_mtime_ns for name in half}
     stages = RecordedStages()
     summary = build(pair, out, progress=stages)
     assert stages.reported[-1] == ("building", [(4, 7), (5, 7), (6, 7), (7, 7)]) and summary.images == 7
-    assert (out / "masks/13.pickle").stat().st_mtime_ns == times["masks/13.pickle"]
+    assert (out / "masks/000000000013.pickle").stat().st_mtime_ns == times["masks/000000000013.pickle"]
     build(pair, tmp_path / "whole")
     assert files(out) == files(tmp_path / "whole")
     assert build(pair, out) == summary  # and once more, with nothing to do
@@ -112,8 +124,8 @@ def test_damaged_and_missing_files_are_written_again(tmp_path, monkeypatch):
     pair, out = write_pair(tmp_path, ids=range(10, 16)), tmp_path / "out"
     build(pair, out)
     whole = files(out)
-    (out / "masks/10.pickle").write_bytes(b"half")
-    (out / "images/11.jpg").unlink()
+    (out / "masks/000000000010.pickle").write_bytes(b"half")
+    (out / "images/000000000011.jpg").unlink()
     (out / ".build/00002.json").write_text("{")
     (out / ".build/00003.json").write_text("[7]")
     (out / "hannotation.pickle").unlink()
@@ -142,10 +154,10 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
 def test_linked_images(tmp_path):
     pair = write_pair(tmp_path)
     build(pair, tmp_path / "out", link=True)
-    assert os.path.samefile(pair[2] / "000000000001.jpg", tmp_path / "out" / "images" / "1.jpg")
+    assert os.path.samefile(pair[2] / "000000000001.jpg", tmp_path / "out" / "images" / "000000000001.jpg")
     (tmp_path / "out" / ".build" / "00000.json").unlink()
     build(pair, tmp_path / "out", link=True)  # over the existing link
-    assert sorted(os.listdir(tmp_path / "out" / "images")) == ["1.jpg", "4.jpg"]
+    assert sorted(os.listdir(tmp_path / "out" / "images")) == ["000000000001.jpg", "000000000004.jpg"]
 
 
 def test_unusable_images_and_annotations_are_reported(tmp_path):
@@ -163,13 +175,14 @@ def test_unusable_images_and_annotations_are_reported(tmp_path):
     assert summary.skipped == [
         ("LVIS annotation 13", "it has no segmentation"),
         ("image 12", "COCO and LVIS give it different sizes"),
-        ("image 10", "its file does not exist"),
-        ("image 11", "its file cannot be read"),
-        ("image 13", "the size of its file differs from that in the annotations"),
+        ("image 000000000010", "its file does not exist"),
+        ("image 000000000011", "its file cannot be read"),
+        ("image 000000000013", "the size of its file differs from that in the annotations"),
         ("LVIS annotation 14", "it has no pixels in its image"),
     ]
     entries = read_pickle(tmp_path / "out" / "hannotation.pickle")
-    assert list(entries) == ["14", "15"] and entries["14"]["num_instance_masks"] == 1 + 4  # COCO's first is uncovered now
+    assert list(entries) == ["000000000014", "000000000015"]
+    assert entries["000000000014"]["num_instance_masks"] == 1 + 4  # COCO's first is uncovered now
 
 
 def test_unusable_files(tmp_path):
@@ -186,7 +199,7 @@ def test_unusable_files(tmp_path):
         build((coco, tmp_path / "other" / "lvis.json", images), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     pair = write_pair(tmp_path / "empty", missing=[1, 4])
-    with pytest.raises(DataError, match="hannotation.pickle was not written because .*; the last: image 4: its file does not"):
+    with pytest.raises(DataError, match="hannotation.pickle was not written because .*; the last: image 000000000004: its"):
         build(pair, tmp_path / "out")
     assert not (tmp_path / "out" / "hannotation.pickle").exists()
 
@@ -195,7 +208,7 @@ def test_an_image_that_links_out_of_its_folder(tmp_path):
     pair = write_pair(tmp_path)
     (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
     (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
-    assert build(pair, tmp_path / "a").skipped == [("image 4", "its file is a link that points outside its folder")]
+    assert build(pair, tmp_path / "a").skipped == [("image 000000000004", "its file is a link that points outside its folder")]
     assert build(pair, tmp_path / "b", allow_outside=True).images == 2
 
 
@@ -225,7 +238,7 @@ def test_photographs(tmp_path):
     dataset, coco = mrcnn.datasets.open(tmp_path / "set"), mrcnn.datasets.open(path, images=folder / "val2017")
     positions = {info["id"]: i for i, info in enumerate(coco.image_info)}
     for i in dataset.image_ids:
-        known = positions[dataset.image_info[i]["id"]]
+        known = positions[int(dataset.image_info[i]["id"])]
         drawn = {coco.annToMask(a, *coco.image_size(known)).tobytes() for a in coco.annotations_of(known)}
         masks = [mask.tobytes() for mask in np.moveaxis(dataset.load_mask(i)[0], 2, 0)]
         assert set(masks) <= drawn and len(set(masks)) == len(masks)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mrcnn.datasets
 from mrcnn.base.errors import DataError
 from mrcnn.tools.convert import panoptic_tfrecord
 from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
@@ -354,10 +355,25 @@ def test_missing_files_are_reported_before_anything_is_written(tmp_path):
 
 def test_splits_with_other_categories_do_not_mix(root):
     ids, segments = np.zeros((4, 5), int), []
-    write_split(root, [("v.jpg", ids, segments)], "val", [{"id": 1, "name": "person", "isthing": 1}])
+    write_split(root, [("v.jpg", ids, segments)], "val", [{"id": 3, "name": "car", "isthing": 1}])
     with pytest.raises(DataError, match="val and train have different categories"):
         convert(root)
     assert convert(root, splits=["val"]).images == 1
+
+
+def test_cocos_categories_keep_their_numbers_where_a_json_lists_fewer(tmp_path):
+    """Stop sign is DeepLab2's 12, rug-merged its 133; the splits list different ones."""
+    ids = np.array([[1, 1, 2], [1, 1, 0]])
+    sign, rug = {"id": 13, "name": "stop sign", "isthing": 1}, {"id": 200, "name": "rug-merged", "isthing": 0}
+    root = tmp_path / "root"
+    write_split(root, [("a.jpg", ids, [segment(1, 13, 4), segment(2, 200, 1)])], "train", [rug, sign])
+    write_split(root, [("b.jpg", ids, [segment(1, 200, 4), segment(2, 200, 1)])], "val", [rug])
+    convert_panoptic(root, tmp_path / "out", shards=1, workers=1)
+    for split, expected in (("train", [[3073, 3073, 34048], [3073, 3073, 0]]), ("val", [[34048] * 3, [34048, 34048, 0]])):
+        dataset = mrcnn.datasets.open(tmp_path / "out", subset=split, stuff=True)
+        np.testing.assert_array_equal(dataset.record_of(0).panoptic, expected)
+        assert {dataset.class_names[c] for c in dataset.load_mask(0)[1]} == (
+            {"stop sign", "rug-merged"} if split == "train" else {"rug-merged"})  # fmt: skip
 
 
 @pytest.mark.parametrize("options, said", [

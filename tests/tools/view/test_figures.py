@@ -35,6 +35,8 @@ def dataset():
 # --- choosing images
 def test_images_are_found_by_id_and_by_file_name(dataset):
     assert find_images(dataset, ["2", "0.png", "2.png", "1"]) == [2, 0, 1]
+    dataset.image_info[1]["id"] = "000000000036"
+    assert find_images(dataset, ["36"]) == find_images(dataset, ["000000000036"]) == [1]
 
 
 def test_a_name_shared_by_two_images_gives_both():

@@ -5,10 +5,12 @@ import re
 import cv2
 import numpy as np
 
+import mrcnn.datasets
 from mrcnn.base.errors import DataError
 from mrcnn.tools.view import files
 from mrcnn.tools.view.files import ViewPart, write_page, write_pictures
 from mrcnn.tools.view.statistics import dataset_statistics
+from tests.datasets.cocolvis_sets import MAPPING, entry, write_set
 from tests.loading.scenes import Scenes, scenes
 from tests.recorded_stages import RecordedStages
 
@@ -31,6 +33,27 @@ def test_each_image_gets_a_picture_and_all_share_a_sheet(tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {p.name for p in paths}
     for path in paths[1:]:
         assert cv2.imread(str(path)).std() > 5, f"{path.name} is blank"
+
+
+def test_an_image_of_cocolvis_also_gets_its_layers_with_their_mask_ids(tmp_path, monkeypatch):
+    dataset = mrcnn.datasets.open(write_set(tmp_path / "set", {"000000000036": entry()}))
+    drawn, save = {}, files._save
+
+    def record(figure, path):
+        drawn[path.name] = [text.get_text() for ax in figure.axes for text in [ax.title, *ax.texts]]
+        return save(figure, path)
+
+    monkeypatch.setattr(files, "_save", record)
+    paths, skipped = write_pictures(dataset, [0], tmp_path / "out")
+    assert [path.name for path in paths] == ["000000000036.jpg", "000000000036_layers.png", "sheet.png"] and not skipped
+    texts = drawn["000000000036_layers.png"]
+    assert "image 000000000036: 4 objects, 1 stuff" in texts
+    # object (mask id), as objs_mapping has them
+    assert {f"{i} ({number})" for i, (_, number) in enumerate(MAPPING)} <= set(texts)
+    page = tmp_path / "page.html"
+    assert not write_page(page, [ViewPart("", dataset, [0], dataset_statistics(dataset))], title="set")
+    text = page.read_text()
+    assert text.count("<img ") == 2 and 'alt="layers of 000000000036"' in text
 
 
 def test_more_images_give_more_sheets(tmp_path, monkeypatch):

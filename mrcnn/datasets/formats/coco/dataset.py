@@ -104,7 +104,7 @@ def open_subset(
         layout = _the_file(path, subset, None if year is None else str(year))
     dataset = CocoDataset(allow_outside=allow_outside)
     content = read_annotations(layout.path, progress, dataset.notes)
-    dataset.add_annotations(content, layout.finder(allow_outside), layout.path, progress=progress)
+    dataset.add_annotations(content, layout.finder(allow_outside), layout.path, all_images=True, progress=progress)
     return dataset
 
 
@@ -153,6 +153,7 @@ class CocoDataset(AnnotatedDataset):
         class_map: Mapping[Id, Id] | None = None,
         return_coco: bool = False,
         auto_download: bool = False,
+        all_images: bool = False,
         progress: Stages | None = None,
     ) -> Any:
         """Load a subset of COCO, or of a data set in its layout.
@@ -162,10 +163,11 @@ class CocoDataset(AnnotatedDataset):
             subset: train, val, minival, valminusminival, or another subset in the file names.
             year: 2014, 2017, or another year in the file names.
             class_ids: ids of the categories to load, with only the images that contain one of them. None loads all
-                categories and all images, including those without instances.
+                categories.
             class_map: category id -> id of the category that it is merged into.
             return_coco: True returns the annotations as a pycocotools COCO object.
             auto_download: True first downloads missing files from cocodataset.org.
+            all_images: True also loads the images without instances of these categories, as `mrcnn.datasets.open` does.
             progress: reports the stages of `read_annotations` and `add_annotations`.
 
         Returns:
@@ -178,7 +180,8 @@ class CocoDataset(AnnotatedDataset):
             download_coco(dataset_dir, subset, str(year))
         file = coco_file(Path(dataset_dir), subset, year)
         content = read_annotations(file.path, progress, self.notes)
-        self.add_annotations(content, file.finder(self.allow_outside), file.path, class_ids, progress)
+        self.add_annotations(content, file.finder(self.allow_outside), file.path, class_ids, all_images=all_images,
+                             progress=progress)  # fmt: skip
         if class_map:
             merged = {f"{self.source}.{a}": f"{self.source}.{b}" for a, b in class_map.items()}
             self._class_map = {**(self._class_map or {}), **merged}
@@ -190,6 +193,8 @@ class CocoDataset(AnnotatedDataset):
         images: FileFinder | Path | str,
         path: Path | str = "annotations",
         class_ids: Iterable[Id] | None = None,
+        *,
+        all_images: bool = False,
         progress: Stages | None = None,
     ) -> None:
         """Add the classes and images of a COCO file that has been read.
@@ -201,6 +206,7 @@ class CocoDataset(AnnotatedDataset):
             images: finder of the images, or the folder that their names are relative to.
             path: the file, for messages.
             class_ids: see `load_coco`.
+            all_images: see `load_coco`.
             progress: reports the stages "checking annotations" and "listing images".
 
         Raises:
@@ -226,7 +232,7 @@ class CocoDataset(AnnotatedDataset):
             with progress("listing images") as show:
                 for image_id, image in tracked(listed.items(), show, every=_REPORT_EVERY):
                     positions = by_image.get(image_id, [])
-                    if class_ids is None or positions:
+                    if all_images or positions:
                         self.add_listed_image(image, _select(annotations, positions), finder, f"{path}: image {image_id!r}")
         self.log_skipped(path)
 

@@ -78,9 +78,10 @@ def open_subset(
 class CocoLvisDataset(AnnotatedDataset):
     """A subset of COCO+LVIS: one class, "object".
 
-    An entry of `image_info` also has "num_instance_masks", and "hierarchy", a dict instance id -> None for an object without
-    parts or parent, or {"children": list of ids, "parent": id or None, "node_level": depth}. The annotations that
-    `annotations_of` returns have "id", "children", "parent", "node_level" and "is_stuff".
+    The id of an image is a number, or text if it is written with leading zeros, as in 000000000036.jpg. An entry of
+    `image_info` also has "num_instance_masks", and "hierarchy", a dict instance id -> None for an object without parts or
+    parent, or {"children": list of ids, "parent": id or None, "node_level": depth}. The annotations that `annotations_of`
+    returns have "id", "children", "parent", "node_level" and "is_stuff".
 
     Attributes:
         levels: one of LEVELS: which objects are included.
@@ -145,12 +146,14 @@ class CocoLvisDataset(AnnotatedDataset):
                 if entry.is_repaired:
                     self.skip(f"image {entry.name}", "its children disagree with its parents; the parents are used")
                 image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
+                # with its leading zeros: it is the name of the files
+                image_id = entry.image_id if entry.name == str(entry.image_id) else entry.name
                 self.add_annotated_image(
-                    entry.image_id, image, None, None, folder, masks=os.path.join(masks, f"{entry.name}.pickle"),
+                    image_id, image, None, None, folder, masks=os.path.join(masks, f"{entry.name}.pickle"),
                     num_instance_masks=entry.num_instances, hierarchy=entry.hierarchy,
                 )  # fmt: skip
-        for image_id in sorted((allowed or set()) - {entry.image_id for entry in entries}):
-            self.skip(f"image {image_id}", "it is in the allow list, but not in the data set")
+        for missing in sorted((allowed or set()) - {entry.image_id for entry in entries}):
+            self.skip(f"image {missing}", "it is in the allow list, but not in the data set")
         self.log_skipped(folder, "images or hierarchies")
 
     def chosen_ids(self, image_id: Integer) -> list[int]:

@@ -48,7 +48,7 @@ class Entry:
     """The entry of an image in a hierarchy file.
 
     Attributes:
-        name: the image id as written in the file and in file names.
+        name: the image id as written in the file and in file names, such as "000000000036".
         num_instances: number of objects other than stuff, which come first.
         hierarchy: id -> None | {"children": list of int, "parent": int or None, "node_level": int}.
         is_repaired: whether children and parents disagreed; the parents are used.
