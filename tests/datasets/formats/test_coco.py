@@ -49,7 +49,7 @@ def write(tmp_path, annotations, images=None, categories=None, year="2017"):
 
 def load(folder, **kwargs):
     dataset = CocoDataset()
-    dataset.load_coco(folder, "train", **{"year": 2017, "all_images": True, **kwargs})
+    dataset.load_coco(folder, "train", **{"year": 2017, "all_images": "class_ids" not in kwargs, **kwargs})
     dataset.prepare()
     return dataset
 
@@ -61,8 +61,8 @@ def test_images_without_annotations_are_loaded_on_request(tmp_path):
     folder = write(tmp_path, [annotation(1), crowd, annotation(3, image_id=12, segmentation=[])], images)
     assert [info["id"] for info in load(folder, all_images=False).image_info] == [7, 11]  # a crowd is an annotation
     assert [info["id"] for info in load(folder).image_info] == [7, 9, 11, 12]
-    assert [info["id"] for info in load(folder, class_ids=[8]).image_info] == [7, 9, 11, 12]
-    assert load(folder, class_ids=[8], all_images=False).image_info == []
+    assert [info["id"] for info in load(folder, class_ids=[8], all_images=True).image_info] == [7, 9, 11, 12]
+    assert load(folder, class_ids=[8]).image_info == []
     dataset = CocoDataset()
     dataset.load_coco(folder, "train", 2017)
     assert [info["id"] for info in dataset.image_info] == [7, 11]
@@ -277,7 +277,7 @@ def test_reading_is_reported_in_stages(tmp_path, monkeypatch):
     monkeypatch.setattr(fields._JsonText, "entries", split)
     dataset = CocoDataset()
     dataset.add_listed_image = stages.during("listing images", dataset.add_listed_image)
-    dataset.load_coco(tmp_path, "train", 2017, progress=stages)
+    dataset.load_coco(tmp_path, "train", 2017, all_images=True, progress=stages)
     pieces = -(-path.stat().st_size // 300)
     assert pieces > 3 and stages.reported == [
         ("reading instances_train2017.json, MiB", [(i, pieces) for i in range(1, pieces + 1)]),
@@ -322,7 +322,7 @@ def test_file_that_is_not_in_coco_format_is_an_error(tmp_path, content, message)
     folder = write(tmp_path, [])
     (folder / "annotations" / "instances_train2017.json").write_text(content)
     with pytest.raises(DataError, match=message):
-        CocoDataset().load_coco(folder, "train", 2017)
+        CocoDataset().load_coco(folder, "train", 2017, all_images=True)
 
 
 def test_duplicate_image_id_is_an_error(tmp_path):
@@ -344,7 +344,7 @@ def test_subclass_that_overrides_only_load_mask(tmp_path):
             return np.ones((*SIZE, 1), bool), np.array([2])
 
     dataset = Halved()
-    dataset.load_coco(write(tmp_path, [annotation(1)]), "train", 2017)
+    dataset.load_coco(write(tmp_path, [annotation(1)]), "train", 2017, all_images=True)
     dataset.prepare()
     assert make_sample(dataset, 0, SampleSettings("none", num_classes=4))[2].tolist() == [2]
     assert [truth["class_id"] for truth in dataset.ground_truth(0)] == [2]
@@ -359,7 +359,7 @@ def test_images_of_another_source_can_be_added(tmp_path):
             return np.ones((*SIZE, 1), bool), np.array([self.map_source_class_id("mine.a")])
 
     dataset = Mixed()
-    dataset.load_coco(write(tmp_path, [annotation(1)]), "train", 2017)
+    dataset.load_coco(write(tmp_path, [annotation(1)]), "train", 2017, all_images=True)
     dataset.add_class("mine", "a", "axe")
     dataset.add_image("mine", 0, str(tmp_path / "train2017" / "7.png"))
     dataset.prepare()
@@ -501,7 +501,7 @@ def test_mini_masks_of_photographs_from_polygons_and_from_dense_masks_agree(tiny
             return super().load_mask(image_id)
 
     dense = Dense()
-    dense.load_coco(shared_path("data/tiny_coco"), "train", 2017)
+    dense.load_coco(shared_path("data/tiny_coco"), "train", 2017, all_images=True)
     dense.prepare()
     settings = SampleSettings("square", 400, 512, mini_mask_shape=(56, 56), num_classes=81)
     agreement = []
