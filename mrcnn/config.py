@@ -378,7 +378,7 @@ class Config:
 
     def save(self, path: Path | str) -> None:
         """Write the configuration as JSON. Of a callable only the qualified name is written, for the record."""
-        with atomic_open(path, "w") as file:
+        with atomic_open(path, "w", durable=True) as file:
             json.dump(self.to_dict(), file, indent=2, default=_to_json)
             file.write("\n")
 

@@ -108,7 +108,7 @@ class History(keras.callbacks.Callback):
         self.rows = read_history(self.path) if self.path.exists() else []
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Add the row of this epoch and write the file."""
+        """Add the row of this epoch, or replace it, and write the file."""
         figures: dict[str, Any] = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
         self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**figures, "epoch": epoch + 1}]
         write_history(self.path, self.rows)

@@ -1,12 +1,13 @@
 """The files of an epoch: a checkpoint of the weights, and the training state, which exact resuming also needs.
 
 The training state consists of the state of the optimizer (momentum, number of steps) and of the random generators that sample
-ROIs. The order of the images follows from the seed and the epoch. The file holds only the newest epoch; it is as large as the
-weights, or twice as large.
+ROIs. The order of the images follows from the seed and the epoch. Its file is as large as the weights, or twice as large.
+
+The two are a unit: the checkpoint is written last, so that whatever kills the process, a checkpoint has its state and its
+row in the history. Each file is on the disk before it gets its name, and holds a digest.
 """
 
 import json
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,50 +18,59 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.io.hdf5 import Hdf5Error, open_hdf5
+from mrcnn.io.hdf5_digest import digest_fault, seal
+from mrcnn.training.runs import run_checkpoints, state_path
 from mrcnn.weights import classic_h5
 
-STATE_NAME = "training_state.h5"
+# Number of training states kept: the newest, and the one that is needed if the newest checkpoint or state is damaged.
+STATES_KEPT = 2
 
 
 class SaveEpoch(keras.callbacks.Callback):
-    """Write the checkpoint and the training state of an epoch as soon as its steps are done.
+    """Write the training state, the row of the history and the checkpoint of an epoch as soon as its steps are done.
 
-    Both files exist before anything that can fail runs: validation, the evaluation of AP, users' callbacks. Keras validates
+    The files exist before anything that can fail runs: validation, the evaluation of AP, users' callbacks. Keras validates
     before the epoch ends, so they are written when validation begins. Validation also draws random numbers; afterwards the
     random generators are restored, so that the next epoch draws the same numbers with and without validation, and after
     resuming.
 
     Args:
         pattern: path of a checkpoint with {epoch:04d}; epochs count from 1.
-        state_path: path of the training state; see `save_state`.
         stage: `training_stage` of the model when it was compiled.
-        kept: number of checkpoints to keep, the newest ones written by this callback; None keeps all.
+        kept: number of checkpoints of the run to keep, the newest ones; None keeps all.
+        record: called with the epoch, counted from 0, and its training losses, before the checkpoint is written.
         on_saved: called with the number of trained epochs after they are saved.
     """
 
-    def __init__(self, pattern: str, state_path: Path | str, stage: dict[str, Any], kept: int | None = None,
+    def __init__(self, pattern: str, stage: dict[str, Any], kept: int | None = None,
+                 record: Callable[[int, dict[str, Any]], object] | None = None,
                  on_saved: Callable[[int], object] | None = None) -> None:
         super().__init__()
         self.pattern = pattern
-        self.state_path = state_path
+        self.folder = Path(pattern).parent
         self.stage = stage
         self.kept = kept
+        self.record = record
         self.on_saved = on_saved
-        self.written: deque[Path] = deque()
         self.trained = self.saved = 0  # epochs
+        self.losses: dict[str, Any] = {}
         self.random_states: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the epoch that the next files belong to."""
         self.trained = epoch + 1
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remember the losses, which are means over the epoch so far."""
+        self.losses = logs or {}
+
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Write both files, because the steps of the epoch are done."""
+        """Write the files, because the steps of the epoch are done."""
         self._save()
         self.random_states = [np.array(keras.ops.convert_to_numpy(v.value)) for v in _random_states(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write both files; or, after a validation, before which they were written, restore the random generators."""
+        """Write the files; or, after a validation, before which they were written, restore the random generators."""
         self.trained = epoch + 1
         if self.saved != self.trained:
             self._save()
@@ -69,15 +79,48 @@ class SaveEpoch(keras.callbacks.Callback):
             variable.assign(value)
 
     def _save(self) -> None:
-        path = Path(self.pattern.format(epoch=self.trained))
-        classic_h5.save(self.model, path)
-        save_state(self.model, self.state_path, self.trained, self.stage)
+        """Write the files of an epoch.
+
+        Raises:
+            OSError: a file cannot be written. The message names the last checkpoint, which is unchanged.
+            WeightsError: the weights are not finite numbers.
+        """
+        try:
+            classic_h5.refuse_nan(self.model)
+            save_state(self.model, state_path(self.folder, self.trained), self.trained, self.stage)
+            if self.record is not None:
+                self.record(self.trained - 1, self.losses)
+            classic_h5.save(self.model, self.pattern.format(epoch=self.trained))
+        except (OSError, classic_h5.WeightsError) as error:
+            kind = OSError if isinstance(error, OSError) else classic_h5.WeightsError
+            raise kind(f"epoch {self.trained} is not saved: {error}. {saved_epochs(self.pattern, self.trained - 1)}") from error
         self.saved = self.trained
         if self.on_saved is not None:
             self.on_saved(self.trained)
-        self.written.append(path)
-        while self.kept is not None and len(self.written) > self.kept:
-            self.written.popleft().unlink(missing_ok=True)
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        """Remove the checkpoints and the training states that are not kept. Those of later epochs, of before the run was
+        resumed from an earlier one, do not count."""
+        checkpoints = run_checkpoints(self.folder)
+        written = [epoch for epoch in checkpoints if epoch <= self.trained]
+        for epoch in written[: -self.kept] if self.kept else []:
+            checkpoints[epoch].unlink(missing_ok=True)
+        for epoch in range(self.trained - STATES_KEPT, 0, -1):
+            if not state_path(self.folder, epoch).exists():
+                break
+            state_path(self.folder, epoch).unlink()
+
+
+def saved_epochs(pattern: str, epoch: int) -> str:
+    """Say which checkpoint of a run is the last one that was saved, in a sentence.
+
+    Args:
+        pattern: path of a checkpoint with {epoch:04d}.
+        epoch: number of epochs that were saved.
+    """
+    path = Path(pattern.format(epoch=epoch))
+    return f"The checkpoint of epoch {epoch} is intact: {path}." if epoch and path.exists() else "No epoch has been saved yet."
 
 
 def training_stage(model: keras.Model) -> dict[str, Any]:
@@ -102,11 +145,14 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
         epoch: number of trained epochs.
         stage: see `training_stage`.
     """
-    with atomic_open(path) as raw, h5py.File(raw, "w") as file:
+    values = [classic_h5.to_hdf5(variable) for variable in _state(model)]
+    size = sum(value.nbytes for value in values)
+    with atomic_open(path, "w+b", durable=True, size=size) as raw, h5py.File(raw, "w") as file:
         file.attrs["epoch"] = epoch
         file.attrs["stage"] = json.dumps(stage)
-        for number, variable in enumerate(_state(model)):
-            file[str(number)] = classic_h5.to_hdf5(variable)
+        for number, value in enumerate(values):
+            file[str(number)] = value
+        seal(file)
 
 
 def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:
@@ -130,30 +176,29 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[
     state = _state(model)
     try:
         with open_hdf5(path) as file:
-            if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != stage:
-                return False
-            values = [_value(file, number, variable) for number, variable in enumerate(state)]
-    except (Hdf5Error, ValueError) as error:  # a stage that is not JSON is a ValueError
-        reason = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{path}: not a complete training state ({reason}). Remove the file: training then continues from "
-                         "the checkpoint alone, with a fresh optimizer") from error
+            fault = digest_fault(file)
+            if fault is None:
+                if int(file.attrs["epoch"]) != epoch or _comparable(json.loads(file.attrs["stage"])) != stage:
+                    return False
+                fault = _misfit(file, state)
+            values = [] if fault else [file[str(number)][()] for number in range(len(state))]
+    except (OSError, Hdf5Error) as error:
+        fault = str(error).removeprefix(f"{path}: ")
+    if fault:
+        raise ValueError(f"{path}: not a complete training state ({fault}). Remove the file: training then continues from the "
+                         "checkpoint alone, with a fresh optimizer")
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
     return True
 
 
-def _value(file: h5py.File, number: int, variable: Any) -> np.ndarray:
-    """Return the stored value of a variable.
-
-    Raises:
-        KeyError: the file has no such value.
-        ValueError: the value does not fit the variable.
-    """
-    stored = file[str(number)]
-    if stored.shape != tuple(variable.shape) or stored.dtype.kind not in "biuf":
-        raise ValueError(f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, but the file has {stored.dtype} "
-                         f"{stored.shape}")  # fmt: skip
-    return stored[()]
+def _misfit(file: h5py.File, variables: list[Any]) -> str | None:
+    """Return the first variable whose stored value has another shape or is not a number, in words; None if all fit."""
+    for number, variable in enumerate(variables):
+        value = file[str(number)]
+        if value.shape != tuple(variable.shape) or value.dtype.kind not in "biuf":
+            return f"{variable.path} is {variable.dtype} {tuple(variable.shape)}, but the file has {value.dtype} {value.shape}"
+    return None
 
 
 def _state(model: keras.Model) -> list[Any]:

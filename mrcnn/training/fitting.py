@@ -18,10 +18,11 @@ from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import CocoValidation, History, Speed
-from mrcnn.training.checkpoints import STATE_NAME, SaveEpoch, restore_state, training_stage
+from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, training_stage
+from mrcnn.training.divergence import StopAtNan
 from mrcnn.training.optimizers import LearningRate
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.runs import HISTORY_NAME, add_environment
+from mrcnn.training.runs import HISTORY_NAME, add_environment, state_path
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import check_stage, layer_regex
 
@@ -53,7 +54,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
     stage = training_stage(model.keras_model)
-    resumed = restore_state(model.keras_model, os.path.join(log_dir, STATE_NAME), model.epoch, stage)
+    resumed = restore_state(model.keras_model, state_path(log_dir, model.epoch), model.epoch, stage)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
@@ -75,7 +76,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         return model.keras_model.fit(
             feed, verbose=0, shuffle=False, steps_per_epoch=steps, initial_epoch=model.epoch, epochs=epochs,
             validation_data=val_feed, validation_steps=val_steps,
-            callbacks=[*_callbacks(model, log_dir, stage, val_dataset, progress), *(custom_callbacks or ()), progress])
+            callbacks=[StopAtNan(loader, lambda: saved_epochs(str(model.checkpoint_path), model.epoch)),
+                       *_callbacks(model, log_dir, stage, val_dataset, progress), *(custom_callbacks or ()), progress])
     except Exception as error:
         for cause in (maker.error for maker in makers):
             if cause is not None and cause is not error and str(cause) in str(error):
@@ -95,7 +97,7 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
     assert model.checkpoint_path is not None
     history = History(os.path.join(log_dir, HISTORY_NAME))
     callbacks: list[keras.callbacks.Callback] = [
-        SaveEpoch(model.checkpoint_path, os.path.join(log_dir, STATE_NAME), stage, config.CHECKPOINTS_KEPT,
+        SaveEpoch(model.checkpoint_path, stage, config.CHECKPOINTS_KEPT, record=history.on_epoch_end,
                   on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
     if config.VALIDATION_AP_EVERY and val_dataset is not None:
         # Losses are written to history.csv before AP is computed, which may fail; later callbacks find AP in the logs.
@@ -112,7 +114,7 @@ def _write_run(log_dir: str, config: Config, dataset: Dataset) -> None:
     """Write the configuration and the class names, which prediction needs besides the weights, to the run folder."""
     os.makedirs(log_dir, exist_ok=True)
     config.save(os.path.join(log_dir, "config.json"))
-    save_json(os.path.join(log_dir, "classes.json"), list(dataset.class_names), indent=1)
+    save_json(os.path.join(log_dir, "classes.json"), list(dataset.class_names), indent=1, durable=True)
 
 
 def _share(steps: int, loader: Loader) -> str:
@@ -131,7 +133,14 @@ def _loader(dataset: Dataset, config: Config, role: str, **options: Any) -> Load
     if type(dataset).load_mask is Dataset.load_mask and type(dataset).load_instances is Dataset.load_instances:
         raise DataError(f"the {role} data set is a {type(dataset).__name__}, which defines no load_mask, so that none of its "
                         "images would have instances. Define load_mask(self, image_id), or correct a misspelt name.")
-    return make_loader(dataset, config, **options)
+    try:
+        loader = make_loader(dataset, config, **options)
+        if role == "validation":
+            loader.sample(0, 0)  # raises if no image can be used, an epoch before the first validation
+    except DataError as error:
+        advice = ". Choose images with objects, or train without validation" if role == "validation" else ""
+        raise DataError(f"the {role} data set cannot be used: {error}{advice}") from error
+    return loader
 
 
 def _batches(loader: Loader, config: Config, num_steps: int | None = None) -> Callable[[int], Batch]:

@@ -24,8 +24,11 @@ from mrcnn.inference.unmold import Instances, paste_detections, unmold_detection
 from mrcnn.network import mask_rcnn as network
 from mrcnn.network.ops.device import on_tensorflow_cpu
 from mrcnn.training import inspection, runs, settings, trainable
+from mrcnn.training.checkpoints import saved_epochs
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import LearningRate, make_optimizer
+from mrcnn.training.run_lock import held_run, holds_run
+from mrcnn.training.stopping import stop_reported
 from mrcnn.weights import classic_h5, pretrained
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
 
@@ -52,7 +55,8 @@ class MaskRCNN:
     Attributes:
         keras_model: the Keras model of the mode. Training and inference models have the same layer names and weights.
         mode, config, model_dir: the arguments.
-        log_dir: run folder, created when training begins. None without a NAME or a model_dir.
+        log_dir: run folder, created when training begins: that of the loaded checkpoint, or else a new one in model_dir. If
+            another run takes its name first, `train` adds a number to it. None without a NAME or a model_dir.
         checkpoint_path: path of the run's checkpoints, with {epoch:04d}. None without a NAME or a model_dir.
         epoch: number of epochs trained so far, including those of a loaded checkpoint.
         anchors: pixel anchors [A, 4] of the last molded images, initially those of IMAGE_SHAPE.
@@ -164,16 +168,20 @@ class MaskRCNN:
     def set_log_dir(self, model_path: str | os.PathLike[str] | None = None) -> None:
         """Set log_dir, checkpoint_path and epoch to those of a checkpoint, or to those of a new run.
 
+        A run is resumed where its checkpoint lies, in model_dir or elsewhere.
+
         Without a NAME or a model_dir there is no run folder: log_dir and checkpoint_path are None, and only epoch is set.
 
         Args:
             model_path: path of a checkpoint whose run is resumed.
         """
-        folder, self.epoch = (runs.parse_checkpoint(str(model_path)) if model_path else None) or (None, 0)
+        run = runs.parse_checkpoint(str(model_path)) if model_path else None
+        self.epoch = run[1] if run else 0
         self.log_dir = self.checkpoint_path = None
+        self._is_new_run = run is None
         name, model_dir = self.config.NAME, self.model_dir
         if name and model_dir is not None:
-            self.log_dir = os.path.join(model_dir, folder) if folder else runs.new_log_dir(model_dir, name)
+            self.log_dir = os.path.dirname(str(model_path)) or "." if run else runs.new_log_dir(model_dir, name)
             self.checkpoint_path = runs.checkpoint_path(self.log_dir, name)
 
     def _run_names(self, purpose: str) -> tuple[str, str]:
@@ -214,11 +222,19 @@ class MaskRCNN:
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
-        self._run_names("train")
+        name, _ = self._run_names("train")
         assert self.log_dir is not None
-        with runs.removed_if_empty(self.log_dir):
-            return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
-                       custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
+        with held_run(self.log_dir, self._is_new_run) as log_dir, stop_reported(self._saved_epochs):
+            if log_dir != self.log_dir:  # another run has taken the name
+                self.log_dir, self.checkpoint_path = log_dir, runs.checkpoint_path(log_dir, name)
+            try:
+                return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
+                           custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
+            finally:
+                self._is_new_run = not holds_run(log_dir)
+
+    def _saved_epochs(self) -> str:
+        return saved_epochs(str(self.checkpoint_path), self.epoch)
 
     # --- Detection ----------------------------------------------------------------------------------------------------
     @property

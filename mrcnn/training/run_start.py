@@ -8,7 +8,7 @@ from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.training.runs import STAMP_LENGTH, find_last, parse_checkpoint
+from mrcnn.training.runs import checkpoint_name, find_last, parse_checkpoint
 from mrcnn.weights.pretrained import coco_weights
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
         path = model.find_last()
     print(f"Loading weights: {path}")
     model.load_weights(str(path), by_name=True, exclude=sorted(excluded) or None)
-    checkpoint = parse_checkpoint(path)
-    if checkpoint and checkpoint[0][:-STAMP_LENGTH] != (model.config.NAME or "").lower():
+    if parse_checkpoint(path) and checkpoint_name(path) != (model.config.NAME or "").lower():
         # A checkpoint from another data set is a starting point, not a run to resume: epoch and folder are new.
         model.set_log_dir()
 

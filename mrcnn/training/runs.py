@@ -1,9 +1,9 @@
 """Run folders: their location and their content.
 
-A run folder is MODEL_DIR/<name><YYYYMMDDTHHMM>/, as in the classic code. It holds the checkpoints
-mask_rcnn_<name>_<epoch:04d>.h5, config.json, classes.json (a list of class names indexed by class id, "BG" first),
-history.csv (a row per epoch), environment.json (versions, hardware and command line) and training_state.h5 (see
-`training.checkpoints`).
+A run folder is MODEL_DIR/<name><YYYYMMDDTHHMM>/, as in the classic code; the second run of a minute adds "-2". It holds the
+checkpoints mask_rcnn_<name>_<epoch:04d>.h5, config.json, classes.json (a list of class names indexed by class id, "BG" first),
+history.csv (a row per epoch), environment.json (versions, hardware and command line) and training_state_<epoch:04d>.h5 of the
+newest epochs (see `training.checkpoints`). It may be moved and renamed.
 
 A run can be read without a backend: only the functions that describe devices import Keras.
 """
@@ -11,7 +11,9 @@ A run can be read without a backend: only the functions that describe devices im
 import contextlib
 import csv
 import datetime
+import itertools
 import json
+import logging
 import math
 import os
 import platform
@@ -23,25 +25,48 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+
 from mrcnn import __version__
 from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.config import Config, ConfigError
+from mrcnn.io.hdf5 import Hdf5Error, open_hdf5
+from mrcnn.io.hdf5_digest import digest_fault
+
+logger = logging.getLogger(__name__)
 
 HISTORY_NAME = "history.csv"
 ENVIRONMENT_NAME = "environment.json"
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless", "pycocotools", "faster-coco-eval")
-CHECKPOINT = re.compile(r".*?(?P<name>[^/\\]+?)(?P<stamp>\d{8}T\d{4})[/\\]mask_rcnn_.+?_(?P<epoch>\d{4,})\.h5$")
-STAMP_LENGTH = len("20171029T2315")
+STATE_NAME = "training_state_{epoch:04d}.h5"
+RUN_FOLDER = re.compile(r"(?P<name>.+?)(?P<stamp>\d{8}T\d{4})(?:-(?P<number>\d+))?")
+CHECKPOINT = re.compile(r"(?:(?P<folder>.*)[/\\])?mask_rcnn_(?P<name>[^/\\]+)_(?P<epoch>\d{4,})\.h5")
 
 
 # --- Names of run folders and checkpoints -----------------------------------------------------------------------------
 def parse_checkpoint(path: Path | str) -> tuple[str, int] | None:
     """Parse the path of a checkpoint into the name of its run folder and its epoch; None if it is not one.
 
-    "logs/coco20171029T2315/mask_rcnn_coco_0001.h5" gives ("coco20171029T2315", 1).
+    "logs/coco20171029T2315/mask_rcnn_coco_0001.h5" gives ("coco20171029T2315", 1). A renamed run folder is known by the
+    history in it.
     """
-    match = CHECKPOINT.match(str(path))
-    return (match["name"] + match["stamp"], int(match["epoch"])) if match else None
+    match = CHECKPOINT.fullmatch(str(path))
+    if match is None:
+        return None
+    folder = match["folder"] or "."
+    name = re.split(r"[/\\]", folder)[-1]
+    if not RUN_FOLDER.fullmatch(name):
+        if not Path(folder, HISTORY_NAME).is_file():
+            return None
+        name = Path(folder).resolve().name
+    return name, int(match["epoch"])
+
+
+def checkpoint_name(path: Path | str) -> str | None:
+    """Return the NAME in lower case that the file name of a checkpoint carries; None if it is not a checkpoint."""
+    match = CHECKPOINT.fullmatch(str(path))
+    return match["name"] if match else None
 
 
 def checkpoint_path(log_dir: str, name: str) -> str:
@@ -49,12 +74,24 @@ def checkpoint_path(log_dir: str, name: str) -> str:
     return os.path.join(log_dir, f"mask_rcnn_{name.lower()}_{{epoch:04d}}.h5")
 
 
+def state_path(log_dir: Path | str, epoch: int) -> Path:
+    """Return the path of the training state of an epoch."""
+    return Path(log_dir, STATE_NAME.format(epoch=epoch))
+
+
 def new_log_dir(model_dir: Path | str, name: str, now: datetime.datetime | None = None) -> str:
-    """Return the path of a new run folder, without creating it. If this minute's folder exists, a later minute is used."""
-    now = now or datetime.datetime.now()
-    while os.path.exists(path := os.path.join(model_dir, f"{name.lower()}{now:%Y%m%dT%H%M}")):
-        now += datetime.timedelta(minutes=1)
-    return path
+    """Return the path of a new run folder, without creating it. If this minute's folder exists, a number is added to it."""
+    path = os.path.join(model_dir, f"{name.lower()}{now or datetime.datetime.now():%Y%m%dT%H%M}")
+    return path if not os.path.exists(path) else next_log_dir(path)
+
+
+def next_log_dir(path: str) -> str:
+    """Return the path of a run folder that does not exist: `path` with a number, "-2" or the next one that is free."""
+    folder, name = os.path.split(path)
+    match = RUN_FOLDER.fullmatch(name)
+    if match is not None:
+        name = match["name"] + match["stamp"]
+    return next(new for number in itertools.count(2) if not os.path.exists(new := os.path.join(folder, f"{name}-{number}")))
 
 
 @contextlib.contextmanager
@@ -74,17 +111,64 @@ def removed_if_empty(log_dir: str) -> Iterator[None]:
 # --- Checkpoints of a run ---------------------------------------------------------------------------------------------
 def run_checkpoints(folder: Path | str) -> dict[int, Path]:
     """Return the checkpoints of a run folder by epoch, in ascending order."""
-    checkpoints = {}
-    for path in Path(folder).glob("mask_rcnn_*.h5"):
-        # resolved in case the path does not contain the folder's name, as in "."
-        parsed = parse_checkpoint(path) or parse_checkpoint(path.resolve())
-        if parsed:
-            checkpoints[parsed[1]] = path
-    return dict(sorted(checkpoints.items()))
+    matches = ((path, CHECKPOINT.fullmatch(path.name)) for path in Path(folder).glob("mask_rcnn_*.h5"))
+    return dict(sorted((int(match["epoch"]), path) for path, match in matches if match))
+
+
+def newest_checkpoint(folder: Path | str) -> Path | None:
+    """Return the newest checkpoint of a run that is whole, together with its training state.
+
+    A checkpoint without a training state counts too. Newer ones that are damaged are reported. If none is whole, the newest
+    one is returned, and loading it says why it cannot be loaded; None if there is no checkpoint.
+    """
+    checkpoints = run_checkpoints(folder)
+    faults = {}
+    for epoch in reversed(checkpoints):
+        faults[epoch] = checkpoint_fault(checkpoints[epoch]) or state_fault(folder, epoch)
+        if faults[epoch] is None:
+            for newer in list(faults)[:-1]:
+                logger.warning("%s is passed over: %s", checkpoints[newer], faults[newer])
+            return checkpoints[epoch]
+    return checkpoints[max(checkpoints)] if checkpoints else None
+
+
+def checkpoint_fault(path: Path | str) -> str | None:
+    """Return why a checkpoint must not be used: it is damaged, or holds NaN or infinite numbers; None if it is whole."""
+    try:
+        with open_hdf5(path) as file:
+            return digest_fault(file) or _numbers_fault(file)
+    except (OSError, Hdf5Error) as error:
+        return str(error).removeprefix(f"{path}: ")
+
+
+def state_fault(folder: Path | str, epoch: int) -> str | None:
+    """Return what is wrong with the training state of an epoch; None if it is whole or there is none."""
+    path = state_path(folder, epoch)
+    if not path.exists():
+        return None
+    try:
+        with open_hdf5(path) as file:
+            fault = digest_fault(file)
+    except (OSError, Hdf5Error) as error:
+        fault = str(error).removeprefix(f"{path}: ")
+    return f"its training state {path} is damaged: {fault}" if fault else None
+
+
+def _numbers_fault(file: h5py.File) -> str | None:
+    """Return the first tensor with NaN or infinite numbers, in words; None if all are finite."""
+
+    def fault(name: str, item: object) -> str | None:
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.id.get_storage_size() != item.nbytes:
+            return None
+        return None if np.isfinite(item[()]).all() else f"{name} holds NaN or infinite numbers"
+
+    return file.visititems(fault)
 
 
 def find_last(model_dir: Path | str, name: str | None = None) -> str:
-    """Return the newest checkpoint of the newest run that has one.
+    """Return the newest whole checkpoint of the newest run that has checkpoints; see `newest_checkpoint`.
+
+    Newer runs without a checkpoint, and damaged checkpoints, are reported.
 
     Args:
         model_dir: the folder of the run folders.
@@ -93,19 +177,40 @@ def find_last(model_dir: Path | str, name: str | None = None) -> str:
     Raises:
         FileNotFoundError: no run has a checkpoint. The message names the folder that was searched.
     """
-    pattern = rf"{re.escape(name.lower()) if name else '.+?'}\d{{8}}T\d{{4}}"
-    folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
-    runs = sorted((f for f in folders if re.fullmatch(pattern, f)), key=lambda f: (f[-STAMP_LENGTH:], f))
-    for run in reversed(runs):
-        checkpoints = run_checkpoints(Path(model_dir, run))
-        if checkpoints:
-            return os.path.join(model_dir, run, checkpoints[max(checkpoints)].name)
+    runs = _runs(model_dir, name.lower() if name else None)
+    for position in reversed(range(len(runs))):
+        checkpoint = newest_checkpoint(Path(model_dir, runs[position]))
+        if checkpoint is not None:
+            for newer in runs[position + 1 :]:
+                logger.warning("%s is passed over: it has no checkpoint yet", Path(model_dir, newer))
+            return os.path.join(model_dir, runs[position], checkpoint.name)
     wanted = f"checkpoint of {name!r}" if name else "checkpoint"
     reason = f"there is no folder {name.lower() if name else '<name>'}YYYYMMDDTHHMM"
     if runs:
         reason = f"the runs {', '.join(runs)} have no checkpoint yet"
     raise FileNotFoundError(f"no {wanted} under {model_dir}: {reason}. Train first, or give the path of a weight file, or "
                             "another folder of runs (--model-dir).")
+
+
+def _runs(model_dir: Path | str, name: str | None) -> list[str]:
+    """Return the run folders of a name, or of all, from the oldest to the newest.
+
+    A run is as old as the time in the name of its folder, or, if the folder was renamed, as its newest checkpoint.
+    """
+    found = []
+    for folder in os.listdir(model_dir) if os.path.isdir(model_dir) else []:
+        match = RUN_FOLDER.fullmatch(folder)
+        if match:
+            run, order = match["name"], (match["stamp"], int(match["number"] or 1))
+        else:
+            checkpoints = list(run_checkpoints(Path(model_dir, folder)).values())
+            if not checkpoints or parse_checkpoint(checkpoints[-1]) is None:
+                continue
+            run = checkpoint_name(checkpoints[-1])
+            order = f"{datetime.datetime.fromtimestamp(checkpoints[-1].stat().st_mtime):%Y%m%dT%H%M}", 1
+        if name in (None, run):
+            found.append((order, folder))
+    return [folder for _, folder in sorted(found)]
 
 
 def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None) -> str:
@@ -124,10 +229,10 @@ def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None
         return find_last(model_dir, name)
     if Path(weights).is_file():
         return str(weights)
-    checkpoints = run_checkpoints(weights)
-    if not checkpoints:
+    checkpoint = newest_checkpoint(weights)
+    if checkpoint is None:
         raise FileNotFoundError(f"{weights}: no such weight file, and no run folder with checkpoints.")
-    return str(checkpoints[max(checkpoints)])
+    return str(checkpoint)
 
 
 # --- A trained network: weights, configuration, class names -----------------------------------------------------------
@@ -246,7 +351,7 @@ def _number(text: object) -> float | None:
 def write_history(path: Path | str, rows: Sequence[Mapping[str, float]]) -> None:
     """Write the history atomically. Rows may have different columns: a stage without validation has fewer."""
     columns = ["epoch", *sorted({name for row in rows for name in row} - {"epoch"})]
-    with atomic_open(path, "w") as file:
+    with atomic_open(path, "w", durable=True) as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
         for row in rows:
@@ -275,7 +380,7 @@ def add_environment(folder: Path | str, **details: object) -> None:
     """
     path = Path(folder) / ENVIRONMENT_NAME
     began = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    save_json(path, [*read_environments(path), {"began": began, **details, **describe_environment()}], indent=1)
+    save_json(path, [*read_environments(path), {"began": began, **details, **describe_environment()}], indent=1, durable=True)
 
 
 def read_environments(path: Path | str) -> list[dict[str, Any]]:

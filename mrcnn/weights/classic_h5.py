@@ -5,6 +5,7 @@ the classic layout and in Keras' own.
 """
 
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -16,8 +17,9 @@ import h5py
 import keras
 import numpy as np
 
-from mrcnn.base.atomic_write import atomic_path
+from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.text import shorten_names
+from mrcnn.io.hdf5_digest import digest_fault, seal
 from mrcnn.weights.tensors import (
     FilePath,
     Tensor,
@@ -99,12 +101,18 @@ class _Slot:
 
 # --- Save and load ----------------------------------------------------------------------------------------------------
 def save(model: keras.Model, path: FilePath) -> None:
-    """Write the weights of a model in the classic layout, atomically.
+    """Write the weights of a model in the classic layout, atomically, with a digest of the values.
 
     Each layer is a group; the layers of a nested model share the group of that model. The folder is created if it is missing.
+
+    Raises:
+        WeightsError: weights are NaN or infinite. Nothing is written, and an older file at `path` is unchanged.
+        OSError: the file cannot be written.
     """
-    groups = _by_group(_slots(model))
-    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+    refuse_nan(model)
+    slots = _slots(model)
+    groups, size = _by_group(slots), sum(4 * math.prod(slot.variable.shape) for slot in slots)
+    with atomic_open(Path(path), "w+b", durable=True, size=size) as raw, h5py.File(raw, "w") as file:
         write_names(file, "layer_names", list(groups))
         # Readers from 2017 find the layout of kernels here; it is TensorFlow's on every backend.
         file.attrs["backend"] = b"tensorflow"
@@ -114,6 +122,16 @@ def save(model: keras.Model, path: FilePath) -> None:
             write_names(group, "weight_names", [f"{slot.name}:0" for slot in slots])
             for slot in slots:
                 group.create_dataset(f"{slot.name}:0", data=to_hdf5(slot.variable))
+        seal(file)
+
+
+def refuse_nan(model: keras.Model) -> None:
+    """Raise WeightsError if a weight of the model is NaN or infinite."""
+    slots = _slots(model)
+    wrong = [slot.name for slot in slots if not np.isfinite(to_hdf5(slot.variable)).all()]
+    if wrong:
+        raise WeightsError(f"{len(wrong)} of the {len(slots)} weight tensors hold NaN or infinite numbers, the first of them "
+                           f"{wrong[0]}: weights like these detect nothing and are not saved")
 
 
 def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None,
@@ -140,6 +158,9 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
     """
     excluded, slots = set(exclude or ()), _slots(model)
     with open_weights(path) as file:
+        fault = digest_fault(file)
+        if fault:
+            raise WeightsError(f"{path}: {fault}")
         tensors, is_keras = read_tensors(file, path)
         pairs, unused = (_match_numbers if is_keras else _match_names)(slots, tensors)
         report = LoadReport(unused=[tensor.name for tensor in unused])

@@ -1,11 +1,17 @@
 """Files that are either complete or absent."""
+import errno
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mrcnn.base.atomic_write import atomic_open, atomic_path, save_json
+from mrcnn.base.atomic_write import _host, atomic_open, atomic_path, remove_leftovers, save_json
 
 
 def test_json_accepts_numpy_and_writes_nan_as_null(tmp_path):
@@ -54,3 +60,68 @@ def test_atomic_path_replaces_the_target_when_the_block_ends(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "target"):
         pass  # writes nothing
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]
+
+
+WRITE_AND_DIE = """
+import os, signal, sys
+from mrcnn.base.atomic_write import atomic_open
+with atomic_open(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+
+
+def test_only_parts_of_ended_processes_are_removed(tmp_path):
+    path = tmp_path / "mask_rcnn_toys_0001.h5"
+    command = [sys.executable, "-c", WRITE_AND_DIE, str(path)]
+    assert subprocess.run([*command, "SIGKILL"]).returncode == -signal.SIGKILL
+    dead = list(tmp_path.iterdir())
+    stopped = subprocess.Popen([*command, "SIGSTOP"])
+    while len(list(tmp_path.iterdir())) < 2:
+        assert stopped.poll() is None
+    alive = [file for file in tmp_path.iterdir() if file not in dead]
+    others = [tmp_path / name for name in ("a.part", "film.mp4.part", "a.h5.elsewhere-1-0123abcd.part")]
+    own = tmp_path / f"a.h5.{_host()}-{os.getpid()}-0123abcd.part"  # of an earlier process with this id
+    old = tmp_path / "a.h5.elsewhere-2-0123abcd.part"
+    for file in (*others, own, old):
+        file.touch()
+    os.utime(old, (0, 0))
+    with atomic_open(tmp_path / "b") as file:
+        remove_leftovers(tmp_path)
+        assert sorted(tmp_path.glob("*.part")) == sorted([*alive, *others, Path(file.name)])
+    stopped.kill()
+    stopped.wait()
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.glob("*.part")) == sorted(others) and (tmp_path / "b").exists()
+
+
+def test_a_name_of_the_longest_kind_is_written(tmp_path):
+    path = tmp_path / ("\u754c" * 83 + ".json")  # 254 of 255 bytes
+    save_json(path, [1], durable=True)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+FILL = """
+import resource, sys
+from mrcnn.base.atomic_write import atomic_open
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+with atomic_open(sys.argv[1]) as file:
+    file.write(bytes(2 * 2**20))
+"""
+
+
+def test_a_disk_that_takes_no_more_is_reported_with_the_file_which_keeps_its_content(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    ended = subprocess.run([sys.executable, "-c", FILL, str(path)], capture_output=True, text=True)
+    assert f"OSError: cannot write {path}: File too large. The disk has " in ended.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["a.bin"] and path.read_bytes() == b"old"
+
+
+def test_a_file_larger_than_the_disk_is_refused_before_anything_is_written(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(OSError, match=r"a.bin: No space left on device. The file needs .* MiB. The disk has") as caught:
+        with atomic_open(tmp_path / "a.bin", size=2 * free):
+            raise AssertionError
+    assert caught.value.errno == errno.ENOSPC and list(tmp_path.iterdir()) == []

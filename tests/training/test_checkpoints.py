@@ -1,4 +1,5 @@
 """Names of checkpoints; a training state is restored into an equal optimizer and no other."""
+import contextlib
 import json
 
 import h5py
@@ -6,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from mrcnn.io.hdf5_digest import seal
 from mrcnn.training.checkpoints import SaveEpoch, restore_state, save_state, training_stage
 from mrcnn.training.optimizers import SGD
 from mrcnn.weights import classic_h5
@@ -16,10 +18,18 @@ def _saving(folder, **kwargs):
     image = keras.Input((2,))
     model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
     model.compile("sgd", "mse")
-    callback = SaveEpoch(str(folder / "mask_rcnn_toys_{epoch:04d}.h5"), folder / "state.h5",
-                         training_stage(model), **kwargs)
+    callback = SaveEpoch(str(folder / "mask_rcnn_toys_{epoch:04d}.h5"), training_stage(model), **kwargs)
     callback.set_model(model)
     return callback
+
+
+def _save_epochs(callback, epochs):
+    for epoch in epochs:
+        callback.on_epoch_begin(epoch)
+        callback.on_train_batch_end(0, {"loss": float(epoch)})
+        if epoch % 2:  # an epoch with validation, and one without
+            callback.on_test_begin()
+        callback.on_epoch_end(epoch)
 
 
 @pytest.mark.parametrize("epoch", [0, 9999])
@@ -27,19 +37,73 @@ def test_a_checkpoint_counts_epochs_from_one(tmp_path, epoch):
     saved = []
     _saving(tmp_path, on_saved=saved.append).on_epoch_end(epoch)
     path = tmp_path / f"mask_rcnn_toys_{epoch + 1:04d}.h5"
-    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "state.h5"] and saved == [epoch + 1]
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / f"training_state_{epoch + 1:04d}.h5"] and saved == [epoch + 1]
     assert {tensor for _, tensor, _ in classic_h5.layout(path)} == {"dense/kernel:0", "dense/bias:0"}
 
 
-def test_only_the_newest_checkpoints_of_the_callback_are_kept(tmp_path):
-    callback = _saving(tmp_path, kept=2)
-    (tmp_path / "mask_rcnn_toys_0001.h5").touch()  # of an earlier run
-    for epoch in (1, 2, 3, 4):
-        callback.on_epoch_begin(epoch)
-        if epoch % 2:  # an epoch with validation, and one without
-            callback.on_test_begin()
-        callback.on_epoch_end(epoch)
-    assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0001.h5", "0004.h5", "0005.h5"]
+def test_the_newest_checkpoints_of_the_run_are_kept_with_two_states(tmp_path):
+    _save_epochs(_saving(tmp_path), (0, 1, 2, 3))  # epochs 1 to 4, before the run was resumed
+    _save_epochs(_saving(tmp_path, kept=3), (4, 5))
+    assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0004.h5", "0005.h5", "0006.h5"]
+    assert sorted(path.name[-7:] for path in tmp_path.glob("training_state*")) == ["0005.h5", "0006.h5"]
+
+
+def test_checkpoints_of_later_epochs_stay_when_an_earlier_one_is_resumed(tmp_path):
+    _save_epochs(_saving(tmp_path), (0, 1, 2, 3))
+    _save_epochs(_saving(tmp_path, kept=1), (1,))
+    assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0002.h5", "0003.h5", "0004.h5"]
+
+
+def test_state_and_history_are_written_before_the_checkpoint(tmp_path):
+    seen = []
+
+    def record(epoch, losses):
+        seen.append((epoch, losses, sorted(path.name for path in tmp_path.iterdir())))
+
+    _save_epochs(_saving(tmp_path, record=record), (0,))
+    assert seen == [(0, {"loss": 0.0}, ["training_state_0001.h5"])]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, number):
+    callback = _saving(tmp_path, kept=1)
+    _save_epochs(callback, (0,))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    callback.model.get_layer("dense").set_weights([np.ones((2, 3)), np.array([1, number, 1])])
+    with pytest.raises(classic_h5.WeightsError) as caught:
+        _save_epochs(callback, (1,))
+    assert str(caught.value) == (
+        "epoch 2 is not saved: 1 of the 2 weight tensors hold NaN or infinite numbers, the first of them dense/bias: weights "
+        f"like these detect nothing and are not saved. The checkpoint of epoch 1 is intact: {tmp_path}/mask_rcnn_toys_0001.h5.")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@contextlib.contextmanager
+def _largest_file(size):
+    """Let every write beyond `size` bytes of a file fail, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("size", [1, 2048, 4096])
+def test_a_disk_that_takes_no_more_costs_no_saved_epoch_and_is_reported(tmp_path, size):
+    callback = _saving(tmp_path, kept=1)
+    _save_epochs(callback, (0,))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with _largest_file(size), pytest.raises(OSError) as caught:
+        _save_epochs(callback, (1,))
+    message = str(caught.value)
+    assert message.startswith(f"epoch 2 is not saved: cannot write {tmp_path}/training_state_0002.h5: File too large. The file "
+                              "needs 0.0 MiB. The disk has ")
+    assert message.endswith(f"The checkpoint of epoch 1 is intact: {tmp_path}/mask_rcnn_toys_0001.h5.")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    _save_epochs(callback, (1,))  # once there is room
+    assert (tmp_path / "mask_rcnn_toys_0002.h5").exists()
 
 
 def _model(optimizer, **kwargs):
@@ -98,6 +162,7 @@ def test_a_state_that_names_the_module_of_the_optimizer_is_restored(tmp_path):
         stage = json.loads(file.attrs["stage"])
         stage["optimizer"] |= {"module": "keras.optimizers", "registered_name": None}
         file.attrs["stage"] = json.dumps(stage, sort_keys=True)
+        seal(file)
     assert _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
 
 
@@ -105,6 +170,7 @@ def test_a_stage_that_cannot_be_read_raises_with_the_file(tmp_path):
     _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         file.attrs["stage"] = "{"
+        seal(file)
     with pytest.raises(ValueError, match="state.h5.*Remove the file"):
         _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
 
@@ -125,6 +191,7 @@ def test_a_state_that_does_not_fit_raises_with_the_file_and_changes_nothing(tmp_
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         del file["2"]  # the momentum of the kernel, [2, 1]
         file["2"] = value
+        seal(file)
     model = _model(SGD(0.1, momentum=0.9))
     with pytest.raises(ValueError, match="state.h5.*kernel.*Remove the file"):
         _restore(model, tmp_path / "state.h5")

@@ -3,7 +3,8 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.checkpoints import STATE_NAME, restore_state, training_stage
+from mrcnn.training.checkpoints import restore_state, training_stage
+from mrcnn.training.runs import state_path
 from tests.training.small import shapes, small_model, weights_of
 
 SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3}
@@ -76,7 +77,7 @@ def test_a_run_whose_learning_rate_a_callback_changes_is_resumed(tmp_path, capsy
 
 
 def test_another_stage_starts_with_a_fresh_optimizer(whole):
-    path = f"{whole.log_dir}/{STATE_NAME}"
+    path = state_path(whole.log_dir, 3)
     assert _restore(whole, path, 3)
     assert not _restore(whole, path, 2)  # the weights of another epoch
     whole.compile(0.001, 0.9)
@@ -91,7 +92,7 @@ def test_another_stage_starts_with_a_fresh_optimizer(whole):
 
 
 def test_a_damaged_state_raises(whole, tmp_path):
-    (tmp_path / STATE_NAME).write_bytes(b"not HDF5")
+    (tmp_path / "state.h5").write_bytes(b"not HDF5")
     with pytest.raises(ValueError, match="Remove the file"):
-        _restore(whole, tmp_path / STATE_NAME, 3)
+        _restore(whole, tmp_path / "state.h5", 3)
     assert not _restore(whole, tmp_path / "none", 3)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mrcnn.training import checkpoints
-from mrcnn.training.checkpoints import STATE_NAME, restore_state, training_stage
-from mrcnn.training.runs import read_history
+from mrcnn.training.checkpoints import restore_state, training_stage
+from mrcnn.training.runs import read_history, state_path
 from tests.training.small import shapes, small_model, weights_of
 
 SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3, "VALIDATION_AP_EVERY": 1, "VALIDATION_AP_IMAGES": 1}
@@ -38,7 +38,7 @@ def test_an_error_in_a_callback_costs_no_finished_epoch(tmp_path, hook):
     with pytest.raises(RuntimeError, match="no space left"):
         model.train(DATA, VALIDATION, 0.01, 2, "heads", custom_callbacks=[Fails(hook)])
     assert model.epoch == 1 and model.find_last().endswith("_0001.h5")
-    assert restore_state(model.keras_model, f"{model.log_dir}/{STATE_NAME}", 1, training_stage(model.keras_model))
+    assert restore_state(model.keras_model, state_path(model.log_dir, 1), 1, training_stage(model.keras_model))
 
 
 def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, whole, monkeypatch, capsys):
@@ -79,7 +79,7 @@ def test_the_state_is_written_once_an_epoch_and_validation_changes_no_weights(tm
         model = small_model("training", tmp_path / name, STEPS_PER_EPOCH=1, SEED=3)
         model.train(DATA, validation, 0.01, 2, "heads")
         weights.append(weights_of(model.keras_model))
-        with h5py.File(f"{model.log_dir}/{STATE_NAME}") as file:
+        with h5py.File(state_path(model.log_dir, 2)) as file:
             stored = [file[str(number)][()] for number in range(len(file))]
         now = [keras.ops.convert_to_numpy(variable) for variable in checkpoints._state(model.keras_model)]
         for ours, theirs in zip(stored, now, strict=True):

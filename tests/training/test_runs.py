@@ -4,7 +4,15 @@ import os
 
 import pytest
 
-from mrcnn.training.runs import checkpoint_path, find_last, new_log_dir, parse_checkpoint, removed_if_empty
+from mrcnn.training.runs import (
+    checkpoint_name,
+    checkpoint_path,
+    find_last,
+    new_log_dir,
+    next_log_dir,
+    parse_checkpoint,
+    removed_if_empty,
+)
 
 
 @pytest.mark.parametrize("path, expected", [
@@ -18,6 +26,9 @@ from mrcnn.training.runs import checkpoint_path, find_last, new_log_dir, parse_c
     ("logs/coco20171029T2315/best_0001.h5", None),
     ("logs/coco20171029T2315/mask_rcnn_coco_0001.h5.part", None),
     ("logs/20171029T2315/mask_rcnn_coco_0001.h5", None),
+    ("logs/coco20171029T2315-12/mask_rcnn_coco_0001.h5", ("coco20171029T2315-12", 1)),
+    ("logs/coco20171029T2315-x/mask_rcnn_coco_0001.h5", None),
+    ("logs/set_202420171029T2315/mask_rcnn_set_2024_0001.h5", ("set_202420171029T2315", 1)),
 ])  # fmt: skip
 def test_the_path_of_a_checkpoint_gives_run_and_epoch(path, expected):
     assert parse_checkpoint(path) == expected
@@ -60,7 +71,25 @@ def test_two_runs_in_the_same_minute_have_different_folders(tmp_path):
     first = new_log_dir(str(tmp_path), "toys", now)
     assert first.endswith("toys20260131T2359")
     (tmp_path / "toys20260131T2359").mkdir()
-    assert new_log_dir(str(tmp_path), "toys", now).endswith("toys20260201T0000")
+    assert new_log_dir(str(tmp_path), "toys", now) == str(tmp_path / "toys20260131T2359-2")
+    (tmp_path / "toys20260131T2359-2").mkdir()
+    third = new_log_dir(str(tmp_path), "toys", now)
+    assert third == str(tmp_path / "toys20260131T2359-3") and next_log_dir(f"{tmp_path}/toys20260131T2359-2") == third
+    assert next_log_dir(str(tmp_path / "my-run")) == str(tmp_path / "my-run-2")
+    path = checkpoint_path(third, "Toys").format(epoch=4)
+    assert parse_checkpoint(path) == ("toys20260131T2359-3", 4) and checkpoint_name(path) == "toys"
+
+
+def test_a_renamed_run_folder_is_known_by_its_history(tmp_path, monkeypatch):
+    folder = tmp_path / "first try"
+    _touch(folder, "mask_rcnn_toys_0012.h5")
+    path = folder / "mask_rcnn_toys_0012.h5"
+    assert parse_checkpoint(path) is None  # a folder of weights
+    (folder / "history.csv").touch()
+    assert parse_checkpoint(path) == ("first try", 12) and checkpoint_name(path) == "toys"
+    monkeypatch.chdir(folder)
+    assert parse_checkpoint("mask_rcnn_toys_0012.h5") == ("first try", 12)
+    assert checkpoint_name("best.h5") is None
 
 
 def test_a_folder_is_removed_after_an_error_only_if_it_holds_no_file(tmp_path):

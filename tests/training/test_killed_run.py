@@ -1,0 +1,39 @@
+"""A run that was killed between any two of its files resumes as if it had not been."""
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mrcnn.training.runs import read_history
+from tests.training.killed_run import train
+
+# An epoch renames four files: the state, the history with the training losses, the checkpoint, the whole row of the history.
+MOMENTS = {"state": 9, "history": 10, "checkpoint": 11, "row": 12}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights of a run of five epochs."""
+    return train(tmp_path_factory.mktemp("logs") / "toys20260101T1200", 5)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("file", MOMENTS)
+def test_a_killed_run_resumes_exactly_and_its_history_is_complete(tmp_path, whole, file):
+    folder = tmp_path / "toys20260101T1200"
+    folder.mkdir()
+    command = [sys.executable, "-m", "tests.training.killed_run", str(folder), "5", str(MOMENTS[file])]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    assert len(list(folder.glob("*.part"))) == 1  # killed in its third epoch, with this file written and not named
+    third = folder / "mask_rcnn_toys_0003.h5"
+    assert third.exists() == (file == "row")
+    for ours, theirs in zip(train(folder, 5), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    rows = read_history(folder / "history.csv")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5] and all(row["loss"] > 0 for row in rows)
+    assert ["val_loss" in row for row in rows] == [True, True, file != "row", True, True]
+    names = [f"mask_rcnn_toys_000{epoch}.h5" for epoch in (1, 2, 3, 4, 5)]
+    states = ["training_state_0004.h5", "training_state_0005.h5"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["history.csv", *names, *states])

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM end training in order, and say what is saved."""
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from mrcnn.training.stopping import stop_reported
+
+WAIT = """
+import sys, time
+from mrcnn.base.atomic_write import atomic_open
+from mrcnn.training.stopping import stop_reported
+with stop_reported(lambda: "The checkpoint of epoch 7 is intact: a.h5."), atomic_open(sys.argv[1]) as file:
+    print("waiting", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_signal_ends_training_in_order_and_reports_what_is_saved(tmp_path, number, code):
+    process = subprocess.Popen([sys.executable, "-c", WAIT, str(tmp_path / "a")], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "waiting\n" and len(list(tmp_path.iterdir())) == 1
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert out == "\nTraining was stopped. The checkpoint of epoch 7 is intact: a.h5.\n"
+    assert process.returncode == code and list(tmp_path.iterdir()) == []
+
+
+def test_a_handler_of_the_user_stays():
+    received = []
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        with stop_reported(lambda: ""):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert received == [signal.SIGTERM]
+
+
+def test_a_thread_trains_without_a_handler():
+    done = []
+
+    def train():
+        with stop_reported(lambda: ""):
+            done.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert done == [signal.SIG_DFL] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_an_error_is_not_a_stop(capsys):
+    with pytest.raises(ValueError), stop_reported(lambda: "Saved."):
+        raise ValueError
+    assert capsys.readouterr().out == "" and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
