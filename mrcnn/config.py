@@ -77,7 +77,7 @@ class Config:
     # 1.6 times as fast. Each takes two seconds to start, and needs 200 MB plus its own copy of the data set: gigabytes for
     # annotations as large as COCO's. Training and validation each start LOADER_WORKERS of them.
     LOADER_PROCESSES = False
-    # Number of checkpoints that a call of train() keeps, the newest ones; None keeps one per epoch.
+    # Number of checkpoints of a run that are kept, the newest ones; None keeps one per epoch.
     CHECKPOINTS_KEPT: int | None = None
     # Number of epochs between evaluations of box and mask AP (0: never) on the first VALIDATION_AP_IMAGES images of the
     # validation set (None: all). Logged as val_mask_AP, val_box_AP and so on.

@@ -1,6 +1,11 @@
 """An error in the data of a later step reaches the caller unwrapped."""
+import os
+
+import numpy as np
 import pytest
 
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.dataset import Dataset
 from tests.training.small import shapes, small_model
 
 
@@ -30,3 +35,26 @@ def test_an_error_in_a_later_batch_reaches_the_caller_unwrapped(tmp_path, worker
     with pytest.raises(ValueError) as caught:
         model.train(shapes(6), None, 0.001, 1, "heads", augmentation=BreaksLater(good=3))
     assert str(caught.value) == "the augmenter broke down"
+
+
+class Objectless(Dataset):
+    """A user's data set whose images have no objects, which shows only when they are loaded."""
+
+    def load_image(self, image_id):
+        return np.zeros((64, 64, 3), np.uint8)
+
+    def load_mask(self, image_id):
+        return np.zeros((64, 64, 0), bool), np.zeros(0, np.int32)
+
+
+def test_a_validation_set_without_objects_is_refused_before_training(tmp_path):
+    validation = Objectless()
+    for number, name in enumerate(("square", "circle", "triangle"), start=1):
+        validation.add_class("shapes", number, name)
+        validation.add_image("shapes", number, None, height=64, width=64)
+    validation.prepare()
+    model = small_model("training", tmp_path)
+    with pytest.raises(DataError, match="the validation data set cannot be used: none of the 3 images of the data set can be "
+                       "trained on: 0 are broken and 3 are without instances. Choose images with objects, or train without"):
+        model.train(shapes(2), validation, 0.01, 1, "heads")
+    assert os.listdir(tmp_path) == []

@@ -182,7 +182,10 @@ def test_get_anchors_returns_normalised_anchors_and_keeps_pixels(square):
 
 def test_set_log_dir_follows_a_checkpoint(square):
     square.set_log_dir("elsewhere/toys20260101T0000/mask_rcnn_toys_0012.h5")
-    assert square.epoch == 12 and square.log_dir.endswith("toys20260101T0000")
+    assert (square.epoch, square.log_dir) == (12, "elsewhere/toys20260101T0000")  # where the checkpoint lies
+    assert square.checkpoint_path == "elsewhere/toys20260101T0000/mask_rcnn_small_{epoch:04d}.h5"
+    square.set_log_dir("toys20260101T0000-2/mask_rcnn_toys_0003.h5")
+    assert (square.epoch, square.log_dir) == (3, "toys20260101T0000-2")
     square.set_log_dir()
     assert square.epoch == 0 and square.checkpoint_path.endswith("mask_rcnn_small_{epoch:04d}.h5")
 
