@@ -43,8 +43,9 @@ def try_variants(path, read):
 
 
 def rewrite(path, tensor, write):
-    """Replace a tensor of a file by `write(group, name)`."""
+    """Replace a tensor of a file by `write(group, name)`, and remove its digest."""
     with h5py.File(path, "r+") as file:
+        file.attrs.pop("digest", None)
         group, _, name = tensor.rpartition("/")
         del file[tensor]
         write(file[group or "/"], name)

@@ -1,4 +1,5 @@
 """Weight files that are damaged or hostile: our own error with the file's name, and nothing is changed."""
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -61,9 +62,24 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
     source, target, path = small_model(seed=1), small_model(seed=2), tmp_path / "w.h5"
     kernel = keras.ops.convert_to_numpy(source.get_layer("rpn_model").get_layer("rpn_conv_shared").kernel).copy()
     kernel[0, 0, 1, 2] = value
-    source.get_layer("rpn_model").get_layer("rpn_conv_shared").kernel.assign(kernel)
-    classic_h5.save(source, path)
+    classic_h5.save(source, path)  # which refuses such weights
+    rewrite(path, "rpn_model/rpn_conv_shared/kernel:0", lambda group, name: group.create_dataset(name, data=kernel))
     with pytest.raises(WeightsError, match=r"w.h5: weights of layer rpn_conv_shared are NaN or infinite .*kernel.*earlier"):
         classic_h5.load(target, path)
     assert same_values(target, small_model(seed=2))
     assert len(classic_h5.load(target, path, exclude=["rpn_conv_shared"]).matched) == 10
+
+
+def test_a_flipped_bit_of_a_weight_is_noticed(tmp_path):
+    source, path = small_model(seed=1), tmp_path / "w.h5"
+    classic_h5.save(source, path)
+    content, target = bytearray(path.read_bytes()), small_model(seed=2)
+    kernel = keras.ops.convert_to_numpy(source.get_layer("conv1").kernel).tobytes()
+    content[content.index(kernel) + 1] ^= 4  # changes the weight by about a hundred-thousandth
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="w.h5: its content differs from the digest in it"):
+        classic_h5.load(target, path)
+    assert same_values(target, small_model(seed=2))
+    with h5py.File(path, "r+") as file:
+        del file.attrs["digest"]
+    assert len(classic_h5.load(target, path).matched) == 12
