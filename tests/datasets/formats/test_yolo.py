@@ -1,4 +1,5 @@
 import pickle
+import unicodedata
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from mrcnn.geometry.polygons import rasterize_polygons
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.datasets.formats.labelme_files import save_image
 from tests.recorded_stages import RecordedStages
+from tests.shared_data import shared_path
 
 SIZE = (40, 60)
 # the rectangle from (y 5, x 15) to (y 25, x 30): x / 60 and y / 40
@@ -36,6 +38,8 @@ def write(folder, labels, yaml=YAML, images="images/train", texts="labels/train"
             (folder / texts / f"{stem}.txt").write_text(text)
     if yaml is not None:
         (folder / "data.yaml").write_text(yaml)
+    if yaml == YAML:
+        (folder / "images" / "val").mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -118,6 +122,110 @@ def test_label_files_that_are_not_text_or_have_no_image_are_skipped(tmp_path):
     assert [info["id"] for info in dataset.image_info] == ["a.png"], "training on b would teach that it has no objects"
     assert [(where.rsplit("/")[-1], reason.split(",")[0]) for where, reason in dataset.skipped] == [
         ("z.txt", "the label file has no image"), ("b.txt", "the label file is not text")]
+
+
+def test_image_without_labels_is_skipped_if_label_files_of_its_folder_have_no_image(tmp_path):
+    """One of them may be meant for it: without its labels, training on it would teach that it has no objects."""
+    write(tmp_path, {"a": f"0 {RECTANGLE}", "b": None, "c": ""})
+    assert [info["id"] for info in opened(tmp_path).image_info] == ["a.png", "b.png", "c.png"]
+    (tmp_path / "labels/train/README.txt").write_text("Labels of 2024, 5 people: see the wiki.")
+    assert opened(tmp_path).num_images == 3, "a text is not a label file"
+    (tmp_path / "labels/train/b_1.txt").write_text(f"0 {RECTANGLE}")
+    dataset = opened(tmp_path)
+    assert [info["id"] for info in dataset.image_info] == ["a.png", "c.png"]
+    assert dataset.skipped == [
+        (str(tmp_path / "labels/train/b_1.txt"), "the label file has no image"),
+        ("b.png", "it has no label file, and label files of its folder have no image: correct their names, or make an empty "
+                  "label file if it shows no objects")]  # fmt: skip
+
+
+def test_label_file_in_another_unicode_form_or_other_capital_letters_is_found(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    write(tmp_path, {nfd: None, "Photo": None, "b": None})
+    labels = tmp_path / "labels" / "train"
+    (labels / f"{nfc}.txt").write_text(f"0 {RECTANGLE}")
+    (labels / "photo.txt").write_text(f"1 {RECTANGLE}")
+    dataset = opened(tmp_path)
+    assert {info["id"]: dataset.load_mask(i)[1].tolist() for i, info in enumerate(dataset.image_info)} == {
+        f"{nfd}.png": [1], "Photo.png": [2], "b.png": []}  # fmt: skip
+    note = "its name differs from that of its image in capital letters or Unicode form"
+    assert sorted(dataset.notes) == sorted([(str(labels / f"{nfc}.txt"), note), (str(labels / "photo.txt"), note)])
+    (labels / "PHOTO.txt").write_text("")
+    assert [info["id"] for info in opened(tmp_path).image_info] == [f"{nfd}.png"], "it may be either, and b is in doubt"
+
+
+def test_labels_beside_the_images_are_read(tmp_path):
+    for stem, text in (("a", f"1 {RECTANGLE}"), ("b", f"0 {RECTANGLE}")):
+        write_image(tmp_path / f"{stem}.png")
+        (tmp_path / f"{stem}.txt").write_text(text)
+    with pytest.raises(DataError, match="unknown data set format"):
+        recognise_format(tmp_path)  # texts beside images may be captions
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    dataset = mrcnn.datasets.open(tmp_path, "yolo", labels=tmp_path / "names.txt")
+    assert [dataset.load_mask(i)[1].tolist() for i in range(2)] == [[2], [1]] and dataset.skipped == []
+    (tmp_path / "names.txt").rename(tmp_path / "classes.txt")
+    assert recognise_format(tmp_path) == "yolo" and subsets(tmp_path) == []
+    for subset in ("train", "valid"):
+        (tmp_path / subset).mkdir()
+        for name in ("a.png", "a.txt"):
+            (tmp_path / subset / name).write_bytes((tmp_path / name).read_bytes())
+    for name in ("a.png", "a.txt", "b.png", "b.txt"):
+        (tmp_path / name).unlink()
+    assert subsets(tmp_path) == ["train", "val"]
+    dataset = mrcnn.datasets.open(tmp_path, subset="val")
+    assert dataset.load_mask(0)[1].tolist() == [2] and dataset.skipped == []
+    (tmp_path / "train" / "a.txt").write_text("a photograph of a cat")
+    (tmp_path / "valid" / "a.txt").write_text("a photograph of a dog")
+    with pytest.raises(DataError, match="unknown data set format"):
+        recognise_format(tmp_path)
+
+
+def test_darknet_files_of_cvat_are_read(tmp_path):
+    write(tmp_path, {"a": f"1 {RECTANGLE}", "b": f"0 {RECTANGLE}"}, None, "obj_train_data", "obj_train_data")
+    (tmp_path / "obj.names").write_text("cat\ndog\n")
+    (tmp_path / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n")
+    (tmp_path / "train.txt").write_text("data/obj_train_data/a.png\ndata/obj_train_data/b.png\ndata/gone/c.png\n/x/../d.png\n")
+    assert recognise_format(tmp_path) == recognise_format(tmp_path / "obj.data") == "yolo" and subsets(tmp_path) == ["train"]
+    dataset = mrcnn.datasets.open(tmp_path)
+    assert dataset.class_names == ["BG", "cat", "dog"]
+    assert [dataset.load_mask(i)[1].tolist() for i in range(2)] == [[2], [1]]
+    assert dataset.notes[0][1] == "'data/train.txt' does not exist: 'train.txt' in the data set's folder is used"
+    ((where, reason),) = dataset.skipped
+    assert where.endswith("train.txt: line 4") and "leads out of the data set's folder" in reason
+
+
+@pytest.mark.parametrize(("entry", "folder"), [
+    ("/content/datasets/set/train/images", "train/images"), ("C:\\data\\set\\train\\images", "train/images"),
+    ("../../train/images", "train/images"), ("/content/set/images/train", "images/train"), ("/content/set/train", "train"),
+])  # fmt: skip
+def test_entry_of_another_computer_is_found_by_the_end_of_its_path(tmp_path, entry, folder):
+    write(tmp_path, {"a": f"1 {RECTANGLE}"}, f"train: {entry}\nval: /content/set/valid/images\nnames: [cat, dog]\n", folder,
+          folder.replace("images", "labels"))  # fmt: skip
+    assert subsets(tmp_path) == ["train"], "the folder of val does not exist"
+    dataset = mrcnn.datasets.open(tmp_path)
+    assert dataset.load_mask(0)[1].tolist() == [2]
+    assert dataset.notes == [(str(tmp_path / "data.yaml"),
+                              f"{entry!r} does not exist: {folder!r} in the data set's folder is used")]  # fmt: skip
+    ((where, reason),) = dataset.skipped
+    assert where == "data.yaml: val" and "/content/set/valid/images does not exist in" in reason
+    with pytest.raises(DataError, match="no subset 'val'; it has train"):
+        mrcnn.datasets.open(tmp_path, subset="val")
+
+
+def test_folder_of_all_images_is_not_taken_for_a_subset_of_another_computer(tmp_path):
+    """.../valid/images ends like images/, which holds the training images too."""
+    write(tmp_path, {"a": f"1 {RECTANGLE}"}, "train: images/train\nval: /content/valid/images\nnames: [cat, dog]\n")
+    assert subsets(tmp_path) == ["train"]
+
+
+@pytest.mark.parametrize(("case", "subset"), [
+    ("beside", None), ("colab", "train"), ("colab2", "train"), ("cvat_ultra", "train"), ("cvat_yolo11", "train")])
+def test_cases_from_public_reports(case, subset):
+    dataset = mrcnn.datasets.open(shared_path(f"cases/15-yolo-layouts/{case}"), subset=subset)
+    assert dataset.class_names == ["BG", "cat"] and dataset.load_image(0).shape == (64, 96, 3)
+    masks, class_ids = dataset.load_mask(0)
+    # (0.104167, 0.15625) to (0.416667, 0.625) of 96 x 64 pixels is (10, 10) to (40, 40)
+    assert class_ids.tolist() == [1] and masks[10:40, 10:40].all() and masks.sum() == 900
 
 
 def test_images_that_differ_only_in_suffix_share_labels_and_are_reported(tmp_path, caplog):
@@ -206,7 +314,7 @@ def test_subset_may_be_several_folders_or_a_list_file(tmp_path):
 
 
 @pytest.mark.parametrize(("yaml", "message"), [
-    ("train: images/train", "no data.yaml with names and train"),
+    ("train: images/train", "no data.yaml or obj.data with names and train"),
     ("train: images/gone\nnames: [a]", "'images/gone' does not exist"),
     ("train: /etc\nnames: [a]", "is the absolute path '/etc', outside"),
     ("train: ../../etc\nnames: [a]", "points outside"),
@@ -258,6 +366,7 @@ def test_images_outside_the_folder_need_permission(tmp_path):
     write(inner, {"a": f"1 {RECTANGLE}"}, None)
     (inner / "images/train/b.png").symlink_to(tmp_path / "other/images/train/b.png")
     (inner / "images/train/a.png").rename(inner / "images/train/c.png")
+    (inner / "labels/train/a.txt").unlink()
     (inner / "labels/train/c.txt").symlink_to(tmp_path / "other/labels/train/a.txt")
     dataset = opened(inner)
     assert [info["id"] for info in dataset.image_info] == ["b.png"], "the labels of c are a link"
@@ -318,6 +427,6 @@ def test_randomly_damaged_data_yaml_raises_no_other_error_than_data_error(tmp_pa
 def test_progress_counts_images_while_labels_are_read(tmp_path, monkeypatch):
     write(tmp_path, {"a": f"1 {RECTANGLE}", "b": None, "c": "1 broken"})
     stages = RecordedStages()
-    monkeypatch.setattr(yolo, "read_label_file", stages.during("reading", yolo.read_label_file))
+    monkeypatch.setattr(yolo.dataset, "read_label_file", stages.during("reading", yolo.dataset.read_label_file))
     assert len(mrcnn.datasets.open(tmp_path, subset="train", progress=stages).image_ids) == 3
     assert stages.reported == [("reading", [(1, 3), (2, 3), (3, 3)])]
