@@ -16,7 +16,7 @@ def test_anchors_by_hand():
     np.testing.assert_allclose(anchors[-1], [14, 24, 18, 40])
 
 
-def test_a_low_ratio_is_tall():
+def test_low_ratio_gives_a_tall_anchor():
     y1, x1, y2, x2 = generate_anchors(32, [0.5], (1, 1), 4, 1)[0]
     assert y2 - y1 == pytest.approx(2 * (x2 - x1))
     assert (y2 - y1) * (x2 - x1) == pytest.approx(32 * 32)
@@ -42,19 +42,19 @@ def test_backbone_shapes_round_up_and_keep_height_first():
     np.testing.assert_array_equal(backbone_shapes((65, 130, 3), (4, 64)), [[17, 33], [2, 3]])
 
 
-def test_a_missing_level_is_an_error():
+def test_missing_level_is_an_error():
     with pytest.raises(ValueError, match="2 scales, 1 feature shapes"):
         generate_pyramid_anchors((32, 64), [1], [[2, 2]], (4, 8), 1)
 
 
-def test_the_best_overlap_by_hand():
+def test_best_anchor_overlaps_by_hand():
     # an anchor of 8 x 8 centred at (16, 32); a box of 8 x 8 shifted by 2 to the right shares 48 of 80 pixels with it
     boxes = np.array([[12, 28, 20, 36], [12, 30, 20, 38], [12, 28, 12, 36]])
     np.testing.assert_allclose(best_anchor_overlaps(boxes, (64, 128), [8], [1], [16], 1), [1, 0.6, 0])
 
 
 @pytest.mark.parametrize("anchor_stride", [1, 2, 3])
-def test_the_best_overlap_is_that_of_all_anchors(anchor_stride):
+def test_best_overlap_equals_the_maximum_over_all_anchors(anchor_stride):
     rng = np.random.default_rng(5)
     corner, size = rng.uniform(-20, 180, (200, 2)), rng.uniform(1, 150, (200, 2))
     boxes = np.concatenate([corner, corner + size], axis=1)
@@ -63,5 +63,5 @@ def test_the_best_overlap_is_that_of_all_anchors(anchor_stride):
         shapes = backbone_shapes(shape, (4, 8, 32))
         anchors = generate_pyramid_anchors(*pyramid, shapes, (4, 8, 32), anchor_stride)
         expected = compute_overlaps(boxes, anchors).max(axis=1)
-        found = best_anchor_overlaps(boxes, np.tile(shape, (200, 1)), *pyramid, (4, 8, 32), anchor_stride)
-        np.testing.assert_allclose(found, expected, atol=1e-12)
+        overlaps = best_anchor_overlaps(boxes, np.tile(shape, (200, 1)), *pyramid, (4, 8, 32), anchor_stride)
+        np.testing.assert_allclose(overlaps, expected, atol=1e-12)

@@ -36,7 +36,7 @@ def test_overlaps_of_no_boxes():
 
 
 @given(st.lists(box, min_size=1, max_size=6), st.lists(box, min_size=1, max_size=6))
-def test_overlaps_are_symmetric_and_agree_with_the_one_to_many_form(first, second):
+def test_overlaps_are_symmetric_and_agree_with_compute_iou(first, second):
     first, second = np.array(first), np.array(second)
     overlaps = compute_overlaps(first, second)
     np.testing.assert_array_equal(overlaps, compute_overlaps(second, first).T)
@@ -97,20 +97,20 @@ def test_bboxes_of_no_masks():
     assert extract_bboxes(np.empty((5, 9, 0), bool)).shape == (0, 4)
 
 
-def test_suppression_keeps_the_best_first():
+def test_nms_keeps_the_best_first():
     boxes = np.array([[0, 0, 10, 10], [0, 1, 10, 11], [20, 0, 30, 10]])
     kept = non_max_suppression(boxes, np.array([0.5, 0.9, 0.7]), 0.5)
     assert kept.dtype == np.int32
     assert kept.tolist() == [1, 2]  # box 0 overlaps box 1 by 90 / 110
 
 
-def test_suppression_at_exactly_the_threshold_keeps():
+def test_nms_keeps_boxes_at_exactly_the_threshold():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 5]], float)  # IoU is exactly one half
     assert non_max_suppression(boxes, np.array([2.0, 1.0]), 0.5).tolist() == [0, 1]
     assert non_max_suppression(boxes, np.array([2.0, 1.0]), 0.499).tolist() == [0]
 
 
-def test_suppression_without_boxes_is_an_error():
+def test_nms_without_boxes_is_an_error():
     with pytest.raises(ValueError, match="at least one box"):
         non_max_suppression(np.zeros((0, 4)), np.zeros(0), 0.5)
 
@@ -128,7 +128,7 @@ def test_boxes_from_the_rows_and_columns_that_masks_occupy():
     assert boxes_from_profiles(rows, cols).tolist() == [[1, 1, 3, 4], [0, 0, 0, 0], [0, 4, 1, 5]]
 
 
-def test_deltas_by_hand():
+def test_apply_box_deltas_by_hand():
     # height 10 and width 20 around (15, 30), moved by 1 down and 10 left, twice as high and half as wide
     moved = apply_box_deltas(np.array([[10, 20, 20, 40]]), np.array([[0.1, -0.5, np.log(2), np.log(0.5)]]))
     assert moved.dtype == np.float32
@@ -136,6 +136,6 @@ def test_deltas_by_hand():
 
 
 def test_denormalised_boxes_by_hand():
-    # 0.254 of 200 is 50.8, plus 0 and 1: whole pixels are the nearest
+    # 0.254 * 200 is 50.8, plus 0 and 1, rounded to whole pixels
     assert denorm_boxes(np.array([[0, 0, 1, 1], [0.5, 0.254, 0.5, 0.254]]), (101, 201)).tolist() == [
         [0, 0, 101, 201], [50, 51, 51, 52]]  # fmt: skip

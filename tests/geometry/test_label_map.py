@@ -1,4 +1,4 @@
-"""Label maps: a case computed by hand, and comparison with plain NumPy."""
+"""Label maps: a hand-computed case, and comparison with plain NumPy."""
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def test_labels_are_replaced():
 
 
 @given(MAPS)
-def test_against_plain_numpy(image):
+def test_label_map_agrees_with_plain_numpy(image):
     labels = LabelMap(image)
     values, counts = np.unique(image, return_counts=True)
     np.testing.assert_array_equal(labels.values, values)

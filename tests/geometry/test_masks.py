@@ -36,7 +36,7 @@ def test_resize_mask_follows_its_image():
         assert (moved.any(axis=2) != drawn).mean() < 0.01
 
 
-def test_resize_mask_makes_no_new_values():
+def test_resize_mask_creates_no_new_values():
     labels = np.array([[1, 7], [7, 90]], np.int32)[:, :, None]
     resized = resize_mask(labels, 3.5, [(0, 0), (1, 2), (0, 0)])
     assert resized.shape == (7, 7 + 3, 1)
@@ -59,13 +59,13 @@ def test_mini_masks_by_hand():
     np.testing.assert_array_equal(mini[:, :, 0], expected)
 
 
-def test_expanding_inverts_minimizing():
+def test_expand_mask_inverts_minimize_mask():
     mask = np.stack([disc(90, 140, 40, 60, 30), disc(90, 140, 20, 110, 15)], axis=-1)
     boxes = extract_bboxes(mask)
     back = expand_mask(boxes, minimize_mask(boxes, mask, (28, 28)), (90, 140, 3))
     assert back.shape == mask.shape
-    both = (mask & back).sum(axis=(0, 1)) / (mask | back).sum(axis=(0, 1))
-    assert (both > 0.95).all()
+    iou = (mask & back).sum(axis=(0, 1)) / (mask | back).sum(axis=(0, 1))
+    assert (iou > 0.95).all()
     np.testing.assert_array_equal(extract_bboxes(back), boxes)
 
 
@@ -76,19 +76,19 @@ def test_mini_masks_of_no_instances_and_of_one_pixel():
     assert minimize_mask(np.array([[4, 6, 5, 7]]), mask, (56, 56)).all()
 
 
-def test_a_box_without_area_is_an_error():
+def test_box_without_area_is_an_error():
     with pytest.raises(ValueError, match=r"box 0 is \(3, 3, 3, 9\)"):
         minimize_mask(np.array([[3, 3, 3, 9]]), np.ones((10, 10, 1), bool), (4, 4))
 
 
 def test_unmold_by_hand():
-    mask = np.array([[0.9, 0.1], [0.5, 0.2]])  # one half counts as inside
+    mask = np.array([[0.9, 0.1], [0.5, 0.2]])  # 0.5 counts as inside
     full = unmold_mask(mask, np.array([1, 2, 3, 4]), (4, 6, 3))
     assert full.dtype == bool and full.shape == (4, 6)
     assert np.argwhere(full).tolist() == [[1, 2], [2, 2]]
 
 
-def test_a_mask_beyond_the_image_is_clipped_and_not_squeezed():
+def test_mask_beyond_the_image_is_clipped_and_not_shrunk():
     mask = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))  # the right half
     full = unmold_mask(mask, np.array([-2, -4, 6, 4]), (5, 6))
     expected = np.zeros((5, 6), bool)
@@ -99,7 +99,7 @@ def test_a_mask_beyond_the_image_is_clipped_and_not_squeezed():
     assert not canvas.any()
 
 
-def test_pasting_after_cropping_is_cropping_after_pasting():
+def test_cropping_and_pasting_commute():
     probabilities = np.random.default_rng(0).random((28, 28)).astype(np.float32)
     whole = unmold_mask(probabilities, (10, 20, 60, 90), (100, 120))
     shifted = unmold_mask(probabilities, (0, 0, 50, 70), (50, 70))
@@ -107,7 +107,7 @@ def test_pasting_after_cropping_is_cropping_after_pasting():
     assert whole.sum() == shifted.sum()
 
 
-def test_pasting_needs_an_area():
+def test_pasting_into_a_box_without_area_is_an_error():
     with pytest.raises(ValueError, match="zero area"):
         unmold_mask(np.ones((2, 2)), (3, 3, 3, 8), (10, 10))
 
@@ -117,7 +117,7 @@ def test_mask_overlaps_by_hand():
     first[:2, :3, 0] = True  # 6 pixels
     second = np.zeros((4, 6, 3), bool)
     second[1:3, :3, 0] = True  # 6 pixels, 3 of them shared: 3 / 9
-    second[3, 5, 1] = True  # apart
+    second[3, 5, 1] = True  # disjoint
     np.testing.assert_allclose(compute_overlaps_masks(first, second), [[1 / 3, 0, 0], [0, 0, 0]])
 
 
@@ -136,7 +136,7 @@ def test_mask_overlaps_without_masks_and_of_different_sizes():
         compute_overlaps_masks(np.ones((4, 5, 1)), np.ones((5, 4, 1)))
 
 
-def test_bit_masks_return_the_masks_that_were_put_in():
+def test_bit_masks_return_the_stored_masks():
     rng = np.random.default_rng(0)
     for count in (1, BITS, BITS + 1, 2 * BITS + 3):
         dense = rng.random((9, 14, count)) > 0.8
@@ -157,5 +157,5 @@ def test_overlapping_bit_masks_do_not_mix():
     assert masks.cut(1, (2, 2, 5, 5)).tolist() == np.eye(3, dtype=bool).tolist()
 
 
-def test_no_bit_masks():
+def test_bit_masks_without_masks():
     assert BitMasks.empty((5, 8), 0).boxes().shape == (0, 4)

@@ -3,13 +3,13 @@ import numpy as np
 from mrcnn.geometry.meta import compose_image_meta, parse_image_meta
 
 
-def test_layout_by_hand():
+def test_compose_image_meta_by_hand():
     meta = compose_image_meta(7, (97, 150, 3), (128, 256, 3), (2, 3, 100, 110), 1.25, np.array([1, 0, 1]))
     assert meta.dtype == np.float64
     np.testing.assert_array_equal(meta, [7, 97, 150, 3, 128, 256, 3, 2, 3, 100, 110, 1.25, 1, 0, 1])
 
 
-def test_parse_is_the_inverse():
+def test_parse_image_meta_inverts_compose_image_meta():
     first = compose_image_meta(7, (97, 150, 3), (128, 256, 3), (2, 3, 100, 110), 1.25, [1, 0, 1])
     second = compose_image_meta(8, (1, 2, 4), (128, 256, 4), (0, 0, 5, 6), 0.5, [1, 1, 0])
     parsed = parse_image_meta(np.stack([first, second]))

@@ -1,4 +1,4 @@
-"""Rings of the shapes that annotation tools draw."""
+"""Outlines of the shapes that annotation tools draw."""
 import math
 
 import numpy as np
@@ -23,17 +23,17 @@ def square(left, top, side, clockwise=True):
     return ring if clockwise else [v for x, y in list(zip(ring[::2], ring[1::2]))[::-1] for v in (x, y)]
 
 
-def test_a_rectangle_from_any_two_corners():
+def test_rectangle_from_any_two_opposite_corners():
     assert rectangle_ring((9, 2), (3, 5)) == rectangle_ring((3, 5), (9, 2)) == [3, 2, 9, 2, 9, 5, 3, 5]
 
 
-def test_the_signed_area_is_positive_clockwise_on_the_screen():
+def test_signed_area_is_positive_clockwise_on_the_screen():
     assert signed_area([0, 0, 4, 0, 4, 3, 0, 3]) == 12  # right, down, left: clockwise
     assert signed_area([0, 0, 0, 3, 4, 3, 4, 0]) == -12
 
 
 @pytest.mark.parametrize("radius", [3, 40, 1000])
-def test_a_circle_is_round_to_a_tenth_of_a_pixel(radius):
+def test_circle_is_accurate_to_a_tenth_of_a_pixel(radius):
     ring = ellipse_ring((50, 20), (radius, radius))
     points = np.reshape(ring, (-1, 2)) - (50, 20)
     np.testing.assert_allclose(np.hypot(*points.T), radius)
@@ -42,29 +42,29 @@ def test_a_circle_is_round_to_a_tenth_of_a_pixel(radius):
     assert abs(polygon_area(ring) / (math.pi * radius**2) - 1) < 0.01
 
 
-def test_an_ellipse_turned_by_a_quarter():
+def test_rotated_ellipse():
     np.testing.assert_allclose(polygon_bounds([ellipse_ring((30, 20), (10, 4))]), (16, 20, 24, 40), atol=0.1)
     np.testing.assert_allclose(polygon_bounds([ellipse_ring((30, 20), (10, 4), math.pi / 2)]), (10, 26, 30, 34), atol=0.1)
-    # an eighth, from the x axis towards the y axis: the tip lies to the lower right
+    # an eighth of a turn, from the x axis towards the y axis: the tip is at the lower right
     tip = np.reshape(ellipse_ring((30, 20), (10, 4), math.pi / 4), (-1, 2))[0]
     np.testing.assert_allclose(tip, (30 + 10 / math.sqrt(2), 20 + 10 / math.sqrt(2)))
 
 
-def test_a_stroke_has_its_width_and_a_filled_corner():
+def test_stroke_has_its_width_and_a_filled_corner():
     rings = stroke_rings([(10, 10), (30, 10), (30, 10), (30, 25)], 4)
     mask = rasterize_polygons(rings, SIZE)
     expected = np.zeros(SIZE, bool)
     expected[8:12, 10:30] = True
     expected[10:25, 28:32] = True
     assert not (expected & ~mask).any()
-    corner = mask & ~expected  # the disc of radius 2 around the joint, its upper right quarter: about pi pixels
+    corner = mask & ~expected  # the upper right quarter of the disc of radius 2 around the joint: about pi pixels
     assert 2 <= corner.sum() <= 4 and corner[8:10, 30:32].sum() == corner.sum()
     assert stroke_rings([(5, 5), (5, 5)], 4) == []
 
 
 @pytest.mark.parametrize("outer, inner, is_hole", [
     (False, True, True), (True, False, True), (True, True, False), (False, False, False)])  # fmt: skip
-def test_a_ring_inside_another_is_a_hole_if_it_runs_the_other_way(outer, inner, is_hole):
+def test_inner_ring_is_a_hole_if_it_has_the_opposite_direction(outer, inner, is_hole):
     assert find_holes([square(2, 2, 20, outer), square(8, 8, 5, inner)]) == [False, is_hole]
     assert find_holes([square(8, 8, 5, inner), square(2, 2, 20, outer)]) == [is_hole, False]
 
@@ -76,11 +76,11 @@ def test_a_ring_inside_another_is_a_hole_if_it_runs_the_other_way(outer, inner, 
     [square(2, 2, 10, clockwise=False), square(8, 8, 10)],  # overlapping
     [square(2, 2, 10, clockwise=False), square(2, 2, 10)],  # identical
 ])  # fmt: skip
-def test_a_ring_that_lies_in_no_other_is_solid(rings):
+def test_ring_outside_all_others_is_solid(rings):
     assert not any(find_holes(rings))
 
 
-def test_a_hole_may_touch_the_outline_and_hold_an_island():
+def test_hole_may_touch_the_outline_and_contain_an_island():
     rings = [square(2, 2, 30, False), square(2, 2, 20), square(8, 8, 6, False), square(9, 9, 2)]
     holes = find_holes(rings)
     assert holes == [False, True, False, True]
@@ -88,7 +88,7 @@ def test_a_hole_may_touch_the_outline_and_hold_an_island():
     assert mask.sum() == 900 - 400 + 36 - 4 and not mask[10, 10] and mask[12, 12] and not mask[4, 4] and mask[25, 25]
 
 
-def test_a_ring_in_the_bay_of_another_does_not_lie_in_it():
+def test_ring_in_the_bay_of_another_is_not_inside_it():
     bay = [0, 0, 30, 0, 30, 5, 5, 5, 5, 25, 30, 25, 30, 30, 0, 30]
     assert find_holes([bay, square(10, 10, 6, clockwise=False)]) == [False, False]
 
@@ -97,13 +97,13 @@ def test_a_ring_in_the_bay_of_another_does_not_lie_in_it():
     ([square(2, 2, 20)], None),
     ([square(-15, -15, 20)], None),  # a corner is inside
     ([square(-20, 2, 20)], "lies outside"),
-    ([square(60, 2, 20)], "lies outside"),  # the image is 60 wide, so that column 60 is the first outside
+    ([square(60, 2, 20)], "lies outside"),  # the image is 60 wide, so column 60 is the first outside
     ([square(2, 40, 20)], "lies outside"),
     ([square(59, 39, 20)], None),
     ([[1, 1, 5, 1, 9, 1]], "no area"),
     ([], "no area"),
     ([[1, 1, math.inf, 1, 9, 5]], "not finite numbers"),
 ])  # fmt: skip
-def test_faults_of_outlines(rings, fault):
+def test_outline_fault(rings, fault):
     found = outline_fault(rings, SIZE)
     assert (found is None) if fault is None else fault in found

@@ -1,4 +1,4 @@
-"""Rings joined to one polygon cover the same pixels."""
+"""Rings joined into one polygon cover the same pixels."""
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,19 +16,19 @@ def test_one_ring_is_returned_unchanged():
 
 
 def test_two_squares_are_joined_at_their_nearest_corners():
-    # clockwise on the screen both; (4, 0) of the first and (6, 0) of the second are the nearest, first of two such pairs
+    # both clockwise on the screen; (4, 0) of the first and (6, 0) of the second are the first of two nearest pairs
     joined = join_rings([square(0, 0, 4), square(0, 6, 2)])
     assert np.reshape(joined, (-1, 2)).tolist() == [
         [0, 0], [4, 0], [6, 0], [8, 0], [8, 2], [6, 2], [6, 0], [4, 0], [4, 4], [0, 4]]  # fmt: skip
     assert polygon_area(joined) == 16 + 4
 
 
-def test_a_ring_that_runs_the_other_way_is_reversed():
+def test_ring_in_the_opposite_direction_is_reversed():
     backwards = np.reshape(square(0, 6, 2), (-1, 2))[::-1].ravel().tolist()
     assert polygon_area(join_rings([square(0, 0, 4), backwards])) == 16 + 4
 
 
-def test_a_hole_stays_a_hole():
+def test_hole_stays_a_hole():
     hole = np.reshape(square(2, 2, 4), (-1, 2))[::-1].ravel().tolist()
     joined = join_rings([square(0, 0, 10), hole])
     assert polygon_area(joined) == 100 - 16
@@ -41,7 +41,7 @@ def test_a_hole_stays_a_hole():
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 29), st.integers(1, 12), st.integers(1, 12), st.booleans()),
                 min_size=1, max_size=6))  # fmt: skip
-def test_the_parts_and_holes_of_any_mask_join_to_one_polygon(rectangles):
+def test_parts_and_holes_of_any_mask_are_joined_into_one_polygon(rectangles):
     mask = np.zeros((20, 30), bool)
     for y, x, height, width, inside in rectangles:
         mask[y : y + height, x : x + width] = inside

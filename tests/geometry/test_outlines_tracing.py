@@ -1,4 +1,4 @@
-"""Masks traced to polygons and drawn again."""
+"""Masks traced as polygons and drawn again."""
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def test_a_rectangle_is_traced_by_its_four_corners():
     assert len(part.outline) == 8 and part.holes == [] and signed_area(part.outline) == -18
 
 
-def test_a_frame_has_a_hole_that_runs_the_other_way():
+def test_frame_has_a_hole_in_the_opposite_direction():
     mask = np.zeros((10, 16), bool)
     mask[1:8, 2:12] = True
     mask[3:5, 4:9] = False
@@ -43,7 +43,7 @@ def test_an_island_in_a_hole_is_a_separate_part():
     assert find_holes(rings) == [False, True, False]
 
 
-def test_an_empty_mask_and_one_pixel():
+def test_empty_mask_and_single_pixel():
     assert trace_mask(np.zeros((4, 6), bool)) == []
     (part,) = trace_mask(np.eye(1, dtype=bool), tolerance=2)
     assert sorted(zip(part.outline[::2], part.outline[1::2])) == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -55,13 +55,13 @@ def test_drawing_the_traced_rings_restores_the_mask_exactly(mask):
     np.testing.assert_array_equal(drawn(parts, mask.shape), mask)
     areas = sum(-signed_area(part.outline) - sum(signed_area(hole) for hole in part.holes) for part in parts)
     assert areas == mask.sum()
-    # the directions alone tell which rings are holes, because files keep nothing else
+    # only the directions tell which rings are holes, because files store nothing else
     rings = [ring for part in parts for ring in part.rings]
     np.testing.assert_array_equal(draw_with_holes(rings, find_holes(rings), mask.shape), mask)
 
 
 @pytest.mark.parametrize("radius, points", [(8, 30), (20, 60), (90, 70)])
-def test_a_tolerance_saves_points_and_nearly_keeps_the_mask(radius, points):
+def test_tolerance_saves_points_and_nearly_preserves_the_mask(radius, points):
     y, x = np.mgrid[:200, :240]
     mask = (y - 100) ** 2 + (x - 120) ** 2 < radius**2
     mask[90:95, 117:122] = False

@@ -32,7 +32,7 @@ def test_polygons_may_extend_beyond_the_canvas():
 
 
 @pytest.mark.parametrize("zoom", [1, 3, 7])
-def test_the_rasterised_area_approaches_the_area(zoom):
+def test_rasterised_area_approaches_the_polygon_area(zoom):
     triangle = [2, 1, 30, 5, 11, 22]
     drawn = rasterize_polygons(transform_polygons([triangle], (zoom, zoom), (0, 0)), (25 * zoom, 33 * zoom))
     assert drawn.sum() / zoom**2 == pytest.approx(polygon_area(triangle), rel=0.03 / zoom)

@@ -22,7 +22,7 @@ def test_a_slanted_edge_is_clipped_where_it_crosses_the_border():
     assert {tuple(p) for p in cut.reshape(-1, 2).tolist()} == {(0, 0), (6, 1.5), (6, 3), (0, 3)}
 
 
-def test_polygons_wholly_outside_and_wholly_inside():
+def test_polygons_entirely_outside_and_entirely_inside():
     assert clip_polygon([7, 1, 9, 1, 9, 3], (4, 6)).size == 0
     np.testing.assert_array_equal(clip_polygon([1, 1, 5, 1, 5, 3], (4, 6)), [1, 1, 5, 1, 5, 3])
 
@@ -45,13 +45,13 @@ def test_clipping_does_not_change_the_raster(points):
     cut = clip_polygon(polygon, (90, 120), margin=30)
     drawn = rasterize_polygons([polygon], (90, 120))
     again = rasterize_polygons([cut], (90, 120)) if cut.size else np.zeros((90, 120), bool)
-    # clipped points are rounded anew: pixels on the outline may change, but none inside or outside
-    around = np.ones((3, 3), np.uint8)
-    thick, thin = (turn(drawn.astype(np.uint8), around).astype(bool) for turn in (cv2.dilate, cv2.erode))
+    # clipped points are rounded again: pixels on the outline may change, but none inside or outside
+    kernel = np.ones((3, 3), np.uint8)
+    thick, thin = (change(drawn.astype(np.uint8), kernel).astype(bool) for change in (cv2.dilate, cv2.erode))
     assert (again <= thick).all() and (again >= thin).all() and np.count_nonzero(drawn != again) <= 30
 
 
-def test_rasterising_takes_no_time_for_parts_far_away():
+def test_rasterising_is_fast_for_parts_far_away():
     start = time.perf_counter()
     assert rle_area(as_rle([[0, 0, 1e15, 0, 1e15, 1e15]], (100, 200))) == 14_950  # columns 0..99 below the diagonal, and 100
     assert rasterize_polygons([np.array([-1e9, -1e9, 1e9, -1e9, 1e9, 1e9, -1e9, 1e9])], (10, 20)).all()

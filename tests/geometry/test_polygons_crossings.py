@@ -11,9 +11,9 @@ BOW_TIE = [0, 0, 4, 3, 4, 0, 0, 3]
     ([0, 0, 4, 0, 4, 3], 0),
     ([0, 0, 4, 0, 4, 3, 0, 3], 0),
     (BOW_TIE, 1),
-    ([0, 0, 4, 3, 4, 3, 4, 0, 0, 3, 0, 0], 1),  # the same with a repeated and a closing point
+    ([0, 0, 4, 3, 4, 3, 4, 0, 0, 3, 0, 0], 1),  # the same, with a repeated point and a closing point
     ([0, 0, 6, 0, 6, 4, 3, 0, 0, 4], 0),  # a corner that touches an edge
-    ([0, 0, 4, 0, 8, 0, 4, 0, 4, 4], 0),  # a spike of no width
+    ([0, 0, 4, 0, 8, 0, 4, 0, 4, 4], 0),  # a spike without width
     ([5, 0, 8, 9, 0, 3, 10, 3, 2, 9], 5),  # a star of five points
     ([1, 1, 1, 1, 1, 1], 0),
     ([], 0),
@@ -31,10 +31,10 @@ def test_crossings_do_not_depend_on_position_and_size():
 def test_crossings_do_not_depend_on_the_block_size(monkeypatch):
     rng = np.random.default_rng(3)
     outlines = [rng.random(2 * n) for n in (5, 30, 61)]
-    at_once = [count_crossings(outline) for outline in outlines]
-    assert at_once[2] > at_once[1] > 10
+    counts = [count_crossings(outline) for outline in outlines]
+    assert counts[2] > counts[1] > 10
     monkeypatch.setattr(polygon_crossings, "_BLOCK", 200)
-    assert [count_crossings(outline) for outline in outlines] == at_once
+    assert [count_crossings(outline) for outline in outlines] == counts
 
 
 def test_huge_coordinates_are_not_an_error():
@@ -42,6 +42,6 @@ def test_huge_coordinates_are_not_an_error():
         assert isinstance(count_crossings(np.array(BOW_TIE) * 1e300), int)
 
 
-def test_an_outline_of_too_many_points_is_not_searched():
+def test_outline_with_too_many_points_is_not_searched():
     angles = np.linspace(0, 6, MAX_POINTS + 1)
     assert count_crossings(np.stack([np.cos(angles), np.sin(angles)], axis=1).ravel()) is None

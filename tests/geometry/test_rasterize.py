@@ -16,11 +16,11 @@ from mrcnn.geometry.resize import plan_resize
 from mrcnn.geometry.rle import encode_mask
 
 SIZE = (60, 100)
-# an L, its corners on whole pixels
+# an L with its corners on whole pixels
 L_SHAPE = [[10, 8, 30, 8, 30, 20, 70, 20, 70, 40, 10, 40]]
 
 
-def same_instance_in_all_forms():
+def instance_in_every_format():
     mask = rasterize_polygons(L_SHAPE, SIZE)
     return [as_instance(form, SIZE) for form in (L_SHAPE, encode_mask(mask), mask, np.asarray(mask))]
 
@@ -28,7 +28,7 @@ def same_instance_in_all_forms():
 def test_a_box_by_hand():
     # scaled by 2, shifted by 3 down and 5 to the right
     frame = Frame(SIZE, (128, 256), (2.0, 2.0), (3, 5))
-    for part in same_instance_in_all_forms():
+    for part in instance_in_every_format():
         assert box_in_frame(part, frame) == (8 * 2 + 3, 10 * 2 + 5, 40 * 2 + 3, 70 * 2 + 5)
 
 
@@ -37,26 +37,26 @@ def test_a_mini_mask_by_hand():
     expected = np.ones((8, 12), bool)
     expected[:3, 4:] = False
     for frame in (Frame(SIZE, SIZE, (1.0, 1.0), (0, 0)), Frame(SIZE, (256, 256), (2.0, 2.0), (7, 9))):
-        for part in same_instance_in_all_forms():
+        for part in instance_in_every_format():
             np.testing.assert_array_equal(draw_instance(part, frame, box_in_frame(part, frame), (8, 12)), expected)
 
 
 @pytest.mark.parametrize("flips", [(False, True), (True, False), (True, True)])
-def test_a_flipped_frame_flips_boxes_and_masks(flips):
+def test_flipped_frame_flips_boxes_and_masks(flips):
     frame = Frame(SIZE, (128, 256), (2.0, 2.0), (3, 5))
     step = (-1 if flips[0] else 1, -1 if flips[1] else 1)
-    for part in same_instance_in_all_forms():
+    for part in instance_in_every_format():
         straight = np.zeros(frame.size, bool)
         y1, x1, y2, x2 = box = box_in_frame(part, frame)
         straight[y1:y2, x1:x2] = draw_instance(part, frame, box, (y2 - y1, x2 - x1))
-        turned = np.zeros(frame.size, bool)
+        flipped = np.zeros(frame.size, bool)
         y1, x1, y2, x2 = box = box_in_frame(part, frame.flipped(*flips))
-        turned[y1:y2, x1:x2] = draw_instance(part, frame.flipped(*flips), box, (y2 - y1, x2 - x1))
-        np.testing.assert_array_equal(turned, straight[:: step[0], :: step[1]])
+        flipped[y1:y2, x1:x2] = draw_instance(part, frame.flipped(*flips), box, (y2 - y1, x2 - x1))
+        np.testing.assert_array_equal(flipped, straight[:: step[0], :: step[1]])
 
 
 @pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
-def test_forms_agree_in_every_resize_mode(mode):
+def test_formats_agree_in_every_resize_mode(mode):
     plan = plan_resize(SIZE, min_dim=64, max_dim=96, mode=mode, rng=np.random.default_rng(3))
     frame = Frame.of_plan(plan)
     assert frame.size == plan.size
@@ -71,7 +71,7 @@ def test_forms_agree_in_every_resize_mode(mode):
 
 
 def test_an_instance_cut_by_the_border_has_the_box_of_its_visible_part():
-    # a triangle whose wide base lies below the frame: only its narrow tip is visible
+    # a triangle whose wide base is below the frame, so that only its narrow tip is visible
     part = PolygonInstance.of([[50, 0, 100, 100, 0, 100]])
     frame = Frame((100, 100), (20, 100), (1.0, 1.0), (0, 0))
     y1, x1, y2, x2 = box = box_in_frame(part, frame)
@@ -83,7 +83,7 @@ def test_an_instance_cut_by_the_border_has_the_box_of_its_visible_part():
 
 def test_an_instance_outside_or_smaller_than_a_pixel_has_no_box():
     frame = Frame(SIZE, (30, 50), (0.5, 0.5), (-100, 0))
-    assert all(box_in_frame(part, frame) is None for part in same_instance_in_all_forms())
+    assert all(box_in_frame(part, frame) is None for part in instance_in_every_format())
     speck = PolygonInstance.of([[10.1, 10.1, 10.3, 10.1, 10.3, 10.3]])
     assert box_in_frame(speck, Frame(SIZE, SIZE, (1.0, 1.0), (0, 0))) is None
 
@@ -115,7 +115,7 @@ def test_dense_masks_are_cropped_one_by_one():
         ("circle", "list of polygons, an RLE dict or a bool array"),
     ],
 )
-def test_errors_of_segmentations(segmentation, message):
+def test_invalid_segmentation_is_an_error(segmentation, message):
     with pytest.raises(ValueError, match=message):
         as_instance(segmentation, SIZE)
 
@@ -125,7 +125,7 @@ def test_a_frame_maps_boxes_by_hand():
     frame = Frame.of_plan(plan_resize(SIZE, min_dim=20, max_dim=50, mode="square"))
     assert frame == Frame(SIZE, (50, 50), (0.5, 0.5), (10, 0))
     assert frame.place((10, 20, 30, 60)) == (15, 10, 25, 30)
-    # upside down, row 15 is row 50 - 15, and the box's upper edge its lower one
+    # flipped vertically, row 15 becomes 50 - 15, and the upper edge of the box its lower edge
     assert frame.flipped(True, False).place((10, 20, 30, 60)) == (25, 10, 35, 30)
     assert Frame.of_input((7, 9)).place((1, 2, 3, 4)) == (1, 2, 3, 4)
 
@@ -135,22 +135,22 @@ QUARTER_TURN = np.array([[0.0, -1, 70], [1, 0, 0]])
 
 
 def test_instances_are_moved_by_hand():
-    # the L of rows 8..40 and columns 10..70, its notch at the upper right: turned clockwise, the notch is at the lower right
+    # the L has rows 8..40 and columns 10..70, and its notch at the upper right; after a clockwise turn it is at the lower right
     frame, after = Frame(SIZE, (80, 100), (1.0, 1.0), (0, 0)), Frame.of_input((80, 100))
     expected = np.ones((60, 32), bool)
     expected[20:, 20:] = False
-    for instance in same_instance_in_all_forms():
+    for instance in instance_in_every_format():
         moved = move_instance(instance, frame, QUARTER_TURN)
         assert type(moved) is type(instance)
         assert box_in_frame(moved, after) == (10, 70 - 40, 70, 70 - 8)
         np.testing.assert_array_equal(draw_instance(moved, after, (10, 30, 70, 62), (60, 32)), expected)
 
 
-def test_what_lies_beyond_the_border_is_not_moved_inside():
-    # of the L, rows 8..40, the input shows the first 20 rows; what is below must not come in when it moves 10 up
+def test_parts_beyond_the_border_are_not_moved_inside():
+    # the L has rows 8..40, and the input shows the first 20 rows; what is below must not appear when the L moves up by 10
     frame, after = Frame(SIZE, (20, 100), (1.0, 1.0), (0, 0)), Frame.of_input((20, 100))
     up = np.array([[1.0, 0, 0], [0, 1, -10]])
-    for instance in same_instance_in_all_forms():
+    for instance in instance_in_every_format():
         assert box_in_frame(move_instance(instance, frame, up), after) == (0, 10, 10, 30)
-        # an input of 5 rows shows nothing of it
+        # an input of 5 rows shows no part of it
         assert move_instance(instance, Frame(SIZE, (5, 100), (1.0, 1.0), (0, 0)), up) is None

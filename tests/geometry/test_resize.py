@@ -8,7 +8,7 @@ def image_of(height, width, channels=3, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, 255, (height, width, channels)).astype(dtype)
 
 
-def test_none_changes_nothing():
+def test_mode_none_changes_nothing():
     image = image_of(7, 5)
     same, window, scale, padding, crop = resize_image(image, 100, 100, 2, mode="none")
     np.testing.assert_array_equal(same, image)
@@ -25,13 +25,13 @@ def test_square_scales_down_to_max_dim_and_centres():
 
 
 def test_square_scales_up_for_min_dim_only():
-    # the short side 20 to 30: scale 1.5, 30 x 60; of 33 spare rows the odd one goes below, of 3 columns to the right
+    # the short side grows from 20 to 30: scale 1.5, 30 x 60; of 33 padding rows the odd one is below, of 3 columns at the right
     resized, window, scale, padding, _ = resize_image(image_of(20, 40), min_dim=30, max_dim=63)
     assert scale == 1.5 and resized.shape == (63, 63, 3)
     assert window == (16, 1, 46, 61) and padding == [(16, 17), (1, 2), (0, 0)]
 
 
-def test_min_scale_may_exceed_what_min_dim_needs():
+def test_min_scale_may_exceed_the_scale_for_min_dim():
     assert resize_image(image_of(20, 30), min_dim=20, max_dim=128, min_scale=2)[2] == 2
     assert resize_image(image_of(20, 30), min_dim=20, max_dim=45, min_scale=2)[2] == 1.5  # max_dim limits both
 
@@ -42,20 +42,20 @@ def test_pad64_pads_each_side_to_a_multiple():
     assert window == (29, 0, 99, 128) and padding == [(29, 29), (0, 0), (0, 0)]
 
 
-def test_pad64_leaves_multiples_alone():
+def test_pad64_does_not_change_multiples():
     image = image_of(64, 192)
     assert resize_image(image, min_dim=64, mode="pad64")[0].shape == (64, 192, 3)
 
 
 def test_a_crop_is_a_part_of_the_scaled_image():
     image = image_of(40, 60)
-    places = set()
+    corners = set()
     for _ in range(50):
         part, window, scale, padding, (y, x, h, w) = resize_image(image, min_dim=32, mode="crop")
         assert part.shape == (32, 32, 3) and window == (0, 0, 32, 32) and scale == 1 and (h, w) == (32, 32)
         np.testing.assert_array_equal(part, image[y : y + 32, x : x + 32])
-        places.add((y, x))
-    assert len(places) > 10 and max(y for y, _ in places) <= 8 and max(x for _, x in places) <= 28
+        corners.add((y, x))
+    assert len(corners) > 10 and max(y for y, _ in corners) <= 8 and max(x for _, x in corners) <= 28
 
 
 def test_a_crop_of_the_whole_image_is_allowed():
@@ -90,7 +90,7 @@ def test_pixels_equal_those_of_scikit_image_truncated_including_the_borders(size
 
 def test_an_enlarged_image_fades_into_black_over_half_a_source_pixel():
     image = np.full((2, 3), 100, np.uint8)
-    # the outermost of four rows a source row is 3/8 of a source pixel beyond its centre, the next one 1/8
+    # of the four rows per source row, the outermost is 3/8 of a source pixel beyond its centre, and the next one 1/8
     assert resize_pixels(image, (8, 3))[:, 1].tolist() == [62, 87, 100, 100, 100, 100, 87, 62]
 
 
@@ -104,7 +104,7 @@ def test_a_one_pixel_image():
     assert resized.shape == (8, 8, 3) and window == (0, 0, 8, 8) and scale == 8
 
 
-def test_a_line_never_vanishes():
+def test_resized_side_is_at_least_one_pixel():
     assert plan_resize((1, 4000), max_dim=64).resized == (1, 64)
 
 
@@ -117,7 +117,7 @@ def test_a_line_never_vanishes():
         ({"mode": "pad64", "min_dim": 100}, "multiple of 64, but it is 100"),
     ],
 )
-def test_contradictory_arguments_are_errors(arguments, message):
+def test_invalid_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         resize_image(image_of(8, 8), **arguments)
 

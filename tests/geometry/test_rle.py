@@ -14,7 +14,7 @@ from mrcnn.geometry.rle import (
 
 
 def test_uncompressed_runs_go_down_the_columns():
-    # 3 high and 4 wide: two pixels of background, three of mask (end of column 0, start of column 1), the rest background
+    # 3 high and 4 wide: two background pixels, three mask pixels (end of column 0, start of column 1), the rest background
     rle = {"size": [3, 4], "counts": [2, 3, 7]}
     expected = np.zeros((3, 4), bool)
     expected[2, 0] = expected[0, 1] = expected[1, 1] = True
@@ -38,7 +38,7 @@ def test_an_empty_mask():
     assert rle_area(rle) == 0 and rle_bbox(rle) == (0, 0, 0, 0) and not decode_rle(rle).any()
 
 
-def test_polygons_are_joined():
+def test_polygons_are_merged():
     rle = as_rle([[0, 0, 4, 0, 4, 4, 0, 4], [6, 2, 9, 2, 9, 4, 6, 4]], (5, 10))
     expected = np.zeros((5, 10), bool)
     expected[:4, :4] = expected[2:4, 6:9] = True

@@ -9,7 +9,7 @@ from mrcnn.geometry.rle import decode_to_box, encode_in_box, run_lengths
 
 @st.composite
 def parts(draw):
-    """An image size, a box in it, and a mask inside the box: sometimes full, so that runs cross columns."""
+    """Draw an image size, a box inside it, and a mask of the box: sometimes full, so that runs cross columns."""
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 7))
     y1, x1 = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
     y2, x2 = draw(st.integers(y1 + 1, height)), draw(st.integers(x1 + 1, width))
@@ -18,7 +18,7 @@ def parts(draw):
     return (height, width), (y1, x1, y2, x2), np.array(bits, bool).reshape(y2 - y1, x2 - x1)
 
 
-def whole(size, box, part):
+def full_mask(size, box, part):
     mask = np.zeros(size, np.uint8, order="F")
     mask[box[0] : box[2], box[1] : box[3]] = part
     return mask
@@ -27,20 +27,20 @@ def whole(size, box, part):
 @given(parts())
 def test_encoding_in_a_box_equals_encoding_the_whole_mask(case):
     size, box, part = case
-    expected = coco_mask.encode(whole(size, box, part))
+    expected = coco_mask.encode(full_mask(size, box, part))
     assert encode_in_box(part, box, size) == {"size": list(size), "counts": expected["counts"].decode()}
 
 
 @given(parts())
-def test_decoding_to_the_box_gives_the_tight_part_of_the_mask(case):
+def test_decoding_to_the_box_gives_the_mask_in_its_bounding_box(case):
     size, box, part = case
-    mask = whole(size, box, part)
-    found, tight = decode_to_box(coco_mask.encode(mask))
+    mask = full_mask(size, box, part)
+    decoded, tight = decode_to_box(coco_mask.encode(mask))
     if not mask.any():
-        assert found.shape == (0, 0) and tight == (0, 0, 0, 0)
+        assert decoded.shape == (0, 0) and tight == (0, 0, 0, 0)
         return
-    assert (whole(size, tight, found) == mask).all()
-    assert found.any(axis=1)[[0, -1]].all() and found.any(axis=0)[[0, -1]].all()
+    assert (full_mask(size, tight, decoded) == mask).all()
+    assert decoded.any(axis=1)[[0, -1]].all() and decoded.any(axis=0)[[0, -1]].all()
 
 
 def test_run_lengths_by_hand():
@@ -60,13 +60,13 @@ def test_long_runs_and_short_ones_after_them():
     assert run_lengths(rle).tolist() == counts
 
 
-def test_a_mask_inside_a_large_image():
+def test_mask_inside_a_large_image():
     rng = np.random.default_rng(0)
     part = rng.random((40, 70)) > 0.5
     part[0, 0] = part[-1, -1] = part[0, -1] = part[-1, 0] = True
     rle = encode_in_box(part, (900, 30, 940, 100), (1500, 2000))
-    found, box = decode_to_box(rle)
-    assert box == (900, 30, 940, 100) and (found == part).all()
+    decoded, box = decode_to_box(rle)
+    assert box == (900, 30, 940, 100) and (decoded == part).all()
 
 
 def test_empty_runs_are_harmless():
@@ -74,6 +74,6 @@ def test_empty_runs_are_harmless():
     assert box == (1, 0, 3, 1) and part.tolist() == [[True], [True]]
 
 
-def test_runs_that_do_not_fill_the_image():
+def test_runs_that_do_not_fill_the_image_are_an_error():
     with pytest.raises(ValueError, match="RLE of 4 x 3 pixels do not add up to its height x width"):
         decode_to_box({"size": [4, 3], "counts": [5]})

@@ -1,4 +1,4 @@
-"""The counts of an RLE: faults that pycocotools must never see are reported."""
+"""The counts of an RLE: faults that would crash pycocotools are reported."""
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from mrcnn.geometry.rle import counts_fault, encode_mask, run_lengths, sum_fault
 
 
 def packed(runs):
-    """Pack runs into text by hand: five bits per character from "0" on, lowest first; the sixth bit says that more follow."""
+    """Encode runs as text: five bits per character from "0" on, lowest first; the sixth bit says that more follow."""
     text = ""
     for i, run in enumerate(runs):
         number = run - runs[i - 2] if i > 2 else run
@@ -22,7 +22,7 @@ def packed(runs):
     return text
 
 
-def test_packing_by_hand_equals_pycocotools():
+def test_encoding_by_hand_equals_pycocotools():
     # 3 x 4: runs 2, 3, 7 are below 16, one character each; 40 is 8 + 32 * 1: "8" with the sixth bit set, which is "X", then "1"
     assert packed([2, 3, 7]) == "237" and packed([40]) == "X1"
     rle = coco_mask.frPyObjects({"size": [50, 40], "counts": [40, 900, 60, 1000]}, 50, 40)
@@ -30,7 +30,7 @@ def test_packing_by_hand_equals_pycocotools():
     assert run_lengths(rle).tolist() == [40, 900, 60, 1000]
 
 
-@pytest.mark.parametrize("counts, pixels, said", [
+@pytest.mark.parametrize("counts, pixels, message", [
     ([2, 3, 7], 12, None), ("237", 12, None), (b"237", 12, None), ([], 0, None),
     ([2, 3, 6], 12, "do not add up"), ("236", 12, "do not add up"), ("237", 11, "do not add up"), ([], 12, "do not add up"),
     ([2, -3, 13], 12, "negative length"), (packed([2, -3, 13]), 12, "negative length"),
@@ -43,13 +43,13 @@ def test_packing_by_hand_equals_pycocotools():
     (None, 12, "neither a list of whole numbers nor text"), (12, 12, "neither a list"), ({}, 12, "neither a list"),
     ([10**30], 12, "do not add up"),
 ])  # fmt: skip
-def test_faults_of_counts(counts, pixels, said):
+def test_counts_fault(counts, pixels, message):
     fault = counts_fault(counts, pixels)
-    assert fault is None if said is None else said in fault
+    assert fault is None if message is None else message in fault
 
 
 @given(st.data())
-def test_counts_of_masks_are_usable_for_their_size_alone(data):
+def test_counts_of_a_mask_are_valid_for_its_size_only(data):
     h, w = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
     mask = np.random.default_rng(data.draw(st.integers(0, 99))).random((h, w)) < data.draw(st.sampled_from([0, 0.1, 0.9, 1]))
     text = encode_mask(mask)["counts"]
@@ -61,11 +61,11 @@ def test_counts_of_masks_are_usable_for_their_size_alone(data):
 
 
 @given(st.lists(st.lists(st.integers(-40, 40), min_size=1, max_size=7), min_size=1, max_size=8))
-def test_texts_checked_together_do_not_affect_each_other(many):
-    """The runs of each text start anew, whatever texts are next to it."""
+def test_texts_checked_together_are_independent(many):
+    """The runs of each text start from zero, regardless of the texts next to it."""
     expected = ["negative" if min(runs) < 0 else None if sum(runs) == 60 else "add up" for runs in many]
-    found = sum_faults([packed(runs) for runs in many], [60] * len(many))
-    assert [fault and next(word for word in ("negative", "add up") if word in fault) for fault in found] == expected
+    faults = sum_faults([packed(runs) for runs in many], [60] * len(many))
+    assert [fault and next(word for word in ("negative", "add up") if word in fault) for fault in faults] == expected
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=40, max_codepoint=120), max_size=30))

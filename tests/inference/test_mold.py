@@ -14,7 +14,7 @@ def test_padding_and_window_of_an_image():
     fitted, meta, window = fit_input(image, SETTINGS, image_id=7)
     (molded,), _, _ = mold_inputs([image], SETTINGS)
     assert fitted.dtype == np.uint8 and fitted[64, 64].tolist() == [200] * 3 and not fitted[0].any()
-    # scale: 64 / 48 = 1.333 for the shorter side, and the longer one becomes 128: it fits
+    # scale 64 / 48 = 1.333 for the shorter side; the longer side becomes 128, which fits
     assert molded.shape == (128, 128, 3)
     assert tuple(window) == (32, 0, 96, 128)
     assert molded[64, 64].tolist() == pytest.approx([76.3, 83.2, 96.1], abs=1e-3)
@@ -24,14 +24,14 @@ def test_padding_and_window_of_an_image():
     assert np.asarray(meta).tolist() == pytest.approx(expected)
 
 
-def test_mold_inputs_takes_a_mixture():
+def test_mold_inputs_accepts_images_of_different_kinds():
     images = [np.zeros((48, 96), np.uint8), np.zeros((90, 30, 4), np.uint16), np.zeros((1, 1, 3))]
     molded, metas, windows = mold_inputs(images, SETTINGS)
     assert [m.shape for m in molded] == [(128, 128, 3)] * 3
     assert metas.shape == (3, 17) and windows.shape == (3, 4)
 
 
-def test_a_batch_equals_its_images_one_by_one():
+def test_batch_equals_its_images_molded_separately():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (40, 70, 3), dtype=np.uint8), rng.integers(0, 256, (70, 40, 3), dtype=np.uint8)]
     molded, metas, windows = mold_inputs(images, SETTINGS)
@@ -40,14 +40,14 @@ def test_a_batch_equals_its_images_one_by_one():
         assert (one == molded[ix]).all() and (meta == metas[ix]).all() and tuple(window) == tuple(windows[ix])
 
 
-def test_mold_inputs_names_the_image_at_fault_and_accepts_an_empty_list():
+def test_mold_inputs_names_the_invalid_image_and_accepts_an_empty_list():
     with pytest.raises(ValueError, match=r"images\[1\].*7 channels"):
         mold_inputs([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 7), np.uint8)], SETTINGS)
     molded, metas, windows = mold_inputs([], SETTINGS)
     assert molded == [] and metas.shape == (0, 17) and windows.shape == (0, 4)
 
 
-def test_crop_mode_takes_the_whole_image():
+def test_crop_mode_keeps_the_whole_image():
     settings = replace(SETTINGS, resize_mode="crop", min_scale=2.0)
     molded, _, window = fit_input(np.zeros((50, 70, 3), np.uint8), settings)
     assert molded.shape[0] % 64 == 0 and molded.shape[1] % 64 == 0
@@ -55,12 +55,12 @@ def test_crop_mode_takes_the_whole_image():
 
 
 @pytest.mark.parametrize("mode, expected", [
-    # one square for all: two batches of bytes, one of floats
+    # one square size for all: two batches of bytes, one of floats
     ("square", [[0, 1, 2], [3, 5], [4]]),
     # 64 x 64, 64 x 128 and 128 x 64 pixels, of bytes and of floats
     ("pad64", [[0, 5], [4], [2], [1, 3]]),
 ])  # fmt: skip
-def test_batches_are_of_one_size_and_dtype_and_known_before_any_pixel_is_touched(mode, expected):
+def test_batches_have_one_size_and_dtype(mode, expected):
     kinds = [((50, 60, 3), np.uint8), ((100, 60, 3), bool), ((60, 100), np.uint16), ((90, 64, 4), np.int64),
              ((60, 60, 3), np.float64), ((64, 64), np.uint8)]  # fmt: skip
     images = [np.zeros(shape, dtype) for shape, dtype in kinds]
@@ -70,7 +70,7 @@ def test_batches_are_of_one_size_and_dtype_and_known_before_any_pixel_is_touched
     for positions in batches:
         fitted = [fit_input(images[position], settings)[0] for position in positions]
         assert len({(image.shape, image.dtype) for image in fitted}) == 1
-    # a network of four channels takes the values as they are: only uint8 stays
+    # a network with four channels uses the values unchanged, so only uint8 stays uint8
     four = replace(settings, mean_pixel=np.zeros(4, np.float32))
     images = [np.zeros((64, 64, 4), dtype) for dtype in (np.uint8, np.uint16, np.float32)]
     assert sorted(batches_of_one_size(images, four, 3)) == [[0], [1, 2]]

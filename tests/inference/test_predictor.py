@@ -1,4 +1,4 @@
-"""Batching of images of any sizes, with a model that records its inputs."""
+"""Batches of images of any sizes, with a fake model that records its inputs."""
 import tracemalloc
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,9 +13,9 @@ SETTINGS = MoldSettings(np.zeros(3, np.float32), resize_mode="pad64", min_dim=No
 
 
 class FakeModel:
-    """Detects one box in each image: the left half of the image, of class 1, with the score of the first pixel / 256.
+    """Detects the left half of each image as class 1, with the value of the first pixel / 256 as score.
 
-    It takes anchors, as a network for images of any size does.
+    It takes anchors as input, like a network for images of any size.
     """
 
     inputs = [SimpleNamespace(name=name) for name in ("input_image", "input_image_meta", "input_anchors")]
@@ -58,7 +58,7 @@ def test_any_number_of_images(count):
 
 
 @pytest.mark.parametrize("count, sizes", [(1, [1]), (2, [2]), (3, [4]), (5, [6]), (6, [6]), (9, [6, 4])])
-def test_few_images_cost_little_in_a_large_batch(count, sizes):
+def test_few_images_run_in_a_batch_smaller_than_batch_size(count, sizes):
     predictor, model = _predictor(batch_size=6)
     results = predictor.detect([_image(50, 60, 10 * i + 1) for i in range(count)])
     np.testing.assert_allclose([r["scores"][0] for r in results], [(10 * i + 1) / 256 for i in range(count)])
@@ -90,7 +90,7 @@ class RecordingModel(FakeModel):
         return super().predict_on_batch([images, metas, np.zeros((len(images), 1, 4))])
 
 
-def test_the_model_gets_raw_images_and_the_least_score():
+def test_model_receives_raw_images_and_the_minimum_score():
     model = RecordingModel()
     settings = replace(SETTINGS, mean_pixel=np.array([1.0, 2.0, 3.0], np.float32))
     predictor = Predictor(model, 4, settings, lambda shape: np.zeros((1, 4)))
@@ -109,16 +109,16 @@ def test_masks_as_rle():
     np.testing.assert_array_equal(coco_mask.decode(sparse["masks"][0]).astype(bool), dense["masks"][:, :, 0])
 
 
-def test_anchors_are_made_once_a_shape():
-    made = []
-    predictor = Predictor(FakeModel(), 1, SETTINGS, lambda shape: made.append(shape) or np.array([[0, 0, 11, 21]]))
+def test_anchors_are_computed_once_per_shape():
+    shapes = []
+    predictor = Predictor(FakeModel(), 1, SETTINGS, lambda shape: shapes.append(shape) or np.array([[0, 0, 11, 21]]))
     anchors = predictor.anchors((11, 21, 3))
-    assert predictor.anchors(np.array([11, 21, 3])) is anchors and made == [(11, 21, 3)]
+    assert predictor.anchors(np.array([11, 21, 3])) is anchors and shapes == [(11, 21, 3)]
     np.testing.assert_allclose(anchors, [[0, 0, 1, 1]])
     assert anchors.dtype == np.float32
 
 
-def test_an_array_that_is_not_an_image_raises_with_its_position():
+def test_array_that_is_not_an_image_is_named_by_its_position():
     with pytest.raises(ValueError, match=r"images\[1\]: not an image"):
         _predictor()[0].detect([_image(50, 60, 1), np.zeros(7)])
 
@@ -129,7 +129,7 @@ def test_images_are_not_changed():
     assert (image == 9).all()
 
 
-def test_a_few_batches_are_in_memory_at_a_time():
+def test_only_a_few_batches_are_in_memory_at_a_time():
     """200 images of 250 x 250 pixels are padded to 256 x 256: 39 MB, of which a batch of 4 is 0.8 MB."""
     settings = replace(SETTINGS, resize_mode="square", max_dim=256)
     predictor = Predictor(FakeModel(), 4, settings, lambda shape: np.zeros((4, 4)))
@@ -142,7 +142,7 @@ def test_a_few_batches_are_in_memory_at_a_time():
     assert peak < 10e6
 
 
-def test_an_image_at_fault_in_a_later_batch_is_named_by_its_position():
+def test_invalid_image_in_a_later_batch_is_named_by_its_position():
     images = [_image(64, 64, 1) for _ in range(6)]
     images[4] = np.full((64, 64, 3), 300, np.int32)
     with pytest.raises(ValueError, match=r"images\[4\]: .*300..300, outside 0..255"):

@@ -4,7 +4,7 @@ from pycocotools import mask as coco_mask
 
 from mrcnn.inference.unmold import boxes_to_original, masks_of_class, unmold_detections
 
-# A photograph of 48 x 64 enlarged twice to 96 x 128, in a square of 128 with 16 rows of padding above and below.
+# A photograph of 48 x 64 enlarged by 2 to 96 x 128, in a square of 128 with 16 rows of padding above and below.
 ORIGINAL, MOLDED, WINDOW = (48, 64, 3), (128, 128, 3), (16, 0, 112, 128)
 
 
@@ -23,23 +23,23 @@ def padded(rows, count=6):
 @pytest.mark.parametrize(
     "box, expected",
     [
-        ((16, 0, 112, 128), (0, 0, 48, 64)),  # the whole window is the whole photograph
+        ((16, 0, 112, 128), (0, 0, 48, 64)),  # the whole window becomes the whole photograph
         ((16, 0, 64, 64), (0, 0, 24, 32)),
         ((36, 20, 76, 100), (10, 10, 30, 50)),
-        ((0, 0, 128, 128), (0, 0, 48, 64)),  # what lies in the padding is cut off
+        ((0, 0, 128, 128), (0, 0, 48, 64)),  # the padding is cut off
     ],
 )
 def test_boxes_are_halved_and_shifted(box, expected):
-    got = boxes_to_original(normalise(box)[None], ORIGINAL, MOLDED, WINDOW)
-    assert got.dtype == np.int32
-    assert got[0].tolist() == list(expected)
+    boxes = boxes_to_original(normalise(box)[None], ORIGINAL, MOLDED, WINDOW)
+    assert boxes.dtype == np.int32
+    assert boxes[0].tolist() == list(expected)
 
 
 def test_boxes_masks_classes_and_scores():
     detections = padded([detection((36, 20, 76, 100), 2, 0.9), detection((16, 0, 64, 64), 1, 0.8)])
     mrcnn_mask = np.zeros((6, 28, 28, 3), np.float32)
     mrcnn_mask[0, :, :14, 2] = 1  # the left half, for its class
-    mrcnn_mask[0, :, :, 1] = 1  # another class must not be looked at
+    mrcnn_mask[0, :, :, 1] = 1  # another class, which must be ignored
     mrcnn_mask[1, 14:, :, 1] = 1  # the lower half
     boxes, class_ids, scores, masks = unmold_detections(detections, mrcnn_mask, ORIGINAL, MOLDED, WINDOW)
     assert boxes.tolist() == [[10, 10, 30, 50], [0, 0, 24, 32]] and boxes.dtype == np.int32
@@ -49,11 +49,11 @@ def test_boxes_masks_classes_and_scores():
     expected = np.zeros((48, 64, 2), bool)
     expected[10:30, 10:30, 0] = True
     expected[12:24, 0:32, 1] = True
-    assert (masks != expected).sum() <= 20 + 32  # one column or row at the edge of the half may round either way
+    assert (masks != expected).sum() <= 20 + 32  # one column or row at the edge of each half may be rounded either way
     assert not masks[:, 50:, 0].any() and not masks[:10, :, 0].any()
 
 
-def test_rle_masks_are_the_dense_ones():
+def test_rle_masks_equal_dense_masks():
     rng = np.random.default_rng(0)
     detections = padded([detection((36, 20, 76, 100), 2), detection((16, 0, 112, 128)), detection((16, 3, 20, 5))])
     mrcnn_mask = rng.random((6, 28, 28, 3)).astype(np.float32)
@@ -76,7 +76,7 @@ def test_no_detections(form, empty):
 
 def test_boxes_without_area_in_the_image_are_dropped():
     rows = [
-        detection((0, 0, 10, 30)),  # wholly in the padding
+        detection((0, 0, 10, 30)),  # entirely in the padding
         detection((36, 20, 76, 100)),
         detection((40, 20, 40, 100)),  # no height
         np.array([np.nan, 0, 0, 0, 1, 0.5], np.float32),
@@ -96,14 +96,14 @@ def test_padding_rows_change_nothing():
         assert (a == b).all()
 
 
-def test_unknown_mask_form():
+def test_unknown_mask_format_is_an_error():
     with pytest.raises(ValueError, match='masks="polygons".*dense, rle'):
         unmold_detections(np.zeros((0, 6)), np.zeros((0, 28, 28, 3)), ORIGINAL, MOLDED, WINDOW, masks="polygons")
 
 
-def test_the_mask_of_the_class_of_each_detection_is_picked():
+def test_mask_of_the_class_of_each_detection_is_selected():
     detections = np.zeros((3, 6), np.float32)
     detections[:, 4] = 2, 0, np.nan
     masks = np.arange(3 * 2 * 2 * 4, dtype=np.float32).reshape(3, 2, 2, 4)
-    # row 0: class 2 of each pixel; a row of padding and one that is no number: the background's
+    # row 0: class 2 of each pixel; for padding and for nan: background
     assert masks_of_class(detections, masks).tolist() == [[[2, 6], [10, 14]], [[16, 20], [24, 28]], [[32, 36], [40, 44]]]

@@ -1,4 +1,4 @@
-"""Pickles that would do harm if any part of them ran, each with what the message must say about it."""
+"""Pickles that would do harm if any part of them ran, each with the expected error message."""
 import os
 import pickle
 import subprocess
@@ -7,18 +7,18 @@ import numpy as np
 
 
 class Call:
-    """Pickles as the call of a function."""
+    """An object that pickles as a function call."""
 
     def __init__(self, function, *args):
         self.function, self.args = function, args
 
     def __reduce__(self):
-        """Give the call."""
+        """Return the call."""
         return self.function, self.args
 
 
-class Own:
-    """A class that no reader of plain values knows."""
+class UnknownClass:
+    """A class that a reader of plain values does not know."""
 
     def __init__(self):
         self.value = 1
@@ -32,7 +32,7 @@ def object_array(value):
 
 
 def harmful(trap):
-    """List (bytes of a pickle, pattern of the message); the path `trap` exists only if one of them ran."""
+    """Return a list of (pickle, pattern of the message); the path `trap` exists only if one of the pickles ran."""
     system = Call(os.system, f"touch {trap}")
     code = f"open({str(trap)!r}, 'w').close()"
     values = [
@@ -44,7 +44,7 @@ def harmful(trap):
         (Call(np.load, str(trap)), "numpy.load"),
         (Call(np.fromfile, "/etc/hostname"), "numpy.*fromfile"),
         (Call(np.testing.assert_equal, 1, 1), "numpy.testing._private.utils.assert_equal"),
-        (Own(), "tests.io.harmful_pickles.Own|copy_?reg._reconstructor"),
+        (UnknownClass(), "tests.io.harmful_pickles.UnknownClass|copy_?reg._reconstructor"),
         (np.ma.masked_array([1]), "numpy.ma"),
         (np.zeros(1).view(np.recarray), "numpy.*rec.*"),
         (range(3), "(builtins|__builtin__).x?range"),
@@ -54,13 +54,13 @@ def harmful(trap):
         ([np.arange(3), object_array(system)], "posix.system"),
         (object_array(object_array(Call(eval, code))), "builtins.eval"),
     ]
-    made = [(pickle.dumps(value, protocol), said.replace("builtins.", "(builtins|__builtin__)."))
-            for value, said in values for protocol in (0, 2, 4, 5)]  # fmt: skip
-    return made + by_hand(trap)
+    pickles = [(pickle.dumps(value, protocol), message.replace("builtins.", "(builtins|__builtin__)."))
+            for value, message in values for protocol in (0, 2, 4, 5)]  # fmt: skip
+    return pickles + by_hand(trap)
 
 
 def by_hand(trap):
-    """List pickles that no pickler writes, written byte by byte."""
+    """Return pickles that no pickler writes, assembled by hand."""
     command = f"touch {trap}".encode()
     text = b"X" + len(command).to_bytes(4, "little") + command
     return [
@@ -91,5 +91,5 @@ def by_hand(trap):
         (b"}K\x01cnumpy\nndarray\ns.", "the name numpy.ndarray as a value"),
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n)NtR.", "without its state"),
         (b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R\x85.", "without its state"),
-        (b"c\x1b[2J\nx\n.", r"the name .x1b\[2J.x"),  # nothing that a terminal would obey
+        (b"c\x1b[2J\nx\n.", r"the name .x1b\[2J.x"),  # no escape code for the terminal
     ]

@@ -1,4 +1,4 @@
-"""Downloads that are complete or absent, from a folder and from a server that breaks off."""
+"""Downloads are complete or absent, from a folder and from a server that drops the connection."""
 import contextlib
 import hashlib
 import http.server
@@ -26,17 +26,17 @@ def zipped(path, **files):
 
 
 def serve(root):
-    """A folder that looks like cocodataset.org."""
+    """Write a folder with the layout of cocodataset.org."""
     content = json.dumps({"images": [], "annotations": [], "categories": []})
     zipped(root / "zips" / "val2017.zip", **{"val2017__1.jpg": "x"})
     zipped(root / "annotations" / "annotations_trainval2017.zip", **{"annotations__instances_val2017.json": content})
     return root.as_uri()
 
 
-def test_files_go_where_they_belong(tmp_path):
+def test_downloaded_files_are_put_in_place(tmp_path):
     download_coco(tmp_path / "coco", "val", "2017", serve(tmp_path / "server"))
-    found = sorted(str(p.relative_to(tmp_path / "coco")) for p in (tmp_path / "coco").rglob("*") if p.is_file())
-    assert found == ["annotations/instances_val2017.json", "val2017/1.jpg"]
+    files = sorted(str(p.relative_to(tmp_path / "coco")) for p in (tmp_path / "coco").rglob("*") if p.is_file())
+    assert files == ["annotations/instances_val2017.json", "val2017/1.jpg"]
 
 
 def test_existing_files_are_not_downloaded_again(tmp_path):
@@ -69,13 +69,13 @@ def test_an_interrupt_leaves_no_partial_folder(tmp_path, monkeypatch, moves):
     assert names(root / "val2017") == [f"{i}.jpg" for i in range(5)]
 
 
-def test_an_archive_is_merged_into_existing_folders(tmp_path):
+def test_archive_is_merged_into_existing_folders(tmp_path):
     (tmp_path / "coco" / "annotations").mkdir(parents=True)
     for name in ("mine.json", "a.json"):
         (tmp_path / "coco" / "annotations" / name).write_text("old")
     download_zip(zipped(tmp_path / "a.zip", annotations__a="new", **{"annotations__a.json": "new"}), tmp_path / "coco")
-    found = {path.name: path.read_text() for path in (tmp_path / "coco" / "annotations").iterdir()}
-    assert found == {"mine.json": "old", "a.json": "new", "a": "new"}
+    files = {path.name: path.read_text() for path in (tmp_path / "coco" / "annotations").iterdir()}
+    assert files == {"mine.json": "old", "a.json": "new", "a": "new"}
 
 
 def test_an_empty_archive_adds_nothing(tmp_path):
@@ -102,15 +102,15 @@ def test_an_existing_file_is_not_downloaded_again(tmp_path):
     assert download("http://127.0.0.1:9/w.h5", tmp_path / "w.h5", "md5:" + "0" * 32).read_bytes() == b"mine"
 
 
-def test_a_wrong_digest_keeps_nothing(tmp_path):
+def test_file_with_a_wrong_digest_is_not_kept(tmp_path):
     (tmp_path / "source").write_bytes(b"something else")
-    found, expected = hashlib.sha256(b"something else").hexdigest(), "0" * 64
-    with pytest.raises(DownloadError, match=f"the content has the sha256 {found}, expected {expected}. Nothing was kept"):
+    digest, expected = hashlib.sha256(b"something else").hexdigest(), "0" * 64
+    with pytest.raises(DownloadError, match=f"the content has the sha256 {digest}, expected {expected}. Nothing was kept"):
         download((tmp_path / "source").as_uri(), tmp_path / "cache" / "w.h5", f"sha256:{expected}")
     assert names(tmp_path / "cache") == []
 
 
-def test_a_connection_that_breaks_off_keeps_nothing(tmp_path):
+def test_file_of_a_dropped_connection_is_not_kept(tmp_path):
     class Short(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -132,7 +132,7 @@ def test_a_connection_that_breaks_off_keeps_nothing(tmp_path):
     assert names(tmp_path / "cache") == []
 
 
-def test_offline_the_error_says_what_to_do(tmp_path):
+def test_error_without_a_connection_says_what_to_do(tmp_path):
     with pytest.raises(DownloadError) as caught:
         download("http://127.0.0.1:9/w.h5", tmp_path / "w.h5")
     message = str(caught.value)
@@ -152,7 +152,7 @@ def test_content_that_is_not_a_zip_file_is_an_error(tmp_path):
 
 
 def damaged(content, position, value):
-    """An archive with another byte at a position."""
+    """Replace a byte of an archive."""
     return content[:position] + bytes([value]) + content[position + 1 :]
 
 
@@ -164,7 +164,7 @@ def damaged(content, position, value):
     (lambda content: damaged(content, 35, 0xFF), "error: Error -3"),
     (lambda content: content[:-30], "BadZipFile"),
 ], ids=["encrypted", "unknown method", "not deflate", "cut off"])  # fmt: skip
-def test_a_damaged_or_encrypted_archive_is_an_error_and_keeps_nothing(tmp_path, damage, reason):
+def test_damaged_or_encrypted_archive_is_an_error_and_keeps_nothing(tmp_path, damage, reason):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.txt", "x" * 1000)
     (tmp_path / "a.zip").write_bytes(damage((tmp_path / "a.zip").read_bytes()))
@@ -174,7 +174,7 @@ def test_a_damaged_or_encrypted_archive_is_an_error_and_keeps_nothing(tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt"])
-def test_an_archive_that_names_a_file_outside_is_refused_whole(tmp_path, name):
+def test_archive_with_a_file_outside_the_folder_is_rejected_entirely(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("good.txt", "x")
         archive.writestr(name, "x")
@@ -196,17 +196,17 @@ def test_progress_is_reported_in_mebibytes(tmp_path):
     assert stages == [("downloading source, MiB", [(1, 3), (2, 3), (3, 3)])]
 
 
-def test_loading_downloads_only_when_asked(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(coco, "download_coco", lambda *arguments, **options: asked.append(arguments))
+def test_loading_downloads_only_with_auto_download(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(coco, "download_coco", lambda *arguments, **options: calls.append(arguments))
     for auto_download in (False, True):
         with pytest.raises(DataError, match="does not exist"):
             coco.CocoDataset().load_coco(tmp_path, "val", 2017, auto_download=auto_download)
-    assert asked == [(tmp_path, "val", "2017")]
+    assert calls == [(tmp_path, "val", "2017")]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_shows_a_bar_and_a_file_does_not(tmp_path, monkeypatch, terminal):
+def test_terminal_shows_a_bar_and_a_file_does_not(tmp_path, monkeypatch, terminal):
     shown = io.StringIO()
     shown.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", shown)

@@ -32,13 +32,13 @@ def write(path, image):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.jpg", "a.JPEG"])
-def test_colours_are_in_the_order_red_green_blue(tmp_path, name):
+def test_colours_are_in_rgb_order(tmp_path, name):
     image = read_image(write(tmp_path / name, RED_GREEN))
     assert image.dtype == np.uint8 and image.shape == (6, 10, 3)
     assert np.abs(image.astype(int)[:, [0, 1, 8, 9]] - RED_GREEN[:, [0, 1, 8, 9]]).max() < 30  # JPEG is lossy
 
 
-def test_grey_alpha_and_16_bits(tmp_path):
+def test_grey_alpha_and_16_bit_images_become_8_bit_rgb(tmp_path):
     grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
     for name in ("grey.png", "grey.jpg"):
         image = read_image(write(tmp_path / name, grey))
@@ -51,17 +51,17 @@ def test_grey_alpha_and_16_bits(tmp_path):
 
 
 @pytest.mark.parametrize("image, expected", [
-    (np.array([0, 128, 129, 257 * 10 + 128, 257 * 10 + 129, 65535], np.uint16), [0, 0, 1, 10, 11, 255]),  # to the nearest
+    (np.array([0, 128, 129, 257 * 10 + 128, 257 * 10 + 129, 65535], np.uint16), [0, 0, 1, 10, 11, 255]),  # nearest
     (np.array([0, 257 * 7], ">u2"), [0, 7]),
     (np.array([[True, False]]), [[255, 0]]),
 ])  # fmt: skip
-def test_bits_and_16_bits_become_8_bits(image, expected):
+def test_bool_and_16_bit_pixels_become_8_bit(image, expected):
     converted = to_8_bits(image)
     assert converted.dtype == np.uint8 and converted.tolist() == expected
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32])
-def test_pixels_of_other_dtypes_are_left_alone(dtype):
+def test_pixels_of_other_dtypes_are_not_changed(dtype):
     image = np.array([3, 100], dtype)
     assert to_8_bits(image) is image
 
@@ -83,14 +83,14 @@ def test_every_16_bit_level_is_read_as_the_nearest_8_bit_level():
         (np.array([[7, 9]], np.int64), [7, 9]),
     ],
 )
-def test_grey_kinds_become_colour(image, expected):
+def test_grey_images_become_colour(image, expected):
     out = to_channels(image, 3)
     assert out.dtype == np.uint8 and out.shape == (1, 2, 3)
     assert out[0, :, 0].tolist() == expected
     assert (out == out[:, :, :1]).all()
 
 
-def test_colour_is_left_alone_and_alpha_dropped():
+def test_colour_is_not_changed_and_alpha_is_dropped():
     colour = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
     assert (to_channels(colour, 3) == colour[:, :, :3]).all()
     assert (to_channels(colour[:, :, :3], 3) == colour[:, :, :3]).all()
@@ -135,14 +135,14 @@ def test_an_array_that_is_not_an_image_raises(image, message):
         to_channels(image, 3)
 
 
-def test_a_format_that_only_scikit_image_reads(tmp_path):
+def test_format_that_only_scikit_image_reads(tmp_path):
     from PIL import Image
 
     Image.fromarray(RED_GREEN).save(tmp_path / "a.pcx")
     np.testing.assert_array_equal(read_image(tmp_path / "a.pcx"), RED_GREEN)
 
 
-def test_a_suffix_of_another_format(tmp_path):
+def test_suffix_of_another_format_does_not_matter(tmp_path):
     write(tmp_path / "a.png", RED_GREEN).rename(tmp_path / "a.jpg")
     np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), RED_GREEN)
 
@@ -151,13 +151,13 @@ def test_exif_orientation_is_not_applied(tmp_path):
     from PIL import Image
 
     exif = Image.Exif()
-    exif[0x0112] = 6  # "turn me by 90 degrees"
+    exif[0x0112] = 6  # rotate by 90 degrees
     Image.fromarray(RED_GREEN).save(tmp_path / "a.jpg", exif=exif)
     assert read_image(tmp_path / "a.jpg").shape == (6, 10, 3)
     assert read_image_size(tmp_path / "a.jpg") == (6, 10)
 
 
-def test_the_size_is_height_first(tmp_path):
+def test_size_is_height_first(tmp_path):
     assert read_image_size(write(tmp_path / "a.png", RED_GREEN)) == (6, 10)
 
 
@@ -175,7 +175,7 @@ def test_a_missing_file_is_named(tmp_path, read):
         read(tmp_path / "nowhere.png")
 
 
-def test_indices_of_a_palette_image_and_values_of_others(tmp_path):
+def test_read_stored_returns_palette_indices_and_unchanged_values(tmp_path):
     from PIL import Image
 
     numbers = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
@@ -193,8 +193,8 @@ def test_indices_of_a_palette_image_and_values_of_others(tmp_path):
 
 
 @pytest.mark.parametrize("bits, rows", [(2, [0b00011011, 0b11000000]), (4, [0x01, 0x2F, 0x30, 0x00])])
-def test_grey_of_few_bits_is_read_as_its_stored_values(tmp_path, bits, rows):
-    """Two rows of four pixels, written byte for byte: no library writes such files."""
+def test_grey_with_few_bits_is_read_as_its_stored_values(tmp_path, bits, rows):
+    """Two rows of four pixels, assembled by hand, because no library writes such files."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -208,7 +208,7 @@ def test_grey_of_few_bits_is_read_as_its_stored_values(tmp_path, bits, rows):
     np.testing.assert_array_equal(read_stored(tmp_path / "few.png"), [[0, 1, 2, largest], [3, 0, 0, 0]])
 
 
-def test_stored_values_of_a_file_that_is_not_an_image(tmp_path):
+def test_read_stored_of_a_file_that_is_not_an_image_is_an_error(tmp_path):
     with pytest.raises(DataError, match="gone.png does not exist"):
         read_stored(tmp_path / "gone.png")
     cv2.imwrite(str(tmp_path / "cut.png"), RED_GREEN)
@@ -217,7 +217,7 @@ def test_stored_values_of_a_file_that_is_not_an_image(tmp_path):
         read_stored(tmp_path / "cut.png")
 
 
-def test_images_of_a_folder_and_its_subfolders(tmp_path):
+def test_image_names_include_subfolders(tmp_path):
     (tmp_path / "b" / "c").mkdir(parents=True)
     (tmp_path / "b" / ".hidden").mkdir()
     (tmp_path / "__MACOSX").mkdir()
@@ -229,7 +229,7 @@ def test_images_of_a_folder_and_its_subfolders(tmp_path):
 
 
 def write_bomb(path, height, width):
-    """Write a PNG of a few bytes whose header declares a size."""
+    """Write a PNG of a few bytes whose header declares this size."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -242,7 +242,7 @@ def write_bomb(path, height, width):
 
 @pytest.fixture
 def no_decoder(monkeypatch):
-    """Fail where pixels are decoded."""
+    """Fail if pixels are decoded."""
 
     def refuse(*args, **kwargs):
         raise AssertionError("an image was decoded")
@@ -253,7 +253,7 @@ def no_decoder(monkeypatch):
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_size, read_stored, open_image])
-def test_an_image_that_declares_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, read, no_decoder):
+def test_image_with_too_many_pixels_is_rejected_before_decoding(tmp_path, read, no_decoder):
     path = write_bomb(tmp_path / "bomb.png", 60_000, 50_000)
     assert path.stat().st_size < 200
     with pytest.raises(ImageTooLargeError, match="bomb.png declares too many pixels.*3000000000"):
@@ -261,7 +261,7 @@ def test_an_image_that_declares_too_many_pixels_is_refused_before_it_is_decoded(
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_size, read_stored])
-def test_the_limit_is_that_of_the_module_and_the_error_names_the_size(tmp_path, read, monkeypatch):
+def test_pixel_limit_can_be_changed_and_the_error_names_the_size(tmp_path, read, monkeypatch):
     write(tmp_path / "a.png", RED_GREEN)
     monkeypatch.setattr(images, "MAX_PIXELS", 60)
     read(tmp_path / "a.png")
@@ -270,7 +270,7 @@ def test_the_limit_is_that_of_the_module_and_the_error_names_the_size(tmp_path, 
         read(tmp_path / "a.png")
 
 
-def test_a_tiff_of_a_kind_that_pillow_does_not_know_has_the_same_limit(tmp_path, monkeypatch):
+def test_tiff_that_pillow_cannot_read_has_the_same_pixel_limit(tmp_path, monkeypatch):
     import tifffile
 
     deep = np.full((6, 10, 3), 257, np.uint16)

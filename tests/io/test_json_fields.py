@@ -13,14 +13,14 @@ from mrcnn.io.json_fields import JsonList, field, is_kind, json_outline, points_
 from tests.datasets.json_damage import damaged_json
 
 
-@pytest.mark.parametrize("text, said", [
+@pytest.mark.parametrize("text, message", [
     ("{", "not valid JSON"), ('{"a": NaN}', "NaN is not a JSON number"), ("[Infinity]", "Infinity is not a JSON number"),
     ("[" * 100_000, "nested too deeply"), ("\xff", "not valid JSON"), ("", "not valid JSON"),
 ])  # fmt: skip
-def test_a_file_that_is_not_json(tmp_path, text, said):
+def test_file_that_is_not_json_is_an_error(tmp_path, text, message):
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=f"a.json .*{said}"):
+    with pytest.raises(DataError, match=f"a.json .*{message}"):
         read_json(path)
 
 
@@ -34,11 +34,11 @@ def test_nan_can_be_read_as_null_and_names_its_places(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -(10**400), True, "1", None])
-def test_values_that_are_not_finite_numbers(value):
+def test_is_kind_float_rejects_values_that_are_not_finite_numbers(value):
     assert not is_kind(value, float)
 
 
-def test_a_missing_file_and_a_folder(tmp_path):
+def test_missing_file_and_folder_are_errors(tmp_path):
     with pytest.raises(DataError, match="gone.json does not exist"):
         read_json(tmp_path / "gone.json")
     with pytest.raises(DataError, match="cannot be read"):
@@ -50,7 +50,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
     assert read_json(tmp_path / "a.json") == [1]
 
 
-@pytest.mark.parametrize("record, name, kind, said", [
+@pytest.mark.parametrize("record, name, kind, message", [
     ([], "a", int, r"f: x\[0\] is \[\], expected an object with the field 'a'"),
     ({}, "a", int, r"f: x\[0\] has no field 'a', expected a whole number"),
     ({"a": None}, "a", str, "has no field 'a', expected text"),
@@ -59,12 +59,12 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
     ({"a": float("inf")}, "a", float, "'a' is inf, expected a number"),
     ({"a": 1}, "a", (str, list), "'a' is 1, expected text or a list"),
 ])  # fmt: skip
-def test_a_field_that_is_missing_or_of_another_kind(record, name, kind, said):
-    with pytest.raises(DataError, match=said):
+def test_missing_field_or_field_of_another_kind_is_an_error(record, name, kind, message):
+    with pytest.raises(DataError, match=message):
         field(record, name, kind, "f: x[0]")
 
 
-def test_a_valid_field():
+def test_valid_field_is_returned():
     assert field({"a": 3}, "a", float, "f") == 3 and field({"a": None}, "a", int, "f", default=7) == 7
     assert field({"a": "s"}, "a", (int, str), "f") == "s"
     with pytest.raises(DataError):
@@ -72,7 +72,7 @@ def test_a_valid_field():
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
-def test_points_are_pairs_of_finite_numbers_or_an_error(value):
+def test_points_field_returns_finite_pairs_or_raises(value):
     try:
         points = points_field({"p": value}, "p", "f", min_points=2)
     except DataError as error:
@@ -81,7 +81,7 @@ def test_points_are_pairs_of_finite_numbers_or_an_error(value):
         assert len(points) >= 2 and all(is_kind(v, float) for point in points for v in point)
 
 
-def test_the_outline_of_a_file(tmp_path):
+def test_json_outline(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"images": [{"id": 1, "n": 2}], "m": {"x": {"y": 1}}, "k": 3, "e": []}')
     assert json_outline(path) == {"images": {"id", "n"}, "m": {"y"}, "k": set(), "e": set()}
@@ -89,22 +89,22 @@ def test_the_outline_of_a_file(tmp_path):
     assert json_outline(path) == {}
 
 
-def test_a_file_that_was_recognised_is_not_read_again(tmp_path, monkeypatch):
+def test_recognised_file_is_not_read_again(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_text('{"images": [{"id": 1}]}')
     json_outline(path)
     with monkeypatch.context() as patched:
         patched.setattr(json_fields, "_read", lambda *args: pytest.fail("read twice"))
         assert read_json(path) == {"images": [{"id": 1}]}
-    # the text is handed over once, and never for another state of the file
+    # the text is reused only once, and only if the file has not changed
     assert read_json(path) == {"images": [{"id": 1}]}
     json_outline(path)
     path.write_text("[1, 2, 3]")
     assert read_json(path) == [1, 2, 3]
 
 
-def plain(path):
-    """What the standard library's parser makes of a file, or the start of our message about its fault."""
+def expected_result(path):
+    """Return the result of the standard library's parser, or the start of our error message if it fails."""
     try:
         return repr(json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=json_fields._refuse_constant))
     except RecursionError:
@@ -113,9 +113,9 @@ def plain(path):
         return "is not valid JSON"
 
 
-def assert_read_as_by_json(path):
-    """A file is read as by the standard library's parser, whole and with lazy entries, or refused where that one refuses it."""
-    expected = plain(path)
+def assert_same_as_standard_library(path):
+    """Check that a file is read or rejected like by the standard library's parser, with and without lazy entries."""
+    expected = expected_result(path)
     for lazy in (None, "x"):
         try:
             content = read_json(path, lazy=lazy)
@@ -135,19 +135,19 @@ def assert_read_as_by_json(path):
     b'{"x": ["\xed\xa0\x80"]}', b'{"x": ["a\nb"]}', b'{"x": [01]}', b'{"x": [1,]}', b'{"x": [1]} x', b'{"x": [NaN]}',
     b'{"x": [1], "y": NaN}', b'{"x": [1], "y": "\xff"}', b'{"x": ' + b"[" * 100_000, b"\0", b"'x'", b'{"x": [.5]}',
 ])  # fmt: skip
-def test_a_file_is_read_as_by_the_standard_library(tmp_path, text):
+def test_file_is_read_like_by_the_standard_library(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)
-    assert_read_as_by_json(tmp_path / "a.json")
+    assert_same_as_standard_library(tmp_path / "a.json")
 
 
 @given(damaged_json({"x": [{"a": 1, "b": [1.5, 2]}, {"c": {"d": ["e", None]}}], "y": {"z": [True]}}))
-def test_a_damaged_file_is_read_as_by_the_standard_library(tmp_path_factory, text):
+def test_damaged_file_is_read_like_by_the_standard_library(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "damaged.json"
     path.write_text(text)
-    assert_read_as_by_json(path)
+    assert_same_as_standard_library(path)
 
 
-def test_an_entry_that_cannot_be_decoded_does_not_cost_the_others(tmp_path):
+def test_undecodable_entry_does_not_affect_others(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b'{"x": [1, ' + b"1" * 5000 + b", 3]}")
     entries = read_json(path, lazy="x")["x"]
@@ -163,17 +163,17 @@ def test_lazy_entries_are_a_sequence(tmp_path):
     assert list(entries[1:3]) == [{"a": 1}, {"a": 2}] and list(entries.select([3, 0])) == [{"a": 3}, {"a": 0}]
     with pytest.raises(IndexError):
         entries[4]
-    # it travels to the processes of a loader
+    # it is sent to loader processes
     assert list(pickle.loads(pickle.dumps(entries))) == list(entries)
 
 
-def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path):
+def test_reading_restores_the_garbage_collector(tmp_path):
     (tmp_path / "a.json").write_text("[")
-    for ran in (True, False):
-        (gc.enable if ran else gc.disable)()
+    for was_enabled in (True, False):
+        (gc.enable if was_enabled else gc.disable)()
         try:
             with pytest.raises(DataError):
                 read_json(tmp_path / "a.json")
-            assert gc.isenabled() == ran
+            assert gc.isenabled() == was_enabled
         finally:
             gc.enable()

@@ -33,20 +33,20 @@ def test_a_missing_or_invalid_orientation_is_upright(tmp_path):
     assert read_orientation(tmp_path / "b.jpg") == 1
 
 
-def test_the_header_is_enough(tmp_path):
+def test_header_of_a_truncated_file_is_enough(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
     save(tmp_path / "a.jpg", 6, noise, "JPEG")
     save(tmp_path / "a.png", 6, noise, "PNG")
     for name in ("a.jpg", "a.png"):
-        whole = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(whole[: len(whole) // 3])
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 3])
         assert read_header(tmp_path / name) == ((200, 300), 6)
     with pytest.raises(DataError, match="gone.jpg does not exist"):
         read_header(tmp_path / "gone.jpg")
 
 
 @pytest.mark.parametrize("orientation", ALL)
-def test_pixels_are_turned_as_pillow_turns_them_and_back(tmp_path, orientation):
+def test_pixels_are_rotated_like_by_pillow_and_back(tmp_path, orientation):
     pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     save(tmp_path / "a.png", orientation, pixels, "PNG")
     expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
@@ -56,10 +56,10 @@ def test_pixels_are_turned_as_pillow_turns_them_and_back(tmp_path, orientation):
     np.testing.assert_array_equal(turn_back(turned, orientation), pixels)
 
 
-def test_a_photograph_on_its_side():
-    # taken with the camera turned: the first row of the file is the right-hand side of the scene (orientation 6)
+def test_photograph_taken_sideways():
+    # taken with a rotated camera: the first row of the file is the right-hand side of the scene (orientation 6)
     np.testing.assert_array_equal(turn_upright(np.array([[1, 2, 3], [4, 5, 6]]), 6), [[4, 1], [5, 2], [6, 3]])
-    # the centre of the pixel that holds 3: column 2, row 0 as stored; column 1, row 2 upright
+    # the centre of the pixel with value 3: column 2, row 0 as stored; column 1, row 2 upright
     np.testing.assert_array_equal(turn_points([[2.5, 0.5]], (2, 3), 6), [[1.5, 2.5]])
 
 

@@ -1,4 +1,4 @@
-"""No name in a data file points outside its folder."""
+"""Paths in a data file must not leave its folder."""
 import pytest
 
 from mrcnn.base.errors import DataError
@@ -7,29 +7,29 @@ from mrcnn.io.paths import OutsideError, inside, refuse_link
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "a/..", "..\\a.jpg", "C:\\a.jpg", "C:a.jpg",
                                   "\\\\host\\a.jpg"])
-def test_names_that_leave_the_folder_are_refused(tmp_path, name):
+def test_paths_out_of_the_folder_are_rejected(tmp_path, name):
     with pytest.raises(OutsideError, match=r"images\[3\]: file_name"):
         inside(tmp_path, name, "images[3]: file_name")
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", ".", "a\ud800"])
-def test_text_that_cannot_be_a_file_name_is_refused(tmp_path, name):
+def test_text_that_cannot_be_a_file_name_is_rejected(tmp_path, name):
     with pytest.raises(DataError, match=r"images\[3\]: file_name is .*expected the name of a file") as caught:
         inside(tmp_path, name, "images[3]: file_name")
     assert not isinstance(caught.value, OutsideError)
 
 
-def test_names_that_stay_inside_are_joined(tmp_path):
+def test_paths_inside_the_folder_are_joined(tmp_path):
     assert inside(tmp_path, "a/b..c.jpg", "f") == tmp_path / "a" / "b..c.jpg"
     assert inside(tmp_path, "a\\b.jpg", "f") == tmp_path / "a" / "b.jpg"
 
 
-def test_names_outside_can_be_allowed(tmp_path):
+def test_paths_outside_can_be_allowed(tmp_path):
     assert str(inside(tmp_path, "/etc/hosts", "f", allow_outside=True)) == "/etc/hosts"
     assert inside(tmp_path, "../b.jpg", "f", allow_outside=True) == tmp_path / ".." / "b.jpg"
 
 
-def test_links_may_stay_inside_and_not_leave(tmp_path):
+def test_links_inside_the_folder_are_allowed_and_links_out_of_it_rejected(tmp_path):
     root, other = tmp_path / "root", tmp_path / "rooted"
     root.mkdir()
     other.mkdir()

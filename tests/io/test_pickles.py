@@ -1,4 +1,4 @@
-"""Pickles: plain values are read, and all else is refused before anything runs."""
+"""Pickles: plain values are read, and everything else is rejected before anything runs."""
 import contextlib
 import copyreg
 import os
@@ -26,7 +26,7 @@ ARRAYS = [
 
 
 def equal(a, b):
-    """Compare values with arrays in them, types and dtypes too."""
+    """Compare values that may contain arrays, including types and dtypes."""
     if type(a) is not type(b):
         return False
     if isinstance(a, np.ndarray):
@@ -40,7 +40,7 @@ def equal(a, b):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dump", [pickle.dumps, pickle._dumps])
-def test_arrays_scalars_and_dtypes(protocol, dump):
+def test_arrays_scalars_and_dtypes_are_read(protocol, dump):
     for value in (*ARRAYS, ARRAYS, (ARRAYS[0], ARRAYS[0])):
         assert equal(parse_pickle(dump(value, protocol), "f"), value), value
     first, again = parse_pickle(dump((ARRAYS[0], ARRAYS[0]), protocol), "f")
@@ -65,7 +65,7 @@ def test_plain_values_are_read_as_written(value, protocol, pure):
     assert equal(parse_pickle(data, "f"), value)
 
 
-def test_names_of_numpy_1(tmp_path):
+def test_pickles_of_numpy_1_are_read(tmp_path):
     path = tmp_path / "a.pickle"
     data = pickle.dumps(ARRAYS, 3).replace(b"numpy._core", b"numpy.core")
     assert b"cnumpy.core.multiarray\n_reconstruct\n" in data
@@ -73,27 +73,27 @@ def test_names_of_numpy_1(tmp_path):
     assert equal(read_pickle(path), ARRAYS)
 
 
-def test_harmful_pickles_are_named_and_not_run(tmp_path):
+def test_harmful_pickles_are_reported_and_not_run(tmp_path):
     trap = tmp_path / "trap"
     pairs = harmful(trap)
     assert len(pairs) > 80
-    for data, said in pairs:
-        with pytest.raises(DataError, match=f"^set/masks.pickle is a pickle with .*({said}).* are read"):
+    for data, message in pairs:
+        with pytest.raises(DataError, match=f"^set/masks.pickle is a pickle with .*({message}).* are read"):
             parse_pickle(data, "set/masks.pickle")
     assert not trap.exists()
 
 
-def test_the_standard_reader_runs_them(tmp_path):
-    """Otherwise the test above would prove nothing."""
+def test_standard_reader_runs_harmful_pickles(tmp_path):
+    """Without this, the test above would prove nothing."""
     trap = tmp_path / "trap"
     pickle.loads(harmful(trap)[0][0])
     assert trap.exists()
 
 
-def test_an_extension_code_that_python_knows_is_refused():
+def test_extension_code_known_to_python_is_rejected():
     copyreg.add_extension("os", "system", 7)
     try:
-        copyreg._extension_cache[7] = os.system  # as after a first use, when the standard reader looks no further
+        copyreg._extension_cache[7] = os.system  # as after a first use, when the standard reader uses the cache
         assert pickle.loads(b"\x82\x07.") is os.system
         with pytest.raises(DataError, match="an extension code"):
             parse_pickle(b"\x82\x07.", "f")
@@ -103,7 +103,7 @@ def test_an_extension_code_that_python_knows_is_refused():
 
 
 def _array(dtype, state, shape, data):
-    """The pickle of an array whose dtype and content are as given."""
+    """Return the pickle of an array with the given dtype and content."""
     parts = pickle.dumps((dtype, False, True), 2)[2:-1], pickle.dumps(state, 2)[2:-1], pickle.dumps(shape, 2)[2:-1]
     head = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01"
     return b"\x80\x03" + head + parts[2] + b"cnumpy\ndtype\n" + parts[0] + b"R" + parts[1] + b"b\x89" + data + b"tb."
@@ -112,8 +112,8 @@ def _array(dtype, state, shape, data):
 BYTES = (3, "|", None, None, None, -1, -1, 0)
 
 
-@pytest.mark.parametrize("dtype, state, shape, data, said", [
-    ("O8", BYTES, (1,), b"C\x08AAAAAAAA", "object array whose number of items"),  # bytes taken for a pointer
+@pytest.mark.parametrize("dtype, state, shape, data, message", [
+    ("O8", BYTES, (1,), b"C\x08AAAAAAAA", "object array whose number of items"),  # bytes that would be interpreted as a pointer
     ("V8", (3, "|", None, None, None, 8, 1, 63), (1,), b"C\x08AAAAAAAA", "the dtype 'V8'"),
     ("u1", (3, "|", None, ("a",), {"a": 1}, 8, 1, 63), (1,), b"C\x08AAAAAAAA", "fields"),
     ("u1", (3, "x", None, None, None, -1, -1, 0), (1,), b"C\x01A", "fields, metadata or an unknown version"),
@@ -128,12 +128,12 @@ BYTES = (3, "|", None, None, None, -1, -1, 0)
     ("M8", (3, "<", None, None, None, -1, -1, 0), (1,), b"C\x08AAAAAAAA", "the dtype 'M8'"),
     ("u1,O", BYTES, (1,), b"C\x09AAAAAAAAA", "the dtype 'u1,O'"),
 ])  # fmt: skip
-def test_states_that_numpy_would_trust_are_checked(dtype, state, shape, data, said):
-    with pytest.raises(DataError, match=said):
+def test_array_states_that_numpy_would_trust_are_checked(dtype, state, shape, data, message):
+    with pytest.raises(DataError, match=message):
         parse_pickle(_array(dtype, state, shape, data), "f")
 
 
-def test_the_flags_of_a_dtype_are_ignored():
+def test_flags_of_a_dtype_are_ignored():
     value = parse_pickle(_array("u1", (3, "|", None, None, None, -1, -1, 63), (3,), b"C\x03abc"), "f")
     assert value.tolist() == [97, 98, 99] and not value.dtype.hasobject
     assert parse_pickle(_array("b1", BYTES, (2,), b"C\x02\x07\x00"), "f").view(np.uint8).tolist() == [1, 0]
@@ -148,7 +148,7 @@ def test_the_flags_of_a_dtype_are_ignored():
     b"(" * 1_000_000,
     b"]q\x00" + b"(h\x00" * 5_000 + b"t" * 5_000 + b"." * 2,
 ])  # fmt: skip
-def test_numbers_in_the_file_reserve_no_memory(data):
+def test_declared_sizes_reserve_no_memory(data):
     tracemalloc.start()
     try:
         parse_pickle(data, "f")
@@ -163,7 +163,7 @@ def test_numbers_in_the_file_reserve_no_memory(data):
     b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86",
     b"cnumpy.core.numeric\n_frombuffer\n(h\x01h\x02J\xa0\x86\x01\x00\x85X\x01\x00\x00\x00Ct",
 ])  # fmt: skip
-def test_one_piece_is_not_copied_a_thousand_times(call):
+def test_repeated_content_is_limited(call):
     text, size = b"a" * 100_000, (100_000).to_bytes(4, "little")
     dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     data = b"X" + size + text + b"q\x000B" + size + text + b"q\x010" + dtype + b"q\x020(" + (call + b"R") * 3_000 + b"t."
@@ -171,7 +171,7 @@ def test_one_piece_is_not_copied_a_thousand_times(call):
         parse_pickle(data, "f")
 
 
-def test_too_many_containers(monkeypatch):
+def test_too_many_containers_are_an_error(monkeypatch):
     monkeypatch.setattr(pickles, "MAX_CONTAINERS", 10)
     assert parse_pickle(b"(" + b"\x8f" * 9 + b"t.", "f") == (set(),) * 9
     # an entry of the memo takes as much memory as a container
@@ -181,7 +181,7 @@ def test_too_many_containers(monkeypatch):
 
 
 @pytest.mark.parametrize("empty_set", [b"\x8f", b"(\x91"], ids=["set", "frozenset"])
-def test_too_many_sets(monkeypatch, empty_set):
+def test_too_many_sets_are_an_error(monkeypatch, empty_set):
     monkeypatch.setattr(pickles, "MAX_SETS", 10)
     assert len(parse_pickle(b"(" + empty_set * 10 + b"t.", "f")) == 10
     with pytest.raises(DataError, match="f is a pickle with more than 10 sets"):
@@ -203,32 +203,32 @@ def test_memory_is_bounded_by_the_size_of_the_file(monkeypatch, opcodes):
     assert peak < 90 * len(data) + 1000 * 230  # tracemalloc itself counts a little more than the system
 
 
-@pytest.mark.parametrize("value, said", [
+@pytest.mark.parametrize("value, message", [
     ({(1, 2): 3}, "a key that is a tuple"), ({1.5: 3}, "a key that is a float"), ({2**80}, "a key of more than 64 bits"),
     (frozenset([(1,)]), "a key that is a tuple"),
 ])  # fmt: skip
-def test_keys_are_text_or_numbers_of_64_bits(value, said):
+def test_keys_are_text_or_numbers_of_64_bits(value, message):
     for protocol in PROTOCOLS:
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             parse_pickle(pickle.dumps(value, protocol), "f")
 
 
 def test_deep_nesting_is_read_without_recursion():
     deep = b")" + b"\x85" * 200_000
     assert describe(parse_pickle(deep + b".", "f")) == "a tuple of 1"
-    # beside an array, all of it is searched for names
+    # next to an array, all of it is searched for names
     array = pickle.dumps(ARRAYS[0], 2)[2:-1]
     assert describe(parse_pickle(array + deep + b"\x86.", "f")) == "a tuple of 2"
     with pytest.raises(DataError, match="the name numpy.ndarray as a value"):
         parse_pickle(b"cnumpy\nndarray\n" + b"\x85" * 200_000 + b".", "f")
 
 
-def test_containers_that_contain_themselves():
+def test_list_may_contain_itself_and_an_array_may_not():
     loop = [ARRAYS[0]]
     loop.append(loop)
     value = parse_pickle(pickle.dumps(loop), "f")
     assert value[1] is value and len(value) == 2
-    # an array is known only once all of its content is
+    # an array is created only after all of its content
     array = np.empty(1, object)
     array[0] = array
     for protocol in PROTOCOLS:
@@ -236,7 +236,7 @@ def test_containers_that_contain_themselves():
             parse_pickle(pickle.dumps(array, protocol), "f")
 
 
-def test_a_list_does_not_grow_by_appending_itself():
+def test_list_that_appends_itself_does_not_grow():
     data = b"]q\x00" + b"(h\x00h\x00h\x00e" * 1_000 + b"."
     value = parse_pickle(data, "f")
     assert len(value) == 3_000 and all(item is value for item in value)
@@ -245,7 +245,7 @@ def test_a_list_does_not_grow_by_appending_itself():
 
 
 @pytest.mark.parametrize("key", [
-    b")" + b"\x85" * 200_000,  # its hash overflows the stack of C
+    b")" + b"\x85" * 200_000,  # its hash overflows the C stack
     b")" + b"q\x00h\x00\x86" * 60,  # its hash takes 2^60 steps
     b")" + b"2\x86" * 60,
 ])  # fmt: skip
@@ -256,26 +256,26 @@ def test_keys_are_checked_before_they_are_hashed(use, key):
         parse_pickle(use % key, "f")
 
 
-def test_a_protocol_that_is_not_known():
+def test_unknown_protocol_is_an_error():
     with pytest.raises(DataError, match="not a complete pickle: ValueError: unsupported pickle protocol: 9"):
         parse_pickle(b"\x80\x09K\x01.", "f")
 
 
-def test_a_byte_that_is_not_an_opcode():
+def test_byte_that_is_not_an_opcode_is_an_error():
     with pytest.raises(DataError, match="a byte that is not an opcode"):
         parse_pickle(b"\xff.", "f")
 
 
-def test_repeated_references_take_no_time():
-    laughs = [ARRAYS[0]]
+def test_repeated_references_are_fast():
+    nested = [ARRAYS[0]]
     for _ in range(40):
-        laughs = [laughs] * 10
+        nested = [nested] * 10
     start = time.perf_counter()
-    assert describe(parse_pickle(pickle.dumps(laughs), "f")) == "a list of 10"
+    assert describe(parse_pickle(pickle.dumps(nested), "f")) == "a list of 10"
     assert time.perf_counter() - start < 2
 
 
-def test_a_file_cut_off_anywhere():
+def test_file_truncated_anywhere_is_an_error():
     for protocol in PROTOCOLS:
         data = pickle.dumps([ARRAYS[:3], {"a": {1, 2}, "b": -(2**70)}], protocol)
         for end in range(len(data)):
@@ -300,11 +300,11 @@ def test_any_bytes_are_read_or_reported(parts):
         parse_pickle(b"".join(parts) + b".", "f")
 
 
-def test_paths_that_are_not_files(tmp_path):
-    for path, said in [(tmp_path / "gone", "does not exist"), (tmp_path, "is not a file")]:
-        with pytest.raises(DataError, match=said):
+def test_missing_file_folder_pipe_and_large_file_are_errors(tmp_path):
+    for path, message in [(tmp_path / "gone", "does not exist"), (tmp_path, "is not a file")]:
+        with pytest.raises(DataError, match=message):
             read_pickle(path)
-    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    os.mkfifo(tmp_path / "pipe")  # reading it would block forever
     with pytest.raises(DataError, match="is not a file"):
         read_pickle(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(pickle.dumps(b"x" * 100))
@@ -312,9 +312,9 @@ def test_paths_that_are_not_files(tmp_path):
         read_pickle(tmp_path / "large", largest=50)
 
 
-@pytest.mark.parametrize("value, said", [
+@pytest.mark.parametrize("value, message", [
     ("a" * 100, "'" + "a" * 37 + "'..."), (2**5000, "a number of more than 64 bits"), ([1] * 9, "a list of 9"), (1.5, "1.5"),
     (np.zeros((2, 3), np.uint8), r"an array of shape (2, 3) and dtype uint8"), (np.int8(3), "a int8"), (None, "None"),
 ])  # fmt: skip
-def test_values_are_described_in_messages(value, said):
-    assert describe(value) == said
+def test_values_are_described_in_messages(value, message):
+    assert describe(value) == message

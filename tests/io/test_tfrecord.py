@@ -1,4 +1,4 @@
-"""TFRecord files: TensorFlow reads ours, we read those of TensorFlow, and damage is reported."""
+"""TFRecord files are exchangeable with TensorFlow, and damage is reported."""
 import struct
 
 import pytest
@@ -13,7 +13,7 @@ RECORDS = [b"", b"a", b"123456789", bytes(range(256)) * 9]
 
 @pytest.fixture
 def path(tmp_path):
-    """A file of RECORDS."""
+    """A file with RECORDS."""
     with open(tmp_path / "a.tfrecord", "wb") as file:
         for data in RECORDS:
             write_record(file, data)
@@ -24,8 +24,8 @@ def read_all(path):
     return [read_record(path, offset, length) for offset, length in scan_records(path)]
 
 
-def test_the_bytes_of_a_record(tmp_path):
-    # the checksum of "123456789" is E3069283; rotated right by 15 and A282EAD8 added, of 32 bits
+def test_bytes_of_a_record(tmp_path):
+    # the CRC of "123456789" is E3069283; it is rotated right by 15, and A282EAD8 is added, in 32 bits
     rotated = (0xE3069283 >> 15) | (0xE3069283 << 17) & 0xFFFFFFFF
     assert rotated == 0x2507C60D and masked_crc32c(b"123456789") == (0x2507C60D + 0xA282EAD8) & 0xFFFFFFFF == 0xC78AB0E5
     with open(tmp_path / "a", "wb") as file:
@@ -40,18 +40,18 @@ def test_the_bytes_of_a_record(tmp_path):
     (bytes(range(31, -1, -1)), 0x113FDB5C),
 ])  # fmt: skip
 def test_checksums_of_rfc_3720(data, crc):
-    """Appendix B.4 of the RFC has the values of the CRC, of which the checksum is a rotation and a sum."""
+    """The values of the CRC are in appendix B.4 of the RFC; the checksum is the CRC rotated, plus a constant."""
     unmasked = (masked_crc32c(data) - 0xA282EAD8) & 0xFFFFFFFF
     assert ((unmasked >> 17) | (unmasked << 15)) & 0xFFFFFFFF == crc
 
 
 def test_records_are_read_as_written(path):
-    # 8 + 4 in front and 4 behind each
+    # 8 + 4 bytes before and 4 bytes after each
     assert scan_records(path) == [(12, 0), (28, 1), (45, 9), (70, 2304)]
     assert read_all(path) == RECORDS
 
 
-def test_tensorflow_reads_ours(path):
+def test_tensorflow_reads_our_files(path):
     tf = pytest.importorskip("tensorflow")
     assert [record.numpy() for record in tf.data.TFRecordDataset(str(path))] == RECORDS
 
@@ -64,26 +64,26 @@ def test_we_read_the_files_of_tensorflow(tmp_path):
     assert read_all(tmp_path / "b") == RECORDS
 
 
-def test_a_file_without_records(tmp_path):
+def test_file_without_records(tmp_path):
     (tmp_path / "a").touch()
     assert scan_records(tmp_path / "a") == []
 
 
-def test_a_missing_file(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match="gone cannot be read"):
         scan_records(tmp_path / "gone")
     with pytest.raises(DataError, match="gone cannot be read"):
         read_record(tmp_path / "gone", 12, 3)
 
 
-def test_damaged_data_are_reported_with_their_place(path):
+def test_damaged_data_are_reported_with_their_position(path):
     data = bytearray(path.read_bytes())
     data[47] ^= 1  # inside the third record
     path.write_bytes(data)
-    places = scan_records(path)
+    positions = scan_records(path)
     with pytest.raises(DataError, match="a.tfrecord: the record at byte 45 is damaged"):
-        read_record(path, *places[2])
-    assert read_record(path, *places[3]) == RECORDS[3]
+        read_record(path, *positions[2])
+    assert read_record(path, *positions[3]) == RECORDS[3]
 
 
 def test_a_damaged_length_is_reported(path):
@@ -95,15 +95,15 @@ def test_a_damaged_length_is_reported(path):
 
 
 @given(data=st.data())
-def test_a_cut_anywhere_gives_complete_records_or_an_error(tmp_path_factory, data):
+def test_file_truncated_anywhere_gives_complete_records_or_an_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "a"
     with open(path, "wb") as file:
         for record in RECORDS:
             write_record(file, record)
-    whole = path.read_bytes()
-    length = data.draw(st.integers(0, len(whole)))
-    path.write_bytes(whole[:length])
-    ends = [0, 16, 33, 58, len(whole)]
+    content = path.read_bytes()
+    length = data.draw(st.integers(0, len(content)))
+    path.write_bytes(content[:length])
+    ends = [0, 16, 33, 58, len(content)]
     if length in ends:
         assert read_all(path) == RECORDS[: ends.index(length)]
     else:
@@ -111,8 +111,8 @@ def test_a_cut_anywhere_gives_complete_records_or_an_error(tmp_path_factory, dat
             scan_records(path)
 
 
-def test_a_record_that_was_cut_off_after_the_scan(path):
-    places = scan_records(path)
+def test_record_truncated_after_the_scan_is_an_error(path):
+    positions = scan_records(path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match="ends inside the record at byte 70"):
-        read_record(path, *places[3])
+        read_record(path, *positions[3])

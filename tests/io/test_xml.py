@@ -1,4 +1,4 @@
-"""XML from elsewhere is read without entities."""
+"""Untrusted XML is read without entities."""
 import pytest
 
 from mrcnn.base.errors import DataError
@@ -23,13 +23,13 @@ def test_elements_and_text(tmp_path):
     ('<?xml version="1.0" encoding="klingon"?><a/>', "cannot be parsed as XML"),
     ("<a>" * 100_000, "cannot be parsed as XML"),
 ])  # fmt: skip
-def test_anything_but_plain_xml_is_refused(tmp_path, text, message):
+def test_everything_but_plain_xml_is_rejected(tmp_path, text, message):
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(DataError, match=f"a.xml {message}"):
         read_xml(tmp_path / "a.xml")
 
 
-def test_a_file_that_is_missing_or_too_large(tmp_path):
+def test_missing_or_too_large_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match="a.xml does not exist"):
         read_xml(tmp_path / "a.xml")
     with open(tmp_path / "a.xml", "wb") as file:

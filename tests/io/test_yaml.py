@@ -1,4 +1,4 @@
-"""YAML from elsewhere is read as text, lists and mappings."""
+"""Untrusted YAML is read as text, lists and mappings."""
 import pytest
 
 from mrcnn.base.errors import DataError
@@ -21,13 +21,13 @@ def test_values_stay_text(tmp_path):
     (b"word", "contains text"),
     (b"? [a]\n: b", "cannot be parsed as YAML"),
 ])  # fmt: skip
-def test_anything_but_plain_yaml_is_refused(tmp_path, text, message):
+def test_everything_but_plain_yaml_is_rejected(tmp_path, text, message):
     (tmp_path / "a.yaml").write_bytes(text)
     with pytest.raises(DataError, match=f"a.yaml.* {message}"):
         read_yaml(tmp_path / "a.yaml")
 
 
-def test_a_file_that_is_missing_or_too_large(tmp_path):
+def test_missing_or_too_large_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match="a.yaml does not exist"):
         read_yaml(tmp_path / "a.yaml")
     with open(tmp_path / "a.yaml", "wb") as file:

@@ -1,4 +1,4 @@
-"""The package's source as the layout tests see it: files, parsed trees, and who imports what."""
+"""The source of the package for the layout tests: files, parsed trees and imports."""
 import ast
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,7 +7,7 @@ from tests.shared_data import REPOSITORY
 
 PACKAGE = REPOSITORY / "mrcnn"
 
-# The packages and modules of the package from the ground up: each imports only what stands above it here.
+# The packages and modules in order of dependency: each imports only earlier ones.
 PARTS = (
     "base", "config", "geometry", "io", "datasets", "loading", "evaluation", "viz", "network", "weights", "inference",
     "training", "semantic", "tools", "utils", "visualize", "model", "parallel_model", "cli", "__main__",
@@ -16,14 +16,14 @@ PARTS = (
 # The classic module names, which nothing inside imports.
 FACADES = ("model", "utils", "visualize", "parallel_model")
 
-# Packages that work without Keras and any backend, but for KERAS_FILES in them.
+# Packages that work without Keras and a backend, except KERAS_FILES.
 NUMPY_PARTS = ("base", "config", "geometry", "io", "datasets", "loading", "evaluation", "viz", "semantic", "utils", "visualize")
 KERAS_FILES = ("semantic.training",)
 
 
 @dataclass(frozen=True)
 class Module:
-    """One source file: its dotted name below the package ("ops.nms", "" for the package), its path, text and tree."""
+    """A source file: its dotted name inside the package ("ops.nms", "" for the package), path, text and tree."""
 
     name: str
     path: object
@@ -38,8 +38,8 @@ class Module:
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module: full dotted name, line, whether it happens when the importing module is imported, and whether it
-    never happens: under `if TYPE_CHECKING`."""
+    """An imported module: full dotted name, line, whether it is imported when the importing module is, and whether it is
+    imported only for type checking."""
 
     target: str
     line: int
@@ -49,15 +49,15 @@ class Import:
 
 @lru_cache(maxsize=1)
 def modules():
-    """Return every Module of the package, in the order of their paths."""
-    found = []
+    """Return every Module of the package, ordered by path."""
+    result = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
         if parts[-1] == "__init__":
             parts.pop()
         text = path.read_text(encoding="utf-8")
-        found.append(Module(".".join(parts), path, text, ast.parse(text, str(path))))
-    return tuple(found)
+        result.append(Module(".".join(parts), path, text, ast.parse(text, str(path))))
+    return tuple(result)
 
 
 def imports(module):
@@ -67,7 +67,7 @@ def imports(module):
     for_types = {id(node) for outer in ast.walk(module.tree)
                  if isinstance(outer, ast.If) and getattr(outer.test, "id", "") == "TYPE_CHECKING"
                  for node in ast.walk(outer)}  # fmt: skip
-    found = []
+    result = []
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
@@ -76,8 +76,8 @@ def imports(module):
             targets = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
-        found += [Import(target, node.lineno, id(node) not in inside, id(node) in for_types) for target in targets]
-    return found
+        result += [Import(target, node.lineno, id(node) not in inside, id(node) in for_types) for target in targets]
+    return result
 
 
 def _absolute(module, node):

@@ -1,11 +1,11 @@
-"""Functions that fit on a screen, and a docstring for each public name. `make lint` warns of long files."""
+"""Functions fit on a screen, and public names have docstrings and types. `make lint` warns about long files."""
 import ast
 
 from tests.layout.source import modules
 
 MAX_FUNCTION_LINES = 80
 
-# Methods whose contract is Keras' own; a layer says what its `call` does in the docstring of the class.
+# Methods whose contract is defined by Keras. The docstring of a layer says what its `call` does.
 KERAS_METHODS = {
     "build", "call", "get_config", "from_config", "compute_mask", "compute_output_shape", "compute_output_spec",
     "compute_loss", "train_step", "test_step", "predict_step", "metrics", "set_model", "set_params",
@@ -15,7 +15,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _code_lines(function):
-    """The lines of a function without its docstring: contracts in words are welcome to be long."""
+    """Count the lines of a function without its docstring, which may be long."""
     lines = function.end_lineno - function.lineno + 1
     if ast.get_docstring(function) is not None:
         first = function.body[0]
@@ -23,7 +23,7 @@ def _code_lines(function):
     return lines
 
 
-def test_a_function_fits_on_a_screen():
+def test_functions_fit_on_a_screen():
     functions = [(module, node) for module in modules() for node in ast.walk(module.tree)
                  if isinstance(node, FUNCTIONS)]  # fmt: skip
     long = [f"{module.path}:{node.lineno} {node.name}: {lines} lines" for module, node in functions
@@ -49,7 +49,7 @@ def _undocumented(module):
                     yield f"{module.path}:{method.lineno} {node.name}.{method.name}"
 
 
-def test_public_things_have_docstrings():
+def test_public_names_have_docstrings():
     missing = [what for module in modules() for what in _undocumented(module)]
     assert not missing, "\n".join(missing)
 
@@ -63,7 +63,7 @@ def _untyped(module):
             named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
             bare = [a.arg for a in named if a is not None and a.annotation is None and a.arg not in ("self", "cls")]
             if bare or function.returns is None:
-                yield f"{module.path}:{function.lineno} {function.name}: {', '.join(bare) or 'what it returns'}"
+                yield f"{module.path}:{function.lineno} {function.name}: {', '.join(bare) or 'return value'}"
 
 
 def test_public_functions_are_typed():

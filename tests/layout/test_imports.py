@@ -1,4 +1,4 @@
-"""What loads when a module is imported, seen in a fresh interpreter."""
+"""Packages that are loaded when a module is imported in a new interpreter."""
 import os
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from tests.layout.source import KERAS_FILES, NUMPY_PARTS, modules
 from tests.shared_data import REPOSITORY
 
-# Run as `python -c SCRIPT BLOCKED MODULE...`: import each module where the packages in BLOCKED (a,b,c) cannot be.
+# Run as `python -c SCRIPT BLOCKED MODULE...`: import each module while the packages in BLOCKED (a,b,c) cannot be imported.
 SCRIPT = """
 import importlib, sys
 blocked, names = set(sys.argv[1].split(",")), sys.argv[2:]
@@ -24,7 +24,7 @@ print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
 
 
 def _import(names, blocked, **env):
-    """Import `names` in a new interpreter that lacks `blocked`; return the top-level packages then loaded."""
+    """Import `names` in a new interpreter without `blocked`, and return the loaded top-level packages."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, ",".join(blocked), *names],
         cwd=REPOSITORY, env={**os.environ, **env}, capture_output=True, text=True, timeout=300,
@@ -37,14 +37,14 @@ def _names(keep):
     return [f"mrcnn.{module.name}".rstrip(".") for module in modules() if keep(module)]
 
 
-def test_numpy_parts_import_where_keras_is_absent():
+def test_numpy_packages_can_be_imported_without_keras():
     names = _names(lambda module: not module.name or module.part in NUMPY_PARTS and module.name not in KERAS_FILES)
     assert {"mrcnn", "mrcnn.config", "mrcnn.utils", "mrcnn.visualize", "mrcnn.geometry.boxes"} <= set(names)
     loaded = _import(names, ("keras", "tensorflow", "jax", "jaxlib", "torch"))
     assert "imgaug" not in loaded, "imgaug takes seconds to import: import it where it is used"
 
 
-def test_everything_imports_where_tensorflow_is_absent():
+def test_everything_can_be_imported_without_tensorflow():
     pytest.importorskip("jax")
     names = _names(lambda module: not module.name.endswith("__main__"))
     assert "mrcnn.model" in names
@@ -52,7 +52,7 @@ def test_everything_imports_where_tensorflow_is_absent():
     assert "keras" in loaded
 
 
-def test_importing_the_package_or_the_command_line_loads_nothing_heavy():
+def test_importing_the_package_or_the_command_line_imports_no_heavy_package():
     heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "cv2", "skimage", "matplotlib", "pycocotools", "h5py"}
     assert not heavy & _import(["mrcnn"], ())
     assert not heavy & _import(["mrcnn.cli", "mrcnn.cli.main"], ())

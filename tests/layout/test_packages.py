@@ -1,15 +1,15 @@
-"""The packages form a DAG: what a module may import, read from the source without running it."""
+"""The packages form a DAG. Imports are read from the source, without running it."""
 from tests.layout.source import FACADES, KERAS_FILES, NUMPY_PARTS, PARTS, imports, modules
 
 BACKENDS = ("tensorflow", "jax", "jaxlib", "torch")
 
-# Files that exist for one backend and may import it at their top.
+# Files for a single backend, which may import it at the top.
 BACKEND_FILES = ()
 
-# NumPy modules that make something for one backend import it inside the function that makes it; the facades do so too.
+# NumPy modules for a single backend, which import it inside a function. The facades do so too.
 LATE_BACKEND_FILES = ("datasets.panoptic.pipeline",)
 
-# Parts that read a Config. All others take explicit arguments.
+# Packages that read a Config. All others take explicit arguments.
 READ_CONFIG = ("config", "training", "tools", *FACADES, "cli")
 
 PRIVATE_KERAS_NAMES = (
@@ -23,15 +23,15 @@ def _where(module, imported):
 
 
 def _ours(imported):
-    """The dotted name of an import below `mrcnn`; "" for other packages."""
+    """Return the dotted name of an import inside `mrcnn`; "" for other packages."""
     return imported.target.removeprefix("mrcnn.") if imported.target.startswith("mrcnn.") else ""
 
 
-def test_every_part_of_the_package_has_a_place():
+def test_every_package_is_listed():
     assert {module.part for module in modules()} - {""} == set(PARTS)
 
 
-def test_a_package_imports_only_what_stands_above_it():
+def test_packages_import_only_earlier_packages():
     wrong = []
     for module in modules():
         for imported in imports(module):
@@ -41,19 +41,19 @@ def test_a_package_imports_only_what_stands_above_it():
     assert not wrong, "\n".join(wrong)
 
 
-def test_modules_import_one_another_in_no_circle():
+def test_imports_have_no_cycle():
     names = {module.name for module in modules() if module.name}
-    # A package's __init__ hands on names of its modules: not an arrow from the package to itself.
+    # The __init__ of a package re-exports names of its modules, which is not an edge of the graph.
     graph = {
         module.name: {_ours(i) for i in imports(module) if not i.for_types} & names - {module.name}
         for module in modules() if module.name and module.path.name != "__init__.py"
     }  # fmt: skip
     while free := {name for name, targets in graph.items() if not targets & graph.keys()}:
         graph = {name: targets for name, targets in graph.items() if name not in free}
-    assert not graph, f"these modules are in a circle, or import from one: {sorted(graph)}"
+    assert not graph, f"these modules are part of an import cycle, or import from one: {sorted(graph)}"
 
 
-def test_no_inner_module_imports_a_facade():
+def test_only_the_command_line_imports_facades():
     wrong = [_where(module, imported) for module in modules() if module.part not in (*FACADES, "cli")
              for imported in imports(module) if _ours(imported).split(".")[0] in FACADES]  # fmt: skip
     assert not wrong, "\n".join(wrong)
@@ -66,24 +66,24 @@ def test_numpy_packages_do_not_import_keras():
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_backend_is_imported_at_the_top_of_a_module():
-    found = [(module, imported) for module in modules() if module.name not in BACKEND_FILES
+def test_no_backend_is_imported_at_the_top_level():
+    pairs = [(module, imported) for module in modules() if module.name not in BACKEND_FILES
              for imported in imports(module) if imported.at_import]  # fmt: skip
-    wrong = [_where(*pair) for pair in found if pair[1].target.split(".")[0] in BACKENDS]
+    wrong = [_where(*pair) for pair in pairs if pair[1].target.split(".")[0] in BACKENDS]
     assert not wrong, "\n".join(wrong)
 
 
-def test_keras_is_used_by_its_public_names():
+def test_only_public_names_of_keras_are_used():
     wrong = [f"{module.path}: {name}" for module in modules() for name in PRIVATE_KERAS_NAMES if name in module.text]
     assert not wrong, "\n".join(wrong)
 
 
-def test_only_training_and_what_stands_below_it_reads_config():
+def test_only_training_and_later_packages_read_config():
     wrong = [_where(module, imported) for module in modules() if module.part not in READ_CONFIG
              for imported in imports(module) if _ours(imported).split(".")[0] == "config"]  # fmt: skip
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_package_itself_imports_nothing():
+def test_package_init_imports_nothing():
     (package,) = [module for module in modules() if not module.name]
     assert imports(package) == []

@@ -1,4 +1,4 @@
-"""The files around the package: bounded dependencies, and a test run that cannot pass by doing nothing."""
+"""Files around the package: dependencies are bounded, and CI cannot pass without running tests."""
 import ast
 import os
 import re
@@ -36,7 +36,7 @@ def test_every_dependency_has_a_lower_and_an_upper_bound():
     ],
 )
 def test_ci_passes_only_when_tests_ran_and_passed(tmp_path, last_line, status, passes):
-    """A script takes the place of `make`: `make test` prints a summary and exits with a status."""
+    """`make` is replaced by a script whose `make test` prints a summary and exits with a status."""
     make = tmp_path / "make"
     make.write_text(f"#!/bin/sh\n[ $1 = lint ] && exit 0\necho first\necho '{last_line}'\nexit {status}\n")
     make.chmod(make.stat().st_mode | stat.S_IXUSR)

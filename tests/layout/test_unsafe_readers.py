@@ -1,11 +1,11 @@
-"""No data file runs: only `mrcnn.io.pickles` reads pickles, and nothing evaluates text as code."""
+"""No code from data files is executed: only `mrcnn.io.pickles` reads pickles, and no text is evaluated as code."""
 import ast
 
 import pytest
 
 from tests.shared_data import REPOSITORY
 
-# modules whose readers run what a file says, or import what it names
+# modules whose readers execute code from a file, or import modules that it names
 UNSAFE_MODULES = {"cPickle", "_pickle", "dill", "jsonpickle", "joblib", "marshal", "shelve", "skops"}
 # the names of pickle and cloudpickle that may be used
 PICKLES = ("pickle", "cloudpickle")
@@ -18,7 +18,7 @@ SAFE_LOADERS = {"yaml.BaseLoader", "yaml.SafeLoader", "yaml.CBaseLoader", "yaml.
 
 
 class Source:
-    """A source text with the full names of what it imports, so that `np.load` is known to be `numpy.load`."""
+    """Source code with the full names of its imports, so that `np.load` is recognised as `numpy.load`."""
 
     def __init__(self, text):
         self.nodes = list(ast.walk(ast.parse(text)))
@@ -31,13 +31,13 @@ class Source:
                 self.names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
 
     def full(self, node):
-        """The dotted name of an expression, "" for one that is not a name."""
+        """Return the dotted name of an expression; "" if it is not a name."""
         if isinstance(node, ast.Attribute):
             return f"{self.full(node.value)}.{node.attr}"
         return self.names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
 
     def findings(self):
-        """List (line, what) of all that could run a data file."""
+        """Return a list of (line, name) of everything that could execute a data file."""
         kinds = {ast.Import: self._import, ast.ImportFrom: self._import, ast.Name: self._name, ast.Attribute: self._name,
                  ast.Call: self._call}  # fmt: skip
         return [(node.lineno, what) for node in self.nodes if type(node) in kinds for what in kinds[type(node)](node)]
@@ -59,15 +59,15 @@ class Source:
             yield full
 
     def _call(self, node):
-        full, words = self.full(node.func), {word.arg: word.value for word in node.keywords}
-        constants = {name: value.value if isinstance(value, ast.Constant) else ... for name, value in words.items()}
+        full, keywords = self.full(node.func), {word.arg: word.value for word in node.keywords}
+        constants = {name: value.value if isinstance(value, ast.Constant) else ... for name, value in keywords.items()}
         if constants.get("allow_pickle") not in (None, False) or full == "numpy.load" and len(node.args) > 2:
             yield f"{full} with allow_pickle"
         if full == "torch.load" and constants.get("weights_only") is not True:
             yield "torch.load without weights_only=True"
         if full.endswith("load_model") and constants.get("safe_mode") not in (None, True):
             yield f"{full} with safe_mode"
-        if full in ("yaml.load", "yaml.load_all") and not self._is_safe(words.get("Loader")):
+        if full in ("yaml.load", "yaml.load_all") and not self._is_safe(keywords.get("Loader")):
             yield f"{full} without a safe Loader"
 
     def _is_safe(self, loader):
@@ -76,7 +76,7 @@ class Source:
         return loader is not None and self.full(loader) in SAFE_LOADERS | own
 
 
-def test_no_module_runs_a_data_file():
+def test_no_module_executes_a_data_file():
     folders = ("mrcnn", "samples", "benchmarks", "notebooks")
     files = sorted(path for folder in folders for path in (REPOSITORY / folder).rglob("*.py"))
     assert len(files) > 50

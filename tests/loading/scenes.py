@@ -1,4 +1,4 @@
-"""A small data set as users write theirs: images in memory, and only `load_mask` overridden."""
+"""A small data set like those of users: images in memory, and only `load_mask` overridden."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from mrcnn.datasets.dataset import Dataset
 
 
 class Scenes(Dataset):
-    """Images of 40 x 60 (height, width), each with the rectangles that it was added with."""
+    """Images of 40 x 60 (height, width) with the rectangles given to `add`."""
 
     def add(self, rectangles, height=40, width=60, source="scenes", **kwargs):
-        """Add an image. Args: rectangles: list of (class_id, y1, x1, y2, x2)."""
+        """Add an image with rectangles, a list of (class_id, y1, x1, y2, x2)."""
         number = len(self.image_info)
         self.add_image(source, number, f"{number}.png", rectangles=rectangles, size=(height, width), **kwargs)
         return self
 
     def load_image(self, image_id):
-        """Draw the rectangles in the grey of 50 times their class."""
+        """Draw the rectangles in grey, with 50 times their class id as value."""
         info = self.image_info[image_id]
         image = np.full((*info["size"], 3), 10, np.uint8)
         for class_id, y1, x1, y2, x2 in info["rectangles"]:
@@ -34,7 +34,7 @@ class Scenes(Dataset):
 
 
 def scenes(*images, cls=Scenes):
-    """Make a prepared data set of classes red, green, blue. Args: images: a list of rectangles each."""
+    """Return a prepared data set with the classes red, green and blue, given the rectangles of each image."""
     dataset = cls()
     for class_id, name in enumerate(("red", "green", "blue"), start=1):
         dataset.add_class("scenes", class_id, name)

@@ -38,15 +38,15 @@ def test_masks_stay_on_their_objects(augmentation, seed):
     np.testing.assert_array_equal(boxes, extract_bboxes(np.moveaxis(masks, 0, -1)))
 
 
-def test_a_quarter_turn_turns_image_and_masks():
-    # the classic code turned the image and not its masks
+def test_quarter_turn_rotates_image_and_masks():
+    # the classic code rotated the image, but not its masks
     image, _, class_ids, _, masks = sample(iaa.Rot90(1))
     for i, class_id in enumerate(class_ids):
         drawn = np.abs(image[:, :, 0].astype(int) - 50 * class_id) < 30
         assert (drawn & masks[i]).sum() / (drawn | masks[i]).sum() > 0.9
 
 
-def test_augmenters_that_change_values_leave_masks_alone():
+def test_augmenters_that_change_values_do_not_change_masks():
     plain = sample(None)
     noisy = sample(iaa.Sequential([iaa.Multiply(0.3), iaa.GaussianBlur(2.0), iaa.Add(40), iaa.Invert(1.0)]))
     assert (plain[0] != noisy[0]).mean() > 0.9
@@ -54,7 +54,7 @@ def test_augmenters_that_change_values_leave_masks_alone():
         np.testing.assert_array_equal(plain[i], noisy[i])
 
 
-def test_the_seed_alone_decides():
+def test_augmentation_depends_on_the_seed_only():
     augmentation = iaa.Sequential([iaa.Affine(rotate=(-45, 45)), iaa.AdditiveGaussianNoise(scale=(0, 50))])
     first, again, other = sample(augmentation, 5), sample(augmentation, 5), sample(augmentation, 6)
     for a, b in zip(first, again, strict=True):
@@ -62,7 +62,7 @@ def test_the_seed_alone_decides():
     assert (first[0] != other[0]).any()
 
 
-def test_objects_that_leave_the_image_are_left_out():
+def test_objects_that_leave_the_image_are_dropped():
     *_, class_ids, boxes, masks = sample(iaa.Affine(translate_px={"y": 70}), settings=SETTINGS)
     assert class_ids.tolist() == [1] and len(boxes) == 1 and masks.shape == (1, 28, 28)
     assert len(sample(iaa.Affine(translate_px={"y": 500}))[2]) == 0
@@ -104,13 +104,13 @@ def test_a_flipped_image_equals_the_reversed_view(flips, dtype, shape):
 
 def test_flips_happen_with_their_probability():
     drawn = [RandomFlip(0.3, 0.0).draw(np.random.default_rng(seed)) for seed in range(400)]
-    assert sum(across for _, across in drawn) == pytest.approx(120, abs=40)
-    assert not any(along for along, _ in drawn)
+    assert sum(horizontal for _, horizontal in drawn) == pytest.approx(120, abs=40)
+    assert not any(vertical for vertical, _ in drawn)
 
 
-def test_more_masks_than_a_map_has_bits():
+def test_more_masks_than_bits_in_a_map():
     rectangles = [(1 + i % 3, i, i, i + 8, i + 9) for i in range(30)]
     plain = make_sample(scenes(rectangles), 0, FULL)
-    turned = make_sample(scenes(rectangles), 0, FULL, iaa.Sequential([iaa.Fliplr(1.0)]), np.random.default_rng(0))
-    np.testing.assert_array_equal(turned[4], plain[4][:, :, ::-1])
-    assert turned[2].tolist() == plain[2].tolist()
+    flipped = make_sample(scenes(rectangles), 0, FULL, iaa.Sequential([iaa.Fliplr(1.0)]), np.random.default_rng(0))
+    np.testing.assert_array_equal(flipped[4], plain[4][:, :, ::-1])
+    assert flipped[2].tolist() == plain[2].tolist()

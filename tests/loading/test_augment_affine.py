@@ -18,14 +18,14 @@ SIZES = {
 
 
 class Outlined(Scenes):
-    """The rectangles, with a corner cut off, as polygons."""
+    """The rectangles as polygons, with a corner cut off."""
 
     def load_image(self, image_id):
         image = super().load_image(image_id)
         return image + np.indices(image.shape[:2]).sum(axis=0)[:, :, None].astype(np.uint8) // 8
 
     def load_instances(self, image_id):
-        """Give each rectangle as two polygons, a triangle at its upper left and the rest of its lower half."""
+        """Return each rectangle as two polygons: a triangle at its upper left, and its lower half."""
         masks, class_ids = [], []
         for class_id, y1, x1, y2, x2 in self.image_info[image_id]["rectangles"]:
             middle = (y1 + y2) / 2
@@ -46,12 +46,12 @@ def large(cls):
 
 
 def both_ways(dataset, settings, augmentation, seed, monkeypatch):
-    """The sample made from outlines, and from drawn masks."""
+    """Return the sample made from outlines, and the one made from drawn masks."""
     assert is_affine(augmentation)
-    short = make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
+    from_outlines = make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
     with monkeypatch.context() as patched:
         patched.setattr(sample_module, "is_affine", lambda augmentation: False)
-        return short, make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
+        return from_outlines, make_sample(dataset, 0, settings, augmentation, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("cls", [Outlined, Large])
@@ -68,15 +68,15 @@ def both_ways(dataset, settings, augmentation, seed, monkeypatch):
 @pytest.mark.parametrize("seed", range(5))
 def test_moved_outlines_equal_warped_masks(cls, mode, augmentation, seed, monkeypatch):
     dataset, settings = large(cls), SIZES[mode]
-    short, plain = both_ways(dataset, settings, augmentation, seed, monkeypatch)
-    np.testing.assert_array_equal(short[0], plain[0])  # exactly the same image
-    np.testing.assert_array_equal(short[1], plain[1])
-    assert short[2].tolist() == plain[2].tolist()
-    # the box of an outline holds its tips, which may be too thin to have a pixel
-    assert np.abs(short[3] - extract_bboxes(np.moveaxis(short[4], 0, -1))).max(initial=0) <= 3
-    assert np.abs(short[3] - plain[3]).max(initial=0) <= 3
-    for a, b in zip(short[4], plain[4], strict=True):
-        # a pixel along the edge, and no more
+    from_outlines, from_masks = both_ways(dataset, settings, augmentation, seed, monkeypatch)
+    np.testing.assert_array_equal(from_outlines[0], from_masks[0])  # exactly the same image
+    np.testing.assert_array_equal(from_outlines[1], from_masks[1])
+    assert from_outlines[2].tolist() == from_masks[2].tolist()
+    # the box of an outline includes its tips, which may be too thin to cover a pixel
+    assert np.abs(from_outlines[3] - extract_bboxes(np.moveaxis(from_outlines[4], 0, -1))).max(initial=0) <= 3
+    assert np.abs(from_outlines[3] - from_masks[3]).max(initial=0) <= 3
+    for a, b in zip(from_outlines[4], from_masks[4], strict=True):
+        # at most one pixel along the edge
         edge = 2 * (np.diff(b, axis=0).sum() + np.diff(b, axis=1).sum()) + 8
         assert (a ^ b).sum() <= edge
         assert (a & b).sum() >= 0.9 * (a | b).sum() or b.sum() < 2000
@@ -86,13 +86,13 @@ def test_moved_outlines_equal_warped_masks(cls, mode, augmentation, seed, monkey
 def test_mini_masks_are_drawn_from_moved_outlines(cls, monkeypatch):
     settings = SampleSettings("square", min_dim=256, max_dim=512, mini_mask_shape=(28, 28), num_classes=4)
     augmentation = iaa.Affine(rotate=25)
-    short, plain = both_ways(large(cls), settings, augmentation, 0, monkeypatch)
-    assert short[4].shape == plain[4].shape == (4, 28, 28) and short[4].dtype == bool
-    assert ((short[4] ^ plain[4]).mean(axis=(1, 2)) < 0.04).all()
+    from_outlines, from_masks = both_ways(large(cls), settings, augmentation, 0, monkeypatch)
+    assert from_outlines[4].shape == from_masks[4].shape == (4, 28, 28) and from_outlines[4].dtype == bool
+    assert ((from_outlines[4] ^ from_masks[4]).mean(axis=(1, 2)) < 0.04).all()
 
 
 def test_a_quarter_turn_by_hand():
-    # 64 x 64, nothing to pad or scale: (y, x) goes to (x, 63 - y) in whole pixels
+    # 64 x 64, without padding or scaling: (y, x) moves to (x, 63 - y) in whole pixels
     dataset = scenes()
     dataset.add([(1, 10, 20, 16, 50)], height=64, width=64)
     dataset.prepare()
@@ -103,20 +103,20 @@ def test_a_quarter_turn_by_hand():
     np.testing.assert_array_equal(image[:, :, 0] == 50, masks[0])
 
 
-def test_parts_that_a_crop_cut_off_do_not_come_back():
-    """A crop shows a part of an object; rotating it shows no more of it."""
+def test_rotation_does_not_restore_cropped_parts():
+    """A crop contains a part of an object; after rotation it contains no more of it."""
     settings = SIZES["crop"]
     for cls in (Outlined, Large):
         for seed in range(4):
-            plain = make_sample(large(cls), 0, settings, None, np.random.default_rng(seed))
-            turned = make_sample(large(cls), 0, settings, iaa.Affine(rotate=90), np.random.default_rng(seed))
-            assert turned[4].sum() == pytest.approx(plain[4].sum(), rel=0.01)
+            from_masks = make_sample(large(cls), 0, settings, None, np.random.default_rng(seed))
+            rotated = make_sample(large(cls), 0, settings, iaa.Affine(rotate=90), np.random.default_rng(seed))
+            assert rotated[4].sum() == pytest.approx(from_masks[4].sum(), rel=0.01)
 
 
 @pytest.mark.parametrize(("augmentation", "expected"), [
     (iaa.Affine(rotate=10), True),
     (iaa.Sequential([iaa.Fliplr(0.5), iaa.Sometimes(0.5, iaa.GaussianBlur(1.0), iaa.Affine(scale=2))]), True),
-    (iaa.Sequential([iaa.Affine(scale=2), iaa.Affine(scale=0.5)]), False),  # the border of the first is the second's
+    (iaa.Sequential([iaa.Affine(scale=2), iaa.Affine(scale=0.5)]), False),  # the border of the first affects the second
     (iaa.Sequential([iaa.Dropout2d(0.5)]), False),
     (iaa.PiecewiseAffine(0.01), False),
     (iaa.Sequential([iaa.CropAndPad(percent=0.1)]), False),

@@ -40,7 +40,7 @@ def test_arrays_with_rois_and_head_targets():
         ((3, 20, 28, 28, 4), "float32"),
     ]
     rois, (class_ids, deltas, masks) = inputs[8], outputs
-    # a third positive: not none of them, and targets that are not all zero
+    # a third is positive, and the targets are not all zero
     assert (class_ids > 0).sum(axis=(1, 2)).tolist() == [6, 6, 6]
     assert all(d.any() for d in deltas) and all(m.any() for m in masks)
     overlaps = compute_overlaps(rois[0], inputs[5][0][:1])[:, 0]
@@ -63,7 +63,7 @@ def test_every_pass_has_each_image_once_in_a_new_order():
     assert all(sorted(p) == list(range(6)) for p in passes) and len(set(map(tuple, passes))) > 1
 
 
-def test_broken_and_empty_images_are_left_out():
+def test_broken_and_empty_images_are_skipped():
     class Faulty(Scenes):
         def load_image(self, image_id):
             if image_id == 1:

@@ -1,4 +1,4 @@
-"""The stages of a sample are those of the loader and the generator."""
+"""The inspected stages of a sample agree with the loader and the generator."""
 import numpy as np
 import pytest
 
@@ -60,7 +60,7 @@ def stages(settings):
     return training_stages(Boxes(), 0, settings, random_rois=300)
 
 
-def test_the_sample_is_resized_and_padded(stages):
+def test_sample_is_resized_and_padded(stages):
     assert stages.image.shape == (128, 128, 3) and stages.image_meta[7:11].tolist() == [32, 0, 96, 128]
     assert stages.boxes.tolist() == [[42, 20, 62, 60], [62, 80, 92, 110]] and stages.class_ids.tolist() == [1, 2]
     full = stages.full_masks()
@@ -76,7 +76,7 @@ def test_anchors_are_grouped_by_their_overlap(stages, settings):
     assert len(neutral) == ((best >= 0.3) & (stages.rpn_match == 0)).sum() > 0 and neutral.min() >= 0.3
 
 
-def test_the_targets_lead_to_the_objects(stages):
+def test_targets_lead_to_the_objects(stages):
     for refined in (stages.refined_anchors, stages.refined_rois[stages.roi_class_ids > 0]):
         distance = np.abs(refined[:, None] - stages.boxes).max(axis=2)  # [n, N]
         assert len(refined) and distance.min(axis=1).max() < 0.01
@@ -86,7 +86,7 @@ def test_the_targets_lead_to_the_objects(stages):
 
 
 def test_a_third_of_the_rois_is_positive(stages):
-    assert stages.positive_fraction == 6 / 20  # the whole part of 0.33 * 20
+    assert stages.positive_fraction == 6 / 20  # 0.33 * 20, rounded down
     assert stages.unique_fraction == len({tuple(roi) for roi in stages.rois}) / 20
     assert (stages.roi_class_ids > 0).tolist() == [True] * 6 + [False] * 14  # positive ones first
 
@@ -97,13 +97,13 @@ def test_an_image_without_objects_has_no_positives(settings):
     assert empty.full_masks().shape == (128, 128, 0) and len(empty.negative_anchors) == 64
 
 
-def test_a_sample_depends_on_its_seed_alone(settings):
+def test_sample_depends_on_its_seed_only(settings):
     first, again, other = (training_stages(Boxes(), 0, settings, random_rois=50, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.rois, again.rois)
     assert (first.rois != other.rois).any()
 
 
-def test_shares_over_images_leave_out_what_training_leaves_out(settings):
+def test_positive_fractions_skip_the_images_that_training_skips(settings):
     calls = []
     fractions = positive_roi_fractions(Boxes(), settings, random_rois=300, progress=lambda *at: calls.append(at))
     assert fractions.image_ids == [0] and fractions.fractions == [0.3] and fractions.mean == 0.3
@@ -120,8 +120,8 @@ def test_describe_array():
     assert describe_array("none", np.zeros((0, 4))).split() == ["none", "shape:", "(0,", "4)", "min:", "max:", "float64"]
 
 
-def test_the_default_configuration_on_photographs():
-    """The known numbers of anchors and the shapes of a batch on COCO."""
+def test_default_configuration_has_known_shapes_on_photographs():
+    """The numbers of anchors and the shapes of a batch on COCO are known from the classic code."""
     from mrcnn.datasets.catalog import open_dataset
 
     dataset = open_dataset(shared_path("data/tiny_coco"), "coco", "val")
@@ -132,8 +132,8 @@ def test_the_default_configuration_on_photographs():
     assert lines[0].split() == "anchors shape: (261888, 4) min: -362.03867 max: 1322.03867 float64".split()
     assert lines[5] == "level 4:     768 anchors of 512 pixels on a map of 16 x 16, 64 pixels a cell"
     inputs, outputs = next(make_generator(dataset, config, random_rois=2000, batch_size=4, detection_targets=True))
-    found = {line.split()[0]: line.split("shape: ")[1].split("  ")[0] for line in describe_batch(inputs, outputs).splitlines()}
-    assert found == {
+    shapes = {line.split()[0]: line.split("shape: ")[1].split("  ")[0] for line in describe_batch(inputs, outputs).splitlines()}
+    assert shapes == {
         "images": "(4, 1024, 1024, 3)", "image_meta": "(4, 93)", "rpn_match": "(4, 261888, 1)", "rpn_bbox": "(4, 256, 4)",
         "gt_class_ids": "(4, 100)", "gt_boxes": "(4, 100, 4)", "gt_masks": "(4, 56, 56, 100)", "rpn_rois": "(4, 2000, 4)",
         "rois": "(4, 200, 4)", "mrcnn_class_ids": "(4, 200, 1)", "mrcnn_bbox": "(4, 200, 81, 4)",

@@ -26,7 +26,7 @@ def loader_of(dataset, batch_size=2, sample=SAMPLE, target=TARGET, **kwargs):
 
 
 def many(count=7, cls=Scenes):
-    """Images that can be told apart: number i has its object i pixels further to the right."""
+    """Return distinguishable images: the object of image i is i pixels further to the right."""
     return scenes(*[[(1 + i % 3, 5, i, 25, i + 20)] for i in range(count)], cls=cls)
 
 
@@ -53,13 +53,13 @@ def test_a_batch_by_hand():
         assert not deltas[row, num_positive:].any()
     assert class_ids.dtype == np.int32 and class_ids.tolist() == [[1, -2, 0, 0, 0]] * 2
     assert boxes.dtype == np.int32 and boxes.shape == (2, 5, 4)
-    # 40 x 60 in 64 x 64: as it is, 12 down and 2 to the right
+    # 40 x 60 in 64 x 64: not scaled, shifted 12 down and 2 to the right
     assert boxes[0].tolist() == [[17, 12, 37, 52], [42, 2, 52, 22], [0] * 4, [0] * 4, [0] * 4]
     assert masks.shape == (2, 5, 14, 14) and masks.dtype == bool
     assert masks[:, :2].all() and not masks[:, 2:].any()
 
 
-def test_one_pass_shows_every_image_once():
+def test_every_image_is_used_once_per_pass():
     loader = loader_of(many(7), batch_size=3)
     assert len(loader) == 3
     batches = [loader[i] for i in range(3)]
@@ -67,21 +67,21 @@ def test_one_pass_shows_every_image_once():
     assert sorted(sum(map(ids, batches), [])) == list(range(7))
 
 
-def test_the_last_batch_is_padded_with_rows_that_no_loss_counts():
-    whole, last = (loader_of(many(3), batch_size=2, shuffle=False)[step] for step in (0, 1))
-    assert [array.shape for array in last] == [array.shape for array in whole]
-    assert [array.dtype for array in last] == [array.dtype for array in whole]
+def test_last_batch_is_padded_with_rows_that_losses_ignore():
+    full, last = (loader_of(many(3), batch_size=2, shuffle=False)[step] for step in (0, 1))
+    assert [array.shape for array in last] == [array.shape for array in full]
+    assert [array.dtype for array in last] == [array.dtype for array in full]
     images, metas, *targets = last
     np.testing.assert_array_equal(images[0], images[1])
     assert metas[0, 12:].any() and not metas[1, 12:].any() and metas[1, :12].tolist() == metas[0, :12].tolist()
     assert all(array[0].any() and not array[1].any() for array in targets)
-    # the row of the image itself is not changed
-    alone = loader_of(many(3), batch_size=1, shuffle=False)[2]
-    for array, expected in zip(last, alone, strict=True):
+    # the row of the image is not changed
+    unpadded = loader_of(many(3), batch_size=1, shuffle=False)[2]
+    for array, expected in zip(last, unpadded, strict=True):
         np.testing.assert_array_equal(array[:1], expected)
 
 
-def test_each_pass_has_its_own_order_and_the_same_each_time():
+def test_each_pass_has_a_reproducible_order():
     loader = loader_of(many(7), batch_size=7)
     orders = [ids(loader[i]) for i in range(4)]
     assert all(sorted(order) == list(range(7)) for order in orders)
@@ -90,13 +90,13 @@ def test_each_pass_has_its_own_order_and_the_same_each_time():
     assert orders != [ids(loader_of(many(7), batch_size=7, seed=1)[i]) for i in range(4)]
 
 
-def test_without_shuffling_the_order_is_that_of_the_data_set():
+def test_order_without_shuffling_is_that_of_the_data_set():
     loader = loader_of(many(5), batch_size=2, shuffle=False)
     assert [ids(loader[i]) for i in range(6)] == [[0, 1], [2, 3], [4]] * 2
 
 
-def test_a_batch_is_a_function_of_seed_and_step_alone():
-    """A loader that ignores its index, or keeps a state, fails here."""
+def test_batch_depends_on_seed_and_step_only():
+    """Fails for a loader that ignores its index or has a state."""
     crop = SampleSettings("crop", min_dim=32, mini_mask_shape=(14, 14), num_classes=4)
     settings = dict(sample=crop, augmentation=RandomFlip(0.5, 0.5), seed=3, keep_empty=True)
     forwards = [loader_of(many(), **settings)[i] for i in range(8)]
@@ -109,11 +109,11 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     copied = pickle.loads(pickle.dumps(loader))
     assert all(same(a, copied[i]) for i, a in enumerate(forwards))
     # in another pass the same image is cropped, flipped and matched differently
-    of_image_0 = [b[0][ids(b).index(0)] for b in forwards if 0 in ids(b)]
-    assert len(of_image_0) == 2 and (of_image_0[0] != of_image_0[1]).any()
+    image_0 = [b[0][ids(b).index(0)] for b in forwards if 0 in ids(b)]
+    assert len(image_0) == 2 and (image_0[0] != image_0[1]).any()
 
 
-def test_a_batch_of_two_is_two_of_one():
+def test_batch_of_two_equals_two_batches_of_one():
     pair = loader_of(many(4), batch_size=2, shuffle=False, augmentation=RandomFlip())[1]
     singles = [loader_of(many(4), batch_size=1, shuffle=False, augmentation=RandomFlip())[i] for i in (2, 3)]
     assert same(pair, [np.concatenate(arrays) for arrays in zip(*singles, strict=True)])
@@ -125,8 +125,8 @@ def test_a_negative_step_is_an_error():
 
 
 @pytest.mark.parametrize("keep_empty", [False, True])
-def test_images_without_objects(keep_empty):
-    dataset = scenes([], OBJECT, [(-1, 0, 0, 9, 9)], OBJECT)  # the first is empty, the third has only a crowd
+def test_images_without_objects_are_skipped_unless_kept(keep_empty):
+    dataset = scenes([], OBJECT, [(-1, 0, 0, 9, 9)], OBJECT)  # the first is empty; the third has only a crowd
     loader = loader_of(dataset, batch_size=4, shuffle=False, keep_empty=keep_empty)
     batch = loader[0]
     if keep_empty:
@@ -151,12 +151,12 @@ def test_images_known_to_be_empty_are_not_part_of_a_pass():
         loader_of(scenes([], [], cls=Counted))
 
 
-def test_a_data_set_of_empty_images_is_an_error_and_not_an_endless_loop():
+def test_data_set_of_empty_images_is_an_error_and_not_an_endless_loop():
     with pytest.raises(DataError, match="0 are broken and 3 are without instances"):
         loader_of(scenes([], [], []))[0]
 
 
-def test_surplus_objects_are_left_out_at_random():
+def test_surplus_objects_are_dropped_at_random():
     rectangles = [(1 + i % 3, 2 * i, 2 * i, 2 * i + 8, 2 * i + 8) for i in range(12)]
     loader = loader_of(scenes(rectangles), batch_size=1)
     kept = [{tuple(box) for box in loader[step][6][0]} for step in range(4)]
@@ -192,12 +192,12 @@ def test_broken_samples_are_reported_once_and_replaced(caplog):
     assert "(60, 40)" in loader.broken[3]
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2 and all("path" in message for message in messages)
-    # the replacement is the same, whether the fault is known already or not
+    # the replacement does not depend on whether the fault is already known
     assert same(second, loader_of(many(5, Faulty), batch_size=5, shuffle=False)[1])
 
 
 def test_many_broken_images_are_counted(caplog):
-    """Of 45 broken images the first ten are logged, and the number when it has reached 20 and 40."""
+    """Of 45 broken images, the first ten are logged, and the count at 20 and at 40."""
 
     class MostlyBroken(Scenes):
         def load_image(self, image_id):
@@ -213,7 +213,7 @@ def test_many_broken_images_are_counted(caplog):
         "skipped in training: 20 images so far", "skipped in training: 40 images so far"]  # fmt: skip
 
 
-def test_if_all_images_are_broken_the_error_says_why():
+def test_error_about_broken_images_says_why():
     class Hopeless(Scenes):
         def load_image(self, image_id):
             raise RuntimeError("no such codec")
@@ -229,7 +229,7 @@ def test_a_class_out_of_range_is_reported():
     assert ids(loader[0]) == [0, 2, 2] and "class id 5 is out of range" in loader.broken[1]
 
 
-def test_an_image_whose_objects_an_augmentation_moved_out_is_not_empty_for_good():
+def test_image_emptied_by_augmentation_is_not_marked_as_empty():
     iaa = pytest.importorskip("imgaug.augmenters")
     away = iaa.Sometimes(0.5, iaa.Affine(translate_px=100))
     loader = loader_of(many(6), batch_size=6, shuffle=False, augmentation=away)
@@ -262,7 +262,7 @@ def test_images_of_different_sizes_are_an_error():
     assert len(loader_of(dataset, batch_size=1, sample=SampleSettings("none", num_classes=4))[0][0]) == 1
 
 
-def test_a_fault_of_the_augmentation_stops_training():
+def test_error_in_the_augmentation_stops_training():
     with pytest.raises(ValueError, match="must be an imgaug augmenter"):
         loader_of(many(), augmentation=str)[0]
 
@@ -270,10 +270,10 @@ def test_a_fault_of_the_augmentation_stops_training():
 def test_no_augmentation_sources_are_not_augmented():
     plain = loader_of(many(2), shuffle=False)[0]
     flipped = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0))[0]
-    spared = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0), no_augmentation_sources=["scenes"])[0]
+    excluded = loader_of(many(2), shuffle=False, augmentation=RandomFlip(1.0), no_augmentation_sources=["scenes"])[0]
     assert (plain[0] != flipped[0]).any()
-    np.testing.assert_array_equal(plain[0], spared[0])
-    np.testing.assert_array_equal(plain[6], spared[6])
+    np.testing.assert_array_equal(plain[0], excluded[0])
+    np.testing.assert_array_equal(plain[6], excluded[6])
     assert (plain[6] != flipped[6]).any()
 
 
@@ -282,7 +282,7 @@ def test_no_augmentation_sources_are_not_augmented():
     (np.full((40, 60, 3), True), np.uint8, 255),
     (np.full((40, 60), 200.5), np.float32, 200.5),
 ], ids=["uint16", "bool", "grey floats"])  # fmt: skip
-def test_images_of_another_dtype_are_converted_to_the_range_of_8_bits(pixels, dtype, expected):
+def test_images_of_other_dtypes_are_converted_to_the_range_of_8_bits(pixels, dtype, expected):
     class Deep(Scenes):
         def load_image(self, image_id):
             return pixels
@@ -302,7 +302,7 @@ def test_8_bit_and_16_bit_images_can_be_mixed():
         np.testing.assert_array_equal(mixed, plain)
 
 
-def test_the_base_class_has_nothing_to_train_on():
+def test_base_class_dataset_without_image_files_is_an_error():
     dataset = Dataset()
     dataset.add_class("things", 1, "thing")
     dataset.add_image("things", 0, "nowhere.png")
@@ -347,11 +347,11 @@ def test_samples_written_in_place_equal_stacked_samples(augmentation, cls, sampl
     kept = in_place[0]
     again = [array.copy() for array in kept]
     in_place[1]
-    assert same(kept, again), "a later batch wrote over an earlier one"
+    assert same(kept, again), "a later batch overwrote an earlier one"
 
 
-class Kept(Scenes):
-    """Images that the data set keeps and hands out again."""
+class InMemory(Scenes):
+    """Images that the data set keeps in memory and returns without a copy."""
 
     def prepare(self):
         super().prepare()
@@ -364,8 +364,8 @@ class Kept(Scenes):
         return self.kept[image_id]
 
 
-def test_a_flip_does_not_change_an_image_that_the_data_set_keeps():
-    dataset = many(3, Kept)
+def test_flip_does_not_change_an_image_that_the_data_set_keeps():
+    dataset = many(3, InMemory)
     before = [image.copy() for image in dataset.kept]
     target, sample = replace(TARGET, image_size=(64, 64)), replace(SAMPLE, resize_mode="none")
     for settings in ({"sample": sample, "target": target}, {"sample": sample}):
@@ -378,13 +378,13 @@ def test_a_flip_does_not_change_an_image_that_the_data_set_keeps():
 
 
 @pytest.mark.parametrize("size", [(100, 64), (64, 100)])
-def test_images_whose_sides_do_not_fit_the_pyramid_are_refused_at_once(size):
+def test_image_shape_that_does_not_fit_the_pyramid_is_rejected(size):
     with pytest.raises(ValueError, match=f"IMAGE_SHAPE is {size[0]} x {size[1]} .*multiples of 64 for training"):
         loader_of(many(2), target=replace(TARGET, image_size=size))
 
 
-class OddOne(Scenes):
-    """Image `odd` has floats from 0 to 1, as scikit-image converts images; the others are uint8."""
+class OneFloatImage(Scenes):
+    """Image `odd` has floats from 0 to 1, as converted by scikit-image; the others are uint8."""
 
     odd = 2
 
@@ -393,7 +393,7 @@ class OddOne(Scenes):
         return image / 255.0 if image_id == self.odd else image
 
 
-class FirstIsBroken(OddOne):
+class BrokenAndFloatImages(OneFloatImage):
     odd = 1
 
     def load_image(self, image_id):
@@ -403,8 +403,8 @@ class FirstIsBroken(OddOne):
 
 
 @pytest.mark.parametrize("first_step", [0, 1, 2])
-def test_an_image_of_another_dtype_is_left_out_and_reported(first_step):
-    loader = loader_of(many(5, OddOne), batch_size=1, shuffle=False)
+def test_image_of_another_dtype_is_skipped_and_reported(first_step):
+    loader = loader_of(many(5, OneFloatImage), batch_size=1, shuffle=False)
     steps = [first_step, *range(5)]
     assert {loader[step][0].dtype for step in steps} == {np.dtype(np.uint8)}
     assert ids(loader[2]) == [3]
@@ -412,7 +412,7 @@ def test_an_image_of_another_dtype_is_left_out_and_reported(first_step):
     assert "image 2 is float32" in loader.broken[2] and "uint8" in loader.broken[2]
 
 
-def test_the_first_image_that_can_be_read_sets_the_dtype():
-    loader = loader_of(many(4, FirstIsBroken), batch_size=1, shuffle=False)
+def test_first_readable_image_sets_the_dtype():
+    loader = loader_of(many(4, BrokenAndFloatImages), batch_size=1, shuffle=False)
     assert [loader[step][0].dtype for step in (3, 1)] == [np.float32] * 2
     assert sorted(loader.broken) == [0, 3]

@@ -1,4 +1,4 @@
-"""Loader processes return the batches of the loader, and leave nothing behind, however they end."""
+"""Loader processes return the batches of the loader, and leave nothing behind, regardless of how they end."""
 import logging
 import multiprocessing
 import os
@@ -23,13 +23,13 @@ from tests.loading.scenes import scenes
 from tests.loading.test_loader import SAMPLE, TARGET, loader_of, same
 from tests.loading.worker_scenes import (
     RECTANGLES,
-    Ending,
+    CannotUnpickle,
     Failing,
-    Late,
-    Noting,
-    Objecting,
+    FailingMerge,
+    KillingItsProcess,
     ReaderWarning,
-    Unopened,
+    Slow,
+    WarningAndLogging,
     Wrong,
     troubled_loader,
 )
@@ -40,7 +40,7 @@ SHARED = Path("/dev/shm")
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """No test leaves a process or shared memory."""
+    """Check that no test leaves a process or shared memory behind."""
     before = set(os.listdir(SHARED)) if SHARED.is_dir() else set()
     yield
     assert not multiprocessing.active_children()
@@ -56,10 +56,10 @@ def test_batches_equal_those_of_the_loader_in_any_order(workers, augmentation, c
     processes = WorkerProcesses(loader, loader.__getitem__, workers)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        for step in (5, 6, 7, 8, 0, 1, 2, 3, 4):  # a resumed run, then another one from the start
+        for step in (5, 6, 7, 8, 0, 1, 2, 3, 4):  # a resumed run, then one from the start
             assert same(processes(step), expected[step])
     processes.close()
-    # every process met the broken image; it is reported once
+    # every process encountered the broken image, but it is reported once
     assert [record.message.count("the disc is gone") for record in caplog.records] == [1]
     assert list(loader.broken) == list(plain.broken) == [2]
     assert loader.empty == plain.empty == (set() if augmentation else {4})
@@ -71,13 +71,13 @@ def test_step_0_is_expected_after_num_steps():
     for step in (0, 1, 2, 0, 1, 2, 0):
         assert same(processes(step), loader[step])
         expected = [waiting for waiting, *_ in processes._expected]
-        assert expected == [(step + 1 + i) % 3 for i in range(4)]  # no batch that was made ahead is lost
+        assert expected == [(step + 1 + i) % 3 for i in range(4)]  # no batch made in advance is lost
     processes.close()
 
 
 @pytest.mark.parametrize(("error", "raised", "text"), [
     (KeyError, KeyError, "step 3 is at fault"), (Wrong, RuntimeError, "Wrong: step is wrong here")])  # fmt: skip
-def test_an_error_is_raised_with_its_text_and_other_steps_still_work(error, raised, text):
+def test_error_in_a_step_is_raised_and_other_steps_still_work(error, raised, text):
     make = Failing(error)
     processes = WorkerProcesses(make, make, 2)
     for step in (0, 1, 2):
@@ -92,8 +92,8 @@ def test_an_error_is_raised_with_its_text_and_other_steps_still_work(error, rais
         processes(6)
 
 
-def test_an_error_while_an_answer_is_merged_costs_no_slot():
-    make = Objecting()
+def test_error_while_merging_an_answer_loses_no_slot():
+    make = FailingMerge()
     processes = WorkerProcesses(make, make, 2)
     with pytest.raises(OSError, match="skipped annotations"):
         processes(0)
@@ -105,7 +105,7 @@ def test_an_error_while_an_answer_is_merged_costs_no_slot():
 
 
 def test_a_repeated_error_has_one_traceback():
-    processes = WorkerProcesses(Unopened(), Failing(), 1)
+    processes = WorkerProcesses(CannotUnpickle(), Failing(), 1)
     notes = []
     for step in (0, 1, 2):
         with pytest.raises(ValueError, match="nothing to open") as caught:
@@ -115,12 +115,12 @@ def test_a_repeated_error_has_one_traceback():
     assert len(notes[0]) == 1 and notes == [notes[0]] * 3
 
 
-def test_warnings_and_log_records_arrive_in_the_parent_once(caplog):
-    loader = loader_of(scenes(*RECTANGLES, cls=Noting), batch_size=1)
+def test_warnings_and_log_records_are_repeated_once_in_the_parent(caplog):
+    loader = loader_of(scenes(*RECTANGLES, cls=WarningAndLogging), batch_size=1)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
     with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.WARNING):
         warnings.simplefilter("always")
-        for step in range(28):  # four passes, in which each process meets most of the images
+        for step in range(28):  # four passes, in which each process loads most of the images
             processes(step)
     processes.close()
     repeated = sorted((str(warning.message), warning.category) for warning in caught)
@@ -133,8 +133,8 @@ def test_warnings_and_log_records_arrive_in_the_parent_once(caplog):
     assert {record.levelname for record in caplog.records} == {"WARNING", "ERROR"}
 
 
-def test_the_messages_remembered_are_bounded(monkeypatch):
-    """A reader whose every warning differs, such as one with a time in it, does not fill the memory."""
+def test_number_of_remembered_messages_is_bounded(monkeypatch):
+    """Warnings that always differ, such as those that contain the time, do not fill the memory."""
     monkeypatch.setattr("mrcnn.loading.loader_pool.MAX_REMEMBERED", 3)
     processes = WorkerProcesses(Failing(), Failing(), 1)
     with warnings.catch_warnings(record=True) as caught:
@@ -147,8 +147,8 @@ def test_the_messages_remembered_are_bounded(monkeypatch):
     assert repeated == ["0", "1", "2", "3", "4", "5", "0"]
 
 
-def test_the_filters_of_the_parent_apply_to_warnings():
-    loader = loader_of(scenes(*RECTANGLES, cls=Noting), batch_size=1, shuffle=False)
+def test_warning_filters_of_the_parent_apply():
+    loader = loader_of(scenes(*RECTANGLES, cls=WarningAndLogging), batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -165,7 +165,7 @@ def test_the_filters_of_the_parent_apply_to_warnings():
 def test_annotations_skipped_while_loading_are_listed_in_the_parent(tmp_path, view):
     write_nested(tmp_path, "a", {"0": A, "empty": A & False})
     write_nested(tmp_path, "b", {"0": A})
-    write_nested(tmp_path, "c", None)  # known from the start
+    write_nested(tmp_path, "c", None)  # reported when the data set is opened
     dataset = view(mrcnn.datasets.open(tmp_path))
     before = list(dataset.skipped)
     loader = loader_of(dataset, batch_size=1)
@@ -177,7 +177,7 @@ def test_annotations_skipped_while_loading_are_listed_in_the_parent(tmp_path, vi
     assert len(before) == 1 and dataset.skipped == [*before, (path, "the mask is empty")]
 
 
-def test_a_segment_that_cannot_be_closed_loses_no_batch():
+def test_segment_that_cannot_be_closed_loses_no_batch():
     writer = _BatchWriter(Failing(), Failing())
     first = writer.write(0, 0).segment
     writer.mark_sent(0)
@@ -192,14 +192,14 @@ def test_a_segment_that_cannot_be_closed_loses_no_batch():
     before.close()
 
 
-def test_a_segment_that_a_failure_left_unsent_is_sent_with_the_next_answer_of_its_slot(monkeypatch):
+def test_unsent_segment_is_sent_with_the_next_answer_of_its_slot(monkeypatch):
     writer = _BatchWriter(Failing(), Failing())
     with monkeypatch.context() as patch:
         patch.setattr("mrcnn.loading.loader_pool._Slot.put", lambda self, array: 1 / 0)
         for step, slot in ((2, 0), (2, 1), (4, 1)):  # the last one needs a larger segment
             with pytest.raises(ZeroDivisionError):
                 writer.write(step, slot)
-    segments = {slot: here.segment for slot, here in writer.slots.items()}
+    segments = {slot: state.segment for slot, state in writer.slots.items()}
     for slot in (1, 0):
         assert writer.write(1, slot).segment == segments[slot].name
         assert writer.write(1, slot).segment == segments[slot].name  # that answer was not sent
@@ -211,8 +211,8 @@ def test_a_segment_that_a_failure_left_unsent_is_sent_with_the_next_answer_of_it
     writer.slots.clear()
 
 
-def test_an_interruption_in_the_middle_of_a_message_ends_the_processes_cleanly(monkeypatch):
-    """The processes end, and a later call starts new ones."""
+def test_interrupt_in_the_middle_of_a_message_stops_the_processes(monkeypatch):
+    """The processes exit, and a later call starts new ones."""
     loader = loader_of(scenes(*RECTANGLES), batch_size=2)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
     for step in range(16):  # until no message names a new segment
@@ -231,8 +231,8 @@ def test_an_interruption_in_the_middle_of_a_message_ends_the_processes_cleanly(m
     processes.close()
 
 
-def test_a_killed_process_is_an_error_at_once():
-    loader = loader_of(scenes(*RECTANGLES, cls=Ending), batch_size=1, shuffle=False)
+def test_killed_process_is_an_immediate_error():
+    loader = loader_of(scenes(*RECTANGLES, cls=KillingItsProcess), batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
     with pytest.raises(ProcessDied, match="mrcnn-loader-1 died with exit code -9: it was killed"):
         for step in range(8):
@@ -240,7 +240,7 @@ def test_a_killed_process_is_an_error_at_once():
     assert not multiprocessing.active_children()
 
 
-def test_a_loader_that_cannot_be_pickled_is_an_error_before_any_process_starts():
+def test_unpicklable_loader_is_an_error_before_any_process_starts():
     loader = loader_of(scenes(*RECTANGLES))
     loader.dataset.lock = threading.Lock()
     with pytest.raises(ValueError, match="cannot be sent to loader processes .*lock.*LOADER_PROCESSES = False"):
@@ -258,8 +258,8 @@ def test_too_little_shared_memory_is_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [4, 5])
-def test_batches_are_made_in_shared_memory(count):
-    """Each batch but the first; the last of a pass, which is padded, is copied there."""
+def test_batches_are_written_directly_to_shared_memory(count):
+    """This applies to all but the first batch; the padded last batch of a pass is copied there."""
     target = replace(TARGET, image_size=(64, 64))
     loader, plain = (loader_of(scenes(*RECTANGLES[:count]), target=target, sample=SAMPLE) for _ in range(2))
     writer = _BatchWriter(loader, loader.__getitem__)
@@ -268,8 +268,8 @@ def test_batches_are_made_in_shared_memory(count):
         name, slot, layout = writer.write(step, 0)
         segment = writer.slots[0].segment
         names.append(name)
-        whole = np.frombuffer(segment.buf, np.uint8).copy()
-        assert same([np.ndarray(shape, dtype, whole, offset) for shape, dtype, offset in layout], plain[step])
+        content = np.frombuffer(segment.buf, np.uint8).copy()
+        assert same([np.ndarray(shape, dtype, content, offset) for shape, dtype, offset in layout], plain[step])
         writer.mark_sent(0)
         if name:
             SharedMemory(name).unlink()
@@ -280,7 +280,7 @@ def test_batches_are_made_in_shared_memory(count):
 
 def test_closing_does_not_wait_for_a_slow_image(tmp_path):
     (tmp_path / "wait").touch()
-    dataset = scenes(*RECTANGLES, cls=Late)
+    dataset = scenes(*RECTANGLES, cls=Slow)
     dataset.folder = str(tmp_path)
     loader = loader_of(dataset, batch_size=1, shuffle=False)
     processes = WorkerProcesses(loader, loader.__getitem__, 2)
@@ -316,15 +316,15 @@ print(all(same(processes(step), loader[step]) for step in range(6)))
 
 
 @pytest.mark.parametrize("end", ["processes.close()", "raise SystemExit(0)"])
-def test_a_script_with_own_classes_and_without_a_guard_runs_once(tmp_path, end):
-    """It leaves nothing behind and prints no error, even if it never closes the processes."""
+def test_script_with_its_own_classes_and_without_a_main_guard_runs_once(tmp_path, end):
+    """It leaves nothing behind and prints no errors, even if it never closes the processes."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(repository=str(REPOSITORY), end=end))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert (done.stdout.split(), done.returncode, done.stderr) == (["started", "True"], 0, "")
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_processes_end_when_the_parent_is_killed(tmp_path):
     end = ("print(*(worker.process.pid for worker in processes._workers), "
            "sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)), flush=True); time.sleep(60)")  # fmt: skip
@@ -335,15 +335,15 @@ def test_processes_end_when_the_parent_is_killed(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    *numbers, loaded = lines[2].split()
-    assert loaded == "[]" and len(numbers) == 2
+    *pids, loaded = lines[2].split()
+    assert loaded == "[]" and len(pids) == 2
     until = time.monotonic() + 30
-    while any(Path("/proc", number, "stat").exists() for number in numbers):
+    while any(Path("/proc", pid, "stat").exists() for pid in pids):
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
-def test_processes_load_no_framework():
+def test_loader_processes_import_no_framework():
     names = "{'keras', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules)"
     modules = "sys, mrcnn.loading.loader_pool, mrcnn.loading.loader, mrcnn.datasets.formats.coco"
     code = f"import {modules}; print({names} or 'none')"

@@ -21,7 +21,7 @@ def test_other_resize_modes(mode):
 
 
 def test_sides_are_relative_to_the_longer_side_of_their_image():
-    # 10 x 40 and 30 x 30 of 100 x 200: roots of 400 and 900, 20 / 200 and 30 / 200; 8 x 8 of 80 x 50: 8 / 80
+    # 10 x 40 and 30 x 30 in 100 x 200: roots of 400 and 900, so 20 / 200 and 30 / 200; 8 x 8 in 80 x 50: 8 / 80
     boxes = [np.array([[0.0, 0, 30, 30], [0, 0, 10, 40]]), np.array([[1.0, 1, 9, 9]])]
     np.testing.assert_allclose(relative_sides(boxes, [(100, 200), (80, 50)]), [0.1, 0.1, 0.15])
 
@@ -51,4 +51,4 @@ def test_objects_of_a_data_set_are_measured_without_crowds_and_images_that_fail(
     scenes.prepare()
     boxes, sizes = measure_objects(scenes, 10)
     assert [of_image.tolist() for of_image in boxes] == [[[2, 3, 6, 7]]] and sizes == [(20, 30)]
-    assert measure_objects(scenes, 1).sizes == [(20, 30)]  # the first image alone
+    assert measure_objects(scenes, 1).sizes == [(20, 30)]  # only the first image

@@ -14,8 +14,8 @@ from tests.loading.scenes import Scenes, scenes
 
 SQUARE = SampleSettings("square", min_dim=80, max_dim=128, mini_mask_shape=(28, 28), num_classes=4)
 FULL = SampleSettings("square", min_dim=80, max_dim=128, mini_mask_shape=None, num_classes=4)
-# 40 x 60 to 80 x 120 in 128 x 128: twice as large, 24 down, 4 to the right
-PLACE = np.array([24, 4, 24, 4])
+# 40 x 60 is resized to 80 x 120 in 128 x 128: twice as large, shifted 24 down and 4 to the right
+OFFSET = np.array([24, 4, 24, 4])
 RECTANGLES = [(1, 5, 10, 25, 50), (-2, 0, 0, 40, 4), (3, 30, 30, 39, 59)]
 
 
@@ -24,14 +24,14 @@ def test_a_sample_by_hand():
     assert image.shape == (128, 128, 3) and image.dtype == np.uint8
     assert class_ids.dtype == np.int32 and class_ids.tolist() == [1, -2, 3]
     assert boxes.dtype == np.int32
-    np.testing.assert_array_equal(boxes, [2 * np.array(r[1:]) + PLACE for r in RECTANGLES])
+    np.testing.assert_array_equal(boxes, [2 * np.array(r[1:]) + OFFSET for r in RECTANGLES])
     assert masks.shape == (3, 28, 28) and masks.dtype == bool and masks.all()
     assert meta.dtype == np.float64 and meta.tolist() == [1, 40, 60, 3, 128, 128, 3, 24, 4, 104, 124, 2, 1, 1, 1, 1]
     y1, x1, y2, x2 = boxes[0]
     assert (image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2] == 50).all()
 
 
-def test_full_masks_lie_on_their_objects():
+def test_full_masks_cover_their_objects():
     image, _, class_ids, boxes, masks = make_sample(scenes(RECTANGLES), 0, FULL)
     assert masks.shape == (3, 128, 128)
     np.testing.assert_array_equal(extract_bboxes(np.moveaxis(masks, 0, -1)), boxes)
@@ -42,7 +42,7 @@ def test_full_masks_lie_on_their_objects():
 
 
 @pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
-def test_mini_masks_are_those_of_the_full_masks(mode):
+def test_mini_masks_agree_with_full_masks(mode):
     dataset = scenes(RECTANGLES)
     settings = dict(resize_mode=mode, min_dim=64, max_dim=128, num_classes=4)
     mini = make_sample(dataset, 0, SampleSettings(mini_mask_shape=(14, 14), **settings), rng=np.random.default_rng(1))
@@ -53,7 +53,7 @@ def test_mini_masks_are_those_of_the_full_masks(mode):
     np.testing.assert_array_equal(np.moveaxis(mini.masks, 0, -1), minimize_mask(full.boxes, full_masks, (14, 14)))
 
 
-def test_a_crop_leaves_out_objects_outside_it():
+def test_crop_drops_objects_outside_it():
     dataset = scenes([(1, 0, 0, 2, 2), (2, 38, 58, 40, 60), (3, 0, 0, 40, 60)])
     settings = SampleSettings("crop", min_dim=16, mini_mask_shape=(7, 7), num_classes=4)
     for seed in range(5):
@@ -63,7 +63,7 @@ def test_a_crop_leaves_out_objects_outside_it():
         assert boxes[-1].tolist() == [0, 0, 16, 16]
 
 
-def test_an_image_without_objects():
+def test_image_without_objects():
     for settings in (SQUARE, FULL):
         image, meta, class_ids, boxes, masks = make_sample(scenes([]), 0, settings)
         side = settings.mini_mask_shape or (128, 128)
@@ -71,17 +71,17 @@ def test_an_image_without_objects():
         assert masks.dtype == bool and boxes.dtype == np.int32
 
 
-def test_objects_without_a_pixel_are_left_out():
+def test_objects_without_pixels_are_dropped():
     class_ids = make_sample(scenes([(1, 5, 5, 5, 9), (2, 5, 5, 9, 9)]), 0, SQUARE)[2]
     assert class_ids.tolist() == [2]
-    small = SampleSettings("square", max_dim=6, num_classes=4)  # a tenth of the size: one pixel in ten is met
+    small = SampleSettings("square", max_dim=6, num_classes=4)  # a tenth of the size: only every tenth pixel is sampled
     kept = make_sample(scenes([(1, 0, 0, 1, 1), (2, 0, 0, 40, 60)]), 0, small)[2]
     assert kept.tolist() == [2]
 
 
 def test_an_object_of_one_pixel_is_kept():
     _, _, class_ids, boxes, masks = make_sample(scenes([(3, 39, 59, 40, 60)]), 0, SQUARE)
-    np.testing.assert_array_equal(boxes, [2 * np.array([39, 59, 40, 60]) + PLACE])
+    np.testing.assert_array_equal(boxes, [2 * np.array([39, 59, 40, 60]) + OFFSET])
     assert masks.all()
 
 
@@ -110,20 +110,20 @@ def test_a_flip_changes_image_boxes_masks_and_window_together():
     np.testing.assert_array_equal(upside_down[4], plain[4][:, ::-1])
 
 
-def giving(image):
-    """A data set of one image, which load_image returns as it is."""
+def dataset_of(image):
+    """Return a data set with one image."""
 
-    class Giving(Scenes):
+    class OneImage(Scenes):
         def load_image(self, image_id):
             return image
 
-    return scenes([(1, 0, 0, 9, 9)], cls=Giving)
+    return scenes([(1, 0, 0, 9, 9)], cls=OneImage)
 
 
 @pytest.mark.parametrize("channels", [1, 4, 6])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_number_of_channels(channels, dtype):
-    dataset = giving(np.full((40, 60, channels), 7 * 257 if dtype == np.uint16 and channels == 1 else 7, dtype))
+    dataset = dataset_of(np.full((40, 60, channels), 7 * 257 if dtype == np.uint16 and channels == 1 else 7, dtype))
     image, meta, *_ = make_sample(dataset, 0, replace(SQUARE, num_channels=channels))
     assert image.shape == (128, 128, channels) and image[64, 64].tolist() == [7] * channels
     assert image.dtype == (np.uint8 if dtype == np.uint8 or dtype == np.uint16 and channels == 1 else np.float32)
@@ -140,7 +140,7 @@ RAMP = np.arange(40 * 60 * 3).reshape(40, 60, 3) % 251
 ], ids=["uint8", "uint16", "bool", "int32", "float64", "grey", "16-bit grey", "grey and alpha", "RGBA"])  # fmt: skip
 @pytest.mark.parametrize("channels", [1, 3])
 def test_training_and_detection_see_the_same_pixels(picture, channels):
-    sample = make_sample(giving(picture), 0, SampleSettings("square", 40, 64, num_classes=4, num_channels=channels))
+    sample = make_sample(dataset_of(picture), 0, SampleSettings("square", 40, 64, num_classes=4, num_channels=channels))
     detection = MoldSettings(np.zeros(channels, np.float32), "square", 40, 64, None, num_classes=4)
     fitted, meta, _ = fit_input(picture, detection)
     assert sample.image.dtype == fitted.dtype
@@ -150,19 +150,19 @@ def test_training_and_detection_see_the_same_pixels(picture, channels):
 
 
 def broken(image=None, masks=None, class_ids=None):
-    """A data set of one image whose load functions return the given value, or raise it."""
+    """Return a data set with one image, whose load functions return the given values, or raise them."""
 
-    def give(value, default):
+    def return_or_raise(value, default):
         if isinstance(value, Exception):
             raise value
         return default if value is None else value
 
     class Broken(Scenes):
         def load_image(self, image_id):
-            return give(image, np.zeros((40, 60, 3), np.uint8))
+            return return_or_raise(image, np.zeros((40, 60, 3), np.uint8))
 
         def load_mask(self, image_id):
-            return give(masks, np.ones((40, 60, 1), bool)), give(class_ids, np.array([1]))
+            return return_or_raise(masks, np.ones((40, 60, 1), bool)), return_or_raise(class_ids, np.array([1]))
 
     return scenes([], cls=Broken)
 
@@ -189,7 +189,7 @@ def broken(image=None, masks=None, class_ids=None):
         (broken(class_ids=np.array(["red"])), "whole numbers"),
     ],
 )
-def test_bad_input_names_the_image_its_path_and_the_field(dataset, message):
+def test_error_about_invalid_data_names_image_path_and_field(dataset, message):
     with pytest.raises(DataError, match=message) as error:
         make_sample(dataset, 0, SQUARE)
     assert "image 0 (id 0 of 'scenes', path 0.png)" in str(error.value)
@@ -217,15 +217,15 @@ def test_a_source_without_classes_is_an_error():
         make_sample(dataset, 1, SQUARE)
 
 
-def test_nonzero_pixels_of_masks_are_inside():
+def test_nonzero_mask_pixels_belong_to_the_object():
     masks = np.zeros((40, 60, 1), np.uint8)
     masks[5:9, 7:30] = 255
     _, _, _, boxes, mini = make_sample(broken(masks=masks), 0, SQUARE)
-    np.testing.assert_array_equal(boxes, [2 * np.array([5, 7, 9, 30]) + PLACE])
+    np.testing.assert_array_equal(boxes, [2 * np.array([5, 7, 9, 30]) + OFFSET])
     assert mini.all()
 
 
-def test_the_arrays_of_the_data_set_are_not_changed():
+def test_arrays_of_the_data_set_are_not_changed():
     image, masks, class_ids = np.full((40, 60, 3), 9, np.uint8), np.ones((40, 60, 1), bool), np.array([2])
     dataset = broken(image, masks, class_ids)
     for augmentation in (None, RandomFlip(1.0, 1.0)):

@@ -1,4 +1,4 @@
-"""Data sets that loader processes meet: some images are broken or empty, others raise, or kill their process."""
+"""Data sets for tests of loader processes: images that are broken or empty, raise, or kill the process."""
 import logging
 import os
 import time
@@ -14,7 +14,7 @@ from tests.loading.test_loader import loader_of
 RECTANGLES = [[(1 + i % 3, 5, i, 25, i + 20)] for i in range(7)]
 
 
-class Troubled(Scenes):
+class WithBrokenImages(Scenes):
     """Image 2 cannot be read."""
 
     def load_image(self, image_id):
@@ -27,7 +27,7 @@ class Troubled(Scenes):
         return (masks[:, :, :0], class_ids[:0]) if image_id == 4 else (masks, class_ids)
 
 
-class Ending(Scenes):
+class KillingItsProcess(Scenes):
     """Kills its process at image 3, as the system does when memory runs out."""
 
     def load_image(self, image_id):
@@ -37,11 +37,11 @@ class Ending(Scenes):
 
 
 class ReaderWarning(UserWarning):
-    """A category of a module that the parent can import."""
+    """A warning category that the parent can import."""
 
 
-class Noting(Scenes):
-    """Warns and logs while it loads masks: one message per image, and one that is always the same."""
+class WarningAndLogging(Scenes):
+    """Warns and logs while loading masks: one message per image, and one that is always the same."""
 
     def load_mask(self, image_id):
         warnings.warn(f"image {image_id} is odd", ReaderWarning, stacklevel=1)
@@ -57,8 +57,8 @@ class Noting(Scenes):
         return super().load_image(image_id)
 
 
-class Late(Scenes):
-    """Leaves a file for each process, and takes long over image 1."""
+class Slow(Scenes):
+    """Creates a file for each process, and takes long to load image 1."""
 
     folder = None
 
@@ -76,7 +76,7 @@ class Wrong(ValueError):
 
 
 class Failing:
-    """Batches of which step 3 fails. Their values are the step, and they grow with each step."""
+    """A loader that fails at step 3. The values of a batch are its step, and batches grow with each step."""
 
     take = np.empty
 
@@ -95,7 +95,7 @@ class Failing:
         assert findings == Findings()
 
 
-class Objecting(Failing):
+class FailingMerge(Failing):
     """A loader that cannot merge the first findings."""
 
     objects = True
@@ -106,8 +106,8 @@ class Objecting(Failing):
             raise OSError("the list of skipped annotations cannot be written")
 
 
-class Unopened(Failing):
-    """A loader that no process can unpickle."""
+class CannotUnpickle(Failing):
+    """A loader that cannot be unpickled."""
 
     def __reduce__(self):
         return _refuse, ()
@@ -118,5 +118,5 @@ def _refuse():
 
 
 def troubled_loader(**kwargs):
-    """Return a loader of images, some of which are broken or empty."""
-    return loader_of(scenes(*RECTANGLES, cls=Troubled), batch_size=2, seed=3, **kwargs)
+    """Return a loader with a broken image and an empty one."""
+    return loader_of(scenes(*RECTANGLES, cls=WithBrokenImages), batch_size=2, seed=3, **kwargs)

@@ -10,7 +10,7 @@ SETTINGS = dict(positive_ratio=0.33, num_classes=5, bbox_std_dev=STD, mask_shape
 
 
 def scene():
-    """Two objects and a crowd in 100 x 160: class ids, boxes, full masks."""
+    """Return class ids, boxes and full masks of two objects and a crowd in 100 x 160."""
     masks = np.zeros((100, 160, 3), bool)
     masks[10:50, 20:80, 0] = True
     masks[10:30, 20:50, 0] = False  # its upper left quarter is missing
@@ -23,7 +23,7 @@ def mini_masks(boxes, masks, shape):
     return np.moveaxis(minimize_mask(boxes, np.moveaxis(masks, 0, -1), shape), -1, 0)
 
 
-def test_by_hand():
+def test_detection_targets_by_hand():
     class_ids, boxes, masks = scene()
     rois = np.array([[10, 20, 50, 80], [60, 100, 90, 120], [0, 100, 30, 130]], np.int32)
     kept, ids, deltas, drawn = build_detection_targets(
@@ -31,16 +31,16 @@ def test_by_hand():
     )
     assert (kept.dtype, ids.dtype, deltas.dtype, drawn.dtype) == (np.int32, np.int32, np.float32, np.float32)
     assert kept.shape == (6, 4) and deltas.shape == (6, 5, 4) and drawn.shape == (6, 14, 14, 5)
-    assert ids.tolist() == [2, 4, 0, 0, 0, 0]  # both positive ones first, the one negative repeated
+    assert ids.tolist() == [2, 4, 0, 0, 0, 0]  # both positive ROIs first, then the only negative one, repeated
     np.testing.assert_array_equal(kept[2:], np.tile(rois[2], (4, 1)))
     np.testing.assert_allclose(deltas[0, 2], 0)  # the box itself
-    # 30 x 20 to 30 x 40: half a width to the right, twice as wide
+    # from 30 x 20 to 30 x 40: half a width to the right, and twice as wide
     np.testing.assert_allclose(deltas[1, 4], [0, 0.5 / 0.1, 0, np.log(2) / 0.2], rtol=1e-5)
     expected = np.ones((14, 14))
     expected[:7, :7] = 0
     np.testing.assert_array_equal(drawn[0, :, :, 2], expected)
     np.testing.assert_array_equal(drawn[1, :, :, 4], 1)
-    # nothing in any other class
+    # all other classes are zero
     assert deltas[0].any(axis=1).sum() == 0 and deltas[1].any(axis=1).tolist() == [0, 0, 0, 0, 1]
     assert drawn.any(axis=(1, 2)).tolist() == [[0, 0, 1, 0, 0], [0, 0, 0, 0, 1]] + [[0] * 5] * 4
 
@@ -64,17 +64,17 @@ def test_mini_masks_and_full_masks_give_the_same_targets():
     ]
     for full, small in zip(results[0][:3], results[1][:3], strict=True):
         np.testing.assert_array_equal(full, small)
-    assert (results[0][3] != results[1][3]).mean() * 5 < 0.02  # of the one class in five that is not empty
+    assert (results[0][3] != results[1][3]).mean() * 5 < 0.02  # only one class in five is not empty
 
 
-def test_exactly_one_half_is_positive():
+def test_iou_of_exactly_one_half_is_positive():
     class_ids, boxes, masks = scene()
     roi = np.array([[60, 100, 90, 120]])  # half of the second object
     assert build_detection_targets(roi, class_ids, boxes, masks, rois_per_image=1, use_mini_mask=False,
                                    **{**SETTINGS, "positive_ratio": 1.0})[1].tolist() == [4]  # fmt: skip
 
 
-def test_a_third_is_positive_if_there_are_enough():
+def test_a_third_of_the_rois_is_positive_if_there_are_enough():
     class_ids, boxes, masks = scene()
     rng = np.random.default_rng(0)
     rois = generate_random_rois((100, 160, 3), 2000, class_ids, boxes, rng)
@@ -97,7 +97,7 @@ def test_deltas_lead_to_the_object():
     np.testing.assert_allclose(reached, best, atol=1e-3)
 
 
-def test_a_roi_on_a_crowd_is_not_background():
+def test_roi_on_a_crowd_is_not_background():
     class_ids, boxes, masks = scene()
     rois = np.array([[60, 5, 95, 60], [0, 100, 30, 130], [0, 0, 5, 5]])
     kept, ids, _, _ = build_detection_targets(
@@ -155,7 +155,7 @@ def test_no_rois_are_an_error():
         )
 
 
-def test_a_cut_outside_the_mask_is_empty():
+def test_mask_cropped_outside_is_empty():
     mask, box = np.ones((10, 10), bool), np.array([0, 0, 10, 10])
     assert not cut_mask(mask, box, np.array([50, 50, 60, 60]), (7, 7)).any()
     half = cut_mask(mask, box, np.array([0, 0, 10, 20]), (8, 8))

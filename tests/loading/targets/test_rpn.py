@@ -22,13 +22,13 @@ def sparse(anchors, class_ids, boxes, count=256, seed=0, build=build_rpn_targets
 
 
 def targets(anchors, class_ids, boxes, count=256, seed=0):
-    """The targets in the classic form: a label per anchor, and the deltas of the positive anchors first."""
+    """Return the targets in the classic format: a label per anchor, and the deltas of the positive anchors first."""
     positions, labels, deltas = sparse(anchors, class_ids, boxes, count, seed)
     return dense_rpn_match(positions, labels, len(anchors)), deltas
 
 
 def dense_reference(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_std_dev, rng):
-    """The classic dense targets (int32 [A], float64 [T, 4]), as built before they became sparse."""
+    """Return the classic dense targets, int32 [A] and float64 [T, 4], as built before they became sparse."""
     index = AnchorIndex(anchors)
     has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
     boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
@@ -60,7 +60,7 @@ def dense_reference(anchors, gt_class_ids, gt_boxes, *, num_train_anchors, bbox_
 
 
 def by_the_rules(anchors, class_ids, boxes):
-    """The plain rules of matching: no random choice, so the same for any seed."""
+    """Match by the plain rules, without random choice, so that the result is the same for every seed."""
     class_ids, boxes = np.array(class_ids), np.array(boxes).reshape(-1, 4)
     anchors = anchors.astype(np.float64)
     objects = compute_overlaps(anchors, boxes[class_ids > 0])
@@ -73,7 +73,7 @@ def by_the_rules(anchors, class_ids, boxes):
     return match
 
 
-def test_by_hand():
+def test_rpn_targets_by_hand():
     anchors = np.array([
         [0, 0, 10, 10],  # the object itself
         [0, 0, 10, 13],  # 100 / 130 = 0.77: positive
@@ -108,7 +108,7 @@ CROWDED = [[y, x, y + 16, x + 16] for y in range(0, 112, 8) for x in range(0, 17
         ([-1, 1], [[0, 0, 128, 192], [8, 8, 120, 180]]),
     ],
 )
-def test_the_same_anchors_as_the_dense_reference(count, class_ids, boxes):
+def test_targets_equal_the_dense_reference(count, class_ids, boxes):
     for seed in range(3):
         match, dense_deltas = sparse(ANCHORS, class_ids, boxes, count, seed, build=dense_reference)
         positions, labels, deltas = sparse(ANCHORS, class_ids, boxes, count, seed)
@@ -120,7 +120,7 @@ def test_the_same_anchors_as_the_dense_reference(count, class_ids, boxes):
         np.testing.assert_allclose(deltas, dense_deltas, rtol=1e-6, atol=1e-6)
 
 
-def test_exactly_the_threshold_is_positive_and_not_negative():
+def test_iou_equal_to_a_threshold_is_positive_or_not_negative():
     anchors = np.array([[0, 0, 10, 10], [0, 0, 10, 7], [0, 0, 10, 3], [0, 0, 9, 3]], float)
     assert targets(anchors, [1], [[0, 0, 10, 10]], count=8)[0].tolist() == [1, 1, 0, -1]
 
@@ -133,12 +133,12 @@ def test_no_anchor_near_a_crowd_is_negative():
     assert not deltas.any()
 
 
-def test_a_crowd_does_not_take_positives_away():
+def test_crowd_does_not_remove_positives():
     match, _ = targets(ANCHORS, [1, -1], [[40, 60, 72, 92], [0, 0, 128, 192]], count=2 * len(ANCHORS))
     assert (match == 1).sum() > 0 and (match == -1).sum() < 50
 
 
-def test_without_objects_all_chosen_anchors_are_negative():
+def test_all_chosen_anchors_are_negative_without_objects():
     match, deltas = targets(ANCHORS, [], [])
     assert (match == -1).sum() == 256 and (match == 1).sum() == 0
     assert not deltas.any()
@@ -151,12 +151,12 @@ def test_padding_rows_and_boxes_without_area_change_nothing():
     np.testing.assert_array_equal(plain[1], padded[1])
 
 
-def test_a_box_that_no_anchor_touches_makes_none_positive():
+def test_box_that_no_anchor_overlaps_has_no_positive_anchor():
     match, _ = targets(ANCHORS, [1], [[5000, 5000, 5010, 5010]])
     assert (match == 1).sum() == 0 and (match == -1).sum() == 256
 
 
-def test_a_perfect_anchor_is_not_padding():
+def test_perfect_anchor_is_not_treated_as_padding():
     anchor = ANCHORS[len(ANCHORS) // 2]
     boxes = np.around(anchor).astype(int)
     match, deltas = targets(boxes[None].astype(float), [1], boxes, count=4)
@@ -184,7 +184,7 @@ objects = st.lists(st.tuples(st.sampled_from([1, 2, -1]), small_box), min_size=0
 
 @settings(max_examples=60, deadline=None)
 @given(objects, st.sampled_from([np.float64, np.float32]), st.integers(0, 3))
-def test_the_index_agrees_with_the_rules(instances, dtype, how):
+def test_index_agrees_with_the_matching_rules(instances, dtype, how):
     anchors = ANCHORS.astype(dtype)
     if how == 1:  # in random order
         anchors = np.random.default_rng(1).permutation(anchors)
@@ -197,7 +197,7 @@ def test_the_index_agrees_with_the_rules(instances, dtype, how):
     expected = by_the_rules(anchors, class_ids, boxes)
     match, _ = targets(anchors, class_ids, boxes, count=2 * len(anchors))
     np.testing.assert_array_equal(match, expected)
-    # A smaller choice is a part of it.
+    # a smaller number of anchors is a subset
     few, _ = targets(anchors, class_ids, boxes, count=32)
     assert (expected[few == 1] == 1).all() and (expected[few == -1] == -1).all()
     assert (few == 1).sum() == min((expected == 1).sum(), 16)
@@ -214,13 +214,13 @@ def test_negatives_are_drawn_from_everywhere():
     assert all(abs(part.sum() - expected) < 5 * expected**0.5 for part in thirds)
 
 
-def test_the_seed_alone_decides():
+def test_targets_depend_on_the_seed_only():
     first, again, other = (targets(ANCHORS, [1], [[40, 60, 72, 92]], count=20, seed=seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
-def test_without_a_generator_numpys_seed_decides():
+def test_global_numpy_seed_applies_without_a_generator():
     def draw():
         np.random.seed(5)
         return build_rpn_targets(
