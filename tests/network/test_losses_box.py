@@ -19,7 +19,7 @@ def test_class_loss_by_hand():
     np.testing.assert_allclose(gradient[0], [[1 / 16, 2 / 16, -3 / 16], [-2 / 16, 1 / 16, 1 / 16]], atol=1e-6)
 
 
-def test_a_roi_whose_best_class_the_image_does_not_know_does_not_count():
+def test_roi_whose_best_class_is_inactive_in_its_image_does_not_count():
     odds = [[[1, 2, 5], [6, 1, 1], [1, 4, 3]]]  # best classes 2, 0, 1
     loss, gradient = _class_loss([[0, 0, 1]], odds, [[1, 1, 0]])
     assert loss == pytest.approx((np.log(8 / 6) + np.log(2)) / 2, abs=1e-6)
@@ -34,20 +34,20 @@ def test_padding_does_not_count():
     assert loss == 0 and not gradient.any()
 
 
-def test_images_of_two_data_sets_know_classes_of_their_own():
-    """Each image's active classes are its own: the batch's loss is the mean of the two alone."""
+def test_class_loss_uses_the_active_classes_of_each_image():
+    """Each image has its own active classes, so the loss of the batch is the mean of the losses of its images."""
     odds = [[[1, 2, 5], [6, 1, 1]], [[1, 5, 2], [6, 1, 1]]]
     class_ids, active = [[2, 0], [1, 0]], [[1, 0, 1], [1, 1, 0]]
-    alone = [_class_loss(class_ids[i : i + 1], odds[i : i + 1], active[i : i + 1])[0] for i in range(2)]
-    assert _class_loss(class_ids, odds, active)[0] == pytest.approx(sum(alone) / 2, abs=1e-6)
-    # With the first image's classes for both, the second's first ROI would be lost.
-    assert _class_loss(class_ids, odds, [active[0]] * 2)[0] != pytest.approx(sum(alone) / 2, abs=1e-3)
-    # And with unequal numbers of ROIs that count it is the mean over ROIs.
-    alone = [_class_loss(class_ids[:1], odds[:1], [[1, 0, 0]])[0], alone[1]]  # one ROI, two ROIs
-    assert _class_loss(class_ids, odds, [[1, 0, 0], [1, 1, 0]])[0] == pytest.approx((alone[0] + 2 * alone[1]) / 3, abs=1e-6)
+    single = [_class_loss(class_ids[i : i + 1], odds[i : i + 1], active[i : i + 1])[0] for i in range(2)]
+    assert _class_loss(class_ids, odds, active)[0] == pytest.approx(sum(single) / 2, abs=1e-6)
+    # with the classes of the first image for both, the first ROI of the second image would be lost
+    assert _class_loss(class_ids, odds, [active[0]] * 2)[0] != pytest.approx(sum(single) / 2, abs=1e-3)
+    # with different numbers of counted ROIs, it is the mean over ROIs
+    single = [_class_loss(class_ids[:1], odds[:1], [[1, 0, 0]])[0], single[1]]  # one ROI, two ROIs
+    assert _class_loss(class_ids, odds, [[1, 0, 0], [1, 1, 0]])[0] == pytest.approx((single[0] + 2 * single[1]) / 3, abs=1e-6)
 
 
-def test_box_loss_looks_at_the_class_of_each_positive():
+def test_box_loss_uses_the_class_of_each_positive():
     deltas = np.full((1, 3, 3, 4), 100.0, np.float32)
     deltas[0, 0, 2], deltas[0, 2, 1] = [0.5, 0, 0, 0], [0, 0, 3, 0]
     targets = np.zeros((1, 3, 4), np.float32)
@@ -68,7 +68,7 @@ def test_box_loss_without_positives_is_zero():
     assert loss == 0 and not gradient.any()
 
 
-def test_box_loss_does_not_see_padding():
+def test_box_loss_ignores_padding():
     rng = np.random.default_rng(0)
     targets, deltas = rng.normal(size=(2, 3, 4)).astype(np.float32), rng.normal(size=(2, 3, 4, 4)).astype(np.float32)
     class_ids = np.array([[1, 0, 3], [2, 2, 0]], np.int32)

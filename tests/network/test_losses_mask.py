@@ -7,7 +7,7 @@ from mrcnn.network.losses import mrcnn_mask_loss
 from tests.network.gradients import loss_and_gradient
 
 
-def test_mask_loss_looks_at_the_class_of_each_positive():
+def test_mask_loss_uses_the_class_of_each_positive():
     masks = np.full((1, 2, 2, 1, 3), 0.001, np.float32)
     masks[0, 0, :, 0, 2] = [0.25, 0.8]
     targets = np.array([[[[1], [0]], [[1], [1]]]], np.float32)
@@ -26,7 +26,7 @@ def test_mask_loss_without_positives_is_zero():
     assert loss == 0 and not gradient.any()
 
 
-def test_certain_and_wrong_is_finite():
+def test_loss_of_certain_and_wrong_masks_is_finite():
     masks = np.array([0.0, 1.0], np.float32).reshape(1, 1, 2, 1, 1).repeat(2, axis=-1)
     targets = np.array([1.0, 0.0], np.float32).reshape(1, 1, 2, 1)
     loss, gradient = loss_and_gradient(lambda p: mrcnn_mask_loss_graph(targets, np.array([[1]], np.int32), p), masks)
@@ -34,14 +34,14 @@ def test_certain_and_wrong_is_finite():
     assert loss == pytest.approx((16.118 + 15.94) / 2, abs=0.01) and np.isfinite(gradient).all()
 
 
-def test_certain_and_right_costs_nothing():
+def test_loss_of_certain_and_correct_masks_is_zero():
     masks = np.array([1.0, 0.0], np.float32).reshape(1, 1, 2, 1, 1).repeat(2, axis=-1)
     targets = np.array([1.0, 0.0], np.float32).reshape(1, 1, 2, 1)
     loss, _ = loss_and_gradient(lambda p: mrcnn_mask_loss_graph(targets, np.array([[1]], np.int32), p), masks)
     assert loss == pytest.approx(0, abs=1e-6)
 
 
-def test_mask_loss_does_not_see_padding():
+def test_mask_loss_ignores_padding():
     rng = np.random.default_rng(0)
     targets, masks = (rng.random((2, 3, 4, 5)) < 0.5).astype(np.float32), rng.random((2, 3, 4, 5, 3)).astype(np.float32)
     class_ids = np.array([[1, 0, 2], [2, 2, 0]], np.int32)

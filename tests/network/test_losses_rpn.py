@@ -1,4 +1,4 @@
-"""The two losses of the region proposal head."""
+"""The two losses of the RPN head."""
 import numpy as np
 import pytest
 
@@ -11,12 +11,12 @@ def _match(*rows):
     return np.array(rows, np.int32)[..., None]
 
 
-def test_class_loss_counts_positives_and_negatives_alone():
+def test_class_loss_counts_only_positives_and_negatives():
     # probabilities of (background, object): 3/4 1/4, 1/5 4/5, 1/2 1/2
     logits = np.log(np.array([[[3, 1], [1, 4], [1, 1]]], np.float32))
     loss, gradient = loss_and_gradient(lambda p: rpn_class_loss_graph(_match([-1, 1, 0]), p), logits)
     assert loss == pytest.approx((np.log(4 / 3) + np.log(5 / 4)) / 2, abs=1e-6)
-    # softmax minus label, over the two that count
+    # softmax minus label, divided by the two counted anchors
     np.testing.assert_allclose(gradient[0], [[-1 / 8, 1 / 8], [1 / 10, -1 / 10], [0, 0]], atol=1e-6)
 
 
@@ -45,7 +45,7 @@ def test_box_loss_pairs_targets_with_positives_in_order():
 
 
 def test_a_positive_whose_target_is_zero_still_counts():
-    """An anchor that is exactly right must not be taken for padding."""
+    """An anchor that matches its object exactly must not be treated as padding."""
     predicted = np.full((1, 2, 4), 2.0, np.float32)
     targets = np.zeros((1, 2, 4), np.float32)
     loss, _ = loss_and_gradient(lambda p: rpn_bbox_loss_graph(None, targets, _match([1, 0]), p), predicted)
@@ -82,7 +82,7 @@ def test_losses_at_the_trained_anchors_equal_those_over_all_anchors():
     rng = np.random.default_rng(3)
     logits, deltas = rng.normal(size=(2, 9, 2)).astype(np.float32), rng.normal(size=(2, 9, 4)).astype(np.float32)
     match = np.zeros((2, 9), np.int32)
-    # Two positives and a negative; one positive, one negative and a row of padding.
+    # two positives and a negative; a positive, a negative and a padding row
     positions, labels = np.array([[2, 7, 4], [5, 0, 0]]), np.array([[1, 1, -1], [1, -1, 0]], np.int32)
     targets = rng.normal(size=(2, 3, 4)).astype(np.float32) * (labels == 1)[..., None]
     for image in range(2):

@@ -1,4 +1,4 @@
-"""The network: its losses, metrics and L2 term, the images it takes, and its copies."""
+"""The network: losses, metrics, the L2 term, input images, and copies."""
 from functools import partial
 
 import keras
@@ -13,7 +13,7 @@ from tests.training.small import batch_of, small_config, small_model, to_numpy, 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A MaskRCNN, compiled, and a batch for it."""
+    """A compiled MaskRCNN and a batch for it."""
     weights = dict(zip(LOSS_NAMES, (1.0, 2.0, 0.5, 1.0, 3.0)))
     model = small_model("training", tmp_path_factory.mktemp("logs"), LOSS_WEIGHTS=weights, WEIGHT_DECAY=0.01)
     model.compile(0.01, 0.9)
@@ -21,13 +21,13 @@ def trained(tmp_path_factory):
 
 
 def _losses(model, batch):
-    """The five losses and the outputs of the model. The sampling of ROIs is random."""
+    """Return the five losses and the outputs of the model. The sampling of ROIs is random."""
     outputs = model.predict_on_batch(batch)
     tensors = [keras.ops.convert_to_tensor(part) for part in batch]
     return to_numpy(model.compute_losses(tensors, outputs)), outputs
 
 
-def test_raw_images_of_any_dtype_give_the_same(trained):
+def test_raw_images_of_any_dtype_give_the_same_outputs(trained):
     model, batch = trained
     assert batch[0].dtype == np.uint8
     raw, other = (_losses(model.keras_model, [images, *batch[1:]])[1] for images in (batch[0], batch[0].astype(np.float32)))
@@ -35,13 +35,13 @@ def test_raw_images_of_any_dtype_give_the_same(trained):
         np.testing.assert_allclose(raw[name], other[name], atol=1e-4)
 
 
-def test_the_loss_is_the_weighted_sum_and_the_l2_term(trained):
+def test_loss_is_the_weighted_sum_plus_the_l2_term(trained):
     model, batch = trained
     logs = model.keras_model.test_on_batch(batch, return_dict=True)
     assert {*LOSS_NAMES, "loss", "positive_rois"} <= set(logs)
-    total = sum(logs[name] for name in LOSS_NAMES)  # logged times their weights
+    total = sum(logs[name] for name in LOSS_NAMES)  # logged with their weights
     assert float(logs["loss"]) == pytest.approx(float(total) + float(to_numpy(model.keras_model.l2_loss())), rel=1e-4)
-    # The losses of the RPN do not depend on the sampling. Their weights are 1 and 2.
+    # the losses of the RPN do not depend on the sampling of ROIs; their weights are 1 and 2
     plain, _ = _losses(model.keras_model, batch)
     assert float(logs["rpn_class_loss"]) == pytest.approx(float(plain["rpn_class_loss"]), rel=1e-3)
     assert float(logs["rpn_bbox_loss"]) == pytest.approx(2 * float(plain["rpn_bbox_loss"]), rel=1e-3)
@@ -60,7 +60,7 @@ def test_l2_is_the_mean_square_of_each_trained_kernel_and_bias(trained):
     assert float(to_numpy(model.keras_model.l2_loss())) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_l2_term_pulls_each_weight_towards_zero(tmp_path):
+def test_l2_term_moves_each_weight_towards_zero(tmp_path):
     settings = {"WEIGHT_DECAY": 0.5, "GRADIENT_CLIP_NORM": 0, "LOSS_WEIGHTS": dict.fromkeys(LOSS_NAMES, 0.0)}
     model = small_model("training", tmp_path, **settings)
     model.compile(2.0, 0.0)
@@ -76,22 +76,22 @@ def test_the_l2_term_pulls_each_weight_towards_zero(tmp_path):
 
 def test_frozen_layers_are_not_in_the_l2_term(trained):
     model, _ = trained
-    every = float(to_numpy(model.keras_model.l2_loss()))
+    of_all = float(to_numpy(model.keras_model.l2_loss()))
     try:
         model.set_trainable("mrcnn_bbox_fc", verbose=0)
         kernel, bias = model.keras_model.get_layer("mrcnn_bbox_fc").get_weights()
         assert float(to_numpy(model.keras_model.l2_loss())) == pytest.approx(
             0.01 * (np.square(kernel).mean() + np.square(bias).mean()), rel=1e-5)
-        assert 0.01 * np.square(kernel).mean() < every
+        assert 0.01 * np.square(kernel).mean() < of_all
     finally:
         model.set_trainable(".*", verbose=0)
 
 
-def test_zero_weight_decay_adds_nothing(tmp_path):
+def test_zero_weight_decay_has_no_l2_term(tmp_path):
     assert small_model("training", tmp_path, WEIGHT_DECAY=0).keras_model.l2_loss() == 0.0
 
 
-def test_a_batch_of_two_is_the_mean_of_two_of_one(trained):
+def test_batch_of_two_equals_two_batches_of_one(trained):
     model, batch = trained
     _, both = _losses(model.keras_model, batch)
     for image in range(2):
@@ -100,7 +100,7 @@ def test_a_batch_of_two_is_the_mean_of_two_of_one(trained):
             np.testing.assert_allclose(both[name][image], one[name][0], atol=1e-4)
 
 
-def test_rows_of_padding_change_nothing(trained):
+def test_padding_rows_change_nothing(trained):
     model, batch = trained
     plain, _ = _losses(model.keras_model, batch)
     images, metas, *targets = batch
@@ -112,24 +112,24 @@ def test_rows_of_padding_change_nothing(trained):
     assert set(outputs["target_class_ids"].ravel()) <= {0, *batch[5].ravel()}
 
 
-def test_rows_that_fill_up_a_batch_count_nothing(trained):
+def test_filler_rows_of_a_batch_do_not_count(trained):
     model, batch = trained
     images, metas, positions, labels, *targets = (part[:1] for part in batch)
-    nothing = [np.zeros_like(part) for part in targets]  # without objects every proposal is a negative, in both rows
+    nothing = [np.zeros_like(part) for part in targets]  # without objects, every proposal is negative in both rows
     filling = np.where(np.arange(metas.shape[1]) < 12, metas, 0)
     rows = (images, metas, positions, labels, *nothing), (images, filling, positions, np.zeros_like(labels), *nothing)
     filled = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
     losses, outputs = _losses(model.keras_model, filled)
     tensors = [keras.ops.convert_to_tensor(part[:1]) for part in filled]
-    alone = {name: keras.tree.map_structure(lambda value: value[:1], value) for name, value in outputs.items()}
-    alone = to_numpy(model.keras_model.compute_losses(tensors, alone))
+    unfilled = {name: keras.tree.map_structure(lambda value: value[:1], value) for name, value in outputs.items()}
+    unfilled = to_numpy(model.keras_model.compute_losses(tensors, unfilled))
     for name in LOSS_NAMES:
-        assert float(losses[name]) == pytest.approx(float(alone[name]), rel=1e-5)
+        assert float(losses[name]) == pytest.approx(float(unfilled[name]), rel=1e-5)
     assert losses["rpn_class_loss"] > 0 and losses["mrcnn_class_loss"] > 0
     assert (outputs["rois"] != 0).any(axis=-1).sum(axis=1).tolist() == [8, 8]
 
 
-def test_an_image_without_objects_trains_the_background_alone(trained):
+def test_image_without_objects_trains_only_the_background(trained):
     model, batch = trained
     images, metas, positions, labels, *targets = batch
     empty = [images, metas, positions, np.minimum(labels, 0), *(np.zeros_like(part) for part in targets)]
@@ -145,8 +145,8 @@ def test_an_image_without_objects_trains_the_background_alone(trained):
     model.keras_model.set_weights(before)
 
 
-def test_a_step_does_what_it_would_through_the_outputs_for_every_anchor(tmp_path, monkeypatch):
-    """The losses of the RPN are computed only at the trained anchors."""
+def test_rpn_losses_at_sampled_anchors_give_the_same_step_as_over_all_anchors(tmp_path, monkeypatch):
+    """The losses of the RPN are computed only at the sampled anchors."""
     settings = {"WEIGHT_DECAY": 0, "LOSS_WEIGHTS": {name: float(name.startswith("rpn")) for name in LOSS_NAMES}}
     one, other = (small_model("training", tmp_path, **settings) for _ in range(2))
     rng = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def test_a_step_does_what_it_would_through_the_outputs_for_every_anchor(tmp_path
         np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_steps_lower_a_loss_that_is_not_random(trained):
+def test_training_steps_lower_a_deterministic_loss(trained):
     model, batch = trained
     before = model.keras_model.get_weights()
     first = _losses(model.keras_model, batch)[0]
@@ -180,8 +180,8 @@ def test_steps_lower_a_loss_that_is_not_random(trained):
     assert last["rpn_class_loss"] < first["rpn_class_loss"]
 
 
-def test_frozen_statistics_do_not_move_in_a_step(trained):
-    """TRAIN_BN is False here: no batch may move the statistics, or be normalised by its own."""
+def test_frozen_statistics_do_not_change_in_a_step(trained):
+    """TRAIN_BN is False here: no batch may change the statistics, or be normalised by its own."""
     model, batch = trained
     names = ("bn_conv1", "bn2a", "mrcnn_class_bn1", "mrcnn_mask_bn1")
     layers = [model.keras_model.get_layer(name) for name in names]
@@ -198,7 +198,7 @@ def test_frozen_statistics_do_not_move_in_a_step(trained):
     model.keras_model.set_weights(before)
 
 
-def test_given_rois_take_the_place_of_proposals(tmp_path):
+def test_given_rois_replace_proposals(tmp_path):
     model = small_model("training", tmp_path, USE_RPN_ROIS=False, POST_NMS_ROIS_TRAINING=6, ROI_POSITIVE_RATIO=0.5)
     batch = [np.asarray(part) for part in batch_of(model.config)]
     gt_class_ids, gt_boxes = batch[5], batch[6]
@@ -215,22 +215,22 @@ def test_given_rois_take_the_place_of_proposals(tmp_path):
     assert np.isfinite(float(model.keras_model.train_on_batch([*batch, rois], return_dict=True)["loss"]))
 
 
-def test_objects_are_rois_when_asked(tmp_path):
+def test_ground_truth_boxes_are_rois_with_gt_boxes_as_rois(tmp_path):
     settings = {"TRAIN_ROIS_PER_IMAGE": 40, "USE_RPN_ROIS": False, "GT_BOXES_AS_ROIS": True}
     batch = [np.asarray(part).copy() for part in batch_of(small_config(**settings))]
-    # An object, a crowd, an object of one row of pixels, and an empty slot that still holds a box.
+    # an object, a crowd, an object with one row of pixels, and an empty slot that still contains a box
     batch[5][:] = (1, -2, 3, 0)
     batch[6][:] = ((8, 8, 24, 28), (30, 2, 44, 20), (50, 40, 51, 60), (28, 40, 44, 60))
     rois = np.zeros((2, 40, 4), np.int32)
-    rois[:, 0] = (0, 0, 6, 6)  # all that is proposed
+    rois[:, 0] = (0, 0, 6, 6)  # the only proposal
     model = small_model("training", tmp_path, **settings)
     _, outputs = _losses(model.keras_model, [*batch, rois])
-    assert not outputs["rpn_rois"][:, 1:].any()  # what is proposed stays what it was
+    assert not outputs["rpn_rois"][:, 1:].any()  # the proposals do not change
     for image in range(2):
-        ids, found = outputs["target_class_ids"][image], outputs["rois"][image]
-        there = found.any(axis=-1)
-        boxes = np.rint(found * 63 + [0, 0, 1, 1]).astype(int)
-        assert [(int(c), *box) for c, box in zip(ids[there], boxes[there].tolist())] == [(1, 8, 8, 24, 28), (0, 0, 0, 6, 6)]
+        ids, sampled = outputs["target_class_ids"][image], outputs["rois"][image]
+        valid = sampled.any(axis=-1)
+        boxes = np.rint(sampled * 63 + [0, 0, 1, 1]).astype(int)
+        assert [(int(c), *box) for c, box in zip(ids[valid], boxes[valid].tolist())] == [(1, 8, 8, 24, 28), (0, 0, 0, 6, 6)]
         np.testing.assert_allclose(outputs["target_deltas"][image], 0, atol=1e-4)
 
 
@@ -255,7 +255,7 @@ def test_lower_precision_trains(tmp_path):
         _, outputs = _losses(model.keras_model, batch)
         for name in ("rpn_rois", "rois", "target_deltas", "mrcnn_mask", "rpn_class", "mrcnn_class"):
             assert outputs[name].dtype == np.float32
-        # Coordinates keep their precision: every target box is a box that was given.
+        # coordinates keep their precision: every target box is a ground-truth box
         positive = outputs["target_class_ids"] > 0
         rois = outputs["rois"].astype(np.float64)
         size = rois[..., 2:] - rois[..., :2]
@@ -272,13 +272,13 @@ def test_lower_precision_trains(tmp_path):
         keras.config.set_dtype_policy(policy)
 
 
-def test_anchors_that_do_not_fit_the_backbone_are_refused(tmp_path):
+def test_anchors_that_do_not_fit_the_backbone_are_rejected(tmp_path):
     with pytest.raises(ValueError, match=r"feature maps of \(height, width\) \[\(16, 16\), .* made for \[\(8, 8\), \(4, 4\)"):
         small_model("training", tmp_path, BACKBONE_STRIDES=(8, 16, 32, 64, 128))
 
 
 @pytest.mark.parametrize("copied", [keras.models.clone_model, lambda model: type(model).from_config(model.get_config())])
-def test_a_copy_of_the_detection_model_folds_its_batch_norm(tmp_path, copied):
+def test_copy_of_the_detection_model_folds_its_batch_norm(tmp_path, copied):
     copy = copied(small_model("inference", tmp_path).network.detection_model())
     head = copy.get_layer("detection_masks").head
     norms = [layer for model in (copy, head) for layer in model.layers if layer.name.startswith("mrcnn_mask_bn")]

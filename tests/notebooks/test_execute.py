@@ -1,4 +1,4 @@
-"""The runner of the notebooks: parameters, pictures, and what it takes for an empty one."""
+"""The notebook runner: parameters, figures, and the detection of blank figures."""
 import base64
 
 import cv2
@@ -19,7 +19,7 @@ def close_figures():
 
 
 def drawn(draw):
-    """Return what a function of an Axes draws, as uint8 [H, W, 3]."""
+    """Return what a function draws on an Axes, as uint8 [H, W, 3]."""
     figure, ax = plt.subplots(figsize=(4, 3))
     draw(ax)
     figure.canvas.draw()
@@ -27,7 +27,7 @@ def drawn(draw):
 
 
 def cell_with(source, *pictures, tags=()):
-    """Return a code cell that printed a word and drew these pictures."""
+    """Return a code cell that printed a word and drew these figures."""
     outputs = [nbformat.v4.new_output("stream", text="a word")]
     for picture in pictures:
         encoded = base64.b64encode(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()).decode()
@@ -39,7 +39,7 @@ def notebook_of(*cells):
     return nbformat.v4.new_notebook(cells=list(cells))
 
 
-def test_empty_pictures():
+def test_blank_pictures_are_recognised():
     red_ground = np.full((60, 80, 3), (200, 20, 20), np.uint8)
     black_square = WHITE.copy()
     black_square[10:50, 10:60] = 0
@@ -48,7 +48,7 @@ def test_empty_pictures():
         assert is_blank(picture), name
 
 
-def test_pictures_with_something_on_them():
+def test_pictures_with_content_are_not_blank():
     grey_ramp = np.repeat(np.tile(np.arange(80, dtype=np.uint8) * 3, (60, 1))[:, :, None], 3, axis=2)
     dot = WHITE.copy()
     dot[20:24, 20:24] = (0, 114, 178)
@@ -57,11 +57,11 @@ def test_pictures_with_something_on_them():
         assert not is_blank(picture), name
 
 
-def test_the_pictures_of_a_cell_come_back_as_they_were():
+def test_pictures_of_a_cell_are_returned_unchanged():
     picture = WHITE.copy()
     picture[:10, :20] = (213, 94, 0)
-    (found,) = pictures_of(cell_with("draw()", picture))
-    np.testing.assert_array_equal(found, picture)
+    (returned,) = pictures_of(cell_with("draw()", picture))
+    np.testing.assert_array_equal(returned, picture)
 
 
 def test_figure_cells_that_drew_nothing_are_reported():
@@ -81,7 +81,7 @@ def test_figure_cells_that_drew_nothing_are_reported():
     ]
 
 
-def test_other_values_come_behind_the_parameters():
+def test_new_values_are_set_after_the_parameters():
     notebook = notebook_of(cell_with("SIZE, DATASET = 1024, None\nEPOCHS = [1, 2]", tags=["parameters"]), cell_with("use()"))
     set_parameters(notebook, {"DATASET": "a/b", "EPOCHS": [1, 1]})
     assert [cell.source for cell in notebook.cells][1:] == ["DATASET = 'a/b'\nEPOCHS = [1, 1]", "use()"]
@@ -89,8 +89,8 @@ def test_other_values_come_behind_the_parameters():
         set_parameters(notebook, {"EPOCH": 3})
 
 
-def test_an_unknown_notebook_is_refused_with_those_that_there_are(capsys):
+def test_error_about_an_unknown_notebook_lists_the_existing_ones(capsys):
     with pytest.raises(SystemExit):
         main(["inspect_dat"])
-    told = capsys.readouterr().err
-    assert "demo" in told and all(path.stem in told for path in find_notebooks())
+    message = capsys.readouterr().err
+    assert "demo" in message and all(path.stem in message for path in find_notebooks())

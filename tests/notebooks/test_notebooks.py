@@ -1,7 +1,7 @@
-"""The notebooks: how they are kept, and each run with tiny settings.
+"""The notebooks: their format, and a run of each with tiny settings.
 
-All run in one kernel, emptied between them, for TensorFlow takes seconds to start. It computes op by op: making a graph takes
-longer than the few steps that are taken here. `make notebooks` runs them as users do.
+All run in one kernel, which is reset between them, because TensorFlow takes seconds to start. It runs eagerly, because tracing
+a graph takes longer than the few steps here. `make notebooks` runs them as users do.
 """
 import ast
 
@@ -16,16 +16,16 @@ pytestmark = pytest.mark.tensorflow_only
 NAMES = ("coco_image_viewer", "demo", "inspect_cocolvis", "inspect_data", "inspect_model", "inspect_weights",
          "semantic_segmentation", "train_shapes", "train_your_own")  # fmt: skip
 MAX_CODE_CELLS = 11
-LEAST_WORDS = 150
+MIN_WORDS = 150
 
-# The smallest network and images that everything works with.
+# The smallest network and images with which everything works.
 NETWORK = {
     "IMAGES_PER_GPU": 2, "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 16,
     "RPN_HEAD_CHANNELS": 16, "MASK_HEAD_CHANNELS": 16, "FPN_CLASSIF_FC_LAYERS_SIZE": 32, "PRE_NMS_LIMIT": 50,
     "POST_NMS_ROIS_TRAINING": 20, "POST_NMS_ROIS_INFERENCE": 20, "TRAIN_ROIS_PER_IMAGE": 8, "DETECTION_MAX_INSTANCES": 5,
     "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "DETECTION_MIN_CONFIDENCE": 0.0, "OPTIMIZER": "adam", "LOADER_WORKERS": 0,
 }  # fmt: skip
-# Six steps, and the heads see objects alone: else it is chance whether so young a network finds anything to draw.
+# Six steps, with positive ROIs only; otherwise it is random whether such a network detects anything to draw.
 SMALL_RUN = {"TRAIN_IMAGES": 4, "EPOCHS": 3, "NETWORK": {**NETWORK, "ROI_POSITIVE_RATIO": 1.0}}
 TINY = {
     "coco_image_viewer": {"SHOWN": 3},
@@ -54,14 +54,14 @@ def run_line(client, source):
 
 
 def printed(notebook):
-    """Return all that the cells of a notebook printed."""
+    """Return everything that the cells of a notebook printed."""
     outputs = [output for cell in execute.code_cells(notebook) for output in cell.outputs]
     return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where all write: the small network that one of them trains serves the others."""
+    """The output folder of all notebooks, which share the small network that one of them trains."""
     return tmp_path_factory.mktemp("notebooks")
 
 
@@ -73,7 +73,7 @@ def kernel():
 
 
 def run(kernel, folder, name, **values):
-    """Run a notebook with other parameters in an empty kernel; return it with its outputs."""
+    """Run a notebook with other parameters in a reset kernel, and return it with its outputs."""
     notebook = execute.read_notebook({path.stem: path for path in execute.find_notebooks()}[name])
     execute.set_parameters(notebook, {"OUTPUT": str(folder), **values})
     run_line(kernel, CLEAN)
@@ -81,44 +81,44 @@ def run(kernel, folder, name, **values):
     return notebook
 
 
-def test_all_are_there():
+def test_every_notebook_exists():
     assert [path.stem for path in execute.find_notebooks()] == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_how_a_notebook_is_kept(name):
+def test_notebook_has_the_required_format(name):
     (path,) = [path for path in execute.find_notebooks() if path.stem == name]
     notebook = execute.read_notebook(path)
     nbformat.validate(notebook)
     cells = execute.code_cells(notebook)
     assert len(cells) <= MAX_CODE_CELLS
     stored = [cell.source for cell in cells if cell.outputs or cell.execution_count is not None]
-    assert not stored, "clear all outputs, and save"
+    assert not stored, "clear all outputs and save"
     for cell in cells:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
         defined = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, kinds)]
-        assert not defined, f"logic belongs in the package, and is imported: {ast.unparse(defined[0])}"
+        assert not defined, f"move this to the package and import it: {ast.unparse(defined[0])}"
     assert "parameters" in cells[0].metadata.tags and execute.code_cells(notebook, "figure")
-    assert notebook.cells[0].source.startswith("# ") and words(notebook) >= LEAST_WORDS
+    assert notebook.cells[0].source.startswith("# ") and words(notebook) >= MIN_WORDS
     assert notebook.metadata.kernelspec.name == "python3"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs(kernel, folder, name):
+def test_notebook_runs(kernel, folder, name):
     assert not execute.figure_faults(run(kernel, folder, name, **TINY[name]))
 
 
-def test_the_inspection_of_coco_prints_what_is_known(kernel, folder):
+def test_inspection_of_coco_prints_the_known_values(kernel, folder):
     notebook = run(kernel, folder, "inspect_data", DATASET=str(shared_path("data/tiny_coco")), SUBSET="train")
     assert not execute.figure_faults(notebook)
     text = " ".join(printed(notebook).split())
     for line in KNOWN:
         assert " ".join(line.split()) in text, f"{line} is not in {printed(notebook)}"
-    share = float(text.split("positive ROIs: ")[1].split()[0])
-    assert 0.25 <= share <= 0.34
+    fraction = float(text.split("positive ROIs: ")[1].split()[0])
+    assert 0.25 <= fraction <= 0.34
 
 
-# What the default configuration gives on COCO.
+# The values of the default configuration on COCO.
 KNOWN = """\
 Classes: 81
 0 BG, 1 person, 2 bicycle

@@ -1,4 +1,4 @@
-"""Layers and losses against outputs of the classic code, recorded on fixed inputs."""
+"""Layers and losses, compared with recorded outputs of the classic code on fixed inputs."""
 import keras
 import numpy as np
 import pytest
@@ -43,29 +43,29 @@ def test_proposals(recorded, config):
     foreground, anchors = recorded["prop_probs_fg"], recorded["anchors"]
     norm = np.broadcast_to(utils.norm_boxes(anchors, (128, 128)), (2, len(anchors), 4)).astype(np.float32)
     layer = modellib.ProposalLayer(100, 0.7, config=config)
-    found = layer([np.stack([1 - foreground, foreground], axis=-1), recorded["prop_bbox"], norm])
-    np.testing.assert_allclose(_numpy(found), recorded["proposals"], atol=1e-4)
+    ours = layer([np.stack([1 - foreground, foreground], axis=-1), recorded["prop_bbox"], norm])
+    np.testing.assert_allclose(_numpy(ours), recorded["proposals"], atol=1e-4)
 
 
 def test_roi_align(recorded):
     maps = [recorded[f"roi_feat{level}"] for level in range(4)]
-    found = modellib.PyramidROIAlign([7, 7])([recorded["roi_rois"], recorded["roi_meta"], *maps])
-    np.testing.assert_allclose(_numpy(found), recorded["roi_pooled"], atol=1e-3)
+    ours = modellib.PyramidROIAlign([7, 7])([recorded["roi_rois"], recorded["roi_meta"], *maps])
+    np.testing.assert_allclose(_numpy(ours), recorded["roi_pooled"], atol=1e-3)
 
 
 def test_detections(recorded, config):
-    found = modellib.DetectionLayer(config)(
+    ours = modellib.DetectionLayer(config)(
         [recorded[name] for name in ("roi_rois", "det_probs", "det_deltas", "roi_meta")])
-    np.testing.assert_allclose(_numpy(found), recorded["detections"], atol=1e-4)
+    np.testing.assert_allclose(_numpy(ours), recorded["detections"], atol=1e-4)
 
 
-def test_refine_detections_is_the_layer_image_by_image(recorded, config):
+def test_refine_detections_graph_equals_the_layer_for_each_image(recorded, config):
     meta = modellib.parse_image_meta(recorded["roi_meta"])
     for image in range(2):
         window = utils.norm_boxes(meta["window"][image : image + 1], meta["image_shape"][image])[0]
-        found = modellib.refine_detections_graph(recorded["roi_rois"][image], recorded["det_probs"][image],
+        ours = modellib.refine_detections_graph(recorded["roi_rois"][image], recorded["det_probs"][image],
                                                  recorded["det_deltas"][image], window, config)
-        np.testing.assert_allclose(_numpy(found), recorded["detections"][image], atol=1e-4)
+        np.testing.assert_allclose(_numpy(ours), recorded["detections"][image], atol=1e-4)
 
 
 def _loss_cases(recorded, config):
@@ -85,7 +85,7 @@ def test_losses(recorded, config):
         assert float(_numpy(value)) == pytest.approx(float(recorded[name]), abs=1e-4), name
 
 
-def test_every_anchor_is_matched_as_it_was(recorded, config):
+def test_every_anchor_is_matched_as_in_the_classic_code(recorded, config):
     every = config.with_overrides({"RPN_TRAIN_ANCHORS_PER_IMAGE": 2 * len(recorded["anchors"])})
     ids, boxes = recorded["gt_class_ids"], recorded["bboxes"]
     match, deltas = modellib.build_rpn_targets((128, 128, 3), recorded["anchors"], ids, boxes, every)

@@ -1,4 +1,4 @@
-"""The balloon sample on a made folder of two pictures."""
+"""The balloon sample on a small generated folder."""
 import json
 
 import cv2
@@ -8,21 +8,21 @@ import skimage.io
 
 from samples.balloon import balloon
 
-# A rectangle of rows 2..5 and columns 3..8, corners included, on a picture of 10 x 16.
+# A rectangle of rows 2..5 and columns 3..8, corners included, in an image of 10 x 16.
 RECTANGLE = {"name": "polygon", "all_points_x": [3, 8, 8, 3], "all_points_y": [2, 2, 5, 5]}
-# Its right half lies outside.
-AT_THE_RIM = {"name": "polygon", "all_points_x": [14, 20, 20, 14], "all_points_y": [0, 0, 3, 3]}
+# Its right half is outside the image.
+AT_THE_EDGE = {"name": "polygon", "all_points_x": [14, 20, 20, 14], "all_points_y": [0, 0, 3, 3]}
 HEIGHT, WIDTH = 10, 16
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A picture with regions as version 1 of the annotator writes them, one as version 2, one without any."""
+    """An image with regions in the format of VIA 1, one in that of VIA 2, and one without regions."""
     train = tmp_path / "train"
     train.mkdir()
     for name in ("one.png", "two.png", "none.png"):
         skimage.io.imsave(train / name, np.full((HEIGHT, WIDTH, 3), 90, np.uint8), check_contrast=False)
-    region = [{"shape_attributes": shape, "region_attributes": {}} for shape in (RECTANGLE, AT_THE_RIM)]
+    region = [{"shape_attributes": shape, "region_attributes": {}} for shape in (RECTANGLE, AT_THE_EDGE)]
     _write(train, {
         "one.png1": {"filename": "one.png", "regions": {"0": region[0], "1": region[1]}},
         "two.png1": {"filename": "two.png", "regions": [region[0]]},
@@ -42,7 +42,7 @@ def _load(folder):
     return dataset
 
 
-def test_both_versions_of_the_annotator_are_read(folder):
+def test_both_versions_of_via_are_read(folder):
     dataset = _load(folder)
     assert dataset.class_names == ["BG", "balloon"]
     assert [info["id"] for info in dataset.image_info] == ["one.png", "two.png"]
@@ -50,7 +50,7 @@ def test_both_versions_of_the_annotator_are_read(folder):
     assert dataset.image_reference(0).endswith("train/one.png")
 
 
-def test_a_saved_project_is_read_too(folder):
+def test_saved_project_is_read(folder):
     annotations = json.loads((folder / "train" / "via_region_data.json").read_text())
     _write(folder / "train", {"_via_settings": {}, "_via_img_metadata": annotations})
     assert len(_load(folder).image_info) == 2
@@ -63,13 +63,13 @@ def test_polygons_become_masks(folder):
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[2:6, 3:9] = True
     np.testing.assert_array_equal(masks[:, :, 0], expected)
-    # What lies outside of the picture is cut off.
+    # clipped at the edge of the image
     expected[:] = False
     expected[0:4, 14:16] = True
     np.testing.assert_array_equal(masks[:, :, 1], expected)
 
 
-def test_the_splash_keeps_the_colours_of_instances_alone():
+def test_splash_keeps_only_the_colours_of_instances():
     image = np.full((2, 3, 3), (200, 100, 50), np.uint8)
     mask = np.zeros((2, 3, 2), bool)
     mask[0, 1, 0] = mask[1, 2, 1] = True
@@ -81,13 +81,13 @@ def test_the_splash_keeps_the_colours_of_instances_alone():
     assert splash.dtype == np.uint8
 
 
-def test_without_instances_all_is_grey():
+def test_splash_is_grey_without_instances():
     image = np.full((2, 3, 3), (200, 100, 50), np.uint8)
     np.testing.assert_array_equal(balloon.color_splash(image, np.zeros((2, 3, 0), bool)), np.full((2, 3, 3), 117))
 
 
 class FakeModel:
-    """Finds one instance, the left half of every image."""
+    """Detects one instance, the left half of every image."""
 
     def detect(self, images, verbose=0):
         (image,) = images
@@ -97,7 +97,7 @@ class FakeModel:
 
 
 @pytest.mark.parametrize("channels", [None, 3, 4])
-def test_a_picture_is_splashed(tmp_path, monkeypatch, channels):
+def test_splash_of_an_image(tmp_path, monkeypatch, channels):
     monkeypatch.chdir(tmp_path)
     shape = (8, 12) if channels is None else (8, 12, channels)
     skimage.io.imsave("in.png", np.full(shape, 60, np.uint8), check_contrast=False)
@@ -105,7 +105,7 @@ def test_a_picture_is_splashed(tmp_path, monkeypatch, channels):
     assert name.startswith("splash_") and skimage.io.imread(name).shape == (8, 12, 3)
 
 
-def test_a_film_is_splashed(tmp_path, monkeypatch):
+def test_splash_of_a_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     writer = cv2.VideoWriter("in.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     for _ in range(3):
@@ -118,12 +118,12 @@ def test_a_film_is_splashed(tmp_path, monkeypatch):
         frames.append(frame[1])
     assert len(frames) == 3 and frames[0].shape == (48, 64, 3)
     blue, _, red = frames[0].transpose(2, 0, 1).astype(int)
-    # JPEG blurs colours: look away from the edge at column 32.
+    # JPEG blurs colours at the edge at column 32
     assert red[:, :24].min() > 200 and blue[:, :24].max() < 60
     assert np.abs(red - blue)[:, 40:].max() < 12
 
 
-def test_a_film_that_cannot_be_opened_is_told(tmp_path, monkeypatch):
+def test_video_that_cannot_be_opened_is_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OSError, match="gone.avi"):
         balloon.detect_and_color_splash(FakeModel(), video_path="gone.avi")
@@ -131,12 +131,12 @@ def test_a_film_that_cannot_be_opened_is_told(tmp_path, monkeypatch):
         balloon.detect_and_color_splash(FakeModel())
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, message", [
     (["train", "--weights=coco"], "train needs --dataset"),
     (["splash", "--weights=last"], "--image or --video"),
     (["splash", "--weights=coco", "--image=x.png"], "trained on balloons"),
 ])  # fmt: skip
-def test_arguments_that_do_not_belong_together_are_told(arguments, said, capsys):
+def test_inconsistent_arguments_are_reported(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         balloon.main(arguments)
-    assert end.value.code == 2 and said in capsys.readouterr().err
+    assert end.value.code == 2 and message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The COCO sample: its results format and its evaluation on a made data set with answers known beforehand."""
+"""The COCO sample: its results format, and its evaluation on a small data set with known results."""
 import argparse
 import json
 
@@ -9,7 +9,7 @@ from pycocotools import mask as mask_utils
 
 from samples.coco import coco
 
-# Category ids as COCO's: not contiguous, and not in the order of the file.
+# Category ids like COCO's: not contiguous, and not in the order of the file.
 CATEGORIES = [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}]
 # image id -> (category, x, y, width, height) of its one object
 OBJECTS = {139: (18, 4, 6, 20, 10), 285: (3, 10, 2, 8, 16)}
@@ -23,7 +23,7 @@ def folder(tmp_path):
     images, annotations = [], []
     for number, (image_id, (category, x, y, w, h)) in enumerate(OBJECTS.items(), start=1):
         name = f"{image_id:012d}.jpg"
-        # The shade tells the fake model which image it sees.
+        # the shade tells the fake model which image it is
         skimage.io.imsave(tmp_path / "val2017" / name, np.full((HEIGHT, WIDTH, 3), 100 * number, np.uint8),
                           check_contrast=False)
         images.append({"id": image_id, "file_name": name, "height": HEIGHT, "width": WIDTH})
@@ -43,11 +43,11 @@ def _load(folder):
 
 
 class FakeModel:
-    """Finds what OBJECTS holds, on the images that it is told to find something on."""
+    """Detects OBJECTS in the given images, and nothing in others."""
 
-    def __init__(self, dataset, finds=(139, 285)):
+    def __init__(self, dataset, detected_ids=(139, 285)):
         self.class_ids = {18: dataset.class_names.index("dog"), 3: dataset.class_names.index("car")}
-        self.finds = finds
+        self.detected_ids = detected_ids
         self.calls = 0
 
     def detect(self, images, verbose=0):
@@ -55,14 +55,14 @@ class FakeModel:
         self.calls += 1
         image_id = list(OBJECTS)[round(image.mean() / 100) - 1]
         category, x, y, w, h = OBJECTS[image_id]
-        count = int(image_id in self.finds)
+        count = int(image_id in self.detected_ids)
         masks = np.zeros((HEIGHT, WIDTH, count), bool)
         masks[y : y + h, x : x + w] = True
         return [{"rois": np.array([[y, x, y + h, x + w]] * count, np.int32).reshape(-1, 4), "masks": masks,
                  "class_ids": np.full(count, self.class_ids[category]), "scores": np.full(count, 0.9, np.float32)}]
 
 
-def test_results_carry_cocos_ids_and_boxes(folder):
+def test_results_have_the_ids_and_boxes_of_coco(folder):
     dataset, _ = _load(folder)
     mask = np.zeros((HEIGHT, WIDTH, 1), np.uint8)
     mask[6:16, 4:24, 0] = 1
@@ -73,14 +73,14 @@ def test_results_carry_cocos_ids_and_boxes(folder):
     assert entry == {"image_id": 139, "category_id": 18, "bbox": [4, 6, 20, 10], "score": 0.5}
 
 
-def test_nothing_found_gives_no_results(folder):
+def test_no_detections_give_no_results(folder):
     dataset, _ = _load(folder)
     assert coco.build_coco_results(dataset, [139], None, None, None, None) == []
     empty = np.zeros((HEIGHT, WIDTH, 0), np.uint8)
     assert coco.build_coco_results(dataset, [139], np.zeros((0, 4)), [], [], empty) == []
 
 
-def test_boxes_and_masks_of_the_whole_set_are_evaluated(folder, capsys):
+def test_boxes_and_masks_of_the_whole_data_set_are_evaluated(folder, capsys):
     dataset, reference = _load(folder)
     model = FakeModel(dataset)
     stats = coco.evaluate_coco(model, dataset, reference)
@@ -89,33 +89,33 @@ def test_boxes_and_masks_of_the_whole_set_are_evaluated(folder, capsys):
     assert "Average Precision" in capsys.readouterr().out
 
 
-def test_what_is_missed_counts(folder):
+def test_missed_object_lowers_the_ap(folder):
     dataset, reference = _load(folder)
-    stats = coco.evaluate_coco(FakeModel(dataset, finds=(139,)), dataset, reference, "segm")
-    # One class at AP 1, the other at 0.
+    stats = coco.evaluate_coco(FakeModel(dataset, detected_ids=(139,)), dataset, reference, "segm")
+    # one class with AP 1, the other with 0
     assert list(stats) == ["segm"] and stats["segm"][0] == pytest.approx(0.5)
 
 
-def test_a_limit_and_image_ids_narrow_the_set(folder):
+def test_limit_and_image_ids_select_images(folder):
     dataset, reference = _load(folder)
-    model = FakeModel(dataset, finds=(139,))
+    model = FakeModel(dataset, detected_ids=(139,))
     assert coco.evaluate_coco(model, dataset, reference, "bbox", limit=1)["bbox"][0] == pytest.approx(1)
     assert model.calls == 1
     assert coco.evaluate_coco(model, dataset, reference, "bbox", image_ids=[1])["bbox"][0] == 0
 
 
-def test_a_network_that_finds_nothing_scores_zero(folder):
+def test_no_detections_score_zero(folder):
     dataset, reference = _load(folder)
-    stats = coco.evaluate_coco(FakeModel(dataset, finds=()), dataset, reference)
+    stats = coco.evaluate_coco(FakeModel(dataset, detected_ids=()), dataset, reference)
     assert stats["bbox"][0] == 0 and stats["segm"][0] == 0
 
 
 @pytest.mark.parametrize("text, value", [("True", True), ("yes", True), ("1", True), ("False", False), ("0", False)])
-def test_a_flag_is_read_by_its_meaning(text, value):
+def test_flag_accepts_several_spellings(text, value):
     assert coco.flag(text) is value
 
 
-def test_a_flag_that_is_neither_is_refused():
+def test_other_values_of_a_flag_are_rejected():
     with pytest.raises(argparse.ArgumentTypeError, match="'maybe' is neither true nor false"):
         coco.flag("maybe")
 
@@ -125,7 +125,7 @@ def test_2014_is_validated_on_minival():
 
 
 class RecordingModel:
-    """Stands for MaskRCNN, and records what `main` asks for."""
+    """Replaces MaskRCNN, and records the calls of `main`."""
 
     def __init__(self, mode, config, model_dir):
         self.mode, self.config, self.model_dir, self.trained = mode, config, model_dir, []
@@ -136,8 +136,8 @@ class RecordingModel:
         self.trained.append((layers, epochs, learning_rate, len(train_set.image_ids), len(val_set.image_ids)))
 
 
-def test_the_classic_command_line_trains_in_three_stages(folder, monkeypatch):
-    # The annotations of the validation set serve for training as well.
+def test_classic_command_line_trains_in_three_stages(folder, monkeypatch):
+    # the validation annotations are also used for training
     (folder / "annotations" / "instances_train2017.json").write_text(
         (folder / "annotations" / "instances_val2017.json").read_text())
     (folder / "val2017").rename(folder / "train2017")
@@ -153,7 +153,7 @@ def test_the_classic_command_line_trains_in_three_stages(folder, monkeypatch):
     assert model.trained == [("heads", 40, rate, 2, 2), ("4+", 120, rate, 2, 2), ("all", 160, rate / 10, 2, 2)]
 
 
-def test_the_classic_command_line_evaluates(folder, monkeypatch, capsys):
+def test_classic_command_line_evaluates(folder, monkeypatch, capsys):
     dataset, _ = _load(folder)
 
     class Model(FakeModel):

@@ -1,4 +1,4 @@
-"""The nucleus sample on a made folder, and its run-length encoding against values worked out by hand."""
+"""The nucleus sample on a small generated folder, and its run-length encoding compared with hand-computed values."""
 import numpy as np
 import pytest
 import skimage.io
@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from samples.nucleus import nucleus
 
-# Counted down the columns from 1: column 0 holds pixels 1 2 3, column 1 pixels 4 5 6, ...
+# Counted down the columns from 1: column 0 has the pixels 1 2 3, column 1 the pixels 4 5 6, ...
 MASK = np.array([[0, 1, 0, 1],
                  [1, 1, 0, 0],
                  [1, 0, 0, 1]], bool)  # fmt: skip
@@ -19,7 +19,7 @@ def test_encoding_counts_down_the_columns_from_one():
     assert nucleus.rle_encode(MASK) == ENCODED
 
 
-def test_decoding_gives_the_mask_back():
+def test_decoding_restores_the_mask():
     np.testing.assert_array_equal(nucleus.rle_decode(ENCODED, (3, 4)), MASK)
 
 
@@ -29,7 +29,7 @@ def test_decoding_gives_the_mask_back():
     (np.array([[0, 0, 1]], bool), "3 1"),
     (np.array([[1], [0], [1]], bool), "1 1 3 1"),
 ])  # fmt: skip
-def test_edges_of_the_encoding(mask, encoded):
+def test_encoding_of_edge_cases(mask, encoded):
     assert nucleus.rle_encode(mask) == encoded
     np.testing.assert_array_equal(nucleus.rle_decode(encoded, mask.shape), mask)
 
@@ -39,14 +39,14 @@ def test_encoding_and_decoding_are_inverse(mask):
     np.testing.assert_array_equal(nucleus.rle_decode(nucleus.rle_encode(mask), mask.shape), mask)
 
 
-def test_an_overlap_goes_to_the_higher_score():
+def test_overlap_belongs_to_the_higher_score():
     masks = np.zeros((2, 2, 2), bool)
     masks[:, 0, 0] = True  # pixels 1 2, score 0.6
     masks[0, :, 1] = True  # pixels 1 3, score 0.9
     assert nucleus.mask_to_rle("abc", masks, np.array([0.6, 0.9])) == "abc, 1 1 3 1\nabc, 2 1"
 
 
-def test_an_instance_that_others_cover_has_no_line():
+def test_instance_covered_by_others_has_no_line():
     masks = np.ones((2, 2, 2), bool)
     assert nucleus.mask_to_rle("abc", masks, np.array([0.9, 0.6])) == "abc, 1 4"
 
@@ -57,19 +57,19 @@ def test_an_image_without_nuclei_has_a_line():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve images of 6 x 9; each has one nucleus of a pixel and one of 2 x 3, and the last has none."""
+    """Twelve images of 6 x 9, each with a nucleus of one pixel and one of 2 x 3, except the last, which has none."""
     for i in range(12):
-        home = tmp_path / "stage1_train" / f"image{i:02d}"
+        image_dir = tmp_path / "stage1_train" / f"image{i:02d}"
         for name in ("images", "masks"):
-            (home / name).mkdir(parents=True)
-        skimage.io.imsave(home / "images" / f"{home.name}.png", np.full((6, 9, 4), i, np.uint8), check_contrast=False)
+            (image_dir / name).mkdir(parents=True)
+        skimage.io.imsave(image_dir / "images" / f"{image_dir.name}.png", np.full((6, 9, 4), i, np.uint8), check_contrast=False)
         if i == 11:
             continue
         first, second = np.zeros((6, 9), np.uint8), np.zeros((6, 9, 3), np.uint8)
         first[4, 7] = 255
         second[1:3, 2:5] = 255
-        skimage.io.imsave(home / "masks" / "a.png", first, check_contrast=False)
-        skimage.io.imsave(home / "masks" / "b.png", second, check_contrast=False)
+        skimage.io.imsave(image_dir / "masks" / "a.png", first, check_contrast=False)
+        skimage.io.imsave(image_dir / "masks" / "b.png", second, check_contrast=False)
     return tmp_path
 
 
@@ -80,7 +80,7 @@ def _load(folder, subset):
     return dataset
 
 
-def test_train_and_val_share_the_images_out(folder):
+def test_train_and_val_partition_the_images(folder):
     ids = {subset: [info["id"] for info in _load(folder, subset).image_info]
            for subset in ("train", "val", "stage1_train")}  # fmt: skip
     assert len(ids["train"]) == 11 and len(ids["val"]) == 1
@@ -93,7 +93,7 @@ def test_validation_does_not_depend_on_the_order():
     assert len(held_out) == 4 and nucleus.validation_ids(ids[::-1]) == held_out
 
 
-def test_a_mask_is_made_of_each_file(folder):
+def test_each_file_becomes_a_mask(folder):
     dataset = _load(folder, "stage1_train")
     masks, class_ids = dataset.load_mask(0)
     assert masks.shape == (6, 9, 2) and masks.dtype == bool
@@ -110,7 +110,7 @@ def test_an_image_may_have_no_nuclei(folder):
 
 
 class FakeModel:
-    """Finds one nucleus, the first column; on the second image nothing."""
+    """Detects one nucleus, the first column, and nothing in the second image."""
 
     def __init__(self):
         self.calls = 0
@@ -132,8 +132,8 @@ def test_detection_writes_the_submission_and_pictures(folder, tmp_path):
     assert len(list(submission.parent.glob("*.png"))) == 12
 
 
-def test_published_weights_cannot_find_nuclei(tmp_path, capsys):
-    for dataset, said in ((str(tmp_path), "trained on nuclei"), ("gone", "gone: no such folder")):
+def test_published_weights_are_rejected_for_detection(tmp_path, capsys):
+    for dataset, message in ((str(tmp_path), "trained on nuclei"), ("gone", "gone: no such folder")):
         with pytest.raises(SystemExit) as end:
             nucleus.main(["detect", f"--dataset={dataset}", "--weights=coco"])
-        assert end.value.code == 2 and said in capsys.readouterr().err
+        assert end.value.code == 2 and message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The semantic sample: its loss and table by hand, and a tiny network that learns colours."""
+"""The semantic sample: its loss and table computed by hand, and a tiny network that learns colours."""
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from mrcnn.semantic.evaluation import mean_iou
 from samples.semantic import semantic
 
 
-def test_the_loss_by_hand():
+def test_loss_by_hand():
     """Four pixels: three of background with probability 0.5, one of class 1 with probability 0.25."""
     masks = np.array([0, 0, 0, 1]).reshape(1, 2, 2, 1)
     probs = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.75, 0.25]], np.float32).reshape(1, 2, 2, 2)
@@ -15,12 +15,12 @@ def test_the_loss_by_hand():
     weights /= (weights * [0.75, 0.25]).sum()
     expected = (0.75 * weights[0] * np.log(2) + 0.25 * weights[1] * np.log(4))
     assert float(semantic.balanced_cross_entropy(masks, probs)) == pytest.approx(expected, rel=1e-5)
-    # with shares of 1 and 0 the absent class has no weight
+    # with fractions of 1 and 0, the absent class has no weight
     plain = (3 * np.log(2) + np.log(4 / 3)) / 4
     assert float(semantic.balanced_cross_entropy(masks * 0, probs)) == pytest.approx(plain, rel=1e-5)
 
 
-def test_the_table_leaves_absent_classes_out_of_the_mean():
+def test_mean_of_the_table_omits_absent_classes():
     before = np.array([[2, 2, 0], [4, 0, 0], [0, 0, 0]])  # IoU 2 / 8, 0 / 6
     after = np.array([[4, 0, 0], [2, 2, 0], [0, 0, 0]])  # 4 / 6, 2 / 4; all background: 4 / 8, 0 / 4
     lines = semantic.table(["background", "cat", "dog"], before, after).splitlines()
@@ -30,14 +30,14 @@ def test_the_table_leaves_absent_classes_out_of_the_mean():
     ]  # fmt: skip
 
 
-def test_sizes_that_cannot_be_halved_are_refused():
+def test_sizes_that_cannot_be_halved_are_rejected():
     with pytest.raises(ValueError, match="size is 20 x 32: both sides must be multiples of 8"):
         semantic.build_unet((20, 32), 3)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Semantic maps, six to train on and three to measure on: a red or a blue rectangle somewhere on grey."""
+    """Semantic maps of a red or a blue rectangle on grey: six for training and three for validation."""
     rng = np.random.default_rng(0)
     for number in range(9):
         part = tmp_path / ("train" if number < 6 else "val")
@@ -52,7 +52,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_tiny_network_learns(folder, capsys, monkeypatch):
+def test_tiny_network_learns(folder, capsys, monkeypatch):
     monkeypatch.setattr(semantic, "LEVELS", 2)
     figure = folder / "batch.png"
     result = semantic.main([
@@ -63,7 +63,7 @@ def test_a_tiny_network_learns(folder, capsys, monkeypatch):
     for part, count in (("training images", 6), ("validation images", 3)):
         before, after = result[part]
         assert before.sum() == after.sum() == count * 16 * 24
-        np.testing.assert_array_equal(before.sum(axis=1), after.sum(axis=1))  # the same truth
+        np.testing.assert_array_equal(before.sum(axis=1), after.sum(axis=1))  # the same ground truth
         assert mean_iou(after) > max(mean_iou(before), 0.6)
     out = capsys.readouterr().out
     assert "training images: 6" in out and "validation images: 3" in out and "blue" in out

@@ -1,11 +1,11 @@
-"""The shapes sample: its configuration, its data, and what its command line asks of the model."""
+"""The shapes sample: its configuration, its data, and the calls that its command line makes."""
 import pytest
 
 from mrcnn.config import Config
 from samples.shapes import shapes
 
 
-def test_the_configuration_is_valid_and_counts_the_classes():
+def test_configuration_is_valid_and_has_the_number_of_classes():
     config = shapes.ShapesConfig()
     config.validate()
     dataset = shapes.load_shapes(3, seed=0, config=config)
@@ -22,7 +22,7 @@ def test_training_and_validation_images_differ():
 
 
 class RecordingModel:
-    """Stands for MaskRCNN, and records what the sample asks for."""
+    """Replaces MaskRCNN, and records the calls of the sample."""
 
     def __init__(self, mode, config, model_dir):
         self.mode, self.config, self.calls, self.epoch = mode, config, [], 0
@@ -45,7 +45,7 @@ def recorded(monkeypatch):
     monkeypatch.setattr(shapes, "load_start_weights", lambda model, weights: model.calls.append(weights))
 
 
-def test_training_goes_from_the_heads_to_all_layers():
+def test_training_has_a_stage_for_the_heads_and_one_for_all_layers():
     shapes.main(["train", "--model=none", "--epochs=4"])
     model = RecordingModel.last
     rate = model.config.LEARNING_RATE
@@ -61,14 +61,14 @@ def _checkpoint(logs, **values):
     return str(folder / "mask_rcnn_shapes_0003.h5")
 
 
-def test_weights_are_evaluated_with_the_network_that_they_were_trained_with(tmp_path):
+def test_evaluation_uses_the_configuration_of_the_run(tmp_path):
     checkpoint = _checkpoint(tmp_path, BACKBONE="compact", IMAGES_PER_GPU=8, IMAGE_MIN_DIM=128, IMAGE_MAX_DIM=128)
     for weights in ("last", checkpoint):
         config = shapes.inference_config(weights, tmp_path)
         assert (config.BACKBONE, config.BATCH_SIZE, config.DETECTION_MIN_CONFIDENCE) == ("compact", 1, 0)
-    alone = tmp_path / "classic.h5"
-    alone.touch()
-    assert isinstance(shapes.inference_config(str(alone), tmp_path), shapes.InferenceConfig)
+    without_config = tmp_path / "classic.h5"
+    without_config.touch()
+    assert isinstance(shapes.inference_config(str(without_config), tmp_path), shapes.InferenceConfig)
     assert isinstance(shapes.inference_config("coco", tmp_path), shapes.InferenceConfig)
     with pytest.raises(FileNotFoundError, match="gone.h5: no such weight file"):
         shapes.inference_config("gone.h5", tmp_path)
@@ -83,7 +83,7 @@ def test_evaluation_prints_the_table(capsys, tmp_path):
     assert "a table" in capsys.readouterr().out
 
 
-def test_a_run_that_goes_on_leaves_the_stages_behind_it_out():
+def test_resumed_run_skips_finished_stages():
     model = RecordingModel("training", shapes.ShapesConfig(), "logs")
     model.epoch = 2
     shapes.train(model, epochs=3)

@@ -1,9 +1,9 @@
-"""Images of drawn rectangles for the tests of semantic segmentation."""
+"""Images of rectangles for the tests of semantic segmentation."""
 from mrcnn.base.errors import DataError
 from tests.loading.scenes import Scenes
 
 RED, GREEN, BLUE = 1, 2, 3
-# image 0: red, and blue over its lower right; image 1: green; image 2: nothing; image 3: a crowd of reds; image 4: blue
+# image 0: red, with blue over its lower right; image 1: green; image 2: nothing; image 3: a crowd of red; image 4: blue
 SCENES = (
     [(RED, 4, 10, 24, 40), (BLUE, 14, 30, 34, 60)], [(GREEN, 0, 0, 10, 10)], [], [(-RED, 20, 0, 40, 60)],
     [(BLUE, 0, 0, 40, 2), (GREEN, 2, 2, 8, 8)],
@@ -11,7 +11,7 @@ SCENES = (
 
 
 class Broken(Scenes):
-    """Image 1 has no pixels, and the masks of image 3 cannot be read."""
+    """Image 1 and the masks of image 3 cannot be read."""
 
     def load_image(self, image_id):
         if image_id == 1:

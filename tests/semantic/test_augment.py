@@ -1,4 +1,4 @@
-"""Transforms of image and class map: hand-computed cases, and properties of every draw."""
+"""Transforms of image and class map: hand-computed cases, and properties of random transforms."""
 import cv2
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ def warped(matrix, fill_mode="constant", cval=0.0):
 @pytest.mark.parametrize("matrix, expected", [
     ([[-1, 0, 4], [0, 1, 0]], MAP[:, ::-1]),
     ([[1, 0, 0], [0, -1, 2]], MAP[::-1]),
-    # each pixel shows what lies one to its right and two below
+    # each pixel takes the value of the pixel one to its right and two below
     ([[1, 0, 1], [0, 1, 2]], [[0, 0, 0, 5, 0], [0] * 5, [0] * 5]),
-    # a quarter turn about the middle (x 2, y 1): pixel (x, y) shows (3 - y, x - 1)
+    # a quarter turn about the centre (x 2, y 1): pixel (x, y) takes the value of (3 - y, x - 1)
     ([[0, -1, 3], [1, 0, -1]], [[0] * 5, [0] * 5, [0, 2, 0, 0, 0]]),
 ])  # fmt: skip
-def test_image_and_map_move_alike(matrix, expected):
+def test_image_and_map_are_transformed_together(matrix, expected):
     image, class_map = warped(matrix)
     np.testing.assert_array_equal(class_map, expected)
     np.testing.assert_allclose(image, expected, atol=1e-6)
@@ -57,21 +57,21 @@ def draws(size=(40, 60), count=400, **arguments):
     return [augmentation.draw(size, rng) for _ in range(count)]
 
 
-def test_each_argument_moves_what_its_name_says():
-    """The linear part and the place of the middle (x 29.5, y 19.5), of all draws of one argument."""
-    middle = np.array([29.5, 19.5, 1])
+def test_each_argument_has_the_named_effect():
+    """Compares the linear part, and the position of the centre (x 29.5, y 19.5), over many draws of each argument."""
+    centre = np.array([29.5, 19.5, 1])
     shifts = {"width_shift_range": 0, "height_shift_range": 1}
     for name, axis in shifts.items():
-        moved = np.array([t.matrix @ middle - middle[:2] for t in draws(**{name: 0.25})])
+        moved = np.array([t.matrix @ centre - centre[:2] for t in draws(**{name: 0.25})])
         length = (60, 40)[axis]
         assert not moved[:, 1 - axis].any() and 0.24 * length < np.abs(moved[:, axis]).max() <= 0.25 * length
-    turned = [t.matrix for t in draws(rotation_range=30)]
-    angles = np.degrees([np.arctan2(m[1, 0], m[0, 0]) for m in turned])
+    rotated = [t.matrix for t in draws(rotation_range=30)]
+    angles = np.degrees([np.arctan2(m[1, 0], m[0, 0]) for m in rotated])
     assert 29 < angles.max() <= 30 and -30 <= angles.min() < -29
-    for matrix, angle in zip(turned, np.radians(angles)):
+    for matrix, angle in zip(rotated, np.radians(angles)):
         expected = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         np.testing.assert_allclose(matrix[:, :2], expected, atol=1e-12)
-        np.testing.assert_allclose(matrix @ middle, middle[:2])
+        np.testing.assert_allclose(matrix @ centre, centre[:2])
     zooms = np.array([np.diag(t.matrix[:, :2]) for t in draws(zoom_range=0.2)])
     assert 0.8 <= zooms.min() < 0.81 and 1.19 < zooms.max() <= 1.2 and (zooms[:, 0] != zooms[:, 1]).all()
     sheared = [t.matrix[:, :2] for t in draws(shear_range=20)]
@@ -89,18 +89,18 @@ def test_half_of_the_draws_are_flipped():
 
 @pytest.mark.parametrize("given_range, expected", [
     (3, {-2, -1, 0, 1, 2}),  # an int as in Keras: below it
-    ([0.5, 0.1], {-30, -6, 6, 30}),  # shares of 60
+    ([0.5, 0.1], {-30, -6, 6, 30}),  # fractions of 60
     ([7, 0.5], {-7, -0.5, 0.5, 7}),  # pixels, as not all are below 1
     (1, {0}),
 ])  # fmt: skip
-def test_forms_of_a_shift(given_range, expected):
-    found = {round(float(t.matrix[0, 2]), 6) for t in draws(width_shift_range=given_range)}
-    assert found == expected
+def test_kinds_of_shift_ranges(given_range, expected):
+    shifts = {round(float(t.matrix[0, 2]), 6) for t in draws(width_shift_range=given_range)}
+    assert shifts == expected
 
 
-def test_a_shift_from_one_on_is_in_pixels():
-    found = [t.matrix[1, 2] for t in draws(height_shift_range=4.5)]
-    assert 4 < max(found) <= 4.5 and -4.5 <= min(found) < -4
+def test_shift_of_one_or_more_is_in_pixels():
+    shifts = [t.matrix[1, 2] for t in draws(height_shift_range=4.5)]
+    assert 4 < max(shifts) <= 4.5 and -4.5 <= min(shifts) < -4
 
 
 def test_brightness_changes_only_the_image():
@@ -112,8 +112,8 @@ def test_brightness_changes_only_the_image():
     np.testing.assert_allclose(image, np.minimum(IMAGE * 2, 1))  # clipped at white
 
 
-def test_the_image_agrees_with_scipy():
-    """Keras samples by scipy: away from the edges the two agree to the step of OpenCV's coordinates, 1/32 pixel."""
+def test_image_agrees_with_scipy():
+    """Keras uses scipy. Away from the edges, both agree within the precision of OpenCV's coordinates, 1/32 pixel."""
     rng = np.random.default_rng(1)
     smooth = cv2.GaussianBlur(rng.random((30, 50)).astype(np.float32), (0, 0), 3)
     augmentation = SemanticAugmentation(rotation_range=40, shear_range=15, zoom_range=0.3, width_shift_range=0.2)
@@ -139,8 +139,8 @@ ranges = st.fixed_dictionaries({
 
 
 @given(ranges, st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**32))
-def test_no_class_is_invented_and_the_image_moves_with_the_map(arguments, height, width, seed):
-    """The image is the map itself. Where it was not mixed with a neighbour it must show what the map shows."""
+def test_no_new_class_appears_and_the_image_moves_with_the_map(arguments, height, width, seed):
+    """The image is the map itself, so it must agree with the map wherever it is not interpolated."""
     rng = np.random.default_rng(seed)
     inside = rng.random((-(-height // 3), -(-width // 3))) < 0.5
     class_map = np.kron(inside, np.ones((3, 3), int))[:height, :width] * 7
@@ -154,7 +154,7 @@ def test_no_class_is_invented_and_the_image_moves_with_the_map(arguments, height
     pure = (moved[:, :, 0] == 0) | (moved[:, :, 0] == 1)
     np.testing.assert_array_equal(moved[:, :, 0][pure] * 7, moved_map[pure])
     bright = SemanticAugmentation(**arguments)(image, class_map, seed)
-    np.testing.assert_array_equal(bright[1], moved_map)  # brightness is drawn last, and leaves the map alone
+    np.testing.assert_array_equal(bright[1], moved_map)  # brightness is drawn last, and does not change the map
     again = SemanticAugmentation(**arguments)(image, class_map, seed)
     np.testing.assert_array_equal(bright[0], again[0])
 
@@ -169,7 +169,7 @@ def test_ranges_of_zero_change_nothing(height, width, seed):
         np.testing.assert_array_equal(same_map, class_map)
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, message", [
     ({"rotation_range": -5}, "rotation_range is -5, expected a number from 0"),
     ({"rotation_range": float("nan")}, "rotation_range is nan"),
     ({"rotation_range": True}, "rotation_range is True"),
@@ -183,8 +183,8 @@ def test_ranges_of_zero_change_nothing(height, width, seed):
     ({"cval": 300}, "cval is 300, expected a number from 0 to 255"),
     ({"featurewise_center": True}, "no argument 'featurewise_center'; it has rotation_range, "),
 ])  # fmt: skip
-def test_arguments_out_of_range(arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_arguments_out_of_range_are_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
         as_augmentation(arguments)
 
 
@@ -195,7 +195,7 @@ def test_as_augmentation():
         as_augmentation(3)
 
 
-def test_mismatched_image_and_map():
+def test_mismatched_image_and_map_are_errors():
     move = Transform(np.array([[1.0, 0, 1], [0, 1, 0]]))
     with pytest.raises(ValueError, match=r"image has size \(3, 5\), its class map shape \(5, 3\)"):
         SemanticAugmentation().apply(IMAGE, MAP.T, move)

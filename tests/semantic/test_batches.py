@@ -1,4 +1,4 @@
-"""The choice of images, and batches that depend only on seed and step."""
+"""The selection of images, and batches that depend only on seed and step."""
 import json
 import logging
 import pickle
@@ -20,29 +20,29 @@ from tests.semantic.drawn import AUGMENTATION, RED, SCENES, Broken
     ("red", [0, 3]),
     (["green", "blue"], [0, 1, 4]),
 ])  # fmt: skip
-def test_images_with_a_class(classes, expected):
+def test_filter_images_selects_images_with_a_class(classes, expected):
     dataset, ids = filter_images(scenes(*SCENES), classes)
     assert ids.dtype == np.int64 and sorted(ids.tolist()) == expected and dataset.num_images == 5
 
 
-def test_the_order_depends_on_the_seed():
+def test_order_depends_on_the_seed():
     dataset = scenes(*[[(RED, 0, 0, 9, 9)]] * 30)
     orders = [filter_images(dataset, ["red"], seed=seed)[1].tolist() for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2] and orders[0] != sorted(orders[0])
 
 
-@pytest.mark.parametrize("classes, said", [
+@pytest.mark.parametrize("classes, message", [
     (["red", "pink"], "no class 'pink'; it has red, green, blue"),
     (["red", "red"], "'red' is given twice"),
     (["BG"], "no class 'BG'"),
     ([], "classes is empty"),
 ])  # fmt: skip
-def test_invalid_classes(classes, said):
-    with pytest.raises(DataError, match=said):
+def test_invalid_classes_are_errors(classes, message):
+    with pytest.raises(DataError, match=message):
         filter_images(scenes(*SCENES), classes)
 
 
-def test_no_images():
+def test_no_images_is_an_error():
     with pytest.raises(DataError, match="no image has any of the classes green, blue"):
         filter_images(scenes([(RED, 0, 0, 9, 9)]), ["green", "blue"])
     with pytest.raises(DataError, match="has no images"):
@@ -51,12 +51,12 @@ def test_no_images():
         filter_images(scenes(*SCENES), ["red"], "train")
 
 
-def test_an_image_whose_instances_cannot_be_read_is_left_out(caplog):
+def test_image_with_unreadable_instances_is_skipped(caplog):
     _, ids = filter_images(scenes(*SCENES, cls=Broken), ["red"])
     assert ids.tolist() == [0] and "image 3" in caplog.text and "the disk is gone" in caplog.text
 
 
-def test_numbers_of_classes():
+def test_number_classes():
     dataset = scenes(*SCENES)
     assert number_classes(dataset).tolist() == [0, 1, 2, 3]
     assert number_classes(dataset, ["blue", "red"]).tolist() == [0, 2, 0, 1]
@@ -65,7 +65,7 @@ def test_numbers_of_classes():
         number_classes(dataset, None, "both")
 
 
-def test_equal_names_in_two_sources_are_one_class():
+def test_classes_with_the_same_name_in_two_sources_are_one():
     dataset = scenes()
     dataset.add_class("other", 7, "green")
     dataset.add_class("other", 8, "grey")
@@ -78,16 +78,16 @@ def batches_of(dataset=None, input_size=(8, 12), batch_size=3, **arguments):
     return SemanticBatches(dataset or scenes(*SCENES * 2), input_size, batch_size, **arguments)
 
 
-def seen(batches, epoch):
+def epoch_batches(batches, epoch):
     return [batches[epoch * len(batches) + i] for i in range(len(batches))]
 
 
-def test_every_image_comes_once_an_epoch_in_a_new_order():
+def test_every_image_is_used_once_per_epoch_in_a_new_order():
     dataset = scenes(*[[(RED, i, 0, i + 1, 60)] for i in range(20)])  # the row of red identifies the image
     batches = batches_of(dataset, (40, 6), 3)
     orders = []
     for epoch in range(3):
-        made = seen(batches, epoch)
+        made = epoch_batches(batches, epoch)
         assert [len(images) for images, _ in made] == [3] * 6 + [2]
         orders.append([int(np.flatnonzero(mask[:, 0, 0])[0]) for _, masks in made for mask in masks])
         assert sorted(orders[-1]) == list(range(20))
@@ -133,13 +133,13 @@ def test_a_broken_image_is_replaced_by_the_next_one(caplog):
         (_, masks), _ = batches[0], batches[1]
     assert len(masks) == 4 and set(batches.broken) == {1, 3}
     assert len([record for record in caplog.records if "unusable" in record.message]) == 2
-    for stand_in in masks[1:3]:
-        np.testing.assert_array_equal(stand_in, masks[3])
+    for replacement in masks[1:3]:
+        np.testing.assert_array_equal(replacement, masks[3])
     with pytest.raises(DataError, match="none of the 2 images is usable; the first: image 1 .*it is torn"):
         batches_of(dataset, image_ids=[1, 3], shuffle=False)[0]
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, message", [
     ({"input_size": (8,)}, r"input_size is \(8,\), expected \(height, width\)"),
     ({"input_size": (8, 1.5)}, "input_size"),
     ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
@@ -149,15 +149,15 @@ def test_a_broken_image_is_replaced_by_the_next_one(caplog):
     ({"ignore_label": 3, "mask_type": "normal"}, "above 3"),
     ({"ignore_label": 2**16}, "up to 65535"),
 ])  # fmt: skip
-def test_arguments_out_of_range(arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_arguments_out_of_range_are_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
         batches_of(**arguments)
     with pytest.raises(IndexError, match="expected 0 or more"):
         batches_of()[-1]
 
 
 def test_coco_folder_with_polygons_and_rle(tmp_path):
-    """A folder in COCO's layout, grey files: a polygon of cats and an RLE of dogs, drawn at half the size."""
+    """A COCO folder with grey images: a polygon of cats and an RLE of dogs, drawn at half the size."""
     runs = {"size": [8, 12], "counts": [8 * 6, 8 * 2, 8 * 4]}  # columns 6 and 7
     annotations = [
         {"id": 1, "image_id": 1, "category_id": 5, "iscrowd": 0, "segmentation": [[2, 2, 8, 2, 8, 6, 2, 6]]},

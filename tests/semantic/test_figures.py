@@ -19,13 +19,13 @@ def test_colours_are_those_of_the_classes_and_the_background_is_black():
     assert not colors[0, 2:].any() and not colors[1:].any()
 
 
-def test_an_overlay_leaves_the_background_alone():
+def test_overlay_does_not_change_the_background():
     drawn = overlay(IMAGES[0], MASKS[0, :, :, 0])
     assert (drawn[1:] == 102).all() and (drawn[0, 2:] == 102).all()
     np.testing.assert_allclose(drawn[0, 0], 0.45 * 102 + 0.55 * 255 * np.array(class_color(1)), atol=1)
 
 
-def test_shares():
+def test_class_percentages():
     assert class_percentages(MASKS[0], NAMES) == "cat 10 %" and class_percentages(MASKS[1]) == "class 2 50 %"
     speck = np.zeros((11, 10), int)
     speck[3, 3] = 1
@@ -35,7 +35,7 @@ def test_shares():
     assert class_percentages(speck, NAMES) == "cat <1 %, ignored 9 %"
 
 
-def test_a_figure_has_a_row_for_each_image_and_a_legend():
+def test_figure_has_a_row_for_each_image_and_a_legend():
     figure = batch_figure(IMAGES, MASKS, NAMES, predictions=MASKS[::-1])
     assert len(figure.axes) == 8
     titles = [ax.get_title() for ax in figure.axes]
@@ -47,7 +47,7 @@ def test_a_figure_has_a_row_for_each_image_and_a_legend():
     assert len(batch_figure(IMAGES, MASKS[..., 0], limit=1).axes) == 3
 
 
-def test_different_sizes():
+def test_different_sizes_are_errors():
     with pytest.raises(ValueError, match="do not match the prediction"):
         batch_figure(IMAGES, MASKS, predictions=MASKS[:, :3])
     with pytest.raises(ValueError, match="has no images"):

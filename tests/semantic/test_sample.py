@@ -1,4 +1,4 @@
-"""An image with its class map, against maps and rectangles drawn by hand and pycocotools."""
+"""An image with its class map, compared with hand-computed maps and with pycocotools."""
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ def test_nearest_positions(length, count, expected):
     assert nearest_positions(length, count).tolist() == expected
 
 
-def test_the_higher_number_wins_in_any_order():
+def test_higher_number_wins_in_any_order():
     left, right = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
     left[:, :3] = right[:, 1:] = True
     expected = [[2, 2, 2, 1]] * 2
@@ -65,22 +65,22 @@ def test_polygon_rle_and_mask_of_a_square_agree():
         assert first.any()
 
 
-def test_number_0_and_no_instances_leave_background():
+def test_number_0_and_no_instances_give_background():
     parts = parts_of([np.ones((2, 3), bool)], (2, 3))
     assert not paint_classes(parts, [0], (2, 3), (2, 3)).any()
     assert paint_classes([], [], (2, 3), (5, 4)).shape == (5, 4)
 
 
 @pytest.mark.parametrize("number", [-1, 65536])
-def test_numbers_out_of_range(number):
+def test_numbers_out_of_range_are_errors(number):
     with pytest.raises(ValueError, match="from 0 to 65535"):
         paint_classes(parts_of([np.ones((2, 3), bool)], (2, 3)), [number], (2, 3), (2, 3))
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4)),
        st.integers(1, 20), st.integers(1, 20))
-def test_a_map_cut_into_classes_is_the_map_sampled(class_map, height, width):
-    """Masks that partition the image, resized one by one, give the resized map, without gaps."""
+def test_map_split_into_classes_gives_the_resized_map(class_map, height, width):
+    """Masks that partition the image, resized separately, give the resized map without gaps."""
     numbers = [int(v) for v in np.unique(class_map)]
     parts = parts_of([class_map == v for v in numbers], class_map.shape)
     painted = paint_classes(parts, numbers, class_map.shape, (height, width))
@@ -89,12 +89,12 @@ def test_a_map_cut_into_classes_is_the_map_sampled(class_map, height, width):
     np.testing.assert_array_equal(painted, class_map[rows][:, cols])
 
 
-def test_a_map_by_hand():
+def test_class_map_by_hand():
     numbers = number_classes(scenes(), ["blue", "red"])
     image, class_map = make_semantic_sample(scenes(*SCENES), 0, (20, 30), numbers)
     expected = np.zeros((20, 30), int)
     expected[7:17, 15:30] = 1
-    expected[2:12, 5:20] = 2  # the last class given, so on top, although blue has the higher id and is drawn over it
+    expected[2:12, 5:20] = 2  # the last class in the list is on top, although blue has the higher id and is drawn later
     assert class_map.dtype == np.int32
     np.testing.assert_array_equal(class_map, expected)
     grey = np.full((20, 30), 10)
@@ -110,7 +110,7 @@ def test_crowds_belong_to_their_class():
 
 
 class OneImage(Scenes):
-    """One image, all red."""
+    """A single image, entirely red."""
 
     def load_image(self, image_id):
         return self.picture
@@ -138,34 +138,34 @@ def test_images_of_any_kind(picture):
     np.testing.assert_allclose(image, np.dstack([RAMP] * 3) / 255, atol=3e-4)
 
 
-def test_a_boolean_image_is_black_and_white():
+def test_boolean_image_is_black_and_white():
     np.testing.assert_array_equal(sample_of(RAMP > 100, (2, 3))[:, :, 1], RAMP > 100)
 
 
-@pytest.mark.parametrize("picture, said", [
+@pytest.mark.parametrize("picture, message", [
     (RAMP.astype(np.float32), "image 0 .*has floats from 0 to 255, expected 0 to 1"),
     (np.full((2, 3), np.nan), "has floats from nan"),
     (RAMP.astype(np.int64), "the image is int64"),
     (np.zeros((2, 3, 5), np.uint8), "has 5 channels"),
 ])  # fmt: skip
-def test_unusable_images(picture, said):
-    with pytest.raises(DataError, match=said):
+def test_unusable_images_are_errors(picture, message):
+    with pytest.raises(DataError, match=message):
         sample_of(picture, (2, 3))
 
 
-def test_a_reduced_image_averages_its_pixels():
+def test_reduced_image_averages_its_pixels():
     np.testing.assert_allclose(sample_of(RAMP, (1, 1))[0, 0], 127.5 / 255, atol=0.002)
 
 
-class Unsure(Scenes):
-    """The right half of an image is undefined, from column 30 on."""
+class PartlyIgnored(Scenes):
+    """Images whose right half, from column 30 on, is ignored."""
 
     def ignored_pixels(self, image_id):
         return np.broadcast_to(np.arange(60) >= 30, (40, 60))
 
 
-def test_undefined_pixels_by_hand():
-    dataset, numbers = scenes([(RED, 10, 20, 30, 40)], cls=Unsure), np.array([0, 1, 0, 0])
+def test_ignored_pixels_by_hand():
+    dataset, numbers = scenes([(RED, 10, 20, 30, 40)], cls=PartlyIgnored), np.array([0, 1, 0, 0])
     _, class_map = make_semantic_sample(dataset, 0, (4, 6), numbers, ignore_label=255)
     np.testing.assert_array_equal(class_map, [[0, 0, 0, 255, 255, 255],
                                               [0, 0, 1, 1, 255, 255],
@@ -173,13 +173,13 @@ def test_undefined_pixels_by_hand():
                                               [0, 0, 0, 255, 255, 255]])  # fmt: skip
     assert make_semantic_sample(dataset, 0, (4, 6), numbers)[1].max() == 1
     augmentation = SemanticAugmentation(rotation_range=20, zoom_range=0.3)
-    turned = make_semantic_sample(dataset, 0, (40, 60), numbers, augmentation, 3, ignore_label=255)[1]
-    assert set(np.unique(turned)) == {0, 1, 255}
+    rotated = make_semantic_sample(dataset, 0, (40, 60), numbers, augmentation, 3, ignore_label=255)[1]
+    assert set(np.unique(rotated)) == {0, 1, 255}
     assert make_semantic_sample(scenes(*SCENES), 0, (4, 6), numbers, ignore_label=255)[1].max() == 1
 
 
-def test_ignored_pixels_of_another_size():
-    class Wrong(Unsure):
+def test_ignored_pixels_of_another_size_are_an_error():
+    class Wrong(PartlyIgnored):
         def ignored_pixels(self, image_id):
             return np.zeros((60, 40), bool)
 
@@ -195,19 +195,19 @@ rectangles = st.lists(
 
 @given(rectangles, st.tuples(st.integers(1, 50), st.integers(1, 70)), st.integers(0, 99),
        st.sampled_from([None, ("blue", "red"), ("green",)]), st.sampled_from(["binary", "normal"]))
-def test_a_map_has_only_classes_of_the_image(found, size, seed, classes, mask_type):
-    dataset = scenes([(c, y, x, y + h, x + w) for c, y, x, h, w in found])
+def test_map_has_only_classes_of_the_image(objects, size, seed, classes, mask_type):
+    dataset = scenes([(c, y, x, y + h, x + w) for c, y, x, h, w in objects])
     numbers = number_classes(dataset, classes, mask_type)
-    allowed = {0} | {int(numbers[abs(c)]) for c, *_ in found}
+    allowed = {0} | {int(numbers[abs(c)]) for c, *_ in objects}
     for augmentation in (None, SemanticAugmentation(**AUGMENTATION, fill_mode="constant", cval=200)):
         _, class_map = make_semantic_sample(dataset, 0, size, numbers, augmentation, seed)
         assert class_map.shape == size and set(np.unique(class_map)) <= allowed
     straight = make_semantic_sample(dataset, 0, (40, 60), numbers)[1]
     for number in np.unique(straight):
-        assert number == 0 or number in numbers[[abs(c) for c, *_ in found]]
+        assert number == 0 or number in numbers[[abs(c) for c, *_ in objects]]
 
 
-def test_real_images_against_pycocotools():
+def test_photographs_agree_with_pycocotools():
     folder = shared_path("data/tiny_coco")
     coco = COCO(str(folder / "annotations" / "instances_train2017.json"))
     names = ["person", "bus"]

@@ -1,4 +1,4 @@
-"""What `fit` of Keras gets from the generator in each epoch, with any number of workers."""
+"""The batches that Keras' `fit` receives from the generator in each epoch, with any number of workers."""
 import warnings
 
 import keras
@@ -9,13 +9,13 @@ from mrcnn.semantic.batches import SemanticBatches
 from mrcnn.semantic.training import SemanticGenerator
 from tests.loading.scenes import scenes
 
-# image i has red in row i alone
+# image i is red only in row i
 DATASET = scenes(*[[(1, i, 0, i + 1, 60)] for i in range(8)])
 ARGUMENTS = {"input_size": (40, 4), "batch_size": 3, "augmentation": {"brightness_range": (0.3, 1.0)}}
 
 
-class Watching(keras.Model):
-    """A model of one weight that records which images each batch has."""
+class RecordingModel(keras.Model):
+    """A model with one weight, which records the images of each batch."""
 
     def __init__(self):
         super().__init__()
@@ -32,9 +32,9 @@ class Watching(keras.Model):
         return {"loss": 0.0}
 
 
-def watch(generator, epochs, **kwargs):
-    """Train a Watching model: [[numbers of the images of a batch, ...] an epoch], [sum of the images of each batch]."""
-    model = Watching()
+def record(generator, epochs, **kwargs):
+    """Train a RecordingModel, and return the image numbers of each batch per epoch, and the sum of the pixels of each batch."""
+    model = RecordingModel()
     model.build((None, 40, 4, 3))
     model.compile("sgd", run_eagerly=True)
     model.fit(generator, epochs=epochs, verbose=0, **kwargs)
@@ -44,8 +44,8 @@ def watch(generator, epochs, **kwargs):
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("workers", [1, 3])
-def test_fit_sees_each_image_once_an_epoch_in_the_order_of_the_seed(workers):
-    epochs, sums = watch(SemanticGenerator(DATASET, workers=workers, seed=5, **ARGUMENTS), 3)
+def test_fit_uses_each_image_once_per_epoch_in_the_order_of_the_seed(workers):
+    epochs, sums = record(SemanticGenerator(DATASET, workers=workers, seed=5, **ARGUMENTS), 3)
     batches = SemanticBatches(DATASET, seed=5, image_ids=SemanticGenerator(DATASET, seed=5, **ARGUMENTS).batches.image_ids,
                               **ARGUMENTS)  # fmt: skip
     assert len(epochs) == 3
@@ -58,15 +58,15 @@ def test_fit_sees_each_image_once_an_epoch_in_the_order_of_the_seed(workers):
 
 @pytest.mark.tensorflow_only
 def test_training_resumes_at_initial_epoch():
-    whole, _ = watch(SemanticGenerator(DATASET, **ARGUMENTS), 3)
-    rest, _ = watch(SemanticGenerator(DATASET, initial_epoch=2, **ARGUMENTS), 3, initial_epoch=2)
-    assert rest == whole[2:]
+    uninterrupted, _ = record(SemanticGenerator(DATASET, **ARGUMENTS), 3)
+    resumed, _ = record(SemanticGenerator(DATASET, initial_epoch=2, **ARGUMENTS), 3, initial_epoch=2)
+    assert resumed == uninterrupted[2:]
 
 
 @pytest.mark.tensorflow_only
 def test_validation_has_a_fixed_order():
     generator = SemanticGenerator(DATASET, shuffle=False, input_size=(40, 4), batch_size=3)
-    epochs, _ = watch(generator, 2)
+    epochs, _ = record(generator, 2)
     assert epochs[0] == epochs[1] and sum(epochs[0], []) == generator.batches.image_ids.tolist()
 
 
@@ -89,7 +89,7 @@ def test_any_number_of_steps_per_epoch(steps):
 
 @pytest.mark.tensorflow_only
 def test_epochs_with_a_number_of_steps_continue_where_the_last_one_ended():
-    epochs, _ = watch(SemanticGenerator(DATASET, seed=5, **ARGUMENTS), 6, steps_per_epoch=2)
+    epochs, _ = record(SemanticGenerator(DATASET, seed=5, **ARGUMENTS), 6, steps_per_epoch=2)
     batches = SemanticGenerator(DATASET, seed=5, **ARGUMENTS).batches
     assert [[len(batch) for batch in epoch] for epoch in epochs] == [[3, 3], [2, 3], [3, 2]] * 2
     images = sum(sum(epochs, []), [])
@@ -102,7 +102,7 @@ def test_fit_without_a_number_of_steps_after_one_that_was_interrupted():
         def on_train_batch_end(self, batch, logs=None):
             raise KeyboardInterrupt
 
-    model = Watching()
+    model = RecordingModel()
     model.build((None, 40, 4, 3))
     model.compile("sgd", run_eagerly=True)
     generator = SemanticGenerator(DATASET, **ARGUMENTS)
@@ -121,14 +121,14 @@ def test_iteration_is_one_epoch_even_while_keras_trains():
 
 
 def _sum_of_squares(masks, predicted):
-    """The square of the red row, which identifies the images of a batch."""
+    """A loss that is the square of the red row, which identifies the images of a batch."""
     weights = keras.ops.reshape(keras.ops.arange(40, dtype="float32") ** 2, (1, 40, 1, 1))
     return keras.ops.sum(keras.ops.cast(masks, "float32") * weights, axis=(1, 2, 3)) / 4 + 0 * keras.ops.mean(predicted)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_each_image_counts_once_in_the_loss_of_an_epoch(workers):
-    """The model is built in `fit`: Keras peeks at a batch first, which must not skip an image."""
+    """The model is built in `fit`, for which Keras takes a batch in advance; this must not skip an image."""
     dataset = scenes(*[[(1, i, 0, i + 1, 60)] for i in range(15)])
     train, val = (SemanticGenerator(dataset, workers=workers, input_size=(40, 4), batch_size=size) for size in (2, 5))
     model = keras.Sequential([keras.layers.Dense(1)])
@@ -140,7 +140,7 @@ def test_each_image_counts_once_in_the_loss_of_an_epoch(workers):
 
 
 def test_any_model_can_be_trained():
-    """One convolution learns that red, grey 50 of 255, is the class, and the background, grey 10, is not."""
+    """A single convolution learns to tell the class red (grey level 50 of 255) from the background (10)."""
     dataset = scenes(*[[(1, 5 * i, 0, 5 * i + 20, 60)] for i in range(4)])
     generator = SemanticGenerator(dataset, ["red"], input_size=(16, 24), batch_size=2)
     model = keras.Sequential([keras.Input((16, 24, 3)), keras.layers.Conv2D(1, 1, activation="sigmoid")])
@@ -150,7 +150,7 @@ def test_any_model_can_be_trained():
     assert history.history["binary_accuracy"][-1] > 0.95
 
 
-def test_arguments_that_do_not_match():
+def test_inconsistent_arguments_are_errors():
     generator = SemanticGenerator(DATASET, ["red"], mask_type="normal", **ARGUMENTS)
     assert generator.class_names == ["background", "red"] and generator.dataset is DATASET and len(generator) == 3
     with pytest.raises(IndexError, match="there is no batch -1"):

@@ -1,4 +1,4 @@
-"""The small backbone."""
+"""The compact backbone."""
 import keras
 import numpy as np
 
@@ -12,12 +12,12 @@ def test_maps_halve_from_stage_to_stage():
     assert compact_graph(keras.Input((64, 64, 3)), stage5=False)[4] is None
 
 
-def test_stages_carry_names_that_layer_expressions_know():
+def test_layer_names_match_layer_expressions():
     image = keras.Input((64, 64, 3))
     model = keras.Model(image, compact_graph(image, train_bn=None))
     names = [layer.name for layer in model.layers if layer.weights]
     for stage in "2345":
-        assert sum(name.startswith(f"res{stage}") for name in names) == 5  # two blocks of two, and a shortcut
+        assert sum(name.startswith(f"res{stage}") for name in names) == 5  # two blocks of two convolutions, and a shortcut
     assert all(name.startswith(("bn_", "res", "conv1")) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The pyramid on top of a backbone."""
+"""The feature pyramid of a backbone."""
 import keras
 import numpy as np
 
@@ -20,8 +20,8 @@ def test_levels_and_names():
     assert model.get_layer("fpn_p6").output.shape[1:3] == (1, 2)
 
 
-def test_each_level_is_its_map_plus_all_above_it():
-    """With laterals that sum their map's channels and smoothing that does nothing, the pyramid can be added by hand."""
+def test_each_level_is_its_map_plus_all_higher_levels():
+    """If laterals sum the channels of their map and smoothing is the identity, the pyramid can be computed by hand."""
     model = _model(8, 16)
     centre = np.zeros((3, 3, 2, 2))
     centre[1, 1] = np.eye(2)

@@ -8,7 +8,7 @@ from tests.shared_data import shared_path
 
 
 def _classic_backbone(architecture):
-    """Names of the backbone's layers in the classic file, with the shapes of their tensors."""
+    """Return the layers of the backbone in the classic file, with the shapes of their tensors."""
     rows = shared_path(f"parity/h5_layout_{architecture}.tsv").read_text(encoding="utf-8").splitlines()
     layers = {}
     for group, tensor, shape in (row.split("\t") for row in rows):
@@ -20,7 +20,7 @@ def _classic_backbone(architecture):
 @pytest.mark.parametrize("architecture, blocks", [
     pytest.param("resnet50", 16, marks=()),
     pytest.param("resnet101", 33, marks=pytest.mark.tensorflow_only)])
-def test_layers_are_the_classic_ones(architecture, blocks):
+def test_layers_equal_those_of_the_classic_file(architecture, blocks):
     image = keras.Input((64, 128, 3))
     maps = resnet_graph(image, architecture, stage5=True, train_bn=False)
     assert [tuple(m.shape[1:]) for m in maps] == [
@@ -32,17 +32,17 @@ def test_layers_are_the_classic_ones(architecture, blocks):
     assert ours == _classic_backbone(architecture)
 
 
-def test_no_stage_5_on_request():
+def test_stage_5_can_be_omitted():
     maps = resnet_graph(keras.Input((64, 64, 3)), "resnet50")
     assert maps[4] is None and maps[3].shape[-1] == 1024
 
 
-def test_an_unknown_architecture_is_told():
+def test_unknown_architecture_is_an_error():
     with pytest.raises(ValueError, match="'resnet18': choose resnet50 or resnet101"):
         resnet_graph(keras.Input((64, 64, 3)), "resnet18")
 
 
-def test_an_identity_block_that_adds_nothing_is_relu():
+def test_identity_block_that_adds_nothing_is_relu():
     image = keras.Input((4, 6, 8))
     model = keras.Model(image, identity_block(image, 3, [2, 2, 8], 2, "b", train_bn=False))
     model.get_layer("bn2b_branch2c").set_weights([np.zeros(8), np.zeros(8), np.zeros(8), np.ones(8)])
@@ -50,7 +50,7 @@ def test_an_identity_block_that_adds_nothing_is_relu():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), np.maximum(x, 0), atol=1e-6)
 
 
-def test_a_conv_block_strides_in_its_first_convolution():
+def test_conv_block_has_its_stride_in_the_first_convolution():
     image = keras.Input((8, 4, 3))
     model = keras.Model(image, conv_block(image, 3, [2, 2, 8], 3, "a", strides=(2, 2), use_bias=False, train_bn=False))
     assert tuple(model.output.shape[1:]) == (4, 2, 8)

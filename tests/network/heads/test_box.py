@@ -1,4 +1,4 @@
-"""The box head on each ROI by itself."""
+"""The box head, applied to each ROI separately."""
 import keras
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_shapes_names_and_probabilities():
     assert {"mrcnn_class", "mrcnn_bbox"} <= {layer.name for layer in model.layers}
 
 
-def test_deltas_lie_class_by_class():
+def test_deltas_are_ordered_by_class():
     head, model = _head()
     head.deltas.set_weights([np.zeros((8, 16)), np.arange(16)])
     deltas = _run(model, np.ones((1, 6, 3, 3, 5), np.float32))[2]
@@ -38,10 +38,10 @@ def test_deltas_lie_class_by_class():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_every_roi_is_on_its_own(training):
-    """With TRAIN_BN False no statistics of the batch come in, in training either."""
+def test_rois_do_not_affect_each_other(training):
+    """With TRAIN_BN False, no batch statistics are used, not even in training."""
     head, model = _head()
-    for layer in (head.logits, head.deltas):  # they begin so near to zero that nothing would move much
+    for layer in (head.logits, head.deltas):  # otherwise too close to zero to show a difference
         layer.set_weights([100 * weights for weights in layer.get_weights()])
     rng = np.random.default_rng(1)
     features = rng.normal(size=(2, 6, 3, 3, 5)).astype(np.float32)
@@ -55,7 +55,7 @@ def test_every_roi_is_on_its_own(training):
         np.testing.assert_allclose(after[mask], before[mask], atol=1e-5)
 
 
-def test_two_wirings_share_their_weights():
+def test_two_calls_share_their_weights():
     head = BoxHead(3, 4, 8, False)
     few, many = keras.Input((2, 3, 3, 5)), keras.Input((6, 3, 3, 5))
     small, large = keras.Model(few, list(head(few))), keras.Model(many, list(head(many)))
@@ -65,7 +65,7 @@ def test_two_wirings_share_their_weights():
         np.testing.assert_allclose(a, b[:, :2], atol=1e-5)
 
 
-def test_it_begins_with_every_class_as_likely_and_boxes_left_where_they_are():
+def test_initial_weights_are_those_of_the_papers():
     head = BoxHead(pool_size=3, num_classes=81, fc_layers_size=256)
     features = keras.Input((6, 3, 3, 5))
     keras.Model(features, list(head(features)))

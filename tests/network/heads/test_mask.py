@@ -1,4 +1,4 @@
-"""The mask head on each ROI by itself."""
+"""The mask head, applied to each ROI separately."""
 import keras
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def _model():
     return head, keras.Model(features, head(features))
 
 
-def test_the_head_doubles_the_side():
+def test_head_doubles_the_size():
     _, model = _model()
     masks = keras.ops.convert_to_numpy(model(np.random.default_rng(0).normal(size=(2, 5, 6, 6, 2)).astype(np.float32)))
     assert masks.shape == (2, 5, 12, 12, 3) and masks.dtype == np.float32
@@ -22,9 +22,9 @@ def test_the_head_doubles_the_side():
         "mrcnn_mask_deconv", "mrcnn_mask"]  # fmt: skip
 
 
-def test_every_roi_is_on_its_own_in_training_too():
+def test_rois_do_not_affect_each_other_in_training():
     head, model = _model()
-    head.probs.set_weights([100 * weights for weights in head.probs.get_weights()])  # it begins near to zero
+    head.probs.set_weights([100 * weights for weights in head.probs.get_weights()])  # otherwise close to zero
     features = np.random.default_rng(1).normal(size=(2, 5, 6, 6, 2)).astype(np.float32)
     changed = features.copy()
     changed[1, 3] += 5
@@ -40,7 +40,7 @@ def test_classes_do_not_compete():
     np.testing.assert_allclose(masks[0, 0, 0, 0], [0.5, 0.75, 0.9], atol=1e-6)
 
 
-def test_it_begins_with_no_pixel_of_any_class_likelier_than_another():
+def test_initial_weights_are_those_of_the_paper():
     head = MaskHead(num_classes=81, channels=64)
     features = keras.Input((5, 6, 6, 2))
     keras.Model(features, head(features))

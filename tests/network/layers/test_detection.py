@@ -1,4 +1,4 @@
-"""Detections by hand: the best class, its deltas, the window, suppression within a class."""
+"""Hand-computed detections: the best class, its deltas, the window, and NMS per class."""
 import types
 
 import numpy as np
@@ -27,60 +27,60 @@ def test_each_roi_gives_its_best_class_by_score():
     probs = [[0.1, 0.8, 0.1],  # class 1
              [0.0, 0.05, 0.95],  # class 2
              [0.9, 0.05, 0.05],  # background
-             [0.2, 0.2, 0.6]]  # below the least score
-    found = assert_same_in_a_model(DetectionLayer(max_instances=3, min_confidence=0.7), _inputs(rois, probs))[0]
-    np.testing.assert_allclose(found, [[*rois[1], 2, 0.95], [*rois[0], 1, 0.8], [0] * 6], atol=1e-6)
+             [0.2, 0.2, 0.6]]  # below the minimum score
+    detections = assert_same_in_a_model(DetectionLayer(max_instances=3, min_confidence=0.7), _inputs(rois, probs))[0]
+    np.testing.assert_allclose(detections, [[*rois[1], 2, 0.95], [*rois[0], 1, 0.8], [0] * 6], atol=1e-6)
 
 
-def test_the_deltas_are_those_of_the_class():
+def test_deltas_are_those_of_the_class():
     deltas = np.zeros((1, 3, 4))
     deltas[0, 1] = [9, 9, 9, 9]
     deltas[0, 2] = [1, -1, np.log(2) / 0.2, 0]  # times (0.1, 0.1, 0.2, 0.2)
-    found = run(DetectionLayer(), _inputs([[0.4, 0.4, 0.6, 0.6]], [[0.0, 0.1, 0.9]], deltas))[0, 0]
+    detections = run(DetectionLayer(), _inputs([[0.4, 0.4, 0.6, 0.6]], [[0.0, 0.1, 0.9]], deltas))[0, 0]
     # height 0.2: centre 0.5 + 0.02, doubled to 0.4; width 0.2: centre 0.5 - 0.02
-    np.testing.assert_allclose(found, [0.32, 0.38, 0.72, 0.58, 2, 0.9], atol=1e-6)
+    np.testing.assert_allclose(detections, [0.32, 0.38, 0.72, 0.58, 2, 0.9], atol=1e-6)
 
 
 def test_boxes_are_clipped_to_the_window_of_the_image():
     window = (11, 0, 61, 101)  # rows 11..60, columns 0..100
-    found = run(DetectionLayer(), _inputs([[0.0, 0.1, 1.0, 1.0]], [[0, 1, 0]], window=window))[0, 0]
-    np.testing.assert_allclose(found[:4], norm_boxes(np.array([[11, 20, 61, 101]]), SIZE)[0], atol=1e-6)
-    np.testing.assert_allclose(found[:4], [0.11, 0.1, 0.6, 0.5], atol=1e-6)
+    detections = run(DetectionLayer(), _inputs([[0.0, 0.1, 1.0, 1.0]], [[0, 1, 0]], window=window))[0, 0]
+    np.testing.assert_allclose(detections[:4], norm_boxes(np.array([[11, 20, 61, 101]]), SIZE)[0], atol=1e-6)
+    np.testing.assert_allclose(detections[:4], [0.11, 0.1, 0.6, 0.5], atol=1e-6)
 
 
-def test_a_box_suppresses_weaker_ones_of_its_class_alone():
+def test_box_suppresses_only_weaker_boxes_of_its_class():
     rois = [[0.1, 0.1, 0.5, 0.5]] * 3
     probs = [[0, 0.9, 0.1], [0, 0.8, 0.2], [0, 0.3, 0.7]]
-    found = run(DetectionLayer(max_instances=5), _inputs(rois, probs))[0]
-    np.testing.assert_allclose(found[:, 4:], [[1, 0.9], [2, 0.7], [0, 0], [0, 0], [0, 0]], atol=1e-6)
+    detections = run(DetectionLayer(max_instances=5), _inputs(rois, probs))[0]
+    np.testing.assert_allclose(detections[:, 4:], [[1, 0.9], [2, 0.7], [0, 0], [0, 0], [0, 0]], atol=1e-6)
 
 
-def test_the_least_score_itself_is_enough():
-    found = run(DetectionLayer(min_confidence=0.75), _inputs([[0.1, 0.1, 0.5, 0.5]], [[0.25, 0.75, 0]]))
-    assert found[0, 0, 4] == 1
+def test_score_equal_to_the_minimum_is_enough():
+    detections = run(DetectionLayer(min_confidence=0.75), _inputs([[0.1, 0.1, 0.5, 0.5]], [[0.25, 0.75, 0]]))
+    assert detections[0, 0, 4] == 1
 
 
-def test_without_a_least_score_all_but_background_counts():
+def test_everything_but_background_is_detected_without_a_minimum_score():
     for bound in (None, 0):
         layer = DetectionLayer(max_instances=3, min_confidence=bound, nms_threshold=1.0)
-        found = run(layer, _inputs([[0.1, 0.1, 0.5, 0.5]] * 2, [[0.34, 0.35, 0.31], [0.4, 0.3, 0.3]]))
-        np.testing.assert_allclose(found[0, :, 5], [0.35, 0, 0], atol=1e-6)
+        detections = run(layer, _inputs([[0.1, 0.1, 0.5, 0.5]] * 2, [[0.34, 0.35, 0.31], [0.4, 0.3, 0.3]]))
+        np.testing.assert_allclose(detections[0, :, 5], [0.35, 0, 0], atol=1e-6)
 
 
 def test_padding_gives_no_detection():
     rois = [[0, 0, 0, 0], [0.1, 0.1, 0.5, 0.5], [0, 0, 0, 0]]
-    found = run(DetectionLayer(max_instances=4), _inputs(rois, [[0, 1, 0], [0, 0.9, 0.1], [0, 0, 1]]))[0]
-    assert found[:, 4].tolist() == [1, 0, 0, 0]
+    detections = run(DetectionLayer(max_instances=4), _inputs(rois, [[0, 1, 0], [0, 0.9, 0.1], [0, 0, 1]]))[0]
+    assert detections[:, 4].tolist() == [1, 0, 0, 0]
 
 
-def test_more_than_there_is_room_for():
+def test_highest_scores_are_kept_if_there_are_too_many():
     rois = [[0.1 * i, 0.0, 0.1 * i + 0.05, 0.1] for i in range(6)]
     probs = [[0, s, 1 - s] for s in (0.71, 0.95, 0.8, 0.9, 0.75, 0.85)]
-    found = run(DetectionLayer(max_instances=3), _inputs(rois, probs))[0]
-    np.testing.assert_allclose(found[:, 5], [0.95, 0.9, 0.85], atol=1e-6)
+    detections = run(DetectionLayer(max_instances=3), _inputs(rois, probs))[0]
+    np.testing.assert_allclose(detections[:, 5], [0.95, 0.9, 0.85], atol=1e-6)
 
 
-def test_a_batch_of_two_is_two_of_one():
+def test_batch_of_two_equals_two_batches_of_one():
     rng = np.random.default_rng(0)
     rois = np.sort(rng.random((2, 12, 2, 2)), axis=2).reshape(2, 12, 4).astype(np.float32)
     probs = rng.dirichlet([0.2] * 3, (2, 12)).astype(np.float32)
@@ -92,13 +92,13 @@ def test_a_batch_of_two_is_two_of_one():
         np.testing.assert_allclose(run(layer, [part[image : image + 1] for part in inputs])[0], both[image], atol=1e-6)
 
 
-def test_the_classic_signature_reads_its_config():
+def test_classic_signature_reads_its_config():
     config = types.SimpleNamespace(DETECTION_MAX_INSTANCES=4, DETECTION_MIN_CONFIDENCE=None, DETECTION_NMS_THRESHOLD=0.2,
                                    BBOX_STD_DEV=np.array([1, 2, 3, 4]))
     layer = DetectionLayer(config)
     assert (layer.max_instances, layer.min_confidence, layer.nms_threshold, layer.bbox_std_dev) == (4, 0.0, 0.2, (1, 2, 3, 4))
 
 
-def test_arguments_come_back():
+def test_arguments_survive_the_configuration():
     layer = DetectionLayer(max_instances=7, min_confidence=0.25, nms_threshold=0.45, bbox_std_dev=(0.3, 0.4, 0.5, 0.6))
     assert_round_trip(layer, max_instances=7, min_confidence=0.25, nms_threshold=0.45, bbox_std_dev=(0.3, 0.4, 0.5, 0.6))

@@ -1,4 +1,4 @@
-"""Masks of the detections that exist."""
+"""Masks of the valid detections."""
 import keras
 import numpy as np
 import pytest
@@ -15,21 +15,21 @@ ROWS, CLASSES, DEPTH = 2 * CHUNK + 5, 4, 3
 
 @pytest.fixture(scope="module")
 def parts():
-    """The layer, and a model of the whole head on all rows, of the same weights."""
+    """The layer, and a model of the whole head on all rows with the same weights."""
     head = MaskHead(CLASSES, train_bn=False, channels=6)
     align = PyramidROIAlign((4, 4))
     features, class_ids = keras.Input((CHUNK, 4, 4, DEPTH)), keras.Input((CHUNK,), dtype="int32")
-    own = keras.Model([features, class_ids], head(features, class_ids))
+    mask_model = keras.Model([features, class_ids], head(features, class_ids))
     inputs = [keras.Input((ROWS, 6)), keras.Input((12 + CLASSES,)), *(keras.Input((s, s, DEPTH)) for s in (16, 8, 4, 2))]
     whole = keras.Model(inputs, head(align([inputs[0][:, :, :4], *inputs[1:]])))
     rng = np.random.default_rng(0)
     whole.set_weights([rng.normal(0, 0.2, w.shape).astype(np.float32) ** (2 if "variance" in w.path else 1)
                        for w in whole.weights])  # fmt: skip
-    return DetectionMasks(align, own, name="masks"), whole
+    return DetectionMasks(align, mask_model, name="masks"), whole
 
 
 def _inputs(*counts):
-    """Detections of images, so many in each, with image metas and a pyramid of noise."""
+    """Return detections, with the given count for each image, image metas and a pyramid of noise."""
     rng = np.random.default_rng(1)
     corners = rng.uniform(0, 0.5, (len(counts), ROWS, 2))
     detections = np.concatenate([corners, corners + rng.uniform(0.1, 0.5, corners.shape),
@@ -42,22 +42,22 @@ def _inputs(*counts):
 
 
 @pytest.mark.parametrize("counts", [(1,), (CHUNK, CHUNK + 1), (3, ROWS), (0, 2)])
-def test_masks_are_those_of_the_whole_head(parts, counts):
+def test_masks_equal_those_of_the_whole_head(parts, counts):
     layer, whole = parts
     inputs = _inputs(*counts)
-    found, expected = run(layer, inputs), masks_of_class(inputs[0], whole.predict_on_batch(inputs))
-    assert found.shape == (len(counts), ROWS, 8, 8) and found.dtype == np.float32
+    masks, expected = run(layer, inputs), masks_of_class(inputs[0], whole.predict_on_batch(inputs))
+    assert masks.shape == (len(counts), ROWS, 8, 8) and masks.dtype == np.float32
     for image, count in enumerate(counts):
-        np.testing.assert_allclose(found[image, :count], expected[image, :count], atol=1e-5)
+        np.testing.assert_allclose(masks[image, :count], expected[image, :count], atol=1e-5)
 
 
-def test_rows_behind_the_last_chunk_that_is_needed_are_not_computed(parts):
-    found = run(parts[0], _inputs(0, 2))
-    assert found[:, :CHUNK].all() and not found[:, CHUNK:].any()
+def test_rows_after_the_last_needed_chunk_are_not_computed(parts):
+    masks = run(parts[0], _inputs(0, 2))
+    assert masks[:, :CHUNK].all() and not masks[:, CHUNK:].any()
     assert not run(parts[0], _inputs(0, 0)).any()
 
 
-def test_in_a_compiled_graph(parts):
+def test_layer_in_a_compiled_graph(parts):
     layer, _ = parts
     inputs = _inputs(2, CHUNK + 3)
     spec = [keras.Input(array.shape[1:]) for array in inputs]
@@ -67,5 +67,5 @@ def test_in_a_compiled_graph(parts):
     np.testing.assert_allclose(model.predict_on_batch(inputs), run(layer, inputs), atol=1e-5)
 
 
-def test_it_comes_back_from_its_configuration(parts):
+def test_layer_survives_its_configuration(parts):
     assert_round_trip(parts[0])

@@ -1,4 +1,4 @@
-"""The matrix product is the transposed convolution."""
+"""The matrix product equals the transposed convolution."""
 import keras
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mrcnn.network.layers.convolutions import DisjointConv2DTranspose
 
 
 @pytest.mark.parametrize("kernel_size", [(2, 2), (3, 2)])
-def test_it_is_the_transposed_convolution_it_stands_for(kernel_size):
+def test_result_equals_the_transposed_convolution(kernel_size):
     rng = np.random.default_rng(0)
     images = rng.normal(size=(5, 4, 3, 6)).astype(np.float32)
     weights = [rng.normal(size=(*kernel_size, 7, 6)).astype(np.float32), rng.normal(size=7).astype(np.float32)]
@@ -23,15 +23,15 @@ def test_it_is_the_transposed_convolution_it_stands_for(kernel_size):
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
 
 
-def test_by_hand():
+def test_disjoint_transposed_convolution_by_hand():
     layer = DisjointConv2DTranspose(1, 2)
     layer.build((None, 1, 2, 1))
     layer.set_weights([np.array([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]]), np.array([0.5])])
-    found = ops.convert_to_numpy(layer(np.array([[[[10.0], [100.0]]]], np.float32)))[0, :, :, 0]
-    np.testing.assert_array_equal(found, [[10.5, 20.5, 100.5, 200.5], [30.5, 40.5, 300.5, 400.5]])
+    output = ops.convert_to_numpy(layer(np.array([[[[10.0], [100.0]]]], np.float32)))[0, :, :, 0]
+    np.testing.assert_array_equal(output, [[10.5, 20.5, 100.5, 200.5], [30.5, 40.5, 300.5, 400.5]])
 
 
-def test_any_number_of_images_and_a_way_back_from_its_configuration():
+def test_layer_accepts_any_batch_size_and_survives_its_configuration():
     inputs = keras.Input((2, 2, 3))
     model = keras.Model(inputs, DisjointConv2DTranspose(4, (2, 2), activation="relu", name="up")(inputs))
     assert model.output.shape == (None, 4, 4, 4)

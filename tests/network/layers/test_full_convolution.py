@@ -1,4 +1,4 @@
-"""The matrix product is the convolution."""
+"""The matrix product equals the convolution."""
 import keras
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from mrcnn.network.layers.convolutions import FullConvolution
 
 
-def test_it_is_the_convolution_it_stands_for():
+def test_result_equals_the_convolution():
     rng = np.random.default_rng(0)
     images = rng.normal(size=(5, 2, 3, 4)).astype(np.float32)
     weights = [rng.normal(size=(2, 3, 4, 6)).astype(np.float32), rng.normal(size=6).astype(np.float32)]
@@ -20,7 +20,7 @@ def test_it_is_the_convolution_it_stands_for():
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
 
 
-def test_by_hand():
+def test_full_convolution_by_hand():
     layer = FullConvolution(1, (1, 2))
     layer.build((None, 1, 2, 1))
     layer.set_weights([np.array([[[[10.0]], [[1.0]]]]), np.array([0.5])])

@@ -1,4 +1,4 @@
-"""The mask head trains on the rows that hold a positive, and learns the same from them as from all rows."""
+"""The mask head trains only on the rows of positive ROIs, and learns the same as from all rows."""
 import keras
 import numpy as np
 import pytest
@@ -12,20 +12,20 @@ from tests.training.small import batch_of, small_config, small_model
 needs_free_shapes = pytest.mark.skipif(not on_tensorflow_cpu(), reason="graphs have one size on this backend")
 
 
-def _rows(*counts, most=5):
-    """Rois numbered by their row, and class ids of so many positives in each image."""
-    rois = np.broadcast_to(np.arange(1, most + 1, dtype=np.float32)[None, :, None], (len(counts), most, 4))
-    class_ids = (np.arange(most)[None] < np.array(counts)[:, None]).astype(np.int32) * 3
+def _rows(*counts, num_rows=5):
+    """Return ROIs numbered by row, and class ids with the given number of positives in each image."""
+    rois = np.broadcast_to(np.arange(1, num_rows + 1, dtype=np.float32)[None, :, None], (len(counts), num_rows, 4))
+    class_ids = (np.arange(num_rows)[None] < np.array(counts)[:, None]).astype(np.int32) * 3
     return [np.ascontiguousarray(rois), class_ids]
 
 
 @needs_free_shapes
-@pytest.mark.parametrize(("counts", "taken"), [((0, 0), 1), ((1, 0), 1), ((1, 4), 4), ((5, 2), 5)])
-def test_as_many_rows_as_any_image_has_positives(counts, taken):
+@pytest.mark.parametrize(("counts", "rows"), [((0, 0), 1), ((1, 0), 1), ((1, 4), 4), ((5, 2), 5)])
+def test_rows_are_limited_to_the_most_positives_of_an_image(counts, rows):
     rois, class_ids = _rows(*counts)
-    found_rois, found_ids = run(PositiveRois(), [rois, class_ids])
-    np.testing.assert_array_equal(found_rois, rois[:, :taken])
-    np.testing.assert_array_equal(found_ids, class_ids[:, :taken])
+    kept_rois, kept_ids = run(PositiveRois(), [rois, class_ids])
+    np.testing.assert_array_equal(kept_rois, rois[:, :rows])
+    np.testing.assert_array_equal(kept_ids, class_ids[:, :rows])
 
 
 @needs_free_shapes
@@ -34,18 +34,18 @@ def test_boxes_keep_their_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         rois, class_ids = _rows(2)
-        found, _ = run(PositiveRois(), [rois * np.float32(0.7012345), class_ids])
+        kept, _ = run(PositiveRois(), [rois * np.float32(0.7012345), class_ids])
     finally:
         keras.config.set_dtype_policy(policy)
-    np.testing.assert_array_equal(found, rois[:, :2] * np.float32(0.7012345))
+    np.testing.assert_array_equal(kept, rois[:, :2] * np.float32(0.7012345))
 
 
 @needs_free_shapes
-def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
+def test_step_equals_that_of_all_rows(tmp_path, monkeypatch):
     config = {"TRAIN_BN": False, "TRAIN_ROIS_PER_IMAGE": 24, "USE_RPN_ROIS": False}
     batch = [np.asarray(part) for part in batch_of(small_config(**config))]
     rois = np.zeros((2, 40, 4), np.int32)
-    rois[:, :4] = batch[6]  # every object is proposed, and nothing else
+    rois[:, :4] = batch[6]  # exactly the objects are proposed
     batch.append(rois)
     few = small_model("training", tmp_path, **config)
     monkeypatch.setattr(mask_rcnn, "on_tensorflow_cpu", lambda: False)
@@ -56,7 +56,7 @@ def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
         shapes.append(model.keras_model.predict_on_batch(batch)["mrcnn_mask"].shape[1])
         model.compile(0.01, 0.9)
         losses.append([model.keras_model.train_on_batch(batch, return_dict=True) for _ in range(3)])
-    assert 1 <= shapes[0] < shapes[1] == 7  # int(24 * 0.33); the test says nothing where all of them are positives
+    assert 1 <= shapes[0] < shapes[1] == 7  # int(24 * 0.33); not all rows may be positive, or the test would be meaningless
     for one, other in zip(*losses, strict=True):
         assert one["mrcnn_mask_loss"] > 0.1
         assert {name: float(value) for name, value in one.items()} == pytest.approx(
@@ -67,20 +67,20 @@ def test_a_step_is_that_of_all_rows(tmp_path, monkeypatch):
 
 @needs_free_shapes
 @pytest.mark.parametrize(("train_bn", "rows"), [(False, None), (None, 2), (True, 2)])
-def test_statistics_of_a_batch_are_of_every_row(tmp_path, train_bn, rows):
+def test_batch_statistics_need_all_rows(tmp_path, train_bn, rows):
     model = small_model("training", tmp_path, TRAIN_BN=train_bn)
     names = [layer.name for layer in model.keras_model.layers]
     assert model.keras_model.output["mrcnn_mask"].shape[1] == rows
     assert ("positive_rois" in names) == (rows is None)
 
 
-def test_graphs_of_one_size_keep_every_row(tmp_path, monkeypatch):
+def test_static_graphs_keep_all_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(mask_rcnn, "on_tensorflow_cpu", lambda: False)
     model = small_model("training", tmp_path, TRAIN_BN=False)
     assert model.keras_model.output["mrcnn_mask"].shape[1] == 2  # int(8 * 0.33)
 
 
-def test_it_comes_back_from_its_configuration():
+def test_layer_survives_its_configuration():
     layer = PositiveRois(name="positive_rois")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert isinstance(copy, PositiveRois) and copy.name == layer.name

@@ -1,4 +1,4 @@
-"""Box arithmetic: hand-computed cases through the NumPy functions and the tensor ones alike."""
+"""Box arithmetic: the same hand-computed cases for the NumPy functions and the tensor versions."""
 import keras
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def _numpy(tensor):
 
 
 def _tensor_twin(name):
-    """The function of `ops.boxes` on arrays: in and out as its NumPy twin."""
+    """Return a function of `ops.boxes` that takes and returns arrays, like the NumPy version."""
     def call(*arguments):
         tensors = [keras.ops.convert_to_tensor(np.asarray(a, np.float32)) for a in arguments]
         return _numpy(getattr(tensor_boxes, name)(*tensors))
@@ -27,7 +27,7 @@ def _twins(name):
 
 
 @_twins("apply_box_deltas")
-def test_deltas_shift_by_sizes_and_scale_by_exponents(function):
+def test_apply_box_deltas_by_hand(function):
     # height 10, width 20, centre (15, 30). dy 0.1 -> 1 pixel down, dx -0.5 -> 10 left, height x 2, width x 0.5
     boxes = np.array([[10, 20, 20, 40]], np.float32)
     deltas = np.array([[0.1, -0.5, np.log(2), np.log(0.5)]], np.float32)
@@ -36,17 +36,17 @@ def test_deltas_shift_by_sizes_and_scale_by_exponents(function):
 
 
 @_twins("box_refinement")
-def test_refinement_is_what_takes_one_box_to_the_other(function):
+def test_box_refinement_by_hand(function):
     boxes, gt_boxes = np.array([[10, 20, 20, 40]], np.float32), np.array([[6, 15, 26, 25]], np.float32)
     np.testing.assert_allclose(function(boxes, gt_boxes), [[0.1, -0.5, np.log(2), np.log(0.5)]], atol=1e-6)
     np.testing.assert_allclose(function(boxes, boxes), [[0, 0, 0, 0]], atol=1e-7)
 
 
 @_twins("compute_overlaps")
-def test_overlaps(function):
+def test_compute_overlaps_by_hand(function):
     boxes = np.array([[0, 0, 10, 20], [0, 0, 0, 0]])
     others = np.array([[0, 0, 10, 20], [0, 10, 10, 30], [5, 0, 10, 20], [10, 0, 20, 20], [0, 0, 0, 0]])
-    # the same: 1; half of each, 100 / 300; the lower half, 100 / 200; side by side: 0; no area: 0
+    # identical: 1; half of each: 100 / 300; the lower half: 100 / 200; adjacent: 0; no area: 0
     expected = [[1, 1 / 3, 0.5, 0, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_allclose(function(boxes, others), expected, atol=1e-7)
     assert function(boxes, others)[0, 2] == 0.5
@@ -57,7 +57,7 @@ def test_overlaps(function):
     ("norm_boxes", [[0, 0, 101, 201], [50, 50, 51, 151]], [[0, 0, 1, 1], [0.5, 0.25, 0.5, 0.75]]),
     ("denorm_boxes", [[0, 0, 1, 1], [0.5, 0.25, 0.5, 0.75]], [[0, 0, 101, 201], [50, 50, 51, 151]]),
 ])  # fmt: skip
-def test_normalised_boxes_of_an_image_that_is_not_square(name, boxes, expected):
+def test_normalised_boxes_of_a_non_square_image(name, boxes, expected):
     for function in (getattr(array_boxes, name), _tensor_twin(name)):
         np.testing.assert_allclose(function(np.array(boxes, np.float32), (101, 201)), expected, atol=1e-6)
 
@@ -76,7 +76,7 @@ def test_each_image_of_a_batch_has_its_own_size():
 def test_boxes_are_clipped_to_the_window():
     boxes = np.array([[-1, 2, 30, 8], [0, 0, 5, 5], [20, 20, 30, 30]], np.float32)
     window = np.array([1, 0, 11, 6], np.float32)
-    expected = [[1, 2, 11, 6], [1, 0, 5, 5], [11, 6, 11, 6]]  # the last lies outside: no area
+    expected = [[1, 2, 11, 6], [1, 0, 5, 5], [11, 6, 11, 6]]  # the last box is outside: no area
     np.testing.assert_allclose(_numpy(tensor_boxes.clip_boxes(boxes, window)), expected)
     windows = np.array([[1, 0, 11, 6], [0, 0, 100, 100]], np.float32)[:, None]
     both = _numpy(tensor_boxes.clip_boxes(np.stack([boxes, boxes]), windows))
@@ -105,7 +105,7 @@ def test_twins_agree_and_deltas_invert_refinement(pairs):
 
 
 @given(_BOXES)
-def test_overlaps_do_not_know_the_unit_or_the_order(pairs):
+def test_overlaps_do_not_depend_on_unit_or_order(pairs):
     pairs = np.array(pairs, np.float32)
     boxes, others = pairs[:, 0], pairs[:, 1]
     overlaps = _tensor_twin("compute_overlaps")(boxes, others)
@@ -114,7 +114,7 @@ def test_overlaps_do_not_know_the_unit_or_the_order(pairs):
     assert (overlaps >= 0).all() and (overlaps <= 1 + 1e-6).all()
 
 
-def test_absurd_scales_give_huge_boxes_and_not_undefined_ones():
+def test_extreme_scales_give_huge_but_finite_boxes():
     box = np.array([[0.2, 0.2, 0.4, 0.4]], np.float32)
     moved = _tensor_twin("apply_box_deltas")(box, np.array([[0.0, 0.0, 500.0, 1e30]], np.float32))
     assert np.isfinite(moved).all() and (moved[0, :2] < -1e6).all() and (moved[0, 2:] > 1e6).all()

@@ -1,4 +1,4 @@
-"""The meta row on tensors against its NumPy twin."""
+"""The meta row as tensors, compared with the NumPy version."""
 import keras
 import numpy as np
 
@@ -18,12 +18,12 @@ def test_fields_by_hand():
         "scale": [1.25, 0.5], "active_class_ids": [[1, 0, 1], [0, 1, 1]]}  # fmt: skip
 
 
-def test_twins_agree():
+def test_tensor_and_numpy_versions_agree():
     tensors, arrays = parse_image_meta(keras.ops.convert_to_tensor(METAS)), array_meta.parse_image_meta(METAS)
     assert tensors.keys() == arrays.keys()
     for name, value in arrays.items():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(tensors[name]), value)
 
 
-def test_the_size_is_the_resized_one():
+def test_image_size_is_that_of_the_resized_image():
     assert keras.ops.convert_to_numpy(image_size(keras.ops.convert_to_tensor(METAS))).tolist() == [[128, 192], [64, 64]]

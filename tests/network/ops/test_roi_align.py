@@ -1,4 +1,4 @@
-"""Crops of feature maps: positions by hand, and TensorFlow's own operator."""
+"""Crops of feature maps: hand-computed positions, and comparison with TensorFlow's operator."""
 import keras
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from mrcnn.network.ops.roi_align import pyramid_roi_align
 from tests.compiled import compiled
 
-# Rows of the box's samples on a map of h rows: y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1).
+# The rows sampled for a box on a map of h rows: y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1).
 
 
 def _numpy(tensor):
@@ -14,7 +14,7 @@ def _numpy(tensor):
 
 
 def _ramp(height, width):
-    """A map whose two channels are its row and its column."""
+    """Return a map whose two channels are the row and the column."""
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     return np.stack([rows, columns], axis=-1).astype(np.float32)[None]
 
@@ -25,7 +25,7 @@ def _align(maps, boxes, levels, crop):
     return _numpy(run(*(keras.ops.convert_to_tensor(array) for array in arrays)))
 
 
-def test_a_ramp_gives_the_positions_sampled():
+def test_crop_of_a_ramp_shows_the_sampled_positions():
     # A map of 11 rows and 21 columns. Box 0.1 .. 0.5 high: rows 1 .. 5 in three samples: 1, 3, 5.
     # 0.2 .. 0.8 wide: columns 4 .. 16 in four: 4, 8, 12, 16.
     crop = _align([_ramp(11, 21)], [[[0.1, 0.2, 0.5, 0.8]]], [[0]], (3, 4))[0, 0]
@@ -47,15 +47,15 @@ def test_samples_outside_the_map_are_zero():
     np.testing.assert_allclose(crop, [[0, 0, 0], [1, 1, 0], [1, 1, 0]])
 
 
-def test_a_box_that_ends_with_the_map_keeps_its_last_row():
+def test_box_that_ends_at_the_edge_includes_the_last_row():
     ones = np.ones((1, 7, 13, 1), np.float32)
     rng = np.random.default_rng(0)
     boxes = np.concatenate([rng.random((50, 2)) * 0.9, np.ones((50, 2))], axis=1)
     np.testing.assert_allclose(_align([ones], [boxes], [np.zeros(50)], (7, 7)), 1, atol=1e-5)
 
 
-def test_each_box_is_cut_from_its_level_and_its_image():
-    # A map of one value per image and level: 10 * image + level
+def test_each_box_is_cropped_from_its_level_and_image():
+    # each map has a single value: 10 * image + level
     sizes = [(8, 4), (4, 2), (2, 2)]
     maps = [np.stack([np.full((*size, 1), 10 * image + level, np.float32) for image in range(2)])
             for level, size in enumerate(sizes)]
@@ -67,7 +67,7 @@ def test_each_box_is_cut_from_its_level_and_its_image():
     assert np.ptp(crops, axis=(2, 3)).max() < 1e-5
 
 
-def test_the_order_of_boxes_is_kept():
+def test_order_of_boxes_is_kept():
     rng = np.random.default_rng(1)
     maps = [rng.random((1, 8, 12, 2)).astype(np.float32), rng.random((1, 4, 6, 2)).astype(np.float32)]
     boxes = np.sort(rng.random((1, 6, 2, 2)), axis=2).reshape(1, 6, 4)
@@ -78,7 +78,7 @@ def test_the_order_of_boxes_is_kept():
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("size, crop", [((9, 14), (7, 7)), ((5, 3), (4, 6)), ((1, 6), (2, 3))])
-def test_it_is_crop_and_resize(size, crop):
+def test_result_equals_crop_and_resize(size, crop):
     import tensorflow as tf
 
     rng = np.random.default_rng(2)
@@ -91,12 +91,12 @@ def test_it_is_crop_and_resize(size, crop):
 
 
 @pytest.mark.tensorflow_only
-def test_gradients_reach_the_cells_sampled_and_no_others():
+def test_only_sampled_cells_have_a_gradient():
     import tensorflow as tf
 
     feature_map = tf.Variable(_ramp(5, 9)[..., :1])
     with tf.GradientTape() as tape:
-        # rows 1 and 2, columns 2 and 4, all on cells
+        # rows 1 and 2, columns 2 and 4, exactly at cells
         crop = pyramid_roi_align([feature_map], tf.constant([[[0.25, 0.25, 0.5, 0.5]]]), tf.constant([[0]]), (2, 2))
         total = tf.reduce_sum(crop)
     expected = np.zeros((1, 5, 9, 1))
@@ -104,7 +104,7 @@ def test_gradients_reach_the_cells_sampled_and_no_others():
     np.testing.assert_allclose(tape.gradient(total, feature_map), expected, atol=1e-5)
 
 
-def test_a_box_that_is_not_a_number_reads_no_further_than_the_map():
+def test_nan_box_does_not_affect_others():
     boxes = np.full((1, 2, 4), np.nan, np.float32)
     boxes[0, 1] = [0, 0, 1, 1]
     feature_map = np.ones((1, 3, 5, 1), np.float32)

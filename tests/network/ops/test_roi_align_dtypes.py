@@ -1,4 +1,4 @@
-"""Tables of bools and whole numbers are sampled as float32, without a float copy of the table."""
+"""Tables of bools and integers are sampled as float32, without a float copy of the table."""
 import numpy as np
 import pytest
 from keras import ops
@@ -7,7 +7,7 @@ from mrcnn.network.ops.roi_align import sample_crops
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32"])
-def test_a_table_of_any_dtype_gives_floats(dtype):
+def test_table_of_any_dtype_gives_float32(dtype):
     # one map of 2 x 3 cells: 1 0 1 above 0 0 1
     table = ops.convert_to_tensor(np.array([1, 0, 1, 0, 0, 1], dtype).reshape(-1, 1))
     at = [np.array([v], np.int32) for v in (0, 2, 3)]
