@@ -1,4 +1,4 @@
-"""Finished work reaches its files: whatever the terminal can show, whether the pipe is read, wherever the output goes."""
+"""Results are written to files even if the terminal cannot show them or the pipe is closed; invalid outputs are rejected."""
 import io
 import json
 import os
@@ -9,16 +9,16 @@ import pytest
 
 from mrcnn.cli.main import main
 from tests.cli import test_commands
-from tests.cli.test_commands import fake  # noqa: F401
+from tests.cli.test_commands import fake_model  # noqa: F401
 from tests.shared_data import REPOSITORY
 from tests.tools.doctor.damaged import healthy
 
-NAMES = ["葡萄", "अंगूर", "Žluť \ud800"]  # the last one with half a character, as JSON can hold it
+NAMES = ["葡萄", "अंगूर", "Žluť \ud800"]  # the last one has a lone surrogate, which JSON allows
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A COCO folder whose classes no western encoding has, and which has findings of every class."""
+    """A COCO folder with class names that no Western encoding has, and with a finding in each subset."""
     for part in healthy(tmp_path / "set", 3, 2):
         for category, name in zip(part.content["categories"], NAMES, strict=True):
             category["name"] = name
@@ -35,7 +35,7 @@ def _mrcnn(*arguments, stdout=subprocess.PIPE, **environment):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "gbk"])
-def test_characters_that_the_terminal_lacks_do_not_end_a_check(folder, tmp_path, encoding):
+def test_check_with_characters_that_the_terminal_lacks(folder, tmp_path, encoding):
     done = _mrcnn("check", folder, "--json", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html"), "--fix",
                   str(tmp_path / "fixed"), PYTHONIOENCODING=encoding)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
@@ -48,7 +48,7 @@ def test_characters_that_the_terminal_lacks_do_not_end_a_check(folder, tmp_path,
     assert (NAMES[0] in text) == (encoding == "gbk") and "5 images" in text
 
 
-def test_characters_that_the_terminal_lacks_do_not_end_a_view(folder, tmp_path):
+def test_view_with_characters_that_the_terminal_lacks(folder, tmp_path):
     for output in (tmp_path / "out", tmp_path / "page.html"):
         done = _mrcnn("view", folder, "--output", str(output), PYTHONIOENCODING="cp1252")
         assert done.returncode == 0, done.stderr
@@ -57,8 +57,8 @@ def test_characters_that_the_terminal_lacks_do_not_end_a_view(folder, tmp_path):
     assert f"{NAMES[0]} instances" in (tmp_path / "page.csv").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])  # the write itself fails, or the flush at the end
-def test_a_closed_pipe_does_not_cost_the_files(folder, tmp_path, unbuffered):
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # either the write fails, or the flush at the end
+def test_files_are_written_although_the_pipe_is_closed(folder, tmp_path, unbuffered):
     read, write = os.pipe()
     os.close(read)
     checked = _mrcnn("check", folder, "--json", str(tmp_path / "a.json"), "--fix", str(tmp_path / "fixed"), stdout=write,
@@ -71,11 +71,11 @@ def test_a_closed_pipe_does_not_cost_the_files(folder, tmp_path, unbuffered):
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
-def test_an_evaluation_is_saved_before_it_is_printed(fake, monkeypatch):  # noqa: F811
+def test_evaluation_is_saved_before_it_is_printed(fake_model, monkeypatch):  # noqa: F811
     test_commands._run("shapes")
 
     def table(self):
-        assert os.path.exists("e.json"), "the file comes first"
+        assert os.path.exists("e.json"), "the file is written first"
         return "葡萄 0.5"
 
     monkeypatch.setattr(test_commands.FakeResult, "table", table)
@@ -92,7 +92,7 @@ def test_an_evaluation_is_saved_before_it_is_printed(fake, monkeypatch):  # noqa
 ])  # fmt: skip
 @pytest.mark.parametrize("output, expected", [("file", "is a file: give the name of a folder"),
                                               ("file/in", "file is not a folder that can be written to")])  # fmt: skip
-def test_a_folder_that_cannot_be_written_is_refused_at_once(arguments, output, expected, tmp_path, capsys, monkeypatch):
+def test_invalid_output_folder_is_rejected_immediately(arguments, output, expected, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit) as end:
@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(arguments, output, e
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any folder")
-def test_a_read_only_folder_is_refused_at_once(tmp_path, capsys):
+def test_read_only_output_folder_is_rejected_immediately(tmp_path, capsys):
     (tmp_path / "out").mkdir(mode=0o500)
     with pytest.raises(SystemExit):
         main(["view", "shapes", "--output", str(tmp_path / "out")])

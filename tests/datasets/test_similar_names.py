@@ -1,4 +1,4 @@
-"""Class names that are probably one class."""
+"""Class names that probably mean the same class."""
 import pytest
 
 from mrcnn.datasets.similar_names import likely_typos, same_but_for_spelling
@@ -23,7 +23,7 @@ def test_names_that_differ(names):
 @pytest.mark.parametrize("rare, frequent", [
     ("dtae", "date"), ("Dates", "date"), ("bananna", "banana"), ("aple", "apple"), ("aplle", "apple"), ("mandarn", "mandarin"),
 ])  # fmt: skip
-def test_a_rare_name_a_letter_away_from_a_frequent_one_is_a_typo(rare, frequent):
+def test_rare_name_similar_to_a_frequent_one_is_a_likely_typo(rare, frequent):
     assert likely_typos({frequent: 10, rare: 2, "pomegranate": 50}) == [(rare, frequent)]
 
 
@@ -32,14 +32,14 @@ def test_a_rare_name_a_letter_away_from_a_frequent_one_is_a_typo(rare, frequent)
     {"date": 10, "dtae": 0},  # without objects
     {"cat": 100, "car": 1},  # short
     {"stage 1": 100, "stage 2": 1},  # digits
-    {"Date": 10, "date": 1},  # the same but for spelling
-    {"boat": 100, "bath": 1},  # two letters
+    {"Date": 10, "date": 1},  # differ only in case
+    {"boat": 100, "bath": 1},  # two letters differ
 ])  # fmt: skip
-def test_no_typo(counts):
+def test_names_are_not_likely_typos(counts):
     assert likely_typos(counts) == []
 
 
-def test_many_names_are_quick():
-    """LVIS has 1203 classes; all pairs would be 700 000."""
+def test_many_names_are_compared_quickly():
+    """LVIS has 1203 classes, which would be 700,000 pairs."""
     names = {f"{a}{b}{c}{d}": 1000 for a in "abcdef" for b in "ghijkl" for c in "mnopqr" for d in "stuvwx"}
     assert likely_typos(names) == []

@@ -55,7 +55,7 @@ def harmful(trap):
         (object_array(object_array(Call(eval, code))), "builtins.eval"),
     ]
     pickles = [(pickle.dumps(value, protocol), message.replace("builtins.", "(builtins|__builtin__)."))
-            for value, message in values for protocol in (0, 2, 4, 5)]  # fmt: skip
+               for value, message in values for protocol in (0, 2, 4, 5)]  # fmt: skip
     return pickles + by_hand(trap)
 
 

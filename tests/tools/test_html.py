@@ -1,4 +1,4 @@
-"""The parts of a page: what the data hold never becomes HTML."""
+"""The parts of a page. Content of the data never becomes HTML."""
 import base64
 import io
 
@@ -30,7 +30,7 @@ def test_a_page_allows_only_its_own_pictures_and_style(tmp_path):
     assert f"<body>\n<h1>a</h1>{SAFE}</body>" in page
 
 
-def test_a_page_is_written_whole_or_not_at_all(tmp_path):
+def test_page_is_written_completely_or_not_at_all(tmp_path):
     def body():
         yield Markup("<p>a</p>")
         raise ValueError("no second piece")
@@ -63,7 +63,7 @@ def test_a_table_has_its_cells_and_scrolls():
         f'<tr><td>{SAFE}</td><td class="n">3</td></tr>\n<tr><td><b>b</b></td><td class="n"></td></tr>\n</table></div>\n')
 
 
-def test_the_length_of_a_bar_is_its_share_of_the_longest():
+def test_length_of_a_bar_is_relative_to_the_longest():
     html = bars([("a", 10, EVIL), ("b", 5, ""), ("c", 0, "")])
     assert "width: 100.0%" in html and "width: 50.0%" in html and html.count('class="bar"') == 2 and SAFE in html
     assert bars([]) == "<table>\n</table>\n"

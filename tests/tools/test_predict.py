@@ -101,7 +101,7 @@ def test_pictures_of_the_same_name_do_not_overwrite_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_a_broken_picture_is_named_and_skipped(tmp_path, batch_size):
+def test_broken_picture_is_skipped_and_reported(tmp_path, batch_size):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     pictures = [_save(tmp_path / "a.png"), str(broken), _save(tmp_path / "c.png")]
@@ -118,8 +118,8 @@ def _counts(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_picture_that_cannot_be_written_costs_only_itself(tmp_path):
-    """A line scan 66000 wide: a JPEG has at most 65500 columns. The results are there before the first picture is drawn."""
+def test_picture_that_cannot_be_written_is_reported_and_the_others_are_written(tmp_path):
+    """A line scan is 66000 pixels wide, but a JPEG has at most 65500 columns."""
     Image.new("RGB", (66000, 20), (90, 90, 90)).save(tmp_path / "b.png")
     pictures = [_save(tmp_path / "a.png"), str(tmp_path / "b.png"), _save(tmp_path / "c.png")]
     summary = predict_pictures(_detect_rle, pictures, tmp_path / "out", NAMES, labelme="polygon")
@@ -133,7 +133,7 @@ def test_a_picture_that_cannot_be_written_costs_only_itself(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "labelme").glob("*.json")) == ["a.json", "b.json", "c.json"]
 
 
-def test_the_results_are_written_before_the_pictures(tmp_path, monkeypatch):
+def test_results_are_written_before_the_pictures(tmp_path, monkeypatch):
     def draw(*args):
         assert len(json.loads((tmp_path / "out" / "detections.json").read_text())) == 2
         assert len(_counts(tmp_path / "out")) == 2
@@ -145,7 +145,7 @@ def test_the_results_are_written_before_the_pictures(tmp_path, monkeypatch):
     assert summary.unwritten == dict.fromkeys(pictures, "no memory for a canvas")
 
 
-def test_an_interrupted_detection_writes_what_it_has(tmp_path):
+def test_interrupted_detection_writes_the_results_so_far(tmp_path):
     def detect(images):
         if (images[0] == 7).all():
             raise KeyboardInterrupt
@@ -159,7 +159,7 @@ def test_an_interrupted_detection_writes_what_it_has(tmp_path):
 
 
 def test_counts_areas_and_scores_of_each_picture(tmp_path):
-    """A brick of 8 x 20 = 160 pixels with score 0.75; a small picture without one; one that cannot be read."""
+    """A picture with a brick of 8 x 20 = 160 pixels, a small one without a brick, and an unreadable one."""
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     pictures = [_save(tmp_path / "a.png"), _save(tmp_path / "small.png", (8, 30, 3)), str(tmp_path / "broken.jpg")]
     predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
@@ -170,7 +170,7 @@ def test_counts_areas_and_scores_of_each_picture(tmp_path):
     assert third["skipped"].startswith("image file") and third["instances"] == ""
 
 
-def test_an_earlier_result_is_kept_when_nothing_can_be_read(tmp_path):
+def test_earlier_result_is_kept_when_nothing_can_be_read(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "detections.json").write_text("[]")
     broken = tmp_path / "broken.jpg"
@@ -180,7 +180,7 @@ def test_an_earlier_result_is_kept_when_nothing_can_be_read(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
 
 
-def test_a_folder_is_searched_and_a_file_is_taken_once(tmp_path):
+def test_folder_is_searched_and_each_file_is_used_once(tmp_path):
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -188,7 +188,7 @@ def test_a_folder_is_searched_and_a_file_is_taken_once(tmp_path):
     assert [path.removeprefix(f"{tmp_path}/") for path in pictures] == ["b.png", "a.JPG", "sub/c.webp"]
 
 
-def test_a_missing_path_and_a_folder_without_pictures_are_errors(tmp_path):
+def test_missing_path_and_folder_without_pictures_are_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.jpg: no such file or folder"):
         find_pictures([tmp_path / "gone.jpg"])
     with pytest.raises(FileNotFoundError, match="no pictures in this folder"):
@@ -202,7 +202,7 @@ def test_pictures_of_a_folder_are_in_natural_order(tmp_path):
     assert found == ["1.png", "2.png", "10.png", "a9/1.png", "a10/1.png", "b/3.png"]
 
 
-def test_hidden_files_are_passed_over_and_other_files_are_named(tmp_path):
+def test_hidden_files_are_ignored_and_other_files_are_listed(tmp_path):
     for name in ("a.png", "._a.png", "__MACOSX/a.png", ".cache/b.png", "clip.MP4", "logo.svg", "a.json", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -217,19 +217,19 @@ def test_hidden_files_are_passed_over_and_other_files_are_named(tmp_path):
     ("notes.txt", "notes.txt is not a picture: `predict` takes pictures"),
     ("model.h5", "model.h5 is not a picture"),
 ])  # fmt: skip
-def test_a_file_of_another_kind_is_named_as_what_it_is(tmp_path, name, expected):
+def test_file_of_another_type_is_an_error_that_says_its_type(tmp_path, name, expected):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ValueError, match=expected):
         find_pictures([tmp_path / name])
 
 
-def test_a_folder_of_films_is_named_as_what_it_is(tmp_path):
+def test_folder_without_pictures_is_an_error_that_names_other_files(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"x")
     with pytest.raises(FileNotFoundError, match=r"no pictures in this folder, but 1 other file \(.*clip.mp4\)"):
         find_pictures([tmp_path])
 
 
-def test_a_picture_without_a_suffix_is_recognised_by_its_content(tmp_path):
+def test_picture_without_a_suffix_is_recognised_by_its_content(tmp_path):
     (tmp_path / "photo").write_bytes(open(_save(tmp_path / "a.png"), "rb").read())
     assert find_pictures([tmp_path / "photo"]) == [str(tmp_path / "photo")]
 
@@ -242,7 +242,7 @@ def test_any_kind_of_picture_is_converted_to_colour(tmp_path, shape, dtype, valu
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, channels):
+def test_image_bomb_is_rejected_before_decoding(tmp_path, monkeypatch, channels):
     path = _save(tmp_path / "a.png", (20, 30, 4))
     assert read_picture(path, channels).shape == (20, 30, channels)
     monkeypatch.setattr(images, "MAX_PIXELS", 599)
@@ -251,7 +251,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, channels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photograph_is_read_upright(tmp_path, orientation):
+def test_photograph_is_read_upright(tmp_path, orientation):
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8] = (250, 0, 0)
     pixels[8:, 16:] = (0, 0, 250)

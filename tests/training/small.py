@@ -1,4 +1,4 @@
-"""The smallest detector that has everything, and data for it."""
+"""A very small but complete detector, and data for it."""
 import keras
 import numpy as np
 
@@ -10,7 +10,7 @@ from mrcnn.training.settings import make_loader
 
 
 def tiny_backbone(input_image, stage5=True, train_bn=None):
-    """Four convolutions, each half the size of the one before it, named as stages."""
+    """Four convolutions with stride 2, named like the stages of a ResNet."""
     x = keras.layers.AveragePooling2D(2)(input_image)
     x = BatchNorm(name="bn_conv1", center=False, scale=False)(x, training=train_bn)
     maps = [None]
@@ -23,7 +23,7 @@ def tiny_backbone(input_image, stage5=True, train_bn=None):
 
 
 class SmallConfig(Config):
-    """Images of 64 pixels, layers of a few channels, a handful of ROIs."""
+    """Images of 64 pixels, layers with a few channels, and few ROIs."""
 
     NAME = "small"
     BACKBONE = staticmethod(tiny_backbone)
@@ -50,12 +50,12 @@ class SmallConfig(Config):
 
 
 def small_config(**values):
-    """Return a SmallConfig in which `values` replace the defaults."""
+    """Return a SmallConfig with `values` in place of the defaults."""
     return type("TestConfig", (SmallConfig,), values)()
 
 
 def shapes(count, height=64, width=64, seed=0):
-    """Return a prepared set of shapes."""
+    """Return a prepared data set of shapes."""
     dataset = ShapesDataset()
     dataset.load_shapes(count, height, width, seed=seed)
     dataset.prepare()
@@ -63,7 +63,7 @@ def shapes(count, height=64, width=64, seed=0):
 
 
 def small_model(mode, tmp_path, **values):
-    """Return a MaskRCNN of `small_config(**values)`."""
+    """Return a MaskRCNN with `small_config(**values)`."""
     return MaskRCNN(mode, small_config(**values), str(tmp_path))
 
 
@@ -73,12 +73,12 @@ def batch_of(config, count=2, seed=0):
 
 
 def to_numpy(value):
-    """Return tensors, lists and dicts of them as arrays."""
+    """Convert a tensor, or a structure of tensors, to NumPy arrays."""
     return keras.tree.map_structure(keras.ops.convert_to_numpy, value)
 
 
 def weights_of(model, *names):
-    """Return {layer/variable: array} of the layers of a model, all with weights when none is named."""
+    """Return {layer/variable: array} for the layers with `names`, or for all layers."""
     found = {}
     for layer in model.layers:
         inner = layer.layers if hasattr(layer, "layers") else [layer]

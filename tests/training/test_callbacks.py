@@ -1,4 +1,4 @@
-"""AP, speed and history of an epoch."""
+"""The callbacks that record AP, speed and history."""
 import types
 
 import numpy as np
@@ -12,23 +12,23 @@ NAMES = ("mask_AP", "mask_AP50", "box_AP", "box_AP50")
 
 
 def _evaluations(*values):
-    """An evaluation whose figures are these, one after another."""
+    """Return a replacement for `evaluate` that returns `values` as its metrics, one after another."""
     values = iter(values)
     return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)), info={"images": 1, "left_out": {}})
 
 
-def test_figures_are_kept_until_the_next_evaluation():
+def test_metrics_are_kept_until_the_next_evaluation():
     callback = CocoValidation(_evaluations(0.25, 0.5), every=2)
-    seen = []
+    logged = []
     for epoch in range(5):
         logs = {"loss": 1.0}
         callback.on_epoch_end(epoch, logs)
-        seen.append(logs.get("val_mask_AP"))
+        logged.append(logs.get("val_mask_AP"))
         assert logs["loss"] == 1.0
-    assert seen == [None, 0.25, 0.25, 0.5, 0.5]
+    assert logged == [None, 0.25, 0.25, 0.5, 0.5]
 
 
-def test_a_set_without_objects_does_not_stop_training():
+def test_data_set_without_objects_does_not_stop_training():
     callback, logs = CocoValidation(_evaluations(*[float("nan")] * 2)), {}
     callback.on_epoch_end(0, logs)
     assert np.isnan(logs["val_mask_AP"])
@@ -36,7 +36,7 @@ def test_a_set_without_objects_does_not_stop_training():
 
 
 def test_speed_is_measured_over_the_steps_after_the_first(monkeypatch):
-    """Clock: the epoch begins at 10, its first step, which compiles, ends at 40, the third at 44, all of it at 50."""
+    """The epoch begins at 10 s, its first step, which compiles, ends at 40 s, the third at 44 s, the epoch at 50 s."""
     clock = iter([10.0, 40.0, 44.0, 50.0])
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
     speed, logs = Speed(batch_size=8), {"loss": 1.0}
@@ -61,23 +61,23 @@ def test_speed_of_an_epoch_with_a_single_step(monkeypatch):
 
 
 def _write(path, *epochs):
-    """Play epochs (position, logs) to a new History."""
+    """Call a new History with epochs (index, logs)."""
     history = History(path)
     history.on_train_begin()
     for epoch, logs in epochs:
         history.on_epoch_end(epoch, logs)
 
 
-def test_a_resumed_run_continues_its_history(tmp_path):
+def test_history_is_continued_by_a_resumed_run(tmp_path):
     path = tmp_path / "history.csv"
     _write(path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (2, {"loss": 9.0, "note": "odd"}))
-    _write(path, (2, {"loss": 1.0, "val_loss": 4.0}))  # resumed after the second epoch, now with validation
+    _write(path, (2, {"loss": 1.0, "val_loss": 4.0}))  # resumed after the second epoch, with validation
     assert path.read_text().splitlines() == ["epoch,loss,val_loss", "1,3.0,", "2,2.0,", "3,1.0,4.0"]
-    _write(path, (0, {"loss": 5.0}))  # and from the start
+    _write(path, (0, {"loss": 5.0}))  # started again
     assert read_history(path) == [{"epoch": 1, "loss": 5}]
 
 
-def test_a_damaged_history_raises_before_training(tmp_path):
+def test_damaged_history_is_an_error_before_training(tmp_path):
     (tmp_path / "history.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="no column named epoch"):
         History(tmp_path / "history.csv").on_train_begin()

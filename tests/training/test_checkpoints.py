@@ -1,4 +1,4 @@
-"""Names of checkpoints; a training state is restored into an equal optimizer and no other."""
+"""Names of checkpoints. A training state is restored only into an equal optimizer."""
 import contextlib
 import json
 
@@ -14,7 +14,7 @@ from mrcnn.weights import classic_h5
 
 
 def _saving(folder, **kwargs):
-    """A SaveEpoch of a model of one layer that writes to `folder`."""
+    """Return a SaveEpoch callback of a model with one layer that writes to `folder`."""
     image = keras.Input((2,))
     model = keras.Model(image, keras.layers.Dense(3, name="dense")(image))
     model.compile("sgd", "mse")
@@ -27,13 +27,13 @@ def _save_epochs(callback, epochs):
     for epoch in epochs:
         callback.on_epoch_begin(epoch)
         callback.on_train_batch_end(0, {"loss": float(epoch)})
-        if epoch % 2:  # an epoch with validation, and one without
+        if epoch % 2:  # every second epoch has validation
             callback.on_test_begin()
         callback.on_epoch_end(epoch)
 
 
 @pytest.mark.parametrize("epoch", [0, 9999])
-def test_a_checkpoint_counts_epochs_from_one(tmp_path, epoch):
+def test_checkpoints_count_epochs_from_one(tmp_path, epoch):
     saved = []
     _saving(tmp_path, on_saved=saved.append).on_epoch_end(epoch)
     path = tmp_path / f"mask_rcnn_toys_{epoch + 1:04d}.h5"
@@ -133,7 +133,7 @@ def _state(model):
 
 
 @pytest.mark.parametrize("kinds", [(keras.optimizers.SGD, SGD), (SGD, keras.optimizers.SGD), (SGD, SGD)])
-def test_keras_sgd_and_ours_restore_each_others_state(kinds, tmp_path):
+def test_state_is_exchanged_between_keras_sgd_and_ours(kinds, tmp_path):
     before, after = kinds
     saved, model = _trained(before(0.1, momentum=0.9)), _model(after(0.1, momentum=0.9))
     _save(saved, tmp_path / "state.h5")
@@ -144,19 +144,19 @@ def test_keras_sgd_and_ours_restore_each_others_state(kinds, tmp_path):
 
 
 @pytest.mark.parametrize("other", [SGD(0.1, momentum=0.8), SGD(0.2, momentum=0.9), keras.optimizers.Adam(0.1)])
-def test_another_optimizer_starts_afresh(other, tmp_path):
+def test_state_of_a_different_optimizer_is_not_restored(other, tmp_path):
     _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     assert not _restore(_model(other), tmp_path / "state.h5")
 
 
-def test_a_loss_scale_optimizer_is_restored_in_the_same_process(tmp_path):
+def test_loss_scale_optimizer_is_restored_in_the_same_process(tmp_path):
     policy = keras.DTypePolicy("mixed_float16")
     _save(_trained(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy), tmp_path / "state.h5")
     model = _model(keras.optimizers.LossScaleOptimizer(SGD(0.1, momentum=0.9)), dtype=policy)
     assert _restore(model, tmp_path / "state.h5")
 
 
-def test_a_state_that_names_the_module_of_the_optimizer_is_restored(tmp_path):
+def test_state_with_the_module_of_the_optimizer_is_restored(tmp_path):
     _save(_trained(keras.optimizers.SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         stage = json.loads(file.attrs["stage"])
@@ -166,7 +166,7 @@ def test_a_state_that_names_the_module_of_the_optimizer_is_restored(tmp_path):
     assert _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
 
 
-def test_a_stage_that_cannot_be_read_raises_with_the_file(tmp_path):
+def test_unreadable_stage_is_reported_with_the_file(tmp_path):
     _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         file.attrs["stage"] = "{"
@@ -175,7 +175,7 @@ def test_a_stage_that_cannot_be_read_raises_with_the_file(tmp_path):
         _restore(_model(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
 
 
-def test_a_model_that_computes_in_bfloat16_is_restored(tmp_path):
+def test_state_in_bfloat16_is_restored(tmp_path):
     saved, model = (make(keras.optimizers.SGD(0.1, momentum=0.9), dtype="bfloat16") for make in (_trained, _model))
     assert any(v.dtype == "bfloat16" for v in saved.optimizer.variables)
     _save(saved, tmp_path / "state.h5")
@@ -186,7 +186,7 @@ def test_a_model_that_computes_in_bfloat16_is_restored(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.ones((3, 1), np.float32), np.zeros((2, 1), "V2")], ids=["shape", "type"])
-def test_a_state_that_does_not_fit_raises_with_the_file_and_changes_nothing(tmp_path, value):
+def test_state_that_does_not_fit_is_an_error_and_changes_nothing(tmp_path, value):
     _save(_trained(SGD(0.1, momentum=0.9)), tmp_path / "state.h5")
     with h5py.File(tmp_path / "state.h5", "r+") as file:
         del file["2"]  # the momentum of the kernel, [2, 1]

@@ -1,4 +1,4 @@
-"""A finished epoch is saved before anything runs that can fail."""
+"""A finished epoch is saved before validation and the user's callbacks, which may fail."""
 import h5py
 import keras
 import numpy as np
@@ -13,8 +13,8 @@ SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3, "VALIDATION_AP_EVERY": 1, "VALIDATI
 DATA, VALIDATION = shapes(4), shapes(2, seed=1)
 
 
-class Fails(keras.callbacks.Callback):
-    """Raises in one hook of a user's callback."""
+class FailingCallback(keras.callbacks.Callback):
+    """A user's callback that raises in one hook."""
 
     def __init__(self, hook):
         super().__init__()
@@ -25,23 +25,23 @@ class Fails(keras.callbacks.Callback):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def uninterrupted(tmp_path_factory):
     """A run of three epochs."""
-    model = small_model("training", tmp_path_factory.mktemp("whole"), **SETTINGS)
+    model = small_model("training", tmp_path_factory.mktemp("uninterrupted"), **SETTINGS)
     model.train(DATA, VALIDATION, 0.01, 3, "heads")
     return model
 
 
 @pytest.mark.parametrize("hook", ["on_test_begin", "on_epoch_end"])
-def test_an_error_in_a_callback_costs_no_finished_epoch(tmp_path, hook):
+def test_error_in_a_callback_does_not_lose_the_finished_epoch(tmp_path, hook):
     model = small_model("training", tmp_path, STEPS_PER_EPOCH=1)
     with pytest.raises(RuntimeError, match="no space left"):
-        model.train(DATA, VALIDATION, 0.01, 2, "heads", custom_callbacks=[Fails(hook)])
+        model.train(DATA, VALIDATION, 0.01, 2, "heads", custom_callbacks=[FailingCallback(hook)])
     assert model.epoch == 1 and model.find_last().endswith("_0001.h5")
     assert restore_state(model.keras_model, state_path(model.log_dir, 1), 1, training_stage(model.keras_model))
 
 
-def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, whole, monkeypatch, capsys):
+def test_error_in_validation_ap_is_raised_after_the_epoch_is_saved(tmp_path, uninterrupted, monkeypatch, capsys):
     model = small_model("training", tmp_path, **SETTINGS)
     evaluate = model.evaluate
 
@@ -60,17 +60,17 @@ def test_an_error_in_validation_ap_is_raised_once_the_epoch_is_saved(tmp_path, w
     model.load_weights(model.find_last(), by_name=True)
     assert model.train(DATA, VALIDATION, 0.01, 3, "heads").epoch == [2]
     assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
-    expected = weights_of(whole.keras_model)
+    expected = weights_of(uninterrupted.keras_model)
     for name, value in weights_of(model.keras_model).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-def test_ap_is_in_the_history(whole):
-    rows = read_history(f"{whole.log_dir}/history.csv")
+def test_ap_is_in_the_history(uninterrupted):
+    rows = read_history(f"{uninterrupted.log_dir}/history.csv")
     assert len(rows) == 3 and all({"val_mask_AP", "val_box_AP", "seconds", "loss", "val_loss"} <= set(row) for row in rows)
 
 
-def test_the_state_is_written_once_an_epoch_and_validation_changes_no_weights(tmp_path, monkeypatch):
+def test_state_is_written_once_per_epoch_and_validation_changes_no_weights(tmp_path, monkeypatch):
     written = []
     save = checkpoints.save_state
     monkeypatch.setattr(checkpoints, "save_state", lambda *args: (written.append(args[2]), save(*args)))

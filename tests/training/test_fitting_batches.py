@@ -1,4 +1,4 @@
-"""Batches made ahead are in order for any number of workers; each validation uses the same ones."""
+"""Prefetched batches are in order with any number of workers. Each validation uses the same batches."""
 import itertools
 import time
 
@@ -10,7 +10,7 @@ from mrcnn.training.fitting import FixedBatches, stream
 
 
 def _batch(step):
-    time.sleep(0.002 * (3 - step % 3))  # a later one may be ready first
+    time.sleep(0.002 * (3 - step % 3))  # a later batch may be ready first
     return (np.full((1, 1), step, np.float32),)
 
 
@@ -34,14 +34,14 @@ def test_stream_passes_errors_on():
 
 
 class NumberModel(keras.Model):
-    """Its loss on a batch is the number in the batch, so that the mean over a validation identifies its batches."""
+    """The loss is the number in the batch, so that the mean loss of a validation identifies its batches."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return keras.ops.mean(x[0]) + 0.0 * keras.ops.mean(y_pred)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_validation_uses_the_same_batches(workers):
+def test_each_validation_uses_the_same_batches(workers):
     inputs = [keras.Input((1,))]
     model = NumberModel(inputs, keras.layers.Dense(1)(inputs[0]))
     model.compile("sgd", jit_compile=False)
@@ -50,4 +50,4 @@ def test_every_validation_uses_the_same_batches(workers):
                         validation_data=FixedBatches(_batch, 5, workers))
     feed.close()
     assert history.history["val_loss"] == pytest.approx([2.0] * 4)  # the mean of 0, 1, 2, 3 and 4
-    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training continues with the next batches
+    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training goes on with the next batches

@@ -1,4 +1,4 @@
-"""An error in the data of a later step reaches the caller unwrapped."""
+"""An error in a later batch is raised unchanged to the caller of `train`."""
 import os
 
 import numpy as np
@@ -9,31 +9,31 @@ from mrcnn.datasets.dataset import Dataset
 from tests.training.small import shapes, small_model
 
 
-class BreaksLater:
-    """An augmenter that does nothing, until it breaks."""
+class FailingAugmenter:
+    """An augmenter that changes nothing, and raises after `good` images."""
 
     def __init__(self, good):
-        self.left = good
+        self.remaining = good
 
     def to_deterministic(self):
-        self.left -= 1
-        if self.left < 0:
+        self.remaining -= 1
+        if self.remaining < 0:
             raise ValueError("the augmenter broke down")
         return self
 
     def seed_(self, *args, **kwargs):
-        """Take a seed as imgaug's augmenters do."""
+        """Accept a seed, like the augmenters of imgaug."""
 
     def __call__(self, image, segmentation_maps=None):
         return image if segmentation_maps is None else (image, segmentation_maps)
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(0, False), (2, False), (1, True)])
-def test_an_error_in_a_later_batch_reaches_the_caller_unwrapped(tmp_path, workers, processes):
+def test_error_in_a_later_batch_is_raised_unchanged(tmp_path, workers, processes):
     model = small_model("training", tmp_path, IMAGES_PER_GPU=1, STEPS_PER_EPOCH=6, LOADER_WORKERS=workers,
                         LOADER_PROCESSES=processes)
     with pytest.raises(ValueError) as caught:
-        model.train(shapes(6), None, 0.001, 1, "heads", augmentation=BreaksLater(good=3))
+        model.train(shapes(6), None, 0.001, 1, "heads", augmentation=FailingAugmenter(good=3))
     assert str(caught.value) == "the augmenter broke down"
 
 

@@ -1,4 +1,4 @@
-"""USE_RPN_ROIS False: the heads train on random regions."""
+"""With USE_RPN_ROIS False, the heads are trained on random regions."""
 import numpy as np
 
 from mrcnn.training.fitting import _batches
@@ -17,7 +17,7 @@ def test_random_regions_depend_on_the_step_only():
     assert (rois[..., 2:] > rois[..., :2]).all() and rois.min() >= 0 and rois.max() <= 64
 
 
-def test_training_without_the_rpn_finds_positives_from_the_first_step(tmp_path):
+def test_random_regions_have_positives_from_the_first_step(tmp_path):
     model = small_model("training", tmp_path, USE_RPN_ROIS=False)
     history = model.train(shapes(4), shapes(2, seed=1), 0.001, 1, "heads").history
     assert history["positive_rois"][0] > 0.1 and history["val_mrcnn_mask_loss"][0] > 0

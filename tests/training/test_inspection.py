@@ -1,4 +1,4 @@
-"""The stages of detection equal those of `detect`, and each follows from the one before."""
+"""The stages of detection agree with the result of `detect` and with each other."""
 import numpy as np
 import pytest
 
@@ -22,7 +22,7 @@ def stages(model):
     return inference_stages(model, IMAGE)
 
 
-def test_the_last_stage_equals_detect(model, stages):
+def test_last_stage_equals_detect(model, stages):
     detected = model.detect([IMAGE])[0]
     assert len(detected["rois"]) >= 1
     for name, value in detected.items():
@@ -30,16 +30,16 @@ def test_the_last_stage_equals_detect(model, stages):
     assert stages.mask_probs.shape == (len(detected["rois"]), 28, 28)
 
 
-def test_anchors_are_in_pixels_of_the_image(model, stages):
-    """64 x 64 pixels show the 48 x 80 of the image at 0.8, from row 13 (of 38 rows) on."""
+def test_anchors_are_in_image_pixels(model, stages):
+    """The 48 x 80 image is scaled by 0.8 and placed at row 13 of 64 x 64 pixels, with a height of 38 rows."""
     pixels = model.get_anchors((64, 64, 3)) * 63 + [0, 0, 1, 1]
     expected = (pixels - [13, 0, 13, 0]) / 0.8
     assert stages.anchors.shape == (1023, 4) and sum(stages.level_counts) == 1023
-    # the small ones; the height of 38.4 pixels is rounded to 38, which matters for the large ones
+    # only the small anchors: the height of 38.4 pixels is rounded to 38, which matters for large ones
     np.testing.assert_allclose(stages.anchors[:768], expected[:768], atol=1)
 
 
-def test_each_stage_follows_from_the_one_before(stages):
+def test_each_stage_agrees_with_the_previous_one(stages):
     order = np.argsort(-stages.rpn_scores, kind="stable")[:100]
     np.testing.assert_allclose(stages.top_scores, stages.rpn_scores[order], atol=1e-6)
     np.testing.assert_allclose(np.sort(stages.top_anchors, axis=0), np.sort(stages.anchors[order], axis=0), atol=1e-2)
@@ -67,7 +67,7 @@ def test_each_proposal_has_an_outcome(stages):
 
 
 def test_outcomes_by_hand():
-    """Kept; suppressed by the first; of another class; background; a low score; kept without area; one too many."""
+    """In order: kept, suppressed by the first, different class, background, low score, no area, beyond the limit."""
     boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 0.9], [0, 0, 1, 0.9], [0, 0, 1, 1], [0, 0, 1, 1], [1, 0, 1, 1], [0, 0, 0.1, 0.1]])
     stages = {"clipped": boxes, "class_ids": np.array([1, 1, 2, 0, 1, 3, 3]), "kept": np.array([0, 2, 5, 0]),
               "scores": np.array([0.9, 0.8, 0.8, 0.9, 0.1, 0.7, 0.6]), "is_kept": np.array([True, True, True, False]),
@@ -94,7 +94,7 @@ def test_activations_in_training_mode_equal_those_in_inference_mode(model, tmp_p
     training = small_model("training", tmp_path, RPN_NMS_THRESHOLD=0.5)
     model.save_weights(tmp_path / "w.h5")
     training.load_weights(tmp_path / "w.h5")
-    # of the backbone, the RPN, the box head and the mask head: the training model runs the last three on other ROIs
+    # layers of the backbone, RPN, box head and mask head; in training, the last three run on different ROIs
     names = ["res3a_out", "rpn_conv_shared", "ROI", "mrcnn_class_conv1", "mrcnn_mask_conv4", "mrcnn_mask"]
     ours, theirs = (layer_activations(each, IMAGE, names) for each in (training, model))
     assert list(ours) == list(theirs) and len(ours) == 10

@@ -1,4 +1,4 @@
-"""run_graph: outputs of layers, and the stages of the proposal layer under their classic names."""
+"""run_graph with outputs of layers, and with the stages of the proposal layer by their classic names."""
 import keras
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_outputs_of_layers_equal_those_of_the_model(model):
     np.testing.assert_allclose(found["detections"][..., 5], outputs[0][..., 5], atol=1e-4)
 
 
-def test_a_single_output(model):
+def test_run_graph_with_a_single_output(model):
     found = model.run_graph(IMAGES[:1], [("mask", model.keras_model.get_layer("fpn_p6").output)])
     assert found["mask"].shape == (1, 1, 1, 16)
 
@@ -55,13 +55,13 @@ def test_proposal_stages_are_consistent(model):
         proposals = found["proposals"][image]
         count = (proposals != 0).any(axis=1).sum()
         assert count > 3
-        if image == 0:  # the classic node gives the indices of one image
+        if image == 0:  # the classic node has the indices of a single image
             np.testing.assert_allclose(found["clipped"][0][found["kept"]][:count], proposals[:count], atol=1e-5)
             assert len(found["kept"]) == count
 
 
 @pytest.mark.parametrize("suffix", ["", "/NonMaxSuppressionV2", "/NonMaxSuppressionV3"])
-def test_suppression_has_three_names(model, suffix):
+def test_non_max_suppression_has_three_names(model, suffix):
     assert _roi(model, f"ROI/rpn_non_max_suppression{suffix}:0") == _roi(model, "ROI/rpn_non_max_suppression:0")
     assert _roi(model, "ROI/rpn_non_max_suppression:0") is not None
 
@@ -73,7 +73,7 @@ def test_layers_are_found_by_their_names(model):
         assert _roi(model, unknown) is None
 
 
-def test_a_layer_inside_a_nested_model_is_run_on_every_level(model):
+def test_layer_of_a_nested_model_is_run_on_each_level(model):
     rpn = model.keras_model.get_layer("rpn_model")
     assert _roi(model, "rpn_conv_shared/Relu:0") is rpn.get_layer("rpn_conv_shared").output
     found = model.run_graph(IMAGES, [("shared", rpn.get_layer("rpn_conv_shared").output),
@@ -85,19 +85,19 @@ def test_a_layer_inside_a_nested_model_is_run_on_every_level(model):
     np.testing.assert_allclose(np.concatenate(levels, axis=1), found["all"], atol=1e-5)
 
 
-def test_an_unknown_output_raises_with_its_name(model):
+def test_unknown_output_is_reported_by_name(model):
     with pytest.raises(ValueError, match="'lost' is None"):
         model.run_graph(IMAGES, [("lost", _roi(model, "nothing"))])
 
 
-def test_molded_images_with_their_meta(model):
+def test_run_graph_with_molded_images_and_metas(model):
     molded, metas, _ = model.mold_inputs(IMAGES)
     outputs = [("p5", model.keras_model.get_layer("fpn_p5").output)]
     np.testing.assert_allclose(model.run_graph(molded, outputs, image_metas=metas)["p5"],
                                model.run_graph(IMAGES, outputs)["p5"], atol=1e-5)
 
 
-def test_values_are_arrays(model):
+def test_values_are_numpy_arrays(model):
     found = model.run_graph(IMAGES, [("kept", _roi(model, "ROI/rpn_non_max_suppression:0")),
                                      ("p6", model.keras_model.get_layer("fpn_p6").output)])
     assert all(isinstance(value, np.ndarray) for value in found.values())
@@ -107,8 +107,8 @@ def test_values_are_arrays(model):
 def test_log_prints_shape_range_and_dtype(capsys):
     log("image", np.array([[0, 255, 3]], np.uint8))
     log("nothing", np.zeros((0, 4), np.float32))
-    log("words alone")
+    log("text only")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "image                    shape: (1, 3)                min:    0.00000  max:  255.00000  uint8"
     assert lines[1].split() == ["nothing", "shape:", "(0,", "4)", "min:", "max:", "float32"]
-    assert lines[2] == "words alone"
+    assert lines[2] == "text only"

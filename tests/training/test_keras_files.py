@@ -1,4 +1,4 @@
-"""Models loaded from .keras files and models copied by clone_model work as the original does."""
+"""Models loaded from .keras files and clones of models behave like the original."""
 import keras
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SETTINGS = {"STEPS_PER_EPOCH": 1, "LOSS_WEIGHTS": LOSS_WEIGHTS, "WEIGHT_DECAY": 
 
 
 def _copies(model, folder):
-    """The model loaded from its file, and its clone with its weights."""
+    """Return the model loaded from a file, and a clone with the same weights."""
     model.save(folder / "model.keras")
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
@@ -21,7 +21,7 @@ def _copies(model, folder):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A trained MaskRCNN, and the path of what keras.callbacks.ModelCheckpoint saved of it."""
+    """A trained MaskRCNN, and the path of the file that keras.callbacks.ModelCheckpoint saved."""
     folder = tmp_path_factory.mktemp("trained")
     model = small_model("training", folder, **SETTINGS)
     checkpoint = keras.callbacks.ModelCheckpoint(str(folder / "best.keras"), monitor="loss", save_best_only=True)
@@ -29,7 +29,7 @@ def trained(tmp_path_factory):
     return model, folder / "best.keras"
 
 
-def test_a_checkpoint_of_keras_loads_and_trains_on(trained):
+def test_keras_checkpoint_is_loaded_and_trained_further(trained):
     model, path = trained
     loaded = keras.models.load_model(path)
     assert type(loaded) is type(model.keras_model)
@@ -41,7 +41,7 @@ def test_a_checkpoint_of_keras_loads_and_trains_on(trained):
     ours, theirs = ([keras.ops.convert_to_numpy(v) for v in m.optimizer.variables] for m in (model.keras_model, loaded))
     assert len(ours) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(ours, theirs))
     batch = batch_of(model.config)
-    # Keras does not save the states of random generators: copied, so that the same ROIs are sampled
+    # Keras does not save the states of random generators; they are copied so that the same ROIs are sampled
     states = [[v for v in m.variables if v.name == "seed_generator_state"] for m in (model.keras_model, loaded)]
     for original, copy in zip(*states, strict=True):
         copy.assign(to_numpy(original.value))
@@ -51,7 +51,7 @@ def test_a_checkpoint_of_keras_loads_and_trains_on(trained):
     assert original == pytest.approx(copy, rel=1e-3)
 
 
-def test_a_clone_of_the_training_model_has_its_loss(trained):
+def test_clone_of_the_training_model_has_the_same_loss(trained):
     model, _ = trained
     clone = keras.models.clone_model(model.keras_model)
     clone.set_weights(model.keras_model.get_weights())
@@ -68,7 +68,7 @@ def test_a_clone_of_the_training_model_has_its_loss(trained):
 @pytest.mark.parametrize("size", ["square", "pad64"])
 @pytest.mark.parametrize("variant", ["inference", "detection"])
 @pytest.mark.parametrize("copy", ["file", "clone"])
-def test_a_copy_of_a_detecting_model_detects_the_same(tmp_path, size, variant, copy):
+def test_copy_of_an_inference_model_has_the_same_detections(tmp_path, size, variant, copy):
     detector = small_model("inference", tmp_path, IMAGE_RESIZE_MODE=size, MEAN_PIXEL=MEAN_PIXEL)
     predictor = detector.full_predictor if variant == "inference" else detector.predictor
     image = shapes(1).load_image(0)
@@ -81,7 +81,7 @@ def test_a_copy_of_a_detecting_model_detects_the_same(tmp_path, size, variant, c
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_classic_weight_files_of_a_loaded_model(trained, tmp_path):
+def test_loaded_model_saves_classic_weight_files(trained, tmp_path):
     model, path = trained
     loaded = keras.models.load_model(path)
     loaded.save_weights(tmp_path / "classic.h5")

@@ -1,4 +1,4 @@
-"""MaskRCNN in inference: images of any kind, number and size; weights; run folders."""
+"""MaskRCNN in inference mode: images of any type, number and size; weights; run folders."""
 import keras
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ IMAGES = [RNG.integers(0, 256, size).astype(np.uint8) for size in ((64, 64, 3), 
 
 @pytest.fixture(scope="module")
 def square(tmp_path_factory):
-    """A model of mode square, two images a batch, least score 0."""
+    """A model with resize mode square, batches of two images and minimum score 0."""
     return small_model("inference", tmp_path_factory.mktemp("square"))
 
 
 @pytest.fixture(scope="module")
-def free(tmp_path_factory):
-    """A model of mode pad64: images keep their shape."""
-    return small_model("inference", tmp_path_factory.mktemp("free"), IMAGE_RESIZE_MODE="pad64")
+def pad64(tmp_path_factory):
+    """A model with resize mode pad64, in which images keep their shape."""
+    return small_model("inference", tmp_path_factory.mktemp("pad64"), IMAGE_RESIZE_MODE="pad64")
 
 
 def _same(one, other):
@@ -34,8 +34,8 @@ def _same(one, other):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
-@pytest.mark.parametrize("kind", ["square", "free"])
-def test_images_detected_together_equal_each_detected_alone(kind, count, request):
+@pytest.mark.parametrize("kind", ["square", "pad64"])
+def test_detections_in_a_batch_equal_those_of_single_images(kind, count, request):
     model = request.getfixturevalue(kind)
     results = model.detect(IMAGES[:count])
     assert len(results) == count
@@ -43,7 +43,7 @@ def test_images_detected_together_equal_each_detected_alone(kind, count, request
         _same(result, model.detect([image])[0])
 
 
-def test_results_fit_their_image(square):
+def test_results_are_inside_their_image(square):
     for image, result in zip(IMAGES, square.detect(IMAGES)):
         height, width = image.shape[:2]
         rois, count = result["rois"], len(result["rois"])
@@ -60,7 +60,7 @@ def test_results_fit_their_image(square):
             assert not outside.any()
 
 
-def test_other_kinds_of_images(square):
+def test_grey_images_give_equal_results_in_all_array_types(square):
     grey = IMAGES[1][:, :, 0]
     plain = square.detect([np.repeat(grey[:, :, None], 3, axis=2)])[0]
     alpha = np.dstack([grey, grey, grey, np.full_like(grey, 7)])
@@ -74,7 +74,7 @@ def test_detect_molded_equals_detect(square):
     found = square.detect_molded(molded, metas)
     _same(found[0], square.detect(IMAGES[:1])[0])
     assert found[1]["masks"].shape[:2] == (64, 64)
-    # The second image lies 12 rows down in its molded form.
+    # the second image is 12 rows further down in the molded image
     alone = square.detect(IMAGES[1:2])[0]
     np.testing.assert_allclose(found[1]["rois"][0], alone["rois"][0] + [12, 0, 12, 0], atol=1)
     assert square.detect_molded(molded[:0], metas[:0]) == []
@@ -87,22 +87,22 @@ def _assert_variants_agree(model, atol):
     detections, _, _, every_mask, *_ = model.full_predictor.run(molded, metas)
     assert detections[0, 0, 5] > 0
     np.testing.assert_allclose(found, detections, atol=atol)
-    there = detections[0, :, 5] > 0
-    np.testing.assert_allclose(masks[0, there], masks_of_class(detections, every_mask)[0, there], atol=atol)
+    valid = detections[0, :, 5] > 0
+    np.testing.assert_allclose(masks[0, valid], masks_of_class(detections, every_mask)[0, valid], atol=atol)
 
 
-@pytest.mark.parametrize("kind", ["square", "free"])
-def test_the_detection_model_equals_the_classic_one(kind, request):
+@pytest.mark.parametrize("kind", ["square", "pad64"])
+def test_detection_model_equals_the_classic_one(kind, request):
     _assert_variants_agree(request.getfixturevalue(kind), 1e-5)
 
 
-def test_the_variants_agree_with_batch_statistics(tmp_path):
-    # 30 rows: more than the mask head takes at a time where it can
+def test_detection_and_classic_models_agree_with_batch_statistics(tmp_path):
+    # 30 rows: more than the mask head processes at a time if it can
     _assert_variants_agree(small_model("inference", tmp_path, TRAIN_BN=True, DETECTION_MAX_INSTANCES=30,
                                       POST_NMS_ROIS_INFERENCE=40, DETECTION_NMS_THRESHOLD=0.9), 1e-4)  # fmt: skip
 
 
-def test_the_variants_agree_in_lower_precision(tmp_path):
+def test_detection_and_classic_models_agree_in_lower_precision(tmp_path):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -112,7 +112,7 @@ def test_the_variants_agree_in_lower_precision(tmp_path):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6, 1.0])
-def test_a_threshold_passed_to_the_model_equals_one_built_into_it(square, tmp_path, threshold):
+def test_threshold_as_an_argument_equals_one_in_the_configuration(square, tmp_path, threshold):
     square.save_weights(tmp_path / "w.h5")
     built_in = small_model("inference", tmp_path, DETECTION_MIN_CONFIDENCE=threshold)
     built_in.load_weights(tmp_path / "w.h5")
@@ -123,7 +123,7 @@ def test_a_threshold_passed_to_the_model_equals_one_built_into_it(square, tmp_pa
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch runs without tracing")
-def test_another_threshold_does_not_retrace_the_network(square, monkeypatch):
+def test_different_threshold_does_not_retrace_the_network(square, monkeypatch):
     traced = []
     stages = DetectionLayer.stages
     monkeypatch.setattr(DetectionLayer, "stages", lambda self, inputs: traced.append(1) or stages(self, inputs))
@@ -137,10 +137,10 @@ def test_another_threshold_does_not_retrace_the_network(square, monkeypatch):
     assert counts[0] > counts[1] == 0 and len(traced) == count
 
 
-def test_a_single_image_without_a_list_raises(square):
+def test_single_image_without_a_list_is_an_error(square):
     with pytest.raises(ValueError, match=r"one array of shape \(64, 64, 3\): give a list of images"):
         square.detect(IMAGES[0])
-    assert len(square.detect(np.stack([IMAGES[0]] * 2))) == 2  # a batch of images is a list of them
+    assert len(square.detect(np.stack([IMAGES[0]] * 2))) == 2  # a batch array is accepted like a list of images
 
 
 def test_verbose_prints_each_image(square, capsys):
@@ -149,7 +149,7 @@ def test_verbose_prints_each_image(square, capsys):
     assert "Processing 1 images" in out and "shape: (64, 64, 3)" in out
 
 
-def test_equal_seeds_make_equal_weights(square, tmp_path):
+def test_equal_seeds_give_equal_weights(square, tmp_path):
     same, other = small_model("inference", tmp_path), small_model("inference", tmp_path, SEED=1)
     ours, theirs, others = (m.keras_model.get_weights() for m in (square, same, other))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -167,7 +167,7 @@ def test_weights_are_saved_and_loaded(square, tmp_path):
     assert other.epoch == 0 and other.log_dir.startswith(str(tmp_path))
 
 
-def test_evaluation_of_the_requested_images_only(square):
+def test_only_the_requested_images_are_evaluated(square):
     dataset = shapes(5)
     result = square.evaluate(dataset, limit=3)
     assert result.info["images"] == 3 and {"mask_AP", "box_AP50"} <= set(result.metrics)
@@ -191,7 +191,7 @@ def test_set_log_dir_follows_a_checkpoint(square):
 
 
 @pytest.mark.parametrize("name, folder, missing", [(None, "logs", "NAME is not set"), ("toys", None, "model_dir is None")])
-def test_without_a_run_folder_a_model_detects_and_does_not_train(square, tmp_path, name, folder, missing):
+def test_model_without_a_run_folder_detects_but_does_not_train(square, tmp_path, name, folder, missing):
     path = tmp_path / "toys20260101T1200" / "mask_rcnn_toys_0007.h5"
     path.parent.mkdir()
     square.save_weights(path)
@@ -207,7 +207,7 @@ def test_without_a_run_folder_a_model_detects_and_does_not_train(square, tmp_pat
         model.train(shapes(1), None, 0.01, 1, "heads")
 
 
-def test_settings_that_cannot_work_raise(tmp_path):
+def test_invalid_settings_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="mode is 'train'"):
         MaskRCNN("train", small_config(), str(tmp_path))
     with pytest.raises(ConfigError, match="IMAGE_MAX_DIM is 100"):
@@ -217,7 +217,7 @@ def test_settings_that_cannot_work_raise(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_other_numbers_of_channels(tmp_path, channels):
+def test_images_with_one_or_four_channels(tmp_path, channels):
     model = small_model("inference", tmp_path, IMAGE_CHANNEL_COUNT=channels, MEAN_PIXEL=np.full(channels, 100.0))
     image = RNG.integers(0, 256, (50, 60, channels)).astype(np.uint8)
     assert len(model.detect([image])[0]["rois"]) > 0

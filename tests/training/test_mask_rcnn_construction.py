@@ -1,4 +1,4 @@
-"""A new MaskRCNN: its attributes, and the random state that it restores."""
+"""The attributes of a new MaskRCNN, and the random states that it leaves unchanged."""
 import os
 import random
 import re
@@ -12,15 +12,15 @@ from mrcnn.training.mask_rcnn import _seeded
 from tests.training.small import small_model, weights_of
 
 
-def test_the_log_folder_is_known_before_training_and_not_created(tmp_path):
+def test_log_folder_is_set_but_not_created_before_training(tmp_path):
     model = small_model("training", tmp_path)
-    # classic scripts give it to their own callbacks
+    # classic scripts pass it to their own callbacks
     assert re.fullmatch(r"small\d{8}T\d{4}", os.path.basename(model.log_dir))
     assert model.checkpoint_path == os.path.join(model.log_dir, "mask_rcnn_small_{epoch:04d}.h5")
     assert model.epoch == 0 and os.listdir(tmp_path) == []
 
 
-def test_initial_weights_follow_from_the_seed_and_global_random_state_is_restored(tmp_path):
+def test_initial_weights_depend_on_the_seed_and_the_global_random_state_is_restored(tmp_path):
     random.seed(1), np.random.seed(2)
     expected = random.random(), np.random.rand()
     random.seed(1), np.random.seed(2)
@@ -45,7 +45,7 @@ def _draws_around(between, draw, seed):
     return first, np.asarray(draw())
 
 
-def test_a_new_model_does_not_touch_the_random_state_of_keras(tmp_path):
+def test_new_model_does_not_change_the_random_state_of_keras(tmp_path):
     def draw():
         return keras.ops.convert_to_numpy(keras.random.normal((3,)))
 
@@ -55,7 +55,7 @@ def test_a_new_model_does_not_touch_the_random_state_of_keras(tmp_path):
 
 
 @pytest.mark.tensorflow_only
-def test_a_new_model_does_not_touch_the_random_state_of_tensorflow(tmp_path):
+def test_new_model_does_not_change_the_random_state_of_tensorflow(tmp_path):
     import tensorflow as tf
 
     def draw():

@@ -1,4 +1,4 @@
-"""MaskRCNN.evaluate: detections of every score count; images that cannot be read are left out."""
+"""MaskRCNN.evaluate uses detections of any score, and skips and reports images that cannot be read."""
 import cv2
 import keras
 import numpy as np
@@ -9,9 +9,9 @@ from tests.training.small import shapes, small_model
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_evaluation_counts_detections_below_the_threshold_of_detect(mode, tmp_path):
+def test_evaluation_includes_detections_below_the_threshold_of_detect(mode, tmp_path):
     model = small_model(mode, tmp_path, DETECTION_MIN_CONFIDENCE=1.0)
-    # A class head that is sure of nothing: four classes of a quarter each, a square just ahead.
+    # a class head with about equal probabilities for the four classes; that of squares is slightly higher
     logits = model.keras_model.get_layer("mrcnn_class_logits")
     logits.kernel.assign(keras.ops.zeros_like(logits.kernel))
     logits.bias.assign([0.0, 0.01, 0.0, 0.0])
@@ -24,8 +24,8 @@ def test_evaluation_counts_detections_below_the_threshold_of_detect(mode, tmp_pa
     assert model.evaluate(dataset, limit=1).info["images"] == 1
 
 
-class WithABrokenFile(ShapesDataset):
-    """Shapes whose first image OpenCV cannot decode."""
+class ShapesWithBrokenImage(ShapesDataset):
+    """Shapes of which OpenCV cannot decode the first image."""
 
     def load_image(self, image_id):
         if image_id == 0:
@@ -33,8 +33,8 @@ class WithABrokenFile(ShapesDataset):
         return super().load_image(image_id)
 
 
-class OfKinds(ShapesDataset):
-    """Shapes whose first images are replaced by `pictures`."""
+class ShapesWithPictures(ShapesDataset):
+    """Shapes with `pictures` in place of the first images."""
 
     pictures: list = []
 
@@ -47,16 +47,16 @@ class OfKinds(ShapesDataset):
     (np.full((64, 64, 3), 65535, np.int32), "outside 0..255"),
     (np.zeros((64, 64, 3), complex), "load_image returned complex128"),
 ], ids=["five channels", "int32 out of range", "complex"])  # fmt: skip
-def test_an_image_that_the_network_cannot_take_is_left_out(picture, reason, tmp_path):
+def test_unsupported_image_is_skipped_and_reported(picture, reason, tmp_path):
     dataset = shapes(3)
-    broken = OfKinds()
+    broken = ShapesWithPictures()
     broken.__dict__.update(dataset.__dict__)
     broken.pictures = [picture]
     left_out = small_model("inference", tmp_path).evaluate(broken).info["left_out"]
     assert list(left_out) == [0] and left_out[0].startswith("image 0 ") and reason in left_out[0]
 
 
-def test_images_whose_sides_do_not_fit_the_pyramid_are_left_out(tmp_path):
+def test_images_that_do_not_fit_the_pyramid_are_skipped_and_reported(tmp_path):
     dataset = ShapesDataset()
     dataset.load_shapes(1, 64, 64)
     dataset.load_shapes(1, 64, 100)
@@ -66,9 +66,9 @@ def test_images_whose_sides_do_not_fit_the_pyramid_are_left_out(tmp_path):
     assert "64 x 100 pixels" in result.info["left_out"][1] and "multiples of 64" in result.info["left_out"][1]
 
 
-def test_an_image_that_cannot_be_read_does_not_end_training_with_validation_ap(tmp_path, caplog):
+def test_unreadable_validation_image_does_not_stop_training(tmp_path, caplog):
     model = small_model("training", tmp_path, STEPS_PER_EPOCH=1, VALIDATION_AP_EVERY=1)
-    validation = WithABrokenFile()
+    validation = ShapesWithBrokenImage()
     validation.load_shapes(3, 64, 64, seed=1)
     validation.prepare()
     history = model.train(shapes(2), validation, 0.01, 1, "heads")

@@ -18,7 +18,7 @@ def saved(request, tmp_path_factory):
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_a_file_of_either_mode_loads_in_both(saved, tmp_path, mode):
     path, expected = saved
-    # what differs between training and detection in a user's two configurations does not matter
+    # settings that commonly differ between training and detection
     model = small_model(mode, tmp_path, SEED=6, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=0.5)
     report = model.load_weights(path)
     assert not report.missing and not report.unused and len(report.matched) == len(expected)
@@ -37,6 +37,6 @@ def test_layers_can_be_excluded(saved, tmp_path):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_a_missing_file_raises_with_its_name(tmp_path):
+def test_missing_file_is_reported_by_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.weights.h5"):
         small_model("inference", tmp_path).load_weights(str(tmp_path / "gone.weights.h5"))

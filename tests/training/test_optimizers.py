@@ -1,4 +1,4 @@
-"""The optimizer that a configuration asks for."""
+"""The optimizer of a configuration."""
 import keras
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from mrcnn.training.optimizers import SGD, make_optimizer
 from tests.training.small import small_config
 
 
-def test_the_default_is_sgd_with_momentum_and_a_bound_on_the_whole_gradient():
+def test_default_is_sgd_with_momentum_and_global_clipping():
     optimizer = make_optimizer(small_config(), 0.02, 0.8)
     assert isinstance(optimizer, keras.optimizers.SGD)
     assert isinstance(optimizer, SGD) == (keras.backend.backend() == "tensorflow")
@@ -23,7 +23,7 @@ def test_learning_rate_and_momentum_may_be_any_number(name, number):
     assert float(optimizer.learning_rate) == number and getattr(optimizer, "momentum", number) == number
 
 
-def test_the_bound_is_on_all_variables_together():
+def test_gradient_is_clipped_by_the_norm_of_all_variables():
     optimizer = make_optimizer(small_config(GRADIENT_CLIP_NORM=5.0), 1.0, 0.0)
     variables = [keras.Variable(np.zeros(1, np.float32)) for _ in range(2)]
     optimizer.apply([keras.ops.convert_to_tensor([30.0]), keras.ops.convert_to_tensor([40.0])], variables)
@@ -32,7 +32,7 @@ def test_the_bound_is_on_all_variables_together():
 
 
 @pytest.mark.parametrize("bound", [None, 0])
-def test_no_bound(bound):
+def test_gradient_is_not_clipped(bound):
     assert make_optimizer(small_config(GRADIENT_CLIP_NORM=bound), 0.1, 0.9).global_clipnorm is None
 
 
@@ -42,7 +42,7 @@ def test_any_keras_optimizer_by_name():
     assert float(optimizer.learning_rate) == pytest.approx(0.003) and optimizer.global_clipnorm == 2.0
 
 
-def test_a_schedule_is_passed_through():
+def test_learning_rate_schedule_is_used():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([10], [0.1, 0.01])
     for name in ("sgd", "adam"):
         optimizer = make_optimizer(small_config(OPTIMIZER=name), schedule, 0.9)
@@ -51,14 +51,14 @@ def test_a_schedule_is_passed_through():
         assert float(optimizer.learning_rate) == pytest.approx(0.01)
 
 
-def test_a_callable_makes_the_optimizer():
-    def mine(learning_rate, config):
+def test_callable_returns_the_optimizer():
+    def rmsprop(learning_rate, config):
         return keras.optimizers.RMSprop(learning_rate * config.NUM_CLASSES)
 
-    optimizer = make_optimizer(small_config(OPTIMIZER=staticmethod(mine)), 0.1, 0.9)
+    optimizer = make_optimizer(small_config(OPTIMIZER=staticmethod(rmsprop)), 0.1, 0.9)
     assert isinstance(optimizer, keras.optimizers.RMSprop) and float(optimizer.learning_rate) == pytest.approx(0.4)
 
 
-def test_an_unknown_name_raises():
+def test_unknown_optimizer_is_an_error():
     with pytest.raises(ValueError, match="OPTIMIZER is 'adman'.*adamw"):
         make_optimizer(small_config(OPTIMIZER="adman"), 0.1, 0.9)

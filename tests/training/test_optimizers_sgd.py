@@ -1,4 +1,4 @@
-"""SGD with momentum updated in place takes the same steps as Keras's, on every backend."""
+"""Our SGD, which updates the momentum in place, takes the same steps as that of Keras on each backend."""
 import keras
 import numpy as np
 import pytest
@@ -12,21 +12,21 @@ SETTINGS = [{"momentum": 0.9}, {"momentum": 0.9, "global_clipnorm": 1.0}, {}, {"
 def test_steps_equal_those_of_keras(settings):
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))
-    ended = []
+    results = []
     for kind in (SGD, keras.optimizers.SGD):
         rate = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.1, 0.02])
         optimizer, variable = kind(rate, **settings), keras.Variable(start, dtype="float32")
         for gradient in gradients:
             optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
-        ended.append([keras.ops.convert_to_numpy(v) for v in (variable, *optimizer.variables)])
-    assert np.abs(ended[0][0] - start).max() > 0.1
-    for ours, theirs in zip(*ended, strict=True):
+        results.append([keras.ops.convert_to_numpy(v) for v in (variable, *optimizer.variables)])
+    assert np.abs(results[0][0] - start).max() > 0.1
+    for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"])
 @pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"use_ema": True}], ids=str)
-def test_a_fit_equals_that_of_keras(policy, settings):
+def test_fit_equals_that_of_keras(policy, settings):
     weights = []
     for kind in (SGD, keras.optimizers.SGD):
         keras.utils.set_random_seed(0)
@@ -35,12 +35,13 @@ def test_a_fit_equals_that_of_keras(policy, settings):
         optimizer = kind(0.1, momentum=0.9, **settings)
         model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if policy == "mixed_float16" else optimizer, "mse")
         x = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
-        begun = model.get_weights()
+        initial = model.get_weights()
         model.fit(x, x.sum(1, keepdims=True), batch_size=8, epochs=2, shuffle=False, verbose=0)
         weights.append([np.asarray(w, np.float32) for w in model.get_weights()])
-    assert np.abs(weights[0][0] - np.asarray(begun[0], np.float32)).max() > 0.01
+    assert np.abs(weights[0][0] - np.asarray(initial[0], np.float32)).max() > 0.01
     for ours, theirs in zip(*weights, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=0.02 if policy == "bfloat16" else 1e-6)  # two ways to round
+        # bfloat16 results are rounded differently
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=0.02 if policy == "bfloat16" else 1e-6)
 
 
 def test_momentum_by_hand():
@@ -52,7 +53,7 @@ def test_momentum_by_hand():
 
 
 @pytest.mark.tensorflow_only
-def test_no_product_waits_for_the_gradient():
+def test_update_is_a_single_operation():
     import tensorflow as tf
 
     def operators(optimizer):
@@ -64,7 +65,7 @@ def test_no_product_waits_for_the_gradient():
 
     ours, theirs = (operators(kind(0.1, momentum=0.9)) for kind in (SGD, keras.optimizers.SGD))
     assert ours.count("ResourceApplyKerasMomentum") == 2 and "Mul" not in ours
-    assert theirs.count("Mul") == 4  # what there is to be spared
+    assert theirs.count("Mul") == 4  # two products per variable, which our optimizer avoids
 
 
 @pytest.mark.tensorflow_only
@@ -77,26 +78,26 @@ def test_tensorflow_saves_the_optimizer(tmp_path):
     path = tf.train.Checkpoint(optimizer=optimizer).save(str(tmp_path / "state"))
     optimizer.apply([gradient], [variable])
     tf.train.Checkpoint(optimizer=optimizer).restore(path).assert_consumed()
-    assert keras.ops.convert_to_numpy(optimizer.momentums[0]).tolist() == [-1.0]  # -0.5 * 2, as after the first step
+    assert keras.ops.convert_to_numpy(optimizer.momentums[0]).tolist() == [-1.0]  # -0.5 * 2 after the first step
 
 
 @pytest.mark.tensorflow_only
 def test_steps_under_a_distribution_strategy_equal_those_of_keras():
     import tensorflow as tf
 
-    ended = []
+    results = []
     for kind in (SGD, keras.optimizers.SGD):
         with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
             keras.utils.set_random_seed(0)
             model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
             model.compile(kind(0.1, momentum=0.9), "mse")
         model.fit(np.ones((8, 4), np.float32), np.ones((8, 1), np.float32), batch_size=4, epochs=2, verbose=0)
-        ended.append(model.get_weights())
-    for ours, theirs in zip(*ended, strict=True):
+        results.append(model.get_weights())
+    for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_a_saved_model_loads_with_the_optimizer(tmp_path):
+def test_saved_model_is_loaded_with_the_optimizer(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(SGD(0.1, momentum=0.9), "mse")
     model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)

@@ -1,4 +1,4 @@
-"""What training shows: lines per epoch in a log, a bar on a terminal."""
+"""The progress of training: lines per epoch in a log, a bar on a terminal."""
 import io
 import re
 
@@ -16,7 +16,7 @@ def backend_that_compiles(monkeypatch):
 
 
 def _train(terminal, logs, epochs=1):
-    """Run the hooks of epochs of three steps, and of a validation of two; return what was written."""
+    """Call the hooks for epochs of three steps with a validation of two steps, and return the output."""
     text = io.StringIO()
     progress = TrainingProgress(Console(file=text, force_terminal=terminal, width=100), validation_steps=2)
     progress.set_params({"epochs": 4, "steps": 3})
@@ -37,7 +37,7 @@ def _train(terminal, logs, epochs=1):
 LOGS = {"loss": 1.75, **{name: 0.25 for name in LOSS_NAMES}, "val_loss": 2.0, "val_mask_AP": 0.125, "val_rpn_class_loss": 9.0}
 
 
-def test_a_log_gets_two_lines_per_epoch_and_one_before_the_first():
+def test_log_has_two_lines_per_epoch_and_one_before_the_first():
     text = _train(False, LOGS, epochs=2)
     lines = text.splitlines()
     assert len(lines) == 5 and "\x1b" not in text and "\r" not in text
@@ -46,13 +46,13 @@ def test_a_log_gets_two_lines_per_epoch_and_one_before_the_first():
     assert lines[2] == lines[4] == "    validation: loss 2.0000, mask_AP 0.1250" and lines[3].startswith("Epoch 3/4: ")
 
 
-def test_a_backend_that_compiles_nothing_does_not_say_so(monkeypatch):
+def test_backend_without_compilation_prints_no_such_line(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     assert len(_train(False, LOGS).splitlines()) == 2
     assert "compiling" not in _train(True, LOGS)
 
 
-def test_the_line_of_the_first_step_is_written_before_it():
+def test_compilation_is_announced_before_the_first_step():
     text = io.StringIO()
     progress = TrainingProgress(Console(file=text, force_terminal=False))
     progress.set_params({"epochs": 1, "steps": 1})
@@ -60,7 +60,7 @@ def test_the_line_of_the_first_step_is_written_before_it():
     assert text.getvalue() == "compiling the first step, a minute or two ...\n"
 
 
-def test_a_terminal_has_a_clock_while_the_first_step_compiles():
+def test_terminal_shows_the_elapsed_time_while_the_first_step_compiles():
     text = io.StringIO()
     progress = TrainingProgress(Console(file=text, force_terminal=True, width=80))
     progress.set_params({"epochs": 2, "steps": 2})
@@ -80,7 +80,7 @@ def test_a_terminal_has_a_clock_while_the_first_step_compiles():
     progress.close()
 
 
-def test_the_first_step_does_not_count_for_the_rate(monkeypatch):
+def test_first_step_is_excluded_from_the_rate(monkeypatch):
     clock = iter([100.0, 160.0, 162.0])  # a minute of compiling, then a step of two seconds
     progress = TrainingProgress(Console(file=io.StringIO(), force_terminal=True, width=100))
     progress.set_params({"epochs": 1, "steps": 3})
@@ -93,11 +93,11 @@ def test_the_first_step_does_not_count_for_the_rate(monkeypatch):
     progress.close()
 
 
-def test_validation_and_scoring_have_bars_below_that_of_the_epoch():
+def test_bars_of_validation_and_scoring_are_below_that_of_the_epoch():
     assert re.search(r"Epoch 2/4.* 3/3 .*\n.*validation.* 2/2 .*\n.*scoring masks.* 5/5 ", _train(True, LOGS))
 
 
-def test_a_terminal_sees_the_steps_and_the_loss():
+def test_terminal_shows_the_steps_and_the_loss():
     text = _train(True, LOGS)
     assert "3/3" in text and "loss 2.5000" in text and "steps/s" in text and "Epoch 2/4: 0 s, loss 1.7500" in text
 
@@ -110,12 +110,12 @@ def test_no_color_removes_colours(monkeypatch):
     assert "3/3" in _train(True, LOGS) and not colored.search(_train(True, LOGS))
 
 
-def test_without_validation_there_is_one_line():
+def test_epoch_without_validation_has_one_line():
     assert [line.split(":")[0] for line in _train(False, {"loss": 1.0}).splitlines()[1:]] == ["Epoch 2/4"]
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_an_error_in_an_epoch_leaves_no_bar(terminal):
+def test_error_in_an_epoch_leaves_no_bar(terminal):
     progress = TrainingProgress(Console(file=io.StringIO(), force_terminal=terminal))
     progress.close()
     progress.set_params({"epochs": 1, "steps": None})
@@ -125,7 +125,7 @@ def test_an_error_in_an_epoch_leaves_no_bar(terminal):
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_a_notebook_has_a_bar_only_where_it_can_be_drawn(installed, monkeypatch):
+def test_notebook_has_a_bar_only_if_it_can_be_drawn(installed, monkeypatch):
     monkeypatch.setattr("mrcnn.training.progress.find_spec", lambda name: object() if installed else None)
     progress = TrainingProgress(Console(file=io.StringIO(), force_jupyter=True))
     monkeypatch.setattr("rich.progress.Progress.start", lambda self: None)

@@ -1,4 +1,4 @@
-"""Presets of the command line, and what `--set` may change."""
+"""Presets of the command line, and the settings of `--set`."""
 from types import SimpleNamespace
 
 import pytest
@@ -10,10 +10,10 @@ from mrcnn.training.run_start import build_config, for_other_data, with_classes
 
 @pytest.mark.parametrize("from_scratch", [False, True])
 @pytest.mark.parametrize("data", FORMATS)
-def test_a_preset_is_valid_and_named_by_its_data(data, from_scratch):
+def test_preset_is_valid_and_has_the_name_of_its_format(data, from_scratch):
     config = with_classes(build_config(data, {}, from_scratch=from_scratch), SimpleNamespace(num_classes=4))
     assert config.NAME == data and config.NUM_CLASSES == 4
-    # Statistics of random weights mean nothing, and such an RPN finds nothing.
+    # With random weights, the BatchNorm statistics are meaningless and the RPN has no useful proposals
     assert config.TRAIN_BN is (None if from_scratch else False)
     assert config.GT_BOXES_AS_ROIS is from_scratch
 
@@ -22,7 +22,7 @@ def test_settings_take_precedence_over_those_for_random_weights():
     assert build_config("shapes", {"BACKBONE": "resnet50"}, from_scratch=True).BACKBONE == "resnet50"
 
 
-def test_weights_of_other_data_keep_the_network_and_not_the_classes():
+def test_weights_for_other_data_keep_the_network_but_not_the_classes():
     saved = Config.from_dict({"NAME": "cats", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
     config = for_other_data(saved, "dogs")
     assert (config.NAME, config.NUM_CLASSES, config.BACKBONE) == ("dogs", 1, "resnet50")
@@ -35,13 +35,13 @@ def test_settings_take_precedence_over_the_preset():
     assert config.RPN_ANCHOR_RATIOS == [1, 2]
 
 
-def test_a_saved_configuration_replaces_the_preset():
+def test_saved_configuration_replaces_the_preset():
     saved = Config.from_dict({"NAME": "mine", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
     config = build_config("coco", {"SEED": 5}, saved)
     assert (config.NAME, config.NUM_CLASSES, config.BACKBONE, config.SEED) == ("mine", 7, "resnet50", 5)
 
 
-def test_a_misspelt_setting_raises_with_the_nearest_name():
+def test_misspelt_setting_is_an_error_with_a_suggestion():
     with pytest.raises(ConfigError, match="IMAGES_PER_GPU"):
         build_config("coco", {"IMAGE_PER_GPU": 1})
 
@@ -54,16 +54,16 @@ def test_a_misspelt_setting_raises_with_the_nearest_name():
     ({"NAME": 7}, "NAME is 7: give text"),
     ({"IMAGE_MAX_DIM": 100}, "IMAGE_MAX_DIM"),
 ])  # fmt: skip
-def test_a_value_of_the_wrong_kind_is_an_error(settings, message):
+def test_value_of_the_wrong_type_is_an_error(settings, message):
     with pytest.raises(ConfigError, match=message):
         build_config("shapes", settings)
 
 
-def test_none_is_allowed_where_it_means_something():
+def test_none_is_accepted_where_it_has_a_meaning():
     assert build_config("shapes", {"TRAIN_BN": None}).TRAIN_BN is None
 
 
-def test_another_number_of_classes_raises():
+def test_different_number_of_classes_is_an_error():
     config = build_config("coco", {"NUM_CLASSES": 81})
     with pytest.raises(ConfigError, match="NUM_CLASSES is 81 .* 4 classes"):
         with_classes(config, SimpleNamespace(num_classes=4))

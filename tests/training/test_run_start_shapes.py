@@ -1,4 +1,4 @@
-"""The network trained on shapes is trained once and then found."""
+"""The network for the shapes example is trained once and reused."""
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from mrcnn.training.run_start import shapes_checkpoint
 
 
 class FakeModel:
-    """Notes what it is asked to train, and leaves a checkpoint as training does."""
+    """Records calls of `train`, and writes a checkpoint file."""
 
     trained = []
 
@@ -31,7 +31,7 @@ def trained(monkeypatch):
     return FakeModel.trained
 
 
-def test_the_first_call_trains_and_the_next_finds_it(tmp_path, trained):
+def test_first_call_trains_and_the_next_uses_its_checkpoint(tmp_path, trained):
     path = shapes_checkpoint(tmp_path, images=20, epochs=2, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
     assert path == str(tmp_path / "shapes20260101T0000" / "mask_rcnn_shapes_0002.h5")
     ((mode, config, images, size, epochs, layers),) = trained
@@ -40,13 +40,13 @@ def test_the_first_call_trains_and_the_next_finds_it(tmp_path, trained):
     assert shapes_checkpoint(tmp_path, images=20, epochs=2) == path and len(trained) == 1
 
 
-def test_a_run_of_fewer_epochs_is_not_enough(tmp_path, trained):
+def test_run_with_fewer_epochs_is_not_used(tmp_path, trained):
     shapes_checkpoint(tmp_path, images=8, epochs=1)
     assert shapes_checkpoint(tmp_path, images=8, epochs=3).endswith("shapes20260102T0000/mask_rcnn_shapes_0003.h5")
     assert len(trained) == 2
 
 
-def test_an_unknown_setting_is_refused_before_anything_is_trained(tmp_path, trained):
+def test_unknown_setting_is_an_error_before_training(tmp_path, trained):
     with pytest.raises(ConfigError, match="IMAGE_MAXDIM"):
         shapes_checkpoint(tmp_path, IMAGE_MAXDIM=64)
     assert not trained

@@ -1,4 +1,4 @@
-"""What each word for starting weights loads; detection refuses incomplete weights."""
+"""What each value of `--weights` loads. Detection rejects incomplete weights."""
 import warnings
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from tests.training.small import shapes, small_model
 
 
 class FakeModel:
-    """Records what it is asked to load."""
+    """Records the files that are loaded."""
 
     def __init__(self, num_classes=81, backbone="resnet101", channels=3):
         self.config = SimpleNamespace(NAME="Toys", NUM_CLASSES=num_classes, BACKBONE=backbone, TRAIN_BN=False,
@@ -41,13 +41,13 @@ def offline(monkeypatch):
 
 @pytest.mark.parametrize("weights, path", [
     ("imagenet", "imagenet.h5"), ("last", "newest.h5"), ("coco", "coco.h5"), ("my/file.h5", "my/file.h5")])  # fmt: skip
-def test_each_word_names_a_file(weights, path):
+def test_names_of_weights_select_files(weights, path):
     model = FakeModel()
     load_start_weights(model, weights)
     assert model.loaded == (path, None)
 
 
-def test_none_loads_nothing_and_warns_of_frozen_statistics(capsys):
+def test_none_loads_nothing_and_warns_about_frozen_statistics(capsys):
     model = FakeModel()
     load_start_weights(model, "none")
     assert model.loaded is None
@@ -63,32 +63,32 @@ def test_none_loads_nothing_and_warns_of_frozen_statistics(capsys):
     ("logs/toys220260101T1200/mask_rcnn_toys2_0009.h5", True),
     ("file.h5", False),
 ])  # fmt: skip
-def test_a_checkpoint_of_another_data_set_starts_a_new_run(path, new):
+def test_checkpoint_of_a_different_data_set_starts_a_new_run(path, new):
     model = FakeModel()
     load_start_weights(model, path)
     assert model.new_run is new
 
 
-def test_coco_weights_leave_the_class_layers_of_other_classes():
+def test_class_layers_of_coco_weights_are_excluded_for_other_classes():
     model = FakeModel(num_classes=2)
     load_start_weights(model, "coco")
     assert model.loaded == ("coco.h5", sorted(CLASS_LAYERS))
 
 
-def test_weights_for_colours_leave_the_first_kernel_of_other_channels():
+def test_first_kernel_is_excluded_for_other_numbers_of_channels():
     model = FakeModel(channels=4)
     load_start_weights(model, "imagenet")
     assert model.loaded == ("imagenet.h5", ["conv1"])
 
 
-def test_layers_may_be_left_out_by_name_and_all_class_layers_by_one_word():
+def test_layers_are_excluded_by_name_and_heads_means_all_class_layers():
     model = FakeModel()
     load_start_weights(model, "f.h5", exclude=["heads", "fpn_p2"])
     assert model.loaded == ("f.h5", sorted({*CLASS_LAYERS, "fpn_p2"}))
 
 
 @pytest.mark.parametrize("load", [load_start_weights, load_trained_weights])
-def test_coco_weights_are_of_one_backbone(load):
+def test_coco_weights_with_a_different_backbone_are_an_error(load):
     with pytest.raises(ValueError, match="for resnet101, but BACKBONE is 'resnet50'"):
         load(FakeModel(backbone="resnet50"), "coco")
 
@@ -104,40 +104,40 @@ def test_detection_loads_all_layers():
 # --- With a network ------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Weight files of one small network: {"whole": all of it, "backbone": what lies before the pyramid, "heads": the rest}."""
+    """Weight files of a small network: {"complete": all layers, "backbone": those before the pyramid, "heads": the others}."""
     folder = tmp_path_factory.mktemp("files")
     model = small_model("inference", folder, SEED=7)
-    paths = {name: str(folder / f"{name}.h5") for name in ("whole", "backbone", "heads")}
-    model.save_weights(paths["whole"])
-    with h5py.File(paths["whole"]) as whole:
-        names = [name.decode() for name in whole.attrs["layer_names"]]
+    paths = {name: str(folder / f"{name}.h5") for name in ("complete", "backbone", "heads")}
+    model.save_weights(paths["complete"])
+    with h5py.File(paths["complete"]) as complete:
+        names = [name.decode() for name in complete.attrs["layer_names"]]
         backbone = [name for name in names if name.startswith(("res", "bn"))]
         for kind, kept in (("backbone", backbone), ("heads", [name for name in names if name not in backbone])):
-            with h5py.File(paths[kind], "w") as part:
+            with h5py.File(paths[kind], "w") as subset:
                 for name in kept:
-                    whole.copy(name, part)
-                part.attrs["layer_names"] = [name.encode() for name in kept]
+                    complete.copy(name, subset)
+                subset.attrs["layer_names"] = [name.encode() for name in kept]
     return paths
 
 
-def test_detection_refuses_a_file_without_heads(files, tmp_path):
+def test_detection_rejects_a_file_without_heads(files, tmp_path):
     model = small_model("inference", tmp_path)
     with pytest.raises(ValueError, match=r"backbone.h5: no weights for 27 layers \(fpn_c5p5, .*\.\.\.\).*train one from this"):
         load_trained_weights(model, files["backbone"])
-    load_trained_weights(model, files["whole"])
+    load_trained_weights(model, files["complete"])
 
 
-def test_a_load_by_name_prints_what_got_no_weights(files, tmp_path, capsys):
+def test_layers_without_weights_are_printed_when_loading_by_name(files, tmp_path, capsys):
     model = small_model("training", tmp_path)
     report = model.load_weights(files["backbone"], by_name=True)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 and lines[0].startswith(f"{files['backbone']}: no weights for 27 layers (fpn_c5p5, ")
     model.load_weights(files["backbone"], by_name=True, exclude=report.missing_layers)
-    model.load_weights(files["whole"], by_name=True, exclude=CLASS_LAYERS)
-    assert capsys.readouterr().out == ""  # nothing was expected that did not come
+    model.load_weights(files["complete"], by_name=True, exclude=CLASS_LAYERS)
+    assert capsys.readouterr().out == ""  # no layer lacks weights except the excluded ones
 
 
-def test_detection_warns_while_layers_are_random(files, tmp_path):
+def test_detection_warns_about_layers_with_random_weights(files, tmp_path):
     image = np.zeros((64, 64, 3), np.uint8)
     model = small_model("inference", tmp_path)
     model.load_weights(files["backbone"], by_name=True)
@@ -146,21 +146,21 @@ def test_detection_warns_while_layers_are_random(files, tmp_path):
                    lambda: model.evaluate(shapes(1))):
         with pytest.warns(UserWarning, match=r"random weights in 27 layers \(fpn_c5p5, "):
             detect()
-    model.load_weights(files["heads"], by_name=True)  # the two files together are the whole network
+    model.load_weights(files["heads"], by_name=True)  # the two files together have all layers
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.detect([image])
     model = small_model("inference", tmp_path)
-    model.load_weights(files["whole"], by_name=True, exclude=["mrcnn_mask"])
+    model.load_weights(files["complete"], by_name=True, exclude=["mrcnn_mask"])
     with pytest.warns(UserWarning, match=r"random weights in 1 layer \(mrcnn_mask\)"):
         model.detect([image])
 
 
-def test_the_keras_model_prints_what_got_no_weights_and_detection_warns_of_it(files, tmp_path, capsys):
+def test_layers_without_weights_are_also_reported_when_the_keras_model_loads(files, tmp_path, capsys):
     model = small_model("inference", tmp_path)
     model.keras_model.load_weights(files["backbone"], by_name=True)
     assert f"{files['backbone']}: no weights for 27 layers (fpn_c5p5, " in capsys.readouterr().out
     with pytest.warns(UserWarning, match=r"random weights in 27 layers \(fpn_c5p5, "):
         model.detect([np.zeros((64, 64, 3), np.uint8)])
-    model.load_weights(files["heads"], by_name=True)  # the two files together are the whole network
+    model.load_weights(files["heads"], by_name=True)  # the two files together have all layers
     assert model.keras_model.unloaded_layers == ()

@@ -30,11 +30,11 @@ from mrcnn.training.runs import (
     ("logs/coco20171029T2315-x/mask_rcnn_coco_0001.h5", None),
     ("logs/set_202420171029T2315/mask_rcnn_set_2024_0001.h5", ("set_202420171029T2315", 1)),
 ])  # fmt: skip
-def test_the_path_of_a_checkpoint_gives_run_and_epoch(path, expected):
+def test_run_and_epoch_are_read_from_the_path_of_a_checkpoint(path, expected):
     assert parse_checkpoint(path) == expected
 
 
-def test_a_new_run_is_named_by_the_minute():
+def test_new_run_is_named_after_the_minute():
     now = datetime.datetime(2026, 3, 4, 5, 6, 59)
     assert new_log_dir("logs", "Toys", now) == os.path.join("logs", "toys20260304T0506")
     path = checkpoint_path(new_log_dir("logs", "Toys", now), "Toys").format(epoch=12)
@@ -48,17 +48,17 @@ def _touch(folder, *names):
         (folder / name).touch()
 
 
-def test_the_last_checkpoint_is_the_newest_of_the_newest_run_that_has_one(tmp_path):
+def test_last_checkpoint_is_the_newest_of_the_newest_run_with_one(tmp_path):
     _touch(tmp_path / "toys20260101T0000", "mask_rcnn_toys_0099.h5")
     _touch(tmp_path / "toys20260201T0000", "mask_rcnn_toys_9999.h5", "mask_rcnn_toys_10000.h5", "best.h5",
            "mask_rcnn_toys_0005.h5.part")
-    _touch(tmp_path / "toys20260301T0000")  # stopped before its first epoch ended
+    _touch(tmp_path / "toys20260301T0000")  # stopped during its first epoch
     _touch(tmp_path / "toys20270101T0000x", "mask_rcnn_toys_0001.h5")
     _touch(tmp_path / "toystory20270101T0000", "mask_rcnn_toystory_0001.h5")
     assert find_last(str(tmp_path), "Toys") == str(tmp_path / "toys20260201T0000" / "mask_rcnn_toys_10000.h5")
 
 
-def test_a_missing_checkpoint_raises_with_the_folders_searched(tmp_path):
+def test_missing_checkpoint_is_reported_with_the_searched_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder toysYYYYMMDDTHHMM"):
         find_last(str(tmp_path / "none"), "toys")
     _touch(tmp_path / "toys20260301T0000")
@@ -92,9 +92,9 @@ def test_a_renamed_run_folder_is_known_by_its_history(tmp_path, monkeypatch):
     assert checkpoint_name("best.h5") is None
 
 
-def test_a_folder_is_removed_after_an_error_only_if_it_holds_no_file(tmp_path):
+def test_folder_is_removed_after_an_error_only_if_it_has_no_files(tmp_path):
     class Stop(BaseException):
-        """What ends a process, such as Ctrl-C."""
+        """An exception that ends the process, like KeyboardInterrupt."""
 
     for name, fault in (("empty", ValueError), ("stopped", Stop), ("with_folders", ValueError), ("with_a_file", ValueError)):
         folder = tmp_path / name
@@ -111,4 +111,4 @@ def test_a_folder_is_removed_after_an_error_only_if_it_holds_no_file(tmp_path):
         (tmp_path / "done").mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "with_a_file"]
     assert (tmp_path / "with_a_file" / "train" / "events").exists()
-    assert (tmp_path / "with_a_file" / "validation").is_dir()  # the folder is as it was
+    assert (tmp_path / "with_a_file" / "validation").is_dir()  # the folder is unchanged

@@ -1,4 +1,4 @@
-"""What a run was trained with, as environment.json keeps it."""
+"""The software and hardware of a run in environment.json."""
 import os
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from mrcnn.training.runs import add_environment, describe_environment, peak_devi
 from tests.shared_data import REPOSITORY
 
 
-def test_the_environment_describes_this_process():
+def test_environment_describes_this_process():
     found = describe_environment()
     assert found["backend"] == keras.backend.backend() == os.environ["KERAS_BACKEND"]
     assert found["versions"]["keras"] == keras.__version__ and found["versions"]["numpy"] == np.__version__
@@ -22,7 +22,7 @@ def test_the_environment_describes_this_process():
     assert found["command"] == sys.argv and found["cores"] == os.cpu_count() and found["memory_mb"] > 100
 
 
-def test_each_training_adds_an_entry(tmp_path):
+def test_each_call_adds_an_entry(tmp_path):
     add_environment(tmp_path, first_epoch=1, layers="heads")
     add_environment(tmp_path, first_epoch=3, layers="all")
     entries = read_environments(tmp_path / "environment.json")
@@ -31,7 +31,7 @@ def test_each_training_adds_an_entry(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "7", '{"backend": "x"}', "[1, 2]"])
-def test_a_file_that_is_not_an_environment_is_ignored(tmp_path, content):
+def test_invalid_environment_file_is_ignored(tmp_path, content):
     path = tmp_path / "environment.json"
     if content is not None:
         path.write_text(content)
@@ -42,11 +42,11 @@ def test_a_file_that_is_not_an_environment_is_ignored(tmp_path, content):
 
 @pytest.mark.tensorflow_only
 def test_peak_memory_of_a_gpu(monkeypatch):
-    """A fake GPU: TensorFlow names the first one, and reports bytes."""
+    """TensorFlow is patched to list two GPUs and to report their peak memory in bytes."""
     import tensorflow as tf
 
-    cards = [SimpleNamespace(name="/device:GPU:0"), SimpleNamespace(name="/device:GPU:1")]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cards)
+    gpus = [SimpleNamespace(name="/device:GPU:0"), SimpleNamespace(name="/device:GPU:1")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config.experimental, "get_memory_info",
                         lambda name: {"current": 1, "peak": {"GPU:0": 3 * 2**20, "GPU:1": 0}[name]})
     assert peak_device_memory() == 3
@@ -59,7 +59,7 @@ def test_peak_memory_of_a_gpu(monkeypatch):
 
 
 def test_peak_memory_grows_with_allocations():
-    """In a new process. A shell starts it, because Linux includes the memory of the parent process."""
+    """Measured in a new process, which a shell starts because Linux includes the memory of the parent process."""
     script = ("import sys; from mrcnn.training.runs import peak_memory; before = peak_memory();"
               "held = b'x' * (100 * 2**20); print(before, peak_memory(), 'keras' in sys.modules)")  # fmt: skip
     done = subprocess.run(["sh", "-c", '"$0" -c "$1"; true', sys.executable, script], cwd=REPOSITORY,

@@ -1,4 +1,4 @@
-"""Checkpoints, configuration and class names are found in run folders."""
+"""Finding checkpoints, the configuration and class names in run folders."""
 import json
 
 import numpy as np
@@ -13,7 +13,7 @@ class ToysConfig(Config):
     NUM_CLASSES = 3
     IMAGE_MIN_DIM = IMAGE_MAX_DIM = 128
     MEAN_PIXEL = np.array([1.0, 2.0, 3.0])
-    COLOUR_OF_BRICKS = "red"  # a name that Config does not know
+    COLOUR_OF_BRICKS = "red"  # not an attribute of Config
 
 
 def _checkpoint(model_dir, run, name, epoch):
@@ -25,29 +25,29 @@ def _checkpoint(model_dir, run, name, epoch):
 
 @pytest.fixture
 def logs(tmp_path):
-    """Two runs of toys and a newer one of cats; epoch 10 is newer than 9, though "10" sorts before "9"."""
+    """A folder with two runs of toys and a newer run of cats. Epoch 10 is newer than 9, although "10" sorts before "9"."""
     for run, name, epoch in (("toys20260101T1200", "toys", 9), ("toys20260101T1200", "toys", 10),
                              ("toys20250101T1200", "toys", 99), ("cats20260202T1200", "cats", 1)):  # fmt: skip
         _checkpoint(tmp_path, run, name, epoch)
     return tmp_path
 
 
-def test_last_is_the_newest_epoch_of_the_newest_run(logs):
+def test_last_means_the_newest_epoch_of_the_newest_run(logs):
     assert find_checkpoint("last", logs).endswith("cats20260202T1200/mask_rcnn_cats_0001.h5")
     assert find_checkpoint("last", logs, name="Toys").endswith("toys20260101T1200/mask_rcnn_toys_0010.h5")
 
 
-def test_a_run_folder_stands_for_its_newest_checkpoint(logs):
+def test_run_folder_means_its_newest_checkpoint(logs):
     assert find_checkpoint(str(logs / "toys20260101T1200"), "elsewhere").endswith("mask_rcnn_toys_0010.h5")
 
 
-def test_a_path_stands_for_itself(tmp_path):
+def test_path_of_a_weight_file_is_returned_unchanged(tmp_path):
     path = tmp_path / "mine.h5"
     path.touch()
     assert find_checkpoint(str(path), "logs") == str(path)
 
 
-def test_missing_weights_raise_with_what_to_do(tmp_path, logs):
+def test_missing_weights_are_an_error_with_advice(tmp_path, logs):
     with pytest.raises(FileNotFoundError, match="no checkpoint under .*Train first"):
         find_checkpoint("last", tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="dogs"):
@@ -56,7 +56,7 @@ def test_missing_weights_raise_with_what_to_do(tmp_path, logs):
         find_checkpoint("gone.h5", tmp_path)
 
 
-def test_a_configuration_is_read_with_attributes_of_its_subclass(tmp_path):
+def test_configuration_is_read_with_attributes_of_its_subclass(tmp_path):
     ToysConfig().save(tmp_path / "config.json")
     config = load_config(tmp_path / "w.h5")
     assert (config.NAME, config.NUM_CLASSES, config.IMAGE_MAX_DIM) == ("toys", 3, 128)
@@ -64,25 +64,25 @@ def test_a_configuration_is_read_with_attributes_of_its_subclass(tmp_path):
     assert config.COLOUR_OF_BRICKS == ToysConfig.COLOUR_OF_BRICKS
 
 
-def test_a_folder_without_configuration_gives_none(tmp_path):
+def test_configuration_of_a_folder_without_one_is_none(tmp_path):
     assert load_config(tmp_path / "w.h5") is None
 
 
 @pytest.mark.parametrize("text, message", [("[1]", "expected a JSON object"), ("{", "cannot read the configuration")])
-def test_a_damaged_configuration_raises(tmp_path, text, message):
+def test_damaged_configuration_is_an_error(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_config(tmp_path / "w.h5")
 
 
 @pytest.mark.parametrize("text", ['{"0": "BG"}', "[]", '["BG", 1]', "BG"])
-def test_damaged_class_names_raise(tmp_path, text):
+def test_damaged_class_names_are_an_error(tmp_path, text):
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(ConfigError, match="classes.json"):
         load_class_names(tmp_path / "classes.json")
 
 
-def test_a_trained_run_has_weights_configuration_and_names(logs):
+def test_trained_run_has_weights_configuration_and_class_names(logs):
     run = logs / "toys20260101T1200"
     ToysConfig().save(run / "config.json")
     (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
@@ -91,7 +91,7 @@ def test_a_trained_run_has_weights_configuration_and_names(logs):
     assert trained.config.NUM_CLASSES == 3 and trained.class_names == ["BG", "ball", "brick"]
 
 
-def test_given_files_take_precedence_over_those_beside_the_weights(logs, tmp_path):
+def test_given_files_take_precedence_over_those_next_to_the_weights(logs, tmp_path):
     run = logs / "toys20260101T1200"
     ToysConfig().save(run / "config.json")
     (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
@@ -104,7 +104,7 @@ def test_given_files_take_precedence_over_those_beside_the_weights(logs, tmp_pat
 
 
 @pytest.mark.parametrize("missing", ["config", "classes"])
-def test_a_file_missing_beside_the_weights_raises_with_its_option(logs, missing):
+def test_missing_file_next_to_the_weights_is_an_error_that_names_its_option(logs, missing):
     run = logs / "toys20260101T1200"
     if missing == "classes":
         ToysConfig().save(run / "config.json")
@@ -114,7 +114,7 @@ def test_a_file_missing_beside_the_weights_raises_with_its_option(logs, missing)
         load_trained_run(str(run), logs)
 
 
-def test_the_published_weights_have_cocos_classes(tmp_path):
+def test_published_weights_have_the_classes_of_coco(tmp_path):
     trained = load_trained_run("coco", tmp_path)
     assert trained.weights == "coco" and trained.config.NUM_CLASSES == 81
     assert trained.class_names[:2] == ["BG", "person"] and trained.class_names[80] == "toothbrush"

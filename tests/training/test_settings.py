@@ -1,4 +1,4 @@
-"""Settings made from a configuration."""
+"""Settings derived from a configuration."""
 import numpy as np
 import pytest
 
@@ -12,23 +12,23 @@ def test_backbone_shapes_round_up():
         [33, 16], [17, 8], [9, 4], [5, 2], [3, 1]]  # fmt: skip
 
 
-def test_a_callable_backbone_may_define_its_shapes():
-    def halves(image_shape):
+def test_callable_backbone_may_define_its_shapes():
+    def half_size(image_shape):
         return [[image_shape[0] // 2, image_shape[1] // 2]] * 5
 
-    config = small_config(COMPUTE_BACKBONE_SHAPE=staticmethod(halves))
+    config = small_config(COMPUTE_BACKBONE_SHAPE=staticmethod(half_size))
     assert settings.compute_backbone_shapes(config, (64, 128, 3)).tolist() == [[32, 64]] * 5
     assert settings.compute_backbone_shapes(small_config(), (64, 128, 3))[0].tolist() == [16, 32]
     assert settings.compute_backbone_shapes(
-        small_config(BACKBONE="resnet50", COMPUTE_BACKBONE_SHAPE=staticmethod(halves)), (64, 128, 3))[0].tolist() == [16, 32]
+        small_config(BACKBONE="resnet50", COMPUTE_BACKBONE_SHAPE=staticmethod(half_size)), (64, 128, 3))[0].tolist() == [16, 32]
 
 
-def test_anchors_follow_the_image():
+def test_anchors_depend_on_the_image_shape():
     config = small_config()
     # 3 ratios at each cell of 16^2 + 8^2 + 4^2 + 2^2 + 1
     assert settings.config_anchors(config).shape == (3 * (256 + 64 + 16 + 4 + 1), 4)
     assert settings.config_anchors(config, (64, 128, 3)).shape == (3 * 2 * (256 + 64 + 16 + 4 + 1), 4)
-    anchors = settings.config_anchors(config)[:3]  # side 8 at the first cell: ratio is width over height
+    anchors = settings.config_anchors(config)[:3]  # side 8 in the first cell; the ratio is width / height
     np.testing.assert_allclose(anchors[1], [-4, -4, 4, 4])
     assert anchors[0, 2] - anchors[0, 0] > anchors[0, 3] - anchors[0, 1]
 
@@ -53,12 +53,12 @@ def test_target_settings():
 @pytest.mark.parametrize("mean, channels, expected", [
     ([1.0, 2.0, 3.0], 3, [1, 2, 3]), (100.0, 1, [100]), (100.0, 4, [100] * 4), ([7.0], 3, [7] * 3),
 ])  # fmt: skip
-def test_one_mean_for_all_channels_is_repeated(mean, channels, expected):
+def test_single_mean_is_used_for_all_channels(mean, channels, expected):
     found = settings.mold_settings(small_config(MEAN_PIXEL=mean, IMAGE_CHANNEL_COUNT=channels))
     assert found.mean_pixel.tolist() == expected
 
 
-def test_the_loader_gets_everything():
+def test_loader_gets_all_settings():
     augmentation = object()
     loader = settings.make_loader(shapes(3), small_config(SEED=9, TRAIN_EMPTY_IMAGES=True), shuffle=False,
                                   augmentation=augmentation, no_augmentation_sources=["shapes"])

@@ -1,4 +1,4 @@
-"""A user's functions as attributes of a configuration, as plain functions and as methods."""
+"""Functions of the user as attributes of a configuration: plain functions and methods."""
 import keras
 import numpy as np
 
@@ -8,7 +8,7 @@ from mrcnn.training.settings import compute_backbone_shapes
 from tests.training.small import SmallConfig, tiny_backbone
 
 
-def own_backbone(pixels, stage5=True, train_bn=None):  # the image is the first argument, whatever it is called
+def own_backbone(pixels, stage5=True, train_bn=None):  # the image is the first argument, of any name
     return tiny_backbone(pixels, stage5, train_bn)
 
 
@@ -34,7 +34,7 @@ class MethodConfig(SmallConfig):
         return own_shapes(image_shape)
 
 
-def test_a_plain_function_is_called_with_the_documented_arguments(tmp_path):
+def test_plain_function_is_called_with_the_documented_arguments(tmp_path):
     config = PlainConfig()
     model = MaskRCNN("inference", config, str(tmp_path))
     assert model.keras_model.get_layer("res5a") is not None
@@ -43,7 +43,7 @@ def test_a_plain_function_is_called_with_the_documented_arguments(tmp_path):
     np.testing.assert_allclose(float(optimizer.learning_rate), 0.1, rtol=1e-6)
 
 
-def test_a_method_is_called_with_the_configuration(tmp_path):
+def test_method_is_called_with_the_configuration(tmp_path):
     model = MaskRCNN("inference", MethodConfig(), str(tmp_path))
     assert model.keras_model.get_layer("res5a") is not None
     assert compute_backbone_shapes(MethodConfig(), (64, 64))[0].tolist() == [16, 16]

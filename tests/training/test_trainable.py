@@ -1,4 +1,4 @@
-"""Stages of training, by the classic layer names."""
+"""Training stages, selected by the classic layer names."""
 import re
 
 import keras
@@ -12,7 +12,7 @@ from tests.training.small import shapes, small_model
 
 
 def _model():
-    """A trunk of a stage each, an RPN model in a model, a head."""
+    """Return a model with a layer per backbone stage, a nested RPN model and a head."""
     inner_input = keras.Input((None, None, 2))
     inner = keras.Model(inner_input, keras.layers.Conv2D(2, 1, name="rpn_conv_shared")(inner_input), name="rpn_model")
     image = x = keras.Input((8, 8, 2))
@@ -37,19 +37,19 @@ def _stage(number):
     ("3+", HEADS | _stage(5) | _stage(4) | _stage(3)),
     ("all", HEADS | _stage(5) | _stage(4) | _stage(3) | _stage(2) | {"conv1", "bn_conv1"}),
     (r"mrcnn\_.*", {"mrcnn_class_logits", "mrcnn_class_bn1"}),
-    ("conv1", {"conv1"}),  # the whole name: not bn_conv1
+    ("conv1", {"conv1"}),  # matches the full name, so not bn_conv1
 ])  # fmt: skip
-def test_a_stage_trains_its_layers_and_freezes_the_others(layers, expected):
+def test_stage_trains_its_layers_and_freezes_the_others(layers, expected):
     model = _model()
-    chosen = set_trainable(model, layer_regex(layers))
-    assert {layer.name for layer in chosen} == expected
+    selected = set_trainable(model, layer_regex(layers))
+    assert {layer.name for layer in selected} == expected
     owners = {layer.name for layer in leaf_layers(model) if layer.trainable_weights}
     assert owners == expected
-    trained = {id(v) for layer in chosen for v in layer.trainable_weights}
+    trained = {id(v) for layer in selected for v in layer.trainable_weights}
     assert {id(v) for v in model.trainable_variables} == trained
 
 
-def test_a_later_stage_undoes_an_earlier_one():
+def test_later_stage_replaces_an_earlier_one():
     model = _model()
     set_trainable(model, layer_regex("conv1"))
     set_trainable(model, layer_regex("all"))
@@ -59,7 +59,7 @@ def test_a_later_stage_undoes_an_earlier_one():
     assert not model.get_layer("conv1").trainable_weights and model.get_layer("rpn_model").trainable_weights
 
 
-def test_stages_divide_the_classic_layers():
+def test_stages_partition_the_classic_layers():
     rows = shared_path("parity/h5_layout_resnet101.tsv").read_text(encoding="utf-8").splitlines()
     names = {row.split("\t")[1].split("/")[0] for row in rows}
     heads, three, four, five = ({n for n in names if re.fullmatch(STAGES[s], n)} for s in ("heads", "3+", "4+", "5+"))
@@ -79,13 +79,13 @@ def test_stages_of_the_compact_backbone_include_its_batch_norm():
         check_stage(model, layers)
         expected = {name for name in names if name.removeprefix("bn_")[:4] in {f"res{stage}" for stage in stages}}
         assert {layer.name for layer in set_trainable(model, layer_regex(layers))} == expected
-        assert len(expected) == 10 * len(stages)  # a block with a shortcut of 6 layers, and one without of 4
+        assert len(expected) == 10 * len(stages)  # a block of 6 layers with a shortcut, and one of 4 layers without
 
 
 @pytest.mark.parametrize("layers", ["3+", "4+", "5+"])
-def test_a_stage_that_no_layer_of_the_backbone_belongs_to_is_refused(layers, tmp_path):
+def test_stage_without_backbone_layers_is_an_error(layers, tmp_path):
     def backbone(input_image, stage5=True, train_bn=None):
-        """Four convolutions under names that say nothing of stages."""
+        """Four convolutions with names that contain no stage."""
         maps = [keras.layers.AveragePooling2D(2)(input_image)]
         for number in range(4):
             maps.append(keras.layers.Conv2D(4, 3, strides=2, padding="same", name=f"block{number}")(maps[-1]))
@@ -99,7 +99,7 @@ def test_a_stage_that_no_layer_of_the_backbone_belongs_to_is_refused(layers, tmp
         check_stage(model.keras_model, other)
 
 
-def test_layers_that_match_nothing_raise():
+def test_unmatched_layers_are_an_error():
     with pytest.raises(ValueError, match="'nothing' matches no layer.*conv1"):
         set_trainable(_model(), "nothing")
     with pytest.raises(ValueError, match="heads, 3\\+, 4\\+, 5\\+, all"):

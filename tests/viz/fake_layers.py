@@ -3,7 +3,7 @@ import types
 
 
 class Layer:
-    """A name, and named weights with their values."""
+    """A layer with a name and named weights."""
 
     def __init__(self, name, **weights):
         self.name, self.values = name, list(weights.values())

@@ -1,4 +1,4 @@
-"""Hand-made stages of a sample and of detection for the figures to draw."""
+"""Hand-made stages of a sample and of detection, as input for the figures."""
 import types
 
 import numpy as np
@@ -15,7 +15,7 @@ SHAPES, STD = np.array([[16, 16], [8, 8]]), np.array([0.1, 0.1, 0.2, 0.2])
 
 
 class Boxes(Dataset):
-    """Images of 64 x 64 pixels: the first with a cat and a dog, the second empty."""
+    """Two images of 64 x 64 pixels: the first has a cat and a dog, the second has no objects."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ class Boxes(Dataset):
 
 
 def settings():
-    """Return InspectionSettings of two levels and ten ROIs."""
+    """Return InspectionSettings with two levels and ten ROIs."""
     anchors = generate_pyramid_anchors((16, 32), (0.5, 1, 2), SHAPES, (4, 8), 1)
     return InspectionSettings(
         sample=SampleSettings("square", 64, 64, 0.0, (28, 28), 3),
@@ -45,7 +45,7 @@ def settings():
 
 
 def inference_stages(count=4):
-    """Return a fake InferenceStages with `count` of four proposals: kept, kept, suppressed, background."""
+    """Return fake InferenceStages with the first `count` of four proposals: kept, kept, suppressed, background."""
     rng = np.random.default_rng(0)
     boxes = np.array([[10, 10, 30, 40], [35, 30, 60, 60], [36, 30, 60, 60], [0, 0, 20, 20]])[:count]
     kept = min(count, 2)

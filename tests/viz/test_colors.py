@@ -15,7 +15,7 @@ from mrcnn.viz.colors import (
     text_color,
 )
 
-# How the world looks without the green-sensitive cones. Source: Machado, Oliveira and Fernandes, A Physiologically-
+# Simulates vision without green-sensitive cones. Source: Machado, Oliveira and Fernandes, A Physiologically-
 # based Model for Simulation of Color Vision Deficiency, 2009, table 1, deuteranomaly of severity 1.0; on linear RGB.
 DEUTERANOPIA = np.array(
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
@@ -34,20 +34,20 @@ def test_all_colors_are_different_and_in_range():
     assert len(instance_colors(100)) == 100
 
 
-def seen_without_green(color):
+def simulate_deuteranopia(color):
     color = np.asarray(color)
     linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(DEUTERANOPIA @ linear, 0, 1)
-    return np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    simulated = np.clip(DEUTERANOPIA @ linear, 0, 1)
+    return np.where(simulated <= 0.0031308, simulated * 12.92, 1.055 * simulated ** (1 / 2.4) - 0.055)
 
 
-def test_the_first_colors_differ_for_the_colour_blind():
+def test_first_colors_differ_for_colour_blind_readers():
     colors = [*PALETTE[:7]]
-    gaps = [np.abs(seen_without_green(a) - seen_without_green(b)).max() for a, b in itertools.combinations(colors, 2)]
+    gaps = [np.abs(simulate_deuteranopia(a) - simulate_deuteranopia(b)).max() for a, b in itertools.combinations(colors, 2)]
     assert min(gaps) > 0.1
-    pure = np.abs(seen_without_green((0.0, 0.6, 0.0)) - seen_without_green((0.75, 0.0, 0.0))).max()
-    ours = np.abs(seen_without_green(GROUND_TRUTH) - seen_without_green(PREDICTION)).max()
-    assert ours > 0.6 > pure  # while pure green and red look alike
+    pure = np.abs(simulate_deuteranopia((0.0, 0.6, 0.0)) - simulate_deuteranopia((0.75, 0.0, 0.0))).max()
+    ours = np.abs(simulate_deuteranopia(GROUND_TRUTH) - simulate_deuteranopia(PREDICTION)).max()
+    assert ours > 0.6 > pure  # pure green and red look similar
 
 
 @pytest.mark.parametrize("ground, text", [((1, 1, 0), (0, 0, 0)), ((0, 0, 0.4), (1, 1, 1)), ((0, 0, 0), (1, 1, 1))])
@@ -55,10 +55,10 @@ def test_text_is_black_or_white(ground, text):
     assert text_color(ground) == text
 
 
-def test_contrast_by_hand_and_of_text_on_every_color():
+def test_contrast_by_hand_and_of_text_on_each_color():
     assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
     assert contrast((1, 0, 0), (1, 0, 0)) == 1
-    # WCAG asks for 4.5 on small text
+    # WCAG requires 4.5 for small text
     assert min(contrast(text_color(color), color) for color in PALETTE) >= 4.5
 
 

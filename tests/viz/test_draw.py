@@ -26,7 +26,7 @@ def test_to_rgb(image, expected):
     assert out.dtype == np.uint8 and out[0].tolist() == expected
 
 
-def test_to_rgb_copies_and_rejects_what_is_not_an_image():
+def test_to_rgb_copies_images_and_rejects_other_arrays():
     image = np.zeros((4, 5, 3), np.uint8)
     assert not np.shares_memory(to_rgb(image), image)
     for bad in (np.zeros(3), np.zeros((0, 4)), np.zeros((2, 2, 2, 2))):
@@ -51,7 +51,7 @@ def test_apply_mask_by_hand():
     mask[1, 2] = mask[2, 3] = True
     out = apply_mask(image, mask, (1.0, 0.0, 0.5))
     assert out is image  # in place
-    assert image[1, 2].tolist() == image[2, 3].tolist() == [178, 50, 114]  # half of 100 and half of 255, 0, 127.5
+    assert image[1, 2].tolist() == image[2, 3].tolist() == [178, 50, 114]  # the means of 100 and 255, 0, 127.5
     image[mask] = 100
     assert (image == 100).all()
 
@@ -81,7 +81,7 @@ def test_draw_box():
 
 
 @pytest.mark.parametrize("box", [(-5, -5, 40, 40), (3, 3, 4, 4), (5, 5, 5, 9), (30, 30, 40, 40), (-9, -9, -1, -1)])
-def test_draw_box_at_and_over_the_edge(box):
+def test_draw_box_at_and_beyond_the_edge(box):
     image = np.zeros((12, 16, 3), np.uint8)
     draw_box(image, box, 9)
     y1, x1, y2, x2 = np.clip(box, 0, [12, 16, 12, 16])
@@ -90,7 +90,7 @@ def test_draw_box_at_and_over_the_edge(box):
     assert not image.any()
 
 
-def found(size=(400, 600), form="dense"):
+def detections(size=(400, 600), form="dense"):
     masks = np.zeros((*size, 2), bool)
     masks[100:200, 100:300, 0] = True
     masks[250:300, 400:500, 1] = True
@@ -105,23 +105,23 @@ def found(size=(400, 600), form="dense"):
 @pytest.mark.parametrize("shape", [(400, 600, 3), (400, 600), (400, 600, 4)])
 def test_draw_detections(shape):
     image = np.full(shape, 100, np.uint8)
-    out = draw_detections(image, found(), NAMES, show_labels=False, alpha=0.5)
+    out = draw_detections(image, detections(), NAMES, show_labels=False, alpha=0.5)
     assert out.shape == (400, 600, 3) and out.dtype == np.uint8 and (image == 100).all()
-    # the instance of the higher score has the first color: vermilion (213, 94, 0)
+    # the instance with the higher score has the first color, vermilion (213, 94, 0)
     assert out[275, 450].tolist() == [156, 97, 50]
     assert out[150, 200].tolist() == [93, 140, 166]  # sky blue (86, 180, 233)
     assert out[250, 450].tolist() == [213, 94, 0]  # the edge of the box
     assert (out[:95] == 100).all() and (out[305:] == 100).all()
 
 
-def test_rle_and_dense_masks_give_one_picture():
+def test_rle_and_dense_masks_give_the_same_picture():
     image = np.full((400, 600, 3), 100, np.uint8)
-    assert (draw_detections(image, found(), NAMES) == draw_detections(image, found(form="rle"), NAMES)).all()
+    assert (draw_detections(image, detections(), NAMES) == draw_detections(image, detections(form="rle"), NAMES)).all()
 
 
-def test_the_order_of_the_result_does_not_matter():
+def test_picture_is_independent_of_the_order_of_the_detections():
     image = np.full((400, 600, 3), 100, np.uint8)
-    one = found()
+    one = detections()
     other = {"rois": one["rois"][::-1], "class_ids": one["class_ids"][::-1], "scores": one["scores"][::-1]}
     other["masks"] = one["masks"][:, :, ::-1]
     assert (draw_detections(image, one, NAMES) == draw_detections(image, other, NAMES)).all()
@@ -129,18 +129,18 @@ def test_the_order_of_the_result_does_not_matter():
 
 def test_color_by_class_and_captions():
     image = np.full((400, 600, 3), 100, np.uint8)
-    out = draw_detections(image, found(), NAMES, color_by="class", show_labels=False, alpha=1.0)
+    out = draw_detections(image, detections(), NAMES, color_by="class", show_labels=False, alpha=1.0)
     assert out[150, 200].tolist() == [213, 94, 0] and out[275, 450].tolist() == [86, 180, 233]
-    told = []
-    draw_detections(image, found(), NAMES, captions=lambda class_id, score: told.append((int(class_id), score)) or "x")
-    assert told == [(2, pytest.approx(0.9)), (1, pytest.approx(0.6))]
+    calls = []
+    draw_detections(image, detections(), NAMES, captions=lambda class_id, score: calls.append((int(class_id), score)) or "x")
+    assert calls == [(2, pytest.approx(0.9)), (1, pytest.approx(0.6))]
 
 
 def test_scores_below_the_minimum_and_padding_rows_are_not_drawn():
     image = np.full((400, 600, 3), 100, np.uint8)
-    out = draw_detections(image, found(), NAMES, min_score=0.7)
+    out = draw_detections(image, detections(), NAMES, min_score=0.7)
     assert (out[100:200, 100:300] == 100).all() and (out[250:300, 400:500] != 100).any()
-    padded = found()
+    padded = detections()
     padded["rois"][0] = 0
     assert (draw_detections(image, padded, NAMES)[100:200, 100:300] == 100).all()
 
@@ -154,13 +154,13 @@ def test_no_detections(masks):
 
 def test_ground_truth_without_scores_and_masks():
     image = np.full((400, 600, 3), 100, np.uint8)
-    truth = {key: found()[key] for key in ("rois", "class_ids")}
+    truth = {key: detections()[key] for key in ("rois", "class_ids")}
     out = draw_detections(image, truth, NAMES)
     assert (out != 100).any() and (out[150, 150:250] == 100).all()
 
 
 def test_small_pictures_are_enlarged_by_a_whole_factor():
-    small = found((400, 600))
+    small = detections((400, 600))
     small = {**small, "rois": small["rois"] // 10, "masks": small["masks"][::10, ::10]}
     image = np.full((40, 60, 3), 100, np.uint8)
     out = draw_detections(image, small, NAMES, show_labels=False, alpha=1.0)
@@ -169,30 +169,30 @@ def test_small_pictures_are_enlarged_by_a_whole_factor():
     assert draw_detections(image, small, NAMES, min_side=0).shape == (40, 60, 3)
 
 
-def test_different_numbers_of_boxes_and_masks():
-    wrong = {**found(), "class_ids": np.array([1])}
+def test_different_numbers_of_boxes_and_masks_are_an_error():
+    wrong = {**detections(), "class_ids": np.array([1])}
     with pytest.raises(ValueError, match="2 boxes, 1 class ids, 2 masks"):
         draw_detections(np.zeros((400, 600, 3)), wrong, NAMES)
 
 
 def test_boxes_outside_and_one_pixel_masks():
     image = np.full((400, 600, 3), 100, np.uint8)
-    odd = found()
+    odd = detections()
     odd["rois"] = np.array([[-50, -50, 900, 900], [399, 599, 400, 600]])
     odd["masks"][:] = False
     odd["masks"][399, 599, 1] = True
     assert draw_detections(image, odd, NAMES).shape == image.shape
 
 
-def test_colours_and_captions_of_each_instance_follow_it():
-    """The first row has the lower score, so that it is not drawn first."""
+def test_colours_and_captions_belong_to_their_instances():
+    """The first row has the lowest score, so the instances are drawn in a different order."""
     image = np.zeros((40, 80, 3), np.uint8)
     result = {"rois": np.array([[5, 5, 20, 20], [0, 0, 0, 0], [5, 50, 20, 70]]), "class_ids": np.array([1, 0, 1]),
               "scores": np.array([0.3, 0.5, 0.9])}  # fmt: skip
     red, blue = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
     drawn = draw_detections(image, result, colors=[red, (0, 1, 0), blue], show_labels=False, min_side=0)
     assert drawn[10, 5].tolist() == [255, 0, 0] and drawn[10, 50].tolist() == [0, 0, 255]
-    plain = {"rois": result["rois"][2:], "class_ids": [1], "scores": [0.9]}
-    told = draw_detections(image, plain, captions=["x"], colors=[blue], min_side=0)
+    only_third = {"rois": result["rois"][2:], "class_ids": [1], "scores": [0.9]}
+    alone = draw_detections(image, only_third, captions=["x"], colors=[blue], min_side=0)
     both = draw_detections(image, result, captions=["", "", "x"], colors=[red, red, blue], min_side=0)
-    np.testing.assert_array_equal(told[:, 40:], both[:, 40:])
+    np.testing.assert_array_equal(alone[:, 40:], both[:, 40:])

@@ -1,4 +1,4 @@
-"""Precision-recall curves and the confusion matrix, by what the axes hold."""
+"""Precision-recall curves and the confusion matrix, tested by the content of their axes."""
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -22,11 +22,11 @@ def _lines(ax):
     return {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in ax.get_lines()}
 
 
-def test_the_legends_show_the_metrics_of_the_result():
-    found = _result((1, BOX, 0.9))  # one of two squares, no circle
+def test_legends_show_the_metrics_of_the_result():
+    found = _result((1, BOX, 0.9))  # one of two squares is found, and no circle
     _, (mean, classes) = precision_recall_figure(found)
     assert set(_lines(mean)) == {"IoU 0.50: AP50 0.252", "IoU 0.75: AP75 0.252", "IoU 0.50 to 0.95: AP 0.252"}
-    assert set(_lines(classes)) == {"square: 0.505", "circle: 0.000"}  # the truth has no triangle
+    assert set(_lines(classes)) == {"square: 0.505", "circle: 0.000"}  # there is no triangle in the ground truth
     recall, precision = _lines(classes)["square: 0.505"]
     assert (precision[recall <= 0.5] == 1).all() and not precision[recall > 0.5].any()
     _, precision = _lines(mean)["IoU 0.50: AP50 0.252"]
@@ -39,7 +39,7 @@ def test_only_the_most_frequent_classes_are_drawn():
     assert set(_lines(classes)) == {"square: 0.505"} and "most frequent of 2 classes" in classes.get_title()
 
 
-def test_no_detections_and_no_objects():
+def test_figures_without_detections_and_without_objects():
     _, (mean, _) = precision_recall_figure(_result())
     assert not any(precision.any() for _, precision in _lines(mean).values())
     empty = evaluate(lambda images: [result(SIZE)], FakeDataset([[]]))
@@ -49,23 +49,23 @@ def test_no_detections_and_no_objects():
         precision_recall_figure(CocoResult({}, {}))
 
 
-def test_the_matrix_has_its_numbers_and_the_background_last():
+def test_confusion_figure_shows_the_counts_with_the_background_last():
     counts = np.array([[0, 3, 0], [1, 7, 2], [4, 0, 5]])
     _, ax = confusion_figure(Confusion(counts, ["BG", "cat", "a name that is too long to be written out"]))
     names = [label.get_text() for label in ax.get_xticklabels()]
     assert names == ["cat", "a name that is too long…", "background"] == [t.get_text() for t in ax.get_yticklabels()]
     cells = {(int(y), int(x)): t.get_text() for t in ax.texts for x, y in [t.get_position()]}
     assert cells == {(0, 0): "7", (0, 1): "2", (0, 2): "1", (1, 1): "5", (1, 2): "4", (2, 0): "3"}
-    shares = ax.images[0].get_array()
-    assert shares[0, 0] == 0.7 and shares[2, 0] == 1
+    fractions = ax.images[0].get_array()
+    assert fractions[0, 0] == 0.7 and fractions[2, 0] == 1
 
 
-def test_an_empty_matrix_and_one_of_many_classes():
+def test_confusion_figure_without_classes_and_with_many():
     _, ax = confusion_figure(Confusion(np.zeros((1, 1), int), ["BG"]))
     assert not ax.texts
     _, ax = confusion_figure(Confusion(np.eye(81, dtype=int), ["BG"] + [f"class $ {ix}" for ix in range(80)]), limit=20)
     assert len(ax.get_xticklabels()) == 21
-    ax.figure.canvas.draw()  # dollar signs in names are not mathematics
+    ax.figure.canvas.draw()  # dollar signs in names do not start a formula
 
 
 def test_precision_recall_curve():
@@ -76,14 +76,14 @@ def test_precision_recall_curve():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Recall", "Precision")
 
 
-def test_an_undefined_curve():
+def test_undefined_curve_is_drawn_without_a_value():
     for AP in (None, float("nan")):
         figure, ax = plot_precision_recall(AP, [np.nan, np.nan], [np.nan, np.nan])
         assert "AP@50 = none" in ax.get_title()
         figure.canvas.draw()
 
 
-def test_overlaps_without_scores_and_of_many():
+def test_overlaps_without_scores_and_of_many_instances():
     _, ax = plot_overlaps(np.array([1]), np.array([2]), None, np.array([[0.2]]), NAMES)
     assert [t.get_text() for t in ax.get_yticklabels()] == ["dog"]
     overlaps = np.zeros((30, 30))

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from mrcnn.viz.figure import add_boxes, add_mask_outline, display_table, picture_grid, show_around, spread
 
 
-def test_pictures_in_rows():
+def test_pictures_are_arranged_in_rows():
     pictures = [np.zeros((10, 20), np.uint8)] * 5
     figure, axes = picture_grid(pictures, list("abcde"), columns=3)
     assert [ax.get_title() for ax in axes] == list("abcde") and len(figure.axes) == 6
@@ -16,7 +16,7 @@ def test_pictures_in_rows():
     assert width == 3 * 4.2 and height == 2 * (4.2 / 2 + 0.4)
 
 
-def test_boxes_follow_the_edges_of_pixels_and_keep_the_limits():
+def test_boxes_are_on_pixel_edges_and_do_not_change_the_axis_limits():
     _, (ax,) = picture_grid([np.zeros((10, 20, 3), np.uint8)], [""])
     add_boxes(ax, [[2, 3, 5, 30]], "red", dashed=True)
     (segment,) = ax.collections[0].get_segments()
@@ -31,25 +31,25 @@ def test_spread():
     assert spread(9, 3).tolist() == [0, 4, 8] and spread(2, 5).tolist() == [0, 1] and spread(0, 5).tolist() == []
 
 
-def test_table_as_text(capsys):
+def test_table_is_printed_as_text(capsys):
     display_table([["A", "B"], [1, "[red]x"], ["only"]])
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["A", "B"], ["1", "[red]x"], ["only"]]
     display_table([])
 
 
-def test_table_in_a_notebook(monkeypatch):
+def test_table_in_a_notebook_is_html(monkeypatch):
     pages, shell = [], types.SimpleNamespace(kernel="a kernel")
-    stand_in = types.SimpleNamespace(HTML=lambda text: text, display=pages.append, get_ipython=lambda: shell)
+    fake_ipython = types.SimpleNamespace(HTML=lambda text: text, display=pages.append, get_ipython=lambda: shell)
     for name in ("IPython", "IPython.display"):
-        monkeypatch.setitem(sys.modules, name, stand_in)
+        monkeypatch.setitem(sys.modules, name, fake_ipython)
     display_table([["a<b", 1]])
     assert pages == ["<table><tr><td>a&lt;b</td><td>1</td></tr></table>"]
-    shell = None  # imported in a script
+    shell = None  # IPython is imported in a script
     display_table([["a<b", 1]])
     assert len(pages) == 1
 
 
-def test_the_outline_runs_between_the_pixels():
+def test_mask_outline_is_on_pixel_edges():
     mask = np.zeros((20, 30), bool)
     mask[0:4, 5:9] = True  # touches the upper edge
     _, ax = plt.subplots()

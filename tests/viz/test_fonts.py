@@ -1,4 +1,4 @@
-"""Letters of any script: from a font that has them, else as boxes, with one warning."""
+"""Characters of any script are drawn with an installed font that has them, or else as boxes, with a single warning."""
 import logging
 import warnings
 
@@ -14,13 +14,13 @@ from mrcnn.viz import fonts
 from mrcnn.viz.fonts import DEFAULT_FONT, drawable, figure_text, split_by_font
 from mrcnn.viz.labels import Label, draw_labels, text_size
 
-# letters that no real font has: private use, so that the fonts of the machine do not matter
+# private-use characters, which no installed font has
 KNOWN, UNKNOWN = "\ue123", "\ue456"
 
 
 @pytest.fixture
 def black_square(tmp_path, monkeypatch):
-    """An installed font whose only letter, KNOWN, is a black square as high as the line."""
+    """Path of an installed font with a single character, KNOWN, which is a black square as high as the line."""
     pen = TTGlyphPen(None)
     for i, point in enumerate(((0, 0), (0, 800), (800, 800), (800, 0))):
         (pen.lineTo if i else pen.moveTo)(point)
@@ -45,18 +45,18 @@ def black_square(tmp_path, monkeypatch):
         cached.cache_clear()
 
 
-def test_a_font_that_has_the_letter_is_taken(black_square):
+def test_font_with_the_character_is_used(black_square):
     assert drawable(f"a{KNOWN} 0.95") == f"a{KNOWN} 0.95"
     assert list(split_by_font(f"a{KNOWN}{KNOWN}b")) == [
         (DEFAULT_FONT, "a"), (black_square, KNOWN * 2), (DEFAULT_FONT, "b")]  # fmt: skip
-    # 0.8 of the height for the square, as its metrics say, beside the letter from the default font
+    # by its metrics, the square is 0.8 of the font size wide
     assert text_size(f"a{KNOWN}", 100)[1] == pytest.approx(text_size("a", 100)[1] + 80, abs=1)
 
 
-def test_the_letter_is_drawn_in_pictures_and_figures(black_square):
+def test_character_is_drawn_in_pictures_and_figures(black_square):
     label = Label(KNOWN, (30, 5, 50, 40), (1.0, 1.0, 1.0))
     picture = draw_labels(np.full((60, 60, 3), 120, np.uint8), [label], 20)
-    # 16 x 16 black pixels, where a box for an unknown letter has a thin line around nothing
+    # 16 x 16 black pixels; the box of an unknown character is only an outline
     assert 15 * 15 <= (picture == 0).all(axis=2).sum() <= 18 * 18
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -68,12 +68,12 @@ def test_the_letter_is_drawn_in_pictures_and_figures(black_square):
     assert 38 * 38 <= dark <= 42 * 42
 
 
-def test_a_letter_that_no_font_has_is_a_box_and_is_told_once(monkeypatch, caplog):
+def test_character_that_no_font_has_is_a_box_and_is_reported_once(monkeypatch, caplog):
     monkeypatch.setattr(fonts.logger, "filters", [fonts._Once()])
     with caplog.at_level(logging.WARNING), warnings.catch_warnings():
         warnings.simplefilter("error")
         assert drawable(f"{UNKNOWN}a\n") == "□a\n"
-        assert drawable("\ud800\ue457") == "□□", "half a character is none"
+        assert drawable("\ud800\ue457") == "□□", "a lone surrogate is no character"
         figure = plt.figure()
         figure.text(0, 0, figure_text(f"{UNKNOWN} costs 5$ or 6$"))
         figure.canvas.draw()
@@ -82,7 +82,7 @@ def test_a_letter_that_no_font_has_is_a_box_and_is_told_once(monkeypatch, caplog
     assert [record.getMessage()[:40] for record in caplog.records] == ["no installed font has the letters \\ue456"]
 
 
-def test_usual_letters_are_left_alone():
+def test_characters_of_the_default_font_are_unchanged():
     for text in ("cat 0.93", "Žluť", "Ωμέγα", "кот"):
         assert drawable(text) == text and list(split_by_font(text)) == [(DEFAULT_FONT, text)]
     assert figure_text("5$") == r"5\$"

@@ -9,7 +9,7 @@ def boxes_in(ax):
     return sum(len(collection.get_segments()) for collection in ax.collections)
 
 
-def test_every_stage_has_its_figure():
+def test_each_stage_has_a_figure():
     drawn = figures.stage_figures(inference_stages(), NAMES)
     assert [name.split("_", 1)[0] for name in drawn] == list("1234567")
     for figure in drawn.values():
@@ -17,7 +17,7 @@ def test_every_stage_has_its_figure():
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_nothing_and_one(count):
+def test_figures_of_no_proposal_and_of_one(count):
     drawn = figures.stage_figures(inference_stages(count), NAMES)
     assert [name.split("_", 1)[0] for name in drawn] == list("1234567")
     for figure in drawn.values():
@@ -31,7 +31,7 @@ def test_scores_are_split_by_level():
     assert [sum(bar.get_height() for bar in ax.patches) for ax in axes] == [2, 3]
 
 
-def test_no_more_boxes_than_the_limit():
+def test_number_of_boxes_is_limited():
     boxes = np.tile([[1.0, 2, 30, 40]], (7, 1))
     image = np.zeros((50, 60), np.uint8)  # grey
     _, (ax,) = figures.top_anchors_figure(image, boxes, np.linspace(0.9, 0.3, 7), limit=4)
@@ -40,7 +40,7 @@ def test_no_more_boxes_than_the_limit():
     assert [boxes_in(ax) for ax in axes] == [3, 3, 3]
     _, axes = figures.proposals_figure(image, boxes, boxes[:2], limit=5)
     assert [boxes_in(ax) for ax in axes] == [5, 2]
-    assert axes[0].collections[0].get_segments()[0].min(axis=0).tolist() == [1.5, 0.5]  # x, y of its upper left corner
+    assert axes[0].collections[0].get_segments()[0].min(axis=0).tolist() == [1.5, 0.5]  # x, y of the upper left corner
 
 
 def test_classes_of_proposals():
@@ -59,7 +59,7 @@ def test_outcomes_of_proposals():
     assert [t.get_text() for t in axes[2].texts] == ["cat 0.90"]
 
 
-def test_masks_below_their_crops():
+def test_masks_are_drawn_below_their_crops():
     stages = inference_stages()
     _, axes = figures.masks_figure(stages.image, stages.detections, stages.mask_probs, NAMES)
     assert axes.shape == (3, 2) and axes[0, 0].get_title() == "cat 0.90"

@@ -71,7 +71,7 @@ def test_grey_float_and_integer_images(image, masks):
         assert (shown()[35, 40] == 100).all() and (shown()[20, 40] != 100).any()
 
 
-def test_one_instance_rle_masks_and_a_lost_box(image, masks):
+def test_display_a_single_instance_rle_masks_and_an_empty_box(image, masks):
     display_instances(image, BOXES[:1], masks[:, :, :1], IDS[:1], NAMES)
     assert texts() == ["cat"]
     display_instances(image, BOXES, [encode_mask(masks[:, :, i]) for i in range(2)], IDS, NAMES)
@@ -80,7 +80,7 @@ def test_one_instance_rle_masks_and_a_lost_box(image, masks):
     assert texts() == ["dog"]
 
 
-def test_a_given_axis_is_drawn_on_and_not_shown(image, masks, monkeypatch):
+def test_given_axes_are_drawn_on_but_not_shown(image, masks, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: pytest.fail("shown"))
     monkeypatch.setattr(figure.matplotlib, "get_backend", lambda: "a window")
     _, ax = plt.subplots()
@@ -89,13 +89,13 @@ def test_a_given_axis_is_drawn_on_and_not_shown(image, masks, monkeypatch):
     assert len(of_kind(patches.Rectangle, ax)) == 4
 
 
-def test_a_backend_without_a_window_shows_nothing_and_does_not_warn(image, masks):
+def test_backend_without_a_window_shows_nothing_and_does_not_warn(image, masks):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         display_instances(image, BOXES, masks, IDS, NAMES)
 
 
-def test_a_window_is_shown_once(image, masks, monkeypatch):
+def test_window_is_shown_once(image, masks, monkeypatch):
     calls = []
     monkeypatch.setattr(plt, "show", lambda: calls.append(1))
     monkeypatch.setattr(figure.matplotlib, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
@@ -103,13 +103,13 @@ def test_a_window_is_shown_once(image, masks, monkeypatch):
     assert calls == [1]
 
 
-def test_different_numbers_of_boxes_and_ids(image, masks):
+def test_different_numbers_of_boxes_and_ids_are_an_error(image, masks):
     with pytest.raises(ValueError, match="2 boxes, 1 class ids, 2 masks"):
         display_instances(image, BOXES, masks, IDS[:1], NAMES)
 
 
 def test_display_differences(image, masks):
-    # given with the lower score first: the captions must follow their own boxes
+    # the lower score comes first: captions must be at their own boxes
     pred_box, pred_mask = BOXES[::-1], masks[:, :, ::-1].copy()
     pred_mask[40:55, :, 0] = False  # half of the dog: IoU 0.5
     display_differences(image, BOXES, IDS, masks, pred_box, IDS[::-1], np.array([0.6, 0.8]), pred_mask, NAMES)
@@ -119,7 +119,7 @@ def test_display_differences(image, masks):
 
 
 @pytest.mark.parametrize("num_gt, num_pred", [(0, 0), (0, 2), (2, 0)])
-def test_differences_where_one_side_is_empty(image, masks, num_gt, num_pred):
+def test_differences_without_ground_truth_or_without_detections(image, masks, num_gt, num_pred):
     gt_mask = masks[:, :, :num_gt] if num_gt else np.empty((0, 0, 0))
     pred = (BOXES[:num_pred], IDS[:num_pred], np.full(num_pred, 0.5), masks[:, :, :num_pred])
     display_differences(image, BOXES[:num_gt], IDS[:num_gt], gt_mask, *pred, NAMES)
@@ -134,7 +134,7 @@ def test_draw_boxes(image, masks):
     assert styles == [":", "-", "-", "-"] or styles == ["dotted", "solid", "solid", "solid"]
 
 
-def test_draw_boxes_alone_refined_alone_and_neither(image):
+def test_draw_boxes_with_boxes_or_refined_boxes_only(image):
     draw_boxes(image, np.array([[0, 0, 0, 0], BOXES[0]]))
     assert len(of_kind(patches.Rectangle)) == 1
     draw_boxes(image, refined_boxes=BOXES, captions=["a", "b"])
@@ -151,12 +151,12 @@ def test_display_images(image, count, cols, rows):
     assert axes[-1].get_subplotspec().get_gridspec().get_geometry() == (rows, cols)
 
 
-def test_a_mask_that_is_true_everywhere_has_the_colour_of_true():
+def test_mask_that_is_true_everywhere_has_the_colour_of_true():
     _, axes = display_images([np.ones((4, 6), bool), np.zeros((4, 6), bool)])
     assert [ax.images[0].get_clim() for ax in axes] == [(0, 1), (0, 1)]
 
 
-def test_display_images_of_other_kinds(image):
+def test_display_grey_and_boolean_images(image):
     display_images([image[:, :, 0], image[:, :, :1], image[:, :, 0] > 3], cmap="gray", interpolation="none")
     assert [ax.images[0].get_array().shape for ax in plt.gcf().axes] == [(80, 120)] * 3
     display_images([])
@@ -164,14 +164,14 @@ def test_display_images_of_other_kinds(image):
 
 def test_display_top_masks(image):
     masks = np.zeros((80, 120, 3), bool)
-    masks[:10, :10, 0] = True  # a cat of 100 pixels
-    masks[20:40, :10, 1] = True  # dogs of 200 and 200
+    masks[:10, :10, 0] = True  # a cat with 100 pixels
+    masks[20:40, :10, 1] = True  # two dogs with 200 pixels each
     masks[50:70, :10, 2] = True
     display_top_masks(image, masks, np.array([1, 2, 2]), NAMES, limit=3)
     axes = plt.gcf().axes
     assert [ax.get_title() for ax in axes] == ["H x W=80x120", "dog", "cat", "-"]
     dogs = np.asarray(axes[1].images[0].get_array())
-    assert 0 == dogs[5, 5] < dogs[30, 5] < dogs[60, 5]  # a shade for each
+    assert 0 == dogs[5, 5] < dogs[30, 5] < dogs[60, 5]  # each dog has its own shade
 
 
 def test_display_top_masks_without_instances(image):

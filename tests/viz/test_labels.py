@@ -19,37 +19,37 @@ def test_instance_text(class_id, score, text):
     assert instance_text(class_id, NAMES, score) == text
 
 
-def test_text_without_names():
+def test_instance_text_without_names():
     assert instance_text(3) == "class 3"
 
 
 @pytest.mark.parametrize("shape, size", [((128, 128), 11), ((480, 640), 13), ((1024, 1024), 22), ((4000, 6000), 48)])
-def test_letters_grow_with_the_picture(shape, size):
+def test_font_size_depends_on_the_picture_size(shape, size):
     assert font_size(shape) == size
 
 
 @pytest.mark.parametrize(
-    "box, spot",
+    "box, position",
     [
-        ((50, 30, 90, 80), (40, 30, 50, 60)),  # on top of the box
-        ((4, 30, 90, 80), (0, 30, 10, 60)),  # pushed down into the picture
-        ((50, 180, 90, 200), (40, 170, 50, 200)),  # pushed to the left
+        ((50, 30, 90, 80), (40, 30, 50, 60)),  # above the box
+        ((4, 30, 90, 80), (0, 30, 10, 60)),  # moved down into the picture
+        ((50, 180, 90, 200), (40, 170, 50, 200)),  # moved to the left
     ],
 )
-def test_place_of_a_first_label(box, spot):
-    assert place(box, (10, 30), [], (100, 200)) == spot
+def test_position_of_the_first_label(box, position):
+    assert place(box, (10, 30), [], (100, 200)) == position
 
 
-def test_labels_of_one_box_do_not_cover_each_other():
+def test_labels_of_the_same_box_do_not_overlap():
     taken = []
     for _ in range(8):
-        spot = place((50, 30, 90, 80), (10, 30), taken, (200, 200))
-        assert all(spot[2] <= y1 or y2 <= spot[0] or spot[3] <= x1 or x2 <= spot[1] for y1, x1, y2, x2 in taken)
-        taken.append(spot)
+        position = place((50, 30, 90, 80), (10, 30), taken, (200, 200))
+        assert all(position[2] <= y1 or y2 <= position[0] or position[3] <= x1 or x2 <= position[1] for y1, x1, y2, x2 in taken)
+        taken.append(position)
 
 
 @pytest.mark.parametrize("box", [(-40, -40, -20, -20), (500, 500, 600, 600), (0, 0, 0, 0), (0, 0, 100, 200)])
-def test_a_label_stays_inside_the_picture(box):
+def test_label_stays_inside_the_picture(box):
     y1, x1, y2, x2 = place(box, (10, 30), [], (100, 200))
     assert 0 <= y1 < y2 <= 100 and 0 <= x1 < x2 <= 200
 
@@ -57,7 +57,7 @@ def test_a_label_stays_inside_the_picture(box):
 WHITE = (1.0, 1.0, 1.0)
 
 
-def test_draw_labels_writes_on_the_color_and_nowhere_else():
+def test_draw_labels_changes_only_the_pixels_of_the_label():
     image = np.full((100, 200, 3), 50, np.uint8)
     out = draw_labels(image, [Label("cat 0.93", (50, 30, 90, 80), (1.0, 1.0, 0.0))])
     assert (image == 50).all()  # the input is not modified
@@ -67,36 +67,36 @@ def test_draw_labels_writes_on_the_color_and_nowhere_else():
     assert (out[changed].max(axis=-1) < 60).any()  # black letters
 
 
-def test_a_text_wider_than_the_picture_is_cut():
+def test_text_wider_than_the_picture_is_cut():
     out = draw_labels(np.zeros((40, 40, 3), np.uint8), [Label("a very long name indeed", (20, 5, 30, 30), WHITE)])
     assert out.shape == (40, 40, 3) and out.any()
 
 
-def test_letters_beyond_ascii_and_an_empty_text():
+def test_non_ascii_letters_and_an_empty_text():
     black = np.zeros((60, 200, 3), np.uint8)
     assert draw_labels(black, [Label("Кошка çà ß", (30, 5, 50, 30), WHITE)]).any()
     assert not draw_labels(black, [Label("", (30, 5, 50, 30), WHITE)]).any()
 
 
-def test_no_labels():
+def test_draw_no_labels():
     image = np.zeros((4, 4, 3), np.uint8)
     out = draw_labels(image, [])
     assert (out == image).all() and out is not image
 
 
 def extents(ax):
-    """The background of each caption in pixels of the picture, (y1, x1, y2, x2)."""
+    """Return the background of each caption, (y1, x1, y2, x2) in pixels of the picture."""
     ax.figure.canvas.draw()
     boxes = [t.get_bbox_patch().get_window_extent().transformed(ax.transData.inverted()) for t in ax.texts]
     return [(min(b.y0, b.y1), min(b.x0, b.x1), max(b.y0, b.y1), max(b.x0, b.x1)) for b in boxes]
 
 
-def shared(a, b):
+def intersection(a, b):
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 @pytest.mark.parametrize("shape", [(300, 500), (40, 64), (3000, 2000)])
-def test_captions_of_a_crowd_do_not_cover_one_another(shape):
+def test_captions_of_overlapping_instances_do_not_overlap(shape):
     height, width = shape
     boxes = np.array([[0.5, 0.4, 0.7, 0.6], [0.51, 0.41, 0.71, 0.61], [0.52, 0.4, 0.7, 0.6], [0.5, 0.42, 0.72, 0.6]])
     boxes = boxes * [height, width, height, width]
@@ -105,7 +105,7 @@ def test_captions_of_a_crowd_do_not_cover_one_another(shape):
     found = extents(ax)
     assert len(found) == 4
     for a, b in itertools.combinations(found, 2):
-        assert shared(a, b) < 0.1 * (a[2] - a[0]) * (a[3] - a[1])
+        assert intersection(a, b) < 0.1 * (a[2] - a[0]) * (a[3] - a[1])
 
 
 def test_captions_stay_inside_the_picture():
@@ -119,7 +119,7 @@ def test_captions_stay_inside_the_picture():
         assert y1 > -3 and x1 > -3 and y2 < 203 and x2 < 303
 
 
-def test_the_first_label_is_on_top():
+def test_first_label_is_on_top():
     _, ax = plt.subplots()
     ax.imshow(np.zeros((200, 300)))
     add_captions(ax, [Label(name, (50, 50, 90, 90), RED) for name in "ab"], (200, 300))

@@ -22,12 +22,12 @@ def test_verdicts(weight, values, verdict):
     assert row.verdict == verdict
 
 
-def test_fresh_batch_normalisation_is_not_dead():
+def test_initial_batch_norm_is_not_dead():
     layer = Layer("bn", gamma=np.ones(8), beta=np.zeros(8), moving_mean=np.zeros(8), moving_variance=np.ones(8))
     assert {row.verdict for row in weight_statistics(model_of(layer))} == {"as initialised"}
 
 
-def test_histograms():
+def test_weights_figure_shows_histograms():
     rng = np.random.default_rng(0)
     layers = [Layer(f"conv{i}", kernel=rng.normal(size=(3, 3)), bias=np.zeros(3)) for i in range(9)]
     layers[8].values[0][0, 0] = np.nan
@@ -41,14 +41,14 @@ def test_histograms():
         weights_figure(model_of(*layers), layers="fpn.*")
 
 
-def test_nearly_equal_values_make_a_visible_bar():
+def test_nearly_equal_values_have_a_visible_bar():
     _, (ax,) = weights_figure(model_of(Layer("bn", gamma=np.array([0.999, 1.0, 1.001]))), weights=("gamma",))
     (bar,) = [bar for bar in ax.patches if bar.get_height()]
     assert bar.get_height() == 3 and bar.get_width() == pytest.approx(1.001 / 60)
     assert ax.patches[0].get_x() == pytest.approx(0)
 
 
-def test_weight_stats_mark_what_looks_wrong(capsys, monkeypatch):
+def test_weight_stats_mark_suspicious_weights(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     layers = [
         Layer("conv1", kernel=np.array([[-1.0, 3.0]]), bias=np.zeros(2)),
@@ -65,7 +65,7 @@ def test_weight_stats_mark_what_looks_wrong(capsys, monkeypatch):
     assert lines[5].startswith("wild/bias *** not finite")
 
 
-def test_the_channels_that_vary_most_come_first():
+def test_channels_that_vary_most_come_first():
     activation = np.zeros((4, 6, 3), np.float32)
     activation[0, 0, 2], activation[0, 0, 1] = 5, -2
     figure, axes = activations_figure(activation, "fpn_p2", limit=2)
@@ -75,7 +75,7 @@ def test_the_channels_that_vary_most_come_first():
     figure.canvas.draw()
 
 
-def test_one_channel_and_an_output_without_height_and_width():
+def test_activations_with_one_channel_and_without_height_and_width():
     _, axes = activations_figure(np.eye(3))
     assert len(axes) == 1
     with pytest.raises(ValueError, match=r"dense has the shape \(8,\): expected \[height, width, channels\]"):

@@ -4,7 +4,7 @@ import pytest
 from mrcnn.viz.losses import loss_figure
 
 
-def test_each_loss_has_its_own_axes_with_training_and_validation():
+def test_each_loss_has_its_own_axes_with_both_curves():
     history = {"loss": [3.0, 2.0], "val_loss": [3.5, 2.5], "mrcnn_mask_loss": [1.0, 0.5], "learning_rate": [0.1, 0.1]}
     _, axes = loss_figure(history)
     assert [ax.get_title() for ax in axes] == ["total", "mrcnn_mask"]
@@ -20,13 +20,13 @@ def test_stages_are_concatenated_and_a_missing_loss_is_a_gap():
     np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), [4.0, np.nan, np.nan])
 
 
-def test_one_epoch_and_losses_that_are_not_numbers():
+def test_single_epoch_and_nan_losses_are_drawn():
     figure, axes = loss_figure({"loss": [float("nan")], "rpn_class_loss": [0.5]})
     figure.canvas.draw()
     assert len(axes) == 2
 
 
-def test_a_history_without_losses_is_rejected():
+def test_history_without_losses_is_rejected():
     with pytest.raises(ValueError, match="accuracy"):
         loss_figure({"accuracy": [1.0]})
 

@@ -18,18 +18,18 @@ def stages():
     return training_stages(Boxes(), 0, settings(), random_rois=100)
 
 
-def test_a_picture_for_each_level():
+def test_anchor_levels_figure_has_a_picture_per_level():
     _, axes = figures.anchor_levels_figure(np.zeros((64, 64, 3), np.uint8), settings())
     assert [ax.get_title() for ax in axes] == [
         "level 0: 768 anchors of 16 pixels\nmap 16 x 16; window 64 x 64",
         "level 1: 192 anchors of 32 pixels\nmap 8 x 8; window 64 x 64"]  # fmt: skip
     for ax, side in zip(axes, (16, 32), strict=True):
-        corners = np.array(ax.collections[0].get_segments()[1])  # the square one
+        corners = np.array(ax.collections[0].get_segments()[1])  # the square anchor
         assert (corners.max(axis=0) - corners.min(axis=0)).tolist() == [side, side]
         assert np.abs(corners.mean(axis=0) - 32).max() < side
 
 
-def test_anchors_by_kind(stages):
+def test_anchor_targets_are_drawn_by_kind(stages):
     _, axes = figures.anchor_targets_figure(stages, limit=3)
     assert [boxes_in(ax) for ax in axes] == [3, 3, 3]
     assert axes[1].get_title() == f"{len(stages.negative_anchors)} negative anchors, 3 of them shown"
@@ -37,7 +37,7 @@ def test_anchors_by_kind(stages):
     assert [boxes_in(ax) for ax in axes] == [len(stages.positive_anchors)] * 2
 
 
-def test_rois_and_their_targets(stages):
+def test_rois_are_drawn_with_their_targets(stages):
     _, axes = figures.roi_targets_figure(stages, NAMES)
     assert [boxes_in(ax) for ax in axes] == [3, 3, 7]
     assert axes[0].get_title() == "3 of 10 ROIs positive" and {t.get_text() for t in axes[1].texts} <= {"cat", "dog"}
@@ -54,22 +54,22 @@ def test_mask_targets_are_on_the_objects(stages):
     assert drawn.any() and (drawn & ~truth).sum() < 0.15 * drawn.sum()
 
 
-def test_mask_targets_of_one_object_do_not_add_up(stages):
+def test_overlapping_mask_targets_of_an_object_are_blended_once(stages):
     boxes = np.array([[10, 10, 30, 40]] * 9, np.int32)
     rois = dataclasses.replace(stages, rois=boxes, roi_class_ids=np.ones(9, np.int32), roi_deltas=np.zeros((9, 4), np.float32),
                                refined_rois=boxes.astype(np.float32), roi_masks=np.ones((9, 14, 14), np.float32))  # fmt: skip
-    blend = 0.5 * 90 + 0.5 * 255 * np.array(class_color(1))
-    np.testing.assert_allclose(figures.draw_mask_targets(rois)[20, 20], blend, atol=1)
+    blended = 0.5 * 90 + 0.5 * 255 * np.array(class_color(1))
+    np.testing.assert_allclose(figures.draw_mask_targets(rois)[20, 20], blended, atol=1)
 
 
-def test_an_image_without_objects():
+def test_image_without_objects_is_drawn():
     empty = training_stages(Boxes(), 1, settings(), random_rois=20)
     for figure, _ in (figures.anchor_targets_figure(empty), figures.refined_anchors_figure(empty),
                       figures.roi_targets_figure(empty, NAMES), figures.mask_targets_figure(empty, NAMES)):  # fmt: skip
         figure.draw_without_rendering()
 
 
-def test_the_fraction_over_images():
+def test_positive_fraction_figure():
     _, ax = figures.positive_fraction_figure(PositiveFractions([0, 1], [0.3, 0.2], {}, 10))
     assert sum(bar.get_height() for bar in ax.patches) == 2 and ax.lines[0].get_xdata() == [0.25, 0.25]
     figures.positive_fraction_figure(PositiveFractions())[0].canvas.draw()
@@ -84,12 +84,12 @@ def test_draw_rois(capsys):
     assert "Positive ROIs:  2" in out and "Negative ROIs:  1" in out and "Positive Ratio: 0.67" in out
     ax = plt.gca()
     assert ax.get_title() == "3 ROIs" and [t.get_text() for t in ax.texts] == ["cat", "dog"]
-    assert len(ax.patches) == 5  # two for each positive one, one for the negative
+    assert len(ax.patches) == 5  # two for each positive ROI, one for the negative
     picture = np.asarray(ax.images[0].get_array())
-    assert (picture[20, 25] != 100).any() and (picture[20, 55] == 100).all()  # the left half of the first
+    assert (picture[20, 25] != 100).any() and (picture[20, 55] == 100).all()  # the left half of the first ROI
 
 
-def test_no_more_than_the_limit_are_drawn(capsys):
+def test_number_of_drawn_rois_is_limited(capsys):
     rois = np.tile([[10, 20, 30, 60]], (15, 1))
     figures.draw_rois(IMAGE, rois, rois, np.ones((15, 28, 28)), np.ones(15, int), NAMES, limit=4)
     assert len(plt.gca().texts) == 4 and plt.gca().get_title() == "Showing 4 random ROIs out of 15"
@@ -98,15 +98,15 @@ def test_no_more_than_the_limit_are_drawn(capsys):
 
 
 def test_inspect_sample():
-    seen = []
+    shapes = []
 
     def detect(images):
-        seen.append(images[0].shape)
+        shapes.append(images[0].shape)
         return [{"rois": np.array([[10, 10, 30, 40]]), "class_ids": np.array([1]), "scores": np.array([0.9]),
                  "masks": np.ones((64, 64, 1), bool)}]  # fmt: skip
 
     figure, axes = figures.inspect_sample(Boxes(), 0, settings(), detect, random_rois=100, limit=4)
-    assert seen == [(64, 64, 3)] and len(axes) == 6
+    assert shapes == [(64, 64, 3)] and len(axes) == 6
     titles = [ax.get_title() for ax in axes]
     assert titles[0] == "image 0: 2 instances" and titles[3] == "3 of 10 ROIs positive" and titles[5] == "1 predictions"
     positive = len(training_stages(Boxes(), 0, settings(), random_rois=100).positive_anchors)

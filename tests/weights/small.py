@@ -1,4 +1,4 @@
-"""Small models with the layer kinds and the nesting of the detector, and files as older Keras versions wrote them."""
+"""Small models with the layer types and nesting of the detector, and files like those of older Keras versions."""
 import h5py
 import keras
 import numpy as np
@@ -6,9 +6,9 @@ from keras import layers
 
 
 def small_model(classes=5, nested="rpn_model", names=("conv1", "bn_conv1", "mrcnn_class_logits"), seed=0):
-    """Return a model on [B, 8, 12, 3]: conv and batch norm, a nested model used on two maps, a dense head.
+    """Return a model of [B, 8, 12, 3] images: convolution, batch norm, a nested model applied to two maps, a dense head.
 
-    Every weight is drawn from `seed`, so two models of one seed are equal and of two seeds are not.
+    All weights are drawn with `seed`: models with equal seeds are equal, others differ.
     """
     conv, norm, logits = names
     fine = layers.Input((None, None, 4))
@@ -31,7 +31,7 @@ def small_model(classes=5, nested="rpn_model", names=("conv1", "bn_conv1", "mrcn
     return model
 
 
-# Group, tensor and shape of the file of `small_model()`, written out by hand.
+# Groups, tensors and shapes in the file of `small_model()`, written by hand.
 LAYOUT = [
     ("conv1", "conv1/kernel:0", (3, 3, 3, 4)),
     ("conv1", "conv1/bias:0", (4,)),
@@ -49,14 +49,14 @@ LAYOUT = [
 
 
 def write_layout(path, rows, root=None, split=None, seed=7):
-    """Write a file of `rows` (group, tensor name, shape) as Keras 2 did; return {tensor name: value}.
+    """Write a file of `rows` in the layout of Keras 2, and return {tensor name: value}.
 
     Args:
         path: the file.
-        rows: list of (group, tensor name, shape). A shape of None is a group without tensors.
-        root: str, optional. Put all below this group, as `model.save` did with "model_weights".
-        split: int, optional. Write `layer_names` in that many numbered pieces, as for very long lists.
-        seed: int. Source of the values.
+        rows: list of (group, tensor name, shape). If the shape is None, the group has no tensors.
+        root: str, optional. The group of all layers; `model.save` used "model_weights".
+        split: int, optional. Number of attributes over which `layer_names` is split, as for very long lists.
+        seed: int. Seed of the random values.
     """
     rng, values = np.random.default_rng(seed), {}
     with h5py.File(path, "w") as file:
@@ -79,11 +79,11 @@ def write_layout(path, rows, root=None, split=None, seed=7):
 
 
 def values_of(model):
-    """Return [(name, value)] of the weights of a model, nested models included, in their order."""
+    """Return [(name, value)] of the weights of a model, including nested models, in order."""
     return [(variable.name, keras.ops.convert_to_numpy(variable.value)) for variable in model.weights]
 
 
 def same_values(model, other):
-    """Say whether two models have the same weights, name by name."""
+    """Return whether two models have weights with the same names and values."""
     pairs = list(zip(values_of(model), values_of(other), strict=True))
     return all(a == b and np.array_equal(x, y) for (a, x), (b, y) in pairs)

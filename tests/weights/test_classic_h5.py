@@ -15,7 +15,7 @@ def _value(model, layer, tensor):
     return keras.ops.convert_to_numpy(variable.value)
 
 
-def test_the_file_has_the_classic_groups_tensors_and_attributes(tmp_path):
+def test_file_has_the_classic_groups_tensors_and_attributes(tmp_path):
     path = tmp_path / "w.h5"
     model = small_model()
     classic_h5.save(model, path)
@@ -45,8 +45,8 @@ def test_saved_weights_are_loaded(tmp_path, by_name):
 
 
 @pytest.mark.parametrize("root, split", [(None, None), ("model_weights", None), (None, 2)])
-def test_files_of_keras_2_load(tmp_path, root, split):
-    """`save_weights`, a whole `model.save`, and a layer list too long for one attribute; layers without weights too."""
+def test_files_of_keras_2_are_loaded(tmp_path, root, split):
+    """Files of `save_weights` and `model.save`, and a layer list too long for an attribute. Some layers have no weights."""
     rows = [("input_image", "none", None), *LAYOUT, ("relu", "none", None)]
     values = write_layout(tmp_path / "w.h5", rows, root=root, split=split)
     model = small_model()
@@ -67,7 +67,7 @@ def test_files_of_keras_2_load(tmp_path, root, split):
     ],
     ids=["numbered layer", "prefix of the nested model", "no output number", "names of Keras 1"],
 )
-def test_older_tensor_names_match(tmp_path, rename):
+def test_older_tensor_names_are_matched(tmp_path, rename):
     rows = [(group, rename(group, tensor), shape) for group, tensor, shape in LAYOUT]
     values = write_layout(tmp_path / "w.h5", rows)
     model = small_model()
@@ -77,7 +77,7 @@ def test_older_tensor_names_match(tmp_path, rename):
     np.testing.assert_array_equal(_value(model, "conv1", "kernel"), values[name])
 
 
-def test_the_order_of_the_file_does_not_matter_when_names_match(tmp_path):
+def test_order_of_the_file_is_irrelevant_if_names_match(tmp_path):
     values = write_layout(tmp_path / "w.h5", LAYOUT[::-1])
     model = small_model()
     classic_h5.load(model, tmp_path / "w.h5", by_name=False)
@@ -99,7 +99,7 @@ def test_time_distributed_layers_have_the_names_of_plain_ones(tmp_path):
     assert same_values(plain, wrapped)
 
 
-def test_a_layer_made_of_layers_keeps_its_tensors_apart(tmp_path):
+def test_tensors_of_a_composite_layer_have_different_names(tmp_path):
     def attention(seed):
         keras.utils.set_random_seed(seed)
         tokens = keras.layers.Input((4, 6))
@@ -113,14 +113,14 @@ def test_a_layer_made_of_layers_keeps_its_tensors_apart(tmp_path):
     assert same_values(model, other)
 
 
-def test_random_state_is_no_weight(tmp_path):
+def test_random_state_is_not_saved(tmp_path):
     model = small_model()
     assert any("seed" in variable.path for variable in model.variables)
     classic_h5.save(model, tmp_path / "w.h5")
     assert not [name for _, name, _ in classic_h5.layout(tmp_path / "w.h5") if "seed" in name]
 
 
-def test_heads_of_another_class_count_need_to_be_excluded(tmp_path):
+def test_heads_with_a_different_class_count_must_be_excluded(tmp_path):
     classic_h5.save(small_model(classes=81), tmp_path / "w.h5")
     model = small_model(classes=5, seed=3)
     before = values_of(model)
@@ -137,14 +137,14 @@ def test_heads_of_another_class_count_need_to_be_excluded(tmp_path):
     np.testing.assert_array_equal(_value(model, "mrcnn_class_logits", "kernel"), before[-2][1])
 
 
-@pytest.mark.parametrize("exclude, left", [(["rpn_model"], 4), (["rpn_class_raw"], 2)])
-def test_a_nested_model_or_one_of_its_layers_can_be_excluded(tmp_path, exclude, left):
+@pytest.mark.parametrize("exclude, count", [(["rpn_model"], 4), (["rpn_class_raw"], 2)])
+def test_nested_model_or_one_of_its_layers_can_be_excluded(tmp_path, exclude, count):
     classic_h5.save(small_model(seed=1), tmp_path / "w.h5")
     report = classic_h5.load(small_model(seed=2), tmp_path / "w.h5", exclude=exclude)
-    assert len(report.excluded) == left and len(report.matched) == 12 - left
+    assert len(report.excluded) == count and len(report.matched) == 12 - count
 
 
-def test_the_report_names_what_is_missing_and_what_is_unused(tmp_path):
+def test_report_names_missing_and_unused_tensors(tmp_path):
     write_layout(tmp_path / "w.h5", [*LAYOUT[:2], ("fc1000", "fc1000/kernel:0", (8, 10))])
     report = classic_h5.load(small_model(), tmp_path / "w.h5")
     assert report.matched == ["conv1/kernel", "conv1/bias"]
@@ -162,7 +162,7 @@ def test_by_name_false_matches_by_order_if_names_differ(tmp_path):
         np.testing.assert_array_equal(was, now)
 
 
-def test_by_name_false_refuses_another_architecture(tmp_path):
+def test_by_name_false_rejects_a_different_architecture(tmp_path):
     write_layout(tmp_path / "w.h5", LAYOUT[:6])
     with pytest.raises(WeightsError, match="2 layers with weights in the file, 4 in the model.*by_name=True"):
         classic_h5.load(small_model(), tmp_path / "w.h5", by_name=False)
@@ -171,13 +171,13 @@ def test_by_name_false_refuses_another_architecture(tmp_path):
         classic_h5.load(small_model(), tmp_path / "w.h5", by_name=False)
 
 
-def test_nothing_in_common_is_an_error(tmp_path):
+def test_file_without_matching_tensors_is_an_error(tmp_path):
     write_layout(tmp_path / "w.h5", [("block1", "block1/w:0", (3, 3)), ("block2", "block2/w:0", (3, 3))])
     with pytest.raises(WeightsError, match="no tensor matches.*block1, block2.*conv1, bn_conv1, rpn_model"):
         classic_h5.load(small_model(), tmp_path / "w.h5")
 
 
-def test_files_of_other_kinds_are_told_apart(tmp_path):
+def test_files_of_other_types_are_an_error_that_says_the_type(tmp_path):
     model = small_model()
     with pytest.raises(FileNotFoundError, match="there is no weight file"):
         classic_h5.load(model, tmp_path / "absent.h5")
@@ -190,7 +190,7 @@ def test_files_of_other_kinds_are_told_apart(tmp_path):
         classic_h5.load(model, tmp_path / "table.h5")
 
 
-def test_a_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, monkeypatch):
+def test_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, monkeypatch):
     path = tmp_path / "w.h5"
     classic_h5.save(small_model(seed=1), path)
     before = path.read_bytes()
@@ -205,7 +205,7 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path, 
     assert [file.name for file in tmp_path.iterdir()] == ["w.h5"]
 
 
-def test_a_list_too_long_for_one_attribute_is_split_and_read_back(tmp_path):
+def test_list_too_long_for_an_attribute_is_split_and_read_back(tmp_path):
     names = [f"a_rather_long_name_of_a_layer_{number:05d}" for number in range(4000)]
     with h5py.File(tmp_path / "w.h5", "w") as file:
         write_names(file, "layer_names", names)

@@ -1,4 +1,4 @@
-"""The suffix of a weight file chooses its layout."""
+"""The suffix of a weight file determines its layout."""
 import h5py
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def _kernel(model):
 
 
 @pytest.mark.parametrize("name, group", [("last.h5", "dense/dense/kernel:0"), ("last.weights.h5", "layers/dense/vars/0")])
-def test_the_suffix_chooses_the_layout(tmp_path, name, group):
+def test_suffix_determines_the_layout(tmp_path, name, group):
     model, other = _model(0), _model(1)
     model.save_weights(tmp_path / name)
     with h5py.File(tmp_path / name) as file:
@@ -32,7 +32,7 @@ def test_the_suffix_chooses_the_layout(tmp_path, name, group):
     np.testing.assert_array_equal(_kernel(other), _kernel(model))
 
 
-def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path):
+def test_existing_file_is_replaced_only_with_overwrite(tmp_path):
     model, path = _model(0), tmp_path / "last.h5"
     model.save_weights(path)
     with pytest.raises(FileExistsError, match="last.h5 already exists"):

@@ -1,4 +1,4 @@
-"""The weight file of the whole network has exactly the tensors of the classic one, and a classic one loads completely."""
+"""The weight file of the network has exactly the tensors of the classic file, and a classic file is loaded completely."""
 import ast
 import importlib.util
 
@@ -28,7 +28,7 @@ BACKBONES = ["resnet50", pytest.param("resnet101", marks=pytest.mark.tensorflow_
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_the_file_is_the_classic_file_tensor_by_tensor(tmp_path, backbone):
+def test_file_has_the_tensors_of_the_classic_file(tmp_path, backbone):
     expected = _classic_layout(backbone)
     classic_h5.save(_model(backbone, "inference", tmp_path), tmp_path / "w.h5")
     written = classic_h5.layout(tmp_path / "w.h5")
@@ -36,12 +36,12 @@ def test_the_file_is_the_classic_file_tensor_by_tensor(tmp_path, backbone):
     assert set(written) == expected
 
 
-def test_the_training_network_writes_what_the_inference_network_reads(tmp_path):
+def test_inference_network_reads_the_file_of_the_training_network(tmp_path):
     training = _model("resnet50", "training", tmp_path)
     classic_h5.save(training, tmp_path / "w.h5")
     inference = _model("resnet50", "inference", tmp_path)
     report = classic_h5.load(inference, tmp_path / "w.h5", by_name=False)
-    # 53 convolutions and norms of the trunk, 8 of the pyramid, 3 of the RPN, and the heads of boxes and masks.
+    # 53 convolutions and norms of the backbone, 8 layers of the pyramid, 3 of the RPN, and the box and mask heads
     assert len(report.matched) == 53 * 6 + 8 * 2 + 3 * 2 + (2 * 6 + 2 * 2) + (4 * 6 + 2 * 2) == 384
     assert not report.missing and not report.unused
     rpn, read = training.get_layer("rpn_model").weights, inference.get_layer("rpn_model").weights
@@ -49,8 +49,8 @@ def test_the_training_network_writes_what_the_inference_network_reads(tmp_path):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours.value), keras.ops.convert_to_numpy(theirs.value))
 
 
-def test_a_classic_file_loads_to_the_last_tensor(tmp_path):
-    """The file of the parity recordings, whose every value is a function of its name."""
+def test_classic_file_is_loaded_completely(tmp_path):
+    """The file of the parity recordings, in which each value is a function of the tensor name."""
     spec = importlib.util.spec_from_file_location("classic_weights", shared_path("parity/classic_weights.py"))
     classic = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(classic)

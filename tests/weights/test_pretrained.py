@@ -1,4 +1,4 @@
-"""Downloaded weights; ImageNet weights give the same maps as keras.applications."""
+"""Downloaded weights. With ImageNet weights, our ResNet returns the same maps as keras.applications."""
 import hashlib
 import io
 import sys
@@ -11,7 +11,7 @@ from mrcnn.io.download import DownloadError
 from mrcnn.weights import classic_h5, pretrained
 
 
-def test_weights_are_checked_and_announced(tmp_path, monkeypatch, capsys):
+def test_downloads_are_verified_and_announced(tmp_path, monkeypatch, capsys):
     content = b"weights" * 1000
     (tmp_path / "source").write_bytes(content)
     url, path = (tmp_path / "source").as_uri(), tmp_path / "cache" / "w.h5"
@@ -27,7 +27,7 @@ def test_weights_are_checked_and_announced(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
-def test_a_terminal_shows_a_bar_only_if_verbose(tmp_path, monkeypatch, capsys, verbose):
+def test_terminal_shows_a_bar_only_if_verbose(tmp_path, monkeypatch, capsys, verbose):
     (tmp_path / "source").write_bytes(b"weights" * 1000)
     terminal = io.StringIO()
     terminal.isatty = lambda: True
@@ -40,14 +40,14 @@ def test_a_terminal_shows_a_bar_only_if_verbose(tmp_path, monkeypatch, capsys, v
     assert verbose or terminal.getvalue() == ""
 
 
-def test_offline_the_error_says_where_to_put_the_weights(tmp_path, monkeypatch):
+def test_error_without_a_network_says_where_to_put_the_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "COCO_MODEL_URL", "http://127.0.0.1:9/mask_rcnn_coco.h5")
     with pytest.raises(DownloadError) as caught:
         pretrained.coco_weights(tmp_path / "mask_rcnn_coco.h5", verbose=0)
     assert f"put it at {tmp_path / 'mask_rcnn_coco.h5'}" in str(caught.value)
 
 
-def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
+def test_cache_folder_is_set_by_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("MRCNN_CACHE", raising=False)
     assert pretrained.cache_dir() == tmp_path / "xdg" / "mrcnn"
@@ -65,13 +65,13 @@ def test_names_of_keras_applications():
     assert deeper["res4w_branch2a"] == "conv4_block23_1_conv" and len(deeper) == 2 * 104
 
 
-def test_imagenet_weights_exist_for_the_resnets_only():
+def test_imagenet_weights_exist_only_for_the_resnets():
     with pytest.raises(ValueError, match="for resnet50 and resnet101, not for 'mobilenet'"):
         pretrained.imagenet_weights("mobilenet")
 
 
 def _randomise(model, seed):
-    """Weights that keep activations of order 1 through the network, with variances small enough for epsilon to show."""
+    """Assign weights that keep activations near 1 in all layers, with variances so small that epsilon matters."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
         shape = tuple(variable.shape)
@@ -85,8 +85,8 @@ def _randomise(model, seed):
 
 @pytest.mark.parametrize("architecture, last_blocks", [
     ("resnet50", (3, 4, 6, 3)), pytest.param("resnet101", (3, 4, 23, 3), marks=pytest.mark.tensorflow_only)])
-def test_our_resnet_computes_what_keras_applications_computes(architecture, last_blocks):
-    """On 65 x 97 pixels conv1 gives 33 x 49, where both networks pad the pooling alike: the maps must be equal."""
+def test_our_resnet_equals_that_of_keras_applications(architecture, last_blocks):
+    """With 65 x 97 pixels, conv1 returns 33 x 49; then both networks pad the pooling equally, and all maps are equal."""
     shape = (65, 97, 3)
     application = pretrained.build_application(architecture, input_shape=shape)
     _randomise(application, seed=5)
@@ -105,8 +105,8 @@ def test_our_resnet_computes_what_keras_applications_computes(architecture, last
         np.testing.assert_allclose(ours_map, theirs_map, atol=2e-5 * scale)
 
 
-def test_imagenet_weights_become_a_classic_file(tmp_path, monkeypatch):
-    """The whole way with a made file in place of the download: fetched, mapped, written once, loaded by name."""
+def test_imagenet_weights_are_converted_to_a_classic_file(tmp_path, monkeypatch):
+    """A random file replaces the released one: it is downloaded, converted, written once, and loaded by name."""
     application = pretrained.build_application("resnet50")
     _randomise(application, seed=1)
     source = tmp_path / "released.weights.h5"

@@ -1,4 +1,4 @@
-"""From one format to another and back, in parts, split, and with skipped entries."""
+"""Conversion from one format to another and back, with subsets, splits and skipped entries."""
 import json
 
 import numpy as np
@@ -28,7 +28,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_to_coco_without_copies(tmp_path):
+def test_conversion_to_coco_without_copies(tmp_path):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
     assert (done.summary.images, done.summary.instances, done.summary.per_class) == (10, 12, {"axon": 2, "cell": 10})
     assert done.images == {None: tmp_path / "in"} and list(done.parts) == [None] and done.summary.skipped == []
@@ -48,7 +48,7 @@ def test_images_may_be_copied(tmp_path):
     assert sum(p.suffix == ".jpg" for p in (tmp_path / "elsewhere").rglob("*")) == 10
 
 
-def test_a_split_is_stratified_seeded_and_by_group(tmp_path):
+def test_split_is_stratified_seeded_and_respects_groups(tmp_path):
     write_masks(tmp_path / "in")
     names = []
     for seed in (0, 0, 1, 2):
@@ -68,7 +68,7 @@ def test_a_split_is_stratified_seeded_and_by_group(tmp_path):
         convert(tmp_path / "in", tmp_path / "out.json", split=0.6, group="s[")
 
 
-def test_parts_stay_parts(tmp_path):
+def test_subsets_stay_subsets(tmp_path):
     yaml = "train: images/train\nval: images/val\nnames: [cat, dog]"
     write_yolo_folder(tmp_path / "in", {"a": f"0 {RECTANGLE}\n0 1 1", "b": ""}, yaml)
     write_yolo_folder(tmp_path / "in", {"a": f"1 {RECTANGLE}\n0 1 1"}, yaml, "images/val", "labels/val")
@@ -78,7 +78,7 @@ def test_parts_stay_parts(tmp_path):
     assert len(done.summary.skipped) == 2 and done.summary.per_class == {"cat": 1, "dog": 1}
     done = convert(tmp_path / "in", tmp_path / "one.json", subsets=["val"])
     assert list(done.parts) == [None] and read(tmp_path / "one.json")["images"][0]["file_name"] == "images/val/a.png"
-    # images of the same name in both parts
+    # images with the same name in both subsets
     convert(tmp_path / "in", tmp_path / "copied/out.json", copy_images=True)
     assert sorted(p.relative_to(tmp_path / "copied").as_posix() for p in (tmp_path / "copied").rglob("a.png")) == [
         "images/train/images/train/a.png", "images/val/images/val/a.png"]  # fmt: skip
@@ -100,7 +100,7 @@ def test_entries_that_the_reader_skipped_are_counted_once_in_a_split(tmp_path):
 
 @pytest.mark.parametrize("to", ["yolo", "labelme"])
 @pytest.mark.parametrize("split", [None, 0.8])
-def test_to_folders_and_back(tmp_path, to, split):
+def test_conversion_to_folders_and_back(tmp_path, to, split):
     done = convert(write_masks(tmp_path / "in"), tmp_path / "out", to=to, split=split, copy_images=True)
     assert done.images == {} and done.summary.instances == 12
     back = convert(tmp_path / "out", tmp_path / "back.json")
@@ -113,7 +113,7 @@ def test_to_folders_and_back(tmp_path, to, split):
             np.testing.assert_array_equal(masks[:, :, i], {1: B, 2: A}[class_id])
 
 
-def test_processes_and_progress(tmp_path):
+def test_worker_processes_give_the_same_result_and_progress_is_reported(tmp_path):
     folder, stages = shared_path("data/tiny_coco"), RecordedStages()
     convert(folder, tmp_path / "one.json", subsets=["train"], split=0.75, progress=stages)
     convert(folder, tmp_path / "two.json", subsets=["train"], split=0.75, workers=2)
@@ -125,7 +125,7 @@ def test_processes_and_progress(tmp_path):
         assert (tmp_path / f"one_{part}.json").read_text() == (tmp_path / f"two_{part}.json").read_text()
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, message", [
     ({"output": "out", "to": "coco"}, "out: coco is written to a .json file"),
     ({"output": "out.json", "to": "yolo"}, "out.json: yolo is written to a folder"),
     ({"output": "out", "to": "cocoa"}, "'cocoa' cannot be written: choose coco, yolo, labelme"),
@@ -140,23 +140,23 @@ def test_processes_and_progress(tmp_path):
     ({"output": "out", "to": "yolo", "copy_images": "x"}, "are copied to the output"),
     ({"output": "out.json", "year": 2017}, "has no option 'year'"),
 ])  # fmt: skip
-def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path, arguments, said, monkeypatch):
+def test_invalid_arguments_are_rejected_before_anything_is_written(tmp_path, arguments, message, monkeypatch):
     write_masks(tmp_path / "in", 2)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         convert("in", **arguments)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
     assert TARGETS == ("coco", "yolo", "labelme")
 
 
-def test_a_file_is_not_replaced_by_its_own_conversion(tmp_path):
+def test_file_is_not_replaced_by_its_own_conversion(tmp_path):
     convert(write_masks(tmp_path / "in"), tmp_path / "out.json")
     with pytest.raises(ValueError, match="out.json would overwrite the data set"):
         convert(tmp_path / "out.json", tmp_path / "out.json", images=tmp_path / "in")
 
 
 @pytest.mark.parametrize("to, part", [("labelme", "train"), ("yolo", "images/train"), ("coco", "images/train")])
-def test_splitting_again_never_mixes_the_parts(tmp_path, to, part):
+def test_splitting_again_never_mixes_subsets(tmp_path, to, part):
     write_masks(tmp_path / "in")
     output = tmp_path / "out" / ("a.json" if to == "coco" else "")
     arguments = {"to": to, "split": 0.5, "copy_images": None if to == "yolo" else True}
@@ -167,7 +167,7 @@ def test_splitting_again_never_mixes_the_parts(tmp_path, to, part):
     assert sorted(path for path in (tmp_path / "out").rglob("*")) == before
 
 
-def test_a_part_never_overwrites_its_source(tmp_path):
+def test_subset_never_overwrites_its_source(tmp_path):
     convert(write_masks(tmp_path / "in"), tmp_path / "out_train.json")
     before = (tmp_path / "out_train.json").read_bytes()
     with pytest.raises(ValueError, match="out_train.json would overwrite the data set"):
@@ -176,7 +176,7 @@ def test_a_part_never_overwrites_its_source(tmp_path):
 
 
 def parts_of(folder, part, to):
-    """Names of the images of a part that `convert` wrote to `folder`, without suffixes."""
+    """Return the names, without suffixes, of the images of a subset that `convert` wrote to `folder`."""
     if to == "coco":
         images = read(folder / f"out_{part.replace('/', '_')}.json")["images"]
         return sorted(image["file_name"].split("/")[-1].split(".")[0] for image in images)
@@ -190,21 +190,21 @@ def output_of(folder, to):
 
 
 @pytest.mark.parametrize("to", TARGETS)
-def test_folds_have_every_image_once_in_a_val(tmp_path, to):
+def test_each_image_is_in_the_val_subset_of_one_fold(tmp_path, to):
     write_masks(tmp_path / "in")
     done = convert(tmp_path / "in", output_of(tmp_path, to), to=to, folds=3, copy_images=to != "coco" or None)
     assert list(done.parts) == [f"fold{k}/{part}" for k in (1, 2, 3) for part in ("train", "val")]
     assert (done.summary.images, done.summary.instances, done.summary.notes) == (10, 12, [])
     names = sorted(f"s{i // 2}_{i}" for i in range(10))
-    held = [parts_of(tmp_path, f"fold{k}/val", to) for k in (1, 2, 3)]
-    assert sorted(sum(held, [])) == names and {len(one) for one in held} == {3, 4}
-    for k, val in enumerate(held, start=1):
+    val_sets = [parts_of(tmp_path, f"fold{k}/val", to) for k in (1, 2, 3)]
+    assert sorted(sum(val_sets, [])) == names and {len(one) for one in val_sets} == {3, 4}
+    for k, val in enumerate(val_sets, start=1):
         assert sorted(parts_of(tmp_path, f"fold{k}/train", to) + val) == names
-    axons = [sum(name in ("s0_0", "s0_1") for name in val) for val in held]
-    assert sorted(axons) == [0, 1, 1], "two images of the rare class are in the val of two folds"
+    axons = [sum(name in ("s0_0", "s0_1") for name in val) for val in val_sets]
+    assert sorted(axons) == [0, 1, 1], "the two images of the rare class are in different val subsets"
 
 
-def test_folds_by_group(tmp_path):
+def test_folds_respect_groups(tmp_path):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out.json", folds=2, group="^s[0-9]+")
     scenes = [{name.split("_")[0] for name in parts_of(tmp_path, f"fold{k}/val", "coco")} for k in (1, 2)]
@@ -212,7 +212,7 @@ def test_folds_by_group(tmp_path):
 
 
 @pytest.mark.parametrize("to", TARGETS)
-def test_three_parts(tmp_path, to):
+def test_split_into_three_subsets(tmp_path, to):
     write_masks(tmp_path / "in")
     done = convert(tmp_path / "in", output_of(tmp_path, to), to=to, split=(0.5, 0.3, 0.2), copy_images=to != "coco" or None)
     assert {part: summary.images for part, (_, summary) in done.parts.items()} == {"train": 5, "val": 3, "test": 2}
@@ -220,7 +220,7 @@ def test_three_parts(tmp_path, to):
     assert sorted(sum(parts, [])) == sorted(f"s{i // 2}_{i}" for i in range(10)) and done.summary.images == 10
 
 
-def test_splitting_again_replaces_json_files_and_notes_other_parts(tmp_path):
+def test_splitting_again_replaces_json_files_and_reports_other_subsets(tmp_path):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out.json", split=(0.5, 0.3, 0.2))
     done = convert(tmp_path / "in", tmp_path / "out.json", split=0.6, seed=1)
@@ -236,7 +236,7 @@ def test_splitting_again_replaces_json_files_and_notes_other_parts(tmp_path):
 
 
 @pytest.mark.parametrize("to", ["yolo", "labelme"])
-def test_folders_of_other_folds_are_refused(tmp_path, to):
+def test_folders_of_other_folds_are_rejected(tmp_path, to):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out", to=to, folds=3, copy_images=True)
     for part in ("fold1", "fold2"):
@@ -245,7 +245,7 @@ def test_folders_of_other_folds_are_refused(tmp_path, to):
         convert(tmp_path / "in", tmp_path / "out", to=to, folds=2, copy_images=True)
 
 
-def test_an_interrupted_split_keeps_the_earlier_one(tmp_path, monkeypatch):
+def test_interrupted_split_keeps_the_earlier_one(tmp_path, monkeypatch):
     write_masks(tmp_path / "in")
     convert(tmp_path / "in", tmp_path / "out.json", split=0.5, seed=0)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
@@ -264,7 +264,7 @@ def test_an_interrupted_split_keeps_the_earlier_one(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out_train.json", "out_val.json"]
 
 
-def test_parts_unknown_to_yolo_are_refused_before_anything_is_written(tmp_path):
+def test_subsets_unknown_to_yolo_are_rejected_before_anything_is_written(tmp_path):
     for part in ("train", "val"):
         write_masks(tmp_path / "in" / part, count=2)
     assert mrcnn.datasets.catalog.subsets_of(tmp_path / "in", "masks") == ["train", "val"]

@@ -1,4 +1,4 @@
-"""COCO+LVIS built and read back: the tree, the layers and the counts by hand; interrupted runs."""
+"""COCO+LVIS built and read back: hand-computed hierarchy, layers and counts; interrupted runs."""
 import json
 import os
 import pickle
@@ -25,7 +25,7 @@ def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_a_build_by_hand(tmp_path):
+def test_build_by_hand(tmp_path):
     stages = RecordedStages()
     pair = write_pair(tmp_path, missing=[4])
     summary = build(pair, tmp_path / "set" / "train", progress=stages)
@@ -41,7 +41,7 @@ def test_a_build_by_hand(tmp_path):
         assert row in table
     assert sorted(name for name in files(tmp_path / "set" / "train") if not name.startswith(".build")) == [
         "hannotation.pickle", "images/000000000001.jpg", "masks/000000000001.pickle"]  # fmt: skip
-    # by Python's own reader, as other programs read it
+    # read with Python's own reader, like other programs do
     assert pickle.loads((tmp_path / "set" / "train" / "hannotation.pickle").read_bytes()) == {
         "000000000001": {"num_instance_masks": 6, "hierarchy": TREE}}  # fmt: skip
     layers, mapping = pickle.loads((tmp_path / "set" / "train" / "masks" / "000000000001.pickle").read_bytes())
@@ -51,7 +51,7 @@ def test_a_build_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize("levels, ids", [("all", [0, 1, 2, 3, 4, 5]), ("whole", [0, 2, 4, 5]), ("parts", [1, 3])])
-def test_the_reader_reads_it(tmp_path, levels, ids):
+def test_built_data_set_is_read_back(tmp_path, levels, ids):
     build(write_pair(tmp_path), tmp_path / "set" / "val")
     dataset = mrcnn.datasets.open(tmp_path / "set", levels=levels)
     assert [info["id"] for info in dataset.image_info] == ["000000000001", "000000000004"]
@@ -72,7 +72,7 @@ def test_ids_are_written_as_the_files_write_them(path, name, expected):
     assert cocolvis._file_id(path, name) == expected
 
 
-def test_other_thresholds(tmp_path):
+def test_other_thresholds_change_the_counts(tmp_path):
     pair = write_pair(tmp_path)
     assert build(pair, tmp_path / "a", overlap=0.95).counts["coco"] == 8
     assert build(pair, tmp_path / "b", part_share=0.75).counts["parts"] == 6
@@ -82,15 +82,15 @@ def test_other_thresholds(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_processes_write_the_same(tmp_path, monkeypatch):
+def test_worker_processes_write_the_same_files(tmp_path, monkeypatch):
     monkeypatch.setattr(cocolvis, "BATCH", 3)
     pair = write_pair(tmp_path, ids=range(10, 20))
-    alone, shared = build(pair, tmp_path / "a"), build(pair, tmp_path / "b", workers=2)
-    assert alone == shared and alone.images == 10
+    serial, parallel = build(pair, tmp_path / "a"), build(pair, tmp_path / "b", workers=2)
+    assert serial == parallel and serial.images == 10
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_an_interrupted_run_resumes(tmp_path, monkeypatch):
+def test_interrupted_run_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(cocolvis, "BATCH", 2)
     pair, out = write_pair(tmp_path, ids=range(10, 17)), tmp_path / "out"
 
@@ -123,7 +123,7 @@ def test_damaged_and_missing_files_are_written_again(tmp_path, monkeypatch):
     monkeypatch.setattr(cocolvis, "BATCH", 1)
     pair, out = write_pair(tmp_path, ids=range(10, 16)), tmp_path / "out"
     build(pair, out)
-    whole = files(out)
+    complete = files(out)
     (out / "masks/000000000010.pickle").write_bytes(b"half")
     (out / "images/000000000011.jpg").unlink()
     (out / ".build/00002.json").write_text("{")
@@ -131,10 +131,10 @@ def test_damaged_and_missing_files_are_written_again(tmp_path, monkeypatch):
     (out / "hannotation.pickle").unlink()
     stages = RecordedStages()
     build(pair, out, progress=stages)
-    assert files(out) == whole and stages.reported[-1][1][0] == (2, 6)
+    assert files(out) == complete and stages.reported[-1][1][0] == (2, 6)
 
 
-def test_a_folder_with_other_content_is_refused(tmp_path):
+def test_folder_with_other_content_is_rejected(tmp_path):
     pair, out = write_pair(tmp_path), tmp_path / "out"
     build(pair, out)
     before = files(out)
@@ -151,7 +151,7 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
         build(pair, tmp_path / "other")
 
 
-def test_linked_images(tmp_path):
+def test_images_may_be_linked(tmp_path):
     pair = write_pair(tmp_path)
     build(pair, tmp_path / "out", link=True)
     assert os.path.samefile(pair[2] / "000000000001.jpg", tmp_path / "out" / "images" / "000000000001.jpg")
@@ -185,7 +185,7 @@ def test_unusable_images_and_annotations_are_reported(tmp_path):
     assert entries["000000000014"]["num_instance_masks"] == 1 + 4  # COCO's first is uncovered now
 
 
-def test_unusable_files(tmp_path):
+def test_unusable_files_are_errors(tmp_path):
     coco, lvis, images = write_pair(tmp_path)
     with pytest.raises(DataError, match="gone.json is not a file: give the JSON of LVIS's annotations"):
         build((coco, tmp_path / "gone.json", images), tmp_path / "out")
@@ -204,7 +204,7 @@ def test_unusable_files(tmp_path):
     assert not (tmp_path / "out" / "hannotation.pickle").exists()
 
 
-def test_an_image_that_links_out_of_its_folder(tmp_path):
+def test_image_that_links_out_of_its_folder_is_skipped(tmp_path):
     pair = write_pair(tmp_path)
     (pair[2] / "000000000004.jpg").rename(tmp_path / "elsewhere.jpg")
     (pair[2] / "000000000004.jpg").symlink_to(tmp_path / "elsewhere.jpg")
@@ -212,7 +212,7 @@ def test_an_image_that_links_out_of_its_folder(tmp_path):
     assert build(pair, tmp_path / "b", allow_outside=True).images == 2
 
 
-def test_the_root_of_coco_as_the_folder_of_images(tmp_path):
+def test_images_are_found_in_the_root_of_coco(tmp_path):
     coco, lvis, images = write_pair(tmp_path)
     (tmp_path / "coco").mkdir()
     images.rename(tmp_path / "coco" / "train2017")
@@ -223,8 +223,8 @@ def test_the_root_of_coco_as_the_folder_of_images(tmp_path):
     assert build((coco, lvis, tmp_path / "coco"), tmp_path / "out").images == 2
 
 
-def test_photographs(tmp_path):
-    """LVIS has every second instance of COCO: each occurs once, pixel by pixel, except those that nearly coincide."""
+def test_each_instance_of_photographs_occurs_once(tmp_path):
+    """LVIS has every second instance of COCO. Each occurs once, with the same pixels, except those that nearly coincide."""
     folder = shared_path("data/tiny_coco")
     path = folder / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Covered instances, the tree and the layers, by hand and by their definitions."""
+"""Covered instances, hierarchy and layers: hand-computed cases, and properties from their definitions."""
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ def rles(rectangles, size=SIZE):
     return [as_rle(encode_mask(mask(*rectangle, size=size))) for rectangle in rectangles]
 
 
-def test_coco_instances_that_lvis_covers():
+def test_uncovered_coco_instances():
     coco, lvis = rles(COCO), rles(LVIS)
     assert uncovered(coco, lvis, 0.5) == [1, 2, 3]
     assert uncovered(coco, lvis, 170 / 180) == [1, 2, 3] and uncovered(coco, lvis, 0.95) == [0, 1, 2, 3]
@@ -21,7 +21,7 @@ def test_coco_instances_that_lvis_covers():
     assert uncovered(coco, [], 0.5) == [0, 1, 2, 3] and uncovered([], lvis, 0.5) == []
 
 
-def test_the_tree():
+def test_containment_tree_by_hand():
     assert containment_tree(rles(OBJECTS), 0.8) == TREE
     nodes = containment_tree(rles(OBJECTS), 0.75)  # 54 of 72
     assert nodes[0]["children"] == [1, 5] and nodes[5] == {"children": [], "parent": 0, "node_level": 1}
@@ -34,7 +34,7 @@ def test_identical_objects_contain_each_other_in_their_order():
     assert [nodes[i]["node_level"] for i in range(4)] == [0, 1, 3, 2]
 
 
-def test_the_layers():
+def test_pack_layers_by_hand():
     layers, mapping = pack_layers(rles(OBJECTS), SIZE)
     assert mapping == MAPPING and len(layers) == 3
     for (layer, number), rectangle in zip(mapping, OBJECTS, strict=True):
@@ -42,7 +42,7 @@ def test_the_layers():
     assert pack_layers([], SIZE) == ([], [])
 
 
-def test_more_objects_than_a_layer_has_numbers():
+def test_more_objects_than_numbers_in_a_layer():
     pixels = [(y, x, y + 1, x + 1) for y in range(10) for x in range(30)]
     layers, mapping = pack_layers(rles(pixels), SIZE)
     assert len(layers) == 2 and mapping[254] == (0, 255) and mapping[255] == (1, 1) and mapping[299] == (1, 45)
@@ -53,18 +53,18 @@ rectangles = st.tuples(st.integers(0, 8), st.integers(0, 12), st.integers(1, 5),
 
 
 @given(st.lists(rectangles, max_size=12), st.floats(0.3, 1))
-def test_tree_and_layers_by_their_definitions(objects, share):
+def test_tree_and_layers_agree_with_their_definitions(objects, fraction):
     size = (13, 17)
     drawn = [mask(*rectangle, size=size) for rectangle in objects]
-    nodes = containment_tree(rles(objects, size), share)
+    nodes = containment_tree(rles(objects, size), fraction)
     areas = [int(d.sum()) for d in drawn]
     for i, d in enumerate(drawn):
-        larger = [j for j in range(len(drawn)) if areas[j] > areas[i] and (d & drawn[j]).sum() / areas[i] >= share]
+        larger = [j for j in range(len(drawn)) if areas[j] > areas[i] and (d & drawn[j]).sum() / areas[i] >= fraction]
         parent = nodes[i] and nodes[i]["parent"]
         if larger:
             assert parent is not None and areas[parent] <= min(areas[j] for j in larger)
         if parent is not None:
-            assert (d & drawn[parent]).sum() / areas[i] >= share and areas[parent] >= areas[i]
+            assert (d & drawn[parent]).sum() / areas[i] >= fraction and areas[parent] >= areas[i]
             assert i in nodes[parent]["children"] and nodes[i]["node_level"] == nodes[parent]["node_level"] + 1
     layers, mapping = pack_layers(rles(objects, size), size)
     masks = Masks("f", encode_layers(layers), mapping)

@@ -21,7 +21,7 @@ FIELDS = {"image/encoded", "image/filename", "image/format", "image/height", "im
 
 
 def examples(path):
-    """Decode a shard by tf.data and tf.train.Example: a list of {field: its one value}."""
+    """Decode a shard with tf.data and tf.train.Example, and return a list of {field: value}."""
     tf = pytest.importorskip("tensorflow")
     decoded = []
     for record in tf.data.TFRecordDataset(str(path)):
@@ -45,7 +45,7 @@ def check_fields(fields, jpeg, name, expected):
 
 
 def expected_map(png, annotation, semantic_ids, things, ignore_crowd):
-    """Compute the map in another way: by OpenCV, with a mask for each segment."""
+    """Compute the map in a different way: with OpenCV and a mask for each segment."""
     blue, green, red = (channel.astype(np.int64) for channel in cv2.split(cv2.imread(str(png))))
     ids = red + 256 * green + 256**2 * blue
     expected, counts = np.zeros(ids.shape, np.int32), {}
@@ -139,7 +139,7 @@ def test_images_are_distributed_by_name(root):
                      expected_map(png, annotations[name], SEMANTIC_IDS, {1, 3}, True))  # fmt: skip
 
 
-def test_a_test_split_has_only_images(root):
+def test_split_named_test_has_only_images(root):
     convert(root, splits=["test"], shards=1)
     y, z = examples(root.parent / "out" / "test-00000-of-00001.tfrecord")
     assert set(y) == FIELDS - {"image/segmentation/class/encoded", "image/segmentation/class/format"}
@@ -147,15 +147,15 @@ def test_a_test_split_has_only_images(root):
     assert z["image/encoded"] == (root / "test2017" / "z.jpg").read_bytes()
 
 
-def test_processes_write_the_same(root):
+def test_worker_processes_write_the_same_files(root):
     stages = RecordedStages()
     convert(root)
     one = contents(root.parent / "out")
     shutil.rmtree(root.parent / "out")
     convert(root, workers=2, progress=stages)
     assert contents(root.parent / "out") == one
-    what, told = stages.reported[-1]
-    assert what == "converting" and told[-1] == (7, 7)
+    what, calls = stages.reported[-1]
+    assert what == "converting" and calls[-1] == (7, 7)
 
 
 def test_a_second_run_keeps_complete_shards(root):
@@ -167,20 +167,20 @@ def test_a_second_run_keeps_complete_shards(root):
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 0, "kept": 3}
     assert stages.reported[-1] == ("converting", [(7, 7)])
-    shards = [told for what, told in stages.reported if what == "looking for complete shards"]
-    assert shards and all(told == [(1, 3), (2, 3), (3, 3)] for told in shards)
+    shards = [calls for what, calls in stages.reported if what == "looking for complete shards"]
+    assert shards and all(calls == [(1, 3), (2, 3), (3, 3)] for calls in shards)
 
 
 def test_an_interrupted_run_leaves_no_partial_shard_and_resumes(root, monkeypatch):
     convert(root)
     out = root.parent / "out"
-    whole = contents(out)
+    complete = contents(out)
     shutil.rmtree(out)
-    encode, seen = panoptic_tfrecord.encode_record, []
+    encode, encoded = panoptic_tfrecord.encode_record, []
 
     def stop_at_the_fourth(record):
-        seen.append(record.name)
-        if len(seen) == 4:
+        encoded.append(record.name)
+        if len(encoded) == 4:
             raise KeyboardInterrupt
         return encode(record)
 
@@ -192,28 +192,28 @@ def test_an_interrupted_run_leaves_no_partial_shard_and_resumes(root, monkeypatc
     monkeypatch.setattr(panoptic_tfrecord, "encode_record", encode)
     summary = convert(root)
     assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 2, "kept": 1}
-    assert contents(out) == whole
+    assert contents(out) == complete
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:-20] + b"x" + data[-19:], lambda data: b""])
 def test_a_damaged_shard_is_written_again(root, damage):
     convert(root)
     path = root.parent / "out" / "train-00001-of-00003.tfrecord"
-    whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    complete = path.read_bytes()
+    path.write_bytes(damage(complete))
     summary = convert(root)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == complete
     assert summary.notes == [(path.name, "the file was damaged, and is written again")]
     assert summary.splits["train"]["written"] == 1
 
 
-def test_shards_of_other_settings_are_not_mixed_in(root):
+def test_shards_with_other_settings_are_an_error(root):
     convert(root)
-    for options, said in (
+    for options, message in (
         ({"shards": 2}, "with shards 3, and now shards is 2: choose another output folder, or delete train"),
         ({"treat_crowd_as_ignore": False}, "with treat_crowd_as_ignore True, and now treat_crowd_as_ignore is False"),
     ):
-        with pytest.raises(DataError, match=f"panoptic-train.json: the shards of this manifest were written {said}"):
+        with pytest.raises(DataError, match=f"panoptic-train.json: the shards of this manifest were written {message}"):
             convert(root, **options)
     write_jpeg(root / "train2017" / "b.jpg", (22, 29), seed=99, quality=30)
     with pytest.raises(DataError, match="were written from files or annotations that have changed since"):
@@ -223,7 +223,7 @@ def test_shards_of_other_settings_are_not_mixed_in(root):
         convert(root)
 
 
-def test_other_settings_where_no_shard_is_yet(root):
+def test_other_settings_are_accepted_if_there_are_no_shards(root):
     convert(root, splits=["train"])
     out = root.parent / "out"
     for path in out.glob("train-*"):
@@ -249,7 +249,7 @@ SEGMENTS = [segment(20, 1, 2), segment(10, 1, 2), segment(30, 3, 1), segment(40,
 
 
 def one_image(root, ids=IDS, segments=SEGMENTS, change=None):
-    """Write a root of one image, after a change to what its JSON holds."""
+    """Write a root with one image, after an optional change to the JSON."""
     path, content = write_split(root, [("a.jpg", ids, segments)])
     if change is not None:
         change(content)
@@ -257,19 +257,19 @@ def one_image(root, ids=IDS, segments=SEGMENTS, change=None):
     return root
 
 
-@pytest.mark.parametrize("segments, said", [
+@pytest.mark.parametrize("segments, message", [
     ([segment(20, 1, 3), *SEGMENTS[1:]], "image a, segment 20: its area is given as 3 pixels, but the PNG shows 2"),
     (SEGMENTS[1:], "image a, segment 20: the PNG shows 2 pixels of it, but segments_info does not list it"),
     ([*SEGMENTS[:4], segment(50, 200, 3, 1), SEGMENTS[5]], r"image 1 \(a\), segment 50: it is a crowd of rug, which is stuff"),
     ([*SEGMENTS, segment(61, 7, 1)], r"image 1 \(a\), segment 61: its category 7 is not among"),
 ])  # fmt: skip
-def test_a_faulty_segment_is_named_with_its_image(tmp_path, segments, said):
-    with pytest.raises(DataError, match=said):
+def test_invalid_segment_is_reported_with_its_image(tmp_path, segments, message):
+    with pytest.raises(DataError, match=message):
         convert(one_image(tmp_path / "root", segments=segments))
     assert not list(tmp_path.glob("out/*.tfrecord*"))
 
 
-def test_256_instances_of_a_category(tmp_path):
+def test_256_instances_of_a_category_are_an_error(tmp_path):
     ids = np.arange(1, 257).reshape(16, 16)
     with pytest.raises(DataError, match="image a, segment 256: it is instance 256 of car"):
         convert(one_image(tmp_path / "root", ids, [segment(i, 3, 1) for i in range(1, 257)]))
@@ -287,7 +287,7 @@ def leave_folder(content):
     content["images"][0]["file_name"] = "../other/a.jpg"
 
 
-@pytest.mark.parametrize("change, said", [
+@pytest.mark.parametrize("change, message", [
     (double, r"images\[1\]: two images have the id 1, a and b"),
     (swap_json, r"image a, file .*a.jpg is of size \(3, 4\) .* its annotation says \(4, 3\): height and width are swapped"),
     (leave_folder, r"file_name is '../other/a.jpg', which points outside"),
@@ -295,19 +295,19 @@ def leave_folder(content):
     (lambda content: content.update(annotations=[{"image_id": 1, "category_id": 1, "segmentation": []}]),
      "panoptic_train2017.json holds instances.*use panoptic_train2017.json and"),
 ])  # fmt: skip
-def test_a_faulty_json_is_reported(tmp_path, change, said):
-    with pytest.raises(DataError, match=said):
+def test_invalid_json_is_reported(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
         convert(one_image(tmp_path / "root", change=change))
 
 
-def test_a_png_of_another_size(tmp_path):
+def test_png_of_another_size_is_an_error(tmp_path):
     root = one_image(tmp_path / "root")
     Image.new("RGB", (4, 4)).save(root / "annotations" / "panoptic_train2017" / "a.png")
     with pytest.raises(DataError, match=r"image a, file .*a.png is of size \(4, 4\) .* its image is of size \(3, 4\)"):
         convert(root)
 
 
-def test_an_image_with_an_exif_orientation(tmp_path):
+def test_image_rotated_by_exif_is_an_error(tmp_path):
     root = one_image(tmp_path / "root")
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -316,7 +316,7 @@ def test_an_image_with_an_exif_orientation(tmp_path):
         convert(root)
 
 
-def test_an_error_in_another_process_is_reported(root):
+def test_error_in_a_worker_process_is_reported(root):
     path = root / "train2017" / "d.jpg"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match="image d, file .*d.jpg is cut off"):
@@ -325,7 +325,7 @@ def test_an_error_in_another_process_is_reported(root):
     assert not (root.parent / "out" / "train-00001-of-00003.tfrecord").exists()
 
 
-def test_a_link_out_of_the_folder(tmp_path):
+def test_link_out_of_the_folder_is_rejected(tmp_path):
     root = one_image(tmp_path / "root")
     image = root / "train2017" / "a.jpg"
     image.rename(tmp_path / "elsewhere.jpg")
@@ -353,7 +353,7 @@ def test_missing_files_are_reported_before_anything_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_splits_with_other_categories_do_not_mix(root):
+def test_splits_with_different_categories_are_an_error(root):
     ids, segments = np.zeros((4, 5), int), []
     write_split(root, [("v.jpg", ids, segments)], "val", [{"id": 3, "name": "car", "isthing": 1}])
     with pytest.raises(DataError, match="val and train have different categories"):
@@ -376,13 +376,13 @@ def test_cocos_categories_keep_their_numbers_where_a_json_lists_fewer(tmp_path):
             {"stop sign", "rug-merged"} if split == "train" else {"rug-merged"})  # fmt: skip
 
 
-@pytest.mark.parametrize("options, said", [
+@pytest.mark.parametrize("options, message", [
     ({"shards": 0}, "shards is 0"),
     ({"shards": 100000}, "shards is 100000"),
     ({"splits": ["trian"]}, r"splits is \['trian'\]: choose from train, val, test"),
     ({"splits": []}, "choose from train"),
     ({"workers": 0}, "workers is 0"),
 ])  # fmt: skip
-def test_an_argument_out_of_range(tmp_path, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_argument_out_of_range_is_an_error(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         convert_panoptic(tmp_path, tmp_path / "out", **options)

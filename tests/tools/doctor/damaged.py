@@ -1,4 +1,4 @@
-"""A healthy data set in COCO's layout, and ways to damage it, each with the findings that it must give."""
+"""A valid data set in COCO's layout, and ways to damage it, each with the findings that it must cause."""
 import json
 import struct
 import zlib
@@ -16,13 +16,13 @@ NAMES = ("ball", "brick", "cat")
 
 
 def octagon(x, y, radius):
-    """Points of an octagon about (x, y), flat."""
+    """Return the points of an octagon around (x, y), as a flat list."""
     angles = np.arange(8) * np.pi / 4
     return np.round(np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], axis=1), 2).ravel().tolist()
 
 
 def annotation(number, image_id, category_id, polygon):
-    """An annotation in COCO's form with the correct area and box."""
+    """Return an annotation in COCO format with the correct area and box."""
     x, y = np.reshape(polygon, (-1, 2)).T
     area = rle_area(as_rle([polygon], (HEIGHT, WIDTH)))
     box = [float(v) for v in (x.min(), y.min(), x.max() - x.min(), y.max() - y.min())]
@@ -32,7 +32,7 @@ def annotation(number, image_id, category_id, polygon):
 
 @dataclass
 class Part:
-    """One part on the disk. `content` is written by `save`."""
+    """A subset on disk. `content` is written by `save`."""
 
     name: str
     folder: Path
@@ -47,11 +47,11 @@ class Part:
         return self.content["annotations"]
 
     def file(self, i):
-        """Path of the file of image i."""
+        """Return the path of the file of image i."""
         return self.folder / self.name / self.images[i]["file_name"]
 
     def of(self, i):
-        """The two annotations of image i."""
+        """Return the two annotations of image i."""
         return self.annotations[2 * i : 2 * i + 2]
 
     def save(self):
@@ -61,13 +61,13 @@ class Part:
 
 
 def write_photograph(path, seed, **options):
-    """Write an image of random blots, similar to no other."""
+    """Write an image of random blots that is not similar to any other."""
     blots = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), np.uint8)
     Image.fromarray(cv2.resize(blots, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)).save(path, **options)
 
 
 def healthy(folder, train=8, val=3):
-    """Write a healthy data set. Returns: its parts train and val."""
+    """Write a valid data set and return its subsets train and val."""
     parts, number = [], 0
     for name, count in (("train", train), ("val", val)):
         (folder / name).mkdir(parents=True)
@@ -86,7 +86,7 @@ def healthy(folder, train=8, val=3):
 
 
 def bomb():
-    """A PNG of a few bytes that declares 3,000 million pixels."""
+    """Return a PNG of a few bytes that declares 3,000 million pixels."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -95,8 +95,8 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
 
 
-# --- damages: each takes (train, val, i), damages image i of train or its annotations, and returns the image id and the
-# annotation id that the finding must name (None for none)
+# --- Each of the following damages image i of train or its annotations. `damage(train, val, i)` returns the image id and
+# annotation id that the finding must report, or None.
 def _file(write):
     def damage(train, val, i):
         write(train.file(i))
@@ -114,7 +114,7 @@ def _image(**fields):
 
 
 def _annotation(change):
-    """Damage by a function of the first and the second annotation of the image."""
+    """Damage an image by `change`, a function of its first and second annotation."""
 
     def damage(train, val, i):
         first, second = train.of(i)
@@ -128,8 +128,8 @@ def _set(**fields):
     return _annotation(lambda a, _: a.update(fields))
 
 
-def _cut(path, share):
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+def _cut(path, fraction):
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
 
 
 def _cut_png(path):
@@ -137,12 +137,12 @@ def _cut_png(path):
     _cut(path, 0.6)
 
 
-def _with_orientation(value, turn=False):
+def _with_orientation(value, rotate_annotations=False):
     def damage(train, val, i):
         exif = Image.Exif()
         exif[0x0112] = value
         write_photograph(train.file(i), 2000 + value, format="JPEG", exif=exif)
-        if turn:
+        if rotate_annotations:
             train.images[i].update(height=WIDTH, width=HEIGHT)
             for k, a in enumerate(train.of(i)):
                 a.update(annotation(a["id"], a["image_id"], a["category_id"], octagon(48, 36 + 56 * k, 22)))
@@ -161,7 +161,7 @@ def _link_outside(train, val, i):
 
 
 def _copy(to_val, **options):
-    """Write image i again as the next one, or as an image of val; re-encoded when there are options."""
+    """Copy image i over the next image or an image of val. With options, it is encoded again."""
 
     def damage(train, val, i):
         part, j = (val, i % len(val.images)) if to_val else (train, i + 1)
@@ -179,18 +179,18 @@ def _listed_twice(train, val, i):
     return train.images[i + 1]["id"], None
 
 
-def _image_id_again(train, val, i):
+def _shared_image_id(train, val, i):
     train.images[i + 1]["id"] = train.images[i]["id"]
     for a in train.of(i + 1):
         a["image_id"] = train.images[i]["id"]
-    # elsewhere in the image, so that they are not duplicates
+    # at other positions in the image, so that they are not duplicates
     for k, a in enumerate(train.of(i + 1)):
         a.update(annotation(a["id"], a["image_id"], a["category_id"], octagon(40 + 50 * k, 60, 15)))
     return train.images[i]["id"], None
 
 
-def _number_and_text(train, val, i):
-    """Give the next image the same id as text."""
+def _image_id_as_number_and_text(train, val, i):
+    """Give the next image the same id, as text."""
     number = train.images[i]["id"]
     train.images[i + 1]["id"] = str(number)
     for a in train.of(i + 1):
@@ -198,8 +198,8 @@ def _number_and_text(train, val, i):
     return str(number), None
 
 
-def _rle_of_the_file(train, val, i):
-    """The data set gives a larger width; one mask has that size, the other the size of the file."""
+def _rles_of_both_sizes(train, val, i):
+    """Enlarge the listed width. One mask has the listed size, the other the size of the file."""
     train.images[i]["width"] += 30
     for a, width in zip(train.of(i), (WIDTH + 30, WIDTH)):
         rle = as_rle(a["segmentation"], (HEIGHT, width))
@@ -213,19 +213,16 @@ def _orphan(train, val, i):
     return 987_654, first["id"]
 
 
-def _same_id(train, val, i):
+def _shared_annotation_id(train, val, i):
     first, second = train.of(i)
     second["id"] = first["id"]
     return train.images[i]["id"], first["id"]
 
 
-def _double(first, second):
+def _annotated_twice(train, val, i):
+    first, second = train.of(i)
     second.update({**first, "id": second["id"]})
-
-
-def _double_id(train, val, i):
-    _double(*train.of(i))
-    return train.images[i]["id"], train.of(i)[1]["id"]
+    return train.images[i]["id"], second["id"]
 
 
 def _conflict(train, val, i):
@@ -234,7 +231,7 @@ def _conflict(train, val, i):
     return train.images[i]["id"], second["id"]
 
 
-def _no_object(train, val, i):
+def _annotation_is_list(train, val, i):
     train.annotations[2 * i] = ["not", "an", "object"]
     return None, None
 
@@ -253,7 +250,7 @@ def _categories(*more, part=0):
     return damage
 
 
-def _val_renamed(train, val, i):
+def _category_renamed_in_val(train, val, i):
     val.content["categories"][2]["name"] = "dog"
     return None, None
 
@@ -295,42 +292,42 @@ def _polygon(*points, **fields):
 
 _BOW_TIE = (10.0, 20, 60, 70, 60, 20, 10, 70)
 
-# name: (kinds of findings, the first of them at the place that the damage returns; damage)
+# name: (kinds of the findings, of which the first is located where the damage says; damage)
 DAMAGES = {
     "a missing file": (["image_missing"], _file(Path.unlink)),
-    "a file that is not an image": (["image_unreadable"], _file(lambda path: path.write_text("no picture"))),
+    "a file that is not an image": (["image_unreadable"], _file(lambda path: path.write_text("not an image"))),
     "an empty file": (["image_unreadable"], _file(lambda path: path.write_bytes(b""))),
     "a truncated JPEG": (["image_truncated"], _file(lambda path: _cut(path, 0.7))),
     "a JPEG without its last bytes": (["image_truncated"], _file(lambda path: _cut(path, 0.998))),
     "a truncated PNG": (["image_truncated"], _file(_cut_png)),
     "an image bomb": (["image_too_large"], _file(lambda path: path.write_bytes(bomb()))),
     "a wrong size": (["size_mismatch"], _image(width=WIDTH + 30)),
-    "a wrong size with masks of both sizes": (["size_mismatch"], _rle_of_the_file),
-    "a size swapped by EXIF": (["size_swapped"], _with_orientation(6, turn=True)),
+    "a wrong size, and masks of both sizes": (["size_mismatch"], _rles_of_both_sizes),
+    "a size swapped by EXIF": (["size_swapped"], _with_orientation(6, rotate_annotations=True)),
     "a mirrored image": (["exif_orientation"], _with_orientation(2)),
     "a file name that points outside the folder": (["image_outside"], _image(file_name="../../photograph.jpg")),
     "a link out of the folder": (["image_outside"], _link_outside),
-    "an image twice": (["image_duplicate"], _copy(False)),
+    "a duplicate image": (["image_duplicate"], _copy(False)),
     "a re-encoded image": (["image_near_duplicate"], _copy(False, quality=40)),
     "an image of train in val": (["image_leak"], _copy(True)),
     "a re-encoded image of train in val": (["image_near_leak"], _copy(True, quality=40)),
     "a file listed twice": (["file_listed_twice"], _listed_twice),
-    "two images of one id": (["image_id_collision"], _image_id_again),
-    "two images of one id, a number and a text": (["image_id_collision"], _number_and_text),
-    "an image without a name": (["entry_malformed"], _image(file_name=None)),
-    "a height in words": (["entry_malformed"], _image(height="tall")),
+    "two images with one id": (["image_id_collision"], _shared_image_id),
+    "two images with one id, as a number and as text": (["image_id_collision"], _image_id_as_number_and_text),
+    "an image without a file name": (["entry_malformed"], _image(file_name=None)),
+    "a height that is text": (["entry_malformed"], _image(height="tall")),
     "an annotation of an unlisted image": (["annotation_orphan"], _orphan),
     "an annotation of an unlisted category": (["category_missing"], _set(category_id=77)),
-    "two annotations of one id": (["annotation_id_collision"], _same_id),
+    "two annotations with one id": (["annotation_id_collision"], _shared_annotation_id),
     "no segmentation": (["segmentation_missing"], _set(segmentation=[])),
     "a polygon of two points": (["segmentation_malformed"], _polygon(1, 2, 3, 4)),
     "a polygon of seven numbers": (["segmentation_malformed"], _polygon(10, 20, 60, 20, 60, 60, 3)),
     "a polygon with NaN": (["segmentation_malformed"], _polygon(10, 20, float("nan"), 20, 60, 60)),
     "a polygon that is not in a list": (["value_mended"], _annotation(_flatten)),
-    "a segmentation in words": (["segmentation_malformed"], _set(segmentation="all of it")),
-    "an RLE of another size": (["segmentation_malformed"], _rle((10, 10), (50, 50))),
+    "a segmentation that is text": (["segmentation_malformed"], _set(segmentation="all of it")),
+    "an RLE of a different size": (["segmentation_malformed"], _rle((10, 10), (50, 50))),
     "an RLE that does not fill the image": (["segmentation_malformed"], _rle(counts=(50, 50))),
-    "an RLE of nonsense": (["segmentation_malformed"], _rle()),
+    "an invalid RLE": (["segmentation_malformed"], _rle()),
     "a polygon partly outside the image": (["polygon_outside", "box_outside"], _shifted(-30, 0)),
     "a polygon outside the image": (["polygon_outside", "box_outside"], _shifted(500, 0)),
     "a polygon with huge coordinates": (["polygon_outside"], _polygon(10, 20, 1e15, 20, 1e15, 1e15, bbox=None, area=None)),
@@ -342,29 +339,29 @@ DAMAGES = {
     "a box outside the image": (["box_outside", "box_mismatch"], _set(bbox=[1000, 20, 40, 40])),
     "a box far outside the image": (["value_mended"], _set(bbox=[1e300, 20, 40, 40])),
     "an area beyond the image": (["value_mended"], _set(area=1e9)),
-    "a box of another object": (["box_mismatch"], _set(bbox=[2, 2, 20, 20])),
+    "a box of a different object": (["box_mismatch"], _set(bbox=[2, 2, 20, 20])),
     "a wrong area": (["area_mismatch"], _set(area=3.0)),
-    "an area in words": (["value_mended"], _set(area="large")),
-    "an object annotated twice": (["annotation_duplicate"], _double_id),
-    "an object of two classes": (["annotation_conflict"], _conflict),
-    "a crowd in words": (["entry_malformed"], _set(iscrowd="yes")),
-    "an annotation that is a list": (["entry_malformed"], _no_object),
+    "an area that is text": (["value_mended"], _set(area="large")),
+    "an object annotated twice": (["annotation_duplicate"], _annotated_twice),
+    "an object with two classes": (["annotation_conflict"], _conflict),
+    "an iscrowd that is text": (["entry_malformed"], _set(iscrowd="yes")),
+    "an annotation that is a list": (["entry_malformed"], _annotation_is_list),
     "missing fields": (["fields_missing"], _annotation(lambda a, _: [a.pop(name) for name in ("area", "iscrowd")])),
     "an image without objects": (["image_without_objects"], _empty_image),
-    "two categories of one id": (["category_id_collision"], _categories({"id": 1, "name": "dog"})),
-    "two categories of one id, a number and a text": (["category_id_collision"], _categories({"id": "2", "name": "dog"})),
-    "two categories of one name": (["category_name_collision"], _categories({"id": 5, "name": "cat"})),
+    "two categories with one id": (["category_id_collision"], _categories({"id": 1, "name": "dog"})),
+    "two categories with one id, as a number and as text": (["category_id_collision"], _categories({"id": "2", "name": "dog"})),
+    "two categories with one name": (["category_name_collision"], _categories({"id": 5, "name": "cat"})),
     "an unused category": (["category_unused"], _categories({"id": 4, "name": "ghost"})),
     "a gap in the ids": (["category_ids_gaps"], _gap),
-    "another category in val": (["category_differs"], _val_renamed),
+    "a different category in val": (["category_differs"], _category_renamed_in_val),
     "a class only in val": (["category_not_trained"], _only_in_val),
 }  # fmt: skip
 
-# further kinds that may follow from a damage
+# further kinds that the damage may cause
 FOLLOWS = {
     "a polygon with huge coordinates": {"fields_missing"},
     "a polygon without area": {"fields_missing"},
     "a polygon with NaN": {"value_mended"},
-    "two images of one id": {"image_without_objects"},
-    "another category in val": {"category_unused", "category_not_trained"},
+    "two images with one id": {"image_without_objects"},
+    "a different category in val": {"category_unused", "category_not_trained"},
 }

@@ -1,4 +1,4 @@
-"""Findings about one annotation, by hand; damages of a whole data set are in test_check."""
+"""Findings about a single annotation, computed by hand. test_check tests damage in a data set."""
 import numpy as np
 import pytest
 
@@ -10,7 +10,7 @@ SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
 
 
 def check(annotation, size=SIZE):
-    """Check an annotation. Returns: its mask or None, and {kind: (message, severity, weight)}."""
+    """Check an annotation, and return its mask or None and {kind: (message, severity, weight)}."""
     notes = {}
 
     def note(kind, message, severity=None, weight=0.0):
@@ -19,12 +19,12 @@ def check(annotation, size=SIZE):
     return check_annotation(annotation, size, note), notes
 
 
-def test_a_healthy_annotation():
+def test_valid_annotation_has_no_findings():
     mask, notes = check({"segmentation": [SQUARE], "bbox": [10, 5, 20, 20], "area": 400})
     assert notes == {} and mask.area == 400 and mask.box == (5, 10, 25, 30) and not mask.is_cut
 
 
-def test_area_and_box_are_those_of_the_part_inside_the_image():
+def test_area_and_box_refer_to_the_part_inside_the_image():
     mask, notes = check({"segmentation": [[-10, 5, 10, 5, 10, 25, -10, 25]], "bbox": [-10, 5, 20, 20], "area": 400})
     assert set(notes) == {"polygon_outside", "box_outside"} and mask.is_cut
     assert notes["polygon_outside"][0] == "its outline extends 10 pixels beyond the image of 40 x 60 (height x width)"
@@ -33,33 +33,33 @@ def test_area_and_box_are_those_of_the_part_inside_the_image():
 
 
 @pytest.mark.parametrize("dx, reported", [(0.9, False), (1.1, True)])
-def test_a_pixel_beyond_the_border_is_rounding(dx, reported):
+def test_up_to_one_pixel_beyond_the_border_is_accepted(dx, reported):
     _, notes = check({"segmentation": [[40, 5, 60 + dx, 5, 60 + dx, 25, 40, 25]], "bbox": [40, 5, 20 + dx, 20]})
     assert ("polygon_outside" in notes) == ("box_outside" in notes) == reported
 
 
 @pytest.mark.parametrize("segmentation", [[[100, 5, 120, 5, 120, 25]], [[10, -30, 30, -30, 30, -5]]])
-def test_a_polygon_entirely_outside_is_an_error(segmentation):
+def test_polygon_entirely_outside_is_an_error(segmentation):
     mask, notes = check({"segmentation": segmentation})
     assert mask is None and notes["polygon_outside"][1] == "error"
 
 
-def test_valid_polygons_of_an_instance_are_kept():
+def test_valid_polygons_of_an_instance_are_used():
     mask, notes = check({"segmentation": [[1, 2, 3, 4], SQUARE, [1, 2, 3, 4, 5, float("nan")]]})
     assert notes == {"segmentation_malformed": (
         "polygon 0 has 4 numbers, expected at least three x, y pairs; 1 more are malformed", None, 0)}  # fmt: skip
     assert mask.area == 400 and mask.is_cut
 
 
-@pytest.mark.parametrize("counts, said", [
+@pytest.mark.parametrize("counts, message", [
     ([2399], "add up"), ([-1, 2401], "negative"), ([1.5, 2398.5], "whole"), (None, ""), ("", "empty"), ("abc", ""), (7, ""),
 ])  # fmt: skip
-def test_invalid_rles(counts, said):
+def test_invalid_rle_is_reported(counts, message):
     mask, notes = check({"segmentation": {"size": list(SIZE), "counts": counts}})
-    assert mask is None and set(notes) == {"segmentation_malformed"} and said in notes["segmentation_malformed"][0]
+    assert mask is None and set(notes) == {"segmentation_malformed"} and message in notes["segmentation_malformed"][0]
 
 
-def test_an_rle_must_have_the_size_of_the_image():
+def test_rle_must_have_the_size_of_the_image():
     rle = encode_mask(np.ones((60, 40)))
     mask, notes = check({"segmentation": rle})
     assert mask is None
@@ -76,7 +76,7 @@ def test_boxes(box, kind):
     assert set(notes) == ({kind} if kind else set())
 
 
-def test_a_box_may_be_clipped_where_its_outline_is_not():
+def test_box_may_be_clipped_although_the_outline_is_not():
     _, notes = check({"segmentation": [[-10, 5, 10, 5, 10, 25, -10, 25]], "bbox": [0, 5, 10, 20]})
     assert set(notes) == {"polygon_outside"}
 
@@ -87,7 +87,7 @@ def test_areas(area, reported):
     assert ("area_mismatch" in check({"segmentation": [SQUARE], "area": area})[1]) == reported
 
 
-def test_a_thin_outline_may_differ_from_its_pixels_in_area():
+def test_area_of_a_thin_outline_may_differ_from_its_pixel_count():
     # 30 x 0.4 = 12 square pixels; how many pixels it covers depends on its position
     mask, notes = check({"segmentation": [[10, 5.3, 40, 5.3, 40, 5.7, 10, 5.7]], "area": 12})
     assert mask.area == 30 and notes == {}

@@ -1,4 +1,4 @@
-"""Whatever a COCO JSON holds, the check gives a report or our own error, and the repaired copy is valid."""
+"""For any content of a COCO JSON, the check returns a report or raises DataError, and the repaired copy is valid."""
 import json
 
 import pytest
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 
 def check(folder, text):
-    """Check a text as the JSON of the images. Returns: the report, or None after a DataError that names the file."""
+    """Check `text` as the JSON of the images. Return the report, or None after a DataError with the file name."""
     path = folder / "any.json"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
@@ -45,13 +45,13 @@ def check(folder, text):
         return None
 
 
-def test_the_whole_content_is_healthy(folder):
+def test_undamaged_content_is_valid(folder):
     report = check(folder, json.dumps(CONTENT))
     assert set(report.counts) == {"image_without_objects"}
 
 
 @given(text=damaged_json(CONTENT))
-def test_a_damaged_json_gives_a_report(folder, text):
+def test_damaged_json_is_reported_and_repaired(folder, text):
     report = check(folder, text)
     if report is None:
         return
@@ -65,8 +65,8 @@ def test_a_damaged_json_gives_a_report(folder, text):
         return
     json.dumps(repairs.to_dict(), allow_nan=False).encode("utf-8")
     again = check_dataset(repairs.files[0], format="coco", images=folder / "train")
-    wrong = {f.kind for f in again.findings if f.severity != "info"}
-    assert wrong <= set(LEFT), again.table()
+    remaining = {f.kind for f in again.findings if f.severity != "info"}
+    assert remaining <= set(LEFT), again.table()
     if again.statistics["parts"][0]["images"] and again.statistics["classes"]:
         dataset = open_dataset(repairs.files[0], "coco", images=folder / "train")
         assert not dataset.skipped

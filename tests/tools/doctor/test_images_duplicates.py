@@ -23,13 +23,13 @@ def test_pairs_by_hand():
 
 @given(st.lists(st.tuples(BITS, st.lists(st.integers(0, 63), max_size=6)), min_size=1, max_size=12))
 def test_no_near_pair_is_missed(seeds):
-    """Each number, and the same number with some bits flipped."""
+    """The hashes are random numbers, and the same numbers with some bits flipped."""
     hashes = [n for number, flips in seeds for n in (number, number ^ sum(1 << b for b in set(flips)))]
     expected = {(i, j) for j in range(len(hashes)) for i in range(j) if (hashes[i] ^ hashes[j]).bit_count() <= 4}
     assert pairs(hashes, 4) == expected
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_pairs_are_independent_of_block_size(monkeypatch):
     hashes = np.random.default_rng(0).integers(0, 40, 300)
     expected = pairs(hashes, 2)
     monkeypatch.setattr(images, "_BLOCK", 500)
@@ -42,8 +42,8 @@ def test_blocks_change_nothing(monkeypatch):
     ([0, 1, 1, 1], [4, 4, 4, 1], [4, 0, 4, 0]),
     ([0, 1, 0, 0], [4, 4, 4, 0], [4, 0, 4, 1]),
 ])  # fmt: skip
-def test_the_first_similar_image_in_the_same_part_and_in_another(parts, same, others):
-    # 0, 1 and 3 are similar; 2 has the same hash and another thumbnail
+def test_first_similar_image_in_the_same_subset_and_in_another(parts, same, others):
+    # 0, 1 and 3 are similar; 2 has the same hash but a different thumbnail
     hashes = np.array([5, 5, 5, 4], np.uint64)
     thumbnails = np.array([[0, 9], [1, 9], [99, -99], [0, 8]], np.int16)
     first = first_similar(hashes, thumbnails, np.array(parts))

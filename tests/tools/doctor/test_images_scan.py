@@ -23,33 +23,33 @@ def distance(a, b):
 
 @pytest.mark.parametrize("name, options", [("a.jpg", {"quality": 95}), ("a.jpg", {"progressive": True}), ("a.png", {}),
                                            ("a.bmp", {}), ("a.tif", {}), ("a.webp", {"lossless": True})])  # fmt: skip
-def test_an_intact_file_of_any_format_has_a_size_and_no_fault(tmp_path, name, options):
+def test_intact_file_of_any_format_has_a_size_and_no_fault(tmp_path, name, options):
     write_photograph(tmp_path / name, 1, **options)
     scanned = scan(tmp_path / name)
     assert scanned.fault is None and scanned.size == (HEIGHT, WIDTH) and scanned.orientation == 1
 
 
 @pytest.mark.parametrize("options", [{"format": "JPEG"}, {"format": "JPEG", "progressive": True}, {"format": "PNG"}])
-@pytest.mark.parametrize("share", [0.35, 0.6, 0.9, 0.995])
-def test_a_file_truncated_anywhere(tmp_path, options, share):
+@pytest.mark.parametrize("fraction", [0.35, 0.6, 0.9, 0.995])
+def test_truncated_file_is_found(tmp_path, options, fraction):
     path = tmp_path / "a"
     write_photograph(path, 1, **options)
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
     assert scan(path).fault[0] == "image_truncated" and scan(path).size == (HEIGHT, WIDTH)
 
 
-def test_bytes_after_the_end_of_an_image_are_no_fault(tmp_path):
+def test_bytes_after_the_end_of_an_image_are_accepted(tmp_path):
     """Cameras store videos and previews there."""
     write_photograph(tmp_path / "a.jpg", 1)
-    whole = scan(tmp_path / "a.jpg")
+    intact = scan(tmp_path / "a.jpg")
     with open(tmp_path / "a.jpg", "ab") as file:
         file.write(bytes(1000))
-    assert scan(tmp_path / "a.jpg").fault is None and scan(tmp_path / "a.jpg").hash == whole.hash
-    assert scan(tmp_path / "a.jpg").digest != whole.digest
+    assert scan(tmp_path / "a.jpg").fault is None and scan(tmp_path / "a.jpg").hash == intact.hash
+    assert scan(tmp_path / "a.jpg").digest != intact.digest
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16", "F"])
-def test_an_image_of_any_mode_has_a_hash(tmp_path, mode):
+def test_image_of_any_mode_has_a_hash(tmp_path, mode):
     grey = np.add.outer(np.arange(60), np.arange(90))
     if mode in ("I;16", "F"):
         image = Image.fromarray((grey * 300).astype(np.uint16 if mode == "I;16" else np.float32))
@@ -61,14 +61,14 @@ def test_an_image_of_any_mode_has_a_hash(tmp_path, mode):
     assert scanned.hash is not None and scanned.thumbnail.shape == (16, 16)
 
 
-def test_a_format_that_only_the_image_reader_knows(tmp_path):
+def test_format_that_pillow_cannot_read(tmp_path):
     import tifffile
 
     tifffile.imwrite(tmp_path / "deep.tif", np.arange(6 * 9 * 3, dtype=np.uint16).reshape(6, 9, 3) * 300, photometric="rgb")
     assert scan(tmp_path / "deep.tif").fault is None and scan(tmp_path / "deep.tif").size == (6, 9)
 
 
-def test_hashes_survive_encoding_and_resizing_and_tell_images_apart(tmp_path):
+def test_hashes_survive_encoding_and_resizing_and_distinguish_images(tmp_path):
     write_photograph(tmp_path / "a.png", 1)
     image = Image.open(tmp_path / "a.png")
     image.save(tmp_path / "low.jpg", quality=30)
@@ -79,35 +79,35 @@ def test_hashes_survive_encoding_and_resizing_and_tell_images_apart(tmp_path):
     assert np.abs(first.thumbnail - low.thumbnail).mean() < 3 < 20 < np.abs(first.thumbnail - other.thumbnail).mean()
 
 
-def test_a_flat_image_has_no_hash(tmp_path):
+def test_uniform_image_has_no_hash(tmp_path):
     Image.new("RGB", (90, 60), (10, 200, 30)).save(tmp_path / "a.png")
     assert scan(tmp_path / "a.png").hash is None
 
 
 def test_images_without_files():
     pixels = np.random.default_rng(1).integers(0, 255, (20, 30, 3), np.uint8)
-    some = [CheckedImage(i, "", None, None, load=load) for i, load in enumerate(
+    checked_images = [CheckedImage(i, "", None, None, load=load) for i, load in enumerate(
         [lambda: pixels, lambda: pixels.copy(), lambda: pixels[:, :, :2], lambda: pixels[0, 0], lambda: 1 / 0])]  # fmt: skip
-    scans = list(scan_images(some))
+    scans = list(scan_images(checked_images))
     assert scans[0].digest == scans[1].digest != scans[2].digest and scans[0].size == (20, 30)
     assert scans[3].fault == ("image_unreadable", "the image is an array of shape (3,)")
     assert scans[4].fault == ("image_unreadable", "ZeroDivisionError: division by zero")
 
 
-def test_a_folder_and_invalid_file_names(tmp_path):
+def test_folders_and_invalid_file_names_are_reported(tmp_path):
     assert scan(tmp_path).fault[0] == "image_unreadable"
     assert scan(tmp_path / ("x" * 5000)).fault[0] in ("image_missing", "image_unreadable")
     assert scan(tmp_path / "\udfff\ud800").fault[0] in ("image_missing", "image_unreadable")
 
 
-def test_a_pipe_is_not_an_image(tmp_path):
+def test_pipe_is_not_an_image(tmp_path):
     """Opening it would wait for another program to write into it."""
     os.mkfifo(tmp_path / "a.png")
     assert scan(tmp_path / "a.png").fault == ("image_unreadable", f"image file {tmp_path / 'a.png'} is not a file")
 
 
-def small_claim(path):
-    """Write a JPEG of 8 x 8 pixels that claims 13,000 x 13,000."""
+def declared_too_large(path):
+    """Write a JPEG with data for 8 x 8 pixels that declares 13,000 x 13,000."""
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path, "JPEG")
     content = bytearray(path.read_bytes())
     frame = content.index(b"\xff\xc0")
@@ -115,25 +115,25 @@ def small_claim(path):
     path.write_bytes(content)
 
 
-def cut(path):
+def truncate(path):
     write_photograph(path, 1)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def not_finite(path):
+def write_nan(path):
     pixels = np.full((HEIGHT, WIDTH), 90, np.float32)
     pixels[3, 4] = np.nan
     tifffile.imwrite(path, pixels)
 
 
 @pytest.mark.parametrize("name, damage, size, kind, message", [
-    ("a.jpg", cut, (HEIGHT, WIDTH), "image_truncated", "it is cut off"),
-    ("a.jpg", small_claim, (13_000, 13_000), "image_truncated", "it is cut off"),
-    ("a.tif", not_finite, (HEIGHT, WIDTH), "image_unreadable", "contains NaN or infinity in 1 of"),
+    ("a.jpg", truncate, (HEIGHT, WIDTH), "image_truncated", "it is cut off"),
+    ("a.jpg", declared_too_large, (13_000, 13_000), "image_truncated", "it is cut off"),
+    ("a.tif", write_nan, (HEIGHT, WIDTH), "image_unreadable", "contains NaN or infinity in 1 of"),
 ])  # fmt: skip
 @pytest.mark.parametrize("format", ["coco", "labelme"])
 def test_broken_images_are_found_in_every_format(tmp_path, name, damage, size, kind, message, format):
-    """labelme's reader loads images itself; its images were decoded, and what a decoder filled with grey was accepted."""
+    """The check scans the files of every format, also those that a reader opens itself such as labelme's."""
     write_photograph(tmp_path / "b.jpg", 2)
     damage(tmp_path / name)
     if format == "coco":

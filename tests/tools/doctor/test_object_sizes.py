@@ -13,7 +13,7 @@ def objects_of(*boxes, size=(512, 1024)):
     return [Objects(boxes=[boxes], sizes=[size], areas=[(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])])]
 
 
-def test_the_defaults_are_those_of_the_configuration():
+def test_defaults_equal_those_of_the_configuration():
     class Plain(Config):
         NAME = "plain"
 
@@ -21,9 +21,9 @@ def test_the_defaults_are_those_of_the_configuration():
     assert input_settings(Plain().with_overrides({"RPN_ANCHOR_SCALES": [8, 16, 32, 64, 128]})).RPN_ANCHOR_SCALES[0] == 8
 
 
-def test_shares_by_hand():
-    # the centres are multiples of the strides: 80 and 32 are matched exactly, 50 at 32^2 / 50^2 and 50^2 / 80^2, both 0.4;
-    # a strip of 4 x 64 shares 4 x 45.3 with the widest anchor of 32 (22.6 high): 181 of 1099
+def test_matched_fractions_by_hand():
+    # the centres are multiples of the strides: 80 and 32 have an IoU of 1, 50 has 32^2 / 50^2 and 50^2 / 80^2, both 0.4;
+    # a strip of 4 x 64 overlaps the widest anchor of scale 32 (22.6 high) in 4 x 45.3: an IoU of 181 / 1099
     objects = objects_of([0, 472, 80, 552], [96, 480, 128, 512], [231, 487, 281, 537], [254, 480, 258, 544])
     findings = Findings()
     sizes = measure(objects, InputSettings(RPN_ANCHOR_SCALES=(32, 80, 1000, 1001, 1002)), findings)
@@ -44,15 +44,15 @@ def test_better_scales_are_suggested():
     assert suggested["share_0.5"] > 0.95 and suggested["IMAGE_MAX_DIM"] == 2048  # at most twice the size of the images
 
 
-def test_scales_that_fit_are_left_alone():
+def test_fitting_scales_are_kept():
     sides = 2.0 ** np.arange(5, 10)
     boxes = [[512 - s / 2, 512 - s / 2, 512 + s / 2, 512 + s / 2] for s in sides] * 4
     suggested = suggest(objects_of(*boxes, size=(1024, 1024)), InputSettings(IMAGE_RESIZE_MODE="none"))
     assert suggested["RPN_ANCHOR_SCALES"] == [32, 64, 128, 256, 512] and suggested["share_0.7"] == 1
 
 
-def test_photographs_keep_their_size():
-    """800 x 600 photographs of fruit: 832 x 640 is the next multiple of 64; 56 pixels need 800 / 130 * 56 = 345, thus 384."""
+def test_size_of_photographs_is_kept():
+    """800 x 600 photographs: the next multiples of 64 are 832 x 640; sides of 56 pixels need 800 / 130 * 56 = 345, thus 384."""
     objects = objects_of(*[[0, 0, 130, 130]] * 20, size=(600, 800))
     sizes = measure(objects, InputSettings(), Findings())
     assert (sizes["suggested"]["IMAGE_MAX_DIM"], sizes["suggested"]["IMAGE_MIN_DIM"]) == (832, 640)
@@ -61,18 +61,18 @@ def test_photographs_keep_their_size():
 
 
 @pytest.mark.parametrize("size, side, smallest, suggested", [
-    ((3000, 4000), 400, 576, 1024),  # large photographs of large objects: 56 pixels need 560
-    ((3000, 4000), 150, 1536, 1536),  # of small ones: 56 pixels need 1493
+    ((3000, 4000), 400, 576, 1024),  # large photographs, large objects: 56 pixels need 560
+    ((3000, 4000), 150, 1536, 1536),  # large photographs, small objects: 56 pixels need 1493
     ((100, 100), 80, 128, 128),  # tiny images
-    ((100, 100), 20, 256, 256),  # tiny images of small objects: 56 pixels need 280, but 200 is twice their size
+    ((100, 100), 20, 256, 256),  # tiny images, small objects: 56 pixels need 280, but twice the image size is 200
 ])  # fmt: skip
-def test_the_image_size_follows_images_and_objects(size, side, smallest, suggested):
+def test_suggested_image_size_depends_on_images_and_objects(size, side, smallest, suggested):
     sizes = measure(objects_of(*[[0, 0, side, side]] * 20, size=size), InputSettings(), Findings())
     assert (sizes["smallest_side"], sizes["suggested"]["IMAGE_MAX_DIM"]) == (smallest, suggested)
     assert any("smallest size" in line for line in size_lines(sizes)) == (smallest < suggested)
 
 
-def test_an_image_size_that_fits_is_left_alone():
+def test_fitting_image_size_is_kept():
     # the images are 1000 wide, the next multiple of 64 is 1024, and 3 / 4 of it is 768
     objects = objects_of(*[[0, 0, 55, 55]] * 20, size=(750, 1000))
     sizes = [(row["IMAGE_MIN_DIM"], row["IMAGE_MAX_DIM"]) for row in (
@@ -80,5 +80,5 @@ def test_an_image_size_that_fits_is_left_alone():
     assert sizes == [(800, 1024), (768, 1024)]
 
 
-def test_without_objects():
+def test_measure_without_objects():
     assert measure([Objects()], InputSettings(), Findings()) == {"objects": 0}

@@ -1,4 +1,4 @@
-"""The repaired copy: what it changes, what it drops, and that the data set stays unchanged."""
+"""What the repaired copy changes and drops. The data set itself stays unchanged."""
 import hashlib
 import json
 
@@ -19,7 +19,7 @@ from tests.recorded_stages import RecordedStages
 from tests.tools.doctor.damaged import DAMAGES, HEIGHT, WIDTH, annotation, healthy, octagon, write_photograph
 
 
-def state(folder):
+def checksums(folder):
     return {path: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -31,12 +31,12 @@ def damaged(folder, *names):
     return train, val
 
 
-def test_the_repaired_copy_of_all_damages_passes_the_check_and_the_data_set_is_unchanged(tmp_path):
-    names = [name for name in DAMAGES if name not in ("a gap in the ids", "another category in val")]
+def test_repaired_copy_passes_the_check_and_the_data_set_is_unchanged(tmp_path):
+    names = [name for name in DAMAGES if name not in ("a gap in the ids", "a different category in val")]
     damaged(tmp_path / "set", *names)
-    before = state(tmp_path / "set")
+    before = checksums(tmp_path / "set")
     repairs = repair(check_dataset(tmp_path / "set"), tmp_path / "out")
-    assert state(tmp_path / "set") == before
+    assert checksums(tmp_path / "set") == before
     assert [path.name for path in repairs.files] == ["instances_train.json", "instances_val.json"]
     for path, name in zip(repairs.files, ("train", "val"), strict=True):
         report = check_dataset(path, images=tmp_path / "set" / name)
@@ -48,7 +48,7 @@ def test_the_repaired_copy_of_all_damages_passes_the_check_and_the_data_set_is_u
     assert json.loads(json.dumps(repairs.to_dict()))["counts"] == repairs.counts()
 
 
-def test_every_annotation_is_kept_or_reported_as_dropped_and_none_is_invented(tmp_path):
+def test_each_annotation_is_kept_or_reported_as_dropped(tmp_path):
     train, _ = damaged(tmp_path / "set", *(name for name in DAMAGES if name != "a gap in the ids"))
     repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     dropped = [place for what, place, _ in repairs.changes if what == "annotation dropped"]
@@ -62,11 +62,11 @@ def test_every_annotation_is_kept_or_reported_as_dropped_and_none_is_invented(tm
     assert all(a["id"] in ids | labels | renumbered for a in given if isinstance(a, dict))
 
 
-def test_the_advice_says_which_kinds_the_repaired_copy_changes():
+def test_advice_mentions_fix_for_the_kinds_that_are_repaired():
     assert [name for name, kind in KINDS.items() if "--fix" not in kind.advice] == [name for name in KINDS if name in LEFT]
 
 
-def test_a_healthy_set_is_copied_unchanged(tmp_path):
+def test_valid_set_is_copied_unchanged(tmp_path):
     train, _ = healthy(tmp_path / "set")
     train.images[0]["license"], train.annotations[0]["note"] = 3, {"by": "me"}
     train.save()
@@ -74,8 +74,8 @@ def test_a_healthy_set_is_copied_unchanged(tmp_path):
     assert repairs.changes == [] and json.loads((tmp_path / "a.json").read_text()) == train.content
 
 
-def mend_one(tmp_path, change):
-    """Change the first annotation of two images, and repair. Returns: the repaired annotation or None, and the counts."""
+def repair_first(tmp_path, change):
+    """Change the first annotation, and repair. Return the repaired annotation or None, and the counts of changes."""
     train, _ = healthy(tmp_path / "set", train=2, val=1)
     change(train.annotations[0])
     train.save()
@@ -86,19 +86,19 @@ def mend_one(tmp_path, change):
     return (kept[0] if kept else None), repairs.counts()
 
 
-def test_a_polygon_is_clipped_by_hand(tmp_path):
-    result, done = mend_one(tmp_path, lambda a: a.update(
+def test_polygon_is_clipped(tmp_path):
+    result, counts = repair_first(tmp_path, lambda a: a.update(
         segmentation=[[-10, 20, 30, 20, 30, 60, -10, 60]], bbox=[-10, 20, 40, 40], area=1600))  # fmt: skip
     assert {tuple(p) for p in np.reshape(result["segmentation"][0], (-1, 2))} == {(0, 20), (30, 20), (30, 60), (0, 60)}
     assert result["bbox"] == [0, 20, 30, 40] and result["area"] == 1200
-    assert done == {"polygon clipped to the image, or partly dropped": 1, "area and bbox computed": 1}
+    assert counts == {"polygon clipped to the image, or partly dropped": 1, "area and bbox computed": 1}
 
 
 def test_wrong_boxes_and_areas_are_computed(tmp_path):
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
-    result, done = mend_one(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
+    result, counts = repair_first(tmp_path, lambda a: a.update(segmentation=square, bbox=[1, 2, 3], area=9000))
     assert result["bbox"] == [10, 20, 40, 40] and result["area"] == 1600 and result["segmentation"] == square
-    assert done == {"area and bbox computed": 1, "value written as it is read": 1}
+    assert counts == {"area and bbox computed": 1, "value written as it is read": 1}
 
 
 def test_missing_fields_are_added(tmp_path):
@@ -109,9 +109,9 @@ def test_missing_fields_are_added(tmp_path):
         for name in ("bbox", "area", "iscrowd"):
             del a[name]
 
-    result, done = mend_one(tmp_path, change)
+    result, counts = repair_first(tmp_path, change)
     assert (result["bbox"], result["area"], result["iscrowd"]) == ([10, 20, 40, 40], 1600, 0)
-    assert done == {"area and bbox computed": 1, "iscrowd written as 0 or 1": 1}
+    assert counts == {"area and bbox computed": 1, "iscrowd written as 0 or 1": 1}
 
 
 @pytest.mark.parametrize("fields", [
@@ -119,19 +119,19 @@ def test_missing_fields_are_added(tmp_path):
     {"category_id": 9}, {"image_id": 9}, {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [7]}},
     {"segmentation": [[500, 20, 540, 20, 540, 60]]}, {"iscrowd": 2}, {"iscrowd": "yes"}, {"iscrowd": [1]},
 ])  # fmt: skip
-def test_an_annotation_without_mask_image_or_category_is_dropped(tmp_path, fields):
-    result, done = mend_one(tmp_path, lambda a: a.update(fields))
-    assert result is None and done == {"annotation dropped": 1}
+def test_annotation_without_mask_image_or_category_is_dropped(tmp_path, fields):
+    result, counts = repair_first(tmp_path, lambda a: a.update(fields))
+    assert result is None and counts == {"annotation dropped": 1}
 
 
 def test_valid_polygons_are_kept_when_malformed_ones_are_dropped(tmp_path):
     square = [10, 20, 50, 20, 50, 60, 10, 60]
-    result, _ = mend_one(tmp_path, lambda a: a.update(segmentation=[[1, 2], square], bbox=[10, 20, 40, 40], area=1600))
+    result, _ = repair_first(tmp_path, lambda a: a.update(segmentation=[[1, 2], square], bbox=[10, 20, 40, 40], area=1600))
     assert result["segmentation"] == [square]
 
 
 def test_annotations_that_share_an_id_are_renumbered(tmp_path):
-    train, _ = damaged(tmp_path / "set", "two annotations of one id")
+    train, _ = damaged(tmp_path / "set", "two annotations with one id")
     repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     ids = [a["id"] for a in json.loads((tmp_path / "a.json").read_text())["annotations"]]
     most = max(a["id"] for a in train.annotations)
@@ -139,8 +139,8 @@ def test_annotations_that_share_an_id_are_renumbered(tmp_path):
     assert repairs.counts() == {"annotation renumbered": 1}
 
 
-def test_a_malformed_size_is_taken_from_the_file(tmp_path):
-    damaged(tmp_path / "set", "a height in words")
+def test_malformed_size_is_replaced_by_that_of_the_file(tmp_path):
+    damaged(tmp_path / "set", "a height that is text")
     repairs = repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     image = json.loads((tmp_path / "a.json").read_text())["images"][0]
     assert (image["height"], image["width"]) == (HEIGHT, WIDTH)
@@ -148,7 +148,7 @@ def test_a_malformed_size_is_taken_from_the_file(tmp_path):
 
 
 def test_images_that_share_an_id_are_dropped_with_their_annotations(tmp_path):
-    train, _ = damaged(tmp_path / "set", "two images of one id")
+    train, _ = damaged(tmp_path / "set", "two images with one id")
     repair(check_dataset(tmp_path / "set", subset="train"), tmp_path / "a.json")
     result = json.loads((tmp_path / "a.json").read_text())
     assert [i["file_name"] for i in result["images"]] == ["003.jpg", "004.jpg"]
@@ -158,7 +158,7 @@ def test_images_that_share_an_id_are_dropped_with_their_annotations(tmp_path):
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("as_rle", [False, True])
 def test_annotations_of_the_rotated_image_are_rotated_to_the_stored_pixels(tmp_path, orientation, as_rle):
-    """The upright image has a bright triangle where its annotation is; the repaired annotation must cover the same pixels."""
+    """The rotated image has a bright triangle at its annotation. The repaired annotation must cover the same pixels."""
     upright = np.zeros((WIDTH, HEIGHT), np.uint8)
     rows, columns = np.mgrid[:WIDTH, :HEIGHT]
     inside = (rows >= 20) & (columns >= 10) & (rows - 20 + columns - 10 < 50)
@@ -189,7 +189,7 @@ def test_annotations_of_the_rotated_image_are_rotated_to_the_stored_pixels(tmp_p
                                [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=1.01)  # fmt: skip
 
 
-def test_another_format_becomes_coco(tmp_path):
+def test_other_format_is_repaired_as_coco(tmp_path):
     folder = tmp_path / "toys"
     folder.mkdir()
     for i in (1, 2):
@@ -208,7 +208,7 @@ def test_another_format_becomes_coco(tmp_path):
     assert check_dataset(tmp_path / "a.json", images=folder).counts == {}
 
 
-def test_file_names_are_relative_to_the_folder_that_contains_all_images(tmp_path):
+def test_file_names_are_relative_to_the_common_folder_of_all_images(tmp_path):
     """LVIS uses images from two of COCO's folders."""
     images, annotations = [], []
     for i, part in enumerate(("train2017", "val2017"), start=1):
@@ -226,8 +226,8 @@ def test_file_names_are_relative_to_the_folder_that_contains_all_images(tmp_path
     assert check_dataset(tmp_path / "a.json", images=repairs.folders[0]).counts == {}
 
 
-def test_an_image_whose_annotations_cannot_be_read_is_dropped(tmp_path):
-    """It must not become an image without objects, from which a network would learn that there are none."""
+def test_image_with_unreadable_annotations_is_dropped(tmp_path):
+    """Otherwise it would become an image without objects, and networks would be trained with it."""
     ids = np.ones((4, 6), int)
     write_split(tmp_path / "set", [(f"{i}.jpg", ids, [segment(1, 1, 24 - i)]) for i in (0, 1)])
     report = check_dataset(tmp_path / "set")
@@ -252,20 +252,20 @@ def test_masks_in_memory_become_rle(tmp_path):
         (1, 0, 500, [5, 5, 25, 20]), (2, 1, 924, [8, 8, 42, 22])]  # fmt: skip
 
 
-def test_the_data_set_is_never_overwritten(tmp_path):
+def test_data_set_is_never_overwritten(tmp_path):
     healthy(tmp_path / "set")
     annotations = tmp_path / "set" / "annotations"
-    before = state(tmp_path / "set")
+    before = checksums(tmp_path / "set")
     one, both = check_dataset(tmp_path / "set", subset="val"), check_dataset(tmp_path / "set")
     (tmp_path / "link.json").symlink_to(annotations / "instances_val.json")
     for report, output in ((one, annotations / "instances_val.json"), (one, tmp_path / "link.json"), (both, tmp_path / "set"),
                            (both, tmp_path / "a.json")):  # fmt: skip
         with pytest.raises(DataError, match="would overwrite|is one file, but 2 subsets"):
             repair(report, output)
-    assert state(tmp_path / "set") == before
+    assert checksums(tmp_path / "set") == before
 
 
-def test_repairing_and_writing_are_stages(tmp_path):
+def test_repairing_and_writing_are_reported_as_stages(tmp_path):
     healthy(tmp_path / "set", 3, 2)
     stages = RecordedStages()
     repair(check_dataset(tmp_path / "set"), tmp_path / "out", stages)
@@ -274,7 +274,7 @@ def test_repairing_and_writing_are_stages(tmp_path):
 
 
 @pytest.mark.parametrize("write_id", [str, float])
-def test_ids_written_in_two_ways_are_unified_and_no_annotation_is_lost(tmp_path, write_id):
+def test_ids_of_different_types_are_unified_and_no_annotation_is_lost(tmp_path, write_id):
     train, _ = damaged(tmp_path / "set", "a gap in the ids")
     expected = [(a["id"], a["image_id"], a["segmentation"]) for a in train.annotations]
     for entry in train.annotations:
@@ -324,27 +324,27 @@ def repaired(folder):
 def test_values_with_one_reading_are_read_reported_and_written(tmp_path, fields):
     """All paths read the square, its area and its box; the repaired copy has them in COCO's form, and nothing is lost."""
     one_image(tmp_path, **fields)
-    content, report, done = repaired(tmp_path)
+    content, report, counts = repaired(tmp_path)
     square, good = content["annotations"]
     assert square["segmentation"] == [SQUARE] and square["bbox"] == [10, 10, 30, 30] and square["area"] == 900
     assert type(square["iscrowd"]) is int and square["iscrowd"] == 0 and good["area"] == 1050
-    assert report.counts["value_mended"] == {"warning": 1} and done["value written as it is read"] == 1
-    assert "annotation dropped" not in done
+    assert report.counts["value_mended"] == {"warning": 1} and counts["value written as it is read"] == 1
+    assert "annotation dropped" not in counts
 
 
 def test_a_crowd_in_text_stays_a_crowd(tmp_path):
     """It became an object: the repair invented a 0."""
     one_image(tmp_path, iscrowd="1")
-    content, _, done = repaired(tmp_path)
-    assert [a["iscrowd"] for a in content["annotations"]] == [1, 0] and done == {"value written as it is read": 1}
+    content, _, counts = repaired(tmp_path)
+    assert [a["iscrowd"] for a in content["annotations"]] == [1, 0] and counts == {"value written as it is read": 1}
 
 
 def test_names_that_are_numbers_are_written_as_text(tmp_path):
     """They became "category 1" and "category 2", and the file refused to open."""
     one_image(tmp_path, [{"id": 1, "name": 0, "supercategory": 5}, {"id": 2, "name": 3.5}])
-    content, _, done = repaired(tmp_path)
+    content, _, counts = repaired(tmp_path)
     assert content["categories"] == [{"id": 1, "name": "0", "supercategory": 5}, {"id": 2, "name": "3.5"}]
-    assert done == {"value written as it is read": 2}
+    assert counts == {"value written as it is read": 2}
 
 
 @pytest.mark.parametrize("name", [None, "", True, ["cat"]])
@@ -362,12 +362,12 @@ def test_no_name_is_invented(tmp_path, name):
 def test_categories_of_one_name_are_one_class_everywhere(tmp_path):
     pets = {"id": 1, "name": "pets", "supercategory": "none"}
     one_image(tmp_path, [pets, {"id": 3, "name": "cat"}, {"id": 2, "name": "pets"}])
-    content, report, done = repaired(tmp_path)
+    content, report, counts = repaired(tmp_path)
     assert open_dataset(tmp_path / "a.json").class_names == ["BG", "pets", "cat"]
     assert [row["objects"] for row in report.statistics["classes"] if row["name"] == "pets"] == [2]
     assert content["categories"] == [pets, {"id": 3, "name": "cat"}]
     assert [a["category_id"] for a in content["annotations"]] == [1, 1]
-    assert done == {"category merged into the one of its name": 1}
+    assert counts == {"category merged into the one of its name": 1}
 
 
 def test_a_repair_that_would_keep_nothing_writes_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""The report as text, as JSON and as a page; names of files and classes may contain anything."""
+"""The report as text, JSON and HTML. Names of files and classes may contain anything."""
 import base64
 import io
 import json
@@ -17,11 +17,11 @@ from mrcnn.tools.doctor.object_sizes import size_lines
 from mrcnn.tools.doctor.report import Report
 from tests.tools.doctor.damaged import healthy, octagon, write_photograph
 
-EVIL = '<img src=x onerror="alert(1)">&\x1b[31m\u202e\ud800.jpg'
+MALICIOUS_NAME = '<img src=x onerror="alert(1)">&\x1b[31m\u202e\ud800.jpg'
 
 
 class Page(HTMLParser):
-    """Collects the tags, attributes and text of a page."""
+    """The tags, attributes and text of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -42,12 +42,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def evil(tmp_path):
-    """The report of a data set whose names contain HTML, escape codes and lone surrogates."""
+def malicious(tmp_path):
+    """The report of a data set with names that contain HTML, escape codes and lone surrogates."""
     train, val = healthy(tmp_path / "set")
     for part in (train, val):
         part.content["categories"][0]["name"] = "<script>alert(2)</script>\x07"
-    train.images[0]["file_name"] = EVIL
+    train.images[0]["file_name"] = MALICIOUS_NAME
     name = '<b onclick="x">.jpg'
     write_photograph(tmp_path / "set" / "train" / name, 50)
     train.images[1]["file_name"] = name
@@ -59,8 +59,8 @@ def evil(tmp_path):
     return check_dataset(tmp_path / "set")
 
 
-def test_the_page_runs_and_loads_nothing_from_the_data(evil, tmp_path):
-    evil.save_html(tmp_path / "page.html")
+def test_page_runs_and_loads_nothing_from_the_data(malicious, tmp_path):
+    malicious.save_html(tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not page.open, "tags that are not closed"
     assert not {"script", "b", "i", "iframe", "link"} & set(page.tags)
@@ -77,15 +77,15 @@ def test_the_page_runs_and_loads_nothing_from_the_data(evil, tmp_path):
     assert "@media (max-width: 640px)" in text and "table.kinds td:nth-child(4)" in text
 
 
-def test_terminal_output_has_no_control_characters(evil, tmp_path):
-    for text in (evil.table(), evil.summary(), json.dumps(evil.to_dict(), ensure_ascii=False)):
+def test_terminal_output_has_no_control_characters(malicious, tmp_path):
+    for text in (malicious.table(), malicious.summary(), json.dumps(malicious.to_dict(), ensure_ascii=False)):
         text.encode("utf-8")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
-    assert "[31m" in evil.table(200)
+    assert "[31m" in malicious.table(200)
     assert printable("a\x1b\n\ud800é") == "a\\x1b\\n\\ud800é"
 
 
-def test_a_picture_shows_the_annotation(tmp_path):
+def test_picture_shows_the_annotation(tmp_path):
     image = np.zeros((100, 200, 3), np.uint8)
     image[:, :, 2] = 200
     (jpeg,) = draw_picture(Picture((lambda: image,), [octagon(100, 50, 20)], [80, 30, 40, 40]))
@@ -102,19 +102,19 @@ def test_a_picture_shows_the_annotation(tmp_path):
     {"size": [1, 1], "counts": [1]}, {"counts": 3}, [octagon(0, 0, 5)], [octagon(30, 20, 500)],
 ])  # fmt: skip
 @pytest.mark.parametrize("box", [None, [1, 2, 3, 4], [float("nan")] * 4, [1e300, 1, 1e300, 1], [5, 5, 0, -3], "box"])
-def test_anything_can_be_drawn(segmentation, box):
+def test_any_annotation_can_be_drawn(segmentation, box):
     (jpeg,) = draw_picture(Picture((lambda: np.zeros((40, 60), np.uint8),), segmentation, box))
     assert max(Image.open(io.BytesIO(jpeg)).size) == 300
 
 
-def test_a_picture_that_cannot_be_drawn_is_noted(tmp_path):
+def test_picture_that_cannot_be_drawn_is_reported(tmp_path):
     findings = Findings()
     findings.add("mask_empty", Place("a", "b.jpg", 3), "gone", picture=Picture((lambda: 1 / 0,)))
     Report("x", findings, {"parts": [], "classes": [], "sizes": {"objects": 0}}, []).save_html(tmp_path / "a.html")
     assert "no picture: ZeroDivisionError" in (tmp_path / "a.html").read_text()
 
 
-def test_the_worst_are_shown_and_the_rest_counted(tmp_path, monkeypatch):
+def test_worst_findings_are_shown_and_the_others_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(html, "PICTURES", 2)
     monkeypatch.setattr(html, "ROWS", 3)
     findings = Findings()
@@ -155,5 +155,5 @@ def test_empty_size_ranges_are_omitted():
     assert size_lines(sizes)[1] == "side in the network's input, in pixels: 8 to 16: 2, 32 to 64: 1"
 
 
-def test_every_kind_has_advice():
+def test_each_kind_has_a_title_advice_and_severity():
     assert all(kind.title and kind.advice and kind.severity in ("error", "warning", "info") for kind in KINDS.values())

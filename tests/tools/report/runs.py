@@ -1,4 +1,4 @@
-"""A run folder, and a model that detects some of the objects, made without training."""
+"""A run folder created without training, and a fake model that detects some of the objects."""
 import types
 
 from mrcnn.base.atomic_write import save_json
@@ -16,7 +16,7 @@ ENTRY = {"began": "2026-01-01T12:00:00+00:00", "first_epoch": 1, "last_epoch": 3
 
 
 def epochs(count, **columns):
-    """Rows of a history with falling losses; columns: lists of values that replace or add a column."""
+    """Return rows of a history with falling losses; `columns` are lists of values that replace or add a column."""
     rows = []
     for ix in range(count):
         row = {"epoch": ix + 1, "loss": 3.0 / (ix + 1), "val_loss": 4.0 - ix, "mrcnn_mask_loss": 0.5, "seconds": 10.0,
@@ -40,27 +40,27 @@ def make_run(folder, history=None, **config):
 
 
 def shapes(count=4, size=64):
-    """A prepared data set of shapes."""
+    """Return a prepared data set of shapes."""
     return open_dataset(format="shapes", subset="val", count=count, image_size=size)
 
 
 def correct(dataset, image_id):
-    """The detections of a perfect detector: list of (class id, score, bool [H, W])."""
+    """Return the detections of a perfect detector: a list of (class id, score, bool [H, W])."""
     return [(row["class_id"], 0.9, decode_rle(row["segmentation"])) for row in dataset.ground_truth(image_id)]
 
 
 class FakeModel:
-    """Stands for MaskRCNN. answers: function (dataset, image id) that returns what `correct` does, called once an image."""
+    """Replaces MaskRCNN; `answers` is a function like `correct`, called once per image."""
 
     def __init__(self, answers, dataset):
         self.config = types.SimpleNamespace(DETECTION_MIN_CONFIDENCE=0.0)
-        self.answers, self.dataset, self.asked = answers, dataset, 0
+        self.answers, self.dataset, self.detected = answers, dataset, 0
 
     def detect(self, images):
         results = []
         for _ in images:
-            rows = self.answers(self.dataset, self.asked)
-            self.asked += 1
+            rows = self.answers(self.dataset, self.detected)
+            self.detected += 1
             masks = [mask for _, _, mask in rows]
             boxes = [_box(mask) for mask in masks]
             results.append({"rois": boxes, "class_ids": [c for c, _, _ in rows], "scores": [s for _, s, _ in rows],

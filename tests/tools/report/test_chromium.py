@@ -29,7 +29,7 @@ def browser():
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_in_chromium(browser, page, width, tmp_path):
+def test_page_loads_and_fits_in_chromium(browser, page, width, tmp_path):
     browser.open(page, width)
     pictures = browser.pictures()
     assert len(pictures) == 12 and all(loaded and shown > 100 for loaded, shown in pictures)

@@ -55,7 +55,7 @@ def measured():
     return _measured(lambda data, ix: correct(data, ix)[1:])
 
 
-def test_a_whole_page(tmp_path, measured):
+def test_page_with_all_sections(tmp_path, measured):
     calls = []
     folder = make_run(tmp_path, epochs(3, val_mask_AP=[0.1, 0.2, 0.3]))
     page = _page(folder, measured, progress=lambda *call: calls.append(call))
@@ -74,7 +74,7 @@ def test_a_whole_page(tmp_path, measured):
     assert page.tags.count("img") == 4 + 2 * 4  # losses, AP, curves, matrix; two of each of the worst
 
 
-def test_nothing_is_loaded_or_run(tmp_path, measured):
+def test_page_loads_and_runs_nothing(tmp_path, measured):
     page = _page(make_run(tmp_path), measured)
     assert not {"script", "link", "iframe"} & set(page.tags)
     sources = [value for name, value in page.attributes if name == "src"]
@@ -102,7 +102,7 @@ def test_a_folder_with_only_checkpoints(tmp_path):
     assert page.sections == [] and "no history.csv with an epoch" in page.text and "3, of epochs 1 to 3" in page.text
 
 
-@pytest.mark.parametrize("history, said", [
+@pytest.mark.parametrize("history, message", [
     (epochs(1), "The run has a single epoch"),
     ([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}], "The run had no validation."),
     (epochs(3, loss=[1.0, float("nan"), float("inf")]), "loss is not finite in 2 of 3 epochs, first in epoch 2"),
@@ -110,9 +110,9 @@ def test_a_folder_with_only_checkpoints(tmp_path):
     ([{"epoch": 1, "accuracy": 2.0}], "all values of each epoch"),
     ([{"epoch": 3, "loss": 2.0}], "3, the last with loss 2.0000"),
 ])  # fmt: skip
-def test_unusual_histories_are_explained(tmp_path, history, said):
+def test_unusual_histories_are_explained(tmp_path, history, message):
     page = _page(make_run(tmp_path, history))
-    assert said in page.text and "losses" in page.sections
+    assert message in page.text and "losses" in page.sections
 
 
 def test_later_trainings_show_what_changed(tmp_path):
@@ -124,7 +124,7 @@ def test_later_trainings_show_what_changed(tmp_path):
     assert page.text.count("a processor, 2 cores") == 1
 
 
-def test_nothing_found(tmp_path):
+def test_page_without_detections(tmp_path):
     page = _page(make_run(tmp_path), _measured(lambda data, ix: []))
     assert "The network detected nothing, not even" in page.text and page.sections == SECTIONS
 

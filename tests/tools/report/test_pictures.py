@@ -1,4 +1,4 @@
-"""Objects and detections of an image, in the colours of its mistakes."""
+"""Objects and detections of an image, coloured by kind of mistake."""
 import io
 
 import numpy as np

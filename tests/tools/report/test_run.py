@@ -10,7 +10,7 @@ from tests.shared_data import REPOSITORY
 from tests.tools.report.runs import epochs, make_run
 
 
-def test_a_complete_run(tmp_path):
+def test_complete_run_is_read(tmp_path):
     run = read_run(make_run(tmp_path))
     assert run.name == "shapes20260101T1200" and run.missing == []
     assert run.config.NUM_CLASSES == 4 and run.class_names[1] == "square" and len(run.history) == 3
@@ -26,7 +26,7 @@ def test_missing_files_are_reported_and_the_rest_is_read(tmp_path):
     assert run.config is None and run.class_names is None and run.history == [] and run.entries == []
 
 
-def test_a_folder_that_is_not_a_run_folder(tmp_path):
+def test_folder_that_is_not_a_run_folder_is_an_error(tmp_path):
     make_run(tmp_path)
     with pytest.raises(FileNotFoundError, match="is not a run folder.*Did you mean .*shapes20260101T1200"):
         read_run(tmp_path)
@@ -42,12 +42,12 @@ def test_a_folder_that_is_not_a_run_folder(tmp_path):
     ([], None),
     (epochs(3), (3, "val_loss", 2.0)),
     (epochs(3, val_loss=[1.0, float("nan"), 2.0]), (1, "val_loss", 1.0)),
-    # AP takes precedence over the loss, and of equal values the first was measured
+    # AP takes precedence over the loss, and the first of equal values is used
     (epochs(4, val_mask_AP=[0.1, 0.3, 0.3, 0.2]), (2, "val_mask_AP", 0.3)),
     (epochs(2, val_mask_AP=[float("nan")] * 2), (2, "val_loss", 3.0)),
     ([{"epoch": 1, "loss": 2.0}], None),
 ])  # fmt: skip
-def test_the_best_epoch(history, best):
+def test_best_epoch(history, best):
     assert best_epoch(history) == best
 
 
@@ -62,7 +62,7 @@ def test_checkpoints_by_keyword_and_by_path(tmp_path):
     assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
 
 
-def test_the_best_epoch_is_one_that_was_measured(tmp_path):
+def test_best_epoch_is_one_that_was_evaluated(tmp_path):
     """With VALIDATION_AP_EVERY the values of one epoch are repeated in the following epochs."""
     history = epochs(3, val_mask_AP=[0.5, 0.5, 0.3])
     assert best_epoch(history, {2, 3}) == (3, "val_mask_AP", 0.3) and best_epoch(history, {2}) == (2, "val_loss", 3.0)
@@ -71,7 +71,7 @@ def test_the_best_epoch_is_one_that_was_measured(tmp_path):
     assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
 
 
-def test_a_checkpoint_that_cannot_be_chosen(tmp_path):
+def test_unavailable_checkpoint_is_an_error(tmp_path):
     folder = make_run(tmp_path, [{"epoch": 1, "loss": 2.0}])
     with pytest.raises(ValueError, match="neither val_mask_AP nor val_loss .* choose --weights last"):
         choose_checkpoint(read_run(folder), "best")
@@ -83,7 +83,7 @@ def test_a_checkpoint_that_cannot_be_chosen(tmp_path):
         choose_checkpoint(read_run(folder), "last")
 
 
-def test_a_page_without_figures_needs_no_keras(tmp_path):
+def test_page_without_metrics_does_not_import_keras(tmp_path):
     script = ("import sys; from mrcnn.cli.main import main; code = main(['report', sys.argv[1]]);"
               "print(code, sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", script, make_run(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Images are found by the names that users give them, and drawn with their annotations."""
+"""Images are selected by id, file name or class, and drawn with their annotations."""
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -58,7 +58,7 @@ def test_images_are_found_by_class(dataset):
         images_with(dataset, ["gren"])
 
 
-def test_parts_are_searched_together(dataset):
+def test_subsets_are_searched_together(dataset):
     parts = [dataset, scenes([(3, 0, 0, 9, 9)], [RED], [RED], [GREEN])]
     assert choose_images(parts) == [[0, 1, 2], [0, 1, 2, 3]]
     assert choose_images(parts, names=["3", "0"]) == [[0], [3, 0]]
@@ -71,7 +71,7 @@ def test_parts_are_searched_together(dataset):
 
 
 # --- pictures
-def test_annotations_have_the_form_of_detections(dataset):
+def test_annotations_have_the_format_of_detections(dataset):
     found = annotations_of(dataset, 1)
     assert found["rois"].tolist() == [[20, 0, 40, 30], [30, 40, 40, 60]] and found["class_ids"].tolist() == [2, -1]
     assert annotations_of(dataset, 2)["rois"].shape == (0, 4)
@@ -101,7 +101,7 @@ def _pixels(figure):
     return np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
 
 
-def test_a_figure_shows_each_image_sharp_and_titled(dataset):
+def test_figure_shows_each_image_unscaled_with_a_title(dataset):
     figure, axes = view_figure(dataset, [0, 1, 2], columns=2, side=150)
     assert len(axes) == 3
     words = [text.get_text() for text in figure.texts]

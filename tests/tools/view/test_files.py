@@ -26,7 +26,7 @@ class Broken(Scenes):
         return super().load_image(image_id)
 
 
-def test_each_image_gets_a_picture_and_all_share_a_sheet(tmp_path):
+def test_each_image_has_a_picture_and_all_are_on_a_sheet(tmp_path):
     dataset = scenes([RED], [GREEN])
     paths, skipped = write_pictures(dataset, [0, 1], tmp_path / "out", dataset_statistics(dataset))
     assert [path.name for path in paths] == ["counts.csv", "statistics.png", "0.jpg", "1.jpg", "sheet.png"] and not skipped
@@ -62,7 +62,7 @@ def test_more_images_give_more_sheets(tmp_path, monkeypatch):
     assert [path.name for path in paths[3:]] == ["sheet.png", "sheet_2.png"]
 
 
-def test_pictures_and_sheets_are_stages_complete_when_they_are_written(tmp_path, monkeypatch):
+def test_stages_end_after_pictures_and_sheets_are_written(tmp_path, monkeypatch):
     stages = RecordedStages()
     monkeypatch.setattr(files, "SHEET", 2)
     monkeypatch.setattr(files, "draw_annotations", stages.during("drawing pictures", files.draw_annotations))
@@ -96,7 +96,7 @@ def _page(tmp_path, *datasets, progress=None):
     return (tmp_path / "page.html").read_text(encoding="utf-8"), skipped
 
 
-def test_a_page_has_pictures_and_counts_of_each_part(tmp_path):
+def test_page_has_pictures_and_counts_of_each_subset(tmp_path):
     text, skipped = _page(tmp_path, scenes([RED], [GREEN]), scenes([]))
     assert "<h1>toys &amp; more</h1>" in text and text.index("<h2>train</h2>") < text.index("<h2>val</h2>")
     assert "2 images, 0 without objects; 2 instances" in text and "no objects" in text and not skipped
@@ -107,7 +107,7 @@ def test_a_page_has_pictures_and_counts_of_each_part(tmp_path):
     assert "://" not in text and "<script" not in text
 
 
-def test_the_pictures_of_all_parts_are_one_stage(tmp_path, monkeypatch):
+def test_pictures_of_all_subsets_are_one_stage(tmp_path, monkeypatch):
     stages = RecordedStages()
     monkeypatch.setattr(files, "_page_figure", stages.during("drawing pictures", files._page_figure))
     _page(tmp_path, scenes([RED], [GREEN]), scenes([]), progress=stages)

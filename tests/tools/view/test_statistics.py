@@ -1,4 +1,4 @@
-"""The counts of a data set, by hand."""
+"""The counts of a data set, computed by hand."""
 import numpy as np
 
 from mrcnn.base.errors import DataError
@@ -16,11 +16,11 @@ def test_instances_images_and_crowds_are_counted():
         ("red", 2, 2, 1), ("green", 1, 1, 0), ("blue", 1, 1, 0)]  # fmt: skip
     assert statistics.per_image.tolist() == [3, 0, 1]
     assert statistics.image_sizes.tolist() == [[40, 60]] * 3
-    # 100, 1600, 50 and 24 pixels: one of 32 ** 2 or more, and the crowd's 100 do not count
+    # 100, 1600, 50 and 24 pixels: one of them 32 ** 2 or more; the 100 of the crowd do not count
     assert statistics.areas == {"small": 3, "medium": 1, "large": 0}
 
 
-def test_some_images_are_counted_with_progress():
+def test_given_images_are_counted_with_progress():
     calls = []
     statistics = dataset_statistics(scenes(*IMAGES), [2], progress=lambda *step: calls.append(step))
     assert (statistics.images, statistics.instances, statistics.crowds) == (1, 1, 1) and calls == [(1, 1)]
@@ -36,7 +36,7 @@ def test_the_table_lists_present_and_absent_classes():
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_classes_beyond_the_limit_are_added_up():
+def test_classes_beyond_the_limit_are_summed():
     rows = [line.split() for line in dataset_statistics(scenes(*IMAGES)).table(classes=1).splitlines()]
     assert ["2", "more", "classes", "2", "50.0%", "0"] in rows and not [row for row in rows if "green" in row]
 

@@ -1,4 +1,4 @@
-"""Data sets written as COCO JSON, and read back by our reader and by pycocotools."""
+"""Data sets written as COCO JSON, and read back with our reader and with pycocotools."""
 import json
 
 import cv2
@@ -28,8 +28,8 @@ class Drawn(AnnotatedDataset):
     source = "drawn"
 
 
-def drawn(folder, names=("a.png", "sub/b.png"), turned=False):
-    """Images with a dog as a polygon and a cat as an RLE."""
+def drawn(folder, names=("a.png", "sub/b.png"), rotated=False):
+    """Return a data set of images that each have a dog as a polygon and a cat as an RLE."""
     dataset = Drawn()
     dataset.add_class("drawn", 30, "dog")
     dataset.add_class("drawn", 8, "cat")
@@ -39,19 +39,19 @@ def drawn(folder, names=("a.png", "sub/b.png"), turned=False):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = np.full((*SIZE, 3), 50 + i, np.uint8)
         exif = Image.Exif()
-        if turned:
+        if rotated:
             exif[0x0112] = 6
             pixels = np.rot90(pixels)
         Image.fromarray(pixels).save(folder / name, exif=exif)
         annotations = [{"category_id": 30, "segmentation": [SQUARE], "iscrowd": i},
                        {"category_id": 8, "segmentation": encode_mask(mask)}]  # fmt: skip
-        info = {"exif_applied": True} if turned else {}
+        info = {"exif_applied": True} if rotated else {}
         dataset.add_annotated_image(name, folder / name, SIZE, annotations, folder, **info)
     dataset.prepare()
     return dataset
 
 
-def test_ids_names_areas_and_segmentations(tmp_path):
+def test_content_of_the_json_file(tmp_path):
     summary = write_coco(drawn(tmp_path), tmp_path / "out" / "all.json")
     content = json.loads((tmp_path / "out" / "all.json").read_text())
     assert content["images"] == [{"id": 1, "file_name": "a.png", "height": 40, "width": 60},
@@ -70,7 +70,7 @@ def test_ids_names_areas_and_segmentations(tmp_path):
     assert len(loaded.anns) == 1
 
 
-def test_a_subset_of_the_images_and_progress(tmp_path):
+def test_some_images_are_written_with_progress(tmp_path):
     calls = []
     summary = write_coco(drawn(tmp_path, ("a.png", "b.png", "c.png")), tmp_path / "x.json", image_ids=[2, 0],
                          progress=lambda done, total: calls.append((done, total)))  # fmt: skip
@@ -78,7 +78,7 @@ def test_a_subset_of_the_images_and_progress(tmp_path):
     assert calls == [(1, 2), (2, 2)] and summary.images == 2
 
 
-def test_copies_keep_their_folders_and_are_written_once(tmp_path):
+def test_copies_keep_their_folders_and_are_not_written_again(tmp_path):
     dataset = drawn(tmp_path / "in")
     for _ in range(2):
         write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")
@@ -107,7 +107,7 @@ def test_images_in_memory_are_written_as_files(tmp_path):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_names_relative_to_a_given_folder(tmp_path):
+def test_file_names_are_relative_to_the_given_folder(tmp_path):
     dataset = drawn(tmp_path / "in")
     write_coco(dataset, tmp_path / "x.json", images=tmp_path)
     content = json.loads((tmp_path / "x.json").read_text())
@@ -118,7 +118,7 @@ def test_names_relative_to_a_given_folder(tmp_path):
 
 
 def test_rotated_images_are_copied_upright_or_marked(tmp_path):
-    dataset = drawn(tmp_path / "in", ("a.jpg", "b.png"), turned=True)
+    dataset = drawn(tmp_path / "in", ("a.jpg", "b.png"), rotated=True)
     summary = write_coco(dataset, tmp_path / "in" / "x.json")
     assert len(summary.notes) == 2 and "EXIF" in summary.notes[0][1]
     write_coco(dataset, tmp_path / "y.json", copy_images=tmp_path / "out")
@@ -130,7 +130,7 @@ def test_rotated_images_are_copied_upright_or_marked(tmp_path):
     assert "exif_applied" not in (tmp_path / "y.json").read_text()
 
 
-def test_a_missing_image_is_skipped_when_copying(tmp_path):
+def test_missing_image_is_skipped_when_copying(tmp_path):
     dataset = drawn(tmp_path / "in")
     (tmp_path / "in" / "a.png").unlink()
     summary = write_coco(dataset, tmp_path / "x.json", copy_images=tmp_path / "out")
@@ -140,7 +140,7 @@ def test_a_missing_image_is_skipped_when_copying(tmp_path):
     assert ids == [1, 2]
 
 
-def test_a_link_out_of_the_folder_is_not_copied(tmp_path):
+def test_link_out_of_the_folder_is_not_copied(tmp_path):
     dataset = drawn(tmp_path / "in")
     (tmp_path / "in" / "a.png").rename(tmp_path / "secret.png")
     (tmp_path / "in" / "a.png").symlink_to(tmp_path / "secret.png")
@@ -148,7 +148,7 @@ def test_a_link_out_of_the_folder_is_not_copied(tmp_path):
     assert "is a link" in summary.skipped[0][1] and not (tmp_path / "out" / "a.png").exists()
 
 
-def test_an_error_keeps_the_existing_file(tmp_path):
+def test_interruption_keeps_the_existing_file(tmp_path):
     (tmp_path / "x.json").write_text("earlier")
 
     def stop(done, total):
@@ -165,7 +165,7 @@ RECTANGLES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 30), st.intege
 
 
 @given(st.lists(RECTANGLES, min_size=1, max_size=3))
-def test_any_masks_survive_the_round_trip(tmp_path_factory, images):
+def test_random_masks_are_read_back(tmp_path_factory, images):
     folder = tmp_path_factory.mktemp("coco")
     dataset = scenes(*([(-c if crowd else c, y, x, y + h, x + w) for c, y, x, h, w, crowd in image] for image in images))
     write_coco(dataset, folder / "x.json", copy_images=folder)
@@ -189,7 +189,7 @@ def test_photographs_keep_their_crowds_and_areas(tmp_path):
             assert ours == theirs
 
 
-def test_a_polygon_far_outside_is_written_only_if_it_can_be_read(tmp_path):
+def test_polygon_far_outside_is_written_only_if_it_can_be_read(tmp_path):
     dataset = drawn(tmp_path, ["a.png"])
     far = FAR * max(SIZE)
     dataset.image_info[0]["annotations"] = [
@@ -200,7 +200,7 @@ def test_a_polygon_far_outside_is_written_only_if_it_can_be_read(tmp_path):
     assert again.skipped == [] and again.num_instances(0) == 1
 
 
-def test_missing_images_are_noted(tmp_path):
+def test_missing_images_are_reported(tmp_path):
     dataset = drawn(tmp_path)
     (tmp_path / "sub/b.png").unlink()
     summary = write_coco(dataset, tmp_path / "all.json")

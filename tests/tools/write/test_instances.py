@@ -1,4 +1,4 @@
-"""Areas and boxes by hand."""
+"""Areas and boxes, computed by hand."""
 import numpy as np
 import pytest
 
@@ -18,14 +18,14 @@ SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
     ([[10, 5, 10, 25, 30, 25, 30, 5]], 400, [10, 5, 20, 20]),  # the opposite orientation
     ([SQUARE, [40, 5, 50, 5, 50, 15, 40, 15]], 500, [10, 5, 40, 20]),
     ([SQUARE, [20, 5, 40, 5, 40, 25, 20, 25]], 600, [10, 5, 30, 20]),  # half of one overlaps half of the other
-    ([[-10, 5, 10, 5, 10, 25, -10, 25]], 200, [0, 5, 10, 20]),  # half of it outside
+    ([[-10, 5, 10, 5, 10, 25, -10, 25]], 200, [0, 5, 10, 20]),  # half of it is outside
     ([[50, 30, 1e9, 30, 1e9, 1e9, 50, 1e9]], 100, [50, 30, 10, 10]),
-    ([[10, 5, 30, 25, 30, 5, 10, 25]], 200, [10, 5, 20, 20]),  # an hourglass, whose halves cancel out in the formula
+    ([[10, 5, 30, 25, 30, 5, 10, 25]], 200, [10, 5, 20, 20]),  # an hourglass; its halves cancel out in the shoelace formula
 ])  # fmt: skip
 def test_areas_and_boxes_of_polygons(polygons, area, bbox):
-    found = measure(polygons, SIZE)
-    assert found[0] == pytest.approx(area, abs=15 if polygons[0][3] == 25 and len(polygons) == 1 else 1e-9)
-    assert found[1] == bbox
+    measured = measure(polygons, SIZE)
+    assert measured[0] == pytest.approx(area, abs=15 if polygons[0][3] == 25 and len(polygons) == 1 else 1e-9)
+    assert measured[1] == bbox
 
 
 def test_area_and_box_of_a_mask():
@@ -47,15 +47,15 @@ def drawn(*annotations):
     return dataset
 
 
-def test_an_annotation_keeps_its_area_and_box():
+def test_valid_area_and_box_of_an_annotation_are_kept():
     dataset = drawn({"segmentation": [SQUARE], "area": 387.5, "bbox": [10.5, 5, 19, 20]},
                     {"segmentation": [SQUARE], "area": float("nan"), "bbox": [1, 2, 3]},
                     {"segmentation": [SQUARE], "iscrowd": 1})  # fmt: skip
     skipped = []
-    found = instances_to_write(dataset, 0, skipped)
-    assert [(i.area, i.bbox) for i in found] == [(387.5, [10.5, 5, 19, 20])] + 2 * [(400.0, [10, 5, 20, 20])]
-    assert [i.class_id for i in found] == [1, 1, 1] and [i.iscrowd for i in found] == [0, 0, 1] and skipped == []
-    assert found[0].segmentation == [SQUARE]
+    measured = instances_to_write(dataset, 0, skipped)
+    assert [(i.area, i.bbox) for i in measured] == [(387.5, [10.5, 5, 19, 20])] + 2 * [(400.0, [10, 5, 20, 20])]
+    assert [i.class_id for i in measured] == [1, 1, 1] and [i.iscrowd for i in measured] == [0, 0, 1] and skipped == []
+    assert measured[0].segmentation == [SQUARE]
 
 
 @pytest.mark.parametrize("segmentation, reason", [
@@ -75,8 +75,9 @@ def test_unusable_instances_are_skipped(segmentation, reason):
 
 
 def test_masks_become_rle_and_an_overridden_method_is_used():
-    (found,) = instances_to_write(scenes([(3, 5, 10, 25, 30)]), 0, [])
-    assert (found.class_id, found.area, found.bbox) == (3, 400.0, [10, 5, 20, 20]) and found.segmentation["size"] == [40, 60]
+    (measured,) = instances_to_write(scenes([(3, 5, 10, 25, 30)]), 0, [])
+    assert (measured.class_id, measured.area, measured.bbox) == (3, 400.0, [10, 5, 20, 20])
+    assert measured.segmentation["size"] == [40, 60]
 
     class Halved(Drawn):
         def load_mask(self, image_id):
@@ -84,11 +85,11 @@ def test_masks_become_rle_and_an_overridden_method_is_used():
 
     dataset = drawn({"segmentation": [SQUARE], "area": 400})
     dataset.__class__ = Halved
-    (found,) = instances_to_write(dataset, 0, [])
-    assert (found.area, found.iscrowd) == (2400.0, 1)
+    (measured,) = instances_to_write(dataset, 0, [])
+    assert (measured.area, measured.iscrowd) == (2400.0, 1)
 
 
-def test_another_number_of_masks_than_of_classes():
+def test_different_numbers_of_masks_and_classes_are_an_error():
     class Odd(Scenes):
         def load_mask(self, image_id):
             return np.ones((*SIZE, 2), bool), np.array([1])

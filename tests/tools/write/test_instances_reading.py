@@ -1,4 +1,4 @@
-"""Instances are read in the order of the images, in this process or in others, with the notes of their reader."""
+"""Instances are read in the order of the images, in this process or in workers, with the notes of their reader."""
 import numpy as np
 import pytest
 
@@ -21,7 +21,7 @@ class Lazy(AnnotatedDataset):
             raise DataError("5.png is damaged")
         if image_id == 7:
             self.skip("7.png", "it is empty")
-            self.notes.append(("7.png", "it was turned"))
+            self.notes.append(("7.png", "it was rotated"))
         return [{"category_id": 1, "segmentation": SQUARE}] * (image_id % 3)
 
 
@@ -32,7 +32,7 @@ def lazy(count=40):
     for i in range(count):
         dataset.add_annotated_image(i, None, (10, 20), None)
     dataset.prepare()
-    dataset.skip("before", "it was left out when the set was opened")
+    dataset.skip("before", "it was skipped when the set was opened")
     return dataset
 
 
@@ -44,27 +44,27 @@ def check(reads, ids):
         else:
             assert [instance.area for instance in read.instances] == [16.0] * (read.image_id % 3)
             assert read.skipped == ([("7.png", "it is empty")] if read.image_id == 7 else [])
-            assert read.notes == ([("7.png", "it was turned")] if read.image_id == 7 else [])
+            assert read.notes == ([("7.png", "it was rotated")] if read.image_id == 7 else [])
 
 
-def test_in_this_process():
+def test_read_in_this_process():
     check(list(read_instances(lazy(), list(range(40)), 1)), list(range(40)))
-    check(list(read_instances(lazy(), [9, 7, 5])), [9, 7, 5])  # too few for processes
+    check(list(read_instances(lazy(), [9, 7, 5])), [9, 7, 5])  # too few images for worker processes
 
 
-def test_in_processes(monkeypatch):
+def test_read_in_worker_processes(monkeypatch):
     monkeypatch.setattr(instances, "_CHUNK", 3)
     check(list(read_instances(lazy(), list(range(40)), 2)), list(range(40)))
 
 
-def test_a_custom_reading_function():
+def test_custom_reading_function():
     def count(dataset, image_id):
         return ReadImage(image_id, len(read_image_instances(dataset, image_id).instances))
 
     assert [read.instances for read in read_instances(lazy(), [1, 2, 3], work=count)] == [1, 2, 0]
 
 
-def test_an_error_in_the_program_is_not_reported_as_a_fault_of_the_data():
+def test_programming_error_is_not_reported_as_invalid_data():
     class Faulty(Lazy):
         def annotations_of(self, image_id):
             return np.zeros(3)["area"]
@@ -75,7 +75,7 @@ def test_an_error_in_the_program_is_not_reported_as_a_fault_of_the_data():
         list(read_instances(dataset, [0]))
 
 
-def test_a_data_set_class_of_the_running_script_is_read_in_this_process(monkeypatch):
+def test_data_set_class_of_the_running_script_is_read_in_this_process(monkeypatch):
     dataset = lazy()
     monkeypatch.setattr(Lazy, "__module__", "__main__")
     check(list(read_instances(dataset, list(range(40)), 2)), list(range(40)))

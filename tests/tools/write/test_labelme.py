@@ -33,7 +33,7 @@ class Drawn(AnnotatedDataset):
 
 
 def drawn(folder, *annotations, names=("a.png",), orientation=1):
-    """Images stored as 40 x 60 pixels."""
+    """Return a data set of images that are stored as 40 x 60 pixels."""
     dataset = Drawn()
     dataset.add_class("drawn", 8, "cat, tame")
     for name in names:
@@ -50,7 +50,7 @@ def content_of(path):
     return json.loads(path.read_text())
 
 
-def test_the_content_of_a_file(tmp_path):
+def test_content_of_a_file(tmp_path):
     dataset = drawn(tmp_path / "in", {"segmentation": [SQUARE]}, {"segmentation": [SQUARE, [1, 1, 4, 1, 4, 3]], "iscrowd": 1},
                     {"segmentation": [SQUARE, [1, 1, 4, 1, 4, 3]]})  # fmt: skip
     summary = write_labelme(dataset, tmp_path / "out", copy_images=True)
@@ -74,7 +74,7 @@ def test_overlapping_polygons_are_not_read_as_holes(tmp_path):
     np.testing.assert_array_equal(masks[:, :, 0], box(5, 10, 25, 30))
 
 
-def test_a_mask_with_a_hole_and_two_parts(tmp_path):
+def test_mask_with_a_hole_and_two_parts(tmp_path):
     mask = (box(2, 2, 30, 30) & ~box(8, 9, 20, 24)) | box(34, 40, 38, 58)
     rle = {"segmentation": encode_mask(mask)}
     for shape_type, count in (("polygon", 3), ("mask", 1)):
@@ -86,11 +86,11 @@ def test_a_mask_with_a_hole_and_two_parts(tmp_path):
             np.testing.assert_array_equal(masks[:, :, i], mask)
 
 
-def test_labelmes_mask_shape():
+def test_mask_shape_of_labelme():
     (shape,) = to_shapes("cat", box(5, 10, 25, 30), 1, shape_type="mask")
-    assert shape["points"] == [[10, 5], [29, 24]] and shape["group_id"] is None  # last row and column included
-    held = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))))
-    assert held.shape == (20, 20) and held.dtype == bool and held.all()
+    assert shape["points"] == [[10, 5], [29, 24]] and shape["group_id"] is None  # including the last row and column
+    encoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))))
+    assert encoded.shape == (20, 20) and encoded.dtype == bool and encoded.all()
     assert to_shapes("cat", np.zeros(SIZE, bool), 1) == to_shapes("cat", np.zeros(SIZE, bool), 1, shape_type="mask") == []
 
 
@@ -110,7 +110,7 @@ def test_traced_masks_keep_a_high_iou(tolerance):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("copy_images", [True, False])
-def test_annotations_are_rotated_as_labelme_rotates_the_image(tmp_path, orientation, copy_images):
+def test_annotations_are_rotated_like_labelme_rotates_the_image(tmp_path, orientation, copy_images):
     mask = encode_mask(box(0, 0, 4, 50))
     dataset = drawn(tmp_path, {"segmentation": [SQUARE]}, {"segmentation": mask}, orientation=orientation)
     write_labelme(dataset, tmp_path / "out" if copy_images else tmp_path, copy_images=copy_images)
@@ -119,7 +119,7 @@ def test_annotations_are_rotated_as_labelme_rotates_the_image(tmp_path, orientat
     assert again.notes == []
     masks, _ = again.load_mask(0)
     np.testing.assert_array_equal(turn_back(masks, orientation)[:, :, 1], box(0, 0, 4, 50))
-    # the left side runs through pixel centres, which may be drawn or not
+    # the left side runs through pixel centres, so these pixels may be drawn or not
     assert (turn_back(masks, orientation)[:, :, 0] != box(5, 11, 25, 30)).sum() <= 20
 
 
@@ -153,7 +153,7 @@ def test_images_in_memory_need_copies(tmp_path):
     np.testing.assert_array_equal(again.load_image(0), dataset.load_image(0))
 
 
-def test_an_unknown_shape_type_is_refused_before_anything_is_written(tmp_path):
+def test_unknown_shape_type_is_rejected_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="shape_type is 'points': expected polygon or mask"):
         write_labelme(scenes([]), tmp_path, shape_type="points")
     assert list(tmp_path.iterdir()) == []
@@ -168,15 +168,15 @@ def test_boxes_without_masks_are_rectangles(tmp_path):
     assert path.name == "b.json" and content_of(path)["imagePath"] == "b.png" and (tmp_path / "out" / "b.png").exists()
 
 
-def test_photographs_survive_the_round_trip(tmp_path):
+def test_photographs_are_read_back(tmp_path):
     dataset = mrcnn.datasets.open(shared_path("data/tiny_coco"), subset="train")
     summary = write_labelme(dataset, tmp_path, copy_images=True)
     assert (summary.images, summary.instances) == (32, 288) and summary.skipped == []
     again = mrcnn.datasets.open(tmp_path, "labelme", labels=dataset.class_names[1:])
     assert again.class_names == dataset.class_names and again.skipped == []
-    where = {info["id"]: i for i, info in enumerate(again.image_info)}
+    positions = {info["id"]: i for i, info in enumerate(again.image_info)}
     for i, info in enumerate(dataset.image_info):
-        masks, class_ids = again.load_mask(where[info["path"].rsplit("/", 1)[1][:-4]])
+        masks, class_ids = again.load_mask(positions[info["path"].rsplit("/", 1)[1][:-4]])
         expected, expected_ids = dataset.load_mask(i)
         assert class_ids.tolist() == expected_ids.tolist()
         if len(class_ids):

@@ -1,4 +1,4 @@
-"""The table of what was written and what was skipped."""
+"""The table of written and skipped entries."""
 from mrcnn.tools.write.summary import Summary, counted
 from tests.loading.scenes import scenes
 
@@ -19,7 +19,7 @@ def test_counts_by_class_and_by_reason():
     assert ["1", "it", "was", "repaired", "d.json"] in [line.split() for line in summary.table().splitlines()]
 
 
-def test_the_readers_entries_come_first():
+def test_entries_of_the_reader_come_first():
     dataset = scenes([])
     dataset.skipped, dataset.notes = [("a", "bad")], [("b", "repaired")]
     summary = Summary.of(dataset)

@@ -28,7 +28,7 @@ def rectangle(y1, x1, y2, x2):
 
 
 def coco(folder, *annotations, names=("a.png",)):
-    """Open a data set of images of SIZE, with all annotations on the first."""
+    """Return a COCO data set of images of SIZE. All annotations belong to the first."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(folder / name), np.full((*SIZE, 3), 90, np.uint8))
@@ -90,7 +90,7 @@ def test_polygons_are_clipped_to_the_image(tmp_path):
     np.testing.assert_array_equal(mrcnn.datasets.open(tmp_path / "out").load_mask(0)[0][:, :, 0], rectangle(0, 0, 20, 20))
 
 
-def test_images_of_the_same_name_and_folders_called_images(tmp_path):
+def test_images_with_the_same_name_and_folders_named_images(tmp_path):
     dataset = coco(tmp_path / "in", {"category_id": 3, "segmentation": [square(0, 0, 10)]},
                    names=["images/a.png", "images/a.jpg", "x/images/a.png", "x.1/a.png"])  # fmt: skip
     write_yolo(dataset, tmp_path / "out")
@@ -108,7 +108,7 @@ def info_id(dataset, info):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("is_applied", [True, False])
-def test_an_image_with_an_exif_orientation_is_written_as_its_annotations_refer_to_it(tmp_path, suffix, is_applied):
+def test_exif_orientation_is_applied_if_the_annotations_refer_to_the_rotated_image(tmp_path, suffix, is_applied):
     size = SIZE[::-1] if is_applied else SIZE
     save_image(tmp_path / f"a.{suffix}", SIZE, 6)
     content = {"images": [{"id": 1, "file_name": f"a.{suffix}", "height": size[0], "width": size[1],
@@ -124,7 +124,7 @@ def test_an_image_with_an_exif_orientation_is_written_as_its_annotations_refer_t
     np.testing.assert_array_equal(again.load_mask(0)[0], dataset.load_mask(0)[0])
 
 
-def test_a_data_set_without_files(tmp_path):
+def test_data_set_without_image_files(tmp_path):
     dataset = scenes([(1, 5, 10, 25, 30), (-2, 0, 0, 9, 9)], [])
     summary = write_yolo(dataset, tmp_path / "out")
     again = mrcnn.datasets.open(tmp_path / "out")
@@ -133,7 +133,7 @@ def test_a_data_set_without_files(tmp_path):
     np.testing.assert_array_equal(again.load_image(0), dataset.load_image(0))
 
 
-def test_parts_written_one_after_another(tmp_path):
+def test_subsets_written_one_after_another(tmp_path):
     dataset = coco(tmp_path / "in", names=["a.png", "b.png", "c.png"])
     write_yolo(dataset, tmp_path / "out", subset="train", image_ids=[0, 1])
     write_yolo(dataset, tmp_path / "out", subset="val", image_ids=[2])
@@ -163,7 +163,7 @@ def test_images_that_cannot_be_read_are_skipped(tmp_path):
     assert not (tmp_path / "new/data.yaml").exists()
 
 
-def test_processes_write_the_same(tmp_path):
+def test_worker_processes_write_the_same_files(tmp_path):
     folder = shared_path("data/tiny_coco")
     dataset = mrcnn.datasets.open(folder, subset="train")
     calls = []
@@ -190,7 +190,7 @@ boxes = st.tuples(st.integers(0, 39), st.integers(0, 59), st.integers(1, 40), st
 
 
 @given(st.lists(boxes, min_size=1, max_size=6))
-def test_random_masks_are_one_polygon(rectangles):
+def test_random_mask_becomes_one_polygon(rectangles):
     mask = np.zeros(SIZE, bool)
     for y1, x1, y2, x2, inside in rectangles:
         mask[y1:y2, x1:x2] = inside
@@ -203,7 +203,7 @@ class Empty(Dataset):
     pass
 
 
-def test_a_data_set_without_images(tmp_path):
+def test_data_set_without_images(tmp_path):
     dataset = Empty()
     dataset.add_class("x", 1, "one")
     dataset.prepare()
