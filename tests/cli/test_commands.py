@@ -11,6 +11,7 @@ from mrcnn.cli.main import main
 from mrcnn.config import Config
 from mrcnn.training import mask_rcnn
 from mrcnn.training import run_start as start
+from mrcnn.weights.classic_h5 import LoadReport
 from tests.shared_data import shared_path
 
 # printed to a pipe before the first run of the network
@@ -36,6 +37,7 @@ class FakeModel:
 
     def load_weights(self, path, by_name=False, exclude=None):
         self.loaded = path, exclude
+        return LoadReport()
 
     def set_log_dir(self):
         self.new_run = True

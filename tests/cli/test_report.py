@@ -5,6 +5,7 @@ import pytest
 
 from mrcnn.cli.main import main
 from mrcnn.training import mask_rcnn
+from mrcnn.weights.classic_h5 import LoadReport
 from tests.tools.report import runs
 from tests.tools.report.runs import epochs, make_run
 
@@ -20,6 +21,7 @@ class FakeModel(runs.FakeModel):
 
     def load_weights(self, path, by_name=False):
         self.loaded = Path(path).name
+        return LoadReport()
 
     def evaluate(self, dataset, **options):
         self.dataset = dataset

@@ -8,6 +8,7 @@ import pytest
 
 from mrcnn.training import run_start as start
 from mrcnn.training.run_start import CLASS_LAYERS, load_start_weights, load_trained_weights
+from mrcnn.weights.classic_h5 import LoadReport
 from tests.training.small import shapes, small_model
 
 
@@ -29,6 +30,7 @@ class FakeModel:
     def load_weights(self, path, by_name=False, exclude=None):
         assert by_name
         self.loaded = path, exclude
+        return LoadReport()
 
     def set_log_dir(self):
         self.new_run = True
