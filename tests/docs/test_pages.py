@@ -13,11 +13,13 @@ TEXTS = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
 BLOCKS = [(name, language, text) for name, page in TEXTS.items()
           for language, text in re.findall(r"^```(\w*)\n(.*?)^```", page, re.S | re.M)]  # fmt: skip
 COMMANDS = sorted({line for _, language, text in BLOCKS if not language for line in text.splitlines() if line.strip()})
-PYTHON = [(name, text) for name, language, text in BLOCKS if language == "python"]
+# test_python_page.py runs python.md
+PYTHON = [(name, text) for name, language, text in BLOCKS if language == "python" and name != "python.md"]
 
 
 def test_every_subject_has_a_page():
-    assert set(TEXTS) == {"architecture.md", "configuration.md", "data.md", "evaluation.md", "migration.md", "training.md"}
+    assert set(TEXTS) == {"architecture.md", "configuration.md", "data.md", "evaluation.md", "migration.md", "python.md",
+                          "training.md"}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -54,7 +54,7 @@ def test_predict_writes_pictures_json_and_labelme_files(folder, capsys):
     assert main(["predict", str(folder / "in"), "--weights", "last", "--model-dir", str(folder / "logs"), "--output",
                  str(folder / "out"), "--min-score", "0", "--save-labelme"]) == 0  # fmt: skip
     assert {path.name for path in (folder / "out").iterdir()} == {
-        "5_detections.jpg", "6_detections.jpg", "detections.json", "labelme"}  # fmt: skip
+        "5_detections.jpg", "6_detections.jpg", "detections.csv", "detections.json", "labelme"}  # fmt: skip
     rows = json.loads((folder / "out" / "detections.json").read_text())
     assert {row["image_id"] for row in rows} <= {5, 6} and len(rows) <= 10
     for row in rows:
