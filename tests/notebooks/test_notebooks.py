@@ -8,7 +8,10 @@ import ast
 import nbformat
 import pytest
 
+from mrcnn.cli.main import main
 from notebooks import execute
+from tests.datasets.formats.labelme_files import ring, shape
+from tests.datasets.formats.labelme_files import write as write_labelme
 from tests.shared_data import shared_path
 
 pytestmark = pytest.mark.tensorflow_only
@@ -106,6 +109,17 @@ def test_notebook_has_the_required_format(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_runs(kernel, folder, name):
     assert not execute.figure_faults(run(kernel, folder, name, **TINY[name]))
+
+
+def test_viewer_opens_the_json_that_the_labelme_conversion_writes(kernel, folder, tmp_path, monkeypatch):
+    for i in range(2):
+        write_labelme(tmp_path / "photographs", [shape("fig", ring(10, 5, 30, 25)), shape("date", ring(40, 5, 55, 35))], f"{i}")
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", "labelme", "photographs"]) == 0
+    notebook = run(kernel, folder, "coco_image_viewer", DATASET=str(tmp_path / "trainval.json"),
+                   IMAGES_DIR=str(tmp_path / "photographs"))  # fmt: skip
+    assert not execute.figure_faults(notebook)
+    assert "2 images, 3 classes including background: BG, date, fig" in printed(notebook)
 
 
 def test_inspection_of_coco_prints_the_known_values(kernel, folder):
