@@ -33,7 +33,7 @@ FORMATS = {
     "panoptic": ("panoptic", "COCO panoptic: annotations/panoptic_*.json with PNGs, or shards *-of-*.tfrecord"),
     "masks": ("mask_folder", "a PNG per instance: <id>/images/ and <id>/masks/*.png, or images/ and masks/<name>/*.png"),
     "labelme": ("labelme", "labelme: a JSON file next to each image"),
-    "via": ("via", "VGG Image Annotator 1 and 2: via_region_data.json, or a saved project"),
+    "via": ("via", "VGG Image Annotator: via_region_data.json, another JSON or CSV export, or a saved project"),
     "semantic": ("semantic", "semantic maps: images/ and masks/*.png of the same names, classes.txt"),
     "cocolvis": ("cocolvis", "COCO+LVIS: images/, masks/*.pickle and hannotation.pickle, in train/ and val/"),
 }

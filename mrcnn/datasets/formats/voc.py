@@ -3,7 +3,8 @@
 Layout: JPEGImages/<id>.jpg, SegmentationObject/<id>.png, SegmentationClass/<id>.png, Annotations/<id>.xml, and
 ImageSets/Segmentation/{train,val,trainval}.txt with an id per line. The PNGs have a palette, or RGB pixels in the colours of
 that palette, as some tools write them. The class of an object is the most frequent class of its pixels in
-SegmentationClass. If that folder is missing, object k is the k-th <object> of the XML.
+SegmentationClass. If that folder is missing, object k is the k-th <object> of the XML. labelme's old converter labelme2voc
+wrote the PNGs to SegmentationObjectPNG and SegmentationClassPNG, with arrays in the folders of the usual names.
 
 The class names are those in labelmap.txt (`name:r,g,b::` per line), those in class_names.txt (a name per line, starting with
 the background), or VOC's twenty.
@@ -17,6 +18,7 @@ The PNGs are read when an image is loaded, and errors in them are reported then.
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf. Shape letters: H W image.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,13 +51,19 @@ def recognise(path: Path) -> str | None:
     """Return None for a folder in VOC's layout, else why it is not one."""
     if not path.is_dir():
         return "not a folder"
-    missing = [name for name in (_IMAGES, _OBJECTS) if not (path / name).is_dir()]
+    missing = [name for name in (_IMAGES, _OBJECTS) if not _folder(path, name).is_dir()]
     if missing:
         inner = sorted(p.parent.name for p in path.glob(f"*/{_OBJECTS}"))
         return f"no {missing[0]}/ in it" + (f", but in {inner[0]}/: give that folder" if inner else "")
-    if not (path / _CLASSES).is_dir() and not (path / _XML).is_dir():
+    if not _folder(path, _CLASSES).is_dir() and not (path / _XML).is_dir():
         return f"neither {_CLASSES}/ nor {_XML}/ in it"
     return None
+
+
+def _folder(path: Path, name: str) -> Path:
+    """Return a folder of the layout, which labelme2voc names <name>PNG if it holds PNGs."""
+    png = path / f"{name}PNG"
+    return png if png.is_dir() else path / name
 
 
 def subsets(path: Path | str) -> list[str]:
@@ -124,7 +132,7 @@ class VocDataset(AnnotatedDataset):
         """
         super().__init__(class_map, allow_outside=allow_outside)
         self.folder, self._names, self._colors = folder, names, colors
-        self._files = {name: _pngs(folder / name) for name in (_OBJECTS, _CLASSES)}
+        self._files = {name: _pngs(_folder(folder, name)) for name in (_OBJECTS, _CLASSES)}
         for number, name in names.items():
             self.add_class(self.source, number, name)
 
@@ -136,8 +144,8 @@ class VocDataset(AnnotatedDataset):
             progress: called after each image.
         """
         masks = self._files[_OBJECTS]
-        files = {name.rpartition(".")[0]: name for name in image_names(self.folder / _IMAGES)}
-        for image_id in tracked(dict.fromkeys(sorted(masks) if ids is None else ids), progress):
+        files = {_composed(name.rpartition(".")[0]): name for name in image_names(self.folder / _IMAGES)}
+        for image_id in tracked(dict.fromkeys(sorted(masks) if ids is None else map(_composed, ids)), progress):
             path = inside(self.folder / _IMAGES, files.get(image_id, image_id + ".jpg"), f"image {image_id!r} of {_LISTS}",
                           allow_outside=self.allow_outside)  # fmt: skip
             if image_id in masks:
@@ -153,7 +161,7 @@ class VocDataset(AnnotatedDataset):
         """
         name = self.image_info[image_id]["id"]
         numbers = _object_numbers(self._read(_OBJECTS, image_id))
-        classes = self._classes_by_pixels if (self.folder / _CLASSES).is_dir() else self._classes_by_xml
+        classes = self._classes_by_pixels if _folder(self.folder, _CLASSES).is_dir() else self._classes_by_xml
         annotations = []
         for number, class_number in classes(image_id, numbers).items():
             if class_number in self._names:
@@ -166,7 +174,7 @@ class VocDataset(AnnotatedDataset):
     def _read(self, folder: str, image_id: Integer) -> Shaped[np.ndarray, "H W *C"]:
         """Read a PNG of an image: numbers [H, W] or uint8 colours [H, W, 3]."""
         name = self.image_info[image_id]["id"]
-        path = self.folder / folder / self._files[folder].get(name, f"{name}.png")
+        path = _folder(self.folder, folder) / self._files[folder].get(name, f"{name}.png")
         if not self.allow_outside:
             refuse_link(path, self.folder, folder)
         pixels, size = read_stored(path), self.image_size(image_id)
@@ -215,7 +223,12 @@ class VocDataset(AnnotatedDataset):
 
 def _pngs(folder: Path) -> dict[str, str]:
     """Map the ids of a folder's PNGs to their file names."""
-    return {name.rpartition(".")[0]: name for name in image_names(folder) if name.lower().endswith(".png")}
+    return {_composed(name.rpartition(".")[0]): name for name in image_names(folder) if name.lower().endswith(".png")}
+
+
+def _composed(name: str) -> str:
+    """Return the Unicode form in which names are compared: macOS decomposes the letters of file names, lists do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def voc_colors() -> UInt8[np.ndarray, "256 3"]:

@@ -1,4 +1,6 @@
 """VIA: hand-computed shapes, both versions, attributes, and damaged files."""
+import csv
+import io
 import json
 import math
 import pickle
@@ -19,6 +21,7 @@ from mrcnn.tools.write.images import images_folder
 from tests.datasets.formats.labelme_files import box, ring, save_image
 from tests.datasets.json_damage import damaged_json
 from tests.recorded_stages import RecordedStages
+from tests.shared_data import shared_path
 
 SIZE = (40, 60)
 
@@ -109,7 +112,8 @@ def test_only_attribute_is_the_class(tmp_path):
     assert dataset.class_names == ["BG", "7", "dog 9", "dog 10"]
     assert dataset.load_mask(0)[1].tolist() == [3, 2, 2, 1]
     assert [(where.rsplit(": ", 1)[1], reason) for where, reason in dataset.skipped] == [
-        ("regions[2]", "it has no 'kind'"), ("regions[4]", "its 'kind' has 2 classes checked, expected one"),
+        ("regions[2]", "it has no 'kind': give it one, or a class to all such regions (class_name, --class-name)"),
+        ("regions[4]", "its 'kind' has 2 classes checked (a, b), expected one"),
         ("regions[5]", "its 'kind' is [3], expected the name of a class")]  # fmt: skip
 
 
@@ -153,8 +157,8 @@ def test_image_is_in_the_default_path_of_the_project(tmp_path):
     assert load(tmp_path).load_image(0).shape == (*SIZE, 3)
     content["_via_settings"]["core"]["default_filepath"] = "../images/"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="points outside"):
-        load(tmp_path)
+    dataset = load(tmp_path)  # it leads out of the folder, in which the image is found by its name
+    assert dataset.load_image(0).shape == (*SIZE, 3) and "found by its name in images/" in dataset.notes[0][1]
 
 
 @pytest.mark.parametrize("folder", ["C:\\Users\\me\\images\\", "C:/images/", "/home/me/images/", "\\\\host\\images", "gone/"])
@@ -205,25 +209,145 @@ def test_images_without_regions_are_kept_and_invalid_entries_skipped(tmp_path):
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == ["a.png", "b.png", "gone.png"]
     assert dataset.num_instances(1) == 0 and dataset.num_instances(2) == 1
-    assert [where.split(": ")[1] for where, _ in dataset.skipped] == ["web", "again", "odd"]
+    assert [where.split(": ")[1] for where, _ in dataset.skipped] == ["web", "odd"]
+    ((where, note),) = dataset.notes
+    assert where.endswith("again") and note == "its image was listed before: the regions of both entries are used"
     with pytest.raises(DataError, match="gone.png does not exist"):
         dataset.load_image(2)
 
 
-@pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "..\\a.png"])
-def test_file_name_out_of_the_folder_is_rejected(tmp_path, name):
+@pytest.mark.parametrize("name", ["/etc/x.png", "../x.png", "..\\x.png"])
+def test_image_whose_name_leads_out_of_the_folder_is_skipped(tmp_path, name):
+    save_image(tmp_path / "x.png", SIZE)
     write(tmp_path / "set", [region(SQUARE)], more={"filename": name, "regions": []})
-    with pytest.raises(DataError, match="via_region_data.json: more: filename is .*allow_outside"):
-        load(tmp_path / "set")
+    dataset = load(tmp_path / "set")
+    ((where, reason),) = dataset.skipped
+    assert dataset.num_images == 1 and where == "via_region_data.json: more"
+    assert "its filename leads out of the data set's folder" in reason and "--allow-outside" in reason
     assert load(tmp_path / "set", allow_outside=True).num_images == 2
 
 
-def test_link_to_an_image_outside_is_rejected(tmp_path):
-    write(tmp_path / "set", [region(SQUARE)])
+def test_link_to_an_image_outside_is_skipped(tmp_path):
+    write(tmp_path / "set", [region(SQUARE)], b={"filename": "b.png", "regions": []})
+    save_image(tmp_path / "set" / "b.png", SIZE)
     (tmp_path / "set" / "a.png").rename(tmp_path / "a.png")
     (tmp_path / "set" / "a.png").symlink_to(tmp_path / "a.png")
-    with pytest.raises(DataError, match="filename: .*is a link"):
-        load(tmp_path / "set")
+    dataset = load(tmp_path / "set")
+    assert [info["id"] for info in dataset.image_info] == ["b.png"] and "is a link" in dataset.skipped[0][1]
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [
+    # VIA writes -1 for the size of images that it loads by their address
+    ((77, -1), [10, 40]), ((-1, 77), [10, 40]), ((77, 77), [10, 40]), (("file", 77), [10]), ((77, "file"), [40]),
+    ((5, 77), [10]),
+])  # fmt: skip
+def test_two_entries_of_one_name_are_of_one_file_unless_their_sizes_differ(tmp_path, sizes, expected):
+    save_image(tmp_path / "a.png", SIZE)
+    first, second = ((tmp_path / "a.png").stat().st_size if size == "file" else size for size in sizes)
+    other = {"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}
+    entries = {"one": {"filename": "a.png", "size": first, "regions": [region(SQUARE, kind="cat")]},
+               "two": {"filename": "a.png", "size": second, "regions": [region(other, kind="cat")]}}  # fmt: skip
+    (tmp_path / "via_region_data.json").write_text(json.dumps(entries))
+    dataset = load(tmp_path)
+    masks, class_ids = dataset.load_mask(0)
+    assert dataset.num_images == 1 and class_ids.tolist() == [1] * len(expected)
+    assert [int(np.flatnonzero(masks[:, :, i].any(axis=0))[0]) for i in range(len(expected))] == expected
+    assert len(dataset.skipped) == (len(expected) == 1) and len(dataset.notes) == (len(expected) == 2)
+
+
+def test_regions_that_two_entries_repeat_are_read_once(tmp_path):
+    regions = [region(SQUARE, kind="cat")]
+    write(tmp_path, regions, again={"filename": "a.png", "size": -1, "regions": regions})
+    assert load(tmp_path).load_mask(0)[1].tolist() == [1]
+
+
+def test_class_name_is_the_class_of_regions_without_one(tmp_path):
+    write(tmp_path, [region(SQUARE, kind="cat"), region(SQUARE)])
+    dataset = load(tmp_path)
+    assert dataset.load_mask(0)[1].tolist() == [1] and "--class-name" in dataset.skipped[0][1]
+    dataset = load(tmp_path, class_name="dog")
+    assert dataset.class_names == ["BG", "cat", "dog"] and dataset.load_mask(0)[1].tolist() == [1, 2] and not dataset.skipped
+
+
+@pytest.mark.parametrize("header", ["filename,file_size,file_attributes", "#filename,file_size,file_attributes"])
+def test_csv_of_both_versions_is_read(tmp_path, header):
+    rectangle = {"name": "rect", "x": 40, "y": 2, "width": 10, "height": 6}
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow([*header.split(","), "region_count", "region_id", "region_shape_attributes", "region_attributes"])
+    for number, (shape, kind) in enumerate([(SQUARE, "cat"), (rectangle, "dog")]):
+        writer.writerow(["a, b.png", 77, "{}", 2, number, json.dumps(shape), json.dumps({"kind": kind})])
+    writer.writerow(["none.png", 78, "{}", 0, 0, "{}", "{}"])
+    writer.writerow(["a, b.png", 77, "{}", 2, 2, "no shape", "{}"])
+    for name in ("a, b.png", "none.png"):
+        save_image(tmp_path / name, SIZE)
+    path = tmp_path / "via_region_data.csv"
+    path.write_text(file.getvalue(), encoding="utf-8-sig")
+    for where in (path, tmp_path):
+        assert recognise_format(where) == "via"
+        dataset = mrcnn.datasets.open(where)
+        masks, class_ids = dataset.load_mask(0)
+        assert dataset.class_names == ["BG", "cat", "dog"] and class_ids.tolist() == [1, 2]
+        np.testing.assert_array_equal(masks[:, :, 1], box(2, 40, 8, 50))
+        assert dataset.num_images == 2 and dataset.num_instances(1) == 0
+        ((place, reason),) = dataset.skipped
+        assert place.endswith("regions[2]") and "'no shape', expected an object" in reason
+    write(tmp_path, [region(SQUARE)], file="a.json", name="none.png")
+    assert load(tmp_path).image_info[0]["id"] == "none.png", "JSON comes before CSV"
+    (tmp_path / "a.json").unlink()
+    path.write_text("name,x\n1,2\n")
+    with pytest.raises(DataError, match="unknown data set format"):
+        recognise_format(path)
+
+
+def test_project_of_version_3_is_read(tmp_path):
+    shapes = {"polygon": [7, 10, 5, 30, 5, 30, 25, 10, 25], "rect": [2, 40, 2, 10, 6], "circle": [3, 20, 20, 5],
+              "ellipse": [4, 20, 20, 5, 3], "line": [5, 1, 1, 20, 1], "point": [1, 3, 3],
+              "extreme": [8, 1, 2, 3, 4, 5, 6, 7, 8]}  # fmt: skip
+    metadata = {f"1_{name}": {"vid": "1", "flg": 0, "z": [], "xy": xy, "av": {"1": "0", "2": "note"}}
+                for name, xy in shapes.items()}  # fmt: skip
+    metadata["1_rect"]["av"]["1"] = "1"
+    metadata["1_image"] = {"vid": "1", "flg": 0, "z": [], "xy": [], "av": {"1": "0"}}
+    metadata["1_odd"] = {"vid": "1", "xy": {"a": 1}}
+    content = {
+        "project": {"pid": "__VIA_PROJECT_ID__", "data_format_version": "3.1.1"}, "config": {},
+        "attribute": {"1": {"aname": "kind", "type": 4, "options": {"0": "cat", "1": "dog"}},
+                      "2": {"aname": "remark", "type": 1}},
+        "file": {"1": {"fid": "1", "fname": "a.png", "type": 2, "loc": 1, "src": ""},
+                 "2": {"fid": "2", "fname": "b.png", "type": 2, "loc": 2, "src": "https://host.example/b.png"},
+                 "3": {"fid": "3", "fname": "clip.mp4", "type": 4, "loc": 1, "src": "clip.mp4"}},
+        "metadata": metadata, "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": ["2"]}, "3": {"fid_list": ["3"]}},
+    }  # fmt: skip
+    path = tmp_path / "via_project.json"
+    path.write_text(json.dumps(content))
+    for name in ("a.png", "b.png"):
+        save_image(tmp_path / name, SIZE)
+    assert recognise_format(path) == recognise_format(tmp_path) == "via"
+    dataset = load(tmp_path, attribute="kind")
+    assert dataset.class_names == ["BG", "cat", "dog"] and dataset.num_images == 2
+    masks, class_ids = dataset.load_mask(0)
+    assert class_ids.tolist() == [1, 2, 1, 1, 1]
+    np.testing.assert_array_equal(masks[:, :, 0], box(5, 10, 25, 30))
+    np.testing.assert_array_equal(masks[:, :, 1], box(2, 40, 8, 50))
+    assert abs(int(masks[:, :, 2].sum()) - math.pi * 25) < 4 and abs(int(masks[:, :, 3].sum()) - math.pi * 15) < 4
+    assert [(where.split(": ", 1)[1], reason[:25]) for where, reason in dataset.skipped] == [
+        ("1: regions[5]", "its shape 'point' has no "), ("1: regions[6]", "its shape 'number 8' is u"),
+        ("1: regions[7]", "its shape \"{'a': 1}\" is u"), ("3", "it is 'a view of a video,")]  # fmt: skip
+    content["attribute"]["1"]["type"] = 2  # check boxes
+    metadata["1_polygon"]["av"]["1"] = "0,1"
+    path.write_text(json.dumps(content))
+    dataset = load(tmp_path, attribute="kind")
+    assert dataset.skipped[-1][1] == "its 'kind' has 2 classes checked (cat, dog), expected one"
+
+
+@pytest.mark.parametrize(("case", "count", "skipped"), [
+    ("csv", 1, 0), ("via3", 1, 0), ("multi", 1, 1), ("mixed", 1, 1), ("twice", 2, 0)])
+def test_cases_from_public_reports(case, count, skipped):
+    dataset = load(shared_path(f"cases/31-via-variants/{case}"))
+    assert dataset.load_image(0).shape == (64, 96, 3) and len(dataset.skipped) == skipped
+    masks, class_ids = dataset.load_mask(0)
+    assert class_ids.tolist() == [1] * count and dataset.class_names == ["BG", "cat"]
+    assert sorted(masks.sum(axis=(0, 1)).tolist()) == {"multi": [1050], "twice": [900, 1050]}.get(case, [900])
 
 
 def test_exif_orientation_is_applied_if_the_regions_fit_only_then(tmp_path):
@@ -262,8 +386,8 @@ def test_unusable_region_is_skipped_and_reported(tmp_path, caplog, shape, reason
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 1}', '{"a": {"filename": "a.png"}}', '{"project": {"pid": "1"}}'])
 def test_files_of_other_formats_are_not_recognised(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    of_file = "via: the JSON has no images|not valid JSON"
-    for path, message in ((tmp_path, "via: no JSON file of regions"), (tmp_path / "a.json", of_file)):
+    of_file = r"via \(the file has no images|not valid JSON"
+    for path, message in ((tmp_path, r"via \(no JSON or CSV file of regions"), (tmp_path / "a.json", of_file)):
         with pytest.raises(DataError, match=message):
             recognise_format(path)
 

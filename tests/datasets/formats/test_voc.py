@@ -1,5 +1,6 @@
 import pickle
 import shutil
+import unicodedata
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from mrcnn.datasets.catalog import recognise_format
 from mrcnn.datasets.formats.voc import CLASS_NAMES, open_subset, recognise, subsets, voc_colors
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.recorded_stages import RecordedStages
+from tests.shared_data import shared_path
 
 SIZE = (40, 60)
 FOLDERS = ("JPEGImages", "SegmentationObject", "SegmentationClass", "Annotations", "ImageSets/Segmentation")
@@ -122,6 +124,39 @@ def test_class_names_file_and_labels_define_the_classes(tmp_path):
     assert opened(tmp_path).class_names == ["BG", "ant", "bee"] and opened(tmp_path).load_mask(0)[1].tolist() == [2]
     (tmp_path / "mine.txt").write_text("cow\nsow\n")
     assert opened(tmp_path, labels=tmp_path / "mine.txt").class_names == ["BG", "cow", "sow"]
+
+
+def test_folders_of_labelme2voc_are_read(tmp_path):
+    """Its versions for labelme 3 and 4 wrote arrays to the folders of the usual names."""
+    numbers, classes = maps((1, 5, 10, 25, 30), (2, 20, 20, 40, 60))
+    numbers[0, 0] = classes[0, 0] = 255
+    write(tmp_path, {"a": (numbers, classes)})
+    for name in FOLDERS[1:3]:
+        (tmp_path / name).rename(tmp_path / f"{name}PNG")
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", numbers)
+    (tmp_path / "class_names.txt").write_text("__ignore__\n_background_\ncat\ndog\n")
+    assert recognise_format(tmp_path) == "voc"
+    dataset = opened(tmp_path)
+    assert dataset.class_names == ["BG", "cat", "dog"] and dataset.skipped == []
+    masks, class_ids = dataset.load_mask(0)
+    assert class_ids.tolist() == [1, 2] and masks.sum(axis=(0, 1)).tolist() == [20 * 20 - 5 * 10, 20 * 40]
+    for name in FOLDERS[1:3]:
+        shutil.rmtree(tmp_path / name)  # as newer versions leave them out
+    assert recognise_format(tmp_path) == "voc" and opened(tmp_path).load_mask(0)[1].tolist() == [1, 2]
+
+
+def test_case_from_a_public_report():
+    dataset = opened(shared_path("cases/16-voc-labelme2voc/set"))
+    masks, class_ids = dataset.load_mask(0)
+    assert dataset.class_names == ["BG", "cat"] and class_ids.tolist() == [1] and masks.sum() == 31 * 31
+
+
+def test_ids_in_another_unicode_form_than_the_files_are_found(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    write(tmp_path, {nfd: maps((8, 5, 10, 25, 30))}, {"train": [nfc]})
+    dataset = opened(tmp_path, "train")
+    assert dataset.skipped == [] and dataset.load_mask(0)[1].tolist() == [8] and dataset.load_image(0).shape == (*SIZE, 3)
 
 
 def test_labelmap_defines_the_colours_of_classes(tmp_path):
