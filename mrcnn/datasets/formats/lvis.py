@@ -46,6 +46,7 @@ def open_subset(
     *,
     version: str | None = None,
     images: Path | str | None = None,
+    encoding: str | None = None,
     allow_outside: bool = False,
     progress: Stages | None = None,
 ) -> "LvisDataset":
@@ -57,6 +58,7 @@ def open_subset(
         version: for a folder: the version in the file names, such as "v1", needed if there are several.
         images: folder of the images, or of COCO's train2017 and val2017. None uses `images/` if it exists, else the
             folder itself; for a file in a folder annotations/, the parent of that folder.
+        encoding: of a JSON file that is not UTF-8.
         allow_outside: whether file names may point outside the folder of the images.
         progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
@@ -79,7 +81,7 @@ def open_subset(
         path = files[version] if version else next(iter(files.values()))
     dataset = LvisDataset(allow_outside=allow_outside)
     image_dir = Path(images) if images is not None else root / "images" if (root / "images").is_dir() else root
-    content = read_annotations(path, progress, dataset.notes)
+    content = read_annotations(path, progress, dataset.notes, encoding)
     dataset.add_annotations(content, image_dir, path, all_images=True, progress=progress)
     return dataset
 

@@ -159,13 +159,13 @@ def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dic
 def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], findings: Findings,
                 progress: Stages) -> Openers:  # fmt: skip
     """List the raw COCO JSONs of a data set: a single file, or those in a folder with COCO's layout."""
-    unknown = sorted(set(options) - {"images", "year", "allow_outside"})
+    unknown = sorted(set(options) - {"images", "year", "allow_outside", "encoding"})
     if unknown:
-        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, allow_outside")
-    allow_outside = bool(options.get("allow_outside"))
+        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, encoding, allow_outside")
+    allow_outside, encoding = bool(options.get("allow_outside")), options.get("encoding")
 
     def openers(files: dict[str, CocoFile]) -> Openers:
-        return [(name, partial(read_part, file.path, file.finder(allow_outside), name, findings, progress))
+        return [(name, partial(read_part, file.path, file.finder(allow_outside), name, findings, progress, encoding))
                 for name, file in files.items()]  # fmt: skip
 
     if path.is_file():
@@ -261,7 +261,8 @@ def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
 # --- a raw COCO JSON
 
 
-def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, progress: Stages | None = None) -> Part:
+def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, progress: Stages | None = None,
+              encoding: str | None = None) -> Part:  # fmt: skip
     """Read a COCO JSON, and add the problems in its entries to the findings.
 
     Args:
@@ -269,12 +270,13 @@ def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, pro
         finder: finds its images.
         name: name of the part.
         progress: the stages of `read_json`, and "checking entries".
+        encoding: of a file that is not UTF-8.
 
     Raises:
         DataError: the file is missing, or is not JSON with a top-level object.
     """
     nonfinite: list[str] = []
-    content = read_json(path, nonfinite=nonfinite, progress=progress)
+    content = read_json(path, nonfinite=nonfinite, encoding=encoding, progress=progress)
     if not isinstance(content, dict):
         raise DataError(f"{path} contains {shown(content)}, expected an object with the lists {', '.join(LISTS)}")
     for key in LISTS:

@@ -633,3 +633,13 @@ def test_a_set_without_any_image_says_what_was_skipped(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"a.json holds no images. 1 was skipped: image 1, '../a.png': the image"):
         mrcnn.datasets.open(tmp_path / "a.json")
+
+
+def test_a_file_in_another_encoding(tmp_path):
+    content = {"images": [{"id": 7, "file_name": "7.png", "height": 40, "width": 60}], "annotations": [annotation(1)],
+               "categories": [{"id": 3, "name": "汽车"}]}  # fmt: skip
+    (tmp_path / "a.json").write_bytes(json.dumps(content, ensure_ascii=False).encode("gb18030"))
+    with pytest.raises(DataError, match="a.json is not UTF-8 text: give its encoding .*gb18030, which reads '汽车'"):
+        mrcnn.datasets.open(tmp_path / "a.json")
+    dataset = mrcnn.datasets.open(tmp_path / "a.json", encoding="gb18030")
+    assert dataset.class_names == ["BG", "汽车"] and dataset.load_mask(0)[1].tolist() == [1]

@@ -422,3 +422,26 @@ def test_photograph_without_its_file_is_read_from_the_json(tmp_path):
     assert dataset.image_size(1) == (600, 800)  # from the JSON, which has no embedded image here
     with pytest.raises(DataError, match="1.jpg does not exist"):
         dataset.load_image(1)
+
+
+def test_files_in_another_encoding(tmp_path):
+    """labelme on a Chinese Windows wrote GBK. The folder is recognised, and the error proposes the encoding."""
+    for name, label in (("1", "汽车"), ("2", "行人"), ("3", "cat")):
+        path = write(tmp_path, [shape(label, ring(5, 5, 20, 20))], name)
+        path.write_bytes(json.dumps(json.loads(path.read_text()), ensure_ascii=False).encode("gb18030"))
+    dataset = mrcnn.datasets.open(tmp_path)
+    assert [where for where, _ in dataset.skipped] == ["1.json", "2.json"] and dataset.class_names == ["BG", "cat"]
+    assert "1.json is not UTF-8 text" in dataset.skipped[0][1] and "gb18030, which reads '汽车'" in dataset.skipped[0][1]
+    dataset = mrcnn.datasets.open(tmp_path, encoding="gb18030")
+    assert dataset.skipped == [] and dataset.class_names == ["BG", "cat", "汽车", "行人"]
+
+
+def test_nan_costs_only_what_needs_it(tmp_path):
+    nan = float("nan")
+    shapes = [shape("cat", ring(5, 5, 20, 20), score=nan), shape("dog", [[nan, 1], [9, 9], [1, 9]])]
+    path = write(tmp_path, shapes, more=float("inf"))
+    assert "NaN" in path.read_text()
+    dataset = mrcnn.datasets.open(tmp_path)
+    assert dataset.class_names == ["BG", "cat"] and [where for where, _ in dataset.skipped] == ["a.json: shapes[1]"]
+    assert [where for where, note in dataset.notes if "NaN" in note] == [
+        "a.json: shapes[0].score", "a.json: shapes[1].points[0][0]", "a.json: more"]  # fmt: skip

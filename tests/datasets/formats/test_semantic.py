@@ -149,7 +149,7 @@ def test_class_files_of_every_kind_are_read(tmp_path, name, content, expected):
 @pytest.mark.parametrize("name, content, message", [
     ("a.txt", "cat\n\ndog", "entry 2 is '', expected the name of a class"),
     ("a.txt", "background", "names no class besides the background"),
-    ("a.txt", b"\xff\xfe\x00", "cannot be read as text"),
+    ("a.txt", b"\xff\x00", "is not UTF-8 text: save it as UTF-8"),
     ("a.json", "[1, 2]", "entry 1 is 1, expected the name"),
     ("a.json", '{"1": 5}', "'1' is 5, expected text"),
     ("a.json", '{"one": "cat"}', "the key 'one' is not a class id"),

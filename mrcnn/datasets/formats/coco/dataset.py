@@ -77,6 +77,7 @@ def open_subset(
     *,
     year: str | int | None = None,
     images: Path | str | None = None,
+    encoding: str | None = None,
     allow_outside: bool = False,
     progress: Stages | None = None,
 ) -> "CocoDataset":
@@ -87,6 +88,7 @@ def open_subset(
         subset: one of `subsets`.
         year: for a folder: the year in the file names, needed if there are several.
         images: for a JSON file: the folder of its images; None for the folder of the file, or for those of its layout.
+        encoding: of a JSON file that is not UTF-8.
         allow_outside: whether file names may point outside the folder of the images.
         progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
@@ -103,7 +105,7 @@ def open_subset(
         refuse_images(path, images)
         layout = _the_file(path, subset, None if year is None else str(year))
     dataset = CocoDataset(allow_outside=allow_outside)
-    content = read_annotations(layout.path, progress, dataset.notes)
+    content = read_annotations(layout.path, progress, dataset.notes, encoding)
     dataset.add_annotations(content, layout.finder(allow_outside), layout.path, all_images=True, progress=progress)
     return dataset
 
@@ -337,7 +339,10 @@ class CocoDataset(AnnotatedDataset):
 
 
 def read_annotations(
-    path: Path | str, progress: Stages | None = None, notes: list[tuple[Any, str]] | None = None
+    path: Path | str,
+    progress: Stages | None = None,
+    notes: list[tuple[Any, str]] | None = None,
+    encoding: str | None = None,
 ) -> dict[str, Any]:
     """Read a COCO instances file.
 
@@ -345,6 +350,7 @@ def read_annotations(
         path: the JSON.
         progress: reports the stages of `read_json`.
         notes: receives (place, note) of each NaN and infinity, which are read as null; None refuses NaN and Infinity.
+        encoding: of a file that is not UTF-8.
 
     Returns:
         The content, with the lists "images", "annotations" (a `JsonList`, if possible) and "categories".
@@ -358,7 +364,7 @@ def read_annotations(
         hint = f"its folder has {', '.join(names)}" if names else f"{path.parent} has no annotation files"
         raise DataError(f"annotation file {path} does not exist; {hint}: check the data set's folder, subset and year")
     nonfinite: list[str] | None = None if notes is None else []
-    content = read_json(path, nonfinite=nonfinite, lazy="annotations", progress=progress)
+    content = read_json(path, nonfinite=nonfinite, encoding=encoding, lazy="annotations", progress=progress)
     if notes is not None:
         notes += [(place, NULLED) for place in nonfinite or ()]
     for key in LISTS:

@@ -62,6 +62,7 @@ def open_subset(
     labels: Iterable[object] | os.PathLike[str] | str | None = None,
     hole_label: str | None = None,
     line_width: Number = LINE_WIDTH,
+    encoding: str | None = None,
     workers: int = 0,
     progress: Stages | None = None,
     allow_outside: bool = False,
@@ -75,6 +76,7 @@ def open_subset(
             the labels that occur, sorted by name (numbers in them by value).
         hole_label: shapes with this label are holes in other instances.
         line_width: width of linestrips in pixels.
+        encoding: of files that are not UTF-8.
         workers: number of processes that parse the files; 0 parses them in this process.
         progress: reports the stage "reading", of files.
         allow_outside: whether an imagePath may point outside the folder.
@@ -91,7 +93,8 @@ def open_subset(
     path = Path(path)
     root = path.parent if path.is_file() else path
     dataset = LabelmeDataset(allow_outside=allow_outside)
-    settings = ReadSettings(str(root), float(line_width), hole_label, allow_outside)
+    settings = ReadSettings(str(root), float(line_width), hole_label, allow_outside, encoding=encoding)
+    dataset.encoding = encoding
     classes = None if labels is None else read_class_names(labels)
     names, prefix, loose = [path.name] if path.is_file() else list(json_files(root)), "", list[str]()
     if subset is not None:
@@ -122,6 +125,7 @@ class LabelmeDataset(AnnotatedDataset):
     """Images annotated with labelme."""
 
     source = "labelme"
+    encoding: str | None = None
 
     def add_files(self, files: Iterable[LabelmeFile], classes: Iterable[str], root: Path) -> None:
         """Add images with their instances.
@@ -158,7 +162,7 @@ class LabelmeDataset(AnnotatedDataset):
         info = self.image_info[image_id]
         if not info.get("embedded_in") or os.path.isfile(info["path"]):
             return super().load_image(image_id)
-        data = embedded_image(read_json(info["embedded_in"]))
+        data = embedded_image(read_json(info["embedded_in"], nonfinite=[], encoding=self.encoding))
         if data is None:
             raise DataError(f"{info['embedded_in']}: imageData is not base64, and {info['path']} does not exist")
         with open_image(io.BytesIO(data)) as image:

@@ -17,8 +17,8 @@ from mrcnn.datasets.formats.labelme.shapes import LINE_WIDTH, Instance, Shape, p
 from mrcnn.geometry.boxes import Number
 from mrcnn.io import images
 from mrcnn.io.file_finder import FileFinder, Found
+from mrcnn.io.json_fields import NULLED, is_kind, read_json, shown
 from mrcnn.io.json_fields import field as take
-from mrcnn.io.json_fields import is_kind, read_json, shown
 from mrcnn.io.orientation import read_header, turned_size
 from mrcnn.io.paths import refuse_link
 
@@ -41,6 +41,7 @@ class ReadSettings:
         line_width: see `labelme.open_subset`.
         hole_label: see `labelme.open_subset`.
         allow_outside: see `labelme.open_subset`.
+        encoding: see `labelme.open_subset`.
         opened: differs each time that the data set is opened.
     """
 
@@ -48,6 +49,7 @@ class ReadSettings:
     line_width: Number = LINE_WIDTH
     hole_label: str | None = None
     allow_outside: bool = False
+    encoding: str | None = None
     opened: int = field(default_factory=time.monotonic_ns)
 
 
@@ -92,11 +94,12 @@ def read_labelme(name: str, settings: ReadSettings) -> LabelmeFile:
         DataError: the file cannot be used for another reason.
     """
     path = Path(settings.root, name)
-    content = read_json(path)
+    nonfinite: list[str] = []
+    content = read_json(path, nonfinite=nonfinite, encoding=settings.encoding)
     if not isinstance(content, dict) or not any(name in content for name in _LABELME_FIELDS):
         raise OtherJsonError(f"{path} is not a labelme file: it has none of the fields {', '.join(_LABELME_FIELDS)}")
     records = take(content, "shapes", list, str(path))
-    file = LabelmeFile(name)
+    file = LabelmeFile(name, notes=[(f"{name}: {place}", NULLED) for place in nonfinite])
     shapes = []
     for i, record in enumerate(records):
         where = f"{name}: shapes[{i}]"

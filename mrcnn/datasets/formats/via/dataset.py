@@ -61,6 +61,7 @@ def open_subset(
     class_name: str | None = None,
     labels: Iterable[object] | os.PathLike[str] | str | None = None,
     line_width: Number = LINE_WIDTH,
+    encoding: str | None = None,
     allow_outside: bool = False,
     progress: Stages | None = None,
 ) -> "ViaDataset":
@@ -75,6 +76,7 @@ def open_subset(
         labels: the classes in their order, or a file with one per line; regions of other classes are skipped. None takes
             the classes that occur, sorted by name.
         line_width: width in pixels of lines that are not closed.
+        encoding: of a JSON file that is not UTF-8.
         allow_outside: whether file names may point outside the folder.
         progress: reports the stages of `read_json` and "checking regions", for each file, and "reading image sizes".
 
@@ -98,7 +100,9 @@ def open_subset(
     dataset = ViaDataset(allow_outside=allow_outside)
     # what is skipped in the other subsets is not reported
     images = {
-        part: read_images(file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside), progress)
+        part: read_images(
+            file, line_width, dataset if part == subset else ViaDataset(allow_outside=allow_outside), encoding, progress
+        )
         for part, file in files.items()
     }
     regions = [region for listed in images.values() for image in listed for region in image.regions]

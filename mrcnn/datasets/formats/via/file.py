@@ -19,8 +19,9 @@ from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.folders import mentions
 from mrcnn.datasets.formats.via.regions import Region, parse_region
 from mrcnn.geometry.boxes import Number
+from mrcnn.io.encoding import EncodingError
 from mrcnn.io.file_finder import FileFinder
-from mrcnn.io.json_fields import field, is_kind, read_json, shown
+from mrcnn.io.json_fields import NULLED, field, is_kind, read_json, shown
 from mrcnn.io.paths import inside, refuse_link
 
 # the name of the file that version 1 saves
@@ -61,10 +62,12 @@ def is_via(path: Path) -> bool:
             return mentions(path, (b"region_shape_attributes",)) and bool(_csv_entries(path))
         if path.suffix.lower() != ".json" or not mentions(path, (b'"regions"', b'"_via_img_metadata"', b'"fid_list"')):
             return False
-        content = read_json(path)
+        content = read_json(path, nonfinite=[])
         if _is_version_3(content):
             return True
         entries = _entries(content, path)
+    except EncodingError:  # the encoding may be given when the file is read
+        return mentions(path, (b'"shape_attributes"', b'"_via_img_metadata"', b'"fid_list"'))
     except DataError:
         return False
     looked_at = list(islice(entries.values(), _LOOKED_AT))
@@ -97,19 +100,24 @@ def the_file(folder: Path) -> Path:
     return files[0]
 
 
-def read_images(path: Path, line_width: Number, dataset: AnnotatedDataset, progress: Stages | None) -> list[ViaImage]:
+def read_images(
+    path: Path, line_width: Number, dataset: AnnotatedDataset, encoding: str | None, progress: Stages | None
+) -> list[ViaImage]:
     """Read the images of a file, recording what cannot be used, and what was mended, in the data set.
 
     Args:
         path: the file.
         line_width: width in pixels of polylines that are not closed.
         dataset: gets the records, and says whether names may lead out of the folder.
+        encoding: of a JSON file that is not UTF-8.
         progress: reports the stages of `read_json` and "checking regions".
     """
     if path.suffix.lower() == ".csv":
         entries, base = _csv_entries(path), ""
     else:
-        content = read_json(path, progress=progress)
+        nonfinite: list[str] = []
+        content = read_json(path, nonfinite=nonfinite, encoding=encoding, progress=progress)
+        dataset.notes += [(f"{path.name}: {place}", NULLED) for place in nonfinite]
         entries, base = _entries(content, path), _default_folder(content)
     finder = _finder(path, base, dataset.allow_outside)
     images: dict[Path, ViaImage] = {}
