@@ -5,6 +5,7 @@ by the user; 141 the output pipe was closed. `--debug` also shows the traceback.
 """
 
 import argparse
+import codecs
 import difflib
 import io
 import os
@@ -35,6 +36,8 @@ environment:
 
 exit codes: 0 success; 1 some inputs were skipped or have errors, and are listed; 2 an error, reported in one line; 130
 stopped by Ctrl-C; 141 the output pipe was closed. `--debug` after a command shows the traceback of an error."""
+# lines of tables, and an ellipsis
+_SIMILAR = {"─": "-", "━": "=", "…": "..."}
 # Raised for bad input. Any other error is a bug, and its message says so.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
@@ -118,9 +121,15 @@ def run_script(script: Callable[[list[str]], object], argv: Sequence[str] | None
 
 
 def _replace_unknown_characters() -> None:
-    """Make characters that the terminal's encoding lacks appear as "?" instead of ending a run after its work."""
+    """Make characters that the terminal's encoding lacks appear as similar ones or as "?" instead of ending a finished run."""
+
+    def replace(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return "".join(_SIMILAR.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("similar", replace)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors="similar")
 
 
 def _exit_code(name: str, debug: bool, run: Callable[[], int | None]) -> int:

@@ -7,6 +7,7 @@ stratification. Differs: groups of images are assigned, large groups first, and 
 Shape letters: H W image.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
@@ -237,6 +238,12 @@ def subset_of(dataset: Dataset, image_ids: Iterable[Integer]) -> "DatasetView":
         image_ids: indices in the data set.
     """
     return DatasetView(dataset, image_ids)
+
+
+def shared_images(first: Dataset, second: Dataset) -> list[str]:
+    """Return the files of the second data set that are also in the first. Images without a file are ignored."""
+    paths = {os.path.abspath(info["path"]) for info in first.image_info if info["path"]}
+    return [str(info["path"]) for info in second.image_info if info["path"] and os.path.abspath(info["path"]) in paths]
 
 
 class DatasetView(Dataset):

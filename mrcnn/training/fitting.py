@@ -1,5 +1,6 @@
 """The training loop around `keras.Model.fit`: batches, checkpoints, logs and validation."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.datasets.splits import shared_images
 from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
@@ -28,6 +30,8 @@ from mrcnn.training.trainable import check_stage, layer_regex
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
+
+logger = logging.getLogger(__name__)
 
 Batch = tuple[np.ndarray, ...]
 
@@ -47,6 +51,9 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs have been trained. `epochs` counts from the "
               "start of the run.")
         return keras.callbacks.History()
+    if val_dataset is not None and (shared := shared_images(train_dataset, val_dataset)):
+        logger.warning("%d of %d validation images are also training images, such as %s: validation then measures what the "
+                       "network remembers, not what it does on new images", len(shared), len(val_dataset.image_info), shared[0])
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
                      no_augmentation_sources=no_augmentation_sources)
     val_loader = _loader(val_dataset, config, "validation", shuffle=False) if val_dataset is not None else None

@@ -46,6 +46,7 @@ def test_check_with_characters_that_the_terminal_lacks(folder, tmp_path, encodin
     assert (tmp_path / "fixed" / "changes.json").exists()
     text = done.stdout.decode(encoding)
     assert (NAMES[0] in text) == (encoding == "gbk") and "5 images" in text
+    assert any(set(line.strip()) == {"-" if encoding == "ascii" else "─"} for line in text.splitlines())
 
 
 def test_view_with_characters_that_the_terminal_lacks(folder, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.datasets.splits import DatasetView, classes_on, group_by_id, k_fold, split_images, subset_of
+from mrcnn.datasets.splits import DatasetView, classes_on, group_by_id, k_fold, shared_images, split_images, subset_of
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.loading.scenes import Scenes, scenes
 
@@ -175,3 +175,18 @@ def test_view_has_the_skipped_entries_of_the_reader():
     assert subset_of(base, [0]).skipped == [] and subset_of(base, [0]).notes == []
     base.skipped = [("a", "gone")]
     assert subset_of(base, []).skipped == [("a", "gone")]
+
+
+def test_shared_images_are_files_that_both_data_sets_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def of(*paths):
+        dataset = Dataset()
+        for number, path in enumerate(paths):
+            dataset.add_image("toys", number, path)
+        return dataset
+
+    train = of("a/1.jpg", "a/2.jpg", None)
+    assert shared_images(train, of("b/1.jpg", None)) == []
+    assert shared_images(train, of("b/1.jpg", f"{tmp_path}/a/2.jpg", "a/../a/1.jpg")) == [f"{tmp_path}/a/2.jpg", "a/../a/1.jpg"]
+    assert shared_images(train, train) == ["a/1.jpg", "a/2.jpg"]

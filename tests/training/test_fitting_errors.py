@@ -58,3 +58,15 @@ def test_a_validation_set_without_objects_is_refused_before_training(tmp_path):
                        "trained on: 0 are broken and 3 are without instances. Choose images with objects, or train without"):
         model.train(shapes(2), validation, 0.01, 1, "heads")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_validation_set_of_training_images_is_warned_of(tmp_path, caplog):
+    dataset = Objectless()  # training ends at once, after the warning
+    dataset.add_class("toys", 1, "ball"), dataset.add_class("toys", 2, "brick"), dataset.add_class("toys", 3, "cat")
+    for number in range(3):
+        dataset.add_image("toys", number, str(tmp_path / f"{number}.png"))
+    dataset.prepare()
+    model = small_model("training", tmp_path)
+    with pytest.raises(DataError):
+        model.train(dataset, dataset, 0.001, 1, "heads")
+    assert "3 of 3 validation images are also training images, such as" in caplog.text
