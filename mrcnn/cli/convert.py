@@ -81,14 +81,14 @@ def _add_format_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--copy-images", nargs="?", const=True, metavar="DIR",
                         help="copy the images too; for COCO to DIR (default: images/ next to OUT); YOLO always copies them")
     _add_workers(parser, "one per core if there are many images")
-    group = parser.add_argument_group("dividing the images")
+    group = parser.add_argument_group("splitting the images")
     ways = group.add_mutually_exclusive_group()
     ways.add_argument("--split", type=options.open_fraction, nargs="+", metavar="S",
                       help="fraction of the images for train, such as 0.8, with the rest for val; or the fractions of train, "
                            "val and test, such as 0.7 0.15 0.15. The split is stratified by class")
     ways.add_argument("--folds", type=options.at_least(2), metavar="K",
                       help="K pairs of train and val for cross-validation, stratified by class")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the division (default: 0)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (default: 0)")
     group.add_argument("--group", metavar="REGEX",
                        help="keep images together whose ids have the same match, such as ^[^_]+ for scene1_04.jpg")
     options.add_reader_arguments(parser.add_argument_group("reading the data"), name)
@@ -136,7 +136,7 @@ def _add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder of the shards, created if missing")
     parser.add_argument("--shards", type=options.at_least(1), default=1000, metavar="N",
                         help="files per split (default: %(default)s)")
-    parser.add_argument("--splits", nargs="+", metavar="train|val|test", help="what to convert (default: all that exist)")
+    parser.add_argument("--splits", nargs="+", metavar="train|val|test", help="splits to convert (default: all that exist)")
     parser.add_argument("--treat-crowd-as-ignore", "--treat_crowd_as_ignore", nargs="?", const=True, default=True,
                         type=options.boolean, metavar="true|false",
                         help="whether pixels of crowds get the value 0 instead of their category (default: true)")

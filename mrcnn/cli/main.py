@@ -39,7 +39,7 @@ stopped by Ctrl-C; 141 the output pipe was closed. `--debug` after a command sho
 # lines of tables, and an ellipsis
 _SIMILAR = {"─": "-", "━": "=", "…": "..."}
 # Raised for bad input. Any other error is a bug, and its message says so.
-USER_ERRORS = (ValueError, OSError, ImportError)
+USER_ERRORS = (ValueError, OSError, ImportError, MemoryError)
 
 
 class Parser(argparse.ArgumentParser):
@@ -168,9 +168,9 @@ def _with_options(text: str) -> str:
     """Give the advice of a message in options of the command line.
 
     Messages that name an argument of a function give the option in parentheses: "open it with x=True (--x)", "allow it
-    (x=True, --x)". Attributes of Config are set with --set.
+    (x=True, --x)", "say which (x, --x)". Attributes of Config are set with --set.
     """
-    text = re.sub(r"\((?:\w+=[^()]*, )(--[^()]*)\)", r"(\1)", text)
+    text = re.sub(r"\(\w+(?:=[^()]*)?, (--[^()]*)\)", r"(\1)", text)
     text = re.sub(r"\b[a-z_]+=(?:\[[^]]*\]|\S+) \((--[^()]*)\)", r"\1", text)
     return re.sub(r"(?<!--)\bset ([A-Z][A-Z_]+)(?:=| to )", r"give --set \1=", text)
 

@@ -23,7 +23,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the data format as a positional argument, and the arguments that locate and read the data."""
     from mrcnn.datasets.catalog import FORMATS
 
-    parser.add_argument("data", choices=FORMATS, metavar="FORMAT", help="format of the data, one of those below")
+    parser.add_argument("data", choices=FORMATS, metavar="FORMAT", help="format of the data, as listed below")
     parser.add_argument_group("formats", "\n".join(f"{name:<10}{what}" for name, (_, what) in FORMATS.items()))
     group = parser.add_argument_group("data")
     group.add_argument("--dataset", metavar="PATH", help="folder or file of the data")

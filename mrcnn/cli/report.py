@@ -74,8 +74,8 @@ def _measure(args: argparse.Namespace, record: "Run") -> "Measurement":
     from mrcnn.tools.report.run import choose_checkpoint
 
     if record.config is None:
-        raise ConfigError(f"{record.folder} has no config.json to build the network from: give no data set, for a page without "
-                          "metrics.")
+        raise ConfigError(f"{record.folder} has no config.json, from which the network is built: omit the data set to get a "
+                          "page without metrics.")
     weights = choose_checkpoint(record, args.weights)
     with working("recognising the format"):
         format = args.format or recognise_format(args.dataset)

@@ -101,7 +101,7 @@ class AnnotatedDataset(Dataset):
                 continue
             if first.setdefault(name, key) != key:
                 self._same_names[key] = first[name]
-                self.notes.append((f"classes {first[name]} and {key}", "they have one name, and are read as one class"))
+                self.notes.append((f"classes {first[name]} and {key}", "they have the same name, and are read as one class"))
                 logger.warning("the classes %s and %s are both named %r, and are read as one class", first[name], key, name)
         kept = {merged: self._same_names.get(into, into) for merged, into in class_map.items()}
         super().prepare({**self._same_names, **kept})

@@ -105,7 +105,8 @@ def _checked_subset(reader: Format, path: os.PathLike[str] | str | None, format:
     if subset is None and len(names) == 1:
         return names[0]
     if subset is None and names:
-        raise DataError(f"{format}: {path or format} has the subsets {', '.join(names)}: say which one to open.")
+        raise DataError(f"{format}: {path or format} has the subsets {', '.join(names)}: say which one to open with "
+                        "subset=NAME (--subset NAME).")
     if subset is not None and subset not in names:
         raise DataError(f"{format}: {path or format} has no subset {subset!r}; "
                         + (f"it has {', '.join(names)}." if names else "it is not divided into subsets."))

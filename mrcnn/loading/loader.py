@@ -192,7 +192,7 @@ class Loader:
             if not len(ids):
                 raise DataError(
                     f"none of the {len(self.empty)} images of the data set has an instance to train on: "
-                    "check the annotations and the chosen classes, or train on empty images too (TRAIN_EMPTY_IMAGES)"
+                    "check the annotations and the chosen classes, or set TRAIN_EMPTY_IMAGES=True to train on empty images too"
                 )
         return ids
 
@@ -371,7 +371,7 @@ def _check_sides(size: tuple[int, int] | None) -> None:
     if size is not None and (size[0] % SIDE_MULTIPLE or size[1] % SIDE_MULTIPLE):
         raise ValueError(
             f"IMAGE_SHAPE is {size[0]} x {size[1]} (height x width), which does not fit the pyramid: its sides must be "
-            f"multiples of {SIDE_MULTIPLE} for training. Use IMAGE_RESIZE_MODE 'square', or pad the images"
+            f"multiples of {SIDE_MULTIPLE} for training: set IMAGE_RESIZE_MODE=square, or pad the images"
         )
 
 
@@ -387,7 +387,7 @@ def stack_images(
     if len(shapes) > 1:
         raise ValueError(
             f"the images of a batch are of different sizes, {sorted(shapes)}: "
-            "resize them to one size (IMAGE_RESIZE_MODE 'square' or 'crop'), or use batches of one image"
+            "set IMAGE_RESIZE_MODE=square or crop to resize them to one size, or use batches of one image"
         )
     if whole is not None and all(image.base is whole for image in images):
         return whole

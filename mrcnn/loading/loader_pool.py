@@ -224,7 +224,7 @@ class WorkerProcesses:
         except Exception as error:  # a user's data set may raise anything
             raise ValueError(
                 f"the data set or its augmentation cannot be sent to loader processes ({type(error).__name__}: {error}): "
-                "keep open files, locks and the like out of them, or use threads (LOADER_PROCESSES = False)"
+                "keep open files, locks and the like out of them, or set LOADER_PROCESSES=False to use threads"
             ) from error
         context = multiprocessing.get_context("spawn")
         with hidden_script():
@@ -568,6 +568,6 @@ def _new_segment(size: int) -> SharedMemory:
     if size > free:
         raise MemoryError(
             f"a batch needs {size / 2**20:.0f} MiB of shared memory, but {_SHARED_FOLDER} has {free / 2**20:.0f} MiB "
-            "free: give it more (docker run --shm-size 2g), or use threads (LOADER_PROCESSES = False)"
+            "free: give it more (docker run --shm-size 2g), or set LOADER_PROCESSES=False to use threads"
         )
     return SharedMemory(create=True, size=size)

@@ -109,6 +109,7 @@ def _make_train_raise(error, monkeypatch):
      "the weights are for resnet101: give --set BACKBONE=resnet101, or start again."),
     ("or set USE_MINI_MASK to False.", "or give --set USE_MINI_MASK=False."),
     ("allow it (allow_outside=True, --allow-outside) if you trust it", "allow it (--allow-outside) if you trust it"),
+    ("say which holds the class (attribute, --attribute)", "say which holds the class (--attribute)"),
     ("say which with format=NAME (--format NAME)", "say which with --format NAME"),
     ("to keep them, load with exclude=['a', 'b'] (--exclude a b)", "to keep them, load with --exclude a b"),
     ("choose the subset to split (--subset)", "choose the subset to split (--subset)"),

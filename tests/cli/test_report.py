@@ -95,4 +95,4 @@ def test_run_without_a_configuration_cannot_be_evaluated(capsys):
     run = make_run(Path("logs"))
     (run / "config.json").unlink()
     assert main(["report", str(run), "--format", "shapes"]) == 2
-    assert "has no config.json to build the network from" in capsys.readouterr().err
+    assert "has no config.json, from which the network is built" in capsys.readouterr().err

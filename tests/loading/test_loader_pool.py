@@ -243,7 +243,7 @@ def test_killed_process_is_an_immediate_error():
 def test_unpicklable_loader_is_an_error_before_any_process_starts():
     loader = loader_of(scenes(*RECTANGLES))
     loader.dataset.lock = threading.Lock()
-    with pytest.raises(ValueError, match="cannot be sent to loader processes .*lock.*LOADER_PROCESSES = False"):
+    with pytest.raises(ValueError, match="cannot be sent to loader processes .*lock.*set LOADER_PROCESSES=False"):
         WorkerProcesses(loader, loader.__getitem__, 2)(0)
     with pytest.raises(ValueError, match="workers must be at least 1, but is 0"):
         WorkerProcesses(loader, loader.__getitem__, 0)

@@ -76,8 +76,8 @@ def open_subset(
         if not files:
             raise DataError(f"{path}: no lvis_v*_*.json in it or in its annotations/, which LVIS's layout has")
         if len(files) > 1 and version is None or version is not None and version not in files:
-            raise DataError(f"{path} has the subset {subset!r} in the versions {', '.join(files)}: say which (version), or "
-                            "give the path of the file")  # fmt: skip
+            raise DataError(f"{path} has the subset {subset!r} in the versions {', '.join(files)}: say which "
+                            "with version=V (--lvis-version V), or give the path of the file")  # fmt: skip
         path = files[version] if version else next(iter(files.values()))
     dataset = LvisDataset(allow_outside=allow_outside)
     image_dir = Path(images) if images is not None else root / "images" if (root / "images").is_dir() else root

@@ -115,7 +115,8 @@ def open_subset(
         raise DataError(f"{path}: no annotations/panoptic_{subset or '*'}{year or '*'}.json and no "
                         f"{subset or '*'}-*-of-*.tfrecord in it, which a panoptic data set has")  # fmt: skip
     if len(by_year) > 1:
-        raise DataError(f"{path} has the subset {subset!r} for the years {', '.join(by_year)}: say which (year, --year)")
+        raise DataError(f"{path} has the subset {subset!r} for the years {', '.join(by_year)}: say which "
+                        "with year=YEAR (--year YEAR)")
     ((its_year, file),) = by_year.items()
     dataset = PanopticDataset(allow_outside=allow_outside)
     dataset.load_panoptic(file, path / f"{subset}{its_year}", stuff=stuff, progress=progress)

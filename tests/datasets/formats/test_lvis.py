@@ -149,7 +149,7 @@ def test_version_is_needed_if_there_are_several(tmp_path):
         write(tmp_path / "annotations" / name)
     assert subsets(tmp_path) == ["train", "val"]
     assert mrcnn.datasets.open(tmp_path, subset="train").num_images == 2
-    with pytest.raises(DataError, match=r"the subset 'val' in the versions v0.5, v1: say which \(version\)"):
+    with pytest.raises(DataError, match=r"the subset 'val' in the versions v0.5, v1: say which with version=V"):
         mrcnn.datasets.open(tmp_path, subset="val")
     assert mrcnn.datasets.open(tmp_path, subset="val", version="v0.5").num_images == 2
     with pytest.raises(DataError, match="in the versions v0.5, v1"):

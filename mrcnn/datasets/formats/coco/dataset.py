@@ -117,7 +117,8 @@ def _the_file(path: Path, subset: str | None, year: str | None) -> CocoFile:
         raise DataError(f"{path}: no annotations/instances_*.json and no other JSON file of instances in it")
     of_subset = {file.year: file for file in files if file.subset == subset}
     if year is None and len(of_subset) > 1:
-        raise DataError(f"{path} has the subset {subset!r} for the years {', '.join(of_subset)}: say which (year, --year)")
+        raise DataError(f"{path} has the subset {subset!r} for the years {', '.join(of_subset)}: say which "
+                        "with year=YEAR (--year YEAR)")
     chosen = next(iter(of_subset)) if year is None and of_subset else year or ""
     if chosen not in of_subset:
         years = ", ".join(of_subset) or "none"
