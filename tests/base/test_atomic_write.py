@@ -20,7 +20,7 @@ def test_json_accepts_numpy_and_writes_nan_as_null(tmp_path):
     assert json.loads((tmp_path / "v.json").read_text()) == {"a": 0.5, "3": 4, "n": None, "l": [None, [0, 1]], "t": "x"}
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "v.json"
     save_json(path, [1])
     with pytest.raises(TypeError):
@@ -29,7 +29,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
 
 
-def test_an_interrupted_write_leaves_nothing_under_the_final_name(tmp_path):
+def test_interrupted_write_leaves_nothing_under_the_final_name(tmp_path):
     path = tmp_path / "deep" / "a.bin"
     with pytest.raises(KeyboardInterrupt), atomic_open(path) as file:
         file.write(b"half")
@@ -96,7 +96,7 @@ def test_only_parts_of_ended_processes_are_removed(tmp_path):
     assert sorted(tmp_path.glob("*.part")) == sorted(others) and (tmp_path / "b").exists()
 
 
-def test_a_name_of_the_longest_kind_is_written(tmp_path):
+def test_file_name_of_maximum_length_is_written(tmp_path):
     path = tmp_path / ("\u754c" * 83 + ".json")  # 254 of 255 bytes
     save_json(path, [1], durable=True)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -111,7 +111,7 @@ with atomic_open(sys.argv[1]) as file:
 """
 
 
-def test_a_disk_that_takes_no_more_is_reported_with_the_file_which_keeps_its_content(tmp_path):
+def test_full_disk_is_reported_and_the_existing_file_is_kept(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     ended = subprocess.run([sys.executable, "-c", FILL, str(path)], capture_output=True, text=True)
@@ -119,7 +119,7 @@ def test_a_disk_that_takes_no_more_is_reported_with_the_file_which_keeps_its_con
     assert [file.name for file in tmp_path.iterdir()] == ["a.bin"] and path.read_bytes() == b"old"
 
 
-def test_a_file_larger_than_the_disk_is_refused_before_anything_is_written(tmp_path):
+def test_file_larger_than_the_free_space_is_rejected_before_writing(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(OSError, match=r"a.bin: No space left on device. The file needs .* MiB. The disk has") as caught:
         with atomic_open(tmp_path / "a.bin", size=2 * free):

@@ -1,4 +1,4 @@
-"""Values in other forms than COCO's: those with one reading are read, others are left to be refused."""
+"""Values that differ from the COCO format are converted if their meaning is unique; others are rejected later."""
 import json
 
 import pytest
@@ -13,7 +13,7 @@ WITHIN = [20, 20, 30, 20, 30, 30]
 
 
 def read(field, value, size=SIZE):
-    """Return what a value is read as; the value itself if it is left as it is."""
+    """Return the converted value, or the value itself if it is not converted."""
     return mended_fields({field: value}, size).get(field, (value, ""))[0]
 
 
@@ -21,7 +21,7 @@ def read(field, value, size=SIZE):
     RING, [[RING]], [[[RING]]], POINTS, [POINTS], [[POINTS]], json.dumps([RING]), json.dumps(RING), json.dumps([POINTS]),
     [list(map(str, RING))], list(map(str, RING)), [[str(x), str(y)] for x, y in POINTS], [[10.0, "1e1", *RING[2:]]],
 ], ids=str)  # fmt: skip
-def test_one_polygon_in_many_forms(written):
+def test_polygon_in_many_forms(written):
     assert read("segmentation", written) == [RING]
 
 
@@ -31,12 +31,12 @@ def test_several_polygons_nested_too_deeply():
 
 
 @pytest.mark.parametrize("written", [
-    [RING], [RING, WITHIN], [RING, [1, 2]], [[1, 2]], [[1, 2], [3, 4]], [], [[]],  # in COCO's form, good or bad
+    [RING], [RING, WITHIN], [RING, [1, 2]], [[1, 2]], [[1, 2], [3, 4]], [], [[]],  # in COCO format, valid or invalid
     [[RING, WITHIN]], [[WITHIN, RING]], [POINTS, [[20, 20], [30, 20], [30, 30]]],  # WITHIN may be a part or a hole
     [[1, 2, 3], [4, 5, 6], [7, 8, 9]], [[None] * 6], [[*RING, None]], [RING, None], [["10,5"] * 6], [[True] * 6],
     [[{"x": 1, "y": 2}] * 3], "all of it", "", "10 10 40 10 40 40", "7", "null", 7, None, [[float("inf")] * 6], ["x"] * 6,
 ], ids=str)  # fmt: skip
-def test_what_has_no_reading_or_several_is_left(written):
+def test_values_without_a_unique_meaning_are_unchanged(written):
     assert "segmentation" not in mended_fields({"segmentation": written}, SIZE)
 
 
@@ -83,5 +83,5 @@ def test_crowds_in_text(written, crowd):
 
 
 @pytest.mark.parametrize("crowd", [None, 0, 1, True, False, 1.0, 2, "2", "yes", "", [1], {}])
-def test_other_crowds_are_left(crowd):
+def test_other_crowds_are_unchanged(crowd):
     assert mended_fields({"iscrowd": crowd}, SIZE) == {}

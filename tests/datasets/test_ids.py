@@ -19,7 +19,7 @@ def test_ids():
     (["7", "007"], 7, None), (["7", "007"], "7", "7"), (["7", "007"], "007", "007"),
     ([2**53], float(2**53), None), ([2**53], str(2**53), None), ([2**53], 2**53, 2**53),
 ])  # fmt: skip
-def test_a_reference_is_matched_if_only_one_id_has_its_number(listed, reference, found):
+def test_reference_is_matched_if_only_one_id_has_its_number(listed, reference, found):
     result = ById.fromkeys(listed).find(reference)
     assert result == found and type(result) is type(found)
 
@@ -31,11 +31,11 @@ def test_a_reference_is_matched_if_only_one_id_has_its_number(listed, reference,
     (["a", "b"], "c", "its image_id is not among the images"),
     (["7", "007"], 7, "its image_id fits two ids of the images, which are text that stands for the same number"),
 ])  # fmt: skip
-def test_the_reason_why_nothing_is_found(listed, reference, reason):
+def test_reason_for_an_unmatched_reference(listed, reference, reason):
     assert ById.fromkeys(listed).fault(reference, "image_id", "images") == reason
 
 
-def test_the_numbers_of_a_file_are_written_in_one_way_and_nothing_else_is_changed():
+def test_numbers_in_a_file_are_unified_and_nothing_else_is_changed():
     content = {
         "info": {"year": 2024.0},
         "images": [{"id": 1.0, "height": 64.0, "width": 96.5}, {"id": "x", "height": "64", "width": 96}, 3],

@@ -1,4 +1,4 @@
-"""Files are found by their names in the data set's folder, and nowhere else."""
+"""Files are found by name, but only in the folder of the data set."""
 import os
 import unicodedata
 
@@ -11,7 +11,7 @@ from mrcnn.io.paths import OutsideError
 
 @pytest.fixture
 def folder(tmp_path):
-    """A data set between folders that are not its own."""
+    """The folder of a data set, next to a folder that does not belong to it."""
     for name in ("set/images/a.jpg", "set/images/my photo (1).jpg", "set/images/train/c.jpg", "set/images/val/c.jpg",
                  "set/images/val/d.jpg", "set/images/Upper.JPG", "set/.hidden/h.jpg", "set/__MACOSX/m.jpg", "set/b.jpg",
                  "set/twice/x/e.jpg", "set/twice/y/e.jpg", "outside/o.jpg", "set/images/50%25.jpg",
@@ -27,11 +27,11 @@ def find(folder, name, **options):
     return os.path.relpath(found.path, folder), found.note
 
 
-def test_a_file_at_its_place_is_taken_without_a_note(folder):
+def test_file_at_its_path_is_used_without_a_note(folder):
     assert find(folder, "b.jpg") == ("b.jpg", None)
     assert find(folder, "images/a.jpg") == find(folder, "images\\a.jpg") == find(folder, "./images/a.jpg") == (
         "images/a.jpg", None)  # fmt: skip
-    assert find(folder, "images/50%25.jpg") == ("images/50%25.jpg", None), "a file whose name has the sign %"
+    assert find(folder, "images/50%25.jpg") == ("images/50%25.jpg", None), "a file name with a percent sign"
     found = FileFinder([folder / "images", folder], folder).find("b.jpg")
     assert found == (folder / "b.jpg", folder, None), "in the second of the folders"
 
@@ -58,25 +58,25 @@ SPELLING = "the name of its file differs from its file_name (capital letters, Un
     ("/content/set/images/train/c.jpg", "images/train/c.jpg", IN_IMAGES.replace("images/", "images/train/")),
     ("elsewhere/b.jpg", "b.jpg", IN_IMAGES.replace("images/", "the folder")),
 ])  # fmt: skip
-def test_a_file_elsewhere_is_found_by_its_name(folder, name, path, note):
+def test_file_in_another_folder_is_found_by_name(folder, name, path, note):
     assert find(folder, name) == (path, note)
 
 
-def test_a_name_that_several_files_have_is_reported_and_none_is_chosen(folder):
+def test_ambiguous_name_is_an_error(folder):
     with pytest.raises(DataError, match="several files in .*set have the name in its file_name: correct it"):
         find(folder, "e.jpg")
     assert find(folder, "from/y/e.jpg")[0] == "twice/y/e.jpg", "the end of the path decides"
 
 
-def test_the_files_of_other_subsets_are_not_taken(folder):
+def test_files_of_other_subsets_are_not_used(folder):
     assert find(folder, "c.jpg", elsewhere=["val"])[0] == "images/train/c.jpg"
     assert find(folder, "d.jpg", elsewhere=["val"]) == ("d.jpg", None), "which does not exist"
     (folder / "images" / "val").rename(folder / "images" / "Val2017")
     assert find(folder, "d.jpg", elsewhere=["val"]) == ("d.jpg", None)
 
 
-def test_what_is_not_found_says_why(folder):
-    assert find(folder, "none/x.jpg") == ("none/x.jpg", None), "the place where it is missing"
+def test_missing_file_is_reported_with_a_reason(folder):
+    assert find(folder, "none/x.jpg") == ("none/x.jpg", None), "the path of the missing file"
     for name in ("h.jpg", "m.jpg"):
         assert find(folder, name) == (name, None), "hidden files are not found"
     with pytest.raises(DataError, match=r"its imagePath is a URL, and no file in .*set has its name: download") as url:
@@ -93,7 +93,7 @@ def test_what_is_not_found_says_why(folder):
             find(folder, name)
 
 
-def test_no_name_leads_out_of_the_folder(folder):
+def test_name_outside_the_folder_is_rejected(folder):
     for name in ("../outside/o.jpg", str(folder.parent / "outside" / "o.jpg"), "images/../../outside/o.jpg"):
         with pytest.raises(OutsideError, match="allow_outside=True, --allow-outside"):
             find(folder, name)
@@ -102,7 +102,7 @@ def test_no_name_leads_out_of_the_folder(folder):
     assert find(folder, "o.jpg") == ("o.jpg", None), "links to folders are not followed in the search"
 
 
-def test_a_folder_is_listed_once_and_searched_only_when_a_file_is_missing(folder, monkeypatch):
+def test_folder_is_listed_once_and_searched_only_for_missing_files(folder, monkeypatch):
     listed = []
     monkeypatch.setattr(os, "listdir", lambda path, real=os.listdir: listed.append("list") or real(path))
     monkeypatch.setattr(os, "walk", lambda path, real=os.walk: listed.append("walk") or real(path))

@@ -1,4 +1,4 @@
-"""HDF5 files that lead to other files of the machine are refused before a value is read, and damage is reported as such."""
+"""HDF5 files that refer to other files are rejected before values are read, and damaged files are reported."""
 import h5py
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def _file(path, fill):
 
 @pytest.fixture
 def secret(tmp_path):
-    """A file whose values no other file may show, and the same values without a format."""
+    """A file with values that no other file may refer to, and the same values as raw bytes."""
     (tmp_path / "secret.bin").write_bytes(np.arange(4, dtype=np.float32).tobytes())
     return _file(tmp_path / "secret.h5", lambda file: file.create_dataset("x", data=np.arange(4.0)))
 
@@ -41,14 +41,14 @@ def _virtual(file, secret):
 @pytest.mark.parametrize("fill, words", [
     (_external_link, "/a/b/x is a link to another file"), (_soft_link_through_an_external_link, "/door is a link to another"),
     (_external_storage, "/x is stored externally"), (_virtual, "/x is a virtual data set")])  # fmt: skip
-def test_what_leads_to_another_file_is_refused(tmp_path, secret, fill, words):
+def test_reference_to_another_file_is_rejected(tmp_path, secret, fill, words):
     path = _file(tmp_path / "w.h5", lambda file: fill(file, secret))
     with pytest.raises(Hdf5Error, match=f"w.h5: {words}.*Use a file that holds its own data"):
         with open_hdf5(path):
             pytest.fail("the file was opened")
 
 
-def test_a_filter_that_would_load_a_library_is_refused(tmp_path):
+def test_filter_that_would_load_a_library_is_rejected(tmp_path):
     def fill(file):
         stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         stored.set_chunk((4,))
@@ -60,7 +60,7 @@ def test_a_filter_that_would_load_a_library_is_refused(tmp_path):
             pass
 
 
-def test_what_stays_in_the_file_is_opened(tmp_path):
+def test_references_within_the_file_are_accepted(tmp_path):
     def fill(file):
         file["a/x"] = np.ones(3)
         file["a/again"] = file["a/x"]
@@ -87,7 +87,7 @@ def test_damage_is_reported_with_the_file(tmp_path):
             pass
 
 
-def test_groups_without_end_are_refused(tmp_path, monkeypatch):
+def test_too_many_objects_are_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr("mrcnn.io.hdf5.MAX_OBJECTS", 20)
     with pytest.raises(Hdf5Error, match="more than 20 objects"):
         with open_hdf5(_file(tmp_path / "w.h5", lambda file: [file.create_group(f"g{n}") for n in range(20)])):

@@ -1,4 +1,4 @@
-"""Cut JPEGs are found; whole ones of every kind are not taken for cut."""
+"""Truncated JPEG files are detected, and intact ones of all kinds are accepted."""
 import io
 
 import numpy as np
@@ -11,7 +11,7 @@ from mrcnn.io.images import TruncatedImageError, read_image
 from mrcnn.io.jpeg import jpeg_fault
 
 NOISE = np.random.default_rng(0).integers(0, 256, (70, 110, 3), dtype=np.uint8)
-FLAT = np.full((640, 960, 3), 90, np.uint8)  # as few bits as an encoder can make of it
+FLAT = np.full((640, 960, 3), 90, np.uint8)  # encoded with the fewest possible bits
 KINDS = [{}, {"progressive": True}, {"optimize": True}, {"subsampling": "4:2:0"}, {"subsampling": "4:4:4"}, {"quality": 1},
          {"restart_marker_rows": 1}]  # fmt: skip
 
@@ -24,7 +24,7 @@ def encoded(pixels, **options):
 
 @pytest.mark.parametrize("pixels", [NOISE, FLAT, NOISE[:, :, 0], NOISE[:1, :1]], ids=["noise", "flat", "grey", "one pixel"])
 @pytest.mark.parametrize("options", KINDS, ids=str)
-def test_whole_files_are_whole_and_every_cut_is_found(pixels, options):
+def test_intact_files_are_accepted_and_truncated_ones_detected(pixels, options):
     content = encoded(pixels, **options)
     assert jpeg_fault(content) is None
     assert jpeg_fault(content + b"\0" * 100) is None and jpeg_fault(content + content) is None  # padding, a second image
@@ -33,7 +33,7 @@ def test_whole_files_are_whole_and_every_cut_is_found(pixels, options):
     assert "cut off" in jpeg_fault(content[:-2])
 
 
-def test_an_end_marker_in_the_thumbnail_is_not_that_of_the_image():
+def test_end_marker_in_the_thumbnail_is_not_that_of_the_image():
     thumbnail = encoded(NOISE)
     content = encoded(NOISE, exif=b"Exif\0\0" + thumbnail)
     assert jpeg_fault(content) is None and thumbnail in content
@@ -46,8 +46,8 @@ def test_stray_bytes_and_fill_bytes_before_a_marker_are_skipped():
     assert jpeg_fault(content[:2] + b"\0\0\xff" + content[2:]) is None
 
 
-def test_a_few_bytes_that_claim_a_large_image_are_cut_off(tmp_path):
-    """13,000 x 13,000 is within the limit on pixels; it has 3 x 1625 x 1625 blocks, of a bit at least."""
+def test_few_bytes_that_declare_a_large_image_are_truncated(tmp_path):
+    """13,000 x 13,000 is within the pixel limit. It has 3 x 1625 x 1625 blocks, each of at least one bit."""
     content = bytearray(encoded(np.zeros((8, 8, 3), np.uint8), subsampling="4:4:4"))
     frame = content.index(b"\xff\xc0")
     content[frame + 5 : frame + 9] = (13_000).to_bytes(2, "big") * 2
@@ -59,7 +59,7 @@ def test_a_few_bytes_that_claim_a_large_image_are_cut_off(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.jfif", "a.png", "a"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_cut_jpeg_is_refused_whatever_its_name(tmp_path, name, share):
+def test_truncated_jpeg_is_rejected_with_any_file_name(tmp_path, name, share):
     content = encoded(NOISE)
     (tmp_path / name).write_bytes(content)
     assert np.abs(read_image(tmp_path / name).astype(int) - NOISE).mean() < 60
@@ -81,8 +81,8 @@ def test_damaged_files_raise_only_own_errors(tmp_path, damage):
         pass
 
 
-def test_a_photograph_keeps_its_pixels(tmp_path):
-    """Decoding from memory gives what decoding the file gave."""
+def test_pixels_of_a_photograph_are_unchanged(tmp_path):
+    """Decoding from memory and from the file are equal."""
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded(NOISE))
     np.testing.assert_array_equal(

@@ -112,7 +112,7 @@ def test_layouts(tmp_path, pictures, annotations):
     assert sorted(numbers(next(dataGeneratorCoco(images, CLASSES, coco, str(folder), (8, 8), 5, "val"))[0])) == [0, 1, 2, 5, 6]
 
 
-def test_missing_files_are_named(folder, tmp_path):
+def test_missing_files_are_reported_by_name(folder, tmp_path):
     with pytest.raises(DataError, match="instances_test.json does not exist; its folder has instances_train.json"):
         filterDataset(folder, CLASSES, "test")
     images, _, coco = filterDataset(folder, CLASSES, "train")
@@ -120,10 +120,10 @@ def test_missing_files_are_named(folder, tmp_path):
         next(dataGeneratorCoco(images, CLASSES, coco, tmp_path / "elsewhere", (8, 8), 2))
 
 
-def test_a_batch_is_shown(folder):
+def test_batch_is_drawn(folder):
     images, _, coco = filterDataset(folder, CLASSES, "train")
     visualizeGenerator(dataGeneratorCoco(images, CLASSES, coco, folder, (WIDTH, HEIGHT), 5, mask_type="normal"))
-    assert len(plt.gcf().axes) == 4 * 3  # of four images: image, mask, and both
+    assert len(plt.gcf().axes) == 4 * 3  # for each of four images: image, mask and both
     plt.close("all")
 
 
@@ -134,9 +134,9 @@ TUTORIAL_ARGUMENTS = {
 }  # fmt: skip
 
 
-def test_the_tutorials_augmentation(folder, caplog):
+def test_augmentation_of_the_tutorial(folder, caplog):
     images, _, coco = filterDataset(folder, CLASSES, "train")
-    plain, *others = (dataGeneratorCoco(images, CLASSES, coco, folder, (WIDTH, HEIGHT), 5, mask_type="normal")
+    unchanged, *others = (dataGeneratorCoco(images, CLASSES, coco, folder, (WIDTH, HEIGHT), 5, mask_type="normal")
                       for _ in range(3))  # fmt: skip
     first, second = (augmentationsGenerator(gen, TUTORIAL_ARGUMENTS, seed=1) for gen in others)
     assert isinstance(first, types.GeneratorType)
@@ -144,14 +144,14 @@ def test_the_tutorials_augmentation(folder, caplog):
     again = next(second)
     np.testing.assert_array_equal(pixels, again[0])
     np.testing.assert_array_equal(masks, again[1])
-    original = next(plain)
+    original = next(unchanged)
     assert pixels.shape == original[0].shape and masks.dtype == original[1].dtype
     assert set(np.unique(masks)) <= {0, 1, 2} and (masks != original[1]).any()
-    assert pixels.min() >= 0 and pixels.max() <= 1 and not caplog.records  # arguments that change nothing go unmentioned
+    assert pixels.min() >= 0 and pixels.max() <= 1 and not caplog.records  # no message about arguments without an effect
 
 
-def test_a_flip_moves_images_and_masks_together():
-    mask = np.zeros((16, 6, 8, 1), np.float64)  # as the tutorial's own generator makes them
+def test_flip_changes_images_and_masks_together():
+    mask = np.zeros((16, 6, 8, 1), np.float64)  # like the generator of the tutorial
     mask[:, :3, :2] = 2
     image = np.repeat(mask / 2, 3, axis=3)
     pixels, masks = next(augmentationsGenerator(iter([(image, mask)]), {"horizontal_flip": True}, seed=0))
@@ -176,7 +176,7 @@ def test_arguments_that_change_the_statistics_are_ignored_with_a_warning(caplog)
                                "from 0 to 1"]  # fmt: skip
 
 
-def test_arguments_that_do_not_exist_are_refused():
+def test_unknown_arguments_are_an_error():
     with pytest.raises(ValueError, match="no argument 'rotation'"):
         augmentationsGenerator(iter([]), {"rotation": 5})
     with pytest.raises(ValueError, match="channels last"):
@@ -184,8 +184,8 @@ def test_arguments_that_do_not_exist_are_refused():
 
 
 @pytest.mark.tensorflow_only
-def test_the_tutorials_training(folder):
-    """`fit` with endless generators and numbers of steps."""
+def test_training_of_the_tutorial(folder):
+    """`fit` with infinite generators and given numbers of steps."""
     batch_size, n_epochs = 2, 3
     images_train, train_size, coco_train = filterDataset(folder, CLASSES, "train")
     images_val, val_size, coco_val = filterDataset(folder, CLASSES, "val")

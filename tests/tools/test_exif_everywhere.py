@@ -1,4 +1,4 @@
-"""COCO annotations of a photograph as a browser shows it: whatever reads, draws, converts or repairs it sees the same mask."""
+"""COCO annotations of a photograph rotated by EXIF: reading, drawing, conversion and repair use the same mask."""
 import json
 import logging
 
@@ -22,7 +22,7 @@ TOP, LEFT, BOTTOM, RIGHT = 10, 8, 40, 30
 
 @pytest.fixture(params=[5, 6, 7, 8])
 def folder(request, tmp_path):
-    """A photograph, stored rotated or mirrored, with a bright square that an annotation of the shown image covers."""
+    """A folder with a photograph that is stored rotated or mirrored. Its annotation is a bright square of the shown image."""
     shown = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     shown[TOP:BOTTOM, LEFT:RIGHT] = 255
     exif = Image.Exif()
@@ -38,13 +38,13 @@ def folder(request, tmp_path):
 
 
 def assert_covers(dataset, image_id=0):
-    """The mask must cover the bright square of the image, but for the blur of JPEG at its edge."""
+    """Assert that the mask covers the bright square of the image, except for JPEG blur at its edge."""
     bright, mask = dataset.load_image(image_id)[:, :, 0] > 127, dataset.load_mask(image_id)[0][:, :, 0]
     assert bright.shape == mask.shape == dataset.image_size(image_id)
     assert np.count_nonzero(bright & mask) > 0.95 * np.count_nonzero(bright | mask) > 600
 
 
-def test_the_reader_and_a_view_of_it(folder, caplog):
+def test_reader_and_subset(folder, caplog):
     dataset = open_dataset(folder / "a.json")
     assert_covers(dataset)
     assert dataset.load_image(0).shape == (HEIGHT, WIDTH, 3) and dataset.is_rotated(0)
@@ -56,13 +56,13 @@ def test_the_reader_and_a_view_of_it(folder, caplog):
     assert_covers(view)
 
 
-def test_a_training_sample(folder):
+def test_training_sample(folder):
     image, _, class_ids, boxes, _ = make_sample(open_dataset(folder / "a.json"), 0, SampleSettings("none", num_classes=2))
     assert image.shape == (HEIGHT, WIDTH, 3) and class_ids.tolist() == [1]
     assert boxes.tolist() == [[TOP, LEFT, BOTTOM, RIGHT]]
 
 
-def test_what_view_draws(folder):
+def test_drawn_annotations(folder):
     dataset = open_dataset(folder / "a.json")
     picture = draw_annotations(dataset, 0)
     assert picture.shape[0] * WIDTH == picture.shape[1] * HEIGHT
@@ -88,8 +88,8 @@ def test_check_and_repair(folder):
 
 
 @pytest.mark.parametrize("orientation, size", [(3, (64, 96)), (6, (80, 80))])
-def test_an_orientation_that_the_size_does_not_show_is_told_once(tmp_path, caplog, orientation, size):
-    """Nothing says whether the annotations refer to the rotated image: all paths take the pixels as stored, and warn."""
+def test_orientation_that_does_not_change_the_size_is_reported_once(tmp_path, caplog, orientation, size):
+    """It is unknown whether the annotations refer to the rotated image, so the stored pixels are used with a warning."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     images = []
@@ -106,8 +106,8 @@ def test_an_orientation_that_the_size_does_not_show_is_told_once(tmp_path, caplo
     assert check_dataset(tmp_path / "a.json").counts["exif_orientation"] == {"warning": 2}
 
 
-def test_a_size_that_is_neither_is_not_drawn(tmp_path):
-    """A mask squeezed into another shape is a false mask."""
+def test_image_of_a_different_size_is_not_drawn(tmp_path):
+    """A mask resized to a different aspect ratio would be wrong."""
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / "a.jpg")
     square = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "iscrowd": 0}
     content = {"images": [{"id": 1, "file_name": "a.jpg", "height": 96, "width": 64}], "annotations": [square],

@@ -41,14 +41,14 @@ def test_checkpoints_count_epochs_from_one(tmp_path, epoch):
     assert {tensor for _, tensor, _ in classic_h5.layout(path)} == {"dense/kernel:0", "dense/bias:0"}
 
 
-def test_the_newest_checkpoints_of_the_run_are_kept_with_two_states(tmp_path):
+def test_newest_checkpoints_of_the_run_are_kept_with_two_states(tmp_path):
     _save_epochs(_saving(tmp_path), (0, 1, 2, 3))  # epochs 1 to 4, before the run was resumed
     _save_epochs(_saving(tmp_path, kept=3), (4, 5))
     assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0004.h5", "0005.h5", "0006.h5"]
     assert sorted(path.name[-7:] for path in tmp_path.glob("training_state*")) == ["0005.h5", "0006.h5"]
 
 
-def test_checkpoints_of_later_epochs_stay_when_an_earlier_one_is_resumed(tmp_path):
+def test_later_checkpoints_are_kept_when_an_earlier_one_is_resumed(tmp_path):
     _save_epochs(_saving(tmp_path), (0, 1, 2, 3))
     _save_epochs(_saving(tmp_path, kept=1), (1,))
     assert sorted(path.name[-7:] for path in tmp_path.glob("mask*")) == ["0002.h5", "0003.h5", "0004.h5"]
@@ -80,7 +80,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, number):
 
 @contextlib.contextmanager
 def _largest_file(size):
-    """Let every write beyond `size` bytes of a file fail, as on a full disk."""
+    """Make writes beyond `size` bytes of a file fail, as on a full disk."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -91,7 +91,7 @@ def _largest_file(size):
 
 
 @pytest.mark.parametrize("size", [1, 2048, 4096])
-def test_a_disk_that_takes_no_more_costs_no_saved_epoch_and_is_reported(tmp_path, size):
+def test_full_disk_is_reported_and_keeps_the_saved_epochs(tmp_path, size):
     callback = _saving(tmp_path, kept=1)
     _save_epochs(callback, (0,))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -102,7 +102,7 @@ def test_a_disk_that_takes_no_more_costs_no_saved_epoch_and_is_reported(tmp_path
                               "needs 0.0 MiB. The disk has ")
     assert message.endswith(f"The checkpoint of epoch 1 is intact: {tmp_path}/mask_rcnn_toys_0001.h5.")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    _save_epochs(callback, (1,))  # once there is room
+    _save_epochs(callback, (1,))  # succeeds with enough space
     assert (tmp_path / "mask_rcnn_toys_0002.h5").exists()
 
 

@@ -1,13 +1,13 @@
-"""Training states that are damaged or hostile: our own error with the file's name, and nothing is changed."""
+"""Damaged and malicious training states raise our own error with the name of the file, and change nothing."""
 import pytest
 
 from mrcnn.training.checkpoints import restore_state, save_state, training_stage
-from tests.weights.damage import HOSTILE, VARIANTS, rewrite, try_variants, write_secret
+from tests.weights.damage import MALICIOUS, VARIANTS, rewrite, try_variants, write_secret
 from tests.weights.small import small_model
 
 
 def _saved(path, optimizer="sgd"):
-    """Write a training state; return its model and stage."""
+    """Write a training state, and return its model and stage."""
     model = small_model()
     model.compile(optimizer, "mse")
     model.optimizer.build(model.trainable_variables)
@@ -16,14 +16,14 @@ def _saved(path, optimizer="sgd"):
     return model, stage
 
 
-def test_a_damaged_training_state_is_restored_or_refused_with_its_name(tmp_path):
+def test_damaged_training_state_is_restored_or_rejected_with_its_name(tmp_path):
     path = tmp_path / "training_state.h5"
     model, stage = _saved(path, "adam")
     assert VARIANTS // 4 < try_variants(path, lambda: restore_state(model, path, 3, stage)) < VARIANTS
 
 
-@pytest.mark.parametrize("write, words", HOSTILE)
-def test_a_training_state_cannot_show_another_file(tmp_path, monkeypatch, write, words):
+@pytest.mark.parametrize("write, words", MALICIOUS)
+def test_training_state_that_refers_to_another_file_is_rejected(tmp_path, monkeypatch, write, words):
     monkeypatch.chdir(tmp_path)
     write_secret(tmp_path)
     path = tmp_path / "training_state.h5"
@@ -33,7 +33,7 @@ def test_a_training_state_cannot_show_another_file(tmp_path, monkeypatch, write,
         restore_state(model, path, 3, stage)
 
 
-def test_a_shape_beyond_the_models_is_refused_before_it_is_read(tmp_path):
+def test_shape_larger_than_in_the_model_is_rejected_before_reading(tmp_path):
     """A few kilobytes that declare 16 TiB."""
     path = tmp_path / "training_state.h5"
     model, stage = _saved(path)

@@ -1,4 +1,4 @@
-"""Training stops at the first loss that is not finite, and keeps the last good checkpoint."""
+"""Training stops at the first loss that is not finite, and keeps the last valid checkpoint."""
 import re
 
 import keras
@@ -11,7 +11,7 @@ from mrcnn.training.settings import make_loader
 from tests.training.small import shapes, small_config, small_model
 
 
-def test_a_rate_that_is_far_too_high_stops_the_run_and_costs_no_checkpoint(tmp_path):
+def test_much_too_high_learning_rate_stops_the_run_and_keeps_the_checkpoint(tmp_path):
     model = small_model("training", tmp_path, STEPS_PER_EPOCH=3, CHECKPOINTS_KEPT=1)
     data = shapes(6)
     good, content = f"{model.log_dir}/mask_rcnn_small_0001.h5", []
@@ -38,7 +38,7 @@ def test_a_rate_that_is_far_too_high_stops_the_run_and_costs_no_checkpoint(tmp_p
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
-def test_the_message_names_the_images_of_the_batch_and_what_is_saved(loss):
+def test_message_names_the_images_of_the_batch_and_the_saved_checkpoint(loss):
     loader = make_loader(shapes(3), small_config(), shuffle=False)
     stop = StopAtNan(loader, lambda: "Nothing is saved.")
     stop.set_params({"steps": 2})
@@ -51,7 +51,7 @@ def test_the_message_names_the_images_of_the_batch_and_what_is_saved(loss):
         "mrcnn_mask_loss 0.25. Images of the batch: image 2 (id 2 of 'shapes', path None). Nothing is saved. ")
 
 
-def test_a_padded_batch_has_the_images_that_are_in_it():
+def test_images_of_a_padded_batch_are_listed_once():
     loader = make_loader(shapes(3), small_config(), shuffle=False)  # batches of two, so that the second one is padded
     assert [name.partition(" (")[0] for name in batch_images(loader, 0)] == ["image 0", "image 1"]
     assert [name.partition(" (")[0] for name in batch_images(loader, 1)] == ["image 2"]

@@ -37,8 +37,8 @@ def test_error_in_a_later_batch_is_raised_unchanged(tmp_path, workers, processes
     assert str(caught.value) == "the augmenter broke down"
 
 
-class Objectless(Dataset):
-    """A user's data set whose images have no objects, which shows only when they are loaded."""
+class ImagesWithoutObjects(Dataset):
+    """A user's data set without objects, which is known only after loading the masks."""
 
     def load_image(self, image_id):
         return np.zeros((64, 64, 3), np.uint8)
@@ -47,8 +47,8 @@ class Objectless(Dataset):
         return np.zeros((64, 64, 0), bool), np.zeros(0, np.int32)
 
 
-def test_a_validation_set_without_objects_is_refused_before_training(tmp_path):
-    validation = Objectless()
+def test_validation_set_without_objects_is_rejected_before_training(tmp_path):
+    validation = ImagesWithoutObjects()
     for number, name in enumerate(("square", "circle", "triangle"), start=1):
         validation.add_class("shapes", number, name)
         validation.add_image("shapes", number, None, height=64, width=64)
@@ -61,7 +61,7 @@ def test_a_validation_set_without_objects_is_refused_before_training(tmp_path):
 
 
 def test_a_validation_set_of_training_images_is_warned_of(tmp_path, caplog):
-    dataset = Objectless()  # training ends at once, after the warning
+    dataset = ImagesWithoutObjects()  # training ends at once, after the warning
     dataset.add_class("toys", 1, "ball"), dataset.add_class("toys", 2, "brick"), dataset.add_class("toys", 3, "cat")
     for number in range(3):
         dataset.add_image("toys", number, str(tmp_path / f"{number}.png"))

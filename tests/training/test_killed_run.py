@@ -1,4 +1,4 @@
-"""A run that was killed between any two of its files resumes as if it had not been."""
+"""A run that was killed between writing any two files resumes with the result of an uninterrupted run."""
 import signal
 import subprocess
 import sys
@@ -9,27 +9,27 @@ import pytest
 from mrcnn.training.runs import read_history
 from tests.training.killed_run import train
 
-# An epoch renames four files: the state, the history with the training losses, the checkpoint, the whole row of the history.
+# Each epoch renames four files: state, history with training losses, checkpoint, history with the complete row.
 MOMENTS = {"state": 9, "history": 10, "checkpoint": 11, "row": 12}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def uninterrupted(tmp_path_factory):
     """The weights of a run of five epochs."""
     return train(tmp_path_factory.mktemp("logs") / "toys20260101T1200", 5)
 
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("file", MOMENTS)
-def test_a_killed_run_resumes_exactly_and_its_history_is_complete(tmp_path, whole, file):
+def test_killed_run_resumes_exactly_and_its_history_is_complete(tmp_path, uninterrupted, file):
     folder = tmp_path / "toys20260101T1200"
     folder.mkdir()
     command = [sys.executable, "-m", "tests.training.killed_run", str(folder), "5", str(MOMENTS[file])]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
-    assert len(list(folder.glob("*.part"))) == 1  # killed in its third epoch, with this file written and not named
+    assert len(list(folder.glob("*.part"))) == 1  # killed in the third epoch, when this file was written but not yet renamed
     third = folder / "mask_rcnn_toys_0003.h5"
     assert third.exists() == (file == "row")
-    for ours, theirs in zip(train(folder, 5), whole, strict=True):
+    for ours, theirs in zip(train(folder, 5), uninterrupted, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     rows = read_history(folder / "history.csv")
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5] and all(row["loss"] > 0 for row in rows)

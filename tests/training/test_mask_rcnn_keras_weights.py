@@ -1,4 +1,4 @@
-"""Files in Keras' layout, such as keras.callbacks.ModelCheckpoint writes, load in both modes, whichever mode wrote them."""
+"""Files in the layout of Keras, as written by keras.callbacks.ModelCheckpoint in either mode, are loaded in both modes."""
 import numpy as np
 import pytest
 
@@ -16,7 +16,7 @@ def saved(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_a_file_of_either_mode_loads_in_both(saved, tmp_path, mode):
+def test_file_of_either_mode_is_loaded_in_both(saved, tmp_path, mode):
     path, expected = saved
     # settings that commonly differ between training and detection
     model = small_model(mode, tmp_path, SEED=6, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=0.5)

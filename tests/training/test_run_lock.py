@@ -1,4 +1,4 @@
-"""A run folder belongs to one run, and one process trains in it."""
+"""Each run has its own folder, and only one process trains in it."""
 import os
 import signal
 import subprocess
@@ -35,14 +35,14 @@ def start():
         process.communicate()
 
 
-def test_runs_of_the_same_moment_get_folders_of_their_own(tmp_path, start):
+def test_runs_started_at_the_same_time_have_separate_folders(tmp_path, start):
     folder = tmp_path / "toys20260101T1200"
     processes = [start(folder, "new") for _ in range(4)]
     folders = sorted(process.stdout.readline().strip() for process in processes)
     assert folders == [str(folder), *(f"{folder}-{number}" for number in (2, 3, 4))]
 
 
-def test_a_run_that_is_being_trained_is_not_resumed_until_its_process_ends(tmp_path, start):
+def test_run_in_training_is_not_resumed_until_its_process_ends(tmp_path, start):
     folder = tmp_path / "toys20260101T1200"
     process = start(folder, "new")
     assert process.stdout.readline().strip() == str(folder)
@@ -57,7 +57,7 @@ def test_a_run_that_is_being_trained_is_not_resumed_until_its_process_ends(tmp_p
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
-def test_a_finished_run_of_the_same_minute_keeps_its_folder(tmp_path):
+def test_finished_run_of_the_same_minute_keeps_its_folder(tmp_path):
     folder = tmp_path / "toys20260101T1200"
     with held_run(str(folder), is_new=True):
         (folder / "mask_rcnn_toys_0001.h5").touch()
@@ -67,13 +67,13 @@ def test_a_finished_run_of_the_same_minute_keeps_its_folder(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["mask_rcnn_toys_0001.h5"]
 
 
-def test_a_folder_with_files_of_the_user_and_no_run_is_used(tmp_path):
+def test_folder_with_other_files_and_without_a_run_is_used(tmp_path):
     (tmp_path / "notes.txt").touch()
     with held_run(str(tmp_path), is_new=True) as held:
         assert held == str(tmp_path)
 
 
-def test_a_run_that_fails_before_it_writes_a_file_leaves_no_folder(tmp_path):
+def test_run_that_fails_before_writing_a_file_leaves_no_folder(tmp_path):
     folder = tmp_path / "toys20260101T1200"
     with pytest.raises(KeyboardInterrupt), held_run(str(folder), is_new=True):
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-""""last" takes the newest checkpoint that is whole, and says what it passes over."""
+""""last" means the newest intact checkpoint; damaged ones are skipped and reported."""
 import logging
 import os
 
@@ -21,7 +21,7 @@ def _write(path, value=1.0, sealed=True):
 
 
 def _run(folder, epochs, states=()):
-    """Make a run folder with whole checkpoints and training states."""
+    """Write a run folder with intact checkpoints and training states."""
     (folder / "x").parent.mkdir(parents=True, exist_ok=True)
     (folder / "history.csv").write_text("epoch,loss\n")
     for epoch in states:
@@ -50,11 +50,11 @@ DAMAGES = {"cut": (_cut, "not a complete HDF5 file"), "flipped": (_flip, "differ
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over_and_reported(tmp_path, damage, caplog):
+def test_damaged_checkpoint_is_skipped_and_reported(tmp_path, damage, caplog):
     checkpoints = _run(tmp_path / "toys20260101T1200", (1, 2, 3), states=(2, 3))
     assert find_last(tmp_path, "toys") == str(checkpoints[3]) and not caplog.records
-    spoil, reason = DAMAGES[damage]
-    spoil(checkpoints[3])
+    apply_damage, reason = DAMAGES[damage]
+    apply_damage(checkpoints[3])
     assert find_last(tmp_path, "toys") == str(checkpoints[2])
     assert find_checkpoint(str(tmp_path / "toys20260101T1200"), tmp_path) == str(checkpoints[2])
     message = caplog.records[0].getMessage()
@@ -62,7 +62,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_reported(tmp_path, damage, capl
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
-def test_a_checkpoint_with_a_damaged_state_is_passed_over(tmp_path, damage, caplog):
+def test_checkpoint_with_a_damaged_state_is_skipped_and_reported(tmp_path, damage, caplog):
     folder = tmp_path / "toys20260101T1200"
     checkpoints = _run(folder, (1, 2, 3), states=(2, 3))
     DAMAGES[damage][0](state_path(folder, 3))
@@ -70,22 +70,22 @@ def test_a_checkpoint_with_a_damaged_state_is_passed_over(tmp_path, damage, capl
     assert f"{checkpoints[3]} is passed over: its training state" in caplog.text and "training_state_0003.h5" in caplog.text
 
 
-def test_checkpoints_without_states_and_digests_count(tmp_path, caplog):
+def test_checkpoints_without_states_and_digests_are_accepted(tmp_path, caplog):
     checkpoints = _run(tmp_path / "toys20260101T1200", (1, 2))
     _write(checkpoints[2], sealed=False)  # a classic file
     assert find_last(tmp_path) == str(checkpoints[2]) and not caplog.records
     assert checkpoint_fault(checkpoints[1]) is None
 
 
-def test_if_no_checkpoint_is_whole_the_newest_one_is_named(tmp_path):
+def test_newest_checkpoint_is_returned_if_none_is_intact(tmp_path):
     checkpoints = _run(tmp_path / "toys20260201T1200", (1, 2))
-    _run(tmp_path / "toys20260101T1200", (1,))  # another run, which is not taken instead
+    _run(tmp_path / "toys20260101T1200", (1,))  # the checkpoint of another run is not used instead
     for path in checkpoints.values():
         _cut(path)
     assert find_last(tmp_path, "toys") == str(checkpoints[2])
 
 
-def test_a_newer_run_without_a_checkpoint_is_reported(tmp_path, caplog):
+def test_newer_run_without_a_checkpoint_is_reported(tmp_path, caplog):
     checkpoints = _run(tmp_path / "toys20260101T1200", (1,))
     (tmp_path / "toys20260101T1200-2").mkdir()
     (tmp_path / "other20270101T1200").mkdir()
@@ -94,13 +94,13 @@ def test_a_newer_run_without_a_checkpoint_is_reported(tmp_path, caplog):
         f"{tmp_path}/toys20260101T1200-2 is passed over: it has no checkpoint yet"]
 
 
-def test_the_runs_of_a_minute_are_ordered_by_their_numbers(tmp_path):
+def test_runs_of_the_same_minute_are_ordered_by_number(tmp_path):
     for number in ("", "-2", "-10", "-9"):
         _run(tmp_path / f"toys20260101T1200{number}", (1,))
     assert find_last(tmp_path, "toys").endswith("toys20260101T1200-10/mask_rcnn_toys_0001.h5")
 
 
-def test_a_renamed_run_is_found_by_its_path_and_by_its_newest_checkpoint(tmp_path, monkeypatch, caplog):
+def test_renamed_run_is_found_by_path_and_by_its_newest_checkpoint(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.WARNING)
     checkpoints = _run(tmp_path / "first try", (1, 2))
     _run(tmp_path / "toys20260101T1200", (1,))

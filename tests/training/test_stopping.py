@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end training in order, and say what is saved."""
+"""Ctrl-C and SIGTERM end training cleanly, and the saved checkpoint is reported."""
 import signal
 import subprocess
 import sys
@@ -19,7 +19,7 @@ with stop_reported(lambda: "The checkpoint of epoch 7 is intact: a.h5."), atomic
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
-def test_a_signal_ends_training_in_order_and_reports_what_is_saved(tmp_path, number, code):
+def test_signal_ends_training_cleanly_and_reports_the_saved_checkpoint(tmp_path, number, code):
     process = subprocess.Popen([sys.executable, "-c", WAIT, str(tmp_path / "a")], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "waiting\n" and len(list(tmp_path.iterdir())) == 1
@@ -29,7 +29,7 @@ def test_a_signal_ends_training_in_order_and_reports_what_is_saved(tmp_path, num
     assert process.returncode == code and list(tmp_path.iterdir()) == []
 
 
-def test_a_handler_of_the_user_stays():
+def test_signal_handler_of_the_user_is_kept():
     received = []
     previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
@@ -40,7 +40,7 @@ def test_a_handler_of_the_user_stays():
     assert received == [signal.SIGTERM]
 
 
-def test_a_thread_trains_without_a_handler():
+def test_no_handler_is_installed_in_a_thread():
     done = []
 
     def train():
@@ -53,7 +53,7 @@ def test_a_thread_trains_without_a_handler():
     assert done == [signal.SIG_DFL] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_an_error_is_not_a_stop(capsys):
+def test_error_is_not_reported_as_stopped(capsys):
     with pytest.raises(ValueError), stop_reported(lambda: "Saved."):
         raise ValueError
     assert capsys.readouterr().out == "" and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

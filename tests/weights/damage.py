@@ -1,4 +1,4 @@
-"""Damaged and hostile variants of small HDF5 files."""
+"""Damaged and malicious variants of small HDF5 files."""
 import time
 
 import h5py
@@ -10,25 +10,25 @@ VARIANTS = 240
 
 
 def damaged(content, seed):
-    """Return a damaged copy of a file: cut off, one bit flipped, some bytes random, or a run of zeros or ones."""
+    """Return a damaged copy: truncated, with a flipped bit, with random bytes, or with a run of zero or one bits."""
     rng, copy = np.random.default_rng(seed), bytearray(content)
-    place = int(rng.integers(len(copy)))
+    position = int(rng.integers(len(copy)))
     if seed % 4 == 0:
-        return bytes(copy[:place])
+        return bytes(copy[:position])
     if seed % 4 == 1:
-        copy[place] ^= 1 << int(rng.integers(8))
+        copy[position] ^= 1 << int(rng.integers(8))
     elif seed % 4 == 2:
         for index in rng.integers(len(copy), size=int(rng.integers(1, 20))):
             copy[index] = int(rng.integers(256))
     else:
         run = int(rng.integers(1, 64))
-        copy[place : place + run] = bytes([int(rng.choice([0, 255]))]) * run
+        copy[position : position + run] = bytes([int(rng.choice([0, 255]))]) * run
     return bytes(copy[: len(content)])
 
 
 def try_variants(path, read):
-    """Call `read` on damaged copies of a file; return how many were refused."""
-    content, refused, slowest = path.read_bytes(), 0, 0.0
+    """Call `read` for damaged copies of a file, and return how many were rejected."""
+    content, rejected, slowest = path.read_bytes(), 0, 0.0
     for seed in range(VARIANTS):
         path.write_bytes(damaged(content, seed))
         started = time.perf_counter()
@@ -36,10 +36,10 @@ def try_variants(path, read):
             read()
         except ValueError as error:
             assert type(error) in (WeightsError, ValueError) and path.name in str(error), f"variant {seed}: {error!r}"
-            refused += 1
+            rejected += 1
         slowest = max(slowest, time.perf_counter() - started)
     assert slowest < 10
-    return refused
+    return rejected
 
 
 def rewrite(path, tensor, write):
@@ -66,11 +66,11 @@ def _view(group, name):
 
 
 def write_secret(folder):
-    """Write the files that hostile variants lead to."""
+    """Write the files that the malicious variants refer to."""
     np.full(4, 7, np.float32).tofile(folder / "secret.bin")
     with h5py.File(folder / "secret.h5", "w") as file:
         file["x"] = np.full(4, 7, np.float32)
 
 
-# (what replaces a tensor, words of the error)
-HOSTILE = [(_link, "link to another file"), (_store, "stored externally"), (_view, "virtual data set")]
+# (function that replaces a tensor, part of the error message)
+MALICIOUS = [(_link, "link to another file"), (_store, "stored externally"), (_view, "virtual data set")]

@@ -1,4 +1,4 @@
-"""Files in Keras' own layout (.weights.h5), whose layers are matched by the names stored in them."""
+"""Files in the layout of Keras (.weights.h5), in which layers are matched by the stored names."""
 import h5py
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from tests.weights.small import same_values, small_model, values_of
 
 
 def _reordered(seed):
-    """Return a model with the layers of `small_model`, in another order and with further ones between."""
+    """Return a model with the layers of `small_model` in a different order, and with additional layers."""
     model = small_model(seed=seed)
     image = keras.layers.Input((8, 12, 3))
     extra = keras.layers.Conv2D(5, 1, name="extra")(image)
@@ -33,7 +33,7 @@ def test_tensors_are_matched_by_the_names_of_their_layers(tmp_path, by_name):
                                    "rpn_conv_shared/bias"]  # fmt: skip
 
 
-def test_the_position_of_a_layer_in_the_model_does_not_matter(tmp_path):
+def test_position_of_a_layer_in_the_model_is_irrelevant(tmp_path):
     source, target = _reordered(seed=1), small_model(seed=2)
     source.save_weights(tmp_path / "w.weights.h5")
     with h5py.File(tmp_path / "w.weights.h5") as file:  # Keras counts convolutions, so here conv2d is "extra"
@@ -43,7 +43,7 @@ def test_the_position_of_a_layer_in_the_model_does_not_matter(tmp_path):
     assert same_values(target, small_model(seed=1))
 
 
-def test_a_part_of_the_model_needs_by_name(tmp_path):
+def test_file_with_a_part_of_the_model_requires_by_name(tmp_path):
     small_model(seed=1).save_weights(tmp_path / "w.weights.h5")
     target = _reordered(seed=2)
     before = values_of(target)
@@ -54,7 +54,7 @@ def test_a_part_of_the_model_needs_by_name(tmp_path):
     assert classic_h5.load(target, tmp_path / "w.weights.h5").missing == ["extra/kernel", "extra/bias"]
 
 
-def test_heads_of_another_class_count_are_excluded(tmp_path):
+def test_heads_with_a_different_class_count_are_excluded(tmp_path):
     small_model(classes=81, seed=1).save_weights(tmp_path / "w.weights.h5")
     target = small_model(classes=5, seed=2)
     with pytest.raises(WeightsError, match=r"\(96, 81\) in the file, \(96, 5\) in the model"):
@@ -65,7 +65,7 @@ def test_heads_of_another_class_count_are_excluded(tmp_path):
     assert len(report.matched) == 10 and report.unloaded_layers() == ["mrcnn_class_logits"]
 
 
-def test_a_layer_made_of_layers_and_the_state_of_an_optimizer(tmp_path):
+def test_composite_layer_and_the_state_of_an_optimizer(tmp_path):
     def attention(seed):
         keras.utils.set_random_seed(seed)
         tokens = keras.layers.Input((4, 6))

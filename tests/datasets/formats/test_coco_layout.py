@@ -1,4 +1,4 @@
-"""The folders that programs write COCO files and images to."""
+"""Folder layouts in which programs export COCO files and images."""
 import json
 
 import cv2
@@ -17,7 +17,7 @@ SQUARE = [[10, 5, 30, 5, 30, 25, 10, 25]]
 
 
 def content(*names):
-    """A COCO file of images of 40 x 60 pixels with one square each."""
+    """Return the content of a COCO file of 40 x 60 images with one square each."""
     return {
         "images": [{"id": i, "file_name": name, "height": 40, "width": 60} for i, name in enumerate(names)],
         "annotations": [{"id": i, "image_id": i, "category_id": 1, "segmentation": SQUARE} for i in range(len(names))],
@@ -26,12 +26,12 @@ def content(*names):
 
 
 def write(folder, files):
-    """Write files: a COCO content, or for None an image whose pixels tell its place."""
-    for place, (name, value) in enumerate(files.items()):
+    """Write {name: COCO content, or None for an image}. The grey value of an image is 10 times its position in `files`."""
+    for position, (name, value) in enumerate(files.items()):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if value is None:
-            assert cv2.imwrite(str(path), np.full((40, 60, 3), 10 * place, np.uint8))
+            assert cv2.imwrite(str(path), np.full((40, 60, 3), 10 * position, np.uint8))
         else:
             path.write_text(json.dumps(value))
     return folder
@@ -60,7 +60,7 @@ LAYOUTS = {
     "one subset of Roboflow": ({"_annotations.coco.json": content("a.png"), "a.png": None}, {None: "a.png"}),
     "Label Studio": ({"result.json": content("images/a.png"), "images/a.png": None}, {None: "images/a.png"}),
     "Label Studio on Windows": ({"result.json": content("images\\a.png"), "images/a.png": None}, {None: "images/a.png"}),
-    "a file beside its images": ({"my file.json": content("a.png"), "a.png": None}, {None: "a.png"}),
+    "a file next to its images": ({"my file.json": content("a.png"), "a.png": None}, {None: "a.png"}),
     "ours, divided": ({"toys_train.json": content("a.png"), "toys_val.json": content("b.png"), "images/a.png": None,
                        "images/b.png": None}, {"train": "images/a.png", "val": "images/b.png"}),
     "files of two dates": ({"2024_a.json": content("a.png"), "2025_b.json": content("a.png"), "a.png": None},
@@ -74,7 +74,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_layout(tmp_path, layout):
+def test_images_are_found_in_the_layout(tmp_path, layout):
     files, images = LAYOUTS[layout]
     write(tmp_path, files)
     assert recognise_format(tmp_path) == "coco"
@@ -93,7 +93,7 @@ def test_a_layout(tmp_path, layout):
         assert mrcnn.datasets.open(tmp_path / file).image_info[0]["path"] == str(tmp_path / path)
 
 
-def test_a_file_in_annotations_is_part_of_its_layout(tmp_path):
+def test_file_in_annotations_is_part_of_its_layout(tmp_path):
     write(tmp_path, LAYOUTS["Datumaro"][0])
     path = tmp_path / "annotations" / "instances_train.json"
     assert file_layout(path).root == tmp_path and file_layout(path).subset == "train"
@@ -102,7 +102,7 @@ def test_a_file_in_annotations_is_part_of_its_layout(tmp_path):
     assert mrcnn.datasets.open(other).image_info[0]["path"] == str(tmp_path / "images" / "a.png")
 
 
-def test_the_images_of_another_subset_are_not_taken(tmp_path):
+def test_images_of_another_subset_are_not_used(tmp_path):
     write(tmp_path, {"annotations/instances_train.json": content("a.png", "b.png"), "images/train/a.png": None,
                      "annotations/instances_val.json": content("b.png"), "images/val/b.png": None})  # fmt: skip
     dataset = mrcnn.datasets.open(tmp_path, subset="train")
@@ -113,7 +113,7 @@ def test_the_images_of_another_subset_are_not_taken(tmp_path):
     assert "image_missing" in check_dataset(tmp_path, subset="train").counts
 
 
-def test_json_files_of_other_formats_keep_a_folder_theirs(tmp_path):
+def test_folder_with_json_files_of_other_formats_is_not_coco(tmp_path):
     """labelme and VIA folders often hold annotations that were converted to COCO."""
     converted = content("a.png")
     write(tmp_path, {"a.json": {"shapes": [], "imagePath": "a.png"}, "trainval.json": converted, "a.png": None})
@@ -130,7 +130,7 @@ def test_json_files_of_other_formats_keep_a_folder_theirs(tmp_path):
         recognise_format(tmp_path / "many")
 
 
-def test_check_finds_images_by_name_and_its_copy_has_their_right_names(tmp_path):
+def test_check_finds_images_by_name_and_the_repaired_copy_has_their_paths(tmp_path):
     names = ["..\\media\\a.png", "/home/me/b.png", "http://x/my%20photo.png", "c.png", "gone.png", "/gone.png", "http://x/gone.png"]
     write(tmp_path, {"result.json": content(*names), "images/a.png": None, "images/b.png": None, "images/my photo.png": None,
                      "c.png": None})  # fmt: skip

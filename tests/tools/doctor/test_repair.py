@@ -290,7 +290,7 @@ SQUARE = [10, 10, 40, 10, 40, 40, 10, 40]
 
 
 def one_image(folder, categories=({"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}), **fields):
-    """Write a photograph of WIDTH x HEIGHT with a square of class 1 whose fields are replaced, and a good one of class 2."""
+    """Write an image with an annotation of class 1 whose `fields` are replaced, and a valid annotation of class 2."""
     write_photograph(folder / "1.jpg", 1)
     good = {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [[50, 20, 80, 20, 80, 55, 50, 55]],
             "bbox": [50, 20, 30, 35], "area": 1050, "iscrowd": 0}  # fmt: skip
@@ -303,7 +303,7 @@ def one_image(folder, categories=({"id": 1, "name": "cat"}, {"id": 2, "name": "d
 
 
 def repaired(folder):
-    """Check and repair, and compare what is read before and after. Returns: the repaired content, the report, the changes."""
+    """Check, repair and compare the annotations before and after. Return the repaired content, the report and the changes."""
     report = check_dataset(folder / "a.json")
     repairs = repair(report, folder / "fixed.json")
     before, after = open_dataset(folder / "a.json"), open_dataset(folder / "fixed.json")
@@ -321,8 +321,8 @@ def repaired(folder):
     {"bbox": [25, 25, 30, 30, 0.0]}, {"bbox": [None] * 4}, {"bbox": "10,10,30,30"}, {"bbox": [1e300, 0, 1, 1]},
     {"bbox": [10, 10, -30, 30]}, {"iscrowd": "0"}, {"iscrowd": " False "}, {"license": float("nan")},
 ], ids=str)  # fmt: skip
-def test_values_with_one_reading_are_read_reported_and_written(tmp_path, fields):
-    """All paths read the square, its area and its box; the repaired copy has them in COCO's form, and nothing is lost."""
+def test_values_with_a_unique_meaning_are_converted_and_reported(tmp_path, fields):
+    """The reader and the repaired copy have the square with its area and box in COCO format."""
     one_image(tmp_path, **fields)
     content, report, counts = repaired(tmp_path)
     square, good = content["annotations"]
@@ -332,15 +332,15 @@ def test_values_with_one_reading_are_read_reported_and_written(tmp_path, fields)
     assert "annotation dropped" not in counts
 
 
-def test_a_crowd_in_text_stays_a_crowd(tmp_path):
-    """It became an object: the repair invented a 0."""
+def test_crowd_as_text_remains_a_crowd(tmp_path):
+    """An earlier repair replaced the text by 0."""
     one_image(tmp_path, iscrowd="1")
     content, _, counts = repaired(tmp_path)
     assert [a["iscrowd"] for a in content["annotations"]] == [1, 0] and counts == {"value written as it is read": 1}
 
 
 def test_names_that_are_numbers_are_written_as_text(tmp_path):
-    """They became "category 1" and "category 2", and the file refused to open."""
+    """An earlier repair replaced them by "category 1" and "category 2"."""
     one_image(tmp_path, [{"id": 1, "name": 0, "supercategory": 5}, {"id": 2, "name": 3.5}])
     content, _, counts = repaired(tmp_path)
     assert content["categories"] == [{"id": 1, "name": "0", "supercategory": 5}, {"id": 2, "name": "3.5"}]
@@ -348,7 +348,7 @@ def test_names_that_are_numbers_are_written_as_text(tmp_path):
 
 
 @pytest.mark.parametrize("name", [None, "", True, ["cat"]])
-def test_no_name_is_invented(tmp_path, name):
+def test_missing_category_name_is_an_error(tmp_path, name):
     one_image(tmp_path, [{"id": 1, "name": name}, {"id": 2, "name": "dog"}])
     report = check_dataset(tmp_path / "a.json")
     assert report.counts["entry_malformed"] == {"error": 1}
@@ -359,7 +359,7 @@ def test_no_name_is_invented(tmp_path, name):
         open_dataset(tmp_path / "a.json")
 
 
-def test_categories_of_one_name_are_one_class_everywhere(tmp_path):
+def test_categories_with_one_name_are_one_class_everywhere(tmp_path):
     pets = {"id": 1, "name": "pets", "supercategory": "none"}
     one_image(tmp_path, [pets, {"id": 3, "name": "cat"}, {"id": 2, "name": "pets"}])
     content, report, counts = repaired(tmp_path)
@@ -370,7 +370,7 @@ def test_categories_of_one_name_are_one_class_everywhere(tmp_path):
     assert counts == {"category merged into the one of its name": 1}
 
 
-def test_a_repair_that_would_keep_nothing_writes_nothing(tmp_path):
+def test_repair_that_would_keep_nothing_writes_nothing(tmp_path):
     content = one_image(tmp_path)
     for a in content["annotations"]:
         a["category_id"] = "unknown"
@@ -384,7 +384,7 @@ def test_a_repair_that_would_keep_nothing_writes_nothing(tmp_path):
     assert not (tmp_path / "fixed.json").exists()
 
 
-def test_nothing_is_written_if_one_part_fails(tmp_path):
+def test_nothing_is_written_if_a_subset_fails(tmp_path):
     train, val = healthy(tmp_path / "set", train=2, val=1)
     for a in val.annotations:
         a["segmentation"] = []
