@@ -1,12 +1,20 @@
 """Classic facade: the names that projects import from `mrcnn.model`.
 
 Classes and functions whose signature is unchanged are re-exported from the packages. The others are adapters that unpack
-`config` into explicit arguments. New code can import from the packages directly.
+`config` into explicit arguments. New code can import from the packages directly. `from mrcnn.model import *` also gives the
+modules that the classic module had imported, such as `np`, `keras`, `K` and `KL`.
 
 Shape letters: B images, N instances or boxes, H W C image, h w mini-mask or mask, A anchors, R ROIs, T sampled ROIs, G
 ground-truth rows (padded), K classes with background, D detections, M side of the mask head.
 """
 
+import datetime
+import logging
+import math
+import os
+import random
+import re
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,8 +22,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+from keras import backend as K
+from keras import layers as KL
+from keras import models as KM
 from keras import ops
 
+from mrcnn import utils
 from mrcnn.base import pixels
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
@@ -41,6 +53,7 @@ from mrcnn.network.ops.boxes import norm_boxes as norm_boxes_graph
 from mrcnn.network.ops.gather import first_true, gather_rows
 from mrcnn.network.ops.meta import parse_image_meta as parse_image_meta_graph
 from mrcnn.training import settings
+from mrcnn.training.classic_keras import ClassicBatches
 from mrcnn.training.inspection import log
 from mrcnn.training.mask_rcnn import MaskRCNN
 from mrcnn.training.settings import compute_backbone_shapes
@@ -53,7 +66,11 @@ __all__ = [
     "generate_random_rois", "identity_block", "load_image_gt", "log", "log2_graph", "mold_image",
     "mrcnn_bbox_loss_graph", "mrcnn_class_loss_graph", "mrcnn_mask_loss_graph", "norm_boxes_graph", "overlaps_graph",
     "parse_image_meta", "parse_image_meta_graph", "refine_detections_graph", "resnet_graph", "rpn_bbox_loss_graph",
-    "rpn_class_loss_graph", "rpn_graph", "smooth_l1_loss", "trim_zeros_graph", "unmold_image"]
+    "rpn_class_loss_graph", "rpn_graph", "smooth_l1_loss", "trim_zeros_graph", "unmold_image",
+    # modules that the classic module had imported; `KE.Layer` is a layer's base class
+    "K", "KE", "KL", "KM", "OrderedDict", "datetime", "keras", "logging", "math", "np", "os", "random", "re", "utils"]
+
+KE = KL
 
 
 # --- Boxes on tensors ------------------------------------------------------------------------------------------------
@@ -306,7 +323,7 @@ def data_generator(
         batch_size=batch_size, detection_targets=detection_targets, no_augmentation_sources=no_augmentation_sources)
 
 
-class DataGenerator(keras.utils.PyDataset):
+class DataGenerator(ClassicBatches):
     """The batches of `data_generator` by index, for one epoch with each image once.
 
     Batches have config.BATCH_SIZE images; the last one of an epoch may have fewer. Arguments as for `data_generator`.

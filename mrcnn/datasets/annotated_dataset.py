@@ -43,7 +43,7 @@ class AnnotatedDataset(Dataset):
     source = ""
     states_orientation = True
 
-    def __init__(self, class_map: Mapping[str, str] | None = None, *, allow_outside: bool = False) -> None:
+    def __init__(self, class_map: object = None, *, allow_outside: bool = False) -> None:
         """Create an empty data set.
 
         Args:

@@ -54,14 +54,18 @@ class Dataset:
     class_from_source_map: dict[str, int]
     image_from_source_map: dict[str, int]
 
-    def __init__(self, class_map: Mapping[str, str] | None = None) -> None:
+    # for subclasses that set the attributes themselves and do not call this class' constructor
+    _class_map: Mapping[str, str] | None = None
+
+    def __init__(self, class_map: object = None) -> None:
         """Create an empty data set.
 
         Args:
-            class_map: the default of `prepare`.
+            class_map: the default of `prepare`, a Mapping. Anything else is ignored: `super().__init__(self)`, which gives the
+                data set itself, is common.
         """
         self._image_ids: Sequence[int] | Int[np.ndarray, " images"] = []
-        self._class_map = class_map
+        self._class_map = class_map if isinstance(class_map, Mapping) else None
         self.image_info: list[dict[str, Any]] = []
         # the background always comes first
         self.class_info: list[dict[str, Any]] = [{"source": "", "id": 0, "name": "BG"}]

@@ -224,6 +224,9 @@ def load_checked_instances(
     if count != len(class_ids):
         shape = masks.shape if is_dense else (count,)
         raise DataError(f"{where}: there are masks of shape {shape} and {len(class_ids)} class ids; each mask needs one")
+    if is_dense and (class_ids == 0).any():  # a placeholder for "nothing here": zeros((h, w, 1)), zeros((1,))
+        has_pixels = masks.reshape(-1, count).any(axis=0)
+        masks, class_ids = masks[:, :, has_pixels], class_ids[has_pixels]
     if not len(class_ids):
         return [], np.zeros(0, np.int32)
     if is_dense and masks.shape[:2] != tuple(size):

@@ -25,6 +25,7 @@ from mrcnn.network import mask_rcnn as network
 from mrcnn.network.ops.device import on_tensorflow_cpu
 from mrcnn.training import inspection, runs, settings, trainable
 from mrcnn.training.checkpoints import saved_epochs
+from mrcnn.training.classic_keras import ClassicFit, ClassicPredict, detect_with_keras_model
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import LearningRate, make_optimizer
 from mrcnn.training.run_lock import held_run, holds_run
@@ -34,12 +35,12 @@ from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
-class TrainingModel(ClassicFiles, network.TrainingModel):
+class TrainingModel(ClassicFit, ClassicFiles, network.TrainingModel):
     """The training variant of the network, with classic weight files."""
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
-class InferenceModel(ClassicFiles, network.NetworkModel):
+class InferenceModel(ClassicPredict, ClassicFiles, network.NetworkModel):
     """The classic inference variant of the network, with classic weight files."""
 
 
@@ -66,6 +67,14 @@ class MaskRCNN:
         ConfigError: the configuration is invalid.
     """
 
+    # for subclasses whose constructor does not call this one
+    epoch = 0
+    anchors: Any = None
+    _predictor: Predictor | None = None
+    _full_predictor: Predictor | None = None
+    # the model that `build` made; `detect` runs any other one that `keras_model` was set to
+    _built: keras.Model | None = None
+
     def __init__(self, mode: str, config: Config, model_dir: str | None) -> None:
         if mode not in ("training", "inference"):
             raise ValueError(f"mode is {mode!r}: choose training or inference.")
@@ -73,12 +82,9 @@ class MaskRCNN:
         self.mode = mode
         self.config = config
         self.model_dir = model_dir
-        self.anchors: Any = settings.config_anchors(config)
-        self.epoch = 0
+        self.anchors = settings.config_anchors(config)
         self.log_dir: str | None = None
         self.checkpoint_path: str | None = None
-        self._predictor: Predictor | None = None
-        self._full_predictor: Predictor | None = None
         self.keras_model = self.build(mode, config)
         self.set_log_dir()
 
@@ -88,11 +94,13 @@ class MaskRCNN:
         with _seeded(config.SEED):
             self.network = network.Network(network_settings)
             if mode == "training":
-                return self.network.training_model(TrainingModel)
-            return _compiled(self.network.inference_model(InferenceModel))
+                self._built = self.network.training_model(TrainingModel)
+            else:
+                self._built = _compiled(self.network.inference_model(InferenceModel))
+        return self._built
 
     # --- Weights ------------------------------------------------------------------------------------------------------
-    def find_last(self) -> str:
+    def find_last(self) -> runs.CheckpointPath:
         """Return the path of the newest checkpoint of this configuration's NAME under model_dir.
 
         Raises:
@@ -100,7 +108,7 @@ class MaskRCNN:
             ValueError: there is no NAME or model_dir.
         """
         name, model_dir = self._run_names("find checkpoints")
-        return runs.find_last(model_dir, name)
+        return runs.CheckpointPath(runs.find_last(model_dir, name))
 
     def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
                      exclude: Sequence[str] | None = None) -> LoadReport:
@@ -130,7 +138,7 @@ class MaskRCNN:
 
     def _warn_of_unloaded_layers(self) -> None:
         """Warn if an inference model has layers whose weights were not in any loaded file."""
-        unloaded = self.keras_model.unloaded_layers
+        unloaded = getattr(self.keras_model, "unloaded_layers", None)
         if self.mode == "inference" and unloaded:
             warnings.warn(f"detecting with random weights in {shorten_names(unloaded)}: no loaded file contains them. "
                           "Load a checkpoint of a complete network.", stacklevel=3)
@@ -263,6 +271,8 @@ class MaskRCNN:
     def detect(self, images: Sequence[npt.ArrayLike], verbose: int = 0, masks: str = "dense") -> list[dict[str, Any]]:
         """Detect instances in any number of images of any size.
 
+        If you replaced `keras_model` or overrode `build` or `unmold_detections`, yours are used, and each image is run alone.
+
         Args:
             images: [H, W] or [H, W, channels] arrays: greyscale, RGB or RGBA with 8 or 16 bits.
             verbose: 1 prints each image's shape and range.
@@ -280,10 +290,17 @@ class MaskRCNN:
             inspection.log(f"Processing {len(images)} images")
             for image in images:
                 inspection.log("image", image)
+        if self._is_customised():
+            return detect_with_keras_model(self, images, masks)
         results = self.predictor.detect(images, masks=masks, min_confidence=self._min_confidence)
         if images:
             self.anchors = self.predictor.last_anchors
         return results
+
+    def _is_customised(self) -> bool:
+        """Return whether detection must run `keras_model` and `unmold_detections`, because one of them is the user's own."""
+        unmold = getattr(self.unmold_detections, "__func__", None)
+        return self.mode == "inference" and (self.keras_model is not self._built or unmold is not MaskRCNN.unmold_detections)
 
     def detect_molded(self, molded_images: npt.ArrayLike, image_metas: npt.ArrayLike, verbose: int = 0) -> list[dict[str, Any]]:
         """Detect instances in molded images, such as those of the classic data generator.
@@ -348,6 +365,8 @@ class MaskRCNN:
         """
         self._warn_of_unloaded_layers()
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
+        if self._is_customised():
+            return coco.evaluate(partial(detect_with_keras_model, self, masks="rle"), dataset, image_ids, progress=progress)
         detect = partial(self.predictor.detect, masks="rle", min_confidence=float(min_confidence or 0.0))
         return coco.evaluate(detect, dataset, image_ids, batch_size=self.config.BATCH_SIZE, progress=progress,
                              check=self.predictor.check)

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import h5py
 import numpy as np
@@ -163,6 +163,14 @@ def _numbers_fault(file: h5py.File) -> str | None:
         return None if np.isfinite(item[()]).all() else f"{name} holds NaN or infinite numbers"
 
     return file.visititems(fault)
+
+
+class CheckpointPath(str):
+    """The path of a checkpoint. `[1]` gives it too: until 2018, the classic `find_last` returned a folder and a path."""
+
+    def __getitem__(self, index: SupportsIndex | slice) -> str:
+        """Return the path for 1, and otherwise a part of the text."""
+        return str(self) if index == 1 else super().__getitem__(index)
 
 
 def find_last(model_dir: Path | str, name: str | None = None) -> str:

@@ -109,8 +109,9 @@ def display_instances(
             continue
         if show_bbox:
             add_box(ax, boxes[ix], shades[ix])
-        if single_masks and show_mask:
-            apply_mask(canvas, single_masks[ix], shades[ix])
+        if single_masks:
+            if show_mask:
+                apply_mask(canvas, single_masks[ix], shades[ix])
             add_mask_outline(ax, single_masks[ix], shades[ix])
         if captions is None:
             text = instance_text(class_ids[ix], class_names, None if scores is None else scores[ix])

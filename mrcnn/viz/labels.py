@@ -51,7 +51,7 @@ class Label:
 def instance_text(
     class_id: SupportsInt, class_names: Sequence[str] | None = None, score: SupportsFloat | None = None
 ) -> str:
-    """Format the name and score of an instance, such as "cat 0.93". A class without a name is "class 7".
+    """Format the name and score of an instance, such as "cat 0.931". A class without a name is "class 7".
 
     Args:
         class_id: negative for a crowd.
@@ -63,7 +63,7 @@ def instance_text(
     else:
         name = f"class {abs(class_id)}"
     name += " (crowd)" if class_id < 0 else ""
-    return name if score is None else f"{name} {float(score):.2f}"
+    return name if score is None else f"{name} {float(score):.3f}"
 
 
 def font_size(shape: Sequence[int]) -> int:

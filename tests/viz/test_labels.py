@@ -13,7 +13,7 @@ NAMES = ["BG", "cat", "dog"]
 
 @pytest.mark.parametrize(
     "class_id, score, text",
-    [(1, 0.934, "cat 0.93"), (2, None, "dog"), (-2, None, "dog (crowd)"), (7, 0.5, "class 7 0.50"), (1, 0, "cat 0.00")],
+    [(1, 0.934, "cat 0.934"), (2, None, "dog"), (-2, None, "dog (crowd)"), (7, 0.5, "class 7 0.500"), (1, 0, "cat 0.000")],
 )
 def test_instance_text(class_id, score, text):
     assert instance_text(class_id, NAMES, score) == text
