@@ -391,11 +391,14 @@ class Config:
         """
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: cannot read the configuration: {error}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: expected a JSON object of attributes, found {type(values).__name__}.")
-        return cls.from_dict(values)
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
     def display(self) -> None:
         """Print every attribute and its value."""

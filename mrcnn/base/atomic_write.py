@@ -153,8 +153,8 @@ def _full(path: Path, code: int, size: int | None) -> OSError:
     """Return the error for a file that the disk did not take."""
     free = shutil.disk_usage(path.parent).free
     needed = "" if size is None else f"The file needs {_mebibytes(size)}. "
-    error = OSError(f"cannot write {path}: {os.strerror(code)}. {needed}The disk has {_mebibytes(free)} free. A file that "
-                    "already had this name is unchanged")  # fmt: skip
+    error = OSError(f"cannot write {path}: {os.strerror(code)}. {needed}The disk has {_mebibytes(free)} free. Make "
+                    "room, or write to another disk; a file that already had this name is unchanged")  # fmt: skip
     error.errno = code
     return error
 

@@ -78,12 +78,14 @@ def load(args: argparse.Namespace, format: str, weights: str, saved: "Config | N
     Raises:
         ConfigError, DataError: the configuration is invalid, or the data cannot be read.
     """
-    from mrcnn.training.run_start import build_config, with_classes
+    from mrcnn.training.run_start import build_config, check_class_names, with_classes
 
     config = build_config(format, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
     dataset = options.open_data(args, format, args.dataset, subset_of(args, format), count=args.limit or 100,
                                 image_size=config.IMAGE_MAX_DIM)
-    return load_model(with_classes(config, dataset), args.model_dir, weights), dataset
+    config = with_classes(config, dataset)
+    check_class_names(weights, dataset)
+    return load_model(config, args.model_dir, weights), dataset
 
 
 def subset_of(args: argparse.Namespace, format: str) -> str | None:

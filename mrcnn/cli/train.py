@@ -57,8 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, and print the run folder."""
     from mrcnn.base.errors import DataError
-    from mrcnn.training.run_start import WORDS, build_config, for_other_data, load_start_weights, with_classes
-    from mrcnn.training.runs import find_checkpoint, load_config
+    from mrcnn.training.run_start import (
+        WORDS,
+        build_config,
+        check_class_names,
+        for_other_data,
+        load_start_weights,
+        with_classes,
+    )
+    from mrcnn.training.runs import checkpoint_name, find_checkpoint, load_config
 
     settings = options.overrides(args)
     if args.backbone:
@@ -71,6 +78,8 @@ def run(args: argparse.Namespace) -> None:
     config = build_config(args.data, settings, saved, from_scratch=weights == "none")
     train_set, val_set = _open_data(args, config)
     config = with_classes(config, train_set)
+    if checkpoint_name(weights) == name.lower():  # a run to resume
+        check_class_names(weights, train_set)
     if val_set is not None and val_set.class_names != train_set.class_names:
         raise DataError(f"the training data have the classes {_names(train_set)}, the validation data {_names(val_set)}: they "
                         "must be the same, in the same order (--labels sets them if the data have no list).")

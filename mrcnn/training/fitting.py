@@ -24,7 +24,7 @@ from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, t
 from mrcnn.training.divergence import StopAtNan
 from mrcnn.training.optimizers import LearningRate
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.runs import HISTORY_NAME, add_environment, state_path
+from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, state_path
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import check_stage, layer_regex
 
@@ -66,6 +66,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
         print(f"The optimizer resumes from epoch {model.epoch}." if resumed else "The optimizer starts afresh.")
+        for difference in differences(log_dir, model.epoch, config, len(train_dataset.image_ids)):
+            print(difference)
     _write_run(log_dir, config, train_dataset)
     add_environment(log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
               learning_rate=str(_rate_name(learning_rate)), images=len(train_dataset.image_ids),

@@ -32,6 +32,7 @@ from mrcnn.training.run_lock import held_run, holds_run
 from mrcnn.training.stopping import stop_reported
 from mrcnn.weights import classic_h5, pretrained
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
+from mrcnn.weights.tensors import WeightsError
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
@@ -132,7 +133,13 @@ class MaskRCNN:
             ValueError: the file is damaged or belongs to another network, or weights in it are NaN or infinite.
             FileNotFoundError: there is no such file.
         """
-        report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude)
+        try:
+            report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude)
+        except WeightsError as error:
+            earlier = runs.whole_checkpoint_instead(str(filepath))
+            if earlier is None:
+                raise
+            raise WeightsError(f"{error}. The newest checkpoint of this run that is whole is {earlier}") from error
         self.set_log_dir(filepath)
         return report
 

@@ -1,5 +1,6 @@
 """The start of a run: its configuration and weights, as named on the command line; and a ready-made run on shapes."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.training.runs import checkpoint_name, find_last, parse_checkpoint
+from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint
 from mrcnn.weights.pretrained import coco_weights
 
 if TYPE_CHECKING:
@@ -85,6 +86,26 @@ def with_classes(config: Config, dataset: Dataset) -> Config:
                           f"from, or by --set), but the data set has {dataset.num_classes} classes, background included: "
                           "use weights that were trained on these classes.")
     return config
+
+
+def check_class_names(weights: str, dataset: Dataset) -> None:
+    """Refuse weights that were trained on other classes than those of `dataset`, even if there are as many.
+
+    Args:
+        weights: path of a weight file. Without a classes.json next to it, any data set is accepted.
+        dataset: prepared.
+
+    Raises:
+        ConfigError: a class has another name, or another place in the list.
+    """
+    path = Path(weights).parent / "classes.json"
+    if weights in WORDS or not path.is_file():
+        return
+    for number, (theirs, ours) in enumerate(itertools.zip_longest(load_class_names(path), dataset.class_names)):
+        if theirs != ours:
+            raise ConfigError(f"{weights} was trained on other classes: class {number} is {theirs!r} in {path}, and {ours!r} "
+                              "in the data set. Give weights that were trained on the classes of these data, in their order; "
+                              "if only the spelling differs, correct that file.")
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import datetime
 import itertools
 import json
 import logging
-import math
 import os
 import platform
 import re
@@ -39,6 +38,7 @@ logger = logging.getLogger(__name__)
 HISTORY_NAME = "history.csv"
 ENVIRONMENT_NAME = "environment.json"
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless", "pycocotools", "faster-coco-eval")
+MAX_EPOCH = 1_000_000  # far more than any run has
 STATE_NAME = "training_state_{epoch:04d}.h5"
 RUN_FOLDER = re.compile(r"(?P<name>.+?)(?P<stamp>\d{8}T\d{4})(?:-(?P<number>\d+))?")
 CHECKPOINT = re.compile(r"(?:(?P<folder>.*)[/\\])?mask_rcnn_(?P<name>[^/\\]+)_(?P<epoch>\d{4,})\.h5")
@@ -130,6 +130,14 @@ def newest_checkpoint(folder: Path | str) -> Path | None:
                 logger.warning("%s is passed over: %s", checkpoints[newer], faults[newer])
             return checkpoints[epoch]
     return checkpoints[max(checkpoints)] if checkpoints else None
+
+
+def whole_checkpoint_instead(path: Path | str) -> Path | None:
+    """Return the newest whole checkpoint of a run in place of a damaged one; None if `path` is whole, or there is no other."""
+    if parse_checkpoint(path) is None or checkpoint_fault(path) is None:
+        return None
+    checkpoints = reversed(run_checkpoints(Path(path).parent).values())
+    return next((checkpoint for checkpoint in checkpoints if checkpoint_fault(checkpoint) is None), None)
 
 
 def checkpoint_fault(path: Path | str) -> str | None:
@@ -243,6 +251,28 @@ def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None
     return str(checkpoint)
 
 
+def differences(log_dir: Path | str, epoch: int, config: Config, num_images: int) -> Iterator[str]:
+    """Say in what a run that is resumed differs from the run so far, as far as its exact course depends on it.
+
+    Args:
+        log_dir: the run folder, before anything is written to it.
+        epoch: number of trained epochs.
+        config: configuration from now on.
+        num_images: number of training images from now on.
+    """
+    saved = load_config(checkpoint_path(str(log_dir), ""))
+    images = [entry["images"] for entry in read_environments(Path(log_dir, ENVIRONMENT_NAME))[-1:] if "images" in entry]
+    pairs = [(name, getattr(saved, name), getattr(config, name)) for name in ("BATCH_SIZE", "SEED", "STEPS_PER_EPOCH")
+             if saved is not None]
+    for name, before, now in [*pairs, *(("the number of training images", count, num_images) for count in images)]:
+        if before != now:
+            yield f"The order of the images changes: {name} was {before}, and is {now} now."
+    later = [number for number in run_checkpoints(log_dir) if number > epoch]
+    if later:
+        yield (f"The run has checkpoints of later epochs ({', '.join(map(str, later))}), which training replaces one by one. "
+               "Until then they are the last ones of the run.")
+
+
 # --- A trained network: weights, configuration, class names -----------------------------------------------------------
 @dataclass(frozen=True)
 class TrainedRun:
@@ -273,7 +303,7 @@ def load_class_names(path: Path | str) -> list[str]:
     """
     try:
         names = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot read class names: {error}") from error
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: expected a JSON list of class names, the background first.")
@@ -328,8 +358,8 @@ def read_history(path: Path | str) -> list[dict[str, float]]:
     """Read the history of a run.
 
     Returns:
-        Rows in the order of "epoch", which counts from 1. Empty cells and cells that are not numbers are skipped. If an
-        epoch has two rows, the later one is used.
+        Rows in the order of "epoch", which counts from 1. Empty cells and cells that are not numbers are skipped, and so are
+        rows whose epoch is not a whole number from 1 to MAX_EPOCH. If an epoch has two rows, the later one is used.
 
     Raises:
         ValueError: the file has no column "epoch", or is not text.
@@ -340,7 +370,7 @@ def read_history(path: Path | str) -> list[dict[str, float]]:
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
                 row = {name: number for name, text in line.items() if (number := _number(text)) is not None}
-                if "epoch" in row and math.isfinite(row["epoch"]):
+                if "epoch" in row and 1 <= row["epoch"] <= MAX_EPOCH and row["epoch"].is_integer():
                     rows[row["epoch"]] = row
                 elif "epoch" not in line:
                     raise ValueError("there is no column named epoch")
@@ -395,7 +425,7 @@ def read_environments(path: Path | str) -> list[dict[str, Any]]:
     """Read an environment.json; return an empty list if there is none, or the file holds something else."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 

@@ -1,10 +1,12 @@
 """An interrupted run resumes after its last complete epoch, with the result of an uninterrupted run."""
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 from mrcnn.training.checkpoints import restore_state, training_stage
-from mrcnn.training.runs import state_path
+from mrcnn.training.runs import find_checkpoint, newest_checkpoint, read_history, state_path
 from tests.training.small import shapes, small_model, weights_of
 
 SETTINGS = {"STEPS_PER_EPOCH": 1, "SEED": 3}
@@ -56,6 +58,25 @@ def test_resumed_run_has_the_weights_of_an_uninterrupted_one(uninterrupted, inte
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_allclose(value, theirs[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_a_moved_and_renamed_run_with_a_cut_checkpoint_resumes_from_the_one_before(uninterrupted, tmp_path, capsys):
+    folder = tmp_path / "archive" / "first try"
+    shutil.copytree(uninterrupted.log_dir, folder)
+    newest, before = (folder / f"mask_rcnn_small_000{epoch}.h5" for epoch in (3, 2))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    model = small_model("training", tmp_path / "logs", **SETTINGS)
+    with pytest.raises(ValueError, match=f"_0003.h5: not a complete .* of this run that is whole is {before}"):
+        model.load_weights(newest, by_name=True)
+    model.load_weights(find_checkpoint(str(folder), tmp_path), by_name=True)
+    assert (model.epoch, model.log_dir) == (2, str(folder))
+    model.train(DATA, None, 0.01, 3, "heads")
+    assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
+    expected = weights_of(uninterrupted.keras_model)
+    for name, value in weights_of(model.keras_model).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)
+    assert not (tmp_path / "logs").exists() and newest_checkpoint(folder) == newest
+    assert [row["epoch"] for row in read_history(folder / "history.csv")] == [1, 2, 3]
 
 
 def _halved(epoch, rate):

@@ -1,11 +1,12 @@
 """Presets of the command line, and the settings of `--set`."""
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import FORMATS
-from mrcnn.training.run_start import build_config, for_other_data, with_classes
+from mrcnn.training.run_start import build_config, check_class_names, for_other_data, with_classes
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])
@@ -68,3 +69,24 @@ def test_different_number_of_classes_is_an_error():
     with pytest.raises(ConfigError, match="NUM_CLASSES is 81 .* 4 classes"):
         with_classes(config, SimpleNamespace(num_classes=4))
     assert with_classes(config, SimpleNamespace(num_classes=81)) is config
+
+
+@pytest.mark.parametrize("names, number, theirs, ours", [
+    (["BG", "ball", "brick"], 2, "'brick'", "'cat'"), (["BG", "cat", "ball"], 1, "'cat'", "'ball'"),
+    (["BG", "ball"], 2, "None", "'cat'"), (["BG", "ball", "cat", "dog"], 3, "'dog'", "None")])  # fmt: skip
+def test_weights_of_other_classes_are_refused_by_their_names(tmp_path, names, number, theirs, ours):
+    dataset = SimpleNamespace(class_names=["BG", "ball", "cat"])
+    weights = str(tmp_path / "mask_rcnn_toys_0001.h5")
+    check_class_names(weights, dataset)  # nothing is known of them
+    (tmp_path / "classes.json").write_text(json.dumps(dataset.class_names))
+    check_class_names(weights, dataset)
+    (tmp_path / "classes.json").write_text(json.dumps(names))
+    with pytest.raises(ConfigError, match=f"mask_rcnn_toys_0001.h5 was trained on other classes: class {number} is {theirs} in "
+                       f".*classes.json, and {ours} in the data set"):
+        check_class_names(weights, dataset)
+
+
+def test_published_weights_are_not_compared_with_a_list_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "classes.json").write_text('["BG", "other"]')
+    check_class_names("coco", SimpleNamespace(class_names=["BG", "ball"]))

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from mrcnn.io.hdf5_digest import seal
-from mrcnn.training.runs import checkpoint_fault, find_checkpoint, find_last, newest_checkpoint, state_path
+from mrcnn.training.runs import (
+    checkpoint_fault,
+    find_checkpoint,
+    find_last,
+    newest_checkpoint,
+    state_path,
+    whole_checkpoint_instead,
+)
 
 
 def _write(path, value=1.0, sealed=True):
@@ -75,6 +82,16 @@ def test_checkpoints_without_states_and_digests_are_accepted(tmp_path, caplog):
     _write(checkpoints[2], sealed=False)  # a classic file
     assert find_last(tmp_path) == str(checkpoints[2]) and not caplog.records
     assert checkpoint_fault(checkpoints[1]) is None
+
+
+def test_in_place_of_a_damaged_checkpoint_the_newest_whole_one_is_named(tmp_path):
+    checkpoints = _run(tmp_path / "toys20260101T1200", (1, 2, 3, 4))
+    assert whole_checkpoint_instead(checkpoints[4]) is None  # it is whole itself
+    for epoch in (3, 4):
+        _cut(checkpoints[epoch])
+    assert whole_checkpoint_instead(checkpoints[4]) == whole_checkpoint_instead(checkpoints[3]) == checkpoints[2]
+    (tmp_path / "best.h5").touch()
+    assert whole_checkpoint_instead(tmp_path / "best.h5") is None
 
 
 def test_newest_checkpoint_is_returned_if_none_is_intact(tmp_path):

@@ -19,7 +19,7 @@ def test_written_history_is_read_back(tmp_path):
 
 def test_last_row_of_an_epoch_is_used(tmp_path):
     path = tmp_path / "history.csv"
-    path.write_text("epoch,loss\r\n1,3\r\n2,2\r\n3,9\r\n2,1.5,7,8\r\nnan,1\r\ninf,1\r\n,\r\n")
+    path.write_text("epoch,loss\r\n1,3\r\n2,2\r\n3,9\r\n2,1.5,7,8\r\nnan,1\r\ninf,1\r\n,\r\n5e15,1\r\n0,1\r\n-1,1\r\n2.5,1\r\n")
     assert read_history(path) == [{"epoch": 1, "loss": 3}, {"epoch": 2, "loss": 1.5}, {"epoch": 3, "loss": 9}]
 
 

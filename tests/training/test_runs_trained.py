@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.training.runs import find_checkpoint, load_class_names, load_config, load_trained_run
+from mrcnn.training.runs import differences, find_checkpoint, load_class_names, load_config, load_trained_run
 
 
 class ToysConfig(Config):
@@ -118,3 +118,21 @@ def test_published_weights_have_the_classes_of_coco(tmp_path):
     trained = load_trained_run("coco", tmp_path)
     assert trained.weights == "coco" and trained.config.NUM_CLASSES == 81
     assert trained.class_names[:2] == ["BG", "person"] and trained.class_names[80] == "toothbrush"
+
+
+def test_a_run_that_is_resumed_with_other_data_or_settings_says_so(tmp_path):
+    config = Config.from_dict({"NAME": "toys", "NUM_CLASSES": 4, "SEED": 3, "IMAGES_PER_GPU": 2})
+    assert list(differences(tmp_path, 2, config, 10)) == []  # a run of the classic code
+    config.save(tmp_path / "config.json")
+    (tmp_path / "environment.json").write_text(json.dumps([{"images": 99}, {"images": 10}]))
+    (tmp_path / "mask_rcnn_toys_0002.h5").touch()
+    assert list(differences(tmp_path, 2, config, 10)) == []
+    for epoch in (3, 4):
+        (tmp_path / f"mask_rcnn_toys_000{epoch}.h5").touch()
+    other = config.with_overrides({"SEED": 4, "IMAGES_PER_GPU": 8})
+    assert list(differences(tmp_path, 2, other, 11)) == [
+        "The order of the images changes: BATCH_SIZE was 2, and is 8 now.",
+        "The order of the images changes: SEED was 3, and is 4 now.",
+        "The order of the images changes: the number of training images was 10, and is 11 now.",
+        "The run has checkpoints of later epochs (3, 4), which training replaces one by one. Until then they are the last ones "
+        "of the run."]  # fmt: skip
