@@ -20,7 +20,7 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.random import choose
 from mrcnn.base.types import Numbers
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
-from mrcnn.datasets.dataset import Dataset
+from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.datasets.splits import DatasetView
 from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.geometry.resize import SIDE_MULTIPLE
@@ -29,6 +29,8 @@ from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import build_rpn_targets
 
 logger = logging.getLogger(__name__)
+# images whose instances are read for an error message
+_LOOKED_AT = 100
 
 # number of broken images that are logged one by one
 _LOGGED = 10
@@ -190,8 +192,11 @@ class Loader:
             self.empty = {int(i) for i in ids if count(i) == 0}
             ids = np.array([i for i in ids if int(i) not in self.empty], np.int64)
             if not len(ids):
+                # the first images suffice to tell crowds from images without annotations
+                crowds = any(len(instances_of(self.dataset, i)[1]) for i in sorted(self.empty)[:_LOOKED_AT])
+                reason = ", only crowds (iscrowd 1), which training ignores" if crowds else ""
                 raise DataError(
-                    f"none of the {len(self.empty)} images of the data set has an instance to train on: "
+                    f"none of the {len(self.empty)} images of the data set has an instance to train on{reason}: "
                     "check the annotations and the chosen classes, or set TRAIN_EMPTY_IMAGES=True to train on empty images too"
                 )
         return ids

@@ -73,6 +73,7 @@ class Objects:
         class_counts: number of objects by category id, including objects without a usable mask, but not crowds.
         image_counts: number of images with such an object, by category id.
         images, annotations, crowds, empty_images: their numbers.
+        crowd_categories: ids of the categories of crowds.
     """
 
     boxes: list[Float32[np.ndarray, "N 4"]] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Objects:
     annotations: int = 0
     crowds: int = 0
     empty_images: int = 0
+    crowd_categories: set[int | str | None] = field(default_factory=set)
 
 
 def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings, progress: Show | None = None,
@@ -125,6 +127,9 @@ def check_annotations(part: Part, scans: Sequence[ImageScan], findings: Findings
     if objects.empty_images:
         message = f"{objects.empty_images} of {objects.images} images have no annotations"
         findings.add("image_without_objects", Place(part.name), message)
+    if objects.annotations and objects.crowds == objects.annotations:
+        message = f"all {objects.crowds} annotations are crowds (iscrowd 1), which training and evaluation ignore"
+        findings.add("only_crowds", Place(part.name), message)
     for kind, entries in (("left_out", part.skipped()), ("noted", part.notes())):
         for where, reason in entries:
             findings.add(kind, Place(part.name), f"{where}: {reason}")
@@ -197,6 +202,7 @@ def _count(annotations: list[Labelled], objects: Objects) -> None:
         category = annotation.get("category_id")
         if annotation.get("iscrowd"):
             objects.crowds += 1
+            objects.crowd_categories.add(category if is_id(category) else None)
         elif is_id(category):
             objects.class_counts[category] += 1
             categories.add(category)

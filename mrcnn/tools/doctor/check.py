@@ -102,7 +102,8 @@ def check_categories(parts: Sequence[Part], objects: Sequence[Objects], findings
     _find_gaps(parts, findings)
     counts = class_counts(parts, objects)
     _find_similar_names(counts, findings)
-    unused = [key for key, by_part in counts.items() if not sum(by_part.values())]
+    crowds = set().union(*(of_part.crowd_categories for of_part in objects))
+    unused = [key for key, by_part in counts.items() if not sum(by_part.values()) and key[0] not in crowds]
     if unused:
         message = f"{len(unused)} of {len(counts)} classes have no annotation: {_names(unused)}"
         findings.add("category_unused", Place(), message)

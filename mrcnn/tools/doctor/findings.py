@@ -85,6 +85,8 @@ KINDS = {
     "annotation_duplicate": Kind(WARNING, "objects annotated twice", "keep one of the annotations; --fix does this"),
     "annotation_conflict": Kind(INFO, "objects annotated with two classes",
                                 "choose one class, unless objects may have several"),
+    "only_crowds": Kind(ERROR, "data without single objects",
+                        "set iscrowd to 0 for single objects: it says what is annotated, not whether the mask is an RLE"),
     # classes
     "category_id_collision": Kind(ERROR, "categories that share an id",
                                   "give each category a unique id; --fix drops them, or merges those of the same name"),

@@ -9,6 +9,9 @@ import pytest
 import mrcnn.datasets
 from mrcnn.base.errors import DataError
 from mrcnn.config import Config
+from mrcnn.datasets.catalog import open_dataset
+from mrcnn.loading.loader import Loader, TargetSettings
+from mrcnn.loading.sample import SampleSettings
 from mrcnn.tools.doctor import KINDS, annotations, check_dataset
 from tests.loading.scenes import Scenes, scenes
 from tests.recorded_stages import RecordedStages
@@ -292,3 +295,18 @@ def test_ids_and_sizes_of_other_types_are_matched_and_reported_once(valid_set, t
         f"annotations: 'image_id' of {count} of {count} entries is written differently, such as {first!r} for "
         f"{int(float(first))}: read by its number")
     assert report.statistics["parts"][0]["annotations"] == count and report.exit_code() == 0
+
+
+def test_a_set_of_crowds_alone_is_an_error_that_training_names_too(valid_set, tmp_path):
+    """pycococreator writes iscrowd 1 for every RLE; the classes have annotations, and still nothing can be trained on."""
+    train, val = copy_of(valid_set, tmp_path / "set")
+    for a in train.annotations:
+        a["iscrowd"] = 1
+    train.save(), val.save()
+    report = check_dataset(tmp_path / "set", subset="train")
+    (finding,) = [f for f in report.findings if f.severity == "error"]
+    assert finding.kind == "only_crowds" and "all 16 annotations are crowds (iscrowd 1)" in finding.message
+    assert "category_unused" not in report.counts and report.exit_code() == 1
+    dataset = open_dataset(tmp_path / "set", subset="train")
+    with pytest.raises(DataError, match="has an instance to train on, only crowds .iscrowd 1., which training ignores"):
+        Loader(dataset, SampleSettings("none", num_classes=4), TargetSettings(np.zeros((1, 4)), 1, (1, 1, 1, 1), 1), 1)
