@@ -87,6 +87,14 @@ def boolean(text: str) -> bool:
     return values[text.lower()]
 
 
+def bits(text: str) -> int:
+    """Parse a number of bits from 1 to 16, for argparse's `type`."""
+    value = at_least(1)(text)
+    if value > 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is above 16")
+    return value
+
+
 # Options of the readers: the formats that have the option (empty: all), and its arguments for argparse. Their names are
 # those of the options of `mrcnn.datasets.open`.
 READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -109,6 +117,7 @@ READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
                                  "help": "value of unlabelled pixels, or 0 for none (default: 255)"}),
     "--min-area": (("semantic",), {"metavar": "N", "type": at_least(1), "help": "skip components with fewer pixels"}),
     "--encoding": (("coco", "lvis", "labelme", "via"), {"metavar": "NAME", "help": "encoding of files that are not UTF-8"}),
+    "--depth": ((), {"metavar": "BITS", "type": bits, "help": "bits that the values of 16-bit images use, such as 12"}),
     "--allow-outside": ((), _switch("accept files outside the data set's folder; only for data you trust")),
 }
 

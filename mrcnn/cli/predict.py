@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="minimum score of a detection (default: DETECTION_MIN_CONFIDENCE of the configuration)")
     parser.add_argument("--save-labelme", action="store_true",
                         help="also write the detections as labelme files, each next to a copy of its picture")
+    parser.add_argument("--depth", type=options.bits, metavar="BITS",
+                        help="bits that the values of 16-bit pictures use, such as 12, as in training")
     parser.add_argument("--labelme-shapes", choices=("polygon", "mask"), default="polygon",
                         help="polygons, which are easy to edit, or masks, which are exact (default: %(default)s)")
     options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them")
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     config = trained.config.with_overrides(settings)
     model = load_model(config, args.model_dir, trained.weights)
     summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,
-                               channels=config.IMAGE_CHANNEL_COUNT, batch_size=config.BATCH_SIZE,
+                               channels=config.IMAGE_CHANNEL_COUNT, depth=args.depth, batch_size=config.BATCH_SIZE,
                                labelme=args.labelme_shapes if args.save_labelme else None, progress=compiling_first())
     print(f"pictures: {summary.pictures}, instances: {summary.instances}, written to {args.output}")
     if summary.without_mask:

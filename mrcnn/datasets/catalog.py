@@ -50,6 +50,7 @@ def open_dataset(
     format: str | None = None,
     subset: str | None = None,
     progress: Stages | None = None,
+    depth: int | None = None,
     **options: Any,
 ) -> Dataset:
     """Open a data set of any format and prepare it. This is `mrcnn.datasets.open`.
@@ -59,6 +60,7 @@ def open_dataset(
         format: a key of FORMATS. None detects it.
         subset: train, val, ... None opens the only subset, or an undivided data set.
         progress: reports the stages of the reader.
+        depth: number of bits that the values of 16-bit images use, such as 12; None for 16.
         **options: options of the format's `open_subset`, such as year (coco), count (shapes), allow_outside (formats that
             read file names from data files). None leaves an option at its default.
 
@@ -67,8 +69,10 @@ def open_dataset(
 
     Raises:
         DataError: the path does not exist, the format is not recognised, the subset is unknown, or it holds no images.
-        ValueError: `format` or an option is unknown.
+        ValueError: `format` or an option is unknown, or `depth` is not from 1 to 16.
     """
+    if depth is not None and not 1 <= depth <= 16:
+        raise ValueError(f"depth is {depth}: expected a number of bits from 1 to 16")
     if format is None:
         format = recognise_format(path)
     reader = format_module(format)
@@ -80,6 +84,7 @@ def open_dataset(
             raise ValueError(f"the format {format} has no option {name!r}; it has {', '.join(known) or 'none'}")
     with _naming_other_format(path, format):
         dataset = reader.open_subset(path, _checked_subset(reader, path, format, subset), progress=progress, **options)
+    dataset.depth = depth
     dataset.prepare()
     if not dataset.num_images:
         raise DataError(f"{format}: {path} holds no images" + (f" in the subset {subset!r}." if subset else ".")

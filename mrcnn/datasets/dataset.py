@@ -42,10 +42,12 @@ class Dataset:
         image_info: a dict for each image with "id", "source", "path" and the keyword arguments of `add_image`.
         class_info: a dict for each class with "source", "id", "name". The first is the background.
         source_class_ids: source -> class ids of that source, background included (after `prepare`).
+        depth: number of bits that the values of 16-bit image files use; see `mrcnn.io.images.read_image`.
         num_classes, class_ids, class_names, num_images, sources, class_from_source_map, image_from_source_map: set by
             `prepare`.
     """
 
+    depth: int | None = None
     num_classes: int
     class_ids: Int[np.ndarray, " K"]
     class_names: list[str]
@@ -185,7 +187,7 @@ class Dataset:
             raise DataError(
                 f"image {image_id} has no path: override load_image, or give add_image the path of its file"
             )
-        return read_image(path)
+        return read_image(path, self.depth)
 
     def is_rotated(self, image_id: Integer) -> bool:
         """Return whether the size and the annotations of an image refer to its file rotated by its EXIF orientation.

@@ -49,19 +49,21 @@ class TruncatedImageError(DataError):
     """An image file is cut off."""
 
 
-def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
+def read_image(path: Path | str, depth: int | None = None) -> Shaped[np.ndarray, "H W 3"]:
     """Read an image file as RGB.
 
     Args:
         path: in any format that OpenCV or scikit-image reads; it can be a URL.
+        depth: number of bits that the values of 16-bit files use, such as 12 for many cameras; None for all 16.
 
     Returns:
-        uint8 for files with 1, 8 or 16 bits per channel, otherwise the file's dtype. Grey is repeated, and alpha is dropped.
+        uint8 for files with 1, 8 or 16 bits per channel, otherwise the file's dtype; floats of 0..1 are scaled to 0..255.
+        Grey is repeated, and alpha is dropped.
         Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 
     Raises:
-        DataError: the file is missing, is not an image, has values that are not finite, declares more than MAX_PIXELS (an
-            ImageTooLargeError), or is a JPEG that is cut off (a TruncatedImageError).
+        DataError: the file is missing, is not an image, has values that are not finite or beyond `depth`, declares more
+            than MAX_PIXELS (an ImageTooLargeError), or is a JPEG that is cut off (a TruncatedImageError).
     """
     path = os.fspath(path)
     if "://" not in path:
@@ -72,14 +74,14 @@ def read_image(path: Path | str) -> Shaped[np.ndarray, "H W 3"]:
             return image
         image = _opencv(cv2.imread, path, cv2.IMREAD_UNCHANGED)
         if image is not None:
-            return _to_rgb(image, path, red=2)
+            return _to_rgb(image, path, 2, depth)
     try:
         image = np.asarray(skimage.io.imread(path))
     except MemoryError:
         raise
     except Exception as error:
         raise DataError(f"image file {path} cannot be read: {type(error).__name__}: {error}") from error
-    return _to_rgb(image, path, red=0)
+    return _to_rgb(image, path, 0, depth)
 
 
 def require_file(path: Path | str) -> None:
@@ -140,7 +142,7 @@ def _opencv(read: Callable[..., np.ndarray | None], *args: Any) -> np.ndarray | 
         return None
 
 
-def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3"]:
+def _to_rgb(image: np.ndarray, path: str, red: int, depth: int | None) -> Shaped[np.ndarray, "H W 3"]:
     """Convert a decoded image to RGB. `red` is the index of its red channel."""
     if image.ndim == 2:
         image = image[:, :, None]
@@ -149,20 +151,42 @@ def _to_rgb(image: np.ndarray, path: str, red: int) -> Shaped[np.ndarray, "H W 3
     fault = nonfinite_fault(image)
     if fault:
         raise DataError(f"image file {path} {fault}")
-    image = to_8_bits(image)
+    if is_unit_range(image):
+        image = image * image.dtype.type(255)
+    try:
+        image = to_8_bits(image, depth)
+    except ValueError as error:
+        raise DataError(f"image file {path}: {error}") from error
     if image.shape[2] <= 2:
         return np.repeat(image[:, :, :1], 3, axis=2)
     return np.ascontiguousarray(image[:, :, [red, 1, 2 - red]])
 
 
-def to_8_bits(image: Shaped[np.ndarray, "*S"]) -> Shaped[np.ndarray, "*S"]:
+def is_unit_range(image: Shaped[np.ndarray, "..."]) -> bool:
+    """Return whether an image has floats of 0..1, as many programs write them, rather than of 0..255."""
+    return image.dtype.kind == "f" and bool(image.min() >= 0 and image.max() <= 1)
+
+
+def to_8_bits(image: Shaped[np.ndarray, "*S"], depth: int | None = None) -> Shaped[np.ndarray, "*S"]:
     """Scale bool and 16-bit pixels from the full range of their dtype to that of uint8, rounding to nearest.
+
+    Args:
+        image: of any dtype.
+        depth: number of bits that 16-bit pixels use; None for 16.
 
     Returns:
         uint8; images of any other dtype are returned unchanged.
+
+    Raises:
+        ValueError: a pixel needs more bits.
     """
     if image.dtype == bool:
         return image.astype(np.uint8) * np.uint8(255)
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2 and depth is not None:
+        white, peak = 2**depth - 1, int(image.max(initial=0))
+        if peak > white:
+            raise ValueError(f"its values reach {peak}, and {depth} bits reach {white}: give a larger depth (--depth)")
+        return ((image.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # in either byte order
         return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
     return image

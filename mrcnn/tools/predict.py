@@ -145,7 +145,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path | str, class_names: Sequence[str], *,
-                     channels: int = 3, batch_size: int = 1, labelme: str | None = None,
+                     channels: int = 3, depth: int | None = None, batch_size: int = 1, labelme: str | None = None,
                      progress: Stages | None = None) -> PredictionSummary:  # fmt: skip
     """Detect instances in pictures, and write results and annotated pictures.
 
@@ -162,6 +162,7 @@ def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path |
             COCO's 80.
         class_names: the background first.
         channels: number of channels of the network's input.
+        depth: see `read_picture`.
         batch_size: number of pictures passed to `detect` at a time.
         labelme: "polygon" or "mask" also writes labelme files with shapes of this type, and copies of the pictures, to the
             folder labelme in `output_dir`.
@@ -180,7 +181,7 @@ def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path |
         with progress("detecting") as show:
             for first in range(0, len(pictures), batch_size):
                 # pictures that cannot be read make a batch smaller, or empty
-                images = _read_all(pictures[first : first + batch_size], channels, summary)
+                images = _read_all(pictures[first : first + batch_size], channels, depth, summary)
                 results = detect(list(images.values())) if images else []
                 for path, result in zip(images, results, strict=True):
                     detected[path] = _detected(path, ids[path], names[path], images[path].shape[:2], result, class_names)
@@ -198,7 +199,7 @@ def predict_pictures(detect: Detect, pictures: Sequence[str], output_dir: Path |
                 if labelme:
                     write_labelme_result(output_dir / LABELME_NAME, path, of_picture.name, of_picture.result, class_names,
                                          of_picture.size, shape_type=labelme)
-                content = jpeg(draw_detections(read_picture(path, channels), of_picture.result, class_names), QUALITY)
+                content = jpeg(draw_detections(read_picture(path, channels, depth), of_picture.result, class_names), QUALITY)
                 with atomic_open(output_dir / (of_picture.name + PICTURE_SUFFIX)) as file:
                     file.write(content)
             except Exception as error:  # encoders raise errors of many types, and the results of the other pictures are there
@@ -245,22 +246,23 @@ def picture_ids(pictures: Sequence[str]) -> dict[str, int]:
     return {path: number for number, path in enumerate(pictures, start=1)}
 
 
-def _read_all(paths: Iterable[str], channels: int, summary: PredictionSummary) -> dict[str, np.ndarray]:
+def _read_all(paths: Iterable[str], channels: int, depth: int | None, summary: PredictionSummary) -> dict[str, np.ndarray]:
     """Read pictures; those that cannot be read are recorded in `summary.unreadable` with the reason."""
     images = {}
     for path in paths:
         try:
-            images[path] = read_picture(path, channels)
+            images[path] = read_picture(path, channels, depth)
         except Exception as error:  # decoders raise errors of many types for damaged files
             summary.unreadable[path] = first_line(error)
     return images
 
 
-def read_picture(path: Path | str, channels: int = 3) -> Num[np.ndarray, "H W C"]:
+def read_picture(path: Path | str, channels: int = 3, depth: int | None = None) -> Num[np.ndarray, "H W C"]:
     """Read a picture upright, as image viewers show it.
 
     Args:
         channels: 1 or 3, to which any picture is converted; any other value must be the file's number of channels.
+        depth: number of bits that the values of a 16-bit picture use; None for 16.
 
     Returns:
         Pixels from 0 to 255, uint8 unless the file contains floats.
@@ -272,7 +274,7 @@ def read_picture(path: Path | str, channels: int = 3) -> Num[np.ndarray, "H W C"
         the EXIF orientation determines which way up it is.
     """
     if channels in (1, 3):
-        image = read_image(path)
+        image = read_image(path, depth)
     else:
         refuse_bomb(os.fspath(path))
         image = skimage.io.imread(path)

@@ -58,6 +58,8 @@ KINDS = {
                           "correct the size, or rescale the annotations; --fix drops the images"),
     "exif_orientation": Kind(WARNING, "images with an EXIF orientation",
                              "pixels are read as stored: check that the annotations match, then remove the tag"),
+    "values_dark": Kind(WARNING, "images of 16 bits that use few of them",
+                        "give the number of bits that they use (--depth): otherwise they are nearly black"),
     "image_leak": Kind(ERROR, "duplicate images across subsets",
                        "keep each image in one subset: otherwise the evaluation measures memorisation"),
     "image_near_leak": Kind(WARNING, "near-duplicate images across subsets",

@@ -24,6 +24,7 @@ from mrcnn.base.progress import Show
 from mrcnn.io.images import (
     ImageTooLargeError,
     TruncatedImageError,
+    is_unit_range,
     nonfinite_fault,
     open_image,
     read_image,
@@ -49,6 +50,8 @@ _DRAFT = 64
 MAX_DISTANCE = 4
 # maximum mean absolute difference of their thumbnails, in grey levels
 MAX_DIFFERENCE = 6.0
+# images of 16 bits whose values stay below this fraction of the range are nearly black, and the usual numbers of bits
+_DARK, _DEPTHS = 0.25, (8, 10, 12, 14, 16)
 # pairs of hashes, and of thumbnails, compared at a time
 _BLOCK, _PAIRS = 1_000_000, 20_000
 
@@ -64,6 +67,8 @@ class ImageScan:
         digest: of the content, equal for equal files; None if the file was not read.
         hash: 64-bit perceptual hash, which differs in few bits between similar images; None for a flat image.
         thumbnail: grey levels minus their mean; None for a flat image.
+        peak: largest value as stored, for integers of more than 8 bits; None for other images.
+        is_unit_range: whether the values are floats of 0..1.
     """
 
     fault: tuple[str, str] | None = None
@@ -72,6 +77,8 @@ class ImageScan:
     digest: bytes | None = None
     hash: int | None = None
     thumbnail: Int16[np.ndarray, "16 16"] | None = None
+    peak: int | None = None
+    is_unit_range: bool = False
 
     def size_seen(self, upright: bool) -> tuple[int, int] | None:
         """Return (height, width) as stored, or, if `upright`, after rotation by the EXIF orientation."""
@@ -164,7 +171,9 @@ def _scan_file(path: Path) -> ImageScan:
         except Exception as error:  # damaged files make Pillow raise errors of any kind
             kind = "image_truncated" if "truncated" in str(error) else "image_unreadable"
             return ImageScan((kind, f"image file {path}: {error or type(error).__name__}"), size, orientation, digest)
-    return ImageScan(None, size, orientation, digest, *_features(grey))
+        values = np.asarray(opened) if opened.mode.startswith(("I", "F")) else np.zeros(1, np.uint8)
+    peak = int(values.max()) if values.dtype.itemsize > 1 and values.dtype.kind in "iu" else None
+    return ImageScan(None, size, orientation, digest, *_features(grey), peak, is_unit_range(values))
 
 
 def _grey(image: "Image.Image") -> "Image.Image":
@@ -237,6 +246,27 @@ def check_images(part: Part, scans: Sequence[ImageScan], findings: Findings) -> 
         if scan.fault and not (all_missing and scan.fault[0] == "image_missing"):
             findings.add(scan.fault[0], place, scan.fault[1])
         _check_size(image, scan, place, findings)
+    _check_depth(part, scans, findings)
+
+
+def _check_depth(part: Part, scans: Sequence[ImageScan], findings: Findings) -> None:
+    """Report images of more than 8 bits of which nearly nothing is left when they are scaled to 8 bits."""
+    floats = sum(scan.is_unit_range for scan in scans)
+    if floats:
+        findings.add("noted", Place(part.name), f"{floats} images have floats of 0..1, which are read as 0..255")
+    deep = [(image, scan.peak) for image, scan in zip(part.images, scans, strict=True) if scan.peak is not None]
+    peak = max((value for _, value in deep), default=0)
+    bits = next((image.depth for image, _ in deep if image.depth is not None), 16)
+    if peak >= 2**bits:
+        image = next(image for image, value in deep if value == peak)
+        message = f"its values reach {peak}, and {bits} bits reach {2**bits - 1}: give a larger depth (--depth)"
+        findings.add("image_unreadable", Place(part.name, image.file, image.id), message)
+    elif 0 < peak < _DARK * 2**bits:
+        wanted = next(count for count in _DEPTHS if peak < 2**count)
+        level = round(peak * 255 / (2**bits - 1))
+        message = (f"{len(deep)} images of 16 bits have values up to {peak}, which are read as values up to {level} of 255: if "
+                   f"the camera uses {wanted} bits, pass --depth {wanted}")  # fmt: skip
+        findings.add("values_dark", Place(part.name), message)
 
 
 def _check_size(image: CheckedImage, scan: ImageScan, place: Place, findings: Findings) -> None:

@@ -54,6 +54,7 @@ class CheckedImage:
         upright: whether size and annotations refer to the image rotated by its EXIF orientation.
         load: reads the pixels [H, W, C]; None if reading the file is enough.
         entry: the image's entry in the JSON, or None.
+        depth: number of bits that the values of a 16-bit file use, or None.
     """
 
     id: int | str
@@ -64,6 +65,7 @@ class CheckedImage:
     upright: bool = False
     load: Callable[[], np.ndarray] | None = None
     entry: dict[str, Any] | None = None
+    depth: int | None = None
 
     def read(self) -> np.ndarray:
         """Read the pixels [H, W, C] in the orientation to which the annotations refer.
@@ -75,7 +77,7 @@ class CheckedImage:
             return self.load()
         if self.path is None:
             raise DataError(f"image {self.id} has no file")
-        image = read_image(self.path)
+        image = read_image(self.path, self.depth)
         is_swapped = self.size is not None and self.size != image.shape[:2] and self.size == image.shape[1::-1]
         if self.upright or (is_swapped and read_orientation(self.path) >= 5):
             image = np.ascontiguousarray(turn_upright(image, read_orientation(self.path)))
@@ -133,6 +135,8 @@ def open_parts(data: Any, format: str | None, subset: str | Sequence[str] | None
     for name, open_part in openers:
         try:
             parts.append(open_part())
+            for image in parts[-1].images:
+                image.depth = options.get("depth")
         except DataError as error:
             errors.append(error)
             findings.add("part_unreadable", Place(name), str(error))
@@ -159,9 +163,9 @@ def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dic
 def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], findings: Findings,
                 progress: Stages) -> Openers:  # fmt: skip
     """List the raw COCO JSONs of a data set: a single file, or those in a folder with COCO's layout."""
-    unknown = sorted(set(options) - {"images", "year", "allow_outside", "encoding"})
+    unknown = sorted(set(options) - {"images", "year", "allow_outside", "encoding", "depth"})
     if unknown:
-        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, encoding, allow_outside")
+        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, encoding, depth, allow_outside")
     allow_outside, encoding = bool(options.get("allow_outside")), options.get("encoding")
 
     def openers(files: dict[str, CocoFile]) -> Openers:

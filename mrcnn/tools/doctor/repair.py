@@ -41,10 +41,11 @@ from mrcnn.tools.doctor.report import Report
 
 # kinds of findings that only a person can resolve
 LEFT = (
-    "part_unreadable", "list_missing", "file_listed_twice", "left_out", "noted", "exif_orientation", "image_leak",
-    "image_near_leak", "image_duplicate", "image_near_duplicate", "image_without_objects", "polygon_crosses_itself",
-    "mask_one_pixel", "annotation_conflict", "too_many_objects", "only_crowds", "category_names_similar",
-    "category_differs", "category_not_trained", "category_unused", "category_ids_gaps", "anchors_miss",
+    "part_unreadable", "list_missing", "file_listed_twice", "left_out", "noted", "exif_orientation", "values_dark",
+    "image_leak", "image_near_leak", "image_duplicate", "image_near_duplicate", "image_without_objects",
+    "polygon_crosses_itself", "mask_one_pixel", "annotation_conflict", "too_many_objects", "only_crowds",
+    "category_names_similar", "category_differs", "category_not_trained", "category_unused", "category_ids_gaps",
+    "anchors_miss",
 )  # fmt: skip
 # what was done to an entry that is left out
 _NO_IMAGE, _NO_ANNOTATION = "image dropped", "annotation dropped"

@@ -1,11 +1,14 @@
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.catalog import open_dataset
 from mrcnn.tools.doctor import check_dataset
 from mrcnn.tools.doctor.images import scan_image, scan_images
 from mrcnn.tools.doctor.parts import CheckedImage
@@ -149,3 +152,43 @@ def test_broken_images_are_found_in_every_format(tmp_path, name, damage, size, k
         report = check_dataset(tmp_path)
     (found,) = [finding for finding in report.findings if finding.severity == "error"]
     assert (found.kind, found.place.file) == (kind, name) and message in found.message
+
+
+@pytest.mark.parametrize("depth, kind, message", [
+    (None, "values_dark", "2 images of 16 bits have values up to 1800, which are read as values up to 7 of 255: .* --depth 12"),
+    (12, None, None), (11, None, None), (10, "image_unreadable", "its values reach 1800, and 10 bits reach 1023"),
+])  # fmt: skip
+def test_the_values_of_deep_images(tmp_path, depth, kind, message):
+    """1800 of 65535 is 7 of 255, and 112 of 255 as a value of 12 bits. All paths read what the check says."""
+    images = []
+    for i, peak in enumerate((1500, 1800), start=1):
+        pixels = np.full((40, 60), 400 * i, np.uint16)
+        pixels[5:20, 5:30] = peak
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        images.append({"id": i, "file_name": f"{i}.png", "height": 40, "width": 60})
+    content = {"images": images, "annotations": [annotation(i, i, 1, octagon(20, 20, 9)) for i in (1, 2)],
+               "categories": [{"id": 1, "name": "cat"}]}  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    report = check_dataset(tmp_path / "a.json", depth=depth)
+    found = [f for f in report.findings if f.kind in ("values_dark", "image_unreadable")]
+    assert [f.kind for f in found] == ([kind] if kind else [])
+    assert all(re.search(message, f.message) for f in found)
+    dataset = open_dataset(tmp_path / "a.json", depth=depth)
+    if depth == 10:
+        with pytest.raises(DataError, match="give a larger depth"):
+            dataset.load_image(1)
+    else:
+        assert dataset.load_image(1).max() == {None: 7, 12: 112, 11: 224}[depth]
+
+
+def test_floats_of_0_to_1_are_noted(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH))
+    labelme_files.write(tmp_path, [], image=False, imagePath="a.tif", size=(HEIGHT, WIDTH))
+    assert scan(tmp_path / "a.tif").is_unit_range
+    assert open_dataset(tmp_path).load_image(0).max() == 255
+
+
+@pytest.mark.parametrize("depth", [0, 17, -1])
+def test_impossible_depths(tmp_path, depth):
+    with pytest.raises(ValueError, match="expected a number of bits from 1 to 16"):
+        open_dataset(tmp_path, depth=depth)
