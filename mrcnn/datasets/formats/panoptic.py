@@ -8,7 +8,6 @@ The shards are read without TensorFlow. `mrcnn.datasets.panoptic` says what the 
 Source: https://cocodataset.org/#format-data. Shape letters: H W C image.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +165,7 @@ class PanopticDataset(AnnotatedDataset):
     def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:
         """Return the things of an image, optionally with stuff, as annotations in RLE; see `AnnotatedDataset`."""
         info = self.image_info[image_id]
-        labels = LabelMap(self._segment_ids(info))
+        labels = LabelMap(self._segment_ids(image_id))
         segments = info["segments"]
         check_segments(labels, segments, f"{info['png']}: image {info['id']}")
         positions = {number: position for position, number in enumerate(labels.values.tolist())}
@@ -178,8 +177,9 @@ class PanopticDataset(AnnotatedDataset):
             for (number, category_id, area, iscrowd), (rle, (y1, x1, y2, x2)) in zip(rows, drawn, strict=True)
         ]  # fmt: skip
 
-    def _segment_ids(self, info: Mapping[str, Any]) -> Int32[np.ndarray, "H W"]:
+    def _segment_ids(self, image_id: Integer) -> Int32[np.ndarray, "H W"]:
         """Read the PNG of an image."""
+        info = self.image_info[image_id]
         where = f"{info['png']} of image {info['id']}"
         if not self.allow_outside:
             refuse_link(info["png"], info["png_root"], where)
@@ -187,13 +187,13 @@ class PanopticDataset(AnnotatedDataset):
             data = Path(info["png"]).read_bytes()
         except OSError as error:
             raise DataError(f"{where} cannot be read: {error}") from error
-        return decode_segments(data, (info["height"], info["width"]), where)
+        return decode_segments(data, self.image_size(image_id), where)
 
     def ignored_pixels(self, image_id: Integer) -> Bool[np.ndarray, "H W"] | None:
         """Return which pixels of an image belong to no segment; see `Dataset.ignored_pixels`."""
         if not self.reads(image_id):
             return super().ignored_pixels(image_id)
-        return self._segment_ids(self.image_info[image_id]) == 0
+        return self._segment_ids(image_id) == 0
 
     def num_instances(self, image_id: Integer) -> int | None:
         """Return the number of things in an image, crowds excluded, without its PNG; see `Dataset.num_instances`."""

@@ -129,6 +129,8 @@ def read_panoptic(
 ) -> PanopticIndex:
     """Read a panoptic JSON.
 
+    A JSON without the list of images has an image for each annotation: the PNG's name with the suffix .jpg, of unknown size.
+
     Args:
         path: the JSON.
         image_dir: folder that the images' file names are relative to.
@@ -145,10 +147,12 @@ def read_panoptic(
     path = Path(path)
     png_dir = path.with_suffix("") if png_dir is None else Path(png_dir)
     content = fields.read_json(path, progress=progress)
-    entries = {key: fields.field(content, key, list, str(path)) for key in ("images", "annotations", "categories")}
+    entries = {key: fields.field(content, key, list, str(path)) for key in ("annotations", "categories")}
     refuse_instances(entries["annotations"], path)
+    listed = fields.field(content, "images", list, str(path), default=None)
     index = PanopticIndex(_categories(entries["categories"], path), [])
-    images = _images(entries["images"], path, image_dir, allow_outside)
+    images = _images(_images_of(entries["annotations"]) if listed is None else listed, path, image_dir, allow_outside,
+                     with_sizes=listed is not None)  # fmt: skip
     with (progress or unseen)("checking segments") as show:
         annotations = tracked(entries["annotations"], show, every=100)
         annotated = _add_segments(annotations, images, index, path, png_dir, strict, allow_outside)
@@ -237,7 +241,14 @@ def _categories(entries: Sequence[Any], path: Path) -> dict[int, Category]:
     return number_categories(checked.values())
 
 
-def _images(entries: Sequence[Any], path: Path, image_dir: Path | str, allow_outside: bool) -> dict[int | str, PanopticImage]:
+def _images_of(annotations: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return entries of the images that annotations have; `_add_segments` reports annotations that tell none."""
+    return [{"id": a["image_id"], "file_name": f"{without_suffix(a['file_name'])}.jpg"} for a in annotations
+            if isinstance(a, dict) and isinstance(a.get("image_id"), int | str) and isinstance(a.get("file_name"), str)]
+
+
+def _images(entries: Sequence[Any], path: Path, image_dir: Path | str, allow_outside: bool, *,
+            with_sizes: bool = True) -> dict[int | str, PanopticImage]:  # fmt: skip
     """Check the entries of the images.
 
     Returns:
@@ -249,10 +260,12 @@ def _images(entries: Sequence[Any], path: Path, image_dir: Path | str, allow_out
         where = f"{path}: images[{number}]"
         image_id = fields.field(entry, "id", (int, str), where)
         file_name = fields.field(entry, "file_name", str, where)
-        size = fields.field(entry, "height", int, where), fields.field(entry, "width", int, where)
-        if min(size) <= 0:
-            raise DataError(f"{where}: image {file_name} has the size {fields.shown(size)}, expected pixels above 0")
-        refuse_too_large(size, f"{where}: image {file_name}")
+        size = None
+        if with_sizes:
+            size = fields.field(entry, "height", int, where), fields.field(entry, "width", int, where)
+            if min(size) <= 0:
+                raise DataError(f"{where}: image {file_name} has the size {fields.shown(size)}, expected pixels above 0")
+            refuse_too_large(size, f"{where}: image {file_name}")
         image_path = inside(image_dir, file_name, f"{where}: file_name", allow_outside=allow_outside)
         name = without_suffix(file_name)
         if image_id in images:

@@ -4,10 +4,13 @@ A split is divided into numbered files, `train-00000-of-01000.tfrecord` and so o
 `panoptic-train.json`, which records the source and the settings of the conversion. It is written before the first shard,
 so that an interrupted conversion can be resumed.
 
-A record is a `tf.train.Example` of one image. Fields: `image/encoded` the unchanged JPEG, `image/filename` without its
-suffix, `image/format` "jpeg", `image/height`, `image/width`, `image/channels` 3 (grey files are decoded to 3 channels too);
-and, except in a test set, `image/segmentation/class/encoded` the panoptic map as little-endian int32, row after row, and
+A record is a `tf.train.Example` of one image. Fields: `image/encoded` the JPEG, `image/filename` without its suffix,
+`image/format` "jpeg", `image/height`, `image/width`, `image/channels` 3; and, except in a test set,
+`image/segmentation/class/encoded` the panoptic map as little-endian int32, row after row, and
 `image/segmentation/class/format` "raw".
+
+The JPEG is the file as it is, unless it is grey or CMYK, or was annotated as its EXIF tag rotates it: then its pixels are
+encoded again, as RGB, rotated, and without the tag.
 
 Shape letters: H W image.
 """
@@ -38,6 +41,8 @@ MAP, MAP_FORMAT = "image/segmentation/class/encoded", "image/segmentation/class/
 JPEG, RAW, RGB_CHANNELS = b"jpeg", b"raw", 3
 _NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5,})-of-(?P<count>\d{5,})\.tfrecord")
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+# of images that are encoded again
+_QUALITY = 95
 # markers of a JPEG: start and end of the pixels
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 # bytes read at a time when only the names and sizes in a shard are needed
@@ -249,6 +254,37 @@ def check_jpeg(data: bytes, size: tuple[int, int], where: str) -> None:
     # the end marker cannot occur in the pixels, so it must come after the last start marker
     if data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN):
         raise DataError(f"{where} is cut off: a JPEG ends in the bytes FF D9, and this one does not. Download it again")
+
+
+def rgb_jpeg(data: bytes, size: tuple[int, int] | None, where: str) -> bytes:
+    """Return a JPEG as shards hold it, for readers that take three channels and ignore EXIF tags.
+
+    Args:
+        data: content of the file.
+        size: (height, width) of its annotation; None if it has none.
+        where: image and file, for messages.
+
+    Returns:
+        `data` itself for most files. A grey or CMYK image is converted to RGB, and one whose EXIF tag turns it by 90 or 270
+        degrees to the size of its annotation is rotated.
+
+    Raises:
+        DataError: it is not a JPEG, or is damaged.
+    """
+    from PIL import Image, ImageOps
+
+    stored, orientation = _jpeg_head(data, where)
+    turned = orientation in _QUARTER_TURNS and size is not None and stored != tuple(size) == stored[::-1]
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.mode == "RGB" and not turned:
+                return data
+            pixels = (ImageOps.exif_transpose(image) if turned else image).convert("RGB")
+    except Exception as error:  # damaged files make Pillow raise errors of any kind
+        raise DataError(f"{where} cannot be decoded: {type(error).__name__}: {error}. Download it again") from error
+    content = io.BytesIO()
+    pixels.save(content, "JPEG", quality=_QUALITY, subsampling=0)
+    return content.getvalue()
 
 
 def jpeg_size(data: bytes, where: str) -> tuple[int, int]:

@@ -38,6 +38,7 @@ from mrcnn.datasets.panoptic.shards import (
     encode_record,
     jpeg_size,
     manifest_path,
+    rgb_jpeg,
     shard_path,
     splits_in,
 )
@@ -366,6 +367,7 @@ def _record(image: PanopticImage, task: _Task) -> Record:
     """Read and check an image and its segments."""
     jpeg = _read(image.path, task.image_dir, image, task)
     where = f"image {image.name}, file {image.path}"
+    jpeg = rgb_jpeg(jpeg, image.size, where)
     size = image.size or jpeg_size(jpeg, where)
     check_jpeg(jpeg, size, where)
     if image.png is None or task.png_dir is None or image.segments is None:

@@ -1,4 +1,5 @@
 """Panoptic annotations as TFRecord shards: every field, decoded by TensorFlow, and every error."""
+import io
 import json
 import os
 import shutil
@@ -307,13 +308,50 @@ def test_png_of_another_size_is_an_error(tmp_path):
         convert(root)
 
 
-def test_image_rotated_by_exif_is_an_error(tmp_path):
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_image_rotated_by_exif_is_stored_as_it_was_annotated(tmp_path, orientation):
     root = one_image(tmp_path / "root")
     exif = Image.Exif()
-    exif[0x0112] = 8
-    write_jpeg(root / "train2017" / "a.jpg", (4, 3), exif=exif)
-    with pytest.raises(DataError, match="image a, file .*a.jpg .*its EXIF tag rotates it"):
-        convert(root)
+    exif[0x0112] = orientation
+    # as the camera stored it: 4 x 3 pixels, whose left half is white
+    stored = np.zeros((4, 3, 3), np.uint8)
+    stored[:2] = 255
+    Image.fromarray(stored).save(root / "train2017" / "a.jpg", quality=95, exif=exif, subsampling=0)
+    convert(root)
+    record = mrcnn.datasets.open(tmp_path / "out").record_of(0)
+    image = mrcnn.datasets.open(tmp_path / "out").load_image(0)
+    assert record.size == (3, 4) == image.shape[:2]
+    white = image[:, 2:] if orientation == 6 else image[:, :2]  # turned right, or left
+    assert white.min() > 200 and not Image.open(io.BytesIO(record.jpeg)).getexif()
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_images_become_rgb(tmp_path, mode):
+    root = one_image(tmp_path / "root")
+    Image.new("RGB", (4, 3), (200, 200, 200)).convert(mode).save(root / "train2017" / "a.jpg", quality=95)
+    convert(root)
+    dataset = mrcnn.datasets.open(tmp_path / "out")
+    jpeg = Image.open(io.BytesIO(dataset.record_of(0).jpeg))
+    assert jpeg.mode == "RGB" and jpeg.size == (4, 3)
+    np.testing.assert_allclose(dataset.load_image(0), 200, atol=6)
+
+
+def test_json_without_images_has_those_of_its_annotations(tmp_path):
+    """Other programs read the annotations alone."""
+    root = one_image(tmp_path / "root")
+    convert(root)
+    expected = mrcnn.datasets.open(tmp_path / "out").record_of(0)
+    path = root / "annotations" / "panoptic_train2017.json"
+    content = json.loads(path.read_text())
+    del content["images"]
+    path.write_text(json.dumps(content))
+    summary = convert_panoptic(root, tmp_path / "other", shards=1, workers=1)
+    assert summary.images == 1 and not summary.skipped
+    found = mrcnn.datasets.open(tmp_path / "other").record_of(0)
+    assert (found.name, found.size, found.jpeg) == (expected.name, expected.size, expected.jpeg)
+    np.testing.assert_array_equal(found.panoptic, expected.panoptic)
+    dataset = mrcnn.datasets.open(root, "panoptic")
+    assert dataset.image_size(0) == (3, 4) and dataset.load_mask(0)[0].shape[:2] == (3, 4)
 
 
 def test_error_in_a_worker_process_is_reported(root):
