@@ -264,6 +264,8 @@ def is_page(text: str) -> bool:
 
 def page_or_folder(text: str) -> str:
     """Check the name of an output that may be a page or a folder, for argparse's `type`."""
+    if Path(text).suffix.lower() in (".csv", ".json", ".jpg", ".jpeg", ".pdf", ".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a folder nor a page: give DIR or PAGE.html")
     return new_file(text) if is_page(text) else new_folder(text)
 
 

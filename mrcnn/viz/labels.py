@@ -81,6 +81,10 @@ def text_size(text: str, size: int) -> tuple[float, float]:
     return float(sum(_font(size).getmetrics())), sum(_font(size, file).getlength(part) for file, part in split_by_font(text))
 
 
+def _one_line(text: str) -> str:
+    return drawable(text.replace("\n", " "))
+
+
 def _write(pen: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, fill: tuple[int, ...]) -> None:
     """Write a text with its upper left corner at (x, y)."""
     x, baseline = float(position[0]), position[1] + _font(size).getmetrics()[0]
@@ -148,7 +152,7 @@ def draw_labels(
         labels: labels without text are skipped.
         size: text height in pixels; None chooses it by the size of the picture.
     """
-    labels = [replace(label, text=drawable(label.text)) for label in labels if label.text]
+    labels = [replace(label, text=_one_line(label.text)) for label in labels if label.text]
     if not labels:
         return image.copy()
     picture = Image.fromarray(image)
@@ -195,7 +199,7 @@ def add_captions(ax: Axes, labels: Sequence[Label], shape: Sequence[int], size: 
     pad = _PAD * dots
     taken: list[_Spot] = []
     for rank, label in enumerate(label for label in labels if label.text):
-        text = drawable(label.text)
+        text = _one_line(label.text)
         height, width = (int(np.ceil(side + 2 * pad)) for side in text_size(text, max(round(size * dots), 1)))
         y1, x1, y2, x2 = (round(float(v) * scale) for v in label.box[:4])
         spot = place((y1, x1, y2, x2), (height, width), taken, [int(side * scale) for side in shape[:2]])

@@ -36,7 +36,7 @@ def test_exit_code_depends_on_the_worst_finding(data, damage, code, strict):
 @pytest.mark.parametrize("arguments, expected", [
     (["gone"], "gone does not exist"),
     (["SET", "--subset", "test"], "no subset 'test'; it has train, val"),
-    (["SET/train"], "is not in a known format"),
+    (["SET/train"], "unknown data set format; looked for"),
     (["SET", "--set", "IMAGE_MAX_DIM=1000"], "multiple of 64"),
     (["SET", "--fix", "SET"], "would overwrite the data set"),
 ])  # fmt: skip

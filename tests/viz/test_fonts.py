@@ -12,7 +12,7 @@ from matplotlib.font_manager import fontManager
 
 from mrcnn.viz import fonts
 from mrcnn.viz.fonts import DEFAULT_FONT, drawable, figure_text, split_by_font
-from mrcnn.viz.labels import Label, draw_labels, text_size
+from mrcnn.viz.labels import Label, add_captions, draw_labels, text_size
 
 # private-use characters, which no installed font has
 KNOWN, UNKNOWN = "\ue123", "\ue456"
@@ -86,3 +86,23 @@ def test_characters_of_the_default_font_are_unchanged():
     for text in ("cat 0.93", "Žluť", "Ωμέγα", "кот"):
         assert drawable(text) == text and list(split_by_font(text)) == [(DEFAULT_FONT, text)]
     assert figure_text("5$") == r"5\$"
+
+
+@pytest.mark.parametrize("name", [
+    "🔥 fire", "👨\u200d👩\u200d👧 family", "العربية", "עברית", "e\u0301", "क्षत्रिय", "\u202eabc\u202c", "\x00nul", "tab\there",
+    "new\nline",
+    "", " ", "\ufeffbom", "a" * 500, "$a$ $b$", "$\\frac", "\\frac{1}", "\U0010ffff", "日本語", "\ud83d", "50%", "{x}", "<b>",
+])  # fmt: skip
+def test_any_name_can_be_drawn(name):
+    image = np.zeros((80, 200, 3), np.uint8)
+    label = Label(name, (20, 5, 60, 100), (1.0, 1.0, 1.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw_labels(image, [label]).any() == bool(name)
+        figure, ax = plt.subplots(figsize=(2, 1))
+        ax.imshow(image)
+        add_captions(ax, [label], image.shape)
+        ax.set_title(figure_text(name))
+        ax.barh([figure_text(name)], [1])
+        figure.canvas.draw()
+    plt.close(figure)
