@@ -103,7 +103,7 @@ READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
                                    "help": "version in the file names, if there are several"}),
     "--images": (("coco", "lvis", "panoptic"),
                  {"metavar": "DIR", "help": "folder of the images of a JSON file (default: next to it)"}),
-    "--labels": (("labelme", "via", "yolo", "voc", "masks", "semantic"),
+    "--labels": (("coco", "lvis", "labelme", "via", "yolo", "voc", "masks", "semantic"),
                  {"metavar": "FILE", "help": "text file with the class names in order, one per line"}),
     "--hole-label": (("labelme",), {"metavar": "LABEL", "help": "shapes with this label are holes in the others"}),
     "--line-width": (("labelme", "via"), {"metavar": "N", "type": float, "help": "width of lines, in pixels"}),

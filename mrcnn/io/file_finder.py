@@ -98,8 +98,10 @@ class FileFinder:
         """
         for folder in self.folders:
             for name in names:
+                if name in self._names_in(os.fspath(folder)):  # usual, and fast
+                    return Found(folder / name, folder)
                 found = self._stated(folder, name)
-                if found is not None and self._is_listed(found.path):
+                if found is not None and found.path.name in self._names_in(os.path.dirname(found.path)):
                     return found
         return None
 
@@ -116,17 +118,16 @@ class FileFinder:
         except OutsideError:
             return None
 
-    def _is_listed(self, path: Path) -> bool:
-        """Return whether a file exists: a folder is listed once, which is faster than a question for each of its files."""
-        parent, name = os.path.split(path)
-        names = self._listed.get(parent)
+    def _names_in(self, folder: str) -> frozenset[str]:
+        """List a folder, once, which is faster than a question for each of its files."""
+        names = self._listed.get(folder)
         if names is None:
             try:
-                names = frozenset(os.listdir(parent))
+                names = frozenset(os.listdir(folder))
             except OSError:
                 names = frozenset()
-            self._listed[parent] = names
-        return name in names
+            self._listed[folder] = names
+        return names
 
     def _noted(self, match: str, stated: Found | None, field: str) -> Found:
         """Return a match, with a note that says how it was found."""
@@ -140,16 +141,13 @@ class FileFinder:
 
     def _matches(self, name: str) -> list[str]:
         """Return the files below the root, relative to it, whose paths agree with the end of a name in the most components."""
-        best, most = dict[str, None](), 1
-        for parts in _readings(name):
-            for path in self._files.get(parts[-1], ()):
-                count = _count_common(parts, [_key(part) for part in path.split("/")])
-                if count > most:
-                    best, most = {}, count
-                if count == most:
-                    best[path] = None
-        exact = [path for path in best if os.path.basename(path) == re.split(r"[\\/]", name)[-1]]
-        return exact or list(best)
+        readings = list(_readings(name))
+        paths = list(dict.fromkeys(path for parts in readings for path in self._files.get(_key(parts[-1]), ())))
+        if len(paths) > 1:
+            counts = [max(_count_common(parts, path.split("/")) for parts in readings) for path in paths]
+            paths = [path for path, count in zip(paths, counts, strict=True) if count == max(counts)]
+        exact = [path for path in paths if os.path.basename(path) == re.split(r"[\\/]", name)[-1]]
+        return exact or paths
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:
@@ -182,7 +180,7 @@ def _key(name: str) -> str:
 
 
 def _readings(name: str) -> Iterator[list[str]]:
-    """Read a name as a path, in every way that programs write one: the keys of its components, at least one."""
+    """Read a name as a path, in every way that programs write one: its components, at least one."""
     texts = [name, unquote(name)]
     if "?" in name:  # Label Studio serves files as /data/local-files/?d=images/a.jpg
         texts += [text.replace("?d=", "/") for text in texts]
@@ -193,7 +191,7 @@ def _readings(name: str) -> Iterator[list[str]]:
             path = ""
         texts += [path, unquote(path)]
     for text in dict.fromkeys(texts):
-        parts = [_key(part) for part in re.split(r"[\\/]", text) if part not in ("", ".", "..")]
+        parts = [part for part in re.split(r"[\\/]", text) if part not in ("", ".", "..")]
         if parts:
             yield parts
 
@@ -202,7 +200,7 @@ def _count_common(parts: Sequence[str], others: Sequence[str]) -> int:
     """Count the components in which two paths agree, from the end."""
     count = 0
     for part, other in zip(reversed(parts), reversed(others)):
-        if part != other:
+        if _key(part) != _key(other):
             break
         count += 1
     return count

@@ -198,7 +198,7 @@ def test_progress_is_reported_in_mebibytes(tmp_path):
 
 def test_loading_downloads_only_with_auto_download(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(coco, "download_coco", lambda *arguments, **options: calls.append(arguments))
+    monkeypatch.setattr(coco.dataset, "download_coco", lambda *arguments, **options: calls.append(arguments))
     for auto_download in (False, True):
         with pytest.raises(DataError, match="does not exist"):
             coco.CocoDataset().load_coco(tmp_path, "val", 2017, auto_download=auto_download)

@@ -8,6 +8,7 @@ The end of "coco_url", such as val2017/000000266409.jpg, names the image file, s
 Source: https://www.lvisdataset.org/dataset, and Gupta, Dollar and Girshick, LVIS, 2019.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages
 from mrcnn.datasets.formats.coco import CocoDataset, check_size, has_lvis_fields, no_instances, read_annotations
+from mrcnn.datasets.formats.coco.dataset import ids_of_labels
 from mrcnn.datasets.ids import Id, is_id
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.file_finder import FileFinder, Found
@@ -46,6 +48,7 @@ def open_subset(
     *,
     version: str | None = None,
     images: Path | str | None = None,
+    labels: Iterable[object] | os.PathLike[str] | str | None = None,
     encoding: str | None = None,
     allow_outside: bool = False,
     progress: Stages | None = None,
@@ -59,6 +62,7 @@ def open_subset(
         images: folder of the images, or of COCO's train2017 and val2017. None uses `images/` if it exists, else the
             folder itself; for a file in a folder annotations/, the parent of that folder.
         encoding: of a JSON file that is not UTF-8.
+        labels: see `coco.open_subset`.
         allow_outside: whether file names may point outside the folder of the images.
         progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
@@ -82,7 +86,8 @@ def open_subset(
     dataset = LvisDataset(allow_outside=allow_outside)
     image_dir = Path(images) if images is not None else root / "images" if (root / "images").is_dir() else root
     content = read_annotations(path, progress, dataset.notes, encoding)
-    dataset.add_annotations(content, image_dir, path, all_images=True, progress=progress)
+    class_ids = None if labels is None else ids_of_labels(content["categories"], labels, path)
+    dataset.add_annotations(content, image_dir, path, class_ids, all_images=True, progress=progress)
     return dataset
 
 

@@ -100,7 +100,7 @@ KINDS = {
     "category_differs": Kind(ERROR, "category ids whose name differs between subsets",
                              "use the same categories in all subsets"),
     "category_not_trained": Kind(WARNING, "classes missing from the training subset", "split the data again, by class"),
-    "category_unused": Kind(INFO, "classes without annotations", "remove them if you do not need them"),
+    "category_unused": Kind(INFO, "classes without annotations", "if you do not need them, leave them out (--labels FILE)"),
     "category_ids_gaps": Kind(INFO, "category ids that are not 1, 2, 3, ...", "nothing: classes are renumbered on loading"),
     # the network's view of the objects
     "anchors_miss": Kind(WARNING, "objects that no anchor fits", "use the anchor scales and image size suggested below"),

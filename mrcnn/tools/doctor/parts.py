@@ -163,13 +163,14 @@ def _reader_parts(path: Any, format: str, wanted: list[str] | None, options: dic
 def _coco_parts(path: Path, wanted: list[str] | None, options: dict[str, Any], findings: Findings,
                 progress: Stages) -> Openers:  # fmt: skip
     """List the raw COCO JSONs of a data set: a single file, or those in a folder with COCO's layout."""
-    unknown = sorted(set(options) - {"images", "year", "allow_outside", "encoding", "depth"})
+    unknown = sorted(set(options) - {"images", "year", "labels", "allow_outside", "encoding", "depth"})
     if unknown:
-        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, encoding, depth, allow_outside")
-    allow_outside, encoding = bool(options.get("allow_outside")), options.get("encoding")
+        raise ValueError(f"the format coco has no option {unknown[0]!r}; it has year, images, labels, encoding, depth, "
+                         "allow_outside")  # fmt: skip
+    allow_outside, (encoding, labels) = bool(options.get("allow_outside")), map(options.get, ("encoding", "labels"))
 
     def openers(files: dict[str, CocoFile]) -> Openers:
-        return [(name, partial(read_part, file.path, file.finder(allow_outside), name, findings, progress, encoding))
+        return [(name, partial(read_part, file.path, file.finder(allow_outside), name, findings, progress, encoding, labels))
                 for name, file in files.items()]  # fmt: skip
 
     if path.is_file():
@@ -266,7 +267,7 @@ def _has_annotations(dataset: AnnotatedDataset, image_id: int) -> bool:
 
 
 def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, progress: Stages | None = None,
-              encoding: str | None = None) -> Part:  # fmt: skip
+              encoding: str | None = None, labels: Any = None) -> Part:  # fmt: skip
     """Read a COCO JSON, and add the problems in its entries to the findings.
 
     Args:
@@ -275,9 +276,10 @@ def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, pro
         name: name of the part.
         progress: the stages of `read_json`, and "checking entries".
         encoding: of a file that is not UTF-8.
+        labels: see `coco.open_subset`. Other categories are left out, with their annotations.
 
     Raises:
-        DataError: the file is missing, or is not JSON with a top-level object.
+        DataError: the file is missing, or is not JSON with a top-level object, or lacks a category of the labels.
     """
     nonfinite: list[str] = []
     content = read_json(path, nonfinite=nonfinite, encoding=encoding, progress=progress)
@@ -292,6 +294,8 @@ def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, pro
     for message in rewritten:
         findings.add("number_reread", Place(name), message)
     content["categories"], named = text_names(content["categories"])
+    if labels is not None:
+        content = _of_labels(content, coco.ids_of_labels(content["categories"], labels, path))
     check = _EntryCheck(name, findings)
     for where, note in [*((place, NULLED) for place in nonfinite), *named]:
         check.mend(Place(name), f"{where}: {note}")
@@ -301,6 +305,18 @@ def read_part(path: Path, finder: FileFinder, name: str, findings: Findings, pro
         by_image = check.annotations(content["annotations"], images, categories, show)
     return Part(name, str(path), categories, images, lambda i: by_image.get(i, []), content=content, rewritten=rewritten,
                 mended=check.mended)  # fmt: skip
+
+
+def _of_labels(content: dict[str, Any], ids: list[int | str]) -> dict[str, Any]:
+    """Leave out the categories with other ids, and their annotations."""
+    by_id = {entry["id"]: entry for entry in content["categories"] if isinstance(entry, dict) and is_id(entry.get("id"))}
+    others = by_id.keys() - set(ids)
+
+    def is_left_out(entry: Any) -> bool:
+        return isinstance(entry, dict) and is_id(entry.get("category_id")) and entry["category_id"] in others
+
+    annotations = [entry for entry in content["annotations"] if not is_left_out(entry)]
+    return {**content, "categories": [by_id[number] for number in ids], "annotations": annotations}
 
 
 class _EntryCheck:

@@ -102,6 +102,31 @@ def test_file_in_annotations_is_part_of_its_layout(tmp_path):
     assert mrcnn.datasets.open(other).image_info[0]["path"] == str(tmp_path / "images" / "a.png")
 
 
+def test_category_without_annotations_is_reported_and_can_be_left_out(tmp_path):
+    """Roboflow writes the name of the project as category 0."""
+    for subset in ("train", "valid"):
+        value = content("a.png", "b.png")
+        value["categories"] = [{"id": 0, "name": "pets"}, {"id": 2, "name": "dog"}, {"id": 1, "name": "cat"}]
+        value["annotations"][1]["category_id"] = 2
+        write(tmp_path, {f"{subset}/_annotations.coco.json": value, f"{subset}/a.png": None, f"{subset}/b.png": None})
+    assert mrcnn.datasets.open(tmp_path, subset="val").class_names == ["BG", "pets", "cat", "dog"]
+    (finding,) = [finding for finding in check_dataset(tmp_path).findings if finding.kind == "category_unused"]
+    assert finding.message == "1 of 3 classes have no annotation: pets (0)" and "--labels" in finding.advice
+    (tmp_path / "labels.txt").write_text("dog\ncat\n")
+    for labels in (["dog", "cat"], tmp_path / "labels.txt"):
+        dataset = mrcnn.datasets.open(tmp_path, subset="val", labels=labels)
+        assert dataset.class_names == ["BG", "dog", "cat"] and dataset.skipped == []
+        assert [dataset.load_mask(i)[1].tolist() for i in range(2)] == [[2], [1]]
+        report = check_dataset(tmp_path, labels=labels)
+        assert "category_unused" not in report.counts and report.statistics["parts"][0]["annotations"] == 2
+    dataset = mrcnn.datasets.open(tmp_path, subset="val", labels=["cat"])
+    assert dataset.num_images == 2 and [dataset.load_mask(i)[1].tolist() for i in range(2)] == [[1], []]
+    assert check_dataset(tmp_path, labels=["cat"]).statistics["parts"][0]["annotations"] == 1
+    for function in (mrcnn.datasets.open, check_dataset):
+        with pytest.raises(DataError, match="has no category 'cow' .labels, --labels.; it has pets, dog, cat"):
+            function(tmp_path, subset="val", labels=["cow"])
+
+
 def test_images_of_another_subset_are_not_used(tmp_path):
     write(tmp_path, {"annotations/instances_train.json": content("a.png", "b.png"), "images/train/a.png": None,
                      "annotations/instances_val.json": content("b.png"), "images/val/b.png": None})  # fmt: skip

@@ -7,6 +7,7 @@ quarter of the memory of Python objects, and decodes the annotations of an image
 Source: https://cocodataset.org/#format-data.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.annotation_checks import check_annotations
-from mrcnn.datasets.class_names import text_names
+from mrcnn.datasets.class_names import read_class_names, text_names
 from mrcnn.datasets.formats.coco.layout import (
     LISTS,
     CocoFile,
@@ -27,7 +28,7 @@ from mrcnn.datasets.formats.coco.layout import (
     no_instances,
     other_coco_files,
 )
-from mrcnn.datasets.ids import ById, Id, is_id, reread_fields
+from mrcnn.datasets.ids import ById, Id, is_id, read_id, reread_fields
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.download import download_coco
 from mrcnn.io.file_finder import FileFinder, Found
@@ -77,6 +78,7 @@ def open_subset(
     *,
     year: str | int | None = None,
     images: Path | str | None = None,
+    labels: Iterable[object] | os.PathLike[str] | str | None = None,
     encoding: str | None = None,
     allow_outside: bool = False,
     progress: Stages | None = None,
@@ -89,6 +91,8 @@ def open_subset(
         year: for a folder: the year in the file names, needed if there are several.
         images: for a JSON file: the folder of its images; None for the folder of the file, or for those of its layout.
         encoding: of a JSON file that is not UTF-8.
+        labels: the names of the categories to read, in the order of the classes, or a file with one per line. None reads all,
+            in the order of their ids.
         allow_outside: whether file names may point outside the folder of the images.
         progress: reports the stages of `read_annotations` and `CocoDataset.add_annotations`.
 
@@ -106,8 +110,34 @@ def open_subset(
         layout = _the_file(path, subset, None if year is None else str(year))
     dataset = CocoDataset(allow_outside=allow_outside)
     content = read_annotations(layout.path, progress, dataset.notes, encoding)
-    dataset.add_annotations(content, layout.finder(allow_outside), layout.path, all_images=True, progress=progress)
+    class_ids = None if labels is None else ids_of_labels(content["categories"], labels, layout.path)
+    dataset.add_annotations(content, layout.finder(allow_outside), layout.path, class_ids, all_images=True, progress=progress)
     return dataset
+
+
+def ids_of_labels(
+    categories: Sequence[Any], labels: Iterable[object] | os.PathLike[str] | str, path: Path | str
+) -> list[Id]:
+    """Return the ids of the categories with the names that a user gives, in the order of the names.
+
+    Args:
+        categories: the list of a file.
+        labels: see `open_subset`.
+        path: the file, for messages.
+
+    Raises:
+        DataError: no category has one of the names, or the labels cannot be read.
+    """
+    by_name: dict[object, list[Id]] = {}
+    for category in categories:
+        number = read_id(category.get("id")) if isinstance(category, dict) else None
+        if number is not None:
+            by_name.setdefault(str(category.get("name")), []).append(number)
+    names = read_class_names(labels)
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise DataError(f"{path} has no category {unknown[0]!r} (labels, --labels); it has {', '.join(map(str, by_name)):.200}")
+    return [number for name in names for number in by_name[name]]
 
 
 def _the_file(path: Path, subset: str | None, year: str | None) -> CocoFile:
