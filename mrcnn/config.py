@@ -451,7 +451,8 @@ def _none_or(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _is_run_name(value: object) -> bool:
-    return value is None or isinstance(value, str) and bool(value.strip()) and not set(value) & set("/\\")
+    return value is None or (isinstance(value, str) and bool(value.strip()) and value.isprintable()
+                             and not set(value) & set("/\\"))
 
 
 def _are_loss_weights(value: object) -> bool:
@@ -468,7 +469,7 @@ COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_D
           "VALIDATION_AP_IMAGES")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
-    (("NAME",), _is_run_name, 'give text without "/", which names the run folders, or None'),
+    (("NAME",), _is_run_name, 'give text on one line without "/", which names the run folders, or None'),
     (FLAGS, lambda value: isinstance(value, bool), "give True or False"),
     (("TRAIN_BN",), lambda value: value is None or isinstance(value, bool), "give None, False or True"),
     (POSITIVE_INTEGERS, _is_positive_integer, "it must be a whole number of at least 1"),

@@ -61,13 +61,15 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)
     stage = training_stage(model.keras_model)
-    resumed = restore_state(model.keras_model, state_path(log_dir, model.epoch), model.epoch, stage)
+    state = state_path(log_dir, model.epoch)
+    resumed = restore_state(model.keras_model, state, model.epoch, stage)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
-        print(f"The optimizer resumes from epoch {model.epoch}." if resumed else "The optimizer starts afresh.")
-        for difference in differences(log_dir, model.epoch, config, len(train_dataset.image_ids)):
-            print(difference)
+        why = "the layers, the optimizer or its learning rate are others" if state.is_file() else f"there is no {state.name}"
+        print(f"The optimizer resumes from epoch {model.epoch}." if resumed else f"The optimizer starts afresh: {why}.")
+    for difference in differences(log_dir, model.epoch, config, len(train_dataset.image_ids)):
+        print(difference)
     _write_run(log_dir, config, train_dataset)
     add_environment(log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
               learning_rate=str(_rate_name(learning_rate)), images=len(train_dataset.image_ids),

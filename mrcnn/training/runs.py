@@ -192,7 +192,10 @@ def find_last(model_dir: Path | str, name: str | None = None) -> str:
 
     Raises:
         FileNotFoundError: no run has a checkpoint. The message names the folder that was searched.
+        ConfigError: `name` cannot be a NAME.
     """
+    if name is not None:
+        Config.from_dict({"NAME": name}).validate()
     runs = _runs(model_dir, name.lower() if name else None)
     for position in reversed(range(len(runs))):
         checkpoint = newest_checkpoint(Path(model_dir, runs[position]))
@@ -252,7 +255,7 @@ def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None
 
 
 def differences(log_dir: Path | str, epoch: int, config: Config, num_images: int) -> Iterator[str]:
-    """Say in what a run that is resumed differs from the run so far, as far as its exact course depends on it.
+    """Say in what a run that is resumed differs from the run so far, and where `last` will not be what it seems.
 
     Args:
         log_dir: the run folder, before anything is written to it.
@@ -260,11 +263,20 @@ def differences(log_dir: Path | str, epoch: int, config: Config, num_images: int
         config: configuration from now on.
         num_images: number of training images from now on.
     """
+    if not epoch:
+        folder = Path(log_dir).resolve()
+        runs = _runs(folder.parent, (config.NAME or "").lower())
+        newer = runs[runs.index(folder.name) + 1 :] if folder.name in runs else []
+        if newer:
+            yield (f"The name of {newer[-1]} has a later time than that of this run, which begins now; was the clock set back? "
+                   f"`last` takes the later one. For this run, give {log_dir}.")
+        return
     saved = load_config(checkpoint_path(str(log_dir), ""))
-    images = [entry["images"] for entry in read_environments(Path(log_dir, ENVIRONMENT_NAME))[-1:] if "images" in entry]
     pairs = [(name, getattr(saved, name), getattr(config, name)) for name in ("BATCH_SIZE", "SEED", "STEPS_PER_EPOCH")
              if saved is not None]
-    for name, before, now in [*pairs, *(("the number of training images", count, num_images) for count in images)]:
+    entries = read_environments(Path(log_dir, ENVIRONMENT_NAME))
+    pairs += [("the number of training images", entry["images"], num_images) for entry in entries[-1:] if "images" in entry]
+    for name, before, now in pairs:
         if before != now:
             yield f"The order of the images changes: {name} was {before}, and is {now} now."
     later = [number for number in run_checkpoints(log_dir) if number > epoch]

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from mrcnn.config import ConfigError
 from mrcnn.training.runs import (
     checkpoint_name,
     checkpoint_path,
@@ -78,6 +79,12 @@ def test_two_runs_in_the_same_minute_have_different_folders(tmp_path):
     assert next_log_dir(str(tmp_path / "my-run")) == str(tmp_path / "my-run-2")
     path = checkpoint_path(third, "Toys").format(epoch=4)
     assert parse_checkpoint(path) == ("toys20260131T2359-3", 4) and checkpoint_name(path) == "toys"
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "a\\b", "", " ", "a\nb", "a\x1b[2Jb", "a\0b", 123, ["a"]])
+def test_a_name_that_could_lead_elsewhere_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="NAME is .*give text on one line without"):
+        find_last(tmp_path, name)
 
 
 def test_a_renamed_run_folder_is_known_by_its_history(tmp_path, monkeypatch):

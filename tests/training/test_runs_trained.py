@@ -136,3 +136,13 @@ def test_a_run_that_is_resumed_with_other_data_or_settings_says_so(tmp_path):
         "The order of the images changes: the number of training images was 10, and is 11 now.",
         "The run has checkpoints of later epochs (3, 4), which training replaces one by one. Until then they are the last ones "
         "of the run."]  # fmt: skip
+
+
+def test_a_run_that_begins_before_an_earlier_one_says_so(tmp_path):
+    config = Config.from_dict({"NAME": "Toys", "NUM_CLASSES": 4})
+    for folder in ("toys20260101T1200", "toys20260101T1201", "other20270101T1200"):
+        (tmp_path / folder).mkdir()
+    assert list(differences(tmp_path / "toys20260101T1201", 0, config, 10)) == []
+    (text,) = differences(tmp_path / "toys20260101T1200", 0, config, 10)
+    assert text.startswith("The name of toys20260101T1201 has a later time than that of this run")
+    assert list(differences(tmp_path / "toys20260101T1200", 3, config, 10)) == []  # it is resumed
