@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num, Shaped
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.many_warnings import warn_of_one_more
 from mrcnn.base.random import choose
 from mrcnn.base.types import Numbers
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
@@ -31,9 +32,6 @@ from mrcnn.loading.targets.rpn import build_rpn_targets
 logger = logging.getLogger(__name__)
 # images whose instances are read for an error message
 _LOOKED_AT = 100
-
-# number of broken images that are logged one by one
-_LOGGED = 10
 
 # Random streams: one for the order of a pass, one for its samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
@@ -337,10 +335,7 @@ class Loader:
                 return
             self.broken[image_id] = reason
             count = len(self.broken)
-        if count <= _LOGGED:
-            logger.warning("skipped in training: %s", reason)
-        elif count % _LOGGED == 0 and (count // _LOGGED).bit_count() == 1:  # 20, 40, 80, ...
-            logger.warning("skipped in training: %d images so far, the last one: %s (`mrcnn check` lists all)", count, reason)
+        warn_of_one_more(logger, count, reason)
 
     def findings(self) -> Findings:
         """Return what the loader has skipped so far."""

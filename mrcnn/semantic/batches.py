@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Integer
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.many_warnings import warn_of_one_more
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.loading.sample import name_image
@@ -260,5 +261,5 @@ class SemanticBatches:
             except DataError as error:
                 reason = str(error)
                 if self.broken.setdefault(image_id, reason) is reason:  # only the first thread logs it
-                    logger.warning("an unusable image is replaced by the next one: %s", reason)
+                    warn_of_one_more(logger, len(self.broken), reason)
         raise DataError(f"none of the {len(order)} images is usable; the first: {next(iter(self.broken.values()))}")

@@ -132,7 +132,7 @@ def test_a_broken_image_is_replaced_by_the_next_one(caplog):
     with caplog.at_level(logging.WARNING):
         (_, masks), _ = batches[0], batches[1]
     assert len(masks) == 4 and set(batches.broken) == {1, 3}
-    assert len([record for record in caplog.records if "unusable" in record.message]) == 2
+    assert len([record for record in caplog.records if "skipped in training" in record.message]) == 2
     for replacement in masks[1:3]:
         np.testing.assert_array_equal(replacement, masks[3])
     with pytest.raises(DataError, match="none of the 2 images is usable; the first: image 1 .*it is torn"):
