@@ -16,6 +16,7 @@ import inspect
 import json
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -207,6 +208,28 @@ class Config:
             elif isinstance(value, float | np.floating) and float(value).is_integer():
                 setattr(self, name, int(value))
 
+        self._take_classic_values()
+
+    def _take_classic_values(self) -> None:
+        """Convert values that the classic code took, with a warning where that is not obvious."""
+        for name in ("USE_MINI_MASK", "USE_RPN_ROIS"):
+            value = getattr(self, name)
+            if isinstance(value, int) and value in (0, 1):
+                setattr(self, name, bool(value))
+        for name in ("STEPS_PER_EPOCH", "VALIDATION_STEPS"):
+            value = getattr(self, name)
+            if _is_positive(value) and value % 1:
+                self._warn(f"{name} is {value}: it is rounded up to {math.ceil(value)}.")
+                setattr(self, name, math.ceil(value))
+        weights = self.LOSS_WEIGHTS
+        missing = [name for name in LOSS_NAMES if isinstance(weights, Mapping) and name not in weights]
+        if missing and set(weights) < set(LOSS_NAMES):
+            self._warn(f"LOSS_WEIGHTS does not name {', '.join(missing)}: the weight is 1.")
+            self.LOSS_WEIGHTS = {name: weights.get(name, 1.0) for name in LOSS_NAMES}
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(f"{type(self).__name__}: {message}", stacklevel=5)
+
     def _compute(self) -> None:
         """Set the computed attributes, to None if they are computed from something other than a number."""
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
@@ -238,10 +261,15 @@ class Config:
         known = set(_names(Config)) | set(COMPUTED)
         problems = []
         for name in sorted(set(_names(type(self))) | {n for n in vars(self) if n.isupper()}):
-            # Users may add attributes, but a name close to one of ours is a typo.
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            if name not in known and close:
+            # Users may add attributes, such as IMAGE_SIZE or CLASS_WEIGHTS, but a name very close to one of ours is a typo.
+            close = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+            if name in known or not close:
+                continue
+            if difflib.SequenceMatcher(None, name, close[0]).ratio() >= _TYPO:
                 problems.append(f"{name} is not an attribute of Config: did you mean {close[0]}?")
+            else:
+                self._warn(f"{name} is not an attribute of Config and has no effect; if it is yours, all is well. There is "
+                           f"{close[0]}.")
         return problems
 
     def _invalid_values(self) -> Iterator[tuple[str, str]]:
@@ -295,7 +323,8 @@ class Config:
             yield (f"{side} is {value}: in mode {mode} it must be a multiple of 64 (the pyramid halves it six times), "
                    f"for example {below} or {below + 64}.")
         if mode == "square" and self.IMAGE_MAX_DIM and (self.IMAGE_MIN_DIM or 0) > self.IMAGE_MAX_DIM:
-            yield f"IMAGE_MIN_DIM {self.IMAGE_MIN_DIM} is larger than IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}: lower it."
+            self._warn(f"IMAGE_MIN_DIM {self.IMAGE_MIN_DIM} is larger than IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}, so every image "
+                       "is scaled until its long side is IMAGE_MAX_DIM.")
 
     def _check_channels(self) -> Iterator[str]:
         if np.size(self.MEAN_PIXEL) not in (1, self.IMAGE_CHANNEL_COUNT):
@@ -406,6 +435,10 @@ class Config:
         print("\nConfigurations:", *rows, "\n", sep="\n")
 
 
+# similarity of a user's attribute to one of ours, from 0 to 1: at least _NEAR warns, at least _TYPO is an error
+_NEAR, _TYPO = 0.8, 0.9
+
+
 # --- Rules -------------------------------------------------------------------------------------------------------
 def _is_number(value: object) -> bool:
     if isinstance(value, numbers.Integral):
@@ -461,12 +494,12 @@ def _are_loss_weights(value: object) -> bool:
 
 FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES")
 POSITIVE_INTEGERS = (
-    "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "POOL_SIZE", "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE",
+    "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "POOL_SIZE", "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE",
     "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE",
     "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES", "TOP_DOWN_PYRAMID_SIZE",
     "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
-          "VALIDATION_AP_IMAGES")
+          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("NAME",), _is_run_name, 'give text on one line without "/", which names the run folders, or None'),
@@ -474,7 +507,7 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("TRAIN_BN",), lambda value: value is None or isinstance(value, bool), "give None, False or True"),
     (POSITIVE_INTEGERS, _is_positive_integer, "it must be a whole number of at least 1"),
     (("NUM_CLASSES",), _is_positive_integer, "count the background too, 1 + the classes of the data set"),
-    (("LOADER_WORKERS",), _is_count, "it must be a whole number of at least 0"),
+    (("LOADER_WORKERS", "VALIDATION_STEPS"), _is_count, "it must be a whole number of at least 0"),
     (("SEED",), lambda value: _is_count(value) and value < 2**32, "it must be a whole number from 0 to 2**32 - 1"),
     (("CHECKPOINTS_KEPT",), _none_or(_is_positive_integer), "keep at least 1, or None for all"),
     (("VALIDATION_AP_EVERY",), _none_or(_is_count), "it must be a whole number of at least 1, or 0 for never"),
@@ -494,7 +527,8 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("MEAN_PIXEL",), lambda value: _is_number(value) or _is_list_of(_is_number)(value), "give one number for each channel"),
     (("RPN_BBOX_STD_DEV", "BBOX_STD_DEV"), _is_list_of(_is_positive, 4),
      "give four numbers above 0, for dy, dx, log dh and log dw"),
-    (("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD", "ROI_POSITIVE_RATIO"),
+    (("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD"), _is_fraction, "it must be a number from 0 to 1"),
+    (("ROI_POSITIVE_RATIO",),
      lambda value: _is_fraction(value) and value > 0, "it must be a number above 0 and at most 1"),
     (("LEARNING_MOMENTUM",), _is_fraction, "it must be a number from 0 to 1"),
     (("DETECTION_MIN_CONFIDENCE",), _none_or(_is_fraction), "it must be a number from 0 to 1, or None for 0"),

@@ -1,5 +1,7 @@
 """The configuration: classic defaults, computed values, validation, and the round trip through a file."""
 import json
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -77,7 +79,6 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"IMAGE_MAX_DIM": 0}, ["IMAGE_MAX_DIM is 0"]),
     ({"IMAGE_RESIZE_MODE": "pad64", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM is 100", "64 or 128"]),
     ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM is 100"]),
-    ({"IMAGE_MIN_DIM": 1088}, ["IMAGE_MIN_DIM 1088 is larger than IMAGE_MAX_DIM 1024"]),
     ({"IMAGE_CHANNEL_COUNT": 4}, ["MEAN_PIXEL has 3 values for IMAGE_CHANNEL_COUNT 4"]),
     ({"NUM_CLASSES": 0}, ["NUM_CLASSES is 0", "background"]),
     ({"RPN_ANCHOR_SCALES": (32, 64)}, ["RPN_ANCHOR_SCALES has 2 values and BACKBONE_STRIDES 5"]),
@@ -343,3 +344,28 @@ def test_display_prints_every_attribute(capsys):
 def test_overrides_reject_values_of_the_wrong_type(name, value, message):
     with pytest.raises(ConfigError, match=message):
         Config().with_overrides({name: value})
+
+
+@pytest.mark.parametrize("values, expected", [
+    ({"TARGET_MIN_DIM": 512}, "TARGET_MIN_DIM is not an attribute of Config and has no effect"),
+    ({"CLASS_WEIGHTS": [1, 2]}, "There is LOSS_WEIGHTS"),
+    ({"VALIDATION_SPLIT": 0.2}, "There is VALIDATION_STEPS"),
+    ({"IMAGE_SIZE": 512}, "IMAGE_SIZE is not an attribute"),
+    ({"IMAGE_MAX_DIM": 640}, "IMAGE_MIN_DIM 800 is larger than IMAGE_MAX_DIM 640"),
+    ({"STEPS_PER_EPOCH": 131 / 2}, "STEPS_PER_EPOCH is 65.5: it is rounded up to 66"),
+    ({"LOSS_WEIGHTS": {"mrcnn_mask_loss": 2.0}}, "does not name rpn_class_loss, rpn_bbox_loss, mrcnn_class_loss,"),
+])  # fmt: skip
+def test_what_had_a_meaning_in_the_classic_code_is_a_warning(values, expected):
+    with pytest.warns(UserWarning, match=re.escape(expected)):
+        type("Mine", (Config,), {"NAME": "mine", **values})().validate()
+
+
+def test_values_of_the_classic_code_are_converted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = _config(STEPS_PER_EPOCH=65.5, VALIDATION_STEPS=0, USE_MINI_MASK=1, DETECTION_NMS_THRESHOLD=0,
+                         RPN_NMS_THRESHOLD=0.0, LOSS_WEIGHTS={"mrcnn_mask_loss": 2.0})  # fmt: skip
+        config.validate()
+    assert config.STEPS_PER_EPOCH == 66 and config.VALIDATION_STEPS == 0 and config.USE_MINI_MASK is True
+    assert config.LOSS_WEIGHTS == {**Config.LOSS_WEIGHTS, "mrcnn_mask_loss": 2.0}
+    assert Config.LOSS_WEIGHTS["mrcnn_mask_loss"] == 1

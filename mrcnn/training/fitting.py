@@ -56,7 +56,9 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
                        "network remembers, not what it does on new images", len(shared), len(val_dataset.image_info), shared[0])
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
                      no_augmentation_sources=no_augmentation_sources)
-    val_loader = _loader(val_dataset, config, "validation", shuffle=False) if val_dataset is not None else None
+    val_loader = None
+    if val_dataset is not None and config.VALIDATION_STEPS:
+        val_loader = _loader(val_dataset, config, "validation", shuffle=False)
     steps = min(config.STEPS_PER_EPOCH, len(loader))
     model.set_trainable(regex, verbose=0)
     model.compile(learning_rate, config.LEARNING_MOMENTUM)

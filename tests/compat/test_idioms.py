@@ -207,3 +207,11 @@ def test_replaced_network_is_used(tmp_path, replace):
     assert found["rois"].tolist() == [[0, 0, 32, 32]]  # 0.5 * 63 + 1, rounded
     (rle,) = model.detect([np.zeros((64, 64, 3), np.uint8)], masks="rle")
     assert rle["masks"][0]["size"] == [64, 64]
+
+
+def test_no_steps_of_validation(tmp_path):
+    """`VALIDATION_STEPS = 0` trains without a validation loss, whatever data set is given."""
+    config = type("NoValidation", (SmallConfig,), {"VALIDATION_STEPS": 0, "VALIDATION_AP_EVERY": 0})()
+    model = MaskRCNN("training", config, str(tmp_path))
+    history = model.train(shapes(4), shapes(2), learning_rate=0.001, epochs=1, layers="heads").history
+    assert np.isfinite(history["loss"]).all() and "val_loss" not in history
