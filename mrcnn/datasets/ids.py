@@ -51,6 +51,8 @@ class ById(dict[Id, Entry]):
             field: its name, such as "image_id".
             plural: what the ids are of, such as "images".
         """
+        if reference is None:
+            return f"it has no {field}"
         number = _number(reference)
         if number in self._by_number:
             return f"its {field} fits two ids of the {plural}, which are text that stands for the same number"

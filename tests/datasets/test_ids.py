@@ -29,6 +29,7 @@ def test_reference_is_matched_if_only_one_id_has_its_number(listed, reference, f
     (["a", "b"], 1, "its image_id is a number, but the ids of the images are text"),
     ([1, 2], "3", "its image_id is not among the images"),
     (["a", "b"], "c", "its image_id is not among the images"),
+    ([1, 2], None, "it has no image_id"),
     (["7", "007"], 7, "its image_id fits two ids of the images, which are text that stands for the same number"),
 ])  # fmt: skip
 def test_reason_for_an_unmatched_reference(listed, reference, reason):
