@@ -26,10 +26,10 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.formats.shapes import SUBSET_SEEDS, ShapesDataset
 from mrcnn.evaluation.coco import CocoResult
 from mrcnn.loading.loader import Loader
-from mrcnn.training.run_start import FORMAT_FROM_SCRATCH, FROM_SCRATCH, PRESETS
+from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_NETWORK
 from mrcnn.training.settings import make_loader
 
-SMALL = {**PRESETS["shapes"], **FROM_SCRATCH, **FORMAT_FROM_SCRATCH["shapes"], "DETECTION_MAX_INSTANCES": 20}
+SMALL = {**FROM_SCRATCH, **SMALL_NETWORK, **FORMAT_SETTINGS["shapes"], "DETECTION_MAX_INSTANCES": 20}
 METRICS = {"mask AP": "mask_AP", "mask AP50": "mask_AP50", "box AP50": "box_AP50"}
 # The learning rate changes this often in a run. The first part includes compilation and does not count in images/s.
 PARTS = 50

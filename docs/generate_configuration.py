@@ -51,9 +51,8 @@ mrcnn train shapes --set IMAGES_PER_GPU=4 RPN_ANCHOR_SCALES="(8,16,32,64,128)" O
 - **Storage**: a run folder holds the configuration as `config.json`; `mrcnn evaluate`, `mrcnn predict` and `mrcnn train
   --weights last` read it from there. In Python use `Config.load(path)`, `config.save(path)`, `config.to_dict()` and
   `config.with_overrides({...})`.
-- **Command-line presets** differ from the defaults for some formats. `mrcnn train shapes` uses images of 128 pixels, small
-  anchors and, from random weights, a small network; `mrcnn train lvis` allows 300 detections per image. Training from random
-  weights also trains the batch-norm statistics and adds the ground-truth boxes to the proposals (`GT_BOXES_AS_ROIS`).
+- **The command `mrcnn train`** chooses what you do not set from the data and the initial weights, and prints each choice with
+  its reason; see [training](training.md). The defaults below are those of Python.
 
 You may add attributes with other UPPERCASE names; they are saved with the rest.
 """

@@ -25,6 +25,8 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 
+SCHEDULES = ("constant", "cosine")
+AUGMENTATIONS = ("none", "flip", "rotate")
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
 BACKBONE_NAMES = ("resnet50", "resnet101", "compact")
@@ -68,6 +70,12 @@ class Config:
     # next epoch then continues where the last one stopped, so that no image is seen twice before all have been seen once.
     # Shorter epochs mean more frequent checkpoints and validation.
     STEPS_PER_EPOCH = 1000
+    # Passes over the data in an epoch, within STEPS_PER_EPOCH. More than one suits a few dozen images, of which a single pass
+    # takes seconds.
+    PASSES_PER_EPOCH = 1
+    # The epochs and the layers that `mrcnn train` trains if no option says otherwise. In Python, they are arguments of `train`.
+    TRAIN_EPOCHS = 10
+    TRAIN_LAYERS = "all"
     # Upper bound on the validation steps at the end of each epoch. Small values save time, but the losses are noisier.
     VALIDATION_STEPS = 50
     # Seed of every random choice of a run: image order, augmentation, target sampling, initial weights.
@@ -84,6 +92,11 @@ class Config:
     # validation set (None: all). Logged as val_mask_AP, val_box_AP and so on.
     VALIDATION_AP_EVERY = 0
     VALIDATION_AP_IMAGES: int | None = None
+    # True also keeps the weights of the evaluated epoch with the highest val_mask_AP, as mask_rcnn_<name>_best.h5;
+    # CHECKPOINTS_KEPT does not apply to that file. This and the next setting need VALIDATION_AP_EVERY.
+    KEEP_BEST = False
+    # Number of evaluations without a new highest val_mask_AP after which training stops; None never stops early.
+    VALIDATION_AP_PATIENCE: int | None = None
 
     # --- Network ---------------------------------------------------------------------------------------------------
     # "resnet50", "resnet101", "compact" (for small images), or a callable (input_image [B, H, W, C], stage5=True,
@@ -175,6 +188,14 @@ class Config:
     # With the paper's 0.02 the losses of a ResNet-101 with COCO weights diverge, probably because of the small batch.
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
+    # How a learning rate that is a number changes in the course of `train`: "constant", or "cosine", which rises over
+    # LEARNING_RATE_WARMUP steps (at most a tenth of all steps) and falls along half a cosine to a hundredth. A Keras schedule
+    # given to `train` is used as it is.
+    LEARNING_RATE_SCHEDULE = "constant"
+    LEARNING_RATE_WARMUP = 50
+    # Augmentation if none is given to `train`: "none"; "flip", left-right; or "rotate", which also flips up-down and rotates
+    # by any angle.
+    TRAIN_AUGMENT = "none"
     # Factor of the L2 term: WEIGHT_DECAY * the sum over kernels and biases of mean(weight^2).
     WEIGHT_DECAY = 0.0001
     # Weight of each loss in the total loss.
@@ -483,6 +504,10 @@ def _none_or(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or is_valid(value)
 
 
+def _is_one_of(words: Sequence[str]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in words
+
+
 def _is_run_name(value: object) -> bool:
     return value is None or (isinstance(value, str) and bool(value.strip()) and value.isprintable()
                              and not set(value) & set("/\\"))
@@ -492,14 +517,14 @@ def _are_loss_weights(value: object) -> bool:
     return isinstance(value, Mapping) and all(map(_is_not_negative, value.values()))
 
 
-FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES")
+FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES", "KEEP_BEST")
 POSITIVE_INTEGERS = (
-    "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "POOL_SIZE", "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE",
-    "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE",
-    "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES", "TOP_DOWN_PYRAMID_SIZE",
-    "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
+    "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "PASSES_PER_EPOCH", "TRAIN_EPOCHS", "POOL_SIZE",
+    "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
+    "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
+    "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
-          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES")
+          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("NAME",), _is_run_name, 'give text on one line without "/", which names the run folders, or None'),
@@ -512,8 +537,13 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("CHECKPOINTS_KEPT",), _none_or(_is_positive_integer), "keep at least 1, or None for all"),
     (("VALIDATION_AP_EVERY",), _none_or(_is_count), "it must be a whole number of at least 1, or 0 for never"),
     (("VALIDATION_AP_IMAGES",), _none_or(_is_positive_integer), "it must be a whole number of at least 1, or None for all"),
-    (("IMAGE_RESIZE_MODE",), lambda value: isinstance(value, str) and value in RESIZE_MODES,
-     f"choose one of {', '.join(RESIZE_MODES)}"),
+    (("VALIDATION_AP_PATIENCE",), _none_or(_is_positive_integer), "it must be a whole number of at least 1, or None for never"),
+    (("LEARNING_RATE_WARMUP",), _is_count, "it must be a whole number of at least 0"),
+    (("LEARNING_RATE_SCHEDULE",), _is_one_of(SCHEDULES), f"choose one of {', '.join(SCHEDULES)}"),
+    (("TRAIN_AUGMENT",), _is_one_of(AUGMENTATIONS), f"choose one of {', '.join(AUGMENTATIONS)}"),
+    (("TRAIN_LAYERS",), lambda value: isinstance(value, str) and bool(value),
+     "give heads, 3+, 4+, 5+, all or a regular expression"),
+    (("IMAGE_RESIZE_MODE",), _is_one_of(RESIZE_MODES), f"choose one of {', '.join(RESIZE_MODES)}"),
     (("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"), _none_or(_is_count), "it must be a whole number of pixels"),
     (("BACKBONE",), lambda value: callable(value) or isinstance(value, str) and value in BACKBONE_NAMES,
      f"choose one of {', '.join(BACKBONE_NAMES)}, or give a callable (a saved configuration holds only the name of one)"),

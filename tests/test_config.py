@@ -142,6 +142,12 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"LOADER_WORKERS": None}, ["LOADER_WORKERS is None"]),
     ({"VALIDATION_AP_EVERY": 0.5}, ["VALIDATION_AP_EVERY is 0.5"]),
     ({"VALIDATION_AP_IMAGES": 0}, ["VALIDATION_AP_IMAGES is 0", "None for all"]),
+    ({"LEARNING_RATE_SCHEDULE": "linear"}, ["LEARNING_RATE_SCHEDULE is 'linear': choose one of constant, cosine"]),
+    ({"TRAIN_AUGMENT": True}, ["TRAIN_AUGMENT is True: choose one of none, flip, rotate"]),
+    ({"TRAIN_EPOCHS": 0}, ["TRAIN_EPOCHS is 0"]),
+    ({"TRAIN_LAYERS": ""}, ["TRAIN_LAYERS is ''", "heads"]),
+    ({"PASSES_PER_EPOCH": 1.5}, ["PASSES_PER_EPOCH is 1.5"]),
+    ({"VALIDATION_AP_PATIENCE": 0}, ["VALIDATION_AP_PATIENCE is 0", "None for never"]),
     ({"IMAGE_MIN_DIM": "800"}, ["IMAGE_MIN_DIM is '800'"]),
     ({"IMAGE_MAX_DIM": None}, ["IMAGE_MAX_DIM is None"]),
     ({"IMAGE_MAX_DIM": [512, 1024]}, ["IMAGE_MAX_DIM is [512, 1024]"]),
@@ -182,9 +188,11 @@ def test_every_attribute_rejects_values_of_the_wrong_type(value):
         except ConfigError as error:
             assert name in str(error)
     assert accepted == {
-        "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES", "IMAGE_MIN_DIM",
-                 "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE"},
-        "'0'": {"NAME", "OPTIMIZER"}, "-1": {"MEAN_PIXEL"}, "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL"}}.get(repr(value), set())
+        "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES",
+                 "VALIDATION_AP_PATIENCE", "IMAGE_MIN_DIM", "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE",
+                 "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE"},
+        "'0'": {"NAME", "OPTIMIZER", "TRAIN_LAYERS"}, "-1": {"MEAN_PIXEL"},
+        "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL"}}.get(repr(value), set())
 
 
 def test_numpy_bools_become_python_bools():

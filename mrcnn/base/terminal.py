@@ -12,9 +12,14 @@ class Clock(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the time of a task as text."""
         is_left = not task.finished and task.time_remaining is not None
-        seconds = int((task.time_remaining if is_left else task.finished_time or task.elapsed) or 0)
-        text = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        text = clock_text((task.time_remaining if is_left else task.finished_time or task.elapsed) or 0)
         return Text(f"{text} left" if is_left else text, style="progress.remaining" if is_left else "progress.elapsed")
+
+
+def clock_text(seconds: float) -> str:
+    """Format a duration in hours, minutes and seconds: "1:02:03"."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def speed_text(speed: float | None) -> str:

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from mrcnn.datasets.dataset import Dataset
     from mrcnn.training.mask_rcnn import MaskRCNN
 
+# The value of --subset for all images of undivided data, those used for training included.
+ALL = "all"
 HELP = "measure box and mask AP on a data set"
-USAGE = "FORMAT --weights W [--dataset PATH] [--subset NAME] [--limit N] [--output FILE.json] [OPTION ...]"
+USAGE = "FORMAT [--weights W] [--dataset PATH] [--subset NAME] [--limit N] [--output FILE.json] [OPTION ...]"
 EPILOG = """\
 examples:
-  mrcnn evaluate shapes --weights last
+  mrcnn evaluate shapes
   mrcnn evaluate coco --dataset ~/coco --weights logs/coco20260101T1200/mask_rcnn_coco_0010.h5 --output results.json
-The configuration is read from the run folder of the weights; with --set NAME=NAME, `last` is the newest run of that name.
+The configuration is read from the run folder of the weights; with --set NAME=NAME, `best` and `last` are of the newest run of
+that name.
 DETECTION_MIN_CONFIDENCE is 0 unless --set changes it, because average precision needs detections of every score. LVIS
 evaluates only the categories that each image was annotated for, with up to 300 detections per image. `mrcnn train lvis`
 sets DETECTION_MAX_INSTANCES to 300; for weights trained on other data add --set DETECTION_MAX_INSTANCES=300."""
@@ -36,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_subset_arguments(parser: "argparse._ActionsContainer") -> None:
     """Add the images to evaluate on."""
     parser.add_argument("--subset", metavar="NAME",
-                        help="subset to evaluate on (default: val if there are subsets, else all images)")
+                        help="subset to evaluate on (default: val if there are subsets, else the images that training held "
+                             "out; `all` for every image of undivided data)")
     parser.add_argument("--limit", type=options.at_least(1), metavar="N",
                         help="only the first N images (default: all; shapes: 100)")
 
@@ -44,11 +48,12 @@ def add_subset_arguments(parser: "argparse._ActionsContainer") -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, and print the table of metrics."""
     from mrcnn.config import Config, ConfigError
-    from mrcnn.training.runs import find_checkpoint, load_config
+    from mrcnn.training.best import find_weights
+    from mrcnn.training.runs import load_config
 
     weights, saved = args.weights, None
     if weights != "coco":
-        weights = find_checkpoint(weights, args.model_dir, name=options.overrides(args).get("NAME"))
+        weights = find_weights(weights, args.model_dir, name=options.overrides(args).get("NAME"))
         saved = Config.load(args.config) if args.config else load_config(weights)
         if saved is None:
             raise ConfigError(f"{weights}: no config.json next to these weights: give one with --config FILE.")
@@ -85,11 +90,31 @@ def load(args: argparse.Namespace, format: str, weights: str, saved: "Config | N
                                 image_size=config.IMAGE_MAX_DIM)
     config = with_classes(config, dataset)
     check_class_names(weights, dataset)
+    if subset_of(args, format) is None and args.subset != ALL:
+        dataset = _held_out_images(dataset, weights)
     return load_model(config, args.model_dir, weights), dataset
 
 
 def subset_of(args: argparse.Namespace, format: str) -> str | None:
-    """Return the subset to evaluate on; None if the data are undivided."""
+    """Return the subset to evaluate on; None for all images of undivided data."""
     from mrcnn.datasets.catalog import subsets_of
 
-    return args.subset or ("val" if "val" in subsets_of(args.dataset, format) else None)
+    subsets = subsets_of(args.dataset, format)
+    if args.subset == ALL and not subsets:
+        return None
+    return args.subset or ("val" if "val" in subsets else None)
+
+
+def _held_out_images(dataset: "Dataset", weights: str) -> "Dataset":
+    """Return the images that the run of these weights held out; all images if it held out none of them."""
+    from pathlib import Path
+
+    from mrcnn.training.held_out import divide, read_held_out
+
+    held_out = read_held_out(Path(weights).parent)
+    validation = divide(dataset, held_out)[1] if held_out else None
+    if validation is None or not validation.num_images:
+        return dataset
+    print(f"Evaluating on the {validation.num_images} of {dataset.num_images} images that training held out (--subset {ALL}: "
+          "on every image).")
+    return validation

@@ -17,7 +17,7 @@ HELP = "show the training data, the stages of detection, or the weights"
 EPILOG = """\
 examples:
   mrcnn inspect data coco --dataset ~/coco --subset train --output inspected
-  mrcnn inspect model photo.jpg --weights last --output inspected
+  mrcnn inspect model photo.jpg --output inspected
   mrcnn inspect weights --weights logs/toys20260101T1200 --output inspected
 data prints the anchors, the arrays of a training batch and the fraction of positive ROIs, which should be about a third, and
 draws the stages of one image. model counts the outcomes of the proposals on a picture, and draws every stage from anchors to
@@ -32,7 +32,7 @@ The configuration is the preset for training; --config reads that of a run, --se
 MODEL_USAGE = "PICTURE --weights W [--layers NAME ...] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 MODEL_EPILOG = """\
 example:
-  mrcnn inspect model photo.jpg --weights last --layers fpn_p2 rpn_conv_shared --output inspected"""
+  mrcnn inspect model photo.jpg --layers fpn_p2 rpn_conv_shared --output inspected"""
 WEIGHTS_USAGE = "--weights W [--layers L] [--all] [--output DIR] [OPTION ...]"
 WEIGHTS_EPILOG = """\
 example:
@@ -214,9 +214,9 @@ def _weight_figures(model: "MaskRCNN", layers: str) -> "Iterator[tuple[str, Figu
 
 def _load(args: argparse.Namespace) -> "tuple[MaskRCNN, Sequence[str]]":
     """Load the network that the arguments specify, and the names of its classes."""
-    from mrcnn.training.runs import load_trained_run
+    from mrcnn.training.best import find_trained_run
 
-    trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
+    trained = find_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
     model = load_model(trained.config.with_overrides(options.overrides(args)), args.model_dir, trained.weights)
     return model, trained.class_names
 

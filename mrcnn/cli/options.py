@@ -45,19 +45,20 @@ def add_format_argument(parser: "argparse._ActionsContainer") -> None:
 
 
 def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = True) -> None:
-    """Add the weights of a trained network, the folder in which to find `last` and, with `classes`, the class names."""
-    parser.add_argument("--weights", required=True, metavar="PATH|last|coco",
-                        help="a checkpoint; a run folder, for its newest checkpoint; `last`, for that of the newest run; or "
-                             "`coco`, for the published weights")
+    """Add the weights of a trained network, the folder in which to find the newest run and, with `classes`, the class names."""
+    parser.add_argument("--weights", default="best", metavar="best|last|coco|PATH",
+                        help="`best`, the best weights of the newest run by AP on its validation images; `last`, its newest "
+                             "checkpoint; `coco`, the published weights; a run folder, for its best weights; or a weight file "
+                             "(default: %(default)s)")
     add_model_dir_argument(parser)
     if classes:
         parser.add_argument("--classes", metavar="FILE", help="a classes.json: a list of names, background first")
 
 
 def add_model_dir_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the folder in which to find `last`."""
+    """Add the folder in which to find the newest run."""
     parser.add_argument("--model-dir", default="logs", metavar="DIR",
-                        help="folder in which to find `last` (default: %(default)s)")  # fmt: skip
+                        help="folder in which to find the newest run (default: %(default)s)")  # fmt: skip
 
 
 def _switch(help: str) -> dict[str, Any]:
@@ -206,6 +207,22 @@ def setting(text: str) -> tuple[str, Any]:
         return key, value
 
 
+def data_words(args: argparse.Namespace, dataset: str | None) -> list[str]:
+    """Return the arguments that name the data, for a command that is suggested to the user.
+
+    Args:
+        args: with the format and the options of the readers.
+        dataset: folder or file; None for "shapes".
+    """
+    words = [args.data] if dataset is None else [args.data, "--dataset", dataset]
+    given = reader_options(args)
+    for flag, (_, settings) in READER_ARGUMENTS.items():
+        value = given[settings.get("dest", flag.removeprefix("--").replace("-", "_"))]
+        if value is not None:
+            words += [flag] if value is True else [flag, str(value)]
+    return words
+
+
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the attributes given with --set; later values replace earlier ones."""
     return dict(pair for group in args.settings for pair in group)
@@ -230,6 +247,14 @@ def fraction_above_0(text: str) -> float:
 def open_fraction(text: str) -> float:
     """Parse a number above 0 and below 1, for argparse's `type`."""
     value = fraction_above_0(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not below 1")
+    return value
+
+
+def fraction_below_1(text: str) -> float:
+    """Parse a number of at least 0, below 1, for argparse's `type`."""
+    value = fraction(text)
     if value == 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not below 1")
     return value

@@ -6,12 +6,13 @@ from mrcnn.cli import options
 from mrcnn.cli.backend import compiling_first, load_model
 
 HELP = "detect instances in pictures"
-USAGE = "INPUT [INPUT ...] --weights W [--output DIR] [--min-score S] [--save-labelme] [OPTION ...]"
+USAGE = "INPUT [INPUT ...] [--weights W] [--output DIR] [--min-score S] [--save-labelme] [OPTION ...]"
 EPILOG = """\
 examples:
+  mrcnn predict photo.jpg
   mrcnn predict photo.jpg --weights coco
   mrcnn predict holiday/ more/*.png --weights logs/toys20260101T1200 --output predictions --min-score 0.5
-  mrcnn predict unlabelled/ --weights last --output predictions --save-labelme      # then: labelme predictions/labelme
+  mrcnn predict unlabelled/ --output predictions --save-labelme      # then: labelme predictions/labelme
 Writes to the output folder: detections.json in COCO's results format; detections.csv with counts, areas and scores of each
 picture; and <picture>_detections.jpg with boxes, masks, class names and scores. --save-labelme also writes a folder labelme,
 whose files you can correct in labelme and train on.
@@ -41,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
 
     from mrcnn.base.text import shorten_names
     from mrcnn.tools.predict import find_pictures, other_files, predict_pictures
-    from mrcnn.training.runs import load_trained_run
+    from mrcnn.training.best import find_trained_run
 
     settings = options.overrides(args)
     if args.min_score is not None:
         settings["DETECTION_MIN_CONFIDENCE"] = args.min_score
     pictures = find_pictures(args.inputs, args.output)
-    trained = load_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
+    trained = find_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
     config = trained.config.with_overrides(settings)
     model = load_model(config, args.model_dir, trained.weights)
     summary = predict_pictures(partial(model.detect, masks="rle"), pictures, args.output, trained.class_names,

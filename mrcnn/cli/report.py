@@ -17,12 +17,13 @@ USAGE = "RUN_DIR|last [--format F] [--dataset PATH] [--weights W] [--limit N] [-
 EPILOG = """\
 examples:
   mrcnn report last --format shapes
-  mrcnn report logs/coco20260101T1200 --dataset ~/coco --subset val --weights best --limit 500
+  mrcnn report logs/coco20260101T1200 --dataset ~/coco --subset val --limit 500
   mrcnn report logs/toys20260101T1200 --dataset photographs --output toys.html
 Without a data set, the page shows the content of the run folder: losses, speed, configuration, environment. With one, the
 page also shows AP as computed by `mrcnn evaluate`, precision-recall curves, the confusion matrix and the images with the most
 mistakes. The page is a single file without external resources.
---weights best is the epoch with the highest val_mask_AP, or the lowest val_loss if AP was not measured during training."""
+The best weights are those of the epoch with the highest val_mask_AP, or the lowest val_loss if AP was not measured during
+training."""
 _NO_DATA = ("Average precision, precision and recall, confusion matrix, worst images, speed of detection: no data set was "
             "given (--dataset PATH, or --format shapes).")
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder of the run, such as logs/toys20260101T1200, or the newest run in --model-dir")
     options.add_model_dir_argument(parser)
     parser.add_argument("--output", type=options.new_file, metavar="FILE.html", help="default: report.html in the run folder")
-    parser.add_argument("--weights", default="last", metavar="last|best|PATH",
+    parser.add_argument("--weights", default="best", metavar="best|last|PATH",
                         help="checkpoint of the run to evaluate, or a weight file (default: %(default)s)")
     group = parser.add_argument_group("data")
     options.add_format_argument(group)

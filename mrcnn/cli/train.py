@@ -1,7 +1,10 @@
-"""`mrcnn train`: train on a data set, and write a run folder with checkpoints."""
+"""`mrcnn train`: train on a data set, and write a run folder with checkpoints and a report."""
 
 import argparse
-from typing import TYPE_CHECKING
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mrcnn.base.progress import progress_bar
 from mrcnn.cli import options
@@ -10,18 +13,30 @@ from mrcnn.cli.backend import build_model
 if TYPE_CHECKING:
     from mrcnn.config import Config
     from mrcnn.datasets.dataset import Dataset
+    from mrcnn.training.mask_rcnn import MaskRCNN
+    from mrcnn.training.presets import Choice
 
 HELP = "train a network on a data set"
-USAGE = "FORMAT [--dataset PATH] [--weights W] [--layers L] [--epochs N] [--set KEY=VALUE ...] [OPTION ...]"
+USAGE = "FORMAT [--dataset PATH] [--weights W] [--epochs N] [--set KEY=VALUE ...] [OPTION ...]"
 EPILOG = """\
 examples:
+  mrcnn train labelme --dataset photographs
+  mrcnn train labelme --dataset photographs --weights coco
+  mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --lr 0.0001
   mrcnn train shapes --count 2000 --epochs 4
-  mrcnn train coco --dataset ~/coco --weights coco --layers heads --epochs 10
-  mrcnn train coco --dataset ~/coco --weights last --layers all --epochs 30 --learning-rate 0.0001
-  mrcnn train labelme --dataset photographs --weights coco --layers heads --val-share 0.2
-The configuration is that of the run that the weights come from (last, or a path in a run folder), otherwise a preset for
-the data format; --set overrides attributes. A checkpoint for each epoch, config.json and classes.json are written to the run
-folder, MODEL_DIR/NAME<date>."""
+Everything that no option sets is chosen from the data and the weights, and printed with the reason: from random weights a
+small network, and images and anchors that fit the objects; with loaded weights what these were trained with. Weights of a run
+(last, or a path in a run folder) resume it with its own configuration. --set overrides any attribute.
+The run folder, MODEL_DIR/NAME<date>, gets the newest checkpoints, the best one by AP on the validation images (which predict,
+evaluate and report use), config.json, classes.json, history.csv and report.html."""
+# Options that stand for attributes of the configuration.
+CONFIG_OPTIONS = {
+    "epochs": "TRAIN_EPOCHS", "layers": "TRAIN_LAYERS", "lr": "LEARNING_RATE", "schedule": "LEARNING_RATE_SCHEDULE",
+    "optimizer": "OPTIMIZER", "batch_size": "IMAGES_PER_GPU", "augment": "TRAIN_AUGMENT", "backbone": "BACKBONE"}
+
+DEFAULT_MODEL_DIR = "logs"
+# Images in which the objects are measured, at most.
+SAMPLE = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,63 +46,132 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="subset to train on (default: train if there are subsets, else all images)")
     parser.add_argument("--val-subset", metavar="NAME", help="subset for validation, or none (default: val, if it exists)")
     parser.add_argument("--val-dataset", metavar="PATH", help="validate on this folder or file, of the same format")
-    parser.add_argument("--val-share", type=options.open_fraction, metavar="S",
+    parser.add_argument("--val-share", type=options.fraction_below_1, metavar="S",
                         help="if the data have no subset for validation: fraction of the images to hold out, stratified by "
-                             "class and drawn with SEED of the configuration")
+                             "class and drawn with SEED of the configuration; 0 holds out none (default: 0.2, at most 1000 "
+                             "images)")
     parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
-    group = parser.add_argument_group("training")
-    group.add_argument("--weights", default="none", metavar="coco|imagenet|last|none|PATH",
-                       help="initial weights: published ones, the newest checkpoint in --model-dir, a file, or none for random "
-                            "weights (default: %(default)s)")
+    group = parser.add_argument_group("training (default: chosen from the data and the weights)")
+    group.add_argument("--weights", default="none", metavar="coco|imagenet|last|best|none|PATH",
+                       help="initial weights: published ones, the newest checkpoint in --model-dir, the best one of that run, "
+                            "a file or run folder, or none for random weights (default: %(default)s)")
     group.add_argument("--exclude", nargs="+", metavar="LAYER", default=[],
                        help="layers to exclude from the weights of a PATH: names, or `heads` for those whose shapes depend on "
                             "the number of classes")
-    group.add_argument("--layers", default="all", metavar="heads|3+|4+|5+|all|REGEX",
-                       help="layers to train (default: %(default)s)")
-    group.add_argument("--epochs", type=options.at_least(1), default=10, metavar="N",
-                       help="last epoch, counted from the start of the run (default: %(default)s)")
-    group.add_argument("--learning-rate", type=options.at_least(0, float), metavar="X",
-                       help="default: LEARNING_RATE of the configuration")
-    group.add_argument("--model-dir", default="logs", metavar="DIR", help="folder of the runs (default: %(default)s)")
+    group.add_argument("--layers", metavar="heads|3+|4+|5+|all|REGEX", help="layers to train")
+    group.add_argument("--epochs", type=options.at_least(1), metavar="N",
+                       help="last epoch, counted from the start of the run")
+    group.add_argument("--lr", "--learning-rate", type=options.at_least(0, float), metavar="X",
+                       help="learning rate, or the peak of its schedule")
+    group.add_argument("--schedule", metavar="constant|cosine", help="course of the learning rate; cosine includes a warm-up")
+    group.add_argument("--optimizer", metavar="NAME", help="sgd, adam, adamw or any other optimizer of Keras")
+    group.add_argument("--batch-size", type=options.at_least(1), metavar="N", help="images per step and device")
+    group.add_argument("--augment", metavar="none|flip|rotate",
+                       help="flip left-right; or flip both ways and rotate by any angle")
+    group.add_argument("--model-dir", default=DEFAULT_MODEL_DIR, metavar="DIR",
+                       help="folder of the runs (default: %(default)s)")  # fmt: skip
     config_group = options.add_config_arguments(parser)
     config_group.add_argument("--backbone", metavar="NAME", help="short for --set BACKBONE=NAME")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, and print the run folder."""
+    """Train, evaluate the best weights, write the report, and say what can be done next."""
     from mrcnn.base.errors import DataError
+    from mrcnn.training.best import find_weights
     from mrcnn.training.run_start import (
         WORDS,
         build_config,
         check_class_names,
+        check_layers,
         for_other_data,
         load_start_weights,
         with_classes,
     )
-    from mrcnn.training.runs import checkpoint_name, find_checkpoint, load_config
+    from mrcnn.training.runs import find_checkpoint, load_config
 
+    began = time.perf_counter()
     settings = options.overrides(args)
-    if args.backbone:
-        settings["BACKBONE"] = args.backbone
+    settings |= {name: value for option, name in CONFIG_OPTIONS.items() if (value := getattr(args, option)) is not None}
+    check_layers(args.weights, settings.get("TRAIN_LAYERS", ""))
     name = settings.get("NAME", args.data)
     weights, saved = args.weights, None
     if weights not in WORDS:
-        weights = find_checkpoint(weights, args.model_dir, name)
-        saved = for_other_data(load_config(weights), name)
-    config = build_config(args.data, settings, saved, from_scratch=weights == "none")
-    train_set, val_set = _open_data(args, config)
-    config = with_classes(config, train_set)
-    if checkpoint_name(weights) == name.lower():  # a run to resume
-        check_class_names(weights, train_set)
+        find = find_weights if weights == "best" else find_checkpoint
+        weights = find(weights, args.model_dir, name)
+        saved = load_config(weights)
+    resumed = saved is not None and saved.NAME == name
+    config = build_config(args.data, settings, for_other_data(saved, name))
+    train_set, val_set, validation = _open_data(args, config, Path(weights).parent if resumed else None)
     if val_set is not None and val_set.class_names != train_set.class_names:
         raise DataError(f"the training data have the classes {_names(train_set)}, the validation data {_names(val_set)}: they "
                         "must be the same, in the same order (--labels sets them if the data have no list).")
+    choices: list[Choice] = []
+    if not resumed:
+        config, choices = _choose(args, config, saved, train_set, val_set, settings)
+    config = with_classes(config, train_set)
+    if resumed:
+        check_class_names(weights, train_set)
     model = build_model("training", config, args.model_dir)
+    from mrcnn.tools.train import begin_lines
+
+    start = "random" if weights == "none" else f"{weights}, and the configuration of its run" if saved else weights
+    for line in begin_lines(train_set, val_set, validation, start, choices):
+        print(line)
     load_start_weights(model, weights, exclude=args.exclude)
-    rate = config.LEARNING_RATE if args.learning_rate is None else args.learning_rate
-    model.train(train_set, val_set, learning_rate=rate, epochs=args.epochs, layers=args.layers)
-    print(f"Run folder: {model.log_dir}")
+    try:
+        model.train(train_set, val_set, learning_rate=config.LEARNING_RATE, epochs=config.TRAIN_EPOCHS,
+                    layers=config.TRAIN_LAYERS)
+    except KeyboardInterrupt:
+        if model.epoch:
+            print(f"\nStopped after epoch {model.epoch}. To resume:\n  {_resume_command(args, model)}")
+        raise
+    _finish(args, model, val_set, began)
+
+
+def _choose(args: argparse.Namespace, config: "Config", saved: "Config | None", train_set: "Dataset",
+            val_set: "Dataset | None", settings: dict[str, Any]) -> "tuple[Config, list[Choice]]":
+    """Choose what the user does not set; return the configuration and the choices."""
+    from mrcnn.loading.object_sizes import measure_objects
+    from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
+    from mrcnn.training.run_start import WORDS
+
+    with progress_bar("measuring objects"):
+        objects = measure_objects(train_set, SAMPLE)
+    facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
+    kind = args.weights if args.weights in WORDS else "file" if saved is None else "run"
+    base = FORMAT_SETTINGS.get(args.data, {}) if saved is None else config.to_dict()
+    choices = choose_preset(kind, facts, base, settings)
+    return config.with_overrides(chosen_values(choices)), choices
+
+
+def _finish(args: argparse.Namespace, model: "MaskRCNN", val_set: "Dataset | None", began: float) -> None:
+    """Evaluate the best weights, write the report, and print the results and the next commands."""
+    from mrcnn.tools.train import end_lines, finish
+
+    folder = str(model.log_dir)
+    resume = _resume_command(args, model, more=True)
+    data = options.data_words(args, args.val_dataset or args.dataset)
+    data += [] if args.val_subset in (None, "none") else ["--subset", args.val_subset]
+    measured, report = finish(model, folder, val_set, f"{' '.join(data)}, the validation images", progress_bar)
+    for line in end_lines(folder, measured, report, time.perf_counter() - began):
+        print(line)
+    print("Next:")
+    print(f"  {shlex.join(['mrcnn', 'predict', 'PICTURE', '--weights', folder])}")
+    if val_set is not None:
+        print(f"  {shlex.join(['mrcnn', 'evaluate', *data, '--weights', folder])}")
+    print(f"  {resume}")
+
+
+def _resume_command(args: argparse.Namespace, model: "MaskRCNN", more: bool = False) -> str:
+    """Return the command that resumes a run, up to twice as many epochs with `more`."""
+    words = ["mrcnn", "train", *options.data_words(args, args.dataset)]
+    for option in ("subset", "val_subset", "val_dataset", "val_share", *(["count"] if args.data == "shapes" else [])):
+        value = getattr(args, option)
+        words += [] if value is None else [f"--{option.replace('_', '-')}", str(value)]
+    words += [] if args.model_dir == DEFAULT_MODEL_DIR else ["--model-dir", args.model_dir]
+    words += ["--weights", str(model.log_dir)]
+    return shlex.join([*words, "--epochs", str(2 * model.epoch)] if more else words)
 
 
 def _names(dataset: "Dataset") -> str:
@@ -96,8 +180,15 @@ def _names(dataset: "Dataset") -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _open_data(args: argparse.Namespace, config: "Config") -> "tuple[Dataset, Dataset | None]":
-    """Open the training images, and the validation images if there are any."""
+def _open_data(args: argparse.Namespace, config: "Config", earlier: Path | None) -> "tuple[Dataset, Dataset | None, str]":
+    """Open the training images, and the validation images if there are any.
+
+    Args:
+        earlier: the folder of the run that is resumed, or None.
+
+    Returns:
+        Both data sets, and where the validation images come from, or why there are none.
+    """
     from mrcnn.datasets.catalog import subsets_of
 
     def open_subset(path: str | None, subset: str | None, count: int) -> "Dataset":
@@ -107,22 +198,28 @@ def _open_data(args: argparse.Namespace, config: "Config") -> "tuple[Dataset, Da
     train_set = open_subset(args.dataset, args.subset or ("train" if "train" in subsets else None), args.count)
     val_count = max(args.count // 10, 1)
     if args.val_subset == "none":
-        return train_set, None
+        return train_set, None, "--val-subset none"
     if args.val_dataset:
-        return train_set, open_subset(args.val_dataset, args.val_subset, val_count)
+        return train_set, open_subset(args.val_dataset, args.val_subset, val_count), args.val_dataset
     if args.val_subset or "val" in subsets:
-        return train_set, open_subset(args.dataset, args.val_subset or "val", val_count)
-    if args.val_share:
-        return _hold_out(train_set, args.val_share, config.SEED)
-    print("No validation: the data have no subset named val (see --val-share, --val-dataset, --val-subset).")
-    return train_set, None
+        subset = args.val_subset or "val"
+        return train_set, open_subset(args.dataset, subset, val_count), f"subset {subset}"
+    return _hold_out(train_set, args.val_share, config.SEED, earlier)
 
 
-def _hold_out(dataset: "Dataset", fraction: float, seed: int) -> "tuple[Dataset, Dataset]":
-    """Split a data set into training images and validation images."""
-    from mrcnn.datasets.splits import split_images, subset_of
+def _hold_out(dataset: "Dataset", share: float | None, seed: int, earlier: Path | None,
+              ) -> "tuple[Dataset, Dataset | None, str]":  # fmt: skip
+    """Divide a data set into training images and validation images; see `_open_data`. `share` None is the default."""
+    from mrcnn.training.held_out import default_fraction, divide, hold_out, read_held_out
 
+    held_out = read_held_out(earlier) if earlier is not None and share is None else frozenset()
+    if held_out:
+        train_set, val_set = divide(dataset, held_out)
+        if train_set.num_images and val_set.num_images:
+            return train_set, val_set, "held out, as before"
+    fraction = default_fraction(dataset.num_images) if share is None else share
+    if not fraction:
+        return dataset, None, "too few to hold any out; --val-share" if share is None else "--val-share 0"
     with progress_bar("dividing") as show:
-        ids = split_images(dataset, {"train": 1 - fraction, "val": fraction}, seed=seed, progress=show)
-    print(f"Held out for validation: {len(ids['val'])} of {dataset.num_images} images.")
-    return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])
+        train_set, val_set = hold_out(dataset, fraction, seed, show)
+    return train_set, val_set, "held out; --val-share"

@@ -52,6 +52,24 @@ class RandomFlip:
         return bool(along < self.vertical), bool(across < self.horizontal)
 
 
+def named_augmentation(name: str) -> Any:
+    """Return the augmentation of a name: None for "none", left-right flips for "flip", or flips along both axes and rotation
+    by any angle for "rotate".
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name == "none":
+        return None
+    if name == "flip":
+        return RandomFlip()
+    if name != "rotate":
+        raise ValueError(f"{name!r} is not an augmentation: choose none, flip or rotate.")
+    import imgaug.augmenters as iaa
+
+    return iaa.Sequential([iaa.Fliplr(0.5), iaa.Flipud(0.5), iaa.Affine(rotate=(-180, 180))])
+
+
 def as_flip(augmentation: object) -> RandomFlip | None:
     """Return an augmentation as a RandomFlip if it is only a flip, else None.
 

@@ -3,10 +3,10 @@
 Shape letters: N objects, L pyramid levels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -38,6 +38,15 @@ class InputSettings:
     RPN_ANCHOR_RATIOS: tuple = (0.5, 1, 2)
     RPN_ANCHOR_STRIDE: int = 1
     BACKBONE_STRIDES: tuple = (4, 8, 16, 32, 64)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "InputSettings":
+        """Return the settings among the attributes of a Config."""
+        chosen: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        for name, value in chosen.items():
+            if isinstance(value, list | np.ndarray):
+                chosen[name] = tuple(value)
+        return cls(**chosen)
 
 
 class MeasuredObjects(NamedTuple):

@@ -1,9 +1,10 @@
-"""Keras callbacks for training: COCO AP on the validation set, speed and memory, history.csv."""
+"""Keras callbacks for training: COCO AP on the validation set, the best epoch, speed and memory, history.csv."""
 
 import logging
+import math
 import numbers
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 
 from mrcnn.evaluation.coco import CocoResult
 from mrcnn.training.runs import peak_device_memory, peak_memory, read_history, write_history
+from mrcnn.weights import classic_h5
 
 logger = logging.getLogger(__name__)
 
@@ -21,31 +23,64 @@ class CocoValidation(keras.callbacks.Callback):
     """Compute COCO AP of boxes and masks with the current weights, and add it to the logs.
 
     It adds val_mask_AP, val_mask_AP50, val_box_AP and so on, so that a later callback such as
-    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can use them. In epochs without an evaluation, the
-    metrics of the last evaluation are added.
+    keras.callbacks.ModelCheckpoint(monitor="val_mask_AP", mode="max") can use them. Nothing is added in epochs without an
+    evaluation.
 
     Args:
         evaluate: function that evaluates the current weights.
-        every: number of epochs from one evaluation to the next.
+        every: number of epochs from one evaluation to the next. The last epoch is always evaluated.
     """
 
     def __init__(self, evaluate: Callable[[], CocoResult], every: int = 1) -> None:
         super().__init__()
         self.evaluate = evaluate
         self.every = every
-        self.figures: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Evaluate if this epoch is due, and add the metrics to `logs`."""
-        if (epoch + 1) % self.every == 0:
-            result = self.evaluate()
-            self.figures = {f"val_{name}": value for name, value in result.metrics.items() if value is not None}
-            left_out = result.info["left_out"]
-            if left_out:
-                logger.warning("validation AP is computed on %d images; skipped: %d, the first: %s", result.info["images"],
-                               len(left_out), next(iter(left_out.values())))  # fmt: skip
+        if (epoch + 1) % self.every and epoch + 1 != (self.params or {}).get("epochs"):
+            return
+        result = self.evaluate()
+        left_out = result.info["left_out"]
+        if left_out:
+            logger.warning("validation AP is computed on %d images; skipped: %d, the first: %s", result.info["images"],
+                           len(left_out), next(iter(left_out.values())))  # fmt: skip
         if logs is not None:
-            logs.update(self.figures)
+            logs.update({f"val_{name}": value for name, value in result.metrics.items() if value is not None})
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Keep the weights of the epoch with the highest val_mask_AP, and stop when it no longer rises.
+
+    Epochs without val_mask_AP, or with nan (no objects), change nothing.
+
+    Args:
+        path: the file of the best weights; None keeps none.
+        patience: number of evaluations without a new highest AP after which training stops; None never stops.
+        earlier: val_mask_AP of the evaluations before this call of `train`, in their order. They do not count if `path` does
+            not exist yet.
+    """
+
+    def __init__(self, path: Path | None, patience: int | None, earlier: Sequence[float] = ()) -> None:
+        super().__init__()
+        self.path = path
+        self.patience = patience
+        measured = [ap for ap in earlier if math.isfinite(ap)] if path is None or path.is_file() else []
+        self.best = max(measured, default=-math.inf)
+        self.since = len(measured) - 1 - measured.index(self.best) if measured else 0  # evaluations since the best one
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Compare the AP of this epoch with the best, and write the weights if it is higher."""
+        ap = (logs or {}).get("val_mask_AP", math.nan)
+        if ap > self.best:
+            self.best, self.since = ap, 0
+            if self.path is not None:
+                classic_h5.save(self.model, self.path)
+        elif math.isfinite(ap):
+            self.since += 1
+            if self.patience is not None and self.since >= self.patience:
+                self.model.stop_training = True
+                print(f"Stopping early: no better mask AP than {self.best:.4f} in {self.since} evaluations.")
 
 
 class Speed(keras.callbacks.Callback):

@@ -155,6 +155,21 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
         seal(file)
 
 
+def stage_begin(path: Path | str, epoch: int) -> int:
+    """Return the epoch after which the stage of a training state began, if it has one and belongs to `epoch`; else `epoch`.
+
+    A learning rate that follows a schedule over the whole stage must resume in the middle of it.
+    """
+    if not Path(path).is_file():
+        return epoch
+    try:
+        with open_hdf5(path) as file:
+            begun = json.loads(file.attrs["stage"]).get("begun", epoch) if int(file.attrs["epoch"]) == epoch else epoch
+    except (OSError, Hdf5Error, KeyError, TypeError, ValueError, AttributeError):  # `restore_state` reports a damaged file
+        return epoch
+    return begun if isinstance(begun, int) and 0 <= begun <= epoch else epoch
+
+
 def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:
     """Restore the training state if the file belongs to this epoch and to the same stage: the same layers and optimizer.
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,15 +17,18 @@ from mrcnn.base.errors import DataError
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import shared_images
+from mrcnn.loading.augment import named_augmentation
 from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
-from mrcnn.training.callbacks import CocoValidation, History, Speed
-from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, training_stage
+from mrcnn.training.best import best_path
+from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
+from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, stage_begin, training_stage
 from mrcnn.training.divergence import StopAtNan
-from mrcnn.training.optimizers import LearningRate
+from mrcnn.training.held_out import save_held_out
+from mrcnn.training.optimizers import LearningRate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, state_path
+from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
 from mrcnn.training.settings import make_loader
 from mrcnn.training.trainable import check_stage, layer_regex
 
@@ -54,25 +58,27 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     if val_dataset is not None and (shared := shared_images(train_dataset, val_dataset)):
         logger.warning("%d of %d validation images are also training images, such as %s: validation then measures what the "
                        "network remembers, not what it does on new images", len(shared), len(val_dataset.image_info), shared[0])
+    if augmentation is None:
+        augmentation = named_augmentation(config.TRAIN_AUGMENT)
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
                      no_augmentation_sources=no_augmentation_sources)
     val_loader = None
     if val_dataset is not None and config.VALIDATION_STEPS:
         val_loader = _loader(val_dataset, config, "validation", shuffle=False)
-    steps = min(config.STEPS_PER_EPOCH, len(loader))
+    steps = min(config.STEPS_PER_EPOCH, len(loader) * config.PASSES_PER_EPOCH)
     model.set_trainable(regex, verbose=0)
-    model.compile(learning_rate, config.LEARNING_MOMENTUM)
-    stage = training_stage(model.keras_model)
     state = state_path(log_dir, model.epoch)
-    resumed = restore_state(model.keras_model, state, model.epoch, stage)
+    stage, resumed = _compile(model, learning_rate, epochs, steps, state)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
-        why = "the layers, the optimizer or its learning rate are others" if state.is_file() else f"there is no {state.name}"
+        why = ("the layers, the optimizer, its learning rate or its schedule are others" if state.is_file()
+               else f"there is no {state.name}")  # fmt: skip
         print(f"The optimizer resumes from epoch {model.epoch}." if resumed else f"The optimizer starts afresh: {why}.")
     for difference in differences(log_dir, model.epoch, config, len(train_dataset.image_ids)):
         print(difference)
     _write_run(log_dir, config, train_dataset)
+    save_held_out(log_dir, train_dataset, val_dataset)
     add_environment(log_dir, first_epoch=model.epoch + 1, last_epoch=epochs, layers=layers,
               learning_rate=str(_rate_name(learning_rate)), images=len(train_dataset.image_ids),
               validation_images=len(val_dataset.image_ids) if val_dataset is not None else 0)
@@ -103,6 +109,31 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         _close(feed)
 
 
+def _compile(model: "MaskRCNN", learning_rate: LearningRate, epochs: int, steps: int, path: Path,
+             ) -> tuple[dict[str, Any], bool]:  # fmt: skip
+    """Compile a model, and restore the training state of its checkpoint if that belongs to the same stage.
+
+    The stage may have begun in an earlier process, and its learning rate follows the schedule from there.
+
+    Args:
+        epochs: see `MaskRCNN.train`.
+        steps: of an epoch.
+        path: the training state of the checkpoint.
+
+    Returns:
+        The stage, and whether its state was restored.
+    """
+    for begun in dict.fromkeys((stage_begin(path, model.epoch), model.epoch)):
+        rate = scheduled_rate(model.config, learning_rate, (epochs - begun) * steps)
+        model.compile(rate, model.config.LEARNING_MOMENTUM)
+        stage = training_stage(model.keras_model)
+        if rate is not learning_rate:
+            stage["begun"] = begun
+        if restore_state(model.keras_model, path, model.epoch, stage):
+            return stage, True
+    return stage, False
+
+
 def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_dataset: Dataset | None,
                progress: TrainingProgress) -> list[keras.callbacks.Callback]:
     """Return the framework's callbacks in the order in which they run at the end of an epoch."""
@@ -117,6 +148,12 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
         callbacks += [history, CocoValidation(
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
             config.VALIDATION_AP_EVERY)]  # fmt: skip
+        if config.KEEP_BEST or config.VALIDATION_AP_PATIENCE:
+            earlier = read_history(history.path) if history.path.exists() else []
+            assert config.NAME is not None  # `MaskRCNN.train` has checked
+            callbacks.append(BestEpoch(
+                best_path(log_dir, config.NAME) if config.KEEP_BEST else None, config.VALIDATION_AP_PATIENCE,
+                [row["val_mask_AP"] for row in earlier if row["epoch"] <= model.epoch and "val_mask_AP" in row]))
     callbacks += [Speed(config.BATCH_SIZE), history]
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
@@ -131,7 +168,10 @@ def _write_run(log_dir: str, config: Config, dataset: Dataset) -> None:
 
 
 def _share(steps: int, loader: Loader) -> str:
-    return "one pass over the data" if steps == len(loader) else f"of {len(loader)} in a pass; STEPS_PER_EPOCH"
+    passes, rest = divmod(steps, len(loader))
+    if rest:
+        return f"of {len(loader)} in a pass; STEPS_PER_EPOCH"
+    return "one pass over the data" if passes == 1 else f"{passes} passes over the data"
 
 
 def _rate_name(learning_rate: LearningRate) -> object:

@@ -81,3 +81,22 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
         raise ValueError(f'OPTIMIZER is {choice!r}: give "sgd", the name of a Keras optimizer such as "adamw", or a '
                          "callable (learning_rate, config) -> optimizer.") from error
     return type(plain)(learning_rate=learning_rate, global_clipnorm=clip)
+
+
+def scheduled_rate(config: Config, learning_rate: LearningRate, steps: int) -> LearningRate:
+    """Return the learning rate over a number of steps, by LEARNING_RATE_SCHEDULE.
+
+    Args:
+        config: LEARNING_RATE_SCHEDULE and LEARNING_RATE_WARMUP are read.
+        learning_rate: the peak of the schedule; a Keras schedule is returned as it is.
+        steps: number of steps, at least 1.
+
+    Source: I. Loshchilov and F. Hutter, SGDR, 2017 (cosine); P. Goyal et al., Accurate, Large Minibatch SGD, 2017 (warm-up).
+    """
+    if config.LEARNING_RATE_SCHEDULE == "constant" or not isinstance(learning_rate, numbers.Real):
+        return learning_rate
+    peak, warmup = float(learning_rate), min(config.LEARNING_RATE_WARMUP, steps // 10)
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(peak, steps, alpha=0.01)
+    return keras.optimizers.schedules.CosineDecay(peak / 20, steps - warmup, alpha=0.01, warmup_target=peak,
+                                                  warmup_steps=warmup)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Training progress: bars with the remaining time on a terminal or in a notebook, and two lines per epoch everywhere."""
+"""Training progress: bars with the time left on a terminal or in a notebook, and three lines per epoch everywhere."""
 
 import time
 from collections.abc import Iterator
@@ -9,9 +9,11 @@ from typing import Any
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import Task as BarTask
+from rich.text import Text
 
 from mrcnn.base.progress import Show
-from mrcnn.base.terminal import Clock, speed_text
+from mrcnn.base.terminal import Clock, clock_text, speed_text
 from mrcnn.config import LOSS_NAMES
 
 # shown while the backend compiles the graph, in the first step
@@ -27,8 +29,17 @@ def first_step() -> str | None:
     return None if keras.backend.backend() == "torch" else COMPILING
 
 
+class RunClock(Clock):
+    """The time left of the whole run, for the bar of an epoch, whose field "left" holds the seconds; else a `Clock`."""
+
+    def render(self, task: BarTask) -> Text:
+        """Return the time of a task as text."""
+        left = task.fields.get("left")
+        return super().render(task) if left is None else Text(f"{clock_text(left)} left", style="progress.remaining")
+
+
 class TrainingProgress(keras.callbacks.Callback):
-    """Show steps, rate, remaining time and loss during an epoch, and its losses and metrics at the end.
+    """Show steps, rate, loss and the time left of the run during an epoch, and its losses and metrics at the end.
 
     Bars are drawn on terminals, and in notebooks if ipywidgets is installed. A log file gets the lines of each epoch, and one
     line before the first step, which compiles the graph.
@@ -48,6 +59,9 @@ class TrainingProgress(keras.callbacks.Callback):
         self.show_validation: Show | None = None
         # the step and the time from which the rate is measured: after the very first step, which compiles
         self.pace = 0, 0.0
+        # the same for the time left of the run: steps of this call of `train`
+        self.run_pace: tuple[int, float] | None = None
+        self.steps_done = self.steps_left = 0
         # what is shown until the first step is done
         self.first = first_step()
 
@@ -55,11 +69,12 @@ class TrainingProgress(keras.callbacks.Callback):
         """Start the bar of an epoch, or print that the graph is compiled first."""
         self.started = time.perf_counter()
         self.pace = 0, self.started
+        self.steps_left = (self.params.get("epochs", 0) - epoch) * (self.params.get("steps") or 0)
         # without ipywidgets, rich would warn in every epoch and draw nothing
         moves = self.console.is_terminal or (self.console.is_jupyter and find_spec("ipywidgets") is not None)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[count]}"),
-            TextColumn("{task.fields[rate]}"), Clock(), TextColumn("{task.fields[loss]}"), console=self.console,
+            TextColumn("{task.fields[rate]}"), RunClock(), TextColumn("{task.fields[loss]}"), console=self.console,
             transient=True, disable=not moves)  # fmt: skip
         self.title = self._title(epoch)
         self.task = _add_task(self.bar, self.first or self.title)
@@ -69,13 +84,17 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Advance the bar by a step."""
-        done, total = batch + 1, self.params.get("steps")
+        done, total, now = batch + 1, self.params.get("steps"), time.perf_counter()
         if self.first:
-            self.first, self.pace = None, (done, time.perf_counter())
+            self.first, self.pace = None, (done, now)
+        self.steps_done, self.steps_left = self.steps_done + 1, self.steps_left - 1
+        if self.run_pace is None:
+            self.run_pace = self.steps_done, now
         if self.bar is None or self.bar.disable:
             return
-        self.bar.update(self.task, description=self.title, completed=done, total=total, rate=self._rate(done),
-                        count=f"{done}/{total or '?'}", loss=f"loss {float((logs or {}).get('loss', float('nan'))):.4f}")
+        self.bar.update(self.task, description=self.title, completed=done, total=total, count=f"{done}/{total or '?'}",
+                        rate=self._rate(done, now), left=self._left(now),
+                        loss=f"loss {float((logs or {}).get('loss', float('nan'))):.4f}")  # fmt: skip
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Start the validation bar."""
@@ -96,8 +115,12 @@ class TrainingProgress(keras.callbacks.Callback):
         self.close()
         logs = logs or {}
         seconds = time.perf_counter() - self.started
-        parts = ", ".join(f"{name.removesuffix('_loss')} {logs[name]:.4f}" for name in LOSS_NAMES if name in logs)
-        self._print(f"{self._title(epoch)}: {seconds:.0f} s, loss {logs.get('loss', float('nan')):.4f} ({parts})")
+        left = self._left(time.perf_counter()) if self.steps_left else None
+        self._print(f"{self._title(epoch)}: {seconds:.0f} s, loss {logs.get('loss', float('nan')):.4f}"
+                    + (f", {clock_text(left)} left" if left is not None else ""))
+        parts = [f"{name.removeprefix('mrcnn_').removesuffix('_loss')} {logs[name]:.4f}" for name in LOSS_NAMES if name in logs]
+        if parts:
+            self._print(f"    {', '.join(parts)}")
         shown = [f"{name.removeprefix('val_')} {logs[name]:.4f}" for name in VALIDATION_FIGURES if name in logs]
         if shown:
             self._print(f"    validation: {', '.join(shown)}")
@@ -124,12 +147,21 @@ class TrainingProgress(keras.callbacks.Callback):
 
         return show
 
-    def _rate(self, done: int) -> str:
+    def _left(self, now: float) -> float | None:
+        """Return the seconds left of the run, validation included; None before the second step, and of an unknown length."""
+        if self.run_pace is None or self.steps_left < 0:
+            return None
+        first, began = self.run_pace
+        if self.steps_done == first:
+            return None
+        return (now - began) / (self.steps_done - first) * self.steps_left
+
+    def _rate(self, done: int, now: float) -> str:
         """Return the rate of the steps since `pace`, "" before the first one."""
         first, began = self.pace
         if done == first:
             return ""
-        seconds = (time.perf_counter() - began) / (done - first)
+        seconds = (now - began) / (done - first)
         return f"{seconds:.2f} s/step" if seconds >= 0.1 else f"{1 / seconds:.0f} steps/s"
 
     def _title(self, epoch: int) -> str:

@@ -3,35 +3,18 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_NETWORK
 from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint
 from mrcnn.weights.pretrained import coco_weights
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
-
-# The preset of a format, apart from NAME.
-PRESETS: dict[str, dict[str, Any]] = {
-    # Images of 128 pixels need smaller anchors and fewer ROIs than photographs.
-    "shapes": {"IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
-               "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
-    # LVIS evaluates up to 300 detections per image.
-    "lvis": {"DETECTION_MAX_INSTANCES": 300},
-}
-# Settings for training from random weights: batch norm must learn its statistics, and the first proposals of the RPN contain
-# no objects for the heads to learn from.
-FROM_SCRATCH: dict[str, Any] = {"TRAIN_BN": None, "GT_BOXES_AS_ROIS": True}
-# Additional settings of this kind for one format, with which a CPU trains a network on shapes in minutes.
-FORMAT_FROM_SCRATCH: dict[str, dict[str, Any]] = {
-    "shapes": {"BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64,
-               "MASK_HEAD_CHANNELS": 64, "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300,
-               "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100, "OPTIMIZER": "adam"},
-}
 
 # Values that are neither a path nor a run: weights to download, or none.
 WORDS = ("coco", "imagenet", "none")
@@ -56,9 +39,24 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
     Raises:
         ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
-    scratch = {**FROM_SCRATCH, **FORMAT_FROM_SCRATCH.get(data, {})} if from_scratch else {}
-    base = saved or Config.from_dict({"NAME": data, **PRESETS.get(data, {}), **scratch})
+    scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
+    base = saved or Config.from_dict({"NAME": data, **scratch, **FORMAT_SETTINGS.get(data, {})})
     return base.with_overrides(settings)
+
+
+def check_layers(weights: str, layers: str) -> None:
+    """Check that no layer with random weights stays frozen.
+
+    Args:
+        weights: where training starts from; "none" for random weights.
+        layers: the layers to train.
+
+    Raises:
+        ValueError: the layers are a stage of the classic schedule, which leaves part of the backbone as it is.
+    """
+    if weights == "none" and layers in ("heads", "3+", "4+", "5+"):
+        raise ValueError(f"--layers {layers} would freeze a backbone of random weights, on which nothing can be learnt. Give "
+                         "weights to start from (--weights coco, imagenet or a path), or train every layer (--layers all).")
 
 
 def for_other_data(saved: Config | None, name: str) -> Config | None:
@@ -124,7 +122,6 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
         OSError: the download failed.
     """
     if weights == "none":
-        print("Starting from random weights.")
         if model.config.TRAIN_BN is False:
             print("TRAIN_BN is False: batch norm keeps its initial statistics, which only suits pretrained weights. To train "
                   "from random weights, set TRAIN_BN=None.")

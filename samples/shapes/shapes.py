@@ -20,7 +20,8 @@ from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.main import run_script
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import ShapesDataset
-from mrcnn.training.run_start import FROM_SCRATCH, WORDS, load_start_weights
+from mrcnn.training.presets import FROM_SCRATCH
+from mrcnn.training.run_start import WORDS, load_start_weights
 from mrcnn.training.runs import find_checkpoint, load_config
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")

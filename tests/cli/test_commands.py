@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import skimage.io
 
+from mrcnn.cli import train
 from mrcnn.cli.main import main
 from mrcnn.config import Config
 from mrcnn.training import mask_rcnn
@@ -33,6 +34,7 @@ class FakeModel:
         config.validate()
         self.mode, self.config, self.model_dir = mode, config, model_dir
         self.loaded, self.trained, self.evaluated, self.log_dir, self.new_run = None, None, None, "a run", False
+        self.epoch = 0
         FakeModel.last = self
 
     def load_weights(self, path, by_name=False, exclude=None):
@@ -44,8 +46,8 @@ class FakeModel:
 
     def train(self, train_set, val_set, learning_rate, epochs, layers):
         self.train_set, self.val_set = train_set, val_set
-        self.trained = {"train": len(train_set.image_ids), "val": len(val_set.image_ids), "rate": learning_rate,
-                        "epochs": epochs, "layers": layers}
+        self.trained = {"train": len(train_set.image_ids), "val": len(val_set.image_ids) if val_set is not None else 0,
+                        "rate": learning_rate, "epochs": epochs, "layers": layers}
 
     def evaluate(self, dataset, limit=None, progress=None, min_confidence=None):
         for stage in ("detecting", "scoring masks"):
@@ -64,6 +66,8 @@ class FakeModel:
 def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr(mask_rcnn, "MaskRCNN", FakeModel)
     monkeypatch.setattr(start, "coco_weights", lambda: "coco.h5")
+    # the end of a run evaluates what was trained: tests/e2e has it with a network
+    monkeypatch.setattr(train, "_finish", lambda *args: None)
     monkeypatch.chdir(tmp_path)
     FakeModel.last = None
 
@@ -82,13 +86,38 @@ def _run(name="toys", epoch=3, **values):
 
 # --- train
 def test_train_on_shapes_from_random_weights():
-    assert main(["train", "shapes", "--count", "20", "--epochs", "3", "--learning-rate", "0.5", "--layers", "heads",
-                 "--set", "SEED=7", "--backbone", "resnet50"]) == 0  # fmt: skip
+    assert main(["train", "shapes", "--count", "20", "--epochs", "3", "--learning-rate", "0.5", "--schedule", "constant",
+                 "--augment", "none", "--batch-size", "5", "--optimizer", "adamw", "--layers", "res.*", "--set", "SEED=7",
+                 "--backbone", "resnet50"]) == 0  # fmt: skip
     model = FakeModel.last
     assert model.mode == "training" and model.loaded is None and model.model_dir == "logs"
-    assert model.trained == {"train": 20, "val": 2, "rate": 0.5, "epochs": 3, "layers": "heads"}
+    assert model.trained == {"train": 20, "val": 2, "rate": 0.5, "epochs": 3, "layers": "res.*"}
     assert (model.config.SEED, model.config.BACKBONE, model.config.NUM_CLASSES) == (7, "resnet50", 4)
+    assert (model.config.LEARNING_RATE_SCHEDULE, model.config.TRAIN_AUGMENT) == ("constant", "none")
+    assert (model.config.IMAGES_PER_GPU, model.config.OPTIMIZER) == (5, "adamw")
     assert model.config.TRAIN_BN is None, "batch-norm statistics must be trained with random weights"
+
+
+def test_what_is_not_given_is_chosen_from_the_data_and_printed_with_its_reason(capsys):
+    assert main(["train", "labelme", "--dataset", str(shared_path("data/fruits"))]) == 0
+    model, printed = FakeModel.last, capsys.readouterr().out
+    assert model.trained == {"train": 15, "val": 3, "rate": 0.002, "epochs": 20, "layers": "all"}
+    assert (model.config.BACKBONE, model.config.IMAGE_MAX_DIM, model.config.IMAGES_PER_GPU) == ("compact", 256, 4)
+    lines = printed.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split(":")[0] for line in lines if line[0] != " "] == [
+        "Device", "Images", "Classes", "Weights", "Network", "Images", "Anchors", "Batch", "Optimizer", "Augment", "Layers",
+        "Epochs", "Validation"]  # fmt: skip
+    assert "Images:      15 to train, 3 to validate (held out; --val-share)" in lines
+    assert "Classes:     3: date, fig, hazelnut" in lines and "Weights:     random" in lines
+
+
+@pytest.mark.parametrize("layers", ["heads", "3+", "4+", "5+"])
+def test_a_frozen_backbone_of_random_weights_is_refused(layers, capsys):
+    assert main(["train", "shapes", "--layers", layers]) == 2
+    message = capsys.readouterr().err
+    assert "would freeze a backbone of random weights" in message and "--weights coco" in message and message.count("\n") == 1
+    assert FakeModel.last is None
 
 
 def test_train_on_coco_from_the_published_weights():
@@ -97,7 +126,8 @@ def test_train_on_coco_from_the_published_weights():
     model = FakeModel.last
     assert model.loaded == ("coco.h5", None) and model.config.NUM_CLASSES == 81
     assert model.config.BACKBONE == "resnet101" and model.config.TRAIN_BN is False
-    assert model.trained == {"train": 32, "val": 6, "rate": model.config.LEARNING_RATE, "epochs": 10, "layers": "all"}
+    # 16 steps in a pass, two passes in an epoch; 600 steps
+    assert model.trained == {"train": 32, "val": 6, "rate": 0.001, "epochs": 19, "layers": "heads"}
 
 
 def test_fraction_is_held_out_if_the_data_have_no_val_subset(capsys):
@@ -108,9 +138,11 @@ def test_fraction_is_held_out_if_the_data_have_no_val_subset(capsys):
         model = FakeModel.last
         count = model.trained["val"]
         assert count in (4, 5) and model.trained["train"] == 18 - count and model.config.NUM_CLASSES == 4
-        assert f"Held out for validation: {count} of 18 images." in capsys.readouterr().out
+        assert f"{18 - count} to train, {count} to validate (held out; --val-share)" in capsys.readouterr().out
         val_ids.append([info["id"] for info in model.val_set.image_info])
     assert val_ids[0] == val_ids[1] != val_ids[2] and not {info["id"] for info in model.train_set.image_info} & set(val_ids[2])
+    assert main(["train", "labelme", "--dataset", folder, "--val-share", "0"]) == 0
+    assert FakeModel.last.val_set is None and FakeModel.last.config.VALIDATION_AP_EVERY == 0
     # a val subset of the data takes precedence
     folder = str(shared_path("data/tiny_coco"))
     assert main(["train", "coco", "--dataset", folder, "--val-share", "0.25"]) == 0
@@ -118,12 +150,25 @@ def test_fraction_is_held_out_if_the_data_have_no_val_subset(capsys):
 
 
 def test_resumed_run_keeps_its_configuration():
-    checkpoint = _run("shapes", SEED=5, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
+    checkpoint = _run("shapes", SEED=5, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64, TRAIN_EPOCHS=7, TRAIN_LAYERS="4+",
+                      LEARNING_RATE=0.5)  # fmt: skip
     assert main(["train", "shapes", "--weights", "last", "--set", "IMAGES_PER_GPU=3"]) == 0
+    assert FakeModel.last.trained == {"train": 1000, "val": 100, "rate": 0.5, "epochs": 7, "layers": "4+"}
     model = FakeModel.last
     assert model.loaded == (checkpoint, None) and not model.new_run
     config = model.config
     assert (config.SEED, config.IMAGE_MAX_DIM, config.BACKBONE, config.IMAGES_PER_GPU) == (5, 64, "resnet50", 3)
+
+
+def test_a_resumed_run_holds_out_the_same_images(capsys):
+    _run("labelme")
+    held_out = ["labelme.3", "labelme.12"]
+    Path("logs/labelme20260101T1200/validation.json").write_text(json.dumps(held_out))
+    arguments = ["train", "labelme", "--dataset", str(shared_path("data/fruits"))]
+    assert main([*arguments, "--weights", "last"]) == 0
+    assert [f"labelme.{info['id']}" for info in FakeModel.last.val_set.image_info] == sorted(held_out)
+    assert "16 to train, 2 to validate (held out, as before)" in capsys.readouterr().out
+    assert main(arguments) == 0 and FakeModel.last.val_set.num_images == 3, "a new run divides anew"
 
 
 def test_weights_from_other_data_start_a_new_run():
@@ -179,6 +224,26 @@ def test_evaluation_uses_the_configuration_of_the_run_and_all_scores(capsys):
     assert model.config.DETECTION_MIN_CONFIDENCE == 0 and model.config.IMAGE_MAX_DIM == 64
     printed = capsys.readouterr()
     assert "the table" in printed.out and Path("figures.json").exists() and printed.err == COMPILING_LINE
+
+
+def test_evaluation_is_on_the_images_that_training_held_out(capsys):
+    _run("labelme")
+    Path("logs/labelme20260101T1200/validation.json").write_text(json.dumps(["labelme.3", "labelme.12"]))
+    arguments = ["evaluate", "labelme", "--dataset", str(shared_path("data/fruits"))]
+    assert main(arguments) == 0 and FakeModel.last.evaluated[0] == 2
+    assert "Evaluating on the 2 of 18 images that training held out" in capsys.readouterr().out
+    assert main([*arguments, "--subset", "all"]) == 0 and FakeModel.last.evaluated[0] == 18
+
+
+def test_the_best_weights_are_the_default(capsys):
+    checkpoint = _run("shapes")
+    best = checkpoint.replace("0003", "best")
+    Path(best).touch()
+    assert main(["evaluate", "shapes"]) == 0 and FakeModel.last.loaded == (best, None)
+    assert main(["evaluate", "shapes", "--weights", "last"]) == 0 and FakeModel.last.loaded == (checkpoint, None)
+    _write_image("a.png")
+    assert main(["predict", "a.png"]) == 0 and FakeModel.last.loaded == (best, None)
+    assert main(["predict", "a.png", "--weights", str(Path(best).parent)]) == 0 and FakeModel.last.loaded == (best, None)
 
 
 def test_evaluation_on_different_classes_is_an_error(capsys):

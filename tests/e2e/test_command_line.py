@@ -1,4 +1,5 @@
 """The main commands with a real, tiny network: train, resume, evaluate, predict."""
+import contextlib
 import json
 
 import pytest
@@ -11,7 +12,7 @@ from mrcnn.geometry.rle import rle_area
 TINY = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "TOP_DOWN_PYRAMID_SIZE=16",
         "RPN_HEAD_CHANNELS=16", "MASK_HEAD_CHANNELS=16", "FPN_CLASSIF_FC_LAYERS_SIZE=16", "TRAIN_ROIS_PER_IMAGE=8",
         "PRE_NMS_LIMIT=100", "POST_NMS_ROIS_TRAINING=20", "POST_NMS_ROIS_INFERENCE=20", "DETECTION_MAX_INSTANCES=5",
-        "VALIDATION_STEPS=1"]  # fmt: skip
+        "VALIDATION_STEPS=1", "PASSES_PER_EPOCH=1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,11 @@ def folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("work")
     logs = ["--model-dir", str(folder / "logs")]
-    assert main(["train", "shapes", "--count", "4", "--epochs", "1", *logs, *TINY]) == 0
-    tf.config.run_functions_eagerly(True)
-    assert main(["train", "shapes", "--count", "4", "--epochs", "2", "--weights", "last", *logs]) == 0
+    with open(folder / "printed.txt", "w") as file, contextlib.redirect_stdout(file):
+        assert main(["train", "shapes", "--count", "4", "--epochs", "1", *logs, *TINY]) == 0
+        tf.config.run_functions_eagerly(True)
+        print("resumed")
+        assert main(["train", "shapes", "--count", "4", "--epochs", "2", "--weights", "last", *logs]) == 0
     yield folder
     tf.config.run_functions_eagerly(False)
 
@@ -34,6 +37,26 @@ def test_resumed_run_keeps_its_folder_and_configuration(folder):
     assert {"mask_rcnn_shapes_0001.h5", "mask_rcnn_shapes_0002.h5", "config.json", "classes.json"} <= names
     assert json.loads((run / "classes.json").read_text()) == ["BG", "square", "circle", "triangle"]
     assert json.loads((run / "config.json").read_text())["MASK_HEAD_CHANNELS"] == 16
+
+
+def test_a_run_begins_with_its_choices_and_ends_with_its_results(folder):
+    first, resumed = (part.splitlines() for part in (folder / "printed.txt").read_text().split("resumed\n"))
+    (run,) = (folder / "logs").iterdir()
+    assert [line for line in first + resumed if len(line) > 80 and str(folder) not in line] == []
+    names = [line.split(":")[0] for line in first if line[:1].isalpha() and ":  " in line]
+    assert names == ["Device", "Images", "Classes", "Weights", "Network", "Images", "Anchors", "Batch", "Optimizer", "Augment",
+                     "Layers", "Epochs", "Validation", "Best epoch", "Time", "Run folder", "Report"]  # fmt: skip
+    assert "Images:      4 to train, 1 to validate (subset val)" in first
+    assert any(line.startswith("Images:      resized to 64 x 64 pixels: as given") for line in first)
+    assert any(line.startswith("Best epoch:  1 of 1, mask AP ") for line in first)
+    assert any(line.split()[:1] == ["square"] or line.split()[:1] == ["circle"] or line.split()[:1] == ["triangle"]
+               for line in first)  # fmt: skip
+    commands = first[first.index("Next:") + 1 :]
+    assert [line.split()[:2] for line in commands] == [["mrcnn", "predict"], ["mrcnn", "evaluate"], ["mrcnn", "train"]]
+    assert all(f"--weights {run}" in line for line in commands) and commands[2].endswith("--epochs 2")
+    # a resumed run chooses nothing
+    assert not any(line.startswith("Network:") for line in resumed) and any(line.startswith("Best epoch:") for line in resumed)
+    assert (run / "report.html").exists() and (run / "mask_rcnn_shapes_best.h5").exists()
 
 
 def test_evaluate_writes_metrics(folder, capsys):

@@ -3,7 +3,7 @@ import pytest
 
 from mrcnn.geometry.boxes import extract_bboxes
 from mrcnn.geometry.masks import BitMasks
-from mrcnn.loading.augment import RandomFlip, apply_flips, apply_imgaug, as_flip
+from mrcnn.loading.augment import RandomFlip, apply_flips, apply_imgaug, as_flip, is_affine, named_augmentation
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.loading.scenes import scenes
 
@@ -114,3 +114,12 @@ def test_more_masks_than_bits_in_a_map():
     flipped = make_sample(scenes(rectangles), 0, FULL, iaa.Sequential([iaa.Fliplr(1.0)]), np.random.default_rng(0))
     np.testing.assert_array_equal(flipped[4], plain[4][:, :, ::-1])
     assert flipped[2].tolist() == plain[2].tolist()
+
+
+def test_augmentations_by_name():
+    assert named_augmentation("none") is None and named_augmentation("flip") == RandomFlip(0.5, 0)
+    rotate = named_augmentation("rotate")
+    assert is_affine(rotate), "outlines are transformed, and no full-size mask is drawn"
+    assert len({sample(rotate, seed).image.tobytes() for seed in range(8)}) == 8, "every seed rotates by another angle"
+    with pytest.raises(ValueError, match="'mosaic' is not an augmentation: choose none, flip or rotate"):
+        named_augmentation("mosaic")

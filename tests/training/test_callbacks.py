@@ -1,12 +1,14 @@
 """The callbacks that record AP, speed and history."""
 import types
 
+import keras
 import numpy as np
 import pytest
 
 from mrcnn.training import callbacks
-from mrcnn.training.callbacks import CocoValidation, History, Speed
+from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
 from mrcnn.training.runs import read_history
+from mrcnn.weights import classic_h5
 
 NAMES = ("mask_AP", "mask_AP50", "box_AP", "box_AP50")
 
@@ -17,15 +19,64 @@ def _evaluations(*values):
     return lambda: types.SimpleNamespace(metrics=dict.fromkeys(NAMES, next(values)), info={"images": 1, "left_out": {}})
 
 
-def test_metrics_are_kept_until_the_next_evaluation():
-    callback = CocoValidation(_evaluations(0.25, 0.5), every=2)
-    logged = []
+def test_an_epoch_without_an_evaluation_has_no_ap_and_the_last_one_is_evaluated():
+    callback = CocoValidation(_evaluations(0.25, 0.5, 0.75), every=2)
+    callback.set_params({"epochs": 5})
+    seen = []
     for epoch in range(5):
         logs = {"loss": 1.0}
         callback.on_epoch_end(epoch, logs)
-        logged.append(logs.get("val_mask_AP"))
+        seen.append(logs.get("val_mask_AP"))
         assert logs["loss"] == 1.0
-    assert logged == [None, 0.25, 0.25, 0.5, 0.5]
+    assert seen == [None, 0.25, None, 0.5, 0.75]
+
+
+def _small_network():
+    """A model with one weight, whose value is the epoch."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, name="only")])
+    model.stop_training = False
+    return model
+
+
+def _best(path, patience, *values, earlier=()):
+    """Play epochs with these APs (None: no evaluation); return the callback, the epochs played and the kept weight."""
+    callback = BestEpoch(path, patience, earlier)
+    callback.set_model(_small_network())
+    played = 0
+    for epoch, ap in enumerate(values):
+        callback.model.set_weights([np.full((1, 1), float(epoch))])
+        callback.on_epoch_end(epoch, {"loss": 1.0} if ap is None else {"val_mask_AP": ap})
+        played += 1
+        if callback.model.stop_training:
+            break
+    kept = None
+    if path is not None and path.exists():
+        other = _small_network()
+        classic_h5.load(other, path)
+        kept = other.get_weights()[0].item()
+    return callback, played, kept
+
+
+def test_the_weights_of_the_highest_ap_are_kept(tmp_path):
+    path = tmp_path / "best.h5"
+    nan = float("nan")
+    callback, played, kept = _best(path, None, nan, None, 0.25, None, 0.5, 0.5, 0.25)
+    assert (played, kept, callback.best, callback.since) == (7, 4, 0.5, 2)
+
+
+def test_training_stops_after_evaluations_without_a_better_one(tmp_path, capsys):
+    # epochs without an evaluation do not count
+    callback, played, kept = _best(tmp_path / "best.h5", 2, 0.5, None, 0.25, None, None, 0.375, 0.75)
+    assert (played, kept) == (6, 0)
+    assert capsys.readouterr().out == "Stopping early: no better mask AP than 0.5000 in 2 evaluations.\n"
+
+
+def test_a_resumed_run_knows_its_earlier_evaluations(tmp_path):
+    path = tmp_path / "best.h5"
+    assert _best(path, 3, 0.1, earlier=(0.5, 0.25))[2] == 0, "without a file, the earlier best weights are lost"
+    callback, played, kept = _best(path, 3, 0.375, 0.5, 0.75, earlier=(0.5, 0.25))
+    assert (played, kept) == (2, 0) and callback.since == 3
+    assert _best(None, 1, 0.5, 0.4, earlier=(0.25,))[1:] == (2, None)
 
 
 def test_data_set_without_objects_does_not_stop_training():

@@ -97,6 +97,30 @@ def test_run_with_a_learning_rate_callback_is_resumed(tmp_path, capsys):
         np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
+def test_a_schedule_resumes_in_its_middle_and_begins_anew_with_more_epochs(tmp_path, capsys):
+    def stage(folder, first, epochs):
+        """Train from a checkpoint up to an epoch, or to the second of a new run; return the learning rate after each step."""
+        settings = {**SETTINGS, "LEARNING_RATE_SCHEDULE": "cosine", "OPTIMIZER": "adam"}
+        model = small_model("training", folder, **settings)
+        if first:
+            model.load_weights(model.find_last(), by_name=True)
+        rates = []
+        end = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: rates.append(float(model.keras_model.optimizer.learning_rate)),
+            on_epoch_end=lambda epoch, logs: setattr(model.keras_model, "stop_training", epoch == 1 and not first))
+        model.train(DATA, None, 0.01, epochs, "heads", custom_callbacks=[end])
+        return rates
+
+    # four steps: half a cosine from 0.01 to 0.0001, read after each of them
+    expected = [0.0001 + 0.0099 * (1 + np.cos(np.pi * step / 4)) / 2 for step in range(1, 5)]
+    begun = stage(tmp_path, 0, 4)
+    rest = stage(tmp_path, 2, 4)
+    assert [*begun, *rest] == pytest.approx(expected)
+    assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
+    again = stage(tmp_path, 4, 6)  # a stage of its own: two steps
+    assert again == pytest.approx([0.0001 + 0.0099 / 2, 0.0001]) and "The optimizer starts afresh: " in capsys.readouterr().out
+
+
 def test_state_of_a_different_stage_is_not_restored(uninterrupted):
     path = state_path(uninterrupted.log_dir, 3)
     assert _restore(uninterrupted, path, 3)

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.optimizers import SGD, make_optimizer
+from mrcnn.training.optimizers import SGD, make_optimizer, scheduled_rate
 from tests.training.small import small_config
 
 
@@ -62,3 +62,18 @@ def test_callable_returns_the_optimizer():
 def test_unknown_optimizer_is_an_error():
     with pytest.raises(ValueError, match="OPTIMIZER is 'adman'.*adamw"):
         make_optimizer(small_config(OPTIMIZER="adman"), 0.1, 0.9)
+
+
+def test_a_cosine_rises_from_a_twentieth_and_falls_to_a_hundredth():
+    config = small_config(LEARNING_RATE_SCHEDULE="cosine", LEARNING_RATE_WARMUP=50)
+    rate = scheduled_rate(config, 0.2, 100)  # the warm-up is a tenth of the steps
+    values = [float(rate(step)) for step in (0, 5, 10, 55, 100)]
+    # half-way through the 90 steps of the cosine, half-way between 0.2 and 0.002
+    assert values == pytest.approx([0.01, 0.105, 0.2, 0.101, 0.002])
+    assert float(scheduled_rate(config, 0.2, 4)(0)) == pytest.approx(0.2), "too few steps for a warm-up"
+
+
+def test_a_constant_rate_and_a_schedule_of_the_user_stay():
+    own = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert scheduled_rate(small_config(), 0.1, 100) == 0.1
+    assert scheduled_rate(small_config(LEARNING_RATE_SCHEDULE="cosine"), own, 100) is own

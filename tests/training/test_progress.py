@@ -37,18 +37,42 @@ def _train(terminal, logs, epochs=1):
 LOGS = {"loss": 1.75, **{name: 0.25 for name in LOSS_NAMES}, "val_loss": 2.0, "val_mask_AP": 0.125, "val_rpn_class_loss": 9.0}
 
 
-def test_log_has_two_lines_per_epoch_and_one_before_the_first():
+def test_a_log_gets_three_lines_per_epoch_and_one_before_the_first():
     text = _train(False, LOGS, epochs=2)
     lines = text.splitlines()
-    assert len(lines) == 5 and "\x1b" not in text and "\r" not in text
+    assert len(lines) == 7 and "\x1b" not in text and "\r" not in text and max(map(len, lines)) <= 80
     assert lines[0] == "compiling the first step, a minute or two ..."
-    assert lines[1].startswith("Epoch 2/4: 0 s, loss 1.7500 (rpn_class 0.2500, ")
-    assert lines[2] == lines[4] == "    validation: loss 2.0000, mask_AP 0.1250" and lines[3].startswith("Epoch 3/4: ")
+    assert lines[1] == "Epoch 2/4: 0 s, loss 1.7500, 0:00:00 left"
+    assert lines[2] == "    rpn_class 0.2500, rpn_bbox 0.2500, class 0.2500, bbox 0.2500, mask 0.2500"
+    assert lines[3] == lines[6] == "    validation: loss 2.0000, mask_AP 0.1250" and lines[4].startswith("Epoch 3/4: ")
+
+
+def test_the_time_left_is_that_of_the_run(monkeypatch):
+    """Clock: a first step that ends at 60, then 2 s per step; validation takes 4 s. Two epochs of three steps, one run."""
+    clock = {"now": 0.0}
+    monkeypatch.setattr("mrcnn.training.progress.time.perf_counter", lambda: clock["now"])
+    text = io.StringIO()
+    progress = TrainingProgress(Console(file=text, force_terminal=False))
+    progress.set_params({"epochs": 4, "steps": 3})
+    left = []
+    for epoch in (2, 3):
+        progress.on_epoch_begin(epoch)
+        for batch in range(3):
+            clock["now"] = (60 if epoch == 2 else 70) + 2 * batch
+            progress.on_train_batch_end(batch)
+            left.append(progress._left(clock["now"]))
+        clock["now"] += 4
+        progress.on_epoch_end(epoch, {"loss": 1.0})
+    # nothing is known after the first step; then 4 and 3 steps of 2 s; then (70 - 60) / 3 s a step for 2 steps
+    assert left == [None, 8, 6, pytest.approx(20 / 3), pytest.approx(3), 0]
+    # two steps and the validation took 8 s: 4 s a step, 3 steps
+    lines = [line for line in text.getvalue().splitlines() if line.startswith("Epoch")]
+    assert lines == ["Epoch 3/4: 68 s, loss 1.0000, 0:00:12 left", "Epoch 4/4: 10 s, loss 1.0000"]
 
 
 def test_backend_without_compilation_prints_no_such_line(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
-    assert len(_train(False, LOGS).splitlines()) == 2
+    assert len(_train(False, LOGS).splitlines()) == 3
     assert "compiling" not in _train(True, LOGS)
 
 

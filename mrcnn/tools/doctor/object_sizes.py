@@ -4,7 +4,7 @@ Shape letters: N objects, L pyramid levels.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,13 +47,7 @@ _WORTH = 0.02
 
 def input_settings(config: Config | None) -> InputSettings:
     """Return the settings of a Config; None uses the defaults."""
-    if config is None:
-        return InputSettings()
-    values: dict[str, Any] = {}
-    for name in (field.name for field in fields(InputSettings)):
-        value = getattr(config, name)
-        values[name] = tuple(value) if isinstance(value, list | tuple | np.ndarray) else value
-    return InputSettings(**values)
+    return InputSettings() if config is None else InputSettings.of(config.to_dict())
 
 
 def measure(objects: Sequence[Objects], settings: InputSettings, findings: Findings) -> dict[str, Any]:

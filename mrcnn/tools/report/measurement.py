@@ -84,20 +84,23 @@ class _Clock:
 
 
 def measure(model: Any, dataset: Dataset, *, weights: str, data: str, min_score: float | int, limit: int | None = None,
-            progress: Stages | None = None) -> Measurement:  # fmt: skip
+            min_confidence: float | None = None, progress: Stages | None = None) -> Measurement:  # fmt: skip
     """Evaluate a model, and find its mistakes.
 
     Args:
-        model: MaskRCNN with loaded weights. Detections below its DETECTION_MIN_CONFIDENCE are not evaluated.
+        model: MaskRCNN with loaded weights.
         dataset: prepared.
         weights, data: names for the page.
         min_score: minimum score of a detection in the confusion matrix and in the worst images.
         limit: evaluates only the first images, up to this number.
+        min_confidence: minimum score of a detection in the evaluation; None uses DETECTION_MIN_CONFIDENCE of the model.
         progress: the stages of `evaluation.coco.evaluate`, and "looking for mistakes".
     """
     progress = progress or unseen
     clock = _Clock(progress)
-    result = model.evaluate(dataset, limit=limit, progress=clock, min_confidence=model.config.DETECTION_MIN_CONFIDENCE)
+    if min_confidence is None:
+        min_confidence = model.config.DETECTION_MIN_CONFIDENCE
+    result = model.evaluate(dataset, limit=limit, progress=clock, min_confidence=min_confidence)
     memory = {"process": peak_memory(), "device": peak_device_memory()}
     with progress("looking for mistakes") as show:
         mistakes = find_mistakes(result.truth, result.rows, min_score=min_score, iou_threshold=IOU, coverage=dataset.coverage,

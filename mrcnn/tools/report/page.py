@@ -27,8 +27,9 @@ from mrcnn.evaluation.results import Row
 from mrcnn.evaluation.table import OVERALL, format_metric
 from mrcnn.tools.html import jpeg, picture, render, table, write_page
 from mrcnn.tools.report.measurement import IOU, Measurement
-from mrcnn.tools.report.run import Run, best_epoch
+from mrcnn.tools.report.run import Run
 from mrcnn.tools.view.figures import scaled
+from mrcnn.training.best import best_epoch
 from mrcnn.viz.colors import GREY, PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
 from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure
@@ -215,8 +216,8 @@ def epochs_figure(history: Sequence[Mapping[str, Any]], columns: Mapping[str, st
     """
     figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
     for (column, name), color in zip(columns.items(), _LINES):
-        ax.plot([row["epoch"] for row in history], [row.get(column, np.nan) for row in history], "o-", markersize=3,
-                color=color, label=name)  # fmt: skip
+        rows = [row for row in history if column in row]  # AP is not computed in every epoch
+        ax.plot([row["epoch"] for row in rows], [row[column] for row in rows], "o-", markersize=3, color=color, label=name)
     ax.set(xlabel="epoch", ylabel=label, ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)

@@ -1,12 +1,11 @@
 """Reading the records in a run folder, without a backend and without the data set."""
 
-import math
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config, ConfigError
+from mrcnn.training.best import best_weights
 from mrcnn.training.runs import (
     ENVIRONMENT_NAME,
     HISTORY_NAME,
@@ -16,9 +15,6 @@ from mrcnn.training.runs import (
     read_history,
     run_checkpoints,
 )
-
-# criteria for the best epoch, of which the first recorded one is used: column of history.csv, and whether higher is better
-CRITERIA = (("val_mask_AP", True), ("val_loss", False))
 
 
 @dataclass
@@ -86,48 +82,20 @@ def _runs_inside(folder: Path) -> str:
     return f" Did you mean {runs[-1]}?" if runs else ""
 
 
-def best_epoch(history: Sequence[Mapping[str, Any]], among: Collection[int] | None = None) -> tuple[int, str, float] | None:
-    """Find the best epoch by the first of CRITERIA that the history contains.
-
-    Args:
-        history: see `Run`.
-        among: epochs to choose from; None for all.
-
-    Returns:
-        (epoch, column, value), or None if the history contains no criterion.
-    """
-    for column, higher_is_better in CRITERIA:
-        rows = [row for row in history if math.isfinite(row.get(column, math.nan))]
-        if higher_is_better:  # AP is repeated until the next evaluation: of equal values, only the first was measured
-            rows = [row for before, row in zip([{}, *rows], rows) if row[column] != before.get(column)]
-        rows = [row for row in rows if among is None or int(row["epoch"]) in among]
-        if rows:
-            row = (max if higher_is_better else min)(rows, key=lambda row: row[column])
-            return int(row["epoch"]), column, row[column]
-    return None
-
-
 def choose_checkpoint(run: Run, weights: str) -> str:
-    """Find the checkpoint that a user requests.
+    """Find the weights that a user requests.
 
     Args:
-        weights: "last"; "best" for the best epoch with a checkpoint, by the first of CRITERIA that was recorded; or the path
-            of a weight file.
+        weights: "last" for the newest checkpoint; "best", see `training.best.best_weights`; or the path of a weight file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: "best" is requested, but no epoch with a checkpoint has a criterion.
     """
     if weights not in ("last", "best"):
         if not Path(weights).is_file():
             raise FileNotFoundError(f"{weights}: no such weight file: choose last, best, or a path.")
         return str(weights)
-    if not run.checkpoints:
+    path = best_weights(run.folder) if weights == "best" else run.checkpoints.get(max(run.checkpoints, default=0))
+    if path is None:
         raise FileNotFoundError(f"{run.folder} has no checkpoint: give a weight file with --weights PATH.")
-    if weights == "last":
-        return str(run.checkpoints[max(run.checkpoints)])
-    best = best_epoch(run.history, run.checkpoints)
-    if best is None:
-        raise ValueError(f"{run.folder / HISTORY_NAME} has neither {' nor '.join(name for name, _ in CRITERIA)} for an epoch "
-                         "with a checkpoint: choose --weights last, or a path.")
-    return str(run.checkpoints[best[0]])
+    return str(path)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mrcnn.config import ConfigError
-from mrcnn.tools.report.run import best_epoch, choose_checkpoint, read_run
+from mrcnn.tools.report.run import choose_checkpoint, read_run
 from tests.shared_data import REPOSITORY
 from tests.tools.report.runs import epochs, make_run
 
@@ -38,19 +38,6 @@ def test_folder_that_is_not_a_run_folder_is_an_error(tmp_path):
         read_run(folder)
 
 
-@pytest.mark.parametrize("history, best", [
-    ([], None),
-    (epochs(3), (3, "val_loss", 2.0)),
-    (epochs(3, val_loss=[1.0, float("nan"), 2.0]), (1, "val_loss", 1.0)),
-    # AP takes precedence over the loss, and the first of equal values is used
-    (epochs(4, val_mask_AP=[0.1, 0.3, 0.3, 0.2]), (2, "val_mask_AP", 0.3)),
-    (epochs(2, val_mask_AP=[float("nan")] * 2), (2, "val_loss", 3.0)),
-    ([{"epoch": 1, "loss": 2.0}], None),
-])  # fmt: skip
-def test_best_epoch(history, best):
-    assert best_epoch(history) == best
-
-
 def test_checkpoints_by_keyword_and_by_path(tmp_path):
     folder = make_run(tmp_path, epochs(3, val_mask_AP=[0.1, 0.5, 0.3]))
     run = read_run(folder)
@@ -62,25 +49,16 @@ def test_checkpoints_by_keyword_and_by_path(tmp_path):
     assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
 
 
-def test_best_epoch_is_one_that_was_evaluated(tmp_path):
-    """With VALIDATION_AP_EVERY the values of one epoch are repeated in the following epochs."""
-    history = epochs(3, val_mask_AP=[0.5, 0.5, 0.3])
-    assert best_epoch(history, {2, 3}) == (3, "val_mask_AP", 0.3) and best_epoch(history, {2}) == (2, "val_loss", 3.0)
-    folder = make_run(tmp_path, history)
-    (folder / "mask_rcnn_shapes_0001.h5").unlink()
-    assert choose_checkpoint(read_run(folder), "best").endswith("mask_rcnn_shapes_0003.h5")
-
-
 def test_unavailable_checkpoint_is_an_error(tmp_path):
     folder = make_run(tmp_path, [{"epoch": 1, "loss": 2.0}])
-    with pytest.raises(ValueError, match="neither val_mask_AP nor val_loss .* choose --weights last"):
-        choose_checkpoint(read_run(folder), "best")
     with pytest.raises(FileNotFoundError, match="gone.h5: no such weight file"):
         choose_checkpoint(read_run(folder), "gone.h5")
     for path in folder.glob("*.h5"):
         path.unlink()
     with pytest.raises(FileNotFoundError, match="has no checkpoint"):
         choose_checkpoint(read_run(folder), "last")
+    with pytest.raises(FileNotFoundError, match="has no checkpoint"):
+        choose_checkpoint(read_run(folder), "best")
 
 
 def test_page_without_metrics_does_not_import_keras(tmp_path):

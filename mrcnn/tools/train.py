@@ -1,0 +1,98 @@
+"""What `mrcnn train` prints before and after training, and the report that it writes at the end."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrcnn.base.progress import Stages
+from mrcnn.base.terminal import clock_text
+from mrcnn.base.text import printable
+from mrcnn.datasets.dataset import Dataset
+from mrcnn.tools.report.measurement import Measurement, measure
+from mrcnn.tools.report.page import write_report
+from mrcnn.tools.report.run import read_run
+from mrcnn.training.best import best_epoch, best_weights
+from mrcnn.training.presets import Choice
+from mrcnn.training.runs import describe_environment
+
+if TYPE_CHECKING:
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+# characters of a line, and of the names at its start
+WIDTH, _NAMES = 80, 13
+# class names that are listed
+_NAMED = 8
+
+
+def line(name: str, text: str) -> str:
+    """Format "name: text" in lines of at most WIDTH characters, the text in its own column."""
+    return textwrap.fill(text, WIDTH, initial_indent=f"{name + ':':<{_NAMES}}", subsequent_indent=" " * _NAMES,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+
+
+def begin_lines(train_set: Dataset, val_set: Dataset | None, validation: str, weights: str, choices: Sequence[Choice],
+                ) -> Iterator[str]:  # fmt: skip
+    """Describe a run that begins: device, images, classes, weights, and each choice with its reason.
+
+    Args:
+        validation: where the validation images come from, or why there are none.
+        weights: where the initial weights come from.
+    """
+    environment = describe_environment()
+    devices = ", ".join(environment["devices"])
+    if devices == "CPU":
+        devices = f"CPU, {environment['cores']} cores, {environment['processor']}"
+    yield line("Device", f"{devices} ({environment['backend']})")
+    validated = f"{val_set.num_images} to validate" if val_set is not None else "none to validate"
+    yield line("Images", f"{train_set.num_images} to train, {validated} ({validation})")
+    names = [printable(name) for name in train_set.class_names[1:]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    yield line("Classes", f"{len(names)}: {', '.join(names[:_NAMED])}{more}")
+    yield line("Weights", weights)
+    for choice in choices:
+        yield line(choice.what, f"{choice.text}: {choice.reason}")
+
+
+def finish(model: "MaskRCNN", folder: str, dataset: Dataset | None, data: str, progress: Stages,
+           ) -> tuple[Measurement | None, Path]:  # fmt: skip
+    """Evaluate the best weights of a run that has been trained, and write its report.
+
+    Args:
+        model: in training mode. It is left with the best weights.
+        folder: the run folder.
+        dataset: the validation images; None writes a report without an evaluation.
+        data: their name, for the page.
+
+    Returns:
+        The evaluation, and the path of the report.
+    """
+    measured, missing = None, ["Average precision: the run had no validation images."]
+    weights = best_weights(folder)
+    if dataset is not None and weights is not None:
+        model.load_weights(weights, by_name=True)
+        config = model.config
+        measured, missing = measure(model, dataset, weights=weights.name, data=data, limit=config.VALIDATION_AP_IMAGES,
+                                    min_confidence=0.0, min_score=config.DETECTION_MIN_CONFIDENCE or 0.0,
+                                    progress=progress), []  # fmt: skip
+    path = Path(folder, "report.html")
+    with progress("drawing the report") as show:
+        write_report(path, read_run(folder), measured, missing, show)
+    return measured, path
+
+
+def end_lines(folder: str, measured: Measurement | None, report: Path, seconds: float) -> Iterator[str]:
+    """Describe a run that has ended: AP by class, the best epoch, the time and the files."""
+    if measured is not None:
+        yield measured.result.table(width=WIDTH)
+    history = read_run(folder).history
+    best = best_epoch(history)
+    if best is not None:
+        epoch, column, value = best
+        row: dict[str, Any] = next(row for row in history if row["epoch"] == epoch)
+        more = f", AP50 {row['val_mask_AP50']:.3f}" if "val_mask_AP50" in row else ""
+        name = {"val_mask_AP": "mask AP", "val_loss": "validation loss"}[column]
+        yield line("Best epoch", f"{epoch} of {int(history[-1]['epoch'])}, {name} {value:.3f}{more}")
+    yield line("Time", clock_text(seconds))
+    yield line("Run folder", folder)
+    yield line("Report", str(report))

@@ -1,0 +1,245 @@
+"""The configuration that `mrcnn train` chooses from the data and the initial weights, with a reason for each choice.
+
+From random weights, a small network, an image size and anchors that fit the objects, Adam, and augmentation by flips and
+rotation; with loaded weights, what these were trained with, and gentle fine-tuning. In both cases, a run whose length follows
+the number of images, with AP on the validation set, the best weights kept, and early stopping.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mrcnn.config import Config
+from mrcnn.loading.object_sizes import InputSettings, MeasuredObjects, best_scales, place_objects, relative_sides
+
+# The settings of a format, whatever the weights.
+FORMAT_SETTINGS: dict[str, dict[str, Any]] = {
+    # Images of 128 pixels need smaller anchors and fewer ROIs than photographs.
+    "shapes": {"IMAGES_PER_GPU": 8, "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128,
+               "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128), "TRAIN_ROIS_PER_IMAGE": 32, "VALIDATION_STEPS": 5},
+    # LVIS evaluates up to 300 detections per image.
+    "lvis": {"DETECTION_MAX_INSTANCES": 300},
+}
+# Settings for training from random weights: batch norm must learn its statistics, and the first proposals of the RPN contain
+# no objects for the heads to learn from.
+FROM_SCRATCH: dict[str, Any] = {"TRAIN_BN": None, "GT_BOXES_AS_ROIS": True}
+# A network that a CPU trains from random weights in minutes.
+SMALL_NETWORK: dict[str, Any] = {
+    "BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 64, "RPN_HEAD_CHANNELS": 64, "MASK_HEAD_CHANNELS": 64,
+    "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300, "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100,
+    "TRAIN_ROIS_PER_IMAGE": 64, "OPTIMIZER": "adam"}  # fmt: skip
+
+# From random weights, images are resized so that half of the objects have a side of at least the first number of pixels and
+# 95 % of at least the second, within limits that a CPU can train; sizes are multiples of the step.
+_MEDIAN_SIDE, _LEAST_SIDE = 32, 12
+_MIN_SIZE, _MAX_SIZE, _SIZE_STEP = 128, 384, 64
+# Images up to this size are trained in batches of 8, larger ones in batches of 4. Batch norm learns poorly from fewer.
+_SMALL_SIZE = 160
+# A run has at least this many steps, from random and from loaded weights, and at least this many passes over the data.
+_STEPS, _FINE_TUNING_STEPS, _PASSES = 800, 600, 12
+# An epoch has about the first number of steps if a pass has fewer, and at most the second.
+_EPOCH_STEPS, _MAX_EPOCH_STEPS = 40, 10_000
+# With fewer images than this, fine-tuning trains only the heads.
+_MANY_IMAGES = 500
+# Validation AP is computed on at most this many images.
+_AP_IMAGES = 500
+# Checkpoints kept besides the best one.
+_KEPT = 3
+
+
+class Choice(NamedTuple):
+    """One line of a preset.
+
+    Attributes:
+        what: the name of the line, such as "Network".
+        values: the attributes of Config that are set.
+        text: the values in words.
+        reason: why; or that they were given.
+    """
+
+    what: str
+    values: dict[str, Any]
+    text: str
+    reason: str
+
+
+class Facts(NamedTuple):
+    """What a preset is chosen by.
+
+    Attributes:
+        images: number of training images.
+        validation_images: number of validation images, 0 without validation.
+        objects: those of the training images, or of a sample of them.
+    """
+
+    images: int
+    validation_images: int
+    objects: MeasuredObjects
+
+
+def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Mapping[str, Any]) -> list[Choice]:
+    """Choose the configuration of a run.
+
+    Args:
+        weights: "none", "coco", "imagenet", "file" for a file without a configuration, or "run" for those of a run on other
+            data, whose network and optimizer `base` has.
+        facts: about the data.
+        base: settings of the format or of the earlier run. They are kept, but the length of the run and its validation.
+        given: the user's settings, which take precedence.
+    """
+    chosen = _Choices(base, given)
+    if weights == "none":
+        _from_scratch(chosen, facts)
+    else:
+        _fine_tuning(chosen, facts, weights)
+    _length(chosen, facts, _STEPS if weights == "none" else _FINE_TUNING_STEPS)
+    if facts.validation_images:
+        _validation(chosen, facts)
+    return chosen.lines
+
+
+class _Choices:
+    """Choices made one after another; each sees the values of those before it, of the format and of the user."""
+
+    def __init__(self, base: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        self.fixed, self.given, self.lines = dict(base), dict(given), list[Choice]()
+        self.values = {**Config().to_dict(), **base, **given}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def add(self, what: str, values: Mapping[str, Any], text: str, reason: str, anew: bool = False) -> None:
+        """Add a choice.
+
+        Args:
+            values: attributes of Config. Those that the user or the format sets are kept.
+            text: a format string with names of attributes.
+            reason: used if no value was given by the user.
+            anew: whether to replace the settings of an earlier run, too.
+        """
+        kept = self.given if anew else {**self.fixed, **self.given}
+        free = {name: value for name, value in values.items() if name not in kept}
+        self.values.update(free)
+        if any(name in self.given for name in values):
+            reason = "as given"
+        self.lines.append(Choice(what, free, text.format_map(self.values), reason))
+
+
+# --- From random weights ----------------------------------------------------------------------------------------------
+def _from_scratch(chosen: _Choices, facts: Facts) -> None:
+    chosen.add("Network", {**SMALL_NETWORK, **FROM_SCRATCH}, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels",
+               "small, to learn without loaded weights")
+    if facts.objects.boxes:
+        _input(chosen, facts.objects)
+        _anchors(chosen, facts.objects)
+        _counts(chosen, facts.objects)
+    batch = min(8 if chosen["IMAGE_MAX_DIM"] <= _SMALL_SIZE else 4, facts.images)
+    chosen.add("Batch", {"IMAGES_PER_GPU": batch}, "{IMAGES_PER_GPU} images", "batch norm needs several")
+    rate = 0.002 if chosen["OPTIMIZER"] == "adam" else Config.LEARNING_RATE
+    chosen.add("Optimizer", {"OPTIMIZER": "adam", "LEARNING_RATE": rate, "LEARNING_RATE_SCHEDULE": "cosine"},
+               "{OPTIMIZER}, rate {LEARNING_RATE}, {LEARNING_RATE_SCHEDULE}", "learns fast from random weights")
+    chosen.add("Augment", {"TRAIN_AUGMENT": "rotate"}, "{TRAIN_AUGMENT}", "more views of every object")
+    chosen.add("Layers", {"TRAIN_LAYERS": "all"}, "{TRAIN_LAYERS}", "all of them start from random values")
+
+
+def _input(chosen: _Choices, objects: MeasuredObjects) -> None:
+    """Choose the image size by the sizes of the objects."""
+    size = image_size(objects)
+    sides = relative_sides(*objects)
+    median = float(np.median(sides)) * (size if "IMAGE_MAX_DIM" not in chosen.given else chosen["IMAGE_MAX_DIM"])
+    chosen.add("Images", {"IMAGE_MIN_DIM": size, "IMAGE_MAX_DIM": size}, "resized to {IMAGE_MAX_DIM} x {IMAGE_MAX_DIM} pixels",
+               f"half of the objects are at least {median:.0f} pixels large there")
+
+
+def image_size(objects: MeasuredObjects) -> int:
+    """Return the side of the network's input for training from random weights, in pixels."""
+    sides = relative_sides(*objects)
+    wanted = max(_MEDIAN_SIDE / float(np.median(sides)), _LEAST_SIDE / float(np.quantile(sides, 0.05)))
+    longest = float(np.quantile(np.array(objects.sizes).max(axis=1), 0.95))
+    return int(np.ceil(np.clip(wanted, _MIN_SIZE, min(_MAX_SIZE, max(longest, _MIN_SIZE))) / _SIZE_STEP) * _SIZE_STEP)
+
+
+def _anchors(chosen: _Choices, objects: MeasuredObjects) -> None:
+    """Choose the anchors by the sizes of the objects in the network's input."""
+    settings = InputSettings.of(chosen.values)
+    boxes, shapes = place_objects(*objects, settings)
+    _, scales = best_scales(boxes, shapes, settings)
+    chosen.add("Anchors", {"RPN_ANCHOR_SCALES": scales}, "{RPN_ANCHOR_SCALES} pixels", "these fit the objects best")
+
+
+def _counts(chosen: _Choices, objects: MeasuredObjects) -> None:
+    """Make room for as many objects as the fullest image has."""
+    most = max(len(of_image) for of_image in objects.boxes)
+    if most > Config.MAX_GT_INSTANCES:
+        names = ("MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES", "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE")
+        room = -(-most // 100) * 100
+        values = {**dict.fromkeys(names[:2], room), **dict.fromkeys(names[2:], 2 * room), "PRE_NMS_LIMIT": 6 * room}
+        chosen.add("Objects", values, "up to {MAX_GT_INSTANCES} per image", f"one image has {most}")
+
+
+# --- From loaded weights ----------------------------------------------------------------------------------------------
+def _fine_tuning(chosen: _Choices, facts: Facts, weights: str) -> None:
+    chosen.add("Network", {}, "{BACKBONE}, images of {IMAGE_MAX_DIM} pixels", "what the weights were trained with"
+               if weights != "imagenet" else "the backbone of the weights")
+    chosen.add("Batch", {"IMAGES_PER_GPU": min(chosen["IMAGES_PER_GPU"], facts.images)}, "{IMAGES_PER_GPU} images",
+               "what 12 GB of GPU memory hold")
+    chosen.add("Optimizer", {"OPTIMIZER": "sgd", "LEARNING_RATE": Config.LEARNING_RATE, "LEARNING_RATE_SCHEDULE": "cosine"},
+               "{OPTIMIZER}, rate {LEARNING_RATE}, {LEARNING_RATE_SCHEDULE}", "changes the loaded weights gently")
+    chosen.add("Augment", {"TRAIN_AUGMENT": "flip"}, "{TRAIN_AUGMENT}", "what the weights were trained with")
+    few = facts.images < _MANY_IMAGES
+    chosen.add("Layers", {"TRAIN_LAYERS": "heads" if few else "3+"}, "{TRAIN_LAYERS}",
+               "too few images to train the backbone" if few else "enough images for the backbone too", anew=True)
+
+
+# --- Both -------------------------------------------------------------------------------------------------------------
+def run_length(images: int, batch: int, least_steps: int, passes: int | None = None, limit: int | None = None,
+               ) -> dict[str, int]:  # fmt: skip
+    """Choose the number and the length of the epochs.
+
+    Args:
+        images: number of training images.
+        batch: images per step.
+        least_steps: minimum number of steps of the run.
+        passes: PASSES_PER_EPOCH, if given.
+        limit: STEPS_PER_EPOCH, if given.
+
+    Returns:
+        PASSES_PER_EPOCH, STEPS_PER_EPOCH and TRAIN_EPOCHS.
+    """
+    in_pass = -(-images // batch)
+    passes = passes or max(round(_EPOCH_STEPS / in_pass), 1)
+    steps = passes * in_pass
+    if steps > _MAX_EPOCH_STEPS:  # equal parts
+        steps = -(-steps // -(-steps // _MAX_EPOCH_STEPS))
+    limit = limit or max(steps, Config.STEPS_PER_EPOCH)
+    epochs = -(-_run_steps(in_pass, least_steps) // min(steps, limit))
+    return {"PASSES_PER_EPOCH": passes, "STEPS_PER_EPOCH": limit, "TRAIN_EPOCHS": epochs}
+
+
+def _run_steps(in_pass: int, least_steps: int) -> int:
+    return max(least_steps, _PASSES * in_pass)
+
+
+def _length(chosen: _Choices, facts: Facts, least_steps: int) -> None:
+    batch = chosen["IMAGES_PER_GPU"] * chosen["GPU_COUNT"]
+    length = run_length(facts.images, batch, least_steps, chosen.given.get("PASSES_PER_EPOCH"),
+                        chosen.given.get("STEPS_PER_EPOCH"))  # fmt: skip
+    steps = _run_steps(-(-facts.images // batch), least_steps)
+    passes = "one pass" if length["PASSES_PER_EPOCH"] == 1 else "{PASSES_PER_EPOCH} passes"
+    chosen.add("Epochs", length, "{TRAIN_EPOCHS}, each of " + passes + " over the images",
+               f"{steps} steps in all for {facts.images} images", anew=True)
+
+
+def _validation(chosen: _Choices, facts: Facts) -> None:
+    patience = max(10, -(-chosen["TRAIN_EPOCHS"] // 2))
+    values = {"VALIDATION_AP_EVERY": 1, "VALIDATION_AP_PATIENCE": patience, "KEEP_BEST": True, "CHECKPOINTS_KEPT": _KEPT,
+              "VALIDATION_AP_IMAGES": _AP_IMAGES if facts.validation_images > _AP_IMAGES else None}  # fmt: skip
+    every = "epoch" if chosen.given.get("VALIDATION_AP_EVERY", 1) == 1 else "{VALIDATION_AP_EVERY} epochs"
+    chosen.add("Validation", values, f"AP every {every}, best weights kept",
+               f"stops after {patience} evaluations without a better one", anew=True)
+
+
+def chosen_values(choices: Sequence[Choice]) -> dict[str, Any]:
+    """Return the attributes of Config that choices set."""
+    return {name: value for choice in choices for name, value in choice.values.items()}

@@ -1,0 +1,117 @@
+"""What is chosen from the data and the weights, on data sets counted by hand."""
+import numpy as np
+import pytest
+
+from mrcnn.config import Config
+from mrcnn.datasets.catalog import FORMATS
+from mrcnn.loading.object_sizes import MeasuredObjects
+from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values, image_size, run_length
+
+
+def squares(*sides, size=(600, 800), images=1):
+    """Objects of these sides at the corner of each image."""
+    boxes = np.array([[0, 0, side, side] for side in sides], float)
+    return MeasuredObjects([boxes] * images, [size] * images)
+
+
+def preset(weights="none", objects=None, images=15, validation=3, base=(), **given):
+    """The values that are chosen, and the choices by name."""
+    choices = choose_preset(weights, Facts(images, validation, objects or squares(100)), dict(base), given)
+    return chosen_values(choices), {choice.what: choice for choice in choices}
+
+
+@pytest.mark.parametrize("objects, expected", [
+    # a side of an eighth of the image is 32 pixels at 256
+    (squares(100), 256),
+    # the median is 200 of 800, 32 pixels at 128; the 5 % quantile, a tenth of the way from 20 to 200, is 12 pixels at 253
+    (squares(20, 200, 200), 256),
+    # 800 / 20 * 32 = 1280, above the limit
+    (squares(20), 384),
+    # half of the image needs 64, below the limit
+    (squares(400), 128),
+    # 800 / 90 * 32 = 284 is rounded up
+    (squares(90), 320),
+    # images are not enlarged beyond the step above their size: 150 pixels are 192 at most
+    (squares(4, size=(100, 150)), 192),
+])  # fmt: skip
+def test_the_image_size_follows_the_objects(objects, expected):
+    assert image_size(objects) == expected
+
+
+def test_random_weights_get_a_small_network_and_a_run_for_15_images():
+    values, choices = preset()
+    assert (values["BACKBONE"], values["TRAIN_BN"], values["GT_BOXES_AS_ROIS"]) == ("compact", None, True)
+    assert values["IMAGE_MIN_DIM"] == values["IMAGE_MAX_DIM"] == 256 and len(values["RPN_ANCHOR_SCALES"]) == 5
+    assert (values["OPTIMIZER"], values["LEARNING_RATE"], values["LEARNING_RATE_SCHEDULE"]) == ("adam", 0.002, "cosine")
+    assert (values["TRAIN_AUGMENT"], values["TRAIN_LAYERS"]) == ("rotate", "all")
+    # 15 images in batches of 4 are 4 steps a pass; 10 passes are the 40 steps of an epoch, 20 of which are 800
+    assert (values["IMAGES_PER_GPU"], values["PASSES_PER_EPOCH"], values["TRAIN_EPOCHS"]) == (4, 10, 20)
+    assert (values["VALIDATION_AP_EVERY"], values["VALIDATION_AP_PATIENCE"], values["KEEP_BEST"]) == (1, 10, True)
+    assert values["CHECKPOINTS_KEPT"] == 3 and values["VALIDATION_AP_IMAGES"] is None
+    assert choices["Images"].text == "resized to 256 x 256 pixels" and "at least 32 pixels" in choices["Images"].reason
+
+
+@pytest.mark.parametrize("weights", ["none", "coco", "imagenet", "file"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_choice_is_valid_and_has_a_reason(format, weights):
+    base = FORMAT_SETTINGS.get(format, {})
+    values, choices = preset(weights, base=base)
+    Config.from_dict({"NAME": format, "NUM_CLASSES": 4, **base, **values}).validate()
+    assert all(choice.text and choice.reason and "{" not in choice.text for choice in choices.values())
+    assert not set(base) & set(values), "the format's own settings stay"
+
+
+def test_loaded_weights_keep_their_network_and_train_the_heads_of_few_images():
+    values, choices = preset("coco", images=100)
+    assert not {"BACKBONE", "IMAGE_MAX_DIM", "RPN_ANCHOR_SCALES", "TRAIN_BN"} & set(values)
+    assert (values["OPTIMIZER"], values["LEARNING_RATE"], values["TRAIN_AUGMENT"]) == ("sgd", 0.001, "flip")
+    assert values["TRAIN_LAYERS"] == "heads" and preset("coco", images=500)[0]["TRAIN_LAYERS"] == "3+"
+    # 50 steps a pass, one pass an epoch, and 12 passes are 600 steps
+    assert (values["IMAGES_PER_GPU"], values["PASSES_PER_EPOCH"], values["TRAIN_EPOCHS"]) == (2, 1, 12)
+
+
+def test_weights_of_another_run_keep_its_network_and_optimizer():
+    base = {**Config().to_dict(), "OPTIMIZER": "adam", "LEARNING_RATE": 0.002, "TRAIN_EPOCHS": 3, "IMAGES_PER_GPU": 4}
+    values, _ = preset("run", base=base)
+    assert not {"OPTIMIZER", "LEARNING_RATE", "IMAGES_PER_GPU", "TRAIN_AUGMENT"} & set(values)
+    assert (values["TRAIN_LAYERS"], values["TRAIN_EPOCHS"]) == ("heads", 15)  # 600 steps of 15 epochs of 40
+
+
+def test_what_the_user_gives_stays_and_the_rest_fits_it():
+    values, choices = preset(OPTIMIZER="sgd", IMAGES_PER_GPU=1, IMAGE_MIN_DIM=512, IMAGE_MAX_DIM=512)
+    assert not {"OPTIMIZER", "IMAGES_PER_GPU", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM"} & set(values)
+    assert values["LEARNING_RATE"] == 0.001 and "sgd, rate 0.001" in choices["Optimizer"].text
+    # 100 of 800 pixels are 64 at 512: one of the anchors is near; 15 steps a pass, three passes are 45, 18 epochs 810
+    assert min(abs(np.array(values["RPN_ANCHOR_SCALES"]) - 64)) <= 12 and choices["Images"].reason == "as given"
+    assert (values["PASSES_PER_EPOCH"], values["TRAIN_EPOCHS"]) == (3, 18)
+
+
+def test_without_objects_or_validation_the_rest_is_chosen():
+    values, choices = preset(objects=MeasuredObjects([], []), validation=0)
+    assert values["BACKBONE"] == "compact" and "IMAGE_MAX_DIM" not in values
+    assert "VALIDATION_AP_EVERY" not in values and "KEEP_BEST" not in values and "Validation" not in choices
+
+
+def test_room_for_many_objects():
+    values, choices = preset(objects=squares(*[100] * 130))
+    assert values["MAX_GT_INSTANCES"] == values["DETECTION_MAX_INSTANCES"] == 200
+    assert "one image has 130" in choices["Objects"].reason
+
+
+@pytest.mark.parametrize("images, batch, expected", [
+    (1, 1, (40, 1000, 30)),
+    # 125 steps a pass; 12 passes are more than 1200 steps
+    (1000, 8, (1, 1000, 12)),
+    # 59 144 steps a pass, in six epochs of 9858; 12 passes are 72 of them
+    (118_287, 2, (1, 9858, 72)),
+    # 2000 steps a pass, beyond the default of STEPS_PER_EPOCH
+    (4000, 2, (1, 2000, 12)),
+])  # fmt: skip
+def test_the_run_length_follows_the_number_of_images(images, batch, expected):
+    length = run_length(images, batch, 1200)
+    assert tuple(length[name] for name in ("PASSES_PER_EPOCH", "STEPS_PER_EPOCH", "TRAIN_EPOCHS")) == expected
+
+
+def test_given_lengths_of_an_epoch_change_their_number():
+    assert run_length(15, 4, 1200, passes=1)["TRAIN_EPOCHS"] == 300
+    assert run_length(15, 4, 1200, limit=10)["TRAIN_EPOCHS"] == 120
