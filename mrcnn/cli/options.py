@@ -109,7 +109,7 @@ READER_ARGUMENTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "--hole-label": (("labelme",), {"metavar": "LABEL", "help": "shapes with this label are holes in the others"}),
     "--line-width": (("labelme", "via"), {"metavar": "N", "type": float, "help": "width of lines, in pixels"}),
     "--attribute": (("via",), {"metavar": "NAME", "help": "region attribute that holds the class"}),
-    "--class-name": (("masks", "via"), {"metavar": "NAME", "help": "class of objects without one"}),
+    "--class-name": (("masks", "via", "semantic"), {"metavar": "NAME", "help": "class of objects without one"}),
     "--levels": (("cocolvis",), {"metavar": "all|whole|parts", "help": "which objects to use (default: all)"}),
     "--allow-list": (("cocolvis",), {"metavar": "FILE", "help": "JSON list of image ids; use only these images"}),
     "--stuff": (("cocolvis", "panoptic"), _switch("also use stuff, such as sky and grass, as objects")),

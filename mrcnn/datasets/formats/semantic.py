@@ -9,7 +9,8 @@ The classes are listed in classes.txt or labels.txt (a name per line, from id 1,
 in classes.json or labels.json ({"1": "cat"}, [{"id": 1, "name": "cat"}] or ["cat"]). Without such a file, the classes are
 the values that occur in the maps.
 
-A map does not distinguish objects of one class: an instance is a connected component of a class, or all of the class.
+A map does not distinguish objects of one class: an instance is a connected component of a class, or all of the class. Maps
+that number the objects of one class instead, from 1 to n in each image (Penn-Fudan, Cellpose), are read with `class_name`.
 
 Shape letters: H W image, N instances.
 """
@@ -45,6 +46,10 @@ _PART_FOLDERS = (*(name for names in PARTS.values() for name in names), "trainva
 IGNORE = 255
 # more components than any scene has: noise, or an image that is not a map
 MAX_COMPONENTS = 10_000
+# number of maps that are examined for a hint, and the minimum number of values per component of maps that number objects
+_LOOKED_AT, _WHOLE_OBJECTS = 20, 0.7
+_NUMBERED = ("each map has the values 1 to n, most of them connected areas, as if they numbered objects: if they do, pass the "
+             "class of the objects (class_name, --class-name NAME); if they are classes, name them in classes.txt")  # fmt: skip
 
 
 def recognise(path: Path) -> str | None:
@@ -67,6 +72,7 @@ def open_subset(
     subset: str | None = None,
     *,
     labels: Path | str | list[Any] | tuple[Any, ...] | None = None,
+    class_name: str | None = None,
     per_class: bool = False,
     ignore: int = IGNORE,
     min_area: int = 1,
@@ -79,6 +85,8 @@ def open_subset(
         path: the folder.
         subset: train, val, ...
         labels: a file of classes, or their names; None for the file of the folder.
+        class_name: the class of all objects, if the values of a map are the numbers of objects, and not classes. Then no value
+            is ignored.
         per_class: True makes one instance of all pixels of a class, False one of each connected component.
         ignore: value of pixels without annotation, which belong to no instance. 0 for none.
         min_area: components with fewer pixels are skipped.
@@ -97,9 +105,11 @@ def open_subset(
         raise DataError(f"{path}: no images/ next to masks/" + (f" of the subset {subset!r}" if subset else "")
                         + f"; its subsets are {', '.join(filter(None, parts)) or 'none'}")  # fmt: skip
     images, masks = parts[subset]
-    dataset = SemanticMapDataset(per_class=per_class, ignore=ignore, min_area=min_area, allow_outside=allow_outside)
+    dataset = SemanticMapDataset(
+        class_name=class_name, per_class=per_class, ignore=ignore, min_area=min_area, allow_outside=allow_outside
+    )
     dataset.add_maps(images, masks)
-    names, file = find_classes([path, images.parent, masks], labels)
+    names, file = find_classes([path, images.parent, masks], labels) if class_name is None else ({1: class_name}, None)
     with (progress or unseen)("reading") as show:
         dataset.name_classes(path, names, file, progress=show)
     dataset.log_skipped(path, "files")
@@ -120,6 +130,7 @@ class SemanticMapDataset(AnnotatedDataset):
         self,
         class_map: Mapping[str, str] | None = None,
         *,
+        class_name: str | None = None,
         per_class: bool = False,
         ignore: int = IGNORE,
         min_area: int = 1,
@@ -129,6 +140,7 @@ class SemanticMapDataset(AnnotatedDataset):
 
         Args:
             class_map: see `Dataset.prepare`.
+            class_name: see `open_subset`.
             per_class: see `open_subset`.
             ignore: see `open_subset`.
             min_area: see `open_subset`.
@@ -137,7 +149,8 @@ class SemanticMapDataset(AnnotatedDataset):
         super().__init__(class_map, allow_outside=allow_outside)
         if not 0 <= ignore <= MAX_ID or min_area < 1:
             raise ValueError(f"ignore is {ignore} and min_area {min_area}, expected 0 to {MAX_ID}, and at least 1")
-        self.per_class, self.ignore, self.min_area = per_class, ignore, min_area
+        self.class_name, self.per_class, self.min_area = class_name, per_class, min_area
+        self.ignore = ignore if class_name is None else 0
         self.numbers: set[int] = set()
         self.named_by: Path | str | None = None
 
@@ -184,13 +197,19 @@ class SemanticMapDataset(AnnotatedDataset):
     def _numbers_in_maps(self, path: Path | str, progress: Show | None) -> set[int]:
         """Read all maps and return their class ids. Images whose map cannot be read are skipped."""
         class_ids: set[int] = set()
-        usable, ignored = [], False
+        usable: list[dict[str, Any]] = []
+        ignored, are_numbered, values, pieces = False, True, 0, 0
         for info in tracked(self.image_info, progress):
             try:
-                numbers = set(np.flatnonzero(np.bincount(self._read_map(info).ravel())).tolist())
+                found = self._read_map(info)
             except DataError as error:
                 self.skip(info["map"], str(error))
                 continue
+            numbers = set(np.flatnonzero(np.bincount(found.ravel())).tolist())
+            are_numbered &= numbers - {0} == set(range(1, len(numbers - {0}) + 1))
+            if are_numbered and len(usable) < _LOOKED_AT:
+                values += len(numbers - {0})
+                pieces += int(skimage.measure.label(found, background=0, connectivity=2).max(initial=0))
             usable.append(info)
             ignored |= self.ignore in numbers - {0}
             class_ids |= numbers - {0, self.ignore}
@@ -198,6 +217,8 @@ class SemanticMapDataset(AnnotatedDataset):
                 raise DataError(f"{path}: the maps contain more than {MAX_CLASSES} values, up to {max(class_ids)}: are they "
                                 "photographs? If not, name the values in classes.json")  # fmt: skip
         self.image_info[:] = usable
+        if are_numbered and len(class_ids) > 2 and values >= _WHOLE_OBJECTS * pieces:
+            self.notes.append((str(path), _NUMBERED))
         if usable and not class_ids:
             raise DataError(f"{path}: the maps contain no class, "
                             + (f"but {self.ignore}, which is ignored: if that is the object, open with ignore=0 (--ignore 0)"
@@ -226,6 +247,18 @@ class SemanticMapDataset(AnnotatedDataset):
         Raises:
             DataError: the map cannot be read, is not of the image's size, or holds a value that is not a class.
         """
+        values = self._values_of(image_id)
+        if self.class_name is not None:
+            return (values > 0).astype(np.uint16)
+        unknown = set(np.flatnonzero(np.bincount(values.ravel())).tolist()) - self.numbers - {0}
+        if unknown:
+            where = self.image_info[image_id]["map"]
+            raise DataError(f"{where} holds the value {min(unknown)}, which is not a class; the classes are "
+                            f"{sorted(self.numbers)[:50]}: name it in {self.named_by}, or correct the map")  # fmt: skip
+        return values
+
+    def _values_of(self, image_id: Index) -> UInt16[np.ndarray, "H W"]:
+        """Read the values of the map of an image, 0 for background and ignored pixels."""
         info = self.image_info[image_id]
         class_map = self._read_map(info)
         size = self.image_size(image_id)
@@ -235,10 +268,6 @@ class SemanticMapDataset(AnnotatedDataset):
             raise DataError(f"{info['map']} is of size {class_map.shape}, but its image {info['path']} is of size "
                             f"{tuple(size)} (height, width){hint if turned else ''}")  # fmt: skip
         class_map[class_map == self.ignore] = 0
-        unknown = set(np.flatnonzero(np.bincount(class_map.ravel())).tolist()) - self.numbers - {0}
-        if unknown:
-            raise DataError(f"{info['map']} holds the value {min(unknown)}, which is not a class; the classes are "
-                            f"{sorted(self.numbers)[:50]}: name it in {self.named_by}, or correct the map")  # fmt: skip
         return class_map
 
     def annotations_of(self, image_id: Index) -> list[dict[str, Any]]:
@@ -248,7 +277,9 @@ class SemanticMapDataset(AnnotatedDataset):
             DataError: see `class_map_of`; or the map has more than MAX_COMPONENTS connected components.
         """
         class_map = self.class_map_of(image_id)
-        if self.per_class:
+        if self.class_name is not None:
+            pieces = self._values_of(image_id).astype(np.int64)
+        elif self.per_class:
             pieces = class_map.astype(np.int64)
         else:
             pieces = skimage.measure.label(class_map, background=0, connectivity=2)  # corners touch

@@ -341,3 +341,48 @@ def test_progress_counts_maps_read_for_their_classes(tmp_path):
     stages = RecordedStages()
     mrcnn.datasets.open(write(tmp_path, {"a": MAP, "b": MAP}, names=None), progress=stages)
     assert stages.reported == [("reading", [(1, 2), (2, 2)])]
+
+
+def write_numbered(folder, counts=(3, 5, 2)):
+    """Maps of the numbers of objects, as Penn-Fudan and Cellpose have them: bars of 2 x 4 pixels, the last one in two parts."""
+    for i, count in enumerate(counts):
+        numbers = np.zeros((12, 40), np.uint16)
+        for k in range(1, count + 1):
+            numbers[2:6, 4 * k : 4 * k + 2] = k
+        numbers[9:11, 4:6] = count
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), np.full((12, 40, 3), 90, np.uint8))
+        cv2.imwrite(str(folder / "masks" / f"{i}.png"), numbers)
+
+
+def test_maps_that_number_objects_give_a_hint_and_are_read_with_the_class(tmp_path):
+    write_numbered(tmp_path)
+    as_classes = mrcnn.datasets.open(tmp_path)
+    ((where, note),) = as_classes.notes
+    assert as_classes.num_classes == 6 and where == str(tmp_path) and "--class-name NAME" in note and "classes.txt" in note
+    dataset = mrcnn.datasets.open(tmp_path, class_name="cell")
+    assert dataset.class_names == ["BG", "cell"] and dataset.notes == []
+    for image_id, count in enumerate((3, 5, 2)):
+        masks, class_ids = dataset.load_mask(image_id)
+        assert class_ids.tolist() == [1] * count
+        # each bar has 8 pixels, the last one 4 more elsewhere: one object, although it is not connected
+        assert masks.sum(axis=(0, 1)).tolist() == [8] * (count - 1) + [12]
+        assert dataset.class_map_of(image_id).max() == 1
+
+
+def test_number_255_is_an_object_where_objects_are_numbered(tmp_path):
+    write_numbered(tmp_path, (3,))
+    numbers = np.repeat(np.arange(1, 301, dtype=np.uint16), 4).reshape(-1, 40)
+    cv2.imwrite(str(tmp_path / "masks" / "0.png"), numbers)
+    cv2.imwrite(str(tmp_path / "images" / "0.png"), np.zeros((*numbers.shape, 3), np.uint8))
+    dataset = mrcnn.datasets.open(tmp_path, class_name="cell")
+    assert len(dataset.load_mask(0)[1]) == 300
+
+
+def test_class_maps_give_no_such_hint(tmp_path):
+    write_numbered(tmp_path)
+    numbers = np.zeros((12, 40), np.uint8)
+    numbers[:, 3:6] = 4  # 1 to 3 do not occur in this image
+    cv2.imwrite(str(tmp_path / "masks" / "1.png"), numbers)
+    assert mrcnn.datasets.open(tmp_path).notes == []
