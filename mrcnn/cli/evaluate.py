@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
         weights = find_weights(weights, args.model_dir, name=options.overrides(args).get("NAME"))
         saved = Config.load(args.config) if args.config else load_config(weights)
         if saved is None:
-            raise ConfigError(f"{weights}: no config.json next to these weights: give one with --config FILE.")
+            raise ConfigError(f"{weights}: no config.json next to these weights: give one with --config FILE, or make it: "
+                              'YourConfig().save("config.json").')
     model, dataset = load(args, args.data, weights, saved)
     result = model.evaluate(dataset, limit=args.limit, progress=compiling_first(),
                             min_confidence=model.config.DETECTION_MIN_CONFIDENCE)

@@ -350,8 +350,11 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     if classes_file:
         names = load_class_names(classes_file)
     if config is None or names is None:
-        missing = "config" if config is None else "classes"
-        raise ConfigError(f"{weights}: there is no {missing}.json next to these weights: give one with --{missing} FILE.")
+        missing = [name for name, found in (("config", config), ("classes", names)) if found is None]
+        files = " and no ".join(f"{name}.json" for name in missing)
+        options = " and ".join(f"--{name} FILE" for name in missing)
+        raise ConfigError(f"{weights}: there is no {files} next to these weights: give {options}, or make them: "
+                          'YourConfig().save("config.json"), and a classes.json such as ["BG", "cat", "dog"].')
     if config.NUM_CLASSES != len(names):
         raise ConfigError(f"{weights}: NUM_CLASSES is {config.NUM_CLASSES}, but {len(names)} class names were given (the "
                           "background counts): the two files do not belong together.")

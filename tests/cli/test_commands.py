@@ -285,7 +285,7 @@ def test_unreadable_images_are_reported_and_the_exit_code_is_1(capsys):
 @pytest.mark.parametrize("arguments, expected", [
     (["gone.png", "--weights", "last"], "gone.png: no such file or folder"),
     ([".", "--weights", "last"], "no pictures in this folder"),
-    (["a.png", "--weights", "bare.h5"], "no config.json next to these weights: give one with --config FILE"),
+    (["a.png", "--weights", "bare.h5"], "no config.json and no classes.json next to these weights: give --config FILE and"),
     (["a.png", "--weights", "gone.h5"], "gone.h5: no such weight file"),
 ])  # fmt: skip
 def test_invalid_prediction_input_prints_one_line_and_exits_with_2(arguments, expected, capsys):

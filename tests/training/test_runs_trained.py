@@ -110,7 +110,7 @@ def test_missing_file_next_to_the_weights_is_an_error_that_names_its_option(logs
         ToysConfig().save(run / "config.json")
     else:
         (run / "classes.json").write_text(json.dumps(["BG", "ball", "brick"]))
-    with pytest.raises(ConfigError, match=f"no {missing}.json next to these weights: give one with --{missing} FILE"):
+    with pytest.raises(ConfigError, match=f"no {missing}.json next to these weights: give --{missing} FILE, or make"):
         load_trained_run(str(run), logs)
 
 
