@@ -84,8 +84,12 @@ def find_pictures(inputs: Iterable[Path | str], output_dir: Path | str | None = 
 
     Raises:
         FileNotFoundError: a path does not exist, or a folder contains no pictures.
-        ValueError: none of the files is a picture.
+        ValueError: none of the files is a picture, or a name is a URL.
     """
+    inputs = list(inputs)
+    for name in map(str, inputs):
+        if "://" in name:
+            raise ValueError(f"{name} is a URL: download the picture, and give the path of the file")
     pictures, paths = [], list(map(Path, inputs))
     for path in paths:
         if path.is_dir():

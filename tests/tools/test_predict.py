@@ -318,3 +318,8 @@ def test_output_of_an_earlier_call_is_ignored(tmp_path):
     assert find_pictures([tmp_path], tmp_path / "found") == [str(tmp_path / "a.png")]
     assert len(find_pictures([tmp_path], tmp_path / "elsewhere")) == 2
     assert len(find_pictures([tmp_path / "found" / "a_detections.jpg"], tmp_path / "found")) == 1  # named explicitly
+
+
+def test_a_url_is_refused():
+    with pytest.raises(ValueError, match="https://example.org/a.jpg is a URL: download the picture"):
+        find_pictures(["https://example.org/a.jpg"])
