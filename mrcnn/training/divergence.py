@@ -55,8 +55,8 @@ class StopAtNan(keras.callbacks.Callback):
         images = "; ".join(batch_images(self.loader, self.epoch * steps + batch))
         raise TrainingDiverged(
             f"the loss became {logs['loss']} in step {batch + 1} of {steps} of epoch {self.epoch + 1}. Means of the losses of "
-            f"this epoch: {losses}. Images of the batch: {images}. {self.saved()} The weights in memory are useless now. Load "
-            "that checkpoint or start again, with a lower learning rate; if these images are always among them, look at their "
+            f"this epoch: {losses}. Images of the batch: {images}. {self.saved()} The weights in memory are useless now: load "
+            "a checkpoint or start again, with a lower learning rate. If it happens with the same images again, look at their "
             "pixels and annotations (mrcnn inspect data).")  # fmt: skip
 
 
