@@ -363,7 +363,7 @@ def test_overrides_reject_values_of_the_wrong_type(name, value, message):
     ({"STEPS_PER_EPOCH": 131 / 2}, "STEPS_PER_EPOCH is 65.5: it is rounded up to 66"),
     ({"LOSS_WEIGHTS": {"mrcnn_mask_loss": 2.0}}, "does not name rpn_class_loss, rpn_bbox_loss, mrcnn_class_loss,"),
 ])  # fmt: skip
-def test_what_had_a_meaning_in_the_classic_code_is_a_warning(values, expected):
+def test_values_with_a_meaning_in_the_classic_code_cause_a_warning(values, expected):
     with pytest.warns(UserWarning, match=re.escape(expected)):
         type("Mine", (Config,), {"NAME": "mine", **values})().validate()
 

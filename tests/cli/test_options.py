@@ -92,7 +92,7 @@ def test_reader_arguments_become_reader_options():
         build_parser().parse_args(["check", "maps", "--min-area", "0"])
 
 
-def test_an_output_is_a_page_or_a_folder(tmp_path):
+def test_output_is_a_page_or_a_folder(tmp_path):
     for text in ("pictures", "a/b.HTML", "v1.0", str(tmp_path)):
         assert options.page_or_folder(text) == text
     for text in ("counts.csv", "a.png"):

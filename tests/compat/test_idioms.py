@@ -1,4 +1,4 @@
-"""What projects written for the classic code do around its API, each test named after the idiom."""
+"""Idioms of projects that use the classic API. Each test has the name of an idiom."""
 import os
 
 import keras
@@ -15,7 +15,7 @@ from tests.training.small import SmallConfig, shapes
 
 
 class Squares(utils.Dataset):
-    """Two images, the second with nothing on it."""
+    """Two images; the second has no objects."""
 
     def load(self):
         self.add_class("squares", 1, "square")
@@ -56,7 +56,7 @@ def test_data_set_with_an_unusual_constructor(make):
     assert dataset.source_class_ids == {"": [0], "squares": [0, 1]}
 
 
-def test_placeholder_for_nothing_here():
+def test_placeholder_for_images_without_objects():
     dataset = Squares()
     dataset.load()
     dataset.prepare()
@@ -68,7 +68,7 @@ def test_placeholder_for_nothing_here():
     assert dataset.ground_truth(1) == []
 
 
-def test_star_imports_give_what_the_classic_modules_had_imported():
+def test_star_imports_include_the_imports_of_the_classic_modules():
     for module, names in (("visualize", ("plt", "np", "patches", "lines", "Polygon", "find_contours", "utils", "random", "os")),
                           ("model", ("np", "keras", "K", "KL", "KE", "KM", "utils", "os", "re", "MaskRCNN"))):  # fmt: skip
         space = {}
@@ -97,7 +97,7 @@ def training_model(tmp_path_factory):
     return model
 
 
-def test_find_last_gives_a_folder_and_a_path(training_model):
+def test_find_last_returns_a_folder_and_a_path(training_model):
     path = training_model.checkpoint_path.format(epoch=1)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     training_model.keras_model.save_weights(path)
@@ -110,8 +110,8 @@ def sampled(positions, labels, deltas):
     return sorted((int(i), int(k), *np.round(d, 4).tolist()) for i, k, d in zip(positions, labels, deltas) if k)
 
 
-def test_batches_of_the_classic_generator_are_those_that_the_model_trains_on():
-    """Each sampled anchor, with its label and its deltas; images, masks and boxes."""
+def test_batches_of_the_classic_generator_equal_those_of_training():
+    """Compares labels and deltas of the sampled anchors, images, masks and boxes."""
     config, dataset = SmallConfig(), shapes(3)
     model_batch = modellib.settings.make_loader(dataset, config, shuffle=False)[0]
     inputs, _ = modellib.DataGenerator(dataset, config, shuffle=False)[0]
@@ -180,7 +180,7 @@ def test_overridden_unmold_detections_is_used(tmp_path):
 
 
 class OneBox(keras.Model):
-    """A network that finds class 2 in the upper left quarter of every image."""
+    """A network that detects class 2 in the upper left quarter of each image."""
 
     def predict(self, inputs, **kwargs):
         assert [np.ndim(part) for part in inputs] == [4, 2, 3]
@@ -209,8 +209,8 @@ def test_replaced_network_is_used(tmp_path, replace):
     assert rle["masks"][0]["size"] == [64, 64]
 
 
-def test_no_steps_of_validation(tmp_path):
-    """`VALIDATION_STEPS = 0` trains without a validation loss, whatever data set is given."""
+def test_zero_validation_steps(tmp_path):
+    """With `VALIDATION_STEPS = 0`, training has no validation loss, even with a validation data set."""
     config = type("NoValidation", (SmallConfig,), {"VALIDATION_STEPS": 0, "VALIDATION_AP_EVERY": 0})()
     model = MaskRCNN("training", config, str(tmp_path))
     history = model.train(shapes(4), shapes(2), learning_rate=0.001, epochs=1, layers="heads").history

@@ -349,7 +349,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value, channels):
             to_channels(pixels, wanted)
 
 
-def test_16_bits_of_which_a_camera_uses_12(tmp_path):
+def test_12_bit_values_in_16_bit_files_are_scaled(tmp_path):
     """4095 is white: 2048 * 255 / 4095 is 127.53, 8 * 255 / 4095 is 0.498."""
     path = write(tmp_path / "a.png", np.array([[0, 8, 9, 2048, 4095]], np.uint16))
     assert read_image(path, 12)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
@@ -358,10 +358,10 @@ def test_16_bits_of_which_a_camera_uses_12(tmp_path):
     with pytest.raises(DataError, match="a.png: its values reach 4095, and 10 bits reach 1023: give a larger depth"):
         read_image(path, 10)
     eight = write(tmp_path / "b.png", np.array([[0, 255]], np.uint8))
-    assert read_image(eight, 12)[0, :, 0].tolist() == [0, 255]  # the depth is that of 16-bit files
+    assert read_image(eight, 12)[0, :, 0].tolist() == [0, 255]  # the given depth applies only to 16-bit files
 
 
-def test_floats_of_0_to_1_are_scaled_and_others_kept(tmp_path):
+def test_floats_from_0_to_1_are_scaled_and_others_unchanged(tmp_path):
     import tifffile
 
     for values, expected in (([0, 0.5, 1], [0, 127.5, 255]), ([0, 0.5, 1.5], [0, 0.5, 1.5]), ([-0.5, 0, 1], [-0.5, 0, 1])):

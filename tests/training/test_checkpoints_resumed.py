@@ -60,7 +60,7 @@ def test_resumed_run_has_the_weights_of_an_uninterrupted_one(uninterrupted, inte
         np.testing.assert_allclose(value, theirs[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-def test_a_moved_and_renamed_run_with_a_cut_checkpoint_resumes_from_the_one_before(uninterrupted, tmp_path, capsys):
+def test_renamed_run_with_a_truncated_checkpoint_resumes_from_the_previous_one(uninterrupted, tmp_path, capsys):
     folder = tmp_path / "archive" / "first try"
     shutil.copytree(uninterrupted.log_dir, folder)
     newest, before = (folder / f"mask_rcnn_small_000{epoch}.h5" for epoch in (3, 2))

@@ -74,10 +74,10 @@ def test_different_number_of_classes_is_an_error():
 @pytest.mark.parametrize("names, number, theirs, ours", [
     (["BG", "ball", "brick"], 2, "'brick'", "'cat'"), (["BG", "cat", "ball"], 1, "'cat'", "'ball'"),
     (["BG", "ball"], 2, "None", "'cat'"), (["BG", "ball", "cat", "dog"], 3, "'dog'", "None")])  # fmt: skip
-def test_weights_of_other_classes_are_refused_by_their_names(tmp_path, names, number, theirs, ours):
+def test_weights_with_other_class_names_are_rejected(tmp_path, names, number, theirs, ours):
     dataset = SimpleNamespace(class_names=["BG", "ball", "cat"])
     weights = str(tmp_path / "mask_rcnn_toys_0001.h5")
-    check_class_names(weights, dataset)  # nothing is known of them
+    check_class_names(weights, dataset)  # their class names are unknown
     (tmp_path / "classes.json").write_text(json.dumps(dataset.class_names))
     check_class_names(weights, dataset)
     (tmp_path / "classes.json").write_text(json.dumps(names))
@@ -86,7 +86,7 @@ def test_weights_of_other_classes_are_refused_by_their_names(tmp_path, names, nu
         check_class_names(weights, dataset)
 
 
-def test_published_weights_are_not_compared_with_a_list_in_the_current_folder(tmp_path, monkeypatch):
+def test_published_weights_are_not_compared_with_classes_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "classes.json").write_text('["BG", "other"]')
     check_class_names("coco", SimpleNamespace(class_names=["BG", "ball"]))

@@ -82,12 +82,12 @@ def test_two_runs_in_the_same_minute_have_different_folders(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "a\\b", "", " ", "a\nb", "a\x1b[2Jb", "a\0b", 123, ["a"]])
-def test_a_name_that_could_lead_elsewhere_is_refused(tmp_path, name):
+def test_invalid_name_is_an_error(tmp_path, name):
     with pytest.raises(ConfigError, match="NAME is .*give text on one line without"):
         find_last(tmp_path, name)
 
 
-def test_a_renamed_run_folder_is_known_by_its_history(tmp_path, monkeypatch):
+def test_renamed_run_folder_is_recognised_by_its_history(tmp_path, monkeypatch):
     folder = tmp_path / "first try"
     _touch(folder, "mask_rcnn_toys_0012.h5")
     path = folder / "mask_rcnn_toys_0012.h5"

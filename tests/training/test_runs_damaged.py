@@ -84,9 +84,9 @@ def test_checkpoints_without_states_and_digests_are_accepted(tmp_path, caplog):
     assert checkpoint_fault(checkpoints[1]) is None
 
 
-def test_in_place_of_a_damaged_checkpoint_the_newest_whole_one_is_named(tmp_path):
+def test_newest_intact_checkpoint_is_suggested_for_a_damaged_one(tmp_path):
     checkpoints = _run(tmp_path / "toys20260101T1200", (1, 2, 3, 4))
-    assert whole_checkpoint_instead(checkpoints[4]) is None  # it is whole itself
+    assert whole_checkpoint_instead(checkpoints[4]) is None  # it is intact itself
     for epoch in (3, 4):
         _cut(checkpoints[epoch])
     assert whole_checkpoint_instead(checkpoints[4]) == whole_checkpoint_instead(checkpoints[3]) == checkpoints[2]

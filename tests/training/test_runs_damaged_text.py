@@ -1,4 +1,4 @@
-"""Damaged text files of a run: they are read, or refused with an error of ours that names the file."""
+"""Damaged text files of a run are read, or rejected with our own error and the name of the file."""
 import json
 
 import numpy as np
@@ -16,7 +16,7 @@ WHOLE = (b"", b"null", b"0", b'"a"', b"{}", b"[]", b"[1]", b"[null]", b"NaN", b"
 
 
 def _variants(content):
-    """Yield damaged copies: cut off, with a flipped bit, random bytes or something inserted; and other content altogether."""
+    """Yield damaged copies (truncated, with a flipped bit, random bytes or an insertion) and different content."""
     rng = np.random.default_rng(0)
     for number in range(120):
         copy = bytearray(content)
@@ -34,12 +34,12 @@ def _variants(content):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_damaged_file_is_read_or_refused_with_its_name(tmp_path, name):
+def test_damaged_file_is_read_or_rejected_with_its_name(tmp_path, name):
     Config.from_dict({"NAME": "toys", "NUM_CLASSES": 4}).save(tmp_path / "config.json")
     (tmp_path / "classes.json").write_text(json.dumps(["BG", "ball", "brick", "cat"]))
     (tmp_path / "environment.json").write_text(json.dumps([{"began": "2026-01-01", "versions": {"keras": "3"}}]))
     write_history(tmp_path / "history.csv", [{"epoch": epoch, "loss": 2.0 / epoch} for epoch in range(1, 5)])
-    path, refused = tmp_path / name, 0
+    path, rejected = tmp_path / name, 0
     READERS[name](path)
     for content in _variants(path.read_bytes()):
         path.write_bytes(content)
@@ -47,5 +47,5 @@ def test_a_damaged_file_is_read_or_refused_with_its_name(tmp_path, name):
             READERS[name](path)
         except (ConfigError, ValueError) as error:
             assert type(error) in (ConfigError, ValueError) and str(path) in str(error), content[:100]
-            refused += 1
-    assert (refused == 0) == (name == "environment.json")  # which is for the report alone
+            rejected += 1
+    assert (rejected == 0) == (name == "environment.json")  # used only by the report

@@ -120,7 +120,7 @@ def test_published_weights_have_the_classes_of_coco(tmp_path):
     assert trained.class_names[:2] == ["BG", "person"] and trained.class_names[80] == "toothbrush"
 
 
-def test_a_run_that_is_resumed_with_other_data_or_settings_says_so(tmp_path):
+def test_resumed_run_reports_changed_data_and_settings(tmp_path):
     config = Config.from_dict({"NAME": "toys", "NUM_CLASSES": 4, "SEED": 3, "IMAGES_PER_GPU": 2})
     assert list(differences(tmp_path, 2, config, 10)) == []  # a run of the classic code
     config.save(tmp_path / "config.json")
@@ -138,7 +138,7 @@ def test_a_run_that_is_resumed_with_other_data_or_settings_says_so(tmp_path):
         "of the run."]  # fmt: skip
 
 
-def test_a_run_that_begins_before_an_earlier_one_says_so(tmp_path):
+def test_run_with_an_earlier_time_than_another_is_reported(tmp_path):
     config = Config.from_dict({"NAME": "Toys", "NUM_CLASSES": 4})
     for folder in ("toys20260101T1200", "toys20260101T1201", "other20270101T1200"):
         (tmp_path / folder).mkdir()

@@ -93,7 +93,7 @@ def test_characters_of_the_default_font_are_unchanged():
     "new\nline",
     "", " ", "\ufeffbom", "a" * 500, "$a$ $b$", "$\\frac", "\\frac{1}", "\U0010ffff", "日本語", "\ud83d", "50%", "{x}", "<b>",
 ])  # fmt: skip
-def test_any_name_can_be_drawn(name):
+def test_any_class_name_can_be_drawn(name):
     image = np.zeros((80, 200, 3), np.uint8)
     label = Label(name, (20, 5, 60, 100), (1.0, 1.0, 1.0))
     with warnings.catch_warnings():

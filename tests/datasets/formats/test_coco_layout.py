@@ -102,7 +102,7 @@ def test_file_in_annotations_is_part_of_its_layout(tmp_path):
     assert mrcnn.datasets.open(other).image_info[0]["path"] == str(tmp_path / "images" / "a.png")
 
 
-def test_category_without_annotations_is_reported_and_can_be_left_out(tmp_path):
+def test_category_without_annotations_is_reported_and_can_be_excluded(tmp_path):
     """Roboflow writes the name of the project as category 0."""
     for subset in ("train", "valid"):
         value = content("a.png", "b.png")

@@ -309,11 +309,11 @@ def test_png_of_another_size_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [6, 8])
-def test_image_rotated_by_exif_is_stored_as_it_was_annotated(tmp_path, orientation):
+def test_image_rotated_by_exif_is_stored_like_its_annotations(tmp_path, orientation):
     root = one_image(tmp_path / "root")
     exif = Image.Exif()
     exif[0x0112] = orientation
-    # as the camera stored it: 4 x 3 pixels, whose left half is white
+    # as stored by the camera: 4 x 3 pixels; the left half is white
     stored = np.zeros((4, 3, 3), np.uint8)
     stored[:2] = 255
     Image.fromarray(stored).save(root / "train2017" / "a.jpg", quality=95, exif=exif, subsampling=0)
@@ -321,12 +321,12 @@ def test_image_rotated_by_exif_is_stored_as_it_was_annotated(tmp_path, orientati
     record = mrcnn.datasets.open(tmp_path / "out").record_of(0)
     image = mrcnn.datasets.open(tmp_path / "out").load_image(0)
     assert record.size == (3, 4) == image.shape[:2]
-    white = image[:, 2:] if orientation == 6 else image[:, :2]  # turned right, or left
+    white = image[:, 2:] if orientation == 6 else image[:, :2]  # rotated right or left
     assert white.min() > 200 and not Image.open(io.BytesIO(record.jpeg)).getexif()
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grey_and_cmyk_images_become_rgb(tmp_path, mode):
+def test_grey_and_cmyk_images_are_converted_to_rgb(tmp_path, mode):
     root = one_image(tmp_path / "root")
     Image.new("RGB", (4, 3), (200, 200, 200)).convert(mode).save(root / "train2017" / "a.jpg", quality=95)
     convert(root)
@@ -336,8 +336,8 @@ def test_grey_and_cmyk_images_become_rgb(tmp_path, mode):
     np.testing.assert_allclose(dataset.load_image(0), 200, atol=6)
 
 
-def test_json_without_images_has_those_of_its_annotations(tmp_path):
-    """Other programs read the annotations alone."""
+def test_images_are_read_from_the_annotations_if_the_json_lists_none(tmp_path):
+    """Other programs read only the annotations."""
     root = one_image(tmp_path / "root")
     convert(root)
     expected = mrcnn.datasets.open(tmp_path / "out").record_of(0)

@@ -297,8 +297,8 @@ def test_ids_and_sizes_of_other_types_are_matched_and_reported_once(valid_set, t
     assert report.statistics["parts"][0]["annotations"] == count and report.exit_code() == 0
 
 
-def test_a_set_of_crowds_alone_is_an_error_that_training_names_too(valid_set, tmp_path):
-    """pycococreator writes iscrowd 1 for every RLE; the classes have annotations, and still nothing can be trained on."""
+def test_data_set_with_only_crowds_is_an_error_in_check_and_training(valid_set, tmp_path):
+    """pycococreator writes iscrowd 1 for each RLE. Then the classes have annotations, but none can be used for training."""
     train, val = copy_of(valid_set, tmp_path / "set")
     for a in train.annotations:
         a["iscrowd"] = 1

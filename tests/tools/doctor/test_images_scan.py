@@ -158,8 +158,8 @@ def test_broken_images_are_found_in_every_format(tmp_path, name, damage, size, k
     (None, "values_dark", "2 images of 16 bits have values up to 1800, which are read as values up to 7 of 255: .* --depth 12"),
     (12, None, None), (11, None, None), (10, "image_unreadable", "its values reach 1800, and 10 bits reach 1023"),
 ])  # fmt: skip
-def test_the_values_of_deep_images(tmp_path, depth, kind, message):
-    """1800 of 65535 is 7 of 255, and 112 of 255 as a value of 12 bits. All paths read what the check says."""
+def test_values_of_16_bit_images(tmp_path, depth, kind, message):
+    """1800 of 65535 is 7 of 255, and as a 12-bit value 112 of 255. The reader agrees with the finding."""
     images = []
     for i, peak in enumerate((1500, 1800), start=1):
         pixels = np.full((40, 60), 400 * i, np.uint16)
@@ -181,7 +181,7 @@ def test_the_values_of_deep_images(tmp_path, depth, kind, message):
         assert dataset.load_image(1).max() == {None: 7, 12: 112, 11: 224}[depth]
 
 
-def test_floats_of_0_to_1_are_noted(tmp_path):
+def test_floats_from_0_to_1_are_reported(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH))
     labelme_files.write(tmp_path, [], image=False, imagePath="a.tif", size=(HEIGHT, WIDTH))
     assert scan(tmp_path / "a.tif").is_unit_range
@@ -189,6 +189,6 @@ def test_floats_of_0_to_1_are_noted(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [0, 17, -1])
-def test_impossible_depths(tmp_path, depth):
+def test_invalid_bit_depths_are_an_error(tmp_path, depth):
     with pytest.raises(ValueError, match="expected a number of bits from 1 to 16"):
         open_dataset(tmp_path, depth=depth)

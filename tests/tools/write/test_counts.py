@@ -1,4 +1,4 @@
-"""The CSV file of counts, areas and scores of each image."""
+"""The CSV file with counts, areas and scores per image."""
 import csv
 
 import pytest
@@ -26,7 +26,7 @@ def test_counts_areas_and_mean_scores(tmp_path):
     assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbf"), "without it spreadsheets misread other letters"
 
 
-def test_annotations_have_no_scores_and_subsets_a_column(tmp_path):
+def test_annotations_have_no_scores_but_a_subset_column(tmp_path):
     image = ImageCounts("a.jpg", 1, (2, 3), subset="val")
     image.add("cat", 4)
     save_counts(tmp_path / "a.csv", [image])
@@ -40,7 +40,7 @@ def test_annotations_have_no_scores_and_subsets_a_column(tmp_path):
     ('q"q', 'q"q'),
     ("new\nline", "new\\nline"), ("葡萄", "葡萄"), ("\ud800", "\\ud800"), ("\t=1", "\\t=1"),
 ])  # fmt: skip
-def test_names_are_cells_and_never_formulas(tmp_path, name, cell):
+def test_names_are_never_written_as_formulas(tmp_path, name, cell):
     image = ImageCounts(name, 1)
     image.add(name, 1)
     save_counts(tmp_path / "a.csv", [image])
