@@ -36,7 +36,7 @@ def coco(folder, *annotations, names=("a.png",)):
     given = [{"id": i, "image_id": 1, "iscrowd": 0, **a} for i, a in enumerate(annotations, start=1)]
     dataset = CocoDataset()
     dataset.add_annotations({"images": images, "annotations": given, "categories": [
-        {"id": 3, "name": "cat"}, {"id": 8, "name": "dog: small"}]}, folder)  # fmt: skip
+        {"id": 3, "name": "cat"}, {"id": 8, "name": "dog: small"}]}, folder, all_images=True)  # fmt: skip
     dataset.prepare()
     return dataset
 
