@@ -72,10 +72,10 @@ class FileFinder:
             DataError: the name is a URL and there is no such file, or there are several files of that name, or it is not a
                 name. The message does not repeat the name, so that files with the same fault have the same message.
         """
-        found = self.at_place(name, *other_names)
+        found = self.at_place(name, *other_names, field=field)
         if found is not None:
             return found
-        stated = self._stated(self.folders[0], name)
+        stated = self._stated(self.folders[0], name, field)
         matches = self._matches(name)
         if len(matches) == 1:
             return self._noted(matches[0], stated, field)
@@ -90,22 +90,26 @@ class FileFinder:
                            "path exists on this computer and you trust this data set, allow it (allow_outside=True, "
                            "--allow-outside)")  # fmt: skip
 
-    def at_place(self, *names: str) -> Found | None:
+    def at_place(self, *names: str, field: str = "file_name") -> Found | None:
         """Return the first of some names that is a file at its place in one of the folders, None if there is none.
 
         Args:
             *names: see `find`. Those that lead out of the folders are passed over.
+            field: the field that holds them, for messages.
+
+        Raises:
+            DataError: one is not the name of a file.
         """
         for folder in self.folders:
             for name in names:
                 if name in self._names_in(os.fspath(folder)):  # usual, and fast
                     return Found(folder / name, folder)
-                found = self._stated(folder, name)
+                found = self._stated(folder, name, field)
                 if found is not None and found.path.name in self._names_in(os.path.dirname(found.path)):
                     return found
         return None
 
-    def _stated(self, folder: Path, name: str) -> Found | None:
+    def _stated(self, folder: Path, name: str, field: str) -> Found | None:
         """Return the place of a name, None if it leads out of the folder or is a URL.
 
         Raises:
@@ -114,7 +118,7 @@ class FileFinder:
         if _is_url(name):
             return None
         try:
-            return Found(inside(folder, name, "its name", allow_outside=self.allow_outside), folder)
+            return Found(inside(folder, name, f"its {field}", allow_outside=self.allow_outside), folder)
         except OutsideError:
             return None
 

@@ -198,7 +198,7 @@ def test_unusable_shape_is_skipped_and_reported(tmp_path, fault, reason):
     ("{", "a.json is not valid JSON"),
     ('{"shapes": {}, "imagePath": "a.png"}', "'shapes' is {}, expected a list"),
     ('{"shapes": [], "imagePath": 3}', "'imagePath' is 3, expected text"),
-    ('{"shapes": [], "imagePath": ""}', "is '', expected the name of a file"),
+    ('{"shapes": [], "imagePath": ""}', "its imagePath is '', expected the name of a file"),
     ('{"imagePath": "a.png"}', "no field 'shapes'"),
     ('{"shapes": [], "imagePath": "gone.png"}', "gone.png cannot be read, and it has no imageHeight and imageWidth"),
     ('{"shapes": [], "imagePath": "gone.png", "imageHeight": 0, "imageWidth": 9}', "no imageHeight"),

@@ -125,9 +125,9 @@ def _find_image(file: LabelmeFile, content: Mapping[str, Any], settings: ReadSet
     # an absolute name stays absolute
     joined = os.path.normpath(os.path.join(folder, given.replace("\\", "/"))) if given else given
     beside = os.path.join(folder, re.split(r"[\\/]", given)[-1] or file.name)
-    found = finder.at_place(joined)
+    found = finder.at_place(joined, field="imagePath")
     if found is None:
-        found = finder.at_place(beside)
+        found = finder.at_place(beside, field="imagePath")
         if found is not None:
             file.notes.append((file.name, "its imagePath does not exist: the image of that name beside it is used"))
         elif embedded_image(content) is not None:
