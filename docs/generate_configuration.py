@@ -48,6 +48,8 @@ mrcnn train shapes --set IMAGES_PER_GPU=4 RPN_ANCHOR_SCALES="(8,16,32,64,128)" O
 - **Defaults** are those of the classic implementation, and reproduce its numbers.
 - **Validation** happens before any long work starts. Misspelt names, invalid values and values that contradict each other raise
   one error that lists them all.
+- **Changes** of an instance take effect in the next detection, except those that define layers, such as `NUM_CLASSES`, which
+  are refused once the model is built.
 - **Storage**: a run folder holds the configuration as `config.json`; `mrcnn evaluate`, `mrcnn predict` and `mrcnn train
   --weights last` read it from there. In Python use `Config.load(path)`, `config.save(path)`, `config.to_dict()` and
   `config.with_overrides({...})`.
@@ -58,7 +60,8 @@ You may add attributes with other UPPERCASE names; they are saved with the rest.
 """
 COMPUTED_HEAD = """\
 ## Computed
-These are computed from other attributes and cannot be set.
+These are computed from other attributes whenever they are read. In a subclass they are ignored with a warning, as the classic
+code ignored them; an instance may set `BATCH_SIZE`, and `IMAGE_SHAPE` if images are not resized.
 
 | attribute | computed from |
 |---|---|

@@ -10,7 +10,6 @@ Every default is the classic one. `validate`, which `MaskRCNN` calls, finds miss
 contradict each other before any long work starts.
 """
 
-import copy
 import difflib
 import inspect
 import json
@@ -46,9 +45,9 @@ class ConfigError(ValueError):
 
 
 class Config:
-    """Base configuration. Override any UPPERCASE class attribute in a subclass.
+    """Base configuration. Override any UPPERCASE class attribute in a subclass, or set it on an instance.
 
-    Computed attributes, set on an instance:
+    Attributes of an instance that are computed from the others, unless they are set on the instance:
         BATCH_SIZE: IMAGES_PER_GPU * GPU_COUNT, the images of a training step.
         IMAGE_SHAPE: int [3], (height, width, channels) of the network's input in the modes "square" and "crop".
         IMAGE_META_SIZE: length of an image's meta row, 12 + NUM_CLASSES.
@@ -62,8 +61,8 @@ class Config:
     # Name of the data set or experiment, used for run folders and checkpoints. Training needs one; detection does not.
     NAME: str | None = None
     # Number of devices that share a batch, and images per device; the training batch size is their product. A 12 GB GPU fits
-    # two images of 1024x1024. keras.distribution, set before the model is built, splits the batch across devices. Detection
-    # takes any number of images.
+    # two images of 1024x1024. keras.distribution, set before the model is built, splits the batch across devices; without it,
+    # one device gets the whole batch. Detection takes any number of images.
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
     # Upper bound on the steps of an epoch. An epoch is one pass over the data, or this many steps of it if that is less; the
@@ -123,6 +122,8 @@ class Config:
     MASK_SHAPE: Sequence[int] = [28, 28]
 
     # --- Input images ----------------------------------------------------------------------------------------------
+    # In the modes other than square, detection pads images further, at the bottom and right, to sides that are multiples of 64
+    # up to 512, of 128 up to 1024, of 256 up to 2048 and so on, so that the network is compiled for few sizes.
     # none:   no resizing or padding. Sizes must be multiples of 64; training images must have IMAGE_SHAPE.
     # square: scale the short side to IMAGE_MIN_DIM without exceeding IMAGE_MAX_DIM on the long side, then pad with zeros
     #         to a square of IMAGE_MAX_DIM.
@@ -209,8 +210,15 @@ class Config:
     GRADIENT_CLIP_NORM: float | None = 5.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Turn functions in a class body into static methods, because Python would bind them and pass the instance."""
+        """Turn functions in a class body into static methods, because Python would bind them and pass the instance.
+
+        A computed attribute in a class body is ignored with a warning; the classic code ignored it silently.
+        """
         super().__init_subclass__(**kwargs)
+        for name in COMPUTED.keys() & vars(cls).keys():
+            delattr(cls, name)
+            warnings.warn(f"{name} in {cls.__name__} is ignored, as in the classic code: it is computed from {COMPUTED[name]}. "
+                          "Set those instead.", stacklevel=2)
         for name in CALLABLE_NAMES:
             value = vars(cls).get(name)
             if inspect.isfunction(value) and next(iter(inspect.signature(value).parameters), None) != "self":
@@ -218,16 +226,21 @@ class Config:
 
     def __init__(self) -> None:
         self._normalise()
-        self._compute()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a computed attribute that is not set on the instance."""
+        if name in COMPUTED:
+            return self._computed(name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def _normalise(self) -> None:
         """Store np.bool_ as bool, since code compares `TRAIN_BN is False`, and whole floats as int, for use as sizes."""
-        for name in (*FLAGS, "TRAIN_BN", *POSITIVE_INTEGERS, *COUNTS):
+        computed = [name for name in COMPUTED if name in vars(self)]
+        for name in (*FLAGS, "TRAIN_BN", *POSITIVE_INTEGERS, *COUNTS, *INTEGER_LISTS, *computed):
             value = getattr(self, name)
-            if isinstance(value, np.bool_):
-                setattr(self, name, bool(value))
-            elif isinstance(value, float | np.floating) and float(value).is_integer():
-                setattr(self, name, int(value))
+            plain = _plain(value)
+            if plain is not value:
+                setattr(self, name, plain)
 
         self._take_classic_values()
 
@@ -251,17 +264,20 @@ class Config:
     def _warn(self, message: str) -> None:
         warnings.warn(f"{type(self).__name__}: {message}", stacklevel=5)
 
-    def _compute(self) -> None:
-        """Set the computed attributes, to None if they are computed from something other than a number."""
+    def _computed(self, name: str) -> Any:
+        """Return the computed value of an attribute, None if it is computed from something other than numbers."""
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
-        batch, shape = (self.IMAGES_PER_GPU, self.GPU_COUNT), (side, side, self.IMAGE_CHANNEL_COUNT)
-        attributes = {
-            "BATCH_SIZE": batch[0] * batch[1] if all(map(_is_number, batch)) else None,
-            "IMAGE_SHAPE": np.array(shape) if all(map(_is_number, shape)) else None,
-            # image id 1, original shape 3, shape 3, window 4, scale 1, active classes
-            "IMAGE_META_SIZE": 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES if _is_number(self.NUM_CLASSES) else None}
-        for name, value in attributes.items():
-            setattr(self, name, value)
+        sources: tuple[Any, ...] = {
+            "BATCH_SIZE": (self.IMAGES_PER_GPU, self.GPU_COUNT), "IMAGE_META_SIZE": (self.NUM_CLASSES,),
+            "IMAGE_SHAPE": (side, side, self.IMAGE_CHANNEL_COUNT)}[name]
+        if not all(map(_is_number, sources)):
+            return None
+        values = [_plain(source) for source in sources]
+        if name == "IMAGE_SHAPE":
+            return np.array(values)
+        if name == "BATCH_SIZE":
+            return values[0] * values[1]
+        return 1 + 3 + 3 + 4 + 1 + values[0]  # image id, original shape, shape, window, scale, active classes
 
     # --- Checks ----------------------------------------------------------------------------------------------------
     def validate(self) -> None:
@@ -316,13 +332,7 @@ class Config:
             yield from self._check_computed()
 
     def _check_computed(self) -> Iterator[str]:
-        """Find computed attributes that are out of date because attributes of the instance were changed."""
-        fresh = copy.copy(self)
-        fresh._compute()
-        missing = [name for name in COMPUTED if not hasattr(self, name)]
-        if missing:
-            yield f"{', '.join(missing)} is not set: call super().__init__() in the __init__ of {type(self).__name__}."
-            return
+        """Find computed attributes that were set on the instance and contradict the others."""
         if not _is_positive_integer(self.BATCH_SIZE):  # classic scripts set it on purpose
             yield f"BATCH_SIZE is {_show(self.BATCH_SIZE)}: it must be a whole number of at least 1."
         if not _is_list_of(_is_positive_integer, 3)(self.IMAGE_SHAPE):  # an instance may set it in the modes none and pad64
@@ -331,9 +341,9 @@ class Config:
         # Images that are not resized may have any IMAGE_SHAPE.
         fixed = ("IMAGE_SHAPE",) if self.IMAGE_RESIZE_MODE in ("square", "crop") else ()
         for name in (*fixed, "IMAGE_META_SIZE"):
-            if not np.array_equal(getattr(self, name), getattr(fresh, name)):
-                yield (f"{name} is {getattr(self, name)}, but the other attributes give {getattr(fresh, name)}: change "
-                       "attributes in a subclass or with with_overrides, not on an instance.")
+            if not np.array_equal(getattr(self, name), self._computed(name)):
+                yield (f"{name} is {getattr(self, name)}, but {COMPUTED[name]} give {self._computed(name)}: set those, and "
+                       f"leave {name} to be computed.")
 
     def _check_image_size(self) -> Iterator[str]:
         mode = self.IMAGE_RESIZE_MODE
@@ -383,7 +393,7 @@ class Config:
     # --- Reading and writing ---------------------------------------------------------------------------------------
     def to_dict(self) -> dict[str, Any]:
         """Return every UPPERCASE attribute by name, sorted."""
-        names = set(_names(type(self))) | {n for n in vars(self) if n.isupper()}
+        names = set(_names(type(self))) | {n for n in vars(self) if n.isupper()} | set(COMPUTED)
         return {name: getattr(self, name) for name in sorted(names)}
 
     @classmethod
@@ -525,6 +535,7 @@ POSITIVE_INTEGERS = (
     "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
           "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP")
+INTEGER_LISTS = ("BACKBONE_STRIDES", "MASK_SHAPE", "MINI_MASK_SHAPE")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("NAME",), _is_run_name, 'give text on one line without "/", which names the run folders, or None'),
@@ -567,6 +578,19 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("GRADIENT_CLIP_NORM",), _none_or(_is_not_negative), "it must be a number above 0, or None for no bound"),
     (("LOSS_WEIGHTS",), _are_loss_weights, "give a dict with a number of at least 0 for each loss"),
 )
+
+
+def _plain(value: Any) -> Any:
+    """Return np.bool_ as bool and whole floats as int, also in a list, tuple or array; anything else unchanged."""
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return int(value)
+    if isinstance(value, list | tuple) and any(isinstance(item, float | np.floating) for item in value):
+        return type(value)(map(_plain, value))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and np.isfinite(value).all() and (value % 1 == 0).all():
+        return value.astype(int)
+    return value
 
 
 def _show(value: object) -> str:

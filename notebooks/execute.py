@@ -159,11 +159,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.names:
         if name not in notebooks:
             parser.error(f"there is no notebook {name!r}: choose {', '.join(notebooks)}")
+    chosen = {name: read_notebook(notebooks[name]) for name in args.names or notebooks}
+    for name, notebook in chosen.items():  # before the first one runs
+        try:
+            set_parameters(notebook, dict(args.values))
+        except ValueError as error:
+            parser.error(f"--set: {name}: {error}")
     args.output.mkdir(parents=True, exist_ok=True)
     status = 0
-    for name in args.names or notebooks:
-        notebook, started = read_notebook(notebooks[name]), time.perf_counter()
-        set_parameters(notebook, dict(args.values))
+    for name, notebook in chosen.items():
+        started = time.perf_counter()
         print(f"{name} ...", end=" ", flush=True)
         try:
             with open_kernel() as client:

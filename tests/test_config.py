@@ -217,13 +217,48 @@ def test_batch_size_set_on_an_instance_is_checked():
         config.validate()
 
 
-def test_constructor_without_a_call_to_the_base_class_is_reported():
+def test_constructor_need_not_call_that_of_the_base_class():
     class Bare(Config):
-        def __init__(self):
-            pass
+        IMAGES_PER_GPU = 4.0
 
-    with pytest.raises(ConfigError, match=r"BATCH_SIZE.*call super\(\).__init__\(\) in the __init__ of Bare"):
-        Bare().validate()
+        def __init__(self):
+            self.IMAGE_MAX_DIM = 512
+
+    config = Bare()
+    config.IMAGE_MIN_DIM = 512
+    config.validate()
+    assert config.BATCH_SIZE == 4 and config.IMAGE_SHAPE.tolist() == [512, 512, 3]
+
+
+@pytest.mark.parametrize("values", [
+    {"IMAGES_PER_GPU": 1.0}, {"IMAGES_PER_GPU": np.float32(2)}, {"GPU_COUNT": np.float64(1)},
+    {"IMAGE_MIN_DIM": 256.0, "IMAGE_MAX_DIM": 512.0}, {"MASK_SHAPE": [28.0, 28.0]}, {"MASK_SHAPE": np.array([28.0, 28.0])},
+    {"MINI_MASK_SHAPE": (56.0, 56.0)}, {"BACKBONE_STRIDES": [4.0, 8.0, 16.0, 32.0, 64.0]}, {"MASK_POOL_SIZE": 14.0},
+    {"NUM_CLASSES": 1 + 3.0}, {"POST_NMS_ROIS_INFERENCE": 2000 / 2}, {"BATCH_SIZE": 2.0},
+    {"IMAGE_SHAPE": np.array([1024.0, 1024, 3])},
+])  # fmt: skip
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_sizes_that_are_whole_floats_become_integers(values, where):
+    if where == "class" and values.keys() & {"BATCH_SIZE", "IMAGE_SHAPE"}:
+        pytest.skip("computed attributes are set on an instance")
+    config = _config(**values) if where == "class" else Config()
+    for name, value in values.items():
+        setattr(config, name, value)
+    config.validate()
+    for name in (*values, "BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE"):
+        sizes = np.asarray(getattr(config, name))
+        assert sizes.dtype.kind == "i", name
+    assert type(config.IMAGES_PER_GPU) is type(config.BATCH_SIZE) is int
+    for name, value in values.items():
+        np.testing.assert_array_equal(getattr(config, name), value)
+
+
+@pytest.mark.parametrize("name", ["BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE"])
+def test_a_computed_attribute_in_a_class_is_ignored_with_a_warning(name):
+    with pytest.warns(UserWarning, match=f"{name} in TestConfig is ignored.*it is computed from"):
+        config = _config(**{name: 8})
+    np.testing.assert_array_equal(getattr(config, name), getattr(Config(), name))
+    config.validate()
 
 
 def test_all_problems_are_reported_at_once():

@@ -3,8 +3,10 @@
 Shape letters: B images, H W C network input, h w image before resizing, K classes with background.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from jaxtyping import Float32, Float64, Int, Shaped
 from mrcnn.base.pixels import mold_image
 from mrcnn.geometry.boxes import PixelBox
 from mrcnn.geometry.meta import compose_image_meta
-from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
+from mrcnn.geometry.resize import SIDE_MULTIPLE, ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import as_image, to_channels
 
 
@@ -50,15 +52,72 @@ class MoldSettings:
         size = as_image(image).shape[:2]
         return plan_resize(size, min_dim=self.min_dim, max_dim=self.max_dim, min_scale=self.min_scale, mode=mode)
 
+    def padded_plan(self, image: npt.ArrayLike) -> ResizePlan:
+        """Plan how to resize an image, with further padding at the bottom and right up to one of few sizes.
+
+        JAX, and TensorFlow on a GPU, compile the network for each size of its input, which takes longer than many detections.
+        The window in the plan keeps detections inside the image; features near the padding may differ slightly.
+
+        Raises:
+            ValueError: `image` is not an image.
+        """
+        plan = self.plan(image)
+        if self.resize_mode == "square":
+            return plan
+        size = padded_side(plan.size[0]), padded_side(plan.size[1])
+        (top, _), (left, _), channels = plan.padding
+        padding = [(top, size[0] - plan.window[2]), (left, size[1] - plan.window[3]), channels]
+        return replace(plan, size=size, padding=padding)
+
+
+def padded_side(side: int) -> int:
+    """Round a side of the network's input up to a multiple of 64 up to 512, of 128 up to 1024, of 256 up to 2048, and so on.
+
+    A side that is not a multiple of 64 is returned unchanged; the network refuses it.
+    """
+    step = SIDE_MULTIPLE << max((side - 1).bit_length() - 9, 0)  # 512 = 2^9
+    return side if side % SIDE_MULTIPLE else -(-side // step) * step
+
+
+def images_out_of_range(images: Sequence[npt.ArrayLike | os.PathLike[str]], settings: MoldSettings) -> list[int]:
+    """Find float images that cannot have values in 0..255: with none above 1, or with negative ones.
+
+    Only images that are converted to grey or colour have this range, and only if the mean does not say otherwise.
+
+    Returns:
+        Indices of these images.
+
+    Raises:
+        ValueError: one of `images` is not an image. The message gives its index.
+    """
+    found = []
+    for position, image in enumerate(images):
+        with _naming(position):
+            pixels = as_image(image)
+        if (pixels.dtype.kind == "f" and len(settings.mean_pixel) in (1, 3) and settings.mean_pixel.max() > 1
+                and (pixels.min() < 0 or 0 < pixels.max() <= 1)):  # fmt: skip
+            found.append(position)
+    return found
+
+
+@contextlib.contextmanager
+def _naming(position: int) -> Iterator[None]:
+    """Put the index of the image before the message of an error."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"images[{position}]: {error}") from error
+
 
 def fit_input(
-    image: npt.ArrayLike, settings: MoldSettings, image_id: int = 0
+    image: npt.ArrayLike, settings: MoldSettings, image_id: int = 0, padded: bool = False
 ) -> tuple[Shaped[np.ndarray, "H W C"], Float64[np.ndarray, " meta"], PixelBox]:
     """Convert an image to the channels and the size of the network.
 
     Args:
         image: see `io.images.to_channels`.
         image_id: written to the meta vector.
+        padded: whether to pad to one of few sizes; see `MoldSettings.padded_plan`.
 
     Returns:
         fitted: uint8 or float32, from `to_channels`. The mean is not subtracted.
@@ -69,7 +128,7 @@ def fit_input(
         ValueError: `image` is not an image, or cannot be converted to the network's channels.
     """
     pixels = to_channels(image, len(settings.mean_pixel))
-    plan = settings.plan(pixels)
+    plan = settings.padded_plan(pixels) if padded else settings.plan(pixels)
     fitted = apply_plan(pixels, plan)
     active_class_ids = np.ones(settings.num_classes, np.int32)
     meta = compose_image_meta(image_id, pixels.shape, fitted.shape, plan.window, plan.scale, active_class_ids)
@@ -77,13 +136,14 @@ def fit_input(
 
 
 def fit_inputs(
-    images: Sequence[npt.ArrayLike], settings: MoldSettings, positions: Iterable[int] | None = None
+    images: Sequence[npt.ArrayLike], settings: MoldSettings, positions: Iterable[int] | None = None, padded: bool = False
 ) -> tuple[list[Shaped[np.ndarray, "_ _ C"]], Float64[np.ndarray, "B meta"], Int[np.ndarray, "B 4"]]:
     """Convert images to the channels and the size of the network. Their sizes may differ, before and after.
 
     Args:
         images: see `io.images.to_channels`.
         positions: indices of the images to convert; None converts all.
+        padded: see `fit_input`.
 
     Returns:
         fitted: see `fit_input`; all have the same size in resize mode "square".
@@ -95,10 +155,8 @@ def fit_inputs(
     """
     fitted, metas, windows = [], [], []
     for position in range(len(images)) if positions is None else positions:
-        try:
-            image, meta, window = fit_input(images[position], settings)
-        except ValueError as error:
-            raise ValueError(f"images[{position}]: {error}") from error
+        with _naming(position):
+            image, meta, window = fit_input(images[position], settings, padded=padded)
         fitted.append(image)
         metas.append(meta)
         windows.append(window)
@@ -116,7 +174,7 @@ def mold_inputs(
 
 
 def batches_of_one_size(images: Sequence[npt.ArrayLike], settings: MoldSettings, batch_size: int) -> list[list[int]]:
-    """Group images that `fit_input` converts to the same size and dtype, using only their shapes and dtypes.
+    """Group images that `fit_input`, with padding, converts to the same size and dtype, using only their shapes and dtypes.
 
     Returns:
         Indices of the images of each batch, at most `batch_size` of them.
@@ -126,10 +184,8 @@ def batches_of_one_size(images: Sequence[npt.ArrayLike], settings: MoldSettings,
     """
     groups: dict[tuple, list[int]] = {}
     for position, image in enumerate(images):
-        try:
-            size = settings.plan(image).size
-        except ValueError as error:
-            raise ValueError(f"images[{position}]: {error}") from error
+        with _naming(position):
+            size = settings.padded_plan(image).size
         dtype = np.asarray(image).dtype
         is_bytes = dtype == np.uint8 or (len(settings.mean_pixel) in (1, 3) and not np.issubdtype(dtype, np.floating))
         groups.setdefault((size, is_bytes), []).append(position)

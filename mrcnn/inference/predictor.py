@@ -3,10 +3,11 @@
 Shape letters: B images of a batch, H W C network input, A anchors, D detections, M side of a mask.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,8 +24,13 @@ from mrcnn.io.images import to_channels
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Models run one at a time. Threads that run models with the same weights at once make TensorFlow and JAX fail, and would not be
+# faster.
+RUN_LOCK = threading.RLock()
 # Number of batches of network input prepared in advance while the network runs.
 AHEAD = 1
+# Numbers of input shapes whose anchors are kept (12 MB for 1024 x 1024 pixels), and for which the model is compiled.
+MAX_ANCHORS, MAX_COMPILED = 4, 64
 # The keys of a result of `detect`, in the order of `paste_detections`.
 INSTANCE_KEYS = ("rois", "class_ids", "scores", "masks")
 
@@ -49,16 +55,17 @@ class Predictor:
         self.mold_settings = mold_settings
         self.pixel_anchors = pixel_anchors
         self.last_anchors: Num[np.ndarray, "A 4"] | None = None
-        self._anchors: dict[tuple[int, ...], tuple[Num[np.ndarray, "A 4"], Float32[np.ndarray, "A 4"]]] = {}
+        self._anchors_for = lru_cache(MAX_ANCHORS)(self._make_anchors)
+        self._compiled: set[tuple[int, ...]] = set()  # shapes of the images for which the model may be compiled
 
     def anchors(self, image_shape: Sequence[int] | Int[np.ndarray, " _"]) -> Float32[np.ndarray, "A 4"]:
-        """Return the normalised anchors for network input of this shape. They are computed once per shape."""
-        shape = tuple(int(v) for v in image_shape)
-        if shape not in self._anchors:
-            pixels = self.pixel_anchors(shape)
-            self._anchors[shape] = pixels, norm_boxes(pixels, shape[:2])
-        self.last_anchors, normalised = self._anchors[shape]
+        """Return the normalised anchors for network input of this shape; those of the last shapes are kept."""
+        self.last_anchors, normalised = self._anchors_for(tuple(int(v) for v in image_shape))
         return normalised
+
+    def _make_anchors(self, shape: tuple[int, ...]) -> tuple[Num[np.ndarray, "A 4"], Float32[np.ndarray, "A 4"]]:
+        pixels = self.pixel_anchors(shape)
+        return pixels, norm_boxes(pixels, shape[:2])
 
     def run(self, images: Shaped[np.ndarray, "B H W C"], metas: Num[np.ndarray, "B meta"],
             min_confidence: float = 0.0) -> list[Float[np.ndarray, "B ..."]]:
@@ -84,9 +91,19 @@ class Predictor:
             others = {"input_anchors": np.broadcast_to(anchors, (size, *anchors.shape)),
                       "input_min_confidence": np.full((size, 1), min_confidence, np.float32)}
             inputs = [images[rows], np.asarray(metas, np.float32)[rows]]
-            outputs = self.model.predict_on_batch(inputs + [others[tensor.name] for tensor in self.model.inputs[2:]])
+            inputs += [others[tensor.name] for tensor in self.model.inputs[2:]]
+            with RUN_LOCK:
+                self._limit_compiled(inputs[0].shape)
+                outputs = self.model.predict_on_batch(inputs)
             parts.append([np.asarray(output)[:count] for output in outputs])
         return [np.concatenate(output) for output in zip(*parts)]
+
+    def _limit_compiled(self, shape: tuple[int, ...]) -> None:
+        """Discard what was compiled for earlier shapes if there are too many of them."""
+        self._compiled.add(shape)
+        if len(self._compiled) > MAX_COMPILED:
+            self.model.make_predict_function(force=True)
+            self._compiled = {shape}
 
     def check(self, image: npt.ArrayLike) -> None:
         """Check that `detect` can process an image, without running the network.
@@ -129,7 +146,7 @@ class Predictor:
     def _fit(self, images: Sequence[npt.ArrayLike], positions: list[int]) -> tuple[
             Shaped[np.ndarray, "B H W C"], Float64[np.ndarray, "B meta"], Int[np.ndarray, "B 4"]]:
         """Convert the images of a batch to network input, and stack them."""
-        fitted, metas, windows = fit_inputs(images, self.mold_settings, positions)
+        fitted, metas, windows = fit_inputs(images, self.mold_settings, positions, padded=True)
         return np.stack(fitted), metas, windows
 
 

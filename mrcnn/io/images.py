@@ -200,12 +200,15 @@ def nonfinite_fault(image: Shaped[np.ndarray, "..."]) -> str | None:
     return f"contains NaN or infinity in {count} of {image.size} values" if count else None
 
 
-def as_image(image: npt.ArrayLike) -> Shaped[np.ndarray, "..."]:
+def as_image(image: npt.ArrayLike | os.PathLike[str]) -> Shaped[np.ndarray, "..."]:
     """Convert an image to an array.
 
     Raises:
-        ValueError: it does not have the shape of an image.
+        ValueError: it is a path, or does not have the shape of an image.
     """
+    if isinstance(image, str | os.PathLike):
+        raise ValueError(f"expected the pixels of an image, found the path {image}: read it first, with "
+                         "mrcnn.io.images.read_image(path)")
     image = np.asarray(image)
     if image.ndim not in (2, 3):
         raise ValueError(f"not an image: shape {image.shape}, expected [h, w] or [h, w, channels]")

@@ -10,6 +10,7 @@ K classes with background, D detections, M side of a mask.
 Source: Mask R-CNN (He et al. 2017), section 3, on the feature pyramid of Lin et al. 2017.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from mrcnn.network.layers.proposal import AnchorsLayer, ProposalLayer
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
 from mrcnn.network.ops.boxes import norm_boxes
-from mrcnn.network.ops.device import on_tensorflow_cpu
+from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
 from mrcnn.network.ops.meta import image_size, parse_image_meta
 
 # Weight decay does not apply to normalisation layers.
@@ -122,13 +123,12 @@ class Network:
     """The layers of Mask R-CNN, and the models built from them."""
 
     def __init__(self, settings: NetworkSettings) -> None:
+        check_process()
         self.settings = s = settings
-        height, width, channels = s.image_shape
-        size = (height, width) if s.fixed_size else (None, None)
-        self.image = keras.Input((*size, channels), name="input_image")
+        self.image = self._image_input()
         self.image_meta = keras.Input((12 + s.num_classes,), name="input_image_meta")
 
-        image = Settings({"mean_pixel": list(map(float, s.mean_pixel))}, name="image_settings")(self.image)  # [B, H, W, C]
+        image = self._image_settings()(self.image)  # [B, H, W, C]
         c2_to_c5 = get_backbone(s.backbone)(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
         self.pyramid = build_pyramid(c2_to_c5, s.pyramid_channels)  # L x [B, h, w, pyramid_channels]
         self._check_level_shapes()
@@ -141,6 +141,36 @@ class Network:
         self.align_mask = PyramidROIAlign((s.mask_pool_size,) * 2, name="roi_align_mask")
         self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.train_bn)
         self.mask_head = MaskHead(s.num_classes, s.train_bn, s.mask_channels)
+
+    def with_settings(self, settings: NetworkSettings) -> "Network":
+        """Return a network of the same layers with other settings: of image size, mean, anchors, proposals or detections.
+
+        Args:
+            settings: those that define layers, such as numbers of classes and channels, must be unchanged.
+        """
+        other = copy.copy(self)
+        other.settings = settings
+        other.image = other._image_input()
+        features = keras.Model(self.image, [*self.pyramid, self.rpn_class_logits, self.rpn_class, self.rpn_bbox])
+        image_settings = other._image_settings()
+
+        def reuse(layer: keras.layers.Layer) -> keras.layers.Layer:
+            return image_settings if layer.name == image_settings.name else layer
+
+        *other.pyramid, other.rpn_class_logits, other.rpn_class, other.rpn_bbox = keras.models.clone_model(
+            features, input_tensors=other.image, clone_function=reuse).outputs
+        other._check_level_shapes()
+        return other
+
+    def _image_input(self) -> KerasTensor:
+        """Return the input of images: [B, H, W, C]."""
+        height, width, channels = self.settings.image_shape
+        size = (height, width) if self.settings.fixed_size else (None, None)
+        return keras.Input((*size, channels), name="input_image")
+
+    def _image_settings(self) -> "Settings":
+        """Return the layer that stores what raw images need."""
+        return Settings({"mean_pixel": list(map(float, self.settings.mean_pixel))}, name="image_settings")
 
     def _check_level_shapes(self) -> None:
         """Compare the feature maps with the shapes that the anchors are made for."""

@@ -3,9 +3,10 @@
 import os
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -14,21 +15,22 @@ import numpy.typing as npt
 
 from mrcnn.base.progress import Stages
 from mrcnn.base.text import shorten_names
-from mrcnn.config import Config
+from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation import coco
 from mrcnn.geometry.boxes import norm_boxes
-from mrcnn.inference.mold import mold_inputs
-from mrcnn.inference.predictor import INSTANCE_KEYS, Predictor
+from mrcnn.inference.mold import images_out_of_range, mold_inputs
+from mrcnn.inference.predictor import INSTANCE_KEYS, RUN_LOCK, Predictor
 from mrcnn.inference.unmold import Instances, paste_detections, unmold_detections
 from mrcnn.network import mask_rcnn as network
-from mrcnn.network.ops.device import on_tensorflow_cpu
+from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
 from mrcnn.training import inspection, runs, settings, trainable
 from mrcnn.training.checkpoints import saved_epochs
 from mrcnn.training.classic_keras import ClassicFit, ClassicPredict, detect_with_keras_model
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import LearningRate, make_optimizer
 from mrcnn.training.run_lock import held_run, holds_run
+from mrcnn.training.settings import DETECTION_ATTRIBUTES, LAYER_ATTRIBUTES
 from mrcnn.training.stopping import stop_reported
 from mrcnn.weights import classic_h5, pretrained
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
@@ -71,15 +73,15 @@ class MaskRCNN:
     # for subclasses whose constructor does not call this one
     epoch = 0
     anchors: Any = None
-    _predictor: Predictor | None = None
-    _full_predictor: Predictor | None = None
+    _predictors: Mapping[str, tuple[dict[str, Any], Predictor]] = MappingProxyType({})  # by kind, with their configuration
+    _has_warned_of_random_weights = False
     # the model that `build` made; `detect` runs any other one that `keras_model` was set to
     _built: keras.Model | None = None
 
     def __init__(self, mode: str, config: Config, model_dir: str | None) -> None:
         if mode not in ("training", "inference"):
             raise ValueError(f"mode is {mode!r}: choose training or inference.")
-        config.validate()
+        _check_config(config, mode)
         self.mode = mode
         self.config = config
         self.model_dir = model_dir
@@ -92,6 +94,7 @@ class MaskRCNN:
     def build(self, mode: str, config: Config) -> keras.Model:
         """Build the network and return the Keras model of `mode`. The constructor calls it."""
         network_settings = settings.network_settings(config)
+        self._built_values = settings.attribute_values(config, LAYER_ATTRIBUTES + DETECTION_ATTRIBUTES)
         with _seeded(config.SEED):
             self.network = network.Network(network_settings)
             if mode == "training":
@@ -133,6 +136,7 @@ class MaskRCNN:
             ValueError: the file is damaged or belongs to another network, or weights in it are NaN or infinite.
             FileNotFoundError: there is no such file.
         """
+        check_process()
         try:
             report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude)
         except WeightsError as error:
@@ -143,12 +147,24 @@ class MaskRCNN:
         self.set_log_dir(filepath)
         return report
 
-    def _warn_of_unloaded_layers(self) -> None:
-        """Warn if an inference model has layers whose weights were not in any loaded file."""
-        unloaded = getattr(self.keras_model, "unloaded_layers", None)
+    def _check_ready(self) -> None:
+        """Refuse to detect in a forked process, and warn if weights are random: all, or of an inference model some."""
+        check_process()
+        if not isinstance(self.keras_model, ClassicFiles):  # the user's own
+            return
+        unloaded = self.keras_model.unloaded_layers
+        if unloaded is None and not self._is_trained() and not self._has_warned_of_random_weights:
+            self._has_warned_of_random_weights = True
+            warnings.warn("detecting with random weights, because none were loaded and the model was not trained: call "
+                          "load_weights first.", stacklevel=3)
         if self.mode == "inference" and unloaded:
             warnings.warn(f"detecting with random weights in {shorten_names(unloaded)}: no loaded file contains them. "
                           "Load a checkpoint of a complete network.", stacklevel=3)
+
+    def _is_trained(self) -> bool:
+        """Return whether the model was trained, by `train` or by a user's own call of Keras' `fit`."""
+        optimizer = getattr(self.keras_model, "optimizer", None)  # Keras sets it when a model is compiled
+        return self.epoch > 0 or optimizer is not None and int(optimizer.iterations) > 0
 
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Write the weights in the classic layout, which the classic code can read."""
@@ -170,12 +186,12 @@ class MaskRCNN:
         """Make the layers whose name matches trainable, and freeze all others.
 
         Args:
-            layer_regex: regular expression over whole layer names.
+            layer_regex: "heads", "3+", "4+", "5+", "all", or a regular expression over whole layer names.
             keras_model: None for `keras_model` of this object.
             indent: number of spaces before the printed names.
             verbose: 1 prints the trainable layers.
         """
-        layers = trainable.set_trainable(keras_model or self.keras_model, layer_regex)
+        layers = trainable.set_trainable(keras_model or self.keras_model, trainable.layer_regex(layer_regex))
         if verbose > 0:
             for layer in layers:
                 print(f"{' ' * indent}{layer.name:24} ({type(layer).__name__})")
@@ -237,11 +253,15 @@ class MaskRCNN:
         """
         if self.mode != "training":
             raise ValueError('this model was built with mode "inference": build one with mode "training" to train.')
-        name, _ = self._run_names("train")
+        run_name, _ = self._run_names("train")
+        check_process()
+        for name, dataset in (("train_dataset", train_dataset), ("val_dataset", val_dataset)):
+            if dataset is not None:
+                _check_dataset(dataset, name)
         assert self.log_dir is not None
         with held_run(self.log_dir, self._is_new_run) as log_dir, stop_reported(self._saved_epochs):
             if log_dir != self.log_dir:  # another run has taken the name
-                self.log_dir, self.checkpoint_path = log_dir, runs.checkpoint_path(log_dir, name)
+                self.log_dir, self.checkpoint_path = log_dir, runs.checkpoint_path(log_dir, run_name)
             try:
                 return fit(self, train_dataset, val_dataset, learning_rate, epochs, layers, augmentation=augmentation,
                            custom_callbacks=custom_callbacks, no_augmentation_sources=no_augmentation_sources)
@@ -254,22 +274,57 @@ class MaskRCNN:
     # --- Detection ----------------------------------------------------------------------------------------------------
     @property
     def predictor(self) -> Predictor:
-        """Predictor with the detection model, built on first use."""
-        if self._predictor is None:
-            self._predictor = self._predictor_with(_compiled(self.network.detection_model()))
-        return self._predictor
+        """Predictor with the detection model, built on first use, and again when `config` has changed."""
+        names = tuple(name for name in DETECTION_ATTRIBUTES if name != "DETECTION_MIN_CONFIDENCE")  # an input of the model
+        return self._predictor_for("detection", names, lambda net, _: _compiled(net.detection_model()))
 
     @property
     def full_predictor(self) -> Predictor:
-        """Predictor with the classic inference model, whose `run` returns every intermediate output."""
-        if self._full_predictor is None:
-            model = self.keras_model if self.mode == "inference" else _compiled(self.network.inference_model(InferenceModel))
-            self._full_predictor = self._predictor_with(model)
-        return self._full_predictor
+        """Predictor with the classic inference model, whose `run` returns every intermediate output; built as `predictor`."""
 
-    def _predictor_with(self, model: keras.Model) -> Predictor:
-        return Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
-                         partial(settings.config_anchors, self.config))
+        def build(net: network.Network, is_changed: bool) -> keras.Model:
+            use_own = self.mode == "inference" and not is_changed
+            return self.keras_model if use_own else _compiled(net.inference_model(InferenceModel))
+
+        return self._predictor_for("inference", DETECTION_ATTRIBUTES, build)
+
+    def _predictor_for(self, kind: str, names: tuple[str, ...],
+                       build: Callable[[network.Network, bool], keras.Model]) -> Predictor:
+        """Return the predictor of a kind for the present configuration; only the last one of each kind is kept.
+
+        Args:
+            kind: name of the kind.
+            names: the attributes of the configuration on which the model depends.
+            build: function (network, whether an attribute changed since the network was built) -> model.
+
+        Raises:
+            ConfigError: the configuration is invalid now, or an attribute that defines layers was changed.
+        """
+        check_process()
+        values = settings.attribute_values(self.config, names + LAYER_ATTRIBUTES)
+        with RUN_LOCK:
+            if kind not in self._predictors or self._predictors[kind][0] != values:
+                is_changed = any(values[name] != self._built_values[name] for name in values)
+                net = self._changed_network() if is_changed else self.network
+                predictor = Predictor(build(net, is_changed), self.config.BATCH_SIZE, settings.mold_settings(self.config),
+                                      partial(settings.config_anchors, self.config))
+                self._predictors = {**self._predictors, kind: (values, predictor)}
+            predictor = self._predictors[kind][1]
+        predictor.batch_size = self.config.BATCH_SIZE
+        return predictor
+
+    def _changed_network(self) -> network.Network:
+        """Return a network of the same layers for the present configuration."""
+        self.config.validate()
+        for name, value in settings.attribute_values(self.config, LAYER_ATTRIBUTES).items():
+            if value != self._built_values[name]:
+                raise ConfigError(f"{name} was {self._built_values[name]!r} when the model was built, and is {value!r} now. It "
+                                  "defines layers of the network: build another MaskRCNN with the new configuration.")
+        before, now = len(self._built_values["RPN_ANCHOR_RATIOS"]), len(self.config.RPN_ANCHOR_RATIOS)
+        if before != now:
+            raise ConfigError(f"RPN_ANCHOR_RATIOS had {before} values when the model was built, and has {now} now. Their "
+                              "number defines layers of the network: build another MaskRCNN with the new configuration.")
+        return self.network.with_settings(settings.network_settings(self.config))
 
     @property
     def _min_confidence(self) -> float:
@@ -291,14 +346,21 @@ class MaskRCNN:
         """
         if isinstance(images, np.ndarray) and images.ndim <= 3 and images.shape[-1:] in ((1,), (3,), (4,)):
             raise ValueError(f"images is one array of shape {images.shape}: give a list of images, detect([image])")
-        self._warn_of_unloaded_layers()
-        images = list(images)
+        self._check_ready()
+        images = [images] if isinstance(images, str | os.PathLike) else list(images)
+        wrong = images_out_of_range(images, settings.mold_settings(self.config))
+        if wrong:
+            low, high = np.min(images[wrong[0]]), np.max(images[wrong[0]])
+            warnings.warn(f"images[{wrong[0]}] has values of {low:.4g} to {high:.4g}, but 0 to 255 are expected ({len(wrong)} "
+                          f"of {len(images)} images). Hardly anything will be detected: pass the pixels as they were read, "
+                          "neither divided by 255 nor normalised.", stacklevel=2)
         if verbose:
             inspection.log(f"Processing {len(images)} images")
             for image in images:
                 inspection.log("image", image)
         if self._is_customised():
-            return detect_with_keras_model(self, images, masks)
+            with RUN_LOCK:
+                return detect_with_keras_model(self, images, masks)
         results = self.predictor.detect(images, masks=masks, min_confidence=self._min_confidence)
         if images:
             self.anchors = self.predictor.last_anchors
@@ -323,7 +385,7 @@ class MaskRCNN:
         molded_images, image_metas = np.asarray(molded_images, np.float32), np.asarray(image_metas)
         if not len(molded_images):
             return []
-        self._warn_of_unloaded_layers()
+        self._check_ready()
         if verbose:
             inspection.log("molded_images", molded_images)
             inspection.log("image_metas", image_metas)
@@ -370,7 +432,8 @@ class MaskRCNN:
             min_confidence: minimum score of a detection, instead of DETECTION_MIN_CONFIDENCE, because average precision
                 needs detections of every score.
         """
-        self._warn_of_unloaded_layers()
+        _check_dataset(dataset, "dataset")
+        self._check_ready()
         image_ids = list(dataset.image_ids if image_ids is None else image_ids)[:limit]
         if self._is_customised():
             return coco.evaluate(partial(detect_with_keras_model, self, masks="rle"), dataset, image_ids, progress=progress)
@@ -416,6 +479,23 @@ class MaskRCNN:
         for name, value in values.items():
             inspection.log(name, value)
         return values
+
+
+def _check_config(config: Config, mode: str) -> None:
+    """Check the configuration of a new model, and warn if its batch is not shared by GPU_COUNT devices."""
+    if isinstance(config, type):
+        raise TypeError(f"config is the class {config.__name__}, expected an instance: {config.__name__}().")
+    config.validate()
+    if mode == "training" and config.GPU_COUNT > 1 and keras.distribution.distribution() is None:
+        warnings.warn(f"GPU_COUNT is {config.GPU_COUNT}, but no keras.distribution is set, so that one device gets all "
+                      f"{config.BATCH_SIZE} images of a batch. Call keras.distribution.set_distribution(keras.distribution."
+                      "DataParallel()) before the model is built, or set GPU_COUNT to 1.", stacklevel=3)
+
+
+def _check_dataset(dataset: Any, name: str) -> None:
+    if not hasattr(dataset, "image_ids"):
+        found = f"the path {dataset}" if isinstance(dataset, str | os.PathLike) else f"a {type(dataset).__name__}"
+        raise TypeError(f"{name} is {found}, expected a Dataset: open the data first, with mrcnn.datasets.open(path).")
 
 
 @contextmanager

@@ -22,6 +22,26 @@ from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings
 from mrcnn.network.mask_rcnn import NetworkSettings
 
+# The attributes of a configuration that define the layers of a network, and those that detection uses besides.
+LAYER_ATTRIBUTES = ("NUM_CLASSES", "IMAGE_CHANNEL_COUNT", "BACKBONE", "BACKBONE_STRIDES", "TRAIN_BN", "TOP_DOWN_PYRAMID_SIZE",
+                    "RPN_ANCHOR_STRIDE", "RPN_HEAD_CHANNELS", "POOL_SIZE", "MASK_POOL_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE",
+                    "MASK_HEAD_CHANNELS")  # fmt: skip
+DETECTION_ATTRIBUTES = (
+    "IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_MIN_SCALE", "IMAGE_SHAPE", "MEAN_PIXEL", "RPN_ANCHOR_SCALES",
+    "RPN_ANCHOR_RATIOS", "RPN_BBOX_STD_DEV", "RPN_NMS_THRESHOLD", "PRE_NMS_LIMIT", "POST_NMS_ROIS_INFERENCE", "BBOX_STD_DEV",
+    "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD", "DETECTION_MIN_CONFIDENCE")
+
+
+def attribute_values(config: Config, names: Sequence[str]) -> dict[str, Any]:
+    """Return attributes by name, with lists and arrays as tuples, which can be compared and do not change."""
+    return {name: _frozen(getattr(config, name)) for name in names}
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
 
 def compute_backbone_shapes(config: Config, image_shape: ImageShape) -> Int[np.ndarray, "L 2"]:
     """Return the (height, width) of the feature map of each pyramid level."""

@@ -262,6 +262,11 @@ class ClassicFiles:
             raise FileExistsError(f"{filepath} already exists: give another path, or overwrite=True.")
         save(self, filepath)
 
+    def set_weights(self, weights: Any) -> None:
+        """Set all weights from arrays, in the order of `get_weights`."""
+        super().set_weights(weights)  # type: ignore[misc]
+        self.unloaded_layers = ()
+
     def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
                      exclude: Sequence[str] | None = None, skip_mismatch: bool = False) -> LoadReport:
         """Read weights in the classic layout or in Keras'.

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mrcnn.inference.mold import MoldSettings, batches_of_one_size, fit_input, mold_inputs
+from mrcnn.inference.mold import MoldSettings, batches_of_one_size, fit_input, images_out_of_range, mold_inputs, padded_side
 
 MEAN = np.array([123.7, 116.8, 103.9])
 SETTINGS = MoldSettings(MEAN.astype(np.float32), resize_mode="square", min_dim=64, max_dim=128, min_scale=0, num_classes=5)
@@ -74,3 +74,39 @@ def test_batches_have_one_size_and_dtype(mode, expected):
     four = replace(settings, mean_pixel=np.zeros(4, np.float32))
     images = [np.zeros((64, 64, 4), dtype) for dtype in (np.uint8, np.uint16, np.float32)]
     assert sorted(batches_of_one_size(images, four, 3)) == [[0], [1, 2]]
+
+
+@pytest.mark.parametrize("side, padded", [
+    (64, 64), (448, 448), (512, 512), (576, 640), (640, 640), (1024, 1024), (1088, 1280), (1984, 2048), (2112, 2560),
+    (100, 100)])
+def test_sides_are_padded_to_few_sizes(side, padded):
+    assert padded_side(side) == padded
+
+
+def test_there_are_few_padded_sizes():
+    assert len({padded_side(side) for side in range(64, 2049, 64)}) == 8 + 4 + 4
+
+
+@pytest.mark.parametrize("mode, size, fitted_size, window", [
+    # 530 x 70 is scaled to nothing else; pad64 centres it in 576 x 128, and further padding leaves it there
+    ("pad64", (530, 70), (640, 128), (23, 29, 553, 99)), ("crop", (530, 70), (640, 128), (23, 29, 553, 99)),
+    ("none", (576, 64), (640, 64), (0, 0, 576, 64)), ("square", (64, 128), (128, 128), (32, 0, 96, 128))])
+def test_further_padding_is_at_the_bottom_and_right(mode, size, fitted_size, window):
+    settings = replace(SETTINGS, resize_mode=mode)
+    image = np.random.default_rng(0).integers(1, 256, (*size, 3), dtype=np.uint8)
+    fitted, meta, found = fit_input(image, settings, padded=True)
+    assert fitted.shape == (*fitted_size, 3) and tuple(found) == window
+    y1, x1, y2, x2 = window
+    assert (fitted[y1:y2, x1:x2] == image).all() and np.count_nonzero(fitted) == image.size
+    assert meta[4:6].tolist() == list(fitted_size) and meta[7:11].tolist() == list(window)
+    assert settings.padded_plan(image).padding[0] == (y1, fitted_size[0] - y2)
+
+
+def test_floats_that_are_not_in_the_range_of_bytes():
+    images = [np.zeros((4, 4, 3)), np.full((4, 4, 3), 0.5), np.full((4, 4, 3), 200.0), np.full((4, 4), -3.0, np.float32),
+              np.ones((4, 4, 3), np.uint8), np.full((4, 4, 3), 1.5)]
+    assert images_out_of_range(images, SETTINGS) == [1, 3]
+    assert images_out_of_range(images, replace(SETTINGS, mean_pixel=np.full(3, 0.5, np.float32))) == []
+    assert images_out_of_range(images, replace(SETTINGS, mean_pixel=np.full(2, 100, np.float32))) == []
+    with pytest.raises(ValueError, match=r"images\[1\]: not an image: shape \(7,\)"):
+        images_out_of_range([images[0], np.zeros(7)], SETTINGS)

@@ -147,3 +147,41 @@ def test_invalid_image_in_a_later_batch_is_named_by_its_position():
     images[4] = np.full((64, 64, 3), 300, np.int32)
     with pytest.raises(ValueError, match=r"images\[4\]: .*300..300, outside 0..255"):
         _predictor()[0].detect(images)
+
+
+class CompiledModel(FakeModel):
+    """Counts how often what was compiled is discarded."""
+
+    discarded = 0
+
+    def make_predict_function(self, force=False):
+        assert force
+        self.discarded += 1
+
+
+def test_the_numbers_of_compiled_sizes_and_of_anchors_are_bounded(monkeypatch):
+    monkeypatch.setattr("mrcnn.inference.predictor.MAX_COMPILED", 5)
+    made, model = [], CompiledModel()
+    predictor = Predictor(model, 1, SETTINGS, lambda shape: made.append(shape) or np.zeros((4, 4)))
+    sizes = [(64 * rows, 64 * columns) for rows in range(1, 5) for columns in range(1, 4)]
+    for size in sizes:
+        predictor.detect([_image(*size, 9)])
+    assert model.discarded == 2  # at the 6th and the 11th of 12 sizes
+    assert len(made) == 12 and predictor._anchors_for.cache_info().currsize == 4
+    predictor.detect([_image(*sizes[-1], 9)])
+    assert len(made) == 12 and model.discarded == 2
+
+
+def test_images_of_many_sizes_run_in_few():
+    predictor, model = _predictor()
+    sizes = [(height, 600) for height in range(513, 1025, 8)]
+    results = predictor.detect([_image(*size, 9) for size in sizes], masks="rle")
+    assert {shape for shape, _ in model.shapes} == {(2, side, 640) for side in (640, 768, 896, 1024)}
+    for size, result in zip(sizes, results, strict=True):  # the window keeps them in the image: its left half, as detected
+        assert result["rois"][0].tolist()[:3] == [0, 0, size[0]] and abs(result["rois"][0][3] - 300) <= 1
+
+
+def test_an_image_that_is_not_padded_must_fit_the_pyramid():
+    predictor = Predictor(FakeModel(), 1, replace(SETTINGS, resize_mode="none"), lambda shape: np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="600 x 64 pixels.*multiples of 64"):
+        predictor.detect([_image(600, 64, 9)])

@@ -94,3 +94,11 @@ def test_error_about_an_unknown_notebook_lists_the_existing_ones(capsys):
         main(["inspect_dat"])
     message = capsys.readouterr().err
     assert "demo" in message and all(path.stem in message for path in find_notebooks())
+
+
+def test_an_unknown_parameter_is_refused_before_any_notebook_runs(capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "inspect_data", "--set", "EPOCHZ=3", "--output", str(tmp_path / "out")])
+    assert caught.value.code == 2 and not (tmp_path / "out").exists()
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: --set: demo: the notebook has no parameter EPOCHZ; did you mean" in error
