@@ -209,6 +209,7 @@ def test_replaced_network_is_used(tmp_path, replace):
     assert rle["masks"][0]["size"] == [64, 64]
 
 
+@pytest.mark.tensorflow_only
 def test_zero_validation_steps(tmp_path):
     """With `VALIDATION_STEPS = 0`, training has no validation loss, even with a validation data set."""
     config = type("NoValidation", (SmallConfig,), {"VALIDATION_STEPS": 0, "VALIDATION_AP_EVERY": 0})()
