@@ -85,7 +85,7 @@ def test_help_is_printed_without_arguments(capsys, monkeypatch):
     (["train", "shapes", "--learning-rate", "fast"], "'fast' is not a number"),
     (["train", "shapes", "--set", "IMAGES_PER_GPU"], "not KEY=VALUE"),
     (["train", "shapes", "--epoch", "3"], "unrecognized argument --epoch: did you mean --epochs?"),
-    (["predict", "x.jpg"], "--weights"),
+    (["evaluate", "shapes", "--weights"], "--weights: expected one argument"),
     (["predict", "x.jpg", "--weights", "w.h5", "--min-score", "1.5"], "'1.5' is above 1"),
 ])  # fmt: skip
 def test_invalid_argument_prints_one_line_and_exits_with_2(arguments, expected, capsys):

@@ -26,7 +26,7 @@ class Scenes(Dataset):
         """Draw the rectangles as masks."""
         info = self.image_info[image_id]
         if not info["rectangles"]:
-            return super(self.__class__, self).load_mask(image_id)
+            return super().load_mask(image_id)
         masks = np.zeros((*info["size"], len(info["rectangles"])), bool)
         for i, (_, y1, x1, y2, x2) in enumerate(info["rectangles"]):
             masks[y1:y2, x1:x2, i] = True

@@ -257,7 +257,7 @@ def test_images_of_different_sizes_are_an_error():
     dataset = scenes(OBJECT)
     dataset.add([(1, 0, 0, 9, 9)], height=30)
     dataset.prepare()
-    with pytest.raises(ValueError, match="different sizes.*'square' or 'crop'"):
+    with pytest.raises(ValueError, match="different sizes.*IMAGE_RESIZE_MODE=square or crop"):
         loader_of(dataset, sample=SampleSettings("none", num_classes=4))[0]
     assert len(loader_of(dataset, batch_size=1, sample=SampleSettings("none", num_classes=4))[0][0]) == 1
 
