@@ -72,6 +72,10 @@ def fake_model(monkeypatch, tmp_path):
     FakeModel.last = None
 
 
+# of the runs that a test makes, by the name of the run: those of the shapes and of the fruits
+CLASS_NAMES = {"shapes": ["square", "circle", "triangle"], "labelme": ["date", "fig", "hazelnut"]}
+
+
 def _run(name="toys", epoch=3, **values):
     """Create a run folder in logs with an empty checkpoint, and return the path of the checkpoint."""
     folder = Path("logs") / f"{name}20260101T1200"
@@ -80,7 +84,7 @@ def _run(name="toys", epoch=3, **values):
     checkpoint.touch()
     config = Config.from_dict({"NAME": name, "NUM_CLASSES": 4, "BACKBONE": "resnet50", **values})
     config.save(folder / "config.json")
-    (folder / "classes.json").write_text(json.dumps(["BG", "ball", "brick", "cat"]))
+    (folder / "classes.json").write_text(json.dumps(["BG", *CLASS_NAMES.get(name, ["ball", "brick", "cat"])]))
     return str(checkpoint)
 
 

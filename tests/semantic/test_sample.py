@@ -144,7 +144,7 @@ def test_boolean_image_is_black_and_white():
 
 @pytest.mark.parametrize("picture, message", [
     (RAMP.astype(np.float32), "image 0 .*has floats from 0 to 255, expected 0 to 1"),
-    (np.full((2, 3), np.nan), "has floats from nan"),
+    (np.full((2, 3), np.nan), "contains NaN or infinity in 6 of 6 values"),
     (RAMP.astype(np.int64), "the image is int64"),
     (np.zeros((2, 3, 5), np.uint8), "has 5 channels"),
 ])  # fmt: skip
