@@ -56,13 +56,13 @@ def test_outcomes_of_proposals():
                                       ["kept", "low score", "suppressed", "background"], NAMES)  # fmt: skip
     assert [boxes_in(ax) for ax in axes] == [3, 2, 1]
     assert [ax.get_title().split(":")[0] for ax in axes] == ["3 of 4 proposals are not background", "2 left", "1 detections"]
-    assert [t.get_text() for t in axes[2].texts] == ["cat 0.90"]
+    assert [t.get_text() for t in axes[2].texts] == ["cat 0.900"]
 
 
 def test_masks_are_drawn_below_their_crops():
     stages = inference_stages()
     _, axes = figures.masks_figure(stages.image, stages.detections, stages.mask_probs, NAMES)
-    assert axes.shape == (3, 2) and axes[0, 0].get_title() == "cat 0.90"
+    assert axes.shape == (3, 2) and axes[0, 0].get_title() == "cat 0.900"
     assert axes[0, 0].images[0].get_array().shape == (20, 30, 3)
     assert axes[1, 0].images[0].get_extent() == [0, 30, 20, 0]
     assert (axes[2, 0].images[0].get_array() != 90).all()  # the mask fills its box
