@@ -9,7 +9,8 @@ import pytest
 from mrcnn.training.stopping import stop_reported
 
 WAIT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background of a shell inherit that it is ignored
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.training.stopping import stop_reported
 with stop_reported(lambda: "The checkpoint of epoch 7 is intact: a.h5."), atomic_open(sys.argv[1]) as file:
