@@ -72,7 +72,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
-        why = ("the layers, the optimizer, its learning rate or its schedule are others" if state.is_file()
+        why = ("its settings or the trained layers changed" if state.is_file()
                else f"there is no {state.name}")  # fmt: skip
         print(f"The optimizer resumes from epoch {model.epoch}." if resumed else f"The optimizer starts afresh: {why}.")
     for difference in differences(log_dir, model.epoch, config, len(train_dataset.image_ids)):
