@@ -97,7 +97,7 @@ def test_run_with_a_learning_rate_callback_is_resumed(tmp_path, capsys):
         np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="on JAX Keras attaches the optimizer to its variables after an epoch")
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="Keras on JAX updates the optimizer after an epoch")
 def test_a_schedule_resumes_in_its_middle_and_begins_anew_with_more_epochs(tmp_path, capsys):
     def stage(folder, first, epochs):
         """Train from a checkpoint up to an epoch, or to the second of a new run; return the learning rate after each step."""
