@@ -119,7 +119,7 @@ def newest_checkpoint(folder: Path | str) -> Path | None:
     """Return the newest checkpoint of a run that is whole, together with its training state.
 
     A checkpoint without a training state counts too. Newer ones that are damaged are reported. If none is whole, the newest
-    one is returned, and loading it says why it cannot be loaded; None if there is no checkpoint.
+    is returned, and loading it raises an error that names the fault; None if there is no checkpoint.
     """
     checkpoints = run_checkpoints(folder)
     faults = {}

@@ -45,8 +45,8 @@ class LoadReport:
     Attributes:
         matched: tensors of the model that were set.
         missing: tensors of the model that are not in the file; they keep their values.
-        mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises on these,
-            unless it was told to skip them.
+        mismatched: (name, shape in the file, shape in the model) of tensors whose shapes differ; `load` raises an error for
+            these, unless `skip_mismatch` is True.
         unused: tensors of the file, by their names in it, that match nothing in the model.
         excluded: tensors of the model that were not changed because their layer was excluded.
     """

@@ -50,4 +50,4 @@ def test_each_validation_uses_the_same_batches(workers):
                         validation_data=FixedBatches(_batch, 5, workers))
     feed.close()
     assert history.history["val_loss"] == pytest.approx([2.0] * 4)  # the mean of 0, 1, 2, 3 and 4
-    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training goes on with the next batches
+    assert history.history["loss"] == pytest.approx([0.5, 2.5, 4.5, 6.5])  # training continues with the next batches

@@ -441,7 +441,7 @@ def test_image_reference_is_an_address_for_images_of_coco(name, address):
 
 
 def use_all_of(dataset):
-    """Call every method for every image; only loading the image itself may fail, because there is no file."""
+    """Call every method for every image. `load_image` may fail, because there are no image files."""
     for image_id in dataset.image_ids:
         size = dataset.image_size(image_id)
         segmentations, class_ids = dataset.load_instances(image_id)
