@@ -59,8 +59,10 @@ def test_both_versions_and_projects_are_read(tmp_path, version):
         regions = {str(i): one for i, one in enumerate(regions)}
     path = write(tmp_path, regions, wrap=version == "project")
     for where in (path, tmp_path):
+        limit = csv.field_size_limit()
         assert recognise_format(where) == "via"
         dataset = mrcnn.datasets.open(where)
+        assert csv.field_size_limit() == limit, "the limit is the whole process's"
         masks, class_ids = dataset.load_mask(0)
         assert dataset.class_names == ["BG", "cat", "dog"] and class_ids.tolist() == [1, 2] and dataset.skipped == []
         np.testing.assert_array_equal(masks[:, :, 0], box(5, 10, 25, 30))
@@ -284,8 +286,10 @@ def test_csv_of_both_versions_is_read(tmp_path, header):
     path = tmp_path / "via_region_data.csv"
     path.write_text(file.getvalue(), encoding="utf-8-sig")
     for where in (path, tmp_path):
+        limit = csv.field_size_limit()
         assert recognise_format(where) == "via"
         dataset = mrcnn.datasets.open(where)
+        assert csv.field_size_limit() == limit, "the limit is the whole process's"
         masks, class_ids = dataset.load_mask(0)
         assert dataset.class_names == ["BG", "cat", "dog"] and class_ids.tolist() == [1, 2]
         np.testing.assert_array_equal(masks[:, :, 1], box(2, 40, 8, 50))

@@ -208,11 +208,13 @@ def _csv_entries(path: Path) -> dict[str, Any]:
     Raises:
         DataError: it is not text, or lacks the columns of VIA.
     """
-    csv.field_size_limit(2**31 - 1)  # outlines are longer than its default
+    limit = csv.field_size_limit(2**31 - 1)  # of the whole process; outlines are longer
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
     entries: dict[str, Any] = {}
     for row in rows:
         values = {str(name).strip().lstrip("#"): value for name, value in row.items()}
