@@ -1,4 +1,12 @@
-"""The exception raised for bad data."""
+"""Bad data: the exception, and warnings of what is skipped.
+
+A data set may cause hundreds of such warnings: the first ones are logged in full, of the others only their number.
+"""
+
+import logging
+
+# number of warnings that are logged in full
+SHOWN = 10
 
 
 class DataError(ValueError):
@@ -7,3 +15,16 @@ class DataError(ValueError):
     The message names the file or the image id, the field, what was found and what to do. The loader skips and reports a
     sample that raises it. Any other exception means a bug or a wrong setting, and stops training.
     """
+
+
+def warn_of_one_more(logger: logging.Logger, count: int, text: str) -> None:
+    """Log a warning of a series: the first ten, and the 20th, 40th, 80th and so on with their number.
+
+    Args:
+        count: number of warnings of the series so far, with this one.
+        text: what is skipped, and why.
+    """
+    if count <= SHOWN:
+        logger.warning("skipped in training: %s", text)
+    elif count % SHOWN == 0 and (count // SHOWN).bit_count() == 1:
+        logger.warning("skipped in training: %d images so far, the last one: %s (`mrcnn check` lists all)", count, text)

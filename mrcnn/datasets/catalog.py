@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages
-from mrcnn.datasets.similar_names import same_but_for_spelling
+from mrcnn.datasets.class_names import same_but_for_spelling
 from mrcnn.io.json_fields import forget_outlined
 
 if TYPE_CHECKING:

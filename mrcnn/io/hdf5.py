@@ -2,14 +2,19 @@
 
 An HDF5 file can make its reader open other files of the machine (external links, external storage, virtual data sets), and a
 damaged one can declare sizes far beyond its own, or fail in h5py with errors of many kinds.
+
+Files of ours carry a digest, by which a flipped bit is noticed: the attribute "digest" of the root holds the SHA-256 of the
+values of the file and of the other attributes of its root. Other readers ignore it.
 """
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 # Errors that h5py raises on damaged files.
 DAMAGE = (OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError)
@@ -18,6 +23,7 @@ MAX_OBJECTS = 100_000
 # Filters that are part of HDF5 or h5py. Others are plugins, for which HDF5 would load a library.
 FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_SZIP,
            h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_LZF)  # fmt: skip
+DIGEST = "digest"  # name of the attribute
 
 
 class Hdf5Error(ValueError):
@@ -117,3 +123,32 @@ def _check_storage(path: str, dataset: h5py.h5d.DatasetID) -> None:
     if plugins:
         raise Hdf5Error(f"{path} is compressed with filter {plugins[0]}, a plugin, which is not loaded. Use a file with gzip "
                         "or without compression")
+
+
+def seal(file: h5py.File) -> None:
+    """Write the digest of a file that is open for reading and writing, after everything else."""
+    file.attrs[DIGEST] = _digest(file)
+
+
+def digest_fault(file: h5py.File) -> str | None:
+    """Return what is wrong if the content of a file differs from its digest; None if they agree, or it has no digest."""
+    if DIGEST not in file.attrs or file.attrs[DIGEST] == _digest(file):
+        return None
+    return ("its content differs from the digest in it, so it was damaged after it was written. (If you changed it on purpose, "
+            "delete the attribute digest of its root.)")
+
+
+def _digest(file: h5py.File) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(file.attrs):
+        if name != DIGEST:
+            digest.update(repr((name, np.asarray(file.attrs[name]).tolist())).encode())
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            digest.update(repr((name, item.dtype.str, item.shape)).encode())
+            if item.id.get_storage_size() == item.nbytes:  # or else it is not as it was written, and may declare any size
+                digest.update(np.ascontiguousarray(item[()]).data)
+
+    file.visititems(add)  # in the order of the names
+    return digest.hexdigest()

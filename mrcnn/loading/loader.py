@@ -16,8 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Num, Shaped
 
-from mrcnn.base.errors import DataError
-from mrcnn.base.many_warnings import warn_of_one_more
+from mrcnn.base.errors import DataError, warn_of_one_more
 from mrcnn.base.random import choose
 from mrcnn.base.types import Numbers
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Integer
 
-from mrcnn.base.errors import DataError
-from mrcnn.base.many_warnings import warn_of_one_more
+from mrcnn.base.errors import DataError, warn_of_one_more
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.loading.sample import name_image

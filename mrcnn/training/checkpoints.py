@@ -17,8 +17,7 @@ import keras
 import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
-from mrcnn.io.hdf5 import Hdf5Error, open_hdf5
-from mrcnn.io.hdf5_digest import digest_fault, seal
+from mrcnn.io.hdf5 import Hdf5Error, digest_fault, open_hdf5, seal
 from mrcnn.training.runs import run_checkpoints, state_path
 from mrcnn.weights import classic_h5
 

@@ -24,12 +24,12 @@ from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.best import best_path
 from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
 from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, stage_begin, training_stage
-from mrcnn.training.divergence import StopAtNan
 from mrcnn.training.held_out import save_held_out
 from mrcnn.training.optimizers import LearningRate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
 from mrcnn.training.settings import make_loader
+from mrcnn.training.stopping import StopAtNan
 from mrcnn.training.trainable import check_stage, layer_regex
 
 if TYPE_CHECKING:

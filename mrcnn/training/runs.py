@@ -30,8 +30,7 @@ import numpy as np
 from mrcnn import __version__
 from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.config import Config, ConfigError
-from mrcnn.io.hdf5 import Hdf5Error, open_hdf5
-from mrcnn.io.hdf5_digest import digest_fault
+from mrcnn.io.hdf5 import Hdf5Error, digest_fault, open_hdf5
 
 logger = logging.getLogger(__name__)
 

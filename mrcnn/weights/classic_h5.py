@@ -19,7 +19,7 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.text import shorten_names
-from mrcnn.io.hdf5_digest import digest_fault, seal
+from mrcnn.io.hdf5 import digest_fault, seal
 from mrcnn.weights.tensors import (
     FilePath,
     Tensor,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.io.hdf5_digest import seal
+from mrcnn.io.hdf5 import seal
 from mrcnn.training.checkpoints import SaveEpoch, restore_state, save_state, training_stage
 from mrcnn.training.optimizers import SGD
 from mrcnn.weights import classic_h5

@@ -5,9 +5,9 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.divergence import StopAtNan, TrainingDiverged, batch_images
 from mrcnn.training.runs import checkpoint_fault, read_history
 from mrcnn.training.settings import make_loader
+from mrcnn.training.stopping import StopAtNan, TrainingDiverged, batch_images
 from tests.training.small import shapes, small_config, small_model
 
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mrcnn.io.hdf5_digest import seal
+from mrcnn.io.hdf5 import seal
 from mrcnn.training.runs import (
     checkpoint_fault,
     find_checkpoint,

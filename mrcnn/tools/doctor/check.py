@@ -8,8 +8,8 @@ from typing import Any
 
 from mrcnn.base.progress import Stages, unseen
 from mrcnn.config import Config
+from mrcnn.datasets.class_names import likely_typos, same_but_for_spelling
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.datasets.similar_names import likely_typos, same_but_for_spelling
 from mrcnn.tools.doctor.annotations import Objects, check_annotations
 from mrcnn.tools.doctor.findings import INFO, Findings, Place
 from mrcnn.tools.doctor.images import check_images, find_duplicates, scan_images

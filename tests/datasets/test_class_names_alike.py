@@ -1,7 +1,7 @@
 """Class names that probably mean the same class."""
 import pytest
 
-from mrcnn.datasets.similar_names import likely_typos, same_but_for_spelling
+from mrcnn.datasets.class_names import likely_typos, same_but_for_spelling
 
 
 @pytest.mark.parametrize("names", [
