@@ -197,6 +197,11 @@ class Config:
     # Augmentation if none is given to `train`: "none"; "flip", left-right; or "rotate", which also flips up-down and rotates
     # by any angle.
     TRAIN_AUGMENT = "none"
+    # Share that a moving average of the weights keeps in each step, such as 0.998: it averages over the last 1 / (1 - share) steps.
+    # In the first steps it keeps less, min(EMA_MOMENTUM, (1 + step) / (10 + step)). Validation, checkpoints and detection use
+    # the averaged weights; training goes on with the others. None: no average.
+    # Source: B. Polyak and A. Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
+    EMA_MOMENTUM: float | None = None
     # Factor of the L2 term: WEIGHT_DECAY * the sum over kernels and biases of mean(weight^2).
     WEIGHT_DECAY = 0.0001
     # Weight of each loss in the total loss.
@@ -572,6 +577,8 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("ROI_POSITIVE_RATIO",),
      lambda value: _is_fraction(value) and value > 0, "it must be a number above 0 and at most 1"),
     (("LEARNING_MOMENTUM",), _is_fraction, "it must be a number from 0 to 1"),
+    (("EMA_MOMENTUM",), _none_or(lambda value: _is_number(value) and 0 < value < 1),
+     "it must be a number above 0 and below 1, such as 0.998, or None for no average"),
     (("DETECTION_MIN_CONFIDENCE",), _none_or(_is_fraction), "it must be a number from 0 to 1, or None for 0"),
     (("LEARNING_RATE", "WEIGHT_DECAY"), _is_not_negative, "it must be a number of at least 0"),
     (("IMAGE_MIN_SCALE",), _none_or(_is_not_negative), "it must be a number of at least 0"),

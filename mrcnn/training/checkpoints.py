@@ -2,6 +2,7 @@
 
 The training state consists of the state of the optimizer (momentum, number of steps) and of the random generators that sample
 ROIs. The order of the images follows from the seed and the epoch. Its file is as large as the weights, or twice as large.
+With EMA_MOMENTUM, the checkpoint holds the average of the weights, and the training state also the weights in training.
 
 The two are a unit: the checkpoint is written last, so that whatever kills the process, a checkpoint has its state and its
 row in the history. Each file is on the disk before it gets its name, and holds a digest.
@@ -19,6 +20,7 @@ import numpy as np
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.io.hdf5 import Hdf5Error, digest_fault, open_hdf5, seal
 from mrcnn.training.runs import run_checkpoints, state_path
+from mrcnn.training.weight_average import average_of
 from mrcnn.weights import classic_h5
 
 # Number of training states kept: the newest, and the one that is needed if the newest checkpoint or state is damaged.
@@ -86,6 +88,7 @@ class SaveEpoch(keras.callbacks.Callback):
         """
         try:
             classic_h5.refuse_nan(self.model)
+            _refuse_nan_in_training(self.model)
             save_state(self.model, state_path(self.folder, self.trained), self.trained, self.stage)
             if self.record is not None:
                 self.record(self.trained - 1, self.losses)
@@ -132,7 +135,9 @@ def training_stage(model: keras.Model) -> dict[str, Any]:
         model: compiled.
     """
     optimizer = json.loads(json.dumps(keras.optimizers.serialize(model.optimizer), default=str))
-    return {"optimizer": _comparable(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
+    stage = {"optimizer": _comparable(optimizer), "trained": [[v.path, list(v.shape)] for v in model.trainable_variables]}
+    average = average_of(model)
+    return stage if average is None else {**stage, "average": average.momentum}
 
 
 def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> None:
@@ -216,8 +221,18 @@ def _misfit(file: h5py.File, variables: list[Any]) -> str | None:
 
 
 def _state(model: keras.Model) -> list[Any]:
-    """Return the variables that are not weights: those of the optimizer and the states of the random generators."""
-    return [*model.optimizer.variables, *_random_states(model)]
+    """Return the variables that are not weights: those of the optimizer, the states of the random generators, and what the
+    average of the weights keeps, which is the weights in training while the model holds the average."""
+    average = average_of(model)
+    return [*model.optimizer.variables, *_random_states(model), *(average.state if average is not None else ())]
+
+
+def _refuse_nan_in_training(model: keras.Model) -> None:
+    """Refuse to save weights in training that are NaN or infinite while the average, without the last step, is not."""
+    average = average_of(model)
+    for variable, value in zip(average.variables, average.values, strict=True) if average is not None else ():
+        if not np.isfinite(keras.ops.convert_to_numpy(value)).all():
+            raise classic_h5.WeightsError(f"the weights {variable.path} became NaN or infinite in the last step")
 
 
 def _random_states(model: keras.Model) -> list[Any]:

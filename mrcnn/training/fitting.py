@@ -31,6 +31,7 @@ from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read
 from mrcnn.training.settings import make_loader
 from mrcnn.training.stopping import StopAtNan
 from mrcnn.training.trainable import check_stage, layer_regex
+from mrcnn.training.weight_average import UseAverage, start_average
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
@@ -103,6 +104,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
                 raise cause from None
         raise
     finally:
+        model.keras_model.average = None
         progress.close()
         for maker in makers:  # before the feed, which may be waiting for one of their batches
             maker.close()
@@ -123,6 +125,8 @@ def _compile(model: "MaskRCNN", learning_rate: LearningRate, epochs: int, steps:
     Returns:
         The stage, and whether its state was restored.
     """
+    if model.config.EMA_MOMENTUM:
+        model.keras_model.average = start_average(model.keras_model, model.config.EMA_MOMENTUM)
     for begun in dict.fromkeys((stage_begin(path, model.epoch), model.epoch)):
         rate = scheduled_rate(model.config, learning_rate, (epochs - begun) * steps)
         model.compile(rate, model.config.LEARNING_MOMENTUM)
@@ -141,6 +145,7 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
     assert model.checkpoint_path is not None
     history = History(os.path.join(log_dir, HISTORY_NAME))
     callbacks: list[keras.callbacks.Callback] = [
+        *([UseAverage()] if config.EMA_MOMENTUM else []),
         SaveEpoch(model.checkpoint_path, stage, config.CHECKPOINTS_KEPT, record=history.on_epoch_end,
                   on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
     if config.VALIDATION_AP_EVERY and val_dataset is not None:

@@ -32,14 +32,15 @@ from mrcnn.training.optimizers import LearningRate, make_optimizer
 from mrcnn.training.run_lock import held_run, holds_run
 from mrcnn.training.settings import DETECTION_ATTRIBUTES, LAYER_ATTRIBUTES
 from mrcnn.training.stopping import stop_reported
+from mrcnn.training.weight_average import AveragedModel
 from mrcnn.weights import classic_h5, pretrained
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
 from mrcnn.weights.tensors import WeightsError
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
-class TrainingModel(ClassicFit, ClassicFiles, network.TrainingModel):
-    """The training variant of the network, with classic weight files."""
+class TrainingModel(AveragedModel, ClassicFit, ClassicFiles, network.TrainingModel):
+    """The training variant of the network, with classic weight files and a moving average of its weights."""
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")
