@@ -190,7 +190,7 @@ def test_every_attribute_rejects_values_of_the_wrong_type(value):
     assert accepted == {
         "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES",
                  "VALIDATION_AP_PATIENCE", "IMAGE_MIN_DIM", "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE",
-                 "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE"},
+                 "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE", "EMA_MOMENTUM"},
         "'0'": {"NAME", "OPTIMIZER", "TRAIN_LAYERS"}, "-1": {"MEAN_PIXEL"},
         "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL"}}.get(repr(value), set())
 

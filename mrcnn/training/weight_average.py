@@ -1,7 +1,7 @@
 """The moving average of the weights: what a run with EMA_MOMENTUM validates, saves and detects with.
 
-Keras' optimizers have `use_ema`, which is not used: its momentum is fixed, so that after a hundred steps at 0.999 the average is
-still close to the initial weights; it leaves out batch-norm statistics; and it reaches the model only after the last epoch.
+Keras' optimizers have `use_ema`, which is not used: its momentum is fixed, so that after a hundred steps at 0.999 the average
+is still close to the initial weights; it leaves out batch-norm statistics; and it reaches the model only after the last epoch.
 
 Source: B. Polyak and A. Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992; the ramp of the momentum is that
 of TensorFlow's ExponentialMovingAverage (`num_updates`).
@@ -78,7 +78,7 @@ def average_of(model: keras.Model) -> WeightAverage | None:
 
 
 def start_average(model: keras.Model, momentum: float) -> WeightAverage:
-    """Return a new average of the weights that training may change: those of the trainable layers, batch-norm statistics too."""
+    """Return a new average of the weights that training may change: those of trainable layers, batch-norm statistics too."""
     return WeightAverage([v for layer in leaf_layers(model) if layer.trainable for v in layer.weights], momentum)
 
 
