@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mrcnn.base.closed_pipe import closed_pipe_ignored
 from mrcnn.base.progress import progress_bar
 from mrcnn.cli import options
 from mrcnn.cli.backend import build_model
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_group.add_argument("--backbone", metavar="NAME", help="short for --set BACKBONE=NAME")
 
 
+@closed_pipe_ignored()
 def run(args: argparse.Namespace) -> None:
     """Train, evaluate the best weights, write the report, and say what can be done next."""
     from mrcnn.base.errors import DataError

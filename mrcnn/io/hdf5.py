@@ -10,8 +10,10 @@ values of the file and of the other attributes of its root. Other readers ignore
 import contextlib
 import hashlib
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -24,6 +26,9 @@ MAX_OBJECTS = 100_000
 FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_SZIP,
            h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_LZF)  # fmt: skip
 DIGEST = "digest"  # name of the attribute
+# Messages of an object header of version 1: the next block of the header, and an attribute.
+_CONTINUATION, _ATTRIBUTE = 0x10, 0x0C
+_MAX_BLOCKS = 1000
 
 
 class Hdf5Error(ValueError):
@@ -49,7 +54,8 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             try:
-                _check_objects(file.id, os.path.getsize(path))
+                with open(path, "rb") as raw:
+                    _check_objects(file.id, raw, os.path.getsize(path))
             except Hdf5Error as error:
                 raise Hdf5Error(f"{path}: {error}") from None
             yield file
@@ -60,7 +66,7 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
                         "do that again") from error
 
 
-def _check_objects(root: h5py.h5g.GroupID, file_bytes: int) -> None:
+def _check_objects(root: h5py.h5g.GroupID, raw: BinaryIO, file_bytes: int) -> None:
     """Check every link, attribute and data set of a file, from its root down.
 
     h5py's low-level interface is several times as fast here, and does not interpret what it opens.
@@ -74,7 +80,7 @@ def _check_objects(root: h5py.h5g.GroupID, file_bytes: int) -> None:
         seen.add(address)
         if len(seen) > MAX_OBJECTS:
             raise Hdf5Error(f"it has more than {MAX_OBJECTS} objects, far beyond a file of weights")
-        _check_attributes(_text(path), item, file_bytes)
+        _check_attributes(_text(path), item, raw, address, file_bytes)
         if isinstance(item, h5py.h5d.DatasetID):
             _check_storage(_text(path), item)
         elif isinstance(item, h5py.h5g.GroupID):
@@ -101,13 +107,61 @@ def _is_hard_link(group: h5py.h5g.GroupID, name: bytes, path: str) -> bool:
     return kind == h5py.h5l.TYPE_HARD
 
 
-def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID, file_bytes: int) -> None:
-    """Refuse attributes that declare more bytes than the file has; they are never compressed."""
+def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID, raw: BinaryIO, address: int,
+                      file_bytes: int) -> None:  # fmt: skip
+    """Refuse attributes that declare more bytes than the file has; they are never compressed.
+
+    HDF5 allocates and clears a text of variable length, up to 4 GiB, before it compares the length with what is stored. h5py
+    has no way to ask for the length, so it is read from the header of the object.
+    """
+    stored: dict[bytes, bytes] | None = None
     for number in range(h5py.h5a.get_num_attrs(item)):
         attribute = h5py.h5a.open(item, index=number)
-        size = attribute.get_space().get_simple_extent_npoints() * attribute.get_type().get_size()
+        kind, count = attribute.get_type(), attribute.get_space().get_simple_extent_npoints()
+        size = count * kind.get_size()
+        if isinstance(kind, h5py.h5t.TypeVlenID) or isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+            stored = _stored_attributes(raw, address, file_bytes) if stored is None else stored
+            size = max(size, _variable_bytes(stored.get(attribute.name, b""), attribute.get_storage_size() // max(count, 1)))
         if size > file_bytes:
             raise Hdf5Error(f"an attribute of {path} declares {size} bytes, more than the file has")
+
+
+def _stored_attributes(raw: BinaryIO, address: int, file_bytes: int) -> dict[bytes, bytes]:
+    """Return the stored values of an object's attributes by name.
+
+    Headers of version 2, which begin with "OHDR", give none: HDF5 verifies their checksums, so that their lengths are as written.
+
+    Source: HDF5 file format specification 3.0, IV.A.1.a (version 1 of the object header), IV.A.2.m and IV.A.2.q (messages).
+    """
+    raw.seek(address)
+    head = raw.read(16)
+    blocks = [] if head.startswith(b"OHDR") else [(address + 16, int.from_bytes(head[8:12], "little"))]
+    found: dict[bytes, bytes] = {}
+    for start, size in blocks:  # which grows in the loop
+        raw.seek(min(start, file_bytes))
+        block, at = raw.read(min(size, file_bytes)), 0
+        while at + 8 <= len(block):
+            kind, length = struct.unpack_from("<HH", block, at)
+            message = block[at + 8 : at + 8 + length]
+            at += 8 + length
+            if kind == _CONTINUATION and len(message) >= 16 and len(blocks) < _MAX_BLOCKS:
+                blocks.append(struct.unpack_from("<QQ", message))
+            elif kind == _ATTRIBUTE and len(message) >= 8:
+                found.update([_attribute(message)])
+    return found
+
+
+def _attribute(message: bytes) -> tuple[bytes, bytes]:
+    """Return the name and the stored value of an attribute, which follow each other with its type and shape in between."""
+    version, sizes = message[0], struct.unpack_from("<HHH", message, 2)
+    start = 9 if version == 3 else 8
+    rounded = [-(-size // 8) * 8 if version == 1 else size for size in sizes]
+    return message[start : start + sizes[0]].rstrip(b"\0"), message[start + sum(rounded) :]
+
+
+def _variable_bytes(stored: bytes, step: int) -> int:
+    """Return the largest length that values of variable length declare. Each begins with its length in 4 bytes."""
+    return max((int.from_bytes(stored[at : at + 4], "little") for at in range(0, len(stored), max(step, 4))), default=0)
 
 
 def _check_storage(path: str, dataset: h5py.h5d.DatasetID) -> None:

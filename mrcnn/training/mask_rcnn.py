@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from mrcnn.base.closed_pipe import closed_pipe_ignored
 from mrcnn.base.progress import Stages
 from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
@@ -260,7 +261,8 @@ class MaskRCNN:
             if dataset is not None:
                 _check_dataset(dataset, name)
         assert self.log_dir is not None
-        with held_run(self.log_dir, self._is_new_run) as log_dir, stop_reported(self._saved_epochs):
+        with (closed_pipe_ignored(), held_run(self.log_dir, self._is_new_run) as log_dir,
+              stop_reported(self._saved_epochs)):  # fmt: skip
             if log_dir != self.log_dir:  # another run has taken the name
                 self.log_dir, self.checkpoint_path = log_dir, runs.checkpoint_path(log_dir, run_name)
             try:

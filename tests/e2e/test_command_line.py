@@ -1,6 +1,9 @@
 """The main commands with a real, tiny network: train, resume, evaluate, predict."""
 import contextlib
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import skimage.io
@@ -8,6 +11,7 @@ import skimage.io
 from mrcnn.cli.main import main
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.geometry.rle import rle_area
+from mrcnn.training.runs import read_history
 
 TINY = ["--set", "IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "TOP_DOWN_PYRAMID_SIZE=16",
         "RPN_HEAD_CHANNELS=16", "MASK_HEAD_CHANNELS=16", "FPN_CLASSIF_FC_LAYERS_SIZE=16", "TRAIN_ROIS_PER_IMAGE=8",
@@ -57,6 +61,26 @@ def test_a_run_begins_with_its_choices_and_ends_with_its_results(folder):
     # a resumed run chooses nothing
     assert not any(line.startswith("Network:") for line in resumed) and any(line.startswith("Best epoch:") for line in resumed)
     assert (run / "report.html").exists() and (run / "mask_rcnn_shapes_best.h5").exists()
+
+
+@pytest.mark.tensorflow_only
+def test_training_goes_on_although_its_output_is_no_longer_read(tmp_path):
+    """`mrcnn train ... | head -1`, whose reader ends before the network is built."""
+    arguments = ["train", "shapes", "--count", "4", "--epochs", "2", "--model-dir", str(tmp_path), *TINY]
+    program = f"""
+import tensorflow, sys
+tensorflow.config.run_functions_eagerly(True)  # two steps are too few to be worth compiling
+from mrcnn.cli.main import main
+sys.exit(main({arguments!r}))"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(300) == 0
+    (run,) = tmp_path.iterdir()
+    names = {path.name for path in run.iterdir()}
+    assert {"mask_rcnn_shapes_0002.h5", "mask_rcnn_shapes_best.h5", "training_state_0002.h5", "report.html"} <= names
+    assert [row["epoch"] for row in read_history(run / "history.csv")] == [1, 2]
 
 
 def test_evaluate_writes_metrics(folder, capsys):

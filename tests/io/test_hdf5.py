@@ -1,4 +1,6 @@
 """HDF5 files that refer to other files are rejected before values are read, and damaged files are reported."""
+import struct
+
 import h5py
 import numpy as np
 import pytest
@@ -92,3 +94,41 @@ def test_too_many_objects_are_rejected(tmp_path, monkeypatch):
     with pytest.raises(Hdf5Error, match="more than 20 objects"):
         with open_hdf5(_file(tmp_path / "w.h5", lambda file: [file.create_group(f"g{n}") for n in range(20)])):
             pass
+
+
+TEXT = "a text of forty-one bytes, which is no other"
+
+
+@pytest.mark.parametrize("name", ["first", "of one of 30 attributes, which need a second block of the header", "in a list"])
+def test_length_of_a_text_beyond_the_file_is_rejected_without_allocating_it(tmp_path, name):
+    """A few kilobytes that declare a text of 3 GiB: HDF5 would allocate and clear these before it notices."""
+
+    def fill(file):
+        for number in range(29 if name.startswith("of one") else 0):
+            file["x"].attrs[f"filler{number}"] = "filler" * 20
+        file["x"].attrs[name] = np.array(["short", TEXT], object) if name == "in a list" else TEXT
+
+    path = _file(tmp_path / "w.h5", lambda file: (file.create_dataset("x", data=1), fill(file)))
+    with open_hdf5(path) as file:
+        assert TEXT in np.ravel(file["x"].attrs[name])
+    content, length = path.read_bytes(), struct.pack("<I", len(TEXT))
+    at = content.index(length, content.index(name.encode()))
+    path.write_bytes(content[:at] + struct.pack("<I", 3 * 2**30) + content[at + 4 :])
+    with pytest.raises(Hdf5Error, match="w.h5: an attribute of /x declares 3221225472 bytes, more than the file has"):
+        with open_hdf5(path):
+            pytest.fail("the file was opened")
+
+
+def test_headers_of_the_newest_version_have_checksums(tmp_path):
+    """Which is why their lengths are not read: a damaged one cannot be opened."""
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["name"] = TEXT
+    with open_hdf5(path) as file:
+        assert file.attrs["name"] == TEXT
+    content = path.read_bytes()
+    at = content.index(struct.pack("<I", len(TEXT)), content.index(b"name"))
+    path.write_bytes(content[:at] + struct.pack("<I", 3 * 2**30) + content[at + 4 :])
+    with pytest.raises(Hdf5Error, match="w.h5: not a complete HDF5 file"):
+        with open_hdf5(path):
+            pytest.fail("the file was opened")
