@@ -132,6 +132,14 @@ class Config:
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM: int | None = 800
     IMAGE_MAX_DIM = 1024
+    # Short sides of training images in mode square, such as (640, 672, 704, 736, 768, 800): one is drawn for each image, which
+    # is scaled to it, up or down, as far as the long side does not exceed IMAGE_MAX_DIM. None: IMAGE_MIN_DIM, up only.
+    # Source: INPUT.MIN_SIZE_TRAIN of detectron2.
+    TRAIN_MIN_DIMS: Sequence[int] | None = None
+    # (low, high): the long side of a training image, in mode square, becomes low to high times IMAGE_MAX_DIM, drawn uniformly.
+    # What is longer than the square is cropped at random, and what is shorter is padded. (0.1, 2.0) is large-scale jitter,
+    # (0.8, 1.25) a mild one. Source: G. Ghiasi et al., Simple Copy-Paste, 2021, section 3.
+    SCALE_JITTER: Sequence[float] | None = None
     # Minimum scale factor: 2 at least doubles every image, even if IMAGE_MIN_DIM requires less. 0: no bound. In mode square,
     # IMAGE_MAX_DIM takes precedence.
     IMAGE_MIN_SCALE: float | None = 0
@@ -326,6 +334,7 @@ class Config:
         """Check attributes against each other, except those that are `invalid` by themselves."""
         for names, check in (
                 ({"IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM"}, self._check_image_size),
+                ({"IMAGE_RESIZE_MODE", "TRAIN_MIN_DIMS", "SCALE_JITTER"}, self._check_random_scale),
                 ({"IMAGE_CHANNEL_COUNT", "MEAN_PIXEL"}, self._check_channels),
                 ({"BACKBONE", "BACKBONE_STRIDES", "RPN_ANCHOR_SCALES"}, self._check_pyramid),
                 ({"MASK_SHAPE", "MASK_POOL_SIZE"}, self._check_mask_shape),
@@ -361,6 +370,14 @@ class Config:
         if mode == "square" and self.IMAGE_MAX_DIM and (self.IMAGE_MIN_DIM or 0) > self.IMAGE_MAX_DIM:
             self._warn(f"IMAGE_MIN_DIM {self.IMAGE_MIN_DIM} is larger than IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}, so every image "
                        "is scaled until its long side is IMAGE_MAX_DIM.")
+
+    def _check_random_scale(self) -> Iterator[str]:
+        given = [name for name in ("TRAIN_MIN_DIMS", "SCALE_JITTER") if getattr(self, name) is not None]
+        if len(given) > 1:
+            yield "TRAIN_MIN_DIMS and SCALE_JITTER are both set: each draws the scale of an image, so set one of them to None."
+        if given and self.IMAGE_RESIZE_MODE != "square":
+            yield (f"{given[0]} is {_show(getattr(self, given[0]))}, but IMAGE_RESIZE_MODE is {self.IMAGE_RESIZE_MODE}: random "
+                   "scales need the mode square.")
 
     def _check_channels(self) -> Iterator[str]:
         if np.size(self.MEAN_PIXEL) not in (1, self.IMAGE_CHANNEL_COUNT):
@@ -515,6 +532,10 @@ def _is_list_of(is_valid: Callable[[Any], bool], length: int | None = None) -> C
 _is_size = _is_list_of(_is_positive_integer, 2)
 
 
+def _is_range(value: Any) -> bool:
+    return _is_list_of(_is_positive, 2)(value) and value[0] <= value[1]
+
+
 def _none_or(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or is_valid(value)
 
@@ -540,7 +561,7 @@ POSITIVE_INTEGERS = (
     "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
           "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP")
-INTEGER_LISTS = ("BACKBONE_STRIDES", "MASK_SHAPE", "MINI_MASK_SHAPE")
+INTEGER_LISTS = ("BACKBONE_STRIDES", "MASK_SHAPE", "MINI_MASK_SHAPE", "TRAIN_MIN_DIMS")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("NAME",), _is_run_name, 'give text on one line without "/", which names the run folders, or None'),
@@ -567,6 +588,9 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("OPTIMIZER",), lambda value: callable(value) or isinstance(value, str), "give the name of an optimizer or a callable"),
     (("BACKBONE_STRIDES",), _is_list_of(_is_positive_integer),
      "give whole numbers of at least 1, one for each pyramid level"),
+    (("TRAIN_MIN_DIMS",), _none_or(_is_list_of(_is_positive_integer)),
+     "give whole numbers of pixels, such as (640, 800), or None"),
+    (("SCALE_JITTER",), _none_or(_is_range), "give (low, high), numbers above 0 of which the first is not larger, or None"),
     (("RPN_ANCHOR_SCALES",), _is_list_of(_is_positive), "give numbers above 0, one for each pyramid level"),
     (("RPN_ANCHOR_RATIOS",), _is_list_of(_is_positive), "give numbers above 0"),
     (("MASK_SHAPE",), _is_size, "give (height, width), two whole numbers of at least 1"),

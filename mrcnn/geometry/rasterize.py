@@ -42,7 +42,8 @@ class Frame:
     def of_plan(cls, plan: ResizePlan) -> "Frame":
         """Make the frame of a resize plan."""
         scale = (plan.resized[0] / plan.original[0], plan.resized[1] / plan.original[1])
-        offset = (-plan.crop[0], -plan.crop[1]) if plan.crop else plan.window[:2]
+        top, left = plan.crop[:2] if plan.crop else (0, 0)
+        offset = (plan.window[0] - top, plan.window[1] - left)
         return cls(plan.original, plan.size, scale, offset)
 
     @classmethod

@@ -125,7 +125,7 @@ class ResizePlan:
         scale: resized / original size.
         window: (y1, x1, y2, x2) of the image in the result.
         padding: [(top, bottom), (left, right), (0, 0)].
-        crop: (y, x, height, width) in the scaled image, or None.
+        crop: (y, x, height, width) of what is kept of the scaled image, or None for all of it.
     """
 
     original: Size
@@ -187,6 +187,28 @@ def plan_resize(
     return ResizePlan((h, w), (new_h, new_w), (size_h, size_w), scale, window, padding, None)
 
 
+def plan_square(
+    size: Sequence[Integer], scale: Number, side: int, rng: np.random.Generator | None = None
+) -> ResizePlan:
+    """Plan to scale an image by any factor and fit it into a square: what is longer is cropped, what is shorter padded.
+
+    Args:
+        size: (height, width) of the image.
+        scale: resized / original size.
+        side: of the square, in pixels.
+        rng: chooses the crop; None uses NumPy's global state.
+    """
+    h, w = (int(v) for v in size)
+    resized = max(round(h * scale), 1), max(round(w * scale), 1)
+    shown_h, shown_w = min(resized[0], side), min(resized[1], side)
+    y, x = _random_corner(resized[0] - shown_h, resized[1] - shown_w, rng)
+    top, left = (side - shown_h) // 2, (side - shown_w) // 2
+    padding = [(top, side - shown_h - top), (left, side - shown_w - left), (0, 0)]
+    crop = None if resized == (shown_h, shown_w) else (y, x, shown_h, shown_w)
+    window = (top, left, top + shown_h, left + shown_w)
+    return ResizePlan((h, w), resized, (side, side), float(scale), window, padding, crop)
+
+
 def _random_corner(spare_h: int, spare_w: int, rng: np.random.Generator | None) -> tuple[int, int]:
     """Choose the upper left corner of a crop at random, up to and including (spare_h, spare_w)."""
     draw = np.random.randint if rng is None else rng.integers
@@ -199,7 +221,7 @@ def apply_plan(
     fast: bool = False,
     out: Shaped[np.ndarray, "h w *C"] | None = None,
 ) -> Shaped[np.ndarray, "h w *C"]:
-    """Resize an image, then pad it with zeros or crop it, as planned.
+    """Resize an image, then crop it, then pad it with zeros, as planned.
 
     Args:
         image: numbers or bool, of the size for which the plan was made.
@@ -215,7 +237,8 @@ def apply_plan(
             _resize_into(image, source, fast)
         y, x, h, w = plan.crop
         image = image[y : y + h, x : x + w]
-    if plan.crop or plan.size == plan.original:
+    is_resized = plan.crop is not None or plan.resized == plan.original
+    if is_resized and image.shape[:2] == plan.size:
         if out is None:
             return image
         out[...] = image
@@ -225,7 +248,7 @@ def apply_plan(
     y1, x1, y2, x2 = plan.window
     padded[:y1], padded[y2:] = 0, 0
     padded[y1:y2, :x1], padded[y1:y2, x2:] = 0, 0
-    _resize_into(padded[y1:y2, x1:x2], image, fast and plan.resized != plan.original)
+    _resize_into(padded[y1:y2, x1:x2], image, fast and not is_resized)
     return padded
 
 

@@ -10,7 +10,7 @@ K classes with background.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -269,19 +269,19 @@ class Loader:
 
     def _try(self, image_id: int, rng: np.random.Generator, out: np.ndarray | None) -> TrainingSample | None:
         """Make one sample; return None, and record the reason, if the image is broken or empty."""
-        augmentation = self.augmentation
-        if augmentation is not None and self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
-            augmentation = None
+        augmentation, sample_settings = self.augmentation, self.sample_settings
+        if self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
+            augmentation, sample_settings = None, replace(sample_settings, random_scale=None)
         try:
-            sample = make_sample(self.dataset, image_id, self.sample_settings, augmentation, rng, out)
+            sample = make_sample(self.dataset, image_id, sample_settings, augmentation, rng, out)
             self._check_dtype(image_id, sample.image)
             self._check_size(image_id, sample.image)
         except DataError as error:
             self._report_broken(image_id, str(error))
             return None
         if not self.keep_empty and not (sample.class_ids > 0).any():
-            # Objects that a crop or an augmentation moved out of the image may be visible in the next pass.
-            if augmentation is None and self.sample_settings.resize_mode != "crop":
+            # Objects that a crop, a scale or an augmentation moved out of the image may be visible in the next pass.
+            if augmentation is None and sample_settings.random_scale is None and sample_settings.resize_mode != "crop":
                 with self._lock:
                     self.empty.add(image_id)
             return None

@@ -27,9 +27,10 @@ from mrcnn.geometry.rasterize import (
     move_instance,
     split_masks,
 )
-from mrcnn.geometry.resize import apply_plan, plan_resize
+from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import nonfinite_fault, to_channels
 from mrcnn.loading.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
+from mrcnn.loading.scales import RandomScale
 
 Instance: TypeAlias = PolygonInstance | MaskInstance
 # (y1, x1, y2, x2) in pixels.
@@ -48,6 +49,7 @@ class SampleSettings:
         mini_mask_shape: (h, w), or None for masks of the size of the network's input.
         num_classes: K.
         num_channels: C, the number that `mrcnn.io.images.to_channels` converts images to.
+        random_scale: draws the scale of an image in mode "square"; None scales as `resize_mode` says.
     """
 
     resize_mode: str = "square"
@@ -57,6 +59,13 @@ class SampleSettings:
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
     num_channels: int = 3
+    random_scale: RandomScale | None = None
+
+    def plan(self, size: tuple[int, int], rng: np.random.Generator) -> ResizePlan:
+        """Plan how to resize an image of (height, width)."""
+        if self.random_scale is not None and self.max_dim is not None:
+            return self.random_scale.plan(size, self.max_dim, rng)
+        return plan_resize(size, self.min_dim, self.max_dim, self.min_scale, self.resize_mode, rng)
 
 
 class Sample(NamedTuple):
@@ -92,7 +101,7 @@ def make_sample(
         image_id: index in the data set.
         settings: see `SampleSettings`.
         augmentation: imgaug augmenter, `RandomFlip` or None. It must not change the size of the image.
-        rng: draws the crop and the augmentation; None uses NumPy's global state.
+        rng: draws the scale, the crop and the augmentation; None uses NumPy's global state.
         out: contiguous memory for the pixels, so that a batch is written only once. It is used as the sample's image if the
             image has its shape and dtype; otherwise, and with None, the image is allocated.
 
@@ -107,9 +116,7 @@ def make_sample(
     image = load_checked_image(dataset, image_id, settings.num_channels)
     loaded, class_ids = load_checked_instances(dataset, image_id, image.shape[:2], settings.num_classes)
     active = _active_classes(dataset, image_id, settings.num_classes)
-    plan = plan_resize(
-        image.shape[:2], settings.min_dim, settings.max_dim, settings.min_scale, settings.resize_mode, rng
-    )
+    plan = settings.plan(image.shape[:2], rng)
     original_shape = image.shape
     if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
         out = None

@@ -28,7 +28,7 @@ from mrcnn.training.held_out import save_held_out
 from mrcnn.training.optimizers import LearningRate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
-from mrcnn.training.settings import make_loader
+from mrcnn.training.settings import make_loader, random_scale
 from mrcnn.training.stopping import StopAtNan
 from mrcnn.training.trainable import check_stage, layer_regex
 from mrcnn.training.weight_average import UseAverage, start_average
@@ -62,7 +62,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     if augmentation is None:
         augmentation = named_augmentation(config.TRAIN_AUGMENT)
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
-                     no_augmentation_sources=no_augmentation_sources)
+                     no_augmentation_sources=no_augmentation_sources, scale=random_scale(config))
     val_loader = None
     if val_dataset is not None and config.VALIDATION_STEPS:
         val_loader = _loader(val_dataset, config, "validation", shuffle=False)

@@ -20,6 +20,7 @@ from mrcnn.loading.generator import DetectionTargetSettings
 from mrcnn.loading.inspection import InspectionSettings
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings
+from mrcnn.loading.scales import RandomScale, ScaleJitter, ShortSides
 from mrcnn.network.mask_rcnn import NetworkSettings
 
 # The attributes of a configuration that define the layers of a network, and those that detection uses besides.
@@ -114,6 +115,13 @@ def sample_settings(config: Config, use_mini_mask: bool | None = None) -> Sample
         num_classes=config.NUM_CLASSES, num_channels=config.IMAGE_CHANNEL_COUNT)
 
 
+def random_scale(config: Config) -> RandomScale | None:
+    """Return how a configuration varies the scale of training images; None does not vary it."""
+    if config.SCALE_JITTER is not None:
+        return ScaleJitter(*config.SCALE_JITTER)
+    return ShortSides(tuple(config.TRAIN_MIN_DIMS)) if config.TRAIN_MIN_DIMS is not None else None
+
+
 def target_settings(config: Config) -> TargetSettings:
     """Return the TargetSettings of a configuration."""
     return TargetSettings(
@@ -138,16 +146,17 @@ def inspection_settings(config: Config) -> InspectionSettings:
 
 
 def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augmentation: Any = None,
-                no_augmentation_sources: Sequence[str] | None = None) -> Loader:
+                no_augmentation_sources: Sequence[str] | None = None, scale: RandomScale | None = None) -> Loader:
     """Return the Loader that feeds a training model.
 
     Args:
         dataset: prepared.
         augmentation: imgaug augmenter.
-        no_augmentation_sources: names of sources whose images are not augmented.
+        no_augmentation_sources: names of sources whose images are neither augmented nor scaled at random.
+        scale: draws the scale of each image; see `random_scale`.
     """
     targets = replace(target_settings(config), image_size=_size(config.IMAGE_SHAPE))
-    return Loader(dataset, sample_settings(config), targets, config.BATCH_SIZE, seed=config.SEED,
+    return Loader(dataset, replace(sample_settings(config), random_scale=scale), targets, config.BATCH_SIZE, seed=config.SEED,
                   shuffle=shuffle, augmentation=augmentation,
                   no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES)
 
