@@ -109,7 +109,7 @@ def test_masks_follow_the_pixels(scale, augmentation):
 
 
 def test_objects_cropped_to_nothing_are_dropped():
-    dataset = scenes([(1, 0, 0, 4, 4), (2, 0, 0, 40, 60)])
+    dataset = scenes([(1, 0, 0, 40, 10), (2, 0, 0, 40, 60)])
     counts = {tuple(make_sample(dataset, 0, replace(SETTINGS, random_scale=ScaleJitter(2.0, 2.0)), None,
                                 np.random.default_rng(seed)).class_ids) for seed in range(20)}  # fmt: skip
     assert counts == {(1, 2), (2,)}
@@ -120,7 +120,7 @@ TARGETS = TargetSettings(np.array([[0, 0, 8, 8]]), 4, [0.1] * 4, 5, (64, 64))
 
 def test_an_image_whose_only_object_is_cropped_away_is_not_marked_as_empty():
     settings = replace(SETTINGS, random_scale=ScaleJitter(2.0, 2.0))
-    loader = Loader(scenes([(1, 0, 0, 4, 4)], [(2, 0, 0, 40, 60)]), settings, TARGETS, 1, shuffle=False)
+    loader = Loader(scenes([(1, 0, 0, 40, 10)], [(2, 0, 0, 40, 60)]), settings, TARGETS, 1, shuffle=False)
     seen = [int(loader[step][5][0, 0]) for step in range(0, 40, 2)]
     assert set(seen) == {1, 2} and not loader.empty
 
