@@ -20,10 +20,10 @@ import pickle
 import pickletools
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -97,14 +97,27 @@ def read_pickle(path: Path | str, largest: int = LARGEST_FILE) -> Any:
 
 def parse_pickle(data: bytes, where: Path | str) -> Any:
     """Read a pickle from bytes; see `read_pickle`. `where` names the file in messages."""
+    with reported(where, "NumPy arrays"), paused_collector() if len(data) > _LARGE else contextlib.nullcontext():
+        return PickleReader(data).load()
+
+
+@contextlib.contextmanager
+def reported(where: Path | str, accepted: str) -> Iterator[None]:
+    """Report what a `PickleReader` refuses, and the errors of a damaged pickle, as a DataError.
+
+    Args:
+        where: names the file in messages.
+        accepted: what is read besides plain containers.
+    """
     try:
-        with paused_collector() if len(data) > _LARGE else contextlib.nullcontext():
-            return _Reader(data).load()
-    except _RefusedError as error:
+        yield
+    except RefusedError as error:
         raise DataError(
-            f"{where} is a pickle with {error}. Only NumPy arrays and plain containers are read, because loading a pickle can "
+            f"{where} is a pickle with {error}. Only {accepted} and plain containers are read, because loading a pickle can "
             "execute arbitrary code; do not load it by other means unless you trust its author"
         ) from error
+    except DataError:
+        raise
     except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
             pickle.UnpicklingError, struct.error) as error:
         raise DataError(f"{where} is not a complete pickle: {type(error).__name__}: {short(error)}") from error
@@ -124,11 +137,11 @@ def describe(value: object) -> str:
     return f"a {type(value).__name__}{size}"
 
 
-class _RefusedError(ValueError):
-    """A pickle contains something that is refused; the message says what."""
+class RefusedError(ValueError):
+    """A pickle contains something that is refused; the message says what. `reported` turns it into a DataError."""
 
 
-class _Name:
+class Name:
     """Stand-in for a name in the table: its title, "module.name", and the function that is called instead."""
 
     __slots__ = ("call", "title")
@@ -137,7 +150,7 @@ class _Name:
         self.title, self.call = title, call
 
 
-class _Unbuilt:
+class Unbuilt:
     """Stand-in for an array or a dtype until its state has been read.
 
     Attributes:
@@ -156,21 +169,33 @@ class _Memo(dict):
 
     def __getitem__(self, index: int) -> Any:
         value = super().__getitem__(index)
-        if type(value) is not _Unbuilt:
+        if type(value) is not Unbuilt:
             return value
         if value.value is None:
-            raise _RefusedError("an array that contains itself")
+            raise RefusedError("an array that contains itself")
         return value.value
 
 
 _StandardReader: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
-class _Reader(_StandardReader):
-    """The standard library's unpickler, restricted to plain values and the names in `_NAMES`."""
+class PickleReader(_StandardReader):
+    """The standard library's unpickler, restricted to plain values and the names in `names`.
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))
+    Args:
+        data: bytes that contain a pickle.
+        start: where the pickle begins.
+
+    Attributes:
+        names: what is called for each (module, name) of a pickle. Names that are not in this table are refused.
+    """
+
+    names: ClassVar[dict[tuple[str, str], Name]] = {}  # set at the end of this module
+
+    def __init__(self, data: bytes, start: int = 0) -> None:
+        self._stream = io.BytesIO(data)
+        self._stream.seek(start)
+        super().__init__(self._stream)
         self.memo = _Memo()
         self.has_names = False
         self.num_sets = 0
@@ -179,55 +204,69 @@ class _Reader(_StandardReader):
         self.copies_left = 4 * len(data) + 1024
         # An upper bound, because text and images can contain the same bytes.
         if len(data) > MAX_CONTAINERS and sum(data.count(_OPCODES[name]) for name in _MAKE_CONTAINERS) > MAX_CONTAINERS:
-            raise _RefusedError(f"more than {MAX_CONTAINERS} containers")
+            raise RefusedError(f"more than {MAX_CONTAINERS} containers")
 
     def load(self) -> Any:
+        """Return the value of the pickle."""
         value = super().load()
         if self.has_names:  # otherwise all values are plain, and checking millions of them would take seconds
             _refuse_stand_ins(value)
         return value
 
+    @property
+    def end(self) -> int:
+        """Where the pickle ended in the data, after `load`."""
+        return self._stream.tell()
+
     def spend(self, size: int) -> None:
         """Count copied bytes or items."""
         self.copies_left -= size
         if self.copies_left < 0:
-            raise _RefusedError("content that expands to many times its size")
+            raise RefusedError("content that expands to many times its size")
 
-    def find_class(self, module: str, name: str) -> _Name:
+    def find_class(self, module: str, name: str) -> Name:
+        """Look a name up in `names`, and import nothing."""
         self.has_names = True
-        if (module, name) not in _NAMES:
-            raise _RefusedError(f"the name {ascii(module)[1:-1]:.80}.{ascii(name)[1:-1]:.80}")
-        return _NAMES[module, name]
+        if (module, name) not in self.names:
+            raise RefusedError(f"the name {ascii(module)[1:-1]:.80}.{ascii(name)[1:-1]:.80}")
+        return self.names[module, name]
 
     def load_mark(self) -> None:
+        """Limit the number of open containers."""
         if len(self.metastack) >= _MAX_MARKS:
-            raise _RefusedError(f"more than {_MAX_MARKS} open containers")
+            raise RefusedError(f"more than {_MAX_MARKS} open containers")
         super().load_mark()
 
     def load_reduce(self) -> None:
+        """Call a function of the table."""
         args, name = self.stack.pop(), self.stack[-1]
-        if type(name) is not _Name or type(args) is not tuple:
-            raise _RefusedError(f"a call of a {type(name).__name__} rather than a name")
+        if type(name) is not Name or type(args) is not tuple:
+            raise RefusedError(f"a call of a {type(name).__name__} rather than a name")
         self.stack[-1] = name.call(self.spend, *args)
 
     def load_build(self) -> None:
+        """Give a state to an array or a dtype."""
         state, target = self.stack.pop(), self.stack[-1]
-        if type(target) is not _Unbuilt:
-            raise _RefusedError(f"a state for {target.title if type(target) is _Name else 'a ' + type(target).__name__}")
+        if type(target) is not Unbuilt:
+            raise RefusedError(f"a state for {target.title if type(target) is Name else 'a ' + type(target).__name__}")
         self.stack[-1] = target.value = target.build(state, self.spend)
 
     def load_inst(self) -> NoReturn:
+        """Refuse an object of a class."""
         self.find_class(self.readline()[:-1].decode(), self.readline()[:-1].decode())
-        raise _RefusedError("an object of a class")
+        raise RefusedError("an object of a class")
 
     def load_setitem(self) -> None:
+        """Add an item to a dict, after checking its key."""
         value, key = self.stack.pop(), self.stack.pop()
         self._set_items([key, value])
 
     def load_setitems(self) -> None:
+        """Add items to a dict, after checking their keys."""
         self._set_items(self.pop_mark())
 
     def load_dict(self) -> None:
+        """Make a dict, after checking its keys."""
         items = self.pop_mark()
         self.append({})
         self._set_items(items)
@@ -240,44 +279,49 @@ class _Reader(_StandardReader):
         target.update(zip(map(_checked_key, items[::2]), items[1::2], strict=True))
 
     def load_empty_set(self) -> None:
+        """Make a set, and count it."""
         self._count_set()
         super().load_empty_set()
 
     def _count_set(self) -> None:
         self.num_sets += 1
         if self.num_sets > MAX_SETS:
-            raise _RefusedError(f"more than {MAX_SETS} sets")
+            raise RefusedError(f"more than {MAX_SETS} sets")
 
     def load_additems(self) -> None:
+        """Add items to a set, after checking them."""
         items, target = self.pop_mark(), self.stack[-1]
         if type(target) is not set:
             raise TypeError(f"expected a set, found a {type(target).__name__}")
         target.update(map(_checked_key, items))
 
     def load_frozenset(self) -> None:
+        """Make a frozenset, and count it."""
         self._count_set()
         items = self.pop_mark()  # first, because it replaces `self.append`
         self.append(frozenset(map(_checked_key, items)))
 
     def load_bytearray8(self) -> None:
-        self.load_binbytes8()  # the standard library's version allocates as much as the file declares
+        """Read a bytearray as bytes; the standard library's version allocates as much as the file declares."""
+        self.load_binbytes8()
 
     def load_unknown(self) -> NoReturn:
+        """Report a byte that is not an opcode."""
         raise ValueError("it contains a byte that is not an opcode")
 
 
-def _refuse(reason: str) -> Callable[[_Reader], NoReturn]:
-    def refuse(reader: _Reader) -> NoReturn:
-        raise _RefusedError(reason)
+def _refuse(reason: str) -> Callable[[PickleReader], NoReturn]:
+    def refuse(reader: PickleReader) -> NoReturn:
+        raise RefusedError(reason)
 
     return refuse
 
 
-_Reader.dispatch = {
-    **dict.fromkeys(range(256), _Reader.load_unknown),
+PickleReader.dispatch = {
+    **dict.fromkeys(range(256), PickleReader.load_unknown),
     **{ord(_OPCODES[name]): _refuse(reason) for names, reason in _REFUSED_OPCODES.items() for name in names.split()},
     # looked up by name, so that the methods overridden in this module are used
-    **{code: getattr(_Reader, method.__name__) for code, method in _StandardReader.dispatch.items()
+    **{code: getattr(PickleReader, method.__name__) for code, method in _StandardReader.dispatch.items()
        if code in {ord(_OPCODES[name]) for name in _PLAIN_OPCODES}},
 }  # fmt: skip
 
@@ -287,10 +331,10 @@ def _refuse_stand_ins(value: Any) -> None:
     waiting, seen = [value], set()
     while waiting:
         value = waiting.pop()
-        if type(value) is _Name:
-            raise _RefusedError(f"the name {value.title} as a value")
-        if type(value) is _Unbuilt:
-            raise _RefusedError("an array or a dtype without its state")
+        if type(value) is Name:
+            raise RefusedError(f"the name {value.title} as a value")
+        if type(value) is Unbuilt:
+            raise RefusedError("an array or a dtype without its state")
         is_array = type(value) is np.ndarray and value.dtype.hasobject
         if (is_array or type(value) in (list, tuple, dict)) and id(value) not in seen:
             seen.add(id(value))
@@ -301,114 +345,114 @@ def _checked_key(value: Any) -> Any:
     """Return a dict key or set item unchanged if it is str, bytes, None, or an integer of up to 64 bits."""
     if type(value) is int:
         if not _MIN_KEY <= value < _MAX_KEY:
-            raise _RefusedError("a key of more than 64 bits")
+            raise RefusedError("a key of more than 64 bits")
     elif type(value) not in (str, bytes, bool, type(None)) and not isinstance(value, np.integer):
-        raise _RefusedError(f"a key that is a {type(value).__name__}")
+        raise RefusedError(f"a key that is a {type(value).__name__}")
     return value
 
 
-# The functions that a pickle can call. The first argument is `_Reader.spend`; the others come from the pickle, and can have
-# any number and type. A wrong number raises a TypeError, and the file is reported as damaged.
+# The functions that a pickle can call. The first argument is `PickleReader.spend`; the others come from the pickle, and can
+# have any number and type. A wrong number raises a TypeError, and the file is reported as damaged.
 
 
-def _dtype(spend: Callable[[int], None], text: Any, align: object = False, copy: object = True) -> _Unbuilt:
+def _dtype(spend: Callable[[int], None], text: Any, align: object = False, copy: object = True) -> Unbuilt:
     if type(text) is not str or not _DTYPE.fullmatch(text):
-        raise _RefusedError(f"the dtype {text!r:.40}" if type(text) is str else "a dtype without a name")
-    return _Unbuilt(partial(_built_dtype, np.dtype("O" if text[0] == "O" else "?" if text == "b1" else text)))
+        raise RefusedError(f"the dtype {text!r:.40}" if type(text) is str else "a dtype without a name")
+    return Unbuilt(partial(_built_dtype, np.dtype("O" if text[0] == "O" else "?" if text == "b1" else text)))
 
 
 def _built_dtype(dtype: np.dtype, state: Any, spend: Callable[[int], None]) -> np.dtype:
     """Apply the byte order of a state: (3, byte order, None, None, None, item size, alignment, flags)."""
     is_plain = type(state) is tuple and len(state) == 8 and state[0] == 3 and state[2:5] == (None, None, None)
     if not is_plain or state[1] not in ("<", ">", "|", "="):
-        raise _RefusedError("the state of a dtype with fields, metadata or an unknown version")
+        raise RefusedError("the state of a dtype with fields, metadata or an unknown version")
     return dtype if state[1] == "|" else dtype.newbyteorder(state[1])
 
 
-def _reconstruct(spend: Callable[[int], None], kind: Any, shape: object, letter: object) -> _Unbuilt:
+def _reconstruct(spend: Callable[[int], None], kind: Any, shape: object, letter: object) -> Unbuilt:
     if kind is not _NDARRAY:
-        raise _RefusedError("an array of a class other than numpy.ndarray")
-    return _Unbuilt(_built_array)  # the state replaces the shape and the letter
+        raise RefusedError("an array of a class other than numpy.ndarray")
+    return Unbuilt(_built_array)  # the state replaces the shape and the letter
 
 
 def _built_array(state: Any, spend: Callable[[int], None]) -> np.ndarray:
     """Make an array from a state: (1, shape, dtype, is Fortran order, bytes or list of objects)."""
     if type(state) is not tuple or len(state) != 5 or state[0] != 1 or type(state[3]) not in (bool, int):
-        raise _RefusedError("an array state of an unknown version")
+        raise RefusedError("an array state of an unknown version")
     return _filled(spend, state[4], state[2], state[1], "F" if state[3] else "C")
 
 
 def _filled(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     """Make an array from bytes, or from a list of objects."""
     if not isinstance(dtype, np.dtype) or type(shape) is not tuple or order not in ("C", "F"):
-        raise _RefusedError("an array without a dtype, a shape or an order")
+        raise RefusedError("an array without a dtype, a shape or an order")
     if len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < _MAX_SIDE for n in shape):
-        raise _RefusedError("an array of an impossible shape")
+        raise RefusedError("an array of an impossible shape")
     count = math.prod(shape)
     if dtype.kind == "O":
         if type(data) is not list or len(data) != count:
-            raise _RefusedError("an object array whose number of items does not match its shape")
+            raise RefusedError("an object array whose number of items does not match its shape")
         spend(count)
         objects = np.empty(count, object)
         for i, value in enumerate(data):
             objects[i] = value
         return objects.reshape(shape, order=order)
     if type(data) is not bytes or len(data) != count * dtype.itemsize:
-        raise _RefusedError("an array whose number of bytes does not match its shape and dtype")
+        raise RefusedError("an array whose number of bytes does not match its shape and dtype")
     spend(len(data))
     if not count:
         return np.empty(shape, dtype)
     # a bytearray, so that the array is writeable
     array: np.ndarray = np.frombuffer(bytearray(data), dtype).reshape(shape, order=order)
     if dtype.kind == "U" and np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > _MAX_CHARACTER:
-        raise _RefusedError("an array of text with invalid characters")
+        raise RefusedError("an array of text with invalid characters")
     return np.asarray(array.view(np.uint8) != 0) if dtype.kind == "b" else array
 
 
 def _frombuffer(spend: Callable[[int], None], data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     if type(data) is not bytes:
-        raise _RefusedError("an array over something other than bytes")
+        raise RefusedError("an array over something other than bytes")
     return _filled(spend, data, dtype, shape, order)
 
 
 def _scalar(spend: Callable[[int], None], dtype: Any, data: Any) -> Any:
     if type(data) is not bytes:
-        raise _RefusedError("a NumPy scalar that is an object")
+        raise RefusedError("a NumPy scalar that is an object")
     return _filled(spend, data, dtype, (1,), "C")[0]
 
 
 def _encode(spend: Callable[[int], None], text: Any, encoding: Any) -> bytes:
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
-        raise _RefusedError("bytes in an encoding other than latin1")
+        raise RefusedError("bytes in an encoding other than latin1")
     spend(len(text))
     return text.encode("latin1")
 
 
 def _bytes(spend: Callable[[int], None], *args: object) -> bytes:
     if args:  # protocols before 3 call it only for empty bytes
-        raise _RefusedError("a call of bytes with arguments")
+        raise RefusedError("a call of bytes with arguments")
     return b""
 
 
 def _items(spend: Callable[[int], None], items: Any, kind: type) -> Any:
     if type(items) is not list:
-        raise _RefusedError("a set of something other than a list")
+        raise RefusedError("a set of something other than a list")
     spend(len(items))
     return kind(map(_checked_key, items))
 
 
 def _ordered(spend: Callable[[int], None], pairs: Any = None) -> dict:
     if type(pairs) not in (list, type(None)):
-        raise _RefusedError("an OrderedDict of something other than a list")
+        raise RefusedError("an OrderedDict of something other than a list")
     spend(len(pairs or ()))
     return {_checked_key(key): value for key, value in pairs or ()}
 
 
 def _no_call(spend: Callable[[int], None], *args: object) -> NoReturn:
-    raise _RefusedError("a call of numpy.ndarray")
+    raise RefusedError("a call of numpy.ndarray")
 
 
-_NDARRAY = _Name("numpy.ndarray", _no_call)
+_NDARRAY = Name("numpy.ndarray", _no_call)
 _CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,
@@ -422,5 +466,4 @@ for _module in ("builtins", "__builtin__"):
     _CALLS[_module, "bytes"] = _bytes
     _CALLS[_module, "set"] = partial(_items, kind=set)
     _CALLS[_module, "frozenset"] = partial(_items, kind=frozenset)
-# Names that are not in this table are refused.
-_NAMES = {("numpy", "ndarray"): _NDARRAY, **{key: _Name(".".join(key), call) for key, call in _CALLS.items()}}
+PickleReader.names = {("numpy", "ndarray"): _NDARRAY, **{key: Name(".".join(key), call) for key, call in _CALLS.items()}}

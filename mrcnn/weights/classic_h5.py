@@ -20,6 +20,7 @@ import numpy as np
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.text import shorten_names
 from mrcnn.io.hdf5 import digest_fault, seal
+from mrcnn.weights.class_rows import CLASS_LAYERS, ClassNames, ClassRows, match_classes
 from mrcnn.weights.tensors import (
     FilePath,
     Tensor,
@@ -34,8 +35,10 @@ log = logging.getLogger(__name__)
 
 # Suffix of files in Keras' own layout.
 KERAS_SUFFIX = ".weights.h5"
+# The tensor whose size is the number of classes.
+CLASS_COUNT = "mrcnn_class_logits/bias"
 
-Item = TypeVar("Item", "_Slot", Tensor)
+Item = TypeVar("Item", "Slot", Tensor)
 
 
 @dataclass
@@ -49,6 +52,7 @@ class LoadReport:
             these, unless `skip_mismatch` is True.
         unused: tensors of the file, by their names in it, that match nothing in the model.
         excluded: tensors of the model that were not changed because their layer was excluded.
+        classes: the rows of the class layers that were taken over, if the file was loaded by the names of its classes.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -56,6 +60,7 @@ class LoadReport:
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
+    classes: ClassRows | None = None
 
     @property
     def missing_layers(self) -> list[str]:
@@ -63,12 +68,14 @@ class LoadReport:
         return _layers_of(self.missing)
 
     def unloaded_layers(self, before: Container[str] | None = None) -> list[str]:
-        """Return the layers whose weights are neither in this file nor in one loaded earlier.
+        """Return the layers whose weights are neither in this file nor in one loaded earlier, or only those of some classes.
 
         Args:
             before: the result of this method for the previously loaded file; None if this is the first.
         """
         unloaded = [*self.missing, *self.excluded, *(name for name, _, _ in self.mismatched)]
+        if self.classes is not None and not self.classes.is_complete:
+            unloaded += [name for name in self.matched if layer_of(name) in CLASS_LAYERS]
         return [layer for layer in _layers_of(unloaded) if before is None or layer in before]
 
     def summary(self) -> str:
@@ -83,7 +90,7 @@ class LoadReport:
 
 
 @dataclass(frozen=True)
-class _Slot:
+class Slot:
     """A variable of the model and its place in a file.
 
     Attributes:
@@ -110,7 +117,7 @@ def save(model: keras.Model, path: FilePath) -> None:
         OSError: the file cannot be written.
     """
     refuse_nan(model)
-    slots = _slots(model)
+    slots = slots_of(model)
     groups, size = _by_group(slots), sum(4 * math.prod(slot.variable.shape) for slot in slots)
     with atomic_open(Path(path), "w+b", durable=True, size=size) as raw, h5py.File(raw, "w") as file:
         write_names(file, "layer_names", list(groups))
@@ -127,7 +134,7 @@ def save(model: keras.Model, path: FilePath) -> None:
 
 def refuse_nan(model: keras.Model) -> None:
     """Raise WeightsError if a weight of the model is NaN or infinite."""
-    slots = _slots(model)
+    slots = slots_of(model)
     wrong = [slot.name for slot in slots if not np.isfinite(to_hdf5(slot.variable)).all()]
     if wrong:
         raise WeightsError(f"{len(wrong)} of the {len(slots)} weight tensors hold NaN or infinite numbers, the first of them "
@@ -135,7 +142,7 @@ def refuse_nan(model: keras.Model) -> None:
 
 
 def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequence[str] | None = None,
-         skip_mismatch: bool = False) -> LoadReport:
+         skip_mismatch: bool = False, classes: ClassNames | None = None) -> LoadReport:
     """Set the weights of a model from a classic file, or change nothing and raise an error that gives the reason.
 
     Args:
@@ -146,6 +153,8 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
             whole model; in the classic layout, layers are matched by name, or by order if the names differ.
         exclude: names of layers that are not changed: a nested model, or single layers in it.
         skip_mismatch: True leaves tensors with another shape unchanged, as in Keras, instead of raising an error.
+        classes: names of the model's classes and of the file's. Then the class layers take over the rows of classes with the
+            same name, and keep their values for others.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -156,7 +165,7 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
     Differs: the classic code stopped at the first layer with another shape, with the weights before it already set, and
         reported nothing if no name matched.
     """
-    excluded, slots = set(exclude or ()), _slots(model)
+    excluded, slots = set(exclude or ()), slots_of(model)
     with open_weights(path) as file:
         fault = digest_fault(file)
         if fault:
@@ -166,14 +175,16 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
         report = LoadReport(unused=[tensor.name for tensor in unused])
         if not by_name and not is_keras and (unused or len(pairs) < len(slots)):
             pairs, report.unused = _match_order(slots, tensors, path), []
+        counts = [pairs[index].shape for index, slot in enumerate(slots) if slot.name == CLASS_COUNT and index in pairs]
+        report.classes = class_rows(classes, slots, counts[0] if counts else (), path)
         chosen = _choose(slots, pairs, excluded, report)
         _check_match(report, slots, tensors, path, skip_mismatch)
-        values = [tensor.read() for _, tensor in chosen]
+        values = [merged(report.classes, slot, tensor.read()) for slot, tensor in chosen]
     if report.missing and not by_name:
         raise WeightsError(f"{path}: no weights for {shorten_names(report.missing_layers)}; load what both have with "
                            "by_name=True")
     slots = [slot for slot, _ in chosen]
-    _check_finite(slots, values, path)
+    check_finite(slots, values, path)
     for slot, value in zip(slots, values, strict=True):
         slot.variable.assign(value)
     log.info("%s: %s", path, report.summary())
@@ -186,8 +197,8 @@ def layout(path: FilePath) -> list[tuple[str, str, tuple[int, ...]]]:
         return [(tensor.group, tensor.name, tensor.shape) for tensor in read_tensors(file, path)[0]]
 
 
-def _choose(slots: list[_Slot], pairs: dict[int, Tensor], excluded: set[str],
-            report: LoadReport) -> list[tuple[_Slot, Tensor]]:
+def _choose(slots: list[Slot], pairs: dict[int, Tensor], excluded: set[str],
+            report: LoadReport) -> list[tuple[Slot, Tensor]]:
     """Fill the report, and return the pairs to assign. The keys of `pairs` are indices in `slots`."""
     chosen = []
     for index, slot in enumerate(slots):
@@ -196,7 +207,7 @@ def _choose(slots: list[_Slot], pairs: dict[int, Tensor], excluded: set[str],
             report.excluded.append(slot.name)
         elif tensor is None:
             report.missing.append(slot.name)
-        elif tensor.shape != tuple(slot.variable.shape):
+        elif not fits(report.classes, slot, tensor.shape):
             report.mismatched.append((slot.name, tensor.shape, tuple(slot.variable.shape)))
         else:
             report.matched.append(slot.name)
@@ -204,7 +215,37 @@ def _choose(slots: list[_Slot], pairs: dict[int, Tensor], excluded: set[str],
     return chosen
 
 
-def _check_match(report: LoadReport, slots: list[_Slot], tensors: list[Tensor], path: FilePath, skip_mismatch: bool) -> None:
+def class_rows(names: ClassNames | None, slots: list[Slot], in_file: Sequence[int], where: Any) -> ClassRows | None:
+    """Match the classes of a file with those of a model; None without names.
+
+    Args:
+        in_file: shape of CLASS_COUNT in the file; empty if the file lacks it.
+    """
+    if names is None:
+        return None
+    in_model = [slot.variable.shape[0] for slot in slots if slot.name == CLASS_COUNT]
+    if not in_file or not in_model:
+        raise WeightsError(f"{where}: {'the model' if in_file else 'it'} has no tensor {CLASS_COUNT}, by which classes are "
+                           "matched: load it without classes_from (--classes-from)")
+    return match_classes(names, in_model[0], in_file[-1], where)
+
+
+def fits(classes: ClassRows | None, slot: Slot, shape: Sequence[int]) -> bool:
+    """Return whether a tensor of this shape can be assigned to a slot, or rows of it if the slot is of a class layer."""
+    expected = tuple(slot.variable.shape)
+    if classes is not None and slot.layers[-1] in CLASS_LAYERS:
+        expected = (*expected[:-1], CLASS_LAYERS[slot.layers[-1]] * len(classes.theirs))
+    return tuple(shape) == expected
+
+
+def merged(classes: ClassRows | None, slot: Slot, values: np.ndarray) -> np.ndarray:
+    """Return the values to assign to a slot: those given, or their rows of the matched classes."""
+    if classes is None or slot.layers[-1] not in CLASS_LAYERS:
+        return values
+    return classes.merge(slot.layers[-1], values, to_hdf5(slot.variable))
+
+
+def _check_match(report: LoadReport, slots: list[Slot], tensors: list[Tensor], path: FilePath, skip_mismatch: bool) -> None:
     """Raise WeightsError if shapes differ or nothing matches."""
     if report.mismatched and not skip_mismatch:
         owners = {slot.name: slot.layers[-1] for slot in slots}
@@ -212,6 +253,8 @@ def _check_match(report: LoadReport, slots: list[_Slot], tensors: list[Tensor], 
         lines = [f"  {name}: {theirs} in the file, {ours} in the model" for name, theirs, ours in report.mismatched[:8]]
         more = [f"  and {len(report.mismatched) - 8} more"] if len(report.mismatched) > 8 else []
         advice = f"to keep the initial values of these layers, load with exclude={layers} (--exclude {' '.join(layers)})"
+        if set(layers) <= set(CLASS_LAYERS):
+            advice += "; or take over the classes whose names match (classes_from, --classes-from)"
         if len(report.mismatched) > len(report.matched):
             advice = "most tensors differ: these weights are of another network; use the configuration they were trained with"
         raise WeightsError("\n".join([
@@ -221,7 +264,7 @@ def _check_match(report: LoadReport, slots: list[_Slot], tensors: list[Tensor], 
         raise WeightsError(f"{path}: no tensor matches a layer of the model. The file has {theirs}; the model has {ours}")
 
 
-def _check_finite(slots: list[_Slot], values: list[np.ndarray], path: FilePath) -> None:
+def check_finite(slots: list[Slot], values: list[np.ndarray], path: object) -> None:
     """Raise WeightsError if a tensor has values that are not finite in float32."""
     with np.errstate(over="ignore"):
         wrong = [slot.name for slot, value in zip(slots, values, strict=True)
@@ -267,8 +310,8 @@ class ClassicFiles:
         super().set_weights(weights)  # type: ignore[misc]
         self.unloaded_layers = ()
 
-    def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
-                     exclude: Sequence[str] | None = None, skip_mismatch: bool = False) -> LoadReport:
+    def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False, exclude: Sequence[str] | None = None,
+                     skip_mismatch: bool = False, classes: ClassNames | None = None) -> LoadReport:
         """Read weights in the classic layout or in Keras'.
 
         Layers that are neither in the file nor in `exclude` keep their values; one printed line lists them.
@@ -278,25 +321,29 @@ class ClassicFiles:
             by_name: see `load`. `exclude` implies it.
             exclude: see `load`.
             skip_mismatch: see `load`.
+            classes: see `load`. It implies `by_name`.
         """
-        report = load(self, filepath, by_name=by_name or bool(exclude), exclude=exclude, skip_mismatch=skip_mismatch)
+        report = load(self, filepath, by_name=by_name or bool(exclude) or classes is not None, exclude=exclude,
+                      skip_mismatch=skip_mismatch, classes=classes)  # fmt: skip
         self.unloaded_layers = tuple(report.unloaded_layers(self.unloaded_layers))
         if report.missing:
             print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
+        if report.classes is not None:
+            print(report.classes.table())
         return report
 
 
 # --- Matching ---------------------------------------------------------------------------------------------------------
-def _slots(model: keras.Model) -> list[_Slot]:
+def slots_of(model: keras.Model) -> list[Slot]:
     """Return the slots of a model in the order of its layers. A layer that is used twice counts once."""
-    slots: list[_Slot] = []
+    slots: list[Slot] = []
     seen: set[int] = set()
     for layer in model.layers:
         for leaf, layers in _leaves(layer, (layer.name,)):
             for name, variable in zip(_variable_names(leaf), leaf.weights, strict=True):
                 if id(variable) not in seen:
                     seen.add(id(variable))
-                    slots.append(_Slot(layer.name, f"{leaf.name}/{name}", layers, variable))
+                    slots.append(Slot(layer.name, f"{leaf.name}/{name}", layers, variable))
     doubled = [key for key, count in Counter((slot.group, slot.name) for slot in slots).items() if count > 1]
     if doubled:
         raise WeightsError(f"two tensors of the model would have the same name, {doubled[0]}: give its layers other names")
@@ -320,9 +367,14 @@ def _variable_names(layer: Any) -> list[str]:
     return [variable.path.split(f"{layer.name}/", 1)[-1] for variable in layer.weights]
 
 
+def layer_of(name: str) -> str:
+    """Return the layer of a tensor named "layer/tensor"."""
+    return name.partition("/")[0]
+
+
 def _layers_of(names: Iterable[str]) -> list[str]:
     """Return the layers of tensors named "layer/tensor", without duplicates."""
-    return list(dict.fromkeys(name.partition("/")[0] for name in names))
+    return list(dict.fromkeys(map(layer_of, names)))
 
 
 def _by_group(items: list[Item]) -> dict[str, list[Item]]:
@@ -332,7 +384,7 @@ def _by_group(items: list[Item]) -> dict[str, list[Item]]:
     return groups
 
 
-def _match_names(slots: list[_Slot], tensors: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
+def _match_names(slots: list[Slot], tensors: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
     """Match tensors to slots by name.
 
     Older files prefix the names of tensors differently ("conv1_1/kernel:0", "rpn_model/rpn_class_raw/bias:0") or use other
@@ -365,7 +417,7 @@ def _match_names(slots: list[_Slot], tensors: list[Tensor]) -> tuple[dict[int, T
     return pairs, unused
 
 
-def _match_numbers(slots: list[_Slot], tensors: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
+def _match_numbers(slots: list[Slot], tensors: list[Tensor]) -> tuple[dict[int, Tensor], list[Tensor]]:
     """Match the tensors of Keras' layout, which numbers those of each layer; the result is that of `_match_names`."""
     ours: dict[str, list[int]] = {}
     for index, slot in enumerate(slots):
@@ -396,7 +448,7 @@ def _find(tensor: Tensor, in_group: dict[tuple[str, str], int], anywhere: dict[s
     return None
 
 
-def _match_order(slots: list[_Slot], tensors: list[Tensor], path: FilePath) -> dict[int, Tensor]:
+def _match_order(slots: list[Slot], tensors: list[Tensor], path: FilePath) -> dict[int, Tensor]:
     """Match layers in order; raise WeightsError if the architectures differ."""
     theirs = _by_group(tensors)
     ours: dict[str, list[int]] = {}

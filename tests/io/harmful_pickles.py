@@ -86,7 +86,7 @@ def by_hand(trap):
         (b"\x97.", "a buffer"),
         (b"S'a'\n.", "text of Python 2"),
         (b"K\x01)R.", "a call of a int rather than a name"),
-        (b"cnumpy\nndarray\n]R.", "a call of a _Name"),  # arguments that are not a tuple
+        (b"cnumpy\nndarray\n]R.", "a call of a Name"),  # arguments that are not a tuple
         (b"](cnumpy\nndarray\ne.", "the name numpy.ndarray as a value"),
         (b"}K\x01cnumpy\nndarray\ns.", "the name numpy.ndarray as a value"),
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n)NtR.", "without its state"),
