@@ -12,6 +12,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,7 +56,7 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             try:
                 with open(path, "rb") as raw:
-                    _check_objects(file.id, raw, os.path.getsize(path))
+                    _check_objects(file.id, _Raw(raw, os.path.getsize(path)))
             except Hdf5Error as error:
                 raise Hdf5Error(f"{path}: {error}") from None
             yield file
@@ -66,7 +67,27 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
                         "do that again") from error
 
 
-def _check_objects(root: h5py.h5g.GroupID, raw: BinaryIO, file_bytes: int) -> None:
+@dataclass
+class _Raw:
+    """The bytes of a file.
+
+    Attributes:
+        file: open for reading.
+        size: in bytes.
+        heaps: the addresses of those that were checked and are whole.
+    """
+
+    file: BinaryIO
+    size: int
+    heaps: set[int] = field(default_factory=set)
+
+    def read(self, address: int, length: int) -> bytes:
+        """Read bytes, fewer than asked for if the file ends."""
+        self.file.seek(min(address, self.size))
+        return self.file.read(min(length, self.size))
+
+
+def _check_objects(root: h5py.h5g.GroupID, raw: _Raw) -> None:
     """Check every link, attribute and data set of a file, from its root down.
 
     h5py's low-level interface is several times as fast here, and does not interpret what it opens.
@@ -80,7 +101,7 @@ def _check_objects(root: h5py.h5g.GroupID, raw: BinaryIO, file_bytes: int) -> No
         seen.add(address)
         if len(seen) > MAX_OBJECTS:
             raise Hdf5Error(f"it has more than {MAX_OBJECTS} objects, far beyond a file of weights")
-        _check_attributes(_text(path), item, raw, address, file_bytes)
+        _check_attributes(_text(path), item, raw, address)
         if isinstance(item, h5py.h5d.DatasetID):
             _check_storage(_text(path), item)
         elif isinstance(item, h5py.h5g.GroupID):
@@ -107,39 +128,36 @@ def _is_hard_link(group: h5py.h5g.GroupID, name: bytes, path: str) -> bool:
     return kind == h5py.h5l.TYPE_HARD
 
 
-def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID, raw: BinaryIO, address: int,
-                      file_bytes: int) -> None:  # fmt: skip
-    """Refuse attributes that declare more bytes than the file has; they are never compressed.
-
-    HDF5 allocates and clears a text of variable length, up to 4 GiB, before it compares the length with what is stored. h5py
-    has no way to ask for the length, so it is read from the header of the object.
-    """
+def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID, raw: _Raw, address: int,
+                      ) -> None:  # fmt: skip
+    """Refuse attributes that declare more bytes than the file has (they are never compressed), or whose heap is damaged."""
     stored: dict[bytes, bytes] | None = None
     for number in range(h5py.h5a.get_num_attrs(item)):
         attribute = h5py.h5a.open(item, index=number)
-        kind, count = attribute.get_type(), attribute.get_space().get_simple_extent_npoints()
-        size = count * kind.get_size()
+        kind = attribute.get_type()
+        size = attribute.get_space().get_simple_extent_npoints() * kind.get_size()
         if isinstance(kind, h5py.h5t.TypeVlenID) or isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
-            stored = _stored_attributes(raw, address, file_bytes) if stored is None else stored
-            size = max(size, _variable_bytes(stored.get(attribute.name, b""), attribute.get_storage_size() // max(count, 1)))
-        if size > file_bytes:
+            stored = _stored_attributes(raw, address) if stored is None else stored
+            if attribute.name not in stored:
+                raise Hdf5Error(f"the length of an attribute of {path} cannot be checked. Write the file again with h5py, with "
+                                "its options for the file format left out")
+            size = max(size, _check_texts(path, stored[attribute.name], raw))
+        if size > raw.size:
             raise Hdf5Error(f"an attribute of {path} declares {size} bytes, more than the file has")
 
 
-def _stored_attributes(raw: BinaryIO, address: int, file_bytes: int) -> dict[bytes, bytes]:
-    """Return the stored values of an object's attributes by name.
-
-    Headers of version 2, which begin with "OHDR", give none: HDF5 verifies their checksums, so that their lengths are as written.
-
-    Source: HDF5 file format specification 3.0, IV.A.1.a (version 1 of the object header), IV.A.2.m and IV.A.2.q (messages).
-    """
-    raw.seek(address)
-    head = raw.read(16)
+# --- Values of variable length ----------------------------------------------------------------------------------------
+# Of a text of variable length, an attribute holds the length and the place in a heap. HDF5 allocates and clears the length,
+# up to 4 GiB, before it looks at the heap, and reads a damaged heap for ever. h5py can ask for neither, so the bytes of the
+# file are checked.
+# Source: HDF5 file format specification 3.0, III.E (global heap), IV.A.1.a (object header), IV.A.2.m and IV.A.2.q (messages).
+def _stored_attributes(raw: _Raw, address: int) -> dict[bytes, bytes]:
+    """Return the stored values of an object's attributes by name, if its header has version 1, which h5py writes."""
+    head = raw.read(address, 16)
     blocks = [] if head.startswith(b"OHDR") else [(address + 16, int.from_bytes(head[8:12], "little"))]
     found: dict[bytes, bytes] = {}
     for start, size in blocks:  # which grows in the loop
-        raw.seek(min(start, file_bytes))
-        block, at = raw.read(min(size, file_bytes)), 0
+        block, at = raw.read(start, size), 0
         while at + 8 <= len(block):
             kind, length = struct.unpack_from("<HH", block, at)
             message = block[at + 8 : at + 8 + length]
@@ -159,9 +177,33 @@ def _attribute(message: bytes) -> tuple[bytes, bytes]:
     return message[start : start + sizes[0]].rstrip(b"\0"), message[start + sum(rounded) :]
 
 
-def _variable_bytes(stored: bytes, step: int) -> int:
-    """Return the largest length that values of variable length declare. Each begins with its length in 4 bytes."""
-    return max((int.from_bytes(stored[at : at + 4], "little") for at in range(0, len(stored), max(step, 4))), default=0)
+def _check_texts(path: str, stored: bytes, raw: _Raw) -> int:
+    """Check the heaps of values of variable length, and return the largest length that one of them declares."""
+    largest = 0
+    for at in range(0, len(stored) - 15, 16):
+        length, heap = struct.unpack_from("<IQ", stored, at)
+        largest = max(largest, length)
+        if length and heap and heap not in raw.heaps:
+            if not _is_whole_heap(raw, heap):
+                raise Hdf5Error(f"the heap with an attribute of {path} is damaged")
+            raw.heaps.add(heap)
+    return largest
+
+
+def _is_whole_heap(raw: _Raw, address: int) -> bool:
+    """Return whether reading the objects of a heap one after the other comes to its end."""
+    head = raw.read(address, 16)
+    size = int.from_bytes(head[8:], "little")
+    if not head.startswith(b"GCOL") or not 16 <= size <= raw.size:
+        return False
+    heap, at = raw.read(address + 16, size - 16), 0
+    while at + 16 <= len(heap):
+        number, length = struct.unpack_from("<HxxxxxxQ", heap, at)
+        step = 16 + -(-length // 8) * 8 if number else length  # object 0 is the free space, whose length includes its head
+        if step < 16:
+            return False
+        at += step
+    return len(heap) == size - 16 and at <= len(heap)
 
 
 def _check_storage(path: str, dataset: h5py.h5d.DatasetID) -> None:

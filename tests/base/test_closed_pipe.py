@@ -25,7 +25,8 @@ print("after the block")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_work_ends_and_the_exit_code_is_0_although_the_reader_has_ended(tmp_path, unbuffered):
     process = subprocess.Popen([sys.executable, "-c", WORK, str(tmp_path / "a")], stdin=subprocess.PIPE, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env={**os.environ, "PYTHONUNBUFFERED": unbuffered})  # fmt: skip
     assert process.stdout.readline() == "started\n"
     process.stdout.close()
     process.stdin.write("\n")

@@ -1,5 +1,7 @@
 """HDF5 files that refer to other files are rejected before values are read, and damaged files are reported."""
 import struct
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -119,16 +121,28 @@ def test_length_of_a_text_beyond_the_file_is_rejected_without_allocating_it(tmp_
             pytest.fail("the file was opened")
 
 
-def test_headers_of_the_newest_version_have_checksums(tmp_path):
-    """Which is why their lengths are not read: a damaged one cannot be opened."""
+def test_heap_of_texts_that_hdf5_would_read_for_ever_is_rejected(tmp_path):
+    """Its free space claims to have no bytes, so that the next object is the free space again."""
+    path = _file(tmp_path / "w.h5", lambda file: file.attrs.update(name=TEXT))
+    content = bytearray(path.read_bytes())
+    free = content.index(b"GCOL") + 16 + 16 + 48  # after the heads of the heap and of the text, which fills 44 of 48 bytes
+    assert content[free : free + 8] == bytes(8)
+    content[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(content)
+    program = f"from mrcnn.io.hdf5 import open_hdf5\nwith open_hdf5({str(path)!r}) as file:\n    print(file.attrs['name'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "w.h5: the heap with an attribute of / is damaged" in done.stderr
+
+
+def test_text_in_a_header_of_the_newest_version_is_rejected(tmp_path):
+    """Where its length is cannot be told, and h5py writes it only if it is asked to."""
     path = tmp_path / "w.h5"
     with h5py.File(path, "w", libver="latest") as file:
-        file.attrs["name"] = TEXT
+        file.attrs["number"] = 3
     with open_hdf5(path) as file:
-        assert file.attrs["name"] == TEXT
-    content = path.read_bytes()
-    at = content.index(struct.pack("<I", len(TEXT)), content.index(b"name"))
-    path.write_bytes(content[:at] + struct.pack("<I", 3 * 2**30) + content[at + 4 :])
-    with pytest.raises(Hdf5Error, match="w.h5: not a complete HDF5 file"):
+        assert file.attrs["number"] == 3
+    with h5py.File(path, "r+", libver="latest") as file:
+        file.attrs["name"] = TEXT
+    with pytest.raises(Hdf5Error, match="w.h5: the length of an attribute of / cannot be checked. Write the file again"):
         with open_hdf5(path):
             pytest.fail("the file was opened")
