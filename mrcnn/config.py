@@ -222,6 +222,8 @@ class Config:
     # Upper bound on the global gradient norm; a larger gradient is scaled down to it. None or 0: no bound.
     GRADIENT_CLIP_NORM: float | None = 5.0
 
+    _source: Path | str | None = None  # the file it was read from, for messages
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Turn functions in a class body into static methods, because Python would bind them and pass the instance.
 
@@ -305,7 +307,8 @@ class Config:
             invalid = dict(self._invalid_values())
             problems = sorted([*invalid.values(), *self._contradictions(set(invalid))])
         if problems:
-            raise ConfigError(f"{type(self).__name__} cannot be used:\n" + "\n".join(f"- {p}" for p in problems))
+            source = f"{self._source}: " if self._source else ""
+            raise ConfigError(f"{source}{type(self).__name__} cannot be used:\n" + "\n".join(f"- {p}" for p in problems))
 
     def _misspelt(self) -> list[str]:
         known = set(_names(Config)) | set(COMPUTED)
@@ -455,6 +458,7 @@ class Config:
                 raise ConfigError(f"{name} cannot be set: it is computed from {COMPUTED[name]}.")
         changed = {name: value for name, value in vars(self).items() if name in _names(type(self))}
         config = type(self).from_dict({**changed, **values})
+        config._source = self._source
         config.validate()
         return config
 
@@ -478,9 +482,11 @@ class Config:
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: expected a JSON object of attributes, found {type(values).__name__}.")
         try:
-            return cls.from_dict(values)
+            config = cls.from_dict(values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
+        config._source = path
+        return config
 
     def display(self) -> None:
         """Print every attribute and its value."""
@@ -636,7 +642,10 @@ def _names(cls: type) -> list[str]:
 def _like(default: object, value: object) -> object:
     """Convert a value read from JSON to the type of the default that it replaces."""
     if isinstance(default, np.ndarray) and isinstance(value, list | tuple):
-        return np.array(value)
+        try:
+            return np.array(value)
+        except ValueError:  # nested unevenly; `validate` reports it
+            return value
     return tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
 
 

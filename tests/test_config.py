@@ -357,6 +357,17 @@ def test_invalid_file_is_an_error(tmp_path, text, words):
         Config.load(path)
 
 
+def test_invalid_value_of_a_file_is_reported_with_its_name(tmp_path):
+    path = tmp_path / "config.json"
+    for value in ([0.1, 0.1, 0.2], [0.1, 0.1, [0.2], 0.2]):
+        path.write_text(json.dumps({"NUM_CLASSES": 3, "BBOX_STD_DEV": value}))
+        for use in (Config.validate, lambda config: config.with_overrides({"SEED": 4})):
+            with pytest.raises(ConfigError) as caught:
+                use(Config.load(path))
+            start = f"{path}: Config cannot be used:\n- BBOX_STD_DEV is {value}: give four numbers"
+            assert str(caught.value).startswith(start)
+
+
 def test_overrides_are_checked_and_keep_attributes_set_on_the_instance():
     config = ToysConfig()
     config.DETECTION_MIN_CONFIDENCE = 0.5  # common before building an inference model

@@ -1,7 +1,8 @@
 """Atomic writes: a file has either its old or its complete new content, never a part of the new.
 
-A file is written next to its final place under the name `<name>.<host>-<process id>-<random>.part`. A process that is killed
-leaves it there; `remove_leftovers` recognises it by the process that wrote it.
+A file is written next to its final place under the name `<name>.<host>-<process id>-<random>.part`, and several that appear
+together in a folder of such a name. A process that is killed leaves them there; `remove_leftovers` recognises them by the
+process that wrote them.
 """
 
 import contextlib
@@ -51,7 +52,7 @@ def atomic_path(path: Path | str, *, durable: bool = False, size: int | None = N
     path.parent.mkdir(parents=True, exist_ok=True)
     if size is not None and shutil.disk_usage(path.parent).free < size:
         raise _full(path, errno.ENOSPC, size)
-    temporary = path.with_name(f"{path.name[:NAME_KEPT]}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = path.with_name(part_name(path.name))
     _writing.add(temporary.name)
     try:
         yield temporary
@@ -96,14 +97,46 @@ def save_json(path: Path | str, value: object, indent: int | None = None, *, dur
         file.write("\n")
 
 
-def remove_leftovers(folder: Path | str) -> None:
-    """Remove the parts that killed processes left in a folder. Those of living processes stay."""
-    for path in Path(folder).glob("*.part"):
+@contextlib.contextmanager
+def scratch_folder(folder: Path | str, name: str) -> Iterator[Path]:
+    """Yield a new folder in `folder`, on the same file system, that is removed when the block ends.
+
+    What killed processes left in `folder` is removed first.
+
+    Args:
+        folder: created if necessary.
+        name: what the name of the new folder begins with.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    scratch = Path(folder, part_name(name))
+    _writing.add(scratch.name)
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        _writing.discard(scratch.name)
+
+
+def part_name(name: str) -> str:
+    """Return a name of this process for the unfinished form of a file or folder."""
+    return f"{name[:NAME_KEPT]}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def remove_leftovers(folder: Path | str, *, subfolders: bool = False) -> None:
+    """Remove the parts that killed processes left in a folder, which need not exist. Those of living processes stay.
+
+    Args:
+        folder: the folder.
+        subfolders: whether to search its subfolders too.
+    """
+    for path in Path(folder).glob("**/*.part" if subfolders else "*.part"):
         match = PART.fullmatch(path.name)
         if match and path.name not in _writing:
             with contextlib.suppress(OSError):  # another process may remove it at the same time
                 if _has_ended(match["host"], int(match["process"]), path.stat().st_mtime):
-                    path.unlink()
+                    (shutil.rmtree if path.is_dir() else os.unlink)(path)
 
 
 def _has_ended(host: str, process: int, modified: float) -> bool:

@@ -73,15 +73,21 @@ class CocoResult:
 
     @classmethod
     def load(cls, path: Path | str) -> "CocoResult":
-        """Read what `save` wrote; null becomes nan again."""
-        with open(path, encoding="utf-8") as file:
-            stored = json.load(file)
+        """Read what `save` wrote; null becomes nan again.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
 
         def restore(values: dict[str, Any]) -> dict[str, Any]:
             return {key: float("nan") if value is None else value for key, value in values.items()}
 
-        per_class = {name: restore(values) for name, values in stored["per_class"].items()}
-        return cls(restore(stored["metrics"]), per_class, stored["info"])
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            per_class = {name: restore(values) for name, values in stored["per_class"].items()}
+            return cls(restore(stored["metrics"]), per_class, dict(stored["info"]))
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: not the figures of an evaluation: {type(error).__name__}: {error}") from error
 
     def table(self, per_class: bool = True, width: int = 100) -> str:
         """Format the metrics as text; see `table.result_table`."""

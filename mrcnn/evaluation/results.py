@@ -108,7 +108,7 @@ def load_results(path: Path | str) -> list[Row]:
     with open(path, encoding="utf-8") as file:
         try:
             rows = json.load(file)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
     if not isinstance(rows, list):
         raise ValueError(

@@ -6,12 +6,11 @@ This uses urllib rather than pooch, which needs requests, cannot resume either, 
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 import zipfile
 from pathlib import Path
 
-from mrcnn.base.atomic_write import atomic_path
+from mrcnn.base.atomic_write import atomic_path, remove_leftovers, scratch_folder
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages, progress_bar
 from mrcnn.io.paths import inside
@@ -32,6 +31,7 @@ class DownloadError(DataError, OSError):
 
 def download(url: str, path: Path | str, digest: str | None = None, progress: Stages | None = None) -> Path:
     """Download a file unless it exists. The file appears only once it is complete and its digest is verified.
+    What killed downloads left in its folder is removed.
 
     Args:
         path: the file to write. Its folder is created if necessary.
@@ -46,6 +46,7 @@ def download(url: str, path: Path | str, digest: str | None = None, progress: St
     """
     path = Path(path)
     if not path.is_file():
+        remove_leftovers(path.parent)
         with atomic_path(path) as temporary:
             _fetch(url, temporary, digest, progress, f"put it at {path}")
     return path
@@ -64,9 +65,8 @@ def download_zip(url: str, folder: Path | str, progress: Stages | None = None) -
         OutsideError: the archive contains a path outside the folder.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
-        archive, unpacked = Path(scratch, "archive.zip"), Path(scratch, "unpacked")
+    with scratch_folder(folder, ".download") as scratch:
+        archive, unpacked = scratch / "archive.zip", scratch / "unpacked"
         unpacked.mkdir()
         _fetch(url, archive, None, progress, f"unpack it into {folder}")
         try:

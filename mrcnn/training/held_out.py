@@ -70,7 +70,7 @@ def read_held_out(folder: Path | str) -> frozenset[str]:
         return frozenset()
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a list of image names: {error}") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path}: expected a JSON list of image names, such as 'labelme.3'")

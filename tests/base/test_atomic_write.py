@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrcnn.base.atomic_write import _host, atomic_open, atomic_path, remove_leftovers, save_json
+from mrcnn.base.atomic_write import _host, atomic_open, atomic_path, remove_leftovers, save_json, scratch_folder
 
 
 def test_json_accepts_numpy_and_writes_nan_as_null(tmp_path):
@@ -94,6 +94,37 @@ def test_only_parts_of_ended_processes_are_removed(tmp_path):
     stopped.wait()
     remove_leftovers(tmp_path)
     assert sorted(tmp_path.glob("*.part")) == sorted(others) and (tmp_path / "b").exists()
+
+
+UNPACK_AND_DIE = """
+import os, signal, sys
+from mrcnn.base.atomic_write import scratch_folder
+with scratch_folder(sys.argv[1], ".download") as folder:
+    (folder / "unpacked").mkdir()
+    (folder / "unpacked" / "1.jpg").write_bytes(b"half")
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+
+
+def test_scratch_folder_is_removed_also_after_a_kill(tmp_path):
+    command = [sys.executable, "-c", UNPACK_AND_DIE, str(tmp_path)]
+    assert subprocess.run([*command, "SIGKILL"]).returncode == -signal.SIGKILL
+    (dead,) = tmp_path.iterdir()
+    assert dead.name.startswith(".download.") and (dead / "unpacked" / "1.jpg").exists()
+    stopped = subprocess.Popen([*command, "SIGSTOP"])
+    while dead.exists() or not list(tmp_path.glob("*/*/*")):  # it removes what the dead one left
+        assert stopped.poll() is None
+    (alive,) = tmp_path.iterdir()
+    with scratch_folder(tmp_path, ".download") as folder:
+        assert sorted(tmp_path.iterdir()) == sorted([alive, folder])
+    stopped.kill()
+    stopped.wait()
+    (tmp_path / "images").mkdir()
+    alive.rename(tmp_path / "images" / alive.name)
+    remove_leftovers(tmp_path)
+    assert len(list(tmp_path.rglob("*.part"))) == 1
+    remove_leftovers(tmp_path, subfolders=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["images"]
 
 
 def test_file_name_of_maximum_length_is_written(tmp_path):

@@ -315,6 +315,14 @@ def test_saved_result_is_loaded(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["eval.json"]
 
 
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "[]", "{}", '{"metrics": 3, "per_class": {}, "info": {}}',
+                                  '{"metrics": {}, "per_class": {"cat": null}, "info": {}}'])  # fmt: skip
+def test_damaged_result_is_an_error_that_names_the_file(tmp_path, text):
+    (tmp_path / "eval.json").write_text(text)
+    with pytest.raises(ValueError, match="eval.json: not the figures of an evaluation"):
+        CocoResult.load(tmp_path / "eval.json")
+
+
 class TinyCoco(FakeDataset):
     """The annotations of the shared COCO images, read by pycocotools only."""
 

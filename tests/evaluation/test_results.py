@@ -65,6 +65,7 @@ def test_saved_results_are_read_back(tmp_path):
         ('[{"image_id": 1, "category_id": 1, "score": 0.5}]', "result 0 has no bbox or segmentation"),
         ("[3]", "result 0 has no image_id, category_id, score"),
         ("[{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_invalid_results_file_is_an_error(tmp_path, text, message):

@@ -5,6 +5,8 @@ import http.server
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 import zipfile
@@ -45,6 +47,27 @@ def test_existing_files_are_not_downloaded_again(tmp_path):
     image.write_bytes(b"mine")
     download_coco(tmp_path / "coco", "val", "2017", "file:///nowhere")
     assert image.read_bytes() == b"mine"
+
+
+DIE = """
+import os, signal, sys
+from mrcnn.io.download import download, download_zip
+os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)
+(download_zip if sys.argv[1].endswith(".zip") else download)(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next_one(tmp_path):
+    archive, weights = zipped(tmp_path / "server" / "a.zip", a__1="x"), zipped(tmp_path / "server" / "w.h5", b="y")
+    folder = tmp_path / "folder"
+    for url, target in ((archive, folder), (weights, folder / "w.h5")):
+        assert subprocess.run([sys.executable, "-c", DIE, url, str(target)]).returncode == -signal.SIGKILL
+        (left,) = folder.iterdir()
+        assert left.suffix == ".part"
+        (download_zip if target == folder else download)(url, target)
+        assert not left.exists()
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 @pytest.mark.parametrize("moves", range(4))

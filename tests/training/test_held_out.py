@@ -35,7 +35,7 @@ def test_only_selections_of_one_data_set_are_recorded(tmp_path):
     assert divide(whole, ["shapes.9"])[1].num_images == 0
 
 
-@pytest.mark.parametrize("text", ["{", "7", "[1]", json.dumps({"images": []})])
+@pytest.mark.parametrize("text", ["{", "7", "[1]", json.dumps({"images": []}), "[" * 100_000])
 def test_a_damaged_record_is_an_error_that_names_the_file(tmp_path, text):
     (tmp_path / "validation.json").write_text(text)
     with pytest.raises(ValueError, match="validation.json: .* list of image"):

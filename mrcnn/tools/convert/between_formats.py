@@ -3,12 +3,12 @@
 import contextlib
 import inspect
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mrcnn.base.atomic_write import remove_leftovers, scratch_folder
 from mrcnn.base.progress import Stages, unseen
 from mrcnn.datasets.catalog import TARGETS, format_module, open_dataset, recognise_format, subsets_of
 from mrcnn.datasets.dataset import Dataset
@@ -72,6 +72,9 @@ def convert(path: Path | str, output: Path | str, *, format: str | None = None, 
     division = division_of(split, folds, group, seed)
     _check(path, output, to, subsets, division, copy_images)
     copies = _copies_folder(output, copy_images) if to == "coco" and copy_images else None
+    if to == "coco":
+        remove_leftovers(output.parent)
+    remove_leftovers(copies or output, subfolders=True)
     if division is not None:
         refuse_leftovers(division, output, to, copies)
     progress = progress or unseen
@@ -130,10 +133,9 @@ def _parts_at_once(output: Path) -> Iterator[Path]:
 
     Otherwise, an interrupted run could leave a new part next to an old one, with images in both.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
-        yield Path(folder)
-        for path in sorted(Path(folder).iterdir()):
+    with scratch_folder(output.parent, f".{output.name}") as folder:
+        yield folder
+        for path in sorted(folder.iterdir()):
             os.replace(path, output.parent / path.name)
 
 

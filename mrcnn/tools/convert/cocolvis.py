@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pycocotools import mask as coco_mask
 
-from mrcnn.base.atomic_write import atomic_open, atomic_path, save_json
+from mrcnn.base.atomic_write import atomic_open, atomic_path, remove_leftovers, save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, run_tasks
 from mrcnn.base.progress import Stages, counted_from, tracked, unseen
@@ -167,6 +167,7 @@ def build_cocolvis(coco_json: Path | str, lvis_json: Path | str, images_dir: Pat
     with progress("hashing annotations") as show:
         source = _digest(tracked(images, show, every=1000))
     _check_settings(out_dir, {"version": VERSION, "overlap": overlap, "part_share": part_share, "source": source})
+    remove_leftovers(out_dir, subfolders=True)
     batches = [Batch(out_dir / _RECORDS / f"{start // BATCH:05d}.json", images[start : start + BATCH], out_dir, float(overlap),
                      float(part_share), link) for start in range(0, len(images), BATCH)]  # fmt: skip
     todo = [batch for batch in batches if not is_complete(batch)]

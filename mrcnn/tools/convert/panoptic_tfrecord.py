@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrcnn.base.atomic_write import atomic_open, save_json
+from mrcnn.base.atomic_write import atomic_open, remove_leftovers, save_json
 from mrcnn.base.errors import DataError
 from mrcnn.base.process_pool import available_cores, run_tasks
 from mrcnn.base.progress import Show, Stages, counted_from, tracked, unseen
@@ -103,6 +103,7 @@ def convert_panoptic(coco_root: Path | str, output_dir: Path | str, *, shards: i
     """
     summary, progress = ShardSummary(), progress or unseen
     sources = _sources(coco_root, _checked(shards, splits, workers), splits is not None, allow_outside, summary, progress)
+    remove_leftovers(output_dir)
     tasks: list[_Task] = []
     total, kept = 0, 0
     for source in sources:

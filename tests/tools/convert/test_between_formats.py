@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mrcnn.datasets
+from mrcnn.base.atomic_write import part_name
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.catalog import TARGETS
 from mrcnn.tools.convert import between_formats
@@ -46,6 +47,20 @@ def test_images_may_be_copied(tmp_path):
     assert mrcnn.datasets.open(tmp_path / "out/all.json", images=tmp_path / "out/images").load_image(9).any()
     convert(tmp_path / "in", tmp_path / "out/all.json", copy_images=tmp_path / "elsewhere")
     assert sum(p.suffix == ".jpg" for p in (tmp_path / "elsewhere").rglob("*")) == 10
+
+
+@pytest.mark.parametrize("to, output, places", [
+    ("coco", "out.json", [".", "images/val"]), ("yolo", "out", ["out/labels/train"]), ("labelme", "out", ["out"])])
+def test_what_a_killed_conversion_left_is_removed(tmp_path, to, output, places):
+    """Unfinished files, and the folder in which the files of a split are gathered."""
+    write_masks(tmp_path / "in", 2)
+    for place in places:
+        left = tmp_path / place / part_name(".out.json")
+        left.mkdir(parents=True)
+        (left / "out_train.json").write_text("half")
+        (tmp_path / place / part_name("a.txt")).write_text("half")
+    convert(tmp_path / "in", tmp_path / output, to=to, copy_images=True if to == "coco" else None)
+    assert list(tmp_path.rglob("*.part")) == [] and (tmp_path / output).exists()
 
 
 def test_split_is_stratified_seeded_and_respects_groups(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import mrcnn.datasets
+from mrcnn.base.atomic_write import part_name
 from mrcnn.base.errors import DataError
 from mrcnn.tools.convert import panoptic_tfrecord
 from mrcnn.tools.convert.panoptic_tfrecord import convert_panoptic
@@ -191,6 +192,7 @@ def test_an_interrupted_run_leaves_no_partial_shard_and_resumes(root, monkeypatc
     assert {path.name for path in out.iterdir()} == {
         "panoptic-train.json", "panoptic-test.json", "train-00000-of-00003.tfrecord"}  # fmt: skip
     monkeypatch.setattr(panoptic_tfrecord, "encode_record", encode)
+    (out / part_name("train-00001-of-00003.tfrecord")).write_bytes(b"half")  # as a killed process leaves it
     summary = convert(root)
     assert summary.splits["train"] == {"images": 5, "shards": 3, "written": 2, "kept": 1}
     assert contents(out) == complete
