@@ -24,7 +24,7 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "step")
 AUGMENTATIONS = ("none", "flip", "rotate")
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
@@ -197,11 +197,20 @@ class Config:
     # With the paper's 0.02 the losses of a ResNet-101 with COCO weights diverge, probably because of the small batch.
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
-    # How a learning rate that is a number changes in the course of `train`: "constant", or "cosine", which rises over
-    # LEARNING_RATE_WARMUP steps (at most a tenth of all steps) and falls along half a cosine to a hundredth. A Keras schedule
-    # given to `train` is used as it is.
+    # The images of a step that a learning rate is for, 16 for the rates of most publications: a rate that is a number is
+    # multiplied by BATCH_SIZE / LEARNING_RATE_BATCH. None: the rate is used as it is.
+    # Source: P. Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1.
+    LEARNING_RATE_BATCH: int | None = None
+    # How a learning rate that is a number changes in the course of `train`: "constant"; "cosine", which falls along half a
+    # cosine to a hundredth; or "step", which is divided by ten at each of LEARNING_RATE_STEPS. The last two first rise over
+    # LEARNING_RATE_WARMUP steps (at most a tenth of all steps) from LEARNING_RATE_WARMUP_FACTOR times the rate. A Keras
+    # schedule given to `train` is used as it is.
     LEARNING_RATE_SCHEDULE = "constant"
     LEARNING_RATE_WARMUP = 50
+    LEARNING_RATE_WARMUP_FACTOR = 0.05
+    # For "step": numbers below 1 are fractions of all steps of `train`, others are epochs of it. Source: the 1x schedule of
+    # detectron2 (60000 and 80000 of 90000 steps).
+    LEARNING_RATE_STEPS: Sequence[float] = (2 / 3, 8 / 9)
     # Augmentation if none is given to `train`: "none"; "flip", left-right; or "rotate", which also flips up-down and rotates
     # by any angle.
     TRAIN_AUGMENT = "none"
@@ -566,7 +575,7 @@ POSITIVE_INTEGERS = (
     "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
     "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
-          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP")
+          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP", "LEARNING_RATE_BATCH")
 INTEGER_LISTS = ("BACKBONE_STRIDES", "MASK_SHAPE", "MINI_MASK_SHAPE", "TRAIN_MIN_DIMS")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
@@ -582,6 +591,10 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("VALIDATION_AP_IMAGES",), _none_or(_is_positive_integer), "it must be a whole number of at least 1, or None for all"),
     (("VALIDATION_AP_PATIENCE",), _none_or(_is_positive_integer), "it must be a whole number of at least 1, or None for never"),
     (("LEARNING_RATE_WARMUP",), _is_count, "it must be a whole number of at least 0"),
+    (("LEARNING_RATE_WARMUP_FACTOR",), _is_fraction, "it must be a number from 0 to 1"),
+    (("LEARNING_RATE_STEPS",), lambda value: _is_list_of(_is_positive)(value) or isinstance(value, list | tuple) and not value,
+     "give fractions of the run below 1 or epochs, such as (0.7, 0.9) or (8, 11), or ()"),
+    (("LEARNING_RATE_BATCH",), _none_or(_is_positive_integer), "give the number of images that the rate is for, or None"),
     (("LEARNING_RATE_SCHEDULE",), _is_one_of(SCHEDULES), f"choose one of {', '.join(SCHEDULES)}"),
     (("TRAIN_AUGMENT",), _is_one_of(AUGMENTATIONS), f"choose one of {', '.join(AUGMENTATIONS)}"),
     (("TRAIN_LAYERS",), lambda value: isinstance(value, str) and bool(value),

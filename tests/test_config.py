@@ -142,7 +142,7 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"LOADER_WORKERS": None}, ["LOADER_WORKERS is None"]),
     ({"VALIDATION_AP_EVERY": 0.5}, ["VALIDATION_AP_EVERY is 0.5"]),
     ({"VALIDATION_AP_IMAGES": 0}, ["VALIDATION_AP_IMAGES is 0", "None for all"]),
-    ({"LEARNING_RATE_SCHEDULE": "linear"}, ["LEARNING_RATE_SCHEDULE is 'linear': choose one of constant, cosine"]),
+    ({"LEARNING_RATE_SCHEDULE": "linear"}, ["LEARNING_RATE_SCHEDULE is 'linear': choose one of constant, cosine, step"]),
     ({"TRAIN_AUGMENT": True}, ["TRAIN_AUGMENT is True: choose one of none, flip, rotate"]),
     ({"TRAIN_EPOCHS": 0}, ["TRAIN_EPOCHS is 0"]),
     ({"TRAIN_LAYERS": ""}, ["TRAIN_LAYERS is ''", "heads"]),
@@ -190,9 +190,10 @@ def test_every_attribute_rejects_values_of_the_wrong_type(value):
     assert accepted == {
         "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES",
                  "VALIDATION_AP_PATIENCE", "IMAGE_MIN_DIM", "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE",
-                 "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE", "EMA_MOMENTUM", "TRAIN_MIN_DIMS", "SCALE_JITTER"},
+                 "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE", "EMA_MOMENTUM", "TRAIN_MIN_DIMS", "SCALE_JITTER",
+                 "LEARNING_RATE_BATCH"},
         "'0'": {"NAME", "OPTIMIZER", "TRAIN_LAYERS"}, "-1": {"MEAN_PIXEL"},
-        "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL", "TRAIN_MIN_DIMS"}}.get(repr(value), set())
+        "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL", "TRAIN_MIN_DIMS", "LEARNING_RATE_STEPS"}}.get(repr(value), set())
 
 
 def test_numpy_bools_become_python_bools():

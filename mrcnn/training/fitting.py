@@ -25,7 +25,7 @@ from mrcnn.training.best import best_path
 from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
 from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, stage_begin, training_stage
 from mrcnn.training.held_out import save_held_out
-from mrcnn.training.optimizers import LearningRate, scheduled_rate
+from mrcnn.training.optimizers import LearningRate, batch_scaled_rate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
 from mrcnn.training.settings import make_loader, random_scale
@@ -68,6 +68,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         val_loader = _loader(val_dataset, config, "validation", shuffle=False)
     steps = min(config.STEPS_PER_EPOCH, len(loader) * config.PASSES_PER_EPOCH)
     model.set_trainable(regex, verbose=0)
+    learning_rate = batch_scaled_rate(config, learning_rate)
     state = state_path(log_dir, model.epoch)
     stage, resumed = _compile(model, learning_rate, epochs, steps, state)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
@@ -128,7 +129,7 @@ def _compile(model: "MaskRCNN", learning_rate: LearningRate, epochs: int, steps:
     if model.config.EMA_MOMENTUM:
         model.keras_model.average = start_average(model.keras_model, model.config.EMA_MOMENTUM)
     for begun in dict.fromkeys((stage_begin(path, model.epoch), model.epoch)):
-        rate = scheduled_rate(model.config, learning_rate, (epochs - begun) * steps)
+        rate = scheduled_rate(model.config, learning_rate, (epochs - begun) * steps, epochs - begun)
         model.compile(rate, model.config.LEARNING_MOMENTUM)
         stage = training_stage(model.keras_model)
         if rate is not learning_rate:

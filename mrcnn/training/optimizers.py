@@ -1,11 +1,12 @@
 """The optimizer of a configuration, and gradient descent with momentum that needs less memory on TensorFlow."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import keras
+from keras import KerasTensor, ops
 
 from mrcnn.config import Config
 
@@ -83,20 +84,72 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
     return type(plain)(learning_rate=learning_rate, global_clipnorm=clip)
 
 
-def scheduled_rate(config: Config, learning_rate: LearningRate, steps: int) -> LearningRate:
+def batch_scaled_rate(config: Config, learning_rate: LearningRate) -> LearningRate:
+    """Return a learning rate that was chosen for LEARNING_RATE_BATCH images in proportion to the images of a step.
+
+    Args:
+        config: LEARNING_RATE_BATCH and BATCH_SIZE are read.
+        learning_rate: a number; a Keras schedule is returned as it is.
+
+    Source: P. Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1 (the linear scaling rule).
+    """
+    if config.LEARNING_RATE_BATCH is None or not isinstance(learning_rate, numbers.Real):
+        return learning_rate
+    return float(learning_rate) * config.BATCH_SIZE / config.LEARNING_RATE_BATCH
+
+
+def scheduled_rate(config: Config, learning_rate: LearningRate, steps: int, epochs: int = 1) -> LearningRate:
     """Return the learning rate over a number of steps, by LEARNING_RATE_SCHEDULE.
 
     Args:
-        config: LEARNING_RATE_SCHEDULE and LEARNING_RATE_WARMUP are read.
+        config: LEARNING_RATE_SCHEDULE, LEARNING_RATE_STEPS, LEARNING_RATE_WARMUP and LEARNING_RATE_WARMUP_FACTOR are read.
         learning_rate: the peak of the schedule; a Keras schedule is returned as it is.
         steps: number of steps, at least 1.
+        epochs: number of epochs that these steps make.
 
     Source: I. Loshchilov and F. Hutter, SGDR, 2017 (cosine); P. Goyal et al., Accurate, Large Minibatch SGD, 2017 (warm-up).
     """
     if config.LEARNING_RATE_SCHEDULE == "constant" or not isinstance(learning_rate, numbers.Real):
         return learning_rate
-    peak, warmup = float(learning_rate), min(config.LEARNING_RATE_WARMUP, steps // 10)
+    peak, factor = float(learning_rate), config.LEARNING_RATE_WARMUP_FACTOR
+    warmup = min(config.LEARNING_RATE_WARMUP, steps // 10)
+    if config.LEARNING_RATE_SCHEDULE == "step":
+        boundaries = [round(at * (steps if at < 1 else steps / epochs)) for at in config.LEARNING_RATE_STEPS]
+        return StepDecay(peak, boundaries, warmup, factor)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(peak, steps, alpha=0.01)
-    return keras.optimizers.schedules.CosineDecay(peak / 20, steps - warmup, alpha=0.01, warmup_target=peak,
+    return keras.optimizers.schedules.CosineDecay(peak * factor, steps - warmup, alpha=0.01, warmup_target=peak,
                                                   warmup_steps=warmup)  # fmt: skip
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up, then a constant rate, divided by ten at some steps.
+
+    Args:
+        peak: the rate between the warm-up and the first boundary.
+        boundaries: steps, counted from 0, from which on the rate is a tenth of that before.
+        warmup_steps: number of steps of the warm-up, 0 for none. Boundaries count from its beginning.
+        warmup_factor: the rate of the first step is this times the rate without a warm-up.
+
+    Source: R. Girshick et al., Detectron, 2018 (`steps_with_decay`, linear warm-up); detectron2's WarmupMultiStepLR.
+    """
+
+    def __init__(self, peak: float, boundaries: Sequence[int], warmup_steps: int = 0, warmup_factor: float = 1.0,
+                 name: str = "step") -> None:  # fmt: skip
+        super().__init__()
+        self.peak, self.boundaries = peak, sorted(boundaries)
+        self.warmup_steps, self.warmup_factor, self.name = warmup_steps, warmup_factor, name
+
+    def __call__(self, step: Any) -> KerasTensor:
+        step = ops.cast(step, "float32")
+        rate = ops.convert_to_tensor(self.peak, "float32")
+        for boundary in self.boundaries:
+            rate = ops.where(step >= boundary, rate * 0.1, rate)
+        if not self.warmup_steps:
+            return rate
+        return rate * (self.warmup_factor + (1.0 - self.warmup_factor) * ops.minimum(step / self.warmup_steps, 1.0))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "boundaries": self.boundaries, "warmup_steps": self.warmup_steps,
+                "warmup_factor": self.warmup_factor, "name": self.name}  # fmt: skip

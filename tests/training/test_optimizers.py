@@ -3,8 +3,9 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.optimizers import SGD, make_optimizer, scheduled_rate
-from tests.training.small import small_config
+from mrcnn.config import ConfigError
+from mrcnn.training.optimizers import SGD, StepDecay, batch_scaled_rate, make_optimizer, scheduled_rate
+from tests.training.small import shapes, small_config, small_model
 
 
 def test_default_is_sgd_with_momentum_and_global_clipping():
@@ -77,3 +78,66 @@ def test_a_constant_rate_and_a_schedule_of_the_user_stay():
     own = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     assert scheduled_rate(small_config(), 0.1, 100) == 0.1
     assert scheduled_rate(small_config(LEARNING_RATE_SCHEDULE="cosine"), own, 100) is own
+
+
+def _rates(rate, *steps):
+    return [float(rate(step)) for step in steps]
+
+
+def test_steps_at_fractions_of_the_run():
+    config = small_config(LEARNING_RATE_SCHEDULE="step", LEARNING_RATE_WARMUP=4, LEARNING_RATE_WARMUP_FACTOR=0.2)
+    rate = scheduled_rate(config, 0.5, 90, epochs=9)
+    # from 0.2 * 0.5 = 0.1 to 0.5 in four steps, a tenth from 60 on and a hundredth from 80 on
+    assert _rates(rate, 0, 1, 2, 4, 59, 60, 79, 80, 90) == pytest.approx([0.1, 0.2, 0.3, 0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+
+
+def test_steps_at_epochs():
+    config = small_config(LEARNING_RATE_SCHEDULE="step", LEARNING_RATE_STEPS=(8, 1), LEARNING_RATE_WARMUP=0)
+    rate = scheduled_rate(config, 1, 90, epochs=9)
+    assert _rates(rate, 0, 9, 10, 79, 80) == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_no_steps_are_a_constant_rate_after_the_warm_up():
+    config = small_config(LEARNING_RATE_SCHEDULE="step", LEARNING_RATE_STEPS=(), LEARNING_RATE_WARMUP=50)
+    assert _rates(scheduled_rate(config, 0.2, 100), 0, 5, 10, 99) == pytest.approx([0.01, 0.105, 0.2, 0.2])
+
+
+def test_a_step_schedule_is_serialised_with_its_optimizer():
+    optimizer = keras.optimizers.SGD(StepDecay(0.5, [60, 20], 4, 0.2))
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    for steps, expected in ((1, 0.2), (20, 0.05), (60, 0.005)):
+        copy.iterations.assign(steps)
+        assert float(copy.learning_rate) == pytest.approx(expected)
+
+
+def test_a_cosine_rises_from_the_factor():
+    config = small_config(LEARNING_RATE_SCHEDULE="cosine", LEARNING_RATE_WARMUP_FACTOR=0.0)
+    assert _rates(scheduled_rate(config, 0.2, 100), 0, 5, 10) == pytest.approx([0, 0.1, 0.2])
+
+
+def test_a_rate_is_scaled_to_the_batch():
+    own = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    config = small_config(LEARNING_RATE_BATCH=16, IMAGES_PER_GPU=2, GPU_COUNT=4)
+    assert batch_scaled_rate(config, 0.02) == pytest.approx(0.01)  # 8 images
+    assert batch_scaled_rate(config, own) is own
+    assert batch_scaled_rate(small_config(), 0.02) == 0.02
+
+
+@pytest.mark.parametrize("values", [
+    {"LEARNING_RATE_STEPS": 0.5}, {"LEARNING_RATE_STEPS": (0, 0.5)}, {"LEARNING_RATE_STEPS": None}, {"LEARNING_RATE_BATCH": 0},
+    {"LEARNING_RATE_WARMUP_FACTOR": 1.5}])  # fmt: skip
+def test_invalid_schedules(values):
+    with pytest.raises(ConfigError, match=f"{next(iter(values))} is "):
+        small_config(**values).validate()
+
+
+def test_training_follows_the_scaled_schedule(tmp_path, capsys):
+    rates = []
+    model = small_model("training", tmp_path, LEARNING_RATE_SCHEDULE="step", LEARNING_RATE_STEPS=(0.5, 3), STEPS_PER_EPOCH=1,
+                        LEARNING_RATE_BATCH=4)  # fmt: skip
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: rates.append(float(model.keras_model.optimizer.learning_rate)))
+    model.train(shapes(4), None, 0.01, 4, "heads", custom_callbacks=[watch])
+    assert "learning rate 0.005" in capsys.readouterr().out
+    # read after each of four steps: the rates of steps 1 to 4
+    assert rates == pytest.approx([0.005, 0.0005, 0.00005, 0.00005])
