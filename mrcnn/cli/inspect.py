@@ -180,8 +180,8 @@ def _weights(args: argparse.Namespace) -> None:
 
     from mrcnn.training.trainable import layer_regex
 
-    layers = layer_regex(args.layers or "all")
     model, _ = _load(args)
+    layers = layer_regex(args.layers or "all", model.keras_model)
     from mrcnn.viz.layers import AS_INITIALISED, weight_statistics
 
     with working("measuring the weights"):

@@ -30,7 +30,7 @@ from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
 from mrcnn.training.settings import make_loader, random_scale
 from mrcnn.training.stopping import StopAtNan
-from mrcnn.training.trainable import check_stage, layer_regex
+from mrcnn.training.trainable import layer_regex
 from mrcnn.training.weight_average import UseAverage, start_average
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     """Train a MaskRCNN in training mode; the arguments are those of `MaskRCNN.train`."""
     config, log_dir = model.config, model.log_dir
     assert log_dir is not None  # `MaskRCNN.train` has checked
-    regex = layer_regex(layers)
-    check_stage(model.keras_model, layers)
+    regex = layer_regex(layers, model.keras_model)
     if epochs <= model.epoch:  # scripts with several stages call this for a finished stage after resuming a run
         print(f"Nothing to train up to epoch {epochs}: {model.epoch} epochs have been trained. `epochs` counts from the "
               "start of the run.")

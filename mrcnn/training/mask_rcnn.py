@@ -34,7 +34,7 @@ from mrcnn.training.run_lock import held_run, holds_run
 from mrcnn.training.settings import DETECTION_ATTRIBUTES, LAYER_ATTRIBUTES
 from mrcnn.training.stopping import stop_reported
 from mrcnn.training.weight_average import AveragedModel
-from mrcnn.weights import classic_h5, pretrained
+from mrcnn.weights import classic_h5, imagenet
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
 from mrcnn.weights.tensors import WeightsError
 
@@ -174,7 +174,7 @@ class MaskRCNN:
 
     def get_imagenet_weights(self) -> str:
         """Return the path of ImageNet weights for the backbone, which the first call downloads."""
-        return str(pretrained.imagenet_weights(self.config.BACKBONE))
+        return str(imagenet.imagenet_weights(self.config.BACKBONE))
 
     # --- Training -----------------------------------------------------------------------------------------------------
     def compile(self, learning_rate: LearningRate, momentum: float) -> None:
@@ -193,7 +193,8 @@ class MaskRCNN:
             indent: number of spaces before the printed names.
             verbose: 1 prints the trainable layers.
         """
-        layers = trainable.set_trainable(keras_model or self.keras_model, trainable.layer_regex(layer_regex))
+        model = keras_model or self.keras_model
+        layers = trainable.set_trainable(model, trainable.layer_regex(layer_regex, model))
         if verbose > 0:
             for layer in layers:
                 print(f"{' ' * indent}{layer.name:24} ({type(layer).__name__})")

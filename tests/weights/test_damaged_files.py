@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.weights import classic_h5, pretrained
+from mrcnn.weights import classic_h5, imagenet, pretrained
 from mrcnn.weights.tensors import WeightsError
 from tests.weights.damage import MALICIOUS, VARIANTS, rewrite, try_variants, write_secret
 from tests.weights.small import same_values, small_model
@@ -44,7 +44,7 @@ def test_imagenet_weights_that_refer_to_another_file_are_rejected(in_folder_with
     rewrite(path, "conv1/conv1/bias:0", write)
     monkeypatch.setattr(pretrained, "download", lambda url, path, *args: path)
     with pytest.raises(WeightsError, match=f"notop.h5: .*{words}"):
-        pretrained.imagenet_weights("resnet50")
+        imagenet.imagenet_weights("resnet50")
 
 
 def test_shape_larger_than_in_the_model_is_rejected_before_reading(tmp_path):

@@ -1,7 +1,10 @@
 """Backbones by name. To add one, write a function with the signature of `Backbone` in a new module, list it
 here, and add its name to `BACKBONE_NAMES` in `mrcnn/config.py`, which loads no Keras.
 
-`Config.BACKBONE` is a name from `BACKBONES` or such a function.
+`Config.BACKBONE` is a name from `BACKBONES` or such a function. The contract of a backbone: its input is normalised; C2 to C5
+are feature maps at strides 4, 8, 16 and 32; layers with weights have names of their own, which weight files use; and stage n,
+for `layers="3+"`, consists of the layers between C(n-1) and C(n).
+`mrcnn.weights.imagenet` lists the published weights, with the normalisation that they need.
 """
 
 from collections.abc import Callable
@@ -9,15 +12,18 @@ from functools import partial
 
 from keras import KerasTensor
 
+from mrcnn.network.backbones.applications import APPLICATIONS, application_graph
 from mrcnn.network.backbones.compact import compact_graph
-from mrcnn.network.backbones.resnet import resnet_graph
+from mrcnn.network.backbones.efficientnet_lite import efficientnet_lite0_graph
+from mrcnn.network.backbones.resnet import BLOCKS, resnet_graph
 
 # (input_image, stage5=True, train_bn=...) -> [C1, C2, C3, C4, C5]
 Backbone = Callable[..., list[KerasTensor | None]]
 
 BACKBONES: dict[str, Backbone] = {
-    "resnet50": partial(resnet_graph, architecture="resnet50"),
-    "resnet101": partial(resnet_graph, architecture="resnet101"),
+    **{name: partial(resnet_graph, architecture=name) for name in BLOCKS},
+    **{name: partial(application_graph, application=name) for name in APPLICATIONS},
+    "efficientnet_lite0": efficientnet_lite0_graph,
     "compact": compact_graph,
 }
 

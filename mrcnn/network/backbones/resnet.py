@@ -1,4 +1,4 @@
-"""ResNet-50 and ResNet-101 with the classic layer names, which weight files and `layers=` expressions rely on.
+"""ResNet-18 to ResNet-152 with the classic layer names, which weight files and `layers=` expressions rely on.
 
 Source: Deep Residual Learning (He et al. 2015), table 1. The variants of other frameworks differ in what `ResNetVariant` lists.
 """
@@ -11,8 +11,10 @@ from keras import KerasTensor
 
 from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
 
-# Number of identity blocks of stage 4, after its first block.
-STAGE4_IDENTITY_BLOCKS = {"resnet50": 5, "resnet101": 22}
+# Number of blocks of stages 2 to 5. The blocks of the first two have two 3x3 convolutions, those of the others a bottleneck.
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3),
+          "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}  # fmt: skip
+BASIC = ("resnet18", "resnet34")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,40 @@ def _branch(
     return x
 
 
+def basic_block(
+    input_tensor: KerasTensor, filters: int, stage: int, block: str, strides: tuple[int, int] = (1, 1),
+    train_bn: bool | None = True, variant: ResNetVariant = CLASSIC,
+) -> KerasTensor:
+    """Add a residual block of two 3x3 convolutions, with a convolution on its shortcut if it changes the shape.
+
+    Args:
+        filters: channels of both convolutions.
+        strides: of the first convolution.
+        others: see `identity_block`.
+
+    Returns:
+        [B, ceil(h / stride), ceil(w / stride), filters].
+    """
+    x, shortcut = input_tensor, input_tensor
+    for part in "ab":
+        stride, pads_here = (strides, variant.symmetric_padding) if part == "a" and strides != (1, 1) else ((1, 1), False)
+        if pads_here:
+            x = keras.layers.ZeroPadding2D(1)(x)
+        convolution = keras.layers.Conv2D(filters, (3, 3), strides=stride, padding="valid" if pads_here else "same",
+                                          use_bias=variant.use_bias, name=f"res{stage}{block}_branch2{part}")  # fmt: skip
+        norm = BatchNorm(name=f"bn{stage}{block}_branch2{part}", epsilon=variant.epsilon)
+        x = convolve_and_normalise(x, convolution, norm, train_bn)
+        if part == "a":
+            x = keras.layers.Activation("relu")(x)
+    if strides != (1, 1) or input_tensor.shape[-1] != filters:
+        convolution = keras.layers.Conv2D(filters, (1, 1), strides=strides, use_bias=variant.use_bias,
+                                          name=f"res{stage}{block}_branch1")  # fmt: skip
+        norm = BatchNorm(name=f"bn{stage}{block}_branch1", epsilon=variant.epsilon)
+        shortcut = convolve_and_normalise(input_tensor, convolution, norm, train_bn)
+    x = keras.layers.Add()([x, shortcut])
+    return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
+
+
 def resnet_graph(
     input_image: KerasTensor, architecture: str, stage5: bool = False, train_bn: bool | None = True,
     variant: ResNetVariant = CLASSIC,
@@ -114,7 +150,7 @@ def resnet_graph(
 
     Args:
         input_image: float [B, H, W, channels]. Mean subtracted.
-        architecture: "resnet50" or "resnet101".
+        architecture: a key of BLOCKS.
         stage5: whether to add the last stage.
         train_bn: see Config.TRAIN_BN.
         variant: see `ResNetVariant`.
@@ -125,27 +161,41 @@ def resnet_graph(
     Raises:
         ValueError: unknown architecture.
     """
-    if architecture not in STAGE4_IDENTITY_BLOCKS:
-        raise ValueError(f"architecture is {architecture!r}: choose resnet50 or resnet101.")
+    if architecture not in BLOCKS:
+        raise ValueError(f"architecture is {architecture!r}: choose one of {', '.join(BLOCKS)}.")
     x = keras.layers.ZeroPadding2D((3, 3))(input_image)
     convolution = keras.layers.Conv2D(64, (7, 7), strides=(2, 2), name="conv1", use_bias=variant.use_bias)
     x = convolve_and_normalise(x, convolution, BatchNorm(name="bn_conv1", epsilon=variant.epsilon), train_bn)
     x = keras.layers.Activation("relu")(x)
     if variant.symmetric_padding:  # zeros do not change a maximum of values that ReLU has made non-negative
         x = keras.layers.ZeroPadding2D(1)(x)
-    c1 = x = keras.layers.MaxPooling2D((3, 3), strides=(2, 2), padding="valid" if variant.symmetric_padding else "same")(x)
-    c2 = x = _stage(x, 2, [64, 64, 256], 2, (1, 1), train_bn, variant)
-    c3 = x = _stage(x, 3, [128, 128, 512], 3, (2, 2), train_bn, variant)
-    c4 = x = _stage(x, 4, [256, 256, 1024], STAGE4_IDENTITY_BLOCKS[architecture], (2, 2), train_bn, variant)
-    c5 = _stage(x, 5, [512, 512, 2048], 2, (2, 2), train_bn, variant) if stage5 else None
-    return [c1, c2, c3, c4, c5]
+    x = keras.layers.MaxPooling2D((3, 3), strides=(2, 2), padding="valid" if variant.symmetric_padding else "same")(x)
+    maps: list[KerasTensor | None] = [x]
+    for stage, blocks in enumerate(BLOCKS[architecture], start=2):
+        if stage == 5 and not stage5:
+            return [*maps, None]
+        x = _stage(x, stage, blocks, architecture in BASIC, train_bn, variant)
+        maps.append(x)
+    return maps
 
 
 def _stage(
-    x: KerasTensor, stage: int, filters: Sequence[int], identity_blocks: int, strides: tuple[int, int], train_bn: bool | None,
-    variant: ResNetVariant,
+    x: KerasTensor, stage: int, blocks: int, basic: bool, train_bn: bool | None, variant: ResNetVariant
 ) -> KerasTensor:
-    x = conv_block(x, 3, filters, stage=stage, block="a", strides=strides, train_bn=train_bn, variant=variant)
-    for i in range(identity_blocks):
-        x = identity_block(x, 3, filters, stage=stage, block=chr(ord("b") + i), train_bn=train_bn, variant=variant)
+    """Add a stage, the first block of which halves the map, but for stage 2, which follows the pooling."""
+    filters, strides = 16 * 2**stage, (1, 1) if stage == 2 else (2, 2)
+    for number in range(blocks):
+        block = block_letters(number)
+        if basic:
+            x = basic_block(x, filters, stage, block, strides if number == 0 else (1, 1), train_bn, variant)
+        elif number == 0:
+            x = conv_block(x, 3, [filters, filters, 4 * filters], stage, block, strides, train_bn=train_bn, variant=variant)
+        else:
+            x = identity_block(x, 3, [filters, filters, 4 * filters], stage, block, train_bn=train_bn, variant=variant)
     return x
+
+
+def block_letters(number: int) -> str:
+    """Return the name of a block in its stage: "a" to "z", and "aa", "ab", ... from the 27th on."""
+    first, last = divmod(number, 26)
+    return ("" if first == 0 else chr(ord("a") + first - 1)) + chr(ord("a") + last)
