@@ -85,6 +85,8 @@ def read_sections(text: str) -> list[tuple[str, list[tuple[list[str], list[str]]
             continue
         target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
         name, above, number = target.id, [], node.lineno - 2
+        if not name.isupper():
+            continue
         while lines[number].strip().startswith("#"):
             above.insert(0, lines[number].strip().removeprefix("#").removeprefix(" "))
             number -= 1
