@@ -3,9 +3,11 @@
 Shape letters: H W image, C channels.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from PIL import Image
 
 from mrcnn.base.errors import DataError
 from mrcnn.io.jpeg import is_jpeg, jpeg_fault
+from mrcnn.io.png import is_png, png_fault
 
 # Files with these suffixes are treated as images when a folder is searched.
 IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -63,7 +66,7 @@ def read_image(path: Path | str, depth: int | None = None) -> Shaped[np.ndarray,
 
     Raises:
         DataError: the file is missing, is not an image, has values that are not finite or beyond `depth`, declares more
-            than MAX_PIXELS (an ImageTooLargeError), or is a JPEG that is cut off (a TruncatedImageError).
+            than MAX_PIXELS (an ImageTooLargeError), or is a JPEG or PNG that is cut off (a TruncatedImageError).
     """
     path = os.fspath(path)
     if "://" not in path:
@@ -72,11 +75,14 @@ def read_image(path: Path | str, depth: int | None = None) -> Shaped[np.ndarray,
         image = _read_jpeg(path)
         if image is not None:
             return image
+        if is_png(_read_bytes(path, 8)):
+            refuse_cut_image(_read_bytes(path), f"image file {path}")
         image = _opencv(cv2.imread, path, cv2.IMREAD_UNCHANGED)
         if image is not None:
             return _to_rgb(image, path, 2, depth)
     try:
-        image = np.asarray(skimage.io.imread(path))
+        with _quiet_opencv.reading():  # scikit-image may try OpenCV too
+            image = np.asarray(skimage.io.imread(path))
     except MemoryError:
         raise
     except Exception as error:
@@ -104,7 +110,7 @@ def _read_jpeg(path: str) -> UInt8[np.ndarray, "H W 3"] | None:
     if not is_jpeg(_read_bytes(path, 2)):
         return None
     content = _read_bytes(path)
-    refuse_cut_jpeg(content, f"image file {path}")
+    refuse_cut_image(content, f"image file {path}")
     return _opencv(cv2.imdecode, np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
@@ -117,8 +123,8 @@ def _read_bytes(path: str, count: int = -1) -> bytes:
         raise DataError(f"image file {path} cannot be read: {error}") from error
 
 
-def refuse_cut_jpeg(content: bytes, where: str) -> None:
-    """Refuse a JPEG file that is cut off. Other content is accepted.
+def refuse_cut_image(content: bytes, where: str) -> None:
+    """Refuse a JPEG or PNG file that is cut off. Other content is accepted.
 
     Args:
         content: the file.
@@ -127,15 +133,45 @@ def refuse_cut_jpeg(content: bytes, where: str) -> None:
     Raises:
         TruncatedImageError: it is cut off.
     """
-    fault = jpeg_fault(content) if is_jpeg(content[:2]) else None
+    fault = jpeg_fault(content) if is_jpeg(content[:2]) else png_fault(content) if is_png(content[:8]) else None
     if fault:
         raise TruncatedImageError(f"{where} cannot be read: {fault}")
+
+
+class _QuietOpenCv:
+    """Keeps OpenCV from writing to standard error about damaged files, which are reported by their errors.
+
+    OpenCV has one level of logging for the process; it is restored when the last of the threads that read is done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reading, self._level = 0, 0
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep OpenCV quiet during a block."""
+        with self._lock:
+            if not self._reading:
+                self._level = cv2.setLogLevel(0)
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reading -= 1
+                if not self._reading:
+                    cv2.setLogLevel(self._level)
+
+
+_quiet_opencv = _QuietOpenCv()
 
 
 def _opencv(read: Callable[..., np.ndarray | None], *args: Any) -> np.ndarray | None:
     """Read an image with OpenCV; None if it cannot be read."""
     try:
-        return read(*args)
+        with _quiet_opencv.reading():
+            return read(*args)
     except cv2.error as error:  # raised for some damaged headers
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(str(error)) from error

@@ -403,3 +403,27 @@ def test_the_first_picture_of_an_animation_is_read(tmp_path):
     frames = [Image.fromarray(RED_GREEN), Image.fromarray(RED_GREEN[:, ::-1])]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(read_image(tmp_path / "a.gif"), RED_GREEN)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.tif", "a.gif", "a.hdr"])
+def test_damaged_file_is_reported_by_its_error_alone(tmp_path, capfd, name):
+    """OpenCV writes lines such as "[ERROR:0@0.268] global loadsave.cpp" to the terminal."""
+    path, level = tmp_path / name, cv2.getLogLevel()
+    assert cv2.imwrite(str(path), np.full((40, 60, 3), 90, np.float32 if name == "a.hdr" else np.uint8))
+    content = path.read_bytes()
+    for length in (len(content) - 20, 60, 12):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError, match=name):
+            read_image(path)
+    assert capfd.readouterr() == ("", "") and cv2.getLogLevel() == level > 0
+
+
+def test_opencv_stays_quiet_until_the_last_thread_is_done():
+    quiet, levels, level = images._QuietOpenCv(), [], cv2.getLogLevel()
+    first, second = quiet.reading(), quiet.reading()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    levels.append(cv2.getLogLevel())
+    second.__exit__(None, None, None)
+    assert levels == [0] and cv2.getLogLevel() == level

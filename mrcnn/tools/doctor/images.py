@@ -28,7 +28,7 @@ from mrcnn.io.images import (
     nonfinite_fault,
     open_image,
     read_image,
-    refuse_cut_jpeg,
+    refuse_cut_image,
     require_file,
 )
 from mrcnn.io.orientation import read_orientation, turned_size
@@ -158,8 +158,8 @@ def _scan_file(path: Path) -> ImageScan:
     with opened:
         size, orientation = (opened.height, opened.width), read_orientation(path)
         try:
-            if opened.format == "JPEG":
-                refuse_cut_jpeg(path.read_bytes(), f"image file {path}")
+            if opened.format in ("JPEG", "PNG"):
+                refuse_cut_image(path.read_bytes(), f"image file {path}")
             # decoding a JPEG at an eighth of its size is enough, and still reads the whole file
             opened.draft("L", (_DRAFT, _DRAFT))
             opened.load()

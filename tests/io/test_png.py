@@ -1,0 +1,53 @@
+"""PNG files that are cut off, or whose chunks claim to be larger than the file, are found before they are decoded."""
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mrcnn.io.images import TruncatedImageError, read_image
+from mrcnn.io.png import is_png, png_fault
+
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def encoded(image=NOISE):
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+@pytest.mark.parametrize("image", [NOISE, NOISE[:, :, 0], NOISE.astype(np.uint16) * 257, np.zeros((1, 1), np.uint8)])
+def test_whole_files_have_no_fault(image):
+    content = encoded(image)
+    assert is_png(content) and not is_png(content[1:])
+    assert png_fault(content) is None and png_fault(content + b"appended") is None
+    assert png_fault(content[:-12]) is None  # without its last chunk, IEND, which is empty
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9, 0.99])
+def test_truncated_file_is_rejected_with_any_file_name(tmp_path, share):
+    content = encoded()
+    (tmp_path / "a.jpg").write_bytes(content)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), NOISE[:, :, ::-1])
+    (tmp_path / "a.jpg").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(TruncatedImageError, match="a.jpg cannot be read: it is cut off: a chunk ends after the file"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_chunk_of_2_gib_is_not_allocated(tmp_path):
+    """The length of the second chunk, of 4 bytes after the header's 8 + 12 + 13, claims 2^31 - 1 bytes."""
+    content = encoded()
+    path = tmp_path / "a.png"
+    path.write_bytes(content[:33] + b"\x7f\xff\xff\xff" + content[37:])
+    program = f"""
+import resource
+from mrcnn.io.images import read_image
+try:
+    read_image({str(path)!r})
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert not done.stderr
+    message, kibibytes = done.stdout.splitlines()
+    assert "a.png cannot be read: it is cut off" in message and int(kibibytes) < 2**20
