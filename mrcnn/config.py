@@ -24,6 +24,7 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 
+WEIGHT_DECAY_KINDS = ("classic", "l2", "decoupled")
 SCHEDULES = ("constant", "cosine", "step")
 AUGMENTATIONS = ("none", "flip", "rotate")
 RESIZE_MODES = ("none", "square", "pad64", "crop")
@@ -223,8 +224,13 @@ class Config:
     # detection use the averaged weights; training goes on with the others. None: no average.
     # Source: B. Polyak and A. Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
     EMA_MOMENTUM: float | None = None
-    # Factor of the L2 term: WEIGHT_DECAY * the sum over kernels and biases of mean(weight^2).
+    # How fast weights shrink, and in which way. "classic" adds WEIGHT_DECAY * the sum over kernels and biases of mean(weight^2)
+    # to the loss. The other two leave out biases and normalisation: "l2" adds WEIGHT_DECAY * weight to each gradient, as
+    # PyTorch's SGD does; "decoupled" subtracts learning rate * WEIGHT_DECAY * weight from each weight, as AdamW does.
+    # A mean is a far weaker penalty than a sum: 0.0001 suits "classic" and "l2", 0.05 suits "decoupled" with adamw.
+    # Source: I. Loshchilov and F. Hutter, Decoupled Weight Decay Regularization, 2019.
     WEIGHT_DECAY = 0.0001
+    WEIGHT_DECAY_KIND = "classic"
     # Weight of each loss in the total loss.
     LOSS_WEIGHTS = {name: 1.0 for name in LOSS_NAMES}
     # True: ROIs come from the RPN. False: training uses POST_NMS_ROIS_TRAINING random regions per image, most of them near
@@ -355,6 +361,7 @@ class Config:
                 ({"BACKBONE", "BACKBONE_STRIDES", "RPN_ANCHOR_SCALES"}, self._check_pyramid),
                 ({"MASK_SHAPE", "MASK_POOL_SIZE"}, self._check_mask_shape),
                 ({"USE_MINI_MASK"}, self._check_mini_mask_shape),
+                ({"OPTIMIZER", "WEIGHT_DECAY_KIND"}, self._check_weight_decay),
                 ({"LOSS_WEIGHTS"}, self._check_loss_weights)):  # fmt: skip
             if not names & invalid:
                 yield from check()
@@ -421,6 +428,12 @@ class Config:
         if self.USE_MINI_MASK and not _is_size(self.MINI_MASK_SHAPE):
             yield (f"MINI_MASK_SHAPE is {_show(self.MINI_MASK_SHAPE)}: give (height, width), two whole numbers of at least 1, "
                    "or set USE_MINI_MASK to False.")
+
+    def _check_weight_decay(self) -> Iterator[str]:
+        if self.WEIGHT_DECAY_KIND == "l2" and self.OPTIMIZER != "sgd":
+            name = repr(self.OPTIMIZER) if isinstance(self.OPTIMIZER, str) else "a callable"
+            yield (f'WEIGHT_DECAY_KIND is "l2", which is for OPTIMIZER "sgd", but OPTIMIZER is {name}: choose "decoupled" or '
+                   '"classic".')
 
     def _check_loss_weights(self) -> Iterator[str]:
         unknown = sorted(set(self.LOSS_WEIGHTS) - set(LOSS_NAMES))
@@ -600,6 +613,7 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
      "give fractions of the run below 1 or epochs, such as (0.7, 0.9) or (8, 11), or ()"),
     (("LEARNING_RATE_BATCH",), _none_or(_is_positive_integer), "give the number of images that the rate is for, or None"),
     (("LEARNING_RATE_SCHEDULE",), _is_one_of(SCHEDULES), f"choose one of {', '.join(SCHEDULES)}"),
+    (("WEIGHT_DECAY_KIND",), _is_one_of(WEIGHT_DECAY_KINDS), f"choose one of {', '.join(WEIGHT_DECAY_KINDS)}"),
     (("TRAIN_AUGMENT",), _is_one_of(AUGMENTATIONS), f"choose one of {', '.join(AUGMENTATIONS)}"),
     (("TRAIN_LAYERS",), lambda value: isinstance(value, str) and bool(value),
      "give heads, 3+, 4+, 5+, all or a regular expression"),

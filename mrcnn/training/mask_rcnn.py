@@ -29,7 +29,7 @@ from mrcnn.training import inspection, runs, settings, trainable
 from mrcnn.training.checkpoints import saved_epochs
 from mrcnn.training.classic_keras import ClassicFit, ClassicPredict, detect_with_keras_model
 from mrcnn.training.fitting import fit
-from mrcnn.training.optimizers import LearningRate, make_optimizer
+from mrcnn.training.optimizers import LearningRate, exclude_from_decay, make_optimizer
 from mrcnn.training.run_lock import held_run, holds_run
 from mrcnn.training.settings import DETECTION_ATTRIBUTES, LAYER_ATTRIBUTES
 from mrcnn.training.stopping import stop_reported
@@ -179,7 +179,10 @@ class MaskRCNN:
     # --- Training -----------------------------------------------------------------------------------------------------
     def compile(self, learning_rate: LearningRate, momentum: float) -> None:
         """Compile the training model with a new optimizer. `train` calls this."""
-        self.keras_model.compile(optimizer=make_optimizer(self.config, learning_rate, momentum), jit_compile=_jit_compile())
+        optimizer = make_optimizer(self.config, learning_rate, momentum)
+        if self.config.WEIGHT_DECAY_KIND == "decoupled":
+            exclude_from_decay(optimizer, self.keras_model.trainable_variables)
+        self.keras_model.compile(optimizer=optimizer, jit_compile=_jit_compile())
         # If the first step created the variables, TensorFlow would trace it twice, a third of the start-up time.
         self.keras_model.optimizer.build(self.keras_model.trainable_variables)
 

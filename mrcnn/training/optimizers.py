@@ -53,11 +53,58 @@ class SGD(keras.optimizers.SGD):
             use_nesterov=self.nesterov)  # fmt: skip
 
 
+@keras.saving.register_keras_serializable(package="mrcnn")
+class L2SGD(SGD):
+    """SGD whose gradients include the L2 penalty: decay * weight is added to each gradient after clipping.
+
+    Args:
+        decay: applies to the variables for which `is_decayed` is True.
+
+    Source: torch.optim.SGD (`weight_decay`), which torchvision and detectron2 train with.
+    """
+
+    def __init__(self, *args: Any, decay: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.decay = decay
+        self._decayed: frozenset[Any] = frozenset()
+
+    def build(self, variables: list[Any]) -> None:
+        """Create a momentum variable for each of the variables, and note which of them decay."""
+        super().build(variables)
+        on_tensorflow = keras.backend.backend() == "tensorflow"  # it passes a tf.Variable to `update_step`
+        self._decayed = frozenset(v.value.ref() if on_tensorflow else id(v) for v in variables if is_decayed(v))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable and its momentum; see `SGD`."""
+        key = variable.ref() if keras.backend.backend() == "tensorflow" else id(variable)
+        if key in self._decayed:
+            gradient = gradient + ops.cast(self.decay, gradient.dtype) * ops.cast(variable, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "decay": self.decay}
+
+
+def is_decayed(variable: keras.Variable) -> bool:
+    """Return whether weight decay applies to a variable: to kernels, but not to biases and the scales of normalisation."""
+    return len(variable.shape) > 1
+
+
+def exclude_from_decay(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+    """Exclude the variables for which `is_decayed` is False from an optimizer's decoupled weight decay.
+
+    Args:
+        optimizer: not built yet.
+        variables: those that it will train.
+    """
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_decayed(v)])
+
+
 def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float) -> keras.optimizers.Optimizer:
     """Return the optimizer that a configuration specifies.
 
     Args:
-        config: OPTIMIZER and GRADIENT_CLIP_NORM are read.
+        config: OPTIMIZER, GRADIENT_CLIP_NORM, WEIGHT_DECAY and WEIGHT_DECAY_KIND are read.
         learning_rate: a number or a Keras schedule.
         momentum: for "sgd".
 
@@ -72,16 +119,19 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
     if callable(choice):
         return choice(learning_rate, config)
     clip = config.GRADIENT_CLIP_NORM or None
+    if config.WEIGHT_DECAY_KIND == "l2":
+        return L2SGD(learning_rate, momentum=float(momentum), global_clipnorm=clip, decay=float(config.WEIGHT_DECAY))
+    decay = {"weight_decay": float(config.WEIGHT_DECAY)} if config.WEIGHT_DECAY_KIND == "decoupled" else {}
     if choice == "sgd":
         # JAX does not need this SGD, and on PyTorch, Keras' SGD updates all weights at once.
         kind = SGD if keras.backend.backend() == "tensorflow" else keras.optimizers.SGD
-        return kind(learning_rate, momentum=float(momentum), global_clipnorm=clip)
+        return kind(learning_rate, momentum=float(momentum), global_clipnorm=clip, **decay)
     try:
         plain = keras.optimizers.get(choice)
     except ValueError as error:
         raise ValueError(f'OPTIMIZER is {choice!r}: give "sgd", the name of a Keras optimizer such as "adamw", or a '
                          "callable (learning_rate, config) -> optimizer.") from error
-    return type(plain)(learning_rate=learning_rate, global_clipnorm=clip)
+    return type(plain)(learning_rate=learning_rate, global_clipnorm=clip, **decay)
 
 
 def batch_scaled_rate(config: Config, learning_rate: LearningRate) -> LearningRate:
