@@ -35,7 +35,8 @@ def download(url: str, path: Path | str, digest: str | None = None, progress: St
 
     Args:
         path: the file to write. Its folder is created if necessary.
-        digest: of the content, such as "sha256:2c26b46b...". None accepts any content.
+        digest: of the content, such as "sha256:2c26b46b...", or its first digits, if the publisher states no more. None accepts
+            any content.
         progress: receives one stage, in MiB. None shows a bar if standard error is a terminal; `unseen` shows nothing.
 
     Returns:
@@ -141,6 +142,6 @@ def _fetch(url: str, target: Path, digest: str | None, progress: Stages | None, 
                             f"elsewhere and {by_hand}") from error  # fmt: skip
     if received < length:
         raise DownloadError(f"{url}: {received} of {length} bytes arrived. Nothing was kept; try again")
-    if expected and hashed.hexdigest() != expected:
+    if expected and not hashed.hexdigest().startswith(expected):
         raise DownloadError(f"{url}: the content has the {algorithm} {hashed.hexdigest()}, expected {expected}. Nothing was "
                             "kept; try again, and if this repeats, the file has changed at its source")  # fmt: skip
