@@ -148,8 +148,8 @@ class Config:
     # Minimum scale factor: 2 at least doubles every image, even if IMAGE_MIN_DIM requires less. 0: no bound. In mode square,
     # IMAGE_MAX_DIM takes precedence.
     IMAGE_MIN_SCALE: float | None = 0
-    # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. A number other than 3 needs a MEAN_PIXEL of that length, and weights
-    # loaded without conv1.
+    # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. A number other than 3 needs a MEAN_PIXEL of that length. Loaded weights
+    # may be for RGB: each channel then gets the mean of the first kernel over red, green and blue.
     IMAGE_CHANNEL_COUNT = 3
     # Mean of each channel (RGB order), subtracted from every pixel.
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])

@@ -127,8 +127,6 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
                   "from random weights, set TRAIN_BN=None.")
         return
     excluded = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
-    if weights in ("coco", "imagenet") and model.config.IMAGE_CHANNEL_COUNT != 3:
-        excluded.add("conv1")  # its kernel has input channels for red, green and blue
     path: Path | str = weights
     if weights == "coco":
         if model.config.NUM_CLASSES != COCO_CLASSES:

@@ -21,6 +21,7 @@ from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.text import shorten_names
 from mrcnn.io.hdf5 import digest_fault, seal
 from mrcnn.weights.class_rows import CLASS_LAYERS, ClassNames, ClassRows, match_classes
+from mrcnn.weights.stem import RGB, inflate, is_rgb_stem
 from mrcnn.weights.tensors import (
     FilePath,
     Tensor,
@@ -52,6 +53,8 @@ class LoadReport:
             these, unless `skip_mismatch` is True.
         unused: tensors of the file, by their names in it, that match nothing in the model.
         excluded: tensors of the model that were not changed because their layer was excluded.
+        inflated: kernels of first convolutions for RGB that were set in a model for images with other channels; see `stem`.
+            They are among the matched tensors.
         classes: the rows of the class layers that were taken over, if the file was loaded by the names of its classes.
     """
 
@@ -60,6 +63,7 @@ class LoadReport:
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
+    inflated: list[str] = field(default_factory=list)
     classes: ClassRows | None = None
 
     @property
@@ -79,9 +83,9 @@ class LoadReport:
         return [layer for layer in _layers_of(unloaded) if before is None or layer in before]
 
     def summary(self) -> str:
-        """Return one line of counts, with the first names of the missing, mismatched, unused and excluded tensors."""
+        """Return one line of counts, with the first names of the tensors in each list but that of the matched."""
         words = [f"{len(self.matched)} tensors loaded"]
-        for name in ("missing", "mismatched", "unused", "excluded"):
+        for name in ("missing", "mismatched", "unused", "excluded", "inflated"):
             tensors = getattr(self, name)
             if tensors:
                 first = ", ".join(t[0] if isinstance(t, tuple) else t for t in tensors[:3])
@@ -149,8 +153,9 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
         model: the model.
         path: a file written by `save`, by `save_weights` or `model.save` of Keras 2, or by Keras in its own layout
             (.weights.h5).
-        by_name: True loads the tensors that the file and the model have in common. False requires the file to hold the
-            whole model; in the classic layout, layers are matched by name, or by order if the names differ.
+        by_name: True loads the tensors that the file and the model have in common, and the first convolution for RGB also into
+            a model for images with other channels. False requires the file to hold the whole model; in the classic layout,
+            layers are matched by name, or by order if the names differ.
         exclude: names of layers that are not changed: a nested model, or single layers in it.
         skip_mismatch: True leaves tensors with another shape unchanged, as in Keras, instead of raising an error.
         classes: names of the model's classes and of the file's. Then the class layers take over the rows of classes with the
@@ -177,9 +182,11 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
             pairs, report.unused = _match_order(slots, tensors, path), []
         counts = [pairs[index].shape for index, slot in enumerate(slots) if slot.name == CLASS_COUNT and index in pairs]
         report.classes = class_rows(classes, slots, counts[0] if counts else (), path)
-        chosen = _choose(slots, pairs, excluded, report)
+        channels = model.inputs[0].shape[-1] if by_name else None
+        chosen = _choose(slots, pairs, excluded, report, channels)
         _check_match(report, slots, tensors, path, skip_mismatch)
-        values = [merged(report.classes, slot, tensor.read()) for slot, tensor in chosen]
+        values = [inflate(tensor.read(), slot.variable.shape[2]) if slot.name in report.inflated
+                  else merged(report.classes, slot, tensor.read()) for slot, tensor in chosen]
     if report.missing and not by_name:
         raise WeightsError(f"{path}: no weights for {shorten_names(report.missing_layers)}; load what both have with "
                            "by_name=True")
@@ -197,9 +204,14 @@ def layout(path: FilePath) -> list[tuple[str, str, tuple[int, ...]]]:
         return [(tensor.group, tensor.name, tensor.shape) for tensor in read_tensors(file, path)[0]]
 
 
-def _choose(slots: list[Slot], pairs: dict[int, Tensor], excluded: set[str],
-            report: LoadReport) -> list[tuple[Slot, Tensor]]:
-    """Fill the report, and return the pairs to assign. The keys of `pairs` are indices in `slots`."""
+def _choose(slots: list[Slot], pairs: dict[int, Tensor], excluded: set[str], report: LoadReport,
+            channels: int | None) -> list[tuple[Slot, Tensor]]:
+    """Fill the report, and return the pairs to assign.
+
+    Args:
+        pairs: tensors by index in `slots`.
+        channels: number of channels of the model's images, for which the first convolution is inflated; None for none.
+    """
     chosen = []
     for index, slot in enumerate(slots):
         tensor = pairs.get(index)
@@ -207,11 +219,13 @@ def _choose(slots: list[Slot], pairs: dict[int, Tensor], excluded: set[str],
             report.excluded.append(slot.name)
         elif tensor is None:
             report.missing.append(slot.name)
-        elif not fits(report.classes, slot, tensor.shape):
-            report.mismatched.append((slot.name, tensor.shape, tuple(slot.variable.shape)))
-        else:
+        elif fits(report.classes, slot, tensor.shape) or is_rgb_stem(tensor.shape, slot.variable.shape, channels):
+            if not fits(report.classes, slot, tensor.shape):
+                report.inflated.append(slot.name)
             report.matched.append(slot.name)
             chosen.append((slot, tensor))
+        else:
+            report.mismatched.append((slot.name, tensor.shape, tuple(slot.variable.shape)))
     return chosen
 
 
@@ -328,6 +342,9 @@ class ClassicFiles:
         self.unloaded_layers = tuple(report.unloaded_layers(self.unloaded_layers))
         if report.missing:
             print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
+        if report.inflated:
+            print(f"{filepath}: {', '.join(report.inflated)} is for {RGB} input channels; each of the "
+                  f"{self.inputs[0].shape[-1]} of this network gets their mean, scaled to the same sum.")  # type: ignore
         if report.classes is not None:
             print(report.classes.table())
         return report

@@ -15,9 +15,8 @@ from tests.training.small import shapes, small_model
 class FakeModel:
     """Records the files that are loaded."""
 
-    def __init__(self, num_classes=81, backbone="resnet101", channels=3):
-        self.config = SimpleNamespace(NAME="Toys", NUM_CLASSES=num_classes, BACKBONE=backbone, TRAIN_BN=False,
-                                      IMAGE_CHANNEL_COUNT=channels)
+    def __init__(self, num_classes=81, backbone="resnet101"):
+        self.config = SimpleNamespace(NAME="Toys", NUM_CLASSES=num_classes, BACKBONE=backbone, TRAIN_BN=False)
         self.loaded = None
         self.new_run = False
 
@@ -75,12 +74,6 @@ def test_class_layers_of_coco_weights_are_excluded_for_other_classes():
     model = FakeModel(num_classes=2)
     load_start_weights(model, "coco")
     assert model.loaded == ("coco.h5", sorted(CLASS_LAYERS))
-
-
-def test_first_kernel_is_excluded_for_other_numbers_of_channels():
-    model = FakeModel(channels=4)
-    load_start_weights(model, "imagenet")
-    assert model.loaded == ("imagenet.h5", ["conv1"])
 
 
 def test_layers_are_excluded_by_name_and_heads_means_all_class_layers():
