@@ -26,7 +26,7 @@ from mrcnn.base.atomic_write import atomic_open
 
 WEIGHT_DECAY_KINDS = ("classic", "l2", "decoupled")
 SCHEDULES = ("constant", "cosine", "step")
-AUGMENTATIONS = ("none", "flip", "rotate")
+AUGMENTATIONS = ("none", "flip", "rotate", "color", "flip+color", "rotate+color")
 RESIZE_MODES = ("none", "square", "pad64", "crop")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
 BACKBONE_NAMES = (
@@ -216,8 +216,9 @@ class Config:
     # For "step": numbers below 1 are fractions of all steps of `train`, others are epochs of it. Source: the 1x schedule of
     # detectron2 (60000 and 80000 of 90000 steps).
     LEARNING_RATE_STEPS: Sequence[float] = (2 / 3, 8 / 9)
-    # Augmentation if none is given to `train`: "none"; "flip", left-right; or "rotate", which also flips up-down and rotates
-    # by any angle.
+    # Augmentation if none is given to `train`: "none"; "flip", left-right; "rotate", which also flips up-down and rotates by
+    # any angle; "color", which changes brightness, contrast, saturation and hue; "flip+color" or "rotate+color".
+    # Source of "color": W. Liu et al., SSD, 2016, section 2.2.
     TRAIN_AUGMENT = "none"
     # Share that a moving average of the weights keeps in each step, such as 0.998: it averages over the last 1 / (1 - share)
     # steps. In the first steps it keeps less, min(EMA_MOMENTUM, (1 + step) / (10 + step)). Validation, checkpoints and

@@ -65,11 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="last epoch, counted from the start of the run")
     group.add_argument("--lr", "--learning-rate", type=options.at_least(0, float), metavar="X",
                        help="learning rate, or the peak of its schedule")
-    group.add_argument("--schedule", metavar="constant|cosine", help="course of the learning rate; cosine includes a warm-up")
+    group.add_argument("--schedule", metavar="constant|cosine|step",
+                       help="course of the learning rate; cosine and step include a warm-up")
     group.add_argument("--optimizer", metavar="NAME", help="sgd, adam, adamw or any other optimizer of Keras")
     group.add_argument("--batch-size", type=options.at_least(1), metavar="N", help="images per step and device")
-    group.add_argument("--augment", metavar="none|flip|rotate",
-                       help="flip left-right; or flip both ways and rotate by any angle")
+    group.add_argument("--augment", metavar="none|flip|rotate|color|flip+color|rotate+color",
+                       help="flip left-right; or flip both ways and rotate by any angle; color changes the colours")
     group.add_argument("--model-dir", default=DEFAULT_MODEL_DIR, metavar="DIR",
                        help="folder of the runs (default: %(default)s)")  # fmt: skip
     config_group = options.add_config_arguments(parser)

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from mrcnn.geometry.masks import BitMasks
+from mrcnn.loading.color import ColorJitter
 
 # The dtypes that OpenCV can flip, and its codes for the flips (up-down, left-right).
 _CV_DTYPES = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
@@ -53,18 +54,20 @@ class RandomFlip:
 
 
 def named_augmentation(name: str) -> Any:
-    """Return the augmentation of a name: None for "none", left-right flips for "flip", or flips along both axes and rotation
-    by any angle for "rotate".
+    """Return the augmentation of a name: None for "none", left-right flips for "flip", flips along both axes and rotation by
+    any angle for "rotate", changes of the colours for "color", and both for "flip+color" and "rotate+color".
 
     Raises:
         ValueError: the name is unknown.
     """
+    if name == "color" or name.endswith("+color"):
+        return ColorJitter(named_augmentation(name.removesuffix("color").rstrip("+") or "none"))
     if name == "none":
         return None
     if name == "flip":
         return RandomFlip()
     if name != "rotate":
-        raise ValueError(f"{name!r} is not an augmentation: choose none, flip or rotate.")
+        raise ValueError(f"{name!r} is not an augmentation: choose none, flip, rotate, color, flip+color or rotate+color.")
     import imgaug.augmenters as iaa
 
     return iaa.Sequential([iaa.Fliplr(0.5), iaa.Flipud(0.5), iaa.Affine(rotate=(-180, 180))])
@@ -187,7 +190,7 @@ def _draw(augmentation: Any, rng: np.random.Generator) -> Any:
     """Return a copy of an augmenter whose next draw is fixed; the original may be in use by other threads."""
     if not hasattr(augmentation, "to_deterministic"):
         raise ValueError(
-            "augmentation must be an imgaug augmenter or a mrcnn.loading.augment.RandomFlip, "
+            "augmentation must be an imgaug augmenter, or a RandomFlip or ColorJitter of mrcnn.loading, "
             f"but is {type(augmentation).__name__}"
         )
     drawn = augmentation.to_deterministic()

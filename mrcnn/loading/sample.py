@@ -30,6 +30,7 @@ from mrcnn.geometry.rasterize import (
 from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import nonfinite_fault, to_channels
 from mrcnn.loading.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
+from mrcnn.loading.color import ColorJitter
 from mrcnn.loading.scales import RandomScale
 
 Instance: TypeAlias = PolygonInstance | MaskInstance
@@ -100,7 +101,7 @@ def make_sample(
         dataset: prepared.
         image_id: index in the data set.
         settings: see `SampleSettings`.
-        augmentation: imgaug augmenter, `RandomFlip` or None. It must not change the size of the image.
+        augmentation: imgaug augmenter, `RandomFlip`, `ColorJitter` or None. It must not change the size of the image.
         rng: draws the scale, the crop and the augmentation; None uses NumPy's global state.
         out: contiguous memory for the pixels, so that a batch is written only once. It is used as the sample's image if the
             image has its shape and dtype; otherwise, and with None, the image is allocated.
@@ -121,6 +122,8 @@ def make_sample(
     if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
         out = None
     image, frame, window = apply_plan(image, plan, fast=True, out=out), Frame.of_plan(plan), plan.window
+    if isinstance(augmentation, ColorJitter):
+        image, augmentation = _recolor(augmentation, image, window, rng, out), augmentation.then
     flip = as_flip(augmentation)
     if flip is not None:
         flips = flip.draw(rng)
@@ -141,6 +144,21 @@ def make_sample(
             image = out
     meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
     return Sample(image, meta, class_ids[kept], boxes, masks)
+
+
+def _recolor(
+    jitter: ColorJitter,
+    image: Shaped[np.ndarray, "H W C"],
+    window: Box,
+    rng: np.random.Generator,
+    out: Shaped[np.ndarray, "H W C"] | None,
+) -> Shaped[np.ndarray, "H W C"]:
+    """Change the colours of an image in `out`, if it is given."""
+    recolored = jitter.apply(image, window, rng)
+    if out is None or recolored is out:
+        return recolored
+    out[...] = recolored
+    return out
 
 
 def name_image(dataset: Any, image_id: object) -> str:

@@ -74,7 +74,7 @@ def test_an_augmenter_that_changes_sizes_is_an_error():
 
 
 def test_an_augmentation_that_is_not_an_augmenter_is_an_error():
-    with pytest.raises(ValueError, match="must be an imgaug augmenter .* but is function"):
+    with pytest.raises(ValueError, match="must be an imgaug augmenter, .* but is function"):
         apply_imgaug(make_sample, np.zeros((4, 4, 3), np.uint8), BitMasks.empty((4, 4), 0), np.random.default_rng(0))
 
 
@@ -121,5 +121,5 @@ def test_augmentations_by_name():
     rotate = named_augmentation("rotate")
     assert is_affine(rotate), "outlines are transformed, and no full-size mask is drawn"
     assert len({sample(rotate, seed).image.tobytes() for seed in range(8)}) == 8, "every seed rotates by another angle"
-    with pytest.raises(ValueError, match="'mosaic' is not an augmentation: choose none, flip or rotate"):
+    with pytest.raises(ValueError, match="'mosaic' is not an augmentation: choose none, flip, rotate, color, flip.color or"):
         named_augmentation("mosaic")
