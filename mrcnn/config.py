@@ -28,6 +28,12 @@ WEIGHT_DECAY_KINDS = ("classic", "l2", "decoupled")
 SCHEDULES = ("constant", "cosine", "step")
 AUGMENTATIONS = ("none", "flip", "rotate", "color", "flip+color", "rotate+color")
 RESIZE_MODES = ("none", "square", "pad64", "crop")
+CHANNEL_ORDERS = ("rgb", "bgr")
+PADDINGS = ("center", "corner")
+COORDINATES = ("classic", "continuous")
+RESNET_PADDINGS = ("tensorflow", "symmetric")
+METHODS = ("classic", "torchvision", "detectron2")
+NORMS = ("batch", "sync", "group")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
 BACKBONE_NAMES = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50v2", "resnet101v2", "resnet152v2", "convnext_tiny",
@@ -111,6 +117,25 @@ class Config:
     COMPUTE_BACKBONE_SHAPE: Callable[..., Any] | None = None
     # Input pixels per cell of each pyramid level P2..P6. Only a callable BACKBONE may have others.
     BACKBONE_STRIDES: Sequence[int] = [4, 8, 16, 32, 64]
+    # ResNets: whether the 3x3 convolution of a stage's first block has its stride (torchvision's "v1.5") or the first 1x1 one
+    # (He
+    # et al. 2015); and whether maps are padded before a stride as TensorFlow pads, or on all sides ("symmetric", PyTorch).
+    RESNET_STRIDE_IN_3X3 = False
+    RESNET_PADDING = "tensorflow"
+    # Whether convolutions that are followed by a normalisation have a bias.
+    BIAS_BEFORE_NORM = True
+    # Added to the variance in every normalisation. PyTorch's default is 1e-5.
+    NORM_EPSILON = 1e-3
+    # Normalisation of the pyramid, and of the box head and mask head: "batch" (see TRAIN_BN), "sync" (batch normalisation over
+    # all replicas of TensorFlow), "group" (Wu and He 2018) or None.
+    PYRAMID_NORM: str | None = None
+    HEAD_NORM: str | None = "batch"
+    # The box head: 3x3 convolutions (classic: none) of so many channels, then fully connected layers. Lin et al. 2017 have two
+    # fully connected layers; Wu and He 2018, section 4.2, four convolutions and one. With convolutions, HEAD_NORM applies to
+    # them.
+    BOX_HEAD_CONVOLUTIONS = 0
+    BOX_HEAD_CHANNELS = 256
+    BOX_HEAD_FC_LAYERS = 2
     # Units of the fully connected layers of the box head.
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
     # Channels of every pyramid level.
@@ -151,8 +176,28 @@ class Config:
     # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. A number other than 3 needs a MEAN_PIXEL of that length. Loaded weights
     # may be for RGB: each channel then gets the mean of the first kernel over red, green and blue.
     IMAGE_CHANNEL_COUNT = 3
-    # Mean of each channel (RGB order), subtracted from every pixel.
+    # Mean of each channel (RGB order), subtracted from every pixel, and the standard deviation by which the difference is
+    # divided.
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
+    STD_PIXEL: float | Sequence[float] = 1.0
+    # "rgb", or "bgr" for backbones that were trained on images as OpenCV reads them: the normalised channels are reversed.
+    CHANNEL_ORDER = "rgb"
+    # "center" pads images with black on all sides. "corner" pads at the bottom and right with the mean pixel, as torchvision
+    # and detectron2 do.
+    IMAGE_PADDING = "center"
+    # How detection interpolates. "classic": borders of enlarged images fade to black, and pixels are truncated to whole
+    # numbers, as in the classic code. "detectron2": borders are kept, and pixels are rounded. "torchvision": pixels are not
+    # rounded, and the sides of the scaled image are rounded down, in training too; the others round them to the nearest.
+    # Training always keeps borders and rounds pixels.
+    RESIZE_METHOD = "classic"
+    # What a normalised box is. "classic": the centres of the first and the last pixel are 0 and 1, and ROI align takes one
+    # sample per bin, from edge to edge. "continuous": the edges of the image are 0 and 1, and ROI align averages
+    # ROI_ALIGN_SAMPLES samples per bin and axis, as torchvision and detectron2 do; 0 takes as many as cells are in the bin (in
+    # training 2, because their number must be fixed there). ROI_ALIGN_HALF_PIXEL puts the centre of a cell half a cell from its
+    # edge (detectron2's ROIAlignV2); torchvision does not.
+    BOX_COORDINATES = "classic"
+    ROI_ALIGN_SAMPLES = 2
+    ROI_ALIGN_HALF_PIXEL = True
 
     # --- Region proposals ------------------------------------------------------------------------------------------
     # Side of a square anchor in pixels, one for each pyramid level.
@@ -161,6 +206,18 @@ class Config:
     RPN_ANCHOR_RATIOS: Sequence[float] = [0.5, 1, 2]
     # Distance between anchors in cells: 1 places anchors on each cell of the feature map, 2 on every other one.
     RPN_ANCHOR_STRIDE = 1
+    # Whether the sides of anchors are rounded to whole pixels (torchvision), and the offset of their centres in cells; 0.5 is
+    # the middle of a cell.
+    RPN_ANCHOR_ROUNDED = False
+    RPN_ANCHOR_OFFSET = 0.0
+    # Hidden 3x3 convolutions of the RPN head, and logits per anchor: 2 (background and foreground), or 1 for the foreground
+    # alone.
+    RPN_CONVOLUTIONS = 1
+    RPN_LOGITS = 2
+    # True: PRE_NMS_LIMIT and non-maximum suppression apply to each pyramid level by itself, and proposals are clipped to the
+    # image
+    # without its padding, as in torchvision and detectron2. False: all levels together.
+    PROPOSALS_PER_LEVEL = False
     # IoU above which the lower-scoring of two proposals is suppressed. Raise it to train on more proposals.
     RPN_NMS_THRESHOLD = 0.7
     # Anchors sampled per image for the RPN losses, at most half of them positive.
@@ -172,6 +229,8 @@ class Config:
     # Divisors of the deltas (dy, dx, log dh, log dw), for the RPN and for the box head.
     RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
     BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    # Largest log dh and log dw that are applied. 20 only prevents an overflow; log(1000 / 16) is Faster R-CNN's in Detectron.
+    BBOX_MAX_LOG_SCALE = 20.0
 
     # --- Training targets ------------------------------------------------------------------------------------------
     # Store masks cropped to their boxes at MINI_MASK_SHAPE (height, width): far less memory, slightly coarser edges.
@@ -180,6 +239,10 @@ class Config:
     # ROIs per image that train the heads, and the maximum fraction of positive ones.
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
+    # Minimum IoU of a positive ROI with an object; those below are negative. ROI_FILL_NEGATIVES samples negatives for all ROIs
+    # that positives leave (Ren et al. 2015); False at most as many as keep ROI_POSITIVE_RATIO, as the classic code did.
+    ROI_POSITIVE_IOU = 0.5
+    ROI_FILL_NEGATIVES = False
     # Add the ground-truth boxes to the proposals that ROIs are sampled from, throughout training and in validation losses, so
     # that the heads have positives from the first step. False uses the RPN's proposals only, as the classic code did.
     GT_BOXES_AS_ROIS = False
@@ -194,6 +257,13 @@ class Config:
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE: float | None = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
+    # True: an ROI gives a detection for each class whose score reaches the minimum, as in torchvision and detectron2. False:
+    # for its
+    # highest-scoring class only.
+    DETECTION_PER_CLASS = False
+    # How the mask of an instance gets from the mask head to the image: "classic" resizes it to its box, which is rounded
+    # before; "torchvision" with a border of zeros around it; "detectron2" samples it at the centres of the pixels.
+    MASK_PASTE = "classic"
 
     # --- Optimisation ----------------------------------------------------------------------------------------------
     # "sgd" (with LEARNING_MOMENTUM), the name of any Keras optimizer, or a callable
@@ -358,7 +428,7 @@ class Config:
         for names, check in (
                 ({"IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM"}, self._check_image_size),
                 ({"IMAGE_RESIZE_MODE", "TRAIN_MIN_DIMS", "SCALE_JITTER"}, self._check_random_scale),
-                ({"IMAGE_CHANNEL_COUNT", "MEAN_PIXEL"}, self._check_channels),
+                ({"IMAGE_CHANNEL_COUNT", "MEAN_PIXEL", "STD_PIXEL"}, self._check_channels),
                 ({"BACKBONE", "BACKBONE_STRIDES", "RPN_ANCHOR_SCALES"}, self._check_pyramid),
                 ({"MASK_SHAPE", "MASK_POOL_SIZE"}, self._check_mask_shape),
                 ({"USE_MINI_MASK"}, self._check_mini_mask_shape),
@@ -404,9 +474,11 @@ class Config:
                    "scales need the mode square.")
 
     def _check_channels(self) -> Iterator[str]:
-        if np.size(self.MEAN_PIXEL) not in (1, self.IMAGE_CHANNEL_COUNT):
-            yield (f"MEAN_PIXEL has {np.size(self.MEAN_PIXEL)} values for IMAGE_CHANNEL_COUNT "
-                   f"{self.IMAGE_CHANNEL_COUNT}: give one for each channel.")
+        for name in ("MEAN_PIXEL", "STD_PIXEL"):
+            count = np.size(getattr(self, name))
+            if count not in (1, self.IMAGE_CHANNEL_COUNT):
+                yield (f"{name} has {count} values for IMAGE_CHANNEL_COUNT {self.IMAGE_CHANNEL_COUNT}: give one for each "
+                       "channel.")
 
     def _check_pyramid(self) -> Iterator[str]:
         strides = tuple(self.BACKBONE_STRIDES)
@@ -586,14 +658,18 @@ def _are_loss_weights(value: object) -> bool:
     return isinstance(value, Mapping) and all(map(_is_not_negative, value.values()))
 
 
-FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES", "KEEP_BEST")
+FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES", "KEEP_BEST",
+         "RESNET_STRIDE_IN_3X3", "BIAS_BEFORE_NORM", "ROI_ALIGN_HALF_PIXEL", "RPN_ANCHOR_ROUNDED", "PROPOSALS_PER_LEVEL",
+         "ROI_FILL_NEGATIVES", "DETECTION_PER_CLASS")
 POSITIVE_INTEGERS = (
     "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "PASSES_PER_EPOCH", "TRAIN_EPOCHS", "POOL_SIZE",
     "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
     "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
-    "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT")
+    "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT",
+    "BOX_HEAD_CHANNELS", "BOX_HEAD_FC_LAYERS", "RPN_CONVOLUTIONS")
 COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
-          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP", "LEARNING_RATE_BATCH")
+          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP", "LEARNING_RATE_BATCH",
+          "ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS")
 INTEGER_LISTS = ("BACKBONE_STRIDES", "MASK_SHAPE", "MINI_MASK_SHAPE", "TRAIN_MIN_DIMS")
 # Rules for single attributes: (names, is_valid, advice in the error message).
 RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
@@ -636,6 +712,19 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("RPN_BBOX_STD_DEV", "BBOX_STD_DEV"), _is_list_of(_is_positive, 4),
      "give four numbers above 0, for dy, dx, log dh and log dw"),
     (("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD"), _is_fraction, "it must be a number from 0 to 1"),
+    (("STD_PIXEL",), lambda value: _is_positive(value) or _is_list_of(_is_positive)(value),
+     "give a number above 0, or one for each channel"),
+    (("CHANNEL_ORDER",), _is_one_of(CHANNEL_ORDERS), f"choose one of {', '.join(CHANNEL_ORDERS)}"),
+    (("IMAGE_PADDING",), _is_one_of(PADDINGS), f"choose one of {', '.join(PADDINGS)}"),
+    (("BOX_COORDINATES",), _is_one_of(COORDINATES), f"choose one of {', '.join(COORDINATES)}"),
+    (("RESNET_PADDING",), _is_one_of(RESNET_PADDINGS), f"choose one of {', '.join(RESNET_PADDINGS)}"),
+    (("RESIZE_METHOD", "MASK_PASTE"), _is_one_of(METHODS), f"choose one of {', '.join(METHODS)}"),
+    (("PYRAMID_NORM", "HEAD_NORM"), _none_or(_is_one_of(NORMS)), f"choose one of {', '.join(NORMS)}, or None"),
+    (("ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS"), _is_count, "it must be a whole number of at least 0"),
+    (("RPN_LOGITS",), lambda value: _is_count(value) and value in (1, 2), "it must be 1 or 2"),
+    (("NORM_EPSILON", "RPN_ANCHOR_OFFSET"), _is_not_negative, "it must be a number of at least 0"),
+    (("BBOX_MAX_LOG_SCALE",), _is_positive, "it must be a number above 0"),
+    (("ROI_POSITIVE_IOU",), _is_fraction, "it must be a number from 0 to 1"),
     (("ROI_POSITIVE_RATIO",),
      lambda value: _is_fraction(value) and value > 0, "it must be a number above 0 and at most 1"),
     (("LEARNING_MOMENTUM",), _is_fraction, "it must be a number from 0 to 1"),

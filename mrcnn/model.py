@@ -44,6 +44,7 @@ from mrcnn.network.heads.rpn import build_rpn_model, rpn_graph
 from mrcnn.network.layers.batch_norm import BatchNorm
 from mrcnn.network.layers.detection import DetectionLayer
 from mrcnn.network.layers.detection_target import DetectionTargetLayer
+from mrcnn.network.layers.norms import Norm
 from mrcnn.network.layers.proposal import ProposalLayer
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss, smooth_l1
@@ -122,21 +123,21 @@ def fpn_classifier_graph(rois: Any, feature_maps: Sequence[Any], image_meta: Any
         image_meta: [B, 12 + K].
         pool_size: see `mrcnn.network.heads.box.BoxHead`.
         num_classes: see `BoxHead`.
-        train_bn: see `BoxHead`.
-        fc_layers_size: see `BoxHead`.
+        train_bn: see Config.TRAIN_BN.
+        fc_layers_size: units of the two fully connected layers.
 
     Returns:
         logits [B, R, K], probabilities [B, R, K], deltas [B, R, K, 4].
     """
     features = PyramidROIAlign([pool_size, pool_size], name="roi_align_classifier")([rois, image_meta, *feature_maps])
-    return BoxHead(pool_size, num_classes, fc_layers_size, train_bn)(features)
+    return BoxHead(pool_size, num_classes, fc_layers_size, Norm(train_bn=train_bn))(features)
 
 
 def build_fpn_mask_graph(rois: Any, feature_maps: Sequence[Any], image_meta: Any, pool_size: int, num_classes: int,
                          train_bn: bool | None = True) -> Any:  # fmt: skip
     """Add ROI align and the mask head, and return masks [B, R, M, M, K]; arguments as for `fpn_classifier_graph`."""
     features = PyramidROIAlign([pool_size, pool_size], name="roi_align_mask")([rois, image_meta, *feature_maps])
-    return MaskHead(num_classes, train_bn)(features)
+    return MaskHead(num_classes, Norm(train_bn=train_bn))(features)
 
 
 def detection_targets_graph(proposals: Any, gt_class_ids: Any, gt_boxes: Any, gt_masks: Any, config: Config) -> list[Any]:

@@ -17,6 +17,8 @@ def generate_anchors(
     shape: ImageShape,
     feature_stride: Integer,
     anchor_stride: Integer,
+    rounded: bool = False,
+    offset: Number = 0.0,
 ) -> Float64[np.ndarray, "A 4"]:
     """Generate the anchors of one feature map.
 
@@ -26,6 +28,9 @@ def generate_anchors(
         shape: (h, w) of the feature map.
         feature_stride: image pixels per cell of the feature map.
         anchor_stride: cells from one anchor centre to the next; 2 skips every other cell.
+        rounded: whether the distances from the centre to the sides are rounded to whole pixels, halves to even, as in
+            torchvision.
+        offset: of the centres from the multiples of the stride, in cells; 0.5 is the centre of a cell.
 
     Returns:
         Pixel boxes ordered by row, column, ratio and scale. They may extend beyond the image.
@@ -36,13 +41,16 @@ def generate_anchors(
     scale_grid, ratio_grid = np.meshgrid(np.array(scales, float), np.array(ratios, float))
     scale_grid, ratio_grid = scale_grid.flatten(), ratio_grid.flatten()
     heights, widths = scale_grid / np.sqrt(ratio_grid), scale_grid * np.sqrt(ratio_grid)
-    centres_y = np.arange(0, shape[0], anchor_stride) * feature_stride
-    centres_x = np.arange(0, shape[1], anchor_stride) * feature_stride
+    half_heights, half_widths = 0.5 * heights, 0.5 * widths
+    if rounded:
+        half_heights, half_widths = np.rint(half_heights), np.rint(half_widths)
+    centres_y = (np.arange(0, shape[0], anchor_stride) + offset) * feature_stride
+    centres_x = (np.arange(0, shape[1], anchor_stride) + offset) * feature_stride
     anchors = np.empty((len(centres_y), len(centres_x), len(heights), 4))  # [h, w, ratios * scales, 4]
-    anchors[..., 0] = centres_y[:, None, None] - 0.5 * heights
-    anchors[..., 1] = centres_x[None, :, None] - 0.5 * widths
-    anchors[..., 2] = centres_y[:, None, None] + 0.5 * heights
-    anchors[..., 3] = centres_x[None, :, None] + 0.5 * widths
+    anchors[..., 0] = centres_y[:, None, None] - half_heights
+    anchors[..., 1] = centres_x[None, :, None] - half_widths
+    anchors[..., 2] = centres_y[:, None, None] + half_heights
+    anchors[..., 3] = centres_x[None, :, None] + half_widths
     return anchors.reshape(-1, 4)
 
 
@@ -52,6 +60,8 @@ def generate_pyramid_anchors(
     feature_shapes: Int[np.ndarray, "L 2"] | Sequence[Sequence[int]],
     feature_strides: Sequence[Integer] | Int[np.ndarray, " L"],
     anchor_stride: Integer,
+    rounded: bool = False,
+    offset: Number = 0.0,
 ) -> Float64[np.ndarray, "A 4"]:
     """Generate the anchors of all levels of a feature pyramid, level by level.
 
@@ -61,6 +71,8 @@ def generate_pyramid_anchors(
         feature_shapes: (h, w) of each feature map.
         feature_strides: stride of each level in pixels.
         anchor_stride: see `generate_anchors`.
+        rounded: see `generate_anchors`.
+        offset: see `generate_anchors`.
 
     Raises:
         ValueError: the numbers of scales, shapes and strides differ.
@@ -72,7 +84,7 @@ def generate_pyramid_anchors(
         )
     levels = zip(scales, feature_shapes, feature_strides, strict=True)
     return np.concatenate(
-        [generate_anchors(scale, ratios, shape, stride, anchor_stride) for scale, shape, stride in levels]
+        [generate_anchors(scale, ratios, shape, stride, anchor_stride, rounded, offset) for scale, shape, stride in levels]
     )
 
 

@@ -2,6 +2,7 @@
 
 - A box is `(y1, x1, y2, x2)`. In pixels, `(y2, x2)` lies outside the box, so its height is `y2 - y1`.
 - A normalised box is `(box - [0, 0, 1, 1]) / ([h, w, h, w] - 1)`: the centres of the first and the last pixel are 0 and 1.
+  In continuous coordinates (`Config.BOX_COORDINATES`) it is `box / [h, w, h, w]`: the edges of the image are 0 and 1.
 - A size is `(height, width)`; a shape may have more axes after these two.
 - Deltas are `(dy, dx, log dh, log dw)`. The network predicts them divided by `RPN_BBOX_STD_DEV` or `BBOX_STD_DEV`.
 - Class 0 is the background. A negative class id marks a crowd. Padding rows are all zero.
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int32, Num, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Num, Shaped
 
 # Python and NumPy scalars: beartype accepts neither an int nor a NumPy scalar as a float
 Integer = int | np.integer[Any]
@@ -167,15 +168,24 @@ def box_refinement(box: Num[np.ndarray, "N 4"], gt_box: Num[np.ndarray, "N 4"]) 
     return np.concatenate([shift / size, np.log(gt_size / size)], axis=1)
 
 
-def norm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape) -> Float32[np.ndarray, "*N 4"]:
-    """Normalise pixel boxes by the shape (height, width, ...) of their image."""
-    h, w = shape[:2]
-    scale = np.array([h - 1, w - 1, h - 1, w - 1])
-    return np.divide(boxes - np.array([0, 0, 1, 1]), scale).astype(np.float32)
+def norm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape, continuous: bool = False) -> Float32[np.ndarray, "*N 4"]:
+    """Normalise pixel boxes by the shape (height, width, ...) of their image.
+
+    Args:
+        continuous: use continuous coordinates instead of the classic ones.
+    """
+    scale, shift = _scale_and_shift(shape, continuous)
+    return np.divide(boxes - shift, scale).astype(np.float32)
 
 
-def denorm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape) -> Int32[np.ndarray, "*N 4"]:
+def denorm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape, continuous: bool = False) -> Int32[np.ndarray, "*N 4"]:
     """Convert normalised boxes to pixels, rounded to integers; the inverse of `norm_boxes`."""
+    scale, shift = _scale_and_shift(shape, continuous)
+    return np.around(np.multiply(boxes, scale) + shift).astype(np.int32)
+
+
+def _scale_and_shift(shape: ImageShape, continuous: bool) -> tuple[Int[np.ndarray, " 4"], Int[np.ndarray, " 4"]]:
     h, w = shape[:2]
-    scale = np.array([h - 1, w - 1, h - 1, w - 1])
-    return np.around(np.multiply(boxes, scale) + np.array([0, 0, 1, 1])).astype(np.int32)
+    if continuous:
+        return np.array([h, w, h, w]), np.zeros(4, int)
+    return np.array([h - 1, w - 1, h - 1, w - 1]), np.array([0, 0, 1, 1])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Num, Shaped
+from jaxtyping import Bool, Float32, Float64, Int32, Num, Shaped
 from pycocotools import mask as coco_mask
 
 from mrcnn.geometry.boxes import ImageShape, Integer, Number, boxes_from_profiles
@@ -126,6 +126,67 @@ def paste_mask(
         return
     resized = cv2.resize(np.asarray(mask, np.float32), (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
     canvas[top:bottom, left:right] = resized[top - y1 : bottom - y1, left - x1 : right - x1] >= threshold
+
+
+def paste_mask_with_border(
+    mask: Num[np.ndarray, "h w"],
+    bbox: Sequence[Number] | Num[np.ndarray, " _"],
+    canvas: Shaped[np.ndarray, "H W"],
+    threshold: Number = 0.5,
+) -> None:
+    """Paste a predicted mask as torchvision does: a border of zeros around it is resized with it, to whole pixels.
+
+    Args:
+        mask: this and the other arguments: see `paste_mask`; `bbox` may have fractions.
+
+    Source: torchvision, models/detection/roi_heads.py: expand_masks, expand_boxes, paste_mask_in_image.
+    """
+    padded = np.pad(np.asarray(mask, np.float32), 1)
+    y1, x1, y2, x2 = (float(v) for v in bbox[:4])
+    half_height = 0.5 * (y2 - y1) * padded.shape[0] / mask.shape[0]
+    half_width = 0.5 * (x2 - x1) * padded.shape[1] / mask.shape[1]
+    centre_y, centre_x = 0.5 * (y1 + y2), 0.5 * (x1 + x2)
+    first_y, first_x = int(centre_y - half_height), int(centre_x - half_width)
+    last_y, last_x = int(centre_y + half_height), int(centre_x + half_width)
+    size = max(last_x - first_x + 1, 1), max(last_y - first_y + 1, 1)
+    resized = cv2.resize(padded, size, interpolation=cv2.INTER_LINEAR)
+    top, left = max(first_y, 0), max(first_x, 0)
+    bottom, right = min(last_y + 1, canvas.shape[0]), min(last_x + 1, canvas.shape[1])
+    if bottom > top and right > left:
+        shown = resized[top - first_y : bottom - first_y, left - first_x : right - first_x]
+        canvas[top:bottom, left:right] = shown >= threshold
+
+
+def paste_mask_at_centres(
+    mask: Num[np.ndarray, "h w"],
+    bbox: Sequence[Number] | Num[np.ndarray, " _"],
+    canvas: Shaped[np.ndarray, "H W"],
+    threshold: Number = 0.5,
+) -> None:
+    """Paste a predicted mask as detectron2 does: the mask, zero outside its box, is sampled at the centres of the pixels.
+
+    Args:
+        mask: this and the other arguments: see `paste_mask`; `bbox` may have fractions.
+
+    Source: detectron2, layers/mask_ops.py: _do_paste_mask.
+    """
+    y1, x1, y2, x2 = (float(v) for v in bbox[:4])
+    top, bottom, rows = _cells_at_pixels(y1, y2, mask.shape[0], canvas.shape[0])
+    left, right, columns = _cells_at_pixels(x1, x2, mask.shape[1], canvas.shape[1])
+    canvas[top:bottom, left:right] = rows @ np.asarray(mask, np.float32) @ columns.T >= threshold
+
+
+def _cells_at_pixels(start: float, stop: float, cells: int, pixels: int) -> tuple[int, int, Float32[np.ndarray, "n _"]]:
+    """Return the pixels along an axis that a mask reaches, first and behind the last, and the weights of its cells in them."""
+    reach = 0.5 * (stop - start) / cells  # beyond the box, where the interpolation falls to zero
+    first, end = (int(np.clip(v, 0, pixels)) for v in (np.floor(start - reach), np.ceil(stop + reach)))
+    positions = (np.arange(first, end) + 0.5 - start) / max(stop - start, 1e-6) * cells - 0.5
+    weights = np.maximum(1 - np.abs(positions[:, None] - np.arange(cells)), 0)
+    return first, max(end, first), weights.astype(np.float32)
+
+
+# How to paste a mask, by name; see Config.MASK_PASTE.
+PASTE = {"classic": paste_mask, "torchvision": paste_mask_with_border, "detectron2": paste_mask_at_centres}
 
 
 def unmold_mask(

@@ -6,6 +6,7 @@ as in the classic code. `mrcnn.geometry.rasterize.Frame` applies it to annotatio
 Shape letters: H W C image before, h w after.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,8 @@ def plan_resize(
     min_scale: Number | None = None,
     mode: str = "square",
     rng: np.random.Generator | None = None,
+    in_corner: bool = False,
+    rounds_down: bool = False,
 ) -> ResizePlan:
     """Plan how to resize an image.
 
@@ -151,6 +154,8 @@ def plan_resize(
         size: (height, width) of the image.
         min_dim: this and the following arguments: see `resize_image`.
         rng: chooses the crop; None uses NumPy's global state.
+        in_corner: whether padding goes to the bottom and the right only; otherwise it surrounds the image.
+        rounds_down: whether the scaled sides are rounded down to whole pixels; otherwise to the nearest.
 
     Raises:
         ValueError: the mode is unknown, or a dimension it needs is missing.
@@ -166,7 +171,8 @@ def plan_resize(
         scale = max(scale, float(min_scale))
     if max_dim and mode == "square" and round(max(h, w) * scale) > max_dim:
         scale = max_dim / max(h, w)
-    new_h, new_w = max(round(h * scale), 1), max(round(w * scale), 1)
+    # The margin lets a side that is a whole number but for the error of the product keep it.
+    new_h, new_w = (max(math.floor(side * scale + 1e-6) if rounds_down else round(side * scale), 1) for side in (h, w))
     if mode == "crop":
         if not min_dim:
             raise ValueError("resize mode 'crop' needs min_dim, the side of the crop in pixels")
@@ -181,14 +187,14 @@ def plan_resize(
         if min_dim and min_dim % SIDE_MULTIPLE:
             raise ValueError(f"resize mode 'pad64' needs min_dim to be a multiple of {SIDE_MULTIPLE}, but it is {min_dim}")
         size_h, size_w = (-(-v // SIDE_MULTIPLE) * SIDE_MULTIPLE for v in (new_h, new_w))
-    top, left = (size_h - new_h) // 2, (size_w - new_w) // 2
+    top, left = (0, 0) if in_corner else ((size_h - new_h) // 2, (size_w - new_w) // 2)
     padding = [(top, size_h - new_h - top), (left, size_w - new_w - left), (0, 0)]
     window = (top, left, top + new_h, left + new_w)
     return ResizePlan((h, w), (new_h, new_w), (size_h, size_w), scale, window, padding, None)
 
 
 def plan_square(
-    size: Sequence[Integer], scale: Number, side: int, rng: np.random.Generator | None = None
+    size: Sequence[Integer], scale: Number, side: int, rng: np.random.Generator | None = None, in_corner: bool = False
 ) -> ResizePlan:
     """Plan to scale an image by any factor and fit it into a square: what is longer is cropped, what is shorter padded.
 
@@ -197,12 +203,13 @@ def plan_square(
         scale: resized / original size.
         side: of the square, in pixels.
         rng: chooses the crop; None uses NumPy's global state.
+        in_corner: see `plan_resize`.
     """
     h, w = (int(v) for v in size)
     resized = max(round(h * scale), 1), max(round(w * scale), 1)
     shown_h, shown_w = min(resized[0], side), min(resized[1], side)
     y, x = _random_corner(resized[0] - shown_h, resized[1] - shown_w, rng)
-    top, left = (side - shown_h) // 2, (side - shown_w) // 2
+    top, left = (0, 0) if in_corner else ((side - shown_h) // 2, (side - shown_w) // 2)
     padding = [(top, side - shown_h - top), (left, side - shown_w - left), (0, 0)]
     crop = None if resized == (shown_h, shown_w) else (y, x, shown_h, shown_w)
     window = (top, left, top + shown_h, left + shown_w)

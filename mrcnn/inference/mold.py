@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jaxtyping import Float32, Float64, Int, Shaped
 
 from mrcnn.base.pixels import mold_image
+from mrcnn.base.types import Numbers
 from mrcnn.geometry.boxes import PixelBox
 from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.geometry.resize import SIDE_MULTIPLE, ResizePlan, apply_plan, plan_resize
@@ -31,6 +32,12 @@ class MoldSettings:
         max_dim: maximum length of the longer side; the side of the square.
         min_scale: minimum scale factor, 0 for none.
         num_classes: K. All classes are active in the meta vector.
+        std_pixel: standard deviation of each channel, or one for all.
+        bgr: whether the network takes BGR.
+        in_corner: whether the image is in the upper left corner and padded with the mean pixel; see `plan_resize`.
+        resize_method: see Config.RESIZE_METHOD.
+        continuous: whether boxes are in continuous coordinates; see `geometry.boxes`.
+        paste: how masks are pasted; see Config.MASK_PASTE.
 
     Differs: the classic code also took a random crop in detection, and mapped its detections onto the whole image.
     """
@@ -41,6 +48,12 @@ class MoldSettings:
     max_dim: int | None
     min_scale: float | int | None
     num_classes: int
+    std_pixel: Numbers = 1.0
+    bgr: bool = False
+    in_corner: bool = False
+    resize_method: str = "classic"
+    continuous: bool = False
+    paste: str = "classic"
 
     def plan(self, image: npt.ArrayLike) -> ResizePlan:
         """Plan how to resize an image, from its shape alone.
@@ -50,7 +63,8 @@ class MoldSettings:
         """
         mode = "pad64" if self.resize_mode == "crop" else self.resize_mode
         size = as_image(image).shape[:2]
-        return plan_resize(size, min_dim=self.min_dim, max_dim=self.max_dim, min_scale=self.min_scale, mode=mode)
+        return plan_resize(size, min_dim=self.min_dim, max_dim=self.max_dim, min_scale=self.min_scale, mode=mode,
+                           in_corner=self.in_corner, rounds_down=self.resize_method == "torchvision")  # fmt: skip
 
     def padded_plan(self, image: npt.ArrayLike) -> ResizePlan:
         """Plan how to resize an image, with further padding at the bottom and right up to one of few sizes.
@@ -120,7 +134,7 @@ def fit_input(
         padded: whether to pad to one of few sizes; see `MoldSettings.padded_plan`.
 
     Returns:
-        fitted: uint8 or float32, from `to_channels`. The mean is not subtracted.
+        fitted: uint8 or float32, from `to_channels`. The pixels are not normalised.
         meta: see `geometry.meta`.
         window: the image's window in `fitted`.
 
@@ -129,7 +143,9 @@ def fit_input(
     """
     pixels = to_channels(image, len(settings.mean_pixel))
     plan = settings.padded_plan(pixels) if padded else settings.plan(pixels)
-    fitted = apply_plan(pixels, plan)
+    if settings.resize_method == "torchvision":
+        pixels = pixels.astype(np.float32)  # is interpolated without rounding
+    fitted = apply_plan(pixels, plan, fast=settings.resize_method != "classic")
     active_class_ids = np.ones(settings.num_classes, np.int32)
     meta = compose_image_meta(image_id, pixels.shape, fitted.shape, plan.window, plan.scale, active_class_ids)
     return fitted, meta, plan.window
@@ -168,9 +184,13 @@ def fit_inputs(
 def mold_inputs(
     images: Sequence[npt.ArrayLike], settings: MoldSettings
 ) -> tuple[list[Float32[np.ndarray, "_ _ C"]], Float64[np.ndarray, "B meta"], Int[np.ndarray, "B 4"]]:
-    """Convert images to the input of the classic inference model: like `fit_inputs`, with the mean subtracted."""
+    """Convert images to the input of the classic inference model: like `fit_inputs`, with normalised pixels."""
     fitted, metas, windows = fit_inputs(images, settings)
-    return [mold_image(image, settings.mean_pixel) for image in fitted], metas, windows
+    molded = [mold_image(image, settings.mean_pixel, settings.std_pixel, settings.bgr) for image in fitted]
+    if settings.in_corner:
+        for image, (_, _, bottom, right) in zip(molded, windows):
+            image[bottom:], image[:, right:] = 0, 0
+    return molded, metas, windows
 
 
 def batches_of_one_size(images: Sequence[npt.ArrayLike], settings: MoldSettings, batch_size: int) -> list[list[int]]:

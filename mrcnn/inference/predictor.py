@@ -65,7 +65,7 @@ class Predictor:
 
     def _make_anchors(self, shape: tuple[int, ...]) -> tuple[Num[np.ndarray, "A 4"], Float32[np.ndarray, "A 4"]]:
         pixels = self.pixel_anchors(shape)
-        return pixels, norm_boxes(pixels, shape[:2])
+        return pixels, norm_boxes(pixels, shape[:2], self.mold_settings.continuous)
 
     def run(self, images: Shaped[np.ndarray, "B H W C"], metas: Num[np.ndarray, "B meta"],
             min_confidence: float = 0.0) -> list[Float[np.ndarray, "B ..."]]:
@@ -140,7 +140,7 @@ class Predictor:
                 for row, position in enumerate(positions):
                     pasted[position] = pool.submit(
                         paste_detections, detections[row], small_masks[row], np.shape(images[position]), batch.shape[1:],
-                        windows[row], masks=masks)
+                        windows[row], self.mold_settings.continuous, masks, self.mold_settings.paste)
             return [dict(zip(INSTANCE_KEYS, pasted[position].result())) for position in range(len(images))]
 
     def _fit(self, images: Sequence[npt.ArrayLike], positions: list[int]) -> tuple[

@@ -1,6 +1,6 @@
 """Random scales of training images within the fixed square that the network takes.
 
-Each class plans the size of one image from (height, width), the side of the square and a random generator.
+Each class plans the size of one image from (height, width), the side of the square, a random generator and where padding goes.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,12 @@ class ShortSides:
 
     sides: tuple[int, ...]
 
-    def plan(self, size: Sequence[Integer], square: int, rng: np.random.Generator) -> ResizePlan:
+    def plan(
+        self, size: Sequence[Integer], square: int, rng: np.random.Generator, in_corner: bool = False
+    ) -> ResizePlan:
         """Plan the size of one image; it is never cropped."""
         side = self.sides[int(rng.integers(len(self.sides)))]
-        return plan_square(size, min(side / min(size), square / max(size)), square, rng)
+        return plan_square(size, min(side / min(size), square / max(size)), square, rng, in_corner)
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,16 @@ class ScaleJitter:
 
     Source: G. Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation, 2021, section 3:
     0.8 to 1.25 is their standard jitter, 0.1 to 2 their large one.
-
-    Differs: the paper pads at the bottom and right; this pads both ends alike, as in detection.
     """
 
     low: Number
     high: Number
 
-    def plan(self, size: Sequence[Integer], square: int, rng: np.random.Generator) -> ResizePlan:
+    def plan(
+        self, size: Sequence[Integer], square: int, rng: np.random.Generator, in_corner: bool = False
+    ) -> ResizePlan:
         """Plan the size of one image."""
-        return plan_square(size, rng.uniform(self.low, self.high) * square / max(size), square, rng)
+        return plan_square(size, rng.uniform(self.low, self.high) * square / max(size), square, rng, in_corner)
 
 
 RandomScale: TypeAlias = ShortSides | ScaleJitter

@@ -21,14 +21,16 @@ from keras import KerasTensor, ops
 
 from mrcnn.network.backbones import Backbone, get_backbone
 from mrcnn.network.backbones.fpn import build_pyramid
+from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.heads.box import BoxHead
 from mrcnn.network.heads.mask import MaskHead
 from mrcnn.network.heads.rpn import build_rpn_model
 from mrcnn.network.layers.batch_norm import connect_convolutions
-from mrcnn.network.layers.detection import CHUNK, DetectionLayer, DetectionMasks
+from mrcnn.network.layers.detection import CHUNK, DetectionLayer, DetectionMasks, PerClassDetectionLayer
 from mrcnn.network.layers.detection_target import DetectionTargetLayer, PositiveRois
-from mrcnn.network.layers.proposal import AnchorsLayer, ProposalLayer
-from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
+from mrcnn.network.layers.norms import Norm
+from mrcnn.network.layers.proposal import AnchorsLayer, LevelProposalLayer, ProposalLayer
+from mrcnn.network.layers.pyramid_roi_align import AveragedPyramidROIAlign, PyramidROIAlign
 from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
 from mrcnn.network.ops.boxes import norm_boxes
 from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
@@ -46,16 +48,29 @@ class NetworkSettings:
         image_shape: (H, W, C) of the input.
         fixed_size: whether every image has this size; if not, H and W may be any multiples of 64.
         mean_pixel: channel means, subtracted from raw images.
+        std_pixel: channel standard deviations, by which the difference is divided.
+        bgr: whether the channels are then reversed.
+        mean_padding: whether padding is set to zero after that, so that it is as the mean pixel.
+        continuous: whether boxes are in continuous coordinates; see `geometry.boxes`.
         num_classes: K.
         backbone: name or function; see `get_backbone`.
+        resnet: the variant of a backbone that is a ResNet.
         train_bn: see Config.TRAIN_BN.
+        pyramid_norm: normalisation of the pyramid's convolutions.
+        head_norm: normalisation of the box head and of the mask head.
         pyramid_channels: channels of every pyramid level.
         anchor_scales: side in pixels of each level's square anchors.
         anchor_ratios: width / height of the anchors in each cell.
         level_shapes: (h, w) of each level for images of `image_shape`.
         level_strides: pixels per cell of each level.
         anchor_stride: cells from one anchor to the next.
-        rpn_channels: channels of the RPN's hidden convolution.
+        anchors_rounded: see `geometry.anchors.generate_anchors`.
+        anchor_offset: see `geometry.anchors.generate_anchors`.
+        rpn_channels: channels of the RPN's hidden convolutions.
+        rpn_convolutions: number of them.
+        rpn_logits: logits per anchor; see `rpn_graph`.
+        max_log_scale: see `apply_box_deltas`.
+        per_level: whether proposals are chosen level by level; see `LevelProposalLayer`.
         rpn_bbox_std_dev: standard deviations by which the RPN's deltas are divided.
         rpn_nms_threshold: IoU above which the lower-scoring proposal is dropped.
         pre_nms_limit: number of top-scoring anchors kept before non-maximum suppression.
@@ -65,17 +80,25 @@ class NetworkSettings:
         gt_boxes_as_rois: whether ground-truth boxes are added to the proposals in training.
         rois_per_image: T.
         positive_ratio: maximum fraction of positive ROIs.
+        positive_iou: minimum IoU of a positive ROI with an object.
+        fill_negatives: see `DetectionTargetLayer`.
         bbox_std_dev: standard deviations by which the box head's deltas are divided.
         mask_shape: size of a mask target: (M, M).
         gt_mask_shape: size of the ground-truth masks.
         use_mini_mask: whether ground-truth masks are cropped to their boxes.
         pool_size: side of the box head's ROI features.
         mask_pool_size: side of the mask head's ROI features.
-        fc_units: units in each of the box head's two hidden layers.
+        roi_samples: samples per bin and axis of ROI features in continuous coordinates; see `averaged_roi_align`.
+        roi_half_pixel: see `averaged_roi_align`.
+        box_convolutions: 3x3 convolutions of the box head.
+        box_channels: channels of these.
+        fc_layers: fully connected layers of the box head.
+        fc_units: units in each of them.
         mask_channels: channels of the mask head.
         max_detections: D.
         min_confidence: minimum score of a detection in the classic inference model; None for no threshold.
         detection_nms_threshold: IoU above which the lower-scoring detection is dropped.
+        per_class: whether an ROI can give detections of several classes; see `PerClassDetectionLayer`.
         loss_weights: weight of each loss, by name.
         weight_decay: weight of the L2 term.
         seed: for sampling ROIs.
@@ -84,16 +107,29 @@ class NetworkSettings:
     image_shape: tuple[int, int, int]
     fixed_size: bool
     mean_pixel: Sequence[float]
+    std_pixel: Sequence[float]
+    bgr: bool
+    mean_padding: bool
+    continuous: bool
     num_classes: int
     backbone: str | Backbone
+    resnet: ResNetVariant
     train_bn: bool | None
+    pyramid_norm: Norm
+    head_norm: Norm
     pyramid_channels: int
     anchor_scales: Sequence[float]
     anchor_ratios: Sequence[float]
     level_shapes: np.ndarray
     level_strides: Sequence[int]
     anchor_stride: int
+    anchors_rounded: bool
+    anchor_offset: float
     rpn_channels: int
+    rpn_convolutions: int
+    rpn_logits: int
+    max_log_scale: float
+    per_level: bool
     rpn_bbox_std_dev: Sequence[float]
     rpn_nms_threshold: float
     pre_nms_limit: int
@@ -103,17 +139,25 @@ class NetworkSettings:
     gt_boxes_as_rois: bool
     rois_per_image: int
     positive_ratio: float
+    positive_iou: float
+    fill_negatives: bool
     bbox_std_dev: Sequence[float]
     mask_shape: tuple[int, int]
     gt_mask_shape: tuple[int, int]
     use_mini_mask: bool
     pool_size: int
     mask_pool_size: int
+    roi_samples: int
+    roi_half_pixel: bool
+    box_convolutions: int
+    box_channels: int
+    fc_layers: int
     fc_units: int
     mask_channels: int
     max_detections: int
     min_confidence: float | None
     detection_nms_threshold: float
+    per_class: bool
     loss_weights: Mapping[str, float]
     weight_decay: float
     seed: int
@@ -129,18 +173,20 @@ class Network:
         self.image_meta = keras.Input((12 + s.num_classes,), name="input_image_meta")
 
         image = self._image_settings()(self.image)  # [B, H, W, C]
-        c2_to_c5 = get_backbone(s.backbone)(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
-        self.pyramid = build_pyramid(c2_to_c5, s.pyramid_channels)  # L x [B, h, w, pyramid_channels]
+        c2_to_c5 = get_backbone(s.backbone, s.resnet)(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
+        self.pyramid = build_pyramid(c2_to_c5, s.pyramid_channels, s.pyramid_norm)  # L x [B, h, w, pyramid_channels]
         self._check_level_shapes()
-        rpn = build_rpn_model(s.anchor_stride, len(s.anchor_ratios), s.pyramid_channels, s.rpn_channels)
+        rpn = build_rpn_model(s.anchor_stride, len(s.anchor_ratios), s.pyramid_channels, s.rpn_channels, s.rpn_convolutions,
+                              s.rpn_logits)  # fmt: skip
         self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (  # [B, A, 2], [B, A, 2], [B, A, 4]
             keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
             for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.pyramid))))
 
-        self.align_box = PyramidROIAlign((s.pool_size,) * 2, name="roi_align_classifier")
-        self.align_mask = PyramidROIAlign((s.mask_pool_size,) * 2, name="roi_align_mask")
-        self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.train_bn)
-        self.mask_head = MaskHead(s.num_classes, s.train_bn, s.mask_channels)
+        self.align_box = self._roi_align(s.pool_size, "roi_align_classifier")
+        self.align_mask = self._roi_align(s.mask_pool_size, "roi_align_mask")
+        self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.head_norm, s.box_convolutions, s.box_channels,
+                                s.fc_layers)  # fmt: skip
+        self.mask_head = MaskHead(s.num_classes, s.head_norm, s.mask_channels)
 
     def with_settings(self, settings: NetworkSettings) -> "Network":
         """Return a network of the same layers with other settings: of image size, mean, anchors, proposals or detections.
@@ -170,7 +216,16 @@ class Network:
 
     def _image_settings(self) -> "Settings":
         """Return the layer that stores what raw images need."""
-        return Settings({"mean_pixel": list(map(float, self.settings.mean_pixel))}, name="image_settings")
+        s = self.settings
+        return Settings({"mean_pixel": list(map(float, s.mean_pixel)), "std_pixel": list(map(float, s.std_pixel)), "bgr": s.bgr,
+                         "mean_padding": s.mean_padding}, name="image_settings")  # fmt: skip
+
+    def _roi_align(self, side: int, name: str) -> PyramidROIAlign:
+        """Return the layer that samples ROI features of side x side cells."""
+        s = self.settings
+        if s.continuous:
+            return AveragedPyramidROIAlign((side, side), s.roi_samples, s.roi_half_pixel, name=name)
+        return PyramidROIAlign((side, side), name=name)
 
     def _check_level_shapes(self) -> None:
         """Compare the feature maps with the shapes that the anchors are made for."""
@@ -198,7 +253,7 @@ class Network:
         gt_masks = keras.Input((None, *s.gt_mask_shape), dtype="bool", name="input_gt_masks")
         inputs = [self.image, self.image_meta, *rpn_targets, gt_class_ids, gt_boxes_px, gt_masks]
         size = image_size(self.image_meta)[:, None]  # [B, 1, 2]
-        gt_boxes = norm_boxes(gt_boxes_px, size)  # [B, G, 4]
+        gt_boxes = norm_boxes(gt_boxes_px, size, s.continuous)  # [B, G, 4]
 
         if s.use_rpn_rois:
             proposals = self._proposals(self._anchors(), s.proposals_training)  # [B, R, 4]
@@ -206,7 +261,7 @@ class Network:
             rois_px = keras.Input((s.proposals_training, 4), dtype="int32", name="input_roi")
             inputs.append(rois_px)
             valid = ops.any(rois_px != 0, axis=-1, keepdims=True)
-            proposals = ops.where(valid, norm_boxes(rois_px, size), 0.0)  # [B, R, 4]
+            proposals = ops.where(valid, norm_boxes(rois_px, size, s.continuous), 0.0)  # [B, R, 4]
         candidates = proposals
         if s.gt_boxes_as_rois:
             # Skip padding, crowds and empty boxes: the normalised box of a single pixel has zero area.
@@ -215,7 +270,8 @@ class Network:
 
         sample = DetectionTargetLayer(
             rois_per_image=s.rois_per_image, positive_ratio=s.positive_ratio, bbox_std_dev=s.bbox_std_dev,
-            mask_shape=s.mask_shape, use_mini_mask=s.use_mini_mask, seed=s.seed, name="proposal_targets")
+            mask_shape=s.mask_shape, use_mini_mask=s.use_mini_mask, seed=s.seed, positive_iou=s.positive_iou,
+            fill_negatives=s.fill_negatives, continuous=s.continuous, name="proposal_targets")  # fmt: skip
         rois, target_class_ids, target_deltas, target_masks = sample(  # [B, T, 4], [B, T], [B, T, 4], [B, T, M, M]
             [candidates, gt_class_ids, gt_boxes, gt_masks])
         rois = Settings({"loss_weights": dict(s.loss_weights), "weight_decay": s.weight_decay}, name="loss_settings")(rois)
@@ -271,14 +327,17 @@ class Network:
         """Return the normalised anchors for the fixed image size: [B, A, 4]."""
         s = self.settings
         return AnchorsLayer(s.image_shape[:2], s.anchor_scales, s.anchor_ratios, s.level_shapes, s.level_strides,
-                            s.anchor_stride, name="anchors")(self.image)  # fmt: skip
+                            s.anchor_stride, s.anchors_rounded, s.anchor_offset, s.continuous,
+                            name="anchors")(self.image)  # fmt: skip
 
     def _proposals(self, anchors: KerasTensor, count: int) -> KerasTensor:
         """Return the RPN's proposals, normalised: [B, R, 4]."""
         s = self.settings
-        propose = ProposalLayer(count, s.rpn_nms_threshold, pre_nms_limit=s.pre_nms_limit, bbox_std_dev=s.rpn_bbox_std_dev,
-                                name="ROI")  # fmt: skip
-        return propose([self.rpn_class, self.rpn_bbox, anchors])
+        propose = (LevelProposalLayer if s.per_level else ProposalLayer)(
+            count, s.rpn_nms_threshold, pre_nms_limit=s.pre_nms_limit, bbox_std_dev=s.rpn_bbox_std_dev,
+            max_log_scale=s.max_log_scale, name="ROI")  # fmt: skip
+        levels = [self.image_meta, *self.pyramid] if s.per_level else []
+        return propose([self.rpn_class, self.rpn_bbox, anchors, *levels])
 
     def _boxes(self, rois: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
         """Apply the box head: logits [B, R, K], probabilities [B, R, K] and deltas [B, R, K, 4]."""
@@ -300,9 +359,9 @@ class Network:
         s = self.settings
         rois = self._proposals(anchors, s.proposals_inference)
         _, probs, deltas = self._boxes(rois)
-        detect = DetectionLayer(
+        detect = (PerClassDetectionLayer if s.per_class else DetectionLayer)(
             max_instances=s.max_detections, min_confidence=s.min_confidence, nms_threshold=s.detection_nms_threshold,
-            bbox_std_dev=s.bbox_std_dev, name="mrcnn_detection")
+            bbox_std_dev=s.bbox_std_dev, max_log_scale=s.max_log_scale, continuous=s.continuous, name="mrcnn_detection")
         return detect([rois, probs, deltas, self.image_meta, *min_confidence]), probs, deltas, rois
 
 
@@ -317,16 +376,48 @@ class NetworkModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class RawImageModel(NetworkModel):
-    """A model whose first input is raw images: it subtracts the mean pixel on the device.
+    """A model whose first input is raw images and whose second is their meta rows: it normalises the pixels on the device.
 
     Images are then transferred as uint8, a quarter of the bytes of float32.
     """
 
     def call(self, inputs, training=None, mask=None):
-        raw_images, *rest = inputs
-        mean_pixel = self.get_layer("image_settings").values["mean_pixel"]
-        images = ops.cast(raw_images, "float32") - ops.convert_to_tensor(mean_pixel, "float32")
-        return super().call([images, *rest], training=training, mask=mask)
+        raw_images, image_meta, *rest = inputs
+        settings = self.get_layer("image_settings").values
+        images = normalise_images(raw_images, image_meta, **settings)
+        return super().call([images, image_meta, *rest], training=training, mask=mask)
+
+
+def normalise_images(
+    images: KerasTensor, image_meta: KerasTensor, mean_pixel: Sequence[float], std_pixel: Sequence[float], bgr: bool,
+    mean_padding: bool,
+) -> KerasTensor:
+    """Convert raw images to the values that the backbone expects. `base.pixels` has the counterpart for arrays.
+
+    Args:
+        images: [B, H, W, C], from 0 to 255.
+        image_meta: [B, 12 + K].
+        mean_pixel: see `NetworkSettings`, also for the others.
+
+    Returns:
+        float32 [B, H, W, C].
+    """
+    x = ops.cast(images, "float32") - ops.convert_to_tensor(mean_pixel, "float32")
+    if any(std != 1.0 for std in std_pixel):
+        x = x / ops.convert_to_tensor(std_pixel, "float32")
+    if bgr:
+        x = ops.flip(x, axis=-1)
+    return ops.where(_in_window(x, image_meta), x, 0.0) if mean_padding else x
+
+
+def _in_window(images: KerasTensor, image_meta: KerasTensor) -> KerasTensor:
+    """Return which pixels are part of the image, and not of its padding: bool [B, H, W, 1]."""
+    window = ops.cast(parse_image_meta(ops.convert_to_tensor(image_meta))["window"], "float32")[:, None, None]  # [B, 1, 1, 4]
+    rows = ops.arange(ops.shape(images)[1], dtype="float32")[None, :, None]
+    columns = ops.arange(ops.shape(images)[2], dtype="float32")[None, None, :]
+    in_rows = ops.logical_and(rows >= window[..., 0], rows < window[..., 2])  # [B, H, 1]
+    in_columns = ops.logical_and(columns >= window[..., 1], columns < window[..., 3])  # [B, 1, W]
+    return ops.logical_and(in_rows, in_columns)[..., None]
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")

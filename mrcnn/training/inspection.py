@@ -120,15 +120,22 @@ def inference_stages(model: "MaskRCNN", image: npt.ArrayLike) -> InferenceStages
     image = np.asarray(image)
     config, predictor = model.config, model.full_predictor
     molded, metas, windows = mold_inputs([image], settings.mold_settings(config))
-    frame = image.shape, molded[0].shape, windows[0]
+    frame = image.shape, molded[0].shape, windows[0], settings.is_continuous(config)
     outputs = predictor.run(molded[0][None], metas)
     detections, probs, deltas, masks, rois, rpn_class, rpn_bbox = (output[0] for output in outputs)
     anchors = predictor.anchors(molded[0].shape)
-    proposing = _layer_stages(predictor.model, "ROI", [rpn_class, rpn_bbox, anchors])
-    detecting = _layer_stages(predictor.model, "mrcnn_detection", [rois, probs, deltas, metas[0].astype(np.float32)])
-    count = int(rois.any(axis=1).sum())  # the other rows are padding
+    meta = metas[0].astype(np.float32)
+    level_shapes = settings.compute_backbone_shapes(config, molded[0].shape)
+    # Of the feature maps, the layer uses only the sizes.
+    levels = [meta, *(np.zeros((*shape, 1), np.float32) for shape in level_shapes)] if config.PROPOSALS_PER_LEVEL else []
+    proposing = _layer_stages(predictor.model, "ROI", [rpn_class, rpn_bbox, anchors, *levels])
+    detecting = _layer_stages(predictor.model, "mrcnn_detection", [rois, probs, deltas, meta])
+    # A proposal has a row for each of its classes in `detecting` if it can give detections of several.
+    of_roi = detecting.get("rois", np.arange(len(rois)))
+    of_roi = of_roi[rois[of_roi].any(axis=1)]  # the other rows are padding
+    count = len(of_roi)
     rows, _ = visible_rows(detections, *frame)
-    boxes, class_ids, scores, full_masks = unmold_detections(detections, masks, *frame)
+    boxes, class_ids, scores, full_masks = unmold_detections(detections, masks, *frame, paste=config.MASK_PASTE)
     outcomes, suppressed_by = _outcomes(detecting, count, rows, config)
     return InferenceStages(
         image=image, anchors=boxes_on_original(anchors, *frame),
@@ -136,8 +143,8 @@ def inference_stages(model: "MaskRCNN", image: npt.ArrayLike) -> InferenceStages
         top_anchors=boxes_on_original(proposing["pre_nms_anchors"], *frame), top_scores=proposing["scores"],
         refined_anchors=boxes_on_original(proposing["refined_anchors"], *frame),
         clipped_anchors=boxes_on_original(proposing["refined_anchors_clipped"], *frame),
-        kept=proposing["non_max_suppression"][proposing["kept"]], proposals=boxes_on_original(rois[:count], *frame),
-        class_probs=probs[:count], box_deltas=deltas[:count], class_ids=detecting["class_ids"][:count],
+        kept=proposing["non_max_suppression"][proposing["kept"]], proposals=boxes_on_original(rois[of_roi], *frame),
+        class_probs=probs[of_roi], box_deltas=deltas[of_roi], class_ids=detecting["class_ids"][:count],
         scores=detecting["scores"][:count], refined_proposals=boxes_on_original(detecting["refined"][:count], *frame),
         clipped_proposals=boxes_on_original(detecting["clipped"][:count], *frame), outcomes=outcomes,
         suppressed_by=suppressed_by, detected_from=detecting["kept"][rows],

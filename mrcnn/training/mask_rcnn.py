@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mrcnn.base.closed_pipe import closed_pipe_ignored
+from mrcnn.base.pixels import raw_pixels
 from mrcnn.base.progress import Stages
 from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
@@ -396,16 +397,18 @@ class MaskRCNN:
         if verbose:
             inspection.log("molded_images", molded_images)
             inspection.log("image_metas", image_metas)
-        raw_images = molded_images + np.asarray(self.config.MEAN_PIXEL, np.float32)
+        mold = settings.mold_settings(self.config)
+        raw_images = raw_pixels(molded_images, mold.mean_pixel, mold.std_pixel, mold.bgr)
         detections, masks = self.predictor.run(raw_images, image_metas, self._min_confidence)
         self.anchors = self.predictor.last_anchors
         shape = molded_images.shape[1:]
         window = [0, 0, shape[0], shape[1]]
-        return [dict(zip(INSTANCE_KEYS, paste_detections(rows, small_masks, shape, shape, window)))
+        return [dict(zip(INSTANCE_KEYS, paste_detections(rows, small_masks, shape, shape, window, mold.continuous,
+                                                         paste=mold.paste)))
                 for rows, small_masks in zip(detections, masks)]
 
     def mold_inputs(self, images: Sequence[npt.ArrayLike]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Resize images and subtract the mean.
+        """Resize images and normalise their pixels.
 
         Args:
             images: [H, W, channels] arrays that have the same size after resizing.
@@ -419,13 +422,14 @@ class MaskRCNN:
     def unmold_detections(self, detections: npt.ArrayLike, mrcnn_mask: npt.ArrayLike, original_image_shape: Sequence[int],
                           image_shape: Sequence[int], window: Sequence[int]) -> Instances:
         """Map the detections of one image onto the original image; see `inference.unmold.unmold_detections`."""
-        return unmold_detections(np.asarray(detections), np.asarray(mrcnn_mask), original_image_shape, image_shape, window)
+        return unmold_detections(np.asarray(detections), np.asarray(mrcnn_mask), original_image_shape, image_shape, window,
+                                 settings.is_continuous(self.config), paste=self.config.MASK_PASTE)
 
     def get_anchors(self, image_shape: Sequence[int]) -> np.ndarray:
         """Return the normalised anchors of a molded image, float32 [A, 4], and store the pixel anchors in `anchors`."""
         shape = tuple(int(side) for side in image_shape)
         self.anchors = settings.config_anchors(self.config, shape)
-        return norm_boxes(self.anchors, shape[:2])
+        return norm_boxes(self.anchors, shape[:2], settings.is_continuous(self.config))
 
     def evaluate(self, dataset: Dataset, image_ids: Sequence[int] | None = None, limit: int | None = None,
                  progress: Stages | None = None, min_confidence: float | None = 0.0) -> coco.CocoResult:

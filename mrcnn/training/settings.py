@@ -21,16 +21,22 @@ from mrcnn.loading.inspection import InspectionSettings
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings
 from mrcnn.loading.scales import RandomScale, ScaleJitter, ShortSides
+from mrcnn.network.backbones.resnet import ResNetVariant
+from mrcnn.network.layers.norms import Norm
 from mrcnn.network.mask_rcnn import NetworkSettings
 
 # The attributes of a configuration that define the layers of a network, and those that detection uses besides.
 LAYER_ATTRIBUTES = ("NUM_CLASSES", "IMAGE_CHANNEL_COUNT", "BACKBONE", "BACKBONE_STRIDES", "TRAIN_BN", "TOP_DOWN_PYRAMID_SIZE",
                     "RPN_ANCHOR_STRIDE", "RPN_HEAD_CHANNELS", "POOL_SIZE", "MASK_POOL_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE",
-                    "MASK_HEAD_CHANNELS")  # fmt: skip
+                    "MASK_HEAD_CHANNELS", "RESNET_STRIDE_IN_3X3", "RESNET_PADDING", "BIAS_BEFORE_NORM", "NORM_EPSILON",
+                    "PYRAMID_NORM", "HEAD_NORM", "RPN_CONVOLUTIONS", "RPN_LOGITS", "BOX_HEAD_CONVOLUTIONS", "BOX_HEAD_CHANNELS",
+                    "BOX_HEAD_FC_LAYERS", "BOX_COORDINATES", "ROI_ALIGN_SAMPLES", "ROI_ALIGN_HALF_PIXEL")  # fmt: skip
 DETECTION_ATTRIBUTES = (
     "IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_MIN_SCALE", "IMAGE_SHAPE", "MEAN_PIXEL", "RPN_ANCHOR_SCALES",
     "RPN_ANCHOR_RATIOS", "RPN_BBOX_STD_DEV", "RPN_NMS_THRESHOLD", "PRE_NMS_LIMIT", "POST_NMS_ROIS_INFERENCE", "BBOX_STD_DEV",
-    "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD", "DETECTION_MIN_CONFIDENCE")
+    "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD", "DETECTION_MIN_CONFIDENCE", "STD_PIXEL", "CHANNEL_ORDER",
+    "IMAGE_PADDING", "RESIZE_METHOD", "MASK_PASTE", "RPN_ANCHOR_ROUNDED", "RPN_ANCHOR_OFFSET",
+    "BBOX_MAX_LOG_SCALE", "PROPOSALS_PER_LEVEL", "DETECTION_PER_CLASS")
 
 
 def attribute_values(config: Config, names: Sequence[str]) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def config_anchors(config: Config, image_shape: ImageShape | None = None) -> Flo
     image_shape = config.IMAGE_SHAPE if image_shape is None else image_shape
     return generate_pyramid_anchors(config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS,
                                     compute_backbone_shapes(config, image_shape), config.BACKBONE_STRIDES,
-                                    config.RPN_ANCHOR_STRIDE)
+                                    config.RPN_ANCHOR_STRIDE, config.RPN_ANCHOR_ROUNDED, config.RPN_ANCHOR_OFFSET)
 
 
 def level_counts(config: Config, image_shape: ImageShape | None = None) -> list[int]:
@@ -72,27 +78,54 @@ def network_settings(config: Config) -> NetworkSettings:
     mask_height, mask_width = (int(side) for side in (config.MINI_MASK_SHAPE if config.USE_MINI_MASK else (height, width)))
     return NetworkSettings(
         image_shape=(height, width, channels), fixed_size=config.IMAGE_RESIZE_MODE == "square",
-        mean_pixel=_mean_pixel(config).tolist(), num_classes=config.NUM_CLASSES, backbone=config.BACKBONE,
-        train_bn=config.TRAIN_BN, pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
+        mean_pixel=_per_channel(config, config.MEAN_PIXEL).tolist(), std_pixel=_per_channel(config, config.STD_PIXEL).tolist(),
+        bgr=config.CHANNEL_ORDER == "bgr", mean_padding=config.IMAGE_PADDING == "corner", continuous=is_continuous(config),
+        num_classes=config.NUM_CLASSES, backbone=config.BACKBONE, resnet=_resnet_variant(config), train_bn=config.TRAIN_BN,
+        pyramid_norm=_norm(config, config.PYRAMID_NORM), head_norm=_norm(config, config.HEAD_NORM),
+        pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
         anchor_ratios=config.RPN_ANCHOR_RATIOS, level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE),
         level_strides=config.BACKBONE_STRIDES, anchor_stride=config.RPN_ANCHOR_STRIDE,
-        rpn_channels=config.RPN_HEAD_CHANNELS, rpn_bbox_std_dev=np.asarray(config.RPN_BBOX_STD_DEV, float).tolist(),
+        anchors_rounded=config.RPN_ANCHOR_ROUNDED, anchor_offset=config.RPN_ANCHOR_OFFSET,
+        rpn_channels=config.RPN_HEAD_CHANNELS, rpn_convolutions=config.RPN_CONVOLUTIONS, rpn_logits=config.RPN_LOGITS,
+        max_log_scale=config.BBOX_MAX_LOG_SCALE, per_level=config.PROPOSALS_PER_LEVEL,
+        rpn_bbox_std_dev=np.asarray(config.RPN_BBOX_STD_DEV, float).tolist(),
         rpn_nms_threshold=config.RPN_NMS_THRESHOLD, pre_nms_limit=config.PRE_NMS_LIMIT,
         proposals_training=config.POST_NMS_ROIS_TRAINING, proposals_inference=config.POST_NMS_ROIS_INFERENCE,
         use_rpn_rois=config.USE_RPN_ROIS, gt_boxes_as_rois=config.GT_BOXES_AS_ROIS,
         rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
+        positive_iou=config.ROI_POSITIVE_IOU, fill_negatives=config.ROI_FILL_NEGATIVES,
         bbox_std_dev=np.asarray(config.BBOX_STD_DEV, float).tolist(), mask_shape=(config.MASK_SHAPE[0], config.MASK_SHAPE[1]),
         gt_mask_shape=(mask_height, mask_width), use_mini_mask=config.USE_MINI_MASK,
         pool_size=config.POOL_SIZE, mask_pool_size=config.MASK_POOL_SIZE,
-        fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE, mask_channels=config.MASK_HEAD_CHANNELS,
+        roi_samples=config.ROI_ALIGN_SAMPLES, roi_half_pixel=config.ROI_ALIGN_HALF_PIXEL,
+        box_convolutions=config.BOX_HEAD_CONVOLUTIONS, box_channels=config.BOX_HEAD_CHANNELS,
+        fc_layers=config.BOX_HEAD_FC_LAYERS, fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
+        mask_channels=config.MASK_HEAD_CHANNELS,
         max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
         detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, loss_weights=dict(config.LOSS_WEIGHTS),
         weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0, seed=config.SEED)  # fmt: skip
+        detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, per_class=config.DETECTION_PER_CLASS,
+        loss_weights=dict(config.LOSS_WEIGHTS),
+        weight_decay=config.WEIGHT_DECAY, seed=config.SEED)  # fmt: skip
 
 
-def _mean_pixel(config: Config) -> Float32[np.ndarray, " C"]:
-    """Return the mean of each channel."""
-    return np.broadcast_to(np.asarray(config.MEAN_PIXEL, np.float32), (config.IMAGE_CHANNEL_COUNT,))
+def is_continuous(config: Config) -> bool:
+    """Return whether boxes are in continuous coordinates; see `geometry.boxes`."""
+    return config.BOX_COORDINATES == "continuous"
+
+
+def _per_channel(config: Config, values: Any) -> Float32[np.ndarray, " C"]:
+    """Return one number for each channel, from one for all channels or one for each."""
+    return np.broadcast_to(np.asarray(values, np.float32), (config.IMAGE_CHANNEL_COUNT,))
+
+
+def _norm(config: Config, kind: str | None) -> Norm:
+    return Norm(kind, config.TRAIN_BN, config.NORM_EPSILON, config.BIAS_BEFORE_NORM)
+
+
+def _resnet_variant(config: Config) -> ResNetVariant:
+    return ResNetVariant(stride_in_3x3=config.RESNET_STRIDE_IN_3X3, use_bias=config.BIAS_BEFORE_NORM,
+                         symmetric_padding=config.RESNET_PADDING == "symmetric", epsilon=config.NORM_EPSILON)
 
 
 def _size(shape: Sequence[int] | np.ndarray) -> tuple[int, int]:
@@ -102,8 +135,11 @@ def _size(shape: Sequence[int] | np.ndarray) -> tuple[int, int]:
 def mold_settings(config: Config) -> MoldSettings:
     """Return the MoldSettings of a configuration."""
     return MoldSettings(
-        mean_pixel=_mean_pixel(config), resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM,
-        max_dim=config.IMAGE_MAX_DIM, min_scale=config.IMAGE_MIN_SCALE, num_classes=config.NUM_CLASSES)  # fmt: skip
+        mean_pixel=_per_channel(config, config.MEAN_PIXEL), resize_mode=config.IMAGE_RESIZE_MODE,
+        min_dim=config.IMAGE_MIN_DIM, max_dim=config.IMAGE_MAX_DIM, min_scale=config.IMAGE_MIN_SCALE,
+        num_classes=config.NUM_CLASSES, std_pixel=_per_channel(config, config.STD_PIXEL), bgr=config.CHANNEL_ORDER == "bgr",
+        in_corner=config.IMAGE_PADDING == "corner", resize_method=config.RESIZE_METHOD, continuous=is_continuous(config),
+        paste=config.MASK_PASTE)  # fmt: skip
 
 
 def sample_settings(config: Config, use_mini_mask: bool | None = None) -> SampleSettings:
@@ -111,7 +147,8 @@ def sample_settings(config: Config, use_mini_mask: bool | None = None) -> Sample
     mini = config.USE_MINI_MASK if use_mini_mask is None else use_mini_mask
     return SampleSettings(
         resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM, max_dim=config.IMAGE_MAX_DIM,
-        min_scale=config.IMAGE_MIN_SCALE, mini_mask_shape=tuple(config.MINI_MASK_SHAPE) if mini else None,
+        min_scale=config.IMAGE_MIN_SCALE, in_corner=config.IMAGE_PADDING == "corner",
+        rounds_down=config.RESIZE_METHOD == "torchvision", mini_mask_shape=tuple(config.MINI_MASK_SHAPE) if mini else None,
         num_classes=config.NUM_CLASSES, num_channels=config.IMAGE_CHANNEL_COUNT)
 
 

@@ -15,7 +15,7 @@ from keras import KerasTensor
 from mrcnn.network.backbones.applications import APPLICATIONS, application_graph
 from mrcnn.network.backbones.compact import compact_graph
 from mrcnn.network.backbones.efficientnet_lite import efficientnet_lite0_graph
-from mrcnn.network.backbones.resnet import BLOCKS, resnet_graph
+from mrcnn.network.backbones.resnet import BLOCKS, CLASSIC, ResNetVariant, resnet_graph
 
 # (input_image, stage5=True, train_bn=...) -> [C1, C2, C3, C4, C5]
 Backbone = Callable[..., list[KerasTensor | None]]
@@ -28,8 +28,12 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-def get_backbone(backbone: str | Backbone) -> Backbone:
+def get_backbone(backbone: str | Backbone, resnet: ResNetVariant = CLASSIC) -> Backbone:
     """Look up a backbone by name; a function is returned unchanged.
+
+    Args:
+        backbone: name or function.
+        resnet: the variant, if it is the name of a ResNet.
 
     Raises:
         ValueError: unknown name.
@@ -39,4 +43,5 @@ def get_backbone(backbone: str | Backbone) -> Backbone:
     if backbone not in BACKBONES:
         raise ValueError(f"BACKBONE is {backbone!r}: choose one of {', '.join(sorted(BACKBONES))}, or give a function "
                          "(input_image, stage5, train_bn) -> [C1, C2, C3, C4, C5].")
-    return BACKBONES[backbone]
+    found = BACKBONES[backbone]
+    return partial(found, variant=resnet) if resnet != CLASSIC and backbone in BLOCKS else found

@@ -7,8 +7,8 @@ import keras
 from keras import KerasTensor, ops
 from keras.initializers import RandomNormal
 
-from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
 from mrcnn.network.layers.convolutions import DisjointConv2DTranspose, RoiConv2D
+from mrcnn.network.layers.norms import CLASSIC_NORM, Norm
 
 
 class MaskHead:
@@ -18,17 +18,17 @@ class MaskHead:
 
     Args:
         num_classes: K, including background.
-        train_bn: see Config.TRAIN_BN.
+        norm: of the four convolutions.
         channels: channels of the hidden convolutions.
 
     Source: Mask R-CNN (He et al. 2017), figure 4, right.
     """
 
-    def __init__(self, num_classes: int, train_bn: bool | None = True, channels: int = 256) -> None:
-        self.train_bn = train_bn
+    def __init__(self, num_classes: int, norm: Norm = CLASSIC_NORM, channels: int = 256) -> None:
+        self.norm = norm
         self.hidden = [
-            (keras.layers.Conv2D(channels, (3, 3), padding="same", name=f"mrcnn_mask_conv{n}"),
-             BatchNorm(name=f"mrcnn_mask_bn{n}"))
+            (keras.layers.Conv2D(channels, (3, 3), padding="same", use_bias=norm.use_bias, name=f"mrcnn_mask_conv{n}"),
+             norm.layer(f"mrcnn_mask_bn{n}"))
             for n in (1, 2, 3, 4)]  # fmt: skip
         self.relu = keras.layers.Activation("relu")
         self.upsample = DisjointConv2DTranspose(channels, (2, 2), activation="relu", name="mrcnn_mask_deconv")
@@ -47,8 +47,8 @@ class MaskHead:
             Probability of each pixel: float32 [B, R, M, M] for the given classes, [B, R, M, M, K] for all.
         """
         x = ops.reshape(roi_features, (-1, *roi_features.shape[2:]))  # [B * R, P, P, C]
-        for convolution, norm in self.hidden:
-            x = self.relu(convolve_and_normalise(x, convolution, norm, self.train_bn))
+        for convolution, layer in self.hidden:
+            x = self.relu(self.norm(x, convolution, layer))
         x = self.upsample(x)  # [B * R, M, M, channels]
         if class_ids is not None:
             return self.probs(x, class_ids)

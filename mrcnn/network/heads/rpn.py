@@ -1,4 +1,4 @@
-"""The head of the region proposal network, which shares one set of weights across all pyramid levels.
+"""The heads of the region proposal network, which share one set of weights across all pyramid levels.
 
 Shape letters: B images, h w feature map, C channels, A anchors (h * w * anchors per cell), T sampled anchors.
 
@@ -43,7 +43,7 @@ class RpnHead(keras.Model):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class ConvRpnHead(RpnHead):
-    """The classic head: a 3x3 convolution, then one 1x1 convolution for the classes and one for the boxes.
+    """A head of one 3x3 convolution, then one 1x1 convolution for the classes and one for the boxes, as the classic one.
 
     Its layers are named "rpn_conv_shared", "rpn_class_raw" and "rpn_bbox_pred".
     """
@@ -55,51 +55,67 @@ class ConvRpnHead(RpnHead):
         anchor takes a fifth of a training step on a CPU; this takes almost no time.
         """
         hidden, *outputs = (self.get_layer(name) for name in ("rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred"))
-        per_cell = outputs[0].filters // 2
+        per_cell = outputs[1].filters // 4
         patches = _patches(feature_maps, positions // per_cell, hidden.strides[0])
         x = hidden.activation(_matmul(hidden, patches))
         in_cell = ops.one_hot(positions % per_cell, per_cell, dtype="float32")[..., None]  # [B, T, per_cell, 1]
         by_cell = (ops.reshape(_matmul(layer, x), (*ops.shape(positions), per_cell, layer.filters // per_cell))
                    for layer in outputs)  # fmt: skip
         logits, deltas = (ops.sum(ops.cast(values, "float32") * in_cell, axis=2) for values in by_cell)
-        return logits, deltas
+        return _two_logits(logits), deltas
 
 
 def rpn_graph(
-    feature_map: KerasTensor, anchors_per_location: int, anchor_stride: int, channels: int = 512
+    feature_map: KerasTensor, anchors_per_location: int, anchor_stride: int, channels: int = 512, convolutions: int = 1,
+    logits_per_anchor: int = 2,
 ) -> list[KerasTensor]:
-    """Apply the classic head to one feature map.
+    """Apply a head to one feature map, by default the classic one.
 
     Args:
         feature_map: [B, h, w, C].
         anchors_per_location: anchors per cell.
         anchor_stride: 1 places anchors in every cell, 2 in every other cell.
-        channels: channels of the hidden convolution.
+        channels: channels of the hidden convolutions.
+        convolutions: number of hidden convolutions.
+        logits_per_anchor: 2 predicts a logit of the background and one of the foreground; 1 only the latter, and the former is
+            0, which makes the softmax over both a sigmoid.
 
     Returns:
         logits, probabilities and deltas; see `RpnHead`.
     """
     shared = _convolution(channels, KERNEL_SIDE, "rpn_conv_shared", activation="relu", strides=anchor_stride)(feature_map)
-    x = _convolution(2 * anchors_per_location, 1, "rpn_class_raw")(shared)
-    logits = keras.layers.Reshape((-1, 2))(x)
+    for number in range(2, convolutions + 1):
+        shared = _convolution(channels, KERNEL_SIDE, f"rpn_conv_shared{number}", activation="relu")(shared)
+    x = _convolution(logits_per_anchor * anchors_per_location, 1, "rpn_class_raw")(shared)
+    logits = _two_logits(keras.layers.Reshape((-1, logits_per_anchor))(x))
     probs = keras.layers.Activation("softmax", name="rpn_class_xxx", dtype="float32")(logits)
     x = _convolution(4 * anchors_per_location, 1, "rpn_bbox_pred")(shared)
     deltas = keras.layers.Reshape((-1, 4))(x)
     return [logits, probs, deltas]
 
 
-def build_rpn_model(anchor_stride: int, anchors_per_location: int, depth: int, channels: int = 512) -> ConvRpnHead:
-    """Return the classic head as a model named "rpn_model", so that all levels share its weights.
+def build_rpn_model(
+    anchor_stride: int, anchors_per_location: int, depth: int, channels: int = 512, convolutions: int = 1,
+    logits_per_anchor: int = 2,
+) -> RpnHead:
+    """Return a head as a model named "rpn_model", so that all levels share its weights; by default the classic one.
 
     Args:
         anchor_stride: see `rpn_graph`.
         anchors_per_location: see `rpn_graph`.
         depth: channels of the feature maps.
-        channels: channels of the hidden convolution.
+        channels: see `rpn_graph`.
+        convolutions: see `rpn_graph`.
+        logits_per_anchor: see `rpn_graph`.
     """
     feature_map = keras.Input((None, None, depth), name="input_rpn_feature_map")
-    outputs = rpn_graph(feature_map, anchors_per_location, anchor_stride, channels)
-    return ConvRpnHead(feature_map, outputs, name="rpn_model")
+    outputs = rpn_graph(feature_map, anchors_per_location, anchor_stride, channels, convolutions, logits_per_anchor)
+    return (ConvRpnHead if convolutions == 1 else RpnHead)(feature_map, outputs, name="rpn_model")
+
+
+def _two_logits(logits: KerasTensor) -> KerasTensor:
+    """Put a background logit of 0 before a single one: [..., 1] -> [..., 2]; two logits are returned unchanged."""
+    return logits if logits.shape[-1] == 2 else ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
 
 
 def _patches(feature_maps: Sequence[KerasTensor], cells: KerasTensor, stride: int) -> KerasTensor:

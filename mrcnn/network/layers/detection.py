@@ -10,7 +10,7 @@ import keras
 from keras import KerasTensor, ops
 
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
-from mrcnn.network.ops.boxes import apply_box_deltas, clip_boxes, norm_boxes
+from mrcnn.network.ops.boxes import MAX_LOG_SCALE, apply_box_deltas, clip_boxes, norm_boxes
 from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.meta import image_size, parse_image_meta
 from mrcnn.network.ops.nms import non_max_suppression
@@ -18,6 +18,9 @@ from mrcnn.network.ops.nms import non_max_suppression
 # Number of detections per image that go through the mask head at a time. On a CPU, running the head on all D rows takes half
 # of the detection time, and most photographs contain few instances.
 CHUNK = 20
+# Pairs of ROI and class that take part in non-maximum suppression where an ROI may give several detections. With the
+# publishers' minimum score of 0.05, photographs of COCO have a few hundred.
+MAX_CANDIDATES = 2000
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
@@ -31,6 +34,8 @@ class DetectionLayer(keras.layers.Layer):
         min_confidence: minimum score of a detection; 0 or None for no threshold.
         nms_threshold: IoU above which the lower-scoring of two boxes of the same class is dropped.
         bbox_std_dev: standard deviations by which the deltas are multiplied.
+        max_log_scale: see `apply_box_deltas`.
+        continuous: whether boxes are in continuous coordinates; see `geometry.boxes`.
 
     `call([rois, probs, deltas, image_meta])` or `call([rois, probs, deltas, image_meta, min_confidence])`:
         rois: float [B, R, 4]. Normalised; all-zero rows are padding and produce no detection.
@@ -44,7 +49,8 @@ class DetectionLayer(keras.layers.Layer):
 
     def __init__(
         self, config: Any = None, *, max_instances: int = 100, min_confidence: float | None = 0.7,
-        nms_threshold: float = 0.3, bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2), **kwargs: Any
+        nms_threshold: float = 0.3, bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
+        max_log_scale: float = MAX_LOG_SCALE, continuous: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         if config is not None:
@@ -54,6 +60,7 @@ class DetectionLayer(keras.layers.Layer):
         self.min_confidence = float(min_confidence or 0.0)
         self.nms_threshold = float(nms_threshold)
         self.bbox_std_dev = tuple(float(v) for v in bbox_std_dev)
+        self.max_log_scale, self.continuous = float(max_log_scale), bool(continuous)
 
     def call(self, inputs):
         return self.stages(inputs)["detections"]
@@ -75,8 +82,7 @@ class DetectionLayer(keras.layers.Layer):
         class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # [B, R]
         scores = ops.max(probs, axis=-1)
         refined = self._refine(rois, deltas, class_ids)
-        window = norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta))  # [B, 4]
-        clipped = clip_boxes(refined, window[:, None])
+        clipped = self._clip(refined, image_meta)
 
         valid = ops.logical_and(class_ids > 0, ops.any(rois != 0.0, axis=-1))
         valid = ops.logical_and(valid, scores >= (threshold[0] if threshold else self.min_confidence))
@@ -94,14 +100,67 @@ class DetectionLayer(keras.layers.Layer):
         rois_count, num_classes = deltas.shape[1], deltas.shape[2]
         flat = ops.reshape(deltas, (-1, rois_count * num_classes, 4))
         of_class = gather_rows(flat, class_ids + ops.arange(rois_count, dtype="int32") * num_classes)
-        return apply_box_deltas(rois, of_class * ops.convert_to_tensor(self.bbox_std_dev, "float32"))
+        return self._move(rois, of_class)
+
+    def _move(self, rois: KerasTensor, deltas: KerasTensor) -> KerasTensor:
+        """Move boxes [B, N, 4] by their deltas [B, N, 4], which are divided by `bbox_std_dev`."""
+        return apply_box_deltas(rois, deltas * ops.convert_to_tensor(self.bbox_std_dev, "float32"), self.max_log_scale)
+
+    def _clip(self, boxes: KerasTensor, image_meta: KerasTensor) -> KerasTensor:
+        """Clip boxes [B, N, 4] to the window of their image."""
+        window = norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta), self.continuous)  # [B, 4]
+        return clip_boxes(boxes, window[:, None])
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], self.max_instances, 6)
 
     def get_config(self):
         return {**super().get_config(), "max_instances": self.max_instances, "min_confidence": self.min_confidence,
-                "nms_threshold": self.nms_threshold, "bbox_std_dev": list(self.bbox_std_dev)}  # fmt: skip
+                "nms_threshold": self.nms_threshold, "bbox_std_dev": list(self.bbox_std_dev),
+                "max_log_scale": self.max_log_scale, "continuous": self.continuous}  # fmt: skip
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class PerClassDetectionLayer(DetectionLayer):
+    """Detections as torchvision and detectron2 make them: an ROI gives one detection for each class with the minimum score, its
+    box refined by the deltas of that class.
+
+    Shape letters: N the highest-scoring pairs of ROI and class, at most MAX_CANDIDATES.
+
+    Args:
+        others: see `DetectionLayer`.
+
+    `call`: see `DetectionLayer`. Boxes without an area are dropped.
+
+    Differs: non-maximum suppression sees at most MAX_CANDIDATES pairs, because their number must be static.
+    """
+
+    def stages(self, inputs: Sequence[KerasTensor]) -> dict[str, KerasTensor]:
+        """Return each intermediate result by name; see `DetectionLayer.stages`.
+
+        The rows of class_ids, scores, refined, clipped and candidates are the N pairs, in descending order of score, and `rois`
+        int32 [B, N] has the index of the ROI of each.
+        """
+        rois, probs, deltas, image_meta, *threshold = (ops.cast(t, "float32") for t in inputs)
+        count, num_classes = deltas.shape[1], deltas.shape[2]
+        is_roi = ops.any(rois != 0.0, axis=-1)
+        of_objects = ops.where(is_roi[..., None], probs, -1.0)[:, :, 1:]  # [B, R, K - 1]
+        size = min(count * (num_classes - 1), MAX_CANDIDATES)
+        scores, pairs = ops.top_k(ops.reshape(of_objects, (-1, count * (num_classes - 1))), size)  # [B, N]
+        pairs = ops.cast(pairs, "int32")
+        roi_ix, class_ids = pairs // (num_classes - 1), pairs % (num_classes - 1) + 1
+        of_class = gather_rows(ops.reshape(deltas, (-1, count * num_classes, 4)), roi_ix * num_classes + class_ids)
+        refined = self._move(gather_rows(rois, roi_ix), of_class)
+        clipped = self._clip(refined, image_meta)
+
+        valid = ops.logical_and(scores >= (threshold[0] if threshold else self.min_confidence), scores >= 0.0)
+        valid = ops.logical_and(valid, ops.all(clipped[..., 2:] > clipped[..., :2], axis=-1))
+        kept, is_kept = non_max_suppression(clipped, valid, iou_threshold=self.nms_threshold,
+                                            max_output=self.max_instances, class_ids=class_ids)
+        rows = ops.concatenate([clipped, ops.cast(class_ids, "float32")[..., None], scores[..., None]], axis=-1)
+        return {"rois": roi_ix, "class_ids": class_ids, "scores": scores, "refined": refined, "clipped": clipped,
+                "candidates": valid, "kept": kept, "is_kept": is_kept,
+                "detections": mask_rows(gather_rows(rows, kept), is_kept)}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")

@@ -30,6 +30,10 @@ class DetectionTargetLayer(keras.layers.Layer):
         rois_per_image: T.
         positive_ratio: maximum fraction of positives; P = int(T * positive_ratio).
         bbox_std_dev: standard deviations by which the deltas are divided.
+        positive_iou: minimum IoU of a positive proposal with an object; those below are negative.
+        fill_negatives: whether negatives fill all rows that positives leave. Otherwise there are at most as many as keep
+            `positive_ratio`, as in the classic code.
+        continuous: whether boxes are in continuous coordinates; see `geometry.boxes`.
         mask_shape: (height, width) of a mask target.
         use_mini_mask: whether gt_masks are cropped to their boxes.
         seed: for sampling positives and negatives.
@@ -52,7 +56,8 @@ class DetectionTargetLayer(keras.layers.Layer):
     def __init__(
         self, config: Any = None, *, rois_per_image: int = 200, positive_ratio: float = 0.33,
         bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2), mask_shape: Sequence[int] = (28, 28),
-        use_mini_mask: bool = True, seed: int = 0, **kwargs: Any
+        use_mini_mask: bool = True, seed: int = 0, positive_iou: float = POSITIVE_IOU, fill_negatives: bool = False,
+        continuous: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         if config is not None:
@@ -65,6 +70,8 @@ class DetectionTargetLayer(keras.layers.Layer):
         self.mask_shape = int(height), int(width)
         self.use_mini_mask = bool(use_mini_mask)
         self.seed = int(seed)
+        self.positive_iou = float(positive_iou)
+        self.fill_negatives, self.continuous = bool(fill_negatives), bool(continuous)
         self.random = keras.random.SeedGenerator(self.seed)
 
     @property
@@ -96,18 +103,19 @@ class DetectionTargetLayer(keras.layers.Layer):
         best = ops.max(objects, axis=2)  # [B, R]
         on_crowd = ops.any(ops.logical_and((gt_class_ids < 0)[:, None, :], overlaps >= CROWD_IOU), axis=2)
         valid = ops.any(proposals != 0.0, axis=2)
-        positive = ops.logical_and(valid, best >= POSITIVE_IOU)
-        negative = ops.logical_and(valid, ops.logical_and(best < POSITIVE_IOU, ops.logical_not(on_crowd)))
+        positive = ops.logical_and(valid, best >= self.positive_iou)
+        negative = ops.logical_and(valid, ops.logical_and(best < self.positive_iou, ops.logical_not(on_crowd)))
 
         random_keys = keras.random.uniform(ops.shape(best), seed=self.random, dtype="float32")  # [B, R]
         positive_ix, positive_valid = _random_choice(positive, random_keys, max_positives)
         negative_ix, negative_valid = _random_choice(negative, random_keys, total)
-        num_positive = ops.sum(ops.cast(positive_valid, "int32"), axis=1, keepdims=True)
-        num_negative = ops.cast(ops.cast(num_positive, "float32") * np.float32(1.0 / self.positive_ratio),
-                                "int32") - num_positive
-        has_objects = ops.any(gt_class_ids > 0, axis=1, keepdims=True)
-        num_negative = ops.where(has_objects, num_negative, total)
-        negative_valid = ops.logical_and(negative_valid, ops.arange(total, dtype="int32")[None] < num_negative)
+        if not self.fill_negatives:
+            num_positive = ops.sum(ops.cast(positive_valid, "int32"), axis=1, keepdims=True)
+            num_negative = ops.cast(ops.cast(num_positive, "float32") * np.float32(1.0 / self.positive_ratio),
+                                    "int32") - num_positive
+            has_objects = ops.any(gt_class_ids > 0, axis=1, keepdims=True)
+            num_negative = ops.where(has_objects, num_negative, total)
+            negative_valid = ops.logical_and(negative_valid, ops.arange(total, dtype="int32")[None] < num_negative)
 
         candidates = ops.concatenate([positive_ix, negative_ix], axis=1)  # [B, P + T]
         kind = ops.concatenate([2 * ops.cast(positive_valid, "int32"), ops.cast(negative_valid, "int32")], axis=1)
@@ -139,7 +147,7 @@ class DetectionTargetLayer(keras.layers.Layer):
         starts = (ops.arange(batch, dtype="int32")[:, None] * slots + matched) * cells
         flat_size = ops.zeros_like(ops.reshape(matched, (-1,)))
         crops = sample_crops(table, ops.reshape(starts, (-1,)), flat_size + height, flat_size + width,
-                             ops.reshape(rois, (-1, 4)), self.mask_shape)
+                             ops.reshape(rois, (-1, 4)), self.mask_shape, self.continuous)
         masks = ops.round(ops.reshape(crops, (batch, max_positives, *self.mask_shape)))
         masks = ops.where(keep[..., None, None], masks, 0.0)
         return ops.pad(masks, ((0, 0), (0, self.rois_per_image - max_positives), (0, 0), (0, 0)))
@@ -161,7 +169,8 @@ class DetectionTargetLayer(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "rois_per_image": self.rois_per_image, "positive_ratio": self.positive_ratio,
                 "bbox_std_dev": list(self.bbox_std_dev), "mask_shape": list(self.mask_shape),
-                "use_mini_mask": self.use_mini_mask, "seed": self.seed}
+                "use_mini_mask": self.use_mini_mask, "seed": self.seed, "positive_iou": self.positive_iou,
+                "fill_negatives": self.fill_negatives, "continuous": self.continuous}  # fmt: skip
 
 
 def _random_choice(allowed: KerasTensor, random_keys: KerasTensor, count: int) -> tuple[KerasTensor, KerasTensor]:

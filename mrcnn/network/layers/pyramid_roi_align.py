@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, ops
 
 from mrcnn.network.ops.meta import image_size
-from mrcnn.network.ops.roi_align import pyramid_roi_align
+from mrcnn.network.ops.roi_align import averaged_roi_align, pyramid_roi_align
 
 # An ROI whose side is this many pixels is sampled from P4; halving (doubling) the side moves down (up) one level.
 CANONICAL_SIZE = 224.0
@@ -45,16 +45,23 @@ class PyramidROIAlign(keras.layers.Layer):
         boxes = ops.stop_gradient(ops.cast(boxes, "float32"))
         feature_maps = [ops.convert_to_tensor(m) for m in feature_maps]
         levels = self._levels(boxes, image_size(ops.convert_to_tensor(image_meta)), len(feature_maps))
+        return self._align(feature_maps, boxes, levels)
+
+    def _align(self, feature_maps: Sequence[KerasTensor], boxes: KerasTensor, levels: KerasTensor) -> KerasTensor:
         return pyramid_roi_align(feature_maps, boxes, levels, self.pool_shape)
 
-    @staticmethod
-    def _levels(boxes: KerasTensor, size: KerasTensor, num_levels: int) -> KerasTensor:
+    def _levels(self, boxes: KerasTensor, size: KerasTensor, num_levels: int) -> KerasTensor:
         """Return the level of each ROI, 0 for P2: int32 [B, R]."""
         side = ops.sqrt(ops.maximum((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]), 1e-12))
         image_side = ops.sqrt(size[:, 0] * size[:, 1])[:, None]
         octaves = ops.log(side * image_side / CANONICAL_SIZE) / math.log(2.0)
-        levels = CANONICAL_LEVEL + ops.cast(ops.round(octaves), "int32") - FIRST_LEVEL
+        levels = CANONICAL_LEVEL + ops.cast(self._whole(octaves), "int32") - FIRST_LEVEL
         return ops.clip(levels, 0, num_levels - 1)
+
+    @staticmethod
+    def _whole(octaves: KerasTensor) -> KerasTensor:
+        """Round distances from the canonical level to whole levels."""
+        return ops.round(octaves)
 
     def compute_output_spec(self, inputs):
         boxes, feature_map = inputs[0], inputs[2]
@@ -65,3 +72,33 @@ class PyramidROIAlign(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "pool_shape": list(self.pool_shape)}
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class AveragedPyramidROIAlign(PyramidROIAlign):
+    """The ROI align of torchvision and detectron2: boxes in continuous coordinates, and several samples per bin.
+
+    An ROI is sampled from P4 if its side is from 224 to below 448 pixels, as in the paper; `PyramidROIAlign` rounds.
+
+    Args:
+        pool_shape: (height, width) of the ROI features.
+        samples: samples per bin and axis; 0 for as many as the size of the box needs.
+        half_pixel: see `averaged_roi_align`.
+
+    `call`: see `PyramidROIAlign`.
+    """
+
+    def __init__(self, pool_shape: Sequence[int], samples: int = 2, half_pixel: bool = True, **kwargs: Any) -> None:
+        super().__init__(pool_shape, **kwargs)
+        self.samples = int(samples)
+        self.half_pixel = bool(half_pixel)
+
+    def _align(self, feature_maps: Sequence[KerasTensor], boxes: KerasTensor, levels: KerasTensor) -> KerasTensor:
+        return averaged_roi_align(feature_maps, boxes, levels, self.pool_shape, self.samples, self.half_pixel)
+
+    @staticmethod
+    def _whole(octaves: KerasTensor) -> KerasTensor:
+        return ops.floor(octaves + 1e-6)  # torchvision's tolerance
+
+    def get_config(self):
+        return {**super().get_config(), "samples": self.samples, "half_pixel": self.half_pixel}

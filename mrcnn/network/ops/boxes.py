@@ -7,30 +7,30 @@ Shape letters: B images, R and G boxes; `...` stands for any leading dimensions.
 
 from keras import KerasTensor, ops
 
-# Maximum log scale that is applied: far larger than any image needs, yet small enough that float32 does not overflow. An
-# infinite size would make the corners NaN, and untrained or diverged networks do predict such deltas.
+# Maximum log scale that is applied by default: far larger than any image needs, yet small enough that float32 does not
+# overflow. An infinite size would make the corners NaN, and untrained or diverged networks do predict such deltas.
 MAX_LOG_SCALE = 20.0
 
 
-def apply_box_deltas(boxes: KerasTensor, deltas: KerasTensor) -> KerasTensor:
+def apply_box_deltas(boxes: KerasTensor, deltas: KerasTensor, max_log_scale: float = MAX_LOG_SCALE) -> KerasTensor:
     """Shift and scale boxes by deltas.
 
     Args:
         boxes: float32 [..., 4]. (y1, x1, y2, x2).
         deltas: float32 [..., 4]. (dy, dx, log dh, log dw), already multiplied by their standard deviation.
+        max_log_scale: larger values of log dh and log dw are limited to this.
 
     Returns:
         float32 [..., 4]. Boxes in the same coordinates, not clipped.
 
     Source: R-CNN (Girshick et al. 2014), appendix C.
-    Differs: scales above e^20 are limited to e^20.
     """
     y1, x1, y2, x2 = _corners(boxes)
     height, width = y2 - y1, x2 - x1
     center_y = y1 + 0.5 * height + deltas[..., 0] * height
     center_x = x1 + 0.5 * width + deltas[..., 1] * width
-    height = height * ops.exp(ops.minimum(deltas[..., 2], MAX_LOG_SCALE))
-    width = width * ops.exp(ops.minimum(deltas[..., 3], MAX_LOG_SCALE))
+    height = height * ops.exp(ops.minimum(deltas[..., 2], max_log_scale))
+    width = width * ops.exp(ops.minimum(deltas[..., 3], max_log_scale))
     top, left = center_y - 0.5 * height, center_x - 0.5 * width
     return ops.stack([top, left, top + height, left + width], axis=-1)
 
@@ -90,38 +90,42 @@ def compute_overlaps(boxes1: KerasTensor, boxes2: KerasTensor) -> KerasTensor:
     return ops.where(intersection > 0.0, intersection / ops.where(union > 0.0, union, 1.0), 0.0)
 
 
-def norm_boxes(boxes: KerasTensor, shape: KerasTensor) -> KerasTensor:
-    """Normalise pixel boxes: (boxes - [0, 0, 1, 1]) / ([h, w, h, w] - 1).
+def norm_boxes(boxes: KerasTensor, shape: KerasTensor, continuous: bool = False) -> KerasTensor:
+    """Normalise pixel boxes: (boxes - [0, 0, 1, 1]) / ([h, w, h, w] - 1), or boxes / [h, w, h, w] in continuous coordinates.
 
     Args:
         boxes: [..., 4]. Pixels.
         shape: number [..., 2]. (height, width) of the image, broadcastable to the boxes' leading dimensions.
+        continuous: see `mrcnn.geometry.boxes`.
 
     Returns:
         float32 [..., 4].
     """
-    scale, shift = _norm_scale_and_shift(shape)
+    scale, shift = _norm_scale_and_shift(shape, continuous)
     return (ops.cast(boxes, "float32") - shift) / scale
 
 
-def denorm_boxes(boxes: KerasTensor, shape: KerasTensor) -> KerasTensor:
+def denorm_boxes(boxes: KerasTensor, shape: KerasTensor, continuous: bool = False) -> KerasTensor:
     """Convert normalised boxes to pixels, rounded; the inverse of `norm_boxes`.
 
     Args:
         boxes: float32 [..., 4]. Normalised.
         shape: number [..., 2]. (height, width) of the image.
+        continuous: see `mrcnn.geometry.boxes`.
 
     Returns:
         int32 [..., 4].
     """
-    scale, shift = _norm_scale_and_shift(shape)
+    scale, shift = _norm_scale_and_shift(shape, continuous)
     return ops.cast(ops.round(ops.cast(boxes, "float32") * scale + shift), "int32")
 
 
-def _norm_scale_and_shift(shape: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+def _norm_scale_and_shift(shape: KerasTensor, continuous: bool) -> tuple[KerasTensor, KerasTensor]:
     shape = ops.cast(shape, "float32")
-    scale = ops.concatenate([shape, shape], axis=-1) - 1.0
-    return scale, ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
+    scale = ops.concatenate([shape, shape], axis=-1)
+    if continuous:
+        return scale, ops.zeros((4,), "float32")
+    return scale - 1.0, ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
 
 
 def _corners(boxes: KerasTensor) -> tuple[KerasTensor, ...]:

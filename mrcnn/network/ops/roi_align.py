@@ -1,13 +1,15 @@
 """ROI align: sampling boxes of any size from feature maps at a fixed resolution.
 
-Samples are taken as TensorFlow's `crop_and_resize` does, because the classic weights were trained with it. In a map with
-h rows, a box with normalised corners y1 and y2 is sampled at P rows
+By default, samples are taken as TensorFlow's `crop_and_resize` does, because the classic weights were trained with it. In a map
+with h rows, a box with normalised corners y1 and y2 is sampled at P rows
 
     y1 (h - 1) + i (y2 - y1) (h - 1) / (P - 1),   i = 0 .. P - 1,
 
 with one bilinear sample per bin, and zero outside the map. The first and last samples lie on the edges of the box (y2 of a
-normalised box is the last row inside), not at bin centres as in half-pixel ROIAlign. Only `_sample_positions` depends on
-this choice.
+normalised box is the last row inside), not at bin centres.
+
+`averaged_roi_align` is the one of the paper as torchvision and detectron2 implement it: each bin is the mean of several
+samples.
 
 Shape letters: B images, L levels, R rois, S cells of all maps, P crop size, C channels.
 """
@@ -21,6 +23,8 @@ from keras import KerasTensor, ops
 # A sample this far outside the map, in cells, still counts as lying on its edge. Float32 rounding can push the last sample of
 # a box that touches the edge outside, which would zero a whole row of the crop.
 EDGE_TOLERANCE = 1e-3
+# The same for averaged samples: torchvision and detectron2 count those less than a cell outside.
+AVERAGED_TOLERANCE = 1.0
 
 
 class LevelTable(NamedTuple):
@@ -85,9 +89,9 @@ def pyramid_roi_align(
 
 def sample_crops(
     table: KerasTensor, starts: KerasTensor, heights: KerasTensor, widths: KerasTensor, boxes: KerasTensor,
-    crop_size: tuple[int, int],
+    crop_size: tuple[int, int], half_pixel: bool = False,
 ) -> KerasTensor:
-    """Sample boxes bilinearly from maps stored in one table.
+    """Sample boxes bilinearly from maps stored in one table, one sample per bin.
 
     Args:
         table: [S, C]. Cells of all maps, each in row-major order. Bool cells are converted only after the gather, because a
@@ -97,30 +101,127 @@ def sample_crops(
         widths: int32 [R]. Width of each box's map.
         boxes: float32 [R, 4], normalised to their maps.
         crop_size: (height, width) of the crops, at least 2.
+        half_pixel: whether boxes are in continuous coordinates and sampled at bin centres; otherwise as described above.
 
     Returns:
         [R, crop height, crop width, C], with the dtype of `table`, or float32 if that is bool or integer. Samples outside
         the map are zero.
     """
     y1, x1, y2, x2 = (boxes[:, i] for i in range(4))
-    low_y, high_y, weight_y, inside_y = _neighbours(_sample_positions(y1, y2, heights, crop_size[0]), heights)
-    low_x, high_x, weight_x, inside_x = _neighbours(_sample_positions(x1, x2, widths, crop_size[1]), widths)
+    positions = _bin_centres if half_pixel else _sample_positions
+    margin = 0.5 if half_pixel else EDGE_TOLERANCE  # in cells; the centre of the first cell is half a cell inside the map
+    return _bilinear(table, starts, widths, _neighbours(positions(y1, y2, heights, crop_size[0]), heights, margin),
+                     _neighbours(positions(x1, x2, widths, crop_size[1]), widths, margin))
 
+
+def averaged_roi_align(
+    feature_maps: Sequence[KerasTensor], boxes: KerasTensor, levels: KerasTensor, crop_size: tuple[int, int], samples: int,
+    half_pixel: bool,
+) -> KerasTensor:
+    """Average several bilinear samples in each bin of each box, from its pyramid level.
+
+    Args:
+        feature_maps: float [B, h, w, C], one per level.
+        boxes: float32 [B, R, 4], normalised, in continuous coordinates.
+        levels: int32 [B, R]. Index into `feature_maps`.
+        crop_size: (height, width) of the crops.
+        samples: samples per bin and axis; 0 takes one for each cell that a bin of the box spans, rounded up. Their number is
+            then known only at run time, so that JAX cannot compute gradients.
+        half_pixel: whether the centre of the first cell is at 0.5 cells from the edge of the map, as in detectron2. Otherwise
+            it is at 0, as in torchvision, and boxes smaller than a cell are enlarged to one.
+
+    Returns:
+        float [B, R, crop height, crop width, C].
+
+    Source: ROIAlign, Mask R-CNN (He et al. 2017), section 3, and torchvision.ops.roi_align.
+    """
+    batch, rois, channels = ops.shape(boxes)[0], ops.shape(boxes)[1], feature_maps[0].shape[-1]
+    table = level_table(feature_maps)
+    heights, widths, starts = (ops.take(values, levels, axis=0)  # [B, R]
+                               for values in (table.heights, table.widths, table.level_starts))  # fmt: skip
+    starts = ops.reshape(starts + table.image_starts[:, None], (-1,))
+    heights, widths, boxes = ops.reshape(heights, (-1,)), ops.reshape(widths, (-1,)), ops.reshape(boxes, (-1, 4))
+    rows = _Bins(boxes[:, 0], boxes[:, 2], heights, crop_size[0], samples, half_pixel)
+    columns = _Bins(boxes[:, 1], boxes[:, 3], widths, crop_size[1], samples, half_pixel)
+
+    def sample(row: Any, column: Any) -> KerasTensor:
+        values = _bilinear(table.cells, starts, widths, rows.neighbours(row), columns.neighbours(column))
+        return values * (rows.weights(row) * columns.weights(column))[:, None, None, None]
+
+    if samples:
+        crops = sum(sample(row, column) for row in range(samples) for column in range(samples))
+    else:
+        num_columns = ops.max(columns.samples)
+
+        def add(number, total):
+            return number + 1, total + sample(number // num_columns, number % num_columns)
+
+        total = ops.zeros((ops.shape(boxes)[0], *crop_size, channels), "float32")
+        count = ops.max(rows.samples) * num_columns
+        _, crops = ops.while_loop(lambda number, _: number < count, add, (ops.convert_to_tensor(0, "int32"), total))
+    return ops.reshape(ops.cast(crops, feature_maps[0].dtype), (batch, rois, *crop_size, channels))
+
+
+class _Bins:
+    """The bins of boxes along one axis, and the samples in them.
+
+    Args:
+        start, stop: float32 [R]. Normalised sides of the boxes.
+        sizes: int32 [R]. Cells of each box's map.
+        count: number of bins, P.
+        samples: see `averaged_roi_align`.
+        half_pixel: see `averaged_roi_align`.
+    """
+
+    def __init__(self, start: KerasTensor, stop: KerasTensor, sizes: KerasTensor, count: int, samples: int,
+                 half_pixel: bool) -> None:  # fmt: skip
+        cells = ops.cast(sizes, "float32")
+        self.sizes, self.count = sizes, count
+        self.start = start * cells - (0.5 if half_pixel else 0.0)
+        extent = (stop - start) * cells
+        self.step = (extent if half_pixel else ops.maximum(extent, 1.0)) / count
+        needed = ops.maximum(ops.cast(ops.ceil(self.step), "int32"), 1)
+        self.samples = needed if samples == 0 else ops.full_like(sizes, samples)
+
+    def neighbours(self, number: Any) -> tuple[KerasTensor, ...]:
+        """Return where the sample with this number lies in each bin; see `_neighbours`."""
+        within = (ops.cast(number, "float32") + 0.5) / ops.cast(self.samples, "float32")  # [R]
+        offsets = ops.arange(self.count, dtype="float32")[None] + within[:, None]  # [R, P]
+        return _neighbours(self.start[:, None] + offsets * self.step[:, None], self.sizes, AVERAGED_TOLERANCE)
+
+    def weights(self, number: Any) -> KerasTensor:
+        """Return the weight of the sample with this number: float32 [R], 0 if a box has fewer samples."""
+        return ops.where(number < self.samples, 1.0 / ops.cast(self.samples, "float32"), 0.0)
+
+
+def _bilinear(
+    table: KerasTensor, starts: KerasTensor, widths: KerasTensor, rows: tuple[KerasTensor, ...],
+    columns: tuple[KerasTensor, ...],
+) -> KerasTensor:
+    """Interpolate between the cells of a grid of samples.
+
+    Args:
+        table: see `sample_crops`, also for `starts`, `widths` and the result.
+        rows: see `_neighbours`.
+        columns: see `_neighbours`.
+    """
+    low_y, high_y, weight_y, inside_y = rows
+    low_x, high_x, weight_x, inside_x = columns
     stride = widths[:, None, None]
     origin = starts[:, None, None]
 
     dtype = keras.backend.standardize_dtype(table.dtype)
     dtype = dtype if keras.backend.is_float_dtype(dtype) else "float32"
 
-    def rows(y, x):
+    def cells_at(y, x):
         cells = ops.take(table, origin + y[:, :, None] * stride + x[:, None, :], axis=0)  # [R, Ph, Pw, C]
         return ops.cast(cells, dtype)
 
     weight_y = ops.cast(weight_y, dtype)[:, :, None, None]
     weight_x = ops.cast(weight_x, dtype)[:, None, :, None]
     inside = ops.cast(ops.logical_and(inside_y[:, :, None], inside_x[:, None, :]), dtype)[..., None]
-    top = rows(low_y, low_x) * (1 - weight_x) + rows(low_y, high_x) * weight_x
-    bottom = rows(high_y, low_x) * (1 - weight_x) + rows(high_y, high_x) * weight_x
+    top = cells_at(low_y, low_x) * (1 - weight_x) + cells_at(low_y, high_x) * weight_x
+    bottom = cells_at(high_y, low_x) * (1 - weight_x) + cells_at(high_y, high_x) * weight_x
     return (top * (1 - weight_y) + bottom * weight_y) * inside
 
 
@@ -131,10 +232,23 @@ def _sample_positions(start: KerasTensor, stop: KerasTensor, size: KerasTensor, 
     return (start * last)[:, None] + step[:, None] * ops.arange(count, dtype="float32")[None, :]
 
 
-def _neighbours(positions: KerasTensor, size: KerasTensor) -> tuple[KerasTensor, ...]:
-    """Return the two neighbouring cells, the weight of the second, and whether each position is inside the map: [R, P] each."""
+def _bin_centres(start: KerasTensor, stop: KerasTensor, size: KerasTensor, count: int) -> KerasTensor:
+    """Return the centres of `count` bins between two corners in continuous coordinates, as `_sample_positions` does."""
+    cells = ops.cast(size, "float32")
+    step = (stop - start) * cells / count
+    return (start * cells - 0.5)[:, None] + step[:, None] * (ops.arange(count, dtype="float32")[None, :] + 0.5)
+
+
+def _neighbours(positions: KerasTensor, size: KerasTensor, margin: float) -> tuple[KerasTensor, ...]:
+    """Return the two neighbouring cells, the weight of the second, and whether each position is inside the map: [R, P] each.
+
+    Args:
+        positions: float32 [R, P], in cells.
+        size: int32 [R], cells of the map.
+        margin: distance outside the first or the last cell, in cells, that still counts as inside.
+    """
     last = ops.cast(size - 1, "float32")[:, None]
-    inside = ops.logical_and(positions >= -EDGE_TOLERANCE, positions <= last + EDGE_TOLERANCE)
+    inside = ops.logical_and(positions >= -margin, positions <= last + margin)
     clipped = ops.minimum(ops.maximum(positions, 0.0), last)
     low = ops.floor(clipped)
     high = ops.minimum(low + 1.0, last)

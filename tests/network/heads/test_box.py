@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from mrcnn.network.heads.box import BoxHead
+from mrcnn.network.layers.norms import Norm
 
 
 def _head(train_bn=False):
-    head = BoxHead(pool_size=3, num_classes=4, fc_layers_size=8, train_bn=train_bn)
+    head = BoxHead(pool_size=3, num_classes=4, fc_units=8, norm=Norm(train_bn=train_bn))
     features = keras.Input((6, 3, 3, 5))
     return head, keras.Model(features, list(head(features)))
 
@@ -56,7 +57,7 @@ def test_rois_do_not_affect_each_other(training):
 
 
 def test_two_calls_share_their_weights():
-    head = BoxHead(3, 4, 8, False)
+    head = BoxHead(3, 4, 8, Norm(train_bn=False))
     few, many = keras.Input((2, 3, 3, 5)), keras.Input((6, 3, 3, 5))
     small, large = keras.Model(few, list(head(few))), keras.Model(many, list(head(many)))
     assert [id(w) for w in small.weights] == [id(w) for w in large.weights]
@@ -66,7 +67,7 @@ def test_two_calls_share_their_weights():
 
 
 def test_initial_weights_are_those_of_the_papers():
-    head = BoxHead(pool_size=3, num_classes=81, fc_layers_size=256)
+    head = BoxHead(pool_size=3, num_classes=81, fc_units=256)
     features = keras.Input((6, 3, 3, 5))
     keras.Model(features, list(head(features)))
     for layer, spread in ((head.logits, 0.01), (head.deltas, 0.001)):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from mrcnn.network.heads.mask import MaskHead
+from mrcnn.network.layers.norms import Norm
 
 
 def _model():
-    head = MaskHead(num_classes=3, train_bn=False, channels=4)
+    head = MaskHead(num_classes=3, norm=Norm(train_bn=False), channels=4)
     features = keras.Input((5, 6, 6, 2))
     return head, keras.Model(features, head(features))
 

@@ -7,6 +7,7 @@ from mrcnn.geometry.meta import compose_image_meta
 from mrcnn.inference.unmold import masks_of_class
 from mrcnn.network.heads.mask import MaskHead
 from mrcnn.network.layers.detection import CHUNK, DetectionMasks
+from mrcnn.network.layers.norms import Norm
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from tests.network.layers.check import assert_round_trip, run
 
@@ -16,7 +17,7 @@ ROWS, CLASSES, DEPTH = 2 * CHUNK + 5, 4, 3
 @pytest.fixture(scope="module")
 def parts():
     """The layer, and a model of the whole head on all rows with the same weights."""
-    head = MaskHead(CLASSES, train_bn=False, channels=6)
+    head = MaskHead(CLASSES, norm=Norm(train_bn=False), channels=6)
     align = PyramidROIAlign((4, 4))
     features, class_ids = keras.Input((CHUNK, 4, 4, DEPTH)), keras.Input((CHUNK,), dtype="int32")
     mask_model = keras.Model([features, class_ids], head(features, class_ids))
