@@ -184,7 +184,7 @@ def denorm_boxes(boxes: Num[np.ndarray, "*N 4"], shape: ImageShape, continuous: 
     return np.around(np.multiply(boxes, scale) + shift).astype(np.int32)
 
 
-def _scale_and_shift(shape: ImageShape, continuous: bool) -> tuple[Int[np.ndarray, " 4"], Int[np.ndarray, " 4"]]:
+def _scale_and_shift(shape: ImageShape, continuous: bool) -> tuple[Num[np.ndarray, " 4"], Int[np.ndarray, " 4"]]:
     h, w = shape[:2]
     if continuous:
         return np.array([h, w, h, w]), np.zeros(4, int)

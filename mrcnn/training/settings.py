@@ -102,11 +102,9 @@ def network_settings(config: Config) -> NetworkSettings:
         fc_layers=config.BOX_HEAD_FC_LAYERS, fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
         mask_channels=config.MASK_HEAD_CHANNELS,
         max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
-        detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, loss_weights=dict(config.LOSS_WEIGHTS),
-        weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0, seed=config.SEED)  # fmt: skip
         detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, per_class=config.DETECTION_PER_CLASS,
         loss_weights=dict(config.LOSS_WEIGHTS),
-        weight_decay=config.WEIGHT_DECAY, seed=config.SEED)  # fmt: skip
+        weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0, seed=config.SEED)  # fmt: skip
 
 
 def is_continuous(config: Config) -> bool:
