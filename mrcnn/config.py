@@ -179,7 +179,7 @@ class Config:
     # Mean of each channel (RGB order), subtracted from every pixel, and the standard deviation by which the difference is
     # divided.
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
-    STD_PIXEL: float | Sequence[float] = 1.0
+    STD_PIXEL: float | Sequence[float] | np.ndarray = 1.0
     # "rgb", or "bgr" for backbones that were trained on images as OpenCV reads them: the normalised channels are reversed.
     CHANNEL_ORDER = "rgb"
     # "center" pads images with black on all sides. "corner" pads at the bottom and right with the mean pixel, as torchvision

@@ -99,7 +99,7 @@ class Torchvision(Detectron):
     MEAN_PIXEL = IMAGENET_MEAN
     STD_PIXEL = IMAGENET_STD
     RESNET_STRIDE_IN_3X3 = True
-    HEAD_NORM = None
+    HEAD_NORM: str | None = None
     RPN_ANCHOR_ROUNDED = True
     ROI_ALIGN_SAMPLES = 2
     ROI_ALIGN_HALF_PIXEL = False
@@ -151,7 +151,7 @@ class Detectron2(Detectron):
     CHANNEL_ORDER = "bgr"
     MEAN_PIXEL = np.array([123.675, 116.28, 103.53])
     STD_PIXEL = 1.0
-    HEAD_NORM = None
+    HEAD_NORM: str | None = None
     ROI_ALIGN_SAMPLES = 0
     ROI_ALIGN_HALF_PIXEL = True
     RESIZE_METHOD = "detectron2"
