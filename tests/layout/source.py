@@ -9,7 +9,7 @@ PACKAGE = REPOSITORY / "mrcnn"
 
 # The packages and modules in order of dependency: each imports only earlier ones.
 PARTS = (
-    "base", "config", "geometry", "io", "datasets", "loading", "evaluation", "viz", "network", "weights", "inference",
+    "base", "config", "recipes", "geometry", "io", "datasets", "loading", "evaluation", "viz", "network", "weights", "inference",
     "training", "semantic", "tools", "utils", "visualize", "model", "parallel_model", "cli", "__main__",
 )  # fmt: skip
 
@@ -17,7 +17,7 @@ PARTS = (
 FACADES = ("model", "utils", "visualize", "parallel_model")
 
 # Packages that work without Keras and a backend, except KERAS_FILES.
-NUMPY_PARTS = ("base", "config", "geometry", "io", "datasets", "loading", "evaluation", "viz", "semantic", "utils", "visualize")
+NUMPY_PARTS = ("base", "config", "recipes", "geometry", "io", "datasets", "loading", "evaluation", "viz", "semantic", "utils", "visualize")
 KERAS_FILES = ("semantic.training",)
 
 

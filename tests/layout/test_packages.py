@@ -10,7 +10,7 @@ BACKEND_FILES = ()
 LATE_BACKEND_FILES = ("datasets.panoptic.pipeline",)
 
 # Packages that read a Config. All others take explicit arguments.
-READ_CONFIG = ("config", "training", "tools", *FACADES, "cli")
+READ_CONFIG = ("config", "recipes", "training", "tools", *FACADES, "cli")
 
 PRIVATE_KERAS_NAMES = (
     "keras.src", "_keras_history", "_inbound_nodes", "_outbound_nodes", "_flatten_layers", "_get_variable_index", "_tracker",

@@ -164,6 +164,7 @@ class LevelProposalLayer(ProposalLayer):
     """
 
     def stages(self, inputs: Sequence[KerasTensor]) -> dict[str, KerasTensor]:
+        """Return each intermediate result by name; see `ProposalLayer.stages`. N is the sum over the levels."""
         rpn_probs, rpn_bbox, anchors, image_meta = (ops.stop_gradient(ops.cast(t, "float32")) for t in inputs[:4])
         scores, top, levels = self._best_of_levels(rpn_probs[:, :, 1], [ops.shape(level)[1:3] for level in inputs[4:]])
         refined = self._refined(rpn_bbox, anchors, top)
