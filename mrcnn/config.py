@@ -24,6 +24,7 @@ import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 WEIGHT_DECAY_KINDS = ("classic", "l2", "decoupled")
 SCHEDULES = ("constant", "cosine", "step")
 AUGMENTATIONS = ("none", "flip", "rotate", "color", "flip+color", "rotate+color")
@@ -136,6 +137,11 @@ class Config:
     BOX_HEAD_CONVOLUTIONS = 0
     BOX_HEAD_CHANNELS = 256
     BOX_HEAD_FC_LAYERS = 2
+    # Numbers that the network computes with: "float32"; "mixed_bfloat16" or "mixed_float16", whose convolutions and matrix
+    # products have 16 bits, while weights, boxes, probabilities, losses and the optimizer have 32; None: Keras' dtype policy at
+    # the time when the network is built. "mixed_float16" also scales the loss, as small gradients would become 0.
+    # Source: P. Micikevicius et al., Mixed Precision Training, 2018.
+    PRECISION: str | None = None
     # Units of the fully connected layers of the box head.
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
     # Channels of every pyramid level.
@@ -690,6 +696,7 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
      "give fractions of the run below 1 or epochs, such as (0.7, 0.9) or (8, 11), or ()"),
     (("LEARNING_RATE_BATCH",), _none_or(_is_positive_integer), "give the number of images that the rate is for, or None"),
     (("LEARNING_RATE_SCHEDULE",), _is_one_of(SCHEDULES), f"choose one of {', '.join(SCHEDULES)}"),
+    (("PRECISION",), _none_or(_is_one_of(PRECISIONS)), f"choose one of {', '.join(PRECISIONS)}, or None for Keras' own"),
     (("WEIGHT_DECAY_KIND",), _is_one_of(WEIGHT_DECAY_KINDS), f"choose one of {', '.join(WEIGHT_DECAY_KINDS)}"),
     (("TRAIN_AUGMENT",), _is_one_of(AUGMENTATIONS), f"choose one of {', '.join(AUGMENTATIONS)}"),
     (("TRAIN_LAYERS",), lambda value: isinstance(value, str) and bool(value),

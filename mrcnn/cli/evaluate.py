@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_weights_arguments(parser, classes=False)
     parser.add_argument("--output", type=options.new_file, metavar="FILE.json",
                         help="write the metrics as JSON, including those per class")
-    options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them")
+    options.add_precision(
+        options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them"))
 
 
 def add_subset_arguments(parser: "argparse._ActionsContainer") -> None:

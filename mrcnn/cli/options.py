@@ -184,6 +184,14 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, config_file: str | 
     return group
 
 
+def add_precision(group: "argparse._ArgumentGroup") -> None:
+    """Add --precision, short for --set PRECISION=NAME."""
+    from mrcnn.config import PRECISIONS
+
+    group.add_argument("--precision", choices=PRECISIONS,
+                       help="numbers that the network computes with (default: those of the run, else float32)")
+
+
 def setting(text: str) -> tuple[str, Any]:
     """Parse `KEY=VALUE`.
 
@@ -224,8 +232,10 @@ def data_words(args: argparse.Namespace, dataset: str | None) -> list[str]:
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the attributes given with --set; later values replace earlier ones."""
-    return dict(pair for group in args.settings for pair in group)
+    """Return the attributes given with --set, of which later values replace earlier ones, and --precision."""
+    settings = dict(pair for group in args.settings for pair in group)
+    precision = getattr(args, "precision", None)
+    return settings if precision is None else {**settings, "PRECISION": precision}
 
 
 def fraction(text: str) -> float:

@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="bits that the values of 16-bit pictures use, such as 12, as in training")
     parser.add_argument("--labelme-shapes", choices=("polygon", "mask"), default="polygon",
                         help="polygons, which are easy to edit, or masks, which are exact (default: %(default)s)")
-    options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them")
+    options.add_precision(
+        options.add_config_arguments(parser, config_file="a config.json, for weights that have none next to them"))
 
 
 def run(args: argparse.Namespace) -> int:

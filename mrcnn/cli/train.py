@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model-dir", default=DEFAULT_MODEL_DIR, metavar="DIR",
                        help="folder of the runs (default: %(default)s)")  # fmt: skip
     config_group = options.add_config_arguments(parser)
+    options.add_precision(config_group)
     config_group.add_argument("--backbone", metavar="NAME", help="short for --set BACKBONE=NAME")
 
 

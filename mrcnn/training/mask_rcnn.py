@@ -98,7 +98,7 @@ class MaskRCNN:
         """Build the network and return the Keras model of `mode`. The constructor calls it."""
         network_settings = settings.network_settings(config)
         self._built_values = settings.attribute_values(config, LAYER_ATTRIBUTES + DETECTION_ATTRIBUTES)
-        with _seeded(config.SEED):
+        with _seeded(config.SEED), _precision(config.PRECISION):
             self.network = network.Network(network_settings)
             if mode == "training":
                 self._built = self.network.training_model(TrainingModel)
@@ -313,8 +313,9 @@ class MaskRCNN:
         with RUN_LOCK:
             if kind not in self._predictors or self._predictors[kind][0] != values:
                 is_changed = any(values[name] != self._built_values[name] for name in values)
-                net = self._changed_network() if is_changed else self.network
-                predictor = Predictor(build(net, is_changed), self.config.BATCH_SIZE, settings.mold_settings(self.config),
+                with _precision(self.config.PRECISION):
+                    model = build(self._changed_network() if is_changed else self.network, is_changed)
+                predictor = Predictor(model, self.config.BATCH_SIZE, settings.mold_settings(self.config),
                                       partial(settings.config_anchors, self.config))
                 self._predictors = {**self._predictors, kind: (values, predictor)}
             predictor = self._predictors[kind][1]
@@ -524,6 +525,18 @@ def _seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+@contextmanager
+def _precision(name: str | None) -> Iterator[None]:
+    """Give the layers that are created in the block this dtype policy; None leaves Keras' policy."""
+    before = keras.config.dtype_policy()
+    if name is not None:
+        keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _compiled(model: keras.Model) -> keras.Model:
