@@ -33,6 +33,7 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 PADDINGS = ("center", "corner")
 COORDINATES = ("classic", "continuous")
 RESNET_PADDINGS = ("tensorflow", "symmetric")
+BOX_LOSSES = ("smooth_l1", "l1", "giou")
 METHODS = ("classic", "torchvision", "detectron2")
 NORMS = ("batch", "sync", "group")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
@@ -226,6 +227,9 @@ class Config:
     PROPOSALS_PER_LEVEL = False
     # IoU above which the lower-scoring of two proposals is suppressed. Raise it to train on more proposals.
     RPN_NMS_THRESHOLD = 0.7
+    # An anchor is positive from this IoU with an object (or if it is the best one of an object), and negative below the other.
+    RPN_POSITIVE_IOU = 0.7
+    RPN_NEGATIVE_IOU = 0.3
     # Anchors sampled per image for the RPN losses, at most half of them positive.
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
     # Number of highest-scoring proposals before non-maximum suppression, and of those kept after it in training and inference.
@@ -308,6 +312,16 @@ class Config:
     # Source: I. Loshchilov and F. Hutter, Decoupled Weight Decay Regularization, 2019.
     WEIGHT_DECAY = 0.0001
     WEIGHT_DECAY_KIND = "classic"
+    # Losses of boxes, of the RPN and of the box head: "smooth_l1", quadratic for errors of deltas below its beta; "l1"; or
+    # "giou" (Rezatofighi et al. 2019).
+    RPN_BBOX_LOSS = "smooth_l1"
+    BBOX_LOSS = "smooth_l1"
+    RPN_SMOOTH_L1_BETA = 1.0
+    SMOOTH_L1_BETA = 1.0
+    # True: box losses are sums over positives, divided by the number of all sampled anchors or ROIs (Ren et al. 2015, equation
+    # 1;
+    # torchvision, detectron2). False: means over the deltas of positives.
+    BOX_LOSS_PER_SAMPLE = False
     # Weight of each loss in the total loss.
     LOSS_WEIGHTS = {name: 1.0 for name in LOSS_NAMES}
     # True: ROIs come from the RPN. False: training uses POST_NMS_ROIS_TRAINING random regions per image, most of them near
@@ -666,7 +680,7 @@ def _are_loss_weights(value: object) -> bool:
 
 FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES", "KEEP_BEST",
          "RESNET_STRIDE_IN_3X3", "BIAS_BEFORE_NORM", "ROI_ALIGN_HALF_PIXEL", "RPN_ANCHOR_ROUNDED", "PROPOSALS_PER_LEVEL",
-         "ROI_FILL_NEGATIVES", "DETECTION_PER_CLASS")
+         "ROI_FILL_NEGATIVES", "DETECTION_PER_CLASS", "BOX_LOSS_PER_SAMPLE")
 POSITIVE_INTEGERS = (
     "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "PASSES_PER_EPOCH", "TRAIN_EPOCHS", "POOL_SIZE",
     "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
@@ -730,8 +744,9 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS"), _is_count, "it must be a whole number of at least 0"),
     (("RPN_LOGITS",), lambda value: _is_count(value) and value in (1, 2), "it must be 1 or 2"),
     (("NORM_EPSILON", "RPN_ANCHOR_OFFSET"), _is_not_negative, "it must be a number of at least 0"),
-    (("BBOX_MAX_LOG_SCALE",), _is_positive, "it must be a number above 0"),
-    (("ROI_POSITIVE_IOU",), _is_fraction, "it must be a number from 0 to 1"),
+    (("RPN_BBOX_LOSS", "BBOX_LOSS"), _is_one_of(BOX_LOSSES), f"choose one of {', '.join(BOX_LOSSES)}"),
+    (("BBOX_MAX_LOG_SCALE", "RPN_SMOOTH_L1_BETA", "SMOOTH_L1_BETA"), _is_positive, "it must be a number above 0"),
+    (("RPN_POSITIVE_IOU", "RPN_NEGATIVE_IOU", "ROI_POSITIVE_IOU"), _is_fraction, "it must be a number from 0 to 1"),
     (("ROI_POSITIVE_RATIO",),
      lambda value: _is_fraction(value) and value > 0, "it must be a number above 0 and at most 1"),
     (("LEARNING_MOMENTUM",), _is_fraction, "it must be a number from 0 to 1"),

@@ -49,6 +49,11 @@ class Detectron(Config):
     | DETECTION_MIN_CONFIDENCE, DETECTION_NMS_THRESHOLD | 0.05, 0.5 | box_score_thresh, box_nms_thresh |
     | IMAGE_MIN_DIM, IMAGE_MAX_DIM | 800, 1344 | min_size 800, max_size 1333, rounded up to a multiple of 64 |
     | GRADIENT_CLIP_NORM | None | neither clips gradients |
+    | BOX_LOSS_PER_SAMPLE | True | box losses divided by the number of sampled anchors or ROIs |
+    | LEARNING_RATE, LEARNING_RATE_BATCH | 0.02, 16 | for 16 images per step, scaled to the batch |
+    | LEARNING_RATE_SCHEDULE, LEARNING_RATE_WARMUP | step, 1000 | linear warm-up from a thousandth |
+    | WEIGHT_DECAY_KIND, WEIGHT_DECAY | l2, 0.0001 | that of PyTorch's SGD |
+    | TRAIN_LAYERS, TRAIN_AUGMENT | 3+, flip | the stem and the first stage stay frozen; half of the images are flipped |
     """
 
     BACKBONE = "resnet50"
@@ -76,6 +81,14 @@ class Detectron(Config):
     IMAGE_MIN_DIM = 800
     IMAGE_MAX_DIM = 1344
     GRADIENT_CLIP_NORM = None
+    BOX_LOSS_PER_SAMPLE = True
+    LEARNING_RATE = 0.02
+    LEARNING_RATE_BATCH = 16
+    LEARNING_RATE_SCHEDULE = "step"
+    LEARNING_RATE_WARMUP = 1000
+    WEIGHT_DECAY_KIND = "l2"
+    TRAIN_LAYERS = "3+"
+    TRAIN_AUGMENT = "flip"
 
 
 class Torchvision(Detectron):
@@ -92,6 +105,8 @@ class Torchvision(Detectron):
     | ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | 2, False | MultiScaleRoIAlign: sampling_ratio=2, aligned=False |
     | RESIZE_METHOD | torchvision | torch.nn.functional.interpolate with a scale factor, of floats |
     | MASK_PASTE | torchvision | paste_masks_in_image |
+    | RPN_SMOOTH_L1_BETA, SMOOTH_L1_BETA | 1 / 9, 1 / 9 | smooth_l1_loss(beta=1 / 9) in rpn.py and roi_heads.py |
+    | LEARNING_RATE_STEPS, TRAIN_EPOCHS | 16 / 26, 22 / 26; 26 | references/detection: --lr-steps 16 22 --epochs 26 |
 
     and what `Detectron` lists.
     """
@@ -105,6 +120,10 @@ class Torchvision(Detectron):
     ROI_ALIGN_HALF_PIXEL = False
     RESIZE_METHOD = "torchvision"
     MASK_PASTE = "torchvision"
+    RPN_SMOOTH_L1_BETA = 1 / 9
+    SMOOTH_L1_BETA = 1 / 9
+    LEARNING_RATE_STEPS = (16 / 26, 22 / 26)
+    TRAIN_EPOCHS = 26
 
 
 class TorchvisionV2(Torchvision):
@@ -144,6 +163,8 @@ class Detectron2(Detectron):
     | ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | 0, True | POOLER_SAMPLING_RATIO 0, ROIAlignV2 |
     | RESIZE_METHOD | detectron2 | ResizeShortestEdge; when it scales down, Pillow also smooths, and ours does not |
     | MASK_PASTE | detectron2 | paste_masks_in_image |
+    | RPN_BBOX_LOSS, BBOX_LOSS | l1, l1 | SMOOTH_L1_BETA 0.0 |
+    | LEARNING_RATE_STEPS, TRAIN_EPOCHS | 7 / 9, 25 / 27; 37 | the 3x schedule: steps 210k and 250k of 270k |
 
     and what `Detectron` lists.
     """
@@ -156,6 +177,10 @@ class Detectron2(Detectron):
     ROI_ALIGN_HALF_PIXEL = True
     RESIZE_METHOD = "detectron2"
     MASK_PASTE = "detectron2"
+    RPN_BBOX_LOSS = "l1"
+    BBOX_LOSS = "l1"
+    LEARNING_RATE_STEPS = (7 / 9, 25 / 27)
+    TRAIN_EPOCHS = 37
 
 
 class Detectron2Lsj(Detectron2):

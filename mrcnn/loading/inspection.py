@@ -138,7 +138,8 @@ def training_stages(
     index = index_anchors(targets.anchors)
     positions, labels, deltas = build_rpn_targets(
         index, sample.class_ids, sample.boxes, num_train_anchors=targets.num_train_anchors,
-        bbox_std_dev=targets.rpn_bbox_std_dev, rng=rng)  # fmt: skip
+        bbox_std_dev=targets.rpn_bbox_std_dev, rng=rng, positive_iou=targets.positive_iou,
+        negative_iou=targets.negative_iou)  # fmt: skip
     rpn_match = dense_rpn_match(positions, labels, len(index))
     positive = index.anchors[positions[labels == 1]]
     refined_anchors = apply_box_deltas(positive, deltas[labels == 1] * np.asarray(targets.rpn_bbox_std_dev))

@@ -26,7 +26,7 @@ from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.loading.sample import SampleSettings, load_checked_image, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
-from mrcnn.loading.targets.rpn import build_rpn_targets
+from mrcnn.loading.targets.rpn import NEGATIVE_IOU, POSITIVE_IOU, build_rpn_targets
 
 logger = logging.getLogger(__name__)
 # images whose instances are read for an error message
@@ -86,6 +86,7 @@ class TargetSettings:
         num_train_anchors: T, RPN_TRAIN_ANCHORS_PER_IMAGE.
         rpn_bbox_std_dev: 4 numbers.
         max_gt_instances: G.
+        positive_iou, negative_iou: see `build_rpn_targets`.
         image_size: (H, W) that the anchors are for, multiples of 64; a sample of another size counts as broken. None accepts
             any size.
     """
@@ -94,6 +95,8 @@ class TargetSettings:
     num_train_anchors: int
     rpn_bbox_std_dev: Numbers
     max_gt_instances: int
+    positive_iou: float = POSITIVE_IOU
+    negative_iou: float = NEGATIVE_IOU
     image_size: tuple[int, int] | None = None
 
 
@@ -291,6 +294,8 @@ class Loader:
             sample.class_ids,
             sample.boxes,
             num_train_anchors=settings.num_train_anchors,
+            positive_iou=settings.positive_iou,
+            negative_iou=settings.negative_iou,
             bbox_std_dev=settings.rpn_bbox_std_dev,
             rng=rng,
         )

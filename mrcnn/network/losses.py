@@ -1,12 +1,62 @@
 """The five losses.
 
-Shape letters: B images, T sampled anchors, R rois, K classes, M side of a mask.
+Shape letters: B images, T sampled anchors, R rois, K classes, M side of a mask, E elements of the loss of a box: 4 for smooth
+L1 and L1, one for each delta, 1 for GIoU.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from keras import KerasTensor, ops
 
+from mrcnn.network.ops.boxes import apply_box_deltas
+
 # Mask probabilities are clipped to [EPSILON, 1 - EPSILON] before the logarithm; Keras uses the same value.
 EPSILON = 1e-7
+# Boxes of e^4 times the size of their anchor or ROI are as wrong as larger ones, whose areas would be less precise.
+GIOU_MAX_LOG_SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class BoxLoss:
+    """How the loss of boxes is computed; the defaults are the classic ones.
+
+    Attributes:
+        kind: "smooth_l1", "l1" or "giou".
+        beta: smooth L1 is quadratic for errors below this.
+        std_dev: standard deviations by which the deltas are divided, for GIoU.
+        per_sample: whether the sum over positives is divided by the number of all samples, negatives included (Ren et al. 2015,
+            equation 1). Otherwise it is their mean over all elements.
+    """
+
+    kind: str = "smooth_l1"
+    beta: float = 1.0
+    std_dev: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
+    per_sample: bool = False
+
+    def __call__(self, target: KerasTensor, deltas: KerasTensor, positive: KerasTensor, sampled: KerasTensor) -> KerasTensor:
+        """Return the loss: float32 scalar, 0 without positives.
+
+        Args:
+            target: [B, N, 4].
+            deltas: [B, N, 4], predicted.
+            positive: bool [B, N].
+            sampled: bool [B, N]. Positives and negatives, without padding.
+        """
+        if self.kind == "giou":
+            distance = giou_loss(target, deltas, self.std_dev)[..., None]
+        elif self.kind == "l1":
+            distance = ops.abs(ops.cast(target, "float32") - ops.cast(deltas, "float32"))
+        else:
+            distance = smooth_l1(target, deltas, self.beta)
+        mask = ops.broadcast_to(positive[..., None], ops.shape(distance))
+        if not self.per_sample:
+            return masked_mean(distance, mask)
+        count = ops.sum(ops.cast(sampled, "float32"))
+        return ops.sum(ops.where(mask, distance, 0.0)) / ops.maximum(count, 1.0)
+
+
+CLASSIC_BOX_LOSS = BoxLoss()
 
 
 def rpn_class_loss(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
@@ -23,19 +73,21 @@ def rpn_class_loss(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
     return masked_mean(softmax_cross_entropy(foreground, logits), labels != 0)
 
 
-def rpn_bbox_loss(target_deltas: KerasTensor, labels: KerasTensor, deltas: KerasTensor) -> KerasTensor:
-    """Smooth L1 loss of the positive anchors' deltas, averaged over all their elements in the batch.
+def rpn_bbox_loss(
+    target_deltas: KerasTensor, labels: KerasTensor, deltas: KerasTensor, loss: BoxLoss = CLASSIC_BOX_LOSS
+) -> KerasTensor:
+    """Loss of the positive anchors' deltas.
 
     Args:
         target_deltas: [B, T, 4].
-        labels: int [B, T]. 1 for positive anchors.
+        labels: int [B, T]. 1 positive, -1 negative, 0 padding.
         deltas: [B, T, 4], predicted.
+        loss: its kind.
 
     Returns:
         float32 scalar; 0 without positive anchors.
     """
-    distance = smooth_l1(target_deltas, deltas)
-    return masked_mean(distance, ops.broadcast_to((labels == 1)[..., None], ops.shape(distance)))
+    return loss(target_deltas, deltas, labels == 1, labels != 0)
 
 
 def mrcnn_class_loss(
@@ -64,21 +116,26 @@ def mrcnn_class_loss(
     return masked_mean(loss, counts if valid is None else ops.logical_and(counts, valid))
 
 
-def mrcnn_bbox_loss(target_deltas: KerasTensor, target_class_ids: KerasTensor, deltas: KerasTensor) -> KerasTensor:
-    """Smooth L1 loss of the positive ROIs' deltas for their target class.
+def mrcnn_bbox_loss(
+    target_deltas: KerasTensor, target_class_ids: KerasTensor, deltas: KerasTensor, valid: KerasTensor | None = None,
+    loss: BoxLoss = CLASSIC_BOX_LOSS,
+) -> KerasTensor:
+    """Loss of the positive ROIs' deltas for their target class.
 
     Args:
         target_deltas: [B, R, 4].
         target_class_ids: int [B, R]. Above 0 for positives.
         deltas: [B, R, K, 4], predicted.
+        valid: bool [B, R]. False for padding. None: all rows are valid.
+        loss: its kind.
 
     Returns:
-        float32 scalar. Mean over all elements of the positive ROIs' deltas; 0 without positive ROIs.
+        float32 scalar; 0 without positive ROIs.
     """
     target_class_ids = ops.cast(target_class_ids, "int32")
     of_target = ops.take_along_axis(deltas, ops.maximum(target_class_ids, 0)[:, :, None, None], axis=2)[:, :, 0]
-    distance = smooth_l1(target_deltas, of_target)  # [B, R, 4]
-    return masked_mean(distance, ops.broadcast_to((target_class_ids > 0)[..., None], ops.shape(distance)))
+    sampled = ops.ones_like(target_class_ids, "bool") if valid is None else valid
+    return loss(target_deltas, of_target, target_class_ids > 0, sampled)
 
 
 def mrcnn_mask_loss(target_masks: KerasTensor, target_class_ids: KerasTensor, masks: KerasTensor) -> KerasTensor:
@@ -112,12 +169,13 @@ def masked_mean(values: KerasTensor, mask: KerasTensor) -> KerasTensor:
     return ops.sum(ops.where(mask, values, 0.0)) / ops.maximum(ops.sum(weights), 1.0)
 
 
-def smooth_l1(target: KerasTensor, prediction: KerasTensor) -> KerasTensor:
-    """Return the elementwise smooth L1 loss: quadratic for errors below 1 and linear above.
+def smooth_l1(target: KerasTensor, prediction: KerasTensor, beta: float = 1.0) -> KerasTensor:
+    """Return the elementwise smooth L1 loss: quadratic for errors below `beta`, and above it linear with slope 1.
 
     Args:
         target: [...].
         prediction: [...].
+        beta: above 0.
 
     Returns:
         float32 [...].
@@ -125,7 +183,35 @@ def smooth_l1(target: KerasTensor, prediction: KerasTensor) -> KerasTensor:
     Source: Fast R-CNN (Girshick 2015), equation 3.
     """
     distance = ops.abs(ops.cast(target, "float32") - ops.cast(prediction, "float32"))
-    return ops.where(distance < 1.0, 0.5 * distance * distance, distance - 0.5)
+    return ops.where(distance < beta, 0.5 * distance * distance / beta, distance - 0.5 * beta)
+
+
+def giou_loss(target_deltas: KerasTensor, deltas: KerasTensor, std_dev: Sequence[float]) -> KerasTensor:
+    """Return 1 - GIoU of the boxes that two sets of deltas give: float32 [...], from 0 to 2.
+
+    The box that the deltas refer to need not be known: GIoU does not change when an axis is scaled or shifted, so that any box
+    will do.
+
+    Args:
+        target_deltas: [..., 4], divided by `std_dev`.
+        deltas: [..., 4], likewise.
+        std_dev: 4 numbers.
+
+    Source: Generalized Intersection over Union (Rezatofighi et al. 2019), algorithm 1.
+    """
+    std = ops.convert_to_tensor(std_dev, "float32")
+    unit = ops.broadcast_to(ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32"), ops.shape(deltas))
+    target, box = (apply_box_deltas(unit, ops.cast(d, "float32") * std, GIOU_MAX_LOG_SCALE) for d in (target_deltas, deltas))
+    inner = ops.minimum(target[..., 2:], box[..., 2:]) - ops.maximum(target[..., :2], box[..., :2])
+    outer = ops.maximum(target[..., 2:], box[..., 2:]) - ops.minimum(target[..., :2], box[..., :2])
+    intersection = ops.prod(ops.maximum(inner, 0.0), axis=-1)
+    union = _area(target) + _area(box) - intersection
+    hull = ops.prod(outer, axis=-1)
+    return 1.0 - intersection / union + (hull - union) / hull
+
+
+def _area(boxes: KerasTensor) -> KerasTensor:
+    return ops.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
 
 
 def softmax_cross_entropy(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:

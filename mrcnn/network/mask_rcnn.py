@@ -12,7 +12,7 @@ Source: Mask R-CNN (He et al. 2017), section 3, on the feature pyramid of Lin et
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -31,7 +31,7 @@ from mrcnn.network.layers.detection_target import DetectionTargetLayer, Positive
 from mrcnn.network.layers.norms import Norm
 from mrcnn.network.layers.proposal import AnchorsLayer, LevelProposalLayer, ProposalLayer
 from mrcnn.network.layers.pyramid_roi_align import AveragedPyramidROIAlign, PyramidROIAlign
-from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
+from mrcnn.network.losses import BoxLoss, mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
 from mrcnn.network.ops.boxes import norm_boxes
 from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
 from mrcnn.network.ops.meta import image_size, parse_image_meta
@@ -99,6 +99,8 @@ class NetworkSettings:
         min_confidence: minimum score of a detection in the classic inference model; None for no threshold.
         detection_nms_threshold: IoU above which the lower-scoring detection is dropped.
         per_class: whether an ROI can give detections of several classes; see `PerClassDetectionLayer`.
+        rpn_box_loss: loss of the RPN's deltas.
+        box_loss: loss of the box head's deltas.
         loss_weights: weight of each loss, by name.
         weight_decay: weight of the L2 term.
         seed: for sampling ROIs.
@@ -158,6 +160,8 @@ class NetworkSettings:
     min_confidence: float | None
     detection_nms_threshold: float
     per_class: bool
+    rpn_box_loss: BoxLoss
+    box_loss: BoxLoss
     loss_weights: Mapping[str, float]
     weight_decay: float
     seed: int
@@ -274,7 +278,8 @@ class Network:
             fill_negatives=s.fill_negatives, continuous=s.continuous, name="proposal_targets")  # fmt: skip
         rois, target_class_ids, target_deltas, target_masks = sample(  # [B, T, 4], [B, T], [B, T, 4], [B, T, M, M]
             [candidates, gt_class_ids, gt_boxes, gt_masks])
-        rois = Settings({"loss_weights": dict(s.loss_weights), "weight_decay": s.weight_decay}, name="loss_settings")(rois)
+        rois = Settings({"loss_weights": dict(s.loss_weights), "weight_decay": s.weight_decay,
+                         "rpn_box_loss": asdict(s.rpn_box_loss), "box_loss": asdict(s.box_loss)}, name="loss_settings")(rois)
 
         class_logits, class_probs, deltas = self._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
         max_positives = min(sample.max_positives, s.rois_per_image)
@@ -433,6 +438,7 @@ class TrainingModel(RawImageModel):
         super().__init__(inputs, outputs, name=name, **kwargs)
         settings = self.get_layer("loss_settings").values
         self.loss_weights, self.weight_decay = settings["loss_weights"], settings["weight_decay"]
+        self.rpn_box_loss, self.box_loss = (BoxLoss(**settings[name]) for name in ("rpn_box_loss", "box_loss"))
         self.loss_metrics = [keras.metrics.Mean(name=name) for name in self.loss_weights]
         self.positive_rois = keras.metrics.Mean(name="positive_rois")
 
@@ -460,14 +466,15 @@ class TrainingModel(RawImageModel):
         # Only the sampled anchors have a gradient.
         rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["pyramid"], rpn_positions)  # [B, S, 2], [B, S, 4]
         class_ids, masks = outputs["target_class_ids"], outputs["mrcnn_mask"]  # [B, T], [B, Q, M, M]
+        valid = ops.any(outputs["rois"] != 0.0, axis=-1)
         num_masks = ops.shape(masks)[1]
         return {
             "rpn_class_loss": rpn_class_loss(rpn_labels, rpn_logits),
-            "rpn_bbox_loss": rpn_bbox_loss(rpn_deltas, rpn_labels, rpn_bbox),
+            "rpn_bbox_loss": rpn_bbox_loss(rpn_deltas, rpn_labels, rpn_bbox, self.rpn_box_loss),
             "mrcnn_class_loss": mrcnn_class_loss(
-                class_ids, outputs["mrcnn_class_logits"], parse_image_meta(image_meta)["active_class_ids"],
-                ops.any(outputs["rois"] != 0.0, axis=-1)),
-            "mrcnn_bbox_loss": mrcnn_bbox_loss(outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"]),
+                class_ids, outputs["mrcnn_class_logits"], parse_image_meta(image_meta)["active_class_ids"], valid),
+            "mrcnn_bbox_loss": mrcnn_bbox_loss(
+                outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"], valid, self.box_loss),
             "mrcnn_mask_loss": mrcnn_mask_loss(outputs["target_masks"][:, :num_masks], class_ids[:, :num_masks], masks),
         }  # fmt: skip
 

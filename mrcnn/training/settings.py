@@ -23,6 +23,7 @@ from mrcnn.loading.sample import SampleSettings
 from mrcnn.loading.scales import RandomScale, ScaleJitter, ShortSides
 from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.layers.norms import Norm
+from mrcnn.network.losses import BoxLoss
 from mrcnn.network.mask_rcnn import NetworkSettings
 
 # The attributes of a configuration that define the layers of a network, and those that detection uses besides.
@@ -30,7 +31,8 @@ LAYER_ATTRIBUTES = ("NUM_CLASSES", "IMAGE_CHANNEL_COUNT", "BACKBONE", "BACKBONE_
                     "RPN_ANCHOR_STRIDE", "RPN_HEAD_CHANNELS", "POOL_SIZE", "MASK_POOL_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE",
                     "MASK_HEAD_CHANNELS", "RESNET_STRIDE_IN_3X3", "RESNET_PADDING", "BIAS_BEFORE_NORM", "NORM_EPSILON",
                     "PYRAMID_NORM", "HEAD_NORM", "RPN_CONVOLUTIONS", "RPN_LOGITS", "BOX_HEAD_CONVOLUTIONS", "BOX_HEAD_CHANNELS",
-                    "BOX_HEAD_FC_LAYERS", "BOX_COORDINATES", "ROI_ALIGN_SAMPLES", "ROI_ALIGN_HALF_PIXEL", "PRECISION")  # fmt: skip
+                    "BOX_HEAD_FC_LAYERS", "BOX_COORDINATES", "ROI_ALIGN_SAMPLES", "ROI_ALIGN_HALF_PIXEL",
+                    "PRECISION")  # fmt: skip
 DETECTION_ATTRIBUTES = (
     "IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_MIN_SCALE", "IMAGE_SHAPE", "MEAN_PIXEL", "RPN_ANCHOR_SCALES",
     "RPN_ANCHOR_RATIOS", "RPN_BBOX_STD_DEV", "RPN_NMS_THRESHOLD", "PRE_NMS_LIMIT", "POST_NMS_ROIS_INFERENCE", "BBOX_STD_DEV",
@@ -103,6 +105,8 @@ def network_settings(config: Config) -> NetworkSettings:
         mask_channels=config.MASK_HEAD_CHANNELS,
         max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
         detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, per_class=config.DETECTION_PER_CLASS,
+        rpn_box_loss=_box_loss(config, config.RPN_BBOX_LOSS, config.RPN_SMOOTH_L1_BETA, config.RPN_BBOX_STD_DEV),
+        box_loss=_box_loss(config, config.BBOX_LOSS, config.SMOOTH_L1_BETA, config.BBOX_STD_DEV),
         loss_weights=dict(config.LOSS_WEIGHTS),
         weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0, seed=config.SEED)  # fmt: skip
 
@@ -119,6 +123,10 @@ def _per_channel(config: Config, values: Any) -> Float32[np.ndarray, " C"]:
 
 def _norm(config: Config, kind: str | None) -> Norm:
     return Norm(kind, config.TRAIN_BN, config.NORM_EPSILON, config.BIAS_BEFORE_NORM)
+
+
+def _box_loss(config: Config, kind: str, beta: float, std_dev: Any) -> BoxLoss:
+    return BoxLoss(kind, beta, tuple(np.asarray(std_dev, float).tolist()), config.BOX_LOSS_PER_SAMPLE)
 
 
 def _resnet_variant(config: Config) -> ResNetVariant:
@@ -161,7 +169,8 @@ def target_settings(config: Config) -> TargetSettings:
     """Return the TargetSettings of a configuration."""
     return TargetSettings(
         anchors=config_anchors(config), num_train_anchors=config.RPN_TRAIN_ANCHORS_PER_IMAGE,
-        rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV, max_gt_instances=config.MAX_GT_INSTANCES)
+        rpn_bbox_std_dev=config.RPN_BBOX_STD_DEV, max_gt_instances=config.MAX_GT_INSTANCES,
+        positive_iou=config.RPN_POSITIVE_IOU, negative_iou=config.RPN_NEGATIVE_IOU)
 
 
 def detection_target_settings(config: Config) -> DetectionTargetSettings:

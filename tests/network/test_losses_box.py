@@ -1,8 +1,10 @@
 """The two losses of the box head."""
+import keras
 import numpy as np
 import pytest
 
-from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss
+from mrcnn.geometry.boxes import apply_box_deltas, box_areas
+from mrcnn.network.losses import BoxLoss, giou_loss, mrcnn_bbox_loss, mrcnn_class_loss
 from tests.network.gradients import loss_and_gradient
 
 
@@ -77,3 +79,49 @@ def test_box_loss_ignores_padding():
     padded, _ = loss_and_gradient(lambda p: mrcnn_bbox_loss(*more, p),
                                   np.pad(deltas, ((0, 0), (0, 4), (0, 0), (0, 0)), constant_values=7))
     assert padded == pytest.approx(plain)
+
+
+# --- Kinds of box losses ----------------------------------------------------------------------------------------------
+TARGET = np.array([[[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0, 0, 0]]], np.float32)
+DELTAS = np.array([[[0.05, 0, 0, 2], [0, 0, 0, 0], [9, 9, 9, 9]]], np.float32)
+POSITIVE, SAMPLED = np.array([[True, True, False]]), np.array([[True, True, True]])
+
+
+@pytest.mark.parametrize("kind, beta, per_sample, expected", [
+    # errors 0.05, 2 and 0.5 of two positives with four deltas each, three samples
+    ("smooth_l1", 1.0, False, (0.5 * 0.05**2 + 1.5 + 0.5 * 0.5**2) / 8),
+    ("smooth_l1", 0.1, False, (0.5 * 0.05**2 / 0.1 + (2 - 0.05) + (0.5 - 0.05)) / 8),
+    ("l1", 1.0, False, 2.55 / 8), ("l1", 1.0, True, 2.55 / 3)])  # fmt: skip
+def test_kinds_of_box_losses(kind, beta, per_sample, expected):
+    loss = BoxLoss(kind, beta, per_sample=per_sample)
+    value = loss(*map(keras.ops.convert_to_tensor, (TARGET, DELTAS, POSITIVE, SAMPLED)))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(value), expected, rtol=1e-6)
+    nothing = loss(*map(keras.ops.convert_to_tensor, (TARGET, DELTAS, POSITIVE & False, SAMPLED)))
+    assert float(keras.ops.convert_to_numpy(nothing)) == 0
+
+
+def test_giou_by_hand():
+    # In units of the ROI: the target is the ROI, [0, 1] x [0, 1]; the box is moved down by its height and is as large. They
+    # touch: no intersection, union 2, hull 2, so that GIoU is 0. Moved by twice its height: hull 3, GIoU -1/3.
+    std = (0.1, 0.1, 0.2, 0.2)
+    target = np.zeros((1, 3, 4), np.float32)
+    deltas = np.array([[[0, 0, 0, 0], [10, 0, 0, 0], [20, 0, 0, 0]]], np.float32)
+    loss = giou_loss(keras.ops.convert_to_tensor(target), keras.ops.convert_to_tensor(deltas), std)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), [[0, 1, 4 / 3]], atol=1e-6)
+    # Twice as high about the same centre: IoU 1/2 and no part of the hull is empty.
+    deltas = np.array([[[0, 0, np.log(2) / 0.2, 0]]], np.float32)
+    loss = giou_loss(keras.ops.convert_to_tensor(target[:, :1]), keras.ops.convert_to_tensor(deltas), std)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), [[0.5]], rtol=1e-6)
+
+
+def test_giou_does_not_depend_on_the_roi():
+    """GIoU of decoded boxes of a ROI in pixels equals that in units of the ROI."""
+    rng = np.random.default_rng(3)
+    roi = np.array([[10, 30, 50, 40]], np.float32).repeat(20, axis=0)
+    first, second = rng.normal(0, 0.4, (2, 20, 4)).astype(np.float32)
+    loss = keras.ops.convert_to_numpy(giou_loss(*map(keras.ops.convert_to_tensor, (first, second)), (1, 1, 1, 1)))
+    boxes, others = apply_box_deltas(roi, first), apply_box_deltas(roi, second)
+    inner = np.prod(np.maximum(np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]), 0), axis=1)
+    union = box_areas(boxes) + box_areas(others) - inner
+    hull = np.prod(np.maximum(boxes[:, 2:], others[:, 2:]) - np.minimum(boxes[:, :2], others[:, :2]), axis=1)
+    np.testing.assert_allclose(loss, 1 - inner / union + (hull - union) / hull, rtol=1e-4)

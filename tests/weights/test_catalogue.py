@@ -88,8 +88,8 @@ def test_without_a_connection_the_message_says_where_to_put_the_file(server, cap
     entry = dataclasses.replace(find("torchvision_v2"), url=f"{address}/missing.pth")
     with pytest.raises(DownloadError) as caught:
         entry.fetch()
-    assert str(caught.value) == (f"{address}/missing.pth cannot be downloaded: File not found. Without a connection, download it "
-                                 f"elsewhere and put it at {entry.path}")  # fmt: skip
+    assert str(caught.value) == (f"{address}/missing.pth cannot be downloaded: File not found. Without a connection, download "
+                                 f"it elsewhere and put it at {entry.path}")  # fmt: skip
     capsys.readouterr()
     entry.path.write_bytes(b"put there")
     assert entry.fetch() == entry.path and capsys.readouterr().out == ""

@@ -28,6 +28,8 @@ def build_rpn_targets(
     num_train_anchors: int,
     bbox_std_dev: Numbers,
     rng: np.random.Generator | None = None,
+    positive_iou: float = POSITIVE_IOU,
+    negative_iou: float = NEGATIVE_IOU,
 ) -> tuple[
     Int32[np.ndarray, " T"],
     Int32[np.ndarray, " T"],
@@ -35,9 +37,9 @@ def build_rpn_targets(
 ]:
     """Match anchors to ground-truth boxes, and sample T anchors for the losses.
 
-    An anchor is positive if its IoU with a box is at least 0.7, or if no anchor has a higher IoU with some box. It is
-    negative if its IoU with every box is below 0.3 and it touches no crowd. All others are neutral and are not sampled. At
-    most half of the sampled anchors are positive.
+    An anchor is positive if its IoU with a box is at least `positive_iou`, or if no anchor has a higher IoU with some box. It
+    is negative if its IoU with every box is below `negative_iou` and it touches no crowd. All others are neutral and are not
+    sampled. At most half of the sampled anchors are positive.
 
     Args:
         anchors: pixel boxes. Passing an AnchorIndex saves a look-up in the cache of indices.
@@ -46,6 +48,8 @@ def build_rpn_targets(
         num_train_anchors: T.
         bbox_std_dev: 4 numbers. The deltas are divided by them.
         rng: draws the sample; None uses NumPy's global state.
+        positive_iou: in 0..1.
+        negative_iou: in 0..1.
 
     Returns:
         (positions, labels, deltas), a row per sampled anchor: first the positive anchors in ascending order, then the
@@ -63,9 +67,10 @@ def build_rpn_targets(
     has_area = (gt_boxes[:, 2:] > gt_boxes[:, :2]).all(axis=1)
     boxes, crowds = gt_boxes[has_area & (gt_class_ids > 0)], gt_boxes[has_area & (gt_class_ids < 0)]
 
-    matched = index.match(boxes, POSITIVE_IOU)
+    matched = index.match(boxes, positive_iou)
     positive = np.sort(choose(rng, matched, num_train_anchors // 2))
-    negative = np.sort(_choose_negative(index, boxes, crowds, matched, num_train_anchors - len(positive), rng))
+    negative = np.sort(_choose_negative(index, boxes, crowds, matched, num_train_anchors - len(positive), rng,
+                                        negative_iou))
     num_positive, num_chosen = len(positive), len(positive) + len(negative)
 
     positions = np.zeros(num_train_anchors, np.int32)
@@ -87,20 +92,21 @@ def _choose_negative(
     matched: Int[np.ndarray, " P"],
     count: int,
     rng: np.random.Generator,
+    negative_iou: float,
 ) -> Int[np.ndarray, " n"]:
     """Sample `count` negative anchors, or all of them if there are fewer."""
     # Most anchors are negative, so drawing a few from all anchors and testing those is faster than testing every anchor.
     if count * _DRAWING_RATIO < len(index):
         drawn = rng.choice(len(index), 2 * count, replace=False)
         anchors = index.anchors[drawn]
-        is_negative = (compute_overlaps(anchors, boxes) < NEGATIVE_IOU).all(axis=1)
+        is_negative = (compute_overlaps(anchors, boxes) < negative_iou).all(axis=1)
         is_negative &= (compute_overlaps(anchors, crowds) < CROWD_IOU).all(axis=1)
         drawn = drawn[is_negative & ~np.isin(drawn, matched)]
         if len(drawn) >= count:
             return drawn[:count]
     is_negative = np.ones(len(index), bool)
     is_negative[matched] = False
-    for threshold, group in ((NEGATIVE_IOU, boxes), (CROWD_IOU, crowds)):
+    for threshold, group in ((negative_iou, boxes), (CROWD_IOU, crowds)):
         for box in group:
             is_negative[index.overlapping(box, threshold)[0]] = False
     return choose(rng, np.flatnonzero(is_negative), count)
