@@ -191,7 +191,7 @@ def test_every_attribute_rejects_values_of_the_wrong_type(value):
         "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES",
                  "VALIDATION_AP_PATIENCE", "IMAGE_MIN_DIM", "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE",
                  "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE", "EMA_MOMENTUM", "TRAIN_MIN_DIMS", "SCALE_JITTER",
-                 "LEARNING_RATE_BATCH", "PYRAMID_NORM", "HEAD_NORM", "PRECISION"},
+                 "LEARNING_RATE_BATCH", "PYRAMID_NORM", "HEAD_NORM", "PRECISION", "REPEAT_THRESHOLD"},
         "'0'": {"NAME", "OPTIMIZER", "TRAIN_LAYERS"}, "-1": {"MEAN_PIXEL"},
         "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL", "STD_PIXEL", "TRAIN_MIN_DIMS", "LEARNING_RATE_STEPS"}}.get(
             repr(value), set())

@@ -8,6 +8,7 @@ K classes with background.
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.datasets.splits import DatasetView
 from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.geometry.resize import SIDE_MULTIPLE
+from mrcnn.loading.repeats import repeat_factors, repeat_images
 from mrcnn.loading.sample import SampleSettings, load_checked_image, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import NEGATIVE_IOU, POSITIVE_IOU, build_rpn_targets
@@ -132,6 +134,8 @@ class Loader:
         augmentation: imgaug augmenter, `RandomFlip` or None.
         no_augmentation_sources: sources whose images are not augmented.
         keep_empty: whether to train on images without instances too. An image with only crowds counts as empty.
+        repeat_threshold: fraction of the images below which a class is rare, whose images are repeated in a pass (see
+            `repeat_factors`); None repeats none. It has no effect without shuffling.
 
     Attributes:
         broken: image id -> reason, for the images loaded so far.
@@ -155,6 +159,7 @@ class Loader:
         augmentation: Any = None,
         no_augmentation_sources: Iterable[str] | None = (),
         keep_empty: bool = False,
+        repeat_threshold: float | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, but is {batch_size}")
@@ -168,6 +173,11 @@ class Loader:
         self.empty: set[int] = set()
         self.take: Take = np.empty
         self._ids = self._usable_ids()
+        self._factors: np.ndarray | None = None
+        if repeat_threshold is not None and shuffle:
+            self._factors = repeat_factors(dataset, self._ids.tolist(), float(repeat_threshold))
+        # samples in a pass
+        self._count = len(self._ids) if self._factors is None else math.ceil(self._factors.sum())
         self._anchor_index = index_anchors(target_settings.anchors)
         # the pass whose order was last requested, and its order
         self._order: tuple[int | None, np.ndarray] = (None, self._ids)
@@ -203,7 +213,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
-        return -(-len(self._ids) // self.batch_size)
+        return -(-self._count // self.batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the lock, which cannot be pickled."""
@@ -219,7 +229,7 @@ class Loader:
     @property
     def num_samples(self) -> int:
         """Number of samples in a pass."""
-        return len(self._ids)
+        return self._count
 
     def order(self, pass_ix: int) -> Int64[np.ndarray, " I"]:
         """Return the image ids of a pass in order."""
@@ -228,7 +238,9 @@ class Loader:
         cached_ix, cached = self._order
         if cached_ix == pass_ix:
             return cached
-        order = np.random.default_rng([self.seed, _ORDER_STREAM, pass_ix]).permutation(self._ids)
+        rng = np.random.default_rng([self.seed, _ORDER_STREAM, pass_ix])
+        factors = self._factors
+        order = rng.permutation(self._ids) if factors is None else repeat_images(self._ids, factors, self._count, rng)
         self._order = (pass_ix, order)
         return order
 
@@ -239,7 +251,7 @@ class Loader:
             raise IndexError(f"a step must be at least 0, but is {step}")
         pass_ix, position = divmod(step, len(self))
         first = position * self.batch_size
-        count = min(self.batch_size, len(self._ids) - first)
+        count = min(self.batch_size, self._count - first)
         # Each image is written directly into its row of the batch, which saves a copy and a short-lived allocation.
         size, channels = self.target_settings.image_size, self.sample_settings.num_channels
         images = self.take((count, *size, channels), np.uint8) if size else None

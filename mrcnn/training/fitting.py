@@ -61,7 +61,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     if augmentation is None:
         augmentation = named_augmentation(config.TRAIN_AUGMENT)
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
-                     no_augmentation_sources=no_augmentation_sources, scale=random_scale(config))
+                     no_augmentation_sources=no_augmentation_sources, scale=random_scale(config),
+                     repeat_threshold=config.REPEAT_THRESHOLD)
     val_loader = None
     if val_dataset is not None and config.VALIDATION_STEPS:
         val_loader = _loader(val_dataset, config, "validation", shuffle=False)
