@@ -8,7 +8,9 @@ or `mrcnn train ... --recipe torchvision_v2`. Each is a Config subclass whose do
 configuration, with the source of each value. `mrcnn recipes` prints them.
 """
 
+import inspect
 import math
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +52,7 @@ class Detectron(Config):
     | IMAGE_MIN_DIM, IMAGE_MAX_DIM | 800, 1344 | min_size 800, max_size 1333, rounded up to a multiple of 64 |
     | GRADIENT_CLIP_NORM | None | neither clips gradients |
     | BOX_LOSS_PER_SAMPLE | True | box losses divided by the number of sampled anchors or ROIs |
+    | OPTIMIZER, LEARNING_MOMENTUM | sgd, 0.9 | |
     | LEARNING_RATE, LEARNING_RATE_BATCH | 0.02, 16 | for 16 images per step, scaled to the batch |
     | LEARNING_RATE_SCHEDULE, LEARNING_RATE_WARMUP | step, 1000 | linear warm-up from a thousandth |
     | WEIGHT_DECAY_KIND, WEIGHT_DECAY | l2, 0.0001 | that of PyTorch's SGD |
@@ -57,6 +60,8 @@ class Detectron(Config):
     """
 
     BACKBONE = "resnet50"
+    OPTIMIZER = "sgd"
+    LEARNING_MOMENTUM = 0.9
     RESNET_PADDING = "symmetric"
     BIAS_BEFORE_NORM = False
     NORM_EPSILON = 1e-5
@@ -212,6 +217,18 @@ RECIPES: dict[str, type[Config]] = {
 def names() -> list[str]:
     """Return the names of the recipes."""
     return list(RECIPES)
+
+
+def values(name: str) -> dict[str, Any]:
+    """Return the attributes that a recipe sets, by name; the others are Config's."""
+    lineage = [cls for cls in reversed(get(name).__mro__) if issubclass(cls, Config) and cls is not Config]
+    return {key: value for cls in lineage for key, value in vars(cls).items() if key.isupper()}
+
+
+def summary(name: str) -> str:
+    """Return what a recipe is, in a sentence: the beginning of its docstring."""
+    text = inspect.getdoc(get(name)) or ""
+    return " ".join(text.split("\n\n")[0].split())
 
 
 def get(name: str) -> type[Config]:

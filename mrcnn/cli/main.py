@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mrcnn import __version__
-from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, report, train, view, weights
+from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, recipes, report, train, view, weights
 
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
             "check": check, "view": view, "inspect": inspect, "report": report,
-            "weights": weights, "completion": completion}
+            "recipes": recipes, "weights": weights, "completion": completion}
 DESCRIPTION = "Mask R-CNN on Keras 3: detect the objects in images, each with its class, box and mask."
 EPILOG = """\
 examples:

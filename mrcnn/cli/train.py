@@ -60,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--exclude", nargs="+", metavar="LAYER", default=[],
                        help="layers to exclude from the weights of a PATH: names, or `heads` for those whose shapes depend on "
                             "the number of classes")
+    group.add_argument("--recipe", metavar="NAME",
+                       help="a named configuration to build on, of those that `mrcnn recipes` lists (default: classic)")
     group.add_argument("--layers", metavar="heads|3+|4+|5+|all|REGEX", help="layers to train")
     group.add_argument("--epochs", type=options.at_least(1), metavar="N",
                        help="last epoch, counted from the start of the run")
@@ -82,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, evaluate the best weights, write the report, and say what can be done next."""
     from mrcnn.base.errors import DataError
+    from mrcnn.config import ConfigError
     from mrcnn.training.best import find_weights
     from mrcnn.training.run_start import (
         WORDS,
@@ -105,7 +108,10 @@ def run(args: argparse.Namespace) -> None:
         weights = find(weights, args.model_dir, name)
         saved = load_config(weights)
     resumed = saved is not None and saved.NAME == name
-    config = build_config(args.data, settings, for_other_data(saved, name))
+    if saved is not None and args.recipe:
+        raise ConfigError(f"--recipe {args.recipe}: the weights {weights} come with the configuration of their run. Omit the "
+                          "recipe, or give other weights.")
+    config = build_config(args.data, settings, for_other_data(saved, name), recipe=args.recipe or "classic")
     train_set, val_set, validation = _open_data(args, config, Path(weights).parent if resumed else None)
     if val_set is not None and val_set.class_names != train_set.class_names:
         raise DataError(f"the training data have the classes {_names(train_set)}, the validation data {_names(val_set)}: they "
@@ -136,6 +142,7 @@ def run(args: argparse.Namespace) -> None:
 def _choose(args: argparse.Namespace, config: "Config", saved: "Config | None", train_set: "Dataset",
             val_set: "Dataset | None", settings: dict[str, Any]) -> "tuple[Config, list[Choice]]":
     """Choose what the user does not set; return the configuration and the choices."""
+    from mrcnn import recipes
     from mrcnn.loading.object_sizes import measure_objects
     from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
     from mrcnn.training.run_start import WORDS
@@ -144,8 +151,9 @@ def _choose(args: argparse.Namespace, config: "Config", saved: "Config | None", 
         objects = measure_objects(train_set, SAMPLE)
     facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
     kind = args.weights if args.weights in WORDS else "file" if saved is None else "run"
-    base = FORMAT_SETTINGS.get(args.data, {}) if saved is None else config.to_dict()
-    choices = choose_preset(kind, facts, base, settings)
+    recipe = recipes.values(args.recipe) if args.recipe else {}
+    base = {**recipe, **FORMAT_SETTINGS.get(args.data, {})} if saved is None else config.to_dict()
+    choices = choose_preset(kind, facts, base, settings, args.recipe)
     return config.with_overrides(chosen_values(choices)), choices
 
 

@@ -78,19 +78,22 @@ class Facts(NamedTuple):
     objects: MeasuredObjects
 
 
-def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Mapping[str, Any]) -> list[Choice]:
+def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Mapping[str, Any],
+                  recipe: str | None = None) -> list[Choice]:
     """Choose the configuration of a run.
 
     Args:
         weights: "none", "coco", "imagenet", "file" for a file without a configuration, or "run" for those of a run on other
             data, whose network and optimizer `base` has.
         facts: about the data.
-        base: settings of the format or of the earlier run. They are kept, but the length of the run and its validation.
+        base: settings of the format, of the recipe or of the earlier run. They are kept, but the length of the run and its
+            validation.
         given: the user's settings, which take precedence.
+        recipe: the name of the recipe that the user gives, if any.
     """
     chosen = _Choices(base, given)
     if weights == "none":
-        _from_scratch(chosen, facts)
+        _from_scratch(chosen, facts, recipe)
     else:
         _fine_tuning(chosen, facts, weights)
     _length(chosen, facts, _STEPS if weights == "none" else _FINE_TUNING_STEPS)
@@ -127,9 +130,11 @@ class _Choices:
 
 
 # --- From random weights ----------------------------------------------------------------------------------------------
-def _from_scratch(chosen: _Choices, facts: Facts) -> None:
-    chosen.add("Network", {**SMALL_NETWORK, **FROM_SCRATCH}, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels",
-               "small, to learn without loaded weights")
+def _from_scratch(chosen: _Choices, facts: Facts, recipe: str | None) -> None:
+    network, reason = FROM_SCRATCH, f"that of the recipe {recipe}"
+    if recipe is None:
+        network, reason = {**SMALL_NETWORK, **FROM_SCRATCH}, "small, to learn without loaded weights"
+    chosen.add("Network", network, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels", reason)
     if facts.objects.boxes:
         _input(chosen, facts.objects)
         _anchors(chosen, facts.objects)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrcnn import recipes
 from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
@@ -24,7 +25,8 @@ CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask
 
 
 # --- Configuration ----------------------------------------------------------------------------------------------------
-def build_config(data: str, settings: Mapping[str, object], saved: Config | None = None, from_scratch: bool = False) -> Config:
+def build_config(data: str, settings: Mapping[str, object], saved: Config | None = None, from_scratch: bool = False,
+                 recipe: str = "classic") -> Config:
     """Return the validated configuration of a command.
 
     Args:
@@ -32,6 +34,7 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         settings: the user's changes, which take precedence.
         saved: the configuration of an earlier run, used instead of the preset.
         from_scratch: whether training starts from random weights.
+        recipe: name of the recipe on which the configuration builds, unless there is `saved`; see `mrcnn.recipes`.
 
     Returns:
         The configuration. NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
@@ -40,7 +43,7 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
     scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
-    base = saved or Config.from_dict({"NAME": data, **scratch, **FORMAT_SETTINGS.get(data, {})})
+    base = saved or recipes.get(recipe).from_dict({"NAME": data, **scratch, **FORMAT_SETTINGS.get(data, {})})
     return base.with_overrides(settings)
 
 
