@@ -62,7 +62,7 @@ def build_model(mode: str, config: "Config", model_dir: str) -> "MaskRCNN":
 
 
 def load_model(config: "Config", model_dir: str, weights: str) -> "MaskRCNN":
-    """Build the network for inference and load its weights: a path, or "coco"."""
+    """Build the network for inference and load its weights: a path, or the name of published ones."""
     model = build_model("inference", config, model_dir)
     from mrcnn.training.run_start import load_trained_weights
 

@@ -51,9 +51,10 @@ def run(args: argparse.Namespace) -> None:
     from mrcnn.config import Config, ConfigError
     from mrcnn.training.best import find_weights
     from mrcnn.training.runs import load_config
+    from mrcnn.weights.catalogue import CATALOGUE
 
     weights, saved = args.weights, None
-    if weights != "coco":
+    if weights not in CATALOGUE:
         weights = find_weights(weights, args.model_dir, name=options.overrides(args).get("NAME"))
         saved = Config.load(args.config) if args.config else load_config(weights)
         if saved is None:
@@ -75,7 +76,7 @@ def load(args: argparse.Namespace, format: str, weights: str, saved: "Config | N
     Args:
         args: with dataset, subset, limit, settings, model_dir and the options of the readers.
         format: name of the format of the data.
-        weights: path of a checkpoint, or "coco".
+        weights: path of a checkpoint, or the name of published weights.
         saved: configuration that the weights were trained with, if known.
 
     Returns:
@@ -87,7 +88,7 @@ def load(args: argparse.Namespace, format: str, weights: str, saved: "Config | N
     """
     from mrcnn.training.run_start import build_config, check_class_names, with_classes
 
-    config = build_config(format, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved)
+    config = build_config(format, {"DETECTION_MIN_CONFIDENCE": 0.0, **options.overrides(args)}, saved, weights=weights)
     dataset = options.open_data(args, format, args.dataset, subset_of(args, format), count=args.limit or 100,
                                 image_size=config.IMAGE_MAX_DIM)
     config = with_classes(config, dataset)

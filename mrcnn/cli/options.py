@@ -48,8 +48,8 @@ def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = Tr
     """Add the weights of a trained network, the folder in which to find the newest run and, with `classes`, the class names."""
     parser.add_argument("--weights", default="best", metavar="best|last|coco|PATH",
                         help="`best`, the best weights of the newest run by AP on its validation images; `last`, its newest "
-                             "checkpoint; `coco`, the published weights; a run folder, for its best weights; or a weight file "
-                             "(default: %(default)s)")
+                             "checkpoint; `coco` or another name of `mrcnn weights`, published weights; a run folder, for its "
+                             "best weights; or a weight file (default: %(default)s)")
     add_model_dir_argument(parser)
     if classes:
         parser.add_argument("--classes", metavar="FILE", help="a classes.json: a list of names, background first")

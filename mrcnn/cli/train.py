@@ -55,13 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
     group = parser.add_argument_group("training (default: chosen from the data and the weights)")
     group.add_argument("--weights", default="none", metavar="coco|imagenet|last|best|none|PATH",
-                       help="initial weights: published ones, the newest checkpoint in --model-dir, the best one of that run, "
-                            "a file or run folder, or none for random weights (default: %(default)s)")
+                       help="initial weights: published ones (coco, imagenet, or a name that `mrcnn weights` lists, which also "
+                            "sets the network), the newest checkpoint in --model-dir, the best one of that run, a file or run "
+                            "folder, or none for random weights (default: %(default)s)")
     group.add_argument("--exclude", nargs="+", metavar="LAYER", default=[],
                        help="layers to exclude from the weights of a PATH: names, or `heads` for those whose shapes depend on "
                             "the number of classes")
+    group.add_argument("--classes-from", metavar="FILE|coco",
+                       help="take over the rows of the class layers of a PATH for classes with the same name: a classes.json "
+                            "with the names it was trained on, or coco (published weights always do this)")
     group.add_argument("--recipe", metavar="NAME",
-                       help="a named configuration to build on, of those that `mrcnn recipes` lists (default: classic)")
+                       help="a named configuration to build on, of those that `mrcnn recipes` lists (default: that of the "
+                            "published weights, else classic)")
     group.add_argument("--layers", metavar="heads|3+|4+|5+|all|REGEX", help="layers to train")
     group.add_argument("--epochs", type=options.at_least(1), metavar="N",
                        help="last epoch, counted from the start of the run")
@@ -111,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
     if saved is not None and args.recipe:
         raise ConfigError(f"--recipe {args.recipe}: the weights {weights} come with the configuration of their run. Omit the "
                           "recipe, or give other weights.")
-    config = build_config(args.data, settings, for_other_data(saved, name), recipe=args.recipe or "classic")
+    config = build_config(args.data, settings, for_other_data(saved, name), recipe=args.recipe, weights=weights)
     train_set, val_set, validation = _open_data(args, config, Path(weights).parent if resumed else None)
     if val_set is not None and val_set.class_names != train_set.class_names:
         raise DataError(f"the training data have the classes {_names(train_set)}, the validation data {_names(val_set)}: they "
@@ -128,7 +133,8 @@ def run(args: argparse.Namespace) -> None:
     start = "random" if weights == "none" else f"{weights}, and the configuration of its run" if saved else weights
     for line in begin_lines(train_set, val_set, validation, start, choices):
         print(line)
-    load_start_weights(model, weights, exclude=args.exclude)
+    load_start_weights(model, weights, exclude=args.exclude, class_names=train_set.class_names,
+                       classes_from=args.classes_from)  # fmt: skip
     try:
         model.train(train_set, val_set, learning_rate=config.LEARNING_RATE, epochs=config.TRAIN_EPOCHS,
                     layers=config.TRAIN_LAYERS)
@@ -146,13 +152,14 @@ def _choose(args: argparse.Namespace, config: "Config", saved: "Config | None", 
     from mrcnn.loading.object_sizes import measure_objects
     from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
     from mrcnn.training.run_start import WORDS
+    from mrcnn.training.runs import published_settings
 
     with progress_bar("measuring objects"):
         objects = measure_objects(train_set, SAMPLE)
     facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
     kind = args.weights if args.weights in WORDS else "file" if saved is None else "run"
-    recipe = recipes.values(args.recipe) if args.recipe else {}
-    base = {**recipe, **FORMAT_SETTINGS.get(args.data, {})} if saved is None else config.to_dict()
+    preset = recipes.values(args.recipe) if args.recipe else published_settings(args.weights)
+    base = {**preset, **FORMAT_SETTINGS.get(args.data, {})} if saved is None else config.to_dict()
     choices = choose_preset(kind, facts, base, settings, args.recipe)
     return config.with_overrides(chosen_values(choices)), choices
 

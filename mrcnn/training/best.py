@@ -14,6 +14,7 @@ from mrcnn.training.runs import (
     read_history,
     run_checkpoints,
 )
+from mrcnn.weights.catalogue import CATALOGUE
 
 # criteria for the best epoch, of which the first recorded one is used: column of history.csv, and whether higher is better
 CRITERIA = (("val_mask_AP", True), ("val_loss", False))
@@ -87,7 +88,7 @@ def find_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     """Find the weights that a user names for detection, with their configuration and class names.
 
     Args:
-        weights: see `find_weights`; or "coco" for the published COCO weights.
+        weights: see `find_weights`; or the name of published weights, such as "coco".
         model_dir: the folder of the run folders.
         config_file: see `load_trained_run`.
         classes_file: see `load_trained_run`.
@@ -96,5 +97,5 @@ def find_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
         FileNotFoundError: there are no such weights.
         ConfigError: there is no configuration or no list of class names, or they contradict each other.
     """
-    path = weights if weights == "coco" else find_weights(weights, model_dir)
+    path = weights if weights in CATALOGUE else find_weights(weights, model_dir)
     return load_trained_run(path, model_dir, config_file, classes_file)

@@ -36,7 +36,10 @@ from mrcnn.training.settings import DETECTION_ATTRIBUTES, LAYER_ATTRIBUTES
 from mrcnn.training.stopping import stop_reported
 from mrcnn.training.weight_average import AveragedModel
 from mrcnn.weights import classic_h5, imagenet
+from mrcnn.weights.class_rows import COCO, ClassNames
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
+from mrcnn.weights.convert import load_state_dict
+from mrcnn.weights.state_dict import is_state_dict_file, read_state_dict
 from mrcnn.weights.tensors import WeightsError
 
 
@@ -117,9 +120,9 @@ class MaskRCNN:
         name, model_dir = self._run_names("find checkpoints")
         return runs.CheckpointPath(runs.find_last(model_dir, name))
 
-    def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False,
-                     exclude: Sequence[str] | None = None) -> LoadReport:
-        """Load a weight file, written by this framework, by the classic one or by Keras.
+    def load_weights(self, filepath: str | os.PathLike[str], by_name: bool = False, exclude: Sequence[str] | None = None,
+                     classes_from: Sequence[str] | str | None = None, class_names: Sequence[str] | None = None) -> LoadReport:
+        """Load a weight file: of this framework, of the classic one, of Keras, or of torchvision, detectron2 or mmdetection.
 
         After loading a checkpoint, `epoch` and `log_dir` are those of its run, which training resumes.
 
@@ -128,20 +131,29 @@ class MaskRCNN:
 
         Args:
             filepath: an .h5 file in the classic layout, or in Keras', which keras.callbacks.ModelCheckpoint writes to files
-                named .weights.h5. Files of training and inference models load in either mode.
+                named .weights.h5. Files of training and inference models load in either mode. Or a .pth, .pt, .pkl or
+                .safetensors file of another framework, which must fit the model; see `mrcnn.weights.convert`.
             by_name: whether to match layers by name. Otherwise the file must fit the whole model.
             exclude: names of layers that keep their values, such as the heads if the number of classes differs.
+            classes_from: names of the classes that the file was trained on, background first: a list, the path of a
+                classes.json, or "coco". Then the class heads take over the rows of classes with the same name, a table of
+                which is printed, and keep their values for the others.
+            class_names: names of the model's classes, background first, such as `dataset.class_names`; for `classes_from`.
 
         Returns:
-            Matched, missing and mismatched tensors.
+            Matched, missing and mismatched tensors, and the classes that were taken over.
 
         Raises:
             ValueError: the file is damaged or belongs to another network, or weights in it are NaN or infinite.
             FileNotFoundError: there is no such file.
         """
         check_process()
+        classes = _class_names(classes_from, class_names)
         try:
-            report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude)
+            if is_state_dict_file(filepath):
+                report = load_state_dict(self, read_state_dict(filepath), exclude or (), classes, filepath)
+            else:
+                report = self.keras_model.load_weights(filepath, by_name=by_name, exclude=exclude, classes=classes)
         except WeightsError as error:
             earlier = runs.whole_checkpoint_instead(str(filepath))
             if earlier is None:
@@ -491,6 +503,18 @@ class MaskRCNN:
         for name, value in values.items():
             inspection.log(name, value)
         return values
+
+
+def _class_names(classes_from: Sequence[str] | str | None, class_names: Sequence[str] | None) -> ClassNames | None:
+    """Return the names for `load_weights`; None if classes are not matched."""
+    if classes_from is None:
+        return None
+    if class_names is None:
+        raise ValueError("classes_from matches classes by name, so class_names must name those of the model: give "
+                         "class_names=dataset.class_names.")
+    if isinstance(classes_from, str | os.PathLike) and classes_from != COCO:
+        classes_from = runs.load_class_names(os.fspath(classes_from))
+    return ClassNames(class_names, classes_from)
 
 
 def _check_config(config: Config, mode: str) -> None:

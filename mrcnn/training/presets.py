@@ -83,8 +83,8 @@ def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Ma
     """Choose the configuration of a run.
 
     Args:
-        weights: "none", "coco", "imagenet", "file" for a file without a configuration, or "run" for those of a run on other
-            data, whose network and optimizer `base` has.
+        weights: "none", "imagenet", the name of published weights, "file" for a file without a configuration, or "run" for
+            those of a run on other data, whose network and optimizer `base` has.
         facts: about the data.
         base: settings of the format, of the recipe or of the earlier run. They are kept, but the length of the run and its
             validation.

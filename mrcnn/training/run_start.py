@@ -9,24 +9,25 @@ from mrcnn import recipes
 from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
+from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_NETWORK
-from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint
-from mrcnn.weights.pretrained import coco_weights
+from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint, published_settings
+from mrcnn.weights.catalogue import CATALOGUE
+from mrcnn.weights.class_rows import COCO
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
 
 # Values that are neither a path nor a run: weights to download, or none.
-WORDS = ("coco", "imagenet", "none")
-COCO_CLASSES, COCO_BACKBONE = 81, "resnet101"
+WORDS = (*CATALOGUE, "imagenet", "none")
 # The layers whose shapes depend on the number of classes.
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
 
 
 # --- Configuration ----------------------------------------------------------------------------------------------------
 def build_config(data: str, settings: Mapping[str, object], saved: Config | None = None, from_scratch: bool = False,
-                 recipe: str = "classic") -> Config:
+                 recipe: str | None = None, weights: str = "none") -> Config:
     """Return the validated configuration of a command.
 
     Args:
@@ -34,7 +35,9 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         settings: the user's changes, which take precedence.
         saved: the configuration of an earlier run, used instead of the preset.
         from_scratch: whether training starts from random weights.
-        recipe: name of the recipe on which the configuration builds, unless there is `saved`; see `mrcnn.recipes`.
+        recipe: name of the recipe on which the configuration builds, unless there is `saved`; see `mrcnn.recipes`. None for
+            that of `weights`, or the classic one.
+        weights: name of published weights, whose network is built if no recipe is given; other values change nothing.
 
     Returns:
         The configuration. NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
@@ -43,7 +46,8 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
     scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
-    base = saved or recipes.get(recipe).from_dict({"NAME": data, **scratch, **FORMAT_SETTINGS.get(data, {})})
+    preset = recipes.values(recipe) if recipe else published_settings(weights)
+    base = saved or Config.from_dict({"NAME": data, **scratch, **preset, **FORMAT_SETTINGS.get(data, {})})
     return base.with_overrides(settings)
 
 
@@ -110,14 +114,18 @@ def check_class_names(weights: str, dataset: Dataset) -> None:
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------------
-def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] = ()) -> None:
+def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] = (),
+                       class_names: Sequence[str] | None = None, classes_from: str | None = None) -> None:
     """Load the weights that training starts from.
 
     Args:
-        weights: "coco" for the published COCO weights (without the class layers if the classes are others), "imagenet" for a
-            backbone trained on ImageNet, "last" for the newest checkpoint of a run of the configuration's NAME, "none" for
-            the random weights that the model has, or the path of a file.
+        weights: the name of published weights, such as "coco" (`weights.catalogue`); "imagenet" for a backbone trained on
+            ImageNet; "last" for the newest checkpoint of a run of the configuration's NAME; "none" for the random weights that
+            the model has; or the path of a file.
         exclude: names of layers to leave unchanged; "heads" means CLASS_LAYERS.
+        class_names: of the data, background first. Then the class layers take over the classes of published weights by name;
+            without names, they are excluded if the number of classes differs.
+        classes_from: what classes other weights were trained on; see `MaskRCNN.load_weights`.
 
     Raises:
         ValueError: the weights belong to another network.
@@ -131,16 +139,19 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
         return
     excluded = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
     path: Path | str = weights
-    if weights == "coco":
-        if model.config.NUM_CLASSES != COCO_CLASSES:
+    if weights in CATALOGUE:
+        if class_names is None and model.config.NUM_CLASSES != len(CLASS_NAMES):
             excluded.update(CLASS_LAYERS)
-        path = _coco(model)
+        else:
+            class_names, classes_from = class_names or CLASS_NAMES, COCO
+        path = _published_file(model, weights)
     elif weights == "imagenet":
         path = model.get_imagenet_weights()
     elif weights == "last":
         path = model.find_last()
     print(f"Loading weights: {path}")
-    model.load_weights(str(path), by_name=True, exclude=sorted(excluded) or None)
+    by_class = {} if classes_from is None else {"classes_from": classes_from, "class_names": class_names}
+    model.load_weights(str(path), by_name=True, exclude=sorted(excluded) or None, **by_class)
     if parse_checkpoint(path) and checkpoint_name(path) != (model.config.NAME or "").lower():
         # A checkpoint from another data set is a starting point, not a run to resume: epoch and folder are new.
         model.set_log_dir()
@@ -150,30 +161,32 @@ def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
     """Load weights for detection; the file must hold every layer of the model.
 
     Args:
-        weights: "coco", or the path of a checkpoint.
+        weights: the name of published weights, or the path of a checkpoint.
 
     Raises:
         ValueError: the weights belong to another network or to other classes, or the file lacks layers of the model.
     """
-    path: Path | str = weights
-    if weights == "coco":
-        if model.config.NUM_CLASSES != COCO_CLASSES:
-            raise ValueError(f"the published weights are for COCO's {COCO_CLASSES} classes (background included), but "
+    path, by_class = weights, {}
+    if weights in CATALOGUE:
+        if model.config.NUM_CLASSES != len(CLASS_NAMES):
+            raise ValueError(f"the published weights are for COCO's {len(CLASS_NAMES)} classes (background included), but "
                              f"NUM_CLASSES is {model.config.NUM_CLASSES}: train on these data first.")
-        path = _coco(model)
+        path, by_class = str(_published_file(model, weights)), {"classes_from": COCO, "class_names": CLASS_NAMES}
     print(f"Loading weights: {path}")
-    report = model.load_weights(str(path), by_name=True)
+    report = model.load_weights(path, by_name=True, **by_class)
     if report.missing:
         raise ValueError(f"{path}: no weights for {shorten_names(report.missing_layers)}. Detection needs every layer, and "
                          "these would keep random values. Give a checkpoint of a complete network, or train one from this "
                          f"file first (mrcnn train ... --weights {path}).")
 
 
-def _coco(model: "MaskRCNN") -> Path:
-    if model.config.BACKBONE != COCO_BACKBONE:
-        raise ValueError(f"the published COCO weights are for {COCO_BACKBONE}, but BACKBONE is "
-                         f"{model.config.BACKBONE!r}: set BACKBONE={COCO_BACKBONE}, or start from other weights.")
-    return coco_weights()
+def _published_file(model: "MaskRCNN", weights: str) -> Path:
+    """Return the file of published weights, which the first call downloads."""
+    backbone = CATALOGUE[weights].backbone
+    if model.config.BACKBONE != backbone:
+        raise ValueError(f"the published weights {weights} are for {backbone}, but BACKBONE is {model.config.BACKBONE!r}: set "
+                         f"BACKBONE={backbone}, or start from other weights.")
+    return CATALOGUE[weights].fetch()
 
 
 # --- A network trained on shapes, for notebooks whose user has none yet -----------------------------------------------

@@ -27,10 +27,12 @@ from typing import Any, SupportsIndex
 import h5py
 import numpy as np
 
-from mrcnn import __version__
+from mrcnn import __version__, recipes
 from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.config import Config, ConfigError
+from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.io.hdf5 import Hdf5Error, digest_fault, open_hdf5
+from mrcnn.weights.catalogue import CATALOGUE
 
 logger = logging.getLogger(__name__)
 
@@ -290,7 +292,7 @@ class TrainedRun:
     """A checkpoint with its configuration and class names.
 
     Attributes:
-        weights: path of the checkpoint, or "coco" for the published weights.
+        weights: path of the checkpoint, or the name of published weights.
         config: the configuration that it was trained with.
         class_names: indexed by class id; [0] is the background.
     """
@@ -326,7 +328,7 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     """Find a checkpoint with its configuration and class names.
 
     Args:
-        weights: see `find_checkpoint`; or "coco" for the published COCO weights.
+        weights: see `find_checkpoint`; or the name of published weights, such as "coco" (`weights.catalogue`).
         model_dir: the folder of the run folders, for "last".
         config_file: read instead of the config.json next to the weights.
         classes_file: read instead of the classes.json next to the weights.
@@ -337,8 +339,8 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     """
     config: Config | None = None
     names: list[str] | None = None
-    if weights == "coco":
-        config, names = _published_coco()
+    if weights in CATALOGUE:
+        config, names = _published(weights)
     else:
         weights = find_checkpoint(weights, model_dir)
         config = None if config_file else load_config(weights)
@@ -360,11 +362,16 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     return TrainedRun(str(weights), config, names)
 
 
-def _published_coco() -> tuple[Config, list[str]]:
-    """Return the configuration and class names of the published COCO weights."""
-    from mrcnn.datasets.coco_names import CLASS_NAMES
+def published_settings(weights: str) -> dict[str, Any]:
+    """Return the attributes of Config that the network of published weights needs; none for other weights."""
+    entry = CATALOGUE.get(weights)
+    return {} if entry is None else {**recipes.values(entry.recipe), "BACKBONE": entry.backbone, **entry.overrides}
 
-    return Config.from_dict({"NAME": "coco", "NUM_CLASSES": len(CLASS_NAMES)}), list(CLASS_NAMES)
+
+def _published(weights: str) -> tuple[Config, list[str]]:
+    """Return the configuration and class names of published weights."""
+    values = {"NAME": "coco", "NUM_CLASSES": len(CLASS_NAMES), **published_settings(weights)}
+    return Config.from_dict(values), list(CLASS_NAMES)
 
 
 # --- history.csv ------------------------------------------------------------------------------------------------------

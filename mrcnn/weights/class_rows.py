@@ -17,6 +17,8 @@ from mrcnn.weights.tensors import WeightsError
 
 # The layers with values for each class, and the number of values of a class on the last axis of their tensors.
 CLASS_LAYERS = {"mrcnn_class_logits": 1, "mrcnn_bbox_fc": 4, "mrcnn_mask": 1}
+# what names the classes of COCO
+COCO = "coco"
 # rows of the table of a report
 _LISTED = 30
 
@@ -95,7 +97,7 @@ def match_classes(names: ClassNames, in_model: int, in_file: int, where: Any) ->
         WeightsError: there are more or fewer names than classes.
     """
     ours = list(names.ours)
-    theirs = _coco_names(in_file, where) if isinstance(names.theirs, str) else list[str | None](names.theirs)
+    theirs = _coco_names(in_file, where) if names.theirs == COCO else list[str | None](names.theirs)
     for whose, given, count, argument in (("the file", theirs, in_file, "classes_from, --classes-from"),
                                           ("the model", ours, in_model, "class_names")):  # fmt: skip
         if len(given) != count:

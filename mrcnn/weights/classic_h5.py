@@ -40,6 +40,7 @@ KERAS_SUFFIX = ".weights.h5"
 CLASS_COUNT = "mrcnn_class_logits/bias"
 
 Item = TypeVar("Item", "Slot", Tensor)
+Source = TypeVar("Source", Tensor, np.ndarray)
 
 
 @dataclass
@@ -81,6 +82,17 @@ class LoadReport:
         if self.classes is not None and not self.classes.is_complete:
             unloaded += [name for name in self.matched if layer_of(name) in CLASS_LAYERS]
         return [layer for layer in _layers_of(unloaded) if before is None or layer in before]
+
+    def announce(self, model: "ClassicFiles", where: object) -> None:
+        """Record in a model which of its layers have no weights, and print what the user may not expect."""
+        model.unloaded_layers = tuple(self.unloaded_layers(model.unloaded_layers))
+        if self.missing:
+            print(f"{where}: no weights for {shorten_names(self.missing_layers)}; they keep their values.")
+        if self.inflated:
+            print(f"{where}: {', '.join(self.inflated)} is for {RGB} input channels; each of the "
+                  f"{model.inputs[0].shape[-1]} of this network gets their mean, scaled to the same sum.")  # type: ignore
+        if self.classes is not None:
+            print(self.classes.table())
 
     def summary(self) -> str:
         """Return one line of counts, with the first names of the tensors in each list but that of the matched."""
@@ -183,10 +195,9 @@ def load(model: keras.Model, path: FilePath, by_name: bool = True, exclude: Sequ
         counts = [pairs[index].shape for index, slot in enumerate(slots) if slot.name == CLASS_COUNT and index in pairs]
         report.classes = class_rows(classes, slots, counts[0] if counts else (), path)
         channels = model.inputs[0].shape[-1] if by_name else None
-        chosen = _choose(slots, pairs, excluded, report, channels)
+        chosen = choose(slots, pairs, excluded, report, channels)
         _check_match(report, slots, tensors, path, skip_mismatch)
-        values = [inflate(tensor.read(), slot.variable.shape[2]) if slot.name in report.inflated
-                  else merged(report.classes, slot, tensor.read()) for slot, tensor in chosen]
+        values = [fitted(report, slot, tensor.read()) for slot, tensor in chosen]
     if report.missing and not by_name:
         raise WeightsError(f"{path}: no weights for {shorten_names(report.missing_layers)}; load what both have with "
                            "by_name=True")
@@ -204,12 +215,12 @@ def layout(path: FilePath) -> list[tuple[str, str, tuple[int, ...]]]:
         return [(tensor.group, tensor.name, tensor.shape) for tensor in read_tensors(file, path)[0]]
 
 
-def _choose(slots: list[Slot], pairs: dict[int, Tensor], excluded: set[str], report: LoadReport,
-            channels: int | None) -> list[tuple[Slot, Tensor]]:
-    """Fill the report, and return the pairs to assign.
+def choose(slots: list[Slot], pairs: dict[int, Source], excluded: set[str], report: LoadReport,
+           channels: int | None) -> list[tuple[Slot, Source]]:
+    """Fill the report, and return the pairs to assign, whose values `fitted` makes.
 
     Args:
-        pairs: tensors by index in `slots`.
+        pairs: tensors or arrays by index in `slots`.
         channels: number of channels of the model's images, for which the first convolution is inflated; None for none.
     """
     chosen = []
@@ -219,8 +230,8 @@ def _choose(slots: list[Slot], pairs: dict[int, Tensor], excluded: set[str], rep
             report.excluded.append(slot.name)
         elif tensor is None:
             report.missing.append(slot.name)
-        elif fits(report.classes, slot, tensor.shape) or is_rgb_stem(tensor.shape, slot.variable.shape, channels):
-            if not fits(report.classes, slot, tensor.shape):
+        elif _fits(report.classes, slot, tensor.shape) or is_rgb_stem(tensor.shape, slot.variable.shape, channels):
+            if not _fits(report.classes, slot, tensor.shape):
                 report.inflated.append(slot.name)
             report.matched.append(slot.name)
             chosen.append((slot, tensor))
@@ -244,7 +255,7 @@ def class_rows(names: ClassNames | None, slots: list[Slot], in_file: Sequence[in
     return match_classes(names, in_model[0], in_file[-1], where)
 
 
-def fits(classes: ClassRows | None, slot: Slot, shape: Sequence[int]) -> bool:
+def _fits(classes: ClassRows | None, slot: Slot, shape: Sequence[int]) -> bool:
     """Return whether a tensor of this shape can be assigned to a slot, or rows of it if the slot is of a class layer."""
     expected = tuple(slot.variable.shape)
     if classes is not None and slot.layers[-1] in CLASS_LAYERS:
@@ -252,11 +263,13 @@ def fits(classes: ClassRows | None, slot: Slot, shape: Sequence[int]) -> bool:
     return tuple(shape) == expected
 
 
-def merged(classes: ClassRows | None, slot: Slot, values: np.ndarray) -> np.ndarray:
-    """Return the values to assign to a slot: those given, or their rows of the matched classes."""
-    if classes is None or slot.layers[-1] not in CLASS_LAYERS:
+def fitted(report: LoadReport, slot: Slot, values: np.ndarray) -> np.ndarray:
+    """Return the values to assign to a slot: those of the file, inflated, or with the rows of the matched classes."""
+    if slot.name in report.inflated:
+        return inflate(values, slot.variable.shape[2])
+    if report.classes is None or slot.layers[-1] not in CLASS_LAYERS:
         return values
-    return classes.merge(slot.layers[-1], values, to_hdf5(slot.variable))
+    return report.classes.merge(slot.layers[-1], values, to_hdf5(slot.variable))
 
 
 def _check_match(report: LoadReport, slots: list[Slot], tensors: list[Tensor], path: FilePath, skip_mismatch: bool) -> None:
@@ -339,14 +352,7 @@ class ClassicFiles:
         """
         report = load(self, filepath, by_name=by_name or bool(exclude) or classes is not None, exclude=exclude,
                       skip_mismatch=skip_mismatch, classes=classes)  # fmt: skip
-        self.unloaded_layers = tuple(report.unloaded_layers(self.unloaded_layers))
-        if report.missing:
-            print(f"{filepath}: no weights for {shorten_names(report.missing_layers)}; they keep their values.")
-        if report.inflated:
-            print(f"{filepath}: {', '.join(report.inflated)} is for {RGB} input channels; each of the "
-                  f"{self.inputs[0].shape[-1]} of this network gets their mean, scaled to the same sum.")  # type: ignore
-        if report.classes is not None:
-            print(report.classes.table())
+        report.announce(self, filepath)
         return report
 
 

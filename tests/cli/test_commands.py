@@ -12,6 +12,7 @@ from mrcnn.cli.main import main
 from mrcnn.config import Config
 from mrcnn.training import mask_rcnn
 from mrcnn.training import run_start as start
+from mrcnn.weights.catalogue import PublishedWeights
 from mrcnn.weights.classic_h5 import LoadReport
 from tests.shared_data import shared_path
 
@@ -37,8 +38,8 @@ class FakeModel:
         self.epoch = 0
         FakeModel.last = self
 
-    def load_weights(self, path, by_name=False, exclude=None):
-        self.loaded = path, exclude
+    def load_weights(self, path, by_name=False, exclude=None, **classes):
+        self.loaded, self.classes = (path, exclude), classes
         return LoadReport()
 
     def set_log_dir(self):
@@ -65,7 +66,7 @@ class FakeModel:
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr(mask_rcnn, "MaskRCNN", FakeModel)
-    monkeypatch.setattr(start, "coco_weights", lambda: "coco.h5")
+    monkeypatch.setattr(PublishedWeights, "fetch", lambda entry: f"{entry.name}.h5")
     # the end of a run evaluates what was trained: tests/e2e has it with a network
     monkeypatch.setattr(train, "_finish", lambda *args: None)
     monkeypatch.chdir(tmp_path)
@@ -129,9 +130,28 @@ def test_train_on_coco_from_the_published_weights():
     assert main(["train", "coco", "--dataset", folder, "--year", "2017", "--weights", "coco"]) == 0
     model = FakeModel.last
     assert model.loaded == ("coco.h5", None) and model.config.NUM_CLASSES == 81
+    assert model.classes["classes_from"] == "coco" and model.classes["class_names"][80] == "toothbrush"
     assert model.config.BACKBONE == "resnet101" and model.config.TRAIN_BN is False
     # 16 steps in a pass, two passes in an epoch; 600 steps
     assert model.trained == {"train": 32, "val": 6, "rate": 0.001, "epochs": 19, "layers": "heads"}
+
+
+def test_published_weights_set_the_network_and_keep_what_they_know():
+    folder = str(shared_path("data/fruits"))
+    small = ["--set", "IMAGE_MIN_DIM=256", "IMAGE_MAX_DIM=256"]
+    assert main(["train", "labelme", "--dataset", folder, "--weights", "torchvision_v2", *small]) == 0
+    model = FakeModel.last
+    assert model.config.BACKBONE == "resnet50" and model.config.BOX_HEAD_CONVOLUTIONS == 4 and model.config.IMAGE_MAX_DIM == 256
+    assert model.loaded == ("torchvision_v2.h5", None)
+    assert model.classes == {"classes_from": "coco", "class_names": ["BG", "date", "fig", "hazelnut"]}
+
+
+def test_classes_of_a_file_are_matched_by_name(tmp_path):
+    folder = str(shared_path("data/fruits"))
+    (tmp_path / "w.pth").write_bytes(b"")
+    assert main(["train", "labelme", "--dataset", folder, "--weights", "w.pth", "--classes-from", "theirs.json"]) == 0
+    assert FakeModel.last.classes == {"classes_from": "theirs.json", "class_names": ["BG", "date", "fig", "hazelnut"]}
+    assert FakeModel.last.loaded == ("w.pth", None)
 
 
 def test_fraction_is_held_out_if_the_data_have_no_val_subset(capsys):

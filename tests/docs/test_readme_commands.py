@@ -6,6 +6,7 @@ The commands are taken from the README unchanged. Only what makes them quick is 
 - the published weights, a download of 250 MB, are replaced by weights of the small network.
 `make` is not run here, but its targets must be in the Makefile.
 """
+import dataclasses
 import glob
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 import mrcnn.config
 from mrcnn.cli.main import main
 from mrcnn.config import Config
+from mrcnn.weights.catalogue import CATALOGUE, PublishedWeights
 from tests.docs import readme_data
 from tests.shared_data import REPOSITORY
 
@@ -58,7 +60,6 @@ def folder(tmp_path_factory):
     import tensorflow as tf
 
     from mrcnn.network import backbones
-    from mrcnn.training import run_start as start
     from mrcnn.training.mask_rcnn import MaskRCNN
     from tests.training.small import tiny_backbone
 
@@ -81,8 +82,8 @@ def folder(tmp_path_factory):
         patch.setattr(mrcnn.config, "BACKBONE_NAMES", (*mrcnn.config.BACKBONE_NAMES, "tiny"))
         tf.config.run_functions_eagerly(True)
         coco, imagenet = _published_weights(folder)
-        patch.setattr(start, "coco_weights", lambda: coco)
-        patch.setattr(start, "COCO_BACKBONE", "tiny")
+        patch.setattr(PublishedWeights, "fetch", lambda entry: coco)
+        patch.setitem(CATALOGUE, "coco", dataclasses.replace(CATALOGUE["coco"], backbone="tiny"))
         patch.setattr(MaskRCNN, "get_imagenet_weights", lambda model: str(imagenet))
         patch.setattr(MaskRCNN, "train", one_epoch)
         yield folder

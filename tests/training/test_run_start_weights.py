@@ -6,8 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mrcnn.training import run_start as start
-from mrcnn.training.run_start import CLASS_LAYERS, load_start_weights, load_trained_weights
+from mrcnn import recipes
+from mrcnn.datasets.coco_names import CLASS_NAMES
+from mrcnn.training.run_start import CLASS_LAYERS, build_config, load_start_weights, load_trained_weights
+from mrcnn.training.runs import load_trained_run
+from mrcnn.weights.catalogue import CATALOGUE, PublishedWeights
 from mrcnn.weights.classic_h5 import LoadReport
 from tests.training.small import shapes, small_model
 
@@ -26,9 +29,9 @@ class FakeModel:
     def find_last(self):
         return "newest.h5"
 
-    def load_weights(self, path, by_name=False, exclude=None):
+    def load_weights(self, path, by_name=False, exclude=None, **classes):
         assert by_name
-        self.loaded = path, exclude
+        self.loaded, self.classes = (path, exclude), classes
         return LoadReport()
 
     def set_log_dir(self):
@@ -37,7 +40,7 @@ class FakeModel:
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    monkeypatch.setattr(start, "coco_weights", lambda: "coco.h5")
+    monkeypatch.setattr(PublishedWeights, "fetch", lambda entry: f"{entry.name}.h5")
 
 
 @pytest.mark.parametrize("weights, path", [
@@ -70,10 +73,43 @@ def test_checkpoint_of_a_different_data_set_starts_a_new_run(path, new):
     assert model.new_run is new
 
 
-def test_class_layers_of_coco_weights_are_excluded_for_other_classes():
+def test_class_layers_of_published_weights_are_excluded_for_other_classes_without_names():
     model = FakeModel(num_classes=2)
     load_start_weights(model, "coco")
-    assert model.loaded == ("coco.h5", sorted(CLASS_LAYERS))
+    assert model.loaded == ("coco.h5", sorted(CLASS_LAYERS)) and model.classes == {}
+
+
+def test_classes_of_published_weights_are_matched_by_name():
+    model = FakeModel(num_classes=2, backbone="resnet50")
+    load_start_weights(model, "torchvision_v2", class_names=["BG", "cat"])
+    assert model.loaded == ("torchvision_v2.h5", None)
+    assert model.classes == {"classes_from": "coco", "class_names": ["BG", "cat"]}
+    model = FakeModel(backbone="resnet50")  # COCO's classes; the file has 91 rows
+    load_start_weights(model, "torchvision_v2")
+    assert model.classes == {"classes_from": "coco", "class_names": CLASS_NAMES}
+
+
+def test_classes_of_files_are_matched_if_their_names_are_given():
+    model = FakeModel(num_classes=2)
+    load_start_weights(model, "f.h5", class_names=["BG", "cat"])
+    assert model.classes == {}
+    load_start_weights(model, "f.h5", class_names=["BG", "cat"], classes_from="classes.json")
+    assert model.classes == {"classes_from": "classes.json", "class_names": ["BG", "cat"]}
+
+
+@pytest.mark.parametrize("name", list(CATALOGUE))
+def test_published_weights_set_the_recipe(name):
+    entry = CATALOGUE[name]
+    config = build_config("labelme", {"IMAGES_PER_GPU": 1}, weights=name)
+    recipe = recipes.get(entry.recipe)()
+    assert config.NAME == "labelme" and config.BACKBONE == entry.backbone and config.IMAGES_PER_GPU == 1
+    for attribute, value in recipe.to_dict().items():
+        if attribute not in ("NAME", "BACKBONE", "IMAGES_PER_GPU", "BATCH_SIZE", *entry.overrides):
+            np.testing.assert_array_equal(getattr(config, attribute), value, attribute)
+    trained = load_trained_run(name, "logs")
+    assert trained.class_names == list(CLASS_NAMES) and trained.config.NUM_CLASSES == 81
+    assert trained.config.BACKBONE == entry.backbone
+    assert build_config("labelme", {}, weights="torchvision").NORM_EPSILON == 0
 
 
 def test_layers_are_excluded_by_name_and_heads_means_all_class_layers():
