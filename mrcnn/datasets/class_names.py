@@ -18,6 +18,8 @@ NO_CLASSES = ("__ignore__", "_background_")
 
 # a shorter name is often one letter away from another one, such as "cat" and "car"
 _SHORTEST = 4
+# longer names are sentences, or come from damaged files
+_LONGEST = 200
 # a misspelling is rare: the other name has at least this many times as many objects
 _RARER = 5
 
@@ -117,7 +119,7 @@ def likely_typos(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     pairs: dict[tuple[str, str], None] = {}
     for name in sorted((name for name in counts if counts[name]), key=lambda name: -counts[name]):
         text = folded(name)
-        if len(text) < _SHORTEST:
+        if not _SHORTEST <= len(text) <= _LONGEST:
             continue
         # names a letter apart, or with two swapped letters, are the same after one letter is taken from each, as few others are
         variants = {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))}

@@ -20,6 +20,9 @@ def test_names_that_differ(names):
     assert same_but_for_spelling(names) == []
 
 
+LONG = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000))) * 5
+
+
 @pytest.mark.parametrize("rare, frequent", [
     ("dtae", "date"), ("Dates", "date"), ("bananna", "banana"), ("aple", "apple"), ("aplle", "apple"), ("mandarn", "mandarin"),
 ])  # fmt: skip
@@ -34,6 +37,7 @@ def test_rare_name_similar_to_a_frequent_one_is_a_likely_typo(rare, frequent):
     {"stage 1": 100, "stage 2": 1},  # digits
     {"Date": 10, "date": 1},  # differ only in case
     {"boat": 100, "bath": 1},  # two letters differ
+    {LONG: 100, LONG[1:]: 1},  # long, as in a damaged file: all its variants would fill 10 GB
 ])  # fmt: skip
 def test_names_are_not_likely_typos(counts):
     assert likely_typos(counts) == []
