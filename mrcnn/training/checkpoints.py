@@ -5,7 +5,8 @@ ROIs. The order of the images follows from the seed and the epoch. Its file is a
 With EMA_MOMENTUM, the checkpoint holds the average of the weights, and the training state also the weights in training.
 
 The two are a unit: the checkpoint is written last, so that whatever kills the process, a checkpoint has its state and its
-row in the history. Each file is on the disk before it gets its name, and holds a digest.
+row in the history. For the same reason, the checkpoint that a run resumed from an earlier epoch replaces is removed first. Each
+file is on the disk before it gets its name, and holds a digest.
 """
 
 import json
@@ -89,6 +90,7 @@ class SaveEpoch(keras.callbacks.Callback):
         try:
             classic_h5.refuse_nan(self.model)
             _refuse_nan_in_training(self.model)
+            Path(self.pattern.format(epoch=self.trained)).unlink(missing_ok=True)  # it does not belong to the new state
             save_state(self.model, state_path(self.folder, self.trained), self.trained, self.stage)
             if self.record is not None:
                 self.record(self.trained - 1, self.losses)

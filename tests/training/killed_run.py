@@ -1,4 +1,4 @@
-"""A run of one layer that can be killed at a chosen moment: python -m tests.training.killed_run FOLDER EPOCHS KILL_AT."""
+"""A run of one layer that can be killed: python -m tests.training.killed_run FOLDER EPOCHS KILL_AT [BEGIN TARGET]."""
 import os
 import signal
 import sys
@@ -15,8 +15,13 @@ from mrcnn.weights import classic_h5
 X = np.linspace(-1, 1, 16, dtype=np.float32).reshape(8, 2)
 
 
-def train(folder, epochs):
-    """Train up to an epoch, from the newest whole checkpoint in the folder, and return the weights."""
+def train(folder, epochs, begin=None, target=1.0):
+    """Train up to an epoch, from the newest whole checkpoint in the folder, and return the weights.
+
+    Args:
+        begin: epoch to resume from instead.
+        target: what the layer learns to add.
+    """
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="dense")], name="toys")
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
@@ -24,13 +29,15 @@ def train(folder, epochs):
     stage = training_stage(model)
     with held_run(str(folder), is_new=False):
         checkpoint, epoch = newest_checkpoint(folder), 0
+        if begin is not None:
+            checkpoint = f"{folder}/mask_rcnn_toys_{begin:04d}.h5"
         if checkpoint is not None:
             epoch = parse_checkpoint(checkpoint)[1]
             classic_h5.load(model, checkpoint)
             assert restore_state(model, state_path(folder, epoch), epoch, stage)
         history = History(f"{folder}/history.csv")
         save = SaveEpoch(f"{folder}/mask_rcnn_toys_{{epoch:04d}}.h5", stage, record=history.on_epoch_end)
-        model.fit(X, X.sum(axis=1) + 1, verbose=0, shuffle=False, initial_epoch=epoch, epochs=epochs,
+        model.fit(X, X.sum(axis=1) + target, verbose=0, shuffle=False, initial_epoch=epoch, epochs=epochs,
                   validation_data=(X, X.sum(axis=1)), callbacks=[save, history])
     return model.get_weights()
 
@@ -50,4 +57,4 @@ def _die_at(call):
 
 if __name__ == "__main__":
     _die_at(int(sys.argv[3]))
-    train(sys.argv[1], int(sys.argv[2]))
+    train(sys.argv[1], int(sys.argv[2]), *map(int, sys.argv[4:]))

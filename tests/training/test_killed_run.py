@@ -1,4 +1,5 @@
 """A run that was killed between writing any two files resumes with the result of an uninterrupted run."""
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mrcnn.training.runs import read_history
+from mrcnn.training.runs import newest_checkpoint, read_history
 from tests.training.killed_run import train
 
 # Each epoch renames four files: state, history with training losses, checkpoint, history with the complete row.
@@ -37,3 +38,17 @@ def test_killed_run_resumes_exactly_and_its_history_is_complete(tmp_path, uninte
     names = [f"mask_rcnn_toys_000{epoch}.h5" for epoch in (1, 2, 3, 4, 5)]
     states = ["training_state_0004.h5", "training_state_0005.h5"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["history.csv", *names, *states])
+
+
+@pytest.mark.tensorflow_only
+def test_state_of_a_resumed_run_never_stands_beside_the_checkpoint_that_it_replaces(tmp_path):
+    """A run of three epochs is resumed from the second with other data, and killed before it renames its third checkpoint."""
+    folder, copy = tmp_path / "toys20260101T1200", tmp_path / "copy20260101T1200"
+    folder.mkdir()
+    train(folder, 3)
+    shutil.copytree(folder, copy)
+    command = [sys.executable, "-m", "tests.training.killed_run", str(folder), "3", "3", "2", "5"]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    assert newest_checkpoint(folder).name == "mask_rcnn_toys_0002.h5"
+    for ours, theirs in zip(train(folder, 4, target=5), train(copy, 4, begin=2, target=5), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
