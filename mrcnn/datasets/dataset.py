@@ -58,6 +58,8 @@ class Dataset:
 
     # for subclasses that set the attributes themselves and do not call this class' constructor
     _class_map: Mapping[str, str] | None = None
+    # (source, id) of each class, so that many classes are added quickly
+    _added_classes: set[tuple[str, Hashable]] | None = None
 
     def __init__(self, class_map: object = None) -> None:
         """Create an empty data set.
@@ -86,8 +88,11 @@ class Dataset:
         """
         if "." in source:
             raise ValueError(f"the source {source!r} of class {class_name!r} must not have a dot in its name")
-        if any(info["source"] == source and info["id"] == class_id for info in self.class_info):
+        if self._added_classes is None or len(self._added_classes) != len(self.class_info):  # some were added or removed in `class_info` itself
+            self._added_classes = {(info["source"], info["id"]) for info in self.class_info}
+        if (source, class_id) in self._added_classes:
             return
+        self._added_classes.add((source, class_id))
         self.class_info.append({"source": source, "id": class_id, "name": class_name})
 
     def add_image(self, source: str, image_id: Hashable, path: Any, **kwargs: Any) -> None:

@@ -11,8 +11,8 @@ import yaml
 
 from mrcnn.base.errors import DataError
 
-# Maximum size in bytes: a list of a hundred thousand names is smaller.
-_MAX_BYTES = 4_000_000
+# Maximum size in bytes, which takes a second or two to read: a list of fifty thousand names is smaller.
+_MAX_BYTES = 1_000_000
 
 
 class _PlainLoader(yaml.BaseLoader):

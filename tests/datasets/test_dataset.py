@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,20 @@ def test_images_added_after_prepare_count_after_the_next_prepare():
     assert len(dataset.image_ids) == 2
     dataset.prepare()
     assert len(dataset.image_ids) == 3
+
+
+def test_many_classes_are_added_quickly_and_once():
+    """40,000 categories took a minute and more, because each was compared with all before it."""
+    dataset, started = Dataset(), time.process_time()
+    for name in (*range(40_000), 0, 39_999):
+        dataset.add_class("toys", name, f"toy {name}")
+    assert time.process_time() - started < 10
+    assert len(dataset.class_info) == 40_001 and dataset.class_info[-1]["id"] == 39_999
+    del dataset.class_info[1:]  # as some projects do
+    dataset.add_class("toys", 0, "a toy again")
+    dataset.class_info.append({"source": "toys", "id": 7, "name": "added by hand"})
+    dataset.add_class("toys", 7, "not added")
+    assert [info["name"] for info in dataset.class_info] == ["BG", "a toy again", "added by hand"]
 
 
 def test_source_name_with_a_dot_is_an_error():
