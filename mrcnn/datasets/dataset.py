@@ -88,7 +88,7 @@ class Dataset:
         """
         if "." in source:
             raise ValueError(f"the source {source!r} of class {class_name!r} must not have a dot in its name")
-        if self._added_classes is None or len(self._added_classes) != len(self.class_info):  # some were added or removed in `class_info` itself
+        if self._added_classes is None or len(self._added_classes) != len(self.class_info):  # `class_info` itself was changed
             self._added_classes = {(info["source"], info["id"]) for info in self.class_info}
         if (source, class_id) in self._added_classes:
             return

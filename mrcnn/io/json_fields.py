@@ -6,6 +6,7 @@ which accepts a little more (numbers beyond the range of float, unpaired surroga
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -58,8 +59,12 @@ def read_json(
         with paused_collector(), progress(f"parsing {path.name}"):
             entries = None if lazy is None else text.entries(lazy)
             if entries is None:
-                return decode_json(text.content, nonfinite)
-            return {name: JsonList(entries) if name == lazy else decode_json(value) for name, value in text.fields.items()}
+                content = decode_json(text.content, nonfinite)
+            else:
+                content = {name: JsonList(entries) if name == lazy else decode_json(value)
+                           for name, value in text.fields.items()}  # fmt: skip
+            _refuse_doubled_lists(content, text.content, path)
+            return content
 
 
 @contextmanager
@@ -104,6 +109,35 @@ def decode_json(text: bytes | bytearray | msgspec.Raw, nonfinite: list[str] | No
     except (msgspec.MsgspecError, RecursionError):
         value = json.loads(str(memoryview(text), "utf-8"), parse_constant=_refuse_constant if nonfinite is None else None)
         return value if nonfinite is None else _nulled(value, nonfinite)
+
+
+def _refuse_doubled_lists(content: Any, text: bytearray, path: Path) -> None:
+    """Refuse an object in which the key of a list occurs twice, because readers of JSON keep only the last of the lists.
+
+    The text is parsed again, for the pairs, only if a key occurs in it twice at all.
+
+    Args:
+        content: what `text` contains.
+        path: the file, for the message.
+
+    Raises:
+        DataError: a key occurs twice.
+    """
+    lists = [name for name, value in content.items() if isinstance(value, list | JsonList)] if isinstance(content, dict) else []
+    names = [name for name in lists if text.count(json.dumps(name, ensure_ascii=False).encode("utf-8", "replace")) > 1]
+    if not names:
+        return
+    pairs: list[tuple[str, Any]] = []
+
+    def keep(last: list[tuple[str, Any]]) -> None:
+        pairs[:] = last  # the object that is completed last is the outermost
+
+    json.loads(text, object_pairs_hook=keep)
+    counts = Counter(name for name, _ in pairs)
+    for name in names:
+        if counts[name] > 1:
+            raise DataError(f"{path}: the key {name!r} occurs {counts[name]} times, and only the last list would be read: "
+                            "merge the lists")
 
 
 def _nulled(value: Any, nonfinite: list[str], place: str = "") -> Any:

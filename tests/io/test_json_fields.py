@@ -128,7 +128,7 @@ def assert_same_as_standard_library(path):
 
 
 @pytest.mark.parametrize("text", [
-    b'{"x": [{"id": 3.0, "id": 7}, {"id": "7"}, {}, null, 1], "y": 1}', b'{"x": [1], "x": [2, 3]}', b'{"x": {"a": 1}}',
+    b'{"x": [{"id": 3.0, "id": 7}, {"id": "7"}, {}, null, 1], "y": 1}', b'{"x": 1, "x": 2}', b'{"x": {"a": 1}}',
     b'{"x": []}', b'{"x": null}', b"[1]", b"{}", b" {\t\"x\"\r\n: [ 1 ] } ", b'{"x": [1e999, -1e999, 1e5, -0, -0.0, 5e-400]}',
     b'{"x": [1' + b"0" * 400 + b"]}", b'{"x": ["\\ud800", "\\ud83d\\ude00", "\\u0041", "\x7f"]}', b'{"\\ud800": 1, "x": [1]}',
     b'\xef\xbb\xbf{"x": [1]}', '{"x": ["é"]}'.encode(), b'{"x": ["a\nb"]}', b'{"x": [01]}', b'{"x": [1,]}', b'{"x": [1]} x',
@@ -137,6 +137,17 @@ def assert_same_as_standard_library(path):
 def test_file_is_read_like_by_the_standard_library(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)
     assert_same_as_standard_library(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("lazy", [None, "annotations"])
+def test_list_whose_key_occurs_twice_is_an_error(tmp_path, lazy):
+    """JSON readers keep the last one, so that a set with a second, empty list would be a set without objects."""
+    path = tmp_path / "a.json"
+    path.write_text('{"annotations": [{"id": 1, "annotations": 3}], "images": [], "annotations": []}')
+    with pytest.raises(DataError, match="a.json: the key 'annotations' occurs 2 times, and only the last list would be read"):
+        read_json(path, lazy=lazy)
+    path.write_text('{"annotations": [{"id": 1, "annotations": [], "x": "annotations"}], "images": [{"annotations": 1}]}')
+    assert len(read_json(path, lazy=lazy)["annotations"]) == 1
 
 
 @given(damaged_json({"x": [{"a": 1, "b": [1.5, 2]}, {"c": {"d": ["e", None]}}], "y": {"z": [True]}}))
