@@ -5,6 +5,8 @@ A data set may cause hundreds of such warnings: the first ones are logged in ful
 
 import logging
 
+from mrcnn.base.text import printable
+
 # number of warnings that are logged in full
 SHOWN = 10
 
@@ -24,6 +26,7 @@ def warn_of_one_more(logger: logging.Logger, count: int, text: str) -> None:
         count: number of warnings of the series so far, with this one.
         text: what is skipped, and why.
     """
+    text = printable(text)
     if count <= SHOWN:
         logger.warning("skipped in training: %s", text)
     elif count % SHOWN == 0 and (count // SHOWN).bit_count() == 1:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mrcnn import __version__
+from mrcnn.base.text import printable
 from mrcnn.cli import check, completion, convert, evaluate, inspect, predict, recipes, report, train, view, weights
 
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "convert": convert,
@@ -158,7 +159,7 @@ def describe(error: BaseException) -> str:
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
     # a line that ends a sentence or introduces the next line is followed by a space, any other by a semicolon
     text = "".join(line + (" " if line[-1] in ".:;," else "; ") for line in lines).rstrip("; ")
-    text = _with_options(re.sub(r"^\[Errno \d+\] ", "", text))
+    text = printable(_with_options(re.sub(r"^\[Errno \d+\] ", "", text)))
     if isinstance(error, USER_ERRORS) and text:
         return text
     return f"{type(error).__name__}: {text} (unexpected: run again with --debug for the traceback)"

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Num, Shaped
 
 from mrcnn.base.errors import DataError
+from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset, overrides_later
 from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import Rle, as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
@@ -127,7 +128,7 @@ class AnnotatedDataset(Dataset):
         for entries, done in ((self.skipped, f"{what} skipped"), (self.notes, "times")):
             for reason, count in Counter(reason for _, reason in entries).items():
                 example = next(where for where, other in entries if other == reason)
-                logger.warning("%s: %d %s, such as %s: %s", path, count, done, example, reason)
+                logger.warning("%s: %d %s, such as %s: %s", path, count, done, printable(example), printable(reason))
 
     def reads(self, image_id: Integer) -> bool:
         """Return whether an image is from this reader's source, and not from another source that a subclass added."""
@@ -184,7 +185,7 @@ class AnnotatedDataset(Dataset):
         """Log a warning, and only the first of its kind for this data set."""
         if kind not in self._warned:
             self._warned.add(kind)
-            logger.warning("%s. Other such images are not reported", message)
+            logger.warning("%s. Other such images are not reported", printable(message))
 
     def image_size(self, image_id: Integer) -> tuple[int, int]:
         """Return the size of an image, reading the header of its file if it is unknown; see `Dataset.image_size`."""

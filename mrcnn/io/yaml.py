@@ -4,6 +4,7 @@ This builds on PyYAML's `BaseLoader`, because `SafeLoader` would convert a class
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,9 +14,6 @@ from mrcnn.base.errors import DataError
 _MAX_BYTES = 4_000_000
 # Maximum number of collections in each other: a description of a data set needs three.
 _MAX_DEPTH = 100
-# Makes only str, list and dict: a name such as `no` or `2020-01-01` stays text, and tags create no objects. The loader in C is
-# seven times as fast.
-_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def read_yaml(path: Path | str) -> dict:
@@ -33,7 +31,7 @@ def read_yaml(path: Path | str) -> dict:
             raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the description of a data set")
         text = path.read_text(encoding="utf-8-sig")
         _check_structure(text)
-        content = yaml.load(text, Loader=_Loader)
+        content = _load(text)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -49,6 +47,13 @@ def read_yaml(path: Path | str) -> dict:
     return content
 
 
+def _load(text: str) -> Any:
+    """Read YAML as str, list and dict: a name such as `no` or `2020-01-01` stays text, and tags create no objects."""
+    if yaml.__with_libyaml__:  # it is seven times as fast
+        return yaml.load(text, Loader=yaml.CBaseLoader)
+    return yaml.load(text, Loader=yaml.BaseLoader)
+
+
 def _check_structure(text: str) -> None:
     """Refuse what could take too much memory or too many calls, before values are made.
 
@@ -57,7 +62,7 @@ def _check_structure(text: str) -> None:
         RecursionError: it is nested too deeply.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError("it has an alias (*name), which is not supported here")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

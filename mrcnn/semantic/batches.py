@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Integer
 
 from mrcnn.base.errors import DataError, warn_of_one_more
+from mrcnn.base.text import printable
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.dataset import Dataset, instances_of
 from mrcnn.loading.sample import name_image
@@ -79,7 +80,7 @@ def _has_class(dataset: Dataset, image_id: int, wanted: Bool[np.ndarray, " K"]) 
         class_ids = np.abs(np.asarray(instances_of(dataset, image_id)[1], np.int64)).reshape(-1)
         return bool(wanted[class_ids].any())
     except Exception as error:  # a user's `load_mask` may raise anything
-        logger.warning("%s is skipped: %s", name_image(dataset, image_id), error)
+        logger.warning("%s is skipped: %s", printable(name_image(dataset, image_id)), printable(error))
         return False
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from mrcnn.base.text import printable
 from mrcnn.evaluation.coco import CocoResult
 from mrcnn.training.runs import peak_device_memory, peak_memory, read_history, write_history
 from mrcnn.weights import classic_h5
@@ -44,7 +45,7 @@ class CocoValidation(keras.callbacks.Callback):
         left_out = result.info["left_out"]
         if left_out:
             logger.warning("validation AP is computed on %d images; skipped: %d, the first: %s", result.info["images"],
-                           len(left_out), next(iter(left_out.values())))  # fmt: skip
+                           len(left_out), printable(next(iter(left_out.values()))))  # fmt: skip
         if logs is not None:
             logs.update({f"val_{name}": value for name, value in result.metrics.items() if value is not None})
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from mrcnn.base.atomic_write import save_json
 from mrcnn.base.errors import DataError
+from mrcnn.base.text import printable
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import shared_images
@@ -57,7 +58,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         return keras.callbacks.History()
     if val_dataset is not None and (shared := shared_images(train_dataset, val_dataset)):
         logger.warning("%d of %d validation images are also training images, such as %s: validation then measures what the "
-                       "network remembers, not what it does on new images", len(shared), len(val_dataset.image_info), shared[0])
+                       "network remembers, not what it does on new images", len(shared), len(val_dataset.image_info),
+                       printable(shared[0]))
     if augmentation is None:
         augmentation = named_augmentation(config.TRAIN_AUGMENT)
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,

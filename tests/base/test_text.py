@@ -1,4 +1,7 @@
 """Untrusted text on a terminal."""
+import logging
+
+from mrcnn.base.errors import warn_of_one_more
 from mrcnn.base.text import printable, short
 
 
@@ -11,3 +14,9 @@ def test_long_text_is_shortened():
     assert short("a" * 150) == "a" * 150
     assert short("a" * 151) == "a" * 147 + "..."
     assert short("\n" * 6, max_length=8) == "\\n\\n\\..."
+
+
+def test_warnings_about_files_escape_their_names(caplog):
+    warn_of_one_more(logging.getLogger("test"), 1, "\x1b[31ma.jpg: broken")
+    warn_of_one_more(logging.getLogger("test"), 20, "\x1b[31mb.jpg: broken")
+    assert "\x1b" not in caplog.text and r"\x1b[31ma.jpg" in caplog.text and r"\x1b[31mb.jpg" in caplog.text

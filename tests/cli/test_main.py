@@ -152,6 +152,10 @@ def test_several_lines_become_one_readable_line(text, line):
     assert cli.describe(ValueError(text)) == line
 
 
+def test_control_characters_of_names_do_not_reach_the_terminal():
+    assert cli.describe(ValueError("image \x1b[2Ja.jpg\nis \x07bad")) == r"image \x1b[2Ja.jpg; is \x07bad"
+
+
 def test_error_in_a_command_prints_one_line_and_exits_with_2(monkeypatch, capsys):
     _make_train_raise(ValueError("two things:\n- the first\n- the second"), monkeypatch)
     assert cli.main(["train", "shapes"]) == 2

@@ -78,3 +78,10 @@ def test_exif_orientation_is_applied_if_the_annotations_refer_to_it(tmp_path):
         dataset.add_annotated_image("a", tmp_path / "a.png", expected.shape[:2], [], tmp_path, **info)
         np.testing.assert_array_equal(dataset.load_image(0), expected)
         assert dataset.load_image(0).flags.c_contiguous
+
+
+def test_control_characters_of_names_are_escaped_in_the_log(tmp_path, caplog):
+    dataset = make(tmp_path)
+    dataset.skip("\x1b[31ma.jpg", "class '\x1b[2J' is unknown")
+    dataset.log_skipped("a.json", "images")
+    assert r"such as \x1b[31ma.jpg: class '\x1b[2J' is unknown" in caplog.text and "\x1b" not in caplog.text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _reason_table(table: "Table", title: str, entries: Sequence[tuple[Any, str]]
 
 
 def _plain(text: object) -> "Text":
-    """Make text that rich does not parse: a name may contain [brackets], which are rich's markup."""
+    """Make text safe for a terminal, and for rich: a name may contain [brackets], which are rich's markup."""
     from rich.text import Text
 
-    return Text(str(text))
+    return Text(printable(text))

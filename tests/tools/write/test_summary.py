@@ -31,3 +31,9 @@ def test_entries_of_the_reader_come_first():
 def test_counted_uses_the_singular_for_one():
     assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
     assert [counted(n, "class", "classes") for n in (1, 3)] == ["1 class", "3 classes"]
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    summary = Summary(images=1, instances=1, per_class={"\x1b[31mred\x1b[0m": 1}, skipped=[("a\nb.jpg", "no \x1b[2J class")])
+    text = summary.table()
+    assert "\x1b" not in text and r"\x1b[31mred\x1b[0m" in text and r"a\nb.jpg" in text and r"no \x1b[2J class" in text
