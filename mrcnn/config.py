@@ -286,8 +286,12 @@ class Config:
     # With the paper's 0.02 the losses of a ResNet-101 with COCO weights diverge, probably because of the small batch.
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
-    # The images of a step that a learning rate is for, 16 for the rates of most publications: a rate that is a number is
-    # multiplied by BATCH_SIZE / LEARNING_RATE_BATCH. None: the rate is used as it is.
+    # Steps whose gradients are averaged before the optimizer changes the weights, as if the batch were so many times larger,
+    # for the rates and schedules of large batches on a small GPU. Batch norm still sees one batch. A callable OPTIMIZER must
+    # take gradient_accumulation_steps from it.
+    GRADIENT_ACCUMULATION = 1
+    # The images of an update that a learning rate is for, 16 for the rates of most publications: a rate that is a number is
+    # multiplied by BATCH_SIZE * GRADIENT_ACCUMULATION / LEARNING_RATE_BATCH. None: the rate is used as it is.
     # Source: P. Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1.
     LEARNING_RATE_BATCH: int | None = None
     # How a learning rate that is a number changes in the course of `train`: "constant"; "cosine", which falls along half a
@@ -686,7 +690,7 @@ FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROI
          "RESNET_STRIDE_IN_3X3", "BIAS_BEFORE_NORM", "ROI_ALIGN_HALF_PIXEL", "RPN_ANCHOR_ROUNDED", "PROPOSALS_PER_LEVEL",
          "ROI_FILL_NEGATIVES", "DETECTION_PER_CLASS", "BOX_LOSS_PER_SAMPLE")
 POSITIVE_INTEGERS = (
-    "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "PASSES_PER_EPOCH", "TRAIN_EPOCHS", "POOL_SIZE",
+    "GPU_COUNT", "IMAGES_PER_GPU", "GRADIENT_ACCUMULATION", "STEPS_PER_EPOCH", "PASSES_PER_EPOCH", "TRAIN_EPOCHS", "POOL_SIZE",
     "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
     "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
     "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT",

@@ -129,7 +129,8 @@ def _compile(model: "MaskRCNN", learning_rate: LearningRate, epochs: int, steps:
         The stage, and whether its state was restored.
     """
     if model.config.EMA_MOMENTUM:
-        model.keras_model.average = start_average(model.keras_model, model.config.EMA_MOMENTUM)
+        model.keras_model.average = start_average(
+            model.keras_model, model.config.EMA_MOMENTUM, model.config.GRADIENT_ACCUMULATION)
     for begun in dict.fromkeys((stage_begin(path, model.epoch), model.epoch)):
         rate = scheduled_rate(model.config, learning_rate, (epochs - begun) * steps, epochs - begun)
         model.compile(rate, model.config.LEARNING_MOMENTUM)

@@ -104,7 +104,7 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
     """Return the optimizer that a configuration specifies.
 
     Args:
-        config: OPTIMIZER, GRADIENT_CLIP_NORM, WEIGHT_DECAY and WEIGHT_DECAY_KIND are read.
+        config: OPTIMIZER, GRADIENT_CLIP_NORM, GRADIENT_ACCUMULATION, WEIGHT_DECAY and WEIGHT_DECAY_KIND are read.
         learning_rate: a number or a Keras schedule.
         momentum: for "sgd".
 
@@ -118,34 +118,37 @@ def make_optimizer(config: Config, learning_rate: LearningRate, momentum: float)
     choice = config.OPTIMIZER
     if callable(choice):
         return choice(learning_rate, config)
-    clip = config.GRADIENT_CLIP_NORM or None
+    options: dict[str, Any] = {"global_clipnorm": config.GRADIENT_CLIP_NORM or None}
+    if config.GRADIENT_ACCUMULATION > 1:
+        options["gradient_accumulation_steps"] = config.GRADIENT_ACCUMULATION
     if config.WEIGHT_DECAY_KIND == "l2":
-        return L2SGD(learning_rate, momentum=float(momentum), global_clipnorm=clip, decay=float(config.WEIGHT_DECAY))
-    decay = {"weight_decay": float(config.WEIGHT_DECAY)} if config.WEIGHT_DECAY_KIND == "decoupled" else {}
+        return L2SGD(learning_rate, momentum=float(momentum), decay=float(config.WEIGHT_DECAY), **options)
+    if config.WEIGHT_DECAY_KIND == "decoupled":
+        options["weight_decay"] = float(config.WEIGHT_DECAY)
     if choice == "sgd":
         # JAX does not need this SGD, and on PyTorch, Keras' SGD updates all weights at once.
         kind = SGD if keras.backend.backend() == "tensorflow" else keras.optimizers.SGD
-        return kind(learning_rate, momentum=float(momentum), global_clipnorm=clip, **decay)
+        return kind(learning_rate, momentum=float(momentum), **options)
     try:
         plain = keras.optimizers.get(choice)
     except ValueError as error:
         raise ValueError(f'OPTIMIZER is {choice!r}: give "sgd", the name of a Keras optimizer such as "adamw", or a '
                          "callable (learning_rate, config) -> optimizer.") from error
-    return type(plain)(learning_rate=learning_rate, global_clipnorm=clip, **decay)
+    return type(plain)(learning_rate=learning_rate, **options)
 
 
 def batch_scaled_rate(config: Config, learning_rate: LearningRate) -> LearningRate:
-    """Return a learning rate that was chosen for LEARNING_RATE_BATCH images in proportion to the images of a step.
+    """Return a learning rate that was chosen for LEARNING_RATE_BATCH images in proportion to the images of an update.
 
     Args:
-        config: LEARNING_RATE_BATCH and BATCH_SIZE are read.
+        config: LEARNING_RATE_BATCH, BATCH_SIZE and GRADIENT_ACCUMULATION are read.
         learning_rate: a number; a Keras schedule is returned as it is.
 
     Source: P. Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1 (the linear scaling rule).
     """
     if config.LEARNING_RATE_BATCH is None or not isinstance(learning_rate, numbers.Real):
         return learning_rate
-    return float(learning_rate) * config.BATCH_SIZE / config.LEARNING_RATE_BATCH
+    return float(learning_rate) * config.BATCH_SIZE * config.GRADIENT_ACCUMULATION / config.LEARNING_RATE_BATCH
 
 
 def scheduled_rate(config: Config, learning_rate: LearningRate, steps: int, epochs: int = 1) -> LearningRate:

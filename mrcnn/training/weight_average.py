@@ -27,16 +27,18 @@ class WeightAverage:
     Args:
         variables: floating-point variables. The average starts at their values.
         momentum: share that the average keeps in a step, above 0 and below 1; less in the first steps, see `ramp`.
+        every: number of steps whose gradients are accumulated. The average moves only in one of them.
 
     Attributes:
         values: the average of each of the variables; or, while `in_use`, the weights that training goes on with.
-        steps: number of updates.
+        steps: number of training steps.
         in_use: whether the variables hold the average.
     """
 
-    def __init__(self, variables: Sequence[keras.Variable], momentum: float) -> None:
+    def __init__(self, variables: Sequence[keras.Variable], momentum: float, every: int = 1) -> None:
         self.variables = list(variables)
         self.momentum = momentum
+        self.every = every
         self.values = [keras.Variable(ops.convert_to_numpy(v), dtype=v.dtype, trainable=False, name=f"average_{number}")
                        for number, v in enumerate(variables)]  # fmt: skip
         self.steps = keras.Variable(0, dtype="int", trainable=False, name="average_steps")
@@ -49,7 +51,7 @@ class WeightAverage:
 
     def update(self) -> None:
         """Move the average towards the variables, as a part of a training step."""
-        kept = ramp(self.momentum, self.steps)
+        kept = ops.where(self.steps % self.every == 0, ramp(self.momentum, self.steps // self.every), 1.0)
         for variable, average in zip(self.variables, self.values, strict=True):
             share = ops.cast(kept, average.dtype)
             average.assign(share * average + (1.0 - share) * ops.stop_gradient(ops.convert_to_tensor(variable)))
@@ -77,9 +79,9 @@ def average_of(model: keras.Model) -> WeightAverage | None:
     return getattr(model, "average", None)
 
 
-def start_average(model: keras.Model, momentum: float) -> WeightAverage:
+def start_average(model: keras.Model, momentum: float, every: int = 1) -> WeightAverage:
     """Return a new average of the weights that training may change: those of trainable layers, batch-norm statistics too."""
-    return WeightAverage([v for layer in leaf_layers(model) if layer.trainable for v in layer.weights], momentum)
+    return WeightAverage([v for layer in leaf_layers(model) if layer.trainable for v in layer.weights], momentum, every)
 
 
 class AveragedModel:
