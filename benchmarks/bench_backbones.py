@@ -10,6 +10,9 @@ import time
 import common
 import numpy as np
 
+FAMILIES = ("resnet18", "resnet50", "resnet50v2", "convnext_tiny", "efficientnetv2_b0", "mobilenetv3_small",
+            "efficientnet_lite0", "compact")  # fmt: skip
+
 
 def fastest(work: common.Work, repeat: int) -> float:
     """Return the seconds of the fastest of several calls after two others. The median would depend on other load."""
@@ -43,7 +46,7 @@ def measure(name: str, size: int, repeat: int) -> tuple[float, float, float, flo
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="backbones; all of them by default")
+    parser.add_argument("names", nargs="*", default=FAMILIES, help="backbones, or all; by default the smallest of each family")
     parser.add_argument("--size", type=int, default=256, help="side of the square image in pixels")
     parser.add_argument("--repeat", type=int, default=15, help="detections to time; the fastest is printed")
     args = parser.parse_args()
@@ -51,7 +54,7 @@ def main() -> None:
 
     print(f"{common.machine()}; one image of {args.size} x {args.size} pixels\n")
     print("| backbone | parameters (million) | of the whole network | backbone (ms) | detection (ms) |\n|---|---|---|---|---|")
-    for name in args.names or BACKBONE_NAMES:
+    for name in BACKBONE_NAMES if args.names == ["all"] else args.names:
         own, all_of_them, alone, whole = measure(name, args.size, args.repeat)
         print(f"| `{name}` | {own:.1f} | {all_of_them:.1f} | {alone:.0f} | {whole:.0f} |", flush=True)
 
