@@ -186,8 +186,15 @@ class MaskRCNN:
         classic_h5.save(self.keras_model, filepath)
 
     def get_imagenet_weights(self) -> str:
-        """Return the path of ImageNet weights for the backbone, which the first call downloads."""
-        return str(imagenet.imagenet_weights(self.config.BACKBONE))
+        """Return the path of ImageNet weights for the backbone, which the first call downloads.
+
+        A warning names the settings that these weights need and the configuration does not have.
+        """
+        unmet = settings.unmet_imagenet_settings(self.config)
+        if unmet:
+            warnings.warn(f"the ImageNet weights of {self.config.BACKBONE} need {', '.join(unmet)}, and the configuration has "
+                          "other values: set these before the model is built.", stacklevel=2)
+        return str(imagenet.imagenet_weights(self.config.BACKBONE, resnet=settings.resnet_variant(self.config)))
 
     # --- Training -----------------------------------------------------------------------------------------------------
     def compile(self, learning_rate: LearningRate, momentum: float) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.loading.object_sizes import InputSettings, MeasuredObjects, best_scales, place_objects, relative_sides
+from mrcnn.weights.imagenet import imagenet_settings
 
 # The settings of a format, whatever the weights.
 FORMAT_SETTINGS: dict[str, dict[str, Any]] = {
@@ -187,6 +188,10 @@ def _counts(chosen: _Choices, objects: MeasuredObjects) -> None:
 def _fine_tuning(chosen: _Choices, facts: Facts, weights: str) -> None:
     chosen.add("Network", {}, "{BACKBONE}, images of {IMAGE_MAX_DIM} pixels", "what the weights were trained with"
                if weights != "imagenet" else "the backbone of the weights")
+    pixels = imagenet_settings(*(chosen[name] for name in ("BACKBONE", "IMAGE_CHANNEL_COUNT", "RESNET_STRIDE_IN_3X3")))
+    if weights == "imagenet" and pixels:
+        chosen.add("Pixels", pixels, "minus {MEAN_PIXEL}, divided by {STD_PIXEL}", "what the weights were trained with",
+                   anew=True)
     chosen.add("Batch", {"IMAGES_PER_GPU": min(chosen["IMAGES_PER_GPU"], facts.images)}, "{IMAGES_PER_GPU} images",
                "what 12 GB of GPU memory hold")
     chosen.add("Optimizer", {"OPTIMIZER": "sgd", "LEARNING_RATE": Config.LEARNING_RATE, "LEARNING_RATE_SCHEDULE": "cosine"},

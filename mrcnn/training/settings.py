@@ -25,6 +25,7 @@ from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.layers.norms import Norm
 from mrcnn.network.losses import BoxLoss
 from mrcnn.network.mask_rcnn import NetworkSettings
+from mrcnn.weights.imagenet import imagenet_settings
 
 # The attributes of a configuration that define the layers of a network, and those that detection uses besides.
 LAYER_ATTRIBUTES = ("NUM_CLASSES", "IMAGE_CHANNEL_COUNT", "BACKBONE", "BACKBONE_STRIDES", "TRAIN_BN", "TOP_DOWN_PYRAMID_SIZE",
@@ -82,7 +83,7 @@ def network_settings(config: Config) -> NetworkSettings:
         image_shape=(height, width, channels), fixed_size=config.IMAGE_RESIZE_MODE == "square",
         mean_pixel=_per_channel(config, config.MEAN_PIXEL).tolist(), std_pixel=_per_channel(config, config.STD_PIXEL).tolist(),
         bgr=config.CHANNEL_ORDER == "bgr", mean_padding=config.IMAGE_PADDING == "corner", continuous=is_continuous(config),
-        num_classes=config.NUM_CLASSES, backbone=config.BACKBONE, resnet=_resnet_variant(config), train_bn=config.TRAIN_BN,
+        num_classes=config.NUM_CLASSES, backbone=config.BACKBONE, resnet=resnet_variant(config), train_bn=config.TRAIN_BN,
         pyramid_norm=_norm(config, config.PYRAMID_NORM), head_norm=_norm(config, config.HEAD_NORM),
         pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
         anchor_ratios=config.RPN_ANCHOR_RATIOS, level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE),
@@ -129,9 +130,24 @@ def _box_loss(config: Config, kind: str, beta: float, std_dev: Any) -> BoxLoss:
     return BoxLoss(kind, beta, tuple(np.asarray(std_dev, float).tolist()), config.BOX_LOSS_PER_SAMPLE)
 
 
-def _resnet_variant(config: Config) -> ResNetVariant:
+def resnet_variant(config: Config) -> ResNetVariant:
+    """Return the ResNetVariant of a configuration."""
     return ResNetVariant(stride_in_3x3=config.RESNET_STRIDE_IN_3X3, use_bias=config.BIAS_BEFORE_NORM,
                          symmetric_padding=config.RESNET_PADDING == "symmetric", epsilon=config.NORM_EPSILON)
+
+
+def unmet_imagenet_settings(config: Config) -> list[str]:
+    """Return the settings of the backbone's ImageNet weights that a configuration does not have, as "NAME=value"."""
+    wanted = imagenet_settings(config.BACKBONE, config.IMAGE_CHANNEL_COUNT, config.RESNET_STRIDE_IN_3X3)
+    return [f"{name}={value.tolist() if isinstance(value, np.ndarray) else value!r}" for name, value in wanted.items()
+            if not _is_close(getattr(config, name), value)]  # fmt: skip
+
+
+def _is_close(value: Any, wanted: Any) -> bool:
+    """Compare attributes; a grey level is no difference."""
+    if isinstance(wanted, str):
+        return value == wanted
+    return np.size(value) in (1, wanted.size) and bool(np.allclose(value, wanted, rtol=0, atol=1))
 
 
 def _size(shape: Sequence[int] | np.ndarray) -> tuple[int, int]:

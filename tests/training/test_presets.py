@@ -115,3 +115,13 @@ def test_the_run_length_follows_the_number_of_images(images, batch, expected):
 def test_given_lengths_of_an_epoch_change_their_number():
     assert run_length(15, 4, 1200, passes=1)["TRAIN_EPOCHS"] == 300
     assert run_length(15, 4, 1200, limit=10)["TRAIN_EPOCHS"] == 120
+
+
+def test_imagenet_weights_set_the_normalisation_of_images_even_of_a_recipe():
+    base = {"CHANNEL_ORDER": "bgr", "MEAN_PIXEL": np.array([1.0, 2.0, 3.0])}
+    values, choices = preset("imagenet", base=base, BACKBONE="efficientnet_lite0")
+    assert values["MEAN_PIXEL"].tolist() == [127] * 3 and values["STD_PIXEL"].tolist() == [128] * 3
+    assert values["CHANNEL_ORDER"] == "rgb" and choices["Pixels"].text == "minus [127. 127. 127.], divided by [128. 128. 128.]"
+    values, choices = preset("imagenet", BACKBONE="efficientnet_lite0", MEAN_PIXEL=100.0)
+    assert "MEAN_PIXEL" not in values and choices["Pixels"].reason == "as given"
+    assert "Pixels" not in preset("imagenet", BACKBONE="compact")[1] and "Pixels" not in preset("coco")[1]

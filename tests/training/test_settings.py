@@ -2,7 +2,9 @@
 import numpy as np
 import pytest
 
+from mrcnn.config import Config
 from mrcnn.training import settings
+from mrcnn.weights.imagenet import imagenet_settings
 from tests.training.small import shapes, small_config
 
 
@@ -64,3 +66,15 @@ def test_loader_gets_all_settings():
                                   augmentation=augmentation, no_augmentation_sources=["shapes"])
     assert (loader.seed, loader.batch_size, loader.shuffle, loader.keep_empty) == (9, 2, False, True)
     assert loader.augmentation is augmentation and loader.no_augmentation_sources == ("shapes",)
+
+
+def test_settings_that_imagenet_weights_need_are_listed():
+    class Lite(Config):
+        BACKBONE = "efficientnet_lite0"
+        MEAN_PIXEL = 127.5  # for all channels, and less than a grey level is no difference
+        STD_PIXEL = 1.0
+        CHANNEL_ORDER = "bgr"
+
+    assert settings.unmet_imagenet_settings(Lite()) == ["STD_PIXEL=[128.0, 128.0, 128.0]", "CHANNEL_ORDER='rgb'"]
+    assert settings.unmet_imagenet_settings(Lite().with_overrides(imagenet_settings("efficientnet_lite0"))) == []
+    assert settings.unmet_imagenet_settings(Config()) == []  # resnet101 of keras.applications

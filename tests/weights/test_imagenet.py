@@ -1,6 +1,7 @@
 """ImageNet weights. With them, our backbones return the same maps as the networks that they were published for."""
 import hashlib
 import importlib.util
+import pickle
 from pathlib import Path
 
 import keras
@@ -11,26 +12,75 @@ from mrcnn.config import Config
 from mrcnn.io.download import DownloadError
 from mrcnn.network.backbones import BACKBONES
 from mrcnn.network.backbones.applications import APPLICATIONS, last_blocks
+from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.weights import classic_h5, imagenet
 from mrcnn.weights.state_dict import read_state_dict
 
 
-def test_names_of_keras_applications():
-    names = imagenet.resnet_layers("resnet50")
-    assert names["conv1"] == "conv1_conv" and names["bn_conv1"] == "conv1_bn"
-    assert names["res2a_branch1"] == "conv2_block1_0_conv" and "res2b_branch1" not in names
-    assert names["bn3d_branch2c"] == "conv3_block4_3_bn" and names["res5c_branch2b"] == "conv5_block3_2_conv"
+def test_names_of_layers_in_keras_applications_and_torchvision():
+    names = {ours: others for ours, *others in imagenet.resnet_layers("resnet50")}
+    assert names["conv1"] == ["conv1_conv", "conv1"] and names["bn_conv1"] == ["conv1_bn", "bn1"]
+    assert names["res2a_branch1"] == ["conv2_block1_0_conv", "layer1.0.downsample.0"] and "res2b_branch1" not in names
+    assert names["bn3d_branch2c"] == ["conv3_block4_3_bn", "layer2.3.bn3"]
+    assert names["bn4a_branch1"] == ["conv4_block1_0_bn", "layer3.0.downsample.1"]
     assert len(names) == 2 * 53
-    deeper = imagenet.resnet_layers("resnet101")
-    assert deeper["res4w_branch2a"] == "conv4_block23_1_conv" and len(deeper) == 2 * 104
-    deepest = imagenet.resnet_layers("resnet152")
+    deepest = {ours: theirs for ours, theirs, _ in imagenet.resnet_layers("resnet152")}
     assert deepest["res4z_branch2a"] == "conv4_block26_1_conv" and deepest["res4aa_branch2a"] == "conv4_block27_1_conv"
     assert deepest["res4aj_branch2c"] == "conv4_block36_3_conv" and len(deepest) == 2 * 155
 
 
-@pytest.mark.parametrize("name", ["resnet18", "compact", print])
+@pytest.mark.parametrize("architecture, parameters", [
+    ("resnet18", 11_689_512 - 513_000), pytest.param("resnet50", 25_557_032 - 2_049_000, marks=pytest.mark.tensorflow_only)])
+def test_resnets_of_torchvision_are_converted(architecture, parameters, tmp_path, monkeypatch):
+    """A file with torchvision's names and random values replaces the released one. It is loaded into a network like
+    torchvision's and into one with biases and the classic epsilon, which give the same maps."""
+    like_torchvision, other = (
+        ResNetVariant(stride_in_3x3=True, use_bias=bias, symmetric_padding=True, epsilon=epsilon)
+        for bias, epsilon in ((False, 1e-5), (True, 1e-3)))
+    source = imagenet.build_backbone(architecture, (64, 96, 3), like_torchvision)
+    _randomise(source, seed=1)
+    tensors = {}
+    for ours, _, theirs in imagenet.resnet_layers(architecture):
+        for variable in source.get_layer(ours).weights:
+            value = keras.ops.convert_to_numpy(variable.value)
+            name = {"kernel": "weight", **imagenet.TORCH_NORM}[variable.name]
+            tensors[f"{theirs}.{name}"] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+    # those of torchvision's network without its classifier of 1000 rows
+    assert sum(value.size for name, value in tensors.items() if "running" not in name) == parameters
+    released = tmp_path / "released.pth"
+    released.write_bytes(pickle.dumps(tensors))
+    monkeypatch.setattr(imagenet, "TORCHVISION_URL", released.as_uri())
+    monkeypatch.setitem(imagenet.TORCHVISION_SHA256, architecture, hashlib.sha256(released.read_bytes()).hexdigest()[:8])
+    monkeypatch.setenv("MRCNN_CACHE", str(tmp_path / "cache"))
+
+    images = np.random.default_rng(2).normal(0, 1, (1, 64, 96, 3)).astype(np.float32)
+    expected = _arrays(source(images))
+    paths = set()
+    for variant in (like_torchvision, other):
+        paths.add(path := imagenet.imagenet_weights(architecture, verbose=0, resnet=variant))
+        backbone = imagenet.build_backbone(architecture, (64, 96, 3), variant)
+        report = classic_h5.load(backbone, path)
+        assert not report.missing and not report.unused
+        for ours, theirs in zip(_arrays(backbone(images)), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
+    assert len(paths) == 2
+
+
+def test_bias_of_a_convolution_moves_the_mean_if_ours_has_none():
+    """Both kernels are 2: their map is 2 x + 3, whose mean 5 is subtracted, and ours 2 x, from which 2 is."""
+    variant = ResNetVariant(use_bias=False, epsilon=0.25)
+    backbone = imagenet.build_backbone("resnet18", resnet=variant)
+    one = np.ones(64, np.float32)
+    values = {"conv1": {"kernel": np.full((7, 7, 3, 64), 2.0), "bias": 3 * one},
+              "bn_conv1": {"gamma": 4 * one, "beta": one, "moving_mean": 5 * one, "moving_variance": 2 * one}}  # fmt: skip
+    imagenet.set_resnet(backbone, values, epsilon=7.0)
+    gamma, beta, mean, variance = (weight[0] for weight in backbone.get_layer("bn_conv1").get_weights())
+    assert (beta, mean, variance) == (1, 2, 2) and gamma == pytest.approx(4 * 0.5)  # sqrt((2 + 0.25) / (2 + 7)) = 1 / 2
+
+
+@pytest.mark.parametrize("name", ["compact", "mobilenet", print])
 def test_backbones_without_imagenet_weights_are_an_error(name):
-    with pytest.raises(ValueError, match="there are ImageNet weights for resnet50, resnet101, .*, not for"):
+    with pytest.raises(ValueError, match="there are ImageNet weights for resnet18, resnet34, .*, not for"):
         imagenet.imagenet_weights(name)
 
 
@@ -55,7 +105,8 @@ def test_our_resnet_equals_that_of_keras_applications(architecture, last_blocks)
     application = imagenet.build_resnet(architecture, input_shape=shape)
     _randomise(application, seed=5)
     backbone = imagenet.build_backbone(architecture, shape)
-    imagenet.copy_resnet(application, backbone, architecture)
+    imagenet.set_resnet(backbone, imagenet.keras_values(application, architecture), imagenet.KERAS_EPSILON)
+    assert application.get_layer("conv1_bn").epsilon == imagenet.KERAS_EPSILON
 
     rgb = np.random.default_rng(6).normal(0, 1, (1, *shape)).astype(np.float32)
     ends = [f"conv{stage}_block{last}_out" for stage, last in enumerate(last_blocks, start=2)]
@@ -144,31 +195,40 @@ def test_pixels_are_normalised_as_by_the_first_layers_of_keras_applications(name
     last = [layer for layer in network.layers if isinstance(layer, kinds)][-1]
     pixels = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
     (theirs,) = _arrays([keras.Model(network.input, last.output)(pixels)])
-    settings = imagenet.pixel_settings(name)
+    settings = imagenet.imagenet_settings(name)
     np.testing.assert_allclose((pixels - settings["MEAN_PIXEL"]) / settings["STD_PIXEL"], theirs, atol=1e-5)
 
 
 def test_pixels_of_resnets_are_those_of_preprocess_input():
     pixels = np.array([[[255.0, 0.0, 51.0]]], np.float32)
-    settings = imagenet.pixel_settings("resnet101v2")
+    settings = imagenet.imagenet_settings("resnet101v2")
     np.testing.assert_allclose((pixels - settings["MEAN_PIXEL"]) / settings["STD_PIXEL"],
                                keras.applications.resnet_v2.preprocess_input(pixels.copy()), atol=1e-6)
-    settings = imagenet.pixel_settings("resnet50")
+    settings = imagenet.imagenet_settings("resnet50")
     theirs = keras.applications.resnet.preprocess_input(pixels.copy())[..., ::-1]  # BGR
     np.testing.assert_allclose((pixels - settings["MEAN_PIXEL"]) / settings["STD_PIXEL"], theirs, atol=0.05)
     np.testing.assert_array_equal(settings["MEAN_PIXEL"], Config.MEAN_PIXEL)
 
 
 def test_pixels_of_other_numbers_of_channels_are_averages():
-    settings = imagenet.pixel_settings("resnet50", channels=2)
+    settings = imagenet.imagenet_settings("resnet50", channels=2)
     np.testing.assert_allclose(settings["MEAN_PIXEL"], [(123.7 + 116.8 + 103.9) / 3] * 2)
     np.testing.assert_array_equal(settings["STD_PIXEL"], [1, 1])
-    assert imagenet.pixel_settings("compact") == imagenet.pixel_settings(print) == {}
+    assert imagenet.imagenet_settings("compact") == imagenet.imagenet_settings(print) == {}
 
 
 def test_every_imagenet_backbone_exists():
-    assert set(imagenet.IMAGENET) < set(BACKBONES)
-    assert set(BACKBONES) - set(imagenet.IMAGENET) == {"resnet18", "resnet34", "compact"}
+    assert set(BACKBONES) - set(imagenet.IMAGENET) - set(imagenet.TORCHVISION) == {"compact"}
+    assert {*imagenet.IMAGENET, *imagenet.TORCHVISION} < set(BACKBONES)
+
+
+def test_settings_of_a_resnet_depend_on_its_stride():
+    """keras.applications has its stride in the 1x1 convolution, torchvision in the 3x3 convolution."""
+    keras_settings, torch_settings = (imagenet.imagenet_settings("resnet50", stride_in_3x3=stride) for stride in (False, True))
+    assert keras_settings["STD_PIXEL"].tolist() == [1, 1, 1] and "RESNET_PADDING" not in keras_settings
+    assert torch_settings["STD_PIXEL"].tolist() == [58.395, 57.12, 57.375] and torch_settings["RESNET_PADDING"] == "symmetric"
+    assert imagenet.imagenet_settings("resnet18").keys() == torch_settings.keys()
+
 
 
 # --- EfficientNet-Lite0 -----------------------------------------------------------------------------------------------
@@ -184,7 +244,7 @@ def test_efficientnet_lite0_gives_the_recorded_features(tmp_path, monkeypatch):
     backbone = imagenet.build_backbone("efficientnet_lite0", (64, 96, 3))
     report = classic_h5.load(backbone, path)
     assert not report.missing and not report.unused and len(report.matched) == 240
-    settings = imagenet.pixel_settings("efficientnet_lite0")
+    settings = imagenet.imagenet_settings("efficientnet_lite0")
     with np.load(Path(__file__).with_name("efficientnet_lite0.npz")) as recorded:
         images = (recorded["image"][None] - settings["MEAN_PIXEL"]) / settings["STD_PIXEL"]
         for stage, ours in enumerate(_arrays(backbone(images.astype(np.float32))), start=2):
