@@ -510,9 +510,11 @@ class Config:
 
     def _check_pyramid(self) -> Iterator[str]:
         strides = tuple(self.BACKBONE_STRIDES)
-        if len(self.RPN_ANCHOR_SCALES) != len(strides):
-            yield (f"RPN_ANCHOR_SCALES has {len(self.RPN_ANCHOR_SCALES)} values and BACKBONE_STRIDES {len(strides)}: "
-                   "give one of each for every pyramid level.")
+        scales = list(self.RPN_ANCHOR_SCALES)
+        if len(scales) != len(strides):
+            larger = [scales[-1] * 2 ** (level + 1) for level in range(len(strides) - len(scales))] if scales else []
+            yield (f"RPN_ANCHOR_SCALES has {len(scales)} values and BACKBONE_STRIDES {len(strides)}: give one of each for "
+                   f"every pyramid level{f', such as the scales {[*scales, *larger]}' if larger else ''}.")
         elif len(strides) != len(PYRAMID_STRIDES):
             yield (f"BACKBONE_STRIDES has {len(strides)} values: the pyramid has {len(PYRAMID_STRIDES)} levels, P2 to P6, and "
                    "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one value for each.")

@@ -81,7 +81,10 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM is 100"]),
     ({"IMAGE_CHANNEL_COUNT": 4}, ["MEAN_PIXEL has 3 values for IMAGE_CHANNEL_COUNT 4"]),
     ({"NUM_CLASSES": 0}, ["NUM_CLASSES is 0", "background"]),
-    ({"RPN_ANCHOR_SCALES": (32, 64)}, ["RPN_ANCHOR_SCALES has 2 values and BACKBONE_STRIDES 5"]),
+    ({"RPN_ANCHOR_SCALES": (8, 16, 32)}, [
+        "RPN_ANCHOR_SCALES has 3 values and BACKBONE_STRIDES 5", "pyramid level, such as the scales [8, 16, 32, 64, 128]."]),
+    ({"RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128, 256)}, [
+        "RPN_ANCHOR_SCALES has 6 values and BACKBONE_STRIDES 5: give one of each for every pyramid level."]),
     ({"MASK_SHAPE": [28, 56]}, ["MASK_SHAPE is (28, 56)", "(28, 28)"]),
     ({"BACKBONE": 50}, ["BACKBONE is 50"]),
     ({"TRAIN_BN": "no"}, ["TRAIN_BN is 'no'"]),

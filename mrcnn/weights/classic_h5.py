@@ -43,7 +43,7 @@ Item = TypeVar("Item", "Slot", Tensor)
 Source = TypeVar("Source", Tensor, np.ndarray)
 
 
-@dataclass
+@dataclass(repr=False)
 class LoadReport:
     """The outcome of loading a file, tensor by tensor. Tensors are named "layer/tensor", such as "conv1/kernel".
 
@@ -66,6 +66,10 @@ class LoadReport:
     excluded: list[str] = field(default_factory=list)
     inflated: list[str] = field(default_factory=list)
     classes: ClassRows | None = None
+
+    def __repr__(self) -> str:
+        """Return the summary: notebooks show what the last line of a cell returns, and a model has hundreds of tensors."""
+        return f"<{type(self).__name__}: {self.summary()}>"
 
     @property
     def missing_layers(self) -> list[str]:

@@ -38,7 +38,7 @@ def test_saved_weights_are_loaded(tmp_path, by_name):
     assert same_values(model, other)
     assert len(report.matched) == 12 and "bn_conv1/moving_variance" in report.matched
     assert not report.missing and not report.mismatched and not report.unused and not report.excluded
-    assert report.summary() == "12 tensors loaded"
+    assert report.summary() == "12 tensors loaded" and repr(report) == "<LoadReport: 12 tensors loaded>"
     image = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype(np.float32)
     for ours, theirs in zip(model.predict(image, verbose=0), other.predict(image, verbose=0), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
