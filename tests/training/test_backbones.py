@@ -70,7 +70,7 @@ def test_keras_file_gives_the_same_outputs(name, tmp_path):
 def test_imagenet_weights_are_those_of_the_variant_and_warn_about_other_pixels(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(imagenet, "imagenet_weights", lambda *args, **kwargs: calls.append((args, kwargs)) or tmp_path / "w.h5")
-    model = MaskRCNN("inference", small_config(BACKBONE="resnet18", NORM_EPSILON=1e-5, STD_PIXEL=58.0), str(tmp_path))
+    model = MaskRCNN("inference", small_config(BACKBONE="resnet18", NORM_EPSILON=1e-5), str(tmp_path))
     with pytest.warns(UserWarning, match=r"weights of resnet18 need STD_PIXEL=\[58.395, 57.12, 57.375\], RESNET_PADDING='sym"):
         assert model.get_imagenet_weights() == str(tmp_path / "w.h5")
     assert calls == [(("resnet18",), {"resnet": ResNetVariant(epsilon=1e-5)})]
