@@ -57,6 +57,7 @@ class LoadReport:
         inflated: kernels of first convolutions for RGB that were set in a model for images with other channels; see `stem`.
             They are among the matched tensors.
         classes: the rows of the class layers that were taken over, if the file was loaded by the names of its classes.
+        sources: of weights of another framework, the name there of each tensor of the model that was set.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -66,6 +67,7 @@ class LoadReport:
     excluded: list[str] = field(default_factory=list)
     inflated: list[str] = field(default_factory=list)
     classes: ClassRows | None = None
+    sources: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the summary: notebooks show what the last line of a cell returns, and a model has hundreds of tensors."""

@@ -13,6 +13,7 @@ Shape letters: K classes with background, P side of the ROI features, C channels
 Source: the names of the modules in torchvision's `models/detection`, detectron2's `modeling` and mmdetection's `models`.
 """
 
+import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from mrcnn.base.text import shorten_names
 from mrcnn.weights.class_rows import CLASS_LAYERS, ClassNames
 from mrcnn.weights.classic_h5 import CLASS_COUNT, LoadReport, check_finite, choose, class_rows, fitted, slots_of
 from mrcnn.weights.tensors import WeightsError
+
+log = logging.getLogger(__name__)
 
 # Tensors that say nothing about the network's function: counters, and constants that the configuration sets here.
 IGNORED = re.compile(r"(.*\.)?num_batches_tracked|pixel_(mean|std)|(.*\.)?anchor_generator\..*|data_preprocessor\..*")
@@ -203,8 +206,8 @@ def load_state_dict(model: Any, tensors: Mapping[str, np.ndarray], exclude: Sequ
     """
     publisher = _publisher_of(tensors, where)
     named, slots = _translate(publisher, tensors), slots_of(model.keras_model)
-    by_name = {tensor.ours: tensor.values for tensor in named if tensor.ours is not None}
-    pairs = {index: _in_our_layout(publisher, slot.name, by_name[slot.name], slot.variable.shape)
+    by_name = {tensor.ours: tensor for tensor in named if tensor.ours is not None}
+    pairs = {index: _in_our_layout(publisher, slot.name, by_name[slot.name].values, slot.variable.shape)
              for index, slot in enumerate(slots) if slot.name in by_name}  # fmt: skip
     counts = [pairs[index].shape for index, slot in enumerate(slots) if slot.name == CLASS_COUNT and index in pairs]
     places = {slot.name for slot in slots}
@@ -216,6 +219,8 @@ def load_state_dict(model: Any, tensors: Mapping[str, np.ndarray], exclude: Sequ
     check_finite(slots, values, where)
     for slot, value in zip(slots, values, strict=True):
         slot.variable.assign(value)
+    report.sources = {name: by_name[name].theirs for name in report.matched}
+    log.info("%s: %s", where, report.summary())
     report.announce(model.keras_model, where)
     return report
 

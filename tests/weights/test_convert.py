@@ -88,12 +88,13 @@ def test_every_tensor_has_a_place(models, recipe):
     report = load_state_dict(model, {**tensors, **extra})
     assert len(report.matched) == len(tensors) == TENSORS[recipe]
     assert not report.missing and not report.unused and not report.excluded and model.keras_model.unloaded_layers == ()
-    assert recipe_of(tensors) == (recipe, "resnet50")
+    assert recipe_of(tensors) == (recipe, "resnet50") and sorted(report.sources.values()) == sorted(tensors)
 
 
 def test_torchvision_v2_layouts(models):
     model, tensors = models("torchvision_v2"), _tensors("torchvision_v2")
-    load_state_dict(model, tensors)
+    report = load_state_dict(model, tensors)
+    assert report.sources["bn5a_branch1/moving_variance"] == "backbone.body.layer4.0.downsample.1.running_var"
     _equal(model, "conv1", _conv(tensors["backbone.body.conv1.weight"]))
     _equal(model, "res4f_branch2b", _conv(tensors["backbone.body.layer3.5.conv2.weight"]))
     _equal(model, "bn4f_branch2b", *_norm(tensors, "backbone.body.layer3.5.bn2"))
