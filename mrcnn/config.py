@@ -258,6 +258,11 @@ class Config:
     GT_BOXES_AS_ROIS = False
     # Maximum number of ground-truth instances per image; of more, a random subset is used.
     MAX_GT_INSTANCES = 100
+    # Probability that `train` pastes a random number of the objects of another training image on an image, in the modes square
+    # and crop. Both are scaled, flipped and recoloured by draws of their own. What is behind a pasted object is cut from the
+    # masks, and objects of which less than a tenth is left are dropped. It pays with SCALE_JITTER.
+    # Source: G. Ghiasi et al., Simple Copy-Paste, 2021, section 3.
+    COPY_PASTE = 0.0
     # Repeat images of rare classes within a pass: an image is used max(1, sqrt(REPEAT_THRESHOLD / f)) times, where f is the
     # fraction of the training images with the rarest class of the image. 0.001 is LVIS's, and 0.1 to 0.5 suit a few classes.
     # None: every image once. Source: A. Gupta et al., LVIS, 2019, appendix B.
@@ -455,7 +460,7 @@ class Config:
         """Check attributes against each other, except those that are `invalid` by themselves."""
         for names, check in (
                 ({"IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM"}, self._check_image_size),
-                ({"IMAGE_RESIZE_MODE", "TRAIN_MIN_DIMS", "SCALE_JITTER"}, self._check_random_scale),
+                ({"IMAGE_RESIZE_MODE", "TRAIN_MIN_DIMS", "SCALE_JITTER", "COPY_PASTE"}, self._check_random_scale),
                 ({"IMAGE_CHANNEL_COUNT", "MEAN_PIXEL", "STD_PIXEL"}, self._check_channels),
                 ({"BACKBONE", "BACKBONE_STRIDES", "RPN_ANCHOR_SCALES"}, self._check_pyramid),
                 ({"MASK_SHAPE", "MASK_POOL_SIZE"}, self._check_mask_shape),
@@ -497,6 +502,9 @@ class Config:
         given = [name for name in ("TRAIN_MIN_DIMS", "SCALE_JITTER") if getattr(self, name) is not None]
         if len(given) > 1:
             yield "TRAIN_MIN_DIMS and SCALE_JITTER are both set: each draws the scale of an image, so set one of them to None."
+        if self.COPY_PASTE and self.IMAGE_RESIZE_MODE not in ("square", "crop"):
+            yield (f"COPY_PASTE is {self.COPY_PASTE}, but IMAGE_RESIZE_MODE is {self.IMAGE_RESIZE_MODE}: pasting needs images "
+                   "of one size, from the mode square or crop.")
         if given and self.IMAGE_RESIZE_MODE != "square":
             yield (f"{given[0]} is {_show(getattr(self, given[0]))}, but IMAGE_RESIZE_MODE is {self.IMAGE_RESIZE_MODE}: random "
                    "scales need the mode square.")
@@ -759,6 +767,7 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("RPN_POSITIVE_IOU", "RPN_NEGATIVE_IOU", "ROI_POSITIVE_IOU"), _is_fraction, "it must be a number from 0 to 1"),
     (("ROI_POSITIVE_RATIO",),
      lambda value: _is_fraction(value) and value > 0, "it must be a number above 0 and at most 1"),
+    (("COPY_PASTE",), _is_fraction, "it must be a probability, a number from 0 to 1"),
     (("LEARNING_MOMENTUM",), _is_fraction, "it must be a number from 0 to 1"),
     (("REPEAT_THRESHOLD",), _none_or(lambda value: _is_fraction(value) and value > 0),
      "it must be a number above 0 and at most 1, such as 0.001, or None"),

@@ -26,7 +26,7 @@ from mrcnn.datasets.splits import DatasetView
 from mrcnn.geometry.meta import META_FIELDS
 from mrcnn.geometry.resize import SIDE_MULTIPLE
 from mrcnn.loading.repeats import repeat_factors, repeat_images
-from mrcnn.loading.sample import SampleSettings, load_checked_image, make_sample
+from mrcnn.loading.sample import PasteSourceError, Sample, SampleSettings, load_checked_image, make_sample
 from mrcnn.loading.targets.anchor_index import index_anchors
 from mrcnn.loading.targets.rpn import NEGATIVE_IOU, POSITIVE_IOU, build_rpn_targets
 
@@ -136,6 +136,7 @@ class Loader:
         keep_empty: whether to train on images without instances too. An image with only crowds counts as empty.
         repeat_threshold: fraction of the images below which a class is rare, whose images are repeated in a pass (see
             `repeat_factors`); None repeats none. It has no effect without shuffling.
+        copy_paste: probability that objects of another image are pasted on an image.
 
     Attributes:
         broken: image id -> reason, for the images loaded so far.
@@ -160,6 +161,7 @@ class Loader:
         no_augmentation_sources: Iterable[str] | None = (),
         keep_empty: bool = False,
         repeat_threshold: float | None = None,
+        copy_paste: float = 0.0,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, but is {batch_size}")
@@ -168,7 +170,7 @@ class Loader:
         self.sample_settings, self.target_settings = sample_settings, target_settings
         self.seed, self.shuffle = int(seed), shuffle
         self.augmentation, self.no_augmentation_sources = augmentation, tuple(no_augmentation_sources or ())
-        self.keep_empty = keep_empty
+        self.keep_empty, self.copy_paste = keep_empty, copy_paste
         self.broken: dict[int, str] = {}
         self.empty: set[int] = set()
         self.take: Take = np.empty
@@ -284,18 +286,20 @@ class Loader:
 
     def _try(self, image_id: int, rng: np.random.Generator, out: np.ndarray | None) -> TrainingSample | None:
         """Make one sample; return None, and record the reason, if the image is broken or empty."""
-        augmentation, sample_settings = self.augmentation, self.sample_settings
+        augmentation, sample_settings, pastes = self.augmentation, self.sample_settings, self.copy_paste > 0
         if self.dataset.image_info[image_id]["source"] in self.no_augmentation_sources:
-            augmentation, sample_settings = None, replace(sample_settings, random_scale=None)
+            augmentation, sample_settings, pastes = None, replace(sample_settings, random_scale=None), False
+        paste_from = self._draw_paste_source(rng) if pastes else None
         try:
-            sample = make_sample(self.dataset, image_id, sample_settings, augmentation, rng, out)
+            sample = self._make(image_id, sample_settings, augmentation, rng, out, paste_from)
             self._check_dtype(image_id, sample.image)
             self._check_size(image_id, sample.image)
         except DataError as error:
             self._report_broken(image_id, str(error))
             return None
         if not self.keep_empty and not (sample.class_ids > 0).any():
-            # Objects that a crop, a scale or an augmentation moved out of the image may be visible in the next pass.
+            # Objects that a crop, a scale or an augmentation moved out of the image may be visible in the next pass. If others
+            # were pasted over them, the sample has those.
             if augmentation is None and sample_settings.random_scale is None and sample_settings.resize_mode != "crop":
                 with self._lock:
                     self.empty.add(image_id)
@@ -314,6 +318,29 @@ class Loader:
         kept = choose(rng, np.arange(len(sample.class_ids)), settings.max_gt_instances)
         truth = sample.class_ids[kept], sample.boxes[kept], sample.masks[kept]
         return TrainingSample(sample.image, sample.image_meta, *rpn_targets, *truth)
+
+    def _draw_paste_source(self, rng: np.random.Generator) -> int | None:
+        """Draw the image whose objects are pasted on another, or None for none."""
+        if rng.random() >= self.copy_paste:
+            return None
+        return int(self._ids[rng.integers(len(self._ids))])
+
+    def _make(
+        self,
+        image_id: int,
+        settings: SampleSettings,
+        augmentation: Any,
+        rng: np.random.Generator,
+        out: np.ndarray | None,
+        paste_from: int | None,
+    ) -> Sample:
+        """Make one sample, without pasting if the image to paste from is broken, which is recorded."""
+        try:
+            return make_sample(self.dataset, image_id, settings, augmentation, rng, out, paste_from)
+        except PasteSourceError as error:
+            assert paste_from is not None
+            self._report_broken(paste_from, str(error))
+            return make_sample(self.dataset, image_id, settings, augmentation, rng, out)
 
     def _check_dtype(self, image_id: int, image: np.ndarray) -> None:
         """Check that an image has the dtype of the first one, because all batches of a run must have the same dtype."""

@@ -29,8 +29,9 @@ from mrcnn.geometry.rasterize import (
 )
 from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import nonfinite_fault, to_channels
-from mrcnn.loading.augment import apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
+from mrcnn.loading.augment import RandomFlip, apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
 from mrcnn.loading.color import ColorJitter
+from mrcnn.loading.copy_paste import Placed, choose_objects, paste_objects
 from mrcnn.loading.scales import RandomScale
 
 Instance: TypeAlias = PolygonInstance | MaskInstance
@@ -99,6 +100,7 @@ def make_sample(
     augmentation: Any = None,
     rng: np.random.Generator | None = None,
     out: Shaped[np.ndarray, "H W C"] | None = None,
+    paste_from: int | np.integer | None = None,
 ) -> Sample:
     """Load an image with its instances, resize it and augment it.
 
@@ -110,15 +112,76 @@ def make_sample(
         rng: draws the scale, the crop and the augmentation; None uses NumPy's global state.
         out: contiguous memory for the pixels, so that a batch is written only once. It is used as the sample's image if the
             image has its shape and dtype; otherwise, and with None, the image is allocated.
+        paste_from: index of an image whose objects are pasted on this one; see `mrcnn.loading.copy_paste`. None pastes nothing.
 
     Returns:
         The sample; its meta holds image_id as the id. Instances without pixels are dropped.
 
     Raises:
         DataError: the image or its instances cannot be used; the message names the image, its path and the field.
+        PasteSourceError: the image `paste_from` cannot be used, for the same reasons.
         ValueError: the augmentation changes the size, or the settings contradict each other.
     """
     rng = as_rng(rng)
+    jitter, flip, rest = _parts(augmentation)
+    scene = _place(dataset, image_id, settings, jitter, flip, rng, out)
+    if paste_from is not None:
+        scene = _paste(scene, dataset, paste_from, settings, jitter, flip, rng, out)
+    image, kept = scene.image, np.arange(len(scene.class_ids))
+    if rest is None:
+        boxes, masks = _box_array(scene.placed), _draw(scene.placed, image.shape[:2], settings.mini_mask_shape)
+    else:
+        image, boxes, masks, kept = _augment(rest, image, scene.placed, settings.mini_mask_shape, rng)
+        if scene.image is out:
+            out[...] = image
+            image = out
+    meta = compose_image_meta(image_id, scene.original_shape, image.shape, scene.window, scene.scale, scene.active)
+    return Sample(image, meta, scene.class_ids[kept], boxes, masks)
+
+
+def _parts(augmentation: Any) -> tuple[ColorJitter | None, RandomFlip | None, Any]:
+    """Return the parts of an augmentation in their order: changes of colours, a flip, anything else. None for no such part."""
+    jitter = augmentation if isinstance(augmentation, ColorJitter) else None
+    rest = augmentation if jitter is None else jitter.then
+    flip = as_flip(rest)
+    return jitter, flip, rest if flip is None else None
+
+
+class _Scene(NamedTuple):
+    """A resized image and its visible instances.
+
+    Attributes:
+        image: pixels.
+        placed: the N visible instances.
+        class_ids: of these.
+        window: (y1, x1, y2, x2) of the image file in the network's input.
+        scale: network's input / image file.
+        original_shape: of the image file.
+        active: the classes that its source annotates.
+    """
+
+    image: Shaped[np.ndarray, "H W C"]
+    placed: list[Placed]
+    class_ids: Int32[np.ndarray, " N"]
+    window: Box
+    scale: float
+    original_shape: tuple[int, ...]
+    active: Int32[np.ndarray, " K"]
+
+
+def _place(
+    dataset: Dataset,
+    image_id: int | np.integer,
+    settings: SampleSettings,
+    jitter: ColorJitter | None,
+    flip: RandomFlip | None,
+    rng: np.random.Generator,
+    out: Shaped[np.ndarray, "H W C"] | None,
+) -> _Scene:
+    """Load an image with its instances, resize it, change its colours and flip it.
+
+    The image of the scene is `out`, if that has its shape and dtype.
+    """
     image = load_checked_image(dataset, image_id, settings.num_channels)
     loaded, class_ids = load_checked_instances(dataset, image_id, image.shape[:2], settings.num_classes)
     active = _active_classes(dataset, image_id, settings.num_classes)
@@ -127,28 +190,45 @@ def make_sample(
     if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
         out = None
     image, frame, window = apply_plan(image, plan, fast=True, out=out), Frame.of_plan(plan), plan.window
-    if isinstance(augmentation, ColorJitter):
-        image, augmentation = _recolor(augmentation, image, window, rng, out), augmentation.then
-    flip = as_flip(augmentation)
+    if jitter is not None:
+        image = _recolor(jitter, image, window, rng, out)
     if flip is not None:
         flips = flip.draw(rng)
         image, window = apply_flips(image, flips, out=out), _flip_window(window, frame.size, flips)
         frame = frame.flipped(*flips)
     visible = [(i, instance, box) for i, instance in enumerate(loaded) if (box := box_in_frame(instance, frame)) is not None]
+    placed = [Placed(instance, frame, box) for _, instance, box in visible]
     kept = np.array([i for i, _, _ in visible], np.int64)
-    instances = [(instance, box) for _, instance, box in visible]
-    if augmentation is None or flip is not None:
-        boxes, masks = _box_array(instances), _draw(instances, frame, settings.mini_mask_shape)
-    else:
-        image, boxes, masks, still_visible = _augment(
-            augmentation, image, instances, frame, settings.mini_mask_shape, rng
-        )
-        kept = kept[still_visible]
-        if out is not None:
-            out[...] = image
-            image = out
-    meta = compose_image_meta(image_id, original_shape, image.shape, window, plan.scale, active)
-    return Sample(image, meta, class_ids[kept], boxes, masks)
+    return _Scene(image, placed, class_ids[kept], window, plan.scale, original_shape, active)
+
+
+def _paste(
+    scene: _Scene,
+    dataset: Dataset,
+    paste_from: int | np.integer,
+    settings: SampleSettings,
+    jitter: ColorJitter | None,
+    flip: RandomFlip | None,
+    rng: np.random.Generator,
+    out: Shaped[np.ndarray, "H W C"] | None,
+) -> _Scene:
+    """Paste objects of another image, which is scaled, recoloured and flipped by draws of its own."""
+    try:
+        other = _place(dataset, paste_from, settings, jitter, flip, rng, None)
+    except DataError as error:
+        raise PasteSourceError(str(error)) from error
+    chosen = choose_objects(other.class_ids, scene.active, rng)
+    if not len(chosen) or other.image.dtype != scene.image.dtype or other.image.shape != scene.image.shape:
+        return scene
+    image = scene.image if scene.image is out else scene.image.copy()  # it may belong to the data set
+    pasted = [other.placed[i] for i in chosen]
+    placed, kept = paste_objects(image, scene.placed, other.image, pasted)
+    class_ids = np.concatenate([scene.class_ids[kept], other.class_ids[chosen]])
+    return scene._replace(image=image, placed=placed + pasted, class_ids=class_ids)
+
+
+class PasteSourceError(DataError):
+    """The image whose objects were to be pasted cannot be used."""
 
 
 def _recolor(
@@ -322,16 +402,14 @@ def _flip_window(window: Box, size: tuple[int, int], flips: tuple[bool, bool]) -
     return y1, x1, y2, x2
 
 
-def _box_array(instances: list[tuple[Instance, Box]]) -> Int32[np.ndarray, "N 4"]:
-    return np.array([box for _, box in instances], np.int32).reshape(-1, 4)
+def _box_array(placed: list[Placed]) -> Int32[np.ndarray, "N 4"]:
+    return np.array([each.box for each in placed], np.int32).reshape(-1, 4)
 
 
-def _draw(
-    instances: list[tuple[Instance, Box]], frame: Frame, mini_mask_shape: tuple | None
-) -> Bool[np.ndarray, "N h w"]:
-    """Draw instances as mini-masks, or at the size of the frame."""
-    masks = np.zeros((len(instances), *(mini_mask_shape or frame.size)), bool)
-    for mask, (instance, box) in zip(masks, instances, strict=True):
+def _draw(placed: list[Placed], size: tuple[int, int], mini_mask_shape: tuple | None) -> Bool[np.ndarray, "N h w"]:
+    """Draw instances as mini-masks, or at the size of the network's input."""
+    masks = np.zeros((len(placed), *(mini_mask_shape or size)), bool)
+    for mask, (instance, frame, box) in zip(masks, placed, strict=True):
         if mini_mask_shape:
             mask[...] = draw_instance(instance, frame, box, tuple(mini_mask_shape))
         else:
@@ -343,26 +421,25 @@ def _draw(
 def _augment(
     augmentation: Any,
     image: Shaped[np.ndarray, "H W C"],
-    instances: list[tuple[Instance, Box]],
-    frame: Frame,
+    placed: list[Placed],
     mini_mask_shape: tuple | None,
     rng: np.random.Generator,
 ) -> tuple[Shaped[np.ndarray, "H W C"], Int32[np.ndarray, "N 4"], Bool[np.ndarray, "N h w"], Int64[np.ndarray, " N"]]:
     """Augment an image and its instances.
 
     Returns:
-        The image; the boxes and masks of the instances that are still visible; and their indices in `instances`.
+        The image; the boxes and masks of the instances that are still visible; and their indices in `placed`.
     """
     if is_affine(augmentation):
         image, matrix = apply_affine(augmentation, image, rng)
-        return image, *_move(instances, frame, matrix, mini_mask_shape)
-    drawn = BitMasks.empty(frame.size, len(instances))
-    for i, (instance, (y1, x1, y2, x2)) in enumerate(instances):
+        return image, *_move(placed, image.shape[:2], matrix, mini_mask_shape)
+    drawn = BitMasks.empty(image.shape[:2], len(placed))
+    for i, (instance, frame, (y1, x1, y2, x2)) in enumerate(placed):
         drawn.put(i, (y1, x1, y2, x2), draw_instance(instance, frame, (y1, x1, y2, x2), (y2 - y1, x2 - x1)))
     image, drawn = apply_imgaug(augmentation, image, drawn, rng)
     boxes = drawn.boxes()
     visible = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
-    masks = np.zeros((len(visible), *(mini_mask_shape or frame.size)), bool)
+    masks = np.zeros((len(visible), *(mini_mask_shape or image.shape[:2])), bool)
     for mask, i in zip(masks, visible, strict=True):
         y1, x1, y2, x2 = boxes[i]
         cut = drawn.cut(i, boxes[i])
@@ -374,18 +451,18 @@ def _augment(
 
 
 def _move(
-    instances: list[tuple[Instance, Box]],
-    frame: Frame,
+    placed: list[Placed],
+    size: tuple[int, int],
     matrix: Float[np.ndarray, "2 3"],
     mini_mask_shape: tuple | None,
 ) -> tuple[Int32[np.ndarray, "N 4"], Bool[np.ndarray, "N h w"], Int64[np.ndarray, " N"]]:
     """Transform instances by an affine map of the network's input, and draw them: the result of `_augment` less the image."""
     if np.array_equal(matrix, np.eye(2, 3)):
-        visible = list(enumerate(instances))
+        visible = list(enumerate(placed))
     else:
-        moved = [move_instance(instance, frame, matrix) for instance, _ in instances]
-        frame = Frame.of_input(frame.size)
-        visible = [(i, (instance, box)) for i, instance in enumerate(moved)
+        moved = [move_instance(each.instance, each.frame, matrix) for each in placed]
+        frame = Frame.of_input(size)
+        visible = [(i, Placed(instance, frame, box)) for i, instance in enumerate(moved)
                    if instance is not None and (box := box_in_frame(instance, frame)) is not None]  # fmt: skip
-    kept = [pair for _, pair in visible]
-    return _box_array(kept), _draw(kept, frame, mini_mask_shape), np.array([i for i, _ in visible], np.int64)
+    kept = [each for _, each in visible]
+    return _box_array(kept), _draw(kept, size, mini_mask_shape), np.array([i for i, _ in visible], np.int64)

@@ -64,7 +64,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         augmentation = named_augmentation(config.TRAIN_AUGMENT)
     loader = _loader(train_dataset, config, "training", augmentation=augmentation,
                      no_augmentation_sources=no_augmentation_sources, scale=random_scale(config),
-                     repeat_threshold=config.REPEAT_THRESHOLD)
+                     repeat_threshold=config.REPEAT_THRESHOLD, copy_paste=float(config.COPY_PASTE))
     val_loader = None
     if val_dataset is not None and config.VALIDATION_STEPS:
         val_loader = _loader(val_dataset, config, "validation", shuffle=False)

@@ -207,7 +207,7 @@ def inspection_settings(config: Config) -> InspectionSettings:
 
 def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augmentation: Any = None,
                 no_augmentation_sources: Sequence[str] | None = None, scale: RandomScale | None = None,
-                repeat_threshold: float | None = None) -> Loader:
+                repeat_threshold: float | None = None, copy_paste: float = 0.0) -> Loader:
     """Return the Loader that feeds a training model.
 
     Args:
@@ -215,13 +215,13 @@ def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augme
         augmentation: imgaug augmenter.
         no_augmentation_sources: names of sources whose images are neither augmented nor scaled at random.
         scale: draws the scale of each image; see `random_scale`.
-        repeat_threshold: see `Loader`.
+        repeat_threshold, copy_paste: see `Loader`.
     """
     targets = replace(target_settings(config), image_size=_size(config.IMAGE_SHAPE))
     return Loader(dataset, replace(sample_settings(config), random_scale=scale), targets, config.BATCH_SIZE, seed=config.SEED,
                   shuffle=shuffle, augmentation=augmentation,
                   no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES,
-                  repeat_threshold=repeat_threshold)
+                  repeat_threshold=repeat_threshold, copy_paste=copy_paste)
 
 
 def make_generator(

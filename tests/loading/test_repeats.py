@@ -12,7 +12,7 @@ from tests.training.small import small_config
 
 BOX = (5, 10, 25, 50)
 SETTINGS = SampleSettings("square", min_dim=64, max_dim=64, mini_mask_shape=(9, 9), num_classes=4)
-TARGETS = TargetSettings(np.array([[0, 0, 8, 8]]), 4, [0.1] * 4, 5, (64, 64))
+TARGETS = TargetSettings(np.array([[0, 0, 8, 8]]), 4, [0.1] * 4, 5, image_size=(64, 64))
 
 
 def _images(*classes):

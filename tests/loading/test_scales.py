@@ -115,7 +115,7 @@ def test_objects_cropped_to_nothing_are_dropped():
     assert counts == {(1, 2), (2,)}
 
 
-TARGETS = TargetSettings(np.array([[0, 0, 8, 8]]), 4, [0.1] * 4, 5, (64, 64))
+TARGETS = TargetSettings(np.array([[0, 0, 8, 8]]), 4, [0.1] * 4, 5, image_size=(64, 64))
 
 
 def test_an_image_whose_only_object_is_cropped_away_is_not_marked_as_empty():
