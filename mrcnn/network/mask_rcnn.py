@@ -38,6 +38,8 @@ from mrcnn.network.ops.meta import image_size, parse_image_meta
 
 # Weight decay does not apply to normalisation layers.
 NOT_DECAYED = ("gamma", "beta")
+# Samples per bin and axis of ROI features in training where detection takes as many as a box needs.
+TRAINING_SAMPLES = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,8 +188,8 @@ class Network:
             keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
             for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.pyramid))))
 
-        self.align_box = self._roi_align(s.pool_size, "roi_align_classifier")
-        self.align_mask = self._roi_align(s.mask_pool_size, "roi_align_mask")
+        self.align_box = self._roi_align(s.pool_size, "roi_align_classifier", s.roi_samples)
+        self.align_mask = self._roi_align(s.mask_pool_size, "roi_align_mask", s.roi_samples)
         self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.head_norm, s.box_convolutions, s.box_channels,
                                 s.fc_layers)  # fmt: skip
         self.mask_head = MaskHead(s.num_classes, s.head_norm, s.mask_channels)
@@ -224,12 +226,21 @@ class Network:
         return Settings({"mean_pixel": list(map(float, s.mean_pixel)), "std_pixel": list(map(float, s.std_pixel)), "bgr": s.bgr,
                          "mean_padding": s.mean_padding}, name="image_settings")  # fmt: skip
 
-    def _roi_align(self, side: int, name: str) -> PyramidROIAlign:
+    def _roi_align(self, side: int, name: str, samples: int) -> PyramidROIAlign:
         """Return the layer that samples ROI features of side x side cells."""
-        s = self.settings
-        if s.continuous:
-            return AveragedPyramidROIAlign((side, side), s.roi_samples, s.roi_half_pixel, name=name)
+        if self.settings.continuous:
+            return AveragedPyramidROIAlign((side, side), samples, self.settings.roi_half_pixel, name=name)
         return PyramidROIAlign((side, side), name=name)
+
+    def _for_training(self) -> "Network":
+        """Return a network of the same layers whose ROI align has a fixed number of samples, as JAX needs for gradients."""
+        s = self.settings
+        if not s.continuous or s.roi_samples:
+            return self
+        other = copy.copy(self)
+        other.align_box = self._roi_align(s.pool_size, "roi_align_classifier", TRAINING_SAMPLES)
+        other.align_mask = self._roi_align(s.mask_pool_size, "roi_align_mask", TRAINING_SAMPLES)
+        return other
 
     def _check_level_shapes(self) -> None:
         """Compare the feature maps with the shapes that the anchors are made for."""
@@ -281,13 +292,14 @@ class Network:
         rois = Settings({"loss_weights": dict(s.loss_weights), "weight_decay": s.weight_decay,
                          "rpn_box_loss": asdict(s.rpn_box_loss), "box_loss": asdict(s.box_loss)}, name="loss_settings")(rois)
 
-        class_logits, class_probs, deltas = self._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
+        heads = self._for_training()
+        class_logits, class_probs, deltas = heads._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
         max_positives = min(sample.max_positives, s.rois_per_image)
         mask_rois, mask_class_ids = rois[:, :max_positives], target_class_ids[:, :max_positives]  # [B, P, 4], [B, P]
         # Unless batch-norm statistics are frozen, the mask head needs all P rows: it computes batch statistics over them.
         if s.train_bn is False and on_tensorflow_cpu():
             mask_rois, mask_class_ids = PositiveRois(name="positive_rois")([mask_rois, mask_class_ids])  # [B, Q, 4], [B, Q]
-        masks = self._masks(mask_rois, mask_class_ids)  # [B, Q, M, M]
+        masks = heads._masks(mask_rois, mask_class_ids)  # [B, Q, M, M]
 
         outputs = {
             "pyramid": self.pyramid, "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class,
