@@ -209,9 +209,45 @@ class Detectron2Lsj(Detectron2):
     BOX_HEAD_FC_LAYERS = 1
 
 
+class Modern(Config):
+    """Today's practice for data of your own, on any backbone.
+
+        mrcnn train labelme --dataset DIR --recipe modern
+
+    | attribute | value | source |
+    |---|---|---|
+    | BOX_COORDINATES, ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | continuous, 2, True | detectron2's ROIAlignV2 |
+    | IMAGE_PADDING, RESIZE_METHOD, MASK_PASTE | corner, detectron2, detectron2 | detectron2 |
+    | RPN_LOGITS, RPN_BBOX_STD_DEV | 1, 1 | as above |
+    | PROPOSALS_PER_LEVEL, GT_BOXES_AS_ROIS, ROI_FILL_NEGATIVES | True | as above |
+    | ROI_POSITIVE_RATIO | 0.25 | as above |
+    | BBOX_MAX_LOG_SCALE | log(1000 / 16) | as above |
+    | DETECTION_PER_CLASS, DETECTION_NMS_THRESHOLD | True, 0.5 | as above |
+    | DETECTION_MIN_CONFIDENCE | 0.05 | as above |
+    | EMA_MOMENTUM | 0.998 | |
+    """
+
+    BOX_COORDINATES = "continuous"
+    ROI_ALIGN_SAMPLES = 2
+    ROI_ALIGN_HALF_PIXEL = True
+    IMAGE_PADDING = "corner"
+    RESIZE_METHOD = "detectron2"
+    MASK_PASTE = "detectron2"
+    RPN_LOGITS = 1
+    PROPOSALS_PER_LEVEL = True
+    GT_BOXES_AS_ROIS = True
+    ROI_FILL_NEGATIVES = True
+    ROI_POSITIVE_RATIO = 0.25
+    BBOX_MAX_LOG_SCALE = math.log(1000 / 16)
+    DETECTION_PER_CLASS = True
+    DETECTION_NMS_THRESHOLD = 0.5
+    DETECTION_MIN_CONFIDENCE = 0.05
+    EMA_MOMENTUM = 0.998
+
+
 RECIPES: dict[str, type[Config]] = {
     "classic": Classic, "torchvision": Torchvision, "torchvision_v2": TorchvisionV2, "detectron2": Detectron2,
-    "detectron2_lsj": Detectron2Lsj}  # fmt: skip
+    "detectron2_lsj": Detectron2Lsj, "modern": Modern}  # fmt: skip
 
 
 def names() -> list[str]:

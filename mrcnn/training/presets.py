@@ -132,9 +132,9 @@ class _Choices:
 
 # --- From random weights ----------------------------------------------------------------------------------------------
 def _from_scratch(chosen: _Choices, facts: Facts, recipe: str | None) -> None:
-    network, reason = FROM_SCRATCH, f"that of the recipe {recipe}"
-    if recipe is None:
-        network, reason = {**SMALL_NETWORK, **FROM_SCRATCH}, "small, to learn without loaded weights"
+    network, reason = {**SMALL_NETWORK, **FROM_SCRATCH}, "small, to learn without loaded weights"
+    if "BACKBONE" in chosen.fixed:
+        network, reason = FROM_SCRATCH, f"that of the recipe {recipe}"
     chosen.add("Network", network, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels", reason)
     if facts.objects.boxes:
         _input(chosen, facts.objects)
