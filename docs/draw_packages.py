@@ -11,7 +11,7 @@ PICTURE = Path(__file__).resolve().parent / "images" / "packages.png"
 FACADE = ("model", "utils", "visualize", "parallel_model")
 CLASSIC = "classic names"
 WHAT = {
-    "base": "errors, progress, pools", "config": "Config", "geometry": "boxes, masks, anchors", "io": "untrusted files",
+    "base": "errors, progress, pools", "config": "Config", "recipes": "named configurations", "geometry": "boxes, masks, anchors", "io": "untrusted files",
     "datasets": "Dataset, the formats", "loading": "samples, targets, batches", "evaluation": "COCO and LVIS AP",
     "viz": "figures", "network": "image to five losses", "weights": "files of weights", "inference": "photograph to detections",
     "training": "MaskRCNN, fit, resume", "semantic": "semantic maps", "tools": "doctor, convert, report", "cli": "arguments",
@@ -22,7 +22,7 @@ WHAT = {
 COLUMNS = {
     "semantic": -3.6, "base": -1.0, "io": -1.0, "datasets": -1.0, "loading": -1.0, "evaluation": -1.0, "viz": -1.0,
     "geometry": 1.6, "inference": 1.6, "training": 1.6, "tools": 1.6, "cli": 1.6, "weights": 4.2, "network": 4.2, CLASSIC: 4.2,
-    "config": 6.8,
+    "config": 6.8, "recipes": 6.8,
 }  # fmt: skip
 
 
