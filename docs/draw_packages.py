@@ -11,7 +11,8 @@ PICTURE = Path(__file__).resolve().parent / "images" / "packages.png"
 FACADE = ("model", "utils", "visualize", "parallel_model")
 CLASSIC = "classic names"
 WHAT = {
-    "base": "errors, progress, pools", "config": "Config", "recipes": "named configurations", "geometry": "boxes, masks, anchors", "io": "untrusted files",
+    "base": "errors, progress, pools", "config": "Config",
+    "recipes": "named configurations", "geometry": "boxes, masks, anchors", "io": "untrusted files",
     "datasets": "Dataset, the formats", "loading": "samples, targets, batches", "evaluation": "COCO and LVIS AP",
     "viz": "figures", "network": "image to five losses", "weights": "files of weights", "inference": "photograph to detections",
     "training": "MaskRCNN, fit, resume", "semantic": "semantic maps", "tools": "doctor, convert, report", "cli": "arguments",
