@@ -14,7 +14,6 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_NETWORK
 from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint, published_settings
 from mrcnn.weights.catalogue import CATALOGUE
-from mrcnn.weights.class_rows import COCO
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
@@ -140,6 +139,8 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
     excluded = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
     path: Path | str = weights
     if weights in CATALOGUE:
+        from mrcnn.weights.class_rows import COCO  # it imports Keras, which `mrcnn check` does without
+
         if class_names is None and model.config.NUM_CLASSES != len(CLASS_NAMES):
             excluded.update(CLASS_LAYERS)
         else:
@@ -168,6 +169,8 @@ def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
     """
     path, by_class = weights, {}
     if weights in CATALOGUE:
+        from mrcnn.weights.class_rows import COCO
+
         if model.config.NUM_CLASSES != len(CLASS_NAMES):
             raise ValueError(f"the published weights are for COCO's {len(CLASS_NAMES)} classes (background included), but "
                              f"NUM_CLASSES is {model.config.NUM_CLASSES}: train on these data first.")

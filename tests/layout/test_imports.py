@@ -56,3 +56,9 @@ def test_importing_the_package_or_the_command_line_imports_no_heavy_package():
     heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "cv2", "skimage", "matplotlib", "pycocotools", "h5py"}
     assert not heavy & _import(["mrcnn"], ())
     assert not heavy & _import(["mrcnn.cli", "mrcnn.cli.main"], ())
+
+
+def test_what_check_and_report_import_needs_no_keras():
+    """`check` takes its settings from `training.run_start`; `report` reads a run."""
+    names = ["mrcnn.tools.doctor", "mrcnn.tools.report.page", "mrcnn.training.run_start", "mrcnn.training.runs"]
+    _import(names, ("keras", "tensorflow", "jax", "jaxlib", "torch"))
