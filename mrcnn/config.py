@@ -192,10 +192,10 @@ class Config:
     # "center" pads images with black on all sides. "corner" pads at the bottom and right with the mean pixel, as torchvision
     # and detectron2 do.
     IMAGE_PADDING = "center"
-    # How detection interpolates. "classic": borders of enlarged images fade to black, and pixels are truncated to whole
-    # numbers, as in the classic code. "detectron2": borders are kept, and pixels are rounded. "torchvision": pixels are not
-    # rounded, and the sides of the scaled image are rounded down, in training too; the others round them to the nearest.
-    # Training always keeps borders and rounds pixels.
+    # How images are resized. "classic": the short side is scaled up to IMAGE_MIN_DIM, never down, and detection lets borders of
+    # enlarged images fade to black and truncates pixels to whole numbers, as the classic code did. "detectron2": the short
+    # side is scaled up or down, borders are kept, and pixels are rounded. "torchvision": also, but detection does not round
+    # pixels, and scaled sides are rounded down to whole pixels. Training always keeps borders and rounds pixels.
     RESIZE_METHOD = "classic"
     # What a normalised box is. "classic": the centres of the first and the last pixel are 0 and 1, and ROI align takes one
     # sample per bin, from edge to edge. "continuous": the edges of the image are 0 and 1, and ROI align averages

@@ -146,7 +146,7 @@ def plan_resize(
     mode: str = "square",
     rng: np.random.Generator | None = None,
     in_corner: bool = False,
-    rounds_down: bool = False,
+    method: str = "classic",
 ) -> ResizePlan:
     """Plan how to resize an image.
 
@@ -155,7 +155,8 @@ def plan_resize(
         min_dim: this and the following arguments: see `resize_image`.
         rng: chooses the crop; None uses NumPy's global state.
         in_corner: whether padding goes to the bottom and the right only; otherwise it surrounds the image.
-        rounds_down: whether the scaled sides are rounded down to whole pixels; otherwise to the nearest.
+        method: see Config.RESIZE_METHOD. "torchvision" and "detectron2" also scale images down until their shorter side is
+            min_dim, and the first rounds the scaled sides down to whole pixels.
 
     Raises:
         ValueError: the mode is unknown, or a dimension it needs is missing.
@@ -166,13 +167,15 @@ def plan_resize(
     no_padding = [(0, 0), (0, 0), (0, 0)]
     if mode == "none":
         return ResizePlan((h, w), (h, w), (h, w), 1.0, (0, 0, h, w), no_padding, None)
-    scale = max(1.0, min_dim / min(h, w)) if min_dim else 1.0  # up, never down
+    scale = min_dim / min(h, w) if min_dim else 1.0
+    if method == "classic":
+        scale = max(scale, 1.0)  # up, never down
     if min_scale:
         scale = max(scale, float(min_scale))
     if max_dim and mode == "square" and round(max(h, w) * scale) > max_dim:
         scale = max_dim / max(h, w)
     # The margin lets a side that is a whole number but for the error of the product keep it.
-    new_h, new_w = (max(math.floor(side * scale + 1e-6) if rounds_down else round(side * scale), 1) for side in (h, w))
+    new_h, new_w = (max(math.floor(s * scale + 1e-6) if method == "torchvision" else round(s * scale), 1) for s in (h, w))
     if mode == "crop":
         if not min_dim:
             raise ValueError("resize mode 'crop' needs min_dim, the side of the crop in pixels")

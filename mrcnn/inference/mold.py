@@ -64,7 +64,7 @@ class MoldSettings:
         mode = "pad64" if self.resize_mode == "crop" else self.resize_mode
         size = as_image(image).shape[:2]
         return plan_resize(size, min_dim=self.min_dim, max_dim=self.max_dim, min_scale=self.min_scale, mode=mode,
-                           in_corner=self.in_corner, rounds_down=self.resize_method == "torchvision")  # fmt: skip
+                           in_corner=self.in_corner, method=self.resize_method)  # fmt: skip
 
     def padded_plan(self, image: npt.ArrayLike) -> ResizePlan:
         """Plan how to resize an image, with further padding at the bottom and right up to one of few sizes.

@@ -34,6 +34,7 @@ class InputSettings:
     IMAGE_MIN_DIM: int = 800
     IMAGE_MAX_DIM: int = 1024
     IMAGE_MIN_SCALE: int | float = 0
+    RESIZE_METHOD: str = "classic"
     RPN_ANCHOR_SCALES: tuple = (32, 64, 128, 256, 512)
     RPN_ANCHOR_RATIOS: tuple = (0.5, 1, 2)
     RPN_ANCHOR_STRIDE: int = 1
@@ -119,7 +120,7 @@ def place_objects(boxes: Sequence[Float[np.ndarray, "_ 4"]], sizes: Sequence[Siz
     shapes: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
     for of_image, size in zip(boxes, sizes, strict=True):
         plan = plan_resize(size, settings.IMAGE_MIN_DIM, settings.IMAGE_MAX_DIM, settings.IMAGE_MIN_SCALE,
-                           settings.IMAGE_RESIZE_MODE, np.random.default_rng(0))  # fmt: skip
+                           settings.IMAGE_RESIZE_MODE, np.random.default_rng(0), method=settings.RESIZE_METHOD)  # fmt: skip
         frame = Frame.of_plan(plan)
         offset, shape = (frame.offset, plan.size) if plan.crop is None else ((0, 0), plan.resized)
         placed.append(of_image * np.tile(np.array(frame.scale, float), 2) + np.tile(np.array(offset, float), 2))

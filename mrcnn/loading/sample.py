@@ -49,7 +49,7 @@ class SampleSettings:
         max_dim: pixels.
         min_scale: minimum scale factor; 0 or None for no bound.
         in_corner: see `mrcnn.geometry.resize.plan_resize`.
-        rounds_down: see `mrcnn.geometry.resize.plan_resize`.
+        resize_method: see `mrcnn.geometry.resize.plan_resize`.
         mini_mask_shape: (h, w), or None for masks of the size of the network's input.
         num_classes: K.
         num_channels: C, the number that `mrcnn.io.images.to_channels` converts images to.
@@ -61,7 +61,7 @@ class SampleSettings:
     max_dim: int | None = None
     min_scale: float | int | None = None
     in_corner: bool = False
-    rounds_down: bool = False
+    resize_method: str = "classic"
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
     num_channels: int = 3
@@ -72,7 +72,7 @@ class SampleSettings:
         if self.random_scale is not None and self.max_dim is not None:
             return self.random_scale.plan(size, self.max_dim, rng, self.in_corner)
         return plan_resize(size, self.min_dim, self.max_dim, self.min_scale, self.resize_mode, rng, self.in_corner,
-                           self.rounds_down)  # fmt: skip
+                           self.resize_method)  # fmt: skip
 
 
 class Sample(NamedTuple):

@@ -170,7 +170,7 @@ def sample_settings(config: Config, use_mini_mask: bool | None = None) -> Sample
     return SampleSettings(
         resize_mode=config.IMAGE_RESIZE_MODE, min_dim=config.IMAGE_MIN_DIM, max_dim=config.IMAGE_MAX_DIM,
         min_scale=config.IMAGE_MIN_SCALE, in_corner=config.IMAGE_PADDING == "corner",
-        rounds_down=config.RESIZE_METHOD == "torchvision", mini_mask_shape=tuple(config.MINI_MASK_SHAPE) if mini else None,
+        resize_method=config.RESIZE_METHOD, mini_mask_shape=tuple(config.MINI_MASK_SHAPE) if mini else None,
         num_classes=config.NUM_CLASSES, num_channels=config.IMAGE_CHANNEL_COUNT)
 
 

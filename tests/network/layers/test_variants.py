@@ -6,6 +6,7 @@ import pytest
 from mrcnn.geometry.anchors import generate_anchors
 from mrcnn.geometry.boxes import denorm_boxes, norm_boxes
 from mrcnn.geometry.meta import compose_image_meta
+from mrcnn.geometry.resize import plan_resize
 from mrcnn.network.layers.detection import PerClassDetectionLayer
 from mrcnn.network.layers.detection_target import DetectionTargetLayer
 from mrcnn.network.layers.norms import Norm
@@ -174,3 +175,16 @@ def test_norm_by_name(kind, weights):
     assert model.output_shape == (None, 4, 6, 32)
     assert norm.use_bias == (kind is None) and (0 if layer is None else len(layer.weights)) == weights
     assert layer is None or layer.epsilon == 1e-5
+
+
+@pytest.mark.parametrize("method, resized", [("classic", (50, 100)), ("detectron2", (33, 66)), ("torchvision", (33, 66))])
+def test_publishers_scale_down_to_the_short_side(method, resized):
+    plan = plan_resize((50, 100), min_dim=33, max_dim=128, method=method, in_corner=True)  # a factor of 0.66
+    assert plan.resized == resized
+    assert plan.window == (0, 0, *plan.resized) and plan.size == (128, 128)
+
+
+@pytest.mark.parametrize("method, width", [("detectron2", 167), ("torchvision", 166)])
+def test_scaled_sides_are_rounded_as_the_publishers_do(method, width):
+    # 230 x 150 to a long side of 256: 150 * 256 / 230 = 166.96
+    assert plan_resize((230, 150), min_dim=192, max_dim=256, method=method).resized == (256, width)
