@@ -1,0 +1,46 @@
+"""The mean and the standard deviation of the pixels of a data set, for images that are not photographs in RGB.
+
+Photographs have the values of Config, or those of the pretrained weights. Depth, infrared or microscopy have others.
+"""
+
+import numpy as np
+from jaxtyping import Float64
+
+from mrcnn.base.errors import DataError
+from mrcnn.datasets.dataset import Dataset
+from mrcnn.loading.sample import load_checked_image
+
+# For this many images, spread over the data set, the mean of a channel is known within a grey level or so.
+SAMPLE = 200
+
+
+def measure_pixels(dataset: Dataset, num_channels: int, limit: int | None = SAMPLE) -> dict[str, Float64[np.ndarray, " C"]]:
+    """Measure the pixels of images, as they are loaded for training; each pixel counts once.
+
+        config = MyConfig().with_overrides(measure_pixels(train_set, MyConfig.IMAGE_CHANNEL_COUNT))
+
+    Args:
+        dataset: prepared.
+        num_channels: Config.IMAGE_CHANNEL_COUNT.
+        limit: maximum number of images; of more, this many are taken at equal distances. None for all.
+
+    Returns:
+        MEAN_PIXEL and STD_PIXEL: of each channel. The deviation of a channel that is constant is 1.
+
+    Raises:
+        DataError: an image cannot be loaded, or there are none.
+    """
+    ids = np.asarray(dataset.image_ids)
+    if limit is not None and len(ids) > limit:
+        ids = ids[np.linspace(0, len(ids) - 1, limit).round().astype(int)]
+    count, total, squares = 0, np.zeros(num_channels), np.zeros(num_channels)
+    for image_id in ids:
+        pixels = load_checked_image(dataset, image_id, num_channels).reshape(-1, num_channels).astype(np.float64)
+        count += len(pixels)
+        total += pixels.sum(axis=0)
+        squares += np.square(pixels).sum(axis=0)
+    if not count:
+        raise DataError("the data set has no images whose pixels could be measured")
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return {"MEAN_PIXEL": mean, "STD_PIXEL": np.where(deviation < 1e-6, 1.0, deviation)}
