@@ -50,14 +50,14 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate, and print the table of metrics."""
     from mrcnn.config import Config, ConfigError
     from mrcnn.training.best import find_weights
-    from mrcnn.training.runs import load_config
+    from mrcnn.training.runs import load_config, network_settings_of
     from mrcnn.weights.catalogue import CATALOGUE
 
     weights, saved = args.weights, None
     if weights not in CATALOGUE:
         weights = find_weights(weights, args.model_dir, name=options.overrides(args).get("NAME"))
         saved = Config.load(args.config) if args.config else load_config(weights)
-        if saved is None:
+        if saved is None and not network_settings_of(weights):
             raise ConfigError(f"{weights}: no config.json next to these weights: give one with --config FILE, or make it: "
                               'YourConfig().save("config.json").')
     model, dataset = load(args, args.data, weights, saved)

@@ -152,13 +152,13 @@ def _choose(args: argparse.Namespace, config: "Config", saved: "Config | None", 
     from mrcnn.loading.object_sizes import measure_objects
     from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
     from mrcnn.training.run_start import WORDS
-    from mrcnn.training.runs import published_settings
+    from mrcnn.training.runs import network_settings_of
 
     with progress_bar("measuring objects"):
         objects = measure_objects(train_set, SAMPLE)
     facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
     kind = args.weights if args.weights in WORDS else "file" if saved is None else "run"
-    preset = recipes.values(args.recipe) if args.recipe else published_settings(args.weights)
+    preset = recipes.values(args.recipe) if args.recipe else network_settings_of(args.weights)
     base = {**preset, **FORMAT_SETTINGS.get(args.data, {})} if saved is None else config.to_dict()
     choices = choose_preset(kind, facts, base, settings, args.recipe)
     return config.with_overrides(chosen_values(choices)), choices

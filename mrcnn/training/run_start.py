@@ -12,8 +12,10 @@ from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_NETWORK
-from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint, published_settings
+from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, network_settings_of, parse_checkpoint
 from mrcnn.weights.catalogue import CATALOGUE
+from mrcnn.weights.class_rows import COCO
+from mrcnn.weights.state_dict import is_state_dict_file
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN
@@ -36,7 +38,8 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         from_scratch: whether training starts from random weights.
         recipe: name of the recipe on which the configuration builds, unless there is `saved`; see `mrcnn.recipes`. None for
             that of `weights`, or the classic one.
-        weights: name of published weights, whose network is built if no recipe is given; other values change nothing.
+        weights: name of published weights, or file of another framework, whose network is built if no recipe is given; other
+            values change nothing.
 
     Returns:
         The configuration. NUM_CLASSES is still 1 if neither `saved` nor `settings` sets it; see `with_classes`.
@@ -45,7 +48,7 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
     scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
-    preset = recipes.values(recipe) if recipe else published_settings(weights)
+    preset = recipes.values(recipe) if recipe else network_settings_of(weights)
     base = saved or Config.from_dict({"NAME": data, **scratch, **preset, **FORMAT_SETTINGS.get(data, {})})
     return base.with_overrides(settings)
 
@@ -139,8 +142,6 @@ def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] =
     excluded = {layer for name in exclude for layer in (CLASS_LAYERS if name == "heads" else (name,))}
     path: Path | str = weights
     if weights in CATALOGUE:
-        from mrcnn.weights.class_rows import COCO  # it imports Keras, which `mrcnn check` does without
-
         if class_names is None and model.config.NUM_CLASSES != len(CLASS_NAMES):
             excluded.update(CLASS_LAYERS)
         else:
@@ -168,9 +169,10 @@ def load_trained_weights(model: "MaskRCNN", weights: str) -> None:
         ValueError: the weights belong to another network or to other classes, or the file lacks layers of the model.
     """
     path, by_class = weights, {}
+    is_other = weights not in CATALOGUE and is_state_dict_file(weights)
+    if is_other and model.config.NUM_CLASSES == len(CLASS_NAMES):  # of which torchvision's files have rows by id
+        by_class = {"classes_from": COCO, "class_names": CLASS_NAMES}
     if weights in CATALOGUE:
-        from mrcnn.weights.class_rows import COCO
-
         if model.config.NUM_CLASSES != len(CLASS_NAMES):
             raise ValueError(f"the published weights are for COCO's {len(CLASS_NAMES)} classes (background included), but "
                              f"NUM_CLASSES is {model.config.NUM_CLASSES}: train on these data first.")

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import h5py
 import numpy as np
@@ -32,7 +32,10 @@ from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.io.hdf5 import Hdf5Error, digest_fault, open_hdf5
-from mrcnn.weights.catalogue import CATALOGUE
+from mrcnn.weights.catalogue import CATALOGUE, COCO_ROWS
+
+if TYPE_CHECKING:
+    from mrcnn.weights.convert import Network
 
 logger = logging.getLogger(__name__)
 
@@ -330,7 +333,8 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     Args:
         weights: see `find_checkpoint`; or the name of published weights, such as "coco" (`weights.catalogue`).
         model_dir: the folder of the run folders, for "last".
-        config_file: read instead of the config.json next to the weights.
+        config_file: read instead of the config.json next to the weights. Files of torchvision and detectron2 need none: the
+            names of their tensors tell the network.
         classes_file: read instead of the classes.json next to the weights.
 
     Raises:
@@ -339,13 +343,14 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     """
     config: Config | None = None
     names: list[str] | None = None
-    if weights in CATALOGUE:
-        config, names = _published(weights)
-    else:
+    if weights not in CATALOGUE:
         weights = find_checkpoint(weights, model_dir)
         config = None if config_file else load_config(weights)
         beside = Path(weights).parent / "classes.json"
         names = load_class_names(beside) if beside.is_file() and not classes_file else None
+    if config is None:
+        config, coco = _published(weights)
+        names = names or coco
     if config_file:
         config = Config.load(config_file)
     if classes_file:
@@ -362,16 +367,45 @@ def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | st
     return TrainedRun(str(weights), config, names)
 
 
-def published_settings(weights: str) -> dict[str, Any]:
-    """Return the attributes of Config that the network of published weights needs; none for other weights."""
-    entry = CATALOGUE.get(weights)
-    return {} if entry is None else {**recipes.values(entry.recipe), "BACKBONE": entry.backbone, **entry.overrides}
+def network_settings_of(weights: str) -> dict[str, Any]:
+    """Return the attributes of Config that the network of published weights needs, or that of a file of another framework.
+
+    Args:
+        weights: the name of published weights, or a path. For any other value, and for files whose names do not tell their
+            exact recipe, there is nothing to set.
+    """
+    entry, network = CATALOGUE.get(weights), _other_network(weights)
+    if entry is not None:
+        return {**recipes.values(entry.recipe), "BACKBONE": entry.backbone, **entry.overrides}
+    if network is None or not network.is_exact:
+        return {}
+    overrides = next((entry.overrides for entry in CATALOGUE.values() if entry.file_name == Path(weights).name), {})
+    backbone = {} if network.backbone is None else {"BACKBONE": network.backbone}
+    return {**recipes.values(network.recipe), **backbone, **overrides}
 
 
-def _published(weights: str) -> tuple[Config, list[str]]:
-    """Return the configuration and class names of published weights."""
-    values = {"NAME": "coco", "NUM_CLASSES": len(CLASS_NAMES), **published_settings(weights)}
-    return Config.from_dict(values), list(CLASS_NAMES)
+def _other_network(weights: str) -> "Network | None":
+    """Return the network of a file of another framework; None for other weights."""
+    from mrcnn.weights.state_dict import is_state_dict_file, read_state_dict
+
+    if not Path(weights).is_file() or not is_state_dict_file(weights):
+        return None
+    from mrcnn.weights.convert import network_of
+
+    return network_of(read_state_dict(weights), weights)
+
+
+def _published(weights: str) -> tuple[Config | None, list[str] | None]:
+    """Return the configuration and class names of published weights, or of a file of another framework.
+
+    The class names are those of COCO, if the file has as many classes. Either is None if it is not known.
+    """
+    settings, network = network_settings_of(weights), _other_network(weights)
+    count = len(CLASS_NAMES) if network is None or network.num_classes in COCO_ROWS else network.num_classes
+    if not settings or count is None:
+        return None, None
+    config = Config.from_dict({"NAME": "coco", "NUM_CLASSES": count, **settings})
+    return config, list(CLASS_NAMES) if count == len(CLASS_NAMES) else None
 
 
 # --- history.csv ------------------------------------------------------------------------------------------------------

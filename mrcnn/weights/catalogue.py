@@ -18,6 +18,8 @@ from mrcnn.weights import pretrained
 
 _PYTORCH = "https://download.pytorch.org/models/"
 _DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/"
+# Numbers of classes, with background, of weights that were trained on COCO: 80 things, or all ids up to 90 (torchvision).
+COCO_ROWS = (81, 91)
 # Source: MODEL_ZOO.md of detectron2, "License": all models that can be downloaded there.
 _DETECTRON2_LICENCE = "CC BY-SA 3.0"
 
@@ -50,9 +52,14 @@ class PublishedWeights:
     overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
+    def file_name(self) -> str:
+        """Name of the file."""
+        return self.url.rpartition("/")[2]
+
+    @property
     def path(self) -> Path:
         """Where the file is, or will be, in the cache folder."""
-        return pretrained.cache_dir() / self.url.rpartition("/")[2]
+        return pretrained.cache_dir() / self.file_name
 
     def fetch(self, verbose: int = 1) -> Path:
         """Return the path of the file, which the first call downloads and verifies.

@@ -72,8 +72,13 @@ class ClassRows:
         return merged.reshape(current.shape)
 
     def table(self) -> str:
-        """Return a table of the classes, one a line: the name, and the row that it is taken over from or "initialised"."""
+        """Return a table of the classes, one a line: the name, and the row that it is taken over from or "initialised".
+
+        If all are taken over under the same names, there is only the first line, with their number.
+        """
         pairs = list(zip(self.ours, self.rows, strict=True))[1:]
+        if all(row is not None and self.theirs[row] == name for name, row in pairs):
+            return f"classes taken over: all {len(pairs)}"
         taken = sum(row is not None for _, row in pairs)
         lines = [f"classes taken over: {taken} of {len(pairs)}"]
         for name, row in pairs[:_LISTED]:

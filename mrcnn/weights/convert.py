@@ -17,14 +17,14 @@ import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mrcnn import recipes
 from mrcnn.base.text import shorten_names
 from mrcnn.weights.class_rows import CLASS_LAYERS, ClassNames
-from mrcnn.weights.classic_h5 import CLASS_COUNT, LoadReport, check_finite, choose, class_rows, fitted, slots_of
+from mrcnn.weights.classic_h5 import CLASS_COUNT, LoadReport, check_finite, choose, class_rows, fitted, layer_of, slots_of
 from mrcnn.weights.tensors import WeightsError
 
 log = logging.getLogger(__name__)
@@ -225,15 +225,34 @@ def load_state_dict(model: Any, tensors: Mapping[str, np.ndarray], exclude: Sequ
     return report
 
 
-def recipe_of(tensors: Collection[str]) -> tuple[str, str | None]:
-    """Return the recipe whose network has tensors of these names, and its BACKBONE, None if it is of no known depth.
+class Network(NamedTuple):
+    """The network that a state dict is of.
+
+    Attributes:
+        recipe: its recipe.
+        backbone: its BACKBONE; None if it is of no known depth.
+        num_classes: K; None without a box head.
+        is_exact: see `Publisher`.
+    """
+
+    recipe: str
+    backbone: str | None
+    num_classes: int | None
+    is_exact: bool
+
+
+def network_of(tensors: Mapping[str, np.ndarray], where: object = "the state dict") -> Network:
+    """Return the network whose tensors these are, by their names.
 
     Raises:
         WeightsError: the names are of no known publisher.
     """
-    publisher = _publisher_of(tensors, "the state dict")
-    blocks = {layer[4] for name in tensors if (layer := publisher.layer_of(_module(name)) or "").startswith("res4")}
-    return publisher.recipe_of({_module(name) for name in tensors}), _DEPTHS.get(len(blocks))
+    publisher = _publisher_of(tensors, where)
+    layers = {name: publisher.layer_of(_module(name)) or "" for name in tensors}
+    blocks = {layer[4] for layer in layers.values() if layer.startswith("res4")}
+    counts = [len(tensors[name]) for name, layer in layers.items() if layer == layer_of(CLASS_COUNT) and tensors[name].ndim]
+    return Network(publisher.recipe_of({_module(name) for name in tensors}), _DEPTHS.get(len(blocks)),
+                   counts[0] if counts else None, publisher.is_exact)  # fmt: skip
 
 
 def _publisher_of(names: Collection[str], where: object) -> Publisher:
@@ -301,7 +320,7 @@ def _check_fit(publisher: Publisher, tensors: Mapping[str, np.ndarray], report: 
     if report.mismatched:
         shapes = [f"{name}: {theirs} in the file, {ours} in the model" for name, theirs, ours in report.mismatched]
         parts.append(f"{len(report.mismatched)} have another shape ({_first(shapes)})")
-    recipe, backbone = recipe_of(tensors)
+    recipe, backbone, *_ = network_of(tensors)
     differing = _differing(recipe, config) if publisher.is_exact else []
     if differing:
         parts.append(f"the network of these weights has another configuration ({_first(differing)})")

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 
 from mrcnn.base.text import shorten_names
@@ -169,5 +168,7 @@ def write_names(group: h5py.Group, key: str, names: list[str]) -> None:
 
 def to_hdf5(variable: Any) -> np.ndarray:
     """Return the value of a variable in a dtype that HDF5 supports: bfloat16 is converted to float32."""
+    import keras  # here, because the names of weights are read without a framework
+
     value = np.asarray(keras.ops.convert_to_numpy(variable.value))
     return value if value.dtype.kind in "fiub" and value.dtype.itemsize > 1 else value.astype(np.float32)

@@ -1,5 +1,6 @@
 """Calls that the commands make, with a model that only records them."""
 import json
+import pickle
 from pathlib import Path
 
 import keras
@@ -148,8 +149,10 @@ def test_published_weights_set_the_network_and_keep_what_they_know():
 
 def test_classes_of_a_file_are_matched_by_name(tmp_path):
     folder = str(shared_path("data/fruits"))
-    (tmp_path / "w.pth").write_bytes(b"")
+    tensors = {"rpn.head.cls_logits.bias": np.zeros(3), "rpn.head.conv.1.0.bias": np.zeros(3)}  # torchvision's v2
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(tensors))
     assert main(["train", "labelme", "--dataset", folder, "--weights", "w.pth", "--classes-from", "theirs.json"]) == 0
+    assert FakeModel.last.config.BOX_HEAD_CONVOLUTIONS == 4
     assert FakeModel.last.classes == {"classes_from": "theirs.json", "class_names": ["BG", "date", "fig", "hazelnut"]}
     assert FakeModel.last.loaded == ("w.pth", None)
 

@@ -1,4 +1,5 @@
 """What each value of `--weights` loads. Detection rejects incomplete weights."""
+import pickle
 import warnings
 from types import SimpleNamespace
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from mrcnn import recipes
+from mrcnn.config import ConfigError
 from mrcnn.datasets.coco_names import CLASS_NAMES
+from mrcnn.training.best import find_trained_run
 from mrcnn.training.run_start import CLASS_LAYERS, build_config, load_start_weights, load_trained_weights
 from mrcnn.training.runs import load_trained_run
 from mrcnn.weights.catalogue import CATALOGUE, PublishedWeights
@@ -130,6 +133,45 @@ def test_detection_loads_all_layers():
     model = FakeModel()
     load_trained_weights(model, "w.h5")
     assert model.loaded == ("w.h5", None)
+
+
+# --- Files of other frameworks ------------------------------------------------------------------------------------------
+def _state_dict(path, rows):
+    """Write a file with some of the names of torchvision's v2 network, with a ResNet-101."""
+    blocks = [f"backbone.body.layer3.{number}.conv1.weight" for number in range(23)]
+    tensors = dict.fromkeys(["rpn.head.cls_logits.bias", "rpn.head.conv.1.0.bias", *blocks], np.zeros(3))
+    tensors["roi_heads.box_predictor.cls_score.bias"] = np.zeros(rows)
+    path.write_bytes(pickle.dumps({"model": tensors}))
+    return str(path)
+
+
+def test_names_of_tensors_tell_the_network(tmp_path):
+    weights = _state_dict(tmp_path / "theirs.pth", 91)
+    config = build_config("labelme", {"IMAGES_PER_GPU": 1}, weights=weights)
+    assert config.BACKBONE == "resnet101" and config.BOX_HEAD_CONVOLUTIONS == 4 and config.NORM_EPSILON == 1e-5
+    assert build_config("labelme", {}, weights=weights, recipe="classic").BOX_HEAD_CONVOLUTIONS == 0
+    run = find_trained_run(weights, "logs")
+    assert run.weights == weights and run.config.NUM_CLASSES == 81 and run.class_names == list(CLASS_NAMES)
+    model = FakeModel()
+    load_trained_weights(model, weights)
+    assert model.classes == {"classes_from": "coco", "class_names": CLASS_NAMES}  # 81 of the 91 rows
+
+
+def test_published_files_that_were_downloaded_elsewhere_are_known_by_their_names(tmp_path):
+    weights = _state_dict(tmp_path / CATALOGUE["torchvision"].file_name, 91)
+    assert find_trained_run(weights, "logs").config.NORM_EPSILON == 0
+
+
+def test_files_of_other_classes_need_their_names(tmp_path):
+    weights = _state_dict(tmp_path / "theirs.pth", 3)
+    with pytest.raises(ConfigError, match="there is no classes.json next to these weights: give --classes FILE, or"):
+        find_trained_run(weights, "logs")
+    (tmp_path / "classes.json").write_text('["BG", "cat", "dog"]')
+    run = find_trained_run(weights, "logs")
+    assert run.config.NUM_CLASSES == 3 and run.class_names == ["BG", "cat", "dog"]
+    model = FakeModel(num_classes=3)
+    load_trained_weights(model, weights)
+    assert model.loaded == (weights, None) and model.classes == {}
 
 
 # --- With a network ------------------------------------------------------------------------------------------------

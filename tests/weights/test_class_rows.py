@@ -40,7 +40,8 @@ def test_names_of_coco():
     assert match_classes(ClassNames(ours, "coco"), 4, 81, "f").rows == (0, 12, 80, None)
     by_id = match_classes(ClassNames(ours, "coco"), 4, 91, "f")
     assert by_id.rows == (0, 13, 90, None) and by_id.theirs[12] is None
-    assert match_classes(ClassNames(CLASS_NAMES, "coco"), 81, 91, "f").is_complete
+    complete = match_classes(ClassNames(CLASS_NAMES, "coco"), 81, 91, "f")
+    assert complete.is_complete and complete.table() == "classes taken over: all 80"
     with pytest.raises(WeightsError, match=r"f: the class layers have 7 rows, .* those of COCO have 81, or 91 by id"):
         match_classes(ClassNames(ours, "coco"), 4, 7, "f")
 

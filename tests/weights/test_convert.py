@@ -15,7 +15,7 @@ import pytest
 from mrcnn import recipes
 from mrcnn.training.mask_rcnn import MaskRCNN
 from mrcnn.weights.class_rows import ClassNames
-from mrcnn.weights.convert import load_state_dict, recipe_of
+from mrcnn.weights.convert import load_state_dict, network_of
 from mrcnn.weights.tensors import WeightsError
 from tests.shared_data import shared_path
 
@@ -88,7 +88,7 @@ def test_every_tensor_has_a_place(models, recipe):
     report = load_state_dict(model, {**tensors, **extra})
     assert len(report.matched) == len(tensors) == TENSORS[recipe]
     assert not report.missing and not report.unused and not report.excluded and model.keras_model.unloaded_layers == ()
-    assert recipe_of(tensors) == (recipe, "resnet50") and sorted(report.sources.values()) == sorted(tensors)
+    assert network_of(tensors) == (recipe, "resnet50", 7, True) and sorted(report.sources.values()) == sorted(tensors)
 
 
 def test_torchvision_v2_layouts(models):
@@ -199,6 +199,7 @@ def test_names_of_mmdetection(models):
     for name in ("backbone.layer1.0.conv1.weight", "neck.lateral_convs.0.conv.weight", "rpn_head.rpn_conv.weight",
                  "roi_head.bbox_head.shared_fcs.0.weight", "roi_head.mask_head.convs.0.conv.weight"):  # fmt: skip
         assert name in renamed
+    assert network_of(renamed) == ("detectron2", "resnet50", 7, False)
     load_state_dict(model, {name: tensor * 0 for name, tensor in renamed.items()})
     report = load_state_dict(model, renamed)
     assert _same(model, values) and len(report.matched) == TENSORS["detectron2"]
