@@ -33,6 +33,7 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 PADDINGS = ("center", "corner")
 COORDINATES = ("classic", "continuous")
 RESNET_PADDINGS = ("tensorflow", "symmetric")
+NMS_KINDS = ("class", "all", "soft")
 BOX_LOSSES = ("smooth_l1", "l1", "giou")
 METHODS = ("classic", "torchvision", "detectron2")
 NORMS = ("batch", "sync", "group")
@@ -276,6 +277,9 @@ class Config:
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE: float | None = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
+    # Boxes suppress those of their own class ("class"), of any class ("all"), or lower the scores of those of their class
+    # instead ("soft": Bodla et al. 2017, with DETECTION_MIN_CONFIDENCE as the minimum, and without a threshold of the IoU).
+    DETECTION_NMS = "class"
     # True: an ROI gives a detection for each class whose score reaches the minimum, as in torchvision and detectron2. False:
     # for its
     # highest-scoring class only.
@@ -757,6 +761,7 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("IMAGE_PADDING",), _is_one_of(PADDINGS), f"choose one of {', '.join(PADDINGS)}"),
     (("BOX_COORDINATES",), _is_one_of(COORDINATES), f"choose one of {', '.join(COORDINATES)}"),
     (("RESNET_PADDING",), _is_one_of(RESNET_PADDINGS), f"choose one of {', '.join(RESNET_PADDINGS)}"),
+    (("DETECTION_NMS",), _is_one_of(NMS_KINDS), f"choose one of {', '.join(NMS_KINDS)}"),
     (("RESIZE_METHOD", "MASK_PASTE"), _is_one_of(METHODS), f"choose one of {', '.join(METHODS)}"),
     (("PYRAMID_NORM", "HEAD_NORM"), _none_or(_is_one_of(NORMS)), f"choose one of {', '.join(NORMS)}, or None"),
     (("ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS"), _is_count, "it must be a whole number of at least 0"),

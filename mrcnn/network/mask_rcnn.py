@@ -100,6 +100,7 @@ class NetworkSettings:
         max_detections: D.
         min_confidence: minimum score of a detection in the classic inference model; None for no threshold.
         detection_nms_threshold: IoU above which the lower-scoring detection is dropped.
+        detection_nms: "class", "all" or "soft"; see Config.DETECTION_NMS.
         per_class: whether an ROI can give detections of several classes; see `PerClassDetectionLayer`.
         rpn_box_loss: loss of the RPN's deltas.
         box_loss: loss of the box head's deltas.
@@ -161,6 +162,7 @@ class NetworkSettings:
     max_detections: int
     min_confidence: float | None
     detection_nms_threshold: float
+    detection_nms: str
     per_class: bool
     rpn_box_loss: BoxLoss
     box_loss: BoxLoss
@@ -378,7 +380,8 @@ class Network:
         _, probs, deltas = self._boxes(rois)
         detect = (PerClassDetectionLayer if s.per_class else DetectionLayer)(
             max_instances=s.max_detections, min_confidence=s.min_confidence, nms_threshold=s.detection_nms_threshold,
-            bbox_std_dev=s.bbox_std_dev, max_log_scale=s.max_log_scale, continuous=s.continuous, name="mrcnn_detection")
+            bbox_std_dev=s.bbox_std_dev, max_log_scale=s.max_log_scale, continuous=s.continuous, nms=s.detection_nms,
+            name="mrcnn_detection")  # fmt: skip
         return detect([rois, probs, deltas, self.image_meta, *min_confidence]), probs, deltas, rois
 
 

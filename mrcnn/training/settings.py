@@ -39,7 +39,7 @@ DETECTION_ATTRIBUTES = (
     "RPN_ANCHOR_RATIOS", "RPN_BBOX_STD_DEV", "RPN_NMS_THRESHOLD", "PRE_NMS_LIMIT", "POST_NMS_ROIS_INFERENCE", "BBOX_STD_DEV",
     "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD", "DETECTION_MIN_CONFIDENCE", "STD_PIXEL", "CHANNEL_ORDER",
     "IMAGE_PADDING", "RESIZE_METHOD", "MASK_PASTE", "RPN_ANCHOR_ROUNDED", "RPN_ANCHOR_OFFSET",
-    "BBOX_MAX_LOG_SCALE", "PROPOSALS_PER_LEVEL", "DETECTION_PER_CLASS")
+    "BBOX_MAX_LOG_SCALE", "PROPOSALS_PER_LEVEL", "DETECTION_PER_CLASS", "DETECTION_NMS")
 
 
 def attribute_values(config: Config, names: Sequence[str]) -> dict[str, Any]:
@@ -105,7 +105,8 @@ def network_settings(config: Config) -> NetworkSettings:
         fc_layers=config.BOX_HEAD_FC_LAYERS, fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
         mask_channels=config.MASK_HEAD_CHANNELS,
         max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
-        detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, per_class=config.DETECTION_PER_CLASS,
+        detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, detection_nms=config.DETECTION_NMS,
+        per_class=config.DETECTION_PER_CLASS,
         rpn_box_loss=_box_loss(config, config.RPN_BBOX_LOSS, config.RPN_SMOOTH_L1_BETA, config.RPN_BBOX_STD_DEV),
         box_loss=_box_loss(config, config.BBOX_LOSS, config.SMOOTH_L1_BETA, config.BBOX_STD_DEV),
         loss_weights=dict(config.LOSS_WEIGHTS),

@@ -13,7 +13,7 @@ from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from mrcnn.network.ops.boxes import MAX_LOG_SCALE, apply_box_deltas, clip_boxes, norm_boxes
 from mrcnn.network.ops.gather import gather_rows, mask_rows
 from mrcnn.network.ops.meta import image_size, parse_image_meta
-from mrcnn.network.ops.nms import non_max_suppression
+from mrcnn.network.ops.nms import non_max_suppression, soft_non_max_suppression
 
 # Number of detections per image that go through the mask head at a time. On a CPU, running the head on all D rows takes half
 # of the detection time, and most photographs contain few instances.
@@ -36,6 +36,7 @@ class DetectionLayer(keras.layers.Layer):
         bbox_std_dev: standard deviations by which the deltas are multiplied.
         max_log_scale: see `apply_box_deltas`.
         continuous: whether boxes are in continuous coordinates; see `geometry.boxes`.
+        nms: "class", "all" or "soft"; see Config.DETECTION_NMS.
 
     `call([rois, probs, deltas, image_meta])` or `call([rois, probs, deltas, image_meta, min_confidence])`:
         rois: float [B, R, 4]. Normalised; all-zero rows are padding and produce no detection.
@@ -50,7 +51,7 @@ class DetectionLayer(keras.layers.Layer):
     def __init__(
         self, config: Any = None, *, max_instances: int = 100, min_confidence: float | None = 0.7,
         nms_threshold: float = 0.3, bbox_std_dev: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
-        max_log_scale: float = MAX_LOG_SCALE, continuous: bool = False, **kwargs: Any
+        max_log_scale: float = MAX_LOG_SCALE, continuous: bool = False, nms: str = "class", **kwargs: Any
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         if config is not None:
@@ -60,7 +61,7 @@ class DetectionLayer(keras.layers.Layer):
         self.min_confidence = float(min_confidence or 0.0)
         self.nms_threshold = float(nms_threshold)
         self.bbox_std_dev = tuple(float(v) for v in bbox_std_dev)
-        self.max_log_scale, self.continuous = float(max_log_scale), bool(continuous)
+        self.max_log_scale, self.continuous, self.nms = float(max_log_scale), bool(continuous), nms
 
     def call(self, inputs):
         return self.stages(inputs)["detections"]
@@ -85,15 +86,29 @@ class DetectionLayer(keras.layers.Layer):
         clipped = self._clip(refined, image_meta)
 
         valid = ops.logical_and(class_ids > 0, ops.any(rois != 0.0, axis=-1))
-        valid = ops.logical_and(valid, scores >= (threshold[0] if threshold else self.min_confidence))
-        _, order = ops.top_k(ops.where(valid, scores, -1.0), rois.shape[1])
-        indices, is_kept = non_max_suppression(
-            gather_rows(clipped, order), gather_rows(valid, order), iou_threshold=self.nms_threshold,
-            max_output=self.max_instances, class_ids=gather_rows(class_ids, order))  # fmt: skip
+        min_score = threshold[0] if threshold else self.min_confidence
+        valid = ops.logical_and(valid, scores >= min_score)
+        ordered, order = ops.top_k(ops.where(valid, scores, -1.0), rois.shape[1])
+        indices, kept_scores, is_kept = self._suppress(
+            gather_rows(clipped, order), ordered, gather_rows(class_ids, order), min_score)
         kept = gather_rows(order, indices)  # [B, D]
-        rows = ops.concatenate([clipped, ops.cast(class_ids, "float32")[..., None], scores[..., None]], axis=-1)
         return {"class_ids": class_ids, "scores": scores, "refined": refined, "clipped": clipped, "candidates": valid,
-                "kept": kept, "is_kept": is_kept, "detections": mask_rows(gather_rows(rows, kept), is_kept)}  # fmt: skip
+                "kept": kept, "is_kept": is_kept,
+                "detections": _detections(clipped, class_ids, kept, kept_scores, is_kept)}  # fmt: skip
+
+    def _suppress(self, boxes: KerasTensor, scores: KerasTensor, class_ids: KerasTensor, min_score: Any,
+                  ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:  # fmt: skip
+        """Apply non-maximum suppression to boxes in descending order of score, which is negative for invalid ones.
+
+        Returns:
+            Indices int32 [B, D], scores float32 [B, D], and which slots are used, bool [B, D].
+        """
+        if self.nms == "soft":
+            return soft_non_max_suppression(boxes, scores, class_ids, min_score=min_score, max_output=self.max_instances)
+        indices, kept = non_max_suppression(boxes, scores >= 0.0, iou_threshold=self.nms_threshold,
+                                            max_output=self.max_instances,
+                                            class_ids=None if self.nms == "all" else class_ids)  # fmt: skip
+        return indices, gather_rows(scores, indices), kept
 
     def _refine(self, rois: KerasTensor, deltas: KerasTensor, class_ids: KerasTensor) -> KerasTensor:
         """Refine each ROI by the deltas of its class: float32 [B, R, 4]."""
@@ -117,7 +132,15 @@ class DetectionLayer(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "max_instances": self.max_instances, "min_confidence": self.min_confidence,
                 "nms_threshold": self.nms_threshold, "bbox_std_dev": list(self.bbox_std_dev),
-                "max_log_scale": self.max_log_scale, "continuous": self.continuous}  # fmt: skip
+                "max_log_scale": self.max_log_scale, "continuous": self.continuous, "nms": self.nms}  # fmt: skip
+
+
+def _detections(
+    boxes: KerasTensor, class_ids: KerasTensor, kept: KerasTensor, scores: KerasTensor, is_kept: KerasTensor
+) -> KerasTensor:
+    """Return detections [B, D, 6] from boxes [B, N, 4], class ids [B, N], and the kept indices and scores [B, D]."""
+    rows = ops.concatenate([boxes, ops.cast(class_ids, "float32")[..., None]], axis=-1)
+    return mask_rows(ops.concatenate([gather_rows(rows, kept), scores[..., None]], axis=-1), is_kept)
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
@@ -153,14 +176,13 @@ class PerClassDetectionLayer(DetectionLayer):
         refined = self._move(gather_rows(rois, roi_ix), of_class)
         clipped = self._clip(refined, image_meta)
 
-        valid = ops.logical_and(scores >= (threshold[0] if threshold else self.min_confidence), scores >= 0.0)
+        min_score = threshold[0] if threshold else self.min_confidence
+        valid = ops.logical_and(scores >= min_score, scores >= 0.0)
         valid = ops.logical_and(valid, ops.all(clipped[..., 2:] > clipped[..., :2], axis=-1))
-        kept, is_kept = non_max_suppression(clipped, valid, iou_threshold=self.nms_threshold,
-                                            max_output=self.max_instances, class_ids=class_ids)
-        rows = ops.concatenate([clipped, ops.cast(class_ids, "float32")[..., None], scores[..., None]], axis=-1)
+        kept, kept_scores, is_kept = self._suppress(clipped, ops.where(valid, scores, -1.0), class_ids, min_score)
         return {"rois": roi_ix, "class_ids": class_ids, "scores": scores, "refined": refined, "clipped": clipped,
                 "candidates": valid, "kept": kept, "is_kept": is_kept,
-                "detections": mask_rows(gather_rows(rows, kept), is_kept)}  # fmt: skip
+                "detections": _detections(clipped, class_ids, kept, kept_scores, is_kept)}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")

@@ -7,10 +7,12 @@ from keras import KerasTensor, ops
 
 from mrcnn.network.ops.boxes import compute_overlaps
 from mrcnn.network.ops.device import on_tensorflow_cpu
-from mrcnn.network.ops.gather import first_true
+from mrcnn.network.ops.gather import first_true, gather_rows
 
 # Number of boxes compared with all later ones at once; it limits the overlap matrix to BLOCK x N.
 BLOCK = 512
+# How fast soft suppression lowers scores with the IoU: a score is halved at an IoU of 0.59.
+SOFT_SIGMA = 0.5
 
 
 def non_max_suppression(
@@ -58,6 +60,44 @@ def non_max_suppression(
             suppressed = ops.logical_or(suppressed[:, stop - start:], hits > 0.5)
     kept = ops.concatenate(kept_blocks, axis=1) > 0.5
     return first_true(kept, max_output)
+
+
+def soft_non_max_suppression(
+    boxes: KerasTensor, scores: KerasTensor, class_ids: KerasTensor, *, min_score: KerasTensor | float, max_output: int
+) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+    """Keep the highest-scoring box, lower the scores of boxes of its class by how much they overlap it, and repeat.
+
+    Args:
+        boxes: float32 [B, N, 4].
+        scores: float32 [B, N]. Negative for invalid rows.
+        class_ids: int32 [B, N].
+        min_score: float, or float32 [B, 1]. Boxes whose score falls below are dropped.
+        max_output: K.
+
+    Returns:
+        indices: int32 [B, K]. Positions of the kept boxes, in descending order of their lowered scores; 0 in unused slots.
+        kept_scores: float32 [B, K]. The lowered scores; 0 in unused slots.
+        kept: bool [B, K]. False in unused slots.
+
+    Source: Soft-NMS (Bodla et al. 2017), equation 4, with the authors' sigma of 0.5.
+    """
+    batch, positions = ops.shape(boxes)[0], ops.arange(boxes.shape[1], dtype="int32")[None]  # [1, N]
+    slots = ops.arange(max_output, dtype="int32")[None]  # [1, K]
+
+    def keep_best(number, state):
+        scores, indices, kept_scores = state
+        best = ops.cast(ops.argmax(scores, axis=1), "int32")[:, None]  # [B, 1]
+        score = ops.max(scores, axis=1, keepdims=True)
+        overlaps = compute_overlaps(gather_rows(boxes, best), boxes)[:, 0]  # [B, N]
+        same = class_ids == gather_rows(class_ids, best)
+        lowered = scores * ops.where(same, ops.exp(-ops.square(overlaps) / SOFT_SIGMA), 1.0)
+        scores = ops.where(ops.logical_or(positions == best, scores < 0.0), -1.0, lowered)
+        return scores, ops.where(slots == number, best, indices), ops.where(slots == number, score, kept_scores)
+
+    start = scores, ops.zeros((batch, max_output), "int32"), ops.zeros((batch, max_output), "float32") - 1.0
+    _, indices, kept_scores = ops.fori_loop(0, max_output, keep_best, start)
+    kept = kept_scores >= ops.maximum(min_score, 0.0)
+    return ops.where(kept, indices, 0), ops.where(kept, kept_scores, 0.0), kept
 
 
 def _greedy_in_block(suppresses: KerasTensor, candidates: KerasTensor) -> KerasTensor:

@@ -102,3 +102,31 @@ def test_classic_signature_reads_its_config():
 def test_arguments_survive_the_configuration():
     layer = DetectionLayer(max_instances=7, min_confidence=0.25, nms_threshold=0.45, bbox_std_dev=(0.3, 0.4, 0.5, 0.6))
     assert_round_trip(layer, max_instances=7, min_confidence=0.25, nms_threshold=0.45, bbox_std_dev=(0.3, 0.4, 0.5, 0.6))
+
+
+def test_boxes_of_any_class_suppress_each_other_on_request():
+    rois = [[0.1, 0.1, 0.5, 0.5]] * 3
+    probs = [[0, 0.9, 0.1], [0, 0.8, 0.2], [0, 0.3, 0.7]]
+    detections = run(DetectionLayer(max_instances=5, nms="all"), _inputs(rois, probs))[0]
+    np.testing.assert_allclose(detections[:, 4:], [[1, 0.9], [0, 0], [0, 0], [0, 0], [0, 0]], atol=1e-6)
+
+
+def test_soft_suppression_lowers_scores_by_the_overlap():
+    # The second box is the upper half of the first: IoU 0.5, factor exp(-0.25 / 0.5). The third is of another class.
+    rois = [[0.1, 0.1, 0.5, 0.5], [0.1, 0.1, 0.3, 0.5], [0.1, 0.1, 0.5, 0.5]]
+    probs = [[0, 0.9, 0.1], [0, 0.8, 0.2], [0, 0.3, 0.7]]
+    layer = DetectionLayer(max_instances=4, min_confidence=0.3, nms="soft")
+    detections = assert_same_in_a_model(layer, _inputs(rois, probs))[0]
+    np.testing.assert_allclose(detections[:, 4:], [[1, 0.9], [2, 0.7], [1, 0.8 * np.exp(-0.5)], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(detections[:3, :4], [rois[0], rois[2], rois[1]], atol=1e-6)
+    higher = run(DetectionLayer(max_instances=4, min_confidence=0.5, nms="soft"), _inputs(rois, probs))[0]
+    np.testing.assert_allclose(higher[:, 4:], [[1, 0.9], [2, 0.7], [0, 0], [0, 0]], atol=1e-6)
+    assert_round_trip(layer)
+
+
+def test_soft_suppression_counts_every_kept_box():
+    """Three equal boxes: the third is lowered twice."""
+    detections = run(DetectionLayer(max_instances=4, min_confidence=0.01, nms="soft"),
+                     _inputs([[0.1, 0.1, 0.5, 0.5]] * 3, [[0, 0.9, 0.1], [0, 0.8, 0.2], [0, 0.7, 0.3]]))[0]
+    factor = np.exp(-1 / 0.5)
+    np.testing.assert_allclose(detections[:, 5], [0.9, 0.8 * factor, 0.7 * factor**2, 0], atol=1e-6)
