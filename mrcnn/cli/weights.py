@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table, or everything about the weights of a name."""
     from mrcnn.weights.catalogue import CATALOGUE
+    from mrcnn.weights.imagenet import IMAGENET
 
     if args.name is not None:
         _print_entry(args.name)
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
         print(_COLUMNS.format(name, entry.recipe, entry.backbone, entry.box_ap or "-", entry.mask_ap or "-", size,
                               entry.licence or "-"))  # fmt: skip
     print()
-    print(textwrap.fill("imagenet: weights of the backbone alone, for the BACKBONE of the configuration.", WIDTH))
+    print(textwrap.fill(f"imagenet: weights of the backbone alone, for BACKBONE {', '.join(IMAGENET)}.", WIDTH,
+                        break_on_hyphens=False))  # fmt: skip
     print(textwrap.fill("-: not stated, or not verified. `mrcnn weights NAME` shows the address and the file.", WIDTH))
 
 

@@ -344,8 +344,9 @@ def _differing(recipe: str, config: Any) -> list[str]:
         theirs, ours = getattr(expected, name), getattr(config, name)
         if isinstance(theirs, str | bool):
             is_same = theirs == ours
-        else:  # numbers for channels, of which images may have any number
-            is_same = min(np.size(theirs), np.size(ours)) not in (1, np.size(theirs)) or np.allclose(theirs, ours, rtol=1e-3)
+        else:  # one number for all channels or one for each; those of another number of channels cannot be compared
+            lengths = {np.size(theirs), np.size(ours)} - {1}
+            is_same = len(lengths) > 1 or np.allclose(theirs, ours, rtol=1e-3)
         if not is_same:
             differing.append(f"{name}: {theirs} for the weights, {ours} in the model")
     return differing

@@ -291,6 +291,19 @@ def test_excluded_layers_keep_their_values(tmp_path):
         _equal(model, layer, *values)
 
 
+def test_images_with_other_numbers_of_channels(tmp_path, capsys):
+    """Each of 4 channels gets 3/4 of the mean of the kernel over red, green and blue."""
+    model = _model("torchvision", tmp_path, IMAGE_CHANNEL_COUNT=4, MEAN_PIXEL=(1.0, 2.0, 3.0, 4.0), STD_PIXEL=50.0)
+    tensors = _tensors("torchvision")
+    with pytest.raises(WeightsError, match=r"another configuration \(STD_PIXEL: .* for the weights, 50.0 in the model\)"):
+        load_state_dict(model, tensors)
+    model.config.STD_PIXEL = (50.0, 50.0, 50.0, 60.0)  # which cannot be compared with those of three channels
+    report = load_state_dict(model, tensors)
+    assert report.inflated == ["conv1/kernel"] and "conv1/kernel is for 3 input channels" in capsys.readouterr().out
+    mean = _conv(tensors["backbone.body.conv1.weight"]).mean(axis=2, keepdims=True)
+    np.testing.assert_allclose(_weights(model, "conv1")[0], np.repeat(mean * 0.75, 4, axis=2), rtol=1e-6)
+
+
 # --- Files -------------------------------------------------------------------------------------------------------------
 def test_load_weights_reads_the_files(models, tmp_path):
     model, tensors = models("detectron2"), _tensors("detectron2")
