@@ -347,14 +347,14 @@ def _lite0_name(layer: str, variable: str) -> str:
     from mrcnn.network.backbones.efficientnet_lite import STAGES
 
     parameter = TORCH_NORM.get(variable, "weight")
-    block, _, part = layer.partition("_")
-    if block == "stem":
-        return f"{ {'conv': '_conv_stem', 'bn': '_bn0'}[part] }.{parameter}"
+    stem = {"stem_conv": "_conv_stem", "stem_bn": "_bn0"}
+    if layer in stem:
+        return f"{stem[layer]}.{parameter}"
+    block, step, kind = layer.split("_")
     stage, letter = int(block[5:-1]), ord(block[-1]) - ord("a")
     number = sum(earlier.blocks for earlier in STAGES[: stage - 1]) + letter
-    step, kind = part.split("_")
-    bn = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[step]
-    return f"_blocks.{number}.{bn if kind == 'bn' else f'_{step}_conv'}.{parameter}"
+    norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[step]
+    return f"_blocks.{number}.{norm if kind == 'bn' else f'_{step}_conv'}.{parameter}"
 
 
 def _keras_layout(value: np.ndarray) -> np.ndarray:
