@@ -189,7 +189,9 @@ def copy_by_name(source: "keras.Model", target: "keras.Model") -> None:
     sources = {layer.name: layer for outer in source.layers for layer in getattr(outer, "layers", [outer])}
     for layer in target.layers:
         if layer.weights:
-            layer.set_weights(sources[layer.name].get_weights())
+            # The kernel of a depthwise convolution is [h, w, C, 1] here, and [h, w, 1, C] in a Conv2D with groups.
+            layer.set_weights([value.reshape(variable.shape) for value, variable in zip(
+                sources[layer.name].get_weights(), layer.weights, strict=True)])
 
 
 # --- ResNet -----------------------------------------------------------------------------------------------------------
