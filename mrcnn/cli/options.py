@@ -186,9 +186,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, config_file: str | 
 
 def add_precision(group: "argparse._ArgumentGroup") -> None:
     """Add --precision, short for --set PRECISION=NAME."""
-    from mrcnn.config import PRECISIONS
-
-    group.add_argument("--precision", choices=PRECISIONS,
+    group.add_argument("--precision", metavar="float32|mixed_bfloat16|mixed_float16",
                        help="numbers that the network computes with (default: those of the run, else float32)")
 
 
