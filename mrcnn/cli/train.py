@@ -54,10 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=options.at_least(1), default=1000, metavar="N",
                         help="shapes: training images; a tenth as many for validation (default: %(default)s)")
     group = parser.add_argument_group("training (default: chosen from the data and the weights)")
-    group.add_argument("--weights", default="none", metavar="coco|imagenet|last|best|none|PATH",
+    group.add_argument("--weights", metavar="coco|imagenet|last|best|none|PATH",
                        help="initial weights: published ones (coco, imagenet, or a name that `mrcnn weights` lists, which also "
                             "sets the network), the newest checkpoint in --model-dir, the best one of that run, a file or run "
-                            "folder, or none for random weights (default: %(default)s)")
+                            "folder, or none for random weights (default: a small backbone trained on ImageNet, if "
+                            "mrcnn[pretrained] is installed, else none)")
     group.add_argument("--exclude", nargs="+", metavar="LAYER", default=[],
                        help="layers to exclude from the weights of a PATH: names, or `heads` for those whose shapes depend on "
                             "the number of classes")
@@ -97,7 +98,9 @@ def run(args: argparse.Namespace) -> None:
         check_class_names,
         check_layers,
         for_other_data,
+        initial_weights,
         load_start_weights,
+        preset_kind,
         with_classes,
     )
     from mrcnn.training.runs import find_checkpoint, load_config
@@ -105,6 +108,8 @@ def run(args: argparse.Namespace) -> None:
     began = time.perf_counter()
     settings = options.overrides(args)
     settings |= {name: value for option, name in CONFIG_OPTIONS.items() if (value := getattr(args, option)) is not None}
+    is_default = args.weights is None
+    args.weights = args.weights or initial_weights(args.data, settings, args.recipe)
     check_layers(args.weights, settings.get("TRAIN_LAYERS", ""))
     name = settings.get("NAME", args.data)
     weights, saved = args.weights, None
@@ -123,7 +128,8 @@ def run(args: argparse.Namespace) -> None:
                         "must be the same, in the same order (--labels sets them if the data have no list).")
     choices: list[Choice] = []
     if not resumed:
-        config, choices = _choose(args, config, saved, train_set, val_set, settings)
+        kind = "run" if saved is not None else preset_kind(args.weights, settings, args.recipe, is_default)
+        config, choices = _choose(args, kind, config, saved, train_set, val_set, settings)
     config = with_classes(config, train_set)
     if resumed:
         check_class_names(weights, train_set)
@@ -145,19 +151,17 @@ def run(args: argparse.Namespace) -> None:
     _finish(args, model, val_set, began)
 
 
-def _choose(args: argparse.Namespace, config: "Config", saved: "Config | None", train_set: "Dataset",
+def _choose(args: argparse.Namespace, kind: str, config: "Config", saved: "Config | None", train_set: "Dataset",
             val_set: "Dataset | None", settings: dict[str, Any]) -> "tuple[Config, list[Choice]]":
     """Choose what the user does not set; return the configuration and the choices."""
     from mrcnn import recipes
     from mrcnn.loading.object_sizes import measure_objects
     from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
-    from mrcnn.training.run_start import WORDS
     from mrcnn.training.runs import network_settings_of
 
     with progress_bar("measuring objects"):
         objects = measure_objects(train_set, SAMPLE)
     facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
-    kind = args.weights if args.weights in WORDS else "file" if saved is None else "run"
     preset = recipes.values(args.recipe) if args.recipe else network_settings_of(args.weights)
     base = {**preset, **FORMAT_SETTINGS.get(args.data, {})} if saved is None else config.to_dict()
     choices = choose_preset(kind, facts, base, settings, args.recipe)

@@ -1,8 +1,9 @@
 """The configuration that `mrcnn train` chooses from the data and the initial weights, with a reason for each choice.
 
-From random weights, a small network, an image size and anchors that fit the objects, Adam, and augmentation by flips and
-rotation; with loaded weights, what these were trained with, and gentle fine-tuning. In both cases, a run whose length follows
-the number of images, with AP on the validation set, the best weights kept, and early stopping.
+On a small backbone trained on ImageNet or from random weights, a small network, an image size and anchors that fit the
+objects, Adam, and augmentation by flips and rotation; with weights of a whole network, what these were trained with, and gentle
+fine-tuning. In both cases, a run whose length follows the number of images, with AP on the validation set, the best weights
+kept, and early stopping.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mrcnn import recipes
 from mrcnn.config import Config
 from mrcnn.loading.object_sizes import InputSettings, MeasuredObjects, best_scales, place_objects, relative_sides
 from mrcnn.weights.imagenet import imagenet_settings
@@ -31,14 +33,23 @@ SMALL_NETWORK: dict[str, Any] = {
     "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300, "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100,
     "TRAIN_ROIS_PER_IMAGE": 64, "OPTIMIZER": "adam"}  # fmt: skip
 
+# A network on a backbone trained on ImageNet that a CPU trains in minutes; docs/results.md has what it reached.
+PRETRAINED_NETWORK: dict[str, Any] = {
+    **recipes.values("modern"), "BACKBONE": "efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE": 128, "RPN_HEAD_CHANNELS": 128,
+    "MASK_HEAD_CHANNELS": 128, "FPN_CLASSIF_FC_LAYERS_SIZE": 512, "HEAD_NORM": None, "PRE_NMS_LIMIT": 300,
+    "POST_NMS_ROIS_TRAINING": 200, "POST_NMS_ROIS_INFERENCE": 200, "TRAIN_ROIS_PER_IMAGE": 64}  # fmt: skip
+# What training starts from where PRETRAINED_NETWORK is used, as an argument of `choose_preset`.
+SMALL_BACKBONE = "small backbone"
+
 # From random weights, images are resized so that half of the objects have a side of at least the first number of pixels and
 # 95 % of at least the second, within limits that a CPU can train; sizes are multiples of the step.
 _MEDIAN_SIDE, _LEAST_SIDE = 32, 12
 _MIN_SIZE, _MAX_SIZE, _SIZE_STEP = 128, 384, 64
 # Images up to this size are trained in batches of 8, larger ones in batches of 4. Batch norm learns poorly from fewer.
 _SMALL_SIZE = 160
-# A run has at least this many steps, from random and from loaded weights, and at least this many passes over the data.
-_STEPS, _FINE_TUNING_STEPS, _PASSES = 800, 600, 12
+# A run has at least this many steps, from random weights, on the small pretrained backbone and from other weights, and at least
+# this many passes over the data.
+_STEPS, _PRETRAINED_STEPS, _FINE_TUNING_STEPS, _PASSES = 800, 400, 600, 12
 # An epoch has about the first number of steps if a pass has fewer, and at most the second.
 _EPOCH_STEPS, _MAX_EPOCH_STEPS = 40, 10_000
 # With fewer images than this, fine-tuning trains only the heads.
@@ -84,8 +95,8 @@ def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Ma
     """Choose the configuration of a run.
 
     Args:
-        weights: "none", "imagenet", the name of published weights, "file" for a file without a configuration, or "run" for
-            those of a run on other data, whose network and optimizer `base` has.
+        weights: "none", SMALL_BACKBONE, "imagenet", the name of published weights, "file" for a file without a configuration,
+            or "run" for those of a run on other data, whose network and optimizer `base` has.
         facts: about the data.
         base: settings of the format, of the recipe or of the earlier run. They are kept, but the length of the run and its
             validation.
@@ -95,9 +106,13 @@ def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Ma
     chosen = _Choices(base, given)
     if weights == "none":
         _from_scratch(chosen, facts, recipe)
+        _length(chosen, facts, _STEPS)
+    elif weights == SMALL_BACKBONE:
+        _on_small_backbone(chosen, facts)
+        _length(chosen, facts, _PRETRAINED_STEPS)
     else:
         _fine_tuning(chosen, facts, weights)
-    _length(chosen, facts, _STEPS if weights == "none" else _FINE_TUNING_STEPS)
+        _length(chosen, facts, _FINE_TUNING_STEPS)
     if facts.validation_images:
         _validation(chosen, facts)
     return chosen.lines
@@ -184,14 +199,37 @@ def _counts(chosen: _Choices, objects: MeasuredObjects) -> None:
         chosen.add("Objects", values, "up to {MAX_GT_INSTANCES} per image", f"one image has {most}")
 
 
+# --- On a small backbone trained on ImageNet --------------------------------------------------------------------------
+def _on_small_backbone(chosen: _Choices, facts: Facts) -> None:
+    chosen.add("Network", PRETRAINED_NETWORK, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels",
+               "trained on ImageNet, and small enough for a CPU")
+    _pixels(chosen)
+    if facts.objects.boxes:
+        _input(chosen, facts.objects)
+        _anchors(chosen, facts.objects)
+        _counts(chosen, facts.objects)
+    chosen.add("Batch", {"IMAGES_PER_GPU": min(4, facts.images)}, "{IMAGES_PER_GPU} images", "enough for a steady gradient")
+    values = {"OPTIMIZER": "adamw", "WEIGHT_DECAY_KIND": "decoupled", "LEARNING_RATE": 0.0005,
+              "LEARNING_RATE_SCHEDULE": "cosine"}  # fmt: skip
+    chosen.add("Optimizer", values, "{OPTIMIZER}, rate {LEARNING_RATE}, {LEARNING_RATE_SCHEDULE}", "trains new heads quickly")
+    chosen.add("Augment", {"TRAIN_AUGMENT": "rotate"}, "{TRAIN_AUGMENT}", "more views of every object")
+    chosen.add("Layers", {"TRAIN_LAYERS": "all"}, "{TRAIN_LAYERS}", "the backbone adapts to the data")
+
+
+def _pixels(chosen: _Choices) -> None:
+    """Normalise pixels as the weights of the backbone need it."""
+    pixels = imagenet_settings(*(chosen[name] for name in ("BACKBONE", "IMAGE_CHANNEL_COUNT", "RESNET_STRIDE_IN_3X3")))
+    if pixels:
+        chosen.add("Pixels", pixels, "minus {MEAN_PIXEL}, divided by {STD_PIXEL}", "what the weights were trained with",
+                   anew=True)
+
+
 # --- From loaded weights ----------------------------------------------------------------------------------------------
 def _fine_tuning(chosen: _Choices, facts: Facts, weights: str) -> None:
     chosen.add("Network", {}, "{BACKBONE}, images of {IMAGE_MAX_DIM} pixels", "what the weights were trained with"
                if weights != "imagenet" else "the backbone of the weights")
-    pixels = imagenet_settings(*(chosen[name] for name in ("BACKBONE", "IMAGE_CHANNEL_COUNT", "RESNET_STRIDE_IN_3X3")))
-    if weights == "imagenet" and pixels:
-        chosen.add("Pixels", pixels, "minus {MEAN_PIXEL}, divided by {STD_PIXEL}", "what the weights were trained with",
-                   anew=True)
+    if weights == "imagenet":
+        _pixels(chosen)
     chosen.add("Batch", {"IMAGES_PER_GPU": min(chosen["IMAGES_PER_GPU"], facts.images)}, "{IMAGES_PER_GPU} images",
                "what 12 GB of GPU memory hold")
     chosen.add("Optimizer", {"OPTIMIZER": "sgd", "LEARNING_RATE": Config.LEARNING_RATE, "LEARNING_RATE_SCHEDULE": "cosine"},

