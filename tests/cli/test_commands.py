@@ -43,6 +43,9 @@ class FakeModel:
         self.loaded, self.classes = (path, exclude), classes
         return LoadReport()
 
+    def get_imagenet_weights(self):
+        return "imagenet.h5"
+
     def set_log_dir(self):
         self.new_run = True
 
@@ -105,7 +108,7 @@ def test_train_on_shapes_from_random_weights():
 
 
 def test_what_is_not_given_is_chosen_from_the_data_and_printed_with_its_reason(capsys):
-    assert main(["train", "labelme", "--dataset", str(shared_path("data/fruits"))]) == 0
+    assert main(["train", "labelme", "--dataset", str(shared_path("data/fruits")), "--weights", "none"]) == 0
     model, printed = FakeModel.last, capsys.readouterr().out
     assert model.trained == {"train": 15, "val": 3, "rate": 0.002, "epochs": 20, "layers": "all"}
     assert (model.config.BACKBONE, model.config.IMAGE_MAX_DIM, model.config.IMAGES_PER_GPU) == ("compact", 256, 4)
@@ -116,6 +119,23 @@ def test_what_is_not_given_is_chosen_from_the_data_and_printed_with_its_reason(c
         "Epochs", "Validation"]  # fmt: skip
     assert "Images:      15 to train, 3 to validate (held out; --val-share)" in lines
     assert "Classes:     3: date, fig, hazelnut" in lines and "Weights:     random" in lines
+
+
+def test_a_pretrained_backbone_is_the_default_where_its_wheel_is_installed(monkeypatch, capsys):
+    folder = str(shared_path("data/fruits"))
+    for is_installed, backbone, loaded in ((True, "efficientnet_lite0", "imagenet.h5"), (False, "compact", None)):
+        monkeypatch.setattr(start, "lite0_is_installed", lambda answer=is_installed: answer)
+        assert main(["train", "labelme", "--dataset", folder]) == 0
+        model = FakeModel.last
+        assert model.config.BACKBONE == backbone and (model.loaded and model.loaded[0]) == loaded
+        assert ("Pixels:" in capsys.readouterr().out) == is_installed
+        assert model.config.TRAIN_BN is (False if is_installed else None)
+    # A network of one's own, and synthetic shapes, start from random weights.
+    monkeypatch.setattr(start, "lite0_is_installed", lambda: True)
+    for arguments in (["labelme", "--dataset", folder, "--backbone", "resnet50"], ["shapes", "--count", "20"],
+                      ["labelme", "--dataset", folder, "--recipe", "modern"]):
+        assert main(["train", *arguments]) == 0
+        assert FakeModel.last.loaded is None
 
 
 @pytest.mark.parametrize("layers", ["heads", "3+", "4+", "5+"])
@@ -161,18 +181,19 @@ def test_fraction_is_held_out_if_the_data_have_no_val_subset(capsys):
     folder = str(shared_path("data/fruits"))
     val_ids = []
     for seed in (0, 0, 1):
-        assert main(["train", "labelme", "--dataset", folder, "--val-share", "0.25", "--set", f"SEED={seed}"]) == 0
+        assert main(["train", "labelme", "--dataset", folder, "--val-share", "0.25", "--weights", "none",
+                     "--set", f"SEED={seed}"]) == 0
         model = FakeModel.last
         count = model.trained["val"]
         assert count in (4, 5) and model.trained["train"] == 18 - count and model.config.NUM_CLASSES == 4
         assert f"{18 - count} to train, {count} to validate (held out; --val-share)" in capsys.readouterr().out
         val_ids.append([info["id"] for info in model.val_set.image_info])
     assert val_ids[0] == val_ids[1] != val_ids[2] and not {info["id"] for info in model.train_set.image_info} & set(val_ids[2])
-    assert main(["train", "labelme", "--dataset", folder, "--val-share", "0"]) == 0
+    assert main(["train", "labelme", "--dataset", folder, "--val-share", "0", "--weights", "none"]) == 0
     assert FakeModel.last.val_set is None and FakeModel.last.config.VALIDATION_AP_EVERY == 0
     # a val subset of the data takes precedence
     folder = str(shared_path("data/tiny_coco"))
-    assert main(["train", "coco", "--dataset", folder, "--val-share", "0.25"]) == 0
+    assert main(["train", "coco", "--dataset", folder, "--val-share", "0.25", "--weights", "none"]) == 0
     assert (FakeModel.last.trained["train"], FakeModel.last.trained["val"]) == (32, 6)
 
 
@@ -195,7 +216,7 @@ def test_a_resumed_run_holds_out_the_same_images(capsys):
     assert main([*arguments, "--weights", "last"]) == 0
     assert [f"labelme.{info['id']}" for info in FakeModel.last.val_set.image_info] == sorted(held_out)
     assert "16 to train, 2 to validate (held out, as before)" in capsys.readouterr().out
-    assert main(arguments) == 0 and FakeModel.last.val_set.num_images == 3, "a new run divides anew"
+    assert main([*arguments, "--weights", "none"]) == 0 and FakeModel.last.val_set.num_images == 3, "a new run divides anew"
 
 
 def test_weights_from_other_data_start_a_new_run():
