@@ -210,21 +210,22 @@ class Detectron2Lsj(Detectron2):
 
 
 class Modern(Config):
-    """Today's practice for data of your own, on any backbone.
+    """Today's practice for data of your own, on any backbone: what `mrcnn train` builds on where it starts from a small backbone
+    trained on ImageNet.
 
         mrcnn train labelme --dataset DIR --recipe modern
 
     | attribute | value | source |
     |---|---|---|
-    | BOX_COORDINATES, ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | continuous, 2, True | detectron2's ROIAlignV2 |
+    | BOX_COORDINATES, ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | continuous, 2, True | detectron2's ROIAlignV2; torchvision's 2 |
     | IMAGE_PADDING, RESIZE_METHOD, MASK_PASTE | corner, detectron2, detectron2 | detectron2 |
-    | RPN_LOGITS, RPN_BBOX_STD_DEV | 1, 1 | as above |
-    | PROPOSALS_PER_LEVEL, GT_BOXES_AS_ROIS, ROI_FILL_NEGATIVES | True | as above |
-    | ROI_POSITIVE_RATIO | 0.25 | as above |
-    | BBOX_MAX_LOG_SCALE | log(1000 / 16) | as above |
-    | DETECTION_PER_CLASS, DETECTION_NMS_THRESHOLD | True, 0.5 | as above |
-    | DETECTION_MIN_CONFIDENCE | 0.05 | as above |
-    | EMA_MOMENTUM | 0.998 | |
+    | RPN_LOGITS | 1 | torchvision and detectron2, also for what follows |
+    | PROPOSALS_PER_LEVEL, GT_BOXES_AS_ROIS | True, True | find_top_rpn_proposals, add_ground_truth_to_proposals |
+    | ROI_POSITIVE_RATIO, ROI_FILL_NEGATIVES | 0.25, True | POSITIVE_FRACTION |
+    | BBOX_MAX_LOG_SCALE | log(1000 / 16) | SCALE_CLAMP |
+    | DETECTION_PER_CLASS | True | fast_rcnn_inference |
+    | DETECTION_NMS_THRESHOLD, DETECTION_MIN_CONFIDENCE | 0.5, 0.05 | NMS_THRESH_TEST, SCORE_THRESH_TEST |
+    | EMA_MOMENTUM | 0.998 | averages over some 500 steps; Mean Teacher (Tarvainen and Valpola 2017), section 2 |
     """
 
     BOX_COORDINATES = "continuous"

@@ -48,24 +48,24 @@ class SampleSettings:
         min_dim: pixels.
         max_dim: pixels.
         min_scale: minimum scale factor; 0 or None for no bound.
-        in_corner: see `mrcnn.geometry.resize.plan_resize`.
-        resize_method: see `mrcnn.geometry.resize.plan_resize`.
         mini_mask_shape: (h, w), or None for masks of the size of the network's input.
         num_classes: K.
         num_channels: C, the number that `mrcnn.io.images.to_channels` converts images to.
         random_scale: draws the scale of an image in mode "square"; None scales as `resize_mode` says.
+        in_corner: see `mrcnn.geometry.resize.plan_resize`.
+        resize_method: see `mrcnn.geometry.resize.plan_resize`.
     """
 
     resize_mode: str = "square"
     min_dim: int | None = None
     max_dim: int | None = None
     min_scale: float | int | None = None
-    in_corner: bool = False
-    resize_method: str = "classic"
     mini_mask_shape: tuple | None = (56, 56)
     num_classes: int = 2
     num_channels: int = 3
     random_scale: RandomScale | None = None
+    in_corner: bool = False
+    resize_method: str = "classic"
 
     def plan(self, size: tuple[int, int], rng: np.random.Generator) -> ResizePlan:
         """Plan how to resize an image of (height, width)."""

@@ -212,8 +212,8 @@ def test_invalid_settings_are_an_error(tmp_path):
         MaskRCNN("train", small_config(), str(tmp_path))
     with pytest.raises(ConfigError, match="IMAGE_MAX_DIM is 100"):
         MaskRCNN("training", small_config(IMAGE_MAX_DIM=100), str(tmp_path))
-    with pytest.raises(ValueError, match="'resnet18'"):
-        MaskRCNN("inference", small_config(BACKBONE="resnet18"), str(tmp_path))
+    with pytest.raises(ValueError, match="'vgg16'"):
+        MaskRCNN("inference", small_config(BACKBONE="vgg16"), str(tmp_path))
 
 
 @pytest.mark.parametrize("channels", [1, 4])
