@@ -210,14 +210,14 @@ class Detectron2Lsj(Detectron2):
 
 
 class Modern(Config):
-    """Today's practice for data of your own, on any backbone: what `mrcnn train` builds on where it starts from a small backbone
-    trained on ImageNet.
+    """Today's practice for data of your own, on any backbone: what `mrcnn train` builds on where it starts from a small
+    backbone trained on ImageNet.
 
         mrcnn train labelme --dataset DIR --recipe modern
 
     | attribute | value | source |
     |---|---|---|
-    | BOX_COORDINATES, ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | continuous, 2, True | detectron2's ROIAlignV2; torchvision's 2 |
+    | BOX_COORDINATES, ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | continuous, 2, True | ROIAlignV2; torchvision's 2 |
     | IMAGE_PADDING, RESIZE_METHOD, MASK_PASTE | corner, detectron2, detectron2 | detectron2 |
     | RPN_LOGITS | 1 | torchvision and detectron2, also for what follows |
     | PROPOSALS_PER_LEVEL, GT_BOXES_AS_ROIS | True, True | find_top_rpn_proposals, add_ground_truth_to_proposals |
