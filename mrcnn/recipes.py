@@ -224,7 +224,8 @@ class Modern(Config):
     | ROI_POSITIVE_RATIO, ROI_FILL_NEGATIVES | 0.25, True | POSITIVE_FRACTION |
     | BBOX_MAX_LOG_SCALE | log(1000 / 16) | SCALE_CLAMP |
     | DETECTION_PER_CLASS | True | fast_rcnn_inference |
-    | DETECTION_NMS_THRESHOLD, DETECTION_MIN_CONFIDENCE | 0.5, 0.05 | NMS_THRESH_TEST, SCORE_THRESH_TEST |
+    | DETECTION_NMS_THRESHOLD | 0.5 | NMS_THRESH_TEST |
+    | DETECTION_MIN_CONFIDENCE | 0.5 | ours: what is more likely an object than not; AP counts detections of every score |
     | EMA_MOMENTUM | 0.998 | averages over some 500 steps; Mean Teacher (Tarvainen and Valpola 2017), section 2 |
     """
 
@@ -242,7 +243,7 @@ class Modern(Config):
     BBOX_MAX_LOG_SCALE = math.log(1000 / 16)
     DETECTION_PER_CLASS = True
     DETECTION_NMS_THRESHOLD = 0.5
-    DETECTION_MIN_CONFIDENCE = 0.05
+    DETECTION_MIN_CONFIDENCE = 0.5
     EMA_MOMENTUM = 0.998
 
 
