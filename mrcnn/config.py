@@ -319,7 +319,7 @@ class Config:
     TRAIN_AUGMENT = "none"
     # Share that a moving average of the weights keeps in each step, such as 0.998: it averages over the last 1 / (1 - share)
     # steps. In the first steps it keeps less, min(EMA_MOMENTUM, (1 + step) / (10 + step)). Validation, checkpoints and
-    # detection use the averaged weights; training goes on with the others. None: no average.
+    # detection use the averaged weights; training continues with the others. None: no average.
     # Source: B. Polyak and A. Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992.
     EMA_MOMENTUM: float | None = None
     # How fast weights shrink, and in which way. "classic" adds WEIGHT_DECAY * the sum over kernels and biases of mean(weight^2)

@@ -52,10 +52,10 @@ class Detectron(Config):
     | IMAGE_MIN_DIM, IMAGE_MAX_DIM | 800, 1344 | min_size 800, max_size 1333, rounded up to a multiple of 64 |
     | GRADIENT_CLIP_NORM | None | neither clips gradients |
     | BOX_LOSS_PER_SAMPLE | True | box losses divided by the number of sampled anchors or ROIs |
-    | OPTIMIZER, LEARNING_MOMENTUM | sgd, 0.9 | |
+    | OPTIMIZER, LEARNING_MOMENTUM | sgd, 0.9 | torch.optim.SGD in both |
     | LEARNING_RATE, LEARNING_RATE_BATCH | 0.02, 16 | for 16 images per step, scaled to the batch |
     | LEARNING_RATE_SCHEDULE, LEARNING_RATE_WARMUP | step, 1000 | linear warm-up from a thousandth |
-    | WEIGHT_DECAY_KIND, WEIGHT_DECAY | l2, 0.0001 | that of PyTorch's SGD |
+    | WEIGHT_DECAY_KIND, WEIGHT_DECAY | l2, 0.0001 | torch.optim.SGD; both decay biases too, ours does not |
     | TRAIN_LAYERS, TRAIN_AUGMENT | 3+, flip | the stem and the first stage stay frozen; half of the images are flipped |
     """
 
@@ -199,7 +199,8 @@ class Detectron2Lsj(Detectron2):
     | RPN_CONVOLUTIONS | 2 | rpn_head.conv_dims [-1, -1] |
     | BOX_HEAD_CONVOLUTIONS, BOX_HEAD_FC_LAYERS | 4, 1 | box_head.conv_dims [256] * 4, fc_dims [1024] |
 
-    and what `Detectron2` lists.
+    and what `Detectron2` lists. Of their training, large-scale jitter (SCALE_JITTER=(0.1, 2.0)), 64 images per step and
+    hundreds of epochs are not set, because they need many GPUs.
     """
 
     PYRAMID_NORM = "batch"
@@ -273,7 +274,7 @@ def get(name: str) -> type[Config]:
     """Return the Config subclass of a recipe.
 
     Raises:
-        ConfigError: there is no recipe of this name.
+        ConfigError: the recipe is unknown.
     """
     if name not in RECIPES:
         raise ConfigError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}.")

@@ -1,7 +1,7 @@
 """Entry points of the command `mrcnn` and of the samples: parse arguments, run, report an error in one line.
 
 Exit codes: 0 success; 1 success, but some inputs were skipped, and are listed; 2 an error, reported in one line; 130 stopped
-by the user; 141 the output pipe was closed (training goes on without it). `--debug` also shows the traceback.
+by the user; 141 the output pipe was closed (training continues without it). `--debug` also shows the traceback.
 """
 
 import argparse

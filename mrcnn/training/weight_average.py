@@ -30,7 +30,7 @@ class WeightAverage:
         every: number of steps whose gradients are accumulated. The average moves only in one of them.
 
     Attributes:
-        values: the average of each of the variables; or, while `in_use`, the weights that training goes on with.
+        values: the average of each of the variables; or, while `in_use`, the weights with which training continues.
         steps: number of training steps.
         in_use: whether the variables hold the average.
     """
