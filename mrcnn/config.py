@@ -48,6 +48,17 @@ PYRAMID_STRIDES = (4, 8, 16, 32, 64)
 COMPUTED = {"BATCH_SIZE": "IMAGES_PER_GPU and GPU_COUNT",
             "IMAGE_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MIN_DIM, IMAGE_MAX_DIM and IMAGE_CHANNEL_COUNT",
             "IMAGE_META_SIZE": "NUM_CLASSES"}
+# Attributes of the classic Config. Others are newer than the projects that were written for it.
+CLASSIC = (
+    "NAME", "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "BACKBONE", "COMPUTE_BACKBONE_SHAPE",
+    "BACKBONE_STRIDES", "FPN_CLASSIF_FC_LAYERS_SIZE", "TOP_DOWN_PYRAMID_SIZE", "NUM_CLASSES", "RPN_ANCHOR_SCALES",
+    "RPN_ANCHOR_RATIOS", "RPN_ANCHOR_STRIDE", "RPN_NMS_THRESHOLD", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT",
+    "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE", "USE_MINI_MASK", "MINI_MASK_SHAPE", "IMAGE_RESIZE_MODE",
+    "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_MIN_SCALE", "IMAGE_CHANNEL_COUNT", "MEAN_PIXEL", "TRAIN_ROIS_PER_IMAGE",
+    "ROI_POSITIVE_RATIO", "POOL_SIZE", "MASK_POOL_SIZE", "MASK_SHAPE", "MAX_GT_INSTANCES", "RPN_BBOX_STD_DEV", "BBOX_STD_DEV",
+    "DETECTION_MAX_INSTANCES", "DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "LEARNING_RATE", "LEARNING_MOMENTUM",
+    "WEIGHT_DECAY", "LOSS_WEIGHTS", "USE_RPN_ROIS", "TRAIN_BN", "GRADIENT_CLIP_NORM", "BATCH_SIZE", "IMAGE_SHAPE",
+    "IMAGE_META_SIZE")
 LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 # Attributes that may be functions.
 CALLABLE_NAMES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "OPTIMIZER")
@@ -441,11 +452,12 @@ class Config:
         known = set(_names(Config)) | set(COMPUTED)
         problems = []
         for name in sorted(set(_names(type(self))) | {n for n in vars(self) if n.isupper()}):
-            # Users may add attributes, such as IMAGE_SIZE or CLASS_WEIGHTS, but a name very close to one of ours is a typo.
+            # Users may add attributes, such as IMAGE_SIZE or CLASS_WEIGHTS, but a name very close to a classic one is a typo.
+            # A name close to a newer one may be an old project's own, such as LEARNING_RATE_STEP.
             close = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
             if name in known or not close:
                 continue
-            if difflib.SequenceMatcher(None, name, close[0]).ratio() >= _TYPO:
+            if close[0] in CLASSIC and difflib.SequenceMatcher(None, name, close[0]).ratio() >= _TYPO:
                 problems.append(f"{name} is not an attribute of Config: did you mean {close[0]}?")
             else:
                 self._warn(f"{name} is not an attribute of Config and has no effect; if it is yours, all is well. There is "
@@ -635,7 +647,8 @@ class Config:
         print("\nConfigurations:", *rows, "\n", sep="\n")
 
 
-# similarity of a user's attribute to one of ours, from 0 to 1: at least _NEAR warns, at least _TYPO is an error
+# similarity of a user's attribute to one of ours, from 0 to 1: at least _NEAR warns, at least _TYPO is an error if ours is
+# CLASSIC
 _NEAR, _TYPO = 0.8, 0.9
 
 

@@ -410,6 +410,10 @@ def test_overrides_reject_values_of_the_wrong_type(name, value, message):
     ({"CLASS_WEIGHTS": [1, 2]}, "There is LOSS_WEIGHTS"),
     ({"VALIDATION_SPLIT": 0.2}, "There is VALIDATION_STEPS"),
     ({"IMAGE_SIZE": 512}, "IMAGE_SIZE is not an attribute"),
+    ({"LEARNING_RATE_STEP": 5}, "LEARNING_RATE_STEP is not an attribute of Config and has no effect; if it is yours, all is "
+                                "well. There is LEARNING_RATE_STEPS."),
+    ({"TRAIN_MIN_DIM": 512}, "There is TRAIN_MIN_DIMS"),
+    ({"SEEDS": [1, 2]}, "There is SEED"),
     ({"IMAGE_MAX_DIM": 640}, "IMAGE_MIN_DIM 800 is larger than IMAGE_MAX_DIM 640"),
     ({"STEPS_PER_EPOCH": 131 / 2}, "STEPS_PER_EPOCH is 65.5: it is rounded up to 66"),
     ({"LOSS_WEIGHTS": {"mrcnn_mask_loss": 2.0}}, "does not name rpn_class_loss, rpn_bbox_loss, mrcnn_class_loss,"),

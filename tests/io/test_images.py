@@ -322,7 +322,7 @@ def test_a_pipe_is_not_an_image(tmp_path, read):
 
 
 def test_too_little_memory_is_not_a_broken_image(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.png", RED_GREEN)
+    path = write(tmp_path / "a.bmp", RED_GREEN)
 
     def fail(*_):
         raise MemoryError
@@ -416,6 +416,24 @@ def test_damaged_file_is_reported_by_its_error_alone(tmp_path, capfd, name):
         with pytest.raises(DataError, match=name):
             read_image(path)
     assert capfd.readouterr() == ("", "") and cv2.getLogLevel() == level > 0
+
+
+@pytest.mark.parametrize("damage", range(30))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_libjpeg_and_libpng_write_nothing_about_damage(tmp_path, capfd, name, damage):
+    """Under OpenCV they write "Corrupt JPEG data: ..." and "libpng error: ..." past its log."""
+    rng = np.random.default_rng(damage)
+    path = write(tmp_path / name, rng.integers(0, 256, (40, 60, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    place = int(rng.integers(len(content) // 2, len(content) - 40))  # in the pixels
+    content[place:place] = rng.integers(0, 256, damage % 3 * 20, np.uint8).tobytes()
+    content[place] ^= 0x55
+    path.write_bytes(content)
+    try:
+        assert read_image(path).shape == (40, 60, 3)
+    except DataError as error:
+        assert name in str(error)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_opencv_stays_quiet_until_the_last_thread_is_done():

@@ -2,13 +2,15 @@
 import os
 import subprocess
 import sys
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 
+from mrcnn.base.errors import DataError
 from mrcnn.io.images import TruncatedImageError, read_image
-from mrcnn.io.png import is_png, png_fault
+from mrcnn.io.png import is_png, png_fault, png_pixels
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -53,3 +55,36 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])"""
     assert not done.stderr
     message, kibibytes = done.stdout.splitlines()
     assert "a.png cannot be read: it is cut off" in message and int(kibibytes) < 2**20
+
+
+def chunk(kind, data, checksum=None):
+    checksum = zlib.crc32(kind + data) if checksum is None else checksum
+    return len(data).to_bytes(4, "big") + kind + data + checksum.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("extra", [
+    chunk(b"tEXt", b"Title\0a", checksum=0), chunk(b"gAMA", b"\0"), chunk(b"iCCP", b"sRGB\0\0damaged"),
+    chunk(b"eXIf", b"MM\0*damaged")], ids=["tEXt", "gAMA", "iCCP", "eXIf"])  # fmt: skip
+def test_chunks_that_describe_colours_and_texts_are_not_decoded(tmp_path, capfd, extra):
+    """libpng writes a warning about each of these, such as "libpng warning: iCCP: CRC error"."""
+    content = encoded()
+    (tmp_path / "a.png").write_bytes(content[:33] + extra + content[33:])  # after the header, of 8 + 25 bytes
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), NOISE[:, :, ::-1])
+    assert capfd.readouterr() == ("", "")
+    assert png_pixels(content[:33] + extra + content[33:]) == png_pixels(content)
+
+
+def test_wrong_checksum_of_pixels_is_an_error(tmp_path, capfd):
+    content = bytearray(encoded())
+    start = content.index(b"IDAT") - 4
+    content[-20] ^= 1  # before the last 12 bytes, IEND, and the 4 of the checksum
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=f"a.png cannot be read: it is damaged: the checksum of its chunk IDAT at byte {start}"):
+        read_image(tmp_path / "a.png")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("image", [NOISE[:, :, 0], np.dstack([NOISE, NOISE[:, :, 0]]), NOISE.astype(np.uint16) * 257])
+def test_pixels_are_those_of_the_whole_file(image):
+    decoded = cv2.imdecode(np.frombuffer(png_pixels(encoded(image)), np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(decoded, image)

@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Int32, UInt8
 
 from mrcnn.base.errors import DataError
 from mrcnn.datasets.panoptic.annotations import Category
+from mrcnn.io import images
 from mrcnn.io import json_fields as fields
-from mrcnn.io.images import refuse_too_large
 from mrcnn.io.tfrecord import decode_example, encode_example, read_features
 
 # five digits in the file names
@@ -306,7 +305,7 @@ def _jpeg_head(data: bytes, where: str) -> tuple[tuple[int, int], int | None]:
             kind, size, orientation = image.format, (image.height, image.width), image.getexif().get(_ORIENTATION)
     except Exception as error:  # damaged files make Pillow raise errors of any kind
         raise DataError(f"{where} cannot be read: {type(error).__name__}: {error}. Download it again") from error
-    refuse_too_large(size, where)
+    images.refuse_too_large(size, where)
     if kind not in ("JPEG", "MPO"):  # MPO: several JPEGs in a file, as some cameras write
         raise DataError(f"{where} is a {kind}, but shards hold JPEG files: convert it")
     return size, orientation
@@ -327,8 +326,7 @@ def decode_jpeg(data: bytes, size: tuple[int, int], where: str) -> UInt8[np.ndar
         DataError: see `check_jpeg`, or it cannot be decoded.
     """
     check_jpeg(data, size, where)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None or image.shape[:2] != tuple(size):
+    image = images.decode_jpeg(data, where)
+    if image.shape[:2] != tuple(size):
         raise DataError(f"{where} cannot be decoded: the JPEG is damaged")
     return image

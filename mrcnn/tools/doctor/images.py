@@ -33,6 +33,7 @@ from mrcnn.io.images import (
 )
 from mrcnn.io.orientation import read_orientation, turned_size
 from mrcnn.io.paths import refuse_link
+from mrcnn.io.png import png_pixels
 from mrcnn.tools.doctor.findings import Findings, Picture, Place
 from mrcnn.tools.doctor.parts import CheckedImage, Part
 
@@ -159,7 +160,10 @@ def _scan_file(path: Path) -> ImageScan:
         size, orientation = (opened.height, opened.width), read_orientation(path)
         try:
             if opened.format in ("JPEG", "PNG"):
-                refuse_cut_image(path.read_bytes(), f"image file {path}")
+                content = path.read_bytes()
+                refuse_cut_image(content, f"image file {path}")
+                if opened.format == "PNG":
+                    png_pixels(content)  # raises if a checksum is wrong, which Pillow accepts
             # decoding a JPEG at an eighth of its size is enough, and still reads the whole file
             opened.draft("L", (_DRAFT, _DRAFT))
             opened.load()

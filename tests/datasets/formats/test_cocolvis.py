@@ -179,7 +179,7 @@ def test_unusable_entry_is_skipped_and_reported(tmp_path, caplog, value, said):
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == [8]
     ((where, reason),) = dataset.skipped
-    assert where == f"image '{ID}'"
+    assert where == f"hannotation.pickle: image '{ID}'"
     assert re.search(said, reason)
     assert any("1 images or hierarchies skipped" in record.getMessage() for record in caplog.records)
 
@@ -191,7 +191,7 @@ def test_invalid_and_duplicate_ids_are_skipped(tmp_path):
     dataset = load(tmp_path)
     assert [info["id"] for info in dataset.image_info] == [7]
     assert [where for where, _ in dataset.skipped] == [
-        "image '../../etc/passwd'", "image '007'", "image -1", "image b'7'", "image None"]  # fmt: skip
+        f"hannotation.pickle: image {name}" for name in ("'../../etc/passwd'", "'007'", "-1", "b'7'", "None")]  # fmt: skip
     assert dataset.skipped[1][1] == "another image has this id"
 
 
@@ -202,7 +202,7 @@ def test_parents_are_used_if_children_disagree(tmp_path):
     assert hierarchy[0] == {"children": [1], "parent": None, "node_level": 0} and hierarchy[1]["children"] == []
     assert [a["id"] for a in dataset.annotations_of(0)] == [0, 2, 3]
     ((where, reason),) = dataset.skipped
-    assert where == f"image {ID}" and "the parents are used" in reason
+    assert where == f"hannotation.pickle: image {ID}" and "the parents are used" in reason
 
 
 def header_only(height, width, depth=8, color=0):
@@ -228,10 +228,10 @@ def header_only(height, width, depth=8, color=0):
     ((layers(), MAPPING), r"layers\[0\] is an array of shape \(20, 30\)"),
     (([np.float32(1)] * 3, MAPPING), r"layers\[0\] is a float32"),
     (([b"GIF89a"] * 3, MAPPING), "layer 0 is not a PNG"),
-    (([png(layer)[:60] for layer in layers()], MAPPING), "layer 0 is damaged"),
+    (([png(layer)[:60] for layer in layers()], MAPPING), "layer 0 cannot be read: it is cut off"),
     (([png(layer)[:9] for layer in layers()], MAPPING), "layer 0 is not a PNG"),
     (([header_only(100_000, 100_000)] * 3, MAPPING), "layer 0 declares 100000 x 100000 pixels"),
-    (([header_only(20, 30)] * 3, MAPPING), "layer 0 is damaged"),
+    (([header_only(20, 30)] * 3, MAPPING), "layer 0 cannot be read: it is cut off"),
     (([header_only(20, 30, 16)] * 3, MAPPING), "layer 0 is a PNG of 16 bits and colour type 0, expected 8 bits of grey"),
     (([cv2.imencode(".png", np.zeros((*SIZE, 3), np.uint8))[1]] * 3, MAPPING), "layer 0 is a PNG of 8 bits and colour type 2"),
     (masks_file((21, 30)), r"layer 0 is of size \(21, 30\), but its image is of size \(20, 30\)"),

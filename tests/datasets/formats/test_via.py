@@ -457,3 +457,14 @@ def test_polygons_are_read_back(tmp_path_factory, instances):
     assert [dataset.class_names[i] for i in class_ids] == [kind for kind, _ in drawn]
     for i, (_, mask) in enumerate(drawn):
         np.testing.assert_array_equal(masks[:, :, i], mask)
+
+
+def test_error_about_attributes_names_the_file(tmp_path):
+    shape = {"name": "rect", "x": 4, "y": 3, "width": 12, "height": 9}
+    region = {"shape_attributes": shape, "region_attributes": {"name": "cat", "colour": "red"}}
+    entry = {"filename": "a.png", "size": 1, "regions": [region]}
+    (tmp_path / "via_region_data.json").write_text(json.dumps({"a.png1": entry}))
+    with pytest.raises(DataError, match=r"via_region_data.json: the regions have the attributes name, colour"):
+        load(tmp_path)
+    with pytest.raises(DataError, match=r"via_region_data.json: no region has the attribute 'kind'; they have name, colour"):
+        load(tmp_path, attribute="kind")

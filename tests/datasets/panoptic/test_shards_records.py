@@ -162,7 +162,7 @@ def test_exif_rotation_is_accepted_if_the_stored_size_matches():
 def test_image_bomb_is_rejected_before_decoding(monkeypatch):
     """JPEG and record both declare 60000 x 60000 pixels. Pillow's own limit is disabled."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    monkeypatch.setattr(shards.cv2, "imdecode", lambda *args: pytest.fail("it was decoded"))
+    monkeypatch.setattr(shards.images, "decode_jpeg", lambda *args: pytest.fail("it was decoded"))
     data = bytearray(jpeg((2, 3)))
     start = data.index(b"\xff\xc0") + 5  # after the marker, length and depth of the frame: height and width
     data[start : start + 4] = (60_000).to_bytes(2, "big") * 2

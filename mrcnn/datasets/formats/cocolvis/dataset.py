@@ -136,7 +136,7 @@ class CocoLvisDataset(AnnotatedDataset):
             refuse_link(folder / HANNOTATION, folder, "the hierarchy")
         entries, skipped = read_hierarchy(folder / HANNOTATION, progress)
         for where, reason in skipped:
-            self.skip(where, reason)
+            self.skip(f"{HANNOTATION}: {where}", reason)
         allowed = None if allow_list is None else _read_allow_list(allow_list)
         images, masks = (os.path.join(folder, name) for name in ("images", "masks"))
         files = _image_files(images)
@@ -144,7 +144,8 @@ class CocoLvisDataset(AnnotatedDataset):
         with (progress or unseen)("listing images") as show:
             for entry in tracked(chosen, show, every=1000):
                 if entry.is_repaired:
-                    self.skip(f"image {entry.name}", "its children disagree with its parents; the parents are used")
+                    where = f"{HANNOTATION}: image {entry.name}"
+                    self.skip(where, "its children disagree with its parents; the parents are used")
                 image = os.path.join(images, files.get(entry.name, f"{entry.name}.jpg"))
                 # with its leading zeros: it is the name of the files
                 image_id = entry.image_id if entry.name == str(entry.image_id) else entry.name

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -26,7 +25,6 @@ from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Stages, tracked, unseen
 from mrcnn.io import images
 from mrcnn.io.pickles import describe, read_pickle
-from mrcnn.io.png import png_fault
 
 HANNOTATION = "hannotation.pickle"
 # maximum number of objects in an image; photographs have a few dozen, and looping over a wrong, huge number would be slow
@@ -231,7 +229,7 @@ class Masks:
             raise DataError(f"{where} declares {height} x {width} pixels (height x width), more than {images.MAX_PIXELS}")
         if size is not None and (height, width) != tuple(size):
             raise DataError(f"{where} is of size {(height, width)}, but its image is of size {tuple(size)} (height, width)")
-        decoded = None if png_fault(data.tobytes()) else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        decoded = images.decode_png(data.tobytes(), where)
         if decoded is None or decoded.dtype != np.uint8 or decoded.shape != (height, width):
             raise DataError(f"{where} is damaged and cannot be decoded")
         return decoded

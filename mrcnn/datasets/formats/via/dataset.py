@@ -106,7 +106,7 @@ def open_subset(
         for part, file in files.items()
     }
     regions = [region for listed in images.values() for image in listed for region in image.regions]
-    attribute = find_attribute(regions, attribute, str(path))
+    attribute = find_attribute(regions, attribute, " and ".join(map(str, files.values())))
     if labels is not None:
         classes = read_class_names(labels)
     elif attribute is None:
