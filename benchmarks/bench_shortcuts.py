@@ -23,7 +23,7 @@ def without(variant: str) -> AbstractContextManager:
 
     from mrcnn.network import mask_rcnn
     from mrcnn.network.heads.rpn import ConvRpnHead, RpnHead
-    from mrcnn.network.layers.batch_norm import BatchNorm
+    from mrcnn.network.layers.norms import BatchNorm
     from mrcnn.training.optimizers import SGD
 
     folded = BatchNorm.call

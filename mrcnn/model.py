@@ -32,6 +32,7 @@ from mrcnn.base import pixels
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.geometry.meta import compose_image_meta, parse_image_meta
+from mrcnn.geometry.meta import split_image_meta as parse_image_meta_graph
 from mrcnn.loading.augment import RandomFlip
 from mrcnn.loading.generator import classic_batch, dense_rpn_match
 from mrcnn.loading.sample import make_sample
@@ -41,10 +42,9 @@ from mrcnn.network.backbones.resnet import conv_block, identity_block, resnet_gr
 from mrcnn.network.heads.box import BoxHead
 from mrcnn.network.heads.mask import MaskHead
 from mrcnn.network.heads.rpn import build_rpn_model, rpn_graph
-from mrcnn.network.layers.batch_norm import BatchNorm
 from mrcnn.network.layers.detection import DetectionLayer
 from mrcnn.network.layers.detection_target import DetectionTargetLayer
-from mrcnn.network.layers.norms import Norm
+from mrcnn.network.layers.norms import BatchNorm, Norm
 from mrcnn.network.layers.proposal import ProposalLayer
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
 from mrcnn.network.losses import mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss, smooth_l1
@@ -52,7 +52,6 @@ from mrcnn.network.ops import boxes as box_ops
 from mrcnn.network.ops.boxes import denorm_boxes as denorm_boxes_graph
 from mrcnn.network.ops.boxes import norm_boxes as norm_boxes_graph
 from mrcnn.network.ops.gather import first_true, gather_rows
-from mrcnn.network.ops.meta import parse_image_meta as parse_image_meta_graph
 from mrcnn.training import settings
 from mrcnn.training.classic_keras import ClassicBatches
 from mrcnn.training.inspection import log

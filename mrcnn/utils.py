@@ -27,7 +27,7 @@ from mrcnn.geometry.boxes import (
 )
 from mrcnn.geometry.masks import compute_overlaps_masks, expand_mask, minimize_mask, resize_mask, unmold_mask
 from mrcnn.geometry.resize import resize, resize_image
-from mrcnn.weights.pretrained import COCO_MODEL_URL, coco_weights
+from mrcnn.weights.catalogue import COCO_MODEL_URL, coco_weights
 
 __all__ = [
     "COCO_MODEL_URL",

@@ -7,6 +7,7 @@ Shape letters: B images, K classes with background.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Num
@@ -46,6 +47,17 @@ def compose_image_meta(
     return np.array(fields, np.float64)
 
 
+def split_image_meta(meta: Any) -> dict[str, Any]:
+    """Split meta rows, an array or a tensor [B, 12 + K], into their fields, each of the dtype of `meta`.
+
+    Returns:
+        image_id [B], original_image_shape [B, 3], image_shape [B, 3], window [B, 4] in pixels, scale [B],
+        active_class_ids [B, K].
+    """
+    fields = {name: meta[:, where] for name, where in META_FIELDS.items()}
+    return fields | {name: fields[name][:, 0] for name in ("image_id", "scale")}
+
+
 def parse_image_meta(meta: Num[np.ndarray, "B fields"]) -> dict[str, np.ndarray]:
     """Unpack the meta vectors of a batch.
 
@@ -53,6 +65,4 @@ def parse_image_meta(meta: Num[np.ndarray, "B fields"]) -> dict[str, np.ndarray]
         The fields by name: int32 [B] image_id, int32 [B, 3] original_image_shape and image_shape, int32 [B, 4] window,
         float32 [B] scale, int32 [B, K] active_class_ids.
     """
-    fields = {name: meta[:, where] for name, where in META_FIELDS.items()}
-    parsed = {name: field.astype(np.float32 if name == "scale" else np.int32) for name, field in fields.items()}
-    return parsed | {name: parsed[name][:, 0] for name in ("image_id", "scale")}
+    return {name: field.astype(np.float32 if name == "scale" else np.int32) for name, field in split_image_meta(meta).items()}

@@ -29,10 +29,17 @@ from mrcnn.geometry.rasterize import (
 )
 from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import nonfinite_fault, to_channels
-from mrcnn.loading.augment import RandomFlip, apply_affine, apply_flips, apply_imgaug, as_flip, is_affine
-from mrcnn.loading.color import ColorJitter
+from mrcnn.loading.augment import (
+    ColorJitter,
+    RandomFlip,
+    RandomScale,
+    apply_affine,
+    apply_flips,
+    apply_imgaug,
+    as_flip,
+    is_affine,
+)
 from mrcnn.loading.copy_paste import Placed, choose_objects, paste_objects
-from mrcnn.loading.scales import RandomScale
 
 Instance: TypeAlias = PolygonInstance | MaskInstance
 # (y1, x1, y2, x2) in pixels.

@@ -19,22 +19,21 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from mrcnn.geometry.meta import split_image_meta
 from mrcnn.network.backbones import Backbone, get_backbone
 from mrcnn.network.backbones.fpn import build_pyramid
 from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.heads.box import BoxHead
 from mrcnn.network.heads.mask import MaskHead
 from mrcnn.network.heads.rpn import build_rpn_model
-from mrcnn.network.layers.batch_norm import connect_convolutions
 from mrcnn.network.layers.detection import CHUNK, DetectionLayer, DetectionMasks, PerClassDetectionLayer
 from mrcnn.network.layers.detection_target import DetectionTargetLayer, PositiveRois
-from mrcnn.network.layers.norms import Norm
+from mrcnn.network.layers.norms import Norm, connect_convolutions
 from mrcnn.network.layers.proposal import AnchorsLayer, LevelProposalLayer, ProposalLayer
 from mrcnn.network.layers.pyramid_roi_align import AveragedPyramidROIAlign, PyramidROIAlign
 from mrcnn.network.losses import BoxLoss, mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
-from mrcnn.network.ops.boxes import norm_boxes
+from mrcnn.network.ops.boxes import image_size, norm_boxes
 from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
-from mrcnn.network.ops.meta import image_size, parse_image_meta
 
 # Weight decay does not apply to normalisation layers.
 NOT_DECAYED = ("gamma", "beta")
@@ -432,7 +431,7 @@ def normalise_images(
 
 def _in_window(images: KerasTensor, image_meta: KerasTensor) -> KerasTensor:
     """Return which pixels are part of the image, and not of its padding: bool [B, H, W, 1]."""
-    window = ops.cast(parse_image_meta(ops.convert_to_tensor(image_meta))["window"], "float32")[:, None, None]  # [B, 1, 1, 4]
+    window = ops.cast(split_image_meta(ops.convert_to_tensor(image_meta))["window"], "float32")[:, None, None]  # [B, 1, 1, 4]
     rows = ops.arange(ops.shape(images)[1], dtype="float32")[None, :, None]
     columns = ops.arange(ops.shape(images)[2], dtype="float32")[None, None, :]
     in_rows = ops.logical_and(rows >= window[..., 0], rows < window[..., 2])  # [B, H, 1]
@@ -487,7 +486,7 @@ class TrainingModel(RawImageModel):
             "rpn_class_loss": rpn_class_loss(rpn_labels, rpn_logits),
             "rpn_bbox_loss": rpn_bbox_loss(rpn_deltas, rpn_labels, rpn_bbox, self.rpn_box_loss),
             "mrcnn_class_loss": mrcnn_class_loss(
-                class_ids, outputs["mrcnn_class_logits"], parse_image_meta(image_meta)["active_class_ids"], valid),
+                class_ids, outputs["mrcnn_class_logits"], split_image_meta(image_meta)["active_class_ids"], valid),
             "mrcnn_bbox_loss": mrcnn_bbox_loss(
                 outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"], valid, self.box_loss),
             "mrcnn_mask_loss": mrcnn_mask_loss(outputs["target_masks"][:, :num_masks], class_ids[:, :num_masks], masks),
@@ -507,7 +506,7 @@ class TrainingModel(RawImageModel):
 
 def _is_roi_of_an_image(image_meta: KerasTensor, rois: KerasTensor) -> KerasTensor:
     """Return which ROIs are neither padding nor part of a padding image: bool [B, T]."""
-    is_image = ops.any(parse_image_meta(image_meta)["active_class_ids"] > 0, axis=-1, keepdims=True)
+    is_image = ops.any(split_image_meta(image_meta)["active_class_ids"] > 0, axis=-1, keepdims=True)
     return ops.logical_and(is_image, ops.any(rois != 0.0, axis=-1))
 
 

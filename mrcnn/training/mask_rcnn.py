@@ -24,6 +24,7 @@ from mrcnn.geometry.boxes import norm_boxes
 from mrcnn.inference.mold import images_out_of_range, mold_inputs
 from mrcnn.inference.predictor import INSTANCE_KEYS, RUN_LOCK, Predictor
 from mrcnn.inference.unmold import Instances, paste_detections, unmold_detections
+from mrcnn.io.state_dict import is_state_dict_file, read_state_dict
 from mrcnn.network import mask_rcnn as network
 from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
 from mrcnn.training import inspection, runs, settings, trainable
@@ -36,11 +37,10 @@ from mrcnn.training.settings import DETECTION_ATTRIBUTES, LAYER_ATTRIBUTES
 from mrcnn.training.stopping import stop_reported
 from mrcnn.training.weight_average import AveragedModel
 from mrcnn.weights import classic_h5, imagenet
-from mrcnn.weights.class_rows import COCO, ClassNames
 from mrcnn.weights.classic_h5 import ClassicFiles, LoadReport
 from mrcnn.weights.convert import load_state_dict
-from mrcnn.weights.state_dict import is_state_dict_file, read_state_dict
 from mrcnn.weights.tensors import WeightsError
+from mrcnn.weights.transfer import COCO, ClassNames
 
 
 @keras.saving.register_keras_serializable(package="mrcnn.classic")

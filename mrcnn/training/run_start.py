@@ -11,12 +11,12 @@ from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
+from mrcnn.io.state_dict import is_state_dict_file
 from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_BACKBONE, SMALL_NETWORK
 from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, network_settings_of, parse_checkpoint
 from mrcnn.weights.catalogue import CATALOGUE
-from mrcnn.weights.class_rows import COCO
 from mrcnn.weights.imagenet import lite0_is_installed
-from mrcnn.weights.state_dict import is_state_dict_file
+from mrcnn.weights.transfer import COCO
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN

@@ -386,7 +386,7 @@ def network_settings_of(weights: str) -> dict[str, Any]:
 
 def _other_network(weights: str) -> "Network | None":
     """Return the network of a file of another framework; None for other weights."""
-    from mrcnn.weights.state_dict import is_state_dict_file, read_state_dict
+    from mrcnn.io.state_dict import is_state_dict_file, read_state_dict
 
     if not Path(weights).is_file() or not is_state_dict_file(weights):
         return None

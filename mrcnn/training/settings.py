@@ -16,11 +16,11 @@ from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn.geometry.boxes import ImageShape
 from mrcnn.inference.mold import MoldSettings
 from mrcnn.loading import generator
+from mrcnn.loading.augment import RandomScale, ScaleJitter, ShortSides
 from mrcnn.loading.generator import DetectionTargetSettings
 from mrcnn.loading.inspection import InspectionSettings
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings
-from mrcnn.loading.scales import RandomScale, ScaleJitter, ShortSides
 from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.layers.norms import Norm
 from mrcnn.network.losses import BoxLoss

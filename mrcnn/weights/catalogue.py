@@ -1,11 +1,12 @@
-"""The catalogue of published weights of whole networks: data, and their download.
+"""The catalogue of published weights of whole networks, and the download of weight files into a cache folder.
 
 An entry's name can be given wherever a weight file can (`--weights NAME`); it then sets the recipe, BACKBONE and the other
 attributes that the weights need. The weights of backbones are in `weights/imagenet.py`. Figures are those of the publisher, on
-COCO 2017 val; what its pages do not say is None.
+COCO 2017 val; what its pages do not say is None. Importing this module does not load Keras.
 """
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import Any
 
 from mrcnn.base.progress import unseen
 from mrcnn.io.download import download
-from mrcnn.weights import pretrained
 
+# The classic release: a ResNet-101 model trained on COCO 2014, with 81 classes.
+COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
+# Source: the documentation of NVIDIA TensorRT's sampleUffMaskRCNN.
+COCO_MODEL_MD5 = "e98aaff6f99e307b5e2a8a3ff741a518"
 _PYTORCH = "https://download.pytorch.org/models/"
 _DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/"
 # Numbers of classes, with background, of weights that were trained on COCO: 80 things, or all ids up to 90 (torchvision).
@@ -59,7 +63,7 @@ class PublishedWeights:
     @property
     def path(self) -> Path:
         """Where the file is, or will be, in the cache folder."""
-        return pretrained.cache_dir() / self.file_name
+        return cache_dir() / self.file_name
 
     def fetch(self, verbose: int = 1) -> Path:
         """Return the path of the file, which the first call downloads and verifies.
@@ -71,9 +75,35 @@ class PublishedWeights:
             mrcnn.io.download.DownloadError: the download failed (the message says where a file that was downloaded elsewhere
                 is to be put), or the file is not the published one.
         """
-        if verbose > 0 and not self.path.is_file():
-            print(f"Downloading {self.url} to {self.path} ...", flush=True)
-        return download(self.url, self.path, self.digest, None if verbose > 0 else unseen)
+        return download_once(self.url, self.path, self.digest, verbose)
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloads: MRCNN_CACHE, or mrcnn in the user's cache folder. A missing folder is created."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrcnn"
+    folder = Path(os.environ.get("MRCNN_CACHE") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def download_once(url: str, path: Path, digest: str, verbose: int) -> Path:
+    """Download a weight file unless it exists. If `verbose` is above 0, print a line, and show a progress bar on a terminal."""
+    if verbose > 0 and not path.is_file():
+        print(f"Downloading {url} to {path} ...", flush=True)
+    return download(url, path, digest, None if verbose > 0 else unseen)
+
+
+def coco_weights(path: Path | str | None = None, verbose: int = 1) -> Path:
+    """Download the classic COCO weights: ResNet-101, 81 classes, for `load_weights(path, by_name=True)`.
+
+    Args:
+        path: the file to write; None puts it in the cache folder.
+        verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
+
+    Raises:
+        mrcnn.io.download.DownloadError: the download failed, or the file is not the released one.
+    """
+    return download_once(COCO_MODEL_URL, Path(path or cache_dir() / "mask_rcnn_coco.h5"), f"md5:{COCO_MODEL_MD5}", verbose)
 
 
 def _zoo(name: str, backbone: str, folder: str, digest: str, box_ap: float, mask_ap: float) -> PublishedWeights:
@@ -95,7 +125,7 @@ def _lsj(depth: int, epochs: int, run: int, digest: str, box_ap: float | None = 
 # for its new baselines the table of AP in a copy, which lacks the runs of 200 epochs; sizes and whole digests from projects
 # that verify their downloads.
 _ENTRIES = (
-    PublishedWeights("coco", "classic", "resnet101", pretrained.COCO_MODEL_URL, f"md5:{pretrained.COCO_MODEL_MD5}",
+    PublishedWeights("coco", "classic", "resnet101", COCO_MODEL_URL, f"md5:{COCO_MODEL_MD5}",
                      257_557_808),
     # Its batch norm has epsilon 0: torchvision overwrites it for these weights (`overwrite_eps`).
     PublishedWeights("torchvision", "torchvision", "resnet50", f"{_PYTORCH}maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",

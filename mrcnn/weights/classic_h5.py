@@ -20,8 +20,6 @@ import numpy as np
 from mrcnn.base.atomic_write import atomic_open
 from mrcnn.base.text import shorten_names
 from mrcnn.io.hdf5 import digest_fault, seal
-from mrcnn.weights.class_rows import CLASS_LAYERS, ClassNames, ClassRows, match_classes
-from mrcnn.weights.stem import RGB, inflate, is_rgb_stem
 from mrcnn.weights.tensors import (
     FilePath,
     Tensor,
@@ -31,6 +29,7 @@ from mrcnn.weights.tensors import (
     to_hdf5,
     write_names,
 )
+from mrcnn.weights.transfer import CLASS_LAYERS, RGB, ClassNames, ClassRows, inflate, is_rgb_stem, match_classes
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ import numpy as np
 
 from mrcnn import recipes
 from mrcnn.base.text import shorten_names
-from mrcnn.weights.class_rows import CLASS_LAYERS, ClassNames
 from mrcnn.weights.classic_h5 import CLASS_COUNT, LoadReport, check_finite, choose, class_rows, fitted, layer_of, slots_of
 from mrcnn.weights.tensors import WeightsError
+from mrcnn.weights.transfer import CLASS_LAYERS, ClassNames
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrcnn.io.download import DownloadError
-from mrcnn.weights.pretrained import cache_dir, download_once
+from mrcnn.weights.catalogue import cache_dir, download_once
 
 if TYPE_CHECKING:
     import keras
@@ -210,7 +210,7 @@ def _keras_resnet(architecture: str, variant: "ResNetVariant", verbose: int) -> 
 
 def _torchvision_resnet(architecture: str, variant: "ResNetVariant", verbose: int) -> "keras.Model":
     """Return a ResNet with the weights of torchvision."""
-    from mrcnn.weights.state_dict import read_state_dict
+    from mrcnn.io.state_dict import read_state_dict
 
     digest = TORCHVISION_SHA256[architecture]
     url = TORCHVISION_URL.format(architecture=architecture, digest=digest)
@@ -344,7 +344,7 @@ def efficientnet_lite0(path: Path) -> "keras.Model":
     Args:
         path: a state dict with the names of the package efficientnet_lite_pytorch.
     """
-    from mrcnn.weights.state_dict import read_state_dict
+    from mrcnn.io.state_dict import read_state_dict
 
     backbone, tensors = build_backbone("efficientnet_lite0"), read_state_dict(path)
     for layer in backbone.layers:

@@ -5,11 +5,10 @@ import pytest
 
 from mrcnn.config import ConfigError
 from mrcnn.geometry.rasterize import Frame, PolygonInstance, draw_instance, split_masks
-from mrcnn.loading.augment import RandomFlip, named_augmentation
+from mrcnn.loading.augment import RandomFlip, ScaleJitter, named_augmentation
 from mrcnn.loading.copy_paste import Placed, choose_objects, paste_objects
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import PasteSourceError, SampleSettings, make_sample
-from mrcnn.loading.scales import ScaleJitter
 from mrcnn.training.settings import make_loader
 from tests.loading.scenes import Scenes, scenes
 from tests.training.small import small_config

@@ -4,7 +4,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import ShapesDataset
-from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.norms import BatchNorm
 from mrcnn.training.mask_rcnn import MaskRCNN
 from mrcnn.training.settings import make_loader
 

@@ -7,7 +7,7 @@ import pytest
 from mrcnn.network.backbones import get_backbone
 from mrcnn.network.backbones.compact import compact_graph
 from mrcnn.network.backbones.fpn import build_pyramid
-from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.norms import BatchNorm
 from mrcnn.training.trainable import backbone_stages, layer_regex, leaf_layers, set_trainable
 from tests.training.small import shapes, small_model
 

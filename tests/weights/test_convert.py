@@ -14,9 +14,9 @@ import pytest
 
 from mrcnn import recipes
 from mrcnn.training.mask_rcnn import MaskRCNN
-from mrcnn.weights.class_rows import ClassNames
 from mrcnn.weights.convert import load_state_dict, network_of
 from mrcnn.weights.tensors import WeightsError
+from mrcnn.weights.transfer import ClassNames
 from tests.shared_data import shared_path
 
 RECORDINGS = {"torchvision": "torchvision_maskrcnn_r50", "torchvision_v2": "torchvision_v2", "detectron2": "detectron2_r50",

@@ -10,11 +10,11 @@ import pytest
 
 from mrcnn.config import Config
 from mrcnn.io.download import DownloadError
+from mrcnn.io.state_dict import read_state_dict
 from mrcnn.network.backbones import BACKBONES
 from mrcnn.network.backbones.applications import APPLICATIONS, last_blocks
 from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.weights import classic_h5, imagenet
-from mrcnn.weights.state_dict import read_state_dict
 
 
 def test_names_of_layers_in_keras_applications_and_torchvision():

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import KerasTensor
 
-from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.norms import BatchNorm
 
 STRIDES = (4, 8, 16, 32)
 # Settings that a depthwise convolution has in common with a Conv2D.

@@ -3,7 +3,7 @@
 import keras
 from keras import KerasTensor
 
-from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
+from mrcnn.network.layers.norms import BatchNorm, convolve_and_normalise
 
 STAGE_CHANNELS = (32, 64, 96, 128)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 from keras import KerasTensor
 
-from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
+from mrcnn.network.layers.norms import BatchNorm, convolve_and_normalise
 
 STEM_CHANNELS = 32
 

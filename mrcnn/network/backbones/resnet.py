@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import keras
 from keras import KerasTensor
 
-from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
+from mrcnn.network.layers.norms import BatchNorm, convolve_and_normalise
 
 # Number of blocks of stages 2 to 5. The blocks of the first two have two 3x3 convolutions, those of the others a bottleneck.
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3),

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
+from mrcnn.geometry.meta import split_image_meta
 from mrcnn.network.layers.pyramid_roi_align import PyramidROIAlign
-from mrcnn.network.ops.boxes import MAX_LOG_SCALE, apply_box_deltas, clip_boxes, norm_boxes
+from mrcnn.network.ops.boxes import MAX_LOG_SCALE, apply_box_deltas, clip_boxes, image_size, norm_boxes
 from mrcnn.network.ops.gather import gather_rows, mask_rows
-from mrcnn.network.ops.meta import image_size, parse_image_meta
 from mrcnn.network.ops.nms import non_max_suppression, soft_non_max_suppression
 
 # Number of detections per image that go through the mask head at a time. On a CPU, running the head on all D rows takes half
@@ -123,7 +123,7 @@ class DetectionLayer(keras.layers.Layer):
 
     def _clip(self, boxes: KerasTensor, image_meta: KerasTensor) -> KerasTensor:
         """Clip boxes [B, N, 4] to the window of their image."""
-        window = norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta), self.continuous)  # [B, 4]
+        window = norm_boxes(split_image_meta(image_meta)["window"], image_size(image_meta), self.continuous)  # [B, 4]
         return clip_boxes(boxes, window[:, None])
 
     def compute_output_shape(self, input_shape):

@@ -13,10 +13,10 @@ from keras import KerasTensor, ops
 
 from mrcnn.geometry.anchors import generate_pyramid_anchors
 from mrcnn.geometry.boxes import norm_boxes
+from mrcnn.geometry.meta import split_image_meta
 from mrcnn.network.ops import boxes
-from mrcnn.network.ops.boxes import MAX_LOG_SCALE, apply_box_deltas, clip_boxes
+from mrcnn.network.ops.boxes import MAX_LOG_SCALE, apply_box_deltas, clip_boxes, image_size
 from mrcnn.network.ops.gather import gather_rows, mask_rows
-from mrcnn.network.ops.meta import image_size, parse_image_meta
 from mrcnn.network.ops.nms import non_max_suppression
 
 
@@ -168,7 +168,7 @@ class LevelProposalLayer(ProposalLayer):
         rpn_probs, rpn_bbox, anchors, image_meta = (ops.stop_gradient(ops.cast(t, "float32")) for t in inputs[:4])
         scores, top, levels = self._best_of_levels(rpn_probs[:, :, 1], [ops.shape(level)[1:3] for level in inputs[4:]])
         refined = self._refined(rpn_bbox, anchors, top)
-        window = boxes.norm_boxes(parse_image_meta(image_meta)["window"], image_size(image_meta), continuous=True)
+        window = boxes.norm_boxes(split_image_meta(image_meta)["window"], image_size(image_meta), continuous=True)
         refined["refined_anchors_clipped"] = clipped = clip_boxes(refined["refined_anchors"], window[:, None])
         has_area = ops.all(clipped[..., 2:] > clipped[..., :2], axis=-1)
         indices, kept = non_max_suppression(

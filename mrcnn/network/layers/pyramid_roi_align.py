@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from mrcnn.network.ops.meta import image_size
+from mrcnn.network.ops.boxes import image_size
 from mrcnn.network.ops.roi_align import averaged_roi_align, pyramid_roi_align
 
 # An ROI whose side is this many pixels is sampled from P4; halving (doubling) the side moves down (up) one level.

@@ -7,6 +7,8 @@ Shape letters: B images, R and G boxes; `...` stands for any leading dimensions.
 
 from keras import KerasTensor, ops
 
+from mrcnn.geometry.meta import split_image_meta
+
 # Maximum log scale that is applied by default: far larger than any image needs, yet small enough that float32 does not
 # overflow. An infinite size would make the corners NaN, and untrained or diverged networks do predict such deltas.
 MAX_LOG_SCALE = 20.0
@@ -130,3 +132,12 @@ def _norm_scale_and_shift(shape: KerasTensor, continuous: bool) -> tuple[KerasTe
 
 def _corners(boxes: KerasTensor) -> tuple[KerasTensor, ...]:
     return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]
+
+
+def image_size(meta: KerasTensor) -> KerasTensor:
+    """Return the (height, width) of each network input, for `norm_boxes`: float32 [B, 2].
+
+    Args:
+        meta: [B, 12 + K]. See `geometry.meta`.
+    """
+    return ops.cast(split_image_meta(meta)["image_shape"][:, :2], "float32")

@@ -6,7 +6,7 @@ import pytest
 from mrcnn.config import BACKBONE_NAMES
 from mrcnn.network.backbones import BACKBONES, get_backbone
 from mrcnn.network.backbones.compact import compact_graph
-from mrcnn.network.layers.batch_norm import BatchNorm
+from mrcnn.network.layers.norms import BatchNorm
 
 # Channels of C2 to C5. Sources: the tables of the papers; of EfficientNetV2 and MobileNetV3 the ends of their bottlenecks.
 CHANNELS = {

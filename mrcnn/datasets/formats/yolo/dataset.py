@@ -23,8 +23,15 @@ from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, Stages, tracked, unseen
 from mrcnn.datasets.annotated_dataset import AnnotatedDataset
 from mrcnn.datasets.class_names import read_lines
-from mrcnn.datasets.formats.yolo.labels import holds_labels, is_label_name, read_label_file
-from mrcnn.datasets.formats.yolo.layout import Layout, find_layout, labels_folder, names_of_lines
+from mrcnn.datasets.formats.yolo.files import (
+    Layout,
+    find_layout,
+    holds_labels,
+    is_label_name,
+    labels_folder,
+    names_of_lines,
+    read_label_file,
+)
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.file_finder import FileFinder
 from mrcnn.io.images import image_names

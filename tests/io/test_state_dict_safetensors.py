@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrcnn.base.errors import DataError
-from mrcnn.io.safetensors import is_safetensors, read_safetensors
+from mrcnn.io.state_dict import is_safetensors, read_safetensors
 
 
 def _write(path, header, data=b"", length=None):

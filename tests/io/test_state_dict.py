@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mrcnn.base.errors import DataError
-from mrcnn.weights.state_dict import is_state_dict_file, read_state_dict
+from mrcnn.io.state_dict import is_state_dict_file, read_state_dict
 
 ONE, TWO = np.ones((2, 3), np.float32), np.zeros(2, np.float32)
 

@@ -4,8 +4,8 @@ import pytest
 
 from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.weights import classic_h5
-from mrcnn.weights.class_rows import ClassNames, match_classes
 from mrcnn.weights.tensors import WeightsError
+from mrcnn.weights.transfer import ClassNames, match_classes
 from tests.weights.small import same_values, small_model, values_of
 
 

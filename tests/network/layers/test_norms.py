@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.network.layers.batch_norm import BatchNorm, convolve_and_normalise
+from mrcnn.network.layers.norms import BatchNorm, convolve_and_normalise
 from mrcnn.network.mask_rcnn import NetworkModel
 from tests.network.gradients import loss_and_gradient
 

@@ -5,8 +5,8 @@ import pytest
 
 from mrcnn.training.mask_rcnn import MaskRCNN
 from mrcnn.weights import classic_h5
-from mrcnn.weights.stem import inflate, is_rgb_stem
 from mrcnn.weights.tensors import WeightsError
+from mrcnn.weights.transfer import inflate, is_rgb_stem
 from tests.training.small import small_config
 
 

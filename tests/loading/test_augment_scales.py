@@ -8,10 +8,9 @@ from mrcnn.config import ConfigError
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.rasterize import Frame
 from mrcnn.geometry.resize import apply_plan, plan_square
-from mrcnn.loading.augment import RandomFlip
+from mrcnn.loading.augment import RandomFlip, ScaleJitter, ShortSides
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings, make_sample
-from mrcnn.loading.scales import ScaleJitter, ShortSides
 from mrcnn.training.settings import make_loader, random_scale
 from tests.loading.scenes import scenes
 from tests.training.small import small_config

@@ -1,4 +1,10 @@
-"""Class heads that keep what they know: of weights for other classes, the rows of classes with the same name are taken over.
+"""Weights that were trained for other classes or for images with other channels: what a model takes over from them.
+
+Class heads: the rows of classes with the same name are taken over.
+
+The first convolution, for images whose channels are not red, green and blue: each input channel gets the mean of the pretrained
+kernel over red, green and blue, scaled so that the sum over the input channels is unchanged. An image whose channels are all
+the same then has the features of the grey RGB image.
 
 Shape letters: K classes with background.
 """
@@ -8,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Num, Shaped
 
 from mrcnn.base.text import printable, short
 from mrcnn.datasets.class_names import folded
@@ -21,6 +27,8 @@ CLASS_LAYERS = {"mrcnn_class_logits": 1, "mrcnn_bbox_fc": 4, "mrcnn_mask": 1}
 COCO = "coco"
 # rows of the table of a report
 _LISTED = 30
+# channels of the images that published weights were trained on
+RGB = 3
 
 
 class ClassNames(NamedTuple):
@@ -124,3 +132,23 @@ def _coco_names(count: int, where: Any) -> list[str | None]:
     raise WeightsError(f"{where}: the class layers have {count} rows, background included, but those of COCO have "
                        f"{len(CLASS_NAMES)}, or {max(by_id) + 1} by id: give a classes.json with the names of the file's "
                        "classes (classes_from, --classes-from)")
+
+
+
+def is_rgb_stem(in_file: Sequence[int], in_model: Sequence[int], channels: int | None) -> bool:
+    """Return whether a tensor of a file is the kernel of a first convolution for RGB, and that of the model for other images.
+
+    Args:
+        in_file: shape of the tensor of the file.
+        in_model: shape of the tensor of the model.
+        channels: number of channels of the model's images; None for none, so that nothing is such a kernel.
+    """
+    if len(in_file) != 4 or len(in_model) != 4 or in_file[2] != RGB or in_model[2] != channels or channels == RGB:
+        return False
+    return all(in_file[axis] == in_model[axis] for axis in (0, 1, 3))
+
+
+def inflate(kernel: Num[np.ndarray, "h w C F"], channels: int) -> np.ndarray:
+    """Return the kernel for another number of input channels: [h, w, channels, F]."""
+    mean = kernel.mean(axis=2, keepdims=True)
+    return np.repeat(mean * (kernel.shape[2] / channels), channels, axis=2)

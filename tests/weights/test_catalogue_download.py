@@ -6,21 +6,21 @@ import sys
 import pytest
 
 from mrcnn.io.download import DownloadError
-from mrcnn.weights import pretrained
+from mrcnn.weights import catalogue
 
 
 def test_downloads_are_verified_and_announced(tmp_path, monkeypatch, capsys):
     content = b"weights" * 1000
     (tmp_path / "source").write_bytes(content)
     url, path = (tmp_path / "source").as_uri(), tmp_path / "cache" / "w.h5"
-    monkeypatch.setattr(pretrained, "COCO_MODEL_URL", url)
+    monkeypatch.setattr(catalogue, "COCO_MODEL_URL", url)
     with pytest.raises(DownloadError, match="the content has the md5"):
-        pretrained.coco_weights(path, verbose=0)
+        catalogue.coco_weights(path, verbose=0)
     assert capsys.readouterr().out == "" and not path.exists()
-    monkeypatch.setattr(pretrained, "COCO_MODEL_MD5", hashlib.md5(content).hexdigest())
-    assert pretrained.coco_weights(str(path)) == path and path.read_bytes() == content
+    monkeypatch.setattr(catalogue, "COCO_MODEL_MD5", hashlib.md5(content).hexdigest())
+    assert catalogue.coco_weights(str(path)) == path and path.read_bytes() == content
     assert f"Downloading {url} to {path}" in capsys.readouterr().out
-    assert pretrained.coco_weights(path) == path
+    assert catalogue.coco_weights(path) == path
     assert capsys.readouterr().out == ""
 
 
@@ -31,23 +31,23 @@ def test_terminal_shows_a_bar_only_if_verbose(tmp_path, monkeypatch, capsys, ver
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(pretrained, "COCO_MODEL_URL", (tmp_path / "source").as_uri())
-    monkeypatch.setattr(pretrained, "COCO_MODEL_MD5", hashlib.md5(b"weights" * 1000).hexdigest())
-    pretrained.coco_weights(tmp_path / "w.h5", verbose=verbose)
+    monkeypatch.setattr(catalogue, "COCO_MODEL_URL", (tmp_path / "source").as_uri())
+    monkeypatch.setattr(catalogue, "COCO_MODEL_MD5", hashlib.md5(b"weights" * 1000).hexdigest())
+    catalogue.coco_weights(tmp_path / "w.h5", verbose=verbose)
     assert bool(capsys.readouterr().out) == ("downloading source" in terminal.getvalue()) == bool(verbose)
     assert verbose or terminal.getvalue() == ""
 
 
 def test_error_without_a_network_says_where_to_put_the_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "COCO_MODEL_URL", "http://127.0.0.1:9/mask_rcnn_coco.h5")
+    monkeypatch.setattr(catalogue, "COCO_MODEL_URL", "http://127.0.0.1:9/mask_rcnn_coco.h5")
     with pytest.raises(DownloadError) as caught:
-        pretrained.coco_weights(tmp_path / "mask_rcnn_coco.h5", verbose=0)
+        catalogue.coco_weights(tmp_path / "mask_rcnn_coco.h5", verbose=0)
     assert f"put it at {tmp_path / 'mask_rcnn_coco.h5'}" in str(caught.value)
 
 
 def test_cache_folder_is_set_by_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("MRCNN_CACHE", raising=False)
-    assert pretrained.cache_dir() == tmp_path / "xdg" / "mrcnn"
+    assert catalogue.cache_dir() == tmp_path / "xdg" / "mrcnn"
     monkeypatch.setenv("MRCNN_CACHE", str(tmp_path / "mine"))
-    assert pretrained.cache_dir() == tmp_path / "mine" and (tmp_path / "mine").is_dir()
+    assert catalogue.cache_dir() == tmp_path / "mine" and (tmp_path / "mine").is_dir()

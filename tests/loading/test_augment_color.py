@@ -2,8 +2,15 @@
 import numpy as np
 import pytest
 
-from mrcnn.loading.augment import RandomFlip, named_augmentation
-from mrcnn.loading.color import LUMA, ColorJitter, change_colors, hue_matrix, saturation_matrix
+from mrcnn.loading.augment import (
+    LUMA,
+    ColorJitter,
+    RandomFlip,
+    change_colors,
+    hue_matrix,
+    named_augmentation,
+    saturation_matrix,
+)
 from mrcnn.loading.sample import SampleSettings, make_sample
 from tests.loading.scenes import scenes
 
