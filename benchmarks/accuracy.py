@@ -1,11 +1,12 @@
 """Accuracy compared with torchvision, both trained from random weights: `python benchmarks/accuracy.py`.
 
-Our network is the one that `mrcnn train shapes` starts with; the peer is torchvision's `MaskRCNN` with a ResNet-18 and heads of
-the same widths. Both see the same synthetic shapes in the same order and batches, for the same number of steps, with the same
-learning-rate schedule, Adam, and the same gradient clipping; both train their batch normalisation. Both are then evaluated by
-`mrcnn.evaluation.coco` on the same held-out images, with detections of every score. On a GPU both compute in bfloat16 (by a
-Keras dtype policy, and by PyTorch's autocast), otherwise in float32. Each side may try the same --learning-rates, and its best
-result by mask AP is reported. Everything else is the default of each side; `benchmarks/README.md` lists the differences.
+Our network is the one that `mrcnn train shapes` starts with, or that of a --recipe with the same backbone and widths; the peer
+is torchvision's `MaskRCNN` with a ResNet-18 and heads of the same widths. Both see the same synthetic shapes in the same order
+and batches, for the same number of steps, with the same learning-rate schedule, Adam, and the same gradient clipping; both
+train their batch normalisation. Both are then evaluated by `mrcnn.evaluation.coco` on the same held-out images, with
+detections of every score. On a GPU both compute in bfloat16, otherwise in float32. Each side may try the same
+--learning-rates; reported is the mean of the --seeds at its best rate by mask AP. Everything else is the default of each side;
+`benchmarks/README.md` lists the differences.
 
 Each side runs in its own process, because both need the whole machine. For a quick try:
 `--steps 4 --batch-size 2 --images 8 --held-out 4`.
@@ -13,7 +14,7 @@ Each side runs in its own process, because both need the whole machine. For a qu
 import argparse
 import json
 import math
-import os
+import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from typing import Any
 import common
 import numpy as np
 
+from mrcnn import recipes
+from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.formats.shapes import SUBSET_SEEDS, ShapesDataset
 from mrcnn.evaluation.coco import CocoResult
@@ -31,8 +34,6 @@ from mrcnn.training.settings import make_loader
 
 SMALL = {**FROM_SCRATCH, **SMALL_NETWORK, **FORMAT_SETTINGS["shapes"], "DETECTION_MAX_INSTANCES": 20}
 METRICS = {"mask AP": "mask_AP", "mask AP50": "mask_AP50", "box AP50": "box_AP50"}
-# The learning rate changes this often in a run. The first part includes compilation and does not count in images/s.
-PARTS = 50
 
 
 class CachedShapes(ShapesDataset):
@@ -54,15 +55,16 @@ class CachedShapes(ShapesDataset):
         return self._samples[image_id][1:]
 
 
-def schedule(peak: float, steps: int) -> list[tuple[int, float]]:
-    """Return the learning rates of a run as a list of (number of steps, rate).
+def rate_at(step: int, peak: float, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0: the schedule "cosine" with a warm-up over the first tenth of them.
 
-    The rate rises linearly over the first tenth of the steps, and then falls to a hundredth of `peak` along a half cosine.
+    It rises linearly from LEARNING_RATE_WARMUP_FACTOR times `peak`, then falls to a hundredth of `peak` along a half cosine.
     """
-    bounds = np.linspace(0, steps, min(PARTS, steps) + 1).astype(int)
-    done = (bounds[:-1] + bounds[1:]) / 2 / steps
-    shape = np.where(done < 0.1, done / 0.1, 0.01 + 0.99 * (1 + np.cos(np.pi * (done - 0.1) / 0.9)) / 2)
-    return [(int(count), float(peak * factor)) for count, factor in zip(np.diff(bounds), shape, strict=True)]
+    warmup = steps // 10
+    if step < warmup:
+        factor = Config.LEARNING_RATE_WARMUP_FACTOR
+        return peak * (factor + (1 - factor) * step / warmup)
+    return peak * (0.01 + 0.99 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2)
 
 
 def batch_image_ids(loader: Loader, step: int) -> np.ndarray:
@@ -71,45 +73,27 @@ def batch_image_ids(loader: Loader, step: int) -> np.ndarray:
     return loader.order(pass_ix)[position * loader.batch_size :][: loader.batch_size]
 
 
-def settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the Config attributes of our network."""
-    return {**SMALL, "IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": args.size, "IMAGES_PER_GPU": args.batch_size}
+def settings(args: argparse.Namespace, recipe: str | None) -> dict[str, Any]:
+    """Return the Config attributes of our network, with those of a recipe if there is one."""
+    values = recipes.values(recipe) if recipe else {}
+    return {**SMALL, **values, "IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": args.size, "IMAGES_PER_GPU": args.batch_size}
 
 
 class Ours:
     """Our side of the comparison."""
 
     def __init__(self, args: argparse.Namespace, train_set: Dataset) -> None:
-        import keras
-
         from mrcnn.training.runs import describe_environment
 
         self.device = describe_environment()["devices"][0]
+        self.train_set, self.steps, self.settings = train_set, args.steps, settings(args, args.recipe)
         if self.device.lower() != "cpu":
-            keras.config.set_dtype_policy("mixed_bfloat16")
-        self.model, self.loader = common.trainer(train_set, **settings(args))
-        network = self.model.keras_model
-        self.initial_weights = [keras.ops.convert_to_numpy(variable) for variable in network.variables]
-        self.keras_model, self.optimizer, self.batches = network, network.optimizer, None
+            self.settings["PRECISION"] = "mixed_bfloat16"
 
-    def restart(self) -> None:
-        """Restore the initial random weights without compiling again."""
-        from mrcnn.training.fitting import stream
-
-        for variable, value in zip(self.keras_model.variables, self.initial_weights, strict=True):
-            variable.assign(value)
-        for variable in self.optimizer.variables:
-            variable.assign(np.zeros(variable.shape, variable.dtype))
-        if self.batches is not None:
-            self.batches.close()
-        self.batches = stream(self.loader.__getitem__, workers=max(2, (os.cpu_count() or 2) // 2))
-
-    def train(self, steps: int, rate: float) -> float:
-        """Train for some steps, wait for the device, and return their mean loss."""
-        self.optimizer.learning_rate = rate
-        history = self.keras_model.fit((next(self.batches) for _ in range(steps)), steps_per_epoch=steps, shuffle=False,
-                                       verbose=0)
-        return history.history["loss"][-1]
+    def train(self, rate: float, seed: int) -> dict[str, float]:
+        """Train from random weights; return "loss", the mean of the run, and "images/s"."""
+        self.model, figures = common.short_run(self.train_set, self.steps, **self.settings, LEARNING_RATE=rate, SEED=seed)
+        return figures
 
     def evaluate(self, held_out: Dataset) -> CocoResult:
         """Evaluate the network on a data set."""
@@ -120,33 +104,28 @@ def theirs(args: argparse.Namespace, train_set: Dataset) -> Any:
     """Return torchvision's side, which has the methods of `Ours`."""
     from torchvision_side import Theirs
 
-    config = common.config(NUM_CLASSES=train_set.num_classes, **settings(args))
-    loader = make_loader(train_set, config)
-    return Theirs(train_set, config, lambda step: batch_image_ids(loader, step))
+    shared = {**settings(args, None), "NUM_CLASSES": train_set.num_classes}
+    loaders = {seed: make_loader(train_set, common.config(**shared, SEED=seed)) for seed in args.seeds}
+    return Theirs(train_set, common.config(**shared), lambda step, seed: batch_image_ids(loaders[seed], step),
+                  lambda step, peak: rate_at(step, peak, args.steps), args.steps)
 
 
 def measure(side: Any, args: argparse.Namespace, held_out: Dataset) -> list[dict[str, float]]:
-    """Train and evaluate one side with each learning rate.
+    """Train and evaluate one side with each learning rate and seed.
 
     Returns:
-        For each rate: "rate", "loss", "first part" (seconds), "images/s" of training, and METRICS, which are 0 if training
-        diverged.
+        For each run: "rate", "seed", "loss", "images/s" of training, "seconds", and METRICS, which are 0 if training diverged.
     """
     runs = []
     for peak in args.learning_rates:
-        side.restart()
-        steps, seconds, loss = [], [], math.nan
-        for count, rate in schedule(peak, args.steps):
+        for seed in args.seeds:
             start = time.perf_counter()
-            loss = side.train(count, rate)
-            steps.append(count)
-            seconds.append(time.perf_counter() - start)
-            if not math.isfinite(loss):
-                break
-        metrics = side.evaluate(held_out).metrics if math.isfinite(loss) else dict.fromkeys(METRICS.values(), 0.0)
-        runs.append({"rate": peak, "loss": loss, "first part": seconds[0],
-                     "images/s": args.batch_size * sum(steps[1:]) / max(sum(seconds[1:]), 1e-9),
-                     **{name: metrics[key] for name, key in METRICS.items()}})  # fmt: skip
+            figures = side.train(peak, seed)
+            seconds = time.perf_counter() - start
+            diverged = not math.isfinite(figures["loss"])
+            metrics = dict.fromkeys(METRICS.values(), 0.0) if diverged else side.evaluate(held_out).metrics
+            runs.append({"rate": peak, "seed": seed, **figures, "seconds": seconds,
+                         **{name: metrics[key] for name, key in METRICS.items()}})  # fmt: skip
     return runs
 
 
@@ -158,7 +137,7 @@ def run_side(args: argparse.Namespace) -> None:
 
 
 def best(name: str) -> dict[str, float]:
-    """Run one side in its own process, print its runs, and return the one with the best mask AP; {} if the side failed."""
+    """Run one side in its own process, print its runs, and return the means of its best rate; {} if the side failed."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, __file__, "--side", name, *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -168,7 +147,14 @@ def best(name: str) -> dict[str, float]:
     print(f"{name} on {result['device']}, {time.perf_counter() - start:.0f} s in total:")
     for run in result["runs"]:
         print("  " + ", ".join(f"{key} {value:.4g}" for key, value in run.items()), flush=True)
-    return max(result["runs"], key=lambda run: run["mask AP"])
+    return best_rate(result["runs"])
+
+
+def best_rate(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Return the means over the seeds of METRICS and "images/s", at the rate with the best mean mask AP."""
+    by_rate = [[run for run in runs if run["rate"] == rate] for rate in dict.fromkeys(run["rate"] for run in runs)]
+    means = [{key: statistics.fmean(run[key] for run in of_rate) for key in (*METRICS, "images/s")} for of_rate in by_rate]
+    return max(means, key=lambda mean: mean["mask AP"])
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -180,10 +166,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2400, help="training images, a multiple of the batch size")
     parser.add_argument("--held-out", type=int, default=100, help="images to evaluate on")
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[0.002], help="peak rates that each side tries")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the weights and of the order of images")
+    parser.add_argument("--recipe", choices=recipes.names(), help="recipe of our side")
     parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.steps < 2:
-        parser.error(f"--steps {args.steps}: at least 2 are needed, because the first part of a run is not timed")
+        parser.error(f"--steps {args.steps}: at least 2 are needed, because the first half of a run is not timed")
     if args.images < 1 or args.images % args.batch_size:
         parser.error(f"--images {args.images} must be a positive multiple of --batch-size {args.batch_size}")
     return args

@@ -1,5 +1,6 @@
 """What the benchmarks share: data, models, timing, and the rows of the table."""
 import json
+import math
 import os
 import platform
 import statistics
@@ -239,6 +240,60 @@ def fit_step(network: "keras.Model", *batch: Any, steps: int = 2) -> Callable[[]
         return clock.seconds
 
     return step
+
+
+def short_run(train_set: "Dataset", steps: int, start: str = "none", **settings: Any) -> tuple["MaskRCNN", dict[str, float]]:
+    """Train a network in one epoch of some steps, with all layers, as `MaskRCNN.train` does.
+
+    The rate rises over the first tenth of the steps and falls along a cosine, unless `settings` say otherwise.
+
+    Args:
+        train_set: prepared.
+        start: the initial weights: "none", "imagenet", or a file.
+        settings: attributes of the Config besides those of the run's length.
+
+    Returns:
+        The trained model, and "loss" (the mean of the run) and "images/s" of the second half of the run; or, if training
+        diverged, a loss of NaN.
+    """
+    import tempfile
+
+    from mrcnn.cli.backend import build_model
+    from mrcnn.training.run_start import load_start_weights
+    from mrcnn.training.stopping import TrainingDiverged
+
+    length = {"STEPS_PER_EPOCH": steps, "PASSES_PER_EPOCH": -(-steps * settings["IMAGES_PER_GPU"] // train_set.num_images),
+              "LEARNING_RATE_SCHEDULE": "cosine", "LEARNING_RATE_WARMUP": steps // 10, "CHECKPOINTS_KEPT": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = config(**{"NAME": "short", "NUM_CLASSES": train_set.num_classes, **length, **settings})
+        model = build_model("training", chosen, folder)
+        load_start_weights(model, start)
+        clock = _second_half_clock(steps)
+        try:
+            history = model.train(train_set, None, chosen.LEARNING_RATE, 1, "all", custom_callbacks=[clock])
+        except TrainingDiverged as error:
+            print(error)
+            return model, {"loss": math.nan, "images/s": math.nan}
+    return model, {"loss": history.history["loss"][-1], "images/s": chosen.BATCH_SIZE * clock.steps / clock.seconds}
+
+
+def _second_half_clock(steps: int) -> Any:
+    """Return a callback whose `seconds` are those of the last `steps` of a run: its second half, because the first compiles."""
+    import keras
+
+    class Clock(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.steps = steps - steps // 2
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == steps // 2:
+                self.start = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds = time.perf_counter() - getattr(self, "start", math.nan)
+
+    return Clock()
 
 
 def trainer(dataset: "Dataset", **overrides: Any) -> tuple["MaskRCNN", "Loader"]:

@@ -3,7 +3,9 @@
 torchvision uses boxes (x1, y1, x2, y2), masks [N, H, W] in targets, and mask probabilities [N, 1, H, W] in detections; we use
 boxes (y1, x1, y2, x2) and masks [H, W, N]. In both, (x2, y2) lies outside the box, and class 0 is the background.
 """
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -71,47 +73,50 @@ class Theirs:
     Args:
         train_set: prepared, of square images; kept in memory as tensors.
         config: our Config, for the settings that both sides share.
-        image_ids: function that returns the image ids of the batch of a step.
+        image_ids: function (step, seed) -> the image ids of the batch.
+        rate_at: function (step, peak) -> the learning rate.
+        steps: number of steps of a run.
     """
 
-    def __init__(self, train_set: Dataset, config: Config, image_ids: Callable[[int], Iterable[int]]) -> None:
+    def __init__(self, train_set: Dataset, config: Config, image_ids: Callable[[int, int], Iterable[int]],
+                 rate_at: Callable[[int, float], float], steps: int) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.image_ids, self.clip_norm = image_ids, config.GRADIENT_CLIP_NORM
+        self.config, self.image_ids, self.rate_at, self.steps = config, image_ids, rate_at, steps
         self.images = [to_image(train_set.load_image(i)) for i in train_set.image_ids]
         self.targets = [to_target(*train_set.load_mask(i)) for i in train_set.image_ids]
         torch.set_num_threads(os.cpu_count() or 1)
-        torch.manual_seed(0)
-        self.model = small_network(config).to(self.device)
-        self.initial_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-
-    def restart(self) -> None:
-        """Restore the initial random weights."""
-        self.model.load_state_dict(self.initial_weights)
-        self.step = 0
-        self.optimizer = torch.optim.Adam(self.model.parameters())
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
 
-    def train(self, steps: int, rate: float) -> float:
-        """Train for some steps, wait for the device, and return their mean loss."""
-        self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        total = 0.0
-        for _ in range(steps):
-            ids = self.image_ids(self.step)
-            images = [as_input(self.images[i], self.device) for i in ids]
-            targets = [{name: value.to(self.device) for name, value in self.targets[i].items()} for i in ids]
-            self.optimizer.zero_grad()
-            with self._autocast():
-                loss = sum(self.model(images, targets).values())
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-            self.optimizer.step()
-            total = total + loss.detach()
-            self.step += 1
-        return float(total) / steps
+    def train(self, peak: float, seed: int) -> dict[str, float]:
+        """Train from random weights; return "loss", the mean of the run, and "images/s" of its second half."""
+        torch.manual_seed(seed)
+        self.model = small_network(self.config).to(self.device).train()
+        optimizer = torch.optim.Adam(self.model.parameters())
+        total, start = 0.0, math.nan
+        for step in range(self.steps):
+            if step == self.steps // 2:
+                start = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate_at(step, peak)
+            loss = self._step(optimizer, self.image_ids(step, seed))
+            total += float(loss)
+            if not math.isfinite(total):
+                break
+        counted = self.config.BATCH_SIZE * (self.steps - self.steps // 2)
+        return {"loss": total / self.steps, "images/s": counted / (time.perf_counter() - start)}
+
+    def _step(self, optimizer: torch.optim.Optimizer, ids: Iterable[int]) -> torch.Tensor:
+        images = [as_input(self.images[i], self.device) for i in ids]
+        targets = [{name: value.to(self.device) for name, value in self.targets[i].items()} for i in ids]
+        optimizer.zero_grad()
+        with self._autocast():
+            loss = sum(self.model(images, targets).values())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.GRADIENT_CLIP_NORM)
+        optimizer.step()
+        return loss.detach()
 
     def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Detect in images, uint8 [H, W, 3], and return results like those of `MaskRCNN.detect`."""

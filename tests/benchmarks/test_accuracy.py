@@ -1,5 +1,4 @@
 """The accuracy benchmark: both sides see the same images, and boxes and masks are converted correctly between them."""
-import importlib
 import sys
 
 import numpy as np
@@ -7,19 +6,9 @@ import pytest
 
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation import coco
+from mrcnn.training.optimizers import scheduled_rate
 from mrcnn.training.settings import make_loader
-from tests.shared_data import REPOSITORY
-
-
-def benchmark(name):
-    """Import a script of benchmarks/, which is not a package."""
-    path = sys.path[:]
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path[:] = path
-
+from tests.benchmarks.scripts import benchmark
 
 accuracy = benchmark("accuracy")
 
@@ -114,40 +103,58 @@ def test_both_sides_use_the_same_images_in_the_same_order():
 
 
 def test_learning_rate_rises_over_a_tenth_and_falls_to_a_hundredth():
-    parts = accuracy.schedule(0.02, 1000)
-    rates = [rate for _, rate in parts]
-    assert len(parts) == 50 and {count for count, _ in parts} == {20}
-    # the middle of the first part is step 10 of the 100 warm-up steps
-    assert rates[:5] == pytest.approx([0.002, 0.006, 0.010, 0.014, 0.018])
-    assert max(rates) == rates[5] <= 0.02 and rates[5:] == sorted(rates[5:], reverse=True)
-    assert rates[-1] == pytest.approx(0.0002, rel=0.05)
-    assert [count for count, _ in accuracy.schedule(0.02, 3)] == [1, 1, 1]
-    assert sum(count for count, _ in accuracy.schedule(0.02, 77)) == 77
+    rates = [accuracy.rate_at(step, 0.02, 1000) for step in range(1000)]
+    # from a twentieth of the peak, in 100 steps: step 50 is half-way
+    assert rates[0] == pytest.approx(0.001) and rates[50] == pytest.approx(0.0105) and rates[100] == pytest.approx(0.02)
+    assert rates[550] == pytest.approx(0.02 * 0.505)  # half of the cosine
+    assert rates[100:] == sorted(rates[100:], reverse=True) and rates[-1] == pytest.approx(0.0002, rel=0.01)
+
+
+def test_both_sides_have_the_same_schedule():
+    config = accuracy.common.config(LEARNING_RATE_SCHEDULE="cosine", LEARNING_RATE_WARMUP=30)
+    ours = scheduled_rate(config, 0.02, 300)
+    for step in (0, 1, 29, 30, 31, 165, 299):
+        assert accuracy.rate_at(step, 0.02, 300) == pytest.approx(float(ours(step)), rel=1e-4)
 
 
 class FakeSide:
-    """A side whose training returns given losses."""
+    """A side whose runs have given losses."""
 
-    def __init__(self, losses):
-        self.losses, self.evaluated = losses, 0
+    def __init__(self, *losses):
+        self.losses, self.trained, self.evaluated = iter(losses), [], 0
 
-    def restart(self):
-        self.left = iter(self.losses)
-
-    def train(self, steps, rate):
-        return next(self.left)
+    def train(self, rate, seed):
+        self.trained.append((rate, seed))
+        return {"loss": next(self.losses), "images/s": 8.0}
 
     def evaluate(self, held_out):
         self.evaluated += 1
         return coco.CocoResult({"mask_AP": 0.5, "mask_AP50": 0.75, "box_AP50": 0.25}, {})
 
 
-def test_diverged_run_scores_zero_and_is_not_evaluated():
-    args = accuracy.parse("--steps 3 --batch-size 2 --images 8 --learning-rates 0.1".split())
-    good, bad = FakeSide([3.0, 2.0, 1.0]), FakeSide([3.0, float("nan")])
-    run = accuracy.measure(good, args, None)[0]
-    assert (run["mask AP"], run["mask AP50"], run["box AP50"], run["loss"], run["rate"]) == (0.5, 0.75, 0.25, 1.0, 0.1)
-    assert accuracy.measure(bad, args, None)[0]["mask AP"] == 0 and bad.evaluated == 0
+def test_each_rate_is_tried_with_each_seed_and_a_diverged_run_scores_zero():
+    args = accuracy.parse("--steps 3 --batch-size 2 --images 8 --learning-rates 0.1 0.2 --seeds 4 5".split())
+    side = FakeSide(1.0, 2.0, float("nan"), 3.0)
+    runs = accuracy.measure(side, args, None)
+    assert side.trained == [(0.1, 4), (0.1, 5), (0.2, 4), (0.2, 5)] and side.evaluated == 3
+    assert [run["mask AP"] for run in runs] == [0.5, 0.5, 0, 0.5]
+    assert runs[0].items() >= {"mask AP50": 0.75, "box AP50": 0.25, "loss": 1.0, "rate": 0.1, "seed": 4}.items()
+
+
+def test_best_rate_is_that_of_the_best_mean_mask_ap():
+    def run(rate, seed, ap):
+        return {"rate": rate, "seed": seed, "mask AP": ap, "mask AP50": ap + 0.1, "box AP50": 0.3, "images/s": 10 * ap}
+
+    # the best single run has the other rate
+    best = accuracy.best_rate([run(0.1, 0, 0.8), run(0.1, 1, 0.2), run(0.2, 0, 0.5), run(0.2, 1, 0.7)])
+    assert best == pytest.approx({"mask AP": 0.6, "mask AP50": 0.7, "box AP50": 0.3, "images/s": 6.0})
+
+
+def test_recipe_is_that_of_our_side():
+    args = accuracy.parse("--recipe modern --size 64".split())
+    ours, peer = accuracy.settings(args, args.recipe), accuracy.settings(args, None)
+    assert ours["ROI_ALIGN_HALF_PIXEL"] is True and "ROI_ALIGN_HALF_PIXEL" not in peer
+    assert ours["BACKBONE"] == peer["BACKBONE"] and ours["IMAGE_MAX_DIM"] == peer["IMAGE_MAX_DIM"] == 64
 
 
 def test_number_of_images_must_be_a_multiple_of_the_batch_size():
