@@ -346,12 +346,15 @@ class Config:
     BBOX_LOSS = "smooth_l1"
     RPN_SMOOTH_L1_BETA = 1.0
     SMOOTH_L1_BETA = 1.0
-    # True: box losses are sums over positives, divided by the number of all sampled anchors or ROIs (Ren et al. 2015, equation
-    # 1;
-    # torchvision, detectron2). False: means over the deltas of positives.
+    # True: box losses are sums over positives, divided by the number of all sampled anchors or ROIs (Ren et al. 2015,
+    # equation 1; torchvision, detectron2). False: means over the deltas of positives.
     BOX_LOSS_PER_SAMPLE = False
     # Weight of each loss in the total loss.
     LOSS_WEIGHTS = {name: 1.0 for name in LOSS_NAMES}
+    # A weight for each class, background first, such as more for rare classes: the class loss of the heads is then the
+    # weighted mean over the ROIs, each with the weight of its true class (the definition of PyTorch's CrossEntropyLoss). None:
+    # all are 1.
+    CLASS_LOSS_WEIGHTS: Sequence[float] | None = None
     # True: ROIs come from the RPN. False: training uses POST_NMS_ROIS_TRAINING random regions per image, most of them near
     # objects, to train the heads before or without the RPN.
     USE_RPN_ROIS = True
@@ -482,7 +485,8 @@ class Config:
                 ({"MASK_SHAPE", "MASK_POOL_SIZE"}, self._check_mask_shape),
                 ({"USE_MINI_MASK"}, self._check_mini_mask_shape),
                 ({"OPTIMIZER", "WEIGHT_DECAY_KIND"}, self._check_weight_decay),
-                ({"LOSS_WEIGHTS"}, self._check_loss_weights)):  # fmt: skip
+                ({"LOSS_WEIGHTS"}, self._check_loss_weights),
+                ({"NUM_CLASSES", "CLASS_LOSS_WEIGHTS"}, self._check_class_loss_weights)):  # fmt: skip
             if not names & invalid:
                 yield from check()
         if not {*POSITIVE_INTEGERS, *COUNTS, "IMAGE_RESIZE_MODE"} & invalid:
@@ -567,6 +571,14 @@ class Config:
         missing = sorted(set(LOSS_NAMES) - set(self.LOSS_WEIGHTS))
         if unknown or missing:
             yield f"LOSS_WEIGHTS must name the five losses: unknown {unknown or 'none'}, missing {missing or 'none'}."
+
+    def _check_class_loss_weights(self) -> Iterator[str]:
+        weights = self.CLASS_LOSS_WEIGHTS
+        if weights is None or self.NUM_CLASSES == Config.NUM_CLASSES:  # the number of classes is not known yet
+            return
+        if len(weights) != self.NUM_CLASSES:
+            yield (f"CLASS_LOSS_WEIGHTS has {len(weights)} weights for {self.NUM_CLASSES} classes: give one for each, that of "
+                   "the background first.")
 
     # --- Reading and writing ---------------------------------------------------------------------------------------
     def to_dict(self) -> dict[str, Any]:
@@ -796,6 +808,7 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("IMAGE_MIN_SCALE",), _none_or(_is_not_negative), "it must be a number of at least 0"),
     (("GRADIENT_CLIP_NORM",), _none_or(_is_not_negative), "it must be a number above 0, or None for no bound"),
     (("LOSS_WEIGHTS",), _are_loss_weights, "give a dict with a number of at least 0 for each loss"),
+    (("CLASS_LOSS_WEIGHTS",), _none_or(_is_list_of(_is_not_negative)), "give a number of at least 0 for each class, or None"),
 )
 
 

@@ -103,6 +103,8 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"LOSS_WEIGHTS": dict(Config.LOSS_WEIGHTS, rpn_class_loss="1")}, ["LOSS_WEIGHTS is {'rpn_class_loss': '1'", "number"]),
     ({"LOSS_WEIGHTS": dict(Config.LOSS_WEIGHTS, rpn_class_loss=-1)}, ["'rpn_class_loss': -1"]),
     ({"LOSS_WEIGHTS": [1, 1, 1, 1, 1]}, ["LOSS_WEIGHTS is [1, 1, 1, 1, 1]", "dict"]),
+    ({"CLASS_LOSS_WEIGHTS": [1, 1, -1, 1]}, ["CLASS_LOSS_WEIGHTS is [1, 1, -1, 1]", "at least 0"]),
+    ({"CLASS_LOSS_WEIGHTS": [1, 2, 1], "NUM_CLASSES": 4}, ["CLASS_LOSS_WEIGHTS has 3 weights for 4 classes", "background first"]),
     ({"RPN_ANCHOR_RATIOS": [0, 1, 2]}, ["RPN_ANCHOR_RATIOS is [0, 1, 2]", "above 0"]),
     ({"RPN_ANCHOR_RATIOS": [-0.5, 1]}, ["RPN_ANCHOR_RATIOS is [-0.5, 1]"]),
     ({"RPN_ANCHOR_RATIOS": []}, ["RPN_ANCHOR_RATIOS is []"]),
@@ -194,9 +196,11 @@ def test_every_attribute_rejects_values_of_the_wrong_type(value):
         "None": {"NAME", "TRAIN_BN", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY", "VALIDATION_AP_IMAGES",
                  "VALIDATION_AP_PATIENCE", "IMAGE_MIN_DIM", "COMPUTE_BACKBONE_SHAPE", "DETECTION_MIN_CONFIDENCE",
                  "GRADIENT_CLIP_NORM", "IMAGE_MIN_SCALE", "EMA_MOMENTUM", "TRAIN_MIN_DIMS", "SCALE_JITTER",
-                 "LEARNING_RATE_BATCH", "PYRAMID_NORM", "HEAD_NORM", "PRECISION", "REPEAT_THRESHOLD"},
+                 "LEARNING_RATE_BATCH", "PYRAMID_NORM", "HEAD_NORM", "PRECISION", "REPEAT_THRESHOLD",
+                 "CLASS_LOSS_WEIGHTS"},
         "'0'": {"NAME", "OPTIMIZER", "TRAIN_LAYERS"}, "-1": {"MEAN_PIXEL"},
-        "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL", "STD_PIXEL", "TRAIN_MIN_DIMS", "LEARNING_RATE_STEPS"}}.get(
+        "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL", "STD_PIXEL", "TRAIN_MIN_DIMS", "LEARNING_RATE_STEPS",
+                "CLASS_LOSS_WEIGHTS"}}.get(
             repr(value), set())
 
 

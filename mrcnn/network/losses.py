@@ -91,7 +91,8 @@ def rpn_bbox_loss(
 
 
 def mrcnn_class_loss(
-    target_class_ids: KerasTensor, class_logits: KerasTensor, active_class_ids: KerasTensor, valid: KerasTensor | None = None
+    target_class_ids: KerasTensor, class_logits: KerasTensor, active_class_ids: KerasTensor, valid: KerasTensor | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> KerasTensor:
     """Cross entropy of the ROIs' classes.
 
@@ -103,9 +104,10 @@ def mrcnn_class_loss(
         class_logits: [B, R, K].
         active_class_ids: [B, K]. 1 for the classes that the image's data set annotates, 0 for others.
         valid: bool [B, R]. False for padding, which is ignored. None: all rows are valid.
+        class_weights: K weights of ROIs, by their target class. None: all are 1.
 
     Returns:
-        float32 scalar. Mean over the ROIs that are not ignored; 0 if there are none.
+        float32 scalar. Weighted mean over the ROIs that are not ignored; 0 if there are none.
 
     Differs: the classic code used the active classes of the first image for the whole batch, and counted padding as
         background.
@@ -113,7 +115,13 @@ def mrcnn_class_loss(
     loss = softmax_cross_entropy(ops.cast(target_class_ids, "int32"), class_logits)
     best = ops.argmax(class_logits, axis=-1)  # [B, R]
     counts = ops.take_along_axis(ops.cast(active_class_ids, "int32"), ops.cast(best, "int32"), axis=1) > 0
-    return masked_mean(loss, counts if valid is None else ops.logical_and(counts, valid))
+    counts = counts if valid is None else ops.logical_and(counts, valid)
+    if class_weights is None:
+        return masked_mean(loss, counts)
+    weights = ops.take(ops.convert_to_tensor(class_weights, "float32"), ops.cast(target_class_ids, "int32"))  # [B, R]
+    weights = ops.where(counts, weights, 0.0)
+    total = ops.sum(weights)
+    return ops.sum(weights * ops.where(counts, loss, 0.0)) / ops.where(total > 0.0, total, 1.0)
 
 
 def mrcnn_bbox_loss(

@@ -104,6 +104,7 @@ class NetworkSettings:
         rpn_box_loss: loss of the RPN's deltas.
         box_loss: loss of the box head's deltas.
         loss_weights: weight of each loss, by name.
+        class_weights: weight of each class in the class loss of the heads; None for equal weights.
         weight_decay: weight of the L2 term.
         seed: for sampling ROIs.
     """
@@ -166,6 +167,7 @@ class NetworkSettings:
     rpn_box_loss: BoxLoss
     box_loss: BoxLoss
     loss_weights: Mapping[str, float]
+    class_weights: Sequence[float] | None
     weight_decay: float
     seed: int
 
@@ -290,8 +292,9 @@ class Network:
             fill_negatives=s.fill_negatives, continuous=s.continuous, name="proposal_targets")  # fmt: skip
         rois, target_class_ids, target_deltas, target_masks = sample(  # [B, T, 4], [B, T], [B, T, 4], [B, T, M, M]
             [candidates, gt_class_ids, gt_boxes, gt_masks])
-        rois = Settings({"loss_weights": dict(s.loss_weights), "weight_decay": s.weight_decay,
-                         "rpn_box_loss": asdict(s.rpn_box_loss), "box_loss": asdict(s.box_loss)}, name="loss_settings")(rois)
+        losses = {"loss_weights": dict(s.loss_weights), "class_weights": s.class_weights, "weight_decay": s.weight_decay,
+                  "rpn_box_loss": asdict(s.rpn_box_loss), "box_loss": asdict(s.box_loss)}  # fmt: skip
+        rois = Settings(losses, name="loss_settings")(rois)
 
         heads = self._for_training()
         class_logits, class_probs, deltas = heads._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
@@ -452,6 +455,7 @@ class TrainingModel(RawImageModel):
         super().__init__(inputs, outputs, name=name, **kwargs)
         settings = self.get_layer("loss_settings").values
         self.loss_weights, self.weight_decay = settings["loss_weights"], settings["weight_decay"]
+        self.class_weights = settings["class_weights"]
         self.rpn_box_loss, self.box_loss = (BoxLoss(**settings[name]) for name in ("rpn_box_loss", "box_loss"))
         self.loss_metrics = [keras.metrics.Mean(name=name) for name in self.loss_weights]
         self.positive_rois = keras.metrics.Mean(name="positive_rois")
@@ -486,7 +490,8 @@ class TrainingModel(RawImageModel):
             "rpn_class_loss": rpn_class_loss(rpn_labels, rpn_logits),
             "rpn_bbox_loss": rpn_bbox_loss(rpn_deltas, rpn_labels, rpn_bbox, self.rpn_box_loss),
             "mrcnn_class_loss": mrcnn_class_loss(
-                class_ids, outputs["mrcnn_class_logits"], split_image_meta(image_meta)["active_class_ids"], valid),
+                class_ids, outputs["mrcnn_class_logits"], split_image_meta(image_meta)["active_class_ids"], valid,
+                self.class_weights),
             "mrcnn_bbox_loss": mrcnn_bbox_loss(
                 outputs["target_deltas"], class_ids, outputs["mrcnn_bbox"], valid, self.box_loss),
             "mrcnn_mask_loss": mrcnn_mask_loss(outputs["target_masks"][:, :num_masks], class_ids[:, :num_masks], masks),

@@ -78,7 +78,7 @@ def for_other_data(saved: Config | None, name: str) -> Config | None:
     """
     if saved is None or saved.NAME == name:
         return saved
-    return saved.with_overrides({"NAME": name, "NUM_CLASSES": Config.NUM_CLASSES})
+    return saved.with_overrides({"NAME": name, "NUM_CLASSES": Config.NUM_CLASSES, "CLASS_LOSS_WEIGHTS": None})
 
 
 def with_classes(config: Config, dataset: Dataset) -> Config:

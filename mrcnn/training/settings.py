@@ -110,6 +110,7 @@ def network_settings(config: Config) -> NetworkSettings:
         rpn_box_loss=_box_loss(config, config.RPN_BBOX_LOSS, config.RPN_SMOOTH_L1_BETA, config.RPN_BBOX_STD_DEV),
         box_loss=_box_loss(config, config.BBOX_LOSS, config.SMOOTH_L1_BETA, config.BBOX_STD_DEV),
         loss_weights=dict(config.LOSS_WEIGHTS),
+        class_weights=None if config.CLASS_LOSS_WEIGHTS is None else np.asarray(config.CLASS_LOSS_WEIGHTS, float).tolist(),
         weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0, seed=config.SEED)  # fmt: skip
 
 

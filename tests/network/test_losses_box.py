@@ -29,6 +29,25 @@ def test_roi_whose_best_class_is_inactive_in_its_image_does_not_count():
     assert _class_loss([[0, 0, 1]], odds, [[0, 0, 0]])[0] == 0
 
 
+def test_class_weights_make_a_weighted_mean_by_true_class():
+    odds = [[[1, 2, 5], [6, 1, 1], [1, 1, 2]]]  # losses log(8 / 5) of class 2, log(8 / 6) of background, log(4) of class 1
+    class_ids, active = np.array([[2, 0, 1]], np.int32), np.ones((1, 3), np.int32)
+
+    def weighted(weights, valid=None):
+        logits = np.log(np.array(odds, np.float32))
+        return loss_and_gradient(lambda p: mrcnn_class_loss(class_ids, p, active, valid, weights), logits)
+
+    loss, gradient = weighted([1.0, 0.5, 4.0])
+    assert loss == pytest.approx((4 * np.log(8 / 5) + np.log(8 / 6) + 0.5 * np.log(4)) / 5.5, abs=1e-6)
+    np.testing.assert_allclose(gradient[0, 0], np.array([1 / 8, 2 / 8, -3 / 8]) * 4 / 5.5, atol=1e-6)
+    assert weighted([3.0, 3.0, 3.0])[0] == pytest.approx(_class_loss(class_ids, odds, active)[0], abs=1e-6)
+    # padding has no weight, and a batch whose ROIs all have the weight 0 has no loss
+    loss, gradient = weighted([1.0, 0.5, 4.0], np.array([[True, True, False]]))
+    assert loss == pytest.approx((4 * np.log(8 / 5) + np.log(8 / 6)) / 5, abs=1e-6) and not gradient[0, 2].any()
+    loss, gradient = weighted([0.0, 0.0, 0.0])
+    assert loss == 0 and not gradient.any()
+
+
 def test_padding_does_not_count():
     loss, gradient = _class_loss([[1, 0, 0]], [[[1, 3], [1, 3], [5, 3]]], [[1, 1]], [[True, True, False]])
     assert loss == pytest.approx((np.log(4 / 3) + np.log(4)) / 2, abs=1e-6) and not gradient[0, 2].any()

@@ -8,7 +8,9 @@ from tests.training.small import batch_of, shapes, small_model, to_numpy, weight
 LOSS_WEIGHTS = {"rpn_class_loss": 1.0, "rpn_bbox_loss": 2.0, "mrcnn_class_loss": 3.0, "mrcnn_bbox_loss": 4.0,
                 "mrcnn_mask_loss": 5.0}  # fmt: skip
 MEAN_PIXEL = np.array([90.0, 100.0, 110.0])
-SETTINGS = {"STEPS_PER_EPOCH": 1, "LOSS_WEIGHTS": LOSS_WEIGHTS, "WEIGHT_DECAY": 0.01, "MEAN_PIXEL": MEAN_PIXEL}
+CLASS_WEIGHTS = [1.0, 2.0, 0.0, 0.5]
+SETTINGS = {"STEPS_PER_EPOCH": 1, "LOSS_WEIGHTS": LOSS_WEIGHTS, "CLASS_LOSS_WEIGHTS": CLASS_WEIGHTS,
+            "WEIGHT_DECAY": 0.01, "MEAN_PIXEL": MEAN_PIXEL}  # fmt: skip
 
 
 def _copies(model, folder):
@@ -37,7 +39,7 @@ def test_keras_checkpoint_is_loaded_and_trained_further(trained):
     assert weights_of(loaded).keys() == expected.keys()
     for name, value in weights_of(loaded).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert loaded.loss_weights == LOSS_WEIGHTS and loaded.weight_decay == 0.01
+    assert (loaded.loss_weights, loaded.class_weights, loaded.weight_decay) == (LOSS_WEIGHTS, CLASS_WEIGHTS, 0.01)
     ours, theirs = ([keras.ops.convert_to_numpy(v) for v in m.optimizer.variables] for m in (model.keras_model, loaded))
     assert len(ours) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(ours, theirs))
     batch = batch_of(model.config)

@@ -24,9 +24,10 @@ def test_settings_take_precedence_over_those_for_random_weights():
 
 
 def test_weights_for_other_data_keep_the_network_but_not_the_classes():
-    saved = Config.from_dict({"NAME": "cats", "NUM_CLASSES": 7, "BACKBONE": "resnet50"})
+    saved = Config.from_dict({"NAME": "cats", "NUM_CLASSES": 3, "CLASS_LOSS_WEIGHTS": [1, 2, 3],
+                              "BACKBONE": "resnet50"})  # fmt: skip
     config = for_other_data(saved, "dogs")
-    assert (config.NAME, config.NUM_CLASSES, config.BACKBONE) == ("dogs", 1, "resnet50")
+    assert (config.NAME, config.NUM_CLASSES, config.CLASS_LOSS_WEIGHTS, config.BACKBONE) == ("dogs", 1, None, "resnet50")
     assert for_other_data(saved, "cats") is saved and for_other_data(None, "dogs") is None
 
 
