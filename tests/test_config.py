@@ -104,7 +104,8 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"LOSS_WEIGHTS": dict(Config.LOSS_WEIGHTS, rpn_class_loss=-1)}, ["'rpn_class_loss': -1"]),
     ({"LOSS_WEIGHTS": [1, 1, 1, 1, 1]}, ["LOSS_WEIGHTS is [1, 1, 1, 1, 1]", "dict"]),
     ({"CLASS_LOSS_WEIGHTS": [1, 1, -1, 1]}, ["CLASS_LOSS_WEIGHTS is [1, 1, -1, 1]", "at least 0"]),
-    ({"CLASS_LOSS_WEIGHTS": [1, 2, 1], "NUM_CLASSES": 4}, ["CLASS_LOSS_WEIGHTS has 3 weights for 4 classes", "background first"]),
+    ({"CLASS_LOSS_WEIGHTS": [1, 2, 1], "NUM_CLASSES": 4}, [
+        "CLASS_LOSS_WEIGHTS has 3 weights for 4 classes", "background first"]),
     ({"RPN_ANCHOR_RATIOS": [0, 1, 2]}, ["RPN_ANCHOR_RATIOS is [0, 1, 2]", "above 0"]),
     ({"RPN_ANCHOR_RATIOS": [-0.5, 1]}, ["RPN_ANCHOR_RATIOS is [-0.5, 1]"]),
     ({"RPN_ANCHOR_RATIOS": []}, ["RPN_ANCHOR_RATIOS is []"]),
