@@ -30,25 +30,48 @@ class Classic(Config):
     """
 
 
-class Detectron(Config):
-    """What the networks of torchvision and detectron2 share, as a base of their recipes.
+class Common(Config):
+    """What all recipes but `Classic` share: the choices on which torchvision and detectron2 agree, whatever the backbone.
+
+    | attribute | value | source |
+    |---|---|---|
+    | IMAGE_PADDING | corner | torchvision's GeneralizedRCNNTransform.batch_images, detectron2's ImageList.from_tensors |
+    | BOX_COORDINATES | continuous | both measure boxes from edge to edge |
+    | RPN_LOGITS | 1 | one objectness logit per anchor |
+    | BBOX_MAX_LOG_SCALE | log(1000 / 16) | bbox_xform_clip, SCALE_CLAMP |
+    | PROPOSALS_PER_LEVEL | True | filter_proposals, find_top_rpn_proposals |
+    | GT_BOXES_AS_ROIS | True | add_gt_proposals, PROPOSAL_APPEND_GT |
+    | ROI_POSITIVE_RATIO, ROI_FILL_NEGATIVES | 0.25, True | box_positive_fraction, POSITIVE_FRACTION |
+    | DETECTION_PER_CLASS | True | postprocess_detections, fast_rcnn_inference |
+    | DETECTION_NMS_THRESHOLD | 0.5 | box_nms_thresh, NMS_THRESH_TEST |
+    """
+
+    IMAGE_PADDING = "corner"
+    BOX_COORDINATES = "continuous"
+    RPN_LOGITS = 1
+    BBOX_MAX_LOG_SCALE = math.log(1000 / 16)
+    PROPOSALS_PER_LEVEL = True
+    GT_BOXES_AS_ROIS = True
+    ROI_POSITIVE_RATIO = 0.25
+    ROI_FILL_NEGATIVES = True
+    DETECTION_PER_CLASS = True
+    DETECTION_NMS_THRESHOLD = 0.5
+
+
+class Detectron(Common):
+    """What the networks of torchvision and detectron2 share besides, as a base of their recipes.
 
     | attribute | value | source |
     |---|---|---|
     | RESNET_PADDING | symmetric | PyTorch's padding=1 in the max-pooling and in 3x3 convolutions |
     | BIAS_BEFORE_NORM, NORM_EPSILON | False, 1e-5 | PyTorch's defaults of convolutions before a norm, and of BatchNorm2d |
-    | IMAGE_PADDING | corner | torchvision's GeneralizedRCNNTransform.batch_images, detectron2's ImageList.from_tensors |
-    | BOX_COORDINATES | continuous | both measure boxes from edge to edge |
     | RPN_ANCHOR_RATIOS | 2, 1, 0.5 | width / height here; both list 0.5, 1, 2 as height / width |
-    | RPN_LOGITS, RPN_HEAD_CHANNELS | 1, 256 | one objectness logit per anchor; as many channels as the pyramid |
+    | RPN_HEAD_CHANNELS | 256 | as many channels as the pyramid |
     | RPN_BBOX_STD_DEV | 1 | box coder weights of 1 |
-    | BBOX_MAX_LOG_SCALE | log(1000 / 16) | bbox_xform_clip, SCALE_CLAMP |
-    | PROPOSALS_PER_LEVEL, PRE_NMS_LIMIT | True, 1000 | in detection; of each level |
+    | PRE_NMS_LIMIT | 1000 | of each level, in detection |
     | POST_NMS_ROIS_TRAINING, POST_NMS_ROIS_INFERENCE | 1000, 1000 | after non-maximum suppression |
-    | GT_BOXES_AS_ROIS | True | add_gt_proposals, PROPOSAL_APPEND_GT |
-    | TRAIN_ROIS_PER_IMAGE, ROI_POSITIVE_RATIO, ROI_FILL_NEGATIVES | 512, 0.25, True | box_batch_size_per_image |
-    | DETECTION_PER_CLASS | True | an ROI may give detections of several classes |
-    | DETECTION_MIN_CONFIDENCE, DETECTION_NMS_THRESHOLD | 0.05, 0.5 | box_score_thresh, box_nms_thresh |
+    | TRAIN_ROIS_PER_IMAGE | 512 | box_batch_size_per_image, BATCH_SIZE_PER_IMAGE |
+    | DETECTION_MIN_CONFIDENCE | 0.05 | box_score_thresh, SCORE_THRESH_TEST |
     | IMAGE_MIN_DIM, IMAGE_MAX_DIM | 800, 1344 | min_size 800, max_size 1333, rounded up to a multiple of 64 |
     | GRADIENT_CLIP_NORM | None | neither clips gradients |
     | BOX_LOSS_PER_SAMPLE | True | box losses divided by the number of sampled anchors or ROIs |
@@ -57,6 +80,8 @@ class Detectron(Config):
     | LEARNING_RATE_SCHEDULE, LEARNING_RATE_WARMUP | step, 1000 | linear warm-up from a thousandth |
     | WEIGHT_DECAY_KIND, WEIGHT_DECAY | l2, 0.0001 | torch.optim.SGD; both decay biases too, ours does not |
     | TRAIN_LAYERS, TRAIN_AUGMENT | 3+, flip | the stem and the first stage stay frozen; half of the images are flipped |
+
+    and what `Common` lists.
     """
 
     BACKBONE = "resnet50"
@@ -65,24 +90,14 @@ class Detectron(Config):
     RESNET_PADDING = "symmetric"
     BIAS_BEFORE_NORM = False
     NORM_EPSILON = 1e-5
-    IMAGE_PADDING = "corner"
-    BOX_COORDINATES = "continuous"
     RPN_ANCHOR_RATIOS = (2, 1, 0.5)
-    RPN_LOGITS = 1
     RPN_HEAD_CHANNELS = 256
     RPN_BBOX_STD_DEV = np.ones(4)
-    BBOX_MAX_LOG_SCALE = math.log(1000 / 16)
-    PROPOSALS_PER_LEVEL = True
     PRE_NMS_LIMIT = 1000
     POST_NMS_ROIS_TRAINING = 1000
     POST_NMS_ROIS_INFERENCE = 1000
-    GT_BOXES_AS_ROIS = True
     TRAIN_ROIS_PER_IMAGE = 512
-    ROI_POSITIVE_RATIO = 0.25
-    ROI_FILL_NEGATIVES = True
-    DETECTION_PER_CLASS = True
     DETECTION_MIN_CONFIDENCE = 0.05
-    DETECTION_NMS_THRESHOLD = 0.5
     IMAGE_MIN_DIM = 800
     IMAGE_MAX_DIM = 1344
     GRADIENT_CLIP_NORM = None
@@ -113,7 +128,7 @@ class Torchvision(Detectron):
     | RPN_SMOOTH_L1_BETA, SMOOTH_L1_BETA | 1 / 9, 1 / 9 | smooth_l1_loss(beta=1 / 9) in rpn.py and roi_heads.py |
     | LEARNING_RATE_STEPS, TRAIN_EPOCHS | 16 / 26, 22 / 26; 26 | references/detection: --lr-steps 16 22 --epochs 26 |
 
-    and what `Detectron` lists.
+    and what `Detectron` and `Common` list.
     """
 
     MEAN_PIXEL = IMAGENET_MEAN
@@ -171,7 +186,7 @@ class Detectron2(Detectron):
     | RPN_BBOX_LOSS, BBOX_LOSS | l1, l1 | SMOOTH_L1_BETA 0.0 |
     | LEARNING_RATE_STEPS, TRAIN_EPOCHS | 7 / 9, 25 / 27; 37 | the 3x schedule: steps 210k and 250k of 270k |
 
-    and what `Detectron` lists.
+    and what `Detectron` and `Common` list.
     """
 
     CHANNEL_ORDER = "bgr"
@@ -210,40 +225,26 @@ class Detectron2Lsj(Detectron2):
     BOX_HEAD_FC_LAYERS = 1
 
 
-class Modern(Config):
-    """Today's practice for data of your own, on any backbone: what `mrcnn train` builds on where it starts from a small
-    backbone trained on ImageNet.
+class Modern(Common):
+    """Today's practice for your own data, on any backbone. `mrcnn train` builds on it when it starts from a small backbone
+    trained on ImageNet.
 
         mrcnn train labelme --dataset DIR --recipe modern
 
     | attribute | value | source |
     |---|---|---|
-    | BOX_COORDINATES, ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | continuous, 2, True | ROIAlignV2; torchvision's 2 |
-    | IMAGE_PADDING, RESIZE_METHOD, MASK_PASTE | corner, detectron2, detectron2 | detectron2 |
-    | RPN_LOGITS | 1 | torchvision and detectron2, also for what follows |
-    | PROPOSALS_PER_LEVEL, GT_BOXES_AS_ROIS | True, True | find_top_rpn_proposals, add_ground_truth_to_proposals |
-    | ROI_POSITIVE_RATIO, ROI_FILL_NEGATIVES | 0.25, True | POSITIVE_FRACTION |
-    | BBOX_MAX_LOG_SCALE | log(1000 / 16) | SCALE_CLAMP |
-    | DETECTION_PER_CLASS | True | fast_rcnn_inference |
-    | DETECTION_NMS_THRESHOLD | 0.5 | NMS_THRESH_TEST |
-    | DETECTION_MIN_CONFIDENCE | 0.5 | ours: what is more likely an object than not; AP counts detections of every score |
+    | ROI_ALIGN_SAMPLES, ROI_ALIGN_HALF_PIXEL | 2, True | torchvision's number of samples, detectron2's ROIAlignV2 |
+    | RESIZE_METHOD, MASK_PASTE | detectron2, detectron2 | ResizeShortestEdge, paste_masks_in_image |
+    | DETECTION_MIN_CONFIDENCE | 0.5 | ours: more likely an object than not; `evaluate` counts detections of every score |
     | EMA_MOMENTUM | 0.998 | averages over some 500 steps; Mean Teacher (Tarvainen and Valpola 2017), section 2 |
+
+    and what `Common` lists.
     """
 
-    BOX_COORDINATES = "continuous"
     ROI_ALIGN_SAMPLES = 2
     ROI_ALIGN_HALF_PIXEL = True
-    IMAGE_PADDING = "corner"
     RESIZE_METHOD = "detectron2"
     MASK_PASTE = "detectron2"
-    RPN_LOGITS = 1
-    PROPOSALS_PER_LEVEL = True
-    GT_BOXES_AS_ROIS = True
-    ROI_FILL_NEGATIVES = True
-    ROI_POSITIVE_RATIO = 0.25
-    BBOX_MAX_LOG_SCALE = math.log(1000 / 16)
-    DETECTION_PER_CLASS = True
-    DETECTION_NMS_THRESHOLD = 0.5
     DETECTION_MIN_CONFIDENCE = 0.5
     EMA_MOMENTUM = 0.998
 

@@ -97,14 +97,8 @@ def unmold_detections(
     """Turn the output of the classic inference model for one image into instances of the original image.
 
     Args:
-        detections: see `paste_detections`, also for the result and the errors.
-        mrcnn_mask: mask probability for each class.
-        original_shape: see `paste_detections`.
-        image_shape: see `paste_detections`.
-        window: see `paste_detections`.
-        continuous: see `paste_detections`.
-        masks: see `paste_detections`.
-        paste: see `paste_detections`.
+        mrcnn_mask: mask probability for each class. The other arguments, the result and the errors are those of
+            `paste_detections`.
     """
     small_masks = masks_of_class(detections, mrcnn_mask)
     return paste_detections(detections, small_masks, original_shape, image_shape, window, continuous, masks, paste)
