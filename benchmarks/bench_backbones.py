@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the square image in pixels")
     parser.add_argument("--repeat", type=int, default=15, help="detections to time; the fastest is printed")
     args = parser.parse_args()
-    from mrcnn.config import BACKBONE_NAMES
+    from mrcnn.config_rules import BACKBONE_NAMES
 
     print(f"{common.machine()}; one image of {args.size} x {args.size} pixels\n")
     print("| backbone | parameters (million) | of the whole network | backbone (ms) | detection (ms) |\n|---|---|---|---|---|")

@@ -47,7 +47,7 @@ def read_packages() -> tuple[dict[str, list[int]], set[tuple[str, str]]]:
 
 
 def _name(part: str) -> str:
-    return CLASSIC if part in FACADE else part
+    return CLASSIC if part in FACADE else "config" if part == "config_rules" else part
 
 
 def draw(sizes: dict[str, list[int]], arrows: set[tuple[str, str]]) -> None:

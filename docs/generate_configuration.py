@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT))  # for a clone that is not installed
 
 import numpy as np
 
-from mrcnn.config import COMPUTED, RESIZE_MODES, Config
+from mrcnn.config import Config
+from mrcnn.config_rules import COMPUTED, RESIZE_MODES
 
 PAGE, SOURCE = ROOT / "docs" / "configuration.md", ROOT / "mrcnn" / "config.py"
 

@@ -14,52 +14,30 @@ import difflib
 import inspect
 import json
 import math
-import numbers
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from mrcnn.base.atomic_write import atomic_open
+from mrcnn.config_rules import (
+    CLASSIC,
+    COMPUTED,
+    COUNTS,
+    FLAGS,
+    INTEGER_LISTS,
+    LOSS_NAMES,
+    POSITIVE_INTEGERS,
+    as_plain,
+    contradictions,
+    invalid_values,
+    is_number,
+    is_positive,
+    warn,
+)
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-WEIGHT_DECAY_KINDS = ("classic", "l2", "decoupled")
-SCHEDULES = ("constant", "cosine", "step")
-AUGMENTATIONS = ("none", "flip", "rotate", "color", "flip+color", "rotate+color")
-RESIZE_MODES = ("none", "square", "pad64", "crop")
-CHANNEL_ORDERS = ("rgb", "bgr")
-PADDINGS = ("center", "corner")
-COORDINATES = ("classic", "continuous")
-RESNET_PADDINGS = ("tensorflow", "symmetric")
-NMS_KINDS = ("class", "all", "soft")
-BOX_LOSSES = ("smooth_l1", "l1", "giou")
-METHODS = ("classic", "torchvision", "detectron2")
-NORMS = ("batch", "sync", "group")
-# Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
-BACKBONE_NAMES = (
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50v2", "resnet101v2", "resnet152v2", "convnext_tiny",
-    "convnext_small", "convnext_base", "efficientnetv2_b0", "efficientnetv2_b1", "efficientnetv2_b2", "efficientnetv2_b3",
-    "efficientnetv2_s", "mobilenetv3_small", "mobilenetv3_large", "efficientnet_lite0", "compact")
-# Strides of the pyramid levels P2..P6, the same for each of these backbones.
-PYRAMID_STRIDES = (4, 8, 16, 32, 64)
-# Computed attributes, and what they are computed from.
-COMPUTED = {"BATCH_SIZE": "IMAGES_PER_GPU and GPU_COUNT",
-            "IMAGE_SHAPE": "IMAGE_RESIZE_MODE, IMAGE_MIN_DIM, IMAGE_MAX_DIM and IMAGE_CHANNEL_COUNT",
-            "IMAGE_META_SIZE": "NUM_CLASSES"}
-# Attributes of the classic Config. Others are newer than the projects that were written for it.
-CLASSIC = (
-    "NAME", "GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "BACKBONE", "COMPUTE_BACKBONE_SHAPE",
-    "BACKBONE_STRIDES", "FPN_CLASSIF_FC_LAYERS_SIZE", "TOP_DOWN_PYRAMID_SIZE", "NUM_CLASSES", "RPN_ANCHOR_SCALES",
-    "RPN_ANCHOR_RATIOS", "RPN_ANCHOR_STRIDE", "RPN_NMS_THRESHOLD", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT",
-    "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE", "USE_MINI_MASK", "MINI_MASK_SHAPE", "IMAGE_RESIZE_MODE",
-    "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "IMAGE_MIN_SCALE", "IMAGE_CHANNEL_COUNT", "MEAN_PIXEL", "TRAIN_ROIS_PER_IMAGE",
-    "ROI_POSITIVE_RATIO", "POOL_SIZE", "MASK_POOL_SIZE", "MASK_SHAPE", "MAX_GT_INSTANCES", "RPN_BBOX_STD_DEV", "BBOX_STD_DEV",
-    "DETECTION_MAX_INSTANCES", "DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "LEARNING_RATE", "LEARNING_MOMENTUM",
-    "WEIGHT_DECAY", "LOSS_WEIGHTS", "USE_RPN_ROIS", "TRAIN_BN", "GRADIENT_CLIP_NORM", "BATCH_SIZE", "IMAGE_SHAPE",
-    "IMAGE_META_SIZE")
-LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 # Attributes that may be functions.
 CALLABLE_NAMES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "OPTIMIZER")
 
@@ -132,8 +110,7 @@ class Config:
     # Input pixels per cell of each pyramid level P2..P6. Only a callable BACKBONE may have others.
     BACKBONE_STRIDES: Sequence[int] = [4, 8, 16, 32, 64]
     # ResNets: whether the 3x3 convolution of a stage's first block has its stride (torchvision's "v1.5") or the first 1x1 one
-    # (He
-    # et al. 2015); and whether maps are padded before a stride as TensorFlow pads, or on all sides ("symmetric", PyTorch).
+    # (He et al. 2015); and whether maps are padded before a stride as TensorFlow pads, or on all sides ("symmetric", PyTorch).
     RESNET_STRIDE_IN_3X3 = False
     RESNET_PADDING = "tensorflow"
     # Whether convolutions that are followed by a normalisation have a bias.
@@ -234,8 +211,7 @@ class Config:
     RPN_CONVOLUTIONS = 1
     RPN_LOGITS = 2
     # True: PRE_NMS_LIMIT and non-maximum suppression apply to each pyramid level by itself, and proposals are clipped to the
-    # image
-    # without its padding, as in torchvision and detectron2. False: all levels together.
+    # image without its padding, as in torchvision and detectron2. False: all levels together.
     PROPOSALS_PER_LEVEL = False
     # IoU above which the lower-scoring of two proposals is suppressed. Raise it to train on more proposals.
     RPN_NMS_THRESHOLD = 0.7
@@ -292,8 +268,7 @@ class Config:
     # instead ("soft": Bodla et al. 2017, with DETECTION_MIN_CONFIDENCE as the minimum, and without a threshold of the IoU).
     DETECTION_NMS = "class"
     # True: an ROI gives a detection for each class whose score reaches the minimum, as in torchvision and detectron2. False:
-    # for its
-    # highest-scoring class only.
+    # for its highest-scoring class only.
     DETECTION_PER_CLASS = False
     # How the mask of an instance gets from the mask head to the image: "classic" resizes it to its box, which is rounded
     # before; "torchvision" with a border of zeros around it; "detectron2" samples it at the centres of the pixels.
@@ -386,7 +361,7 @@ class Config:
     def __getattr__(self, name: str) -> Any:
         """Return a computed attribute that is not set on the instance."""
         if name in COMPUTED:
-            return self._computed(name)
+            return self.computed(name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def _normalise(self) -> None:
@@ -394,10 +369,9 @@ class Config:
         computed = [name for name in COMPUTED if name in vars(self)]
         for name in (*FLAGS, "TRAIN_BN", *POSITIVE_INTEGERS, *COUNTS, *INTEGER_LISTS, *computed):
             value = getattr(self, name)
-            plain = _plain(value)
+            plain = as_plain(value)
             if plain is not value:
                 setattr(self, name, plain)
-
         self._take_classic_values()
 
     def _take_classic_values(self) -> None:
@@ -408,27 +382,24 @@ class Config:
                 setattr(self, name, bool(value))
         for name in ("STEPS_PER_EPOCH", "VALIDATION_STEPS"):
             value = getattr(self, name)
-            if _is_positive(value) and value % 1:
-                self._warn(f"{name} is {value}: it is rounded up to {math.ceil(value)}.")
+            if is_positive(value) and value % 1:
+                warn(self, f"{name} is {value}: it is rounded up to {math.ceil(value)}.")
                 setattr(self, name, math.ceil(value))
         weights = self.LOSS_WEIGHTS
         missing = [name for name in LOSS_NAMES if isinstance(weights, Mapping) and name not in weights]
         if missing and set(weights) < set(LOSS_NAMES):
-            self._warn(f"LOSS_WEIGHTS does not name {', '.join(missing)}: the weight is 1.")
+            warn(self, f"LOSS_WEIGHTS does not name {', '.join(missing)}: the weight is 1.")
             self.LOSS_WEIGHTS = {name: weights.get(name, 1.0) for name in LOSS_NAMES}
 
-    def _warn(self, message: str) -> None:
-        warnings.warn(f"{type(self).__name__}: {message}", stacklevel=5)
-
-    def _computed(self, name: str) -> Any:
+    def computed(self, name: str) -> Any:
         """Return the computed value of an attribute, None if it is computed from something other than numbers."""
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
         sources: tuple[Any, ...] = {
             "BATCH_SIZE": (self.IMAGES_PER_GPU, self.GPU_COUNT), "IMAGE_META_SIZE": (self.NUM_CLASSES,),
             "IMAGE_SHAPE": (side, side, self.IMAGE_CHANNEL_COUNT)}[name]
-        if not all(map(_is_number, sources)):
+        if not all(map(is_number, sources)):
             return None
-        values = [_plain(source) for source in sources]
+        values = [as_plain(source) for source in sources]
         if name == "IMAGE_SHAPE":
             return np.array(values)
         if name == "BATCH_SIZE":
@@ -445,8 +416,8 @@ class Config:
         problems = self._misspelt()
         if not problems:
             self._normalise()
-            invalid = dict(self._invalid_values())
-            problems = sorted([*invalid.values(), *self._contradictions(set(invalid))])
+            invalid = dict(invalid_values(self))
+            problems = sorted([*invalid.values(), *contradictions(self, set(invalid))])
         if problems:
             source = f"{self._source}: " if self._source else ""
             raise ConfigError(f"{source}{type(self).__name__} cannot be used:\n" + "\n".join(f"- {p}" for p in problems))
@@ -463,122 +434,9 @@ class Config:
             if close[0] in CLASSIC and difflib.SequenceMatcher(None, name, close[0]).ratio() >= _TYPO:
                 problems.append(f"{name} is not an attribute of Config: did you mean {close[0]}?")
             else:
-                self._warn(f"{name} is not an attribute of Config and has no effect; if it is yours, all is well. There is "
+                warn(self, f"{name} is not an attribute of Config and has no effect; if it is yours, all is well. There is "
                            f"{close[0]}.")
         return problems
-
-    def _invalid_values(self) -> Iterator[tuple[str, str]]:
-        """Check every attribute by itself: yield (name, problem)."""
-        for names, is_valid, expected in RULES:
-            for name in names:
-                value = getattr(self, name)
-                if not is_valid(value):
-                    yield name, f"{name} is {_show(value)}: {expected}."
-
-    def _contradictions(self, invalid: set[str]) -> Iterator[str]:
-        """Check attributes against each other, except those that are `invalid` by themselves."""
-        for names, check in (
-                ({"IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM"}, self._check_image_size),
-                ({"IMAGE_RESIZE_MODE", "TRAIN_MIN_DIMS", "SCALE_JITTER", "COPY_PASTE"}, self._check_random_scale),
-                ({"IMAGE_CHANNEL_COUNT", "MEAN_PIXEL", "STD_PIXEL"}, self._check_channels),
-                ({"BACKBONE", "BACKBONE_STRIDES", "RPN_ANCHOR_SCALES"}, self._check_pyramid),
-                ({"MASK_SHAPE", "MASK_POOL_SIZE"}, self._check_mask_shape),
-                ({"USE_MINI_MASK"}, self._check_mini_mask_shape),
-                ({"OPTIMIZER", "WEIGHT_DECAY_KIND"}, self._check_weight_decay),
-                ({"LOSS_WEIGHTS"}, self._check_loss_weights),
-                ({"NUM_CLASSES", "CLASS_LOSS_WEIGHTS"}, self._check_class_loss_weights)):  # fmt: skip
-            if not names & invalid:
-                yield from check()
-        if not {*POSITIVE_INTEGERS, *COUNTS, "IMAGE_RESIZE_MODE"} & invalid:
-            yield from self._check_computed()
-
-    def _check_computed(self) -> Iterator[str]:
-        """Find computed attributes that were set on the instance and contradict the others."""
-        if not _is_positive_integer(self.BATCH_SIZE):  # classic scripts set it on purpose
-            yield f"BATCH_SIZE is {_show(self.BATCH_SIZE)}: it must be a whole number of at least 1."
-        if not _is_list_of(_is_positive_integer, 3)(self.IMAGE_SHAPE):  # an instance may set it in the modes none and pad64
-            yield f"IMAGE_SHAPE is {_show(self.IMAGE_SHAPE)}: set IMAGE_MAX_DIM."
-            return
-        # Images that are not resized may have any IMAGE_SHAPE.
-        fixed = ("IMAGE_SHAPE",) if self.IMAGE_RESIZE_MODE in ("square", "crop") else ()
-        for name in (*fixed, "IMAGE_META_SIZE"):
-            if not np.array_equal(getattr(self, name), self._computed(name)):
-                yield (f"{name} is {getattr(self, name)}, but {COMPUTED[name]} give {self._computed(name)}: set those, and "
-                       f"leave {name} to be computed.")
-
-    def _check_image_size(self) -> Iterator[str]:
-        mode = self.IMAGE_RESIZE_MODE
-        side = "IMAGE_MIN_DIM" if mode in ("crop", "pad64") else "IMAGE_MAX_DIM"
-        value = getattr(self, side)
-        if mode != "none" and (not value or value % 64):
-            below = max((value or 0) // 64 * 64, 64)
-            yield (f"{side} is {value}: in mode {mode} it must be a multiple of 64 (the pyramid halves it six times), "
-                   f"for example {below} or {below + 64}.")
-        if mode == "square" and self.IMAGE_MAX_DIM and (self.IMAGE_MIN_DIM or 0) > self.IMAGE_MAX_DIM:
-            self._warn(f"IMAGE_MIN_DIM {self.IMAGE_MIN_DIM} is larger than IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}, so every image "
-                       "is scaled until its long side is IMAGE_MAX_DIM.")
-
-    def _check_random_scale(self) -> Iterator[str]:
-        given = [name for name in ("TRAIN_MIN_DIMS", "SCALE_JITTER") if getattr(self, name) is not None]
-        if len(given) > 1:
-            yield "TRAIN_MIN_DIMS and SCALE_JITTER are both set: each draws the scale of an image, so set one of them to None."
-        if self.COPY_PASTE and self.IMAGE_RESIZE_MODE not in ("square", "crop"):
-            yield (f"COPY_PASTE is {self.COPY_PASTE}, but IMAGE_RESIZE_MODE is {self.IMAGE_RESIZE_MODE}: pasting needs images "
-                   "of one size, from the mode square or crop.")
-        if given and self.IMAGE_RESIZE_MODE != "square":
-            yield (f"{given[0]} is {_show(getattr(self, given[0]))}, but IMAGE_RESIZE_MODE is {self.IMAGE_RESIZE_MODE}: random "
-                   "scales need the mode square.")
-
-    def _check_channels(self) -> Iterator[str]:
-        for name in ("MEAN_PIXEL", "STD_PIXEL"):
-            count = np.size(getattr(self, name))
-            if count not in (1, self.IMAGE_CHANNEL_COUNT):
-                yield (f"{name} has {count} values for IMAGE_CHANNEL_COUNT {self.IMAGE_CHANNEL_COUNT}: give one for each "
-                       "channel.")
-
-    def _check_pyramid(self) -> Iterator[str]:
-        strides = tuple(self.BACKBONE_STRIDES)
-        scales = list(self.RPN_ANCHOR_SCALES)
-        if len(scales) != len(strides):
-            larger = [scales[-1] * 2 ** (level + 1) for level in range(len(strides) - len(scales))] if scales else []
-            yield (f"RPN_ANCHOR_SCALES has {len(scales)} values and BACKBONE_STRIDES {len(strides)}: give one of each for "
-                   f"every pyramid level{f', such as the scales {[*scales, *larger]}' if larger else ''}.")
-        elif len(strides) != len(PYRAMID_STRIDES):
-            yield (f"BACKBONE_STRIDES has {len(strides)} values: the pyramid has {len(PYRAMID_STRIDES)} levels, P2 to P6, and "
-                   "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one value for each.")
-        elif isinstance(self.BACKBONE, str) and strides != PYRAMID_STRIDES:
-            yield (f"BACKBONE_STRIDES is {list(strides)}, but {self.BACKBONE} has {list(PYRAMID_STRIDES)}: remove it, or "
-                   "give a callable BACKBONE.")
-
-    def _check_mask_shape(self) -> Iterator[str]:
-        if tuple(self.MASK_SHAPE) != (2 * self.MASK_POOL_SIZE,) * 2:
-            yield (f"MASK_SHAPE is {tuple(self.MASK_SHAPE)} and MASK_POOL_SIZE {self.MASK_POOL_SIZE}: the mask head "
-                   f"doubles its input, so MASK_SHAPE must be ({2 * self.MASK_POOL_SIZE}, {2 * self.MASK_POOL_SIZE}).")
-
-    def _check_mini_mask_shape(self) -> Iterator[str]:
-        if self.USE_MINI_MASK and not _is_size(self.MINI_MASK_SHAPE):
-            yield (f"MINI_MASK_SHAPE is {_show(self.MINI_MASK_SHAPE)}: give (height, width), two whole numbers of at least 1, "
-                   "or set USE_MINI_MASK to False.")
-
-    def _check_weight_decay(self) -> Iterator[str]:
-        if self.WEIGHT_DECAY_KIND == "l2" and self.OPTIMIZER != "sgd":
-            name = repr(self.OPTIMIZER) if isinstance(self.OPTIMIZER, str) else "a callable"
-            yield (f'WEIGHT_DECAY_KIND is "l2", which is for OPTIMIZER "sgd", but OPTIMIZER is {name}: choose "decoupled" or '
-                   '"classic".')
-
-    def _check_loss_weights(self) -> Iterator[str]:
-        unknown = sorted(set(self.LOSS_WEIGHTS) - set(LOSS_NAMES))
-        missing = sorted(set(LOSS_NAMES) - set(self.LOSS_WEIGHTS))
-        if unknown or missing:
-            yield f"LOSS_WEIGHTS must name the five losses: unknown {unknown or 'none'}, missing {missing or 'none'}."
-
-    def _check_class_loss_weights(self) -> Iterator[str]:
-        weights = self.CLASS_LOSS_WEIGHTS
-        if weights is None or self.NUM_CLASSES == Config.NUM_CLASSES:  # the number of classes is not known yet
-            return
-        if len(weights) != self.NUM_CLASSES:
-            yield (f"CLASS_LOSS_WEIGHTS has {len(weights)} weights for {self.NUM_CLASSES} classes: give one for each, that of "
-                   "the background first.")
 
     # --- Reading and writing ---------------------------------------------------------------------------------------
     def to_dict(self) -> dict[str, Any]:
@@ -659,174 +517,9 @@ class Config:
         print("\nConfigurations:", *rows, "\n", sep="\n")
 
 
-# similarity of a user's attribute to one of ours, from 0 to 1: at least _NEAR warns, at least _TYPO is an error if ours is
-# CLASSIC
+# Similarity of a user's attribute to one of ours, from 0 to 1: from _NEAR on a warning, from _TYPO on an error if ours is in
+# CLASSIC.
 _NEAR, _TYPO = 0.8, 0.9
-
-
-# --- Rules -------------------------------------------------------------------------------------------------------
-def _is_number(value: object) -> bool:
-    if isinstance(value, numbers.Integral):
-        return not isinstance(value, bool)
-    return isinstance(value, numbers.Real) and math.isfinite(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0
-
-
-def _is_positive_integer(value: object) -> bool:
-    return _is_count(value) and value != 0
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
-
-
-def _is_not_negative(value: Any) -> bool:
-    return _is_number(value) and value >= 0
-
-
-def _is_fraction(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-def _is_list_of(is_valid: Callable[[Any], bool], length: int | None = None) -> Callable[[Any], bool]:
-    """Return a check for a list, tuple or one-dimensional array of valid items, of this length or not empty."""
-
-    def check(value: Any) -> bool:
-        return (isinstance(value, list | tuple | np.ndarray) and np.ndim(np.asarray(value, object)) == 1
-                and (len(value) == length if length else len(value) > 0) and all(map(is_valid, value)))
-
-    return check
-
-
-_is_size = _is_list_of(_is_positive_integer, 2)
-
-
-def _is_range(value: Any) -> bool:
-    return _is_list_of(_is_positive, 2)(value) and value[0] <= value[1]
-
-
-def _none_or(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or is_valid(value)
-
-
-def _is_one_of(words: Sequence[str]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and value in words
-
-
-def _is_run_name(value: object) -> bool:
-    return value is None or (isinstance(value, str) and bool(value.strip()) and value.isprintable()
-                             and not set(value) & set("/\\"))
-
-
-def _are_loss_weights(value: object) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_not_negative, value.values()))
-
-
-FLAGS = ("USE_MINI_MASK", "GT_BOXES_AS_ROIS", "TRAIN_EMPTY_IMAGES", "USE_RPN_ROIS", "LOADER_PROCESSES", "KEEP_BEST",
-         "RESNET_STRIDE_IN_3X3", "BIAS_BEFORE_NORM", "ROI_ALIGN_HALF_PIXEL", "RPN_ANCHOR_ROUNDED", "PROPOSALS_PER_LEVEL",
-         "ROI_FILL_NEGATIVES", "DETECTION_PER_CLASS", "BOX_LOSS_PER_SAMPLE")
-POSITIVE_INTEGERS = (
-    "GPU_COUNT", "IMAGES_PER_GPU", "GRADIENT_ACCUMULATION", "STEPS_PER_EPOCH", "PASSES_PER_EPOCH", "TRAIN_EPOCHS", "POOL_SIZE",
-    "MASK_POOL_SIZE", "RPN_ANCHOR_STRIDE", "RPN_TRAIN_ANCHORS_PER_IMAGE", "PRE_NMS_LIMIT", "POST_NMS_ROIS_TRAINING",
-    "POST_NMS_ROIS_INFERENCE", "TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES",
-    "TOP_DOWN_PYRAMID_SIZE", "FPN_CLASSIF_FC_LAYERS_SIZE", "RPN_HEAD_CHANNELS", "MASK_HEAD_CHANNELS", "IMAGE_CHANNEL_COUNT",
-    "BOX_HEAD_CHANNELS", "BOX_HEAD_FC_LAYERS", "RPN_CONVOLUTIONS")
-COUNTS = ("NUM_CLASSES", "LOADER_WORKERS", "SEED", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "CHECKPOINTS_KEPT", "VALIDATION_AP_EVERY",
-          "VALIDATION_STEPS", "VALIDATION_AP_IMAGES", "VALIDATION_AP_PATIENCE", "LEARNING_RATE_WARMUP", "LEARNING_RATE_BATCH",
-          "ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS")
-INTEGER_LISTS = ("BACKBONE_STRIDES", "MASK_SHAPE", "MINI_MASK_SHAPE", "TRAIN_MIN_DIMS")
-# Rules for single attributes: (names, is_valid, advice in the error message).
-RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
-    (("NAME",), _is_run_name, 'give text on one line without "/", which names the run folders, or None'),
-    (FLAGS, lambda value: isinstance(value, bool), "give True or False"),
-    (("TRAIN_BN",), lambda value: value is None or isinstance(value, bool), "give None, False or True"),
-    (POSITIVE_INTEGERS, _is_positive_integer, "it must be a whole number of at least 1"),
-    (("NUM_CLASSES",), _is_positive_integer, "count the background too, 1 + the classes of the data set"),
-    (("LOADER_WORKERS", "VALIDATION_STEPS"), _is_count, "it must be a whole number of at least 0"),
-    (("SEED",), lambda value: _is_count(value) and value < 2**32, "it must be a whole number from 0 to 2**32 - 1"),
-    (("CHECKPOINTS_KEPT",), _none_or(_is_positive_integer), "keep at least 1, or None for all"),
-    (("VALIDATION_AP_EVERY",), _none_or(_is_count), "it must be a whole number of at least 1, or 0 for never"),
-    (("VALIDATION_AP_IMAGES",), _none_or(_is_positive_integer), "it must be a whole number of at least 1, or None for all"),
-    (("VALIDATION_AP_PATIENCE",), _none_or(_is_positive_integer), "it must be a whole number of at least 1, or None for never"),
-    (("LEARNING_RATE_WARMUP",), _is_count, "it must be a whole number of at least 0"),
-    (("LEARNING_RATE_WARMUP_FACTOR",), _is_fraction, "it must be a number from 0 to 1"),
-    (("LEARNING_RATE_STEPS",), lambda value: _is_list_of(_is_positive)(value) or isinstance(value, list | tuple) and not value,
-     "give fractions of the run below 1 or epochs, such as (0.7, 0.9) or (8, 11), or ()"),
-    (("LEARNING_RATE_BATCH",), _none_or(_is_positive_integer), "give the number of images that the rate is for, or None"),
-    (("LEARNING_RATE_SCHEDULE",), _is_one_of(SCHEDULES), f"choose one of {', '.join(SCHEDULES)}"),
-    (("PRECISION",), _none_or(_is_one_of(PRECISIONS)), f"choose one of {', '.join(PRECISIONS)}, or None for Keras' own"),
-    (("WEIGHT_DECAY_KIND",), _is_one_of(WEIGHT_DECAY_KINDS), f"choose one of {', '.join(WEIGHT_DECAY_KINDS)}"),
-    (("TRAIN_AUGMENT",), _is_one_of(AUGMENTATIONS), f"choose one of {', '.join(AUGMENTATIONS)}"),
-    (("TRAIN_LAYERS",), lambda value: isinstance(value, str) and bool(value),
-     "give heads, 3+, 4+, 5+, all or a regular expression"),
-    (("IMAGE_RESIZE_MODE",), _is_one_of(RESIZE_MODES), f"choose one of {', '.join(RESIZE_MODES)}"),
-    (("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"), _none_or(_is_count), "it must be a whole number of pixels"),
-    (("BACKBONE",), lambda value: callable(value) or isinstance(value, str) and value in BACKBONE_NAMES,
-     f"choose one of {', '.join(BACKBONE_NAMES)}, or give a callable (a saved configuration holds only the name of one)"),
-    (("COMPUTE_BACKBONE_SHAPE",), _none_or(callable), "give a callable or None"),
-    (("OPTIMIZER",), lambda value: callable(value) or isinstance(value, str), "give the name of an optimizer or a callable"),
-    (("BACKBONE_STRIDES",), _is_list_of(_is_positive_integer),
-     "give whole numbers of at least 1, one for each pyramid level"),
-    (("TRAIN_MIN_DIMS",), _none_or(_is_list_of(_is_positive_integer)),
-     "give whole numbers of pixels, such as (640, 800), or None"),
-    (("SCALE_JITTER",), _none_or(_is_range), "give (low, high), numbers above 0 of which the first is not larger, or None"),
-    (("RPN_ANCHOR_SCALES",), _is_list_of(_is_positive), "give numbers above 0, one for each pyramid level"),
-    (("RPN_ANCHOR_RATIOS",), _is_list_of(_is_positive), "give numbers above 0"),
-    (("MASK_SHAPE",), _is_size, "give (height, width), two whole numbers of at least 1"),
-    (("MEAN_PIXEL",), lambda value: _is_number(value) or _is_list_of(_is_number)(value), "give one number for each channel"),
-    (("RPN_BBOX_STD_DEV", "BBOX_STD_DEV"), _is_list_of(_is_positive, 4),
-     "give four numbers above 0, for dy, dx, log dh and log dw"),
-    (("RPN_NMS_THRESHOLD", "DETECTION_NMS_THRESHOLD"), _is_fraction, "it must be a number from 0 to 1"),
-    (("STD_PIXEL",), lambda value: _is_positive(value) or _is_list_of(_is_positive)(value),
-     "give a number above 0, or one for each channel"),
-    (("CHANNEL_ORDER",), _is_one_of(CHANNEL_ORDERS), f"choose one of {', '.join(CHANNEL_ORDERS)}"),
-    (("IMAGE_PADDING",), _is_one_of(PADDINGS), f"choose one of {', '.join(PADDINGS)}"),
-    (("BOX_COORDINATES",), _is_one_of(COORDINATES), f"choose one of {', '.join(COORDINATES)}"),
-    (("RESNET_PADDING",), _is_one_of(RESNET_PADDINGS), f"choose one of {', '.join(RESNET_PADDINGS)}"),
-    (("DETECTION_NMS",), _is_one_of(NMS_KINDS), f"choose one of {', '.join(NMS_KINDS)}"),
-    (("RESIZE_METHOD", "MASK_PASTE"), _is_one_of(METHODS), f"choose one of {', '.join(METHODS)}"),
-    (("PYRAMID_NORM", "HEAD_NORM"), _none_or(_is_one_of(NORMS)), f"choose one of {', '.join(NORMS)}, or None"),
-    (("ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS"), _is_count, "it must be a whole number of at least 0"),
-    (("RPN_LOGITS",), lambda value: _is_count(value) and value in (1, 2), "it must be 1 or 2"),
-    (("NORM_EPSILON", "RPN_ANCHOR_OFFSET"), _is_not_negative, "it must be a number of at least 0"),
-    (("RPN_BBOX_LOSS", "BBOX_LOSS"), _is_one_of(BOX_LOSSES), f"choose one of {', '.join(BOX_LOSSES)}"),
-    (("BBOX_MAX_LOG_SCALE", "RPN_SMOOTH_L1_BETA", "SMOOTH_L1_BETA"), _is_positive, "it must be a number above 0"),
-    (("RPN_POSITIVE_IOU", "RPN_NEGATIVE_IOU", "ROI_POSITIVE_IOU"), _is_fraction, "it must be a number from 0 to 1"),
-    (("ROI_POSITIVE_RATIO",),
-     lambda value: _is_fraction(value) and value > 0, "it must be a number above 0 and at most 1"),
-    (("COPY_PASTE",), _is_fraction, "it must be a probability, a number from 0 to 1"),
-    (("LEARNING_MOMENTUM",), _is_fraction, "it must be a number from 0 to 1"),
-    (("REPEAT_THRESHOLD",), _none_or(lambda value: _is_fraction(value) and value > 0),
-     "it must be a number above 0 and at most 1, such as 0.001, or None"),
-    (("EMA_MOMENTUM",), _none_or(lambda value: _is_number(value) and 0 < value < 1),
-     "it must be a number above 0 and below 1, such as 0.998, or None for no average"),
-    (("DETECTION_MIN_CONFIDENCE",), _none_or(_is_fraction), "it must be a number from 0 to 1, or None for 0"),
-    (("LEARNING_RATE", "WEIGHT_DECAY"), _is_not_negative, "it must be a number of at least 0"),
-    (("IMAGE_MIN_SCALE",), _none_or(_is_not_negative), "it must be a number of at least 0"),
-    (("GRADIENT_CLIP_NORM",), _none_or(_is_not_negative), "it must be a number above 0, or None for no bound"),
-    (("LOSS_WEIGHTS",), _are_loss_weights, "give a dict with a number of at least 0 for each loss"),
-    (("CLASS_LOSS_WEIGHTS",), _none_or(_is_list_of(_is_not_negative)), "give a number of at least 0 for each class, or None"),
-)
-
-
-def _plain(value: Any) -> Any:
-    """Return np.bool_ as bool and whole floats as int, also in a list, tuple or array; anything else unchanged."""
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return int(value)
-    if isinstance(value, list | tuple) and any(isinstance(item, float | np.floating) for item in value):
-        return type(value)(map(_plain, value))
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and np.isfinite(value).all() and (value % 1 == 0).all():
-        return value.astype(int)
-    return value
-
-
-def _show(value: object) -> str:
-    return repr(value.tolist() if isinstance(value, np.ndarray) else value)
 
 
 # --- Conversion ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from mrcnn.config import LOSS_NAMES, Config, ConfigError
+from mrcnn.config import Config, ConfigError
+from mrcnn.config_rules import LOSS_NAMES
 from tests.shared_data import shared_path
 
 

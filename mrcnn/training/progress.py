@@ -14,7 +14,7 @@ from rich.text import Text
 
 from mrcnn.base.progress import Show
 from mrcnn.base.terminal import Clock, clock_text, speed_text
-from mrcnn.config import LOSS_NAMES
+from mrcnn.config_rules import LOSS_NAMES
 
 # shown while the backend compiles the graph, in the first step
 COMPILING = "compiling the first step, a minute or two"

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from mrcnn.config import LOSS_NAMES
+from mrcnn.config_rules import LOSS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.sample import name_image

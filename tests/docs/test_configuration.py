@@ -3,7 +3,8 @@ import importlib.util
 
 import pytest
 
-from mrcnn.config import COMPUTED, Config
+from mrcnn.config import Config
+from mrcnn.config_rules import COMPUTED
 from tests.shared_data import REPOSITORY
 
 _SPEC = importlib.util.spec_from_file_location("generate_configuration", REPOSITORY / "docs" / "generate_configuration.py")

@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("HOME", str(home))
         patch.setitem(backbones.BACKBONES, "tiny", tiny_backbone)
-        patch.setattr(mrcnn.config, "BACKBONE_NAMES", (*mrcnn.config.BACKBONE_NAMES, "tiny"))
+        patch.setattr(mrcnn.config_rules, "BACKBONE_NAMES", (*mrcnn.config_rules.BACKBONE_NAMES, "tiny"))
         tf.config.run_functions_eagerly(True)
         coco, imagenet = _published_weights(folder)
         patch.setattr(PublishedWeights, "fetch", lambda entry: coco)

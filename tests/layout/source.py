@@ -9,16 +9,16 @@ PACKAGE = REPOSITORY / "mrcnn"
 
 # The packages and modules in order of dependency: each imports only earlier ones.
 PARTS = (
-    "base", "config", "recipes", "geometry", "io", "datasets", "loading", "evaluation", "viz", "network", "weights",
-    "inference", "training", "semantic", "tools", "utils", "visualize", "model", "parallel_model", "cli", "__main__",
+    "base", "config_rules", "config", "recipes", "geometry", "io", "datasets", "loading", "evaluation", "viz", "network",
+    "weights", "inference", "training", "semantic", "tools", "utils", "visualize", "model", "parallel_model", "cli", "__main__",
 )  # fmt: skip
 
 # The classic module names, which nothing inside imports.
 FACADES = ("model", "utils", "visualize", "parallel_model")
 
 # Packages that work without Keras and a backend, except KERAS_FILES.
-NUMPY_PARTS = ("base", "config", "recipes", "geometry", "io", "datasets", "loading", "evaluation", "viz", "semantic",
-               "utils", "visualize")
+NUMPY_PARTS = ("base", "config_rules", "config", "recipes", "geometry", "io", "datasets", "loading", "evaluation", "viz",
+               "semantic", "utils", "visualize")
 KERAS_FILES = ("semantic.training",)
 
 

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.config import LOSS_NAMES
+from mrcnn.config_rules import LOSS_NAMES
 from mrcnn.network.heads.rpn import ConvRpnHead, RpnHead
 from tests.compiled import compiled
 from tests.training.small import batch_of, small_config, small_model, to_numpy, weights_of

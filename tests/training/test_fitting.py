@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mrcnn.base.errors import DataError
-from mrcnn.config import LOSS_NAMES
+from mrcnn.config_rules import LOSS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from tests.training.small import shapes, small_model, weights_of
 

@@ -6,7 +6,7 @@ import keras
 import pytest
 from rich.console import Console
 
-from mrcnn.config import LOSS_NAMES
+from mrcnn.config_rules import LOSS_NAMES
 from mrcnn.training.progress import TrainingProgress
 
 

@@ -1,5 +1,5 @@
 """Backbones by name. To add one, write a function with the signature of `Backbone` in a new module, list it
-here, and add its name to `BACKBONE_NAMES` in `mrcnn/config.py`, which loads no Keras.
+here, and add its name to `BACKBONE_NAMES` in `mrcnn/config_rules.py`, which loads no Keras.
 
 `Config.BACKBONE` is a name from `BACKBONES` or such a function. The contract of a backbone: its input is normalised; C2 to C5
 are feature maps at strides 4, 8, 16 and 32; layers with weights have names of their own, which weight files use; and stage n,

@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator
 
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Show, tracked
-from mrcnn.config import COMPUTED, Config
+from mrcnn.config import Config
+from mrcnn.config_rules import COMPUTED
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.evaluation.mistakes import ImageMistakes, most_confused
 from mrcnn.evaluation.results import Row

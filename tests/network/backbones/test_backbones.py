@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.config import BACKBONE_NAMES
+from mrcnn.config_rules import BACKBONE_NAMES
 from mrcnn.network.backbones import BACKBONES, get_backbone
 from mrcnn.network.backbones.compact import compact_graph
 from mrcnn.network.layers.norms import BatchNorm
