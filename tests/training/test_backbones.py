@@ -9,9 +9,9 @@ from mrcnn.training.trainable import backbone_stages, layer_regex, leaf_layers, 
 from mrcnn.weights import imagenet
 from tests.training.small import batch_of, shapes, small_config, to_numpy, weights_of
 
-FAMILIES = [
-    "resnet18", "efficientnet_lite0", "mobilenetv3_small",
-    *(pytest.param(name, marks=pytest.mark.tensorflow_only) for name in ("resnet50v2", "convnext_tiny", "efficientnetv2_b0"))]
+FAMILIES = ["efficientnet_lite0", *(
+    pytest.param(name, marks=pytest.mark.tensorflow_only)
+    for name in ("resnet18", "mobilenetv3_small", "resnet50v2", "convnext_tiny", "efficientnetv2_b0"))]  # fmt: skip
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config")

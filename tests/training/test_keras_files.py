@@ -67,7 +67,7 @@ def test_clone_of_the_training_model_has_the_same_loss(trained):
     assert set(clone.test_on_batch(batch, return_dict=True)) == {"loss", "positive_rois", *LOSS_WEIGHTS}
 
 
-@pytest.mark.parametrize("size", ["square", "pad64"])
+@pytest.mark.parametrize("size", ["square", pytest.param("pad64", marks=pytest.mark.tensorflow_only)])
 @pytest.mark.parametrize("variant", ["inference", "detection"])
 @pytest.mark.parametrize("copy", ["file", "clone"])
 def test_copy_of_an_inference_model_has_the_same_detections(tmp_path, size, variant, copy):

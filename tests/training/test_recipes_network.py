@@ -20,6 +20,7 @@ def _config(name, **values):
     return type("SmallConfig", (recipes.get(name),), {**SMALL, **values})()
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("mode", ["square", "pad64"])
 def test_inspection_gives_the_detections(mode):
     """In mode pad64 the sizes of the feature maps, which divide the anchors into levels, are known only at run time."""
@@ -34,7 +35,7 @@ def test_inspection_gives_the_detections(mode):
     assert len(stages.proposals) == len(stages.scores) and len(stages.proposals) % 3 == 0
 
 
-@pytest.mark.parametrize("name", ["detectron2_lsj", "modern"])
+@pytest.mark.parametrize("name", ["detectron2_lsj", pytest.param("modern", marks=pytest.mark.tensorflow_only)])
 def test_a_step_is_trained(name, tmp_path):
     """Detection of `detectron2_lsj` has an adaptive number of samples in ROI align, which JAX could not train with."""
     data = ShapesDataset()

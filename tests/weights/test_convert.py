@@ -19,6 +19,8 @@ from mrcnn.weights.tensors import WeightsError
 from mrcnn.weights.transfer import ClassNames
 from tests.shared_data import shared_path
 
+pytestmark = pytest.mark.tensorflow_only  # arrays are converted; tests/parity runs the networks on every backend
+
 RECORDINGS = {"torchvision": "torchvision_maskrcnn_r50", "torchvision_v2": "torchvision_v2", "detectron2": "detectron2_r50",
               "detectron2_lsj": "detectron2_lsj"}  # fmt: skip
 # convolutions and norms of ResNet-50, the pyramid, the RPN, the box head with its outputs, the mask head with its outputs

@@ -148,8 +148,8 @@ def _arrays(tensors):
 
 
 @pytest.mark.parametrize("name", [
-    "mobilenetv3_small", "efficientnetv2_b0", pytest.param("convnext_tiny", marks=pytest.mark.tensorflow_only),
-    pytest.param("resnet50v2", marks=pytest.mark.tensorflow_only)])
+    "mobilenetv3_small", *(pytest.param(name, marks=pytest.mark.tensorflow_only)
+                           for name in ("efficientnetv2_b0", "convnext_tiny", "resnet50v2"))])
 def test_our_backbone_equals_the_network_of_keras_applications(name, tmp_path, monkeypatch):
     """A file with random weights replaces the released one."""
     kind, build = type(APPLICATIONS[name]), APPLICATIONS[name].build
@@ -186,6 +186,7 @@ def test_download_that_fails_says_where_keras_looks(tmp_path, monkeypatch):
 
 
 # --- Pixels -----------------------------------------------------------------------------------------------------------
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", [
     "convnext_tiny", "mobilenetv3_small", "mobilenetv3_large", *(f"efficientnetv2_{size}" for size in ("b0", "b3", "s"))])
 def test_pixels_are_normalised_as_by_the_first_layers_of_keras_applications(name):
