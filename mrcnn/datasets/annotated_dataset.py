@@ -21,10 +21,13 @@ from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset, overrides_later
 from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import Rle, as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
+from mrcnn.io.images import open_image
 from mrcnn.io.orientation import read_header, read_orientation, turn_upright, turned_size
 from mrcnn.io.paths import refuse_link
 
 logger = logging.getLogger(__name__)
+# an image of 16 bits without a value from here on, of 255, uses fewer bits
+_DARK = 64
 
 
 class AnnotatedDataset(Dataset):
@@ -142,24 +145,43 @@ class AnnotatedDataset(Dataset):
         """Read an image, after checking that its file is in the data set's folder; see `Dataset.load_image`."""
         self._check_link(image_id)
         image, info = super().load_image(image_id), self.image_info[image_id]
+        self._warn_of_depth(image_id, image)
         listed = info.get("height"), info.get("width")
         if not info.get("exif_applied") and (None in listed or listed == image.shape[:2] or not self.is_rotated(image_id)):
-            self._warn_of_orientation(image_id, image.shape[:2])
+            self._warn_of_orientation(image_id)
             return image
         return np.ascontiguousarray(turn_upright(image, read_orientation(info["path"])))
 
-    def _warn_of_orientation(self, image_id: Integer, stored: tuple[int, ...]) -> None:
-        """Warn if an image has an EXIF orientation, and nothing shows whether the annotations refer to the rotated image."""
+    def _warn_of_orientation(self, image_id: Integer) -> None:
+        orientation = 1 if "unknown" in self._warned else self.unclear_orientation(image_id)
+        if orientation != 1:
+            self._warn_once("unknown", f"image {self.image_info[image_id]['id']} has the EXIF orientation {orientation}, which "
+                            "is not applied: look whether its masks fit (mrcnn view), and remove the tag")  # fmt: skip
+
+    def unclear_orientation(self, image_id: Integer) -> int:
+        """Return an EXIF orientation that a mirrored, upside-down or square image has; see `Dataset.unclear_orientation`."""
         info = self.image_info[image_id]
-        if self.states_orientation or "unknown" in self._warned:
-            return
+        if self.states_orientation or info.get("exif_applied") or not info["path"] or not os.path.isfile(info["path"]):
+            return 1
         try:
-            orientation = read_orientation(info["path"])
+            (height, width), orientation = read_header(info["path"])
+        except DataError:  # a format that only other decoders support
+            return 1
+        return orientation if orientation < 5 or height == width else 1
+
+    def _warn_of_depth(self, image_id: Integer, image: Num[np.ndarray, "H W C"]) -> None:
+        """Warn if nearly nothing is left of an image of 16 bits, because its camera uses fewer."""
+        if self.depth is not None or "depth" in self._warned or image.dtype != np.uint8 or image.max() >= _DARK:
+            return
+        info = self.image_info[image_id]
+        try:
+            with open_image(info["path"]) as file:
+                is_deep = file.mode.startswith("I")
         except DataError:  # a format that only other decoders support
             return
-        if orientation != 1 and (orientation < 5 or stored[0] == stored[1]):
-            self._warn_once("unknown", f"image {info['id']} has the EXIF orientation {orientation}, which is not applied: look "
-                            "whether its masks fit (mrcnn view), and remove the tag")  # fmt: skip
+        if is_deep and image.any():
+            self._warn_once("depth", f"image {info['id']} has 16 bits, but values that are read as at most {image.max()} of "
+                            "255: give the number of bits that the camera uses, such as 12 (depth=12, --depth 12)")  # fmt: skip
 
     def is_rotated(self, image_id: Integer) -> bool:
         """Compare the listed size with that in the header of the file; see `Dataset.is_rotated`.

@@ -194,6 +194,14 @@ class Dataset:
             )
         return read_image(path, self.depth)
 
+    def unclear_orientation(self, image_id: Integer) -> int:
+        """Return the EXIF orientation of an image if nothing shows whether its annotations refer to the rotated image, else 1.
+
+        Args:
+            image_id: index in the data set.
+        """
+        return 1
+
     def is_rotated(self, image_id: Integer) -> bool:
         """Return whether the size and the annotations of an image refer to its file rotated by its EXIF orientation.
 

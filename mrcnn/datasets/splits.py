@@ -320,6 +320,10 @@ class DatasetView(Dataset):
         """See `Dataset.image_size`."""
         return self.base.image_size(self.base_ids[image_id])
 
+    def unclear_orientation(self, image_id: Integer) -> int:
+        """See `Dataset.unclear_orientation`."""
+        return self.base.unclear_orientation(self.base_ids[image_id])
+
     def is_rotated(self, image_id: Integer) -> bool:
         """See `Dataset.is_rotated`."""
         return self.base.is_rotated(self.base_ids[image_id])

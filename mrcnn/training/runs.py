@@ -254,7 +254,9 @@ def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None
         return str(weights)
     checkpoint = newest_checkpoint(weights)
     if checkpoint is None:
-        raise FileNotFoundError(f"{weights}: no such weight file, and no run folder with checkpoints.")
+        runs = _runs(weights, None)
+        advice = f" It holds runs: give one, such as {Path(weights, runs[-1])}." if runs else ""
+        raise FileNotFoundError(f"{weights}: no such weight file, and no run folder with checkpoints.{advice}")
     return str(checkpoint)
 
 

@@ -8,6 +8,7 @@ from mrcnn.config import ConfigError
 from mrcnn.training.runs import (
     checkpoint_name,
     checkpoint_path,
+    find_checkpoint,
     find_last,
     new_log_dir,
     next_log_dir,
@@ -65,6 +66,12 @@ def test_missing_checkpoint_is_reported_with_the_searched_folders(tmp_path):
     _touch(tmp_path / "toys20260301T0000")
     with pytest.raises(FileNotFoundError, match="toys20260301T0000 have no checkpoint yet"):
         find_last(str(tmp_path), "toys")
+
+
+def test_folder_of_runs_is_not_a_run(tmp_path):
+    _touch(tmp_path / "toys20260301T0000", "mask_rcnn_toys_0001.h5")
+    with pytest.raises(FileNotFoundError, match="with checkpoints. It holds runs: give one, such as .*toys20260301T0000"):
+        find_checkpoint(str(tmp_path), "logs")
 
 
 def test_two_runs_in_the_same_minute_have_different_folders(tmp_path):

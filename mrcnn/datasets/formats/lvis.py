@@ -113,9 +113,10 @@ class LvisDataset(CocoDataset):
 
     def add_category(self, category: Mapping[str, Any], where: str) -> None:
         """Add a class with its frequency; see `CocoDataset.add_category`."""
-        frequency = field(category, "frequency", str, where)
+        frequency = field(category, "frequency", str, where, default=None)
         if frequency not in FREQUENCIES:
-            raise DataError(f"{where}: 'frequency' is {shown(frequency)}, expected r, c or f")
+            raise DataError(f"{where}: 'frequency' is {shown(frequency)}, expected r, c or f (rare, common or frequent): write "
+                            "one of them, by which LVIS groups its metrics")  # fmt: skip
         known = len(self.class_info)
         super().add_category(category, where)
         if len(self.class_info) > known:
@@ -138,7 +139,10 @@ class LvisDataset(CocoDataset):
         if not name:
             # LVIS has no file_name: COCO's images are named by their ids in twelve digits
             name = field(image, "file_name", str, where, default=f"{image['id']:0>12}.jpg")
-            return self.found(image["id"], finder, name)
+            # LVIS 0.5 keeps names of 2014, such as COCO_train2014_000000000009.jpg, of images that are in train2017 or val2017
+            newer = re.sub(r"^COCO_(train|val)2014_", "", name)
+            others = [newer, *(f"{folder}/{newer}" for folder in _COCO_FOLDERS)] if newer != name else []
+            return self.found(image["id"], finder, name, *others)
         folder = folder.rpartition("/")[2] or "."
         found = self.found(image["id"], finder, f"{folder}/{name}", name, name_field="coco_url")
         # COCO's folders may be links to the folder where COCO is stored, as in COCO's own layout
@@ -161,8 +165,10 @@ class LvisDataset(CocoDataset):
 def _ids(image: Mapping[str, Any], name: str, where: str) -> list[Id]:
     """Return a field that is a list of category ids."""
     if image.get(name) is None:
-        raise DataError(f"{where} has no field {name!r}, which LVIS has: if all categories were annotated in all images, read "
-                        "the file as COCO (format=\"coco\", --format coco)")  # fmt: skip
+        advice = ('read the file as COCO (format="coco", --format coco)' if image.get("file_name") is not None
+                  else "write [] for it")  # COCO's images need a file_name
+        raise DataError(f"{where} has no field {name!r}, which LVIS has: if all categories were annotated in all images, "
+                        + advice)  # fmt: skip
     ids = field(image, name, list, where)
     for i, category_id in enumerate(ids):
         if not is_id(category_id):

@@ -418,6 +418,13 @@ class _EntryCheck:
                 self.findings.add("image_elsewhere", place, found.note)
         else:
             self._malformed(place, where, "file_name", name, "the name of a file")
+        if found is not None and coco.lacks_size(entry):
+            try:
+                size = image_files.read_image_size(found.path)
+                entry = {**entry, "height": size[0], "width": size[1]}
+                self.mend(place, f"{where}: {coco.SIZE_READ}")
+            except DataError:  # reported when the pixels are read
+                pass
         for field_name in ("height", "width"):
             if not is_kind(entry.get(field_name), int) or entry[field_name] <= 0:
                 self._malformed(place, where, field_name, entry.get(field_name), "a whole number above 0")

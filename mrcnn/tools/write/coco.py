@@ -16,6 +16,7 @@ from mrcnn.tools.write.images import MISSING, ImageNames, is_file
 from mrcnn.tools.write.instances import Instance, read_instances
 from mrcnn.tools.write.summary import Summary
 
+_UNCLEAR = "its EXIF orientation is not applied: look whether its masks fit (mrcnn view), and remove the tag"
 _ROTATED = "annotations refer to the image rotated by its EXIF orientation, which many programs ignore: copy the images"
 
 
@@ -63,6 +64,8 @@ def write_coco(dataset: Dataset, path: Path | str, *, images: Path | str | None 
                 entries.append(_line(entry))
                 if "exif_applied" in entry:
                     summary.notes.append((entry["file_name"], _ROTATED))
+                elif dataset.unclear_orientation(read.image_id) != 1:
+                    summary.notes.append((entry["file_name"], _UNCLEAR))
                 if copy_images is None and not is_file(dataset.image_info[read.image_id]):
                     summary.notes.append((entry["file_name"], MISSING))
                 for instance in read.instances:

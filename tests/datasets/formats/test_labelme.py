@@ -161,7 +161,7 @@ def test_crowd_flag_makes_a_crowd(tmp_path):
 
 
 @pytest.mark.parametrize("fault, reason", [
-    ({"label": 5}, "'label' is 5, expected text"),
+    ({"label": [5]}, "'label' is [5], expected text or a number"),
     ({"label": ""}, "'label' is ''"),
     ({"label": "\ud800"}, "'label' is"),
     ({"points": [[1, 2], [3, 4]]}, "'points' has 2 points, expected at least 3"),

@@ -172,8 +172,8 @@ def test_coco_and_lvis_are_told_apart(tmp_path):
 
 @pytest.mark.parametrize("part, field, value, message", [
     ("categories", "frequency", "often", r"category 5: 'frequency' is 'often', expected r, c or f"),
-    ("categories", "frequency", None, "category 5 has no field 'frequency'"),
-    ("images", "neg_category_ids", None, "image 7 has no field 'neg_category_ids', which LVIS has: .* as COCO"),
+    ("categories", "frequency", None, "category 5: 'frequency' is None, expected r, c or f"),
+    ("images", "neg_category_ids", None, r"image 7 has no field 'neg_category_ids', which LVIS has: .* write \[\] for it"),
     ("images", "not_exhaustive_category_ids", {}, "image 7: 'not_exhaustive_category_ids' is {}, expected a list"),
     ("images", "neg_category_ids", [5, True], r"image 7: neg_category_ids\[1\] is True, expected the id of a category"),
     ("images", "height", 0, "image 7: 'height' is 0"),

@@ -32,10 +32,12 @@ from mrcnn.datasets.ids import ById, Id, is_id, read_id, reread_fields
 from mrcnn.geometry.boxes import Integer
 from mrcnn.io.download import download_coco
 from mrcnn.io.file_finder import FileFinder, Found
-from mrcnn.io.images import refuse_too_large
+from mrcnn.io.images import read_image_size, refuse_too_large
 from mrcnn.io.json_fields import NULLED, JsonList, field, read_json, shown
 
 DEFAULT_YEAR = "2014"
+# about an image that `lacks_size`
+SIZE_READ = "it has no height or no width, and those of its file are used"
 # entries of a list between two reports of progress
 _REPORT_EVERY = 1000
 
@@ -253,6 +255,7 @@ class CocoDataset(AnnotatedDataset):
             named, notes = text_names(content["categories"])
             self.notes += notes
             categories = self._index(named, {"name": str}, f"{path}: categories")
+            self._read_missing_sizes(content["images"], finder)
             listed = self._index(content["images"], {"height": int, "width": int}, f"{path}: images")
             wanted = sorted(categories, key=lambda i: (isinstance(i, str), i)) if class_ids is None else list(class_ids)
             unknown = [i for i in wanted if i not in categories]
@@ -276,6 +279,18 @@ class CocoDataset(AnnotatedDataset):
         if count:
             self.notes.append((where, f"{count} entries have whole numbers with a decimal point, such as 1.0, read as 1"))
         return index
+
+    def _read_missing_sizes(self, entries: list[Any], finder: FileFinder) -> None:
+        """Replace entries of images without height and width by entries with those of their files."""
+        for position, entry in enumerate(entries):
+            if not lacks_size(entry):
+                continue
+            try:
+                height, width = read_image_size(finder.find(field(entry, "file_name", str, "it")).path)
+            except DataError:  # an entry without a size is refused
+                continue
+            entries[position] = {**entry, "height": height, "width": width}
+            self.notes.append((f"images[{position}]", SIZE_READ))
 
     def _usable_positions(
         self,
@@ -428,6 +443,11 @@ def index_entries(entries: Sequence[Any], kinds: Mapping[str, type], where: str)
         texts[text] = position
         index[number] = {**entry, **read} if reread_fields(entry, read) else entry
     return index
+
+
+def lacks_size(entry: Any) -> bool:
+    """Return whether an entry of an image has no height or no width, as some programs write it."""
+    return isinstance(entry, dict) and None in (entry.get("height"), entry.get("width"))
 
 
 def check_size(image: Mapping[str, Any], where: str) -> None:

@@ -105,6 +105,8 @@ def read_labelme(name: str, settings: ReadSettings) -> LabelmeFile:
         where = f"{name}: shapes[{i}]"
         try:
             shapes.append(parse_shape(record, where, settings.line_width))
+            if not isinstance(record["label"], str):
+                file.notes.append((where, "its label is a number, and is read as text"))
         except DataError as error:
             file.skip(where, str(error))
     _find_image(file, content, settings)

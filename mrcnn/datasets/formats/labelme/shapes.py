@@ -3,6 +3,7 @@
 A shape is an object with label, points, shape_type, group_id and flags:
 
     polygon     three points or more; the type in files older than the field shape_type
+    rotation    the corners of a rotated rectangle, from X-AnyLabeling; the same as a polygon
     rectangle   two opposite corners, or all four
     circle      its centre and a point on it
     linestrip   a line through the points, drawn with a given width
@@ -40,7 +41,7 @@ _WITHOUT_AREA = ("point", "points", "line")
 CROWD_FLAG = "crowd"
 # minimum fraction of a hole without a group that must lie on an instance
 _HOLE_SHARE = 0.5
-_MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
+_MIN_POINTS = {"polygon": 3, "rotation": 3, "rectangle": 2, "circle": 2, "linestrip": 2}
 # larger than any image
 _FAR = 1 << 40
 
@@ -112,7 +113,7 @@ def parse_shape(record: Any, where: str, line_width: Number) -> Shape:
     Raises:
         DataError: the shape cannot be used, or has no area; the message does not name the place.
     """
-    label = take(record, "label", str, "it").strip()
+    label = str(take(record, "label", (str, float), "it")).strip()
     if not label or not _is_text(label):
         raise DataError(f"it: 'label' is {shown(label)}, expected the name of a class")
     group = take(record, "group_id", (int, str), "it", default=None)
@@ -122,7 +123,7 @@ def parse_shape(record: Any, where: str, line_width: Number) -> Shape:
         raise DataError(f"its shape_type {kind!r} has no area")
     points = points_field(record, "points", "it", min_points=_MIN_POINTS.get(kind, 1))
     shape = Shape(where, label, group, flags.get(CROWD_FLAG) is True, points)
-    if kind == "polygon":
+    if kind in ("polygon", "rotation"):
         shape.rings = [_flat(points)]
     elif kind == "rectangle":
         shape.rings = [rectangle_ring(*points) if len(points) == 2 else _flat(points)]

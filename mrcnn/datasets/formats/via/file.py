@@ -210,7 +210,11 @@ def _csv_entries(path: Path) -> dict[str, Any]:
     """
     limit = csv.field_size_limit(2**31 - 1)  # of the whole process; outlines are longer
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+        text = path.read_text(encoding="utf-8-sig")
+        head = text.partition("\n")[0]
+        # spreadsheet programs write semicolons where the comma is the decimal sign
+        delimiter = ";" if head.count(";") > head.count(",") else ","
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
     finally:
