@@ -12,164 +12,32 @@ Source: Mask R-CNN (He et al. 2017), section 3, on the feature pyramid of Lin et
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from mrcnn.geometry.meta import split_image_meta
-from mrcnn.network.backbones import Backbone, get_backbone
+from mrcnn.network.backbones import get_backbone
 from mrcnn.network.backbones.fpn import build_pyramid
-from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.heads.box import BoxHead
 from mrcnn.network.heads.mask import MaskHead
 from mrcnn.network.heads.rpn import build_rpn_model
 from mrcnn.network.layers.detection import CHUNK, DetectionLayer, DetectionMasks, PerClassDetectionLayer
 from mrcnn.network.layers.detection_target import DetectionTargetLayer, PositiveRois
-from mrcnn.network.layers.norms import Norm, connect_convolutions
+from mrcnn.network.layers.norms import connect_convolutions
 from mrcnn.network.layers.proposal import AnchorsLayer, LevelProposalLayer, ProposalLayer
 from mrcnn.network.layers.pyramid_roi_align import AveragedPyramidROIAlign, PyramidROIAlign
 from mrcnn.network.losses import BoxLoss, mrcnn_bbox_loss, mrcnn_class_loss, mrcnn_mask_loss, rpn_bbox_loss, rpn_class_loss
 from mrcnn.network.ops.boxes import image_size, norm_boxes
 from mrcnn.network.ops.device import check_process, on_tensorflow_cpu
+from mrcnn.network.settings import NetworkSettings
 
 # Weight decay does not apply to normalisation layers.
 NOT_DECAYED = ("gamma", "beta")
 # Samples per bin and axis of ROI features in training where detection takes as many as a box needs.
 TRAINING_SAMPLES = 2
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NetworkSettings:
-    """The settings that define the network. `training.settings.network_settings` derives them from a Config.
-
-    Attributes:
-        image_shape: (H, W, C) of the input.
-        fixed_size: whether every image has this size; if not, H and W may be any multiples of 64.
-        mean_pixel: channel means, subtracted from raw images.
-        std_pixel: channel standard deviations, by which the difference is divided.
-        bgr: whether the channels are then reversed.
-        mean_padding: whether padding is set to zero after that, so that it is as the mean pixel.
-        continuous: whether boxes are in continuous coordinates; see `geometry.boxes`.
-        num_classes: K.
-        backbone: name or function; see `get_backbone`.
-        resnet: the variant of a backbone that is a ResNet.
-        train_bn: see Config.TRAIN_BN.
-        pyramid_norm: normalisation of the pyramid's convolutions.
-        head_norm: normalisation of the box head and of the mask head.
-        pyramid_channels: channels of every pyramid level.
-        anchor_scales: side in pixels of each level's square anchors.
-        anchor_ratios: width / height of the anchors in each cell.
-        level_shapes: (h, w) of each level for images of `image_shape`.
-        level_strides: pixels per cell of each level.
-        anchor_stride: cells from one anchor to the next.
-        anchors_rounded: see `geometry.anchors.generate_anchors`.
-        anchor_offset: see `geometry.anchors.generate_anchors`.
-        rpn_channels: channels of the RPN's hidden convolutions.
-        rpn_convolutions: number of them.
-        rpn_logits: logits per anchor; see `rpn_graph`.
-        max_log_scale: see `apply_box_deltas`.
-        per_level: whether proposals are chosen level by level; see `LevelProposalLayer`.
-        rpn_bbox_std_dev: standard deviations by which the RPN's deltas are divided.
-        rpn_nms_threshold: IoU above which the lower-scoring proposal is dropped.
-        pre_nms_limit: number of top-scoring anchors kept before non-maximum suppression.
-        proposals_training: R in training.
-        proposals_inference: R in inference.
-        use_rpn_rois: whether the heads train on the RPN's proposals; if not, on ROIs passed with the batch.
-        gt_boxes_as_rois: whether ground-truth boxes are added to the proposals in training.
-        rois_per_image: T.
-        positive_ratio: maximum fraction of positive ROIs.
-        positive_iou: minimum IoU of a positive ROI with an object.
-        fill_negatives: see `DetectionTargetLayer`.
-        bbox_std_dev: standard deviations by which the box head's deltas are divided.
-        mask_shape: size of a mask target: (M, M).
-        gt_mask_shape: size of the ground-truth masks.
-        use_mini_mask: whether ground-truth masks are cropped to their boxes.
-        pool_size: side of the box head's ROI features.
-        mask_pool_size: side of the mask head's ROI features.
-        roi_samples: samples per bin and axis of ROI features in continuous coordinates; see `averaged_roi_align`.
-        roi_half_pixel: see `averaged_roi_align`.
-        box_convolutions: 3x3 convolutions of the box head.
-        box_channels: channels of these.
-        fc_layers: fully connected layers of the box head.
-        fc_units: units in each of them.
-        mask_channels: channels of the mask head.
-        max_detections: D.
-        min_confidence: minimum score of a detection in the classic inference model; None for no threshold.
-        detection_nms_threshold: IoU above which the lower-scoring detection is dropped.
-        detection_nms: "class", "all" or "soft"; see Config.DETECTION_NMS.
-        per_class: whether an ROI can give detections of several classes; see `PerClassDetectionLayer`.
-        rpn_box_loss: loss of the RPN's deltas.
-        box_loss: loss of the box head's deltas.
-        loss_weights: weight of each loss, by name.
-        class_weights: weight of each class in the class loss of the heads; None for equal weights.
-        weight_decay: weight of the L2 term.
-        seed: for sampling ROIs.
-    """
-
-    image_shape: tuple[int, int, int]
-    fixed_size: bool
-    mean_pixel: Sequence[float]
-    std_pixel: Sequence[float]
-    bgr: bool
-    mean_padding: bool
-    continuous: bool
-    num_classes: int
-    backbone: str | Backbone
-    resnet: ResNetVariant
-    train_bn: bool | None
-    pyramid_norm: Norm
-    head_norm: Norm
-    pyramid_channels: int
-    anchor_scales: Sequence[float]
-    anchor_ratios: Sequence[float]
-    level_shapes: np.ndarray
-    level_strides: Sequence[int]
-    anchor_stride: int
-    anchors_rounded: bool
-    anchor_offset: float
-    rpn_channels: int
-    rpn_convolutions: int
-    rpn_logits: int
-    max_log_scale: float
-    per_level: bool
-    rpn_bbox_std_dev: Sequence[float]
-    rpn_nms_threshold: float
-    pre_nms_limit: int
-    proposals_training: int
-    proposals_inference: int
-    use_rpn_rois: bool
-    gt_boxes_as_rois: bool
-    rois_per_image: int
-    positive_ratio: float
-    positive_iou: float
-    fill_negatives: bool
-    bbox_std_dev: Sequence[float]
-    mask_shape: tuple[int, int]
-    gt_mask_shape: tuple[int, int]
-    use_mini_mask: bool
-    pool_size: int
-    mask_pool_size: int
-    roi_samples: int
-    roi_half_pixel: bool
-    box_convolutions: int
-    box_channels: int
-    fc_layers: int
-    fc_units: int
-    mask_channels: int
-    max_detections: int
-    min_confidence: float | None
-    detection_nms_threshold: float
-    detection_nms: str
-    per_class: bool
-    rpn_box_loss: BoxLoss
-    box_loss: BoxLoss
-    loss_weights: Mapping[str, float]
-    class_weights: Sequence[float] | None
-    weight_decay: float
-    seed: int
 
 
 class Network:
@@ -182,20 +50,22 @@ class Network:
         self.image_meta = keras.Input((12 + s.num_classes,), name="input_image_meta")
 
         image = self._image_settings()(self.image)  # [B, H, W, C]
-        c2_to_c5 = get_backbone(s.backbone, s.resnet)(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
-        self.pyramid = build_pyramid(c2_to_c5, s.pyramid_channels, s.pyramid_norm)  # L x [B, h, w, pyramid_channels]
+        backbone = get_backbone(s.features.backbone, s.features.resnet)
+        c2_to_c5 = backbone(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
+        self.pyramid = build_pyramid(c2_to_c5, s.features.channels, s.features.norm)  # L x [B, h, w, s.features.channels]
         self._check_level_shapes()
-        rpn = build_rpn_model(s.anchor_stride, len(s.anchor_ratios), s.pyramid_channels, s.rpn_channels, s.rpn_convolutions,
-                              s.rpn_logits)  # fmt: skip
+        rpn = build_rpn_model(s.anchors.stride, len(s.anchors.ratios), s.features.channels, s.rpn.channels, s.rpn.convolutions,
+                              s.rpn.logits)  # fmt: skip
         self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (  # [B, A, 2], [B, A, 2], [B, A, 4]
             keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
             for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.pyramid))))
 
-        self.align_box = self._roi_align(s.pool_size, "roi_align_classifier", s.roi_samples)
-        self.align_mask = self._roi_align(s.mask_pool_size, "roi_align_mask", s.roi_samples)
-        self.box_head = BoxHead(s.pool_size, s.num_classes, s.fc_units, s.head_norm, s.box_convolutions, s.box_channels,
-                                s.fc_layers)  # fmt: skip
-        self.mask_head = MaskHead(s.num_classes, s.head_norm, s.mask_channels)
+        heads = s.heads
+        self.align_box = self._roi_align(heads.pool_size, "roi_align_classifier", heads.roi_samples)
+        self.align_mask = self._roi_align(heads.mask_pool_size, "roi_align_mask", heads.roi_samples)
+        self.box_head = BoxHead(heads.pool_size, s.num_classes, heads.fc_units, heads.norm, heads.box_convolutions,
+                                heads.box_channels, heads.fc_layers)  # fmt: skip
+        self.mask_head = MaskHead(s.num_classes, heads.norm, heads.mask_channels)
 
     def with_settings(self, settings: NetworkSettings) -> "Network":
         """Return a network of the same layers with other settings: of image size, mean, anchors, proposals or detections.
@@ -219,39 +89,39 @@ class Network:
 
     def _image_input(self) -> KerasTensor:
         """Return the input of images: [B, H, W, C]."""
-        height, width, channels = self.settings.image_shape
-        size = (height, width) if self.settings.fixed_size else (None, None)
+        height, width, channels = self.settings.image.shape
+        size = (height, width) if self.settings.image.fixed_size else (None, None)
         return keras.Input((*size, channels), name="input_image")
 
     def _image_settings(self) -> "Settings":
         """Return the layer that stores what raw images need."""
-        s = self.settings
+        s = self.settings.image
         return Settings({"mean_pixel": list(map(float, s.mean_pixel)), "std_pixel": list(map(float, s.std_pixel)), "bgr": s.bgr,
                          "mean_padding": s.mean_padding}, name="image_settings")  # fmt: skip
 
     def _roi_align(self, side: int, name: str, samples: int) -> PyramidROIAlign:
         """Return the layer that samples ROI features of side x side cells."""
         if self.settings.continuous:
-            return AveragedPyramidROIAlign((side, side), samples, self.settings.roi_half_pixel, name=name)
+            return AveragedPyramidROIAlign((side, side), samples, self.settings.heads.roi_half_pixel, name=name)
         return PyramidROIAlign((side, side), name=name)
 
     def _for_training(self) -> "Network":
         """Return a network of the same layers whose ROI align has a fixed number of samples, as JAX needs for gradients."""
         s = self.settings
-        if not s.continuous or s.roi_samples:
+        if not s.continuous or s.heads.roi_samples:
             return self
         other = copy.copy(self)
-        other.align_box = self._roi_align(s.pool_size, "roi_align_classifier", TRAINING_SAMPLES)
-        other.align_mask = self._roi_align(s.mask_pool_size, "roi_align_mask", TRAINING_SAMPLES)
+        other.align_box = self._roi_align(s.heads.pool_size, "roi_align_classifier", TRAINING_SAMPLES)
+        other.align_mask = self._roi_align(s.heads.mask_pool_size, "roi_align_mask", TRAINING_SAMPLES)
         return other
 
     def _check_level_shapes(self) -> None:
         """Compare the feature maps with the shapes that the anchors are made for."""
         shapes = [tuple(feature_map.shape[1:3]) for feature_map in self.pyramid]
-        expected = [tuple(map(int, shape)) for shape in self.settings.level_shapes]
-        if self.settings.fixed_size and shapes != expected:
+        expected = [tuple(map(int, shape)) for shape in self.settings.anchors.level_shapes]
+        if self.settings.image.fixed_size and shapes != expected:
             raise ValueError(
-                f"for images of {self.settings.image_shape[:2]} the backbone gives feature maps of (height, width) {shapes}, "
+                f"for images of {self.settings.image.shape[:2]} the backbone gives feature maps of (height, width) {shapes}, "
                 f"and the anchors are made for {expected}: correct BACKBONE_STRIDES or COMPUTE_BACKBONE_SHAPE.")
 
     def training_model(self, model_class: type["TrainingModel"] | None = None) -> "TrainingModel":
@@ -268,37 +138,39 @@ class Network:
                        keras.Input((None, 4), name="input_rpn_deltas")]  # fmt: skip
         gt_class_ids = keras.Input((None,), dtype="int32", name="input_gt_class_ids")
         gt_boxes_px = keras.Input((None, 4), name="input_gt_boxes")
-        gt_masks = keras.Input((None, *s.gt_mask_shape), dtype="bool", name="input_gt_masks")
+        gt_masks = keras.Input((None, *s.sampling.gt_mask_shape), dtype="bool", name="input_gt_masks")
         inputs = [self.image, self.image_meta, *rpn_targets, gt_class_ids, gt_boxes_px, gt_masks]
         size = image_size(self.image_meta)[:, None]  # [B, 1, 2]
         gt_boxes = norm_boxes(gt_boxes_px, size, s.continuous)  # [B, G, 4]
 
-        if s.use_rpn_rois:
-            proposals = self._proposals(self._anchors(), s.proposals_training)  # [B, R, 4]
+        if s.sampling.use_rpn_rois:
+            proposals = self._proposals(self._anchors(), s.rpn.proposals_training)  # [B, R, 4]
         else:
-            rois_px = keras.Input((s.proposals_training, 4), dtype="int32", name="input_roi")
+            rois_px = keras.Input((s.rpn.proposals_training, 4), dtype="int32", name="input_roi")
             inputs.append(rois_px)
             valid = ops.any(rois_px != 0, axis=-1, keepdims=True)
             proposals = ops.where(valid, norm_boxes(rois_px, size, s.continuous), 0.0)  # [B, R, 4]
         candidates = proposals
-        if s.gt_boxes_as_rois:
+        if s.sampling.gt_boxes_as_rois:
             # Skip padding, crowds and empty boxes: the normalised box of a single pixel has zero area.
             usable = ops.logical_and(gt_class_ids > 0, ops.all(gt_boxes[..., 2:] > gt_boxes[..., :2], axis=-1))
             candidates = ops.concatenate([proposals, ops.where(usable[..., None], gt_boxes, 0.0)], axis=1)  # [B, R + G, 4]
 
         sample = DetectionTargetLayer(
-            rois_per_image=s.rois_per_image, positive_ratio=s.positive_ratio, bbox_std_dev=s.bbox_std_dev,
-            mask_shape=s.mask_shape, use_mini_mask=s.use_mini_mask, seed=s.seed, positive_iou=s.positive_iou,
-            fill_negatives=s.fill_negatives, continuous=s.continuous, name="proposal_targets")  # fmt: skip
+            rois_per_image=s.sampling.rois_per_image, positive_ratio=s.sampling.positive_ratio,
+            positive_iou=s.sampling.positive_iou, fill_negatives=s.sampling.fill_negatives, seed=s.sampling.seed,
+            use_mini_mask=s.sampling.use_mini_mask, mask_shape=s.heads.mask_shape, bbox_std_dev=s.heads.bbox_std_dev,
+            continuous=s.continuous, name="proposal_targets")  # fmt: skip
         rois, target_class_ids, target_deltas, target_masks = sample(  # [B, T, 4], [B, T], [B, T, 4], [B, T, M, M]
             [candidates, gt_class_ids, gt_boxes, gt_masks])
-        losses = {"loss_weights": dict(s.loss_weights), "class_weights": s.class_weights, "weight_decay": s.weight_decay,
-                  "rpn_box_loss": asdict(s.rpn_box_loss), "box_loss": asdict(s.box_loss)}  # fmt: skip
+        losses = {"loss_weights": dict(s.losses.weights), "class_weights": s.losses.class_weights,
+                  "weight_decay": s.losses.weight_decay, "rpn_box_loss": asdict(s.losses.rpn_box),
+                  "box_loss": asdict(s.losses.box)}  # fmt: skip
         rois = Settings(losses, name="loss_settings")(rois)
 
         heads = self._for_training()
         class_logits, class_probs, deltas = heads._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
-        max_positives = min(sample.max_positives, s.rois_per_image)
+        max_positives = min(sample.max_positives, s.sampling.rois_per_image)
         mask_rois, mask_class_ids = rois[:, :max_positives], target_class_ids[:, :max_positives]  # [B, P, 4], [B, P]
         # Unless batch-norm statistics are frozen, the mask head needs all P rows: it computes batch statistics over them.
         if s.train_bn is False and on_tensorflow_cpu():
@@ -319,7 +191,7 @@ class Network:
         size is fixed; min_confidence [B, 1], the minimum score of a detection.
         Outputs, in order: detections [B, D, 6] (see `DetectionLayer`); masks float32 [B, D, M, M].
         """
-        anchors = self._anchors() if self.settings.fixed_size else keras.Input((None, 4), name="input_anchors")
+        anchors = self._anchors() if self.settings.image.fixed_size else keras.Input((None, 4), name="input_anchors")
         min_confidence = keras.Input((1,), dtype="float32", name="input_min_confidence")
         detections, *_ = self._detections(anchors, [min_confidence])  # [B, D, 6]
         if self.settings.train_bn:  # batch statistics are computed over all rows
@@ -327,7 +199,7 @@ class Network:
         else:
             masks = DetectionMasks(self.align_mask, self._mask_head_of_chunk(), name="detection_masks")(
                 [detections, self.image_meta, *self.pyramid[:4]])  # [B, D, M, M]
-        inputs = [self.image, self.image_meta, *([] if self.settings.fixed_size else [anchors]), min_confidence]
+        inputs = [self.image, self.image_meta, *([] if self.settings.image.fixed_size else [anchors]), min_confidence]
         return (model_class or RawImageModel)(inputs, [detections, masks], name="mask_rcnn_detection")
 
     def inference_model(self, model_class: type["NetworkModel"] | None = None) -> "NetworkModel":
@@ -346,18 +218,17 @@ class Network:
 
     def _anchors(self) -> KerasTensor:
         """Return the normalised anchors for the fixed image size: [B, A, 4]."""
-        s = self.settings
-        return AnchorsLayer(s.image_shape[:2], s.anchor_scales, s.anchor_ratios, s.level_shapes, s.level_strides,
-                            s.anchor_stride, s.anchors_rounded, s.anchor_offset, s.continuous,
-                            name="anchors")(self.image)  # fmt: skip
+        s = self.settings.anchors
+        return AnchorsLayer(self.settings.image.shape[:2], s.scales, s.ratios, s.level_shapes, s.level_strides, s.stride,
+                            s.rounded, s.offset, self.settings.continuous, name="anchors")(self.image)  # fmt: skip
 
     def _proposals(self, anchors: KerasTensor, count: int) -> KerasTensor:
         """Return the RPN's proposals, normalised: [B, R, 4]."""
         s = self.settings
-        propose = (LevelProposalLayer if s.per_level else ProposalLayer)(
-            count, s.rpn_nms_threshold, pre_nms_limit=s.pre_nms_limit, bbox_std_dev=s.rpn_bbox_std_dev,
+        propose = (LevelProposalLayer if s.rpn.per_level else ProposalLayer)(
+            count, s.rpn.nms_threshold, pre_nms_limit=s.rpn.pre_nms_limit, bbox_std_dev=s.rpn.bbox_std_dev,
             max_log_scale=s.max_log_scale, name="ROI")  # fmt: skip
-        levels = [self.image_meta, *self.pyramid] if s.per_level else []
+        levels = [self.image_meta, *self.pyramid] if s.rpn.per_level else []
         return propose([self.rpn_class, self.rpn_bbox, anchors, *levels])
 
     def _boxes(self, rois: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
@@ -370,19 +241,20 @@ class Network:
 
     def _mask_head_of_chunk(self) -> keras.Model:
         """Wrap the mask head as a model over CHUNK detections, which `DetectionMasks` runs in a loop."""
-        side = self.settings.mask_pool_size
-        features = keras.Input((CHUNK, side, side, self.settings.pyramid_channels))
+        side = self.settings.heads.mask_pool_size
+        features = keras.Input((CHUNK, side, side, self.settings.features.channels))
         class_ids = keras.Input((CHUNK,), dtype="int32")
         return NetworkModel([features, class_ids], self.mask_head(features, class_ids), name="mask_head")
 
     def _detections(self, anchors: KerasTensor, min_confidence: Sequence[KerasTensor] = ()) -> tuple[KerasTensor, ...]:
         """Return detections [B, D, 6], class probabilities [B, R, K], deltas [B, R, K, 4] and proposals [B, R, 4]."""
         s = self.settings
-        rois = self._proposals(anchors, s.proposals_inference)
+        rois = self._proposals(anchors, s.rpn.proposals_inference)
         _, probs, deltas = self._boxes(rois)
-        detect = (PerClassDetectionLayer if s.per_class else DetectionLayer)(
-            max_instances=s.max_detections, min_confidence=s.min_confidence, nms_threshold=s.detection_nms_threshold,
-            bbox_std_dev=s.bbox_std_dev, max_log_scale=s.max_log_scale, continuous=s.continuous, nms=s.detection_nms,
+        detect = (PerClassDetectionLayer if s.detection.per_class else DetectionLayer)(
+            max_instances=s.detection.max_instances, min_confidence=s.detection.min_confidence,
+            nms_threshold=s.detection.nms_threshold, nms=s.detection.nms, bbox_std_dev=s.heads.bbox_std_dev,
+            max_log_scale=s.max_log_scale, continuous=s.continuous,
             name="mrcnn_detection")  # fmt: skip
         return detect([rois, probs, deltas, self.image_meta, *min_confidence]), probs, deltas, rois
 
@@ -419,7 +291,7 @@ def normalise_images(
     Args:
         images: [B, H, W, C], from 0 to 255.
         image_meta: [B, 12 + K].
-        mean_pixel: see `NetworkSettings`, also for the others.
+        mean_pixel: see `ImageSettings`, also for the others.
 
     Returns:
         float32 [B, H, W, C].

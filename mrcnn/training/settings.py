@@ -24,7 +24,17 @@ from mrcnn.loading.sample import SampleSettings
 from mrcnn.network.backbones.resnet import ResNetVariant
 from mrcnn.network.layers.norms import Norm
 from mrcnn.network.losses import BoxLoss
-from mrcnn.network.mask_rcnn import NetworkSettings
+from mrcnn.network.settings import (
+    AnchorSettings,
+    DetectionSettings,
+    FeatureSettings,
+    HeadSettings,
+    ImageSettings,
+    LossSettings,
+    NetworkSettings,
+    RpnSettings,
+    SamplingSettings,
+)
 from mrcnn.weights.imagenet import imagenet_settings
 
 # The attributes of a configuration that define the layers of a network, and those that detection uses besides.
@@ -78,40 +88,52 @@ def level_counts(config: Config, image_shape: ImageShape | None = None) -> list[
 def network_settings(config: Config) -> NetworkSettings:
     """Return the NetworkSettings of a configuration."""
     height, width, channels = (int(side) for side in config.IMAGE_SHAPE)
-    mask_height, mask_width = (int(side) for side in (config.MINI_MASK_SHAPE if config.USE_MINI_MASK else (height, width)))
+    class_weights = config.CLASS_LOSS_WEIGHTS
     return NetworkSettings(
-        image_shape=(height, width, channels), fixed_size=config.IMAGE_RESIZE_MODE == "square",
-        mean_pixel=_per_channel(config, config.MEAN_PIXEL).tolist(), std_pixel=_per_channel(config, config.STD_PIXEL).tolist(),
-        bgr=config.CHANNEL_ORDER == "bgr", mean_padding=config.IMAGE_PADDING == "corner", continuous=is_continuous(config),
-        num_classes=config.NUM_CLASSES, backbone=config.BACKBONE, resnet=resnet_variant(config), train_bn=config.TRAIN_BN,
-        pyramid_norm=_norm(config, config.PYRAMID_NORM), head_norm=_norm(config, config.HEAD_NORM),
-        pyramid_channels=config.TOP_DOWN_PYRAMID_SIZE, anchor_scales=config.RPN_ANCHOR_SCALES,
-        anchor_ratios=config.RPN_ANCHOR_RATIOS, level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE),
-        level_strides=config.BACKBONE_STRIDES, anchor_stride=config.RPN_ANCHOR_STRIDE,
-        anchors_rounded=config.RPN_ANCHOR_ROUNDED, anchor_offset=config.RPN_ANCHOR_OFFSET,
-        rpn_channels=config.RPN_HEAD_CHANNELS, rpn_convolutions=config.RPN_CONVOLUTIONS, rpn_logits=config.RPN_LOGITS,
-        max_log_scale=config.BBOX_MAX_LOG_SCALE, per_level=config.PROPOSALS_PER_LEVEL,
-        rpn_bbox_std_dev=np.asarray(config.RPN_BBOX_STD_DEV, float).tolist(),
-        rpn_nms_threshold=config.RPN_NMS_THRESHOLD, pre_nms_limit=config.PRE_NMS_LIMIT,
-        proposals_training=config.POST_NMS_ROIS_TRAINING, proposals_inference=config.POST_NMS_ROIS_INFERENCE,
-        use_rpn_rois=config.USE_RPN_ROIS, gt_boxes_as_rois=config.GT_BOXES_AS_ROIS,
-        rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
-        positive_iou=config.ROI_POSITIVE_IOU, fill_negatives=config.ROI_FILL_NEGATIVES,
-        bbox_std_dev=np.asarray(config.BBOX_STD_DEV, float).tolist(), mask_shape=(config.MASK_SHAPE[0], config.MASK_SHAPE[1]),
-        gt_mask_shape=(mask_height, mask_width), use_mini_mask=config.USE_MINI_MASK,
-        pool_size=config.POOL_SIZE, mask_pool_size=config.MASK_POOL_SIZE,
-        roi_samples=config.ROI_ALIGN_SAMPLES, roi_half_pixel=config.ROI_ALIGN_HALF_PIXEL,
-        box_convolutions=config.BOX_HEAD_CONVOLUTIONS, box_channels=config.BOX_HEAD_CHANNELS,
-        fc_layers=config.BOX_HEAD_FC_LAYERS, fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
-        mask_channels=config.MASK_HEAD_CHANNELS,
-        max_detections=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
-        detection_nms_threshold=config.DETECTION_NMS_THRESHOLD, detection_nms=config.DETECTION_NMS,
-        per_class=config.DETECTION_PER_CLASS,
-        rpn_box_loss=_box_loss(config, config.RPN_BBOX_LOSS, config.RPN_SMOOTH_L1_BETA, config.RPN_BBOX_STD_DEV),
-        box_loss=_box_loss(config, config.BBOX_LOSS, config.SMOOTH_L1_BETA, config.BBOX_STD_DEV),
-        loss_weights=dict(config.LOSS_WEIGHTS),
-        class_weights=None if config.CLASS_LOSS_WEIGHTS is None else np.asarray(config.CLASS_LOSS_WEIGHTS, float).tolist(),
-        weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0, seed=config.SEED)  # fmt: skip
+        num_classes=config.NUM_CLASSES, train_bn=config.TRAIN_BN, continuous=is_continuous(config),
+        max_log_scale=config.BBOX_MAX_LOG_SCALE,
+        image=ImageSettings(
+            shape=(height, width, channels), fixed_size=config.IMAGE_RESIZE_MODE == "square",
+            mean_pixel=_per_channel(config, config.MEAN_PIXEL).tolist(),
+            std_pixel=_per_channel(config, config.STD_PIXEL).tolist(),
+            bgr=config.CHANNEL_ORDER == "bgr", mean_padding=config.IMAGE_PADDING == "corner"),
+        features=FeatureSettings(
+            backbone=config.BACKBONE, resnet=resnet_variant(config), channels=config.TOP_DOWN_PYRAMID_SIZE,
+            norm=_norm(config, config.PYRAMID_NORM)),
+        anchors=AnchorSettings(
+            scales=config.RPN_ANCHOR_SCALES, ratios=config.RPN_ANCHOR_RATIOS,
+            level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), level_strides=config.BACKBONE_STRIDES,
+            stride=config.RPN_ANCHOR_STRIDE, rounded=config.RPN_ANCHOR_ROUNDED, offset=config.RPN_ANCHOR_OFFSET),
+        rpn=RpnSettings(
+            channels=config.RPN_HEAD_CHANNELS, convolutions=config.RPN_CONVOLUTIONS, logits=config.RPN_LOGITS,
+            bbox_std_dev=_floats(config.RPN_BBOX_STD_DEV), per_level=config.PROPOSALS_PER_LEVEL,
+            pre_nms_limit=config.PRE_NMS_LIMIT, nms_threshold=config.RPN_NMS_THRESHOLD,
+            proposals_training=config.POST_NMS_ROIS_TRAINING, proposals_inference=config.POST_NMS_ROIS_INFERENCE),
+        sampling=SamplingSettings(
+            use_rpn_rois=config.USE_RPN_ROIS, gt_boxes_as_rois=config.GT_BOXES_AS_ROIS,
+            rois_per_image=config.TRAIN_ROIS_PER_IMAGE, positive_ratio=config.ROI_POSITIVE_RATIO,
+            positive_iou=config.ROI_POSITIVE_IOU, fill_negatives=config.ROI_FILL_NEGATIVES,
+            gt_mask_shape=_size(config.MINI_MASK_SHAPE) if config.USE_MINI_MASK else (height, width),
+            use_mini_mask=config.USE_MINI_MASK, seed=config.SEED),
+        heads=HeadSettings(
+            norm=_norm(config, config.HEAD_NORM), roi_samples=config.ROI_ALIGN_SAMPLES,
+            roi_half_pixel=config.ROI_ALIGN_HALF_PIXEL, pool_size=config.POOL_SIZE,
+            box_convolutions=config.BOX_HEAD_CONVOLUTIONS, box_channels=config.BOX_HEAD_CHANNELS,
+            fc_layers=config.BOX_HEAD_FC_LAYERS, fc_units=config.FPN_CLASSIF_FC_LAYERS_SIZE,
+            bbox_std_dev=_floats(config.BBOX_STD_DEV), mask_pool_size=config.MASK_POOL_SIZE,
+            mask_channels=config.MASK_HEAD_CHANNELS, mask_shape=_size(config.MASK_SHAPE)),
+        detection=DetectionSettings(
+            max_instances=config.DETECTION_MAX_INSTANCES, min_confidence=config.DETECTION_MIN_CONFIDENCE,
+            nms_threshold=config.DETECTION_NMS_THRESHOLD, nms=config.DETECTION_NMS, per_class=config.DETECTION_PER_CLASS),
+        losses=LossSettings(
+            rpn_box=_box_loss(config, config.RPN_BBOX_LOSS, config.RPN_SMOOTH_L1_BETA, config.RPN_BBOX_STD_DEV),
+            box=_box_loss(config, config.BBOX_LOSS, config.SMOOTH_L1_BETA, config.BBOX_STD_DEV),
+            weights=dict(config.LOSS_WEIGHTS), class_weights=None if class_weights is None else _floats(class_weights),
+            weight_decay=config.WEIGHT_DECAY if config.WEIGHT_DECAY_KIND == "classic" else 0.0))  # fmt: skip
+
+
+def _floats(values: Any) -> list[float]:
+    return np.asarray(values, float).tolist()
 
 
 def is_continuous(config: Config) -> bool:
@@ -129,7 +151,7 @@ def _norm(config: Config, kind: str | None) -> Norm:
 
 
 def _box_loss(config: Config, kind: str, beta: float, std_dev: Any) -> BoxLoss:
-    return BoxLoss(kind, beta, tuple(np.asarray(std_dev, float).tolist()), config.BOX_LOSS_PER_SAMPLE)
+    return BoxLoss(kind, beta, tuple(_floats(std_dev)), config.BOX_LOSS_PER_SAMPLE)
 
 
 def resnet_variant(config: Config) -> ResNetVariant:
