@@ -121,9 +121,9 @@ class Config:
     # all replicas of TensorFlow), "group" (Wu and He 2018) or None.
     PYRAMID_NORM: str | None = None
     HEAD_NORM: str | None = "batch"
-    # The box head: 3x3 convolutions (classic: none) of so many channels, then fully connected layers. Lin et al. 2017 have two
-    # fully connected layers; Wu and He 2018, section 4.2, four convolutions and one. With convolutions, HEAD_NORM applies to
-    # them.
+    # The box head: the number of its 3x3 convolutions (classic: none), their channels, and the number of fully connected layers
+    # after them. Lin et al. 2017 have two fully connected layers; Wu and He 2018, section 4.2, four convolutions and one fully
+    # connected layer. HEAD_NORM applies to the convolutions if there are any.
     BOX_HEAD_CONVOLUTIONS = 0
     BOX_HEAD_CHANNELS = 256
     BOX_HEAD_FC_LAYERS = 2
@@ -183,14 +183,14 @@ class Config:
     IMAGE_PADDING = "center"
     # How images are resized. "classic": the short side is scaled up to IMAGE_MIN_DIM, never down, and detection lets borders of
     # enlarged images fade to black and truncates pixels to whole numbers, as the classic code did. "detectron2": the short
-    # side is scaled up or down, borders are kept, and pixels are rounded. "torchvision": also, but detection does not round
+    # side is scaled up or down, borders are kept, and pixels are rounded. "torchvision": the same, but detection does not round
     # pixels, and scaled sides are rounded down to whole pixels. Training always keeps borders and rounds pixels.
     RESIZE_METHOD = "classic"
     # What a normalised box is. "classic": the centres of the first and the last pixel are 0 and 1, and ROI align takes one
     # sample per bin, from edge to edge. "continuous": the edges of the image are 0 and 1, and ROI align averages
-    # ROI_ALIGN_SAMPLES samples per bin and axis, as torchvision and detectron2 do; 0 takes as many as cells are in the bin (in
-    # training 2, because their number must be fixed there). ROI_ALIGN_HALF_PIXEL puts the centre of a cell half a cell from its
-    # edge (detectron2's ROIAlignV2); torchvision does not.
+    # ROI_ALIGN_SAMPLES samples per bin and axis, as torchvision and detectron2 do; 0 takes one for each cell of the feature map
+    # in the bin (in training 2, because their number must be fixed there). ROI_ALIGN_HALF_PIXEL puts the centre of a cell half
+    # a cell from its edge (detectron2's ROIAlignV2); torchvision does not.
     BOX_COORDINATES = "classic"
     ROI_ALIGN_SAMPLES = 2
     ROI_ALIGN_HALF_PIXEL = True
@@ -248,7 +248,7 @@ class Config:
     MAX_GT_INSTANCES = 100
     # Probability that `train` pastes a random number of the objects of another training image on an image, in the modes square
     # and crop. Both are scaled, flipped and recoloured by draws of their own. What is behind a pasted object is cut from the
-    # masks, and objects of which less than a tenth is left are dropped. It pays with SCALE_JITTER.
+    # masks, and objects of which less than a tenth is left are dropped. Most useful together with SCALE_JITTER.
     # Source: G. Ghiasi et al., Simple Copy-Paste, 2021, section 3.
     COPY_PASTE = 0.0
     # Repeat images of rare classes within a pass: an image is used max(1, sqrt(REPEAT_THRESHOLD / f)) times, where f is the
@@ -270,8 +270,8 @@ class Config:
     # True: an ROI gives a detection for each class whose score reaches the minimum, as in torchvision and detectron2. False:
     # for its highest-scoring class only.
     DETECTION_PER_CLASS = False
-    # How the mask of an instance gets from the mask head to the image: "classic" resizes it to its box, which is rounded
-    # before; "torchvision" with a border of zeros around it; "detectron2" samples it at the centres of the pixels.
+    # How a predicted mask is pasted into the image: "classic" rounds its box to whole pixels and resizes the mask to it;
+    # "torchvision" resizes a border of zeros with the mask; "detectron2" samples the mask at the centres of the pixels.
     MASK_PASTE = "classic"
 
     # --- Optimisation ----------------------------------------------------------------------------------------------
@@ -285,8 +285,8 @@ class Config:
     # for the rates and schedules of large batches on a small GPU. Batch norm still sees one batch. A callable OPTIMIZER must
     # take gradient_accumulation_steps from it.
     GRADIENT_ACCUMULATION = 1
-    # The images of an update that a learning rate is for, 16 for the rates of most publications: a rate that is a number is
-    # multiplied by BATCH_SIZE * GRADIENT_ACCUMULATION / LEARNING_RATE_BATCH. None: the rate is used as it is.
+    # The number of images per update for which the learning rate was chosen, 16 for most published rates: a rate that is a
+    # number is multiplied by BATCH_SIZE * GRADIENT_ACCUMULATION / LEARNING_RATE_BATCH. None: the rate is used as it is.
     # Source: P. Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1.
     LEARNING_RATE_BATCH: int | None = None
     # How a learning rate that is a number changes in the course of `train`: "constant"; "cosine", which falls along half a

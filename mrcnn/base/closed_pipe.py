@@ -1,4 +1,4 @@
-"""Work that goes on when nobody reads its output any more, as in `mrcnn train ... | head`."""
+"""Work that continues after the reader of its output has ended, as in `mrcnn train ... | head`."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ class _Output:
             self._discard()
 
     def _discard(self) -> None:
-        """Let the descriptor lead to nowhere. What is still buffered goes there too, when the stream is flushed."""
+        """Redirect the descriptor to the null device, which also receives what is still buffered when the stream is flushed."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

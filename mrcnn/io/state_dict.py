@@ -28,7 +28,7 @@ _PICKLE = b"\x80"
 # torch.nn.DataParallel puts this before every name
 _WRAPPER = "module."
 _LARGEST_PICKLE = 4 * 2**30
-# .safetensors: the NumPy dtypes of its names; the length of the header, in bytes of its number, and at most
+# .safetensors: the NumPy dtype of each of its names; the bytes that hold the length of the header, and the maximum length
 _DTYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": BFLOAT16, "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
            "U8": "u1", "BOOL": "?"}  # fmt: skip
 _LENGTH, _LARGEST_HEADER = 8, 100_000_000

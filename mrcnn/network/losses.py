@@ -104,7 +104,7 @@ def mrcnn_class_loss(
         class_logits: [B, R, K].
         active_class_ids: [B, K]. 1 for the classes that the image's data set annotates, 0 for others.
         valid: bool [B, R]. False for padding, which is ignored. None: all rows are valid.
-        class_weights: K weights of ROIs, by their target class. None: all are 1.
+        class_weights: for each of the K classes, the weight of its ROIs. None: all are 1.
 
     Returns:
         float32 scalar. Weighted mean over the ROIs that are not ignored; 0 if there are none.

@@ -13,7 +13,7 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import DatasetView, split_images, subset_of
 
 HELD_OUT_NAME = "validation.json"
-# Fraction held out by default, the most images that this may be, and the least number of images to hold any out of.
+# Default fraction of images held out, their maximum number, and the minimum number of images of which any are held out.
 DEFAULT_FRACTION, _MOST, _LEAST = 0.2, 1000, 5
 
 

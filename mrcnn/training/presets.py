@@ -1,9 +1,9 @@
 """The configuration that `mrcnn train` chooses from the data and the initial weights, with a reason for each choice.
 
-On a small backbone trained on ImageNet or from random weights, a small network, an image size and anchors that fit the
-objects, Adam, and augmentation by flips and rotation; with weights of a whole network, what these were trained with, and gentle
-fine-tuning. In both cases, a run whose length follows the number of images, with AP on the validation set, the best weights
-kept, and early stopping.
+From a small backbone trained on ImageNet, or from random weights: a small network, an image size and anchors that fit the
+objects, Adam, and augmentation by flips and rotation. From the weights of a whole network: the settings that these were trained
+with, and cautious fine-tuning. In both cases, the length of the run depends on the number of images; AP is measured on the
+validation set, the best weights are kept, and training stops early.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ SMALL_NETWORK: dict[str, Any] = {
     "FPN_CLASSIF_FC_LAYERS_SIZE": 256, "PRE_NMS_LIMIT": 300, "POST_NMS_ROIS_TRAINING": 100, "POST_NMS_ROIS_INFERENCE": 100,
     "TRAIN_ROIS_PER_IMAGE": 64, "OPTIMIZER": "adam"}  # fmt: skip
 
-# A network on a backbone trained on ImageNet that a CPU trains in minutes; docs/results.md has what it reached.
+# A network with a backbone trained on ImageNet that a CPU trains in minutes; docs/results.md lists its accuracy.
 PRETRAINED_NETWORK: dict[str, Any] = {
     **recipes.values("modern"), "BACKBONE": "efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE": 128, "RPN_HEAD_CHANNELS": 128,
     "MASK_HEAD_CHANNELS": 128, "FPN_CLASSIF_FC_LAYERS_SIZE": 512, "HEAD_NORM": None, "PRE_NMS_LIMIT": 300,
@@ -67,7 +67,7 @@ class Choice(NamedTuple):
         what: the name of the line, such as "Network".
         values: the attributes of Config that are set.
         text: the values in words.
-        reason: why; or that they were given.
+        reason: why they were chosen, or that the user gave them.
     """
 
     what: str
@@ -77,7 +77,7 @@ class Choice(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a preset is chosen by.
+    """The facts about the data that determine a preset.
 
     Attributes:
         images: number of training images.
@@ -98,8 +98,8 @@ def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Ma
         weights: "none", SMALL_BACKBONE, "imagenet", the name of published weights, "file" for a file without a configuration,
             or "run" for those of a run on other data, whose network and optimizer `base` has.
         facts: about the data.
-        base: settings of the format, of the recipe or of the earlier run. They are kept, but the length of the run and its
-            validation.
+        base: settings of the format, of the recipe or of the earlier run. They are kept, except for the length of the run and
+            its validation.
         given: the user's settings, which take precedence.
         recipe: the name of the recipe that the user gives, if any.
     """
@@ -217,7 +217,7 @@ def _on_small_backbone(chosen: _Choices, facts: Facts) -> None:
 
 
 def _pixels(chosen: _Choices) -> None:
-    """Normalise pixels as the weights of the backbone need it."""
+    """Normalise pixels as the weights of the backbone require."""
     pixels = imagenet_settings(*(chosen[name] for name in ("BACKBONE", "IMAGE_CHANNEL_COUNT", "RESNET_STRIDE_IN_3X3")))
     if pixels:
         chosen.add("Pixels", pixels, "minus {MEAN_PIXEL}, divided by {STD_PIXEL}", "what the weights were trained with",

@@ -108,13 +108,13 @@ class AveragedModel:
 
 
 class UseAverage(keras.callbacks.Callback):
-    """Let the weights be the average from the last step of an epoch to the first of the next: in validation and callbacks.
+    """Replace the weights by their average between epochs: for validation and for the other callbacks.
 
     It must run before callbacks that save or evaluate. After training, the weights remain the average.
     """
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Go on with the weights in training."""
+        """Restore the weights with which training continues."""
         self.model.average.use(False)
 
     def on_test_begin(self, logs: Logs = None) -> None:

@@ -2,7 +2,7 @@
 
 An entry's name can be given wherever a weight file can (`--weights NAME`); it then sets the recipe, BACKBONE and the other
 attributes that the weights need. The weights of backbones are in `weights/imagenet.py`. Figures are those of the publisher, on
-COCO 2017 val; what its pages do not say is None. Importing this module does not load Keras.
+COCO 2017 val; None stands for what its pages do not say. Importing this module does not load Keras.
 """
 
 import difflib
@@ -33,13 +33,13 @@ class PublishedWeights:
     """Weights of a whole network, trained on COCO.
 
     Attributes:
-        name: how they are named here.
-        recipe: the recipe whose network they are of; see `mrcnn.recipes`.
-        backbone: its BACKBONE.
+        name: the name for `--weights`.
+        recipe: the recipe of their network; see `mrcnn.recipes`.
+        backbone: BACKBONE of the network.
         url: the file.
         digest: of the file, such as "sha256:2c26b46b...", or only its first digits.
         size: of the file in bytes.
-        licence: of the file. None if the publisher names none for it, whatever that of its code.
+        licence: of the file; None if the publisher states none for it, even if the code has a licence.
         box_ap, mask_ap: as the publisher states them.
         overrides: attributes of Config that differ from the recipe's.
     """
@@ -72,8 +72,8 @@ class PublishedWeights:
             verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing.
 
         Raises:
-            mrcnn.io.download.DownloadError: the download failed (the message says where a file that was downloaded elsewhere
-                is to be put), or the file is not the published one.
+            mrcnn.io.download.DownloadError: the download failed (the message says where to put a file that was downloaded
+                elsewhere), or the file is not the published one.
         """
         return download_once(self.url, self.path, self.digest, verbose)
 

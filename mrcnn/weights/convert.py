@@ -1,7 +1,7 @@
-"""Weights of torchvision, detectron2 and mmdetection for our networks: whose they are, and where each tensor goes.
+"""Loading weights of torchvision, detectron2 and mmdetection: recognising the publisher, and mapping its tensors to our layers.
 
-A state dict names its tensors after the modules of its network. A publisher's rules translate a module to our layer; the last
-part of the name is the tensor ("weight", "running_mean", ...). The values are transposed to our layout:
+A state dict names its tensors after the modules of its network. A publisher's rules map each module to one of our layers; the
+last part of the name is the tensor ("weight", "running_mean", ...). The values are transposed to our layout:
 
 - convolutions [out, in, h, w] and transposed ones [in, out, h, w] -> [h, w, in, out] and [h, w, out, in];
 - fully connected layers [out, in] -> [in, out]; the first one of the box head, [units, C * P * P] -> [P, P, C, units];
@@ -29,7 +29,7 @@ from mrcnn.weights.transfer import CLASS_LAYERS, ClassNames
 
 log = logging.getLogger(__name__)
 
-# Tensors that say nothing about the network's function: counters, and constants that the configuration sets here.
+# Tensors that are not loaded: counters, and constants that the configuration sets here.
 IGNORED = re.compile(r"(.*\.)?num_batches_tracked|pixel_(mean|std)|(.*\.)?anchor_generator\..*|data_preprocessor\..*")
 # The numbers in a publisher's names and in ours. "layer1" of PyTorch's ResNet is stage 2; blocks have letters here.
 _NUMBERS: dict[str, Callable[[str], str]] = {
@@ -56,8 +56,8 @@ class Publisher:
     """A framework whose weights are read.
 
     Attributes:
-        name: what it is called in messages.
-        mark: a module that every network of it has, and no other publisher's.
+        name: its name in messages.
+        mark: a module that all of its networks have, and no network of another publisher.
         rules: pairs of a pattern for modules and our layer, in which the groups of the pattern are replaced.
         recipes: pairs of a module and the recipe of networks that have it; the first that fits, or the last.
         background_last: whether the background is the last class, without boxes and masks.
@@ -177,7 +177,7 @@ PUBLISHERS = (TORCHVISION, DETECTRON2, MMDETECTION)
 
 @dataclass(frozen=True)
 class _Named:
-    """A tensor of a state dict: its name there, its name here ("conv1/kernel"; None if no layer is like it), its values."""
+    """A tensor of a state dict: its name there, its name here ("conv1/kernel"; None if no layer corresponds), its values."""
 
     theirs: str
     ours: str | None
@@ -194,10 +194,10 @@ def load_state_dict(model: Any, tensors: Mapping[str, np.ndarray], exclude: Sequ
         tensors: values by the publisher's names.
         exclude: names of layers that are not changed.
         classes: see `classic_h5.load`. COCO's, of 80 things, are "coco" for each publisher.
-        where: what the tensors come from, for messages.
+        where: source of the tensors, for messages.
 
     Returns:
-        What went where.
+        The tensors that were loaded, and those that were not.
 
     Raises:
         WeightsError: the names are of no known publisher; the tensors are of another network, whose recipe the message names
@@ -226,11 +226,11 @@ def load_state_dict(model: Any, tensors: Mapping[str, np.ndarray], exclude: Sequ
 
 
 class Network(NamedTuple):
-    """The network that a state dict is of.
+    """The network to which a state dict belongs.
 
     Attributes:
         recipe: its recipe.
-        backbone: its BACKBONE; None if it is of no known depth.
+        backbone: its BACKBONE; None if its depth is unknown.
         num_classes: K; None without a box head.
         is_exact: see `Publisher`.
     """
@@ -242,7 +242,7 @@ class Network(NamedTuple):
 
 
 def network_of(tensors: Mapping[str, np.ndarray], where: object = "the state dict") -> Network:
-    """Return the network whose tensors these are, by their names.
+    """Recognise the network of a state dict by the names of its tensors.
 
     Raises:
         WeightsError: the names are of no known publisher.

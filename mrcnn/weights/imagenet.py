@@ -77,7 +77,7 @@ TORCHVISION = {name: ImageNetWeights("torchvision", *_IMAGENET_PIXELS) for name 
 
 
 def published(backbone: object, stride_in_3x3: bool = False) -> ImageNetWeights | None:
-    """Return what weights there are for a backbone (Config.BACKBONE, Config.RESNET_STRIDE_IN_3X3); None for none."""
+    """Return the published weights of a backbone (Config.BACKBONE, Config.RESNET_STRIDE_IN_3X3), or None."""
     if not isinstance(backbone, str):
         return None
     first, second = (TORCHVISION, IMAGENET) if stride_in_3x3 else (IMAGENET, TORCHVISION)
@@ -147,7 +147,7 @@ def imagenet_weights(backbone: object = "resnet50", verbose: int = 1, resnet: "R
 
 
 def _variant_name(backbone: str, resnet: "ResNetVariant") -> str:
-    """Return the end of a file name: "classic", or what of a ResNet's variant its weights depend on."""
+    """Return the suffix of a file name: "classic", or the properties of a ResNet variant that its weights depend on."""
     from mrcnn.network.backbones.resnet import CLASSIC
 
     if backbone not in TORCHVISION:

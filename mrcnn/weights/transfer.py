@@ -23,9 +23,9 @@ from mrcnn.weights.tensors import WeightsError
 
 # The layers with values for each class, and the number of values of a class on the last axis of their tensors.
 CLASS_LAYERS = {"mrcnn_class_logits": 1, "mrcnn_bbox_fc": 4, "mrcnn_mask": 1}
-# what names the classes of COCO
+# the value of `classes_from` that stands for the classes of COCO
 COCO = "coco"
-# rows of the table of a report
+# maximum number of rows of the table in a report
 _LISTED = 30
 # channels of the images that published weights were trained on
 RGB = 3
@@ -141,7 +141,7 @@ def is_rgb_stem(in_file: Sequence[int], in_model: Sequence[int], channels: int |
     Args:
         in_file: shape of the tensor of the file.
         in_model: shape of the tensor of the model.
-        channels: number of channels of the model's images; None for none, so that nothing is such a kernel.
+        channels: number of channels of the model's images. If it is None, the answer is False.
     """
     if len(in_file) != 4 or len(in_model) != 4 or in_file[2] != RGB or in_model[2] != channels or channels == RGB:
         return False

@@ -1,10 +1,10 @@
 """Networks of keras.applications as backbones: ConvNeXt, EfficientNetV2, MobileNetV3 and ResNetV2.
 
-Layers have the names that they have there, so that weights are copied by name. Four things differ from keras.applications:
+Layers keep their names, so that weights are copied by name. Four things differ from keras.applications:
 batch normalisation follows Config.TRAIN_BN; the network begins with its first convolution, because its input is normalised
-already (see `weights.imagenet`); nothing is dropped at random, so that frozen layers return the same features in each step; and
-ConvNeXt's depthwise convolutions are layers of that kind instead of Conv2D with groups, because TensorFlow computes these a
-hundred times as slowly on a CPU (of 7x7 over 96 channels of 64x64: 192 ms instead of 2, and 644 instead of 6 with gradients).
+already (see `weights.imagenet`); stochastic depth is off, so that frozen layers return the same features in each step; and
+ConvNeXt's depthwise convolutions are DepthwiseConv2D instead of Conv2D with groups, which TensorFlow computes a hundred times
+as slowly on a CPU (of 7x7 over 96 channels of 64x64: 192 ms instead of 2, and 644 instead of 6 with gradients).
 """
 
 import re
@@ -30,7 +30,7 @@ class Application:
     Attributes:
         function: name of the function that builds it.
         blocks: regular expression of the names of the layers whose outputs are those of blocks.
-        has_preprocessing: whether the network starts with a normalisation of the image, which is left out.
+        has_preprocessing: whether the network starts with layers that normalise the image, which are left out.
     """
 
     function: str

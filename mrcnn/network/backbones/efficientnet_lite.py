@@ -2,8 +2,7 @@
 
 Source: EfficientNet (Tan and Le 2019), table 1; the lite variants, models/official/efficientnet/lite in
 github.com/tensorflow/tpu: no squeeze-and-excitation, ReLU6 instead of swish, and a stem and a head of fixed width.
-Differs: the head (a convolution with 1280 channels, which only the classifier uses) is left out, and no block is dropped at
-random.
+Differs: the head (a convolution with 1280 channels, which only the classifier uses) and stochastic depth are left out.
 """
 
 from typing import NamedTuple
@@ -17,7 +16,7 @@ STEM_CHANNELS = 32
 
 
 class Stage(NamedTuple):
-    """Blocks of equal shape, the first of which has the stride. `expansion` is the channels of a block's middle per input."""
+    """Blocks of equal shape, the first of which has the stride. `expansion` is the ratio of inner to input channels."""
 
     blocks: int
     kernel_size: int

@@ -19,11 +19,11 @@ BASIC = ("resnet18", "resnet34")
 
 @dataclass(frozen=True)
 class ResNetVariant:
-    """In what ResNets of other frameworks differ from the classic one, which has these defaults.
+    """The properties in which ResNets of other frameworks differ from the classic one, whose values are the defaults.
 
     Attributes:
         stride_in_3x3: whether the 3x3 convolution of a stage's first block has its stride ("v1.5"), or the first 1x1 one.
-        use_bias: whether convolutions have a bias, which the normalisation behind them makes redundant.
+        use_bias: whether convolutions have a bias, which the normalisation after them makes redundant.
         symmetric_padding: whether maps are padded on all sides before a stride of 2, as PyTorch pads. Otherwise the max-pooling
             and the 3x3 convolutions pad maps of even size at the bottom and right only, as TensorFlow does.
         epsilon: added to the variance in batch normalisation.
@@ -182,7 +182,7 @@ def resnet_graph(
 def _stage(
     x: KerasTensor, stage: int, blocks: int, basic: bool, train_bn: bool | None, variant: ResNetVariant
 ) -> KerasTensor:
-    """Add a stage, the first block of which halves the map, but for stage 2, which follows the pooling."""
+    """Add a stage. Its first block halves the map, except in stage 2, which follows the pooling."""
     filters, strides = 16 * 2**stage, (1, 1) if stage == 2 else (2, 2)
     for number in range(blocks):
         block = block_letters(number)

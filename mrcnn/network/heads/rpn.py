@@ -43,7 +43,7 @@ class RpnHead(keras.Model):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class ConvRpnHead(RpnHead):
-    """A head of one 3x3 convolution, then one 1x1 convolution for the classes and one for the boxes, as the classic one.
+    """The classic head: one 3x3 convolution, then one 1x1 convolution for the classes and one for the boxes.
 
     Its layers are named "rpn_conv_shared", "rpn_class_raw" and "rpn_bbox_pred".
     """

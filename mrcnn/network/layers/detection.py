@@ -18,7 +18,7 @@ from mrcnn.network.ops.nms import non_max_suppression, soft_non_max_suppression
 # Number of detections per image that go through the mask head at a time. On a CPU, running the head on all D rows takes half
 # of the detection time, and most photographs contain few instances.
 CHUNK = 20
-# Pairs of ROI and class that take part in non-maximum suppression where an ROI may give several detections. With the
+# Maximum number of (ROI, class) pairs in non-maximum suppression if an ROI may give several detections. With the
 # publishers' minimum score of 0.05, photographs of COCO have a few hundred.
 MAX_CANDIDATES = 2000
 
@@ -145,8 +145,8 @@ def _detections(
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class PerClassDetectionLayer(DetectionLayer):
-    """Detections as torchvision and detectron2 make them: an ROI gives one detection for each class with the minimum score, its
-    box refined by the deltas of that class.
+    """Detections as in torchvision and detectron2: an ROI gives a detection for each class that reaches the minimum score, with
+    its box refined by the deltas of that class.
 
     Shape letters: N the highest-scoring pairs of ROI and class, at most MAX_CANDIDATES.
 

@@ -134,7 +134,7 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class Norm:
-    """A kind of normalisation behind convolutions.
+    """A kind of normalisation after convolutions.
 
     Attributes:
         kind: "batch"; "sync", batch normalisation over all replicas, on TensorFlow only; "group", with GROUPS groups; None for

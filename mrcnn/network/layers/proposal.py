@@ -149,7 +149,7 @@ class ProposalLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class LevelProposalLayer(ProposalLayer):
-    """Proposals as torchvision and detectron2 make them: the top-scoring anchors of each level, and non-maximum suppression
+    """Proposals as in torchvision and detectron2: the top-scoring anchors of each level, and non-maximum suppression
     within each level. Boxes are in continuous coordinates, and clipped to the image, without its padding.
 
     Args:
