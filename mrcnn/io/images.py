@@ -60,7 +60,8 @@ def read_image(path: Path | str, depth: int | None = None) -> Shaped[np.ndarray,
         depth: number of bits that the values of 16-bit files use, such as 12 for many cameras; None for all 16.
 
     Returns:
-        uint8 for files with 1, 8 or 16 bits per channel, otherwise the file's dtype; floats of 0..1 are scaled to 0..255.
+        uint8 for files with 1, 8 or 16 bits per channel and for floats of 0..1, which are scaled to 0..255; otherwise the
+        file's dtype.
         Grey is repeated, and alpha is dropped.
         Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 
@@ -228,7 +229,7 @@ def _to_rgb(image: np.ndarray, path: str, red: int, depth: int | None) -> Shaped
     if fault:
         raise DataError(f"image file {path} {fault}")
     if is_unit_range(image):
-        image = image * image.dtype.type(255)
+        image = np.rint(image * image.dtype.type(255)).astype(np.uint8)
     try:
         image = to_8_bits(image, depth)
     except ValueError as error:

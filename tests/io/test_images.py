@@ -362,11 +362,14 @@ def test_12_bit_values_in_16_bit_files_are_scaled(tmp_path):
 
 
 def test_floats_from_0_to_1_are_scaled_and_others_unchanged(tmp_path):
+    """Scaled floats are uint8, so that a data set may have both kinds of images: training needs one dtype."""
     import tifffile
 
-    for values, expected in (([0, 0.5, 1], [0, 127.5, 255]), ([0, 0.5, 1.5], [0, 0.5, 1.5]), ([-0.5, 0, 1], [-0.5, 0, 1])):
+    for values, expected in (([0, 0.5, 1], [0, 128, 255]), ([0, 0.5, 1.5], [0, 0.5, 1.5]), ([-0.5, 0, 1], [-0.5, 0, 1])):
         tifffile.imwrite(tmp_path / "a.tif", np.array([values], np.float32))
-        assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == expected
+        image = read_image(tmp_path / "a.tif")
+        assert image[0, :, 0].tolist() == expected
+        assert image.dtype == (np.uint8 if expected[-1] == 255 else np.float32)
 
 
 def test_a_cmyk_photograph_and_kinds_of_png(tmp_path):

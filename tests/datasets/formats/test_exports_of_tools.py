@@ -8,9 +8,13 @@ from pycocotools import mask as pycoco
 
 import mrcnn.datasets
 from mrcnn.base.errors import DataError
+from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
+from mrcnn.loading.loader import Loader, TargetSettings
+from mrcnn.loading.sample import SampleSettings
 from mrcnn.tools.convert.between_formats import convert
 from mrcnn.tools.doctor import check_dataset
 from mrcnn.tools.doctor.repair import repair
+from tests.shared_data import shared_path
 
 SQUARE = [10, 10, 40, 10, 40, 40, 10, 40]  # 900 pixels
 
@@ -163,3 +167,14 @@ def test_conversion_reports_an_unclear_exif_orientation(tmp_path, orientation, s
     conversion = convert(path, tmp_path / "b.json")
     notes = conversion.summary.notes
     assert [(where, "not applied" in note) for where, note in notes] == [("a.jpg", True)] * count
+
+
+def test_images_of_8_bits_12_bits_and_floats_train_together():
+    """Each of them used to be of its own dtype, of which training took that of the first image only."""
+    dataset = mrcnn.datasets.open(shared_path("cases/20-deep-images/a.json"), depth=12)
+    pixels = [dataset.load_image(i) for i in dataset.image_ids]
+    assert [image.dtype for image in pixels] == [np.uint8, np.uint8] and min(image.max() for image in pixels) > 90
+    anchors = generate_pyramid_anchors((16, 32), (0.5, 1, 2), backbone_shapes((64, 64), (4, 8)), (4, 8), 1)
+    sample = SampleSettings("square", min_dim=40, max_dim=64, mini_mask_shape=(14, 14), num_classes=3)
+    loader = Loader(dataset, sample, TargetSettings(anchors, 32, np.array([0.1, 0.1, 0.2, 0.2]), 5), 2)
+    assert loader[0][0].dtype == np.uint8 and not loader.broken
