@@ -20,9 +20,9 @@ examples:
   mrcnn inspect model photo.jpg --output inspected
   mrcnn inspect weights --weights logs/toys20260101T1200 --output inspected
 data prints the anchors, the arrays of a training batch and the fraction of positive ROIs, which should be about a third, and
-draws the stages of one image. model counts the outcomes of the proposals on a picture, and draws every stage from anchors to
-masks. weights prints a table in which "dead?" marks a kernel whose values are all equal, and "overflow?" one with values
-beyond 1000."""
+draws the stages of one image, and the first samples of a run as augmentation changes them. model counts the outcomes of the
+proposals on a picture, and draws every stage from anchors to masks. weights prints a table in which "dead?" marks a kernel
+whose values are all equal, and "overflow?" one with values beyond 1000."""
 
 DATA_USAGE = "FORMAT [--dataset PATH] [--subset NAME] [--image N] [--limit N] [--output DIR] [--set KEY=VALUE ...] [OPTION ...]"
 DATA_EPILOG = """\
@@ -94,7 +94,7 @@ def _data(args: argparse.Namespace) -> None:
     from mrcnn.datasets.catalog import subsets_of
     from mrcnn.loading.inspection import describe_anchors, describe_batch, positive_roi_fractions, training_stages
     from mrcnn.training.run_start import build_config, with_classes
-    from mrcnn.training.settings import inspection_settings, make_generator
+    from mrcnn.training.settings import inspection_settings, make_generator, training_loader
 
     config = build_config(args.data, options.overrides(args), Config.load(args.config) if args.config else None)
     subset = args.subset or ("train" if "train" in subsets_of(args.dataset, args.data) else None)
@@ -117,11 +117,13 @@ def _data(args: argparse.Namespace) -> None:
           f"{len(stages.neutral_anchors)} neutral; {stages.positive_fraction:.1%} of {len(stages.rois)} ROIs positive, "
           f"{stages.unique_fraction:.1%} unique")  # fmt: skip
     if args.output:
-        _save(_data_figures(dataset, args.image, settings, stages, fractions), args.output, "data")
+        figures = _data_figures(dataset, args.image, settings, stages, fractions, training_loader(dataset, config))
+        _save(figures, args.output, "data")
 
 
-def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, fractions: Any) -> "Iterator[tuple[str, Figure]]":
-    """Draw the stages of a training image: yield (name, figure)."""
+def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, fractions: Any, loader: Any,
+                  ) -> "Iterator[tuple[str, Figure]]":  # fmt: skip
+    """Draw the stages of a training image, and samples of a training run: yield (name, figure)."""
     from mrcnn.viz import training_stages as figures
 
     names = dataset.class_names
@@ -132,6 +134,7 @@ def _data_figures(dataset: Any, image_id: int, settings: Any, stages: Any, fract
     yield "4_rois", figures.roi_targets_figure(stages, names)[0]
     yield "5_mask_targets", figures.mask_targets_figure(stages, names)[0]
     yield "6_positive_fraction", figures.positive_fraction_figure(fractions)[0]
+    yield "7_training_samples", figures.training_samples_figure(loader, names)[0]
 
 
 def _model(args: argparse.Namespace) -> None:

@@ -18,7 +18,6 @@ from mrcnn.base.text import printable
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import shared_images
-from mrcnn.loading.augment import named_augmentation
 from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
@@ -29,7 +28,7 @@ from mrcnn.training.held_out import save_held_out
 from mrcnn.training.optimizers import LearningRate, batch_scaled_rate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
 from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
-from mrcnn.training.settings import make_loader, random_scale
+from mrcnn.training.settings import make_loader, training_loader
 from mrcnn.training.stopping import StopAtNan
 from mrcnn.training.trainable import layer_regex
 from mrcnn.training.weight_average import UseAverage, start_average
@@ -60,14 +59,11 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
         logger.warning("%d of %d validation images are also training images, such as %s: validation then measures what the "
                        "network remembers, not what it does on new images", len(shared), len(val_dataset.image_info),
                        printable(shared[0]))
-    if augmentation is None:
-        augmentation = named_augmentation(config.TRAIN_AUGMENT)
-    loader = _loader(train_dataset, config, "training", augmentation=augmentation,
-                     no_augmentation_sources=no_augmentation_sources, scale=random_scale(config),
-                     repeat_threshold=config.REPEAT_THRESHOLD, copy_paste=float(config.COPY_PASTE))
+    loader = _loader(train_dataset, "training",
+                     lambda: training_loader(train_dataset, config, augmentation, no_augmentation_sources))
     val_loader = None
     if val_dataset is not None and config.VALIDATION_STEPS:
-        val_loader = _loader(val_dataset, config, "validation", shuffle=False)
+        val_loader = _loader(val_dataset, "validation", lambda: make_loader(val_dataset, config, shuffle=False))
     steps = min(config.STEPS_PER_EPOCH, len(loader) * config.PASSES_PER_EPOCH)
     model.set_trainable(regex, verbose=0)
     learning_rate = batch_scaled_rate(config, learning_rate)
@@ -188,15 +184,15 @@ def _rate_name(learning_rate: LearningRate) -> object:
 
 
 # --- Batches ----------------------------------------------------------------------------------------------------------
-def _loader(dataset: Dataset, config: Config, role: str, **options: Any) -> Loader:
-    """Return the Loader of a data set, which must have images and define load_mask."""
+def _loader(dataset: Dataset, role: str, make: Callable[[], Loader]) -> Loader:
+    """Make the Loader of a data set, which must have images and define load_mask."""
     if not len(dataset.image_ids):
         raise DataError(f"the {role} data set has no images: load some, and call its prepare() before training.")
     if type(dataset).load_mask is Dataset.load_mask and type(dataset).load_instances is Dataset.load_instances:
         raise DataError(f"the {role} data set is a {type(dataset).__name__}, which defines no load_mask, so that none of its "
                         "images would have instances. Define load_mask(self, image_id), or correct a misspelt name.")
     try:
-        loader = make_loader(dataset, config, **options)
+        loader = make()
         if role == "validation":
             loader.sample(0, 0)  # raises if no image can be used, an epoch before the first validation
     except DataError as error:

@@ -16,7 +16,7 @@ from mrcnn.geometry.anchors import backbone_shapes, generate_pyramid_anchors
 from mrcnn.geometry.boxes import ImageShape
 from mrcnn.inference.mold import MoldSettings
 from mrcnn.loading import generator
-from mrcnn.loading.augment import RandomScale, ScaleJitter, ShortSides
+from mrcnn.loading.augment import RandomScale, ScaleJitter, ShortSides, named_augmentation
 from mrcnn.loading.generator import DetectionTargetSettings
 from mrcnn.loading.inspection import InspectionSettings
 from mrcnn.loading.loader import Loader, TargetSettings
@@ -246,6 +246,21 @@ def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augme
                   shuffle=shuffle, augmentation=augmentation,
                   no_augmentation_sources=tuple(no_augmentation_sources or ()), keep_empty=config.TRAIN_EMPTY_IMAGES,
                   repeat_threshold=repeat_threshold, copy_paste=copy_paste)
+
+
+def training_loader(dataset: Dataset, config: Config, augmentation: Any = None,
+                    no_augmentation_sources: Sequence[str] | None = None) -> Loader:
+    """Return the Loader of a training run, with every random change of images that the configuration asks for.
+
+    Args:
+        dataset: prepared.
+        augmentation: imgaug augmenter, which replaces TRAIN_AUGMENT.
+        no_augmentation_sources: see `make_loader`.
+    """
+    augmentation = named_augmentation(config.TRAIN_AUGMENT) if augmentation is None else augmentation
+    return make_loader(dataset, config, augmentation=augmentation, no_augmentation_sources=no_augmentation_sources,
+                       scale=random_scale(config), repeat_threshold=config.REPEAT_THRESHOLD,
+                       copy_paste=float(config.COPY_PASTE))  # fmt: skip
 
 
 def make_generator(

@@ -17,8 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.geometry.masks import paste_mask
+from mrcnn.geometry.masks import expand_mask, paste_mask
+from mrcnn.geometry.meta import parse_image_meta
 from mrcnn.loading.inspection import InspectionSettings, PositiveFractions, TrainingStages, training_stages
+from mrcnn.loading.loader import Loader
 from mrcnn.viz.colors import GREY, GROUND_TRUTH, PALETTE, PREDICTION, class_color, instance_colors
 from mrcnn.viz.draw import apply_mask, draw_detections, to_rgb
 from mrcnn.viz.figure import add_box, add_boxes, frame_image, get_axis, picture_grid, show, show_around, spread
@@ -222,6 +224,33 @@ def inspect_sample(
         kind = kind[spread(len(kind), limit)]
         add_boxes(axes[3], stages.rois[kind], [class_color(c) for c in stages.roi_class_ids[kind]] or GREY)
     return figure, axes
+
+
+def training_samples_figure(loader: Loader, names: Sequence[str], count: int = 8) -> tuple[Figure, np.ndarray]:
+    """Draw the first samples of a training run with their instances: what augmentation, scaling and pasting make of the images.
+
+    Args:
+        loader: for example from `training.settings.training_loader`.
+        names: class names, background first.
+        count: number of samples; fewer are drawn if a pass has fewer.
+
+    Returns:
+        The figure, and an array with the axes of each picture.
+
+    Raises:
+        DataError: no image of the data set can be used.
+    """
+    pictures, titles = [], []
+    for position in range(min(count, loader.num_samples)):
+        sample = loader.sample(0, position)
+        masks = np.moveaxis(sample.masks, 0, -1)
+        if loader.sample_settings.mini_mask_shape is not None:
+            masks = expand_mask(sample.boxes, masks, sample.image.shape)
+        found = {"rois": sample.boxes, "class_ids": sample.class_ids, "masks": masks}
+        pictures.append(draw_detections(to_rgb(sample.image), found, names, color_by="class", min_side=_MIN_SIDE))
+        image_id = int(parse_image_meta(sample.image_meta[None])["image_id"][0])
+        titles.append(f"image {image_id}: {len(sample.class_ids)} instances")
+    return picture_grid(pictures, titles)
 
 
 def draw_rois(

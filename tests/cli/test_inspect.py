@@ -28,7 +28,7 @@ def test_inspect_data_prints_tensors_and_writes_figures(tmp_path, capsys):
     for line in ("anchors                  shape: (1023, 4)", "level 4:       3 anchors of 128 pixels on a map of 1 x 1",
                  "mrcnn_mask               shape: (2, 20, 28, 28, 4)", "positive ROIs: 0.300 of 20 on average over 3 images"):
         assert line in printed
-    assert len(list((tmp_path / "out").glob("data_*.png"))) == 7
+    assert len(list((tmp_path / "out").glob("data_*.png"))) == 8
 
 
 def test_inspect_model_prints_stages_and_writes_figures(run_folder, tmp_path, capsys):

@@ -1,10 +1,12 @@
 import dataclasses
 
+import imgaug.augmenters as iaa
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
 from mrcnn.loading.inspection import PositiveFractions, training_stages
+from mrcnn.loading.loader import Loader
 from mrcnn.viz import training_stages as figures
 from mrcnn.viz.colors import class_color
 from tests.viz.stages import NAMES, Boxes, settings
@@ -73,6 +75,18 @@ def test_positive_fraction_figure():
     _, ax = figures.positive_fraction_figure(PositiveFractions([0, 1], [0.3, 0.2], {}, 10))
     assert sum(bar.get_height() for bar in ax.patches) == 2 and ax.lines[0].get_xdata() == [0.25, 0.25]
     figures.positive_fraction_figure(PositiveFractions())[0].canvas.draw()
+
+
+@pytest.mark.parametrize("mini_masks", [True, False])
+def test_training_samples_are_drawn_as_the_loader_makes_them(mini_masks):
+    sample = dataclasses.replace(settings().sample, mini_mask_shape=(28, 28) if mini_masks else None)
+    loader = Loader(Boxes(), sample, settings().targets, 1, shuffle=False, keep_empty=True, augmentation=iaa.Fliplr(1.0))
+    _, axes = figures.training_samples_figure(loader, NAMES, count=5)
+    assert [ax.get_title() for ax in axes] == ["image 0: 2 instances", "image 1: 0 instances"]
+    first, second = (np.asarray(ax.images[0].get_array()) for ax in axes)
+    # enlarged ten times; the cat covers columns 10 to 39 of the data set's image, and 24 to 53 of its mirror image
+    assert first.shape == (640, 640, 3) and (first[200, 500] != 90).any() and (first[200, 150] == 90).all()
+    assert (second == 90).all()
 
 
 def test_draw_rois(capsys):
