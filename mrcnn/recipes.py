@@ -1,4 +1,4 @@
-"""Recipes: named configurations that reproduce the networks of other frameworks.
+"""Recipes: named configurations, which reproduce the networks of other frameworks or collect today's practice.
 
     class ToysConfig(recipes.get("torchvision_v2")):
         NAME = "toys"
@@ -59,7 +59,7 @@ class Common(Config):
 
 
 class Detectron(Common):
-    """What the networks of torchvision and detectron2 share besides, as a base of their recipes.
+    """What the recipes of torchvision and detectron2 share in addition to `Common`.
 
     | attribute | value | source |
     |---|---|---|
@@ -266,7 +266,7 @@ def values(name: str) -> dict[str, Any]:
 
 
 def summary(name: str) -> str:
-    """Return what a recipe is, in a sentence: the beginning of its docstring."""
+    """Return the first paragraph of a recipe's docstring, as one line."""
     text = inspect.getdoc(get(name)) or ""
     return " ".join(text.split("\n\n")[0].split())
 

@@ -1,6 +1,6 @@
 """Bad data: the exception, and warnings of what is skipped.
 
-A data set may cause hundreds of such warnings: the first ones are logged in full, of the others only their number.
+A data set may cause hundreds of such warnings: the first ones are logged in full, the others are only counted.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""`mrcnn recipes`: list the recipes, or print what one of them sets, and where each value is from."""
+"""`mrcnn recipes`: list the recipes, or print the settings of one of them with the source of each."""
 
 import argparse
 import inspect

@@ -1,4 +1,4 @@
-"""What projects written for Keras 2 call on `keras_model`, beside the calls that Keras 3 still has.
+"""Methods of `keras_model` that projects written for Keras 2 call, and that Keras 3 no longer has.
 
 Shape letters: B images, A anchors, T sampled anchors, G ground-truth rows (padded), h w masks.
 """
@@ -11,10 +11,11 @@ import keras
 import numpy as np
 from jaxtyping import Float, Float32, Int32, Integer
 
+from mrcnn.base.pixels import raw_pixels
 from mrcnn.geometry.rle import encode_mask
 from mrcnn.inference.predictor import INSTANCE_KEYS
 
-# the inputs of a classic batch that `rpn_match` is one of: with its last axis of 1, it tells a classic batch from our own
+# the position of `rpn_match` in a classic batch: its last axis of 1 distinguishes the batch from one of the training model
 _RPN_MATCH = 2
 _CLASSIC_INPUTS = 7
 
@@ -78,7 +79,7 @@ def training_batch(batch: Any, mean_pixel: Any, num_inputs: int) -> Any:
 
     Args:
         batch: (inputs, outputs) of `mrcnn.model.data_generator`, without outputs. Anything else is returned as it is.
-        mean_pixel: what was subtracted from its images.
+        mean_pixel: the mean that was subtracted from its images.
         num_inputs: number of inputs of the training model; more than eight take the ROIs of the batch.
 
     Returns:
@@ -91,7 +92,7 @@ def training_batch(batch: Any, mean_pixel: Any, num_inputs: int) -> Any:
         return batch
     images, image_meta, rpn_match, rpn_bbox, class_ids, boxes, masks, *rois = batch[0]
     inputs = [
-        np.asarray(images, np.float32) + np.asarray(mean_pixel, np.float32), np.asarray(image_meta, np.float32),
+        raw_pixels(np.asarray(images), mean_pixel), np.asarray(image_meta, np.float32),
         *_rpn_targets(np.asarray(rpn_match)[..., 0], np.asarray(rpn_bbox)), class_ids, boxes,
         np.ascontiguousarray(np.moveaxis(np.asarray(masks, bool), -1, 1)),
     ]  # fmt: skip
