@@ -1,9 +1,12 @@
-"""Bad data: the exception, and warnings of what is skipped.
+"""Bad data: the exception, the errors of reading a file, and warnings of what is skipped.
 
 A data set may cause hundreds of such warnings: the first ones are logged in full, the others are only counted.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 from mrcnn.base.text import printable
 
@@ -17,6 +20,19 @@ class DataError(ValueError):
     The message names the file or the image id, the field, what was found and what to do. The loader skips and reports a
     sample that raises it. Any other exception means a bug or a wrong setting, and stops training.
     """
+
+
+@contextlib.contextmanager
+def data_errors(path: Path | str) -> Iterator[None]:
+    """Turn errors of reading a data file into a DataError that names it: it is missing, unreadable or nested too deeply."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise DataError(f"{path} is nested too deeply to be a data file") from error
 
 
 def warn_of_one_more(logger: logging.Logger, count: int, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, SupportsIndex, overload
 
 import msgspec
 
-from mrcnn.base.errors import DataError
+from mrcnn.base.errors import DataError, data_errors
 from mrcnn.base.memory import paused_collector
 from mrcnn.base.progress import Stages, tracked, unseen
 from mrcnn.io.encoding import EncodingError, approximate, to_utf8
@@ -54,7 +54,7 @@ def read_json(
         EncodingError: it is not in UTF-8 or in `encoding`; this is a DataError.
     """
     path, progress = Path(path), progress or unseen
-    with _data_errors(path):
+    with _json_errors(path):
         text = _outlined.pop(_stamp(path), None) or _JsonText(to_utf8(_read(path, progress), path, encoding))
         with paused_collector(), progress(f"parsing {path.name}"):
             entries = None if lazy is None else text.entries(lazy)
@@ -68,20 +68,15 @@ def read_json(
 
 
 @contextmanager
-def _data_errors(path: Path) -> Iterator[None]:
-    """Convert errors in reading and parsing a file to a DataError that names it."""
-    try:
-        yield
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except RecursionError as error:
-        raise DataError(f"{path} is nested too deeply to be a data file") from error
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError and ours
-        raise DataError(f"{path} is not valid JSON: {error}") from error
+def _json_errors(path: Path) -> Iterator[None]:
+    """Turn errors of reading and parsing a file into a DataError that names it."""
+    with data_errors(path):
+        try:
+            yield
+        except DataError:
+            raise
+        except ValueError as error:  # JSONDecodeError, UnicodeDecodeError and ours
+            raise DataError(f"{path} is not valid JSON: {error}") from error
 
 
 def _read(path: Path, progress: Stages) -> bytearray:
@@ -257,7 +252,7 @@ def json_outline(path: Path | str) -> dict[str, frozenset[str]]:
         DataError: see `read_json`.
     """
     path = Path(path)
-    with _data_errors(path):
+    with _json_errors(path):
         return _outline(path, _stamp(path))
 
 

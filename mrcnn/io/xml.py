@@ -8,7 +8,7 @@ from typing import NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from mrcnn.base.errors import DataError
+from mrcnn.base.errors import DataError, data_errors
 
 # Maximum size in bytes: the annotations of one image are smaller, however many objects it has.
 _MAX_BYTES = 20_000_000
@@ -35,14 +35,11 @@ def read_xml(path: Path | str) -> Element:
 
     parser.StartDoctypeDeclHandler = refuse
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the annotations of one image")
-        parser.Parse(path.read_bytes(), True)
-        return builder.close()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        with data_errors(path):
+            if path.stat().st_size > _MAX_BYTES:
+                raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the annotations of one image")
+            parser.Parse(path.read_bytes(), True)
+            return builder.close()
     except (expat.ExpatError, LookupError, ValueError) as error:
         if isinstance(error, DataError):
             raise

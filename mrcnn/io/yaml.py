@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mrcnn.base.errors import DataError
+from mrcnn.base.errors import DataError, data_errors
 
 # Maximum size in bytes: a list of a hundred thousand names is smaller.
 _MAX_BYTES = 4_000_000
@@ -27,15 +27,10 @@ def read_yaml(path: Path | str) -> dict:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the description of a data set")
-        content = _load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except RecursionError as error:
-        raise DataError(f"{path} is nested too deeply to be a data file") from error
+        with data_errors(path):
+            if path.stat().st_size > _MAX_BYTES:
+                raise DataError(f"{path} has {path.stat().st_size} bytes, too many for the description of a data set")
+            content = _load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be parsed as YAML: {' '.join(str(error).split())}") from error
     if content in ("", None):
