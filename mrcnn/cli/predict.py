@@ -61,6 +61,9 @@ def run(args: argparse.Namespace) -> int:
     others = other_files(args.inputs, args.output)
     if others:
         print(f"not read: {shorten_names(others, 'other file')}")
+    if summary.darkened:
+        print(f"nearly black: {shorten_names(summary.darkened, '16-bit picture')}: give the bits that the camera "
+              "uses, such as --depth 12")  # fmt: skip
     options.print_reasons("skipped", summary.unreadable)
     options.print_reasons("not drawn", summary.unwritten)
     return 1 if summary.unreadable or summary.unwritten else 0

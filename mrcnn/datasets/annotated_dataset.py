@@ -21,13 +21,11 @@ from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset, overrides_later
 from mrcnn.geometry.boxes import Integer
 from mrcnn.geometry.rle import Rle, as_rle, decode_rle, rle_area, rle_bbox, rle_to_json
-from mrcnn.io.images import open_image
+from mrcnn.io.images import is_darkened
 from mrcnn.io.orientation import read_header, read_orientation, turn_upright, turned_size
 from mrcnn.io.paths import refuse_link
 
 logger = logging.getLogger(__name__)
-# an image of 16 bits without a value from here on, of 255, uses fewer bits
-_DARK = 64
 
 
 class AnnotatedDataset(Dataset):
@@ -130,8 +128,9 @@ class AnnotatedDataset(Dataset):
         """
         for entries, done in ((self.skipped, f"{what} skipped"), (self.notes, "times")):
             for reason, count in Counter(reason for _, reason in entries).items():
-                example = next(where for where, other in entries if other == reason)
-                logger.warning("%s: %d %s, such as %s: %s", path, count, done, printable(example), printable(reason))
+                example = printable(next(where for where, other in entries if other == reason))
+                place = example if (count, done) == (1, "times") else f"{count} {done}, such as {example}"
+                logger.warning("%s: %s: %s", path, place, printable(reason))
 
     def reads(self, image_id: Integer) -> bool:
         """Return whether an image is from this reader's source, and not from another source that a subclass added."""
@@ -171,15 +170,8 @@ class AnnotatedDataset(Dataset):
 
     def _warn_of_depth(self, image_id: Integer, image: Num[np.ndarray, "H W C"]) -> None:
         """Warn if nearly nothing is left of an image of 16 bits, because its camera uses fewer."""
-        if self.depth is not None or "depth" in self._warned or image.dtype != np.uint8 or image.max() >= _DARK:
-            return
         info = self.image_info[image_id]
-        try:
-            with open_image(info["path"]) as file:
-                is_deep = file.mode.startswith("I")
-        except DataError:  # a format that only other decoders support
-            return
-        if is_deep and image.any():
+        if self.depth is None and "depth" not in self._warned and is_darkened(info["path"], image):
             self._warn_once("depth", f"image {info['id']} has 16 bits, but values that are read as at most {image.max()} of "
                             "255: give the number of bits that the camera uses, such as 12 (depth=12, --depth 12)")  # fmt: skip
 

@@ -40,6 +40,8 @@ _HEAD = 2**16
 _SPREAD = {"L;2": 85, "L;4": 17}
 # Factor between the 16-bit and the 8-bit range: 65535 / 255.
 _UINT16_STEP = 257
+# A 16-bit image without a value from here on, of 255, uses at most 14 bits.
+_DARK = 64
 # Weights of red, green and blue in grey. Source: ITU-R BT.709 luma for linear light, as scikit-image's rgb2gray.
 _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)
 
@@ -267,6 +269,22 @@ def to_8_bits(image: Shaped[np.ndarray, "*S"], depth: int | None = None) -> Shap
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # in either byte order
         return ((image.astype(np.uint32) + _UINT16_STEP // 2) // _UINT16_STEP).astype(np.uint8)
     return image
+
+
+def is_darkened(path: Path | str, image: Shaped[np.ndarray, "..."]) -> bool:
+    """Return whether nearly nothing is left of a 16-bit image that was read without `depth`, as its camera uses fewer bits.
+
+    Args:
+        path: its file.
+        image: as `read_image` returned it.
+    """
+    if image.dtype != np.uint8 or not 0 < image.max() < _DARK:
+        return False
+    try:
+        with open_image(path) as file:
+            return file.mode.startswith("I")  # "I;16", or "I" for a PNG of 16 bits
+    except DataError:  # a format that only other decoders support
+        return False
 
 
 def nonfinite_fault(image: Shaped[np.ndarray, "..."]) -> str | None:

@@ -23,7 +23,7 @@ from mrcnn.datasets.class_names import natural_key
 from mrcnn.datasets.coco_names import CATEGORY_IDS, CLASS_NAMES
 from mrcnn.evaluation.results import Row, save_results, to_coco_results
 from mrcnn.geometry.rle import rle_area
-from mrcnn.io.images import IMAGE_SUFFIXES, read_image, refuse_bomb, to_channels
+from mrcnn.io.images import IMAGE_SUFFIXES, is_darkened, read_image, refuse_bomb, to_channels
 from mrcnn.io.orientation import read_orientation, turn_upright
 from mrcnn.tools.html import jpeg
 from mrcnn.tools.write.counts import ImageCounts, save_counts
@@ -54,6 +54,7 @@ class PredictionSummary:
         instances: number of instances in them.
         without_mask: number of instances with an empty mask; only the COCO results contain them, as boxes.
         unreadable: the reason for each picture that could not be read, by path.
+        darkened: paths of the pictures of 16 bits of which nearly nothing is left without `depth`.
         unwritten: the reason for each picture whose annotated picture or labelme file could not be written, by path.
     """
 
@@ -62,6 +63,7 @@ class PredictionSummary:
     without_mask: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
     unwritten: dict[str, str] = field(default_factory=dict)
+    darkened: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -256,6 +258,8 @@ def _read_all(paths: Iterable[str], channels: int, depth: int | None, summary: P
     for path in paths:
         try:
             images[path] = read_picture(path, channels, depth)
+            if depth is None and is_darkened(path, images[path]):
+                summary.darkened.append(path)
         except Exception as error:  # decoders raise errors of many types for damaged files
             summary.unreadable[path] = first_line(error)
     return images

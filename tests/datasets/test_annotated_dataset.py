@@ -85,3 +85,11 @@ def test_control_characters_of_names_are_escaped_in_the_log(tmp_path, caplog):
     dataset.skip("\x1b[31ma.jpg", "class '\x1b[2J' is unknown")
     dataset.log_skipped("a.json", "images")
     assert r"such as \x1b[31ma.jpg: class '\x1b[2J' is unknown" in caplog.text and "\x1b" not in caplog.text
+
+
+def test_note_about_one_place_is_logged_without_a_count(tmp_path, caplog):
+    dataset = make(tmp_path)
+    dataset.notes += [("images[0]", "it is mended"), ("images[1]", "it is bent"), ("images[2]", "it is bent")]
+    dataset.log_skipped("a.json")
+    assert [record.getMessage() for record in caplog.records] == [
+        "a.json: images[0]: it is mended", "a.json: 2 times, such as images[1]: it is bent"]  # fmt: skip

@@ -241,6 +241,16 @@ def test_any_kind_of_picture_is_converted_to_colour(tmp_path, shape, dtype, valu
     assert image.shape == (20, 30, 3) and image.dtype == np.uint8 and (image == 100).all()
 
 
+def test_dark_picture_of_16_bits_is_reported(tmp_path):
+    """1696 of a camera of 12 bits is read as 7 of 255."""
+    path = str(_save(tmp_path / "a.png", (20, 30), 1696, np.uint16))
+    _save(tmp_path / "b.png", (20, 30), 7)  # a dark picture of 8 bits
+    pictures = [path, str(tmp_path / "b.png")]
+    summary = predict_pictures(_detect, pictures, tmp_path / "out", NAMES)
+    assert summary.darkened == [path] and summary.pictures == 2
+    assert predict_pictures(_detect, pictures, tmp_path / "out2", NAMES, depth=12).darkened == []
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_image_bomb_is_rejected_before_decoding(tmp_path, monkeypatch, channels):
     path = _save(tmp_path / "a.png", (20, 30, 4))
