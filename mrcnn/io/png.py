@@ -3,7 +3,8 @@
 OpenCV allocates what a chunk declares, up to 4 GiB, before it reads it, and libpng writes its errors and warnings to standard
 error, where no program can catch them.
 
-Source: W3C Portable Network Graphics specification (third edition), 5.3 (chunk layout) and 5.6 (chunk ordering).
+Source: W3C Portable Network Graphics specification (third edition), 5.3 (chunk layout) and 5.4 (chunk naming: chunks that are
+needed begin with a capital letter).
 """
 
 import zlib
@@ -42,11 +43,14 @@ def png_pixels(content: bytes) -> bytes:
         content: a file without a `png_fault`.
 
     Raises:
-        ValueError: the checksum of a chunk of pixels is wrong. The message is the end of a sentence.
+        ValueError: the checksum of a chunk of pixels is wrong, or a chunk that is needed is of an unknown type. The message is
+            the end of a sentence.
     """
     kept = [_SIGNATURE]
     for kind, start, end in _chunks(content):
         if kind not in _PIXEL_CHUNKS:
+            if not (kind.isalpha() and kind[:1].islower()):  # only these can be left out
+                raise ValueError(f"it is damaged: its chunk at byte {start} is of no known type")
             continue
         if zlib.crc32(content[start + _LENGTH : end - _LENGTH]) != int.from_bytes(content[end - _LENGTH : end], "big"):
             raise ValueError(f"it is damaged: the checksum of its chunk {kind.decode()} at byte {start} is wrong")

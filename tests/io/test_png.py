@@ -84,6 +84,14 @@ def test_wrong_checksum_of_pixels_is_an_error(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", [b"ICAT", b"\0DAT", b"i\xffAT"])
+def test_type_of_a_chunk_of_pixels_that_is_damaged_is_an_error(tmp_path, capfd, kind):
+    (tmp_path / "a.png").write_bytes(encoded().replace(b"IDAT", kind, 1))
+    with pytest.raises(DataError, match="a.png cannot be read: it is damaged: its chunk at byte 33 is of no known type"):
+        read_image(tmp_path / "a.png")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("image", [NOISE[:, :, 0], np.dstack([NOISE, NOISE[:, :, 0]]), NOISE.astype(np.uint16) * 257])
 def test_pixels_are_those_of_the_whole_file(image):
     decoded = cv2.imdecode(np.frombuffer(png_pixels(encoded(image)), np.uint8), cv2.IMREAD_UNCHANGED)
