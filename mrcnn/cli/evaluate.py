@@ -49,8 +49,8 @@ def add_subset_arguments(parser: "argparse._ActionsContainer") -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, and print the table of metrics."""
     from mrcnn.config import Config, ConfigError
-    from mrcnn.training.best import find_weights
-    from mrcnn.training.runs import load_config, network_settings_of
+    from mrcnn.training.runs import load_config
+    from mrcnn.training.trained_run import find_weights, network_settings_of
     from mrcnn.weights.catalogue import CATALOGUE
 
     weights, saved = args.weights, None

@@ -217,7 +217,7 @@ def _weight_figures(model: "MaskRCNN", layers: str) -> "Iterator[tuple[str, Figu
 
 def _load(args: argparse.Namespace) -> "tuple[MaskRCNN, Sequence[str]]":
     """Load the network that the arguments specify, and the names of its classes."""
-    from mrcnn.training.best import find_trained_run
+    from mrcnn.training.trained_run import find_trained_run
 
     trained = find_trained_run(args.weights, args.model_dir, config_file=args.config, classes_file=args.classes)
     model = load_model(trained.config.with_overrides(options.overrides(args)), args.model_dir, trained.weights)

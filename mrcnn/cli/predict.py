@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     from mrcnn.base.text import shorten_names
     from mrcnn.tools.predict import find_pictures, other_files, predict_pictures
-    from mrcnn.training.best import find_trained_run
+    from mrcnn.training.trained_run import find_trained_run
 
     settings = options.overrides(args)
     if args.min_score is not None:

@@ -91,7 +91,6 @@ def run(args: argparse.Namespace) -> None:
     """Train, evaluate the best weights, write the report, and say what can be done next."""
     from mrcnn.base.errors import DataError
     from mrcnn.config import ConfigError
-    from mrcnn.training.best import find_weights
     from mrcnn.training.run_start import (
         WORDS,
         build_config,
@@ -104,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
         with_classes,
     )
     from mrcnn.training.runs import find_checkpoint, load_config
+    from mrcnn.training.trained_run import find_weights
 
     began = time.perf_counter()
     settings = options.overrides(args)
@@ -157,7 +157,7 @@ def _choose(args: argparse.Namespace, kind: str, config: "Config", saved: "Confi
     from mrcnn import recipes
     from mrcnn.loading.object_sizes import measure_objects
     from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
-    from mrcnn.training.runs import network_settings_of
+    from mrcnn.training.trained_run import network_settings_of
 
     with progress_bar("measuring objects"):
         objects = measure_objects(train_set, SAMPLE)

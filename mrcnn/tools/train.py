@@ -12,9 +12,9 @@ from mrcnn.datasets.dataset import Dataset
 from mrcnn.tools.report.measurement import Measurement, measure
 from mrcnn.tools.report.page import write_report
 from mrcnn.tools.report.run import read_run
-from mrcnn.training.best import best_epoch, best_weights
 from mrcnn.training.presets import Choice
 from mrcnn.training.runs import describe_environment
+from mrcnn.training.trained_run import best_epoch, best_weights
 
 if TYPE_CHECKING:
     from mrcnn.training.mask_rcnn import MaskRCNN

@@ -21,7 +21,6 @@ from mrcnn.datasets.splits import shared_images
 from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
-from mrcnn.training.best import best_path
 from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
 from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, stage_begin, training_stage
 from mrcnn.training.held_out import save_held_out
@@ -31,6 +30,7 @@ from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read
 from mrcnn.training.settings import make_loader, training_loader
 from mrcnn.training.stopping import StopAtNan
 from mrcnn.training.trainable import layer_regex
+from mrcnn.training.trained_run import best_path
 from mrcnn.training.weight_average import UseAverage, start_average
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.io.state_dict import is_state_dict_file
 from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_BACKBONE, SMALL_NETWORK
-from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, network_settings_of, parse_checkpoint
+from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint
+from mrcnn.training.trained_run import network_settings_of
 from mrcnn.weights.catalogue import CATALOGUE
 from mrcnn.weights.imagenet import lite0_is_installed
 from mrcnn.weights.transfer import COCO

@@ -19,7 +19,6 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -27,15 +26,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import h5py
 import numpy as np
 
-from mrcnn import __version__, recipes
+from mrcnn import __version__
 from mrcnn.base.atomic_write import atomic_open, save_json
 from mrcnn.config import Config, ConfigError
-from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.io.hdf5 import Hdf5Error, digest_fault, open_hdf5
-from mrcnn.weights.catalogue import CATALOGUE, COCO_ROWS
 
 if TYPE_CHECKING:
-    from mrcnn.weights.convert import Network
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -291,22 +288,7 @@ def differences(log_dir: Path | str, epoch: int, config: Config, num_images: int
                "Until then they are the last ones of the run.")
 
 
-# --- A trained network: weights, configuration, class names -----------------------------------------------------------
-@dataclass(frozen=True)
-class TrainedRun:
-    """A checkpoint with its configuration and class names.
-
-    Attributes:
-        weights: path of the checkpoint, or the name of published weights.
-        config: the configuration that it was trained with.
-        class_names: indexed by class id; [0] is the background.
-    """
-
-    weights: str
-    config: Config
-    class_names: list[str]
-
-
+# --- config.json and classes.json ------------------------------------------------------------------------------------
 def load_config(checkpoint: Path | str) -> Config | None:
     """Return the configuration in the folder of `checkpoint`; None if there is none."""
     path = Path(checkpoint).parent / "config.json"
@@ -326,88 +308,6 @@ def load_class_names(path: Path | str) -> list[str]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: expected a JSON list of class names, the background first.")
     return names
-
-
-def load_trained_run(weights: str, model_dir: Path | str, config_file: Path | str | None = None,
-                     classes_file: Path | str | None = None) -> TrainedRun:
-    """Find a checkpoint with its configuration and class names.
-
-    Args:
-        weights: see `find_checkpoint`; or the name of published weights, such as "coco" (`weights.catalogue`).
-        model_dir: the folder of the run folders, for "last".
-        config_file: read instead of the config.json next to the weights. Files of torchvision and detectron2 need none: the
-            names of their tensors tell the network.
-        classes_file: read instead of the classes.json next to the weights.
-
-    Raises:
-        FileNotFoundError: there are no such weights.
-        ConfigError: there is no configuration or no list of class names, or they contradict each other.
-    """
-    config: Config | None = None
-    names: list[str] | None = None
-    if weights not in CATALOGUE:
-        weights = find_checkpoint(weights, model_dir)
-        config = None if config_file else load_config(weights)
-        beside = Path(weights).parent / "classes.json"
-        names = load_class_names(beside) if beside.is_file() and not classes_file else None
-    if config is None:
-        config, coco = _published(weights)
-        names = names or coco
-    if config_file:
-        config = Config.load(config_file)
-    if classes_file:
-        names = load_class_names(classes_file)
-    if config is None or names is None:
-        missing = [name for name, found in (("config", config), ("classes", names)) if found is None]
-        files = " and no ".join(f"{name}.json" for name in missing)
-        options = " and ".join(f"--{name} FILE" for name in missing)
-        raise ConfigError(f"{weights}: there is no {files} next to these weights: give {options}, or make them: "
-                          'YourConfig().save("config.json"), and a classes.json such as ["BG", "cat", "dog"].')
-    if config.NUM_CLASSES != len(names):
-        raise ConfigError(f"{weights}: NUM_CLASSES is {config.NUM_CLASSES}, but {len(names)} class names were given (the "
-                          "background counts): the two files do not belong together.")
-    return TrainedRun(str(weights), config, names)
-
-
-def network_settings_of(weights: str) -> dict[str, Any]:
-    """Return the attributes of Config that the network of published weights needs, or that of a file of another framework.
-
-    Args:
-        weights: the name of published weights, or a path. For any other value, and for files whose names do not tell their
-            exact recipe, there is nothing to set.
-    """
-    entry, network = CATALOGUE.get(weights), _other_network(weights)
-    if entry is not None:
-        return {**recipes.values(entry.recipe), "BACKBONE": entry.backbone, **entry.overrides}
-    if network is None or not network.is_exact:
-        return {}
-    overrides = next((entry.overrides for entry in CATALOGUE.values() if entry.file_name == Path(weights).name), {})
-    backbone = {} if network.backbone is None else {"BACKBONE": network.backbone}
-    return {**recipes.values(network.recipe), **backbone, **overrides}
-
-
-def _other_network(weights: str) -> "Network | None":
-    """Return the network of a file of another framework; None for other weights."""
-    from mrcnn.io.state_dict import is_state_dict_file, read_state_dict
-
-    if not Path(weights).is_file() or not is_state_dict_file(weights):
-        return None
-    from mrcnn.weights.convert import network_of
-
-    return network_of(read_state_dict(weights), weights)
-
-
-def _published(weights: str) -> tuple[Config | None, list[str] | None]:
-    """Return the configuration and class names of published weights, or of a file of another framework.
-
-    The class names are those of COCO, if the file has as many classes. Either is None if it is not known.
-    """
-    settings, network = network_settings_of(weights), _other_network(weights)
-    count = len(CLASS_NAMES) if network is None or network.num_classes in COCO_ROWS else network.num_classes
-    if not settings or count is None:
-        return None, None
-    config = Config.from_dict({"NAME": "coco", "NUM_CLASSES": count, **settings})
-    return config, list(CLASS_NAMES) if count == len(CLASS_NAMES) else None
 
 
 # --- history.csv ------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from mrcnn.datasets.catalog import subsets_of
 from mrcnn.datasets.splits import split_images, subset_of
 from mrcnn.tools.predict import find_pictures, predict_pictures
 from mrcnn.training.run_start import load_start_weights, load_trained_weights, with_classes
-from mrcnn.training.runs import load_trained_run
+from mrcnn.training.trained_run import load_trained_run
 
 DEFAULT_LOGS_DIR = str(ROOT_DIR / "logs")
 VAL_SHARE = 0.2

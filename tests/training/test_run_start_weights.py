@@ -10,9 +10,8 @@ import pytest
 from mrcnn import recipes
 from mrcnn.config import ConfigError
 from mrcnn.datasets.coco_names import CLASS_NAMES
-from mrcnn.training.best import find_trained_run
 from mrcnn.training.run_start import CLASS_LAYERS, build_config, load_start_weights, load_trained_weights
-from mrcnn.training.runs import load_trained_run
+from mrcnn.training.trained_run import find_trained_run, load_trained_run
 from mrcnn.weights.catalogue import CATALOGUE, PublishedWeights
 from mrcnn.weights.classic_h5 import LoadReport
 from tests.training.small import shapes, small_model

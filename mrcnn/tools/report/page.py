@@ -30,7 +30,7 @@ from mrcnn.tools.html import jpeg, picture, render, table, write_page
 from mrcnn.tools.report.measurement import IOU, Measurement
 from mrcnn.tools.report.run import Run
 from mrcnn.tools.view.figures import scaled
-from mrcnn.training.best import best_epoch
+from mrcnn.training.trained_run import best_epoch
 from mrcnn.viz.colors import GREY, PALETTE
 from mrcnn.viz.draw import draw_detections, to_rgb
 from mrcnn.viz.evaluation import confusion_figure, precision_recall_figure

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.training.best import best_weights
 from mrcnn.training.runs import (
     ENVIRONMENT_NAME,
     HISTORY_NAME,
@@ -15,6 +14,7 @@ from mrcnn.training.runs import (
     read_history,
     run_checkpoints,
 )
+from mrcnn.training.trained_run import best_weights
 
 
 @dataclass
@@ -86,7 +86,7 @@ def choose_checkpoint(run: Run, weights: str) -> str:
     """Find the weights that a user requests.
 
     Args:
-        weights: "last" for the newest checkpoint; "best", see `training.best.best_weights`; or the path of a weight file.
+        weights: "last" for the newest checkpoint; "best", see `trained_run.best_weights`; or the path of a weight file.
 
     Raises:
         FileNotFoundError: there is no such file.

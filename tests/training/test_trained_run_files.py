@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mrcnn.config import Config, ConfigError
-from mrcnn.training.runs import differences, find_checkpoint, load_class_names, load_config, load_trained_run
+from mrcnn.training.runs import differences, find_checkpoint, load_class_names, load_config
+from mrcnn.training.trained_run import load_trained_run
 
 
 class ToysConfig(Config):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from mrcnn.training.best import best_epoch, best_path, best_weights, find_trained_run, find_weights
+from mrcnn.training.trained_run import best_epoch, best_path, best_weights, find_trained_run, find_weights
 from tests.tools.report.runs import epochs, make_run
 
 
