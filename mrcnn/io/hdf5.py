@@ -130,13 +130,14 @@ def _is_hard_link(group: h5py.h5g.GroupID, name: bytes, path: str) -> bool:
 
 def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h5py.h5t.TypeID, raw: _Raw, address: int,
                       ) -> None:  # fmt: skip
-    """Refuse attributes that declare more bytes than the file has (they are never compressed), or whose heap is damaged."""
+    """Refuse attributes with damaged heaps or types, or with more bytes than the file has (they are never compressed)."""
     stored: dict[bytes, bytes] | None = None
     for number in range(h5py.h5a.get_num_attrs(item)):
         attribute = h5py.h5a.open(item, index=number)
         kind = attribute.get_type()
+        _check_type(f"an attribute of {path}", kind)
         size = attribute.get_space().get_simple_extent_npoints() * kind.get_size()
-        if isinstance(kind, h5py.h5t.TypeVlenID) or isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
             stored = _stored_attributes(raw, address) if stored is None else stored
             if attribute.name not in stored:
                 raise Hdf5Error(f"the length of an attribute of {path} cannot be checked. Write the file again with h5py, with "
@@ -144,6 +145,12 @@ def _check_attributes(path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID | h
             size = max(size, _check_texts(path, stored[attribute.name], raw))
         if size > raw.size:
             raise Hdf5Error(f"an attribute of {path} declares {size} bytes, more than the file has")
+
+
+def _check_type(what: str, kind: h5py.h5t.TypeID) -> None:
+    """Refuse lists of variable length and references, as which damage makes h5py read texts, outside of its memory."""
+    if kind.detect_class(h5py.h5t.VLEN) or kind.detect_class(h5py.h5t.REFERENCE):
+        raise Hdf5Error(f"{what} holds lists or references, which files of weights do not have")
 
 
 # --- Values of variable length ----------------------------------------------------------------------------------------
@@ -207,7 +214,8 @@ def _is_whole_heap(raw: _Raw, address: int) -> bool:
 
 
 def _check_storage(path: str, dataset: h5py.h5d.DatasetID) -> None:
-    """Refuse a data set whose values lie outside the file, or that needs a plugin to be decoded."""
+    """Refuse a data set whose values lie outside the file or have no place in it, or that needs a plugin to be decoded."""
+    _check_type(path, dataset.get_type())
     stored = dataset.get_create_plist()
     is_virtual = stored.get_layout() == h5py.h5d.VIRTUAL
     if is_virtual or stored.get_external_count():

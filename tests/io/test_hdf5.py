@@ -1,4 +1,5 @@
 """HDF5 files that refer to other files are rejected before values are read, and damaged files are reported."""
+import re
 import struct
 import subprocess
 import sys
@@ -146,3 +147,39 @@ def test_text_in_a_header_of_the_newest_version_is_rejected(tmp_path):
     with pytest.raises(Hdf5Error, match="w.h5: the length of an attribute of / cannot be checked. Write the file again"):
         with open_hdf5(path):
             pytest.fail("the file was opened")
+
+
+def lists():
+    values = np.empty(1, object)
+    values[0] = np.arange(3, dtype=np.int32)
+    return values
+
+
+@pytest.mark.parametrize("fill", [
+    lambda file: file.attrs.create("x", lists(), dtype=h5py.vlen_dtype(np.int32)),
+    lambda file: file.attrs.create("x", file.ref, dtype=h5py.ref_dtype),
+    lambda file: file.create_dataset("x", data=lists(), dtype=h5py.vlen_dtype(np.int32)),
+    lambda file: file.create_dataset("x", data=[file.ref], dtype=h5py.ref_dtype),
+], ids=["attribute of lists", "attribute of references", "data set of lists", "data set of references"])  # fmt: skip
+def test_lists_of_variable_length_and_references_are_refused(tmp_path, fill):
+    path = _file(tmp_path / "a.h5", fill)
+    with pytest.raises(Hdf5Error, match=r"(/x|an attribute of /) holds lists or references"), open_hdf5(path):
+        pass
+
+
+def test_text_whose_type_is_damaged_does_not_end_the_process(tmp_path):
+    """Its type becomes a list of characters of 16 bytes each, for which h5py reads beyond its memory (segmentation fault)."""
+    path = _file(tmp_path / "a.h5", lambda file: file.attrs.update(stage="text " * 20))
+    content = path.read_bytes()
+    # Source: HDF5 file format specification 3.0, IV.A.2.d: version 1 and class 9, bits (1: a text), size
+    (kind,) = re.findall(rb"\x19\x01.\0\x10\0\0\0", content, re.DOTALL)
+    path.write_bytes(content.replace(kind, b"\x19\x53" + kind[2:]))
+    program = f"""
+from mrcnn.io.hdf5 import open_hdf5
+try:
+    with open_hdf5({str(path)!r}) as file:
+        print(file.attrs["stage"])
+except ValueError as error:
+    print("refused:", error)"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("refused:") and "an attribute of /" in done.stdout
