@@ -58,7 +58,7 @@ def identity_block(
         [B, h, w, C].
     """
     variant = replace(variant, use_bias=use_bias and variant.use_bias)
-    x = _branch(input_tensor, kernel_size, filters, stage, block, (1, 1), train_bn, variant)
+    x = _branch(input_tensor, (1, kernel_size, 1), filters, stage, block, (1, 1), train_bn, variant)
     x = keras.layers.Add()([x, input_tensor])
     return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
 
@@ -78,23 +78,33 @@ def conv_block(
         [B, ceil(h / stride), ceil(w / stride), filters[2]].
     """
     variant = replace(variant, use_bias=use_bias and variant.use_bias)
-    x = _branch(input_tensor, kernel_size, filters, stage, block, strides, train_bn, variant)
-    convolution = keras.layers.Conv2D(filters[2], (1, 1), strides=strides, use_bias=variant.use_bias,
-                                      name=f"res{stage}{block}_branch1")  # fmt: skip
-    norm = BatchNorm(name=f"bn{stage}{block}_branch1", epsilon=variant.epsilon)
-    shortcut = convolve_and_normalise(input_tensor, convolution, norm, train_bn)
+    x = _branch(input_tensor, (1, kernel_size, 1), filters, stage, block, strides, train_bn, variant)
+    shortcut = _shortcut(input_tensor, filters[2], stage, block, strides, train_bn, variant)
     x = keras.layers.Add()([x, shortcut])
     return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
 
 
+def _shortcut(
+    x: KerasTensor, filters: int, stage: int, block: str, strides: tuple[int, int], train_bn: bool | None,
+    variant: ResNetVariant,
+) -> KerasTensor:
+    """Add the 1x1 convolution of a shortcut, with BatchNorm."""
+    convolution = keras.layers.Conv2D(filters, (1, 1), strides=strides, use_bias=variant.use_bias,
+                                      name=f"res{stage}{block}_branch1")  # fmt: skip
+    norm = BatchNorm(name=f"bn{stage}{block}_branch1", epsilon=variant.epsilon)
+    return convolve_and_normalise(x, convolution, norm, train_bn)
+
+
 def _branch(
-    x: KerasTensor, kernel_size: int, filters: Sequence[int], stage: int, block: str, strides: tuple[int, int],
+    x: KerasTensor, sides: Sequence[int], filters: Sequence[int], stage: int, block: str, strides: tuple[int, int],
     train_bn: bool | None, variant: ResNetVariant,
 ) -> KerasTensor:
-    """Add 1x1, k x k and 1x1 convolutions, each with BatchNorm, and ReLU after the first two."""
-    for part, channels in zip("abc", filters):
-        side = kernel_size if part == "b" else 1
-        is_strided = part == ("b" if variant.stride_in_3x3 else "a") and strides != (1, 1)
+    """Add the convolutions of a block, with kernels of these sides and BatchNorm, and ReLU between them."""
+    strided = "b" if len(sides) == 3 and variant.stride_in_3x3 else "a"
+    for part, side, channels in zip("abc", sides, filters):
+        if part != "a":
+            x = keras.layers.Activation("relu")(x)
+        is_strided = part == strided and strides != (1, 1)
         pads_here = is_strided and side > 1 and variant.symmetric_padding
         if pads_here:
             x = keras.layers.ZeroPadding2D(side // 2)(x)
@@ -103,8 +113,6 @@ def _branch(
             use_bias=variant.use_bias, name=f"res{stage}{block}_branch2{part}")  # fmt: skip
         norm = BatchNorm(name=f"bn{stage}{block}_branch2{part}", epsilon=variant.epsilon)
         x = convolve_and_normalise(x, convolution, norm, train_bn)
-        if part != "c":
-            x = keras.layers.Activation("relu")(x)
     return x
 
 
@@ -122,22 +130,10 @@ def basic_block(
     Returns:
         [B, ceil(h / stride), ceil(w / stride), filters].
     """
-    x, shortcut = input_tensor, input_tensor
-    for part in "ab":
-        stride, pads_here = (strides, variant.symmetric_padding) if part == "a" and strides != (1, 1) else ((1, 1), False)
-        if pads_here:
-            x = keras.layers.ZeroPadding2D(1)(x)
-        convolution = keras.layers.Conv2D(filters, (3, 3), strides=stride, padding="valid" if pads_here else "same",
-                                          use_bias=variant.use_bias, name=f"res{stage}{block}_branch2{part}")  # fmt: skip
-        norm = BatchNorm(name=f"bn{stage}{block}_branch2{part}", epsilon=variant.epsilon)
-        x = convolve_and_normalise(x, convolution, norm, train_bn)
-        if part == "a":
-            x = keras.layers.Activation("relu")(x)
+    x = _branch(input_tensor, (3, 3), (filters, filters), stage, block, strides, train_bn, variant)
+    shortcut = input_tensor
     if strides != (1, 1) or input_tensor.shape[-1] != filters:
-        convolution = keras.layers.Conv2D(filters, (1, 1), strides=strides, use_bias=variant.use_bias,
-                                          name=f"res{stage}{block}_branch1")  # fmt: skip
-        norm = BatchNorm(name=f"bn{stage}{block}_branch1", epsilon=variant.epsilon)
-        shortcut = convolve_and_normalise(input_tensor, convolution, norm, train_bn)
+        shortcut = _shortcut(input_tensor, filters, stage, block, strides, train_bn, variant)
     x = keras.layers.Add()([x, shortcut])
     return keras.layers.Activation("relu", name=f"res{stage}{block}_out")(x)
 
