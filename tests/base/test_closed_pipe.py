@@ -1,4 +1,4 @@
-"""A process whose output nobody reads any more goes on, in real processes and with real pipes."""
+"""A process continues after the reader of its output has ended: real processes and real pipes."""
 import os
 import subprocess
 import sys
