@@ -147,7 +147,8 @@ class _Choices:
 
 # --- From random weights ----------------------------------------------------------------------------------------------
 def _from_scratch(chosen: _Choices, facts: Facts, recipe: str | None) -> None:
-    network, reason = {**SMALL_NETWORK, **FROM_SCRATCH}, "small, to learn without loaded weights"
+    modern = {} if recipe else recipes.values("modern")
+    network, reason = {**modern, **SMALL_NETWORK, **FROM_SCRATCH}, "small, to learn without loaded weights"
     if "BACKBONE" in chosen.fixed:
         network, reason = FROM_SCRATCH, f"that of the recipe {recipe}"
     chosen.add("Network", network, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels", reason)
