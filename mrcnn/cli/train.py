@@ -4,7 +4,7 @@ import argparse
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mrcnn.base.closed_pipe import closed_pipe_ignored
 from mrcnn.base.progress import progress_bar
@@ -36,8 +36,6 @@ CONFIG_OPTIONS = {
     "optimizer": "OPTIMIZER", "batch_size": "IMAGES_PER_GPU", "augment": "TRAIN_AUGMENT", "backbone": "BACKBONE"}
 
 DEFAULT_MODEL_DIR = "logs"
-# Images in which the objects are measured, at most.
-SAMPLE = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,9 +94,11 @@ def run(args: argparse.Namespace) -> None:
         build_config,
         check_class_names,
         check_layers,
+        choose,
         for_other_data,
         initial_weights,
         load_start_weights,
+        preset_base,
         preset_kind,
         with_classes,
     )
@@ -129,7 +129,8 @@ def run(args: argparse.Namespace) -> None:
     choices: list[Choice] = []
     if not resumed:
         kind = "run" if saved is not None else preset_kind(args.weights, settings, args.recipe, is_default)
-        config, choices = _choose(args, kind, config, saved, train_set, val_set, settings)
+        base = preset_base(args.data, args.recipe, args.weights) if saved is None else config.to_dict()
+        config, choices = choose(kind, config, base, train_set, val_set, settings, args.recipe, progress_bar)
     config = with_classes(config, train_set)
     if resumed:
         check_class_names(weights, train_set)
@@ -149,23 +150,6 @@ def run(args: argparse.Namespace) -> None:
             print(f"\nStopped after epoch {model.epoch}. To resume:\n  {_resume_command(args, model)}")
         raise
     _finish(args, model, val_set, began)
-
-
-def _choose(args: argparse.Namespace, kind: str, config: "Config", saved: "Config | None", train_set: "Dataset",
-            val_set: "Dataset | None", settings: dict[str, Any]) -> "tuple[Config, list[Choice]]":
-    """Choose what the user does not set; return the configuration and the choices."""
-    from mrcnn import recipes
-    from mrcnn.loading.object_sizes import measure_objects
-    from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values
-    from mrcnn.training.trained_run import network_settings_of
-
-    with progress_bar("measuring objects"):
-        objects = measure_objects(train_set, SAMPLE)
-    facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
-    preset = recipes.values(args.recipe) if args.recipe else network_settings_of(args.weights)
-    base = {**preset, **FORMAT_SETTINGS.get(args.data, {})} if saved is None else config.to_dict()
-    choices = choose_preset(kind, facts, base, settings, args.recipe)
-    return config.with_overrides(chosen_values(choices)), choices
 
 
 def _finish(args: argparse.Namespace, model: "MaskRCNN", val_set: "Dataset | None", began: float) -> None:
@@ -213,6 +197,7 @@ def _open_data(args: argparse.Namespace, config: "Config", earlier: Path | None)
         Both data sets, and where the validation images come from, or why there are none.
     """
     from mrcnn.datasets.catalog import subsets_of
+    from mrcnn.training.held_out import divide_data
 
     def open_subset(path: str | None, subset: str | None, count: int) -> "Dataset":
         return options.open_data(args, args.data, path, subset, count=count, image_size=config.IMAGE_MAX_DIM)
@@ -227,22 +212,5 @@ def _open_data(args: argparse.Namespace, config: "Config", earlier: Path | None)
     if args.val_subset or "val" in subsets:
         subset = args.val_subset or "val"
         return train_set, open_subset(args.dataset, subset, val_count), f"subset {subset}"
-    return _hold_out(train_set, args.val_share, config.SEED, earlier)
-
-
-def _hold_out(dataset: "Dataset", share: float | None, seed: int, earlier: Path | None,
-              ) -> "tuple[Dataset, Dataset | None, str]":  # fmt: skip
-    """Divide a data set into training images and validation images; see `_open_data`. `share` None is the default."""
-    from mrcnn.training.held_out import default_fraction, divide, hold_out, read_held_out
-
-    held_out = read_held_out(earlier) if earlier is not None and share is None else frozenset()
-    if held_out:
-        train_set, val_set = divide(dataset, held_out)
-        if train_set.num_images and val_set.num_images:
-            return train_set, val_set, "held out, as before"
-    fraction = default_fraction(dataset.num_images) if share is None else share
-    if not fraction:
-        return dataset, None, "too few to hold any out; --val-share" if share is None else "--val-share 0"
-    with progress_bar("dividing") as show:
-        train_set, val_set = hold_out(dataset, fraction, seed, show)
-    return train_set, val_set, "held out; --val-share"
+    train_set, val_set, why = divide_data(train_set, args.val_share, config.SEED, progress_bar, earlier)
+    return train_set, val_set, f"{why}; --val-share"

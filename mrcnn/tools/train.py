@@ -1,18 +1,31 @@
-"""What `mrcnn train` prints before and after training, and the report that it writes at the end."""
+"""A run that chooses what is not set: `train`, and what it and `mrcnn train` print before and after training."""
 
 import textwrap
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrcnn.base.progress import Stages
+from mrcnn.base.errors import DataError
+from mrcnn.base.progress import Stages, progress_bar
 from mrcnn.base.terminal import clock_text
 from mrcnn.base.text import printable
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.tools.report.measurement import Measurement, measure
 from mrcnn.tools.report.page import write_report
 from mrcnn.tools.report.run import read_run
+from mrcnn.training.held_out import divide_data
 from mrcnn.training.presets import Choice
+from mrcnn.training.run_start import (
+    build_config,
+    check_layers,
+    choose,
+    initial_weights,
+    load_start_weights,
+    preset_base,
+    preset_kind,
+    with_classes,
+)
 from mrcnn.training.runs import describe_environment
 from mrcnn.training.trained_run import best_epoch, best_weights
 
@@ -23,6 +36,55 @@ if TYPE_CHECKING:
 WIDTH, _NAMES = 80, 13
 # class names that are listed
 _NAMED = 8
+
+
+def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str | None = None, recipe: str | None = None,
+          val_share: float | None = None, model_dir: Path | str = "logs", **settings: Any) -> "MaskRCNN":
+    """Train on a data set as `mrcnn train` does: what is not given is chosen from the data, and printed with the reason.
+
+        model = train(mrcnn.datasets.open("photographs"))
+
+    Args:
+        dataset: prepared.
+        validation: prepared, with the same classes. None holds out a share of `dataset`.
+        weights: the name of published weights, "imagenet", "none" for random weights, or a weight file of the same network.
+            None: a small backbone trained on ImageNet, if mrcnn[pretrained] is installed, else random weights.
+        recipe: name of a recipe of `mrcnn.recipes` to build on.
+        val_share: fraction of the images to hold out if there is no `validation`; 0 for none. None for the default.
+        model_dir: folder of the runs. The run has a folder of its own there.
+        settings: attributes of Config, which take precedence over what is chosen; TRAIN_EPOCHS is the number of epochs.
+
+    Returns:
+        The model, with the best weights by AP on the validation images; without validation, with the last.
+
+    Raises:
+        ConfigError: a setting is unknown or invalid, or the network does not fit the weights.
+        DataError: the data cannot be used for training.
+    """
+    began = time.perf_counter()
+    if not len(dataset.image_ids):
+        raise DataError("the data set has no images: load some, and call its prepare() before training.")
+    name = str(settings.setdefault("NAME", dataset.image_info[0]["source"]))
+    start = weights or initial_weights(name, settings, recipe)
+    check_layers(start, settings.get("TRAIN_LAYERS", ""))
+    config = build_config(name, settings, recipe=recipe, weights=start)
+    train_set, val_set, where = dataset, validation, "as given"
+    if validation is None:
+        train_set, val_set, where = divide_data(dataset, val_share, config.SEED, progress_bar)
+    kind = preset_kind(start, settings, recipe, weights is None)
+    config, choices = choose(kind, config, preset_base(name, recipe, start), train_set, val_set, settings, recipe, progress_bar)
+    from mrcnn.training.mask_rcnn import MaskRCNN
+
+    model = MaskRCNN("training", with_classes(config, train_set), str(model_dir))
+    for text in begin_lines(train_set, val_set, where, "random" if start == "none" else start, choices):
+        print(text)
+    load_start_weights(model, start, class_names=train_set.class_names)
+    model.train(train_set, val_set, model.config.LEARNING_RATE, model.config.TRAIN_EPOCHS, model.config.TRAIN_LAYERS)
+    folder = str(model.log_dir)
+    measured, report = finish(model, folder, val_set, f"{name}, the validation images", progress_bar)
+    for text in end_lines(folder, measured, report, time.perf_counter() - began):
+        print(text)
+    return model
 
 
 def line(name: str, text: str) -> str:

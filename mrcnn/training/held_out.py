@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mrcnn.base.atomic_write import save_json
-from mrcnn.base.progress import Show
+from mrcnn.base.progress import Show, Stages
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import DatasetView, split_images, subset_of
 
@@ -36,6 +36,34 @@ def hold_out(dataset: Dataset, fraction: float, seed: int, progress: Show | None
     """
     ids = split_images(dataset, {"train": 1 - fraction, "val": fraction}, seed=seed, progress=progress)
     return subset_of(dataset, ids["train"]), subset_of(dataset, ids["val"])
+
+
+def divide_data(dataset: Dataset, share: float | None, seed: int, progress: Stages, earlier: Path | None = None,
+                ) -> tuple[Dataset, Dataset | None, str]:  # fmt: skip
+    """Divide a data set for a run: into the images that it trains on and those that it validates with.
+
+    Args:
+        dataset: prepared.
+        share: fraction of the images to hold out, 0 for none; None for `default_fraction`, or for the images that an earlier
+            run held out.
+        seed: seed of the division.
+        progress: shows the stages.
+        earlier: the folder of the run that is resumed.
+
+    Returns:
+        Training images, validation images or None, and where these come from, or why there are none.
+    """
+    held_out = read_held_out(earlier) if earlier is not None and share is None else frozenset()
+    if held_out:
+        train_set, val_set = divide(dataset, held_out)
+        if train_set.num_images and val_set.num_images:
+            return train_set, val_set, "held out, as before"
+    fraction = default_fraction(dataset.num_images) if share is None else share
+    if not fraction:
+        return dataset, None, "too few to hold any out" if share is None else "none held out"
+    with progress("dividing") as show:
+        train_set, val_set = hold_out(dataset, fraction, seed, show)
+    return train_set, val_set, "held out"
 
 
 def divide(dataset: Dataset, held_out: Collection[str]) -> tuple[DatasetView, DatasetView]:

@@ -3,16 +3,27 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mrcnn import recipes
+from mrcnn.base.progress import Stages
 from mrcnn.base.text import shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.io.state_dict import is_state_dict_file
-from mrcnn.training.presets import FORMAT_SETTINGS, FROM_SCRATCH, SMALL_BACKBONE, SMALL_NETWORK
+from mrcnn.loading.object_sizes import measure_objects
+from mrcnn.training.presets import (
+    FORMAT_SETTINGS,
+    FROM_SCRATCH,
+    SMALL_BACKBONE,
+    SMALL_NETWORK,
+    Choice,
+    Facts,
+    choose_preset,
+    chosen_values,
+)
 from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint
 from mrcnn.training.trained_run import network_settings_of
 from mrcnn.weights.catalogue import CATALOGUE
@@ -26,6 +37,9 @@ if TYPE_CHECKING:
 WORDS = (*CATALOGUE, "imagenet", "none")
 # The layers whose shapes depend on the number of classes.
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
+
+# The objects are measured in at most this many images.
+_MEASURED = 500
 
 
 # --- Configuration ----------------------------------------------------------------------------------------------------
@@ -50,8 +64,7 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
     scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
-    preset = recipes.values(recipe) if recipe else network_settings_of(weights)
-    base = saved or Config.from_dict({"NAME": data, **scratch, **preset, **FORMAT_SETTINGS.get(data, {})})
+    base = saved or Config.from_dict({"NAME": data, **scratch, **preset_base(data, recipe, weights)})
     return base.with_overrides(settings)
 
 
@@ -146,6 +159,42 @@ def preset_kind(weights: str, settings: Mapping[str, object], recipe: str | None
     if weights == "imagenet" and recipe is None and (is_default or settings.get("BACKBONE") == "efficientnet_lite0"):
         return SMALL_BACKBONE
     return weights if weights in WORDS else "file"
+
+
+def preset_base(data: str, recipe: str | None, weights: str) -> dict[str, Any]:
+    """Return the settings that a preset keeps: those of the recipe, or of the network of published weights, and of the format.
+
+    Args:
+        data: the data format; any other name has no settings.
+        recipe: name of the recipe, if the user gives one.
+        weights: see `build_config`.
+    """
+    preset = recipes.values(recipe) if recipe else network_settings_of(weights)
+    return {**preset, **FORMAT_SETTINGS.get(data, {})}
+
+
+def choose(kind: str, config: Config, base: Mapping[str, Any], train_set: Dataset, val_set: Dataset | None,
+           settings: Mapping[str, Any], recipe: str | None, progress: Stages) -> tuple[Config, list[Choice]]:
+    """Choose what the user does not set, by the data and the initial weights.
+
+    Args:
+        kind: from `preset_kind`; or "run" for the weights of a run on other data.
+        config: from `build_config`.
+        base: from `preset_base`; or the configuration of the run that the weights come from.
+        train_set: prepared.
+        val_set: prepared; None for no validation.
+        settings: the user's settings.
+        recipe: the name of the recipe that the user gives, if any.
+        progress: shows the stages.
+
+    Returns:
+        The configuration with the choices, and the choices.
+    """
+    with progress("measuring objects"):
+        objects = measure_objects(train_set, _MEASURED)
+    facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
+    choices = choose_preset(kind, facts, base, settings, recipe)
+    return config.with_overrides(chosen_values(choices)), choices
 
 
 def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] = (),

@@ -30,7 +30,7 @@ PICTURES = 8
 
 
 class DemoConfig(recipes.get("modern")):
-    """The recipe `modern` for images of 128 pixels: a network small enough for a CPU, trained from scratch with its batch norm."""
+    """The recipe `modern` for images of 128 pixels: small enough for a CPU, and trained from scratch including batch norm."""
 
     NAME = "demo"
     NUM_CLASSES = 1 + 3  # background, square, circle, triangle
