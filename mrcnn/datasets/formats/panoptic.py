@@ -159,7 +159,7 @@ class PanopticDataset(AnnotatedDataset):
                 self.add_annotated_image(image.id, image.path, image.size, None, image_dir, png=str(image.png),
                                          png_root=str(png_dir), segments=image.segments, wanted=wanted)  # fmt: skip
         for where, reason in index.skipped:
-            self.skip(where, reason)
+            self.skip(f"{Path(path).name}: {where}", reason)
         self.log_skipped(path, "images")
 
     def annotations_of(self, image_id: Integer) -> list[dict[str, Any]]:

@@ -182,7 +182,7 @@ def test_invalid_entry_is_skipped_and_invalid_png_is_an_error_when_read(root, ca
     path.write_text(json.dumps(content))
     dataset = mrcnn.datasets.open(root, subset="train")
     ((where, reason),) = dataset.skipped
-    assert where == "annotations[1]" and "image 2 (a), segment 5: its category 77" in reason
+    assert where == "panoptic_train2017.json: annotations[1]" and "image 2 (a), segment 5: its category 77" in reason
     assert any("images skipped" in record.getMessage() for record in caplog.records)
     with pytest.raises(DataError, match=r"b.png: image 1, segment 20: its area is given as 145 pixels, but the PNG shows 144"):
         dataset.load_mask(0)
