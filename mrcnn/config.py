@@ -196,7 +196,7 @@ class Config:
     ROI_ALIGN_HALF_PIXEL = True
 
     # --- Region proposals ------------------------------------------------------------------------------------------
-    # Side of a square anchor in pixels, one for each pyramid level.
+    # Side of a square anchor in pixels, one for each pyramid level. With fewer, the last levels have no anchors.
     RPN_ANCHOR_SCALES: Sequence[float] = (32, 64, 128, 256, 512)
     # Width / height of the anchors at each cell: 0.5 is tall, 2 is wide.
     RPN_ANCHOR_RATIOS: Sequence[float] = [0.5, 1, 2]
@@ -385,6 +385,10 @@ class Config:
             if is_positive(value) and value % 1:
                 warn(self, f"{name} is {value}: it is rounded up to {math.ceil(value)}.")
                 setattr(self, name, math.ceil(value))
+        scales, strides = self.RPN_ANCHOR_SCALES, self.BACKBONE_STRIDES
+        if 0 < np.size(scales) < np.size(strides):
+            warn(self, f"RPN_ANCHOR_SCALES has {np.size(scales)} values for {np.size(strides)} pyramid levels: the others "
+                       "have no anchors, and nothing is proposed there.")  # fmt: skip
         weights = self.LOSS_WEIGHTS
         missing = [name for name in LOSS_NAMES if isinstance(weights, Mapping) and name not in weights]
         if missing and set(weights) < set(LOSS_NAMES):

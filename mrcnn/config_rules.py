@@ -307,10 +307,9 @@ def _check_channels(config: Any) -> Iterator[str]:
 def _check_pyramid(config: Any) -> Iterator[str]:
     strides = tuple(config.BACKBONE_STRIDES)
     scales = list(config.RPN_ANCHOR_SCALES)
-    if len(scales) != len(strides):
-        larger = [scales[-1] * 2 ** (level + 1) for level in range(len(strides) - len(scales))] if scales else []
+    if not 0 < len(scales) <= len(strides):
         yield (f"RPN_ANCHOR_SCALES has {len(scales)} values and BACKBONE_STRIDES {len(strides)}: give one of each for "
-               f"every pyramid level{f', such as the scales {[*scales, *larger]}' if larger else ''}.")
+               "every pyramid level.")
     elif len(strides) != len(PYRAMID_STRIDES):
         yield (f"BACKBONE_STRIDES has {len(strides)} values: the pyramid has {len(PYRAMID_STRIDES)} levels, P2 to P6, and "
                "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one value for each.")

@@ -82,8 +82,6 @@ def test_overrides_do_not_change_the_class_or_its_parent():
     ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 100}, ["IMAGE_MIN_DIM is 100"]),
     ({"IMAGE_CHANNEL_COUNT": 4}, ["MEAN_PIXEL has 3 values for IMAGE_CHANNEL_COUNT 4"]),
     ({"NUM_CLASSES": 0}, ["NUM_CLASSES is 0", "background"]),
-    ({"RPN_ANCHOR_SCALES": (8, 16, 32)}, [
-        "RPN_ANCHOR_SCALES has 3 values and BACKBONE_STRIDES 5", "pyramid level, such as the scales [8, 16, 32, 64, 128]."]),
     ({"RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128, 256)}, [
         "RPN_ANCHOR_SCALES has 6 values and BACKBONE_STRIDES 5: give one of each for every pyramid level."]),
     ({"MASK_SHAPE": [28, 56]}, ["MASK_SHAPE is (28, 56)", "(28, 28)"]),
@@ -202,7 +200,7 @@ def test_every_attribute_rejects_values_of_the_wrong_type(value):
                  "CLASS_LOSS_WEIGHTS"},
         "'0'": {"NAME", "OPTIMIZER", "TRAIN_LAYERS"}, "-1": {"MEAN_PIXEL"},
         "[7]": {"RPN_ANCHOR_RATIOS", "MEAN_PIXEL", "STD_PIXEL", "TRAIN_MIN_DIMS", "LEARNING_RATE_STEPS",
-                "CLASS_LOSS_WEIGHTS"}}.get(
+                "CLASS_LOSS_WEIGHTS", "RPN_ANCHOR_SCALES"}}.get(
             repr(value), set())
 
 
@@ -420,6 +418,8 @@ def test_overrides_reject_values_of_the_wrong_type(name, value, message):
                                 "well. There is LEARNING_RATE_STEPS."),
     ({"TRAIN_MIN_DIM": 512}, "There is TRAIN_MIN_DIMS"),
     ({"SEEDS": [1, 2]}, "There is SEED"),
+    ({"RPN_ANCHOR_SCALES": (8, 16, 32)}, "RPN_ANCHOR_SCALES has 3 values for 5 pyramid levels: the others have no anchors"),
+    ({"RPN_ANCHOR_SCALES": np.array([8, 16])}, "RPN_ANCHOR_SCALES has 2 values for 5 pyramid levels"),
     ({"IMAGE_MAX_DIM": 640}, "IMAGE_MIN_DIM 800 is larger than IMAGE_MAX_DIM 640"),
     ({"STEPS_PER_EPOCH": 131 / 2}, "STEPS_PER_EPOCH is 65.5: it is rounded up to 66"),
     ({"LOSS_WEIGHTS": {"mrcnn_mask_loss": 2.0}}, "does not name rpn_class_loss, rpn_bbox_loss, mrcnn_class_loss,"),

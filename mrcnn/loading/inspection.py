@@ -35,7 +35,7 @@ class InspectionSettings:
     """How samples and targets are made; `mrcnn.training.settings.inspection_settings` reads it from a Config.
 
     Attributes:
-        level_shapes: (height, width) of the feature map of each pyramid level.
+        level_shapes: (height, width) of the feature map of each pyramid level that has anchors.
         scales: side of the square anchor of each level, in pixels.
         strides: distance between the cells of each feature map, in pixels.
         level_counts: number of anchors of each level, in the order of the anchors.

@@ -132,7 +132,7 @@ def fit(boxes: Float[np.ndarray, "N 4"], shapes: Int64[np.ndarray, "N 2"], setti
         scales: Sequence[int | float] | None = None) -> Float[np.ndarray, " N"]:  # fmt: skip
     """Compute the IoU of each object with its best anchor. `scales` None uses those of the settings."""
     scales = settings.RPN_ANCHOR_SCALES if scales is None else scales
-    return best_anchor_overlaps(boxes, shapes, scales, settings.RPN_ANCHOR_RATIOS, settings.BACKBONE_STRIDES,
+    return best_anchor_overlaps(boxes, shapes, scales, settings.RPN_ANCHOR_RATIOS, settings.BACKBONE_STRIDES[: len(scales)],
                                 settings.RPN_ANCHOR_STRIDE)  # fmt: skip
 
 

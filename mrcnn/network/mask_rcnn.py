@@ -58,7 +58,7 @@ class Network:
                               s.rpn.logits)  # fmt: skip
         self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (  # [B, A, 2], [B, A, 2], [B, A, 4]
             keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
-            for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.pyramid))))
+            for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.anchor_levels))))
 
         heads = s.heads
         self.align_box = self._roi_align(heads.pool_size, "roi_align_classifier", heads.roi_samples)
@@ -86,6 +86,11 @@ class Network:
             features, input_tensors=other.image, clone_function=reuse).outputs
         other._check_level_shapes()
         return other
+
+    @property
+    def anchor_levels(self) -> list[KerasTensor]:
+        """The levels of the pyramid that have anchors: [B, h, w, C] each; all of them, or the first ones."""
+        return self.pyramid[: len(self.settings.anchors.scales)]
 
     def _image_input(self) -> KerasTensor:
         """Return the input of images: [B, H, W, C]."""
@@ -178,7 +183,7 @@ class Network:
         masks = heads._masks(mask_rois, mask_class_ids)  # [B, Q, M, M]
 
         outputs = {
-            "pyramid": self.pyramid, "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class,
+            "anchor_levels": self.anchor_levels, "rpn_class_logits": self.rpn_class_logits, "rpn_class": self.rpn_class,
             "rpn_bbox": self.rpn_bbox, "rpn_rois": proposals, "rois": rois, "target_class_ids": target_class_ids,
             "target_deltas": target_deltas, "target_masks": target_masks, "mrcnn_class_logits": class_logits,
             "mrcnn_class": class_probs, "mrcnn_bbox": deltas, "mrcnn_mask": masks}  # fmt: skip
@@ -219,8 +224,9 @@ class Network:
     def _anchors(self) -> KerasTensor:
         """Return the normalised anchors for the fixed image size: [B, A, 4]."""
         s = self.settings.anchors
-        return AnchorsLayer(self.settings.image.shape[:2], s.scales, s.ratios, s.level_shapes, s.level_strides, s.stride,
-                            s.rounded, s.offset, self.settings.continuous, name="anchors")(self.image)  # fmt: skip
+        count = len(s.scales)
+        return AnchorsLayer(self.settings.image.shape[:2], s.scales, s.ratios, s.level_shapes[:count], s.level_strides[:count],
+                            s.stride, s.rounded, s.offset, self.settings.continuous, name="anchors")(self.image)  # fmt: skip
 
     def _proposals(self, anchors: KerasTensor, count: int) -> KerasTensor:
         """Return the RPN's proposals, normalised: [B, R, 4]."""
@@ -228,7 +234,7 @@ class Network:
         propose = (LevelProposalLayer if s.rpn.per_level else ProposalLayer)(
             count, s.rpn.nms_threshold, pre_nms_limit=s.rpn.pre_nms_limit, bbox_std_dev=s.rpn.bbox_std_dev,
             max_log_scale=s.max_log_scale, name="ROI")  # fmt: skip
-        levels = [self.image_meta, *self.pyramid] if s.rpn.per_level else []
+        levels = [self.image_meta, *self.anchor_levels] if s.rpn.per_level else []
         return propose([self.rpn_class, self.rpn_bbox, anchors, *levels])
 
     def _boxes(self, rois: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
@@ -354,7 +360,7 @@ class TrainingModel(RawImageModel):
         # Arrays on PyTorch, where `train_on_batch` hands them on as they are.
         image_meta, rpn_positions, rpn_labels, rpn_deltas = map(ops.convert_to_tensor, inputs[1:5])
         # Only the sampled anchors have a gradient.
-        rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["pyramid"], rpn_positions)  # [B, S, 2], [B, S, 4]
+        rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["anchor_levels"], rpn_positions)  # [B, S, 2], [B, S, 4]
         class_ids, masks = outputs["target_class_ids"], outputs["mrcnn_mask"]  # [B, T], [B, Q, M, M]
         valid = ops.any(outputs["rois"] != 0.0, axis=-1)
         num_masks = ops.shape(masks)[1]

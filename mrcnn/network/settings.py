@@ -60,10 +60,10 @@ class AnchorSettings:
     """The anchors.
 
     Attributes:
-        scales: side in pixels of each level's square anchors.
+        scales: side in pixels of each level's square anchors. Levels beyond the last scale have no anchors.
         ratios: width / height of the anchors in each cell.
-        level_shapes: (h, w) of each level for images of `ImageSettings.shape`.
-        level_strides: pixels per cell of each level.
+        level_shapes: (h, w) of each level of the pyramid for images of `ImageSettings.shape`.
+        level_strides: pixels per cell of each level of the pyramid.
         stride: cells from one anchor to the next.
         rounded: see `geometry.anchors.generate_anchors`.
         offset: see `geometry.anchors.generate_anchors`.

@@ -125,7 +125,7 @@ def inference_stages(model: "MaskRCNN", image: npt.ArrayLike) -> InferenceStages
     detections, probs, deltas, masks, rois, rpn_class, rpn_bbox = (output[0] for output in outputs)
     anchors = predictor.anchors(molded[0].shape)
     meta = metas[0].astype(np.float32)
-    level_shapes = settings.compute_backbone_shapes(config, molded[0].shape)
+    level_shapes, _ = settings.anchor_levels(config, molded[0].shape)
     # Of the feature maps, the layer uses only the sizes.
     levels = [meta, *(np.zeros((*shape, 1), np.float32) for shape in level_shapes)] if config.PROPOSALS_PER_LEVEL else []
     proposing = _layer_stages(predictor.model, "ROI", [rpn_class, rpn_bbox, anchors, *levels])

@@ -70,17 +70,22 @@ def compute_backbone_shapes(config: Config, image_shape: ImageShape) -> Int[np.n
     return backbone_shapes(image_shape, config.BACKBONE_STRIDES)
 
 
+def anchor_levels(config: Config, image_shape: ImageShape) -> tuple[Int[np.ndarray, "L 2"], tuple[int, ...]]:
+    """Return the (height, width) and the stride of each pyramid level that has anchors: as many as RPN_ANCHOR_SCALES."""
+    count = len(config.RPN_ANCHOR_SCALES)
+    return compute_backbone_shapes(config, image_shape)[:count], tuple(config.BACKBONE_STRIDES)[:count]
+
+
 def config_anchors(config: Config, image_shape: ImageShape | None = None) -> Float64[np.ndarray, "A 4"]:
     """Return the anchors of an image in pixels. `image_shape` None is IMAGE_SHAPE."""
-    image_shape = config.IMAGE_SHAPE if image_shape is None else image_shape
-    return generate_pyramid_anchors(config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS,
-                                    compute_backbone_shapes(config, image_shape), config.BACKBONE_STRIDES,
+    shapes, strides = anchor_levels(config, config.IMAGE_SHAPE if image_shape is None else image_shape)
+    return generate_pyramid_anchors(config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS, shapes, strides,
                                     config.RPN_ANCHOR_STRIDE, config.RPN_ANCHOR_ROUNDED, config.RPN_ANCHOR_OFFSET)
 
 
 def level_counts(config: Config, image_shape: ImageShape | None = None) -> list[int]:
-    """Return the number of anchors of each pyramid level. `image_shape` None is IMAGE_SHAPE."""
-    shapes = compute_backbone_shapes(config, config.IMAGE_SHAPE if image_shape is None else image_shape)
+    """Return the number of anchors of each pyramid level that has any. `image_shape` None is IMAGE_SHAPE."""
+    shapes, _ = anchor_levels(config, config.IMAGE_SHAPE if image_shape is None else image_shape)
     cells = -(-np.asarray(shapes) // config.RPN_ANCHOR_STRIDE)
     return [int(h * w) * len(config.RPN_ANCHOR_RATIOS) for h, w in cells]
 
@@ -223,10 +228,10 @@ def detection_target_settings(config: Config) -> DetectionTargetSettings:
 
 def inspection_settings(config: Config) -> InspectionSettings:
     """Return the InspectionSettings of a configuration, for the inspection of training samples."""
+    shapes, strides = anchor_levels(config, config.IMAGE_SHAPE)
     return InspectionSettings(
         sample=sample_settings(config), targets=target_settings(config), detection=detection_target_settings(config),
-        level_shapes=compute_backbone_shapes(config, config.IMAGE_SHAPE), scales=tuple(config.RPN_ANCHOR_SCALES),
-        strides=tuple(config.BACKBONE_STRIDES), level_counts=level_counts(config))
+        level_shapes=shapes, scales=tuple(config.RPN_ANCHOR_SCALES), strides=strides, level_counts=level_counts(config))
 
 
 def make_loader(dataset: Dataset, config: Config, *, shuffle: bool = True, augmentation: Any = None,
