@@ -65,7 +65,8 @@ def read_image(path: Path | str, depth: int | None = None) -> Shaped[np.ndarray,
         uint8 for files with 1, 8 or 16 bits per channel and for floats of 0..1, which are scaled to 0..255; otherwise the
         file's dtype.
         Grey is repeated, and alpha is dropped.
-        Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
+        Pixels are as stored: an EXIF orientation is not applied, because annotations refer to stored pixels. See
+        `mrcnn.io.orientation.turn_upright`.
 
     Raises:
         DataError: the file is missing, is not an image, has values that are not finite or beyond `depth`, declares more

@@ -1,4 +1,4 @@
-"""The five losses.
+"""The five losses. Another one is also added to `TrainingModel.compute_losses` and to `LOSS_NAMES` in `config_rules.py`.
 
 Shape letters: B images, T sampled anchors, R rois, K classes, M side of a mask, E elements of the loss of a box: 4 for smooth
 L1 and L1, one for each delta, 1 for GIoU.

@@ -5,7 +5,7 @@ dynamic (and Q, see `PositiveRois`).
 
 Shape letters: B images, H W C image, h w feature map, L levels, A anchors, R proposals, G ground-truth rows (padded), S sampled
 anchors, T sampled ROIs, P the first of them, which may be positive, Q the first of those, which go through the mask head,
-K classes with background, D detections, M side of a mask.
+K classes with background, D detections, M side of a mask. A meta row has 12 + K numbers: see `mrcnn.geometry.meta`.
 
 Source: Mask R-CNN (He et al. 2017), section 3, on the feature pyramid of Lin et al. 2017.
 """
@@ -49,6 +49,7 @@ class Network:
         self.image = self._image_input()
         self.image_meta = keras.Input((12 + s.num_classes,), name="input_image_meta")
 
+        # `RawImageModel` normalises raw images before they come here; this layer only stores what it needs for that.
         image = self._image_settings()(self.image)  # [B, H, W, C]
         backbone = get_backbone(s.features.backbone, s.features.resnet)
         c2_to_c5 = backbone(image, stage5=True, train_bn=s.train_bn)[-4:]  # 4 x [B, h, w, .]
@@ -56,9 +57,10 @@ class Network:
         self._check_level_shapes()
         rpn = build_rpn_model(s.anchors.stride, len(s.anchors.ratios), s.features.channels, s.rpn.channels, s.rpn.convolutions,
                               s.rpn.logits)  # fmt: skip
-        self.rpn_class_logits, self.rpn_class, self.rpn_bbox = (  # [B, A, 2], [B, A, 2], [B, A, 4]
-            keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
-            for name, levels in zip(("rpn_class_logits", "rpn_class", "rpn_bbox"), zip(*map(rpn, self.anchor_levels))))
+        logits, probs, deltas = zip(*map(rpn, self.anchor_levels), strict=True)
+        self.rpn_class_logits = _join_levels(logits, "rpn_class_logits")  # [B, A, 2]
+        self.rpn_class = _join_levels(probs, "rpn_class")  # [B, A, 2]
+        self.rpn_bbox = _join_levels(deltas, "rpn_bbox")  # [B, A, 4]
 
         heads = s.heads
         self.align_box = self._roi_align(heads.pool_size, "roi_align_classifier", heads.roi_samples)
@@ -98,11 +100,12 @@ class Network:
         size = (height, width) if self.settings.image.fixed_size else (None, None)
         return keras.Input((*size, channels), name="input_image")
 
-    def _image_settings(self) -> "Settings":
+    def _image_settings(self) -> "StoredValues":
         """Return the layer that stores what raw images need."""
         s = self.settings.image
-        return Settings({"mean_pixel": list(map(float, s.mean_pixel)), "std_pixel": list(map(float, s.std_pixel)), "bgr": s.bgr,
-                         "mean_padding": s.mean_padding}, name="image_settings")  # fmt: skip
+        values = {"mean_pixel": list(map(float, s.mean_pixel)), "std_pixel": list(map(float, s.std_pixel)), "bgr": s.bgr,
+                  "mean_padding": s.mean_padding}  # fmt: skip
+        return StoredValues(values, name="image_settings")
 
     def _roi_align(self, side: int, name: str, samples: int) -> PyramidROIAlign:
         """Return the layer that samples ROI features of side x side cells."""
@@ -132,10 +135,10 @@ class Network:
     def training_model(self, model_class: type["TrainingModel"] | None = None) -> "TrainingModel":
         """Build the training model.
 
-        Inputs, in order: raw images [B, H, W, C]; image_meta [B, 12 + K]; rpn_positions int32 [B, S], indices of the sampled
-        anchors; rpn_labels int32 [B, S], 1 positive, -1 negative, 0 padding; rpn_deltas [B, S, 4]; gt_class_ids
-        int32 [B, G]; gt_boxes [B, G, 4] in pixels; gt_masks bool [B, G, h, w]; and, unless `use_rpn_rois`, rois
-        int32 [B, R, 4] in pixels.
+        Inputs, in order: raw images [B, H, W, C]; image_meta [B, 12 + K]; rpn_positions int32 [B, S], indices of the anchors
+        that the loader samples (`mrcnn.loading.targets.rpn`); rpn_labels int32 [B, S], 1 positive, -1 negative, 0 padding;
+        rpn_deltas [B, S, 4]; gt_class_ids int32 [B, G]; gt_boxes [B, G, 4] in pixels; gt_masks bool [B, G, h, w]; and,
+        unless `use_rpn_rois`, rois int32 [B, R, 4] in pixels.
         """
         s = self.settings
         rpn_targets = [keras.Input((None,), dtype="int32", name="input_rpn_positions"),
@@ -171,7 +174,7 @@ class Network:
         losses = {"loss_weights": dict(s.losses.weights), "class_weights": s.losses.class_weights,
                   "weight_decay": s.losses.weight_decay, "rpn_box_loss": asdict(s.losses.rpn_box),
                   "box_loss": asdict(s.losses.box)}  # fmt: skip
-        rois = Settings(losses, name="loss_settings")(rois)
+        rois = StoredValues(losses, name="loss_settings")(rois)  # unchanged: `TrainingModel` reads the values
 
         heads = self._for_training()
         class_logits, class_probs, deltas = heads._boxes(rois)  # [B, T, K], [B, T, K], [B, T, K, 4]
@@ -297,7 +300,7 @@ def normalise_images(
     Args:
         images: [B, H, W, C], from 0 to 255.
         image_meta: [B, 12 + K].
-        mean_pixel: see `ImageSettings`, also for the others.
+        mean_pixel, std_pixel, bgr, mean_padding: see `ImageSettings`.
 
     Returns:
         float32 [B, H, W, C].
@@ -339,11 +342,10 @@ class TrainingModel(RawImageModel):
         self.positive_rois = keras.metrics.Mean(name="positive_rois")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = self.compute_losses(x, y_pred)
-        total = self.l2_loss()
-        for metric in self.loss_metrics:
-            loss = losses[metric.name] * self.loss_weights[metric.name]
-            metric.update_state(loss)
+        metrics, total = {metric.name: metric for metric in self.loss_metrics}, self.l2_loss()
+        for name, unweighted in self.compute_losses(x, y_pred).items():
+            loss = unweighted * self.loss_weights[name]
+            metrics[name].update_state(loss)
             total = total + loss
         num_positive = ops.sum(ops.cast(y_pred["target_class_ids"] > 0, "float32"))
         num_rois = ops.sum(ops.cast(_is_roi_of_an_image(ops.convert_to_tensor(x[1]), y_pred["rois"]), "float32"))
@@ -359,7 +361,7 @@ class TrainingModel(RawImageModel):
         """
         # Arrays on PyTorch, where `train_on_batch` hands them on as they are.
         image_meta, rpn_positions, rpn_labels, rpn_deltas = map(ops.convert_to_tensor, inputs[1:5])
-        # Only the sampled anchors have a gradient.
+        # The RPN once more, at the sampled anchors alone: no others have a gradient, because proposals are constants to it.
         rpn_logits, rpn_bbox = self.get_layer("rpn_model").at(outputs["anchor_levels"], rpn_positions)  # [B, S, 2], [B, S, 4]
         class_ids, masks = outputs["target_class_ids"], outputs["mrcnn_mask"]  # [B, T], [B, Q, M, M]
         valid = ops.any(outputs["rois"] != 0.0, axis=-1)
@@ -387,6 +389,12 @@ class TrainingModel(RawImageModel):
         return self.weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)
 
 
+def _join_levels(levels: Sequence[KerasTensor], name: str) -> KerasTensor:
+    """Join the RPN's outputs for the anchors of each level, in float32."""
+    joined: KerasTensor = keras.layers.Concatenate(axis=1, name=name, dtype="float32")(list(levels))
+    return joined
+
+
 def _is_roi_of_an_image(image_meta: KerasTensor, rois: KerasTensor) -> KerasTensor:
     """Return which ROIs are neither padding nor part of a padding image: bool [B, T]."""
     is_image = ops.any(split_image_meta(image_meta)["active_class_ids"] > 0, axis=-1, keepdims=True)
@@ -394,8 +402,8 @@ def _is_roi_of_an_image(image_meta: KerasTensor, rois: KerasTensor) -> KerasTens
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
-class Settings(keras.layers.Layer):
-    """An identity layer that stores settings in the graph, because Keras clones a functional model from its graph alone.
+class StoredValues(keras.layers.Layer):
+    """An identity layer that stores values in the graph, because Keras clones a functional model from its graph alone.
 
     Args:
         values: must be JSON-serialisable.

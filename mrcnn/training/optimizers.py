@@ -1,4 +1,7 @@
-"""The optimizer of a configuration, and gradient descent with momentum that needs less memory on TensorFlow."""
+"""The optimizer of a configuration with its weight decay, and the learning rate over the steps of a run, for `fitting.py`.
+
+On TensorFlow, gradient descent with momentum needs less memory than Keras's.
+"""
 
 import numbers
 from collections.abc import Mapping, Sequence
