@@ -169,8 +169,9 @@ class Config:
     # Minimum scale factor: 2 at least doubles every image, even if IMAGE_MIN_DIM requires less. 0: no bound. In mode square,
     # IMAGE_MAX_DIM takes precedence.
     IMAGE_MIN_SCALE: float | None = 0
-    # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. A number other than 3 needs a MEAN_PIXEL of that length. Loaded weights
-    # may be for RGB: each channel then gets the mean of the first kernel over red, green and blue.
+    # Channels: 3 for RGB, 1 for greyscale, 4 for RGB-D. A number other than 3 needs a MEAN_PIXEL of that length, which
+    # `mrcnn train` measures. Loaded weights may be for RGB: each channel then gets the mean of the first kernel over red, green
+    # and blue.
     IMAGE_CHANNEL_COUNT = 3
     # Mean of each channel (RGB order), subtracted from every pixel, and the standard deviation by which the difference is
     # divided.

@@ -3,6 +3,8 @@
 Photographs have the values of Config, or those of the pretrained weights. Depth, infrared or microscopy have others.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -12,6 +14,20 @@ from mrcnn.loading.sample import load_checked_image
 
 # For this many images, spread over the data set, the mean of a channel is known within a grey level or so.
 SAMPLE = 200
+
+
+class PixelMoments(NamedTuple):
+    """The moments of the pixels of some images, each pixel of which counts once.
+
+    Attributes:
+        images: number of images.
+        mean: of each channel.
+        deviation: of each channel; that of a constant channel is 1.
+    """
+
+    images: int
+    mean: Float64[np.ndarray, " C"]
+    deviation: Float64[np.ndarray, " C"]
 
 
 def measure_pixels(dataset: Dataset, num_channels: int, limit: int | None = SAMPLE) -> dict[str, Float64[np.ndarray, " C"]]:
@@ -30,6 +46,12 @@ def measure_pixels(dataset: Dataset, num_channels: int, limit: int | None = SAMP
     Raises:
         DataError: an image cannot be loaded, or there are none.
     """
+    moments = pixel_moments(dataset, num_channels, limit)
+    return {"MEAN_PIXEL": moments.mean, "STD_PIXEL": moments.deviation}
+
+
+def pixel_moments(dataset: Dataset, num_channels: int, limit: int | None = SAMPLE) -> PixelMoments:
+    """Return what `measure_pixels` measures, and in how many images."""
     ids = np.asarray(dataset.image_ids)
     if limit is not None and len(ids) > limit:
         ids = ids[np.linspace(0, len(ids) - 1, limit).round().astype(int)]
@@ -43,4 +65,4 @@ def measure_pixels(dataset: Dataset, num_channels: int, limit: int | None = SAMP
         raise DataError("the data set has no images whose pixels could be measured")
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return {"MEAN_PIXEL": mean, "STD_PIXEL": np.where(deviation < 1e-6, 1.0, deviation)}
+    return PixelMoments(len(ids), mean, np.where(deviation < 1e-6, 1.0, deviation))

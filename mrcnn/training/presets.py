@@ -7,6 +7,7 @@ validation set, the best weights are kept, and training stops early.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from mrcnn import recipes
 from mrcnn.config import Config
 from mrcnn.loading.object_sizes import InputSettings, MeasuredObjects, best_scales, place_objects, relative_sides
+from mrcnn.loading.pixel_statistics import PixelMoments
 from mrcnn.weights.imagenet import imagenet_settings
 
 # The settings of a format, whatever the weights.
@@ -38,6 +40,8 @@ PRETRAINED_NETWORK: dict[str, Any] = {
     **recipes.values("modern"), "BACKBONE": "efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE": 128, "RPN_HEAD_CHANNELS": 128,
     "MASK_HEAD_CHANNELS": 128, "FPN_CLASSIF_FC_LAYERS_SIZE": 512, "HEAD_NORM": None, "PRE_NMS_LIMIT": 300,
     "POST_NMS_ROIS_TRAINING": 200, "POST_NMS_ROIS_INFERENCE": 200, "TRAIN_ROIS_PER_IMAGE": 64}  # fmt: skip
+# The text of a choice of MEAN_PIXEL and STD_PIXEL.
+_PIXELS = "minus {MEAN_PIXEL}, divided by {STD_PIXEL}"
 # What training starts from where PRETRAINED_NETWORK is used, as an argument of `choose_preset`.
 SMALL_BACKBONE = "small backbone"
 
@@ -83,11 +87,13 @@ class Facts(NamedTuple):
         images: number of training images.
         validation_images: number of validation images, 0 without validation.
         objects: those of the training images, or of a sample of them.
+        pixels: of images that are not RGB and whose mean and deviation the user does not give; else None.
     """
 
     images: int
     validation_images: int
     objects: MeasuredObjects
+    pixels: PixelMoments | None = None
 
 
 def choose_preset(weights: str, facts: Facts, base: Mapping[str, Any], given: Mapping[str, Any],
@@ -152,6 +158,8 @@ def _from_scratch(chosen: _Choices, facts: Facts, recipe: str | None) -> None:
     if "BACKBONE" in chosen.fixed:
         network, reason = FROM_SCRATCH, f"that of the recipe {recipe}"
     chosen.add("Network", network, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels", reason)
+    if facts.pixels is not None:
+        _measured_pixels(chosen, facts.pixels, facts.pixels.deviation)
     if facts.objects.boxes:
         _input(chosen, facts.objects)
         _anchors(chosen, facts.objects)
@@ -204,7 +212,7 @@ def _counts(chosen: _Choices, objects: MeasuredObjects) -> None:
 def _on_small_backbone(chosen: _Choices, facts: Facts) -> None:
     chosen.add("Network", PRETRAINED_NETWORK, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels",
                "trained on ImageNet, and small enough for a CPU")
-    _pixels(chosen)
+    _pixels(chosen, facts, "imagenet")
     if facts.objects.boxes:
         _input(chosen, facts.objects)
         _anchors(chosen, facts.objects)
@@ -217,20 +225,31 @@ def _on_small_backbone(chosen: _Choices, facts: Facts) -> None:
     chosen.add("Layers", {"TRAIN_LAYERS": "all"}, "{TRAIN_LAYERS}", "the backbone adapts to the data")
 
 
-def _pixels(chosen: _Choices) -> None:
-    """Normalise pixels as the weights of the backbone require."""
-    pixels = imagenet_settings(*(chosen[name] for name in ("BACKBONE", "IMAGE_CHANNEL_COUNT", "RESNET_STRIDE_IN_3X3")))
-    if pixels:
-        chosen.add("Pixels", pixels, "minus {MEAN_PIXEL}, divided by {STD_PIXEL}", "what the weights were trained with",
-                   anew=True)
+def _pixels(chosen: _Choices, facts: Facts, weights: str) -> None:
+    """Normalise pixels as the loaded weights require, whatever a recipe says."""
+    names = ("BACKBONE", "IMAGE_CHANNEL_COUNT", "RESNET_STRIDE_IN_3X3")
+    published = imagenet_settings(*(chosen[name] for name in names)) if weights == "imagenet" else {}
+    if facts.pixels is not None:
+        # the first kernels are those for photographs: what they compute from must vary as much as photographs did
+        scale = np.mean(published.get("STD_PIXEL", chosen["STD_PIXEL"])) / np.mean(recipes.IMAGENET_STD)
+        _measured_pixels(chosen, facts.pixels, facts.pixels.deviation * scale, published)
+    elif published:
+        chosen.add("Pixels", published, _PIXELS, "what the weights were trained with", anew=True)
+
+
+def _measured_pixels(chosen: _Choices, pixels: PixelMoments, divisor: np.ndarray, more: Mapping[str, Any] = MappingProxyType({}),
+                     ) -> None:  # fmt: skip
+    """Normalise pixels by their measured mean, and by `divisor`, of each channel."""
+    mean, std = (np.array([float(f"{value:.4g}") for value in values]) for values in (pixels.mean, divisor))
+    images = "one image" if pixels.images == 1 else f"{pixels.images} images"
+    chosen.add("Pixels", {**more, "MEAN_PIXEL": mean, "STD_PIXEL": std}, _PIXELS, f"measured on {images}", anew=True)
 
 
 # --- From loaded weights ----------------------------------------------------------------------------------------------
 def _fine_tuning(chosen: _Choices, facts: Facts, weights: str) -> None:
     chosen.add("Network", {}, "{BACKBONE}, images of {IMAGE_MAX_DIM} pixels", "what the weights were trained with"
                if weights != "imagenet" else "the backbone of the weights")
-    if weights == "imagenet":
-        _pixels(chosen)
+    _pixels(chosen, facts, weights)
     chosen.add("Batch", {"IMAGES_PER_GPU": min(chosen["IMAGES_PER_GPU"], facts.images)}, "{IMAGES_PER_GPU} images",
                "what 12 GB of GPU memory hold")
     chosen.add("Optimizer", {"OPTIMIZER": "sgd", "LEARNING_RATE": Config.LEARNING_RATE, "LEARNING_RATE_SCHEDULE": "cosine"},

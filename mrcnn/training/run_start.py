@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mrcnn import recipes
 from mrcnn.base.progress import Stages
 from mrcnn.base.text import shorten_names
@@ -14,6 +16,7 @@ from mrcnn.datasets.coco_names import CLASS_NAMES
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.io.state_dict import is_state_dict_file
 from mrcnn.loading.object_sizes import measure_objects
+from mrcnn.loading.pixel_statistics import pixel_moments
 from mrcnn.training.presets import (
     FORMAT_SETTINGS,
     FROM_SCRATCH,
@@ -38,6 +41,8 @@ WORDS = (*CATALOGUE, "imagenet", "none")
 # The layers whose shapes depend on the number of classes.
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
 
+# How pixels are normalised.
+_PIXELS = ("MEAN_PIXEL", "STD_PIXEL")
 # The objects are measured in at most this many images.
 _MEASURED = 500
 
@@ -65,7 +70,15 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
     """
     scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
     base = saved or Config.from_dict({"NAME": data, **scratch, **preset_base(data, recipe, weights)})
+    if saved is None and _leaves_pixels_open(settings):
+        # the means over red, green and blue stand in for those of the data, which `choose` measures
+        settings = {**settings, **{name: float(np.mean(getattr(base, name))) for name in _PIXELS}}
     return base.with_overrides(settings)
+
+
+def _leaves_pixels_open(settings: Mapping[str, object]) -> bool:
+    """Return whether images are not RGB, and the user's settings do not say how to normalise them."""
+    return settings.get("IMAGE_CHANNEL_COUNT", 3) != 3 and not any(name in settings for name in _PIXELS)
 
 
 def check_layers(weights: str, layers: str) -> None:
@@ -192,7 +205,11 @@ def choose(kind: str, config: Config, base: Mapping[str, Any], train_set: Datase
     """
     with progress("measuring objects"):
         objects = measure_objects(train_set, _MEASURED)
-    facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects)
+    pixels = None
+    if kind != "run" and _leaves_pixels_open(settings):
+        with progress("measuring pixels"):
+            pixels = pixel_moments(train_set, config.IMAGE_CHANNEL_COUNT)
+    facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects, pixels)
     choices = choose_preset(kind, facts, base, settings, recipe)
     return config.with_overrides(chosen_values(choices)), choices
 

@@ -166,8 +166,13 @@ def resnet_variant(config: Config) -> ResNetVariant:
 
 
 def unmet_imagenet_settings(config: Config) -> list[str]:
-    """Return the settings of the backbone's ImageNet weights that a configuration does not have, as "NAME=value"."""
+    """Return the settings of the backbone's ImageNet weights that a configuration does not have, as "NAME=value".
+
+    Images that are not RGB have a mean and a deviation of their own.
+    """
     wanted = imagenet_settings(config.BACKBONE, config.IMAGE_CHANNEL_COUNT, config.RESNET_STRIDE_IN_3X3)
+    if config.IMAGE_CHANNEL_COUNT != 3:
+        wanted = {name: value for name, value in wanted.items() if name not in ("MEAN_PIXEL", "STD_PIXEL")}
     return [f"{name}={value.tolist() if isinstance(value, np.ndarray) else value!r}" for name, value in wanted.items()
             if not _is_close(getattr(config, name), value)]  # fmt: skip
 

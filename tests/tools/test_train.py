@@ -7,13 +7,24 @@ import pytest
 
 from mrcnn.base.errors import DataError
 from mrcnn.config import ConfigError
+from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.tools.train import train
+from mrcnn.training.runs import load_config
 from tests.training.small import shapes
 
 # A network of a few channels, and one step; everything else is chosen.
 TINY = {"BACKBONE": "compact", "TOP_DOWN_PYRAMID_SIZE": 8, "RPN_HEAD_CHANNELS": 8, "MASK_HEAD_CHANNELS": 8,
         "FPN_CLASSIF_FC_LAYERS_SIZE": 8, "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "TRAIN_ROIS_PER_IMAGE": 4,
         "STEPS_PER_EPOCH": 1, "TRAIN_EPOCHS": 1, "LOADER_WORKERS": 0}  # fmt: skip
+
+
+class GreyAndDepth(ShapesDataset):
+    """Shapes whose images have two channels: 40 and 2000 in the upper half, 60 and 4000 in the lower half."""
+
+    def load_image(self, image_id):
+        image = np.empty((64, 64, 2), np.uint16)
+        image[:32], image[32:] = (40, 2000), (60, 4000)
+        return image
 
 
 @pytest.mark.tensorflow_only
@@ -32,6 +43,20 @@ def test_a_data_set_is_enough(tmp_path, capsys):
     with open(folder / "history.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
     assert len(model.detect([np.zeros((64, 64, 3), np.uint8)])) == 1
+
+
+@pytest.mark.tensorflow_only
+def test_pixels_of_other_channels_are_measured(tmp_path, capsys):
+    dataset = GreyAndDepth()
+    dataset.load_shapes(5, 64, 64)
+    dataset.prepare()
+    model = train(dataset, weights="none", val_share=0, model_dir=tmp_path, IMAGE_CHANNEL_COUNT=2, **TINY)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Pixels: minus [ 50. 3000.], divided by [ 10. 1000.]: measured on 5 images" in printed
+    config = load_config(next(tmp_path.iterdir()) / "mask_rcnn_shapes_0001.h5")
+    assert config.MEAN_PIXEL.tolist() == [50, 3000] and list(config.STD_PIXEL) == [10, 1000]
+    assert len(model.detect([dataset.load_image(0)])) == 1
+
 
 def test_mistakes_are_found_before_training(tmp_path):
     with pytest.raises(ConfigError, match="LERNING_RATE is not an attribute .* did you mean LEARNING_RATE"):

@@ -5,7 +5,16 @@ import pytest
 from mrcnn.config import Config
 from mrcnn.datasets.catalog import FORMATS
 from mrcnn.loading.object_sizes import MeasuredObjects
-from mrcnn.training.presets import FORMAT_SETTINGS, Facts, choose_preset, chosen_values, image_size, run_length
+from mrcnn.loading.pixel_statistics import PixelMoments
+from mrcnn.training.presets import (
+    FORMAT_SETTINGS,
+    SMALL_BACKBONE,
+    Facts,
+    choose_preset,
+    chosen_values,
+    image_size,
+    run_length,
+)
 
 
 def squares(*sides, size=(600, 800), images=1):
@@ -14,9 +23,9 @@ def squares(*sides, size=(600, 800), images=1):
     return MeasuredObjects([boxes] * images, [size] * images)
 
 
-def preset(weights="none", objects=None, images=15, validation=3, base=(), **given):
+def preset(weights="none", objects=None, images=15, validation=3, base=(), pixels=None, **given):
     """The values that are chosen, and the choices by name."""
-    choices = choose_preset(weights, Facts(images, validation, objects or squares(100)), dict(base), given)
+    choices = choose_preset(weights, Facts(images, validation, objects or squares(100), pixels), dict(base), given)
     return chosen_values(choices), {choice.what: choice for choice in choices}
 
 
@@ -125,3 +134,37 @@ def test_imagenet_weights_set_the_normalisation_of_images_even_of_a_recipe():
     values, choices = preset("imagenet", BACKBONE="efficientnet_lite0", MEAN_PIXEL=100.0)
     assert "MEAN_PIXEL" not in values and choices["Pixels"].reason == "as given"
     assert "Pixels" not in preset("imagenet", BACKBONE="compact")[1] and "Pixels" not in preset("coco")[1]
+
+
+# Two channels with a mean of 100 and 7, and a deviation of 57.630 and 1.
+MOMENTS = PixelMoments(12, np.array([100.0, 7.0]), np.array([57.63, 1.0]))
+
+
+def test_images_that_are_not_rgb_are_normalised_by_their_own_pixels():
+    values, choices = preset("none", pixels=MOMENTS, IMAGE_CHANNEL_COUNT=2)
+    assert values["MEAN_PIXEL"].tolist() == [100, 7] and values["STD_PIXEL"].tolist() == [57.63, 1]
+    assert choices["Pixels"].text == "minus [100.   7.], divided by [57.63  1.  ]"
+    assert choices["Pixels"].reason == "measured on 12 images"
+    # a recipe's values are those of red, green and blue
+    base = {"BACKBONE": "resnet50", "MEAN_PIXEL": np.array([1.0, 2.0, 3.0]), "STD_PIXEL": 1.0}
+    assert preset("none", pixels=MOMENTS, base=base, IMAGE_CHANNEL_COUNT=2)[0]["STD_PIXEL"].tolist() == [57.63, 1]
+    one = PixelMoments(1, np.array([12.345678]), np.array([0.0012345678]))
+    values, choices = preset("none", pixels=one, IMAGE_CHANNEL_COUNT=1)
+    assert (*values["MEAN_PIXEL"], *values["STD_PIXEL"]) == (12.35, 0.001235), "four digits"
+    assert choices["Pixels"].reason == "measured on one image"
+
+
+@pytest.mark.parametrize("weights, given, expected", [
+    # photographs have a deviation of 255 * (0.229 + 0.224 + 0.225) / 3 = 57.63; divided by 128, 0.4502 is left
+    (SMALL_BACKBONE, {}, [128, 2.221]),
+    ("imagenet", {"BACKBONE": "efficientnet_lite0"}, [128, 2.221]),
+    # divided by 1 they keep it, and those of torchvision's normalisation have 1
+    ("imagenet", {"BACKBONE": "resnet50"}, [1, 0.01735]),
+    ("imagenet", {"BACKBONE": "resnet18"}, [57.63, 1]),
+    ("coco", {}, [1, 0.01735]),
+])  # fmt: skip
+def test_other_channels_vary_as_much_as_the_photographs_of_loaded_weights(weights, given, expected):
+    values, choices = preset(weights, pixels=MOMENTS, IMAGE_CHANNEL_COUNT=2, **given)
+    assert values["MEAN_PIXEL"].tolist() == [100, 7]
+    np.testing.assert_allclose(values["STD_PIXEL"], expected, rtol=1e-3)
+    assert choices["Pixels"].reason == "measured on 12 images"

@@ -43,6 +43,17 @@ def test_saved_configuration_replaces_the_preset():
     assert (config.NAME, config.NUM_CLASSES, config.BACKBONE, config.SEED) == ("mine", 7, "resnet50", 5)
 
 
+@pytest.mark.parametrize("recipe", [None, "torchvision"])
+def test_other_channels_need_no_mean_or_deviation_until_they_are_measured(recipe):
+    config = build_config("coco", {"IMAGE_CHANNEL_COUNT": 4}, recipe=recipe)
+    assert config.IMAGE_CHANNEL_COUNT == 4 and config.MEAN_PIXEL < 124
+    # those that are given must fit, and so must those of an earlier run
+    with pytest.raises(ConfigError, match="MEAN_PIXEL has 2 values for IMAGE_CHANNEL_COUNT 4"):
+        build_config("coco", {"IMAGE_CHANNEL_COUNT": 4, "MEAN_PIXEL": [1, 2]})
+    with pytest.raises(ConfigError, match="MEAN_PIXEL has 3 values for IMAGE_CHANNEL_COUNT 4"):
+        build_config("coco", {"IMAGE_CHANNEL_COUNT": 4}, Config.from_dict({"NAME": "coco", "NUM_CLASSES": 3}))
+
+
 def test_misspelt_setting_is_an_error_with_a_suggestion():
     with pytest.raises(ConfigError, match="IMAGES_PER_GPU"):
         build_config("coco", {"IMAGE_PER_GPU": 1})

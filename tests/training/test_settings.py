@@ -78,3 +78,5 @@ def test_settings_that_imagenet_weights_need_are_listed():
     assert settings.unmet_imagenet_settings(Lite()) == ["STD_PIXEL=[128.0, 128.0, 128.0]", "CHANNEL_ORDER='rgb'"]
     assert settings.unmet_imagenet_settings(Lite().with_overrides(imagenet_settings("efficientnet_lite0"))) == []
     assert settings.unmet_imagenet_settings(Config()) == []  # resnet101 of keras.applications
+    # four channels that are not RGB have a mean and a deviation of their own
+    assert settings.unmet_imagenet_settings(Lite().with_overrides({"IMAGE_CHANNEL_COUNT": 4})) == ["CHANNEL_ORDER='rgb'"]
