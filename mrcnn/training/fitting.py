@@ -69,7 +69,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     learning_rate = batch_scaled_rate(config, learning_rate)
     state = state_path(log_dir, model.epoch)
     stage, resumed = _compile(model, learning_rate, epochs, steps, state)
-    print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} steps each ({_share(steps, loader)}), learning rate "
+    print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} {'step' if steps == 1 else 'steps'} each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
         why = ("its settings or the trained layers changed" if state.is_file()

@@ -7,7 +7,6 @@ validation set, the best weights are kept, and training stops early.
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,7 +158,7 @@ def _from_scratch(chosen: _Choices, facts: Facts, recipe: str | None) -> None:
         network, reason = FROM_SCRATCH, f"that of the recipe {recipe}"
     chosen.add("Network", network, "{BACKBONE}, {TOP_DOWN_PYRAMID_SIZE} channels", reason)
     if facts.pixels is not None:
-        _measured_pixels(chosen, facts.pixels, facts.pixels.deviation)
+        _measured_pixels(chosen, facts.pixels, facts.pixels.deviation, {})
     if facts.objects.boxes:
         _input(chosen, facts.objects)
         _anchors(chosen, facts.objects)
@@ -237,9 +236,8 @@ def _pixels(chosen: _Choices, facts: Facts, weights: str) -> None:
         chosen.add("Pixels", published, _PIXELS, "what the weights were trained with", anew=True)
 
 
-def _measured_pixels(chosen: _Choices, pixels: PixelMoments, divisor: np.ndarray, more: Mapping[str, Any] = MappingProxyType({}),
-                     ) -> None:  # fmt: skip
-    """Normalise pixels by their measured mean, and by `divisor`, of each channel."""
+def _measured_pixels(chosen: _Choices, pixels: PixelMoments, divisor: np.ndarray, more: Mapping[str, Any]) -> None:
+    """Normalise pixels by their measured mean, and by `divisor`, of each channel; `more` are other settings of the weights."""
     mean, std = (np.array([float(f"{value:.4g}") for value in values]) for values in (pixels.mean, divisor))
     images = "one image" if pixels.images == 1 else f"{pixels.images} images"
     chosen.add("Pixels", {**more, "MEAN_PIXEL": mean, "STD_PIXEL": std}, _PIXELS, f"measured on {images}", anew=True)
@@ -293,9 +291,13 @@ def _length(chosen: _Choices, facts: Facts, least_steps: int) -> None:
     batch = chosen["IMAGES_PER_GPU"] * chosen["GPU_COUNT"]
     length = run_length(facts.images, batch, least_steps, chosen.given.get("PASSES_PER_EPOCH"),
                         chosen.given.get("STEPS_PER_EPOCH"))  # fmt: skip
-    steps = _run_steps(-(-facts.images // batch), least_steps)
-    passes = "one pass" if length["PASSES_PER_EPOCH"] == 1 else "{PASSES_PER_EPOCH} passes"
-    chosen.add("Epochs", length, "{TRAIN_EPOCHS}, each of " + passes + " over the images",
+    in_pass = -(-facts.images // batch)
+    steps = _run_steps(in_pass, least_steps)
+    if length["STEPS_PER_EPOCH"] < length["PASSES_PER_EPOCH"] * in_pass:
+        of_epoch = "one step" if length["STEPS_PER_EPOCH"] == 1 else "{STEPS_PER_EPOCH} steps"
+    else:
+        of_epoch = ("one pass" if length["PASSES_PER_EPOCH"] == 1 else "{PASSES_PER_EPOCH} passes") + " over the images"
+    chosen.add("Epochs", length, "{TRAIN_EPOCHS}, each of " + of_epoch,
                f"{steps} steps in all for {facts.images} images", anew=True)
 
 

@@ -126,6 +126,16 @@ def test_given_lengths_of_an_epoch_change_their_number():
     assert run_length(15, 4, 1200, limit=10)["TRAIN_EPOCHS"] == 120
 
 
+@pytest.mark.parametrize("given, text", [
+    ({}, "20, each of 10 passes over the images"),
+    ({"PASSES_PER_EPOCH": 1}, "200, each of one pass over the images"),
+    ({"STEPS_PER_EPOCH": 8}, "100, each of 8 steps"),  # of 40 in 10 passes
+    ({"STEPS_PER_EPOCH": 1, "TRAIN_EPOCHS": 3}, "3, each of one step"),
+])  # fmt: skip
+def test_the_length_of_an_epoch_in_words(given, text):
+    assert preset(**given)[1]["Epochs"].text == text  # 15 images in batches of 4, for 800 steps
+
+
 def test_imagenet_weights_set_the_normalisation_of_images_even_of_a_recipe():
     base = {"CHANNEL_ORDER": "bgr", "MEAN_PIXEL": np.array([1.0, 2.0, 3.0])}
     values, choices = preset("imagenet", base=base, BACKBONE="efficientnet_lite0")
