@@ -69,7 +69,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     learning_rate = batch_scaled_rate(config, learning_rate)
     state = state_path(log_dir, model.epoch)
     stage, resumed = _compile(model, learning_rate, epochs, steps, state)
-    print(f"\nEpochs {model.epoch + 1} to {epochs}, {steps} {'step' if steps == 1 else 'steps'} each ({_share(steps, loader)}), learning rate "
+    print(f"\nEpochs {model.epoch + 1} to {epochs}, {_steps(steps)} each ({_share(steps, loader)}), learning rate "
           f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
         why = ("its settings or the trained layers changed" if state.is_file()
@@ -170,6 +170,10 @@ def _write_run(log_dir: str, config: Config, dataset: Dataset) -> None:
     os.makedirs(log_dir, exist_ok=True)
     config.save(os.path.join(log_dir, "config.json"))
     save_json(os.path.join(log_dir, "classes.json"), list(dataset.class_names), indent=1, durable=True)
+
+
+def _steps(number: int) -> str:
+    return "1 step" if number == 1 else f"{number} steps"
 
 
 def _share(steps: int, loader: Loader) -> str:
