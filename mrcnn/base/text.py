@@ -1,6 +1,6 @@
 """Making text from data files safe to print, and shortening lists and messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def printable(value: object) -> str:
@@ -22,6 +22,12 @@ def shorten_names(names: Iterable[str], noun: str = "layer", limit: int = 6) -> 
     names = list(names)
     more = ", ..." if len(names) > limit else ""
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({', '.join(names[:limit])}{more})"
+
+
+def listed(names: Sequence[str], limit: int = 8) -> str:
+    """List names that users chose; of more than `limit`, the first, and the number of the others."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(printable, names[:limit])) + more
 
 
 def first_line(error: BaseException) -> str:

@@ -87,13 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @closed_pipe_ignored()
 def run(args: argparse.Namespace) -> None:
     """Train, evaluate the best weights, write the report, and say what can be done next."""
-    from mrcnn.base.errors import DataError
     from mrcnn.config import ConfigError
     from mrcnn.training.run_start import (
         WORDS,
         build_config,
         check_class_names,
         check_layers,
+        check_same_classes,
         choose,
         for_other_data,
         initial_weights,
@@ -123,9 +123,7 @@ def run(args: argparse.Namespace) -> None:
                           "recipe, or give other weights.")
     config = build_config(args.data, settings, for_other_data(saved, name), recipe=args.recipe, weights=weights)
     train_set, val_set, validation = _open_data(args, config, Path(weights).parent if resumed else None)
-    if val_set is not None and val_set.class_names != train_set.class_names:
-        raise DataError(f"the training data have the classes {_names(train_set)}, the validation data {_names(val_set)}: they "
-                        "must be the same, in the same order (--labels sets them if the data have no list).")
+    check_same_classes(train_set, val_set)
     choices: list[Choice] = []
     if not resumed:
         kind = "run" if saved is not None else preset_kind(args.weights, settings, args.recipe, is_default)
@@ -179,12 +177,6 @@ def _resume_command(args: argparse.Namespace, model: "MaskRCNN", more: bool = Fa
     words += [] if args.model_dir == DEFAULT_MODEL_DIR else ["--model-dir", args.model_dir]
     words += ["--weights", str(model.log_dir)]
     return shlex.join([*words, "--epochs", str(2 * model.epoch)] if more else words)
-
-
-def _names(dataset: "Dataset") -> str:
-    """Return the names of the first classes, without background."""
-    names = dataset.class_names[1:]
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _open_data(args: argparse.Namespace, config: "Config", earlier: Path | None) -> "tuple[Dataset, Dataset | None, str]":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages, progress_bar
 from mrcnn.base.terminal import clock_text
-from mrcnn.base.text import printable
+from mrcnn.base.text import listed, short
+from mrcnn.config import ConfigError
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.tools.report.measurement import Measurement, measure
 from mrcnn.tools.report.page import write_report
@@ -19,6 +20,7 @@ from mrcnn.training.presets import Choice
 from mrcnn.training.run_start import (
     build_config,
     check_layers,
+    check_same_classes,
     choose,
     initial_weights,
     load_start_weights,
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 # characters of a line, and of the names at its start
 WIDTH, _NAMES = 80, 13
-# class names that are listed
-_NAMED = 8
 
 
 def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str | None = None, recipe: str | None = None,
@@ -58,21 +58,28 @@ def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str |
         The model, with the best weights by AP on the validation images; without validation, with the last.
 
     Raises:
-        ConfigError: a setting is unknown or invalid, or the network does not fit the weights.
-        DataError: the data cannot be used for training.
+        ConfigError: a setting is unknown or invalid.
+        DataError: the data cannot be used for training, or the validation images have other classes.
+        ValueError: the network does not fit the weights.
     """
     began = time.perf_counter()
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"expected a data set, found {short(dataset)}: open a folder with mrcnn.datasets.open(path).")
+    if val_share is not None and not 0 <= val_share < 1:
+        raise ConfigError(f"val_share is {val_share}: give the fraction of the images to hold out, at least 0 and below 1.")
     if not len(dataset.image_ids):
         raise DataError("the data set has no images: load some, and call its prepare() before training.")
-    name = str(settings.setdefault("NAME", dataset.image_info[0]["source"]))
-    start = weights or initial_weights(name, settings, recipe)
+    source = str(dataset.image_info[0]["source"])
+    start = weights or initial_weights(source, settings, recipe)
     check_layers(start, settings.get("TRAIN_LAYERS", ""))
-    config = build_config(name, settings, recipe=recipe, weights=start)
+    config = build_config(source, settings, recipe=recipe, weights=start)
     train_set, val_set, where = dataset, validation, "as given"
     if validation is None:
         train_set, val_set, where = divide_data(dataset, val_share, config.SEED, progress_bar)
+    check_same_classes(train_set, val_set)
     kind = preset_kind(start, settings, recipe, weights is None)
-    config, choices = choose(kind, config, preset_base(name, recipe, start), train_set, val_set, settings, recipe, progress_bar)
+    base = preset_base(source, recipe, start)
+    config, choices = choose(kind, config, base, train_set, val_set, settings, recipe, progress_bar)
     from mrcnn.training.mask_rcnn import MaskRCNN
 
     model = MaskRCNN("training", with_classes(config, train_set), str(model_dir))
@@ -81,7 +88,7 @@ def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str |
     load_start_weights(model, start, class_names=train_set.class_names)
     model.train(train_set, val_set, model.config.LEARNING_RATE, model.config.TRAIN_EPOCHS, model.config.TRAIN_LAYERS)
     folder = str(model.log_dir)
-    measured, report = finish(model, folder, val_set, f"{name}, the validation images", progress_bar)
+    measured, report = finish(model, folder, val_set, f"{model.config.NAME}, the validation images", progress_bar)
     for text in end_lines(folder, measured, report, time.perf_counter() - began):
         print(text)
     return model
@@ -108,9 +115,8 @@ def begin_lines(train_set: Dataset, val_set: Dataset | None, validation: str, we
     yield line("Device", f"{devices} ({environment['backend']})")
     validated = f"{val_set.num_images} to validate" if val_set is not None else "none to validate"
     yield line("Images", f"{train_set.num_images} to train, {validated} ({validation})")
-    names = [printable(name) for name in train_set.class_names[1:]]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    yield line("Classes", f"{len(names)}: {', '.join(names[:_NAMED])}{more}")
+    names = train_set.class_names[1:]
+    yield line("Classes", f"{len(names)}: {listed(names)}")
     yield line("Weights", weights)
     for choice in choices:
         yield line(choice.what, f"{choice.text}: {choice.reason}")

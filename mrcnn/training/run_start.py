@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrcnn import recipes
+from mrcnn.base.errors import DataError
 from mrcnn.base.progress import Stages
-from mrcnn.base.text import shorten_names
+from mrcnn.base.text import listed, shorten_names
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import open_dataset
 from mrcnn.datasets.coco_names import CLASS_NAMES
@@ -121,6 +122,18 @@ def with_classes(config: Config, dataset: Dataset) -> Config:
                           f"from, or by --set), but the data set has {dataset.num_classes} classes, background included: "
                           "use weights that were trained on these classes.")
     return config
+
+
+def check_same_classes(train_set: Dataset, val_set: Dataset | None) -> None:
+    """Check that validation, if there is any, has the classes of training.
+
+    Raises:
+        DataError: a class has another name, or another place in the list.
+    """
+    if val_set is not None and val_set.class_names != train_set.class_names:
+        names = [listed(dataset.class_names[1:]) or "none" for dataset in (train_set, val_set)]
+        raise DataError(f"the training data have the classes {names[0]}, the validation data {names[1]}: they must be the "
+                        "same, in the same order (--labels, or labels= in Python, sets them if the data have no list).")
 
 
 def check_class_names(weights: str, dataset: Dataset) -> None:

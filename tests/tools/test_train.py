@@ -1,5 +1,6 @@
 """`train`, which chooses what is not set as `mrcnn train` does, on a few drawn shapes."""
 import csv
+import inspect
 import json
 
 import numpy as np
@@ -50,10 +51,11 @@ def test_pixels_of_other_channels_are_measured(tmp_path, capsys):
     dataset = GreyAndDepth()
     dataset.load_shapes(5, 64, 64)
     dataset.prepare()
-    model = train(dataset, weights="none", val_share=0, model_dir=tmp_path, IMAGE_CHANNEL_COUNT=2, **TINY)
+    model = train(dataset, weights="none", val_share=0, model_dir=tmp_path, IMAGE_CHANNEL_COUNT=2, NAME="toys", **TINY)
     printed = " ".join(capsys.readouterr().out.split())
     assert "Pixels: minus [ 50. 3000.], divided by [ 10. 1000.]: measured on 5 images" in printed
-    config = load_config(next(tmp_path.iterdir()) / "mask_rcnn_shapes_0001.h5")
+    config = load_config(next(tmp_path.iterdir()) / "mask_rcnn_toys_0001.h5")
+    assert config.VALIDATION_STEPS == 5, "of the format shapes, whatever the NAME of the run"
     assert config.MEAN_PIXEL.tolist() == [50, 3000] and list(config.STD_PIXEL) == [10, 1000]
     assert len(model.detect([dataset.load_image(0)])) == 1
 
@@ -65,4 +67,12 @@ def test_mistakes_are_found_before_training(tmp_path):
         train(shapes(2), weights="none", model_dir=tmp_path, TRAIN_LAYERS="heads")
     with pytest.raises(DataError, match="no images"):
         train(shapes(0), model_dir=tmp_path)
+    with pytest.raises(DataError, match="found photographs: open a folder with mrcnn.datasets.open"):
+        inspect.unwrap(train)("photographs", model_dir=tmp_path)  # the tests check types, which users' calls do not
+    with pytest.raises(ConfigError, match="val_share is 20: .* at least 0 and below 1"):
+        train(shapes(2), val_share=20, model_dir=tmp_path)
+    other = shapes(2)
+    other.class_names = [*other.class_names[:2], "triangle", "circle"]
+    with pytest.raises(DataError, match="classes square, circle, triangle, the validation data square, triangle, circle"):
+        train(shapes(2), other, model_dir=tmp_path)
     assert not list(tmp_path.iterdir())
