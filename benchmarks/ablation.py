@@ -143,7 +143,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=[*SETTINGS, "none"], metavar="NAME")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, which share the cores")
-    parser.add_argument("--results", default="ablation.jsonl", metavar="FILE")
+    parser.add_argument("--results", default="ablation.jsonl", metavar="FILE",
+                        help="runs with other data, size or steps need a file of their own (default: %(default)s)")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     photographs = bool(args.photographs)

@@ -31,7 +31,7 @@ class InputSettings:
     """The attributes of a Config that determine the network's input and anchors, with the defaults of `Config`."""
 
     IMAGE_RESIZE_MODE: str = "square"
-    IMAGE_MIN_DIM: int = 800
+    IMAGE_MIN_DIM: int | None = 800
     IMAGE_MAX_DIM: int = 1024
     IMAGE_MIN_SCALE: int | float = 0
     RESIZE_METHOD: str = "classic"

@@ -173,10 +173,10 @@ def _from_scratch(chosen: _Choices, facts: Facts, recipe: str | None) -> None:
 
 
 def _input(chosen: _Choices, objects: MeasuredObjects) -> None:
-    """Choose the image size by the sizes of the objects."""
-    size = image_size(objects)
-    sides = relative_sides(*objects)
-    median = float(np.median(sides)) * (size if "IMAGE_MAX_DIM" not in chosen.given else chosen["IMAGE_MAX_DIM"])
+    """Choose the image size by the sizes of the objects; of a side that the user gives, the other follows."""
+    least = -(-(chosen.given.get("IMAGE_MIN_DIM") or 0) // _SIZE_STEP) * _SIZE_STEP
+    size = chosen.given.get("IMAGE_MAX_DIM") or max(image_size(objects), least)
+    median = float(np.median(relative_sides(*objects))) * size
     chosen.add("Images", {"IMAGE_MIN_DIM": size, "IMAGE_MAX_DIM": size}, "resized to {IMAGE_MAX_DIM} x {IMAGE_MAX_DIM} pixels",
                f"half of the objects are at least {median:.0f} pixels large there")
 
@@ -302,6 +302,9 @@ def _length(chosen: _Choices, facts: Facts, least_steps: int) -> None:
 
 
 def _validation(chosen: _Choices, facts: Facts) -> None:
+    if chosen.given.get("VALIDATION_AP_EVERY") == 0:
+        chosen.add("Validation", {"VALIDATION_AP_EVERY": 0}, "loss alone, every checkpoint kept", "as given", anew=True)
+        return
     patience = max(10, -(-chosen["TRAIN_EPOCHS"] // 2))
     values = {"VALIDATION_AP_EVERY": 1, "VALIDATION_AP_PATIENCE": patience, "KEEP_BEST": True, "CHECKPOINTS_KEPT": _KEPT,
               "VALIDATION_AP_IMAGES": _AP_IMAGES if facts.validation_images > _AP_IMAGES else None}  # fmt: skip

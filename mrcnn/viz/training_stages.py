@@ -246,8 +246,8 @@ def training_samples_figure(loader: Loader, names: Sequence[str], count: int = 8
         masks = np.moveaxis(sample.masks, 0, -1)
         if loader.sample_settings.mini_mask_shape is not None:
             masks = expand_mask(sample.boxes, masks, sample.image.shape)
-        found = {"rois": sample.boxes, "class_ids": sample.class_ids, "masks": masks}
-        pictures.append(draw_detections(to_rgb(sample.image), found, names, color_by="class", min_side=_MIN_SIDE))
+        instances = {"rois": sample.boxes, "class_ids": sample.class_ids, "masks": masks}
+        pictures.append(draw_detections(to_rgb(sample.image), instances, names, color_by="class", min_side=_MIN_SIDE))
         image_id = int(parse_image_meta(sample.image_meta[None])["image_id"][0])
         titles.append(f"image {image_id}: {len(sample.class_ids)} instances")
     return picture_grid(pictures, titles)

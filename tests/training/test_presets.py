@@ -95,6 +95,22 @@ def test_what_the_user_gives_stays_and_the_rest_fits_it():
     assert (values["PASSES_PER_EPOCH"], values["TRAIN_EPOCHS"]) == (3, 18)
 
 
+@pytest.mark.parametrize("given, sides", [
+    ({"IMAGE_MAX_DIM": 512}, (512, 512)), ({"IMAGE_MIN_DIM": 500}, (500, 512)), ({"IMAGE_MIN_DIM": 200}, (200, 256)),
+    ({"IMAGE_MIN_DIM": None}, (None, 256)),
+])  # fmt: skip
+def test_the_other_side_follows_the_one_that_is_given(given, sides):
+    values, choices = preset(**given)
+    assert tuple({**values, **given}[name] for name in ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM")) == sides
+    assert choices["Images"].reason == "as given"
+
+
+def test_without_evaluations_no_best_weights_are_chosen_by_them():
+    values, choices = preset(VALIDATION_AP_EVERY=0)
+    assert not {"KEEP_BEST", "VALIDATION_AP_PATIENCE", "CHECKPOINTS_KEPT"} & set(values)
+    assert choices["Validation"].text == "loss alone, every checkpoint kept"
+
+
 def test_without_objects_or_validation_the_rest_is_chosen():
     values, choices = preset(objects=MeasuredObjects([], []), validation=0)
     assert values["BACKBONE"] == "compact" and "IMAGE_MAX_DIM" not in values
