@@ -180,7 +180,7 @@ def _with_size(objects: Sequence[Objects], settings: InputSettings) -> InputSett
     shorter, longest = np.sort([size for part in objects for size in part.sizes], axis=1).T
     side = max(smallest_side(objects), min(_stepped(np.quantile(longest, 0.95)), _USUAL_SIDE))
     ratio = float(np.median(shorter / longest))
-    if side == settings.IMAGE_MAX_DIM and abs(ratio * side - settings.IMAGE_MIN_DIM) < _STEP:
+    if side == settings.IMAGE_MAX_DIM and abs(ratio * side - (settings.IMAGE_MIN_DIM or 0)) < _STEP:
         return settings  # rounding the short side to the step changes nothing
     return replace(settings, IMAGE_MAX_DIM=side, IMAGE_MIN_DIM=max(int(round(ratio * side / _STEP)), 1) * _STEP)
 
