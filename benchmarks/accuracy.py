@@ -1,6 +1,6 @@
 """Accuracy compared with torchvision, both trained from random weights: `python benchmarks/accuracy.py`.
 
-Our network is the one that `mrcnn train shapes` starts with, or that of a --recipe with the same backbone and widths; the peer
+Our network is the one that `mrcnn train shapes` starts with, or another --recipe with the same backbone and widths; the peer
 is torchvision's `MaskRCNN` with a ResNet-18 and heads of the same widths. Both see the same synthetic shapes in the same order
 and batches, for the same number of steps, with the same learning-rate schedule, Adam, and the same gradient clipping; both
 train their batch normalisation. Both are then evaluated by `mrcnn.evaluation.coco` on the same held-out images, with
@@ -73,10 +73,10 @@ def batch_image_ids(loader: Loader, step: int) -> np.ndarray:
     return loader.order(pass_ix)[position * loader.batch_size :][: loader.batch_size]
 
 
-def settings(args: argparse.Namespace, recipe: str | None) -> dict[str, Any]:
-    """Return the Config attributes of our network, with those of a recipe if there is one."""
-    values = recipes.values(recipe) if recipe else {}
-    return {**SMALL, **values, "IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": args.size, "IMAGES_PER_GPU": args.batch_size}
+def settings(args: argparse.Namespace, recipe: str) -> dict[str, Any]:
+    """Return the Config attributes of our network with a recipe."""
+    own = {"IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": args.size, "IMAGES_PER_GPU": args.batch_size}
+    return {**SMALL, **recipes.values(recipe), **own}
 
 
 class Ours:
@@ -104,7 +104,7 @@ def theirs(args: argparse.Namespace, train_set: Dataset) -> Any:
     """Return torchvision's side, which has the methods of `Ours`."""
     from torchvision_side import Theirs
 
-    shared = {**settings(args, None), "NUM_CLASSES": train_set.num_classes}
+    shared = {**settings(args, "classic"), "NUM_CLASSES": train_set.num_classes}
     loaders = {seed: make_loader(train_set, common.config(**shared, SEED=seed)) for seed in args.seeds}
     return Theirs(train_set, common.config(**shared), lambda step, seed: batch_image_ids(loaders[seed], step),
                   lambda step, peak: rate_at(step, peak, args.steps), args.steps)
@@ -167,7 +167,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--held-out", type=int, default=100, help="images to evaluate on")
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[0.002], help="peak rates that each side tries")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the weights and of the order of images")
-    parser.add_argument("--recipe", choices=recipes.names(), help="recipe of our side")
+    parser.add_argument("--recipe", choices=recipes.names(), default="modern", help="recipe of our side (default: %(default)s)")
     parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.steps < 2:

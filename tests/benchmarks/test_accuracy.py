@@ -151,9 +151,9 @@ def test_best_rate_is_that_of_the_best_mean_mask_ap():
 
 
 def test_recipe_is_that_of_our_side():
-    args = accuracy.parse("--recipe modern --size 64".split())
-    ours, peer = accuracy.settings(args, args.recipe), accuracy.settings(args, None)
-    assert ours["ROI_ALIGN_HALF_PIXEL"] is True and "ROI_ALIGN_HALF_PIXEL" not in peer
+    args = accuracy.parse("--size 64".split())
+    ours, peer = accuracy.settings(args, args.recipe), accuracy.settings(args, "classic")
+    assert ours["PROPOSALS_PER_LEVEL"] is True and "PROPOSALS_PER_LEVEL" not in peer
     assert ours["BACKBONE"] == peer["BACKBONE"] and ours["IMAGE_MAX_DIM"] == peer["IMAGE_MAX_DIM"] == 64
 
 
