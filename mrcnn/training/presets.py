@@ -245,8 +245,12 @@ def _measured_pixels(chosen: _Choices, pixels: PixelMoments, divisor: np.ndarray
 
 # --- From loaded weights ----------------------------------------------------------------------------------------------
 def _fine_tuning(chosen: _Choices, facts: Facts, weights: str) -> None:
-    chosen.add("Network", {}, "{BACKBONE}, images of {IMAGE_MAX_DIM} pixels", "what the weights were trained with"
-               if weights != "imagenet" else "the backbone of the weights")
+    reason = "the backbone of the weights" if weights == "imagenet" else "what the weights were trained with"
+    if not {"BACKBONE", "IMAGE_MAX_DIM"}.isdisjoint(chosen.given):
+        reason = "as given"
+    elif weights == "file" and not chosen.fixed:
+        reason = "the classic ones, as the file does not say what its network is"
+    chosen.add("Network", {}, "{BACKBONE}, images of {IMAGE_MAX_DIM} pixels", reason)
     _pixels(chosen, facts, weights)
     chosen.add("Batch", {"IMAGES_PER_GPU": min(chosen["IMAGES_PER_GPU"], facts.images)}, "{IMAGES_PER_GPU} images",
                "what 12 GB of GPU memory hold")

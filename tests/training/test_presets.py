@@ -79,6 +79,15 @@ def test_loaded_weights_keep_their_network_and_train_the_heads_of_few_images():
     assert (values["IMAGES_PER_GPU"], values["PASSES_PER_EPOCH"], values["TRAIN_EPOCHS"]) == (2, 1, 12)
 
 
+def test_why_a_network_is_that_of_loaded_weights():
+    reasons = [preset(weights, **given)[1]["Network"].reason for weights, given in (
+        ("coco", {}), ("file", {"base": {"BACKBONE": "resnet50"}}), ("file", {}), ("file", {"BACKBONE": "resnet50"}),
+        ("imagenet", {}))]  # fmt: skip
+    trained = "what the weights were trained with"
+    assert reasons == [trained, trained, "the classic ones, as the file does not say what its network is", "as given",
+                       "the backbone of the weights"]
+
+
 def test_weights_of_another_run_keep_its_network_and_optimizer():
     base = {**Config().to_dict(), "OPTIMIZER": "adam", "LEARNING_RATE": 0.002, "TRAIN_EPOCHS": 3, "IMAGES_PER_GPU": 4}
     values, _ = preset("run", base=base)
