@@ -24,6 +24,7 @@ from accuracy import SMALL, CachedShapes
 
 import mrcnn.datasets
 from mrcnn import recipes
+from mrcnn.cli import options
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.datasets.splits import subset_of
@@ -60,8 +61,9 @@ def settings(args: argparse.Namespace, switched: str, seed: int) -> dict[str, An
         values.update(imagenet_settings(values["BACKBONE"]), TRAIN_BN=False)
     else:
         values.update(FROM_SCRATCH)
+    longest = -(-args.size * 4 // 3 // 64) * 64 if args.photographs else args.size  # room for photographs of 4:3
     classic = {} if switched == WHOLE else {switched: getattr(Config, switched)}
-    return {**values, "IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": args.size, "SEED": seed, **classic}
+    return {**values, "IMAGE_MIN_DIM": args.size, "IMAGE_MAX_DIM": longest, "SEED": seed, **args.set, **classic}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -138,19 +140,21 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--photographs", metavar="FOLDER", help="a data set in any format that `mrcnn check` reads")
     parser.add_argument("--held-out", nargs="+", default=[], metavar="NAME", help="photographs to evaluate on, without suffix")
     parser.add_argument("--start", choices=("imagenet", "none"), help="default: imagenet for photographs, none for shapes")
-    parser.add_argument("--size", type=int, help="side of the images in pixels (default: 320 for photographs, 128 for shapes)")
+    parser.add_argument("--size", type=int, help="short side of the images in pixels (default: 320 for photographs, else 128)")
     parser.add_argument("--steps", type=int, help="training steps of each run (default: 100 for photographs, 300 for shapes)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=[*SETTINGS, "none"], metavar="NAME")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, which share the cores")
     parser.add_argument("--results", default="ablation.jsonl", metavar="FILE",
                         help="runs with other data, size or steps need a file of their own (default: %(default)s)")
+    parser.add_argument("--set", nargs="+", default=[], type=options.setting, metavar="KEY=VALUE", help="settings of every run")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     photographs = bool(args.photographs)
     args.start = args.start or ("imagenet" if photographs else "none")
     args.size = args.size or (320 if photographs else 128)
     args.steps = args.steps or (100 if photographs else 300)
+    args.set = dict(args.set)
     args.settings = [name for name in args.settings if name != "none"]
     return args
 
