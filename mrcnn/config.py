@@ -183,9 +183,10 @@ class Config:
     # and detectron2 do.
     IMAGE_PADDING = "center"
     # How images are resized. "classic": the short side is scaled up to IMAGE_MIN_DIM, never down, and detection lets borders of
-    # enlarged images fade to black and truncates pixels to whole numbers, as the classic code did. "detectron2": the short
-    # side is scaled up or down, borders are kept, and pixels are rounded. "torchvision": the same, but detection does not round
-    # pixels, and scaled sides are rounded down to whole pixels. Training always keeps borders and rounds pixels.
+    # enlarged images fade to black and truncates pixels to whole numbers, as the classic code did. "opencv": the short side is
+    # scaled up or down, borders are kept, and pixels are rounded. "detectron2": the same, but images that are scaled down are
+    # smoothed, by Pillow. "torchvision": as "opencv", but detection does not round pixels, and scaled sides are rounded down to
+    # whole pixels. Training always keeps borders and rounds pixels.
     RESIZE_METHOD = "classic"
     # What a normalised box is. "classic": the centres of the first and the last pixel are 0 and 1, and ROI align takes one
     # sample per bin, from edge to edge. "continuous": the edges of the image are 0 and 1, and ROI align averages

@@ -22,7 +22,8 @@ COORDINATES = ("classic", "continuous")
 RESNET_PADDINGS = ("tensorflow", "symmetric")
 NMS_KINDS = ("class", "all", "soft")
 BOX_LOSSES = ("smooth_l1", "l1", "giou")
-METHODS = ("classic", "torchvision", "detectron2")
+PASTE_METHODS = ("classic", "torchvision", "detectron2")
+RESIZE_METHODS = ("classic", "opencv", "torchvision", "detectron2")
 NORMS = ("batch", "sync", "group")
 # Valid names for BACKBONE, listed here so that they are checked without loading Keras; mrcnn.network.backbones builds them.
 BACKBONE_NAMES = (
@@ -230,7 +231,8 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
     (("BOX_COORDINATES",), _is_one_of(COORDINATES), f"choose one of {', '.join(COORDINATES)}"),
     (("RESNET_PADDING",), _is_one_of(RESNET_PADDINGS), f"choose one of {', '.join(RESNET_PADDINGS)}"),
     (("DETECTION_NMS",), _is_one_of(NMS_KINDS), f"choose one of {', '.join(NMS_KINDS)}"),
-    (("RESIZE_METHOD", "MASK_PASTE"), _is_one_of(METHODS), f"choose one of {', '.join(METHODS)}"),
+    (("RESIZE_METHOD",), _is_one_of(RESIZE_METHODS), f"choose one of {', '.join(RESIZE_METHODS)}"),
+    (("MASK_PASTE",), _is_one_of(PASTE_METHODS), f"choose one of {', '.join(PASTE_METHODS)}"),
     (("PYRAMID_NORM", "HEAD_NORM"), _none_or(_is_one_of(NORMS)), f"choose one of {', '.join(NORMS)}, or None"),
     (("ROI_ALIGN_SAMPLES", "BOX_HEAD_CONVOLUTIONS"), _is_count, "it must be a whole number of at least 0"),
     (("RPN_LOGITS",), lambda value: _is_count(value) and value in (1, 2), "it must be 1 or 2"),

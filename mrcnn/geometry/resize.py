@@ -7,7 +7,7 @@ Shape letters: H W C image before, h w after.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import skimage.transform
 from jaxtyping import Float, Num, Shaped
+from PIL import Image
 
 from mrcnn.geometry.boxes import Integer, Number, PixelBox, Size
 
@@ -100,6 +101,34 @@ def resize_pixels_fast(image: Shaped[np.ndarray, "H W *C"], out: Shaped[np.ndarr
         out[...] = resized
 
 
+def resize_pixels_exactly(image: Shaped[np.ndarray, "H W *C"], out: Shaped[np.ndarray, "h w *C"]) -> None:
+    """Resize an image with `resize_pixels`; arguments as for `resize_pixels_fast`."""
+    out[...] = resize_pixels(image, out.shape[:2])
+
+
+def resize_pixels_smoothly(image: Shaped[np.ndarray, "H W *C"], out: Shaped[np.ndarray, "h w *C"]) -> None:
+    """Resize an image with Pillow, as detectron2 does. Its bilinear filter averages over all pixels that a smaller one covers.
+
+    Pillow takes uint8 with one or three channels; others are resized by `resize_pixels_fast`. Arguments as there.
+
+    Source: detectron2, `ResizeTransform.apply_image`.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        resize_pixels_fast(image, out)
+        return
+    picture = Image.fromarray(np.ascontiguousarray(image if image.shape[2] == 3 else image[..., 0]))
+    resized = np.asarray(picture.resize((out.shape[1], out.shape[0]), Image.Resampling.BILINEAR))
+    out[...] = resized.reshape(out.shape)
+
+
+# A function (image, out) that resizes pixels, by Config.RESIZE_METHOD: in detection and in training.
+Resize = Callable[[np.ndarray, np.ndarray], None]
+DETECTION_RESIZE: dict[str, Resize] = {
+    "classic": resize_pixels_exactly, "opencv": resize_pixels_fast, "torchvision": resize_pixels_fast,
+    "detectron2": resize_pixels_smoothly}  # fmt: skip
+TRAINING_RESIZE: dict[str, Resize] = {**DETECTION_RESIZE, "classic": resize_pixels_fast}
+
+
 def _fade_borders(rows: Float[np.ndarray, "n ..."], source_length: int) -> None:
     """Blend rows that lie beyond the centres of the source's first and last row with black, in place.
 
@@ -155,8 +184,8 @@ def plan_resize(
         min_dim: this and the following arguments: see `resize_image`.
         rng: chooses the crop; None uses NumPy's global state.
         in_corner: whether padding goes to the bottom and the right only; otherwise it surrounds the image.
-        method: see Config.RESIZE_METHOD. "torchvision" and "detectron2" also scale images down until their shorter side is
-            min_dim, and the first rounds the scaled sides down to whole pixels.
+        method: see Config.RESIZE_METHOD. All but "classic" also scale images down until their shorter side is min_dim, and
+            "torchvision" rounds the scaled sides down to whole pixels.
 
     Raises:
         ValueError: the mode is unknown, or a dimension it needs is missing.
@@ -228,14 +257,14 @@ def _random_corner(spare_h: int, spare_w: int, rng: np.random.Generator | None) 
 def apply_plan(
     image: Shaped[np.ndarray, "H W *C"],
     plan: ResizePlan,
-    fast: bool = False,
+    resize: Resize = resize_pixels_exactly,
     out: Shaped[np.ndarray, "h w *C"] | None = None,
 ) -> Shaped[np.ndarray, "h w *C"]:
     """Resize an image, then crop it, then pad it with zeros, as planned.
 
     Args:
         image: numbers or bool, of the size for which the plan was made.
-        fast: use `resize_pixels_fast`, as training does.
+        resize: of DETECTION_RESIZE or TRAINING_RESIZE.
         out: receives the pixels, in the dtype of the image; None allocates an array if one is needed.
 
     Returns:
@@ -244,7 +273,7 @@ def apply_plan(
     if plan.crop:
         if plan.resized != plan.original:
             source, image = image, np.empty(plan.resized + image.shape[2:], image.dtype)
-            _resize_into(image, source, fast)
+            resize(source, image)
         y, x, h, w = plan.crop
         image = image[y : y + h, x : x + w]
     is_resized = plan.crop is not None or plan.resized == plan.original
@@ -258,15 +287,11 @@ def apply_plan(
     y1, x1, y2, x2 = plan.window
     padded[:y1], padded[y2:] = 0, 0
     padded[y1:y2, :x1], padded[y1:y2, x2:] = 0, 0
-    _resize_into(padded[y1:y2, x1:x2], image, fast and not is_resized)
-    return padded
-
-
-def _resize_into(out: Shaped[np.ndarray, "h w *C"], image: Shaped[np.ndarray, "H W *C"], fast: bool) -> None:
-    if fast:
-        resize_pixels_fast(image, out)
+    if is_resized:
+        padded[y1:y2, x1:x2] = image
     else:
-        out[...] = image if image.shape[:2] == out.shape[:2] else resize_pixels(image, out.shape[:2])
+        resize(image, padded[y1:y2, x1:x2])
+    return padded
 
 
 def resize_image(

@@ -16,7 +16,7 @@ from mrcnn.base.pixels import mold_image
 from mrcnn.base.types import Numbers
 from mrcnn.geometry.boxes import PixelBox
 from mrcnn.geometry.meta import compose_image_meta
-from mrcnn.geometry.resize import SIDE_MULTIPLE, ResizePlan, apply_plan, plan_resize
+from mrcnn.geometry.resize import DETECTION_RESIZE, SIDE_MULTIPLE, ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import as_image, to_channels
 
 
@@ -145,7 +145,7 @@ def fit_input(
     plan = settings.padded_plan(pixels) if padded else settings.plan(pixels)
     if settings.resize_method == "torchvision":
         pixels = pixels.astype(np.float32)  # is interpolated without rounding
-    fitted = apply_plan(pixels, plan, fast=settings.resize_method != "classic")
+    fitted = apply_plan(pixels, plan, DETECTION_RESIZE[settings.resize_method])
     active_class_ids = np.ones(settings.num_classes, np.int32)
     meta = compose_image_meta(image_id, pixels.shape, fitted.shape, plan.window, plan.scale, active_class_ids)
     return fitted, meta, plan.window

@@ -27,7 +27,7 @@ from mrcnn.geometry.rasterize import (
     move_instance,
     split_masks,
 )
-from mrcnn.geometry.resize import ResizePlan, apply_plan, plan_resize
+from mrcnn.geometry.resize import TRAINING_RESIZE, ResizePlan, apply_plan, plan_resize
 from mrcnn.io.images import nonfinite_fault, to_channels
 from mrcnn.loading.augment import (
     ColorJitter,
@@ -196,7 +196,8 @@ def _place(
     original_shape = image.shape
     if out is not None and (out.shape != (*plan.size, image.shape[2]) or out.dtype != image.dtype):
         out = None
-    image, frame, window = apply_plan(image, plan, fast=True, out=out), Frame.of_plan(plan), plan.window
+    image = apply_plan(image, plan, TRAINING_RESIZE[settings.resize_method], out)
+    frame, window = Frame.of_plan(plan), plan.window
     if jitter is not None:
         image = _recolor(jitter, image, window, rng, out)
     if flip is not None:

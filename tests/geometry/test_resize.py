@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from mrcnn.geometry.resize import apply_plan, plan_resize, resize, resize_image, resize_pixels
+from mrcnn.geometry.resize import (
+    DETECTION_RESIZE,
+    TRAINING_RESIZE,
+    apply_plan,
+    plan_resize,
+    resize,
+    resize_image,
+    resize_pixels,
+    resize_pixels_exactly,
+    resize_pixels_fast,
+)
 
 
 def image_of(height, width, channels=3, dtype=np.uint8):
@@ -127,7 +137,7 @@ def test_invalid_arguments_are_errors(arguments, message):
 def test_fast_resizing_gives_nearly_the_same_pixels(mode, channels, dtype):
     image = image_of(50, 70, channels, dtype)
     plan = plan_resize((50, 70), min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
-    quick, exact = (apply_plan(image, plan, fast=q).astype(float) for q in (True, False))
+    quick, exact = (apply_plan(image, plan, q).astype(float) for q in (resize_pixels_fast, resize_pixels_exactly))
     assert quick.shape == exact.shape
     y1, x1, y2, x2 = plan.window
     assert np.abs(quick - exact)[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].max() <= 1 or plan.crop
@@ -145,7 +155,27 @@ def test_fast_resizing_gives_nearly_the_same_pixels(mode, channels, dtype):
 def test_every_pixel_of_out_is_written(size, mode):
     image = image_of(*size, 3, np.uint8)
     plan = plan_resize(size, min_dim=64, max_dim=128, mode=mode, rng=np.random.default_rng(0))
-    expected = apply_plan(image, plan, fast=True)
+    expected = apply_plan(image, plan, resize_pixels_fast)
     out = np.full(expected.shape, 77, np.uint8)
-    assert apply_plan(image, plan, fast=True, out=out) is out
+    assert apply_plan(image, plan, resize_pixels_fast, out=out) is out
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_detectron2_averages_over_the_pixels_that_a_smaller_one_covers(channels):
+    """Half the width: weights 0.75, 0.75 and 0.25 of the pixels 0.5, 0.5 and 1.5 from the centre, 1.75 in all."""
+    image = np.repeat(np.array([[0, 100, 200, 40]], np.uint8)[..., None], channels, axis=2)
+    plan = plan_resize((1, 4), max_dim=2, mode="square", in_corner=True)
+    assert plan.resized == (1, 2)
+    for method, expected in (("detectron2", [71, 117]), ("opencv", [50, 120])):
+        for resize_by in (DETECTION_RESIZE, TRAINING_RESIZE):  # 125 / 1.75 and 205 / 1.75
+            smaller = apply_plan(image, plan, resize_by[method])
+            assert smaller.dtype == np.uint8 and smaller.shape == (2, 2, channels)
+            assert smaller[0, :, 0].tolist() == expected and not smaller[1].any()
+
+
+def test_detectron2_resizes_what_pillow_does_not_take_without_smoothing():
+    for image in (image_of(9, 14, 3, np.float32), image_of(9, 14, 5, np.uint8)):
+        plan = plan_resize((9, 14), max_dim=8)
+        ours, quick = (apply_plan(image, plan, DETECTION_RESIZE[method]) for method in ("detectron2", "opencv"))
+        np.testing.assert_array_equal(ours, quick)

@@ -7,7 +7,7 @@ import pytest
 from mrcnn.config import ConfigError
 from mrcnn.geometry.masks import minimize_mask
 from mrcnn.geometry.rasterize import Frame
-from mrcnn.geometry.resize import apply_plan, plan_square
+from mrcnn.geometry.resize import apply_plan, plan_square, resize_pixels_exactly, resize_pixels_fast
 from mrcnn.loading.augment import RandomFlip, ScaleJitter, ShortSides
 from mrcnn.loading.loader import Loader, TargetSettings
 from mrcnn.loading.sample import SampleSettings, make_sample
@@ -52,17 +52,17 @@ def test_pixels_of_a_plan_that_crops_and_pads():
     plan = plan_square((2, 6), 1.0, 4, _Drawn(0, 1))
     expected = [[0, 0, 0, 0], [2, 3, 4, 5], [8, 9, 10, 11], [0, 0, 0, 0]]
     out = np.full((4, 4, 3), 99, np.uint8)
-    for fast in (True, False):
-        np.testing.assert_array_equal(apply_plan(image, plan, fast)[..., 0], expected)
-    assert apply_plan(image, plan, fast=True, out=out) is out
+    for resize in (resize_pixels_fast, resize_pixels_exactly):
+        np.testing.assert_array_equal(apply_plan(image, plan, resize)[..., 0], expected)
+    assert apply_plan(image, plan, resize_pixels_fast, out=out) is out
     np.testing.assert_array_equal(out[..., 2], expected)
 
 
 def test_an_image_of_the_size_of_the_square_is_scaled_too():
     image = np.full((64, 64, 3), 7, np.uint8)
-    small = apply_plan(image, plan_square((64, 64), 0.5, 64), fast=True)
+    small = apply_plan(image, plan_square((64, 64), 0.5, 64), resize_pixels_fast)
     assert small[16:48, 16:48].min() == 7 and small.sum() == 7 * 32 * 32 * 3
-    large = apply_plan(image, plan_square((64, 64), 2.0, 64, np.random.default_rng(0)), fast=True)
+    large = apply_plan(image, plan_square((64, 64), 2.0, 64, np.random.default_rng(0)), resize_pixels_fast)
     assert large.shape == (64, 64, 3) and large.min() == 7
     assert apply_plan(image, plan_square((64, 64), 1.0, 64)) is image
 

@@ -177,7 +177,8 @@ def test_norm_by_name(kind, weights):
     assert layer is None or layer.epsilon == 1e-5
 
 
-@pytest.mark.parametrize("method, resized", [("classic", (50, 100)), ("detectron2", (33, 66)), ("torchvision", (33, 66))])
+@pytest.mark.parametrize("method, resized", [
+    ("classic", (50, 100)), ("opencv", (33, 66)), ("detectron2", (33, 66)), ("torchvision", (33, 66))])
 def test_publishers_scale_down_to_the_short_side(method, resized):
     plan = plan_resize((50, 100), min_dim=33, max_dim=128, method=method, in_corner=True)  # a factor of 0.66
     assert plan.resized == resized
