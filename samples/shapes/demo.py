@@ -16,9 +16,9 @@ import cv2
 import keras
 import numpy as np
 
-from mrcnn import recipes
 from mrcnn.cli.backend import compiling_first
 from mrcnn.cli.main import run_script
+from mrcnn.config import Config
 from mrcnn.datasets.formats.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN
 from mrcnn.viz.draw import draw_detections
@@ -29,8 +29,8 @@ EPOCHS = 2
 PICTURES = 8
 
 
-class DemoConfig(recipes.get("modern")):
-    """The recipe `modern` for images of 128 pixels: small enough for a CPU, and trained from scratch including batch norm."""
+class DemoConfig(Config):
+    """A network for 128-pixel images, small enough for a CPU, trained from scratch including its batch norm."""
 
     NAME = "demo"
     NUM_CLASSES = 1 + 3  # background, square, circle, triangle
@@ -39,6 +39,7 @@ class DemoConfig(recipes.get("modern")):
     IMAGE_MAX_DIM = 128
     BACKBONE = "compact"
     TRAIN_BN = None
+    GT_BOXES_AS_ROIS = True
     TOP_DOWN_PYRAMID_SIZE = 64
     RPN_HEAD_CHANNELS = 64
     MASK_HEAD_CHANNELS = 64
