@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.weights import classic_h5, imagenet, pretrained
+from mrcnn.weights import catalogue, classic_h5, imagenet
 from mrcnn.weights.tensors import WeightsError
 from tests.weights.damage import MALICIOUS, VARIANTS, rewrite, try_variants, write_secret
 from tests.weights.small import same_values, small_model
@@ -42,7 +42,7 @@ def test_imagenet_weights_that_refer_to_another_file_are_rejected(in_folder_with
     path = in_folder_with_a_secret / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
     classic_h5.save(small_model(), path)
     rewrite(path, "conv1/conv1/bias:0", write)
-    monkeypatch.setattr(pretrained, "download", lambda url, path, *args: path)
+    monkeypatch.setattr(catalogue, "download", lambda url, path, *args: path)
     with pytest.raises(WeightsError, match=f"notop.h5: .*{words}"):
         imagenet.imagenet_weights("resnet50")
 
