@@ -215,22 +215,24 @@ def find_last(model_dir: Path | str, name: str | None = None) -> str:
 def _runs(model_dir: Path | str, name: str | None) -> list[str]:
     """Return the run folders of a name, or of all, from the oldest to the newest.
 
-    A run is as old as the time in the name of its folder, or, if the folder was renamed, as its newest checkpoint.
+    A run is as old as the time in the name of its folder, or, if the folder was renamed, as its newest checkpoint; of runs that
+    began in the same minute, the one with the newest checkpoint is the newest.
     """
     found = []
     for folder in os.listdir(model_dir) if os.path.isdir(model_dir) else []:
         match = RUN_FOLDER.fullmatch(folder)
+        checkpoints = list(run_checkpoints(Path(model_dir, folder)).values())
+        written = checkpoints[-1].stat().st_mtime if checkpoints else 0.0
         if match:
-            run, order = match["name"], (match["stamp"], int(match["number"] or 1))
+            run, began, number = match["name"], match["stamp"], int(match["number"] or 1)
         else:
-            checkpoints = list(run_checkpoints(Path(model_dir, folder)).values())
             if not checkpoints or parse_checkpoint(checkpoints[-1]) is None:
                 continue
             run = checkpoint_name(checkpoints[-1])
-            order = f"{datetime.datetime.fromtimestamp(checkpoints[-1].stat().st_mtime):%Y%m%dT%H%M}", 1
+            began, number = f"{datetime.datetime.fromtimestamp(written):%Y%m%dT%H%M}", 1
         if name in (None, run):
-            found.append((order, folder))
-    return [folder for _, folder in sorted(found)]
+            found.append((began, number, written, folder))
+    return [folder for *_, folder in sorted(found)]
 
 
 def find_checkpoint(weights: str, model_dir: Path | str, name: str | None = None) -> str:

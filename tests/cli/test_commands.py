@@ -215,7 +215,7 @@ def test_a_resumed_run_holds_out_the_same_images(capsys):
     arguments = ["train", "labelme", "--dataset", str(shared_path("data/fruits"))]
     assert main([*arguments, "--weights", "last"]) == 0
     assert [f"labelme.{info['id']}" for info in FakeModel.last.val_set.image_info] == sorted(held_out)
-    assert "16 to train, 2 to validate (held out, as before)" in capsys.readouterr().out
+    assert "16 to train, 2 to validate (held out, as before; --val-share)" in capsys.readouterr().out
     assert main([*arguments, "--weights", "none"]) == 0 and FakeModel.last.val_set.num_images == 3, "a new run divides anew"
 
 

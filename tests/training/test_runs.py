@@ -50,6 +50,17 @@ def _touch(folder, *names):
         (folder / name).touch()
 
 
+def test_of_runs_that_began_in_the_same_minute_the_last_one_saved_is_the_newest(tmp_path):
+    paths = [tmp_path / f"{name}20260101T0000" / f"mask_rcnn_{name}_0001.h5" for name in ("toys", "cats")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    for newest, times in ((paths[0], (20, 10)), (paths[1], (10, 20))):
+        for path, time in zip(paths, times, strict=True):
+            os.utime(path, (time, time))
+        assert find_last(tmp_path) == str(newest)
+
+
 def test_last_checkpoint_is_the_newest_of_the_newest_run_with_one(tmp_path):
     _touch(tmp_path / "toys20260101T0000", "mask_rcnn_toys_0099.h5")
     _touch(tmp_path / "toys20260201T0000", "mask_rcnn_toys_9999.h5", "mask_rcnn_toys_10000.h5", "best.h5",
