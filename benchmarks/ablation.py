@@ -105,7 +105,7 @@ def run_all(args: argparse.Namespace) -> None:
 
 
 def read(path: str) -> list[dict[str, Any]]:
-    """Return the rows of a file of results, none if there is no file."""
+    """Return the rows of a results file; an empty list if it does not exist."""
     return [json.loads(row) for row in Path(path).read_text(encoding="utf-8").splitlines()] if Path(path).is_file() else []
 
 

@@ -106,7 +106,7 @@ def _read_rle(rle: Mapping[str, Any]) -> Reading | None:
     """Return the reading of an RLE whose whole numbers are written as 7.0, or whose counts are Python bytes made text."""
     counts = rle.get("counts")
     if isinstance(counts, str) and counts.startswith("b'") and counts.endswith("'"):
-        # Python doubles backslashes in it; a quote is no letter of compressed counts
+        # Python doubles the backslashes; compressed counts never contain a quote
         unquoted = counts[2:-1].replace("\\\\", "\\")
         return {**rle, "counts": unquoted}, "is an RLE with counts such as b'...', and is read as the counts in the quotes"
     mended = {name: [whole(v) for v in rle[name]] for name in ("size", "counts") if isinstance(rle.get(name), list)}
