@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mrcnn.config import Config
     from mrcnn.datasets.dataset import Dataset
     from mrcnn.training.mask_rcnn import MaskRCNN
-    from mrcnn.training.presets import Choice
 
 HELP = "train a network on a data set"
 USAGE = "FORMAT [--dataset PATH] [--weights W] [--epochs N] [--set KEY=VALUE ...] [OPTION ...]"
@@ -87,58 +86,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @closed_pipe_ignored()
 def run(args: argparse.Namespace) -> None:
     """Train, evaluate the best weights, write the report, and say what can be done next."""
-    from mrcnn.config import ConfigError
-    from mrcnn.training.run_start import (
-        WORDS,
-        build_config,
-        check_class_names,
-        check_layers,
-        check_same_classes,
-        choose,
-        for_other_data,
-        initial_weights,
-        load_start_weights,
-        preset_base,
-        preset_kind,
-        with_classes,
-    )
-    from mrcnn.training.runs import find_checkpoint, load_config
-    from mrcnn.training.trained_run import find_weights
+    from mrcnn.training.run_start import RunStart, load_start_weights
 
     began = time.perf_counter()
     settings = options.overrides(args)
     settings |= {name: value for option, name in CONFIG_OPTIONS.items() if (value := getattr(args, option)) is not None}
-    is_default = args.weights is None
-    args.weights = args.weights or initial_weights(args.data, settings, args.recipe)
-    check_layers(args.weights, settings.get("TRAIN_LAYERS", ""))
-    name = settings.get("NAME", args.data)
-    weights, saved = args.weights, None
-    if weights not in WORDS:
-        find = find_weights if weights == "best" else find_checkpoint
-        weights = find(weights, args.model_dir, name)
-        saved = load_config(weights)
-    resumed = saved is not None and saved.NAME == name
-    if saved is not None and args.recipe:
-        raise ConfigError(f"--recipe {args.recipe}: the weights {weights} come with the configuration of their run. Omit the "
-                          "recipe, or give other weights.")
-    config = build_config(args.data, settings, for_other_data(saved, name), recipe=args.recipe, weights=weights)
-    train_set, val_set, validation = _open_data(args, config, Path(weights).parent if resumed else None)
-    check_same_classes(train_set, val_set)
-    choices: list[Choice] = []
-    if not resumed:
-        kind = "run" if saved is not None else preset_kind(args.weights, settings, args.recipe, is_default)
-        base = preset_base(args.data, args.recipe, args.weights) if saved is None else config.to_dict()
-        config, choices = choose(kind, config, base, train_set, val_set, settings, args.recipe, progress_bar)
-    config = with_classes(config, train_set)
-    if resumed:
-        check_class_names(weights, train_set)
+    start = RunStart.find(args.data, settings, args.weights, args.recipe, args.model_dir)
+    config = start.config()
+    train_set, val_set, validation = _open_data(args, config, start.run_folder)
+    config, choices = start.choose(config, train_set, val_set, progress_bar)
     model = build_model("training", config, args.model_dir)
     from mrcnn.tools.train import begin_lines
 
-    start = "random" if weights == "none" else f"{weights}, and the configuration of its run" if saved else weights
-    for line in begin_lines(train_set, val_set, validation, start, choices):
+    for line in begin_lines(train_set, val_set, validation, start.text, choices):
         print(line)
-    load_start_weights(model, weights, exclude=args.exclude, class_names=train_set.class_names,
+    load_start_weights(model, start.weights, exclude=args.exclude, class_names=train_set.class_names,
                        classes_from=args.classes_from)  # fmt: skip
     try:
         model.train(train_set, val_set, learning_rate=config.LEARNING_RATE, epochs=config.TRAIN_EPOCHS,

@@ -33,6 +33,8 @@ class PixelMoments(NamedTuple):
 def measure_pixels(dataset: Dataset, num_channels: int, limit: int | None = SAMPLE) -> dict[str, Float64[np.ndarray, " C"]]:
     """Measure the pixels of images, as they are loaded for training; each pixel counts once.
 
+    Images that cannot be used are left out; the loader reports them.
+
         config = MyConfig().with_overrides(measure_pixels(train_set, MyConfig.IMAGE_CHANNEL_COUNT))
 
     Args:
@@ -44,7 +46,7 @@ def measure_pixels(dataset: Dataset, num_channels: int, limit: int | None = SAMP
         MEAN_PIXEL and STD_PIXEL: of each channel. The deviation of a channel that is constant is 1.
 
     Raises:
-        DataError: an image cannot be loaded, or there are none.
+        DataError: no image can be loaded, or there are none.
     """
     moments = pixel_moments(dataset, num_channels, limit)
     return {"MEAN_PIXEL": moments.mean, "STD_PIXEL": moments.deviation}
@@ -55,14 +57,20 @@ def pixel_moments(dataset: Dataset, num_channels: int, limit: int | None = SAMPL
     ids = np.asarray(dataset.image_ids)
     if limit is not None and len(ids) > limit:
         ids = ids[np.linspace(0, len(ids) - 1, limit).round().astype(int)]
-    count, total, squares = 0, np.zeros(num_channels), np.zeros(num_channels)
+    images, count, total, squares = 0, 0, np.zeros(num_channels), np.zeros(num_channels)
+    fault = None
     for image_id in ids:
-        pixels = load_checked_image(dataset, image_id, num_channels).reshape(-1, num_channels).astype(np.float64)
+        try:
+            pixels = load_checked_image(dataset, image_id, num_channels).reshape(-1, num_channels).astype(np.float64)
+        except DataError as error:
+            fault = fault or error
+            continue
+        images += 1
         count += len(pixels)
         total += pixels.sum(axis=0)
         squares += np.square(pixels).sum(axis=0)
     if not count:
-        raise DataError("the data set has no images whose pixels could be measured")
+        raise fault or DataError("the data set has no images whose pixels could be measured")
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return PixelMoments(len(ids), mean, np.where(deviation < 1e-6, 1.0, deviation))
+    return PixelMoments(images, mean, np.where(deviation < 1e-6, 1.0, deviation))

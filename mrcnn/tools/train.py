@@ -17,17 +17,7 @@ from mrcnn.tools.report.page import write_report
 from mrcnn.tools.report.run import read_run
 from mrcnn.training.held_out import divide_data
 from mrcnn.training.presets import Choice
-from mrcnn.training.run_start import (
-    build_config,
-    check_layers,
-    check_same_classes,
-    choose,
-    initial_weights,
-    load_start_weights,
-    preset_base,
-    preset_kind,
-    with_classes,
-)
+from mrcnn.training.run_start import RunStart, load_start_weights
 from mrcnn.training.runs import describe_environment
 from mrcnn.training.trained_run import best_epoch, best_weights
 
@@ -47,8 +37,9 @@ def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str |
     Args:
         dataset: prepared.
         validation: prepared, with the same classes. None holds out a share of `dataset`.
-        weights: the name of published weights, "imagenet", "none" for random weights, or a weight file of the same network.
-            None: a small backbone trained on ImageNet, if mrcnn[pretrained] is installed, else random weights.
+        weights: the name of published weights, "imagenet", "none" for random weights, a weight file, or a run folder: that run
+            is resumed, or, if it had other data, its network is trained on these. None: a small backbone trained on ImageNet,
+            if mrcnn[pretrained] is installed, else random weights.
         recipe: name of a recipe of `mrcnn.recipes` to build on.
         val_share: fraction of the images to hold out if there is no `validation`; 0 for none. None for the default.
         model_dir: folder of the runs. The run has a folder of its own there.
@@ -69,24 +60,19 @@ def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str |
         raise ConfigError(f"val_share is {val_share}: give the fraction of the images to hold out, at least 0 and below 1.")
     if not len(dataset.image_ids):
         raise DataError("the data set has no images: load some, and call its prepare() before training.")
-    source = str(dataset.image_info[0]["source"])
-    start = weights or initial_weights(source, settings, recipe)
-    check_layers(start, settings.get("TRAIN_LAYERS", ""))
-    config = build_config(source, settings, recipe=recipe, weights=start)
+    start = RunStart.find(str(dataset.image_info[0]["source"]), settings, weights, recipe, model_dir)
+    config = start.config()
     train_set, val_set, where = dataset, validation, "as given"
     if validation is None:
-        train_set, val_set, where = divide_data(dataset, val_share, config.SEED, progress_bar)
-    check_same_classes(train_set, val_set)
-    kind = preset_kind(start, settings, recipe, weights is None)
-    base = preset_base(source, recipe, start)
-    config, choices = choose(kind, config, base, train_set, val_set, settings, recipe, progress_bar)
+        train_set, val_set, where = divide_data(dataset, val_share, config.SEED, progress_bar, start.run_folder)
+    config, choices = start.choose(config, train_set, val_set, progress_bar)
     from mrcnn.training.mask_rcnn import MaskRCNN
 
-    model = MaskRCNN("training", with_classes(config, train_set), str(model_dir))
-    for text in begin_lines(train_set, val_set, where, "random" if start == "none" else start, choices):
+    model = MaskRCNN("training", config, str(model_dir))
+    for text in begin_lines(train_set, val_set, where, start.text, choices):
         print(text)
-    load_start_weights(model, start, class_names=train_set.class_names)
-    model.train(train_set, val_set, model.config.LEARNING_RATE, model.config.TRAIN_EPOCHS, model.config.TRAIN_LAYERS)
+    load_start_weights(model, start.weights, class_names=train_set.class_names)
+    model.train(train_set, val_set, config.LEARNING_RATE, config.TRAIN_EPOCHS, config.TRAIN_LAYERS)
     folder = str(model.log_dir)
     measured, report = finish(model, folder, val_set, f"{model.config.NAME}, the validation images", progress_bar)
     for text in end_lines(folder, measured, report, time.perf_counter() - began):

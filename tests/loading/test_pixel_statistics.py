@@ -6,7 +6,7 @@ import pytest
 from mrcnn.base.errors import DataError
 from mrcnn.config import Config
 from mrcnn.datasets.dataset import Dataset
-from mrcnn.loading.pixel_statistics import measure_pixels
+from mrcnn.loading.pixel_statistics import measure_pixels, pixel_moments
 
 
 class Arrays(Dataset):
@@ -52,6 +52,15 @@ def test_of_many_images_some_at_equal_distances_are_taken():
     images = [np.full((2, 2, 1), value, np.uint8) for value in (0, 100, 10, 100, 20)]
     assert measure_pixels(Arrays(*images), 1, limit=3)["MEAN_PIXEL"] == pytest.approx(10)  # of 0, 10 and 20
     assert measure_pixels(Arrays(*images), 1, limit=None)["MEAN_PIXEL"] == pytest.approx(46)
+
+
+def test_images_that_cannot_be_used_are_left_out():
+    """Pixels of one good image, 10 and 20; the other is no image."""
+    good, bad = np.array([[[10], [20]]], np.uint8), np.array(["text"])
+    moments = pixel_moments(Arrays(good, bad), 1)
+    assert (moments.images, *moments.mean, *moments.deviation) == (1, 15, 5)
+    with pytest.raises(DataError, match="load_image returned <U4 of shape"):
+        pixel_moments(Arrays(bad, bad), 1)
 
 
 def test_no_images_are_an_error():

@@ -2,6 +2,7 @@
 import csv
 import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,22 @@ def test_pixels_of_other_channels_are_measured(tmp_path, capsys):
     assert config.VALIDATION_STEPS == 5, "of the format shapes, whatever the NAME of the run"
     assert config.MEAN_PIXEL.tolist() == [50, 3000] and list(config.STD_PIXEL) == [10, 1000]
     assert len(model.detect([dataset.load_image(0)])) == 1
+
+
+@pytest.mark.tensorflow_only
+def test_a_run_folder_is_resumed_and_its_network_trained_on_other_data(tmp_path, capsys):
+    train(shapes(5), model_dir=tmp_path, **TINY)
+    (folder,) = tmp_path.iterdir()
+    held_out = (folder / "validation.json").read_text()
+    capsys.readouterr()
+    model = train(shapes(5), weights=str(folder), model_dir=tmp_path, TRAIN_EPOCHS=2)
+    assert model.log_dir == str(folder) and (folder / "validation.json").read_text() == held_out
+    assert [row["epoch"] for row in csv.DictReader((folder / "history.csv").open())] == ["1", "2"]
+    assert "and the configuration of its run" in " ".join(capsys.readouterr().out.split())
+    other = train(shapes(5), weights=str(folder), model_dir=tmp_path, NAME="others", **TINY)
+    assert Path(other.log_dir).name.startswith("others") and len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(ConfigError, match="the recipe modern: the weights .* come with the configuration of their run"):
+        train(shapes(5), weights=str(folder), recipe="modern", model_dir=tmp_path)
 
 
 def test_mistakes_are_found_before_training(tmp_path):

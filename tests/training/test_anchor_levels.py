@@ -22,7 +22,8 @@ def test_anchors_are_those_of_the_first_levels():
     np.testing.assert_array_equal(anchors, config_anchors(small_config(RPN_ANCHOR_SCALES=(8, 16, 32, 64, 128)))[:1008])
 
 
-@pytest.mark.parametrize("recipe", ["classic", pytest.param("modern", marks=pytest.mark.tensorflow_only)])
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("recipe", ["classic", "modern"])
 def test_network_trains_and_detects(recipe, tmp_path):
     values = {**recipes.values(recipe), **SCALES}
     model = MaskRCNN("training", small_config(**values), str(tmp_path))

@@ -33,6 +33,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("hook", ["on_test_begin", "on_epoch_end"])
+@pytest.mark.tensorflow_only
 def test_error_in_a_callback_does_not_lose_the_finished_epoch(tmp_path, hook):
     model = small_model("training", tmp_path, STEPS_PER_EPOCH=1)
     with pytest.raises(RuntimeError, match="no space left"):
@@ -41,6 +42,7 @@ def test_error_in_a_callback_does_not_lose_the_finished_epoch(tmp_path, hook):
     assert restore_state(model.keras_model, state_path(model.log_dir, 1), 1, training_stage(model.keras_model))
 
 
+@pytest.mark.tensorflow_only
 def test_error_in_validation_ap_is_raised_after_the_epoch_is_saved(tmp_path, uninterrupted, monkeypatch, capsys):
     model = small_model("training", tmp_path, **SETTINGS)
     evaluate = model.evaluate

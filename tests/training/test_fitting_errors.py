@@ -28,7 +28,9 @@ class FailingAugmenter:
         return image if segmentation_maps is None else (image, segmentation_maps)
 
 
-@pytest.mark.parametrize(("workers", "processes"), [(0, False), (2, False), (1, True)])
+@pytest.mark.parametrize(("workers", "processes"), [
+    pytest.param(0, False, marks=pytest.mark.tensorflow_only), (2, False),
+    pytest.param(1, True, marks=pytest.mark.tensorflow_only)])
 def test_error_in_a_later_batch_is_raised_unchanged(tmp_path, workers, processes):
     model = small_model("training", tmp_path, IMAGES_PER_GPU=1, STEPS_PER_EPOCH=6, LOADER_WORKERS=workers,
                         LOADER_PROCESSES=processes)

@@ -53,6 +53,7 @@ def test_keras_checkpoint_is_loaded_and_trained_further(trained):
     assert original == pytest.approx(copy, rel=1e-3)
 
 
+@pytest.mark.tensorflow_only
 def test_clone_of_the_training_model_has_the_same_loss(trained):
     model, _ = trained
     clone = keras.models.clone_model(model.keras_model)

@@ -66,6 +66,7 @@ def test_images_that_do_not_fit_the_pyramid_are_skipped_and_reported(tmp_path):
     assert "64 x 100 pixels" in result.info["left_out"][1] and "multiples of 64" in result.info["left_out"][1]
 
 
+@pytest.mark.tensorflow_only
 def test_unreadable_validation_image_does_not_stop_training(tmp_path, caplog):
     model = small_model("training", tmp_path, STEPS_PER_EPOCH=1, VALIDATION_AP_EVERY=1)
     validation = ShapesWithBrokenImage()

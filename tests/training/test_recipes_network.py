@@ -35,7 +35,8 @@ def test_inspection_gives_the_detections(mode):
     assert len(stages.proposals) == len(stages.scores) and len(stages.proposals) % 3 == 0
 
 
-@pytest.mark.parametrize("name", ["detectron2_lsj", pytest.param("modern", marks=pytest.mark.tensorflow_only)])
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("name", ["detectron2_lsj", "modern"])
 def test_a_step_is_trained(name, tmp_path):
     """Detection of `detectron2_lsj` has an adaptive number of samples in ROI align, which JAX could not train with."""
     data = ShapesDataset()

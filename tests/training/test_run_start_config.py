@@ -1,12 +1,13 @@
 """Presets of the command line, and the settings of `--set`."""
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import FORMATS
-from mrcnn.training.run_start import build_config, check_class_names, for_other_data, with_classes
+from mrcnn.training.run_start import RunStart, build_config, check_class_names, with_classes
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])
@@ -26,9 +27,13 @@ def test_settings_take_precedence_over_those_for_random_weights():
 def test_weights_for_other_data_keep_the_network_but_not_the_classes():
     saved = Config.from_dict({"NAME": "cats", "NUM_CLASSES": 3, "CLASS_LOSS_WEIGHTS": [1, 2, 3],
                               "BACKBONE": "resnet50"})  # fmt: skip
-    config = for_other_data(saved, "dogs")
+    start = RunStart("labelme", {"NAME": "dogs"}, "cats/best.h5", saved=saved)
+    config = start.config()
     assert (config.NAME, config.NUM_CLASSES, config.CLASS_LOSS_WEIGHTS, config.BACKBONE) == ("dogs", 1, None, "resnet50")
-    assert for_other_data(saved, "cats") is saved and for_other_data(None, "dogs") is None
+    assert start.run_folder is None
+    resumed = RunStart("labelme", {"NAME": "cats"}, "cats/best.h5", saved=saved)
+    assert resumed.config().to_dict() == saved.to_dict() and resumed.run_folder == Path("cats")
+    assert resumed.text == "cats/best.h5, and the configuration of its run"
 
 
 def test_settings_take_precedence_over_the_preset():

@@ -19,7 +19,8 @@ with stop_reported(lambda: "The checkpoint of epoch 7 is intact: a.h5."), atomic
 """
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+@pytest.mark.parametrize("number, code", [
+    (signal.SIGTERM, 143), pytest.param(signal.SIGINT, -signal.SIGINT, marks=pytest.mark.tensorflow_only)])
 def test_signal_ends_training_cleanly_and_reports_the_saved_checkpoint(tmp_path, number, code):
     process = subprocess.Popen([sys.executable, "-c", WAIT, str(tmp_path / "a")], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)

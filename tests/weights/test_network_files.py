@@ -28,6 +28,7 @@ BACKBONES = ["resnet50", pytest.param("resnet101", marks=pytest.mark.tensorflow_
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.tensorflow_only
 def test_file_has_the_tensors_of_the_classic_file(tmp_path, backbone):
     expected = _classic_layout(backbone)
     classic_h5.save(_model(backbone, "inference", tmp_path), tmp_path / "w.h5")
@@ -36,6 +37,7 @@ def test_file_has_the_tensors_of_the_classic_file(tmp_path, backbone):
     assert set(written) == expected
 
 
+@pytest.mark.tensorflow_only
 def test_inference_network_reads_the_file_of_the_training_network(tmp_path):
     training = _model("resnet50", "training", tmp_path)
     classic_h5.save(training, tmp_path / "w.h5")
