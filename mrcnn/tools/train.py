@@ -113,7 +113,7 @@ def finish(model: "MaskRCNN", folder: str, dataset: Dataset | None, data: str, p
     """Evaluate the best weights of a run that has been trained, and write its report.
 
     Args:
-        model: in training mode. It is left with the best weights.
+        model: in training mode. It is left with the best weights, and with the folder of the run.
         folder: the run folder.
         dataset: the validation images; None writes a report without an evaluation.
         data: their name, for the page.
@@ -124,7 +124,10 @@ def finish(model: "MaskRCNN", folder: str, dataset: Dataset | None, data: str, p
     measured, missing = None, ["Average precision: the run had no validation images."]
     weights = best_weights(folder)
     if dataset is not None and weights is not None:
+        log_dir, checkpoint_path = model.log_dir, model.checkpoint_path
         model.load_weights(weights, by_name=True)
+        # Training on from these weights is a new run, but it has not begun.
+        model.log_dir, model.checkpoint_path = log_dir, checkpoint_path
         config = model.config
         measured, missing = measure(model, dataset, weights=weights.name, data=data, limit=config.VALIDATION_AP_IMAGES,
                                     min_confidence=0.0, min_score=config.DETECTION_MIN_CONFIDENCE or 0.0,
