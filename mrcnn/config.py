@@ -32,6 +32,7 @@ from mrcnn.config_rules import (
     POSITIVE_INTEGERS,
     as_plain,
     contradictions,
+    count_items,
     invalid_values,
     is_number,
     is_positive,
@@ -387,10 +388,10 @@ class Config:
             if is_positive(value) and value % 1:
                 warn(self, f"{name} is {value}: it is rounded up to {math.ceil(value)}.")
                 setattr(self, name, math.ceil(value))
-        scales, strides = self.RPN_ANCHOR_SCALES, self.BACKBONE_STRIDES
-        if 0 < np.size(scales) < np.size(strides):
-            warn(self, f"RPN_ANCHOR_SCALES has {np.size(scales)} values for {np.size(strides)} pyramid levels: the others "
-                       "have no anchors, and nothing is proposed there.")  # fmt: skip
+        scales, strides = map(count_items, (self.RPN_ANCHOR_SCALES, self.BACKBONE_STRIDES))
+        if 0 < scales < strides:
+            warn(self, f"RPN_ANCHOR_SCALES has {scales} values for {strides} pyramid levels: the others have no anchors, and "
+                       "nothing is proposed there.")  # fmt: skip
         weights = self.LOSS_WEIGHTS
         missing = [name for name in LOSS_NAMES if isinstance(weights, Mapping) and name not in weights]
         if missing and set(weights) < set(LOSS_NAMES):

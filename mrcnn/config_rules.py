@@ -114,6 +114,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
+def count_items(value: object) -> int:
+    """Return the length of a list, tuple or array, which may be uneven; 0 for anything else."""
+    return len(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0) else 0
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0
 
