@@ -128,12 +128,27 @@ class History(keras.callbacks.Callback):
     """Write the logs of each epoch to history.csv. Epochs count from 1, as in the names of the checkpoints.
 
     Rows of earlier epochs are kept. Rows of this epoch and later ones, from before the run was resumed, are replaced.
+
+    Args:
+        path: of the file.
+        saved: rows in the training state that the run resumes from. Those of epochs that the file lacks are added to it.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, saved: Sequence[dict[str, float]] = ()) -> None:
         super().__init__()
         self.path = Path(path)
+        self.saved = saved
         self.rows: list[dict[str, float]] = []
+
+    def read(self) -> list[dict[str, float]]:
+        """Return the rows of the file and the saved ones that it lacks, by epoch.
+
+        Raises:
+            ValueError: the file is not the history of a run.
+        """
+        rows = read_history(self.path) if self.path.exists() else []
+        found = {row["epoch"] for row in rows}
+        return sorted([*rows, *(row for row in self.saved if row["epoch"] not in found)], key=lambda row: row["epoch"])
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Read the rows of earlier epochs.
@@ -141,10 +156,14 @@ class History(keras.callbacks.Callback):
         Raises:
             ValueError: the file is not the history of a run. Raised before training starts.
         """
-        self.rows = read_history(self.path) if self.path.exists() else []
+        self.rows = self.read()
+
+    def rows_with(self, epoch: int, logs: Logs) -> list[dict[str, float]]:
+        """Return the rows up to an epoch, counted from 0, whose row has these logs."""
+        figures: dict[str, Any] = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
+        return [row for row in self.rows if row["epoch"] <= epoch] + [{**figures, "epoch": epoch + 1}]
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Add the row of this epoch, or replace it, and write the file."""
-        figures: dict[str, Any] = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
-        self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**figures, "epoch": epoch + 1}]
+        self.rows = self.rows_with(epoch, logs)
         write_history(self.path, self.rows)

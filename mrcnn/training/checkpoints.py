@@ -3,6 +3,7 @@
 The training state consists of the state of the optimizer (momentum, number of steps) and of the random generators that sample
 ROIs. The order of the images follows from the seed and the epoch. Its file is as large as the weights, or twice as large.
 With EMA_MOMENTUM, the checkpoint holds the average of the weights, and the training state also the weights in training.
+The rows of the history are in it too, so that a resumed run has them even if history.csv lost some.
 
 The two are a unit: the checkpoint is written last, so that whatever kills the process, a checkpoint has its state and its
 row in the history. For the same reason, the checkpoint that a run resumed from an earlier epoch replaces is removed first. Each
@@ -10,7 +11,7 @@ file is on the disk before it gets its name, and holds a digest.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from mrcnn.weights import classic_h5
 
 # Number of training states kept: the newest, and the one that is needed if the newest checkpoint or state is damaged.
 STATES_KEPT = 2
+_ROWS = "history"  # name of their data set in a training state
+Rows = Sequence[dict[str, float]]  # of the history, see `runs.read_history`
 
 
 class SaveEpoch(keras.callbacks.Callback):
@@ -40,11 +43,14 @@ class SaveEpoch(keras.callbacks.Callback):
         pattern: path of a checkpoint with {epoch:04d}; epochs count from 1.
         stage: `training_stage` of the model when it was compiled.
         kept: number of checkpoints of the run to keep, the newest ones; None keeps all.
-        record: called with the epoch, counted from 0, and its training losses, before the checkpoint is written.
+        rows: called with the epoch, counted from 0, and its training losses; returns the rows of the history up to it, for
+            the training state.
+        record: called with the same, before the checkpoint is written.
         on_saved: called with the number of trained epochs after they are saved.
     """
 
     def __init__(self, pattern: str, stage: dict[str, Any], kept: int | None = None,
+                 rows: Callable[[int, dict[str, Any]], Rows] | None = None,
                  record: Callable[[int, dict[str, Any]], object] | None = None,
                  on_saved: Callable[[int], object] | None = None) -> None:
         super().__init__()
@@ -52,6 +58,7 @@ class SaveEpoch(keras.callbacks.Callback):
         self.folder = Path(pattern).parent
         self.stage = stage
         self.kept = kept
+        self.rows = rows
         self.record = record
         self.on_saved = on_saved
         self.trained = self.saved = 0  # epochs
@@ -91,7 +98,8 @@ class SaveEpoch(keras.callbacks.Callback):
             classic_h5.refuse_nan(self.model)
             _refuse_nan_in_training(self.model)
             Path(self.pattern.format(epoch=self.trained)).unlink(missing_ok=True)  # it does not belong to the new state
-            save_state(self.model, state_path(self.folder, self.trained), self.trained, self.stage)
+            rows = self.rows(self.trained - 1, self.losses) if self.rows is not None else ()
+            save_state(self.model, state_path(self.folder, self.trained), self.trained, self.stage, rows)
             if self.record is not None:
                 self.record(self.trained - 1, self.losses)
             classic_h5.save(self.model, self.pattern.format(epoch=self.trained))
@@ -142,7 +150,7 @@ def training_stage(model: keras.Model) -> dict[str, Any]:
     return stage if average is None else {**stage, "average": average.momentum}
 
 
-def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> None:
+def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any], rows: Rows = ()) -> None:
     """Write the training state atomically.
 
     Args:
@@ -150,6 +158,7 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
         path: the file.
         epoch: number of trained epochs.
         stage: see `training_stage`.
+        rows: of the history, up to this epoch.
     """
     values = [classic_h5.to_hdf5(variable) for variable in _state(model)]
     size = sum(value.nbytes for value in values)
@@ -158,6 +167,8 @@ def save_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str
         file.attrs["stage"] = json.dumps(stage)
         for number, value in enumerate(values):
             file[str(number)] = value
+        # bytes in a data set: an attribute holds 64 KiB at most
+        file[_ROWS] = np.frombuffer(json.dumps([dict(row) for row in rows], default=float).encode(), np.uint8)
         seal(file)
 
 
@@ -174,6 +185,26 @@ def stage_begin(path: Path | str, epoch: int) -> int:
     except (OSError, Hdf5Error, KeyError, TypeError, ValueError, AttributeError):  # `restore_state` reports a damaged file
         return epoch
     return begun if isinstance(begun, int) and 0 <= begun <= epoch else epoch
+
+
+def saved_rows(path: Path | str, epoch: int) -> list[dict[str, float]]:
+    """Return the rows of the history in a training state, if it belongs to `epoch` and has any; else an empty list.
+
+    Args:
+        path: a file that `save_state` wrote. It need not exist, and one without rows was written by an earlier version.
+        epoch: number of trained epochs.
+    """
+    if not Path(path).is_file():
+        return []
+    try:
+        with open_hdf5(path) as file:
+            stored = file[_ROWS]
+            if int(file.attrs["epoch"]) != epoch or stored.nbytes > Path(path).stat().st_size or digest_fault(file) is not None:
+                return []
+            rows = [{name: float(number) for name, number in row.items()} for row in json.loads(bytes(stored[()]))]
+            return [row for row in rows if 1 <= row["epoch"] <= epoch]
+    except (OSError, Hdf5Error, KeyError, TypeError, ValueError, AttributeError):  # `restore_state` reports a damaged file
+        return []
 
 
 def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:

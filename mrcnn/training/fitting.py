@@ -22,11 +22,11 @@ from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
-from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, stage_begin, training_stage
+from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, saved_rows, stage_begin, training_stage
 from mrcnn.training.held_out import save_held_out
 from mrcnn.training.optimizers import LearningRate, batch_scaled_rate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
-from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, read_history, state_path
+from mrcnn.training.runs import HISTORY_NAME, add_environment, differences, state_path
 from mrcnn.training.settings import make_loader, training_loader
 from mrcnn.training.stopping import StopAtNan
 from mrcnn.training.trainable import layer_regex
@@ -143,10 +143,10 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
     """Return the framework's callbacks in the order in which they run at the end of an epoch."""
     config = model.config
     assert model.checkpoint_path is not None
-    history = History(os.path.join(log_dir, HISTORY_NAME))
+    history = History(os.path.join(log_dir, HISTORY_NAME), saved_rows(state_path(log_dir, model.epoch), model.epoch))
     callbacks: list[keras.callbacks.Callback] = [
         *([UseAverage()] if config.EMA_MOMENTUM else []),
-        SaveEpoch(model.checkpoint_path, stage, config.CHECKPOINTS_KEPT, record=history.on_epoch_end,
+        SaveEpoch(model.checkpoint_path, stage, config.CHECKPOINTS_KEPT, history.rows_with, history.on_epoch_end,
                   on_saved=lambda epochs: setattr(model, "epoch", epochs))]  # fmt: skip
     if config.VALIDATION_AP_EVERY and val_dataset is not None:
         # Losses are written to history.csv before AP is computed, which may fail; later callbacks find AP in the logs.
@@ -154,11 +154,10 @@ def _callbacks(model: "MaskRCNN", log_dir: str, stage: dict[str, Any], val_datas
             lambda: model.evaluate(val_dataset, limit=config.VALIDATION_AP_IMAGES, progress=progress.stage),
             config.VALIDATION_AP_EVERY)]  # fmt: skip
         if config.KEEP_BEST or config.VALIDATION_AP_PATIENCE:
-            earlier = read_history(history.path) if history.path.exists() else []
             assert config.NAME is not None  # `MaskRCNN.train` has checked
             callbacks.append(BestEpoch(
                 best_path(log_dir, config.NAME) if config.KEEP_BEST else None, config.VALIDATION_AP_PATIENCE,
-                [row["val_mask_AP"] for row in earlier if row["epoch"] <= model.epoch and "val_mask_AP" in row]))
+                [row["val_mask_AP"] for row in history.read() if row["epoch"] <= model.epoch and "val_mask_AP" in row]))
     callbacks += [Speed(config.BATCH_SIZE), history]
     if find_spec("tensorflow") and find_spec("tensorboard"):  # Keras writes event files through TensorFlow
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))

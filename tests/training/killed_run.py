@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from mrcnn.training.callbacks import History
-from mrcnn.training.checkpoints import SaveEpoch, restore_state, training_stage
+from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_rows, training_stage
 from mrcnn.training.run_lock import held_run
 from mrcnn.training.runs import newest_checkpoint, parse_checkpoint, state_path
 from mrcnn.weights import classic_h5
@@ -35,8 +35,9 @@ def train(folder, epochs, begin=None, target=1.0):
             epoch = parse_checkpoint(checkpoint)[1]
             classic_h5.load(model, checkpoint)
             assert restore_state(model, state_path(folder, epoch), epoch, stage)
-        history = History(f"{folder}/history.csv")
-        save = SaveEpoch(f"{folder}/mask_rcnn_toys_{{epoch:04d}}.h5", stage, record=history.on_epoch_end)
+        history = History(f"{folder}/history.csv", saved_rows(state_path(folder, epoch), epoch))
+        save = SaveEpoch(f"{folder}/mask_rcnn_toys_{{epoch:04d}}.h5", stage, rows=history.rows_with,
+                         record=history.on_epoch_end)
         model.fit(X, X.sum(axis=1) + target, verbose=0, shuffle=False, initial_epoch=epoch, epochs=epochs,
                   validation_data=(X, X.sum(axis=1)), callbacks=[save, history])
     return model.get_weights()

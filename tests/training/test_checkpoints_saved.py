@@ -82,7 +82,7 @@ def test_state_is_written_once_per_epoch_and_validation_changes_no_weights(tmp_p
         model.train(DATA, validation, 0.01, 2, "heads")
         weights.append(weights_of(model.keras_model))
         with h5py.File(state_path(model.log_dir, 2)) as file:
-            stored = [file[str(number)][()] for number in range(len(file))]
+            stored = [file[str(number)][()] for number in range(len(file) - 1)]  # without the rows of the history
         now = [keras.ops.convert_to_numpy(variable) for variable in checkpoints._state(model.keras_model)]
         for ours, theirs in zip(stored, now, strict=True):
             np.testing.assert_array_equal(ours, theirs)

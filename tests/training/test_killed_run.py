@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from mrcnn.training.checkpoints import saved_rows
 from mrcnn.training.runs import newest_checkpoint, read_history
 from tests.training.killed_run import train
 
@@ -38,6 +39,35 @@ def test_killed_run_resumes_exactly_and_its_history_is_complete(tmp_path, uninte
     names = [f"mask_rcnn_toys_000{epoch}.h5" for epoch in (1, 2, 3, 4, 5)]
     states = ["training_state_0004.h5", "training_state_0005.h5"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["history.csv", *names, *states])
+
+
+@pytest.mark.parametrize("kept", [None, 0, 1])
+def test_lost_rows_of_the_history_come_back_when_the_run_is_resumed(tmp_path, kept):
+    """history.csv is missing, or keeps its header and `kept` rows."""
+    folder = tmp_path / "toys20260101T1200"
+    folder.mkdir()
+    train(folder, 3)
+    path = folder / "history.csv"
+    before = read_history(path)
+    if kept is None:
+        path.unlink()
+    else:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[: 1 + kept]))
+    train(folder, 4)
+    rows = read_history(path)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[:2] == before[:2] and rows[2]["loss"] == before[2]["loss"]
+
+
+def test_rows_of_other_epochs_or_of_a_damaged_state_are_not_used(tmp_path):
+    folder = tmp_path / "toys20260101T1200"
+    folder.mkdir()
+    train(folder, 3)
+    state = folder / "training_state_0003.h5"
+    assert [row["epoch"] for row in saved_rows(state, 3)] == [1, 2, 3]
+    assert saved_rows(state, 2) == [] and saved_rows(folder / "training_state_0009.h5", 9) == []
+    state.write_bytes(state.read_bytes()[:-200])
+    assert saved_rows(state, 3) == []
 
 
 @pytest.mark.tensorflow_only
