@@ -69,8 +69,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     learning_rate = batch_scaled_rate(config, learning_rate)
     state = state_path(log_dir, model.epoch)
     stage, resumed = _compile(model, learning_rate, epochs, steps, state)
-    print(f"\nEpochs {model.epoch + 1} to {epochs}, {_steps(steps)} each ({_share(steps, loader)}), learning rate "
-          f"{_rate_name(learning_rate)}\nCheckpoints: {model.checkpoint_path}")
+    print(f"\nEpochs {model.epoch + 1} to {epochs}, learning rate {_rate_name(learning_rate)}\n"
+          f"Each has {_steps(steps)} ({_share(steps, loader)})\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
         why = ("its settings or the trained layers changed" if state.is_file()
                else f"there is no {state.name}")  # fmt: skip
