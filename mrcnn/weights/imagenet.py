@@ -4,6 +4,7 @@ Each file is downloaded once into a cache folder and verified. Importing this mo
 """
 
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mrcnn.config_rules import KERAS_HUB
 from mrcnn.io.download import DownloadError
 from mrcnn.weights.catalogue import cache_dir, download_once
 
@@ -77,9 +79,18 @@ TORCHVISION = {name: ImageNetWeights("torchvision", *_IMAGENET_PIXELS) for name 
 
 
 def published(backbone: object, stride_in_3x3: bool = False) -> ImageNetWeights | None:
-    """Return the published weights of a backbone (Config.BACKBONE, Config.RESNET_STRIDE_IN_3X3), or None."""
+    """Return the published weights of a backbone (Config.BACKBONE, Config.RESNET_STRIDE_IN_3X3), or None.
+
+    Raises:
+        ValueError: the backbone is one of KerasHub, which is not installed or does not know the preset.
+    """
     if not isinstance(backbone, str):
         return None
+    if backbone.startswith(KERAS_HUB):
+        from mrcnn.network.backbones.keras_hub import pixel_normalisation
+
+        mean, std = pixel_normalisation(backbone.removeprefix(KERAS_HUB))
+        return ImageNetWeights("keras_hub", (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
     first, second = (TORCHVISION, IMAGENET) if stride_in_3x3 else (IMAGENET, TORCHVISION)
     return first.get(backbone) or second.get(backbone)
 
@@ -109,7 +120,7 @@ def imagenet_weights(backbone: object = "resnet50", verbose: int = 1, resnet: "R
     """Return the ImageNet weights of a backbone as a classic file, which the first call downloads and converts.
 
     Args:
-        backbone: a key of IMAGENET or of TORCHVISION.
+        backbone: a key of IMAGENET or of TORCHVISION, or "keras_hub:" and a preset.
         verbose: above 0 prints what is downloaded, with a progress bar on a terminal. 0 prints nothing, except for networks
             that keras.applications downloads itself.
         resnet: the variant, if it is a ResNet; None for the classic one.
@@ -126,9 +137,11 @@ def imagenet_weights(backbone: object = "resnet50", verbose: int = 1, resnet: "R
     resnet = resnet or CLASSIC
     weights = published(backbone, resnet.stride_in_3x3)
     if weights is None:
-        raise ValueError(f"there are ImageNet weights for {', '.join({**TORCHVISION, **IMAGENET})}, not for {backbone!r}: "
-                         "train from scratch, or load your own weight file")
+        raise ValueError(f"there are ImageNet weights for {', '.join({**TORCHVISION, **IMAGENET})} and {KERAS_HUB}PRESET, not "
+                         f"for {backbone!r}: train from scratch, or load your own weight file")
     name = str(backbone)
+    if name.startswith(KERAS_HUB):
+        return _keras_hub(name)
     path = cache_dir() / f"{name}_imagenet_{_variant_name(name, resnet)}.h5"
     if path.is_file():
         return path
@@ -169,7 +182,7 @@ def build_backbone(name: str, input_shape: tuple[int, int, int] = (64, 64, 3),
     return keras.Model(image, get_backbone(name, resnet or CLASSIC)(image, stage5=True, train_bn=False)[-4:])
 
 
-# --- Networks of keras.applications -----------------------------------------------------------------------------------
+# --- Networks of keras.applications and KerasHub ----------------------------------------------------------------------
 def _application(name: str) -> "keras.Model":
     """Return a backbone with the weights that keras.applications downloads."""
     from mrcnn.network.backbones.applications import APPLICATIONS
@@ -182,6 +195,19 @@ def _application(name: str) -> "keras.Model":
     backbone = build_backbone(name)
     copy_by_name(application, backbone)
     return backbone
+
+
+def _keras_hub(name: str) -> Path:
+    """Write a classic file with the weights of a preset of KerasHub, which has a cache of its own."""
+    from mrcnn.network.backbones.keras_hub import load_preset
+    from mrcnn.weights import classic_h5
+
+    preset = load_preset(name.removeprefix(KERAS_HUB), weights=True)
+    backbone = build_backbone(name)
+    copy_by_name(preset, backbone)
+    path = cache_dir() / f"{re.sub(r'[^0-9A-Za-z]+', '_', name)}_imagenet.h5"
+    classic_h5.save(backbone, path)
+    return path
 
 
 def copy_by_name(source: "keras.Model", target: "keras.Model") -> None:

@@ -8,6 +8,7 @@ as slowly on a CPU (of 7x7 over 96 channels of 64x64: 192 ms instead of 2, and 6
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +77,29 @@ def application_graph(
     Raises:
         ValueError: H or W is not a multiple of 32.
     """
-    if any(side is not None and side % 32 for side in input_image.shape[1:3]):
-        raise ValueError(f"{application} takes images whose sides are multiples of 32, not {tuple(input_image.shape[1:3])}.")
     original = APPLICATIONS[application].build()
     ends = last_blocks(original, APPLICATIONS[application].blocks)[: 4 if stage5 else 3]
+    return [None, *clone_until(original, ends, input_image, train_bn), *([] if stage5 else [None])]
+
+
+def clone_until(model: keras.Model, ends: Sequence[keras.Operation], input_image: KerasTensor, train_bn: bool | None,
+                ) -> list[KerasTensor]:  # fmt: skip
+    """Apply copies of the layers of a network to another input.
+
+    Args:
+        model: without preprocessing, downsamples by 32. Its layers may be in blocks of keras.Sequential.
+        ends: layers of the model. What none of them needs is left out.
+        input_image: float [B, H, W, channels], normalised. H and W are dynamic or multiples of 32.
+        train_bn: see Config.TRAIN_BN.
+
+    Returns:
+        The outputs of `ends`.
+
+    Raises:
+        ValueError: H or W is not a multiple of 32.
+    """
+    if any(side is not None and side % 32 for side in input_image.shape[1:3]):
+        raise ValueError(f"{model.name} takes images whose sides are multiples of 32, not {tuple(input_image.shape[1:3])}.")
     tensors: dict[str, KerasTensor] = {}
 
     def clone(operation: keras.Operation) -> keras.Operation:
@@ -106,9 +126,9 @@ def application_graph(
         tensors[operation.name] = output
         return output
 
-    needed = keras.Model(original.input, [end.output for end in ends])
+    needed = keras.Model(model.input, [end.output for end in ends])
     keras.models.clone_model(needed, input_tensors=input_image, clone_function=clone, call_function=call)
-    return [None, *(tensors[end.name] for end in ends), *([] if stage5 else [None])]
+    return [tensors[end.name] for end in ends]
 
 
 def last_blocks(model: keras.Model, blocks: str) -> list[keras.Operation]:
