@@ -28,6 +28,8 @@ from mrcnn.weights import classic_h5
 # Number of training states kept: the newest, and the one that is needed if the newest checkpoint or state is damaged.
 STATES_KEPT = 2
 _ROWS = "history"  # name of their data set in a training state
+# The parts of a stage (see `training_stage`) in words.
+_STAGE = {"optimizer": "the optimizer or its learning rate", "trained": "the trained layers", "average": "EMA_MOMENTUM"}
 Rows = Sequence[dict[str, float]]  # of the history, see `runs.read_history`
 
 
@@ -242,6 +244,21 @@ def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
     return True
+
+
+def why_not_restored(path: Path, epoch: int, stage: dict[str, Any]) -> str:
+    """Return in words why `restore_state` has not restored a training state.
+
+    Args:
+        path, epoch, stage: as given to it.
+    """
+    if not path.is_file():
+        return f"there is no {path.name}"
+    with open_hdf5(path) as file:
+        if int(file.attrs["epoch"]) != epoch:
+            return f"{path.name} is of epoch {int(file.attrs['epoch'])}"
+        stored = _comparable(json.loads(file.attrs["stage"]))
+    return " and ".join(words for part, words in _STAGE.items() if stored.get(part) != stage.get(part)) + " changed"
 
 
 def _misfit(file: h5py.File, variables: list[Any]) -> str | None:

@@ -22,7 +22,15 @@ from mrcnn.loading.generator import WithRandomRois
 from mrcnn.loading.loader import Loader
 from mrcnn.loading.loader_pool import WorkerProcesses
 from mrcnn.training.callbacks import BestEpoch, CocoValidation, History, Speed
-from mrcnn.training.checkpoints import SaveEpoch, restore_state, saved_epochs, saved_rows, stage_begin, training_stage
+from mrcnn.training.checkpoints import (
+    SaveEpoch,
+    restore_state,
+    saved_epochs,
+    saved_rows,
+    stage_begin,
+    training_stage,
+    why_not_restored,
+)
 from mrcnn.training.held_out import save_held_out
 from mrcnn.training.optimizers import LearningRate, batch_scaled_rate, scheduled_rate
 from mrcnn.training.progress import TrainingProgress
@@ -72,9 +80,8 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     print(f"\nEpochs {model.epoch + 1} to {epochs}, learning rate {_rate_name(learning_rate)}\n"
           f"Each has {_steps(steps)} ({_share(steps, loader)})\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
-        why = ("its settings or the trained layers changed" if state.is_file()
-               else f"there is no {state.name}")  # fmt: skip
-        print(f"The optimizer resumes from epoch {model.epoch}." if resumed else f"The optimizer starts afresh: {why}.")
+        print(f"The optimizer resumes from epoch {model.epoch}." if resumed
+              else f"The optimizer starts afresh: {why_not_restored(state, model.epoch, stage)}.")  # fmt: skip
     for difference in differences(log_dir, model.epoch, config, len(train_dataset.image_ids)):
         print(difference)
     _write_run(log_dir, config, train_dataset)

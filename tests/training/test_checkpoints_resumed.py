@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.training.checkpoints import restore_state, training_stage
+from mrcnn.training.checkpoints import restore_state, training_stage, why_not_restored
 from mrcnn.training.runs import find_checkpoint, newest_checkpoint, read_history, state_path
 from tests.training.small import shapes, small_model, weights_of
 
@@ -15,6 +15,10 @@ DATA = shapes(4)
 
 def _restore(model, path, epoch):
     return restore_state(model.keras_model, path, epoch, training_stage(model.keras_model))
+
+
+def _reason(model, path, epoch):
+    return why_not_restored(path, epoch, training_stage(model.keras_model))
 
 
 def _trained(tmp_path, epochs, **kwargs):
@@ -121,15 +125,19 @@ def test_a_schedule_resumes_in_its_middle_and_begins_anew_with_more_epochs(tmp_p
     assert [*begun, *rest] == pytest.approx(expected)
     assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
     again = stage(tmp_path, 4, 6)  # a stage of its own: two steps
-    assert again == pytest.approx([0.0001 + 0.0099 / 2, 0.0001]) and "The optimizer starts afresh: " in capsys.readouterr().out
+    assert again == pytest.approx([0.0001 + 0.0099 / 2, 0.0001])
+    assert "The optimizer starts afresh: the optimizer or its learning rate changed." in capsys.readouterr().out
 
 
 def test_state_of_a_different_stage_is_not_restored(uninterrupted):
     path = state_path(uninterrupted.log_dir, 3)
     assert _restore(uninterrupted, path, 3)
     assert not _restore(uninterrupted, path, 2)  # the weights of a different epoch
+    assert _reason(uninterrupted, path, 2) == f"{path.name} is of epoch 3"
+    assert _reason(uninterrupted, path.with_name("gone"), 3) == "there is no gone"
     uninterrupted.compile(0.001, 0.9)
     assert not _restore(uninterrupted, path, 3)
+    assert _reason(uninterrupted, path, 3) == "the optimizer or its learning rate changed"
     uninterrupted.compile(0.01, 0.9)
     assert not any(np.any(keras.ops.convert_to_numpy(v)) for v in uninterrupted.keras_model.optimizer.variables[2:])
     assert _restore(uninterrupted, path, 3)
@@ -137,6 +145,7 @@ def test_state_of_a_different_stage_is_not_restored(uninterrupted):
     uninterrupted.set_trainable("rpn_.*", verbose=0)
     uninterrupted.compile(0.01, 0.9)
     assert not _restore(uninterrupted, path, 3)
+    assert _reason(uninterrupted, path, 3) == "the trained layers changed"
 
 
 def test_damaged_state_is_an_error(uninterrupted, tmp_path):
