@@ -164,8 +164,9 @@ def _none_or(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _is_backbone(value: Any) -> bool:
-    is_name = isinstance(value, str) and (value in BACKBONE_NAMES or value.startswith(KERAS_HUB))
-    return is_name or callable(value)
+    if isinstance(value, str):
+        return value in BACKBONE_NAMES or bool(value.startswith(KERAS_HUB) and value.removeprefix(KERAS_HUB))
+    return callable(value)
 
 
 def _is_one_of(words: Sequence[str]) -> Callable[[Any], bool]:

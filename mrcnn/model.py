@@ -36,7 +36,7 @@ from mrcnn.geometry.meta import split_image_meta as parse_image_meta_graph
 from mrcnn.loading.augment import RandomFlip
 from mrcnn.loading.generator import classic_batch, dense_rpn_match
 from mrcnn.loading.sample import make_sample
-from mrcnn.loading.targets import detection as detection_targets
+from mrcnn.loading.targets import random_rois
 from mrcnn.loading.targets import rpn as rpn_targets
 from mrcnn.network.backbones.resnet import conv_block, identity_block, resnet_graph
 from mrcnn.network.heads.box import BoxHead
@@ -280,16 +280,16 @@ def build_rpn_targets(
 
 def build_detection_targets(rpn_rois: npt.ArrayLike, gt_class_ids: npt.ArrayLike, gt_boxes: npt.ArrayLike,
                             gt_masks: npt.ArrayLike, config: Config) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Sample ROIs and build their targets in NumPy; see `mrcnn.loading.targets.detection.build_detection_targets`."""
-    return detection_targets.build_detection_targets(
+    """Sample ROIs and build their targets in NumPy; see `mrcnn.loading.targets.random_rois.build_detection_targets`."""
+    return random_rois.build_detection_targets(
         np.asarray(rpn_rois), np.asarray(gt_class_ids), np.asarray(gt_boxes),
         np.moveaxis(np.asarray(gt_masks, bool), -1, 0), **vars(settings.detection_target_settings(config)))
 
 
 def generate_random_rois(image_shape: Sequence[int], count: int, gt_class_ids: npt.ArrayLike,
                          gt_boxes: npt.ArrayLike) -> np.ndarray:  # fmt: skip
-    """Generate ROIs that resemble proposals; see `mrcnn.loading.targets.detection.generate_random_rois`."""
-    return detection_targets.generate_random_rois(
+    """Generate ROIs that resemble proposals; see `mrcnn.loading.targets.random_rois.generate_random_rois`."""
+    return random_rois.generate_random_rois(
         tuple(image_shape), count, np.asarray(gt_class_ids), np.asarray(gt_boxes).reshape(-1, 4))
 
 

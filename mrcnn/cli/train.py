@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     for line in begin_lines(train_set, val_set, validation, start.text, choices):
         print(line)
     load_start_weights(model, start.weights, exclude=args.exclude, class_names=train_set.class_names,
-                       classes_from=args.classes_from)  # fmt: skip
+                       classes_from=args.classes_from or (None if args.exclude else start.classes_from))  # fmt: skip
     try:
         model.train(train_set, val_set, learning_rate=config.LEARNING_RATE, epochs=config.TRAIN_EPOCHS,
                     layers=config.TRAIN_LAYERS)
@@ -133,6 +133,7 @@ def _finish(args: argparse.Namespace, model: "MaskRCNN", val_set: "Dataset | Non
 def _resume_command(args: argparse.Namespace, model: "MaskRCNN", more: bool = False) -> str:
     """Return the command that resumes a run, up to twice as many epochs with `more`."""
     words = ["mrcnn", "train", *options.data_words(args, args.dataset)]
+    words += [] if model.config.NAME == args.data else ["--set", f"NAME={model.config.NAME}"]
     for option in ("subset", "val_subset", "val_dataset", "val_share", *(["count"] if args.data == "shapes" else [])):
         value = getattr(args, option)
         words += [] if value is None else [f"--{option.replace('_', '-')}", str(value)]

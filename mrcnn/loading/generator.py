@@ -22,7 +22,7 @@ from mrcnn.base.types import Numbers
 from mrcnn.datasets.dataset import Dataset
 from mrcnn.loading.loader import Loader, TargetSettings, TrainingSample, pad_ground_truth, stack_images
 from mrcnn.loading.sample import SampleSettings
-from mrcnn.loading.targets.detection import build_detection_targets, generate_random_rois
+from mrcnn.loading.targets.random_rois import build_detection_targets, generate_random_rois
 
 # The random stream of the ROIs; the loader uses streams 0 and 1.
 _ROI_STREAM = 2
@@ -56,7 +56,7 @@ class WithRandomRois:
 
 @dataclass(frozen=True, eq=False)
 class DetectionTargetSettings:
-    """How the targets of the heads are made: arguments of `mrcnn.loading.targets.detection.build_detection_targets`."""
+    """How the targets of the heads are made: arguments of `mrcnn.loading.targets.random_rois.build_detection_targets`."""
 
     rois_per_image: int
     positive_ratio: float

@@ -22,7 +22,7 @@ from mrcnn.loading.generator import DetectionTargetSettings, dense_rpn_match
 from mrcnn.loading.loader import TargetSettings
 from mrcnn.loading.sample import Sample, SampleSettings, make_sample
 from mrcnn.loading.targets.anchor_index import AnchorIndex, index_anchors
-from mrcnn.loading.targets.detection import build_detection_targets, generate_random_rois
+from mrcnn.loading.targets.random_rois import build_detection_targets, generate_random_rois
 from mrcnn.loading.targets.rpn import NEGATIVE_IOU, build_rpn_targets
 
 # The arrays of the classic generator, in its order.

@@ -37,21 +37,25 @@ def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str |
     Args:
         dataset: prepared.
         validation: prepared, with the same classes. None holds out a share of `dataset`.
-        weights: the name of published weights, "imagenet", "none" for random weights, a weight file, or a run folder: that run
-            is resumed, or, if it had other data, its network is trained on these. None: a small backbone trained on ImageNet,
-            if mrcnn[pretrained] is installed, else random weights.
+        weights: the name of published weights, "imagenet", "none" for random weights, a weight file, a run folder, or "last" or
+            "best" for the newest run in `model_dir`. A run of the same NAME is resumed; that of another one is the start of a
+            new run, whose class heads take over the classes of the same name. None: a small backbone trained on ImageNet, if
+            mrcnn[pretrained] is installed, else random weights.
         recipe: name of a recipe of `mrcnn.recipes` to build on.
         val_share: fraction of the images to hold out if there is no `validation`; 0 for none. None for the default.
         model_dir: folder of the runs. The run has a folder of its own there.
-        settings: attributes of Config, which take precedence over what is chosen; TRAIN_EPOCHS is the number of epochs.
+        settings: attributes of Config, which take precedence over what is chosen; TRAIN_EPOCHS is the number of epochs, and
+            NAME is that of the run, by default the name of the data format.
 
     Returns:
-        The model, with the best weights by AP on the validation images; without validation, with the last.
+        The model, with the best weights by AP on the validation images; without validation, with the last. `log_dir` is the
+        folder of the run.
 
     Raises:
         ConfigError: a setting is unknown or invalid.
         DataError: the data cannot be used for training, or the validation images have other classes.
         ValueError: the network does not fit the weights.
+        FileNotFoundError: there are no such weights.
     """
     began = time.perf_counter()
     if not isinstance(dataset, Dataset):
@@ -71,7 +75,7 @@ def train(dataset: Dataset, validation: Dataset | None = None, *, weights: str |
     model = MaskRCNN("training", config, str(model_dir))
     for text in begin_lines(train_set, val_set, where, start.text, choices):
         print(text)
-    load_start_weights(model, start.weights, class_names=train_set.class_names)
+    load_start_weights(model, start.weights, class_names=train_set.class_names, classes_from=start.classes_from)
     model.train(train_set, val_set, config.LEARNING_RATE, config.TRAIN_EPOCHS, config.TRAIN_LAYERS)
     folder = str(model.log_dir)
     measured, report = finish(model, folder, val_set, f"{model.config.NAME}, the validation images", progress_bar)
@@ -126,7 +130,6 @@ def finish(model: "MaskRCNN", folder: str, dataset: Dataset | None, data: str, p
     if dataset is not None and weights is not None:
         log_dir, checkpoint_path = model.log_dir, model.checkpoint_path
         model.load_weights(weights, by_name=True)
-        # Training on from these weights is a new run, but it has not begun.
         model.log_dir, model.checkpoint_path = log_dir, checkpoint_path
         config = model.config
         measured, missing = measure(model, dataset, weights=weights.name, data=data, limit=config.VALIDATION_AP_IMAGES,

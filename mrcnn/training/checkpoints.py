@@ -192,6 +192,8 @@ def stage_begin(path: Path | str, epoch: int) -> int:
 def saved_rows(path: Path | str, epoch: int) -> list[dict[str, float]]:
     """Return the rows of the history in a training state, if it belongs to `epoch` and has any; else an empty list.
 
+    The newest row has no figures of validation, which follows the checkpoint.
+
     Args:
         path: a file that `save_state` wrote. It need not exist, and one without rows was written by an earlier version.
         epoch: number of trained epochs.
@@ -204,9 +206,9 @@ def saved_rows(path: Path | str, epoch: int) -> list[dict[str, float]]:
             if int(file.attrs["epoch"]) != epoch or stored.nbytes > Path(path).stat().st_size or digest_fault(file) is not None:
                 return []
             rows = [{name: float(number) for name, number in row.items()} for row in json.loads(bytes(stored[()]))]
-            return [row for row in rows if 1 <= row["epoch"] <= epoch]
-    except (OSError, Hdf5Error, KeyError, TypeError, ValueError, AttributeError):  # `restore_state` reports a damaged file
-        return []
+            return [row for row in rows if 1 <= row["epoch"] <= epoch and row["epoch"].is_integer()]
+    except (OSError, Hdf5Error, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        return []  # `restore_state` reports a damaged file
 
 
 def restore_state(model: keras.Model, path: Path | str, epoch: int, stage: dict[str, Any]) -> bool:
@@ -258,7 +260,9 @@ def why_not_restored(path: Path, epoch: int, stage: dict[str, Any]) -> str:
         if int(file.attrs["epoch"]) != epoch:
             return f"{path.name} is of epoch {int(file.attrs['epoch'])}"
         stored = _comparable(json.loads(file.attrs["stage"]))
-    return " and ".join(words for part, words in _STAGE.items() if stored.get(part) != stage.get(part)) + " changed"
+    changed = [words for part, words in _STAGE.items() if stored.get(part) != stage.get(part)]
+    # A longer run with a schedule of the same length differs in nothing but the epoch in which its stage began.
+    return f"{' and '.join(changed) or 'the number of epochs'} changed"
 
 
 def _misfit(file: h5py.File, variables: list[Any]) -> str | None:

@@ -78,7 +78,7 @@ def fit(model: "MaskRCNN", train_dataset: Dataset, val_dataset: Dataset | None, 
     state = state_path(log_dir, model.epoch)
     stage, resumed = _compile(model, learning_rate, epochs, steps, state)
     print(f"\nEpochs {model.epoch + 1} to {epochs}, learning rate {_rate_name(learning_rate)}\n"
-          f"Each has {_steps(steps)} ({_share(steps, loader)})\nCheckpoints: {model.checkpoint_path}")
+          f"Steps per epoch: {steps} ({_share(steps, loader)})\nCheckpoints: {model.checkpoint_path}")
     if model.epoch:
         print(f"The optimizer resumes from epoch {model.epoch}." if resumed
               else f"The optimizer starts afresh: {why_not_restored(state, model.epoch, stage)}.")  # fmt: skip
@@ -176,10 +176,6 @@ def _write_run(log_dir: str, config: Config, dataset: Dataset) -> None:
     os.makedirs(log_dir, exist_ok=True)
     config.save(os.path.join(log_dir, "config.json"))
     save_json(os.path.join(log_dir, "classes.json"), list(dataset.class_names), indent=1, durable=True)
-
-
-def _steps(number: int) -> str:
-    return "1 step" if number == 1 else f"{number} steps"
 
 
 def _share(steps: int, loader: Loader) -> str:

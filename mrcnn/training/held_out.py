@@ -53,8 +53,10 @@ def divide_data(dataset: Dataset, share: float | None, seed: int, progress: Stag
     Returns:
         Training images, validation images or None, and where these come from, or why there are none.
     """
-    held_out = read_held_out(earlier) if earlier is not None and share is None else frozenset()
-    if held_out:
+    if earlier is not None and share is None:
+        held_out = read_held_out(earlier)
+        if not held_out:  # images held out now would be among those that the run has been trained on
+            return dataset, None, "none held out, as before"
         train_set, val_set = divide(dataset, held_out)
         if train_set.num_images and val_set.num_images:
             return train_set, val_set, "held out, as before"

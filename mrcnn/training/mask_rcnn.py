@@ -285,6 +285,8 @@ class MaskRCNN:
             if dataset is not None:
                 _check_dataset(dataset, name)
         assert self.log_dir is not None
+        if self._is_new_run and holds_run(self.log_dir):  # the run of `mrcnn.tools.train`, whose best weights were loaded
+            self.set_log_dir()
         with (closed_pipe_ignored(), held_run(self.log_dir, self._is_new_run) as log_dir,
               stop_reported(self._saved_epochs)):  # fmt: skip
             if log_dir != self.log_dir:  # another run has taken the name

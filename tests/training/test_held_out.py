@@ -3,8 +3,9 @@ import json
 
 import pytest
 
+from mrcnn.base.progress import unseen
 from mrcnn.datasets.splits import subset_of
-from mrcnn.training.held_out import default_fraction, divide, hold_out, read_held_out, save_held_out
+from mrcnn.training.held_out import default_fraction, divide, divide_data, hold_out, read_held_out, save_held_out
 from tests.training.small import shapes
 
 
@@ -24,6 +25,17 @@ def test_a_division_is_recorded_and_repeated_on_a_larger_data_set(tmp_path):
     save_held_out(tmp_path, train_set, val_set)
     train_again, val_again = divide(shapes(12), read_held_out(tmp_path))
     assert _ids(val_again) == _ids(val_set) and _ids(train_again) == [i for i in range(12) if i not in _ids(val_set)]
+
+
+def test_a_resumed_run_holds_out_what_it_held_out_before(tmp_path):
+    train_set, val_set, where = divide_data(shapes(10), None, 3, unseen)
+    assert (len(_ids(train_set)), len(_ids(val_set)), where) == (8, 2, "held out")
+    # before it had a record: what it would hold out now would be among the images that it has been trained on
+    assert divide_data(shapes(10), None, 3, unseen, tmp_path)[1:] == (None, "none held out, as before")
+    save_held_out(tmp_path, train_set, val_set)
+    _, again, where = divide_data(shapes(12), None, 9, unseen, tmp_path)
+    assert _ids(again) == _ids(val_set) and where == "held out, as before"
+    assert len(_ids(divide_data(shapes(10), 0.5, 3, unseen, tmp_path)[1])) == 5
 
 
 def test_only_selections_of_one_data_set_are_recorded(tmp_path):

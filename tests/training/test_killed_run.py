@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
@@ -66,7 +67,8 @@ def test_rows_of_other_epochs_or_of_a_damaged_state_are_not_used(tmp_path):
     state = folder / "training_state_0003.h5"
     assert [row["epoch"] for row in saved_rows(state, 3)] == [1, 2, 3]
     assert saved_rows(state, 2) == [] and saved_rows(folder / "training_state_0009.h5", 9) == []
-    state.write_bytes(state.read_bytes()[:-200])
+    with h5py.File(state, "r+") as file:  # the digest is no longer that of the values
+        file["history"][0] = ord(" ")
     assert saved_rows(state, 3) == []
 
 

@@ -139,6 +139,6 @@ def test_training_follows_the_scaled_schedule(tmp_path, capsys):
         on_epoch_end=lambda epoch, logs: rates.append(float(model.keras_model.optimizer.learning_rate)))
     model.train(shapes(4), None, 0.01, 4, "heads", custom_callbacks=[watch])
     printed = capsys.readouterr().out  # in lines that a terminal of 80 columns holds
-    assert "\nEpochs 1 to 4, learning rate 0.005\nEach has 1 step (of 2 in a pass; STEPS_PER_EPOCH)\nCheckpoints: " in printed
+    assert "\nEpochs 1 to 4, learning rate 0.005\nSteps per epoch: 1 (of 2 in a pass; STEPS_PER_EPOCH)\n" in printed
     # read after each of four steps: the rates of steps 1 to 4
     assert rates == pytest.approx([0.005, 0.0005, 0.00005, 0.00005])

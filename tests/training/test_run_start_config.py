@@ -8,6 +8,7 @@ import pytest
 from mrcnn.config import Config, ConfigError
 from mrcnn.datasets.catalog import FORMATS
 from mrcnn.training.run_start import RunStart, build_config, check_class_names, with_classes
+from mrcnn.weights.imagenet import lite0_is_installed
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])
@@ -36,6 +37,36 @@ def test_weights_for_other_data_keep_the_network_but_not_the_classes():
     assert (config.NAME, config.NUM_CLASSES, config.CLASS_LOSS_WEIGHTS) == ("cats", 3, [1, 2, 3])
     assert resumed.run_folder == Path("cats")
     assert resumed.text == "cats/best.h5, and the configuration of its run"
+
+
+def test_weights_are_found_by_what_the_user_names(tmp_path):
+    run = tmp_path / "labelme20260101T1200"
+    run.mkdir()
+    (run / "mask_rcnn_labelme_0003.h5").write_bytes(b"0")
+    (run / "mask_rcnn_labelme_best.h5").write_bytes(b"0")
+    Config.from_dict({"NAME": "labelme", "NUM_CLASSES": 3}).save(run / "config.json")
+    last, best = (RunStart.find("labelme", {}, name, None, tmp_path) for name in (str(run), "best"))
+    assert last.run_folder == best.run_folder == run and last.saved.NUM_CLASSES == 3
+    assert (Path(last.weights).name, Path(best.weights).name) == ("mask_rcnn_labelme_0003.h5", "mask_rcnn_labelme_best.h5")
+    assert RunStart.find("labelme", {"NAME": "LabelMe"}, str(run), None, tmp_path).run_folder == run
+    other = RunStart.find("coco", {}, str(run), None, tmp_path)
+    assert other.run_folder is None and other.classes_from is None
+    (run / "classes.json").write_text('["BG", "a", "b"]')
+    assert other.classes_from == str(run / "classes.json") and last.classes_from is None
+    (run / "config.json").unlink()
+    assert RunStart.find("labelme", {}, str(run), None, tmp_path).saved is None
+    with pytest.raises(FileNotFoundError):
+        RunStart.find("labelme", {}, str(tmp_path / "gone"), None, tmp_path)
+    with pytest.raises(ConfigError, match="the recipe modern: the weights"):
+        Config.from_dict({"NAME": "labelme", "NUM_CLASSES": 3}).save(run / "config.json")
+        RunStart.find("labelme", {}, str(run), "modern", tmp_path)
+
+
+def test_default_weights_are_random_where_the_user_names_a_network():
+    assert RunStart.find("labelme", {"BACKBONE": "compact"}, None, None, "logs").weights == "none"
+    assert RunStart.find("labelme", {}, None, "modern", "logs").weights == "none"
+    assert RunStart.find("shapes", {}, None, None, "logs").weights == "none"
+    assert RunStart.find("labelme", {}, None, None, "logs").weights == ("imagenet" if lite0_is_installed() else "none")
 
 
 def test_settings_take_precedence_over_the_preset():

@@ -5,10 +5,10 @@ CSPNet.
 weights are loaded), or a folder that `save_to_preset` wrote. The package is imported only here, when such a backbone is used.
 """
 
-import functools
 from types import ModuleType
 
 import keras
+import numpy as np
 from keras import KerasTensor
 
 from mrcnn.config_rules import KERAS_HUB
@@ -51,9 +51,9 @@ def load_preset(preset: str, weights: bool = False) -> keras.Model:
     Raises:
         ValueError: KerasHub is not installed, there is no such preset, or its network cannot be a backbone.
     """
-    name, models = f"{KERAS_HUB}{preset}", _package().models
+    name, backbones = f"{KERAS_HUB}{preset}", _package().models.Backbone
     try:
-        model = models.Backbone.from_preset(preset, load_weights=weights)
+        model = backbones.from_preset(preset, load_weights=weights)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face have exceptions of their own
         raise ValueError(f"{name}: KerasHub cannot load this preset: {error}") from error
     if len(_maps(model)) < len(STRIDES):
@@ -69,9 +69,10 @@ def load_preset(preset: str, weights: bool = False) -> keras.Model:
 
 
 def _maps(model: keras.Model) -> list[KerasTensor]:
-    """Return the feature maps at STRIDES, or fewer. Their names in KerasHub are not those of the same strides everywhere."""
+    """Return the feature maps at STRIDES, or fewer. KerasHub's names of levels do not always stand for the same strides."""
     outputs = list(getattr(model, "pyramid_outputs", {}).values())
-    shapes = keras.Model(model.input, outputs).compute_output_shape((1, _SIDE, _SIDE, 3)) if outputs else []
+    image = (1, _SIDE, _SIDE, model.input.shape[-1])
+    shapes = keras.Model(model.input, outputs).compute_output_shape(image) if outputs else []
     by_side = {shape[1]: output for shape, output in zip(shapes, outputs, strict=True)}
     return [by_side[_SIDE // stride] for stride in STRIDES if _SIDE // stride in by_side]
 
@@ -85,18 +86,18 @@ def pixel_normalisation(preset: str) -> tuple[list[float], list[float]]:
     Raises:
         ValueError: KerasHub is not installed, or the preset says nothing about pixels.
     """
+    converters = _package().layers.ImageConverter
     try:
-        converter = _package().layers.ImageConverter.from_preset(preset)
+        converter = converters.from_preset(preset)
     except Exception as error:  # see `load_preset`
-        raise ValueError(f"{KERAS_HUB}{preset} does not say how its images are normalised: {error}. A folder has it if an "
-                         "ImageClassifier with its preprocessor was saved.") from error
-    scales, offsets = ([default] * 3 if value is None else list(value) if isinstance(value, (list, tuple)) else [value] * 3
-                       for value, default in ((converter.scale, 1.0), (converter.offset, 0.0)))  # fmt: skip
+        raise ValueError(f"{KERAS_HUB}{preset}: KerasHub cannot say how its images are normalised: {error}. A folder has that "
+                         "if an ImageClassifier with its preprocessor was saved.") from error
+    scales = np.broadcast_to(1.0 if converter.scale is None else converter.scale, 3).tolist()
+    offsets = np.broadcast_to(0.0 if converter.offset is None else converter.offset, 3).tolist()
     # pixels * scale + offset = (pixels - mean) / deviation
     return ([-offset / scale for scale, offset in zip(scales, offsets, strict=True)], [1 / scale for scale in scales])
 
 
-@functools.cache
 def _package() -> ModuleType:
     try:
         import keras_hub

@@ -3,7 +3,7 @@ import pytest
 
 from mrcnn.geometry.boxes import apply_box_deltas, compute_overlaps, extract_bboxes
 from mrcnn.geometry.masks import minimize_mask
-from mrcnn.loading.targets.detection import build_detection_targets, cut_mask, generate_random_rois
+from mrcnn.loading.targets.random_rois import build_detection_targets, cut_mask, generate_random_rois
 
 STD = np.array([0.1, 0.1, 0.2, 0.2])
 SETTINGS = dict(positive_ratio=0.33, num_classes=5, bbox_std_dev=STD, mask_shape=(14, 14))
