@@ -43,12 +43,12 @@ def floor(network: "keras.Model", size: int, batch_size: int, trained: int = 256
     import keras
     from keras import ops
 
-    outputs = {name: network.output[name] for name in ("pyramid", "rpn_class", "rpn_bbox")}
+    outputs = {name: network.output[name] for name in ("anchor_levels", "rpn_class", "rpn_bbox")}
 
     class Floor(keras.Model):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             anchors = ops.tile(ops.arange(trained, dtype="int32")[None], (batch_size, 1))
-            logits, deltas = self.get_layer("rpn_model").at(y_pred["pyramid"], anchors)
+            logits, deltas = self.get_layer("rpn_model").at(y_pred["anchor_levels"], anchors)
             # the outputs for all anchors are computed too, because proposals need them
             all_outputs = sum(ops.mean(ops.stop_gradient(y_pred[name])) for name in ("rpn_class", "rpn_bbox"))
             return ops.mean(ops.square(logits)) + ops.mean(ops.square(deltas)) + all_outputs

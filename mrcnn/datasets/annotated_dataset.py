@@ -58,6 +58,7 @@ class AnnotatedDataset(Dataset):
         self._skipped_once: set[tuple[Any, str]] = set()
         self._same_names: dict[str, str] = {}
         self._warned: set[str] = set()
+        self._upright: set[int] = set()  # images whose EXIF orientation is known to be clear
         self.allow_outside = allow_outside
 
     def add_annotated_image(
@@ -152,8 +153,12 @@ class AnnotatedDataset(Dataset):
         return np.ascontiguousarray(turn_upright(image, read_orientation(info["path"])))
 
     def _warn_of_orientation(self, image_id: Integer) -> None:
-        orientation = 1 if "unknown" in self._warned else self.unclear_orientation(image_id)
-        if orientation != 1:
+        if "unknown" in self._warned or image_id in self._upright:
+            return
+        orientation = self.unclear_orientation(image_id)
+        if orientation == 1:
+            self._upright.add(int(image_id))  # in later epochs its header is not read again
+        else:
             self._warn_once("unknown", f"image {self.image_info[image_id]['id']} has the EXIF orientation {orientation}, which "
                             "is not applied: look whether its masks fit (mrcnn view), and remove the tag")  # fmt: skip
 

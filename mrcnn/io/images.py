@@ -75,10 +75,10 @@ def read_image(path: Path | str, depth: int | None = None) -> Shaped[np.ndarray,
     path = os.fspath(path)
     if "://" not in path:
         require_file(path)
-        refuse_bomb(path)
         head = _read_bytes(path, 8)
         if is_jpeg(head):
             return decode_jpeg(_read_bytes(path), f"image file {path}")
+        refuse_bomb(path)
         image = decode_png(_read_bytes(path), f"image file {path}") if is_png(head) else None
         if image is None:
             image = _opencv(cv2.imread, path, cv2.IMREAD_UNCHANGED)
@@ -119,16 +119,22 @@ def decode_jpeg(content: bytes, where: str) -> UInt8[np.ndarray, "H W 3"]:
         Pixels as stored: an EXIF orientation is not applied.
 
     Raises:
-        DataError: it is cut off (a TruncatedImageError), or damaged.
+        DataError: it declares more than MAX_PIXELS (an ImageTooLargeError), is cut off (a TruncatedImageError), or damaged.
     """
-    refuse_cut_image(content, where)
     try:
         with Image.open(BytesIO(content)) as image:
-            if image.mode in ("RGB", "L"):
+            refuse_too_large((image.height, image.width), where)
+            refuse_cut_image(content, where)
+            if image.mode == "RGB":
+                return np.array(image)
+            if image.mode == "L":
                 return np.array(image.convert("RGB"))
-    except MemoryError:
+    except (MemoryError, DataError):
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning may be raised as an error
+        raise ImageTooLargeError(f"{where} declares too many pixels to be decoded: {error}") from error
     except Exception as error:  # damaged files make Pillow raise errors of any kind
+        refuse_cut_image(content, where)
         raise DataError(f"{where} cannot be read: {type(error).__name__}: {error}") from error
     # CMYK, of which Pillow returns what is stored
     decoded = _opencv(cv2.imdecode, np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
