@@ -38,7 +38,7 @@ def jpeg_fault(content: bytes) -> str | None:
             if marker in _HUFFMAN_FRAMES:
                 blocks = _count_blocks(content[position + 4 : start])
             if marker == _SCAN:
-                is_whole = 8 * (len(content) - start) >= blocks and content.find(bytes((0xFF, _END)), start) >= 0
+                is_whole = 8 * (len(content) - start) >= blocks and content.rfind(bytes((0xFF, _END)), start) >= 0
                 return None if is_whole else "it is cut off: its data end before the picture does"
             position = start
     return "it is cut off: its data end before the picture begins"
