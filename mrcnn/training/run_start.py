@@ -199,7 +199,7 @@ class RunStart:
         if saved is not None and recipe:
             raise ConfigError(f"the recipe {recipe}: the weights {path} come with the configuration of their run. Omit the "
                               "recipe, or give other weights.")
-        return cls(data, settings, path, saved=saved)
+        return cls(data, settings, path, recipe, saved=saved)
 
     @property
     def run_folder(self) -> Path | None:

@@ -55,7 +55,7 @@ def test_of_many_images_some_at_equal_distances_are_taken():
 
 
 def test_images_that_cannot_be_used_are_left_out():
-    """Pixels of one good image, 10 and 20; the other is no image."""
+    """Only the good image counts, with the pixels 10 and 20: the other array is not an image."""
     good, bad = np.array([[[10], [20]]], np.uint8), np.array(["text"])
     moments = pixel_moments(Arrays(good, bad), 1)
     assert (moments.images, *moments.mean, *moments.deviation) == (1, 15, 5)

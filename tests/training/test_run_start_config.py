@@ -55,6 +55,8 @@ def test_weights_are_found_by_what_the_user_names(tmp_path):
     assert other.classes_from == str(run / "classes.json") and last.classes_from is None
     (run / "config.json").unlink()
     assert RunStart.find("labelme", {}, str(run), None, tmp_path).saved is None
+    alone = RunStart.find("labelme", {}, str(run), "modern", tmp_path)  # a file without a configuration takes the recipe
+    assert alone.recipe == "modern" and alone.config().EMA_MOMENTUM == 0.998
     with pytest.raises(FileNotFoundError):
         RunStart.find("labelme", {}, str(tmp_path / "gone"), None, tmp_path)
     with pytest.raises(ConfigError, match="the recipe modern: the weights"):
